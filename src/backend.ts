@@ -1,0 +1,163 @@
+/// <reference lib="esnext.disposable" />
+import type { Observable } from 'rxjs';
+
+/** Routing key or topic of a message: 1 to 255 bytes of well-formed UTF-8. */
+export type QueueKey = string;
+
+/** What a message carries: a JSON object. */
+export type QueuePayload = object;
+
+/** The name of a consumer group: 1 to 255 bytes of well-formed UTF-8. */
+export type ConsumerGroup = string;
+
+/** What a map of events has to look like: each key names the payload type of its messages. Interfaces will do. */
+export type EventMap<Events> = { [Key in keyof Events]: QueuePayload };
+
+/** The events of a queue that was given none: any key, any object. */
+export interface AnyEvents {
+  [key: QueueKey]: QueuePayload;
+}
+
+/** The keys of a map of events. */
+export type KeyOf<Events> = Extract<keyof Events, QueueKey>;
+
+/** The payloads of a map of events. */
+export type PayloadOf<Events> = Events[KeyOf<Events>] & QueuePayload;
+
+/** A published message: its key and its payload. A union over the keys, so that the key narrows the payload. */
+export type QueueEntry<Events extends EventMap<Events> = AnyEvents> = {
+  [Key in KeyOf<Events>]: readonly [key: Key, payload: Events[Key]];
+}[KeyOf<Events>];
+
+/** What `publish` takes. A union over the keys, so that a key of a union type is checked with its payload too. */
+export type PublishArguments<Events extends EventMap<Events> = AnyEvents> = {
+  [Key in KeyOf<Events>]: [key: Key, payload: Events[Key], options?: PublishOptions];
+}[KeyOf<Events>];
+
+/** Facts about a message that travel beside its payload, from the producer to every consumer. */
+export type MessageHeaders = Readonly<Record<string, string>>;
+
+export interface PublishOptions {
+  /** Facts about the message that travel beside its payload. They are copied. Default: none. */
+  readonly headers?: MessageHeaders | undefined;
+  /** How long no consumer sees the message, in milliseconds, from 0 up. Default: 0. */
+  readonly delay?: number | undefined;
+  /** Gives the publish up while it waits: it rejects with `signal.reason`, and the message was not enqueued. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ConsumeOptions {
+  /** The group to consume for. Default: `default`. */
+  readonly group?: ConsumerGroup | undefined;
+  /**
+   * How many unsettled deliveries the subscriber may hold, a whole number from 1 up.
+   * Default: 32 when subscribed to, 1 when iterated and for `consume`.
+   */
+  readonly prefetch?: number | undefined;
+  /** Stops the intake. The stream then ends without an error; what is out can still be settled. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface StatsOptions {
+  /** The group to count for. Default: every group, where a message counts once. */
+  readonly group?: ConsumerGroup | undefined;
+}
+
+export interface QueueStats {
+  /** Messages that a consumer could have now: delayed ones and those that are out do not count. */
+  readonly ready: number;
+  /** Messages that are not settled yet: waiting, delayed or out. */
+  readonly unfinished: number;
+}
+
+export interface NackOptions {
+  /** How long the message stays away before it is delivered again, in milliseconds, from 0 up. Default: 0. */
+  readonly delay?: number | undefined;
+}
+
+/** How a delivery ended for its holder; `false` while it is out. */
+export type Settlement = false | 'acked' | 'retried' | 'released' | 'rejected';
+
+/** A message on loan, with the key and the payload of one event. */
+export interface DeliveryOf<Key extends QueueKey, Payload extends QueuePayload> {
+  /** The queue that it comes from. */
+  readonly queue: string;
+  /** The same for every delivery of one message, and of no other message. */
+  readonly id: string;
+  readonly key: Key;
+  readonly payload: Payload;
+  readonly headers: MessageHeaders;
+  /** Which delivery of this message this is, from 1 up. On a broker an upper bound. */
+  readonly attempt: number;
+  /** When the message was published, in milliseconds since the epoch. */
+  readonly publishedAt: number;
+  /** How it was settled. `'retried'` or `'released'` also when it went back because its consumer left. */
+  readonly settled: Settlement;
+  /** Done: the message is gone for this group. Resolves to whether this call counted. */
+  ack(): Promise<boolean>;
+  /**
+   * Failed: back to its place in the queue, to be delivered again with `attempt + 1`. Resolves to whether this call counted.
+   * @throws {TypeError | RangeError} (a rejection) for a `delay` without sense; the delivery stays out.
+   */
+  nack(options?: NackOptions): Promise<boolean>;
+  /** Not touched: back to its place in the queue, with `attempt` unchanged where the broker allows. Resolves to whether this call counted. */
+  release(): Promise<boolean>;
+  /** Failed for good: never delivered again to this group. Resolves to whether this call counted. */
+  reject(reason?: unknown): Promise<boolean>;
+}
+
+/**
+ * A message on loan: it counts as unfinished until somebody settles it.
+ *
+ * The first settlement wins and resolves to `true`. A later one changes nothing, logs a warning and resolves to `false`.
+ * With typed events this is a union over the keys: `delivery.key === 'orders.created'` narrows `delivery.payload`.
+ */
+export type Delivery<Events extends EventMap<Events> = AnyEvents> = {
+  [Key in KeyOf<Events>]: DeliveryOf<Key, Events[Key]>;
+}[KeyOf<Events>];
+
+/**
+ * Deliveries as an Observable, and as an AsyncIterable.
+ *
+ * Subscribed to: the subscriber settles; it holds at most `prefetch` unsettled deliveries. Unsubscribing gives back what it holds.
+ * Iterated: what the loop's body did not settle is acknowledged when the loop comes back, and given back when the loop leaves.
+ */
+export interface DeliveryStream<Events extends EventMap<Events> = AnyEvents> extends Observable<Delivery<Events>> {
+  /** How many unsettled deliveries a subscriber may hold. */
+  readonly prefetch: number;
+  [Symbol.asyncIterator](): AsyncIterableIterator<Delivery<Events>>;
+}
+
+/**
+ * The contract between a service and whatever carries its messages.
+ *
+ * The stream methods may be called by many consumers at once. A payload belongs to the backend from `publish` on: do not change it.
+ */
+export interface QueueBackend<Events extends EventMap<Events> = AnyEvents> extends AsyncDisposable {
+  /** The queue that this backend is bound to. */
+  readonly name: string;
+
+  /**
+   * Sends a message. Resolves when the backend has taken it; a message whose `publish` rejected was not enqueued, or the error says that it may have been.
+   * @throws {InvalidMessageError} (a rejection, as all of these) for a key, payload or header that cannot be sent.
+   * @throws {QueueClosedError} after `close()`.
+   * @throws {QueueOverflowError} when the queue is full and refuses.
+   * @throws `signal.reason` when the signal aborted first.
+   */
+  publish(...message: PublishArguments<Events>): Promise<void>;
+
+  /**
+   * Payloads, one after the other. A payload is acknowledged when the loop comes back for the next one, or leaves, even by a throw: at most once.
+   * For work that must not be lost use `deliveries()`.
+   */
+  consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>>;
+
+  /** Messages on loan, to be settled by whoever holds them: at least once. */
+  deliveries(options?: ConsumeOptions): DeliveryStream<Events>;
+
+  /** Counts, at this moment. */
+  stats(options?: StatsOptions): Promise<QueueStats>;
+
+  /** Ends the backend. Idempotent; waits for nobody's handler. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,59 @@
+import { Observable, type Subscriber, type TeardownLogic } from 'rxjs';
+import type { ConsumerGroup, Delivery, DeliveryStream, EventMap } from '../backend.js';
+import type { CheckedConsumeOptions } from './consume-options.js';
+import { DeliveryIterator } from './delivery-iterator.js';
+
+/** What a subscriber holds unsettled at most, where it did not say. */
+const DEFAULT_PREFETCH = 32;
+
+/** What a loop holds unsettled at most, where it did not say: it works on one delivery at a time. */
+const DEFAULT_LOOP_PREFETCH = 1;
+
+export interface Intake {
+  readonly group: ConsumerGroup;
+  readonly prefetch: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** How a backend starts to deliver to a subscriber. */
+export type Connect = (subscriber: Subscriber<Delivery>, intake: Intake) => TeardownLogic;
+
+/** Deliveries as an Observable that is an AsyncIterable too, over a backend's way of delivering to one subscriber. */
+export function createDeliveryStream<Events extends EventMap<Events>>(connect: Connect, options: CheckedConsumeOptions): DeliveryStream<Events> {
+  return new DeliveryObservable(connect, options) as unknown as DeliveryStream<Events>;
+}
+
+class DeliveryObservable extends Observable<Delivery> implements DeliveryStream {
+  readonly prefetch: number;
+  readonly #connect: Connect;
+  readonly #options: CheckedConsumeOptions;
+
+  constructor(connect: Connect, options: CheckedConsumeOptions) {
+    const { group, prefetch = DEFAULT_PREFETCH, signal } = options;
+    super((subscriber) => connect(subscriber, { group, prefetch, signal }));
+    this.prefetch = prefetch;
+    this.#connect = connect;
+    this.#options = options;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Delivery> {
+    return iterateDeliveries(this.#connect, this.#options, { unwrap: (delivery) => delivery, onLeave: 'give back' });
+  }
+}
+
+/** Payloads of deliveries, each acknowledged when the loop comes back or leaves: `consume()` for any backend. */
+export function consumeDeliveries(connect: Connect, options: CheckedConsumeOptions): AsyncIterableIterator<object> {
+  return iterateDeliveries(connect, options, { unwrap: ({ payload }) => payload, onLeave: 'ack' });
+}
+
+function iterateDeliveries<Item>(
+  connect: Connect,
+  { group, prefetch = DEFAULT_LOOP_PREFETCH, signal }: CheckedConsumeOptions,
+  way: { readonly unwrap: (delivery: Delivery) => Item; readonly onLeave: 'ack' | 'give back' },
+): AsyncIterableIterator<Item> {
+  return new DeliveryIterator({
+    ...way,
+    connect: (intake) => new Observable((subscriber) => connect(subscriber, { group, prefetch, signal: intake })),
+    signal,
+  });
+}

@@ -1,0 +1,18 @@
+import { from, isObservable, type Observable, type ObservableInput } from 'rxjs';
+import { describe } from '../internal/describe.js';
+import { isAsyncIterable } from '../internal/is-async-iterable.js';
+import { fromAsyncIterable } from './from-async-iterable.js';
+
+/**
+ * Any input of RxJS as an Observable; an async iterable through our own bridge, which RxJS's does not match.
+ * @throws {TypeError} for what is no input
+ */
+export function toObservable<Value>(source: ObservableInput<Value>): Observable<Value> {
+  if (isObservable(source)) return source as Observable<Value>;
+  if (isAsyncIterable<Value>(source)) return fromAsyncIterable(source);
+  try {
+    return from(source);
+  } catch (cause) {
+    throw new TypeError(`Expected \`source\` to be an Observable, a Promise or an iterable, got ${describe(source)}`, { cause });
+  }
+}

@@ -1,0 +1,109 @@
+import type { MessageHeaders, QueuePayload } from '../backend.js';
+import { InvalidMessageError } from '../errors.js';
+import { describe } from './describe.js';
+import { isName, NAME } from './options.js';
+
+/** The headers of a message that has none. */
+export const NO_HEADERS: MessageHeaders = Object.freeze({});
+
+/** How deep a payload may nest: far beyond any real message, and well before `JSON.stringify` runs out of stack. */
+const MAX_DEPTH = 1_000;
+
+/** @throws {InvalidMessageError} unless `key` is a string of 1 to 255 bytes of UTF-8 */
+export function checkKey(key: unknown): void {
+  if (!isName(key)) throw new InvalidMessageError('key', NAME, describe(key));
+}
+
+/** The payload as it is. @throws {InvalidMessageError} unless it is a plain object; what is in it is not looked at */
+export function checkPayload(payload: unknown): QueuePayload {
+  if (isPlainObject(payload)) return payload;
+  throw new InvalidMessageError('payload', 'a plain object', describe(payload));
+}
+
+/**
+ * A frozen copy of the headers.
+ * @throws {InvalidMessageError} unless each is a string of well-formed UTF-8 under a name that is not empty
+ */
+export function copyHeaders(headers: unknown): MessageHeaders {
+  if (headers === undefined) return NO_HEADERS;
+  if (!isPlainObject(headers)) throw new InvalidMessageError('headers', 'a plain object of strings', describe(headers));
+  for (const [name, value] of Object.entries(headers)) {
+    if (name === '') throw new InvalidMessageError('headers', 'headers whose names are not empty', 'an empty name');
+    if (typeof value !== 'string') throw new InvalidMessageError(at('headers', name), 'a string', describe(value));
+  }
+  return Object.freeze({ ...headers }) as MessageHeaders;
+}
+
+/**
+ * A copy of the payload as `JSON.parse(JSON.stringify(payload))` would give it.
+ * @throws {InvalidMessageError} where JSON would change more than leaving out undefined properties; it names the path
+ */
+export function copyAsJson(payload: unknown): QueuePayload {
+  return copyObject(checkPayload(payload), 'payload', []);
+}
+
+function copyValue(value: unknown, path: string, ancestors: object[]): unknown {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value;
+    case 'number':
+      if (!Number.isFinite(value)) throw new InvalidMessageError(path, 'a finite number', describe(value));
+      return value === 0 ? 0 : value;
+    case 'object':
+      if (value === null) return null;
+      if (Array.isArray(value)) return copyArray(value, path, ancestors);
+      if (isPlainObject(value)) return copyObject(value, path, ancestors);
+      break;
+    default:
+  }
+  throw new InvalidMessageError(path, 'a JSON value', describe(value));
+}
+
+function copyArray(array: readonly unknown[], path: string, ancestors: object[]): unknown[] {
+  enter(array, path, ancestors);
+  const extra = Object.keys(array)[array.length];
+  if (extra !== undefined) throw new InvalidMessageError(at(path, extra), 'absent: JSON drops named properties of an array', 'a property');
+  const copy: unknown[] = [];
+  for (let index = 0; index < array.length; index++) copy.push(copyValue(array[index], `${path}[${index}]`, ancestors));
+  ancestors.pop();
+  return copy;
+}
+
+function copyObject(object: object, path: string, ancestors: object[]): object {
+  enter(object, path, ancestors);
+  const symbol = Object.getOwnPropertySymbols(object)[0];
+  if (symbol !== undefined) throw new InvalidMessageError(`${path}[${String(symbol)}]`, 'absent: JSON drops symbols', 'a property');
+  const copy: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(object)) {
+    if (value === undefined) continue;
+    const copied = copyValue(value, at(path, name), ancestors);
+    if (name === '__proto__') defineField(copy, name, copied);
+    else copy[name] = copied;
+  }
+  ancestors.pop();
+  return copy;
+}
+
+/** Assignment would call the setter of `__proto__`; as a message's field it is data like any other. */
+function defineField(object: object, name: string, value: unknown): void {
+  Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
+}
+
+function enter(value: object, path: string, ancestors: object[]): void {
+  if (ancestors.includes(value)) throw new InvalidMessageError(path, 'a tree', 'a cycle');
+  if (ancestors.length >= MAX_DEPTH) throw new InvalidMessageError(path, `nested at most ${MAX_DEPTH} levels deep`, 'a deeper value');
+  ancestors.push(value);
+}
+
+/** Plain in any realm: a literal from another `vm` context or from `structuredClone` counts too. */
+function isPlainObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype === Object.prototype) return true;
+  return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'));
+}
+
+function at(path: string, name: string): string {
+  return /^[A-Za-z_$][\w$]*$/.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
+}

@@ -1,0 +1,121 @@
+import { processWide } from './process-wide.js';
+
+/** How long a run of microtasks may last before promises wait for a macrotask, in milliseconds. */
+const BUDGET = 4;
+
+/** The most promises that are answered between two looks at the clock. */
+const LONGEST_STRIDE = 128;
+
+const RESOLVED = Promise.resolve();
+
+/** A promise that was asked for while promises wait. */
+interface Waiting {
+  readonly open: () => void;
+  /** The promise of a `publish`; the publishes that follow at once may share it. */
+  readonly shared?: Promise<void>;
+}
+
+/**
+ * One clock for all the promises that the library answers, so that no loop over them starves the event loop.
+ *
+ * A loop of `await`s on promises that are settled already never leaves the microtask queue: no timer fires, no socket is read. When such a run has
+ * lasted some milliseconds, every promise asked for from then on waits for one macrotask, and they settle in the order in which they were asked for.
+ * Only the promises wait; what a call does, it has done when it returns. One clock for all of them, since a publisher that is let through while its
+ * consumer waits would build up a backlog.
+ */
+export class Turn {
+  readonly #now: () => number;
+  readonly #macrotask: (task: () => void) => void;
+  #running = false;
+  #startedAt = 0;
+  #checkedAt = 0;
+  #stride = 1;
+  #left = 1;
+  #full = false;
+  #waiting: Waiting[] = [];
+
+  constructor(now: () => number, macrotask: (task: () => void) => void) {
+    this.#now = now;
+    this.#macrotask = macrotask;
+  }
+
+  /** Answers a `publish`: with a promise that is resolved, or will be in its turn. */
+  done(): Promise<void> {
+    if (!this.#count()) return RESOLVED;
+    const last = this.#waiting.at(-1);
+    if (last?.shared !== undefined) return last.shared;
+    let open!: () => void;
+    const shared = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    this.#waiting.push({ open, shared });
+    return shared;
+  }
+
+  /** A promise of a value, resolved now or in its turn. */
+  value<Value>(value: Value): Promise<Value> {
+    if (!this.#count()) return Promise.resolve(value);
+    return new Promise((resolve) => this.#waiting.push({ open: () => resolve(value) }));
+  }
+
+  /** Resolves a promise that was handed out before, now or in its turn. */
+  resolve<Value>(resolve: (value: Value) => void, value: Value): void {
+    if (this.#count()) this.#waiting.push({ open: () => resolve(value) });
+    else resolve(value);
+  }
+
+  /** Runs a task now or in its turn: for what settles a promise, or asks for the next one, by a way of its own. */
+  run(task: () => void): void {
+    if (this.#count()) this.#waiting.push({ open: task });
+    else task();
+  }
+
+  /** Counts one promise; says whether it has to wait. */
+  #count(): boolean {
+    if (this.#full) return true;
+    return --this.#left === 0 && this.#look();
+  }
+
+  #look(): boolean {
+    const now = this.#now();
+    if (!this.#running) {
+      this.#running = true;
+      this.#startedAt = now;
+      this.#stride = 1;
+      this.#macrotask(() => this.#end());
+    } else {
+      const remaining = this.#startedAt + BUDGET - now;
+      if (remaining <= 0) {
+        this.#full = true;
+        return true;
+      }
+      // Look again before the budget is over, as far as the pace since the last look tells.
+      const affordable = (this.#stride * remaining) / (now - this.#checkedAt);
+      this.#stride = Math.max(1, Math.min(this.#stride * 2, LONGEST_STRIDE, Math.ceil(affordable)));
+    }
+    this.#checkedAt = now;
+    this.#left = this.#stride;
+    return false;
+  }
+
+  /** A macrotask has come: the run is over, and whoever waits goes on. */
+  #end(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#running = false;
+    this.#full = false;
+    this.#left = 1;
+    for (const { open } of waiting) open();
+  }
+}
+
+// Taken here, so that a test that fakes the timers later does not stop the promises.
+const { performance, setImmediate, setTimeout } = globalThis;
+
+/** Later, after pending timers and input had their chance: `setImmediate` in Node, a zero timeout elsewhere. */
+function macrotask(task: () => void): void {
+  if (setImmediate === undefined) setTimeout(task, 0);
+  else setImmediate(task);
+}
+
+export const turn: Turn = processWide('turn', () => new Turn(() => performance.now(), macrotask));

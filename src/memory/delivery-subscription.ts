@@ -1,0 +1,137 @@
+import type { Subscriber, Subscription } from 'rxjs';
+import type { Delivery, QueueKey, QueuePayload } from '../backend.js';
+import type { Intake } from '../bridge/delivery-stream.js';
+import type { Linked } from '../internal/linked-list.js';
+import type { Consumer } from './consumer.js';
+import { type Lender, MemoryDelivery, type Settled } from './delivery.js';
+import type { Group } from './group.js';
+import type { Details } from './message-buffer.js';
+import type { MemoryQueue } from './queue.js';
+
+/** Lends the messages of a group to one subscriber of `deliveries()`, as many at a time as it may hold unsettled. */
+export class DeliverySubscription implements Consumer, Lender {
+  list: object | undefined;
+  before: Linked | undefined;
+  after: Linked | undefined;
+  readonly payloadOnly = false;
+  readonly #queue: MemoryQueue;
+  readonly #group: Group;
+  readonly #subscriber: Subscriber<Delivery>;
+  readonly #prefetch: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort: () => void;
+  /** What is out, in no order. */
+  readonly #held: MemoryDelivery[] = [];
+  /** The intake has ended: nothing more is taken, what is out can still be settled. */
+  #stopped = false;
+  /** Set while the subscriber pauses after it gave a message back. */
+  #pause: Subscription | undefined;
+
+  /** Delivers to a subscriber until it leaves, the signal aborts or the queue ends. */
+  static connect(queue: MemoryQueue, subscriber: Subscriber<Delivery>, intake: Intake): void {
+    if (intake.signal?.aborted) subscriber.complete();
+    else new DeliverySubscription(queue, subscriber, intake).#start();
+  }
+
+  private constructor(queue: MemoryQueue, subscriber: Subscriber<Delivery>, { group, prefetch, signal }: Intake) {
+    this.#queue = queue;
+    this.#subscriber = subscriber;
+    this.#prefetch = prefetch;
+    this.#signal = signal;
+    this.#onAbort = () => this.#stop();
+    this.#group = queue.enrol(this, group);
+  }
+
+  get queueName(): string {
+    return this.#queue.options.name;
+  }
+
+  get queueId(): string {
+    return this.#queue.id;
+  }
+
+  publishedAt(relative: number): number {
+    return this.#queue.publishedAt(relative);
+  }
+
+  take(key: QueueKey, payload: QueuePayload, details: Details, place: number): void {
+    const delivery = new MemoryDelivery(this, key, payload, details, place, this.#held.length);
+    this.#held.push(delivery);
+    this.#lineUp();
+    this.#subscriber.next(delivery);
+  }
+
+  end(): void {
+    this.#subscriber.complete();
+  }
+
+  settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
+    this.#remove(delivery);
+    const goesBack = how === 'retried' || how === 'released';
+    if (goesBack && delay === 0) this.#rest();
+    else this.#lineUp();
+    if (goesBack) this.#queue.giveBack(this.#group, delivery.toMessage(), delay);
+    else this.#queue.settle(this.#group, delivery.publication);
+    this.#queue.serve();
+    if (this.#stopped && this.#held.length === 0) this.#subscriber.complete();
+  }
+
+  settledAgain({ id, key, settled }: MemoryDelivery, call: string): void {
+    const { name, logger } = this.#queue.options;
+    logger.warn(`${call}() of delivery ${id} ("${key}") from queue "${name}" changed nothing: it was already ${settled}`);
+  }
+
+  #start(): void {
+    // Before the first message: a subscriber may leave in the middle of it, and nobody would hear of it later.
+    this.#subscriber.add(() => this.#leave());
+    this.#signal?.addEventListener('abort', this.#onAbort);
+    this.#lineUp();
+    this.#queue.serveNewcomer(() => this.#subscriber.closed);
+  }
+
+  /** Joins the line, if it can take a message. */
+  #lineUp(): void {
+    const mayTake = this.#held.length < this.#prefetch && !this.#stopped && this.#pause === undefined;
+    if (mayTake && this.list === undefined) this.#group.line.append(this);
+  }
+
+  /** Takes nothing before the next macrotask, so that a message that keeps coming back does not spin. */
+  #rest(): void {
+    if (this.#stopped) return;
+    this.#group.line.remove(this);
+    this.#pause ??= this.#queue.options.scheduler.schedule(() => {
+      this.#pause = undefined;
+      this.#lineUp();
+      this.#queue.serve();
+    }, 0);
+  }
+
+  /** Ends the intake. */
+  #stop(): void {
+    this.#stopped = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#group.line.remove(this);
+    this.#pause?.unsubscribe();
+    this.#pause = undefined;
+    if (this.#held.length === 0) this.#subscriber.complete();
+  }
+
+  /** The subscriber has left: what is out goes back. */
+  #leave(): void {
+    this.#stop();
+    this.#queue.dismiss(this, this.#group);
+    for (const delivery of this.#held.splice(0)) {
+      delivery.recall();
+      this.#queue.giveBack(this.#group, delivery.toMessage(), 0);
+    }
+    this.#queue.serve();
+  }
+
+  /** The last one held takes the slot of the one that goes: order means nothing here, and nothing is searched or moved up. */
+  #remove(delivery: MemoryDelivery): void {
+    const last = this.#held.pop() as MemoryDelivery;
+    if (last === delivery) return;
+    last.slot = delivery.slot;
+    this.#held[delivery.slot] = last;
+  }
+}

@@ -1,0 +1,127 @@
+import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import { NO_HEADERS } from '../internal/message.js';
+import { checkMilliseconds, checkOptions } from '../internal/options.js';
+import { Message, type Publication } from './message.js';
+import type { Details } from './message-buffer.js';
+
+export type Settled = Exclude<Settlement, false>;
+
+/** Who lent a delivery, and takes its settlement. */
+export interface Lender {
+  readonly queueName: string;
+  /** Names the queue among all that there are and were. */
+  readonly queueId: string;
+  /** A time that was kept relative to the making of the queue, in milliseconds since the epoch. */
+  publishedAt(relative: number): number;
+  /** The first settlement of a delivery that is out; `delay` in milliseconds, for `'retried'`. */
+  settle(delivery: MemoryDelivery, how: Settled, delay: number): void;
+  /** One more settlement, of a delivery that is settled already. */
+  settledAgain(delivery: MemoryDelivery, call: string): void;
+}
+
+const COUNTED = Promise.resolve(true);
+const NOT_COUNTED = Promise.resolve(false);
+
+/** A message on loan from a `MemoryBackend`. What most consumers never ask for is computed when they do. */
+export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
+  readonly key: QueueKey;
+  readonly payload: QueuePayload;
+  /** Where its holder keeps it. */
+  slot: number;
+  readonly #lender: Lender;
+  readonly #details: Details;
+  readonly #place: number;
+  #settled: Settlement = false;
+
+  constructor(lender: Lender, key: QueueKey, payload: QueuePayload, details: Details, place: number, slot: number) {
+    this.key = key;
+    this.payload = payload;
+    this.slot = slot;
+    this.#lender = lender;
+    this.#details = details;
+    this.#place = place;
+  }
+
+  get queue(): string {
+    return this.#lender.queueName;
+  }
+
+  get id(): string {
+    return `${this.#lender.queueId}-${this.#place}`;
+  }
+
+  get headers(): MessageHeaders {
+    return typeof this.#details === 'number' ? NO_HEADERS : this.#details.headers;
+  }
+
+  get attempt(): number {
+    return typeof this.#details === 'number' ? 1 : this.#details.attempt;
+  }
+
+  get publishedAt(): number {
+    return typeof this.#details === 'number' ? this.#lender.publishedAt(this.#details) : this.#details.publishedAt;
+  }
+
+  get settled(): Settlement {
+    return this.#settled;
+  }
+
+  get publication(): Publication | undefined {
+    return typeof this.#details === 'number' ? undefined : this.#details.publication;
+  }
+
+  ack(): Promise<boolean> {
+    return this.#settle('acked', 'ack', 0);
+  }
+
+  nack(options?: NackOptions): Promise<boolean> {
+    let delay = 0;
+    try {
+      delay = checkMilliseconds('delay', checkOptions(options).delay ?? 0);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#settle('retried', 'nack', delay);
+  }
+
+  release(): Promise<boolean> {
+    return this.#settle('released', 'release', 0);
+  }
+
+  reject(_reason?: unknown): Promise<boolean> {
+    return this.#settle('rejected', 'reject', 0);
+  }
+
+  /** It goes back because its holder left: as failed, since the holder had it. */
+  recall(): void {
+    this.#settled = 'retried';
+  }
+
+  /** The message as it goes back, for its next delivery. */
+  toMessage(): Message {
+    const attempt = this.#settled === 'released' ? this.attempt : this.attempt + 1;
+    const message = new Message(this.key, this.payload, this.headers, this.publishedAt, attempt, this.publication);
+    message.place = this.#place;
+    return message;
+  }
+
+  /** What there is to see of it, for `JSON.stringify` and the inspector: not how it hangs together with the queue. */
+  toJSON(): object {
+    const { queue, id, key, payload, headers, attempt, publishedAt, settled } = this;
+    return { queue, id, key, payload, headers, attempt, publishedAt, settled };
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): object {
+    return this.toJSON();
+  }
+
+  #settle(how: Settled, call: string, delay: number): Promise<boolean> {
+    if (this.#settled !== false) {
+      this.#lender.settledAgain(this, call);
+      return NOT_COUNTED;
+    }
+    this.#settled = how;
+    this.#lender.settle(this, how, delay);
+    return COUNTED;
+  }
+}

@@ -1,0 +1,101 @@
+import { asyncScheduler, type SchedulerLike } from 'rxjs';
+import type { ConsumerGroup } from '../backend.js';
+import { ConfigurationError } from '../errors.js';
+import { describe } from '../internal/describe.js';
+import { defaultLogger, type Logger } from '../internal/logger.js';
+import { checkChoice, checkCount, checkName, checkOptions, isName, NAME } from '../internal/options.js';
+
+const POLICIES = ['wait', 'error', 'drop-oldest', 'drop-newest'] as const;
+const VALIDATIONS = ['shape', 'json'] as const;
+const DEFAULT_NAME = 'default';
+
+/** What a full queue does with one more message. */
+export type MemoryOverflow = (typeof POLICIES)[number];
+
+/** How closely a payload is looked at. */
+export type MemoryValidation = (typeof VALIDATIONS)[number];
+
+export interface MemoryBackendOptions {
+  /** The name of the queue: 1 to 255 bytes of UTF-8. Default: `default`. */
+  readonly name?: string | undefined;
+  /** How many messages may wait, delayed ones included: a whole number from 1 up, or Infinity. Default: Infinity. */
+  readonly capacity?: number | undefined;
+  /**
+   * What a full queue does. `'wait'`: `publish` waits for room, first come first served. `'error'`: it rejects with `QueueOverflowError`.
+   * `'drop-oldest'`: what has waited longest goes. `'drop-newest'`: `publish` resolves, and the message is not taken. Default: `'wait'`.
+   */
+  readonly overflow?: MemoryOverflow | undefined;
+  /**
+   * `'ignored'`: a group is accepted and means nothing, all consumers compete. A list: the groups that exist from the first publish, each of which gets
+   * every message, as on a broker. Default: `'ignored'`.
+   */
+  readonly groups?: 'ignored' | readonly ConsumerGroup[] | undefined;
+  /**
+   * `'shape'`: a payload has to be a plain object. `'json'`: it also has to survive JSON unchanged, and consumers get a copy, as from a broker.
+   * Default: `'shape'`.
+   */
+  readonly validate?: MemoryValidation | undefined;
+  /** Tells the time and runs every timer. Default: RxJS's `asyncScheduler`; a `TestScheduler` gives virtual time. */
+  readonly scheduler?: SchedulerLike | undefined;
+  /** Where warnings and errors go. Default: the console. */
+  readonly logger?: Logger | undefined;
+}
+
+export interface CheckedMemoryOptions {
+  readonly name: string;
+  readonly capacity: number;
+  readonly overflow: MemoryOverflow;
+  readonly groups: 'ignored' | readonly ConsumerGroup[];
+  readonly validate: MemoryValidation;
+  readonly scheduler: SchedulerLike;
+  readonly logger: Logger;
+}
+
+/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+export function checkMemoryOptions(options: MemoryBackendOptions | undefined): CheckedMemoryOptions {
+  const given = checkOptions(options);
+  return {
+    name: checkName('name', given.name ?? DEFAULT_NAME),
+    capacity: checkCount('capacity', given.capacity ?? Number.POSITIVE_INFINITY, { infinity: true }),
+    overflow: checkChoice('overflow', given.overflow ?? 'wait', POLICIES),
+    groups: checkGroups(given.groups ?? 'ignored'),
+    validate: checkChoice('validate', given.validate ?? 'shape', VALIDATIONS),
+    scheduler: checkMethods('scheduler', given.scheduler ?? asyncScheduler, ['now', 'schedule']),
+    logger: checkMethods('logger', given.logger ?? defaultLogger, ['debug', 'warn', 'error']),
+  };
+}
+
+/** Reads QUEUE_NAME, QUEUE_CAPACITY and QUEUE_GROUPS; an empty variable counts as one that is not set. */
+export function readMemoryEnv(env: Readonly<Record<string, string | undefined>>): Pick<CheckedMemoryOptions, 'name' | 'capacity' | 'groups'> {
+  const { QUEUE_NAME: name, QUEUE_CAPACITY: capacity, QUEUE_GROUPS: groups } = env;
+  return {
+    name: name ? readName('QUEUE_NAME', name) : DEFAULT_NAME,
+    capacity: capacity ? readCapacity(capacity) : Number.POSITIVE_INFINITY,
+    groups: groups ? groups.split(',').map((group) => readName('QUEUE_GROUPS', group.trim())) : 'ignored',
+  };
+}
+
+function checkGroups(groups: unknown): 'ignored' | readonly ConsumerGroup[] {
+  if (groups === 'ignored') return groups;
+  const expected = "'ignored' or a list of group names that is not empty";
+  if (!Array.isArray(groups)) throw new TypeError(`Expected \`groups\` to be ${expected}, got ${describe(groups)}`);
+  if (groups.length === 0) throw new RangeError(`Expected \`groups\` to be ${expected}, got an empty list`);
+  return [...new Set(groups.map((group, index) => checkName(`groups[${index}]`, group)))];
+}
+
+function checkMethods<Thing extends object>(name: string, value: Thing, methods: readonly (keyof Thing & string)[]): Thing {
+  const missing = methods.find((method) => typeof value?.[method] !== 'function');
+  if (missing === undefined) return value;
+  throw new TypeError(`Expected \`${name}\` to have a method \`${missing}\`, got ${describe(value)}`);
+}
+
+function readName(variable: string, value: string): string {
+  if (isName(value)) return value;
+  throw new ConfigurationError(`Expected ${variable} to hold ${NAME}${variable === 'QUEUE_GROUPS' ? ' for each group, separated by commas' : ''}`);
+}
+
+function readCapacity(value: string): number {
+  const capacity = Number(value);
+  if (value === 'Infinity' || (/^\d+$/.test(value) && capacity >= 1 && Number.isSafeInteger(capacity))) return capacity;
+  throw new ConfigurationError(`Expected QUEUE_CAPACITY to be a positive integer or Infinity, got ${describe(value)}`);
+}

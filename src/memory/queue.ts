@@ -1,0 +1,440 @@
+import type { Subscription } from 'rxjs';
+import type { ConsumerGroup, MessageHeaders, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
+import { QueueClosedError, QueueOverflowError } from '../errors.js';
+import { LinkedList } from '../internal/linked-list.js';
+import { NO_HEADERS } from '../internal/message.js';
+import { turn } from '../internal/turn.js';
+import type { Consumer } from './consumer.js';
+import { type Delayed, Delays } from './delays.js';
+import type { Group } from './group.js';
+import { Groups } from './groups.js';
+import { Ledger } from './ledger.js';
+import { Message, type Publication } from './message.js';
+import type { CheckedMemoryOptions } from './options.js';
+import { PendingPublish } from './pending-publish.js';
+import { Taps } from './taps.js';
+
+/** How often consumers may leave and come again within one run of serving before the rest of it waits for a macrotask. */
+const MAX_REJOINS = 32_768;
+
+/** How often consumers may leave within the call in which they subscribed, one after the other, before the next one waits for a macrotask. */
+const MAX_BOUNCES = 256;
+
+/** What a publish says besides its key and payload, if it says anything. */
+export interface PublishDetails {
+  readonly headers: MessageHeaders;
+  /** In milliseconds; 0 for none. */
+  readonly delay: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * The queue itself: what comes in, who gets it, when it is done with. Everything takes effect within the call.
+ *
+ * Messages go one way: `publish` lets them in, if need be after waiting for room; `#enter` gives them their place in the groups, or among the
+ * delayed; `serve` hands them to consumers; `settle` or `giveBack` ends the loan. Consumers' and observers' code runs only from `serve` and the taps,
+ * always after the state is true, and neither ever runs inside itself.
+ */
+export class MemoryQueue {
+  readonly options: CheckedMemoryOptions;
+  /** Names this queue among all that there are and were. */
+  readonly id = Math.random().toString(36).slice(2, 10);
+  readonly #capacity: number;
+  readonly #ledger = new Ledger();
+  readonly #groups: Groups;
+  readonly #taps = new Taps(() => this.#ledger.unfinished);
+  readonly #delays: Delays<Group | undefined>;
+  readonly #publishers = new LinkedList<PendingPublish>();
+  readonly #joiners = new Set<() => void>();
+  /** Times are kept relative to it: small integers cost no object. */
+  readonly #madeAt: number;
+  #consumers = 0;
+  #delayedPublishes = 0;
+  #dropped = 0;
+  #serving = false;
+  #rejoins = 0;
+  #bounces = 0;
+  #resumption: Subscription | undefined;
+  #closed = false;
+  #discards = false;
+
+  constructor(options: CheckedMemoryOptions) {
+    this.options = options;
+    this.#capacity = options.capacity;
+    this.#groups = new Groups(options.groups, this.#ledger);
+    this.#delays = new Delays(options.scheduler, (due) => this.#fallDue(due));
+    this.#madeAt = options.scheduler.now();
+  }
+
+  get counts(): Readonly<Ledger> {
+    return this.#ledger;
+  }
+
+  get taps(): Pick<Taps, 'published$' | 'unfinished$'> {
+    return this.#taps;
+  }
+
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** A time that was kept relative to the making of the queue, in milliseconds since the epoch. */
+  publishedAt(relative: number): number {
+    return this.#madeAt + relative;
+  }
+
+  publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
+    if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
+    if (this.#closed) return Promise.reject(this.#closedError());
+    if (details === undefined && this.#goesStraight(key, payload)) return turn.done();
+    if (!this.#hasRoom(details)) {
+      const { overflow, name } = this.options;
+      if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
+      if (overflow === 'error') return Promise.reject(new QueueOverflowError(`Queue "${name}" is full: ${this.#ledger.waiting} messages wait`));
+      if (!this.#makeRoom()) return turn.done();
+    }
+    this.#enter(key, payload, details);
+    return turn.done();
+  }
+
+  /** Like `publish`, but never waits; says whether the message was taken. */
+  tryPublish(key: QueueKey, payload: QueuePayload): boolean {
+    if (this.#closed) throw this.#closedError();
+    if (this.#goesStraight(key, payload)) return true;
+    if (!this.#hasRoom(undefined) && !this.#makeRoom()) return false;
+    this.#enter(key, payload, undefined);
+    return true;
+  }
+
+  /** Somebody subscribes. */
+  enrol(consumer: Consumer, name: ConsumerGroup): Group {
+    const group = this.#groups.join(name);
+    group.consumers.add(consumer);
+    this.#consumers++;
+    this.#rejoins++;
+    this.#watchTimer();
+    return group;
+  }
+
+  /** Somebody leaves. */
+  dismiss(consumer: Consumer, group: Group): void {
+    if (!group.consumers.delete(consumer)) return;
+    group.line.remove(consumer);
+    this.#consumers--;
+    this.#watchTimer();
+  }
+
+  /** A message that is out is done with. */
+  settle(group: Group, publication: Publication | undefined): void {
+    group.settle(publication);
+    this.#countChanged();
+    if (this.#closed) this.serve();
+  }
+
+  /** A message that is out goes back to its place, after a delay in milliseconds. Call `serve` when all that goes back has done so. */
+  giveBack(group: Group, message: Message, delay: number): void {
+    if (this.#discards) {
+      this.settle(group, message.publication);
+      return;
+    }
+    group.takeBack(message, delay > 0);
+    if (delay > 0) this.#delays.add({ message, due: this.options.scheduler.now() + delay, target: group });
+  }
+
+  /**
+   * Hands out messages as long as one is ready and somebody can take it, and lets waiting publishes in as room comes free. Called from inside itself,
+   * by what a consumer does with a message, it leaves the work to the call that is running: the stack never grows.
+   */
+  serve(): void {
+    if (this.#serving) return;
+    this.#serving = true;
+    this.#rejoins = 0;
+    try {
+      while (this.#serveRound()) {
+        if (this.#rejoins > MAX_REJOINS) {
+          this.#serveLater();
+          break;
+        }
+      }
+    } finally {
+      this.#serving = false;
+    }
+    if (this.#closed) this.#endDrained();
+  }
+
+  /**
+   * The first serving of a consumer that just subscribed. One that leaves within the call may be an operator like `retry`, which subscribes anew from
+   * inside its subscribing, deeper and deeper; after some rounds the next one is served from the ground.
+   */
+  serveNewcomer(hasLeft: () => boolean): void {
+    if (this.#bounces >= MAX_BOUNCES) {
+      this.#serveLater();
+      return;
+    }
+    this.serve();
+    if (!hasLeft()) return;
+    if (this.#bounces++ === 0) {
+      queueMicrotask(() => {
+        this.#bounces = 0;
+      });
+    }
+  }
+
+  /**
+   * What a consumer who is not in line may take at once: the next message, unless somebody is being served.
+   * Says whether the consumer was given one.
+   */
+  serveAtOnce(consumer: Consumer, group: Group): boolean {
+    if (this.#serving) return false;
+    if (group.ready === 0) {
+      if (this.#publishers.first === undefined) return false;
+      this.#admit(true);
+      if (group.ready === 0) return false;
+    }
+    group.handTo(consumer);
+    if (this.#publishers.first !== undefined) this.serve();
+    return true;
+  }
+
+  join(signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#ledger.unfinished === 0) return turn.done();
+    return new Promise((resolve, reject) => {
+      const finish = () => {
+        signal?.removeEventListener('abort', giveUp);
+        turn.resolve(resolve, undefined);
+      };
+      const giveUp = () => {
+        this.#joiners.delete(finish);
+        signal?.removeEventListener('abort', giveUp);
+        reject(signal?.reason);
+      };
+      this.#joiners.add(finish);
+      signal?.addEventListener('abort', giveUp);
+    });
+  }
+
+  clear(): QueueEntry[] {
+    const entries = this.#discard();
+    if (entries.length > 0) this.#countChanged();
+    this.serve();
+    return entries;
+  }
+
+  close(drain: boolean): void {
+    const first = !this.#closed;
+    this.#closed = true;
+    this.#watchTimer();
+    if (first) this.#turnPublishersAway();
+    if (!drain) {
+      this.#discards = true;
+      if (this.#discard().length > 0) this.#countChanged();
+    }
+    if (first) this.#taps.closed();
+    this.serve();
+  }
+
+  stats(name: ConsumerGroup | undefined): QueueStats {
+    const { waiting, unfinished } = this.#ledger;
+    const group = name === undefined ? this.#groups.only : this.#groups.find(name);
+    // A group that is not there yet would find what is held; over all groups, a message counts once.
+    if (group === undefined) return { ready: Math.max(0, waiting - this.#delays.length), unfinished };
+    return { ready: group.ready, unfinished: group.ready + group.out + group.delayed + this.#delayedPublishes };
+  }
+
+  /**
+   * Hands a message to a consumer of payloads with no detour: nobody is before it, nobody watches, and what would be thrown away is never made. It is
+   * what becomes of most messages in a queue that keeps up.
+   */
+  #goesStraight(key: QueueKey, payload: QueuePayload): boolean {
+    const group = this.#groups.only;
+    const consumer = group?.line.first;
+    if (group === undefined || !consumer?.payloadOnly) return false;
+    if (this.#serving || group.ready > 0 || this.#publishers.first !== undefined) return false;
+    if (this.#taps.entriesWatched || this.#taps.countWatched) return false;
+    group.line.remove(consumer);
+    this.#ledger.came();
+    group.handStraightTo(consumer, key, payload);
+    return true;
+  }
+
+  #hasRoom(details: PublishDetails | undefined): boolean {
+    if (this.#publishers.first !== undefined) return false;
+    return this.#ledger.waiting < this.#capacity || (!details?.delay && this.#groups.allWait);
+  }
+
+  #enter(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): void {
+    const now = this.options.scheduler.now();
+    if (details === undefined && this.#groups.only !== undefined) {
+      this.#groups.add(key, payload, now - this.#madeAt);
+      this.#entered(key, payload);
+    } else {
+      this.#enterRecord(new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1), details?.delay ? now + details.delay : undefined);
+    }
+    this.serve();
+  }
+
+  #enterRecord(message: Message, due: number | undefined): void {
+    if (due === undefined) this.#groups.add(message.key, message.payload, message);
+    else {
+      this.#ledger.came();
+      this.#delayedPublishes++;
+      this.#delays.add({ message, due, target: undefined });
+    }
+    this.#entered(message.key, message.payload);
+  }
+
+  #entered(key: QueueKey, payload: QueuePayload): void {
+    if (this.#taps.entriesWatched) this.#taps.published(key, payload);
+    this.#countChanged();
+  }
+
+  #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
+    const now = this.options.scheduler.now();
+    const message = new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1);
+    const pending = new PendingPublish(message, details?.delay ? now + details.delay : undefined, details?.signal, () => {
+      this.#publishers.remove(pending);
+      this.options.logger.debug(`A publish to queue "${this.options.name}" was aborted while it waited for room`);
+      this.serve();
+    });
+    this.#publishers.append(pending);
+    return pending.promise;
+  }
+
+  /** Lets waiting publishes in, in their order, while there is room, or somebody waits for what they bring. */
+  #admit(somebodyWaits: boolean): void {
+    for (let first = this.#publishers.first; first !== undefined; first = this.#publishers.first) {
+      const straight = first.due === undefined && (somebodyWaits || this.#groups.allWait);
+      if (this.#ledger.waiting >= this.#capacity && !straight) return;
+      this.#publishers.remove(first);
+      const resolve = first.admitted();
+      this.#enterRecord(first.message, first.due);
+      turn.resolve(resolve, undefined);
+      if (somebodyWaits) return;
+    }
+  }
+
+  /** By the overflow policy: makes room for a message, or drops that message and says no. */
+  #makeRoom(): boolean {
+    const { overflow } = this.options;
+    if (overflow === 'drop-newest') this.#dropped++;
+    if (overflow !== 'drop-oldest') return false;
+    while (this.#ledger.waiting >= this.#capacity) {
+      const before = this.#ledger.waiting;
+      if (this.#groups.dropFirst() === undefined) this.#dropDelayed(this.#delays.shift());
+      this.#dropped += before - this.#ledger.waiting;
+    }
+    return true;
+  }
+
+  /** Removes all that waits or is delayed. */
+  #discard(): QueueEntry[] {
+    const entries: QueueEntry[] = [];
+    const places = new Set<number>();
+    for (let dropped = this.#groups.dropFirst(); dropped !== undefined; dropped = this.#groups.dropFirst()) {
+      if (this.#groups.only === undefined) places.add(dropped.place);
+      entries.push([dropped.key, dropped.payload]);
+    }
+    for (const delayed of this.#delays.drain()) {
+      this.#dropDelayed(delayed);
+      const { key, payload, place } = delayed.message;
+      if (!places.has(place)) entries.push([key, payload]);
+    }
+    return entries;
+  }
+
+  #dropDelayed(delayed: Delayed<Group | undefined> | undefined): void {
+    if (delayed?.target !== undefined) delayed.target.dropDelayed(delayed.message);
+    else if (delayed !== undefined) {
+      this.#delayedPublishes--;
+      this.#ledger.dropped(undefined);
+    }
+  }
+
+  #fallDue(due: Delayed<Group | undefined>[]): void {
+    for (const { message, target } of due) {
+      if (target !== undefined) target.dueAgain(message);
+      else {
+        this.#delayedPublishes--;
+        this.#ledger.dropped(undefined);
+        this.#groups.add(message.key, message.payload, message);
+      }
+    }
+    this.serve();
+  }
+
+  /** One message for each group that has one ready and somebody to take it; says whether there was any. */
+  #serveRound(): boolean {
+    let served = false;
+    for (const group of this.#groups.all) {
+      if (this.#publishers.first !== undefined) this.#admit(false);
+      const consumer = group.line.first;
+      if (consumer === undefined || group.ready === 0) continue;
+      served = true;
+      group.line.remove(consumer);
+      try {
+        group.handTo(consumer);
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
+    return served;
+  }
+
+  /** The code of a consumer failed where RxJS lets it through. It fails neither the publisher nor the other consumers: it is thrown on its own. */
+  #failed(error: unknown): void {
+    this.options.logger.error(`A consumer of queue "${this.options.name}" failed: ${String(error)}`, error);
+    setTimeout(() => {
+      throw error;
+    });
+  }
+
+  #serveLater(): void {
+    this.#resumption ??= this.options.scheduler.schedule(() => {
+      this.#resumption = undefined;
+      this.serve();
+    }, 0);
+  }
+
+  #countChanged(): void {
+    const { unfinished } = this.#ledger;
+    if (unfinished === 0 && this.#joiners.size > 0) {
+      const joiners = [...this.#joiners];
+      this.#joiners.clear();
+      for (const finish of joiners) finish();
+    }
+    if (this.#taps.countWatched) this.#taps.counted(unfinished);
+  }
+
+  /** After `close`: ends the streams of the groups for which nothing is left. */
+  #endDrained(): void {
+    if (this.#ledger.unfinished === 0) this.#taps.finished();
+    if (this.#delayedPublishes > 0) return;
+    for (const group of this.#groups.all) {
+      if (!group.drained) continue;
+      for (const consumer of [...group.consumers]) consumer.end();
+    }
+  }
+
+  #turnPublishersAway(): void {
+    for (let first = this.#publishers.first; first !== undefined; first = this.#publishers.first) {
+      this.#publishers.remove(first);
+      first.reject(this.#closedError());
+    }
+  }
+
+  /** A closed queue keeps its timer only while there is somebody to deliver to, so that the process can end. */
+  #watchTimer(): void {
+    if (!this.#closed) return;
+    if (this.#consumers > 0) this.#delays.resume();
+    else this.#delays.pause();
+  }
+
+  #closedError(): QueueClosedError {
+    return new QueueClosedError(`Queue "${this.options.name}" is closed`);
+  }
+}
