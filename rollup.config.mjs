@@ -1,30 +1,49 @@
+import { readFileSync, rmSync } from 'node:fs';
 import typescript from '@rollup/plugin-typescript';
 import { dts } from 'rollup-plugin-dts';
 
-/** Each public entry of the package; a subpath of `exports` each. */
-const input = { index: 'src/index.ts' };
+const { exports, peerDependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
 
-const external = ['rxjs'];
+/** Each public entry of the package, by its name in `dist`: what `exports` promises is what is built. */
+const input = Object.fromEntries(
+  Object.values(exports)
+    .filter((target) => typeof target === 'object')
+    .map((target) => target.import.default.match(/^\.\/dist\/(.+)\.js$/)[1])
+    .map((name) => [name, `src/${name}.ts`]),
+);
 
-/** One file a module: an entry that is added later shares its classes with the others. */
-const modules = { preserveModules: true, preserveModulesRoot: 'src', dir: 'dist' };
+const external = [/^node:/, ...Object.keys(peerDependencies).map((name) => new RegExp(`^${name}(/|$)`))];
+
+/** One file a module: all entries share their classes. */
+const modules = { dir: 'dist', preserveModules: true, preserveModulesRoot: 'src' };
+
+/** Once all sources have compiled, nothing of an older build stays. */
+const emptyDist = {
+  name: 'empty-dist',
+  buildEnd(error) {
+    if (error === undefined) rmSync('dist', { recursive: true, force: true });
+  },
+};
+
+/** The types name `AsyncDisposable`, and rollup-plugin-dts drops the reference that the sources have. */
+const types = { ...modules, format: 'es', banner: '/// <reference lib="esnext.disposable" />' };
 
 export default [
   {
     input,
     external,
     output: [
-      { ...modules, format: 'es', entryFileNames: '[name].js' },
-      { ...modules, format: 'cjs', entryFileNames: '[name].cjs' },
+      { ...modules, format: 'es', sourcemap: true, entryFileNames: '[name].js' },
+      { ...modules, format: 'cjs', sourcemap: true, entryFileNames: '[name].cjs' },
     ],
-    plugins: [typescript({ tsconfig: 'tsconfig.build.json' })],
+    plugins: [typescript({ tsconfig: 'tsconfig.build.json' }), emptyDist],
   },
   {
     input,
     external,
     output: [
-      { dir: 'dist', format: 'es', entryFileNames: '[name].d.ts' },
-      { dir: 'dist', format: 'es', entryFileNames: '[name].d.cts' },
+      { ...types, entryFileNames: '[name].d.ts' },
+      { ...types, entryFileNames: '[name].d.cts' },
     ],
     plugins: [dts({ tsconfig: 'tsconfig.build.json' })],
   },

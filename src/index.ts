@@ -35,5 +35,5 @@ export {
   SluiceError,
 } from './errors.js';
 export type { Logger } from './internal/logger.js';
-export { type CloseOptions, type JoinOptions, MemoryBackend } from './memory/memory-backend.js';
+export { type CloseOptions, type FromEnvOptions, type JoinOptions, MemoryBackend } from './memory/memory-backend.js';
 export type { MemoryBackendOptions, MemoryOverflow, MemoryValidation } from './memory/options.js';

@@ -56,7 +56,7 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
 
   protected override shut(): void {
     this.#intake.abort();
-    for (const delivery of this.#unseen.splice()) void delivery.release();
+    while (this.#unseen.length > 0) void this.#unseen.shift().release();
   }
 
   #take(delivery: Delivery): void {

@@ -1,6 +1,6 @@
 import type { ConsumeOptions, Delivery, EventMap, QueueBackend } from '../backend.js';
 import { QueueClosedError } from '../errors.js';
-import { checkSignal } from '../internal/options.js';
+import { checkOptions, checkSignal } from '../internal/options.js';
 import { turn } from '../internal/turn.js';
 
 export type ReceiveOptions = Pick<ConsumeOptions, 'group' | 'signal'>;
@@ -22,11 +22,9 @@ export type ReceiveOptions = Pick<ConsumeOptions, 'group' | 'signal'>;
  * @throws `signal.reason` when the signal aborted first; then nothing was taken
  * @throws {TypeError | RangeError} for an option without sense
  */
-export function receive<Events extends EventMap<Events>>(
-  queue: QueueBackend<Events>,
-  { group, signal }: ReceiveOptions = {},
-): Promise<Delivery<Events>> {
+export function receive<Events extends EventMap<Events>>(queue: QueueBackend<Events>, options?: ReceiveOptions): Promise<Delivery<Events>> {
   return new Promise((resolve, reject) => {
+    const { group, signal } = checkOptions(options);
     checkSignal('signal', signal);
     if (signal?.aborted) {
       reject(signal.reason);

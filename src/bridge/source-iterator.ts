@@ -3,7 +3,7 @@ import { PullIterator } from './pull-iterator.js';
 import { toObservable } from './source.js';
 
 /** What a subscription tells the iterator that made it. */
-export interface SourceObserver<Value> {
+interface SourceObserver<Value> {
   take(value: Value): void;
   exhaust(failure?: { readonly error: unknown }): void;
 }

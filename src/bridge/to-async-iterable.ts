@@ -39,16 +39,13 @@ export interface ToAsyncIterableOptions {
  * @throws {TypeError | RangeError} for an option without sense
  */
 export function toAsyncIterable<Value>(source: ObservableInput<Value>, options?: ToAsyncIterableOptions): AsyncIterableIterator<Value> {
-  const given = checkOptions(options);
-  const overflow = checkChoice('overflow', given.overflow ?? 'buffer', POLICIES);
-  const signal = checkSignal('signal', given.signal);
-  if (overflow === 'buffer') {
-    if (given.capacity !== undefined && given.capacity !== Number.POSITIVE_INFINITY) {
-      throw new TypeError("Expected no `capacity` beside the overflow policy 'buffer', which keeps all: choose another `overflow`");
-    }
-    return new ObservableIterator(source, overflow, Number.POSITIVE_INFINITY, signal);
+  const { overflow = 'buffer', capacity, signal } = checkOptions(options);
+  const unbounded = checkChoice('overflow', overflow, POLICIES) === 'buffer';
+  if (unbounded && capacity !== undefined && capacity !== Number.POSITIVE_INFINITY) {
+    throw new TypeError("Expected no `capacity` beside the overflow policy 'buffer', which keeps all: choose another `overflow`");
   }
-  return new ObservableIterator(source, overflow, checkCount('capacity', given.capacity), signal);
+  const bound = unbounded ? Number.POSITIVE_INFINITY : checkCount('capacity', capacity);
+  return new ObservableIterator(source, overflow, bound, checkSignal('signal', signal));
 }
 
 class ObservableIterator<Value> extends SourceIterator<Value, Value> {

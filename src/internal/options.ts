@@ -26,6 +26,12 @@ export function checkChoice<Choice extends string>(name: string, value: unknown,
   throw invalid(name, `one of ${expected}`, value, typeof value === 'string');
 }
 
+/** @throws {TypeError} unless `value` is a boolean */
+export function checkFlag(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw invalid(name, 'a boolean', value, false);
+}
+
 /** @throws {TypeError | RangeError} unless `value` is a string of 1 to 255 bytes of UTF-8 */
 export function checkName(name: string, value: unknown): string {
   if (isName(value)) return value;

@@ -39,9 +39,31 @@ export class Turn {
     this.#macrotask = macrotask;
   }
 
+  // The three ways of answering are split from their waiting: a closure in a function costs every call of it, also those that never make it.
+
   /** Answers a `publish`: with a promise that is resolved, or will be in its turn. */
   done(): Promise<void> {
-    if (!this.#count()) return RESOLVED;
+    return this.#count() ? this.#doneLater() : RESOLVED;
+  }
+
+  /** A promise of a value, resolved now or in its turn. */
+  value<Value>(value: Value): Promise<Value> {
+    return this.#count() ? this.#valueLater(value) : Promise.resolve(value);
+  }
+
+  /** Resolves a promise that was handed out before, now or in its turn. */
+  resolve<Value>(resolve: (value: Value) => void, value: Value): void {
+    if (this.#count()) this.#resolveLater(resolve, value);
+    else resolve(value);
+  }
+
+  /** Runs a task now or in its turn: for what settles a promise, or asks for the next one, by a way of its own. */
+  run(task: () => void): void {
+    if (this.#count()) this.#waiting.push({ open: task });
+    else task();
+  }
+
+  #doneLater(): Promise<void> {
     const last = this.#waiting.at(-1);
     if (last?.shared !== undefined) return last.shared;
     let open!: () => void;
@@ -52,22 +74,12 @@ export class Turn {
     return shared;
   }
 
-  /** A promise of a value, resolved now or in its turn. */
-  value<Value>(value: Value): Promise<Value> {
-    if (!this.#count()) return Promise.resolve(value);
-    return new Promise((resolve) => this.#waiting.push({ open: () => resolve(value) }));
+  #valueLater<Value>(value: Value): Promise<Value> {
+    return new Promise((resolve) => this.#resolveLater(resolve, value));
   }
 
-  /** Resolves a promise that was handed out before, now or in its turn. */
-  resolve<Value>(resolve: (value: Value) => void, value: Value): void {
-    if (this.#count()) this.#waiting.push({ open: () => resolve(value) });
-    else resolve(value);
-  }
-
-  /** Runs a task now or in its turn: for what settles a promise, or asks for the next one, by a way of its own. */
-  run(task: () => void): void {
-    if (this.#count()) this.#waiting.push({ open: task });
-    else task();
+  #resolveLater<Value>(resolve: (value: Value) => void, value: Value): void {
+    this.#waiting.push({ open: () => resolve(value) });
   }
 
   /** Counts one promise; says whether it has to wait. */
@@ -110,7 +122,7 @@ export class Turn {
 }
 
 // Taken here, so that a test that fakes the timers later does not stop the promises.
-const { performance, setImmediate, setTimeout } = globalThis;
+const { performance, setImmediate, setTimeout } = globalThis as typeof globalThis & { setImmediate?: (task: () => void) => void };
 
 /** Later, after pending timers and input had their chance: `setImmediate` in Node, a zero timeout elsewhere. */
 function macrotask(task: () => void): void {

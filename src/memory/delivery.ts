@@ -75,13 +75,12 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
   }
 
   nack(options?: NackOptions): Promise<boolean> {
-    let delay = 0;
     try {
-      delay = checkMilliseconds('delay', checkOptions(options).delay ?? 0);
+      const { delay = 0 } = checkOptions(options);
+      return this.#settle('retried', 'nack', checkMilliseconds('delay', delay));
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#settle('retried', 'nack', delay);
   }
 
   release(): Promise<boolean> {

@@ -68,16 +68,17 @@ export class Group {
       consumer.take(returned.key, returned.payload, returned, returned.place);
       return;
     }
-    const { key, payload, details } = this.#buffer;
-    this.#buffer.shift();
+    const { key, details } = this.#buffer;
+    const payload = this.#buffer.shift();
     const place = this.#pass(details);
     this.#sendOut(publicationOf(details));
     consumer.take(key, payload, details, place);
   }
 
-  /** Hands a message that was counted as waiting, and never took a place in the buffer, to a consumer. Only while `ready === 0`. */
+  /** Hands a new message to a consumer, past the buffer. Only while `ready === 0`. */
   handStraightTo(consumer: Consumer, key: QueueKey, payload: QueuePayload): void {
-    this.#sendOut(undefined);
+    this.out++;
+    this.#ledger.cameAndWentOut();
     consumer.take(key, payload, 0, this.#passed++);
   }
 
@@ -114,8 +115,8 @@ export class Group {
       this.#ledger.dropped(returned.publication);
       return returned;
     }
-    const { key, payload, details } = this.#buffer;
-    this.#buffer.shift();
+    const { key, details } = this.#buffer;
+    const payload = this.#buffer.shift();
     const place = this.#pass(details);
     this.#ledger.dropped(publicationOf(details));
     return { key, payload, place };

@@ -23,6 +23,11 @@ export class Ledger {
     this.waiting++;
   }
 
+  /** A message came into the queue and is out at once. */
+  cameAndWentOut(): void {
+    this.out++;
+  }
+
   /** A message waits in one more group of several. */
   shared(publication: Publication): void {
     this.#change(publication, 1, 1);

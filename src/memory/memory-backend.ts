@@ -19,7 +19,7 @@ import { type Connect, consumeDeliveries, createDeliveryStream } from '../bridge
 import { asyncDispose } from '../internal/async-dispose.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson, copyHeaders } from '../internal/message.js';
-import { checkMilliseconds, checkName, checkOptions, checkSignal } from '../internal/options.js';
+import { checkFlag, checkMilliseconds, checkName, checkOptions, checkSignal } from '../internal/options.js';
 import { DeliverySubscription } from './delivery-subscription.js';
 import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
 import { PayloadIterator } from './payload-iterator.js';
@@ -37,6 +37,11 @@ export interface CloseOptions {
    * delayed is discarded and counts as done, also after a first `close()`. Default: `true`.
    */
   readonly drain?: boolean | undefined;
+}
+
+export interface FromEnvOptions {
+  /** Where warnings and errors go. Default: the console. */
+  readonly logger?: Logger | undefined;
 }
 
 /**
@@ -84,8 +89,8 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
    * Warns that this is for development and testing.
    * @throws {ConfigurationError} for a malformed variable; it names the variable
    */
-  static fromEnv<Events extends EventMap<Events> = AnyEvents>(env?: Env, options: { readonly logger?: Logger } = {}): MemoryBackend<Events> {
-    return shareByName(env, options.logger, (given) => new MemoryBackend(given)) as MemoryBackend<Events>;
+  static fromEnv<Events extends EventMap<Events> = AnyEvents>(env?: Env, options?: FromEnvOptions): MemoryBackend<Events> {
+    return shareByName(env, checkOptions(options).logger, (given) => new MemoryBackend(given)) as MemoryBackend<Events>;
   }
 
   get name(): string {
@@ -119,12 +124,12 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
 
   /** What is published, as the queue takes it, in order; nothing from before the subscription. Completes on `close()`. */
   get published$(): Observable<QueueEntry<Events>> {
-    return this.#queue.taps.published$ as Observable<QueueEntry<Events>>;
+    return this.#queue.watch.published$ as Observable<QueueEntry<Events>>;
   }
 
   /** The number of unfinished messages: the current one at once, then every change. Completes when the queue is closed and nothing is unfinished. */
   get unfinished$(): Observable<number> {
-    return this.#queue.taps.unfinished$;
+    return this.#queue.watch.unfinished$;
   }
 
   /**
@@ -192,7 +197,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   /** Resolves when nothing is unfinished; rejects with `signal.reason` when the signal aborted first. */
   join(options?: JoinOptions): Promise<void> {
     try {
-      return this.#queue.join(checkSignal('signal', checkOptions(options).signal));
+      return this.#queue.watch.join(checkSignal('signal', checkOptions(options).signal));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -210,8 +215,9 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
    * Ends the queue: a later `publish`, and one that waits for room, rejects with `QueueClosedError`. Resolves at once; `join()` is what waits.
    * Idempotent.
    */
-  async close({ drain = true }: CloseOptions = {}): Promise<void> {
-    this.#queue.close(drain);
+  async close(options?: CloseOptions): Promise<void> {
+    const { drain = true } = checkOptions(options);
+    this.#queue.close(checkFlag('drain', drain));
   }
 
   async [asyncDispose](): Promise<void> {

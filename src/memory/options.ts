@@ -53,15 +53,23 @@ export interface CheckedMemoryOptions {
 
 /** @throws {TypeError | RangeError} for an option without sense; it names the option */
 export function checkMemoryOptions(options: MemoryBackendOptions | undefined): CheckedMemoryOptions {
-  const given = checkOptions(options);
+  const {
+    name = DEFAULT_NAME,
+    capacity = Number.POSITIVE_INFINITY,
+    overflow = 'wait',
+    groups = 'ignored',
+    validate = 'shape',
+    scheduler = asyncScheduler,
+    logger = defaultLogger,
+  } = checkOptions(options);
   return {
-    name: checkName('name', given.name ?? DEFAULT_NAME),
-    capacity: checkCount('capacity', given.capacity ?? Number.POSITIVE_INFINITY, { infinity: true }),
-    overflow: checkChoice('overflow', given.overflow ?? 'wait', POLICIES),
-    groups: checkGroups(given.groups ?? 'ignored'),
-    validate: checkChoice('validate', given.validate ?? 'shape', VALIDATIONS),
-    scheduler: checkMethods('scheduler', given.scheduler ?? asyncScheduler, ['now', 'schedule']),
-    logger: checkMethods('logger', given.logger ?? defaultLogger, ['debug', 'warn', 'error']),
+    name: checkName('name', name),
+    capacity: checkCount('capacity', capacity, { infinity: true }),
+    overflow: checkChoice('overflow', overflow, POLICIES),
+    groups: checkGroups(groups),
+    validate: checkChoice('validate', validate, VALIDATIONS),
+    scheduler: checkMethods('scheduler', scheduler, ['now', 'schedule']),
+    logger: checkMethods('logger', logger, ['debug', 'warn', 'error']),
   };
 }
 

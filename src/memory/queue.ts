@@ -1,9 +1,9 @@
 import type { Subscription } from 'rxjs';
 import type { ConsumerGroup, MessageHeaders, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
 import { QueueClosedError, QueueOverflowError } from '../errors.js';
-import { LinkedList } from '../internal/linked-list.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { turn } from '../internal/turn.js';
+import { Admission } from './admission.js';
 import type { Consumer } from './consumer.js';
 import { type Delayed, Delays } from './delays.js';
 import type { Group } from './group.js';
@@ -11,8 +11,7 @@ import { Groups } from './groups.js';
 import { Ledger } from './ledger.js';
 import { Message, type Publication } from './message.js';
 import type { CheckedMemoryOptions } from './options.js';
-import { PendingPublish } from './pending-publish.js';
-import { Taps } from './taps.js';
+import { Watch } from './watch.js';
 
 /** How often consumers may leave and come again within one run of serving before the rest of it waits for a macrotask. */
 const MAX_REJOINS = 32_768;
@@ -31,21 +30,19 @@ export interface PublishDetails {
 /**
  * The queue itself: what comes in, who gets it, when it is done with. Everything takes effect within the call.
  *
- * Messages go one way: `publish` lets them in, if need be after waiting for room; `#enter` gives them their place in the groups, or among the
- * delayed; `serve` hands them to consumers; `settle` or `giveBack` ends the loan. Consumers' and observers' code runs only from `serve` and the taps,
- * always after the state is true, and neither ever runs inside itself.
+ * Messages go one way: `publish` lets them in, if need be after waiting for room; they take their place in the groups, or among the delayed; `serve`
+ * hands them to consumers; `settle` or `giveBack` ends the loan. The code of consumers and of observers runs only from `serve` and from the watch,
+ * when the state is true, and never inside itself.
  */
 export class MemoryQueue {
   readonly options: CheckedMemoryOptions;
   /** Names this queue among all that there are and were. */
   readonly id = Math.random().toString(36).slice(2, 10);
-  readonly #capacity: number;
   readonly #ledger = new Ledger();
+  readonly #watch = new Watch(() => this.#ledger.unfinished);
   readonly #groups: Groups;
-  readonly #taps = new Taps(() => this.#ledger.unfinished);
+  readonly #admission: Admission;
   readonly #delays: Delays<Group | undefined>;
-  readonly #publishers = new LinkedList<PendingPublish>();
-  readonly #joiners = new Set<() => void>();
   /** Times are kept relative to it: small integers cost no object. */
   readonly #madeAt: number;
   #consumers = 0;
@@ -60,8 +57,8 @@ export class MemoryQueue {
 
   constructor(options: CheckedMemoryOptions) {
     this.options = options;
-    this.#capacity = options.capacity;
     this.#groups = new Groups(options.groups, this.#ledger);
+    this.#admission = new Admission(options.capacity, this.#ledger, this.#groups);
     this.#delays = new Delays(options.scheduler, (due) => this.#fallDue(due));
     this.#madeAt = options.scheduler.now();
   }
@@ -70,8 +67,8 @@ export class MemoryQueue {
     return this.#ledger;
   }
 
-  get taps(): Pick<Taps, 'published$' | 'unfinished$'> {
-    return this.#taps;
+  get watch(): Pick<Watch, 'published$' | 'unfinished$' | 'join'> {
+    return this.#watch;
   }
 
   get dropped(): number {
@@ -90,8 +87,8 @@ export class MemoryQueue {
   publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
-    if (details === undefined && this.#goesStraight(key, payload)) return turn.done();
-    if (!this.#hasRoom(details)) {
+    if (details === undefined && this.#enterPlainly(key, payload)) return turn.done();
+    if (!this.#admission.hasRoom(isDelayed(details))) {
       const { overflow, name } = this.options;
       if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
       if (overflow === 'error') return Promise.reject(new QueueOverflowError(`Queue "${name}" is full: ${this.#ledger.waiting} messages wait`));
@@ -104,8 +101,8 @@ export class MemoryQueue {
   /** Like `publish`, but never waits; says whether the message was taken. */
   tryPublish(key: QueueKey, payload: QueuePayload): boolean {
     if (this.#closed) throw this.#closedError();
-    if (this.#goesStraight(key, payload)) return true;
-    if (!this.#hasRoom(undefined) && !this.#makeRoom()) return false;
+    if (this.#enterPlainly(key, payload)) return true;
+    if (!this.#admission.hasRoom(false) && !this.#makeRoom()) return false;
     this.#enter(key, payload, undefined);
     return true;
   }
@@ -184,38 +181,14 @@ export class MemoryQueue {
     }
   }
 
-  /**
-   * What a consumer who is not in line may take at once: the next message, unless somebody is being served.
-   * Says whether the consumer was given one.
-   */
+  /** Hands a message to a consumer who is not in line, unless there is none or somebody is being served. Says whether it did. */
   serveAtOnce(consumer: Consumer, group: Group): boolean {
     if (this.#serving) return false;
-    if (group.ready === 0) {
-      if (this.#publishers.first === undefined) return false;
-      this.#admit(true);
-      if (group.ready === 0) return false;
-    }
+    if (group.ready === 0 && !(this.#admission.somebodyWaits && this.#admit(this.#groups.only !== undefined))) return false;
+    if (group.ready === 0) return false;
     group.handTo(consumer);
-    if (this.#publishers.first !== undefined) this.serve();
+    if (this.#admission.somebodyWaits) this.serve();
     return true;
-  }
-
-  join(signal: AbortSignal | undefined): Promise<void> {
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#ledger.unfinished === 0) return turn.done();
-    return new Promise((resolve, reject) => {
-      const finish = () => {
-        signal?.removeEventListener('abort', giveUp);
-        turn.resolve(resolve, undefined);
-      };
-      const giveUp = () => {
-        this.#joiners.delete(finish);
-        signal?.removeEventListener('abort', giveUp);
-        reject(signal?.reason);
-      };
-      this.#joiners.add(finish);
-      signal?.addEventListener('abort', giveUp);
-    });
   }
 
   clear(): QueueEntry[] {
@@ -229,12 +202,12 @@ export class MemoryQueue {
     const first = !this.#closed;
     this.#closed = true;
     this.#watchTimer();
-    if (first) this.#turnPublishersAway();
+    if (first) this.#admission.turnAway(() => this.#closedError());
     if (!drain) {
       this.#discards = true;
       if (this.#discard().length > 0) this.#countChanged();
     }
-    if (first) this.#taps.closed();
+    if (first) this.#watch.closed();
     this.serve();
   }
 
@@ -247,24 +220,23 @@ export class MemoryQueue {
   }
 
   /**
-   * Hands a message to a consumer of payloads with no detour: nobody is before it, nobody watches, and what would be thrown away is never made. It is
-   * what becomes of most messages in a queue that keeps up.
+   * Takes a message that is nothing but a key and a payload, where nobody watches, into the one group that there is; says whether it could. To a consumer
+   * that waits for a payload it goes straight, and what would be thrown away is never made. It is what becomes of nearly every message.
    */
-  #goesStraight(key: QueueKey, payload: QueuePayload): boolean {
+  #enterPlainly(key: QueueKey, payload: QueuePayload): boolean {
     const group = this.#groups.only;
-    const consumer = group?.line.first;
-    if (group === undefined || !consumer?.payloadOnly) return false;
-    if (this.#serving || group.ready > 0 || this.#publishers.first !== undefined) return false;
-    if (this.#taps.entriesWatched || this.#taps.countWatched) return false;
+    if (group === undefined || this.#watch.watchers > 0 || this.#admission.somebodyWaits) return false;
+    const consumer = group.line.first;
+    if (consumer === undefined) {
+      if (this.#admission.full) return false;
+      this.#ledger.came();
+      group.add(key, payload, this.options.scheduler.now() - this.#madeAt);
+      return true;
+    }
+    if (!consumer.payloadOnly || this.#serving || group.ready > 0) return false;
     group.line.remove(consumer);
-    this.#ledger.came();
     group.handStraightTo(consumer, key, payload);
     return true;
-  }
-
-  #hasRoom(details: PublishDetails | undefined): boolean {
-    if (this.#publishers.first !== undefined) return false;
-    return this.#ledger.waiting < this.#capacity || (!details?.delay && this.#groups.allWait);
   }
 
   #enter(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): void {
@@ -272,9 +244,7 @@ export class MemoryQueue {
     if (details === undefined && this.#groups.only !== undefined) {
       this.#groups.add(key, payload, now - this.#madeAt);
       this.#entered(key, payload);
-    } else {
-      this.#enterRecord(new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1), details?.delay ? now + details.delay : undefined);
-    }
+    } else this.#enterRecord(...record(key, payload, details, now));
     this.serve();
   }
 
@@ -289,33 +259,22 @@ export class MemoryQueue {
   }
 
   #entered(key: QueueKey, payload: QueuePayload): void {
-    if (this.#taps.entriesWatched) this.#taps.published(key, payload);
-    this.#countChanged();
+    if (this.#watch.watchers === 0) return;
+    this.#watch.entered(key, payload);
+    this.#watch.counted();
   }
 
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
-    const now = this.options.scheduler.now();
-    const message = new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1);
-    const pending = new PendingPublish(message, details?.delay ? now + details.delay : undefined, details?.signal, () => {
-      this.#publishers.remove(pending);
-      this.options.logger.debug(`A publish to queue "${this.options.name}" was aborted while it waited for room`);
+    const { scheduler, logger, name } = this.options;
+    return this.#admission.wait(...record(key, payload, details, scheduler.now()), details?.signal, () => {
+      logger.debug(`A publish to queue "${name}" was aborted while it waited for room`);
       this.serve();
     });
-    this.#publishers.append(pending);
-    return pending.promise;
   }
 
-  /** Lets waiting publishes in, in their order, while there is room, or somebody waits for what they bring. */
-  #admit(somebodyWaits: boolean): void {
-    for (let first = this.#publishers.first; first !== undefined; first = this.#publishers.first) {
-      const straight = first.due === undefined && (somebodyWaits || this.#groups.allWait);
-      if (this.#ledger.waiting >= this.#capacity && !straight) return;
-      this.#publishers.remove(first);
-      const resolve = first.admitted();
-      this.#enterRecord(first.message, first.due);
-      turn.resolve(resolve, undefined);
-      if (somebodyWaits) return;
-    }
+  /** Lets the publish in that has waited longest, if there is room for it, or if it goes `straight` to a consumer. */
+  #admit(straight: boolean): boolean {
+    return this.#admission.admit(straight, (message, due) => this.#enterRecord(message, due));
   }
 
   /** By the overflow policy: makes room for a message, or drops that message and says no. */
@@ -323,7 +282,7 @@ export class MemoryQueue {
     const { overflow } = this.options;
     if (overflow === 'drop-newest') this.#dropped++;
     if (overflow !== 'drop-oldest') return false;
-    while (this.#ledger.waiting >= this.#capacity) {
+    while (this.#admission.full) {
       const before = this.#ledger.waiting;
       if (this.#groups.dropFirst() === undefined) this.#dropDelayed(this.#delays.shift());
       this.#dropped += before - this.#ledger.waiting;
@@ -371,7 +330,7 @@ export class MemoryQueue {
   #serveRound(): boolean {
     let served = false;
     for (const group of this.#groups.all) {
-      if (this.#publishers.first !== undefined) this.#admit(false);
+      while (this.#admission.somebodyWaits && this.#admit(this.#groups.allWait));
       const consumer = group.line.first;
       if (consumer === undefined || group.ready === 0) continue;
       served = true;
@@ -401,29 +360,16 @@ export class MemoryQueue {
   }
 
   #countChanged(): void {
-    const { unfinished } = this.#ledger;
-    if (unfinished === 0 && this.#joiners.size > 0) {
-      const joiners = [...this.#joiners];
-      this.#joiners.clear();
-      for (const finish of joiners) finish();
-    }
-    if (this.#taps.countWatched) this.#taps.counted(unfinished);
+    if (this.#watch.watchers > 0) this.#watch.counted();
   }
 
   /** After `close`: ends the streams of the groups for which nothing is left. */
   #endDrained(): void {
-    if (this.#ledger.unfinished === 0) this.#taps.finished();
+    if (this.#ledger.unfinished === 0) this.#watch.finished();
     if (this.#delayedPublishes > 0) return;
     for (const group of this.#groups.all) {
       if (!group.drained) continue;
       for (const consumer of [...group.consumers]) consumer.end();
-    }
-  }
-
-  #turnPublishersAway(): void {
-    for (let first = this.#publishers.first; first !== undefined; first = this.#publishers.first) {
-      this.#publishers.remove(first);
-      first.reject(this.#closedError());
     }
   }
 
@@ -437,4 +383,14 @@ export class MemoryQueue {
   #closedError(): QueueClosedError {
     return new QueueClosedError(`Queue "${this.options.name}" is closed`);
   }
+}
+
+function isDelayed(details: PublishDetails | undefined): boolean {
+  return details !== undefined && details.delay > 0;
+}
+
+/** A message as a record, and when it is due, if it is delayed. */
+function record(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined, now: number): [Message, due: number | undefined] {
+  const message = new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1);
+  return [message, details?.delay ? now + details.delay : undefined];
 }

@@ -13,9 +13,14 @@ interface Shared {
 /** The queues that were asked for by the environment, by name. One for all copies of this library in the process. */
 const queues = () => processWide('memory', () => new Map<string, Shared>());
 
+/** The environment of the process; in a browser there is none. */
+function processEnv(): Env {
+  return (globalThis as { process?: { env?: Env } }).process?.env ?? {};
+}
+
 /** The queue that the environment names: the one that is there, or a new one. */
 export function shareByName<Backend extends { readonly closed: boolean }>(
-  env: Env = globalThis.process?.env ?? {},
+  env: Env = processEnv(),
   logger: Logger = defaultLogger,
   create: (options: MemoryBackendOptions) => Backend,
 ): Backend {

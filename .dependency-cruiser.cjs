@@ -1,0 +1,57 @@
+/** Who may import whom: each layer of `src`, and the layers that it may import. A layer may always import itself, unless it is a single file. */
+const layers = {
+  backend: [],
+  errors: [],
+  internal: ['backend', 'errors'],
+  bridge: ['backend', 'errors', 'internal'],
+  memory: ['backend', 'errors', 'internal', 'bridge'],
+  operators: ['backend', 'errors', 'internal', 'bridge'],
+  consumer: ['backend', 'errors', 'internal', 'bridge', 'operators'],
+  loader: ['backend', 'errors', 'internal'],
+  testing: ['backend', 'errors'],
+  redis: ['backend', 'errors', 'internal', 'bridge'],
+  nats: ['backend', 'errors', 'internal', 'bridge'],
+  rabbitmq: ['backend', 'errors', 'internal', 'bridge'],
+  index: ['backend', 'errors', 'internal', 'bridge', 'memory', 'operators', 'consumer', 'loader'],
+};
+
+/** Layers that may use what only Node.js has. Everything else runs in a browser too. */
+const forNode = ['loader', 'testing', 'redis', 'nats', 'rabbitmq'];
+
+const paths = (names) => `^src/(${names.join('|')})(/|\\.ts$)`;
+
+const layerRules = Object.entries(layers).map(([name, allowed]) => ({
+  name: `layer-${name}`,
+  comment: `src/${name} may import ${allowed.join(', ') || 'nothing of ours'}${name === 'loader' ? ', and anything by a dynamic import()' : ''}`,
+  severity: 'error',
+  from: { path: paths([name]) },
+  to: { path: '^src/', pathNot: paths([name, ...allowed]), ...(name === 'loader' && { dynamic: false }) },
+}));
+
+module.exports = {
+  forbidden: [
+    ...layerRules,
+    {
+      name: 'layer-unknown',
+      comment: 'A file or folder of src that no layer in .dependency-cruiser.cjs names',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/', pathNot: paths(Object.keys(layers)) },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    { name: 'no-rxjs-internal', severity: 'error', from: {}, to: { path: 'rxjs/.*internal/' } },
+    {
+      name: 'no-node-in-core',
+      severity: 'error',
+      from: { path: '^src/', pathNot: paths(forNode) },
+      to: { dependencyTypes: ['core'] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'default'] },
+  },
+};

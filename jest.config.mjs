@@ -1,0 +1,8 @@
+/** @type {import('jest').Config} */
+export default {
+  roots: ['<rootDir>/spec', '<rootDir>/src'],
+  testMatch: ['<rootDir>/spec/**/*.spec.ts'],
+  transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/spec/tsconfig.json' }] },
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', '^sluice$': '<rootDir>/src/index.ts' },
+  testTimeout: 30_000,
+};

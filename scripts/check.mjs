@@ -1,0 +1,55 @@
+/** Runs every gate but the tests, all of them even when one fails. `npm run check -- types` runs those whose name contains `types`. */
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+
+const bin = (name) => path.join('node_modules', '.bin', name);
+
+/** In this order: from the build on, each looks at what was built. */
+const gates = [
+  ['format and lint', bin('biome'), 'check', '--error-on-warnings'],
+  ['types', bin('tsc'), '--noEmit'],
+  ['types without node', bin('tsc'), '--noEmit', '--project', 'tsconfig.browser.json'],
+  ['imports', bin('depcruise'), 'src', '--config', '.dependency-cruiser.cjs'],
+  ['file length', process.execPath, 'scripts/check-file-length.mjs'],
+  ['unused code', bin('knip')],
+  ['build', bin('rollup'), '--config', 'rollup.config.mjs', '--failAfterWarnings'],
+  ['package', bin('publint'), '--strict'],
+  ['package types', bin('attw'), '--pack', '.', '--profile', 'node16'],
+  ['browser bundle', process.execPath, 'scripts/check-browser-bundle.mjs'],
+];
+
+/** What the gates pack is what the gate before them built. */
+const env = { ...process.env, npm_config_ignore_scripts: 'true' };
+
+function run(command, args) {
+  return new Promise((resolve) => {
+    const chunks = [];
+    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.on('data', (chunk) => chunks.push(chunk));
+    child.stderr.on('data', (chunk) => chunks.push(chunk));
+    const finish = (passed) => resolve({ passed, output: Buffer.concat(chunks).toString().trimEnd() });
+    child.on('error', (error) => {
+      chunks.push(Buffer.from(String(error)));
+      finish(false);
+    });
+    child.on('close', (code) => finish(code === 0));
+  });
+}
+
+const wanted = process.argv[2] ?? '';
+const counts = { passed: 0, failed: 0 };
+
+for (const [name, command, ...args] of gates.filter(([name]) => name.includes(wanted))) {
+  const start = performance.now();
+  const { passed, output } = await run(command, args);
+  if (passed) {
+    console.log(`ok  ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+    counts.passed += 1;
+  } else {
+    console.log(`${output}\nFAILED  ${name}`);
+    counts.failed += 1;
+  }
+}
+
+console.log(`${counts.passed} passed, ${counts.failed} failed`);
+if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1;

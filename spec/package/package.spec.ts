@@ -1,0 +1,56 @@
+import path from 'node:path';
+import { PackedPackage } from '../support/packed-package.js';
+
+const fixture = (name: string) => path.join(__dirname, 'fixtures', name);
+
+const strict = { target: 'ES2022', strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false };
+
+describe('the packed package', () => {
+  let packed: PackedPackage;
+
+  beforeAll(async () => {
+    packed = await PackedPackage.create();
+  }, 180_000);
+
+  afterAll(() => packed?.remove());
+
+  it('holds the build, the licence and the readme, and nothing else', () => {
+    expect(packed.files).toEqual(expect.arrayContaining(['LICENSE', 'package.json']));
+    expect(packed.files.filter((file) => !/^(dist[\\/].+|package\.json|README\.md|LICENSE)$/.test(file))).toEqual([]);
+  });
+
+  it('has source maps that carry their sources and no path of the machine that built them', async () => {
+    const maps = packed.files.filter((file) => file.endsWith('.map'));
+    expect(maps).not.toEqual([]);
+    for (const map of maps) {
+      const { sources, sourcesContent } = JSON.parse(await packed.read(map));
+      expect(sources.filter((source: string) => !/^(\.\.\/)+src\/[^.]+\.ts$/.test(source))).toEqual([]);
+      expect(sourcesContent).toEqual(sources.map(() => expect.any(String)));
+    }
+  });
+
+  it.each(['module.mjs', 'commonjs.cjs'])('runs when used by %s', async (script) => {
+    expect(await packed.run(fixture(script))).toBe('received 1, then 2\n');
+  });
+
+  it('shares the queues of the environment and the kinds of errors between its two builds', async () => {
+    expect(JSON.parse(await packed.run(fixture('both-builds.mjs')))).toEqual({
+      sameClass: false,
+      received: { id: 1 },
+      isClosed: { esm: true, commonjs: true },
+      isOverflow: { esm: false, commonjs: false },
+    });
+  });
+
+  it.each([
+    ['an ES module for Node.js', 'module', { module: 'NodeNext', lib: ['ES2022'], types: ['node'] }],
+    ['a CommonJS module for Node.js', 'commonjs', { module: 'NodeNext', lib: ['ES2022'], types: ['node'] }],
+    ['a bundler', 'module', { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'], types: [] }],
+  ] as const)(
+    'has types that suit %s',
+    async (_, type, options) => {
+      expect(await packed.compile(fixture('typed.ts'), type, { ...strict, ...options })).toBe('');
+    },
+    60_000,
+  );
+});

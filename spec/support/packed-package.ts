@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+const exec = promisify(execFile);
+
+const repository = path.resolve(__dirname, '../..');
+const installed = (name: string) => path.join(repository, 'node_modules', name);
+
+/** The package as it would be published, unpacked into an empty project that has its peers and nothing else. */
+export class PackedPackage {
+  private constructor(
+    private readonly project: string,
+    /** What the tarball holds, by path within the package. */
+    readonly files: readonly string[],
+  ) {}
+
+  /** Builds and packs the package and installs it; takes its time. */
+  static async create(): Promise<PackedPackage> {
+    const project = await mkdtemp(path.join(tmpdir(), 'sluice-package-'));
+    const home = path.join(project, 'node_modules', 'sluice');
+    await mkdir(home, { recursive: true });
+    await exec('npm', ['pack', '--silent', '--no-ignore-scripts', '--pack-destination', project], { cwd: repository });
+    const tarball = (await readdir(project)).find((file) => file.endsWith('.tgz')) ?? 'no tarball';
+    await exec('tar', ['-xzf', tarball, '-C', home, '--strip-components=1'], { cwd: project });
+    await mkdir(path.join(project, 'node_modules', '@types'));
+    for (const name of ['rxjs', '@types/node']) await symlink(installed(name), path.join(project, 'node_modules', name), 'junction');
+    const entries = await readdir(home, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile()).map((entry) => path.relative(home, path.join(entry.parentPath, entry.name)));
+    return new PackedPackage(project, files);
+  }
+
+  /** The text of a file of the package. */
+  read(file: string): Promise<string> {
+    return readFile(path.join(this.project, 'node_modules', 'sluice', file), 'utf8');
+  }
+
+  /** Runs a script inside the project. Resolves to what it printed. */
+  async run(script: string): Promise<string> {
+    const copy = path.join(this.project, path.basename(script));
+    await cp(script, copy);
+    const { stdout } = await exec(process.execPath, [copy], { cwd: this.project });
+    return stdout;
+  }
+
+  /** Compiles a file inside the project, as a package of that type. Resolves to what the compiler complained about. */
+  async compile(source: string, type: 'module' | 'commonjs', compilerOptions: object): Promise<string> {
+    const folder = await mkdtemp(path.join(this.project, 'compile-'));
+    await cp(source, path.join(folder, 'index.ts'));
+    await writeFile(path.join(folder, 'package.json'), JSON.stringify({ type }));
+    await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['index.ts'] }));
+    try {
+      await exec(process.execPath, [installed('typescript/bin/tsc'), '--noEmit', '--pretty', 'false', '--project', folder]);
+      return '';
+    } catch (error) {
+      return (error as { stdout?: string }).stdout || String(error);
+    }
+  }
+
+  remove(): Promise<void> {
+    return rm(this.project, { recursive: true, force: true });
+  }
+}
