@@ -122,10 +122,13 @@ export type Delivery<Events extends EventMap<Events> = AnyEvents> = {
  * Subscribed to: the subscriber settles; it holds at most `prefetch` unsettled deliveries. Unsubscribing gives back what it holds.
  * Iterated: what the loop's body did not settle is acknowledged when the loop comes back, and given back when the loop leaves.
  */
-export interface DeliveryStream<Events extends EventMap<Events> = AnyEvents> extends Observable<Delivery<Events>> {
+export type DeliveryStream<Events extends EventMap<Events> = AnyEvents> = StreamOf<Delivery<Events>>;
+
+/** A stream of deliveries of one type. Its parameter is what it delivers: a stream of some events is one of any, which their maps are not. */
+export interface StreamOf<Item> extends Observable<Item> {
   /** How many unsettled deliveries a subscriber may hold. */
   readonly prefetch: number;
-  [Symbol.asyncIterator](): AsyncIterableIterator<Delivery<Events>>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<Item>;
 }
 
 /**

@@ -5,8 +5,11 @@ import { turn } from '../internal/turn.js';
 /** Says that there is no value to hand over: any other value may be one, undefined too. */
 export const NOTHING: unique symbol = Symbol('nothing');
 
-/** Answers a `next()` that waits. An error goes in as a promise that is rejected: that way one function is all there is to keep. */
-type Answer<Value> = (result: IteratorResult<Value, unknown> | Promise<never>) => void;
+/** A `next()` that waits. */
+interface Parked<Value> {
+  readonly resolve: (result: IteratorResult<Value, unknown>) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /** Lazy: nothing is asked of the source before the first `next()`. */
 const IDLE = 0;
@@ -19,8 +22,8 @@ const ENDED = 2;
  * It is no async generator, and cannot be: a generator's `return()` waits behind a pending `next()`, which is just what it has to end.
  */
 export abstract class PullIterator<Value> implements AsyncIterableIterator<Value, unknown, unknown>, AsyncDisposable {
-  readonly #parked = new BlockQueue<Answer<Value>>();
-  readonly #park = (answer: Answer<Value>): void => this.#parked.push(answer);
+  readonly #parked = new BlockQueue<Parked<Value>>();
+  readonly #park = (resolve: Parked<Value>['resolve'], reject: Parked<Value>['reject']): void => this.#parked.push({ resolve, reject });
   readonly #signal: AbortSignal | undefined;
   #onAbort: (() => void) | undefined;
   #phase: typeof IDLE | typeof OPEN | typeof ENDED = IDLE;
@@ -64,7 +67,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
 
   /** Hands a value to the `next()` that has waited longest. Only while `waiting > 0`. */
   protected answer(value: Value): void {
-    turn.resolve(this.#parked.shift(), { done: false, value });
+    turn.resolve(this.#parked.shift().resolve, { done: false, value });
     if (this.#parked.length > 0) this.doneWithLast();
   }
 
@@ -116,7 +119,10 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     }
     this.#phase = OPEN;
     if (this.#signal !== undefined) {
-      this.#onAbort = () => this.#end();
+      this.#onAbort = () => {
+        this.#failure = undefined;
+        this.#end();
+      };
       this.#signal.addEventListener('abort', this.#onAbort);
     }
     try {
@@ -143,11 +149,11 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     const cancelled = this.#parked.length;
     if (cancelled > 0 && !this.#exhausted) this.waitCancelled(cancelled);
     while (this.#parked.length > 0) {
-      const answer = this.#parked.shift();
+      const { resolve, reject } = this.#parked.shift();
       const failure = this.#failure;
       this.#failure = undefined;
-      if (failure === undefined) turn.resolve(answer, { done: true, value: undefined });
-      else turn.run(() => answer(Promise.reject(failure.error)));
+      if (failure === undefined) turn.resolve(resolve, { done: true, value: undefined });
+      else turn.resolve(reject, failure.error);
     }
   }
 

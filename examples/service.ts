@@ -1,0 +1,42 @@
+/**
+ * A service that works until it is told to stop, and leaves nothing behind.
+ *
+ * On SIGINT (Ctrl-C) the signal aborts: the message being worked on is finished, what was not started goes back to the queue, the loop ends, and the
+ * process exits by itself since no timer, listener or subscription is left.
+ *
+ *     npx tsx examples/service.ts
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { MemoryBackend, type QueueBackend } from 'sluice';
+
+interface OrderEvents {
+  'orders.created': { readonly order: number };
+}
+
+/** Written against the contract: the same function runs on any backend. */
+async function work(queue: QueueBackend<OrderEvents>, signal: AbortSignal): Promise<number> {
+  let done = 0;
+  for await (const { key, payload, attempt } of queue.deliveries({ signal })) {
+    await pause(5);
+    console.log(`${key} ${payload.order} (attempt ${attempt})`);
+    done++;
+  }
+  return done;
+}
+
+/** Orders come in all the time; when the shop closes, no more. */
+async function takeOrders(queue: QueueBackend<OrderEvents>, signal: AbortSignal): Promise<void> {
+  for (let order = 1; !signal.aborted; order++) {
+    await queue.publish('orders.created', { order }, { signal }).catch(() => undefined);
+  }
+}
+
+const queue = new MemoryBackend<OrderEvents>({ name: 'orders', capacity: 10 });
+const stop = new AbortController();
+process.once('SIGINT', () => stop.abort());
+
+const [done] = await Promise.all([work(queue, stop.signal), takeOrders(queue, stop.signal)]);
+await queue.close();
+
+const left = queue.clear();
+console.log(`stopped: ${done} orders done, ${left.length} still waiting, ${queue.unfinished} unfinished`);

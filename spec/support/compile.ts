@@ -1,0 +1,16 @@
+import path from 'node:path';
+import ts from 'typescript';
+
+/** The folder of the project. */
+export const ROOT = path.resolve(__dirname, '..', '..');
+
+/** Compiles files as a part of the project; returns what the compiler has to say, a line each. */
+export function compile(files: readonly string[], options: ts.CompilerOptions = {}): string[] {
+  const { config } = ts.readConfigFile(path.join(ROOT, 'tsconfig.json'), ts.sys.readFile);
+  const project = ts.parseJsonConfigFileContent(config, ts.sys, ROOT);
+  const program = ts.createProgram(files, { ...project.options, noEmit: true, ...options });
+  return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const line = file && start !== undefined ? file.getLineAndCharacterOfPosition(start).line + 1 : 0;
+    return `${path.basename(file?.fileName ?? '')}:${line} ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
+  });
+}

@@ -1,0 +1,298 @@
+/**
+ * What `MemoryBackend` promises, in the simplest way that can be written: arrays that are searched, nothing that is fast. The property tests run it beside
+ * the real queue and compare what consumers see.
+ */
+
+type State = 'ready' | 'delayed' | 'out' | 'done';
+
+export interface ModelMessage {
+  readonly n: number;
+  place: number;
+  /** By group; empty while the publish is delayed. */
+  readonly states: Map<string, State>;
+  readonly attempts: Map<string, number>;
+  /** A delayed publish that is not due yet. */
+  pending: boolean;
+}
+
+interface Delayed {
+  readonly message: ModelMessage;
+  readonly due: number;
+  /** Undefined for a delayed publish. */
+  readonly group: string | undefined;
+}
+
+interface Publisher {
+  readonly n: number;
+  outcome: 'waiting' | 'taken' | 'closed' | 'aborted';
+}
+
+export interface ModelOptions {
+  readonly capacity: number;
+  readonly overflow: 'wait' | 'error' | 'drop-oldest' | 'drop-newest';
+  readonly groups: 'ignored' | readonly string[];
+}
+
+export interface ModelConsumer {
+  readonly group: string;
+  take(message: ModelMessage, attempt: number): void;
+  end(): void;
+}
+
+export class ModelQueue {
+  readonly messages: ModelMessage[] = [];
+  readonly entered: number[] = [];
+  readonly publishers: Publisher[] = [];
+  dropped = 0;
+  now = 0;
+  closed = false;
+  readonly #options: ModelOptions;
+  readonly #groups: string[];
+  readonly #line: ModelConsumer[] = [];
+  readonly #consumers: ModelConsumer[] = [];
+  readonly #timers: { due: number; run: () => void }[] = [];
+  #delayed: Delayed[] = [];
+  #places = 0;
+  #serving = false;
+  #discards = false;
+
+  constructor(options: ModelOptions) {
+    this.#options = options;
+    this.#groups = options.groups === 'ignored' ? ['default'] : [...options.groups];
+  }
+
+  groupOf(name: string): string {
+    return this.#options.groups === 'ignored' ? 'default' : name;
+  }
+
+  get unfinished(): number {
+    return this.messages.filter((message) => message.pending || [...message.states.values()].some((state) => state !== 'done')).length;
+  }
+
+  get size(): number {
+    return this.messages.filter(
+      (message) => message.pending || [...message.states.values()].some((state) => state === 'ready' || state === 'delayed'),
+    ).length;
+  }
+
+  ready(group: string): ModelMessage[] {
+    return this.messages.filter((message) => message.states.get(group) === 'ready').sort((one, other) => one.place - other.place);
+  }
+
+  publish(n: number, delay: number): Publisher['outcome'] | 'overflow' | 'not taken' {
+    if (this.closed) return 'closed';
+    if (this.publishers.some(({ outcome }) => outcome === 'waiting') || !(this.size < this.#options.capacity || (delay === 0 && this.#allWait()))) {
+      if (this.#options.overflow === 'wait') {
+        this.publishers.push({ n, outcome: 'waiting' });
+        return 'waiting';
+      }
+      if (this.#options.overflow === 'error') return 'overflow';
+      if (this.#options.overflow === 'drop-newest') {
+        this.dropped++;
+        return 'not taken';
+      }
+      this.#dropOldest();
+    }
+    this.#enter(n, delay);
+    this.serve();
+    return 'taken';
+  }
+
+  abortPublish(n: number): void {
+    const publisher = this.publishers.find((candidate) => candidate.n === n && candidate.outcome === 'waiting');
+    if (publisher === undefined) return;
+    publisher.outcome = 'aborted';
+    this.serve();
+  }
+
+  enrol(consumer: ModelConsumer): void {
+    const { group } = consumer;
+    if (!this.#groups.includes(group)) {
+      this.#groups.push(group);
+      for (const message of this.messages) {
+        if (!message.pending && [...message.states.values()].some((state) => state !== 'done')) this.#offer(message, group);
+      }
+    }
+    this.#consumers.push(consumer);
+  }
+
+  dismiss(consumer: ModelConsumer): void {
+    remove(this.#consumers, consumer);
+    remove(this.#line, consumer);
+  }
+
+  lineUp(consumer: ModelConsumer): void {
+    if (!this.#line.includes(consumer)) this.#line.push(consumer);
+  }
+
+  leaveLine(consumer: ModelConsumer): void {
+    remove(this.#line, consumer);
+  }
+
+  /** For a consumer that asks for one message, and would wait if there is none. */
+  takeNow(group: string): ModelMessage | undefined {
+    if (this.ready(group).length === 0) this.#admit(this.#options.groups === 'ignored');
+    const [first] = this.ready(group);
+    if (first === undefined) return undefined;
+    first.states.set(group, 'out');
+    return first;
+  }
+
+  settle(message: ModelMessage, group: string): void {
+    message.states.set(group, 'done');
+    if (this.closed) this.serve();
+  }
+
+  giveBack(message: ModelMessage, group: string, delay: number, counted: boolean): void {
+    if (this.#discards) {
+      this.settle(message, group);
+      return;
+    }
+    if (counted) message.attempts.set(group, (message.attempts.get(group) ?? 0) + 1);
+    message.states.set(group, delay > 0 ? 'delayed' : 'ready');
+    if (delay > 0) this.#delayed.push({ message, due: this.now + delay, group });
+  }
+
+  /** After the event loop had its turn. */
+  later(run: () => void): void {
+    this.#timers.push({ due: this.now, run });
+  }
+
+  serve(): void {
+    if (this.#serving) return;
+    this.#serving = true;
+    while (this.#serveRound());
+    this.#serving = false;
+    if (this.closed) this.#endDrained();
+  }
+
+  clear(): number[] {
+    const removed = this.#discard();
+    this.serve();
+    return removed;
+  }
+
+  close(drain: boolean): void {
+    this.closed = true;
+    for (const publisher of this.publishers) if (publisher.outcome === 'waiting') publisher.outcome = 'closed';
+    if (!drain) {
+      this.#discards = true;
+      this.#discard();
+    }
+    this.serve();
+  }
+
+  advance(time: number): void {
+    const end = this.now + time;
+    for (;;) {
+      const timer = this.#timers[0];
+      const due = Math.min(...this.#delayed.map((delayed) => delayed.due));
+      if (timer !== undefined && timer.due <= due && timer.due <= end) {
+        this.now = timer.due;
+        this.#timers.shift();
+        timer.run();
+      } else if (due <= end && (!this.closed || this.#consumers.length > 0)) {
+        this.now = due;
+        this.#fallDue();
+      } else break;
+    }
+    this.now = end;
+  }
+
+  #serveRound(): boolean {
+    let served = false;
+    for (const group of this.#groups) {
+      while (this.#admit(this.#allWait()));
+      const consumer = this.#line.find((candidate) => candidate.group === group);
+      const [message] = this.ready(group);
+      if (consumer === undefined || message === undefined) continue;
+      served = true;
+      remove(this.#line, consumer);
+      message.states.set(group, 'out');
+      consumer.take(message, message.attempts.get(group) ?? 1);
+    }
+    return served;
+  }
+
+  #allWait(): boolean {
+    return this.#groups.every((group) => this.ready(group).length === 0 && this.#line.some((consumer) => consumer.group === group));
+  }
+
+  #admit(straight: boolean): boolean {
+    const publisher = this.publishers.find(({ outcome }) => outcome === 'waiting');
+    if (publisher === undefined || !(this.size < this.#options.capacity || straight)) return false;
+    publisher.outcome = 'taken';
+    this.#enter(publisher.n, 0);
+    return true;
+  }
+
+  #enter(n: number, delay: number): void {
+    const message: ModelMessage = { n, place: -1, states: new Map(), attempts: new Map(), pending: delay > 0 };
+    this.messages.push(message);
+    this.entered.push(n);
+    if (delay > 0) this.#delayed.push({ message, due: this.now + delay, group: undefined });
+    else this.#place(message);
+  }
+
+  #place(message: ModelMessage): void {
+    message.pending = false;
+    message.place = this.#places++;
+    for (const group of this.#groups) this.#offer(message, group);
+  }
+
+  #offer(message: ModelMessage, group: string): void {
+    message.states.set(group, 'ready');
+    message.attempts.set(group, 1);
+  }
+
+  #fallDue(): void {
+    const due = this.#byDue().filter((delayed) => delayed.due <= this.now);
+    this.#delayed = this.#delayed.filter((delayed) => !due.includes(delayed));
+    for (const { message, group } of due) {
+      if (group === undefined) this.#place(message);
+      else message.states.set(group, 'ready');
+    }
+    this.serve();
+  }
+
+  #byDue(): Delayed[] {
+    return [...this.#delayed].sort((one, other) => one.due - other.due);
+  }
+
+  #dropOldest(): void {
+    while (this.size >= this.#options.capacity) {
+      const before = this.size;
+      const [oldest] = this.#groups.flatMap((group) => this.ready(group)).sort((one, other) => one.place - other.place);
+      if (oldest === undefined) this.#dropDelayed(this.#byDue()[0] as Delayed);
+      else for (const [group, state] of oldest.states) if (state === 'ready') oldest.states.set(group, 'done');
+      this.dropped += before - this.size;
+    }
+  }
+
+  #dropDelayed(delayed: Delayed): void {
+    remove(this.#delayed, delayed);
+    if (delayed.group === undefined) delayed.message.pending = false;
+    else delayed.message.states.set(delayed.group, 'done');
+  }
+
+  #discard(): number[] {
+    const waiting = this.messages.filter((message) => [...message.states.values()].includes('ready')).sort((one, other) => one.place - other.place);
+    const delayed = this.#byDue();
+    for (const entry of delayed) this.#dropDelayed(entry);
+    for (const message of waiting) for (const [group, state] of message.states) if (state === 'ready') message.states.set(group, 'done');
+    return [...waiting, ...delayed.map(({ message }) => message).filter((message) => !waiting.includes(message))].map(({ n }) => n);
+  }
+
+  #endDrained(): void {
+    if (this.#delayed.some(({ group }) => group === undefined)) return;
+    for (const group of this.#groups) {
+      if (this.messages.some((message) => (message.states.get(group) ?? 'done') !== 'done')) continue;
+      for (const consumer of this.#consumers.filter((candidate) => candidate.group === group)) consumer.end();
+    }
+  }
+}
+
+function remove<Value>(list: Value[], value: Value): void {
+  const index = list.indexOf(value);
+  if (index >= 0) list.splice(index, 1);
+}

@@ -1,0 +1,40 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { ROOT } from './compile.js';
+
+/** A program that was started, and what it has printed so far. */
+export class Program {
+  output = '';
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #exit: Promise<number | null>;
+
+  /** Starts a TypeScript file as a user would, with `sluice` standing for the sources. */
+  constructor(file: string) {
+    this.#child = spawn(process.execPath, ['--import', 'tsx', path.resolve(ROOT, file)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.output += text;
+      });
+    }
+    this.#exit = once(this.#child, 'close').then(([code]) => code as number | null);
+  }
+
+  /** Waits until it has printed a text, or has ended without. */
+  async printed(text: string): Promise<void> {
+    while (!this.output.includes(text)) {
+      const ended = await Promise.race([once(this.#child.stdout, 'data').then(() => false), this.#exit.then(() => true)]);
+      if (ended && !this.output.includes(text)) throw new Error(`Expected the program to print "${text}", got:\n${this.output}`);
+    }
+  }
+
+  interrupt(): void {
+    this.#child.kill('SIGINT');
+  }
+
+  /** Its exit code, when it has ended by itself. */
+  exited(): Promise<number | null> {
+    return this.#exit;
+  }
+}
