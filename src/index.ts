@@ -19,6 +19,7 @@ export type {
   QueueStats,
   Settlement,
   StatsOptions,
+  StreamOf,
 } from './backend.js';
 export { fromAsyncIterable } from './bridge/from-async-iterable.js';
 export { type ReceiveOptions, receive } from './bridge/receive.js';

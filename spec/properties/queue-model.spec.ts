@@ -74,44 +74,49 @@ class Pair {
   run(operation: Operation): void {
     switch (operation.do) {
       case 'publish':
-        return this.#publish(this.options.overflow === 'wait' && this.options.capacity < Number.POSITIVE_INFINITY ? 0 : operation.delay);
+        this.#publish(this.options.overflow === 'wait' && this.options.capacity < Number.POSITIVE_INFINITY ? 0 : operation.delay);
+        break;
       case 'tryPublish':
-        return this.#tryPublish();
-      case 'abortPublish': {
-        const n = pick([...this.#aborts.keys()], operation.index);
-        if (n === undefined) return;
-        this.model.abortPublish(n);
-        this.#aborts.get(n)?.abort('given up');
-        return;
-      }
+        this.#tryPublish();
+        break;
+      case 'abortPublish':
+        this.#abortPublish(operation.index);
+        break;
       case 'subscribe':
-        return this.#subscribe(operation.group, operation.prefetch, operation.habit);
+        this.#subscribe(operation.group, operation.prefetch, operation.habit);
+        break;
       case 'settle':
-        return this.#settle(operation);
+        this.#settle(operation);
+        break;
       case 'unsubscribe':
         pick(this.#subscribers, operation.index)?.model.unsubscribe();
-        return pick(this.#subscribers, operation.index)?.unsubscribe();
+        pick(this.#subscribers, operation.index)?.unsubscribe();
+        break;
       case 'abort':
         pick(this.#subscribers, operation.index)?.model.abort();
-        return pick(this.#subscribers, operation.index)?.abort();
+        pick(this.#subscribers, operation.index)?.abort();
+        break;
       case 'consume':
-        return this.#consume(operation.group);
+        this.#consume(operation.group);
+        break;
       case 'next':
         for (let i = 0; i < operation.times; i++) this.#next(operation.index);
-        return;
+        break;
       case 'return':
         pick(this.#payloads, operation.index)?.model.return();
         void pick(this.#payloads, operation.index)?.real.return?.();
-        return;
+        break;
       case 'abortConsume':
         pick(this.#payloads, operation.index)?.model.leave();
-        return pick(this.#payloads, operation.index)?.abort();
+        pick(this.#payloads, operation.index)?.abort();
+        break;
       case 'advance':
         this.model.advance(operation.by);
-        return this.#advance(operation.by);
+        this.#advance(operation.by);
+        break;
       case 'clear':
         expect(this.real.clear().map(([, payload]) => numberOf(payload))).toEqual(this.model.clear());
-        return;
+        break;
       case 'close':
         this.model.close(operation.drain);
         void this.real.close({ drain: operation.drain });
@@ -177,6 +182,13 @@ class Pair {
     // It never waits, so it is not in line either.
     if (expected === 'waiting') this.model.publishers.pop();
     expect(this.real.tryPublish('key', { n })).toBe(expected === 'taken');
+  }
+
+  #abortPublish(index: number): void {
+    const n = pick([...this.#aborts.keys()], index);
+    if (n === undefined) return;
+    this.model.abortPublish(n);
+    this.#aborts.get(n)?.abort('given up');
   }
 
   #subscribe(group: string, prefetch: number, habit: Habit): void {

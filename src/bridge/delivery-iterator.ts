@@ -6,6 +6,8 @@ import { NOTHING, PullIterator } from './pull-iterator.js';
 export interface DeliveryIteration<Item> {
   /** The deliveries, with their intake under the control of a signal. */
   readonly connect: (intake: AbortSignal) => Observable<Delivery>;
+  /** The loop was left while `count` of its calls waited. */
+  readonly waitCancelled: (count: number) => void;
   /** What the loop's body gets of a delivery. */
   readonly unwrap: (delivery: Delivery) => Item;
   /** What becomes of the delivery in the body's hands when the loop leaves. */
@@ -57,6 +59,10 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
   protected override shut(): void {
     this.#intake.abort();
     while (this.#unseen.length > 0) void this.#unseen.shift().release();
+  }
+
+  protected override waitCancelled(count: number): void {
+    this.#iteration.waitCancelled(count);
   }
 
   #take(delivery: Delivery): void {

@@ -15,45 +15,54 @@ export interface Intake {
   readonly signal: AbortSignal | undefined;
 }
 
-/** How a backend starts to deliver to a subscriber. */
-export type Connect = (subscriber: Subscriber<Delivery>, intake: Intake) => TeardownLogic;
+/** What a backend does for the streams of its deliveries. */
+export interface DeliverySource {
+  /** Starts to deliver to a subscriber, until that leaves or the signal aborts. */
+  connect(subscriber: Subscriber<Delivery>, intake: Intake): TeardownLogic;
+  /** A loop was left while `count` of its calls waited for a message. */
+  waitCancelled(count: number): void;
+}
 
 /** Deliveries as an Observable that is an AsyncIterable too, over a backend's way of delivering to one subscriber. */
-export function createDeliveryStream<Events extends EventMap<Events>>(connect: Connect, options: CheckedConsumeOptions): DeliveryStream<Events> {
-  return new DeliveryObservable(connect, options) as unknown as DeliveryStream<Events>;
+export function createDeliveryStream<Events extends EventMap<Events>>(
+  source: DeliverySource,
+  options: CheckedConsumeOptions,
+): DeliveryStream<Events> {
+  return new DeliveryObservable(source, options) as unknown as DeliveryStream<Events>;
 }
 
 class DeliveryObservable extends Observable<Delivery> implements DeliveryStream {
   readonly prefetch: number;
-  readonly #connect: Connect;
+  readonly #source: DeliverySource;
   readonly #options: CheckedConsumeOptions;
 
-  constructor(connect: Connect, options: CheckedConsumeOptions) {
+  constructor(source: DeliverySource, options: CheckedConsumeOptions) {
     const { group, prefetch = DEFAULT_PREFETCH, signal } = options;
-    super((subscriber) => connect(subscriber, { group, prefetch, signal }));
+    super((subscriber) => source.connect(subscriber, { group, prefetch, signal }));
     this.prefetch = prefetch;
-    this.#connect = connect;
+    this.#source = source;
     this.#options = options;
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Delivery> {
-    return iterateDeliveries(this.#connect, this.#options, { unwrap: (delivery) => delivery, onLeave: 'give back' });
+    return iterateDeliveries(this.#source, this.#options, { unwrap: (delivery) => delivery, onLeave: 'give back' });
   }
 }
 
 /** Payloads of deliveries, each acknowledged when the loop comes back or leaves: `consume()` for any backend. */
-export function consumeDeliveries(connect: Connect, options: CheckedConsumeOptions): AsyncIterableIterator<object> {
-  return iterateDeliveries(connect, options, { unwrap: ({ payload }) => payload, onLeave: 'ack' });
+export function consumeDeliveries(source: DeliverySource, options: CheckedConsumeOptions): AsyncIterableIterator<object> {
+  return iterateDeliveries(source, options, { unwrap: ({ payload }) => payload, onLeave: 'ack' });
 }
 
 function iterateDeliveries<Item>(
-  connect: Connect,
+  source: DeliverySource,
   { group, prefetch = DEFAULT_LOOP_PREFETCH, signal }: CheckedConsumeOptions,
   way: { readonly unwrap: (delivery: Delivery) => Item; readonly onLeave: 'ack' | 'give back' },
 ): AsyncIterableIterator<Item> {
   return new DeliveryIterator({
     ...way,
-    connect: (intake) => new Observable((subscriber) => connect(subscriber, { group, prefetch, signal: intake })),
+    connect: (intake) => new Observable((subscriber) => source.connect(subscriber, { group, prefetch, signal: intake })),
+    waitCancelled: (count) => source.waitCancelled(count),
     signal,
   });
 }

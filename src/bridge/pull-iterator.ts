@@ -1,5 +1,6 @@
 import { asyncDispose } from '../internal/async-dispose.js';
 import { BlockQueue } from '../internal/block-queue.js';
+import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
 
 /** Says that there is no value to hand over: any other value may be one, undefined too. */
@@ -25,7 +26,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
   readonly #parked = new BlockQueue<Parked<Value>>();
   readonly #park = (resolve: Parked<Value>['resolve'], reject: Parked<Value>['reject']): void => this.#parked.push({ resolve, reject });
   readonly #signal: AbortSignal | undefined;
-  #onAbort: (() => void) | undefined;
+  #ignoreAbort: (() => void) | undefined;
   #phase: typeof IDLE | typeof OPEN | typeof ENDED = IDLE;
   /** The source has ended; what it gave before is still handed over. */
   #exhausted = false;
@@ -72,7 +73,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
   }
 
   /** The source has ended, after an error if there is one. */
-  protected exhaust(failure?: { readonly error: unknown }): void {
+  exhaust(failure?: { readonly error: unknown }): void {
     if (this.over) return;
     this.#exhausted = true;
     this.#failure = failure;
@@ -118,13 +119,10 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
       return;
     }
     this.#phase = OPEN;
-    if (this.#signal !== undefined) {
-      this.#onAbort = () => {
-        this.#failure = undefined;
-        this.#end();
-      };
-      this.#signal.addEventListener('abort', this.#onAbort);
-    }
+    this.#ignoreAbort = onAbort(this.#signal, () => {
+      this.#failure = undefined;
+      this.#end();
+    });
     try {
       this.open();
     } catch (error) {
@@ -143,8 +141,8 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     const wasOpen = this.#phase === OPEN;
     this.#phase = ENDED;
     if (!wasOpen) return;
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
-    this.#onAbort = undefined;
+    this.#ignoreAbort?.();
+    this.#ignoreAbort = undefined;
     this.shut();
     const cancelled = this.#parked.length;
     if (cancelled > 0 && !this.#exhausted) this.waitCancelled(cancelled);

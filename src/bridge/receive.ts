@@ -1,5 +1,6 @@
 import type { ConsumeOptions, Delivery, EventMap, QueueBackend } from '../backend.js';
 import { QueueClosedError } from '../errors.js';
+import { onAbort } from '../internal/on-abort.js';
 import { checkOptions, checkSignal } from '../internal/options.js';
 import { turn } from '../internal/turn.js';
 
@@ -34,16 +35,15 @@ export function receive<Events extends EventMap<Events>>(queue: QueueBackend<Eve
     const deliveries = queue.deliveries({ group, prefetch: 1, signal: intake.signal });
     let taken: Delivery<Events> | undefined;
     const settle = (how: () => void) => {
-      signal?.removeEventListener('abort', giveUp);
+      ignoreAbort();
       how();
     };
-    const giveUp = () => {
+    const ignoreAbort = onAbort(signal, () => {
       settle(() => reject(signal?.reason));
       intake.abort();
       // It had come, and the answer was on its way: back it goes.
       void taken?.release();
-    };
-    signal?.addEventListener('abort', giveUp);
+    });
     deliveries.subscribe({
       next: (delivery) => {
         taken = delivery;

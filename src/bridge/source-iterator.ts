@@ -9,7 +9,7 @@ interface SourceObserver<Value> {
 }
 
 /** An iterator over an Observable that it subscribes to on the first `next()`, and leaves when it ends. */
-export abstract class SourceIterator<Source, Value> extends PullIterator<Value> {
+export abstract class SourceIterator<Source, Value> extends PullIterator<Value> implements SourceObserver<Source> {
   readonly #source: ObservableInput<Source>;
   #sink: Sink<Source> | undefined;
 
@@ -19,16 +19,13 @@ export abstract class SourceIterator<Source, Value> extends PullIterator<Value> 
   }
 
   /** A value came from the source. */
-  protected abstract take(value: Source): void;
+  abstract take(value: Source): void;
 
   /** It is over: forget what was never handed over. */
   protected abstract discard(): void;
 
   protected override open(): void {
-    this.#sink = new Sink<Source>({
-      take: (value) => this.take(value),
-      exhaust: (failure) => this.exhaust(failure),
-    });
+    this.#sink = new Sink<Source>(this);
     toObservable(this.#source).subscribe(this.#sink);
   }
 

@@ -50,7 +50,7 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
     return this.#batches.shift();
   }
 
-  protected override take(value: Value): void {
+  override take(value: Value): void {
     if (this.#filling !== undefined && this.#filling.length < this.#maxSize) {
       this.#filling.push(value);
       return;

@@ -63,7 +63,7 @@ class ObservableIterator<Value> extends SourceIterator<Value, Value> {
     return this.#buffer.length > 0 ? this.#buffer.shift() : NOTHING;
   }
 
-  protected override take(value: Value): void {
+  override take(value: Value): void {
     if (this.waiting > 0) this.answer(value);
     else if (this.#buffer.length < this.#capacity) this.#buffer.push(value);
     else this.#overrun(value);

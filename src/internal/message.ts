@@ -1,7 +1,7 @@
 import type { MessageHeaders, QueuePayload } from '../backend.js';
 import { InvalidMessageError } from '../errors.js';
 import { describe } from './describe.js';
-import { isName, NAME } from './options.js';
+import { isName, isWellFormed, NAME } from './options.js';
 
 /** The headers of a message that has none. */
 export const NO_HEADERS: MessageHeaders = Object.freeze({});
@@ -28,8 +28,11 @@ export function copyHeaders(headers: unknown): MessageHeaders {
   if (headers === undefined) return NO_HEADERS;
   if (!isPlainObject(headers)) throw new InvalidMessageError('headers', 'a plain object of strings', describe(headers));
   for (const [name, value] of Object.entries(headers)) {
-    if (name === '') throw new InvalidMessageError('headers', 'headers whose names are not empty', 'an empty name');
-    if (typeof value !== 'string') throw new InvalidMessageError(at('headers', name), 'a string', describe(value));
+    if (name === '' || !isWellFormed(name))
+      throw new InvalidMessageError('headers', 'a plain object with names of well-formed UTF-8', describe(name));
+    if (typeof value !== 'string' || !isWellFormed(value)) {
+      throw new InvalidMessageError(at('headers', name), 'a string of well-formed UTF-8', describe(value));
+    }
   }
   return Object.freeze({ ...headers }) as MessageHeaders;
 }

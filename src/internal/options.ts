@@ -65,11 +65,11 @@ const encoder = new TextEncoder();
 /** Whether a value can name a key, a group or a queue. */
 export function isName(value: unknown): value is string {
   if (typeof value !== 'string' || value.length === 0 || value.length > MAX_NAME_BYTES) return false;
-  if (hasLoneSurrogate(value)) return false;
+  if (!isWellFormed(value)) return false;
   return value.length * MAX_BYTES_PER_UNIT <= MAX_NAME_BYTES || encoder.encode(value).length <= MAX_NAME_BYTES;
 }
 
-/** Half a surrogate pair has no UTF-8: it would arrive as another character. */
-function hasLoneSurrogate(value: string): boolean {
-  return /\p{Surrogate}/u.test(value);
+/** Whether a string has a form in UTF-8, which half a surrogate pair has not: it would arrive as another character. */
+export function isWellFormed(value: string): boolean {
+  return !/\p{Surrogate}/u.test(value);
 }

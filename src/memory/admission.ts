@@ -32,11 +32,11 @@ export class Admission {
     return !this.somebodyWaits && this.#fits(delayed, this.#groups.allWait);
   }
 
-  /** Waits for room. `onAbort` is told when the signal ended the wait. */
-  wait(message: Message, due: number | undefined, signal: AbortSignal | undefined, onAbort: () => void): Promise<void> {
+  /** Waits for room. `onGivenUp` is told when the signal ended the wait. */
+  wait(message: Message, due: number | undefined, signal: AbortSignal | undefined, onGivenUp: () => void): Promise<void> {
     const pending = new PendingPublish(message, due, signal, () => {
       this.#pending.remove(pending);
-      onAbort();
+      onGivenUp();
     });
     this.#pending.append(pending);
     return pending.promise;

@@ -2,6 +2,7 @@ import type { Subscriber, Subscription } from 'rxjs';
 import type { Delivery, QueueKey, QueuePayload } from '../backend.js';
 import type { Intake } from '../bridge/delivery-stream.js';
 import type { Linked } from '../internal/linked-list.js';
+import { onAbort } from '../internal/on-abort.js';
 import type { Consumer } from './consumer.js';
 import { type Lender, MemoryDelivery, type Settled } from './delivery.js';
 import type { Group } from './group.js';
@@ -18,8 +19,7 @@ export class DeliverySubscription implements Consumer, Lender {
   readonly #group: Group;
   readonly #subscriber: Subscriber<Delivery>;
   readonly #prefetch: number;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onAbort: () => void;
+  readonly #ignoreAbort: () => void;
   /** What is out, in no order. */
   readonly #held: MemoryDelivery[] = [];
   /** The intake has ended: nothing more is taken, what is out can still be settled. */
@@ -37,8 +37,7 @@ export class DeliverySubscription implements Consumer, Lender {
     this.#queue = queue;
     this.#subscriber = subscriber;
     this.#prefetch = prefetch;
-    this.#signal = signal;
-    this.#onAbort = () => this.#stop();
+    this.#ignoreAbort = onAbort(signal, () => this.#stop());
     this.#group = queue.enrol(this, group);
   }
 
@@ -65,6 +64,11 @@ export class DeliverySubscription implements Consumer, Lender {
     this.#subscriber.complete();
   }
 
+  rejected({ id, key }: MemoryDelivery, reason: unknown): void {
+    const { name, logger } = this.#queue.options;
+    logger.debug(`Delivery ${id} ("${key}") from queue "${name}" was rejected`, reason);
+  }
+
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
     this.#remove(delivery);
     const goesBack = how === 'retried' || how === 'released';
@@ -84,7 +88,6 @@ export class DeliverySubscription implements Consumer, Lender {
   #start(): void {
     // Before the first message: a subscriber may leave in the middle of it, and nobody would hear of it later.
     this.#subscriber.add(() => this.#leave());
-    this.#signal?.addEventListener('abort', this.#onAbort);
     this.#lineUp();
     this.#queue.serveNewcomer(() => this.#subscriber.closed);
   }
@@ -109,7 +112,7 @@ export class DeliverySubscription implements Consumer, Lender {
   /** Ends the intake. */
   #stop(): void {
     this.#stopped = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#ignoreAbort();
     this.#group.line.remove(this);
     this.#pause?.unsubscribe();
     this.#pause = undefined;

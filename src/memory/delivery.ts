@@ -15,6 +15,8 @@ export interface Lender {
   publishedAt(relative: number): number;
   /** The first settlement of a delivery that is out; `delay` in milliseconds, for `'retried'`. */
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void;
+  /** It is about to be settled as rejected, for a reason if one was given. */
+  rejected(delivery: MemoryDelivery, reason: unknown): void;
   /** One more settlement, of a delivery that is settled already. */
   settledAgain(delivery: MemoryDelivery, call: string): void;
 }
@@ -87,7 +89,8 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
     return this.#settle('released', 'release', 0);
   }
 
-  reject(_reason?: unknown): Promise<boolean> {
+  reject(reason?: unknown): Promise<boolean> {
+    if (this.#settled === false) this.#lender.rejected(this, reason);
     return this.#settle('rejected', 'reject', 0);
   }
 

@@ -15,7 +15,7 @@ import type {
   StatsOptions,
 } from '../backend.js';
 import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
-import { type Connect, consumeDeliveries, createDeliveryStream } from '../bridge/delivery-stream.js';
+import { consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson, copyHeaders } from '../internal/message.js';
@@ -25,6 +25,9 @@ import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
 import { PayloadIterator } from './payload-iterator.js';
 import { MemoryQueue, type PublishDetails } from './queue.js';
 import { type Env, shareByName } from './shared.js';
+
+/** Stands for the key that was checked last, before any was. */
+const NO_KEY = Symbol('no key');
 
 export interface JoinOptions {
   /** Gives the wait up: `join` rejects with `signal.reason`. */
@@ -65,9 +68,9 @@ export interface FromEnvOptions {
 export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implements QueueBackend<Events> {
   readonly #queue: MemoryQueue;
   readonly #checkPayload: (payload: unknown) => QueuePayload;
-  readonly #connect: Connect;
+  readonly #source: DeliverySource;
   /** The key that was checked last: most publishers use few keys, and a check costs more than the rest of a publish. */
-  #checkedKey: QueueKey | undefined;
+  #checkedKey: QueueKey | typeof NO_KEY = NO_KEY;
   /** The groups that were named, to warn once that they mean nothing. */
   #groupsSeen: Set<string> | undefined;
 
@@ -79,7 +82,10 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     const checked = checkMemoryOptions(options);
     this.#queue = new MemoryQueue(checked);
     this.#checkPayload = checked.validate === 'json' ? copyAsJson : checkPayload;
-    this.#connect = (subscriber, intake) => DeliverySubscription.connect(this.#queue, subscriber, intake);
+    this.#source = {
+      connect: (subscriber, intake) => DeliverySubscription.connect(this.#queue, subscriber, intake),
+      waitCancelled: (count) => this.#queue.waitCancelled(count),
+    };
     if (checked.groups === 'ignored') this.#groupsSeen = new Set();
   }
 
@@ -176,7 +182,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> {
     const checked = this.#checkConsumer(options);
     const { prefetch = 1, group, signal } = checked;
-    const payloads = prefetch === 1 ? new PayloadIterator(this.#queue, group, signal) : consumeDeliveries(this.#connect, checked);
+    const payloads = prefetch === 1 ? new PayloadIterator(this.#queue, group, signal) : consumeDeliveries(this.#source, checked);
     return payloads as AsyncIterableIterator<PayloadOf<Events>>;
   }
 
@@ -185,7 +191,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
    * @throws {TypeError | RangeError} for an option without sense
    */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events> {
-    return createDeliveryStream(this.#connect, this.#checkConsumer(options));
+    return createDeliveryStream(this.#source, this.#checkConsumer(options));
   }
 
   /** Counts, at this moment: of one group, or over all. Rejects with a `TypeError` or `RangeError` for a group without sense. */

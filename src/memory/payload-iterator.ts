@@ -72,7 +72,6 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
   }
 
   protected override waitCancelled(count: number): void {
-    const { name, logger } = this.#queue.options;
-    logger.debug(`A consumer of queue "${name}" left while ${count} of its calls waited for a message`);
+    this.#queue.waitCancelled(count);
   }
 }

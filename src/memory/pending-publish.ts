@@ -1,4 +1,5 @@
 import type { Linked } from '../internal/linked-list.js';
+import { onAbort } from '../internal/on-abort.js';
 import type { Message } from './message.js';
 
 /** A publish that waits for room. */
@@ -7,8 +8,7 @@ export class PendingPublish implements Linked {
   before: Linked | undefined;
   after: Linked | undefined;
   readonly promise: Promise<void>;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onAbort: () => void;
+  readonly #ignoreAbort: () => void;
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
 
@@ -17,32 +17,26 @@ export class PendingPublish implements Linked {
     /** When it may be delivered, in milliseconds since the epoch; undefined without a delay. */
     readonly due: number | undefined,
     signal: AbortSignal | undefined,
-    onAbort: (self: PendingPublish) => void,
+    onGivenUp: () => void,
   ) {
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#signal = signal;
-    this.#onAbort = () => {
-      onAbort(this);
-      this.reject(signal?.reason);
-    };
-    signal?.addEventListener('abort', this.#onAbort);
+    this.#ignoreAbort = onAbort(signal, () => {
+      onGivenUp();
+      this.#reject(signal?.reason);
+    });
   }
 
   /** The queue has taken the message; returns how to say so. */
   admitted(): () => void {
-    this.#unlisten();
+    this.#ignoreAbort();
     return this.#resolve;
   }
 
   reject(error: unknown): void {
-    this.#unlisten();
+    this.#ignoreAbort();
     this.#reject(error);
-  }
-
-  #unlisten(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
   }
 }

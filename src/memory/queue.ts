@@ -1,4 +1,3 @@
-import type { Subscription } from 'rxjs';
 import type { ConsumerGroup, MessageHeaders, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
 import { QueueClosedError, QueueOverflowError } from '../errors.js';
 import { NO_HEADERS } from '../internal/message.js';
@@ -6,18 +5,13 @@ import { turn } from '../internal/turn.js';
 import { Admission } from './admission.js';
 import type { Consumer } from './consumer.js';
 import { type Delayed, Delays } from './delays.js';
+import { Dispatcher } from './dispatcher.js';
 import type { Group } from './group.js';
 import { Groups } from './groups.js';
 import { Ledger } from './ledger.js';
 import { Message, type Publication } from './message.js';
 import type { CheckedMemoryOptions } from './options.js';
 import { Watch } from './watch.js';
-
-/** How often consumers may leave and come again within one run of serving before the rest of it waits for a macrotask. */
-const MAX_REJOINS = 32_768;
-
-/** How often consumers may leave within the call in which they subscribed, one after the other, before the next one waits for a macrotask. */
-const MAX_BOUNCES = 256;
 
 /** What a publish says besides its key and payload, if it says anything. */
 export interface PublishDetails {
@@ -42,16 +36,13 @@ export class MemoryQueue {
   readonly #watch = new Watch(() => this.#ledger.unfinished);
   readonly #groups: Groups;
   readonly #admission: Admission;
+  readonly #dispatcher: Dispatcher;
   readonly #delays: Delays<Group | undefined>;
   /** Times are kept relative to it: small integers cost no object. */
   readonly #madeAt: number;
   #consumers = 0;
   #delayedPublishes = 0;
   #dropped = 0;
-  #serving = false;
-  #rejoins = 0;
-  #bounces = 0;
-  #resumption: Subscription | undefined;
   #closed = false;
   #discards = false;
 
@@ -59,6 +50,15 @@ export class MemoryQueue {
     this.options = options;
     this.#groups = new Groups(options.groups, this.#ledger);
     this.#admission = new Admission(options.capacity, this.#ledger, this.#groups);
+    this.#dispatcher = new Dispatcher(this.#groups, options.scheduler, {
+      admit: () => {
+        while (this.#admission.somebodyWaits && this.#admit(this.#groups.allWait));
+      },
+      failed: (error) => this.#failed(error),
+      atRest: () => {
+        if (this.#closed) this.#endDrained();
+      },
+    });
     this.#delays = new Delays(options.scheduler, (due) => this.#fallDue(due));
     this.#madeAt = options.scheduler.now();
   }
@@ -112,7 +112,7 @@ export class MemoryQueue {
     const group = this.#groups.join(name);
     group.consumers.add(consumer);
     this.#consumers++;
-    this.#rejoins++;
+    this.#dispatcher.consumerJoined();
     this.#watchTimer();
     return group;
   }
@@ -121,8 +121,13 @@ export class MemoryQueue {
   dismiss(consumer: Consumer, group: Group): void {
     if (!group.consumers.delete(consumer)) return;
     group.line.remove(consumer);
-    this.#consumers--;
+    if (--this.#consumers === 0) this.#dispatcher.cancel();
     this.#watchTimer();
+  }
+
+  /** A consumer left while `count` of its calls waited for a message. */
+  waitCancelled(count: number): void {
+    this.options.logger.debug(`A consumer of queue "${this.options.name}" left while ${count} of its calls waited for a message`);
   }
 
   /** A message that is out is done with. */
@@ -142,48 +147,19 @@ export class MemoryQueue {
     if (delay > 0) this.#delays.add({ message, due: this.options.scheduler.now() + delay, target: group });
   }
 
-  /**
-   * Hands out messages as long as one is ready and somebody can take it, and lets waiting publishes in as room comes free. Called from inside itself,
-   * by what a consumer does with a message, it leaves the work to the call that is running: the stack never grows.
-   */
+  /** Hands out what can be handed out. */
   serve(): void {
-    if (this.#serving) return;
-    this.#serving = true;
-    this.#rejoins = 0;
-    try {
-      while (this.#serveRound()) {
-        if (this.#rejoins > MAX_REJOINS) {
-          this.#serveLater();
-          break;
-        }
-      }
-    } finally {
-      this.#serving = false;
-    }
-    if (this.#closed) this.#endDrained();
+    this.#dispatcher.serve();
   }
 
-  /**
-   * The first serving of a consumer that just subscribed. One that leaves within the call may be an operator like `retry`, which subscribes anew from
-   * inside its subscribing, deeper and deeper; after some rounds the next one is served from the ground.
-   */
+  /** The same, for a consumer that just subscribed; it may leave within the call. */
   serveNewcomer(hasLeft: () => boolean): void {
-    if (this.#bounces >= MAX_BOUNCES) {
-      this.#serveLater();
-      return;
-    }
-    this.serve();
-    if (!hasLeft()) return;
-    if (this.#bounces++ === 0) {
-      queueMicrotask(() => {
-        this.#bounces = 0;
-      });
-    }
+    this.#dispatcher.serveNewcomer(hasLeft);
   }
 
   /** Hands a message to a consumer who is not in line, unless there is none or somebody is being served. Says whether it did. */
   serveAtOnce(consumer: Consumer, group: Group): boolean {
-    if (this.#serving) return false;
+    if (this.#dispatcher.running || group.line.first !== undefined) return false;
     if (group.ready === 0 && !(this.#admission.somebodyWaits && this.#admit(this.#groups.only !== undefined))) return false;
     if (group.ready === 0) return false;
     group.handTo(consumer);
@@ -229,11 +205,12 @@ export class MemoryQueue {
     const consumer = group.line.first;
     if (consumer === undefined) {
       if (this.#admission.full) return false;
+      this.#dispatcher.messageEntered();
       this.#ledger.came();
       group.add(key, payload, this.options.scheduler.now() - this.#madeAt);
       return true;
     }
-    if (!consumer.payloadOnly || this.#serving || group.ready > 0) return false;
+    if (!consumer.payloadOnly || this.#dispatcher.running || group.ready > 0) return false;
     group.line.remove(consumer);
     group.handStraightTo(consumer, key, payload);
     return true;
@@ -259,6 +236,7 @@ export class MemoryQueue {
   }
 
   #entered(key: QueueKey, payload: QueuePayload): void {
+    this.#dispatcher.messageEntered();
     if (this.#watch.watchers === 0) return;
     this.#watch.entered(key, payload);
     this.#watch.counted();
@@ -326,37 +304,12 @@ export class MemoryQueue {
     this.serve();
   }
 
-  /** One message for each group that has one ready and somebody to take it; says whether there was any. */
-  #serveRound(): boolean {
-    let served = false;
-    for (const group of this.#groups.all) {
-      while (this.#admission.somebodyWaits && this.#admit(this.#groups.allWait));
-      const consumer = group.line.first;
-      if (consumer === undefined || group.ready === 0) continue;
-      served = true;
-      group.line.remove(consumer);
-      try {
-        group.handTo(consumer);
-      } catch (error) {
-        this.#failed(error);
-      }
-    }
-    return served;
-  }
-
   /** The code of a consumer failed where RxJS lets it through. It fails neither the publisher nor the other consumers: it is thrown on its own. */
   #failed(error: unknown): void {
     this.options.logger.error(`A consumer of queue "${this.options.name}" failed: ${String(error)}`, error);
     setTimeout(() => {
       throw error;
     });
-  }
-
-  #serveLater(): void {
-    this.#resumption ??= this.options.scheduler.schedule(() => {
-      this.#resumption = undefined;
-      this.serve();
-    }, 0);
   }
 
   #countChanged(): void {

@@ -1,6 +1,7 @@
 import { Observable, Subject } from 'rxjs';
 import type { QueueEntry, QueueKey, QueuePayload } from '../backend.js';
 import { BlockQueue } from '../internal/block-queue.js';
+import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
 
 /**
@@ -78,19 +79,18 @@ export class Watch {
       const leave = () => {
         this.watchers--;
         this.#joiners.delete(finish);
-        signal?.removeEventListener('abort', giveUp);
+        ignoreAbort();
       };
       const finish = () => {
         leave();
         turn.resolve(resolve, undefined);
       };
-      const giveUp = () => {
+      const ignoreAbort = onAbort(signal, () => {
         leave();
         reject(signal?.reason);
-      };
+      });
       this.watchers++;
       this.#joiners.add(finish);
-      signal?.addEventListener('abort', giveUp);
     });
   }
 

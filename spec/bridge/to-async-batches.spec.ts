@@ -1,0 +1,156 @@
+import { concat, NEVER, of, range, Subject, throwError } from 'rxjs';
+import { type ToAsyncBatchesOptions, toAsyncBatches } from 'sluice';
+import { drain, type FullIterator, full, pull, upTo } from '../support/consumers.js';
+import { rejectionOf, stateOf, thrownBy, turns } from '../support/promises.js';
+import { listenersOf } from '../support/signals.js';
+
+const DONE = { done: true, value: undefined };
+
+/** An iterator whose first next() was answered with [0]: what is pushed from now on finds nobody waiting. */
+async function started(options?: ToAsyncBatchesOptions): Promise<{ source: Subject<number>; iterator: FullIterator<number[]> }> {
+  const source = new Subject<number>();
+  const iterator = full(toAsyncBatches(source, options));
+  const first = iterator.next();
+  source.next(0);
+  await first;
+  await turns(1);
+  return { source, iterator };
+}
+
+describe('toAsyncBatches', () => {
+  it('gives all that came since the last batch', async () => {
+    const { source, iterator } = await started();
+    for (const n of upTo(3)) source.next(n);
+    expect(await iterator.next()).toEqual({ done: false, value: [1, 2, 3] });
+    await turns();
+    source.next(4);
+    await turns();
+    source.next(5);
+    expect(await iterator.next()).toEqual({ done: false, value: [4, 5] });
+  });
+
+  it('answers a waiting next() with all that comes in the same turn', async () => {
+    const { source, iterator } = await started();
+    const pending = iterator.next();
+    for (const n of upTo(3)) source.next(n);
+    expect(await pending).toEqual({ done: false, value: [1, 2, 3] });
+  });
+
+  it('does not touch a batch any more once its consumer has it', async () => {
+    const { source, iterator } = await started();
+    const pending = iterator.next();
+    source.next(1);
+    const { value } = await pending;
+    source.next(2);
+    await turns();
+    source.next(3);
+    expect(value).toEqual([1]);
+    expect(await pull(iterator, 1)).toEqual([[2, 3]]);
+  });
+
+  it('does not touch a batch that was taken from what was kept', async () => {
+    const { source, iterator } = await started();
+    source.next(1);
+    const taken = iterator.next();
+    source.next(2);
+    const { value } = await taken;
+    expect([value, ...(await pull(iterator, 1))].flat()).toEqual([1, 2]);
+  });
+
+  it('never gives an empty batch', async () => {
+    const { source, iterator } = await started();
+    source.next(1);
+    expect(await pull(iterator, 1)).toEqual([[1]]);
+    const pending = iterator.next();
+    expect(await stateOf(pending)).toBe('pending');
+    source.complete();
+    expect(await pending).toEqual(DONE);
+  });
+
+  it('gives each value exactly once, in order, whatever the rhythm', async () => {
+    const source = new Subject<number>();
+    const batches = drainSlowly(toAsyncBatches(source, { maxSize: 4 }));
+    for (const n of upTo(200)) {
+      source.next(n);
+      if (n % 3 === 0) await Promise.resolve();
+      if (n % 17 === 0) await turns(1);
+    }
+    source.complete();
+    expect((await batches).flat()).toEqual(upTo(200));
+    expect((await batches).every(({ length }) => length >= 1 && length <= 4)).toBe(true);
+  });
+
+  it('shares what came in one turn among several next() in flight without loss', async () => {
+    const { source, iterator } = await started({ maxSize: 2 });
+    const pending = [iterator.next(), iterator.next(), iterator.next()];
+    for (const n of upTo(6)) source.next(n);
+    const values = (await Promise.all(pending)).map((result) => result.value);
+    expect(values).toEqual([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ]);
+  });
+
+  it('gives at most maxSize values at once, and the rest next', async () => {
+    expect(await drain(toAsyncBatches(range(1, 7), { maxSize: 3 }))).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
+  });
+
+  it('gives a burst as one batch without maxSize', async () => {
+    const batches = await drain(toAsyncBatches(range(1, 10_000)));
+    expect(batches).toEqual([upTo(10_000)]);
+  });
+
+  it('gives what was kept when the source completes', async () => {
+    const { source, iterator } = await started();
+    source.next(1);
+    source.next(2);
+    source.complete();
+    expect(await drain(iterator)).toEqual([[1, 2]]);
+  });
+
+  it('gives what came before an error, then the error once', async () => {
+    const boom = new Error('boom');
+    const iterator = toAsyncBatches(
+      concat(
+        of(1, 2, 3),
+        throwError(() => boom),
+      ),
+      { maxSize: 2 },
+    );
+    expect(await pull(iterator, 2)).toEqual([[1, 2], [3]]);
+    expect(await rejectionOf(iterator.next())).toBe(boom);
+    expect(await iterator.next()).toEqual(DONE);
+  });
+
+  it('drops what nobody asked for when its signal aborts', async () => {
+    const controller = new AbortController();
+    const { source, iterator } = await started({ signal: controller.signal });
+    source.next(1);
+    controller.abort();
+    expect(source.observed).toBe(false);
+    expect(listenersOf(controller.signal)).toBe(0);
+    expect(await iterator.next()).toEqual(DONE);
+  });
+
+  it.each<[string, 'TypeError' | 'RangeError', Record<string, unknown>]>([
+    ['maxSize', 'RangeError', { maxSize: 0 }],
+    ['maxSize', 'RangeError', { maxSize: 2.5 }],
+    ['maxSize', 'RangeError', { maxSize: Number.NaN }],
+    ['maxSize', 'TypeError', { maxSize: '5' }],
+    ['maxSize', 'TypeError', { maxSize: null }],
+    ['signal', 'TypeError', { signal: 'stop' }],
+  ])('refuses a bad %s with a %s, and names it', (name, errorName, options) => {
+    const error = thrownBy(() => toAsyncBatches(NEVER, options as ToAsyncBatchesOptions));
+    expect(error).toMatchObject({ name: errorName, message: expect.stringContaining(name) });
+  });
+});
+
+async function drainSlowly<Value>(iterable: AsyncIterable<Value>): Promise<Value[]> {
+  const values: Value[] = [];
+  for await (const value of iterable) {
+    values.push(value);
+    await turns(1);
+  }
+  return values;
+}

@@ -1,0 +1,212 @@
+import { type Delivery, MemoryBackend, type QueueBackend, receive } from 'sluice';
+import { drain, full, Holder, numberOf, publishAll, pull, upTo } from '../support/consumers.js';
+import { rejectionOf, stateOf, turns } from '../support/promises.js';
+import { silentLogger } from '../support/recording-logger.js';
+
+/** A consumer that waits for one message and can be cancelled. */
+interface Reader {
+  /** The number that it got, or nothing when it was cancelled. */
+  readonly result: Promise<number | undefined>;
+  cancel(): void;
+}
+
+const READERS: Record<string, (queue: QueueBackend) => Reader> = {
+  'receive()': (queue) => {
+    const controller = new AbortController();
+    const received = receive(queue, { signal: controller.signal });
+    return { result: received.then(settled, () => undefined), cancel: () => controller.abort() };
+  },
+  'consume() that is returned from': (queue) => {
+    const payloads = full(queue.consume());
+    return { result: payloads.next().then(payloadNumber), cancel: () => void payloads.return() };
+  },
+  'consume() that is aborted': (queue) => {
+    const controller = new AbortController();
+    const payloads = full(queue.consume({ signal: controller.signal }));
+    const result = payloads.next().then(payloadNumber);
+    return { result: result.finally(() => payloads.return()), cancel: () => controller.abort() };
+  },
+  'consume() with a prefetch of 8 that is returned from': (queue) => {
+    const payloads = full(queue.consume({ prefetch: 8 }));
+    return { result: payloads.next().then(payloadNumber), cancel: () => void payloads.return() };
+  },
+  'an iteration of deliveries() that is aborted': (queue) => {
+    const controller = new AbortController();
+    const deliveries = full(queue.deliveries({ signal: controller.signal })[Symbol.asyncIterator]());
+    const result = deliveries.next().then(({ done, value }) => (done ? undefined : settled(value as Delivery)));
+    return { result, cancel: () => controller.abort() };
+  },
+};
+
+async function settled(delivery: Delivery): Promise<number> {
+  await delivery.ack();
+  return numberOf(delivery.payload);
+}
+
+function payloadNumber({ done, value }: IteratorResult<object, unknown>): number | undefined {
+  return done ? undefined : numberOf(value as object);
+}
+
+describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) => {
+  const setUp = () => new MemoryBackend({ logger: silentLogger });
+
+  it('takes nothing once it was cancelled', async () => {
+    const queue = setUp();
+    const reader = read(queue);
+    await turns();
+    reader.cancel();
+    void publishAll(queue, [1]);
+    expect(await reader.result).toBeUndefined();
+    expect([queue.size, queue.inFlight]).toEqual([1, 0]);
+    expect(new Holder(queue).attempts).toEqual([[1, 1]]);
+  });
+
+  it.each(['the message comes first', 'the cancellation comes first'])(
+    'loses and doubles nothing when it is cancelled in the turn of the message: %s',
+    async (order) => {
+      const queue = setUp();
+      const [first, second] = [read(queue), read(queue)];
+      await turns();
+      if (order === 'the message comes first') {
+        void publishAll(queue, [1]);
+        first.cancel();
+      } else {
+        first.cancel();
+        void publishAll(queue, [1]);
+      }
+      // Whoever is still there gets the second message.
+      void publishAll(queue, [2]);
+      await turns();
+      second.cancel();
+      const got = (await Promise.all([first.result, second.result])).filter((n) => n !== undefined);
+      const left = new Holder(queue).numbers;
+      expect([...got, ...left].toSorted()).toEqual([1, 2]);
+      expect(got.length).toBeGreaterThan(0);
+      if (order === 'the cancellation comes first') expect(await first.result).toBeUndefined();
+    },
+  );
+
+  it('passes its turn on, and those who remain get everything', async () => {
+    const queue = setUp();
+    const readers = upTo(5).map(() => read(queue));
+    await turns();
+    readers[0]?.cancel();
+    readers[2]?.cancel();
+    void publishAll(queue, upTo(3));
+    expect(await Promise.all(readers.map(({ result }) => result))).toEqual([undefined, 1, undefined, 2, 3]);
+    expect(queue.size).toBe(0);
+  });
+
+  it('is served first come, first served', async () => {
+    const queue = setUp();
+    const readers = upTo(4).map(() => read(queue));
+    void publishAll(queue, upTo(4));
+    expect(await Promise.all(readers.map(({ result }) => result))).toEqual([1, 2, 3, 4]);
+  });
+
+  it('gets the message that another one gave up, after it', async () => {
+    const queue = setUp();
+    const holder = new Holder(queue, { prefetch: 1 });
+    void publishAll(queue, [1]);
+    const reader = read(queue);
+    await turns();
+    holder.subscription.unsubscribe();
+    expect(await reader.result).toBe(1);
+  });
+
+  it('ends when the queue closes', async () => {
+    const queue = setUp();
+    const reader = read(queue);
+    await queue.close();
+    expect(await reader.result).toBeUndefined();
+  });
+
+  it('loses nothing when readers come and go while messages come', async () => {
+    const queue = setUp();
+    const got: number[] = [];
+    for (const n of upTo(300)) {
+      const readers = [read(queue), read(queue), read(queue)];
+      if (n % 2 === 0) await turns(1);
+      readers[n % 3]?.cancel();
+      void publishAll(queue, [n]);
+      readers[(n + 1) % 3]?.cancel();
+      if (n % 3 === 0) await Promise.resolve();
+      readers[(n + 2) % 3]?.cancel();
+      const results = await Promise.all(readers.map(({ result }) => result));
+      got.push(...results.filter((result) => result !== undefined));
+    }
+    const left = new Holder(queue, { prefetch: 1000 }).numbers;
+    expect([...got, ...left].toSorted((a, b) => a - b)).toEqual(upTo(300));
+  });
+});
+
+describe('A cancelled wait', () => {
+  it('of a publish and of a reader at once leaves a queue that works', async () => {
+    const queue = new MemoryBackend({ capacity: 1 });
+    const controller = new AbortController();
+    void publishAll(queue, [1]);
+    const waiting = upTo(3).map((n) => rejectionOf(queue.publish('number', { n: n + 1 }, { signal: controller.signal })));
+    controller.abort('off');
+    expect(await Promise.all(waiting)).toEqual(['off', 'off', 'off']);
+    const payloads = queue.consume();
+    expect(await pull(payloads, 1)).toEqual([{ n: 1 }]);
+    const pending = payloads.next();
+    await queue.publish('number', { n: 9 });
+    expect(await pending).toEqual({ done: false, value: { n: 9 } });
+  });
+
+  it('of a subscriber in the turn of its message gives the message to the next one', () => {
+    const queue = new MemoryBackend();
+    const [first, second] = [new Holder(queue), new Holder(queue)];
+    void publishAll(queue, [1]);
+    first.subscription.unsubscribe();
+    expect(second.attempts).toEqual([[1, 2]]);
+    expect([queue.size, queue.inFlight]).toEqual([0, 1]);
+  });
+
+  it('is logged at debug, if at all, never as a warning or an error', async () => {
+    const logged: string[] = [];
+    const queueLogger = { debug() {}, warn: (message: string) => logged.push(message), error: (message: string) => logged.push(message) };
+    const queue = new MemoryBackend({ capacity: 1, logger: queueLogger });
+    const controller = new AbortController();
+    const { signal } = controller;
+    void publishAll(queue, [1]);
+    new Holder(queue, { prefetch: 1 });
+    void publishAll(queue, [2]);
+    const waits = [queue.publish('number', { n: 3 }, { signal }), queue.join({ signal })].map(rejectionOf);
+    const empty = new MemoryBackend({ logger: queueLogger });
+    const received = rejectionOf(receive(empty, { signal }));
+    const consumed = drain(empty.consume({ signal }));
+    controller.abort('off');
+    expect(await Promise.all([...waits, received])).toEqual(['off', 'off', 'off']);
+    expect(await consumed).toEqual([]);
+    expect(logged).toEqual([]);
+  });
+});
+
+describe('A queue that is shut down', () => {
+  it('ends the readers that wait, lets what waits be read, and join waits for what is out', async () => {
+    const queue = new MemoryBackend();
+    void publishAll(queue, upTo(3));
+    const out = await receive(queue);
+    await queue.close();
+    const joined = queue.join();
+    expect(await pull(queue.consume(), 2)).toEqual([{ n: 2 }, { n: 3 }]);
+    expect(await stateOf(joined)).toBe('pending');
+    await out.ack();
+    // The last payload that was pulled is still in the hands of its iterator.
+    expect(queue.unfinished).toBe(1);
+  });
+
+  it('at once drops what waits and counts it done; what is out still needs its settlement', async () => {
+    const queue = new MemoryBackend();
+    void publishAll(queue, upTo(3));
+    const out = await receive(queue);
+    await queue.close({ drain: false });
+    const joined = queue.join();
+    expect(await stateOf(joined)).toBe('pending');
+    await out.ack();
+    await joined;
+    expect(await drain(queue.consume())).toEqual([]);
+  });
+});

@@ -1,0 +1,287 @@
+import { MemoryBackend } from 'sluice';
+import { drain, Holder, numberOf, publishAll, pull, upTo } from '../support/consumers.js';
+import { stateOf } from '../support/promises.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+
+function declared(...groups: string[]) {
+  const clock = new VirtualClock();
+  const logger = recordingLogger();
+  const queue = new MemoryBackend({ groups, scheduler: clock.scheduler, logger });
+  return { clock, logger, queue };
+}
+
+describe('Groups that are ignored', () => {
+  it('compete for the messages', () => {
+    const queue = new MemoryBackend({ logger: recordingLogger() });
+    const [billing, audit] = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'audit' })];
+    void publishAll(queue, upTo(4));
+    expect([billing.numbers, audit.numbers]).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
+  });
+
+  it('log one warning, at the second name, that says so and what to set', () => {
+    const logger = recordingLogger();
+    const queue = new MemoryBackend({ logger });
+    new Holder(queue, { group: 'billing' });
+    new Holder(queue, { group: 'billing' });
+    expect(logger.warnings).toEqual([]);
+    new Holder(queue, { group: 'audit' });
+    expect(logger.warnings.length).toBe(1);
+    expect(logger.warnings[0]).toMatch(/ignore/);
+    expect(logger.warnings[0]).toMatch(/groups/);
+    expect(logger.warnings[0]).toMatch(/QUEUE_GROUPS/);
+    new Holder(queue, { group: 'third' });
+    new Holder(queue, { group: 'audit' });
+    expect(logger.warnings.length).toBe(1);
+  });
+
+  it('warn about a loop as about a subscriber', async () => {
+    const logger = recordingLogger();
+    const queue = new MemoryBackend({ logger });
+    void publishAll(queue, upTo(3));
+    await pull(queue.consume({ group: 'billing' }), 1);
+    await pull(queue.deliveries({ group: 'audit' })[Symbol.asyncIterator](), 1);
+    expect(logger.warnings.length).toBe(1);
+  });
+
+  it('are ignored by stats', async () => {
+    const queue = new MemoryBackend({ logger: recordingLogger() });
+    void publishAll(queue, upTo(2));
+    expect(await queue.stats({ group: 'billing' })).toEqual({ ready: 2, unfinished: 2 });
+  });
+});
+
+describe('Groups that are declared', () => {
+  it('each get every message, published before or after they came', () => {
+    const { queue, logger } = declared('billing', 'audit');
+    void publishAll(queue, [1, 2]);
+    const billing = new Holder(queue, { group: 'billing' });
+    void publishAll(queue, [3]);
+    const audit = new Holder(queue, { group: 'audit' });
+    void publishAll(queue, [4]);
+    expect([billing.numbers, audit.numbers]).toEqual([upTo(4), upTo(4)]);
+    expect(logger.warnings).toEqual([]);
+  });
+
+  it('share a message among the consumers of one group', () => {
+    const { queue } = declared('billing', 'audit');
+    const billing = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'billing' })];
+    const audit = new Holder(queue, { group: 'audit' });
+    void publishAll(queue, upTo(4));
+    expect(billing.map(({ numbers }) => numbers)).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
+    expect(audit.numbers).toEqual(upTo(4));
+  });
+
+  it('hold a message until every one of them has settled it', async () => {
+    const { queue } = declared('billing', 'audit');
+    void publishAll(queue, [1]);
+    const [billing, audit] = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'audit' })];
+    const joined = queue.join();
+    void billing.of(1).ack();
+    expect(queue.unfinished).toBe(1);
+    expect(queue.size + queue.inFlight).toBe(1);
+    expect(await stateOf(joined)).toBe('pending');
+    void audit.of(1).reject();
+    expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 0, 0]);
+    await joined;
+  });
+
+  it('count messages, not deliveries', () => {
+    const { queue } = declared('a', 'b', 'c');
+    void publishAll(queue, upTo(5));
+    expect([queue.size, queue.unfinished]).toEqual([5, 5]);
+    for (const group of ['a', 'b', 'c']) new Holder(queue, { group });
+    expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 5, 5]);
+  });
+
+  it('hold a message for a group that has no consumer', () => {
+    const { queue } = declared('billing', 'audit');
+    void publishAll(queue, [1]);
+    void new Holder(queue, { group: 'billing' }).of(1).ack();
+    expect([queue.size, queue.unfinished]).toEqual([1, 1]);
+    expect(new Holder(queue, { group: 'audit' }).numbers).toEqual([1]);
+  });
+
+  it('count attempts and settle each on their own', async () => {
+    const { queue, clock } = declared('billing', 'audit');
+    void publishAll(queue, [1]);
+    const [billing, audit] = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'audit' })];
+    void billing.of(1).nack();
+    clock.advance();
+    expect([billing.attempts, audit.attempts]).toEqual([
+      [
+        [1, 1],
+        [1, 2],
+      ],
+      [[1, 1]],
+    ]);
+    expect(billing.of(1).id).toBe(audit.of(1).id);
+    expect(await audit.of(1).ack()).toBe(true);
+    expect(billing.of(1).settled).toBe(false);
+    expect(await billing.of(1).ack()).toBe(true);
+    expect(queue.unfinished).toBe(0);
+  });
+
+  it('do not stall one another', async () => {
+    const { queue } = declared('fast', 'slow');
+    const slow = new Holder(queue, { group: 'slow', prefetch: 1 });
+    void publishAll(queue, upTo(100));
+    const fast = await pull(queue.consume({ group: 'fast' }), 100);
+    expect(fast.map(numberOf)).toEqual(upTo(100));
+    expect(slow.numbers).toEqual([1]);
+    void slow.of(1).ack();
+    expect(slow.numbers).toEqual([1, 2]);
+  });
+
+  it('do not stall one another by a nack with a delay', () => {
+    const { queue, clock } = declared('fast', 'slow');
+    const [fast, slow] = [new Holder(queue, { group: 'fast' }), new Holder(queue, { group: 'slow' })];
+    void publishAll(queue, [1]);
+    void slow.of(1).nack({ delay: 10 });
+    void fast.of(1).release();
+    clock.advance();
+    expect([fast.numbers, slow.numbers]).toEqual([[1, 1], [1]]);
+    clock.advance(10);
+    expect(slow.numbers).toEqual([1, 1]);
+  });
+
+  it('bound what waits together: a full queue makes publish wait for the slowest', async () => {
+    const queue = new MemoryBackend({ groups: ['fast', 'slow'], capacity: 1 });
+    void publishAll(queue, [1]);
+    const second = queue.publish('number', { n: 2 });
+    const fast = new Holder(queue, { group: 'fast' });
+    void fast.of(1).ack();
+    expect(await stateOf(second)).toBe('pending');
+    const slow = new Holder(queue, { group: 'slow' });
+    expect(await stateOf(second)).toBe('fulfilled');
+    expect([fast.numbers, slow.numbers]).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+  });
+
+  it('are dropped from together by an overflow policy', () => {
+    const queue = new MemoryBackend({ groups: ['a', 'b'], capacity: 1, overflow: 'drop-oldest' });
+    void publishAll(queue, [1, 2]);
+    expect(queue.dropped).toBe(1);
+    expect([new Holder(queue, { group: 'a' }).numbers, new Holder(queue, { group: 'b' }).numbers]).toEqual([[2], [2]]);
+  });
+
+  it('have their own stats', async () => {
+    const { queue } = declared('billing', 'audit');
+    void publishAll(queue, upTo(3));
+    const billing = new Holder(queue, { group: 'billing', prefetch: 2 });
+    void billing.of(1).ack();
+    billing.subscription.unsubscribe();
+    expect(await queue.stats({ group: 'billing' })).toEqual({ ready: 2, unfinished: 2 });
+    expect(await queue.stats({ group: 'audit' })).toEqual({ ready: 3, unfinished: 3 });
+    expect(await queue.stats()).toMatchObject({ unfinished: 3 });
+  });
+
+  it('end each on its own when the queue closes', async () => {
+    const { queue } = declared('billing', 'audit');
+    void publishAll(queue, upTo(2));
+    const audit = new Holder(queue, { group: 'audit' });
+    const billing = drain(queue.consume({ group: 'billing' }));
+    await queue.close();
+    expect((await billing).map(numberOf)).toEqual([1, 2]);
+    expect(audit.completed).toBe(false);
+    for (const delivery of audit.held) await delivery.ack();
+    expect(audit.completed).toBe(true);
+  });
+
+  it('are all cleared at once: each message is returned once', async () => {
+    const { queue } = declared('billing', 'audit');
+    void publishAll(queue, upTo(2));
+    expect(queue.clear()).toEqual([
+      ['number', { n: 1 }],
+      ['number', { n: 2 }],
+    ]);
+    expect(queue.unfinished).toBe(0);
+    expect(new Holder(queue, { group: 'audit' }).numbers).toEqual([]);
+    await queue.join();
+  });
+});
+
+describe('A group that was not declared', () => {
+  it('comes into being with its first consumer, and starts with what the queue still holds, in order', () => {
+    const { queue, clock } = declared('billing');
+    void publishAll(queue, upTo(4));
+    const billing = new Holder(queue, { group: 'billing' });
+    void billing.of(1).ack();
+    void billing.of(3).nack();
+    clock.advance();
+    const late = new Holder(queue, { group: 'late' });
+    expect(late.attempts).toEqual([
+      [2, 1],
+      [3, 1],
+      [4, 1],
+    ]);
+  });
+
+  it('is held for from then on, though its consumer left', () => {
+    const { queue } = declared('billing');
+    const late = new Holder(queue, { group: 'late' });
+    late.subscription.unsubscribe();
+    void publishAll(queue, [1]);
+    void new Holder(queue, { group: 'billing' }).of(1).ack();
+    expect(queue.unfinished).toBe(1);
+    expect(new Holder(queue, { group: 'late' }).numbers).toEqual([1]);
+  });
+
+  it('makes nobody wait before it has a consumer', () => {
+    const { queue } = declared('billing');
+    queue.deliveries({ group: 'late' });
+    queue.consume({ group: 'late' });
+    void publishAll(queue, [1]);
+    void new Holder(queue, { group: 'billing' }).of(1).ack();
+    expect(queue.unfinished).toBe(0);
+  });
+
+  it('is what a consumer joins that names none', () => {
+    const { queue } = declared('billing');
+    void publishAll(queue, [1]);
+    const unnamed = new Holder(queue);
+    const named = new Holder(queue, { group: 'default' });
+    void publishAll(queue, [2, 3]);
+    expect([unnamed.numbers, named.numbers]).toEqual([[1, 2], [3]]);
+    expect(new Holder(queue, { group: 'billing' }).numbers).toEqual([1, 2, 3]);
+  });
+
+  it('waits for the same time for what is delayed', () => {
+    const { queue, clock } = declared('billing');
+    const billing = new Holder(queue, { group: 'billing' });
+    void queue.publish('number', { n: 1 }, { delay: 10 });
+    void publishAll(queue, [2]);
+    clock.advance(5);
+    const late = new Holder(queue, { group: 'late' });
+    expect(late.numbers).toEqual([2]);
+    clock.advance(4);
+    expect([billing.numbers, late.numbers]).toEqual([[2], [2]]);
+    clock.advance(1);
+    expect([billing.numbers, late.numbers]).toEqual([
+      [2, 1],
+      [2, 1],
+    ]);
+  });
+
+  it('gets what it finds in the order that the other groups got it', () => {
+    const { queue, clock } = declared('billing');
+    void queue.publish('number', { n: 1 }, { delay: 10 });
+    void publishAll(queue, [2]);
+    clock.advance(10);
+    void publishAll(queue, [3]);
+    const billing = new Holder(queue, { group: 'billing' });
+    const late = new Holder(queue, { group: 'late' });
+    expect([billing.numbers, late.numbers]).toEqual([
+      [2, 1, 3],
+      [2, 1, 3],
+    ]);
+  });
+});

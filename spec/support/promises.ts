@@ -1,0 +1,52 @@
+const { setImmediate: later } = globalThis;
+
+/** Lets `count` macrotasks pass: every microtask, and every promise that waits for its turn, has run by then. */
+export async function turns(count = 3): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => later(resolve));
+}
+
+/** Waits until something holds, macrotask by macrotask; jest's own timeout is what ends a wait for what never comes. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turns(1);
+}
+
+export type Outcome<Value> =
+  | { readonly state: 'pending' }
+  | { readonly state: 'fulfilled'; readonly value: Value }
+  | { readonly state: 'rejected'; readonly reason: unknown };
+
+/** What has become of a promise after some macrotasks. */
+export async function outcomeOf<Value>(promise: Promise<Value>): Promise<Outcome<Value>> {
+  let outcome: Outcome<Value> = { state: 'pending' };
+  promise.then(
+    (value) => {
+      outcome = { state: 'fulfilled', value };
+    },
+    (reason: unknown) => {
+      outcome = { state: 'rejected', reason };
+    },
+  );
+  await turns();
+  return outcome;
+}
+
+export async function stateOf(promise: Promise<unknown>): Promise<Outcome<unknown>['state']> {
+  return (await outcomeOf(promise)).state;
+}
+
+/** The reason a promise was rejected with. */
+export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
+  const outcome = await outcomeOf(promise);
+  if (outcome.state !== 'rejected') throw new Error(`Expected a rejection, but the promise is ${outcome.state}`);
+  return outcome.reason;
+}
+
+/** What a function throws. */
+export function thrownBy(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('Expected the function to throw');
+}
