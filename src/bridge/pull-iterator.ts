@@ -1,15 +1,15 @@
 import { asyncDispose } from '../internal/async-dispose.js';
-import { BlockQueue } from '../internal/block-queue.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
 
 /** Says that there is no value to hand over: any other value may be one, undefined too. */
 export const NOTHING: unique symbol = Symbol('nothing');
 
-/** A `next()` that waits. */
+/** A `next()` that waits, and the one that waits behind it. */
 interface Parked<Value> {
   readonly resolve: (result: IteratorResult<Value, unknown>) => void;
   readonly reject: (error: unknown) => void;
+  behind: Parked<Value> | undefined;
 }
 
 /** Lazy: nothing is asked of the source before the first `next()`. */
@@ -23,8 +23,16 @@ const ENDED = 2;
  * It is no async generator, and cannot be: a generator's `return()` waits behind a pending `next()`, which is just what it has to end.
  */
 export abstract class PullIterator<Value> implements AsyncIterableIterator<Value, unknown, unknown>, AsyncDisposable {
-  readonly #parked = new BlockQueue<Parked<Value>>();
-  readonly #park = (resolve: Parked<Value>['resolve'], reject: Parked<Value>['reject']): void => this.#parked.push({ resolve, reject });
+  /** The calls of `next()` that wait, in order. */
+  #firstParked: Parked<Value> | undefined;
+  #lastParked: Parked<Value> | undefined;
+  #parked = 0;
+  readonly #park = (resolve: Parked<Value>['resolve'], reject: Parked<Value>['reject']): void => {
+    const parked: Parked<Value> = { resolve, reject, behind: undefined };
+    if (this.#parked++ === 0) this.#firstParked = parked;
+    else (this.#lastParked as Parked<Value>).behind = parked;
+    this.#lastParked = parked;
+  };
   readonly #signal: AbortSignal | undefined;
   #ignoreAbort: (() => void) | undefined;
   #phase: typeof IDLE | typeof OPEN | typeof ENDED = IDLE;
@@ -58,7 +66,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
 
   /** How many `next()` wait. While there are any, there is nothing to pull. */
   protected get waiting(): number {
-    return this.#parked.length;
+    return this.#parked;
   }
 
   /** Nothing more is wanted from the source. */
@@ -68,8 +76,8 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
 
   /** Hands a value to the `next()` that has waited longest. Only while `waiting > 0`. */
   protected answer(value: Value): void {
-    turn.resolve(this.#parked.shift().resolve, { done: false, value });
-    if (this.#parked.length > 0) this.doneWithLast();
+    turn.resolve(this.#unpark().resolve, { done: false, value });
+    if (this.#parked > 0) this.doneWithLast();
   }
 
   /** The source has ended, after an error if there is one. */
@@ -77,11 +85,11 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     if (this.over) return;
     this.#exhausted = true;
     this.#failure = failure;
-    if (this.#parked.length > 0) this.#end();
+    if (this.#parked > 0) this.#end();
   }
 
   next(): Promise<IteratorResult<Value, unknown>> {
-    if (this.#parked.length === 0) {
+    if (this.#parked === 0) {
       this.doneWithLast();
       if (this.#phase === IDLE) this.#begin();
       if (this.#phase === OPEN) {
@@ -144,15 +152,23 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     this.#ignoreAbort?.();
     this.#ignoreAbort = undefined;
     this.shut();
-    const cancelled = this.#parked.length;
+    const cancelled = this.#parked;
     if (cancelled > 0 && !this.#exhausted) this.waitCancelled(cancelled);
-    while (this.#parked.length > 0) {
-      const { resolve, reject } = this.#parked.shift();
+    while (this.#parked > 0) {
+      const { resolve, reject } = this.#unpark();
       const failure = this.#failure;
       this.#failure = undefined;
       if (failure === undefined) turn.resolve(resolve, { done: true, value: undefined });
       else turn.resolve(reject, failure.error);
     }
+  }
+
+  /** Takes out the call that has waited longest. Only while there is one. */
+  #unpark(): Parked<Value> {
+    const parked = this.#firstParked as Parked<Value>;
+    this.#firstParked = parked.behind;
+    if (--this.#parked === 0) this.#lastParked = undefined;
+    return parked;
   }
 
   /** Answers a `next()` after the end: the error of the source once, `done` from then on. */

@@ -19,6 +19,8 @@ export class Group {
   readonly line = new LinkedList<Consumer>();
   /** Everybody who is subscribed. */
   readonly consumers = new Set<Consumer>();
+  /** Messages that a consumer could have now. */
+  ready = 0;
   /** Messages that are out to a consumer of this group. */
   out = 0;
   /** Messages that came back and wait for a delay to pass. */
@@ -38,11 +40,6 @@ export class Group {
     this.#ledger = ledger;
   }
 
-  /** Messages that a consumer could have now. */
-  get ready(): number {
-    return this.#buffer.length + this.#returned.length;
-  }
-
   /** Nothing is left, and nothing can come back. */
   get drained(): boolean {
     return this.ready === 0 && this.out === 0 && this.delayed === 0;
@@ -57,11 +54,13 @@ export class Group {
 
   /** A message takes its place at the end. */
   add(key: QueueKey, payload: QueuePayload, details: Details): void {
+    this.ready++;
     this.#buffer.push(key, payload, details);
   }
 
   /** Hands the first message to a consumer. Only while `ready > 0`. */
   handTo(consumer: Consumer): void {
+    this.ready--;
     const returned = this.#returned.length > 0 ? this.#returned.pop() : undefined;
     if (returned !== undefined) {
       this.#sendOut(returned.publication);
@@ -93,13 +92,13 @@ export class Group {
     this.out--;
     this.#ledger.cameBack(message.publication);
     if (delayed) this.delayed++;
-    else this.#returned.push(message);
+    else this.#return(message);
   }
 
   /** The delay of a message that came back has passed. */
   dueAgain(message: Message): void {
     this.delayed--;
-    this.#returned.push(message);
+    this.#return(message);
   }
 
   /** The delay of a message that came back does not matter any more: it is dropped. */
@@ -110,6 +109,7 @@ export class Group {
 
   /** Drops the first message. Only while `ready > 0`. */
   dropFirst(): Dropped {
+    this.ready--;
     const returned = this.#returned.length > 0 ? this.#returned.pop() : undefined;
     if (returned !== undefined) {
       this.#ledger.dropped(returned.publication);
@@ -120,6 +120,11 @@ export class Group {
     const place = this.#pass(details);
     this.#ledger.dropped(publicationOf(details));
     return { key, payload, place };
+  }
+
+  #return(message: Message): void {
+    this.ready++;
+    this.#returned.push(message);
   }
 
   #sendOut(publication: Publication | undefined): void {

@@ -160,7 +160,7 @@ export class MemoryQueue {
   /** Hands a message to a consumer who is not in line, unless there is none or somebody is being served. Says whether it did. */
   serveAtOnce(consumer: Consumer, group: Group): boolean {
     if (this.#dispatcher.running || group.line.first !== undefined) return false;
-    if (group.ready === 0 && !(this.#admission.somebodyWaits && this.#admit(this.#groups.only !== undefined))) return false;
+    if (group.ready === 0 && this.#admission.somebodyWaits) this.#admit(this.#groups.only !== undefined);
     if (group.ready === 0) return false;
     group.handTo(consumer);
     if (this.#admission.somebodyWaits) this.serve();
