@@ -207,6 +207,18 @@ describe('Groups that are declared', () => {
     expect(new Holder(queue, { group: 'audit' }).numbers).toEqual([]);
     await queue.join();
   });
+
+  it('are cleared of a message once, though it waits in one and is delayed in another', () => {
+    const { queue, clock } = declared('billing', 'audit');
+    void publishAll(queue, [1, 2]);
+    const audit = new Holder(queue, { group: 'audit' });
+    void audit.of(1).nack({ delay: 10 });
+    void audit.of(2).ack();
+    expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([1, 2]);
+    expect(queue.unfinished).toBe(0);
+    clock.advance(10);
+    expect(audit.numbers).toEqual([1, 2]);
+  });
 });
 
 describe('A group that was not declared', () => {
@@ -239,6 +251,16 @@ describe('A group that was not declared', () => {
     const { queue } = declared('billing');
     queue.deliveries({ group: 'late' });
     queue.consume({ group: 'late' });
+    void publishAll(queue, [1]);
+    void new Holder(queue, { group: 'billing' }).of(1).ack();
+    expect(queue.unfinished).toBe(0);
+  });
+
+  it('does not come into being for a consumer whose signal was aborted before', async () => {
+    const { queue } = declared('billing');
+    const signal = AbortSignal.abort();
+    expect(new Holder(queue, { group: 'late', signal }).completed).toBe(true);
+    expect(await drain(queue.consume({ group: 'late', signal }))).toEqual([]);
     void publishAll(queue, [1]);
     void new Holder(queue, { group: 'billing' }).of(1).ack();
     expect(queue.unfinished).toBe(0);

@@ -125,6 +125,21 @@ describe('close()', () => {
     expect([holder.numbers, holder.completed]).toEqual([[1], true]);
   });
 
+  it('discards what is given back later, with drain: false', async () => {
+    const { queue, clock } = setUp(upTo(3));
+    const holder = new Holder(queue);
+    const joined = queue.join();
+    await queue.close({ drain: false });
+    expect(await holder.of(1).nack({ delay: 10 })).toBe(true);
+    expect(await holder.of(2).release()).toBe(true);
+    expect([queue.size, queue.unfinished]).toEqual([0, 1]);
+    holder.subscription.unsubscribe();
+    expect([queue.size, queue.unfinished]).toEqual([0, 0]);
+    await joined;
+    expect(clock.timers).toBe(0);
+    expect(new Holder(queue).completed).toBe(true);
+  });
+
   it('discards with drain: false after a first close that drains', async () => {
     const { queue, clock } = setUp(upTo(3));
     void queue.publish('number', { n: 4 }, { delay: 10 });

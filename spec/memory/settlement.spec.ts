@@ -344,6 +344,18 @@ describe('A redelivery', () => {
     expect(holder.of(1).attempt).toBe(settle === 'nack' ? 2 : 1);
   });
 
+  it.each(['nack', 'release'] as const)('after %s holds up whatever the same subscriber would take next', (settle) => {
+    const { queue, clock } = setUp();
+    void publishAll(queue, upTo(3));
+    const holder = new Holder(queue, { prefetch: 3 });
+    void holder.of(2)[settle]();
+    void holder.of(3).ack();
+    void publishAll(queue, [4]);
+    expect(holder.numbers).toEqual([1, 2, 3]);
+    clock.advance();
+    expect(holder.numbers).toEqual([1, 2, 3, 2, 4]);
+  });
+
   it('goes to another subscriber that waits at once', () => {
     const { queue } = setUp();
     const first = new Holder(queue, { prefetch: 1 });

@@ -7,7 +7,7 @@ const gc = vm.runInNewContext('gc') as () => void;
 
 /** Collects all garbage, with what only a macrotask lets go of. */
 async function collectGarbage(): Promise<void> {
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     await turns(2);
     gc();
   }

@@ -108,7 +108,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     return turn.value({ done: true, value: await value });
   }
 
-  throw(error?: unknown): Promise<IteratorResult<Value, unknown>> {
+  async throw(error?: unknown): Promise<IteratorResult<Value, unknown>> {
     this.#leave();
     return new Promise((_, reject) => turn.resolve(reject, error));
   }
@@ -140,8 +140,11 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
 
   #leave(): void {
     this.#failure = undefined;
-    this.#end();
-    this.left();
+    try {
+      this.#end();
+    } finally {
+      this.left();
+    }
   }
 
   /** Ends it once: the source is let go of, then every `next()` that waits is answered. */
@@ -151,9 +154,16 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     if (!wasOpen) return;
     this.#ignoreAbort?.();
     this.#ignoreAbort = undefined;
-    this.shut();
-    const cancelled = this.#parked;
-    if (cancelled > 0 && !this.#exhausted) this.waitCancelled(cancelled);
+    try {
+      this.shut();
+    } finally {
+      this.#answerAll();
+    }
+  }
+
+  /** Answers every call that waits: with the error of the source, once, or with `done`. */
+  #answerAll(): void {
+    if (this.#parked > 0 && !this.#exhausted) this.waitCancelled(this.#parked);
     while (this.#parked > 0) {
       const { resolve, reject } = this.#unpark();
       const failure = this.#failure;

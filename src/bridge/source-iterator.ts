@@ -30,8 +30,8 @@ export abstract class SourceIterator<Source, Value> extends PullIterator<Value> 
   }
 
   protected override shut(): void {
-    this.unsubscribe();
     this.discard();
+    this.unsubscribe();
   }
 
   protected unsubscribe(): void {
@@ -56,12 +56,19 @@ class Sink<Value> extends Subscriber<Value> {
   }
 
   protected override _error(error: unknown): void {
-    this.unsubscribe();
-    this.#observer.exhaust({ error });
+    this.#end({ error });
   }
 
   protected override _complete(): void {
-    this.unsubscribe();
-    this.#observer.exhaust();
+    this.#end();
+  }
+
+  #end(failure?: { readonly error: unknown }): void {
+    // A teardown that throws does not keep the end from the consumer.
+    try {
+      this.unsubscribe();
+    } finally {
+      this.#observer.exhaust(failure);
+    }
   }
 }

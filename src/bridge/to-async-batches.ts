@@ -55,7 +55,8 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
       this.#filling.push(value);
       return;
     }
-    const batch = [value];
+    const batch: Value[] = [];
+    batch.push(value);
     this.#filling = batch;
     if (this.waiting === 0) {
       this.#batches.push(batch);

@@ -1,3 +1,5 @@
+import { throwLater } from './throw-later.js';
+
 /** Who wants to hear of one signal's abort. */
 class Listeners {
   readonly #callbacks = new Set<() => void>();
@@ -20,7 +22,11 @@ class Listeners {
     this.#signal.removeEventListener('abort', this.#tell);
     for (const callback of this.#callbacks) {
       this.#callbacks.delete(callback);
-      callback();
+      try {
+        callback();
+      } catch (error) {
+        throwLater(error);
+      }
     }
   };
 }

@@ -1,6 +1,7 @@
 import type { ConsumerGroup, MessageHeaders, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
 import { QueueClosedError, QueueOverflowError } from '../errors.js';
 import { NO_HEADERS } from '../internal/message.js';
+import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
 import { Admission } from './admission.js';
 import type { Consumer } from './consumer.js';
@@ -307,9 +308,7 @@ export class MemoryQueue {
   /** The code of a consumer failed where RxJS lets it through. It fails neither the publisher nor the other consumers: it is thrown on its own. */
   #failed(error: unknown): void {
     this.options.logger.error(`A consumer of queue "${this.options.name}" failed: ${String(error)}`, error);
-    setTimeout(() => {
-      throw error;
-    });
+    throwLater(error);
   }
 
   #countChanged(): void {

@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process';
+import { pathToFileURL } from 'node:url';
+
+const source = pathToFileURL(`${process.cwd()}/src/index.ts`).href;
+
+/** What a script left behind: the code it exited with by itself, or `hung` when it had to be killed. */
+export interface ScriptResult {
+  readonly exit: number | 'hung' | null;
+  readonly output: string;
+}
+
+/** Runs a script, which finds the library under `sluice`, in a process of its own. */
+export async function runScript(script: string): Promise<ScriptResult> {
+  const code = `import * as sluice from ${JSON.stringify(source)};\n${script}`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', code], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk;
+    });
+  }
+  // Far longer than a script needs, and far shorter than any delay in one.
+  const killer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (exit, signal) => {
+      clearTimeout(killer);
+      resolve({ exit: signal === null ? exit : 'hung', output: output.trim() });
+    });
+  });
+}
