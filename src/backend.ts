@@ -40,7 +40,7 @@ export type MessageHeaders = Readonly<Record<string, string>>;
 export interface PublishOptions {
   /** Facts about the message that travel beside its payload. They are copied. Default: none. */
   readonly headers?: MessageHeaders | undefined;
-  /** How long no consumer sees the message, in milliseconds, from 0 up. Default: 0. */
+  /** How long no consumer sees the message, in milliseconds from the call, from 0 up. Default: 0. */
   readonly delay?: number | undefined;
   /** Gives the publish up while it waits: it rejects with `signal.reason`, and the message was not enqueued. */
   readonly signal?: AbortSignal | undefined;
@@ -128,7 +128,7 @@ export type DeliveryStream<Events extends EventMap<Events> = AnyEvents> = Stream
 export interface StreamOf<Item> extends Observable<Item> {
   /** How many unsettled deliveries a subscriber may hold. */
   readonly prefetch: number;
-  [Symbol.asyncIterator](): AsyncIterableIterator<Item>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<Item> & AsyncDisposable;
 }
 
 /**

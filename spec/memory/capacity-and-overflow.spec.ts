@@ -42,6 +42,23 @@ describe('A full queue that waits', () => {
     expect(holder.numbers).toEqual(upTo(5));
   });
 
+  it.each(['wait', 'error', 'drop-newest'] as const)(
+    "has room for as much as the consumer's credit when its handler publishes (%s)",
+    async (overflow) => {
+      const queue = new MemoryBackend({ capacity: 1, overflow });
+      const seen: number[] = [];
+      const published: Promise<void>[] = [];
+      queue.deliveries({ prefetch: 4 }).subscribe(({ payload }) => {
+        const n = (payload as { n: number }).n;
+        seen.push(n);
+        if (n === 1) published.push(...publishAll(queue, [2, 3, 4]));
+      });
+      await queue.publish('number', { n: 1 });
+      await Promise.all(published);
+      expect([seen, queue.dropped]).toEqual([[1, 2, 3, 4], 0]);
+    },
+  );
+
   it('has room for what goes straight to a waiting consumer', async () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'error' });
     const consumer = queue.consume();

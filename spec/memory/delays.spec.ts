@@ -13,6 +13,22 @@ function setUp(options: ConstructorParameters<typeof MemoryBackend>[0] = {}) {
   return { clock, queue, publish };
 }
 
+describe('The timer of a queue', () => {
+  it('keeps its time when the clock is set back', async () => {
+    const clock = new VirtualClock();
+    let setBack = 0;
+    jest.spyOn(clock.scheduler, 'now').mockImplementation(() => clock.scheduler.frame - setBack);
+    const queue = new MemoryBackend({ scheduler: clock.scheduler });
+    const holder = new Holder(queue);
+    void queue.publish('number', { n: 1 }, { delay: 1000 });
+    setBack = 3_600_000;
+    clock.advance(999);
+    expect(holder.numbers).toEqual([]);
+    clock.advance(1);
+    expect(holder.numbers).toEqual([1]);
+  });
+});
+
 describe('A delayed publish', () => {
   it('is seen by nobody before its time, to the millisecond', () => {
     const { clock, queue, publish } = setUp();

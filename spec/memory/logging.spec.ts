@@ -2,6 +2,7 @@ import { MemoryBackend, receive } from 'sluice';
 import { full, Holder, publishAll, upTo } from '../support/consumers.js';
 import { outcomeOf, rejectionOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { runScript } from '../support/run-script.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 describe('What a queue logs', () => {
@@ -13,6 +14,24 @@ describe('What a queue logs', () => {
     for (const n of upTo(3)) await holder.of(n).ack();
     await queue.close();
     expect([logger.debugs, logger.warnings, logger.errors]).toEqual([[], [], []]);
+  });
+
+  it('never fails the call that it is about, though the logger throws', async () => {
+    const result = await runScript(`
+      const { MemoryBackend, receive } = sluice;
+      process.on('uncaughtException', ({ message }) => console.log('uncaught', message));
+      const fail = () => { throw new Error('logger'); };
+      const queue = new MemoryBackend({ logger: { debug: fail, warn: fail, error: fail }, capacity: 1 });
+      const controller = new AbortController();
+      await queue.publish('key', {});
+      const waiting = queue.publish('key', {}, { signal: controller.signal }).catch((reason) => reason);
+      controller.abort('given up');
+      console.log(await waiting);
+      const delivery = await receive(queue);
+      console.log(await delivery.ack(), await delivery.ack());
+    `);
+    expect(result.output.split('\n').filter((line) => !line.startsWith('uncaught'))).toEqual(['given up', 'true false']);
+    expect(result.output).toContain('uncaught logger');
   });
 
   it('is a publish that was cancelled while it waited, at debug', async () => {

@@ -1,5 +1,5 @@
 import vm from 'node:vm';
-import { InvalidMessageError, MemoryBackend, type PublishOptions, SluiceError } from 'sluice';
+import { InvalidMessageError, MemoryBackend, type PublishOptions, receive, SluiceError } from 'sluice';
 import { Holder, pull } from '../support/consumers.js';
 import { rejectionOf, thrownBy } from '../support/promises.js';
 
@@ -161,6 +161,19 @@ describe("The payload of a message, with validate: 'json'", () => {
     await queue.publish('key', { a: undefined, b: { c: undefined, d: 1 } });
     const [payload] = await pull(queue.consume(), 1);
     expect(payload).toStrictEqual({ b: { d: 1 } });
+  });
+
+  it('is a copy of its own in every group and on every delivery, as from a broker', async () => {
+    const queue = new MemoryBackend({ validate: 'json', groups: ['billing', 'audit'] });
+    await queue.publish('key', { n: 1 });
+    for (const attempt of [1, 2]) {
+      const billed = await receive(queue, { group: 'billing' });
+      expect([billed.attempt, billed.payload]).toEqual([attempt, { n: 1 }]);
+      Object.assign(billed.payload, { n: 99 });
+      await billed.nack();
+    }
+    const { value } = await queue.consume({ group: 'audit' }).next();
+    expect(value).toEqual({ n: 1 });
   });
 
   it('is handed on as a copy, all the way down', async () => {

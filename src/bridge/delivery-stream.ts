@@ -44,13 +44,13 @@ class DeliveryObservable extends Observable<Delivery> implements DeliveryStream 
     this.#options = options;
   }
 
-  [Symbol.asyncIterator](): AsyncIterableIterator<Delivery> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Delivery> & AsyncDisposable {
     return iterateDeliveries(this.#source, this.#options, { unwrap: (delivery) => delivery, onLeave: 'give back' });
   }
 }
 
 /** Payloads of deliveries, each acknowledged when the loop comes back or leaves: `consume()` for any backend. */
-export function consumeDeliveries(source: DeliverySource, options: CheckedConsumeOptions): AsyncIterableIterator<object> {
+export function consumeDeliveries(source: DeliverySource, options: CheckedConsumeOptions): AsyncIterableIterator<object> & AsyncDisposable {
   return iterateDeliveries(source, options, { unwrap: ({ payload }) => payload, onLeave: 'ack' });
 }
 
@@ -58,7 +58,7 @@ function iterateDeliveries<Item>(
   source: DeliverySource,
   { group, prefetch = DEFAULT_LOOP_PREFETCH, signal }: CheckedConsumeOptions,
   way: { readonly unwrap: (delivery: Delivery) => Item; readonly onLeave: 'ack' | 'give back' },
-): AsyncIterableIterator<Item> {
+): AsyncIterableIterator<Item> & AsyncDisposable {
   return new DeliveryIterator({
     ...way,
     connect: (intake) => new Observable((subscriber) => source.connect(subscriber, { group, prefetch, signal: intake })),

@@ -24,7 +24,10 @@ export interface ToAsyncBatchesOptions {
  * ```
  * @throws {TypeError | RangeError} for an option without sense
  */
-export function toAsyncBatches<Value>(source: ObservableInput<Value>, options?: ToAsyncBatchesOptions): AsyncIterableIterator<Value[]> {
+export function toAsyncBatches<Value>(
+  source: ObservableInput<Value>,
+  options?: ToAsyncBatchesOptions,
+): AsyncIterableIterator<Value[]> & AsyncDisposable {
   const { maxSize = Number.POSITIVE_INFINITY, signal } = checkOptions(options);
   return new BatchIterator(source, checkCount('maxSize', maxSize, { infinity: true }), checkSignal('signal', signal));
 }

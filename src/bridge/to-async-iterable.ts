@@ -38,7 +38,10 @@ export interface ToAsyncIterableOptions {
  * ```
  * @throws {TypeError | RangeError} for an option without sense
  */
-export function toAsyncIterable<Value>(source: ObservableInput<Value>, options?: ToAsyncIterableOptions): AsyncIterableIterator<Value> {
+export function toAsyncIterable<Value>(
+  source: ObservableInput<Value>,
+  options?: ToAsyncIterableOptions,
+): AsyncIterableIterator<Value> & AsyncDisposable {
   const { overflow = 'buffer', capacity, signal } = checkOptions(options);
   const unbounded = checkChoice('overflow', overflow, POLICIES) === 'buffer';
   if (unbounded && capacity !== undefined && capacity !== Number.POSITIVE_INFINITY) {

@@ -29,7 +29,7 @@ export class Admission {
 
   /** Whether a message may come in now: what goes straight to a consumer in every group needs no room. */
   hasRoom(delayed: boolean): boolean {
-    return !this.somebodyWaits && this.#fits(delayed, this.#groups.allWait);
+    return !this.somebodyWaits && (!this.full || (!delayed && this.#groups.allHaveCredit));
   }
 
   /** Waits for room. `onGivenUp` is told when the signal ended the wait. */
@@ -45,7 +45,7 @@ export class Admission {
   /** Lets the first in, if there is room for it, or if the message goes straight to a consumer. */
   admit(straight: boolean, enter: (message: Message, due: number | undefined) => void): boolean {
     const first = this.#pending.first;
-    if (first === undefined || !this.#fits(first.due !== undefined, straight)) return false;
+    if (first === undefined || (this.full && !(straight && first.due === undefined))) return false;
     this.#pending.remove(first);
     const resolve = first.admitted();
     enter(first.message, first.due);
@@ -58,9 +58,5 @@ export class Admission {
       this.#pending.remove(first);
       first.reject(error());
     }
-  }
-
-  #fits(delayed: boolean, straight: boolean): boolean {
-    return !this.full || (straight && !delayed);
   }
 }

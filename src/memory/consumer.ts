@@ -7,6 +7,9 @@ export interface Consumer extends Linked {
   /** It takes nothing of a message but the payload, and runs nobody's code when it does. */
   readonly payloadOnly: boolean;
 
+  /** How many messages it could take one after the other. Of those in line at least 1. */
+  readonly credit: number;
+
   /**
    * A message, which is out from now on. The consumer has left the line for it; it joins again when it can take another one. What it throws fails
    * nobody else.

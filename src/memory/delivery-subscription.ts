@@ -41,12 +41,20 @@ export class DeliverySubscription implements Consumer, Lender {
     this.#group = queue.enrol(this, group);
   }
 
+  get credit(): number {
+    return this.#prefetch - this.#held.length;
+  }
+
   get queueName(): string {
     return this.#queue.options.name;
   }
 
   get queueId(): string {
     return this.#queue.id;
+  }
+
+  handOver(payload: QueuePayload): QueuePayload {
+    return this.#queue.handOver(payload);
   }
 
   publishedAt(relative: number): number {

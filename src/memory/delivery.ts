@@ -11,6 +11,8 @@ export interface Lender {
   readonly queueName: string;
   /** Names the queue among all that there are and were. */
   readonly queueId: string;
+  /** What the holder gets of a payload that the queue keeps. */
+  handOver(payload: QueuePayload): QueuePayload;
   /** A time that was kept relative to the making of the queue, in milliseconds since the epoch. */
   publishedAt(relative: number): number;
   /** The first settlement of a delivery that is out; `delay` in milliseconds, for `'retried'`. */
@@ -30,6 +32,8 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
   readonly payload: QueuePayload;
   /** Where its holder keeps it. */
   slot: number;
+  /** As the queue keeps it: the holder may have a copy. */
+  readonly #kept: QueuePayload;
   readonly #lender: Lender;
   readonly #details: Details;
   readonly #place: number;
@@ -37,7 +41,8 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
 
   constructor(lender: Lender, key: QueueKey, payload: QueuePayload, details: Details, place: number, slot: number) {
     this.key = key;
-    this.payload = payload;
+    this.payload = lender.handOver(payload);
+    this.#kept = payload;
     this.slot = slot;
     this.#lender = lender;
     this.#details = details;
@@ -102,7 +107,7 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
   /** The message as it goes back, for its next delivery. */
   toMessage(): Message {
     const attempt = this.#settled === 'released' ? this.attempt : this.attempt + 1;
-    const message = new Message(this.key, this.payload, this.headers, this.publishedAt, attempt, this.publication);
+    const message = new Message(this.key, this.#kept, this.headers, this.publishedAt, attempt, this.publication);
     message.place = this.#place;
     return message;
   }

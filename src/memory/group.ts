@@ -40,6 +40,16 @@ export class Group {
     this.#ledger = ledger;
   }
 
+  /** Whether its consumers could take one more message than is ready, without waiting for anything. */
+  get hasCredit(): boolean {
+    let credit = 0;
+    for (let consumer = this.line.first; consumer !== undefined; consumer = consumer.after as Consumer | undefined) {
+      credit += consumer.credit;
+      if (credit > this.ready) return true;
+    }
+    return false;
+  }
+
   /** Nothing is left, and nothing can come back. */
   get drained(): boolean {
     return this.ready === 0 && this.out === 0 && this.delayed === 0;

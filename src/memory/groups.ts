@@ -20,9 +20,14 @@ export class Groups {
     this.only = declared === 'ignored' ? this.all[0] : undefined;
   }
 
-  /** Whether what comes now goes straight to a consumer, in every group. */
+  /** Whether a consumer waits in every group, with nothing before it. */
   get allWait(): boolean {
     return this.all.every((group) => group.ready === 0 && group.line.first !== undefined);
+  }
+
+  /** Whether what comes now goes straight to a consumer in every group, at the latest when the handlers that run now have returned. */
+  get allHaveCredit(): boolean {
+    return this.all.every((group) => group.hasCredit);
   }
 
   find(name: ConsumerGroup): Group | undefined {
@@ -35,8 +40,7 @@ export class Groups {
     if (existing !== undefined) return existing;
     const group = new Group(name, this.#ledger);
     this.all.push(group);
-    const held = [...this.#ledger.held].sort((one, other) => one.message.place - other.message.place);
-    for (const publication of held) this.#share(publication, group);
+    for (const publication of [...this.#ledger.held]) this.#share(publication, group);
     return group;
   }
 

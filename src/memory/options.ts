@@ -2,7 +2,7 @@ import { asyncScheduler, type SchedulerLike } from 'rxjs';
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
-import { defaultLogger, type Logger } from '../internal/logger.js';
+import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkChoice, checkCount, checkName, checkOptions, isName, NAME } from '../internal/options.js';
 
 const POLICIES = ['wait', 'error', 'drop-oldest', 'drop-newest'] as const;
@@ -69,7 +69,7 @@ export function checkMemoryOptions(options: MemoryBackendOptions | undefined): C
     groups: checkGroups(groups),
     validate: checkChoice('validate', validate, VALIDATIONS),
     scheduler: checkMethods('scheduler', scheduler, ['now', 'schedule']),
-    logger: checkMethods('logger', logger, ['debug', 'warn', 'error']),
+    logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
   };
 }
 

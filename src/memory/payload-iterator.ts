@@ -31,14 +31,18 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
     this.#groupName = group;
   }
 
+  get credit(): number {
+    return this.waiting;
+  }
+
   take(_key: QueueKey, payload: QueuePayload, details: Details, _place: number): void {
     this.#out = true;
     this.#publication = typeof details === 'number' ? undefined : details.publication;
     if (this.waiting === 0) {
-      this.#pulled = payload;
+      this.#pulled = this.#queue.handOver(payload);
       return;
     }
-    this.answer(payload);
+    this.answer(this.#queue.handOver(payload));
     if (this.waiting > 0) this.#group.line.append(this);
   }
 

@@ -41,6 +41,7 @@ export class MemoryQueue {
   readonly #delays: Delays<Group | undefined>;
   /** Times are kept relative to it: small integers cost no object. */
   readonly #madeAt: number;
+  readonly #copies: boolean;
   #consumers = 0;
   #delayedPublishes = 0;
   #dropped = 0;
@@ -62,6 +63,7 @@ export class MemoryQueue {
     });
     this.#delays = new Delays(options.scheduler, (due) => this.#fallDue(due));
     this.#madeAt = options.scheduler.now();
+    this.#copies = options.validate === 'json';
   }
 
   get counts(): Readonly<Ledger> {
@@ -78,6 +80,11 @@ export class MemoryQueue {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** What a consumer gets of a payload: itself, or where the payloads are JSON a copy of its own, as from a broker. */
+  handOver(payload: QueuePayload): QueuePayload {
+    return this.#copies ? JSON.parse(JSON.stringify(payload)) : payload;
   }
 
   /** A time that was kept relative to the making of the queue, in milliseconds since the epoch. */

@@ -1,0 +1,37 @@
+import { Effect, Queue } from 'effect';
+
+/** Effects instead of promises: publishers and consumers are generators that Effect runs, as its users write them. */
+export async function open({ capacity } = {}) {
+  const queue = await makeQueue(capacity);
+  return {
+    queue,
+    push: (payload) => Queue.offerUnsafe(queue, payload),
+    publish: (first, step, end) =>
+      Effect.runPromise(
+        Effect.gen(function* () {
+          for (let n = first; n < end; n += step) yield* Queue.offer(queue, { n });
+        }),
+      ),
+    consume: (take) => consumeQueue(queue, take),
+  };
+}
+
+export async function bridge(source) {
+  const queue = await makeQueue();
+  source.subscribe((payload) => Queue.offerUnsafe(queue, payload));
+  return queue;
+}
+
+export const consumeBridge = (queue, take) => consumeQueue(queue, take);
+
+function makeQueue(capacity) {
+  return Effect.runPromise(capacity === undefined ? Queue.unbounded() : Queue.bounded(capacity));
+}
+
+function consumeQueue(queue, take) {
+  return Effect.runPromise(
+    Effect.gen(function* () {
+      for (;;) take((yield* Queue.take(queue)).n);
+    }),
+  );
+}

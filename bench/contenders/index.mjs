@@ -1,0 +1,19 @@
+/**
+ * All contenders: their names for the tables, and their roles. Their modules are not loaded here: a process loads only its own.
+ *
+ * A module exports `open({ capacity })` for a queue, `bridge(source)` and `bridgeBatches(source)` for a way out of an Observable; see the scenarios for
+ * what they use of it. A `batches` contender hands over arrays where the others hand over one value after the other: it is shown, and is no peer.
+ */
+export const contenders = {
+  sluice: { name: 'sluice', role: 'own' },
+  'sluice-iterated': { name: 'sluice, iterated', role: 'own' },
+  limit: { name: 'ring buffer by hand', role: 'limit' },
+  'rxjs-for-await': { name: 'rxjs-for-await', role: 'peer', version: 'rxjs-for-await' },
+  ix: { name: 'ix', role: 'peer', version: 'ix' },
+  'it-pushable': { name: 'it-pushable', role: 'peer', version: 'it-pushable' },
+  'event-iterator': { name: 'event-iterator', role: 'peer', version: 'event-iterator' },
+  'events-on': { name: 'events.on', role: 'peer' },
+  'pass-through': { name: 'PassThrough', role: 'peer' },
+  effect: { name: 'effect Queue.take', role: 'peer', version: 'effect' },
+  'effect-take-all': { name: 'effect Queue.takeAll', role: 'batches', version: 'effect' },
+};

@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { contenders } from '../contenders/index.mjs';
+
+/** What the figures were taken on, without anything that names the machine. */
+export function environment(loadBefore) {
+  const list = cpus();
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    node: process.version,
+    cpu: list[0]?.model ?? 'unknown',
+    cores: list.length,
+    loadBefore,
+    loadAfter: loadavg()[0],
+  };
+}
+
+/** One scenario out of the runs of its contenders: `runs` maps a contender's id to its results, one for each round. */
+export function summarise(id, { title, text, unit, goals }, runs) {
+  const rows = Object.entries(runs).map(([contender, results]) => summariseRow(contender, results));
+  return { id, title, text, unit, rows, goals: goals.map((goal) => judge(goal, rows)) };
+}
+
+function summariseRow(id, results) {
+  const { name, role, version } = contenders[id];
+  const row = { id, name: version === undefined ? name : `${name} ${installedVersion(version)}`, role };
+  const failed = results.find((result) => result.failed !== undefined);
+  if (failed !== undefined) return { ...row, failed: failed.failed };
+  const values = results.map(({ value }) => value).sort((one, other) => one - other);
+  return { ...row, messages: results[0].messages, median: median(values), min: values[0], max: values.at(-1), runs: values.length };
+}
+
+/** A goal with what was reached: the figure of sluice, or its ratio to that of another. */
+function judge(goal, rows) {
+  const own = rows.find(({ id }) => id === 'sluice')?.median;
+  const other = goal.of === undefined ? undefined : counterpart(goal.of, rows);
+  if (own === undefined || (goal.of !== undefined && other?.median === undefined)) return { ...goal, reached: null, met: null };
+  const reached = other === undefined ? own : own / other.median;
+  const met = goal.atLeast === undefined ? reached <= goal.atMost : reached >= goal.atLeast;
+  return { ...goal, ...(other && { against: other.name }), reached, met };
+}
+
+/** The row that a goal is measured by: the best peer, the limit or a contender by its id. */
+export function counterpart(of, rows) {
+  if (of !== 'best peer') return rows.find(({ id }) => id === of);
+  return rows.filter(({ role, median: value }) => role === 'peer' && value !== undefined).sort((one, other) => other.median - one.median)[0];
+}
+
+function median(sorted) {
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function installedVersion(name) {
+  return JSON.parse(readFileSync(new URL(`../../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
+}
