@@ -1,5 +1,6 @@
 /**
- * Runs every scenario with every contender, each in a process of its own, round after round, and writes results.json, results.md and results.svg.
+ * Runs every scenario with every contender, each in a process of its own, round after round, and writes results.json, results.md and
+ * results.svg, and the tables of the README.
  *
  *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,awaited] [--contenders sluice,limit] [--timeout 60] [--redraw]
  *
@@ -41,6 +42,13 @@ function write(results) {
   writeFileSync(file('results.json'), `${JSON.stringify(results, null, 2)}\n`);
   writeFileSync(file('results.md'), markdown(results));
   writeFileSync(file('results.svg'), chart(results));
+  // The README shows the same tables.
+  const readme = readFileSync(file('../README.md'), 'utf8');
+  const shown = `<!-- bench -->\n\n${markdown(results)}\n<!-- /bench -->`;
+  writeFileSync(
+    file('../README.md'),
+    readme.replace(/<!-- bench -->.*<!-- \/bench -->/s, () => shown),
+  );
 }
 
 function measure() {

@@ -13,8 +13,8 @@ function setUp(options: ConstructorParameters<typeof MemoryBackend>[0] = {}) {
   return { clock, queue, publish };
 }
 
-describe('The timer of a queue', () => {
-  it('keeps its time when the clock is set back', async () => {
+describe('The clock of a queue', () => {
+  it('may be set back, and messages still fall due in their time', async () => {
     const clock = new VirtualClock();
     let setBack = 0;
     jest.spyOn(clock.scheduler, 'now').mockImplementation(() => clock.scheduler.frame - setBack);

@@ -71,6 +71,28 @@ describe('stats()', () => {
     expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
   });
 
+  it('counts a message over all groups as ready while it is for any of them', async () => {
+    const { queue, clock } = setUp(['billing', 'audit']);
+    void publishAll(queue, [1]);
+    const billing = new Holder(queue, { group: 'billing' });
+    void billing.of(1).nack({ delay: 10 });
+    expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+    const audit = new Holder(queue, { group: 'audit' });
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
+    billing.subscription.unsubscribe();
+    clock.advance(10);
+    expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+    void audit.of(1).ack();
+    expect(await queue.stats({ group: 'audit' })).toEqual({ ready: 0, unfinished: 0 });
+  });
+
+  it('tells of a group that is not there yet what it would find', async () => {
+    const { queue } = setUp(['billing']);
+    void publishAll(queue, [1, 2]);
+    void new Holder(queue, { group: 'billing' }).of(1).ack();
+    expect(await queue.stats({ group: 'late' })).toEqual({ ready: 1, unfinished: 1 });
+  });
+
   it('brings no group into being', async () => {
     const { queue } = setUp(['billing']);
     void publishAll(queue, [1]);

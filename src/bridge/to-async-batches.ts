@@ -54,12 +54,18 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
   }
 
   override take(value: Value): void {
-    if (this.#filling !== undefined && this.#filling.length < this.#maxSize) {
-      this.#filling.push(value);
-      return;
-    }
-    const batch: Value[] = [];
-    batch.push(value);
+    if (this.#filling !== undefined && this.#filling.length < this.#maxSize) this.#filling.push(value);
+    else this.#startBatch(value);
+  }
+
+  protected override discard(): void {
+    this.#batches = new BlockQueue();
+    this.#filling = undefined;
+  }
+
+  /** Apart from `take`, where the closure would cost every value. */
+  #startBatch(value: Value): void {
+    const batch = [value];
     this.#filling = batch;
     if (this.waiting === 0) {
       this.#batches.push(batch);
@@ -70,10 +76,5 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
       if (this.#filling === batch) this.#filling = undefined;
     });
     this.answer(batch);
-  }
-
-  protected override discard(): void {
-    this.#batches = new BlockQueue();
-    this.#filling = undefined;
   }
 }

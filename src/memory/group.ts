@@ -101,19 +101,19 @@ export class Group {
   takeBack(message: Message, delayed: boolean): void {
     this.out--;
     this.#ledger.cameBack(message.publication);
-    if (delayed) this.delayed++;
+    if (delayed) this.#countDelayed(message, 1);
     else this.#return(message);
   }
 
   /** The delay of a message that came back has passed. */
   dueAgain(message: Message): void {
-    this.delayed--;
+    this.#countDelayed(message, -1);
     this.#return(message);
   }
 
   /** The delay of a message that came back does not matter any more: it is dropped. */
   dropDelayed(message: Message): void {
-    this.delayed--;
+    this.#countDelayed(message, -1);
     this.#ledger.dropped(message.publication);
   }
 
@@ -130,6 +130,11 @@ export class Group {
     const place = this.#pass(details);
     this.#ledger.dropped(publicationOf(details));
     return { key, payload, place };
+  }
+
+  #countDelayed({ publication }: Message, by: 1 | -1): void {
+    this.delayed += by;
+    if (publication !== undefined) publication.delayed += by;
   }
 
   #return(message: Message): void {

@@ -25,6 +25,8 @@ export class Message {
 export class Publication {
   /** In how many groups it waits. */
   waiting = 0;
+  /** In how many of these it came back and waits for a delay to pass. */
+  delayed = 0;
   /** In how many groups it is not settled. */
   pending = 0;
   /** The message, as a group gets it first. */

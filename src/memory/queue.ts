@@ -196,11 +196,12 @@ export class MemoryQueue {
   }
 
   stats(name: ConsumerGroup | undefined): QueueStats {
-    const { waiting, unfinished } = this.#ledger;
+    const { held, unfinished } = this.#ledger;
     const group = name === undefined ? this.#groups.only : this.#groups.find(name);
-    // A group that is not there yet would find what is held; over all groups, a message counts once.
-    if (group === undefined) return { ready: Math.max(0, waiting - this.#delays.length), unfinished };
-    return { ready: group.ready, unfinished: group.ready + group.out + group.delayed + this.#delayedPublishes };
+    if (group !== undefined) return { ready: group.ready, unfinished: group.ready + group.out + group.delayed + this.#delayedPublishes };
+    // A group that is not there yet would find all that is held. Over all groups a message counts once, and is ready while it is for any.
+    const ready = name === undefined ? [...held].filter((publication) => publication.waiting > publication.delayed).length : held.size;
+    return { ready, unfinished };
   }
 
   /**
