@@ -2,7 +2,7 @@ import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, S
 import { NO_HEADERS } from '../internal/message.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
 import { Message, type Publication } from './message.js';
-import type { Details } from './message-buffer.js';
+import { type Details, publicationOf } from './message-buffer.js';
 
 export type Settled = Exclude<Settlement, false>;
 
@@ -74,7 +74,7 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
   }
 
   get publication(): Publication | undefined {
-    return typeof this.#details === 'number' ? undefined : this.#details.publication;
+    return publicationOf(this.#details);
   }
 
   ack(): Promise<boolean> {

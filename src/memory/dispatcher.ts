@@ -93,7 +93,7 @@ export class Dispatcher {
     });
   }
 
-  /** One message for each group that has one ready and somebody to take it; says whether there was any. */
+  /** One message for each group that has one ready and somebody to take it; says whether it handed out one. */
   #serveRound(): boolean {
     let served = false;
     for (const group of this.#groups.all) {

@@ -4,7 +4,7 @@ import { LinkedList } from '../internal/linked-list.js';
 import type { Consumer } from './consumer.js';
 import type { Ledger } from './ledger.js';
 import { type Message, type Publication, UNPLACED } from './message.js';
-import { type Details, MessageBuffer } from './message-buffer.js';
+import { type Details, MessageBuffer, publicationOf } from './message-buffer.js';
 
 /** A message that left a group without being delivered. */
 export interface Dropped {
@@ -157,8 +157,4 @@ export class Group {
   #placeOf(details: Details): number {
     return typeof details === 'number' || details.place === UNPLACED ? this.#passed : details.place;
   }
-}
-
-function publicationOf(details: Details): Publication | undefined {
-  return typeof details === 'number' ? undefined : details.publication;
 }

@@ -53,8 +53,9 @@ export class Groups {
     }
   }
 
-  /** Drops the message that has the foremost place, wherever it is ready; false when none is ready. */
+  /** Drops the message that has the foremost place, wherever it is ready; undefined when none is. */
   dropFirst(): Dropped | undefined {
+    if (this.only !== undefined) return this.only.ready > 0 ? this.only.dropFirst() : undefined;
     const place = Math.min(...this.all.map((group) => group.nextPlace));
     let dropped: Dropped | undefined;
     for (const group of this.all) {

@@ -1,12 +1,17 @@
 import type { QueueKey, QueuePayload } from '../backend.js';
 import { BlockQueue } from '../internal/block-queue.js';
-import type { Message } from './message.js';
+import type { Message, Publication } from './message.js';
 
 /**
  * What is known of a message besides its key and payload: when it was published, in milliseconds since the queue was made, which is all there is
  * to most messages and costs no object; or the record of one that has more.
  */
 export type Details = number | Message;
+
+/** What the groups share of a message, if it goes to several. */
+export function publicationOf(details: Details): Publication | undefined {
+  return typeof details === 'number' ? undefined : details.publication;
+}
 
 /**
  * Messages in the order of their publication, that nobody has had yet.

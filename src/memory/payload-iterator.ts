@@ -4,7 +4,7 @@ import type { Linked } from '../internal/linked-list.js';
 import type { Consumer } from './consumer.js';
 import type { Group } from './group.js';
 import type { Publication } from './message.js';
-import type { Details } from './message-buffer.js';
+import { type Details, publicationOf } from './message-buffer.js';
 import type { MemoryQueue } from './queue.js';
 
 /**
@@ -37,7 +37,7 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
 
   take(_key: QueueKey, payload: QueuePayload, details: Details, _place: number): void {
     this.#out = true;
-    this.#publication = typeof details === 'number' ? undefined : details.publication;
+    this.#publication = publicationOf(details);
     if (this.waiting === 0) {
       this.#pulled = this.#queue.handOver(payload);
       return;
