@@ -25,6 +25,8 @@ export { fromAsyncIterable } from './bridge/from-async-iterable.js';
 export { type ReceiveOptions, receive } from './bridge/receive.js';
 export { type ToAsyncBatchesOptions, toAsyncBatches } from './bridge/to-async-batches.js';
 export { type BridgeOverflow, type ToAsyncIterableOptions, toAsyncIterable } from './bridge/to-async-iterable.js';
+export { AsyncLoopConsumer, type AsyncLoopConsumerOptions, type ConsumerQueue } from './consumer/async-loop-consumer.js';
+export type { EventConsumer, EventHandler, ShutdownOptions } from './consumer/event-consumer.js';
 export {
   BackendNotFoundError,
   BackendUnavailableError,
@@ -35,6 +37,21 @@ export {
   QueueOverflowError,
   SluiceError,
 } from './errors.js';
+export { type ExponentialBackoffOptions, exponentialBackoff } from './internal/exponential-backoff.js';
 export type { Logger } from './internal/logger.js';
 export { type CloseOptions, type FromEnvOptions, type JoinOptions, MemoryBackend } from './memory/memory-backend.js';
 export type { MemoryBackendOptions, MemoryOverflow, MemoryValidation } from './memory/options.js';
+export { handle } from './operators/handle.js';
+export type {
+  AnyDelivery,
+  DeadLetterFunction,
+  HandleOptions,
+  Handler,
+  HandlerContext,
+  HandlerOutput,
+  Outcome,
+  OutcomeStatus,
+  RetryOptions,
+} from './operators/handle-options.js';
+export { type DeliveryBatch, type InBatchesOptions, inBatches } from './operators/in-batches.js';
+export { type PublishToOptions, publishTo } from './operators/publish-to.js';

@@ -3,6 +3,7 @@ import * as sluice from '../../src/index.js';
 describe('sluice', () => {
   it('exports these names and no others', () => {
     expect(Object.keys(sluice).sort()).toEqual([
+      'AsyncLoopConsumer',
       'BackendNotFoundError',
       'BackendUnavailableError',
       'ConfigurationError',
@@ -12,7 +13,11 @@ describe('sluice', () => {
       'QueueClosedError',
       'QueueOverflowError',
       'SluiceError',
+      'exponentialBackoff',
       'fromAsyncIterable',
+      'handle',
+      'inBatches',
+      'publishTo',
       'receive',
       'toAsyncBatches',
       'toAsyncIterable',

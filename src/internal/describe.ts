@@ -16,6 +16,18 @@ export function describe(value: unknown): string {
   }
 }
 
+/** Says in a line what failed; of what is no error only what kind of thing it is, since it may be anything. */
+export function describeError(error: unknown): string {
+  if (!isError(error)) return describe(error);
+  return error.name === '' ? error.message : `${error.name}: ${error.message}`;
+}
+
+/** Whether a value is an error, also of another realm. */
+export function isError(value: unknown): value is Error {
+  const { name, message } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Error>;
+  return typeof name === 'string' && typeof message === 'string';
+}
+
 function describeObject(value: object | null): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';

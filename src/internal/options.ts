@@ -6,16 +6,35 @@ function invalid(name: string, expected: string, value: unknown, typeIsRight: bo
   return typeIsRight ? new RangeError(message) : new TypeError(message);
 }
 
-/** @throws {TypeError | RangeError} unless `value` is a whole number from 1 up (or Infinity, where that is `allowed`) */
-export function checkCount(name: string, value: unknown, { infinity = false } = {}): number {
-  if (typeof value === 'number' && value >= 1 && (Number.isSafeInteger(value) || (infinity && value === Infinity))) return value;
-  throw invalid(name, `a positive integer${infinity ? ' or Infinity' : ''}`, value, typeof value === 'number');
+interface CountRange {
+  /** The least that it may be. Default: 1. */
+  readonly least?: number;
+  /** Whether it may be Infinity. Default: false. */
+  readonly infinity?: boolean;
 }
 
-/** @throws {TypeError | RangeError} unless `value` is a finite number of milliseconds, from 0 up */
-export function checkMilliseconds(name: string, value: unknown): number {
-  if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER) return value;
-  throw invalid(name, 'a finite number of milliseconds, at least 0', value, typeof value === 'number');
+/** @throws {TypeError | RangeError} unless `value` is a whole number in the range */
+export function checkCount(name: string, value: unknown, { least = 1, infinity = false }: CountRange = {}): number {
+  if (typeof value === 'number' && value >= least && (Number.isSafeInteger(value) || (infinity && value === Infinity))) return value;
+  const whole = least === 1 ? 'a positive integer' : `an integer of at least ${least}`;
+  throw invalid(name, `${whole}${infinity ? ' or Infinity' : ''}`, value, typeof value === 'number');
+}
+
+/** @throws {TypeError | RangeError} unless `value` is a finite number of milliseconds, from 0 (or from 1, where none is no choice) up */
+export function checkMilliseconds(name: string, value: unknown, { least = 0 } = {}): number {
+  if (isMilliseconds(value) && value >= least) return value;
+  throw invalid(name, `a finite number of milliseconds, at least ${least}`, value, typeof value === 'number');
+}
+
+/** Whether a value is a length of time. */
+export function isMilliseconds(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+}
+
+/** @throws {TypeError | RangeError} unless `value` is a number from 0 to 1 */
+export function checkShare(name: string, value: unknown): number {
+  if (typeof value === 'number' && value >= 0 && value <= 1) return value;
+  throw invalid(name, 'a number from 0 to 1', value, typeof value === 'number');
 }
 
 /** @throws {TypeError | RangeError} unless `value` is one of the `choices` */
@@ -30,6 +49,19 @@ export function checkChoice<Choice extends string>(name: string, value: unknown,
 export function checkFlag(name: string, value: unknown): boolean {
   if (typeof value === 'boolean') return value;
   throw invalid(name, 'a boolean', value, false);
+}
+
+/** @throws {TypeError} unless `value` is a function */
+export function checkFunction<Callback>(name: string, value: Callback): Callback {
+  if (typeof value === 'function') return value;
+  throw invalid(name, 'a function', value, false);
+}
+
+/** @throws {TypeError} unless `value` has all of the `methods` */
+export function checkMethods<Thing extends object>(name: string, value: Thing, methods: readonly (keyof Thing & string)[]): Thing {
+  const missing = methods.find((method) => typeof value?.[method] !== 'function');
+  if (missing === undefined) return value;
+  throw invalid(name, `an object with a method \`${missing}\``, value, false);
 }
 
 /** @throws {TypeError | RangeError} unless `value` is a string of 1 to 255 bytes of UTF-8 */
@@ -49,10 +81,10 @@ export function checkSignal(name: string, value: unknown): AbortSignal | undefin
 }
 
 /** @throws {TypeError} unless `value` is an object that holds options, or undefined */
-export function checkOptions<Options extends object>(value: Options | undefined): Partial<Options> {
+export function checkOptions<Options extends object>(value: Options | undefined, name = 'options'): Partial<Options> {
   if (value === undefined) return {};
   if (typeof value === 'object' && value !== null) return value;
-  throw invalid('options', 'an object', value, false);
+  throw invalid(name, 'an object', value, false);
 }
 
 /** What `isName` asks for, in words. */

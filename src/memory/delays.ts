@@ -1,9 +1,7 @@
 import type { SchedulerLike, Subscription } from 'rxjs';
+import { LONGEST_TIMER } from '../internal/after.js';
 import { Heap } from '../internal/heap.js';
 import type { Message } from './message.js';
-
-/** The longest that a timer can be set for: beyond it, Node and browsers fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** How far a timer may run ahead of the clock, in milliseconds. When it is further ahead, the clock was set back. */
 const TIMER_SLACK = 50;

@@ -1,4 +1,5 @@
 import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
 import { Message, type Publication } from './message.js';
@@ -22,9 +23,6 @@ export interface Lender {
   /** One more settlement, of a delivery that is settled already. */
   settledAgain(delivery: MemoryDelivery, call: string): void;
 }
-
-const COUNTED = Promise.resolve(true);
-const NOT_COUNTED = Promise.resolve(false);
 
 /** A message on loan from a `MemoryBackend`. What most consumers never ask for is computed when they do. */
 export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {

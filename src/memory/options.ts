@@ -3,7 +3,7 @@ import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { checkChoice, checkCount, checkName, checkOptions, isName, NAME } from '../internal/options.js';
+import { checkChoice, checkCount, checkMethods, checkName, checkOptions, isName, NAME } from '../internal/options.js';
 
 const POLICIES = ['wait', 'error', 'drop-oldest', 'drop-newest'] as const;
 const VALIDATIONS = ['shape', 'json'] as const;
@@ -89,12 +89,6 @@ function checkGroups(groups: unknown): 'ignored' | readonly ConsumerGroup[] {
   if (!Array.isArray(groups)) throw new TypeError(`Expected \`groups\` to be ${expected}, got ${describe(groups)}`);
   if (groups.length === 0) throw new RangeError(`Expected \`groups\` to be ${expected}, got an empty list`);
   return [...new Set(groups.map((group, index) => checkName(`groups[${index}]`, group)))];
-}
-
-function checkMethods<Thing extends object>(name: string, value: Thing, methods: readonly (keyof Thing & string)[]): Thing {
-  const missing = methods.find((method) => typeof value?.[method] !== 'function');
-  if (missing === undefined) return value;
-  throw new TypeError(`Expected \`${name}\` to have a method \`${missing}\`, got ${describe(value)}`);
 }
 
 function readName(variable: string, value: string): string {

@@ -95,15 +95,15 @@ export class MemoryQueue {
   publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
-    if (details === undefined && this.#enterPlainly(key, payload)) return turn.done();
+    if (details === undefined && this.#enterPlainly(key, payload)) return turn.done(this.options.scheduler);
     if (!this.#admission.hasRoom(isDelayed(details))) {
       const { overflow, name } = this.options;
       if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
       if (overflow === 'error') return Promise.reject(new QueueOverflowError(`Queue "${name}" is full: ${this.#ledger.waiting} messages wait`));
-      if (!this.#makeRoom()) return turn.done();
+      if (!this.#makeRoom()) return turn.done(this.options.scheduler);
     }
     this.#enter(key, payload, details);
-    return turn.done();
+    return turn.done(this.options.scheduler);
   }
 
   /** Like `publish`, but never waits; says whether the message was taken. */

@@ -1,0 +1,126 @@
+import { defer, type Observable, Subject, tap } from 'rxjs';
+import type { AnyEvents, ConsumerGroup, Delivery, EventMap, QueueBackend } from '../backend.js';
+import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
+import { after } from '../internal/after.js';
+import { describeError } from '../internal/describe.js';
+import { checkFunction, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
+import { handleChecked } from '../operators/handle.js';
+import { type CheckedHandleOptions, checkHandleOptions, type HandleOptions, type Handler, type Outcome } from '../operators/handle-options.js';
+import type { EventConsumer, EventHandler, ShutdownOptions } from './event-consumer.js';
+import { payloadDeliveries } from './payload-deliveries.js';
+import { Run } from './run.js';
+
+const DEFAULT_PREFETCH = 32;
+const DEFAULT_SHUTDOWN_TIMEOUT = 30_000;
+
+/** The queue of a consumer: any backend. One that lacks `deliveries`, such as a fake in a test, will do, without retries. */
+export type ConsumerQueue<Events extends EventMap<Events> = AnyEvents> = Pick<QueueBackend<Events>, 'publish' | 'consume'> &
+  Partial<Pick<QueueBackend<Events>, 'deliveries' | 'name'>>;
+
+export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyEvents> extends HandleOptions<Delivery<Events>> {
+  /** The group to consume for. Default: `default`. */
+  readonly group?: ConsumerGroup | undefined;
+  /** How many unsettled deliveries the consumer may hold, a whole number from 1 up. Default: 32, or `concurrency` where that is more. */
+  readonly prefetch?: number | undefined;
+}
+
+/** What becomes of a failure where nothing can go back to the queue. */
+const NO_RETRIES = { retryCount: 0, deliveryLimit: Number.POSITIVE_INFINITY };
+
+/**
+ * Runs a handler over the messages of a queue until it is told to stop: `handle()` as a long-running service, on any backend.
+ *
+ * A message is done when its handler ends, and is tried again when it fails, as often as `retry` says; then it goes to `deadLetter`. A handler's error is
+ * logged and never stops the loop.
+ *
+ * *Gotchas*: at least once: a handler may see a message again, also one that it had finished. On a queue without `deliveries()`, such as a fake that a test
+ * made of `publish` and `consume`, each message is handled once, without retries; it says so.
+ *
+ * @example
+ * ```ts
+ * const consumer = new AsyncLoopConsumer(queue, { group: 'billing', concurrency: 8, deadLetter: failed });
+ * process.once('SIGTERM', () => void consumer.shutdown({ timeout: 10_000 }));
+ * await consumer.run(async (order, delivery, { signal }) => charge(order, { signal }));
+ * ```
+ */
+export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> implements EventConsumer<Events> {
+  readonly #queue: ConsumerQueue;
+  readonly #consume: CheckedConsumeOptions;
+  readonly #handle: CheckedHandleOptions;
+  readonly #outcomes = new Subject<Outcome>();
+  #run: Run | undefined;
+
+  /** @throws {TypeError | RangeError} for a queue or an option without sense; it names the option */
+  constructor(queue: ConsumerQueue<Events>, options?: AsyncLoopConsumerOptions<Events>) {
+    const { group, prefetch, ...handleOptions } = checkOptions(options);
+    const checked = checkHandleOptions(handleOptions as HandleOptions);
+    this.#queue = checkMethods('queue', queue, ['consume']) as ConsumerQueue;
+    this.#consume = checkConsumeOptions({ group, prefetch: prefetch ?? Math.max(DEFAULT_PREFETCH, checked.concurrency) });
+    this.#handle = { ...checked, onOutcome: (outcome) => this.#report(outcome, checked.onOutcome) };
+  }
+
+  /** What becomes of each delivery, for metrics. Hot, and without an end: the consumer may run again. */
+  get outcomes$(): Observable<Outcome<Delivery<Events>>> {
+    return this.#outcomes.asObservable() as Observable<unknown> as Observable<Outcome<Delivery<Events>>>;
+  }
+
+  /**
+   * Handles messages until the consumer is shut down, its `signal` aborts or the queue has ended; then resolves. While it runs, another call returns the same
+   * promise.
+   * @throws {TypeError} (a rejection) when the handler is no function
+   * @throws what the backend failed with (a rejection), if it failed for good
+   */
+  run(handler: EventHandler<Events>): Promise<void> {
+    if (this.#run?.over === false) return this.#run.ended;
+    try {
+      checkFunction('handler', handler);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#start(handler as unknown as EventHandler);
+  }
+
+  /**
+   * Starts nothing more, gives back what was not started, and resolves when the handlers that run have finished. Those that take longer than `timeout` are
+   * told by their signals, and their messages are given back, with their attempts uncounted where the broker allows. Idempotent; a later `run` starts
+   * anew. A handler may call it, but must not await it: it would wait for itself.
+   * @throws {TypeError | RangeError} (a rejection) for a timeout without sense
+   */
+  async shutdown(options?: ShutdownOptions): Promise<void> {
+    const { timeout = DEFAULT_SHUTDOWN_TIMEOUT } = checkOptions(options);
+    if (timeout !== Number.POSITIVE_INFINITY) checkMilliseconds('timeout', timeout);
+    const run = this.#run;
+    if (run === undefined) return;
+    run.stop();
+    const deadline = timeout === Number.POSITIVE_INFINITY ? undefined : after(this.#handle.scheduler, timeout, () => run.abandon());
+    // Whether it failed is for `run` to say.
+    await run.ended.catch(() => undefined);
+    deadline?.unsubscribe();
+  }
+
+  #start(handler: EventHandler): Promise<void> {
+    const run = new Run();
+    this.#run = run;
+    const handled: Handler = (delivery, context) => handler(delivery.payload, delivery, context);
+    const options = { ...this.#handle, ...(this.#queue.deliveries === undefined && NO_RETRIES), signal: run.signal };
+    const work = defer(() => this.#deliveries(run.signal).pipe(handleChecked(handled, options)));
+    run.start(work.pipe(tap({ error: (error) => this.#failed(error) })), this.#handle.signal);
+    return run.ended;
+  }
+
+  #deliveries(signal: AbortSignal): Observable<Delivery> {
+    const { logger, concurrency } = this.#handle;
+    if (this.#queue.deliveries !== undefined) return this.#queue.deliveries(this.#consume);
+    logger.warn(`Queue "${this.#queue.name ?? 'unnamed'}" has no deliveries(), only consume(): each message is handled once, without retries`);
+    return payloadDeliveries(this.#queue, { group: this.#consume.group, limit: concurrency, signal, logger });
+  }
+
+  #failed(error: unknown): void {
+    this.#handle.logger.error(`The consumer of queue "${this.#queue.name ?? 'unnamed'}" failed: ${describeError(error)}`, error);
+  }
+
+  #report(outcome: Outcome, onOutcome: CheckedHandleOptions['onOutcome']): void {
+    this.#outcomes.next(outcome);
+    onOutcome?.(outcome);
+  }
+}

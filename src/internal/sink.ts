@@ -1,0 +1,43 @@
+import { Subscriber } from 'rxjs';
+
+/** Who is told what a source does. */
+export interface SourceObserver<Value> {
+  /** A value came. */
+  take(value: Value): void;
+  /** The source has ended, after an error if there is one. */
+  exhaust(failure?: { readonly error: unknown }): void;
+}
+
+/**
+ * A subscriber of its own, for two reasons: it exists before `subscribe` returns, so that a source that emits synchronously without an end can be
+ * left; and it spares each value the two calls of the wrapper that RxJS puts around a plain observer.
+ */
+export class Sink<Value> extends Subscriber<Value> {
+  readonly #observer: SourceObserver<Value>;
+
+  constructor(observer: SourceObserver<Value>) {
+    super();
+    this.#observer = observer;
+  }
+
+  protected override _next(value: Value): void {
+    this.#observer.take(value);
+  }
+
+  protected override _error(error: unknown): void {
+    this.#end({ error });
+  }
+
+  protected override _complete(): void {
+    this.#end();
+  }
+
+  #end(failure?: { readonly error: unknown }): void {
+    // A teardown that throws does not keep the end from the consumer.
+    try {
+      this.unsubscribe();
+    } finally {
+      this.#observer.exhaust(failure);
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import type { Delivery } from '../../backend.js';
+import type { HandlerContext } from '../handle-options.js';
+
+/** The lane of a delivery that keeps no order. */
+export const NO_LANE: unique symbol = Symbol('no lane');
+
+/** One try at a delivery: what its handler gets as its context, and its place in line until then. */
+export class Attempt implements HandlerContext {
+  readonly delivery: Delivery;
+  /** Deliveries of one lane are handled one after the other. */
+  readonly lane: unknown;
+  /** Who is next in the lane. It belongs to the lanes. */
+  behind: Attempt | undefined;
+  #controller: AbortController | undefined;
+
+  constructor(delivery: Delivery, lane: unknown) {
+    this.delivery = delivery;
+    this.lane = lane;
+  }
+
+  get signal(): AbortSignal {
+    // Most handlers never ask, and a controller costs more than all the rest.
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  /** Tells the handler that nobody waits for it any more. */
+  abort(reason: unknown): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort(reason);
+  }
+}

@@ -1,0 +1,145 @@
+import type { Subscription } from 'rxjs';
+import type { Delivery, PublishArguments } from '../../backend.js';
+import { after } from '../../internal/after.js';
+import { whenDone } from '../../internal/answers.js';
+import { describeError } from '../../internal/describe.js';
+import type { CheckedHandleOptions, HandlerContext } from '../handle-options.js';
+import { Attempt, NO_LANE } from './attempt.js';
+import { logFailure, retryDelay } from './failures.js';
+
+/** The least time between two tries at one dead letter, in milliseconds. */
+const SHORTEST_PAUSE = 1000;
+
+/** How much of an error's text goes into a header, in UTF-16 code units. */
+const LONGEST_ERROR = 1000;
+
+/** A delivery that was given up. */
+export interface Lost {
+  readonly attempt: Attempt;
+  readonly error: unknown;
+  readonly duration: number;
+}
+
+export interface DeadLetterOwner {
+  /** It has arrived where it goes. */
+  deadLettered(lost: Lost): void;
+  /** It could not be delivered, and is not tried again. */
+  undeliverable(lost: Lost): void;
+}
+
+interface Entry extends Lost {
+  /** How many tries have failed. */
+  failures: number;
+  /** The try that is under way. */
+  current: Attempt | undefined;
+  /** Runs out when it is tried again. */
+  timer: Subscription | undefined;
+}
+
+/** Delivers what was given up to where it goes, for as long as it takes. The delivery stays out meanwhile, so that nothing is lost in between. */
+export class DeadLetters {
+  readonly #owner: DeadLetterOwner;
+  readonly #options: CheckedHandleOptions;
+  readonly #entries = new Set<Entry>();
+  #stopped = false;
+
+  constructor(owner: DeadLetterOwner, options: CheckedHandleOptions) {
+    this.#owner = owner;
+    this.#options = options;
+  }
+
+  /** How many are not delivered yet: they wait for a try, or one is under way. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  send(lost: Lost): void {
+    const entry: Entry = { ...lost, failures: 0, current: undefined, timer: undefined };
+    this.#entries.add(entry);
+    this.#try(entry);
+  }
+
+  /** Tries nothing again: those that wait for it come back as undeliverable. */
+  stop(): void {
+    this.#stopped = true;
+    for (const entry of this.#entries) {
+      if (entry.current === undefined) this.#giveBack(entry);
+    }
+  }
+
+  /** Stops, and aborts the tries that are under way. */
+  abort(): void {
+    this.#stopped = true;
+    for (const entry of this.#entries) {
+      const { current } = entry;
+      this.#giveBack(entry);
+      current?.abort(undefined);
+    }
+  }
+
+  #try(entry: Entry): void {
+    const { delivery } = entry.attempt;
+    const current = new Attempt(delivery, NO_LANE);
+    entry.current = current;
+    entry.timer = undefined;
+    const ended = (then: () => void) => {
+      // It may have been aborted before.
+      if (entry.current !== current) return;
+      entry.current = undefined;
+      then();
+    };
+    whenDone(
+      () => this.#deliver(delivery, entry.error, current),
+      () =>
+        ended(() => {
+          this.#entries.delete(entry);
+          this.#owner.deadLettered(entry);
+        }),
+      (error) => ended(() => this.#failed(entry, error)),
+    );
+  }
+
+  #deliver(delivery: Delivery, error: unknown, context: HandlerContext): Promise<void> | void {
+    const { deadLetter } = this.#options;
+    if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
+    return deadLetter?.publish(...deadLetterOf(delivery, error, context.signal));
+  }
+
+  #failed(entry: Entry, error: unknown): void {
+    const { logger, scheduler } = this.#options;
+    const { delivery } = entry.attempt;
+    if (this.#stopped || delivery.settled) {
+      logFailure(logger, 'error', 'The dead letter could not be delivered', delivery, error, 'it goes back to the queue');
+      this.#giveBack(entry);
+      return;
+    }
+    const delay = Math.max(SHORTEST_PAUSE, retryDelay(this.#options, delivery, error, ++entry.failures));
+    logFailure(
+      logger,
+      'error',
+      'The dead letter could not be delivered',
+      delivery,
+      error,
+      `it stays in the queue, next try in ${Math.round(delay)} ms`,
+    );
+    entry.timer = after(scheduler, delay, () => this.#try(entry));
+  }
+
+  #giveBack(entry: Entry): void {
+    entry.timer?.unsubscribe();
+    entry.current = undefined;
+    this.#entries.delete(entry);
+    this.#owner.undeliverable(entry);
+  }
+}
+
+/** The message as it goes to the dead letter queue: with what it failed with, how often it was tried, and where it comes from. */
+function deadLetterOf({ key, payload, headers, attempt, queue }: Delivery, error: unknown, signal: AbortSignal): PublishArguments {
+  const about = { 'sluice-error': headerText(describeError(error)), 'sluice-attempts': String(attempt), 'sluice-queue': queue };
+  return [key, payload, { headers: { ...headers, ...about }, signal }];
+}
+
+/** A text as a header can hold it: not too long, and without half a character, which no backend takes. */
+function headerText(text: string): string {
+  return text.slice(0, LONGEST_ERROR).replaceAll(/\p{Surrogate}/gu, '\ufffd');
+}

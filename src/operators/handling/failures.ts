@@ -1,0 +1,34 @@
+import type { Delivery } from '../../backend.js';
+import { describe, describeError, isError } from '../../internal/describe.js';
+import type { Logger } from '../../internal/logger.js';
+import { isMilliseconds } from '../../internal/options.js';
+import type { CheckedHandleOptions } from '../handle-options.js';
+
+/** The delay before a retry where `retry.delay` fails to say one, in milliseconds. */
+const FALLBACK_DELAY = 1000;
+
+/** Says what failed over a delivery, and what happens next. Never the payload; of what was thrown only an error, which has a stack. */
+export function logFailure(logger: Logger, level: 'warn' | 'error', what: string, delivery: Delivery, error: unknown, next: string): void {
+  logger[level](`${what}: ${nameOf(delivery)}: ${describeError(error)}; ${next}`, ...(isError(error) ? [error] : []));
+}
+
+/** How long to wait before a retry, in milliseconds. */
+export function retryDelay(options: CheckedHandleOptions, delivery: Delivery, error: unknown, retryCount: number): number {
+  let problem: string;
+  try {
+    const delay: unknown = options.retryDelay(error, retryCount);
+    if (isMilliseconds(delay)) return delay;
+    problem = `returned ${describe(delay)}`;
+  } catch (thrown) {
+    problem = `threw ${describeError(thrown)}`;
+  }
+  options.logger.error(
+    `\`retry.delay\` ${problem} for ${nameOf(delivery)}, where a number of milliseconds was expected: ${FALLBACK_DELAY} is taken instead`,
+  );
+  return FALLBACK_DELAY;
+}
+
+/** A delivery in the words of a message for people. */
+export function nameOf({ id, key, queue, attempt }: Delivery): string {
+  return `delivery ${id} ("${key}") from queue "${queue}", attempt ${attempt}`;
+}

@@ -1,0 +1,292 @@
+import type { Observable, Subscriber, Subscription } from 'rxjs';
+import type { Delivery } from '../../backend.js';
+import { type HandlerTimeoutError, SluiceError } from '../../errors.js';
+import { after } from '../../internal/after.js';
+import { onAbort } from '../../internal/on-abort.js';
+import { Sink, type SourceObserver } from '../../internal/sink.js';
+import type { CheckedHandleOptions, Handler } from '../handle-options.js';
+import { Attempt, NO_LANE } from './attempt.js';
+import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js';
+import { logFailure, retryDelay } from './failures.js';
+import { Lanes } from './lanes.js';
+import { nextTry } from './next-try.js';
+import { type Failure, type Result, Settlements, type SettlementsOwner } from './settlements.js';
+import type { Slot, SlotOwner } from './slot.js';
+import { Workers } from './workers.js';
+
+/** Deliveries are taken and handlers started. */
+const OPEN = 0;
+/** No handler is started any more; those that run finish. What still arrives is held. */
+const STOPPING = 1;
+/** No handler runs, everything was given back, and the answers to that are awaited. */
+const CLOSING = 2;
+/** It has ended, or the subscriber has left. */
+const OVER = 3;
+
+/**
+ * One subscription to `handle`: decides what becomes of each delivery, and when it is over.
+ *
+ * | the handler                             | the delivery                                           |
+ * | --------------------------------------- | ------------------------------------------------------ |
+ * | ends                                    | `ack()`                                                |
+ * | fails on attempt a, a ≤ `retry.count`   | `nack({ delay })`; in a lane it waits where it is      |
+ * | fails on attempt a, a > `retry.count`   | goes to `deadLetter`, then `ack()`; else `reject()`    |
+ * | settled it by hand                      | is left alone                                          |
+ * | runs when the subscriber leaves         | `release()`                                            |
+ * | was not started when the end came       | `release()`                                            |
+ */
+export class Handling implements SourceObserver<Delivery>, SlotOwner, SettlementsOwner, DeadLetterOwner {
+  readonly #subscriber: Subscriber<unknown>;
+  readonly #options: CheckedHandleOptions;
+  readonly #source = new Sink<Delivery>(this);
+  readonly #workers: Workers;
+  readonly #lanes = new Lanes();
+  readonly #settlements: Settlements;
+  readonly #deadLetters: DeadLetters;
+  /** Deliveries that are tried again where they are, when their timers run out. */
+  readonly #retries = new Map<Attempt, Subscription>();
+  #phase: typeof OPEN | typeof STOPPING | typeof CLOSING | typeof OVER = OPEN;
+  #sourceEnded = false;
+  #failure: Failure | undefined;
+
+  constructor(subscriber: Subscriber<unknown>, handler: Handler, options: CheckedHandleOptions) {
+    const { concurrency, timeout, scheduler, onOutcome } = options;
+    this.#subscriber = subscriber;
+    this.#options = options;
+    this.#workers = new Workers(this, { handler, concurrency, timeout, scheduler, clock: onOutcome && scheduler });
+    this.#settlements = new Settlements(this, options);
+    this.#deadLetters = new DeadLetters(this, options);
+  }
+
+  connect(source: Observable<Delivery>): void {
+    const { signal } = this.#options;
+    if (signal?.aborted) {
+      this.#subscriber.complete();
+      return;
+    }
+    const ignoreAbort = onAbort(signal, () => this.#stop());
+    this.#subscriber.add(() => {
+      ignoreAbort();
+      this.#leave();
+    });
+    source.subscribe(this.#source);
+  }
+
+  take(delivery: Delivery): void {
+    const { orderBy, deliveryLimit } = this.#options;
+    if (this.#phase >= CLOSING) void delivery.release();
+    else if (this.#phase === STOPPING) this.#workers.enqueue(new Attempt(delivery, NO_LANE));
+    else if (delivery.attempt > deliveryLimit) this.#giveUpUnrun(delivery);
+    else if (orderBy === undefined) this.#workers.offer(new Attempt(delivery, NO_LANE));
+    else this.#enterLane(delivery, orderBy);
+  }
+
+  exhaust(failure?: Failure): void {
+    this.#sourceEnded = true;
+    this.#failure = failure;
+    if (failure === undefined) this.#endIfDone();
+    else this.#stop();
+  }
+
+  emit(value: unknown): void {
+    this.#subscriber.next(value);
+  }
+
+  ended(slot: Slot): void {
+    this.#settleEnded(slot);
+    this.#workers.free(slot);
+    this.moveOn();
+  }
+
+  timedOut(slot: Slot, attempt: Attempt, error: HandlerTimeoutError): void {
+    this.#failed(attempt, error, this.#durationOf(slot));
+    this.#workers.discard(slot);
+    this.moveOn();
+  }
+
+  concluded(attempt: Attempt, value: unknown): void {
+    if (attempt.lane !== NO_LANE) this.#leaveLane(attempt);
+    if (value !== undefined) this.#subscriber.next(value);
+  }
+
+  moveOn(): void {
+    this.#workers.pump();
+    this.#endIfDone();
+  }
+
+  deadLettered({ attempt, error, duration }: Lost): void {
+    this.#settlements.settle({ attempt, status: 'dead-lettered', duration, failure: { error } }, 'ack');
+    this.moveOn();
+  }
+
+  undeliverable({ attempt, error, duration }: Lost): void {
+    this.#release({ attempt, duration, failure: { error } });
+    this.moveOn();
+  }
+
+  #durationOf({ startedAt }: Slot): number {
+    return this.#options.onOutcome === undefined ? 0 : this.#options.scheduler.now() - startedAt;
+  }
+
+  #enterLane(delivery: Delivery, orderBy: (delivery: Delivery) => unknown): void {
+    let lane: unknown;
+    try {
+      lane = orderBy(delivery);
+    } catch (error) {
+      this.#failed(new Attempt(delivery, NO_LANE), error, 0);
+      return;
+    }
+    const attempt = new Attempt(delivery, lane);
+    if (this.#lanes.enter(attempt)) this.#workers.offer(attempt);
+  }
+
+  #leaveLane(attempt: Attempt): void {
+    // Later, who waits in a lane is no longer in line for a handler.
+    if (this.#phase >= CLOSING) return;
+    const next = this.#lanes.leave(attempt);
+    if (next !== undefined) this.#workers.enqueue(next);
+  }
+
+  /** A handler has ended by itself. Its slot is not free before this is done, so that nothing overtakes its result. */
+  #settleEnded(slot: Slot): void {
+    const { failed, result } = slot;
+    const attempt = slot.attempt as Attempt;
+    slot.attempt = undefined;
+    slot.result = undefined;
+    if (failed) this.#failed(attempt, result, this.#durationOf(slot));
+    else this.#settlements.ack(attempt, this.#durationOf(slot), result);
+  }
+
+  #failed(attempt: Attempt, error: unknown, duration: number): void {
+    const { delivery } = attempt;
+    const { retryCount, logger } = this.#options;
+    if (delivery.settled) {
+      logFailure(logger, 'warn', 'A handler failed', delivery, error, `nothing follows, its delivery is ${delivery.settled} already`);
+      this.#release({ attempt, duration, failure: { error } });
+    } else if (delivery.attempt <= retryCount) this.#retry(attempt, error, duration);
+    else this.#giveUp(attempt, error, duration);
+  }
+
+  #retry(attempt: Attempt, error: unknown, duration: number): void {
+    const { delivery } = attempt;
+    const { logger, scheduler } = this.#options;
+    const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
+    const result: Result = { attempt, status: 'retried', duration, failure: { error } };
+    if (attempt.lane !== NO_LANE && this.#phase !== OPEN) {
+      // At once: what is behind it in its lane goes back too, and is not to overtake it.
+      logFailure(logger, 'warn', 'A handler failed', delivery, error, 'it goes back to the queue');
+      this.#settlements.settle(result, 'nack');
+      return;
+    }
+    logFailure(logger, 'warn', 'A handler failed', delivery, error, `next try in ${Math.round(delay)} ms`);
+    if (attempt.lane === NO_LANE) this.#settlements.settle(result, 'nack', { delay });
+    else {
+      const timer = after(scheduler, delay, () => this.#tryAgain(attempt));
+      this.#retries.set(attempt, timer);
+      this.#settlements.report(attempt, 'retried', duration, { error });
+    }
+  }
+
+  #tryAgain(attempt: Attempt): void {
+    this.#retries.delete(attempt);
+    if (attempt.delivery.settled) this.#leaveLane(attempt);
+    else {
+      const next = new Attempt(nextTry(attempt.delivery), attempt.lane);
+      this.#lanes.replace(attempt, next);
+      this.#workers.enqueue(next);
+    }
+    this.moveOn();
+  }
+
+  /** Those that wait for another try do not get it here. */
+  #giveBackRetries(): void {
+    for (const [attempt, timer] of this.#retries) {
+      timer.unsubscribe();
+      this.#retries.delete(attempt);
+      this.#settlements.settle({ attempt, status: 'retried', duration: 0, reported: true }, 'nack');
+    }
+  }
+
+  #giveUpUnrun(delivery: Delivery): void {
+    const { deliveryLimit } = this.#options;
+    const error = new SluiceError(`Delivered ${delivery.attempt} times, more often than the \`deliveryLimit\` of ${deliveryLimit} allows`);
+    this.#giveUp(new Attempt(delivery, NO_LANE), error, 0);
+  }
+
+  #giveUp(attempt: Attempt, error: unknown, duration: number): void {
+    const { delivery } = attempt;
+    const { deadLetter, logger } = this.#options;
+    if (deadLetter === undefined) {
+      logFailure(logger, 'error', 'A message is given up', delivery, error, 'it is rejected');
+      this.#settlements.settle({ attempt, status: 'rejected', duration, failure: { error } }, 'reject', error);
+    } else if (this.#phase === OVER) {
+      logFailure(logger, 'warn', 'A message is given up', delivery, error, 'it goes back to the queue, since its consumer has left');
+      this.#release({ attempt, duration, failure: { error } });
+    } else {
+      logFailure(logger, 'warn', 'A message is given up', delivery, error, 'it goes to the dead letters');
+      this.#deadLetters.send({ attempt, error, duration });
+    }
+  }
+
+  #release(result: Omit<Result, 'status'>): void {
+    this.#settlements.settle({ ...result, status: 'released' }, 'release');
+  }
+
+  /** Gives back what was not started. */
+  #releaseHeld(): void {
+    for (const attempt of [...this.#workers.drain(), ...this.#lanes.drain()]) this.#release({ attempt, duration: 0 });
+  }
+
+  /** Starts no more. */
+  #stop(): void {
+    if (this.#phase !== OPEN) return;
+    this.#phase = STOPPING;
+    this.#workers.close();
+    this.#giveBackRetries();
+    this.#deadLetters.stop();
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#workers.running > 0 || this.#settlements.pending > 0 || this.#retries.size > 0 || this.#deadLetters.size > 0) return;
+    if (this.#phase === OPEN && this.#sourceEnded && this.#workers.idle) this.#end();
+    else if (this.#phase === STOPPING) this.#close();
+    else if (this.#phase === CLOSING) this.#end();
+  }
+
+  /** Nothing is under way any more: gives back what is held, and leaves the source. */
+  #close(): void {
+    this.#phase = CLOSING;
+    // First this: what is held when the source is left would count as failed.
+    this.#releaseHeld();
+    this.#source.unsubscribe();
+    this.#endIfDone();
+  }
+
+  #end(): void {
+    this.#phase = OVER;
+    if (this.#failure === undefined) this.#subscriber.complete();
+    else this.#subscriber.error(this.#failure.error);
+  }
+
+  /** The subscriber has left. */
+  #leave(): void {
+    if (this.#phase === OVER) return;
+    this.#phase = OVER;
+    this.#workers.close();
+    for (const slot of this.#workers.busy()) {
+      if (slot.over) this.#settleEnded(slot);
+      else this.#abandon(slot);
+    }
+    this.#giveBackRetries();
+    this.#deadLetters.abort();
+    this.#releaseHeld();
+    this.#source.unsubscribe();
+  }
+
+  #abandon(slot: Slot): void {
+    const attempt = slot.attempt as Attempt;
+    slot.abandon(undefined);
+    this.#release({ attempt, duration: this.#durationOf(slot) });
+  }
+}

@@ -1,0 +1,65 @@
+import type { Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../../backend.js';
+import type { AnyDelivery } from '../handle-options.js';
+
+/** A delivery that is tried again where it is, seen as the next delivery of its message: with `attempt + 1`, as if it had gone back and come again. */
+export function nextTry(delivery: Delivery): Delivery {
+  return delivery instanceof NextTry ? delivery.next() : new NextTry(delivery, delivery.attempt + 1);
+}
+
+class NextTry implements AnyDelivery {
+  readonly attempt: number;
+  readonly #delivery: Delivery;
+
+  constructor(delivery: Delivery, attempt: number) {
+    this.#delivery = delivery;
+    this.attempt = attempt;
+  }
+
+  get queue(): string {
+    return this.#delivery.queue;
+  }
+
+  get id(): string {
+    return this.#delivery.id;
+  }
+
+  get key(): QueueKey {
+    return this.#delivery.key;
+  }
+
+  get payload(): QueuePayload {
+    return this.#delivery.payload;
+  }
+
+  get headers(): MessageHeaders {
+    return this.#delivery.headers;
+  }
+
+  get publishedAt(): number {
+    return this.#delivery.publishedAt;
+  }
+
+  get settled(): Settlement {
+    return this.#delivery.settled;
+  }
+
+  ack(): Promise<boolean> {
+    return this.#delivery.ack();
+  }
+
+  nack(options?: NackOptions): Promise<boolean> {
+    return this.#delivery.nack(options);
+  }
+
+  release(): Promise<boolean> {
+    return this.#delivery.release();
+  }
+
+  reject(reason?: unknown): Promise<boolean> {
+    return this.#delivery.reject(reason);
+  }
+
+  next(): Delivery {
+    return new NextTry(this.#delivery, this.attempt + 1);
+  }
+}

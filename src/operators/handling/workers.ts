@@ -1,0 +1,92 @@
+import type { TimestampProvider } from 'rxjs';
+import { BlockQueue } from '../../internal/block-queue.js';
+import type { Attempt } from './attempt.js';
+import { Slot, type SlotOptions, type SlotOwner } from './slot.js';
+
+export interface WorkersOptions extends SlotOptions {
+  readonly concurrency: number;
+  /** Tells when a handler was started, where somebody wants to know. */
+  readonly clock: TimestampProvider | undefined;
+}
+
+/** Runs handlers, as many at a time as there may be, in the order in which their deliveries were offered. */
+export class Workers {
+  /** How many handlers run. */
+  running = 0;
+  readonly #owner: SlotOwner;
+  readonly #options: WorkersOptions;
+  readonly #ready = new BlockQueue<Attempt>();
+  readonly #slots = new Set<Slot>();
+  readonly #free: Slot[] = [];
+  #starting = false;
+  #closed = false;
+
+  constructor(owner: SlotOwner, options: WorkersOptions) {
+    this.#owner = owner;
+    this.#options = options;
+  }
+
+  get idle(): boolean {
+    return this.running === 0 && this.#ready.length === 0;
+  }
+
+  /** Starts an attempt, now or when its turn has come. */
+  offer(attempt: Attempt): void {
+    if (this.#starting || this.#closed || this.running >= this.#options.concurrency || this.#ready.length > 0) this.#ready.push(attempt);
+    else this.#start(attempt);
+    if (!this.#starting && this.#ready.length > 0) this.pump();
+  }
+
+  /** Puts an attempt in line, for the next `pump`. */
+  enqueue(attempt: Attempt): void {
+    this.#ready.push(attempt);
+  }
+
+  /** Starts what waits, as far as there is room. What is offered from inside a handler waits for the loop here: the stack does not grow. */
+  pump(): void {
+    if (this.#starting) return;
+    while (this.#ready.length > 0 && this.running < this.#options.concurrency && !this.#closed) this.#start(this.#ready.shift());
+  }
+
+  /** The handler of a slot has ended, and its delivery is taken care of. */
+  free(slot: Slot): void {
+    this.running--;
+    this.#free.push(slot);
+  }
+
+  /** The same for a slot that was abandoned: its handler may still run, and would call back. */
+  discard(slot: Slot): void {
+    this.running--;
+    this.#slots.delete(slot);
+  }
+
+  /** Starts no more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** What was not started, taken out. */
+  drain(): Attempt[] {
+    return Array.from({ length: this.#ready.length }, () => this.#ready.shift());
+  }
+
+  /** The slots whose handlers run, or have ended without the owner having heard of it. */
+  busy(): Slot[] {
+    return [...this.#slots].filter(({ attempt }) => attempt !== undefined);
+  }
+
+  #start(attempt: Attempt): void {
+    const slot = this.#free.pop() ?? this.#newSlot();
+    this.running++;
+    this.#starting = true;
+    if (this.#options.clock !== undefined) slot.startedAt = this.#options.clock.now();
+    slot.run(attempt);
+    this.#starting = false;
+  }
+
+  #newSlot(): Slot {
+    const slot = new Slot(this.#owner, this.#options);
+    this.#slots.add(slot);
+    return slot;
+  }
+}

@@ -1,0 +1,109 @@
+import { Observable, type OperatorFunction, type Subscriber } from 'rxjs';
+import type { AnyEvents, EventMap, QueueBackend, QueueEntry } from '../backend.js';
+import { whenDone } from '../internal/answers.js';
+import { BlockQueue } from '../internal/block-queue.js';
+import { describe } from '../internal/describe.js';
+import { checkCount, checkFunction, checkMethods, checkOptions } from '../internal/options.js';
+import { Sink, type SourceObserver } from '../internal/sink.js';
+
+export interface PublishToOptions {
+  /** How many messages may be under way to the queue at a time, a whole number from 1 up. Above 1, values may be emitted out of order. Default: 1. */
+  readonly concurrency?: number | undefined;
+}
+
+/**
+ * Publishes each value, and emits it once the queue has taken it.
+ *
+ * It waits where the queue makes `publish` wait: values that come meanwhile are kept, without a bound, since an Observable cannot be slowed down. A
+ * publish that fails ends the stream with its error. Unsubscribing takes back what waits for room: it is not enqueued. After an error of the source, what
+ * came before it is published first.
+ *
+ * @example
+ * ```ts
+ * orders$.pipe(publishTo(queue, (order) => ['orders.created', order])).subscribe();
+ * ```
+ * @param toEntry the key and the payload of the message for a value
+ * @throws {TypeError | RangeError} for a queue, a function or an option without sense, when the operator is made
+ */
+export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
+  queue: Pick<QueueBackend<Events>, 'publish'>,
+  toEntry: (value: Value) => QueueEntry<Events>,
+  options?: PublishToOptions,
+): OperatorFunction<Value, Value> {
+  checkMethods('queue', queue, ['publish']);
+  checkFunction('toEntry', toEntry);
+  const concurrency = checkCount('concurrency', checkOptions(options).concurrency ?? 1);
+  const send = (value: Value, signal: AbortSignal): Promise<void> => {
+    const entry: unknown = toEntry(value);
+    if (!Array.isArray(entry)) throw new TypeError(`Expected \`toEntry\` to return a key and a payload, [key, payload], got ${describe(entry)}`);
+    return (queue as Pick<QueueBackend, 'publish'>).publish(entry[0], entry[1], { signal });
+  };
+  return (source) => new Observable((subscriber) => new Publishing(subscriber, send, concurrency).connect(source));
+}
+
+/** One subscription to `publishTo`. */
+class Publishing<Value> implements SourceObserver<Value> {
+  readonly #subscriber: Subscriber<Value>;
+  readonly #send: (value: Value, signal: AbortSignal) => Promise<void>;
+  readonly #concurrency: number;
+  readonly #source = new Sink<Value>(this);
+  readonly #left = new AbortController();
+  readonly #waiting = new BlockQueue<Value>();
+  #underWay = 0;
+  #sending = false;
+  #sourceEnded = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(subscriber: Subscriber<Value>, send: (value: Value, signal: AbortSignal) => Promise<void>, concurrency: number) {
+    this.#subscriber = subscriber;
+    this.#send = send;
+    this.#concurrency = concurrency;
+  }
+
+  connect(source: Observable<Value>): void {
+    this.#subscriber.add(() => {
+      this.#left.abort();
+      this.#source.unsubscribe();
+    });
+    source.subscribe(this.#source);
+  }
+
+  take(value: Value): void {
+    this.#waiting.push(value);
+    this.#sendWaiting();
+  }
+
+  exhaust(failure?: { readonly error: unknown }): void {
+    this.#sourceEnded = true;
+    this.#failure = failure;
+    this.#endIfDone();
+  }
+
+  /** A loop, where a publish that is done within its call would make a recursion. */
+  #sendWaiting(): void {
+    if (this.#sending) return;
+    this.#sending = true;
+    while (this.#waiting.length > 0 && this.#underWay < this.#concurrency && !this.#subscriber.closed) this.#sendOne(this.#waiting.shift());
+    this.#sending = false;
+    this.#endIfDone();
+  }
+
+  #sendOne(value: Value): void {
+    this.#underWay++;
+    whenDone(
+      () => this.#send(value, this.#left.signal),
+      () => {
+        this.#underWay--;
+        this.#subscriber.next(value);
+        this.#sendWaiting();
+      },
+      (error) => this.#subscriber.error(error),
+    );
+  }
+
+  #endIfDone(): void {
+    if (!this.#sourceEnded || this.#underWay > 0 || this.#waiting.length > 0) return;
+    if (this.#failure === undefined) this.#subscriber.complete();
+    else this.#subscriber.error(this.#failure.error);
+  }
+}
