@@ -75,15 +75,21 @@ function measure() {
     rounds,
     messages,
     fewerMessages: Math.min(FEWER_MESSAGES, messages),
-    scenarios: Object.entries(chosen).map(([id, scenario]) => summarise(id, scenario, runs[id])),
+    scenarios: Object.entries(chosen).map(([id, scenario]) => summarise(id, scenario, runs[id], messagesOf(scenario, messages))),
   };
+}
+
+/** Some scenarios take fewer than `--messages`. */
+function messagesOf(scenario, messages) {
+  return Math.min(scenario.messages ?? messages, messages);
 }
 
 /** One more run, unless one has failed already. */
 function measureOnce(id, contender, messages, results) {
   if (results.some(({ failed }) => failed !== undefined)) return;
+  const usual = messagesOf(scenarios[id], messages);
   const fewer = scenarios[id].fewer?.includes(contender);
-  const result = runChild(id, contender, fewer ? Math.min(FEWER_MESSAGES, messages) : messages, Number(options.timeout));
+  const result = runChild(id, contender, fewer ? Math.min(FEWER_MESSAGES, usual) : usual, Number(options.timeout));
   if (result.failed !== undefined) console.error(`  ${contender}: ${result.failed}`);
   results.push(result);
 }

@@ -1,4 +1,4 @@
-import { MemoryBackend, toAsyncBatches, toAsyncIterable } from '../../dist/index.js';
+import { handle, MemoryBackend, toAsyncBatches, toAsyncIterable } from '../../dist/index.js';
 import { promiseQueue } from '../lib/loops.mjs';
 
 const PREFETCH = 64;
@@ -21,6 +21,23 @@ export function open({ capacity } = {}) {
       }
     },
   };
+}
+
+/** As its users do it, with all that `handle()` does for them; done when the last message is settled. */
+export function handleAll(handler, { messages, concurrency, orderBy, keys = ['bench'] }) {
+  const queue = new MemoryBackend();
+  return new Promise((resolve, reject) => {
+    let settled = 0;
+    const onOutcome = ({ status, error }) => {
+      if (status !== 'acked') reject(error ?? new Error(`A message was ${status}`));
+      if (++settled === messages) resolve();
+    };
+    queue
+      .deliveries({ prefetch: Math.max(32, concurrency) })
+      .pipe(handle(({ payload }) => handler(payload), { concurrency, orderBy, onOutcome }))
+      .subscribe({ error: reject });
+    for (let n = 0; n < messages; n++) void queue.publish(keys[n % keys.length], { n });
+  });
 }
 
 export const bridge = (source) => toAsyncIterable(source);

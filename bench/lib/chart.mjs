@@ -1,4 +1,4 @@
-import { figure } from './tables.mjs';
+import { figure, otherMessages, usualMessages } from './tables.mjs';
 
 /** Colours that can be read on a light and on a dark background. */
 const TEXT = '#7a828c';
@@ -26,7 +26,7 @@ export function chart({ environment: { date, node, cpu }, rounds, messages, scen
   const caption = `${date} · Node ${node} · ${cpu} · ${messages.toLocaleString('en')} messages · median of ${rounds} runs`;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y + 32}" viewBox="0 0 ${WIDTH} ${y + 32}" role="img" aria-label="Throughput relative to the limit">
 <style>text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: ${TEXT} } .title { font-weight: 600; font-size: 15px } .own { font-weight: 600; fill: ${FILL.own} }</style>
-<text x="8" y="22" class="title">Million messages a second; bars relative to a ring buffer by hand (the limit)</text>
+<text x="8" y="22" class="title">Million messages a second; bars relative to what is written by hand (the limit)</text>
 ${parts.join('\n')}
 <text x="8" y="${y + 4}">Pale: hands over arrays where the others hand over one value after the other.</text>
 <text x="8" y="${y + 22}">${escapeXml(caption)}</text>
@@ -34,7 +34,10 @@ ${parts.join('\n')}
 `;
 }
 
-function drawGroup({ title, rows }, top, messages) {
+function drawGroup(group, top, messages) {
+  const { rows } = group;
+  const other = otherMessages(group, messages);
+  const title = other === '' ? group.title : `${group.title} (${other})`;
   const limit = rows.find(({ role }) => role === 'limit').median;
   const sorted = [...rows].sort((one, other) => (other.median ?? 0) - (one.median ?? 0));
   const first = top + 10;
@@ -43,7 +46,7 @@ function drawGroup({ title, rows }, top, messages) {
   return [
     `<text x="8" y="${top}" class="title">${escapeXml(title)}</text>`,
     `<line x1="${x}" x2="${x}" y1="${first - 2}" y2="${bottom + 2}" stroke="${TEXT}" stroke-dasharray="3 3"/>`,
-    ...sorted.map((row, index) => drawRow(row, first + index * STEP, limit, messages)),
+    ...sorted.map((row, index) => drawRow(row, first + index * STEP, limit, usualMessages(group, messages))),
   ];
 }
 

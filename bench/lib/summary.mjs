@@ -15,10 +15,10 @@ export function environment(loadBefore) {
   };
 }
 
-/** One scenario out of the runs of its contenders: `runs` maps a contender's id to its results, one for each round. */
-export function summarise(id, { title, text, unit, goals }, runs) {
+/** One scenario out of the runs of its contenders, with `messages` as a rule: `runs` maps a contender's id to its results, one for each round. */
+export function summarise(id, { title, text, unit, table, goals }, runs, messages) {
   const rows = Object.entries(runs).map(([contender, results]) => summariseRow(contender, results));
-  return { id, title, text, unit, rows, goals: goals.map((goal) => judge(goal, rows)) };
+  return { id, title, text, unit, table, messages, rows, goals: goals.map((goal) => judge(goal, rows)) };
 }
 
 function summariseRow(id, results) {
@@ -42,6 +42,7 @@ function judge(goal, rows) {
 
 /** The row that a goal is measured by: the best peer, the limit or a contender by its id. */
 export function counterpart(of, rows) {
+  if (of === 'limit') return rows.find(({ role }) => role === 'limit');
   if (of !== 'best peer') return rows.find(({ id }) => id === of);
   return rows.filter(({ role, median: value }) => role === 'peer' && value !== undefined).sort((one, other) => other.median - one.median)[0];
 }

@@ -16,19 +16,32 @@ export function goalText({ atLeast, atMost, of }, unit) {
 
 const verdict = (met) => (met === null ? 'unknown' : met ? 'met' : 'missed');
 
-function conditions({ environment: { date, node, cpu, cores, loadBefore, loadAfter }, rounds, messages }) {
-  return `${date}, Node ${node}, ${cpu} (${cores} cores), ${messages.toLocaleString('en')} messages, median of ${rounds} interleaved runs, a process each; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`;
+/** How many messages a scenario takes as a rule, and what the tables say where that is not what the others take. */
+export const usualMessages = (scenario, messages) => scenario.messages ?? messages;
+
+export function otherMessages(scenario, messages) {
+  const usual = usualMessages(scenario, messages);
+  return usual === messages ? '' : `${usual.toLocaleString('en')} messages`;
+}
+
+const tookFewer = (row, scenario, messages) => row.failed === undefined && row.messages !== usualMessages(scenario, messages);
+
+function conditions({ environment: { date, node, cpu, cores, loadBefore, loadAfter }, rounds, messages, scenarios }) {
+  const others = scenarios.some((scenario) => otherMessages(scenario, messages) !== '') ? ' unless noted below' : '';
+  return `${date}, Node ${node}, ${cpu} (${cores} cores), ${messages.toLocaleString('en')} messages${others}, median of ${rounds} interleaved runs, a process each; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`;
 }
 
 /** Everything, for the terminal: each scenario with its contenders, best first, and what became of its goals. */
 export function textTable(results) {
   const lines = [conditions(results)];
-  for (const { title, text, unit, rows, goals } of results.scenarios) {
-    lines.push('', `${title} – ${text}`);
+  for (const scenario of results.scenarios) {
+    const { unit, rows, goals } = scenario;
+    const usual = usualMessages(scenario, results.messages);
+    lines.push('', `${scenario.title} – ${explanation(scenario, results.messages)}`);
     const own = rows.find(({ id }) => id === 'sluice')?.median;
     const best = unit === 'M/s' ? -1 : 1;
     for (const row of [...rows].sort((one, other) => best * ((one.median ?? 0) - (other.median ?? 0)))) {
-      lines.push(row.failed === undefined ? textRow(row, unit, own, results.messages) : `  ${row.name.padEnd(28)} ${row.failed}`);
+      lines.push(row.failed === undefined ? textRow(row, unit, own, usual) : `  ${row.name.padEnd(28)} ${row.failed}`);
     }
     for (const goal of goals) {
       const against = goal.against === undefined ? '' : ` (${goal.against})`;
@@ -46,9 +59,17 @@ function textRow({ name, median, min, max, messages }, unit, own, usual) {
   return `  ${name.padEnd(28)} ${figure(median, unit).padStart(8)} ${unit.padEnd(5)} ${range.padEnd(20)} ${relative}${fewer}`;
 }
 
-/** Two tables for the README: the goals, and every figure. */
+function explanation(scenario, messages) {
+  const other = otherMessages(scenario, messages);
+  return other === '' ? scenario.text : `${scenario.text} With ${other}.`;
+}
+
+/** The tables for the README: the goals, and every figure, of scenarios with much the same contenders in a table each. */
 export function markdown(results) {
-  return `${[`${conditions(results)}.`, goalTable(results), figureTable(results), ...notes(results)].join('\n\n')}\n`;
+  const tables = [...new Set(results.scenarios.map(({ table }) => table))];
+  const scenariosOf = (name) => results.scenarios.filter(({ table }) => table === name);
+  const figures = tables.map((name) => figureTable(scenariosOf(name), results.messages));
+  return `${[`${conditions(results)}.`, goalTable(results), ...figures, ...notes(results)].join('\n\n')}\n`;
 }
 
 function goalTable({ scenarios }) {
@@ -65,13 +86,14 @@ function goalTable({ scenarios }) {
   return align(['Scenario', 'sluice>', 'limit>', 'best peer', 'goal', 'reached>', ''], lines);
 }
 
-function figureTable({ scenarios, messages }) {
+function figureTable(scenarios, messages) {
   const names = new Map(scenarios.flatMap(({ rows }) => rows.map(({ id, name }) => [id, name])));
   const lines = [...names].map(([contender, name]) => {
-    const cells = scenarios.map(({ rows, unit }) => {
-      const row = rows.find(({ id }) => id === contender);
+    const cells = scenarios.map((scenario) => {
+      const row = scenario.rows.find(({ id }) => id === contender);
       if (row === undefined) return '';
-      return row.failed === undefined ? `${figure(row.median, unit)}${row.messages === messages ? '' : ' ¹'}` : 'failed';
+      if (row.failed !== undefined) return 'failed';
+      return `${figure(row.median, scenario.unit)}${tookFewer(row, scenario, messages) ? ' ¹' : ''}`;
     });
     return [name, ...cells];
   });
@@ -90,8 +112,8 @@ function align(heads, lines) {
 }
 
 function notes({ scenarios, messages, fewerMessages }) {
-  const explained = scenarios.map(({ id, title, text }) => `- \`${id}\`: ${title}. ${text}`).join('\n');
-  const fewer = scenarios.some(({ unit, rows }) => unit === 'M/s' && rows.some((row) => row.failed === undefined && row.messages !== messages));
+  const explained = scenarios.map((scenario) => `- \`${scenario.id}\`: ${scenario.title}. ${explanation(scenario, messages)}`).join('\n');
+  const fewer = scenarios.some((scenario) => scenario.unit === 'M/s' && scenario.rows.some((row) => tookFewer(row, scenario, messages)));
   if (!fewer) return [explained];
   return [`¹ With ${fewerMessages.toLocaleString('en')} messages: its time grows with the square of the backlog.`, explained];
 }

@@ -1,0 +1,10 @@
+/** The limit of those who call handlers: workers that share an array. It is filled first; nothing can be pushed later, settled or stopped. */
+export async function handleAll(handler, { messages, concurrency }) {
+  const items = [];
+  for (let n = 0; n < messages; n++) items.push({ n });
+  let next = 0;
+  const work = async () => {
+    while (next < messages) await handler(items[next++]);
+  };
+  await Promise.all(Array.from({ length: concurrency }, work));
+}
