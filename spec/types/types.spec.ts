@@ -2,7 +2,7 @@ import path from 'node:path';
 import { compile } from '../support/compile.js';
 
 describe('the types', () => {
-  it('check the key with its payload, narrow, and refuse what is wrong', () => {
-    expect(compile([path.join(__dirname, 'typed-events.ts')])).toEqual([]);
+  it.each(['typed-events.ts', 'typed-processing.ts'])('hold, and refuse what is wrong (%s)', (file) => {
+    expect(compile([path.join(__dirname, file)])).toEqual([]);
   });
 });

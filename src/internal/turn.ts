@@ -1,4 +1,3 @@
-import type { TimestampProvider } from 'rxjs';
 import { DONE } from './answers.js';
 import { processWide } from './process-wide.js';
 
@@ -7,9 +6,6 @@ const BUDGET = 4;
 
 /** The most promises that are answered between two looks at the clock. */
 const LONGEST_STRIDE = 128;
-
-/** A difference to the clock on the wall, in milliseconds, that no clock on a wall has. */
-const ANOTHER_TIME = 86_400_000;
 
 /** A promise that was asked for while promises wait. */
 interface Waiting {
@@ -44,9 +40,9 @@ export class Turn {
 
   // The three ways of answering are split from their waiting: a closure in a function costs every call of it, also those that never make it.
 
-  /** Answers a call: with a promise that is resolved, or will be in its turn; by a clock of virtual time always now. */
-  done(clock?: TimestampProvider): Promise<void> {
-    return this.#count() && !isVirtual(clock) ? this.#doneLater() : DONE;
+  /** Answers a call: with a promise that is resolved, or will be in its turn. */
+  done(): Promise<void> {
+    return this.#count() ? this.#doneLater() : DONE;
   }
 
   /** A promise of a value, resolved now or in its turn. */
@@ -60,9 +56,9 @@ export class Turn {
     else resolve(value);
   }
 
-  /** Runs a task now or in its turn: for what goes on by a way of its own; by a clock of virtual time always now. */
-  run(task: () => void, clock?: TimestampProvider): void {
-    if (this.#count() && !isVirtual(clock)) this.#waiting.push({ open: task });
+  /** Runs a task now or in its turn: for what goes on by a way of its own. */
+  run(task: () => void): void {
+    if (this.#count()) this.#waiting.push({ open: task });
     else task();
   }
 
@@ -122,14 +118,6 @@ export class Turn {
     this.#left = 1;
     for (const { open } of waiting) open();
   }
-}
-
-/**
- * Whether a clock keeps a time of its own, as that of RxJS's `TestScheduler` does. What happens then happens in one call of a test: there is no event loop
- * to be fair to, and whatever waited for one would come too late.
- */
-function isVirtual(clock: TimestampProvider | undefined): boolean {
-  return clock !== undefined && Math.abs(clock.now() - Date.now()) > ANOTHER_TIME;
 }
 
 // Taken here, so that a test that fakes the timers later does not stop the promises.

@@ -1,5 +1,6 @@
 import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
+import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
 import { Message, type Publication } from './message.js';
@@ -110,14 +111,12 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
     return message;
   }
 
-  /** What there is to see of it, for `JSON.stringify` and the inspector: not how it hangs together with the queue. */
   toJSON(): object {
-    const { queue, id, key, payload, headers, attempt, publishedAt, settled } = this;
-    return { queue, id, key, payload, headers, attempt, publishedAt, settled };
+    return deliveryRecord(this);
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): object {
-    return this.toJSON();
+  [inspectCustom](): object {
+    return deliveryRecord(this);
   }
 
   #settle(how: Settled, call: string, delay: number): Promise<boolean> {

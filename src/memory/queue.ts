@@ -1,8 +1,11 @@
+import type { TimestampProvider } from 'rxjs';
 import type { ConsumerGroup, MessageHeaders, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
 import { QueueClosedError, QueueOverflowError } from '../errors.js';
+import { DONE } from '../internal/answers.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
+import { clockOf, isVirtual } from '../internal/virtual-time.js';
 import { Admission } from './admission.js';
 import type { Consumer } from './consumer.js';
 import { type Delayed, Delays } from './delays.js';
@@ -42,6 +45,8 @@ export class MemoryQueue {
   /** Times are kept relative to it: small integers cost no object. */
   readonly #madeAt: number;
   readonly #copies: boolean;
+  readonly #virtual: boolean;
+  readonly #clock: TimestampProvider;
   #consumers = 0;
   #delayedPublishes = 0;
   #dropped = 0;
@@ -63,6 +68,8 @@ export class MemoryQueue {
     });
     this.#delays = new Delays(options.scheduler, (due) => this.#fallDue(due));
     this.#madeAt = options.scheduler.now();
+    this.#virtual = isVirtual(options.scheduler);
+    this.#clock = clockOf(options.scheduler);
     this.#copies = options.validate === 'json';
   }
 
@@ -95,15 +102,15 @@ export class MemoryQueue {
   publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
-    if (details === undefined && this.#enterPlainly(key, payload)) return turn.done(this.options.scheduler);
+    if (details === undefined && this.#enterPlainly(key, payload)) return this.#done();
     if (!this.#admission.hasRoom(isDelayed(details))) {
       const { overflow, name } = this.options;
       if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
       if (overflow === 'error') return Promise.reject(new QueueOverflowError(`Queue "${name}" is full: ${this.#ledger.waiting} messages wait`));
-      if (!this.#makeRoom()) return turn.done(this.options.scheduler);
+      if (!this.#makeRoom()) return this.#done();
     }
     this.#enter(key, payload, details);
-    return turn.done(this.options.scheduler);
+    return this.#done();
   }
 
   /** Like `publish`, but never waits; says whether the message was taken. */
@@ -216,13 +223,18 @@ export class MemoryQueue {
       if (this.#admission.full) return false;
       this.#dispatcher.messageEntered();
       this.#ledger.came();
-      group.add(key, payload, this.options.scheduler.now() - this.#madeAt);
+      group.add(key, payload, this.#clock.now() - this.#madeAt);
       return true;
     }
     if (!consumer.payloadOnly || this.#dispatcher.running || group.ready > 0) return false;
     group.line.remove(consumer);
     group.handStraightTo(consumer, key, payload);
     return true;
+  }
+
+  /** Answers a publish that was taken. */
+  #done(): Promise<void> {
+    return this.#virtual ? DONE : turn.done();
   }
 
   #enter(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): void {

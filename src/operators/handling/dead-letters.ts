@@ -79,6 +79,11 @@ export class DeadLetters {
 
   #try(entry: Entry): void {
     const { delivery } = entry.attempt;
+    // It may have gone to another consumer meanwhile.
+    if (delivery.settled) {
+      this.#giveBack(entry);
+      return;
+    }
     const current = new Attempt(delivery, NO_LANE);
     entry.current = current;
     entry.timer = undefined;

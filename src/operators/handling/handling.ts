@@ -4,6 +4,7 @@ import { type HandlerTimeoutError, SluiceError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { onAbort } from '../../internal/on-abort.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
+import { clockOf, isVirtual } from '../../internal/virtual-time.js';
 import type { CheckedHandleOptions, Handler } from '../handle-options.js';
 import { Attempt, NO_LANE } from './attempt.js';
 import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js';
@@ -53,7 +54,14 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     const { concurrency, timeout, scheduler, onOutcome } = options;
     this.#subscriber = subscriber;
     this.#options = options;
-    this.#workers = new Workers(this, { handler, concurrency, timeout, scheduler, clock: onOutcome && scheduler });
+    this.#workers = new Workers(this, {
+      handler,
+      concurrency,
+      timeout,
+      scheduler,
+      virtual: isVirtual(scheduler),
+      clock: onOutcome && clockOf(scheduler),
+    });
     this.#settlements = new Settlements(this, options);
     this.#deadLetters = new DeadLetters(this, options);
   }
@@ -99,7 +107,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   }
 
   timedOut(slot: Slot, attempt: Attempt, error: HandlerTimeoutError): void {
-    this.#failed(attempt, error, this.#durationOf(slot));
+    this.#failed(attempt, error, this.#workers.durationOf(slot));
     this.#workers.discard(slot);
     this.moveOn();
   }
@@ -122,10 +130,6 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   undeliverable({ attempt, error, duration }: Lost): void {
     this.#release({ attempt, duration, failure: { error } });
     this.moveOn();
-  }
-
-  #durationOf({ startedAt }: Slot): number {
-    return this.#options.onOutcome === undefined ? 0 : this.#options.scheduler.now() - startedAt;
   }
 
   #enterLane(delivery: Delivery, orderBy: (delivery: Delivery) => unknown): void {
@@ -153,8 +157,8 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     const attempt = slot.attempt as Attempt;
     slot.attempt = undefined;
     slot.result = undefined;
-    if (failed) this.#failed(attempt, result, this.#durationOf(slot));
-    else this.#settlements.ack(attempt, this.#durationOf(slot), result);
+    if (failed) this.#failed(attempt, result, this.#workers.durationOf(slot));
+    else this.#settlements.ack(attempt, this.#workers.durationOf(slot), result);
   }
 
   #failed(attempt: Attempt, error: unknown, duration: number): void {
@@ -287,6 +291,6 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   #abandon(slot: Slot): void {
     const attempt = slot.attempt as Attempt;
     slot.abandon(undefined);
-    this.#release({ attempt, duration: this.#durationOf(slot) });
+    this.#release({ attempt, duration: this.#workers.durationOf(slot) });
   }
 }

@@ -1,4 +1,5 @@
 import type { Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../../backend.js';
+import { deliveryRecord, inspectCustom } from '../../internal/delivery-record.js';
 import type { AnyDelivery } from '../handle-options.js';
 
 /** A delivery that is tried again where it is, seen as the next delivery of its message: with `attempt + 1`, as if it had gone back and come again. */
@@ -57,6 +58,14 @@ class NextTry implements AnyDelivery {
 
   reject(reason?: unknown): Promise<boolean> {
     return this.#delivery.reject(reason);
+  }
+
+  toJSON(): object {
+    return deliveryRecord(this);
+  }
+
+  [inspectCustom](): object {
+    return deliveryRecord(this);
   }
 
   next(): Delivery {

@@ -23,6 +23,8 @@ export interface SlotOptions {
   readonly handler: Handler;
   readonly timeout: number | undefined;
   readonly scheduler: SchedulerLike;
+  /** Whether the scheduler keeps virtual time. */
+  readonly virtual: boolean;
 }
 
 /** Room for one handler that runs. It is used for one after the other: what a promise calls back is made once for all of them. */
@@ -124,7 +126,9 @@ export class Slot implements SourceObserver<unknown> {
 
   /** The end of a handler that may never have waited for anything: it does not starve the event loop. */
   #endInTurn(failed: boolean, result: unknown): void {
-    if (this.#note(failed, result)) turn.run(this.#tellOwner, this.#options.scheduler);
+    if (!this.#note(failed, result)) return;
+    if (this.#options.virtual) this.#owner.ended(this);
+    else turn.run(this.#tellOwner);
   }
 
   #end(failed: boolean, result: unknown): void {

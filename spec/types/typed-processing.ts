@@ -1,0 +1,145 @@
+/** Compiled by the spec beside it, never run: each `@ts-expect-error` is a program that must not compile. */
+import { expectTypeOf } from 'expect-type';
+import { concatMap, filter, from, interval, type Observable, of } from 'rxjs';
+import {
+  AsyncLoopConsumer,
+  type Delivery,
+  type DeliveryBatch,
+  type EventConsumer,
+  exponentialBackoff,
+  handle,
+  inBatches,
+  type Logger,
+  MemoryBackend,
+  type Outcome,
+  publishTo,
+  type QueueBackend,
+} from 'sluice';
+
+interface Order {
+  readonly id: number;
+}
+interface Cancellation {
+  readonly id: number;
+  readonly reason: string;
+}
+interface ShopEvents {
+  'orders.created': Order;
+  'orders.cancelled': Cancellation;
+}
+
+export function whatAHandlerReturnsFlowsDownstream(queue: MemoryBackend<ShopEvents>): void {
+  const deliveries = queue.deliveries();
+  expectTypeOf(deliveries.pipe(handle(() => 1))).toEqualTypeOf<Observable<number>>();
+  expectTypeOf(deliveries.pipe(handle(async () => 'text'))).toEqualTypeOf<Observable<string>>();
+  expectTypeOf(deliveries.pipe(handle(async () => [1, 2]))).toEqualTypeOf<Observable<number[]>>();
+  expectTypeOf(deliveries.pipe(handle(() => of(1, 2)))).toEqualTypeOf<Observable<number>>();
+  expectTypeOf(deliveries.pipe(handle(async () => {}))).toEqualTypeOf<Observable<never>>();
+  expectTypeOf(deliveries.pipe(handle(() => {}))).toEqualTypeOf<Observable<never>>();
+  expectTypeOf(deliveries.pipe(handle(async ({ payload }) => (payload.id > 1 ? payload.id : undefined)))).toEqualTypeOf<Observable<number>>();
+  expectTypeOf(
+    deliveries.pipe(
+      handle(async function* () {
+        yield 1;
+      }),
+    ),
+  ).toEqualTypeOf<Observable<number>>();
+}
+
+export function handlersAndTheirOptionsKnowTheEvents(
+  queue: QueueBackend<ShopEvents>,
+  failed: QueueBackend<ShopEvents>,
+  anything: QueueBackend,
+): void {
+  queue
+    .deliveries()
+    .pipe(
+      handle(
+        (delivery, { signal }) => {
+          expectTypeOf(delivery).toEqualTypeOf<Delivery<ShopEvents>>();
+          expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+          if (delivery.key === 'orders.cancelled') expectTypeOf(delivery.payload).toEqualTypeOf<Cancellation>();
+        },
+        {
+          orderBy: ({ payload }) => payload.id,
+          deadLetter: failed,
+          retry: { count: 5, delay: exponentialBackoff({ max: 5000 }) },
+          onOutcome: (outcome) => expectTypeOf(outcome).toEqualTypeOf<Outcome<Delivery<ShopEvents>>>(),
+        },
+      ),
+    )
+    .subscribe();
+  const created = queue.deliveries().pipe(filter((delivery) => delivery.key === 'orders.created'));
+  created.pipe(handle(async ({ payload }) => expectTypeOf(payload).toEqualTypeOf<Order>(), { deadLetter: anything })).subscribe();
+  created.pipe(handle(() => {}, { deadLetter: async (delivery, error, { signal }) => console.log(delivery.payload.id, error, signal) })).subscribe();
+
+  // @ts-expect-error - no such option
+  handle(() => {}, { attempts: 3 });
+  // @ts-expect-error - milliseconds
+  handle(() => {}, { timeout: '5s' });
+  // @ts-expect-error - the field of RxJS is called `count`
+  handle(() => {}, { retry: { attempts: 3 } });
+  // @ts-expect-error - a handler is for deliveries
+  interval(1000).pipe(handle(() => {}));
+}
+
+export function batchesKnowTheEvents(queue: QueueBackend<ShopEvents>): void {
+  queue
+    .deliveries()
+    .pipe(
+      inBatches({ maxSize: 10, maxWait: 50 }),
+      concatMap((batch) => {
+        expectTypeOf(batch).toEqualTypeOf<DeliveryBatch<Delivery<ShopEvents>>>();
+        return batch.ack();
+      }),
+    )
+    .subscribe();
+  // @ts-expect-error - a batch needs a time too
+  inBatches({ maxSize: 10 });
+}
+
+export function publishToChecksThePair(queue: QueueBackend<ShopEvents>, anything: MemoryBackend): void {
+  const orders = from([{ id: 1 }]);
+  expectTypeOf(orders.pipe(publishTo(queue, (order) => ['orders.created', order]))).toEqualTypeOf<Observable<{ id: number }>>();
+  orders.pipe(publishTo(anything, (order) => ['any key', order], { concurrency: 4 })).subscribe();
+  // @ts-expect-error - the payload of another key
+  orders.pipe(publishTo(queue, (order) => ['orders.cancelled', order])).subscribe();
+}
+
+export async function consumersKnowTheEvents(queue: QueueBackend<ShopEvents>, logger: Console): Promise<void> {
+  const consumer = new AsyncLoopConsumer(queue, { group: 'billing', orderBy: (delivery) => delivery.payload.id, logger });
+  expectTypeOf(consumer.outcomes$).toEqualTypeOf<Observable<Outcome<Delivery<ShopEvents>>>>();
+  const contract: EventConsumer<ShopEvents> = consumer;
+  await contract.run(async (payload, delivery, { signal }) => {
+    expectTypeOf(payload).toEqualTypeOf<Order | Cancellation>();
+    expectTypeOf(delivery).toEqualTypeOf<Delivery<ShopEvents>>();
+    expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+  });
+  await contract.shutdown({ timeout: Number.POSITIVE_INFINITY });
+
+  await new AsyncLoopConsumer(new MemoryBackend()).run(() => {});
+  // What a test makes of two functions.
+  const fake = {
+    async publish() {},
+    async *consume() {
+      yield { id: 1 };
+    },
+  };
+  await new AsyncLoopConsumer(fake).run(() => {});
+  // @ts-expect-error - nothing to consume from
+  new AsyncLoopConsumer({ async publish() {} });
+}
+
+/** The part of pino's logger that matters, with its own signatures. */
+interface PinoLike {
+  debug(object: unknown, message?: string, ...args: unknown[]): void;
+  debug(message: string, ...args: unknown[]): void;
+  warn(object: unknown, message?: string, ...args: unknown[]): void;
+  warn(message: string, ...args: unknown[]): void;
+  error(object: unknown, message?: string, ...args: unknown[]): void;
+  error(message: string, ...args: unknown[]): void;
+}
+
+export function aLoggerIsAConsoleOrAPino(pino: PinoLike): Logger[] {
+  return [console, pino];
+}
