@@ -1,34 +1,37 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { bundleCodeBlocks, extractCodeBlocks, runCodeBlock } from './support/code-blocks.js';
 import { compile, ROOT } from './support/compile.js';
-import { Program } from './support/run-example.js';
 
-interface Block {
-  readonly line: number;
-  readonly file: string;
-  readonly runs: boolean;
+const guides = readdirSync(path.join(ROOT, 'docs/guides')).map((file) => `docs/guides/${file}`);
+const pages = ['README.md', ...guides];
+const blocks = extractCodeBlocks(pages);
+const programs = blocks.filter(({ runs }) => runs);
+
+/** What a page links to in the project: files, with the headings that are meant. */
+function linksOf(page: string): { readonly link: string; readonly file: string; readonly anchor: string | undefined }[] {
+  const text = readFileSync(path.join(ROOT, page), 'utf8');
+  return [...text.matchAll(/\]\(((?!https?:)[^)#\s]*)(?:#([^)\s]+))?\)/g)].map(([link, file, anchor]) => ({
+    link,
+    file: file ? path.join(ROOT, path.dirname(page), file) : path.join(ROOT, page),
+    anchor,
+  }));
 }
 
-const folder = path.join(ROOT, '.cache', 'readme');
-
-/** Writes each block of TypeScript into a file of its own. */
-function extractBlocks(): Block[] {
-  const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  return [...readme.matchAll(/^```ts( no-run)?\n(.*?)^```$/gms)].map((match) => {
-    const line = readme.slice(0, match.index).split('\n').length;
-    const file = path.join(folder, `line-${line}.mts`);
-    writeFileSync(file, match[2] ?? '');
-    return { line, file, runs: match[1] === undefined };
-  });
+/** The headings of a page, as a link names them. */
+function anchorsOf(file: string): string[] {
+  return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_\- ]/gu, '')
+      .replaceAll(' ', '-'),
+  );
 }
 
-describe('the README', () => {
-  const blocks = extractBlocks();
+describe('the code of the documentation', () => {
+  beforeAll(() => bundleCodeBlocks(programs));
 
-  it('has code that compiles', () => {
-    expect(blocks.length).toBeGreaterThan(8);
+  it('compiles', () => {
     expect(
       compile(
         blocks.map(({ file }) => file),
@@ -37,15 +40,26 @@ describe('the README', () => {
     ).toEqual([]);
   });
 
-  it.each(blocks.filter(({ runs }) => runs))('has code that runs and ends by itself (line $line)', async ({ file }) => {
-    const program = new Program(file);
-    expect([await program.exited(), program.output]).toEqual([0, expect.not.stringContaining('Error')]);
+  it.each(programs)('runs and ends by itself: $page, line $line', async (program) => {
+    const { code, stdout, stderr } = await runCodeBlock(program);
+    if (program.output === undefined) expect([code, stdout + stderr]).toEqual([0, expect.not.stringContaining('Error')]);
+    else expect([code, stdout, code === 0 ? '' : stderr]).toEqual([0, program.output, '']);
   });
 
-  it('prints what the first program says it prints', async () => {
-    const first = blocks[0] as Block;
-    const program = new Program(first.file);
-    await program.exited();
-    expect(program.output).toBe("{ text: 'hello' }\n{ text: 'world' }\n");
+  it('prints what the first program of the README says it prints', async () => {
+    const [first] = programs.filter(({ page }) => page === 'README.md');
+    expect(first && (await runCodeBlock(first)).stdout).toBe("{ text: 'hello' }\n{ text: 'world' }\n");
+  });
+});
+
+describe('the pages of the documentation', () => {
+  it.each(pages)('%s links to what there is', (page) => {
+    const dead = linksOf(page).filter(({ file, anchor }) => !existsSync(file) || (anchor !== undefined && !anchorsOf(file).includes(anchor)));
+    expect(dead.map(({ link }) => link)).toEqual([]);
+  });
+
+  it('are all in the index of the guides', () => {
+    const listed = linksOf('docs/guides/README.md').map(({ file }) => path.relative(ROOT, file));
+    expect(guides.filter((guide) => !listed.includes(guide))).toEqual(['docs/guides/README.md']);
   });
 });

@@ -29,8 +29,8 @@ export class Program {
     }
   }
 
-  interrupt(): void {
-    this.#child.kill('SIGINT');
+  interrupt(signal: NodeJS.Signals = 'SIGINT'): void {
+    this.#child.kill(signal);
   }
 
   /** Its exit code, when it has ended by itself. */

@@ -20,3 +20,12 @@ export function whenDone(call: () => Promise<void> | void, onDone: () => void, o
   if (answer === DONE) onDone();
   else Promise.resolve(answer).then(onDone, onError);
 }
+
+/** What a call answers; of one that throws, a rejection. */
+export function answerTo<Value>(call: () => Promise<Value>): Promise<Value> {
+  try {
+    return Promise.resolve(call());
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}

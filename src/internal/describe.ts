@@ -16,16 +16,27 @@ export function describe(value: unknown): string {
   }
 }
 
-/** Says in a line what failed; of what is no error only what kind of thing it is, since it may be anything. */
+/**
+ * Says in a line what failed; of what is no error only what kind of thing it is, since it may be anything. What was thrown is not ours, so reading it may
+ * throw too.
+ */
 export function describeError(error: unknown): string {
-  if (!isError(error)) return describe(error);
-  return error.name === '' ? error.message : `${error.name}: ${error.message}`;
+  try {
+    if (!isError(error)) return describe(error);
+    const { name, message } = error;
+    return name ? `${name}: ${message}` : `${message}`;
+  } catch {
+    return 'something that cannot be read';
+  }
 }
 
 /** Whether a value is an error, also of another realm. */
 export function isError(value: unknown): value is Error {
-  const { name, message } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Error>;
-  return typeof name === 'string' && typeof message === 'string';
+  try {
+    return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
+  } catch {
+    return false;
+  }
 }
 
 function describeObject(value: object | null): string {

@@ -1,5 +1,8 @@
 import { checkMilliseconds, checkOptions, checkShare } from './options.js';
 
+/** Beyond it the factor would be Infinity, and nothing times that is no number. */
+const MOST_DOUBLINGS = 1000;
+
 export interface ExponentialBackoffOptions {
   /** The first delay, in milliseconds, from 0 up. Default: 1,000, or `max` where that is less. */
   readonly initial?: number | undefined;
@@ -23,10 +26,10 @@ export interface ExponentialBackoffOptions {
  */
 export function exponentialBackoff(options?: ExponentialBackoffOptions): (error: unknown, retryCount: number) => number {
   const given = checkOptions(options);
+  if (given.max !== undefined) checkMilliseconds('max', given.max);
   const { jitter = 0.2, initial = Math.min(1000, given.max ?? 1000), max = Math.max(30_000, given.initial ?? 0) } = given;
   checkMilliseconds('initial', initial);
-  checkMilliseconds('max', max);
   checkShare('jitter', jitter);
   if (max < initial) throw new RangeError(`Expected \`max\` to be at least \`initial\` (${initial}), got ${max}`);
-  return (_error, retryCount) => Math.min(max, initial * 2 ** (retryCount - 1)) * (1 - jitter * Math.random());
+  return (_error, retryCount) => Math.min(max, initial * 2 ** Math.min(retryCount - 1, MOST_DOUBLINGS)) * (1 - jitter * Math.random());
 }

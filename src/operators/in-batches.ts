@@ -5,6 +5,7 @@ import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js'
 import { checkCount, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
 import type { AnyDelivery } from './handle-options.js';
+import { giveBack } from './handling/failures.js';
 import { warnOfPrefetch } from './prefetch.js';
 
 export interface InBatchesOptions {
@@ -59,13 +60,9 @@ export function inBatches<Item extends AnyDelivery>(options: InBatchesOptions): 
     maxSize: checkCount('maxSize', maxSize),
     maxWait: checkMilliseconds('maxWait', maxWait),
     scheduler: checkMethods('scheduler', scheduler, ['now', 'schedule']),
+    logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
   };
-  const warn = warnOfPrefetch(
-    'maxSize',
-    checked.maxSize,
-    'each batch waits for its time',
-    shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
-  );
+  const warn = warnOfPrefetch('maxSize', checked.maxSize, 'each batch waits for its time', checked.logger);
   return (source) => {
     warn(source);
     return new Observable((subscriber) => new Batching(subscriber, checked).connect(source));
@@ -76,6 +73,7 @@ interface BatchingOptions {
   readonly maxSize: number;
   readonly maxWait: number;
   readonly scheduler: SchedulerLike;
+  readonly logger: Logger;
 }
 
 /** One subscription to `inBatches`. */
@@ -101,7 +99,7 @@ class Batching<Item extends AnyDelivery> implements SourceObserver<Item> {
 
   take(delivery: Item): void {
     // It may come after the subscriber has left, from a source that emits while it is subscribed to.
-    if (this.#subscriber.closed) void delivery.release();
+    if (this.#subscriber.closed) giveBack(delivery, this.#options.logger);
     else if (this.#deliveries.push(delivery) >= this.#options.maxSize) this.#handOn();
     else this.#timer ??= after(this.#options.scheduler, this.#options.maxWait, () => this.#handOn());
   }
@@ -121,9 +119,7 @@ class Batching<Item extends AnyDelivery> implements SourceObserver<Item> {
   }
 
   #giveBack(): void {
-    for (const delivery of this.#takeOut()) {
-      if (!delivery.settled) void delivery.release();
-    }
+    for (const delivery of this.#takeOut()) giveBack(delivery, this.#options.logger);
   }
 
   #takeOut(): Item[] {

@@ -32,7 +32,8 @@ export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
 ): OperatorFunction<Value, Value> {
   checkMethods('queue', queue, ['publish']);
   checkFunction('toEntry', toEntry);
-  const concurrency = checkCount('concurrency', checkOptions(options).concurrency ?? 1);
+  const { concurrency = 1 } = checkOptions(options);
+  checkCount('concurrency', concurrency);
   const send = (value: Value, signal: AbortSignal): Promise<void> => {
     const entry: unknown = toEntry(value);
     if (!Array.isArray(entry)) throw new TypeError(`Expected \`toEntry\` to return a key and a payload, [key, payload], got ${describe(entry)}`);

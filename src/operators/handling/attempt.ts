@@ -11,6 +11,8 @@ export class Attempt implements HandlerContext {
   readonly lane: unknown;
   /** Who is next in the lane. It belongs to the lanes. */
   behind: Attempt | undefined;
+  /** Who is next in the line for a handler. It belongs to the line. */
+  following: Attempt | undefined;
   #controller: AbortController | undefined;
 
   constructor(delivery: Delivery, lane: unknown) {

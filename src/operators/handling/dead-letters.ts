@@ -113,21 +113,15 @@ export class DeadLetters {
   #failed(entry: Entry, error: unknown): void {
     const { logger, scheduler } = this.#options;
     const { delivery } = entry.attempt;
-    if (this.#stopped || delivery.settled) {
-      logFailure(logger, 'error', 'The dead letter could not be delivered', delivery, error, 'it goes back to the queue');
-      this.#giveBack(entry);
-      return;
-    }
     const delay = Math.max(SHORTEST_PAUSE, retryDelay(this.#options, delivery, error, ++entry.failures));
-    logFailure(
-      logger,
-      'error',
-      'The dead letter could not be delivered',
-      delivery,
-      error,
-      `it stays in the queue, next try in ${Math.round(delay)} ms`,
-    );
-    entry.timer = after(scheduler, delay, () => this.#try(entry));
+    // It may have been given back from inside `retry.delay`.
+    if (!this.#entries.has(entry)) return;
+    const tryAgain = !this.#stopped && !delivery.settled;
+    // Before anybody hears of it, who may stop us: a stop has to find it here.
+    if (tryAgain) entry.timer = after(scheduler, delay, () => this.#try(entry));
+    const next = tryAgain ? `it stays in the queue, next try in ${Math.round(delay)} ms` : 'it goes back to the queue';
+    logFailure(logger, 'error', 'The dead letter could not be delivered', delivery, error, next);
+    if (!tryAgain) this.#giveBack(entry);
   }
 
   #giveBack(entry: Entry): void {

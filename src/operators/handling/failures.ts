@@ -1,19 +1,27 @@
-import type { Delivery } from '../../backend.js';
+import { answerTo } from '../../internal/answers.js';
 import { describe, describeError, isError } from '../../internal/describe.js';
 import type { Logger } from '../../internal/logger.js';
 import { isMilliseconds } from '../../internal/options.js';
-import type { CheckedHandleOptions } from '../handle-options.js';
+import type { AnyDelivery, CheckedHandleOptions } from '../handle-options.js';
 
 /** The delay before a retry where `retry.delay` fails to say one, in milliseconds. */
 const FALLBACK_DELAY = 1000;
 
 /** Says what failed over a delivery, and what happens next. Never the payload; of what was thrown only an error, which has a stack. */
-export function logFailure(logger: Logger, level: 'warn' | 'error', what: string, delivery: Delivery, error: unknown, next: string): void {
+export function logFailure(logger: Logger, level: 'warn' | 'error', what: string, delivery: AnyDelivery, error: unknown, next: string): void {
   logger[level](`${what}: ${nameOf(delivery)}: ${describeError(error)}; ${next}`, ...(isError(error) ? [error] : []));
 }
 
+/** Releases a delivery that nobody has settled, and waits for nothing. */
+export function giveBack(delivery: AnyDelivery, logger: Logger): void {
+  if (delivery.settled) return;
+  answerTo(() => delivery.release()).catch((error: unknown) => {
+    logFailure(logger, 'error', 'The release() of a delivery failed', delivery, error, 'its message will be delivered again');
+  });
+}
+
 /** How long to wait before a retry, in milliseconds. */
-export function retryDelay(options: CheckedHandleOptions, delivery: Delivery, error: unknown, retryCount: number): number {
+export function retryDelay(options: CheckedHandleOptions, delivery: AnyDelivery, error: unknown, retryCount: number): number {
   let problem: string;
   try {
     const delay: unknown = options.retryDelay(error, retryCount);
@@ -29,6 +37,6 @@ export function retryDelay(options: CheckedHandleOptions, delivery: Delivery, er
 }
 
 /** A delivery in the words of a message for people. */
-export function nameOf({ id, key, queue, attempt }: Delivery): string {
+export function nameOf({ id, key, queue, attempt }: AnyDelivery): string {
   return `delivery ${id} ("${key}") from queue "${queue}", attempt ${attempt}`;
 }

@@ -8,7 +8,7 @@ import { clockOf, isVirtual } from '../../internal/virtual-time.js';
 import type { CheckedHandleOptions, Handler } from '../handle-options.js';
 import { Attempt, NO_LANE } from './attempt.js';
 import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js';
-import { logFailure, retryDelay } from './failures.js';
+import { giveBack, logFailure, retryDelay } from './failures.js';
 import { Lanes } from './lanes.js';
 import { nextTry } from './next-try.js';
 import { type Failure, type Result, Settlements, type SettlementsOwner } from './settlements.js';
@@ -82,8 +82,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   take(delivery: Delivery): void {
     const { orderBy, deliveryLimit } = this.#options;
-    if (this.#phase >= CLOSING) void delivery.release();
-    else if (this.#phase === STOPPING) this.#workers.enqueue(new Attempt(delivery, NO_LANE));
+    if (this.#phase !== OPEN) this.#hold(delivery);
     else if (delivery.attempt > deliveryLimit) this.#giveUpUnrun(delivery);
     else if (orderBy === undefined) this.#workers.offer(new Attempt(delivery, NO_LANE));
     else this.#enterLane(delivery, orderBy);
@@ -119,7 +118,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   moveOn(): void {
     this.#workers.pump();
-    this.#endIfDone();
+    if (this.#workers.running === 0) this.#endIfDone();
   }
 
   deadLettered({ attempt, error, duration }: Lost): void {
@@ -132,12 +131,23 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     this.moveOn();
   }
 
+  /** It comes when no more handlers are started. */
+  #hold(delivery: Delivery): void {
+    if (this.#phase === STOPPING) this.#workers.enqueue(new Attempt(delivery, NO_LANE));
+    else giveBack(delivery, this.#options.logger);
+  }
+
   #enterLane(delivery: Delivery, orderBy: (delivery: Delivery) => unknown): void {
     let lane: unknown;
     try {
       lane = orderBy(delivery);
     } catch (error) {
       this.#failed(new Attempt(delivery, NO_LANE), error, 0);
+      return;
+    }
+    // It may have stopped us.
+    if (this.#phase !== OPEN) {
+      this.#hold(delivery);
       return;
     }
     const attempt = new Attempt(delivery, lane);
@@ -176,17 +186,19 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     const { logger, scheduler } = this.#options;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
     const result: Result = { attempt, status: 'retried', duration, failure: { error } };
-    if (attempt.lane !== NO_LANE && this.#phase !== OPEN) {
-      // At once: what is behind it in its lane goes back too, and is not to overtake it.
+    const soon = `next try in ${Math.round(delay)} ms`;
+    if (attempt.lane === NO_LANE) {
+      logFailure(logger, 'warn', 'A handler failed', delivery, error, soon);
+      this.#settlements.settle(result, 'nack', { delay });
+    } else if (this.#phase !== OPEN) {
       logFailure(logger, 'warn', 'A handler failed', delivery, error, 'it goes back to the queue');
+      // At once: what is behind it in its lane goes back too, and is not to overtake it.
       this.#settlements.settle(result, 'nack');
-      return;
-    }
-    logFailure(logger, 'warn', 'A handler failed', delivery, error, `next try in ${Math.round(delay)} ms`);
-    if (attempt.lane === NO_LANE) this.#settlements.settle(result, 'nack', { delay });
-    else {
+    } else {
+      // Before anybody hears of it, who may stop us: a stop has to find it here.
       const timer = after(scheduler, delay, () => this.#tryAgain(attempt));
       this.#retries.set(attempt, timer);
+      logFailure(logger, 'warn', 'A handler failed', delivery, error, soon);
       this.#settlements.report(attempt, 'retried', duration, { error });
     }
   }
@@ -227,8 +239,8 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
       logFailure(logger, 'warn', 'A message is given up', delivery, error, 'it goes back to the queue, since its consumer has left');
       this.#release({ attempt, duration, failure: { error } });
     } else {
-      logFailure(logger, 'warn', 'A message is given up', delivery, error, 'it goes to the dead letters');
       this.#deadLetters.send({ attempt, error, duration });
+      logFailure(logger, 'warn', 'A message is given up', delivery, error, 'it goes to the dead letters');
     }
   }
 

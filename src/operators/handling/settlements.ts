@@ -1,5 +1,5 @@
 import type { Delivery } from '../../backend.js';
-import { COUNTED } from '../../internal/answers.js';
+import { answerTo, COUNTED } from '../../internal/answers.js';
 import { describeError } from '../../internal/describe.js';
 import type { CheckedHandleOptions, Outcome, OutcomeStatus } from '../handle-options.js';
 import type { Attempt } from './attempt.js';
@@ -47,7 +47,7 @@ export class Settlements {
   /** Acknowledges what a handler has done. It is the way of nearly every message: where the answer is there at once, nothing is made for it. */
   ack(attempt: Attempt, duration: number, value: unknown): void {
     const { settled } = attempt.delivery;
-    const answer = settled ? COUNTED : call(attempt.delivery, 'ack');
+    const answer = settled ? COUNTED : ack(attempt.delivery);
     if (answer === COUNTED) {
       this.report(attempt, settled || 'acked', duration, undefined);
       this.#owner.concluded(attempt, value);
@@ -57,7 +57,7 @@ export class Settlements {
   settle(result: Result, method: Method, argument?: unknown): void {
     const { attempt, status, duration, failure, reported } = result;
     const { settled } = attempt.delivery;
-    const answer = settled ? COUNTED : call(attempt.delivery, method, argument);
+    const answer = settled ? COUNTED : answerTo(() => attempt.delivery[method](argument as never));
     if (answer === COUNTED) {
       if (!reported) this.report(attempt, settled || status, duration, failure);
       this.#owner.concluded(attempt, undefined);
@@ -101,10 +101,10 @@ export class Settlements {
   }
 }
 
-/** What a delivery answers to a settlement. Of a backend whose method throws, a rejection. */
-function call(delivery: Delivery, method: Method, argument?: unknown): Promise<boolean> {
+/** What a delivery answers to an acknowledgement. As `answerTo`, but without a function made for each message. */
+function ack(delivery: Delivery): Promise<boolean> {
   try {
-    return delivery[method](argument as never);
+    return delivery.ack();
   } catch (error) {
     return Promise.reject(error);
   }

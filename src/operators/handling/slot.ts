@@ -59,15 +59,17 @@ export class Slot implements SourceObserver<unknown> {
     this.attempt = attempt;
     this.over = false;
     let result: unknown;
+    let work: Promise<unknown> | Observable<unknown> | undefined;
     try {
       result = this.#options.handler(attempt.delivery, attempt);
+      work = workOf(result);
     } catch (error) {
       this.#end(true, error);
       return;
     }
-    if (result instanceof Promise) this.#await(result);
-    else if (typeof result === 'object' && result !== null) this.#runObject(result);
-    else this.#end(false, result);
+    if (work === undefined) this.#end(false, result);
+    else if (work instanceof Promise) this.#await(work);
+    else this.#flatten(work);
   }
 
   /** Gives the handler up, if there is one: nothing that it does later is heard of. */
@@ -87,13 +89,6 @@ export class Slot implements SourceObserver<unknown> {
   exhaust(failure?: { readonly error: unknown }): void {
     this.#values = undefined;
     this.#endInTurn(failure !== undefined, failure?.error);
-  }
-
-  #runObject(result: object): void {
-    if (isObservable(result)) this.#flatten(result);
-    else if (isThenable(result)) this.#await(Promise.resolve(result));
-    else if (isAsyncIterable(result)) this.#flatten(fromAsyncIterable(result));
-    else this.#end(false, result);
   }
 
   #await(result: Promise<unknown>): void {
@@ -146,6 +141,15 @@ export class Slot implements SourceObserver<unknown> {
     this.result = result;
     return true;
   }
+}
+
+/** What a handler goes on with after it has returned; undefined when it has ended. */
+function workOf(result: unknown): Promise<unknown> | Observable<unknown> | undefined {
+  if (typeof result !== 'object' || result === null) return undefined;
+  if (result instanceof Promise) return result;
+  if (isObservable(result)) return result;
+  if (isThenable(result)) return Promise.resolve(result);
+  return isAsyncIterable(result) ? fromAsyncIterable(result) : undefined;
 }
 
 function isThenable(value: object): value is PromiseLike<unknown> {

@@ -1,6 +1,6 @@
 import type { TimestampProvider } from 'rxjs';
-import { BlockQueue } from '../../internal/block-queue.js';
 import type { Attempt } from './attempt.js';
+import { Line } from './line.js';
 import { Slot, type SlotOptions, type SlotOwner } from './slot.js';
 
 export interface WorkersOptions extends SlotOptions {
@@ -15,7 +15,7 @@ export class Workers {
   running = 0;
   readonly #owner: SlotOwner;
   readonly #options: WorkersOptions;
-  readonly #ready = new BlockQueue<Attempt>();
+  readonly #ready = new Line();
   readonly #slots = new Set<Slot>();
   readonly #free: Slot[] = [];
   #starting = false;
@@ -29,15 +29,15 @@ export class Workers {
   }
 
   get idle(): boolean {
-    return this.running === 0 && this.#ready.length === 0;
+    return this.running === 0 && this.#ready.first === undefined;
   }
 
   /** Starts an attempt, now or when its turn has come. */
   offer(attempt: Attempt): void {
-    if (this.#starting || this.#closed || this.running >= this.#options.concurrency || this.#ready.length > 0) this.#ready.push(attempt);
+    if (this.#starting || this.#closed || this.running >= this.#options.concurrency || this.#ready.first !== undefined) this.#ready.push(attempt);
     else {
       this.#start(attempt);
-      if (this.#ready.length > 0) this.pump();
+      this.pump();
     }
   }
 
@@ -49,7 +49,7 @@ export class Workers {
   /** Starts what waits, as far as there is room. What is offered from inside a handler waits for the loop here: the stack does not grow. */
   pump(): void {
     if (this.#starting) return;
-    while (this.#ready.length > 0 && this.running < this.#options.concurrency && !this.#closed) this.#start(this.#ready.shift());
+    while (this.#ready.first !== undefined && this.running < this.#options.concurrency && !this.#closed) this.#start(this.#ready.shift());
     this.#endedAt = 0;
   }
 
@@ -80,7 +80,9 @@ export class Workers {
 
   /** What was not started, taken out. */
   drain(): Attempt[] {
-    return Array.from({ length: this.#ready.length }, () => this.#ready.shift());
+    const all: Attempt[] = [];
+    while (this.#ready.first !== undefined) all.push(this.#ready.shift());
+    return all;
   }
 
   /** The slots whose handlers run, or have ended without the owner having heard of it. */

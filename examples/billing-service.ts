@@ -1,0 +1,89 @@
+/**
+ * A billing service: typed events, retries, a dead letter queue, counts of what became of every message, and an orderly stop.
+ *
+ * It stops on SIGINT and SIGTERM, as a container is told to, and by itself when every order is billed. What it gave up lies in a queue of its own, from
+ * where it is published again when the cause is gone.
+ *
+ *     npx tsx examples/billing-service.ts
+ */
+import { AsyncLoopConsumer, exponentialBackoff, MemoryBackend, type OutcomeStatus, type PublishArguments } from 'sluice';
+
+interface OrderEvents {
+  'orders.placed': { readonly order: number; readonly card: string; readonly cents: number };
+  'orders.returned': { readonly order: number };
+}
+
+/** Stands for the service of a payment provider. It is down at first, one card has expired, and it takes one key for one charge. */
+class PaymentProvider {
+  readonly charged = new Map([['order-1', 900]]);
+  readonly expired = new Set(['card-expired']);
+  #refusals = 2;
+
+  async charge(key: string, card: string, cents: number): Promise<void> {
+    if (card === 'card-flaky' && this.#refusals-- > 0) throw new Error('503 Service Unavailable');
+    if (this.expired.has(card)) throw new Error('The card has expired');
+    this.charged.set(key, cents);
+  }
+
+  async refund(key: string): Promise<void> {
+    this.charged.delete(key);
+  }
+}
+
+const orders = new MemoryBackend<OrderEvents>({ name: 'orders', validate: 'json' });
+const failed = new MemoryBackend<OrderEvents>({ name: 'orders.failed', validate: 'json' });
+const provider = new PaymentProvider();
+
+const billing = new AsyncLoopConsumer(orders, {
+  group: 'billing',
+  concurrency: 4,
+  timeout: 5000,
+  retry: { count: 3, delay: exponentialBackoff({ initial: 100, max: 1000 }) },
+  deadLetter: failed,
+  logger: { debug() {}, warn() {}, error: console.error }, // Failures are printed below, from the outcomes.
+});
+
+const counts: Partial<Record<OutcomeStatus, number>> = {};
+billing.outcomes$.subscribe(({ status, delivery, error }) => {
+  counts[status] = (counts[status] ?? 0) + 1;
+  console.log(`order ${delivery.payload.order}, attempt ${delivery.attempt}: ${status}${error instanceof Error ? `, ${error.message}` : ''}`);
+});
+
+/** Works until nothing is left to do, or until it is told to stop. */
+async function bill(): Promise<void> {
+  void orders.join().then(() => billing.shutdown());
+  await billing.run(async (_payload, delivery) => {
+    // A message may come twice. The key tells the provider that it is the same charge; it is made of what the message says, not of its id.
+    const key = `order-${delivery.payload.order}`;
+    if (delivery.key === 'orders.placed') await provider.charge(key, delivery.payload.card, delivery.payload.cents);
+    else await provider.refund(key);
+  });
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void billing.shutdown({ timeout: 10_000 }));
+
+await orders.publish('orders.returned', { order: 1 });
+await orders.publish('orders.placed', { order: 2, card: 'card-good', cents: 1200 });
+await orders.publish('orders.placed', { order: 3, card: 'card-flaky', cents: 3400 });
+await orders.publish('orders.placed', { order: 4, card: 'card-expired', cents: 5600 }, { headers: { trace: 'a1b2' } });
+await bill();
+
+console.log('outcomes:', counts);
+console.log('charged:', Object.fromEntries(provider.charged));
+console.log(`stopped: ${orders.unfinished} unfinished, ${failed.size} dead letters`);
+
+/** Publishes the dead letters again. One is acknowledged after its message was taken: between the two it is there twice rather than not at all. */
+async function replay(): Promise<void> {
+  await failed.close(); // The loop ends with the last of them.
+  for await (const { key, payload, headers } of failed.deliveries()) {
+    console.log('dead letter:', key, payload, headers);
+    await orders.publish(...([key, payload, { headers }] as PublishArguments<OrderEvents>));
+  }
+}
+
+if (orders.unfinished === 0 && failed.size > 0) {
+  await replay();
+  provider.expired.clear(); // The customer has sent a new date.
+  await bill();
+  console.log('charged:', Object.fromEntries(provider.charged));
+}

@@ -1,0 +1,253 @@
+import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, type ConsumeOptions, MemoryBackend, type Outcome } from 'sluice';
+import { numberOf, publishAll, upTo } from '../support/consumers.js';
+import { outcomeOf, rejectionOf, stateOf, turns, until } from '../support/promises.js';
+import { recordingLogger, silentLogger } from '../support/recording-logger.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+
+const publish = async () => {};
+const payloads = (count: number) => upTo(count).map((n) => ({ n }));
+
+/** A queue as somebody writes it for a test, with nothing but `publish` and `consume`. */
+const FAKES = {
+  'an async generator': (count: number) => ({
+    publish,
+    async *consume() {
+      yield* payloads(count);
+    },
+  }),
+  'an iterator written by hand, without `return`': (count: number) => ({
+    publish,
+    consume() {
+      const waiting = payloads(count);
+      const iterator: AsyncIterableIterator<object> = {
+        next: async () => (waiting.length > 0 ? { done: false, value: waiting.shift() as object } : { done: true, value: undefined }),
+        [Symbol.asyncIterator]: () => iterator,
+      };
+      return iterator;
+    },
+  }),
+  'the consume() of a MemoryBackend': (count: number) => {
+    const queue = new MemoryBackend();
+    void publishAll(queue, upTo(count));
+    void queue.close();
+    return { publish, consume: (options?: ConsumeOptions) => queue.consume(options) };
+  },
+};
+
+/** Never has a message, and knows of no signal. */
+function stuck() {
+  const returned = jest.fn(async () => ({ done: true as const, value: undefined }));
+  const iterator: AsyncIterableIterator<object> = {
+    next: () => new Promise(() => {}),
+    return: returned,
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return { returned, queue: { publish, consume: () => iterator } };
+}
+
+function setUp(queue: ConstructorParameters<typeof AsyncLoopConsumer>[0], options: AsyncLoopConsumerOptions = {}) {
+  const logger = recordingLogger();
+  const consumer = new AsyncLoopConsumer(queue, { logger, ...options });
+  const outcomes: Outcome[] = [];
+  consumer.outcomes$.subscribe((outcome) => outcomes.push(outcome));
+  return { logger, consumer, statuses: () => outcomes.map(({ delivery, status }) => [numberOf(delivery.payload), status]) };
+}
+
+describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is only %s', (_, make) => {
+  it('handles everything once and in order, resolves at the end, and says that there are no retries', async () => {
+    const { consumer, logger, statuses } = setUp(make(20));
+    const handled: number[] = [];
+    await consumer.run(async (payload, delivery) => {
+      handled.push(numberOf(payload));
+      expect(delivery).toMatchObject({ attempt: 1, payload, settled: false });
+      await turns(1);
+    });
+    expect(handled).toEqual(upTo(20));
+    expect(statuses()).toEqual(upTo(20).map((n) => [n, 'acked']));
+    expect([logger.warnings, logger.errors]).toEqual([[expect.stringMatching(/without retries/)], []]);
+  });
+
+  it.each([1, 3, 50])('runs no more handlers at a time than `concurrency` says, and as many: %p', async (concurrency) => {
+    const { consumer } = setUp(make(20), { concurrency });
+    let running = 0;
+    let most = 0;
+    await consumer.run(async () => {
+      most = Math.max(most, ++running);
+      await turns(5);
+      running--;
+    });
+    expect(most).toBe(Math.min(concurrency, 20));
+  });
+
+  it('logs a handler that fails, does not try again, and goes on', async () => {
+    const { consumer, logger, statuses } = setUp(make(3), { retry: { count: 5, delay: 0 } });
+    const handler = jest.fn((payload: object) => {
+      if (numberOf(payload) === 2) throw new Error('no funds');
+    });
+    await consumer.run(handler);
+    expect(handler).toHaveBeenCalledTimes(3);
+    expect(statuses()).toEqual([
+      [1, 'acked'],
+      [2, 'rejected'],
+      [3, 'acked'],
+    ]);
+    expect(logger.errors).toEqual([expect.stringContaining('no funds')]);
+  });
+
+  it('calls the dead letter function over what failed, and publishes to a dead letter queue', async () => {
+    const deadLetter = jest.fn(async () => {});
+    const failure = new Error('no');
+    const { consumer, statuses } = setUp(make(2), { deadLetter });
+    await consumer.run(() => Promise.reject(failure));
+    expect(deadLetter.mock.calls).toEqual(upTo(2).map((n) => [expect.objectContaining({ payload: { n } }), failure, expect.anything()]));
+    expect(statuses()).toEqual(upTo(2).map((n) => [n, 'dead-lettered']));
+  });
+
+  it('is shut down in the middle: it takes no more, and waits for the handler in flight', async () => {
+    const { consumer, statuses } = setUp(make(20));
+    let finish = () => {};
+    const running = consumer.run(() => new Promise<void>((resolve) => (finish = resolve)));
+    await turns();
+    const stopped = consumer.shutdown();
+    expect([await stateOf(running), await stateOf(stopped)]).toEqual(['pending', 'pending']);
+    finish();
+    await Promise.all([running, stopped]);
+    expect(statuses()).toEqual([[1, 'acked']]);
+  });
+
+  it('aborts the signal of a handler past the timeout of the shutdown', async () => {
+    const clock = new VirtualClock();
+    const { consumer } = setUp(make(3), { scheduler: clock.scheduler });
+    const signals: AbortSignal[] = [];
+    const running = consumer.run((_payload, _delivery, { signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    });
+    await turns();
+    const stopped = consumer.shutdown({ timeout: 10 });
+    clock.advance(10);
+    await Promise.all([running, stopped]);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+  });
+});
+
+describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
+  it('keeps the order within what `orderBy` names', async () => {
+    const { consumer } = setUp(FAKES['an async generator'](20), { concurrency: 4, orderBy: ({ payload }) => numberOf(payload) % 2 });
+    const ended: number[] = [];
+    await consumer.run(async (payload) => {
+      await turns(1 + (numberOf(payload) % 3));
+      ended.push(numberOf(payload));
+    });
+    for (const parity of [0, 1]) expect(ended.filter((n) => n % 2 === parity)).toEqual(upTo(20).filter((n) => n % 2 === parity));
+    expect(ended).toHaveLength(20);
+  });
+
+  it('does not ask for a message before it can be handled', async () => {
+    let asked = 0;
+    const queue = {
+      publish,
+      consume: async function* () {
+        for (;;) yield { n: ++asked };
+      },
+    };
+    const { consumer } = setUp(queue, { concurrency: 3 });
+    void consumer.run(() => new Promise(() => {}));
+    await turns(10);
+    expect(asked).toBe(3);
+  });
+
+  it('passes its group and a signal, and the signal aborts at the shutdown', async () => {
+    const { queue } = stuck();
+    const consume = jest.fn<AsyncIterableIterator<object>, [ConsumeOptions?]>(queue.consume);
+    const { consumer } = setUp({ publish, consume }, { group: 'billing' });
+    const running = consumer.run(() => {});
+    const [options] = consume.mock.calls[0] as [ConsumeOptions];
+    expect(options).toMatchObject({ group: 'billing', signal: expect.any(AbortSignal) });
+    expect(options.signal?.aborted).toBe(false);
+    await consumer.shutdown();
+    await running;
+    expect(options.signal?.aborted).toBe(true);
+  });
+
+  it('is shut down at once while next() is pending for ever, and tells the iterator', async () => {
+    const { queue, returned } = stuck();
+    const { consumer } = setUp(queue);
+    const running = consumer.run(() => {});
+    await turns();
+    expect(await outcomeOf(consumer.shutdown())).toMatchObject({ state: 'fulfilled' });
+    expect(await stateOf(running)).toBe('fulfilled');
+    expect(returned).toHaveBeenCalledTimes(1);
+  });
+
+  it('is shut down at once also where the iterator is a generator that waits for ever', async () => {
+    const queue = {
+      publish,
+      consume: async function* () {
+        await new Promise(() => {});
+        yield { n: 1 };
+      },
+    };
+    const { consumer } = setUp(queue);
+    const running = consumer.run(() => {});
+    expect(await outcomeOf(consumer.shutdown())).toMatchObject({ state: 'fulfilled' });
+    expect(await stateOf(running)).toBe('fulfilled');
+  });
+
+  it('is stopped by its `signal`, too', async () => {
+    const controller = new AbortController();
+    const { queue, returned } = stuck();
+    const { consumer } = setUp(queue, { signal: controller.signal });
+    const running = consumer.run(() => {});
+    controller.abort();
+    expect(await stateOf(running)).toBe('fulfilled');
+    expect(returned).toHaveBeenCalledTimes(1);
+  });
+
+  it.each<[string, () => AsyncIterableIterator<object>]>([
+    [
+      'consume() throws',
+      () => {
+        throw new Error('no such queue');
+      },
+    ],
+    [
+      'next() rejects',
+      async function* () {
+        yield* payloads(1);
+        throw new Error('no such queue');
+      },
+    ],
+  ])('rejects when %s', async (_, consume) => {
+    const { consumer } = setUp({ publish, consume });
+    expect(await rejectionOf(consumer.run(() => {}))).toMatchObject({ message: 'no such queue' });
+  });
+
+  it('starts anew after a shutdown, and goes on where it stopped', async () => {
+    const memory = new MemoryBackend();
+    const { consumer } = setUp({ publish, consume: (options?: ConsumeOptions) => memory.consume(options) });
+    void publishAll(memory, upTo(4));
+    const handled: number[] = [];
+    for (const last of [2, 4]) {
+      await consumer.run(async (payload) => {
+        handled.push(numberOf(payload));
+        if (numberOf(payload) === last) void consumer.shutdown();
+      });
+    }
+    expect(handled).toEqual(upTo(4));
+    expect(memory.unfinished).toBe(0);
+  });
+
+  it('leaves a message unfinished in the queue until its handler has ended', async () => {
+    const memory = new MemoryBackend();
+    const consumer = new AsyncLoopConsumer({ publish, consume: (options) => memory.consume(options) }, { logger: silentLogger });
+    void publishAll(memory, [1]);
+    let finish: (() => void) | undefined;
+    void consumer.run(() => new Promise<void>((resolve) => (finish = resolve)));
+    await until(() => finish !== undefined);
+    expect(memory.unfinished).toBe(1);
+    finish?.();
+    await memory.join();
+    await consumer.shutdown();
+  });
+});

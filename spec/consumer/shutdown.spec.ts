@@ -1,0 +1,314 @@
+import { switchMap, timer } from 'rxjs';
+import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, MemoryBackend, type Outcome } from 'sluice';
+import { ChangedQueue } from '../support/changed-queue.js';
+import { Holder, numberOf, publishAll, upTo } from '../support/consumers.js';
+import { outcomeOf, rejectionOf, stateOf, turns } from '../support/promises.js';
+import { recordingLogger, silentLogger } from '../support/recording-logger.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+
+const never = () => new Promise<void>(() => {});
+
+function setUp(options: AsyncLoopConsumerOptions = {}) {
+  const clock = new VirtualClock();
+  const { scheduler } = clock;
+  const logger = recordingLogger();
+  const queue = new MemoryBackend({ scheduler, logger });
+  const consumer = new AsyncLoopConsumer(queue, { scheduler, logger: silentLogger, ...options });
+  const outcomes: Outcome[] = [];
+  consumer.outcomes$.subscribe((outcome) => outcomes.push(outcome));
+  const statuses = () => outcomes.map(({ delivery, status }) => [numberOf(delivery.payload), status]);
+  return { clock, logger, queue, consumer, statuses };
+}
+
+/** Handlers that a test ends by hand. */
+class Gates {
+  readonly signals: AbortSignal[] = [];
+  readonly finish: (() => void)[] = [];
+  readonly handler = (_payload: object, _delivery: object, { signal }: { signal: AbortSignal }) => {
+    this.signals.push(signal);
+    return new Promise<void>((resolve) => this.finish.push(resolve));
+  };
+
+  get aborted(): boolean[] {
+    return this.signals.map(({ aborted }) => aborted);
+  }
+}
+
+const attempts = (queue: MemoryBackend) => new Holder(queue, { prefetch: 1000 }).attempts;
+
+describe('AsyncLoopConsumer.shutdown', () => {
+  it('resolves before run, and does not keep a later run from working', async () => {
+    const { queue, consumer } = setUp();
+    await consumer.shutdown();
+    await consumer.shutdown({ timeout: 0 });
+    const handler = jest.fn();
+    const running = consumer.run(handler);
+    await queue.publish('key', {});
+    expect(handler).toHaveBeenCalledTimes(1);
+    expect(await stateOf(running)).toBe('pending');
+  });
+
+  it('ends a run that has nothing to do, and takes no message after it', async () => {
+    const { queue, consumer } = setUp();
+    const handler = jest.fn();
+    const running = consumer.run(handler);
+    const stopped = consumer.shutdown();
+    void publishAll(queue, [1]);
+    await Promise.all([running, stopped]);
+    expect(handler).not.toHaveBeenCalled();
+    expect(attempts(queue)).toEqual([[1, 1]]);
+  });
+
+  it('starts nothing more, waits for the handlers in flight, and gives back the rest untouched', async () => {
+    const { queue, consumer, statuses, logger } = setUp({ concurrency: 2 });
+    const gates = new Gates();
+    void publishAll(queue, upTo(5));
+    const running = consumer.run(gates.handler);
+    const stopped = consumer.shutdown();
+    gates.finish[1]?.();
+    expect([await stateOf(running), await stateOf(stopped)]).toEqual(['pending', 'pending']);
+    void publishAll(queue, [6]);
+    gates.finish[0]?.();
+    await Promise.all([running, stopped]);
+    expect(gates.aborted).toEqual([false, false]);
+    expect(statuses().filter(([, status]) => status !== 'released')).toEqual([
+      [2, 'acked'],
+      [1, 'acked'],
+    ]);
+    expect(attempts(queue)).toEqual([3, 4, 5, 6].map((n) => [n, 1]));
+    expect(logger.warnings).toEqual([]);
+  });
+
+  it('keeps a failure of a handler in flight for later: it is retried, with the attempt counted', async () => {
+    const { clock, queue, consumer, statuses } = setUp({ retry: { delay: 500 } });
+    void publishAll(queue, [1]);
+    let fail = () => {};
+    void consumer.run(() => new Promise<void>((_, reject) => (fail = () => reject(new Error('no')))));
+    const stopped = consumer.shutdown();
+    fail();
+    await stopped;
+    expect(statuses()).toEqual([[1, 'retried']]);
+    const holder = new Holder(queue);
+    clock.advance(499);
+    expect(holder.attempts).toEqual([]);
+    clock.advance(1);
+    expect(holder.attempts).toEqual([[1, 2]]);
+  });
+
+  it('aborts the signals of handlers that take longer than `timeout`, and gives their messages back uncounted', async () => {
+    const { clock, queue, consumer, statuses, logger } = setUp({ concurrency: 2 });
+    const gates = new Gates();
+    void publishAll(queue, upTo(3));
+    const running = consumer.run(gates.handler);
+    const stopped = consumer.shutdown({ timeout: 100 });
+    clock.advance(99);
+    expect([gates.aborted, await stateOf(running), await stateOf(stopped)]).toEqual([[false, false], 'pending', 'pending']);
+    clock.advance(1);
+    expect(gates.aborted).toEqual([true, true]);
+    await Promise.all([running, stopped]);
+    for (const { reason } of gates.signals) expect(reason).toMatchObject({ name: 'AbortError' });
+    expect(statuses().toSorted()).toEqual(upTo(3).map((n) => [n, 'released']));
+    const later = new Holder(queue);
+    expect(later.attempts).toEqual(upTo(3).map((n) => [n, 1]));
+    // What a handler does that nobody waits for any more settles nothing, and nobody is warned.
+    for (const finish of gates.finish) finish();
+    await turns();
+    expect([later.held.length, statuses().length, logger.warnings]).toEqual([3, 3, []]);
+  });
+
+  it('waits for 30 seconds by default', async () => {
+    const { clock, queue, consumer } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, [1]);
+    void consumer.run(gates.handler);
+    const stopped = consumer.shutdown();
+    clock.advance(29_999);
+    expect(gates.aborted).toEqual([false]);
+    clock.advance(1);
+    expect(gates.aborted).toEqual([true]);
+    await stopped;
+  });
+
+  it('aborts at once with a `timeout` of 0, and what was not started goes back too', async () => {
+    const { clock, queue, consumer } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, upTo(3));
+    const running = consumer.run(gates.handler);
+    const stopped = consumer.shutdown({ timeout: 0 });
+    clock.advance();
+    await Promise.all([running, stopped]);
+    expect(gates.aborted).toEqual([true]);
+    expect(attempts(queue)).toEqual(upTo(3).map((n) => [n, 1]));
+  });
+
+  it('waits for ever with a `timeout` of Infinity, and without a timer', async () => {
+    const { clock, queue, consumer } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, [1]);
+    void consumer.run(gates.handler);
+    const stopped = consumer.shutdown({ timeout: Number.POSITIVE_INFINITY });
+    expect(clock.timers).toBe(0);
+    clock.advance(10 ** 12);
+    expect([gates.aborted, await stateOf(stopped)]).toEqual([[false], 'pending']);
+    gates.finish[0]?.();
+    await stopped;
+    expect(queue.unfinished).toBe(0);
+  });
+
+  it('takes a `timeout` that is longer than a timer can be', async () => {
+    const { clock, queue, consumer } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, [1]);
+    void consumer.run(gates.handler);
+    const stopped = consumer.shutdown({ timeout: 2 ** 33 });
+    clock.advance(2 ** 33 - 1);
+    expect(gates.aborted).toEqual([false]);
+    clock.advance(1);
+    expect(gates.aborted).toEqual([true]);
+    await stopped;
+    expect(clock.timers).toBe(0);
+  });
+
+  it.each([
+    ['timeout', 'RangeError', { timeout: -1 }],
+    ['timeout', 'RangeError', { timeout: Number.NaN }],
+    ['timeout', 'RangeError', { timeout: Number.NEGATIVE_INFINITY }],
+    ['timeout', 'TypeError', { timeout: '5' }],
+    ['timeout', 'TypeError', { timeout: null }],
+    ['options', 'TypeError', null],
+    ['options', 'TypeError', 5000],
+  ])('refuses a `%s` without sense, by rejecting with a %s, and stops nothing: %p', async (option, name, options) => {
+    const { queue, consumer } = setUp();
+    const expected = { name, message: expect.stringContaining(option) };
+    expect(await rejectionOf(consumer.shutdown(options as object))).toMatchObject(expected);
+    const running = consumer.run(() => {});
+    expect(await rejectionOf(consumer.shutdown(options as object))).toMatchObject(expected);
+    await queue.publish('key', {});
+    expect([queue.unfinished, await stateOf(running)]).toEqual([0, 'pending']);
+  });
+
+  it('may be called twice, and after the end', async () => {
+    const { clock, queue, consumer, statuses } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, upTo(2));
+    const running = consumer.run(gates.handler);
+    const stopped = [consumer.shutdown(), consumer.shutdown()];
+    gates.finish[0]?.();
+    await Promise.all([running, ...stopped]);
+    await consumer.shutdown();
+    await consumer.shutdown({ timeout: 0 });
+    expect(statuses().toSorted()).toEqual([
+      [1, 'acked'],
+      [2, 'released'],
+    ]);
+    expect(clock.timers).toBe(0);
+  });
+
+  it.each([
+    [50, Number.POSITIVE_INFINITY],
+    [Number.POSITIVE_INFINITY, 50],
+    [5000, 50],
+    [50, 5000],
+  ])('may be called in parallel with different timeouts, of which the shortest counts: %p and %p', async (one, other) => {
+    const { clock, queue, consumer } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, [1]);
+    const running = consumer.run(gates.handler);
+    const stopped = [one, other].map((timeout) => consumer.shutdown({ timeout }));
+    clock.advance(49);
+    expect(gates.aborted).toEqual([false]);
+    clock.advance(1);
+    await Promise.all([running, ...stopped]);
+    expect(gates.aborted).toEqual([true]);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('does not let the timeout of one run end the next', async () => {
+    const { clock, queue, consumer } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, [1]);
+    void consumer.run(gates.handler);
+    const stopped = consumer.shutdown({ timeout: 100 });
+    gates.finish[0]?.();
+    await stopped;
+    const running = consumer.run(gates.handler);
+    void publishAll(queue, [2]);
+    clock.advance(1000);
+    expect([gates.aborted, await stateOf(running)]).toEqual([[false, false], 'pending']);
+  });
+});
+
+describe('AsyncLoopConsumer.shutdown, while run is still starting,', () => {
+  it('ends a run of the same tick', async () => {
+    const { queue, consumer } = setUp();
+    const handled: number[] = [];
+    void publishAll(queue, upTo(3));
+    const running = consumer.run(async (payload) => void handled.push(numberOf(payload)));
+    await Promise.all([consumer.shutdown(), running]);
+    expect(attempts(queue)).toEqual(
+      upTo(3)
+        .filter((n) => !handled.includes(n))
+        .map((n) => [n, 1]),
+    );
+  });
+
+  it('ends a run whose backend has not connected yet, and takes nothing when it would have', async () => {
+    const clock = new VirtualClock();
+    const { scheduler } = clock;
+    const queue = new ChangedQueue({ scheduler }, (stream) => timer(100, scheduler).pipe(switchMap(() => stream)));
+    const consumer = new AsyncLoopConsumer(queue, { scheduler });
+    const handler = jest.fn();
+    void publishAll(queue, [1]);
+    const running = consumer.run(handler);
+    clock.advance(50);
+    expect(await outcomeOf(consumer.shutdown())).toMatchObject({ state: 'fulfilled' });
+    await running;
+    expect(clock.timers).toBe(0);
+    clock.advance(1000);
+    expect([handler.mock.calls.length, queue.size, queue.inFlight]).toEqual([0, 1, 0]);
+    // The same consumer works when it is given the time.
+    void consumer.run(handler);
+    clock.advance(100);
+    expect(handler).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('AsyncLoopConsumer.shutdown, called from inside a handler that does not await it,', () => {
+  it.each([
+    ['from a synchronous one, within run', 'before', false],
+    ['from a synchronous one', 'after', false],
+    ['from an asynchronous one, within run', 'before', true],
+    ['from an asynchronous one', 'after', true],
+  ])('finishes that handler, and gives back the rest: %s', async (_, published, asynchronous) => {
+    const { queue, consumer, statuses } = setUp({ concurrency: 1 });
+    const stopped: Promise<void>[] = [];
+    if (published === 'before') void publishAll(queue, upTo(3));
+    const running = consumer.run((payload) => {
+      if (numberOf(payload) < 2) return undefined;
+      stopped.push(consumer.shutdown());
+      return asynchronous ? turns(2) : undefined;
+    });
+    if (published === 'after') void publishAll(queue, upTo(3));
+    await running;
+    await Promise.all(stopped);
+    expect(stopped).toHaveLength(1);
+    expect(statuses().filter(([, status]) => status === 'acked')).toEqual([
+      [1, 'acked'],
+      [2, 'acked'],
+    ]);
+    expect(attempts(queue)).toEqual([[3, 1]]);
+  });
+
+  it('gives up only the others when it is called with a `timeout` of 0 and the handler ends by itself', async () => {
+    const { clock, queue, consumer } = setUp({ concurrency: 2 });
+    void publishAll(queue, upTo(2));
+    const running = consumer.run((payload) => {
+      if (numberOf(payload) === 1) return never();
+      void consumer.shutdown({ timeout: 0 });
+      return undefined;
+    });
+    clock.advance();
+    await running;
+    expect(attempts(queue)).toEqual([[1, 1]]);
+  });
+});

@@ -1,0 +1,197 @@
+import { type Delivery, type HandleOptions, MemoryBackend } from 'sluice';
+import { Holder, numberOf, upTo } from '../support/consumers.js';
+import { Processing } from '../support/handling.js';
+import { turns } from '../support/promises.js';
+import { silentLogger } from '../support/recording-logger.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+
+const NO_RETRY = { count: 0 };
+
+/** Work of which everything fails at once, and where it goes. */
+function failing(thrown: unknown, options: HandleOptions = {}) {
+  // Virtual time: what is published in it has arrived within the call.
+  const deadLetters = new MemoryBackend({ name: 'dead', scheduler: new VirtualClock().scheduler, logger: silentLogger });
+  const processing = new Processing(
+    () => {
+      throw thrown;
+    },
+    { retry: NO_RETRY, deadLetter: deadLetters, ...options },
+  );
+  return { deadLetters, processing };
+}
+
+/** The only message of a queue. */
+function only(queue: MemoryBackend): Delivery {
+  const { deliveries } = new Holder(queue);
+  expect(deliveries.length).toBe(1);
+  return deliveries[0] as Delivery;
+}
+
+describe('A dead letter queue of handle', () => {
+  it('gets what was given up: key, payload, and headers that say what happened', () => {
+    const { deadLetters, processing } = failing(new RangeError('out of range'));
+    void processing.queue.publish('orders.created', { n: 1 });
+    const letter = only(deadLetters);
+    expect([letter.key, letter.payload, letter.attempt]).toEqual(['orders.created', { n: 1 }, 1]);
+    expect(letter.headers).toEqual({ 'sluice-error': 'RangeError: out of range', 'sluice-attempts': '1', 'sluice-queue': 'work' });
+    expect(processing.statuses).toEqual(['1#1 dead-lettered']);
+    expect(processing.queue.unfinished).toBe(0);
+  });
+
+  it('gets the headers that the message had, too', () => {
+    const { deadLetters, processing } = failing(new Error('boom'));
+    void processing.queue.publish('number', { n: 1 }, { headers: { trace: 'abc', 'sluice-error': 'old', 'sluice-queue': 'older' } });
+    expect(only(deadLetters).headers).toEqual({
+      trace: 'abc',
+      'sluice-error': 'Error: boom',
+      'sluice-attempts': '1',
+      'sluice-queue': 'work',
+    });
+  });
+
+  it.each([undefined, 'key' as const])('gets it after the last retry, with the number of attempts (orderBy: %p)', async (orderBy) => {
+    const { deadLetters, processing } = failing(new Error('boom'), { retry: { count: 2, delay: 5 }, orderBy });
+    processing.publish([1]);
+    processing.clock.advance(9);
+    expect([deadLetters.size, processing.statuses]).toEqual([0, ['1#1 retried', '1#2 retried']]);
+    processing.clock.advance(1);
+    expect(processing.statuses).toEqual(['1#1 retried', '1#2 retried', '1#3 dead-lettered']);
+    expect(only(deadLetters).headers['sluice-attempts']).toBe('3');
+    expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
+  });
+
+  it('is told by the outcome what the handler failed with', () => {
+    const boom = new Error('boom');
+    const { processing } = failing(boom);
+    processing.publish([1]);
+    expect(processing.outcomes[0]).toMatchObject({ status: 'dead-lettered', error: boom });
+    expect(processing.outcomes[0]?.delivery.settled).toBe('acked');
+  });
+
+  it.each<[string, unknown, string]>([
+    ['a string', 'broken', 'broken'],
+    ['undefined', undefined, 'undefined'],
+    ['null', null, 'null'],
+    ['a number', 7, '7'],
+    ['an object', { secret: 'hush' }, 'object'],
+    ['an error without a message', new Error(''), 'Error'],
+    ['a text with half a character', new Error('a\ud800b\udc00c'), 'a\ufffdb\ufffdc'],
+    ['a text with line breaks', new Error('a\r\nb'), 'a'],
+    ['a text with whole characters beyond 16 bits', new Error('a😀b'), 'a😀b'],
+  ])('gets the error as a header when it is %s', (_, thrown, text) => {
+    const { deadLetters, processing } = failing(thrown);
+    processing.publish([1]);
+    const header = only(deadLetters).headers['sluice-error'] ?? '';
+    expect(header).toContain(text);
+    expect(header).not.toContain('hush');
+    expect(processing.queue.unfinished).toBe(0);
+  });
+
+  it.each<[string, string]>([
+    ['letters', 'x'.repeat(1_000_000)],
+    ['pairs of surrogates', '😀'.repeat(500_000)],
+    ['pairs of surrogates after a letter', `x${'😀'.repeat(500_000)}`],
+    ['halves of characters', '\ud800'.repeat(1_000_000)],
+  ])('gets the beginning of a very long error of %s', (_, text) => {
+    const { deadLetters, processing } = failing(new Error(text));
+    processing.publish([1]);
+    const header = only(deadLetters).headers['sluice-error'] ?? '';
+    expect(header.length).toBeGreaterThan(100);
+    expect(header.length).toBeLessThan(5000);
+    expect(/\p{Surrogate}/u.test(header)).toBe(false);
+  });
+
+  it('may be the queue itself', () => {
+    const runs: number[] = [];
+    const processing: Processing = new Processing(
+      ({ headers, payload }) => {
+        runs.push(numberOf(payload));
+        if (headers['sluice-error'] === undefined) throw new Error('boom');
+      },
+      { retry: NO_RETRY, deadLetter: { publish: (...message) => processing.queue.publish(...message) } },
+    );
+    processing.publish([1]);
+    expect(runs).toEqual([1, 1]);
+    expect(processing.statuses).toEqual(['1#1 dead-lettered', '1#1 acked']);
+  });
+});
+
+describe('A dead letter function of handle', () => {
+  it('gets the delivery, the error and a context', async () => {
+    const boom = new Error('boom');
+    const calls: unknown[][] = [];
+    const { processing } = failing(boom, {
+      deadLetter: async (delivery, error, { signal }) => {
+        calls.push([numberOf(delivery.payload), delivery.attempt, delivery.settled, error, signal instanceof AbortSignal && signal.aborted]);
+      },
+    });
+    processing.publish([1]);
+    await turns();
+    expect(calls).toEqual([[1, 1, false, boom, false]]);
+    expect(processing.statuses).toEqual(['1#1 dead-lettered']);
+    expect(processing.queue.unfinished).toBe(0);
+  });
+
+  it('may return nothing', async () => {
+    const { processing } = failing('bad', { deadLetter: () => {} });
+    processing.publish([1]);
+    await turns();
+    expect(processing.statuses).toEqual(['1#1 dead-lettered']);
+  });
+
+  it('is waited for: the message stays unfinished, its slot is free and its credit kept', async () => {
+    let arrived = (): void => {};
+    const deadLetter = () =>
+      new Promise<void>((resolve) => {
+        arrived = resolve;
+      });
+    const processing = new Processing(
+      ({ payload }) => {
+        if (numberOf(payload) === 1) throw new Error('boom');
+      },
+      { retry: NO_RETRY, deadLetter },
+      { prefetch: 2 },
+    );
+    processing.publish(upTo(4));
+    await turns();
+    expect(processing.statuses).toEqual(['2#1 acked', '3#1 acked', '4#1 acked']);
+    expect([processing.queue.inFlight, processing.queue.unfinished]).toEqual([1, 1]);
+    arrived();
+    await turns();
+    expect(processing.statuses.at(-1)).toBe('1#1 dead-lettered');
+    expect(processing.queue.unfinished).toBe(0);
+  });
+
+  it('is not bound by the concurrency', async () => {
+    let under = 0;
+    const deadLetter = () => {
+      under++;
+      return new Promise<void>(() => {});
+    };
+    const { processing } = failing('bad', { deadLetter });
+    processing.publish(upTo(5));
+    await turns();
+    expect([under, processing.queue.inFlight]).toEqual([5, 5]);
+  });
+
+  it('may settle the delivery by hand; the outcome says so', async () => {
+    const { processing } = failing('bad', { deadLetter: (delivery) => void delivery.reject('by hand') });
+    processing.publish([1]);
+    await turns();
+    expect(processing.statuses).toEqual(['1#1 rejected']);
+    expect(processing.queue.unfinished).toBe(0);
+  });
+});
+
+describe('Without a deadLetter, handle', () => {
+  it('rejects what it gives up, and logs that as an error', () => {
+    const boom = new Error('boom');
+    const { processing } = failing(boom, { deadLetter: undefined });
+    processing.publish([1]);
+    expect(processing.statuses).toEqual(['1#1 rejected']);
+    expect(processing.outcomes[0]?.delivery.settled).toBe('rejected');
+    expect(processing.logger.errors.length).toBe(1);
+    expect(processing.logger.warnings).toEqual([]);
+    expect(processing.queue.unfinished).toBe(0);
+  });
+});

@@ -1,0 +1,229 @@
+import { NEVER, Observable, of, Subject } from 'rxjs';
+import { type Delivery, handle, MemoryBackend } from 'sluice';
+import { Holder, numberOf, upTo } from '../support/consumers.js';
+import { FakeDelivery, Handled, Jobs, Processing } from '../support/handling.js';
+import { turns } from '../support/promises.js';
+import { silentLogger } from '../support/recording-logger.js';
+import { listenersOf } from '../support/signals.js';
+
+describe('An abort of the `signal` of handle', () => {
+  it('starts nothing more, lets what runs finish, releases the rest, and completes', async () => {
+    const controller = new AbortController();
+    const jobs = new Jobs();
+    const processing = new Processing(jobs.handler, { concurrency: 2, signal: controller.signal }, { prefetch: 4 });
+    processing.publish(upTo(6));
+    controller.abort();
+    expect([jobs.running, jobs.signals.get(1)?.aborted, processing.completed]).toEqual([[1, 2], false, false]);
+    await jobs.finish(2, 'two');
+    expect([jobs.running, processing.completed]).toEqual([[1], false]);
+    await jobs.finish(1, 'one');
+    expect([processing.completed, processing.values, processing.error]).toEqual([true, ['two', 'one'], undefined]);
+    expect(jobs.started).toEqual(['1#1', '2#1']);
+    expect([processing.queue.size, processing.queue.inFlight, processing.clock.timers]).toEqual([4, 0, 0]);
+    expect(new Holder(processing.queue).attempts).toEqual([3, 4, 5, 6].map((n) => [n, 1]));
+    expect(listenersOf(controller.signal)).toBe(0);
+  });
+
+  it('reports everything that was given back as released', async () => {
+    const controller = new AbortController();
+    const jobs = new Jobs();
+    const processing = new Processing(jobs.handler, { signal: controller.signal }, { prefetch: 3 });
+    processing.publish(upTo(3));
+    controller.abort();
+    await jobs.finish(1);
+    expect(processing.statuses).toEqual(['1#1 acked', '2#1 released', '3#1 released']);
+    expect(processing.outcomes.map(({ delivery }) => delivery.settled)).toEqual(['acked', 'released', 'released']);
+  });
+
+  it('holds what still arrives until the last handler has ended, then releases it', async () => {
+    const controller = new AbortController();
+    const source = new Subject<Delivery>();
+    const jobs = new Jobs();
+    const handled = new Handled(source, jobs.handler, { signal: controller.signal, concurrency: 5 });
+    source.next(new FakeDelivery(1));
+    controller.abort();
+    const late = [new FakeDelivery(2), new FakeDelivery(3, undefined, { attempt: 1000 })];
+    for (const delivery of late) source.next(delivery);
+    expect([jobs.started, late.map(({ calls }) => calls), source.observed]).toEqual([['1#1'], [[], []], true]);
+    await jobs.finish(1);
+    expect([handled.completed, late.map(({ calls }) => calls), source.observed]).toEqual([true, [['release'], ['release']], false]);
+  });
+
+  it('when nothing runs completes within the call, and leaves the source', () => {
+    const controller = new AbortController();
+    const processing = new Processing(() => {}, { signal: controller.signal });
+    expect(listenersOf(controller.signal)).toBe(1);
+    controller.abort();
+    expect([processing.completed, listenersOf(controller.signal)]).toEqual([true, 0]);
+    processing.publish([1]);
+    expect([processing.queue.size, processing.queue.inFlight]).toEqual([1, 0]);
+  });
+
+  it('before it is subscribed to costs no subscription', () => {
+    const controller = new AbortController();
+    controller.abort();
+    let subscribed = 0;
+    const source = new Observable<Delivery>(() => {
+      subscribed++;
+    });
+    const handled = new Handled(source, () => {}, { signal: controller.signal });
+    expect([handled.completed, handled.error, subscribed, listenersOf(controller.signal)]).toEqual([true, undefined, 0, 0]);
+  });
+
+  it('from inside a handler that returns a value lets that one finish', async () => {
+    const controller = new AbortController();
+    const processing = new Processing(
+      ({ payload }) => {
+        if (numberOf(payload) === 2) controller.abort();
+        return numberOf(payload);
+      },
+      { signal: controller.signal },
+    );
+    processing.publish(upTo(4));
+    await turns();
+    expect([processing.values, processing.completed]).toEqual([[1, 2], true]);
+    expect(new Holder(processing.queue).attempts).toEqual([
+      [3, 1],
+      [4, 1],
+    ]);
+  });
+
+  it('from inside a handler that waits lets that one finish', async () => {
+    const controller = new AbortController();
+    const processing = new Processing(
+      async ({ payload }) => {
+        controller.abort();
+        await turns();
+        return numberOf(payload);
+      },
+      { signal: controller.signal },
+    );
+    processing.publish(upTo(3));
+    await turns(8);
+    expect([processing.values, processing.completed, processing.statuses]).toEqual([[1], true, ['1#1 acked', '2#1 released', '3#1 released']]);
+  });
+
+  it('from inside next() lets the others that run finish', async () => {
+    const controller = new AbortController();
+    const jobs = new Jobs();
+    const queue = new MemoryBackend({ logger: silentLogger });
+    let completed = false;
+    queue
+      .deliveries()
+      .pipe(handle(jobs.handler, { concurrency: 2, signal: controller.signal }))
+      .subscribe({
+        next: () => controller.abort(),
+        complete: () => {
+          completed = true;
+        },
+      });
+    for (const n of upTo(4)) void queue.publish('number', { n });
+    await jobs.finish(1, 'one');
+    expect([jobs.running, completed]).toEqual([[2], false]);
+    await jobs.finish(2, 'two');
+    expect([completed, queue.size]).toEqual([true, 2]);
+  });
+
+  it('while a source emits as it is subscribed to, is obeyed', () => {
+    const controller = new AbortController();
+    const deliveries = upTo(5).map((n) => new FakeDelivery(n));
+    const handled = new Handled(
+      of(...deliveries),
+      ({ payload }) => {
+        if (numberOf(payload) === 2) controller.abort();
+      },
+      { signal: controller.signal },
+    );
+    return turns().then(() => {
+      expect(handled.completed).toBe(true);
+      expect(deliveries.slice(0, 2).map(({ calls }) => calls)).toEqual([['ack'], ['ack']]);
+      expect(handled.statuses.filter((status) => status.endsWith('acked'))).toEqual(['1#1 acked', '2#1 acked']);
+      expect(deliveries.slice(2).every(({ calls }) => calls.length <= 1 && !calls.includes('ack'))).toBe(true);
+    });
+  });
+
+  it('lets a handler that runs fail: it is retried, or given up, as ever', async () => {
+    const controller = new AbortController();
+    const jobs = new Jobs();
+    const dead: number[] = [];
+    const processing = new Processing(jobs.handler, {
+      concurrency: 2,
+      signal: controller.signal,
+      retry: { count: 1, delay: 20 },
+      deadLetter: ({ payload }) => void dead.push(numberOf(payload)),
+    });
+    processing.publish([1]);
+    await jobs.fail(1);
+    processing.clock.advance(20);
+    processing.publish([2]);
+    expect(jobs.started).toEqual(['1#1', '1#2', '2#1']);
+    controller.abort();
+    await jobs.fail(1);
+    await jobs.fail(2);
+    expect([processing.completed, dead]).toEqual([true, [1]]);
+    expect(processing.statuses).toEqual(['1#1 retried', '1#2 dead-lettered', '2#1 retried']);
+    processing.clock.advance(20);
+    expect(new Holder(processing.queue).attempts).toEqual([[2, 2]]);
+  });
+
+  it('lets a timeout end what would never end', async () => {
+    const controller = new AbortController();
+    const processing = new Processing(() => NEVER, { signal: controller.signal, timeout: 100, retry: { count: 0 } });
+    processing.publish([1]);
+    controller.abort();
+    await processing.pass(99);
+    expect(processing.completed).toBe(false);
+    await processing.pass(1);
+    expect([processing.completed, processing.statuses, processing.clock.timers]).toEqual([true, ['1#1 rejected'], 0]);
+  });
+
+  it('can be followed by unsubscribing, which ends the wait', () => {
+    const controller = new AbortController();
+    const processing = new Processing(() => NEVER, { signal: controller.signal });
+    processing.publish([1, 2]);
+    controller.abort();
+    processing.subscription.unsubscribe();
+    expect(processing.statuses).toEqual(['1#1 released', '2#1 released']);
+    expect(listenersOf(controller.signal)).toBe(0);
+  });
+
+  it('never loses a source error that comes later', async () => {
+    const controller = new AbortController();
+    const source = new Subject<Delivery>();
+    const jobs = new Jobs();
+    const handled = new Handled(source, jobs.handler, { signal: controller.signal });
+    source.next(new FakeDelivery(1));
+    controller.abort();
+    source.error(new Error('source'));
+    await jobs.finish(1);
+    expect([handled.completed, handled.error]).toEqual([false, expect.objectContaining({ message: 'source' })]);
+  });
+
+  it('is listened to once, however many subscriptions there are, and by nobody afterwards', async () => {
+    const controller = new AbortController();
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const ways = [(handled: Handled) => handled.subscription.unsubscribe(), () => void queue.publish('number', { n: 1 }), () => {}];
+    for (const round of upTo(300)) {
+      const handled = new Handled(queue.deliveries(), () => 'done', { signal: controller.signal });
+      ways[round % ways.length]?.(handled);
+      expect(listenersOf(controller.signal)).toBeLessThanOrEqual(1);
+    }
+    controller.abort();
+    await turns();
+    expect(listenersOf(controller.signal)).toBe(0);
+  });
+
+  it.each<[string, (queue: MemoryBackend, controller: AbortController) => void]>([
+    ['completes', (queue) => void queue.close()],
+    ['is stopped', (_, controller) => controller.abort()],
+  ])('leaves no listener when the stream %s', async (_, end) => {
+    const controller = new AbortController();
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const handled = new Handled(queue.deliveries(), async () => 'done', { signal: controller.signal });
+    void queue.publish('number', { n: 1 });
+    await turns();
+    end(queue, controller);
+    await turns();
+    expect([handled.completed, listenersOf(controller.signal)]).toEqual([true, 0]);
+  });
+});

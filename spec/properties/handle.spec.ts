@@ -1,0 +1,138 @@
+import fc from 'fast-check';
+import { Holder, numberOf } from '../support/consumers.js';
+import { fateOf, type Inside, Laboratory, type Message, type Settings, type Step, type Stop } from '../support/model-handling.js';
+
+const takes = fc.constantFrom(0, 0, 5, 15);
+const fails = fc.constantFrom<Step['end']>('throw', 'reject', 'error', 'never');
+const ends = fc.constantFrom<Step['end']>('return', 'throw', 'throw', 'resolve', 'reject', 'reject', 'complete', 'error', 'iterate', 'never');
+const hand = fc.option(fc.constantFrom('ack', 'nack', 'release', 'reject'), { nil: undefined, freq: 8 });
+const step: fc.Arbitrary<Step> = fc.record({ end: ends, takes, hand });
+
+const message: fc.Arbitrary<Message> = fc.record({
+  key: fc.constantFrom('a', 'a', 'b', 'c'),
+  steps: fc.oneof(
+    { weight: 3, arbitrary: fc.array(step, { maxLength: 5 }) },
+    { weight: 1, arbitrary: fc.array(fc.record({ end: fails, takes }), { minLength: 6, maxLength: 6 }) },
+  ),
+});
+const messages = fc.array(message, { maxLength: 10 });
+
+const settings: fc.Arbitrary<Settings> = fc.record({
+  concurrency: fc.integer({ min: 1, max: 4 }),
+  prefetch: fc.integer({ min: 1, max: 6 }),
+  ordered: fc.boolean(),
+  timeout: fc.constantFrom(undefined, 10),
+  retry: fc.record({ count: fc.integer({ min: 0, max: 3 }), delay: fc.constantFrom(0, 5, 50) }),
+  deadLetter: fc.constantFrom('none', 'queue', 'flaky'),
+  slow: fc.boolean(),
+});
+
+const stop: fc.Arbitrary<Stop> = fc.record({
+  how: fc.constantFrom('signal', 'unsubscribe', 'shutdown'),
+  timeout: fc.constantFrom(0, 10, 100, Number.POSITIVE_INFINITY),
+});
+const pauses = fc.array(fc.constantFrom(0, 1, 5, 20, 60, 1100), { maxLength: 6 });
+const via = fc.constantFrom<'operator' | 'consumer'>('operator', 'consumer');
+
+const inside: fc.Arbitrary<Inside | undefined> = fc.option(
+  fc.record({ where: fc.constantFrom('handler', 'outcome', 'deadLetter'), call: fc.integer({ min: 1, max: 6 }) }),
+  { nil: undefined },
+);
+/** How far the clock has gone when the stop comes, and how many microtasks have run since: results may be on their way. */
+const moment = fc.record({ since: fc.constantFrom(0, 5, 10, 15), microtasks: fc.nat(6) });
+
+/** One consumer, from its start until it was stopped, and what is published meanwhile. */
+const shift = fc.record({ via, twin: fc.boolean(), before: messages, during: messages, pauses, inside, moment, stop });
+
+const FINAL = new Set(['acked', 'rejected', 'dead-lettered']);
+
+/** Lets time pass until nothing is unfinished, or it never ends. */
+async function settle(laboratory: Laboratory): Promise<void> {
+  for (let step = 0; step < 200 && laboratory.queue.unfinished > 0; step++) await laboratory.advance(step < 20 ? 50 : 5000);
+  expect(laboratory.queue.unfinished).toBe(0);
+  await laboratory.queue.join();
+}
+
+/** What holds at the end, whatever happened. */
+function expectGoodEnd(laboratory: Laboratory): void {
+  const { messages, outcomes, runs, problems, settings, failed, letters } = laboratory;
+  expect(problems).toEqual([]);
+  const finals = outcomes.filter(({ status }) => FINAL.has(status)).map(({ delivery }) => numberOf(delivery.payload));
+  expect(finals.toSorted((a, b) => a - b)).toEqual(messages.map((_, n) => n));
+  expect(runs.filter(({ outcomes }) => outcomes.length !== 1)).toEqual([]);
+  const deadLettered = outcomes.filter(({ status }) => status === 'dead-lettered').map(({ delivery }) => numberOf(delivery.payload));
+  // A function may have taken what was given back in the same moment, before its promise was heard of: at least once.
+  if (settings.deadLetter === 'flaky') expect(letters).toEqual(expect.arrayContaining(deadLettered));
+  else expect(new Holder(failed, { prefetch: 1000 }).numbers.toSorted()).toEqual(deadLettered.toSorted());
+  expect([laboratory.running, laboratory.timers, laboratory.queue.inFlight]).toEqual([0, 0, 0]);
+}
+
+/** Within a key whose messages nobody sent back by hand, they were handled well in the order of their publication. */
+function expectOrder({ messages, outcomes }: Laboratory): void {
+  for (const key of ['a', 'b', 'c']) {
+    const own = messages.flatMap((message, n) => (message.key === key ? [{ message, n }] : []));
+    if (own.some(({ message }) => message.steps.some(({ hand }) => hand === 'nack' || hand === 'release'))) continue;
+    const acked = outcomes
+      .filter(({ delivery, status }) => delivery.key === key && status === 'acked')
+      .map(({ delivery }) => numberOf(delivery.payload));
+    expect(acked).toEqual(acked.toSorted((a, b) => a - b));
+  }
+}
+
+describe('handle and AsyncLoopConsumer, over random messages, handlers and options,', () => {
+  it('do with each message exactly what its handlers and the options say, when they are never stopped', async () => {
+    await fc.assert(
+      fc.asyncProperty(settings, messages, messages, pauses, via, async (settings, before, during, pauses, via) => {
+        const laboratory = new Laboratory(settings);
+        // A handler that never ends, and no timeout: nothing would follow.
+        const endless = ({ steps }: Message) => settings.timeout === undefined && steps.some(({ end }) => end === 'never');
+        for (const message of before) if (!endless(message)) laboratory.publish(message);
+        const worker = laboratory.start(via);
+        for (const pause of pauses) await laboratory.advance(pause);
+        for (const message of during) if (!endless(message)) laboratory.publish(message);
+        await settle(laboratory);
+        await laboratory.advance(20);
+        expectGoodEnd(laboratory);
+        if (settings.ordered) expectOrder(laboratory);
+        for (const [n, message] of laboratory.messages.entries()) {
+          const { attempts, statuses } = fateOf(message, settings);
+          const runs = laboratory.runs.filter((run) => run.n === n);
+          expect(runs.map(({ attempt }) => attempt)).toEqual(attempts);
+          expect(runs.map(({ outcomes }) => outcomes[0]?.status)).toEqual(statuses);
+        }
+        await worker.stop({ how: 'shutdown', timeout: 0 });
+        expect(laboratory.timers).toBe(0);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('lose and double nothing when they are stopped at random points, and start again', async () => {
+    await fc.assert(
+      fc.asyncProperty(settings, fc.array(shift, { minLength: 1, maxLength: 4 }), via, async (settings, shifts, last) => {
+        const laboratory = new Laboratory(settings);
+        laboratory.twins = shifts.some(({ twin }) => twin) && shifts.length % 2 === 0;
+        for (const { via, twin, before, during, pauses, inside, moment, stop } of shifts) {
+          for (const message of before) laboratory.publish(message);
+          const workers = [laboratory.start(via, stop, inside)];
+          if (laboratory.twins && twin) workers.push(laboratory.start(via, stop, inside));
+          for (const pause of pauses) await laboratory.advance(pause);
+          for (const message of during) laboratory.publish(message);
+          laboratory.clock.advance(moment.since);
+          for (let tick = 0; tick < moment.microtasks; tick++) await null;
+          for (const worker of workers) await worker.stop(stop);
+          expect([laboratory.queue.inFlight, laboratory.running]).toEqual([0, 0]);
+          // The one timer of the queue, for what was nacked with a delay.
+          expect(laboratory.timers).toBeLessThanOrEqual(laboratory.queue.size === 0 ? 0 : 1);
+        }
+        laboratory.kind = true;
+        const worker = laboratory.start(last);
+        await settle(laboratory);
+        await worker.stop({ how: 'shutdown', timeout: 0 });
+        expectGoodEnd(laboratory);
+        if (settings.ordered && !laboratory.twins) expectOrder(laboratory);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

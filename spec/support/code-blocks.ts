@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { build } from 'esbuild';
+import { ROOT } from './compile.js';
+
+const folder = path.join(ROOT, '.cache', 'documentation');
+
+/** A block of TypeScript, and maybe a block of text under it: what the program prints. */
+const BLOCK = /^```ts( no-run)?\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?/gms;
+
+/** A block of TypeScript in a page, as a program of its own. */
+export interface CodeBlock {
+  readonly page: string;
+  readonly line: number;
+  readonly file: string;
+  /** Whether it ends by itself. One that is marked `no-run` is compiled only. */
+  readonly runs: boolean;
+  /** What the page says it prints. */
+  readonly output: string | undefined;
+}
+
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Writes each block of some pages into a file of its own. */
+export function extractCodeBlocks(pages: readonly string[]): CodeBlock[] {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  return pages.flatMap((page) => {
+    const text = readFileSync(path.join(ROOT, page), 'utf8');
+    return [...text.matchAll(BLOCK)].map(({ index, 1: noRun, 2: code = '', 3: output }) => {
+      const line = text.slice(0, index).split('\n').length;
+      const file = path.join(folder, `${path.basename(page, '.md')}-${line}.mts`);
+      writeFileSync(file, code);
+      return { page, line, file, runs: noRun === undefined, output };
+    });
+  });
+}
+
+/** Bundles the blocks that run, with `sluice` standing for the sources: all at once, since to start a compiler for each takes longer than to run it. */
+export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<void> {
+  await build({
+    entryPoints: blocks.map(({ file }) => file),
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    splitting: true,
+    external: ['rxjs'],
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    sourcemap: 'inline',
+    tsconfig: path.join(ROOT, 'tsconfig.json'),
+    logLevel: 'silent',
+  });
+}
+
+/** Runs a block that was bundled, until it ends by itself. */
+export function runCodeBlock({ file }: CodeBlock): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['--enable-source-maps', file.replace(/\.mts$/, '.mjs')], { cwd: ROOT }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
+    );
+  });
+}

@@ -1,0 +1,365 @@
+import { map, Observable, Subject, takeUntil } from 'rxjs';
+import { AsyncLoopConsumer, type Delivery, type HandleOptions, type HandlerContext, handle, MemoryBackend, type Outcome } from 'sluice';
+import { ChangedQueue } from './changed-queue.js';
+import { numberOf } from './consumers.js';
+import { turns } from './promises.js';
+import { silentLogger } from './recording-logger.js';
+import { VirtualClock } from './virtual-clock.js';
+
+/** What a handler does with one try at a message. */
+export interface Step {
+  readonly end: 'return' | 'throw' | 'resolve' | 'reject' | 'complete' | 'error' | 'iterate' | 'never';
+  /** How long it takes, where it is asynchronous. */
+  readonly takes: number;
+  /** How it settles by hand, before anything else. */
+  readonly hand?: 'ack' | 'nack' | 'release' | 'reject' | undefined;
+}
+
+export interface Message {
+  readonly key: string;
+  /** One for each try; when they are over, it is well. */
+  readonly steps: readonly Step[];
+}
+
+export interface Settings {
+  readonly concurrency: number;
+  readonly prefetch: number;
+  readonly ordered: boolean;
+  readonly timeout: number | undefined;
+  readonly retry: { readonly count: number; readonly delay: number };
+  /** `'flaky'`: a function that fails over each message at first. */
+  readonly deadLetter: 'none' | 'queue' | 'flaky';
+  /** Whether settlements are answered later, as by a broker. */
+  readonly slow: boolean;
+}
+
+export interface Stop {
+  readonly how: 'signal' | 'unsubscribe' | 'shutdown';
+  readonly timeout: number;
+}
+
+/** Where a consumer may be stopped from inside: within the so-manieth call. */
+export interface Inside {
+  readonly where: 'handler' | 'outcome' | 'deadLetter';
+  readonly call: number;
+}
+
+/** A consumer that works. */
+export interface Worker {
+  run(): void;
+  /** Begins to stop it. */
+  halt(stop: Stop): void;
+  /** Stops it, and waits until it has stopped, for so long as the stop says; then it is made to. */
+  stop(stop: Stop): Promise<void>;
+}
+
+const WELL: Step = { end: 'return', takes: 0 };
+const FAILURES = new Set<Step['end']>(['throw', 'reject', 'error', 'never']);
+const HAND = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' } as const;
+/** How often the flaky dead letter function fails over one message. */
+const FLAKES = 2;
+
+/** What becomes of a message whose consumer is never stopped: the attempt that each handler sees, and the status of each outcome. */
+export function fateOf({ steps }: Message, { retry, ordered, timeout, deadLetter }: Settings): { attempts: number[]; statuses: string[] } {
+  const attempts: number[] = [];
+  const statuses: string[] = [];
+  // In place, a retry counts for the handler, but the queue knows nothing of it.
+  let counted = 1;
+  let inPlace = 0;
+  for (const step of [...steps, WELL]) {
+    const attempt = counted + inPlace;
+    attempts.push(attempt);
+    const waits = step.end !== 'return' && step.end !== 'throw';
+    const failed = FAILURES.has(step.end) || (waits && timeout !== undefined && step.takes > timeout);
+    if (step.hand !== undefined) {
+      statuses.push(HAND[step.hand]);
+      if (step.hand === 'ack' || step.hand === 'reject') break;
+      if (step.hand === 'nack') counted++;
+      inPlace = 0;
+    } else if (failed && attempt <= retry.count) {
+      statuses.push('retried');
+      if (ordered) inPlace++;
+      else counted++;
+    } else {
+      if (!failed) statuses.push('acked');
+      else statuses.push(deadLetter === 'none' ? 'rejected' : 'dead-lettered');
+      break;
+    }
+  }
+  return { attempts, statuses };
+}
+
+/** A delivery that says when it is nacked, and whose promises take a while if they are to. */
+function watched(delivery: Delivery, slow: boolean, onNack: () => void): Delivery {
+  const later = async (answer: Promise<boolean>): Promise<boolean> => {
+    await turns(1);
+    return answer;
+  };
+  return new Proxy(delivery, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(delivery, name, delivery);
+      if (typeof value !== 'function') return value;
+      return (...options: unknown[]) => {
+        if (name === 'nack' && !delivery.settled) onNack();
+        const answer = value.apply(delivery, options);
+        return slow ? later(answer) : answer;
+      };
+    },
+  });
+}
+
+type Work = (delivery: Delivery, context: HandlerContext) => unknown;
+
+interface Run {
+  readonly n: number;
+  readonly delivery: Delivery;
+  readonly attempt: number;
+  readonly outcomes: Outcome[];
+  hand: boolean;
+}
+
+/** A queue, its consumers one after the other, and everything that they do, written down. What must never happen throws. */
+export class Laboratory {
+  readonly clock = new VirtualClock();
+  readonly queue: MemoryBackend;
+  readonly failed = new MemoryBackend({ logger: silentLogger });
+  readonly runs: Run[] = [];
+  readonly outcomes: Outcome[] = [];
+  readonly problems: string[] = [];
+  /** What the flaky dead letter function has taken. */
+  readonly letters: number[] = [];
+  /** Whether every handler is well from now on. */
+  kind = false;
+  /** Whether two consumers are there at a time, so that nothing can be said of the order. */
+  twins = false;
+  readonly #messages: Message[] = [];
+  readonly #flakes = new Map<number, number>();
+  readonly #running: Run[] = [];
+  readonly #counted = new Map<number, number>();
+  #timers = 0;
+  #calls = 0;
+  #inside: (where: Inside['where']) => void = () => {};
+
+  constructor(readonly settings: Settings) {
+    const { scheduler } = this.clock;
+    this.queue = new ChangedQueue({ name: 'lab', scheduler, logger: silentLogger }, (stream) =>
+      stream.pipe(map((delivery) => watched(delivery, settings.slow, () => this.#count(numberOf(delivery.payload))))),
+    );
+  }
+
+  get messages(): readonly Message[] {
+    return this.#messages;
+  }
+
+  get running(): number {
+    return this.#running.length;
+  }
+
+  /** The timers of the library. */
+  get timers(): number {
+    return this.clock.timers - this.#timers;
+  }
+
+  publish(message: Message): void {
+    const n = this.#messages.push(message) - 1;
+    void this.queue.publish(message.key, { n });
+  }
+
+  /** Lets time pass, timer by timer: what one of them starts is under way when the next one fires. */
+  async advance(milliseconds: number): Promise<void> {
+    const { scheduler } = this.clock;
+    const target = scheduler.frame + milliseconds;
+    await turns(2);
+    for (let due = this.#nextDue(); due <= target; due = this.#nextDue()) {
+      this.clock.advance(due - scheduler.frame);
+      await turns(2);
+    }
+    this.clock.advance(target - scheduler.frame);
+    const limit = this.settings.prefetch * (this.twins ? 2 : 1);
+    if (this.queue.inFlight > limit) this.problems.push(`${this.queue.inFlight} messages are out, of at most ${limit}`);
+  }
+
+  #nextDue(): number {
+    return Math.min(...this.clock.scheduler.actions.map(({ delay }) => delay));
+  }
+
+  /** Starts a consumer, which begins to stop from inside a call, when it comes to that. */
+  start(via: 'operator' | 'consumer', stop?: Stop, inside?: Inside): Worker {
+    this.#calls = 0;
+    let worker: Worker | undefined;
+    this.#inside = (place) => {
+      if (stop && place === inside?.where && ++this.#calls === inside.call) worker?.halt(stop);
+    };
+    const controller = new AbortController();
+    const mine = new Set<Run>();
+    const work = (delivery: Delivery, context: HandlerContext) => this.#work(delivery, context, mine);
+    const { concurrency, prefetch, ordered, timeout, retry } = this.settings;
+    const options: HandleOptions = {
+      ...{ concurrency, timeout, retry, signal: controller.signal, logger: silentLogger, scheduler: this.clock.scheduler },
+      orderBy: ordered ? 'key' : undefined,
+      deadLetter: { none: undefined, queue: this.failed, flaky: this.#flaky }[this.settings.deadLetter],
+      onOutcome: (outcome) => this.#note(outcome),
+    };
+    worker = via === 'operator' ? this.#pipe(work, prefetch, options, controller) : this.#consume(work, prefetch, options, controller);
+    // Not before: a handler may run within this call, and stop the consumer.
+    worker.run();
+    return worker;
+  }
+
+  #pipe(work: Work, prefetch: number, options: HandleOptions, controller: AbortController): Worker {
+    let ended = false;
+    const leaving = new Subject<void>();
+    const halt = ({ how }: Stop) => (how === 'unsubscribe' ? leaving.next() : controller.abort());
+    const run = () =>
+      void this.queue
+        .deliveries({ prefetch })
+        .pipe(handle(work, options), takeUntil(leaving))
+        .subscribe({ complete: () => (ended = true), error: (error) => this.problems.push(`The stream failed: ${error}`) });
+    const stop = async (how: Stop) => {
+      halt(how);
+      await this.advance(ended ? 0 : Math.min(how.timeout, 200));
+      leaving.next();
+      await turns(2);
+    };
+    return { run, halt, stop };
+  }
+
+  #consume(work: Work, prefetch: number, options: HandleOptions, controller: AbortController): Worker {
+    const consumer = new AsyncLoopConsumer(this.queue, { ...options, prefetch });
+    const running: Promise<void>[] = [];
+    const run = () => void running.push(consumer.run((_payload, delivery, context) => work(delivery, context)));
+    const stops: Promise<void>[] = [];
+    const halt = ({ how, timeout }: Stop) => {
+      if (how === 'signal') controller.abort();
+      else stops.push(consumer.shutdown({ timeout }));
+    };
+    const stop = async (how: Stop) => {
+      halt(how);
+      await this.advance(Math.min(how.timeout, 200));
+      stops.push(consumer.shutdown({ timeout: 0 }));
+      await this.advance(0);
+      await Promise.all([...running, ...stops]);
+    };
+    return { run, halt, stop };
+  }
+
+  readonly #flaky = async (delivery: Delivery, error: unknown, { signal }: HandlerContext): Promise<void> => {
+    const n = numberOf(delivery.payload);
+    if (error === undefined) this.problems.push('A dead letter without an error');
+    const failures = this.#flakes.get(n) ?? 0;
+    this.#flakes.set(n, failures + 1);
+    this.#inside('deadLetter');
+    await this.#wait(3, signal);
+    if (failures < FLAKES) throw new Error('no disk');
+    if (!signal.aborted) this.letters.push(n);
+  };
+
+  #note(outcome: Outcome): void {
+    const { delivery, status } = outcome;
+    const n = numberOf(delivery.payload);
+    const run = this.runs.find((candidate) => candidate.delivery === delivery);
+    this.outcomes.push(outcome);
+    run?.outcomes.push(outcome);
+    const settled = status === 'dead-lettered' ? 'acked' : status;
+    const waitsInPlace = this.settings.ordered && status === 'retried' && delivery.settled === false;
+    if (waitsInPlace) this.#count(n);
+    if (delivery.settled !== settled && !waitsInPlace) this.problems.push(`${n} is ${delivery.settled}, but said to be ${status}`);
+    if (run === undefined && status !== 'released') this.problems.push(`${n} is ${status} without a run`);
+    if (status === 'retried' && !run?.hand && delivery.attempt > this.settings.retry.count) this.problems.push(`${n} is tried too often`);
+    this.#inside('outcome');
+    const givenUp = status === 'dead-lettered' || (status === 'rejected' && !run?.hand);
+    if (givenUp && delivery.attempt <= this.settings.retry.count) this.problems.push(`${n} is given up too soon`);
+  }
+
+  #count(n: number): void {
+    this.#counted.set(n, (this.#counted.get(n) ?? 1) + 1);
+  }
+
+  #work(delivery: Delivery, { signal }: HandlerContext, mine: Set<Run>): unknown {
+    const n = numberOf(delivery.payload);
+    const { attempt } = delivery;
+    const tries = this.runs.filter((run) => run.n === n).length;
+    const step = this.kind ? WELL : (this.#messages[n]?.steps[tries] ?? WELL);
+    const run: Run = { n, delivery, attempt, outcomes: [], hand: false };
+    this.runs.push(run);
+    this.#checkStart(run, mine.size);
+    mine.add(run);
+    this.#running.push(run);
+    const over = () => {
+      if (mine.delete(run)) this.#running.splice(this.#running.indexOf(run), 1);
+    };
+    signal.addEventListener('abort', over);
+    if (step.hand !== undefined) {
+      run.hand = true;
+      void delivery[step.hand]();
+    }
+    this.#inside('handler');
+    return this.#end(step, signal, over);
+  }
+
+  #checkStart({ n, delivery, attempt }: Run, others: number): void {
+    const { concurrency, ordered, prefetch } = this.settings;
+    if (others >= concurrency) this.problems.push(`${others + 1} handlers run at a time`);
+    if (delivery.settled !== false) this.problems.push(`${n} was ${delivery.settled} before its handler`);
+    if (this.queue.inFlight > prefetch * (this.twins ? 2 : 1)) this.problems.push('Too many are out');
+    if (this.twins) return;
+    const key = this.#messages[n]?.key;
+    if (ordered && this.#running.some((other) => this.#messages[other.n]?.key === key)) this.problems.push(`${n} overlaps within ${key}`);
+    const counted = this.#counted.get(n) ?? 1;
+    // What was tried in place goes back as tried once.
+    if (ordered ? attempt > counted : attempt !== counted) this.problems.push(`${n} comes as attempt ${attempt} when it is ${counted}`);
+  }
+
+  #end({ end, takes }: Step, signal: AbortSignal, over: () => void): unknown {
+    const fail = () => {
+      over();
+      throw new Error('no');
+    };
+    const waited = async () => {
+      await this.#wait(takes, signal);
+      over();
+    };
+    switch (end) {
+      case 'return':
+        return over();
+      case 'throw':
+        return fail();
+      case 'resolve':
+        return waited();
+      case 'reject':
+        return waited().then(fail);
+      case 'complete':
+      case 'error':
+        return new Observable<number>((subscriber) => {
+          subscriber.next(1);
+          void waited().then(() => (end === 'error' ? subscriber.error(new Error('no')) : subscriber.complete()));
+        });
+      case 'iterate':
+        return (async function* () {
+          yield 1;
+          await waited();
+        })();
+      case 'never':
+        return new Promise(() => {});
+    }
+  }
+
+  /** Waits in virtual time; for ever when the signal aborts. */
+  #wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+    if (milliseconds === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      if (signal.aborted) return;
+      this.#timers++;
+      const timer = this.clock.scheduler.schedule(() => {
+        this.#timers--;
+        signal.removeEventListener('abort', cancel);
+        resolve();
+      }, milliseconds);
+      const cancel = () => {
+        this.#timers--;
+        timer.unsubscribe();
+      };
+      signal.addEventListener('abort', cancel, { once: true });
+    });
+  }
+}
