@@ -139,4 +139,21 @@ describe('A 5 ms timer goes on firing', () => {
     expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
     await consumer.shutdown();
   });
+
+  it.each([1, 8])('beside trivial async handlers over a queue that is only an async generator, with a concurrency of %p', async (concurrency) => {
+    let handled = 0;
+    const ticks = await ticksDuring(async (ticker) => {
+      const queue = {
+        publish: async () => {},
+        async *consume() {
+          // The end is what keeps the test from running for ever where the timer never fires.
+          for (let n = 0; n < 5_000_000 && ticker.fired < ENOUGH_TICKS; n++) yield { n };
+        },
+      };
+      const consumer = new AsyncLoopConsumer(queue, { concurrency, logger: silentLogger });
+      await consumer.run(async () => void handled++);
+    });
+    expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
+    expect(handled).toBeGreaterThan(ENOUGH_TICKS);
+  });
 });

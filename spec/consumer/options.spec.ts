@@ -182,19 +182,18 @@ describe('AsyncLoopConsumer', () => {
     }
   });
 
-  it('gives up without running it what was delivered more often than `deliveryLimit`', async () => {
+  it.each([
+    [1, [1, 2], ['acked', 'acked']],
+    [2, [2], ['rejected', 'acked']],
+  ])('gives up without running it what was delivered more often than `deliveryLimit`: after %p crashes', (crashes, runs, statuses) => {
     const { queue, consumer, outcomes } = setUp({ retry: { count: 1 }, deliveryLimit: 2 });
     void publishAll(queue, upTo(2));
-    // Two consumers that crash over the first message.
-    for (let crash = 0; crash < 2; crash++) new Holder(queue, { prefetch: 1 }).subscription.unsubscribe();
+    for (let crash = 0; crash < crashes; crash++) new Holder(queue, { prefetch: 1 }).subscription.unsubscribe();
     const handled: number[] = [];
     void consumer.run((payload) => void handled.push(numberOf(payload)));
-    expect(handled).toEqual([2]);
-    expect(outcomes.map(({ status, duration }) => [status, duration])).toEqual([
-      ['rejected', 0],
-      ['acked', 0],
-    ]);
-    expect(String(outcomes[0]?.error)).toContain('deliveryLimit');
+    expect(handled).toEqual(runs);
+    expect(outcomes.map(({ status, duration }) => [status, duration])).toEqual(statuses.map((status) => [status, 0]));
+    for (const { error } of outcomes.filter(({ status }) => status === 'rejected')) expect(String(error)).toContain('deliveryLimit');
   });
 
   it('sends what it gives up to the `deadLetter` queue, with what failed', async () => {

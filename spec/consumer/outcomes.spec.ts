@@ -75,6 +75,15 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     ]);
   });
 
+  it('comes before the next handler, where there is one at a time', () => {
+    const { queue, consumer } = setUp({ prefetch: 1 });
+    const events: string[] = [];
+    consumer.outcomes$.subscribe(({ delivery, status }) => events.push(`${numberOf(delivery.payload)} ${status}`));
+    void publishAll(queue, upTo(2));
+    void consumer.run((payload) => void events.push(`${numberOf(payload)} runs`));
+    expect(events).toEqual(['1 runs', '1 acked', '2 runs', '2 acked']);
+  });
+
   it('is hot, and tells several subscribers the same, beside `onOutcome`', () => {
     const onOutcome = jest.fn();
     const { queue, consumer } = setUp({ onOutcome });
@@ -88,6 +97,19 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     void publishAll(queue, [2]);
     expect([early, late, gone].map((list) => list?.map(({ delivery }) => numberOf(delivery.payload)))).toEqual([[1, 2], [2], [1]]);
     expect(onOutcome.mock.calls.map(([outcome]) => outcome)).toEqual(early);
+  });
+
+  it('is told also where `onOutcome` throws', () => {
+    const { queue, consumer } = setUp({
+      onOutcome: () => {
+        throw new Error('no metrics');
+      },
+    });
+    const statuses: string[] = [];
+    consumer.outcomes$.subscribe(({ status }) => statuses.push(status));
+    void consumer.run(() => {});
+    void publishAll(queue, upTo(2));
+    expect(statuses).toEqual(['acked', 'acked']);
   });
 
   it('goes on over the next run, and never completes', async () => {

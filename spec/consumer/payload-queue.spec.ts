@@ -250,4 +250,56 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     await memory.join();
     await consumer.shutdown();
   });
+
+  it('takes an iterator whose next() answers at once, without a promise', async () => {
+    const waiting = payloads(3);
+    const iterator = {
+      next: () => (waiting.length > 0 ? { done: false, value: waiting.shift() } : { done: true, value: undefined }),
+      [Symbol.asyncIterator]: () => iterator,
+    } as unknown as AsyncIterableIterator<object>;
+    const { consumer, statuses } = setUp({ publish, consume: () => iterator });
+    await consumer.run(() => {});
+    expect(statuses()).toEqual(upTo(3).map((n) => [n, 'acked']));
+  });
+
+  it('rejects when next() throws', async () => {
+    const iterator = {
+      next: () => {
+        throw new Error('no such queue');
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    } as unknown as AsyncIterableIterator<object>;
+    const { consumer } = setUp({ publish, consume: () => iterator });
+    expect(await rejectionOf(consumer.run(() => {}))).toMatchObject({ message: 'no such queue' });
+  });
+
+  it('warns that a message is lost whose handler did not finish before the timeout of a shutdown', async () => {
+    const clock = new VirtualClock();
+    const { consumer, logger, statuses } = setUp(FAKES['an async generator'](3), { scheduler: clock.scheduler });
+    const running = consumer.run(() => new Promise(() => {}));
+    await turns();
+    const stopped = consumer.shutdown({ timeout: 10 });
+    clock.advance(10);
+    await Promise.all([running, stopped]);
+    expect(statuses()).toEqual([[1, 'released']]);
+    expect(logger.warnings).toEqual([expect.stringContaining('without retries'), expect.stringContaining('lost')]);
+  });
+
+  it('warns that a message is lost that comes after the shutdown, and does not handle it', async () => {
+    let answer: (payload: object) => void = () => {};
+    const iterator: AsyncIterableIterator<object> = {
+      next: () => new Promise((resolve) => (answer = (value) => resolve({ done: false, value }))),
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    const { consumer, logger } = setUp({ publish, consume: () => iterator });
+    const handler = jest.fn();
+    const running = consumer.run(handler);
+    await consumer.shutdown();
+    await running;
+    answer({ n: 1, secret: 'card' });
+    await turns();
+    expect(handler).not.toHaveBeenCalled();
+    expect(logger.warnings).toEqual([expect.stringContaining('without retries'), expect.stringContaining('lost')]);
+    expect(logger.warnings.join()).not.toContain('card');
+  });
 });

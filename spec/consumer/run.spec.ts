@@ -4,6 +4,7 @@ import { ChangedQueue } from '../support/changed-queue.js';
 import { Holder, numberOf, publishAll, upTo } from '../support/consumers.js';
 import { outcomeOf, rejectionOf, stateOf, turns } from '../support/promises.js';
 import { recordingLogger, silentLogger } from '../support/recording-logger.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const never = () => new Promise<void>(() => {});
 
@@ -231,6 +232,66 @@ describe('AsyncLoopConsumer.run', () => {
     await queue.join();
     await turns();
     expect(statuses.toSorted()).toEqual(['acked', 'acked', 'rejected', 'retried']);
+  });
+});
+
+describe('AsyncLoopConsumer.run, with an order,', () => {
+  function setUpRetry(change: (stream: DeliveryStream) => Observable<Delivery>) {
+    const clock = new VirtualClock();
+    const { scheduler } = clock;
+    const queue = new ChangedQueue({ scheduler, logger: silentLogger }, change);
+    return { clock, queue, consumer: new AsyncLoopConsumer(queue, { scheduler, logger: silentLogger, orderBy: 'key', retry: { delay: 100 } }) };
+  }
+
+  it('keeps the order within each of a thousand keys that come and go, beside one that stays', async () => {
+    const queue = new MemoryBackend();
+    const consumer = new AsyncLoopConsumer(queue, { concurrency: 8, prefetch: 300, orderBy: 'key' });
+    const keyOf = (n: number) => (n % 7 === 0 ? 'stays' : `key ${Math.floor(n / 40)}.${n % 11}`);
+    for (const n of upTo(5000)) void queue.publish(keyOf(n), { n });
+    const running = new Set<string>();
+    const ended = new Map<string, number[]>();
+    void consumer.run(async (payload, { key }) => {
+      expect(running).not.toContain(key);
+      running.add(key);
+      await turns(numberOf(payload) % 3);
+      running.delete(key);
+      ended.set(key, [...(ended.get(key) ?? []), numberOf(payload)]);
+    });
+    await queue.join();
+    expect(ended.size).toBeGreaterThan(1000);
+    for (const [key, numbers] of ended) expect(numbers).toEqual(upTo(5000).filter((n) => keyOf(n) === key));
+    await consumer.shutdown();
+  });
+
+  it('does not resolve before a retry where the source has ended', async () => {
+    const settled = jest.fn(async () => true);
+    const delivery = { key: 'k', payload: { n: 1 }, attempt: 1, settled: false, ack: settled } as unknown as Delivery;
+    const { clock, consumer } = setUpRetry(() => of(delivery));
+    const attempts: number[] = [];
+    const running = consumer.run((_payload, { attempt }) => {
+      attempts.push(attempt);
+      if (attempt === 1) thrown();
+    });
+    expect(await stateOf(running)).toBe('pending');
+    clock.advance(100);
+    await running;
+    expect([attempts, settled.mock.calls.length]).toEqual([[1, 2], 1]);
+  });
+
+  it('leaves a retry out when its delivery was settled by hand meanwhile, and goes on behind it', async () => {
+    const { clock, queue, consumer } = setUpRetry((stream) => stream);
+    void publishAll(queue, upTo(2));
+    const held: Delivery[] = [];
+    const handled: number[] = [];
+    void consumer.run((payload, delivery) => {
+      handled.push(numberOf(payload));
+      held.push(delivery);
+      if (numberOf(payload) === 1) thrown();
+    });
+    await held[0]?.ack();
+    clock.advance(100);
+    await queue.join();
+    expect(handled).toEqual([1, 2]);
   });
 });
 

@@ -29,6 +29,18 @@ describe('The completion of the source of handle', () => {
     expect(calls()).toEqual([['ack'], ['ack'], ['ack'], ['ack']]);
   });
 
+  it('comes after what waited behind the first, and is done within a call', async () => {
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const { deliveries } = new Holder(queue);
+    for (const n of upTo(5)) void queue.publish('number', { n });
+    const jobs = new Jobs();
+    const handled = new Handled(of(...deliveries), (delivery, context) =>
+      numberOf(delivery.payload) === 1 ? jobs.handler(delivery, context) : numberOf(delivery.payload),
+    );
+    await jobs.finish(1, 1);
+    expect([handled.values, handled.completed, queue.unfinished]).toEqual([upTo(5), true, 0]);
+  });
+
   it('is passed on at once when nothing runs', () => {
     const handled = new Handled(of(), () => 1);
     expect(handled.completed).toBe(true);

@@ -1,4 +1,4 @@
-import { type DeadLetterFunction, type HandleOptions, MemoryBackend, type QueueBackend } from 'sluice';
+import { type DeadLetterFunction, type Delivery, type HandleOptions, MemoryBackend, type QueueBackend } from 'sluice';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
@@ -32,7 +32,7 @@ const fails: DeadLetterFunction = () => Promise.reject(GONE);
 const throws: DeadLetterFunction = () => {
   throw GONE;
 };
-const for_ever = Number.POSITIVE_INFINITY;
+const FOR_EVER = Number.POSITIVE_INFINITY;
 
 describe('A dead letter of handle that cannot be delivered', () => {
   it.each<[string, DeadLetterFunction]>([
@@ -95,7 +95,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
   });
 
   it('frees its slot and keeps its credit', async () => {
-    const { processing, runs } = undeliverable(for_ever, throws);
+    const { processing, runs } = undeliverable(FOR_EVER, throws);
     processing.publish([1, 2, 3]);
     await processing.pass(10_000);
     expect(runs).toEqual(['1#1', '2#1', '3#1']);
@@ -107,7 +107,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
 
   it('is released, with its error, when `signal` aborts while it waits', async () => {
     const controller = new AbortController();
-    const { processing, tries, runs } = undeliverable(for_ever, throws, { signal: controller.signal });
+    const { processing, tries, runs } = undeliverable(FOR_EVER, throws, { signal: controller.signal });
     processing.publish([1, 2]);
     await processing.pass(100);
     controller.abort();
@@ -126,7 +126,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
       new Promise<void>((_, reject) => {
         fail = reject;
       });
-    const { processing, tries } = undeliverable(for_ever, deadLetter, { signal: controller.signal });
+    const { processing, tries } = undeliverable(FOR_EVER, deadLetter, { signal: controller.signal });
     processing.publish([1]);
     await turns();
     controller.abort();
@@ -144,7 +144,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
       new Promise<void>((resolve) => {
         arrive = () => (signal.aborted ? undefined : resolve());
       });
-    const { processing } = undeliverable(for_ever, deadLetter, { signal: controller.signal });
+    const { processing } = undeliverable(FOR_EVER, deadLetter, { signal: controller.signal });
     processing.publish([1]);
     await turns();
     controller.abort();
@@ -159,7 +159,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
       signals.push(signal);
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     };
-    const { processing } = undeliverable(for_ever, deadLetter);
+    const { processing } = undeliverable(FOR_EVER, deadLetter);
     processing.publish([1]);
     await turns();
     processing.subscription.unsubscribe();
@@ -170,8 +170,43 @@ describe('A dead letter of handle that cannot be delivered', () => {
     expect(new Holder(processing.queue).attempts).toEqual([[1, 1]]);
   });
 
+  it('is heard of no more once the subscriber has left, though it arrives', async () => {
+    let arrive = (): void => {};
+    const deadLetter = () =>
+      new Promise<void>((resolve) => {
+        arrive = resolve;
+      });
+    const { processing } = undeliverable(FOR_EVER, deadLetter);
+    processing.publish([1]);
+    await turns();
+    processing.subscription.unsubscribe();
+    arrive();
+    await turns();
+    expect(processing.statuses).toEqual(['1#1 released']);
+    expect(new Holder(processing.queue).attempts).toEqual([[1, 1]]);
+  });
+
+  it.each(['ack', 'reject', 'nack', 'release'] as const)(
+    'is not tried again when somebody settles the message by %s while it waits',
+    async (method) => {
+      const held: Delivery[] = [];
+      const { processing, tries } = undeliverable(FOR_EVER, (delivery) => {
+        held.push(delivery as Delivery);
+        throw GONE;
+      });
+      processing.publish([1]);
+      await turns();
+      await held[0]?.[method]();
+      // What went back is not to come again.
+      processing.queue.clear();
+      await processing.pass(10_000);
+      expect([tries.length, processing.outcomes.map(({ status }) => status)]).toEqual([1, [held[0]?.settled]]);
+      expect([processing.clock.timers, processing.queue.unfinished]).toEqual([0, 0]);
+    },
+  );
+
   it('is given up on when the subscriber leaves while it waits: no timer is left', async () => {
-    const { processing, tries } = undeliverable(for_ever, throws);
+    const { processing, tries } = undeliverable(FOR_EVER, throws);
     processing.publish([1]);
     await turns();
     expect(processing.clock.timers).toBe(1);
@@ -193,7 +228,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
       if (armed && place === where) controller.abort();
     };
     const { processing, tries } = undeliverable(
-      for_ever,
+      FOR_EVER,
       () => {
         armed = true;
         abort('deadLetter');
@@ -220,7 +255,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
   });
 
   it('is not tried again when somebody has settled the message meanwhile', async () => {
-    const { processing, tries } = undeliverable(for_ever, (delivery) => {
+    const { processing, tries } = undeliverable(FOR_EVER, (delivery) => {
       void delivery.ack();
       throw GONE;
     });

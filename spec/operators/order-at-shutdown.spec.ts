@@ -1,6 +1,6 @@
 import { Subject } from 'rxjs';
 import type { Delivery } from 'sluice';
-import { Holder, upTo } from '../support/consumers.js';
+import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { FakeDelivery, Handled, Jobs, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -130,6 +130,31 @@ describe('An abort of `signal`, with handle in lanes,', () => {
       [1, 2],
       [2, 1],
     ]);
+  });
+});
+
+describe.each<[string, (handled: Handled, controller: AbortController) => void]>([
+  ['An abort of `signal`', (_, controller) => controller.abort()],
+  ['Unsubscribing', ({ subscription }) => subscription.unsubscribe()],
+])('%s from inside orderBy', (_, end) => {
+  it.each([true, false])('releases the delivery that it was asked about, and runs it not (another one runs: %p)', async (busy) => {
+    const controller = new AbortController();
+    const source = new Subject<Delivery>();
+    const jobs = new Jobs();
+    const handled: Handled = new Handled(source, jobs.handler, {
+      signal: controller.signal,
+      concurrency: 4,
+      orderBy: ({ payload }) => {
+        if (numberOf(payload) === 2) end(handled, controller);
+        return numberOf(payload);
+      },
+    });
+    const deliveries = [new FakeDelivery(1), new FakeDelivery(2)];
+    for (const delivery of busy ? deliveries : deliveries.slice(1)) source.next(delivery);
+    await turns();
+    if (jobs.running.length > 0) await jobs.finish(1);
+    expect([jobs.started, deliveries[1]?.calls]).toEqual([busy ? ['1#1'] : [], ['release']]);
+    expect(source.observed).toBe(false);
   });
 });
 

@@ -49,6 +49,22 @@ describe('An abort of the `signal` of handle', () => {
     expect([handled.completed, late.map(({ calls }) => calls), source.observed]).toEqual([true, [['release'], ['release']], false]);
   });
 
+  it('releases also what arrives while it releases the rest', async () => {
+    const controller = new AbortController();
+    const source = new Subject<Delivery>();
+    const jobs = new Jobs();
+    const handled = new Handled(source, jobs.handler, { signal: controller.signal });
+    const last = new FakeDelivery(3);
+    const waiting = new FakeDelivery(2, async () => {
+      source.next(last);
+      return true;
+    });
+    for (const delivery of [new FakeDelivery(1), waiting]) source.next(delivery);
+    controller.abort();
+    await jobs.finish(1);
+    expect([waiting.calls, last.calls, handled.completed, source.observed]).toEqual([['release'], ['release'], true, false]);
+  });
+
   it('when nothing runs completes within the call, and leaves the source', () => {
     const controller = new AbortController();
     const processing = new Processing(() => {}, { signal: controller.signal });

@@ -13,6 +13,8 @@ const MAX_BOUNCES = 256;
 export interface DispatcherHooks {
   /** Lets waiting publishes in, as far as there is room for them. */
   readonly admit: () => void;
+  /** Whether a publish waits. */
+  readonly somebodyWaits: () => boolean;
   /** The code of a consumer failed where RxJS lets it through. */
   readonly failed: (error: unknown) => void;
   /** Nothing can be handed out any more. */
@@ -93,7 +95,7 @@ export class Dispatcher {
     });
   }
 
-  /** One message for each group that has one ready and somebody to take it; says whether it handed out one. */
+  /** One message for each group that has one ready and somebody to take it; says whether another round may hand out more. */
   #serveRound(): boolean {
     let served = false;
     for (const group of this.#groups.all) {
@@ -108,7 +110,13 @@ export class Dispatcher {
         this.#hooks.failed(error);
       }
     }
-    return served;
+    return served && this.#mayGoOn();
+  }
+
+  /** Where there is one group, it is known without another round, which every settlement would pay for. */
+  #mayGoOn(): boolean {
+    const { only } = this.#groups;
+    return only === undefined || (only.ready > 0 && only.line.first !== undefined) || this.#hooks.somebodyWaits();
   }
 
   #serveLater(): void {

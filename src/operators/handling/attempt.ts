@@ -1,21 +1,25 @@
 import type { Delivery } from '../../backend.js';
 import type { HandlerContext } from '../handle-options.js';
 
-/** The lane of a delivery that keeps no order. */
-export const NO_LANE: unique symbol = Symbol('no lane');
+/** The deliveries of one key. It belongs to the lanes. */
+export interface Lane {
+  /** Who may go on; undefined while nobody is in it. */
+  first: Attempt | undefined;
+  last: Attempt | undefined;
+}
 
 /** One try at a delivery: what its handler gets as its context, and its place in line until then. */
 export class Attempt implements HandlerContext {
   readonly delivery: Delivery;
-  /** Deliveries of one lane are handled one after the other. */
-  readonly lane: unknown;
+  /** Deliveries of one lane are handled one after the other; undefined where there is no order. */
+  readonly lane: Lane | undefined;
   /** Who is next in the lane. It belongs to the lanes. */
   behind: Attempt | undefined;
   /** Who is next in the line for a handler. It belongs to the line. */
   following: Attempt | undefined;
   #controller: AbortController | undefined;
 
-  constructor(delivery: Delivery, lane: unknown) {
+  constructor(delivery: Delivery, lane: Lane | undefined) {
     this.delivery = delivery;
     this.lane = lane;
   }

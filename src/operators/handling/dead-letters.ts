@@ -4,7 +4,7 @@ import { after } from '../../internal/after.js';
 import { whenDone } from '../../internal/answers.js';
 import { describeError } from '../../internal/describe.js';
 import type { CheckedHandleOptions, HandlerContext } from '../handle-options.js';
-import { Attempt, NO_LANE } from './attempt.js';
+import { Attempt } from './attempt.js';
 import { logFailure, retryDelay } from './failures.js';
 
 /** The least time between two tries at one dead letter, in milliseconds. */
@@ -84,7 +84,7 @@ export class DeadLetters {
       this.#giveBack(entry);
       return;
     }
-    const current = new Attempt(delivery, NO_LANE);
+    const current = new Attempt(delivery, undefined);
     entry.current = current;
     entry.timer = undefined;
     const ended = (then: () => void) => {

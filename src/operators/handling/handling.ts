@@ -6,7 +6,7 @@ import { onAbort } from '../../internal/on-abort.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { clockOf, isVirtual } from '../../internal/virtual-time.js';
 import type { CheckedHandleOptions, Handler } from '../handle-options.js';
-import { Attempt, NO_LANE } from './attempt.js';
+import { Attempt, type Lane } from './attempt.js';
 import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js';
 import { giveBack, logFailure, retryDelay } from './failures.js';
 import { Lanes } from './lanes.js';
@@ -84,7 +84,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     const { orderBy, deliveryLimit } = this.#options;
     if (this.#phase !== OPEN) this.#hold(delivery);
     else if (delivery.attempt > deliveryLimit) this.#giveUpUnrun(delivery);
-    else if (orderBy === undefined) this.#workers.offer(new Attempt(delivery, NO_LANE));
+    else if (orderBy === undefined) this.#workers.offer(new Attempt(delivery, undefined));
     else this.#enterLane(delivery, orderBy);
   }
 
@@ -112,7 +112,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   }
 
   concluded(attempt: Attempt, value: unknown): void {
-    if (attempt.lane !== NO_LANE) this.#leaveLane(attempt);
+    if (attempt.lane !== undefined) this.#leaveLane(attempt, attempt.lane);
     if (value !== undefined) this.#subscriber.next(value);
   }
 
@@ -133,16 +133,16 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   /** It comes when no more handlers are started. */
   #hold(delivery: Delivery): void {
-    if (this.#phase === STOPPING) this.#workers.enqueue(new Attempt(delivery, NO_LANE));
+    if (this.#phase === STOPPING) this.#workers.enqueue(new Attempt(delivery, undefined));
     else giveBack(delivery, this.#options.logger);
   }
 
   #enterLane(delivery: Delivery, orderBy: (delivery: Delivery) => unknown): void {
-    let lane: unknown;
+    let key: unknown;
     try {
-      lane = orderBy(delivery);
+      key = orderBy(delivery);
     } catch (error) {
-      this.#failed(new Attempt(delivery, NO_LANE), error, 0);
+      this.#failed(new Attempt(delivery, undefined), error, 0);
       return;
     }
     // It may have stopped us.
@@ -150,14 +150,15 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
       this.#hold(delivery);
       return;
     }
+    const lane = this.#lanes.of(key);
     const attempt = new Attempt(delivery, lane);
-    if (this.#lanes.enter(attempt)) this.#workers.offer(attempt);
+    if (this.#lanes.enter(attempt, lane)) this.#workers.offer(attempt);
   }
 
-  #leaveLane(attempt: Attempt): void {
+  #leaveLane(attempt: Attempt, lane: Lane): void {
     // Later, who waits in a lane is no longer in line for a handler.
     if (this.#phase >= CLOSING) return;
-    const next = this.#lanes.leave(attempt);
+    const next = this.#lanes.leave(attempt, lane);
     if (next !== undefined) this.#workers.enqueue(next);
   }
 
@@ -182,12 +183,12 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   }
 
   #retry(attempt: Attempt, error: unknown, duration: number): void {
-    const { delivery } = attempt;
+    const { delivery, lane } = attempt;
     const { logger, scheduler } = this.#options;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
     const result: Result = { attempt, status: 'retried', duration, failure: { error } };
     const soon = `next try in ${Math.round(delay)} ms`;
-    if (attempt.lane === NO_LANE) {
+    if (lane === undefined) {
       logFailure(logger, 'warn', 'A handler failed', delivery, error, soon);
       this.#settlements.settle(result, 'nack', { delay });
     } else if (this.#phase !== OPEN) {
@@ -196,19 +197,19 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
       this.#settlements.settle(result, 'nack');
     } else {
       // Before anybody hears of it, who may stop us: a stop has to find it here.
-      const timer = after(scheduler, delay, () => this.#tryAgain(attempt));
+      const timer = after(scheduler, delay, () => this.#tryAgain(attempt, lane));
       this.#retries.set(attempt, timer);
       logFailure(logger, 'warn', 'A handler failed', delivery, error, soon);
       this.#settlements.report(attempt, 'retried', duration, { error });
     }
   }
 
-  #tryAgain(attempt: Attempt): void {
+  #tryAgain(attempt: Attempt, lane: Lane): void {
     this.#retries.delete(attempt);
-    if (attempt.delivery.settled) this.#leaveLane(attempt);
+    if (attempt.delivery.settled) this.#leaveLane(attempt, lane);
     else {
-      const next = new Attempt(nextTry(attempt.delivery), attempt.lane);
-      this.#lanes.replace(attempt, next);
+      const next = new Attempt(nextTry(attempt.delivery), lane);
+      this.#lanes.replace(attempt, next, lane);
       this.#workers.enqueue(next);
     }
     this.moveOn();
@@ -226,7 +227,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   #giveUpUnrun(delivery: Delivery): void {
     const { deliveryLimit } = this.#options;
     const error = new SluiceError(`Delivered ${delivery.attempt} times, more often than the \`deliveryLimit\` of ${deliveryLimit} allows`);
-    this.#giveUp(new Attempt(delivery, NO_LANE), error, 0);
+    this.#giveUp(new Attempt(delivery, undefined), error, 0);
   }
 
   #giveUp(attempt: Attempt, error: unknown, duration: number): void {
