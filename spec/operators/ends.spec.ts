@@ -151,6 +151,39 @@ describe('Unsubscribing from handle', () => {
     expect([processing.values, processing.statuses.length, jobs.started.length, processing.clock.timers]).toEqual([[], 4, 2, 0]);
   });
 
+  it('leaves no timer of a handler that had a timeout', () => {
+    const jobs = new Jobs();
+    const processing = new Processing(jobs.handler, { timeout: 1000, concurrency: 2 });
+    processing.publish(upTo(3));
+    expect(processing.clock.timers).toBe(2);
+    processing.subscription.unsubscribe();
+    expect(processing.clock.timers).toBe(0);
+  });
+
+  it('from inside a handler does not even subscribe to what that returns', () => {
+    let begun = 0;
+    const endless = new Observable<number>(() => {
+      begun++;
+    });
+    const iterable = {
+      [Symbol.asyncIterator]() {
+        begun++;
+        return { next: () => new Promise<never>(() => {}) };
+      },
+    };
+    for (const result of [endless, iterable]) {
+      const processing: Processing = new Processing(
+        () => {
+          processing.subscription.unsubscribe();
+          return result;
+        },
+        { timeout: 1000 },
+      );
+      processing.publish([1]);
+      expect([begun, processing.clock.timers, processing.statuses]).toEqual([0, 0, ['1#1 released']]);
+    }
+  });
+
   it('never uses up a retry, however often it happens', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     void queue.publish('number', { n: 1 });

@@ -1,5 +1,5 @@
 import { of } from 'rxjs';
-import { type Delivery, type HandleOptions, handle, MemoryBackend } from 'sluice';
+import { type Delivery, type HandleOptions, type HandlerContext, handle, MemoryBackend } from 'sluice';
 import { numberOf } from '../support/consumers.js';
 import { heapUsed, survivors } from '../support/memory.js';
 import { turns } from '../support/promises.js';
@@ -105,6 +105,36 @@ describe('handle keeps no memory', () => {
     for (let n = 0; n < 50; n++) void queue.publish(`lane ${n % 2}`, { n });
     await queue.join();
     expect(references.length).toBe(100);
+    expect(await survivors(references)).toBeLessThan(5);
+    subscription.unsubscribe();
+  });
+
+  it.each<[string, 'key' | undefined]>([
+    ['of what came after a message whose handler goes on', undefined],
+    ['of what came behind a message of its key, though its context is kept', 'key'],
+  ])('%s', async (_, orderBy) => {
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const references: WeakRef<object>[] = [];
+    const contexts: HandlerContext[] = [];
+    const subscription = queue
+      .deliveries({ prefetch: 100 })
+      .pipe(
+        handle(
+          async ({ payload }, context) => {
+            const n = numberOf(payload);
+            if (n === 5) contexts.push(context);
+            else if (n > 5) references.push(new WeakRef(payload));
+            await turns(1);
+            if (n === 5 && orderBy === undefined) await new Promise(() => {});
+          },
+          { concurrency: 2, orderBy },
+        ),
+      )
+      .subscribe();
+    for (let n = 0; n < 60; n++) void queue.publish('number', { n });
+    while (queue.unfinished > 1 || references.length < 54) await turns(1);
+    await turns();
+    expect([contexts.length, references.length]).toEqual([1, 54]);
     expect(await survivors(references)).toBeLessThan(5);
     subscription.unsubscribe();
   });

@@ -3,6 +3,7 @@ import type { Delivery, HandleOptions } from 'sluice';
 import { numberOf, upTo } from '../support/consumers.js';
 import { Jobs, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
+import { silentLogger } from '../support/recording-logger.js';
 
 const parity = (n: number) => (n % 2 === 0 ? 'even' : 'odd');
 
@@ -74,6 +75,38 @@ describe("handle with orderBy: 'key'", () => {
     await jobs.finish(3);
     expect(processing.statuses).toEqual(['1#1 retried', '2#1 acked', '4#1 acked', '1#2 retried', '1#3 acked', '3#1 acked']);
     expect([processing.values, processing.queue.unfinished, processing.clock.timers]).toEqual([['third time'], 0, 0]);
+  });
+
+  it('takes those in that come while the only one of a key is tried again, in order', async () => {
+    const { jobs, processing } = inLanes();
+    processing.publish([1]);
+    await jobs.fail(1);
+    await processing.pass(10);
+    expect(jobs.running).toEqual([1]);
+    processing.publish([2, 3]);
+    expect(jobs.running).toEqual([1]);
+    await jobs.fail(1);
+    processing.publish([4]);
+    await processing.pass(10);
+    for (const n of upTo(4)) {
+      expect(jobs.running).toEqual([n]);
+      await jobs.finish(n);
+    }
+    expect(processing.queue.unfinished).toBe(0);
+  });
+
+  it('tries one message again twenty thousand times, in constant stack', () => {
+    const RETRIES = 20_000;
+    const processing = new Processing(
+      (delivery) => {
+        if (delivery.attempt <= RETRIES) throw new Error('boom');
+        return [delivery.key, delivery.settled, numberOf(delivery.payload)];
+      },
+      { orderBy: 'key', retry: { count: RETRIES, delay: 1 }, logger: silentLogger },
+    );
+    processing.publish([1]);
+    processing.clock.advance(RETRIES);
+    expect([processing.values, processing.outcomes.length]).toEqual([[['number', false, 1]], RETRIES + 1]);
   });
 
   it('keeps the order where a message is given up', async () => {

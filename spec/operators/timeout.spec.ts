@@ -1,4 +1,4 @@
-import { concat, NEVER, Observable, of } from 'rxjs';
+import { concat, NEVER, Observable, of, type Subscriber } from 'rxjs';
 import { HandlerTimeoutError } from 'sluice';
 import { numberOf } from '../support/consumers.js';
 import { type Deferred, deferred, Jobs, Processing, type TestHandler } from '../support/handling.js';
@@ -107,6 +107,21 @@ describe('The timeout of handle', () => {
     processing.clock.advance(10);
     emit('late');
     expect([order, processing.values]).toEqual([['left', true], []]);
+  });
+
+  it.each<[string, (subscriber: Subscriber<string>) => void]>([
+    ['emits', (subscriber) => subscriber.next('late')],
+    ['emits and completes', (subscriber) => concat(of('late')).subscribe(subscriber)],
+    ['errors', (subscriber) => subscriber.error(new Error('late'))],
+  ])('ignores an Observable that %s as its signal aborts', (_, react) => {
+    const processing = new Processing(
+      (__, { signal }) => new Observable<string>((subscriber) => signal.addEventListener('abort', () => react(subscriber))),
+      { timeout: 10, retry: { count: 0 } },
+    );
+    processing.publish([1]);
+    processing.clock.advance(10);
+    expect([processing.values, processing.statuses]).toEqual([[], ['1#1 rejected']]);
+    expect(processing.outcomes[0]?.error).toBeInstanceOf(HandlerTimeoutError);
   });
 
   it('calls return() of an iterator that waits', async () => {

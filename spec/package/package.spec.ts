@@ -30,13 +30,14 @@ describe('the packed package', () => {
   });
 
   it.each(['module.mjs', 'commonjs.cjs'])('runs when used by %s', async (script) => {
-    expect(await packed.run(fixture(script))).toBe('received 1, then 2\n');
+    expect(await packed.run(fixture(script))).toBe('received 1, then 2\nhandled 3\n');
   });
 
-  it('shares the queues of the environment and the kinds of errors between its two builds', async () => {
+  it('shares the queues of the environment, the kinds of errors and what is known of promises between its two builds', async () => {
     expect(JSON.parse(await packed.run(fixture('both-builds.mjs')))).toEqual({
       sameClass: false,
       received: { id: 1 },
+      handled: [3, 0],
       isClosed: { esm: true, commonjs: true },
       isOverflow: { esm: false, commonjs: false },
     });
