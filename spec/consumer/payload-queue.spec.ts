@@ -303,3 +303,28 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(logger.warnings.join()).not.toContain('card');
   });
 });
+
+describe('AsyncLoopConsumer over an iterator whose return() fails', () => {
+  it('stops, and says so', async () => {
+    const logger = recordingLogger();
+    const waiting = new Promise<never>(() => {});
+    const queue = {
+      async publish() {},
+      consume: () => ({
+        next: () => waiting,
+        return: async () => {
+          throw new Error('connection lost');
+        },
+        [Symbol.asyncIterator]() {
+          return this;
+        },
+      }),
+    };
+    const consumer = new AsyncLoopConsumer(queue, { logger });
+    const running = consumer.run(() => {});
+    await consumer.shutdown();
+    await running;
+    await turns();
+    expect(logger.errors).toEqual([expect.stringContaining('connection lost')]);
+  });
+});

@@ -213,16 +213,35 @@ describe('AsyncLoopConsumer with a dead letter queue that is full', () => {
     const { failed, clock, queue, consumer, statuses } = withFullQueue('error');
     void publishAll(queue, upTo(2));
     const handler = jest.fn(failsFirst);
+    const published = jest.spyOn(failed, 'publish');
     void consumer.run(handler);
     await turns();
     clock.advance(999);
     new Holder(failed);
     await turns();
-    expect(failed.unfinished).toBe(1);
+    expect([failed.unfinished, published.mock.calls.length]).toEqual([1, 1]);
     clock.advance(1);
     await turns();
     expect([failed.unfinished, queue.unfinished, handler.mock.calls.length]).toEqual([2, 0, 2]);
     expect(statuses().at(-1)).toEqual([1, 'dead-lettered']);
+  });
+
+  it('tries again after the `delay` where that is longer, which is asked with the number of the try', async () => {
+    const times: number[] = [];
+    const { clock, queue, consumer } = setUp(({ scheduler }) => ({
+      retry: { count: 0, delay: (_error, retryCount) => retryCount * 2000 },
+      deadLetter: async () => {
+        if (times.push(scheduler.now()) < 3) throw new Error('no disk');
+      },
+    }));
+    void publishAll(queue, [1]);
+    void consumer.run(failsFirst);
+    for (let second = 0; second < 10; second++) {
+      await turns();
+      clock.advance(1000);
+    }
+    expect(times).toEqual([0, 2000, 6000]);
+    expect(queue.unfinished).toBe(0);
   });
 
   it('is shut down at once where the queue refuses', async () => {

@@ -1,4 +1,4 @@
-import { switchMap, timer } from 'rxjs';
+import { finalize, NEVER, switchMap, timer } from 'rxjs';
 import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, MemoryBackend, type Outcome } from 'sluice';
 import { ChangedQueue } from '../support/changed-queue.js';
 import { Holder, numberOf, publishAll, upTo } from '../support/consumers.js';
@@ -114,6 +114,26 @@ describe('AsyncLoopConsumer.shutdown', () => {
     for (const finish of gates.finish) finish();
     await turns();
     expect([later.held.length, statuses().length, logger.warnings]).toEqual([3, 3, []]);
+  });
+
+  it('unsubscribes from an Observable and leaves an async iterable that take longer than `timeout`', async () => {
+    const { clock, queue, consumer } = setUp({ concurrency: 2 });
+    const left: string[] = [];
+    const iterator: AsyncIterableIterator<number> = {
+      next: () => never().then(() => ({ done: true, value: undefined })),
+      return: async () => ({ done: true, value: left.push('iterable') }),
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    const observable = NEVER.pipe(finalize(() => left.push('observable')));
+    void publishAll(queue, upTo(2));
+    const running = consumer.run((payload) => (numberOf(payload) === 1 ? observable : iterator));
+    const stopped = consumer.shutdown({ timeout: 100 });
+    clock.advance(99);
+    expect(left).toEqual([]);
+    clock.advance(1);
+    await Promise.all([running, stopped]);
+    expect(left).toEqual(['observable', 'iterable']);
+    expect(attempts(queue)).toEqual(upTo(2).map((n) => [n, 1]));
   });
 
   it('waits for 30 seconds by default', async () => {

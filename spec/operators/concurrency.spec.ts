@@ -160,6 +160,24 @@ describe('The stack of handle', () => {
     expect([completed, handled]).toEqual([true, MANY]);
   });
 
+  it.each([8, MANY])('stays as it is where each of a hundred thousand handlers causes the next delivery (concurrency %p)', async (concurrency) => {
+    const source = new Subject<Delivery>();
+    let runs = 0;
+    const handled = new Handled(
+      source,
+      ({ payload }) => {
+        runs++;
+        const n = numberOf(payload);
+        if (n < MANY) source.next(new FakeDelivery(n + 1));
+        else source.complete();
+      },
+      { concurrency },
+    );
+    source.next(new FakeDelivery(1));
+    while (!handled.completed) await turns(1);
+    expect([runs, handled.outcomes.length]).toEqual([MANY, MANY]);
+  });
+
   it.each<[string, 'key' | undefined]>([
     ['without order', undefined],
     ['in one lane', 'key'],

@@ -153,6 +153,20 @@ describe('inBatches', () => {
     expect(deliveries.map(({ calls }) => calls)).toEqual([[], [], [], ['release'], ['release']]);
   });
 
+  it('releases also what arrives while it releases the rest', () => {
+    const clock = new VirtualClock();
+    const source = new Subject<Delivery>();
+    const last = new FakeDelivery(2);
+    const first = new FakeDelivery(1, async () => {
+      source.next(last);
+      return true;
+    });
+    const seen = watch(source, { maxSize: 3, maxWait: 10, scheduler: clock.scheduler });
+    source.next(first);
+    seen.subscription.unsubscribe();
+    expect([first.calls, last.calls, clock.timers, source.observed]).toEqual([['release'], ['release'], 0, false]);
+  });
+
   it('with take(1) gives back what comes after the first batch, attempt unchanged', () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ scheduler: clock.scheduler, logger: silentLogger });

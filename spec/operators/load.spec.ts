@@ -86,7 +86,7 @@ describe('handle keeps no memory', () => {
     subscription.unsubscribe();
   });
 
-  it('of payloads and results: each can be collected as soon as it is settled', async () => {
+  it('of payloads, keys and results: each can be collected as soon as it is settled', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const references: WeakRef<object>[] = [];
     const subscription = queue
@@ -98,7 +98,7 @@ describe('handle keeps no memory', () => {
             references.push(new WeakRef(payload), new WeakRef(result));
             return result;
           },
-          { orderBy: 'key', timeout: 60_000 },
+          { orderBy: ({ payload }) => payload, timeout: 60_000 },
         ),
       )
       .subscribe();

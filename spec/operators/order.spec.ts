@@ -1,7 +1,7 @@
-import { NEVER } from 'rxjs';
-import type { Delivery, HandleOptions } from 'sluice';
-import { numberOf, upTo } from '../support/consumers.js';
-import { Jobs, Processing } from '../support/handling.js';
+import { NEVER, type Observable, of } from 'rxjs';
+import { type Delivery, type HandleOptions, handle, MemoryBackend } from 'sluice';
+import { numberOf, publishAll, upTo } from '../support/consumers.js';
+import { FakeDelivery, Jobs, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
@@ -12,6 +12,12 @@ function inLanes(options: HandleOptions = {}, prefetch = 32) {
   const jobs = new Jobs();
   const processing = new Processing(jobs.handler, { concurrency: 8, orderBy: 'key', retry: { count: 2, delay: 10 }, ...options }, { prefetch });
   return { jobs, processing };
+}
+
+function queueOf(numbers: readonly number[]): MemoryBackend {
+  const queue = new MemoryBackend({ logger: silentLogger });
+  void publishAll(queue, numbers);
+  return queue;
 }
 
 describe("handle with orderBy: 'key'", () => {
@@ -75,6 +81,38 @@ describe("handle with orderBy: 'key'", () => {
     await jobs.finish(3);
     expect(processing.statuses).toEqual(['1#1 retried', '2#1 acked', '4#1 acked', '1#2 retried', '1#3 acked', '3#1 acked']);
     expect([processing.values, processing.queue.unfinished, processing.clock.timers]).toEqual([['third time'], 0, 0]);
+  });
+
+  it.each(['runs', 'waits for a retry'])('keeps a busy key apart while a thousand others come and go, whose first message %s', async (what) => {
+    const { jobs, processing } = inLanes();
+    processing.publish([1], () => 'busy');
+    if (what !== 'runs') await jobs.fail(1);
+    for (const n of upTo(1000)) {
+      processing.publish([n + 1], String);
+      await jobs.finish(n + 1);
+    }
+    processing.publish([2000, 2001], () => 'busy');
+    expect(jobs.running).toEqual(what === 'runs' ? [1] : []);
+    if (what !== 'runs') await processing.pass(10);
+    for (const n of [1, 2000, 2001]) {
+      expect(jobs.running).toEqual([n]);
+      await jobs.finish(n);
+    }
+    expect(processing.queue.unfinished).toBe(0);
+  });
+
+  it('emits the result of one before the next one of its key starts', async () => {
+    const sources: Observable<Delivery>[] = [of(new FakeDelivery(1), new FakeDelivery(2)), queueOf([1, 2]).deliveries()];
+    for (const source of sources) {
+      const order: string[] = [];
+      const handler = async ({ payload }: Delivery) => {
+        order.push(`start ${numberOf(payload)}`);
+        return numberOf(payload);
+      };
+      source.pipe(handle(handler, { orderBy: 'key', concurrency: 4 })).subscribe((n) => order.push(`value ${n}`));
+      await turns(6);
+      expect(order).toEqual(['start 1', 'value 1', 'start 2', 'value 2']);
+    }
   });
 
   it('takes those in that come while the only one of a key is tried again, in order', async () => {

@@ -1,6 +1,6 @@
-import { NEVER, of, timer } from 'rxjs';
-import { MemoryBackend, type Outcome } from 'sluice';
-import { numberOf, upTo } from '../support/consumers.js';
+import { asyncScheduler, NEVER, of, timer } from 'rxjs';
+import { handle, MemoryBackend, type Outcome } from 'sluice';
+import { numberOf, publishAll, upTo } from '../support/consumers.js';
 import { Handled, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -82,6 +82,22 @@ describe('The outcomes of handle', () => {
     processing.publish([3, 4]);
     await processing.pass(20);
     expect(processing.outcomes.map(({ duration }) => duration)).toEqual([0, 10, 10, 10]);
+  });
+
+  it('do not count what a slow subscriber did with the result before', async () => {
+    let now = 0;
+    const scheduler = { now: () => now, schedule: asyncScheduler.schedule.bind(asyncScheduler) };
+    const queue = new MemoryBackend();
+    void publishAll(queue, [1, 2, 3]);
+    const durations: number[] = [];
+    queue
+      .deliveries()
+      .pipe(handle(async () => 'done', { scheduler, onOutcome: ({ duration }) => durations.push(duration) }))
+      .subscribe(() => {
+        now += 100;
+      });
+    await turns();
+    expect(durations).toEqual([0, 0, 0]);
   });
 
   it('say how long each of many ran, that ran at a time', async () => {

@@ -5,6 +5,7 @@ import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { type Deferred, deferred } from '../support/handling.js';
 import { thrownBy, turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const toEntry = (n: number): QueueEntry => ['number', { n }];
 
@@ -272,6 +273,23 @@ describe('publishTo', () => {
     while (values.length < 10_000) await turns(1);
     expect(values.at(-1)).toBe(10_000);
     expect(queue.size).toBe(10_000);
+  });
+
+  it('publishes also what came with the end of its source, from inside a value that comes out of it', () => {
+    const queue = new MemoryBackend({ scheduler: new VirtualClock().scheduler, logger: silentLogger });
+    const source = new Subject<number>();
+    const seen: unknown[] = [];
+    source.pipe(publishTo(queue, toEntry)).subscribe({
+      next: (n) => {
+        seen.push(n);
+        if (n > 1) return;
+        source.next(2);
+        source.complete();
+      },
+      complete: () => seen.push('end'),
+    });
+    source.next(1);
+    expect([seen, queue.size]).toEqual([[1, 2, 'end'], 2]);
   });
 
   it('emits in the frame of the value, in marbles, also after work that took a while', () => {

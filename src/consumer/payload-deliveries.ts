@@ -1,6 +1,7 @@
 import { Observable, type Subscriber } from 'rxjs';
 import type { ConsumerGroup, Delivery, MessageHeaders, QueueBackend, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
+import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { onAbort } from '../internal/on-abort.js';
@@ -61,8 +62,9 @@ class PayloadPull {
   stop(): void {
     if (this.#ended) return;
     this.#end();
-    // What fails here fails nobody's call: it shows as an unhandled rejection.
-    void (async () => this.#iterator.return?.())();
+    (async () => this.#iterator.return?.())().catch((error: unknown) => {
+      this.#intake.logger.error(`return() of the iterator of queue "${this.#queueName}" failed: ${describeError(error)}`);
+    });
   }
 
   /** A payload is settled. */

@@ -53,8 +53,8 @@ export interface Outcome<Item extends AnyDelivery = Delivery> {
   readonly status: OutcomeStatus;
   readonly delivery: Item;
   /**
-   * How long the handler ran, in milliseconds by the clock of `scheduler`. One that takes over from another at once begins when that one ended: what
-   * `onOutcome` and the subscriber did in between is counted too.
+   * How long the handler ran, in milliseconds by the clock of `scheduler`. Where it took over from another at once, what `onOutcome` took for that one
+   * is counted too.
    */
   readonly duration: number;
   /** What the handler failed with; absent when it did not. */

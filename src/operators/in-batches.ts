@@ -1,4 +1,4 @@
-import { asyncScheduler, Observable, type OperatorFunction, type SchedulerLike, type Subscriber, type Subscription } from 'rxjs';
+import { asyncScheduler, Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
 import type { Delivery, NackOptions } from '../backend.js';
 import { after } from '../internal/after.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
@@ -101,7 +101,7 @@ class Batching<Item extends AnyDelivery> implements SourceObserver<Item> {
     // It may come after the subscriber has left, from a source that emits while it is subscribed to.
     if (this.#subscriber.closed) giveBack(delivery, this.#options.logger);
     else if (this.#deliveries.push(delivery) >= this.#options.maxSize) this.#handOn();
-    else this.#timer ??= after(this.#options.scheduler, this.#options.maxWait, () => this.#handOn());
+    else if (this.#timer === undefined) this.#startTimer();
   }
 
   exhaust(failure?: { readonly error: unknown }): void {
@@ -112,6 +112,13 @@ class Batching<Item extends AnyDelivery> implements SourceObserver<Item> {
     }
     if (this.#deliveries.length > 0) this.#handOn();
     this.#subscriber.complete();
+  }
+
+  #startTimer(): void {
+    const { scheduler, maxWait } = this.#options;
+    this.#timer = new Subscription();
+    // Some schedulers run what has no delay within the call.
+    this.#timer.add(after(scheduler, maxWait, () => this.#handOn()));
   }
 
   #handOn(): void {

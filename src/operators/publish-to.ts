@@ -18,6 +18,8 @@ export interface PublishToOptions {
  * publish that fails ends the stream with its error. Unsubscribing takes back what waits for room: it is not enqueued. After an error of the source, what
  * came before it is published first.
  *
+ * *Gotchas*: a publish that waited for room is known to be done a microtask later, also under virtual time: give the queue of a marble test room enough.
+ *
  * @example
  * ```ts
  * orders$.pipe(publishTo(queue, (order) => ['orders.created', order])).subscribe();

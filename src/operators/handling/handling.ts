@@ -1,4 +1,4 @@
-import type { Observable, Subscriber, Subscription } from 'rxjs';
+import { type Observable, type Subscriber, Subscription } from 'rxjs';
 import type { Delivery } from '../../backend.js';
 import { type HandlerTimeoutError, SluiceError } from '../../errors.js';
 import { after } from '../../internal/after.js';
@@ -96,6 +96,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   }
 
   emit(value: unknown): void {
+    this.#workers.timePasses();
     this.#subscriber.next(value);
   }
 
@@ -113,7 +114,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   concluded(attempt: Attempt, value: unknown): void {
     if (attempt.lane !== undefined) this.#leaveLane(attempt, attempt.lane);
-    if (value !== undefined) this.#subscriber.next(value);
+    if (value !== undefined) this.emit(value);
   }
 
   moveOn(): void {
@@ -197,8 +198,10 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
       this.#settlements.settle(result, 'nack');
     } else {
       // Before anybody hears of it, who may stop us: a stop has to find it here.
-      const timer = after(scheduler, delay, () => this.#tryAgain(attempt, lane));
+      const timer = new Subscription();
       this.#retries.set(attempt, timer);
+      // Some schedulers run what has no delay within the call.
+      timer.add(after(scheduler, delay, () => this.#tryAgain(attempt, lane)));
       logFailure(logger, 'warn', 'A handler failed', delivery, error, soon);
       this.#settlements.report(attempt, 'retried', duration, { error });
     }
@@ -236,13 +239,16 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     if (deadLetter === undefined) {
       logFailure(logger, 'error', 'A message is given up', delivery, error, 'it is rejected');
       this.#settlements.settle({ attempt, status: 'rejected', duration, failure: { error } }, 'reject', error);
-    } else if (this.#phase === OVER) {
-      logFailure(logger, 'warn', 'A message is given up', delivery, error, 'it goes back to the queue, since its consumer has left');
-      this.#release({ attempt, duration, failure: { error } });
     } else {
-      this.#deadLetters.send({ attempt, error, duration });
-      logFailure(logger, 'warn', 'A message is given up', delivery, error, 'it goes to the dead letters');
+      const next = this.#phase === OVER ? 'it goes back to the queue, since its consumer has left' : 'it goes to the dead letters';
+      logFailure(logger, 'warn', 'A message is given up', delivery, error, next);
+      this.#deadLetter({ attempt, error, duration });
     }
+  }
+
+  #deadLetter(lost: Lost): void {
+    if (this.#phase === OVER) this.undeliverable(lost);
+    else this.#deadLetters.send(lost);
   }
 
   #release(result: Omit<Result, 'status'>): void {

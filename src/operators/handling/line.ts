@@ -15,6 +15,7 @@ export class Line {
   shift(): Attempt {
     const first = this.first as Attempt;
     this.first = first.following;
+    if (this.first === undefined) this.#last = undefined;
     first.following = undefined;
     return first;
   }

@@ -20,7 +20,7 @@ export class Workers {
   readonly #free: Slot[] = [];
   #starting = false;
   #closed = false;
-  /** When the last handler ended, as long as nobody has waited since; 0 where that is unknown. */
+  /** When a handler ended, for as long as that may pass for now; 0 where that is unknown. */
   #endedAt = 0;
 
   constructor(owner: SlotOwner, options: WorkersOptions) {
@@ -50,6 +50,11 @@ export class Workers {
   pump(): void {
     if (this.#starting) return;
     while (this.#ready.first !== undefined && this.running < this.#options.concurrency && !this.#closed) this.#start(this.#ready.shift());
+    this.#endedAt = 0;
+  }
+
+  /** Somebody else has the floor: what the clock said before is no longer true. */
+  timePasses(): void {
     this.#endedAt = 0;
   }
 
