@@ -79,13 +79,19 @@ export class DeliverySubscription implements Consumer, Lender {
 
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
     this.#remove(delivery);
-    const goesBack = how === 'retried' || how === 'released';
-    if (goesBack && delay === 0) this.#rest();
-    else this.#lineUp();
-    if (goesBack) this.#queue.giveBack(this.#group, delivery.toMessage(), delay);
-    else this.#queue.settle(this.#group, delivery.publication);
+    if (how === 'retried' || how === 'released') this.#giveBack(delivery, delay);
+    else {
+      this.#lineUp();
+      this.#queue.settle(this.#group, delivery.publication);
+    }
     this.#queue.serve();
     if (this.#stopped && this.#held.length === 0) this.#subscriber.complete();
+  }
+
+  #giveBack(delivery: MemoryDelivery, delay: number): void {
+    if (delay === 0) this.#rest();
+    else this.#lineUp();
+    this.#queue.giveBack(this.#group, delivery.toMessage(), delay);
   }
 
   settledAgain({ id, key, settled }: MemoryDelivery, call: string): void {

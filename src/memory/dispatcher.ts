@@ -1,4 +1,5 @@
 import type { SchedulerLike, Subscription } from 'rxjs';
+import type { Group } from './group.js';
 import type { Groups } from './groups.js';
 
 /** How many consumers may join within one run of serving before the rest of it waits for a macrotask: a pipeline under `retry()` may never stop. */
@@ -13,8 +14,6 @@ const MAX_BOUNCES = 256;
 export interface DispatcherHooks {
   /** Lets waiting publishes in, as far as there is room for them. */
   readonly admit: () => void;
-  /** Whether a publish waits. */
-  readonly somebodyWaits: () => boolean;
   /** The code of a consumer failed where RxJS lets it through. */
   readonly failed: (error: unknown) => void;
   /** Nothing can be handed out any more. */
@@ -67,12 +66,9 @@ export class Dispatcher {
     this.#running = true;
     this.#joins = this.#entries = 0;
     try {
-      while (this.#serveRound()) {
-        if (this.#joins > MAX_JOINS || this.#entries > MAX_ENTRIES) {
-          this.#serveLater();
-          break;
-        }
-      }
+      const { only } = this.#groups;
+      if (only === undefined) while (this.#serveRound() && !this.#endless());
+      else while (this.#serveGroup(only) && !this.#endless());
     } finally {
       this.#running = false;
     }
@@ -95,28 +91,34 @@ export class Dispatcher {
     });
   }
 
-  /** One message for each group that has one ready and somebody to take it; says whether another round may hand out more. */
+  /** One message for each group that has one ready and somebody to take it; says whether it handed out one. */
   #serveRound(): boolean {
     let served = false;
     for (const group of this.#groups.all) {
-      this.#hooks.admit();
-      const consumer = group.line.first;
-      if (consumer === undefined || group.ready === 0) continue;
-      served = true;
-      group.line.remove(consumer);
-      try {
-        group.handTo(consumer);
-      } catch (error) {
-        this.#hooks.failed(error);
-      }
+      if (this.#serveGroup(group)) served = true;
     }
-    return served && this.#mayGoOn();
+    return served;
   }
 
-  /** Where there is one group, it is known without another round, which every settlement would pay for. */
-  #mayGoOn(): boolean {
-    const { only } = this.#groups;
-    return only === undefined || (only.ready > 0 && only.line.first !== undefined) || this.#hooks.somebodyWaits();
+  /** One message, if the group has one ready and somebody to take it; says whether it handed out one. */
+  #serveGroup(group: Group): boolean {
+    this.#hooks.admit();
+    const consumer = group.line.first;
+    if (consumer === undefined || group.ready === 0) return false;
+    group.line.remove(consumer);
+    try {
+      group.handTo(consumer);
+    } catch (error) {
+      this.#hooks.failed(error);
+    }
+    return true;
+  }
+
+  /** Whether this run of serving may have no end; then the rest of it waits. */
+  #endless(): boolean {
+    const endless = this.#joins > MAX_JOINS || this.#entries > MAX_ENTRIES;
+    if (endless) this.#serveLater();
+    return endless;
   }
 
   #serveLater(): void {

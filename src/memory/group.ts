@@ -71,10 +71,8 @@ export class Group {
   /** Hands the first message to a consumer. Only while `ready > 0`. */
   handTo(consumer: Consumer): void {
     this.ready--;
-    const returned = this.#returned.length > 0 ? this.#returned.pop() : undefined;
-    if (returned !== undefined) {
-      this.#sendOut(returned.publication);
-      consumer.take(returned.key, returned.payload, returned, returned.place);
+    if (this.#returned.length > 0) {
+      this.#handReturned(consumer);
       return;
     }
     const { key, details } = this.#buffer;
@@ -82,6 +80,12 @@ export class Group {
     const place = this.#pass(details);
     this.#sendOut(publicationOf(details));
     consumer.take(key, payload, details, place);
+  }
+
+  #handReturned(consumer: Consumer): void {
+    const returned = this.#returned.pop() as Message;
+    this.#sendOut(returned.publication);
+    consumer.take(returned.key, returned.payload, returned, returned.place);
   }
 
   /** Hands a new message to a consumer, past the buffer. Only while `ready === 0`. */

@@ -61,7 +61,6 @@ export class MemoryQueue {
       admit: () => {
         while (this.#admission.somebodyWaits && this.#admit(this.#groups.allWait));
       },
-      somebodyWaits: () => this.#admission.somebodyWaits,
       failed: (error) => this.#failed(error),
       atRest: () => {
         if (this.#closed) this.#endDrained();

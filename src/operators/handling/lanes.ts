@@ -1,7 +1,7 @@
 import type { Attempt, Lane } from './attempt.js';
 
 /** How many lanes that nobody is in may be kept, beside twice as many as are in use. */
-const SPARE_LANES = 64;
+const SPARE_LANES = 1024;
 
 /**
  * Keeps deliveries of one key apart: the first one goes on, the others wait behind it until it leaves.

@@ -1,7 +1,7 @@
 import type { Delivery } from '../../backend.js';
 import { answerTo, COUNTED } from '../../internal/answers.js';
 import { describeError } from '../../internal/describe.js';
-import type { CheckedHandleOptions, Outcome, OutcomeStatus } from '../handle-options.js';
+import type { CheckedHandleOptions, OutcomeStatus } from '../handle-options.js';
 import type { Attempt } from './attempt.js';
 import { logFailure } from './failures.js';
 
@@ -66,15 +66,18 @@ export class Settlements {
 
   /** Tells whoever wants to know what became of a delivery. */
   report(attempt: Attempt, status: OutcomeStatus, duration: number, failure: Failure | undefined): void {
-    const { onOutcome, logger } = this.#options;
+    const { onOutcome } = this.#options;
     if (onOutcome === undefined) return;
     const { delivery } = attempt;
-    const outcome: Outcome = failure === undefined ? { status, delivery, duration } : { status, delivery, duration, error: failure.error };
     try {
-      onOutcome(outcome);
+      onOutcome(failure === undefined ? { status, delivery, duration } : { status, delivery, duration, error: failure.error });
     } catch (error) {
-      logger.error(`\`onOutcome\` failed: ${describeError(error)}`, error);
+      this.#listenerFailed(error);
     }
+  }
+
+  #listenerFailed(error: unknown): void {
+    this.#options.logger.error(`\`onOutcome\` failed: ${describeError(error)}`, error);
   }
 
   #await(result: Result, method: Method, answer: Promise<boolean>): void {

@@ -59,17 +59,16 @@ export class Slot implements SourceObserver<unknown> {
     this.attempt = attempt;
     this.over = false;
     let result: unknown;
-    let work: Promise<unknown> | Observable<unknown> | undefined;
+    let isPromise: boolean;
     try {
       result = this.#options.handler(attempt.delivery, attempt);
-      work = workOf(result);
+      isPromise = result instanceof Promise;
     } catch (error) {
       this.#end(true, error);
       return;
     }
-    if (work === undefined) this.#end(false, result);
-    else if (work instanceof Promise) this.#await(work);
-    else this.#flatten(work);
+    if (isPromise) this.#await(result as Promise<unknown>);
+    else this.#runOther(result);
   }
 
   /** Gives the handler up, if there is one: nothing that it does later is heard of. */
@@ -89,6 +88,20 @@ export class Slot implements SourceObserver<unknown> {
   exhaust(failure?: { readonly error: unknown }): void {
     this.#values = undefined;
     this.#endInTurn(failure !== undefined, failure?.error);
+  }
+
+  /** Apart from the most frequent way: a function that is short is inlined. */
+  #runOther(result: unknown): void {
+    let work: Promise<unknown> | Observable<unknown> | undefined;
+    try {
+      work = workOf(result);
+    } catch (error) {
+      this.#end(true, error);
+      return;
+    }
+    if (work === undefined) this.#end(false, result);
+    else if (work instanceof Promise) this.#await(work);
+    else this.#flatten(work);
   }
 
   #await(result: Promise<unknown>): void {
@@ -143,10 +156,9 @@ export class Slot implements SourceObserver<unknown> {
   }
 }
 
-/** What a handler goes on with after it has returned; undefined when it has ended. */
+/** What a handler that returned no promise goes on with; undefined when it has ended. */
 function workOf(result: unknown): Promise<unknown> | Observable<unknown> | undefined {
   if (typeof result !== 'object' || result === null) return undefined;
-  if (result instanceof Promise) return result;
   if (isObservable(result)) return result;
   if (isThenable(result)) return Promise.resolve(result);
   return isAsyncIterable(result) ? fromAsyncIterable(result) : undefined;
