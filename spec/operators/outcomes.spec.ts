@@ -1,5 +1,5 @@
 import { asyncScheduler, NEVER, of, timer } from 'rxjs';
-import { handle, MemoryBackend, type Outcome } from 'sluice';
+import { type Delivery, handle, MemoryBackend, type Outcome } from 'sluice';
 import { numberOf, publishAll, upTo } from '../support/consumers.js';
 import { Handled, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
@@ -98,6 +98,32 @@ describe('The outcomes of handle', () => {
       });
     await turns();
     expect(durations).toEqual([0, 0, 0]);
+  });
+
+  it('do not count what another handler did that was started before', async () => {
+    let now = 0;
+    const scheduler = { now: () => now, schedule: asyncScheduler.schedule.bind(asyncScheduler) };
+    const queue = new MemoryBackend();
+    void publishAll(queue, [1, 2, 3, 4]);
+    const durations: [number, number][] = [];
+    const handler = async ({ payload }: Delivery) => {
+      // Each holds up the thread before it waits; the second pair is started by one end of the first.
+      now += 100;
+      if (numberOf(payload) <= 2) await turns(numberOf(payload) === 1 ? 1 : 3);
+    };
+    const onOutcome = ({ delivery, duration }: Outcome) => void durations.push([numberOf(delivery.payload), duration]);
+    queue
+      .deliveries()
+      .pipe(handle(handler, { concurrency: 2, scheduler, onOutcome }))
+      .subscribe();
+    await turns(6);
+    // The first waited while the second was started, the second while the others ran.
+    expect(durations).toEqual([
+      [1, 200],
+      [3, 100],
+      [4, 100],
+      [2, 300],
+    ]);
   });
 
   it('say how long each of many ran, that ran at a time', async () => {

@@ -101,6 +101,7 @@ export class Workers {
     this.#starting = true;
     // Reading the clock costs as much as a handler that does nothing: the end of one is the start of the next.
     if (this.#options.clock !== undefined) slot.startedAt = this.#endedAt || this.#options.clock.now();
+    this.timePasses();
     slot.run(attempt);
     this.#starting = false;
   }
