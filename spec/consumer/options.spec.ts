@@ -273,6 +273,7 @@ describe('AsyncLoopConsumer refuses, when it is made,', () => {
       ['concurrency', 'RangeError', { concurrency: count }],
     ]),
     ['prefetch', 'TypeError', { prefetch: '5' }],
+    ['prefetch', 'TypeError', { prefetch: null }],
     ['concurrency', 'TypeError', { concurrency: '5' }],
     ['group', 'RangeError', { group: '' }],
     ['group', 'TypeError', { group: 5 }],

@@ -1,10 +1,11 @@
-import { of } from 'rxjs';
+import { NEVER, of } from 'rxjs';
 import { type Delivery, type HandleOptions, type HandlerContext, handle, MemoryBackend } from 'sluice';
 import { numberOf } from '../support/consumers.js';
 import { heapUsed, survivors } from '../support/memory.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { ticksDuring } from '../support/ticker.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const HALF_A_MILLION = 500_000;
 const MEGABYTE = 2 ** 20;
@@ -106,6 +107,25 @@ describe('handle keeps no memory', () => {
     await queue.join();
     expect(references.length).toBe(100);
     expect(await survivors(references)).toBeLessThan(5);
+    subscription.unsubscribe();
+  });
+
+  it('of handlers that took too long and never end', async () => {
+    const clock = new VirtualClock();
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const options = { concurrency: 32, timeout: 10, retry: { count: 0 }, scheduler: clock.scheduler, logger: silentLogger };
+    const subscription = queue
+      .deliveries()
+      .pipe(handle(() => NEVER, options))
+      .subscribe();
+    const run = (count: number) => {
+      for (let n = 0; n < count; n++) void queue.publish('number', { n });
+      while (queue.unfinished > 0) clock.advance(10);
+    };
+    run(2000);
+    const before = await heapUsed();
+    run(20_000);
+    expect((await heapUsed()) - before).toBeLessThan(2 * MEGABYTE);
     subscription.unsubscribe();
   });
 

@@ -2,20 +2,7 @@
 import { expectTypeOf } from 'expect-type';
 import type { Observable } from 'rxjs';
 import { type AnyEvents, type Delivery, MemoryBackend, type QueueBackend, type QueueEntry, receive } from 'sluice';
-
-interface Order {
-  readonly id: number;
-}
-interface Cancellation {
-  readonly id: number;
-  readonly reason: string;
-}
-
-/** As an interface, of interfaces. */
-interface ShopEvents {
-  'orders.created': Order;
-  'orders.cancelled': Cancellation;
-}
+import type { Cancellation, Order, ShopEvents } from './shop-events.js';
 
 /** As a type alias, of literals. */
 type LiteralEvents = { a: { readonly a: number }; b: { readonly b: string } };

@@ -15,18 +15,7 @@ import {
   publishTo,
   type QueueBackend,
 } from 'sluice';
-
-interface Order {
-  readonly id: number;
-}
-interface Cancellation {
-  readonly id: number;
-  readonly reason: string;
-}
-interface ShopEvents {
-  'orders.created': Order;
-  'orders.cancelled': Cancellation;
-}
+import type { Cancellation, Order, ShopEvents } from './shop-events.js';
 
 export function whatAHandlerReturnsFlowsDownstream(queue: MemoryBackend<ShopEvents>): void {
   const deliveries = queue.deliveries();

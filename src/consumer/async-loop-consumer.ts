@@ -52,10 +52,11 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
 
   /** @throws {TypeError | RangeError} for a queue or an option without sense; it names the option */
   constructor(queue: ConsumerQueue<Events>, options?: AsyncLoopConsumerOptions<Events>) {
-    const { group, prefetch, ...handleOptions } = checkOptions(options);
+    const { group, prefetch: wished, ...handleOptions } = checkOptions(options);
     const checked = checkHandleOptions(handleOptions as HandleOptions);
+    const prefetch = wished === undefined ? Math.max(DEFAULT_PREFETCH, checked.concurrency) : wished;
     this.#queue = checkMethods('queue', queue, ['consume']) as ConsumerQueue;
-    this.#consume = checkConsumeOptions({ group, prefetch: prefetch ?? Math.max(DEFAULT_PREFETCH, checked.concurrency) });
+    this.#consume = checkConsumeOptions({ group, prefetch });
     this.#handle = { ...checked, onOutcome: (outcome) => this.#report(outcome, checked.onOutcome) };
   }
 

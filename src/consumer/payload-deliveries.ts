@@ -33,7 +33,7 @@ export function payloadDeliveries(queue: PayloadQueue, intake: PayloadIntake): O
       ignoreAbort();
       pull.stop();
     });
-    pull.start();
+    pull.ask();
   });
 }
 
@@ -54,11 +54,7 @@ class PayloadPull {
     this.#iterator = queue.consume({ group: intake.group, signal: intake.signal })[Symbol.asyncIterator]();
   }
 
-  start(): void {
-    this.#ask();
-  }
-
-  /** Asks for no more. What a payload that is on its way is worth is the queue's business: ours returns it. */
+  /** Asks for no more. The iterator is told, and whether it keeps what it was about to hand over is up to it: the queues of this library do. */
   stop(): void {
     if (this.#ended) return;
     this.#end();
@@ -73,14 +69,15 @@ class PayloadPull {
     if (how === 'retried' || how === 'released') {
       this.#intake.logger.warn(`Payload ${delivery.id} of queue "${this.#queueName}" is lost: without deliveries() it cannot go back`);
     }
-    this.#ask();
+    this.ask();
   }
 
   settledAgain({ id, settled }: PayloadDelivery): void {
     this.#intake.logger.warn(`Payload ${id} of queue "${this.#queueName}" was settled again, which changed nothing: it was already ${settled}`);
   }
 
-  #ask(): void {
+  /** Asks for a payload, if one may come. */
+  ask(): void {
     if (this.#asking || this.#ended || this.#out >= this.#intake.limit) return;
     this.#asking = true;
     (async () => this.#iterator.next())().then(
@@ -96,7 +93,7 @@ class PayloadPull {
     else {
       this.#out++;
       this.#subscriber.next(new PayloadDelivery(this, this.#queueName, value as QueuePayload, ++this.#taken));
-      turn.run(() => this.#ask());
+      turn.run(() => this.ask());
     }
   }
 
