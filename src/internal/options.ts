@@ -70,6 +70,13 @@ export function checkName(name: string, value: unknown): string {
   throw invalid(name, NAME, value, typeof value === 'string');
 }
 
+/** The names without repetitions. @throws {TypeError | RangeError} unless `value` is a list of names that is not empty */
+export function checkNames(name: string, value: unknown, expected = 'a list of names that is not empty'): readonly string[] {
+  if (!Array.isArray(value)) throw invalid(name, expected, value, false);
+  if (value.length === 0) throw new RangeError(`Expected \`${name}\` to be ${expected}, got an empty list`);
+  return [...new Set(value.map((item, index) => checkName(`${name}[${index}]`, item)))];
+}
+
 /** @throws {TypeError} unless `value` is an AbortSignal or undefined */
 export function checkSignal(name: string, value: unknown): AbortSignal | undefined {
   if (value === undefined) return value;

@@ -17,14 +17,16 @@ import type {
 import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { asyncDispose } from '../internal/async-dispose.js';
+import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
-import { checkKey, checkPayload, copyAsJson, copyHeaders } from '../internal/message.js';
-import { checkFlag, checkMilliseconds, checkName, checkOptions, checkSignal } from '../internal/options.js';
+import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
+import { checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
+import { checkPublishOptions, type PublishDetails } from '../internal/publish-options.js';
 import { DeliverySubscription } from './delivery-subscription.js';
 import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
 import { PayloadIterator } from './payload-iterator.js';
-import { MemoryQueue, type PublishDetails } from './queue.js';
-import { type Env, shareByName } from './shared.js';
+import { MemoryQueue } from './queue.js';
+import { shareByName } from './shared.js';
 
 /** Stands for the key that was checked last, before any was. */
 const NO_KEY = Symbol('no key');
@@ -252,9 +254,4 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     }
     return checked;
   }
-}
-
-function checkPublishOptions(options: PublishOptions): PublishDetails {
-  const { headers, delay = 0, signal } = checkOptions(options);
-  return { headers: copyHeaders(headers), delay: checkMilliseconds('delay', delay), signal: checkSignal('signal', signal) };
 }

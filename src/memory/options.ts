@@ -2,12 +2,12 @@ import { asyncScheduler, type SchedulerLike } from 'rxjs';
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
+import { DEFAULT_NAME, type Env, readGroups, readQueueName } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { checkChoice, checkCount, checkMethods, checkName, checkOptions, isName, NAME } from '../internal/options.js';
+import { checkChoice, checkCount, checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
 
 const POLICIES = ['wait', 'error', 'drop-oldest', 'drop-newest'] as const;
 const VALIDATIONS = ['shape', 'json'] as const;
-const DEFAULT_NAME = 'default';
 
 /** What a full queue does with one more message. */
 export type MemoryOverflow = (typeof POLICIES)[number];
@@ -73,27 +73,18 @@ export function checkMemoryOptions(options: MemoryBackendOptions | undefined): C
   };
 }
 
-/** Reads QUEUE_NAME, QUEUE_CAPACITY and QUEUE_GROUPS; an empty variable counts as one that is not set. */
-export function readMemoryEnv(env: Readonly<Record<string, string | undefined>>): Pick<CheckedMemoryOptions, 'name' | 'capacity' | 'groups'> {
-  const { QUEUE_NAME: name, QUEUE_CAPACITY: capacity, QUEUE_GROUPS: groups } = env;
+/** Reads QUEUE_NAME, QUEUE_CAPACITY and QUEUE_GROUPS. */
+export function readMemoryEnv(env: Env): Pick<CheckedMemoryOptions, 'name' | 'capacity' | 'groups'> {
+  const { QUEUE_CAPACITY: capacity } = env;
   return {
-    name: name ? readName('QUEUE_NAME', name) : DEFAULT_NAME,
+    name: readQueueName(env),
     capacity: capacity ? readCapacity(capacity) : Number.POSITIVE_INFINITY,
-    groups: groups ? groups.split(',').map((group) => readName('QUEUE_GROUPS', group.trim())) : 'ignored',
+    groups: readGroups(env) ?? 'ignored',
   };
 }
 
-function checkGroups(groups: unknown): 'ignored' | readonly ConsumerGroup[] {
-  if (groups === 'ignored') return groups;
-  const expected = "'ignored' or a list of group names that is not empty";
-  if (!Array.isArray(groups)) throw new TypeError(`Expected \`groups\` to be ${expected}, got ${describe(groups)}`);
-  if (groups.length === 0) throw new RangeError(`Expected \`groups\` to be ${expected}, got an empty list`);
-  return [...new Set(groups.map((group, index) => checkName(`groups[${index}]`, group)))];
-}
-
-function readName(variable: string, value: string): string {
-  if (isName(value)) return value;
-  throw new ConfigurationError(`Expected ${variable} to hold ${NAME}${variable === 'QUEUE_GROUPS' ? ' for each group, separated by commas' : ''}`);
+function checkGroups(groups: 'ignored' | readonly ConsumerGroup[]): 'ignored' | readonly ConsumerGroup[] {
+  return groups === 'ignored' ? groups : checkNames('groups', groups, "'ignored' or a list of group names that is not empty");
 }
 
 function readCapacity(value: string): number {

@@ -1,8 +1,9 @@
 import type { TimestampProvider } from 'rxjs';
-import type { ConsumerGroup, MessageHeaders, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
+import type { ConsumerGroup, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
 import { QueueClosedError, QueueOverflowError } from '../errors.js';
 import { DONE } from '../internal/answers.js';
 import { NO_HEADERS } from '../internal/message.js';
+import type { PublishDetails } from '../internal/publish-options.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
 import { clockOf, isVirtual } from '../internal/virtual-time.js';
@@ -16,14 +17,6 @@ import { Ledger } from './ledger.js';
 import { Message, type Publication } from './message.js';
 import type { CheckedMemoryOptions } from './options.js';
 import { Watch } from './watch.js';
-
-/** What a publish says besides its key and payload, if it says anything. */
-export interface PublishDetails {
-  readonly headers: MessageHeaders;
-  /** In milliseconds; 0 for none. */
-  readonly delay: number;
-  readonly signal: AbortSignal | undefined;
-}
 
 /**
  * The queue itself: what comes in, who gets it, when it is done with. Everything takes effect within the call.

@@ -1,9 +1,7 @@
+import { type Env, processEnv } from '../internal/environment.js';
 import { defaultLogger, type Logger } from '../internal/logger.js';
 import { processWide } from '../internal/process-wide.js';
 import { type MemoryBackendOptions, readMemoryEnv } from './options.js';
-
-/** Variables of the environment. */
-export type Env = Readonly<Record<string, string | undefined>>;
 
 interface Shared {
   readonly backend: { readonly closed: boolean };
@@ -12,11 +10,6 @@ interface Shared {
 
 /** The queues that were asked for by the environment, by name. One for all copies of this library in the process. */
 const queues = () => processWide('memory', () => new Map<string, Shared>());
-
-/** The environment of the process; in a browser there is none. */
-function processEnv(): Env {
-  return (globalThis as { process?: { env?: Env } }).process?.env ?? {};
-}
 
 /** The queue that the environment names: the one that is there, or a new one. */
 export function shareByName<Backend extends { readonly closed: boolean }>(

@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import type { QueueBackend } from 'sluice';
+import { RedisBackend } from 'sluice/redis';
+import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { silentLogger } from '../support/recording-logger.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+
+const CAPABILITIES: BackendCapabilities = {
+  groups: 'separate',
+  lateGroups: 'held',
+  shared: true,
+  attempt: 'exact',
+  release: 'uncounted',
+  validation: 'json',
+  close: 'at once',
+  logger: true,
+  lease: 1000,
+};
+
+describeWithRedis('The contract, kept by a RedisBackend', () => {
+  let server: RedisServer;
+
+  beforeAll(async () => {
+    server = await RedisServer.start({ appendOnly: true });
+  });
+
+  afterAll(() => server.stop());
+
+  const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> =>
+    new RedisBackend({ url: server.url, name, groups, lease, logger });
+
+  /** Cuts every connection. One call after the other: each cuts that of the others too. */
+  let cuts = Promise.resolve();
+  const disconnect = () => {
+    cuts = cuts.then(async () => void (await server.run('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')));
+    return cuts;
+  };
+
+  for (const { name, run, skipped } of queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart() })) {
+    if (skipped === undefined) it(name, run, 60_000);
+    else it.skip(name, run);
+  }
+});

@@ -1,0 +1,117 @@
+import type { Subscriber } from 'rxjs';
+import type { Delivery } from '../backend.js';
+import type { Intake } from '../bridge/delivery-stream.js';
+import type { Linked } from '../internal/linked-list.js';
+import type { Logger } from '../internal/logger.js';
+import { onAbort } from '../internal/on-abort.js';
+import { type Lender, LentDelivery, type Settled } from './delivery.js';
+import type { Message } from './message.js';
+
+/** The group's side of a subscription. */
+export interface Desk {
+  readonly queueName: string;
+  readonly logger: Logger;
+  /** The subscription can take a message: it joins the line, at its end. */
+  lineUp(subscription: DeliverySubscription): void;
+  /** It takes no more, for now or for good. */
+  stepBack(subscription: DeliverySubscription): void;
+  /** It has left. */
+  dismiss(subscription: DeliverySubscription): void;
+  /** A delivery of its was settled. Resolves to whether that counted. */
+  settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean>;
+}
+
+/** Lends messages of a group to one subscriber of `deliveries()`, as many at a time as it may hold unsettled. */
+export class DeliverySubscription implements Linked, Lender {
+  list: object | undefined;
+  before: Linked | undefined;
+  after: Linked | undefined;
+  readonly #desk: Desk;
+  readonly #subscriber: Subscriber<Delivery>;
+  readonly #prefetch: number;
+  readonly #ignoreAbort: () => void;
+  readonly #held = new Set<LentDelivery>();
+  /** The intake has ended: nothing more is taken, what is out can still be settled. */
+  #stopped = false;
+
+  constructor(desk: Desk, subscriber: Subscriber<Delivery>, { prefetch, signal }: Intake) {
+    this.#desk = desk;
+    this.#subscriber = subscriber;
+    this.#prefetch = prefetch;
+    this.#ignoreAbort = onAbort(signal, () => this.#stop());
+  }
+
+  /** Takes its place in the line, until the subscriber leaves. */
+  start(): void {
+    this.#desk.lineUp(this);
+    this.#subscriber.add(() => this.#leave());
+  }
+
+  /** How many messages it can take. */
+  get credit(): number {
+    return this.#stopped ? 0 : this.#prefetch - this.#held.size;
+  }
+
+  /** Takes a message, while there is credit. */
+  take(message: Message): LentDelivery {
+    const delivery = new LentDelivery(this, this.#desk.queueName, message);
+    this.#held.add(delivery);
+    if (this.credit > 0) this.#desk.lineUp(this);
+    return delivery;
+  }
+
+  /** Hands a delivery that it took to the subscriber. */
+  emit(delivery: LentDelivery): void {
+    this.#subscriber.next(delivery);
+  }
+
+  /** The queue has ended, or fails for good. */
+  end(failure?: { readonly error: unknown }): void {
+    if (failure === undefined) this.#subscriber.complete();
+    else this.#subscriber.error(failure.error);
+  }
+
+  /** A delivery has gone to another consumer: it is nothing to wait for any more. */
+  forget(delivery: LentDelivery): void {
+    if (this.#held.delete(delivery)) this.#freed();
+  }
+
+  settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+    this.#held.delete(delivery);
+    const counted = this.#desk.settle(delivery, how, delay);
+    this.#freed();
+    return counted;
+  }
+
+  rejected({ id, key }: LentDelivery, reason: unknown): void {
+    this.#desk.logger.debug(`Delivery ${id} ("${key}") from queue "${this.#desk.queueName}" was rejected`, reason);
+  }
+
+  settledAgain({ id, key, settled }: LentDelivery, call: string): void {
+    this.#desk.logger.warn(`${call}() of delivery ${id} ("${key}") from queue "${this.#desk.queueName}" changed nothing: it was already ${settled}`);
+  }
+
+  #freed(): void {
+    if (this.credit > 0) this.#desk.lineUp(this);
+    if (this.#stopped && this.#held.size === 0) this.#subscriber.complete();
+  }
+
+  #stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#ignoreAbort();
+    this.#desk.stepBack(this);
+    if (this.#held.size === 0) this.#subscriber.complete();
+  }
+
+  /** The subscriber has left: what is out goes back, as failed, since the subscriber had it. */
+  #leave(): void {
+    this.#stop();
+    for (const delivery of this.#held) {
+      this.#held.delete(delivery);
+      delivery.recall();
+      void this.#desk.settle(delivery, 'retried', 0).catch(() => {});
+    }
+    this.#desk.dismiss(this);
+  }
+}

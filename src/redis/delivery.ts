@@ -1,0 +1,89 @@
+import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import { NOT_COUNTED } from '../internal/answers.js';
+import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
+import { checkMilliseconds, checkOptions } from '../internal/options.js';
+import type { Message } from './message.js';
+
+export type Settled = Exclude<Settlement, false>;
+
+/** Who lent a delivery, and takes its settlement. */
+export interface Lender {
+  /** The first settlement of a delivery that is out; `delay` in milliseconds, for `'retried'`. Resolves to whether it counted. */
+  settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean>;
+  /** It is about to be settled as rejected, for a reason if one was given. */
+  rejected(delivery: LentDelivery, reason: unknown): void;
+  /** One more settlement, of a delivery that is settled already or was lost. */
+  settledAgain(delivery: LentDelivery, call: string): void;
+}
+
+/** A message on loan from a broker. */
+export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload> {
+  readonly queue: string;
+  readonly id: string;
+  readonly key: QueueKey;
+  readonly payload: QueuePayload;
+  readonly headers: MessageHeaders;
+  readonly attempt: number;
+  readonly publishedAt: number;
+  readonly #lender: Lender;
+  #settled: Settlement = false;
+
+  constructor(lender: Lender, queue: string, { id, key, payload, headers, attempt, publishedAt }: Message) {
+    this.queue = queue;
+    this.id = id;
+    this.key = key;
+    this.payload = payload;
+    this.headers = headers;
+    this.attempt = attempt;
+    this.publishedAt = publishedAt;
+    this.#lender = lender;
+  }
+
+  get settled(): Settlement {
+    return this.#settled;
+  }
+
+  ack(): Promise<boolean> {
+    return this.#settle('acked', 'ack', 0);
+  }
+
+  nack(options?: NackOptions): Promise<boolean> {
+    try {
+      const { delay = 0 } = checkOptions(options);
+      return this.#settle('retried', 'nack', checkMilliseconds('delay', delay));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  release(): Promise<boolean> {
+    return this.#settle('released', 'release', 0);
+  }
+
+  reject(reason?: unknown): Promise<boolean> {
+    if (this.#settled === false) this.#lender.rejected(this, reason);
+    return this.#settle('rejected', 'reject', 0);
+  }
+
+  /** It goes back, or has gone back, without its holder's doing: to be delivered again. */
+  recall(): void {
+    this.#settled = 'retried';
+  }
+
+  toJSON(): object {
+    return deliveryRecord(this);
+  }
+
+  [inspectCustom](): object {
+    return deliveryRecord(this);
+  }
+
+  #settle(how: Settled, call: string, delay: number): Promise<boolean> {
+    if (this.#settled !== false) {
+      this.#lender.settledAgain(this, call);
+      return NOT_COUNTED;
+    }
+    this.#settled = how;
+    return this.#lender.settle(this, how, delay);
+  }
+}

@@ -1,0 +1,2 @@
+export type { RedisBackendOptions, RedisClientTemplate } from './options.js';
+export { RedisBackend, type RedisFromEnvOptions } from './redis-backend.js';

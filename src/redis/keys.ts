@@ -1,0 +1,37 @@
+import type { ConsumerGroup } from '../backend.js';
+
+/** What a queue keeps in Redis, and under which key. */
+export interface QueueKeys {
+  /** Stream: the messages that some group has not settled yet. */
+  readonly stream: string;
+  /** Stream of at most one entry, which wakes a consumer that waits: something came back, or falls due earlier than it knows. */
+  readonly bell: string;
+  /** Sorted set: messages published with a delay, by the time at which they fall due. */
+  readonly delayed: string;
+  /** Hash: entries of the stream that are no messages, by their id. They were moved aside for somebody to look at. */
+  readonly aside: string;
+  /** Sorted set: what a group has to deliver again, in the order of the stream. */
+  returned(group: ConsumerGroup): string;
+  /** Sorted set: what a group has to deliver again later, by the time at which it falls due. */
+  later(group: ConsumerGroup): string;
+  /** String: the number of the last batch that a publisher stored, so that one sent again is not stored again. */
+  published(publisher: string): string;
+}
+
+/**
+ * The keys of a queue. All begin with its name, so that two queues never meet and one ACL pattern covers a queue; all have one hash tag, so that they are
+ * in one slot of a Redis Cluster. A brace would end the tag early, so braces in a name are percent-encoded, and with them the percent sign.
+ */
+export function queueKeys(queue: string): QueueKeys {
+  const stream = queue.replace(/[%{}]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+  const prefix = `${stream}:{${stream}}`;
+  return {
+    stream,
+    bell: `${prefix}:bell`,
+    delayed: `${prefix}:delayed`,
+    aside: `${prefix}:aside`,
+    returned: (group) => `${prefix}:returned:${group}`,
+    later: (group) => `${prefix}:later:${group}`,
+    published: (publisher) => `${prefix}:published:${publisher}`,
+  };
+}

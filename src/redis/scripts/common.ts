@@ -1,0 +1,42 @@
+/** What several scripts need, in Lua. Each script is compiled by the server once, so what it does not use costs nothing. */
+export const COMMON: string = `
+-- Whom a message belongs to while it waits to be delivered again. It is no consumer: nobody reads by this name.
+local PARKED = 'sluice:parked'
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+
+-- An id of the stream as a member of a sorted set in which all have the same score: padded, the order of text is the order of ids.
+local function member(id)
+  local dash = string.find(id, '-', 1, true)
+  return string.rep('0', 17 - dash) .. string.sub(id, 1, dash) .. string.rep('0', 20 - (#id - dash)) .. string.sub(id, dash + 1)
+end
+
+local function idOf(member)
+  local ms, seq = string.match(member, '^0*(%d+)-0*(%d+)$')
+  return ms .. '-' .. seq
+end
+
+-- Whether id a is at most id b.
+local function atMost(a, b)
+  return member(a) <= member(b)
+end
+
+-- A field of a reply that lists names and values.
+local function field(row, name)
+  for i = 1, #row, 2 do
+    if row[i] == name then return row[i + 1] end
+  end
+end
+
+-- Puts the delayed messages whose time has come into the stream.
+local function enterDue(delayed, stream)
+  for _, due in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)) do
+    -- 16 digits of the batch, 4 of the place in it, 16 characters of the publisher.
+    local stored = redis.pcall('XADD', stream, '*', unpack(cmsgpack.unpack(string.sub(due, 37))))
+    -- Out of memory: it stays where it is.
+    if stored.err then break end
+    redis.call('ZREM', delayed, due)
+  end
+end
+`;

@@ -1,0 +1,115 @@
+/** What becomes of a message: it is done with; it goes back, counting this many deliveries; it is no message and goes aside. */
+export type Verdict =
+  | { readonly kind: 'ack' }
+  | { readonly kind: 'back'; readonly deliveries: number; readonly delay: number }
+  | { readonly kind: 'aside'; readonly reason: string };
+
+export interface Settlement {
+  readonly id: string;
+  readonly verdict: Verdict;
+  /** When a message that goes back falls due, by the clock of `performance`. */
+  readonly due: number;
+  /** It was sent before, and nobody knows whether it was carried out. */
+  again: boolean;
+  readonly resolve: (counted: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The settlements that have not been answered, in order. Those of one turn travel together. */
+export class Settlements {
+  #waiting: Settlement[] = [];
+  #travelling: readonly Settlement[] = [];
+  #onIdle: (() => void)[] = [];
+
+  /** How many wait to be sent. */
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  /** The ids of all that are not answered. */
+  get ids(): string[] {
+    return [...this.#travelling, ...this.#waiting].map(({ id }) => id);
+  }
+
+  add(id: string, verdict: Verdict): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const due = verdict.kind === 'back' ? performance.now() + verdict.delay : 0;
+      this.#waiting.push({ id, verdict, due, again: false, resolve, reject });
+    });
+  }
+
+  /** The next ones to send, at most `most`: either all for the first time, or all again. */
+  take(most: number): readonly Settlement[] {
+    const waiting = this.#waiting;
+    const again = waiting[0]?.again;
+    const change = waiting.findIndex((settlement) => settlement.again !== again);
+    const end = Math.min(most, change < 0 ? waiting.length : change);
+    this.#travelling = end === waiting.length ? waiting : waiting.slice(0, end);
+    this.#waiting = end === waiting.length ? [] : waiting.slice(end);
+    return this.#travelling;
+  }
+
+  /** What was taken was answered: whether each counted, in the order of the script. */
+  answered(counted: string): void {
+    let at = 0;
+    const { acked, back, aside } = sorted(this.#travelling);
+    this.#travelling = [];
+    for (const { resolve } of acked) resolve(counted[at++] === '1');
+    for (const { resolve } of back) resolve(counted[at++] === '1');
+    for (const { resolve } of aside) resolve(true);
+    this.#tellIfIdle();
+  }
+
+  /** What was taken was not answered, and is first in the line again. */
+  putBack({ again }: { readonly again: boolean }): void {
+    if (again) for (const settlement of this.#travelling) settlement.again = true;
+    this.#waiting = [...this.#travelling, ...this.#waiting];
+    this.#travelling = [];
+  }
+
+  /** None of them will be answered. */
+  giveUp(how: (settlement: Settlement) => void): void {
+    const all = [...this.#travelling, ...this.#waiting];
+    this.#travelling = [];
+    this.#waiting = [];
+    for (const settlement of all) how(settlement);
+    this.#tellIfIdle();
+  }
+
+  /** Resolves when all there are now are answered. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve);
+      this.#tellIfIdle();
+    });
+  }
+
+  #tellIfIdle(): void {
+    if (this.#waiting.length + this.#travelling.length === 0) for (const tell of this.#onIdle.splice(0)) tell();
+  }
+}
+
+/** Settlements as arguments of the script: three lists, each led by its length. */
+export function settlementArguments(settlements: readonly Settlement[]): string[] {
+  const { acked, back, aside } = sorted(settlements);
+  const args = [String(acked.length)];
+  for (const { id } of acked) args.push(id);
+  args.push(String(back.length));
+  for (const { id, verdict, due } of back) {
+    const delay = verdict.delay === 0 ? 0 : Math.max(0, Math.ceil(due - performance.now()));
+    args.push(id, String(verdict.deliveries), String(delay));
+  }
+  args.push(String(aside.length));
+  for (const { id, verdict } of aside) args.push(id, verdict.reason);
+  return args;
+}
+
+type Of<Kind extends Verdict['kind']> = Settlement & { readonly verdict: Extract<Verdict, { kind: Kind }> };
+
+function sorted(settlements: readonly Settlement[]): { acked: readonly Settlement[]; back: readonly Of<'back'>[]; aside: readonly Of<'aside'>[] } {
+  const back = settlements.filter((settlement): settlement is Of<'back'> => settlement.verdict.kind === 'back');
+  const aside = settlements.filter((settlement): settlement is Of<'aside'> => settlement.verdict.kind === 'aside');
+  // Nearly always all are acknowledged.
+  const acked = back.length + aside.length === 0 ? settlements : settlements.filter(({ verdict }) => verdict.kind === 'ack');
+  return { acked, back, aside };
+}
