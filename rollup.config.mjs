@@ -25,6 +25,18 @@ const emptyDist = {
   },
 };
 
+/**
+ * Where the loader imports a provider by the name of its subpath, the CommonJS build requires it, for the classes that the application gets by requiring it too.
+ * Any other import by name stays one, since an ES module cannot be required.
+ */
+const requireProviders = {
+  name: 'require-providers',
+  renderDynamicImport({ format, moduleId, targetModuleId }) {
+    if (format !== 'cjs' || targetModuleId !== null || !moduleId.endsWith('/src/loader/providers.ts')) return null;
+    return { left: 'Promise.resolve(', right: ').then(require)' };
+  },
+};
+
 /** The types name `AsyncDisposable`, and rollup-plugin-dts drops the reference that the sources have. */
 const types = { ...modules, format: 'es', banner: '/// <reference lib="esnext.disposable" />' };
 
@@ -36,7 +48,7 @@ export default [
       { ...modules, format: 'es', sourcemap: true, entryFileNames: '[name].js' },
       { ...modules, format: 'cjs', sourcemap: true, entryFileNames: '[name].cjs' },
     ],
-    plugins: [typescript({ tsconfig: 'tsconfig.build.json' }), emptyDist],
+    plugins: [typescript({ tsconfig: 'tsconfig.build.json' }), requireProviders, emptyDist],
   },
   {
     input,

@@ -39,6 +39,8 @@ export {
 } from './errors.js';
 export { type ExponentialBackoffOptions, exponentialBackoff } from './internal/exponential-backoff.js';
 export type { Logger } from './internal/logger.js';
+export { type LoadBackendOptions, loadBackend } from './loader/load-backend.js';
+export { type BackendFactory, registerBackend } from './loader/registry.js';
 export { type CloseOptions, type FromEnvOptions, type JoinOptions, MemoryBackend } from './memory/memory-backend.js';
 export type { MemoryBackendOptions, MemoryOverflow, MemoryValidation } from './memory/options.js';
 export { handle } from './operators/handle.js';

@@ -17,8 +17,10 @@ describe('sluice', () => {
       'fromAsyncIterable',
       'handle',
       'inBatches',
+      'loadBackend',
       'publishTo',
       'receive',
+      'registerBackend',
       'toAsyncBatches',
       'toAsyncIterable',
     ]);

@@ -45,6 +45,39 @@ export class PackedPackage {
     return stdout;
   }
 
+  /** Puts files into the project, by their paths. */
+  async write(files: Readonly<Record<string, string>>): Promise<void> {
+    for (const [file, text] of Object.entries(files)) {
+      const home = path.join(this.project, file);
+      await mkdir(path.dirname(home), { recursive: true });
+      await writeFile(home, text);
+    }
+  }
+
+  /** Installs a package into a folder of the project, as a link: from this repository, or from another folder of the project. */
+  async link(name: string, { into = '.', from = installed(name) }: { readonly into?: string; readonly from?: string } = {}): Promise<void> {
+    const home = path.join(this.project, into, 'node_modules', name);
+    await mkdir(path.dirname(home), { recursive: true });
+    await symlink(path.resolve(this.project, from), home, 'junction');
+  }
+
+  /** Removes a package that was linked, if it was. */
+  async unlink(name: string): Promise<void> {
+    await rm(path.join(this.project, 'node_modules', name), { force: true });
+  }
+
+  /** Runs a file of the project, in a folder of it and with some more variables. Resolves to what it printed. */
+  async execute(
+    file: string,
+    { folder = '.', env = {} }: { readonly folder?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<string> {
+    const { stdout } = await exec(process.execPath, [path.join(this.project, file)], {
+      cwd: path.join(this.project, folder),
+      env: { ...process.env, ...env },
+    });
+    return stdout;
+  }
+
   /** Compiles a file inside the project, as a package of that type. Resolves to what the compiler complained about. */
   async compile(source: string, type: 'module' | 'commonjs', compilerOptions: object): Promise<string> {
     const folder = await mkdtemp(path.join(this.project, 'compile-'));

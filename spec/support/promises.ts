@@ -41,6 +41,14 @@ export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   return outcome.reason;
 }
 
+/** The error that a promise is rejected with, however long that takes. */
+export function failureOf(promise: Promise<unknown>): Promise<Error> {
+  return promise.then(
+    () => Promise.reject(new Error('Expected a rejection, but the promise is fulfilled')),
+    (error) => error,
+  );
+}
+
 /** What a function throws. */
 export function thrownBy(run: () => unknown): unknown {
   try {

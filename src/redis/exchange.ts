@@ -22,11 +22,15 @@ export interface Request {
   readonly leave: boolean;
 }
 
+/** A message of the stream; `attempt` counts its deliveries to this group. */
+export type Entry = readonly [id: string, fields: Fields, attempt?: number];
+
 /** What the group answers. */
 export interface Answer {
   /** Whether each settlement counted: a '1' or a '0'. */
   readonly counted: string;
-  readonly messages: readonly (readonly [id: string, attempt: number, fields: Fields])[];
+  /** In the order in which they are to be delivered. What has no attempt was never delivered before. */
+  readonly messages: readonly Entry[];
   /** How long until something falls due, in milliseconds; undefined: nothing will that is known. */
   readonly wait: number | undefined;
   /** Messages that had to be delivered again, and that somebody else has deleted. */
@@ -45,12 +49,14 @@ export interface Asker {
 export async function exchange(connection: Connection, { keys, group, consumer, lease }: Asker, request: Request): Promise<Answer | undefined> {
   const { want, settlements, heard, unwatched, tend, known, leave } = request;
   const flags = [settlements[0]?.again && 'a', known && 'k', tend && 't', unwatched && 'w', leave && 'l'].filter(Boolean).join('');
+  const { acked, back, aside } = settlementArguments(settlements);
+  const lists = [heard.length, ...heard, back.length / 3, ...back, aside.length / 2, ...aside, ...(known ?? [])];
   const reply = (await connection.run(
     exchangeScript,
-    [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside],
-    [group, consumer, String(want), String(lease), flags, String(heard.length), ...heard, ...settlementArguments(settlements), ...(known ?? [])],
-  )) as string | [counted: string, messages: Answer['messages'], wait: number, deleted: string[]];
+    [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside, keys.fence(group)],
+    [group, consumer, String(want), String(lease), flags, acked, ...lists.map(String)],
+  )) as string | [counted: string, redelivered: Entry[], fresh: Entry[], wait: number, deleted: string[]];
   if (typeof reply === 'string') return undefined;
-  const [counted, messages, wait, deleted] = reply;
-  return { counted, messages, wait: wait < 0 ? undefined : wait, deleted };
+  const [counted, redelivered, fresh, wait, deleted] = reply;
+  return { counted, messages: redelivered.length === 0 ? fresh : [...redelivered, ...fresh], wait: wait < 0 ? undefined : wait, deleted };
 }

@@ -7,10 +7,10 @@ import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
 import type { LentDelivery, Settled } from './delivery.js';
 import { DeliverySubscription, type Desk } from './delivery-subscription.js';
-import { type Answer, type Asker, exchange, type Request } from './exchange.js';
+import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
 import { type Outlook, outlookOf } from './failures.js';
 import type { Listener } from './listener.js';
-import { type Fields, type Message, readMessage } from './message.js';
+import { type Message, readMessage } from './message.js';
 import { Settlements } from './settlements.js';
 
 export interface GroupConsumerOptions extends Asker {
@@ -226,7 +226,7 @@ export class GroupConsumer implements Desk {
     for (const id of deleted) {
       this.logger.error(`Message ${id} of queue "${this.queueName}" is lost: somebody else deleted it from the stream before it was settled`);
     }
-    for (const [id, attempt, fields] of messages) this.#deliver(id, attempt, fields);
+    for (const entry of messages) this.#deliver(entry);
     this.#keepLease();
     if (leave) this.#onClosed?.();
     else if (messages.length < want && this.#line.first !== undefined && !this.#closing) {
@@ -243,7 +243,7 @@ export class GroupConsumer implements Desk {
       const { messages, rings } = await listener.listen(Math.min(MOST, this.#credit()), Math.max(1, Math.ceil(most)));
       this.#listening = false;
       this.#heard.push(...rings);
-      for (const [id, fields] of messages) this.#deliver(id, 1, fields);
+      for (const entry of messages) this.#deliver(entry);
       this.#keepLease();
       this.#poke();
     } catch (error) {
@@ -257,7 +257,7 @@ export class GroupConsumer implements Desk {
   }
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
-  #deliver(id: string, attempt: number, fields: Fields): void {
+  #deliver([id, fields, attempt = 1]: Entry): void {
     const holder = this.#line.first;
     if (holder === undefined || this.#closing) {
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});

@@ -14,6 +14,8 @@ export interface QueueKeys {
   returned(group: ConsumerGroup): string;
   /** Sorted set: what a group has to deliver again later, by the time at which it falls due. */
   later(group: ConsumerGroup): string;
+  /** What the key of each consumer begins with that was taken for dead: a string, for a day. */
+  fence(group: ConsumerGroup): string;
   /** String: the number of the last batch that a publisher stored, so that one sent again is not stored again. */
   published(publisher: string): string;
 }
@@ -32,6 +34,7 @@ export function queueKeys(queue: string): QueueKeys {
     aside: `${prefix}:aside`,
     returned: (group) => `${prefix}:returned:${group}`,
     later: (group) => `${prefix}:later:${group}`,
+    fence: (group) => `${prefix}:fenced:${group}:`,
     published: (publisher) => `${prefix}:published:${publisher}`,
   };
 }

@@ -1,18 +1,18 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from './connection.js';
+import type { Entry } from './exchange.js';
 import { isReply } from './failures.js';
 import type { QueueKeys } from './keys.js';
-import type { Fields } from './message.js';
 
 /** What a wait has brought: new messages, or rings of the bell, or neither. */
 export interface Heard {
-  readonly messages: readonly (readonly [id: string, fields: Fields])[];
+  readonly messages: readonly Entry[];
   readonly rings: readonly string[];
 }
 
 const NOTHING: Heard = { messages: [], rings: [] };
 
-type Reply = readonly (readonly [key: string, entries: readonly (readonly [id: string, fields: Fields])[]])[] | null;
+type Reply = readonly (readonly [key: string, entries: readonly Entry[]])[] | null;
 
 /** How long to wait before one more attempt to end a wait that had not reached the server, in milliseconds. */
 const AGAIN = 10;

@@ -89,19 +89,17 @@ export class Settlements {
   }
 }
 
-/** Settlements as arguments of the script: three lists, each led by its length. */
-export function settlementArguments(settlements: readonly Settlement[]): string[] {
+/** Settlements as the script takes them: acknowledged ids, what goes back as id, deliveries and delay, what goes aside as id and reason. */
+export function settlementArguments(settlements: readonly Settlement[]): { acked: string; back: string[]; aside: string[] } {
   const { acked, back, aside } = sorted(settlements);
-  const args = [String(acked.length)];
-  for (const { id } of acked) args.push(id);
-  args.push(String(back.length));
-  for (const { id, verdict, due } of back) {
-    const delay = verdict.delay === 0 ? 0 : Math.max(0, Math.ceil(due - performance.now()));
-    args.push(id, String(verdict.deliveries), String(delay));
-  }
-  args.push(String(aside.length));
-  for (const { id, verdict } of aside) args.push(id, verdict.reason);
-  return args;
+  return {
+    acked: acked.map(({ id }) => id).join(','),
+    back: back.flatMap(({ id, verdict, due }) => {
+      const delay = verdict.delay === 0 ? 0 : Math.max(0, Math.ceil(due - performance.now()));
+      return [id, String(verdict.deliveries), String(delay)];
+    }),
+    aside: aside.flatMap(({ id, verdict }) => [id, verdict.reason]),
+  };
 }
 
 type Of<Kind extends Verdict['kind']> = Settlement & { readonly verdict: Extract<Verdict, { kind: Kind }> };

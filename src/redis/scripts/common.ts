@@ -29,6 +29,24 @@ local function field(row, name)
   end
 end
 
+-- The least id that some group has not settled: everything below it is done with. Nil where there is no group.
+local function leastUnsettled(stream, groups)
+  local least
+  for _, info in ipairs(groups) do
+    local pending = field(info, 'pending') > 0 and redis.call('XPENDING', stream, field(info, 'name'), '-', '+', 1)[1]
+    local first
+    if pending then
+      first = pending[1]
+    else
+      -- The id behind the last one that was read. Beyond 2^53 a number of Lua is not exact: then that one stays for now, which is no harm.
+      local ms, seq = string.match(field(info, 'last-delivered-id'), '^(%d+)-(%d+)$')
+      first = tonumber(seq) < 9007199254740991 and string.format('%s-%.0f', ms, tonumber(seq) + 1) or ms .. '-' .. seq
+    end
+    if not least or atMost(first, least) then least = first end
+  end
+  return least
+end
+
 -- Puts the delayed messages whose time has come into the stream.
 local function enterDue(delayed, stream)
   for _, due in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)) do

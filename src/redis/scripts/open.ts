@@ -13,18 +13,7 @@ for _, group in ipairs(ARGV) do
   end
 end
 
--- Everything below the least id that some group has not settled.
-local least
-for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  local pending = redis.call('XPENDING', KEYS[1], field(info, 'name'))
-  local first = pending[2]
-  if not first then
-    local ms, seq = string.match(field(info, 'last-delivered-id'), '^(%d+)-(%d+)$')
-    -- The next id. Beyond 2^53 a number of Lua is not exact: then the last one stays, which is no harm.
-    first = tonumber(seq) < 9007199254740991 and string.format('%s-%.0f', ms, tonumber(seq) + 1) or ms .. '-' .. seq
-  end
-  if not least or atMost(first, least) then least = first end
-end
+local least = leastUnsettled(KEYS[1], redis.call('XINFO', 'GROUPS', KEYS[1]))
 if least then redis.call('XTRIM', KEYS[1], 'MINID', least) end
 return 'OK'
 `;

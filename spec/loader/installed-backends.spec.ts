@@ -1,0 +1,182 @@
+import { PackedPackage } from '../support/packed-package.js';
+
+/** What became of one call of `loadBackend`. */
+interface Report {
+  readonly name?: string;
+  /** Whether it is of the class that the program gets from the subpath of the provider. */
+  readonly sameClass?: boolean;
+  readonly error?: { readonly code?: string; readonly message: string; readonly cause?: string };
+}
+
+/** Loads the backends that NAMES names, one after the other, and prints a report of each. */
+const LOAD = `
+  const logger = { debug() {}, warn() {}, error() {} };
+  const main = async (loadBackend, importSubpath) => {
+    const { NAMES, SUBPATH } = process.env;
+    const reports = {};
+    for (const name of NAMES.split(',')) {
+      try {
+        const queue = await loadBackend({ env: { ...process.env, QUEUE_BACKEND: name }, logger });
+        const { RedisBackend } = SUBPATH ? await importSubpath(SUBPATH) : {};
+        reports[name] = { name: queue.name, sameClass: RedisBackend && queue instanceof RedisBackend };
+      } catch ({ code, message, cause }) {
+        reports[name] = { error: { code, message, cause: cause?.message } };
+      }
+    }
+    console.log(JSON.stringify(reports));
+  };`;
+
+/** An application in either format. */
+const programs = {
+  'program.mjs': `import { loadBackend } from 'sluice'; ${LOAD} await main(loadBackend, (subpath) => import(subpath));`,
+  'program.cjs': `const { loadBackend } = require('sluice'); ${LOAD} main(loadBackend, require);`,
+};
+
+const queue = (name: string) => `{ name: '${name}', publish() {}, consume() {}, deliveries() {}, stats() {}, close() {} }`;
+
+/** Packages of backends: what stands in their package.json, and their one file. */
+const packages: Readonly<Record<string, { readonly manifest: object; readonly file: string; readonly code: string }>> = {
+  esm: {
+    manifest: { type: 'module', exports: { '.': { types: './index.d.ts', import: { node: './index.js' } } } },
+    file: 'index.js',
+    code: `await null; export const fromEnv = ({ QUEUE_BACKEND }) => (${queue('from esm')});`,
+  },
+  sugar: {
+    manifest: { exports: { import: ['./index.mjs'] } },
+    file: 'index.mjs',
+    code: `export class SugarBackend { static async fromEnv() { return ${queue('from sugar')}; } }`,
+  },
+  cjs: {
+    manifest: { main: './main.js' },
+    file: 'main.js',
+    code: `class Backend { static fromEnv() { return ${queue('from cjs')}; } } module.exports = Backend;`,
+  },
+  compiled: {
+    manifest: {},
+    file: 'index.js',
+    code: `Object.defineProperty(exports, '__esModule', { value: true }); exports['def' + 'ault'] = { fromEnv: () => (${queue('from compiled')}) };`,
+  },
+  'self-registering': {
+    manifest: { type: 'module', exports: './index.js' },
+    file: 'index.js',
+    code: `import { registerBackend } from 'sluice'; registerBackend('self-registering', () => (${queue('from self-registering')}));`,
+  },
+  'self-requiring': {
+    manifest: {},
+    file: 'index.js',
+    code: `require('sluice').registerBackend('self-requiring', () => (${queue('from self-requiring')}));`,
+  },
+  throwing: { manifest: {}, file: 'index.js', code: `throw new Error('no license');` },
+  'without-import': {
+    manifest: { type: 'module', exports: './index.js' },
+    file: 'index.js',
+    code: `import 'left-pad'; export const fromEnv = () => {};`,
+  },
+  'without-require': { manifest: {}, file: 'index.js', code: `require('left-pad');` },
+  'without-file': {
+    manifest: { type: 'module', exports: './index.js' },
+    file: 'index.js',
+    code: `import './gone.js'; export const fromEnv = () => {};`,
+  },
+  'without-entry': { manifest: { main: './gone.js' }, file: 'other.js', code: '' },
+  'without-export': { manifest: { exports: { './other': './other.js' } }, file: 'other.js', code: '' },
+  broken: { manifest: { type: 'module', exports: './index.js' }, file: 'index.js', code: 'export const = ;' },
+};
+
+/**
+ * Where a package is, and where the program. Beside `sluice` in one folder, as npm installs; or in an application that has a link to `sluice`, from where the
+ * package is out of sight, as with pnpm. There the program runs in its own folder or, the last, in another.
+ */
+const layouts = [
+  { layout: 'beside the library', home: '.', folder: '.' },
+  { layout: 'in the application', home: 'app', folder: 'app' },
+  { layout: 'in the application, elsewhere', home: 'app', folder: '.' },
+];
+
+const cases = layouts.flatMap((layout) => Object.keys(programs).map((program) => ({ ...layout, program })));
+
+describe('loadBackend, of the packed package', () => {
+  let packed: PackedPackage;
+
+  beforeAll(async () => {
+    packed = await PackedPackage.create();
+    await packed.link('sluice', { into: 'app', from: 'node_modules/sluice' });
+    for (const home of ['.', 'app']) {
+      await packed.write(Object.fromEntries(Object.entries(programs).map(([file, text]) => [`${home}/${file}`, text])));
+    }
+    // Each is in one of the two places, by its name: `beside-` or `app-`.
+    for (const [name, { manifest, file, code }] of Object.entries(packages)) {
+      for (const [home, prefix] of [
+        ['.', 'beside'],
+        ['app', 'app'],
+      ] as const) {
+        const folder = `${home}/node_modules/sluice-backend-${prefix}-${name}`;
+        const json = JSON.stringify({ name: `sluice-backend-${prefix}-${name}`, version: '1.0.0', ...manifest });
+        await packed.write({ [`${folder}/package.json`]: json, [`${folder}/${file}`]: code.replaceAll(/'(self-\w+)'/g, `'${prefix}-$1'`) });
+      }
+    }
+  }, 180_000);
+
+  afterAll(() => packed?.remove());
+
+  const load = async (names: readonly string[], { home = '.', folder = '.', program = 'program.mjs' }, env = {}): Promise<Record<string, Report>> =>
+    JSON.parse(await packed.execute(`${home}/${program}`, { folder, env: { NAMES: names.join(), ...env } }));
+
+  describe.each(cases)('$layout, used by $program', (where) => {
+    const nameOf = (name: string) => `${where.home === '.' ? 'beside' : 'app'}-${name}`;
+    let reports: Record<string, Report>;
+
+    beforeAll(async () => {
+      reports = await load([...Object.keys(packages), 'nowhere'].map(nameOf), where);
+    });
+
+    it.each(['esm', 'sugar', 'cjs', 'compiled', 'self-registering', 'self-requiring'])('loads a package: %s', (name) => {
+      expect(reports[nameOf(name)]).toEqual({ name: `from ${name}` });
+    });
+
+    it.each([
+      ['throwing', 'no license'],
+      ['without-import', "Cannot find package 'left-pad'"],
+      ['without-require', "Cannot find module 'left-pad'"],
+      ['without-file', 'gone.js'],
+      ['without-entry', 'gone.js'],
+      ['without-export', 'exports'],
+      ['broken', 'Unexpected token'],
+    ])('blames a package that is there and fails for what it does: %s', (name, cause) => {
+      const error = reports[nameOf(name)]?.error;
+      expect(error).toMatchObject({ code: 'SLUICE_ERROR', cause: expect.stringContaining(cause) });
+      expect(error?.message).toMatch(new RegExp(`^The package sluice-backend-${nameOf(name)} could not be loaded: .*${cause}`));
+    });
+
+    it('says how to install a package that is not there', () => {
+      const error = reports[nameOf('nowhere')]?.error;
+      const wanted = `sluice-backend-${nameOf('nowhere')}`;
+      expect(error).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining(`'${wanted}'`) });
+      expect(error?.message).toContain(`\n  npm install ${wanted}\n  pnpm add ${wanted}\n  yarn add ${wanted}`);
+    });
+  });
+
+  it.each(Object.keys(programs))('says how to install a client that is not there, and works when it is: %s', async (program) => {
+    await packed.unlink('redis');
+    const env = { QUEUE_NAME: 'orders', REDIS_URL: 'redis://localhost:1', SUBPATH: 'sluice/redis' };
+    const { redis } = await load(['redis'], { program }, env);
+    expect(redis?.error).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining("'redis'") });
+    expect(redis?.error?.message).toBe(
+      'The backend "redis" needs the package redis, which is not installed. To install what it needs:' +
+        '\n  npm install redis\n  pnpm add redis\n  yarn add redis',
+    );
+    await packed.link('redis');
+    expect(await load(['redis'], { program }, env)).toEqual({ redis: { name: 'orders', sameClass: true } });
+  });
+
+  it('shares what is registered between its two builds', async () => {
+    await packed.write({
+      'registers.cjs': `const { registerBackend } = require('sluice'); registerBackend('kafka', () => (${queue('from the other build')}));`,
+      'loads.mjs': `import './registers.cjs'; ${programs['program.mjs']}`,
+    });
+    expect(await load(['kafka', ''], { program: 'loads.mjs' })).toEqual({
+      kafka: { name: 'from the other build' },
+      '': { name: 'from the other build' },
+    });
+  });
+});

@@ -1,0 +1,65 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { MemoryBackend } from 'sluice';
+import ts from 'typescript';
+import { providers } from '../../src/loader/providers.js';
+import { ROOT } from '../support/compile.js';
+import { silentLogger } from '../support/recording-logger.js';
+
+/** The folders of `src` that hold a provider, as they come to be. */
+const folders = ['redis', 'nats', 'rabbitmq'].filter((folder) => existsSync(path.join(ROOT, 'src', folder)));
+
+const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+
+/** The packages that the sources in a folder import, by static or dynamic imports, also for types. */
+function importsOf(folder: string): string[] {
+  const sources = readdirSync(path.join(ROOT, 'src', folder), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  const specifiers = sources.flatMap((file) => ts.preProcessFile(readFileSync(path.join(ROOT, 'src', folder, file), 'utf8')).importedFiles);
+  const packages = specifiers.flatMap(({ fileName }) => /^(?!\.|node:)(?:@[^/]+\/)?[^/]+/.exec(fileName) ?? []);
+  return [...new Set(packages)].filter((name) => name !== 'rxjs').sort();
+}
+
+describe('The table of providers', () => {
+  it('has a row for memory and for each folder of a provider, and no other', () => {
+    expect([...providers.keys()].sort()).toEqual(['memory', ...folders].sort());
+  });
+
+  it('asks for no client of memory', async () => {
+    expect(providers.get('memory')?.clients).toEqual([]);
+    expect(await providers.get('memory')?.load()).toBe(MemoryBackend);
+  });
+
+  describe.each(folders)('has a row for %s that', (folder) => {
+    const provider = providers.get(folder);
+
+    it('names the packages that its sources import', () => {
+      expect([...(provider?.clients ?? [])].sort()).toEqual(importsOf(folder));
+    });
+
+    it('names packages that are optional peers', () => {
+      for (const client of provider?.clients ?? []) {
+        expect(manifest.peerDependencies).toHaveProperty([client]);
+        expect(manifest.peerDependenciesMeta).toHaveProperty([client, 'optional'], true);
+        expect(manifest.dependencies ?? {}).not.toHaveProperty([client]);
+      }
+    });
+
+    it('has a subpath of the package, in both formats', () => {
+      expect(manifest.exports[`./${folder}`]).toMatchObject({
+        import: { default: `./dist/${folder}/index.js` },
+        require: { default: `./dist/${folder}/index.cjs` },
+      });
+    });
+
+    it('loads what its subpath exports, which reads the environment', async () => {
+      const [loaded, subpath] = await Promise.all([provider?.load(), import(`sluice/${folder}`)]);
+      expect(Object.values(subpath)).toContain(loaded);
+      expect(loaded?.fromEnv).toEqual(expect.any(Function));
+    });
+
+    it('names the variable that is missing from an empty environment', async () => {
+      const loaded = await provider?.load();
+      expect(() => loaded?.fromEnv({}, { logger: silentLogger })).toThrow(new RegExp(`${folder.toUpperCase()}_URL`));
+    });
+  });
+});

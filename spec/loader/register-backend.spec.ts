@@ -1,0 +1,102 @@
+import { loadBackend, registerBackend } from 'sluice';
+import { fakeQueue } from '../support/fake-queue.js';
+import { thrownBy } from '../support/promises.js';
+import { recordingLogger, silentLogger } from '../support/recording-logger.js';
+import { forgetBackends } from '../support/registry.js';
+
+beforeEach(forgetBackends);
+
+const load = (name: string) => loadBackend({ env: { QUEUE_BACKEND: name }, logger: silentLogger });
+
+describe('registerBackend', () => {
+  it.each(['kafka', 'sqs-fifo', 's3', '0', '-', 'constructor'])('takes the name %j', async (name) => {
+    const queue = fakeQueue(name);
+    registerBackend(name, () => queue);
+    expect(await load(name)).toBe(queue);
+  });
+
+  it.each(['', ' ', 'Kafka', 'a/b', '../evil', 'a.b', 'a_b', ' kafka', 'kafka\n', 'kafkä', '@scope/kafka', 'file:x'])(
+    'refuses the name %j',
+    (name) => {
+      const error = thrownBy(() => registerBackend(name, () => fakeQueue('never')));
+      expect(error).toBeInstanceOf(RangeError);
+      expect((error as Error).message).toMatch(/^Expected `name` to be the name of a backend, of the characters a-z, 0-9 and -, got "/);
+    },
+  );
+
+  it.each([undefined, null, 5, {}, ['kafka'], Symbol('kafka')])('refuses a name that is no string: %p', (name) => {
+    const error = thrownBy(() => registerBackend(name as never, () => fakeQueue('never')));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toMatch(/^Expected `name` to be the name of a backend/);
+  });
+
+  it.each(['memory', 'redis'])('refuses %s, which is built in and would never be asked for', (name) => {
+    const error = thrownBy(() => registerBackend(name, () => fakeQueue('never')));
+    expect(error).toBeInstanceOf(RangeError);
+    expect((error as Error).message).toMatch(new RegExp(`^Expected \`name\` to be one that is not built in \\(memory, redis.*\\), got "${name}"$`));
+  });
+
+  it.each([undefined, null, {}, fakeQueue('no factory')])('refuses a factory that is no function: %p', (factory) => {
+    const error = thrownBy(() => registerBackend('kafka', factory as never));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toMatch(/^Expected `factory` to be a function, got /);
+  });
+
+  it('registers nothing when it refuses', async () => {
+    thrownBy(() => registerBackend('kafka', undefined as never));
+    await expect(load('kafka')).rejects.toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND' });
+  });
+
+  it('does not call the factory', () => {
+    const factory = jest.fn(() => fakeQueue('kafka'));
+    registerBackend('kafka', factory);
+    expect(factory).not.toHaveBeenCalled();
+  });
+
+  it('shares what is registered with every copy of the library in the process', async () => {
+    const queue = fakeQueue('kafka');
+    registerBackend('kafka', () => queue);
+    await jest.isolateModulesAsync(async () => {
+      const copy = await import('sluice');
+      expect(copy.registerBackend).not.toBe(registerBackend);
+      expect(await copy.loadBackend({ env: { QUEUE_BACKEND: 'kafka' } })).toBe(queue);
+    });
+  });
+});
+
+describe('A name that is registered again', () => {
+  it('has the last factory, which whoever loads it is warned of', async () => {
+    const [first, second] = [fakeQueue('first'), fakeQueue('second')];
+    registerBackend('kafka', () => first);
+    registerBackend('kafka', () => second);
+    const logger = recordingLogger();
+    expect(await loadBackend({ env: { QUEUE_BACKEND: 'kafka' }, logger })).toBe(second);
+    expect(logger.warnings).toEqual(['The backend "kafka" was registered 2 times, with different factories: the last one counts']);
+  });
+
+  it('keeps its place', async () => {
+    const queue = fakeQueue('kafka, registered again');
+    registerBackend('kafka', () => fakeQueue('kafka'));
+    registerBackend('sqs', () => fakeQueue('sqs'));
+    registerBackend('kafka', () => queue);
+    expect(await loadBackend({ env: {}, logger: silentLogger })).toBe(queue);
+  });
+
+  it('is no matter for a warning when the factory is the same', async () => {
+    const factory = () => fakeQueue('kafka');
+    registerBackend('kafka', factory);
+    registerBackend('kafka', factory);
+    const logger = recordingLogger();
+    await loadBackend({ env: { QUEUE_BACKEND: 'kafka' }, logger });
+    expect(logger.warnings).toEqual([]);
+  });
+
+  it('warns nobody who loads another', async () => {
+    registerBackend('sqs', () => fakeQueue('sqs'));
+    registerBackend('kafka', () => fakeQueue('first'));
+    registerBackend('kafka', () => fakeQueue('second'));
+    const logger = recordingLogger();
+    await loadBackend({ env: { QUEUE_BACKEND: 'sqs' }, logger });
+    expect(logger.warnings).toEqual([]);
+  });
+});

@@ -1,0 +1,99 @@
+import type { AnyEvents, EventMap, QueueBackend } from '../backend.js';
+import { describe } from '../internal/describe.js';
+import { type Env, processEnv } from '../internal/environment.js';
+import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
+import { checkMethods, checkOptions } from '../internal/options.js';
+import { readBackendName } from './backend-name.js';
+import { importBackend, loadingFailed } from './backend-package.js';
+import { missingModule } from './import-module.js';
+import { clientNotFound } from './not-found.js';
+import { type Provider, providers } from './providers.js';
+import { registeredNames, registration } from './registry.js';
+
+const FALLBACK = 'memory';
+
+/** What a backend has to have; the rest of the contract only a test can see. */
+const METHODS = ['publish', 'consume', 'deliveries', 'stats', 'close'] as const;
+
+export interface LoadBackendOptions {
+  /** The variables to read: `QUEUE_BACKEND`, and those of the backend. Default: `process.env`. */
+  readonly env?: Env | undefined;
+  /** Where warnings go, also those of a backend that is built in. Default: the console. */
+  readonly logger?: Logger | undefined;
+}
+
+/**
+ * The backend that the environment asks for.
+ *
+ * 1. `QUEUE_BACKEND` is set: that one. It is built in, or was registered, or comes from the package `sluice-backend-NAME`.
+ * 2. It is not set: the backend that was registered first.
+ * 3. None was registered: `memory`, with a warning.
+ *
+ * An empty `QUEUE_BACKEND` counts as not set. A package `sluice-backend-NAME` calls `registerBackend(NAME, …)` when it is imported, or exports
+ * `fromEnv(env)`, a default that has it, or one class that has it as a static method. It is looked for from this library and from the application.
+ *
+ * *Gotchas*: `Events` is taken on trust. A bundler does not follow the backends that are loaded by name, other than `memory`: keep `sluice` external, or make
+ * the backend yourself.
+ *
+ * @throws {ConfigurationError} (a rejection, as all of these) for a `QUEUE_BACKEND` that is no name, before anything is imported; from a backend, for a
+ * variable that is missing or malformed
+ * @throws {BackendNotFoundError} when there is no such backend, or its client is not installed; the message has the commands that install it
+ * @throws {SluiceError} when a backend is installed but could not be loaded; what it threw is in `cause`
+ * @throws {TypeError} for an option without sense, or when what was loaded is not a backend
+ *
+ * @example
+ * ```ts
+ * const queue = await loadBackend<ShopEvents>(); // QUEUE_BACKEND=redis REDIS_URL=redis://localhost
+ * ```
+ */
+export async function loadBackend<Events extends EventMap<Events> = AnyEvents>(options?: LoadBackendOptions): Promise<QueueBackend<Events>> {
+  const { env = processEnv(), logger: given = defaultLogger } = checkOptions(options);
+  const logger = shieldLogger(checkMethods('logger', given, ['debug', 'warn', 'error']));
+  const name = readBackendName(checkOptions(env, 'env')) ?? chooseBackend(logger);
+  const backend = await makeBackend(name, env, logger);
+  return checkBackend(name, backend) as QueueBackend<Events>;
+}
+
+/** The name of the backend for an environment that names none. */
+function chooseBackend(logger: Logger): string {
+  const [first] = registeredNames().filter((name) => name !== FALLBACK);
+  if (first !== undefined) {
+    logger.debug(`QUEUE_BACKEND is not set: taking "${first}", the backend that was registered first`);
+    return first;
+  }
+  logger.warn(
+    `QUEUE_BACKEND is not set and no backend is registered: taking "${FALLBACK}". Set QUEUE_BACKEND to one of ${[...providers.keys()].join(', ')}, or to the ` +
+      'NAME of an installed package sluice-backend-NAME.',
+  );
+  return FALLBACK;
+}
+
+async function makeBackend(name: string, env: Env, logger: Logger): Promise<unknown> {
+  const provider = providers.get(name);
+  if (provider !== undefined) return makeBuiltIn(name, provider, env, logger);
+  const registered = registration(name);
+  if (registered !== undefined && registered.count > 1) {
+    logger.warn(`The backend "${name}" was registered ${registered.count} times, with different factories: the last one counts`);
+  }
+  const factory = registered?.factory ?? (await importBackend(name));
+  return factory(env);
+}
+
+async function makeBuiltIn(name: string, provider: Provider, env: Env, logger: Logger): Promise<unknown> {
+  const backend = await provider.load().catch((error: unknown) => {
+    const missing = missingModule(error);
+    if (missing !== undefined && provider.clients.includes(missing)) throw clientNotFound(name, provider.clients, error);
+    const isBundled = missing === 'sluice' || missing?.startsWith('sluice/');
+    const hint = isBundled ? ' from within a bundle. Keep the package sluice external, or make the backend without the loader' : '';
+    throw loadingFailed(`The backend "${name}" could not be loaded${hint}`, error);
+  });
+  return backend.fromEnv(env, { logger });
+}
+
+/** @throws {TypeError} unless `value` looks like a backend */
+function checkBackend(name: string, value: unknown): unknown {
+  const methods = value as Partial<Record<string, unknown>> | null | undefined;
+  const missing = METHODS.find((method) => typeof methods?.[method] !== 'function');
+  if (missing === undefined) return value;
+  throw new TypeError(`Expected what makes the backend "${name}" to give one, with a method \`${missing}\`, got ${describe(value)}`);
+}
