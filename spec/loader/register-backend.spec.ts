@@ -30,10 +30,19 @@ describe('registerBackend', () => {
     expect((error as Error).message).toMatch(/^Expected `name` to be the name of a backend/);
   });
 
-  it.each(['memory', 'redis'])('refuses %s, which is built in and would never be asked for', (name) => {
-    const error = thrownBy(() => registerBackend(name, () => fakeQueue('never')));
-    expect(error).toBeInstanceOf(RangeError);
-    expect((error as Error).message).toMatch(new RegExp(`^Expected \`name\` to be one that is not built in \\(memory, redis.*\\), got "${name}"$`));
+  it.each(['memory', 'redis'])('lets another backend stand in for %s, and warns when it is taken', async (name) => {
+    const queue = fakeQueue('stand-in');
+    registerBackend(name, () => queue);
+    const logger = recordingLogger();
+    expect(await loadBackend({ env: { QUEUE_BACKEND: name }, logger })).toBe(queue);
+    expect(logger.warnings).toEqual([`The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`]);
+  });
+
+  it('passes over what stands in for memory where QUEUE_BACKEND is not set', async () => {
+    const queue = fakeQueue('kafka');
+    registerBackend('memory', () => fakeQueue('stand-in'));
+    registerBackend('kafka', () => queue);
+    expect(await loadBackend({ env: {}, logger: silentLogger })).toBe(queue);
   });
 
   it.each([undefined, null, {}, fakeQueue('no factory')])('refuses a factory that is no function: %p', (factory) => {

@@ -25,8 +25,8 @@ export interface LoadBackendOptions {
 /**
  * The backend that the environment asks for.
  *
- * 1. `QUEUE_BACKEND` is set: that one. It is built in, or was registered, or comes from the package `sluice-backend-NAME`.
- * 2. It is not set: the backend that was registered first.
+ * 1. `QUEUE_BACKEND` is set: that one. It was registered, or is built in, or comes from the package `sluice-backend-NAME`.
+ * 2. It is not set: the backend that was registered first, other than by the name `memory`.
  * 3. None was registered: `memory`, with a warning.
  *
  * An empty `QUEUE_BACKEND` counts as not set. A package `sluice-backend-NAME` calls `registerBackend(NAME, …)` when it is imported, or exports
@@ -70,12 +70,17 @@ function chooseBackend(logger: Logger): string {
 
 async function makeBackend(name: string, env: Env, logger: Logger): Promise<unknown> {
   const provider = providers.get(name);
-  if (provider !== undefined) return makeBuiltIn(name, provider, env, logger);
   const registered = registration(name);
-  if (registered !== undefined && registered.count > 1) {
-    logger.warn(`The backend "${name}" was registered ${registered.count} times, with different factories: the last one counts`);
+  if (registered !== undefined) {
+    if (provider !== undefined)
+      logger.warn(`The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`);
+    if (registered.count > 1) {
+      logger.warn(`The backend "${name}" was registered ${registered.count} times, with different factories: the last one counts`);
+    }
+    return registered.factory(env);
   }
-  const factory = registered?.factory ?? (await importBackend(name));
+  if (provider !== undefined) return makeBuiltIn(name, provider, env, logger);
+  const factory = await importBackend(name);
   return factory(env);
 }
 

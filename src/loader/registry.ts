@@ -1,10 +1,8 @@
 import type { QueueBackend } from '../backend.js';
-import { describe } from '../internal/describe.js';
 import type { Env } from '../internal/environment.js';
 import { checkFunction } from '../internal/options.js';
 import { processWide } from '../internal/process-wide.js';
 import { checkBackendName } from './backend-name.js';
-import { providers } from './providers.js';
 
 /** Makes a backend out of the variables of the environment. What it throws, `loadBackend` rejects with. */
 export type BackendFactory = (env: Env) => QueueBackend | Promise<QueueBackend>;
@@ -23,11 +21,11 @@ const registry = () => processWide('backends', () => new Map<string, Registratio
  * Makes a backend known to `loadBackend`, by a name that `QUEUE_BACKEND` can hold. It counts for the whole process, also across the ESM and the CommonJS build.
  * Where `QUEUE_BACKEND` is not set, the backend that was registered first is the one that is loaded.
  *
- * *Gotchas*: a name that is registered again, with another factory, keeps its place and gets the new factory; `loadBackend` logs a warning when it uses it. The
- * name of a backend that is built in cannot be registered: it would never be asked for.
+ * *Gotchas*: a name that is registered again, with another factory, keeps its place and gets the new factory; what is registered by the name of a backend
+ * that is built in stands in for that one. Either way `loadBackend` logs a warning when it uses it.
  *
  * @param name of the characters a-z, 0-9 and -
- * @throws {TypeError | RangeError} for a name that is none or that is built in, or a factory that is not a function
+ * @throws {TypeError | RangeError} for a name that is none, or a factory that is not a function
  *
  * @example
  * ```ts
@@ -38,9 +36,6 @@ const registry = () => processWide('backends', () => new Map<string, Registratio
 export function registerBackend(name: string, factory: BackendFactory): void {
   checkBackendName(name);
   checkFunction('factory', factory);
-  if (providers.has(name)) {
-    throw new RangeError(`Expected \`name\` to be one that is not built in (${[...providers.keys()].join(', ')}), got ${describe(name)}`);
-  }
   const before = registry().get(name);
   if (before?.factory !== factory) registry().set(name, { factory, count: (before?.count ?? 0) + 1 });
 }
