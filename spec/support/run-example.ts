@@ -6,13 +6,23 @@ import { ROOT } from './compile.js';
 
 /** A program that was started, and what it has printed so far. */
 export class Program {
+  /** Everything that it has printed. */
   output = '';
+  /** What it has printed with `console.log`, and not as a warning. */
+  printedLines = '';
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
   readonly #exit: Promise<number | null>;
 
   /** Starts a TypeScript file as a user would, with `sluice` standing for the sources. */
-  constructor(file: string) {
-    this.#child = spawn(process.execPath, ['--import', 'tsx', path.resolve(ROOT, file)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(file: string, env: Readonly<Record<string, string>> = {}) {
+    this.#child = spawn(process.execPath, ['--import', 'tsx', path.resolve(ROOT, file)], {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.printedLines += text;
+    });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.output += text;

@@ -1,0 +1,57 @@
+/**
+ * One program for any backend: QUEUE_BACKEND says which. Two groups, a retry, a delay and a dead letter come out the same on all of them.
+ *
+ *     QUEUE_BACKEND=memory QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
+ *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
+ */
+import { AsyncLoopConsumer, loadBackend, receive } from 'sluice';
+
+interface OrderEvents {
+  'orders.placed': { readonly order: number; readonly card: string };
+}
+
+const ORDERS = 20;
+
+const orders = await loadBackend<OrderEvents>();
+const failed = await loadBackend<OrderEvents>({ env: { ...process.env, QUEUE_NAME: `${orders.name}.failed`, QUEUE_GROUPS: '' } });
+
+const billed = new Set<number>();
+const audited: number[] = [];
+const attempts: string[] = [];
+
+const retry = { count: 2, delay: 50 };
+const billing = new AsyncLoopConsumer(orders, { group: 'billing', concurrency: 4, retry, deadLetter: failed });
+const audit = new AsyncLoopConsumer(orders, { group: 'audit' });
+
+billing.outcomes$.subscribe(({ status, delivery }) => {
+  if (delivery.attempt > 1) attempts.push(`order ${delivery.payload.order}, attempt ${delivery.attempt}: ${status}`);
+});
+
+const running = Promise.all([
+  billing.run(async ({ order, card }, { attempt }) => {
+    if (card === 'expired' || (card === 'flaky' && attempt === 1)) throw new Error('The card was refused');
+    billed.add(order);
+  }),
+  audit.run(async ({ order }) => {
+    audited.push(order);
+  }),
+]);
+
+for (let order = 1; order <= ORDERS; order++) {
+  const card = { 7: 'flaky', 13: 'expired' }[order] ?? 'good';
+  // The fifth is to be billed when all others have been placed.
+  await orders.publish('orders.placed', { order, card }, order === 5 ? { delay: 300 } : {});
+}
+
+const deadLetter = await receive(failed, { signal: AbortSignal.timeout(20_000) });
+console.log(`given up: order ${deadLetter.payload.order} after ${deadLetter.headers['sluice-attempts']} attempts`);
+await deadLetter.ack();
+
+// A broker tells how much is left in its own time.
+while ((await orders.stats()).unfinished > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+await Promise.all([billing.shutdown(), audit.shutdown(), running]);
+
+console.log(attempts.sort().join('\n'));
+console.log(`billed: ${billed.size}, audited: ${audited.length}, the last of them order ${audited.at(-1)}`);
+console.log(await orders.stats(), await failed.stats());
+await Promise.all([orders.close(), failed.close()]);
