@@ -21,6 +21,8 @@ export type {
   StatsOptions,
   StreamOf,
 } from './backend.js';
+export { type BackendStreams, type ConnectSubscriber, createStreams } from './bridge/create-streams.js';
+export type { Intake } from './bridge/delivery-stream.js';
 export { fromAsyncIterable } from './bridge/from-async-iterable.js';
 export { type ReceiveOptions, receive } from './bridge/receive.js';
 export { type ToAsyncBatchesOptions, toAsyncBatches } from './bridge/to-async-batches.js';
@@ -37,6 +39,7 @@ export {
   QueueOverflowError,
   SluiceError,
 } from './errors.js';
+export { type CheckedMessage, checkMessage } from './internal/check-message.js';
 export { type ExponentialBackoffOptions, exponentialBackoff } from './internal/exponential-backoff.js';
 export type { Logger } from './internal/logger.js';
 export { type LoadBackendOptions, loadBackend } from './loader/load-backend.js';

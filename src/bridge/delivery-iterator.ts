@@ -35,8 +35,8 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
   protected override open(): void {
     this.#subscription = this.#iteration.connect(this.#intake.signal).subscribe({
       next: (delivery) => this.#take(delivery),
-      error: (error: unknown) => this.exhaust({ error }),
-      complete: () => this.exhaust(),
+      error: (error: unknown) => this.#sourceEnded({ error }),
+      complete: () => this.#sourceEnded(),
     });
   }
 
@@ -58,11 +58,21 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
 
   protected override shut(): void {
     this.#intake.abort();
-    while (this.#unseen.length > 0) void this.#unseen.shift().release();
+    this.#releaseUnseen();
   }
 
   protected override waitCancelled(count: number): void {
     this.#iteration.waitCancelled(count);
+  }
+
+  /** A broker's stream ends while messages are out, when the queue is closed: what the loop has not seen goes back untouched. */
+  #sourceEnded(failure?: { readonly error: unknown }): void {
+    this.#releaseUnseen();
+    this.exhaust(failure);
+  }
+
+  #releaseUnseen(): void {
+    while (this.#unseen.length > 0) void this.#unseen.shift().release();
   }
 
   #take(delivery: Delivery): void {

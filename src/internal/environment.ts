@@ -1,7 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from './describe.js';
-import { isName, NAME } from './options.js';
+import { isName, type MillisecondsRange, NAME } from './options.js';
 
 /** Variables of the environment. An empty one counts as one that is not set. */
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -24,13 +24,13 @@ export function readGroups({ QUEUE_GROUPS: groups }: Env): ConsumerGroup[] | und
   return groups ? groups.split(',').map((group) => readName('QUEUE_GROUPS', group.trim())) : undefined;
 }
 
-/** A variable that holds a number of milliseconds. @throws {ConfigurationError} unless it is a whole number of at least `least`, or not set */
-export function readMilliseconds(env: Env, variable: string, least: number): number | undefined {
+/** A variable that holds a number of milliseconds. @throws {ConfigurationError} unless it is a whole number in the range, or not set */
+export function readMilliseconds(env: Env, variable: string, { least, most }: Required<MillisecondsRange>): number | undefined {
   const value = env[variable];
   if (!value) return undefined;
   const milliseconds = Number(value);
-  if (/^\d+$/.test(value) && milliseconds >= least && Number.isSafeInteger(milliseconds)) return milliseconds;
-  throw new ConfigurationError(`Expected ${variable} to be a whole number of milliseconds, at least ${least}, got ${describe(value)}`);
+  if (/^\d+$/.test(value) && milliseconds >= least && milliseconds <= most) return milliseconds;
+  throw new ConfigurationError(`Expected ${variable} to be a whole number of milliseconds, from ${least} to ${most}, got ${describe(value)}`);
 }
 
 function readName(variable: string, value: string): string {

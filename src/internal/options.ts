@@ -20,10 +20,18 @@ export function checkCount(name: string, value: unknown, { least = 1, infinity =
   throw invalid(name, `${whole}${infinity ? ' or Infinity' : ''}`, value, typeof value === 'number');
 }
 
-/** @throws {TypeError | RangeError} unless `value` is a finite number of milliseconds, from 0 (or from 1, where none is no choice) up */
-export function checkMilliseconds(name: string, value: unknown, { least = 0 } = {}): number {
-  if (isMilliseconds(value) && value >= least) return value;
-  throw invalid(name, `a finite number of milliseconds, at least ${least}`, value, typeof value === 'number');
+export interface MillisecondsRange {
+  /** The least that it may be: 1, where none is no choice. Default: 0. */
+  readonly least?: number;
+  /** The most that it may be, where a timer is set for it. */
+  readonly most?: number;
+}
+
+/** @throws {TypeError | RangeError} unless `value` is a finite number of milliseconds in the range */
+export function checkMilliseconds(name: string, value: unknown, { least = 0, most = Number.MAX_SAFE_INTEGER }: MillisecondsRange = {}): number {
+  if (isMilliseconds(value) && value >= least && value <= most) return value;
+  const limit = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most}`;
+  throw invalid(name, `a finite number of milliseconds, at least ${least}${limit}`, value, typeof value === 'number');
 }
 
 /** Whether a value is a length of time. */

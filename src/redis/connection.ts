@@ -68,7 +68,10 @@ export class Connection {
   async send(command: readonly string[], patience = 0): Promise<unknown> {
     const client = this.#client;
     if (client === undefined) throw new ConnectionLostError('There is no connection');
-    const timer = setTimeout(() => this.#lose(client, new Error('Redis did not answer in time')), this.#options.patience + patience);
+    let answered = false;
+    // Where the event loop was blocked, the answer may be there and not read yet: it is looked at before the immediate.
+    const late = () => setImmediate(() => answered || this.#lose(client, new Error('Redis did not answer in time')));
+    const timer = setTimeout(late, this.#options.patience + patience);
     try {
       return await client.sendCommand(command);
     } catch (error) {
@@ -76,6 +79,7 @@ export class Connection {
       this.#lose(client, error);
       throw new ConnectionLostError('The connection was lost before the answer', { cause: error });
     } finally {
+      answered = true;
       clearTimeout(timer);
     }
   }
@@ -107,7 +111,14 @@ export class Connection {
 
   async #connect(attempt: number): Promise<void> {
     this.#phase = 'connecting';
-    const client = this.#options.createClient();
+    let client: RedisClient;
+    try {
+      client = this.#options.createClient();
+    } catch (error) {
+      this.#phase = 'idle';
+      this.#tell(({ reject }) => reject(error));
+      return;
+    }
     this.#client = client;
     // A client that fails says so in two ways, and the event has the better reason.
     let reason: unknown;

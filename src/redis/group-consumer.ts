@@ -9,8 +9,9 @@ import type { LentDelivery, Settled } from './delivery.js';
 import { DeliverySubscription, type Desk } from './delivery-subscription.js';
 import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
 import { type Outlook, outlookOf } from './failures.js';
-import type { Listener } from './listener.js';
+import type { Heard, Listener } from './listener.js';
 import { type Message, readMessage } from './message.js';
+import { soonestDeath } from './neighbours.js';
 import { Settlements } from './settlements.js';
 
 export interface GroupConsumerOptions extends Asker {
@@ -27,7 +28,7 @@ export interface GroupConsumerOptions extends Asker {
 /** How many messages and settlements go in one exchange at most: Lua unpacks no more than some thousands. */
 const MOST = 1000;
 
-/** The longest wait for a message, in milliseconds: with the exchange after it, an idle consumer sends a command in six seconds. */
+/** The longest wait for a message, in milliseconds: with the question after it, an idle consumer sends one command in six seconds. */
 const LONGEST_WAIT = 12_000;
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
@@ -51,6 +52,8 @@ export class GroupConsumer implements Desk {
   #listening = false;
   /** Something was sent that may have brought messages, and its answer was lost. */
   #astray = false;
+  /** Its group has to be made anew, of the queue or of its bell. */
+  #missingGroup = false;
   /** It knows of something that falls due, and others may count on it. */
   #watching = false;
   /** Exchanges and waits that failed since the last that did not. */
@@ -125,6 +128,7 @@ export class GroupConsumer implements Desk {
     for (const member of this.#members) member.end();
     this.#members.clear();
     clearTimeout(this.#pause);
+    this.#pause = undefined;
     if (this.#options.connection.isReady) {
       const closed = new Promise<void>((resolve) => {
         this.#onClosed = resolve;
@@ -178,6 +182,8 @@ export class GroupConsumer implements Desk {
     let want = 0;
     try {
       await connection.ready();
+      if (this.#missingGroup) await open();
+      this.#missingGroup = false;
       want = this.#listening ? 0 : Math.min(MOST, this.#credit());
       const request = this.#request(want);
       const answer = await exchange(connection, this.#options, request);
@@ -229,18 +235,17 @@ export class GroupConsumer implements Desk {
     for (const entry of messages) this.#deliver(entry);
     this.#keepLease();
     if (leave) this.#onClosed?.();
-    else if (messages.length < want && this.#line.first !== undefined && !this.#closing) {
+    else if (messages.length < want && !this.#closing) {
+      // The group counts on it, also if nobody waits here any more.
       this.#watching = wait !== undefined;
-      void this.#listen(wait);
+      if (this.#line.first !== undefined) void this.#listen(wait);
     }
   }
 
   async #listen(wait: number | undefined): Promise<void> {
-    const { listener, lease } = this.#options;
     this.#listening = true;
     try {
-      const most = Math.min(LONGEST_WAIT, lease * 0.4, wait ?? Number.POSITIVE_INFINITY);
-      const { messages, rings } = await listener.listen(Math.min(MOST, this.#credit()), Math.max(1, Math.ceil(most)));
+      const { messages, rings } = await this.#wait(wait ?? Number.POSITIVE_INFINITY);
       this.#listening = false;
       this.#heard.push(...rings);
       for (const entry of messages) this.#deliver(entry);
@@ -250,9 +255,25 @@ export class GroupConsumer implements Desk {
       this.#listening = false;
       const outlook = outlookOf(error);
       this.#astray ||= outlook === 'lost';
-      // That the group is gone is for the next exchange to find out.
+      // The group is gone, of the queue or of its bell.
       const groupIsGone = error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
+      this.#missingGroup ||= groupIsGone;
       this.#failed(error, groupIsGone ? 'refused' : outlook);
+    }
+  }
+
+  /** Waits for news, or until there may be some: something falls due, or a consumer that holds messages may have died. */
+  async #wait(due: number): Promise<Heard> {
+    const { listener, connection, lease } = this.#options;
+    const dueAt = performance.now() + due;
+    let ask = Number.POSITIVE_INFINITY;
+    for (;;) {
+      const most = Math.min(LONGEST_WAIT, lease * 0.4, dueAt - performance.now(), ask);
+      const heard = await listener.listen(Math.min(MOST, this.#credit()), Math.max(1, Math.ceil(most)));
+      if (heard.messages.length + heard.rings.length > 0 || this.#line.first === undefined || performance.now() >= dueAt) return heard;
+      // One command, where an exchange is some dozen for the server.
+      ask = await soonestDeath(connection, this.#options);
+      if (ask <= 0) return heard;
     }
   }
 
@@ -307,6 +328,8 @@ export class GroupConsumer implements Desk {
       return;
     }
     if (outlook === 'hopeless') {
+      // What is out stays with this consumer, until somebody is there to ask for it.
+      this.#astray = true;
       const explained = this.#options.explain(error);
       this.#settlements.giveUp(({ reject }) => reject(explained));
       const members = [...this.#members];

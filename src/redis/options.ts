@@ -1,18 +1,18 @@
 import type { ConsumerGroup } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { ConfigurationError } from '../errors.js';
+import { LONGEST_TIMER } from '../internal/after.js';
 import { describe } from '../internal/describe.js';
 import { DEFAULT_NAME, type Env, readGroups, readMilliseconds, readQueueName } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkMethods, checkMilliseconds, checkName, checkNames, checkOptions } from '../internal/options.js';
+import { EXPECTED_URL, whereOf } from './url.js';
 
 /** The shortest lease, in milliseconds: a consumer has to be heard of several times within it. */
 const LEAST_LEASE = 100;
 
 const DEFAULT_LEASE = 30_000;
 const DEFAULT_PUBLISH_TIMEOUT = 10_000;
-
-const EXPECTED_URL = 'a URL such as redis://user:password@host:6379/0, or rediss:// for TLS';
 
 /** A client of node-redis, as `createClient` makes it. */
 export interface RedisClientTemplate {
@@ -35,11 +35,11 @@ export interface RedisBackendOptions {
   /** The groups that exist from the first publish, each of which gets every message. Default: one, `default`. */
   readonly groups?: readonly ConsumerGroup[] | undefined;
   /**
-   * How long after the last sign of life of a consumer its messages go to another, in milliseconds, from 100 up. Live consumers keep it by themselves,
+   * How long after the last sign of life of a consumer its messages go to another, in milliseconds, from 100 to 2³¹ - 1. Live consumers keep it by themselves,
    * however long a handler takes, unless it blocks the event loop for as long. Default: 30,000.
    */
   readonly lease?: number | undefined;
-  /** How long a publish may wait for its confirmation, in milliseconds, from 1 up. Default: 10,000. */
+  /** How long a publish may wait for its confirmation, in milliseconds, from 1 to 2³¹ - 1. Default: 10,000. */
   readonly publishTimeout?: number | undefined;
   /** Where warnings and errors go. Default: the console. */
   readonly logger?: Logger | undefined;
@@ -69,8 +69,8 @@ export function checkRedisOptions(options: RedisBackendOptions | undefined): Che
     server: checkServer(url, client),
     name: checkName('name', name),
     groups: checkNames('groups', groups, 'a list of group names that is not empty'),
-    lease: checkMilliseconds('lease', lease, { least: LEAST_LEASE }),
-    publishTimeout: checkMilliseconds('publishTimeout', publishTimeout, { least: 1 }),
+    lease: checkMilliseconds('lease', lease, { least: LEAST_LEASE, most: LONGEST_TIMER }),
+    publishTimeout: checkMilliseconds('publishTimeout', publishTimeout, { least: 1, most: LONGEST_TIMER }),
     logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
   };
 }
@@ -79,13 +79,14 @@ export function checkRedisOptions(options: RedisBackendOptions | undefined): Che
 export function readRedisEnv(env: Env): RedisBackendOptions {
   const { REDIS_URL: url } = env;
   if (!url) throw new ConfigurationError(`Expected REDIS_URL to be ${EXPECTED_URL}, but it is not set`);
-  if (!isUrl(url)) throw new ConfigurationError(`Expected REDIS_URL to be ${EXPECTED_URL}, got something else (not shown: it may hold a password)`);
+  if (whereOf(url) === undefined)
+    throw new ConfigurationError(`Expected REDIS_URL to be ${EXPECTED_URL}, got something else (not shown: it may hold a password)`);
   return {
     url,
     name: readQueueName(env),
     groups: readGroups(env),
-    lease: readMilliseconds(env, 'QUEUE_LEASE', LEAST_LEASE),
-    publishTimeout: readMilliseconds(env, 'QUEUE_PUBLISH_TIMEOUT', 1),
+    lease: readMilliseconds(env, 'QUEUE_LEASE', { least: LEAST_LEASE, most: LONGEST_TIMER }),
+    publishTimeout: readMilliseconds(env, 'QUEUE_PUBLISH_TIMEOUT', { least: 1, most: LONGEST_TIMER }),
   };
 }
 
@@ -95,17 +96,7 @@ function checkServer(url: unknown, client: RedisClientTemplate | undefined): Che
     return { client: checkMethods('client', client, ['duplicate']) };
   }
   if (typeof url !== 'string') throw new TypeError(`Expected \`url\` to be ${EXPECTED_URL}, got ${describe(url)}`);
-  if (!isUrl(url)) throw new TypeError(`Expected \`url\` to be ${EXPECTED_URL}, got something else (not shown: it may hold a password)`);
+  if (whereOf(url) === undefined)
+    throw new TypeError(`Expected \`url\` to be ${EXPECTED_URL}, got something else (not shown: it may hold a password)`);
   return { url };
-}
-
-/** Whether the client will understand it. */
-function isUrl(value: string): boolean {
-  try {
-    const { protocol, hostname, pathname } = new URL(value);
-    if (protocol === 'unix:') return pathname.length > 1;
-    return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname);
-  } catch {
-    return false;
-  }
 }

@@ -162,7 +162,7 @@ export class Publisher {
   async #send({ number, messages }: Batch): Promise<void> {
     const { keys, connection, publishTimeout } = this.#options;
     const now = performance.now();
-    const args = [String(number), String(publishTimeout + REMEMBERED), this.#name];
+    const args = [String(number), String(Math.ceil(publishTimeout) + REMEMBERED), this.#name];
     for (const { parcel, enteredAt, over } of messages) {
       if (over) continue;
       const { key, payload, headers, delay } = parcel;

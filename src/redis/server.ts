@@ -4,6 +4,7 @@ import type { Logger } from '../internal/logger.js';
 import { Connection, type RedisClient } from './connection.js';
 import { isReply } from './failures.js';
 import type { CheckedRedisOptions } from './options.js';
+import { whereOf } from './url.js';
 
 /** The oldest server that has the commands that the queue needs. */
 const OLDEST = [6, 2] as const;
@@ -26,7 +27,7 @@ export class Server {
     this.#queue = queue;
     this.#patience = Math.min(MOST_PATIENCE, Math.max(LEAST_PATIENCE, lease / 3));
     this.#logger = logger;
-    this.where = 'url' in server ? new URL(server.url).host : 'the server of the client that was handed in';
+    this.where = ('url' in server && whereOf(server.url)) || 'the server of the client that was handed in';
   }
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */

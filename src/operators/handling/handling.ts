@@ -100,6 +100,10 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     this.#subscriber.next(value);
   }
 
+  gone(attempt: Attempt): void {
+    this.#release({ attempt, duration: 0 });
+  }
+
   ended(slot: Slot): void {
     this.#settleEnded(slot);
     this.#workers.free(slot);

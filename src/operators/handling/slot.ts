@@ -11,6 +11,8 @@ import { nameOf } from './failures.js';
 
 /** Who a slot works for. */
 export interface SlotOwner {
+  /** An attempt was not started: its delivery has gone back to the queue while it waited. */
+  gone(attempt: Attempt): void;
   /** A value came out of a handler that goes on. */
   emit(value: unknown): void;
   /** The handler of a slot has ended: see its `failed` and `result`. */

@@ -49,7 +49,13 @@ export class Workers {
   /** Starts what waits, as far as there is room. What is offered from inside a handler waits for the loop here: the stack does not grow. */
   pump(): void {
     if (this.#starting) return;
-    while (this.#ready.first !== undefined && this.running < this.#options.concurrency && !this.#closed) this.#start(this.#ready.shift());
+    while (this.#ready.first !== undefined && this.running < this.#options.concurrency && !this.#closed) {
+      const attempt = this.#ready.shift();
+      const { settled } = attempt.delivery;
+      // A broker takes it back when the queue is closed or the lease has ended: somebody else has it then.
+      if (settled === 'retried' || settled === 'released') this.#owner.gone(attempt);
+      else this.#start(attempt);
+    }
     this.#endedAt = 0;
   }
 

@@ -1,7 +1,9 @@
+/** Whom a message belongs to while it waits to be delivered again. It is no consumer: nobody reads by this name. */
+export const PARKED = 'sluice:parked';
+
 /** What several scripts need, in Lua. Each script is compiled by the server once, so what it does not use costs nothing. */
 export const COMMON: string = `
--- Whom a message belongs to while it waits to be delivered again. It is no consumer: nobody reads by this name.
-local PARKED = 'sluice:parked'
+local PARKED = '${PARKED}'
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -47,14 +49,16 @@ local function leastUnsettled(stream, groups)
   return least
 end
 
--- Puts the delayed messages whose time has come into the stream.
+-- Puts the delayed messages whose time has come into the stream, some at a time, so that nobody waits long. Returns whether there are more.
 local function enterDue(delayed, stream)
-  for _, due in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)) do
+  local all = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)
+  for _, due in ipairs(all) do
     -- 16 digits of the batch, 4 of the place in it, 16 characters of the publisher.
     local stored = redis.pcall('XADD', stream, '*', unpack(cmsgpack.unpack(string.sub(due, 37))))
     -- Out of memory: it stays where it is.
-    if stored.err then break end
+    if stored.err then return true end
     redis.call('ZREM', delayed, due)
   end
+  return #all == 1000
 end
 `;

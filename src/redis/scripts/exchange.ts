@@ -72,9 +72,15 @@ end
 -- Whether the group has something to deliver again that it had not before.
 local cameBack = false
 
+-- What somebody else has deleted from the stream.
+local deleted = {}
+
 local function giveBack(id, deliveries, delay)
-  redis.call('XCLAIM', stream, group, PARKED, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
-  if delay > 0 then
+  local kept = redis.call('XCLAIM', stream, group, PARKED, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
+  if #kept == 0 then
+    redis.call('XACK', stream, group, id)
+    deleted[#deleted + 1] = id
+  elseif delay > 0 then
     redis.call('ZADD', later, now + delay, member(id))
   else
     redis.call('ZADD', returned, 0, member(id))
@@ -163,7 +169,7 @@ for _, due in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0,
 end
 enterDue(delayed, stream)
 
-local redelivered, deleted = {}, {}
+local redelivered = {}
 while #redelivered < want do
   local popped = redis.call('ZPOPMIN', returned, want - #redelivered)
   if #popped == 0 then break end

@@ -10,8 +10,8 @@ export const PUBLISH: string = `${COMMON}
 local number = tonumber(ARGV[1])
 if (tonumber(redis.call('GET', KEYS[4]) or '-1')) >= number then return 'OK' end
 
--- What has fallen due by now stands before what is published now.
-enterDue(KEYS[2], KEYS[1])
+-- What has fallen due by now stands before what is published now, which has to wait where that is too much for one call.
+local afterOthers = enterDue(KEYS[2], KEYS[1])
 local earliest = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
 local delays = false
 for i = 4, #ARGV, 4 do
@@ -21,7 +21,7 @@ for i = 4, #ARGV, 4 do
     fields[6] = ARGV[i + 2]
   end
   local delay = tonumber(ARGV[i + 3])
-  if delay == 0 then
+  if delay == 0 and not afterOthers then
     redis.call('XADD', KEYS[1], '*', unpack(fields))
   else
     fields[#fields + 1] = 'publishedAt'

@@ -1,0 +1,40 @@
+import type { Subscriber, TeardownLogic } from 'rxjs';
+import type { AnyEvents, ConsumeOptions, Delivery, DeliveryStream, EventMap, PayloadOf } from '../backend.js';
+import { checkConsumeOptions } from './consume-options.js';
+import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from './delivery-stream.js';
+
+/** Delivers to a subscriber until it leaves or the signal aborts: no more unsettled deliveries at a time than `intake.prefetch`. */
+export type ConnectSubscriber = (subscriber: Subscriber<Delivery>, intake: Intake) => TeardownLogic;
+
+/** The methods of a backend that deliver. */
+export interface BackendStreams<Events extends EventMap<Events> = AnyEvents> {
+  /** @throws {TypeError | RangeError} for an option without sense */
+  deliveries(options?: ConsumeOptions): DeliveryStream<Events>;
+  /** @throws {TypeError | RangeError} for an option without sense */
+  consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
+}
+
+/**
+ * `deliveries()` and `consume()` for a backend, made of its one way to deliver to one subscriber: streams, loops over them and all of the async-iterator
+ * protocol.
+ *
+ * *When to use*: to write a backend. The guide "Writing a backend" has a complete one.
+ *
+ * *Gotchas*: `connect` is called for each subscriber, and not before there is one; never with a signal that was aborted before. What is out when the
+ * subscriber leaves is the backend's to give back: in the teardown that `connect` returns, or by `subscriber.add(…)` if it emits before it returns.
+ * The error of a stream is `subscriber.error`, its end `subscriber.complete`.
+ */
+export function createStreams<Events extends EventMap<Events> = AnyEvents>(connect: ConnectSubscriber): BackendStreams<Events> {
+  const source: DeliverySource = {
+    connect: (subscriber, intake) => {
+      if (!intake.signal?.aborted) return connect(subscriber, intake);
+      subscriber.complete();
+      return undefined;
+    },
+    waitCancelled: () => {},
+  };
+  return {
+    deliveries: (options) => createDeliveryStream<Events>(source, checkConsumeOptions(options)),
+    consume: (options) => consumeDeliveries(source, checkConsumeOptions(options)) as ReturnType<BackendStreams<Events>['consume']>,
+  };
+}

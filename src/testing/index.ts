@@ -1,0 +1,3 @@
+export type { BackendCapabilities, BackendNeeds, Capability, ContractLogger, CreateBackend } from './capabilities.js';
+export { type ContractCase, queueBackendContract } from './contract.js';
+export { type FakeBackend, type FakeBackendOptions, type FakeMessage, type FakePublish, type FakeSettlement, fakeBackend } from './fake-backend.js';
