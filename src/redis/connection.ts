@@ -1,6 +1,6 @@
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
-import { ConnectionLostError, isReply, outlookOf } from './failures.js';
+import { ConnectionLostError, HopelessError, isReply, outlookOf } from './failures.js';
 import type { Script } from './scripts/index.js';
 
 /** What is used of a client of node-redis. */
@@ -36,8 +36,8 @@ export class Connection {
   #phase: 'idle' | 'connecting' | 'ready' | 'closed' = 'idle';
   #client: RedisClient | undefined;
   #waiters: Waiter[] = [];
-  /** Ends the pause between two attempts to connect. */
   #pause: NodeJS.Timeout | undefined;
+  #trouble: unknown;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -45,6 +45,11 @@ export class Connection {
 
   get isReady(): boolean {
     return this.#phase === 'ready';
+  }
+
+  /** Why there is no connection, as far as that is known. */
+  get trouble(): unknown {
+    return this.isReady ? undefined : this.#trouble;
   }
 
   /**
@@ -116,7 +121,7 @@ export class Connection {
       client = this.#options.createClient();
     } catch (error) {
       this.#phase = 'idle';
-      this.#tell(({ reject }) => reject(error));
+      this.#tell(({ reject }) => reject(new HopelessError('The client cannot be made', { cause: error })));
       return;
     }
     this.#client = client;
@@ -126,7 +131,10 @@ export class Connection {
       reason ??= error;
       this.#lose(client, error);
     });
-    const timer = setTimeout(() => client.destroy(), this.#options.patience);
+    const timer = setTimeout(() => {
+      reason ??= new Error('Redis did not answer in time');
+      client.destroy();
+    }, this.#options.patience);
     try {
       await client.connect();
       await this.#options.prepare?.(this);
@@ -146,6 +154,7 @@ export class Connection {
   #failed(error: unknown, attempt: number): void {
     if (this.#phase === 'closed') return;
     this.#client = undefined;
+    this.#trouble = error;
     if (outlookOf(error) === 'hopeless') {
       this.#phase = 'idle';
       this.#tell(({ reject }) => reject(error));
@@ -159,6 +168,7 @@ export class Connection {
   #lose(client: RedisClient, cause: unknown): void {
     if (this.#client !== client || this.#phase !== 'ready') return;
     this.#client = undefined;
+    this.#trouble = cause;
     client.destroy();
     this.#options.logger.warn(`${this.#options.title}: the connection was lost, connecting anew`, cause);
     void this.#connect(2);

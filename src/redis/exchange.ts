@@ -18,6 +18,8 @@ export interface Request {
   readonly tend: boolean;
   /** What it holds, where it may have been given what it never got. */
   readonly known: readonly string[] | undefined;
+  /** It has been in the group before. */
+  readonly established: boolean;
   /** This is the last of it. */
   readonly leave: boolean;
 }
@@ -47,8 +49,10 @@ export interface Asker {
 
 /** One exchange of a consumer with its group. Resolves to undefined when the group is not there. */
 export async function exchange(connection: Connection, { keys, group, consumer, lease }: Asker, request: Request): Promise<Answer | undefined> {
-  const { want, settlements, heard, unwatched, tend, known, leave } = request;
-  const flags = [settlements[0]?.again && 'a', known && 'k', tend && 't', unwatched && 'w', leave && 'l'].filter(Boolean).join('');
+  const { want, settlements, heard, unwatched, tend, known, established, leave } = request;
+  const flags = [settlements[0]?.again && 'a', known && 'k', tend && 't', established && 'e', unwatched && 'w', leave && 'l']
+    .filter(Boolean)
+    .join('');
   const { acked, back, aside } = settlementArguments(settlements);
   const lists = [heard.length, ...heard, back.length / 3, ...back, aside.length / 2, ...aside, ...(known ?? [])];
   const reply = (await connection.run(

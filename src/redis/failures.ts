@@ -1,9 +1,15 @@
 import { BackendUnavailableError, SluiceError } from '../errors.js';
 import { describeError } from '../internal/describe.js';
+import { queueKeys } from './keys.js';
 
 /** The connection was lost, or there was none. What was sent may have been carried out. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
+}
+
+/** No attempt can succeed: something about the options is wrong. */
+export class HopelessError extends Error {
+  override readonly name = 'HopelessError';
 }
 
 /** Answers of a server that may take the same command later. Each is the first word of an error reply, or of its text. */
@@ -11,7 +17,7 @@ const PASSING =
   /^(?:ERR )?(?:LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|MISCONF|OOM|UNBLOCKED|max number of clients reached)\b/;
 
 /** Errors on the way to a server that no second attempt mends: what answers is not Redis, or the two do not agree on TLS. */
-const HOPELESS = /RESP type|^ERR_TLS|^ERR_SSL|CERT|SELF_SIGNED/;
+const HOPELESS = /RESP type|^ERR_TLS|^ERR_SSL|CERT|SELF_SIGNED|^UNABLE_TO_/;
 
 /** What a failed command or connection says about the next attempt. */
 export type Outlook =
@@ -24,6 +30,7 @@ export type Outlook =
 
 export function outlookOf(error: unknown): Outlook {
   if (error instanceof ConnectionLostError) return 'lost';
+  if (error instanceof HopelessError || (BackendUnavailableError.is(error) && !error.retryable)) return 'hopeless';
   if (isReply(error)) return PASSING.test(error.message) ? 'refused' : 'hopeless';
   const { code = '', message = '' } = error as NodeJS.ErrnoException;
   return HOPELESS.test(code) || HOPELESS.test(message) ? 'hopeless' : 'lost';
@@ -44,11 +51,14 @@ export function unavailable(error: unknown, { where, queue, retryable }: { where
 }
 
 function explain(error: unknown, queue: string): string {
+  const { stream } = queueKeys(queue);
   const message = error instanceof Error ? error.message : '';
   if (/WRONGTYPE/.test(message))
-    return `A key that the queue needs holds something else than the queue's: the key "${queue}" has to be a stream, or absent`;
+    return `A key of the queue holds something that is not the queue's: "${stream}" has to be a stream or absent, and "${stream}:*" only the queue's`;
   if (/WRONGPASS|NOAUTH|invalid password|AUTH /.test(message)) return `Redis refused the user or the password: ${message}`;
   if (/NOPERM/.test(message)) return `The user may not do what the queue needs: ${message}`;
   if (/RESP type/.test(message)) return `What answers is not a Redis server: ${message}`;
+  if (error instanceof HopelessError) return `Redis cannot be used: ${describeError(error.cause)}`;
+  if (error instanceof ConnectionLostError) return `${message}${error.cause === undefined ? '' : ` (${describeError(error.cause)})`}`;
   return `Redis cannot be used: ${describeError(error)}`;
 }

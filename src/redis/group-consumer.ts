@@ -54,6 +54,8 @@ export class GroupConsumer implements Desk {
   #astray = false;
   /** Its group has to be made anew, of the queue or of its bell. */
   #missingGroup = false;
+  /** The group has answered before. */
+  #established = false;
   /** It knows of something that falls due, and others may count on it. */
   #watching = false;
   /** Exchanges and waits that failed since the last that did not. */
@@ -219,6 +221,7 @@ export class GroupConsumer implements Desk {
       tend,
       // Not while a wait on the other connection may bring what nobody here knows yet.
       known: this.#astray && !this.#listening ? [...this.#held.keys(), ...this.#settlements.ids] : undefined,
+      established: this.#established,
       leave,
     };
   }
@@ -226,6 +229,7 @@ export class GroupConsumer implements Desk {
   #take({ counted, messages, wait, deleted }: Answer, { want, heard, unwatched, known, leave }: Request): void {
     this.#heard.splice(0, heard.length);
     this.#leaseDue = false;
+    this.#established = true;
     if (known !== undefined) this.#astray = false;
     if (unwatched) this.#watching = false;
     this.#settlements.answered(counted);

@@ -14,6 +14,9 @@ const LEAST_LEASE = 100;
 const DEFAULT_LEASE = 30_000;
 const DEFAULT_PUBLISH_TIMEOUT = 10_000;
 
+/** What clients of node-redis have that are not for one server. */
+const NOT_ONE_SERVER = ['slots', 'masters', 'acquire', 'totalClients'] as const;
+
 /** A client of node-redis, as `createClient` makes it. */
 export interface RedisClientTemplate {
   // biome-ignore lint/suspicious/noExplicitAny: the client's own types differ with its options, and all of them will do
@@ -93,7 +96,12 @@ export function readRedisEnv(env: Env): RedisBackendOptions {
 function checkServer(url: unknown, client: RedisClientTemplate | undefined): CheckedRedisOptions['server'] {
   if (client !== undefined) {
     if (url !== undefined) throw new TypeError('Expected either `url` or `client`, got both');
-    return { client: checkMethods('client', client, ['duplicate']) };
+    checkMethods('client', client, ['duplicate']);
+    const sign = NOT_ONE_SERVER.find((member) => member in client);
+    if (sign === undefined) return { client };
+    throw new TypeError(
+      `Expected \`client\` to be a client of one server, as \`createClient\` makes it, got one with \`${sign}\`: of a cluster, a sentinel or a pool`,
+    );
   }
   if (typeof url !== 'string') throw new TypeError(`Expected \`url\` to be ${EXPECTED_URL}, got ${describe(url)}`);
   if (whereOf(url) === undefined)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import type { QueueKey } from '../backend.js';
+import type { ConsumerGroup, QueueKey } from '../backend.js';
 import { BackendUnavailableError, QueueClosedError } from '../errors.js';
+import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { onAbort } from '../internal/on-abort.js';
 import type { Connection } from './connection.js';
@@ -23,6 +24,8 @@ export interface Parcel {
 export interface PublisherOptions {
   readonly queueName: string;
   readonly keys: QueueKeys;
+  /** The groups that exist from the first message on. */
+  readonly groups: readonly ConsumerGroup[];
   readonly connection: Connection;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
@@ -160,9 +163,9 @@ export class Publisher {
   }
 
   async #send({ number, messages }: Batch): Promise<void> {
-    const { keys, connection, publishTimeout } = this.#options;
+    const { keys, groups, connection, publishTimeout } = this.#options;
     const now = performance.now();
-    const args = [String(number), String(Math.ceil(publishTimeout) + REMEMBERED), this.#name];
+    const args = [String(number), String(Math.ceil(publishTimeout) + REMEMBERED), this.#name, JSON.stringify(groups)];
     for (const { parcel, enteredAt, over } of messages) {
       if (over) continue;
       const { key, payload, headers, delay } = parcel;
@@ -217,9 +220,13 @@ export class Publisher {
   }
 
   #giveUpLate(enteredBefore: number): void {
-    const { queueName, publishTimeout } = this.#options;
+    const { queueName, publishTimeout, connection } = this.#options;
+    const cause = connection.trouble;
+    const reason = cause === undefined ? '' : ` (${describeError(cause)})`;
     const late = (what: string) =>
-      new BackendUnavailableError(`Redis did not confirm a message for queue "${queueName}" within ${publishTimeout} ms: ${what}`);
+      new BackendUnavailableError(`Redis did not confirm a message for queue "${queueName}" within ${publishTimeout} ms${reason}: ${what}`, {
+        cause,
+      });
     for (const pending of this.#batch?.messages ?? []) {
       if (pending.enteredAt <= enteredBefore) this.#fail(pending, late('it may have been enqueued'));
     }

@@ -79,12 +79,12 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
    */
   constructor(options: RedisBackendOptions) {
     this.#options = checkRedisOptions(options);
-    const { name, lease, publishTimeout, logger, server } = this.#options;
+    const { name, groups, lease, publishTimeout, logger, server } = this.#options;
     this.#keys = queueKeys(name);
     this.#server = new Server(server, { queue: name, lease, logger });
     this.#connection = this.#server.connect('the queue', (connection) => this.#prepare(connection));
     const explain = (error: unknown) => unavailable(error, { where: this.#server.where, queue: name, retryable: false });
-    this.#publisher = new Publisher({ queueName: name, keys: this.#keys, connection: this.#connection, publishTimeout, explain });
+    this.#publisher = new Publisher({ queueName: name, keys: this.#keys, groups, connection: this.#connection, publishTimeout, explain });
     this.#source = {
       connect: (subscriber, intake) => this.#connect(subscriber, intake),
       waitCancelled: (count) => logger.debug(`A consumer of queue "${name}" left while ${count} of its calls waited for a message`),
@@ -234,7 +234,10 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
     const { publishTimeout, name } = this.#options;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new ConnectionLostError(`no answer within ${publishTimeout} ms`)), publishTimeout);
+      timer = setTimeout(
+        () => reject(new ConnectionLostError(`Redis did not answer within ${publishTimeout} ms`, { cause: this.#connection.trouble })),
+        publishTimeout,
+      );
     });
     try {
       return await Promise.race([call(), late]);

@@ -69,11 +69,18 @@ export class Server {
     }
     const { client } = this.#server;
     const { socket } = (client as { options?: { socket?: object } }).options ?? {};
+    // What would need another protocol, give other types of answers, or end a wait that is meant to be long.
+    const notTheirs = {
+      clientSideCache: undefined,
+      emitInvalidate: undefined,
+      maintNotifications: 'disabled',
+      commandOptions: {},
+      commandsQueueMaxLength: undefined,
+    };
     return client.duplicate({
       ...ours,
-      clientSideCache: undefined,
-      commandOptions: {},
-      socket: { ...socket, connectTimeout, reconnectStrategy: false },
+      ...notTheirs,
+      socket: { ...socket, socketTimeout: undefined, connectTimeout, reconnectStrategy: false },
     });
   }
 }

@@ -50,6 +50,8 @@ export class Scene {
   readonly #takers: Taker[] = [];
   /** What is to be undone beyond that: iterators to return, above all. */
   readonly #undo: (() => unknown)[] = [];
+  /** A case that failed for its time may still go on: what it makes from now on is not used. */
+  #over = false;
 
   constructor(create: CreateBackend, capabilities: BackendCapabilities) {
     this.#create = create;
@@ -73,9 +75,7 @@ export class Scene {
 
   /** A backend on a queue of its own, or on the one that the needs name. */
   async open(needs?: BackendNeeds): Promise<QueueBackend> {
-    const backend = await this.within('create() to resolve', this.#create(needs));
-    this.#backends.push(backend);
-    return backend;
+    return this.within('create() to resolve', this.#make(needs));
   }
 
   /** A name for a queue that nobody has used. */
@@ -93,7 +93,7 @@ export class Scene {
     const taker = new Taker(onDelivery);
     // Before it is subscribed: a backend may call it from within.
     this.#takers.push(taker);
-    taker.join(deliveries);
+    if (!this.#over) taker.join(deliveries);
     return taker;
   }
 
@@ -216,8 +216,16 @@ export class Scene {
     return full;
   }
 
+  async #make(needs: BackendNeeds | undefined): Promise<QueueBackend> {
+    const backend = await this.#create(needs);
+    if (this.#over) await backend.close();
+    else this.#backends.push(backend);
+    return backend;
+  }
+
   /** Nobody consumes any more, then the backends are closed: a draining one would wait for its consumers. */
   async #end(): Promise<void> {
+    this.#over = true;
     for (const taker of this.#takers) taker.leave();
     const undone = Promise.allSettled(this.#undo.map(async (undo) => undo()));
     await this.within('what a case has begun to end', undone);

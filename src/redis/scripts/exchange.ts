@@ -10,7 +10,7 @@ import { COMMON } from './common.js';
  * that were heard; what is given back, as id, deliveries that count, delay (ms); what is no message, as id, reason. With the flag k, the rest is what the
  * consumer holds.
  * Flags: a, this was sent before, and may have been carried out; k, the consumer may have been given what it never got; t, see to dead consumers;
- * w, the consumer will not wait for what falls due any more; l, it leaves.
+ * e, the consumer has been in the group before; w, the consumer will not wait for what falls due any more; l, it leaves.
  * Returns: 'NOGROUP', or whether each acknowledgement counted and whether each give-back did ('1' or '0' each), messages that were
  * delivered before as id, fields and attempt, others as id and fields, the milliseconds until something falls due (-1: nothing), ids of messages that
  * somebody else has deleted.
@@ -32,12 +32,18 @@ local heard, back, foreign = list(1), list(3), list(2)
 local acked = {}
 for id in string.gmatch(ARGV[6], '[^,]+') do acked[#acked + 1] = id end
 
--- To read its past from behind its end reads nothing, and tells the server that the consumer lives. (The very last id would mean: what is new.)
-local touched = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-0')
-if touched and touched.err then
-  if string.find(touched.err, 'NOGROUP', 1, true) then return 'NOGROUP' end
-  return touched
+local made = redis.pcall('XGROUP', 'CREATECONSUMER', stream, group, consumer)
+if type(made) == 'table' then
+  if string.find(made.err, 'NOGROUP', 1, true) or string.find(made.err, 'requires the key to exist', 1, true) then return 'NOGROUP' end
+  return made
 end
+-- To read its past from behind its end reads nothing, and tells the server that the consumer lives. (The very last id would mean: what is new.)
+redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-0')
+
+-- Somebody took it for dead, or its group is another than it was: what it settles may not be lent to it any more.
+if made == 1 and string.find(flags, 'e', 1, true) then redis.call('SET', fence .. consumer, '1', 'PX', 86400000) end
+local fenced = redis.call('EXISTS', fence .. consumer) == 1
+again = again and not fenced
 
 -- Whether a message is lent to the consumer.
 local function lent(id)
@@ -90,9 +96,9 @@ end
 
 if #heard > 0 then redis.call('XACK', bell, group, unpack(heard)) end
 
--- Nearly always all that it acknowledges is lent to it: nobody takes anything from a consumer but by fencing it off.
+-- Nearly always all that it acknowledges is lent to it: nothing is taken from a consumer but by fencing it off.
 local counted = {}
-if again or redis.call('EXISTS', fence .. consumer) == 1 then
+if again or fenced then
   local mine = {}
   for i, id in ipairs(acked) do
     if lent(id) then
@@ -105,7 +111,7 @@ if again or redis.call('EXISTS', fence .. consumer) == 1 then
   end
   finish(mine)
 elseif #acked > 0 then
-  -- None, after the group was deleted and made anew.
+  -- None, where the database was flushed.
   counted[1] = string.rep(finish(acked) > 0 and '1' or '0', #acked)
 end
 for i = 1, #foreign, 2 do
