@@ -1,0 +1,86 @@
+/**
+ * Installs the message brokers that the tests start for themselves, where they are missing: by apt-get, as root or with a sudo that asks for
+ * nothing. Elsewhere it says what to install. It never fails: a suite without its broker says so itself, and fails where CI is `true`.
+ *
+ * `npm test` runs it first; `npm test --ignore-scripts` does without.
+ */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+
+/** The commands that the tests need, and where each comes from. */
+const brokers = JSON.parse(readFileSync(new URL('brokers.json', import.meta.url), 'utf8'));
+
+/** What Debian's packages ask whether they may start a service. Only the spec of this script names another. */
+const policy = process.env.SLUICE_POLICY_RC_D ?? '/usr/sbin/policy-rc.d';
+
+function found(command) {
+  return (process.env.PATH ?? '').split(path.delimiter).some((folder) => {
+    const file = path.join(folder || '.', command);
+    try {
+      accessSync(file, constants.X_OK);
+      return statSync(file).isFile();
+    } catch {
+      return false;
+    }
+  });
+}
+
+const missingCommands = () => Object.keys(brokers).filter((command) => !found(command));
+
+/** Runs a command and returns whether it succeeded. */
+const succeeds = (command, args, options) => spawnSync(command, args, { stdio: 'ignore', ...options }).status === 0;
+
+/** What to put in front of a command so that root runs it; undefined when that needs a password. */
+function asRoot() {
+  if (spawnSync('id', ['-u'], { encoding: 'utf8' }).stdout?.trim() === '0') return [];
+  return succeeds('sudo', ['-n', 'true']) ? ['sudo', '-n'] : undefined;
+}
+
+/**
+ * Run by root. The tests start servers of their own, so that no service may start: as long as the installation takes, a policy forbids it, unless
+ * the machine has a policy already. A list of packages that cannot be renewed is no reason to stop: the one that is there may do.
+ */
+const INSTALL = `
+policy=$1; shift
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 1' HUP INT TERM
+  printf '#!/bin/sh\\nexit 101\\n' >"$policy" && chmod 755 "$policy" || exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+options='-q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20'
+apt-get $options update
+apt-get $options install --yes --no-install-recommends "$@"
+`;
+
+function install(prefix, packages) {
+  const [command, ...args] = [...prefix, 'sh', '-c', INSTALL, 'install', policy, ...packages];
+  return succeeds(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+function instructions(command) {
+  const { apt, brew, dnf, docs } = brokers[command];
+  return [
+    `${command} was not found: its tests are skipped, and fail where CI=true. To install it:`,
+    `  Debian, Ubuntu  sudo apt-get install --no-install-recommends ${apt}`,
+    `  macOS           brew install ${brew}`,
+    `  Fedora          sudo dnf install ${dnf}`,
+    `  elsewhere       ${docs}`,
+  ].join('\n');
+}
+
+const missing = missingCommands();
+
+if (missing.length > 0 && found('apt-get')) {
+  const prefix = asRoot();
+  const packages = missing.map((command) => brokers[command].apt);
+  if (prefix === undefined) {
+    console.warn('apt-get needs root, and sudo asks for a password.');
+  } else {
+    console.log(`Installing ${packages.join(', ')} for the tests, without starting a service.`);
+    if (!install(prefix, packages)) console.warn(`apt-get could not install ${packages.join(', ')}.`);
+  }
+}
+
+for (const command of missing.length > 0 ? missingCommands() : []) console.warn(instructions(command));

@@ -1,0 +1,118 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { ROOT } from '../support/compile.js';
+
+const SCRIPT = path.join(ROOT, 'scripts/ensure-brokers.mjs');
+
+/** The real commands that the script needs; everything else that it calls is a fake. */
+const REAL = ['sh', 'rm', 'chmod', 'touch', 'env'];
+
+/** What `apt-get` is asked, in a file, with the policy of that moment; an installation puts the command there. */
+const APT_GET = `
+echo "$DEBIAN_FRONTEND: $*" >>"$FAKES/../asked"
+case "$*" in *install*) sh "$SLUICE_POLICY_RC_D"; echo "policy says $?" >>"$FAKES/../asked";; esac
+[ ! -e "$FAKES/../no-network" ] || exit 100
+case "$*" in *install*) touch "$FAKES/redis-server"; chmod 755 "$FAKES/redis-server";; esac`;
+
+describe('The script that installs the brokers', () => {
+  let folder: string;
+  let fakes: string;
+  let policy: string;
+
+  const fake = (name: string, body: string) => writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+
+  /** Runs it where only the fakes are on the PATH. */
+  const run = () =>
+    new Promise<{ code: number; output: string }>((resolve) => {
+      const env = { PATH: fakes, FAKES: fakes, SLUICE_POLICY_RC_D: policy, CI: 'true' };
+      const child = execFile(process.execPath, [SCRIPT], { env }, (_error, stdout, stderr) =>
+        resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
+      );
+    });
+
+  const asked = async () => {
+    const file = path.join(folder, 'asked');
+    return existsSync(file) ? (await readFile(file, 'utf8')).trimEnd().split('\n') : [];
+  };
+
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'sluice-brokers-'));
+    fakes = path.join(folder, 'bin');
+    policy = path.join(folder, 'policy-rc.d');
+    await mkdir(fakes);
+    for (const name of REAL) {
+      const file = ['/usr/bin', '/bin'].map((place) => path.join(place, name)).find(existsSync);
+      await symlink(String(file), path.join(fakes, name));
+    }
+    await fake('id', 'echo 0');
+    await fake('apt-get', APT_GET);
+  });
+
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it('asks nobody and says nothing when all is there', async () => {
+    await fake('redis-server', '');
+    await fake('id', 'echo "asked who I am" >>"$FAKES/../asked"');
+    expect(await run()).toEqual({ code: 0, output: '' });
+    expect(await asked()).toEqual([]);
+  });
+
+  it('installs what is missing as root, without questions, recommendations or a service', async () => {
+    const { code, output } = await run();
+    expect(code).toBe(0);
+    expect(output).toMatch(/^Installing redis-server/);
+    expect(output).not.toMatch(/not found/);
+    const [update, install, policyThen] = await asked();
+    expect(update).toMatch(/^noninteractive: .* update$/);
+    expect(install).toMatch(/^noninteractive: .* install --yes --no-install-recommends redis-server$/);
+    expect(policyThen).toBe('policy says 101');
+    expect(existsSync(policy)).toBe(false);
+  });
+
+  it('leaves a policy as it is', async () => {
+    await writeFile(policy, '#!/bin/sh\nexit 7\n');
+    await run();
+    expect(await asked()).toContain('policy says 7');
+    expect(await readFile(policy, 'utf8')).toBe('#!/bin/sh\nexit 7\n');
+  });
+
+  it('uses a sudo that asks for no password', async () => {
+    await fake('id', 'echo 1000');
+    await fake('sudo', 'echo "sudo $1" >>"$FAKES/../asked"; shift; exec "$@"');
+    await fake('true', '');
+    const { code, output } = await run();
+    expect(code).toBe(0);
+    expect(output).not.toMatch(/not found/);
+    expect((await asked()).filter((line) => line.startsWith('sudo'))).toEqual(['sudo -n', 'sudo -n']);
+  });
+
+  it('says what to do when sudo asks for a password', async () => {
+    await fake('id', 'echo 1000');
+    await fake('sudo', 'exit 1');
+    const { code, output } = await run();
+    expect(code).toBe(0);
+    expect(output).toMatch(/sudo asks for a password/);
+    expect(output).toMatch(/sudo apt-get install --no-install-recommends redis-server/);
+    expect(await asked()).toEqual([]);
+  });
+
+  it('does not fail when the installation does, and leaves no policy behind', async () => {
+    await writeFile(path.join(folder, 'no-network'), '');
+    const { code, output } = await run();
+    expect(code).toBe(0);
+    expect(output).toMatch(/could not install redis-server/);
+    expect(output).toMatch(/redis-server was not found/);
+    expect(existsSync(policy)).toBe(false);
+  });
+
+  it('says what to install where there is no apt-get', async () => {
+    await rm(path.join(fakes, 'apt-get'));
+    const { code, output } = await run();
+    expect(code).toBe(0);
+    expect(output).toMatch(/redis-server was not found[\s\S]*brew install redis[\s\S]*dnf install redis[\s\S]*https:\/\//);
+    expect(await asked()).toEqual([]);
+  });
+});

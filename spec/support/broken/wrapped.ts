@@ -1,0 +1,105 @@
+import { Observable } from 'rxjs';
+import type {
+  ConsumeOptions,
+  Delivery,
+  DeliveryStream,
+  MemoryBackend,
+  PublishArguments,
+  PublishOptions,
+  QueueBackend,
+  QueuePayload,
+  QueueStats,
+  StatsOptions,
+} from 'sluice';
+import type { BackendCapabilities, BackendNeeds } from 'sluice/testing';
+
+/** A backend that does one thing wrong, and the case that has to notice. */
+export interface Broken {
+  readonly defect: string;
+  /** The name of the case. */
+  readonly caughtBy: string;
+  /** What the failure says: it fails for what is wrong, not for something else. */
+  readonly saying: RegExp;
+  readonly create: (memory: MemoryBackend, needs: BackendNeeds) => QueueBackend;
+  /** What it promises beyond what every broken backend promises. */
+  readonly capabilities?: BackendCapabilities;
+}
+
+/** A backend that passes everything on to a `MemoryBackend`. What is broken overrides one method. */
+export class Wrapped implements QueueBackend {
+  readonly memory: MemoryBackend;
+
+  constructor(memory: MemoryBackend) {
+    this.memory = memory;
+  }
+
+  get name(): string {
+    return this.memory.name;
+  }
+
+  publish(...message: PublishArguments): Promise<void> {
+    return this.memory.publish(...message);
+  }
+
+  consume(options?: ConsumeOptions): AsyncIterableIterator<QueuePayload> {
+    return this.memory.consume(options);
+  }
+
+  deliveries(options?: ConsumeOptions): DeliveryStream {
+    return this.memory.deliveries(options);
+  }
+
+  stats(options?: StatsOptions): Promise<QueueStats> {
+    return this.memory.stats(options);
+  }
+
+  close(): Promise<void> {
+    return this.memory.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** A wrapped backend with other methods. */
+export function wrap(change: (wrapped: Wrapped, memory: MemoryBackend) => Partial<QueueBackend>): (memory: MemoryBackend) => QueueBackend {
+  return (memory) => {
+    const wrapped = new Wrapped(memory);
+    return Object.assign(wrapped, change(wrapped, memory));
+  };
+}
+
+/** Other publishing. */
+export function publishing(publish: (memory: MemoryBackend, key: string, payload: object, options?: PublishOptions) => Promise<void>) {
+  return wrap((_, memory) => ({
+    publish: (key: string, payload: object, options?: PublishOptions) => publish(memory, key, payload, options),
+  }));
+}
+
+/** Other streams: `change` gets what the backend itself delivers. Loops are left as they are. */
+export function streaming(change: (deliveries: Observable<Delivery>, options: ConsumeOptions, memory: MemoryBackend) => Observable<Delivery>) {
+  return wrap((_, memory) => ({
+    deliveries: (options: ConsumeOptions = {}) => {
+      const stream = memory.deliveries(options);
+      return asStream(change(stream, options, memory), stream);
+    },
+  }));
+}
+
+/** An Observable as a stream, that is iterated over and has a prefetch as another one. */
+export function asStream(deliveries: Observable<Delivery>, like: DeliveryStream): DeliveryStream {
+  const observable = new Observable<Delivery>((subscriber) => deliveries.subscribe(subscriber));
+  return Object.assign(observable, { prefetch: like.prefetch, [Symbol.asyncIterator]: () => like[Symbol.asyncIterator]() });
+}
+
+/** A delivery of which something is different. */
+export function changed(delivery: Delivery, change: Partial<Delivery>): Delivery {
+  return new Proxy(delivery, {
+    get: (target, name) => {
+      if (name in change) return change[name as keyof Delivery];
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,30 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { verdictOn } from './describe-with.js';
+
+describe('A suite that needs redis-server', () => {
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'sluice-path-'));
+  });
+
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it('is skipped where there is none, and says how to get one', () => {
+    expect(verdictOn('redis-server', { PATH: folder })).toEqual({ run: false, fail: false, reason: expect.stringMatching(/install .*redis/) });
+  });
+
+  it('fails where there is none and CI is true', () => {
+    expect(verdictOn('redis-server', { PATH: folder, CI: 'true' })).toMatchObject({ run: false, fail: true });
+  });
+
+  it('runs where there is one that may be run', async () => {
+    const file = path.join(folder, 'redis-server');
+    await writeFile(file, '');
+    expect(verdictOn('redis-server', { PATH: `/nowhere:${folder}` })).toMatchObject({ run: false });
+    await chmod(file, 0o755);
+    expect(verdictOn('redis-server', { PATH: `/nowhere:${folder}` })).toEqual({ run: true });
+  });
+});

@@ -1,0 +1,118 @@
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { createClient } from 'redis';
+import { freePort } from './free-port.js';
+import { type ServerCommand, ServerProcess } from './server-process.js';
+
+export interface RedisServerOptions {
+  /** Whether each command is on the disk before it is answered, so that nothing that was confirmed is lost by a SIGKILL. @default false */
+  readonly appendOnly?: boolean;
+  /** What clients must give. */
+  readonly password?: string;
+  /** Whether it speaks TLS only, with a certificate of its own making. @default false */
+  readonly tls?: boolean;
+  /** Whether it is a cluster of this one node, which owns all slots. @default false */
+  readonly cluster?: boolean;
+  /** Further lines of its configuration. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
+const SLOTS = 16_384;
+
+/** A `redis-server` of the test's own. */
+export class RedisServer extends ServerProcess {
+  protected override readonly title = 'redis-server';
+  readonly #options: RedisServerOptions;
+  #busPort: number | undefined;
+  #ca: string | undefined;
+
+  constructor(options: RedisServerOptions = {}) {
+    super();
+    this.#options = options;
+  }
+
+  /** Starts one. */
+  static async start(options?: RedisServerOptions): Promise<RedisServer> {
+    const server = new RedisServer(options);
+    await server.start();
+    return server;
+  }
+
+  /** Where it is, with its password. */
+  get url(): string {
+    const { tls = false, password } = this.#options;
+    const login = password === undefined ? '' : `:${encodeURIComponent(password)}@`;
+    return `${tls ? 'rediss' : 'redis'}://${login}127.0.0.1:${this.port}`;
+  }
+
+  /** The certificate that a client must trust, as PEM; only with `tls`. */
+  get ca(): string {
+    if (this.#ca === undefined) throw new Error('Expected a server with `tls`');
+    return this.#ca;
+  }
+
+  /** Runs one command over a connection of its own. */
+  async run(...command: string[]): Promise<unknown> {
+    const socket = { reconnectStrategy: false as const, connectTimeout: 10_000 };
+    const client = createClient({ url: this.url, socket: this.#options.tls ? { ...socket, tls: true, ca: this.ca } : socket });
+    // What goes wrong rejects `connect` or the command.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      return await client.sendCommand(command);
+    } finally {
+      client.destroy();
+    }
+  }
+
+  protected override async command(): Promise<ServerCommand> {
+    const { appendOnly = false, password, tls = false, cluster = false, config } = this.#options;
+    const settings: Record<string, string> = { bind: '127.0.0.1', dir: this.folder, save: '""', port: String(tls ? 0 : this.port) };
+    if (appendOnly) Object.assign(settings, { appendonly: 'yes', appendfsync: 'always' });
+    if (password !== undefined) settings.requirepass = JSON.stringify(password);
+    if (tls) Object.assign(settings, await this.#certificate());
+    if (cluster) {
+      // By default the port + 10,000, which may be taken.
+      this.#busPort ??= await freePort();
+      Object.assign(settings, { 'cluster-enabled': 'yes', 'cluster-port': String(this.#busPort), 'cluster-announce-ip': '127.0.0.1' });
+    }
+    const lines = Object.entries({ ...settings, ...config }).map(([name, value]) => `${name} ${value}\n`);
+    const file = path.join(this.folder, 'redis.conf');
+    await writeFile(file, lines.join(''));
+    return { file: 'redis-server', args: [file] };
+  }
+
+  protected override async ready(): Promise<void> {
+    await this.run('PING');
+    if (!this.#options.cluster) return;
+    const info = String(await this.run('CLUSTER', 'INFO'));
+    if (info.includes('cluster_slots_assigned:0')) await this.run('CLUSTER', 'ADDSLOTSRANGE', '0', String(SLOTS - 1));
+    if (!info.includes('cluster_state:ok')) throw new Error('the cluster is not ready');
+  }
+
+  protected override portTaken(log: string): boolean {
+    if (!/Address already in use|Failed listening on port|Could not bind/i.test(log)) return false;
+    this.#busPort = undefined;
+    return true;
+  }
+
+  /** Makes a certificate, the first time, and returns the settings that use it. */
+  async #certificate(): Promise<Record<string, string>> {
+    const [key, certificate] = [path.join(this.folder, 'key.pem'), path.join(this.folder, 'certificate.pem')];
+    if (this.#ca === undefined) {
+      const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+      const form = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+      await promisify(execFile)('openssl', ['req', ...form, ...names, '-keyout', key, '-out', certificate]);
+      this.#ca = await readFile(certificate, 'utf8');
+    }
+    return {
+      'tls-port': String(this.port),
+      'tls-cert-file': certificate,
+      'tls-key-file': key,
+      'tls-ca-cert-file': certificate,
+      'tls-auth-clients': 'no',
+    };
+  }
+}
