@@ -13,6 +13,8 @@ describe('sluice', () => {
       'QueueClosedError',
       'QueueOverflowError',
       'SluiceError',
+      'checkMessage',
+      'createStreams',
       'exponentialBackoff',
       'fromAsyncIterable',
       'handle',

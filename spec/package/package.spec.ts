@@ -10,6 +10,7 @@ describe('the packed package', () => {
 
   beforeAll(async () => {
     packed = await PackedPackage.create();
+    await packed.link('redis');
   }, 180_000);
 
   afterAll(() => packed?.remove());
@@ -31,6 +32,10 @@ describe('the packed package', () => {
 
   it.each(['module.mjs', 'commonjs.cjs'])('runs when used by %s', async (script) => {
     expect(await packed.run(fixture(script))).toBe('received 1, then 2\nhandled 3\n');
+  });
+
+  it.each(['kit.mjs', 'kit.cjs'])('has a testing kit, and Redis once its client is installed: %s', async (script) => {
+    expect(await packed.run(fixture(script))).toBe('RedisBackend orders\n14 rules kept\n');
   });
 
   it('shares the queues of the environment, the kinds of errors and what is known of promises between its two builds', async () => {
