@@ -1,5 +1,6 @@
 import type { Observable, Subscription } from 'rxjs';
 import type { Delivery } from '../backend.js';
+import { unawaited } from '../internal/answers.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { NOTHING, PullIterator } from './pull-iterator.js';
 
@@ -47,7 +48,7 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
   protected override doneWithLast(): void {
     const last = this.#last;
     this.#last = undefined;
-    if (last !== undefined && !last.settled) void last.ack();
+    if (last !== undefined && !last.settled) unawaited(last.ack());
   }
 
   protected override left(): void {
@@ -72,11 +73,11 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
   }
 
   #releaseUnseen(): void {
-    while (this.#unseen.length > 0) void this.#unseen.shift().release();
+    while (this.#unseen.length > 0) unawaited(this.#unseen.shift().release());
   }
 
   #take(delivery: Delivery): void {
-    if (this.over) void delivery.release();
+    if (this.over) unawaited(delivery.release());
     else if (this.waiting > 0) this.answer(this.#handOver(delivery));
     else this.#unseen.push(delivery);
   }

@@ -1,5 +1,6 @@
 import type { ConsumeOptions, Delivery, EventMap, QueueBackend } from '../backend.js';
 import { QueueClosedError } from '../errors.js';
+import { unawaited } from '../internal/answers.js';
 import { onAbort } from '../internal/on-abort.js';
 import { checkOptions, checkSignal } from '../internal/options.js';
 import { turn } from '../internal/turn.js';
@@ -42,7 +43,7 @@ export function receive<Events extends EventMap<Events>>(queue: QueueBackend<Eve
       settle(() => reject(signal?.reason));
       intake.abort();
       // It had come, and the answer was on its way: back it goes.
-      void taken?.release();
+      unawaited(taken?.release());
     });
     deliveries.subscribe({
       next: (delivery) => {

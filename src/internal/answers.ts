@@ -29,3 +29,8 @@ export function answerTo<Value>(call: () => Promise<Value>): Promise<Value> {
     return Promise.reject(error);
   }
 }
+
+/** Waits for nothing, and hears of no failure: whoever settles says what went wrong in its own log, or ends the stream with it. */
+export function unawaited(answer: Promise<boolean> | undefined): void {
+  if (answer !== COUNTED) answer?.catch(() => {});
+}

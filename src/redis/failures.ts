@@ -12,7 +12,7 @@ export class HopelessError extends Error {
   override readonly name = 'HopelessError';
 }
 
-/** Answers of a server that may take the same command later. Each is the first word of an error reply, or of its text. */
+/** Answers of a server that may take the same command later. The word is the first of the reply; before version 7 a script puts its own words before it. */
 const PASSING =
   /^(?:ERR )?(?:LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|MISCONF|OOM|UNBLOCKED|max number of clients reached)\b/;
 
@@ -45,8 +45,9 @@ export function isReply(error: unknown): error is Error {
 }
 
 /** An error of the client, in the terms of this library. */
-export function unavailable(error: unknown, { where, queue, retryable }: { where: string; queue: string; retryable: boolean }): SluiceError {
+export function unavailable(error: unknown, { where, queue }: { where: string; queue: string }): SluiceError {
   if (SluiceError.is(error)) return error;
+  const retryable = outlookOf(error) !== 'hopeless';
   return new BackendUnavailableError(`${explain(error, queue)} (queue "${queue}", Redis at ${where})`, { cause: error, retryable });
 }
 

@@ -121,7 +121,7 @@ export class GroupConsumer implements Desk {
 
   /** Resolves when everything settled before is settled in Redis too. */
   settled(): Promise<void> {
-    return this.#settlements.idle();
+    return this.#settlements.answeredNow();
   }
 
   /** Ends the streams, gives back what is out and says goodbye. Resolves when Redis knows, or cannot be told. */

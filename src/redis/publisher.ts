@@ -128,9 +128,10 @@ export class Publisher {
       try {
         await connection.ready();
         if (!this.#hasMore()) break;
-        this.#batch ??= this.#nextBatch();
-        await this.#send(this.#batch);
-        this.#confirm(this.#batch);
+        const batch = this.#batch ?? this.#nextBatch();
+        this.#batch = batch;
+        await this.#send(batch);
+        this.#confirm(batch);
         refusals = 0;
       } catch (error) {
         if (this.#closed && !connection.isReady) break;

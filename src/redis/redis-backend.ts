@@ -83,7 +83,7 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
     this.#keys = queueKeys(name);
     this.#server = new Server(server, { queue: name, lease, logger });
     this.#connection = this.#server.connect('the queue', (connection) => this.#prepare(connection));
-    const explain = (error: unknown) => unavailable(error, { where: this.#server.where, queue: name, retryable: false });
+    const explain = (error: unknown) => unavailable(error, { where: this.#server.where, queue: name });
     this.#publisher = new Publisher({ queueName: name, keys: this.#keys, groups, connection: this.#connection, publishTimeout, explain });
     this.#source = {
       connect: (subscriber, intake) => this.#connect(subscriber, intake),
@@ -212,7 +212,7 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
       connection: this.#connection,
       listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(`group "${group}"`, prepare) }),
       open: () => this.#open(this.#connection, [...this.#options.groups, group]),
-      explain: (error) => unavailable(error, { where: this.#server.where, queue: name, retryable: false }),
+      explain: (error) => unavailable(error, { where: this.#server.where, queue: name }),
       logger,
     });
     this.#consumers.set(group, consumer);
@@ -242,7 +242,7 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
     try {
       return await Promise.race([call(), late]);
     } catch (error) {
-      throw unavailable(error, { where: this.#server.where, queue: name, retryable: error instanceof ConnectionLostError });
+      throw unavailable(error, { where: this.#server.where, queue: name });
     } finally {
       clearTimeout(timer);
     }

@@ -55,9 +55,11 @@ export class Server {
     if (version === null) return;
     const [text, major, minor] = version;
     if (Number(major) > OLDEST[0] || (Number(major) === OLDEST[0] && Number(minor) >= OLDEST[1])) return;
-    throw new BackendUnavailableError(`Expected a server of version ${OLDEST.join('.')} or newer at ${this.where}, got ${text.split(':')[1]}`, {
-      retryable: false,
-    });
+    const found = text.split(':')[1];
+    throw new BackendUnavailableError(
+      `Expected a server of version ${OLDEST.join('.')} or newer, got ${found} (queue "${this.#queue}", Redis at ${this.where})`,
+      { retryable: false },
+    );
   }
 
   #createClient(): RedisClient {

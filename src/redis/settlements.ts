@@ -19,7 +19,8 @@ export interface Settlement {
 export class Settlements {
   #waiting: Settlement[] = [];
   #travelling: readonly Settlement[] = [];
-  #onIdle: (() => void)[] = [];
+  /** The answer to the one that was added last. They are answered in order. */
+  #last: Promise<unknown> = Promise.resolve();
 
   /** How many wait to be sent. */
   get size(): number {
@@ -32,10 +33,12 @@ export class Settlements {
   }
 
   add(id: string, verdict: Verdict): Promise<boolean> {
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<boolean>((resolve, reject) => {
       const due = verdict.kind === 'back' ? performance.now() + verdict.delay : 0;
       this.#waiting.push({ id, verdict, due, again: false, resolve, reject });
     });
+    this.#last = answer;
+    return answer;
   }
 
   /** The next ones to send, at most `most`: either all for the first time, or all again. */
@@ -57,7 +60,6 @@ export class Settlements {
     for (const { resolve } of acked) resolve(counted[at++] === '1');
     for (const { resolve } of back) resolve(counted[at++] === '1');
     for (const { resolve } of aside) resolve(true);
-    this.#tellIfIdle();
   }
 
   /** What was taken was not answered, and is first in the line again. */
@@ -73,19 +75,11 @@ export class Settlements {
     this.#travelling = [];
     this.#waiting = [];
     for (const settlement of all) how(settlement);
-    this.#tellIfIdle();
   }
 
   /** Resolves when all there are now are answered. */
-  idle(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onIdle.push(resolve);
-      this.#tellIfIdle();
-    });
-  }
-
-  #tellIfIdle(): void {
-    if (this.#waiting.length + this.#travelling.length === 0) for (const tell of this.#onIdle.splice(0)) tell();
+  async answeredNow(): Promise<void> {
+    await Promise.allSettled([this.#last]);
   }
 }
 

@@ -9,9 +9,9 @@ export function whereOf(url: string): string | undefined {
   try {
     const unix = UNIX.exec(url);
     if (unix !== null) {
-      const [, user = '', password = '', path = ''] = unix;
+      const [, user = '', password = '', path = '', query = ''] = unix;
       decodeAll(user, password);
-      return decodeURIComponent(path);
+      return /^\d*$/.test(new URLSearchParams(query).get('db') ?? '') ? decodeURIComponent(path) : undefined;
     }
     const { protocol, host, hostname, pathname, username, password } = new URL(url);
     decodeAll(username, password);

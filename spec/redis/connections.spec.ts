@@ -1,0 +1,187 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createClient } from 'redis';
+import type { QueueBackend } from 'sluice';
+import { RedisBackend } from 'sluice/redis';
+import { ROOT } from '../support/compile.js';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { failureOf } from '../support/promises.js';
+import { silentLogger } from '../support/recording-logger.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+/** What shows that a queue works: one message there and back, acknowledged. */
+async function works(queue: QueueBackend): Promise<void> {
+  const holder = new Holder(queue);
+  await queue.publish('key', { n: 1 });
+  await eventually(() => holder.deliveries.length === 1);
+  expect(await holder.of(1).ack()).toBe(true);
+  expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  holder.subscription.unsubscribe();
+}
+
+describeWithRedis('The connections of a RedisBackend', () => {
+  const suite = new RedisSuite();
+
+  it('are none before it is used, and none after close()', async () => {
+    const queue = suite.open();
+    queue.deliveries();
+    queue.consume();
+    expect(await suite.connections()).toEqual([]);
+    await works(queue);
+    expect(await suite.connections()).not.toEqual([]);
+    await queue.close();
+    await eventually(async () => (await suite.connections()).length === 0);
+  });
+
+  it('are one, and one for each group that is consumed, however many subscribe', async () => {
+    const queue = suite.open({ groups: ['a', 'b', 'unused'] });
+    await queue.publish('key', { n: 1 });
+    expect(await suite.connections()).toHaveLength(1);
+    const holders = upTo(20).map((n) => new Holder(queue, { group: n % 2 === 0 ? 'a' : 'b', prefetch: n }));
+    const loops = upTo(5).map(() => queue.consume({ group: 'c' })[Symbol.asyncIterator]());
+    const pending = loops.map((loop) => loop.next());
+    await eventually(() => holders.flatMap(({ deliveries }) => deliveries).length === 2);
+    await queue.stats();
+    await eventually(async () => (await suite.connections()).length === 4);
+    for (let look = 0; look < 10; look++) expect(await suite.connections()).toHaveLength(4);
+    await Promise.all(upTo(4).map((n) => queue.publish('key', { n })));
+    await Promise.all(pending);
+    expect(await suite.connections()).toHaveLength(4);
+  });
+
+  it('go to the database that the URL names', async () => {
+    const queue = suite.open({ url: `${suite.url}/5` });
+    await works(queue);
+    expect(await suite.keys()).toEqual([]);
+    await suite.run('SELECT', '5');
+    suite.ending(() => suite.run('SELECT', '0'));
+    expect(await suite.keys()).toEqual(['', 'bell'].filter((key) => key === '' || key === 'bell'));
+  });
+
+  it('fail at once where the database is out of range', async () => {
+    const queue = suite.open({ url: `${suite.url}/99` });
+    expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false, message: expect.stringContaining('DB index') });
+  });
+
+  it('fail in time where TLS is spoken here, and not there', async () => {
+    const client = createClient({ socket: { host: '127.0.0.1', port: suite.server.port, tls: true } });
+    const queue = suite.open({ client, publishTimeout: 2000 });
+    expect(await failureOf(queue.publish('key', {}))).toMatchObject({ message: expect.stringContaining('was not enqueued'), retryable: true });
+  });
+});
+
+describeWithRedis('A RedisBackend whose server wants a password', () => {
+  const password = 'pa:ss/w@rd? #%ü';
+  const suite = new RedisSuite({ password });
+
+  it('gives it, from the URL', async () => {
+    await works(suite.open());
+  });
+
+  it.each([
+    ['a wrong password', ':wr0ng-secret@', ['default', '>wr0ng-secret']],
+    ['no password', '', ['default', 'nopass']],
+    ['an unknown user', 'somebody:wr0ng-secret@', ['somebody', 'on', '>wr0ng-secret', '~*', '+@all']],
+  ])('fails at once with %s, and works once that is right', async (_what, login, mend) => {
+    const errors: string[] = [];
+    const keep = (...said: unknown[]) => void errors.push(said.map((one) => `${one} ${(one as Error | undefined)?.stack}`).join());
+    const queue = suite.open({ url: `redis://${login}127.0.0.1:${suite.server.port}`, logger: { debug: keep, warn: keep, error: keep } });
+    const holder = new Holder(queue);
+    for (const failed of [queue.publish('key', {}), queue.stats()]) {
+      const error = await failureOf(failed);
+      expect(error).toMatchObject({ retryable: false, message: expect.stringMatching(/refused the user or the password/) });
+      errors.push(error.message, String((error.cause as Error).stack));
+    }
+    await eventually(() => holder.error !== undefined);
+    expect(holder.error).toMatchObject({ retryable: false });
+    expect(errors.join()).not.toContain('wr0ng-secret');
+    await suite.run('ACL', 'SETUSER', ...mend);
+    suite.ending(() => suite.run('ACL', 'SETUSER', 'default', 'resetpass', `>${password}`));
+    await works(queue);
+  });
+
+  it('waits with a publish while the password is changed under its connections', async () => {
+    const queue = suite.open();
+    await works(queue);
+    const holder = new Holder(queue);
+    await suite.run('ACL', 'SETUSER', 'default', 'resetpass', '>another');
+    suite.ending(() => suite.run('ACL', 'SETUSER', 'default', 'resetpass', `>${password}`));
+    await suite.disconnect();
+    expect(await failureOf(queue.publish('key', { n: 2 }))).toMatchObject({ retryable: false });
+    await eventually(() => holder.error !== undefined);
+    await suite.run('ACL', 'SETUSER', 'default', 'resetpass', `>${password}`);
+    await works(queue);
+  });
+});
+
+describeWithRedis('A RedisBackend whose server speaks TLS', () => {
+  const suite = new RedisSuite({ tls: true });
+
+  it('trusts a certificate that a client that is handed in brings', async () => {
+    const client = createClient({ url: suite.url, socket: { tls: true, ca: suite.server.ca } });
+    await works(suite.open({ client }));
+  });
+
+  it('fails at once where nobody vouches for the certificate', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    const error = await failureOf(queue.publish('key', {}));
+    expect(error).toMatchObject({ retryable: false, message: expect.stringContaining('certificate') });
+    expect(error.cause).toMatchObject({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+    await eventually(() => holder.error !== undefined);
+  });
+
+  it('fails at once where the certificate is for another host', async () => {
+    const client = createClient({ url: suite.url, socket: { tls: true, ca: suite.server.ca, servername: 'other.example' } });
+    expect(await failureOf(suite.open({ client }).publish('key', {}))).toMatchObject({ retryable: false });
+  });
+
+  it('says so where its URL is one without TLS', async () => {
+    const queue = suite.open({ url: suite.url.replace('rediss:', 'redis:'), publishTimeout: 1500 });
+    const error = await failureOf(queue.publish('key', {}));
+    expect(`${error.message} ${error.cause}`).toMatch(/ECONNRESET|closed|RESP type/);
+  });
+
+  it('trusts what NODE_EXTRA_CA_CERTS names, with a rediss: URL', async () => {
+    const ca = path.join(suite.server.folder, 'ca.pem');
+    await writeFile(ca, suite.server.ca);
+    const program = `
+      import { RedisBackend } from '${ROOT}/src/redis/index.js';
+      const queue = RedisBackend.fromEnv();
+      await queue.publish('key', { n: 1 });
+      for await (const { payload } of queue.deliveries()) { console.log(JSON.stringify(payload)); break; }
+      await queue.close();`;
+    const file = path.join(ROOT, '.cache', `tls-${process.pid}.mts`);
+    await writeFile(file, program);
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: ca, REDIS_URL: suite.url, QUEUE_NAME: suite.name };
+    const child = spawn(process.execPath, ['--import', 'tsx', file], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    let printed = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      printed += text;
+    });
+    const [code] = await once(child, 'close');
+    expect([code, printed.trim()]).toEqual([0, '{"n":1}']);
+  });
+});
+
+describeWithRedis('A RedisBackend whose server listens on a socket of Unix', () => {
+  const suite = new RedisSuite({ config: { unixsocket: 'redis.sock' } });
+
+  it('connects by a URL that names its path', async () => {
+    const queue = new RedisBackend({ url: `unix://${suite.server.folder}/redis.sock`, name: suite.name, logger: silentLogger });
+    suite.ending(() => queue.close());
+    await works(queue);
+    expect(await suite.run('CLIENT', 'LIST')).toContain('redis.sock');
+  });
+
+  it('says where it is when it cannot be reached', async () => {
+    const url = `unix://${suite.server.folder}/other.sock?db=2`;
+    const queue = new RedisBackend({ url, name: suite.name, publishTimeout: 300, logger: silentLogger });
+    suite.ending(() => queue.close());
+    expect(`${(await failureOf(queue.stats())).message}`).toContain('/other.sock');
+  });
+});
