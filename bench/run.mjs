@@ -2,15 +2,17 @@
  * Runs every scenario with every contender, each in a process of its own, round after round, and writes results.json, results.md and
  * results.svg, and the tables of the README.
  *
- *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,awaited] [--contenders sluice,limit] [--timeout 60] [--redraw]
+ *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit] [--timeout 60] [--redraw]
  *
- * With `--only` or `--contenders` it writes no files. `--redraw` takes no figures: it writes the files anew from results.json.
+ * `--only` takes scenarios, and tables of them: `handlers`, `redis`. Scenarios whose server cannot be started are left out. With `--only` or `--contenders`, or
+ * where something was left out, it writes no files. `--redraw` takes no figures: it writes the files anew from results.json.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { contenders } from './contenders/index.mjs';
 import { chart } from './lib/chart.mjs';
+import { startRedis } from './lib/redis-server.mjs';
 import { runChild } from './lib/spawn.mjs';
 import { environment, summarise } from './lib/summary.mjs';
 import { markdown, textTable } from './lib/tables.mjs';
@@ -32,10 +34,22 @@ const { values: options } = parseArgs({
 const file = (name) => new URL(name, import.meta.url);
 
 if (options.redraw) write(JSON.parse(readFileSync(file('results.json'), 'utf8')));
-else {
-  const results = measure();
-  console.log(textTable(results));
-  if (options.only === undefined && options.contenders === undefined) write(results);
+else await run();
+
+async function run() {
+  if (!existsSync(file('../dist/index.js'))) throw new Error('There is no dist/: run `npm run build` first');
+  const wanted = choose(scenarios, options.only);
+  const redis = Object.values(wanted).some(({ server }) => server === 'redis') ? await startRedis() : undefined;
+  const isLeftOut = ({ server }) => server === 'redis' && redis === undefined;
+  const leftOut = Object.keys(wanted).filter((id) => isLeftOut(wanted[id]));
+  try {
+    const results = await measure(Object.fromEntries(Object.entries(wanted).filter(([, scenario]) => !isLeftOut(scenario))), redis);
+    console.log(textTable(results));
+    if (leftOut.length > 0) console.log(`\nLeft out, since there is no redis-server on the PATH: ${leftOut.join(', ')}. So nothing was written.`);
+    else if (options.only === undefined && options.contenders === undefined) write(results);
+  } finally {
+    await redis?.stop();
+  }
 }
 
 function write(results) {
@@ -51,31 +65,34 @@ function write(results) {
   );
 }
 
-function measure() {
-  if (!existsSync(file('../dist/index.js'))) throw new Error('There is no dist/: run `npm run build` first');
+async function measure(chosen, redis) {
   const [loadBefore] = loadavg();
   const rounds = Number(options.rounds);
   const messages = Number(options.messages);
-  const chosen = choose(scenarios, options.only);
   const allowed = Object.keys(choose(contenders, options.contenders));
   const runs = {};
   for (const [id, scenario] of Object.entries(chosen)) {
     runs[id] = Object.fromEntries(scenario.contenders.filter((contender) => allowed.includes(contender)).map((contender) => [contender, []]));
   }
   for (let round = 0; round < rounds; round++) {
-    for (const id of Object.keys(chosen)) {
+    for (const [id, scenario] of Object.entries(chosen)) {
+      if (round >= roundsOf(scenario, rounds)) continue;
       console.error(`round ${round + 1} of ${rounds}: ${id}`);
       // There and back, so that nobody is always the first.
       const order = Object.keys(runs[id]);
-      for (const contender of round % 2 === 0 ? order : order.reverse()) measureOnce(id, contender, messages, runs[id][contender]);
+      for (const contender of round % 2 === 0 ? order : order.reverse()) {
+        await measureOnce(id, contender, messages, runs[id][contender], scenario.server && redis.url);
+      }
     }
   }
   return {
-    environment: environment(loadBefore),
+    environment: environment(loadBefore, redis?.version),
     rounds,
     messages,
     fewerMessages: Math.min(FEWER_MESSAGES, messages),
-    scenarios: Object.entries(chosen).map(([id, scenario]) => summarise(id, scenario, runs[id], messagesOf(scenario, messages))),
+    scenarios: Object.entries(chosen).map(([id, scenario]) =>
+      summarise(id, scenario, runs[id], { messages: messagesOf(scenario, messages), rounds: roundsOf(scenario, rounds) }),
+    ),
   };
 }
 
@@ -84,23 +101,27 @@ function messagesOf(scenario, messages) {
   return Math.min(scenario.messages ?? messages, messages);
 }
 
+function roundsOf(scenario, rounds) {
+  return Math.min(scenario.rounds ?? rounds, rounds);
+}
+
 /** One more run, unless one has failed already. */
-function measureOnce(id, contender, messages, results) {
+async function measureOnce(id, contender, messages, results, url) {
   if (results.some(({ failed }) => failed !== undefined)) return;
   const usual = messagesOf(scenarios[id], messages);
   const fewer = scenarios[id].fewer?.includes(contender);
-  const result = runChild(id, contender, fewer ? Math.min(FEWER_MESSAGES, usual) : usual, Number(options.timeout));
+  const timeout = Math.max(Number(options.timeout), scenarios[id].timeout ?? 0);
+  const result = await runChild(id, contender, fewer ? Math.min(FEWER_MESSAGES, usual) : usual, timeout, url);
   if (result.failed !== undefined) console.error(`  ${contender}: ${result.failed}`);
   results.push(result);
 }
 
-/** The entries that a list with commas names, or all. */
+/** The entries that a list with commas names, by themselves or by their table, or all. */
 function choose(all, list) {
   if (list === undefined) return all;
-  return Object.fromEntries(
-    list.split(',').map((id) => {
-      if (!Object.hasOwn(all, id)) throw new Error(`There is no "${id}": choose from ${Object.keys(all).join(', ')}`);
-      return [id, all[id]];
-    }),
-  );
+  const names = list.split(',');
+  const tables = new Set(Object.values(all).map(({ table }) => table));
+  const unknown = names.find((name) => !Object.hasOwn(all, name) && !tables.has(name));
+  if (unknown !== undefined) throw new Error(`There is no "${unknown}": choose from ${Object.keys(all).join(', ')}`);
+  return Object.fromEntries(Object.entries(all).filter(([id, { table }]) => names.includes(id) || names.includes(table)));
 }

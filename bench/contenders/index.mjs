@@ -4,6 +4,10 @@
  * A module exports `open({ capacity })` for a queue, `bridge(source)` and `bridgeBatches(source)` for a way out of an Observable; see the scenarios for
  * what they use of it; `handleAll(handler, { messages, concurrency })` sends that many messages through a handler, and resolves when all have ended. A
  * `batches` contender hands over arrays where the others hand over one value after the other: it is shown, and is no peer.
+ *
+ * Those in a folder are for a server of that name. They export `publisher(url)`, with `publish(payload)`, which resolves when the server has confirmed it,
+ * `unfinished()` and `close()`; and `consumer(url)`, connected, with `start(take, acked)` and `close()`: it calls `take` with the number of each message,
+ * and `acked` with how many more acknowledgements the server has confirmed.
  */
 export const contenders = {
   sluice: { name: 'sluice', role: 'own' },
@@ -25,4 +29,8 @@ export const contenders = {
   async: { name: 'async.queue', role: 'peer', version: 'async' },
   'rxjs-merge-map': { name: 'RxJS mergeMap', role: 'peer', version: 'rxjs' },
   'effect-for-each': { name: 'Effect.forEach', role: 'peer', version: 'effect' },
+  'node-redis': { name: 'node-redis', role: 'limit', version: 'redis' },
+  'node-redis-each': { name: 'node-redis, an XACK each', role: 'limit' },
+  bullmq: { name: 'BullMQ', role: 'peer', version: 'bullmq' },
+  'bee-queue': { name: 'bee-queue', role: 'peer', version: 'bee-queue' },
 };

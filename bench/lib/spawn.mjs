@@ -1,17 +1,20 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const CHILD = fileURLToPath(new URL('../child.mjs', import.meta.url));
 
-/** One run in a process of its own: its result, or `{ failed }` with the reason. It never hangs. */
-export function runChild(scenario, contender, messages, timeoutSeconds) {
-  const args = ['--expose-gc', CHILD, scenario, contender, String(messages)];
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, args, {
-    timeout: timeoutSeconds * 1000,
-    killSignal: 'SIGKILL',
-    encoding: 'utf8',
+/** One run in a process of its own, which ends with this one: its result, or `{ failed }` with the reason. It never hangs. */
+export function runChild(scenario, contender, messages, timeoutSeconds, url = '') {
+  const args = ['--expose-gc', CHILD, scenario, contender, String(messages), url];
+  return new Promise((resolve) => {
+    const options = { timeout: timeoutSeconds * 1000, killSignal: 'SIGKILL', encoding: 'utf8' };
+    const child = execFile(process.execPath, args, options, (error, stdout, stderr) => {
+      process.off('exit', end);
+      if (error === null) resolve(JSON.parse(stdout.trim().split('\n').at(-1)));
+      else if (error.killed) resolve({ failed: `not done after ${timeoutSeconds} s` });
+      else resolve({ failed: /^\w*Error.*$/m.exec(stderr)?.[0] ?? `ended with exit code ${error.code}` });
+    });
+    const end = () => child.kill('SIGKILL');
+    process.once('exit', end);
   });
-  if (error?.code === 'ETIMEDOUT') return { failed: `not done after ${timeoutSeconds} s` };
-  if (status === 0) return JSON.parse(stdout.trim().split('\n').at(-1));
-  return { failed: /^\w*Error.*$/m.exec(stderr)?.[0] ?? `ended with exit code ${status}` };
 }

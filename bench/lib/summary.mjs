@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { contenders } from '../contenders/index.mjs';
 
-/** What the figures were taken on, without anything that names the machine. */
-export function environment(loadBefore) {
+/** What the figures were taken on, without anything that names the machine; `redis` is the version of the server, if there was one. */
+export function environment(loadBefore, redis) {
   const list = cpus();
   return {
     date: new Date().toISOString().slice(0, 10),
     node: process.version,
+    redis,
     cpu: list[0]?.model ?? 'unknown',
     cores: list.length,
     loadBefore,
@@ -15,10 +16,10 @@ export function environment(loadBefore) {
   };
 }
 
-/** One scenario out of the runs of its contenders, with `messages` as a rule: `runs` maps a contender's id to its results, one for each round. */
-export function summarise(id, { title, text, unit, table, goals }, runs, messages) {
+/** One scenario out of the runs of its contenders, with `messages` as a rule: `runs` maps a contender's id to its results, one for each of its `rounds`. */
+export function summarise(id, { title, text, unit, table, goals }, runs, { messages, rounds }) {
   const rows = Object.entries(runs).map(([contender, results]) => summariseRow(contender, results));
-  return { id, title, text, unit, table, messages, rows, goals: goals.map((goal) => judge(goal, rows)) };
+  return { id, title, text, unit, table, messages, rounds, rows, goals: goals.map((goal) => judge(goal, rows)) };
 }
 
 function summariseRow(id, results) {

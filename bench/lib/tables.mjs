@@ -4,6 +4,7 @@ import { counterpart } from './summary.mjs';
 export function figure(value, unit) {
   if (value === undefined || value === null) return '–';
   if (unit === 'bytes') return value.toFixed(0);
+  if (unit === 'k/s') return value.toFixed(value < 10 ? 2 : 1);
   return value.toFixed(2);
 }
 
@@ -11,7 +12,7 @@ const ratio = (value) => (value === undefined || value === null ? '–' : `${val
 
 export function goalText({ atLeast, atMost, of }, unit) {
   if (of !== undefined) return `at least ${atLeast} × ${of === 'limit' ? 'the limit' : of === 'best peer' ? 'the best peer' : of}`;
-  return `at most ${atMost}${unit === '×' ? ' ×' : ` ${unit}`}`;
+  return `${atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`} ${unit}`;
 }
 
 const verdict = (met) => (met === null ? 'unknown' : met ? 'met' : 'missed');
@@ -21,14 +22,22 @@ export const usualMessages = (scenario, messages) => scenario.messages ?? messag
 
 export function otherMessages(scenario, messages) {
   const usual = usualMessages(scenario, messages);
-  return usual === messages ? '' : `${usual.toLocaleString('en')} messages`;
+  return usual === messages || usual === 0 ? '' : `${usual.toLocaleString('en')} messages`;
+}
+
+function fewerRounds(scenario, rounds) {
+  if ((scenario.rounds ?? rounds) === rounds) return '';
+  return scenario.rounds === 1 ? 'One run.' : `Median of ${scenario.rounds} runs.`;
 }
 
 const tookFewer = (row, scenario, messages) => row.failed === undefined && row.messages !== usualMessages(scenario, messages);
 
-function conditions({ environment: { date, node, cpu, cores, loadBefore, loadAfter }, rounds, messages, scenarios }) {
-  const others = scenarios.some((scenario) => otherMessages(scenario, messages) !== '') ? ' unless noted below' : '';
-  return `${date}, Node ${node}, ${cpu} (${cores} cores), ${messages.toLocaleString('en')} messages${others}, median of ${rounds} interleaved runs, a process each; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`;
+function conditions({ environment: { date, node, redis, cpu, cores, loadBefore, loadAfter }, rounds, messages, scenarios }) {
+  const noted = (some) => (some ? ' unless noted below' : '');
+  const others = noted(scenarios.some((scenario) => otherMessages(scenario, messages) !== ''));
+  const fewer = noted(scenarios.some((scenario) => fewerRounds(scenario, rounds) !== ''));
+  const server = redis === undefined ? '' : ` Redis ${redis},`;
+  return `${date}, Node ${node},${server} ${cpu} (${cores} cores), ${messages.toLocaleString('en')} messages${others}, median of ${rounds} interleaved runs${fewer}, a process each; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`;
 }
 
 /** Everything, for the terminal: each scenario with its contenders, best first, and what became of its goals. */
@@ -37,9 +46,9 @@ export function textTable(results) {
   for (const scenario of results.scenarios) {
     const { unit, rows, goals } = scenario;
     const usual = usualMessages(scenario, results.messages);
-    lines.push('', `${scenario.title} – ${explanation(scenario, results.messages)}`);
+    lines.push('', `${scenario.title} – ${explanation(scenario, results)}`);
     const own = rows.find(({ id }) => id === 'sluice')?.median;
-    const best = unit === 'M/s' ? -1 : 1;
+    const best = goals.some(({ atMost }) => atMost !== undefined) ? 1 : -1;
     for (const row of [...rows].sort((one, other) => best * ((one.median ?? 0) - (other.median ?? 0)))) {
       lines.push(row.failed === undefined ? textRow(row, unit, own, usual) : `  ${row.name.padEnd(28)} ${row.failed}`);
     }
@@ -59,9 +68,9 @@ function textRow({ name, median, min, max, messages }, unit, own, usual) {
   return `  ${name.padEnd(28)} ${figure(median, unit).padStart(8)} ${unit.padEnd(5)} ${range.padEnd(20)} ${relative}${fewer}`;
 }
 
-function explanation(scenario, messages) {
+function explanation(scenario, { messages, rounds }) {
   const other = otherMessages(scenario, messages);
-  return other === '' ? scenario.text : `${scenario.text} With ${other}.`;
+  return [scenario.text, other === '' ? '' : `With ${other}.`, fewerRounds(scenario, rounds)].filter((sentence) => sentence !== '').join(' ');
 }
 
 /** The tables for the README: the goals, and every figure, of scenarios with much the same contenders in a table each. */
@@ -111,8 +120,9 @@ function align(heads, lines) {
   return [head, rule, ...body].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
-function notes({ scenarios, messages, fewerMessages }) {
-  const explained = scenarios.map((scenario) => `- \`${scenario.id}\`: ${scenario.title}. ${explanation(scenario, messages)}`).join('\n');
+function notes(results) {
+  const { scenarios, messages, fewerMessages } = results;
+  const explained = scenarios.map((scenario) => `- \`${scenario.id}\`: ${scenario.title}. ${explanation(scenario, results)}`).join('\n');
   const fewer = scenarios.some((scenario) => scenario.unit === 'M/s' && scenario.rows.some((row) => tookFewer(row, scenario, messages)));
   if (!fewer) return [explained];
   return [`¹ With ${fewerMessages.toLocaleString('en')} messages: its time grows with the square of the backlog.`, explained];

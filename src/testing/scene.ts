@@ -228,9 +228,13 @@ export class Scene {
     this.#over = true;
     for (const taker of this.#takers) taker.leave();
     const undone = Promise.allSettled(this.#undo.map(async (undo) => undo()));
-    await this.within('what a case has begun to end', undone);
-    const closed = Promise.all(this.#backends.map((backend) => backend.close()));
-    await this.within('close() to resolve', closed);
+    try {
+      await this.within('what the case has begun to end', undone);
+    } finally {
+      // In any case: a connection that stays open would keep the process alive.
+      const closed = Promise.all(this.#backends.map((backend) => backend.close()));
+      await this.within('close() to resolve', closed);
+    }
   }
 }
 

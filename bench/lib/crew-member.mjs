@@ -1,0 +1,42 @@
+/** One process of a crew, with a consumer: `node crew-member.mjs bullmq redis://127.0.0.1:6379`. It does what it is told by messages. */
+import { sharedNow } from './crew.mjs';
+
+/** Milliseconds between two reports of what was acknowledged: one for each message would be work of its own. */
+const REPORT = 5;
+
+const [contenderId, url] = process.argv.slice(2);
+const contender = await import(`../contenders/redis/${contenderId}.mjs`);
+let consumer;
+let numbers = [];
+let acked = 0;
+let at;
+let scheduled = false;
+
+const commands = {
+  async open() {
+    numbers = [];
+    consumer = await contender.consumer(url);
+  },
+  go() {
+    consumer.start((n) => numbers.push(n), onAcked);
+  },
+  async close() {
+    await consumer.close();
+    return { numbers };
+  },
+};
+
+function onAcked(count) {
+  acked += count;
+  at = sharedNow();
+  if (scheduled) return;
+  scheduled = true;
+  setTimeout(() => {
+    process.send({ acked, at });
+    acked = 0;
+    scheduled = false;
+  }, REPORT);
+}
+
+process.on('message', async (word) => process.send({ done: word, ...(await commands[word]()) }));
+process.on('disconnect', () => process.exit());

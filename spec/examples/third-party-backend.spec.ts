@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { fromEnv, MessageStore, StoreBackend } from '../../examples/third-party-backend.js';
+import { ROOT } from '../support/compile.js';
+import { silentLogger } from '../support/recording-logger.js';
+
+describe('The example of a third-party backend', () => {
+  const store = new MessageStore();
+  const create = async ({ name = randomUUID(), groups, logger = silentLogger }: BackendNeeds = {}) =>
+    new StoreBackend({ store, name, groups, logger });
+  const cases = queueBackendContract(create, {
+    groups: 'separate',
+    lateGroups: 'held',
+    shared: true,
+    attempt: 'exact',
+    release: 'uncounted',
+    validation: 'json',
+    close: 'at once',
+    logger: true,
+    reasons: { lease: 'a claim lasts as long as the store', disconnect: 'there is no connection', restart: 'the store is an object' },
+  });
+  for (const { name, run, skipped } of cases) {
+    if (skipped === undefined) it(name, run);
+    else it.skip(name, run);
+  }
+
+  it('is made from the environment', async () => {
+    const env = { QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing, audit' };
+    await fromEnv(env).publish('order', { id: 1 });
+    expect(await fromEnv(env).stats({ group: 'audit' })).toEqual({ ready: 1, unfinished: 1 });
+    expect(() => fromEnv({ QUEUE_GROUPS: 'billing,,audit' })).toThrow('QUEUE_GROUPS');
+  });
+
+  it('is shown in the guide as it is', () => {
+    const guide = readFileSync(path.join(ROOT, 'docs/guides/writing-a-backend.md'), 'utf8');
+    expect(guide).toContain(`\`\`\`ts\n${readFileSync(path.join(ROOT, 'examples/third-party-backend.ts'), 'utf8')}\`\`\`\n`);
+  });
+});

@@ -1,0 +1,30 @@
+import { MemoryBackend } from 'sluice';
+import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { silentLogger } from '../support/recording-logger.js';
+
+const REASONS: BackendCapabilities['reasons'] = {
+  shared: 'messages of a MemoryBackend live in one object, and are gone with it',
+  lease: 'a consumer in this process cannot die without its queue',
+  expire: 'a consumer in this process cannot die without its queue',
+  disconnect: 'there is no connection',
+  restart: 'there is no broker',
+};
+
+const COMMON: BackendCapabilities = { attempt: 'exact', release: 'uncounted', close: 'drained', logger: true, reasons: REASONS };
+
+describe('The contract, kept by a MemoryBackend', () => {
+  const create = async ({ name, logger = silentLogger }: BackendNeeds = {}) => new MemoryBackend({ name, logger });
+  for (const { name, run, skipped } of queueBackendContract(create, { ...COMMON, groups: 'ignored', validation: 'shape' })) {
+    if (skipped === undefined) it(name, run);
+    else it.skip(name, run);
+  }
+});
+
+describe('The contract, kept by a MemoryBackend with groups and JSON', () => {
+  const create = async ({ name, groups = ['default'], logger = silentLogger }: BackendNeeds = {}) =>
+    new MemoryBackend({ name, groups, logger, validate: 'json' });
+  for (const { name, run, skipped } of queueBackendContract(create, { ...COMMON, groups: 'separate', lateGroups: 'held', validation: 'json' })) {
+    if (skipped === undefined) it(name, run);
+    else it.skip(name, run);
+  }
+});

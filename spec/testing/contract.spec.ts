@@ -1,0 +1,116 @@
+import { MemoryBackend } from 'sluice';
+import { type BackendCapabilities, queueBackendContract } from 'sluice/testing';
+import { thrownBy, turns } from '../support/promises.js';
+import { silentLogger } from '../support/recording-logger.js';
+
+const EVERYTHING: BackendCapabilities = {
+  groups: 'separate',
+  lateGroups: 'held',
+  shared: true,
+  attempt: 'exact',
+  release: 'uncounted',
+  validation: 'json',
+  close: 'at once',
+  logger: true,
+  lease: 1000,
+  expire: async () => {},
+  disconnect: async () => {},
+  restart: async () => {},
+};
+
+const create = async () => new MemoryBackend({ logger: silentLogger });
+
+describe('queueBackendContract', () => {
+  it('has cases for all fourteen rules, also for a backend that promises nothing', () => {
+    const run = queueBackendContract(create).filter(({ skipped }) => skipped === undefined);
+    const rules = new Set(run.map(({ rule }) => rule));
+    expect([...rules]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+  });
+
+  it('names each case by its rule, and no two alike', () => {
+    const names = queueBackendContract(create, EVERYTHING).map(({ name, rule }) => {
+      expect(name).toMatch(new RegExp(`^rule ${rule}: `));
+      return name;
+    });
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('skips nothing of a backend that promises everything, but what is for other ways to behave', () => {
+    const skipped = queueBackendContract(create, EVERYTHING).filter((candidate) => candidate.skipped !== undefined);
+    expect(skipped.map(({ name }) => name)).toEqual([
+      "rule 1: groups that are ignored compete (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
+      "rule 2: a group that was not declared starts with what is published next (skipped: it needs `lateGroups: 'next'`, and the backend has 'held')",
+      "rule 11: streams end when they are drained: what waits, what is delayed and what is out is still served (skipped: it needs `close: 'drained'`, and the backend has 'at once')",
+    ]);
+  });
+
+  it('makes no backend for a case that it skips, and prints why', async () => {
+    const log = jest.spyOn(console, 'log').mockImplementation(() => {});
+    const make = jest.fn(create);
+    const skipped = queueBackendContract(make, { reasons: { shared: 'one process only' } }).filter((candidate) => candidate.skipped !== undefined);
+    for (const { run } of skipped) await run();
+    const printed = log.mock.calls.map(([text]) => String(text));
+    log.mockRestore();
+    expect(make).not.toHaveBeenCalled();
+    expect(printed).toHaveLength(skipped.length);
+    expect(printed).toContain('Skipped: rule 1: two backends on one queue share its messages, because one process only');
+  });
+
+  it('closes every backend that a case has made, also when the case fails', async () => {
+    const made: MemoryBackend[] = [];
+    const make = async () => {
+      const backend = new MemoryBackend({ logger: silentLogger });
+      made.push(backend);
+      // A queue that gives back nothing fails every case that consumes.
+      jest.spyOn(backend, 'deliveries').mockReturnValue(new MemoryBackend({ logger: silentLogger }).deliveries());
+      return backend;
+    };
+    const cases = queueBackendContract(make, { deadline: 20 }).filter(({ rule, skipped }) => rule < 3 && skipped === undefined);
+    const results = await Promise.allSettled(cases.map(({ run }) => run()));
+    expect(results.some(({ status }) => status === 'rejected')).toBe(true);
+    expect(made.length).toBeGreaterThanOrEqual(cases.length);
+    // One that was made too late for its case is closed when it is there.
+    for (let look = 0; look < 1000 && made.some(({ closed }) => !closed); look++) await turns();
+    expect(made.filter(({ closed }) => !closed)).toEqual([]);
+  });
+
+  it('fails a case whose backend cannot be made or closed', async () => {
+    const refused = queueBackendContract(() => Promise.reject(new Error('ECONNREFUSED')));
+    await expect(refused[0]?.run()).rejects.toThrow('ECONNREFUSED');
+    const stuck = queueBackendContract(
+      async () => Object.assign(new MemoryBackend({ logger: silentLogger }), { close: () => new Promise<void>(() => {}) }),
+      { deadline: 20 },
+    );
+    const first = stuck.find(({ name }) => name.startsWith('rule 2: a payload'));
+    await expect(first?.run()).rejects.toThrow('Waited 20 ms for close() to resolve');
+  });
+
+  it('passes ten times side by side', async () => {
+    const failed: string[] = [];
+    const runAll = async () => {
+      for (const { name, run, skipped } of queueBackendContract(create, { close: 'drained', scale: 0.1 })) {
+        if (skipped === undefined) await run().catch((error: unknown) => failed.push(`${name}: ${error}`));
+      }
+    };
+    await Promise.all(Array.from({ length: 10 }, runAll));
+    expect(failed).toEqual([]);
+  }, 60_000);
+
+  it.each<[string, unknown, string]>([
+    ['no object', 'redis', '`capabilities`'],
+    ['an unknown name', { restarts: true }, '`capabilities.restarts`'],
+    ['an unknown value', { groups: 'some' }, "`capabilities.groups` to be separate or ignored, got 'some'"],
+    ['a flag that is none', { shared: 'yes' }, '`capabilities.shared`'],
+    ['a hook that is none', { restart: true }, '`capabilities.restart` to be a function'],
+    ['a deadline of 0', { deadline: 0 }, '`capabilities.deadline`'],
+    ['a scale above 1', { scale: 2 }, '`capabilities.scale`'],
+  ])('refuses capabilities with %s', (_, capabilities, text) => {
+    const error = thrownBy(() => queueBackendContract(create, capabilities as BackendCapabilities));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(text);
+  });
+
+  it('refuses a `create` that is no function', () => {
+    expect(thrownBy(() => queueBackendContract({} as never))).toMatchObject({ name: 'TypeError', message: expect.stringContaining('`create`') });
+  });
+});
