@@ -57,7 +57,7 @@ function explain(error: unknown, queue: string): string {
   if (/WRONGTYPE/.test(message))
     return `A key of the queue holds something that is not the queue's: "${stream}" has to be a stream or absent, and "${stream}:*" only the queue's`;
   if (/WRONGPASS|NOAUTH|invalid password|AUTH /.test(message)) return `Redis refused the user or the password: ${message}`;
-  if (/NOPERM/.test(message)) return `The user may not do what the queue needs: ${message}`;
+  if (/NOPERM|user executing the script|ACL failure in script/.test(message)) return `The user may not do what the queue needs: ${message}`;
   if (/RESP type/.test(message)) return `What answers is not a Redis server: ${message}`;
   if (error instanceof HopelessError) return `Redis cannot be used: ${describeError(error.cause)}`;
   if (error instanceof ConnectionLostError) return `${message}${error.cause === undefined ? '' : ` (${describeError(error.cause)})`}`;

@@ -54,6 +54,8 @@ export class GroupConsumer implements Desk {
   #astray = false;
   /** Its group has to be made anew, of the queue or of its bell. */
   #missingGroup = false;
+  /** When it answered last, nothing waited to be delivered again, and nothing will fall due. */
+  #quiet = false;
   /** The group has answered before. */
   #established = false;
   /** It knows of something that falls due, and others may count on it. */
@@ -191,6 +193,7 @@ export class GroupConsumer implements Desk {
       const answer = await exchange(connection, this.#options, request);
       if (answer === undefined) {
         this.#settlements.putBack({ again: false });
+        this.#astray ||= want > 0;
         await open();
       } else {
         this.#take(answer, request);
@@ -201,7 +204,7 @@ export class GroupConsumer implements Desk {
     } catch (error) {
       const outlook = outlookOf(error);
       this.#settlements.putBack({ again: outlook === 'lost' });
-      this.#astray ||= outlook === 'lost' && want > 0;
+      this.#astray ||= want > 0;
       this.#exchanging = false;
       this.#failed(error, outlook);
     }
@@ -221,6 +224,7 @@ export class GroupConsumer implements Desk {
       tend,
       // Not while a wait on the other connection may bring what nobody here knows yet.
       known: this.#astray && !this.#listening ? [...this.#held.keys(), ...this.#settlements.ids] : undefined,
+      plain: this.#quiet && want > 0 && !this.#astray && this.#heard.length === 0 && settlements.every(({ verdict }) => verdict.kind === 'ack'),
       established: this.#established,
       leave,
     };
@@ -230,6 +234,7 @@ export class GroupConsumer implements Desk {
     this.#heard.splice(0, heard.length);
     this.#leaseDue = false;
     this.#established = true;
+    this.#quiet = wait === undefined;
     if (known !== undefined) this.#astray = false;
     if (unwatched) this.#watching = false;
     this.#settlements.answered(counted);
@@ -252,6 +257,8 @@ export class GroupConsumer implements Desk {
       const { messages, rings } = await this.#wait(wait ?? Number.POSITIVE_INFINITY);
       this.#listening = false;
       this.#heard.push(...rings);
+      // Nothing came: it is time to look for what falls due, and for who has died.
+      if (messages.length + rings.length === 0) this.#tendedAt = Number.NEGATIVE_INFINITY;
       for (const entry of messages) this.#deliver(entry);
       this.#keepLease();
       this.#poke();

@@ -48,6 +48,9 @@ export function readMessage(id: string, attempt: number, fields: Fields): Messag
   if (typeof body === 'string') return body;
   const facts = headers === undefined ? NO_HEADERS : readObject('headers', headers);
   if (typeof facts === 'string') return facts;
+  const wrong = Object.keys(facts).find((name) => typeof facts[name as keyof typeof facts] !== 'string');
+  if (wrong !== undefined) return `its field "headers" has something else than a string under ${describe(wrong)}`;
+  if (publishedAt !== undefined && !/^\d{1,16}$/.test(publishedAt)) return `its field "publishedAt" is no time but ${describe(publishedAt)}`;
   // The server's time of its publication begins the id, but where it was published with a delay.
   const time = Number(publishedAt ?? id.slice(0, id.indexOf('-')));
   return { id, key, payload: body, headers: facts as MessageHeaders, attempt, publishedAt: time };

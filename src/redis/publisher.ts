@@ -47,6 +47,14 @@ interface Pending {
 interface Batch {
   readonly number: number;
   readonly messages: readonly Pending[];
+  /** It was sent, and nobody knows whether it was stored. */
+  ambiguous: boolean;
+}
+
+/** One moment by two clocks, in milliseconds. */
+interface Moment {
+  readonly server: number;
+  readonly here: number;
 }
 
 /** How much goes in one batch at most: messages, for Lua, and characters, so that a batch of large messages does not hold up the server. */
@@ -71,6 +79,8 @@ export class Publisher {
   /** Sent, and not answered. */
   #batch: Batch | undefined;
   #number = 0;
+  /** For as long as batch follows batch: from here on their delays count, or one that takes longer on the way would fall due later. */
+  #moment: Moment | undefined;
   #running = false;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -136,6 +146,7 @@ export class Publisher {
       } catch (error) {
         if (this.#closed && !connection.isReady) break;
         const outlook = outlookOf(error);
+        if (outlook === 'lost' && this.#batch !== undefined) this.#batch.ambiguous = true;
         if (outlook === 'hopeless') this.#refuse(error);
         else if (outlook === 'refused') {
           if (/OOM|MISCONF/.test((error as Error).message)) this.#refuse(error);
@@ -144,6 +155,7 @@ export class Publisher {
       }
     }
     this.#running = false;
+    this.#moment = undefined;
     this.#wake?.();
   }
 
@@ -160,20 +172,28 @@ export class Publisher {
       count += 1;
     }
     const messages = this.#waiting.splice(0, count);
-    return { number: ++this.#number, messages };
+    return { number: ++this.#number, messages, ambiguous: false };
   }
 
   async #send({ number, messages }: Batch): Promise<void> {
     const { keys, groups, connection, publishTimeout } = this.#options;
     const now = performance.now();
-    const args = [String(number), String(Math.ceil(publishTimeout) + REMEMBERED), this.#name, JSON.stringify(groups)];
+    const from = this.#moment;
+    const args = [
+      String(number),
+      String(Math.ceil(publishTimeout) + REMEMBERED),
+      this.#name,
+      JSON.stringify(groups),
+      from ? String(from.server) : '',
+    ];
     for (const { parcel, enteredAt, over } of messages) {
       if (over) continue;
       const { key, payload, headers, delay } = parcel;
-      const rest = delay === 0 ? 0 : Math.max(1, Math.ceil(enteredAt + delay - now));
+      const rest = delay === 0 ? 0 : Math.max(1, Math.ceil(enteredAt + delay - (from?.here ?? now)));
       args.push(key, payload, headers, String(rest));
     }
-    await connection.run(publishScript, [keys.stream, keys.delayed, keys.bell, keys.published(this.#name)], args);
+    const server = await connection.run(publishScript, [keys.stream, keys.delayed, keys.bell, keys.published(this.#name)], args);
+    if (typeof server === 'number' && server > 0) this.#moment ??= { server, here: now };
   }
 
   #confirm({ messages }: Batch): void {
@@ -187,9 +207,12 @@ export class Publisher {
   /** The server will not store these. */
   #refuse(error: unknown): void {
     const explained = this.#options.explain(error);
-    const refused = this.#batch?.messages ?? this.#waiting.splice(0);
+    const batch = this.#batch;
     this.#batch = undefined;
-    for (const pending of refused) this.#fail(pending, explained);
+    const reason = batch?.ambiguous
+      ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, { cause: error, retryable: false })
+      : explained;
+    for (const pending of batch?.messages ?? this.#waiting.splice(0)) this.#fail(pending, reason);
   }
 
   #abort(pending: Pending): void {

@@ -1,3 +1,5 @@
+import { compareIds } from './ids.js';
+
 /** What becomes of a message: it is done with; it goes back, counting this many deliveries; it is no message and goes aside. */
 export type Verdict =
   | { readonly kind: 'ack' }
@@ -41,15 +43,15 @@ export class Settlements {
     return answer;
   }
 
-  /** The next ones to send, at most `most`: either all for the first time, or all again. */
+  /** The next ones to send, at most `most`, sorted by id: either all for the first time, or all again. */
   take(most: number): readonly Settlement[] {
     const waiting = this.#waiting;
     const again = waiting[0]?.again;
     const change = waiting.findIndex((settlement) => settlement.again !== again);
     const end = Math.min(most, change < 0 ? waiting.length : change);
-    this.#travelling = end === waiting.length ? waiting : waiting.slice(0, end);
-    this.#waiting = end === waiting.length ? [] : waiting.slice(end);
-    return this.#travelling;
+    this.#waiting = waiting.splice(end);
+    this.#travelling = waiting.sort((a, b) => compareIds(a.id, b.id));
+    return waiting;
   }
 
   /** What was taken was answered: whether each counted, in the order of the script. */

@@ -1,13 +1,16 @@
 /** Whom a message belongs to while it waits to be delivered again. It is no consumer: nobody reads by this name. */
 export const PARKED = 'sluice:parked';
 
-/** What several scripts need, in Lua. Each script is compiled by the server once, so what it does not use costs nothing. */
-export const COMMON: string = `
-local PARKED = '${PARKED}'
+// Pieces of Lua. A script takes those that it needs, since each call of it makes all the functions that are written in it.
 
+/** `now`: the time of the server, in milliseconds since the epoch. */
+export const NOW: string = `
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+`;
 
+/** `member`, `idOf`, `atMost`: ids of the stream, and their order. */
+export const IDS: string = `
 -- An id of the stream as a member of a sorted set in which all have the same score: padded, the order of text is the order of ids.
 local function member(id)
   local dash = string.find(id, '-', 1, true)
@@ -23,14 +26,19 @@ end
 local function atMost(a, b)
   return member(a) <= member(b)
 end
+`;
 
--- A field of a reply that lists names and values.
+/** `field`: what a reply that lists names and values says by a name. */
+export const FIELD: string = `
 local function field(row, name)
   for i = 1, #row, 2 do
     if row[i] == name then return row[i + 1] end
   end
 end
+`;
 
+/** `leastUnsettled`: from where on the stream is needed. Takes `IDS` and `FIELD`. */
+export const LEAST_UNSETTLED: string = `
 -- The least id that some group has not settled: everything below it is done with. Nil where there is no group.
 local function leastUnsettled(stream, groups)
   local least
@@ -48,9 +56,12 @@ local function leastUnsettled(stream, groups)
   end
   return least
 end
+`;
 
+/** `enterDue`: from the delayed into the stream. */
+export const ENTER_DUE: string = `
 -- Puts the delayed messages whose time has come into the stream, some at a time, so that nobody waits long. Returns whether there are more.
-local function enterDue(delayed, stream)
+local function enterDue(delayed, stream, now)
   local all = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)
   for _, due in ipairs(all) do
     -- 16 digits of the batch, 4 of the place in it, 16 characters of the publisher.

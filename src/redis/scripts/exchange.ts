@@ -1,4 +1,4 @@
-import { COMMON } from './common.js';
+import { ENTER_DUE, FIELD, IDS, LEAST_UNSETTLED, NOW, PARKED } from './common.js';
 
 /**
  * One exchange of a consumer with its group: what it settled, for what it may have next. In one script, since a settlement and the fetch that it makes room
@@ -6,16 +6,17 @@ import { COMMON } from './common.js';
  * answer.
  *
  * KEYS: stream, bell, delayed, returned, later, aside, fence.
- * ARGV: group, consumer, want, lease (ms), flags, acknowledged ids (separated by commas), then three lists, each led by its length: entries of the bell
+ * ARGV: group, consumer, want, lease (ms), flags, acknowledged ids (sorted, separated by commas), then three lists, each led by its length: entries of the bell
  * that were heard; what is given back, as id, deliveries that count, delay (ms); what is no message, as id, reason. With the flag k, the rest is what the
  * consumer holds.
  * Flags: a, this was sent before, and may have been carried out; k, the consumer may have been given what it never got; t, see to dead consumers;
- * e, the consumer has been in the group before; w, the consumer will not wait for what falls due any more; l, it leaves.
+ * e, the consumer has been in the group before; p, it reads what is new by itself, at once after this; w, the consumer will not wait for what falls due any more; l, it leaves.
  * Returns: 'NOGROUP', or whether each acknowledgement counted and whether each give-back did ('1' or '0' each), messages that were
  * delivered before as id, fields and attempt, others as id and fields, the milliseconds until something falls due (-1: nothing), ids of messages that
  * somebody else has deleted.
  */
-export const EXCHANGE: string = `${COMMON}
+export const EXCHANGE: string = `${NOW}${IDS}${FIELD}${LEAST_UNSETTLED}${ENTER_DUE}
+local PARKED = '${PARKED}'
 local stream, bell, delayed, returned, later, aside, fence = unpack(KEYS)
 local group, consumer, want, lease, flags = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local again = string.find(flags, 'a', 1, true)
@@ -32,6 +33,8 @@ local heard, back, foreign = list(1), list(3), list(2)
 local acked = {}
 for id in string.gmatch(ARGV[6], '[^,]+') do acked[#acked + 1] = id end
 
+-- A server without memory refuses the first command of a script that may need some, and none after one that does not: to settle is what makes room.
+redis.pcall('XACK', stream, group, '0-0')
 local made = redis.pcall('XGROUP', 'CREATECONSUMER', stream, group, consumer)
 if type(made) == 'table' then
   if string.find(made.err, 'NOGROUP', 1, true) or string.find(made.err, 'requires the key to exist', 1, true) then return 'NOGROUP' end
@@ -50,7 +53,17 @@ local function lent(id)
   return redis.call('XPENDING', stream, group, id, id, 1, consumer)[1] ~= nil
 end
 
--- Removes what this group is done with; from the stream too, once that is true of every group. Returns how many of them it was not done with before.
+-- Where in a sorted list of ids those begin that are not below one.
+local function firstFrom(least, ids)
+  local from, to = 1, #ids + 1
+  while from < to do
+    local middle = math.floor((from + to) / 2)
+    if atMost(least, ids[middle]) then to = middle else from = middle + 1 end
+  end
+  return from
+end
+
+-- Removes what this group is done with, as a sorted list; from the stream too, once that is true of every group. Returns how many of them it was not done with before.
 local function finish(ids)
   if #ids == 0 then return 0 end
   local removed = redis.call('XACK', stream, group, unpack(ids))
@@ -60,8 +73,9 @@ local function finish(ids)
   local least = leastUnsettled(stream, groups)
   if redis.call('XTRIM', stream, 'MINID', least) < #ids then
     local gone = {}
-    for _, id in ipairs(ids) do
-      local held = not atMost(least, id)
+    for i = firstFrom(least, ids), #ids do
+      local id = ids[i]
+      local held = false
       for _, info in ipairs(groups) do
         local name = field(info, 'name')
         if not held and name ~= group then
@@ -168,12 +182,15 @@ if string.find(flags, 't', 1, true) then
   end
 end
 
-for _, due in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, 1000)) do
-  redis.call('ZREM', later, due)
-  redis.call('ZADD', returned, 0, due)
-  cameBack = true
-end
-enterDue(delayed, stream)
+repeat
+  local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, 1000)
+  for _, id in ipairs(due) do
+    redis.call('ZREM', later, id)
+    redis.call('ZADD', returned, 0, id)
+    cameBack = true
+  end
+until #due < 1000
+enterDue(delayed, stream, now)
 
 local redelivered = {}
 while #redelivered < want do
@@ -216,9 +233,10 @@ end
 -- Somebody who waits has to hear of what this one will not see to.
 local stays = #redelivered + #fresh < want
 local passesOn = cameBack or leaves or string.find(flags, 'w', 1, true) or #heard > 0
-if not stays and ((passesOn and redis.call('ZCARD', returned) > 0) or fallsDueEarlier or (passesOn and wait >= 0)) then
-  redis.pcall('XADD', bell, 'MAXLEN', 1, '*', 'due', '1')
-end
+local waiting = redis.call('ZCARD', returned) > 0
+if not stays and (fallsDueEarlier or (passesOn and (waiting or wait >= 0))) then redis.pcall('XADD', bell, 'MAXLEN', 1, '*', 'due', '1') end
+-- To get it the consumer has to ask again: what it reads by itself is new.
+if waiting then wait = 0 end
 
 return { table.concat(counted), redelivered, fresh, wait, deleted }
 `;

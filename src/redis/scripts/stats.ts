@@ -1,4 +1,4 @@
-import { COMMON } from './common.js';
+import { FIELD, IDS, NOW } from './common.js';
 
 /**
  * Counts the messages of a queue: of one group, or over all, where a message counts once.
@@ -6,7 +6,7 @@ import { COMMON } from './common.js';
  * KEYS: stream, delayed. ARGV: what the keys of a group begin with before `returned:` and `later:`, then the group, if it is for one.
  * Returns: ready, unfinished.
  */
-export const STATS: string = `${COMMON}
+export const STATS: string = `${NOW}${IDS}${FIELD}
 local stream, delayed, prefix, wanted = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local length = redis.call('XLEN', stream)
 local delayedInAll = redis.call('ZCARD', delayed)

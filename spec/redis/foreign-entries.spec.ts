@@ -1,0 +1,157 @@
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+const GOOD = ['key', 'k', 'payload', '{"n":1}'];
+
+describeWithRedis('An entry of the stream that is no message', () => {
+  const suite = new RedisSuite();
+
+  const add = async (...fields: string[]) => (await suite.run('XADD', suite.name, '*', ...fields)) as string;
+
+  /** What was moved aside, by id. */
+  const aside = async (): Promise<Record<string, { reason: string; fields: string[] }>> => {
+    const all = (await suite.run('HGETALL', suite.key('aside'))) as string[];
+    const ids = all.filter((_, index) => index % 2 === 0);
+    return Object.fromEntries(ids.map((id, index) => [id, JSON.parse(String(all[2 * index + 1]))]));
+  };
+
+  it.each<[what: string, fields: string[], reason: RegExp]>([
+    ['has other fields', ['not', 'ours'], /"key".*undefined/],
+    ['has no key', ['payload', '{}'], /"key".*undefined/],
+    ['has an empty key', ['key', '', 'payload', '{}'], /"key".*""/],
+    ['has a key that is too long', ['key', 'x'.repeat(256), 'payload', '{}'], /"key"/],
+    ['has no payload', ['key', 'k'], /no field "payload"/],
+    ['has an empty payload', ['key', 'k', 'payload', ''], /"payload" is not JSON/],
+    ['is not JSON', ['key', 'k', 'payload', '{"n":'], /"payload" is not JSON/],
+    ['is a JSON array', ['key', 'k', 'payload', '[1]'], /"payload" is no JSON object but an array/],
+    ['is a JSON null', ['key', 'k', 'payload', 'null'], /"payload" is no JSON object but null/],
+    ['is a JSON string', ['key', 'k', 'payload', '"x"'], /"payload" is no JSON object/],
+    ['has headers that are not JSON', [...GOOD, 'headers', 'x'], /"headers" is not JSON/],
+    ['has headers that are a list', [...GOOD, 'headers', '[]'], /"headers" is no JSON object/],
+    ['has headers that are no strings', [...GOOD, 'headers', '{"a":1}'], /"headers"/],
+    ['has a time that is none', [...GOOD, 'publishedAt', 'yesterday'], /"publishedAt"/],
+  ])('is moved aside when it %s', async (_what, fields, reason) => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    await queue.publish('key', { n: 1 });
+    const id = await add(...fields);
+    await queue.publish('key', { n: 2 });
+    const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    expect(holder.numbers).toEqual([1, 2]);
+    expect(await aside()).toEqual({ [id]: { reason: expect.stringMatching(reason), fields } });
+    expect(logger.errors).toHaveLength(1);
+    expect(logger.errors[0]).toContain(id);
+    expect(logger.errors[0]).toContain(suite.key('aside'));
+    expect(logger.errors[0]).toMatch(reason);
+    expect(await suite.length()).toBe(0);
+    expect(await suite.keys()).toEqual(['', 'aside', 'bell']);
+  });
+
+  it('is kept as it was, also where its bytes are no text', async () => {
+    const queue = suite.open();
+    await queue.stats();
+    await suite.run('EVAL', "return redis.call('XADD', KEYS[1], '*', 'a\\255', '\\0\\254{')", '1', suite.name);
+    void new Holder(queue);
+    await eventually(async () => (await suite.run('HLEN', suite.key('aside'))) === 1);
+    const kept = await suite.run(
+      'EVAL',
+      "local d = cjson.decode(redis.call('HVALS', KEYS[1])[1]).fields; return d[1] == 'a\\255' and d[2] == '\\0\\254{' and 1 or 0",
+      '1',
+      suite.key('aside'),
+    );
+    expect(kept).toBe(1);
+  });
+
+  it('holds up nothing: thousands of them, and messages between', async () => {
+    const queue = suite.open();
+    await queue.stats();
+    const script = "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'odd', i) end";
+    for (const n of upTo(3)) {
+      await suite.run('EVAL', script, '1', suite.name, '1500');
+      await queue.publish('key', { n });
+    }
+    const holder = new Holder(queue, { prefetch: 1 }, (delivery) => void delivery.ack());
+    await eventually(() => holder.deliveries.length === 3);
+    await eventually(async () => (await suite.length()) === 0);
+    expect(await suite.run('HLEN', suite.key('aside'))).toBe(4500);
+    expect(await suite.pending()).toEqual([]);
+  });
+
+  it('is moved aside by each group, once', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    await queue.stats();
+    const id = await add('not', 'ours');
+    void new Holder(queue, { group: 'a' });
+    await eventually(async () => Object.keys(await aside()).length === 1);
+    expect(await suite.length()).toBe(1);
+    void new Holder(queue, { group: 'b' });
+    await eventually(async () => (await suite.length()) === 0);
+    expect(Object.keys(await aside())).toEqual([id]);
+    expect(await suite.pending('a')).toEqual([]);
+    expect(await suite.pending('b')).toEqual([]);
+  });
+
+  it('may be put back by hand, and what is ours in it is read', async () => {
+    const queue = suite.open();
+    await queue.stats();
+    await add('payload', '{"n":7}', 'unknown', 'x', 'key', 'k');
+    const holder = new Holder(queue);
+    await eventually(() => holder.deliveries.length === 1);
+    expect(holder.of(7)).toMatchObject({ key: 'k', attempt: 1, headers: {} });
+  });
+});
+
+describeWithRedis('A key of another type', () => {
+  const suite = new RedisSuite();
+
+  it.each(['', 'bell', 'delayed', 'returned:default', 'later:default'])(
+    'under the name of the queue and %j fails at once, and is not touched',
+    async (suffix) => {
+      const key = suffix === '' ? suite.name : suite.key(suffix);
+      await suite.run('SET', key, 'precious');
+      const queue = suite.open({ publishTimeout: 20_000 });
+      const holder = new Holder(queue);
+      await eventually(() => holder.error !== undefined);
+      expect(holder.error).toMatchObject({
+        retryable: false,
+        message: expect.stringContaining(suite.name),
+        cause: { message: expect.stringContaining('WRONGTYPE') },
+      });
+      const published = await queue.publish('key', { n: 1 }).then(
+        () => 1,
+        (error: unknown) => {
+          expect(error).toMatchObject({ retryable: false, cause: { message: expect.stringContaining('WRONGTYPE') } });
+          return 0;
+        },
+      );
+      expect(await suite.run('GET', key)).toBe('precious');
+      await suite.run('DEL', key);
+      const again = new Holder(queue);
+      await queue.publish('key', { n: 2 });
+      await eventually(() => again.deliveries.length === published + 1);
+      expect(again.numbers).toEqual(published === 1 ? [1, 2] : [2]);
+      await Promise.all(again.held.map((delivery) => delivery.ack()));
+      expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+    },
+  );
+
+  it('that comes while the queue is used fails at once too, and is forgotten when it is gone', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    await suite.run('SET', suite.name, 'precious');
+    await expect(queue.publish('key', { n: 2 })).rejects.toMatchObject({ retryable: false });
+    await expect(queue.stats()).rejects.toMatchObject({ retryable: false });
+    await eventually(() => holder.error !== undefined);
+    await suite.run('DEL', suite.name);
+    const again = new Holder(queue);
+    await queue.publish('key', { n: 3 });
+    await eventually(() => again.deliveries.length === 1);
+    expect(again.numbers).toEqual([3]);
+  });
+});

@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisBackend } from 'sluice/redis';
+import { Holder } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+const LEASE = 300;
+
+describeWithRedis('The lease of a consumer', () => {
+  const suite = new RedisSuite();
+
+  const publish = async (queue: RedisBackend, ...numbers: number[]) => {
+    for (const n of numbers) await queue.publish('key', { n });
+  };
+
+  /** Takes messages as another program would, and is not heard of again. */
+  const takeAs = (consumer: string, count: number, group = 'default') =>
+    suite.run('XREADGROUP', 'GROUP', group, consumer, 'COUNT', String(count), 'STREAMS', suite.name, '>');
+
+  const consumers = async () => {
+    const infos = (await suite.run('XINFO', 'CONSUMERS', suite.name, 'default')) as string[][];
+    return infos.map((info) => info[1] as string);
+  };
+
+  it('is kept while a handler runs for several times as long', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1, 2);
+    const holder = new Holder(queue);
+    await eventually(() => holder.deliveries.length === 2);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(4 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+  });
+
+  it('is kept while the consumer holds all that it may, and has nothing to say', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1);
+    const holder = new Holder(queue, { prefetch: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(4 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(await holder.of(1).ack()).toBe(true);
+  });
+
+  it('is kept after the intake was stopped, while something is out', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1);
+    const aborter = new AbortController();
+    const holder = new Holder(queue, { signal: aborter.signal });
+    await eventually(() => holder.deliveries.length === 1);
+    aborter.abort();
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(3 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(await holder.of(1).ack()).toBe(true);
+    expect(holder.completed).toBe(true);
+  });
+
+  it.each([
+    ['says in its name', `dead~${LEASE}`, 6000],
+    ['of the one that looks, where its name says nothing', 'stranger', LEASE],
+  ])('of one that has died is as long as it %s', async (_what, name, lease) => {
+    const queue = suite.open({ lease });
+    await publish(queue, 1, 2, 3);
+    await takeAs(name, 2);
+    const [[, , idle]] = (await suite.run('XPENDING', suite.name, 'default', '-', '+', '1')) as [[string, string, number]];
+    expect(idle).toBeLessThan(LEASE);
+    const before = performance.now();
+    const holder = new Holder(queue, { prefetch: 5 });
+    await eventually(() => holder.deliveries.length === 3);
+    expect(performance.now() - before).toBeLessThan(6000);
+    expect(holder.attempts).toEqual([
+      [3, 1],
+      [1, 2],
+      [2, 2],
+    ]);
+    expect(await consumers()).not.toContain(name);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true, true]);
+  });
+
+  it('of one that has died does not end before its time', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1);
+    await takeAs('patient~60000', 1);
+    const holder = new Holder(queue);
+    await sleep(4 * LEASE);
+    expect(holder.numbers).toEqual([]);
+    expect(await consumers()).toContain('patient~60000');
+  });
+
+  it('that ran out several times counts an attempt each time', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1);
+    await takeAs('dead~100', 1);
+    const holder = new Holder(queue, { prefetch: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    expect(holder.of(1).attempt).toBe(2);
+    await holder.of(1).nack();
+    await eventually(() => holder.deliveries.length === 2);
+    expect(holder.of(1).attempt).toBe(3);
+  });
+
+  it('gives hundreds of messages of several dead consumers back, in order', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await Promise.all(Array.from({ length: 1300 }, (_, n) => queue.publish('key', { n })));
+    for (const name of ['a~100', 'b~100']) await takeAs(name, 600);
+    await takeAs('a~100', 100);
+    await sleep(150);
+    const holder = new Holder(queue, { prefetch: 2000 });
+    await eventually(() => holder.deliveries.length === 1300);
+    expect(holder.attempts).toEqual(Array.from({ length: 1300 }, (_, n) => [n, 2]));
+    expect(await consumers()).toHaveLength(2);
+  });
+
+  it('of one that has died, with nothing out, is forgotten with it', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await queue.stats();
+    await suite.run('XGROUP', 'CREATECONSUMER', suite.name, 'default', 'gone~100');
+    await sleep(120);
+    void new Holder(queue);
+    await eventually(async () => !(await consumers()).includes('gone~100'));
+    expect((await suite.keys()).filter((key) => key.startsWith('fenced:'))).toEqual([]);
+  });
+});
+
+describeWithRedis('A consumer that is taken for dead', () => {
+  const suite = new RedisSuite();
+
+  /** A consumer behind a proxy that holds two messages, and is cut off until another has them. */
+  const prepare = async (prefetch = 2) => {
+    const warnings: string[] = [];
+    const { proxy, url } = await suite.proxy();
+    const logger = { debug() {}, warn: (message: string) => void warnings.push(message), error() {} };
+    const queue = suite.open({ url, lease: LEASE, logger });
+    await queue.publish('key', { n: 1 });
+    await queue.publish('key', { n: 2 });
+    const holder = new Holder(queue, { prefetch });
+    await eventually(() => holder.deliveries.length === 2);
+    await proxy.refuse();
+    proxy.cut();
+    const rescuer = suite.open({ lease: LEASE });
+    const other = new Holder(rescuer, { prefetch: 2 });
+    await eventually(() => other.deliveries.length === 2);
+    expect(other.attempts).toEqual([
+      [1, 2],
+      [2, 2],
+    ]);
+    warnings.length = 0;
+    const settled = () => warnings.filter((message) => /could not be|changed nothing/.test(message));
+    return { proxy, queue, holder, first: holder.of(1), second: holder.of(2), rescuer, other, settled };
+  };
+
+  it.each(['ack', 'nack', 'release', 'reject'] as const)('gets false from %s(), and a warning, and changes nothing', async (how) => {
+    const { proxy, holder, first, other, settled } = await prepare();
+    const counted = first[how]();
+    await proxy.accept();
+    expect(await counted).toBe(false);
+    expect(settled()).toHaveLength(1);
+    expect(settled()[0]).toContain(first.id);
+    expect(first.settled).toBe('retried');
+    expect(await first.ack()).toBe(false);
+    expect(settled()).toHaveLength(2);
+    expect(holder.of(2).settled).toBe(false);
+    expect(await holder.of(2)[how]()).toBe(false);
+    expect(settled()).toHaveLength(3);
+    expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+    expect(await suite.pending()).toEqual([]);
+  });
+
+  it('also when its acknowledgements travel with ones that count', async () => {
+    const { proxy, queue, holder, first, other } = await prepare();
+    await proxy.accept();
+    await queue.publish('key', { n: 3 });
+    const more = new Holder(queue, { prefetch: 1 });
+    await eventually(() => more.deliveries.length === 1);
+    expect(await Promise.all([first.ack(), more.of(3).ack(), holder.of(2).ack()])).toEqual([false, true, false]);
+    expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+  });
+
+  it('holds them as before, until they come to it again: then what it held has gone back', async () => {
+    const { proxy, holder, first, second, other } = await prepare(4);
+    await proxy.accept();
+    expect([first.settled, second.settled]).toEqual([false, false]);
+    other.subscription.unsubscribe();
+    await first.ack();
+    await eventually(() => holder.deliveries.length === 4);
+    expect(holder.attempts.slice(2).toSorted()).toEqual([
+      [1, 3],
+      [2, 3],
+    ]);
+    expect(second.settled).toBe('retried');
+    expect(await second.ack()).toBe(false);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+    expect(await suite.length()).toBe(0);
+  });
+
+  it('takes part again, and keeps its lease', async () => {
+    const { proxy, queue, other, rescuer } = await prepare();
+    await proxy.accept();
+    await Promise.all(other.held.map((delivery) => delivery.ack()));
+    other.subscription.unsubscribe();
+    const back = new Holder(queue, { prefetch: 1 });
+    await queue.publish('key', { n: 3 });
+    await eventually(() => back.deliveries.length === 1);
+    void new Holder(rescuer);
+    await sleep(3 * LEASE);
+    expect(await back.of(3).ack()).toBe(true);
+  });
+
+  it('is fenced off no longer when it has closed in good order', async () => {
+    const { proxy, queue } = await prepare();
+    const fences = async () => (await suite.keys()).filter((key) => key.startsWith('fenced:')).length;
+    expect(await fences()).toBe(1);
+    await proxy.accept();
+    await eventually(() =>
+      queue.stats().then(
+        () => true,
+        () => false,
+      ),
+    );
+    await queue.close();
+    expect(await fences()).toBe(0);
+  });
+});

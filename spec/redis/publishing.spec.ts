@@ -1,0 +1,246 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BackendUnavailableError, QueueClosedError } from 'sluice';
+import type { RedisBackend } from 'sluice/redis';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { failureOf, stateOf } from '../support/promises.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+describeWithRedis('Publishing to Redis', () => {
+  const suite = new RedisSuite();
+
+  const publish = (queue: RedisBackend, numbers: readonly number[]) => Promise.all(numbers.map((n) => queue.publish('key', { n })));
+
+  const scripts = async () => (await suite.calls('evalsha')) + (await suite.calls('eval'));
+
+  /** The numbers that are stored, in order. */
+  const stored = async () => {
+    const entries = (await suite.run('XRANGE', suite.name, '-', '+')) as [string, string[]][];
+    return entries.map(([, fields]) => JSON.parse(String(fields[fields.indexOf('payload') + 1])).n as number);
+  };
+
+  it('sends what is published in one turn in one command', async () => {
+    const queue = suite.open();
+    await publish(queue, [0]);
+    const before = await scripts();
+    await publish(queue, upTo(100));
+    expect((await scripts()) - before).toBe(1);
+    expect(await suite.length()).toBe(101);
+  });
+
+  it('sends what is settled in one turn in one command, with what comes next', async () => {
+    const queue = suite.open();
+    await publish(queue, upTo(100));
+    const holder = new Holder(queue, { prefetch: 50 });
+    await eventually(() => holder.deliveries.length === 50);
+    const before = await scripts();
+    await Promise.all(holder.held.map((delivery, index) => (index % 2 === 0 ? delivery.ack() : delivery.reject())));
+    expect(holder.deliveries).toHaveLength(100);
+    expect((await scripts()) - before).toBe(1);
+  });
+
+  it('keeps the order of the calls across batches, large payloads, turns and lost connections', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    const large = 'x'.repeat(600_000);
+    const published = upTo(600).map((n) => queue.publish('key', { n, filling: n % 97 === 0 ? large : '' }));
+    await Promise.race(published);
+    proxy.cut();
+    for (const n of upTo(50)) {
+      published.push(queue.publish('key', { n: 600 + n }));
+      if (n % 10 === 0) await sleep(1);
+    }
+    await Promise.all(published);
+    expect(await stored()).toEqual(upTo(650));
+  });
+
+  it('stores a batch once whose answer is lost', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await publish(queue, [0]);
+    proxy.stall('to-client');
+    const published = Promise.all(upTo(5).map((n) => queue.publish('key', { n }, n === 5 ? { delay: 100 } : {})));
+    await eventually(async () => (await suite.length()) === 5);
+    // It cannot know, and sends it again.
+    proxy.cut();
+    proxy.resume();
+    await published;
+    await publish(queue, [6]);
+    await eventually(async () => (await queue.stats()).ready === 7);
+    const holder = new Holder(queue);
+    await eventually(() => holder.deliveries.length >= 7);
+    expect(holder.numbers.toSorted()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    expect(proxy.accepted).toBeGreaterThan(1);
+  });
+
+  it('stores a batch once that did not arrive', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await publish(queue, [0]);
+    proxy.stall('to-target');
+    const published = publish(queue, upTo(5));
+    await sleep(20);
+    proxy.cut();
+    proxy.resume();
+    await published;
+    expect(await stored()).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  it('says of what was not sent in time that it was not enqueued, and keeps to that', async () => {
+    const { proxy, url } = await suite.proxy();
+    await proxy.refuse();
+    const queue = suite.open({ url, publishTimeout: 200 });
+    const failures = await Promise.all(upTo(3).map((n) => failureOf(queue.publish('key', { n }))));
+    for (const error of failures) {
+      expect(error).toMatchObject({
+        code: BackendUnavailableError.code,
+        retryable: true,
+        message: expect.stringMatching(/200 ms.*was not enqueued/),
+      });
+      expect(`${error.message} ${error.cause}`).toContain('ECONNREFUSED');
+    }
+    await proxy.accept();
+    await eventually(async () => (await queue.stats().catch(() => undefined)) !== undefined);
+    await publish(queue, [4]);
+    expect(await stored()).toEqual([4]);
+  });
+
+  it('says of what was sent and not answered in time that it may have been enqueued, of the rest that it was not', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url, publishTimeout: 400 });
+    await publish(queue, [0]);
+    proxy.stall('to-client');
+    const first = failureOf(queue.publish('key', { n: 1 }));
+    await eventually(async () => (await suite.length()) === 2);
+    const second = failureOf(queue.publish('key', { n: 2 }));
+    expect(await first).toMatchObject({
+      code: BackendUnavailableError.code,
+      retryable: true,
+      message: expect.stringContaining('may have been enqueued'),
+    });
+    expect(await second).toMatchObject({ code: BackendUnavailableError.code, retryable: true, message: expect.stringContaining('was not enqueued') });
+    proxy.cut();
+    proxy.resume();
+    await publish(queue, [3]);
+    expect(await stored()).toEqual([0, 1, 3]);
+  });
+
+  it('gives each message a time of its own', async () => {
+    const { proxy, url } = await suite.proxy();
+    await proxy.refuse();
+    const queue = suite.open({ url, publishTimeout: 1000 });
+    const early = failureOf(queue.publish('key', { n: 1 }));
+    await sleep(600);
+    const late = queue.publish('key', { n: 2 });
+    const lateFailure = failureOf(late);
+    expect(await early).toMatchObject({ retryable: true });
+    expect(await stateOf(late)).toBe('pending');
+    expect(await lateFailure).toMatchObject({ retryable: true });
+  });
+
+  it('says that a message may have been enqueued when the server refuses only what comes after it was sent', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await publish(queue, [0]);
+    proxy.stall('to-client');
+    const failure = failureOf(queue.publish('key', { n: 1 }));
+    await eventually(async () => (await suite.length()) === 2);
+    await suite.run('ACL', 'SETUSER', 'default', '-evalsha', '-eval');
+    suite.ending(() => suite.run('ACL', 'SETUSER', 'default', '+@all'));
+    proxy.cut();
+    proxy.resume();
+    expect(await failure).toMatchObject({ retryable: false, message: expect.stringContaining('may have been enqueued') });
+  });
+
+  it('does not send a message whose signal aborts while it waits for a connection', async () => {
+    const { proxy, url } = await suite.proxy();
+    await proxy.refuse();
+    const queue = suite.open({ url });
+    const aborter = new AbortController();
+    const published = [queue.publish('key', { n: 1 }), queue.publish('key', { n: 2 }, { signal: aborter.signal }), queue.publish('key', { n: 3 })];
+    const aborted = failureOf(published[1] as Promise<void>);
+    await sleep(20);
+    const reason = new Error('enough');
+    aborter.abort(reason);
+    expect(await aborted).toBe(reason);
+    await proxy.accept();
+    await Promise.all([published[0], published[2]]);
+    expect(await stored()).toEqual([1, 3]);
+  });
+
+  it('waits for the answer to a message that was sent, though its signal aborts', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await publish(queue, [0]);
+    proxy.stall('to-client');
+    const aborter = new AbortController();
+    const published = queue.publish('key', { n: 1 }, { signal: aborter.signal });
+    await eventually(async () => (await suite.length()) === 2);
+    aborter.abort();
+    expect(await stateOf(published)).toBe('pending');
+    proxy.resume();
+    await published;
+  });
+
+  it('confirms at close() what was published before, or says that it was not sent', async () => {
+    const queue = suite.open();
+    await publish(queue, [0]);
+    const published = publish(queue, upTo(10));
+    await queue.close();
+    await published;
+    expect(await suite.length()).toBe(11);
+    const nowhere = suite.open({ url: 'redis://127.0.0.1:1' });
+    const failure = failureOf(nowhere.publish('key', {}));
+    await sleep(20);
+    await nowhere.close();
+    expect(await failure).toMatchObject({ code: QueueClosedError.code, message: expect.stringContaining('before a message was sent') });
+  });
+
+  it('refuses at once what the server has no memory for, and says so', async () => {
+    const queue = suite.open();
+    await publish(queue, [0]);
+    await suite.run('CONFIG', 'SET', 'maxmemory', '1');
+    suite.ending(() => suite.run('CONFIG', 'SET', 'maxmemory', '0'));
+    const failures = [failureOf(queue.publish('key', { n: 1 })), failureOf(queue.publish('key', { n: 2 }, { delay: 1 }))];
+    for (const failure of failures) expect(await failure).toMatchObject({ message: expect.stringContaining('OOM') });
+    await suite.run('CONFIG', 'SET', 'maxmemory', '0');
+    await publish(queue, [3]);
+    expect(await stored()).toEqual([0, 3]);
+  });
+
+  it('is no condition of taking and settling: they go on on a server that has no memory left', async () => {
+    const queue = suite.open();
+    await publish(queue, [1, 2, 3]);
+    await suite.run('XADD', suite.name, '*', 'not', 'ours');
+    await queue.publish('key', { n: 4 }, { delay: 1 });
+    await suite.run('CONFIG', 'SET', 'maxmemory', '1');
+    suite.ending(() => suite.run('CONFIG', 'SET', 'maxmemory', '0'));
+    // One that connects only then.
+    const other = suite.open();
+    const holder = new Holder(other, { prefetch: 1 });
+    const next = (count: number) => eventually(() => holder.deliveries.length === count);
+    await next(1);
+    expect(await holder.of(1).nack()).toBe(true);
+    await next(2);
+    expect(await holder.of(1).nack({ delay: 1 })).toBe(true);
+    void new Holder(other, { prefetch: 5 }, (delivery) => void delivery.ack());
+    await next(3);
+    expect(await holder.held[0]?.ack()).toBe(true);
+    await suite.run('CONFIG', 'SET', 'maxmemory', '0');
+    holder.subscription.unsubscribe();
+    await eventually(async () => (await other.stats()).unfinished === 0);
+  });
+
+  it('waits while the server refuses for now, and goes on then', async () => {
+    const queue = suite.open();
+    await publish(queue, [0]);
+    await suite.run('REPLICAOF', '127.0.0.1', '1');
+    suite.ending(() => suite.run('REPLICAOF', 'NO', 'ONE'));
+    const published = publish(queue, upTo(5));
+    await sleep(200);
+    await suite.run('REPLICAOF', 'NO', 'ONE');
+    await published;
+    expect(await stored()).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+});

@@ -1,0 +1,231 @@
+import type { Delivery } from 'sluice';
+import type { RedisBackend } from 'sluice/redis';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+describeWithRedis('What a queue keeps in Redis', () => {
+  const suite = new RedisSuite();
+
+  const publish = (queue: RedisBackend, count: number) => Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
+
+  const isEmpty = async (groups: readonly string[]) => {
+    expect(await suite.length()).toBe(0);
+    for (const group of groups) expect(await suite.pending(group)).toEqual([]);
+    expect(await suite.keys()).toEqual(['', 'bell']);
+    expect(await suite.run('XLEN', suite.key('bell'))).toBeLessThanOrEqual(1);
+  };
+
+  it('is nothing of any message, once everything is settled in any order and in any way', async () => {
+    const groups = ['a', 'b', 'late'];
+    const queue = suite.open({ groups: groups.slice(0, 2) });
+    await publish(queue, 40);
+    await queue.publish('key', { n: 41 }, { delay: 20 });
+    const ways = (delivery: Delivery, turn: number) => {
+      if (delivery.attempt > 1) return delivery.ack();
+      return [
+        () => delivery.ack(),
+        () => delivery.nack(),
+        () => delivery.reject('no'),
+        () => delivery.nack({ delay: 30 }),
+        () => delivery.release().then(() => true),
+      ][turn % 5]?.();
+    };
+    for (const group of groups) {
+      let turn = 0;
+      const released = new Set<string>();
+      const holder = new Holder(queue, { group, prefetch: 50 });
+      await eventually(async () => {
+        const [first, ...rest] = holder.held.toReversed();
+        for (const delivery of [...rest, first]) {
+          if (delivery === undefined) continue;
+          await (released.has(delivery.id) ? delivery.ack() : ways(delivery, turn++));
+          released.add(delivery.id);
+        }
+        return (await queue.stats({ group })).unfinished === 0;
+      });
+      holder.subscription.unsubscribe();
+    }
+    await isEmpty(groups);
+  });
+
+  it('is what the slowest group has not settled', async () => {
+    const queue = suite.open({ groups: ['fast', 'slow'] });
+    await publish(queue, 10);
+    const fast = new Holder(queue, { group: 'fast' });
+    await eventually(() => fast.deliveries.length === 10);
+    await Promise.all(fast.held.map((delivery) => delivery.ack()));
+    expect(await suite.length()).toBe(10);
+    const slow = new Holder(queue, { group: 'slow', prefetch: 4 });
+    await eventually(() => slow.deliveries.length === 4);
+    await slow.of(3).ack();
+    expect(await suite.length()).toBe(9);
+    await slow.of(1).ack();
+    await slow.of(2).ack();
+    expect(await suite.length()).toBe(7);
+    await eventually(() => slow.deliveries.length === 7);
+    slow.subscription.unsubscribe();
+    void new Holder(queue, { group: 'slow' }, (delivery) => void delivery.ack());
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    await isEmpty(['fast', 'slow']);
+  });
+
+  it('does not grow with the number of messages and of consumers that there were', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    const used = async () => {
+      let bytes = 0;
+      for (const key of (await suite.run('KEYS', `${suite.name}*`)) as string[])
+        bytes += Number((await suite.run('MEMORY', 'USAGE', key, 'SAMPLES', '0')) ?? 0);
+      return bytes;
+    };
+    const cycle = async () => {
+      const other = suite.open({ groups: ['a', 'b'] });
+      const holders = [queue, other].flatMap((each) =>
+        ['a', 'b'].map((group) => new Holder(each, { group, prefetch: 5 }, (delivery) => void delivery.ack())),
+      );
+      await publish(queue, 200);
+      await queue.publish('key', { n: 0 }, { delay: 1 });
+      await eventually(async () => (await queue.stats()).unfinished === 0);
+      for (const { subscription } of holders) subscription.unsubscribe();
+      await other.close();
+    };
+    await cycle();
+    await cycle();
+    const before = await used();
+    for (let times = 0; times < 15; times++) await cycle();
+    expect(await used()).toBeLessThan(before * 1.5);
+    const consumers = (await suite.run('XINFO', 'CONSUMERS', suite.name, 'a')) as unknown[];
+    expect(consumers.length).toBeLessThanOrEqual(2);
+    await isEmpty(['a', 'b']);
+  });
+
+  it('is freed when a group is destroyed by hand, as soon as somebody opens the queue', async () => {
+    const queue = suite.open({ groups: ['used'] });
+    await queue.stats();
+    const abandoned = new Holder(queue, { group: 'abandoned' });
+    await publish(queue, 10);
+    await eventually(() => abandoned.deliveries.length === 10);
+    const used = new Holder(queue, { group: 'used' }, (delivery) => void delivery.ack());
+    await eventually(async () => used.deliveries.length === 10 && (await queue.stats({ group: 'used' })).unfinished === 0);
+    await queue.close();
+    expect(await suite.length()).toBe(10);
+    await suite.run('XGROUP', 'DESTROY', suite.name, 'abandoned');
+    const next = suite.open({ groups: ['used'] });
+    expect(await next.stats()).toEqual({ ready: 0, unfinished: 0 });
+    expect(await suite.length()).toBe(0);
+  });
+
+  it('is remembered of a publisher for little longer than a publish may last', async () => {
+    const queue = suite.open({ publishTimeout: 1000.5 });
+    await publish(queue, 3);
+    const [key, ...others] = (await suite.run('KEYS', `${suite.name}:*:published:*`)) as string[];
+    expect(others).toEqual([]);
+    const left = (await suite.run('PTTL', String(key))) as number;
+    expect(left).toBeLessThanOrEqual(61_001);
+    expect(left).toBeGreaterThan(1000);
+  });
+
+  it('is all a late group gets: what is held, waiting or out, in order', async () => {
+    const queue = suite.open({ groups: ['early'] });
+    const early = new Holder(queue, { group: 'early', prefetch: 4 });
+    await publish(queue, 6);
+    await eventually(() => early.deliveries.length === 4);
+    await early.of(2).ack();
+    await early.of(3).nack({ delay: 60_000 });
+    const late = new Holder(queue, { group: 'late' });
+    await eventually(() => late.deliveries.length === 5);
+    expect(late.attempts).toEqual([1, 3, 4, 5, 6].map((n) => [n, 1]));
+  });
+});
+
+describeWithRedis('A message that somebody else deletes from the stream', () => {
+  const suite = new RedisSuite();
+
+  /** A queue with two messages out, the first of which was deleted. */
+  const prepare = async () => {
+    const errors: string[] = [];
+    const queue = suite.open({ lease: 300, logger: { debug() {}, warn() {}, error: (message: string) => void errors.push(message) } });
+    const holder = new Holder(queue, { prefetch: 2 });
+    for (const n of [1, 2, 3]) await queue.publish('key', { n });
+    await eventually(() => holder.deliveries.length === 2);
+    const { id } = holder.of(1);
+    const remove = () => suite.run('XDEL', suite.name, id);
+    const isReported = () => eventually(() => errors.some((message) => message.includes(id) && message.includes('lost')));
+    const isOver = async () => {
+      void new Holder(queue, { prefetch: 5 }, (delivery) => void delivery.ack());
+      holder.subscription.unsubscribe();
+      await eventually(async () => (await queue.stats()).unfinished === 0);
+      expect(await suite.pending()).toEqual([]);
+      await eventually(async () => (await suite.keys()).filter((key) => !key.startsWith('fenced:')).join() === ',bell');
+      expect(errors).toHaveLength(1);
+    };
+    return { queue, holder, remove, isReported, isOver, errors };
+  };
+
+  it('is done with when it is acknowledged', async () => {
+    const { holder, remove, isOver, errors } = await prepare();
+    await remove();
+    expect(await holder.of(1).ack()).toBe(true);
+    errors.push('none');
+    await isOver();
+  });
+
+  it.each<[how: string, settle: (delivery: Delivery) => unknown]>([
+    ['nacked', (delivery) => delivery.nack()],
+    ['nacked with a delay', (delivery) => delivery.nack({ delay: 20 })],
+    ['released', (delivery) => delivery.release()],
+  ])('is reported as lost when it is %s, and sticks nowhere', async (_how, settle) => {
+    const { holder, remove, isReported, isOver } = await prepare();
+    await remove();
+    await settle(holder.of(1));
+    await isReported();
+    await isOver();
+  });
+
+  it('is reported as lost when it waits to be delivered again', async () => {
+    const { holder, remove, isReported, isOver } = await prepare();
+    await holder.of(1).nack({ delay: 100 });
+    await remove();
+    await eventually(() => holder.deliveries.length === 3);
+    await holder.of(2).ack();
+    await isReported();
+    await isOver();
+  });
+
+  it('is reported as lost when its consumer leaves', async () => {
+    const { queue, holder, remove, isReported, isOver } = await prepare();
+    await remove();
+    holder.subscription.unsubscribe();
+    void new Holder(queue, {}, (delivery) => void delivery.ack());
+    await isReported();
+    await isOver();
+  });
+
+  it('is reported as lost when its consumer has died', async () => {
+    const { queue, holder, isReported, isOver } = await prepare();
+    await Promise.all(holder.held.map((delivery) => delivery.nack()));
+    holder.subscription.unsubscribe();
+    await eventually(async () => (await queue.stats()).ready === 3);
+    const parked = await suite.pending();
+    await suite.run('XCLAIM', suite.name, 'default', 'dead~100', '0', ...parked.map(([id]) => id));
+    await suite.run('DEL', suite.key('returned:default'));
+    await suite.run('XDEL', suite.name, holder.of(1).id);
+    void new Holder(queue, {}, (delivery) => void delivery.ack());
+    await isReported();
+    await isOver();
+  });
+
+  it('is none of the queue any more when nobody had it', async () => {
+    const queue = suite.open();
+    await queue.publish('key', { n: 1 });
+    await queue.publish('key', { n: 2 });
+    const [[id]] = (await suite.run('XRANGE', suite.name, '-', '+')) as [[string]];
+    await suite.run('XDEL', suite.name, id);
+    expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+    expect(await queue.stats({ group: 'default' })).toEqual({ ready: 1, unfinished: 1 });
+    const holder = new Holder(queue);
+    await eventually(() => holder.deliveries.length === 1);
+    expect(holder.numbers).toEqual([2]);
+  });
+});

@@ -1,0 +1,222 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisBackend } from 'sluice/redis';
+import { Holder } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+/** Far more than a wake-up takes, and far less than the twelve seconds that an idle consumer waits at most before it looks by itself. */
+const SOON = 6000;
+
+describeWithRedis('A consumer that waits', () => {
+  const suite = new RedisSuite();
+
+  /** How many consumers of the group wait on the server. */
+  const waiting = async () =>
+    String(await suite.run('CLIENT', 'LIST'))
+      .split('\n')
+      .filter((line) => / flags=\S*b/.test(line)).length;
+
+  const waits = (count = 1) => eventually(async () => (await waiting()) === count);
+
+  /** A consumer in a backend of its own, which waits. */
+  const idle = async (prefetch = 10, count = 1) => {
+    const holder = new Holder(suite.open(), { prefetch });
+    await waits(count);
+    return holder;
+  };
+
+  /** A backend whose consumer holds message 1. */
+  const holding = async (prefetch = 1) => {
+    const queue = suite.open();
+    await queue.publish('key', { n: 1 });
+    const holder = new Holder(queue, { prefetch });
+    await eventually(() => holder.deliveries.length === 1);
+    return { queue, holder };
+  };
+
+  const comesSoon = async (holder: Holder, n = 1) => {
+    const before = performance.now();
+    await eventually(() => holder.numbers.includes(n));
+    expect(performance.now() - before).toBeLessThan(SOON);
+  };
+
+  it('is served at once with what is published', async () => {
+    const holder = await idle();
+    await suite.open().publish('key', { n: 1 });
+    await comesSoon(holder);
+  });
+
+  it('is served in time with what another publishes with a delay', async () => {
+    const holder = await idle();
+    await suite.open().publish('key', { n: 1 }, { delay: 100 });
+    await comesSoon(holder);
+  });
+
+  it('is served in time with what falls due earlier than what it knows of', async () => {
+    const publisher = suite.open();
+    await publisher.publish('key', { n: 1 }, { delay: 60_000 });
+    const holder = await idle();
+    await publisher.publish('key', { n: 2 }, { delay: 200 });
+    await publisher.publish('key', { n: 3 }, { delay: 100 });
+    await comesSoon(holder, 3);
+    await comesSoon(holder, 2);
+    expect(holder.numbers).toEqual([3, 2]);
+  });
+
+  it('is not rung for what falls due later than what it knows of', async () => {
+    const publisher = suite.open();
+    await publisher.publish('key', { n: 1 }, { delay: 60_000 });
+    await idle();
+    const rings = async () => Number(String(await suite.run('XINFO', 'STREAM', suite.key('bell'))).split(',')[9]);
+    const before = await rings();
+    await publisher.publish('key', { n: 2 }, { delay: 61_000 });
+    expect(await rings()).toBe(before);
+  });
+
+  it.each<[how: string, giveBack: (holder: Holder, queue: RedisBackend) => unknown]>([
+    ['releases', ({ deliveries: [delivery] }) => delivery?.release()],
+    ['nacks', ({ deliveries: [delivery] }) => delivery?.nack()],
+    ['nacks with a delay', ({ deliveries: [delivery] }) => delivery?.nack({ delay: 100 })],
+    ['gives back by leaving', ({ subscription }) => subscription.unsubscribe()],
+    ['gives back by closing', (_holder, queue) => queue.close()],
+  ])('is served in time with what another consumer, which then leaves, %s', async (_how, giveBack) => {
+    const { queue, holder } = await holding();
+    const other = await idle();
+    const given = giveBack(holder, queue);
+    holder.subscription.unsubscribe();
+    await given;
+    await comesSoon(other);
+  });
+
+  it('is served in time with what another consumer nacks with a delay, and is too busy to take then', async () => {
+    const { queue, holder } = await holding(1);
+    const other = await idle();
+    const busy = queue.publish('key', { n: 2 });
+    await busy;
+    await comesSoon(other, 2);
+    await holder.of(1).nack({ delay: 300 });
+    // It waits for it to fall due, and then has no room any more.
+    await waits(2);
+    await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":3}');
+    await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":4}');
+    await eventually(() => [...holder.numbers, ...other.numbers].filter((n) => n >= 3).length === 2);
+    await eventually(() => [...holder.attempts, ...other.attempts].some(([n, attempt]) => n === 1 && attempt === 2));
+    const late = [...holder.deliveries, ...other.deliveries].find(({ attempt }) => attempt === 2);
+    expect(Date.now() - (late?.publishedAt ?? 0)).toBeLessThan(SOON);
+  });
+
+  it.each<[how: string, leave: (holder: Holder, queue: RedisBackend) => unknown]>([
+    ['unsubscribes', ({ subscription }) => subscription.unsubscribe()],
+    ['closes', (_holder, queue) => queue.close()],
+    ['has taken all that it may hold', () => suite.open().publish('key', { n: 99 })],
+  ])('takes over the watch of another that %s', async (_how, stop) => {
+    const first = suite.open();
+    const watcher = new Holder(first, { prefetch: 1 });
+    await waits(1);
+    const publisher = suite.open();
+    await publisher.publish('key', { n: 1 }, { delay: 500 });
+    // The ring has come to it by now: it knows when to look, and is alone with that.
+    await sleep(100);
+    await waits(1);
+    const second = suite.open();
+    const other = new Holder(second, { prefetch: 10 });
+    await waits(2);
+    await stop(watcher, first);
+    const all = () => [...watcher.numbers, ...other.numbers];
+    const before = performance.now();
+    await eventually(() => all().includes(1));
+    expect(performance.now() - before).toBeLessThan(SOON);
+  });
+
+  it('takes over the watch of another that leaves before the answer comes which tells it to wait', async () => {
+    const { proxy, url } = await suite.proxy();
+    const leaving = new Holder(suite.open({ url }), { prefetch: 1 });
+    await suite.open().publish('key', { n: 1 });
+    await eventually(() => leaving.deliveries.length === 1);
+    const other = await idle();
+    proxy.stall('to-client');
+    void leaving.of(1).nack({ delay: 300 });
+    await eventually(async () => (await suite.run('EXISTS', suite.key('later:default'))) === 1);
+    leaving.subscription.unsubscribe();
+    proxy.resume();
+    await comesSoon(other);
+  });
+
+  it('hears of each group what concerns it', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    const a = new Holder(queue, { group: 'a', prefetch: 1 });
+    const b = new Holder(suite.open({ groups: ['a', 'b'] }), { group: 'b' });
+    await waits(2);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => a.deliveries.length === 1 && b.deliveries.length === 1);
+    await waits(1);
+    await a.of(1).nack({ delay: 100 });
+    const before = performance.now();
+    await eventually(() => a.deliveries.length === 2);
+    expect(performance.now() - before).toBeLessThan(SOON);
+    expect(b.numbers).toEqual([1]);
+  });
+
+  it('finds its way when the bell is gone', async () => {
+    const holder = await idle();
+    await suite.run('DEL', suite.key('bell'));
+    await eventually(async () => (await suite.run('EXISTS', suite.key('bell'))) === 1);
+    await waits(1);
+    const exchanges = await suite.calls('evalsha');
+    await sleep(500);
+    expect((await suite.calls('evalsha')) - exchanges).toBeLessThan(5);
+    await suite.open().publish('key', { n: 1 }, { delay: 100 });
+    await comesSoon(holder);
+  });
+
+  it('stops when its last subscriber leaves, and takes nothing any more', async () => {
+    const holder = await idle();
+    holder.subscription.unsubscribe();
+    await waits(0);
+    await suite.open().publish('key', { n: 1 });
+    expect(await suite.pending()).toEqual([]);
+  });
+
+  it('takes what was published in the turn in which its last subscriber left, and gives it back untouched', async () => {
+    const holder = await idle();
+    const queue = suite.open();
+    await Promise.all([queue.publish('key', { n: 1 }), sleep(1).then(() => holder.subscription.unsubscribe())]);
+    const next = await idle(10, 0).catch(() => undefined);
+    expect(next).toBeDefined();
+    await eventually(async () => (await queue.stats()).unfinished === 1);
+    await eventually(() => [...holder.attempts, ...(next?.attempts ?? [])].length > 0);
+  });
+
+  it('is given delayed messages in the order of their times: with one delay, in the order of the calls', async () => {
+    const queue = suite.open();
+    await Promise.all(Array.from({ length: 1500 }, (_, n) => queue.publish('key', { n }, { delay: 100 })));
+    const holder = new Holder(queue, { prefetch: 3000 });
+    await eventually(() => holder.deliveries.length === 1500);
+    expect(holder.numbers).toEqual(Array.from({ length: 1500 }, (_, n) => n));
+  });
+
+  it('is given what is published after thousands have fallen due after all of them', async () => {
+    const queue = suite.open();
+    await Promise.all(Array.from({ length: 2500 }, (_, n) => queue.publish('key', { n }, { delay: 1 })));
+    await sleep(100);
+    await queue.publish('key', { n: 2500 });
+    const holder = new Holder(queue, { prefetch: 3000 });
+    await eventually(() => holder.deliveries.length === 2501);
+    expect(holder.numbers.at(-1)).toBe(2500);
+  });
+
+  it('gives what thousands of nacks have delayed its old order back', async () => {
+    const queue = suite.open();
+    await Promise.all(Array.from({ length: 2500 }, (_, n) => queue.publish('key', { n })));
+    const first = new Holder(queue, { prefetch: 2500 });
+    await eventually(() => first.deliveries.length === 2500);
+    const nacked = first.held.toReversed().map((delivery) => delivery.nack({ delay: 50 }));
+    first.subscription.unsubscribe();
+    await Promise.all(nacked);
+    await sleep(100);
+    const holder = new Holder(queue, { prefetch: 3000 });
+    await eventually(() => holder.deliveries.length === 2500);
+    expect(holder.attempts).toEqual(Array.from({ length: 2500 }, (_, n) => [n, 2]));
+  });
+});

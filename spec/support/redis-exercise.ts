@@ -1,0 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisBackend } from 'sluice/redis';
+import { Holder, upTo } from './consumers.js';
+import { eventually } from './eventually.js';
+import type { RedisSuite } from './redis-suite.js';
+
+/**
+ * Has a queue with the groups `a` and `b` and a lease of 200 ms do everything that it can do, so that every key that it may have has been there.
+ * @param look called now and then, while something of everything is there
+ */
+export async function exercise(suite: RedisSuite, queue: RedisBackend, look: () => Promise<void>): Promise<void> {
+  await Promise.all(upTo(8).map((n) => queue.publish('key', { n }, n % 2 === 0 ? {} : { headers: { n: String(n) } })));
+  await suite.run('XADD', suite.name, '*', 'not', 'ours');
+  // A consumer that takes something and is never heard of again.
+  await suite.run('XREADGROUP', 'GROUP', 'b', 'dead~200', 'COUNT', '2', 'STREAMS', suite.name, '>');
+  const later = queue.publish('key', { n: 9 }, { delay: 400 });
+  const holders = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }));
+  await later;
+  for (const holder of holders) {
+    await eventually(() => holder.deliveries.length >= 8);
+    await holder.of(1).nack();
+    await holder.of(2).nack({ delay: 300 });
+    await holder.of(3).release();
+    await holder.of(4).reject('no good');
+    await holder.of(5).ack();
+  }
+  await look();
+  await queue.stats();
+  await queue.stats({ group: 'a' });
+  // They wait on their listeners now, and are told to stop.
+  await sleep(100);
+  for (const holder of holders) holder.subscription.unsubscribe();
+  await look();
+  for (const group of ['a', 'b', 'late {group}']) {
+    for await (const { payload } of queue.deliveries({ group, prefetch: 3 })) if ((payload as { n: number }).n === 9) break;
+  }
+  await look();
+  for (const group of ['a', 'b', 'late {group}']) void new Holder(queue, { group }, (delivery) => void delivery.ack());
+  await eventually(async () => (await queue.stats()).unfinished === 0);
+  await look();
+  await queue.close();
+  await look();
+}

@@ -1,0 +1,8 @@
+/** Which of two ids of a stream comes first, as a comparison for `sort`. An id is two numbers, too large for a number, with a dash between them. */
+export function compareIds(a: string, b: string): number {
+  const dash = a.indexOf('-');
+  if (dash !== b.indexOf('-')) return dash - b.indexOf('-');
+  if (a.length === b.length) return a < b ? -1 : a > b ? 1 : 0;
+  const [time, other] = [a.slice(0, dash), b.slice(0, dash)];
+  return time === other ? a.length - b.length : time < other ? -1 : 1;
+}
