@@ -94,7 +94,8 @@ class Run {
     await Promise.all(this.#calls);
     await this.#until(async () => {
       for (const subscription of this.#subscriptions) for (const delivery of heldBy(subscription)) this.#settleOne(subscription, delivery, 'ack');
-      return (await queue.stats()).unfinished === 0;
+      const stats = await queue.stats().catch(() => undefined);
+      return stats?.unfinished === 0;
     });
     await Promise.all(this.#calls);
     if (this.#broken !== undefined) throw this.#broken;

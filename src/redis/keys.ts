@@ -10,6 +10,8 @@ export interface QueueKeys {
   readonly delayed: string;
   /** Hash: entries of the stream that are no messages, by their id. They were moved aside for somebody to look at. */
   readonly aside: string;
+  /** What the keys of every group begin with, before `returned:` and `later:`. */
+  readonly ofGroups: string;
   /** Sorted set: what a group has to deliver again, in the order of the stream. */
   returned(group: ConsumerGroup): string;
   /** Sorted set: what a group has to deliver again later, by the time at which it falls due. */
@@ -32,6 +34,7 @@ export function queueKeys(queue: string): QueueKeys {
     bell: `${prefix}:bell`,
     delayed: `${prefix}:delayed`,
     aside: `${prefix}:aside`,
+    ofGroups: `${prefix}:`,
     returned: (group) => `${prefix}:returned:${group}`,
     later: (group) => `${prefix}:later:${group}`,
     fence: (group) => `${prefix}:fenced:${group}:`,

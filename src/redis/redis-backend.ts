@@ -27,7 +27,7 @@ import { checkKey } from '../internal/message.js';
 import { checkName, checkOptions } from '../internal/options.js';
 import { checkPublishOptions } from '../internal/publish-options.js';
 import type { Connection } from './connection.js';
-import { ConnectionLostError, unavailable } from './failures.js';
+import { ConnectionLostError, outlookOf, unavailable } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
 import { type QueueKeys, queueKeys } from './keys.js';
 import { Listener } from './listener.js';
@@ -155,13 +155,7 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
     if (this.#closed !== undefined) throw new QueueClosedError(`Queue "${this.name}" is closed`);
     const [ready, unfinished] = await this.#inTime(async () => {
       await Promise.all([...this.#consumers.values()].map((consumer) => consumer.settled()));
-      await this.#connection.ready();
-      const groupPrefix = this.#keys.returned('').slice(0, -'returned:'.length);
-      return (await this.#connection.run(
-        statsScript,
-        [this.#keys.stream, this.#keys.delayed],
-        [groupPrefix, ...(group === undefined ? [] : [group])],
-      )) as [number, number];
+      return this.#count(group);
     });
     return { ready, unfinished };
   }
@@ -217,6 +211,20 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
     });
     this.#consumers.set(group, consumer);
     return consumer;
+  }
+
+  /** To ask again changes nothing, so a lost connection is no reason to fail. */
+  async #count(group: ConsumerGroup | undefined): Promise<[ready: number, unfinished: number]> {
+    const { stream, delayed, ofGroups } = this.#keys;
+    for (;;) {
+      await this.#connection.ready();
+      try {
+        const counts = await this.#connection.run(statsScript, [stream, delayed], [ofGroups, ...(group === undefined ? [] : [group])]);
+        return counts as [ready: number, unfinished: number];
+      } catch (error) {
+        if (this.#closed !== undefined || outlookOf(error) !== 'lost') throw error;
+      }
+    }
   }
 
   /** The groups that were declared exist before anything is published. */

@@ -1,0 +1,197 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Holder } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { failureOf } from '../support/promises.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+/** What close() takes at most where a server that answers has to be told goodbye; it gives up after 5 s. */
+const PROMPT = 3000;
+
+describeWithRedis('A RedisBackend whose server refuses', () => {
+  const suite = new RedisSuite();
+
+  const forbid = async () => {
+    await suite.run('ACL', 'SETUSER', 'default', '-evalsha', '-eval');
+    suite.ending(allow);
+  };
+  const allow = () => suite.run('ACL', 'SETUSER', 'default', '+@all');
+
+  /** As a server that has become a replica, until `lead()`. */
+  const follow = async () => {
+    await suite.run('REPLICAOF', '127.0.0.1', '1');
+    suite.ending(lead);
+  };
+  const lead = () => suite.run('REPLICAOF', 'NO', 'ONE');
+
+  const holding = async (...numbers: number[]) => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    const holder = new Holder(queue);
+    for (const n of numbers) await queue.publish('key', { n });
+    await eventually(() => holder.deliveries.length === numbers.length);
+    return { queue, holder, logger };
+  };
+
+  it('ends its streams with an error for good, and gives to the next what was out', async () => {
+    const { queue, holder, logger } = await holding(1, 2);
+    await forbid();
+    expect(await failureOf(holder.of(1).ack())).toMatchObject({ retryable: false, message: expect.stringContaining('NOPERM') });
+    await eventually(() => holder.error !== undefined);
+    expect(holder.error).toMatchObject({ retryable: false });
+    expect(logger.errors).toHaveLength(1);
+    expect(holder.of(2).settled).toBe('retried');
+    expect(await holder.of(2).ack()).toBe(false);
+    await allow();
+    const next = new Holder(queue);
+    await eventually(() => next.deliveries.length === 2);
+    expect(next.numbers).toEqual([1, 2]);
+    expect(await Promise.all(next.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  });
+
+  it('goes on with its streams when it is refused for now, and settles then', async () => {
+    const { queue, holder, logger } = await holding(1, 2);
+    await follow();
+    const settled = [holder.of(1).ack(), holder.of(2).nack()];
+    await eventually(() => logger.warnings.some((message) => message.includes('refuses')));
+    expect(holder.error).toBeUndefined();
+    await lead();
+    expect(await Promise.all(settled)).toEqual([true, true]);
+    await eventually(() => holder.deliveries.length === 3);
+    expect(holder.attempts.at(-1)).toEqual([2, 2]);
+    await queue.publish('key', { n: 3 });
+    await eventually(() => holder.numbers.includes(3));
+    // Once for all that it was refused.
+    expect(logger.warnings.filter((message) => message.includes('refuses'))).toHaveLength(1);
+  });
+
+  it('closes promptly between two attempts', async () => {
+    const { queue, holder } = await holding(1);
+    await follow();
+    void holder.of(1).ack();
+    await sleep(400);
+    const before = performance.now();
+    await queue.close();
+    expect(performance.now() - before).toBeLessThan(PROMPT);
+  });
+
+  it('says goodbye between two attempts, where the server takes it again', async () => {
+    const { queue, holder } = await holding(1, 2);
+    await follow();
+    const acknowledged = holder.of(1).ack();
+    await sleep(400);
+    await lead();
+    await queue.close();
+    expect(await acknowledged).toBe(true);
+    const next = new Holder(suite.open());
+    await eventually(() => next.deliveries.length === 1);
+    expect(next.attempts).toEqual([[2, 2]]);
+  });
+
+  it('closes though the server never answers any more, and its settlements are not counted', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.publish('key', { n: 1 });
+    const holder = new Holder(queue);
+    await eventually(() => holder.deliveries.length === 1);
+    proxy.stall('to-client');
+    const acknowledged = holder.of(1).ack();
+    const closed = queue.close();
+    expect(holder.completed).toBe(true);
+    await closed;
+    expect(await acknowledged).toBe(false);
+  }, 20_000);
+
+  it('answers stats() though its connection is lost meanwhile', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.publish('key', { n: 1 });
+    proxy.stall('to-client');
+    const stats = queue.stats();
+    await sleep(50);
+    proxy.cut();
+    proxy.resume();
+    expect(await stats).toEqual({ ready: 1, unfinished: 1 });
+  });
+
+  it('keeps its connection when a handler blocks the event loop for longer than an answer may take', async () => {
+    const logger = recordingLogger();
+    const queue = suite.open({ lease: 300, logger });
+    for (const n of [1, 2, 3]) await queue.publish('key', { n });
+    const block = () => {
+      const end = performance.now() + 1300;
+      while (performance.now() < end);
+    };
+    const holder = new Holder(queue, { prefetch: 2 }, (delivery) => {
+      void delivery.ack();
+      block();
+    });
+    await eventually(async () => holder.deliveries.length === 3 && (await queue.stats()).unfinished === 0);
+    expect(logger.warnings.filter((message) => message.includes('connection was lost'))).toEqual([]);
+  });
+});
+
+describeWithRedis('A RedisBackend whose connections are cut', () => {
+  const suite = new RedisSuite();
+
+  it('gives back what was on its way and never arrived, uncounted', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    const holder = new Holder(queue);
+    const direct = suite.open();
+    await direct.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    await sleep(50);
+    proxy.stall('to-client');
+    await direct.publish('key', { n: 2 });
+    await eventually(async () => (await suite.pending()).length === 2);
+    proxy.cut();
+    proxy.resume();
+    await eventually(() => holder.deliveries.length === 2);
+    expect(holder.attempts).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+  });
+
+  it.each<[how: string, expected: readonly [n: number, attempt: number][]]>([
+    ['ack', []],
+    ['reject', []],
+    ['nack', [[1, 2]]],
+    ['release', [[1, 1]]],
+  ])('counts a settlement once whose answer is lost: %s', async (how, expected) => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.publish('key', { n: 1 });
+    const holder = new Holder(queue, { prefetch: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    proxy.stall('to-client');
+    const before = await suite.calls('xreadgroup');
+    const settled = holder.of(1)[how as 'ack']();
+    await eventually(async () => (await suite.calls('xreadgroup')) > before);
+    proxy.cut();
+    proxy.resume();
+    expect(await settled).toBe(true);
+    await queue.publish('key', { n: 2 });
+    await eventually(() => holder.deliveries.length === 2);
+    if (expected.length === 0) expect(holder.numbers).toEqual([1, 2]);
+    else expect(holder.attempts.slice(1)).toEqual(expected);
+    expect(await holder.held[0]?.ack()).toBe(true);
+  });
+
+  it('warns once that a connection was lost, and once that there is one again', async () => {
+    const logger = recordingLogger();
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url, logger });
+    await queue.publish('key', { n: 1 });
+    await proxy.refuse();
+    proxy.cut();
+    await sleep(300);
+    await proxy.accept();
+    await queue.publish('key', { n: 2 });
+    expect(logger.warnings).toEqual([expect.stringContaining('was lost'), expect.stringContaining('connected again')]);
+  });
+});
