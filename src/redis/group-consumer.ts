@@ -284,7 +284,8 @@ export class GroupConsumer implements Desk {
       if (heard.messages.length + heard.rings.length > 0 || this.#line.first === undefined || performance.now() >= dueAt) return heard;
       // One command, where an exchange is some dozen for the server.
       ask = await soonestDeath(connection, this.#options);
-      if (ask <= 0) return heard;
+      // Who waited may have left meanwhile, and a wait for no message at all would bring every one there is.
+      if (ask <= 0 || this.#line.first === undefined || this.#closing) return heard;
     }
   }
 

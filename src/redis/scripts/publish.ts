@@ -57,6 +57,6 @@ for i = 6, #ARGV, 4 do
     end
   end
 end
-if delays and redis.call('ZRANGE', delayed, 0, 0)[1] ~= earliest then redis.call('XADD', bell, 'MAXLEN', 1, '*', 'due', '1') end
+if delays and redis.call('ZRANGE', delayed, 0, 0)[1] ~= earliest then redis.pcall('XADD', bell, 'MAXLEN', 1, '*', 'due', '1') end
 return now or 0
 `;
