@@ -64,6 +64,9 @@ const MOST_CHARACTERS = 1_000_000;
 /** How long the server remembers the last batch of a publisher, in milliseconds, beyond the time that a message may wait. */
 const REMEMBERED = 60_000;
 
+/** By how much two batches may differ in the time that they take on the way, in milliseconds. Beyond it, a clock was set. */
+const MOST_JITTER = 1000;
+
 const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
 
 /**
@@ -193,7 +196,13 @@ export class Publisher {
       args.push(key, payload, headers, String(rest));
     }
     const server = await connection.run(publishScript, [keys.stream, keys.delayed, keys.bell, keys.published(this.#name)], args);
-    if (typeof server === 'number' && server > 0) this.#moment ??= { server, here: now };
+    if (typeof server === 'number' && server > 0) this.#moment = this.#sameOffset({ server, here: now }) ?? { server, here: now };
+  }
+
+  /** The moment that delays count from, unless the server's clock was set since. */
+  #sameOffset({ server, here }: Moment): Moment | undefined {
+    const moment = this.#moment;
+    return moment !== undefined && Math.abs(server - moment.server - (here - moment.here)) < MOST_JITTER ? moment : undefined;
   }
 
   #confirm({ messages }: Batch): void {

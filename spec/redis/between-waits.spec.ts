@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as neighbours from '../../src/redis/neighbours.js';
+import { Holder } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+jest.mock('../../src/redis/neighbours.js', () => {
+  const actual = jest.requireActual('../../src/redis/neighbours.js');
+  return { ...actual, soonestDeath: jest.fn(actual.soonestDeath) };
+});
+
+/** Far less than the twelve seconds of a wait, and than the five that close() takes at most. */
+const PROMPT = 3000;
+
+describeWithRedis('A consumer between two waits', () => {
+  const suite = new RedisSuite();
+
+  /** A consumer that has just asked who may have died, and will not be answered before `go()`. */
+  const betweenWaits = async () => {
+    const actual = jest.requireActual<typeof neighbours>('../../src/redis/neighbours.js');
+    let go = () => {};
+    let asked = false;
+    jest.mocked(neighbours.soonestDeath).mockImplementationOnce(async (...args) => {
+      asked = true;
+      await new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      return actual.soonestDeath(...args);
+    });
+    // A long lease makes for long waits, and the end of the first one is hurried.
+    const queue = suite.open();
+    const holder = new Holder(queue, { prefetch: 2 });
+    const blocked = async () => /^id=(\d+) .* flags=\S*b/m.exec(String(await suite.run('CLIENT', 'LIST')))?.[1];
+    await eventually(async () => (await blocked()) !== undefined);
+    await suite.run('CLIENT', 'UNBLOCK', String(await blocked()));
+    await eventually(() => asked);
+    return { queue, holder, go: () => go(), blocked };
+  };
+
+  it('waits no more when its last subscriber has left', async () => {
+    const { holder, go, blocked } = await betweenWaits();
+    holder.subscription.unsubscribe();
+    go();
+    await sleep(100);
+    expect(await blocked()).toBeUndefined();
+    await suite.open().publish('key', { n: 1 });
+    expect(await suite.pending()).toEqual([]);
+  });
+
+  it('closes promptly, and says goodbye', async () => {
+    const { queue, go } = await betweenWaits();
+    const before = performance.now();
+    const closed = queue.close();
+    go();
+    await closed;
+    expect(performance.now() - before).toBeLessThan(PROMPT);
+    expect(await suite.run('XINFO', 'CONSUMERS', suite.name, 'default')).toEqual([]);
+  });
+
+  it('serves who comes then, with what it may hold', async () => {
+    const { queue, holder, go } = await betweenWaits();
+    holder.subscription.unsubscribe();
+    const next = new Holder(queue, { prefetch: 1 });
+    go();
+    const publisher = suite.open();
+    for (const n of [1, 2, 3]) await publisher.publish('key', { n });
+    await eventually(() => next.deliveries.length === 1);
+    await sleep(50);
+    expect(await suite.pending()).toHaveLength(1);
+    expect(next.attempts).toEqual([[1, 1]]);
+  });
+});
