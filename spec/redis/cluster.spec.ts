@@ -8,7 +8,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 describeWithRedis('A queue on a cluster', () => {
   const suite = new RedisSuite({ cluster: true });
 
-  it.each(['plain', 'a name', 'odd{braces}in:it', '}{', '{}', '{x}y', '100%', 'ü 😀\n'])('has all its keys in one slot: %j', async (prefix) => {
+  it.each(['plain', '{x}y', '}{100% ü😀\n'])('has all its keys in one slot: %j', async (prefix) => {
     suite.name = `${prefix}${suite.name}`;
     const slots = new Set<unknown>();
     const kinds = new Set<string>();

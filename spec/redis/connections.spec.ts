@@ -69,7 +69,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
 
   it('fail in time where TLS is spoken here, and not there', async () => {
     const client = createClient({ socket: { host: '127.0.0.1', port: suite.server.port, tls: true } });
-    const queue = suite.open({ client, publishTimeout: 2000 });
+    const queue = suite.open({ client, publishTimeout: 500 });
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ message: expect.stringContaining('was not enqueued'), retryable: true });
   });
 });
@@ -141,7 +141,7 @@ describeWithRedis('A RedisBackend whose server speaks TLS', () => {
   });
 
   it('says so where its URL is one without TLS', async () => {
-    const queue = suite.open({ url: suite.url.replace('rediss:', 'redis:'), publishTimeout: 1500 });
+    const queue = suite.open({ url: suite.url.replace('rediss:', 'redis:'), publishTimeout: 500 });
     const error = await failureOf(queue.publish('key', {}));
     expect(`${error.message} ${error.cause}`).toMatch(/ECONNRESET|closed|RESP type/);
   });

@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-const LEASE = 300;
+const LEASE = 200;
 
 describeWithRedis('The lease of a consumer', () => {
   const suite = new RedisSuite();
@@ -29,7 +29,7 @@ describeWithRedis('The lease of a consumer', () => {
     const holder = new Holder(queue);
     await eventually(() => holder.deliveries.length === 2);
     const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(4 * LEASE);
+    await sleep(3 * LEASE);
     expect(other.numbers).toEqual([]);
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
   });
@@ -40,7 +40,7 @@ describeWithRedis('The lease of a consumer', () => {
     const holder = new Holder(queue, { prefetch: 1 });
     await eventually(() => holder.deliveries.length === 1);
     const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(4 * LEASE);
+    await sleep(3 * LEASE);
     expect(other.numbers).toEqual([]);
     expect(await holder.of(1).ack()).toBe(true);
   });
@@ -60,7 +60,7 @@ describeWithRedis('The lease of a consumer', () => {
   });
 
   it.each([
-    ['says in its name', `dead~${LEASE}`, 6000],
+    ['says in its name', `dead~${LEASE}`, 3000],
     ['of the one that looks, where its name says nothing', 'stranger', LEASE],
   ])('of one that has died is as long as it %s', async (_what, name, lease) => {
     const queue = suite.open({ lease });
@@ -71,7 +71,7 @@ describeWithRedis('The lease of a consumer', () => {
     const before = performance.now();
     const holder = new Holder(queue, { prefetch: 5 });
     await eventually(() => holder.deliveries.length === 3);
-    expect(performance.now() - before).toBeLessThan(6000);
+    expect(performance.now() - before).toBeLessThan(3000);
     expect(holder.attempts).toEqual([
       [3, 1],
       [1, 2],
@@ -86,7 +86,7 @@ describeWithRedis('The lease of a consumer', () => {
     await publish(queue, 1);
     await takeAs('patient~60000', 1);
     const holder = new Holder(queue);
-    await sleep(4 * LEASE);
+    await sleep(3 * LEASE);
     expect(holder.numbers).toEqual([]);
     expect(await consumers()).toContain('patient~60000');
   });
@@ -181,17 +181,17 @@ describeWithRedis('A consumer that is taken for dead', () => {
   });
 
   it('holds them as before, until they come to it again: then what it held has gone back', async () => {
-    const { proxy, holder, first, second, other } = await prepare(4);
+    const { proxy, holder, first, second, other } = await prepare(3);
     await proxy.accept();
     expect([first.settled, second.settled]).toEqual([false, false]);
     other.subscription.unsubscribe();
-    await first.ack();
+    // It has room for one: the other comes into the place of the first, which is nothing to wait for any more.
     await eventually(() => holder.deliveries.length === 4);
     expect(holder.attempts.slice(2).toSorted()).toEqual([
       [1, 3],
       [2, 3],
     ]);
-    expect(second.settled).toBe('retried');
+    expect([first.settled, second.settled]).toEqual(['retried', 'retried']);
     expect(await second.ack()).toBe(false);
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
     expect(await suite.length()).toBe(0);
@@ -208,6 +208,18 @@ describeWithRedis('A consumer that is taken for dead', () => {
     void new Holder(rescuer);
     await sleep(3 * LEASE);
     expect(await back.of(3).ack()).toBe(true);
+  });
+
+  it('gets false also when its group was deleted, made anew, and has given the message to another', async () => {
+    const queue = suite.open();
+    await queue.publish('key', { n: 1 });
+    const holder = new Holder(queue, { prefetch: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    await suite.run('XGROUP', 'DESTROY', suite.name, 'default');
+    const other = new Holder(suite.open());
+    await eventually(() => other.deliveries.length === 1);
+    expect(await holder.of(1).ack()).toBe(false);
+    expect(await other.of(1).ack()).toBe(true);
   });
 
   it('is fenced off no longer when it has closed in good order', async () => {

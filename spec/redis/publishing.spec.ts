@@ -29,6 +29,29 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await suite.length()).toBe(101);
   });
 
+  it('sends what is large in several commands, so that none holds up the server for long', async () => {
+    const queue = suite.open();
+    await publish(queue, [0]);
+    const before = await scripts();
+    const large = 'x'.repeat(600_000);
+    await Promise.all(upTo(4).map((n) => queue.publish('key', { n, large })));
+    await Promise.all(upTo(600).map((n) => queue.publish('key', { n })));
+    expect((await scripts()) - before).toBe(4 + 3);
+  });
+
+  it('counts a delay from the call, not from when there is a connection', async () => {
+    const { proxy, url } = await suite.proxy();
+    await proxy.refuse();
+    const queue = suite.open({ url });
+    const published = queue.publish('key', { n: 1 }, { delay: 60_000 });
+    await sleep(300);
+    await proxy.accept();
+    await published;
+    const [, due] = (await suite.run('ZRANGE', suite.key('delayed'), '0', '0', 'WITHSCORES')) as [string, string];
+    const [seconds, micros] = (await suite.run('TIME')) as [string, string];
+    expect(Number(due) - (Number(seconds) * 1000 + Number(micros) / 1000)).toBeLessThan(60_000 - 250);
+  });
+
   it('sends what is settled in one turn in one command, with what comes next', async () => {
     const queue = suite.open();
     await publish(queue, upTo(100));

@@ -143,6 +143,20 @@ describeWithRedis('A consumer that waits', () => {
     await comesSoon(other);
   });
 
+  it('hears the bell through another that leaves when it has been rung', async () => {
+    const { proxy, url } = await suite.proxy();
+    const leaving = new Holder(suite.open({ url }));
+    await waits(1);
+    const other = await idle(10, 2);
+    proxy.stall('to-client');
+    // The one that has waited for longer is told.
+    await suite.open().publish('key', { n: 1 }, { delay: 500 });
+    await waits(1);
+    leaving.subscription.unsubscribe();
+    proxy.resume();
+    await comesSoon(other);
+  });
+
   it('hears of each group what concerns it', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     const a = new Holder(queue, { group: 'a', prefetch: 1 });
@@ -174,6 +188,24 @@ describeWithRedis('A consumer that waits', () => {
     const holder = await idle();
     holder.subscription.unsubscribe();
     await waits(0);
+    await suite.open().publish('key', { n: 1 });
+    expect(await suite.pending()).toEqual([]);
+  });
+
+  it('does not begin to wait when its last subscriber has left before there was a connection for that', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.stats();
+    await proxy.refuse();
+    const holder = new Holder(queue);
+    const group = async () => (await suite.run('XINFO', 'CONSUMERS', suite.name, 'default')) as unknown[];
+    await eventually(async () => (await group()).length === 1);
+    await queue.stats();
+    holder.subscription.unsubscribe();
+    await proxy.accept();
+    await eventually(() => proxy.connections === 2);
+    await sleep(50);
+    expect(await waiting()).toBe(0);
     await suite.open().publish('key', { n: 1 });
     expect(await suite.pending()).toEqual([]);
   });
