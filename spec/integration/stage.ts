@@ -1,12 +1,21 @@
 import type { QueueBackend } from 'sluice';
 import { ConsumerProcess, type ConsumerSettings } from '../support/consumer-process.js';
 import { eventually } from '../support/eventually.js';
+import { RedisServer, type RedisServerOptions } from '../support/servers/redis-server.js';
 import type { Tally } from '../support/tally.js';
 
 /** What a test has started, so that it ends with the test, in the reverse order. */
 export class Stage {
   readonly #endings: (() => unknown)[] = [];
   readonly #consumers: ConsumerProcess[] = [];
+
+  /** Starts a Redis server. */
+  async redis(options?: RedisServerOptions): Promise<RedisServer> {
+    const server = new RedisServer(options);
+    this.ending(() => server.stop());
+    await server.start();
+    return server;
+  }
 
   /** Starts a consumer process. */
   async consumer(settings: ConsumerSettings, tally: Tally): Promise<ConsumerProcess> {

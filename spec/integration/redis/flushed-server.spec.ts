@@ -1,7 +1,7 @@
 import { RedisBackend } from 'sluice/redis';
 import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
-import { RedisServer } from '../../support/servers/redis-server.js';
+import type { RedisServer } from '../../support/servers/redis-server.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
 import { Stage } from '../stage.js';
@@ -14,9 +14,7 @@ describeWithRedis('A Redis queue whose keys somebody removes', () => {
   let server: RedisServer;
 
   beforeEach(async () => {
-    server = new RedisServer();
-    stage.ending(() => server.stop());
-    await server.start();
+    server = await stage.redis();
   });
 
   afterEach(() => stage.clear());

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisBackend } from 'sluice/redis';
 import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
-import { RedisServer } from '../../support/servers/redis-server.js';
+import type { RedisServer } from '../../support/servers/redis-server.js';
 import { monotonic, shiftClock } from '../../support/shifted-clock.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
@@ -19,9 +19,7 @@ describeWithRedis('A Redis queue whose users have clocks that jump', () => {
   let server: RedisServer;
 
   beforeEach(async () => {
-    server = new RedisServer();
-    stage.ending(() => server.stop());
-    await server.start();
+    server = await stage.redis();
   });
 
   afterEach(async () => {

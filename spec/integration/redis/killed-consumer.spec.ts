@@ -1,7 +1,6 @@
 import { RedisBackend } from 'sluice/redis';
 import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
-import { RedisServer } from '../../support/servers/redis-server.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
 import { Stage } from '../stage.js';
@@ -17,9 +16,7 @@ describeWithRedis('A killed consumer of a Redis queue', () => {
   afterEach(() => stage.clear());
 
   it('leaves its messages to the others', async () => {
-    const server = new RedisServer();
-    stage.ending(() => server.stop());
-    await server.start();
+    const server = await stage.redis();
     const options = { url: server.url, name: 'kills', lease: 2_000 };
     const queue = new RedisBackend({ ...options, logger: silentLogger });
     stage.ending(() => queue.close());

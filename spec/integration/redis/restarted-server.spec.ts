@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisBackend } from 'sluice/redis';
 import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
-import { RedisServer } from '../../support/servers/redis-server.js';
+import type { RedisServer } from '../../support/servers/redis-server.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
 import { Stage } from '../stage.js';
@@ -38,9 +38,7 @@ describeWithRedis('A Redis queue under load, whose server comes and goes', () =>
   afterEach(() => stage.clear());
 
   const prepare = async ({ name, lease }: { name: string; lease: number }) => {
-    const server = new RedisServer({ appendOnly: true });
-    stage.ending(() => server.stop());
-    await server.start();
+    const server = await stage.redis({ appendOnly: true });
     // All of the interruptions are shorter than `publishTimeout`.
     const options = { url: server.url, name, lease, publishTimeout: 60_000 };
     const queue = new RedisBackend({ ...options, logger: silentLogger });

@@ -3,7 +3,7 @@ import { BackendUnavailableError } from 'sluice';
 import { RedisBackend } from 'sluice/redis';
 import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
-import { RedisServer } from '../../support/servers/redis-server.js';
+import type { RedisServer } from '../../support/servers/redis-server.js';
 import { TcpProxy } from '../../support/servers/tcp-proxy.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
@@ -16,9 +16,7 @@ describeWithRedis('A Redis queue behind a connection that stalls', () => {
   let server: RedisServer;
 
   beforeEach(async () => {
-    server = new RedisServer();
-    stage.ending(() => server.stop());
-    await server.start();
+    server = await stage.redis();
   });
 
   afterEach(() => stage.clear());

@@ -1,7 +1,7 @@
 import { RedisBackend } from 'sluice/redis';
 import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
-import { RedisServer } from '../../support/servers/redis-server.js';
+import type { RedisServer } from '../../support/servers/redis-server.js';
 import { TcpProxy } from '../../support/servers/tcp-proxy.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
@@ -15,9 +15,7 @@ describeWithRedis('An acknowledgement that is stuck on its way to Redis', () => 
   let server: RedisServer;
 
   beforeEach(async () => {
-    server = new RedisServer();
-    stage.ending(() => server.stop());
-    await server.start();
+    server = await stage.redis();
   });
 
   afterEach(() => stage.clear());
