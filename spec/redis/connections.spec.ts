@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createClient } from 'redis';
 import type { QueueBackend } from 'sluice';
@@ -156,6 +156,7 @@ describeWithRedis('A RedisBackend whose server speaks TLS', () => {
       for await (const { payload } of queue.deliveries()) { console.log(JSON.stringify(payload)); break; }
       await queue.close();`;
     const file = path.join(ROOT, '.cache', `tls-${process.pid}.mts`);
+    await mkdir(path.dirname(file), { recursive: true });
     await writeFile(file, program);
     const env = { ...process.env, NODE_EXTRA_CA_CERTS: ca, REDIS_URL: suite.url, QUEUE_NAME: suite.name };
     const child = spawn(process.execPath, ['--import', 'tsx', file], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });

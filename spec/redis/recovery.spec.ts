@@ -121,8 +121,10 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     const logger = recordingLogger();
     const queue = suite.open({ lease: 300, logger });
     await queue.publish('key', { n: 1 });
+    // The answer comes while nobody can read it.
+    await suite.run('CLIENT', 'PAUSE', '500');
     const stats = queue.stats();
-    await turns(2);
+    await turns(5);
     const end = performance.now() + 1300;
     while (performance.now() < end);
     expect(await stats).toEqual({ ready: 1, unfinished: 1 });
@@ -162,6 +164,27 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
       [2, 1],
     ]);
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+  });
+
+  it('gives back what was on its way to a subscriber that has left meanwhile', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    for (const n of [1, 2]) await queue.publish('key', { n });
+    proxy.stall('to-client');
+    const holder = new Holder(queue);
+    await eventually(async () => (await suite.pending()).length === 2);
+    holder.subscription.unsubscribe();
+    proxy.cut();
+    proxy.resume();
+    const other = new Holder(suite.open());
+    const before = performance.now();
+    await eventually(() => other.deliveries.length === 2);
+    expect(other.attempts).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(performance.now() - before).toBeLessThan(15_000);
+    expect(holder.deliveries).toEqual([]);
   });
 
   it.each<[how: string, settle: (delivery: Delivery) => Promise<boolean>, next: [n: number, attempt: number]]>([

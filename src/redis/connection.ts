@@ -28,6 +28,10 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
+/** How many times the usual patience it has at most, and after how many answers in time it has no more than that again. */
+const SLOWEST = 4;
+const QUICK_AGAIN = 1000;
+
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
 /** A connection that heals: it connects when it is needed first, and again whenever it is lost, until it is closed. */
@@ -38,6 +42,10 @@ export class Connection {
   #waiters: Waiter[] = [];
   #pause: NodeJS.Timeout | undefined;
   #trouble: unknown;
+  /** By how much longer than usual it waits for answers: a link may be too slow for what comes over it. */
+  #slowness = 1;
+  /** Answers since the last one that did not come in time. */
+  #inTime = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -75,10 +83,12 @@ export class Connection {
     if (client === undefined) throw new ConnectionLostError('There is no connection');
     let answered = false;
     // Where the event loop was blocked, the answer may be there and not read yet: it is looked at before the immediate.
-    const late = () => setImmediate(() => answered || this.#lose(client, new Error('Redis did not answer in time')));
-    const timer = setTimeout(late, this.#options.patience + patience);
+    const late = () => setImmediate(() => answered || this.#loseSlow(client));
+    const timer = setTimeout(late, this.#options.patience * this.#slowness + patience);
     try {
-      return await client.sendCommand(command);
+      const answer = await client.sendCommand(command);
+      if (++this.#inTime === QUICK_AGAIN) this.#slowness = 1;
+      return answer;
     } catch (error) {
       if (isReply(error)) throw error;
       this.#lose(client, error);
@@ -162,6 +172,13 @@ export class Connection {
     }
     if (attempt === 1) this.#options.logger.warn(`${this.#options.title}: no connection, trying again until there is one`, error);
     this.#pause = setTimeout(() => void this.#connect(attempt + 1), backoff(undefined, attempt));
+  }
+
+  /** An answer is overdue. Nobody can see whether some of it has come: next time it may take longer. */
+  #loseSlow(client: RedisClient): void {
+    this.#slowness = Math.min(SLOWEST, this.#slowness * 2);
+    this.#inTime = 0;
+    this.#lose(client, new Error('Redis did not answer in time'));
   }
 
   /** The connection is gone: what waits for an answer hears of it from the client, and a new connection is made. */

@@ -52,6 +52,8 @@ export class GroupConsumer implements Desk {
   #listening = false;
   /** Something was sent that may have brought messages, and its answer was lost. */
   #astray = false;
+  /** How many messages it asks for at most. */
+  #most = MOST;
   /** Its group has to be made anew, of the queue or of its bell. */
   #missingGroup = false;
   /** When it answered last, nothing waited to be delivered again, and nothing will fall due. */
@@ -177,7 +179,7 @@ export class GroupConsumer implements Desk {
     if (this.#settlements.size > 0 || this.#heard.length > 0 || this.#leaseDue) return true;
     // While it waits on the other connection, it has nothing to ask for.
     if (this.#listening) return false;
-    return this.#line.first !== undefined || this.#watching || this.#onClosed !== undefined;
+    return this.#line.first !== undefined || this.#watching || this.#astray || this.#onClosed !== undefined;
   }
 
   async #exchange(): Promise<void> {
@@ -188,7 +190,7 @@ export class GroupConsumer implements Desk {
       await connection.ready();
       if (this.#missingGroup) await open();
       this.#missingGroup = false;
-      want = this.#listening ? 0 : Math.min(MOST, this.#credit());
+      want = this.#listening ? 0 : Math.min(this.#most, this.#credit());
       const request = this.#request(want);
       const answer = await exchange(connection, this.#options, request);
       if (answer === undefined) {
@@ -205,6 +207,8 @@ export class GroupConsumer implements Desk {
       const outlook = outlookOf(error);
       this.#settlements.putBack({ again: outlook === 'lost' });
       this.#astray ||= want > 0;
+      // It may have been too much for the link: less at a time gets through.
+      if (outlook === 'lost' && want > 0) this.#most = Math.ceil(want / 2);
       this.#exchanging = false;
       this.#failed(error, outlook);
     }
@@ -237,6 +241,7 @@ export class GroupConsumer implements Desk {
     this.#quiet = wait === undefined;
     if (known !== undefined) this.#astray = false;
     if (unwatched) this.#watching = false;
+    if (messages.length > 0) this.#most = Math.min(MOST, this.#most * 2);
     this.#settlements.answered(counted);
     for (const id of deleted) {
       this.logger.error(`Message ${id} of queue "${this.queueName}" is lost: somebody else deleted it from the stream before it was settled`);
@@ -266,6 +271,7 @@ export class GroupConsumer implements Desk {
       this.#listening = false;
       const outlook = outlookOf(error);
       this.#astray ||= outlook === 'lost';
+      if (outlook === 'lost') this.#most = Math.ceil(Math.min(this.#most, this.#credit() + 1) / 2);
       // The group is gone, of the queue or of its bell.
       const groupIsGone = error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
       this.#missingGroup ||= groupIsGone;
@@ -280,7 +286,7 @@ export class GroupConsumer implements Desk {
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
       const most = Math.min(LONGEST_WAIT, lease * 0.4, dueAt - performance.now(), ask);
-      const heard = await listener.listen(Math.min(MOST, this.#credit()), Math.max(1, Math.ceil(most)));
+      const heard = await listener.listen(Math.min(this.#most, this.#credit()), Math.max(1, Math.ceil(most)));
       if (heard.messages.length + heard.rings.length > 0 || this.#line.first === undefined || performance.now() >= dueAt) return heard;
       // One command, where an exchange is some dozen for the server.
       ask = await soonestDeath(connection, this.#options);
