@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createClient } from 'redis';
 import type { QueueBackend } from 'sluice';
@@ -158,6 +158,7 @@ describeWithRedis('A RedisBackend whose server speaks TLS', () => {
     const file = path.join(ROOT, '.cache', `tls-${process.pid}.mts`);
     await mkdir(path.dirname(file), { recursive: true });
     await writeFile(file, program);
+    suite.ending(() => rm(file));
     const env = { ...process.env, NODE_EXTRA_CA_CERTS: ca, REDIS_URL: suite.url, QUEUE_NAME: suite.name };
     const child = spawn(process.execPath, ['--import', 'tsx', file], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });
     let printed = '';
