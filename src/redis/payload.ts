@@ -1,6 +1,5 @@
 import type { QueuePayload } from '../backend.js';
 import { InvalidMessageError } from '../errors.js';
-import { copyAsJson } from '../internal/message.js';
 
 /** The longest string that Redis takes (its `proto-max-bulk-len`), in bytes. */
 const MOST_BYTES = 512 * 1024 * 1024;
@@ -9,16 +8,15 @@ const MOST_BYTES = 512 * 1024 * 1024;
 const MOST_BYTES_PER_CHARACTER = 3;
 
 /**
- * A payload as JSON.
- * @throws {InvalidMessageError} where JSON would change it, and where it is longer than Redis takes
+ * A payload that JSON does not change, as JSON.
+ * @throws {InvalidMessageError} where it is longer than Redis takes
  */
 export function writePayload(payload: QueuePayload): string {
-  const copy = copyAsJson(payload);
   let json: string;
   try {
-    json = JSON.stringify(copy);
+    json = JSON.stringify(payload);
   } catch (error) {
-    // Nothing in the copy but its length can make it fail.
+    // Nothing in it but its length can make that fail.
     throw tooLong('more than a string can hold', error);
   }
   if (json.length * MOST_BYTES_PER_CHARACTER > MOST_BYTES) {

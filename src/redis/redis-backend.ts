@@ -21,11 +21,10 @@ import { checkConsumeOptions } from '../bridge/consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from '../bridge/delivery-stream.js';
 import { QueueClosedError } from '../errors.js';
 import { asyncDispose } from '../internal/async-dispose.js';
+import { checkMessage } from '../internal/check-message.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
-import { checkKey } from '../internal/message.js';
 import { checkName, checkOptions } from '../internal/options.js';
-import { checkPublishOptions } from '../internal/publish-options.js';
 import type { Connection } from './connection.js';
 import { ConnectionLostError, outlookOf, unavailable } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
@@ -114,15 +113,8 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> implement
    */
   publish(...message: PublishArguments<Events>): Promise<void>;
   async publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
-    checkKey(key);
-    const { headers, delay = 0, signal } = options === undefined ? {} : checkPublishOptions(options);
-    const parcel = {
-      key,
-      payload: writePayload(payload),
-      headers: headers === undefined || Object.keys(headers).length === 0 ? '' : JSON.stringify(headers),
-      delay,
-      signal,
-    };
+    const { payload: copy, headers, delay, signal } = checkMessage(key, payload, options);
+    const parcel = { key, payload: writePayload(copy), headers: Object.keys(headers).length === 0 ? '' : JSON.stringify(headers), delay, signal };
     if (this.#closed !== undefined) throw new QueueClosedError(`Queue "${this.name}" is closed`);
     return this.#publisher.publish(parcel);
   }
