@@ -4,6 +4,7 @@ import path from 'node:path';
 import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { fromEnv, MessageStore, StoreBackend } from '../../examples/third-party-backend.js';
 import { ROOT } from '../support/compile.js';
+import { testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 describe('The example of a third-party backend', () => {
@@ -21,10 +22,7 @@ describe('The example of a third-party backend', () => {
     logger: true,
     reasons: { lease: 'a claim lasts as long as the store', disconnect: 'there is no connection', restart: 'the store is an object' },
   });
-  for (const { name, run, skipped } of cases) {
-    if (skipped === undefined) it(name, run);
-    else it.skip(name, run);
-  }
+  testEach(cases);
 
   it('is made from the environment', async () => {
     const env = { QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing, audit' };

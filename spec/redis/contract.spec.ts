@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { QueueBackend } from 'sluice';
 import { RedisBackend } from 'sluice/redis';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { RedisServer } from '../support/servers/redis-server.js';
@@ -38,8 +39,5 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
     return cuts;
   };
 
-  for (const { name, run, skipped } of queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart() })) {
-    if (skipped === undefined) it(name, run, 60_000);
-    else it.skip(name, run);
-  }
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart() }), 60_000);
 });

@@ -1,5 +1,6 @@
 import { MemoryBackend } from 'sluice';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 const REASONS: BackendCapabilities['reasons'] = {
@@ -14,17 +15,11 @@ const COMMON: BackendCapabilities = { attempt: 'exact', release: 'uncounted', cl
 
 describe('The contract, kept by a MemoryBackend', () => {
   const create = async ({ name, logger = silentLogger }: BackendNeeds = {}) => new MemoryBackend({ name, logger });
-  for (const { name, run, skipped } of queueBackendContract(create, { ...COMMON, groups: 'ignored', validation: 'shape' })) {
-    if (skipped === undefined) it(name, run);
-    else it.skip(name, run);
-  }
+  testEach(queueBackendContract(create, { ...COMMON, groups: 'ignored', validation: 'shape' }));
 });
 
 describe('The contract, kept by a MemoryBackend with groups and JSON', () => {
   const create = async ({ name, groups = ['default'], logger = silentLogger }: BackendNeeds = {}) =>
     new MemoryBackend({ name, groups, logger, validate: 'json' });
-  for (const { name, run, skipped } of queueBackendContract(create, { ...COMMON, groups: 'separate', lateGroups: 'held', validation: 'json' })) {
-    if (skipped === undefined) it(name, run);
-    else it.skip(name, run);
-  }
+  testEach(queueBackendContract(create, { ...COMMON, groups: 'separate', lateGroups: 'held', validation: 'json' }));
 });
