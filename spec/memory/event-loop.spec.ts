@@ -7,6 +7,9 @@ import { type Ticker, ticksDuring } from '../support/ticker.js';
 
 const PAYLOAD = { n: 1 };
 
+// These loops take all of a core, and a machine that is shared may give them little of one.
+jest.setTimeout(180_000);
+
 /** How often the timer has to fire before a loop is stopped. */
 const ENOUGH_TICKS = 10;
 
@@ -102,15 +105,15 @@ describe('A 5 ms timer goes on firing', () => {
     expect(peak).toBeLessThan(BACKLOG);
   });
 
-  it('while a loop with an empty body drains three million messages', async () => {
+  it('while a loop with an empty body drains a million messages', async () => {
     const queue = silent();
-    for (let n = 0; n < 3_000_000; n++) queue.tryPublish('key', PAYLOAD);
+    for (let n = 0; n < 1_000_000; n++) queue.tryPublish('key', PAYLOAD);
     await queue.close();
     let drained = 0;
     const ticks = await ticksDuring(async () => {
       for await (const _ of queue.consume()) drained++;
     });
-    expect(drained).toBe(3_000_000);
+    expect(drained).toBe(1_000_000);
     expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
   });
 
