@@ -1,9 +1,13 @@
 import fc from 'fast-check';
-import { isReply, outlookOf } from '../../src/redis/failures.js';
+import { Failures } from '../../src/broker/failures.js';
+import { Settlements } from '../../src/broker/settlements.js';
+import { isReply, redisFailures } from '../../src/redis/failures.js';
 import { compareIds } from '../../src/redis/ids.js';
 import { readMessage } from '../../src/redis/message.js';
-import { type Settlement, Settlements, settlementArguments, type Verdict } from '../../src/redis/settlements.js';
+import { countedOf, type Settlement, settlementArguments, type Verdict } from '../../src/redis/settlements.js';
 import { turns } from '../support/promises.js';
+
+const { outlookOf } = new Failures(redisFailures('q'), { queue: 'q', server: 'somewhere' });
 
 const id = fc
   .tuple(fc.integer({ min: 0, max: 3 }), fc.oneof(fc.nat(12), fc.maxSafeNat()))
@@ -88,7 +92,7 @@ describe('Settlements', () => {
   it('are sent in the order in which they were added, each until it is answered, and are given their own answers', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 5 }), async (steps, most) => {
-        const settlements = new Settlements();
+        const settlements = new Settlements<Verdict>(compareIds);
         const answers: (boolean | undefined)[] = [];
         const expected: (boolean | undefined)[] = [];
         /** The numbers of those that wait, in the order in which they have to be sent, and whether they were sent. */
@@ -126,7 +130,7 @@ describe('Settlements', () => {
               ids.forEach((id, index) => {
                 expected[Number(id.split('-')[1])] = counted[index];
               });
-              settlements.answered(counted.map((counts) => (counts ? '1' : '0')).join(''));
+              settlements.answered(countedOf(taken, counted.map((counts) => (counts ? '1' : '0')).join('')));
               waiting = waiting.slice(sent.length);
             } else {
               settlements.putBack({ again: each.end === 'lost' });
@@ -143,7 +147,7 @@ describe('Settlements', () => {
   });
 
   it('say when what there is now is answered, whatever is added later', async () => {
-    const settlements = new Settlements();
+    const settlements = new Settlements<Verdict>(compareIds);
     let over = 0;
     void settlements.answeredNow().then(() => over++);
     await turns(1);
@@ -154,13 +158,13 @@ describe('Settlements', () => {
     void settlements.add('1-2', { kind: 'ack' });
     await turns(1);
     expect(over).toBe(1);
-    settlements.answered('1');
+    settlements.answered(() => true);
     await turns(1);
     expect(over).toBe(2);
   });
 
   it('send the rest of a delay, and none where it is over', () => {
-    const settlements = new Settlements();
+    const settlements = new Settlements<Verdict>(compareIds);
     void settlements.add('1-1', { kind: 'back', deliveries: 2, delay: 10_000 });
     void settlements.add('1-2', { kind: 'back', deliveries: 1, delay: 0 });
     const taken = settlements.take(10);

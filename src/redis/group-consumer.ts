@@ -1,18 +1,21 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { Intake } from '../bridge/delivery-stream.js';
+import type { BrokerConsumer } from '../broker/broker-backend.js';
+import type { LentDelivery, Settled } from '../broker/delivery.js';
+import type { Failures, Outlook } from '../broker/failures.js';
+import { LeaseKeeper } from '../broker/lease-keeper.js';
+import { Loans } from '../broker/loans.js';
+import { Settlements } from '../broker/settlements.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import { LinkedList } from '../internal/linked-list.js';
 import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
-import type { LentDelivery, Settled } from './delivery.js';
-import { DeliverySubscription, type Desk } from './delivery-subscription.js';
 import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
-import { type Outlook, outlookOf } from './failures.js';
+import { compareIds } from './ids.js';
 import type { Heard, Listener } from './listener.js';
-import { type Message, readMessage } from './message.js';
+import { readMessage } from './message.js';
 import { soonestDeath } from './neighbours.js';
-import { Settlements } from './settlements.js';
+import { countedOf, type Verdict } from './settlements.js';
 
 export interface GroupConsumerOptions extends Asker {
   readonly queueName: string;
@@ -20,8 +23,7 @@ export interface GroupConsumerOptions extends Asker {
   readonly listener: Listener;
   /** Sees to it that the group exists. */
   readonly open: () => Promise<void>;
-  /** An error in the terms of the library. */
-  readonly explain: (error: unknown) => Error;
+  readonly failures: Failures;
   readonly logger: Logger;
 }
 
@@ -39,13 +41,12 @@ const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
  * It speaks with the group in exchanges, one at a time: each brings what was settled since the last one, and takes what there is room for. When there is
  * less than there is room for, it waits for more on the listener's connection, and goes on with exchanges when it has heard something.
  */
-export class GroupConsumer implements Desk {
+export class GroupConsumer implements BrokerConsumer {
   readonly #options: GroupConsumerOptions;
-  readonly #line = new LinkedList<DeliverySubscription>();
-  readonly #members = new Set<DeliverySubscription>();
-  /** What is out, by id. */
-  readonly #held = new Map<string, { readonly delivery: LentDelivery; readonly holder: DeliverySubscription }>();
-  readonly #settlements = new Settlements();
+  readonly #loans: Loans;
+  readonly #settlements = new Settlements<Verdict>(compareIds);
+  /** Redis has to hear of this consumer, or what is out goes to others. */
+  readonly #lease: LeaseKeeper;
   #heard: string[] = [];
   #scheduled: NodeJS.Immediate | undefined;
   #exchanging = false;
@@ -65,8 +66,6 @@ export class GroupConsumer implements Desk {
   /** Exchanges and waits that failed since the last that did not. */
   #failures = 0;
   #tendedAt = Number.NEGATIVE_INFINITY;
-  /** Runs while something is out: the lease has to be kept. */
-  #leaseTimer: NodeJS.Timeout | undefined;
   #leaseDue = false;
   #pause: NodeJS.Timeout | undefined;
   #closing = false;
@@ -74,65 +73,31 @@ export class GroupConsumer implements Desk {
 
   constructor(options: GroupConsumerOptions) {
     this.#options = options;
+    const { queueName, logger, lease, listener } = options;
+    this.#loans = new Loans({
+      queueName,
+      logger,
+      onChange: () => this.#poke(),
+      onFull: () => this.#listening && void listener.cancel(),
+      settle: (delivery, how, delay) => this.#settle(delivery, how, delay),
+    });
+    this.#lease = new LeaseKeeper(lease, () => {
+      this.#leaseDue = true;
+      this.#poke();
+    });
   }
 
-  get queueName(): string {
-    return this.#options.queueName;
-  }
-
-  get logger(): Logger {
-    return this.#options.logger;
-  }
-
-  /** Delivers to a subscriber until it leaves, the signal aborts or the queue is closed. */
   connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
-    const subscription = new DeliverySubscription(this, subscriber, intake);
-    this.#members.add(subscription);
-    subscription.start();
+    this.#loans.connect(subscriber, intake);
   }
 
-  lineUp(subscription: DeliverySubscription): void {
-    if (subscription.list === undefined) this.#line.append(subscription);
-    this.#poke();
-  }
-
-  stepBack(subscription: DeliverySubscription): void {
-    this.#line.remove(subscription);
-    if (this.#listening && this.#line.first === undefined) void this.#options.listener.cancel();
-  }
-
-  dismiss(subscription: DeliverySubscription): void {
-    this.#members.delete(subscription);
-    this.#poke();
-  }
-
-  async settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean> {
-    const { id, attempt } = delivery;
-    if (this.#held.get(id)?.delivery === delivery) this.#held.delete(id);
-    const goesBack = how === 'retried' || how === 'released';
-    const counts = this.#settlements.add(
-      id,
-      goesBack ? { kind: 'back', deliveries: how === 'released' ? attempt - 1 : attempt, delay } : { kind: 'ack' },
-    );
-    this.#poke();
-    if (await counts) return true;
-    delivery.recall();
-    this.logger.warn(
-      `Delivery ${id} ("${delivery.key}") from queue "${this.queueName}" could not be ${how}: its lease has ended, or the queue was closed or emptied`,
-    );
-    return false;
-  }
-
-  /** Resolves when everything settled before is settled in Redis too. */
   settled(): Promise<void> {
     return this.#settlements.answeredNow();
   }
 
-  /** Ends the streams, gives back what is out and says goodbye. Resolves when Redis knows, or cannot be told. */
   async close(): Promise<void> {
     this.#closing = true;
-    for (const member of this.#members) member.end();
-    this.#members.clear();
+    this.#loans.end();
     clearTimeout(this.#pause);
     this.#pause = undefined;
     if (this.#options.connection.isReady) {
@@ -146,24 +111,25 @@ export class GroupConsumer implements Desk {
     this.abandon();
   }
 
-  /** Lets go of everything without a word to Redis. */
   abandon(): void {
     this.#onClosed?.();
     this.#onClosed = undefined;
     this.#closing = true;
     clearImmediate(this.#scheduled);
     clearTimeout(this.#pause);
-    clearTimeout(this.#leaseTimer);
+    this.#lease.stop();
     this.#options.listener.close();
     this.#settlements.giveUp(({ resolve }) => resolve(false));
   }
 
-  #credit(): number {
-    let credit = 0;
-    for (let subscription = this.#line.first; subscription !== undefined; subscription = subscription.after as DeliverySubscription | undefined) {
-      credit += subscription.credit;
-    }
-    return credit;
+  #settle({ id, attempt }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+    const goesBack = how === 'retried' || how === 'released';
+    const counts = this.#settlements.add(
+      id,
+      goesBack ? { kind: 'back', deliveries: how === 'released' ? attempt - 1 : attempt, delay } : { kind: 'ack' },
+    );
+    this.#poke();
+    return counts;
   }
 
   /** Looks, at the end of this turn, whether there is something to say: all settlements of a turn travel together. */
@@ -179,7 +145,7 @@ export class GroupConsumer implements Desk {
     if (this.#settlements.size > 0 || this.#heard.length > 0 || this.#leaseDue) return true;
     // While it waits on the other connection, it has nothing to ask for.
     if (this.#listening) return false;
-    return this.#line.first !== undefined || this.#watching || this.#astray || this.#onClosed !== undefined;
+    return this.#loans.hasRoom || this.#watching || this.#astray || this.#onClosed !== undefined;
   }
 
   async #exchange(): Promise<void> {
@@ -190,7 +156,7 @@ export class GroupConsumer implements Desk {
       await connection.ready();
       if (this.#missingGroup) await open();
       this.#missingGroup = false;
-      want = this.#listening ? 0 : Math.min(this.#most, this.#credit());
+      want = this.#listening ? 0 : Math.min(this.#most, this.#loans.room);
       const request = this.#request(want);
       const answer = await exchange(connection, this.#options, request);
       if (answer === undefined) {
@@ -204,7 +170,7 @@ export class GroupConsumer implements Desk {
       this.#exchanging = false;
       this.#poke();
     } catch (error) {
-      const outlook = outlookOf(error);
+      const outlook = this.#options.failures.outlookOf(error);
       this.#settlements.putBack({ again: outlook === 'lost' });
       this.#astray ||= want > 0;
       // It may have been too much for the link: less at a time gets through.
@@ -227,14 +193,14 @@ export class GroupConsumer implements Desk {
       unwatched: this.#watching && !this.#listening,
       tend,
       // Not while a wait on the other connection may bring what nobody here knows yet.
-      known: this.#astray && !this.#listening ? [...this.#held.keys(), ...this.#settlements.ids] : undefined,
+      known: this.#astray && !this.#listening ? [...this.#loans.ids, ...this.#settlements.ids] : undefined,
       plain: this.#quiet && want > 0 && !this.#astray && this.#heard.length === 0 && settlements.every(({ verdict }) => verdict.kind === 'ack'),
       established: this.#established,
       leave,
     };
   }
 
-  #take({ counted, messages, wait, deleted }: Answer, { want, heard, unwatched, known, leave }: Request): void {
+  #take({ counted, messages, wait, deleted }: Answer, { want, settlements, heard, unwatched, known, leave }: Request): void {
     this.#heard.splice(0, heard.length);
     this.#leaseDue = false;
     this.#established = true;
@@ -242,9 +208,11 @@ export class GroupConsumer implements Desk {
     if (known !== undefined) this.#astray = false;
     if (unwatched) this.#watching = false;
     if (messages.length > 0) this.#most = Math.min(MOST, this.#most * 2);
-    this.#settlements.answered(counted);
+    this.#settlements.answered(countedOf(settlements, counted));
     for (const id of deleted) {
-      this.logger.error(`Message ${id} of queue "${this.queueName}" is lost: somebody else deleted it from the stream before it was settled`);
+      this.#options.logger.error(
+        `Message ${id} of queue "${this.#options.queueName}" is lost: somebody else deleted it from the stream before it was settled`,
+      );
     }
     for (const entry of messages) this.#deliver(entry);
     this.#keepLease();
@@ -252,7 +220,7 @@ export class GroupConsumer implements Desk {
     else if (messages.length < want && !this.#closing) {
       // The group counts on it, also if nobody waits here any more.
       this.#watching = wait !== undefined;
-      if (this.#line.first !== undefined) void this.#listen(wait);
+      if (this.#loans.hasRoom) void this.#listen(wait);
     }
   }
 
@@ -269,9 +237,9 @@ export class GroupConsumer implements Desk {
       this.#poke();
     } catch (error) {
       this.#listening = false;
-      const outlook = outlookOf(error);
+      const outlook = this.#options.failures.outlookOf(error);
       this.#astray ||= outlook === 'lost';
-      if (outlook === 'lost') this.#most = Math.ceil(Math.min(this.#most, this.#credit() + 1) / 2);
+      if (outlook === 'lost') this.#most = Math.ceil(Math.min(this.#most, this.#loans.room + 1) / 2);
       // The group is gone, of the queue or of its bell.
       const groupIsGone = error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
       this.#missingGroup ||= groupIsGone;
@@ -286,57 +254,38 @@ export class GroupConsumer implements Desk {
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
       const most = Math.min(LONGEST_WAIT, lease * 0.4, dueAt - performance.now(), ask);
-      const heard = await listener.listen(Math.min(this.#most, this.#credit()), Math.max(1, Math.ceil(most)));
-      if (heard.messages.length + heard.rings.length > 0 || this.#line.first === undefined || performance.now() >= dueAt) return heard;
+      const heard = await listener.listen(Math.min(this.#most, this.#loans.room), Math.max(1, Math.ceil(most)));
+      if (heard.messages.length + heard.rings.length > 0 || !this.#loans.hasRoom || performance.now() >= dueAt) return heard;
       // One command, where an exchange is some dozen for the server.
       ask = await soonestDeath(connection, this.#options);
       // Who waited may have left meanwhile, and a wait for no message at all would bring every one there is.
-      if (ask <= 0 || this.#line.first === undefined || this.#closing) return heard;
+      if (ask <= 0 || !this.#loans.hasRoom || this.#closing) return heard;
     }
   }
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver([id, fields, attempt = 1]: Entry): void {
-    const holder = this.#line.first;
-    if (holder === undefined || this.#closing) {
+    if (!this.#loans.hasRoom || this.#closing) {
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();
       return;
     }
     const message = readMessage(id, attempt, fields);
     if (typeof message === 'string') this.#setAside(id, message);
-    else this.#lend(message, holder);
-  }
-
-  #lend(message: Message, holder: DeliverySubscription): void {
-    // It had come before, and its lease ended in the meantime: who has it from then has lost it.
-    const earlier = this.#held.get(message.id);
-    if (earlier !== undefined) {
-      earlier.delivery.recall();
-      earlier.holder.forget(earlier.delivery);
-    }
-    this.#line.remove(holder);
-    const delivery = holder.take(message);
-    this.#held.set(message.id, { delivery, holder });
-    holder.emit(delivery);
+    else this.#loans.lend(message);
   }
 
   #setAside(id: string, reason: string): void {
-    this.logger.error(
-      `Entry ${id} of the stream of queue "${this.queueName}" is no message: ${reason}. It was moved aside, into the hash "${this.#options.keys.aside}".`,
+    this.#options.logger.error(
+      `Entry ${id} of the stream of queue "${this.#options.queueName}" is no message: ${reason}. It was moved aside, into the hash "${this.#options.keys.aside}".`,
     );
     void this.#settlements.add(id, { kind: 'aside', reason }).catch(() => {});
     this.#poke();
   }
 
-  /** While something is out, Redis hears of this consumer well within its lease. */
+  /** Redis has heard of this consumer just now. */
   #keepLease(): void {
-    clearTimeout(this.#leaseTimer);
-    if (this.#held.size === 0 || this.#closing) return;
-    this.#leaseTimer = setTimeout(() => {
-      this.#leaseDue = true;
-      this.#poke();
-    }, this.#options.lease / 3);
+    this.#lease.restart(this.#loans.size > 0 && !this.#closing);
   }
 
   /** An exchange or a wait has failed: goes on after a pause, or ends the streams where that would be of no use. */
@@ -348,17 +297,15 @@ export class GroupConsumer implements Desk {
     if (outlook === 'hopeless') {
       // What is out stays with this consumer, until somebody is there to ask for it.
       this.#astray = true;
-      const explained = this.#options.explain(error);
+      const explained = this.#options.failures.explained(error);
       this.#settlements.giveUp(({ reject }) => reject(explained));
-      const members = [...this.#members];
-      this.#members.clear();
-      if (members.length > 0) this.logger.error(explained.message, error);
-      for (const member of members) member.end({ error: explained });
+      if (this.#loans.hasMembers) this.#options.logger.error(explained.message, error);
+      this.#loans.end({ error: explained });
       return;
     }
     this.#failures += 1;
     if (outlook === 'refused' && this.#failures === 2)
-      this.logger.warn(`Redis refuses to serve queue "${this.queueName}", trying again until it does`, error);
+      this.#options.logger.warn(`Redis refuses to serve queue "${this.#options.queueName}", trying again until it does`, error);
     this.#pause ??= setTimeout(
       () => {
         this.#pause = undefined;

@@ -1,39 +1,41 @@
 import { createClient } from 'redis';
+import { Failures } from '../broker/failures.js';
+import { patienceFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
 import { Connection, type RedisClient } from './connection.js';
-import { isReply } from './failures.js';
+import { isReply, redisFailures } from './failures.js';
 import type { CheckedRedisOptions } from './options.js';
-import { whereOf } from './url.js';
+import { REDIS_URL } from './url.js';
 
 /** The oldest server that has the commands that the queue needs. */
 const OLDEST = [6, 2] as const;
 
-/** The shortest and the longest time that a server may take to answer, in milliseconds: within a third of the lease, or it could not be kept. */
-const LEAST_PATIENCE = 1000;
-const MOST_PATIENCE = 10_000;
-
 /** Where the queue is, and how to connect to it. */
 export class Server {
-  /** For messages; without a password. */
-  readonly where: string;
+  readonly failures: Failures;
   readonly #server: CheckedRedisOptions['server'];
+  /** For messages; without a password. */
+  readonly #where: string;
   readonly #queue: string;
   readonly #patience: number;
   readonly #logger: Logger;
 
-  constructor(server: CheckedRedisOptions['server'], { queue, lease, logger }: { queue: string; lease: number; logger: Logger }) {
+  constructor({ server, name, lease, logger }: CheckedRedisOptions) {
     this.#server = server;
-    this.#queue = queue;
-    this.#patience = Math.min(MOST_PATIENCE, Math.max(LEAST_PATIENCE, lease / 3));
+    this.#queue = name;
+    this.#patience = patienceFor(lease);
     this.#logger = logger;
-    this.where = ('url' in server && whereOf(server.url)) || 'the server of the client that was handed in';
+    this.#where = ('url' in server && REDIS_URL.whereOf(server.url)) || 'the server of the client that was handed in';
+    this.failures = new Failures(redisFailures(name), { queue: name, server: this.#where });
   }
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
   connect(purpose: string, prepare: (connection: Connection) => Promise<void>): Connection {
     return new Connection({
-      title: `Queue "${this.#queue}", Redis at ${this.where}, connection for ${purpose}`,
+      title: `Queue "${this.#queue}", Redis at ${this.#where}, connection for ${purpose}`,
+      broker: this.failures.broker,
+      outlookOf: this.failures.outlookOf,
       createClient: () => this.#createClient(),
       prepare,
       patience: this.#patience,
@@ -57,7 +59,7 @@ export class Server {
     if (Number(major) > OLDEST[0] || (Number(major) === OLDEST[0] && Number(minor) >= OLDEST[1])) return;
     const found = text.split(':')[1];
     throw new BackendUnavailableError(
-      `Expected a server of version ${OLDEST.join('.')} or newer, got ${found} (queue "${this.#queue}", Redis at ${this.where})`,
+      `Expected a server of version ${OLDEST.join('.')} or newer, got ${found} (queue "${this.#queue}", Redis at ${this.#where})`,
       { retryable: false },
     );
   }

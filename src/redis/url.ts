@@ -1,27 +1,24 @@
-/** What a URL of a Redis server looks like. */
-export const EXPECTED_URL = 'a URL such as redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path';
+import { decodeAll, type UrlRule } from '../broker/options.js';
 
 /** As node-redis reads it: a socket's path is no part of a URL that `URL` would take with a user. */
 const UNIX = /^unix:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\/[^?#]+)(?:\?([^#]*))?(?:#.*)?$/;
 
-/** Where a URL leads, without user and password; undefined unless the client understands it. */
-export function whereOf(url: string): string | undefined {
-  try {
-    const unix = UNIX.exec(url);
-    if (unix !== null) {
-      const [, user = '', password = '', path = '', query = ''] = unix;
-      decodeAll(user, password);
-      return /^\d*$/.test(new URLSearchParams(query).get('db') ?? '') ? decodeURIComponent(path) : undefined;
+/** What a URL of a Redis server looks like, and where it leads. */
+export const REDIS_URL: UrlRule = {
+  expected: 'a URL such as redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path',
+  whereOf: (url) => {
+    try {
+      const unix = UNIX.exec(url);
+      if (unix !== null) {
+        const [, user = '', password = '', path = '', query = ''] = unix;
+        decodeAll(user, password);
+        return /^\d*$/.test(new URLSearchParams(query).get('db') ?? '') ? decodeURIComponent(path) : undefined;
+      }
+      const { protocol, host, hostname, pathname, username, password } = new URL(url);
+      decodeAll(username, password);
+      return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname) ? host : undefined;
+    } catch {
+      return undefined;
     }
-    const { protocol, host, hostname, pathname, username, password } = new URL(url);
-    decodeAll(username, password);
-    return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname) ? host : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** @throws {URIError} for a percent sign that stands for nothing */
-function decodeAll(...parts: readonly string[]): void {
-  parts.forEach(decodeURIComponent);
-}
+  },
+};

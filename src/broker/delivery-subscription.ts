@@ -7,7 +7,7 @@ import { onAbort } from '../internal/on-abort.js';
 import { type Lender, LentDelivery, type Settled } from './delivery.js';
 import type { Message } from './message.js';
 
-/** The group's side of a subscription. */
+/** The side of a subscription where the messages come from. */
 export interface Desk {
   readonly queueName: string;
   readonly logger: Logger;

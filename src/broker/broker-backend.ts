@@ -1,0 +1,207 @@
+import type { Subscriber } from 'rxjs';
+import type {
+  AnyEvents,
+  ConsumeOptions,
+  ConsumerGroup,
+  Delivery,
+  DeliveryStream,
+  EventMap,
+  PayloadOf,
+  PublishArguments,
+  PublishOptions,
+  QueueBackend,
+  QueueKey,
+  QueuePayload,
+  QueueStats,
+  StatsOptions,
+} from '../backend.js';
+import { checkConsumeOptions } from '../bridge/consume-options.js';
+import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from '../bridge/delivery-stream.js';
+import { QueueClosedError } from '../errors.js';
+import { asyncDispose } from '../internal/async-dispose.js';
+import { type CheckedMessage, checkMessage } from '../internal/check-message.js';
+import { checkName, checkOptions } from '../internal/options.js';
+import { ConnectionLostError, type Failures } from './failures.js';
+import type { CheckedBrokerOptions } from './options.js';
+
+/** Sends messages to a broker. */
+export interface BrokerPublisher {
+  /** Resolves when the broker has confirmed the message. @throws {InvalidMessageError} when it is more than the broker takes */
+  publish(message: CheckedMessage): Promise<void>;
+  /** Sends what was published before, while there is a connection. Resolves when nothing is left. */
+  close(): Promise<void>;
+  /** Gives up what is not confirmed. */
+  abandon(): void;
+}
+
+/** All subscriptions of this process to one group. */
+export interface BrokerConsumer {
+  /** Delivers to a subscriber until it leaves, the signal aborts or the queue is closed. */
+  connect(subscriber: Subscriber<Delivery>, intake: Intake): void;
+  /** Resolves when the broker knows of everything that was settled before. */
+  settled(): Promise<void>;
+  /** Ends the streams and gives back what is out. Resolves when the broker knows, or cannot be told. */
+  close(): Promise<void>;
+  /** Lets go of everything without a word to the broker. */
+  abandon(): void;
+}
+
+/** A queue on a broker: what a provider has to write. Nothing of it connects before it is used. */
+export interface Broker {
+  readonly failures: Failures;
+  readonly publisher: BrokerPublisher;
+  createConsumer(group: ConsumerGroup): BrokerConsumer;
+  /** Counts, over all groups or in one. What a lost connection spoiled is asked again. */
+  count(group: ConsumerGroup | undefined): Promise<QueueStats>;
+  /** Why there is no connection, as far as that is known. */
+  trouble(): unknown;
+  /** Closes the connections. */
+  close(): Promise<void> | void;
+}
+
+/** How long `close()` takes at most to say goodbye to a broker that does not answer, in milliseconds. */
+const LONGEST_GOODBYE = 5000;
+
+/** What the backends of all brokers have in common: the contract, over a `Broker`. */
+export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents> implements QueueBackend<Events> {
+  readonly #options: CheckedBrokerOptions;
+  readonly #broker: Broker;
+  readonly #consumers = new Map<ConsumerGroup, BrokerConsumer>();
+  readonly #source: DeliverySource;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: CheckedBrokerOptions, broker: Broker) {
+    this.#options = options;
+    this.#broker = broker;
+    const { name, logger } = options;
+    this.#source = {
+      connect: (subscriber, intake) => this.#connect(subscriber, intake),
+      waitCancelled: (count) => logger.debug(`A consumer of queue "${name}" left while ${count} of its calls waited for a message`),
+    };
+  }
+
+  /** The name of the queue. */
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /**
+   * Sends a message. Resolves when the broker has confirmed it; what is published in one turn travels together. A message that was on its way when the connection
+   * was lost is sent again.
+   * @throws {InvalidMessageError} (a rejection, as all of these) for a bad key or header, a payload that JSON would change, or one that is more than the broker takes
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} when it was not confirmed within `publishTimeout`, or the broker refuses; the message says whether it may have been enqueued
+   * @throws `signal.reason` when the signal aborted before it was sent
+   */
+  publish(...message: PublishArguments<Events>): Promise<void>;
+  async publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
+    const message = checkMessage(key, payload, options);
+    this.#checkOpen();
+    return this.#broker.publisher.publish(message);
+  }
+
+  /**
+   * Payloads, one after the other: at most once. A payload is acknowledged when the loop comes back for the next one, or leaves, even by a throw.
+   * @throws {TypeError | RangeError} for an option without sense
+   */
+  consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable {
+    return consumeDeliveries(this.#source, checkConsumeOptions(options)) as AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
+  }
+
+  /**
+   * Messages on loan, to be settled by whoever holds them: at least once. Fails with a `BackendUnavailableError` where no second attempt would mend it, as
+   * with a wrong password; a connection that is lost is no failure.
+   * @throws {TypeError | RangeError} for an option without sense
+   */
+  deliveries(options?: ConsumeOptions): DeliveryStream<Events> {
+    return createDeliveryStream(this.#source, checkConsumeOptions(options));
+  }
+
+  /**
+   * Counts, at this moment, after everything that was settled here before: of one group, or over all.
+   * @throws {QueueClosedError} (a rejection) after `close()`
+   * @throws {BackendUnavailableError} when the broker does not answer within `publishTimeout`
+   */
+  async stats(options?: StatsOptions): Promise<QueueStats> {
+    const { group } = checkOptions(options);
+    if (group !== undefined) checkName('group', group);
+    this.#checkOpen();
+    return this.#inTime(async () => {
+      await Promise.all([...this.#consumers.values()].map((consumer) => consumer.settled()));
+      return this.#broker.count(group);
+    });
+  }
+
+  /**
+   * Ends the queue for this process: streams end, what is out goes back, what was published before is still confirmed; then the connections are closed. Waits for
+   * nobody's handler, and for a broker that does not answer no longer than five seconds. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async [asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { publisher } = this.#broker;
+    const consumers = [...this.#consumers.values()];
+    const goodbye = Promise.all([publisher.close(), ...consumers.map((consumer) => consumer.close())]);
+    await within(LONGEST_GOODBYE, goodbye);
+    publisher.abandon();
+    for (const consumer of consumers) consumer.abandon();
+    await within(LONGEST_GOODBYE, this.#broker.close());
+  }
+
+  #checkOpen(): void {
+    if (this.#closed !== undefined) throw new QueueClosedError(`Queue "${this.name}" is closed`);
+  }
+
+  #connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+    if (this.#closed !== undefined || intake.signal?.aborted) {
+      subscriber.complete();
+      return;
+    }
+    this.#consumerOf(intake.group).connect(subscriber, intake);
+  }
+
+  #consumerOf(group: ConsumerGroup): BrokerConsumer {
+    const existing = this.#consumers.get(group);
+    if (existing !== undefined) return existing;
+    const consumer = this.#broker.createConsumer(group);
+    this.#consumers.set(group, consumer);
+    return consumer;
+  }
+
+  /** What a call answers, unless it takes longer than a publish may. */
+  async #inTime<Value>(call: () => Promise<Value>): Promise<Value> {
+    const { publishTimeout } = this.#options;
+    const { failures } = this.#broker;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, { cause: this.#broker.trouble() }));
+      }, publishTimeout);
+    });
+    try {
+      return await Promise.race([call(), late]);
+    } catch (error) {
+      throw failures.explained(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Waits for something to end, but no longer than that many milliseconds. */
+async function within(longest: number, end: Promise<unknown> | void): Promise<void> {
+  if (end === undefined) return;
+  let timer: NodeJS.Timeout | undefined;
+  const enough = new Promise((resolve) => {
+    timer = setTimeout(resolve, longest);
+  });
+  await Promise.race([end, enough]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,163 @@
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import type { Logger } from '../internal/logger.js';
+import { ConnectionLostError, HopelessError, type Outlook } from './failures.js';
+
+/** One connection of a client, or a channel of one: it is made, it breaks, and another takes its place. */
+export interface Link {
+  connect(): Promise<void>;
+  /** Lets go of it at once, in any state. */
+  destroy(): void;
+}
+
+export interface ConnectionOptions<AnyLink extends Link> {
+  /** What it is for, for messages. */
+  readonly title: string;
+  /** What the broker is called in messages. */
+  readonly broker: string;
+  /** A new link, which does not reconnect by itself. It calls `lost` when it breaks, and whenever it knows a better reason than what its methods reject with. */
+  readonly createLink: (lost: (cause: unknown) => void) => AnyLink;
+  /** Called with each new link before anybody else may use it. */
+  readonly prepare?: ((link: AnyLink) => Promise<void>) | undefined;
+  /** How long connecting may take, in milliseconds. */
+  readonly patience: number;
+  readonly outlookOf: (error: unknown) => Outlook;
+  readonly logger: Logger;
+}
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
+
+/** A connection that heals: it connects when it is needed first, and again whenever it is lost, until it is closed. */
+export class Connection<AnyLink extends Link> {
+  readonly #options: ConnectionOptions<AnyLink>;
+  #phase: 'idle' | 'connecting' | 'ready' | 'closed' = 'idle';
+  #link: AnyLink | undefined;
+  #waiters: Waiter[] = [];
+  #pause: NodeJS.Timeout | undefined;
+  #trouble: unknown;
+
+  constructor(options: ConnectionOptions<AnyLink>) {
+    this.#options = options;
+  }
+
+  get isReady(): boolean {
+    return this.#phase === 'ready';
+  }
+
+  /** The link of now, also while it is being prepared. */
+  get link(): AnyLink | undefined {
+    return this.#link;
+  }
+
+  /** Why there is no connection, as far as that is known. */
+  get trouble(): unknown {
+    return this.isReady ? undefined : this.#trouble;
+  }
+
+  /**
+   * Resolves once there is a connection; connects if nobody did. Rejects when it is closed, and with the error that no second attempt mends: the next call
+   * then tries again.
+   */
+  ready(): Promise<void> {
+    if (this.#phase === 'ready') return Promise.resolve();
+    if (this.#phase === 'closed') return Promise.reject(new ConnectionLostError('The connection was closed'));
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      if (this.#phase === 'idle') void this.#connect(1);
+    });
+  }
+
+  /** The link, once there is one that is ready. Rejects as `ready()` does. */
+  async acquire(): Promise<AnyLink> {
+    for (;;) {
+      await this.ready();
+      if (this.#phase === 'ready' && this.#link !== undefined) return this.#link;
+    }
+  }
+
+  /** Drops a link that does not work any more, and connects anew. Does nothing if it is not the link of now. */
+  lose(link: AnyLink, cause: unknown): void {
+    if (this.#link !== link || this.#phase !== 'ready') return;
+    this.#link = undefined;
+    this.#trouble = cause;
+    link.destroy();
+    this.#options.logger.warn(`${this.#options.title}: the connection was lost, connecting anew`, cause);
+    void this.#connect(2);
+  }
+
+  /** Drops the link of now, and connects anew. */
+  renew(cause: unknown): void {
+    if (this.#link !== undefined) this.lose(this.#link, cause);
+  }
+
+  /** Ends it, and whatever waits for it. */
+  close(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    clearTimeout(this.#pause);
+    this.#link?.destroy();
+    this.#link = undefined;
+    this.#tell(({ reject }) => reject(new ConnectionLostError('The connection was closed')));
+  }
+
+  async #connect(attempt: number): Promise<void> {
+    const { createLink, prepare, patience, broker, title, logger } = this.#options;
+    this.#phase = 'connecting';
+    // A client that fails says so in two ways, and its event has the better reason.
+    let reason: unknown;
+    let link: AnyLink;
+    try {
+      link = createLink((cause) => {
+        reason ??= cause;
+        this.lose(link, cause);
+      });
+    } catch (error) {
+      this.#phase = 'idle';
+      this.#tell(({ reject }) => reject(new HopelessError('The client cannot be made', { cause: error })));
+      return;
+    }
+    this.#link = link;
+    const timer = setTimeout(() => {
+      reason ??= new Error(`${broker} did not answer in time`);
+      link.destroy();
+    }, patience);
+    try {
+      await link.connect();
+      await prepare?.(link);
+      // It may have broken without any call of it failing.
+      if (reason !== undefined) throw reason;
+    } catch (error) {
+      link.destroy();
+      if (this.#link === link) this.#failed(reason ?? error, attempt);
+      return;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (this.#link !== link) return;
+    this.#phase = 'ready';
+    if (attempt > 1) logger.warn(`${title}: connected again`);
+    this.#tell(({ resolve }) => resolve());
+  }
+
+  #failed(error: unknown, attempt: number): void {
+    if (this.#phase === 'closed') return;
+    const { outlookOf, logger, title } = this.#options;
+    this.#link = undefined;
+    this.#trouble = error;
+    if (outlookOf(error) === 'hopeless') {
+      this.#phase = 'idle';
+      this.#tell(({ reject }) => reject(error));
+      return;
+    }
+    if (attempt === 1) logger.warn(`${title}: no connection, trying again until there is one`, error);
+    this.#pause = setTimeout(() => void this.#connect(attempt + 1), backoff(undefined, attempt));
+  }
+
+  #tell(how: (waiter: Waiter) => void): void {
+    for (const waiter of this.#waiters.splice(0)) how(waiter);
+  }
+}

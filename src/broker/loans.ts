@@ -1,0 +1,131 @@
+import type { Subscriber } from 'rxjs';
+import type { Delivery } from '../backend.js';
+import type { Intake } from '../bridge/delivery-stream.js';
+import { LinkedList } from '../internal/linked-list.js';
+import type { Logger } from '../internal/logger.js';
+import type { LentDelivery, Settled } from './delivery.js';
+import { DeliverySubscription, type Desk } from './delivery-subscription.js';
+import type { Message } from './message.js';
+
+/** Who fetches the messages that are lent, and sends their settlements. */
+export interface LoansOptions {
+  readonly queueName: string;
+  readonly logger: Logger;
+  /** There may be more room than before, or a subscriber less. */
+  readonly onChange: () => void;
+  /** There is no room any more. */
+  readonly onFull: () => void;
+  /** Sends the settlement of a delivery, which is not out any more; `delay` in milliseconds. Resolves to whether it counted. */
+  readonly settle: (delivery: LentDelivery, how: Settled, delay: number) => Promise<boolean>;
+}
+
+/** All subscriptions of this process to one group: who can take a message, in turn, and who holds which. */
+export class Loans implements Desk {
+  readonly #options: LoansOptions;
+  readonly #line = new LinkedList<DeliverySubscription>();
+  readonly #members = new Set<DeliverySubscription>();
+  readonly #held = new Map<string, { readonly delivery: LentDelivery; readonly holder: DeliverySubscription }>();
+
+  constructor(options: LoansOptions) {
+    this.#options = options;
+  }
+
+  get queueName(): string {
+    return this.#options.queueName;
+  }
+
+  get logger(): Logger {
+    return this.#options.logger;
+  }
+
+  /** Whether somebody can take a message. */
+  get hasRoom(): boolean {
+    return this.#line.first !== undefined;
+  }
+
+  /** How many messages all of them can take. */
+  get room(): number {
+    let room = 0;
+    for (let subscription = this.#line.first; subscription !== undefined; subscription = subscription.after as DeliverySubscription | undefined) {
+      room += subscription.credit;
+    }
+    return room;
+  }
+
+  /** How many are out. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** What is out, by id. */
+  get ids(): Iterable<string> {
+    return this.#held.keys();
+  }
+
+  /** Lends to a subscriber until it leaves, the signal aborts or all is over. */
+  connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+    const subscription = new DeliverySubscription(this, subscriber, intake);
+    this.#members.add(subscription);
+    subscription.start();
+  }
+
+  /** Lends a message to whose turn it is. Returns the delivery; undefined if nobody can take it. */
+  lend(message: Message): LentDelivery | undefined {
+    const holder = this.#line.first;
+    if (holder === undefined) return undefined;
+    // It had come before, and its lease ended in the meantime: who has it from then has lost it.
+    this.recall(message.id);
+    this.#line.remove(holder);
+    const delivery = holder.take(message);
+    this.#held.set(message.id, { delivery, holder });
+    holder.emit(delivery);
+    return delivery;
+  }
+
+  /** What is out may have gone to another consumer: it is nobody's here any more. */
+  recall(id: string): void {
+    const loan = this.#held.get(id);
+    if (loan === undefined) return;
+    this.#held.delete(id);
+    loan.delivery.recall();
+    loan.holder.forget(loan.delivery);
+  }
+
+  /** Ends all subscriptions. What is out is given back by them, or stays with whoever has it if they end by an error. */
+  end(failure?: { readonly error: unknown }): void {
+    const members = [...this.#members];
+    this.#members.clear();
+    for (const member of members) member.end(failure);
+  }
+
+  /** Whether there is a subscription. */
+  get hasMembers(): boolean {
+    return this.#members.size > 0;
+  }
+
+  lineUp(subscription: DeliverySubscription): void {
+    if (subscription.list === undefined) this.#line.append(subscription);
+    this.#options.onChange();
+  }
+
+  stepBack(subscription: DeliverySubscription): void {
+    this.#line.remove(subscription);
+    if (!this.hasRoom) this.#options.onFull();
+  }
+
+  dismiss(subscription: DeliverySubscription): void {
+    this.#members.delete(subscription);
+    this.#options.onChange();
+  }
+
+  async settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+    const { id, key } = delivery;
+    if (this.#held.get(id)?.delivery === delivery) this.#held.delete(id);
+    if (await this.#options.settle(delivery, how, delay)) return true;
+    delivery.recall();
+    this.logger.warn(
+      `Delivery ${id} ("${key}") from queue "${this.queueName}" could not be ${how}: its lease has ended, or the queue was closed or emptied`,
+    );
+    return false;
+  }
+}

@@ -1,0 +1,81 @@
+/** What became of a delivery, on its way to the broker. */
+export interface Settlement<Verdict> {
+  readonly id: string;
+  readonly verdict: Verdict;
+  /** When it was settled, by the clock of `performance`. */
+  readonly settledAt: number;
+  /** It was sent before, and nobody knows whether it was carried out. */
+  again: boolean;
+  readonly resolve: (counted: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The settlements that have not been answered, in order. Those of one turn travel together. */
+export class Settlements<Verdict> {
+  readonly #compareIds: (one: string, other: string) => number;
+  #waiting: Settlement<Verdict>[] = [];
+  #travelling: readonly Settlement<Verdict>[] = [];
+  /** The answer to the one that was added last. They are answered in order. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @param compareIds which of two messages was published first, as a comparison for `sort` */
+  constructor(compareIds: (one: string, other: string) => number) {
+    this.#compareIds = compareIds;
+  }
+
+  /** How many wait to be sent. */
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  /** The ids of all that are not answered. */
+  get ids(): string[] {
+    return [...this.#travelling, ...this.#waiting].map(({ id }) => id);
+  }
+
+  add(id: string, verdict: Verdict): Promise<boolean> {
+    const answer = new Promise<boolean>((resolve, reject) => {
+      this.#waiting.push({ id, verdict, settledAt: performance.now(), again: false, resolve, reject });
+    });
+    this.#last = answer;
+    return answer;
+  }
+
+  /** The next ones to send, at most `most`, in the order of their publication: either all for the first time, or all again. */
+  take(most: number): readonly Settlement<Verdict>[] {
+    const waiting = this.#waiting;
+    const again = waiting[0]?.again;
+    const change = waiting.findIndex((settlement) => settlement.again !== again);
+    const end = Math.min(most, change < 0 ? waiting.length : change);
+    this.#waiting = waiting.splice(end);
+    this.#travelling = waiting.sort((one, other) => this.#compareIds(one.id, other.id));
+    return waiting;
+  }
+
+  /** What was taken was answered: whether each counted. */
+  answered(counted: (settlement: Settlement<Verdict>) => boolean): void {
+    const travelled = this.#travelling;
+    this.#travelling = [];
+    for (const settlement of travelled) settlement.resolve(counted(settlement));
+  }
+
+  /** What was taken was not answered, and is first in the line again. */
+  putBack({ again }: { readonly again: boolean }): void {
+    if (again) for (const settlement of this.#travelling) settlement.again = true;
+    this.#waiting = [...this.#travelling, ...this.#waiting];
+    this.#travelling = [];
+  }
+
+  /** None of them will be answered. */
+  giveUp(how: (settlement: Settlement<Verdict>) => void): void {
+    const all = [...this.#travelling, ...this.#waiting];
+    this.#travelling = [];
+    this.#waiting = [];
+    for (const settlement of all) how(settlement);
+  }
+
+  /** Resolves when all there are now are answered. */
+  async answeredNow(): Promise<void> {
+    await Promise.allSettled([this.#last]);
+  }
+}

@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { ConsumerGroup, QueueStats } from '../backend.js';
+import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
+import type { Failures } from '../broker/failures.js';
+import type { Connection } from './connection.js';
+import { GroupConsumer } from './group-consumer.js';
+import { type QueueKeys, queueKeys } from './keys.js';
+import { Listener } from './listener.js';
+import type { CheckedRedisOptions } from './options.js';
+import { Publisher } from './publisher.js';
+import { openScript, statsScript } from './scripts/index.js';
+import { Server } from './server.js';
+
+/** A queue on Redis Streams. */
+export class RedisBroker implements Broker {
+  readonly failures: Failures;
+  readonly publisher: Publisher;
+  readonly #options: CheckedRedisOptions;
+  readonly #keys: QueueKeys;
+  readonly #server: Server;
+  readonly #connection: Connection;
+  #closed = false;
+
+  constructor(options: CheckedRedisOptions) {
+    this.#options = options;
+    const { name, groups, publishTimeout } = options;
+    this.#keys = queueKeys(name);
+    this.#server = new Server(options);
+    this.failures = this.#server.failures;
+    this.#connection = this.#server.connect('the queue', (connection) => this.#prepare(connection));
+    const { failures } = this;
+    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groups, connection: this.#connection, publishTimeout, failures });
+  }
+
+  createConsumer(group: ConsumerGroup): BrokerConsumer {
+    const { name, lease, logger } = this.#options;
+    const asker = { keys: this.#keys, group, consumer: consumerName(lease), lease };
+    return new GroupConsumer({
+      ...asker,
+      queueName: name,
+      connection: this.#connection,
+      listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(`group "${group}"`, prepare) }),
+      open: () => this.#open(this.#connection, [...this.#options.groups, group]),
+      failures: this.failures,
+      logger,
+    });
+  }
+
+  async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
+    const { stream, delayed, ofGroups } = this.#keys;
+    for (;;) {
+      await this.#connection.ready();
+      try {
+        const counts = await this.#connection.run(statsScript, [stream, delayed], [ofGroups, ...(group === undefined ? [] : [group])]);
+        const [ready, unfinished] = counts as [ready: number, unfinished: number];
+        return { ready, unfinished };
+      } catch (error) {
+        if (this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
+      }
+    }
+  }
+
+  trouble(): unknown {
+    return this.#connection.trouble;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#connection.close();
+  }
+
+  /** The groups that were declared exist before anything is published. */
+  async #prepare(connection: Connection): Promise<void> {
+    await this.#server.checkVersion(connection);
+    await this.#open(connection, this.#options.groups);
+  }
+
+  async #open(connection: Connection, groups: readonly ConsumerGroup[]): Promise<void> {
+    await connection.run(openScript, [this.#keys.stream, this.#keys.bell], groups);
+  }
+}
+
+/** Names a consumer, for people who look and for the script that sees to dead ones: it reads the lease behind the tilde. */
+function consumerName(lease: number): string {
+  return `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}~${Math.ceil(lease)}`;
+}
