@@ -152,7 +152,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     await within(LONGEST_GOODBYE, goodbye);
     publisher.abandon();
     for (const consumer of consumers) consumer.abandon();
-    await within(LONGEST_GOODBYE, this.#broker.close());
+    await within(LONGEST_GOODBYE, Promise.resolve(this.#broker.close()));
   }
 
   #checkOpen(): void {
@@ -196,8 +196,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
 }
 
 /** Waits for something to end, but no longer than that many milliseconds. */
-async function within(longest: number, end: Promise<unknown> | void): Promise<void> {
-  if (end === undefined) return;
+async function within(longest: number, end: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const enough = new Promise((resolve) => {
     timer = setTimeout(resolve, longest);

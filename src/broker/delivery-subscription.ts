@@ -11,6 +11,8 @@ import type { Message } from './message.js';
 export interface Desk {
   readonly queueName: string;
   readonly logger: Logger;
+  /** The longest delay that the broker takes, in milliseconds. */
+  readonly longestDelay: number;
   /** The subscription can take a message: it joins the line, at its end. */
   lineUp(subscription: DeliverySubscription): void;
   /** It takes no more, for now or for good. */
@@ -45,6 +47,10 @@ export class DeliverySubscription implements Linked, Lender {
   start(): void {
     this.#desk.lineUp(this);
     this.#subscriber.add(() => this.#leave());
+  }
+
+  get longestDelay(): number {
+    return this.#desk.longestDelay;
   }
 
   /** How many messages it can take. */

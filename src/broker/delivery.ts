@@ -8,6 +8,8 @@ export type Settled = Exclude<Settlement, false>;
 
 /** Who lent a delivery, and takes its settlement. */
 export interface Lender {
+  /** The longest delay that the broker takes, in milliseconds. */
+  readonly longestDelay: number;
   /** The first settlement of a delivery that is out; `delay` in milliseconds, for `'retried'`. Resolves to whether it counted. */
   settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean>;
   /** It is about to be settled as rejected, for a reason if one was given. */
@@ -50,7 +52,7 @@ export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload> {
   nack(options?: NackOptions): Promise<boolean> {
     try {
       const { delay = 0 } = checkOptions(options);
-      return this.#settle('retried', 'nack', checkMilliseconds('delay', delay));
+      return this.#settle('retried', 'nack', checkMilliseconds('delay', delay, { most: this.#lender.longestDelay }));
     } catch (error) {
       return Promise.reject(error);
     }

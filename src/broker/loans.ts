@@ -11,6 +11,8 @@ import type { Message } from './message.js';
 export interface LoansOptions {
   readonly queueName: string;
   readonly logger: Logger;
+  /** The longest delay of a nack that the broker takes, in milliseconds. Default: any. */
+  readonly longestDelay?: number | undefined;
   /** There may be more room than before, or a subscriber less. */
   readonly onChange: () => void;
   /** There is no room any more. */
@@ -36,6 +38,10 @@ export class Loans implements Desk {
 
   get logger(): Logger {
     return this.#options.logger;
+  }
+
+  get longestDelay(): number {
+    return this.#options.longestDelay ?? Number.MAX_SAFE_INTEGER;
   }
 
   /** Whether somebody can take a message. */

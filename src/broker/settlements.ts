@@ -66,6 +66,14 @@ export class Settlements<Verdict> {
     this.#travelling = [];
   }
 
+  /** Those that wait and that it is too late for do not count. */
+  drop(isLate: (settlement: Settlement<Verdict>) => boolean): void {
+    const late = this.#waiting.filter(isLate);
+    if (late.length === 0) return;
+    this.#waiting = this.#waiting.filter((settlement) => !late.includes(settlement));
+    for (const settlement of late) settlement.resolve(false);
+  }
+
   /** None of them will be answered. */
   giveUp(how: (settlement: Settlement<Verdict>) => void): void {
     const all = [...this.#travelling, ...this.#waiting];

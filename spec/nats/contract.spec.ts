@@ -1,0 +1,65 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { QueueBackend } from 'sluice';
+import { NatsBackend } from 'sluice/nats';
+import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { testEach } from '../support/contract-cases.js';
+import { silentLogger } from '../support/recording-logger.js';
+import { describeWithNats } from '../support/servers/describe-with.js';
+import { NatsServer } from '../support/servers/nats-server.js';
+import { TcpProxy } from '../support/servers/tcp-proxy.js';
+
+/** The lease of a backend that is asked for one, in milliseconds. */
+const LEASE = 1000;
+
+/** The lease of all others: what was on its way over a connection that was lost comes again after it. */
+const USUAL_LEASE = 3000;
+
+const CAPABILITIES: BackendCapabilities = {
+  groups: 'separate',
+  lateGroups: 'held',
+  shared: true,
+  attempt: 'upper bound',
+  release: 'counted',
+  validation: 'json',
+  close: 'at once',
+  logger: true,
+  lease: LEASE,
+  reasons: { release: 'JetStream counts every delivery' },
+};
+
+describeWithNats('The contract, kept by a NatsBackend', () => {
+  let server: NatsServer;
+  /** In front of all that are not asked for a lease. */
+  let proxy: TcpProxy;
+  /** Each in front of one that is. */
+  const proxies = new Map<QueueBackend, TcpProxy>();
+
+  beforeAll(async () => {
+    server = await NatsServer.start();
+    proxy = await TcpProxy.start(server.port);
+  });
+
+  afterAll(async () => {
+    await Promise.all([proxy, ...proxies.values()].map((each) => each.stop()));
+    await server.stop();
+  });
+
+  const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> => {
+    const own = lease === undefined ? proxy : await TcpProxy.start(server.port);
+    const backend = new NatsBackend({ url: `nats://127.0.0.1:${own.port}`, name, groups, lease: lease ?? USUAL_LEASE, logger });
+    if (own !== proxy) proxies.set(backend, own);
+    return backend;
+  };
+
+  const disconnect = async () => proxy.cut();
+
+  /** It is cut off, and stays so. */
+  const expire = async (backend: QueueBackend) => {
+    await proxies.get(backend)?.refuse();
+    proxies.get(backend)?.cut();
+    await sleep(LEASE);
+  };
+
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart: () => server.restart() }), 60_000);
+});

@@ -1,0 +1,14 @@
+/** What is answered to a delivery of JetStream. */
+export const ACK = '+ACK';
+export const IN_PROGRESS = '+WPI';
+export const TERMINATE = '+TERM';
+
+const PER_MILLISECOND = 1_000_000;
+
+/** The longest time that the server can count, in milliseconds: some 285 years. */
+const LONGEST = 9e12;
+
+/** Back to the queue, after so many milliseconds. */
+export function nak(delay: number): string {
+  return delay <= 0 ? '-NAK' : `-NAK {"delay":${Math.ceil(Math.min(delay, LONGEST) * PER_MILLISECOND)}}`;
+}

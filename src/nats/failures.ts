@@ -1,0 +1,68 @@
+import { type FailureSigns, isTlsMismatch, type Outlook } from '../broker/failures.js';
+
+/** What the API answers to whoever asks for what does not exist. */
+const STREAM_NOT_FOUND = 10059;
+const CONSUMER_NOT_FOUND = 10014;
+
+/** Refusals with the status of a server's error that no second attempt mends: replicas without a cluster, a stream with another configuration. */
+const FOR_GOOD = new Set([10074, 10058]);
+
+/** Refusals with the status of a client's error that pass: a cluster that has too few servers for the replicas, for now. */
+const FOR_NOW = new Set([10005]);
+
+/** The status from which an error is the server's own. */
+const SERVER_ERROR = 500;
+
+/** What answers is not NATS, or the two do not agree on TLS. */
+const NOT_NATS = /secure connection required|server does not support 'tls'|is not available on this server|unexpected response from server/i;
+
+/** What the errors of the client and of JetStream mean. */
+export const NATS_FAILURES: FailureSigns = { broker: 'NATS', outlookOf, explain };
+
+/** An answer of JetStream's API, as the client throws it. */
+interface ApiError extends Error {
+  readonly code: number;
+  readonly status: number;
+}
+
+function outlookOf(error: unknown): Outlook {
+  if (isNotFound(error)) return 'refused';
+  if (isApiError(error)) {
+    if (FOR_NOW.has(error.code)) return 'refused';
+    return FOR_GOOD.has(error.code) || error.status < SERVER_ERROR ? 'hopeless' : 'refused';
+  }
+  if (isRefusedLogin(error) || isNamed(error, 'PermissionViolationError')) return 'hopeless';
+  if (isTlsMismatch(error as Error) || NOT_NATS.test((error as Error).message)) return 'hopeless';
+  return isNamed(error, 'TimeoutError', 'RequestError', 'JetStreamNotEnabled') ? 'refused' : 'lost';
+}
+
+/** Whether the stream or the consumer is not there. */
+export function isNotFound(error: unknown): boolean {
+  return isApiError(error) && (error.code === STREAM_NOT_FOUND || error.code === CONSUMER_NOT_FOUND);
+}
+
+/** Whether nobody answers for JetStream: it is not enabled, or not up yet. */
+export function isWithoutJetStream(error: unknown): boolean {
+  return isNamed(error, 'JetStreamNotEnabled');
+}
+
+function explain(error: unknown): string | undefined {
+  const message = error instanceof Error ? error.message : '';
+  if (isRefusedLogin(error)) return `NATS refused the user, the password or the token: ${message}`;
+  if (isNamed(error, 'PermissionViolationError')) return `The user may not do what the queue needs: ${message}`;
+  if (isApiError(error)) return `JetStream refuses: ${message}`;
+  return undefined;
+}
+
+function isApiError(error: unknown): error is ApiError {
+  return isNamed(error, 'JetStreamApiError', 'StreamNotFoundError', 'ConsumerNotFoundError');
+}
+
+function isRefusedLogin(error: unknown): boolean {
+  return isNamed(error, 'AuthorizationError', 'UserAuthenticationExpiredError');
+}
+
+/** Told by its name: the client may come from another copy of its package than ours. */
+function isNamed(error: unknown, ...names: string[]): error is Error {
+  return error instanceof Error && names.includes(error.name);
+}

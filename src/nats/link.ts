@@ -1,0 +1,123 @@
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import type { Link } from '../broker/connection.js';
+import { ConnectionLostError } from '../broker/failures.js';
+
+/** Called with the answer to something that was sent. */
+type OnAnswer = (answer: Msg) => void;
+
+export interface LinkOptions {
+  /** Makes a connection that does not reconnect by itself, or gives the one that was handed in. */
+  readonly open: () => Promise<NatsConnection>;
+  /** Whether the connection is the queue's own, and is closed with the link. */
+  readonly own: boolean;
+  /** How long an answer may take, in milliseconds. */
+  readonly patience: number;
+  readonly lost: (cause: unknown) => void;
+}
+
+/** A connection to a NATS server for as long as it holds, with an inbox for all answers. */
+export class NatsLink implements Link {
+  readonly #options: LinkOptions;
+  readonly #answers = new Map<string, OnAnswer>();
+  #connection: NatsConnection | undefined;
+  #manager: JetStreamManager | undefined;
+  #subscription: Subscription | undefined;
+  #inbox = '';
+  #number = 0;
+  #destroyed = false;
+  #refusal: unknown;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  /** What the server refused last, without an answer to what was sent. */
+  get refusal(): unknown {
+    return this.#refusal;
+  }
+
+  /** @throws {ConnectionLostError} when it is not connected */
+  get connection(): NatsConnection {
+    if (this.#connection === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');
+    return this.#connection;
+  }
+
+  /** Streams and consumers. */
+  get manager(): JetStreamManager {
+    if (this.#manager === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');
+    return this.#manager;
+  }
+
+  async connect(): Promise<void> {
+    const { open, own, patience, lost } = this.#options;
+    const connection = await open();
+    if (this.#destroyed) {
+      if (own) void connection.close();
+      throw new ConnectionLostError('The connection was closed');
+    }
+    this.#connection = connection;
+    void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
+    void this.#watch(connection);
+    this.#manager = await jetstreamManager(connection, { checkAPI: false, timeout: patience });
+    this.#inbox = createInbox();
+    this.#subscription = connection.subscribe(`${this.#inbox}.*`, { callback: (_error, answer) => this.#answered(answer) });
+  }
+
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    const connection = this.#connection;
+    if (connection === undefined || connection.isClosed()) return;
+    if (this.#options.own) void connection.close();
+    else this.#subscription?.unsubscribe();
+  }
+
+  /** Sends what is answered by a message. The answer may never come; `forget` ends the wait for it. Returns what to forget it by. */
+  ask(subject: string, data: Uint8Array | string, onAnswer: OnAnswer, headers?: MsgHdrs): string {
+    const token = String(++this.#number);
+    this.connection.publish(subject, data, { reply: `${this.#inbox}.${token}`, ...(headers !== undefined && { headers }) });
+    this.#answers.set(token, onAnswer);
+    return token;
+  }
+
+  forget(token: string): void {
+    this.#answers.delete(token);
+  }
+
+  /** Sends what is answered by a message, and waits for that. @throws {ConnectionLostError} (a rejection) when it does not come in time */
+  async request(subject: string, data: Uint8Array | string, headers?: MsgHdrs): Promise<Msg> {
+    let token = '';
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<Msg>((resolve, reject) => {
+        token = this.ask(subject, data, resolve, headers);
+        timer = setTimeout(() => reject(new ConnectionLostError('NATS did not answer in time')), this.#options.patience);
+      });
+    } finally {
+      clearTimeout(timer);
+      this.forget(token);
+    }
+  }
+
+  #answered(answer: Msg): void {
+    const token = answer.subject.slice(this.#inbox.length + 1);
+    const onAnswer = this.#answers.get(token);
+    this.#answers.delete(token);
+    onAnswer?.(answer);
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status()) {
+      if (this.#destroyed) return;
+      // One that was handed in connects again by itself: the link is over all the same, since what was on its way is.
+      if (status.type === 'disconnect') this.#options.lost(new ConnectionLostError('The connection was lost'));
+      if (status.type === 'error') this.#refusal = status.error;
+    }
+  }
+}
+
+/** Whether an answer says that nobody was there to take what was sent: the stream or the consumer is gone, or has no leader at the moment. */
+export function isUnanswered({ data, headers }: Msg): boolean {
+  return data.length === 0 && headers?.code === 503;
+}

@@ -1,0 +1,205 @@
+import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
+import type { Connection } from '../broker/connection.js';
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import { ACK, nak } from './answers.js';
+import type { NatsLink } from './link.js';
+import { type DeliveryFacts, ID_HEADER, PUBLISHED_AT_HEADER } from './message.js';
+import type { QueueNames } from './names.js';
+import { Puller } from './puller.js';
+
+export interface MoverOptions {
+  readonly names: QueueNames;
+  readonly connection: Connection<NatsLink>;
+  /** Sees to it that the stream and its consumers are there. */
+  readonly open: (link: NatsLink) => Promise<unknown>;
+  /** The time of the server, in milliseconds since the epoch. */
+  readonly serverTime: (link: NatsLink) => Promise<number>;
+  /** Stores a message in the stream. Resolves to whether the stream has it. */
+  readonly forward: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<boolean>;
+  /** Keeps what is no message, for somebody to look at. */
+  readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
+}
+
+/** A message whose time has come. */
+interface Due {
+  readonly message: Msg;
+  readonly at: number;
+  /** Where its key begins in its subject. */
+  readonly subject: string;
+  readonly storedAt: number;
+}
+
+/** How many messages are looked at together at most. */
+const MOST = 256;
+
+const HEARTBEAT = 5000;
+
+/** How much too early a message may be taken for due, in milliseconds: the server counts in tens of them. */
+const TOLERANCE = 1;
+
+/** After what time a message is tried again that could not be stored, in milliseconds. */
+const AGAIN = 500;
+
+const backoff = exponentialBackoff({ initial: 100, max: 5000, jitter: 0.5 });
+
+/**
+ * Moves messages that were published with a delay to where the groups find them, when their time has come. Until then the server keeps them for it: each is
+ * sent back for the rest of its delay. Any number of processes do this at a time, and each message is with one of them.
+ */
+export class Mover {
+  readonly #options: MoverOptions;
+  readonly #puller: Puller;
+  #wanted = false;
+  #running = false;
+  #link: NatsLink | undefined;
+  /** What to add to the clock of `performance` for the time of the server. */
+  #offset = 0;
+  #due: Due[] = [];
+  #scheduled: NodeJS.Immediate | undefined;
+  #pause: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #closed = false;
+
+  constructor(options: MoverOptions) {
+    this.#options = options;
+    const { delayedStream: stream, mover } = options.names;
+    this.#puller = new Puller({
+      stream,
+      consumer: mover,
+      heartbeat: HEARTBEAT,
+      onMessage: (message, facts) => this.#received(message, facts),
+      onChange: () => this.#pull(),
+      onMissing: () => this.#rest(),
+    });
+  }
+
+  /** From now on, over this connection and those that follow. */
+  start(): void {
+    this.#wanted = true;
+    if (this.#options.connection.link !== this.#link || this.#link === undefined) void this.#begin();
+  }
+
+  /** There is a new connection. */
+  reconnected(): void {
+    if (this.#wanted) void this.#begin();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#pause);
+    clearImmediate(this.#scheduled);
+    this.#puller.stop();
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#running || this.#closed || this.#pause !== undefined) return;
+    this.#running = true;
+    const { connection, open, serverTime } = this.#options;
+    try {
+      const link = await connection.acquire();
+      if (this.#failures > 0) await open(link);
+      const before = performance.now();
+      const time = await serverTime(link);
+      this.#offset = time - (before + performance.now()) / 2;
+      if (this.#closed) return;
+      this.#link = link;
+      this.#puller.start(link);
+      this.#pull();
+      this.#failures = 0;
+    } catch {
+      // Whoever publishes or consumes says what is wrong.
+      this.#rest();
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #rest(): void {
+    if (this.#closed) return;
+    this.#failures += 1;
+    this.#puller.stop();
+    this.#pause ??= setTimeout(
+      () => {
+        this.#pause = undefined;
+        void this.#begin();
+      },
+      backoff(undefined, this.#failures),
+    );
+  }
+
+  #pull(): void {
+    if (this.#link !== undefined && this.#puller.asked <= MOST / 2) this.#puller.pull(MOST - this.#puller.asked);
+  }
+
+  #received(message: Msg, { storedAt }: DeliveryFacts): void {
+    this.#pull();
+    // `<stream>.m.<milliseconds>.<key>`
+    const { subject } = message;
+    const { delayed, messages } = this.#options.names;
+    const end = subject.indexOf('.', delayed.length - 1);
+    const delay = /^\d{1,16}$/.test(subject.slice(delayed.length - 1, end)) && end > 0 ? Number(subject.slice(delayed.length - 1, end)) : undefined;
+    if (delay === undefined) {
+      void this.#setAside(message);
+      return;
+    }
+    const at = storedAt + delay;
+    const rest = at - performance.now() - this.#offset;
+    if (rest > TOLERANCE) {
+      this.#answer(message, nak(rest));
+      return;
+    }
+    this.#due.push({ message, at, subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt });
+    this.#scheduled ??= setImmediate(() => {
+      this.#scheduled = undefined;
+      this.#move();
+    });
+  }
+
+  /** Moves what is due, in the order in which it fell due. */
+  #move(): void {
+    const link = this.#link;
+    const due = this.#due.splice(0).sort((one, other) => one.at - other.at);
+    if (link === undefined) return;
+    for (const { message, subject, storedAt } of due) void this.#forward(link, message, subject, storedAt);
+  }
+
+  async #forward(link: NatsLink, message: Msg, subject: string, storedAt: number): Promise<void> {
+    try {
+      const stored = await this.#options.forward(link, subject, message.data, headersOf(message, storedAt));
+      this.#answer(message, stored ? ACK : nak(AGAIN));
+    } catch {
+      // The connection is lost: it comes again.
+    }
+  }
+
+  async #setAside(message: Msg): Promise<void> {
+    const link = this.#link;
+    if (link === undefined) return;
+    try {
+      await this.#options.setAside(link, message, 'its subject says no delay');
+      this.#answer(message, ACK);
+    } catch {
+      this.#answer(message, nak(AGAIN));
+    }
+  }
+
+  #answer({ reply }: Msg, answer: string): void {
+    try {
+      this.#link?.connection.publish(reply as string, answer);
+    } catch {
+      // The connection is lost: it comes again.
+    }
+  }
+}
+
+/** The headers of a message that is not delayed any more. */
+function headersOf({ headers }: Msg, storedAt: number): MsgHdrs {
+  const copy = createHeaders();
+  for (const name of headers?.keys() ?? []) {
+    if (!/^Nats-/i.test(name)) copy.set(name, headers?.get(name) ?? '');
+  }
+  const id = headers?.get(ID_HEADER) ?? '';
+  if (id !== '') copy.set(ID_HEADER, id);
+  copy.set(PUBLISHED_AT_HEADER, String(storedAt));
+  return copy;
+}

@@ -1,0 +1,144 @@
+import { headers as createHeaders, type Msg } from '@nats-io/transport-node';
+import type { ConsumerGroup, QueueStats } from '../backend.js';
+import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
+import type { Connection } from '../broker/connection.js';
+import type { Failures } from '../broker/failures.js';
+import { isNotFound } from './failures.js';
+import { GroupConsumer } from './group-consumer.js';
+import { isUnanswered, type NatsLink } from './link.js';
+import { writeHeadersHeader } from './message.js';
+import { Mover } from './mover.js';
+import { type QueueNames, queueNames } from './names.js';
+import type { CheckedNatsOptions } from './options.js';
+import { Publisher } from './publisher.js';
+import { Server } from './server.js';
+import { Sweeper } from './sweeper.js';
+import { Topology } from './topology.js';
+
+/** Why a message was moved aside, on its copy. */
+const REASON_HEADER = 'Sluice-Reason';
+
+/** A queue on NATS JetStream. */
+export class NatsBroker implements Broker {
+  readonly failures: Failures;
+  readonly publisher: Publisher;
+  readonly #options: CheckedNatsOptions;
+  readonly #names: QueueNames;
+  readonly #topology: Topology;
+  readonly #connection: Connection<NatsLink>;
+  readonly #mover: Mover;
+  readonly #sweeper: Sweeper;
+  readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
+  #closed = false;
+
+  constructor(options: CheckedNatsOptions) {
+    this.#options = options;
+    const { name, publishTimeout } = options;
+    this.#names = queueNames(name);
+    this.#topology = new Topology(options, this.#names);
+    const server = new Server(options);
+    this.failures = server.failures;
+    this.#connection = server.connect((link) => this.#prepare(link));
+    const shared = { names: this.#names, connection: this.#connection, open: (link: NatsLink) => this.#open(link) };
+    this.publisher = new Publisher({
+      ...shared,
+      queueName: name,
+      onDelayed: () => this.#mover.start(),
+      publishTimeout,
+      patience: server.patience,
+      failures: this.failures,
+    });
+    this.#sweeper = new Sweeper({ names: this.#names, topology: this.#topology, connection: this.#connection });
+    this.#mover = new Mover({
+      ...shared,
+      serverTime: (link) => this.#topology.serverTime(link),
+      forward: (link, subject, data, headers) => this.publisher.forward(link, subject, data, headers),
+      setAside: (link, message, reason) => this.#setAside(link, message, reason),
+    });
+  }
+
+  createConsumer(group: ConsumerGroup): BrokerConsumer {
+    const { name, lease, logger } = this.#options;
+    const consumer = new GroupConsumer({
+      queueName: name,
+      names: this.#names,
+      group,
+      lease,
+      connection: this.#connection,
+      open: async (link) => {
+        this.#mover.start();
+        await this.#open(link);
+        return this.#topology.created;
+      },
+      setAside: (link, message, reason) => this.#setAside(link, message, reason),
+      sweeper: this.#sweeper,
+      failures: this.failures,
+      logger,
+    });
+    this.#consumers.set(group, consumer);
+    return consumer;
+  }
+
+  async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
+    for (;;) {
+      const link = await this.#connection.acquire();
+      try {
+        return await (group === undefined ? this.#countAll(link) : this.#countGroup(link, group));
+      } catch (error) {
+        const outlook = this.failures.outlookOf(error);
+        if (this.#closed || outlook === 'hopeless') throw error;
+        if (isNotFound(error)) await this.#open(link);
+        else if (outlook === 'refused') throw error;
+      }
+    }
+  }
+
+  trouble(): unknown {
+    return this.#connection.trouble ?? this.#connection.link?.refusal;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#mover.close();
+    await this.#sweeper.close();
+    const { link } = this.#connection;
+    // What was answered last has to leave this process.
+    if (this.#connection.isReady) await link?.connection.flush().catch(() => {});
+    this.#connection.close();
+  }
+
+  /** The groups that were declared exist before anything is published. */
+  async #prepare(link: NatsLink): Promise<void> {
+    await this.#open(link);
+    if ((await this.#topology.countDelayed(link)) > 0) this.#mover.start();
+    this.#mover.reconnected();
+    this.publisher.reconnected();
+    for (const consumer of this.#consumers.values()) consumer.reconnected();
+  }
+
+  #open(link: NatsLink): Promise<void> {
+    return this.#topology.open(link, [...this.#options.groups, ...this.#consumers.keys()]);
+  }
+
+  async #setAside(link: NatsLink, message: Msg, reason: string): Promise<void> {
+    await this.#topology.openAside(link);
+    const headers = createHeaders();
+    for (const name of message.headers?.keys() ?? []) if (!/^Nats-/i.test(name)) headers.set(name, message.headers?.get(name) ?? '');
+    headers.set(REASON_HEADER, writeHeadersHeader({ reason }) ?? '');
+    const answer = await link.request(this.#names.asideSubject(message.subject), message.data as Uint8Array<ArrayBuffer>, headers);
+    if (isUnanswered(answer) || answer.json<{ error?: unknown }>().error !== undefined) throw new Error('JetStream did not take it');
+  }
+
+  async #countGroup(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
+    const [held, delayed] = await Promise.all([this.#topology.countGroup(link, group), this.#topology.countDelayed(link)]);
+    const { out, away } = this.#consumers.get(group)?.kept ?? { out: 0, away: 0 };
+    return { ready: Math.max(0, held - out - away), unfinished: held + delayed };
+  }
+
+  /** A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have. */
+  async #countAll(link: NatsLink): Promise<QueueStats> {
+    const groups = new Set([...this.#options.groups, ...this.#consumers.keys()]);
+    const counts = await Promise.all([...groups].map((group) => this.#countGroup(link, group)));
+    return { ready: Math.max(...counts.map(({ ready }) => ready)), unfinished: Math.max(...counts.map(({ unfinished }) => unfinished)) };
+  }
+}

@@ -1,0 +1,47 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import { type BrokerOptions, type CheckedBrokerOptions, checkBrokerOptions, checkServer, readBrokerEnv } from '../broker/options.js';
+import type { Env } from '../internal/environment.js';
+import { checkChoice, checkCount, checkMethods, checkOptions } from '../internal/options.js';
+import { NATS_URL } from './url.js';
+
+/** The most replicas that JetStream keeps of a stream. */
+const MOST_REPLICAS = 5;
+
+export interface NatsBackendOptions extends BrokerOptions {
+  /** The servers: `nats://[user:password@]host[:port]`, `nats://token@host`, `tls://` for TLS; several with commas between them. Either this or `client`. */
+  readonly url?: string | undefined;
+  /**
+   * A connection of `@nats-io/transport-node` that the queue uses and does not close, for whatever a URL cannot say: certificates, NKeys, JWTs. It has to reconnect by
+   * itself, without end. Either this or `url`.
+   */
+  readonly client?: NatsConnection | undefined;
+  /** On how many servers of a cluster each message is kept, from 1 to 5. Default: what the queue has; 1 for a new one. */
+  readonly replicas?: number | undefined;
+  /** Where messages are kept: `'memory'` does not outlive the server. Default: what the queue has; `'file'` for a new one. */
+  readonly storage?: 'file' | 'memory' | undefined;
+}
+
+export interface CheckedNatsOptions extends CheckedBrokerOptions {
+  readonly server: { readonly url: string } | { readonly client: NatsConnection };
+  readonly replicas: number | undefined;
+  readonly storage: 'file' | 'memory' | undefined;
+}
+
+/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+export function checkNatsOptions(options: NatsBackendOptions | undefined): CheckedNatsOptions {
+  const given = checkOptions(options);
+  const { replicas, storage } = given;
+  if (replicas !== undefined && checkCount('replicas', replicas) > MOST_REPLICAS)
+    throw new RangeError(`Expected \`replicas\` to be at most ${MOST_REPLICAS}, got ${replicas}`);
+  if (storage !== undefined) checkChoice('storage', storage, ['file', 'memory']);
+  return { server: checkServer(given, { ...NATS_URL, checkClient }), replicas, storage, ...checkBrokerOptions(given) };
+}
+
+/** Reads NATS_URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT. */
+export function readNatsEnv(env: Env): NatsBackendOptions {
+  return readBrokerEnv(env, 'NATS_URL', NATS_URL);
+}
+
+function checkClient(client: NatsConnection): void {
+  checkMethods('client', client, ['publish', 'subscribe', 'request', 'status', 'isClosed']);
+}

@@ -1,0 +1,249 @@
+import { randomBytes } from 'node:crypto';
+import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
+import type { MessageHeaders, QueueKey } from '../backend.js';
+import type { BrokerPublisher } from '../broker/broker-backend.js';
+import type { Connection } from '../broker/connection.js';
+import type { Failures } from '../broker/failures.js';
+import { writePayload } from '../broker/message.js';
+import { Outbox, type Pending } from '../broker/outbox.js';
+import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
+import type { CheckedMessage } from '../internal/check-message.js';
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import { isUnanswered, type NatsLink } from './link.js';
+import { HEADERS_HEADER, ID_HEADER, writeHeadersHeader } from './message.js';
+import type { QueueNames } from './names.js';
+
+interface Parcel {
+  readonly key: QueueKey;
+  readonly id: string;
+  /** JSON. */
+  readonly payload: string;
+  readonly headers: MessageHeaders;
+  /** In milliseconds, from when it entered. */
+  readonly delay: number;
+}
+
+export interface PublisherOptions {
+  readonly queueName: string;
+  readonly names: QueueNames;
+  readonly connection: Connection<NatsLink>;
+  /** Sees to it that the stream and its consumers are there. */
+  readonly open: (link: NatsLink) => Promise<void>;
+  /** Something was stored that waits for its time. */
+  readonly onDelayed: () => void;
+  /** How long a message may wait to be confirmed, in milliseconds. */
+  readonly publishTimeout: number;
+  /** How long an answer may take, in milliseconds, before the message is sent again. */
+  readonly patience: number;
+  readonly failures: Failures;
+}
+
+/** How many messages may be on the way at a time: a server that is slow is not flooded. */
+const WINDOW = 1024;
+
+/** The longest string that a server can be set to take, in bytes. What this one takes, it says when it is connected. */
+const MOST_BYTES = 64 * 1024 * 1024;
+
+/** The first code of JetStream's answers to messages that it does not take because of what they are. */
+const MESSAGE_TOO_LARGE = 10054;
+
+const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
+
+/** Sends messages, in order and many at a time. What is not answered is sent again, with the same id, so that it is stored once. */
+export class Publisher implements BrokerPublisher {
+  readonly #options: PublisherOptions;
+  readonly #outbox: Outbox<Parcel>;
+  /** What no other publisher's ids begin with. */
+  readonly #name = randomBytes(8).toString('hex');
+  #number = 0;
+  #running = false;
+  #closed = false;
+  /** What is on its way, by the token of the answer. */
+  readonly #travelling = new Map<string, Pending<Parcel>>();
+  #link: NatsLink | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #answeredAt = 0;
+  /** What is on its way will not be answered. */
+  #broken = false;
+  /** How often it has begun anew since the last message that was stored. */
+  #restarts = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    const { queueName, publishTimeout, connection, failures } = options;
+    const trouble = () => connection.trouble ?? connection.link?.refusal;
+    this.#outbox = new Outbox({ queueName, broker: failures.broker, publishTimeout, trouble });
+  }
+
+  publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
+    const parcel = { key, id: `${this.#name}-${++this.#number}`, payload: writePayload(payload, MOST_BYTES, 'NATS'), headers, delay };
+    const answer = this.#outbox.add(parcel, signal);
+    this.#poke();
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#options.connection.isReady) await this.#outbox.emptied();
+    this.abandon();
+  }
+
+  abandon(): void {
+    this.#closed = true;
+    clearTimeout(this.#watch);
+    this.#outbox.abandon();
+    this.#wake?.();
+  }
+
+  /** There is a new connection. */
+  reconnected(): void {
+    this.#wake?.();
+  }
+
+  /** Stores a message whose time has come. Resolves to whether the stream has it. */
+  async forward(link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs): Promise<boolean> {
+    const answer = await link.request(subject, data as Uint8Array<ArrayBuffer>, headers);
+    return !isUnanswered(answer) && readAnswer(answer).error === undefined;
+  }
+
+  #poke(): void {
+    this.#wake?.();
+    if (this.#running || this.#outbox.waiting.length === 0) return;
+    this.#running = true;
+    // At the end of the turn: what is published in one turn travels together.
+    setImmediate(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { connection, open, failures } = this.#options;
+    while (!this.#outbox.isEmpty && !(this.#closed && !connection.isReady)) {
+      try {
+        const link = await connection.acquire();
+        if (this.#link !== link || this.#broken) await this.#restart(link, open);
+        this.#send(link);
+        if (this.#outbox.isEmpty || this.#broken) continue;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      } catch (error) {
+        const outlook = failures.outlookOf(error);
+        if (outlook === 'hopeless') this.#refuseAll(error);
+        else if (outlook === 'refused') this.#broken = true;
+      }
+    }
+    if (this.#closed) this.#outbox.abandon();
+    this.#running = false;
+    clearTimeout(this.#watch);
+    this.#watch = undefined;
+  }
+
+  /** Begins anew with what was not answered, over a new link or after a pause. */
+  async #restart(link: NatsLink, open: (link: NatsLink) => Promise<void>): Promise<void> {
+    for (const token of this.#travelling.keys()) this.#link?.forget(token);
+    this.#travelling.clear();
+    this.#outbox.putBack();
+    if (this.#broken) {
+      this.#restarts += 1;
+      await new Promise((resolve) => setTimeout(resolve, backoff(undefined, this.#restarts)));
+      await open(link);
+    }
+    this.#link = link;
+    this.#answeredAt = performance.now();
+    this.#broken = false;
+  }
+
+  #send(link: NatsLink): void {
+    const room = WINDOW - this.#travelling.size;
+    if (room <= 0) return;
+    for (const pending of this.#outbox.take(room)) this.#sendOne(link, pending);
+    this.#watchTime();
+  }
+
+  #sendOne(link: NatsLink, pending: Pending<Parcel>): void {
+    const { names } = this.#options;
+    const { key, id, payload, headers, delay } = pending.parcel;
+    const rest = delay === 0 ? 0 : Math.max(1, pending.enteredAt + delay - performance.now());
+    const facts = createHeaders();
+    facts.set(ID_HEADER, id);
+    const written = writeHeadersHeader(headers);
+    if (written !== undefined) facts.set(HEADERS_HEADER, written);
+    const subject = rest === 0 ? names.subject(key) : names.delayedSubject(key, rest);
+    const bytes = Buffer.from(payload);
+    try {
+      const token: string = link.ask(subject, bytes, (answer) => this.#answered(token, pending, answer), facts);
+      this.#travelling.set(token, pending);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes('max_payload'))) throw error;
+      const most = link.connection.info?.max_payload;
+      const received = `${bytes.length} bytes and ${written?.length ?? 0} of headers`;
+      pending.fail(
+        new InvalidMessageError('payload', `at most ${most} bytes with its headers, which is what this server takes (max_payload)`, received),
+      );
+    }
+  }
+
+  #answered(token: string, pending: Pending<Parcel>, answer: Msg): void {
+    this.#travelling.delete(token);
+    this.#answeredAt = performance.now();
+    if (isUnanswered(answer)) {
+      this.#beginAnew();
+      return;
+    }
+    const { stream, error } = readAnswer(answer);
+    if (error === undefined) {
+      const { names } = this.#options;
+      if (stream === names.stream || stream === names.delayedStream) {
+        this.#restarts = 0;
+        if (pending.parcel.delay > 0) this.#options.onDelayed();
+        pending.confirm();
+      } else pending.fail(this.#unavailable(`The message went to stream "${stream}", which is not the queue's and takes its subjects`));
+    } else if (error.code < 500 || error.err_code === MESSAGE_TOO_LARGE)
+      pending.fail(this.#unavailable(`JetStream refuses the message: ${error.description}`));
+    else this.#beginAnew();
+    this.#wake?.();
+  }
+
+  /** The stream is gone, or has no leader: what is on its way has to be sent again, after a pause. */
+  #beginAnew(): void {
+    this.#broken = true;
+    this.#wake?.();
+  }
+
+  /** While something is on its way, answers come; or it was lost with a leader that is gone. */
+  #watchTime(): void {
+    if (this.#watch !== undefined || this.#travelling.size === 0) return;
+    const { patience } = this.#options;
+    const look = () => {
+      this.#watch = undefined;
+      if (this.#travelling.size > 0 && performance.now() - this.#answeredAt >= patience) this.#beginAnew();
+      else this.#watchTime();
+    };
+    this.#watch = setTimeout(look, patience);
+  }
+
+  #refuseAll(error: unknown): void {
+    const { failures } = this.#options;
+    const explained = failures.explained(error);
+    for (const pending of this.#outbox.waiting.slice()) {
+      const reason = pending.wasSent
+        ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, { cause: error, retryable: false })
+        : explained;
+      pending.fail(reason);
+    }
+  }
+
+  #unavailable(what: string): BackendUnavailableError {
+    return new BackendUnavailableError(`${what} (queue "${this.#options.queueName}")`, { retryable: false });
+  }
+}
+
+/** What JetStream answers to a message. */
+interface Answer {
+  readonly stream?: string;
+  readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
+}
+
+function readAnswer(answer: Msg): Answer {
+  return answer.json<Answer>();
+}

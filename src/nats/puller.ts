@@ -1,0 +1,129 @@
+import { createInbox, type Msg, nanos, type Subscription } from '@nats-io/transport-node';
+import type { NatsLink } from './link.js';
+import { type DeliveryFacts, readFacts } from './message.js';
+
+export interface PullerOptions {
+  readonly stream: string;
+  readonly consumer: string;
+  /** How often the server says that it is there while nothing comes, in milliseconds. */
+  readonly heartbeat: number;
+  /** A message came. */
+  readonly onMessage: (message: Msg, facts: DeliveryFacts) => void;
+  /** Less is on its way than was asked for: look whether to ask again. */
+  readonly onChange: () => void;
+  /** The consumer is gone, or nobody answers for it. */
+  readonly onMissing: (reason: string) => void;
+}
+
+/** How long the server keeps a request, in milliseconds. */
+const EXPIRES = 30_000;
+
+/** How many heartbeats may be missed. */
+const MISSED = 2;
+
+/** The headers of a request's end that say how much of it was not served. */
+const PENDING_MESSAGES = 'Nats-Pending-Messages';
+
+/** What the server says when a consumer is not there any more. */
+const GONE = /deleted/i;
+
+/** Asks a consumer for messages, no more than there is room for, and hears when that is of no use. */
+export class Puller {
+  readonly #options: PullerOptions;
+  #link: NatsLink | undefined;
+  #inbox = '';
+  #subscription: Subscription | undefined;
+  /** How many messages were asked for and have not come. */
+  #asked = 0;
+  #heardAt = 0;
+  #watch: NodeJS.Timeout | undefined;
+
+  constructor(options: PullerOptions) {
+    this.#options = options;
+  }
+
+  /** How many messages may still come. */
+  get asked(): number {
+    return this.#asked;
+  }
+
+  /** Begins over a link, with nothing asked for. */
+  start(link: NatsLink): void {
+    this.stop();
+    this.#link = link;
+    this.#inbox = createInbox();
+    const inbox = this.#inbox;
+    this.#subscription = link.connection.subscribe(inbox, { callback: (_error, message) => this.#received(message, inbox) });
+  }
+
+  /** Asks for so many more. */
+  pull(count: number): void {
+    const { stream, consumer, heartbeat } = this.#options;
+    const request = { batch: count, expires: nanos(EXPIRES), idle_heartbeat: nanos(heartbeat) };
+    this.#link?.connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
+    this.#asked += count;
+    if (this.#watch === undefined) this.#listen();
+  }
+
+  /** Takes back what was asked for. What is on its way already still comes. Resolves when the server will not serve it any more. */
+  async withdraw(): Promise<void> {
+    const link = this.#link;
+    if (link === undefined || this.#asked === 0) return;
+    // Without somebody to answer to, the server drops a request. The messages that it has sent are waited for.
+    void this.#subscription?.drain().catch(() => {});
+    this.#subscription = undefined;
+    this.start(link);
+    // It drops it when it looks at its requests, as it does to tell of them. Before 2.10, a message that it would have served it with is not delivered to anybody
+    // until its lease is over.
+    await link.manager.consumers.info(this.#options.stream, this.#options.consumer);
+  }
+
+  /** Nothing that was asked for will come: the link is lost, or the consumer. */
+  stop(): void {
+    clearTimeout(this.#watch);
+    this.#watch = undefined;
+    this.#asked = 0;
+    this.#subscription?.unsubscribe();
+    this.#subscription = undefined;
+    this.#link = undefined;
+  }
+
+  #received(message: Msg, inbox: string): void {
+    // An answer to a request that was taken back says nothing about the others.
+    const current = inbox === this.#inbox;
+    if (current) this.#heardAt = performance.now();
+    const facts = readFacts(message.reply ?? '');
+    if (facts !== undefined) {
+      if (current) this.#asked = Math.max(0, this.#asked - 1);
+      this.#options.onMessage(message, facts);
+    } else if (current) this.#ended(message);
+  }
+
+  /** The server says that it is there, or that a request has ended. */
+  #ended({ headers }: Msg): void {
+    const { onChange, onMissing } = this.#options;
+    const code = headers?.code ?? 0;
+    if (code === 100) return;
+    if (code === 503 || (code === 409 && GONE.test(headers?.description ?? ''))) {
+      onMissing(headers?.description || 'nobody answers for the consumer');
+      return;
+    }
+    // What ends for another reason (its time, another leader, the server going down) says how much of it is left; one that does not say was one.
+    this.#asked = Math.max(0, this.#asked - Number(headers?.get(PENDING_MESSAGES) || 1));
+    onChange();
+  }
+
+  #listen(): void {
+    const { heartbeat, onMissing } = this.#options;
+    this.#heardAt = performance.now();
+    const look = () => {
+      if (this.#asked === 0) {
+        this.#watch = undefined;
+      } else if (performance.now() - this.#heardAt > heartbeat * (MISSED + 1)) {
+        this.#watch = undefined;
+        onMissing(`nothing was heard of it for ${MISSED} heartbeats`);
+      } else this.#watch = setTimeout(look, heartbeat);
+    };
+    this.#watch = setTimeout(look, heartbeat);
+  }
+}

@@ -1,0 +1,124 @@
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { Connection } from '../broker/connection.js';
+import { Failures, HopelessError } from '../broker/failures.js';
+import { patienceFor } from '../broker/options.js';
+import { BackendUnavailableError } from '../errors.js';
+import type { Logger } from '../internal/logger.js';
+import { isWithoutJetStream, NATS_FAILURES } from './failures.js';
+import { NatsLink } from './link.js';
+import type { CheckedNatsOptions } from './options.js';
+import { NATS_URL, parseUrl } from './url.js';
+
+/** The oldest server that has what the queue needs. */
+const OLDEST = [2, 9] as const;
+
+/** How often a connection that was handed in is looked at, until it is connected again, in milliseconds. */
+const LOOK = 50;
+
+/** Where the queue is, and how to connect to it. */
+export class Server {
+  readonly failures: Failures;
+  readonly #options: CheckedNatsOptions;
+  readonly #where: string;
+  readonly #patience: number;
+  readonly #logger: Logger;
+  /** JetStream was there before. */
+  #known = false;
+
+  constructor(options: CheckedNatsOptions) {
+    const { server, name, lease, logger } = options;
+    this.#options = options;
+    this.#patience = patienceFor(lease);
+    this.#logger = logger;
+    this.#where = 'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
+    this.failures = new Failures(NATS_FAILURES, { queue: name, server: this.#where });
+  }
+
+  /** How long the server may take to answer, in milliseconds. */
+  get patience(): number {
+    return this.#patience;
+  }
+
+  /** A connection that is made when it is needed; `prepare` is called with each new one. */
+  connect(prepare: (link: NatsLink) => Promise<void>): Connection<NatsLink> {
+    const { server, name } = this.#options;
+    return new Connection({
+      title: `Queue "${name}", NATS at ${this.#where}`,
+      broker: this.failures.broker,
+      outlookOf: this.failures.outlookOf,
+      createLink: (lost) => {
+        const own = 'url' in server;
+        return new NatsLink({
+          own,
+          open: () => (own ? this.#open(server.url) : awake(server.client, this.#patience)),
+          patience: this.#patience,
+          lost,
+        });
+      },
+      prepare: async (link) => {
+        await this.#checkServer(link);
+        await prepare(link);
+      },
+      patience: this.#patience,
+      logger: this.#logger,
+    });
+  }
+
+  #open(url: string): Promise<NatsConnection> {
+    const address = parseUrl(url);
+    if (address === undefined) throw new HopelessError('The URL cannot be read');
+    const { servers, tls, ...login } = address;
+    return connect({
+      servers,
+      ...login,
+      ...(tls && { tls: {} }),
+      name: `sluice ${this.#options.name}`,
+      // No second way to reconnect beside ours.
+      reconnect: false,
+      timeout: this.#patience,
+      // A server that does not answer is noticed within its patience.
+      pingInterval: this.#patience / 2,
+      maxPingOut: 1,
+      noAsyncTraces: true,
+    });
+  }
+
+  /** @throws {BackendUnavailableError} (a rejection) when the server is too old, or has no JetStream */
+  async #checkServer(link: NatsLink): Promise<void> {
+    const { version = '' } = link.connection.info ?? {};
+    const [major = 0, minor = 0] = version.split('.').map(Number);
+    if (version !== '' && (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])))
+      throw this.#unusable(`Expected a server of version ${OLDEST.join('.')} or newer, got ${version}`);
+    try {
+      await link.manager.getAccountInfo();
+      this.#known = true;
+    } catch (error) {
+      // A server that is starting has it later.
+      if (this.#known || !isWithoutJetStream(error)) throw error;
+      throw this.#unusable('Expected a server with JetStream, which is not enabled there, or not for this account (nats-server --jetstream)', error);
+    }
+  }
+
+  #unusable(what: string, cause?: unknown): BackendUnavailableError {
+    return new BackendUnavailableError(`${what} (queue "${this.#options.name}", NATS at ${this.#where})`, { retryable: false, cause });
+  }
+}
+
+/** A connection that was handed in, once it is connected. */
+async function awake(client: NatsConnection, patience: number): Promise<NatsConnection> {
+  const deadline = performance.now() + patience;
+  for (;;) {
+    if (client.isClosed()) throw new HopelessError('', { cause: new Error('the connection that was handed in is closed') });
+    // A round trip: it does not come back while the connection is down.
+    const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), LOOK).unref());
+    const up = await Promise.race([
+      client.flush().then(
+        () => true as const,
+        () => false as const,
+      ),
+      late,
+    ]);
+    if (up) return client;
+    if (performance.now() > deadline) throw new Error('The connection that was handed in did not come back in time');
+  }
+}

@@ -1,0 +1,219 @@
+import { randomBytes } from 'node:crypto';
+import {
+  AckPolicy,
+  type ConsumerConfig,
+  DeliverPolicy,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+  type StreamInfo,
+} from '@nats-io/jetstream';
+import { nanos } from '@nats-io/transport-node';
+import type { ConsumerGroup } from '../backend.js';
+import { HopelessError } from '../broker/failures.js';
+import type { Logger } from '../internal/logger.js';
+import { isNotFound } from './failures.js';
+import type { NatsLink } from './link.js';
+import type { QueueNames } from './names.js';
+import type { CheckedNatsOptions } from './options.js';
+
+/** How long the server remembers the ids of messages at least, so that one that is sent again is stored once, in milliseconds: its own default. */
+const LEAST_MEMORY = 120_000;
+
+/** How long the mover may take with a message, in milliseconds: less than the server remembers ids. */
+const MOVER_LEASE = 15_000;
+
+/** How long the server keeps a consumer that was made to read its clock, if nobody removes it, in milliseconds. */
+const CLOCK_LASTS = 5000;
+
+/** The deliveries and settlements that nobody has to bound: credit does. */
+const UNLIMITED = -1;
+
+/** What is settled, by the places in the stream up to which all is. */
+export interface Swept {
+  /** By all groups. */
+  readonly floor: number;
+  /** By each consumer. */
+  readonly floors: ReadonlyMap<string, number>;
+}
+
+/** The streams and consumers of a queue. */
+export class Topology {
+  readonly #options: CheckedNatsOptions;
+  readonly #names: QueueNames;
+  readonly #logger: Logger;
+  #created: string | undefined;
+  #warned = false;
+  /** Up to where this process has removed what is settled. */
+  #swept = 0;
+
+  constructor(options: CheckedNatsOptions, names: QueueNames) {
+    this.#options = options;
+    this.#names = names;
+    this.#logger = options.logger;
+  }
+
+  /** When the stream was made that was there last. With another one, sequence numbers begin again. */
+  get created(): string | undefined {
+    return this.#created;
+  }
+
+  /** Sees to it that the streams are there, with the consumers of these groups and that of what waits for its time. */
+  async open(link: NatsLink, groups: Iterable<ConsumerGroup>): Promise<void> {
+    const { manager } = link;
+    const { stream, messages, delayedStream, delayed, mover } = this.#names;
+    // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
+    const info = await this.#stream(manager, { name: stream, subjects: [messages], retention: RetentionPolicy.Limits });
+    const subjects = [`${delayedStream}.>`];
+    await this.#stream(manager, { name: delayedStream, subjects, retention: RetentionPolicy.Workqueue });
+    this.#created = info.created;
+    await this.#consumer(manager, delayedStream, { durable_name: mover, filter_subject: delayed, ack_wait: nanos(MOVER_LEASE) });
+    for (const group of new Set(groups)) await this.#group(link, group);
+  }
+
+  /** Sees to it that the stream is there that keeps what is no message. */
+  async openAside({ manager }: NatsLink): Promise<void> {
+    const { aside } = this.#names;
+    await found(
+      () => manager.streams.info(aside),
+      () =>
+        manager.streams.add({
+          name: aside,
+          description: 'Sluice: what was found in the queue and is no message',
+          subjects: [`${aside}.>`],
+          ...this.#keeping(),
+        }),
+    );
+  }
+
+  /** How many messages wait for their time. */
+  async countDelayed({ manager }: NatsLink): Promise<number> {
+    const { state } = await manager.streams.info(this.#names.delayedStream);
+    return state.messages;
+  }
+
+  /** How many messages a group has not settled; of one that does not exist, those with which it would begin. */
+  async countGroup({ manager }: NatsLink, group: ConsumerGroup): Promise<number> {
+    const { stream } = this.#names;
+    const { state } = await manager.streams.info(stream);
+    try {
+      const { num_pending, num_ack_pending } = await manager.consumers.info(stream, this.#names.consumer(group));
+      // Before 2.10, what a consumer tells of itself may be one too many, once it has delivered a message again.
+      return Math.min(state.messages, num_pending + num_ack_pending);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return state.messages;
+    }
+  }
+
+  /** Removes what every group has settled. Resolves to the place in the stream up to which all is settled. */
+  async sweep({ manager }: NatsLink): Promise<Swept> {
+    const { stream } = this.#names;
+    const floors = new Map<string, number>();
+    for await (const { name, ack_floor } of manager.consumers.list(stream)) floors.set(name, ack_floor.stream_seq);
+    const floor = floors.size === 0 ? 0 : Math.min(...floors.values());
+    if (floor > this.#swept) {
+      await manager.streams.purge(stream, { seq: floor + 1 });
+      this.#swept = floor;
+    }
+    return { floor, floors };
+  }
+
+  /** Removes a message that every group has settled, and that one before it keeps from being swept. */
+  async remove({ manager }: NatsLink, sequence: number): Promise<void> {
+    await manager.streams.deleteMessage(this.#names.stream, sequence, false);
+  }
+
+  /** The time of the server, in milliseconds since the epoch: that at which it makes a consumer that is of no other use. */
+  async serverTime({ manager }: NatsLink): Promise<number> {
+    const { delayedStream, clock } = this.#names;
+    const { created, name } = await manager.consumers.add(delayedStream, {
+      name: `clock-${randomBytes(8).toString('hex')}`,
+      filter_subject: `${clock}.${randomBytes(8).toString('hex')}`,
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.All,
+      inactive_threshold: nanos(CLOCK_LASTS),
+    });
+    await manager.consumers.delete(delayedStream, name);
+    return Date.parse(created);
+  }
+
+  async #stream(manager: JetStreamManager, config: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): Promise<StreamInfo> {
+    const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
+    const info = await found(
+      () => manager.streams.info(config.name),
+      () => manager.streams.add({ ...config, description: 'Sluice: a queue', duplicate_window: nanos(memory), ...this.#keeping() }),
+    );
+    this.#check(info.config, config);
+    return info;
+  }
+
+  #keeping(): Pick<StreamConfig, 'storage' | 'num_replicas'> {
+    const { storage = 'file', replicas = 1 } = this.#options;
+    return { storage: storage === 'file' ? StorageType.File : StorageType.Memory, num_replicas: replicas };
+  }
+
+  async #group(link: NatsLink, group: ConsumerGroup): Promise<void> {
+    const { manager } = link;
+    const { stream } = this.#names;
+    const name = this.#names.consumer(group);
+    const lease = nanos(this.#options.lease);
+    const { ack_wait, ack_policy, filter_subject } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, () =>
+      this.sweep(link),
+    );
+    if (ack_policy !== AckPolicy.Explicit || filter_subject) throw hopeless(`Consumer "${name}" of stream "${stream}" is not the queue's`);
+    if (ack_wait === lease) return;
+    if (!this.#warned)
+      this.#logger.warn(`Group "${group}" of queue "${this.#options.name}" had another lease: it is ${this.#options.lease} ms now, for all`);
+    this.#warned = true;
+    await manager.consumers.update(stream, name, { ack_wait: lease });
+  }
+
+  async #consumer(
+    manager: JetStreamManager,
+    stream: string,
+    config: Partial<ConsumerConfig> & { durable_name: string },
+    beforeNew?: () => Promise<unknown>,
+  ): Promise<ConsumerConfig> {
+    const { config: actual } = await found(
+      () => manager.consumers.info(stream, config.durable_name),
+      async () => {
+        // It begins with what the stream still holds: that is to be no more than what the queue does.
+        await beforeNew?.();
+        return manager.consumers.add(stream, {
+          ...config,
+          ack_policy: AckPolicy.Explicit,
+          deliver_policy: DeliverPolicy.All,
+          max_deliver: UNLIMITED,
+          max_ack_pending: UNLIMITED,
+        });
+      },
+    );
+    return actual;
+  }
+
+  /** @throws {HopelessError} for a stream that is not the queue's, or that keeps messages in another way than the options say */
+  #check(actual: StreamConfig, { name, subjects, retention }: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): void {
+    const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
+    const expected = { subjects, retention, storage, num_replicas: replicas };
+    for (const [what, value] of Object.entries(expected)) {
+      const found = JSON.stringify(actual[what as keyof typeof expected]);
+      if (found !== JSON.stringify(value)) throw hopeless(`Stream "${name}" has ${what} ${found}, where the queue expects ${JSON.stringify(value)}`);
+    }
+  }
+}
+
+/** What is there, or is made. Two that make the same thing at a time both find it. */
+async function found<Info>(find: () => Promise<Info>, make: () => Promise<Info>): Promise<Info> {
+  try {
+    return await find();
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return make();
+  }
+}
+
+function hopeless(reason: string): HopelessError {
+  return new HopelessError('', { cause: new Error(reason) });
+}
