@@ -23,7 +23,7 @@ describeWithRedis('An entry of the stream that is no message', () => {
     ['has no key', ['payload', '{}'], /"key".*undefined/],
     ['has an empty key', ['key', '', 'payload', '{}'], /"key".*""/],
     ['has a key that is too long', ['key', 'x'.repeat(256), 'payload', '{}'], /"key"/],
-    ['has no payload', ['key', 'k'], /no field "payload"/],
+    ['has no payload', ['key', 'k'], /no "payload"/],
     ['has an empty payload', ['key', 'k', 'payload', ''], /"payload" is not JSON/],
     ['is not JSON', ['key', 'k', 'payload', '{"n":'], /"payload" is not JSON/],
     ['is a JSON array', ['key', 'k', 'payload', '[1]'], /"payload" is no JSON object but an array/],

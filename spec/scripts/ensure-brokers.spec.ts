@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import brokers from '../../scripts/brokers.json';
 import { ROOT } from '../support/compile.js';
 
 const SCRIPT = path.join(ROOT, 'scripts/ensure-brokers.mjs');
@@ -10,12 +11,15 @@ const SCRIPT = path.join(ROOT, 'scripts/ensure-brokers.mjs');
 /** The real commands that the script needs; everything else that it calls is a fake. */
 const REAL = ['sh', 'rm', 'chmod', 'touch', 'env'];
 
-/** What `apt-get` is asked, in a file, with the policy of that moment; an installation puts the command there. */
+const BROKERS = Object.keys(brokers);
+
+/** What `apt-get` is asked, in a file, with the policy of that moment; an installation puts the commands there, unless one is unknown. */
 const APT_GET = `
 echo "$DEBIAN_FRONTEND: $*" >>"$FAKES/../asked"
 case "$*" in *install*) sh "$SLUICE_POLICY_RC_D"; echo "policy says $?" >>"$FAKES/../asked";; esac
 [ ! -e "$FAKES/../no-network" ] || exit 100
-case "$*" in *install*) touch "$FAKES/redis-server"; chmod 755 "$FAKES/redis-server";; esac`;
+case "$*" in *install*nats-server*) [ ! -e "$FAKES/../no-nats" ] || exit 100;; esac
+case "$*" in *install*) for word; do case "$word" in *-server) touch "$FAKES/$word"; chmod 755 "$FAKES/$word";; esac; done;; esac`;
 
 describe('The script that installs the brokers', () => {
   let folder: string;
@@ -54,21 +58,35 @@ describe('The script that installs the brokers', () => {
   afterEach(() => rm(folder, { recursive: true }));
 
   it('asks nobody and says nothing when all is there', async () => {
-    await fake('redis-server', '');
+    for (const broker of BROKERS) await fake(broker, '');
     await fake('id', 'echo "asked who I am" >>"$FAKES/../asked"');
     expect(await run()).toEqual({ code: 0, output: '' });
     expect(await asked()).toEqual([]);
   });
 
+  it('finds a server beside the commands, where not every user has it on the PATH', async () => {
+    await mkdir(path.join(folder, 'sbin'));
+    for (const broker of BROKERS) await fake(`../sbin/${broker}`, '');
+    expect(await run()).toEqual({ code: 0, output: '' });
+  });
+
+  it('installs nothing that is there', async () => {
+    await fake('redis-server', '');
+    const { output } = await run();
+    expect(output).toMatch(/^Installing nats-server, rabbitmq-server for the tests/);
+    expect((await asked()).join()).not.toMatch(/redis-server/);
+  });
+
   it('installs what is missing as root, without questions, recommendations or a service', async () => {
     const { code, output } = await run();
     expect(code).toBe(0);
-    expect(output).toMatch(/^Installing redis-server/);
+    expect(output).toMatch(/^Installing redis-server, nats-server, rabbitmq-server for the tests/);
     expect(output).not.toMatch(/not found/);
-    const [update, install, policyThen] = await asked();
+    const [update, install, policyThen, ...more] = await asked();
     expect(update).toMatch(/^noninteractive: .* update$/);
-    expect(install).toMatch(/^noninteractive: .* install --yes --no-install-recommends redis-server$/);
+    expect(install).toMatch(/^noninteractive: .* install --yes --no-install-recommends redis-server nats-server rabbitmq-server$/);
     expect(policyThen).toBe('policy says 101');
+    expect(more).toEqual([]);
     expect(existsSync(policy)).toBe(false);
   });
 
@@ -103,8 +121,17 @@ describe('The script that installs the brokers', () => {
     await writeFile(path.join(folder, 'no-network'), '');
     const { code, output } = await run();
     expect(code).toBe(0);
-    expect(output).toMatch(/could not install redis-server/);
-    expect(output).toMatch(/redis-server was not found/);
+    expect(output).toMatch(/could not install all of redis-server/);
+    for (const broker of BROKERS) expect(output).toContain(`${broker} was not found`);
+    expect(existsSync(policy)).toBe(false);
+  });
+
+  it('installs the others when apt-get does not know one', async () => {
+    await writeFile(path.join(folder, 'no-nats'), '');
+    const { code, output } = await run();
+    expect(code).toBe(0);
+    expect(output.match(/\S+(?= was not found)/g)).toEqual(['nats-server']);
+    expect(await asked()).toContain('policy says 101');
     expect(existsSync(policy)).toBe(false);
   });
 

@@ -1,44 +1,17 @@
-import { randomUUID } from 'node:crypto';
 import { createClient } from 'redis';
 import { RedisBackend, type RedisBackendOptions } from 'sluice/redis';
 import { silentLogger } from './recording-logger.js';
+import { ServerSuite } from './server-suite.js';
 import { RedisServer, type RedisServerOptions } from './servers/redis-server.js';
-import { TcpProxy } from './servers/tcp-proxy.js';
 
 type Reply = string | number | null | readonly Reply[];
 
-/** A server for the tests of a suite, a queue's name for each of them, and what they open: closed after each. */
-export class RedisSuite {
-  /** The name of this test's queue. */
-  name = '';
-  #server: RedisServer | undefined;
+/** A suite with a server of Redis. */
+export class RedisSuite extends ServerSuite<RedisServer> {
   #client: { sendCommand(command: string[]): Promise<unknown>; destroy(): void } | undefined;
-  readonly #endings: (() => unknown)[] = [];
 
-  /** To be called where the suite is described. */
   constructor(options?: RedisServerOptions) {
-    beforeAll(async () => {
-      this.#server = await RedisServer.start(options);
-    });
-    beforeEach(() => {
-      this.name = randomUUID();
-    });
-    afterEach(async () => {
-      for (const end of this.#endings.splice(0).reverse()) await end();
-    });
-    afterAll(async () => {
-      this.#client?.destroy();
-      await this.#server?.stop();
-    });
-  }
-
-  get server(): RedisServer {
-    if (this.#server === undefined) throw new Error('Expected the suite to have begun');
-    return this.#server;
-  }
-
-  get url(): string {
-    return this.server.url;
+    super(() => RedisServer.start(options));
   }
 
   /** A queue of this test's name, unless the options have another. */
@@ -47,20 +20,6 @@ export class RedisSuite {
     const queue = new RedisBackend({ url, name: this.name, logger: silentLogger, ...options });
     this.ending(() => queue.close());
     return queue;
-  }
-
-  /** A proxy in front of the server, and the URL of that. */
-  async proxy(): Promise<{ readonly proxy: TcpProxy; readonly url: string }> {
-    const proxy = await TcpProxy.start(this.server.port);
-    this.ending(() => proxy.stop());
-    const url = new URL(this.url);
-    url.port = String(proxy.port);
-    return { proxy, url: url.href };
-  }
-
-  /** Has something done at the end of the test. */
-  ending(end: () => unknown): void {
-    this.#endings.push(end);
   }
 
   /** Runs a command, over a connection that stays. */
@@ -115,5 +74,9 @@ export class RedisSuite {
   /** Cuts every connection but the suite's own. */
   async disconnect(): Promise<void> {
     await this.run('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  }
+
+  protected override disconnectOwn(): void {
+    this.#client?.destroy();
   }
 }

@@ -289,7 +289,7 @@ export class GroupConsumer implements BrokerConsumer {
   #deliver(message: Msg, facts: DeliveryFacts): void {
     const ticket = { reply: message.reply ?? '', sequence: facts.sequence, until: performance.now() + this.#options.lease };
     const { group, sweeper } = this.#options;
-    if (facts.deliveries > 1 && sweeper.isSettled(group, facts.sequence)) {
+    if (sweeper.isSettled(group, facts.sequence)) {
       unawaited(this.#answer(ticket, 'acked', 0));
     } else if (!this.#loans.hasRoom || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));

@@ -117,7 +117,7 @@ export class NatsBroker implements Broker {
   }
 
   #open(link: NatsLink): Promise<void> {
-    return this.#topology.open(link, [...this.#options.groups, ...this.#consumers.keys()]);
+    return this.#topology.open(link, [...this.#options.groups, ...this.#consumers.keys()], () => this.#sweeper.sweep());
   }
 
   async #setAside(link: NatsLink, message: Msg, reason: string): Promise<void> {

@@ -27,16 +27,11 @@ const MOVER_LEASE = 15_000;
 /** How long the server keeps a consumer that was made to read its clock, if nobody removes it, in milliseconds. */
 const CLOCK_LASTS = 5000;
 
+/** How many messages are removed at a time. */
+const REMOVED_TOGETHER = 256;
+
 /** The deliveries and settlements that nobody has to bound: credit does. */
 const UNLIMITED = -1;
-
-/** What is settled, by the places in the stream up to which all is. */
-export interface Swept {
-  /** By all groups. */
-  readonly floor: number;
-  /** By each consumer. */
-  readonly floors: ReadonlyMap<string, number>;
-}
 
 /** The streams and consumers of a queue. */
 export class Topology {
@@ -45,8 +40,6 @@ export class Topology {
   readonly #logger: Logger;
   #created: string | undefined;
   #warned = false;
-  /** Up to where this process has removed what is settled. */
-  #swept = 0;
 
   constructor(options: CheckedNatsOptions, names: QueueNames) {
     this.#options = options;
@@ -59,8 +52,11 @@ export class Topology {
     return this.#created;
   }
 
-  /** Sees to it that the streams are there, with the consumers of these groups and that of what waits for its time. */
-  async open(link: NatsLink, groups: Iterable<ConsumerGroup>): Promise<void> {
+  /**
+   * Sees to it that the streams are there, with the consumers of these groups and that of what waits for its time.
+   * @param beforeNew is done before a group comes into being: it begins with what the stream holds then
+   */
+  async open(link: NatsLink, groups: Iterable<ConsumerGroup>, beforeNew: () => Promise<void>): Promise<void> {
     const { manager } = link;
     const { stream, messages, delayedStream, delayed, mover } = this.#names;
     // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
@@ -69,7 +65,7 @@ export class Topology {
     await this.#stream(manager, { name: delayedStream, subjects, retention: RetentionPolicy.Workqueue });
     this.#created = info.created;
     await this.#consumer(manager, delayedStream, { durable_name: mover, filter_subject: delayed, ack_wait: nanos(MOVER_LEASE) });
-    for (const group of new Set(groups)) await this.#group(link, group);
+    for (const group of new Set(groups)) await this.#group(link, group, beforeNew);
   }
 
   /** Sees to it that the stream is there that keeps what is no message. */
@@ -107,22 +103,33 @@ export class Topology {
     }
   }
 
-  /** Removes what every group has settled. Resolves to the place in the stream up to which all is settled. */
-  async sweep({ manager }: NatsLink): Promise<Swept> {
-    const { stream } = this.#names;
+  /** Up to which place in the stream each consumer has settled all. */
+  async floors({ manager }: NatsLink): Promise<ReadonlyMap<string, number>> {
     const floors = new Map<string, number>();
-    for await (const { name, ack_floor } of manager.consumers.list(stream)) floors.set(name, ack_floor.stream_seq);
-    const floor = floors.size === 0 ? 0 : Math.min(...floors.values());
-    if (floor > this.#swept) {
-      await manager.streams.purge(stream, { seq: floor + 1 });
-      this.#swept = floor;
-    }
-    return { floor, floors };
+    for await (const { name, ack_floor } of manager.consumers.list(this.#names.stream)) floors.set(name, ack_floor.stream_seq);
+    return floors;
   }
 
-  /** Removes a message that every group has settled, and that one before it keeps from being swept. */
-  async remove({ manager }: NatsLink, sequence: number): Promise<void> {
-    await manager.streams.deleteMessage(this.#names.stream, sequence, false);
+  /** The place of the first message that the stream holds. */
+  async first({ manager }: NatsLink): Promise<number> {
+    const { state } = await manager.streams.info(this.#names.stream);
+    return state.first_seq;
+  }
+
+  /**
+   * Removes messages, one by one: before 2.10, a purge makes the server forget what is out.
+   * @see https://docs.nats.io/reference/reference-protocols/nats_api_reference
+   */
+  async remove(link: NatsLink, sequences: readonly number[]): Promise<void> {
+    const subject = `$JS.API.STREAM.MSG.DELETE.${this.#names.stream}`;
+    const request = (sequence: number) => JSON.stringify({ seq: sequence, no_erase: true });
+    for (let from = 0; from < sequences.length; from += REMOVED_TOGETHER) {
+      const together = sequences.slice(from, from + REMOVED_TOGETHER);
+      const last = together.pop() as number;
+      for (const sequence of together) link.connection.publish(subject, request(sequence));
+      // The server takes them in order, and is not flooded.
+      await link.request(subject, request(last));
+    }
   }
 
   /** The time of the server, in milliseconds since the epoch: that at which it makes a consumer that is of no other use. */
@@ -154,14 +161,11 @@ export class Topology {
     return { storage: storage === 'file' ? StorageType.File : StorageType.Memory, num_replicas: replicas };
   }
 
-  async #group(link: NatsLink, group: ConsumerGroup): Promise<void> {
-    const { manager } = link;
+  async #group({ manager }: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<void> {
     const { stream } = this.#names;
     const name = this.#names.consumer(group);
     const lease = nanos(this.#options.lease);
-    const { ack_wait, ack_policy, filter_subject } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, () =>
-      this.sweep(link),
-    );
+    const { ack_wait, ack_policy, filter_subject } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, beforeNew);
     if (ack_policy !== AckPolicy.Explicit || filter_subject) throw hopeless(`Consumer "${name}" of stream "${stream}" is not the queue's`);
     if (ack_wait === lease) return;
     if (!this.#warned)
@@ -174,12 +178,11 @@ export class Topology {
     manager: JetStreamManager,
     stream: string,
     config: Partial<ConsumerConfig> & { durable_name: string },
-    beforeNew?: () => Promise<unknown>,
+    beforeNew?: () => Promise<void>,
   ): Promise<ConsumerConfig> {
     const { config: actual } = await found(
       () => manager.consumers.info(stream, config.durable_name),
       async () => {
-        // It begins with what the stream still holds: that is to be no more than what the queue does.
         await beforeNew?.();
         return manager.consumers.add(stream, {
           ...config,

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { verdictOn } from './describe-with.js';
@@ -26,5 +26,11 @@ describe('A suite that needs redis-server', () => {
     expect(verdictOn('redis-server', { PATH: `/nowhere:${folder}` })).toMatchObject({ run: false });
     await chmod(file, 0o755);
     expect(verdictOn('redis-server', { PATH: `/nowhere:${folder}` })).toEqual({ run: true });
+  });
+
+  it('runs where there is one beside the commands, in a folder that not every user has on the PATH', async () => {
+    await Promise.all(['bin', 'sbin'].map((name) => mkdir(path.join(folder, name))));
+    await writeFile(path.join(folder, 'sbin/redis-server'), '', { mode: 0o755 });
+    expect(verdictOn('redis-server', { PATH: path.join(folder, 'bin') })).toEqual({ run: true });
   });
 });

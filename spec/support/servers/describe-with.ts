@@ -1,24 +1,14 @@
-import { accessSync, constants, statSync } from 'node:fs';
-import path from 'node:path';
 import brokers from '../../../scripts/brokers.json';
+import { findCommand } from './find-command.js';
 
 type Broker = keyof typeof brokers;
 
 /** What becomes of a suite: without its broker it fails where everything must run, and is left out elsewhere. */
 export type Verdict = { readonly run: true } | { readonly run: false; readonly fail: boolean; readonly reason: string };
 
-function isCommand(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return statSync(file).isFile();
-  } catch {
-    return false;
-  }
-}
-
 /** Looks for a broker on the PATH. */
 export function verdictOn(broker: Broker, env: Readonly<Record<string, string | undefined>>): Verdict {
-  if ((env.PATH ?? '').split(path.delimiter).some((folder) => isCommand(path.join(folder || '.', broker)))) return { run: true };
+  if (findCommand(broker, env) !== undefined) return { run: true };
   const { apt, brew, docs } = brokers[broker];
   const command = process.platform === 'darwin' ? `brew install ${brew}` : `sudo apt-get install --no-install-recommends ${apt}`;
   const reason = `${broker} is not on the PATH. Install it (${command}; elsewhere see ${docs}) or run \`npm test\`, which tries to.`;
@@ -44,4 +34,14 @@ function describeWith(broker: Broker, name: string, body: () => void): void {
 /** A suite that starts `redis-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */
 export function describeWithRedis(name: string, body: () => void): void {
   describeWith('redis-server', name, body);
+}
+
+/** A suite that starts `nats-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */
+export function describeWithNats(name: string, body: () => void): void {
+  describeWith('nats-server', name, body);
+}
+
+/** A suite that starts `rabbitmq-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */
+export function describeWithRabbitMq(name: string, body: () => void): void {
+  describeWith('rabbitmq-server', name, body);
 }

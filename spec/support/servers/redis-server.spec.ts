@@ -2,17 +2,9 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createCluster } from 'redis';
 import { until } from '../promises.js';
+import { alive } from './alive.js';
 import { describeWithRedis } from './describe-with.js';
 import { RedisServer } from './redis-server.js';
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 describeWithRedis('RedisServer', () => {
   const servers: RedisServer[] = [];

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { createClient } from 'redis';
 import { freePort } from './free-port.js';
 import { type ServerCommand, ServerProcess } from './server-process.js';
@@ -26,7 +24,6 @@ export class RedisServer extends ServerProcess {
   protected override readonly title = 'redis-server';
   readonly #options: RedisServerOptions;
   #busPort: number | undefined;
-  #ca: string | undefined;
 
   constructor(options: RedisServerOptions = {}) {
     super();
@@ -45,12 +42,6 @@ export class RedisServer extends ServerProcess {
     const { tls = false, password } = this.#options;
     const login = password === undefined ? '' : `:${encodeURIComponent(password)}@`;
     return `${tls ? 'rediss' : 'redis'}://${login}127.0.0.1:${this.port}`;
-  }
-
-  /** The certificate that a client must trust, as PEM; only with `tls`. */
-  get ca(): string {
-    if (this.#ca === undefined) throw new Error('Expected a server with `tls`');
-    return this.#ca;
   }
 
   /** Runs one command over a connection of its own. */
@@ -72,7 +63,7 @@ export class RedisServer extends ServerProcess {
     const settings: Record<string, string> = { bind: '127.0.0.1', dir: this.folder, save: '""', port: String(tls ? 0 : this.port) };
     if (appendOnly) Object.assign(settings, { appendonly: 'yes', appendfsync: 'always' });
     if (password !== undefined) settings.requirepass = JSON.stringify(password);
-    if (tls) Object.assign(settings, await this.#certificate());
+    if (tls) Object.assign(settings, await this.#tlsSettings());
     if (cluster) {
       // By default the port + 10,000, which may be taken.
       this.#busPort ??= await freePort();
@@ -98,20 +89,13 @@ export class RedisServer extends ServerProcess {
     return true;
   }
 
-  /** Makes a certificate, the first time, and returns the settings that use it. */
-  async #certificate(): Promise<Record<string, string>> {
-    const [key, certificate] = [path.join(this.folder, 'key.pem'), path.join(this.folder, 'certificate.pem')];
-    if (this.#ca === undefined) {
-      const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-      const form = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-      await promisify(execFile)('openssl', ['req', ...form, ...names, '-keyout', key, '-out', certificate]);
-      this.#ca = await readFile(certificate, 'utf8');
-    }
+  async #tlsSettings(): Promise<Record<string, string>> {
+    const { keyFile, certificateFile } = await this.certificate();
     return {
       'tls-port': String(this.port),
-      'tls-cert-file': certificate,
-      'tls-key-file': key,
-      'tls-ca-cert-file': certificate,
+      'tls-cert-file': certificateFile,
+      'tls-key-file': keyFile,
+      'tls-ca-cert-file': certificateFile,
       'tls-auth-clients': 'no',
     };
   }

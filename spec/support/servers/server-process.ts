@@ -4,11 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Certificate, makeCertificate } from './certificate.js';
+import { findCommand } from './find-command.js';
 import { freePort } from './free-port.js';
 import { guard } from './guard.js';
 
 /** How a server is started. */
 export interface ServerCommand {
+  /** A path, or a name to look for. */
   readonly file: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -17,7 +20,7 @@ export interface ServerCommand {
 /** Generous: the machine may be busy with other tests. A server that has ended by itself is not waited for. */
 const START_DEADLINE = 60_000;
 const STOP_DEADLINE = 15_000;
-const LINES_KEPT = 40;
+const LINES_KEPT = 100;
 const PORTS_TRIED = 10;
 
 /**
@@ -28,6 +31,7 @@ export abstract class ServerProcess {
   #folder: string | undefined;
   #port: number | undefined;
   #child: ChildProcess | undefined;
+  #certificate: Certificate | undefined;
   #lines: string[] = [];
 
   /** What it is called in messages. */
@@ -56,6 +60,12 @@ export abstract class ServerProcess {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** The certificate that a client must trust, as PEM; only with `tls`. */
+  get ca(): string {
+    if (this.#certificate === undefined) throw new Error('Expected a server with `tls`');
+    return this.#certificate.ca;
   }
 
   /** The last lines that it printed. */
@@ -107,13 +117,20 @@ export abstract class ServerProcess {
     if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
     this.#folder = undefined;
     this.#port = undefined;
+    this.#certificate = undefined;
+  }
+
+  /** A certificate of its own making. Stays the same from start to start. */
+  protected async certificate(): Promise<Certificate> {
+    this.#certificate ??= await makeCertificate(this.folder);
+    return this.#certificate;
   }
 
   /** Returns whether it came up; false when its port was taken. */
   async #launch(): Promise<boolean> {
     const { file, args, env } = await this.command();
     this.#lines = [];
-    const child = spawn(file, args, { cwd: this.folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(findCommand(file) ?? file, args, { cwd: this.folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => this.#keep(text));
     // `close` comes when all that it printed has been read, also when it could not be started.

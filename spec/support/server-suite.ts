@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto';
+import type { ServerProcess } from './servers/server-process.js';
+import { TcpProxy } from './servers/tcp-proxy.js';
+
+/** A server for the tests of a suite, a queue's name for each of them, and what they open: closed after each. */
+export abstract class ServerSuite<Server extends ServerProcess & { readonly url: string }> {
+  /** The name of this test's queue. */
+  name = '';
+  #server: Server | undefined;
+  readonly #endings: (() => unknown)[] = [];
+
+  /** To be called where the suite is described. */
+  constructor(start: () => Promise<Server>) {
+    beforeAll(async () => {
+      this.#server = await start();
+    });
+    beforeEach(() => {
+      this.name = randomUUID();
+    });
+    afterEach(async () => {
+      for (const end of this.#endings.splice(0).reverse()) await end();
+    });
+    afterAll(async () => {
+      await this.disconnectOwn();
+      await this.#server?.stop();
+    });
+  }
+
+  get server(): Server {
+    if (this.#server === undefined) throw new Error('Expected the suite to have begun');
+    return this.#server;
+  }
+
+  get url(): string {
+    return this.server.url;
+  }
+
+  /** A proxy in front of the server, and the URL of that. */
+  async proxy(): Promise<{ readonly proxy: TcpProxy; readonly url: string }> {
+    const proxy = await TcpProxy.start(this.server.port);
+    this.ending(() => proxy.stop());
+    const url = new URL(this.url);
+    url.port = String(proxy.port);
+    return { proxy, url: url.href };
+  }
+
+  /** Has something done at the end of the test. */
+  ending(end: () => unknown): void {
+    this.#endings.push(end);
+  }
+
+  /** Closes the connection of the suite itself, before the server is stopped. */
+  protected abstract disconnectOwn(): unknown;
+}

@@ -1,0 +1,69 @@
+/** What is used of a channel of rabbitmq-client. */
+export interface Channel {
+  readonly active: boolean;
+  queueDeclare(options: QueueOptions): Promise<{ readonly messageCount: number }>;
+  exchangeDeclare(options: {
+    readonly exchange: string;
+    readonly type?: string;
+    readonly durable?: boolean;
+    readonly passive?: boolean;
+  }): Promise<unknown>;
+  queueBind(options: { readonly exchange: string; readonly queue: string; readonly routingKey?: string }): Promise<unknown>;
+  exchangeBind(options: { readonly source: string; readonly destination: string; readonly routingKey: string }): Promise<unknown>;
+  confirmSelect(): Promise<unknown>;
+  basicPublish(envelope: Envelope, body: Buffer): Promise<unknown>;
+  basicQos(options: { readonly prefetchCount: number }): Promise<unknown>;
+  basicConsume(options: { readonly queue: string; readonly consumerTag: string }, deliver: (message: Incoming) => void): Promise<unknown>;
+  basicCancel(options: { readonly consumerTag: string }): Promise<unknown>;
+  basicAck(options: { readonly deliveryTag: number; readonly multiple?: boolean }): void;
+  basicNack(options: { readonly deliveryTag: number; readonly requeue: boolean }): void;
+  close(): Promise<void>;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  on(event: 'close', listener: () => void): unknown;
+  on(event: 'basic.return', listener: (message: { readonly messageId?: string }) => void): unknown;
+  on(event: 'basic.cancel', listener: (consumerTag: string, error: unknown) => void): unknown;
+}
+
+/** What is used of a connection of rabbitmq-client. */
+export interface Client {
+  acquire(options: { readonly emitErrorsFromChannel: boolean }): Promise<Channel>;
+  close(): Promise<void>;
+  unsafeDestroy(): void;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  on(event: 'connection', listener: () => void): unknown;
+  on(event: 'connection.blocked', listener: (reason: string) => void): unknown;
+  on(event: 'connection.unblocked', listener: () => void): unknown;
+  removeListener(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+export interface QueueOptions {
+  readonly queue: string;
+  readonly durable?: boolean;
+  /** Only to look whether it is there. */
+  readonly passive?: boolean;
+  readonly arguments?: Readonly<Record<string, string | number>>;
+}
+
+/** Where a message goes, and all of it but its body. */
+export interface Envelope extends Properties {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly mandatory: boolean;
+  readonly durable: boolean;
+}
+
+/** What a message carries beside its body. Somebody else may have written it. */
+export interface Properties {
+  readonly contentType?: string;
+  readonly contentEncoding?: string;
+  readonly messageId?: string;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, unknown>>;
+}
+
+/** A message as the client delivers it. */
+export interface Incoming extends Properties {
+  readonly deliveryTag: number;
+  /** A Buffer; what it says to be text or JSON in no encoding of its own, the client has read already. */
+  readonly body: unknown;
+}

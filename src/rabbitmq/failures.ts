@@ -1,0 +1,62 @@
+import { type FailureSigns, isTlsMismatch, type Outlook } from '../broker/failures.js';
+import { describeError } from '../internal/describe.js';
+
+/** Answers of a server that it will give again: codes of AMQP, and those of the client for what it cannot read. */
+const HOPELESS = new Set([
+  'ACCESS_REFUSED',
+  'NOT_ALLOWED',
+  'PRECONDITION_FAILED',
+  'NOT_IMPLEMENTED',
+  'INVALID_PATH',
+  'SYNTAX_ERROR',
+  'COMMAND_INVALID',
+  'VERSION_MISMATCH',
+  'FRAME_ERROR',
+  'CODEC',
+]);
+
+/** Answers of a server that may give another one later. */
+const PASSING = new Set(['NOT_FOUND', 'RESOURCE_LOCKED', 'RESOURCE_ERROR', 'INTERNAL_ERROR', 'NACK']);
+
+/** What answers is not RabbitMQ: an answer that AMQP does not have. */
+const NOT_RABBITMQ = new Set(['VERSION_MISMATCH', 'FRAME_ERROR', 'CODEC', 'COMMAND_INVALID']);
+
+/** A limit was reached that others may make room under. */
+const LIMIT = /limit|maximum number/i;
+
+/** What the errors of rabbitmq-client and the answers of a server mean, to a queue. */
+export function rabbitMqFailures(): FailureSigns {
+  return { broker: 'RabbitMQ', outlookOf, explain };
+}
+
+/** The code of an error of the client, such as `NOT_FOUND`. */
+export function codeOf(error: unknown): string {
+  return String((error as { code?: unknown } | undefined)?.code ?? '');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : '';
+}
+
+/** The broker took back a delivery, since nobody had settled it for too long. */
+export function isConsumerTimeout(error: unknown): boolean {
+  return codeOf(error) === 'PRECONDITION_FAILED' && /delivery acknowledgement/.test(messageOf(error));
+}
+
+function outlookOf(error: unknown): Outlook {
+  const code = codeOf(error);
+  if (PASSING.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error)) return 'refused';
+  return HOPELESS.has(code) || isTlsMismatch(error as Error) ? 'hopeless' : 'lost';
+}
+
+function explain(error: unknown): string | undefined {
+  const code = codeOf(error);
+  const said = describeError(error);
+  if (NOT_RABBITMQ.has(code)) return `What answers is not a RabbitMQ server: ${said}`;
+  if (code === 'PRECONDITION_FAILED')
+    return `Something of the queue exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;
+  if (code === 'NOT_ALLOWED') return `RabbitMQ does not let the user into the vhost, or there is no such vhost: ${said}`;
+  if (code === 'ACCESS_REFUSED')
+    return `RabbitMQ refused the user, the password, or what the queue needs: leave to configure, write and read all that begins with its name: ${said}`;
+  return undefined;
+}

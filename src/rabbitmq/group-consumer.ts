@@ -1,0 +1,61 @@
+import type { Subscriber } from 'rxjs';
+import type { Delivery } from '../backend.js';
+import type { Intake } from '../bridge/delivery-stream.js';
+import type { BrokerConsumer } from '../broker/broker-backend.js';
+import { Subscription, type SubscriptionOptions } from './subscription.js';
+
+/** All subscriptions of this process to one group. The broker shares the messages out among them, as among those of all processes. */
+export class GroupConsumer implements BrokerConsumer {
+  readonly #options: SubscriptionOptions;
+  readonly #subscriptions = new Set<Subscription>();
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options;
+  }
+
+  /** How many messages are out here. */
+  get held(): number {
+    return this.#sum(({ held }) => held);
+  }
+
+  /** How many have come and wait for room. */
+  get buffered(): number {
+    return this.#sum(({ buffered }) => buffered);
+  }
+
+  connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+    const subscription = new Subscription(this.#options, subscriber, intake);
+    this.#subscriptions.add(subscription);
+    void subscription.ended.then(() => this.#subscriptions.delete(subscription));
+  }
+
+  async settled(): Promise<void> {
+    await this.#all((subscription) => subscription.settled());
+  }
+
+  /** Resolves when what the broker had delivered is here. */
+  async arrived(): Promise<void> {
+    await this.#all((subscription) => subscription.arrived());
+  }
+
+  async close(): Promise<void> {
+    await this.#all((subscription) => {
+      subscription.close();
+      return subscription.ended;
+    });
+  }
+
+  abandon(): void {
+    for (const subscription of this.#subscriptions) subscription.abandon();
+  }
+
+  #sum(count: (subscription: Subscription) => number): number {
+    let sum = 0;
+    for (const subscription of this.#subscriptions) sum += count(subscription);
+    return sum;
+  }
+
+  async #all(what: (subscription: Subscription) => Promise<void>): Promise<void> {
+    await Promise.all([...this.#subscriptions].map(what));
+  }
+}

@@ -1,0 +1,2 @@
+export type { RabbitMqBackendOptions, RabbitMqClient } from './options.js';
+export { RabbitMqBackend, type RabbitMqFromEnvOptions } from './rabbitmq-backend.js';

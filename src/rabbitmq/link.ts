@@ -1,0 +1,130 @@
+import type { Link } from '../broker/connection.js';
+import { ConnectionLostError } from '../broker/failures.js';
+import type { Channel, Client } from './client.js';
+
+/** How long a connection may take to say goodbye, in milliseconds. */
+const LONGEST_GOODBYE = 1000;
+
+export interface RabbitLinkOptions {
+  readonly client: Client;
+  /** The connection is ours alone, to be ended; else it is only used, and connects anew by itself. */
+  readonly owned: boolean;
+  readonly lost: (cause: unknown) => void;
+  /** The server takes messages again. */
+  readonly onUnblocked?: (() => void) | undefined;
+}
+
+/** One connection to a server for as long as it lasts, and the channels on it. */
+export class RabbitLink implements Link {
+  readonly #options: RabbitLinkOptions;
+  readonly #channels = new Set<Channel>();
+  readonly #destroyed: Promise<never>;
+  #reject!: (error: unknown) => void;
+  #over = false;
+  #cause: unknown;
+  #blocked: string | undefined;
+
+  constructor(options: RabbitLinkOptions) {
+    this.#options = options;
+    this.#destroyed = new Promise((_, reject) => {
+      this.#reject = reject;
+    });
+    this.#destroyed.catch(() => {});
+    const { client } = options;
+    client.on('error', this.#failed);
+    client.on('connection.blocked', this.#block);
+    client.on('connection.unblocked', this.#unblock);
+  }
+
+  /** Why the server takes no messages; undefined while it does. */
+  get blocked(): string | undefined {
+    return this.#blocked;
+  }
+
+  async connect(): Promise<void> {
+    const { client, owned } = this.#options;
+    if (owned) {
+      const connected = new Promise<void>((resolve) => client.on('connection', resolve));
+      await Promise.race([connected, this.#destroyed]);
+    } else {
+      // It may have been connected long ago: whether it is, a channel tells.
+      const channel = await this.openChannel(() => {});
+      this.#channels.delete(channel);
+      await channel.close();
+    }
+  }
+
+  /**
+   * Opens a channel. `onClosed` hears of its end, unless the link is over.
+   * @throws {ConnectionLostError} (a rejection, as all that fails) when the link is over
+   */
+  async openChannel(onClosed: (cause: unknown) => void): Promise<Channel> {
+    const opening = this.#open(onClosed);
+    // One that opens too late is closed at once.
+    opening.then(
+      (channel) => this.#over && void channel.close(),
+      () => {},
+    );
+    return Promise.race([opening, this.#destroyed]);
+  }
+
+  async #open(onClosed: (cause: unknown) => void): Promise<Channel> {
+    const channel = await this.#options.client.acquire({ emitErrorsFromChannel: true });
+    let cause: unknown;
+    this.#channels.add(channel);
+    channel.on('error', (error) => {
+      cause ??= error;
+    });
+    channel.on('close', () => {
+      this.#channels.delete(channel);
+      onClosed(cause ?? this.#cause ?? new ConnectionLostError('The channel was closed'));
+    });
+    return channel;
+  }
+
+  /** Closes it as AMQP wants it, so that the server sees no failure in it. Resolves when that is done, or takes too long. */
+  async goodbye(): Promise<void> {
+    if (this.#over) return;
+    const { client, owned } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, LONGEST_GOODBYE);
+    });
+    const closed = Promise.all([...this.#channels].map((channel) => channel.close())).then(() => (owned ? client.close() : undefined));
+    await Promise.race([closed.catch(() => {}), late]);
+    clearTimeout(timer);
+  }
+
+  destroy(): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { client, owned } = this.#options;
+    this.#reject(new ConnectionLostError('The connection was closed', { cause: this.#cause }));
+    client.removeListener('connection.blocked', this.#block);
+    client.removeListener('connection.unblocked', this.#unblock);
+    if (owned) client.unsafeDestroy();
+    else {
+      client.removeListener('error', this.#failed);
+      for (const channel of this.#channels) void channel.close();
+    }
+  }
+
+  /** Also hears of the channels of others, on a connection that is not ours alone. */
+  readonly #failed = (error: unknown): void => {
+    if (!this.#options.owned && (error as { name?: unknown } | undefined)?.name === 'AMQPChannelError') return;
+    // A client that was destroyed while it agreed with the server comes to life once more.
+    if (this.#over && this.#options.owned) this.#options.client.unsafeDestroy();
+    this.#cause ??= error;
+    this.#options.lost(error);
+    this.#reject(error);
+  };
+
+  readonly #block = (reason: string): void => {
+    this.#blocked = reason;
+  };
+
+  readonly #unblock = (): void => {
+    this.#blocked = undefined;
+    this.#options.onUnblocked?.();
+  };
+}

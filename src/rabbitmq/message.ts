@@ -1,0 +1,116 @@
+import type { QueueKey } from '../backend.js';
+import { type Message, readEnvelope } from '../broker/message.js';
+import { describe } from '../internal/describe.js';
+import type { Incoming, Properties } from './client.js';
+
+/** JSON: the headers of a message. The broker's own kind of headers would not keep every name. */
+const HEADERS = 'sluice-headers';
+/** When it was published, in milliseconds since the epoch. */
+const PUBLISHED_AT = 'sluice-published-at';
+/** How often it was delivered before it was copied, for a nack with a delay. */
+const ATTEMPTS = 'sluice-attempts';
+/** How long it was delayed when it was published, in milliseconds. */
+const DELAY = 'sluice-delay';
+
+/** Why a message was moved aside. */
+const REASON = 'sluice-reason';
+
+/** How often the broker has delivered a message before: counted by all, and by versions from 4 on. */
+const DELIVERY_COUNT = 'x-delivery-count';
+const ACQUIRED_COUNT = 'x-acquired-count';
+
+/** What a message is made of, on the way to the broker. */
+export interface Outgoing {
+  readonly id: string;
+  readonly key: QueueKey;
+  /** JSON, in UTF-8. */
+  readonly body: Buffer;
+  /** JSON; undefined for none. */
+  readonly headers: string | undefined;
+  readonly publishedAt: number;
+  /** How long it was delayed when it was published, in milliseconds. */
+  readonly delay: number;
+  /** How often it was delivered before. */
+  readonly attempts: number;
+}
+
+/** A message as it came from the broker: with its place in the queue, by which messages are compared, and what a copy of it is made of. */
+export interface Received {
+  readonly message: Message;
+  readonly place: Place;
+  readonly original: Incoming;
+}
+
+/** When a message took its place, in milliseconds since the epoch, and its id. */
+export interface Place {
+  readonly time: number;
+  readonly id: string;
+}
+
+/** Which of two messages has its place before the other, as a comparison for `sort`. Ids of one publisher are as long as one another, or counted further. */
+export function comparePlaces(one: Place, other: Place): number {
+  return one.time - other.time || one.id.length - other.id.length || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
+}
+
+export function propertiesOf({ id, key, headers, publishedAt, delay, attempts }: Outgoing): Properties {
+  const table: Record<string, unknown> = { [PUBLISHED_AT]: publishedAt };
+  if (headers !== undefined) table[HEADERS] = headers;
+  if (delay > 0) table[DELAY] = Math.ceil(delay);
+  if (attempts > 0) table[ATTEMPTS] = attempts;
+  // The encoding says to the client what it is not to read itself.
+  return { contentType: 'application/json', contentEncoding: 'utf-8', messageId: id, type: key, headers: table };
+}
+
+/** A message of the broker as one of ours, or why it is none. */
+export function readMessage(original: Incoming): Received | string {
+  const { messageId: id, type: key, headers: table = {}, body } = original;
+  if (typeof id !== 'string' || id === '') return 'it has no "messageId"';
+  const headers = table[HEADERS];
+  if (headers !== undefined && typeof headers !== 'string') return `its "${HEADERS}" is no text but ${describe(headers)}`;
+  const publishedAt = table[PUBLISHED_AT];
+  if (!isCount(publishedAt)) return `its "${PUBLISHED_AT}" is no time but ${describe(publishedAt)}`;
+  const delay = table[DELAY] ?? 0;
+  const attempts = table[ATTEMPTS] ?? 0;
+  if (!isCount(delay)) return `its "${DELAY}" is no number of milliseconds but ${describe(delay)}`;
+  if (!isCount(attempts)) return `its "${ATTEMPTS}" is no count but ${describe(attempts)}`;
+  const content = readEnvelope({ key, payload: Buffer.isBuffer(body) ? body.toString() : undefined, headers });
+  if (typeof content === 'string') return content;
+  const attempt = attempts + countOf(table[DELIVERY_COUNT], table[ACQUIRED_COUNT]) + 1;
+  return { message: { id, ...content, attempt, publishedAt }, place: { time: publishedAt + delay, id }, original };
+}
+
+/** The same message once more, to be delivered as the attempt after this one. */
+export function copyOf({ message: { id, key, attempt, publishedAt }, original: { body, headers = {} } }: Received): Outgoing {
+  return {
+    id,
+    key,
+    body: body as Buffer,
+    headers: headers[HEADERS] as string | undefined,
+    publishedAt,
+    delay: (headers[DELAY] as number | undefined) ?? 0,
+    attempts: attempt,
+  };
+}
+
+/** Beside what it had, why a message was moved aside. */
+export function asideProperties({ contentType, contentEncoding, type, headers }: Incoming, reason: string): Properties {
+  const kept = { contentType, contentEncoding, type };
+  return {
+    ...(Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) as Properties),
+    headers: { ...headers, [REASON]: reason },
+  };
+}
+
+/** The bytes of a message, as far as the client has left them alone. */
+export function bodyOf({ body }: Incoming): Buffer {
+  if (Buffer.isBuffer(body)) return body;
+  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function countOf(...counts: unknown[]): number {
+  return Math.max(0, ...counts.filter(isCount));
+}

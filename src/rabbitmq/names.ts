@@ -1,0 +1,39 @@
+import type { ConsumerGroup } from '../backend.js';
+import { safeName } from '../broker/safe-name.js';
+
+/** How long the names of queues and groups may be, in bytes: together with what follows them they have to fit the 255 of AMQP. */
+const MOST = 100;
+
+/** What a queue keeps on the broker, and under which name. */
+export interface QueueNames {
+  /** Exchange: what is published goes to all groups. Everything else begins with this name and a colon. */
+  readonly exchange: string;
+  /** Queue: what is no message of ours, moved aside for somebody to look at. */
+  readonly aside: string;
+  /** The way of a delayed publish, to the exchange. */
+  readonly delay: string;
+  group(group: ConsumerGroup): GroupNames;
+}
+
+/** What a group keeps on the broker. */
+export interface GroupNames {
+  /** Queue: the messages of the group. */
+  readonly queue: string;
+  /** Queue: those that were nacked with a delay, when they have fallen due. They come before the others. */
+  readonly again: string;
+  /** The way of a nack with a delay, to the queue `again`. */
+  readonly delay: string;
+}
+
+export function queueNames(queue: string): QueueNames {
+  const exchange = safeName(queue, MOST);
+  return {
+    exchange,
+    aside: `${exchange}:aside`,
+    delay: `${exchange}:delay`,
+    group: (group) => {
+      const name = `${exchange}:group:${safeName(group, MOST)}`;
+      return { queue: name, again: `${name}:again`, delay: `${name}:delay` };
+    },
+  };
+}

@@ -1,0 +1,321 @@
+import { randomBytes } from 'node:crypto';
+import type { ConsumerGroup, QueueKey } from '../backend.js';
+import type { BrokerPublisher } from '../broker/broker-backend.js';
+import type { Connection } from '../broker/connection.js';
+import { writeHeaders, writePayload } from '../broker/message.js';
+import { Outbox, type Pending } from '../broker/outbox.js';
+import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
+import type { CheckedMessage } from '../internal/check-message.js';
+import { checkMilliseconds } from '../internal/options.js';
+import type { Channel, Incoming, Properties } from './client.js';
+import { Delays, LONGEST_DELAY } from './delays.js';
+import { codeOf } from './failures.js';
+import type { RabbitLink } from './link.js';
+import { asideProperties, bodyOf, type Outgoing, propertiesOf } from './message.js';
+import type { QueueNames } from './names.js';
+import type { Server } from './server.js';
+import { declareGroups, keepingQueue } from './topology.js';
+
+export interface PublisherOptions {
+  readonly queueName: string;
+  readonly names: QueueNames;
+  /** The groups that exist from the first message on. */
+  readonly groups: readonly ConsumerGroup[];
+  readonly server: Server;
+  /** How long a message may wait to be confirmed, in milliseconds. */
+  readonly publishTimeout: number;
+}
+
+/** Where a message goes: to all groups, or to a queue; after a delay by levels of its own, if there is one. */
+interface Route {
+  readonly exchange: string;
+  /** Undefined: the key of the message. */
+  readonly routingKey: string | undefined;
+  readonly delays: Delays | undefined;
+}
+
+/** A message on its way to the server. */
+interface Parcel {
+  readonly id: string;
+  readonly key: QueueKey;
+  readonly properties: Properties;
+  readonly body: Buffer;
+  readonly route: Route;
+  /** In milliseconds, from when it was handed in. */
+  readonly delay: number;
+}
+
+/** The channel that is published on, for as long as it lasts. */
+interface Line {
+  readonly link: RabbitLink;
+  readonly channel: Channel;
+  /** For what is declared: an error there closes no channel that messages are on. */
+  readonly setup: Channel;
+  /** Ids of messages that came back, since there is no queue for them. */
+  readonly returned: Set<string>;
+  messages: number;
+  bytes: number;
+}
+
+/** The longest message that RabbitMQ takes unless it is told otherwise, in bytes. */
+const MOST_BYTES = 128 * 1024 * 1024;
+
+/** What may be on its way at most: messages, and bytes. */
+const WINDOW_MESSAGES = 2048;
+const WINDOW_BYTES = 8 * 1024 * 1024;
+
+/** What is left of a frame for the headers, beside what every message has: a key, an id, names and numbers. */
+const OVERHEAD = 1024;
+
+/** Sends messages, in order, many on their way at a time. What was not confirmed when the connection was lost is sent again, in order. */
+export class Publisher implements BrokerPublisher {
+  readonly #options: PublisherOptions;
+  readonly #connection: Connection<RabbitLink>;
+  readonly #outbox: Outbox<Parcel>;
+  readonly #toAll: Route;
+  readonly #toGroups = new Map<ConsumerGroup, Route>();
+  /** Begins the id of every message: sixteen characters that no other publisher has. */
+  readonly #name = randomBytes(8).toString('hex');
+  #number = 0;
+  #line: Line | undefined;
+  /** It waits for the connection, or for what has to be declared. */
+  #waiting = false;
+  #scheduled = false;
+  #closed = false;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    const { queueName, publishTimeout, names, server } = options;
+    this.#connection = server.connect({ purpose: 'publishing', prepare: (link) => this.#prepare(link), onUnblocked: () => this.#pump() });
+    this.#outbox = new Outbox({ queueName, broker: server.failures.broker, publishTimeout, trouble: () => this.trouble });
+    this.#toAll = { exchange: names.exchange, routingKey: undefined, delays: new Delays(names.delay, { exchange: names.exchange }) };
+  }
+
+  /** Why nothing can be sent, as far as that is known. */
+  get trouble(): unknown {
+    const blocked = this.#connection.link?.blocked;
+    return blocked === undefined ? this.#connection.trouble : new Error(`RabbitMQ has blocked the connection, and takes no messages: ${blocked}`);
+  }
+
+  /** The connection that it publishes on. */
+  get connection(): Connection<RabbitLink> {
+    return this.#connection;
+  }
+
+  async publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
+    checkMilliseconds('delay', delay, { most: LONGEST_DELAY });
+    const json = writeHeaders(headers);
+    this.#checkHeaders(json);
+    const message: Outgoing = {
+      id: this.#nextId(),
+      key,
+      body: Buffer.from(writePayload(payload, MOST_BYTES, 'RabbitMQ')),
+      headers: json,
+      publishedAt: Date.now(),
+      delay,
+      attempts: 0,
+    };
+    return this.#add(message, this.#toAll, delay, signal);
+  }
+
+  /** Sends a message to one group, to be delivered there again after a delay in milliseconds. Resolves when the broker has confirmed it. */
+  sendAgain(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
+    let route = this.#toGroups.get(group);
+    if (route === undefined) {
+      const { again, delay: name } = this.#options.names.group(group);
+      route = { exchange: '', routingKey: again, delays: new Delays(name, { queue: again }) };
+      this.#toGroups.set(group, route);
+    }
+    return this.#add(message, route, delay);
+  }
+
+  /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
+  async setAside(original: Incoming, reason: string): Promise<void> {
+    const { aside } = this.#options.names;
+    const link = await this.#connection.acquire();
+    const line = this.#line;
+    if (line?.link !== link) return this.setAside(original, reason);
+    await line.setup.queueDeclare(keepingQueue(aside));
+    const route = { exchange: '', routingKey: aside, delays: undefined };
+    const properties = { ...asideProperties(original, reason), messageId: original.messageId ?? this.#nextId() };
+    return this.#enqueue({ id: properties.messageId, key: '', properties, body: bodyOf(original), route, delay: 0 });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#connection.isReady) await this.#outbox.emptied();
+    this.abandon();
+  }
+
+  abandon(): void {
+    this.#closed = true;
+    this.#outbox.abandon();
+  }
+
+  #nextId(): string {
+    return `${this.#name}-${++this.#number}`;
+  }
+
+  #add(message: Outgoing, route: Route, delay: number, signal?: AbortSignal): Promise<void> {
+    const { id, key, body } = message;
+    return this.#enqueue({ id, key, properties: propertiesOf(message), body, route, delay }, signal);
+  }
+
+  #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {
+    const answer = this.#outbox.add(parcel, signal);
+    this.#pump();
+    return answer;
+  }
+
+  /** Sends what can be sent. */
+  #pump(): void {
+    const line = this.#line;
+    if (this.#waiting || this.#outbox.waiting.length === 0) return;
+    if (line === undefined || !this.#connection.isReady) {
+      void this.#wait(
+        () => this.#connection.ready(),
+        (error) => this.#refuse(error),
+      );
+      return;
+    }
+    if (line.link.blocked !== undefined) return;
+    const count = this.#countSendable(line);
+    for (const pending of this.#outbox.take(count)) this.#send(line, pending);
+    const next = this.#outbox.waiting[0];
+    const delays = next?.parcel.route.delays;
+    if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remaining(next))) return;
+    void this.#wait(
+      () => delays.declareFor(line.setup, next.parcel.delay),
+      (error) => next.fail(this.#options.server.failures.explained(error)),
+    );
+  }
+
+  /** How many of those that wait can be sent at once: the window has room for them, and the levels of their delays are there. */
+  #countSendable(line: Line): number {
+    const { waiting } = this.#outbox;
+    let { messages, bytes } = line;
+    let count = 0;
+    for (const pending of waiting) {
+      const { route, body, delay } = pending.parcel;
+      if (!hasRoom({ messages, bytes })) break;
+      if (delay > 0 && route.delays?.isReadyFor(remaining(pending)) === false) break;
+      messages += 1;
+      bytes += body.length;
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Goes on when something is done that has to be done before; `refuse` is for an error that no second attempt mends. */
+  async #wait(something: () => Promise<void>, refuse: (error: unknown) => void): Promise<void> {
+    this.#waiting = true;
+    try {
+      await something();
+    } catch (error) {
+      const line = this.#line;
+      // A channel that is closed by an error takes nothing more.
+      if (line !== undefined) this.#connection.lose(line.link, error);
+      if (this.#options.server.failures.outlookOf(error) === 'hopeless') refuse(error);
+      else if (this.#closed && !this.#connection.isReady) this.abandon();
+    }
+    this.#waiting = false;
+    this.#pump();
+  }
+
+  async #prepare(link: RabbitLink): Promise<void> {
+    const { names, groups } = this.#options;
+    const lost = (cause: unknown) => this.#connection.lose(link, cause);
+    const [setup, channel] = [await link.openChannel(lost), await link.openChannel(lost)];
+    await declareGroups(setup, names, groups);
+    await channel.confirmSelect();
+    const returned = new Set<string>();
+    channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
+    for (const { delays } of [this.#toAll, ...this.#toGroups.values()]) delays?.forget();
+    this.#outbox.putBack();
+    this.#line = { link, channel, setup, returned, messages: 0, bytes: 0 };
+    setImmediate(() => this.#pump());
+  }
+
+  #send(line: Line, pending: Pending<Parcel>): void {
+    const { key, properties, body, route, delay } = pending.parcel;
+    const rest = delay === 0 ? 0 : remaining(pending);
+    const { exchange, routingKey = key } = rest > 0 && route.delays ? route.delays.detour(rest) : route;
+    const envelope = { ...properties, exchange, routingKey, mandatory: true, durable: true };
+    line.messages += 1;
+    line.bytes += body.length;
+    line.channel.basicPublish(envelope, body).then(
+      // What came back is said in a later turn, also if that was before the confirmation.
+      () => void setImmediate(() => this.#confirmed(line, pending)),
+      (error: unknown) => this.#failed(line, pending, error),
+    );
+  }
+
+  #confirmed(line: Line, pending: Pending<Parcel>): void {
+    this.#answered(line, pending);
+    if (line.returned.size > 0 && line.returned.has(pending.parcel.id)) {
+      // Somebody has deleted what was declared. A new connection declares it again, and sends this again.
+      this.#connection.lose(line.link, new Error('RabbitMQ has no queue for a message: what the queue keeps there was deleted'));
+      return;
+    }
+    pending.confirm();
+  }
+
+  #failed(line: Line, pending: Pending<Parcel>, error: unknown): void {
+    this.#answered(line, pending);
+    const { failures } = this.#options.server;
+    if (codeOf(error) === 'NACK') {
+      pending.fail(
+        new BackendUnavailableError(`${failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`, {
+          cause: error,
+        }),
+      );
+      return;
+    }
+    // It cannot be written, and nothing of it was.
+    if (codeOf(error) === 'CODEC') pending.fail(failures.explained(error));
+    this.#connection.lose(line.link, error);
+  }
+
+  #answered(line: Line, { parcel }: Pending<Parcel>): void {
+    line.messages -= 1;
+    line.bytes -= parcel.body.length;
+    if (line !== this.#line || this.#scheduled || this.#outbox.waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#pump();
+    });
+  }
+
+  /** The server will not take these. */
+  #refuse(error: unknown): void {
+    const explained = this.#options.server.failures.explained(error);
+    this.#outbox.putBack();
+    for (const pending of [...this.#outbox.waiting]) {
+      pending.fail(
+        pending.wasSent
+          ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, { cause: error, retryable: false })
+          : explained,
+      );
+    }
+  }
+
+  /** @throws {InvalidMessageError} where the headers are more than one frame holds */
+  #checkHeaders(json: string | undefined): void {
+    if (json === undefined) return;
+    const most = this.#options.server.frameMax - OVERHEAD;
+    if (json.length <= most / 3) return;
+    const bytes = Buffer.byteLength(json);
+    if (bytes > most)
+      throw new InvalidMessageError('headers', `at most ${most} bytes of JSON, which is the most that RabbitMQ takes`, `${bytes} bytes`);
+  }
+}
+
+function hasRoom({ messages, bytes }: Pick<Line, 'messages' | 'bytes'>): boolean {
+  return messages === 0 || (messages < WINDOW_MESSAGES && bytes < WINDOW_BYTES);
+}
+
+/** How much of its delay is left, in milliseconds. */
+function remaining({ parcel, enteredAt }: Pending<Parcel>): number {
+  return parcel.delay === 0 ? 0 : enteredAt + parcel.delay - performance.now();
+}

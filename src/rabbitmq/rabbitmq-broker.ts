@@ -1,0 +1,96 @@
+import type { ConsumerGroup, QueueStats } from '../backend.js';
+import type { Broker } from '../broker/broker-backend.js';
+import type { Connection } from '../broker/connection.js';
+import type { Failures } from '../broker/failures.js';
+import { Counts } from './counts.js';
+import { GroupConsumer } from './group-consumer.js';
+import type { RabbitLink } from './link.js';
+import { type QueueNames, queueNames } from './names.js';
+import type { CheckedRabbitMqOptions } from './options.js';
+import { Publisher } from './publisher.js';
+import { Server } from './server.js';
+import { Topology } from './topology.js';
+
+/** A queue on RabbitMQ: an exchange, and a quorum queue for each group. */
+export class RabbitMqBroker implements Broker {
+  readonly failures: Failures;
+  readonly publisher: Publisher;
+  readonly #options: CheckedRabbitMqOptions;
+  readonly #names: QueueNames;
+  readonly #topology: Topology;
+  /** For consuming: one that is blocked by what is published would keep settlements too. */
+  readonly #connection: Connection<RabbitLink>;
+  readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
+  #closed = false;
+
+  constructor(options: CheckedRabbitMqOptions) {
+    this.#options = options;
+    const { name, groups, publishTimeout } = options;
+    this.#names = queueNames(name);
+    this.#topology = new Topology(this.#names, groups);
+    const server = new Server(options);
+    this.failures = server.failures;
+    this.#connection = server.connect({ purpose: 'consuming', prepare: this.#topology.prepare });
+    this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout });
+  }
+
+  createConsumer(group: ConsumerGroup): GroupConsumer {
+    const { name, logger } = this.#options;
+    const consumer = new GroupConsumer({
+      queueName: name,
+      group,
+      names: this.#names,
+      connection: this.#connection,
+      topology: this.#topology,
+      publisher: this.publisher,
+      failures: this.failures,
+      logger,
+    });
+    this.#consumers.set(group, consumer);
+    return consumer;
+  }
+
+  /** AMQP does not tell what others hold: only what waits, and what is out with the consumers of this process. */
+  async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
+    for (;;) {
+      try {
+        const counts = new Counts(await this.#connection.acquire());
+        const all = group === undefined ? new Set([...this.#options.groups, ...this.#consumers.keys()]) : [group];
+        const total = { ready: 0, unfinished: 0 };
+        for (const one of all) {
+          const { ready, unfinished } = await this.#countGroup(counts, one);
+          total.ready = Math.max(total.ready, ready);
+          total.unfinished = Math.max(total.unfinished, unfinished);
+        }
+        total.unfinished += await counts.delayed(this.#names.delay);
+        await counts.close();
+        return total;
+      } catch (error) {
+        if (this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
+      }
+    }
+  }
+
+  trouble(): unknown {
+    return this.publisher.trouble ?? this.#connection.trouble;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const connections = [this.#connection, this.publisher.connection];
+    await Promise.all(connections.map(async ({ isReady, link }) => isReady && link?.goodbye()));
+    for (const connection of connections) connection.close();
+  }
+
+  /** Without what was published with a delay, and is nobody's yet. */
+  async #countGroup(counts: Counts, group: ConsumerGroup): Promise<QueueStats> {
+    const { queue, again, delay } = this.#names.group(group);
+    const waiting = ((await counts.waiting(queue)) ?? 0) + ((await counts.waiting(again)) ?? 0);
+    const delayed = await counts.delayed(delay);
+    const consumer = this.#consumers.get(group);
+    // What was delivered before it could be counted is out here by now: rather counted twice for a moment than not at all.
+    await consumer?.arrived();
+    const { held, buffered } = consumer ?? { held: 0, buffered: 0 };
+    return { ready: waiting + buffered, unfinished: waiting + buffered + held + delayed };
+  }
+}

@@ -1,0 +1,86 @@
+import { Connection as RabbitConnection } from 'rabbitmq-client';
+import { Connection } from '../broker/connection.js';
+import { Failures } from '../broker/failures.js';
+import { patienceFor } from '../broker/options.js';
+import type { Logger } from '../internal/logger.js';
+import type { Client } from './client.js';
+import { rabbitMqFailures } from './failures.js';
+import { RabbitLink } from './link.js';
+import type { CheckedRabbitMqOptions } from './options.js';
+import { clientUrl, RABBITMQ_URL } from './url.js';
+
+/** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
+const FRAME_MAX = 131_072;
+
+/** The same on a connection that was handed in and does not say, as the client has it by default. */
+const DEFAULT_FRAME_MAX = 8192;
+
+/** How many heartbeats there are in a lease, and the most seconds that AMQP has for one. */
+const HEARTBEATS = 3;
+const MOST_HEARTBEAT = 65_535;
+
+/** A pause that the client never makes, in milliseconds: connecting anew is ours to do. */
+const NEVER = 86_400_000;
+
+export interface ConnectOptions {
+  readonly purpose: string;
+  readonly prepare: (link: RabbitLink) => Promise<void>;
+  readonly onUnblocked?: (() => void) | undefined;
+}
+
+/** Where the queue is, and how to connect to it. */
+export class Server {
+  readonly failures: Failures;
+  /** How many bytes the properties of a message may take together. */
+  readonly frameMax: number;
+  readonly #server: CheckedRabbitMqOptions['server'];
+  /** For messages; without a password. */
+  readonly #where: string;
+  readonly #queue: string;
+  readonly #lease: number;
+  readonly #logger: Logger;
+
+  constructor({ server, name, lease, logger }: CheckedRabbitMqOptions) {
+    this.#server = server;
+    this.#queue = name;
+    this.#lease = lease;
+    this.#logger = logger;
+    this.#where = ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
+    this.failures = new Failures(rabbitMqFailures(), { queue: name, server: this.#where });
+    this.frameMax = 'url' in server ? FRAME_MAX : frameMaxOf(server.client);
+  }
+
+  /** A connection that is made when it is needed; `prepare` is called with each new one. */
+  connect({ purpose, prepare, onUnblocked }: ConnectOptions): Connection<RabbitLink> {
+    return new Connection({
+      title: `Queue "${this.#queue}", RabbitMQ at ${this.#where}, connection for ${purpose}`,
+      broker: this.failures.broker,
+      outlookOf: this.failures.outlookOf,
+      createLink: (lost) => new RabbitLink({ ...this.#client(purpose), lost, onUnblocked }),
+      prepare,
+      patience: patienceFor(this.#lease),
+      logger: this.#logger,
+    });
+  }
+
+  #client(purpose: string): { readonly client: Client; readonly owned: boolean } {
+    if ('client' in this.#server) return { client: this.#server.client as Client, owned: false };
+    const client = new RabbitConnection({
+      url: clientUrl(this.#server.url),
+      connectionName: `Sluice, queue "${this.#queue}", ${purpose}`,
+      heartbeat: Math.min(MOST_HEARTBEAT, Math.max(1, Math.round(this.#lease / 1000 / HEARTBEATS))),
+      frameMax: FRAME_MAX,
+      connectionTimeout: 0,
+      noDelay: true,
+      retryLow: NEVER,
+      retryHigh: NEVER,
+    });
+    return { client: client as unknown as Client, owned: true };
+  }
+}
+
+/** It keeps its options, though not for others to read. */
+function frameMaxOf(client: object): number {
+  const { frameMax } = (client as { _opt?: { frameMax?: unknown } })._opt ?? {};
+  return typeof frameMax === 'number' ? frameMax : DEFAULT_FRAME_MAX;
+}

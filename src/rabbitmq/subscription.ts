@@ -1,0 +1,369 @@
+import type { Subscriber } from 'rxjs';
+import type { ConsumerGroup, Delivery } from '../backend.js';
+import type { Intake } from '../bridge/delivery-stream.js';
+import type { Connection } from '../broker/connection.js';
+import type { LentDelivery, Settled } from '../broker/delivery.js';
+import type { Failures } from '../broker/failures.js';
+import { Loans } from '../broker/loans.js';
+import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
+import { describeError } from '../internal/describe.js';
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import type { Logger } from '../internal/logger.js';
+import type { Incoming } from './client.js';
+import { LONGEST_DELAY } from './delays.js';
+import { isConsumerTimeout } from './failures.js';
+import { GroupChannel } from './group-channel.js';
+import type { RabbitLink } from './link.js';
+import { comparePlaces, copyOf, type Received, readMessage } from './message.js';
+import type { GroupNames, QueueNames } from './names.js';
+import type { Publisher } from './publisher.js';
+import { keepingQueue, type Topology } from './topology.js';
+
+export interface SubscriptionOptions {
+  readonly queueName: string;
+  readonly group: ConsumerGroup;
+  readonly names: QueueNames;
+  readonly connection: Connection<RabbitLink>;
+  readonly topology: Topology;
+  /** For what is delayed, or moved aside. */
+  readonly publisher: Publisher;
+  readonly failures: Failures;
+  readonly logger: Logger;
+}
+
+/** A message that the broker has delivered here. */
+interface Arrival extends Received {
+  readonly tag: number;
+}
+
+/** The most that AMQP has for a prefetch. */
+const MOST_PREFETCH = 65_535;
+
+/** How long a start waits for what was nacked with a delay and has fallen due, in milliseconds, before it takes anything else. */
+const LONGEST_HEAD_START = 1000;
+
+/** A channel that has lasted for as long, in milliseconds, was none that fails at once. */
+const STABLE = 5000;
+
+const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
+
+/** One subscriber to a group: it has a channel of its own, and another one whenever that is lost. */
+export class Subscription {
+  /** Resolves when it is over: the stream has ended, and the broker knows what became of its messages, or cannot be told. */
+  readonly ended: Promise<void>;
+  #end!: () => void;
+  readonly #options: SubscriptionOptions;
+  readonly #names: GroupNames;
+  readonly #loans: Loans;
+  readonly #subscriber: Subscriber<Delivery>;
+  readonly #prefetch: number;
+  #channel: GroupChannel | undefined;
+  /** What is out with the subscriber, by id. */
+  readonly #out = new Map<string, Arrival>();
+  /** What has come for which there is no room: of the queue `again`, which come first, and of the group's. */
+  #again: Arrival[] = [];
+  #next: Arrival[] = [];
+  /** What goes back when nothing more comes. */
+  #back: Arrival[] = [];
+  /** Nacks with a delay whose copies are on their way. */
+  readonly #copies = new Set<Promise<unknown>>();
+  #poked: NodeJS.Immediate | undefined;
+  /** It takes nothing more. */
+  #stopped = false;
+  /** Its subscriber is gone. */
+  #left = false;
+  #winding = false;
+  #wake: (() => void) | undefined;
+
+  constructor(options: SubscriptionOptions, subscriber: Subscriber<Delivery>, intake: Intake) {
+    this.#options = options;
+    this.#names = options.names.group(options.group);
+    this.#subscriber = subscriber;
+    this.#prefetch = Math.min(MOST_PREFETCH, intake.prefetch);
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#loans = new Loans({
+      queueName: options.queueName,
+      logger: options.logger,
+      longestDelay: LONGEST_DELAY,
+      onChange: () => this.#changed(),
+      onFull: () => this.#stop(),
+      settle: (delivery, how, delay) => this.#settle(delivery, how, delay),
+    });
+    this.#loans.connect(subscriber, intake);
+    void this.#run();
+  }
+
+  /** How many messages of the group are out here: with the subscriber, or on their way back. */
+  get held(): number {
+    return this.#loans.size + this.#back.length;
+  }
+
+  /** How many have come and wait for room. */
+  get buffered(): number {
+    return this.#again.length + this.#next.length;
+  }
+
+  /** Resolves when the broker knows of everything that was settled before. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#copies);
+    await this.#channel?.settled();
+  }
+
+  /** Resolves when what the broker had delivered is here. */
+  async arrived(): Promise<void> {
+    await this.#channel?.barrier().catch(() => {});
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Ends the stream. */
+  close(): void {
+    this.#loans.end();
+  }
+
+  /** Lets go of everything without a word to the broker. */
+  abandon(): void {
+    this.#stopped = true;
+    clearImmediate(this.#poked);
+    this.#channel?.abandon();
+    this.#wake?.();
+    this.#end();
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0;
+    while (!this.#stopped) {
+      const since = performance.now();
+      try {
+        const cause = await this.#serve();
+        if (!this.#stopped && isConsumerTimeout(cause)) this.#timedOut(cause);
+      } catch (error) {
+        if (this.#stopped) break;
+        const outlook = this.#options.failures.outlookOf(error);
+        if (outlook === 'hopeless') this.#fail(error);
+        else if (outlook === 'refused' && failures === 1)
+          this.#options.logger.warn(`RabbitMQ refuses to serve queue "${this.#options.queueName}", trying again until it does`, error);
+      }
+      failures = performance.now() - since > STABLE ? 0 : failures + 1;
+      if (failures > 1) await this.#pause(backoff(undefined, failures - 1));
+    }
+    // What is out may still be settled.
+    await this.#channel?.closed;
+    if (this.#left) this.#end();
+  }
+
+  /** Consumes over one channel. Resolves with the cause when it has ended. */
+  async #serve(): Promise<unknown> {
+    const { connection, topology, group, queueName, logger } = this.#options;
+    const link = await connection.acquire();
+    if (this.#stopped) return undefined;
+    await topology.open(link, group);
+    if (this.#stopped) return undefined;
+    const channel = await GroupChannel.open(link, this.#prefetch, (error) => {
+      logger.warn(`Somebody has deleted what RabbitMQ kept of queue "${queueName}" for group "${group}": it is declared again`, error);
+      topology.forget(link, group);
+      void channel.close();
+    });
+    this.#channel = channel;
+    this.#poke();
+    try {
+      await this.#consume(channel);
+    } catch (error) {
+      topology.forget(link, group);
+      await channel.close();
+      throw error;
+    } finally {
+      void channel.closed.then(() => this.#lost(channel));
+    }
+    return channel.closed;
+  }
+
+  async #consume(channel: GroupChannel): Promise<void> {
+    const { queue, again } = this.#names;
+    const due = await channel.count(keepingQueue(again));
+    if (this.#stopped) return;
+    let [came, enough] = [0, () => {}];
+    await channel.consume(again, (message) => {
+      this.#deliver(channel, message, this.#again);
+      if (++came >= due) enough();
+    });
+    if (came < Math.min(due, this.#prefetch)) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
+    if (!this.#stopped) await channel.consume(queue, (message) => this.#deliver(channel, message, this.#next));
+  }
+
+  #deliver(channel: GroupChannel, original: Incoming, line: Arrival[]): void {
+    const received = readMessage(original);
+    if (typeof received === 'string') {
+      void this.#setAside(channel, original, received);
+      return;
+    }
+    const arrival = { ...received, tag: original.deliveryTag };
+    if (this.#stopped) {
+      this.#back.push(arrival);
+      this.#poke();
+    } else if (this.buffered === 0 && this.#loans.hasRoom) this.#lend(channel, arrival);
+    else {
+      line.push(arrival);
+      this.#poke();
+    }
+  }
+
+  #lend(channel: GroupChannel, arrival: Arrival): void {
+    const { message, tag } = arrival;
+    if (this.#out.has(message.id)) {
+      // It was sent again, since nobody knew whether it had been stored, and was stored twice.
+      void channel.settle(tag, 'ack');
+      return;
+    }
+    this.#out.set(message.id, arrival);
+    this.#loans.lend(message);
+  }
+
+  #settle({ id }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+    const arrival = this.#out.get(id);
+    const channel = this.#channel;
+    if (arrival === undefined || channel === undefined) return NOT_COUNTED;
+    this.#out.delete(id);
+    const goesBack = how === 'retried' || how === 'released';
+    if (goesBack && this.#subscriber.closed) {
+      this.#back.push(arrival);
+      return COUNTED;
+    }
+    if (delay > 0) return this.#sendAgain(channel, arrival, delay);
+    return goesBack ? channel.settle(arrival.tag, 'back', arrival.place) : channel.settle(arrival.tag, 'ack');
+  }
+
+  /** A copy takes the way of the delay; when that is safe, the original is done with. */
+  async #sendAgain(channel: GroupChannel, arrival: Arrival, delay: number): Promise<boolean> {
+    const { publisher, group, queueName, logger } = this.#options;
+    const copied = publisher.sendAgain(group, copyOf(arrival), delay).then(
+      () => channel.settle(arrival.tag, 'ack'),
+      (error: unknown) => {
+        logger.warn(`Message ${arrival.message.id} of queue "${queueName}" could not be delayed, and went back at once`, error);
+        return channel.settle(arrival.tag, 'back', arrival.place);
+      },
+    );
+    this.#copies.add(copied);
+    const counted = await copied;
+    this.#copies.delete(copied);
+    return counted;
+  }
+
+  async #setAside(channel: GroupChannel, original: Incoming, reason: string): Promise<void> {
+    const { publisher, queueName, names, logger } = this.#options;
+    const what = `A message that was delivered from queue "${queueName}" is none of its own: ${reason}.`;
+    try {
+      await publisher.setAside(original, reason);
+      logger.error(`${what} It was moved aside, into the queue "${names.aside}".`);
+      await channel.settle(original.deliveryTag, 'ack');
+    } catch (error) {
+      logger.error(`${what} It stays out until it can be moved aside (${describeError(error)}).`);
+    }
+  }
+
+  #changed(): void {
+    if (!this.#loans.hasMembers) {
+      this.#stop();
+      this.#left = true;
+      if (this.#channel === undefined) this.#end();
+    }
+    this.#poke();
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#channel?.hold();
+    this.#wake?.();
+    this.#poke();
+  }
+
+  /** Looks in a later turn what is to be done. */
+  #poke(): void {
+    this.#poked ??= setImmediate(() => {
+      this.#poked = undefined;
+      const channel = this.#channel;
+      if (channel === undefined) return;
+      if (this.#stopped) void this.#wind(channel);
+      else this.#handOut(channel);
+    });
+  }
+
+  /** One message in a turn: what a subscriber gives back is not to come again in the same one. */
+  #handOut(channel: GroupChannel): void {
+    if (!this.#loans.hasRoom) return;
+    const arrival = this.#again.shift() ?? this.#next.shift();
+    if (arrival === undefined) return;
+    this.#lend(channel, arrival);
+    if (this.buffered > 0) this.#poke();
+  }
+
+  /** The intake is over: what nobody has goes back, and when nobody has anything any more, the channel is closed. */
+  async #wind(channel: GroupChannel): Promise<void> {
+    if (this.#winding) return;
+    this.#winding = true;
+    // Closing gives all back, in the order of their delivery. Where that is another than the one of their places, they go back one by one.
+    if (this.#left && this.#copies.size === 0 && !channel.gaveBack && isInOrder([...this.#again, ...this.#next, ...this.#back])) {
+      await channel.close();
+    } else {
+      await channel.cancel();
+      this.#back.push(...this.#again, ...this.#next);
+      this.#again = [];
+      this.#next = [];
+      for (const { tag, place } of this.#back.splice(0)) void channel.settle(tag, 'back', place);
+      channel.release();
+      if (this.#left) {
+        await this.settled();
+        await channel.close();
+      }
+    }
+    this.#winding = false;
+    if (channel === this.#channel && (this.#left || this.#back.length > 0)) this.#poke();
+  }
+
+  /** The channel has ended, and with it what was delivered on it. */
+  #lost(channel: GroupChannel): void {
+    if (this.#channel !== channel) return;
+    this.#channel = undefined;
+    this.#again = [];
+    this.#next = [];
+    this.#back = [];
+    const lost = [...this.#out.keys()];
+    this.#out.clear();
+    for (const id of lost) this.#loans.recall(id);
+    if (this.#left) this.#end();
+  }
+
+  #timedOut(cause: unknown): void {
+    this.#options.logger.error(
+      `RabbitMQ took back what a subscriber to queue "${this.#options.queueName}" held, since it held it for too long: raise "consumer_timeout" in the configuration of the broker, or "x-consumer-timeout" by a policy, above what a handler takes`,
+      cause,
+    );
+  }
+
+  /** No second attempt mends it: the stream ends with the error. */
+  #fail(error: unknown): void {
+    const explained = this.#options.failures.explained(error);
+    this.#options.logger.error(explained.message, error);
+    this.#loans.end({ error: explained });
+  }
+
+  /** Waits, but no longer than until it is woken. */
+  async #pause(milliseconds: number, onWake: (wake: () => void) => void = () => {}): Promise<void> {
+    if (this.#stopped) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, milliseconds);
+      this.#wake = resolve;
+      onWake(resolve);
+    });
+    clearTimeout(timer);
+    this.#wake = undefined;
+  }
+}
+
+/** Whether messages in the order of their delivery are in that of their places too. */
+function isInOrder(arrivals: readonly Arrival[]): boolean {
+  const delivered = arrivals.toSorted((one, other) => one.tag - other.tag);
+  return delivered.every((arrival, index) => index === 0 || comparePlaces((delivered[index - 1] as Arrival).place, arrival.place) <= 0);
+}
