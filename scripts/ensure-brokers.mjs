@@ -14,9 +14,13 @@ const brokers = JSON.parse(readFileSync(new URL('brokers.json', import.meta.url)
 /** What Debian's packages ask whether they may start a service. Only the spec of this script names another. */
 const policy = process.env.SLUICE_POLICY_RC_D ?? '/usr/sbin/policy-rc.d';
 
+/** Where servers are installed beside commands: not every user has it on the PATH, and the tests look there, too. */
+const besideBin = (folder) => (path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder]);
+
 function found(command) {
-  return (process.env.PATH ?? '').split(path.delimiter).some((folder) => {
-    const file = path.join(folder || '.', command);
+  const folders = (process.env.PATH ?? '').split(path.delimiter).map((folder) => folder || '.');
+  return folders.flatMap(besideBin).some((folder) => {
+    const file = path.join(folder, command);
     try {
       accessSync(file, constants.X_OK);
       return statSync(file).isFile();
@@ -39,7 +43,8 @@ function asRoot() {
 
 /**
  * Run by root. The tests start servers of their own, so that no service may start: as long as the installation takes, a policy forbids it, unless
- * the machine has a policy already. A list of packages that cannot be renewed is no reason to stop: the one that is there may do.
+ * the machine has a policy already. A list of packages that cannot be renewed is no reason to stop: the one that is there may do. Nor is a package
+ * that the system does not know, for which apt-get refuses all of them: then each is tried alone.
  */
 const INSTALL = `
 policy=$1; shift
@@ -51,7 +56,13 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 options='-q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20'
 apt-get $options update
-apt-get $options install --yes --no-install-recommends "$@"
+apt-get $options install --yes --no-install-recommends "$@" && exit
+[ $# -gt 1 ] || exit 1
+failed=0
+for package; do
+  apt-get $options install --yes --no-install-recommends "$package" || failed=1
+done
+exit $failed
 `;
 
 function install(prefix, packages) {
@@ -79,7 +90,7 @@ if (missing.length > 0 && found('apt-get')) {
     console.warn('apt-get needs root, and sudo asks for a password.');
   } else {
     console.log(`Installing ${packages.join(', ')} for the tests, without starting a service.`);
-    if (!install(prefix, packages)) console.warn(`apt-get could not install ${packages.join(', ')}.`);
+    if (!install(prefix, packages)) console.warn(`apt-get could not install all of ${packages.join(', ')}.`);
   }
 }
 

@@ -89,6 +89,8 @@ export class GroupConsumer implements BrokerConsumer {
   #travelling = false;
   /** How many settlements are not confirmed by which something goes back: what is asked for before they are would come before it. */
   #returning = 0;
+  /** The places of messages that are done with, of which the server has not confirmed that it knows. */
+  readonly #finishing = new Set<number>();
   /** What has come in this turn. */
   #arrived: { readonly message: Msg; readonly facts: DeliveryFacts }[] = [];
   #pause: NodeJS.Timeout | undefined;
@@ -175,7 +177,8 @@ export class GroupConsumer implements BrokerConsumer {
   /** Sends what became of a delivery, with all that is settled in this turn. */
   #answer(ticket: Ticket, how: Settled, delay: number): Promise<boolean> {
     const counts = this.#settlements.add(String(ticket.sequence), { ...ticket, how, delay });
-    if ((how === 'retried' || how === 'released') && delay === 0) {
+    if (isDone({ how })) this.#finishing.add(ticket.sequence);
+    else if (delay === 0) {
       this.#returning += 1;
       const back = () => {
         this.#returning -= 1;
@@ -234,6 +237,7 @@ export class GroupConsumer implements BrokerConsumer {
     for (const id of [...this.#loans.ids]) this.#loans.recall(id);
     this.#tickets.clear();
     this.#away.clear();
+    this.#finishing.clear();
     this.#options.sweeper.forget();
     this.#settlements.giveUp(({ resolve }) => resolve(false));
   }
@@ -265,7 +269,11 @@ export class GroupConsumer implements BrokerConsumer {
         this.#settlements.putBack({ again: true });
         this.#lost('nobody takes its settlements');
       } else {
-        for (const { verdict } of settlements) if (isDone(verdict)) this.#options.sweeper.settled(this.#options.group, verdict.sequence);
+        for (const settlement of settlements) {
+          const { verdict } = settlement;
+          this.#finishing.delete(verdict.sequence);
+          if (isDone(verdict) && !late.has(settlement)) this.#options.sweeper.settled(this.#options.group, verdict.sequence);
+        }
         this.#settlements.answered((settlement) => !late.has(settlement));
       }
     } catch {
@@ -289,7 +297,10 @@ export class GroupConsumer implements BrokerConsumer {
   #deliver(message: Msg, facts: DeliveryFacts): void {
     const ticket = { reply: message.reply ?? '', sequence: facts.sequence, until: performance.now() + this.#options.lease };
     const { group, sweeper } = this.#options;
-    if (sweeper.isSettled(group, facts.sequence)) {
+    // A server that failed may have forgotten what it was told. It is told again.
+    if (this.#finishing.has(facts.sequence)) {
+      this.#poke();
+    } else if (sweeper.isSettled(group, facts.sequence)) {
       unawaited(this.#answer(ticket, 'acked', 0));
     } else if (!this.#loans.hasRoom || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));
@@ -333,7 +344,11 @@ export class GroupConsumer implements BrokerConsumer {
       this.#tickets.delete(id);
       this.#loans.recall(id);
     }
-    this.#settlements.drop((settlement) => isLate(settlement, now));
+    this.#settlements.drop((settlement) => {
+      const late = isLate(settlement, now);
+      if (late) this.#finishing.delete(settlement.verdict.sequence);
+      return late;
+    });
     const link = this.#link;
     if (link !== undefined && connection.link === link && connection.isReady) {
       const due = [...this.#tickets.values()].filter(({ until }) => until - now < lease * RENEWED);
@@ -384,6 +399,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#missing = true;
     if (outlook === 'hopeless') {
       const explained = failures.explained(error);
+      this.#finishing.clear();
       this.#settlements.giveUp(({ reject }) => reject(explained));
       if (this.#loans.hasMembers) logger.error(explained.message, error);
       this.#loans.end({ error: explained });

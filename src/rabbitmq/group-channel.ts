@@ -26,7 +26,7 @@ export class GroupChannel {
   readonly #outstanding = new Set<number>();
   readonly #consumers = new Set<string>();
   #waiting: Settlement[] = [];
-  /** Nothing goes back for now: the broker would deliver it here again. */
+  /** Nothing is settled for now: the broker would use the room to deliver more, or the same again. */
   #holding = false;
   #sent: Settlement[] = [];
   #travelling: Settlement[] = [];
@@ -80,12 +80,12 @@ export class GroupChannel {
     });
   }
 
-  /** Gives nothing back until `cancel()` has resolved and `release()` is called. */
+  /** Settles nothing until `release()` is called. */
   hold(): void {
     this.#holding = true;
   }
 
-  /** Gives back what was held, in the order of its places. */
+  /** Settles what was held. */
   release(): void {
     this.#holding = false;
     this.#schedule();
@@ -138,7 +138,8 @@ export class GroupChannel {
 
   async #cancel(): Promise<void> {
     try {
-      await Promise.all([...this.#consumers].map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
+      // The last one first: it is the one that most comes from.
+      await Promise.all([...this.#consumers].reverse().map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
       // The client delivers what has come in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
     } catch {
@@ -152,10 +153,9 @@ export class GroupChannel {
 
   #flush(): void {
     this.#scheduled = undefined;
-    const held = this.#holding ? this.#waiting.filter(({ verdict }) => verdict === 'back') : [];
-    const settlements = this.#holding ? this.#waiting.filter(({ verdict }) => verdict !== 'back') : this.#waiting;
-    this.#waiting = held;
-    if (settlements.length === 0) return;
+    if (this.#holding || this.#waiting.length === 0) return;
+    const settlements = this.#waiting;
+    this.#waiting = [];
     this.#sent.push(...settlements);
     // A channel that is about to end takes nothing any more; its end is the answer.
     if (!this.#channel.active) return;

@@ -224,7 +224,9 @@ export class Publisher implements BrokerPublisher {
 
   async #prepare(link: RabbitLink): Promise<void> {
     const { names, groups } = this.#options;
-    const lost = (cause: unknown) => this.#connection.lose(link, cause);
+    const lost = (cause: unknown) => {
+      if (!this.#closed || !this.#outbox.isEmpty) this.#connection.lose(link, cause);
+    };
     const [setup, channel] = [await link.openChannel(lost), await link.openChannel(lost)];
     await declareGroups(setup, names, groups);
     await channel.confirmSelect();

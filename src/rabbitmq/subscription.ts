@@ -304,6 +304,7 @@ export class Subscription {
     this.#winding = true;
     // Closing gives all back, in the order of their delivery. Where that is another than the one of their places, they go back one by one.
     if (this.#left && this.#copies.size === 0 && !channel.gaveBack && isInOrder([...this.#again, ...this.#next, ...this.#back])) {
+      channel.release();
       await channel.close();
     } else {
       await channel.cancel();
