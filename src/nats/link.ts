@@ -121,3 +121,8 @@ export class NatsLink implements Link {
 export function isUnanswered({ data, headers }: Msg): boolean {
   return data.length === 0 && headers?.code === 503;
 }
+
+/** Whether a message was not sent, because the server would not have taken it. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('max_payload');
+}

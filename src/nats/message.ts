@@ -1,4 +1,4 @@
-import type { Msg } from '@nats-io/transport-node';
+import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { MessageHeaders } from '../backend.js';
 import { type Message, readEnvelope, writeHeaders } from '../broker/message.js';
 import { readKey } from './names.js';
@@ -36,22 +36,48 @@ export function readFacts(reply: string): DeliveryFacts | undefined {
   return { deliveries: Number(tokens[at]), sequence: Number(tokens[at + 1]), storedAt: Math.floor(Number(tokens[at + 3]) / PER_MILLISECOND) };
 }
 
+/** What the ids of our messages look like. Another's may be that of another message, and then its place is its id. */
+const OUR_ID = /^[0-9a-f]{16}-\d+$/;
+
 /** A message of the stream, or why it is none. @param prefix how many characters stand before the key in the subject */
 export function readMessage(message: Msg, { deliveries, sequence, storedAt }: DeliveryFacts, prefix: number): Message | string {
-  const { headers } = message;
+  const headers = readHeaders(message);
   const content = readEnvelope({
     key: readKey(message.subject, prefix),
     payload: message.string(),
     headers: headers?.get(HEADERS_HEADER) || undefined,
   });
   if (typeof content === 'string') return content;
+  const id = headers?.get(ID_HEADER) ?? '';
   const publishedAt = Number(headers?.get(PUBLISHED_AT_HEADER) || Number.NaN);
   return {
-    id: headers?.get(ID_HEADER) || String(sequence),
+    id: OUR_ID.test(id) ? id : String(sequence),
     ...content,
     attempt: deliveries,
     publishedAt: Number.isSafeInteger(publishedAt) ? publishedAt : storedAt,
   };
+}
+
+/** The headers of a message; undefined where it has none, or what the client cannot read. */
+export function readHeaders(message: Msg): MsgHdrs | undefined {
+  try {
+    return message.headers;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A copy of the headers of a message, without those that tell the server what to do. */
+export function copyHeaders(message: Msg): MsgHdrs {
+  const copy = createHeaders();
+  const headers = readHeaders(message);
+  for (const name of headers?.keys() ?? []) if (!/^Nats-/i.test(name)) copy.set(name, headers?.get(name) ?? '');
+  return copy;
+}
+
+/** When a message was published, as a header; of one that waits for its time, so many characters for it. */
+export function writePublishedAt(milliseconds: number): string {
+  return String(milliseconds).padStart(13, '0');
 }
 
 /** Headers as a header of NATS can hold them; undefined for none. */

@@ -1,9 +1,9 @@
-import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
+import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import type { Connection } from '../broker/connection.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { ACK, nak } from './answers.js';
 import type { NatsLink } from './link.js';
-import { type DeliveryFacts, ID_HEADER, PUBLISHED_AT_HEADER } from './message.js';
+import { copyHeaders, type DeliveryFacts, ID_HEADER, PUBLISHED_AT_HEADER, readHeaders, writePublishedAt } from './message.js';
 import type { QueueNames } from './names.js';
 import { Puller } from './puller.js';
 
@@ -133,7 +133,7 @@ export class Mover {
 
   #received(message: Msg, { storedAt }: DeliveryFacts): void {
     this.#pull();
-    // `<stream>.m.<milliseconds>.<key>`
+    // `<stream>.<milliseconds>.<key>`
     const { subject } = message;
     const { delayed, messages } = this.#options.names;
     const end = subject.indexOf('.', delayed.length - 1);
@@ -193,13 +193,10 @@ export class Mover {
 }
 
 /** The headers of a message that is not delayed any more. */
-function headersOf({ headers }: Msg, storedAt: number): MsgHdrs {
-  const copy = createHeaders();
-  for (const name of headers?.keys() ?? []) {
-    if (!/^Nats-/i.test(name)) copy.set(name, headers?.get(name) ?? '');
-  }
-  const id = headers?.get(ID_HEADER) ?? '';
-  if (id !== '') copy.set(ID_HEADER, id);
-  copy.set(PUBLISHED_AT_HEADER, String(storedAt));
-  return copy;
+function headersOf(message: Msg, storedAt: number): MsgHdrs {
+  const headers = copyHeaders(message);
+  const id = readHeaders(message)?.get(ID_HEADER) ?? '';
+  if (id !== '') headers.set(ID_HEADER, id);
+  headers.set(PUBLISHED_AT_HEADER, writePublishedAt(storedAt));
+  return headers;
 }

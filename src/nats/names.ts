@@ -13,8 +13,6 @@ export interface QueueNames {
   readonly delayedStream: string;
   /** The subjects of what waits for its time. */
   readonly delayed: string;
-  /** A subject of the same stream on which there is nothing. */
-  readonly clock: string;
   /** The consumer of what waits for its time. */
   readonly mover: string;
   /** The stream of what is no message. */
@@ -37,13 +35,12 @@ export function queueNames(queue: string): QueueNames {
     stream,
     messages: `${stream}.>`,
     delayedStream,
-    delayed: `${delayedStream}.m.>`,
-    clock: `${delayedStream}.clock`,
+    delayed: `${delayedStream}.>`,
     mover: 'mover',
     aside,
     consumer: (group) => safeName(group, LONGEST_NAME),
     subject: (key) => `${stream}.${writeKey(key)}`,
-    delayedSubject: (key, delay) => `${delayedStream}.m.${Math.ceil(delay)}.${writeKey(key)}`,
+    delayedSubject: (key, delay) => `${delayedStream}.${Math.ceil(delay)}.${writeKey(key)}`,
     asideSubject: (subject) => `${aside}.${subject}`,
   };
 }

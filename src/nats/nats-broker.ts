@@ -1,12 +1,12 @@
-import { headers as createHeaders, type Msg } from '@nats-io/transport-node';
+import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
 import { isNotFound } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
-import { isUnanswered, type NatsLink } from './link.js';
-import { writeHeadersHeader } from './message.js';
+import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
+import { copyHeaders, writeHeadersHeader } from './message.js';
 import { Mover } from './mover.js';
 import { type QueueNames, queueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
@@ -120,12 +120,25 @@ export class NatsBroker implements Broker {
     return this.#topology.open(link, [...this.#options.groups, ...this.#consumers.keys()], () => this.#sweeper.sweep());
   }
 
+  /** Keeps a message that is none, with the reason. One that leaves no room for that is kept after an empty one that has it. */
   async #setAside(link: NatsLink, message: Msg, reason: string): Promise<void> {
     await this.#topology.openAside(link);
-    const headers = createHeaders();
-    for (const name of message.headers?.keys() ?? []) if (!/^Nats-/i.test(name)) headers.set(name, message.headers?.get(name) ?? '');
-    headers.set(REASON_HEADER, writeHeadersHeader({ reason }) ?? '');
-    const answer = await link.request(this.#names.asideSubject(message.subject), message.data as Uint8Array<ArrayBuffer>, headers);
+    const written = writeHeadersHeader({ reason }) ?? '';
+    const headers = copyHeaders(message);
+    headers.set(REASON_HEADER, written);
+    try {
+      await this.#storeAside(link, message.subject, message.data, headers);
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      const alone = createHeaders();
+      alone.set(REASON_HEADER, written);
+      await this.#storeAside(link, message.subject, new Uint8Array(), alone);
+      await this.#storeAside(link, message.subject, message.data);
+    }
+  }
+
+  async #storeAside(link: NatsLink, subject: string, data: Uint8Array, headers?: MsgHdrs): Promise<void> {
+    const answer = await link.request(this.#names.asideSubject(subject), data, headers);
     if (isUnanswered(answer) || answer.json<{ error?: unknown }>().error !== undefined) throw new Error('JetStream did not take it');
   }
 

@@ -9,8 +9,8 @@ import { Outbox, type Pending } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import { isUnanswered, type NatsLink } from './link.js';
-import { HEADERS_HEADER, ID_HEADER, writeHeadersHeader } from './message.js';
+import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
+import { HEADERS_HEADER, ID_HEADER, PUBLISHED_AT_HEADER, writeHeadersHeader, writePublishedAt } from './message.js';
 import type { QueueNames } from './names.js';
 
 interface Parcel {
@@ -103,7 +103,7 @@ export class Publisher implements BrokerPublisher {
 
   /** Stores a message whose time has come. Resolves to whether the stream has it. */
   async forward(link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs): Promise<boolean> {
-    const answer = await link.request(subject, data as Uint8Array<ArrayBuffer>, headers);
+    const answer = await link.request(subject, data, headers);
     return !isUnanswered(answer) && readAnswer(answer).error === undefined;
   }
 
@@ -166,6 +166,8 @@ export class Publisher implements BrokerPublisher {
     const rest = delay === 0 ? 0 : Math.max(1, pending.enteredAt + delay - performance.now());
     const facts = createHeaders();
     facts.set(ID_HEADER, id);
+    // The mover will say when it was published, and what it says has to have room.
+    if (rest > 0) facts.set(PUBLISHED_AT_HEADER, writePublishedAt(0));
     const written = writeHeadersHeader(headers);
     if (written !== undefined) facts.set(HEADERS_HEADER, written);
     const subject = rest === 0 ? names.subject(key) : names.delayedSubject(key, rest);
@@ -174,7 +176,7 @@ export class Publisher implements BrokerPublisher {
       const token: string = link.ask(subject, bytes, (answer) => this.#answered(token, pending, answer), facts);
       this.#travelling.set(token, pending);
     } catch (error) {
-      if (!(error instanceof Error && error.message.includes('max_payload'))) throw error;
+      if (!isTooLarge(error)) throw error;
       const most = link.connection.info?.max_payload;
       const received = `${bytes.length} bytes and ${written?.length ?? 0} of headers`;
       pending.fail(

@@ -61,10 +61,9 @@ export class Topology {
     const { stream, messages, delayedStream, delayed, mover } = this.#names;
     // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
     const info = await this.#stream(manager, { name: stream, subjects: [messages], retention: RetentionPolicy.Limits });
-    const subjects = [`${delayedStream}.>`];
-    await this.#stream(manager, { name: delayedStream, subjects, retention: RetentionPolicy.Workqueue });
+    await this.#stream(manager, { name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue });
     this.#created = info.created;
-    await this.#consumer(manager, delayedStream, { durable_name: mover, filter_subject: delayed, ack_wait: nanos(MOVER_LEASE) });
+    await this.#consumer(manager, delayedStream, { durable_name: mover, ack_wait: nanos(MOVER_LEASE) });
     for (const group of new Set(groups)) await this.#group(link, group, beforeNew);
   }
 
@@ -106,7 +105,10 @@ export class Topology {
   /** Up to which place in the stream each consumer has settled all. */
   async floors({ manager }: NatsLink): Promise<ReadonlyMap<string, number>> {
     const floors = new Map<string, number>();
-    for await (const { name, ack_floor } of manager.consumers.list(this.#names.stream)) floors.set(name, ack_floor.stream_seq);
+    for await (const { name, ack_floor, config } of manager.consumers.list(this.#names.stream)) {
+      // Somebody who only looks, and will be gone, keeps nothing.
+      if (config.durable_name) floors.set(name, ack_floor.stream_seq);
+    }
     return floors;
   }
 
@@ -134,15 +136,15 @@ export class Topology {
 
   /** The time of the server, in milliseconds since the epoch: that at which it makes a consumer that is of no other use. */
   async serverTime({ manager }: NatsLink): Promise<number> {
-    const { delayedStream, clock } = this.#names;
-    const { created, name } = await manager.consumers.add(delayedStream, {
+    const { stream } = this.#names;
+    const { created, name } = await manager.consumers.add(stream, {
       name: `clock-${randomBytes(8).toString('hex')}`,
-      filter_subject: `${clock}.${randomBytes(8).toString('hex')}`,
-      ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.All,
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.New,
       inactive_threshold: nanos(CLOCK_LASTS),
+      mem_storage: true,
     });
-    await manager.consumers.delete(delayedStream, name);
+    await manager.consumers.delete(stream, name);
     return Date.parse(created);
   }
 

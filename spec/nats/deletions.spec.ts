@@ -1,0 +1,167 @@
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { NatsSuite } from '../support/nats-suite.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { describeWithNats } from '../support/servers/describe-with.js';
+
+describeWithNats('A NatsBackend that somebody deletes something of', () => {
+  const suite = new NatsSuite();
+
+  const removeStream = async (name: string) => (await suite.manager()).streams.delete(name);
+  const removeConsumer = async (group = 'default') => (await suite.manager()).consumers.delete(suite.names.stream, suite.names.consumer(group));
+
+  it('makes the consumer of a group anew, and loses nothing that is published after it', async () => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    const holder = new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    await removeConsumer();
+    await Promise.all(upTo(50).map((n) => queue.publish('key', { n: n + 1 })));
+    await eventually(() => holder.numbers.includes(51));
+    expect(new Set(holder.numbers)).toEqual(new Set(upTo(51)));
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    expect(logger.warnings.filter((message) => message.includes('is gone'))).toHaveLength(1);
+  });
+
+  it('loses nothing that is published after it, though nobody consumes at the time', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    expect(await holder.of(1).ack()).toBe(true);
+    holder.subscription.unsubscribe();
+    await removeConsumer();
+    await queue.publish('key', { n: 2 });
+    await queue.publish('key', { n: 3 });
+    // What is settled is removed a little later.
+    await eventually(async () => (await suite.length()) !== 3);
+    const next = new Holder(queue);
+    await queue.publish('key', { n: 4 });
+    await eventually(() => next.numbers.includes(4));
+    expect(next.numbers).toEqual([2, 3, 4]);
+  });
+
+  it('loses nothing that is published after it, though another group settles all at once', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    void new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());
+    const holder = new Holder(queue, { group: 'b', prefetch: 100 }, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 0 });
+    await eventually(() => holder.deliveries.length === 1);
+    for (const round of upTo(5)) {
+      await removeConsumer('b');
+      await eventually(() =>
+        suite.group('b').then(
+          () => true,
+          () => false,
+        ),
+      );
+      const numbers = upTo(20).map((n) => round * 100 + n);
+      await Promise.all(numbers.map((n) => queue.publish('key', { n })));
+      await eventually(() => numbers.every((n) => holder.numbers.includes(n)));
+    }
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+  });
+
+  it('gets false for what was out when the consumer of its group was deleted, and it comes again', async () => {
+    const queue = suite.open({ lease: 1000 });
+    const holder = new Holder(queue);
+    for (const n of [1, 2]) await queue.publish('key', { n });
+    await eventually(() => holder.deliveries.length === 2);
+    await removeConsumer();
+    await eventually(() => holder.deliveries.length === 4);
+    expect(holder.numbers.slice(2).toSorted()).toEqual([1, 2]);
+    expect(holder.held).toHaveLength(2);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  });
+
+  it('makes the stream anew, for publishers and for consumers', async () => {
+    const queue = suite.open();
+    const other = suite.open();
+    const holder = new Holder(other, { prefetch: 100 }, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    await removeStream(suite.names.stream);
+    await Promise.all(upTo(50).map((n) => queue.publish('key', { n: n + 1 })));
+    await eventually(() => holder.deliveries.length === 51);
+    expect(holder.numbers).toEqual(upTo(51));
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+  });
+
+  it('does not take a message of the new stream for one of the old', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    for (const n of upTo(4)) await queue.publish('key', { n });
+    await eventually(() => holder.deliveries.length === 4);
+    const old = [...holder.held];
+    await old[0]?.ack();
+    await removeStream(suite.names.stream);
+    for (const n of upTo(4)) await queue.publish('key', { n: 10 + n });
+    await eventually(() => holder.deliveries.length === 8);
+    expect(holder.numbers.slice(4)).toEqual([11, 12, 13, 14]);
+    expect(await Promise.all(old.slice(1).map((delivery) => delivery.ack()))).toEqual([false, false, false]);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 4 });
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true, true, true]);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  });
+
+  it('makes the stream of what waits for its time anew', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 }, { delay: 10 });
+    await eventually(() => holder.deliveries.length === 1);
+    await removeStream(suite.names.delayedStream);
+    await queue.publish('key', { n: 2 }, { delay: 10 });
+    await eventually(() => holder.deliveries.length === 2);
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+  }, 60_000);
+
+  it('makes the consumer of what waits for its time anew', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 }, { delay: 10 });
+    await eventually(() => holder.deliveries.length === 1);
+    await (await suite.manager()).consumers.delete(suite.names.delayedStream, suite.names.mover);
+    await queue.publish('key', { n: 2 }, { delay: 10 });
+    await eventually(() => holder.deliveries.length === 2);
+  }, 60_000);
+
+  it('makes the stream of what was moved aside anew', async () => {
+    const queue = suite.open();
+    void new Holder(queue);
+    await queue.stats();
+    for (const time of upTo(2)) {
+      await suite.add(`${suite.names.stream}.k`, `odd ${time}`);
+      await eventually(async () => (await suite.length(suite.names.aside)) === 1);
+      await removeStream(suite.names.aside);
+    }
+  });
+
+  it('goes on when the stream is purged by hand', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    await Promise.all(upTo(10).map((n) => queue.publish('key', { n })));
+    const holder = new Holder(queue, { group: 'a', prefetch: 3 });
+    await eventually(() => holder.deliveries.length === 3);
+    await (await suite.manager()).streams.purge(suite.names.stream);
+    for (const delivery of holder.held) await delivery.ack();
+    await queue.publish('key', { n: 11 });
+    await eventually(() => holder.numbers.includes(11));
+    const other = new Holder(queue, { group: 'b' });
+    await eventually(() => other.numbers.includes(11));
+    for (const delivery of [...holder.held, ...other.held]) await delivery.ack();
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+  });
+
+  it('answers stats() and closes when all of it is gone', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    for (const name of [suite.names.stream, suite.names.delayedStream]) await removeStream(name);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+    await removeStream(suite.names.stream);
+    await queue.close();
+    expect(holder.completed).toBe(true);
+  });
+});

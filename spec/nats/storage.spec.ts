@@ -1,0 +1,183 @@
+import type { Delivery } from 'sluice';
+import type { NatsBackend } from 'sluice/nats';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { NatsSuite } from '../support/nats-suite.js';
+import { describeWithNats } from '../support/servers/describe-with.js';
+
+const HOUR = 3_600_000;
+
+describeWithNats('What a queue keeps in JetStream', () => {
+  const suite = new NatsSuite();
+
+  const publish = (queue: NatsBackend, count: number) => Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
+
+  const isEmpty = async () => {
+    await eventually(
+      async () => (await suite.length()) === 0,
+      () => 'the stream is not empty',
+    );
+    expect(await suite.length(suite.names.delayedStream)).toBe(0);
+  };
+
+  it('is nothing of any message, once everything is settled in any order and in any way', async () => {
+    const groups = ['a', 'b', 'late'];
+    const queue = suite.open({ groups: groups.slice(0, 2) });
+    await publish(queue, 40);
+    await queue.publish('key', { n: 41 }, { delay: 20 });
+    const ways = (delivery: Delivery, turn: number) => {
+      if (delivery.attempt > 1) return delivery.ack();
+      return [
+        () => delivery.ack(),
+        () => delivery.nack(),
+        () => delivery.reject('no'),
+        () => delivery.nack({ delay: 30 }),
+        () => delivery.release().then(() => true),
+      ][turn % 5]?.();
+    };
+    for (const group of groups) {
+      let turn = 0;
+      const holder = new Holder(queue, { group, prefetch: 50 });
+      await eventually(async () => {
+        const [first, ...rest] = holder.held.toReversed();
+        for (const delivery of [...rest, first]) if (delivery !== undefined) await ways(delivery, turn++);
+        return (await queue.stats({ group })).unfinished === 0;
+      });
+      holder.subscription.unsubscribe();
+    }
+    await isEmpty();
+  });
+
+  it('is what the slowest group has not settled', async () => {
+    const queue = suite.open({ groups: ['fast', 'slow'] });
+    await publish(queue, 10);
+    const fast = new Holder(queue, { group: 'fast' });
+    await eventually(() => fast.deliveries.length === 10);
+    await Promise.all(fast.held.map((delivery) => delivery.ack()));
+    const slow = new Holder(queue, { group: 'slow', prefetch: 4 });
+    await eventually(() => slow.deliveries.length === 4);
+    expect(await suite.length()).toBe(10);
+    await slow.of(3).ack();
+    await eventually(async () => (await suite.length()) === 9);
+    await slow.of(1).ack();
+    await slow.of(2).ack();
+    await eventually(async () => (await suite.length()) === 7);
+    slow.subscription.unsubscribe();
+    void new Holder(queue, { group: 'slow' }, (delivery) => void delivery.ack());
+    await isEmpty();
+  });
+
+  it('is one message, while that waits for an hour and thousands after it are settled', async () => {
+    const queue = suite.open();
+    await publish(queue, 3000);
+    const holder = new Holder(queue, { prefetch: 200 }, (delivery) => {
+      void (holder.deliveries.length === 1 ? delivery.nack({ delay: HOUR }) : delivery.ack());
+    });
+    await eventually(() => holder.deliveries.length === 3000);
+    await eventually(async () => (await suite.length()) === 1);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
+  }, 60_000);
+
+  it('is one message, while that waits for an hour in each of two groups', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    await publish(queue, 500);
+    for (const group of ['a', 'b']) {
+      const holder = new Holder(queue, { group, prefetch: 200 }, (delivery) => {
+        void (holder.deliveries.length === 1 ? delivery.nack({ delay: HOUR }) : delivery.ack());
+      });
+      await eventually(() => holder.deliveries.length === 500);
+    }
+    await eventually(async () => (await suite.length()) === 1);
+  });
+
+  it('is one message, while a consumer holds it and another settles what comes after it', async () => {
+    const queue = suite.open();
+    await publish(queue, 200);
+    const slow = new Holder(queue, { prefetch: 1 });
+    await eventually(() => slow.deliveries.length === 1);
+    void new Holder(suite.open(), {}, (delivery) => void delivery.ack());
+    await eventually(async () => (await suite.length()) === 1);
+    expect(await slow.of(1).ack()).toBe(true);
+    await isEmpty();
+  });
+
+  it('is nothing, though whoever settled a part of it has closed at once', async () => {
+    await publish(suite.open({ groups: ['a', 'b'] }), 30);
+    for (const group of ['a', 'b', 'a', 'b']) {
+      const queue = suite.open({ groups: ['a', 'b'] });
+      const holder = new Holder(queue, { group, prefetch: 15 });
+      await eventually(() => holder.deliveries.length === 15);
+      await Promise.all(holder.held.map((delivery) => delivery.ack()));
+      await queue.close();
+    }
+    await isEmpty();
+  });
+
+  it('is emptied though the stream was deleted before, and its places began again', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await publish(queue, 100);
+    await eventually(() => holder.deliveries.length === 100);
+    await isEmpty();
+    await (await suite.manager()).streams.delete(suite.names.stream);
+    await publish(queue, 10);
+    await eventually(() => holder.deliveries.length === 110);
+    expect((await suite.group()).delivered.stream_seq).toBe(10);
+    await isEmpty();
+  });
+
+  it('is freed when the consumer of a group is deleted by hand, as soon as somebody settles a message', async () => {
+    const queue = suite.open({ groups: ['used', 'abandoned'] });
+    await publish(queue, 10);
+    const used = new Holder(queue, { group: 'used' }, (delivery) => void delivery.ack());
+    await eventually(() => used.deliveries.length === 10);
+    await queue.close();
+    expect(await suite.length()).toBe(10);
+    await (await suite.manager()).consumers.delete(suite.names.stream, suite.names.consumer('abandoned'));
+    const next = suite.open({ groups: ['used'] });
+    await next.publish('key', { n: 11 });
+    void new Holder(next, { group: 'used' }, (delivery) => void delivery.ack());
+    await isEmpty();
+  });
+
+  it('is as many consumers as there are groups, however often it is opened', async () => {
+    for (const _time of upTo(5)) {
+      const queue = suite.open({ groups: ['a', 'b'] });
+      const holder = new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());
+      await queue.publish('key', { n: 1 }, { delay: 1 });
+      await eventually(() => holder.deliveries.length === 1);
+      await queue.close();
+    }
+    const manager = await suite.manager();
+    const { state } = await manager.streams.info(suite.names.stream);
+    expect(state.consumer_count).toBe(2);
+    await eventually(async () => (await manager.streams.info(suite.names.delayedStream)).state.consumer_count === 1);
+  });
+});
+
+describeWithNats('A group that comes late', () => {
+  const suite = new NatsSuite();
+
+  it('is told of nothing that all others have settled, and gets nothing of it', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    await Promise.all(upTo(5).map((n) => queue.publish('key', { n })));
+    await eventually(() => holder.deliveries.length === 5);
+    for (const n of upTo(4)) await holder.of(n).ack();
+    expect(await queue.stats({ group: 'late' })).toEqual({ ready: 1, unfinished: 1 });
+    const late = new Holder(queue, { group: 'late' });
+    await eventually(() => late.deliveries.length >= 1);
+    await queue.publish('key', { n: 6 });
+    await eventually(() => late.numbers.includes(6));
+    expect(late.numbers).toEqual([5, 6]);
+  });
+
+  it('gets what still waits for its time, too', async () => {
+    const queue = suite.open();
+    await queue.publish('key', { n: 1 }, { delay: 300 });
+    await queue.publish('key', { n: 2 });
+    const late = new Holder(queue, { group: 'late' });
+    await eventually(() => late.deliveries.length === 2);
+    expect(late.numbers).toEqual([2, 1]);
+  });
+});
