@@ -1,4 +1,4 @@
-import { BackendUnavailableError, QueueClosedError } from '../errors.js';
+import { BackendUnavailableError, QueueClosedError, type SluiceError } from '../errors.js';
 import { describeError } from '../internal/describe.js';
 import { onAbort } from '../internal/on-abort.js';
 
@@ -78,9 +78,12 @@ export class Outbox<Parcel> {
     this.#sent.clear();
   }
 
-  /** The broker takes none of these. */
-  failAll(error: unknown): void {
-    for (const entry of [...this.#sent, ...this.#waiting]) entry.fail(error);
+  /** The broker takes none of these, and no second attempt mends that. What was sent before may have been stored. */
+  refuse(reason: SluiceError): void {
+    for (const entry of [...this.#sent, ...this.#waiting]) {
+      const { message, cause } = reason;
+      entry.fail(entry.wasSent ? new BackendUnavailableError(`${message}: it may have been enqueued`, { cause, retryable: false }) : reason);
+    }
   }
 
   /** Resolves when nothing is left. */

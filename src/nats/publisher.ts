@@ -128,7 +128,7 @@ export class Publisher implements BrokerPublisher {
         });
       } catch (error) {
         const outlook = failures.outlookOf(error);
-        if (outlook === 'hopeless') this.#refuseAll(error);
+        if (outlook === 'hopeless') this.#outbox.refuse(failures.explained(error));
         else if (outlook === 'refused') this.#broken = true;
       }
     }
@@ -222,17 +222,6 @@ export class Publisher implements BrokerPublisher {
       else this.#watchTime();
     };
     this.#watch = setTimeout(look, patience);
-  }
-
-  #refuseAll(error: unknown): void {
-    const { failures } = this.#options;
-    const explained = failures.explained(error);
-    for (const pending of this.#outbox.waiting.slice()) {
-      const reason = pending.wasSent
-        ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, { cause: error, retryable: false })
-        : explained;
-      pending.fail(reason);
-    }
   }
 
   #unavailable(what: string): BackendUnavailableError {
