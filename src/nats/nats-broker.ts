@@ -143,7 +143,10 @@ export class NatsBroker implements Broker {
   }
 
   async #countGroup(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
-    const [held, delayed] = await Promise.all([this.#topology.countGroup(link, group), this.#topology.countDelayed(link)]);
+    const [held, delayed] = await Promise.all([
+      this.#topology.countGroup(link, group, () => this.#sweeper.sweep()),
+      this.#topology.countDelayed(link),
+    ]);
     const { out, away } = this.#consumers.get(group)?.kept ?? { out: 0, away: 0 };
     return { ready: Math.max(0, held - out - away), unfinished: held + delayed };
   }

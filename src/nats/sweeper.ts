@@ -38,7 +38,7 @@ export class Sweeper {
   #removedBefore = new Map<string, Set<number>>();
   #turnedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
-  #sweeping = false;
+  #sweeping: Promise<void> | undefined;
   #closed = false;
 
   constructor(options: SweeperOptions) {
@@ -83,46 +83,50 @@ export class Sweeper {
     }, pause);
   }
 
-  async #sweep(): Promise<void> {
+  #sweep(): Promise<void> {
+    this.#sweeping ??= this.#sweepOnce().finally(() => {
+      this.#sweeping = undefined;
+    });
+    return this.#sweeping;
+  }
+
+  async #sweepOnce(): Promise<void> {
     const { connection, topology } = this.#options;
     const { link } = connection;
-    if (this.#sweeping || link === undefined || !connection.isReady) return;
-    this.#sweeping = true;
+    if (link === undefined || !connection.isReady) return;
     let pause = LONG_PAUSE;
     try {
       const floors = await topology.floors(link);
-      for (const [name, settled] of this.#settled)
-        await this.#remove(
-          link,
-          name,
-          settled,
-          [...floors].filter(([other]) => other !== name),
-        );
-      const floor = Math.min(...floors.values());
-      const first = await topology.first(link);
-      const left = Math.min(floor - first + 1, LEFT_BEHIND);
-      if (left > 0)
-        await topology.remove(
-          link,
-          Array.from({ length: left }, (_, index) => first + index),
-        );
-      if (left === LEFT_BEHIND) pause = PAUSE;
+      // Of a group that is not there, or is not told of, nobody knows what it has settled.
+      if (floors !== undefined) {
+        await this.#remove(link, floors);
+        const floor = Math.min(...floors.values());
+        const first = await topology.first(link);
+        const left = Math.min(floor - first + 1, LEFT_BEHIND);
+        if (left > 0) await topology.remove(link, upFrom(first, left));
+        if (left === LEFT_BEHIND) pause = PAUSE;
+      }
     } catch {
       // What is left is removed with what is settled next.
     }
-    this.#sweeping = false;
     if (this.#settled.size > 0 || pause === PAUSE) this.#later(pause);
   }
 
-  /** Removes what is settled by this process and by all others. */
-  async #remove(link: NatsLink, name: string, settled: Set<number>, others: readonly (readonly [name: string, floor: number])[]): Promise<void> {
-    const least = Math.min(...others.map(([, floor]) => floor));
-    const done = [...settled].filter((sequence) => sequence <= least);
+  /** Removes what this process has settled and each other group has settled too: here, or somewhere, as far as all before it is. */
+  async #remove(link: NatsLink, floors: ReadonlyMap<string, number>): Promise<void> {
+    const known = new Set<number>();
+    for (const places of this.#settled.values()) for (const sequence of places) known.add(sequence);
+    const done = [...known].filter((sequence) =>
+      [...floors].every(([name, floor]) => sequence <= floor || this.#settled.get(name)?.has(sequence) === true),
+    );
     if (done.length === 0) return;
     await this.#options.topology.remove(link, done);
-    for (const sequence of done) settled.delete(sequence);
     this.#turn();
-    add(this.#removed, name, done);
+    for (const [name, places] of this.#settled) {
+      const removed = done.filter((sequence) => places.delete(sequence));
+      add(this.#removed, name, removed);
+      if (places.size === 0) this.#settled.delete(name);
+    }
   }
 
   #turn(): void {
@@ -137,4 +141,8 @@ function add(places: Map<string, Set<number>>, name: string, sequences: readonly
   const known = places.get(name) ?? new Set();
   places.set(name, known);
   for (const sequence of sequences) if (known.size < MOST) known.add(sequence);
+}
+
+function upFrom(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
 }

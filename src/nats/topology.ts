@@ -89,27 +89,35 @@ export class Topology {
   }
 
   /** How many messages a group has not settled; of one that does not exist, those with which it would begin. */
-  async countGroup({ manager }: NatsLink, group: ConsumerGroup): Promise<number> {
+  async countGroup({ manager }: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<number> {
     const { stream } = this.#names;
-    const { state } = await manager.streams.info(stream);
     try {
+      const { state } = await manager.streams.info(stream);
       const { num_pending, num_ack_pending } = await manager.consumers.info(stream, this.#names.consumer(group));
       // Before 2.10, what a consumer tells of itself may be one too many, once it has delivered a message again.
       return Math.min(state.messages, num_pending + num_ack_pending);
     } catch (error) {
       if (!isNotFound(error)) throw error;
+      await beforeNew();
+      const { state } = await manager.streams.info(stream);
       return state.messages;
     }
   }
 
-  /** Up to which place in the stream each consumer has settled all. */
-  async floors({ manager }: NatsLink): Promise<ReadonlyMap<string, number>> {
+  /** Up to which place in the stream each group has settled all. Undefined where not all groups are there, or some are not told of. */
+  async floors({ manager }: NatsLink): Promise<ReadonlyMap<string, number> | undefined> {
+    const { stream } = this.#names;
+    const { state } = await manager.streams.info(stream);
     const floors = new Map<string, number>();
-    for await (const { name, ack_floor, config } of manager.consumers.list(this.#names.stream)) {
+    let listed = 0;
+    for await (const { name, ack_floor, config } of manager.consumers.list(stream)) {
+      listed += 1;
       // Somebody who only looks, and will be gone, keeps nothing.
       if (config.durable_name) floors.set(name, ack_floor.stream_seq);
     }
-    return floors;
+    // A consumer that has no leader is not listed. One that came into being since then begins with what is there when it does.
+    const complete = listed >= state.consumer_count && this.#options.groups.every((group) => floors.has(this.#names.consumer(group)));
+    return complete && floors.size > 0 ? floors : undefined;
   }
 
   /** The place of the first message that the stream holds. */

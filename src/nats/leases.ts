@@ -1,0 +1,109 @@
+import { LeaseKeeper } from '../broker/lease-keeper.js';
+import { IN_PROGRESS } from './answers.js';
+import { isUnanswered, type NatsLink } from './link.js';
+
+/** A delivery that is out, as the server knows it. */
+export interface Ticket {
+  /** Where it is answered. */
+  readonly reply: string;
+  /** Its place in the stream. */
+  readonly sequence: number;
+  /** Until when nobody else gets it, by the clock of `performance`. */
+  until: number;
+}
+
+export interface LeasesOptions {
+  /** In milliseconds. */
+  readonly lease: number;
+  /** The link of now, while there is one. */
+  readonly link: () => NatsLink | undefined;
+  /** The leases of these have ended. */
+  readonly onEnded: (id: string) => void;
+  /** It is time to look at the leases of what is settled, too. Returns whether to look again. */
+  readonly onLook: (now: number) => boolean;
+  /** Nobody renews them. */
+  readonly onMissing: (reason: string) => void;
+}
+
+/** What is left of a lease, as a share of it, when it is time to renew it. */
+const RENEWED = 0.75;
+
+/** Keeps the leases of what is out: JetStream has one for each message. */
+export class Leases {
+  readonly #options: LeasesOptions;
+  readonly #keeper: LeaseKeeper;
+  /** By the ids of the messages. */
+  readonly #tickets = new Map<string, Ticket>();
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+    this.#keeper = new LeaseKeeper(options.lease, () => this.renew());
+  }
+
+  get size(): number {
+    return this.#tickets.size;
+  }
+
+  /** The lease of a message that has come just now. */
+  begin(reply: string, sequence: number): Ticket {
+    return { reply, sequence, until: performance.now() + this.#options.lease };
+  }
+
+  /** A message is out. */
+  keep(id: string, ticket: Ticket): void {
+    this.#tickets.set(id, ticket);
+    this.watch();
+  }
+
+  /** Sees to it that the leases are looked at. */
+  watch(): void {
+    this.#keeper.keep(true);
+  }
+
+  /** A message is not out any more. Returns its lease, unless that has ended. */
+  end(id: string): Ticket | undefined {
+    const ticket = this.#tickets.get(id);
+    this.#tickets.delete(id);
+    return ticket !== undefined && ticket.until >= performance.now() ? ticket : undefined;
+  }
+
+  /** Tells the server which deliveries are still worked on; lets go of those whose leases have ended. */
+  renew(): void {
+    const now = performance.now();
+    const { lease, link, onEnded, onLook } = this.#options;
+    for (const [id, { until }] of this.#tickets) {
+      if (until >= now) continue;
+      this.#tickets.delete(id);
+      onEnded(id);
+    }
+    const connected = link();
+    if (connected !== undefined) {
+      const due = [...this.#tickets.values()].filter(({ until }) => until - now < lease * RENEWED);
+      void this.#send(connected, due, now + lease);
+    }
+    const again = onLook(now);
+    this.#keeper.keep(this.#tickets.size > 0 || again);
+  }
+
+  /** What is out is out of another stream. */
+  forget(): void {
+    this.#tickets.clear();
+  }
+
+  stop(): void {
+    this.#keeper.stop();
+  }
+
+  async #send(link: NatsLink, tickets: readonly Ticket[], until: number): Promise<void> {
+    const last = tickets.at(-1);
+    if (last === undefined) return;
+    try {
+      for (const ticket of tickets) if (ticket !== last) link.connection.publish(ticket.reply, IN_PROGRESS);
+      const answer = await link.request(last.reply, IN_PROGRESS);
+      if (isUnanswered(answer)) this.#options.onMissing('nobody renews its leases');
+      else for (const ticket of tickets) ticket.until = until;
+    } catch {
+      // Tried again with the next renewal; until then the leases go on.
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import type { ConsumerGroup } from '../backend.js';
+import type { Settled } from '../broker/delivery.js';
+import { type Settlement, Settlements } from '../broker/settlements.js';
+import { ACK, nak, TERMINATE } from './answers.js';
+import type { Ticket } from './leases.js';
+import { isUnanswered, type NatsLink } from './link.js';
+import type { Sweeper } from './sweeper.js';
+
+interface Verdict extends Ticket {
+  readonly how: Settled;
+  /** In milliseconds, from when it was settled. */
+  readonly delay: number;
+}
+
+export interface SettlingOptions {
+  readonly group: ConsumerGroup;
+  readonly sweeper: Sweeper;
+  /** Something was answered, or has to be sent again. */
+  readonly onChange: () => void;
+  /** Nobody takes settlements. */
+  readonly onMissing: (reason: string) => void;
+}
+
+/** How many settlements go together at most. */
+const MOST = 1000;
+
+/**
+ * Sends the settlements of a group. Those of one turn travel together, and the server confirms the last of them: it takes the answers to one consumer in their
+ * order, so that one confirmation is that of all. They belong to no connection: what was not confirmed is sent again over the next, while its lease lasts.
+ */
+export class Settling {
+  readonly #options: SettlingOptions;
+  readonly #settlements = new Settlements<Verdict>((one, other) => Number(one) - Number(other));
+  /** The places of messages that are done with, of which the server has not confirmed that it knows. */
+  readonly #finishing = new Set<number>();
+  #returning = 0;
+  #travelling = false;
+
+  constructor(options: SettlingOptions) {
+    this.#options = options;
+  }
+
+  /** Whether something waits to be sent. */
+  get isPending(): boolean {
+    return this.#settlements.size > 0;
+  }
+
+  /** Whether something goes back, and the server has not confirmed that it has it: what it is asked for before would come first. */
+  get isReturning(): boolean {
+    return this.#returning > 0;
+  }
+
+  /** Settles a delivery. Resolves to whether that counted. */
+  add(ticket: Ticket, how: Settled, delay: number): Promise<boolean> {
+    const counts = this.#settlements.add(String(ticket.sequence), { ...ticket, how, delay });
+    if (isDone(how)) this.#finishing.add(ticket.sequence);
+    else if (delay === 0) {
+      this.#returning += 1;
+      const back = () => {
+        this.#returning -= 1;
+        this.#options.onChange();
+      };
+      void counts.then(back, back);
+    }
+    return counts;
+  }
+
+  /** Whether a message is done with, and the server is about to be told. */
+  isFinishing(sequence: number): boolean {
+    return this.#finishing.has(sequence);
+  }
+
+  /** Sends what waits, unless something is on its way. */
+  async send(link: NatsLink): Promise<void> {
+    if (this.#travelling || !this.isPending) return;
+    this.#travelling = true;
+    const now = performance.now();
+    const settlements = this.#settlements.take(MOST);
+    const late = new Set(settlements.filter((settlement) => isLate(settlement, now)));
+    const sent = settlements.filter((settlement) => !late.has(settlement));
+    try {
+      const last = sent.pop();
+      for (const settlement of sent) link.connection.publish(settlement.verdict.reply, answerFor(settlement));
+      const answer = last && (await link.request(last.verdict.reply, answerFor(last)));
+      if (answer !== undefined && isUnanswered(answer)) {
+        // The server is going down, or the group is gone: they are sent again when it is back.
+        this.#settlements.putBack({ again: true });
+        this.#options.onMissing('nobody takes its settlements');
+      } else this.#answered(settlements, late);
+    } catch {
+      this.#settlements.putBack({ again: true });
+    }
+    this.#travelling = false;
+    this.#options.onChange();
+  }
+
+  /** Lets go of those whose leases have ended before they could be sent. */
+  dropLate(now: number): void {
+    this.#settlements.drop((settlement) => {
+      const late = isLate(settlement, now);
+      if (late) this.#finishing.delete(settlement.verdict.sequence);
+      return late;
+    });
+  }
+
+  /** None of them will be answered: they do not count, or fail with an error. */
+  giveUp(error?: unknown): void {
+    this.#finishing.clear();
+    this.#settlements.giveUp(({ resolve, reject }) => (error === undefined ? resolve(false) : reject(error)));
+  }
+
+  /** Resolves when all there are now are answered. */
+  answeredNow(): Promise<void> {
+    return this.#settlements.answeredNow();
+  }
+
+  #answered(settlements: readonly Settlement<Verdict>[], late: ReadonlySet<Settlement<Verdict>>): void {
+    const { group, sweeper } = this.#options;
+    for (const settlement of settlements) {
+      const { how, sequence } = settlement.verdict;
+      this.#finishing.delete(sequence);
+      if (isDone(how) && !late.has(settlement)) sweeper.settled(group, sequence);
+    }
+    this.#settlements.answered((settlement) => !late.has(settlement));
+  }
+}
+
+/**
+ * Whether the lease of a delivery has ended before its settlement was sent. One that was sent before may have counted then, and is sent again in any case: the
+ * worst that a second `ack` can do is to spare somebody the same work.
+ */
+function isLate({ verdict: { until, how }, again }: Settlement<Verdict>, now: number): boolean {
+  return until < now && !(again && isDone(how));
+}
+
+/** Whether nobody has to handle the message again. */
+function isDone(how: Settled): boolean {
+  return how === 'acked' || how === 'rejected';
+}
+
+function answerFor({ verdict: { how, delay }, settledAt }: Settlement<Verdict>): string {
+  if (how === 'acked') return ACK;
+  if (how === 'rejected') return TERMINATE;
+  return nak(delay === 0 ? 0 : settledAt + delay - performance.now());
+}
