@@ -136,7 +136,7 @@ describe('A backend that is not found', () => {
     const error = await failureOf(load('nowhere'));
     expect(BackendNotFoundError.is(error)).toBe(true);
     expect(error.message).toMatch(
-      /^There is no backend "nowhere", which QUEUE_BACKEND asks for \(built in: memory, redis.*; registered: kafka, sqs\)/,
+      /^There is no backend "nowhere", which QUEUE_BACKEND asks for \(built in: memory, nats, rabbitmq, redis; registered: kafka, sqs\)/,
     );
     expect(error.message.split('\n').slice(1)).toEqual([
       '  npm install sluice-backend-nowhere',

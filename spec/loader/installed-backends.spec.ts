@@ -17,8 +17,8 @@ const LOAD = `
     for (const name of NAMES.split(',')) {
       try {
         const queue = await loadBackend({ env: { ...process.env, QUEUE_BACKEND: name }, logger });
-        const { RedisBackend } = SUBPATH ? await importSubpath(SUBPATH) : {};
-        reports[name] = { name: queue.name, sameClass: RedisBackend && queue instanceof RedisBackend };
+        const Backend = SUBPATH && Object.values(await importSubpath(SUBPATH)).find((value) => typeof value === 'function');
+        reports[name] = { name: queue.name, sameClass: Backend && queue instanceof Backend };
       } catch ({ code, message, cause }) {
         reports[name] = { error: { code, message, cause: cause?.message } };
       }
@@ -156,17 +156,26 @@ describe('loadBackend, of the packed package', () => {
     });
   });
 
-  it.each(Object.keys(programs))('says how to install a client that is not there, and works when it is: %s', async (program) => {
-    await packed.unlink('redis');
-    const env = { QUEUE_NAME: 'orders', REDIS_URL: 'redis://localhost:1', SUBPATH: 'sluice/redis' };
-    const { redis } = await load(['redis'], { program }, env);
-    expect(redis?.error).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining("'redis'") });
-    expect(redis?.error?.message).toBe(
-      'The backend "redis" needs the package redis, which is not installed. To install what it needs:' +
-        '\n  npm install redis\n  pnpm add redis\n  yarn add redis',
-    );
-    await packed.link('redis');
-    expect(await load(['redis'], { program }, env)).toEqual({ redis: { name: 'orders', sameClass: true } });
+  const providers = [
+    { name: 'nats', url: 'nats://localhost:1', clients: ['@nats-io/jetstream', '@nats-io/transport-node'] },
+    { name: 'rabbitmq', url: 'amqp://localhost:1', clients: ['rabbitmq-client'] },
+    { name: 'redis', url: 'redis://localhost:1', clients: ['redis'] },
+  ];
+
+  describe.each(providers)('A built-in backend: $name', ({ name, url, clients }) => {
+    it.each(Object.keys(programs))('says how to install a client that is not there, and works when it is: %s', async (program) => {
+      for (const client of clients) await packed.unlink(client);
+      const env = { QUEUE_NAME: 'orders', [`${name.toUpperCase()}_URL`]: url, SUBPATH: `sluice/${name}` };
+      const missing = (await load([name], { program }, env))[name]?.error;
+      expect(missing).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining("'") });
+      const all = clients.join(' ');
+      expect(missing?.message).toMatch(
+        new RegExp(`^The backend "${name}" needs the packages? .* which (is|are) not (all )?installed\\. To install what it needs:`),
+      );
+      expect(missing?.message).toContain(`\n  npm install ${all}\n  pnpm add ${all}\n  yarn add ${all}`);
+      for (const client of clients) await packed.link(client);
+      expect(await load([name], { program }, env)).toEqual({ [name]: { name: 'orders', sameClass: true } });
+    });
   });
 
   it('shares what is registered between its two builds', async () => {

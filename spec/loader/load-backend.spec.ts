@@ -147,7 +147,7 @@ describe.each([
     const queue = await loadBackend({ env: { ...unset, QUEUE_NAME: freshName() }, logger });
     expect(queue).toBeInstanceOf(MemoryBackend);
     expect(logger.warnings).toEqual([
-      expect.stringMatching(/^QUEUE_BACKEND is not set .*memory, redis/),
+      expect.stringMatching(/^QUEUE_BACKEND is not set .*memory, nats, rabbitmq, redis/),
       expect.stringMatching(/development and testing/),
     ]);
   });

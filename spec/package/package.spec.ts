@@ -10,7 +10,7 @@ describe('the packed package', () => {
 
   beforeAll(async () => {
     packed = await PackedPackage.create();
-    await packed.link('redis');
+    for (const client of ['redis', '@nats-io/jetstream', '@nats-io/transport-node', 'rabbitmq-client']) await packed.link(client);
   }, 180_000);
 
   afterAll(() => packed?.remove());
@@ -34,8 +34,8 @@ describe('the packed package', () => {
     expect(await packed.run(fixture(script))).toBe('received 1, then 2\nhandled 3\n');
   });
 
-  it.each(['kit.mjs', 'kit.cjs'])('has a testing kit, and Redis once its client is installed: %s', async (script) => {
-    expect(await packed.run(fixture(script))).toBe('RedisBackend orders\n14 rules kept\n');
+  it.each(['kit.mjs', 'kit.cjs'])('has a testing kit, and each broker once its client is installed: %s', async (script) => {
+    expect(await packed.run(fixture(script))).toBe('RedisBackend orders\nNatsBackend orders\nRabbitMqBackend orders\n14 rules kept\n');
   });
 
   it('shares the queues of the environment, the kinds of errors and what is known of promises between its two builds', async () => {

@@ -55,8 +55,10 @@ export interface Broker {
   count(group: ConsumerGroup | undefined): Promise<QueueStats>;
   /** Why there is no connection, as far as that is known. */
   trouble(): unknown;
-  /** Closes the connections. */
-  close(): Promise<void> | void;
+  /** Says to the broker what is left to say, when nothing is out or on its way any more. */
+  goodbye(): Promise<void>;
+  /** Lets go of the connections at once. */
+  close(): void;
 }
 
 /** How long `close()` takes at most to say goodbye to a broker that does not answer, in milliseconds. */
@@ -148,11 +150,14 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   async #close(): Promise<void> {
     const { publisher } = this.#broker;
     const consumers = [...this.#consumers.values()];
-    const goodbye = Promise.all([publisher.close(), ...consumers.map((consumer) => consumer.close())]);
-    await within(LONGEST_GOODBYE, goodbye);
+    const goodbye = async () => {
+      await Promise.all([publisher.close(), ...consumers.map((consumer) => consumer.close())]);
+      await this.#broker.goodbye();
+    };
+    await within(LONGEST_GOODBYE, goodbye());
     publisher.abandon();
     for (const consumer of consumers) consumer.abandon();
-    await within(LONGEST_GOODBYE, Promise.resolve(this.#broker.close()));
+    this.#broker.close();
   }
 
   #checkOpen(): void {

@@ -68,6 +68,6 @@ export class Failures {
 
 /** Errors on the way to a server by which the two do not agree on TLS: no second attempt mends them. */
 export function isTlsMismatch({ code = '', message = '' }: { readonly code?: unknown; readonly message?: string }): boolean {
-  const signs = /^ERR_TLS|^ERR_SSL|CERT|SELF_SIGNED|^UNABLE_TO_/;
+  const signs = /^ERR_TLS|^ERR_SSL|CERT|SELF_SIGNED|^UNABLE_TO_|SSL routines/;
   return signs.test(String(code)) || signs.test(message);
 }

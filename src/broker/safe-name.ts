@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 const HASH_CHARACTERS = 32;
 
 /** What `encodeURIComponent` leaves, and the sign that it escapes by: some server would take that for a directive of a format. */
-const LEFT = /[.!~*'()]|%/g;
+const LEFT = /[.!~*'()]|%|^_/g;
 
 /**
- * A name in the characters that every broker takes: letters, digits, `-` and `_` stay, all else becomes `=` and two hexadecimal digits a byte, so that no two
+ * A name in the characters that every broker takes: letters, digits, `-` and `_` stay (but for a `_` at the start, which is a server's own), all else becomes `=` and two hexadecimal digits a byte, so that no two
  * names become one. What is longer than `most` ends in a tilde and a hash of the whole; no other tilde is in a name.
  */
 export function safeName(name: string, most: number): string {

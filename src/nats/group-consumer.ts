@@ -86,10 +86,11 @@ export class GroupConsumer implements BrokerConsumer {
     this.#puller = new Puller({
       stream: names.stream,
       consumer: names.consumer(group),
-      heartbeat: Math.min(MOST_HEARTBEAT, Math.max(LEAST_HEARTBEAT, lease / 3)),
+      heartbeat: Math.min(MOST_HEARTBEAT, Math.max(LEAST_HEARTBEAT, Math.floor(lease / 3))),
       onMessage: (message, facts) => this.#arrive(message, facts),
       onChange: () => this.#poke(),
       onMissing: (reason) => this.#lost(reason),
+      onRefused: (reason) => logger.warn(`JetStream does not serve group "${group}" of queue "${queueName}": ${reason}`),
     });
   }
 

@@ -1,2 +1,2 @@
 export { NatsBackend, type NatsFromEnvOptions } from './nats-backend.js';
-export type { NatsBackendOptions } from './options.js';
+export type { NatsBackendOptions, NatsClient } from './options.js';

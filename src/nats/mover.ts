@@ -54,7 +54,8 @@ export class Mover {
   #link: NatsLink | undefined;
   /** What to add to the clock of `performance` for the time of the server. */
   #offset = 0;
-  #due: Due[] = [];
+  /** What has come in this turn. */
+  #arrived: { readonly message: Msg; readonly storedAt: number }[] = [];
   #scheduled: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
@@ -70,6 +71,7 @@ export class Mover {
       onMessage: (message, facts) => this.#received(message, facts),
       onChange: () => this.#pull(),
       onMissing: () => this.#rest(),
+      onRefused: () => this.#rest(),
     });
   }
 
@@ -132,35 +134,41 @@ export class Mover {
   }
 
   #received(message: Msg, { storedAt }: DeliveryFacts): void {
-    this.#pull();
-    // `<stream>.<milliseconds>.<key>`
-    const { subject } = message;
-    const { delayed, messages } = this.#options.names;
-    const end = subject.indexOf('.', delayed.length - 1);
-    const delay = /^\d{1,16}$/.test(subject.slice(delayed.length - 1, end)) && end > 0 ? Number(subject.slice(delayed.length - 1, end)) : undefined;
-    if (delay === undefined) {
-      void this.#setAside(message);
-      return;
-    }
-    const at = storedAt + delay;
-    const rest = at - performance.now() - this.#offset;
-    if (rest > TOLERANCE) {
-      this.#answer(message, nak(rest));
-      return;
-    }
-    this.#due.push({ message, at, subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt });
+    this.#arrived.push({ message, storedAt });
     this.#scheduled ??= setImmediate(() => {
       this.#scheduled = undefined;
-      this.#move();
+      this.#sort();
     });
+    this.#pull();
   }
 
-  /** Moves what is due, in the order in which it fell due. */
-  #move(): void {
+  /** Moves what is due, in the order in which it fell due, and sends back the rest: all by one look at the clock, or one would overtake another. */
+  #sort(): void {
     const link = this.#link;
-    const due = this.#due.splice(0).sort((one, other) => one.at - other.at);
+    const arrived = this.#arrived;
+    this.#arrived = [];
     if (link === undefined) return;
+    const now = performance.now() + this.#offset;
+    const due: Due[] = [];
+    for (const { message, storedAt } of arrived) {
+      const delayed = this.#read(message, storedAt);
+      if (delayed === undefined) void this.#setAside(message);
+      else if (delayed.at <= now + TOLERANCE) due.push(delayed);
+      else this.#answer(message, nak(delayed.at - now));
+    }
+    due.sort((one, other) => one.at - other.at);
     for (const { message, subject, storedAt } of due) void this.#forward(link, message, subject, storedAt);
+  }
+
+  /** Reads the subject `<stream>.<milliseconds>.<key>`. Undefined for what is none. */
+  #read(message: Msg, storedAt: number): Due | undefined {
+    const { subject } = message;
+    const { delayed, messages } = this.#options.names;
+    const from = delayed.length - 1;
+    const end = subject.indexOf('.', from);
+    const delay = subject.slice(from, end);
+    if (end < 0 || !/^\d{1,16}$/.test(delay)) return undefined;
+    return { message, at: storedAt + Number(delay), subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt };
   }
 
   async #forward(link: NatsLink, message: Msg, subject: string, storedAt: number): Promise<void> {

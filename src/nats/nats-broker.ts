@@ -97,13 +97,17 @@ export class NatsBroker implements Broker {
     return this.#connection.trouble ?? this.#connection.link?.refusal;
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
+  async goodbye(): Promise<void> {
     this.#mover.close();
     await this.#sweeper.close();
-    const { link } = this.#connection;
     // What was answered last has to leave this process.
-    if (this.#connection.isReady) await link?.connection.flush().catch(() => {});
+    if (this.#connection.isReady) await this.#connection.link?.connection.flush().catch(() => {});
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#mover.close();
+    this.#sweeper.stop();
     this.#connection.close();
   }
 

@@ -1,4 +1,3 @@
-import type { NatsConnection } from '@nats-io/transport-node';
 import { type BrokerOptions, type CheckedBrokerOptions, checkBrokerOptions, checkServer, readBrokerEnv } from '../broker/options.js';
 import type { Env } from '../internal/environment.js';
 import { checkChoice, checkCount, checkMethods, checkOptions } from '../internal/options.js';
@@ -7,6 +6,19 @@ import { NATS_URL } from './url.js';
 /** The most replicas that JetStream keeps of a stream. */
 const MOST_REPLICAS = 5;
 
+/** A connection of `@nats-io/transport-node`. */
+export interface NatsClient {
+  // biome-ignore lint/suspicious/noExplicitAny: any copy of the client will do, and its types are its own
+  publish(subject: string, payload?: any, options?: any): void;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  subscribe(subject: string, options?: any): any;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  request(subject: string, payload?: any, options?: any): Promise<any>;
+  status(): AsyncIterable<unknown>;
+  flush(): Promise<void>;
+  isClosed(): boolean;
+}
+
 export interface NatsBackendOptions extends BrokerOptions {
   /** The servers: `nats://[user:password@]host[:port]`, `nats://token@host`, `tls://` for TLS; several with commas between them. Either this or `client`. */
   readonly url?: string | undefined;
@@ -14,7 +26,7 @@ export interface NatsBackendOptions extends BrokerOptions {
    * A connection of `@nats-io/transport-node` that the queue uses and does not close, for whatever a URL cannot say: certificates, NKeys, JWTs. It has to reconnect by
    * itself, without end. Either this or `url`.
    */
-  readonly client?: NatsConnection | undefined;
+  readonly client?: NatsClient | undefined;
   /** On how many servers of a cluster each message is kept, from 1 to 5. Default: what the queue has; 1 for a new one. */
   readonly replicas?: number | undefined;
   /** Where messages are kept: `'memory'` does not outlive the server. Default: what the queue has; `'file'` for a new one. */
@@ -22,7 +34,7 @@ export interface NatsBackendOptions extends BrokerOptions {
 }
 
 export interface CheckedNatsOptions extends CheckedBrokerOptions {
-  readonly server: { readonly url: string } | { readonly client: NatsConnection };
+  readonly server: { readonly url: string } | { readonly client: NatsClient };
   readonly replicas: number | undefined;
   readonly storage: 'file' | 'memory' | undefined;
 }
@@ -42,6 +54,6 @@ export function readNatsEnv(env: Env): NatsBackendOptions {
   return readBrokerEnv(env, 'NATS_URL', NATS_URL);
 }
 
-function checkClient(client: NatsConnection): void {
-  checkMethods('client', client, ['publish', 'subscribe', 'request', 'status', 'isClosed']);
+function checkClient(client: NatsClient): void {
+  checkMethods('client', client, ['publish', 'subscribe', 'request', 'status', 'flush', 'isClosed']);
 }

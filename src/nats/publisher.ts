@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
-import type { MessageHeaders, QueueKey } from '../backend.js';
+import type { QueueKey } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
@@ -18,7 +18,8 @@ interface Parcel {
   readonly id: string;
   /** JSON. */
   readonly payload: string;
-  readonly headers: MessageHeaders;
+  /** JSON in ASCII; undefined for none. */
+  readonly headers: string | undefined;
   /** In milliseconds, from when it entered. */
   readonly delay: number;
 }
@@ -43,6 +44,9 @@ const WINDOW = 1024;
 
 /** The longest string that a server can be set to take, in bytes. What this one takes, it says when it is connected. */
 const MOST_BYTES = 64 * 1024 * 1024;
+
+/** The most that the headers may take, in bytes: the server takes 64 kB, with the id and the time. */
+const MOST_HEADERS = 65_000;
 
 /** The first code of JetStream's answers to messages that it does not take because of what they are. */
 const MESSAGE_TOO_LARGE = 10054;
@@ -76,8 +80,15 @@ export class Publisher implements BrokerPublisher {
     this.#outbox = new Outbox({ queueName, broker: failures.broker, publishTimeout, trouble });
   }
 
-  publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
-    const parcel = { key, id: `${this.#name}-${++this.#number}`, payload: writePayload(payload, MOST_BYTES, 'NATS'), headers, delay };
+  async publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
+    const written = writeHeadersHeader(headers);
+    if (written !== undefined && written.length > MOST_HEADERS)
+      throw new InvalidMessageError(
+        'headers',
+        `at most ${MOST_HEADERS} bytes of JSON in ASCII, which is the most that NATS takes`,
+        `${written.length} bytes`,
+      );
+    const parcel = { key, id: `${this.#name}-${++this.#number}`, payload: writePayload(payload, MOST_BYTES, 'NATS'), headers: written, delay };
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
     return answer;
@@ -168,8 +179,7 @@ export class Publisher implements BrokerPublisher {
     facts.set(ID_HEADER, id);
     // The mover will say when it was published, and what it says has to have room.
     if (rest > 0) facts.set(PUBLISHED_AT_HEADER, writePublishedAt(0));
-    const written = writeHeadersHeader(headers);
-    if (written !== undefined) facts.set(HEADERS_HEADER, written);
+    if (headers !== undefined) facts.set(HEADERS_HEADER, headers);
     const subject = rest === 0 ? names.subject(key) : names.delayedSubject(key, rest);
     const bytes = Buffer.from(payload);
     try {
@@ -178,7 +188,7 @@ export class Publisher implements BrokerPublisher {
     } catch (error) {
       if (!isTooLarge(error)) throw error;
       const most = link.connection.info?.max_payload;
-      const received = `${bytes.length} bytes and ${written?.length ?? 0} of headers`;
+      const received = `${bytes.length} bytes and ${headers?.length ?? 0} of headers`;
       pending.fail(
         new InvalidMessageError('payload', `at most ${most} bytes with its headers, which is what this server takes (max_payload)`, received),
       );

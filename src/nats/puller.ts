@@ -13,6 +13,8 @@ export interface PullerOptions {
   readonly onChange: () => void;
   /** The consumer is gone, or nobody answers for it. */
   readonly onMissing: (reason: string) => void;
+  /** The server does not understand what it is asked, or does not do it. */
+  readonly onRefused: (reason: string) => void;
 }
 
 /** How long the server keeps a request, in milliseconds. */
@@ -108,6 +110,7 @@ export class Puller {
       onMissing(headers?.description || 'nobody answers for the consumer');
       return;
     }
+    if (code === 400) this.#options.onRefused(headers?.description ?? 'a bad request');
     // What ends for another reason (its time, another leader, the server going down) says how much of it is left; one that does not say was one.
     this.#asked = Math.max(0, this.#asked - Number(headers?.get(PENDING_MESSAGES) || 1));
     onChange();

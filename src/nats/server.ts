@@ -50,7 +50,7 @@ export class Server {
         const own = 'url' in server;
         return new NatsLink({
           own,
-          open: () => (own ? this.#open(server.url) : awake(server.client, this.#patience)),
+          open: () => (own ? this.#open(server.url) : awake(server.client as NatsConnection, this.#patience)),
           patience: this.#patience,
           lost,
         });

@@ -75,6 +75,11 @@ export class Sweeper {
     await this.sweep();
   }
 
+  stop(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
   #later(pause = PAUSE): void {
     if (this.#closed) return;
     this.#timer ??= setTimeout(() => {

@@ -160,7 +160,7 @@ export class Topology {
     const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
     const info = await found(
       () => manager.streams.info(config.name),
-      () => manager.streams.add({ ...config, description: 'Sluice: a queue', duplicate_window: nanos(memory), ...this.#keeping() }),
+      () => manager.streams.add({ ...config, description: 'Sluice: a queue', duplicate_window: nanos(Math.ceil(memory)), ...this.#keeping() }),
     );
     this.#check(info.config, config);
     return info;
@@ -174,7 +174,7 @@ export class Topology {
   async #group({ manager }: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<void> {
     const { stream } = this.#names;
     const name = this.#names.consumer(group);
-    const lease = nanos(this.#options.lease);
+    const lease = nanos(Math.ceil(this.#options.lease));
     const { ack_wait, ack_policy, filter_subject } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, beforeNew);
     if (ack_policy !== AckPolicy.Explicit || filter_subject) throw hopeless(`Consumer "${name}" of stream "${stream}" is not the queue's`);
     if (ack_wait === lease) return;

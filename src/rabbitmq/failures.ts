@@ -51,7 +51,8 @@ function outlookOf(error: unknown): Outlook {
 
 function explain(error: unknown): string | undefined {
   const code = codeOf(error);
-  const said = describeError(error);
+  // The client has no name for what a connection is refused with.
+  const said = describeError(error).replace(': undefined: ', ': ');
   if (NOT_RABBITMQ.has(code)) return `What answers is not a RabbitMQ server: ${said}`;
   if (code === 'PRECONDITION_FAILED')
     return `Something of the queue exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;

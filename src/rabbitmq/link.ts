@@ -82,6 +82,17 @@ export class RabbitLink implements Link {
     return channel;
   }
 
+  /**
+   * What is written in this turn travels together. The client writes frame by frame, and each write costs more than the frame; where it hides its socket
+   * otherwise than today, that is all that is lost.
+   */
+  gather(): void {
+    const socket = (this.#options.client as { _socket?: { cork?: () => void; uncork?: () => void } })._socket;
+    if (socket?.cork === undefined) return;
+    socket.cork();
+    setImmediate(() => socket.uncork?.());
+  }
+
   /** Closes it as AMQP wants it, so that the server sees no failure in it. Resolves when that is done, or takes too long. */
   async goodbye(): Promise<void> {
     if (this.#over) return;

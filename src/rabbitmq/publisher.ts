@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ConsumerGroup, QueueKey } from '../backend.js';
+import type { ConsumerGroup } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import { writeHeaders, writePayload } from '../broker/message.js';
@@ -7,11 +7,11 @@ import { Outbox, type Pending } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { checkMilliseconds } from '../internal/options.js';
-import type { Channel, Incoming, Properties } from './client.js';
+import type { Channel, Envelope, Incoming } from './client.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
 import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
-import { asideProperties, bodyOf, type Outgoing, propertiesOf } from './message.js';
+import { asideProperties, bodyOf, envelopeOf, type Outgoing } from './message.js';
 import type { QueueNames } from './names.js';
 import type { Server } from './server.js';
 import { declareGroups, keepingQueue } from './topology.js';
@@ -26,21 +26,12 @@ export interface PublisherOptions {
   readonly publishTimeout: number;
 }
 
-/** Where a message goes: to all groups, or to a queue; after a delay by levels of its own, if there is one. */
-interface Route {
-  readonly exchange: string;
-  /** Undefined: the key of the message. */
-  readonly routingKey: string | undefined;
-  readonly delays: Delays | undefined;
-}
-
 /** A message on its way to the server. */
 interface Parcel {
-  readonly id: string;
-  readonly key: QueueKey;
-  readonly properties: Properties;
+  readonly envelope: Envelope;
   readonly body: Buffer;
-  readonly route: Route;
+  /** The way of its delay; undefined: it has none. */
+  readonly delays: Delays | undefined;
   /** In milliseconds, from when it was handed in. */
   readonly delay: number;
 }
@@ -72,8 +63,9 @@ export class Publisher implements BrokerPublisher {
   readonly #options: PublisherOptions;
   readonly #connection: Connection<RabbitLink>;
   readonly #outbox: Outbox<Parcel>;
-  readonly #toAll: Route;
-  readonly #toGroups = new Map<ConsumerGroup, Route>();
+  /** The ways of what is delayed, to all groups and to one. */
+  readonly #toAll: Delays;
+  readonly #toGroups = new Map<ConsumerGroup, Delays>();
   /** Begins the id of every message: sixteen characters that no other publisher has. */
   readonly #name = randomBytes(8).toString('hex');
   #number = 0;
@@ -88,7 +80,7 @@ export class Publisher implements BrokerPublisher {
     const { queueName, publishTimeout, names, server } = options;
     this.#connection = server.connect({ purpose: 'publishing', prepare: (link) => this.#prepare(link), onUnblocked: () => this.#pump() });
     this.#outbox = new Outbox({ queueName, broker: server.failures.broker, publishTimeout, trouble: () => this.trouble });
-    this.#toAll = { exchange: names.exchange, routingKey: undefined, delays: new Delays(names.delay, { exchange: names.exchange }) };
+    this.#toAll = new Delays(names.delay, { exchange: names.exchange });
   }
 
   /** Why nothing can be sent, as far as that is known. */
@@ -102,7 +94,7 @@ export class Publisher implements BrokerPublisher {
     return this.#connection;
   }
 
-  async publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
+  publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
     checkMilliseconds('delay', delay, { most: LONGEST_DELAY });
     const json = writeHeaders(headers);
     this.#checkHeaders(json);
@@ -115,18 +107,16 @@ export class Publisher implements BrokerPublisher {
       delay,
       attempts: 0,
     };
-    return this.#add(message, this.#toAll, delay, signal);
+    const envelope = envelopeOf(message, this.#options.names.exchange, key);
+    return this.#enqueue({ envelope, body: message.body, delays: this.#toAll, delay }, signal);
   }
 
   /** Sends a message to one group, to be delivered there again after a delay in milliseconds. Resolves when the broker has confirmed it. */
   sendAgain(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
-    let route = this.#toGroups.get(group);
-    if (route === undefined) {
-      const { again, delay: name } = this.#options.names.group(group);
-      route = { exchange: '', routingKey: again, delays: new Delays(name, { queue: again }) };
-      this.#toGroups.set(group, route);
-    }
-    return this.#add(message, route, delay);
+    const { again, delay: name } = this.#options.names.group(group);
+    const delays = this.#toGroups.get(group) ?? new Delays(name, { queue: again });
+    this.#toGroups.set(group, delays);
+    return this.#enqueue({ envelope: envelopeOf(message, '', again), body: message.body, delays, delay });
   }
 
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
@@ -136,9 +126,9 @@ export class Publisher implements BrokerPublisher {
     const line = this.#line;
     if (line?.link !== link) return this.setAside(original, reason);
     await line.setup.queueDeclare(keepingQueue(aside));
-    const route = { exchange: '', routingKey: aside, delays: undefined };
-    const properties = { ...asideProperties(original, reason), messageId: original.messageId ?? this.#nextId() };
-    return this.#enqueue({ id: properties.messageId, key: '', properties, body: bodyOf(original), route, delay: 0 });
+    const messageId = original.messageId ?? this.#nextId();
+    const envelope = { ...asideProperties(original, reason), messageId, exchange: '', routingKey: aside, mandatory: true, durable: true };
+    return this.#enqueue({ envelope, body: bodyOf(original), delays: undefined, delay: 0 });
   }
 
   async close(): Promise<void> {
@@ -156,15 +146,20 @@ export class Publisher implements BrokerPublisher {
     return `${this.#name}-${++this.#number}`;
   }
 
-  #add(message: Outgoing, route: Route, delay: number, signal?: AbortSignal): Promise<void> {
-    const { id, key, body } = message;
-    return this.#enqueue({ id, key, properties: propertiesOf(message), body, route, delay }, signal);
-  }
-
   #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {
     const answer = this.#outbox.add(parcel, signal);
-    this.#pump();
+    this.#pumpLater();
     return answer;
+  }
+
+  /** At the end of the turn: what is published in one turn travels together. */
+  #pumpLater(): void {
+    if (this.#scheduled || this.#waiting || this.#outbox.waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#pump();
+    });
   }
 
   /** Sends what can be sent. */
@@ -180,9 +175,10 @@ export class Publisher implements BrokerPublisher {
     }
     if (line.link.blocked !== undefined) return;
     const count = this.#countSendable(line);
+    if (count > 0) line.link.gather();
     for (const pending of this.#outbox.take(count)) this.#send(line, pending);
     const next = this.#outbox.waiting[0];
-    const delays = next?.parcel.route.delays;
+    const delays = next?.parcel.delays;
     if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remaining(next))) return;
     void this.#wait(
       () => delays.declareFor(line.setup, next.parcel.delay),
@@ -196,9 +192,9 @@ export class Publisher implements BrokerPublisher {
     let { messages, bytes } = line;
     let count = 0;
     for (const pending of waiting) {
-      const { route, body, delay } = pending.parcel;
+      const { delays, body, delay } = pending.parcel;
       if (!hasRoom({ messages, bytes })) break;
-      if (delay > 0 && route.delays?.isReadyFor(remaining(pending)) === false) break;
+      if (delay > 0 && delays?.isReadyFor(remaining(pending)) === false) break;
       messages += 1;
       bytes += body.length;
       count += 1;
@@ -219,7 +215,7 @@ export class Publisher implements BrokerPublisher {
       else if (this.#closed && !this.#connection.isReady) this.abandon();
     }
     this.#waiting = false;
-    this.#pump();
+    this.#pumpLater();
   }
 
   async #prepare(link: RabbitLink): Promise<void> {
@@ -232,20 +228,19 @@ export class Publisher implements BrokerPublisher {
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
-    for (const { delays } of [this.#toAll, ...this.#toGroups.values()]) delays?.forget();
+    for (const delays of [this.#toAll, ...this.#toGroups.values()]) delays.forget();
     this.#outbox.putBack();
     this.#line = { link, channel, setup, returned, messages: 0, bytes: 0 };
-    setImmediate(() => this.#pump());
+    this.#pumpLater();
   }
 
   #send(line: Line, pending: Pending<Parcel>): void {
-    const { key, properties, body, route, delay } = pending.parcel;
+    const { envelope, body, delays, delay } = pending.parcel;
     const rest = delay === 0 ? 0 : remaining(pending);
-    const { exchange, routingKey = key } = rest > 0 && route.delays ? route.delays.detour(rest) : route;
-    const envelope = { ...properties, exchange, routingKey, mandatory: true, durable: true };
+    const detour = rest > 0 && delays ? { ...envelope, ...delays.detour(rest) } : envelope;
     line.messages += 1;
     line.bytes += body.length;
-    line.channel.basicPublish(envelope, body).then(
+    line.channel.basicPublish(detour, body).then(
       // What came back is said in a later turn, also if that was before the confirmation.
       () => void setImmediate(() => this.#confirmed(line, pending)),
       (error: unknown) => this.#failed(line, pending, error),
@@ -254,7 +249,7 @@ export class Publisher implements BrokerPublisher {
 
   #confirmed(line: Line, pending: Pending<Parcel>): void {
     this.#answered(line, pending);
-    if (line.returned.size > 0 && line.returned.has(pending.parcel.id)) {
+    if (line.returned.size > 0 && line.returned.has(pending.parcel.envelope.messageId ?? '')) {
       // Somebody has deleted what was declared. A new connection declares it again, and sends this again.
       this.#connection.lose(line.link, new Error('RabbitMQ has no queue for a message: what the queue keeps there was deleted'));
       return;
@@ -281,12 +276,7 @@ export class Publisher implements BrokerPublisher {
   #answered(line: Line, { parcel }: Pending<Parcel>): void {
     line.messages -= 1;
     line.bytes -= parcel.body.length;
-    if (line !== this.#line || this.#scheduled || this.#outbox.waiting.length === 0) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#pump();
-    });
+    if (line === this.#line) this.#pumpLater();
   }
 
   /** The server will not take these. */

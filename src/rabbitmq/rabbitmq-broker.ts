@@ -75,11 +75,18 @@ export class RabbitMqBroker implements Broker {
     return this.publisher.trouble ?? this.#connection.trouble;
   }
 
-  async close(): Promise<void> {
+  async goodbye(): Promise<void> {
     this.#closed = true;
-    const connections = [this.#connection, this.publisher.connection];
-    await Promise.all(connections.map(async ({ isReady, link }) => isReady && link?.goodbye()));
-    for (const connection of connections) connection.close();
+    await Promise.all(this.#connections.map(async ({ isReady, link }) => isReady && link?.goodbye()));
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#connections) connection.close();
+  }
+
+  get #connections(): readonly Connection<RabbitLink>[] {
+    return [this.#connection, this.publisher.connection];
   }
 
   /** Without what was published with a delay, and is nobody's yet. */

@@ -75,8 +75,31 @@ export class Server {
       retryLow: NEVER,
       retryHigh: NEVER,
     });
+    refuseWhatIsNoFrame(client);
     return { client: client as unknown as Client, owned: true };
   }
+}
+
+/** What the client reads from. */
+interface Source {
+  read?: (size?: number) => unknown;
+  destroy: (error: Error) => void;
+}
+
+/**
+ * Where something else than RabbitMQ answers, the client takes what that says for the length of a frame. It waits for as many bytes, or throws in an event
+ * of its socket, which nobody could catch.
+ */
+function refuseWhatIsNoFrame(client: object): void {
+  const { _socket: socket } = client as { _socket?: Source };
+  const read = socket?.read;
+  if (socket === undefined || read === undefined) return;
+  socket.read = (size) => {
+    // The most that a frame holds, and its last byte.
+    if (size === undefined || size <= FRAME_MAX + 1) return read.call(socket, size);
+    socket.destroy(Object.assign(new Error('It does not speak AMQP'), { code: 'FRAME_ERROR' }));
+    return null;
+  };
 }
 
 /** It keeps its options, though not for others to read. */

@@ -161,8 +161,13 @@ export class Subscription {
     await topology.open(link, group);
     if (this.#stopped) return undefined;
     const channel = await GroupChannel.open(link, this.#prefetch, (error) => {
-      logger.warn(`Somebody has deleted what RabbitMQ kept of queue "${queueName}" for group "${group}": it is declared again`, error);
+      if (this.#channel === undefined) return;
+      logger.warn(
+        `RabbitMQ has ended what it kept of queue "${queueName}" for group "${group}", as when somebody deletes it: it is declared again`,
+        error,
+      );
       topology.forget(link, group);
+      this.#lost(channel);
       void channel.close();
     });
     this.#channel = channel;

@@ -65,6 +65,8 @@ export class RedisBroker implements Broker {
     return this.#connection.trouble;
   }
 
+  async goodbye(): Promise<void> {}
+
   close(): void {
     this.#closed = true;
     this.#connection.close();
