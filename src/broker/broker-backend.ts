@@ -139,7 +139,14 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
    * nobody's handler, and for a broker that does not answer no longer than five seconds. Idempotent.
    */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    if (this.#closed === undefined) {
+      let done!: (closed: Promise<void>) => void;
+      // It is closed before the first stream ends: whoever hears of that may close it, too, or come anew.
+      this.#closed = new Promise((resolve) => {
+        done = resolve;
+      });
+      done(this.#close());
+    }
     return this.#closed;
   }
 
@@ -154,7 +161,10 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
       await Promise.all([publisher.close(), ...consumers.map((consumer) => consumer.close())]);
       await this.#broker.goodbye();
     };
-    await within(LONGEST_GOODBYE, goodbye());
+    await within(
+      LONGEST_GOODBYE,
+      goodbye().catch(() => {}),
+    );
     publisher.abandon();
     for (const consumer of consumers) consumer.abandon();
     this.#broker.close();

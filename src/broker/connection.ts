@@ -31,6 +31,9 @@ interface Waiter {
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
+/** A link that lasted for as long, in milliseconds, is none that breaks by what it is used for. */
+const STABLE = 5000;
+
 /** A connection that heals: it connects when it is needed first, and again whenever it is lost, until it is closed. */
 export class Connection<AnyLink extends Link> {
   readonly #options: ConnectionOptions<AnyLink>;
@@ -38,7 +41,12 @@ export class Connection<AnyLink extends Link> {
   #link: AnyLink | undefined;
   #waiters: Waiter[] = [];
   #pause: NodeJS.Timeout | undefined;
+  /** Runs while a link is being made. */
+  #late: NodeJS.Timeout | undefined;
   #trouble: unknown;
+  #readyAt = 0;
+  /** How many links were lost one after the other that did not last. */
+  #relapses = 0;
 
   constructor(options: ConnectionOptions<AnyLink>) {
     this.#options = options;
@@ -86,7 +94,10 @@ export class Connection<AnyLink extends Link> {
     this.#trouble = cause;
     link.destroy();
     this.#options.logger.warn(`${this.#options.title}: the connection was lost, connecting anew`, cause);
-    void this.#connect(2);
+    this.#relapses = performance.now() - this.#readyAt < STABLE ? this.#relapses + 1 : 0;
+    // What breaks each link is not to be sent over a hundred a second.
+    if (this.#relapses > 1) this.#connectLater(2, this.#relapses - 1);
+    else void this.#connect(2);
   }
 
   /** Drops the link of now, and connects anew. */
@@ -99,6 +110,7 @@ export class Connection<AnyLink extends Link> {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     clearTimeout(this.#pause);
+    clearTimeout(this.#late);
     this.#link?.destroy();
     this.#link = undefined;
     this.#tell(({ reject }) => reject(new ConnectionLostError('The connection was closed')));
@@ -121,10 +133,11 @@ export class Connection<AnyLink extends Link> {
       return;
     }
     this.#link = link;
-    const timer = setTimeout(() => {
+    const late = setTimeout(() => {
       reason ??= new Error(`${broker} did not answer in time`);
       link.destroy();
     }, patience);
+    this.#late = late;
     try {
       await link.connect();
       await prepare?.(link);
@@ -135,10 +148,11 @@ export class Connection<AnyLink extends Link> {
       if (this.#link === link) this.#failed(reason ?? error, attempt);
       return;
     } finally {
-      clearTimeout(timer);
+      clearTimeout(late);
     }
     if (this.#link !== link) return;
     this.#phase = 'ready';
+    this.#readyAt = performance.now();
     if (attempt > 1) logger.warn(`${title}: connected again`);
     this.#tell(({ resolve }) => resolve());
   }
@@ -154,7 +168,12 @@ export class Connection<AnyLink extends Link> {
       return;
     }
     if (attempt === 1) logger.warn(`${title}: no connection, trying again until there is one`, error);
-    this.#pause = setTimeout(() => void this.#connect(attempt + 1), backoff(undefined, attempt));
+    this.#connectLater(attempt + 1, attempt);
+  }
+
+  #connectLater(attempt: number, failures: number): void {
+    this.#phase = 'connecting';
+    this.#pause = setTimeout(() => void this.#connect(attempt), backoff(undefined, failures));
   }
 
   #tell(how: (waiter: Waiter) => void): void {

@@ -77,10 +77,10 @@ export class Loans implements Desk {
 
   /** Lends a message to whose turn it is. Returns the delivery; undefined if nobody can take it. */
   lend(message: Message): LentDelivery | undefined {
+    // It had come before, and its lease ended in the meantime: who has it from then has lost it, and may leave for that.
+    this.recall(message.id);
     const holder = this.#line.first;
     if (holder === undefined) return undefined;
-    // It had come before, and its lease ended in the meantime: who has it from then has lost it.
-    this.recall(message.id);
     this.#line.remove(holder);
     const delivery = holder.take(message);
     this.#held.set(message.id, { delivery, holder });

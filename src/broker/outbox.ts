@@ -34,6 +34,7 @@ export class Outbox<Parcel> {
   /** In the order in which they were sent. */
   readonly #sent = new Set<Entry<Parcel>>();
   #timer: NodeJS.Timeout | undefined;
+  #abandoned = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: OutboxOptions) {
@@ -52,6 +53,7 @@ export class Outbox<Parcel> {
   /** Adds a message at the end. Resolves when it is confirmed; rejects with the reason of the signal if that aborts before it is sent. */
   add(parcel: Parcel, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#abandoned) return Promise.reject(this.#closedBefore('was sent'));
     return new Promise((resolve, reject) => {
       const entry = new Entry(parcel, { resolve, reject, onEnd: () => this.#ended(entry) });
       if (signal !== undefined) entry.ignoreAbort = onAbort(signal, () => this.#abort(entry, signal));
@@ -96,12 +98,14 @@ export class Outbox<Parcel> {
 
   /** The queue is closed: gives up what is not confirmed. */
   abandon(): void {
-    const { queueName } = this.#options;
-    for (const entry of [...this.#sent, ...this.#waiting]) {
-      const what = entry.wasSent ? 'was confirmed: it may have been enqueued' : 'was sent';
-      entry.fail(new QueueClosedError(`Queue "${queueName}" was closed before a message ${what}`));
-    }
+    this.#abandoned = true;
+    for (const entry of [...this.#sent, ...this.#waiting])
+      entry.fail(this.#closedBefore(entry.wasSent ? 'was confirmed: it may have been enqueued' : 'was sent'));
     clearTimeout(this.#timer);
+  }
+
+  #closedBefore(what: string): QueueClosedError {
+    return new QueueClosedError(`Queue "${this.#options.queueName}" was closed before a message ${what}`);
   }
 
   #abort(entry: Entry<Parcel>, signal: AbortSignal): void {

@@ -8,6 +8,7 @@ export interface Settlement<Verdict> {
   again: boolean;
   readonly resolve: (counted: boolean) => void;
   readonly reject: (error: unknown) => void;
+  readonly answer: Promise<boolean>;
 }
 
 /** The settlements that have not been answered, in order. Those of one turn travel together. */
@@ -15,8 +16,6 @@ export class Settlements<Verdict> {
   readonly #compareIds: (one: string, other: string) => number;
   #waiting: Settlement<Verdict>[] = [];
   #travelling: readonly Settlement<Verdict>[] = [];
-  /** The answer to the one that was added last. They are answered in order. */
-  #last: Promise<unknown> = Promise.resolve();
 
   /** @param compareIds which of two messages was published first, as a comparison for `sort` */
   constructor(compareIds: (one: string, other: string) => number) {
@@ -34,10 +33,12 @@ export class Settlements<Verdict> {
   }
 
   add(id: string, verdict: Verdict): Promise<boolean> {
-    const answer = new Promise<boolean>((resolve, reject) => {
-      this.#waiting.push({ id, verdict, settledAt: performance.now(), again: false, resolve, reject });
+    let resolve!: (counted: boolean) => void;
+    let reject!: (error: unknown) => void;
+    const answer = new Promise<boolean>((...ends) => {
+      [resolve, reject] = ends;
     });
-    this.#last = answer;
+    this.#waiting.push({ id, verdict, settledAt: performance.now(), again: false, resolve, reject, answer });
     return answer;
   }
 
@@ -84,6 +85,6 @@ export class Settlements<Verdict> {
 
   /** Resolves when all there are now are answered. */
   async answeredNow(): Promise<void> {
-    await Promise.allSettled([this.#last]);
+    await Promise.allSettled([...this.#travelling, ...this.#waiting].map(({ answer }) => answer));
   }
 }

@@ -4,6 +4,9 @@ import { type FailureSigns, isTlsMismatch, type Outlook } from '../broker/failur
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_NOT_FOUND = 10014;
 
+/** What it answers where a stream, or a consumer, of that name has another configuration. */
+const NAME_TAKEN = new Set([10058, 10013, 10105, 10148]);
+
 /** Refusals with the status of a server's error that no second attempt mends: replicas without a cluster, a stream with another configuration. */
 const FOR_GOOD = new Set([10074, 10058]);
 
@@ -39,6 +42,11 @@ function outlookOf(error: unknown): Outlook {
 /** Whether the stream or the consumer is not there. */
 export function isNotFound(error: unknown): boolean {
   return isApiError(error) && (error.code === STREAM_NOT_FOUND || error.code === CONSUMER_NOT_FOUND);
+}
+
+/** Whether there is another stream or consumer of that name. */
+export function isTaken(error: unknown): boolean {
+  return isApiError(error) && NAME_TAKEN.has(error.code);
 }
 
 /** Whether nobody answers for JetStream: it is not enabled, or not up yet. */

@@ -246,7 +246,10 @@ export class GroupConsumer implements BrokerConsumer {
       } else {
         this.#away.delete(content.id);
         this.#leases.keep(content.id, ticket);
-        this.#loans.lend(content);
+        if (this.#loans.lend(content) === undefined) {
+          this.#leases.end(content.id);
+          unawaited(this.#answer(ticket, 'released', 0));
+        }
       }
     }
     this.#poke();

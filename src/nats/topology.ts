@@ -3,6 +3,7 @@ import {
   AckPolicy,
   type ConsumerConfig,
   DeliverPolicy,
+  DiscardPolicy,
   type JetStreamManager,
   RetentionPolicy,
   StorageType,
@@ -13,7 +14,7 @@ import { nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { HopelessError } from '../broker/failures.js';
 import type { Logger } from '../internal/logger.js';
-import { isNotFound } from './failures.js';
+import { isNotFound, isTaken } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
@@ -32,6 +33,20 @@ const REMOVED_TOGETHER = 256;
 
 /** The deliveries and settlements that nobody has to bound: credit does. */
 const UNLIMITED = -1;
+
+/** What bounds a stream, and what keeps it from being one for a queue. */
+const BOUNDS = ['max_msgs', 'max_bytes', 'max_msgs_per_subject'] as const;
+const FLAGS = ['no_ack', 'deny_delete', 'sealed'] as const;
+
+/** What the consumer of a group has to be like: one that is pulled from, gets every message, as often as it takes, and counts no more than credit does. */
+const OUR_CONSUMER: Partial<Record<keyof ConsumerConfig, unknown>> = {
+  ack_policy: AckPolicy.Explicit,
+  max_deliver: UNLIMITED,
+  max_ack_pending: UNLIMITED,
+  deliver_subject: undefined,
+  filter_subject: undefined,
+  headers_only: undefined,
+};
 
 /** The streams and consumers of a queue. */
 export class Topology {
@@ -175,8 +190,7 @@ export class Topology {
     const { stream } = this.#names;
     const name = this.#names.consumer(group);
     const lease = nanos(Math.ceil(this.#options.lease));
-    const { ack_wait, ack_policy, filter_subject } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, beforeNew);
-    if (ack_policy !== AckPolicy.Explicit || filter_subject) throw hopeless(`Consumer "${name}" of stream "${stream}" is not the queue's`);
+    const { ack_wait } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, beforeNew);
     if (ack_wait === lease) return;
     if (!this.#warned)
       this.#logger.warn(`Group "${group}" of queue "${this.#options.name}" had another lease: it is ${this.#options.lease} ms now, for all`);
@@ -196,14 +210,20 @@ export class Topology {
         await beforeNew?.();
         return manager.consumers.add(stream, {
           ...config,
-          ack_policy: AckPolicy.Explicit,
           deliver_policy: DeliverPolicy.All,
+          ack_policy: AckPolicy.Explicit,
           max_deliver: UNLIMITED,
           max_ack_pending: UNLIMITED,
         });
       },
     );
-    return actual;
+    const wrong = Object.entries(OUR_CONSUMER).find(([what, value]) => (actual[what as keyof ConsumerConfig] || undefined) !== value);
+    if (wrong === undefined) return actual;
+    const [what, value] = wrong;
+    const has = JSON.stringify(actual[what as keyof ConsumerConfig]);
+    throw hopeless(
+      `Consumer "${actual.durable_name}" of stream "${stream}" has ${what} ${has}, where the queue expects ${JSON.stringify(value) ?? 'none'}`,
+    );
   }
 
   /** @throws {HopelessError} for a stream that is not the queue's, or that keeps messages in another way than the options say */
@@ -211,9 +231,15 @@ export class Topology {
     const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
     const expected = { subjects, retention, storage, num_replicas: replicas };
     for (const [what, value] of Object.entries(expected)) {
-      const found = JSON.stringify(actual[what as keyof typeof expected]);
-      if (found !== JSON.stringify(value)) throw hopeless(`Stream "${name}" has ${what} ${found}, where the queue expects ${JSON.stringify(value)}`);
+      const has = JSON.stringify(actual[what as keyof typeof expected]);
+      if (has !== JSON.stringify(value)) throw hopeless(`Stream "${name}" has ${what} ${has}, where the queue expects ${JSON.stringify(value)}`);
     }
+    // A bound that refuses what is new is somebody's wish; one that throws away what is old would be a loss.
+    const bounds = actual.discard === DiscardPolicy.Old ? ([...BOUNDS, 'max_age'] as const) : (['max_age'] as const);
+    const bound = bounds.find((what) => (actual[what] ?? 0) > 0);
+    if (bound !== undefined) throw hopeless(`Stream "${name}" has ${bound} ${actual[bound]}, by which it loses messages that nobody has settled`);
+    const flag = FLAGS.find((what) => actual[what] === true);
+    if (flag !== undefined) throw hopeless(`Stream "${name}" has ${flag}, with which no queue can work`);
   }
 }
 
@@ -223,7 +249,13 @@ async function found<Info>(find: () => Promise<Info>, make: () => Promise<Info>)
     return await find();
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    return make();
+  }
+  try {
+    return await make();
+  } catch (error) {
+    // Somebody else was quicker, and it has to be looked at.
+    if (isTaken(error)) return find();
+    throw error;
   }
 }
 

@@ -5,31 +5,53 @@ import { comparePlaces, type Place } from './message.js';
 /** What becomes of a delivery: it is done with, or it goes back. */
 type Verdict = 'ack' | 'back';
 
-interface Settlement {
+/** A delivery of the channel. */
+export interface Delivered {
   readonly tag: number;
+  readonly place?: Place;
+}
+
+interface Settlement<Item extends Delivered> {
+  readonly item: Item;
   readonly verdict: Verdict;
-  readonly place: Place | undefined;
+  /** By the clock of `performance`. */
+  sentAt: number;
   readonly resolve: (counted: boolean) => void;
 }
+
+export interface GroupChannelOptions<Item extends Delivered> {
+  /** How many messages of a queue may be out at a time. */
+  readonly prefetch: number;
+  /** The broker has ended a consumer, since its queue is gone. */
+  readonly onCancelled: (error: unknown) => void;
+  /** The channel ended just when this was acknowledged. The broker may deliver it again: then it is done with already. */
+  readonly onUnanswered: (item: Item) => void;
+}
+
+/**
+ * How long after it was sent an acknowledgement is taken for received though the channel has ended without an answer, in milliseconds. A broker that has not
+ * answered for longer was not there any more, and has given the message to another.
+ */
+const ON_ITS_WAY = 1000;
 
 /**
  * One channel for one subscriber, for as long as it lasts. The tags of its deliveries mean nothing on another, so they are settled here or not at all.
  *
  * Settlements of one turn travel together, and an answer to what was sent after them confirms them: to a settlement alone the broker gives none.
  */
-export class GroupChannel {
+export class GroupChannel<Item extends Delivered> {
   /** Resolves with its cause when the channel has ended. */
   readonly closed: Promise<unknown>;
   readonly #channel: Channel;
-  readonly #prefetch: number;
+  readonly #options: GroupChannelOptions<Item>;
   /** Tags that came and were not settled, in order. */
   readonly #outstanding = new Set<number>();
   readonly #consumers = new Set<string>();
-  #waiting: Settlement[] = [];
+  #waiting: Settlement<Item>[] = [];
   /** Nothing is settled for now: the broker would use the room to deliver more, or the same again. */
   #holding = false;
-  #sent: Settlement[] = [];
-  #travelling: Settlement[] = [];
+  #sent: Settlement<Item>[] = [];
+  #travelling: Settlement<Item>[] = [];
   /** The answer to the one that was added last. They are answered in order. */
   #last: Promise<unknown> = Promise.resolve();
   #scheduled: NodeJS.Immediate | undefined;
@@ -38,24 +60,23 @@ export class GroupChannel {
   #gaveBack = false;
   #over = false;
 
-  private constructor(channel: Channel, closed: Promise<unknown>, prefetch: number) {
+  private constructor(channel: Channel, closed: Promise<unknown>, options: GroupChannelOptions<Item>) {
     this.#channel = channel;
-    this.#prefetch = prefetch;
+    this.#options = options;
     this.closed = closed.then((cause) => {
       this.abandon();
       return cause;
     });
   }
 
-  /** @param onCancelled the broker has ended a consumer, since its queue is gone */
-  static async open(link: RabbitLink, prefetch: number, onCancelled: (error: unknown) => void): Promise<GroupChannel> {
+  static async open<Item extends Delivered>(link: RabbitLink, options: GroupChannelOptions<Item>): Promise<GroupChannel<Item>> {
     let end!: (cause: unknown) => void;
     const closed = new Promise<unknown>((resolve) => {
       end = resolve;
     });
     const channel = await link.openChannel((cause) => end(cause));
-    channel.on('basic.cancel', (_, error) => onCancelled(error));
-    return new GroupChannel(channel, closed, prefetch);
+    channel.on('basic.cancel', (_, error) => options.onCancelled(error));
+    return new GroupChannel(channel, closed, options);
   }
 
   /** Whether something was given back here. The broker may have delivered it again already, behind what came after it at first. */
@@ -97,12 +118,12 @@ export class GroupChannel {
     return this.#cancelled;
   }
 
-  /** Settles a delivery. Resolves to whether that counted: not where the channel has ended. */
-  settle(tag: number, verdict: Verdict, place?: Place): Promise<boolean> {
-    if (this.#over) return Promise.resolve(false);
+  /** Settles a delivery. Resolves to whether that counted; where the channel has ended, nothing counts but what goes back, as all does then. */
+  settle(item: Item, verdict: Verdict): Promise<boolean> {
+    if (this.#over) return Promise.resolve(verdict === 'back');
     if (verdict === 'back') this.#gaveBack = true;
     const counted = new Promise<boolean>((resolve) => {
-      this.#waiting.push({ tag, verdict, place, resolve });
+      this.#waiting.push({ item, verdict, sentAt: Number.NEGATIVE_INFINITY, resolve });
     });
     this.#last = counted;
     this.#schedule();
@@ -116,7 +137,7 @@ export class GroupChannel {
 
   /** Resolves when the broker has read all that was sent before, and what it had sent by then is here. @throws what has ended the channel (a rejection) */
   async barrier(): Promise<void> {
-    await this.#channel.basicQos({ prefetchCount: this.#prefetch });
+    await this.#channel.basicQos({ prefetchCount: this.#options.prefetch });
   }
 
   /** Ends the channel, when what was settled before is answered. What is still out goes back. */
@@ -133,7 +154,12 @@ export class GroupChannel {
     clearImmediate(this.#scheduled);
     const unanswered = [...this.#travelling, ...this.#sent, ...this.#waiting];
     this.#travelling = this.#sent = this.#waiting = [];
-    for (const { resolve } of unanswered) resolve(false);
+    const recent = performance.now() - ON_ITS_WAY;
+    for (const { item, verdict, sentAt, resolve } of unanswered) {
+      const wasOnItsWay = verdict === 'ack' && sentAt > recent;
+      if (wasOnItsWay) this.#options.onUnanswered(item);
+      resolve(wasOnItsWay || verdict === 'back');
+    }
   }
 
   async #cancel(): Promise<void> {
@@ -156,6 +182,8 @@ export class GroupChannel {
     if (this.#holding || this.#waiting.length === 0) return;
     const settlements = this.#waiting;
     this.#waiting = [];
+    const now = performance.now();
+    for (const settlement of settlements) settlement.sentAt = now;
     this.#sent.push(...settlements);
     // A channel that is about to end takes nothing any more; its end is the answer.
     if (!this.#channel.active) return;
@@ -165,9 +193,9 @@ export class GroupChannel {
     this.#confirming ??= this.#confirm();
   }
 
-  #giveBack(settlements: readonly Settlement[]): void {
+  #giveBack(settlements: readonly Settlement<Item>[]): void {
     if (!this.#gaveBack) return;
-    const back = settlements.filter(({ verdict }) => verdict === 'back');
+    const back = settlements.filter(({ verdict }) => verdict === 'back').map(({ item }) => item);
     back.sort((one, other) => (one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag));
     for (const { tag } of back) {
       this.#outstanding.delete(tag);
@@ -176,9 +204,9 @@ export class GroupChannel {
   }
 
   /** One call acknowledges all up to a tag: as far as none before it is still out. */
-  #acknowledge(settlements: readonly Settlement[]): void {
+  #acknowledge(settlements: readonly Settlement<Item>[]): void {
     const acked = new Set<number>();
-    for (const { tag, verdict } of settlements) if (verdict === 'ack') acked.add(tag);
+    for (const { item, verdict } of settlements) if (verdict === 'ack') acked.add(item.tag);
     let upTo: number | undefined;
     for (const tag of this.#outstanding) {
       if (!acked.delete(tag)) break;

@@ -1,7 +1,7 @@
 import type { QueueKey } from '../backend.js';
 import { type Message, readEnvelope } from '../broker/message.js';
 import { describe } from '../internal/describe.js';
-import type { Envelope, Incoming, Properties } from './client.js';
+import type { Incoming, Properties } from './client.js';
 
 /** JSON: the headers of a message. The broker's own kind of headers would not keep every name. */
 const HEADERS = 'sluice-headers';
@@ -52,23 +52,13 @@ export function comparePlaces(one: Place, other: Place): number {
   return one.time - other.time || one.id.length - other.id.length || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 }
 
-export function envelopeOf({ id, key, headers, publishedAt, delay, attempts }: Outgoing, exchange: string, routingKey: string): Envelope {
+export function propertiesOf({ id, key, headers, publishedAt, delay, attempts }: Outgoing): Properties {
   const table: Record<string, unknown> = { [PUBLISHED_AT]: publishedAt };
   if (headers !== undefined) table[HEADERS] = headers;
   if (delay > 0) table[DELAY] = Math.ceil(delay);
   if (attempts > 0) table[ATTEMPTS] = attempts;
   // The encoding says to the client what it is not to read itself.
-  return {
-    contentType: 'application/json',
-    contentEncoding: 'utf-8',
-    messageId: id,
-    type: key,
-    headers: table,
-    exchange,
-    routingKey,
-    mandatory: true,
-    durable: true,
-  };
+  return { contentType: 'application/json', contentEncoding: 'utf-8', messageId: id, type: key, headers: table };
 }
 
 /** A message of the broker as one of ours, or why it is none. */
@@ -87,6 +77,11 @@ export function readMessage(original: Incoming): Received | string {
   if (typeof content === 'string') return content;
   const attempt = attempts + countOf(table[DELIVERY_COUNT], table[ACQUIRED_COUNT]) + 1;
   return { message: { id, ...content, attempt, publishedAt }, place: { time: publishedAt + delay, id }, original };
+}
+
+/** Tells one message from others, and from its copies. */
+export function identityOf({ message: { id }, original: { headers = {} } }: Received): string {
+  return `${id} ${headers[ATTEMPTS] ?? 0}`;
 }
 
 /** The same message once more, to be delivered as the attempt after this one. */

@@ -7,11 +7,11 @@ import { Outbox, type Pending } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { checkMilliseconds } from '../internal/options.js';
-import type { Channel, Envelope, Incoming } from './client.js';
+import type { Channel, Envelope, Incoming, Properties } from './client.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
 import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
-import { asideProperties, bodyOf, envelopeOf, type Outgoing } from './message.js';
+import { asideProperties, bodyOf, type Outgoing, propertiesOf } from './message.js';
 import type { QueueNames } from './names.js';
 import type { Server } from './server.js';
 import { declareGroups, keepingQueue } from './topology.js';
@@ -107,7 +107,7 @@ export class Publisher implements BrokerPublisher {
       delay,
       attempts: 0,
     };
-    const envelope = envelopeOf(message, this.#options.names.exchange, key);
+    const envelope = envelopeOf(propertiesOf(message), this.#options.names.exchange, key);
     return this.#enqueue({ envelope, body: message.body, delays: this.#toAll, delay }, signal);
   }
 
@@ -116,7 +116,7 @@ export class Publisher implements BrokerPublisher {
     const { again, delay: name } = this.#options.names.group(group);
     const delays = this.#toGroups.get(group) ?? new Delays(name, { queue: again });
     this.#toGroups.set(group, delays);
-    return this.#enqueue({ envelope: envelopeOf(message, '', again), body: message.body, delays, delay });
+    return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), '', again), body: message.body, delays, delay });
   }
 
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
@@ -127,7 +127,7 @@ export class Publisher implements BrokerPublisher {
     if (line?.link !== link) return this.setAside(original, reason);
     await line.setup.queueDeclare(keepingQueue(aside));
     const messageId = original.messageId ?? this.#nextId();
-    const envelope = { ...asideProperties(original, reason), messageId, exchange: '', routingKey: aside, mandatory: true, durable: true };
+    const envelope = envelopeOf({ ...asideProperties(original, reason), messageId }, '', aside);
     return this.#enqueue({ envelope, body: bodyOf(original), delays: undefined, delay: 0 });
   }
 
@@ -301,6 +301,10 @@ export class Publisher implements BrokerPublisher {
     if (bytes > most)
       throw new InvalidMessageError('headers', `at most ${most} bytes of JSON, which is the most that RabbitMQ takes`, `${bytes} bytes`);
   }
+}
+
+function envelopeOf(properties: Properties, exchange: string, routingKey: string): Envelope {
+  return { ...properties, exchange, routingKey, mandatory: true, durable: true };
 }
 
 function hasRoom({ messages, bytes }: Pick<Line, 'messages' | 'bytes'>): boolean {

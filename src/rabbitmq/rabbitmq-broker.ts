@@ -3,6 +3,7 @@ import type { Broker } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
 import { Counts } from './counts.js';
+import { DoneWith } from './done-with.js';
 import { GroupConsumer } from './group-consumer.js';
 import type { RabbitLink } from './link.js';
 import { type QueueNames, queueNames } from './names.js';
@@ -45,6 +46,7 @@ export class RabbitMqBroker implements Broker {
       publisher: this.publisher,
       failures: this.failures,
       logger,
+      done: new DoneWith(),
     });
     this.#consumers.set(group, consumer);
     return consumer;

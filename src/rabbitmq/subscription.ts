@@ -11,10 +11,11 @@ import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
+import type { DoneWith } from './done-with.js';
 import { isConsumerTimeout } from './failures.js';
-import { GroupChannel } from './group-channel.js';
+import { type Delivered, GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
-import { comparePlaces, copyOf, type Received, readMessage } from './message.js';
+import { comparePlaces, copyOf, identityOf, type Place, type Received, readMessage } from './message.js';
 import type { GroupNames, QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 import { keepingQueue, type Topology } from './topology.js';
@@ -29,12 +30,23 @@ export interface SubscriptionOptions {
   readonly publisher: Publisher;
   readonly failures: Failures;
   readonly logger: Logger;
+  /** What was acknowledged here, though nobody knows whether the broker heard of it. */
+  readonly done: DoneWith;
+}
+
+/** What the broker has delivered here. */
+interface Arrival extends Delivered {
+  /** Undefined: it is no message of ours. */
+  readonly received?: Received;
 }
 
 /** A message that the broker has delivered here. */
-interface Arrival extends Received {
-  readonly tag: number;
+interface MessageArrival extends Delivered {
+  readonly received: Received;
+  readonly place: Place;
 }
+
+type Channel = GroupChannel<Arrival>;
 
 /** The most that AMQP has for a prefetch. */
 const MOST_PREFETCH = 65_535;
@@ -57,14 +69,14 @@ export class Subscription {
   readonly #loans: Loans;
   readonly #subscriber: Subscriber<Delivery>;
   readonly #prefetch: number;
-  #channel: GroupChannel | undefined;
+  #channel: Channel | undefined;
   /** What is out with the subscriber, by id. */
-  readonly #out = new Map<string, Arrival>();
+  readonly #out = new Map<string, MessageArrival>();
   /** What has come for which there is no room: of the queue `again`, which come first, and of the group's. */
-  #again: Arrival[] = [];
-  #next: Arrival[] = [];
+  #again: MessageArrival[] = [];
+  #next: MessageArrival[] = [];
   /** What goes back when nothing more comes. */
-  #back: Arrival[] = [];
+  #back: MessageArrival[] = [];
   /** Nacks with a delay whose copies are on their way. */
   readonly #copies = new Set<Promise<unknown>>();
   #poked: NodeJS.Immediate | undefined;
@@ -97,7 +109,7 @@ export class Subscription {
 
   /** How many messages of the group are out here: with the subscriber, or on their way back. */
   get held(): number {
-    return this.#loans.size + this.#back.length;
+    return this.#loans.size + this.#back.length + this.#copies.size;
   }
 
   /** How many have come and wait for room. */
@@ -155,20 +167,22 @@ export class Subscription {
 
   /** Consumes over one channel. Resolves with the cause when it has ended. */
   async #serve(): Promise<unknown> {
-    const { connection, topology, group, queueName, logger } = this.#options;
+    const { connection, topology, group, queueName, logger, done } = this.#options;
     const link = await connection.acquire();
     if (this.#stopped) return undefined;
     await topology.open(link, group);
     if (this.#stopped) return undefined;
-    const channel = await GroupChannel.open(link, this.#prefetch, (error) => {
-      if (this.#channel === undefined) return;
-      logger.warn(
-        `RabbitMQ has ended what it kept of queue "${queueName}" for group "${group}", as when somebody deletes it: it is declared again`,
-        error,
-      );
-      topology.forget(link, group);
-      this.#lost(channel);
-      void channel.close();
+    const channel: Channel = await GroupChannel.open<Arrival>(link, {
+      prefetch: this.#prefetch,
+      onCancelled: (error) => {
+        if (this.#channel !== channel) return;
+        const what = `RabbitMQ has ended what it kept of queue "${queueName}" for group "${group}", as when somebody deletes it`;
+        logger.warn(`${what}: it is declared again`, error);
+        topology.forget(link, group);
+        this.#lost(channel);
+        void channel.close();
+      },
+      onUnanswered: ({ received }) => received && done.add(identityOf(received)),
     });
     this.#channel = channel;
     this.#poke();
@@ -184,7 +198,7 @@ export class Subscription {
     return channel.closed;
   }
 
-  async #consume(channel: GroupChannel): Promise<void> {
+  async #consume(channel: Channel): Promise<void> {
     const { queue, again } = this.#names;
     const due = await channel.count(keepingQueue(again));
     if (this.#stopped) return;
@@ -197,14 +211,15 @@ export class Subscription {
     if (!this.#stopped) await channel.consume(queue, (message) => this.#deliver(channel, message, this.#next));
   }
 
-  #deliver(channel: GroupChannel, original: Incoming, line: Arrival[]): void {
+  #deliver(channel: Channel, original: Incoming, line: MessageArrival[]): void {
     const received = readMessage(original);
     if (typeof received === 'string') {
       void this.#setAside(channel, original, received);
       return;
     }
-    const arrival = { ...received, tag: original.deliveryTag };
-    if (this.#stopped) {
+    const arrival = { received, tag: original.deliveryTag, place: received.place };
+    if (this.#options.done.has(identityOf(received))) void channel.settle(arrival, 'ack');
+    else if (this.#stopped) {
       this.#back.push(arrival);
       this.#poke();
     } else if (this.buffered === 0 && this.#loans.hasRoom) this.#lend(channel, arrival);
@@ -214,11 +229,11 @@ export class Subscription {
     }
   }
 
-  #lend(channel: GroupChannel, arrival: Arrival): void {
-    const { message, tag } = arrival;
+  #lend(channel: Channel, arrival: MessageArrival): void {
+    const { message } = arrival.received;
     if (this.#out.has(message.id)) {
       // It was sent again, since nobody knew whether it had been stored, and was stored twice.
-      void channel.settle(tag, 'ack');
+      void channel.settle(arrival, 'ack');
       return;
     }
     this.#out.set(message.id, arrival);
@@ -236,17 +251,17 @@ export class Subscription {
       return COUNTED;
     }
     if (delay > 0) return this.#sendAgain(channel, arrival, delay);
-    return goesBack ? channel.settle(arrival.tag, 'back', arrival.place) : channel.settle(arrival.tag, 'ack');
+    return channel.settle(arrival, goesBack ? 'back' : 'ack');
   }
 
   /** A copy takes the way of the delay; when that is safe, the original is done with. */
-  async #sendAgain(channel: GroupChannel, arrival: Arrival, delay: number): Promise<boolean> {
+  async #sendAgain(channel: Channel, arrival: MessageArrival, delay: number): Promise<boolean> {
     const { publisher, group, queueName, logger } = this.#options;
-    const copied = publisher.sendAgain(group, copyOf(arrival), delay).then(
-      () => channel.settle(arrival.tag, 'ack'),
+    const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
+      () => channel.settle(arrival, 'ack'),
       (error: unknown) => {
-        logger.warn(`Message ${arrival.message.id} of queue "${queueName}" could not be delayed, and went back at once`, error);
-        return channel.settle(arrival.tag, 'back', arrival.place);
+        logger.warn(`Message ${arrival.received.message.id} of queue "${queueName}" could not be delayed, and went back at once`, error);
+        return channel.settle(arrival, 'back');
       },
     );
     this.#copies.add(copied);
@@ -255,13 +270,13 @@ export class Subscription {
     return counted;
   }
 
-  async #setAside(channel: GroupChannel, original: Incoming, reason: string): Promise<void> {
+  async #setAside(channel: Channel, original: Incoming, reason: string): Promise<void> {
     const { publisher, queueName, names, logger } = this.#options;
     const what = `A message that was delivered from queue "${queueName}" is none of its own: ${reason}.`;
     try {
       await publisher.setAside(original, reason);
       logger.error(`${what} It was moved aside, into the queue "${names.aside}".`);
-      await channel.settle(original.deliveryTag, 'ack');
+      await channel.settle({ tag: original.deliveryTag }, 'ack');
     } catch (error) {
       logger.error(`${what} It stays out until it can be moved aside (${describeError(error)}).`);
     }
@@ -277,6 +292,7 @@ export class Subscription {
   }
 
   #stop(): void {
+    if (this.#stopped) return;
     this.#stopped = true;
     this.#channel?.hold();
     this.#wake?.();
@@ -295,7 +311,7 @@ export class Subscription {
   }
 
   /** One message in a turn: what a subscriber gives back is not to come again in the same one. */
-  #handOut(channel: GroupChannel): void {
+  #handOut(channel: Channel): void {
     if (!this.#loans.hasRoom) return;
     const arrival = this.#again.shift() ?? this.#next.shift();
     if (arrival === undefined) return;
@@ -304,7 +320,7 @@ export class Subscription {
   }
 
   /** The intake is over: what nobody has goes back, and when nobody has anything any more, the channel is closed. */
-  async #wind(channel: GroupChannel): Promise<void> {
+  async #wind(channel: Channel): Promise<void> {
     if (this.#winding) return;
     this.#winding = true;
     // Closing gives all back, in the order of their delivery. Where that is another than the one of their places, they go back one by one.
@@ -316,7 +332,7 @@ export class Subscription {
       this.#back.push(...this.#again, ...this.#next);
       this.#again = [];
       this.#next = [];
-      for (const { tag, place } of this.#back.splice(0)) void channel.settle(tag, 'back', place);
+      for (const arrival of this.#back.splice(0)) void channel.settle(arrival, 'back');
       channel.release();
       if (this.#left) {
         await this.settled();
@@ -328,7 +344,7 @@ export class Subscription {
   }
 
   /** The channel has ended, and with it what was delivered on it. */
-  #lost(channel: GroupChannel): void {
+  #lost(channel: Channel): void {
     if (this.#channel !== channel) return;
     this.#channel = undefined;
     this.#again = [];
@@ -369,7 +385,7 @@ export class Subscription {
 }
 
 /** Whether messages in the order of their delivery are in that of their places too. */
-function isInOrder(arrivals: readonly Arrival[]): boolean {
+function isInOrder(arrivals: readonly MessageArrival[]): boolean {
   const delivered = arrivals.toSorted((one, other) => one.tag - other.tag);
-  return delivered.every((arrival, index) => index === 0 || comparePlaces((delivered[index - 1] as Arrival).place, arrival.place) <= 0);
+  return delivered.every((arrival, index) => index === 0 || comparePlaces((delivered[index - 1] as MessageArrival).place, arrival.place) <= 0);
 }

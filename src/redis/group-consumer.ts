@@ -265,14 +265,12 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver([id, fields, attempt = 1]: Entry): void {
-    if (!this.#loans.hasRoom || this.#closing) {
+    const message = this.#loans.hasRoom && !this.#closing ? readMessage(id, attempt, fields) : undefined;
+    if (typeof message === 'string') this.#setAside(id, message);
+    else if (message === undefined || this.#loans.lend(message) === undefined) {
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();
-      return;
     }
-    const message = readMessage(id, attempt, fields);
-    if (typeof message === 'string') this.#setAside(id, message);
-    else this.#loans.lend(message);
   }
 
   #setAside(id: string, reason: string): void {

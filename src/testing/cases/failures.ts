@@ -175,12 +175,12 @@ export const failures: readonly Definition[] = [
     const queue = await scene.open();
     await scene.publish(queue, [1], { delay: 500 });
     await scene.publish(queue, [2]);
-    const taker = scene.take(queue);
+    // What comes afterwards may come once more: where a broker hands it on, that may not have been confirmed.
+    const taker = scene.take(queue, {}, (delivery, { deliveries }) => deliveries.length > 1 && delivery.ack());
     await scene.gets(taker, [2]);
     await scene.within('nack() to resolve', taker.of(2).nack({ delay: 500 }));
     await scene.within('restart() to resolve', Promise.resolve(scene.capabilities.restart?.()), scene.deadline * 4);
     await scene.until('both messages', () => taker.numbers.includes(1) && taker.numbers.filter((n) => n === 2).length >= 2);
-    await scene.settle(taker.held);
     await scene.gets(scene.take(queue, {}, acking), []);
     await scene.counts(queue, { ready: 0, unfinished: 0 });
   }),
