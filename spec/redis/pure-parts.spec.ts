@@ -4,8 +4,7 @@ import { Settlements } from '../../src/broker/settlements.js';
 import { isReply, redisFailures } from '../../src/redis/failures.js';
 import { compareIds } from '../../src/redis/ids.js';
 import { readMessage } from '../../src/redis/message.js';
-import { countedOf, type Settlement, settlementArguments, type Verdict } from '../../src/redis/settlements.js';
-import { turns } from '../support/promises.js';
+import { countedOf, settlementArguments, type Verdict } from '../../src/redis/settlements.js';
 
 const { outlookOf } = new Failures(redisFailures('q'), { queue: 'q', server: 'somewhere' });
 
@@ -76,106 +75,50 @@ describe('readMessage', () => {
   });
 });
 
-describe('Settlements', () => {
-  const step = fc.oneof(
-    { weight: 5, arbitrary: fc.record({ do: fc.constant('add' as const), id, verdict }) },
-    {
-      weight: 3,
-      arbitrary: fc.record({
-        do: fc.constant('send' as const),
-        end: fc.constantFrom('answered', 'answered', 'lost', 'refused'),
-      }),
-    },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant('give up' as const) }) },
-  );
+describe('The settlements of an exchange', () => {
+  const taken = (verdicts: readonly Verdict[]) => {
+    const settlements = new Settlements<Verdict>(compareIds);
+    verdicts.forEach((verdict, number) => void settlements.add(`1-${number}`, verdict));
+    return settlements.take(verdicts.length);
+  };
 
-  it('are sent in the order in which they were added, each until it is answered, and are given their own answers', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 5 }), async (steps, most) => {
-        const settlements = new Settlements<Verdict>(compareIds);
-        const answers: (boolean | undefined)[] = [];
-        const expected: (boolean | undefined)[] = [];
-        /** The numbers of those that wait, in the order in which they have to be sent, and whether they were sent. */
-        let waiting: { number: number; again: boolean }[] = [];
-        const add = (id: string, verdict: Verdict) => {
-          const number = expected.push(undefined) - 1;
-          waiting.push({ number, again: false });
-          void settlements.add(`${id.split('-')[0]}-${number}`, verdict).then((counted) => {
-            answers[number] = counted;
-          });
-        };
-        const numberOf = ({ id }: Settlement) => Number(id.split('-')[1]);
-        for (const each of steps) {
-          if (each.do === 'add') {
-            add(each.id, each.verdict);
-          } else if (each.do === 'give up') {
-            settlements.giveUp(({ resolve }) => resolve(false));
-            for (const { number } of waiting) expected[number] = false;
-            waiting = [];
-          } else {
-            const first = waiting[0]?.again;
-            const change = waiting.findIndex(({ again }) => again !== first);
-            const sent = waiting.slice(0, Math.min(most, change < 0 ? waiting.length : change));
-            const taken = settlements.take(most);
-            expect(taken.map(numberOf).toSorted((a, b) => a - b)).toEqual(sent.map(({ number }) => number).toSorted((a, b) => a - b));
-            expect(taken.every(({ again }) => again === first)).toBe(true);
-            expect(settlements.size).toBe(waiting.length - sent.length);
-            expect(settlements.ids).toHaveLength(waiting.length);
-            if (each.end === 'answered') {
-              const { acked, back, aside } = settlementArguments(taken);
-              const ids = acked === '' ? [] : acked.split(',');
-              for (let at = 0; at < back.length; at += 3) ids.push(back[at] as string);
-              for (let at = 0; at < aside.length; at += 2) expected[Number(aside[at]?.split('-')[1])] = true;
-              const counted = ids.map((id) => Number(id.split('-')[1]) % 3 === 0);
-              ids.forEach((id, index) => {
-                expected[Number(id.split('-')[1])] = counted[index];
-              });
-              settlements.answered(countedOf(taken, counted.map((counts) => (counts ? '1' : '0')).join('')));
-              waiting = waiting.slice(sent.length);
-            } else {
-              settlements.putBack({ again: each.end === 'lost' });
-              if (each.end === 'lost') for (const one of sent) one.again = true;
-              expect(settlements.size).toBe(waiting.length);
-            }
-          }
+  it('reach the script each under its verdict, and find their answers', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(verdict, fc.boolean()), { maxLength: 12 }), (all) => {
+        const settlements = taken(all.map(([verdict]) => verdict));
+        const idsOf = (kind: Verdict['kind']) => settlements.filter(({ verdict }) => verdict.kind === kind).map(({ id }) => id);
+        const { acked, back, aside } = settlementArguments(settlements);
+        expect(acked === '' ? [] : acked.split(',')).toEqual(idsOf('ack'));
+        expect(back.filter((_, at) => at % 3 === 0)).toEqual(idsOf('back'));
+        expect(aside.filter((_, at) => at % 2 === 0)).toEqual(idsOf('aside'));
+        for (const { id, verdict } of settlements) {
+          if (verdict.kind === 'back') expect(back[back.indexOf(id) + 1]).toBe(String(verdict.deliveries));
+          if (verdict.kind === 'aside') expect(aside[aside.indexOf(id) + 1]).toBe(verdict.reason);
         }
-        await turns(1);
-        expect(Array.from(expected, (_, number) => answers[number])).toEqual(expected);
+        const counts = new Map(settlements.map(({ id }, number) => [id, all[number]?.[1] === true]));
+        const answer = [...idsOf('ack'), ...idsOf('back')].map((id) => (counts.get(id) ? '1' : '0')).join('');
+        // What goes aside is not asked for.
+        expect(settlements.map(countedOf(settlements, answer))).toEqual(
+          settlements.map(({ id, verdict }) => verdict.kind === 'aside' || counts.get(id)),
+        );
       }),
       { numRuns: 500 },
     );
   });
 
-  it('say when what there is now is answered, whatever is added later', async () => {
-    const settlements = new Settlements<Verdict>(compareIds);
-    let over = 0;
-    void settlements.answeredNow().then(() => over++);
-    await turns(1);
-    expect(over).toBe(1);
-    void settlements.add('1-1', { kind: 'ack' });
-    void settlements.answeredNow().then(() => over++);
-    settlements.take(10);
-    void settlements.add('1-2', { kind: 'ack' });
-    await turns(1);
-    expect(over).toBe(1);
-    settlements.answered(() => true);
-    await turns(1);
-    expect(over).toBe(2);
-  });
-
   it('send the rest of a delay, and none where it is over', () => {
-    const settlements = new Settlements<Verdict>(compareIds);
-    void settlements.add('1-1', { kind: 'back', deliveries: 2, delay: 10_000 });
-    void settlements.add('1-2', { kind: 'back', deliveries: 1, delay: 0 });
-    const taken = settlements.take(10);
+    const settlements = taken([
+      { kind: 'back', deliveries: 2, delay: 10_000 },
+      { kind: 'back', deliveries: 1, delay: 0 },
+    ]);
     const now = performance.now();
-    const { back } = settlementArguments(taken);
-    expect(back.slice(0, 2)).toEqual(['1-1', '2']);
+    const { back } = settlementArguments(settlements);
+    expect(back.slice(0, 2)).toEqual(['1-0', '2']);
     expect(Number(back[2])).toBeGreaterThan(9000);
     expect(Number(back[2])).toBeLessThanOrEqual(10_000);
-    expect(back.slice(3)).toEqual(['1-2', '1', '0']);
+    expect(back.slice(3)).toEqual(['1-1', '1', '0']);
     const spy = jest.spyOn(performance, 'now').mockReturnValue(now + 20_000);
-    expect(settlementArguments(taken).back[2]).toBe('0');
+    expect(settlementArguments(settlements).back[2]).toBe('0');
     spy.mockRestore();
   });
 });

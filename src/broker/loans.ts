@@ -97,7 +97,7 @@ export class Loans implements Desk {
     loan.holder.forget(loan.delivery);
   }
 
-  /** Ends all subscriptions. What is out is given back by them, or stays with whoever has it if they end by an error. */
+  /** Ends all subscriptions, each of which gives back what it has out. */
   end(failure?: { readonly error: unknown }): void {
     const members = [...this.#members];
     this.#members.clear();

@@ -69,9 +69,9 @@ export class Settlements<Verdict> {
 
   /** Those that wait and that it is too late for do not count. */
   drop(isLate: (settlement: Settlement<Verdict>) => boolean): void {
-    const late = this.#waiting.filter(isLate);
-    if (late.length === 0) return;
-    this.#waiting = this.#waiting.filter((settlement) => !late.includes(settlement));
+    const late = new Set(this.#waiting.filter(isLate));
+    if (late.size === 0) return;
+    this.#waiting = this.#waiting.filter((settlement) => !late.has(settlement));
     for (const settlement of late) settlement.resolve(false);
   }
 

@@ -1,0 +1,149 @@
+import { Subscriber } from 'rxjs';
+import type { Delivery } from '../../src/backend.js';
+import type { LentDelivery } from '../../src/broker/delivery.js';
+import { DeliverySubscription, type Desk } from '../../src/broker/delivery-subscription.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { listenersOf } from '../support/signals.js';
+import { Abort, messageOf } from './fakes.js';
+
+/** Writes down what a subscription tells it. */
+class RecordingDesk implements Desk {
+  readonly queueName = 'orders';
+  readonly longestDelay = 5000;
+  readonly logger = recordingLogger();
+  readonly told: string[] = [];
+  answer: () => Promise<boolean> = async () => true;
+
+  lineUp(): void {
+    this.told.push('line up');
+  }
+
+  stepBack(): void {
+    this.told.push('step back');
+  }
+
+  dismiss(): void {
+    this.told.push('dismiss');
+  }
+
+  settle({ id }: LentDelivery, how: string, delay: number): Promise<boolean> {
+    this.told.push(`${id} ${how}${delay === 0 ? '' : ` in ${delay}`}`);
+    return this.answer();
+  }
+}
+
+function subscribe({ prefetch = 2, signal }: { prefetch?: number; signal?: AbortSignal | undefined } = {}) {
+  const desk = new RecordingDesk();
+  const seen: string[] = [];
+  const subscriber = new Subscriber<Delivery>({
+    next: ({ id }) => seen.push(id),
+    error: (error: unknown) => seen.push(`failed: ${error}`),
+    complete: () => seen.push('complete'),
+  });
+  const subscription = new DeliverySubscription(desk, subscriber, { group: 'default', prefetch, signal });
+  subscription.start();
+  const take = (id: string) => {
+    const delivery = subscription.take(messageOf(id));
+    subscription.emit(delivery);
+    return delivery;
+  };
+  return { desk, seen, subscriber, subscription, take };
+}
+
+describe('DeliverySubscription', () => {
+  it('lines up at its start, after a message while there is credit, and with every credit that comes back', async () => {
+    const { desk, seen, subscription, take } = subscribe();
+    const one = take('1');
+    expect([desk.told.splice(0), subscription.credit]).toEqual([['line up', 'line up'], 1]);
+    const two = take('2');
+    expect([desk.told.splice(0), subscription.credit]).toEqual([[], 0]);
+    expect(await two.nack({ delay: 7 })).toBe(true);
+    expect([desk.told.splice(0), subscription.credit]).toEqual([['2 retried in 7', 'line up'], 1]);
+    subscription.forget(one);
+    expect([desk.told.splice(0), subscription.credit]).toEqual([['line up'], 2]);
+    subscription.forget(one);
+    expect([desk.told, subscription.credit, seen]).toEqual([[], 2, ['1', '2']]);
+  });
+
+  it('takes nothing after an abort, lets what is out be settled, and completes with the last of it', () => {
+    const { abort, signal } = new Abort();
+    const { desk, seen, subscription, take } = subscribe({ prefetch: 3, signal });
+    const [one, two] = [take('1'), take('2')];
+    desk.told.length = 0;
+    abort();
+    expect([desk.told.splice(0), subscription.credit, listenersOf(signal)]).toEqual([['step back'], 0, 0]);
+    void one.ack();
+    expect([desk.told.splice(0), seen]).toEqual([['1 acked'], ['1', '2']]);
+    subscription.forget(two);
+    expect([desk.told, seen]).toEqual([['dismiss'], ['1', '2', 'complete']]);
+  });
+
+  it('completes at once when nothing is out at an abort', () => {
+    const { abort, signal } = new Abort();
+    const { desk, seen } = subscribe({ signal });
+    abort();
+    expect([seen, desk.told]).toEqual([['complete'], ['line up', 'step back', 'dismiss']]);
+  });
+
+  it('gives back what is out, in its order, when the subscriber leaves; what comes of that concerns nobody', async () => {
+    const { signal } = new Abort();
+    const { desk, seen, subscriber, subscription, take } = subscribe({ signal });
+    const [one] = [take('1'), take('2')];
+    desk.told.length = 0;
+    desk.answer = () => Promise.reject(new Error('the connection is gone'));
+    subscriber.unsubscribe();
+    expect(desk.told).toEqual(['step back', '1 retried', '2 retried', 'dismiss']);
+    expect([one.settled, await one.ack(), subscription.credit, listenersOf(signal)]).toEqual(['retried', false, 0, 0]);
+    expect([desk.told.length, seen]).toEqual([4, ['1', '2']]);
+  });
+
+  it('gives back what is out when the subscriber leaves in the midst of a delivery', () => {
+    const { desk, subscriber, take } = subscribe({ prefetch: 1 });
+    subscriber.add(() => desk.told.push('left'));
+    const next = jest.spyOn(subscriber, 'next').mockImplementation(() => subscriber.unsubscribe());
+    take('1');
+    expect([desk.told, next.mock.calls.length]).toEqual([['line up', 'step back', '1 retried', 'dismiss', 'left'], 1]);
+  });
+
+  it.each([
+    [undefined, 'complete'],
+    [{ error: new Error('wrong password') }, 'failed: Error: wrong password'],
+  ])('ends with its queue, and gives back what is out (%p)', (failure, last) => {
+    const { desk, seen, subscription, take } = subscribe();
+    take('1');
+    desk.told.length = 0;
+    subscription.end(failure);
+    subscription.end(failure);
+    expect([seen, desk.told]).toEqual([
+      ['1', last],
+      ['step back', '1 retried', 'dismiss'],
+    ]);
+  });
+
+  it('leaves the line at once if its subscriber has left before it starts', () => {
+    const desk = new RecordingDesk();
+    const subscriber = new Subscriber<Delivery>();
+    subscriber.unsubscribe();
+    new DeliverySubscription(desk, subscriber, { group: 'default', prefetch: 1, signal: undefined }).start();
+    expect(desk.told).toEqual(['line up', 'step back', 'dismiss']);
+  });
+
+  it('warns of a second settlement, and notes the reason of a rejection', async () => {
+    const { desk, take } = subscribe();
+    const delivery = take('1');
+    void delivery.reject('no such customer');
+    expect(await delivery.ack()).toBe(false);
+    expect(desk.logger.debugs).toEqual(['Delivery 1 ("key") from queue "orders" was rejected']);
+    expect(desk.logger.warnings).toEqual(['ack() of delivery 1 ("key") from queue "orders" changed nothing: it was already rejected']);
+  });
+
+  it('gives its credit back once, however often a delivery is settled', () => {
+    const { subscription, take } = subscribe();
+    const delivery = take('1');
+    take('2');
+    void delivery.ack();
+    void delivery.release();
+    subscription.forget(delivery);
+    expect(subscription.credit).toBe(1);
+  });
+});

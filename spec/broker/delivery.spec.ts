@@ -1,0 +1,95 @@
+import { inspect } from 'node:util';
+import { type Lender, LentDelivery } from '../../src/broker/delivery.js';
+import { rejectionOf } from '../support/promises.js';
+import { messageOf } from './fakes.js';
+
+/** Writes down what it is told. */
+class RecordingLender implements Lender {
+  readonly longestDelay = 5000;
+  readonly told: unknown[][] = [];
+  counts = true;
+
+  async settle({ settled }: LentDelivery, how: string, delay: number): Promise<boolean> {
+    this.told.push(['settle', how, delay, settled]);
+    return this.counts;
+  }
+
+  rejected({ settled }: LentDelivery, reason: unknown): void {
+    this.told.push(['rejected', reason, settled]);
+  }
+
+  settledAgain({ settled }: LentDelivery, call: string): void {
+    this.told.push(['again', call, settled]);
+  }
+}
+
+let lender: RecordingLender;
+let delivery: LentDelivery;
+
+beforeEach(() => {
+  lender = new RecordingLender();
+  delivery = new LentDelivery(lender, 'orders', messageOf('1-0', 2));
+});
+
+const call = {
+  ack: () => delivery.ack(),
+  nack: () => delivery.nack(),
+  release: () => delivery.release(),
+  reject: () => delivery.reject('why'),
+};
+
+describe('LentDelivery', () => {
+  it('shows the message, its queue, and no more than that to JSON and the inspector', () => {
+    const record = { queue: 'orders', ...messageOf('1-0', 2), settled: false };
+    expect(delivery).toMatchObject(record);
+    expect(JSON.parse(JSON.stringify(delivery))).toEqual(record);
+    expect(inspect(delivery)).toBe(inspect(record));
+  });
+
+  it.each([
+    ['ack', 'acked'],
+    ['nack', 'retried'],
+    ['release', 'released'],
+    ['reject', 'rejected'],
+  ] as const)('is settled by %s() once, as %s', async (name, how) => {
+    expect(await call[name]()).toBe(true);
+    expect(delivery.settled).toBe(how);
+    lender.told.length = 0;
+    for (const later of Object.values(call)) expect(await later()).toBe(false);
+    expect(delivery.settled).toBe(how);
+    expect(lender.told).toEqual(Object.keys(call).map((later) => ['again', later, how]));
+  });
+
+  it('is settled before the lender hears of it, and a reason before that', () => {
+    void delivery.reject('why');
+    expect(lender.told).toEqual([
+      ['rejected', 'why', false],
+      ['settle', 'rejected', 0, 'rejected'],
+    ]);
+  });
+
+  it('says whether the settlement counted', async () => {
+    lender.counts = false;
+    expect(await delivery.ack()).toBe(false);
+  });
+
+  it('goes back after a delay that the broker takes', async () => {
+    expect(await delivery.nack({ delay: 5000 })).toBe(true);
+    expect(lender.told).toEqual([['settle', 'retried', 5000, 'retried']]);
+  });
+
+  it.each([[{ delay: -1 }], [{ delay: 5001 }], [{ delay: Number.NaN }], [{ delay: Number.POSITIVE_INFINITY }], [{ delay: '5' }], [7], [null]])(
+    'is not settled by a nack with %p',
+    async (options) => {
+      expect(String(await rejectionOf(delivery.nack(options as object)))).toMatch(/^(Type|Range)Error: Expected `(delay|options)`/);
+      expect([delivery.settled, lender.told]).toEqual([false, []]);
+      expect(await delivery.ack()).toBe(true);
+    },
+  );
+
+  it('cannot be settled once it was recalled', async () => {
+    delivery.recall();
+    expect([delivery.settled, await delivery.ack()]).toEqual(['retried', false]);
+    expect(lender.told).toEqual([['again', 'ack', 'retried']]);
+  });
+});

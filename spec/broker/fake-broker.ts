@@ -1,0 +1,76 @@
+import type { ConsumerGroup, QueueStats } from '../../src/backend.js';
+import type { Broker, BrokerConsumer, BrokerPublisher } from '../../src/broker/broker-backend.js';
+import { Failures } from '../../src/broker/failures.js';
+import { Loans } from '../../src/broker/loans.js';
+import type { CheckedMessage } from '../../src/internal/check-message.js';
+import { silentLogger } from '../support/recording-logger.js';
+import { messageOf } from './fakes.js';
+
+export const never: Promise<never> = new Promise(() => {});
+
+/** A broker that does what a test says, and writes down what it is told. */
+export class FakeBroker implements Broker {
+  readonly told: string[] = [];
+  readonly published: CheckedMessage[] = [];
+  readonly #loans = new Map<ConsumerGroup, Loans>();
+  readonly failures = new Failures(
+    { broker: 'Broker', outlookOf: () => 'refused', explain: () => undefined },
+    { queue: 'orders', server: 'somewhere' },
+  );
+
+  readonly publisher: BrokerPublisher = {
+    publish: async (message) => void this.published.push(message),
+    close: () => {
+      this.told.push('publisher.close');
+      return this.farewell();
+    },
+    abandon: () => void this.told.push('publisher.abandon'),
+  };
+
+  /** What the publisher and the consumers answer when they are closed. */
+  farewell = async (): Promise<void> => {};
+  /** What the broker answers after that. */
+  lastWord = async (): Promise<void> => {};
+  settled = async (): Promise<void> => {};
+  count = async (group: ConsumerGroup | undefined): Promise<QueueStats> => {
+    this.told.push(`count ${group ?? 'all'}`);
+    return { ready: 1, unfinished: 2 };
+  };
+
+  createConsumer(group: ConsumerGroup): BrokerConsumer {
+    this.told.push(`create ${group}`);
+    const loans = new Loans({ queueName: 'orders', logger: silentLogger, onChange() {}, onFull() {}, settle: async () => true });
+    this.#loans.set(group, loans);
+    return {
+      connect: (subscriber, intake) => loans.connect(subscriber, intake),
+      settled: () => {
+        this.told.push(`settled ${group}`);
+        return this.settled();
+      },
+      close: () => {
+        this.told.push(`close ${group}`);
+        loans.end();
+        return this.farewell();
+      },
+      abandon: () => void this.told.push(`abandon ${group}`),
+    };
+  }
+
+  /** A message for a group, whose payload is a number. */
+  lend(group: ConsumerGroup, n: number): void {
+    this.#loans.get(group)?.lend({ ...messageOf(String(n)), payload: { n } });
+  }
+
+  trouble(): unknown {
+    return 'unplugged';
+  }
+
+  goodbye(): Promise<void> {
+    this.told.push('goodbye');
+    return this.lastWord();
+  }
+
+  close(): void {
+    this.told.push('close');
+  }
+}
