@@ -1,6 +1,6 @@
 /**
  * One run of one contender in one scenario, in this process of its own: `node --expose-gc bench/child.mjs burst sluice 1000000`,
- * and the address of the server where the scenario needs one. Prints one line of JSON. Fails when a message is missing or out of order.
+ * and the addresses of the server where the scenario needs one. Prints one line of JSON. Fails when a message is missing or out of order.
  */
 import { scenarios } from './scenarios/index.mjs';
 
@@ -8,14 +8,17 @@ import { scenarios } from './scenarios/index.mjs';
 const WARM_UPS = 6;
 const WARM_UP_MESSAGES = 50_000;
 
-const [scenarioId, contenderId, count, url] = process.argv.slice(2);
+const [scenarioId, contenderId, count, url, monitorUrl] = process.argv.slice(2);
 const messages = Number(count);
 const scenario = scenarios[scenarioId];
 const { server, unit, warmUps = WARM_UPS, warmUpMessages = WARM_UP_MESSAGES } = scenario;
 const contender = await import(`./contenders/${server === undefined ? '' : `${server}/`}${contenderId}.mjs`);
+// The scenarios import no client: those that need none would wait for all of them.
+const { empty } = server === undefined ? {} : await import(`./lib/servers/${server}.mjs`);
+const run = (count) => scenario.run(contender, { messages: count, url, monitorUrl, empty, contenderId });
 
-for (let i = 0; i < warmUps; i++) await scenario.run(contender, { messages: Math.min(warmUpMessages, messages), url, contenderId });
+for (let i = 0; i < warmUps; i++) await run(Math.min(warmUpMessages, messages));
 // No collection here: with the last queue of a kind, V8 throws away the code that it had optimised for it.
-const { seconds, value = messages / seconds / (unit === 'k/s' ? 1e3 : 1e6), details } = await scenario.run(contender, { messages, url, contenderId });
+const { seconds, value = messages / seconds / (unit === 'k/s' ? 1e3 : 1e6), details } = await run(messages);
 console.log(JSON.stringify({ value, seconds, messages, checked: true, details }));
 process.exit();

@@ -2,17 +2,18 @@
  * Runs every scenario with every contender, each in a process of its own, round after round, and writes results.json, results.md and
  * results.svg, and the tables of the README.
  *
- *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit] [--timeout 60] [--redraw]
+ *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit] [--timeout 60] [--write] [--redraw]
  *
- * `--only` takes scenarios, and tables of them: `handlers`, `redis`. Scenarios whose server cannot be started are left out. With `--only` or `--contenders`, or
- * where something was left out, it writes no files. `--redraw` takes no figures: it writes the files anew from results.json.
+ * `--only` takes scenarios, and tables of them: `handlers`, `redis`, `nats`, `rabbitmq`. Scenarios whose server is not installed are left out. With `--only` or
+ * `--contenders`, or where something was left out, it writes no files; with `--write` it writes those sections that are complete (what needs no server, or one of
+ * the servers) and leaves the others as they were. `--redraw` takes no figures: it writes the files anew from results.json.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { contenders } from './contenders/index.mjs';
 import { chart } from './lib/chart.mjs';
-import { startRedis } from './lib/redis-server.mjs';
+import { servers, startIfInstalled } from './lib/servers/index.mjs';
 import { runChild } from './lib/spawn.mjs';
 import { environment, summarise } from './lib/summary.mjs';
 import { markdown, textTable } from './lib/tables.mjs';
@@ -21,6 +22,9 @@ import { scenarios } from './scenarios/index.mjs';
 /** For contenders whose time grows with the square of the backlog. */
 const FEWER_MESSAGES = 50_000;
 
+/** The section of the scenarios that need no server; the others have the name of theirs. */
+const IN_PROCESS = 'in-process';
+
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
@@ -28,47 +32,87 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     contenders: { type: 'string' },
     timeout: { type: 'string', default: '60' },
+    write: { type: 'boolean', default: false },
     redraw: { type: 'boolean', default: false },
   },
 });
 const file = (name) => new URL(name, import.meta.url);
 
-if (options.redraw) write(JSON.parse(readFileSync(file('results.json'), 'utf8')));
+if (options.redraw) write(readResults());
 else await run();
 
 async function run() {
   if (!existsSync(file('../dist/index.js'))) throw new Error('There is no dist/: run `npm run build` first');
-  const wanted = choose(scenarios, options.only);
-  const redis = Object.values(wanted).some(({ server }) => server === 'redis') ? await startRedis() : undefined;
-  const isLeftOut = ({ server }) => server === 'redis' && redis === undefined;
-  const leftOut = Object.keys(wanted).filter((id) => isLeftOut(wanted[id]));
+  const sections = {};
+  const leftOut = [];
+  for (const [name, chosen] of Object.entries(sectionsOf(choose(scenarios, options.only)))) {
+    const results = name === IN_PROCESS ? await measure(chosen) : await measureOn(servers[name], chosen);
+    if (results === undefined) {
+      leftOut.push(name);
+      console.log(`SKIPPED, since ${servers[name].command} is not on the PATH: ${Object.keys(chosen).join(', ')}\n`);
+    } else {
+      sections[name] = results;
+      console.log(`${textTable(results)}\n`);
+    }
+  }
+  const whole = Object.entries(sections).filter(([name]) => isWhole(name));
+  if (options.write && whole.length > 0) write({ ...readResults(), ...Object.fromEntries(whole) });
+  else if (leftOut.length > 0) console.log('Something was left out, so nothing was written.');
+  else if (options.only === undefined && options.contenders === undefined) write(sections);
+}
+
+/** Whether nobody and nothing of a section was left out by the options. */
+function isWhole(name) {
+  const all = sectionsOf(scenarios)[name];
+  return options.contenders === undefined && Object.keys(sectionsOf(choose(scenarios, options.only))[name]).length === Object.keys(all).length;
+}
+
+function sectionsOf(chosen) {
+  const sections = {};
+  for (const [id, scenario] of Object.entries(chosen)) {
+    const name = scenario.server ?? IN_PROCESS;
+    sections[name] = { ...sections[name], [id]: scenario };
+  }
+  return sections;
+}
+
+function readResults() {
+  return JSON.parse(readFileSync(file('results.json'), 'utf8'));
+}
+
+function write(sections) {
+  const inOrder = Object.keys(sectionsOf(scenarios)).filter((name) => sections[name] !== undefined);
+  const results = Object.fromEntries(inOrder.map((name) => [name, sections[name]]));
+  const tables = inOrder.map((name) => [name, markdown(results[name])]);
+  writeFileSync(file('results.json'), `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(file('results.md'), tables.map(([name, text]) => `## ${servers[name]?.title ?? 'In the process'}\n\n${text}`).join('\n'));
+  if (results[IN_PROCESS] !== undefined) writeFileSync(file('results.svg'), chart(results[IN_PROCESS]));
+  // The README shows the same tables.
+  let readme = readFileSync(file('../README.md'), 'utf8');
+  for (const [name, text] of tables) {
+    const marker = name === IN_PROCESS ? 'bench' : `bench ${name}`;
+    readme = readme.replace(new RegExp(`<!-- ${marker} -->.*<!-- /${marker} -->`, 's'), () => `<!-- ${marker} -->\n\n${text}\n<!-- /${marker} -->`);
+  }
+  writeFileSync(file('../README.md'), readme);
+}
+
+/** Resolves to undefined where there is no such server. */
+async function measureOn(kind, chosen) {
+  const server = await startIfInstalled(kind);
+  if (server === undefined) return undefined;
   try {
-    const results = await measure(Object.fromEntries(Object.entries(wanted).filter(([, scenario]) => !isLeftOut(scenario))), redis);
-    console.log(textTable(results));
-    if (leftOut.length > 0) console.log(`\nLeft out, since there is no redis-server on the PATH: ${leftOut.join(', ')}. So nothing was written.`);
-    else if (options.only === undefined && options.contenders === undefined) write(results);
+    return await measure(chosen, server, `${kind.title} ${server.version}`);
   } finally {
-    await redis?.stop();
+    await server.stop();
   }
 }
 
-function write(results) {
-  writeFileSync(file('results.json'), `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(file('results.md'), markdown(results));
-  writeFileSync(file('results.svg'), chart(results));
-  // The README shows the same tables.
-  const readme = readFileSync(file('../README.md'), 'utf8');
-  const shown = `<!-- bench -->\n\n${markdown(results)}\n<!-- /bench -->`;
-  writeFileSync(
-    file('../README.md'),
-    readme.replace(/<!-- bench -->.*<!-- \/bench -->/s, () => shown),
-  );
-}
-
-async function measure(chosen, redis) {
+async function measure(chosen, server, serverName) {
   const [loadBefore] = loadavg();
-  const rounds = Number(options.rounds);
-  const messages = Number(options.messages);
+  const atMost = { rounds: Number(options.rounds), messages: Number(options.messages) };
+  const all = Object.values(chosen);
+  const rounds = Math.max(...all.map((scenario) => roundsOf(scenario, atMost.rounds)));
+  const messages = Math.max(...all.map((scenario) => messagesOf(scenario, atMost.messages)));
   const allowed = Object.keys(choose(contenders, options.contenders));
   const runs = {};
   for (const [id, scenario] of Object.entries(chosen)) {
@@ -81,12 +125,12 @@ async function measure(chosen, redis) {
       // There and back, so that nobody is always the first.
       const order = Object.keys(runs[id]);
       for (const contender of round % 2 === 0 ? order : order.reverse()) {
-        await measureOnce(id, contender, messages, runs[id][contender], scenario.server && redis.url);
+        await measureOnce(id, contender, atMost.messages, runs[id][contender], server);
       }
     }
   }
   return {
-    environment: environment(loadBefore, redis?.version),
+    environment: environment(loadBefore, serverName),
     rounds,
     messages,
     fewerMessages: Math.min(FEWER_MESSAGES, messages),
@@ -106,12 +150,12 @@ function roundsOf(scenario, rounds) {
 }
 
 /** One more run, unless one has failed already. */
-async function measureOnce(id, contender, messages, results, url) {
+async function measureOnce(id, contender, messages, results, server) {
   if (results.some(({ failed }) => failed !== undefined)) return;
   const usual = messagesOf(scenarios[id], messages);
   const fewer = scenarios[id].fewer?.includes(contender);
   const timeout = Math.max(Number(options.timeout), scenarios[id].timeout ?? 0);
-  const result = await runChild(id, contender, fewer ? Math.min(FEWER_MESSAGES, usual) : usual, timeout, url);
+  const result = await runChild(id, contender, fewer ? Math.min(FEWER_MESSAGES, usual) : usual, timeout, server);
   if (result.failed !== undefined) console.error(`  ${contender}: ${result.failed}`);
   results.push(result);
 }

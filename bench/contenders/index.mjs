@@ -7,7 +7,7 @@
  *
  * Those in a folder are for a server of that name. They export `publisher(url)`, with `publish(payload)`, which resolves when the server has confirmed it,
  * `unfinished()` and `close()`; and `consumer(url)`, connected, with `start(take, acked)` and `close()`: it calls `take` with the number of each message,
- * and `acked` with how many more acknowledgements the server has confirmed.
+ * and `acked` with how many more acknowledgements the server has confirmed; or has been sent, if there is a `flush()`, which resolves when it has taken them.
  */
 export const contenders = {
   sluice: { name: 'sluice', role: 'own' },
@@ -31,6 +31,11 @@ export const contenders = {
   'effect-for-each': { name: 'Effect.forEach', role: 'peer', version: 'effect' },
   'node-redis': { name: 'node-redis', role: 'limit', version: 'redis' },
   'node-redis-each': { name: 'node-redis, an XACK each', role: 'limit' },
+  jetstream: { name: '@nats-io/jetstream', role: 'limit', version: '@nats-io/jetstream' },
+  'jetstream-interest': { name: '@nats-io/jetstream, interest', role: 'limit' },
+  'jetstream-ack': { name: '@nats-io/jetstream, ack', role: 'limit' },
+  'rabbitmq-client': { name: 'rabbitmq-client', role: 'limit', version: 'rabbitmq-client' },
+  'rabbitmq-client-exchange': { name: 'rabbitmq-client, as sluice', role: 'limit' },
   bullmq: { name: 'BullMQ', role: 'peer', version: 'bullmq' },
   'bee-queue': { name: 'bee-queue', role: 'peer', version: 'bee-queue' },
 };

@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 const CHILD = fileURLToPath(new URL('../child.mjs', import.meta.url));
 
 /** One run in a process of its own, which ends with this one: its result, or `{ failed }` with the reason. It never hangs. */
-export function runChild(scenario, contender, messages, timeoutSeconds, url = '') {
-  const args = ['--expose-gc', CHILD, scenario, contender, String(messages), url];
+export function runChild(scenario, contender, messages, timeoutSeconds, { url = '', monitorUrl = '' } = {}) {
+  const args = ['--expose-gc', CHILD, scenario, contender, String(messages), url, monitorUrl];
   return new Promise((resolve) => {
     const options = { timeout: timeoutSeconds * 1000, killSignal: 'SIGKILL', encoding: 'utf8' };
     const child = execFile(process.execPath, args, options, (error, stdout, stderr) => {

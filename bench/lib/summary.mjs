@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { contenders } from '../contenders/index.mjs';
 
-/** What the figures were taken on, without anything that names the machine; `redis` is the version of the server, if there was one. */
-export function environment(loadBefore, redis) {
+/** What the figures were taken on, without anything that names the machine; `server` is the name and the version of the server, if there was one. */
+export function environment(loadBefore, server) {
   const list = cpus();
   return {
     date: new Date().toISOString().slice(0, 10),
     node: process.version,
-    redis,
+    server,
     cpu: list[0]?.model ?? 'unknown',
     cores: list.length,
     loadBefore,

@@ -32,12 +32,12 @@ function fewerRounds(scenario, rounds) {
 
 const tookFewer = (row, scenario, messages) => row.failed === undefined && row.messages !== usualMessages(scenario, messages);
 
-function conditions({ environment: { date, node, redis, cpu, cores, loadBefore, loadAfter }, rounds, messages, scenarios }) {
+function conditions({ environment: { date, node, server, cpu, cores, loadBefore, loadAfter }, rounds, messages, scenarios }) {
   const noted = (some) => (some ? ' unless noted below' : '');
   const others = noted(scenarios.some((scenario) => otherMessages(scenario, messages) !== ''));
   const fewer = noted(scenarios.some((scenario) => fewerRounds(scenario, rounds) !== ''));
-  const server = redis === undefined ? '' : ` Redis ${redis},`;
-  return `${date}, Node ${node},${server} ${cpu} (${cores} cores), ${messages.toLocaleString('en')} messages${others}, median of ${rounds} interleaved runs${fewer}, a process each; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`;
+  const software = [`Node ${node}`, server].filter((name) => name !== undefined).join(', ');
+  return `${date}, ${software}, ${cpu} (${cores} cores), ${messages.toLocaleString('en')} messages${others}, median of ${rounds} interleaved runs${fewer}, a process each; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`;
 }
 
 /** Everything, for the terminal: each scenario with its contenders, best first, and what became of its goals. */
@@ -83,16 +83,19 @@ export function markdown(results) {
 
 function goalTable({ scenarios }) {
   const lines = [];
+  const isPeer = ({ of }) => of === 'best peer';
+  const peers = scenarios.some(({ goals }) => goals.some(isPeer));
   for (const { title, unit, rows, goals } of scenarios) {
     const show = (row) => (row?.median === undefined ? '' : `${figure(row.median, unit)} ${unit}`);
-    const peer = goals.some(({ of }) => of === 'best peer') ? counterpart('best peer', rows) : undefined;
-    const first = [title, show(counterpart('sluice', rows)), show(counterpart('limit', rows)), peer ? `${show(peer)} (${peer.name})` : ''];
+    const peer = goals.some(isPeer) ? counterpart('best peer', rows) : undefined;
+    const first = [title, show(counterpart('sluice', rows)), show(counterpart('limit', rows))];
+    if (peers) first.push(peer ? `${show(peer)} (${peer.name})` : '');
     goals.forEach((goal, index) => {
       const reached = goal.of === undefined ? `${figure(goal.reached, unit)} ${unit}` : ratio(goal.reached);
-      lines.push([...(index === 0 ? first : ['', '', '', '']), goalText(goal, unit), reached, verdict(goal.met)]);
+      lines.push([...(index === 0 ? first : first.map(() => '')), goalText(goal, unit), reached, verdict(goal.met)]);
     });
   }
-  return align(['Scenario', 'sluice>', 'limit>', 'best peer', 'goal', 'reached>', ''], lines);
+  return align(['Scenario', 'sluice>', 'limit>', ...(peers ? ['best peer'] : []), 'goal', 'reached>', ''], lines);
 }
 
 function figureTable(scenarios, messages) {

@@ -1,6 +1,9 @@
 import { Program } from '../support/run-example.js';
-import { describeWithRedis } from '../support/servers/describe-with.js';
+import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
+import { NatsServer } from '../support/servers/nats-server.js';
+import { RabbitMqServer } from '../support/servers/rabbitmq-server.js';
 import { RedisServer } from '../support/servers/redis-server.js';
+import type { FaultyServer } from './broker.js';
 
 const EXPECTED = [
   'given up: order 13 after 3 attempts',
@@ -12,31 +15,37 @@ const EXPECTED = [
   '',
 ].join('\n');
 
-/** The same program, with nothing changed but QUEUE_BACKEND. */
-async function run(backend: string, redisUrl: string): Promise<string> {
-  const env = { QUEUE_BACKEND: backend, REDIS_URL: redisUrl, QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing,audit' };
-  const program = new Program('examples/any-backend.ts', env);
+/** The same program, with nothing changed but what says where the queue is. */
+async function run(backend: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+  const program = new Program('examples/any-backend.ts', { ...env, QUEUE_BACKEND: backend, QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing,audit' });
   expect(await program.exited()).toBe(0);
   return program.printedLines;
 }
 
-describe('One program on memory', () => {
-  it('prints what it prints on every backend', async () => {
-    expect(await run('memory', '')).toBe(EXPECTED);
-  });
-});
-
-describeWithRedis('One program on Redis', () => {
-  let server: RedisServer;
+/** On a broker the queues are still there when it runs for the second time. */
+function runsTwice(backend: string, variable: string, start: () => Promise<FaultyServer>): void {
+  let server: FaultyServer;
 
   beforeAll(async () => {
-    server = await RedisServer.start();
-  });
+    server = await start();
+  }, 60_000);
 
   afterAll(() => server.stop());
 
   it('prints what it prints on every backend, again and again', async () => {
-    expect(await run('redis', server.url)).toBe(EXPECTED);
-    expect(await run('redis', server.url)).toBe(EXPECTED);
+    expect(await run(backend, { [variable]: server.url })).toBe(EXPECTED);
+    expect(await run(backend, { [variable]: server.url })).toBe(EXPECTED);
+  }, 60_000);
+}
+
+describe('One program on memory', () => {
+  it('prints what it prints on every backend', async () => {
+    expect(await run('memory')).toBe(EXPECTED);
   });
 });
+
+describeWithRedis('One program on Redis', () => runsTwice('redis', 'REDIS_URL', () => RedisServer.start()));
+
+describeWithNats('One program on NATS', () => runsTwice('nats', 'NATS_URL', () => NatsServer.start()));
+
+describeWithRabbitMq('One program on RabbitMQ', () => runsTwice('rabbitmq', 'RABBITMQ_URL', () => RabbitMqServer.start()));

@@ -1,20 +1,51 @@
 import type { QueueBackend } from 'sluice';
+import type { BrokerOptions } from '../../src/broker/options.js';
 import { ConsumerProcess, type ConsumerSettings } from '../support/consumer-process.js';
 import { eventually } from '../support/eventually.js';
-import { RedisServer, type RedisServerOptions } from '../support/servers/redis-server.js';
+import { silentLogger } from '../support/recording-logger.js';
+import { ServerSuite } from '../support/server-suite.js';
 import type { Tally } from '../support/tally.js';
+import type { Broker, FaultyServer } from './broker.js';
+import { AT_ONCE, type LoadOptions, publishLoad } from './load.js';
 
-/** What a test has started, so that it ends with the test, in the reverse order. */
-export class Stage {
-  readonly #endings: (() => unknown)[] = [];
+export interface QueueOptions extends Omit<BrokerOptions, 'name' | 'logger'> {
+  /** Where its publisher, or its consumers, find the server. @default the server itself */
+  readonly url?: string;
+  /** Of each consumer process. @default 32 */
+  readonly prefetch?: number;
+}
+
+/** A queue, and what a process is told that consumes it. */
+export interface Staged {
+  readonly queue: QueueBackend;
+  readonly settings: Omit<ConsumerSettings, 'work'>;
+}
+
+/** A server for the tests of a suite; what a test has started ends with it, in the reverse order. */
+export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSuite<Server> {
+  readonly broker: Broker<Server>;
   readonly #consumers: ConsumerProcess[] = [];
+  #over = new AbortController();
 
-  /** Starts a Redis server. */
-  async redis(options?: RedisServerOptions): Promise<RedisServer> {
-    const server = new RedisServer(options);
-    this.ending(() => server.stop());
-    await server.start();
-    return server;
+  /** To be called where the suite is described. */
+  constructor(broker: Broker<Server>) {
+    super(() => broker.start());
+    this.broker = broker;
+    afterEach(async () => {
+      this.#over.abort();
+      this.#over = new AbortController();
+      this.#consumers.length = 0;
+      // A test that has failed may have left it down.
+      if (this.server.pid === undefined) await this.server.start();
+    });
+  }
+
+  /** A queue of this test's name. */
+  open({ prefetch = 32, ...given }: QueueOptions = {}): Staged {
+    const options = { url: this.url, name: this.name, ...given };
+    const queue = this.broker.open({ ...options, logger: silentLogger });
+    this.ending(() => queue.close());
+    return { queue, settings: { backend: this.broker.backend, options, consume: { prefetch } } };
   }
 
   /** Starts a consumer process. */
@@ -30,9 +61,21 @@ export class Stage {
     return Promise.all(Array.from({ length: count }, () => this.consumer(settings, tally)));
   }
 
-  /** Has something done at the end of the test. */
-  ending(end: () => unknown): void {
-    this.#endings.push(end);
+  /** Publishes messages `{ id }`, each once, and notes how each publish ended. Resolves when the last has. */
+  publish(queue: QueueBackend, options: LoadOptions): Promise<void> {
+    return publishLoad(queue, { ...options, signal: this.#over.signal });
+  }
+
+  /** Ends the server at once (SIGKILL). */
+  async killServer(): Promise<void> {
+    await this.broker.beforeKill?.(this.server);
+    await this.server.kill();
+  }
+
+  /** Lets the server stand still, until it is thawed or the test is over. */
+  freezeServer(): void {
+    this.ending(() => this.server.thaw());
+    this.server.freeze();
   }
 
   /** Waits until something holds; fails when a consumer has ended by itself, or its stream has failed. */
@@ -51,8 +94,15 @@ export class Stage {
     await Promise.all(this.#consumers.map((consumer) => consumer.caughtUp()));
   }
 
-  async clear(): Promise<void> {
-    for (const end of this.#endings.splice(0).reverse()) await end();
-    this.#consumers.length = 0;
+  /**
+   * Prints the figures of a test that is over, and checks them.
+   * @param held how many messages consumers held, at most, that were taken from them
+   * @param publishersLost how often a publisher lost its connection under load
+   */
+  close(tally: Tally, fault: string, held: number, publishersLost = 0): void {
+    const sentAgain = this.broker.storesOnce ? 0 : AT_ONCE * publishersLost;
+    tally.close(`${this.broker.title}: ${fault}`, held + sentAgain);
   }
+
+  protected override disconnectOwn(): void {}
 }

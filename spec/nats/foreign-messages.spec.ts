@@ -83,7 +83,9 @@ describeWithNats('A message of the stream that is none', () => {
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats()).unfinished === 0);
     expect(holder.numbers).toEqual([1]);
-    expect(await suite.length(suite.names.aside)).toBe(1);
+    const kept = await suite.stored(suite.names.aside);
+    expect(kept.map(({ data }) => data.length)).toContain(most);
+    expect(kept.some(({ header }) => header?.get('Sluice-Reason').includes('not JSON'))).toBe(true);
   });
 
   it('holds up nothing: thousands of them, and messages between', async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from 'sluice';
 import { RabbitMqBackend } from 'sluice/rabbitmq';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
@@ -7,6 +8,8 @@ import { silentLogger } from '../support/recording-logger.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import { RabbitMqServer } from '../support/servers/rabbitmq-server.js';
 import { TcpProxy } from '../support/servers/tcp-proxy.js';
+
+const LEASE = 1000;
 
 const CAPABILITIES: BackendCapabilities = {
   groups: 'separate',
@@ -17,7 +20,7 @@ const CAPABILITIES: BackendCapabilities = {
   validation: 'json',
   close: 'at once',
   logger: true,
-  lease: 1000,
+  lease: LEASE,
   reasons: {
     lateGroups: 'RabbitMQ gives a queue only what is published after it was bound',
     attempt: 'RabbitMQ counts what was on its way to a consumer that left',
@@ -27,24 +30,40 @@ const CAPABILITIES: BackendCapabilities = {
 
 describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
   let server: RabbitMqServer;
+  /** In front of all that are not asked for a lease. */
   let proxy: TcpProxy;
+  /** Each in front of one that is. */
+  const proxies = new Map<QueueBackend, TcpProxy>();
 
   beforeAll(async () => {
-    server = await RabbitMqServer.start();
+    // A message that falls due while the broker starts goes on when this time is over, in milliseconds; by default that is three minutes.
+    server = await RabbitMqServer.start({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
     proxy = await TcpProxy.start(server.port);
   }, 60_000);
 
   afterAll(async () => {
-    await proxy.stop();
+    await Promise.all([proxy, ...proxies.values()].map((each) => each.stop()));
     await server.stop();
   });
 
-  const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> =>
-    new RabbitMqBackend({ url: server.url.replace(`:${server.port}`, `:${proxy.port}`), name, groups, lease, logger });
+  const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> => {
+    const own = lease === undefined ? proxy : await TcpProxy.start(server.port);
+    const backend = new RabbitMqBackend({ url: `amqp://127.0.0.1:${own.port}`, name, groups, lease, logger });
+    if (own !== proxy) proxies.set(backend, own);
+    return backend;
+  };
 
   /** Cuts every connection. */
   const disconnect = async () => proxy.cut();
 
+  /** It is cut off, and stays so: the broker gives what it held to others at once. */
+  const expire = async (backend: QueueBackend) => {
+    await proxies.get(backend)?.refuse();
+    proxies.get(backend)?.cut();
+    await sleep(LEASE);
+  };
+
   // A restart takes a server of Erlang some seconds, and a case has two of them.
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart(), deadline: 20_000 }), 130_000);
+  const restart = () => server.restart();
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart, deadline: 20_000 }), 130_000);
 });

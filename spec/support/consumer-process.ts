@@ -12,7 +12,7 @@ import type { Tally } from './tally.js';
 
 /** What a consumer process is told at its start. */
 export interface ConsumerSettings {
-  readonly backend: 'redis';
+  readonly backend: 'redis' | 'nats' | 'rabbitmq';
   /** Options of the backend. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly consume?: Omit<ConsumeOptions, 'signal'>;

@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { ServerProcess } from './servers/server-process.js';
 import { TcpProxy } from './servers/tcp-proxy.js';
 
+/** More than a server waits for its own start, on a busy machine. */
+const START_DEADLINE = 70_000;
+
 /** A server for the tests of a suite, a queue's name for each of them, and what they open: closed after each. */
 export abstract class ServerSuite<Server extends ServerProcess & { readonly url: string }> {
   /** The name of this test's queue. */
@@ -13,7 +16,7 @@ export abstract class ServerSuite<Server extends ServerProcess & { readonly url:
   constructor(start: () => Promise<Server>) {
     beforeAll(async () => {
       this.#server = await start();
-    });
+    }, START_DEADLINE);
     beforeEach(() => {
       this.name = randomUUID();
     });

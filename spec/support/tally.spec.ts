@@ -45,7 +45,9 @@ describe('Tally', () => {
     await confirm(tally, 1, 2, 3);
     work(tally, 1);
     tally.emptied();
+    expect(tally.over).toBe(3);
     work(tally, 2);
+    expect(tally.over).toBe(3);
     await confirm(tally, 4);
     expect(tally.lost).toEqual([4]);
     expect(String(tally)).toBe('4 confirmed, 1 lost, 0 doubled, 1 erased');

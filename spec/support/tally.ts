@@ -13,6 +13,8 @@ export class Tally {
   readonly #refused = new Map<number, unknown>();
   readonly #started = new Map<number, number>();
   readonly #done = new Set<number>();
+  /** How many were erased, and have not been done since. */
+  #gone = 0;
 
   /** Waits for a publish and notes how it ended. Does not reject. */
   async published(id: number, publish: Promise<void>): Promise<void> {
@@ -34,12 +36,14 @@ export class Tally {
 
   /** A consumer has done the work of a message, to the end, and is about to acknowledge it. Only that counts when it comes to what is lost. */
   finished(id: number): void {
+    if (this.#erased.has(id) && !this.#done.has(id)) this.#gone -= 1;
     this.#done.add(id);
   }
 
   /** Somebody has just emptied the queue: of what was being published until now, nothing that is not done needs to come. */
   emptied(): void {
     for (const id of this.#begun) if (!this.#done.has(id)) this.#erased.add(id);
+    this.#gone = [...this.#erased].filter((id) => !this.#done.has(id)).length;
   }
 
   /** How many publishes resolved. */
@@ -60,6 +64,11 @@ export class Tally {
   /** How many messages were processed at least once. */
   get done(): number {
     return this.#done.size;
+  }
+
+  /** How many messages are done, or need not come any more. */
+  get over(): number {
+    return this.done + this.#gone;
   }
 
   /** What was confirmed and never processed, unless it was erased. */

@@ -158,7 +158,10 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     const { publisher } = this.#broker;
     const consumers = [...this.#consumers.values()];
     const goodbye = async () => {
-      await Promise.all([publisher.close(), ...consumers.map((consumer) => consumer.close())]);
+      // A consumer may have something to publish yet: what goes back with a delay is a new message on some brokers.
+      const ended = consumers.map((consumer) => consumer.close());
+      await Promise.all(ended);
+      await publisher.close();
       await this.#broker.goodbye();
     };
     await within(

@@ -56,6 +56,11 @@ export class Connection<AnyLink extends Link> {
     return this.#phase === 'ready';
   }
 
+  /** Whether what waits for it may soon go on: there is a connection, or nothing yet speaks against one. */
+  get isHopeful(): boolean {
+    return this.isReady || (this.#phase !== 'closed' && this.#trouble === undefined);
+  }
+
   /** The link of now, also while it is being prepared. */
   get link(): AnyLink | undefined {
     return this.#link;

@@ -96,7 +96,7 @@ export class Publisher implements BrokerPublisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#options.connection.isReady) await this.#outbox.emptied();
+    if (this.#options.connection.isHopeful) await this.#outbox.emptied();
     this.abandon();
   }
 
@@ -128,7 +128,7 @@ export class Publisher implements BrokerPublisher {
 
   async #run(): Promise<void> {
     const { connection, open, failures } = this.#options;
-    while (!this.#outbox.isEmpty && !(this.#closed && !connection.isReady)) {
+    while (!this.#outbox.isEmpty && !(this.#closed && !connection.isHopeful)) {
       try {
         const link = await connection.acquire();
         if (this.#link !== link || this.#broken) await this.#restart(link, open);

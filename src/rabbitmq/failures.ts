@@ -43,9 +43,15 @@ export function isConsumerTimeout(error: unknown): boolean {
   return codeOf(error) === 'PRECONDITION_FAILED' && /delivery acknowledgement/.test(messageOf(error));
 }
 
+/** How many bytes the server takes in a message, where it says so since one had more. */
+export function largestBody(error: unknown): number | undefined {
+  const said = /larger than configured max size (\d+)/.exec(messageOf(error));
+  return said === null ? undefined : Number(said[1]);
+}
+
 function outlookOf(error: unknown): Outlook {
   const code = codeOf(error);
-  if (PASSING.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error)) return 'refused';
+  if (PASSING.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error) || largestBody(error) !== undefined) return 'refused';
   return HOPELESS.has(code) || isTlsMismatch(error as Error) ? 'hopeless' : 'lost';
 }
 

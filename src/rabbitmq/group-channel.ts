@@ -89,9 +89,24 @@ export class GroupChannel<Item extends Delivered> {
     return (await this.#channel.queueDeclare(queue)).messageCount;
   }
 
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** Resolves after so many milliseconds, or when the channel has ended. */
+  async lasts(milliseconds: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const time = new Promise((resolve) => {
+      timer = setTimeout(resolve, milliseconds);
+    });
+    await Promise.race([time, this.closed]);
+    clearTimeout(timer);
+  }
+
   /** Takes messages of a queue, as many unsettled at a time as the prefetch says. */
-  async consume(queue: string, deliver: (message: Incoming) => void): Promise<void> {
-    await this.barrier();
+  async consume(queue: string, prefetch: number, deliver: (message: Incoming) => void): Promise<void> {
+    // It is for the consumers that follow.
+    await this.#channel.basicQos({ prefetchCount: prefetch });
     const consumerTag = `${this.#consumers.size}`;
     this.#consumers.add(consumerTag);
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {

@@ -41,6 +41,16 @@ export class RabbitLink implements Link {
     return this.#blocked;
   }
 
+  get isOwned(): boolean {
+    return this.#options.owned;
+  }
+
+  /** The most bytes of a frame that the server has agreed to, as far as the client tells. */
+  get frameMax(): number | undefined {
+    const { frameMax } = (this.#options.client as { _state?: { frameMax?: unknown } })._state ?? {};
+    return typeof frameMax === 'number' ? frameMax : undefined;
+  }
+
   async connect(): Promise<void> {
     const { client, owned } = this.#options;
     if (owned) {

@@ -100,9 +100,11 @@ export function copyOf({ message: { id, key, attempt, publishedAt }, original: {
 /** Beside what it had, why a message was moved aside. */
 export function asideProperties({ contentType, contentEncoding, type, headers }: Incoming, reason: string): Properties {
   const kept = { contentType, contentEncoding, type };
+  // By these the broker would send the copy where the message came from.
+  const { CC: _cc, BCC: _bcc, ...told } = headers ?? {};
   return {
     ...(Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) as Properties),
-    headers: { ...headers, [REASON]: reason },
+    headers: { ...told, [REASON]: reason },
   };
 }
 

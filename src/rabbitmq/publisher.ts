@@ -6,10 +6,11 @@ import { writeHeaders, writePayload } from '../broker/message.js';
 import { Outbox, type Pending } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { checkMilliseconds } from '../internal/options.js';
 import type { Channel, Envelope, Incoming, Properties } from './client.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
-import { codeOf } from './failures.js';
+import { codeOf, largestBody } from './failures.js';
 import type { RabbitLink } from './link.js';
 import { asideProperties, bodyOf, type Outgoing, propertiesOf } from './message.js';
 import type { QueueNames } from './names.js';
@@ -51,6 +52,14 @@ interface Line {
 /** The longest message that RabbitMQ takes unless it is told otherwise, in bytes. */
 const MOST_BYTES = 128 * 1024 * 1024;
 
+/**
+ * How often a message is sent again that the broker refuses. A queue that was made just now, or whose leader is being elected, refuses for a moment; one that is
+ * full goes on refusing, and each time the queues of other groups may store the message.
+ */
+const MOST_REFUSALS = 4;
+
+const backoff = exponentialBackoff({ initial: 50, max: 1000, jitter: 0.5 });
+
 /** What may be on its way at most: messages, and bytes. */
 const WINDOW_MESSAGES = 2048;
 const WINDOW_BYTES = 8 * 1024 * 1024;
@@ -74,6 +83,8 @@ export class Publisher implements BrokerPublisher {
   #waiting = false;
   #scheduled = false;
   #closed = false;
+  /** How many bytes a message may have, as far as the server has said. */
+  #mostBytes = MOST_BYTES;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -101,7 +112,7 @@ export class Publisher implements BrokerPublisher {
     const message: Outgoing = {
       id: this.#nextId(),
       key,
-      body: Buffer.from(writePayload(payload, MOST_BYTES, 'RabbitMQ')),
+      body: Buffer.from(writePayload(payload, this.#mostBytes, 'RabbitMQ')),
       headers: json,
       publishedAt: Date.now(),
       delay,
@@ -133,7 +144,7 @@ export class Publisher implements BrokerPublisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#connection.isReady) await this.#outbox.emptied();
+    if (this.#connection.isHopeful) await this.#outbox.emptied();
     this.abandon();
   }
 
@@ -234,7 +245,8 @@ export class Publisher implements BrokerPublisher {
     this.#pumpLater();
   }
 
-  #send(line: Line, pending: Pending<Parcel>): void {
+  /** @param refusals how often the broker has refused it before */
+  #send(line: Line, pending: Pending<Parcel>, refusals = 0): void {
     const { envelope, body, delays, delay } = pending.parcel;
     const rest = delay === 0 ? 0 : remaining(pending);
     const detour = rest > 0 && delays ? { ...envelope, ...delays.detour(rest) } : envelope;
@@ -243,7 +255,7 @@ export class Publisher implements BrokerPublisher {
     line.channel.basicPublish(detour, body).then(
       // What came back is said in a later turn, also if that was before the confirmation.
       () => void setImmediate(() => this.#confirmed(line, pending)),
-      (error: unknown) => this.#failed(line, pending, error),
+      (error: unknown) => this.#failed(line, pending, error, refusals),
     );
   }
 
@@ -257,17 +269,21 @@ export class Publisher implements BrokerPublisher {
     pending.confirm();
   }
 
-  #failed(line: Line, pending: Pending<Parcel>, error: unknown): void {
+  #failed(line: Line, pending: Pending<Parcel>, error: unknown, refusals: number): void {
     this.#answered(line, pending);
     const { failures } = this.#options.server;
     if (codeOf(error) === 'NACK') {
-      pending.fail(
-        new BackendUnavailableError(`${failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`, {
-          cause: error,
-        }),
-      );
+      // On the way of a delay there is one queue, which nobody else is to fill. Elsewhere, some groups may have it already.
+      const again = refusals + 1;
+      if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) setTimeout(() => this.#sendOnceMore(line, pending, again), backoff(undefined, again));
+      else {
+        const what = `${failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
+        pending.fail(new BackendUnavailableError(what, { cause: error }));
+      }
       return;
     }
+    const most = largestBody(error);
+    if (most !== undefined) this.#refuseLarger(most);
     // It cannot be written, and nothing of it was.
     if (codeOf(error) === 'CODEC') pending.fail(failures.explained(error));
     this.#connection.lose(line.link, error);
@@ -279,17 +295,25 @@ export class Publisher implements BrokerPublisher {
     if (line === this.#line) this.#pumpLater();
   }
 
-  /** The server will not take these. */
-  #refuse(error: unknown): void {
-    const explained = this.#options.server.failures.explained(error);
+  #sendOnceMore(line: Line, pending: Pending<Parcel>, refusals: number): void {
+    // On another line it is sent again in any case.
+    if (line === this.#line && !pending.isOver) this.#send(line, pending, refusals);
+  }
+
+  /** The server says how many bytes it takes, but not whose were more. */
+  #refuseLarger(most: number): void {
+    this.#mostBytes = most;
     this.#outbox.putBack();
     for (const pending of [...this.#outbox.waiting]) {
-      pending.fail(
-        pending.wasSent
-          ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, { cause: error, retryable: false })
-          : explained,
-      );
+      const { length } = pending.parcel.body;
+      if (length > most)
+        pending.fail(new InvalidMessageError('payload', `at most ${most} bytes, which is what this server takes`, `${length} bytes`));
     }
+  }
+
+  /** The server will not take these. */
+  #refuse(error: unknown): void {
+    this.#outbox.refuse(this.#options.server.failures.explained(error));
   }
 
   /** @throws {InvalidMessageError} where the headers are more than one frame holds */

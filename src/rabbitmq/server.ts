@@ -7,7 +7,7 @@ import type { Client } from './client.js';
 import { rabbitMqFailures } from './failures.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
-import { clientUrl, RABBITMQ_URL } from './url.js';
+import { clientUrl, hostOf, RABBITMQ_URL } from './url.js';
 
 /** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
 const FRAME_MAX = 131_072;
@@ -31,8 +31,7 @@ export interface ConnectOptions {
 /** Where the queue is, and how to connect to it. */
 export class Server {
   readonly failures: Failures;
-  /** How many bytes the properties of a message may take together. */
-  readonly frameMax: number;
+  #frameMax: number;
   readonly #server: CheckedRabbitMqOptions['server'];
   /** For messages; without a password. */
   readonly #where: string;
@@ -47,7 +46,12 @@ export class Server {
     this.#logger = logger;
     this.#where = ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
     this.failures = new Failures(rabbitMqFailures(), { queue: name, server: this.#where });
-    this.frameMax = 'url' in server ? FRAME_MAX : frameMaxOf(server.client);
+    this.#frameMax = 'url' in server ? FRAME_MAX : frameMaxOf(server.client);
+  }
+
+  /** How many bytes the properties of a message may take together. */
+  get frameMax(): number {
+    return this.#frameMax;
   }
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
@@ -57,19 +61,30 @@ export class Server {
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
       createLink: (lost) => new RabbitLink({ ...this.#client(purpose), lost, onUnblocked }),
-      prepare,
+      prepare: async (link) => {
+        this.#checkFrames(link);
+        await prepare(link);
+      },
       patience: patienceFor(this.#lease),
       logger: this.#logger,
     });
+  }
+
+  /** The client sends and reads frames of the size that it was given, also where the server wants smaller ones: then it has to be given that. */
+  #checkFrames({ frameMax, isOwned }: RabbitLink): void {
+    if (!isOwned || frameMax === undefined || frameMax >= this.#frameMax) return;
+    this.#frameMax = frameMax;
+    throw new Error(`RabbitMQ wants frames of at most ${frameMax} bytes: connecting anew with these`);
   }
 
   #client(purpose: string): { readonly client: Client; readonly owned: boolean } {
     if ('client' in this.#server) return { client: this.#server.client as Client, owned: false };
     const client = new RabbitConnection({
       url: clientUrl(this.#server.url),
+      hostname: hostOf(this.#server.url),
       connectionName: `Sluice, queue "${this.#queue}", ${purpose}`,
       heartbeat: Math.min(MOST_HEARTBEAT, Math.max(1, Math.round(this.#lease / 1000 / HEARTBEATS))),
-      frameMax: FRAME_MAX,
+      frameMax: this.#frameMax,
       connectionTimeout: 0,
       noDelay: true,
       retryLow: NEVER,

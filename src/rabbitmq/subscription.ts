@@ -51,6 +51,9 @@ type Channel = GroupChannel<Arrival>;
 /** The most that AMQP has for a prefetch. */
 const MOST_PREFETCH = 65_535;
 
+/** How many messages that come again may be here at a time: one that waits for room here is kept from others. */
+const AGAIN_PREFETCH = 1;
+
 /** How long a start waits for what was nacked with a delay and has fallen due, in milliseconds, before it takes anything else. */
 const LONGEST_HEAD_START = 1000;
 
@@ -203,12 +206,12 @@ export class Subscription {
     const due = await channel.count(keepingQueue(again));
     if (this.#stopped) return;
     let [came, enough] = [0, () => {}];
-    await channel.consume(again, (message) => {
+    await channel.consume(again, AGAIN_PREFETCH, (message) => {
       this.#deliver(channel, message, this.#again);
       if (++came >= due) enough();
     });
-    if (came < Math.min(due, this.#prefetch)) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
-    if (!this.#stopped) await channel.consume(queue, (message) => this.#deliver(channel, message, this.#next));
+    if (came < Math.min(due, AGAIN_PREFETCH)) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
+    if (!this.#stopped) await channel.consume(queue, this.#prefetch, (message) => this.#deliver(channel, message, this.#next));
   }
 
   #deliver(channel: Channel, original: Incoming, line: MessageArrival[]): void {
@@ -231,13 +234,16 @@ export class Subscription {
 
   #lend(channel: Channel, arrival: MessageArrival): void {
     const { message } = arrival.received;
-    if (this.#out.has(message.id)) {
+    const twin = this.#out.get(message.id);
+    if (twin !== undefined && isSame(twin.received, arrival.received)) {
       // It was sent again, since nobody knew whether it had been stored, and was stored twice.
       void channel.settle(arrival, 'ack');
       return;
     }
-    this.#out.set(message.id, arrival);
-    this.#loans.lend(message);
+    // Somebody else may give one id to many.
+    const own = twin === undefined ? message : { ...message, id: `${message.id}/${arrival.tag}` };
+    this.#out.set(own.id, arrival);
+    this.#loans.lend(own);
   }
 
   #settle({ id }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
@@ -273,12 +279,16 @@ export class Subscription {
   async #setAside(channel: Channel, original: Incoming, reason: string): Promise<void> {
     const { publisher, queueName, names, logger } = this.#options;
     const what = `A message that was delivered from queue "${queueName}" is none of its own: ${reason}.`;
-    try {
-      await publisher.setAside(original, reason);
-      logger.error(`${what} It was moved aside, into the queue "${names.aside}".`);
-      await channel.settle({ tag: original.deliveryTag }, 'ack');
-    } catch (error) {
-      logger.error(`${what} It stays out until it can be moved aside (${describeError(error)}).`);
+    for (let tried = 1; !channel.isOver; tried++) {
+      try {
+        await publisher.setAside(original, reason);
+        logger.error(`${what} It was moved aside, into the queue "${names.aside}".`);
+        await channel.settle({ tag: original.deliveryTag }, 'ack');
+        return;
+      } catch (error) {
+        if (tried === 1) logger.error(`${what} It stays out until it can be moved aside (${describeError(error)}).`);
+        await channel.lasts(backoff(undefined, tried));
+      }
     }
   }
 
@@ -382,6 +392,11 @@ export class Subscription {
     clearTimeout(timer);
     this.#wake = undefined;
   }
+}
+
+/** Whether two messages of one id are one. */
+function isSame(one: Received, other: Received): boolean {
+  return one.place.time === other.place.time && (one.original.body as Buffer).equals(other.original.body as Buffer);
 }
 
 /** Whether messages in the order of their delivery are in that of their places too. */

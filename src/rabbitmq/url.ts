@@ -27,3 +27,8 @@ export function clientUrl(url: string): string {
   }
   return parsed.href;
 }
+
+/** The host as the client has to get it: an address of IPv6 without its brackets. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[|\]$/g, '');
+}

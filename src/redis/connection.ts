@@ -44,6 +44,11 @@ export class Connection {
     return this.#connection.isReady;
   }
 
+  /** Whether what waits for it may soon go on. */
+  get isHopeful(): boolean {
+    return this.#connection.isHopeful;
+  }
+
   /** Why there is no connection, as far as that is known. */
   get trouble(): unknown {
     return this.#connection.trouble;

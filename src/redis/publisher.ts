@@ -98,7 +98,7 @@ export class Publisher implements BrokerPublisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#options.connection.isReady) await this.#outbox.emptied();
+    if (this.#options.connection.isHopeful) await this.#outbox.emptied();
     this.abandon();
   }
 

@@ -1,5 +1,5 @@
 import BeeQueue from 'bee-queue';
-import { PREFETCH, QUEUE } from './names.mjs';
+import { PREFETCH, QUEUE } from '../names.mjs';
 
 /** Without what its readme says to turn off for those who only send, and for those who do not look at a job again. */
 export async function publisher(url) {

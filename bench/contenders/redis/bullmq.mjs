@@ -1,5 +1,5 @@
 import { Queue, Worker } from 'bullmq';
-import { KEY, PREFETCH, QUEUE } from './names.mjs';
+import { KEY, PREFETCH, QUEUE } from '../names.mjs';
 
 const connection = (url) => ({ host: '127.0.0.1', port: Number(new URL(url).port), maxRetriesPerRequest: null });
 

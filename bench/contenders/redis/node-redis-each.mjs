@@ -1,4 +1,4 @@
-import { QUEUE } from './names.mjs';
+import { QUEUE } from '../names.mjs';
 import { GROUP, openConsumer } from './node-redis.mjs';
 
 /** An XACK for each message, sent together. */

@@ -3,7 +3,7 @@
  * died, and a lost connection is a lost message.
  */
 import { createClient } from 'redis';
-import { KEY, PREFETCH, QUEUE } from './names.mjs';
+import { KEY, PREFETCH, QUEUE } from '../names.mjs';
 
 const GROUP = 'bench';
 

@@ -1,8 +1,7 @@
-import { createClient } from 'redis';
-import { KEY, QUEUE } from '../../contenders/redis/names.mjs';
-import { emptyRedis } from '../../lib/redis-server.mjs';
+import { KEY, QUEUE } from '../../contenders/names.mjs';
 import { onceEach } from '../../lib/tally.mjs';
-import { common, countAcks, payload } from './common.mjs';
+import { common, countAcks, payload } from '../servers/common.mjs';
+import { onRedis } from './common.mjs';
 
 const SHALLOW = 1000;
 /** A million with 20,000 messages. */
@@ -16,6 +15,7 @@ end`;
 
 /** The messages 0, 1, 2, … as a publisher writes them, but by a script: a million in a few seconds. */
 async function fill(url, messages) {
+  const { createClient } = await import('redis');
   const client = await createClient({ url }).connect();
   const rest = JSON.stringify(payload(0)).replace('{"n":0', '');
   for (let n = 0; n < messages; n += FILL_AT_ONCE) {
@@ -26,8 +26,8 @@ async function fill(url, messages) {
 }
 
 /** Thousands of messages a second that are consumed and acknowledged, with `depth` others behind them. */
-async function rateAt(depth, contender, { messages, url }) {
-  await emptyRedis(url);
+async function rateAt(depth, contender, { messages, url, empty }) {
+  await empty(url);
   const consumer = await contender.consumer(url);
   await fill(url, messages + depth);
   const tally = onceEach(messages);
@@ -44,6 +44,7 @@ async function rateAt(depth, contender, { messages, url }) {
 
 export const redisBacklog = {
   ...common,
+  ...onRedis,
   title: 'Redis: a backlog of 1M against one of 1k',
   text: 'Consume and ack as above while that many others wait: the rate with 1M, divided by that with 1k.',
   unit: '×',
@@ -51,14 +52,14 @@ export const redisBacklog = {
   contenders: ['sluice', 'node-redis'],
   goals: [{ atLeast: 0.8 }],
 
-  async run(contender, { messages, url }) {
+  async run(contender, { messages, url, empty }) {
     const startedAt = performance.now();
     // The first is for the compiler.
-    await rateAt(SHALLOW, contender, { messages, url });
-    const before = await rateAt(SHALLOW, contender, { messages, url });
-    const deep = await rateAt(messages * DEEP_PER_MESSAGE, contender, { messages, url });
+    await rateAt(SHALLOW, contender, { messages, url, empty });
+    const before = await rateAt(SHALLOW, contender, { messages, url, empty });
+    const deep = await rateAt(messages * DEEP_PER_MESSAGE, contender, { messages, url, empty });
     // The disk is not always as fast.
-    const after = await rateAt(SHALLOW, contender, { messages, url });
+    const after = await rateAt(SHALLOW, contender, { messages, url, empty });
     return { value: (2 * deep) / (before + after), seconds: (performance.now() - startedAt) / 1000, details: { before, deep, after } };
   },
 };

@@ -1,16 +1,13 @@
 import { Crew } from '../../lib/crew.mjs';
-import { emptyRedis } from '../../lib/redis-server.mjs';
 import { onceEach } from '../../lib/tally.mjs';
-import { common, countAcks, expectUnfinished, publishAll } from './common.mjs';
+import { expectUnfinished } from '../servers/common.mjs';
+import { consumeAll, consuming, fill } from '../servers/consume.mjs';
+import { onRedis } from './common.mjs';
 
-const PUBLISHERS = 512;
 const PROCESSES = 4;
 
-const consuming = {
-  ...common,
-  unit: 'k/s',
-  warmUps: 2,
-  warmUpMessages: 5000,
+const consumed = {
+  ...onRedis,
   contenders: ['sluice', 'node-redis', 'node-redis-each', 'bullmq', 'bee-queue'],
   goals: [
     { atLeast: 0.8, of: 'limit' },
@@ -18,43 +15,23 @@ const consuming = {
   ],
 };
 
-/** A queue with its messages, as the one who sent them. */
-async function fill(contender, { messages, url }) {
-  await emptyRedis(url);
-  const publisher = await contender.publisher(url);
-  await publishAll(publisher, messages, PUBLISHERS);
-  return publisher;
-}
-
-export const redisConsume = {
-  ...consuming,
+export const redisConsume = consumeAll({
+  ...consumed,
   title: 'Redis: consume and ack, prefetch 64',
   text: 'All messages wait; from the first fetch until the last acknowledgement is confirmed. The limit is an XREADGROUP of 64 and one XACK for what it brought, and leaves the messages in the stream.',
-
-  async run(contender, { messages, url }) {
-    const publisher = await fill(contender, { messages, url });
-    const consumer = await contender.consumer(url);
-    const tally = onceEach(messages);
-    const { acked, all } = countAcks(messages);
-    const startedAt = performance.now();
-    consumer.start(tally.take, acked);
-    const seconds = await tally.secondsUntil(all, startedAt);
-    await expectUnfinished(publisher, 0);
-    await Promise.all([consumer.close(), publisher.close()]);
-    return { seconds };
-  },
-};
+});
 
 /** Kept from run to run: the warm-ups are theirs too. */
 let crew;
 
 export const redisConsume4 = {
   ...consuming,
+  ...consumed,
   title: 'Redis: the same in four processes',
   text: 'Each has a consumer with a prefetch of 64. They begin together and share the messages.',
 
-  async run(contender, { messages, url, contenderId }) {
-    const publisher = await fill(contender, { messages, url });
+  async run(contender, { messages, url, empty, contenderId }) {
+    const publisher = await fill(contender, { messages, url, empty });
     crew ??= new Crew(PROCESSES, contenderId, url);
     await crew.open();
     const seconds = await crew.consume(messages);

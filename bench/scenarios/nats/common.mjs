@@ -1,0 +1,1 @@
+export const onNats = { table: 'nats', server: 'nats' };

@@ -1,0 +1,1 @@
+export const onRabbitMq = { table: 'rabbitmq', server: 'rabbitmq' };

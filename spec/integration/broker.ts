@@ -1,0 +1,22 @@
+import type { QueueBackend } from 'sluice';
+import type { BrokerOptions } from '../../src/broker/options.js';
+import type { ConsumerSettings } from '../support/consumer-process.js';
+import type { ServerProcess } from '../support/servers/server-process.js';
+
+/** A server to which something can be done. */
+export type FaultyServer = ServerProcess & { readonly url: string };
+
+/** What the fault tests have to know of a broker. */
+export interface Broker<Server extends FaultyServer = FaultyServer> {
+  /** What it is called. */
+  readonly title: string;
+  /** What its backend is called. */
+  readonly backend: ConsumerSettings['backend'];
+  /** Whether a message that is sent again is stored once; else what was on its way when a connection was lost may be there twice. */
+  readonly storesOnce: boolean;
+  /** Starts a server that keeps what it has confirmed, whatever is done to it. */
+  start(): Promise<Server>;
+  /** Done before a server is killed whose queues were made only now. */
+  beforeKill?(server: Server): Promise<void>;
+  open(options: BrokerOptions & { readonly url: string }): QueueBackend;
+}

@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { monotonic, shiftClock } from '../../support/shifted-clock.js';
+import { Tally } from '../../support/tally.js';
+import type { Stage } from '../stage.js';
+
+const HOUR = 3_600_000;
+const LEASE = 1_500;
+const PREFETCH = 8;
+/** How much earlier than a delay a timer may be, by rounding. */
+const ROUNDING = 5;
+
+/** Users whose clocks jump, by hours. */
+export function jumpingClock(stage: Stage): void {
+  afterEach(() => shiftClock(0));
+
+  it('keeps leases when the clocks of its users jump', async () => {
+    const tally = new Tally();
+    const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
+    const holder = await stage.consumer({ ...settings, work: 3 * LEASE }, tally);
+    await stage.publish(queue, { tally, count: PREFETCH });
+    await stage.until(() => holder.got.length === PREFETCH, tally);
+    const others = await Promise.all([5, -5].map((hours) => stage.consumer({ ...settings, work: 0, clock: hours * HOUR }, tally)));
+    holder.shiftClock(7 * HOUR);
+    await sleep(LEASE);
+    holder.shiftClock(-7 * HOUR);
+    await stage.until(() => holder.settled.size === PREFETCH, tally);
+    expect([...holder.settled.values()]).not.toContain(false);
+    expect(others.flatMap(({ got }) => got)).toEqual([]);
+    await stage.settled(queue, tally);
+    stage.close(tally, 'clocks that jump while messages are held', 0);
+  }, 100_000);
+
+  it.each([
+    ['ahead', 5 * HOUR],
+    ['behind', -5 * HOUR],
+  ])(
+    'keeps delays when the clocks of its users go hours %s',
+    async (where, by) => {
+      const tally = new Tally();
+      const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
+      const consumer = await stage.consumer({ ...settings, work: 0, clock: -by }, tally);
+      shiftClock(by);
+      const start = monotonic();
+      await tally.published(0, queue.publish('load', { id: 0, nackFor: 800 }, { delay: 1_000 }));
+      // By the clock, the delay is over at once, or lasts for hours.
+      shiftClock(-by);
+      consumer.shiftClock(by);
+      await stage.until(() => consumer.settled.size === 1, tally);
+      const [first, second] = consumer.got;
+      expect(Number(first?.at) - start).toBeGreaterThan(1_000 - ROUNDING);
+      expect(Number(second?.at) - Number(first?.at)).toBeGreaterThan(800 - ROUNDING);
+      expect([first?.attempt, second?.attempt]).toEqual([1, 2]);
+      await stage.publish(queue, { tally, from: 1, count: 200 });
+      await stage.settled(queue, tally);
+      // That it was nacked is not the fault of a clock.
+      stage.close(tally, `clocks that jump ${where} while messages are delayed`, 1);
+    },
+    100_000,
+  );
+}

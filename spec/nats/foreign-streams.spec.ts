@@ -1,0 +1,136 @@
+import { AckPolicy, type ConsumerConfig, RetentionPolicy, StorageType, type StreamConfig } from '@nats-io/jetstream';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { NatsSuite } from '../support/nats-suite.js';
+import { failureOf } from '../support/promises.js';
+import { describeWithNats } from '../support/servers/describe-with.js';
+
+/** Far beyond what an error takes that is given at once, and below the timeout of a publish here. */
+const AT_ONCE = 10_000;
+
+describeWithNats('A stream or a consumer of the queue that is not its own', () => {
+  const suite = new NatsSuite();
+
+  const failsAtOnce = async (why: RegExp, options: Parameters<typeof suite.open>[0] = {}) => {
+    const queue = suite.open({ publishTimeout: 20_000, ...options });
+    const before = performance.now();
+    const holder = new Holder(queue);
+    const failures = [await failureOf(queue.publish('key', { n: 1 })), await failureOf(queue.stats())];
+    await eventually(() => holder.error !== undefined);
+    expect(performance.now() - before).toBeLessThan(AT_ONCE);
+    for (const error of [...failures, holder.error as Error])
+      expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringMatching(why) });
+    expect(failures[0]?.message).toContain(suite.name);
+    return queue;
+  };
+
+  const works = async (queue: ReturnType<typeof suite.open>) => {
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 2 });
+    await queue.publish('key', { n: 3 }, { delay: 1 });
+    await eventually(() => holder.deliveries.length === 2);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+  };
+
+  it.each<[what: string, config: Partial<StreamConfig>, why: RegExp]>([
+    ['has other subjects', { subjects: ['elsewhere.>'] }, /subjects.*elsewhere/],
+    ['has more subjects', { subjects: ['$own', 'elsewhere.>'] }, /subjects/],
+    ['has another retention', { retention: RetentionPolicy.Interest }, /retention.*interest/],
+    ['is a work queue', { retention: RetentionPolicy.Workqueue }, /retention.*workqueue/],
+    ['throws old messages away', { max_msgs: 5 }, /max_msgs/],
+    ['throws messages away that are old', { max_age: 60_000_000_000 }, /max_age/],
+    ['throws messages away beyond some bytes', { max_bytes: 1_000_000 }, /max_bytes/],
+    ['keeps one message for each subject', { max_msgs_per_subject: 1 }, /max_msgs_per_subject/],
+    ['does not let messages be deleted', { deny_delete: true }, /deny_delete/],
+    ['does not confirm', { no_ack: true }, /no_ack/],
+  ])('makes it fail at once when the stream %s, and is not touched', async (_what, { subjects = ['$own'], ...config }, why) => {
+    const manager = await suite.manager();
+    const { stream, messages } = suite.names;
+    const own = subjects.map((subject) => (subject === '$own' ? messages : subject));
+    await manager.streams.add({ name: stream, subjects: own, ...config });
+    suite.ending(() => manager.streams.delete(stream).catch(() => {}));
+    const before = (await manager.streams.info(stream)).config;
+    const queue = await failsAtOnce(why);
+    expect((await manager.streams.info(stream)).config).toEqual(before);
+    await manager.streams.delete(stream);
+    await works(queue);
+  });
+
+  it.each<[what: string, config: Partial<StreamConfig>, why: RegExp]>([
+    ['has other subjects', { subjects: ['elsewhere.>'] }, /subjects/],
+    ['keeps what was moved', { retention: RetentionPolicy.Limits }, /retention/],
+  ])('makes it fail at once when the stream of what waits for its time %s', async (_what, config, why) => {
+    const manager = await suite.manager();
+    const { delayedStream } = suite.names;
+    await manager.streams.add({ name: delayedStream, subjects: [`${delayedStream}.>`], ...config });
+    const queue = await failsAtOnce(why);
+    await manager.streams.delete(delayedStream);
+    await works(queue);
+  });
+
+  it('makes it fail at once when another stream has its subjects', async () => {
+    const manager = await suite.manager();
+    const name = `other-${suite.name}`;
+    await manager.streams.add({ name, subjects: [`${suite.names.stream}.order.*`] });
+    const queue = await failsAtOnce(/overlap/);
+    await manager.streams.delete(name);
+    await works(queue);
+  });
+
+  it.each<[what: string, config: Partial<ConsumerConfig>, why: RegExp]>([
+    ['acknowledges nothing', { ack_policy: AckPolicy.None }, /"default"/],
+    ['acknowledges all before', { ack_policy: AckPolicy.All }, /"default"/],
+    ['has a filter', { filter_subject: '$own.order' }, /"default"/],
+    ['is pushed', { deliver_subject: 'elsewhere' }, /"default"/],
+    ['gives up after some deliveries', { max_deliver: 3 }, /"default"|max_deliver/],
+    ['holds no more than a few', { max_ack_pending: 2 }, /"default"|max_ack_pending/],
+  ])('makes it fail at once when the consumer of its group %s', async (_what, config, why) => {
+    const opener = suite.open({ groups: ['other'] });
+    await opener.stats();
+    const manager = await suite.manager();
+    const { stream } = suite.names;
+    const filter = config.filter_subject === undefined ? {} : { filter_subject: `${stream}.order` };
+    await manager.consumers.add(stream, { durable_name: 'default', ack_policy: AckPolicy.Explicit, ...config, ...filter });
+    const queue = await failsAtOnce(why);
+    await manager.consumers.delete(stream, 'default');
+    await works(queue);
+  });
+
+  it('makes it fail at once when it wants more copies than the server can keep', async () => {
+    await failsAtOnce(/replicas/, { replicas: 3 });
+  });
+
+  it('is told of where the stream is kept in another way than its options say', async () => {
+    await suite.open({ storage: 'memory' }).stats();
+    await failsAtOnce(/storage.*memory.*file/, { storage: 'file' });
+    await works(suite.open());
+    expect((await (await suite.manager()).streams.info(suite.names.stream)).config.storage).toBe(StorageType.Memory);
+  });
+
+  it('does not hold up the rest when the stream of what is moved aside is another', async () => {
+    const manager = await suite.manager();
+    const { aside, stream } = suite.names;
+    await manager.streams.add({ name: aside, subjects: ['elsewhere.aside'] });
+    const queue = suite.open({ lease: 500 });
+    const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
+    await queue.stats();
+    await suite.add(`${stream}.k`, 'odd');
+    await Promise.all(upTo(10).map((n) => queue.publish('key', { n })));
+    await eventually(() => holder.deliveries.length === 10);
+    expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+    await manager.streams.delete(aside);
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    expect((await suite.aside()).map(({ data }) => data)).toEqual(['odd']);
+  });
+});
+
+describeWithNats('Many backends that open a queue at the same time', () => {
+  const suite = new NatsSuite();
+
+  it.each(upTo(5))('all find it, whatever their options are (%d)', async () => {
+    const queues = upTo(8).map((n) => suite.open({ groups: [`g${n}`], lease: 1000 * n, publishTimeout: 100_000 * n }));
+    await Promise.all(queues.map((queue, n) => queue.publish('key', { n })));
+    const stats = await Promise.all(queues.map((queue, n) => queue.stats({ group: `g${n + 1}` })));
+    expect(stats).toEqual(queues.map(() => ({ ready: 8, unfinished: 8 })));
+  });
+});

@@ -1,0 +1,194 @@
+import { readFile } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NatsBackend } from 'sluice/nats';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { NatsSuite } from '../support/nats-suite.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { describeWithNats } from '../support/servers/describe-with.js';
+
+const LEASE = 300;
+
+/** Lets nothing else run for some milliseconds. */
+function block(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+describeWithNats('The lease of a delivery', () => {
+  const suite = new NatsSuite();
+
+  const publish = async (queue: NatsBackend, ...numbers: number[]) => {
+    for (const n of numbers) await queue.publish('key', { n });
+  };
+
+  /** A consumer behind a proxy that holds some messages and is cut off. */
+  const dead = async (...numbers: number[]) => {
+    const { proxy, url } = await suite.proxy();
+    const logger = recordingLogger();
+    const queue = suite.open({ url, lease: LEASE, logger });
+    await publish(queue, ...numbers);
+    const holder = new Holder(queue, { prefetch: numbers.length });
+    await eventually(() => holder.deliveries.length === numbers.length);
+    await proxy.refuse();
+    proxy.cut();
+    return { proxy, queue, holder, logger };
+  };
+
+  it('is kept while a handler runs for several times as long', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1, 2);
+    const holder = new Holder(queue);
+    await eventually(() => holder.deliveries.length === 2);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(5 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+  });
+
+  it('is kept while the consumer holds all that it may, and has nothing to say', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1);
+    const holder = new Holder(queue, { prefetch: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(5 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(await holder.of(1).ack()).toBe(true);
+  });
+
+  it('is kept after the intake was stopped, while something is out', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1);
+    const aborter = new AbortController();
+    const holder = new Holder(queue, { signal: aborter.signal });
+    await eventually(() => holder.deliveries.length === 1);
+    aborter.abort();
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(5 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(await holder.of(1).ack()).toBe(true);
+    expect(holder.completed).toBe(true);
+  });
+
+  it('is kept for hundreds at a time', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await Promise.all(upTo(500).map((n) => queue.publish('key', { n })));
+    const holder = new Holder(queue, { prefetch: 500 });
+    await eventually(() => holder.deliveries.length === 500);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(5 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(holder.deliveries).toHaveLength(500);
+    expect(new Set(await Promise.all(holder.held.map((delivery) => delivery.ack())))).toEqual(new Set([true]));
+  });
+
+  it('of one that is cut off ends, and another gets its messages, in order and as the next attempt', async () => {
+    const { holder } = await dead(1, 2, 3);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await eventually(() => other.deliveries.length === 3);
+    expect(other.attempts).toEqual([
+      [1, 2],
+      [2, 2],
+      [3, 2],
+    ]);
+    await eventually(() => holder.held.length === 0);
+    expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true, true]);
+  });
+
+  it.each(['ack', 'nack', 'release', 'reject'] as const)('that has ended makes %s() false, with a warning, and changes nothing', async (how) => {
+    const { proxy, holder, logger } = await dead(1);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    const lost = holder.of(1);
+    await eventually(() => other.deliveries.length === 1 && lost.settled === 'retried');
+    const counted = lost[how]();
+    await proxy.accept();
+    expect(await counted).toBe(false);
+    expect(logger.warnings.filter((message) => /could not be|changed nothing/.test(message))).toHaveLength(1);
+    expect(await other.of(1).ack()).toBe(true);
+  });
+
+  it('counts the attempts of those that died', async () => {
+    await dead(1);
+    for (const attempt of [2, 3]) {
+      const { proxy, url } = await suite.proxy();
+      const holder = new Holder(suite.open({ url, lease: LEASE }));
+      await eventually(() => holder.deliveries.length === 1);
+      expect(holder.of(1).attempt).toBe(attempt);
+      await proxy.refuse();
+      proxy.cut();
+    }
+    const last = new Holder(suite.open({ lease: LEASE }));
+    await eventually(() => last.deliveries.length === 1);
+    expect(last.of(1).attempt).toBe(4);
+  });
+
+  it('gives back hundreds of messages of one that died, in order', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url, lease: 1000 });
+    await Promise.all(upTo(700).map((n) => queue.publish('key', { n })));
+    const holder = new Holder(queue, { prefetch: 600 });
+    await eventually(() => holder.deliveries.length === 600);
+    await proxy.refuse();
+    proxy.cut();
+    await sleep(1500);
+    const other = new Holder(suite.open({ lease: 1000 }), { prefetch: 1000 });
+    await eventually(() => other.deliveries.length === 700);
+    expect(other.numbers.filter((n) => n <= 600)).toEqual(upTo(600));
+  });
+
+  it('that is too late for its settlement leaves the message to whoever has it then', async () => {
+    const queue = suite.open({ lease: LEASE });
+    await publish(queue, 1, 2);
+    const holder = new Holder(queue, { prefetch: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    // In the callback of a read, so that no timer is looked at before what was settled is sent.
+    const counted = await new Promise<boolean>((resolve) => {
+      readFile(__filename, () => {
+        resolve(holder.of(1).ack());
+        block(3 * LEASE);
+      });
+    });
+    expect(counted).toBe(false);
+    holder.subscription.unsubscribe();
+    const other = new Holder(suite.open({ lease: LEASE }), {}, (delivery) => void delivery.nack({ delay: 500 }));
+    await eventually(() => other.numbers.filter((n) => n === 1).length >= 3);
+    expect(await suite.length()).toBe(2);
+  });
+
+  it('lets a consumer that blocked for longer than it go on, when what it had has come again', async () => {
+    const queue = suite.open({ lease: LEASE });
+    const holder = new Holder(queue, { prefetch: 2 });
+    await publish(queue, 1, 2, 3);
+    await eventually(() => holder.deliveries.length === 2);
+    block(3 * LEASE);
+    await eventually(() => holder.held.length === 2 && holder.deliveries.length >= 4);
+    while ((await queue.stats()).unfinished > 0) {
+      await Promise.all(holder.held.map((delivery) => delivery.ack()));
+      await sleep(10);
+    }
+    expect(new Set(holder.numbers)).toEqual(new Set([1, 2, 3]));
+  });
+});
+
+describeWithNats('The lease of a group', () => {
+  const suite = new NatsSuite();
+
+  it('is that of the backend that was opened last, which says so', async () => {
+    await suite.open({ lease: 5000 }).stats();
+    const logger = recordingLogger();
+    await suite.open({ lease: 700, logger }).stats();
+    expect((await suite.group()).config.ack_wait).toBe(700_000_000);
+    expect(logger.warnings).toEqual([expect.stringContaining('700 ms')]);
+  });
+
+  it('may have a fraction of a millisecond', async () => {
+    const queue = suite.open({ lease: 333.3333333 });
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    const logger = recordingLogger();
+    await suite.open({ lease: 333.3333333, logger }).stats();
+    expect(logger.warnings).toEqual([]);
+  });
+});

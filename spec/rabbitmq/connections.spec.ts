@@ -1,0 +1,260 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Connection } from 'rabbitmq-client';
+import { BackendUnavailableError, QueueClosedError } from 'sluice';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { failureOf, stateOf } from '../support/promises.js';
+import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { describeWithRabbitMq } from '../support/servers/describe-with.js';
+
+/** How long `close()` may take, in milliseconds, on a machine that is busy. */
+const SOON = 9000;
+
+describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
+  const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
+
+  const came = (holder: Holder, count: number) =>
+    eventually(
+      () => holder.deliveries.length === count,
+      () => holder.attempts,
+    );
+  const took = async (what: () => Promise<unknown>) => {
+    const before = performance.now();
+    await what();
+    return performance.now() - before;
+  };
+
+  it('are made when they are needed, one for publishing and one for consuming, and are closed', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    const stream = queue.deliveries();
+    await sleep(50);
+    expect(proxy.accepted).toBe(0);
+    await Promise.all(upTo(5).map((n) => queue.publish('key', { n })));
+    expect(proxy.connections).toBe(1);
+    const subscription = stream.subscribe();
+    await eventually(async () => (await queue.stats()).ready === 0);
+    expect(proxy.connections).toBe(2);
+    subscription.unsubscribe();
+    await queue.stats();
+    expect(proxy.accepted).toBe(2);
+    expect(await took(() => queue.close())).toBeLessThan(SOON);
+    await eventually(() => proxy.connections === 0);
+    expect(await failureOf(queue.publish('key', {}))).toBeInstanceOf(QueueClosedError);
+    expect(await failureOf(queue.stats())).toBeInstanceOf(QueueClosedError);
+  });
+
+  it('heal: what is published meanwhile waits, and is stored in its order', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.publish('key', { n: 1 });
+    await proxy.refuse();
+    proxy.cut();
+    const published = [2, 3, 4].map((n) => queue.publish('key', { n }, { delay: n === 3 ? 1 : 0 }));
+    await sleep(100);
+    expect(await Promise.all(published.map(stateOf))).toEqual(['pending', 'pending', 'pending']);
+    await proxy.accept();
+    await Promise.all(published);
+    const holder = new Holder(queue);
+    await came(holder, 4);
+    expect(holder.numbers.filter((n) => n !== 3)).toEqual([1, 2, 4]);
+  });
+
+  it('have a publish reject in time, which says whether the message may have been enqueued', async () => {
+    const { proxy, url } = await suite.proxy();
+    const logger = recordingLogger();
+    const queue = suite.open({ url, publishTimeout: 500, logger });
+    await queue.publish('key', { n: 0 });
+    proxy.stall('to-client');
+    const sent = failureOf(queue.publish('key', { n: 1 }));
+    await eventually(async () => (await suite.length(suite.names.group('default').queue)) === 2);
+    expect(await sent).toMatchObject({
+      code: BackendUnavailableError.code,
+      retryable: true,
+      message: expect.stringContaining('may have been enqueued'),
+    });
+    await proxy.refuse();
+    proxy.cut();
+    proxy.resume();
+    await eventually(() => logger.warnings.length > 0);
+    const reason = new Error('enough');
+    const aborter = new AbortController();
+    const failures = [
+      failureOf(queue.publish('key', { n: 2 })),
+      failureOf(queue.publish('key', { n: 3 }, { signal: aborter.signal })),
+      failureOf(queue.stats()),
+    ];
+    aborter.abort(reason);
+    expect(await failures[0]).toMatchObject({
+      code: BackendUnavailableError.code,
+      retryable: true,
+      message: expect.stringContaining('was not enqueued'),
+    });
+    expect(await failures[1]).toBe(reason);
+    expect(await failures[2]).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
+    await proxy.accept();
+    await queue.publish('key', { n: 4 });
+    expect((await suite.take(suite.names.group('default').queue)).map(({ body }) => JSON.parse(String(body)).n)).toEqual([0, 1, 4]);
+  });
+
+  it.each(['refuses', 'stalls', 'stalls new ones'] as const)('are closed soon though the broker %s, with what is out', async (how) => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await came(holder, 1);
+    if (how === 'refuses') await proxy.refuse();
+    else proxy.stall();
+    if (how !== 'stalls') proxy.cut();
+    const answers = [failureOf(queue.publish('key', { n: 2 })), failureOf(queue.stats()), holder.of(1).nack({ delay: 10 })];
+    await sleep(100);
+    expect(await took(() => queue.close())).toBeLessThan(SOON);
+    expect(await answers[0]).toMatchObject({ code: QueueClosedError.code });
+    expect(await answers[1]).toBeInstanceOf(Error);
+    await answers[2];
+    expect(holder.completed).toBe(true);
+    await eventually(() => proxy.connections === 0 || how !== 'refuses');
+  });
+
+  it('are waited for by close() where there was none yet, with what was published and what was nacked with a delay', async () => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    const published = queue.publish('key', { n: 1 });
+    await queue.close();
+    await published;
+    const consumer = suite.open({ logger });
+    const holder = new Holder(consumer);
+    await came(holder, 1);
+    const before = performance.now();
+    const counted = holder.of(1).nack({ delay: 1000 });
+    await consumer.close();
+    expect(await counted).toBe(true);
+    const other = new Holder(suite.open());
+    await came(other, 1);
+    expect(performance.now() - before).toBeGreaterThanOrEqual(999);
+    expect(other.attempts).toEqual([[1, 2]]);
+    expect(logger.warnings).toEqual([]);
+  });
+
+  it('that are blocked keep publishes waiting, which reject with the reason; consumers go on, and so do publishes later', async () => {
+    const logger = recordingLogger();
+    const queue = suite.open({ publishTimeout: 1500, logger });
+    const holder = new Holder(queue, { prefetch: 1 });
+    await Promise.all(upTo(3).map((n) => queue.publish('key', { n })));
+    await came(holder, 1);
+    await suite.server.run('set_vm_memory_high_watermark', '0');
+    try {
+      // The broker says so to those that publish.
+      expect((await failureOf(queue.publish('key', { n: 4 }))).message).toMatch(/blocked.*memory.*may have been enqueued/);
+      const failures = [failureOf(queue.publish('key', { n: 5 })), failureOf(queue.publish('key', { n: 6 }, { delay: 5 }))];
+      for (const n of [1, 2]) {
+        expect(await holder.of(n).ack()).toBe(true);
+        await came(holder, n + 1);
+      }
+      expect(await holder.of(3).release()).toBe(true);
+      await came(holder, 4);
+      for (const failure of failures) expect((await failure).message).toMatch(/blocked.*memory.*was not enqueued/);
+      const waiting = queue.publish('key', { n: 7 });
+      await suite.server.run('set_vm_memory_high_watermark', '0.4');
+      await waiting.catch(() => undefined);
+      await queue.publish('key', { n: 8 });
+      expect(await holder.of(3).ack()).toBe(true);
+    } finally {
+      await suite.server.run('set_vm_memory_high_watermark', '0.4');
+    }
+  });
+
+  describe('that are handed in', () => {
+    const handed = (url = suite.url): Connection => suite.client({ url }).on('error', () => undefined);
+
+    it('are used, by several queues, and not closed; nothing is left on them', async () => {
+      const warned: Error[] = [];
+      const warn = (warning: Error) => void warned.push(warning);
+      process.on('warning', warn);
+      const { proxy, url } = await suite.proxy();
+      const client = handed(url);
+      const listeners = () =>
+        ['error', 'connection.blocked', 'connection.unblocked', 'connection', 'close'].map((event) => client.listenerCount(event));
+      const before = listeners();
+      const queues = upTo(8).map((n) => suite.open({ client, name: `${suite.name} ${n}` }));
+      const holders = queues.map((queue) => new Holder(queue));
+      await Promise.all(queues.map((queue) => queue.publish('key', { n: 1 }, { headers: { a: 'b' }, delay: 1 })));
+      for (const holder of holders) {
+        await came(holder, 1);
+        expect(await holder.of(1).ack()).toBe(true);
+      }
+      expect(proxy.accepted).toBe(1);
+      await Promise.all(queues.map((queue) => queue.close()));
+      expect(listeners()).toEqual(before);
+      expect(client.ready).toBe(true);
+      const channel = await client.acquire();
+      expect(channel.id).toBe(1);
+      await channel.close();
+      await sleep(0);
+      process.off('warning', warn);
+      expect(warned.map(String)).toEqual([]);
+    });
+
+    it('heal by themselves, and so do the queues on them', async () => {
+      const { proxy, url } = await suite.proxy();
+      const queue = suite.open({ client: handed(url) });
+      const holder = new Holder(queue);
+      for (const n of upTo(4)) {
+        await queue.publish('key', { n });
+        await eventually(() => holder.numbers.includes(n));
+        proxy.cut();
+      }
+      await eventually(() => holder.held.length === 4);
+      expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true, true, true]);
+    });
+
+    it('are not disturbed by errors of channels, of ours or of others', async () => {
+      const client = handed();
+      const logger = recordingLogger();
+      const queue = suite.open({ client, logger });
+      const holder = new Holder(queue);
+      await queue.publish('key', { n: 1 });
+      await came(holder, 1);
+      const other = await client.acquire();
+      await failureOf(other.queueDeclare({ queue: 'none', passive: true }));
+      await other.close();
+      (await client.acquire()).basicAck({ deliveryTag: 5 });
+      await queue.stats({ group: 'none' });
+      expect(await holder.of(1).ack()).toBe(true);
+      expect(logger.warnings).toEqual([]);
+    });
+
+    it('may be closed by their owner: the queue does not end, closes soon, and ends nothing else', async () => {
+      const client = handed();
+      const queue = suite.open({ client, publishTimeout: 300 });
+      const holder = new Holder(queue);
+      await queue.publish('key', { n: 1 });
+      await came(holder, 1);
+      client.unsafeDestroy();
+      expect(await failureOf(queue.publish('key', { n: 2 }))).toMatchObject({ retryable: true });
+      expect(await holder.of(1).ack()).toBe(false);
+      expect(await took(() => queue.close())).toBeLessThan(SOON);
+    });
+  });
+
+  it('leave what is delayed to the broker: it outlives its publisher, its consumer and a restart', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    const holder = new Holder(queue, { group: 'a' });
+    await queue.publish('key', { n: 1 });
+    await came(holder, 1);
+    const before = performance.now();
+    await queue.publish('key', { n: 2 }, { delay: 2500 });
+    expect(await holder.of(1).nack({ delay: 3000 })).toBe(true);
+    await queue.close();
+    await suite.server.restart();
+    const again = suite.open({ groups: ['a', 'b'] });
+    const holders = [new Holder(again, { group: 'a' }), new Holder(again, { group: 'b' })] as const;
+    await eventually(() => holders.every(({ deliveries }) => deliveries.length === 2));
+    expect(performance.now() - before).toBeGreaterThanOrEqual(2999);
+    expect(new Map(holders[0].attempts).get(1)).toBe(2);
+    expect(holders[1].attempts.map(([n]) => n)).toEqual([1, 2]);
+    for (const delivery of holders.flatMap(({ held }) => held)) expect(await delivery.ack()).toBe(true);
+    await eventually(async () => (await again.stats()).unfinished === 0);
+  }, 60_000);
+});

@@ -1,0 +1,191 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { describeWithRabbitMq } from '../support/servers/describe-with.js';
+
+/** Longer than the longest delay that is waited for here, and what the broker may take to look for deliveries that are out for too long. */
+const TICK = 300;
+
+describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
+  const suite = new RabbitMqSuite({ advanced: { channel_tick_interval: String(TICK) } });
+
+  const came = (holder: Holder, count: number) =>
+    eventually(
+      () => holder.deliveries.length === count,
+      () => holder.attempts,
+    );
+  const publish = (numbers: readonly number[], queue = suite.open()) => Promise.all(numbers.map((n) => queue.publish('key', { n })));
+  const emptied = (queue = suite.open()) =>
+    eventually(
+      async () => (await queue.stats()).unfinished === 0,
+      () => queue.stats(),
+    );
+
+  it('may be settled in any order, and more than once: each is settled once, and no channel is closed', async () => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    const holder = new Holder(queue, { prefetch: 9 });
+    await publish(upTo(9), queue);
+    await came(holder, 9);
+    const hows = ['ack', 'reject', 'ack', 'release', 'nack', 'ack', 'ack', 'reject', 'ack'] as const;
+    const order = [9, 2, 8, 1, 4, 7, 5, 3, 6];
+    const once = await Promise.all(order.map((n) => holder.of(n)[hows[n - 1] ?? 'ack']()));
+    expect(once).toEqual(order.map(() => true));
+    const twice = await Promise.all(holder.deliveries.slice(0, 9).flatMap((delivery) => [delivery.ack(), delivery.nack(), delivery.reject()]));
+    expect(twice).toEqual(Array(27).fill(false));
+    await came(holder, 11);
+    expect(holder.attempts.slice(9)).toEqual([
+      [4, 2],
+      [5, 2],
+    ]);
+    for (const n of [5, 4]) expect(await holder.of(n).ack()).toBe(true);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+    expect(logger.warnings).toHaveLength(27);
+    expect(suite.server.log).not.toContain('unknown delivery tag');
+  });
+
+  it('of a connection that is gone cannot be settled, which is said once for each, and disturbs nobody', async () => {
+    const { proxy, url } = await suite.proxy();
+    const logger = recordingLogger();
+    const queue = suite.open({ url, logger });
+    const holder = new Holder(queue, { prefetch: 5 });
+    await publish(upTo(5));
+    await came(holder, 5);
+    const old = [...holder.deliveries];
+    proxy.cut();
+    await came(holder, 10);
+    const warned = logger.warnings.length;
+    expect(old.map(({ settled }) => settled)).toEqual(Array(5).fill('retried'));
+    expect(await Promise.all(old.map((delivery) => delivery.ack()))).toEqual(Array(5).fill(false));
+    expect(logger.warnings.length - warned).toBe(5);
+    expect(holder.attempts.slice(5)).toEqual(upTo(5).map((n) => [n, 2]));
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual(Array(5).fill(true));
+    await emptied(queue);
+  });
+
+  it('are no more than asked for, with what was nacked with a delay as well', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, { prefetch: 3 });
+    let most = 0;
+    const busy = new Holder(queue, { prefetch: 3 }, async (delivery) => {
+      most = Math.max(most, busy.held.length);
+      await sleep(1);
+      await (delivery.attempt < 3 ? delivery.nack({ delay: delivery.attempt * 7 }) : delivery.ack());
+    });
+    await publish(upTo(60), queue);
+    await eventually(() => holder.held.length === 3);
+    await eventually(async () => (await queue.stats()).unfinished === 3);
+    expect(most).toBe(3);
+    expect(holder.deliveries).toHaveLength(3);
+    const done = busy.deliveries.filter(({ settled }) => settled === 'acked');
+    expect(new Set([...done, ...holder.held].map(({ payload }) => (payload as { n: number }).n))).toEqual(new Set(upTo(60)));
+  });
+
+  it('come first when they were nacked with a delay that is over, to one that comes later too', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, { prefetch: 2 });
+    await publish(upTo(5), queue);
+    await came(holder, 2);
+    await Promise.all([holder.of(1).nack({ delay: 40 }), holder.of(2).nack({ delay: 20 })]);
+    holder.subscription.unsubscribe();
+    await eventually(async () => (await queue.stats()).ready === 5);
+    const other = new Holder(suite.open(), { prefetch: 9 });
+    await came(other, 5);
+    expect(other.numbers.slice(0, 2).toSorted()).toEqual([1, 2]);
+    expect(other.numbers.slice(2)).toEqual([3, 4, 5]);
+  });
+
+  it('are not withheld from an idle subscriber by one that holds its share of what was nacked', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, { prefetch: 1 });
+    await publish([1], queue);
+    await came(holder, 1);
+    await holder.of(1).nack({ delay: 20 });
+    await came(holder, 2);
+    await publish([2], queue);
+    await eventually(async () => (await queue.stats()).unfinished === 2);
+    const idle = new Holder(suite.open(), { prefetch: 1 });
+    await came(idle, 1);
+  });
+
+  it('go on when the queues of the group are deleted, which is said', async () => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    const holder = new Holder(queue);
+    await publish([1], queue);
+    await came(holder, 1);
+    const channel = await suite.channel();
+    const { queue: group, again } = suite.names.group('default');
+    await channel.queueDelete(group);
+    await eventually(async () => (await suite.length(group)) === 0);
+    await eventually(() => holder.of(1).settled === 'retried');
+    expect(logger.warnings.filter((warning) => warning.includes('declared again'))).toHaveLength(1);
+    expect(await holder.of(1).ack()).toBe(false);
+    await publish([2], queue);
+    await came(holder, 2);
+    await channel.queueDelete(again);
+    await eventually(async () => (await suite.length(again)) === 0);
+    await came(holder, 3);
+    expect(await holder.of(2).nack({ delay: 10 })).toBe(true);
+    await came(holder, 4);
+    expect(await holder.of(2).ack()).toBe(true);
+    await emptied(queue);
+  });
+
+  it('go on when the exchange is deleted', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    await publish([1], queue);
+    await (await suite.channel()).exchangeDelete({ exchange: suite.names.exchange });
+    await publish([2, 3], queue);
+    await came(holder, 3);
+    expect(holder.numbers).toEqual([1, 2, 3]);
+  });
+
+  it('that are out for longer than the broker allows go back, which is said as an error, and the rest goes on', async () => {
+    const limit = (milliseconds: number) => suite.server.run('eval', `application:set_env(rabbit, consumer_timeout, ${milliseconds}).`);
+    const logger = recordingLogger();
+    await limit(600);
+    try {
+      const queue = suite.open({ logger });
+      const holder = new Holder(queue, { prefetch: 2 });
+      await publish([1, 2], queue);
+      await came(holder, 2);
+      expect(await holder.of(2).ack()).toBe(true);
+      await eventually(() => logger.errors.length === 1);
+      expect(logger.errors[0]).toContain('consumer_timeout');
+      await eventually(() => holder.held.length === 1 && holder.of(1).attempt > 1);
+      expect(await holder.of(1).ack()).toBe(true);
+      const [late] = holder.deliveries;
+      expect([late?.settled, await late?.ack()]).toEqual(['retried', false]);
+      await emptied(queue);
+      expect(holder.error).toBeUndefined();
+    } finally {
+      await limit(1_800_000);
+    }
+  });
+
+  it('are served by channels of their own, and leave none behind', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    const channels = async () => (await suite.rows('list_connections', 'client_properties', 'channels')).filter(([who]) => who?.includes(suite.name));
+    await publish([1], queue);
+    for (let round = 0; round < 40; round++) {
+      const holders = upTo(5).map((n) => new Holder(queue, { prefetch: n }));
+      if (round % 4 === 0) await eventually(() => holders.some(({ held }) => held.length > 0));
+      for (const { subscription } of holders) subscription.unsubscribe();
+    }
+    const last = new Holder(queue);
+    await came(last, 1);
+    await eventually(async () => {
+      const counts = (await channels()).map(([, count]) => Number(count));
+      return counts.length === 2 && counts.toSorted().join() === '1,2';
+    }, channels);
+    expect(proxy.connections).toBe(2);
+    expect(proxy.accepted).toBe(2);
+    expect(await last.of(1).ack()).toBe(true);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  }, 60_000);
+});

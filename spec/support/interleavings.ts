@@ -1,0 +1,218 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import type { Delivery, QueueBackend } from 'sluice';
+import { numberOf } from './consumers.js';
+
+/** The groups of the queue. */
+export const GROUPS = ['a', 'b'];
+const HOWS = ['ack', 'nack', 'nack later', 'release', 'reject'] as const;
+type How = (typeof HOWS)[number];
+
+const index = fc.nat(20);
+/** Calls of a program. */
+export const operation = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('publish' as const), at: index, delay: fc.constantFrom(0, 0, 0, 3, 15) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('subscribe' as const),
+      at: index,
+      group: fc.constantFrom(...GROUPS),
+      prefetch: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  {
+    weight: 9,
+    arbitrary: fc.record({ do: fc.constant('settle' as const), of: index, held: index, how: fc.constantFrom<How>(...HOWS, 'ack', 'ack') }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), of: index }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 5) }) },
+);
+const cut = fc.record({ do: fc.constant('cut' as const) });
+/** Calls of a program, and connections that are cut. */
+export const cutting = fc.oneof({ weight: 25, arbitrary: operation }, { weight: 2, arbitrary: cut });
+
+export type Operation = typeof cutting extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** Where a run takes place. */
+export interface Stage {
+  /** A queue with the groups: always the same one. */
+  open(): QueueBackend;
+  /** Cuts the connections. */
+  cut(): void | Promise<void>;
+  /** Whether a delivery counts as an attempt only if it failed; else `attempt` is an upper bound. */
+  readonly exactAttempts: boolean;
+  /** Looks whether the broker keeps nothing, when all is settled. */
+  emptied(): Promise<void>;
+  /** What is left on the broker, for the message when it is not. */
+  left(): Promise<unknown>;
+}
+
+interface Subscription {
+  readonly group: string;
+  readonly backend: number;
+  readonly prefetch: number;
+  readonly deliveries: Delivery[];
+  leave(): void;
+}
+
+/** Drives two backends of one queue, and knows of each message what has to be true. */
+export class Run {
+  readonly #stage: Stage;
+  readonly #backends: readonly QueueBackend[];
+  readonly #subscriptions: Subscription[] = [];
+  readonly #calls: Promise<void>[] = [];
+  /** By whom each message was published. */
+  readonly #published: number[] = [];
+  /** By group and message: the deliveries that failed, and whether the message is done with. */
+  readonly #failed = new Map<string, number>();
+  readonly #done = new Set<string>();
+  /** Groups of which the order cannot be told any more. */
+  readonly #unordered = new Set<string>();
+  readonly #latest = new Map<string, number>();
+  #broken: Error | undefined;
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+    this.#backends = [stage.open(), stage.open()];
+  }
+
+  async do(operation: Operation): Promise<void> {
+    switch (operation.do) {
+      case 'publish':
+        this.#publish(operation.at % 2, operation.delay);
+        break;
+      case 'subscribe':
+        this.#subscribe(operation);
+        break;
+      case 'settle':
+        this.#settle(operation);
+        break;
+      case 'leave':
+        this.#leave(operation.of);
+        break;
+      case 'wait':
+        await sleep(operation.ms);
+        break;
+      case 'cut':
+        await this.#stage.cut();
+        break;
+    }
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+
+  /** Has the rest acknowledged, and looks at what is left. */
+  async end(): Promise<void> {
+    for (const group of GROUPS) this.#subscribe({ at: 0, group, prefetch: 4 });
+    const [queue] = this.#backends as [QueueBackend];
+    await Promise.all(this.#calls);
+    await this.#until(async () => {
+      for (const subscription of this.#subscriptions) for (const delivery of heldBy(subscription)) this.#settleOne(subscription, delivery, 'ack');
+      const stats = await queue.stats().catch(() => undefined);
+      return stats?.unfinished === 0;
+    });
+    await Promise.all(this.#calls);
+    if (this.#broken !== undefined) throw this.#broken;
+    expect(this.#done.size).toBe(this.#published.length * GROUPS.length);
+    await this.#stage.emptied();
+    await Promise.all(this.#backends.map((backend) => backend.close()));
+  }
+
+  #publish(at: number, delay: number): void {
+    const n = this.#published.push(at) - 1;
+    if (delay > 0) for (const group of GROUPS) this.#unordered.add(group);
+    const [backend] = this.#backends.slice(at) as [QueueBackend];
+    this.#calls.push(backend.publish('key', { n }, { delay }));
+  }
+
+  #subscribe({ at, group, prefetch }: { at: number; group: string; prefetch: number }): void {
+    const [backend] = this.#backends.slice(at % 2) as [QueueBackend];
+    if (this.#subscriptions.some((each) => each.group === group)) this.#unordered.add(group);
+    const deliveries: Delivery[] = [];
+    const subscription = { group, backend: at % 2, prefetch, deliveries, leave: () => rx.unsubscribe() };
+    this.#subscriptions.push(subscription);
+    const rx = backend.deliveries({ group, prefetch }).subscribe({
+      next: (delivery) => {
+        deliveries.push(delivery);
+        this.#check(subscription, delivery);
+      },
+      error: (error: Error) => {
+        this.#broken ??= error;
+      },
+    });
+  }
+
+  #settle({ of, held, how }: { of: number; held: number; how: How }): void {
+    const subscription = this.#subscriptions[of % Math.max(1, this.#subscriptions.length)];
+    if (subscription === undefined) return;
+    const out = heldBy(subscription);
+    const delivery = out[held % Math.max(1, out.length)];
+    if (delivery !== undefined) this.#settleOne(subscription, delivery, how);
+  }
+
+  #settleOne({ group }: Subscription, delivery: Delivery, how: How): void {
+    const n = numberOf(delivery.payload);
+    const id = `${group} ${n}`;
+    const call = () => {
+      switch (how) {
+        case 'nack later':
+          return delivery.nack({ delay: 10 });
+        default:
+          return delivery[how]();
+      }
+    };
+    if (how === 'ack' || how === 'reject') this.#done.add(id);
+    else this.#unordered.add(group);
+    if (how === 'nack' || how === 'nack later') this.#failed.set(id, (this.#failed.get(id) ?? 0) + 1);
+    this.#calls.push(
+      call().then((counted) => {
+        if (!counted) this.#broken ??= new Error(`${how} of message ${n} in group ${group} did not count`);
+      }),
+    );
+  }
+
+  #leave(of: number): void {
+    const [subscription] = this.#subscriptions.splice(of % Math.max(1, this.#subscriptions.length), 1);
+    if (subscription === undefined) return;
+    const { group } = subscription;
+    this.#unordered.add(group);
+    for (const { payload } of heldBy(subscription)) {
+      const id = `${group} ${numberOf(payload)}`;
+      this.#failed.set(id, (this.#failed.get(id) ?? 0) + 1);
+    }
+    subscription.leave();
+  }
+
+  /** What has to be true of each delivery when it comes. */
+  #check(subscription: Subscription, delivery: Delivery): void {
+    const { group, prefetch } = subscription;
+    const n = numberOf(delivery.payload);
+    const id = `${group} ${n}`;
+    const fail = (what: string) => {
+      this.#broken ??= new Error(`Message ${n} came to group ${group}, though ${what}`);
+    };
+    if (this.#done.has(id)) fail('it was done with');
+    const attempt = 1 + (this.#failed.get(id) ?? 0);
+    if (this.#stage.exactAttempts ? delivery.attempt !== attempt : delivery.attempt < attempt)
+      fail(`it came as attempt ${delivery.attempt}, and this is attempt ${attempt}`);
+    const holders = this.#subscriptions.filter((each) => each.group === group && heldBy(each).some(({ payload }) => numberOf(payload) === n));
+    if (holders.length !== 1 || heldBy(subscription).filter(({ payload }) => numberOf(payload) === n).length !== 1) fail('somebody holds it');
+    if (heldBy(subscription).length > prefetch) fail(`more than ${prefetch} were out`);
+    const source = `${group} ${this.#published[n]}`;
+    if (!this.#unordered.has(group) && n < (this.#latest.get(source) ?? -1)) fail(`message ${this.#latest.get(source)} had come before it`);
+    this.#latest.set(source, n);
+  }
+
+  async #until(condition: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + 15_000;
+    while (!(await condition())) {
+      if (this.#broken !== undefined) throw this.#broken;
+      if (performance.now() > deadline) throw new Error(`Not all is done with: ${JSON.stringify(await this.#stage.left())}`);
+      await sleep(2);
+    }
+  }
+}
+
+function heldBy({ deliveries }: Subscription): Delivery[] {
+  return deliveries.filter(({ settled }) => settled === false);
+}
