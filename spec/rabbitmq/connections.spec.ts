@@ -169,9 +169,6 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     const handed = (url = suite.url): Connection => suite.client({ url }).on('error', () => undefined);
 
     it('are used, by several queues, and not closed; nothing is left on them', async () => {
-      const warned: Error[] = [];
-      const warn = (warning: Error) => void warned.push(warning);
-      process.on('warning', warn);
       const { proxy, url } = await suite.proxy();
       const client = handed(url);
       const listeners = () =>
@@ -185,15 +182,14 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
         expect(await holder.of(1).ack()).toBe(true);
       }
       expect(proxy.accepted).toBe(1);
+      // Beyond, Node warns of a leak.
+      for (const count of listeners()) expect(count).toBeLessThanOrEqual(client.getMaxListeners());
       await Promise.all(queues.map((queue) => queue.close()));
       expect(listeners()).toEqual(before);
       expect(client.ready).toBe(true);
       const channel = await client.acquire();
       expect(channel.id).toBe(1);
       await channel.close();
-      await sleep(0);
-      process.off('warning', warn);
-      expect(warned.map(String)).toEqual([]);
     });
 
     it('heal by themselves, and so do the queues on them', async () => {

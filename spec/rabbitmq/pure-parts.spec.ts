@@ -208,8 +208,8 @@ describe('The URL that the client gets', () => {
 
   it('is told by its host alone', () => {
     fc.assert(
-      fc.property(fc.webAuthority({ withPort: true }), fc.string(), (authority, password) => {
-        const where = RABBITMQ_URL.whereOf(`amqp://user:${encodeURIComponent(`s3cret${password}`.toWellFormed())}@${authority}/vhost`);
+      fc.property(fc.webAuthority({ withPort: true }), fc.string({ unit: 'grapheme' }), (authority, password) => {
+        const where = RABBITMQ_URL.whereOf(`amqp://user:${encodeURIComponent(`s3cret${password}`)}@${authority}/vhost`);
         expect(where ?? '').not.toContain('s3cret');
       }),
     );
@@ -242,7 +242,7 @@ describe('The outlook of a failure', () => {
     expect(outlookOf(each)).toBe('hopeless');
   });
 
-  it.each([error('ECONNREFUSED'), error('CONN_CLOSE'), error('CONNECTION_FORCED'), error('CH_CLOSE'), undefined, null, 'x', 5])(
+  it.each([error('ECONNREFUSED'), error('CONN_CLOSE'), error('CONNECTION_FORCED'), error('CH_CLOSE')])(
     'is that the next connection may do: %p',
     (each) => {
       expect(outlookOf(each)).toBe('lost');

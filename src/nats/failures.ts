@@ -36,7 +36,7 @@ function outlookOf(error: unknown): Outlook {
   }
   if (isRefusedLogin(error) || isNamed(error, 'PermissionViolationError')) return 'hopeless';
   if (isTlsMismatch(error as Error) || NOT_NATS.test((error as Error).message)) return 'hopeless';
-  return isNamed(error, 'TimeoutError', 'RequestError', 'JetStreamNotEnabled') ? 'refused' : 'lost';
+  return isNamed(error, 'TimeoutError', 'JetStreamNotEnabled') ? 'refused' : 'lost';
 }
 
 /** Whether the stream or the consumer is not there. */

@@ -60,8 +60,10 @@ export class NatsLink implements Link {
     void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
     void this.#watch(connection);
     this.#manager = await jetstreamManager(connection, { checkAPI: false, timeout: patience });
-    this.#inbox = createInbox();
-    this.#subscription = connection.subscribe(`${this.#inbox}.*`, { callback: (_error, answer) => this.#answered(answer) });
+    this.#inbox = newInbox(connection);
+    this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, answer) => (error === null ? this.#answered(answer) : lost(error)),
+    });
   }
 
   destroy(): void {
@@ -115,6 +117,12 @@ export class NatsLink implements Link {
       if (status.type === 'error') this.#refusal = status.error;
     }
   }
+}
+
+/** A subject for answers, where the connection says that it may hear them. */
+export function newInbox(connection: NatsConnection): string {
+  const { options } = connection as { options?: { inboxPrefix?: string } };
+  return createInbox(options?.inboxPrefix);
 }
 
 /** Whether an answer says that nobody was there to take what was sent: the stream or the consumer is gone, or has no leader at the moment. */

@@ -1,5 +1,5 @@
-import { createInbox, type Msg, nanos, type Subscription } from '@nats-io/transport-node';
-import type { NatsLink } from './link.js';
+import { type Msg, nanos, type Subscription } from '@nats-io/transport-node';
+import { type NatsLink, newInbox } from './link.js';
 import { type DeliveryFacts, readFacts } from './message.js';
 
 export interface PullerOptions {
@@ -53,9 +53,11 @@ export class Puller {
   start(link: NatsLink): void {
     this.stop();
     this.#link = link;
-    this.#inbox = createInbox();
+    this.#inbox = newInbox(link.connection);
     const inbox = this.#inbox;
-    this.#subscription = link.connection.subscribe(inbox, { callback: (_error, message) => this.#received(message, inbox) });
+    this.#subscription = link.connection.subscribe(inbox, {
+      callback: (error, message) => (error === null ? this.#received(message, inbox) : this.#options.onMissing(error.message)),
+    });
   }
 
   /** Asks for so many more. */

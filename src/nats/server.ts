@@ -5,6 +5,7 @@ import { patienceFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
 import { isWithoutJetStream, NATS_FAILURES } from './failures.js';
+import { greeted } from './greeting.js';
 import { NatsLink } from './link.js';
 import type { CheckedNatsOptions } from './options.js';
 import { NATS_URL, parseUrl } from './url.js';
@@ -14,6 +15,9 @@ const OLDEST = [2, 9] as const;
 
 /** How often a connection that was handed in is looked at, until it is connected again, in milliseconds. */
 const LOOK = 50;
+
+/** How long others may take to greet once a server has, in milliseconds. */
+const MORE = 20;
 
 /** Where the queue is, and how to connect to it. */
 export class Server {
@@ -64,12 +68,12 @@ export class Server {
     });
   }
 
-  #open(url: string): Promise<NatsConnection> {
+  async #open(url: string): Promise<NatsConnection> {
     const address = parseUrl(url);
     if (address === undefined) throw new HopelessError('The URL cannot be read');
     const { servers, tls, ...login } = address;
     return connect({
-      servers,
+      servers: await awakeOf(servers, this.#patience),
       ...login,
       ...(tls && { tls: {} }),
       name: `sluice ${this.#options.name}`,
@@ -102,6 +106,25 @@ export class Server {
   #unusable(what: string, cause?: unknown): BackendUnavailableError {
     return new BackendUnavailableError(`${what} (queue "${this.#options.name}", NATS at ${this.#where})`, { retryable: false, cause });
   }
+}
+
+/** The servers that greet, as soon as one does; rejects with the reason of the first where none does. */
+async function awakeOf(servers: readonly string[], patience: number): Promise<string[]> {
+  const awake: string[] = [];
+  const greetings = servers.map(async (server) => {
+    await greeted(server, patience);
+    awake.push(server);
+  });
+  const all = Promise.allSettled(greetings);
+  try {
+    await Promise.any(greetings);
+  } catch {
+    const [first] = await all;
+    if (first?.status === 'rejected') throw first.reason;
+  }
+  // Those that are as quick share the load.
+  await Promise.race([all, new Promise((resolve) => setTimeout(resolve, MORE))]);
+  return [...awake];
 }
 
 /** A connection that was handed in, once it is connected. */

@@ -45,6 +45,9 @@ interface Line {
   readonly setup: Channel;
   /** Ids of messages that came back, since there is no queue for them. */
   readonly returned: Set<string>;
+  /** A message was confirmed. The first one goes alone: a queue that was made just now may refuse it, and when it is sent again no other is to be before it. */
+  isProven: boolean;
+  /** What is on its way. */
   messages: number;
   bytes: number;
 }
@@ -201,10 +204,11 @@ export class Publisher implements BrokerPublisher {
   #countSendable(line: Line): number {
     const { waiting } = this.#outbox;
     let { messages, bytes } = line;
+    const { isProven } = line;
     let count = 0;
     for (const pending of waiting) {
       const { delays, body, delay } = pending.parcel;
-      if (!hasRoom({ messages, bytes })) break;
+      if (!hasRoom({ isProven, messages, bytes })) break;
       if (delay > 0 && delays?.isReadyFor(remaining(pending)) === false) break;
       messages += 1;
       bytes += body.length;
@@ -241,7 +245,7 @@ export class Publisher implements BrokerPublisher {
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
     for (const delays of [this.#toAll, ...this.#toGroups.values()]) delays.forget();
     this.#outbox.putBack();
-    this.#line = { link, channel, setup, returned, messages: 0, bytes: 0 };
+    this.#line = { link, channel, setup, returned, isProven: false, messages: 0, bytes: 0 };
     this.#pumpLater();
   }
 
@@ -250,8 +254,10 @@ export class Publisher implements BrokerPublisher {
     const { envelope, body, delays, delay } = pending.parcel;
     const rest = delay === 0 ? 0 : remaining(pending);
     const detour = rest > 0 && delays ? { ...envelope, ...delays.detour(rest) } : envelope;
-    line.messages += 1;
-    line.bytes += body.length;
+    if (refusals === 0) {
+      line.messages += 1;
+      line.bytes += body.length;
+    }
     line.channel.basicPublish(detour, body).then(
       // What came back is said in a later turn, also if that was before the confirmation.
       () => void setImmediate(() => this.#confirmed(line, pending)),
@@ -260,6 +266,7 @@ export class Publisher implements BrokerPublisher {
   }
 
   #confirmed(line: Line, pending: Pending<Parcel>): void {
+    line.isProven = true;
     this.#answered(line, pending);
     if (line.returned.size > 0 && line.returned.has(pending.parcel.envelope.messageId ?? '')) {
       // Somebody has deleted what was declared. A new connection declares it again, and sends this again.
@@ -270,18 +277,20 @@ export class Publisher implements BrokerPublisher {
   }
 
   #failed(line: Line, pending: Pending<Parcel>, error: unknown, refusals: number): void {
-    this.#answered(line, pending);
     const { failures } = this.#options.server;
     if (codeOf(error) === 'NACK') {
       // On the way of a delay there is one queue, which nobody else is to fill. Elsewhere, some groups may have it already.
       const again = refusals + 1;
-      if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) setTimeout(() => this.#sendOnceMore(line, pending, again), backoff(undefined, again));
-      else {
-        const what = `${failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
-        pending.fail(new BackendUnavailableError(what, { cause: error }));
+      if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) {
+        setTimeout(() => this.#sendOnceMore(line, pending, again), backoff(undefined, again));
+        return;
       }
+      this.#answered(line, pending);
+      const what = `${failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
+      pending.fail(new BackendUnavailableError(what, { cause: error }));
       return;
     }
+    this.#answered(line, pending);
     const most = largestBody(error);
     if (most !== undefined) this.#refuseLarger(most);
     // It cannot be written, and nothing of it was.
@@ -297,7 +306,9 @@ export class Publisher implements BrokerPublisher {
 
   #sendOnceMore(line: Line, pending: Pending<Parcel>, refusals: number): void {
     // On another line it is sent again in any case.
-    if (line === this.#line && !pending.isOver) this.#send(line, pending, refusals);
+    if (line !== this.#line) return;
+    if (pending.isOver) this.#answered(line, pending);
+    else this.#send(line, pending, refusals);
   }
 
   /** The server says how many bytes it takes, but not whose were more. */
@@ -331,8 +342,8 @@ function envelopeOf(properties: Properties, exchange: string, routingKey: string
   return { ...properties, exchange, routingKey, mandatory: true, durable: true };
 }
 
-function hasRoom({ messages, bytes }: Pick<Line, 'messages' | 'bytes'>): boolean {
-  return messages === 0 || (messages < WINDOW_MESSAGES && bytes < WINDOW_BYTES);
+function hasRoom({ isProven, messages, bytes }: Pick<Line, 'isProven' | 'messages' | 'bytes'>): boolean {
+  return messages === 0 || (isProven && messages < WINDOW_MESSAGES && bytes < WINDOW_BYTES);
 }
 
 /** How much of its delay is left, in milliseconds. */

@@ -1,5 +1,4 @@
 import { describeWithRedis } from '../../support/servers/describe-with.js';
-import { jumpingClock } from '../faults/jumping-clock.js';
 import { keptLease } from '../faults/kept-lease.js';
 import { killedConsumers } from '../faults/killed-consumers.js';
 import { restartedServer } from '../faults/restarted-server.js';
@@ -14,7 +13,6 @@ describeWithRedis('A queue on Redis', () => {
   killedConsumers(stage);
   restartedServer(stage);
   keptLease(stage);
-  jumpingClock(stage);
   stalledPublisher(stage);
   stalledConsumer(stage);
   stuckSettlements(stage, { tellsStale: true });

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { describeWithRedis } from '../../support/servers/describe-with.js';
 import { monotonic, shiftClock } from '../../support/shifted-clock.js';
 import { Tally } from '../../support/tally.js';
-import type { Stage } from '../stage.js';
+import { Stage } from '../stage.js';
+import { redis } from './broker.js';
 
 const HOUR = 3_600_000;
 const LEASE = 1_500;
@@ -9,8 +11,9 @@ const PREFETCH = 8;
 /** How much earlier than a delay a timer may be, by rounding. */
 const ROUNDING = 5;
 
-/** Users whose clocks jump, by hours. */
-export function jumpingClock(stage: Stage): void {
+describeWithRedis('A Redis queue whose users have clocks that jump', () => {
+  const stage = new Stage(redis);
+
   afterEach(() => shiftClock(0));
 
   it('keeps leases when the clocks of its users jump', async () => {
@@ -57,4 +60,4 @@ export function jumpingClock(stage: Stage): void {
     },
     100_000,
   );
-}
+});
