@@ -14,6 +14,8 @@ export interface Broker<Server extends FaultyServer = FaultyServer> {
   readonly backend: ConsumerSettings['backend'];
   /** Whether a message that is sent again is stored once; else what was on its way when a connection was lost may be there twice. */
   readonly storesOnce: boolean;
+  /** Whether a settlement is on the disk only some time after it was confirmed: a server that is killed then delivers that message again. */
+  readonly settlesLate: boolean;
   /** Starts a server that keeps what it has confirmed, whatever is done to it. */
   start(): Promise<Server>;
   /** Done before a server is killed whose queues were made only now. */

@@ -92,6 +92,8 @@ export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSui
   async settled(queue: QueueBackend, tally: Tally): Promise<void> {
     await this.until(async () => (await queue.stats()).unfinished === 0, tally);
     await Promise.all(this.#consumers.map((consumer) => consumer.caughtUp()));
+    // A broker may not tell what another process holds.
+    await this.until(() => tally.lost.length === 0, tally);
   }
 
   /**

@@ -133,6 +133,25 @@ describe('A NatsBackend whose server is not NATS', () => {
     expect(most).toBeLessThanOrEqual(2);
   });
 
+  it('is let go of at once when the queue is closed while it has not answered', async () => {
+    let connections = 0;
+    const url = await start((socket) => {
+      connections += 1;
+      socket.on('close', () => {
+        connections -= 1;
+      });
+    });
+    const queue = new NatsBackend({ url, name: 'strange', logger: recordingLogger() });
+    const published = failureOf(queue.publish('key', {}));
+    await eventually(() => connections === 1);
+    const before = performance.now();
+    await queue.close();
+    await published;
+    await eventually(() => connections === 0);
+    // The time that a server may take to answer is ten seconds here.
+    expect(performance.now() - before).toBeLessThan(4000);
+  });
+
   it('fails in time when it greets, and answers nothing else', async () => {
     await failsInTime(await start(greet({})), /time/i, 2500);
   });

@@ -4,8 +4,8 @@ import { type FailureSigns, isTlsMismatch, type Outlook } from '../broker/failur
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_NOT_FOUND = 10014;
 
-/** What it answers where a stream, or a consumer, of that name has another configuration. */
-const NAME_TAKEN = new Set([10058, 10013, 10105, 10148]);
+/** What it answers where a stream or a consumer of that name has another configuration, or another stream some of the subjects. */
+const NAME_TAKEN = new Set([10058, 10065, 10013, 10105, 10148]);
 
 /** Refusals with the status of a server's error that no second attempt mends: replicas without a cluster, a stream with another configuration. */
 const FOR_GOOD = new Set([10074, 10058]);

@@ -34,6 +34,10 @@ const MOST = 256;
 
 const HEARTBEAT = 5000;
 
+/** What is due within so many milliseconds waits here; what is sent back is to come so early, since it comes some of them late. All then move in order. */
+const SOON = 40;
+const EARLY = 30;
+
 /** How much too early a message may be taken for due, in milliseconds: the server counts in tens of them. */
 const TOLERANCE = 1;
 
@@ -56,6 +60,9 @@ export class Mover {
   #offset = 0;
   /** What has come in this turn. */
   #arrived: { readonly message: Msg; readonly storedAt: number }[] = [];
+  /** What is due soon. */
+  #soon: Due[] = [];
+  #timer: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
@@ -90,6 +97,7 @@ export class Mover {
     this.#closed = true;
     clearTimeout(this.#pause);
     clearImmediate(this.#scheduled);
+    clearTimeout(this.#timer);
     this.#puller.stop();
   }
 
@@ -105,6 +113,8 @@ export class Mover {
       this.#offset = time - (before + performance.now()) / 2;
       if (this.#closed) return;
       this.#link = link;
+      // What was here over another link comes again.
+      this.#soon = [];
       this.#puller.start(link);
       this.#pull();
       this.#failures = 0;
@@ -142,22 +152,35 @@ export class Mover {
     this.#pull();
   }
 
-  /** Moves what is due, in the order in which it fell due, and sends back the rest: all by one look at the clock, or one would overtake another. */
+  /** Keeps what is due soon, or one would overtake another, and sends back the rest. */
   #sort(): void {
     const link = this.#link;
     const arrived = this.#arrived;
     this.#arrived = [];
     if (link === undefined) return;
     const now = performance.now() + this.#offset;
-    const due: Due[] = [];
     for (const { message, storedAt } of arrived) {
       const delayed = this.#read(message, storedAt);
       if (delayed === undefined) void this.#setAside(message);
-      else if (delayed.at <= now + TOLERANCE) due.push(delayed);
-      else this.#answer(message, nak(delayed.at - now));
+      else if (delayed.at <= now + SOON) this.#soon.push(delayed);
+      else this.#answer(message, nak(delayed.at - now - EARLY));
     }
-    due.sort((one, other) => one.at - other.at);
-    for (const { message, subject, storedAt } of due) void this.#forward(link, message, subject, storedAt);
+    this.#move();
+  }
+
+  /** Moves what is due, in the order in which it fell due, and waits for the rest. */
+  #move(): void {
+    clearTimeout(this.#timer);
+    const link = this.#link;
+    if (link === undefined || this.#soon.length === 0) return;
+    const now = performance.now() + this.#offset;
+    this.#soon.sort((one, other) => one.at - other.at);
+    while ((this.#soon[0]?.at ?? Number.POSITIVE_INFINITY) <= now + TOLERANCE) {
+      const { message, subject, storedAt } = this.#soon.shift() as Due;
+      void this.#forward(link, message, subject, storedAt);
+    }
+    const next = this.#soon[0];
+    if (next !== undefined) this.#timer = setTimeout(() => this.#move(), Math.max(1, next.at - now));
   }
 
   /** Reads the subject `<stream>.<milliseconds>.<key>`. Undefined for what is none. */

@@ -254,8 +254,10 @@ async function found<Info>(find: () => Promise<Info>, make: () => Promise<Info>)
     return await make();
   } catch (error) {
     // Somebody else was quicker, and it has to be looked at.
-    if (isTaken(error)) return find();
-    throw error;
+    if (!isTaken(error)) throw error;
+    return find().catch((again: unknown) => {
+      throw isNotFound(again) ? error : again;
+    });
   }
 }
 

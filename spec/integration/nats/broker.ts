@@ -6,6 +6,7 @@ export const nats: Broker<NatsServer> = {
   title: 'NATS',
   backend: 'nats',
   storesOnce: true,
+  settlesLate: true,
   start: () => NatsServer.start(),
   open: (options) => new NatsBackend(options),
 };

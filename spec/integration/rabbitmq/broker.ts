@@ -6,6 +6,7 @@ export const rabbitMq: Broker<RabbitMqServer> = {
   title: 'RabbitMQ',
   backend: 'rabbitmq',
   storesOnce: false,
+  settlesLate: false,
   start: () => RabbitMqServer.start(),
   beforeKill: (server) => server.saveQueues(),
   open: (options) => new RabbitMqBackend(options),

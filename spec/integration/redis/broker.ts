@@ -6,6 +6,7 @@ export const redis: Broker<RedisServer> = {
   title: 'Redis',
   backend: 'redis',
   storesOnce: true,
+  settlesLate: false,
   start: () => RedisServer.start({ appendOnly: true }),
   open: (options) => new RedisBackend(options),
 };
