@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Holder, upTo } from '../support/consumers.js';
+import { LONGEST_DELAY } from '../../src/rabbitmq/delays.js';
+import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -188,4 +189,44 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     expect(await last.of(1).ack()).toBe(true);
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   }, 60_000);
+
+  it('of what was published with a delay come when that is over, never before, in every group, and in the order in which they fall due', async () => {
+    const groups = ['a', 'b'];
+    const queue = suite.open({ groups });
+    const times = new Map<number, number>();
+    const holders = groups.map(
+      (group) => new Holder(queue, { group, prefetch: 99 }, (delivery) => times.set(numberOf(delivery.payload), performance.now())),
+    );
+    const delays = [700, 1, 15, 16, 17, 33, 250, 127.5, 0.5, 500];
+    const before = new Map<number, number>();
+    await Promise.all(
+      delays.map((delay, at) => {
+        before.set(at, performance.now());
+        return queue.publish('key', { n: at }, { delay });
+      }),
+    );
+    await queue.publish('key', { n: 99 });
+    for (const holder of holders) await came(holder, delays.length + 1);
+    for (const [at, delay] of delays.entries()) expect((times.get(at) ?? 0) - (before.get(at) ?? 0)).toBeGreaterThanOrEqual(delay - 1);
+    for (const holder of holders) {
+      expect(holder.numbers.filter((n) => [6, 9, 0].includes(n))).toEqual([6, 9, 0]);
+      expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).not.toContain(false);
+    }
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  });
+
+  it('are delayed for 49 days at most, and stay out where more is asked for', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    for (const delay of [LONGEST_DELAY + 1, Number.POSITIVE_INFINITY, -1, Number.NaN])
+      await expect(queue.publish('key', { n: 0 }, { delay })).rejects.toThrow(RangeError);
+    await queue.publish('key', { n: 1 });
+    await queue.publish('key', { n: 2 }, { delay: LONGEST_DELAY });
+    await came(holder, 1);
+    await expect(holder.of(1).nack({ delay: LONGEST_DELAY + 1 })).rejects.toThrow(RangeError);
+    expect(holder.of(1).settled).toBe(false);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 2 });
+    expect(await holder.of(1).nack({ delay: LONGEST_DELAY })).toBe(true);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 2 });
+  });
 });

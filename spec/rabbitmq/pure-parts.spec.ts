@@ -124,7 +124,7 @@ describe('The names on the broker', () => {
         if (queue !== otherQueue) for (const one of allOf(otherQueue, otherGroup)) expect(names).not.toContain(one);
         if (group !== otherGroup) for (const one of allOf(queue, otherGroup).slice(3)) expect(names).not.toContain(one);
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 });
@@ -160,7 +160,7 @@ describe('readMessage', () => {
         expect(Number.isSafeInteger(message.attempt) && message.attempt > 0).toBe(true);
         expect(Object.values(message.headers).every((each) => typeof each === 'string')).toBe(true);
       }),
-      { numRuns: 3000 },
+      { numRuns: 500 },
     );
   });
 

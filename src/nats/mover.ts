@@ -27,6 +27,8 @@ interface Due {
   /** Where its key begins in its subject. */
   readonly subject: string;
   readonly storedAt: number;
+  /** Its place among those that wait. */
+  readonly sequence: number;
 }
 
 /** How many messages are looked at together at most. */
@@ -59,7 +61,7 @@ export class Mover {
   /** What to add to the clock of `performance` for the time of the server. */
   #offset = 0;
   /** What has come in this turn. */
-  #arrived: { readonly message: Msg; readonly storedAt: number }[] = [];
+  #arrived: { readonly message: Msg; readonly facts: DeliveryFacts }[] = [];
   /** What is due soon. */
   #soon: Due[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -143,8 +145,8 @@ export class Mover {
     if (this.#link !== undefined && this.#puller.asked <= MOST / 2) this.#puller.pull(MOST - this.#puller.asked);
   }
 
-  #received(message: Msg, { storedAt }: DeliveryFacts): void {
-    this.#arrived.push({ message, storedAt });
+  #received(message: Msg, facts: DeliveryFacts): void {
+    this.#arrived.push({ message, facts });
     this.#scheduled ??= setImmediate(() => {
       this.#scheduled = undefined;
       this.#sort();
@@ -159,8 +161,8 @@ export class Mover {
     this.#arrived = [];
     if (link === undefined) return;
     const now = performance.now() + this.#offset;
-    for (const { message, storedAt } of arrived) {
-      const delayed = this.#read(message, storedAt);
+    for (const { message, facts } of arrived) {
+      const delayed = this.#read(message, facts);
       if (delayed === undefined) void this.#setAside(message);
       else if (delayed.at <= now + SOON) this.#soon.push(delayed);
       else this.#answer(message, nak(delayed.at - now - EARLY));
@@ -174,7 +176,7 @@ export class Mover {
     const link = this.#link;
     if (link === undefined || this.#soon.length === 0) return;
     const now = performance.now() + this.#offset;
-    this.#soon.sort((one, other) => one.at - other.at);
+    this.#soon.sort((one, other) => one.at - other.at || one.sequence - other.sequence);
     while ((this.#soon[0]?.at ?? Number.POSITIVE_INFINITY) <= now + TOLERANCE) {
       const { message, subject, storedAt } = this.#soon.shift() as Due;
       void this.#forward(link, message, subject, storedAt);
@@ -184,14 +186,14 @@ export class Mover {
   }
 
   /** Reads the subject `<stream>.<milliseconds>.<key>`. Undefined for what is none. */
-  #read(message: Msg, storedAt: number): Due | undefined {
+  #read(message: Msg, { storedAt, sequence }: DeliveryFacts): Due | undefined {
     const { subject } = message;
     const { delayed, messages } = this.#options.names;
     const from = delayed.length - 1;
     const end = subject.indexOf('.', from);
     const delay = subject.slice(from, end);
     if (end < 0 || !/^\d{1,16}$/.test(delay)) return undefined;
-    return { message, at: storedAt + Number(delay), subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt };
+    return { message, at: storedAt + Number(delay), subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt, sequence };
   }
 
   async #forward(link: NatsLink, message: Msg, subject: string, storedAt: number): Promise<void> {
