@@ -8,19 +8,23 @@ const GREETING = 'INFO ';
  * that does not greet is left to it.
  * @param address host and port
  * @param patience in milliseconds
+ * @param signal ends the wait
  * @throws (a rejection) where it does not, in time
  */
-export function greeted(address: string, patience: number): Promise<void> {
+export function greeted(address: string, patience: number, signal: AbortSignal): Promise<void> {
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port: Number(address.slice(at + 1)) });
     const end = (error?: Error) => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
       socket.destroy();
       if (error === undefined) resolve();
       else reject(error);
     };
+    const stop = () => end(new Error('The connection was closed'));
+    signal.addEventListener('abort', stop);
     const timer = setTimeout(() => end(new Error('NATS did not answer in time')), patience);
     let said = '';
     socket.setEncoding('latin1');

@@ -8,7 +8,7 @@ type OnAnswer = (answer: Msg) => void;
 
 export interface LinkOptions {
   /** Makes a connection that does not reconnect by itself, or gives the one that was handed in. */
-  readonly open: () => Promise<NatsConnection>;
+  readonly open: (signal: AbortSignal) => Promise<NatsConnection>;
   /** Whether the connection is the queue's own, and is closed with the link. */
   readonly own: boolean;
   /** How long an answer may take, in milliseconds. */
@@ -26,6 +26,8 @@ export class NatsLink implements Link {
   #inbox = '';
   #number = 0;
   #destroyed = false;
+  /** Ends the attempt to connect. */
+  readonly #opening = new AbortController();
   #refusal: unknown;
 
   constructor(options: LinkOptions) {
@@ -51,7 +53,7 @@ export class NatsLink implements Link {
 
   async connect(): Promise<void> {
     const { open, own, patience, lost } = this.#options;
-    const connection = await open();
+    const connection = await open(this.#opening.signal);
     if (this.#destroyed) {
       if (own) void connection.close();
       throw new ConnectionLostError('The connection was closed');
@@ -69,6 +71,7 @@ export class NatsLink implements Link {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    this.#opening.abort();
     const connection = this.#connection;
     if (connection === undefined || connection.isClosed()) return;
     if (this.#options.own) void connection.close();

@@ -54,7 +54,7 @@ export class Server {
         const own = 'url' in server;
         return new NatsLink({
           own,
-          open: () => (own ? this.#open(server.url) : awake(server.client as NatsConnection, this.#patience)),
+          open: (signal) => (own ? this.#open(server.url, signal) : awake(server.client as NatsConnection, this.#patience)),
           patience: this.#patience,
           lost,
         });
@@ -68,12 +68,12 @@ export class Server {
     });
   }
 
-  async #open(url: string): Promise<NatsConnection> {
+  async #open(url: string, signal: AbortSignal): Promise<NatsConnection> {
     const address = parseUrl(url);
     if (address === undefined) throw new HopelessError('The URL cannot be read');
     const { servers, tls, ...login } = address;
     return connect({
-      servers: await awakeOf(servers, this.#patience),
+      servers: await awakeOf(servers, this.#patience, signal),
       ...login,
       ...(tls && { tls: {} }),
       name: `sluice ${this.#options.name}`,
@@ -109,10 +109,10 @@ export class Server {
 }
 
 /** The servers that greet, as soon as one does; rejects with the reason of the first where none does. */
-async function awakeOf(servers: readonly string[], patience: number): Promise<string[]> {
+async function awakeOf(servers: readonly string[], patience: number, signal: AbortSignal): Promise<string[]> {
   const awake: string[] = [];
   const greetings = servers.map(async (server) => {
-    await greeted(server, patience);
+    await greeted(server, patience, signal);
     awake.push(server);
   });
   const all = Promise.allSettled(greetings);

@@ -9,13 +9,14 @@ import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
+import { type Arrival, isInOrder, isSame, type MessageArrival } from './arrival.js';
 import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
 import type { DoneWith } from './done-with.js';
 import { isConsumerTimeout } from './failures.js';
-import { type Delivered, GroupChannel } from './group-channel.js';
+import { GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
-import { comparePlaces, copyOf, identityOf, type Place, type Received, readMessage } from './message.js';
+import { copyOf, identityOf, readMessage } from './message.js';
 import type { GroupNames, QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 import { keepingQueue, type Topology } from './topology.js';
@@ -32,18 +33,6 @@ export interface SubscriptionOptions {
   readonly logger: Logger;
   /** What was acknowledged here, though nobody knows whether the broker heard of it. */
   readonly done: DoneWith;
-}
-
-/** What the broker has delivered here. */
-interface Arrival extends Delivered {
-  /** Undefined: it is no message of ours. */
-  readonly received?: Received;
-}
-
-/** A message that the broker has delivered here. */
-interface MessageArrival extends Delivered {
-  readonly received: Received;
-  readonly place: Place;
 }
 
 type Channel = GroupChannel<Arrival>;
@@ -392,15 +381,4 @@ export class Subscription {
     clearTimeout(timer);
     this.#wake = undefined;
   }
-}
-
-/** Whether two messages of one id are one. */
-function isSame(one: Received, other: Received): boolean {
-  return one.place.time === other.place.time && (one.original.body as Buffer).equals(other.original.body as Buffer);
-}
-
-/** Whether messages in the order of their delivery are in that of their places too. */
-function isInOrder(arrivals: readonly MessageArrival[]): boolean {
-  const delivered = arrivals.toSorted((one, other) => one.tag - other.tag);
-  return delivered.every((arrival, index) => index === 0 || comparePlaces((delivered[index - 1] as MessageArrival).place, arrival.place) <= 0);
 }

@@ -64,13 +64,14 @@ export const eventLoop: readonly Definition[] = [
     await besideTimer(scene, async (more) => {
       let [published, consumed] = [0, 0];
       const publisher = async () => {
-        while (more()) {
+        // Where a broker takes its time, until something has come.
+        while (more() || consumed === 0) {
           await queue.publish('number', { n: published });
           published++;
         }
       };
       const consumer = async () => {
-        while (more()) {
+        while (more() || consumed === 0) {
           if ((await payloads.next()).done) break;
           consumed++;
         }
