@@ -3,6 +3,10 @@ export default {
   roots: ['<rootDir>/spec', '<rootDir>/src'],
   testMatch: ['<rootDir>/spec/**/*.spec.ts'],
   transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/spec/tsconfig.json' }] },
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', '^sluice$': '<rootDir>/src/index.ts', '^sluice/(nats|rabbitmq|redis|testing)$': '<rootDir>/src/$1/index.ts' },
+  moduleNameMapper: {
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^sluice$': '<rootDir>/src/index.ts',
+    '^sluice/(nats|rabbitmq|redis|testing)$': '<rootDir>/src/$1/index.ts',
+  },
   testTimeout: 30_000,
 };

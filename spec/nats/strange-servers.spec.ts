@@ -149,7 +149,7 @@ describe('A NatsBackend whose server is not NATS', () => {
     await published;
     await eventually(() => connections === 0);
     // The time that a server may take to answer is ten seconds here.
-    expect(performance.now() - before).toBeLessThan(4000);
+    expect(performance.now() - before).toBeLessThan(9000);
   });
 
   it('fails in time when it greets, and answers nothing else', async () => {

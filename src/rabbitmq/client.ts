@@ -34,6 +34,8 @@ export interface Client {
   on(event: 'connection.blocked', listener: (reason: string) => void): unknown;
   on(event: 'connection.unblocked', listener: () => void): unknown;
   removeListener(event: string, listener: (...args: never[]) => void): unknown;
+  getMaxListeners?(): number;
+  setMaxListeners?(count: number): unknown;
 }
 
 export interface QueueOptions {

@@ -42,6 +42,7 @@ const ON_ITS_WAY = 1000;
 export class GroupChannel<Item extends Delivered> {
   /** Resolves with its cause when the channel has ended. */
   readonly closed: Promise<unknown>;
+  readonly #link: RabbitLink;
   readonly #channel: Channel;
   readonly #options: GroupChannelOptions<Item>;
   /** Tags that came and were not settled, in order. */
@@ -60,7 +61,8 @@ export class GroupChannel<Item extends Delivered> {
   #gaveBack = false;
   #over = false;
 
-  private constructor(channel: Channel, closed: Promise<unknown>, options: GroupChannelOptions<Item>) {
+  private constructor(link: RabbitLink, channel: Channel, closed: Promise<unknown>, options: GroupChannelOptions<Item>) {
+    this.#link = link;
     this.#channel = channel;
     this.#options = options;
     this.closed = closed.then((cause) => {
@@ -76,7 +78,7 @@ export class GroupChannel<Item extends Delivered> {
     });
     const channel = await link.openChannel((cause) => end(cause));
     channel.on('basic.cancel', (_, error) => options.onCancelled(error));
-    return new GroupChannel(channel, closed, options);
+    return new GroupChannel(link, channel, closed, options);
   }
 
   /** Whether something was given back here. The broker may have delivered it again already, behind what came after it at first. */
@@ -169,7 +171,7 @@ export class GroupChannel<Item extends Delivered> {
     clearImmediate(this.#scheduled);
     const unanswered = [...this.#travelling, ...this.#sent, ...this.#waiting];
     this.#travelling = this.#sent = this.#waiting = [];
-    const recent = performance.now() - ON_ITS_WAY;
+    const recent = this.#link.hasStoodStill ? Number.POSITIVE_INFINITY : performance.now() - ON_ITS_WAY;
     for (const { item, verdict, sentAt, resolve } of unanswered) {
       const wasOnItsWay = verdict === 'ack' && sentAt > recent;
       if (wasOnItsWay) this.#options.onUnanswered(item);

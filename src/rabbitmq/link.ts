@@ -2,6 +2,10 @@ import type { Link } from '../broker/connection.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import type { Channel, Client } from './client.js';
 
+/** How often it looks whether the process has stood still, in a lease; and how long it remembers that it has, in milliseconds. */
+const LOOKS = 4;
+const STOOD_STILL = 2000;
+
 /** How long a connection may take to say goodbye, in milliseconds. */
 const LONGEST_GOODBYE = 1000;
 
@@ -9,6 +13,8 @@ export interface RabbitLinkOptions {
   readonly client: Client;
   /** The connection is ours alone, to be ended; else it is only used, and connects anew by itself. */
   readonly owned: boolean;
+  /** How long this process may stand still before the server takes it for dead, in milliseconds. */
+  readonly lease: number;
   readonly lost: (cause: unknown) => void;
   /** The server takes messages again. */
   readonly onUnblocked?: (() => void) | undefined;
@@ -23,6 +29,9 @@ export class RabbitLink implements Link {
   #over = false;
   #cause: unknown;
   #blocked: string | undefined;
+  readonly #watch: NodeJS.Timeout;
+  #lookedAt = performance.now();
+  #stoodStillAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: RabbitLinkOptions) {
     this.#options = options;
@@ -34,6 +43,13 @@ export class RabbitLink implements Link {
     client.on('error', this.#failed);
     client.on('connection.blocked', this.#block);
     client.on('connection.unblocked', this.#unblock);
+    this.#watch = setInterval(() => this.#look(), options.lease / LOOKS).unref();
+  }
+
+  /** Whether the process stood still for a lease until just now: the server may have closed the connection, and what it said of that may not be read yet. */
+  get hasStoodStill(): boolean {
+    this.#look();
+    return performance.now() - this.#stoodStillAt < STOOD_STILL;
   }
 
   /** Why the server takes no messages; undefined while it does. */
@@ -119,6 +135,7 @@ export class RabbitLink implements Link {
   destroy(): void {
     if (this.#over) return;
     this.#over = true;
+    clearInterval(this.#watch);
     const { client, owned } = this.#options;
     this.#reject(new ConnectionLostError('The connection was closed', { cause: this.#cause }));
     client.removeListener('connection.blocked', this.#block);
@@ -139,6 +156,12 @@ export class RabbitLink implements Link {
     this.#options.lost(error);
     this.#reject(error);
   };
+
+  #look(): void {
+    const now = performance.now();
+    if (now - this.#lookedAt > this.#options.lease) this.#stoodStillAt = now;
+    this.#lookedAt = now;
+  }
 
   readonly #block = (reason: string): void => {
     this.#blocked = reason;

@@ -19,6 +19,7 @@ export class RabbitMqBroker implements Broker {
   readonly #options: CheckedRabbitMqOptions;
   readonly #names: QueueNames;
   readonly #topology: Topology;
+  readonly #server: Server;
   /** For consuming: one that is blocked by what is published would keep settlements too. */
   readonly #connection: Connection<RabbitLink>;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
@@ -30,6 +31,7 @@ export class RabbitMqBroker implements Broker {
     this.#names = queueNames(name);
     this.#topology = new Topology(this.#names, groups);
     const server = new Server(options);
+    this.#server = server;
     this.failures = server.failures;
     this.#connection = server.connect({ purpose: 'consuming', prepare: this.#topology.prepare });
     this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout });
@@ -85,6 +87,7 @@ export class RabbitMqBroker implements Broker {
   close(): void {
     this.#closed = true;
     for (const connection of this.#connections) connection.close();
+    this.#server.release();
   }
 
   get #connections(): readonly Connection<RabbitLink>[] {

@@ -7,7 +7,7 @@ import type { Client } from './client.js';
 import { rabbitMqFailures } from './failures.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
-import { clientUrl, hostOf, RABBITMQ_URL } from './url.js';
+import { clientOptions, RABBITMQ_URL } from './url.js';
 
 /** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
 const FRAME_MAX = 131_072;
@@ -32,6 +32,7 @@ export interface ConnectOptions {
 export class Server {
   readonly failures: Failures;
   #frameMax: number;
+  #release: (() => void) | undefined;
   readonly #server: CheckedRabbitMqOptions['server'];
   /** For messages; without a password. */
   readonly #where: string;
@@ -60,7 +61,7 @@ export class Server {
       title: `Queue "${this.#queue}", RabbitMQ at ${this.#where}, connection for ${purpose}`,
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
-      createLink: (lost) => new RabbitLink({ ...this.#client(purpose), lost, onUnblocked }),
+      createLink: (lost) => new RabbitLink({ ...this.#client(purpose), lease: this.#lease, lost, onUnblocked }),
       prepare: async (link) => {
         this.#checkFrames(link);
         await prepare(link);
@@ -68,6 +69,12 @@ export class Server {
       patience: patienceFor(this.#lease),
       logger: this.#logger,
     });
+  }
+
+  /** Nothing of a client that was handed in is used any more. */
+  release(): void {
+    this.#release?.();
+    this.#release = undefined;
   }
 
   /** The client sends and reads frames of the size that it was given, also where the server wants smaller ones: then it has to be given that. */
@@ -78,10 +85,13 @@ export class Server {
   }
 
   #client(purpose: string): { readonly client: Client; readonly owned: boolean } {
-    if ('client' in this.#server) return { client: this.#server.client as Client, owned: false };
+    if ('client' in this.#server) {
+      // Between two links, too, somebody has to hear of its errors.
+      this.#release ??= share(this.#server.client as Client);
+      return { client: this.#server.client as Client, owned: false };
+    }
     const client = new RabbitConnection({
-      url: clientUrl(this.#server.url),
-      hostname: hostOf(this.#server.url),
+      ...clientOptions(this.#server.url),
       connectionName: `Sluice, queue "${this.#queue}", ${purpose}`,
       heartbeat: Math.min(MOST_HEARTBEAT, Math.max(1, Math.round(this.#lease / 1000 / HEARTBEATS))),
       frameMax: this.#frameMax,
@@ -121,4 +131,18 @@ function refuseWhatIsNoFrame(client: object): void {
 function frameMaxOf(client: object): number {
   const { frameMax } = (client as { _opt?: { frameMax?: unknown } })._opt ?? {};
   return typeof frameMax === 'number' ? frameMax : DEFAULT_FRAME_MAX;
+}
+
+/** How many listeners of each kind a queue has on a client: one for each of its two links, and one that is always there. */
+const LISTENERS = 3;
+
+/** Listens to the errors of a client that others use too, and makes room for what a queue listens to. Returns what undoes it. */
+function share(client: Client): () => void {
+  const ignore = () => {};
+  client.setMaxListeners?.((client.getMaxListeners?.() ?? 0) + LISTENERS);
+  client.on('error', ignore);
+  return () => {
+    client.removeListener('error', ignore);
+    client.setMaxListeners?.(Math.max(0, (client.getMaxListeners?.() ?? 0) - LISTENERS));
+  };
 }

@@ -40,9 +40,6 @@ type Channel = GroupChannel<Arrival>;
 /** The most that AMQP has for a prefetch. */
 const MOST_PREFETCH = 65_535;
 
-/** How many messages that come again may be here at a time: one that waits for room here is kept from others. */
-const AGAIN_PREFETCH = 1;
-
 /** How long a start waits for what was nacked with a delay and has fallen due, in milliseconds, before it takes anything else. */
 const LONGEST_HEAD_START = 1000;
 
@@ -195,11 +192,11 @@ export class Subscription {
     const due = await channel.count(keepingQueue(again));
     if (this.#stopped) return;
     let [came, enough] = [0, () => {}];
-    await channel.consume(again, AGAIN_PREFETCH, (message) => {
+    await channel.consume(again, this.#prefetch, (message) => {
       this.#deliver(channel, message, this.#again);
       if (++came >= due) enough();
     });
-    if (came < Math.min(due, AGAIN_PREFETCH)) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
+    if (came < Math.min(due, this.#prefetch)) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
     if (!this.#stopped) await channel.consume(queue, this.#prefetch, (message) => this.#deliver(channel, message, this.#next));
   }
 

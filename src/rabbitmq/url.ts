@@ -17,18 +17,20 @@ export const RABBITMQ_URL: UrlRule = {
 /** The user that a server has unless it was given others; it is let in from its own machine only. */
 const DEFAULT_USER = 'guest';
 
-/** The URL as the client has to get it: with a user, and without what the options of the queue decide. */
-export function clientUrl(url: string): string {
-  const parsed = new URL(url);
-  for (const ours of ['heartbeat', 'connection_timeout']) parsed.searchParams.delete(ours);
-  if (parsed.username === '') {
-    parsed.username = DEFAULT_USER;
-    parsed.password = DEFAULT_USER;
-  }
-  return parsed.href;
-}
+/** The ports of AMQP, where a URL says none. */
+const PORT = '5672';
+const TLS_PORT = '5671';
 
-/** The host as the client has to get it: an address of IPv6 without its brackets. */
-export function hostOf(url: string): string {
-  return new URL(url).hostname.replace(/^\[|\]$/g, '');
+/** What a URL says, as options of the client: with a user, with an address of IPv6 without its brackets, and without what the options of the queue decide. */
+export function clientOptions(url: string): { hostname: string; port: string; username: string; password: string; vhost: string; tls?: true } {
+  const { protocol, hostname, port, pathname, username, password } = new URL(url);
+  const tls = protocol === 'amqps:';
+  return {
+    hostname: hostname.replace(/^\[|\]$/g, ''),
+    port: port || (tls ? TLS_PORT : PORT),
+    username: username === '' ? DEFAULT_USER : decodeURIComponent(username),
+    password: username === '' ? DEFAULT_USER : decodeURIComponent(password),
+    vhost: decodeURIComponent(pathname.slice(1)) || '/',
+    ...(tls && { tls }),
+  };
 }
