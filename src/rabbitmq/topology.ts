@@ -11,8 +11,29 @@ export function keepingQueue(queue: string, settings: QueueOptions['arguments'] 
   return { queue, durable: true, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': NEVER_DROPPED, ...settings } };
 }
 
-/** Declares the exchange of a queue, and groups with all that they have. What is there already stays as it is. */
+/** What is being declared, by the names of queues. */
+const declaring = new Map<string, Promise<void>>();
+
+/**
+ * Declares the exchange of a queue, and groups with all that they have. What is there already stays as it is. In this process one at a time for a queue: RabbitMQ 3.10 tells who
+ * comes second that a quorum queue is there before it is, and fails when that is used.
+ */
 export async function declareGroups(channel: Channel, names: QueueNames, groups: Iterable<ConsumerGroup>): Promise<void> {
+  const before = declaring.get(names.exchange);
+  const declared = (async () => {
+    await before;
+    await declareInTurn(channel, names, groups);
+  })();
+  const over = declared.catch(() => {});
+  declaring.set(names.exchange, over);
+  try {
+    await declared;
+  } finally {
+    if (declaring.get(names.exchange) === over) declaring.delete(names.exchange);
+  }
+}
+
+async function declareInTurn(channel: Channel, names: QueueNames, groups: Iterable<ConsumerGroup>): Promise<void> {
   await channel.exchangeDeclare({ exchange: names.exchange, type: 'fanout', durable: true });
   for (const group of groups) await declareGroup(channel, names, names.group(group));
 }
