@@ -94,7 +94,13 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     expect(await failures[1]).toBe(reason);
     expect(await failures[2]).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
     await proxy.accept();
-    await queue.publish('key', { n: 4 });
+    // The pause until the next attempt to connect may be longer than a publish waits here.
+    await eventually(() =>
+      queue.publish('key', { n: 4 }).then(
+        () => true,
+        () => false,
+      ),
+    );
     expect((await suite.take(suite.names.group('default').queue)).map(({ body }) => JSON.parse(String(body)).n)).toEqual([0, 1, 4]);
   });
 
