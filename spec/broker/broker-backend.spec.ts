@@ -110,7 +110,8 @@ describe('close() of a BrokerBackend', () => {
     broker.told.length = 0;
     await queue.close();
     expect([holder.completed, holder.of(1).settled]).toEqual([true, 'retried']);
-    expect(broker.told).toEqual(['publisher.close', 'close default', 'goodbye', 'publisher.abandon', 'abandon default', 'close']);
+    // The consumers first: what goes back with a delay may have to be published.
+    expect(broker.told).toEqual(['close default', 'publisher.close', 'goodbye', 'publisher.abandon', 'abandon default', 'close']);
     expect(jest.getTimerCount()).toBe(0);
   });
 
