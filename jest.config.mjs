@@ -8,5 +8,5 @@ export default {
     '^sluice$': '<rootDir>/src/index.ts',
     '^sluice/(nats|rabbitmq|redis|testing)$': '<rootDir>/src/$1/index.ts',
   },
-  testTimeout: 30_000,
+  testTimeout: 60_000,
 };
