@@ -99,8 +99,10 @@ export class Topology {
 
   /** How many messages wait for their time. */
   async countDelayed({ manager }: NatsLink): Promise<number> {
-    const { state } = await manager.streams.info(this.#names.delayedStream);
-    return state.messages;
+    const { delayedStream, mover } = this.#names;
+    // Not what the stream holds: a server that was killed may hold what it had moved, and knows that it had.
+    const { num_pending, num_ack_pending } = await manager.consumers.info(delayedStream, mover);
+    return num_pending + num_ack_pending;
   }
 
   /** How many messages a group has not settled; of one that does not exist, those with which it would begin. */
