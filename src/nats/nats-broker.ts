@@ -147,18 +147,21 @@ export class NatsBroker implements Broker {
   }
 
   async #countGroup(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
-    const [held, delayed] = await Promise.all([
-      this.#topology.countGroup(link, group, () => this.#sweeper.sweep()),
-      this.#topology.countDelayed(link),
-    ]);
+    return this.#countBeside(link, group, await this.#topology.countDelayed(link));
+  }
+
+  /** @param delayed how many messages wait for their time: counted before, since what falls due meanwhile is rather counted twice than not at all */
+  async #countBeside(link: NatsLink, group: ConsumerGroup, delayed: number): Promise<QueueStats> {
+    const held = await this.#topology.countGroup(link, group, () => this.#sweeper.sweep());
     const { out, away } = this.#consumers.get(group)?.kept ?? { out: 0, away: 0 };
     return { ready: Math.max(0, held - out - away), unfinished: held + delayed };
   }
 
   /** A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have. */
   async #countAll(link: NatsLink): Promise<QueueStats> {
+    const delayed = await this.#topology.countDelayed(link);
     const groups = new Set([...this.#options.groups, ...this.#consumers.keys()]);
-    const counts = await Promise.all([...groups].map((group) => this.#countGroup(link, group)));
+    const counts = await Promise.all([...groups].map((group) => this.#countBeside(link, group, delayed)));
     return { ready: Math.max(...counts.map(({ ready }) => ready)), unfinished: Math.max(...counts.map(({ unfinished }) => unfinished)) };
   }
 }

@@ -109,8 +109,8 @@ export class Topology {
   async countGroup({ manager }: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<number> {
     const { stream } = this.#names;
     try {
-      const { state } = await manager.streams.info(stream);
       const { num_pending, num_ack_pending } = await manager.consumers.info(stream, this.#names.consumer(group));
+      const { state } = await manager.streams.info(stream);
       // Before 2.10, what a consumer tells of itself may be one too many, once it has delivered a message again.
       return Math.min(state.messages, num_pending + num_ack_pending);
     } catch (error) {

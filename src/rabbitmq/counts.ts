@@ -25,14 +25,16 @@ export class Counts {
     }
   }
 
-  /** How many messages are in the levels of a delay, which are there from the first one up. */
+  /**
+   * How many messages are in the levels of a delay, which are there from the first one up. Counted from above, the way that messages go: what is handed down
+   * meanwhile is rather counted twice than not at all.
+   */
   async delayed(delay: string): Promise<number> {
+    let levels = 0;
+    while ((await this.waiting(levelName(delay, levels))) !== undefined) levels++;
     let sum = 0;
-    for (let level = 0; ; level++) {
-      const count = await this.waiting(levelName(delay, level));
-      if (count === undefined) return sum;
-      sum += count;
-    }
+    while (levels-- > 0) sum += (await this.waiting(levelName(delay, levels))) ?? 0;
+    return sum;
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Channel } from './client.js';
 import { keepingQueue } from './topology.js';
+import { Underway } from './underway.js';
 
 /** The shortest step of a delay, in milliseconds: a delay is rounded up to a whole number of them. */
 const UNIT = 16;
@@ -40,6 +41,8 @@ function unitsOf(delay: number): number {
  * Each level is a topic exchange and a queue of the same name. The bits are read from the end of the key, so that a level need not know how many are above it.
  */
 export class Delays {
+  /** What this process has sent on this way. */
+  readonly underway = new Underway();
   readonly #name: string;
   readonly #destination: Destination;
   /** How many levels are declared, on the connection of now. */

@@ -133,6 +133,17 @@ export class Publisher implements BrokerPublisher {
     return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), '', again), body: message.body, delays, delay });
   }
 
+  /** How many messages this process has sent to a group with a delay that have not come back to it, as far as it remembers. */
+  underway(group: ConsumerGroup): number {
+    return this.#toAll.underway.size + (this.#toGroups.get(group)?.underway.size ?? 0);
+  }
+
+  /** A message has come to a group. */
+  arrived(group: ConsumerGroup, id: string): void {
+    this.#toAll.underway.delete(id);
+    this.#toGroups.get(group)?.underway.delete(id);
+  }
+
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
   async setAside(original: Incoming, reason: string): Promise<void> {
     const { aside } = this.#options.names;
@@ -162,6 +173,12 @@ export class Publisher implements BrokerPublisher {
 
   #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {
     const answer = this.#outbox.add(parcel, signal);
+    const { delays, delay, envelope } = parcel;
+    if (delays !== undefined && delay > 0) {
+      const { messageId: id = '' } = envelope;
+      delays.underway.add(id, delay);
+      answer.catch(() => delays.underway.delete(id));
+    }
     this.#pumpLater();
     return answer;
   }

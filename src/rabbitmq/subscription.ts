@@ -207,6 +207,8 @@ export class Subscription {
       return;
     }
     const arrival = { received, tag: original.deliveryTag, place: received.place };
+    const { publisher, group } = this.#options;
+    publisher.arrived(group, received.message.id);
     if (this.#options.done.has(identityOf(received))) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
       this.#back.push(arrival);

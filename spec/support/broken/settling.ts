@@ -127,4 +127,15 @@ export const settling: readonly Broken[] = [
     saying: /deliveries of \[1 2 3\], got \[1 2\]/,
     create: delivering(() => ({ reject: async () => true })),
   },
+  {
+    defect: 'does not count what is delayed',
+    caughtBy: 'rule 6: stats() count a message at every moment until it is settled, also one that is delayed',
+    saying: /Expected 8 unfinished messages or, for a moment, more, got 0/,
+    create: wrap((_, memory) => ({
+      stats: async (options) => {
+        const { ready } = await memory.stats(options);
+        return { ready, unfinished: ready };
+      },
+    })),
+  },
 ];

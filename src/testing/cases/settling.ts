@@ -215,4 +215,24 @@ export const settling: readonly Definition[] = [
     taker.leave();
     await scene.counts(queue, { ready: 4, unfinished: 4 });
   }),
+
+  rule(6, 'stats() count a message at every moment until it is settled, also one that is delayed', async (scene) => {
+    const queue = await scene.open();
+    const numbers = upTo(8);
+    const taker = scene.take(queue, { prefetch: numbers.length });
+    await Promise.all(numbers.map((n) => scene.publish(queue, [n], { delay: 20 * n })));
+    const countsUntil = (count: number) =>
+      scene.until(`${count} deliveries`, async () => {
+        // Nothing is settled yet but what is to come again.
+        const { unfinished } = await scene.within('stats() to resolve', queue.stats());
+        assert.ok(unfinished >= numbers.length, `Expected ${numbers.length} unfinished messages or, for a moment, more, got ${unfinished}`);
+        return taker.deliveries.length >= count;
+      });
+    await countsUntil(numbers.length);
+    const first = [...taker.held];
+    for (const [index, delivery] of first.entries()) assert.equal(await delivery.nack({ delay: 20 * (index + 1) }), true);
+    await countsUntil(2 * numbers.length);
+    await scene.settle(taker.held);
+    await scene.counts(queue, { ready: 0, unfinished: 0 });
+  }),
 ];
