@@ -9,4 +9,6 @@ export default {
     '^sluice/(nats|rabbitmq|redis|testing)$': '<rootDir>/src/$1/index.ts',
   },
   testTimeout: 60_000,
+  // Most of what takes long waits for a broker: one file at a time, as is usual where there are two cores, would leave them idle.
+  maxWorkers: 2,
 };
