@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LONGEST_DELAY } from '../../src/rabbitmq/delays.js';
+import { queueNames } from '../../src/rabbitmq/names.js';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
@@ -63,6 +64,30 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     expect(logger.warnings.length - warned).toBe(5);
     expect(holder.attempts.slice(5)).toEqual(upTo(5).map((n) => [n, 2]));
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual(Array(5).fill(true));
+    await emptied(queue);
+  });
+
+  it.each(['queue', 'again'] as const)('go on when the broker forgets the consumer of the %s without a word', async (of) => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    const holder = new Holder(queue, { prefetch: 5 }, (delivery) => void delivery.ack());
+    await publish([1], queue);
+    await came(holder, 1);
+    const name = queueNames(suite.name).group('default')[of];
+    const consumers = (await suite.server.run('list_consumers')).split('\n').map((line) => line.split('\t'));
+    const [, channel, tag] = consumers.find(([consumed]) => consumed === name) ?? [];
+    const lookup = `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${name}">>))`;
+    const cancel = `rabbit_fifo:make_checkout({<<"${tag}">>, rabbit_misc:string_to_pid("${channel}")}, cancel, #{})`;
+    await suite.server.run('eval', `${lookup}, {ok, _, _} = ra:process_command(amqqueue:get_pid(Q), ${cancel}).`);
+    expect((await suite.server.use((connection) => connection.queueDeclare({ queue: name, passive: true }))).consumerCount).toBe(0);
+    await eventually(() => logger.warnings.length > 0);
+    expect(logger.warnings).toEqual([expect.stringContaining('it is declared again')]);
+    await publish([2], queue);
+    await came(holder, 2);
+    expect(holder.attempts).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
     await emptied(queue);
   });
 

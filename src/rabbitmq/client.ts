@@ -1,7 +1,7 @@
 /** What is used of a channel of rabbitmq-client. */
 export interface Channel {
   readonly active: boolean;
-  queueDeclare(options: QueueOptions): Promise<{ readonly messageCount: number }>;
+  queueDeclare(options: QueueOptions): Promise<{ readonly messageCount: number; readonly consumerCount: number }>;
   exchangeDeclare(options: {
     readonly exchange: string;
     readonly type?: string;

@@ -1,4 +1,5 @@
 import type { Channel, Incoming } from './client.js';
+import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
 import { comparePlaces, type Place } from './message.js';
 
@@ -22,7 +23,7 @@ interface Settlement<Item extends Delivered> {
 export interface GroupChannelOptions<Item extends Delivered> {
   /** How many messages of a queue may be out at a time. */
   readonly prefetch: number;
-  /** The broker has ended a consumer, since its queue is gone. */
+  /** A consumer gets nothing any more, since its queue is gone: the broker says so, or not. */
   readonly onCancelled: (error: unknown) => void;
   /** The channel ended just when this was acknowledged. The broker may deliver it again: then it is done with already. */
   readonly onUnanswered: (item: Item) => void;
@@ -33,6 +34,12 @@ export interface GroupChannelOptions<Item extends Delivered> {
  * answered for longer was not there any more, and has given the message to another.
  */
 const ON_ITS_WAY = 1000;
+
+/** After what time without a message it looks whether the broker still delivers, in milliseconds. */
+const LOOK = 5000;
+
+/** The broker delivers nothing, and does not say why. */
+class SilentError extends Error {}
 
 /**
  * One channel for one subscriber, for as long as it lasts. The tags of its deliveries mean nothing on another, so they are settled here or not at all.
@@ -47,7 +54,11 @@ export class GroupChannel<Item extends Delivered> {
   readonly #options: GroupChannelOptions<Item>;
   /** Tags that came and were not settled, in order. */
   readonly #outstanding = new Set<number>();
-  readonly #consumers = new Set<string>();
+  /** What is consumed: queues, by the tags of their consumers. */
+  readonly #consumers = new Map<string, string>();
+  readonly #watch: NodeJS.Timeout;
+  /** Something has come since the last look. */
+  #came = true;
   #waiting: Settlement<Item>[] = [];
   /** Nothing is settled for now: the broker would use the room to deliver more, or the same again. */
   #holding = false;
@@ -65,6 +76,7 @@ export class GroupChannel<Item extends Delivered> {
     this.#link = link;
     this.#channel = channel;
     this.#options = options;
+    this.#watch = setInterval(() => void this.#look(), LOOK).unref();
     this.closed = closed.then((cause) => {
       this.abandon();
       return cause;
@@ -110,9 +122,10 @@ export class GroupChannel<Item extends Delivered> {
     // It is for the consumers that follow.
     await this.#channel.basicQos({ prefetchCount: prefetch });
     const consumerTag = `${this.#consumers.size}`;
-    this.#consumers.add(consumerTag);
+    this.#consumers.set(consumerTag, queue);
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {
       if (this.#over) return;
+      this.#came = true;
       this.#outstanding.add(message.deliveryTag);
       deliver(message);
     });
@@ -168,6 +181,7 @@ export class GroupChannel<Item extends Delivered> {
   abandon(): void {
     if (this.#over) return;
     this.#over = true;
+    clearInterval(this.#watch);
     clearImmediate(this.#scheduled);
     const unanswered = [...this.#travelling, ...this.#sent, ...this.#waiting];
     this.#travelling = this.#sent = this.#waiting = [];
@@ -179,10 +193,33 @@ export class GroupChannel<Item extends Delivered> {
     }
   }
 
+  /**
+   * Looks whether the broker still delivers, when nothing has come for a while though there is room. When a queue is deleted under load, and declared again by somebody,
+   * RabbitMQ 3.10 may forget a consumer without a word; and to the channel its deliveries are settled as ever.
+   */
+  async #look(): Promise<void> {
+    const wasIdle = !this.#came && this.#outstanding.size < this.#options.prefetch;
+    this.#came = false;
+    if (!wasIdle || this.#over || this.#cancelled !== undefined || !this.#channel.active) return;
+    try {
+      for (const queue of this.#consumers.values()) {
+        const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
+        // The client delivers what has come in a later turn.
+        await new Promise((resolve) => setImmediate(resolve));
+        if (this.#came || this.#cancelled !== undefined) return;
+        if (consumerCount === 0 || messageCount > 0)
+          throw new SilentError(`Queue "${queue}" has ${consumerCount} consumers and ${messageCount} messages, and delivers none here`);
+      }
+    } catch (error) {
+      // Any other error ends the channel, which is answer enough.
+      if (codeOf(error) === 'NOT_FOUND' || error instanceof SilentError) this.#options.onCancelled(error);
+    }
+  }
+
   async #cancel(): Promise<void> {
     try {
       // The last one first: it is the one that most comes from.
-      await Promise.all([...this.#consumers].reverse().map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
+      await Promise.all([...this.#consumers.keys()].reverse().map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
       // The client delivers what has come in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
     } catch {
