@@ -69,6 +69,7 @@ export function restartedServer(stage: Stage, { startsSlowly = false } = {}): vo
       stage.server.thaw();
     });
     await stage.settled(queue, tally);
-    stage.close(tally, 'a server that stood still for longer than a lease', PREFETCH * CONSUMERS, 1);
+    // What the consumers held, and what they had acknowledged just before: the server may look at its leases before it reads that.
+    stage.close(tally, 'a server that stood still for longer than a lease', 2 * PREFETCH * CONSUMERS, 1);
   }, 100_000);
 }
