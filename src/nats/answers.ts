@@ -1,7 +1,10 @@
-/** What is answered to a delivery of JetStream. */
-export const ACK = '+ACK';
-export const IN_PROGRESS = '+WPI';
-export const TERMINATE = '+TERM';
+/** As the client takes it. */
+export type Answer = Uint8Array | string;
+
+/** What is answered to a delivery of JetStream: bytes, since the client would encode a text anew for each message. */
+export const ACK = Buffer.from('+ACK');
+export const IN_PROGRESS = Buffer.from('+WPI');
+export const TERMINATE = Buffer.from('+TERM');
 
 const PER_MILLISECOND = 1_000_000;
 

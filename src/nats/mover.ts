@@ -1,7 +1,7 @@
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import type { Connection } from '../broker/connection.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import { ACK, nak } from './answers.js';
+import { ACK, type Answer, nak } from './answers.js';
 import type { NatsLink } from './link.js';
 import { copyHeaders, type DeliveryFacts, ID_HEADER, PUBLISHED_AT_HEADER, readHeaders, writePublishedAt } from './message.js';
 import type { QueueNames } from './names.js';
@@ -216,7 +216,7 @@ export class Mover {
     }
   }
 
-  #answer({ reply }: Msg, answer: string): void {
+  #answer({ reply }: Msg, answer: Answer): void {
     try {
       this.#link?.connection.publish(reply as string, answer);
     } catch {

@@ -1,12 +1,13 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Settled } from '../broker/delivery.js';
 import { type Settlement, Settlements } from '../broker/settlements.js';
-import { ACK, nak, TERMINATE } from './answers.js';
+import { ACK, type Answer, nak, TERMINATE } from './answers.js';
 import type { Ticket } from './leases.js';
 import { isUnanswered, type NatsLink } from './link.js';
 import type { Sweeper } from './sweeper.js';
 
-interface Verdict extends Ticket {
+interface Verdict {
+  readonly ticket: Ticket;
   readonly how: Settled;
   /** In milliseconds, from when it was settled. */
   readonly delay: number;
@@ -52,7 +53,7 @@ export class Settling {
 
   /** Settles a delivery. Resolves to whether that counted. */
   add(ticket: Ticket, how: Settled, delay: number): Promise<boolean> {
-    const counts = this.#settlements.add(String(ticket.sequence), { ...ticket, how, delay });
+    const counts = this.#settlements.add(String(ticket.sequence), { ticket, how, delay });
     if (isDone(how)) this.#finishing.add(ticket.sequence);
     else if (delay === 0) {
       this.#returning += 1;
@@ -80,8 +81,8 @@ export class Settling {
     const sent = settlements.filter((settlement) => !late.has(settlement));
     try {
       const last = sent.pop();
-      for (const settlement of sent) link.connection.publish(settlement.verdict.reply, answerFor(settlement));
-      const answer = last && (await link.request(last.verdict.reply, answerFor(last)));
+      for (const settlement of sent) link.connection.publish(settlement.verdict.ticket.reply, answerFor(settlement));
+      const answer = last && (await link.request(last.verdict.ticket.reply, answerFor(last)));
       if (answer !== undefined && isUnanswered(answer)) {
         // The server is going down, or the group is gone: they are sent again when it is back.
         this.#settlements.putBack({ again: true });
@@ -98,7 +99,7 @@ export class Settling {
   dropLate(now: number): void {
     this.#settlements.drop((settlement) => {
       const late = isLate(settlement, now);
-      if (late) this.#finishing.delete(settlement.verdict.sequence);
+      if (late) this.#finishing.delete(settlement.verdict.ticket.sequence);
       return late;
     });
   }
@@ -117,7 +118,8 @@ export class Settling {
   #answered(settlements: readonly Settlement<Verdict>[], late: ReadonlySet<Settlement<Verdict>>): void {
     const { group, sweeper } = this.#options;
     for (const settlement of settlements) {
-      const { how, sequence } = settlement.verdict;
+      const { how, ticket } = settlement.verdict;
+      const { sequence } = ticket;
       this.#finishing.delete(sequence);
       if (isDone(how) && !late.has(settlement)) sweeper.settled(group, sequence);
     }
@@ -129,8 +131,8 @@ export class Settling {
  * Whether the lease of a delivery has ended before its settlement was sent. One that was sent before may have counted then, and is sent again in any case: the
  * worst that a second `ack` can do is to spare somebody the same work.
  */
-function isLate({ verdict: { until, how }, again }: Settlement<Verdict>, now: number): boolean {
-  return until < now && !(again && isDone(how));
+function isLate({ verdict: { ticket, how }, again }: Settlement<Verdict>, now: number): boolean {
+  return ticket.until < now && !(again && isDone(how));
 }
 
 /** Whether nobody has to handle the message again. */
@@ -138,7 +140,7 @@ function isDone(how: Settled): boolean {
   return how === 'acked' || how === 'rejected';
 }
 
-function answerFor({ verdict: { how, delay }, settledAt }: Settlement<Verdict>): string {
+function answerFor({ verdict: { how, delay }, settledAt }: Settlement<Verdict>): Answer {
   if (how === 'acked') return ACK;
   if (how === 'rejected') return TERMINATE;
   return nak(delay === 0 ? 0 : settledAt + delay - performance.now());
