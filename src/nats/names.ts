@@ -31,6 +31,13 @@ export function queueNames(queue: string): QueueNames {
   const stream = safeName(queue, LONGEST_NAME);
   const delayedStream = `${stream}~delayed`;
   const aside = `${stream}~aside`;
+  // Asked for with each message.
+  const consumers = new Map<ConsumerGroup, string>();
+  const consumer = (group: ConsumerGroup): string => {
+    const name = consumers.get(group) ?? safeName(group, LONGEST_NAME);
+    consumers.set(group, name);
+    return name;
+  };
   return {
     stream,
     messages: `${stream}.>`,
@@ -38,7 +45,7 @@ export function queueNames(queue: string): QueueNames {
     delayed: `${delayedStream}.>`,
     mover: 'mover',
     aside,
-    consumer: (group) => safeName(group, LONGEST_NAME),
+    consumer,
     subject: (key) => `${stream}.${writeKey(key)}`,
     delayedSubject: (key, delay) => `${delayedStream}.${Math.ceil(delay)}.${writeKey(key)}`,
     asideSubject: (subject) => `${aside}.${subject}`,

@@ -54,7 +54,8 @@ export class Sweeper {
   /** Whether this process has settled it, and the server said so. Where that was not on the disk yet when the server failed, the message comes again. */
   isSettled(group: ConsumerGroup, sequence: number): boolean {
     const name = this.#options.names.consumer(group);
-    return [this.#settled, this.#removed, this.#removedBefore].some((places) => places.get(name)?.has(sequence) === true);
+    const isIn = (places: ReadonlyMap<string, ReadonlySet<number>>) => places.get(name)?.has(sequence) === true;
+    return isIn(this.#settled) || isIn(this.#removed) || isIn(this.#removedBefore);
   }
 
   /** Another stream has taken the place of that in which the places were. */
