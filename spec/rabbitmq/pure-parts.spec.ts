@@ -5,7 +5,6 @@ import { Delays, LONGEST_DELAY, levelsFor } from '../../src/rabbitmq/delays.js';
 import { isConsumerTimeout, rabbitMqFailures } from '../../src/rabbitmq/failures.js';
 import { asideProperties, bodyOf, comparePlaces, copyOf, propertiesOf, type Received, readMessage } from '../../src/rabbitmq/message.js';
 import { queueNames } from '../../src/rabbitmq/names.js';
-import { Underway } from '../../src/rabbitmq/underway.js';
 import { clientOptions, RABBITMQ_URL } from '../../src/rabbitmq/url.js';
 
 /** A broker of which only the exchanges, the queues and their bindings are kept: by pattern, for what is bound by one. */
@@ -52,41 +51,6 @@ function matches(pattern: string, key: string): boolean {
   };
   return match(pattern.split('.'), key.split('.'));
 }
-
-describe('What is underway', () => {
-  let now = 0;
-
-  beforeEach(() => {
-    now = 0;
-    jest.spyOn(performance, 'now').mockImplementation(() => now);
-  });
-
-  afterEach(() => jest.restoreAllMocks());
-
-  it('is counted until it comes, or for a second after its time', () => {
-    const underway = new Underway();
-    underway.add('one', 50);
-    underway.add('two', 5_000);
-    underway.add('two', 5_000);
-    expect(underway.size).toBe(2);
-    underway.delete('one');
-    underway.delete('never sent');
-    expect(underway.size).toBe(1);
-    now = 6_000;
-    expect(underway.size).toBe(1);
-    now = 6_001;
-    expect(underway.size).toBe(0);
-  });
-
-  it('is remembered up to a limit, which has room again for what comes later', () => {
-    const underway = new Underway();
-    for (let n = 0; n < 5_000; n++) underway.add(`${n}`, n < 100 ? 10 : 60_000);
-    expect(underway.size).toBe(1024);
-    now = 2_000;
-    underway.add('later', 10);
-    expect(underway.size).toBe(925);
-  });
-});
 
 describe('Delays', () => {
   it.each([{ exchange: 'orders' }, { queue: 'orders:group:a:again' }])(

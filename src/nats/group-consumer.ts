@@ -7,6 +7,7 @@ import type { Connection } from '../broker/connection.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
 import type { Failures } from '../broker/failures.js';
 import { Loans } from '../broker/loans.js';
+import { Underway } from '../broker/underway.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
@@ -38,6 +39,12 @@ export interface GroupConsumerOptions {
 const LEAST_HEARTBEAT = 500;
 const MOST_HEARTBEAT = 5000;
 
+/**
+ * What was sent back for later: the server may keep it for so many milliseconds after its time, since it looks some of them later, and more where it is busy. What is more
+ * than these counts as ready.
+ */
+const AWAY = { most: 100_000, lateness: 250 };
+
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
 /**
@@ -50,8 +57,8 @@ export class GroupConsumer implements BrokerConsumer {
   readonly #puller: Puller;
   readonly #leases: Leases;
   readonly #settling: Settling;
-  /** What this process has sent back for later, and when it falls due by the clock of `performance`. */
-  readonly #away = new Map<string, number>();
+  /** What this process has sent back for later. */
+  readonly #away = new Underway(AWAY);
   readonly #prefix: number;
   #link: NatsLink | undefined;
   #stream: string | undefined;
@@ -94,9 +101,8 @@ export class GroupConsumer implements BrokerConsumer {
     });
   }
 
-  /** How many messages are out here, and how many were sent back from here for later. */
+  /** How many messages are out here, and how many were sent back from here for later and may not be ready yet. */
   get kept(): { readonly out: number; readonly away: number } {
-    this.#forgetDue();
     return { out: this.#loans.size, away: this.#away.size };
   }
 
@@ -141,10 +147,7 @@ export class GroupConsumer implements BrokerConsumer {
   #settle({ id }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
     const ticket = this.#leases.end(id);
     if (ticket === undefined) return NOT_COUNTED;
-    if (how === 'retried' && delay > 0) {
-      this.#forgetDue();
-      this.#away.set(id, performance.now() + delay);
-    }
+    if (how === 'retried' && delay > 0) this.#away.add(id, delay);
     return this.#answer(ticket, how, delay);
   }
 
@@ -277,11 +280,6 @@ export class GroupConsumer implements BrokerConsumer {
     this.#settling.dropLate(now);
     this.#poke();
     return this.#settling.isPending && !this.#closing;
-  }
-
-  #forgetDue(): void {
-    const now = performance.now();
-    for (const [id, due] of this.#away) if (due <= now) this.#away.delete(id);
   }
 
   /** The consumer is gone, or has no leader. */

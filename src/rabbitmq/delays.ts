@@ -1,6 +1,6 @@
+import { Underway } from '../broker/underway.js';
 import type { Channel } from './client.js';
 import { keepingQueue } from './topology.js';
-import { Underway } from './underway.js';
 
 /** The shortest step of a delay, in milliseconds: a delay is rounded up to a whole number of them. */
 const UNIT = 16;
@@ -10,6 +10,9 @@ const MOST_LEVELS = 28;
 
 /** The longest delay, in milliseconds: some 49 days. */
 export const LONGEST_DELAY = UNIT * (2 ** MOST_LEVELS - 1);
+
+/** What is on its way: while a queue hands a message down to the next one, the broker counts it in neither. Where there are more, the broker counts some of them. */
+const UNDERWAY = { most: 1024, lateness: 1000 };
 
 /** Where a delay leads to: an exchange, or one queue. */
 export type Destination = { readonly exchange: string } | { readonly queue: string };
@@ -42,7 +45,7 @@ function unitsOf(delay: number): number {
  */
 export class Delays {
   /** What this process has sent on this way. */
-  readonly underway = new Underway();
+  readonly underway = new Underway(UNDERWAY);
   readonly #name: string;
   readonly #destination: Destination;
   /** How many levels are declared, on the connection of now. */
