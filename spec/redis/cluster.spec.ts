@@ -23,7 +23,7 @@ describeWithRedis('A queue on a cluster', () => {
     suite.name = prefix.replace(/[%{}]/g, (brace) => `%${brace.charCodeAt(0).toString(16).toUpperCase()}`) + suite.name.slice(prefix.length);
     await exercise(suite, queue, look);
     expect(slots.size).toBe(1);
-    expect([...kinds].toSorted()).toEqual(['aside', 'bell', 'delayed', 'fenced', 'later', 'published', 'returned', 'stream']);
+    expect([...kinds].toSorted()).toEqual(['aside', 'bell', 'delayed', 'fenced', 'later', 'published', 'returned', 'settled', 'stream']);
   });
 
   it('is not served through a client of a cluster, which takes its commands in another way', () => {

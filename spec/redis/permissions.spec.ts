@@ -8,7 +8,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 
 /** What a queue sends, and what its scripts call. */
 const COMMANDS =
-  'eval evalsha client|id client|unblock time set del exists hset xack xadd xclaim xdel xgroup|create xgroup|createconsumer xgroup|delconsumer ' +
+  'eval evalsha client|id client|unblock time set del exists hset lindex llen lpop rpush xack xadd xclaim xdel xgroup|create xgroup|createconsumer xgroup|delconsumer ' +
   'xinfo|consumers xinfo|groups xlen xpending xrange xreadgroup xtrim zadd zcard zcount zpopmin zrange zrangebyscore zrem';
 
 describeWithRedis('A user with no more rights than a queue needs', () => {

@@ -35,9 +35,24 @@ export async function exercise(suite: RedisSuite, queue: RedisBackend, look: () 
     for await (const { payload } of queue.deliveries({ group, prefetch: 3 })) if ((payload as { n: number }).n === 9) break;
   }
   await look();
-  for (const group of ['a', 'b', 'late {group}']) void new Holder(queue, { group }, (delivery) => void delivery.ack());
+  const last = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }, (delivery) => void delivery.ack()));
   await eventually(async () => (await queue.stats()).unfinished === 0);
   await look();
+  for (const { subscription } of last) subscription.unsubscribe();
+  await settleOutOfOrder(queue, look);
   await queue.close();
+  await look();
+}
+
+/** Many at once, and what was published first at the end. */
+async function settleOutOfOrder(queue: RedisBackend, look: () => Promise<void>): Promise<void> {
+  await Promise.all(upTo(30).map((n) => queue.publish('key', { n })));
+  const holders = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }));
+  for (const holder of holders) {
+    await eventually(() => holder.deliveries.length === 30);
+    await Promise.all(upTo(29).map((n) => holder.of(n + 1).ack()));
+  }
+  await look();
+  for (const holder of holders) await holder.of(1).ack();
   await look();
 }

@@ -55,7 +55,7 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
   const { keys, group } = asker;
   const settled = connection.run(
     exchangeScript,
-    [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside, keys.fence(group)],
+    [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside, keys.settled, keys.fence(group)],
     scriptArguments(asker, request),
   ) as Promise<string | [counted: string, redelivered: Entry[], fresh: Entry[], wait: number, deleted: string[]]>;
   // What is new comes through a script at twice the cost. Sent together, the two take one round trip, and one flush to the disk.

@@ -10,6 +10,8 @@ export interface QueueKeys {
   readonly delayed: string;
   /** Hash: entries of the stream that are no messages, by their id. They were moved aside for somebody to look at. */
   readonly aside: string;
+  /** List: what was settled out of order and not removed from the stream yet, in batches. */
+  readonly settled: string;
   /** What the keys of every group begin with, before `returned:` and `later:`. */
   readonly ofGroups: string;
   /** Sorted set: what a group has to deliver again, in the order of the stream. */
@@ -34,6 +36,7 @@ export function queueKeys(queue: string): QueueKeys {
     bell: `${prefix}:bell`,
     delayed: `${prefix}:delayed`,
     aside: `${prefix}:aside`,
+    settled: `${prefix}:settled`,
     ofGroups: `${prefix}:`,
     returned: (group) => `${prefix}:returned:${group}`,
     later: (group) => `${prefix}:later:${group}`,

@@ -48,11 +48,11 @@ export class RedisBroker implements Broker {
   }
 
   async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
-    const { stream, delayed, ofGroups } = this.#keys;
+    const { stream, delayed, settled, ofGroups } = this.#keys;
     for (;;) {
       await this.#connection.ready();
       try {
-        const counts = await this.#connection.run(statsScript, [stream, delayed], [ofGroups, ...(group === undefined ? [] : [group])]);
+        const counts = await this.#connection.run(statsScript, [stream, delayed, settled], [ofGroups, ...(group === undefined ? [] : [group])]);
         const [ready, unfinished] = counts as [ready: number, unfinished: number];
         return { ready, unfinished };
       } catch (error) {
@@ -79,7 +79,8 @@ export class RedisBroker implements Broker {
   }
 
   async #open(connection: Connection, groups: readonly ConsumerGroup[]): Promise<void> {
-    await connection.run(openScript, [this.#keys.stream, this.#keys.bell], groups);
+    const { stream, bell, settled } = this.#keys;
+    await connection.run(openScript, [stream, bell, settled], groups);
   }
 }
 

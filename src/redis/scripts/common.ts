@@ -73,3 +73,23 @@ local function enterDue(delayed, stream, now)
   return #all == 1000
 end
 `;
+
+/** `removeSettled`: from the stream, what was settled out of order. Takes `IDS`. */
+export const REMOVE_SETTLED: string = `
+-- What was settled out of order waits in batches, as lists of ids with commas between them, for the stream to be trimmed past it. Lets go of those that it was trimmed
+-- past, up to the least id that is left, where that is given; of the others it deletes the oldest, until there are as many as may wait.
+local function removeSettled(stream, settled, most, least)
+  while true do
+    local batch = redis.call('LINDEX', settled, 0)
+    if not batch then return end
+    local trimmed = least and not atMost(least, string.match(batch, '[^,]+$'))
+    if not trimmed and redis.call('LLEN', settled) <= most then return end
+    redis.call('LPOP', settled)
+    if not trimmed then
+      local ids = {}
+      for id in string.gmatch(batch, '[^,]+') do ids[#ids + 1] = id end
+      redis.call('XDEL', stream, unpack(ids))
+    end
+  end
+end
+`;

@@ -1,11 +1,17 @@
-import { ENTER_DUE, FIELD, IDS, LEAST_UNSETTLED, NOW, PARKED } from './common.js';
+import { ENTER_DUE, FIELD, IDS, LEAST_UNSETTLED, NOW, PARKED, REMOVE_SETTLED } from './common.js';
+
+/** From how many on messages that were settled together, out of order, wait for the stream to be trimmed past them: to delete a few costs little. */
+const MANY = 16;
+
+/** How many such batches wait. The older ones are deleted: what is before them takes its time. */
+const MOST_BATCHES = 8;
 
 /**
  * One exchange of a consumer with its group: what it settled, for what it may have next. In one script, since a settlement and the fetch that it makes room
  * for cost one round trip (and one flush to disk) together, and since nothing can come between the question whose a message is and what follows from the
  * answer.
  *
- * KEYS: stream, bell, delayed, returned, later, aside, fence.
+ * KEYS: stream, bell, delayed, returned, later, aside, settled, fence.
  * ARGV: group, consumer, want, lease (ms), flags, acknowledged ids (sorted, separated by commas), then three lists, each led by its length: entries of the bell
  * that were heard; what is given back, as id, deliveries that count, delay (ms); what is no message, as id, reason. With the flag k, the rest is what the
  * consumer holds.
@@ -15,9 +21,9 @@ import { ENTER_DUE, FIELD, IDS, LEAST_UNSETTLED, NOW, PARKED } from './common.js
  * delivered before as id, fields and attempt, others as id and fields, the milliseconds until something falls due (-1: nothing), ids of messages that
  * somebody else has deleted.
  */
-export const EXCHANGE: string = `${NOW}${IDS}${FIELD}${LEAST_UNSETTLED}${ENTER_DUE}
+export const EXCHANGE: string = `${NOW}${IDS}${FIELD}${LEAST_UNSETTLED}${REMOVE_SETTLED}${ENTER_DUE}
 local PARKED = '${PARKED}'
-local stream, bell, delayed, returned, later, aside, fence = unpack(KEYS)
+local stream, bell, delayed, returned, later, aside, settled, fence = unpack(KEYS)
 local group, consumer, want, lease, flags = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local again = string.find(flags, 'a', 1, true)
 
@@ -71,7 +77,9 @@ local function finish(ids)
   local groups = redis.call('XINFO', 'GROUPS', stream)
   -- Nearly always these are the oldest there are. To trim is several times as fast as to delete.
   local least = leastUnsettled(stream, groups)
-  if redis.call('XTRIM', stream, 'MINID', least) < #ids then
+  local trimmed = redis.call('XTRIM', stream, 'MINID', least)
+  local waiting = redis.call('LLEN', settled)
+  if trimmed < #ids or waiting > 0 then
     local gone = {}
     for i = firstFrom(least, ids), #ids do
       local id = ids[i]
@@ -84,7 +92,13 @@ local function finish(ids)
       end
       if not held then gone[#gone + 1] = id end
     end
-    if #gone > 0 then redis.call('XDEL', stream, unpack(gone)) end
+    -- Where many consumers share a queue, what is before them will be settled soon, and they are trimmed with it.
+    if #gone >= ${MANY} then
+      redis.call('RPUSH', settled, table.concat(gone, ','))
+    elseif #gone > 0 then
+      redis.call('XDEL', stream, unpack(gone))
+    end
+    removeSettled(stream, settled, ${MOST_BATCHES}, least)
   end
   return removed
 end
@@ -162,6 +176,7 @@ end
 
 -- A consumer says with its name how long it may be silent: after it there is a tilde and the milliseconds.
 if string.find(flags, 't', 1, true) then
+  removeSettled(stream, settled, 0)
   for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
     local name, pending, idle = field(info, 'name'), field(info, 'pending'), field(info, 'idle')
     if name ~= consumer and name ~= PARKED then

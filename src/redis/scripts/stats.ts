@@ -1,13 +1,14 @@
-import { FIELD, IDS, NOW } from './common.js';
+import { FIELD, IDS, NOW, REMOVE_SETTLED } from './common.js';
 
 /**
  * Counts the messages of a queue: of one group, or over all, where a message counts once.
  *
- * KEYS: stream, delayed. ARGV: what the keys of a group begin with before `returned:` and `later:`, then the group, if it is for one.
+ * KEYS: stream, delayed, settled. ARGV: what the keys of a group begin with before `returned:` and `later:`, then the group, if it is for one.
  * Returns: ready, unfinished.
  */
-export const STATS: string = `${NOW}${IDS}${FIELD}
+export const STATS: string = `${NOW}${IDS}${FIELD}${REMOVE_SETTLED}
 local stream, delayed, prefix, wanted = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+removeSettled(stream, KEYS[3], 0)
 local length = redis.call('XLEN', stream)
 local delayedInAll = redis.call('ZCARD', delayed)
 local due = redis.call('ZCOUNT', delayed, '-inf', now)
