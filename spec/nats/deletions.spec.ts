@@ -90,6 +90,26 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
+  it('removes no message of the new stream for one of the old that was settled just before', async () => {
+    const other = suite.open();
+    const queue = suite.open({ groups: ['default'] });
+    const holder = new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
+    // What is settled is removed some 50 ms later.
+    for (const round of upTo(12)) {
+      const first = round * 10;
+      await other.publish('key', { n: first });
+      await eventually(() => holder.numbers.includes(first));
+      await sleep(round * 4);
+      await removeStream(suite.names.stream);
+      await Promise.all([1, 2, 3].map((n) => other.publish('key', { n: first + n })));
+      await eventually(
+        () => [1, 2, 3].every((n) => holder.numbers.includes(first + n)),
+        () => ({ round, numbers: holder.numbers }),
+      );
+    }
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+  });
+
   it('does not take a message of the new stream for one of the old', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);

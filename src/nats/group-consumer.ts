@@ -194,6 +194,7 @@ export class GroupConsumer implements BrokerConsumer {
     const created = await this.#options.open(link);
     if (this.#stream !== undefined && created !== this.#stream) this.#forgetAll();
     this.#stream = created;
+    this.#options.sweeper.begin(created);
     this.#missing = false;
     this.#link = link;
     this.#puller.start(link);
@@ -204,8 +205,8 @@ export class GroupConsumer implements BrokerConsumer {
   #forgetAll(): void {
     for (const id of [...this.#loans.ids]) this.#loans.recall(id);
     this.#leases.forget();
+    this.#arrived = [];
     this.#away.clear();
-    this.#options.sweeper.forget();
     this.#settling.giveUp();
   }
 
@@ -233,12 +234,12 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver(message: Msg, facts: DeliveryFacts): void {
-    const ticket = this.#leases.begin(message.reply ?? '', facts.sequence);
+    const ticket = this.#leases.begin(message.reply ?? '', facts.sequence, this.#stream);
     const { group, sweeper } = this.#options;
     // A server that failed may have forgotten what it was told. It is told again.
     if (this.#settling.isFinishing(facts.sequence)) {
       this.#poke();
-    } else if (sweeper.isSettled(group, facts.sequence)) {
+    } else if (sweeper.isSettled(group, ticket)) {
       unawaited(this.#answer(ticket, 'acked', 0));
     } else if (!this.#loans.hasRoom || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));

@@ -8,6 +8,8 @@ export interface Ticket {
   readonly reply: string;
   /** Its place in the stream. */
   readonly sequence: number;
+  /** When that stream was made. */
+  readonly stream: string | undefined;
   /** Until when nobody else gets it, by the clock of `performance`. */
   until: number;
 }
@@ -45,8 +47,8 @@ export class Leases {
   }
 
   /** The lease of a message that has come just now. */
-  begin(reply: string, sequence: number): Ticket {
-    return { reply, sequence, until: performance.now() + this.#options.lease };
+  begin(reply: string, sequence: number, stream: string | undefined): Ticket {
+    return { reply, sequence, stream, until: performance.now() + this.#options.lease };
   }
 
   /** A message is out. */

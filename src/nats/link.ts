@@ -20,6 +20,8 @@ export interface LinkOptions {
 export class NatsLink implements Link {
   readonly #options: LinkOptions;
   readonly #answers = new Map<string, OnAnswer>();
+  /** Those who wait for an answer, and are told when it can come no more. */
+  readonly #waiting = new Set<(error: ConnectionLostError) => void>();
   #connection: NatsConnection | undefined;
   #manager: JetStreamManager | undefined;
   #subscription: Subscription | undefined;
@@ -72,6 +74,7 @@ export class NatsLink implements Link {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#opening.abort();
+    for (const fail of this.#waiting) fail(new ConnectionLostError('The connection was lost before the answer'));
     const connection = this.#connection;
     if (connection === undefined || connection.isClosed()) return;
     if (this.#options.own) void connection.close();
@@ -90,17 +93,21 @@ export class NatsLink implements Link {
     this.#answers.delete(token);
   }
 
-  /** Sends what is answered by a message, and waits for that. @throws {ConnectionLostError} (a rejection) when it does not come in time */
+  /** Sends what is answered by a message, and waits for that. @throws {ConnectionLostError} (a rejection) when it does not come in time, or cannot come any more */
   async request(subject: string, data: Uint8Array | string, headers?: MsgHdrs): Promise<Msg> {
     let token = '';
     let timer: NodeJS.Timeout | undefined;
+    let fail: (error: ConnectionLostError) => void = () => {};
     try {
       return await new Promise<Msg>((resolve, reject) => {
+        fail = reject;
         token = this.ask(subject, data, resolve, headers);
+        this.#waiting.add(fail);
         timer = setTimeout(() => reject(new ConnectionLostError('NATS did not answer in time')), this.#options.patience);
       });
     } finally {
       clearTimeout(timer);
+      this.#waiting.delete(fail);
       this.forget(token);
     }
   }

@@ -64,6 +64,8 @@ export class Mover {
   #arrived: { readonly message: Msg; readonly facts: DeliveryFacts }[] = [];
   /** What is due soon. */
   #soon: Due[] = [];
+  /** What is being moved, and is in both places for a moment. */
+  readonly #moving = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
@@ -93,6 +95,11 @@ export class Mover {
   /** There is a new connection. */
   reconnected(): void {
     if (this.#wanted) void this.#begin();
+  }
+
+  /** Resolves when what is being moved now is in one place again. */
+  async moved(): Promise<void> {
+    await Promise.all(this.#moving);
   }
 
   close(): void {
@@ -179,7 +186,8 @@ export class Mover {
     this.#soon.sort((one, other) => one.at - other.at || one.sequence - other.sequence);
     while ((this.#soon[0]?.at ?? Number.POSITIVE_INFINITY) <= now + TOLERANCE) {
       const { message, subject, storedAt } = this.#soon.shift() as Due;
-      void this.#forward(link, message, subject, storedAt);
+      const moving = this.#forward(link, message, subject, storedAt).finally(() => this.#moving.delete(moving));
+      this.#moving.add(moving);
     }
     const next = this.#soon[0];
     if (next !== undefined) this.#timer = setTimeout(() => this.#move(), Math.max(1, next.at - now));
@@ -199,7 +207,7 @@ export class Mover {
   async #forward(link: NatsLink, message: Msg, subject: string, storedAt: number): Promise<void> {
     try {
       const stored = await this.#options.forward(link, subject, message.data, headersOf(message, storedAt));
-      this.#answer(message, stored ? ACK : nak(AGAIN));
+      await link.request(message.reply as string, stored ? ACK : nak(AGAIN));
     } catch {
       // The connection is lost: it comes again.
     }

@@ -147,7 +147,13 @@ export class NatsBroker implements Broker {
   }
 
   async #countGroup(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
-    return this.#countBeside(link, group, await this.#topology.countDelayed(link));
+    return this.#countBeside(link, group, await this.#countDelayed(link));
+  }
+
+  /** How many messages wait for their time, but for those that this process is moving: they are in the stream. */
+  async #countDelayed(link: NatsLink): Promise<number> {
+    await this.#mover.moved();
+    return this.#topology.countDelayed(link);
   }
 
   /** @param delayed how many messages wait for their time: counted before, since what falls due meanwhile is rather counted twice than not at all */
@@ -159,7 +165,7 @@ export class NatsBroker implements Broker {
 
   /** A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have. */
   async #countAll(link: NatsLink): Promise<QueueStats> {
-    const delayed = await this.#topology.countDelayed(link);
+    const delayed = await this.#countDelayed(link);
     const groups = new Set([...this.#options.groups, ...this.#consumers.keys()]);
     const counts = await Promise.all([...groups].map((group) => this.#countBeside(link, group, delayed)));
     return { ready: Math.max(...counts.map(({ ready }) => ready)), unfinished: Math.max(...counts.map(({ unfinished }) => unfinished)) };

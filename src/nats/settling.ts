@@ -119,9 +119,8 @@ export class Settling {
     const { group, sweeper } = this.#options;
     for (const settlement of settlements) {
       const { how, ticket } = settlement.verdict;
-      const { sequence } = ticket;
-      this.#finishing.delete(sequence);
-      if (isDone(how) && !late.has(settlement)) sweeper.settled(group, sequence);
+      this.#finishing.delete(ticket.sequence);
+      if (isDone(how) && !late.has(settlement)) sweeper.settled(group, ticket);
     }
     this.#settlements.answered((settlement) => !late.has(settlement));
   }

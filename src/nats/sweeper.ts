@@ -1,5 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../broker/connection.js';
+import type { Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import type { Topology } from './topology.js';
@@ -31,6 +32,8 @@ const MOST = 100_000;
  */
 export class Sweeper {
   readonly #options: SweeperOptions;
+  /** When the stream was made that all places are in: in another one, they are those of other messages. */
+  #stream: string | undefined;
   /** What this process has settled and nobody has removed yet, by consumer. */
   readonly #settled = new Map<string, Set<number>>();
   /** What was removed lately, by consumer; and what was before that. */
@@ -45,22 +48,26 @@ export class Sweeper {
     this.#options = options;
   }
 
-  /** A group has settled the message at this place. */
-  settled(group: ConsumerGroup, sequence: number): void {
+  /** A group consumes from the stream that was made then. If it is another than before, all places are forgotten. */
+  begin(stream: string | undefined): void {
+    if (stream === this.#stream) return;
+    this.#stream = stream;
+    for (const places of [this.#settled, this.#removed, this.#removedBefore]) places.clear();
+  }
+
+  /** A group has settled a message. */
+  settled(group: ConsumerGroup, { stream, sequence }: Ticket): void {
+    if (stream !== this.#stream) return;
     add(this.#settled, this.#options.names.consumer(group), [sequence]);
     this.#later();
   }
 
   /** Whether this process has settled it, and the server said so. Where that was not on the disk yet when the server failed, the message comes again. */
-  isSettled(group: ConsumerGroup, sequence: number): boolean {
+  isSettled(group: ConsumerGroup, { stream, sequence }: Ticket): boolean {
+    if (stream !== this.#stream) return false;
     const name = this.#options.names.consumer(group);
     const isIn = (places: ReadonlyMap<string, ReadonlySet<number>>) => places.get(name)?.has(sequence) === true;
     return isIn(this.#settled) || isIn(this.#removed) || isIn(this.#removedBefore);
-  }
-
-  /** Another stream has taken the place of that in which the places were. */
-  forget(): void {
-    for (const places of [this.#settled, this.#removed, this.#removedBefore]) places.clear();
   }
 
   /** Now, where it matters what the stream still holds. */
@@ -102,13 +109,13 @@ export class Sweeper {
     if (link === undefined || !connection.isReady) return;
     let pause = LONG_PAUSE;
     try {
-      const floors = await topology.floors(link);
-      // Of a group that is not there, or is not told of, nobody knows what it has settled.
-      if (floors !== undefined) {
-        await this.#remove(link, floors);
-        const floor = Math.min(...floors.values());
-        const first = await topology.first(link);
-        const left = Math.min(floor - first + 1, LEFT_BEHIND);
+      const seen = await topology.floors(link);
+      // Of a group that is not there, or is not told of, nobody knows what it has settled; of another stream, nobody here what is where.
+      if (seen !== undefined && seen.created === this.#stream) {
+        await this.#remove(link, seen.floors);
+        const floor = Math.min(...seen.floors.values());
+        const { created, first } = await topology.first(link);
+        const left = created === seen.created ? Math.min(floor - first + 1, LEFT_BEHIND) : 0;
         if (left > 0) await topology.remove(link, upFrom(first, left));
         if (left === LEFT_BEHIND) pause = PAUSE;
       }

@@ -48,6 +48,12 @@ const OUR_CONSUMER: Partial<Record<keyof ConsumerConfig, unknown>> = {
   headers_only: undefined,
 };
 
+/** Up to which place each group has settled all, by the name of its consumer, and when the stream was made. */
+export interface Floors {
+  readonly created: string;
+  readonly floors: ReadonlyMap<string, number>;
+}
+
 /** The streams and consumers of a queue. */
 export class Topology {
   readonly #options: CheckedNatsOptions;
@@ -122,9 +128,8 @@ export class Topology {
   }
 
   /** Up to which place in the stream each group has settled all. Undefined where not all groups are there, or some are not told of. */
-  async floors({ manager }: NatsLink): Promise<ReadonlyMap<string, number> | undefined> {
+  async floors({ manager }: NatsLink): Promise<Floors | undefined> {
     const { stream } = this.#names;
-    const { state } = await manager.streams.info(stream);
     const floors = new Map<string, number>();
     let listed = 0;
     for await (const { name, ack_floor, config } of manager.consumers.list(stream)) {
@@ -132,15 +137,16 @@ export class Topology {
       // Somebody who only looks, and will be gone, keeps nothing.
       if (config.durable_name) floors.set(name, ack_floor.stream_seq);
     }
-    // A consumer that has no leader is not listed. One that came into being since then begins with what is there when it does.
+    // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
+    const { state, created } = await manager.streams.info(stream);
     const complete = listed >= state.consumer_count && this.#options.groups.every((group) => floors.has(this.#names.consumer(group)));
-    return complete && floors.size > 0 ? floors : undefined;
+    return complete && floors.size > 0 ? { created, floors } : undefined;
   }
 
-  /** The place of the first message that the stream holds. */
-  async first({ manager }: NatsLink): Promise<number> {
-    const { state } = await manager.streams.info(this.#names.stream);
-    return state.first_seq;
+  /** The place of the first message that the stream holds, and when the stream was made. */
+  async first({ manager }: NatsLink): Promise<{ readonly created: string; readonly first: number }> {
+    const { state, created } = await manager.streams.info(this.#names.stream);
+    return { created, first: state.first_seq };
   }
 
   /**
