@@ -194,7 +194,7 @@ describeWithNats('A publish to a stream that is full', () => {
   const suite = new NatsSuite();
 
   it('waits for room, and says why there was none', async () => {
-    const queue = suite.open({ publishTimeout: 1000 });
+    const queue = suite.open({ publishTimeout: 5000 });
     await queue.stats();
     const manager = await suite.manager();
     await manager.streams.update(suite.names.stream, { max_msgs: 2, discard: 'new' as never });

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
-/** Far longer than anything takes, even on a busy machine; a test does not fail because it was slow. */
-const DEADLINE = 80_000;
+/** Far longer than anything takes, even on a busy machine, and less than a test may take: it is told what did not come. */
+const DEADLINE = 50_000;
 
 /**
  * Waits until something holds that other processes bring about, and leaves them the processor meanwhile.

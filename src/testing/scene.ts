@@ -154,8 +154,11 @@ export class Scene {
    * Does something that has to be done before a delay is over, which begins in it. Where the machine was too slow, it is done again from the start, with a
    * longer delay.
    */
-  async inTime<Value>(begin: (delay: number) => Promise<Value>): Promise<{ readonly value: Value; readonly delay: number; readonly since: number }> {
-    for (let delay = DELAY; ; delay *= 3) {
+  async inTime<Value>(
+    begin: (delay: number) => Promise<Value>,
+    least = DELAY,
+  ): Promise<{ readonly value: Value; readonly delay: number; readonly since: number }> {
+    for (let delay = least; ; delay *= 3) {
       const since = performance.now();
       const value = await begin(delay);
       if (performance.now() - since < delay - TOLERANCE) return { value, delay, since };
