@@ -8,7 +8,8 @@ export default {
     '^sluice$': '<rootDir>/src/index.ts',
     '^sluice/(nats|rabbitmq|redis|testing)$': '<rootDir>/src/$1/index.ts',
   },
-  testTimeout: 60_000,
+  // Far longer than anything takes, but for a machine that has other things to do.
+  testTimeout: 120_000,
   // Most of what takes long waits for a broker: one file at a time, as is usual where there are two cores, would leave them idle.
   maxWorkers: 2,
 };

@@ -28,14 +28,14 @@ function runsTwice(backend: string, variable: string, start: () => Promise<Fault
 
   beforeAll(async () => {
     server = await start();
-  }, 60_000);
+  });
 
   afterAll(() => server.stop());
 
   it('prints what it prints on every backend, again and again', async () => {
     expect(await run(backend, { [variable]: server.url })).toBe(EXPECTED);
     expect(await run(backend, { [variable]: server.url })).toBe(EXPECTED);
-  }, 60_000);
+  });
 }
 
 describe('One program on memory', () => {

@@ -61,5 +61,5 @@ describeWithNats('The contract, kept by a NatsBackend', () => {
     await sleep(LEASE);
   };
 
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart: () => server.restart() }), 60_000);
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart: () => server.restart() }));
 });

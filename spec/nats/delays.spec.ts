@@ -79,7 +79,7 @@ describeWithNats('A message that is published with a delay', () => {
     proxy.cut();
     const holder = new Holder(suite.open());
     await eventually(() => holder.deliveries.length === 1);
-  }, 60_000);
+  });
 
   it('comes in the order in which they fall due, as far as the server is in time', async () => {
     const queue = suite.open();
@@ -199,7 +199,7 @@ describeWithNats('What waits for its time', () => {
     expect(holder.numbers.slice(1).toSorted()).toEqual([1, 2]);
     await Promise.all(holder.held.map((delivery) => delivery.ack()));
     await eventually(async () => (await queue.stats()).unfinished === 1);
-  }, 60_000);
+  });
 
   it('outlives its publisher and the server, with nobody there meanwhile', async () => {
     const queue = suite.open();
@@ -209,5 +209,5 @@ describeWithNats('What waits for its time', () => {
     await sleep(500);
     const holder = new Holder(suite.open());
     await eventually(() => holder.deliveries.length === 1);
-  }, 60_000);
+  });
 });

@@ -136,7 +136,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await queue.publish('key', { n: 2 }, { delay: 10 });
     await eventually(() => holder.deliveries.length === 2);
     await eventually(async () => (await queue.stats()).unfinished === 0);
-  }, 60_000);
+  });
 
   it('makes the consumer of what waits for its time anew', async () => {
     const queue = suite.open();
@@ -146,7 +146,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await (await suite.manager()).consumers.delete(suite.names.delayedStream, suite.names.mover);
     await queue.publish('key', { n: 2 }, { delay: 10 });
     await eventually(() => holder.deliveries.length === 2);
-  }, 60_000);
+  });
 
   it('makes the stream of what was moved aside anew', async () => {
     const queue = suite.open();

@@ -7,7 +7,7 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-const LEASE = 300;
+const LEASE = 800;
 
 /** Lets nothing else run for some milliseconds. */
 function block(ms: number): void {
@@ -41,7 +41,7 @@ describeWithNats('The lease of a delivery', () => {
     const holder = new Holder(queue);
     await eventually(() => holder.deliveries.length === 2);
     const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(5 * LEASE);
+    await sleep(3 * LEASE);
     expect(other.numbers).toEqual([]);
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
   });
@@ -52,7 +52,7 @@ describeWithNats('The lease of a delivery', () => {
     const holder = new Holder(queue, { prefetch: 1 });
     await eventually(() => holder.deliveries.length === 1);
     const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(5 * LEASE);
+    await sleep(3 * LEASE);
     expect(other.numbers).toEqual([]);
     expect(await holder.of(1).ack()).toBe(true);
   });
@@ -65,7 +65,7 @@ describeWithNats('The lease of a delivery', () => {
     await eventually(() => holder.deliveries.length === 1);
     aborter.abort();
     const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(5 * LEASE);
+    await sleep(3 * LEASE);
     expect(other.numbers).toEqual([]);
     expect(await holder.of(1).ack()).toBe(true);
     expect(holder.completed).toBe(true);
@@ -77,7 +77,7 @@ describeWithNats('The lease of a delivery', () => {
     const holder = new Holder(queue, { prefetch: 500 });
     await eventually(() => holder.deliveries.length === 500);
     const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(5 * LEASE);
+    await sleep(3 * LEASE);
     expect(other.numbers).toEqual([]);
     expect(holder.deliveries).toHaveLength(500);
     expect(new Set(await Promise.all(holder.held.map((delivery) => delivery.ack())))).toEqual(new Set([true]));
@@ -146,7 +146,7 @@ describeWithNats('The lease of a delivery', () => {
     const counted = await new Promise<boolean>((resolve) => {
       readFile(__filename, () => {
         resolve(holder.of(1).ack());
-        block(3 * LEASE);
+        block(2 * LEASE);
       });
     });
     expect(counted).toBe(false);
@@ -161,7 +161,7 @@ describeWithNats('The lease of a delivery', () => {
     const holder = new Holder(queue, { prefetch: 2 });
     await publish(queue, 1, 2, 3);
     await eventually(() => holder.deliveries.length === 2);
-    block(3 * LEASE);
+    block(2 * LEASE);
     await eventually(() => holder.held.length === 2 && holder.deliveries.length >= 4);
     while ((await queue.stats()).unfinished > 0) {
       await Promise.all(holder.held.map((delivery) => delivery.ack()));

@@ -66,7 +66,7 @@ describeWithNats('A publish', () => {
     await suite.server.start();
     await published;
     expect(await stored()).toEqual([0, ...upTo(20)]);
-  }, 60_000);
+  });
 
   it('rejects after its time while the server is down, and was not enqueued', async () => {
     const { proxy, url } = await suite.proxy();

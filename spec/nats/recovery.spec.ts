@@ -153,5 +153,5 @@ describeWithNats('A queue that is kept in memory', () => {
     await eventually(() => holder.held.length === 3);
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true, true]);
     await eventually(async () => (await suite.length()) === 0);
-  }, 60_000);
+  });
 });

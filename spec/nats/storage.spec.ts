@@ -76,7 +76,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     await eventually(() => holder.deliveries.length === 3000);
     await eventually(async () => (await suite.length()) === 1);
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
-  }, 60_000);
+  });
 
   it('is one message, while that waits for an hour in each of two groups', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });

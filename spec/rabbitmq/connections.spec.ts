@@ -261,5 +261,5 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     expect(holders[1].attempts.map(([n]) => n)).toEqual([1, 2]);
     for (const delivery of holders.flatMap(({ held }) => held)) expect(await delivery.ack()).toBe(true);
     await eventually(async () => (await again.stats()).unfinished === 0);
-  }, 60_000);
+  });
 });

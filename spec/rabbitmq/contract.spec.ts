@@ -65,5 +65,5 @@ describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
 
   // A restart takes a server of Erlang some seconds, and a case has two of them.
   const restart = () => server.restart();
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart, deadline: 20_000 }), 130_000);
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart, deadline: 30_000 }), 190_000);
 });

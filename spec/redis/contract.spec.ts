@@ -39,5 +39,5 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
     return cuts;
   };
 
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart() }), 60_000);
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart() }));
 });

@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-const LEASE = 200;
+const LEASE = 500;
 
 describeWithRedis('The lease of a consumer', () => {
   const suite = new RedisSuite();

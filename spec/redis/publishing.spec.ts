@@ -113,13 +113,13 @@ describeWithRedis('Publishing to Redis', () => {
   it('says of what was not sent in time that it was not enqueued, and keeps to that', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
-    const queue = suite.open({ url, publishTimeout: 200 });
+    const queue = suite.open({ url, publishTimeout: 1500 });
     const failures = await Promise.all(upTo(3).map((n) => failureOf(queue.publish('key', { n }))));
     for (const error of failures) {
       expect(error).toMatchObject({
         code: BackendUnavailableError.code,
         retryable: true,
-        message: expect.stringMatching(/200 ms.*was not enqueued/),
+        message: expect.stringMatching(/1500 ms.*was not enqueued/),
       });
       expect(`${error.message} ${error.cause}`).toContain('ECONNREFUSED');
     }

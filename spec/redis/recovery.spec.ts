@@ -152,7 +152,8 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     const direct = suite.open();
     await direct.publish('key', { n: 1 });
     await eventually(() => holder.deliveries.length === 1);
-    await sleep(50);
+    // It waits for the next one.
+    await eventually(async () => /blocked_clients:[1-9]/.test(String(await suite.run('INFO', 'clients'))));
     proxy.stall('to-client');
     await direct.publish('key', { n: 2 });
     await eventually(async () => (await suite.pending()).length === 2);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 /** Far longer than anything takes, even on a busy machine, and less than a test may take: it is told what did not come. */
-const DEADLINE = 50_000;
+const DEADLINE = 100_000;
 
 /**
  * Waits until something holds that other processes bring about, and leaves them the processor meanwhile.

@@ -16,6 +16,7 @@ export async function exercise(suite: RedisSuite, queue: RedisBackend, look: () 
   const later = queue.publish('key', { n: 9 }, { delay: 400 });
   const holders = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }));
   await later;
+  await look();
   for (const holder of holders) {
     await eventually(() => holder.deliveries.length >= 8);
     await holder.of(1).nack();
