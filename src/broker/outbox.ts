@@ -30,7 +30,10 @@ export interface Pending<Parcel> {
 /** What was published and is not confirmed: what waits to be sent, in order, and what was sent. Gives up what takes too long, or is aborted. */
 export class Outbox<Parcel> {
   readonly #options: OutboxOptions;
+  /** Those that are over are taken out when somebody looks: one by one, they would cost the square of their number. */
   #waiting: Entry<Parcel>[] = [];
+  /** How many of these are over. */
+  #stale = 0;
   /** In the order in which they were sent. */
   readonly #sent = new Set<Entry<Parcel>>();
   #timer: NodeJS.Timeout | undefined;
@@ -43,11 +46,11 @@ export class Outbox<Parcel> {
 
   /** What was not sent, or has to be sent again, in order. */
   get waiting(): readonly Pending<Parcel>[] {
-    return this.#waiting;
+    return this.#fresh();
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.length + this.#sent.size === 0;
+    return this.#waiting.length - this.#stale + this.#sent.size === 0;
   }
 
   /** Adds a message at the end. Resolves when it is confirmed; rejects with the reason of the signal if that aborts before it is sent. */
@@ -64,8 +67,9 @@ export class Outbox<Parcel> {
 
   /** Takes the first `count` messages that wait: they are sent now. */
   take(count: number): readonly Pending<Parcel>[] {
-    const taken = count >= this.#waiting.length ? this.#waiting : this.#waiting.splice(0, count);
-    if (taken === this.#waiting) this.#waiting = [];
+    const waiting = this.#fresh();
+    const taken = count >= waiting.length ? waiting : waiting.splice(0, count);
+    if (taken === waiting) this.#waiting = [];
     for (const entry of taken) {
       entry.wasSent = true;
       this.#sent.add(entry);
@@ -76,13 +80,13 @@ export class Outbox<Parcel> {
   /** What was sent and not answered has to be sent again, before what waits. */
   putBack(): void {
     if (this.#sent.size === 0) return;
-    this.#waiting = [...this.#sent, ...this.#waiting];
+    this.#waiting = [...this.#sent, ...this.#fresh()];
     this.#sent.clear();
   }
 
   /** The broker takes none of these, and no second attempt mends that. What was sent before may have been stored. */
   refuse(reason: SluiceError): void {
-    for (const entry of [...this.#sent, ...this.#waiting]) {
+    for (const entry of [...this.#sent, ...this.#fresh()]) {
       const { message, cause } = reason;
       entry.fail(entry.wasSent ? new BackendUnavailableError(`${message}: it may have been enqueued`, { cause, retryable: false }) : reason);
     }
@@ -99,7 +103,7 @@ export class Outbox<Parcel> {
   /** The queue is closed: gives up what is not confirmed. */
   abandon(): void {
     this.#abandoned = true;
-    for (const entry of [...this.#sent, ...this.#waiting])
+    for (const entry of [...this.#sent, ...this.#fresh()])
       entry.fail(this.#closedBefore(entry.wasSent ? 'was confirmed: it may have been enqueued' : 'was sent'));
     clearTimeout(this.#timer);
   }
@@ -114,20 +118,24 @@ export class Outbox<Parcel> {
   }
 
   #ended(entry: Entry<Parcel>): void {
-    if (!this.#sent.delete(entry)) {
-      const at = this.#waiting.indexOf(entry);
-      if (at >= 0) this.#waiting.splice(at, 1);
-    }
+    if (!this.#sent.delete(entry)) this.#stale += 1;
     if (this.isEmpty) {
       this.#onEmpty?.();
       this.#onEmpty = undefined;
     }
   }
 
+  /** Those that wait, without those that are over. */
+  #fresh(): Entry<Parcel>[] {
+    if (this.#stale > 0) this.#waiting = this.#waiting.filter(({ isOver }) => !isOver);
+    this.#stale = 0;
+    return this.#waiting;
+  }
+
   /** One timer for all: who came first is out of time first. */
   #watchTime(): void {
     if (this.#timer !== undefined) return;
-    const first = this.#sent.values().next().value ?? this.#waiting[0];
+    const first = this.#sent.values().next().value ?? this.#fresh()[0];
     if (first === undefined) return;
     const { publishTimeout } = this.#options;
     this.#timer = setTimeout(
@@ -144,13 +152,23 @@ export class Outbox<Parcel> {
     const { queueName, broker, publishTimeout, trouble } = this.#options;
     const cause = trouble();
     const reason = cause === undefined ? '' : ` (${describeError(cause)})`;
-    const late = [...this.#sent, ...this.#waiting].filter(({ enteredAt }) => enteredAt <= enteredBefore);
-    for (const entry of late) {
+    const isLate = ({ enteredAt }: Entry<Parcel>) => enteredAt <= enteredBefore;
+    for (const entry of [...leading(this.#sent, isLate), ...leading(this.#fresh(), isLate)]) {
       const what = entry.wasSent ? 'it may have been enqueued' : 'it was not enqueued';
       const message = `${broker} did not confirm a message for queue "${queueName}" within ${publishTimeout} ms${reason}: ${what}`;
       entry.fail(new BackendUnavailableError(message, { cause }));
     }
   }
+}
+
+/** Those at the beginning for which something holds. */
+function leading<Item>(items: Iterable<Item>, holds: (item: Item) => boolean): Item[] {
+  const found: Item[] = [];
+  for (const item of items) {
+    if (!holds(item)) break;
+    found.push(item);
+  }
+  return found;
 }
 
 interface Ends {
