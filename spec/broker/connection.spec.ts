@@ -1,7 +1,8 @@
 import { ConnectionLostError, HopelessError } from '../../src/broker/failures.js';
 import { outcomeOf, rejectionOf, stateOf, turns } from '../support/promises.js';
+import { listenersOf } from '../support/signals.js';
 import { type FakeLink, PATIENCE, Stage } from './fake-link.js';
-import { fakeTime, pass } from './fakes.js';
+import { Abort, fakeTime, pass } from './fakes.js';
 
 const CLOSED = new ConnectionLostError('The connection was closed');
 
@@ -47,6 +48,20 @@ describe('Connection', () => {
     stage.link.connecting.reject('the socket was closed');
     expect(await rejectionOf(ready)).toBe('hopeless: wrong password');
     expect([stage.link.isDestroyed, stage.connection.trouble, jest.getTimerCount()]).toEqual([true, 'hopeless: wrong password', 0]);
+  });
+
+  it('lets go of whoever gives up waiting', async () => {
+    const { connection } = stage;
+    const { signal, abort } = new Abort();
+    const waits = [connection.ready(signal), connection.acquire(signal), connection.ready()];
+    expect(listenersOf(signal)).toBe(1);
+    abort('enough');
+    expect(await Promise.all(waits.slice(0, 2).map((wait) => rejectionOf(wait)))).toEqual(['enough', 'enough']);
+    expect(await rejectionOf(connection.ready(signal))).toBe('enough');
+    await connected();
+    await waits[2];
+    expect(await stateOf(connection.ready(signal))).toBe('fulfilled');
+    expect(listenersOf(signal)).toBe(0);
   });
 
   it('tries again after a hopeless failure when it is asked again, and not before', async () => {

@@ -231,6 +231,7 @@ describe('The outlook of a failure', () => {
     error('INTERNAL_ERROR'),
     error('NACK'),
     error('NOT_ALLOWED', 'node connection limit (5) is reached'),
+    error('PRECONDITION_FAILED', "cannot declare queue 'q' in vhost '/': queue limit in vhost '/' (5) is reached"),
     new Error('maximum number of AMQP Channels already opened (2047)'),
     error('PRECONDITION_FAILED', 'delivery acknowledgement on channel 1 timed out'),
   ])('is that the server refuses for now: %p', (each) => {
@@ -241,6 +242,7 @@ describe('The outlook of a failure', () => {
     error('ACCESS_REFUSED'),
     error('NOT_ALLOWED', 'vhost x not found'),
     error('PRECONDITION_FAILED', "inequivalent arg 'x'"),
+    error('PRECONDITION_FAILED', "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'limits' in vhost '/': received none"),
     error('VERSION_MISMATCH'),
     error('ERR_SSL_WRONG_VERSION_NUMBER'),
   ])('is that it fails until somebody changes something: %p', (each) => {

@@ -1,5 +1,6 @@
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
+import { onAbort } from '../internal/on-abort.js';
 import { ConnectionLostError, HopelessError, type Outlook } from './failures.js';
 
 /** One connection of a client, or a channel of one: it is made, it breaks, and another takes its place. */
@@ -27,6 +28,7 @@ export interface ConnectionOptions<AnyLink extends Link> {
 interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+  readonly ignoreAbort: () => void;
 }
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
@@ -39,7 +41,7 @@ export class Connection<AnyLink extends Link> {
   readonly #options: ConnectionOptions<AnyLink>;
   #phase: 'idle' | 'connecting' | 'ready' | 'closed' = 'idle';
   #link: AnyLink | undefined;
-  #waiters: Waiter[] = [];
+  readonly #waiters = new Set<Waiter>();
   #pause: NodeJS.Timeout | undefined;
   /** Runs while a link is being made. */
   #late: NodeJS.Timeout | undefined;
@@ -73,21 +75,28 @@ export class Connection<AnyLink extends Link> {
 
   /**
    * Resolves once there is a connection; connects if nobody did. Rejects when it is closed, and with the error that no second attempt mends: the next call
-   * then tries again.
+   * then tries again. Rejects with the reason of the signal when that aborts.
    */
-  ready(): Promise<void> {
+  ready(signal?: AbortSignal): Promise<void> {
     if (this.#phase === 'ready') return Promise.resolve();
     if (this.#phase === 'closed') return Promise.reject(new ConnectionLostError('The connection was closed'));
+    if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
+      // Whoever gives up leaves nothing behind, however long there is no connection.
+      const ignoreAbort = onAbort(signal, () => {
+        this.#waiters.delete(waiter);
+        reject(signal?.reason);
+      });
+      const waiter = { resolve, reject, ignoreAbort };
+      this.#waiters.add(waiter);
       if (this.#phase === 'idle') void this.#connect(1);
     });
   }
 
   /** The link, once there is one that is ready. Rejects as `ready()` does. */
-  async acquire(): Promise<AnyLink> {
+  async acquire(signal?: AbortSignal): Promise<AnyLink> {
     for (;;) {
-      await this.ready();
+      await this.ready(signal);
       if (this.#phase === 'ready' && this.#link !== undefined) return this.#link;
     }
   }
@@ -182,6 +191,11 @@ export class Connection<AnyLink extends Link> {
   }
 
   #tell(how: (waiter: Waiter) => void): void {
-    for (const waiter of this.#waiters.splice(0)) how(waiter);
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) {
+      waiter.ignoreAbort();
+      how(waiter);
+    }
   }
 }

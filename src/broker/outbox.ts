@@ -27,6 +27,19 @@ export interface Pending<Parcel> {
   fail(error: unknown): void;
 }
 
+/** A message that has waited no longer, in milliseconds, was sent at once. */
+const AT_ONCE = 50;
+
+/**
+ * How much is left of the delay of a message, in milliseconds. Those of one turn leave one after the other, and are not to fall due in another order for that: what was sent at once
+ * has all of it left, and what had one has some.
+ */
+export function remainingDelay({ parcel: { delay }, enteredAt }: Pick<Pending<{ readonly delay: number }>, 'parcel' | 'enteredAt'>): number {
+  if (delay === 0) return 0;
+  const waited = performance.now() - enteredAt;
+  return waited < AT_ONCE ? delay : Math.max(1, delay - waited);
+}
+
 /** What was published and is not confirmed: what waits to be sent, in order, and what was sent. Gives up what takes too long, or is aborted. */
 export class Outbox<Parcel> {
   readonly #options: OutboxOptions;

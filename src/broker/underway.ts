@@ -22,6 +22,11 @@ export class Underway {
     return this.#until.size;
   }
 
+  get ids(): Iterable<string> {
+    this.#forgetLate();
+    return this.#until.keys();
+  }
+
   /** @param delay in milliseconds, from now on */
   add(id: string, delay: number): void {
     const { most, lateness } = this.#options;

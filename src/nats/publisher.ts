@@ -5,7 +5,7 @@ import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
 import { writePayload } from '../broker/message.js';
-import { Outbox, type Pending } from '../broker/outbox.js';
+import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -44,9 +44,6 @@ const WINDOW = 1024;
 
 /** The longest string that a server can be set to take, in bytes. What this one takes, it says when it is connected. */
 const MOST_BYTES = 64 * 1024 * 1024;
-
-/** A message that has waited no longer, in milliseconds, was sent at once. */
-const AT_ONCE = 50;
 
 /** The most that the headers may take, in bytes: the server takes 64 kB, with the id and the time. */
 const MOST_HEADERS = 65_000;
@@ -176,8 +173,8 @@ export class Publisher implements BrokerPublisher {
 
   #sendOne(link: NatsLink, pending: Pending<Parcel>): void {
     const { names } = this.#options;
-    const { key, id, payload, headers, delay } = pending.parcel;
-    const rest = delay === 0 ? 0 : remaining(pending);
+    const { key, id, payload, headers } = pending.parcel;
+    const rest = remainingDelay(pending);
     const facts = createHeaders();
     facts.set(ID_HEADER, id);
     // The mover will say when it was published, and what it says has to have room.
@@ -240,13 +237,6 @@ export class Publisher implements BrokerPublisher {
   #unavailable(what: string): BackendUnavailableError {
     return new BackendUnavailableError(`${what} (queue "${this.#options.queueName}")`, { retryable: false });
   }
-}
-
-/** How much of its delay is left, in milliseconds. */
-function remaining({ parcel: { delay }, enteredAt }: Pending<Parcel>): number {
-  const waited = performance.now() - enteredAt;
-  // Those of one turn leave one after the other, and are not to fall due in another order for that.
-  return waited < AT_ONCE ? delay : Math.max(1, delay - waited);
 }
 
 /** What JetStream answers to a message. */

@@ -1,4 +1,4 @@
-import type { Delivered } from './group-channel.js';
+import type { Delivered, GroupChannel } from './group-channel.js';
 import { comparePlaces, type Place, type Received } from './message.js';
 
 /** What the broker has delivered here. */
@@ -11,6 +11,8 @@ export interface Arrival extends Delivered {
 export interface MessageArrival extends Delivered {
   readonly received: Received;
   readonly place: Place;
+  /** On which it was delivered, and has to be settled. */
+  readonly channel: GroupChannel<Arrival>;
 }
 
 /** Whether two messages of one id are one. */
@@ -18,8 +20,9 @@ export function isSame(one: Received, other: Received): boolean {
   return one.place.time === other.place.time && (one.original.body as Buffer).equals(other.original.body as Buffer);
 }
 
-/** Whether messages in the order of their delivery are in that of their places too. */
+/** Whether messages in the order of their delivery are in that of their places too. Those that are delivered for the first time are, whatever the clocks of their publishers say. */
 export function isInOrder(arrivals: readonly MessageArrival[]): boolean {
   const delivered = arrivals.toSorted((one, other) => one.tag - other.tag);
+  if (delivered.every(({ isFirst }) => isFirst)) return true;
   return delivered.every((arrival, index) => index === 0 || comparePlaces((delivered[index - 1] as MessageArrival).place, arrival.place) <= 0);
 }

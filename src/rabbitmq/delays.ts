@@ -11,8 +11,8 @@ const MOST_LEVELS = 28;
 /** The longest delay, in milliseconds: some 49 days. */
 export const LONGEST_DELAY = UNIT * (2 ** MOST_LEVELS - 1);
 
-/** What is on its way: while a queue hands a message down to the next one, the broker counts it in neither. Where there are more, the broker counts some of them. */
-const UNDERWAY = { most: 1024, lateness: 1000 };
+/** What is on its way: while a queue hands a message down to the next one, or takes it back, the broker counts it nowhere. Where there are more, it counts some of them. */
+export const UNDERWAY = { most: 1024, lateness: 1000 };
 
 /** Where a delay leads to: an exchange, or one queue. */
 export type Destination = { readonly exchange: string } | { readonly queue: string };

@@ -22,7 +22,7 @@ const PASSING = new Set(['NOT_FOUND', 'RESOURCE_LOCKED', 'RESOURCE_ERROR', 'INTE
 const NOT_RABBITMQ = new Set(['VERSION_MISMATCH', 'FRAME_ERROR', 'CODEC', 'COMMAND_INVALID']);
 
 /** A limit was reached that others may make room under. */
-const LIMIT = /limit|maximum number/i;
+const LIMIT = /limit\b.* \(\d+\) is reached|^(\w+: )*maximum number of/i;
 
 /** What the errors of rabbitmq-client and the answers of a server mean, to a queue. */
 export function rabbitMqFailures(): FailureSigns {

@@ -10,6 +10,8 @@ type Verdict = 'ack' | 'back';
 export interface Delivered {
   readonly tag: number;
   readonly place?: Place;
+  /** It had not been delivered to anybody before. */
+  readonly isFirst?: boolean;
 }
 
 interface Settlement<Item extends Delivered> {
@@ -35,8 +37,10 @@ export interface GroupChannelOptions<Item extends Delivered> {
  */
 const ON_ITS_WAY = 1000;
 
-/** After what time without a message it looks whether the broker still delivers, in milliseconds. */
+/** After what time without a message it looks whether the broker still delivers, in milliseconds; how often it has to find that it does not, and how long after one another. */
 const LOOK = 5000;
+const LOOKS = 5;
+const BETWEEN_LOOKS = 200;
 
 /** The broker delivers nothing, and does not say why. */
 class SilentError extends Error {}
@@ -57,8 +61,8 @@ export class GroupChannel<Item extends Delivered> {
   /** What is consumed: queues, by the tags of their consumers. */
   readonly #consumers = new Map<string, string>();
   readonly #watch: NodeJS.Timeout;
-  /** Something has come since the last look. */
-  #came = true;
+  /** Something has come, or was settled, since the last look. */
+  #stirred = true;
   #waiting: Settlement<Item>[] = [];
   /** Nothing is settled for now: the broker would use the room to deliver more, or the same again. */
   #holding = false;
@@ -125,7 +129,7 @@ export class GroupChannel<Item extends Delivered> {
     this.#consumers.set(consumerTag, queue);
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {
       if (this.#over) return;
-      this.#came = true;
+      this.#stirred = true;
       this.#outstanding.add(message.deliveryTag);
       deliver(message);
     });
@@ -152,6 +156,7 @@ export class GroupChannel<Item extends Delivered> {
   settle(item: Item, verdict: Verdict): Promise<boolean> {
     if (this.#over) return Promise.resolve(verdict === 'back');
     if (verdict === 'back') this.#gaveBack = true;
+    this.#stirred = true;
     const counted = new Promise<boolean>((resolve) => {
       this.#waiting.push({ item, verdict, sentAt: Number.NEGATIVE_INFINITY, resolve });
     });
@@ -194,26 +199,37 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   /**
-   * Looks whether the broker still delivers, when nothing has come for a while though there is room. When a queue is deleted under load, and declared again by somebody,
-   * RabbitMQ 3.10 may forget a consumer without a word; and to the channel its deliveries are settled as ever.
+   * Looks whether the broker still delivers, when nothing has come for a while though there was room all the time. When a queue is deleted under load, and declared again by
+   * somebody, RabbitMQ 3.10 may forget a consumer without a word; and to the channel its deliveries are settled as ever.
    */
   async #look(): Promise<void> {
-    const wasIdle = !this.#came && this.#outstanding.size < this.#options.prefetch;
-    this.#came = false;
-    if (!wasIdle || this.#over || this.#cancelled !== undefined || !this.#channel.active) return;
+    const wasIdle = !this.#stirred && this.#outstanding.size < this.#options.prefetch;
+    this.#stirred = false;
+    if (!wasIdle) return;
     try {
       for (const queue of this.#consumers.values()) {
-        const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
-        // The client delivers what has come in a later turn.
-        await new Promise((resolve) => setImmediate(resolve));
-        if (this.#came || this.#cancelled !== undefined) return;
-        if (consumerCount === 0 || messageCount > 0)
-          throw new SilentError(`Queue "${queue}" has ${consumerCount} consumers and ${messageCount} messages, and delivers none here`);
+        const found = await this.#silenceOf(queue);
+        if (found !== undefined) throw new SilentError(`Queue "${queue}" has ${found}, and delivers none here`);
       }
     } catch (error) {
       // Any other error ends the channel, which is answer enough.
       if (codeOf(error) === 'NOT_FOUND' || error instanceof SilentError) this.#options.onCancelled(error);
     }
+  }
+
+  /** What a queue has that it should deliver here; undefined: nothing. A message that is on its way to another consumer may be seen to wait, but not each time. */
+  async #silenceOf(queue: string): Promise<string | undefined> {
+    let found: string | undefined;
+    for (let look = 0; look < LOOKS; look++) {
+      if (look > 0) await this.lasts(BETWEEN_LOOKS);
+      if (this.#stirred || this.#over || this.#cancelled !== undefined || !this.#channel.active) return undefined;
+      const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
+      // The client delivers what has come in a later turn.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.#stirred || this.#cancelled !== undefined || (consumerCount > 0 && messageCount === 0)) return undefined;
+      found = `${consumerCount} consumers and ${messageCount} messages`;
+    }
+    return found;
   }
 
   async #cancel(): Promise<void> {
@@ -250,7 +266,9 @@ export class GroupChannel<Item extends Delivered> {
   #giveBack(settlements: readonly Settlement<Item>[]): void {
     if (!this.#gaveBack) return;
     const back = settlements.filter(({ verdict }) => verdict === 'back').map(({ item }) => item);
-    back.sort((one, other) => (one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag));
+    // What comes for the first time comes in its order, whatever the clocks of its publishers say.
+    const asDelivered = back.every(({ isFirst }) => isFirst);
+    back.sort((one, other) => (!asDelivered && one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag));
     for (const { tag } of back) {
       this.#outstanding.delete(tag);
       this.#channel.basicNack({ deliveryTag: tag, requeue: true });

@@ -23,6 +23,11 @@ export class GroupConsumer implements BrokerConsumer {
     return this.#sum(({ buffered }) => buffered);
   }
 
+  /** The ids of all that are here, and of those that have gone back, and may be with nobody for the broker. */
+  get ids(): string[] {
+    return [...[...this.#subscriptions].flatMap(({ ids }) => ids), ...this.#options.returning.ids];
+  }
+
   connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
     const subscription = new Subscription(this.#options, subscriber, intake);
     this.#subscriptions.add(subscription);

@@ -1,4 +1,5 @@
 import type { Link } from '../broker/connection.js';
+import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import type { Channel, Client } from './client.js';
 
@@ -24,8 +25,7 @@ export interface RabbitLinkOptions {
 export class RabbitLink implements Link {
   readonly #options: RabbitLinkOptions;
   readonly #channels = new Set<Channel>();
-  readonly #destroyed: Promise<never>;
-  #reject!: (error: unknown) => void;
+  readonly #end = new End();
   #over = false;
   #cause: unknown;
   #blocked: string | undefined;
@@ -35,10 +35,6 @@ export class RabbitLink implements Link {
 
   constructor(options: RabbitLinkOptions) {
     this.#options = options;
-    this.#destroyed = new Promise((_, reject) => {
-      this.#reject = reject;
-    });
-    this.#destroyed.catch(() => {});
     const { client } = options;
     client.on('error', this.#failed);
     client.on('connection.blocked', this.#block);
@@ -71,7 +67,7 @@ export class RabbitLink implements Link {
     const { client, owned } = this.#options;
     if (owned) {
       const connected = new Promise<void>((resolve) => client.on('connection', resolve));
-      await Promise.race([connected, this.#destroyed]);
+      await this.#end.before(connected);
     } else {
       // It may have been connected long ago: whether it is, a channel tells.
       const channel = await this.openChannel(() => {});
@@ -91,7 +87,7 @@ export class RabbitLink implements Link {
       (channel) => this.#over && void channel.close(),
       () => {},
     );
-    return Promise.race([opening, this.#destroyed]);
+    return this.#end.before(opening);
   }
 
   async #open(onClosed: (cause: unknown) => void): Promise<Channel> {
@@ -137,7 +133,7 @@ export class RabbitLink implements Link {
     this.#over = true;
     clearInterval(this.#watch);
     const { client, owned } = this.#options;
-    this.#reject(new ConnectionLostError('The connection was closed', { cause: this.#cause }));
+    this.#end.come(new ConnectionLostError('The connection was closed', { cause: this.#cause }));
     client.removeListener('connection.blocked', this.#block);
     client.removeListener('connection.unblocked', this.#unblock);
     if (owned) client.unsafeDestroy();
@@ -154,7 +150,7 @@ export class RabbitLink implements Link {
     if (this.#over && this.#options.owned) this.#options.client.unsafeDestroy();
     this.#cause ??= error;
     this.#options.lost(error);
-    this.#reject(error);
+    this.#end.come(error);
   };
 
   #look(): void {

@@ -3,7 +3,7 @@ import type { ConsumerGroup } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import { writeHeaders, writePayload } from '../broker/message.js';
-import { Outbox, type Pending } from '../broker/outbox.js';
+import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -25,6 +25,8 @@ export interface PublisherOptions {
   readonly server: Server;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
+  /** Somebody has deleted what messages are sent to. */
+  readonly onDeleted: (cause: unknown) => void;
 }
 
 /** A message on its way to the server. */
@@ -133,9 +135,9 @@ export class Publisher implements BrokerPublisher {
     return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), '', again), body: message.body, delays, delay });
   }
 
-  /** How many messages this process has sent to a group with a delay that have not come back to it, as far as it remembers. */
-  underway(group: ConsumerGroup): number {
-    return this.#toAll.underway.size + (this.#toGroups.get(group)?.underway.size ?? 0);
+  /** The ids of messages that this process has sent to a group with a delay and that have not come back to it, as far as it remembers. */
+  underway(group: ConsumerGroup): string[] {
+    return [...this.#toAll.underway.ids, ...(this.#toGroups.get(group)?.underway.ids ?? [])];
   }
 
   /** A message has come to a group. */
@@ -210,7 +212,7 @@ export class Publisher implements BrokerPublisher {
     for (const pending of this.#outbox.take(count)) this.#send(line, pending);
     const next = this.#outbox.waiting[0];
     const delays = next?.parcel.delays;
-    if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remaining(next))) return;
+    if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remainingDelay(next))) return;
     void this.#wait(
       () => delays.declareFor(line.setup, next.parcel.delay),
       (error) => next.fail(this.#options.server.failures.explained(error)),
@@ -226,7 +228,7 @@ export class Publisher implements BrokerPublisher {
     for (const pending of waiting) {
       const { delays, body, delay } = pending.parcel;
       if (!hasRoom({ isProven, messages, bytes })) break;
-      if (delay > 0 && delays?.isReadyFor(remaining(pending)) === false) break;
+      if (delay > 0 && delays?.isReadyFor(remainingDelay(pending)) === false) break;
       messages += 1;
       bytes += body.length;
       count += 1;
@@ -253,6 +255,7 @@ export class Publisher implements BrokerPublisher {
   async #prepare(link: RabbitLink): Promise<void> {
     const { names, groups } = this.#options;
     const lost = (cause: unknown) => {
+      if (codeOf(cause) === 'NOT_FOUND') this.#options.onDeleted(cause);
       if (!this.#closed || !this.#outbox.isEmpty) this.#connection.lose(link, cause);
     };
     const [setup, channel] = [await link.openChannel(lost), await link.openChannel(lost)];
@@ -268,8 +271,8 @@ export class Publisher implements BrokerPublisher {
 
   /** @param refusals how often the broker has refused it before */
   #send(line: Line, pending: Pending<Parcel>, refusals = 0): void {
-    const { envelope, body, delays, delay } = pending.parcel;
-    const rest = delay === 0 ? 0 : remaining(pending);
+    const { envelope, body, delays } = pending.parcel;
+    const rest = remainingDelay(pending);
     const detour = rest > 0 && delays ? { ...envelope, ...delays.detour(rest) } : envelope;
     if (refusals === 0) {
       line.messages += 1;
@@ -362,9 +365,4 @@ function envelopeOf({ contentType, contentEncoding, messageId, type, headers }: 
 
 function hasRoom({ isProven, messages, bytes }: Pick<Line, 'isProven' | 'messages' | 'bytes'>): boolean {
   return messages === 0 || (isProven && messages < WINDOW_MESSAGES && bytes < WINDOW_BYTES);
-}
-
-/** How much of its delay is left, in milliseconds. */
-function remaining({ parcel, enteredAt }: Pending<Parcel>): number {
-  return parcel.delay === 0 ? 0 : enteredAt + parcel.delay - performance.now();
 }

@@ -2,7 +2,9 @@ import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import { Underway } from '../broker/underway.js';
 import { Counts } from './counts.js';
+import { UNDERWAY } from './delays.js';
 import { DoneWith } from './done-with.js';
 import { GroupConsumer } from './group-consumer.js';
 import type { RabbitLink } from './link.js';
@@ -34,7 +36,9 @@ export class RabbitMqBroker implements Broker {
     this.#server = server;
     this.failures = server.failures;
     this.#connection = server.connect({ purpose: 'consuming', prepare: this.#topology.prepare });
-    this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout });
+    // Groups that only consumers know of have lost it, too, and they hear nothing of it.
+    const onDeleted = (cause: unknown) => this.#connection.renew(cause);
+    this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout, onDeleted });
   }
 
   createConsumer(group: ConsumerGroup): GroupConsumer {
@@ -49,6 +53,7 @@ export class RabbitMqBroker implements Broker {
       failures: this.failures,
       logger,
       done: new DoneWith(),
+      returning: new Underway(UNDERWAY),
     });
     this.#consumers.set(group, consumer);
     return consumer;
@@ -57,21 +62,25 @@ export class RabbitMqBroker implements Broker {
   /** AMQP does not tell what others hold: only what waits, and what is out with the consumers of this process. */
   async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
     for (;;) {
+      const link = await this.#connection.acquire();
       try {
-        const counts = new Counts(await this.#connection.acquire());
+        const counts = new Counts(link);
         const all = group === undefined ? new Set([...this.#options.groups, ...this.#consumers.keys()]) : [group];
-        const known = Math.max(...[...all].map((one) => this.#countKnown(one)));
+        const known = new Map([...all].map((one) => [one, new Set(this.#idsOf(one))]));
         const total = { ready: 0, unfinished: 0 };
         const delayed = await counts.delayed(this.#names.delay);
-        for (const one of all) {
+        for (const [one, ids] of known) {
           const { ready, unfinished } = await this.#countGroup(counts, one);
+          for (const id of this.#idsOf(one)) ids.add(id);
           total.ready = Math.max(total.ready, ready);
-          total.unfinished = Math.max(total.unfinished, unfinished + delayed, known);
+          total.unfinished = Math.max(total.unfinished, unfinished + delayed, ids.size);
         }
         await counts.close();
         return total;
       } catch (error) {
         if (this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
+        // It may say of a connection that is about to end what that does not know itself.
+        this.#connection.lose(link, error);
       }
     }
   }
@@ -95,10 +104,9 @@ export class RabbitMqBroker implements Broker {
     return [this.#connection, this.publisher.connection];
   }
 
-  /** What is unfinished for certain, though the broker, asked for one queue after the other, may miss it on its way from one to the other. */
-  #countKnown(group: ConsumerGroup): number {
-    const { held, buffered } = this.#keptBy(group);
-    return held + buffered + this.publisher.underway(group);
+  /** What is unfinished for certain, though the broker, asked for one queue after the other, may miss it on its way from one place to the other. */
+  #idsOf(group: ConsumerGroup): string[] {
+    return [...(this.#consumers.get(group)?.ids ?? []), ...this.publisher.underway(group)];
   }
 
   /** Without what was published with a delay, and is nobody's yet. Counts in the order that messages go: rather twice, for a moment, than not at all. */
@@ -108,11 +116,7 @@ export class RabbitMqBroker implements Broker {
     const waiting = ((await counts.waiting(again)) ?? 0) + ((await counts.waiting(queue)) ?? 0);
     // What was delivered before it could be counted is out here by now.
     await this.#consumers.get(group)?.arrived();
-    const { held, buffered } = this.#keptBy(group);
+    const { held, buffered } = this.#consumers.get(group) ?? { held: 0, buffered: 0 };
     return { ready: waiting + buffered, unfinished: waiting + buffered + held + delayed };
-  }
-
-  #keptBy(group: ConsumerGroup): Pick<GroupConsumer, 'held' | 'buffered'> {
-    return this.#consumers.get(group) ?? { held: 0, buffered: 0 };
   }
 }

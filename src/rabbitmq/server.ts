@@ -12,7 +12,13 @@ import { clientOptions, RABBITMQ_URL } from './url.js';
 /** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
 const FRAME_MAX = 131_072;
 
-/** The same on a connection that was handed in and does not say, as the client has it by default. */
+/**
+ * The most that the client reads at once when the two have agreed, in bytes. The server adds to the headers of what was delayed by which queues it went, without regard to the size of a
+ * frame; what is larger by far is none.
+ */
+const MOST_READ = 2 * 1024 * 1024;
+
+/** The most that a frame may hold on a connection that was handed in and does not say, as the client has it by default. */
 const DEFAULT_FRAME_MAX = 8192;
 
 /** How many heartbeats there are in a lease, and the most seconds that AMQP has for one. */
@@ -115,13 +121,17 @@ interface Source {
  * Where something else than RabbitMQ answers, the client takes what that says for the length of a frame. It waits for as many bytes, or throws in an event
  * of its socket, which nobody could catch.
  */
-function refuseWhatIsNoFrame(client: object): void {
-  const { _socket: socket } = client as { _socket?: Source };
+function refuseWhatIsNoFrame(client: RabbitConnection): void {
+  const { _socket: socket } = client as unknown as { _socket?: Source };
   const read = socket?.read;
   if (socket === undefined || read === undefined) return;
+  // A frame, and its last byte.
+  let most = FRAME_MAX + 1;
+  client.on('connection', () => {
+    most = MOST_READ;
+  });
   socket.read = (size) => {
-    // The most that a frame holds, and its last byte.
-    if (size === undefined || size <= FRAME_MAX + 1) return read.call(socket, size);
+    if (size === undefined || size <= most) return read.call(socket, size);
     socket.destroy(Object.assign(new Error('It does not speak AMQP'), { code: 'FRAME_ERROR' }));
     return null;
   };
@@ -139,10 +149,13 @@ const LISTENERS = 3;
 /** Listens to the errors of a client that others use too, and makes room for what a queue listens to. Returns what undoes it. */
 function share(client: Client): () => void {
   const ignore = () => {};
-  client.setMaxListeners?.((client.getMaxListeners?.() ?? 0) + LISTENERS);
+  const room = client.getMaxListeners?.() ?? 0;
+  // None means any number.
+  const makeRoom = (count: number) => room > 0 && client.setMaxListeners?.((client.getMaxListeners?.() ?? 0) + count);
+  makeRoom(LISTENERS);
   client.on('error', ignore);
   return () => {
     client.removeListener('error', ignore);
-    client.setMaxListeners?.(Math.max(0, (client.getMaxListeners?.() ?? 0) - LISTENERS));
+    makeRoom(-LISTENERS);
   };
 }

@@ -5,18 +5,19 @@ import type { Connection } from '../broker/connection.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
 import type { Failures } from '../broker/failures.js';
 import { Loans } from '../broker/loans.js';
+import type { Underway } from '../broker/underway.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
-import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { type Arrival, isInOrder, isSame, type MessageArrival } from './arrival.js';
+import { moveAside } from './aside.js';
 import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
 import type { DoneWith } from './done-with.js';
 import { isConsumerTimeout } from './failures.js';
 import { GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
-import { copyOf, identityOf, readMessage } from './message.js';
+import { comparePlaces, copyOf, identityOf, readMessage } from './message.js';
 import type { GroupNames, QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 import { keepingQueue, type Topology } from './topology.js';
@@ -33,6 +34,8 @@ export interface SubscriptionOptions {
   readonly logger: Logger;
   /** What was acknowledged here, though nobody knows whether the broker heard of it. */
   readonly done: DoneWith;
+  /** What went back from here, of which the broker may not have heard yet: it counts what it thinks to be out nowhere. */
+  readonly returning: Underway;
 }
 
 type Channel = GroupChannel<Arrival>;
@@ -69,8 +72,10 @@ export class Subscription {
   /** Nacks with a delay whose copies are on their way. */
   readonly #copies = new Set<Promise<unknown>>();
   #poked: NodeJS.Immediate | undefined;
-  /** It takes nothing more. */
-  #stopped = false;
+  /** What waits from before comes, and is handed out when all of it is here. */
+  #gathering = false;
+  /** It takes nothing more: aborted then. */
+  readonly #stopping = new AbortController();
   /** Its subscriber is gone. */
   #left = false;
   #winding = false;
@@ -96,6 +101,10 @@ export class Subscription {
     void this.#run();
   }
 
+  get #stopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   /** How many messages of the group are out here: with the subscriber, or on their way back. */
   get held(): number {
     return this.#loans.size + this.#back.length + this.#copies.size;
@@ -104,6 +113,11 @@ export class Subscription {
   /** How many have come and wait for room. */
   get buffered(): number {
     return this.#again.length + this.#next.length;
+  }
+
+  /** The ids of all that are here. */
+  get ids(): string[] {
+    return [...this.#out.values(), ...this.#again, ...this.#next, ...this.#back].map(({ received }) => received.message.id);
   }
 
   /** Resolves when the broker knows of everything that was settled before. */
@@ -125,7 +139,7 @@ export class Subscription {
 
   /** Lets go of everything without a word to the broker. */
   abandon(): void {
-    this.#stopped = true;
+    this.#stopping.abort();
     clearImmediate(this.#poked);
     this.#channel?.abandon();
     this.#wake?.();
@@ -157,7 +171,7 @@ export class Subscription {
   /** Consumes over one channel. Resolves with the cause when it has ended. */
   async #serve(): Promise<unknown> {
     const { connection, topology, group, queueName, logger, done } = this.#options;
-    const link = await connection.acquire();
+    const link = await connection.acquire(this.#stopping.signal);
     if (this.#stopped) return undefined;
     await topology.open(link, group);
     if (this.#stopped) return undefined;
@@ -192,40 +206,48 @@ export class Subscription {
     const due = await channel.count(keepingQueue(again));
     if (this.#stopped) return;
     let [came, enough] = [0, () => {}];
+    this.#gathering = due > 0;
     await channel.consume(again, this.#prefetch, (message) => {
       this.#deliver(channel, message, this.#again);
       if (++came >= due) enough();
     });
     if (came < Math.min(due, this.#prefetch)) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
+    // They fell due in an order of their own, and go to their places.
+    this.#again.sort((one, other) => comparePlaces(one.place, other.place));
+    this.#gathering = false;
+    this.#poke();
     if (!this.#stopped) await channel.consume(queue, this.#prefetch, (message) => this.#deliver(channel, message, this.#next));
   }
 
   #deliver(channel: Channel, original: Incoming, line: MessageArrival[]): void {
+    // One that is being closed delivers for a moment more: that goes back with the rest.
+    if (channel !== this.#channel) return;
     const received = readMessage(original);
     if (typeof received === 'string') {
-      void this.#setAside(channel, original, received);
+      void moveAside(channel, original, received, this.#options);
       return;
     }
-    const arrival = { received, tag: original.deliveryTag, place: received.place };
+    const arrival = { received, tag: original.deliveryTag, place: received.place, isFirst: received.message.attempt === 1, channel };
     const { publisher, group } = this.#options;
     publisher.arrived(group, received.message.id);
+    this.#options.returning.delete(received.message.id);
     if (this.#options.done.has(identityOf(received))) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
       this.#back.push(arrival);
       this.#poke();
-    } else if (this.buffered === 0 && this.#loans.hasRoom) this.#lend(channel, arrival);
+    } else if (this.buffered === 0 && this.#loans.hasRoom && !this.#gathering) this.#lend(arrival);
     else {
       line.push(arrival);
       this.#poke();
     }
   }
 
-  #lend(channel: Channel, arrival: MessageArrival): void {
+  #lend(arrival: MessageArrival): void {
     const { message } = arrival.received;
     const twin = this.#out.get(message.id);
     if (twin !== undefined && isSame(twin.received, arrival.received)) {
       // It was sent again, since nobody knew whether it had been stored, and was stored twice.
-      void channel.settle(arrival, 'ack');
+      void arrival.channel.settle(arrival, 'ack');
       return;
     }
     // Somebody else may give one id to many.
@@ -236,20 +258,22 @@ export class Subscription {
 
   #settle({ id }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
     const arrival = this.#out.get(id);
-    const channel = this.#channel;
-    if (arrival === undefined || channel === undefined) return NOT_COUNTED;
+    if (arrival === undefined) return NOT_COUNTED;
     this.#out.delete(id);
     const goesBack = how === 'retried' || how === 'released';
     if (goesBack && this.#subscriber.closed) {
       this.#back.push(arrival);
       return COUNTED;
     }
-    if (delay > 0) return this.#sendAgain(channel, arrival, delay);
-    return channel.settle(arrival, goesBack ? 'back' : 'ack');
+    if (delay > 0) return this.#sendAgain(arrival, delay);
+    if (!goesBack) return arrival.channel.settle(arrival, 'ack');
+    this.#options.returning.add(arrival.received.message.id, 0);
+    return arrival.channel.settle(arrival, 'back');
   }
 
   /** A copy takes the way of the delay; when that is safe, the original is done with. */
-  async #sendAgain(channel: Channel, arrival: MessageArrival, delay: number): Promise<boolean> {
+  async #sendAgain(arrival: MessageArrival, delay: number): Promise<boolean> {
+    const { channel } = arrival;
     const { publisher, group, queueName, logger } = this.#options;
     const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
       () => channel.settle(arrival, 'ack'),
@@ -264,22 +288,6 @@ export class Subscription {
     return counted;
   }
 
-  async #setAside(channel: Channel, original: Incoming, reason: string): Promise<void> {
-    const { publisher, queueName, names, logger } = this.#options;
-    const what = `A message that was delivered from queue "${queueName}" is none of its own: ${reason}.`;
-    for (let tried = 1; !channel.isOver; tried++) {
-      try {
-        await publisher.setAside(original, reason);
-        logger.error(`${what} It was moved aside, into the queue "${names.aside}".`);
-        await channel.settle({ tag: original.deliveryTag }, 'ack');
-        return;
-      } catch (error) {
-        if (tried === 1) logger.error(`${what} It stays out until it can be moved aside (${describeError(error)}).`);
-        await channel.lasts(backoff(undefined, tried));
-      }
-    }
-  }
-
   #changed(): void {
     if (!this.#loans.hasMembers) {
       this.#stop();
@@ -291,7 +299,7 @@ export class Subscription {
 
   #stop(): void {
     if (this.#stopped) return;
-    this.#stopped = true;
+    this.#stopping.abort();
     this.#channel?.hold();
     this.#wake?.();
     this.#poke();
@@ -304,16 +312,16 @@ export class Subscription {
       const channel = this.#channel;
       if (channel === undefined) return;
       if (this.#stopped) void this.#wind(channel);
-      else this.#handOut(channel);
+      else this.#handOut();
     });
   }
 
   /** One message in a turn: what a subscriber gives back is not to come again in the same one. */
-  #handOut(channel: Channel): void {
-    if (!this.#loans.hasRoom) return;
+  #handOut(): void {
+    if (!this.#loans.hasRoom || this.#gathering) return;
     const arrival = this.#again.shift() ?? this.#next.shift();
     if (arrival === undefined) return;
-    this.#lend(channel, arrival);
+    this.#lend(arrival);
     if (this.buffered > 0) this.#poke();
   }
 
@@ -321,6 +329,7 @@ export class Subscription {
   async #wind(channel: Channel): Promise<void> {
     if (this.#winding) return;
     this.#winding = true;
+    for (const { received } of [...this.#again, ...this.#next, ...this.#back]) this.#options.returning.add(received.message.id, 0);
     // Closing gives all back, in the order of their delivery. Where that is another than the one of their places, they go back one by one.
     if (this.#left && this.#copies.size === 0 && !channel.gaveBack && isInOrder([...this.#again, ...this.#next, ...this.#back])) {
       channel.release();
@@ -345,6 +354,7 @@ export class Subscription {
   #lost(channel: Channel): void {
     if (this.#channel !== channel) return;
     this.#channel = undefined;
+    this.#gathering = false;
     this.#again = [];
     this.#next = [];
     this.#back = [];

@@ -1,0 +1,38 @@
+import { describeError } from '../internal/describe.js';
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import type { Logger } from '../internal/logger.js';
+import type { Arrival } from './arrival.js';
+import type { Incoming } from './client.js';
+import { codeOf } from './failures.js';
+import type { GroupChannel } from './group-channel.js';
+import type { QueueNames } from './names.js';
+import type { Publisher } from './publisher.js';
+
+export interface AsideOptions {
+  readonly queueName: string;
+  readonly names: QueueNames;
+  readonly publisher: Publisher;
+  readonly logger: Logger;
+}
+
+const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
+
+/** Moves what was delivered and is no message to a queue of its own, and acknowledges it then; tries again for as long as its channel lasts. */
+export async function moveAside(channel: GroupChannel<Arrival>, original: Incoming, reason: string, options: AsideOptions): Promise<void> {
+  const { publisher, queueName, names, logger } = options;
+  const what = `A message that was delivered from queue "${queueName}" is none of its own: ${reason}.`;
+  let kept = original;
+  for (let tried = 1; !channel.isOver; tried++) {
+    try {
+      await publisher.setAside(kept, reason);
+      logger.error(`${what} It was moved aside, into the queue "${names.aside}".`);
+      await channel.settle({ tag: original.deliveryTag }, 'ack');
+      return;
+    } catch (error) {
+      if (tried === 1) logger.error(`${what} It stays out until it can be moved aside (${describeError(error)}).`);
+      // With the reason, its headers are more than a frame holds.
+      if (codeOf((error as Error).cause) === 'CODEC') kept = { ...original, headers: {} };
+      await channel.lasts(backoff(undefined, tried));
+    }
+  }
+}
