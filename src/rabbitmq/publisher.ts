@@ -255,8 +255,7 @@ export class Publisher implements BrokerPublisher {
   async #prepare(link: RabbitLink): Promise<void> {
     const { names, groups } = this.#options;
     const lost = (cause: unknown) => {
-      if (codeOf(cause) === 'NOT_FOUND') this.#options.onDeleted(cause);
-      if (!this.#closed || !this.#outbox.isEmpty) this.#connection.lose(link, cause);
+      if (!this.#closed || !this.#outbox.isEmpty) this.#lose(link, cause);
     };
     const [setup, channel] = [await link.openChannel(lost), await link.openChannel(lost)];
     await declareGroups(setup, names, groups);
@@ -315,7 +314,12 @@ export class Publisher implements BrokerPublisher {
     if (most !== undefined) this.#refuseLarger(most);
     // It cannot be written, and nothing of it was.
     if (codeOf(error) === 'CODEC') pending.fail(failures.explained(error));
-    this.#connection.lose(line.link, error);
+    this.#lose(line.link, error);
+  }
+
+  #lose(link: RabbitLink, cause: unknown): void {
+    if (codeOf(cause) === 'NOT_FOUND') this.#options.onDeleted(cause);
+    this.#connection.lose(link, cause);
   }
 
   #answered(line: Line, { parcel }: Pending<Parcel>): void {
