@@ -9,55 +9,84 @@ const HOWS = ['ack', 'nack', 'nack later', 'release', 'reject'] as const;
 type How = (typeof HOWS)[number];
 
 const index = fc.nat(20);
+
 /** Calls of a program. */
-export const operation = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('publish' as const), at: index, delay: fc.constantFrom(0, 0, 0, 3, 15) }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant('subscribe' as const),
-      at: index,
-      group: fc.constantFrom(...GROUPS),
-      prefetch: fc.integer({ min: 1, max: 4 }),
-    }),
-  },
-  {
-    weight: 9,
-    arbitrary: fc.record({ do: fc.constant('settle' as const), of: index, held: index, how: fc.constantFrom<How>(...HOWS, 'ack', 'ack') }),
-  },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), of: index }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 5) }) },
-);
-const cut = fc.record({ do: fc.constant('cut' as const) });
+function operation({ delays, waits }: Stage) {
+  return fc.oneof(
+    { weight: 8, arbitrary: fc.record({ do: fc.constant('publish' as const), at: index, delay: fc.constantFrom(0, 0, 0, ...delays) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        do: fc.constant('subscribe' as const),
+        at: index,
+        group: fc.constantFrom(...GROUPS),
+        prefetch: fc.integer({ min: 1, max: 4 }),
+      }),
+    },
+    {
+      weight: 9,
+      arbitrary: fc.record({ do: fc.constant('settle' as const), of: index, held: index, how: fc.constantFrom<How>(...HOWS, 'ack', 'ack') }),
+    },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), of: index }) },
+    { weight: 5, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...waits) }) },
+  );
+}
+
 /** Calls of a program, and connections that are cut. */
-export const cutting = fc.oneof({ weight: 25, arbitrary: operation }, { weight: 2, arbitrary: cut });
+function cutting(stage: Stage) {
+  return fc.oneof({ weight: 25, arbitrary: operation(stage) }, { weight: 2, arbitrary: fc.record({ do: fc.constant('cut' as const) }) });
+}
 
-export type Operation = typeof cutting extends fc.Arbitrary<infer Value> ? Value : never;
+type Operation = ReturnType<typeof cutting> extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** Where a run takes place. */
+/** Where runs take place, and what is true there. */
 export interface Stage {
-  /** A queue with the groups: always the same one. */
+  /** Its name is that of the queue: another in each run. */
+  readonly suite: { name: string };
+  /** A queue with the groups: in one run always the same one. */
   open(): QueueBackend;
   /** Cuts the connections. */
   cut(): void | Promise<void>;
+  /** The delays of publishes, other than none, and how long is waited between calls, in milliseconds. */
+  readonly delays: readonly number[];
+  readonly waits: readonly number[];
   /** Whether a delivery counts as an attempt only if it failed; else `attempt` is an upper bound. */
   readonly exactAttempts: boolean;
+  /** Whether all counts once though connections are cut; else what was settled or published may have counted, or not. */
+  readonly exactOverCuts: boolean;
+  /** How long it may take until all is settled, in milliseconds: less than a lease where none is to run out. */
+  readonly patience: number;
   /** Looks whether the broker keeps nothing, when all is settled. */
   emptied(): Promise<void>;
   /** What is left on the broker, for the message when it is not. */
   left(): Promise<unknown>;
+  /** Looks at what there is once the queues are closed, and removes it. */
+  closed?(): Promise<void>;
+}
+
+/** Runs programs of up to 60 calls, drawn at random. */
+export async function holds(stage: Stage, { cuts, numRuns }: { readonly cuts: boolean; readonly numRuns: number }): Promise<void> {
+  const operations: fc.Arbitrary<Operation> = cuts ? cutting(stage) : operation(stage);
+  await fc.assert(
+    fc.asyncProperty(fc.array(operations, { maxLength: 60, size: 'max' }), async (all) => {
+      stage.suite.name = `run ${Math.random()}`;
+      const run = new Run(stage);
+      for (const each of all) await run.do(each);
+      await run.end();
+    }),
+    { numRuns, endOnFailure: process.env.SHRINK === undefined, interruptAfterTimeLimit: 60_000 },
+  );
 }
 
 interface Subscription {
   readonly group: string;
-  readonly backend: number;
   readonly prefetch: number;
   readonly deliveries: Delivery[];
   leave(): void;
 }
 
 /** Drives two backends of one queue, and knows of each message what has to be true. */
-export class Run {
+class Run {
   readonly #stage: Stage;
   readonly #backends: readonly QueueBackend[];
   readonly #subscriptions: Subscription[] = [];
@@ -70,6 +99,8 @@ export class Run {
   /** Groups of which the order cannot be told any more. */
   readonly #unordered = new Set<string>();
   readonly #latest = new Map<string, number>();
+  /** Connections were cut where that leaves open what has counted. */
+  #uncertain = false;
   #broken: Error | undefined;
 
   constructor(stage: Stage) {
@@ -95,6 +126,7 @@ export class Run {
         await sleep(operation.ms);
         break;
       case 'cut':
+        this.#uncertain = !this.#stage.exactOverCuts;
         await this.#stage.cut();
         break;
     }
@@ -104,18 +136,21 @@ export class Run {
   /** Has the rest acknowledged, and looks at what is left. */
   async end(): Promise<void> {
     for (const group of GROUPS) this.#subscribe({ at: 0, group, prefetch: 4 });
-    const [queue] = this.#backends as [QueueBackend];
     await Promise.all(this.#calls);
     await this.#until(async () => {
       for (const subscription of this.#subscriptions) for (const delivery of heldBy(subscription)) this.#settleOne(subscription, delivery, 'ack');
-      const stats = await queue.stats().catch(() => undefined);
-      return stats?.unfinished === 0;
+      for (const backend of this.#backends) {
+        const stats = await backend.stats().catch(() => undefined);
+        if (stats?.unfinished !== 0) return false;
+      }
+      return true;
     });
     await Promise.all(this.#calls);
     if (this.#broken !== undefined) throw this.#broken;
     expect(this.#done.size).toBe(this.#published.length * GROUPS.length);
     await this.#stage.emptied();
     await Promise.all(this.#backends.map((backend) => backend.close()));
+    await this.#stage.closed?.();
   }
 
   #publish(at: number, delay: number): void {
@@ -129,7 +164,7 @@ export class Run {
     const [backend] = this.#backends.slice(at % 2) as [QueueBackend];
     if (this.#subscriptions.some((each) => each.group === group)) this.#unordered.add(group);
     const deliveries: Delivery[] = [];
-    const subscription = { group, backend: at % 2, prefetch, deliveries, leave: () => rx.unsubscribe() };
+    const subscription = { group, prefetch, deliveries, leave: () => rx.unsubscribe() };
     this.#subscriptions.push(subscription);
     const rx = backend.deliveries({ group, prefetch }).subscribe({
       next: (delivery) => {
@@ -161,12 +196,14 @@ export class Run {
           return delivery[how]();
       }
     };
-    if (how === 'ack' || how === 'reject') this.#done.add(id);
-    else this.#unordered.add(group);
+    const ends = how === 'ack' || how === 'reject';
+    if (!ends) this.#unordered.add(group);
+    else if (!this.#uncertain) this.#done.add(id);
     if (how === 'nack' || how === 'nack later') this.#failed.set(id, (this.#failed.get(id) ?? 0) + 1);
     this.#calls.push(
       call().then((counted) => {
-        if (!counted) this.#broken ??= new Error(`${how} of message ${n} in group ${group} did not count`);
+        if (counted && ends) this.#done.add(id);
+        if (!counted && !this.#uncertain) this.#broken ??= new Error(`${how} of message ${n} in group ${group} did not count`);
       }),
     );
   }
@@ -191,20 +228,21 @@ export class Run {
     const fail = (what: string) => {
       this.#broken ??= new Error(`Message ${n} came to group ${group}, though ${what}`);
     };
+    if (heldBy(subscription).length > prefetch) fail(`more than ${prefetch} were out`);
+    if (this.#uncertain) return;
     if (this.#done.has(id)) fail('it was done with');
     const attempt = 1 + (this.#failed.get(id) ?? 0);
     if (this.#stage.exactAttempts ? delivery.attempt !== attempt : delivery.attempt < attempt)
       fail(`it came as attempt ${delivery.attempt}, and this is attempt ${attempt}`);
     const holders = this.#subscriptions.filter((each) => each.group === group && heldBy(each).some(({ payload }) => numberOf(payload) === n));
     if (holders.length !== 1 || heldBy(subscription).filter(({ payload }) => numberOf(payload) === n).length !== 1) fail('somebody holds it');
-    if (heldBy(subscription).length > prefetch) fail(`more than ${prefetch} were out`);
     const source = `${group} ${this.#published[n]}`;
     if (!this.#unordered.has(group) && n < (this.#latest.get(source) ?? -1)) fail(`message ${this.#latest.get(source)} had come before it`);
     this.#latest.set(source, n);
   }
 
   async #until(condition: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + 15_000;
+    const deadline = performance.now() + this.#stage.patience;
     while (!(await condition())) {
       if (this.#broken !== undefined) throw this.#broken;
       if (performance.now() > deadline) throw new Error(`Not all is done with: ${JSON.stringify(await this.#stage.left())}`);
