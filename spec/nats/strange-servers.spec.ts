@@ -1,67 +1,14 @@
-import { createServer, type Server as HttpServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import { BackendUnavailableError } from 'sluice';
+import type { Socket } from 'node:net';
 import { NatsBackend } from 'sluice/nats';
-import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
+import { NATS } from '../support/provider.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
-import { StrangeServer } from '../support/servers/strange-server.js';
+import { absentServers, StrangeServers } from '../support/strange-servers.js';
 
-/** Far beyond what an error takes that is given at once, and far below the timeout of the publishes here. */
-const AT_ONCE = 10_000;
-
-const endings: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const end of endings.splice(0).reverse()) await end();
-});
-
-function open(url: string, publishTimeout = 20_000) {
-  const logger = recordingLogger();
-  const queue = new NatsBackend({ url, name: 'strange', publishTimeout, lease: 300, logger });
-  endings.push(() => queue.close());
-  return { queue, logger, said: () => [...logger.debugs, ...logger.warnings, ...logger.errors].join('\n') };
-}
-
-async function start(serve: (socket: Socket) => void): Promise<string> {
-  const server = await StrangeServer.start(serve);
-  endings.push(() => server.stop());
-  return `nats://user:s3cret@127.0.0.1:${server.port}`;
-}
-
-/** Publishes and consumes: both have to fail for good, soon, and to say why. */
-async function failsAtOnce(url: string, why: RegExp): Promise<void> {
-  const { queue, said } = open(url);
-  const before = performance.now();
-  const holder = new Holder(queue);
-  const failures = [await failureOf(queue.publish('key', {})), await failureOf(queue.stats())];
-  await eventually(() => holder.error !== undefined);
-  expect(performance.now() - before).toBeLessThan(AT_ONCE);
-  for (const error of [...failures, holder.error as Error]) {
-    expect(error).toMatchObject({ code: BackendUnavailableError.code, retryable: false, message: expect.stringMatching(why) });
-    expect(error.message).toContain('"strange"');
-    expect(error.message).toContain('127.0.0.1:');
-    expect(`${error.message} ${String(error.cause)}`).not.toContain('s3cret');
-  }
-  expect(said()).not.toContain('s3cret');
-}
-
-/** Publishes: it may become better, so that fails after its time, and says why. */
-async function failsInTime(url: string, why: RegExp, publishTimeout = 500): Promise<void> {
-  const { queue, logger, said } = open(url, publishTimeout);
-  const holder = new Holder(queue);
-  const [error, unanswered] = await Promise.all([failureOf(queue.publish('key', {})), failureOf(queue.stats())]);
-  expect(error).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
-  expect(error.message).toContain('was not enqueued');
-  expect(`${error.message} ${String(error.cause)}`).toMatch(why);
-  expect(unanswered).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
-  expect(holder.error).toBeUndefined();
-  expect(logger.warnings).toHaveLength(1);
-  expect(said()).not.toContain('s3cret');
-}
+const strange = new StrangeServers(NatsBackend, NATS);
 
 const info = (facts: object) =>
   `INFO ${JSON.stringify({ server_id: 'x', version: '2.9.10', headers: true, max_payload: 1048576, proto: 1, ...facts })}\r\n`;
@@ -76,57 +23,38 @@ const greet = (facts: object) => (socket: Socket) => {
 
 describe('A NatsBackend whose server is not NATS', () => {
   it('fails, and says so, when it is an HTTP server', async () => {
-    const server: HttpServer = createServer((_request, response) => response.end('hello'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    endings.push(() => {
-      server.close();
-      server.closeAllConnections();
-    });
-    const { queue } = open(`nats://user:s3cret@127.0.0.1:${(server.address() as AddressInfo).port}`, 1500);
+    const { queue } = strange.open(await strange.startHttp(), 1500);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ name: 'BackendUnavailableError' });
   });
 
   it('fails at once when it greets its clients, as mail servers do', async () => {
-    await failsAtOnce(await start((socket) => socket.write('220 mail.example.org ESMTP\r\n')), /unexpected response|not.*NATS/i);
+    await strange.failsAtOnce(await strange.start((socket) => socket.write('220 mail.example.org ESMTP\r\n')), /unexpected response|not.*NATS/i);
   });
 
   it('fails when it sends what is no text', async () => {
-    const url = await start((socket) => socket.write(Buffer.from([0, 255, 13, 10, 1, 2, 3, 13, 10])));
-    const { queue } = open(url, 1500);
+    const url = await strange.start((socket) => socket.write(Buffer.from([0, 255, 13, 10, 1, 2, 3, 13, 10])));
+    const { queue } = strange.open(url, 1500);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ name: 'BackendUnavailableError' });
   });
 
   it('fails when its greeting is broken', async () => {
-    const { queue } = open(await start((socket) => socket.write('INFO {"server_id":\r\n')), 1500);
+    const { queue } = strange.open(await strange.start((socket) => socket.write('INFO {"server_id":\r\n')), 1500);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ name: 'BackendUnavailableError' });
   });
 
-  it('fails in time when it closes every connection', async () => {
-    await failsInTime(await start((socket) => socket.destroy()), /closed|ECONNRESET|disconnect|connection/i);
-  });
-
-  it('fails in time when it never answers', async () => {
-    await failsInTime(await start(() => {}), /time/i, 1500);
-  });
-
-  it('fails in time when there is none', async () => {
-    const server = await StrangeServer.start(() => {});
-    const { port } = server;
-    await server.stop();
-    await failsInTime(`nats://user:s3cret@127.0.0.1:${port}`, /ECONNREFUSED|refused/i);
-  });
+  absentServers(strange, { closing: /closed|ECONNRESET|disconnect|connection/i, silent: /time/i, none: /ECONNREFUSED|refused/i });
 
   it('leaves no connection behind to one that never answers, neither while it tries nor when it is closed', async () => {
     let connections = 0;
     let most = 0;
-    const url = await start((socket) => {
+    const url = await strange.start((socket) => {
       connections += 1;
       most = Math.max(most, connections);
       socket.on('close', () => {
         connections -= 1;
       });
     });
-    const { queue } = open(url, 3500);
+    const { queue } = strange.open(url, 3500);
     await failureOf(queue.publish('key', {}));
     await queue.close();
     await eventually(() => connections === 0);
@@ -135,7 +63,7 @@ describe('A NatsBackend whose server is not NATS', () => {
 
   it('is let go of at once when the queue is closed while it has not answered', async () => {
     let connections = 0;
-    const url = await start((socket) => {
+    const url = await strange.start((socket) => {
       connections += 1;
       socket.on('close', () => {
         connections -= 1;
@@ -153,17 +81,17 @@ describe('A NatsBackend whose server is not NATS', () => {
   });
 
   it('fails in time when it greets, and answers nothing else', async () => {
-    await failsInTime(await start(greet({})), /time/i, 2500);
+    await strange.failsInTime(await strange.start(greet({})), /time/i, 2500);
   });
 });
 
 describe('A NatsBackend whose server is of an old version', () => {
   it.each(['2.8.4', '2.2.0', '1.4.1'])('fails at once: %s', async (version) => {
-    await failsAtOnce(await start(greet({ version })), new RegExp(`2\\.9.*newer.*${version.replaceAll('.', '\\.')}`));
+    await strange.failsAtOnce(await strange.start(greet({ version })), new RegExp(`2\\.9.*newer.*${version.replaceAll('.', '\\.')}`));
   });
 
   it('fails at once when it knows no headers', async () => {
-    await failsAtOnce(await start(greet({ headers: false, version: '2.1.9' })), /2\.9|headers/);
+    await strange.failsAtOnce(await strange.start(greet({ headers: false, version: '2.1.9' })), /2\.9|headers/);
   });
 });
 
@@ -171,7 +99,7 @@ describeWithNats('A NatsBackend whose server has no JetStream', () => {
   const suite = new NatsSuite({ jetStream: false });
 
   it('fails at once', async () => {
-    await failsAtOnce(suite.url, /JetStream/);
+    await strange.failsAtOnce(suite.url, /JetStream/);
   });
 });
 
@@ -184,7 +112,7 @@ describeWithNats('A NatsBackend whose account has no JetStream', () => {
   });
 
   it('fails at once', async () => {
-    await failsAtOnce(suite.url.replace('nats://', 'nats://b:b@'), /JetStream/);
+    await strange.failsAtOnce(suite.url.replace('nats://', 'nats://b:b@'), /JetStream/);
   });
 });
 
@@ -192,16 +120,16 @@ describeWithNats('A NatsBackend whose server wants a user', () => {
   const suite = new NatsSuite({ user: 'app', password: 'pa:ss/w@rd? #%ü' });
 
   it('gives them, from the URL', async () => {
-    const { queue } = open(suite.url);
+    const { queue } = strange.open(suite.url);
     await queue.publish('key', {});
   });
 
   it.each(['app:wr0ng-secret@', '', 'somebody:wr0ng-secret@', 'wr0ng-secret@'])('fails at once with the login "%s"', async (login) => {
-    await failsAtOnce(`nats://${login}127.0.0.1:${suite.server.port}`, /refused the user, the password or the token/);
+    await strange.failsAtOnce(`nats://${login}127.0.0.1:${suite.server.port}`, /refused the user, the password or the token/);
   });
 
   it('shows no password when it is refused', async () => {
-    const { queue, logger } = open(`nats://app:wr0ng-secret@127.0.0.1:${suite.server.port}`);
+    const { queue, logger } = strange.open(`nats://app:wr0ng-secret@127.0.0.1:${suite.server.port}`);
     const error = await failureOf(queue.publish('key', {}));
     const shown = [error.message, error.stack, (error.cause as Error).stack, ...logger.warnings, ...logger.errors].join();
     expect(shown).not.toContain('wr0ng-secret');
@@ -212,12 +140,12 @@ describeWithNats('A NatsBackend whose server wants a token', () => {
   const suite = new NatsSuite({ token: 't%ken/?#@:' });
 
   it('gives it, from the URL', async () => {
-    const { queue } = open(suite.url);
+    const { queue } = strange.open(suite.url);
     await queue.publish('key', {});
   });
 
   it.each(['wr0ng@', ''])('fails at once with the login "%s"', async (login) => {
-    await failsAtOnce(`nats://${login}127.0.0.1:${suite.server.port}`, /refused the user, the password or the token/);
+    await strange.failsAtOnce(`nats://${login}127.0.0.1:${suite.server.port}`, /refused the user, the password or the token/);
   });
 });
 
@@ -225,11 +153,11 @@ describeWithNats('A NatsBackend whose server speaks TLS', () => {
   const suite = new NatsSuite({ tls: true });
 
   it('fails at once where nobody vouches for the certificate', async () => {
-    await failsAtOnce(suite.url, /certificate/);
+    await strange.failsAtOnce(suite.url, /certificate/);
   });
 
   it('says so where its URL is one without TLS', async () => {
-    await failsAtOnce(suite.url.replace('tls:', 'nats:'), /certificate|TLS|secure/i);
+    await strange.failsAtOnce(suite.url.replace('tls:', 'nats:'), /certificate|TLS|secure/i);
   });
 
   it('trusts a certificate that a client that is handed in brings', async () => {
@@ -243,7 +171,7 @@ describeWithNats('A NatsBackend that wants TLS, and whose server does not speak 
   const suite = new NatsSuite();
 
   it('fails at once', async () => {
-    await failsAtOnce(suite.url.replace('nats:', 'tls:'), /tls/i);
+    await strange.failsAtOnce(suite.url.replace('nats:', 'tls:'), /tls/i);
   });
 });
 
@@ -251,14 +179,14 @@ describeWithNats('A NatsBackend with several servers in its URL', () => {
   const suite = new NatsSuite();
 
   it('takes the one that is there', async () => {
-    const { queue } = open(`nats://127.0.0.1:1,${suite.url},nats://127.0.0.1:2`);
+    const { queue } = strange.open(`nats://127.0.0.1:1,${suite.url},nats://127.0.0.1:2`);
     await queue.publish('key', {});
   });
 
   it('takes the one that answers', async () => {
-    const silent = await start(() => {});
+    const silent = await strange.start(() => {});
     for (const urls of [`${silent},${suite.url}`, `${suite.url},${silent}`]) {
-      const { queue } = open(urls);
+      const { queue } = strange.open(urls);
       await queue.publish('key', {});
     }
   });

@@ -1,0 +1,122 @@
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { BackendUnavailableError } from 'sluice';
+import { Holder } from './consumers.js';
+import { eventually } from './eventually.js';
+import { failureOf } from './promises.js';
+import type { BackendClass, ProviderUrls } from './provider.js';
+import { recordingLogger } from './recording-logger.js';
+import { StrangeServer } from './servers/strange-server.js';
+
+/** Far beyond what an error takes that is given at once, and far below the timeout of the publishes here. */
+const AT_ONCE = 10_000;
+
+/** Servers that are not what a queue expects, and queues that turn to them: both end with the test. */
+export class StrangeServers {
+  readonly #Backend: BackendClass;
+  readonly #scheme: string;
+  readonly #connections: number;
+  readonly #endings: (() => unknown)[] = [];
+
+  /**
+   * To be called at the top of a spec.
+   * @param connections how many connections a queue makes: each says once that there is none
+   */
+  constructor(Backend: BackendClass, { scheme }: ProviderUrls, connections = 1) {
+    this.#Backend = Backend;
+    this.#scheme = scheme;
+    this.#connections = connections;
+    afterEach(async () => {
+      for (const end of this.#endings.splice(0).reverse()) await end();
+    });
+  }
+
+  open(url: string, publishTimeout = 20_000) {
+    const logger = recordingLogger();
+    const queue = new this.#Backend({ url, name: 'strange', publishTimeout, lease: 300, logger } as never);
+    this.#endings.push(() => queue.close());
+    return { queue, logger, said: () => [...logger.debugs, ...logger.warnings, ...logger.errors].join('\n') };
+  }
+
+  /** Starts one, and gives its URL. @param serve what it does with each connection */
+  async start(serve: (socket: Socket) => void): Promise<string> {
+    const server = await StrangeServer.start(serve);
+    this.#endings.push(() => server.stop());
+    return this.#url(server.port);
+  }
+
+  async startHttp(): Promise<string> {
+    const server = createServer((_request, response) => response.end('hello'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    this.#endings.push(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    return this.#url((server.address() as AddressInfo).port);
+  }
+
+  /** A URL where there was a server just now. */
+  async none(): Promise<string> {
+    const server = await StrangeServer.start(() => {});
+    const { port } = server;
+    await server.stop();
+    return this.#url(port);
+  }
+
+  /** Publishes and consumes: both have to fail for good, soon, and to say why. */
+  async failsAtOnce(url: string, why: RegExp): Promise<void> {
+    const { queue, said } = this.open(url);
+    const before = performance.now();
+    const holder = new Holder(queue);
+    const failures = [await failureOf(queue.publish('key', {})), await failureOf(queue.stats())];
+    await eventually(() => holder.error !== undefined);
+    expect(performance.now() - before).toBeLessThan(AT_ONCE);
+    for (const error of [...failures, holder.error as Error]) {
+      expect(error).toMatchObject({ code: BackendUnavailableError.code, retryable: false, message: expect.stringMatching(why) });
+      expect(error.message).toContain('"strange"');
+      expect(error.message).toContain(`127.0.0.1:${new URL(url).port}`);
+      expect(`${error.message} ${String(error.cause)}`).not.toContain('s3cret');
+    }
+    expect(said()).not.toContain('s3cret');
+  }
+
+  /** Publishes: it may become better, so that fails after its time, and says why. */
+  async failsInTime(url: string, why: RegExp, publishTimeout = 500): Promise<void> {
+    const { queue, logger, said } = this.open(url, publishTimeout);
+    const holder = new Holder(queue);
+    const [error, unanswered] = await Promise.all([failureOf(queue.publish('key', {})), failureOf(queue.stats())]);
+    expect(error).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
+    expect(error.message).toContain('was not enqueued');
+    expect(`${error.message} ${String(error.cause)}`).toMatch(why);
+    expect(unanswered).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
+    expect(holder.error).toBeUndefined();
+    expect(logger.warnings).toHaveLength(this.#connections);
+    expect(said()).not.toContain('s3cret');
+  }
+
+  #url(port: number): string {
+    return `${this.#scheme}://user:s3cret@127.0.0.1:${port}`;
+  }
+}
+
+/** What is said of a server that closes every connection, of one that never answers, and of none. */
+interface Whys {
+  readonly closing: RegExp;
+  readonly silent: RegExp;
+  readonly none: RegExp;
+}
+
+/** Servers that may yet become well. */
+export function absentServers(strange: StrangeServers, { closing, silent, none }: Whys): void {
+  it('fails in time when it closes every connection', async () => {
+    await strange.failsInTime(await strange.start((socket) => socket.destroy()), closing);
+  });
+
+  it('fails in time when it never answers', async () => {
+    await strange.failsInTime(await strange.start(() => {}), silent, 1500);
+  });
+
+  it('fails in time when there is none', async () => {
+    await strange.failsInTime(await strange.none(), none);
+  });
+}
