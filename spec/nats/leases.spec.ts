@@ -4,6 +4,7 @@ import type { NatsBackend } from 'sluice/nats';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { keptLeases } from '../support/provider-leases.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
@@ -35,53 +36,7 @@ describeWithNats('The lease of a delivery', () => {
     return { proxy, queue, holder, logger };
   };
 
-  it('is kept while a handler runs for several times as long', async () => {
-    const queue = suite.open({ lease: LEASE });
-    await publish(queue, 1, 2);
-    const holder = new Holder(queue);
-    await eventually(() => holder.deliveries.length === 2);
-    const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(3 * LEASE);
-    expect(other.numbers).toEqual([]);
-    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
-  });
-
-  it('is kept while the consumer holds all that it may, and has nothing to say', async () => {
-    const queue = suite.open({ lease: LEASE });
-    await publish(queue, 1);
-    const holder = new Holder(queue, { prefetch: 1 });
-    await eventually(() => holder.deliveries.length === 1);
-    const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(3 * LEASE);
-    expect(other.numbers).toEqual([]);
-    expect(await holder.of(1).ack()).toBe(true);
-  });
-
-  it('is kept after the intake was stopped, while something is out', async () => {
-    const queue = suite.open({ lease: LEASE });
-    await publish(queue, 1);
-    const aborter = new AbortController();
-    const holder = new Holder(queue, { signal: aborter.signal });
-    await eventually(() => holder.deliveries.length === 1);
-    aborter.abort();
-    const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(3 * LEASE);
-    expect(other.numbers).toEqual([]);
-    expect(await holder.of(1).ack()).toBe(true);
-    expect(holder.completed).toBe(true);
-  });
-
-  it('is kept for hundreds at a time', async () => {
-    const queue = suite.open({ lease: LEASE });
-    await Promise.all(upTo(500).map((n) => queue.publish('key', { n })));
-    const holder = new Holder(queue, { prefetch: 500 });
-    await eventually(() => holder.deliveries.length === 500);
-    const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(3 * LEASE);
-    expect(other.numbers).toEqual([]);
-    expect(holder.deliveries).toHaveLength(500);
-    expect(new Set(await Promise.all(holder.held.map((delivery) => delivery.ack())))).toEqual(new Set([true]));
-  });
+  keptLeases(suite, LEASE);
 
   it('of one that is cut off ends, and another gets its messages, in order and as the next attempt', async () => {
     const { holder } = await dead(1, 2, 3);

@@ -1,8 +1,8 @@
-import type { Delivery } from 'sluice';
 import type { NatsBackend } from 'sluice/nats';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { providerStorage } from '../support/provider-storage.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 const HOUR = 3_600_000;
@@ -12,60 +12,18 @@ describeWithNats('What a queue keeps in JetStream', () => {
 
   const publish = (queue: NatsBackend, count: number) => Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
 
-  const isEmpty = async () => {
-    await eventually(
-      async () => (await suite.length()) === 0,
-      () => 'the stream is not empty',
+  const holds = (count: number) =>
+    eventually(
+      async () => (await suite.length()) === count,
+      () => `the stream does not come to hold ${count}`,
     );
+
+  const isEmpty = async () => {
+    await holds(0);
     expect(await suite.length(suite.names.delayedStream)).toBe(0);
   };
 
-  it('is nothing of any message, once everything is settled in any order and in any way', async () => {
-    const groups = ['a', 'b', 'late'];
-    const queue = suite.open({ groups: groups.slice(0, 2) });
-    await publish(queue, 40);
-    await queue.publish('key', { n: 41 }, { delay: 20 });
-    const ways = (delivery: Delivery, turn: number) => {
-      if (delivery.attempt > 1) return delivery.ack();
-      return [
-        () => delivery.ack(),
-        () => delivery.nack(),
-        () => delivery.reject('no'),
-        () => delivery.nack({ delay: 30 }),
-        () => delivery.release().then(() => true),
-      ][turn % 5]?.();
-    };
-    for (const group of groups) {
-      let turn = 0;
-      const holder = new Holder(queue, { group, prefetch: 50 });
-      await eventually(async () => {
-        const [first, ...rest] = holder.held.toReversed();
-        for (const delivery of [...rest, first]) if (delivery !== undefined) await ways(delivery, turn++);
-        return (await queue.stats({ group })).unfinished === 0;
-      });
-      holder.subscription.unsubscribe();
-    }
-    await isEmpty();
-  });
-
-  it('is what the slowest group has not settled', async () => {
-    const queue = suite.open({ groups: ['fast', 'slow'] });
-    await publish(queue, 10);
-    const fast = new Holder(queue, { group: 'fast' });
-    await eventually(() => fast.deliveries.length === 10);
-    await Promise.all(fast.held.map((delivery) => delivery.ack()));
-    const slow = new Holder(queue, { group: 'slow', prefetch: 4 });
-    await eventually(() => slow.deliveries.length === 4);
-    expect(await suite.length()).toBe(10);
-    await slow.of(3).ack();
-    await eventually(async () => (await suite.length()) === 9);
-    await slow.of(1).ack();
-    await slow.of(2).ack();
-    await eventually(async () => (await suite.length()) === 7);
-    slow.subscription.unsubscribe();
-    void new Holder(queue, { group: 'slow' }, (delivery) => void delivery.ack());
-    await isEmpty();
-  });
+  providerStorage({ open: (options) => suite.open(options), length: () => suite.length(), holds, isEmpty });
 
   it('is one message, while that waits for an hour and thousands after it are settled', async () => {
     const queue = suite.open();
@@ -74,7 +32,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
       void (holder.deliveries.length === 1 ? delivery.nack({ delay: HOUR }) : delivery.ack());
     });
     await eventually(() => holder.deliveries.length === 3000);
-    await eventually(async () => (await suite.length()) === 1);
+    await holds(1);
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
   });
 
@@ -87,7 +45,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
       });
       await eventually(() => holder.deliveries.length === 500);
     }
-    await eventually(async () => (await suite.length()) === 1);
+    await holds(1);
   });
 
   it('is one message, while a consumer holds it and another settles what comes after it', async () => {
@@ -96,7 +54,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     const slow = new Holder(queue, { prefetch: 1 });
     await eventually(() => slow.deliveries.length === 1);
     void new Holder(suite.open(), {}, (delivery) => void delivery.ack());
-    await eventually(async () => (await suite.length()) === 1);
+    await holds(1);
     expect(await slow.of(1).ack()).toBe(true);
     await isEmpty();
   });

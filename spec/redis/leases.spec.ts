@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisBackend } from 'sluice/redis';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
+import { keptLeases } from '../support/provider-leases.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -23,41 +24,7 @@ describeWithRedis('The lease of a consumer', () => {
     return infos.map((info) => info[1] as string);
   };
 
-  it('is kept while a handler runs for several times as long', async () => {
-    const queue = suite.open({ lease: LEASE });
-    await publish(queue, 1, 2);
-    const holder = new Holder(queue);
-    await eventually(() => holder.deliveries.length === 2);
-    const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(3 * LEASE);
-    expect(other.numbers).toEqual([]);
-    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
-  });
-
-  it('is kept while the consumer holds all that it may, and has nothing to say', async () => {
-    const queue = suite.open({ lease: LEASE });
-    await publish(queue, 1);
-    const holder = new Holder(queue, { prefetch: 1 });
-    await eventually(() => holder.deliveries.length === 1);
-    const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(3 * LEASE);
-    expect(other.numbers).toEqual([]);
-    expect(await holder.of(1).ack()).toBe(true);
-  });
-
-  it('is kept after the intake was stopped, while something is out', async () => {
-    const queue = suite.open({ lease: LEASE });
-    await publish(queue, 1);
-    const aborter = new AbortController();
-    const holder = new Holder(queue, { signal: aborter.signal });
-    await eventually(() => holder.deliveries.length === 1);
-    aborter.abort();
-    const other = new Holder(suite.open({ lease: LEASE }));
-    await sleep(3 * LEASE);
-    expect(other.numbers).toEqual([]);
-    expect(await holder.of(1).ack()).toBe(true);
-    expect(holder.completed).toBe(true);
-  });
+  keptLeases(suite, LEASE);
 
   it.each([
     ['says in its name', `dead~${LEASE}`, 3000],

@@ -2,6 +2,7 @@ import type { Delivery } from 'sluice';
 import type { RedisBackend } from 'sluice/redis';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
+import { providerStorage } from '../support/provider-storage.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -17,58 +18,11 @@ describeWithRedis('What a queue keeps in Redis', () => {
     expect(await suite.run('XLEN', suite.key('bell'))).toBeLessThanOrEqual(1);
   };
 
-  it('is nothing of any message, once everything is settled in any order and in any way', async () => {
-    const groups = ['a', 'b', 'late'];
-    const queue = suite.open({ groups: groups.slice(0, 2) });
-    await publish(queue, 40);
-    await queue.publish('key', { n: 41 }, { delay: 20 });
-    const ways = (delivery: Delivery, turn: number) => {
-      if (delivery.attempt > 1) return delivery.ack();
-      return [
-        () => delivery.ack(),
-        () => delivery.nack(),
-        () => delivery.reject('no'),
-        () => delivery.nack({ delay: 30 }),
-        () => delivery.release().then(() => true),
-      ][turn % 5]?.();
-    };
-    for (const group of groups) {
-      let turn = 0;
-      const released = new Set<string>();
-      const holder = new Holder(queue, { group, prefetch: 50 });
-      await eventually(async () => {
-        const [first, ...rest] = holder.held.toReversed();
-        for (const delivery of [...rest, first]) {
-          if (delivery === undefined) continue;
-          await (released.has(delivery.id) ? delivery.ack() : ways(delivery, turn++));
-          released.add(delivery.id);
-        }
-        return (await queue.stats({ group })).unfinished === 0;
-      });
-      holder.subscription.unsubscribe();
-    }
-    await isEmpty(groups);
-  });
-
-  it('is what the slowest group has not settled', async () => {
-    const queue = suite.open({ groups: ['fast', 'slow'] });
-    await publish(queue, 10);
-    const fast = new Holder(queue, { group: 'fast' });
-    await eventually(() => fast.deliveries.length === 10);
-    await Promise.all(fast.held.map((delivery) => delivery.ack()));
-    expect(await suite.length()).toBe(10);
-    const slow = new Holder(queue, { group: 'slow', prefetch: 4 });
-    await eventually(() => slow.deliveries.length === 4);
-    await slow.of(3).ack();
-    expect(await suite.length()).toBe(9);
-    await slow.of(1).ack();
-    await slow.of(2).ack();
-    expect(await suite.length()).toBe(7);
-    await eventually(() => slow.deliveries.length === 7);
-    slow.subscription.unsubscribe();
-    void new Holder(queue, { group: 'slow' }, (delivery) => void delivery.ack());
-    await eventually(async () => (await queue.stats()).unfinished === 0);
-    await isEmpty(['fast', 'slow']);
+  providerStorage({
+    open: (options) => suite.open(options),
+    length: () => suite.length(),
+    holds: async (count) => expect(await suite.length()).toBe(count),
+    isEmpty,
   });
 
   it('does not grow with the number of messages and of consumers that there were', async () => {
