@@ -1,7 +1,7 @@
-import { asyncScheduler, type SchedulerAction, Subscription, VirtualTimeScheduler } from 'rxjs';
+import { asyncScheduler, Observable, type SchedulerAction, Subscription, VirtualTimeScheduler } from 'rxjs';
 import { MemoryBackend } from 'sluice';
 import { silentLogger } from '../recording-logger.js';
-import { type Broken, publishing, wrap } from './wrapped.js';
+import { type Broken, changed, publishing, streaming, wrap } from './wrapped.js';
 
 /** Runs at once, in a microtask, what should wait for a macrotask. */
 class ImpatientScheduler extends VirtualTimeScheduler {
@@ -151,5 +151,31 @@ export const ending: readonly Broken[] = [
     caughtBy: 'rule 14: after a nack() a subscriber takes its next message in a later macrotask',
     saying: /Expected nothing in the macrotask of the nack\(\)/,
     create: ({ name }) => new MemoryBackend({ name, logger: silentLogger, scheduler: new ImpatientScheduler() }),
+  },
+  {
+    defect: 'redelivers in a microtask, again and again',
+    caughtBy: 'rule 14: a timer goes on firing while two subscribers nack a message to and fro',
+    saying: /The redelivery spins: a message that was nacked came 1001 times in one macrotask/,
+    create: ({ name }) => new MemoryBackend({ name, logger: silentLogger, scheduler: new ImpatientScheduler() }),
+  },
+  {
+    defect: 'redelivers synchronously, again and again',
+    caughtBy: 'rule 14: a timer goes on firing while two subscribers nack a message to and fro',
+    saying: /The redelivery spins: a message that was nacked came 1001 times in one macrotask/,
+    create: streaming(
+      (deliveries) =>
+        new Observable((subscriber) =>
+          deliveries.subscribe((delivery) => {
+            for (let again = true; again; ) {
+              again = false;
+              const nack = async () => {
+                again = true;
+                return true;
+              };
+              subscriber.next(changed(delivery, { nack }));
+            }
+          }),
+        ),
+    ),
   },
 ];
