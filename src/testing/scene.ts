@@ -21,7 +21,7 @@ const DELAY = 300;
 export const HOUR = 3_600_000;
 
 /** How much too early a timer may fire, or the clock of a broker be off while it counts a delay, in milliseconds. */
-const TOLERANCE = 25;
+export const TOLERANCE = 25;
 
 // Taken here, so that a test that fakes the timers does not stop the suite.
 const { clearTimeout, performance, setImmediate, setTimeout } = globalThis;

@@ -43,6 +43,11 @@ export class Taker {
     });
   }
 
+  /** It has left. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
   /** The numbers that came, in order. */
   get numbers(): number[] {
     return this.deliveries.map(({ payload }) => numberOf(payload));

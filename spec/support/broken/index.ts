@@ -1,3 +1,4 @@
+import { altering } from './altering.js';
 import { consumers } from './consuming.js';
 import { ending } from './ending.js';
 import { losing } from './losing.js';
@@ -6,4 +7,4 @@ import { settling } from './settling.js';
 import type { Broken } from './wrapped.js';
 
 /** Backends that each do one thing wrong. */
-export const brokenBackends: readonly Broken[] = [...losing, ...ordering, ...settling, ...consumers, ...ending];
+export const brokenBackends: readonly Broken[] = [...losing, ...altering, ...ordering, ...settling, ...consumers, ...ending];

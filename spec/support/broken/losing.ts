@@ -1,5 +1,5 @@
 import { map, Observable } from 'rxjs';
-import { MemoryBackend } from 'sluice';
+import { type ConsumeOptions, MemoryBackend, type QueueBackend } from 'sluice';
 import { type Broken, publishing, streaming, wrap } from './wrapped.js';
 
 /** Backends that lose messages, double them or hand them to the wrong consumer. */
@@ -97,6 +97,27 @@ export const losing: readonly Broken[] = [
     create: wrap((_, memory) => ({ deliveries: () => memory.deliveries({ group: 'billing' }) })),
   },
   {
+    defect: 'takes a consumer that names no group for one of the first that was declared',
+    caughtBy: 'rule 1: a consumer that names no group is one of `default`',
+    saying: /stats\(\) of group "default" to say \{"ready":0,"unfinished":0\}/,
+    capabilities: { groups: 'separate' },
+    create: regrouping((group = 'billing') => group),
+  },
+  {
+    defect: 'takes groups for one that differ in case only',
+    caughtBy: 'rule 1: groups of similar names get every message each',
+    saying: /Waited \d+ ms for deliveries of \[1 2\], got \[\]/,
+    capabilities: { groups: 'separate' },
+    create: regrouping((group) => group?.toLowerCase()),
+  },
+  {
+    defect: 'takes groups for one that differ in punctuation only',
+    caughtBy: 'rule 1: groups of similar names get every message each',
+    saying: /Waited \d+ ms for stats\(\) of group "billing\." to say \{"unfinished":0\}/,
+    capabilities: { groups: 'separate' },
+    create: regrouping((group) => group?.replaceAll(/[^a-z0-9]/gi, '_')),
+  },
+  {
     defect: 'starts a late group with what comes next, though it promises what the queue holds',
     caughtBy: 'rule 2: a group that was not declared starts with what the queue still holds, in order',
     saying: /deliveries of \[2 3 4\], got \[\]/,
@@ -116,11 +137,20 @@ export const losing: readonly Broken[] = [
   },
   {
     defect: 'gives a message another id each time',
-    caughtBy: 'rule 2: the id of a message is the same on every delivery',
+    caughtBy: 'rule 2: a message is the same on every delivery: id, time, key, headers and payload',
     saying: /Expected one `id` for one message/,
     create: streaming((deliveries) => deliveries.pipe(map((delivery) => renamed(delivery)))),
   },
 ];
+
+/** Consumers of other groups than they asked for. */
+function regrouping(regroup: (group: string | undefined) => string | undefined): (memory: MemoryBackend) => QueueBackend {
+  const change = (options: ConsumeOptions = {}) => ({ ...options, group: regroup(options.group) });
+  return wrap((_, memory) => ({
+    consume: (options?: ConsumeOptions) => memory.consume(change(options)),
+    deliveries: (options?: ConsumeOptions) => memory.deliveries(change(options)),
+  }));
+}
 
 let renames = 0;
 

@@ -1,7 +1,12 @@
 import { map, Observable } from 'rxjs';
 import type { Delivery, MemoryBackend } from 'sluice';
 import { numberOf } from '../consumers.js';
-import { type Broken, changed, publishing, streaming, wrap } from './wrapped.js';
+import { type Broken, changed, delivering, publishing, streaming, wrap } from './wrapped.js';
+
+/** What a timer of JavaScript makes of a delay. */
+function forTimer(delay = 0): number {
+  return delay < 2 ** 31 ? delay : 1;
+}
 
 /** Backends with an order, or a time, of their own. */
 export const ordering: readonly Broken[] = [
@@ -54,6 +59,18 @@ export const ordering: readonly Broken[] = [
         ),
       ),
     ),
+  },
+  {
+    defect: 'takes the delay of a publish for none where it is too long for a timer',
+    caughtBy: 'rule 3: what is delayed is unfinished, and not ready',
+    saying: /Expected deliveries of \[3 4[ 56]*\], got \[[345 ]*2/,
+    create: publishing((memory, key, payload, options) => memory.publish(key, payload, { ...options, delay: forTimer(options?.delay) })),
+  },
+  {
+    defect: 'takes the delay of a nack for none where it is too long for a timer',
+    caughtBy: 'rule 3: what is delayed is unfinished, and not ready',
+    saying: /Expected deliveries of \[3 4 5 6\], got \[3 4 (5 )?4/,
+    create: delivering((delivery) => ({ nack: (options) => delivery.nack({ delay: forTimer(options?.delay) }) })),
   },
   {
     defect: 'gives a delayed message the place of its publication',

@@ -1,13 +1,13 @@
 import { map, Observable, tap } from 'rxjs';
-import { type Delivery, MemoryBackend, type QueueBackend } from 'sluice';
+import { type Delivery, MemoryBackend, type Settlement } from 'sluice';
 import { silentLogger } from '../recording-logger.js';
-import { asStream, type Broken, changed, streaming, wrap } from './wrapped.js';
+import { asStream, type Broken, changed, delivering, streaming, wrap } from './wrapped.js';
 
 const HOWS = ['ack', 'nack', 'release', 'reject'] as const;
 
-/** Streams whose deliveries are different. */
-function delivering(change: (delivery: Delivery) => Partial<Delivery>): (memory: MemoryBackend) => QueueBackend {
-  return streaming((deliveries) => deliveries.pipe(map((delivery) => changed(delivery, change(delivery)))));
+/** Settlements that say nothing where they come too late. */
+function late(delivery: Delivery, hows: readonly (typeof HOWS)[number][], settled: readonly Settlement[]): Partial<Delivery> {
+  return Object.fromEntries(hows.map((how) => [how, async () => !settled.includes(delivery.settled) && delivery[how]()]));
 }
 
 /** Backends that get settlement or credit wrong. */
@@ -55,8 +55,31 @@ export const settling: readonly Broken[] = [
   {
     defect: 'says nothing of a settlement too many',
     caughtBy: 'rule 6: a settlement too many logs one warning',
-    saying: /Waited \d+ ms for a warning/,
+    saying: /Waited \d+ ms for a warning of a late ack\(\) of what is acked/,
     create: ({ name }) => new MemoryBackend({ name, logger: silentLogger }),
+  },
+  {
+    defect: 'says nothing of a settlement of what went back',
+    caughtBy: 'rule 6: a settlement too many logs one warning',
+    saying: /Waited \d+ ms for a warning of a late ack\(\) of what is retried/,
+    create: delivering((delivery) => late(delivery, HOWS, ['retried', 'released'])),
+  },
+  {
+    defect: 'says nothing of a late nack, release or reject',
+    caughtBy: 'rule 6: a settlement too many logs one warning',
+    saying: /Waited \d+ ms for a warning of a late nack\(\) of what is acked/,
+    create: delivering((delivery) => late(delivery, ['nack', 'release', 'reject'], ['acked', 'retried', 'released', 'rejected'])),
+  },
+  {
+    defect: 'refuses a reason that is no string',
+    caughtBy: 'rule 6: reject() takes any reason, or none',
+    saying: /Expected a string/,
+    create: delivering((delivery) => ({
+      reject: async (reason) => {
+        if (reason !== undefined && typeof reason !== 'string') throw new TypeError('Expected a string');
+        return delivery.reject(reason);
+      },
+    })),
   },
   {
     defect: 'does not count attempts',

@@ -1,4 +1,4 @@
-import { Observable } from 'rxjs';
+import { map, Observable } from 'rxjs';
 import type {
   ConsumeOptions,
   Delivery,
@@ -85,6 +85,11 @@ export function streaming(change: (deliveries: Observable<Delivery>, options: Co
       return asStream(change(stream, options, memory), stream);
     },
   }));
+}
+
+/** Streams whose deliveries are different. Loops are left as they are. */
+export function delivering(change: (delivery: Delivery) => Partial<Delivery>): (memory: MemoryBackend) => QueueBackend {
+  return streaming((deliveries) => deliveries.pipe(map((delivery) => changed(delivery, change(delivery)))));
 }
 
 /** An Observable as a stream, that is iterated over and has a prefetch as another one. */

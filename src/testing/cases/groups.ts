@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { type Definition, rule } from '../definition.js';
-import { HOUR, notBefore, upTo } from '../scene.js';
+import { HOUR, notBefore, plain, upTo } from '../scene.js';
 import { acking } from '../taker.js';
 
 const GROUPS = ['billing', 'audit'] as const;
 const [BILLING, AUDIT] = GROUPS.map((group) => ({ group }));
 const LATE = { group: 'late' };
+const SIMILAR = ['billing', 'Billing', 'billing.', 'billing-1', 'billing_1', 'billing:1', 'billing 1', 'billing*', 'billing>', 'bílling'];
 
 /** Rules 1 and 2, with groups. */
 export const groups: readonly Definition[] = [
@@ -34,6 +35,35 @@ export const groups: readonly Definition[] = [
       billing.flatMap(({ numbers }) => numbers).toSorted((a, b) => a - b),
       upTo(20),
     );
+  }),
+
+  rule(1, 'a consumer that names no group is one of `default`', { groups: 'separate' }, async (scene) => {
+    const queue = await scene.open({ groups: ['billing', 'default'] });
+    await scene.publish(queue, [1, 2, 3]);
+    const payloads = scene.consume(queue);
+    const { value } = await scene.within('next() to resolve', payloads.next());
+    assert.deepEqual(plain(value), { n: 1 });
+    await scene.within('return() to resolve', payloads.return());
+    const taker = scene.take(queue, {}, acking);
+    await scene.gets(taker, [2, 3]);
+    await scene.counts(queue, { ready: 0, unfinished: 0 }, 'default');
+    await scene.counts(queue, { ready: 3, unfinished: 3 }, 'billing');
+    taker.leave();
+    await scene.publish(queue, [4]);
+    await scene.gets(scene.take(queue, { group: 'default' }, acking), [4]);
+    await scene.gets(scene.take(queue, BILLING, acking), upTo(4));
+    await scene.counts(queue, { unfinished: 0 });
+  }),
+
+  rule(1, 'groups of similar names get every message each', { groups: 'separate' }, async (scene) => {
+    const queue = await scene.open({ groups: SIMILAR });
+    await scene.publish(queue, [1, 2]);
+    for (const group of SIMILAR) {
+      await scene.counts(queue, { ready: 2, unfinished: 2 }, group);
+      await scene.gets(scene.take(queue, { group }, acking), [1, 2]);
+      await scene.counts(queue, { unfinished: 0 }, group);
+    }
+    await scene.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
   rule(1, 'a slow group does not stall another', { groups: 'separate' }, async (scene) => {

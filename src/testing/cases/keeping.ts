@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Delivery } from '../../backend.js';
 import { type Definition, rule } from '../definition.js';
 import { plain, present, upTo } from '../scene.js';
-import { acking } from '../taker.js';
+import { acking, type Taker } from '../taker.js';
 
 /** How far the clock of a broker may be off, in milliseconds. */
 const CLOCK_SKEW = 60_000;
@@ -22,6 +22,28 @@ const ODD_STRINGS = [
   '\u2028',
   '%20',
   '{}',
+  'Mixed Case',
+  'mixed case',
+];
+
+/** What a payload may hold, and a format between here and there may lose. */
+const VALUES = {
+  none: null,
+  no: false,
+  zero: 0,
+  '': '',
+  list: [],
+  lists: [[], [[]], [null]],
+  object: {},
+  numbers: [0.1234567890123456, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 1e21, 5e-324, Number.MAX_VALUE, -1.5e-7],
+};
+
+/** A message comes again in each of these ways. */
+const WAYS_BACK: readonly ((delivery: Delivery, taker: Taker) => unknown)[] = [
+  (delivery) => delivery.nack(),
+  (delivery) => delivery.release(),
+  (delivery) => delivery.nack({ delay: 20 }),
+  (_, taker) => taker.leave(),
 ];
 
 /** Rule 2: what was published arrives, whole, whoever comes and goes. */
@@ -41,7 +63,7 @@ export const keeping: readonly Definition[] = [
     for (const n of upTo(100)) {
       await queue.publish(
         `orders.${n % 7}`,
-        { n, deep: [{ text: `é${n}`, none: null, yes: true, half: 0.5 }] },
+        { ...VALUES, n, deep: [{ text: `é${n}`, none: null, yes: true, half: 0.5 }] },
         { headers: { trace: `t-${n}`, empty: '' } },
       );
     }
@@ -50,7 +72,7 @@ export const keeping: readonly Definition[] = [
     for (const [index, delivery] of taker.deliveries.entries()) {
       const n = index + 1;
       assert.equal(delivery.key, `orders.${n % 7}`);
-      assert.deepEqual(plain(delivery.payload), { n, deep: [{ text: `é${n}`, none: null, yes: true, half: 0.5 }] });
+      assert.deepEqual(plain(delivery.payload), { ...VALUES, n, deep: [{ text: `é${n}`, none: null, yes: true, half: 0.5 }] });
       assert.deepEqual({ ...delivery.headers }, { trace: `t-${n}`, empty: '' });
       assert.equal(delivery.queue, queue.name);
       assert.equal(delivery.settled, false);
@@ -89,21 +111,25 @@ export const keeping: readonly Definition[] = [
     assert.deepEqual(plain(taker.of(1).payload), payload);
   }),
 
-  rule(2, 'the id of a message is the same on every delivery', async (scene) => {
+  rule(2, 'a message is the same on every delivery: id, time, key, headers and payload', async (scene) => {
     const queue = await scene.open();
-    await scene.publish(queue, [1]);
-    const taker = scene.take(queue, { prefetch: 1 });
-    const ids: string[] = [];
-    const times: number[] = [];
-    for (const n of upTo(4)) {
-      await scene.got(taker, n);
-      const delivery = present(taker.deliveries[n - 1]);
-      ids.push(delivery.id);
-      times.push(delivery.publishedAt);
-      await scene.settle([delivery], n % 2 === 0 ? 'release' : 'nack');
+    const message = { key: 'Orders.New', payload: { ...VALUES, n: 1 }, headers: { 'Trace-Id': 't-1', empty: '' } };
+    await queue.publish(message.key, message.payload, { headers: message.headers });
+    let taker = scene.take(queue, { prefetch: 1 });
+    const ids = new Set<string>();
+    const times = new Set<number>();
+    for (const goBack of [...WAYS_BACK, ...WAYS_BACK, () => {}]) {
+      await scene.until('the message to come again', () => taker.held.length > 0);
+      const delivery = present(taker.held[0]);
+      const { id, publishedAt, key, payload, headers } = delivery;
+      ids.add(id);
+      times.add(publishedAt);
+      assert.deepEqual({ key, payload: plain(payload), headers: { ...headers } }, message, 'Expected the same message on every delivery');
+      await scene.within('the message to go back', Promise.resolve(goBack(delivery, taker)));
+      if (taker.gone) taker = scene.take(queue, { prefetch: 1 });
     }
-    assert.equal(new Set(ids).size, 1, `Expected one \`id\` for one message, got ${ids.join(', ')}`);
-    assert.equal(new Set(times).size, 1, `Expected one \`publishedAt\` for one message, got ${times.join(', ')}`);
+    assert.equal(ids.size, 1, `Expected one \`id\` for one message, got ${[...ids].join(', ')}`);
+    assert.equal(times.size, 1, `Expected one \`publishedAt\` for one message, got ${[...times].join(', ')}`);
   }),
 
   rule(2, 'nothing is lost when consumers come and go in the middle of a stream', async (scene) => {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { type Definition, rule } from '../definition.js';
-import { HOUR, notBefore, present, turns, upTo } from '../scene.js';
+import { HOUR, notBefore, present, TOLERANCE, turns, upTo } from '../scene.js';
 import { acking, numberOf } from '../taker.js';
+
+/** A delay that is too long for a timer of JavaScript, which would fire at once: almost 25 days, in milliseconds. */
+const LONG = 2 ** 31 + 1000;
 
 /** Rule 3. */
 export const order: readonly Definition[] = [
@@ -73,13 +76,21 @@ export const order: readonly Definition[] = [
       const taker = scene.take(queue, {}, () => {
         arrived = performance.now();
       });
-      await scene.publish(queue, [1], { delay });
+      await scene.within('publish() to resolve', queue.publish('Orders.Later', { n: 1 }, { headers: { 'Trace-Id': 't-1' }, delay }));
       await scene.publish(queue, [2]);
       return taker;
     });
     await scene.gets(value, [2, 1]);
     notBefore(arrived - since, delay);
-    scene.isAttempt(value.of(1), 1);
+    const [second, first] = [value.of(2), value.of(1)];
+    scene.isAttempt(first, 1);
+    assert.deepEqual([first.key, { ...first.headers }], ['Orders.Later', { 'Trace-Id': 't-1' }]);
+    // By the clock of the backend, whatever that is: the other message was published later, and before this one fell due.
+    const ahead = first.publishedAt - second.publishedAt;
+    assert.ok(
+      ahead <= TOLERANCE,
+      `Expected \`publishedAt\` of a delayed message to say when it was published, got ${ahead} ms more than of a later one`,
+    );
   }),
 
   rule(
@@ -157,12 +168,16 @@ export const order: readonly Definition[] = [
   rule(3, 'what is delayed is unfinished, and not ready', async (scene) => {
     const queue = await scene.open();
     await scene.publish(queue, [1], { delay: HOUR });
-    await scene.publish(queue, [2]);
+    await scene.publish(queue, [2], { delay: LONG });
+    await scene.publish(queue, [3, 4]);
     const taker = scene.take(queue);
-    await scene.gets(taker, [2]);
-    await scene.within('nack() to resolve', taker.of(2).nack({ delay: HOUR }));
-    await scene.counts(queue, { ready: 0, unfinished: 2 });
-    await scene.publish(queue, [3]);
-    await scene.gets(taker, [2, 3]);
+    await scene.gets(taker, [3, 4]);
+    await scene.within('nack() to resolve', taker.of(3).nack({ delay: HOUR }));
+    await scene.within('nack() to resolve', taker.of(4).nack({ delay: LONG }));
+    await scene.counts(queue, { ready: 0, unfinished: 4 });
+    await scene.publish(queue, [5]);
+    // What waits for no time at all comes before what waits for a little.
+    await scene.publish(queue, [6], { delay: 50 });
+    await scene.gets(taker, [3, 4, 5, 6]);
   }),
 ];

@@ -8,6 +8,9 @@ type How = (typeof HOWS)[number];
 
 const SETTLED: Readonly<Record<How, Settlement>> = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' };
 
+/** Why a message may be rejected: for anything. */
+const REASONS: readonly unknown[] = [new Error('failed'), 'in words', 5n, null, Symbol('why'), { deep: [() => {}] }];
+
 /** Settles a delivery that is settled already, in every way: each changes nothing and says so. */
 async function againIsFalse(scene: Scene, delivery: Delivery): Promise<void> {
   const { settled } = delivery;
@@ -82,14 +85,36 @@ export const settling: readonly Definition[] = [
     const warnings: string[] = [];
     const logger = { debug() {}, warn: (message: string) => void warnings.push(message), error: (message: string) => void warnings.push(message) };
     const queue = await scene.open({ logger });
-    await scene.publish(queue, [1]);
-    const taker = scene.take(queue);
-    await scene.gets(taker, [1]);
-    await scene.settle(taker.held);
+    const numbers = upTo(HOWS.length + 1);
+    await scene.publish(queue, numbers);
+    const taker = scene.take(queue, { prefetch: numbers.length });
+    await scene.gets(taker, numbers);
+    const deliveries = [...taker.deliveries];
+    for (const [index, how] of HOWS.entries()) await scene.settle([taker.of(index + 1)], how);
+    // The last one is out, and goes back so.
+    taker.leave();
     assert.deepEqual(warnings, []);
-    await scene.within('a second ack() to resolve', taker.of(1).ack());
-    await scene.until('a warning', () => warnings.length > 0);
-    assert.equal(warnings.length, 1, `Expected one warning, got: ${warnings.join('; ')}`);
+    for (const delivery of deliveries) {
+      for (const how of HOWS) {
+        await scene.within(`a late ${how}() to resolve`, delivery[how]());
+        await scene.until(`a warning of a late ${how}() of what is ${delivery.settled}`, () => warnings.length > 0);
+        assert.equal(warnings.splice(0).length, 1, `Expected one warning of a late ${how}() of what is ${delivery.settled}`);
+      }
+    }
+  }),
+
+  rule(6, 'reject() takes any reason, or none', async (scene) => {
+    const queue = await scene.open();
+    const numbers = upTo(REASONS.length);
+    await scene.publish(queue, numbers);
+    const taker = scene.take(queue);
+    await scene.gets(taker, numbers);
+    for (const [index, reason] of REASONS.entries()) {
+      const delivery = taker.of(index + 1);
+      const counted = await scene.within('reject() to resolve', delivery.reject(reason));
+      assert.deepEqual([counted, delivery.settled], [true, 'rejected'], `Expected reject() to take ${String(reason)} for a reason`);
+    }
+    await scene.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
   rule(6, 'a double ack does not count twice, and a nack beside it still takes effect', async (scene) => {
