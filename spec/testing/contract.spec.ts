@@ -104,10 +104,21 @@ describe('queueBackendContract', () => {
     ['a hook that is none', { restart: true }, '`capabilities.restart` to be a function'],
     ['a deadline of 0', { deadline: 0 }, '`capabilities.deadline`'],
     ['a scale above 1', { scale: 2 }, '`capabilities.scale`'],
+    ['reasons that are no object', { reasons: 5 }, '`capabilities.reasons` to be an object, got 5'],
+    ['a reason for what is no capability', { reasons: { shard: 'x' } }, '`capabilities.reasons.shard` to be absent'],
+    ['a reason that is no string', { reasons: { shared: 5 } }, '`capabilities.reasons.shared` to be a string'],
+    ['an empty reason', { reasons: { shared: '' } }, '`capabilities.reasons.shared` to be a string that is not empty'],
   ])('refuses capabilities with %s', (_, capabilities, text) => {
     const error = thrownBy(() => queueBackendContract(create, capabilities as BackendCapabilities));
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toContain(text);
+  });
+
+  it.each([
+    ['undefined', undefined, 'with a method `publish`, got undefined'],
+    ['what lacks a method', { publish() {}, consume() {} }, 'with a method `deliveries`, got object'],
+  ])('fails a case whose `create` resolves to %s, and says so', async (_, made, text) => {
+    await expect(queueBackendContract(async () => made as never)[0]?.run()).rejects.toThrow(text);
   });
 
   it('refuses a `create` that is no function', () => {

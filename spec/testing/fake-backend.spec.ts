@@ -132,6 +132,51 @@ describe('fakeBackend', () => {
     expect(payloads.settlements.map(({ id, how }) => [id, how])).toEqual([['fake-1', 'acked']]);
   });
 
+  it.each(['deliveries', 'consume'] as const)(
+    'lets the body of a loop over %s() finish after an abort, and releases what it never saw',
+    async (face) => {
+      const queue = fakeBackend(numbers(4));
+      const controller = new AbortController();
+      const seen: object[] = [];
+      for await (const item of queue[face]({ prefetch: 3, signal: controller.signal })) {
+        seen.push(item);
+        controller.abort();
+        expect(queue.settlements.map(({ id, how }) => [id, how])).toEqual([
+          ['fake-2', 'released'],
+          ['fake-3', 'released'],
+        ]);
+      }
+      expect(seen).toHaveLength(1);
+      expect(queue.settlements.slice(2).map(({ id, how }) => [id, how])).toEqual([['fake-1', 'acked']]);
+      expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+      expect(listenersOf(controller.signal)).toBe(0);
+    },
+  );
+
+  it('takes nothing for a loop whose signal was aborted before, and ends a next() that waits by an abort', async () => {
+    const queue = fakeBackend(numbers(1));
+    expect(await drain(queue.consume({ signal: AbortSignal.abort() }))).toEqual([]);
+    expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+    const holder = new Holder(queue);
+    const controller = new AbortController();
+    const pending = queue.consume({ signal: controller.signal }).next();
+    controller.abort();
+    expect(await pending).toEqual({ done: true, value: undefined });
+    await holder.of(1).ack();
+  });
+
+  it('gives back what a loop never saw when it is closed', async () => {
+    const queue = fakeBackend(numbers(3));
+    const payloads = queue.consume({ prefetch: 2 });
+    expect(await payloads.next()).toEqual({ done: false, value: { n: 1 } });
+    await queue.close();
+    expect(await payloads.next()).toEqual({ done: true, value: undefined });
+    expect(queue.settlements.map(({ id, how }) => [id, how])).toEqual([
+      ['fake-2', 'released'],
+      ['fake-1', 'retried'],
+    ]);
+  });
+
   it('has iterators that end, by all their methods', async () => {
     const queue = fakeBackend(numbers(1));
     const holder = new Holder(queue);
@@ -167,6 +212,44 @@ describe('fakeBackend', () => {
     expect(await rejectionOf(queue.publish('order', {}, { signal: AbortSignal.abort('off') }))).toBe('off');
     expect(queue.published).toEqual([{ key: 'order', payload: { n: 1 }, headers: { trace: 'a' }, delay: 50 }]);
     expect(new Holder(queue).numbers).toEqual([]);
+  });
+
+  it('records what was published then, whatever becomes of the object', async () => {
+    const queue = fakeBackend();
+    const at = new Date(0);
+    const payload: { n: number; list: object[]; at: Date; self?: object } = { n: 1, list: [{ n: 1 }], at };
+    payload.self = payload;
+    await queue.publish('order', payload);
+    payload.n = 2;
+    payload.list.push({ n: 2 });
+    Object.assign(payload.list[0] as object, { n: 3 });
+    const recorded = queue.published[0]?.payload as typeof payload;
+    expect(recorded).toMatchObject({ n: 1, list: [{ n: 1 }] });
+    expect([recorded.list.length, recorded.at === at, recorded.self === recorded]).toEqual([1, true, true]);
+  });
+
+  it.each([
+    ['a prefetch of 0', 'RangeError', '`prefetch`', () => fakeBackend().deliveries({ prefetch: 0 })],
+    ['a prefetch that is not a number', 'RangeError', '`prefetch`', () => fakeBackend().consume({ prefetch: Number.NaN })],
+    ['an empty group', 'RangeError', '`group`', () => fakeBackend().deliveries({ group: '' })],
+    ['a group that is no string', 'TypeError', '`group`', () => fakeBackend().consume({ group: 5 as never })],
+    ['a signal that is none', 'TypeError', '`signal`', () => fakeBackend().deliveries({ signal: {} as never })],
+    ['null as options', 'TypeError', '`options`', () => fakeBackend([], null as never)],
+    ['an empty name', 'RangeError', '`name`', () => fakeBackend([], { name: '' })],
+    ['a callback that is none', 'TypeError', '`onPublish`', () => fakeBackend([], { onPublish: 'no' as never })],
+  ])('refuses %s', (_, name, part, call) => {
+    expect(thrownBy(call)).toMatchObject({ name, message: expect.stringContaining(part) });
+  });
+
+  it('refuses a delay without sense, and the delivery stays out', async () => {
+    const queue = fakeBackend(numbers(1));
+    const delivery = new Holder(queue).of(1);
+    expect(await rejectionOf(delivery.nack({ delay: Number.NaN }))).toMatchObject({
+      name: 'RangeError',
+      message: expect.stringContaining('`delay`'),
+    });
+    expect(await rejectionOf(queue.publish('order', {}, { delay: -1 }))).toMatchObject({ name: 'RangeError' });
+    expect([delivery.settled, queue.settlements, queue.published]).toEqual([false, [], []]);
   });
 
   it('ends when it is closed, whatever is out', async () => {
@@ -213,10 +296,13 @@ describe('fakeBackend', () => {
     expect(queue.settlements.map(({ how, group }) => `${group} ${how}`)).toEqual(['billing acked', 'billing acked', 'billing acked']);
   });
 
-  it('refuses what is no message, and says which', () => {
-    expect(thrownBy(() => fakeBackend([['order', {}], { key: 'order' } as never]))).toMatchObject({
-      name: 'TypeError',
-      message: expect.stringContaining('`messages[1]`'),
-    });
-  });
+  it.each([[{ key: 'order' }], [null], [5], [['order', [1]]], [{ key: 5, payload: {} }]])(
+    'refuses %j, which is no message, and says which',
+    (message) => {
+      expect(thrownBy(() => fakeBackend([['order', {}], message as never]))).toMatchObject({
+        name: 'TypeError',
+        message: expect.stringContaining('`messages[1]`'),
+      });
+    },
+  );
 });

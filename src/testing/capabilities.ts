@@ -103,13 +103,13 @@ const CHOICES = {
 } as const;
 
 const FUNCTIONS = ['expire', 'disconnect', 'restart'] as const;
-const OTHERS = ['lease', 'reasons', 'deadline', 'scale'];
+const OTHERS = ['reasons', 'deadline', 'scale'];
 
 /** @throws {TypeError} for a capability that there is not, or of a value that it cannot have */
 export function checkCapabilities(capabilities: BackendCapabilities): BackendCapabilities {
   if (typeof capabilities !== 'object' || capabilities === null) throw wrong('capabilities', 'an object', capabilities);
   for (const name of Object.keys(capabilities)) {
-    if (!(name in CHOICES) && !FUNCTIONS.some((known) => known === name) && !OTHERS.includes(name)) {
+    if (!isCapability(name) && !OTHERS.includes(name)) {
       throw wrong(`capabilities.${name}`, 'absent: there is no such capability', capabilities[name as keyof BackendCapabilities]);
     }
   }
@@ -127,7 +127,22 @@ export function checkCapabilities(capabilities: BackendCapabilities): BackendCap
     if (value === undefined || (typeof value === 'number' && value > 0 && value <= most)) continue;
     throw wrong(`capabilities.${name}`, `a number above 0, at most ${most}`, value);
   }
+  checkReasons(capabilities.reasons);
   return capabilities;
+}
+
+function checkReasons(reasons: unknown): void {
+  if (reasons === undefined) return;
+  if (typeof reasons !== 'object' || reasons === null || Array.isArray(reasons)) throw wrong('capabilities.reasons', 'an object', reasons);
+  for (const [name, reason] of Object.entries(reasons)) {
+    if (!isCapability(name)) throw wrong(`capabilities.reasons.${name}`, 'absent: there is no such capability', reason);
+    if (reason === undefined || (typeof reason === 'string' && reason !== '')) continue;
+    throw wrong(`capabilities.reasons.${name}`, 'a string that is not empty', reason);
+  }
+}
+
+function isCapability(name: string): name is Capability {
+  return Object.hasOwn(CHOICES, name) || FUNCTIONS.some((known) => known === name) || name === 'lease';
 }
 
 function wrong(name: string, expected: string, value: unknown): TypeError {

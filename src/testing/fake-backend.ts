@@ -19,7 +19,9 @@ import type {
 } from '../backend.js';
 import { QueueClosedError } from '../errors.js';
 import { FakeIterator } from './fake-iterator.js';
+import { checkFakeDelay, checkFakeIntake, checkFakeOptions, type FakeBackendOptions, type FakeIntake, type FakePublish } from './fake-options.js';
 import { FakeConsumer, FakeQueue, type ServedMessage } from './fake-queue.js';
+import { snapshot } from './snapshot.js';
 
 const DEFAULT_PREFETCH = 32;
 
@@ -57,22 +59,6 @@ export interface FakeSettlement {
   readonly reason?: unknown;
 }
 
-/** What was published to a fake. */
-export interface FakePublish {
-  readonly key: QueueKey;
-  readonly payload: QueuePayload;
-  readonly headers: MessageHeaders;
-  /** In milliseconds. */
-  readonly delay: number;
-}
-
-export interface FakeBackendOptions {
-  /** The name of the queue. Default: `fake`. */
-  readonly name?: string | undefined;
-  /** Called for each `publish` before it is recorded; where it throws or rejects, so does the publish, and nothing is recorded. */
-  readonly onPublish?: ((message: FakePublish) => unknown) | undefined;
-}
-
 /** A backend that serves fixed messages, and remembers what became of them. */
 export interface FakeBackend<Events extends EventMap<Events> = AnyEvents> extends QueueBackend<Events> {
   /** What was settled and how, in order. */
@@ -100,10 +86,11 @@ export interface FakeBackend<Events extends EventMap<Events> = AnyEvents> extend
  * assert.deepEqual(queue.settlements.map(({ how }) => how), ['acked', 'rejected']);
  * ```
  * @throws {TypeError} for a message without a key or a payload
+ * @throws {TypeError | RangeError} for an option without sense, as its methods do
  */
 export function fakeBackend<Events extends EventMap<Events> = AnyEvents>(
   messages: Iterable<FakeMessage<Events>> = [],
-  options: FakeBackendOptions = {},
+  options?: FakeBackendOptions,
 ): FakeBackend<Events> {
   // The types are those of any events from here on.
   return new Fake(messages as Iterable<FakeMessage>, options) as unknown as FakeBackend<Events>;
@@ -115,7 +102,8 @@ class Fake implements FakeBackend {
   readonly #queue: FakeQueue;
   readonly #onPublish: FakeBackendOptions['onPublish'];
 
-  constructor(messages: Iterable<FakeMessage>, { name = 'fake', onPublish }: FakeBackendOptions) {
+  constructor(messages: Iterable<FakeMessage>, options: FakeBackendOptions | undefined) {
+    const { name, onPublish } = checkFakeOptions(options);
     this.#onPublish = onPublish;
     const now = Date.now();
     const served = [...messages].map((message, index) => complete(message, index, now));
@@ -133,23 +121,26 @@ class Fake implements FakeBackend {
   }
 
   publish(...message: PublishArguments): Promise<void>;
-  async publish(key: QueueKey, payload: QueuePayload, { headers = {}, delay = 0, signal }: PublishOptions = {}): Promise<void> {
+  async publish(key: QueueKey, payload: QueuePayload, options: PublishOptions = {}): Promise<void> {
+    const delay = checkFakeDelay(options);
+    const { headers, signal } = options;
     if (this.#queue.closed) throw new QueueClosedError(`Queue "${this.name}" is closed`);
     signal?.throwIfAborted();
-    const message = { key, payload, headers: { ...headers }, delay };
+    const message = { key, payload: snapshot(payload), headers: { ...headers }, delay };
     await this.#onPublish?.(message);
     this.published.push(message);
   }
 
-  consume(options: ConsumeOptions = {}): AsyncIterableIterator<PayloadOf<AnyEvents>> {
-    return this.#iterate(options, ({ payload }) => payload, true);
+  consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<AnyEvents>> {
+    return this.#iterate(checkFakeIntake(options), ({ payload }) => payload, true);
   }
 
-  deliveries(options: ConsumeOptions = {}): DeliveryStream {
-    const { prefetch = DEFAULT_PREFETCH } = options;
-    return Object.assign(this.#connect({ ...options, prefetch }), {
+  deliveries(options?: ConsumeOptions): DeliveryStream {
+    const checked = checkFakeIntake(options);
+    const { prefetch = DEFAULT_PREFETCH } = checked;
+    return Object.assign(this.#connect({ ...checked, prefetch }), {
       prefetch,
-      [Symbol.asyncIterator]: () => this.#iterate(options, (delivery) => delivery, false),
+      [Symbol.asyncIterator]: () => this.#iterate(checked, (delivery) => delivery, false),
     });
   }
 
@@ -165,13 +156,12 @@ class Fake implements FakeBackend {
     this.#queue.close();
   }
 
-  #iterate<Item>({ signal, prefetch = 1, group }: ConsumeOptions, unwrap: (delivery: Delivery) => Item, doneOnLeave: boolean): FakeIterator<Item> {
-    const connect = (intake: AbortSignal) =>
-      this.#connect({ group, prefetch, signal: signal === undefined ? intake : AbortSignal.any([signal, intake]) });
-    return new FakeIterator(connect, unwrap, doneOnLeave);
+  #iterate<Item>({ signal, prefetch = 1, group }: FakeIntake, unwrap: (delivery: Delivery) => Item, doneOnLeave: boolean): FakeIterator<Item> {
+    const connect = (intake: AbortSignal) => this.#connect({ group, prefetch, signal: intake });
+    return new FakeIterator({ connect, unwrap, doneOnLeave, signal });
   }
 
-  #connect({ group = 'default', prefetch, signal }: ConsumeOptions & { readonly prefetch: number }): Observable<Delivery> {
+  #connect({ group, prefetch, signal }: FakeIntake & { readonly prefetch: number }): Observable<Delivery> {
     return new Observable((subscriber) => {
       if (signal?.aborted || this.#queue.closed) {
         subscriber.complete();
@@ -193,9 +183,9 @@ class Fake implements FakeBackend {
 function complete(message: FakeMessage, index: number, now: number): ServedMessage {
   const isEntry = Array.isArray(message);
   const { key, payload, headers, attempt, id, publishedAt } = (
-    isEntry ? { key: message[0], payload: message[1] } : message
+    isEntry ? { key: message[0], payload: message[1] } : (message ?? {})
   ) as Partial<ServedMessage>;
-  if (typeof key !== 'string' || typeof payload !== 'object' || payload === null) {
+  if (typeof key !== 'string' || typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw new TypeError(`Expected \`messages[${index}]\` to be [key, payload] or an object with a key and a payload`);
   }
   return { key, payload, headers: { ...headers }, attempt: attempt ?? 1, id: id ?? `fake-${index + 1}`, publishedAt: publishedAt ?? now };

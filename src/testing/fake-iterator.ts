@@ -3,31 +3,38 @@ import type { Delivery } from '../backend.js';
 
 const END = { done: true, value: undefined } as const;
 
-/** Deliveries one after the other, each settled when the loop comes back: the loops over a fake queue. */
-export class FakeIterator<Item> implements AsyncIterableIterator<Item, unknown, unknown>, AsyncDisposable {
-  readonly #connect: (intake: AbortSignal) => Observable<Delivery>;
-  readonly #intake = new AbortController();
-  readonly #unwrap: (delivery: Delivery) => Item;
+/** How a loop goes over deliveries. */
+export interface FakeIteration<Item> {
+  /** The deliveries, with their intake under the control of a signal. */
+  readonly connect: (intake: AbortSignal) => Observable<Delivery>;
+  readonly unwrap: (delivery: Delivery) => Item;
   /** What the body has in its hands is done when the loop leaves, rather than given back. */
-  readonly #doneOnLeave: boolean;
+  readonly doneOnLeave: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Deliveries one after the other, each settled when the loop comes back: the loops over a fake queue.
+ *
+ * An abort lets the body finish, then the loop ends. What the body never saw is released when the loop ends, however it does.
+ */
+export class FakeIterator<Item> implements AsyncIterableIterator<Item, unknown, unknown>, AsyncDisposable {
+  readonly #iteration: FakeIteration<Item>;
+  readonly #intake = new AbortController();
   readonly #unseen: Delivery[] = [];
   readonly #parked: ((result: IteratorResult<Item, unknown>) => void)[] = [];
   #subscription: Subscription | undefined;
   #last: Delivery | undefined;
   #over = false;
 
-  constructor(connect: (intake: AbortSignal) => Observable<Delivery>, unwrap: (delivery: Delivery) => Item, doneOnLeave: boolean) {
-    this.#connect = connect;
-    this.#unwrap = unwrap;
-    this.#doneOnLeave = doneOnLeave;
+  constructor(iteration: FakeIteration<Item>) {
+    this.#iteration = iteration;
   }
 
   async next(): Promise<IteratorResult<Item, unknown>> {
     if (this.#parked.length === 0) this.#doneWithLast();
     const answer = new Promise<IteratorResult<Item, unknown>>((resolve) => this.#parked.push(resolve));
-    this.#subscription ??= this.#over
-      ? undefined
-      : this.#connect(this.#intake.signal).subscribe({ next: (delivery) => this.#take(delivery), complete: () => this.#end() });
+    if (!this.#over) this.#subscription ??= this.#open();
     this.#answer();
     return answer;
   }
@@ -35,10 +42,9 @@ export class FakeIterator<Item> implements AsyncIterableIterator<Item, unknown, 
   async return(value?: unknown): Promise<IteratorResult<Item, unknown>> {
     // Before anything is settled: the credit of it would bring the next one.
     this.#intake.abort();
-    if (this.#doneOnLeave) this.#doneWithLast();
-    for (const delivery of this.#unseen.splice(0)) void delivery.release();
-    this.#subscription?.unsubscribe();
+    if (this.#iteration.doneOnLeave) this.#doneWithLast();
     this.#end();
+    this.#subscription?.unsubscribe();
     return { done: true, value };
   }
 
@@ -55,15 +61,29 @@ export class FakeIterator<Item> implements AsyncIterableIterator<Item, unknown, 
     await this.return();
   }
 
+  #open(): Subscription | undefined {
+    const { signal, connect } = this.#iteration;
+    if (signal?.aborted) {
+      this.#end();
+      return undefined;
+    }
+    signal?.addEventListener('abort', this.#end);
+    return connect(this.#intake.signal).subscribe({ next: (delivery) => this.#take(delivery), complete: this.#end });
+  }
+
   #take(delivery: Delivery): void {
     this.#unseen.push(delivery);
     this.#answer();
   }
 
-  #end(): void {
+  /** Hands out nothing more. What the body has in its hands stays there. */
+  readonly #end = (): void => {
     this.#over = true;
+    this.#iteration.signal?.removeEventListener('abort', this.#end);
+    this.#intake.abort();
+    for (const delivery of this.#unseen.splice(0)) void delivery.release();
     this.#answer();
-  }
+  };
 
   #doneWithLast(): void {
     const last = this.#last;
@@ -83,6 +103,6 @@ export class FakeIterator<Item> implements AsyncIterableIterator<Item, unknown, 
 
   #handOver(delivery: Delivery): Item {
     this.#last = delivery;
-    return this.#unwrap(delivery);
+    return this.#iteration.unwrap(delivery);
   }
 }

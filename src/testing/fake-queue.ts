@@ -1,5 +1,6 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import { checkFakeDelay } from './fake-options.js';
 
 /** A message that is served, complete. */
 export interface ServedMessage {
@@ -176,8 +177,8 @@ class FakeDelivery implements ServedMessage {
     return this.#first('acked');
   }
 
-  async nack({ delay = 0 }: NackOptions = {}): Promise<boolean> {
-    return this.#first('retried', { delay });
+  async nack(options?: NackOptions): Promise<boolean> {
+    return this.#first('retried', { delay: checkFakeDelay(options) });
   }
 
   async release(): Promise<boolean> {

@@ -220,7 +220,7 @@ export class Scene {
   }
 
   async #make(needs: BackendNeeds | undefined): Promise<QueueBackend> {
-    const backend = await this.#create(needs);
+    const backend = checkBackend(await this.#create(needs));
     if (this.#over) await backend.close();
     else this.#backends.push(backend);
     return backend;
@@ -239,6 +239,15 @@ export class Scene {
       await this.within('close() to resolve', closed);
     }
   }
+}
+
+/** What a backend has to have; the rest of the contract the cases see. */
+const METHODS = ['publish', 'consume', 'deliveries', 'stats', 'close'] as const;
+
+function checkBackend(backend: QueueBackend): QueueBackend {
+  const missing = METHODS.find((method) => typeof (backend as Partial<QueueBackend> | undefined | null)?.[method] !== 'function');
+  if (missing === undefined) return backend;
+  throw new TypeError(`Expected \`create\` to resolve to a backend, with a method \`${missing}\`, got ${backend === null ? 'null' : typeof backend}`);
 }
 
 /** An iterator as every face of the queue hands it out: with all its methods. */
