@@ -453,7 +453,8 @@ const store = new MessageStore();
 
 /** What `loadBackend` calls, if this is the package `sluice-backend-store` and the environment says QUEUE_BACKEND=store. */
 export function fromEnv({ QUEUE_NAME: name, QUEUE_GROUPS: groups }: Readonly<Record<string, string | undefined>>): StoreBackend {
-  const names = groups?.split(',').map((group) => group.trim());
+  // An empty variable counts as one that is not set.
+  const names = groups ? groups.split(',').map((group) => group.trim()) : undefined;
   if (names?.includes('')) throw new ConfigurationError('Expected QUEUE_GROUPS to be a list of names with commas between them');
-  return new StoreBackend({ store, name, groups: names });
+  return new StoreBackend({ store, name: name || undefined, groups: names });
 }

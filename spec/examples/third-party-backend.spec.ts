@@ -29,6 +29,10 @@ describe('The example of a third-party backend', () => {
     await fromEnv(env).publish('order', { id: 1 });
     expect(await fromEnv(env).stats({ group: 'audit' })).toEqual({ ready: 1, unfinished: 1 });
     expect(() => fromEnv({ QUEUE_GROUPS: 'billing,,audit' })).toThrow('QUEUE_GROUPS');
+    const unset = fromEnv({ QUEUE_NAME: '', QUEUE_GROUPS: '' });
+    expect(unset.name).toBe(fromEnv({}).name);
+    await unset.publish('order', { id: 1 });
+    expect(await unset.stats({ group: 'default' })).toEqual({ ready: 1, unfinished: 1 });
   });
 
   it('is shown in the guide as it is', () => {
