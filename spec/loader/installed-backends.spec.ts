@@ -51,6 +51,11 @@ const packages: Readonly<Record<string, { readonly manifest: object; readonly fi
     file: 'main.js',
     code: `class Backend { static fromEnv() { return ${queue('from cjs')}; } } module.exports = Backend;`,
   },
+  requirable: {
+    manifest: { type: 'module', exports: { require: './index.cjs' } },
+    file: 'index.cjs',
+    code: `exports.fromEnv = () => (${queue('from requirable')});`,
+  },
   compiled: {
     manifest: {},
     file: 'index.js',
@@ -130,7 +135,7 @@ describe('loadBackend, of the packed package', () => {
       reports = await load([...Object.keys(packages), 'nowhere'].map(nameOf), where);
     });
 
-    it.each(['esm', 'sugar', 'cjs', 'compiled', 'self-registering', 'self-requiring'])('loads a package: %s', (name) => {
+    it.each(['esm', 'sugar', 'cjs', 'requirable', 'compiled', 'self-registering', 'self-requiring'])('loads a package: %s', (name) => {
       expect(reports[nameOf(name)]).toEqual({ name: `from ${name}` });
     });
 

@@ -201,6 +201,22 @@ describe('loadBackend, of options without sense', () => {
     expect(error.message).toMatch(expected);
   });
 
+  it.each<[variable: string, value: unknown, got: string]>([
+    ['QUEUE_NAME', 5, 'a number'],
+    ['QUEUE_GROUPS', ['billing'], 'an array'],
+    ['QUEUE_GROUPS', 0, 'a number'],
+    ['QUEUE_LEASE', Symbol('s3cret'), 'a symbol'],
+    ['QUEUE_PUBLISH_TIMEOUT', 1000n, 'a bigint'],
+    ['REDIS_URL', ['redis://:s3cret@localhost'], 'an array'],
+    ['REDIS_URL', null, 'null'],
+    ['REDIS_URL', new URL('redis://:s3cret@localhost'), 'an object'],
+  ])('refuses a %s that is no string, and does not show it: %p', async (variable, value, got) => {
+    const env = { QUEUE_BACKEND: 'redis', REDIS_URL: 'redis://localhost', [variable]: value } as Record<string, string>;
+    const error = await failureOf(loadBackend({ env }));
+    expect(error).toEqual(new ConfigurationError(`Expected ${variable} to be a string or not set, got ${got}`));
+    expect(ConfigurationError.is(error)).toBe(true);
+  });
+
   it('refuses a QUEUE_BACKEND that is no string', async () => {
     const error = await failureOf(loadBackend({ env: { QUEUE_BACKEND: 5 } as never }));
     expect(ConfigurationError.is(error)).toBe(true);

@@ -3,7 +3,7 @@ import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { ConfigurationError } from '../errors.js';
 import { LONGEST_TIMER } from '../internal/after.js';
 import { describe } from '../internal/describe.js';
-import { DEFAULT_NAME, type Env, readGroups, readMilliseconds, readQueueName } from '../internal/environment.js';
+import { DEFAULT_NAME, type Env, readGroups, readMilliseconds, readQueueName, readVariable } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkMethods, checkMilliseconds, checkName, checkNames } from '../internal/options.js';
 
@@ -86,8 +86,8 @@ export function checkServer<Client extends object>(
  * @throws {ConfigurationError} for one that is missing or malformed; it names the variable, and no password
  */
 export function readBrokerEnv(env: Env, variable: string, { expected, whereOf }: UrlRule): BrokerOptions & { readonly url: string } {
-  const url = env[variable];
-  if (!url) throw new ConfigurationError(`Expected ${variable} to be ${expected}, but it is not set`);
+  const url = readVariable(env, variable);
+  if (url === undefined) throw new ConfigurationError(`Expected ${variable} to be ${expected}, but it is not set`);
   if (whereOf(url) === undefined) throw new ConfigurationError(`Expected ${variable} to be ${expected}, ${SECRET}`);
   return {
     url,

@@ -1,4 +1,4 @@
-import { importModule, missingModule } from './import-module.js';
+import { hasNoEntry, importModule, missingModule } from './import-module.js';
 
 /** What the search needs of Node.js. It is asked for when it is needed: the library also runs where there is none of it. */
 interface Require {
@@ -38,7 +38,7 @@ function resolveFrom(require: Require, name: string): string | undefined {
     return require.resolve(name);
   } catch (error) {
     if (missingModule(error) === name) return undefined;
-    const entry = (error as { code?: unknown }).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? resolveImport(require, name) : undefined;
+    const entry = hasNoEntry(error) ? resolveImport(require, name) : undefined;
     if (entry === undefined) throw error;
     return entry;
   }

@@ -1,7 +1,7 @@
 import { SluiceError } from '../errors.js';
 import { describeError } from '../internal/describe.js';
 import { resolveFromApplication } from './application.js';
-import { importModule, missingModule } from './import-module.js';
+import { hasNoEntry, importModule, missingModule } from './import-module.js';
 import { backendNotFound } from './not-found.js';
 import { providers } from './providers.js';
 import { type BackendFactory, registeredNames, registration } from './registry.js';
@@ -34,12 +34,15 @@ async function importInstalled(name: string, packageName: string): Promise<unkno
   }
 }
 
-/** The application is asked second: what this library sees itself it has been installed with. */
+/**
+ * The application is asked second: what this library sees itself it has been installed with. It is asked for the entry of a package that can only be required,
+ * too, which an `import` of its name does not find.
+ */
 async function importFromAnywhere(packageName: string): Promise<unknown> {
   try {
     return await importModule(packageName);
   } catch (error) {
-    const entry = missingModule(error) === packageName ? await resolveFromApplication(packageName) : undefined;
+    const entry = missingModule(error) === packageName || hasNoEntry(error) ? await resolveFromApplication(packageName) : undefined;
     if (entry === undefined) throw error;
     return importModule(entry);
   }

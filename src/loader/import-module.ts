@@ -16,3 +16,8 @@ export function missingModule(error: unknown): string | undefined {
   if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') return undefined;
   return /^Cannot find (?:package|module) '([^']+)'/.exec(message)?.[1];
 }
+
+/** Whether a package has no entry for the way in which it was asked for, an `import` or a `require`. */
+export function hasNoEntry(error: unknown): boolean {
+  return isError(error) && (error as Error & { readonly code?: unknown }).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
+}
