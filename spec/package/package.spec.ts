@@ -15,9 +15,14 @@ describe('the packed package', () => {
 
   afterAll(() => packed?.remove());
 
-  it('holds the build, the licence and the readme, and nothing else', () => {
+  it('holds the build, the licence, the readme and what that leads to, and nothing else', async () => {
     expect(packed.files).toEqual(expect.arrayContaining(['LICENSE', 'package.json']));
-    expect(packed.files.filter((file) => !/^(dist[\\/].+|package\.json|README\.md|LICENSE)$/.test(file))).toEqual([]);
+    const wanted = /^((dist|docs|examples)[\\/].+|bench[\\/]results\.svg|package\.json|README\.md|LICENSE)$/;
+    expect(packed.files.filter((file) => !wanted.test(file))).toEqual([]);
+    const files = packed.files.map((file) => file.replaceAll('\\', '/'));
+    const links = [...(await packed.read('README.md')).matchAll(/\]\(([^)#:]+)[^)]*\)/g)].map(([, link = '']) => link);
+    expect(links).toContain('bench/results.svg');
+    expect(links.filter((link) => !files.some((file) => file === link || file.startsWith(`${link}/`)))).toEqual([]);
   });
 
   it('has source maps that carry their sources and no path of the machine that built them', async () => {
