@@ -1,5 +1,11 @@
 const BRAND = Symbol.for('sluice.error');
 
+/** As `ErrorOptions` of ES2022, which a program that is compiled for an older target does not know. */
+interface CauseOptions {
+  /** The original error. */
+  readonly cause?: unknown;
+}
+
 /** A constructor of errors, as `is()` sees it. */
 type ErrorClass<Instance> = (abstract new (...args: never[]) => Instance) & { readonly code: string };
 
@@ -18,7 +24,7 @@ export class SluiceError extends Error {
   /** Names the kind of error; does not change between versions. */
   readonly code: string;
 
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string, options?: CauseOptions) {
     super(message, options);
     this.code = new.target.code;
     Object.defineProperty(this, BRAND, { value: true });
@@ -66,7 +72,7 @@ export class InvalidMessageError extends SluiceError {
     readonly path: string,
     readonly expected: string,
     readonly received: string,
-    options?: ErrorOptions,
+    options?: CauseOptions,
   ) {
     super(`Expected \`${path}\` to be ${expected}, got ${received}`, options);
   }
@@ -101,7 +107,7 @@ export class BackendUnavailableError extends SluiceError {
   /** Whether the same call may succeed later. */
   readonly retryable: boolean;
 
-  constructor(message: string, { retryable = true, ...options }: ErrorOptions & { retryable?: boolean } = {}) {
+  constructor(message: string, { retryable = true, ...options }: CauseOptions & { retryable?: boolean } = {}) {
     super(message, options);
     this.retryable = retryable;
   }

@@ -56,6 +56,7 @@ describe('the packed package', () => {
   it.each([
     ['an ES module for Node.js', 'module', { module: 'NodeNext', lib: ['ES2022'], types: ['node'] }],
     ['a CommonJS module for Node.js', 'commonjs', { module: 'NodeNext', lib: ['ES2022'], types: ['node'] }],
+    ['an older target', 'module', { module: 'NodeNext', target: 'ES2020', lib: ['ES2020'], types: ['node'] }],
     ['a bundler', 'module', { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'], types: [] }],
   ] as const)(
     'has types that suit %s',
