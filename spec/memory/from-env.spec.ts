@@ -79,6 +79,8 @@ describe('MemoryBackend.fromEnv', () => {
     ['QUEUE_CAPACITY', 'many'],
     ['QUEUE_CAPACITY', '10 messages'],
     ['QUEUE_CAPACITY', 'NaN'],
+    ['QUEUE_CAPACITY', Symbol('10') as never],
+    ['QUEUE_CAPACITY', [5] as never],
     ['QUEUE_NAME', 'n'.repeat(256)],
     ['QUEUE_GROUPS', 'billing,,audit'],
     ['QUEUE_GROUPS', ','],

@@ -2,7 +2,7 @@ import { asyncScheduler, type SchedulerLike } from 'rxjs';
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
-import { DEFAULT_NAME, type Env, readGroups, readQueueName } from '../internal/environment.js';
+import { DEFAULT_NAME, type Env, readGroups, readQueueName, readVariable } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkChoice, checkCount, checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
 
@@ -75,10 +75,10 @@ export function checkMemoryOptions(options: MemoryBackendOptions | undefined): C
 
 /** Reads QUEUE_NAME, QUEUE_CAPACITY and QUEUE_GROUPS. */
 export function readMemoryEnv(env: Env): Pick<CheckedMemoryOptions, 'name' | 'capacity' | 'groups'> {
-  const { QUEUE_CAPACITY: capacity } = env;
+  const capacity = readVariable(env, 'QUEUE_CAPACITY');
   return {
     name: readQueueName(env),
-    capacity: capacity ? readCapacity(capacity) : Number.POSITIVE_INFINITY,
+    capacity: capacity !== undefined ? readCapacity(capacity) : Number.POSITIVE_INFINITY,
     groups: readGroups(env) ?? 'ignored',
   };
 }
