@@ -10,7 +10,7 @@ jest.mock('../../src/redis/neighbours.js', () => {
   return { ...actual, soonestDeath: jest.fn(actual.soonestDeath) };
 });
 
-/** Far less than the twelve seconds of a wait, and than the five that close() takes at most. */
+/** Far less than the fifteen seconds of a wait, and than the five that close() takes at most. */
 const PROMPT = 3000;
 
 describeWithRedis('A consumer between two waits', () => {

@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-/** Far more than a wake-up takes, and far less than the twelve seconds that an idle consumer waits at most before it looks by itself. */
+/** Far more than a wake-up takes, and far less than the fifteen seconds that an idle consumer waits at most before it looks by itself. */
 const SOON = 6000;
 
 describeWithRedis('A consumer that waits', () => {
@@ -33,6 +33,12 @@ describeWithRedis('A consumer that waits', () => {
     const holder = new Holder(queue, { prefetch });
     await eventually(() => holder.deliveries.length === 1);
     return { queue, holder };
+  };
+
+  /** Has the one that got message 1 nack it, so that it knows when that comes again. */
+  const delayed = async (holder: Holder) => {
+    await eventually(() => holder.deliveries.length === 1);
+    expect(await holder.of(1).nack({ delay: 300 })).toBe(true);
   };
 
   const comesSoon = async (holder: Holder, n = 1) => {
@@ -127,6 +133,31 @@ describeWithRedis('A consumer that waits', () => {
     const before = performance.now();
     await eventually(() => all().includes(1));
     expect(performance.now() - before).toBeLessThan(SOON);
+  });
+
+  it.each<[what: string, prepare: (watcher: Holder) => Promise<unknown>]>([
+    ['a publish', () => suite.open().publish('key', { n: 1 }, { delay: 300 })],
+    [
+      'a nack',
+      (watcher) =>
+        suite
+          .open()
+          .publish('key', { n: 1 })
+          .then(() => delayed(watcher)),
+    ],
+  ])('takes over the watch of another that has died with nothing out, over %s with a delay', async (_what, prepare) => {
+    const { proxy, url } = await suite.proxy();
+    // Who has waited for longest is told: the other begins anew again and again.
+    const watcher = new Holder(suite.open({ url }), { prefetch: 1 });
+    await waits(1);
+    const other = new Holder(suite.open({ lease: 500 }));
+    await waits(2);
+    await prepare(watcher);
+    // It alone has been told when to look, and does not live to see it.
+    proxy.stall();
+    await proxy.refuse();
+    proxy.cut();
+    await comesSoon(other);
   });
 
   it('takes over the watch of another that leaves before the answer comes which tells it to wait', async () => {

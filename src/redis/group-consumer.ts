@@ -30,8 +30,8 @@ export interface GroupConsumerOptions extends Asker {
 /** How many messages and settlements go in one exchange at most: Lua unpacks no more than some thousands. */
 const MOST = 1000;
 
-/** The longest wait for a message, in milliseconds: with the question after it, an idle consumer sends one command in six seconds. */
-const LONGEST_WAIT = 12_000;
+/** The longest wait for a message, in milliseconds: with what it asks after it, by turns in one command and in two, an idle consumer sends one command in six seconds. */
+const LONGEST_WAIT = 15_000;
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
@@ -247,13 +247,16 @@ export class GroupConsumer implements BrokerConsumer {
     }
   }
 
-  /** Waits for news, or until there may be some: something falls due, or a consumer that holds messages may have died. */
+  /**
+   * Waits for news, or until there may be some: something falls due, or a consumer that holds messages may have died. For no longer than the lease: one that
+   * held nothing may have died, too, and have been the only one to know of what falls due.
+   */
   async #wait(due: number): Promise<Heard> {
     const { listener, connection, lease } = this.#options;
-    const dueAt = performance.now() + due;
+    const dueAt = performance.now() + Math.min(due, lease);
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
-      const most = Math.min(LONGEST_WAIT, lease * 0.4, dueAt - performance.now(), ask);
+      const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
       const heard = await listener.listen(Math.min(this.#most, this.#loans.room), Math.max(1, Math.ceil(most)));
       if (heard.messages.length + heard.rings.length > 0 || !this.#loans.hasRoom || performance.now() >= dueAt) return heard;
       // One command, where an exchange is some dozen for the server.
