@@ -3,7 +3,7 @@ import { BackendUnavailableError, QueueClosedError } from 'sluice';
 import type { RedisBackend } from 'sluice/redis';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
-import { failureOf, stateOf } from '../support/promises.js';
+import { failureOf, stateOf, turns } from '../support/promises.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -50,6 +50,35 @@ describeWithRedis('Publishing to Redis', () => {
     const [, due] = (await suite.run('ZRANGE', suite.key('delayed'), '0', '0', 'WITHSCORES')) as [string, string];
     const [seconds, micros] = (await suite.run('TIME')) as [string, string];
     expect(Number(due) - (Number(seconds) * 1000 + Number(micros) / 1000)).toBeLessThan(60_000 - 250);
+  });
+
+  it('puts what is published after thousands have fallen due after all of them, also while batch follows batch', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    const published = upTo(2500).map((n) => queue.publish('key', { n }, { delay: 1500 }));
+    let pumps = true;
+    const pump = async () => {
+      while (pumps) {
+        const one = queue.publish('key', { n: 0 });
+        published.push(one);
+        await one;
+      }
+    };
+    // While one of them is on its way, another waits for its turn.
+    for (let turn = 0; turn < 3; turn++) {
+      void pump();
+      await turns(1);
+    }
+    await eventually(async () => (await suite.run('ZCARD', suite.key('delayed'))) === 2500);
+    proxy.stall('to-client');
+    pumps = false;
+    await sleep(1600);
+    published.push(queue.publish('key', { n: 2501 }));
+    proxy.resume();
+    await Promise.all(published);
+    const holder = new Holder(queue, { prefetch: published.length });
+    await eventually(() => holder.deliveries.length === published.length);
+    expect(holder.numbers.filter((n) => n > 0)).toEqual(upTo(2501));
   });
 
   it('sends what is settled in one turn in one command, with what comes next', async () => {

@@ -52,7 +52,9 @@ for i = 6, #ARGV, 4 do
       fields[#fields + 1] = string.format('%.0f', now)
       -- What falls due together goes in the order in which it was published: members of one score are in the order of their text.
       local member = string.format('%016d%04d', number, (i - 2) / 4) .. ARGV[3] .. cmsgpack.pack(fields)
-      redis.call('ZADD', delayed, (tonumber(ARGV[5]) or now) + tonumber(delay), member)
+      -- What has no delay, and has to wait for what fell due before it, is published now, whenever its batch follows another.
+      local from = delay ~= '0' and tonumber(ARGV[5]) or now
+      redis.call('ZADD', delayed, from + tonumber(delay), member)
       delays = true
     end
   end
