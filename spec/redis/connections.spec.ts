@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { createClient } from 'redis';
 import type { QueueBackend } from 'sluice';
@@ -12,6 +13,8 @@ import { failureOf } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
+import { RedisServer } from '../support/servers/redis-server.js';
+import { StrangeServer } from '../support/servers/strange-server.js';
 
 /** What shows that a queue works: one message there and back, acknowledged. */
 async function works(queue: QueueBackend): Promise<void> {
@@ -71,6 +74,34 @@ describeWithRedis('The connections of a RedisBackend', () => {
     const client = createClient({ socket: { host: '127.0.0.1', port: suite.server.port, tls: true } });
     const queue = suite.open({ client, publishTimeout: 500 });
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ message: expect.stringContaining('was not enqueued'), retryable: true });
+  });
+});
+
+describeWithRedis('A RedisBackend whose server is replaced', () => {
+  const suite = new RedisSuite();
+
+  it('goes to the one that its address leads to then, when the old one follows another and keeps its connections', async () => {
+    const successor = await RedisServer.start();
+    suite.ending(() => successor.stop());
+    let { port } = suite.server;
+    const address = await StrangeServer.start((client) => {
+      const target = connect(port, '127.0.0.1');
+      client.pipe(target).pipe(client);
+      client.on('close', () => target.destroy());
+      target.on('close', () => client.destroy()).on('error', () => undefined);
+    });
+    suite.ending(() => address.stop());
+    const queue = suite.open({ url: `redis://127.0.0.1:${address.port}` });
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+    port = successor.port;
+    await suite.run('REPLICAOF', '127.0.0.1', '1');
+    suite.ending(() => suite.run('REPLICAOF', 'NO', 'ONE'));
+    await queue.publish('key', { n: 2 });
+    await eventually(() => holder.deliveries.length === 2);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 });
 

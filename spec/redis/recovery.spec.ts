@@ -26,6 +26,13 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
   };
   const lead = () => suite.run('REPLICAOF', 'NO', 'ONE');
 
+  /** As a server that has lost its replicas, until `allowAlone()`. */
+  const refuseAlone = async () => {
+    await suite.run('CONFIG', 'SET', 'min-replicas-to-write', '1');
+    suite.ending(allowAlone);
+  };
+  const allowAlone = () => suite.run('CONFIG', 'SET', 'min-replicas-to-write', '0');
+
   const holding = async (...numbers: number[]) => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
@@ -52,13 +59,16 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('goes on with its streams when it is refused for now, and settles then', async () => {
+  it.each([
+    { how: 'a server that follows another', refuse: follow, allow: lead },
+    { how: 'a server without replicas', refuse: refuseAlone, allow: allowAlone },
+  ])('goes on with its streams when it is refused for now by $how, and settles then', async ({ refuse, allow }) => {
     const { queue, holder, logger } = await holding(1, 2);
-    await follow();
+    await refuse();
     const settled = [holder.of(1).ack(), holder.of(2).nack()];
     await eventually(() => logger.warnings.some((message) => message.includes('refuses')));
     expect(holder.error).toBeUndefined();
-    await lead();
+    await allow();
     expect(await Promise.all(settled)).toEqual([true, true]);
     await eventually(() => holder.deliveries.length === 3);
     expect(holder.attempts.at(-1)).toEqual([2, 2]);
@@ -68,9 +78,12 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     expect(logger.warnings.filter((message) => message.includes('refuses'))).toHaveLength(1);
   });
 
-  it('closes promptly between two attempts', async () => {
+  it.each([
+    ['follows another', follow],
+    ['is without replicas', refuseAlone],
+  ])('closes promptly between two attempts where it %s', async (_how, refuse) => {
     const { queue, holder } = await holding(1);
-    await follow();
+    await refuse();
     void holder.of(1).ack();
     await sleep(400);
     const before = performance.now();
@@ -80,10 +93,10 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
 
   it('says goodbye between two attempts, where the server takes it again', async () => {
     const { queue, holder } = await holding(1, 2);
-    await follow();
+    await refuseAlone();
     const acknowledged = holder.of(1).ack();
     await sleep(400);
-    await lead();
+    await allowAlone();
     await queue.close();
     expect(await acknowledged).toBe(true);
     const next = new Holder(suite.open());

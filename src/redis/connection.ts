@@ -1,6 +1,6 @@
 import { Connection as BrokerConnection, type ConnectionOptions as BrokerConnectionOptions, type Link } from '../broker/connection.js';
 import { ConnectionLostError } from '../broker/failures.js';
-import { isReply } from './failures.js';
+import { isFollowers, isReply } from './failures.js';
 import type { Script } from './scripts/index.js';
 
 /** What is used of a client of node-redis. */
@@ -76,8 +76,8 @@ export class Connection {
       if (++this.#inTime === QUICK_AGAIN) this.#slowness = 1;
       return answer;
     } catch (error) {
+      if (!isReply(error) || isFollowers(error)) this.#connection.lose(link, error);
       if (isReply(error)) throw error;
-      this.#connection.lose(link, error);
       throw new ConnectionLostError('The connection was lost before the answer', { cause: error });
     } finally {
       answered = true;

@@ -5,6 +5,9 @@ import { queueKeys } from './keys.js';
 const PASSING =
   /^(?:ERR )?(?:LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|MISCONF|OOM|UNBLOCKED|max number of clients reached)\b/;
 
+/** Answers of a server that follows another one. */
+const FOLLOWS = /^(?:ERR )?(?:MASTERDOWN|READONLY)\b/;
+
 /** What answers is not Redis. */
 const NOT_REDIS = /RESP type/;
 
@@ -25,6 +28,11 @@ export function isReply(error: unknown): error is Error {
     if (type.name === 'ErrorReply') return true;
   }
   return false;
+}
+
+/** Whether an answer comes from a server that follows another one: it was replaced, and a new connection may lead to the one that has taken its place. */
+export function isFollowers(reply: Error): boolean {
+  return FOLLOWS.test(reply.message);
 }
 
 function explain(error: unknown, queue: string): string | undefined {
