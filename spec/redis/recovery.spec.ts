@@ -226,6 +226,25 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     expect(await holder.held[0]?.ack()).toBe(true);
   });
 
+  it('gives back what was on its way and never arrived, also to one that holds more than a hundred thousand', async () => {
+    const count = 100_100;
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.stats();
+    const store = "for n = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'key', 'key', 'payload', '{\"n\":' .. n .. '}') end";
+    await suite.run('EVAL', store, '1', suite.name, String(count));
+    const holder = new Holder(queue, { prefetch: 2 * count });
+    await eventually(() => holder.deliveries.length === count);
+    await eventually(async () => /blocked_clients:[1-9]/.test(String(await suite.run('INFO', 'clients'))));
+    proxy.stall('to-client');
+    await suite.open().publish('key', { n: count + 1 });
+    await eventually(async () => ((await suite.run('XPENDING', suite.name, 'default')) as [number])[0] === count + 1);
+    proxy.cut();
+    proxy.resume();
+    await eventually(() => holder.deliveries.length > count);
+    expect(holder.attempts.slice(count)).toEqual([[count + 1, 1]]);
+  });
+
   it('warns once that a connection was lost, and once that there is one again', async () => {
     const logger = recordingLogger();
     const { proxy, url } = await suite.proxy();

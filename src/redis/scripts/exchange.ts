@@ -15,7 +15,7 @@ const MOST_BATCHES = 8;
  * ARGV: group, consumer, want, lease (ms), flags, acknowledged ids (sorted, separated by commas), then three lists, each led by its length: entries of the bell
  * that were heard; what is given back, as id, deliveries that count, delay (ms); what is no message, as id, reason. With the flag k, the rest is what the
  * consumer holds.
- * Flags: a, this was sent before, and may have been carried out; k, the consumer may have been given what it never got; t, see to dead consumers;
+ * Flags: a, this was sent before, and may have been carried out; k, the consumer may have been given what it never got, or be rid of what it still has there; t, see to dead consumers;
  * e, the consumer has been in the group before; p, it reads what is new by itself, at once after this; w, the consumer will not wait for what falls due any more; l, it leaves.
  * Returns: 'NOGROUP', or whether each acknowledgement counted and whether each give-back did ('1' or '0' each), messages that were
  * delivered before as id, fields and attempt, others as id and fields, the milliseconds until something falls due (-1: nothing), ids of messages that
@@ -164,9 +164,14 @@ local fallsDueEarlier = redis.call('ZRANGE', later, 0, 0)[1] ~= earliestLater
 if string.find(flags, 'k', 1, true) then
   local known = {}
   for i = at, #ARGV do known[ARGV[i]] = true end
-  for _, row in ipairs(redis.call('XPENDING', stream, group, '-', '+', 100000, consumer)) do
-    if not known[row[1]] then giveBack(row[1], row[4] - 1, 0) end
-  end
+  local from = '-'
+  repeat
+    local rows = redis.call('XPENDING', stream, group, from, '+', 1000, consumer)
+    for _, row in ipairs(rows) do
+      if not known[row[1]] then giveBack(row[1], row[4] - 1, 0) end
+      from = '(' .. row[1]
+    end
+  until #rows < 1000
 end
 
 local wait = -1
