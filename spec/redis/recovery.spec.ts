@@ -245,6 +245,25 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     expect(holder.attempts.slice(count)).toEqual([[count + 1, 1]]);
   });
 
+  it('delivers again what was acknowledged, where the server that is there then has not heard of that', async () => {
+    const queue = suite.open({ groups: ['default', 'other'], lease: 500 });
+    for (const n of [1, 2, 3]) await queue.publish('key', { n });
+    const holder = new Holder(queue, { prefetch: 2 });
+    await eventually(() => holder.deliveries.length === 2);
+    const [[id, consumer]] = (await suite.pending()) as [[string, string, number]];
+    expect(await holder.of(1).ack()).toBe(true);
+    await eventually(() => holder.deliveries.length === 3);
+    // As a replica that takes over and lacks the last acknowledgement.
+    await suite.run('XCLAIM', suite.name, 'default', consumer, '0', id, 'RETRYCOUNT', '1', 'FORCE', 'JUSTID');
+    await suite.disconnect();
+    await eventually(async () => (await suite.pending()).some(([, name]) => name !== consumer));
+    expect(await holder.of(2).ack()).toBe(true);
+    await eventually(() => holder.deliveries.length === 4);
+    expect(holder.numbers).toEqual([1, 2, 3, 1]);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+    expect(await queue.stats({ group: 'default' })).toEqual({ ready: 0, unfinished: 0 });
+  });
+
   it('warns once that a connection was lost, and once that there is one again', async () => {
     const logger = recordingLogger();
     const { proxy, url } = await suite.proxy();

@@ -26,6 +26,7 @@ const QUICK_AGAIN = 1000;
 export class Connection {
   readonly #connection: BrokerConnection<RedisLink>;
   readonly #patience: number;
+  #number = 0;
   /** By how much longer than usual it waits for answers: a link may be too slow for what comes over it. */
   #slowness = 1;
   /** Answers since the last one that did not come in time. */
@@ -36,7 +37,10 @@ export class Connection {
     this.#connection = new BrokerConnection({
       ...options,
       createLink: (lost) => new RedisLink(createClient(), lost),
-      prepare: () => prepare(this),
+      prepare: () => {
+        this.#number += 1;
+        return prepare(this);
+      },
     });
   }
 
@@ -47,6 +51,11 @@ export class Connection {
   /** Whether what waits for it may soon go on. */
   get isHopeful(): boolean {
     return this.#connection.isHopeful;
+  }
+
+  /** The how manieth it is: what answers now may know less than what answered the one before, where it was restarted or has taken its place. */
+  get number(): number {
+    return this.#number;
   }
 
   /** Why there is no connection, as far as that is known. */

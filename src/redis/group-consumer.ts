@@ -51,8 +51,10 @@ export class GroupConsumer implements BrokerConsumer {
   #scheduled: NodeJS.Immediate | undefined;
   #exchanging = false;
   #listening = false;
-  /** Something was sent that may have brought messages, and its answer was lost. */
+  /** The server may hold messages for it that it does not: something was sent that may have brought some, and its answer was lost, or a settlement was lost there. */
   #astray = false;
+  /** The number of the connection that it has spoken over. */
+  #spokeOver = 0;
   /** How many messages it asks for at most. */
   #most = MOST;
   /** Its group has to be made anew, of the queue or of its bell. */
@@ -154,6 +156,8 @@ export class GroupConsumer implements BrokerConsumer {
     let want = 0;
     try {
       await connection.ready();
+      this.#astray ||= this.#established && connection.number !== this.#spokeOver;
+      this.#spokeOver = connection.number;
       if (this.#missingGroup) await open();
       this.#missingGroup = false;
       want = this.#listening ? 0 : Math.min(this.#most, this.#loans.room);
