@@ -8,6 +8,9 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 /** Far more than a wake-up takes, and far less than the fifteen seconds that an idle consumer waits at most before it looks by itself. */
 const SOON = 6000;
 
+/** What close() takes at most where a server that answers has to be told goodbye; it gives up after 5 s. */
+const PROMPT = 3000;
+
 describeWithRedis('A consumer that waits', () => {
   const suite = new RedisSuite();
 
@@ -239,6 +242,43 @@ describeWithRedis('A consumer that waits', () => {
     expect(await waiting()).toBe(0);
     await suite.open().publish('key', { n: 1 });
     expect(await suite.pending()).toEqual([]);
+  });
+
+  it.each(['never comes to be', 'is lost'])('asks now and then while the connection that it waits on %s, and closes promptly', async (how) => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.stats();
+    if (how === 'never comes to be') await proxy.refuse();
+    const holder = new Holder(queue);
+    if (how === 'is lost') {
+      await waits(1);
+      await proxy.refuse();
+      const blocked = /^id=(\d+) .* flags=\S*b/m.exec(String(await suite.run('CLIENT', 'LIST')))?.[1];
+      await suite.run('CLIENT', 'KILL', 'ID', String(blocked));
+    }
+    for (const n of [1, 2]) {
+      await queue.publish('key', { n });
+      await comesSoon(holder, n);
+    }
+    const before = performance.now();
+    await queue.close();
+    expect(performance.now() - before).toBeLessThan(PROMPT);
+    // It has said goodbye: both have gone back.
+    expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked', 'sluice:parked']);
+  });
+
+  it('waits on its connection again, once there is one', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.stats();
+    await proxy.refuse();
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await comesSoon(holder);
+    await proxy.accept();
+    await waits(1);
+    await queue.publish('key', { n: 2 });
+    await comesSoon(holder, 2);
   });
 
   it('takes what was published in the turn in which its last subscriber left, and gives it back untouched', async () => {

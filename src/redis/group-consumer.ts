@@ -262,7 +262,9 @@ export class GroupConsumer implements BrokerConsumer {
     for (;;) {
       const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
       const heard = await listener.listen(Math.min(this.#most, this.#loans.room), Math.max(1, Math.ceil(most)));
-      if (heard.messages.length + heard.rings.length > 0 || !this.#loans.hasRoom || performance.now() >= dueAt) return heard;
+      const isOver = heard.messages.length + heard.rings.length > 0 || !this.#loans.hasRoom || performance.now() >= dueAt;
+      // Nobody can tell it of news: it has to ask.
+      if (isOver || !listener.isReady) return heard;
       // One command, where an exchange is some dozen for the server.
       ask = await soonestDeath(connection, this.#options);
       // Who waited may have left meanwhile, and a wait for no message at all would bring every one there is.

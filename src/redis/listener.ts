@@ -14,6 +14,9 @@ const NOTHING: Heard = { messages: [], rings: [] };
 
 type Reply = readonly (readonly [key: string, entries: readonly Entry[]])[] | null;
 
+/** How long it waits for a connection at a time, in milliseconds: meanwhile whoever listens hears of nothing. */
+const PATIENCE = 1000;
+
 /** How long to wait before one more attempt to end a wait that had not reached the server, in milliseconds. */
 const AGAIN = 10;
 
@@ -35,6 +38,10 @@ export class Listener {
   #clientId = '';
   #waiting = false;
   #unwanted = false;
+  /** One wait for a connection, however often it is given up and begun again. */
+  #connecting: Promise<void> | undefined;
+  /** Ends the wait for a connection. */
+  #giveUp: (() => void) | undefined;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -43,13 +50,18 @@ export class Listener {
     });
   }
 
-  /** Waits for at most `count` new messages, or a ring, for at most `most` milliseconds. */
+  /** Whether it has a connection: without one it hears of nothing. */
+  get isReady(): boolean {
+    return this.#connection.isReady;
+  }
+
+  /** Waits for at most `count` new messages, or a ring, for at most `most` milliseconds; a second where there is no connection. */
   async listen(count: number, most: number): Promise<Heard> {
     this.#waiting = true;
     this.#unwanted = false;
     try {
-      await this.#connection.ready();
-      if (this.#unwanted) return NOTHING;
+      if (!this.isReady) await this.#connected(Math.min(most, PATIENCE));
+      if (this.#unwanted || !this.isReady) return NOTHING;
       const { group, consumer } = this.#options;
       const { stream, bell } = this.#options.keys;
       const blocking = ['COUNT', String(count), 'BLOCK', String(most), 'STREAMS', stream, bell, '>', '>'];
@@ -66,6 +78,7 @@ export class Listener {
   async cancel(): Promise<void> {
     if (!this.#waiting || this.#unwanted) return;
     this.#unwanted = true;
+    this.#giveUp?.();
     while (this.#waiting && this.#connection.isReady && this.#unwanted) {
       try {
         await this.#options.other.send(['CLIENT', 'UNBLOCK', this.#clientId]);
@@ -80,5 +93,23 @@ export class Listener {
 
   close(): void {
     this.#connection.close();
+  }
+
+  /** Waits for a connection, for that many milliseconds or until nobody wants it any more. */
+  async #connected(most: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const enough = new Promise<void>((resolve) => {
+      this.#giveUp = resolve;
+      timer = setTimeout(resolve, most);
+    });
+    this.#connecting ??= this.#connection.ready().finally(() => {
+      this.#connecting = undefined;
+    });
+    try {
+      await Promise.race([this.#connecting, enough]);
+    } finally {
+      this.#giveUp = undefined;
+      clearTimeout(timer);
+    }
   }
 }
