@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { type Lender, LentDelivery } from '../../src/broker/delivery.js';
-import { rejectionOf } from '../support/promises.js';
+import { rejectionOf, turns } from '../support/promises.js';
 import { messageOf } from './fakes.js';
 
 /** Writes down what it is told. */
@@ -44,6 +44,19 @@ describe('LentDelivery', () => {
     expect(delivery).toMatchObject(record);
     expect(JSON.parse(JSON.stringify(delivery))).toEqual(record);
     expect(inspect(delivery)).toBe(inspect(record));
+  });
+
+  it('rejects when its settlement fails for good, and ends no process where nobody waits for that', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    lender.settle = () => Promise.reject(new Error('refused'));
+    void delivery.ack();
+    await turns(5);
+    process.off('unhandledRejection', note);
+    expect(unhandled).toEqual([]);
+    const other = new LentDelivery(lender, 'orders', messageOf('2-0', 1));
+    expect(await rejectionOf(other.ack())).toMatchObject({ message: 'refused' });
   });
 
   it.each([

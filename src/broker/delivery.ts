@@ -1,5 +1,5 @@
 import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
-import { NOT_COUNTED } from '../internal/answers.js';
+import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
 import type { Message } from './message.js';
@@ -86,6 +86,9 @@ export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload> {
       return NOT_COUNTED;
     }
     this.#settled = how;
-    return this.#lender.settle(this, how, delay);
+    const answer = this.#lender.settle(this, how, delay);
+    // It may fail for good, and nobody need wait for it: that is no reason to end the process.
+    unawaited(answer);
+    return answer;
   }
 }
