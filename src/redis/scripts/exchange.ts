@@ -122,7 +122,19 @@ local function giveBack(id, deliveries, delay)
   end
 end
 
+-- Where a key is of another type, nothing is to be done of what is answered with that error.
+for _, key in ipairs({ returned, delayed }) do redis.call('ZCARD', key) end
+redis.call('LLEN', settled)
+local earliestLater = redis.call('ZRANGE', later, 0, 0)[1]
 if #heard > 0 then redis.call('XACK', bell, group, unpack(heard)) end
+for i = 1, #foreign, 2 do
+  local id = foreign[i]
+  if lent(id) then
+    local entry = redis.call('XRANGE', stream, id, id)[1]
+    if entry then redis.call('HSET', aside, id, cjson.encode({ reason = foreign[i + 1], fields = entry[2] })) end
+    finish({ id })
+  end
+end
 
 -- Nearly always all that it acknowledges is lent to it: nothing is taken from a consumer but by fencing it off.
 local counted = {}
@@ -142,16 +154,6 @@ elseif #acked > 0 then
   -- None, where the database was flushed.
   counted[1] = string.rep(finish(acked) > 0 and '1' or '0', #acked)
 end
-for i = 1, #foreign, 2 do
-  local id = foreign[i]
-  if lent(id) then
-    local entry = redis.call('XRANGE', stream, id, id)[1]
-    if entry then redis.call('HSET', aside, id, cjson.encode({ reason = foreign[i + 1], fields = entry[2] })) end
-    finish({ id })
-  end
-end
-
-local earliestLater = redis.call('ZRANGE', later, 0, 0)[1]
 for i = 1, #back, 3 do
   local id = back[i]
   local counts = lent(id)
