@@ -53,6 +53,31 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect([await suite.length(), await waiting()]).toEqual([5, []]);
   });
 
+  it('cost the server no more questions for being many, where there are many groups', async () => {
+    const groups = ['one', 'two', 'three', 'four', 'five'];
+    const { holders } = await hold(100, groups);
+    const before = await suite.calls('xpending');
+    for (const holder of holders) {
+      await ack(
+        holder,
+        upTo(99).map((n) => n + 1),
+      );
+    }
+    // Each settles in one or two turns, and asks each group for its oldest, and for what it has of these.
+    expect((await suite.calls('xpending')) - before).toBeLessThan(5 * 2 * 2 * 5);
+    expect([await suite.length(), (await waiting()).reduce((sum, count) => sum + count, 0)]).toEqual([100, 99]);
+  });
+
+  it('are removed where no group has them, also where one has many between them', async () => {
+    const { holders } = await hold(60, ['one', 'two', 'three']);
+    const [one, two, three] = holders as [Holder, Holder, Holder];
+    await ack(two, [3, 59]);
+    await ack(three, [30, 59]);
+    await ack(one, [3, 30, 59]);
+    const left = (await suite.run('XRANGE', suite.name, '-', '+')) as [string, string[]][];
+    expect(left.map(([id]) => id)).toEqual(one.deliveries.map(({ id }) => id).filter((id) => id !== one.of(59).id));
+  });
+
   it('are counted by nobody', async () => {
     const { queue, holders } = await hold(40, ['default']);
     await ack(

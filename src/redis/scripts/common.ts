@@ -39,14 +39,15 @@ end
 
 /** `leastUnsettled`: from where on the stream is needed. Takes `IDS` and `FIELD`. */
 export const LEAST_UNSETTLED: string = `
--- The least id that some group has not settled: everything below it is done with. Nil where there is no group.
-local function leastUnsettled(stream, groups)
+-- The least id that some group has not settled: everything below it is done with. Nil where there is no group. Notes that of each group that has some out, by its name.
+local function leastUnsettled(stream, groups, leastPending)
   local least
   for _, info in ipairs(groups) do
     local pending = field(info, 'pending') > 0 and redis.call('XPENDING', stream, field(info, 'name'), '-', '+', 1)[1]
     local first
     if pending then
       first = pending[1]
+      leastPending[field(info, 'name')] = first
     else
       -- The id behind the last one that was read. Beyond 2^53 a number of Lua is not exact: then that one stays for now, which is no harm.
       local ms, seq = string.match(field(info, 'last-delivered-id'), '^(%d+)-(%d+)$')

@@ -69,6 +69,39 @@ local function firstFrom(least, ids)
   return from
 end
 
+-- Those of a sorted list of ids that a group has not out.
+local function notPending(name, ids)
+  local rows = redis.call('XPENDING', stream, name, ids[1], ids[#ids], #ids)
+  local pending = {}
+  for _, row in ipairs(rows) do pending[row[1]] = true end
+  -- It has more out than that, between them: then the rest is asked for one by one.
+  local last = #rows == #ids and rows[#rows][1]
+  local others = {}
+  for _, id in ipairs(ids) do
+    local isPending = pending[id] or last and not atMost(id, last) and redis.call('XPENDING', stream, name, id, id, 1)[1] ~= nil
+    if not isPending then others[#others + 1] = id end
+  end
+  return others
+end
+
+-- Those of a sorted list of ids, from a place in it on, that every other group is done with.
+local function doneWith(all, from, groups, leastPending)
+  local to = #all
+  for _, info in ipairs(groups) do
+    if field(info, 'name') ~= group then
+      local read = field(info, 'last-delivered-id')
+      while to >= from and not atMost(all[to], read) do to = to - 1 end
+    end
+  end
+  local ids = {}
+  for i = from, to do ids[#ids + 1] = all[i] end
+  for _, info in ipairs(groups) do
+    local name = field(info, 'name')
+    if #ids > 0 and name ~= group and leastPending[name] and atMost(leastPending[name], ids[#ids]) then ids = notPending(name, ids) end
+  end
+  return ids
+end
+
 -- Removes what this group is done with, as a sorted list; from the stream too, once that is true of every group. Returns how many of them it was not done with before.
 local function finish(ids)
   if #ids == 0 then return 0 end
@@ -76,22 +109,12 @@ local function finish(ids)
   if removed == 0 then return 0 end
   local groups = redis.call('XINFO', 'GROUPS', stream)
   -- Nearly always these are the oldest there are. To trim is several times as fast as to delete.
-  local least = leastUnsettled(stream, groups)
+  local leastPending = {}
+  local least = leastUnsettled(stream, groups, leastPending)
   local trimmed = redis.call('XTRIM', stream, 'MINID', least)
   local waiting = redis.call('LLEN', settled)
   if trimmed < #ids or waiting > 0 then
-    local gone = {}
-    for i = firstFrom(least, ids), #ids do
-      local id = ids[i]
-      local held = false
-      for _, info in ipairs(groups) do
-        local name = field(info, 'name')
-        if not held and name ~= group then
-          held = not atMost(id, field(info, 'last-delivered-id')) or redis.call('XPENDING', stream, name, id, id, 1)[1] ~= nil
-        end
-      end
-      if not held then gone[#gone + 1] = id end
-    end
+    local gone = doneWith(ids, firstFrom(least, ids), groups, leastPending)
     -- Where many consumers share a queue, what is before them will be settled soon, and they are trimmed with it.
     if #gone >= ${MANY} then
       redis.call('RPUSH', settled, table.concat(gone, ','))

@@ -17,7 +17,7 @@ for _, group in ipairs(ARGV) do
   end
 end
 
-local least = leastUnsettled(KEYS[1], redis.call('XINFO', 'GROUPS', KEYS[1]))
+local least = leastUnsettled(KEYS[1], redis.call('XINFO', 'GROUPS', KEYS[1]), {})
 if least then redis.call('XTRIM', KEYS[1], 'MINID', least) end
 return 'OK'
 `;
