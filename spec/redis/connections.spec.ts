@@ -56,6 +56,21 @@ describeWithRedis('The connections of a RedisBackend', () => {
     expect(await suite.connections()).toHaveLength(4);
   });
 
+  it('are one again some time after the last subscriber has left, and as many as before when one comes', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    const holders = ['a', 'b'].map((group) => new Holder(queue, { group }));
+    await eventually(async () => (await suite.connections()).length === 3);
+    holders[0]?.subscription.unsubscribe();
+    await eventually(async () => (await suite.connections()).length === 2);
+    holders[1]?.subscription.unsubscribe();
+    await eventually(async () => (await suite.connections()).length === 1);
+    const holder = new Holder(queue, { group: 'a' });
+    await eventually(async () => (await suite.connections()).length === 2);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    expect(await holder.of(1).ack()).toBe(true);
+  });
+
   it('go to the database that the URL names', async () => {
     const queue = suite.open({ url: `${suite.url}/5` });
     await works(queue);

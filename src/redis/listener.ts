@@ -14,6 +14,9 @@ const NOTHING: Heard = { messages: [], rings: [] };
 
 type Reply = readonly (readonly [key: string, entries: readonly Entry[]])[] | null;
 
+/** How long it keeps a connection that it does not wait on, in milliseconds. */
+const IDLE = 10_000;
+
 /** How long it waits for a connection at a time, in milliseconds: meanwhile whoever listens hears of nothing. */
 const PATIENCE = 1000;
 
@@ -33,7 +36,9 @@ export interface ListenerOptions {
 /** Waits for messages, on a connection of its own: nothing else could be sent over it meanwhile. */
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #connection: Connection;
+  #connection: Connection | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #closed = false;
   /** By this the server knows the connection. */
   #clientId = '';
   #waiting = false;
@@ -45,32 +50,32 @@ export class Listener {
 
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#connection = options.connect(async (connection) => {
-      this.#clientId = String(await connection.send(['CLIENT', 'ID']));
-    });
   }
 
   /** Whether it has a connection: without one it hears of nothing. */
   get isReady(): boolean {
-    return this.#connection.isReady;
+    return this.#connection?.isReady === true;
   }
 
   /** Waits for at most `count` new messages, or a ring, for at most `most` milliseconds; a second where there is no connection. */
   async listen(count: number, most: number): Promise<Heard> {
+    clearTimeout(this.#idle);
+    const connection = this.#connected();
     this.#waiting = true;
     this.#unwanted = false;
     try {
-      if (!this.isReady) await this.#connected(Math.min(most, PATIENCE));
+      if (!connection.isReady) await this.#ready(connection, Math.min(most, PATIENCE));
       if (this.#unwanted || !this.isReady) return NOTHING;
       const { group, consumer } = this.#options;
       const { stream, bell } = this.#options.keys;
       const blocking = ['COUNT', String(count), 'BLOCK', String(most), 'STREAMS', stream, bell, '>', '>'];
-      const reply = (await this.#connection.send(['XREADGROUP', 'GROUP', group, consumer, ...blocking], most)) as Reply;
+      const reply = (await connection.send(['XREADGROUP', 'GROUP', group, consumer, ...blocking], most)) as Reply;
       if (reply === null) return NOTHING;
       const entriesOf = (wanted: string) => reply.find(([key]) => key === wanted)?.[1] ?? [];
       return { messages: entriesOf(stream), rings: entriesOf(bell).map(([id]) => id) };
     } finally {
       this.#waiting = false;
+      if (!this.#closed) this.#idle = setTimeout(() => this.#letGo(), IDLE).unref();
     }
   }
 
@@ -79,12 +84,12 @@ export class Listener {
     if (!this.#waiting || this.#unwanted) return;
     this.#unwanted = true;
     this.#giveUp?.();
-    while (this.#waiting && this.#connection.isReady && this.#unwanted) {
+    while (this.#waiting && this.isReady && this.#unwanted) {
       try {
         await this.#options.other.send(['CLIENT', 'UNBLOCK', this.#clientId]);
       } catch (error) {
         // Not allowed: what it has taken is found by the next exchange.
-        if (isReply(error)) this.#connection.renew(error);
+        if (isReply(error)) this.#connection?.renew(error);
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, AGAIN));
@@ -92,17 +97,34 @@ export class Listener {
   }
 
   close(): void {
-    this.#connection.close();
+    this.#closed = true;
+    clearTimeout(this.#idle);
+    this.#connection?.close();
   }
 
-  /** Waits for a connection, for that many milliseconds or until nobody wants it any more. */
-  async #connected(most: number): Promise<void> {
+  /** The connection, made anew where it was let go. */
+  #connected(): Connection {
+    this.#connection ??= this.#options.connect(async (connection) => {
+      this.#clientId = String(await connection.send(['CLIENT', 'ID']));
+    });
+    if (this.#closed) this.#connection.close();
+    return this.#connection;
+  }
+
+  /** Nobody has waited for a while: a server has only so many connections. */
+  #letGo(): void {
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+
+  /** Waits for the connection, for that many milliseconds or until nobody wants it any more. */
+  async #ready(connection: Connection, most: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const enough = new Promise<void>((resolve) => {
       this.#giveUp = resolve;
       timer = setTimeout(resolve, most);
     });
-    this.#connecting ??= this.#connection.ready().finally(() => {
+    this.#connecting ??= connection.ready().finally(() => {
       this.#connecting = undefined;
     });
     try {
