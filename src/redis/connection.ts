@@ -53,7 +53,7 @@ export class Connection {
     return this.#connection.isHopeful;
   }
 
-  /** The how manieth it is: what answers now may know less than what answered the one before, where it was restarted or has taken its place. */
+  /** How many there have been, with the one of now. A server that answers a new one may know less than the one before: it was restarted, or has taken its place. */
   get number(): number {
     return this.#number;
   }
