@@ -28,6 +28,8 @@ export interface GroupConsumerOptions {
   readonly connection: Connection<NatsLink>;
   /** Sees to it that the stream and the group are there. Resolves to when the stream was made. */
   readonly open: (link: NatsLink) => Promise<string | undefined>;
+  /** When the stream was made that is there now. */
+  readonly created: (link: NatsLink) => Promise<string>;
   /** Keeps what is no message, for somebody to look at. */
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
   readonly sweeper: Sweeper;
@@ -115,6 +117,13 @@ export class GroupConsumer implements BrokerConsumer {
     this.#poke();
   }
 
+  /** The stream that is there was made then: begins anew if that is another. */
+  recreated(created: string): void {
+    if (created === this.#stream) return;
+    this.#missing = true;
+    this.#poke();
+  }
+
   settled(): Promise<void> {
     return this.#settling.answeredNow();
   }
@@ -176,7 +185,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#working = true;
     try {
       const link = await this.#options.connection.acquire();
-      if (this.#link !== link || this.#missing) await this.#begin(link);
+      if (this.#link !== link || this.#missing || (this.#puller.isIdle && (await this.#isAnother(link)))) await this.#begin(link);
       if (this.#puller.asked > this.#room) await this.#puller.withdraw();
       void this.#settling.send(link);
       this.#pull();
@@ -199,6 +208,13 @@ export class GroupConsumer implements BrokerConsumer {
     this.#link = link;
     this.#puller.start(link);
     this.#leases.renew();
+  }
+
+  /** Whether the stream was made anew while this consumer asked for nothing, and heard nothing. */
+  async #isAnother(link: NatsLink): Promise<boolean> {
+    const created = await this.#options.created(link);
+    this.#puller.confirm();
+    return created !== this.#stream;
   }
 
   /** The stream is another: what is out is not in it, and an answer to it would be taken for one to another message. */
@@ -234,7 +250,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver(message: Msg, facts: DeliveryFacts): void {
-    const ticket = this.#leases.begin(message.reply ?? '', facts.sequence, this.#stream);
+    const ticket = this.#leases.begin(message.reply ?? '', facts, this.#stream);
     const { group, sweeper } = this.#options;
     // A server that failed may have forgotten what it was told. It is told again.
     if (this.#settling.isFinishing(facts.sequence)) {

@@ -1,6 +1,7 @@
 import { LeaseKeeper } from '../broker/lease-keeper.js';
 import { IN_PROGRESS } from './answers.js';
 import { isUnanswered, type NatsLink } from './link.js';
+import type { DeliveryFacts } from './message.js';
 
 /** A delivery that is out, as the server knows it. */
 export interface Ticket {
@@ -8,6 +9,8 @@ export interface Ticket {
   readonly reply: string;
   /** Its place in the stream. */
   readonly sequence: number;
+  /** When the server stored it, in milliseconds since the epoch. */
+  readonly storedAt: number;
   /** When that stream was made. */
   readonly stream: string | undefined;
   /** Until when nobody else gets it, by the clock of `performance`. */
@@ -47,8 +50,8 @@ export class Leases {
   }
 
   /** The lease of a message that has come just now. */
-  begin(reply: string, sequence: number, stream: string | undefined): Ticket {
-    return { reply, sequence, stream, until: performance.now() + this.#options.lease };
+  begin(reply: string, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
+    return { reply, sequence, storedAt, stream, until: performance.now() + this.#options.lease };
   }
 
   /** A message is out. */

@@ -48,7 +48,14 @@ export class NatsBroker implements Broker {
       patience: server.patience,
       failures: this.failures,
     });
-    this.#sweeper = new Sweeper({ names: this.#names, topology: this.#topology, connection: this.#connection });
+    this.#sweeper = new Sweeper({
+      names: this.#names,
+      topology: this.#topology,
+      connection: this.#connection,
+      onAnother: (created) => {
+        for (const consumer of this.#consumers.values()) consumer.recreated(created);
+      },
+    });
     this.#mover = new Mover({
       ...shared,
       serverTime: (link) => this.#topology.serverTime(link),
@@ -70,6 +77,7 @@ export class NatsBroker implements Broker {
         await this.#open(link);
         return this.#topology.created;
       },
+      created: async (link) => (await this.#topology.first(link)).created,
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
       sweeper: this.#sweeper,
       failures: this.failures,

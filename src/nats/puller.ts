@@ -20,6 +20,9 @@ export interface PullerOptions {
 /** How long the server keeps a request, in milliseconds. */
 const EXPIRES = 30_000;
 
+/** After how many milliseconds without a request a consumer may have become another, of which nobody has told. */
+const IDLE = 1000;
+
 /** How many heartbeats may be missed. */
 const MISSED = 2;
 
@@ -49,10 +52,21 @@ export class Puller {
     return this.#asked;
   }
 
+  /** Whether it has asked for nothing for so long that the consumer may be another by now: whoever asks hears of that. */
+  get isIdle(): boolean {
+    return this.#asked === 0 && performance.now() - this.#heardAt > IDLE;
+  }
+
+  /** The consumer was found to be the same. */
+  confirm(): void {
+    this.#heardAt = performance.now();
+  }
+
   /** Begins over a link, with nothing asked for. */
   start(link: NatsLink): void {
     this.stop();
     this.#link = link;
+    this.#heardAt = performance.now();
     this.#inbox = newInbox(link.connection);
     const inbox = this.#inbox;
     this.#subscription = link.connection.subscribe(inbox, {

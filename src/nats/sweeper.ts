@@ -9,6 +9,8 @@ export interface SweeperOptions {
   readonly names: QueueNames;
   readonly topology: Topology;
   readonly connection: Connection<NatsLink>;
+  /** The stream that is there is another than the one that the groups here consume from. */
+  readonly onAnother: (created: string) => void;
 }
 
 /** How long after a settlement the stream is swept, in milliseconds: all that is settled meanwhile goes together. */
@@ -26,6 +28,9 @@ const LEFT_BEHIND = 1000;
 /** How many places are kept at most of messages that were settled out of order. Beyond it, they go when all before them are settled. */
 const MOST = 100_000;
 
+/** Where messages are in the stream; and when each was stored, by which one of another stream in its place is told from it. */
+type Places = Map<number, number>;
+
 /**
  * Removes from the stream what every group has settled: what this process has settled, as soon as the other groups are past it; and what a process left behind that
  * is no more, as far as all before it is settled.
@@ -35,10 +40,10 @@ export class Sweeper {
   /** When the stream was made that all places are in: in another one, they are those of other messages. */
   #stream: string | undefined;
   /** What this process has settled and nobody has removed yet, by consumer. */
-  readonly #settled = new Map<string, Set<number>>();
+  readonly #settled = new Map<string, Places>();
   /** What was removed lately, by consumer; and what was before that. */
-  #removed = new Map<string, Set<number>>();
-  #removedBefore = new Map<string, Set<number>>();
+  #removed = new Map<string, Places>();
+  #removedBefore = new Map<string, Places>();
   #turnedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
@@ -56,17 +61,18 @@ export class Sweeper {
   }
 
   /** A group has settled a message. */
-  settled(group: ConsumerGroup, { stream, sequence }: Ticket): void {
+  settled(group: ConsumerGroup, { stream, sequence, storedAt }: Ticket): void {
     if (stream !== this.#stream) return;
-    add(this.#settled, this.#options.names.consumer(group), [sequence]);
+    add(this.#settled, this.#options.names.consumer(group), [[sequence, storedAt]]);
     this.#later();
   }
 
   /** Whether this process has settled it, and the server said so. Where that was not on the disk yet when the server failed, the message comes again. */
-  isSettled(group: ConsumerGroup, { stream, sequence }: Ticket): boolean {
+  isSettled(group: ConsumerGroup, { stream, sequence, storedAt }: Ticket): boolean {
     if (stream !== this.#stream) return false;
+    this.#turn();
     const name = this.#options.names.consumer(group);
-    const isIn = (places: ReadonlyMap<string, ReadonlySet<number>>) => places.get(name)?.has(sequence) === true;
+    const isIn = (places: ReadonlyMap<string, Places>) => places.get(name)?.get(sequence) === storedAt;
     return isIn(this.#settled) || isIn(this.#removed) || isIn(this.#removedBefore);
   }
 
@@ -111,7 +117,8 @@ export class Sweeper {
     try {
       const seen = await topology.floors(link);
       // Of a group that is not there, or is not told of, nobody knows what it has settled; of another stream, nobody here what is where.
-      if (seen !== undefined && seen.created === this.#stream) {
+      if (seen !== undefined && seen.created !== this.#stream) this.#options.onAnother(seen.created);
+      else if (seen !== undefined) {
         await this.#remove(link, seen.floors);
         const floor = Math.min(...seen.floors.values());
         const { created, first } = await topology.first(link);
@@ -128,7 +135,7 @@ export class Sweeper {
   /** Removes what this process has settled and each other group has settled too: here, or somewhere, as far as all before it is. */
   async #remove(link: NatsLink, floors: ReadonlyMap<string, number>): Promise<void> {
     const known = new Set<number>();
-    for (const places of this.#settled.values()) for (const sequence of places) known.add(sequence);
+    for (const places of this.#settled.values()) for (const sequence of places.keys()) known.add(sequence);
     const done = [...known].filter((sequence) =>
       [...floors].every(([name, floor]) => sequence <= floor || this.#settled.get(name)?.has(sequence) === true),
     );
@@ -136,24 +143,32 @@ export class Sweeper {
     await this.#options.topology.remove(link, done);
     this.#turn();
     for (const [name, places] of this.#settled) {
-      const removed = done.filter((sequence) => places.delete(sequence));
-      add(this.#removed, name, removed);
+      add(
+        this.#removed,
+        name,
+        done.flatMap((sequence) => {
+          const storedAt = places.get(sequence);
+          places.delete(sequence);
+          return storedAt === undefined ? [] : [[sequence, storedAt]];
+        }),
+      );
       if (places.size === 0) this.#settled.delete(name);
     }
   }
 
   #turn(): void {
-    if (performance.now() - this.#turnedAt < REMEMBERED) return;
+    const since = performance.now() - this.#turnedAt;
+    if (since < REMEMBERED) return;
     this.#turnedAt = performance.now();
-    this.#removedBefore = this.#removed;
+    this.#removedBefore = since < 2 * REMEMBERED ? this.#removed : new Map();
     this.#removed = new Map();
   }
 }
 
-function add(places: Map<string, Set<number>>, name: string, sequences: readonly number[]): void {
-  const known = places.get(name) ?? new Set();
+function add(places: Map<string, Places>, name: string, added: readonly (readonly [sequence: number, storedAt: number])[]): void {
+  const known = places.get(name) ?? new Map();
   places.set(name, known);
-  for (const sequence of sequences) if (known.size < MOST) known.add(sequence);
+  for (const [sequence, storedAt] of added) if (known.size < MOST) known.set(sequence, storedAt);
 }
 
 function upFrom(first: number, count: number): number[] {
