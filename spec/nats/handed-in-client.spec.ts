@@ -115,4 +115,17 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false });
     await eventually(() => holder.error !== undefined);
   });
+
+  it.each([false, true])('that is being drained gives a clear error, and lets other things be done meanwhile (a consumer: %s)', async (consumes) => {
+    const client = await suite.client();
+    const queue = suite.open({ client, publishTimeout: 20_000 });
+    await queue.publish('key', { n: 1 });
+    const holder = consumes ? new Holder(queue) : undefined;
+    if (holder !== undefined) await eventually(() => holder.deliveries.length === 1);
+    const drained = client.drain();
+    const acked = holder?.of(1).ack();
+    void acked?.catch(() => {});
+    expect(await failureOf(queue.stats())).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
+    await drained;
+  });
 });

@@ -103,7 +103,7 @@ export class Leases {
     const last = tickets.at(-1);
     if (last === undefined) return;
     try {
-      for (const ticket of tickets) if (ticket !== last) link.connection.publish(ticket.reply, IN_PROGRESS);
+      for (const ticket of tickets) if (ticket !== last) link.publish(ticket.reply, IN_PROGRESS);
       const answer = await link.request(last.reply, IN_PROGRESS);
       if (isUnanswered(answer)) this.#options.onMissing('nobody renews its leases');
       else for (const ticket of tickets) ticket.until = until;

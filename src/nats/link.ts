@@ -1,5 +1,5 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type PublishOptions, type Subscription } from '@nats-io/transport-node';
 import type { Link } from '../broker/connection.js';
 import { ConnectionLostError } from '../broker/failures.js';
 
@@ -81,10 +81,20 @@ export class NatsLink implements Link {
     else this.#subscription?.unsubscribe();
   }
 
+  /** Sends a message. @throws where the connection cannot: it is lost then, and whoever has something to send does so over the next */
+  publish(subject: string, data: Uint8Array | string, options?: PublishOptions): void {
+    try {
+      this.connection.publish(subject, data, options);
+    } catch (error) {
+      if (!isTooLarge(error)) this.#options.lost(error);
+      throw error;
+    }
+  }
+
   /** Sends what is answered by a message. The answer may never come; `forget` ends the wait for it. Returns what to forget it by. */
   ask(subject: string, data: Uint8Array | string, onAnswer: OnAnswer, headers?: MsgHdrs): string {
     const token = String(++this.#number);
-    this.connection.publish(subject, data, { reply: `${this.#inbox}.${token}`, ...(headers !== undefined && { headers }) });
+    this.publish(subject, data, { reply: `${this.#inbox}.${token}`, ...(headers !== undefined && { headers }) });
     this.#answers.set(token, onAnswer);
     return token;
   }

@@ -226,7 +226,7 @@ export class Mover {
 
   #answer({ reply }: Msg, answer: Answer): void {
     try {
-      this.#link?.connection.publish(reply as string, answer);
+      this.#link?.publish(reply as string, answer);
     } catch {
       // The connection is lost: it comes again.
     }

@@ -97,6 +97,8 @@ export class NatsBroker implements Broker {
         if (this.#closed || outlook === 'hopeless') throw error;
         if (isNotFound(error)) await this.#open(link);
         else if (outlook === 'refused') throw error;
+        // Over a link that fails at once, this would not end, and nothing else would begin.
+        else this.#connection.lose(link, error);
       }
     }
   }

@@ -78,7 +78,7 @@ export class Puller {
   pull(count: number): void {
     const { stream, consumer, heartbeat } = this.#options;
     const request = { batch: count, expires: nanos(EXPIRES), idle_heartbeat: nanos(heartbeat) };
-    this.#link?.connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
+    this.#link?.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
     this.#asked += count;
     if (this.#watch === undefined) this.#listen();
   }

@@ -81,7 +81,7 @@ export class Settling {
     const sent = settlements.filter((settlement) => !late.has(settlement));
     try {
       const last = sent.pop();
-      for (const settlement of sent) link.connection.publish(settlement.verdict.ticket.reply, answerFor(settlement));
+      for (const settlement of sent) link.publish(settlement.verdict.ticket.reply, answerFor(settlement));
       const answer = last && (await link.request(last.verdict.ticket.reply, answerFor(last)));
       if (answer !== undefined && isUnanswered(answer)) {
         // The server is going down, or the group is gone: they are sent again when it is back.

@@ -159,7 +159,7 @@ export class Topology {
     for (let from = 0; from < sequences.length; from += REMOVED_TOGETHER) {
       const together = sequences.slice(from, from + REMOVED_TOGETHER);
       const last = together.pop() as number;
-      for (const sequence of together) link.connection.publish(subject, request(sequence));
+      for (const sequence of together) link.publish(subject, request(sequence));
       // The server takes them in order, and is not flooded.
       await link.request(subject, request(last));
     }
