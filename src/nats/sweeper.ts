@@ -114,12 +114,15 @@ export class Sweeper {
     const { link } = connection;
     if (link === undefined || !connection.isReady) return;
     let pause = LONG_PAUSE;
+    const stream = this.#stream;
+    // What is settled after the groups were asked for may be out of one that came into being meanwhile, and has not settled it.
+    const before = new Map([...this.#settled].map(([name, places]) => [name, new Map(places)]));
     try {
       const seen = await topology.floors(link);
       // Of a group that is not there, or is not told of, nobody knows what it has settled; of another stream, nobody here what is where.
       if (seen !== undefined && seen.created !== this.#stream) this.#options.onAnother(seen.created);
-      else if (seen !== undefined) {
-        await this.#remove(link, seen.floors);
+      else if (seen !== undefined && stream === this.#stream) {
+        await this.#remove(link, before, seen.floors);
         const floor = Math.min(...seen.floors.values());
         const { created, first } = await topology.first(link);
         const left = created === seen.created ? Math.min(floor - first + 1, LEFT_BEHIND) : 0;
@@ -132,27 +135,24 @@ export class Sweeper {
     if (this.#settled.size > 0 || pause === PAUSE) this.#later(pause);
   }
 
-  /** Removes what this process has settled and each other group has settled too: here, or somewhere, as far as all before it is. */
-  async #remove(link: NatsLink, floors: ReadonlyMap<string, number>): Promise<void> {
+  /** Removes what this process had settled and each other group has settled too: here, or somewhere, as far as all before it is. */
+  async #remove(link: NatsLink, before: ReadonlyMap<string, Places>, floors: ReadonlyMap<string, number>): Promise<void> {
     const known = new Set<number>();
-    for (const places of this.#settled.values()) for (const sequence of places.keys()) known.add(sequence);
-    const done = [...known].filter((sequence) =>
-      [...floors].every(([name, floor]) => sequence <= floor || this.#settled.get(name)?.has(sequence) === true),
-    );
+    for (const places of before.values()) for (const sequence of places.keys()) known.add(sequence);
+    const done = [...known].filter((sequence) => [...floors].every(([name, floor]) => sequence <= floor || before.get(name)?.has(sequence) === true));
     if (done.length === 0) return;
+    const stream = this.#stream;
     await this.#options.topology.remove(link, done);
+    // Meanwhile another stream may have been found.
+    if (stream !== this.#stream) return;
     this.#turn();
-    for (const [name, places] of this.#settled) {
-      add(
-        this.#removed,
-        name,
-        done.flatMap((sequence) => {
-          const storedAt = places.get(sequence);
-          places.delete(sequence);
-          return storedAt === undefined ? [] : [[sequence, storedAt]];
-        }),
-      );
-      if (places.size === 0) this.#settled.delete(name);
+    const gone = new Set(done);
+    for (const [name, places] of before) {
+      const removed = [...places].filter(([sequence]) => gone.has(sequence));
+      add(this.#removed, name, removed);
+      const settled = this.#settled.get(name);
+      for (const [sequence, storedAt] of removed) if (settled?.get(sequence) === storedAt) settled.delete(sequence);
+      if (settled?.size === 0) this.#settled.delete(name);
     }
   }
 
