@@ -43,6 +43,20 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     expect(next.numbers.filter((n) => n !== 1)).toEqual([2, 3, 4]);
   });
 
+  it('leaves a group deleted that nobody here consumes for any more, and keeps nothing for it', async () => {
+    const queue = suite.open();
+    await queue.publish('key', { n: 1 });
+    const passing = new Holder(queue, { group: 'passing' }, (delivery) => void delivery.ack());
+    await eventually(async () => passing.deliveries.length === 1 && (await queue.stats({ group: 'passing' })).unfinished === 0);
+    passing.subscription.unsubscribe();
+    await removeConsumer('passing');
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 2 });
+    await eventually(() => holder.deliveries.length === 2);
+    await eventually(async () => (await suite.length()) === 0);
+    await expect(suite.group('passing')).rejects.toThrow();
+  });
+
   it('loses nothing that is published after it, though another group settles all at once', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     void new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());

@@ -108,6 +108,11 @@ export class GroupConsumer implements BrokerConsumer {
     return { out: this.#loans.size, away: this.#away.size };
   }
 
+  /** Whether somebody here has to do with the group. Where not, it may be deleted, and stays so. */
+  get isNeeded(): boolean {
+    return this.#loans.hasMembers || this.#leases.size > 0 || this.#settling.isPending;
+  }
+
   connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
     this.#loans.connect(subscriber, intake);
   }

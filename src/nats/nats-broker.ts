@@ -131,7 +131,8 @@ export class NatsBroker implements Broker {
   }
 
   #open(link: NatsLink): Promise<void> {
-    return this.#topology.open(link, [...this.#options.groups, ...this.#consumers.keys()], () => this.#sweeper.sweep());
+    const needed = [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
+    return this.#topology.open(link, [...this.#options.groups, ...needed], () => this.#sweeper.sweep());
   }
 
   /** Keeps a message that is none, with the reason. One that leaves no room for that is kept after an empty one that has it. */
