@@ -113,6 +113,38 @@ describeWithNats('What a queue keeps in JetStream', () => {
   });
 });
 
+describeWithNats('The groups of a queue', () => {
+  const suite = new NatsSuite();
+
+  it('are looked for once for each, and once for its consumer, however many there are', async () => {
+    const groups = upTo(30).map((n) => `group-${n}`);
+    const connection = await suite.connection();
+    const lookups: string[] = [];
+    connection.subscribe(`$JS.API.CONSUMER.INFO.${suite.names.stream}.>`, { callback: (_error, { subject }) => void lookups.push(subject) });
+    await connection.flush();
+    const queue = suite.open({ groups });
+    await queue.publish('key', { n: 1 });
+    const holders = groups.map((group) => new Holder(queue, { group }, (delivery) => void delivery.ack()));
+    await eventually(() => holders.every(({ deliveries }) => deliveries.length === 1));
+    expect(new Set(lookups).size).toBe(groups.length);
+    expect(lookups.length).toBeLessThanOrEqual(2 * groups.length);
+  });
+
+  it('are all made anew with the stream, also those that nobody here consumes for', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    const holder = new Holder(queue, { group: 'a' });
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    await (await suite.manager()).streams.delete(suite.names.stream);
+    await eventually(() =>
+      suite.group('b').then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+});
+
 describeWithNats('A group that comes late', () => {
   const suite = new NatsSuite();
 

@@ -29,6 +29,9 @@ export class NatsBroker implements Broker {
   readonly #mover: Mover;
   readonly #sweeper: Sweeper;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
+  /** When the stream was made that all groups were opened in. */
+  #complete: string | undefined;
+  #completing: Promise<void> | undefined;
   #closed = false;
 
   constructor(options: CheckedNatsOptions) {
@@ -74,7 +77,7 @@ export class NatsBroker implements Broker {
       connection: this.#connection,
       open: async (link) => {
         this.#mover.start();
-        await this.#open(link);
+        await this.#openGroup(link, group);
         return this.#topology.created;
       },
       created: async (link) => (await this.#topology.first(link)).created,
@@ -130,9 +133,21 @@ export class NatsBroker implements Broker {
     for (const consumer of this.#consumers.values()) consumer.reconnected();
   }
 
-  #open(link: NatsLink): Promise<void> {
+  /** Sees to it that the streams are there, with all groups. */
+  async #open(link: NatsLink): Promise<void> {
     const needed = [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
-    return this.#topology.open(link, [...this.#options.groups, ...needed], () => this.#sweeper.sweep());
+    await this.#topology.open(link, [...this.#options.groups, ...needed], () => this.#sweeper.sweep());
+    this.#complete = this.#topology.created;
+  }
+
+  /** Sees to it that the streams are there, with a group; and with all groups where the stream is another, which has none of them. */
+  async #openGroup(link: NatsLink, group: ConsumerGroup): Promise<void> {
+    await this.#topology.open(link, [group], () => this.#sweeper.sweep());
+    if (this.#topology.created === this.#complete) return;
+    this.#completing ??= this.#open(link).finally(() => {
+      this.#completing = undefined;
+    });
+    await this.#completing;
   }
 
   /** Keeps a message that is none, with the reason. One that leaves no room for that is kept after an empty one that has it. */
