@@ -129,12 +129,26 @@ describeWithNats('The lease of a delivery', () => {
 describeWithNats('The lease of a group', () => {
   const suite = new NatsSuite();
 
-  it('is that of the backend that was opened last, which says so', async () => {
-    await suite.open({ lease: 5000 }).stats();
+  it.each([
+    [700, 5000, /had a shorter lease: it is 5000 ms now/],
+    [5000, 700, /longer lease than 700 ms: it stays 5000 ms/],
+  ])('is the longest that a backend was opened with, and another says so (%i ms, then %i ms)', async (first, second, warning) => {
+    await suite.open({ lease: first }).stats();
     const logger = recordingLogger();
-    await suite.open({ lease: 700, logger }).stats();
-    expect((await suite.group()).config.ack_wait).toBe(700_000_000);
-    expect(logger.warnings).toEqual([expect.stringContaining('700 ms')]);
+    await suite.open({ lease: second, logger, groups: ['default', 'other'] }).stats();
+    expect((await suite.group()).config.ack_wait).toBe(5_000_000_000);
+    expect(logger.warnings).toEqual([expect.stringMatching(warning)]);
+  });
+
+  it('is kept by whoever has the longer one, though somebody with a shorter one consumes, too', async () => {
+    const queue = suite.open({ lease: 6000 });
+    const holder = new Holder(queue, { prefetch: 1 });
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    const other = new Holder(suite.open({ lease: LEASE }));
+    await sleep(3 * LEASE);
+    expect(other.numbers).toEqual([]);
+    expect(await holder.of(1).ack()).toBe(true);
   });
 
   it('may have a fraction of a millisecond', async () => {

@@ -10,7 +10,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { nanos } from '@nats-io/transport-node';
+import { millis, nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { HopelessError } from '../broker/failures.js';
 import type { Logger } from '../internal/logger.js';
@@ -198,12 +198,18 @@ export class Topology {
     const { stream } = this.#names;
     const name = this.#names.consumer(group);
     const lease = nanos(Math.ceil(this.#options.lease));
-    const { ack_wait } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, beforeNew);
+    const { ack_wait = lease } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, beforeNew);
     if (ack_wait === lease) return;
+    const longer = ack_wait > lease;
     if (!this.#warned)
-      this.#logger.warn(`Group "${group}" of queue "${this.#options.name}" had another lease: it is ${this.#options.lease} ms now, for all`);
+      this.#logger.warn(
+        longer
+          ? `Group "${group}" of queue "${this.#options.name}" has a longer lease than ${this.#options.lease} ms: it stays ${millis(ack_wait)} ms, for all`
+          : `Group "${group}" of queue "${this.#options.name}" had a shorter lease: it is ${this.#options.lease} ms now, for all`,
+      );
     this.#warned = true;
-    await manager.consumers.update(stream, name, { ack_wait: lease });
+    // Whoever keeps its leases for longer would lose them, with a shorter one, to whoever came last.
+    if (!longer) await manager.consumers.update(stream, name, { ack_wait: lease });
   }
 
   async #consumer(
