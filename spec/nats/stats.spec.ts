@@ -49,6 +49,22 @@ describeWithNats('The stats of a NatsBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 5, unfinished: 5 });
   });
 
+  it('are also those of groups that others have declared, or consume for', async () => {
+    const queue = suite.open({ groups: ['a'] });
+    const other = suite.open({ groups: ['a', 'b'] });
+    await other.stats();
+    for (const n of upTo(3)) await queue.publish('key', { n });
+    const passing = new Holder(other, { group: 'c' });
+    await eventually(() => passing.deliveries.length === 3);
+    void new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());
+    await eventually(async () => (await queue.stats({ group: 'a' })).unfinished === 0);
+    expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
+    // The consumer of group c is the last that has all of them.
+    void new Holder(queue, { group: 'b' }, (delivery) => void delivery.ack());
+    await eventually(async () => (await queue.stats({ group: 'b' })).unfinished === 0);
+    expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
+  });
+
   it('know of a message that has come back after its delay', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 1 });

@@ -133,10 +133,15 @@ export class NatsBroker implements Broker {
     for (const consumer of this.#consumers.values()) consumer.reconnected();
   }
 
+  /** The groups that are declared, and those that are consumed for here. */
+  #groups(): Set<ConsumerGroup> {
+    const needed = [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
+    return new Set([...this.#options.groups, ...needed]);
+  }
+
   /** Sees to it that the streams are there, with all groups. */
   async #open(link: NatsLink): Promise<void> {
-    const needed = [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
-    await this.#topology.open(link, [...this.#options.groups, ...needed], () => this.#sweeper.sweep());
+    await this.#topology.open(link, this.#groups(), () => this.#sweeper.sweep());
     this.#complete = this.#topology.created;
   }
 
@@ -185,15 +190,27 @@ export class NatsBroker implements Broker {
   /** @param delayed how many messages wait for their time: counted before, since what falls due meanwhile is rather counted twice than not at all */
   async #countBeside(link: NatsLink, group: ConsumerGroup, delayed: number): Promise<QueueStats> {
     const held = await this.#topology.countGroup(link, group, () => this.#sweeper.sweep());
-    const { out, away } = this.#consumers.get(group)?.kept ?? { out: 0, away: 0 };
-    return { ready: Math.max(0, held - out - away), unfinished: held + delayed };
+    return { ready: this.#readyOf(this.#consumers.get(group), held), unfinished: held + delayed };
   }
 
-  /** A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have. */
+  /** How many of the messages that a group has not settled somebody may get, as far as this process knows. */
+  #readyOf(consumer: GroupConsumer | undefined, held: number): number {
+    const { out, away } = consumer?.kept ?? { out: 0, away: 0 };
+    return Math.max(0, held - out - away);
+  }
+
+  /**
+   * A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have. All groups that are there count, and
+   * those that are declared or consumed for here and are not there yet.
+   */
   async #countAll(link: NatsLink): Promise<QueueStats> {
     const delayed = await this.#countDelayed(link);
-    const groups = new Set([...this.#options.groups, ...this.#consumers.keys()]);
-    const counts = await Promise.all([...groups].map((group) => this.#countBeside(link, group, delayed)));
+    const { consumer: nameOf } = this.#names;
+    const unsettled = await this.#topology.countGroups(link);
+    const here = new Map([...this.#consumers].map(([group, consumer]) => [nameOf(group), consumer]));
+    const there = [...unsettled].map(([name, held]) => ({ ready: this.#readyOf(here.get(name), held), unfinished: held + delayed }));
+    const missing = [...this.#groups()].filter((group) => !unsettled.has(nameOf(group)));
+    const counts = [...there, ...(await Promise.all(missing.map((group) => this.#countBeside(link, group, delayed))))];
     return { ready: Math.max(...counts.map(({ ready }) => ready)), unfinished: Math.max(...counts.map(({ unfinished }) => unfinished)) };
   }
 }

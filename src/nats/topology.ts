@@ -54,6 +54,9 @@ export interface Floors {
   readonly floors: ReadonlyMap<string, number>;
 }
 
+/** How many messages each group has not settled, by the name of its consumer. */
+export type Unsettled = ReadonlyMap<string, number>;
+
 /** The streams and consumers of a queue. */
 export class Topology {
   readonly #options: CheckedNatsOptions;
@@ -127,6 +130,16 @@ export class Topology {
     }
   }
 
+  /** How many messages each group has not settled that is there, whoever declared it. */
+  async countGroups({ manager }: NatsLink): Promise<Unsettled> {
+    const { stream } = this.#names;
+    const counts = new Map<string, number>();
+    for await (const { name, config, num_pending, num_ack_pending } of manager.consumers.list(stream))
+      if (isGroup(config)) counts.set(name, num_pending + num_ack_pending);
+    const { state } = await manager.streams.info(stream);
+    return new Map([...counts].map(([name, count]) => [name, Math.min(state.messages, count)]));
+  }
+
   /** Up to which place in the stream each group has settled all. Undefined where not all groups are there, or some are not told of. */
   async floors({ manager }: NatsLink): Promise<Floors | undefined> {
     const { stream } = this.#names;
@@ -134,8 +147,7 @@ export class Topology {
     let listed = 0;
     for await (const { name, ack_floor, config } of manager.consumers.list(stream)) {
       listed += 1;
-      // Somebody who only looks, and will be gone, keeps nothing.
-      if (config.durable_name) floors.set(name, ack_floor.stream_seq);
+      if (isGroup(config)) floors.set(name, ack_floor.stream_seq);
     }
     // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
     const { state, created } = await manager.streams.info(stream);
@@ -255,6 +267,11 @@ export class Topology {
     const flag = FLAGS.find((what) => actual[what] === true);
     if (flag !== undefined) throw hopeless(`Stream "${name}" has ${flag}, with which no queue can work`);
   }
+}
+
+/** Whether a consumer is that of a group: somebody who only looks, and will be gone, keeps nothing. */
+function isGroup({ durable_name }: ConsumerConfig): boolean {
+  return Boolean(durable_name);
 }
 
 /** What is there, or is made. Two that make the same thing at a time both find it. */
