@@ -61,6 +61,19 @@ describeWithNats('A message that is published with a delay', () => {
     await eventually(() => holder.deliveries.length === 1);
   });
 
+  it('is there for whoever comes, when the one that would have moved it has closed before', async () => {
+    const first = suite.open();
+    await Promise.all(upTo(5).map((n) => first.publish('key', { n }, { delay: 500 })));
+    await first.close();
+    const closed = performance.now();
+    await sleep(800);
+    const holder = new Holder(suite.open());
+    await eventually(() => holder.deliveries.length === 5);
+    // The lease of the mover is 15 s.
+    expect(performance.now() - closed).toBeLessThan(12_000);
+    expect(holder.numbers).toEqual(upTo(5));
+  });
+
   it('is moved by one of several, once', async () => {
     const queues = upTo(4).map(() => suite.open());
     const holders = queues.map((queue) => new Holder(queue, {}, (delivery) => void delivery.ack()));

@@ -41,6 +41,9 @@ export interface GroupConsumerOptions {
 const LEAST_HEARTBEAT = 500;
 const MOST_HEARTBEAT = 5000;
 
+/** How long the server keeps a request for messages, in milliseconds. */
+const EXPIRES = 30_000;
+
 /**
  * What was sent back for later: the server may keep it for so many milliseconds after its time, since it looks some of them later, and more where it is busy. What is more
  * than these counts as ready.
@@ -95,6 +98,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#puller = new Puller({
       stream: names.stream,
       consumer: names.consumer(group),
+      expires: EXPIRES,
       heartbeat: Math.min(MOST_HEARTBEAT, Math.max(LEAST_HEARTBEAT, Math.floor(lease / 3))),
       onMessage: (message, facts) => this.#arrive(message, facts),
       onChange: () => this.#poke(),

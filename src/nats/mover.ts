@@ -34,7 +34,14 @@ interface Due {
 /** How many messages are looked at together at most. */
 const MOST = 256;
 
-const HEARTBEAT = 5000;
+/** How often the server has to be heard of, in milliseconds. */
+const HEARTBEAT = 2500;
+
+/**
+ * How long the server keeps a request for messages, in milliseconds. Before 2.10, a message that it would have served a process with that was killed comes to nobody
+ * until its lease is over: the sooner such a request is forgotten, the rarer is that.
+ */
+const EXPIRES = 5000;
 
 /** What is due within so many milliseconds waits here; what is sent back is to come so early, since it comes some of them late. All then move in order. */
 const SOON = 40;
@@ -79,6 +86,7 @@ export class Mover {
       stream,
       consumer: mover,
       heartbeat: HEARTBEAT,
+      expires: EXPIRES,
       onMessage: (message, facts) => this.#received(message, facts),
       onChange: () => this.#pull(),
       onMissing: () => this.#rest(),
@@ -100,6 +108,20 @@ export class Mover {
   /** Resolves when what is being moved now is in one place again. */
   async moved(): Promise<void> {
     await Promise.all(this.#moving);
+  }
+
+  /** Takes no more, and sends back what waits here, for whoever else moves what falls due. Resolves when the server has been told. */
+  async leave(): Promise<void> {
+    this.#closed = true;
+    const { connection } = this.#options;
+    const link = this.#link;
+    if (link === undefined || !connection.isReady || connection.link !== link) return;
+    await this.#puller.withdraw().catch(() => {});
+    // What was on its way here has come when this is answered.
+    await link.connection.flush().catch(() => {});
+    clearTimeout(this.#timer);
+    this.#sort();
+    await this.moved();
   }
 
   close(): void {
@@ -149,7 +171,7 @@ export class Mover {
   }
 
   #pull(): void {
-    if (this.#link !== undefined && this.#puller.asked <= MOST / 2) this.#puller.pull(MOST - this.#puller.asked);
+    if (this.#link !== undefined && !this.#closed && this.#puller.asked <= MOST / 2) this.#puller.pull(MOST - this.#puller.asked);
   }
 
   #received(message: Msg, facts: DeliveryFacts): void {
@@ -161,7 +183,7 @@ export class Mover {
     this.#pull();
   }
 
-  /** Keeps what is due soon, or one would overtake another, and sends back the rest. */
+  /** Keeps what is due soon, or one would overtake another, and sends back the rest; all of it, where nobody will be here for it. */
   #sort(): void {
     const link = this.#link;
     const arrived = this.#arrived;
@@ -171,10 +193,11 @@ export class Mover {
     for (const { message, facts } of arrived) {
       const delayed = this.#read(message, facts);
       if (delayed === undefined) void this.#setAside(message);
-      else if (delayed.at <= now + SOON) this.#soon.push(delayed);
+      else if (delayed.at <= now + SOON && !this.#closed) this.#soon.push(delayed);
       else this.#answer(message, nak(delayed.at - now - EARLY));
     }
-    this.#move();
+    if (this.#closed) for (const { message, at } of this.#soon.splice(0)) this.#answer(message, nak(at - now));
+    else this.#move();
   }
 
   /** Moves what is due, in the order in which it fell due, and waits for the rest. */

@@ -111,7 +111,7 @@ export class NatsBroker implements Broker {
   }
 
   async goodbye(): Promise<void> {
-    this.#mover.close();
+    await this.#mover.leave();
     await this.#sweeper.close();
     // What was answered last has to leave this process.
     if (this.#connection.isReady) await this.#connection.link?.connection.flush().catch(() => {});

@@ -7,6 +7,8 @@ export interface PullerOptions {
   readonly consumer: string;
   /** How often the server says that it is there while nothing comes, in milliseconds. */
   readonly heartbeat: number;
+  /** How long the server keeps a request, in milliseconds: at least twice as long. */
+  readonly expires: number;
   /** A message came. */
   readonly onMessage: (message: Msg, facts: DeliveryFacts) => void;
   /** Less is on its way than was asked for: look whether to ask again. */
@@ -16,9 +18,6 @@ export interface PullerOptions {
   /** The server does not understand what it is asked, or does not do it. */
   readonly onRefused: (reason: string) => void;
 }
-
-/** How long the server keeps a request, in milliseconds. */
-const EXPIRES = 30_000;
 
 /** After how many milliseconds without a request a consumer may have become another, of which nobody has told. */
 const IDLE = 1000;
@@ -76,8 +75,8 @@ export class Puller {
 
   /** Asks for so many more. */
   pull(count: number): void {
-    const { stream, consumer, heartbeat } = this.#options;
-    const request = { batch: count, expires: nanos(EXPIRES), idle_heartbeat: nanos(heartbeat) };
+    const { stream, consumer, heartbeat, expires } = this.#options;
+    const request = { batch: count, expires: nanos(expires), idle_heartbeat: nanos(heartbeat) };
     this.#link?.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
     this.#asked += count;
     if (this.#watch === undefined) this.#listen();
