@@ -6,6 +6,11 @@ import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
+/** How many there are that hear what becomes of the client. */
+function listenersOf(client: NatsConnection): number {
+  return (client as unknown as { protocol: { listeners: unknown[] } }).protocol.listeners.length;
+}
+
 /** How many subscriptions a client has: the queue leaves none behind. */
 function subscriptionsOf(client: NatsConnection): number {
   return (client as unknown as { protocol: { subscriptions: { size(): number } } }).protocol.subscriptions.size();
@@ -24,9 +29,10 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     await queue.close();
   };
 
-  it('is used, and neither closed nor left with subscriptions', async () => {
+  it('is used, and neither closed nor left with subscriptions or listeners', async () => {
     const client = await suite.client();
     const before = subscriptionsOf(client);
+    const listened = listenersOf(client);
     await worksWith(client);
     expect(client.isClosed()).toBe(false);
     await client.flush();
@@ -34,6 +40,7 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     expect(subscriptionsOf(client)).toBeLessThanOrEqual(before + 1);
     await worksWith(client);
     expect(subscriptionsOf(client)).toBeLessThanOrEqual(before + 1);
+    await eventually(() => listenersOf(client) === listened);
   });
 
   it('may serve several queues', async () => {

@@ -16,6 +16,9 @@ export interface LinkOptions {
   readonly lost: (cause: unknown) => void;
 }
 
+/** What the client tells of a connection, until it is stopped. */
+type Statuses = ReturnType<NatsConnection['status']> & { stop?(): void };
+
 /** A connection to a NATS server for as long as it holds, with an inbox for all answers. */
 export class NatsLink implements Link {
   readonly #options: LinkOptions;
@@ -25,6 +28,7 @@ export class NatsLink implements Link {
   #connection: NatsConnection | undefined;
   #manager: JetStreamManager | undefined;
   #subscription: Subscription | undefined;
+  #statuses: Statuses | undefined;
   #inbox = '';
   #number = 0;
   #destroyed = false;
@@ -61,7 +65,8 @@ export class NatsLink implements Link {
       throw new ConnectionLostError('The connection was closed');
     }
     this.#connection = connection;
-    void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
+    // One that was handed in outlives this link, and what waits for its end with it.
+    if (own) void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
     void this.#watch(connection);
     this.#manager = await jetstreamManager(connection, { checkAPI: false, timeout: patience });
     this.#inbox = newInbox(connection);
@@ -74,6 +79,7 @@ export class NatsLink implements Link {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#opening.abort();
+    this.#statuses?.stop?.();
     for (const fail of this.#waiting) fail(new ConnectionLostError('The connection was lost before the answer'));
     const connection = this.#connection;
     if (connection === undefined || connection.isClosed()) return;
@@ -130,12 +136,15 @@ export class NatsLink implements Link {
   }
 
   async #watch(connection: NatsConnection): Promise<void> {
-    for await (const status of connection.status()) {
+    const statuses: Statuses = connection.status();
+    this.#statuses = statuses;
+    for await (const status of statuses) {
       if (this.#destroyed) return;
       // One that was handed in connects again by itself: the link is over all the same, since what was on its way is.
       if (status.type === 'disconnect') this.#options.lost(new ConnectionLostError('The connection was lost'));
       if (status.type === 'error') this.#refusal = status.error;
     }
+    if (!this.#destroyed) this.#options.lost(new ConnectionLostError('The connection was closed'));
   }
 }
 
