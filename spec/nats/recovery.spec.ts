@@ -38,6 +38,29 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     });
   });
 
+  it('takes nothing from who has it by then when the answer to a nack is lost', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url, lease: LEASE });
+    await queue.publish('key', { n: 1 });
+    const leaving = new AbortController();
+    const holder = new Holder(queue, { prefetch: 1, signal: leaving.signal });
+    await eventually(() => holder.deliveries.length === 1);
+    leaving.abort();
+    const next = new Holder(suite.open({ lease: LEASE }), { prefetch: 1 });
+    proxy.stall('to-client');
+    const settled = holder.of(1).nack();
+    await eventually(() => next.deliveries.length === 1);
+    const third = new Holder(suite.open({ lease: LEASE }));
+    proxy.cut();
+    proxy.resume();
+    expect(await settled).toBe(true);
+    await queue.publish('key', { n: 2 });
+    await eventually(() => third.numbers.includes(2));
+    expect(third.numbers).toEqual([2]);
+    expect(await next.of(1).ack()).toBe(true);
+    expect((await suite.group()).delivered.consumer_seq).toBe(3);
+  });
+
   it('settles over the next one what it held', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, lease: LEASE });

@@ -45,6 +45,11 @@ export class NatsLink implements Link {
     return this.#refusal;
   }
 
+  /** Whether what is sent may leave. */
+  get isUp(): boolean {
+    return this.#connection !== undefined && !this.#destroyed;
+  }
+
   /** @throws {ConnectionLostError} when it is not connected */
   get connection(): NatsConnection {
     if (this.#connection === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');

@@ -27,7 +27,7 @@ const MOST = 1000;
 
 /**
  * Sends the settlements of a group. Those of one turn travel together, and the server confirms the last of them: it takes the answers to one consumer in their
- * order, so that one confirmation is that of all. They belong to no connection: what was not confirmed is sent again over the next, while its lease lasts.
+ * order, so that one confirmation is that of all. They belong to no connection: what is done with and was not confirmed is sent again over the next.
  */
 export class Settling {
   readonly #options: SettlingOptions;
@@ -75,21 +75,21 @@ export class Settling {
   async send(link: NatsLink): Promise<void> {
     if (this.#travelling || !this.isPending) return;
     this.#travelling = true;
-    const now = performance.now();
+    this.dropLate(performance.now());
     const settlements = this.#settlements.take(MOST);
-    const late = new Set(settlements.filter((settlement) => isLate(settlement, now)));
-    const sent = settlements.filter((settlement) => !late.has(settlement));
+    const before = settlements.slice(0, -1);
+    const last = settlements.at(-1);
+    const { isUp } = link;
     try {
-      const last = sent.pop();
-      for (const settlement of sent) link.publish(settlement.verdict.ticket.reply, answerFor(settlement));
+      for (const settlement of before) link.publish(settlement.verdict.ticket.reply, answerFor(settlement));
       const answer = last && (await link.request(last.verdict.ticket.reply, answerFor(last)));
       if (answer !== undefined && isUnanswered(answer)) {
         // The server is going down, or the group is gone: they are sent again when it is back.
-        this.#settlements.putBack({ again: true });
+        this.#putBack(before, { again: true });
         this.#options.onMissing('nobody takes its settlements');
-      } else this.#answered(settlements, late);
+      } else this.#answered(settlements);
     } catch {
-      this.#settlements.putBack({ again: true });
+      this.#putBack(isUp ? settlements : [], { again: isUp });
     }
     this.#travelling = false;
     this.#options.onChange();
@@ -115,14 +115,26 @@ export class Settling {
     return this.#settlements.answeredNow();
   }
 
-  #answered(settlements: readonly Settlement<Verdict>[], late: ReadonlySet<Settlement<Verdict>>): void {
+  /**
+   * What was taken was not confirmed, and is sent again; but for what goes back and has left: where the server has that, the message may be with somebody else by
+   * then, who would lose it to the second; and where not, the lease brings it back.
+   */
+  #putBack(left: readonly Settlement<Verdict>[], { again }: { readonly again: boolean }): void {
+    const gone = new Set(left.filter(({ verdict }) => !isDone(verdict.how)));
+    this.#settlements.putBack({ again });
+    // Before they are dropped, or they would not count.
+    for (const { resolve } of gone) resolve(true);
+    this.#settlements.drop((settlement) => gone.has(settlement));
+  }
+
+  #answered(settlements: readonly Settlement<Verdict>[]): void {
     const { group, sweeper } = this.#options;
-    for (const settlement of settlements) {
-      const { how, ticket } = settlement.verdict;
+    for (const { verdict } of settlements) {
+      const { how, ticket } = verdict;
       this.#finishing.delete(ticket.sequence);
-      if (isDone(how) && !late.has(settlement)) sweeper.settled(group, ticket);
+      if (isDone(how)) sweeper.settled(group, ticket);
     }
-    this.#settlements.answered((settlement) => !late.has(settlement));
+    this.#settlements.answered(() => true);
   }
 }
 
