@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { idle, openIdle } from '../servers/idle.mjs';
 import { onRedis } from './common.mjs';
 
-/** Several times as long as a consumer of ours waits at most, which is twelve seconds. */
+/** Several times as long as a consumer of ours waits at most, which is fifteen seconds. */
 const SECONDS = 48;
 
 export const redisIdle = {
