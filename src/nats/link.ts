@@ -1,6 +1,7 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type PublishOptions, type Subscription } from '@nats-io/transport-node';
 import type { Link } from '../broker/connection.js';
+import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
 
 /** Called with the answer to something that was sent. */
@@ -23,8 +24,7 @@ type Statuses = ReturnType<NatsConnection['status']> & { stop?(): void };
 export class NatsLink implements Link {
   readonly #options: LinkOptions;
   readonly #answers = new Map<string, OnAnswer>();
-  /** Those who wait for an answer, and are told when it can come no more. */
-  readonly #waiting = new Set<(error: ConnectionLostError) => void>();
+  readonly #end = new End();
   #connection: NatsConnection | undefined;
   #manager: JetStreamManager | undefined;
   #subscription: Subscription | undefined;
@@ -85,7 +85,7 @@ export class NatsLink implements Link {
     this.#destroyed = true;
     this.#opening.abort();
     this.#statuses?.stop?.();
-    for (const fail of this.#waiting) fail(new ConnectionLostError('The connection was lost before the answer'));
+    this.#end.come(new ConnectionLostError('The connection was lost before the answer'));
     const connection = this.#connection;
     if (connection === undefined || connection.isClosed()) return;
     if (this.#options.own) void connection.close();
@@ -118,17 +118,14 @@ export class NatsLink implements Link {
   async request(subject: string, data: Uint8Array | string, headers?: MsgHdrs): Promise<Msg> {
     let token = '';
     let timer: NodeJS.Timeout | undefined;
-    let fail: (error: ConnectionLostError) => void = () => {};
+    const answer = new Promise<Msg>((resolve, reject) => {
+      token = this.ask(subject, data, resolve, headers);
+      timer = setTimeout(() => reject(new ConnectionLostError('NATS did not answer in time')), this.#options.patience);
+    });
     try {
-      return await new Promise<Msg>((resolve, reject) => {
-        fail = reject;
-        token = this.ask(subject, data, resolve, headers);
-        this.#waiting.add(fail);
-        timer = setTimeout(() => reject(new ConnectionLostError('NATS did not answer in time')), this.#options.patience);
-      });
+      return await this.#end.before(answer);
     } finally {
       clearTimeout(timer);
-      this.#waiting.delete(fail);
       this.forget(token);
     }
   }

@@ -23,7 +23,7 @@ import type { CheckedNatsOptions } from './options.js';
 const LEAST_MEMORY = 120_000;
 
 /** How long the mover may take with a message, in milliseconds: less than the server remembers ids. */
-const MOVER_LEASE = 15_000;
+export const MOVER_LEASE = 5000;
 
 /** How long the server keeps a consumer that was made to read its clock, if nobody removes it, in milliseconds. */
 const CLOCK_LASTS = 5000;
