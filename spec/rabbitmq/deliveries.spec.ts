@@ -166,14 +166,20 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     await emptied(queue);
   });
 
-  it('go on when the exchange is deleted', async () => {
+  it('go on when the exchange is deleted, also of a group that was not declared', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
+    const other = new Holder(queue, { group: 'other' });
+    await publish([0], queue);
+    // The other group is there from when it has consumed first.
+    await eventually(async () => (await suite.length(suite.names.group('other').queue)) !== undefined);
     await publish([1], queue);
+    await eventually(() => other.numbers.includes(1));
     await (await suite.channel()).exchangeDelete({ exchange: suite.names.exchange });
     await publish([2, 3], queue);
-    await came(holder, 3);
-    expect(holder.numbers).toEqual([1, 2, 3]);
+    await came(holder, 4);
+    expect(holder.numbers).toEqual([0, 1, 2, 3]);
+    for (let n = 4; !other.numbers.includes(n - 1); n++) await publish([n], queue);
   });
 
   it('that are out for longer than the broker allows go back, which is said as an error, and the rest goes on', async () => {

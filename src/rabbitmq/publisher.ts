@@ -26,7 +26,7 @@ export interface PublisherOptions {
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
   /** Somebody has deleted what messages are sent to. */
-  readonly onDeleted: (cause: unknown) => void;
+  readonly onDeleted: () => void;
 }
 
 /** A message on its way to the server. */
@@ -318,7 +318,7 @@ export class Publisher implements BrokerPublisher {
   }
 
   #lose(link: RabbitLink, cause: unknown): void {
-    if (codeOf(cause) === 'NOT_FOUND') this.#options.onDeleted(cause);
+    if (codeOf(cause) === 'NOT_FOUND') this.#options.onDeleted();
     this.#connection.lose(link, cause);
   }
 

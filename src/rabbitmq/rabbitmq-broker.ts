@@ -36,8 +36,11 @@ export class RabbitMqBroker implements Broker {
     this.#server = server;
     this.failures = server.failures;
     this.#connection = server.connect({ purpose: 'consuming', prepare: this.#topology.prepare });
-    // Groups that only consumers know of have lost it, too, and they hear nothing of it.
-    const onDeleted = (cause: unknown) => this.#connection.renew(cause);
+    // Groups that only consumers know of have lost it, too, and hear nothing of it.
+    const onDeleted = () => {
+      const { link, isReady } = this.#connection;
+      if (link !== undefined && isReady) void this.#topology.restore(link);
+    };
     this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout, onDeleted });
   }
 

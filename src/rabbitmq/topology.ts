@@ -74,6 +74,12 @@ export class Topology {
     await opened;
   }
 
+  /** Somebody has deleted what messages are sent to: declares it anew, with all groups that are open. Where that fails, the next link does. */
+  async restore(link: RabbitLink): Promise<void> {
+    const groups = [...(this.#open.get(link)?.keys() ?? [])];
+    await this.#declare(link, groups).catch(() => {});
+  }
+
   /** Somebody has deleted what belongs to the group: the next one to open it declares it again. */
   forget(link: RabbitLink, group: ConsumerGroup): void {
     this.#open.get(link)?.delete(group);
