@@ -25,6 +25,8 @@ export interface GroupConsumerOptions {
   readonly group: ConsumerGroup;
   /** In milliseconds. */
   readonly lease: number;
+  /** How many bytes may be on their way to this group at a time. */
+  readonly share: () => number;
   readonly connection: Connection<NatsLink>;
   /** Sees to it that the stream and the group are there. Resolves to when the stream was made. */
   readonly open: (link: NatsLink) => Promise<string | undefined>;
@@ -99,6 +101,7 @@ export class GroupConsumer implements BrokerConsumer {
       stream: names.stream,
       consumer: names.consumer(group),
       expires: EXPIRES,
+      share: options.share,
       heartbeat: Math.min(MOST_HEARTBEAT, Math.max(LEAST_HEARTBEAT, Math.floor(lease / 3))),
       onMessage: (message, facts) => this.#arrive(message, facts),
       onChange: () => this.#poke(),

@@ -47,6 +47,9 @@ const EXPIRES = 5000;
 const SOON = 40;
 const EARLY = 30;
 
+/** How many bytes may be on their way here at a time, to be moved. */
+const SHARE = 16 * 1024 * 1024;
+
 /** How much too early a message may be taken for due, in milliseconds: the server counts in tens of them. */
 const TOLERANCE = 1;
 
@@ -87,6 +90,7 @@ export class Mover {
       consumer: mover,
       heartbeat: HEARTBEAT,
       expires: EXPIRES,
+      share: () => SHARE,
       onMessage: (message, facts) => this.#received(message, facts),
       onChange: () => this.#pull(),
       onMissing: () => this.#rest(),

@@ -18,6 +18,9 @@ import { Topology } from './topology.js';
 /** Why a message was moved aside, on its copy. */
 const REASON_HEADER = 'Sluice-Reason';
 
+/** How many bytes may be on their way here at a time, to all groups: the server drops a connection for which more than 64 MB wait, by default. */
+const BUDGET = 32 * 1024 * 1024;
+
 /** A queue on NATS JetStream. */
 export class NatsBroker implements Broker {
   readonly failures: Failures;
@@ -74,6 +77,7 @@ export class NatsBroker implements Broker {
       names: this.#names,
       group,
       lease,
+      share: () => BUDGET / Math.max(1, this.#needed().length),
       connection: this.#connection,
       open: async (link) => {
         this.#mover.start();
@@ -133,10 +137,14 @@ export class NatsBroker implements Broker {
     for (const consumer of this.#consumers.values()) consumer.reconnected();
   }
 
+  /** The groups that are consumed for here. */
+  #needed(): ConsumerGroup[] {
+    return [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
+  }
+
   /** The groups that are declared, and those that are consumed for here. */
   #groups(): Set<ConsumerGroup> {
-    const needed = [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
-    return new Set([...this.#options.groups, ...needed]);
+    return new Set([...this.#options.groups, ...this.#needed()]);
   }
 
   /** Sees to it that the streams are there, with all groups. */

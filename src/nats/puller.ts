@@ -9,6 +9,8 @@ export interface PullerOptions {
   readonly heartbeat: number;
   /** How long the server keeps a request, in milliseconds: at least twice as long. */
   readonly expires: number;
+  /** How many bytes may be on their way here at a time, as far as the size of what came lately tells. */
+  readonly share: () => number;
   /** A message came. */
   readonly onMessage: (message: Msg, facts: DeliveryFacts) => void;
   /** Less is on its way than was asked for: look whether to ask again. */
@@ -25,6 +27,16 @@ const IDLE = 1000;
 /** How many heartbeats may be missed. */
 const MISSED = 2;
 
+/** How many messages a request asks for at most. */
+const MOST_ASKED = 1000;
+
+/** What a message takes that nobody has seen yet, in bytes: a server takes as much, by default. What is assumed is never less than the other. */
+const UNSEEN = 1024 * 1024;
+const LEAST = 1024;
+
+/** How quickly a large message is forgotten while smaller ones come, with each of them. */
+const FORGOTTEN = 0.95;
+
 /** The headers of a request's end that say how much of it was not served. */
 const PENDING_MESSAGES = 'Nats-Pending-Messages';
 
@@ -39,6 +51,8 @@ export class Puller {
   #subscription: Subscription | undefined;
   /** How many messages were asked for and have not come. */
   #asked = 0;
+  /** How large messages may be that come next, in bytes: as the largest that came lately. */
+  #size = UNSEEN;
   #heardAt = 0;
   #watch: NodeJS.Timeout | undefined;
 
@@ -73,9 +87,16 @@ export class Puller {
     });
   }
 
-  /** Asks for so many more. */
-  pull(count: number): void {
-    const { stream, consumer, heartbeat, expires } = this.#options;
+  /**
+   * Asks for so many more, or for as many as may be on their way. Not by `max_bytes`: before 2.10, a server that ends a request for that delivers some messages to
+   * nobody, until their leases are over.
+   */
+  pull(more: number): void {
+    const { stream, consumer, heartbeat, expires, share } = this.#options;
+    const most = Math.max(1, Math.floor(share() / this.#size));
+    const count = Math.min(more, MOST_ASKED, most - this.#asked);
+    // Some at a time, as ever.
+    if (count <= 0 || (count < more && this.#asked > most / 2)) return;
     const request = { batch: count, expires: nanos(expires), idle_heartbeat: nanos(heartbeat) };
     this.#link?.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
     this.#asked += count;
@@ -112,6 +133,7 @@ export class Puller {
     const facts = readFacts(message.reply ?? '');
     if (facts !== undefined) {
       if (current) this.#asked = Math.max(0, this.#asked - 1);
+      this.#size = Math.max(message.data.length, this.#size * FORGOTTEN, LEAST);
       this.#options.onMessage(message, facts);
     } else if (current) this.#ended(message);
   }
