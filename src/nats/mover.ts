@@ -35,13 +35,13 @@ interface Due {
 const MOST = 256;
 
 /** How often the server has to be heard of, in milliseconds. */
-const HEARTBEAT = 2500;
+const HEARTBEAT = 7500;
 
 /**
  * How long the server keeps a request for messages, in milliseconds. Before 2.10, a message that it would have served a process with that was killed comes to nobody
  * until its lease is over: the sooner such a request is forgotten, the rarer is that.
  */
-const EXPIRES = 5000;
+const EXPIRES = 15_000;
 
 /** What is due within so many milliseconds waits here; what is sent back is to come so early, since it comes some of them late. All then move in order. */
 const SOON = 40;

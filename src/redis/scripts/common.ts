@@ -83,7 +83,7 @@ local function removeSettled(stream, settled, most, least)
   while true do
     local batch = redis.call('LINDEX', settled, 0)
     if not batch then return end
-    local trimmed = least and not atMost(least, string.match(batch, '[^,]+$'))
+    local trimmed = least and not atMost(least, string.match(batch, '.*,(.*)'))
     if not trimmed and redis.call('LLEN', settled) <= most then return end
     redis.call('LPOP', settled)
     if not trimmed then
