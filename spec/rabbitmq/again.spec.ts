@@ -55,6 +55,19 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     expect(next.attempts).toEqual(upTo(3).map((n) => [n, 2]));
   });
 
+  it('comes before what waits, also where it is more than a consumer may hold', async () => {
+    const queue = suite.open();
+    const first = new Holder(queue, { prefetch: 6 });
+    await Promise.all(upTo(8).map((n) => queue.publish('key', { n })));
+    await eventually(() => first.deliveries.length === 6);
+    for (const n of upTo(6)) expect(await first.of(n).nack({ delay: 20 })).toBe(true);
+    first.subscription.unsubscribe();
+    await eventually(async () => (await queue.stats()).ready === 8);
+    const next = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
+    await eventually(() => next.deliveries.length === 8);
+    expect(next.numbers).toEqual(upTo(8));
+  });
+
   it('may have as many headers as a message takes, after many delays', async () => {
     const queue = suite.open();
     const headers = { long: 'x'.repeat(130_000) };

@@ -201,6 +201,15 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       await channel.close();
     });
 
+    it('keep taking any number of listeners, where they did', async () => {
+      const client = handed().setMaxListeners(0);
+      const queue = suite.open({ client });
+      await queue.publish('key', { n: 1 });
+      expect(client.getMaxListeners()).toBe(0);
+      await queue.close();
+      expect(client.getMaxListeners()).toBe(0);
+    });
+
     it('heal by themselves, and so do the queues on them', async () => {
       const { proxy, url } = await suite.proxy();
       const queue = suite.open({ client: handed(url) });

@@ -79,9 +79,12 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     const lookup = `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${name}">>))`;
     const cancel = `rabbit_fifo:make_checkout({<<"${tag}">>, rabbit_misc:string_to_pid("${channel}")}, cancel, #{})`;
     await suite.server.run('eval', `${lookup}, {ok, _, _} = ra:process_command(amqqueue:get_pid(Q), ${cancel}).`);
-    expect((await suite.server.use((connection) => connection.queueDeclare({ queue: name, passive: true }))).consumerCount).toBe(0);
+    const consuming = async () => (await suite.server.use((connection) => connection.queueDeclare({ queue: name, passive: true }))).consumerCount;
+    expect(await consuming()).toBe(0);
     await eventually(() => logger.warnings.length > 0);
     expect(logger.warnings).toEqual([expect.stringContaining('it is declared again')]);
+    // Until its channel is closed, the other one of the two queues is consumed on it: what comes there goes back, and has been delivered once.
+    await eventually(async () => (await consuming()) === 1);
     await publish([2], queue);
     await came(holder, 2);
     expect(holder.attempts).toEqual([

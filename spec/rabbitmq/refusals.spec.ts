@@ -85,6 +85,26 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     expect(await suite.length(suite.names.aside)).toBe(1);
   });
 
+  it('that are not ours are moved aside without their headers, where these leave no room for the reason', async () => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    await queue.publish('key', { n: 1 });
+    // What a frame holds, but for the few bytes that the reason takes.
+    await suite.add({ routingKey: 'key', headers: { long: 'x'.repeat(130_980) } }, Buffer.from('precious'));
+    await queue.publish('key', { n: 2 });
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await eventually(() => logger.errors.some((error) => error.includes('without its headers')));
+    await eventually(() => holder.numbers.includes(2));
+    expect(await suite.take(suite.names.aside)).toEqual([
+      {
+        body: Buffer.from('precious'),
+        headers: { 'sluice-reason': expect.any(String), 'x-delivery-count': 0 },
+        reason: expect.stringContaining('messageId'),
+      },
+    ]);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  });
+
   it('that are not ours are tried again when they cannot be moved aside, and hold up nobody for good', async () => {
     const logger = recordingLogger();
     const { proxy, url } = await suite.proxy();

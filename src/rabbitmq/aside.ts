@@ -25,7 +25,8 @@ export async function moveAside(channel: GroupChannel<Arrival>, original: Incomi
   for (let tried = 1; !channel.isOver; tried++) {
     try {
       await publisher.setAside(kept, reason);
-      logger.error(`${what} It was moved aside, into the queue "${names.aside}".`);
+      const without = kept === original ? '' : ' without its headers, which left no room for the reason,';
+      logger.error(`${what} It was moved aside,${without} into the queue "${names.aside}".`);
       await channel.settle({ tag: original.deliveryTag }, 'ack');
       return;
     } catch (error) {

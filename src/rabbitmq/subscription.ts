@@ -205,17 +205,20 @@ export class Subscription {
     const { queue, again } = this.#names;
     const due = await channel.count(keepingQueue(again));
     if (this.#stopped) return;
+    const first = Math.min(due, this.#prefetch);
     let [came, enough] = [0, () => {}];
     this.#gathering = due > 0;
     await channel.consume(again, this.#prefetch, (message) => {
       this.#deliver(channel, message, this.#again);
-      if (++came >= due) enough();
+      if (++came === first || came >= due) enough();
     });
-    if (came < Math.min(due, this.#prefetch)) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
+    if (came < first) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
     // They fell due in an order of their own, and go to their places.
     this.#again.sort((one, other) => comparePlaces(one.place, other.place));
     this.#gathering = false;
     this.#poke();
+    // More of them come when there is room.
+    if (came < due) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
     if (!this.#stopped) await channel.consume(queue, this.#prefetch, (message) => this.#deliver(channel, message, this.#next));
   }
 

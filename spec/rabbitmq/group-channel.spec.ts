@@ -1,0 +1,81 @@
+import type { Channel, Incoming } from '../../src/rabbitmq/client.js';
+import { GroupChannel } from '../../src/rabbitmq/group-channel.js';
+import type { RabbitLink } from '../../src/rabbitmq/link.js';
+import { fakeTime, pass } from '../broker/fakes.js';
+
+/** More than the time after which a channel looks, and what its looks take, in milliseconds. */
+const A_WHILE = 7000;
+
+/** Lets time pass in small steps: what a look has to wait for beside the time has come by the next one. */
+async function passSlowly(milliseconds: number): Promise<void> {
+  for (let passed = 0; passed < milliseconds; passed += 50) await pass(50);
+}
+
+beforeEach(fakeTime);
+
+afterEach(() => jest.useRealTimers());
+
+/** A channel on a broker that says how many messages wait and how many consumers it has, and a consumer of it. */
+async function open({ waiting, consumers = 2 }: { waiting: (look: number) => number; consumers?: number }) {
+  let looks = 0;
+  let deliver: (message: Incoming) => void = () => {};
+  const channel = {
+    active: true,
+    on: () => undefined,
+    basicQos: async () => undefined,
+    basicConsume: async (_: unknown, onMessage: (message: Incoming) => void) => {
+      deliver = onMessage;
+    },
+    basicAck: () => undefined,
+    queueDeclare: async () => ({ consumerCount: consumers, messageCount: waiting(looks++) }),
+  } as unknown as Channel;
+  const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
+  const alarms: unknown[] = [];
+  const consumer = await GroupChannel.open(link, { prefetch: 2, onCancelled: (error) => alarms.push(error), onUnanswered: () => undefined });
+  await consumer.consume('orders', 2, () => undefined);
+  // The first interval had the start in it.
+  await passSlowly(5000);
+  return { alarms, consumer, deliver: (tag: number) => deliver({ deliveryTag: tag } as Incoming), end: () => consumer.abandon() };
+}
+
+describe('A channel that gets nothing though there is room', () => {
+  it('tells of a queue that has messages each time that it is looked at', async () => {
+    const { alarms, end } = await open({ waiting: () => 3 });
+    await passSlowly(A_WHILE);
+    expect(alarms).toEqual([expect.objectContaining({ message: 'Queue "orders" has 2 consumers and 3 messages, and delivers none here' })]);
+    end();
+  });
+
+  it('tells of a queue that knows no consumer', async () => {
+    const { alarms, end } = await open({ waiting: () => 0, consumers: 0 });
+    await passSlowly(A_WHILE);
+    expect(alarms).toHaveLength(1);
+    end();
+  });
+
+  it.each([0, 1, 2, 3, 4])('says nothing of messages that are on their way to others, and gone in look %d', async (gone) => {
+    const { alarms, end } = await open({ waiting: (look) => (look % 5 === gone % 5 ? 0 : 1) });
+    await passSlowly(A_WHILE);
+    expect(alarms).toEqual([]);
+    end();
+  });
+
+  it('says nothing where it was full until just now, and the broker may not know of the room yet', async () => {
+    const { alarms, consumer, deliver, end } = await open({ waiting: () => 3 });
+    for (const tag of [1, 2]) deliver(tag);
+    await passSlowly(9900);
+    void consumer.settle({ tag: 1 }, 'ack');
+    await passSlowly(1500);
+    expect(alarms).toEqual([]);
+    end();
+  });
+
+  it('says nothing where something comes between its looks', async () => {
+    const { alarms, deliver, end } = await open({ waiting: () => 3 });
+    await passSlowly(5300);
+    deliver(1);
+    await passSlowly(2000);
+    expect(alarms).toEqual([]);
+    end();
+  });
+});
