@@ -21,6 +21,7 @@ import { QueueClosedError } from '../errors.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { type CheckedMessage, checkMessage } from '../internal/check-message.js';
 import { checkName, checkOptions } from '../internal/options.js';
+import { withDeadline } from './deadline.js';
 import { ConnectionLostError, type Failures } from './failures.js';
 import type { CheckedBrokerOptions } from './options.js';
 
@@ -197,18 +198,11 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   async #inTime<Value>(call: () => Promise<Value>): Promise<Value> {
     const { publishTimeout } = this.#options;
     const { failures } = this.#broker;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, { cause: this.#broker.trouble() }));
-      }, publishTimeout);
-    });
+    const late = () => new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, { cause: this.#broker.trouble() });
     try {
-      return await Promise.race([call(), late]);
+      return await withDeadline(call(), publishTimeout, late);
     } catch (error) {
       throw failures.explained(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 }
