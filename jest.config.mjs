@@ -1,15 +1,36 @@
-/** @type {import('jest').Config} */
-export default {
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const root = import.meta.dirname;
+
+const specs = readdirSync(path.join(root, 'spec'), { recursive: true }).filter((file) => file.endsWith('.spec.ts'));
+
+/** The suites that start a server call one of these helpers. */
+const startsServer = (spec) => /\bdescribeWith(Redis|Nats|RabbitMq)\b/.test(readFileSync(path.join(root, 'spec', spec), 'utf8'));
+
+/** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
+const project = (name, specs) => ({
+  displayName: name,
+  rootDir: root,
   roots: ['<rootDir>/spec', '<rootDir>/src'],
-  testMatch: ['<rootDir>/spec/**/*.spec.ts'],
+  testMatch: specs.map((spec) => `<rootDir>/spec/${spec.replaceAll(path.sep, '/')}`),
   transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/spec/tsconfig.json' }] },
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^sluice$': '<rootDir>/src/index.ts',
     '^sluice/(nats|rabbitmq|redis|testing)$': '<rootDir>/src/$1/index.ts',
   },
-  // Far longer than anything takes, but for a machine that has other things to do.
+});
+
+/** @type {import('jest').Config} */
+export default {
+  // Far longer than any test takes on an idle machine.
   testTimeout: 120_000,
-  // Most of what takes long waits for a broker: one file at a time, as is usual where there are two cores, would leave them idle.
-  maxWorkers: 2,
+  projects: [
+    project('servers', specs.filter(startsServer)),
+    project(
+      'unit',
+      specs.filter((spec) => !startsServer(spec)),
+    ),
+  ],
 };

@@ -1,8 +1,9 @@
 /**
- * Installs the message brokers that the tests start for themselves, where they are missing: by apt-get, as root or with a sudo that asks for
- * nothing. Elsewhere it says what to install. It never fails: a suite without its broker says so itself, and fails where CI is `true`.
+ * Looks for the message brokers that the tests start. As root, as in CI and in containers, this script installs the missing ones with apt-get. For any
+ * other user it prints the commands: it never runs sudo, unless it is asked to by `--install` (`npm run brokers`). It never fails: without its broker a
+ * suite is skipped with its reason, and fails where CI is `true`.
  *
- * `npm test` runs it first; `npm test --ignore-scripts` does without.
+ * `npm test` runs it first; `npm test --ignore-scripts` does not.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
@@ -32,13 +33,10 @@ function found(command) {
 
 const missingCommands = () => Object.keys(brokers).filter((command) => !found(command));
 
-/** Runs a command and returns whether it succeeded. */
-const succeeds = (command, args, options) => spawnSync(command, args, { stdio: 'ignore', ...options }).status === 0;
-
-/** What to put in front of a command so that root runs it; undefined when that needs a password. */
+/** The words before a command that make root run it; undefined if this user may not. */
 function asRoot() {
   if (spawnSync('id', ['-u'], { encoding: 'utf8' }).stdout?.trim() === '0') return [];
-  return succeeds('sudo', ['-n', 'true']) ? ['sudo', '-n'] : undefined;
+  return process.argv.includes('--install') && found('sudo') ? ['sudo'] : undefined;
 }
 
 /**
@@ -67,7 +65,9 @@ exit $failed
 
 function install(prefix, packages) {
   const [command, ...args] = [...prefix, 'sh', '-c', INSTALL, 'install', policy, ...packages];
-  return succeeds(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  // sudo asks for the password on the terminal.
+  const stdin = prefix.length > 0 ? 'inherit' : 'ignore';
+  return spawnSync(command, args, { stdio: [stdin, 'inherit', 'inherit'] }).status === 0;
 }
 
 function instructions(command) {
@@ -87,7 +87,7 @@ if (missing.length > 0 && found('apt-get')) {
   const prefix = asRoot();
   const packages = missing.map((command) => brokers[command].apt);
   if (prefix === undefined) {
-    console.warn('apt-get needs root, and sudo asks for a password.');
+    console.warn('Some message brokers are missing. `npm run brokers` installs them; it uses sudo.');
   } else {
     console.log(`Installing ${packages.join(', ')} for the tests, without starting a service.`);
     if (!install(prefix, packages)) console.warn(`apt-get could not install all of ${packages.join(', ')}.`);

@@ -10,7 +10,7 @@ const EXPECTED = [
   'order 13, attempt 2: retried',
   'order 13, attempt 3: dead-lettered',
   'order 7, attempt 2: acked',
-  'billed: 19, audited: 20, the last of them order 5',
+  'billed: 19, audited: 20, order 5 after its delay: true',
   '{ ready: 0, unfinished: 0 } { ready: 0, unfinished: 0 }',
   '',
 ].join('\n');

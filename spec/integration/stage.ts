@@ -3,6 +3,7 @@ import type { BrokerOptions } from '../../src/broker/options.js';
 import { ConsumerProcess, type ConsumerSettings } from '../support/consumer-process.js';
 import { eventually } from '../support/eventually.js';
 import { silentLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { ServerSuite } from '../support/server-suite.js';
 import type { Tally } from '../support/tally.js';
 import type { Broker, FaultyServer } from './broker.js';
@@ -31,6 +32,7 @@ export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSui
   constructor(broker: Broker<Server>) {
     super(() => broker.start());
     this.broker = broker;
+    retryOnce();
     afterEach(async () => {
       this.#over.abort();
       this.#over = new AbortController();

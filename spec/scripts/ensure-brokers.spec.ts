@@ -29,10 +29,10 @@ describe('The script that installs the brokers', () => {
   const fake = (name: string, body: string) => writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
   /** Runs it where only the fakes are on the PATH. */
-  const run = () =>
+  const run = (...args: readonly string[]) =>
     new Promise<{ code: number; output: string }>((resolve) => {
       const env = { PATH: fakes, FAKES: fakes, SLUICE_POLICY_RC_D: policy, CI: 'true' };
-      const child = execFile(process.execPath, [SCRIPT], { env }, (_error, stdout, stderr) =>
+      const child = execFile(process.execPath, [SCRIPT, ...args], { env }, (_error, stdout, stderr) =>
         resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
       );
     });
@@ -97,22 +97,29 @@ describe('The script that installs the brokers', () => {
     expect(await readFile(policy, 'utf8')).toBe('#!/bin/sh\nexit 7\n');
   });
 
-  it('uses a sudo that asks for no password', async () => {
+  it('never runs sudo unasked: it prints what to do', async () => {
     await fake('id', 'echo 1000');
-    await fake('sudo', 'echo "sudo $1" >>"$FAKES/../asked"; shift; exec "$@"');
-    await fake('true', '');
+    await fake('sudo', 'echo sudo >>"$FAKES/../asked"');
     const { code, output } = await run();
     expect(code).toBe(0);
-    expect(output).not.toMatch(/not found/);
-    expect((await asked()).filter((line) => line.startsWith('sudo'))).toEqual(['sudo -n', 'sudo -n']);
+    expect(output).toMatch(/`npm run brokers` installs them; it uses sudo/);
+    expect(output).toMatch(/sudo apt-get install --no-install-recommends redis-server/);
+    expect(await asked()).toEqual([]);
   });
 
-  it('says what to do when sudo asks for a password', async () => {
+  it('runs sudo when it is asked to install', async () => {
     await fake('id', 'echo 1000');
-    await fake('sudo', 'exit 1');
-    const { code, output } = await run();
+    await fake('sudo', 'echo "sudo $1" >>"$FAKES/../asked"; exec "$@"');
+    const { code, output } = await run('--install');
     expect(code).toBe(0);
-    expect(output).toMatch(/sudo asks for a password/);
+    expect(output).not.toMatch(/not found/);
+    expect((await asked()).filter((line) => line.startsWith('sudo'))).toEqual(['sudo sh']);
+  });
+
+  it('prints what to do when there is no sudo', async () => {
+    await fake('id', 'echo 1000');
+    const { code, output } = await run('--install');
+    expect(code).toBe(0);
     expect(output).toMatch(/sudo apt-get install --no-install-recommends redis-server/);
     expect(await asked()).toEqual([]);
   });
