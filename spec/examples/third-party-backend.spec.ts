@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { fromEnv, MessageStore, StoreBackend } from '../../examples/third-party-backend.js';
 import { ROOT } from '../support/compile.js';
-import { testEach } from '../support/contract-cases.js';
+import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 describe('The example of a third-party backend', () => {
@@ -20,6 +20,7 @@ describe('The example of a third-party backend', () => {
     validation: 'json',
     close: 'at once',
     logger: true,
+    deadline: CONTRACT_DEADLINE,
     reasons: { lease: 'a claim lasts as long as the store', disconnect: 'there is no connection', restart: 'the store is an object' },
   });
   testEach(cases);

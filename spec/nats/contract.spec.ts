@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from 'sluice';
 import { NatsBackend } from 'sluice/nats';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
-import { testEach } from '../support/contract-cases.js';
+import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import { NatsServer } from '../support/servers/nats-server.js';
@@ -47,7 +47,14 @@ describeWithNats('The contract, kept by a NatsBackend', () => {
 
   const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> => {
     const own = lease === undefined ? proxy : await TcpProxy.start(server.port);
-    const backend = new NatsBackend({ url: `nats://127.0.0.1:${own.port}`, name, groups, lease: lease ?? USUAL_LEASE, logger });
+    const backend = new NatsBackend({
+      url: `nats://127.0.0.1:${own.port}`,
+      name,
+      groups,
+      lease: lease ?? USUAL_LEASE,
+      publishTimeout: CONTRACT_PUBLISH_TIMEOUT,
+      logger,
+    });
     if (own !== proxy) proxies.set(backend, own);
     return backend;
   };
@@ -61,5 +68,5 @@ describeWithNats('The contract, kept by a NatsBackend', () => {
     await sleep(LEASE);
   };
 
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart: () => server.restart() }));
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart: () => server.restart(), deadline: CONTRACT_DEADLINE }));
 });

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from 'sluice';
 import { RabbitMqBackend } from 'sluice/rabbitmq';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
-import { testEach } from '../support/contract-cases.js';
+import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import { RabbitMqServer } from '../support/servers/rabbitmq-server.js';
@@ -48,7 +48,14 @@ describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
 
   const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> => {
     const own = lease === undefined ? proxy : await TcpProxy.start(server.port);
-    const backend = new RabbitMqBackend({ url: `amqp://127.0.0.1:${own.port}`, name, groups, lease, logger });
+    const backend = new RabbitMqBackend({
+      url: `amqp://127.0.0.1:${own.port}`,
+      name,
+      groups,
+      lease,
+      publishTimeout: CONTRACT_PUBLISH_TIMEOUT,
+      logger,
+    });
     if (own !== proxy) proxies.set(backend, own);
     return backend;
   };
@@ -65,5 +72,5 @@ describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
 
   // A restart takes a server of Erlang some seconds, and a case has two of them.
   const restart = () => server.restart();
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart, deadline: 30_000 }), 190_000);
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart, deadline: CONTRACT_DEADLINE }));
 });

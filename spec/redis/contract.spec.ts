@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { QueueBackend } from 'sluice';
 import { RedisBackend } from 'sluice/redis';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
-import { testEach } from '../support/contract-cases.js';
+import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { RedisServer } from '../support/servers/redis-server.js';
@@ -30,7 +30,7 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
   afterAll(() => server.stop());
 
   const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> =>
-    new RedisBackend({ url: server.url, name, groups, lease, logger });
+    new RedisBackend({ url: server.url, name, groups, lease, publishTimeout: CONTRACT_PUBLISH_TIMEOUT, logger });
 
   /** Cuts every connection. One call after the other: each cuts that of the others too. */
   let cuts = Promise.resolve();
@@ -39,5 +39,5 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
     return cuts;
   };
 
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart() }));
+  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart(), deadline: CONTRACT_DEADLINE }));
 });

@@ -1,6 +1,6 @@
 import { MemoryBackend } from 'sluice';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
-import { testEach } from '../support/contract-cases.js';
+import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 const REASONS: BackendCapabilities['reasons'] = {
@@ -11,7 +11,14 @@ const REASONS: BackendCapabilities['reasons'] = {
   restart: 'there is no broker',
 };
 
-const COMMON: BackendCapabilities = { attempt: 'exact', release: 'uncounted', close: 'drained', logger: true, reasons: REASONS };
+const COMMON: BackendCapabilities = {
+  attempt: 'exact',
+  release: 'uncounted',
+  close: 'drained',
+  logger: true,
+  deadline: CONTRACT_DEADLINE,
+  reasons: REASONS,
+};
 
 describe('The contract, kept by a MemoryBackend', () => {
   const create = async ({ name, logger = silentLogger }: BackendNeeds = {}) => new MemoryBackend({ name, logger });
