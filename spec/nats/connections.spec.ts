@@ -125,7 +125,10 @@ describeWithNats('The connection of a NatsBackend', () => {
       while (times === 1) await new Promise((resolve) => setTimeout(resolve, 10));
       ${before}
       await queue.close();
-      process.stdout.write('closed\\n');`;
+      // What the loader of this file keeps open is there before and after.
+      for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+      const resources = process.getActiveResourcesInfo().filter((resource) => /Timeout|TCP/.test(resource));
+      process.stdout.write('closed with [' + resources + ']\\n');`;
     const file = path.join(ROOT, '.cache', `exit-${process.pid}-${Math.random()}.mts`);
     await mkdir(path.dirname(file), { recursive: true });
     await writeFile(file, program);
@@ -134,10 +137,8 @@ describeWithNats('The connection of a NatsBackend', () => {
     const child = spawn(process.execPath, ['--import', 'tsx', file], { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
     suite.ending(() => child.kill());
     let printed = '';
-    let closedAt = 0;
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       printed += text;
-      if (text.includes('closed')) closedAt = performance.now();
       if (!text.includes('cut')) return;
       void proxy.refuse().then(() => {
         proxy.cut();
@@ -145,7 +146,6 @@ describeWithNats('The connection of a NatsBackend', () => {
       });
     });
     const [code] = await once(child, 'close');
-    expect([code, printed]).toEqual([0, expect.stringContaining('closed')]);
-    expect(performance.now() - closedAt).toBeLessThan(1500);
+    expect([code, printed]).toEqual([0, expect.stringContaining('closed with []')]);
   });
 });

@@ -5,19 +5,17 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** Far beyond what an error takes that is given at once, and below the timeout of a publish here. */
-const AT_ONCE = 10_000;
+/** In milliseconds: longer than a test may take. A publish that waits for its timeout fails the test. */
+const NEVER = 600_000;
 
 describeWithNats('A stream or a consumer of the queue that is not its own', () => {
   const suite = new NatsSuite();
 
   const failsAtOnce = async (why: RegExp, options: Parameters<typeof suite.open>[0] = {}) => {
-    const queue = suite.open({ publishTimeout: 20_000, ...options });
-    const before = performance.now();
+    const queue = suite.open({ publishTimeout: NEVER, ...options });
     const holder = new Holder(queue);
     const failures = [await failureOf(queue.publish('key', { n: 1 })), await failureOf(queue.stats())];
     await eventually(() => holder.error !== undefined);
-    expect(performance.now() - before).toBeLessThan(AT_ONCE);
     for (const error of [...failures, holder.error as Error])
       expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringMatching(why) });
     expect(failures[0]?.message).toContain(suite.name);

@@ -8,8 +8,8 @@ import type { BackendClass, ProviderUrls } from './provider.js';
 import { recordingLogger } from './recording-logger.js';
 import { StrangeServer } from './servers/strange-server.js';
 
-/** Far beyond what an error takes that is given at once, and far below the timeout of the publishes here. */
-const AT_ONCE = 10_000;
+/** In milliseconds: longer than a test may take. A publish that waits for its timeout fails the test. */
+const NEVER = 600_000;
 
 /** Servers that are not what a queue expects, and queues that turn to them: both end with the test. */
 export class StrangeServers {
@@ -31,7 +31,7 @@ export class StrangeServers {
     });
   }
 
-  open(url: string, publishTimeout = 20_000) {
+  open(url: string, publishTimeout = NEVER) {
     const logger = recordingLogger();
     const queue = new this.#Backend({ url, name: 'strange', publishTimeout, lease: 300, logger } as never);
     this.#endings.push(() => queue.close());
@@ -63,14 +63,12 @@ export class StrangeServers {
     return this.#url(port);
   }
 
-  /** Publishes and consumes: both have to fail for good, soon, and to say why. */
+  /** Publishes and consumes: both have to fail for good, long before the timeout of a publish, and to say why. */
   async failsAtOnce(url: string, why: RegExp): Promise<void> {
     const { queue, said } = this.open(url);
-    const before = performance.now();
     const holder = new Holder(queue);
     const failures = [await failureOf(queue.publish('key', {})), await failureOf(queue.stats())];
     await eventually(() => holder.error !== undefined);
-    expect(performance.now() - before).toBeLessThan(AT_ONCE);
     for (const error of [...failures, holder.error as Error]) {
       expect(error).toMatchObject({ code: BackendUnavailableError.code, retryable: false, message: expect.stringMatching(why) });
       expect(error.message).toContain('"strange"');
