@@ -11,9 +11,6 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** What close() takes at most where the server does not answer: five seconds, and what a busy machine adds. */
-const CLOSED = 8000;
-
 /** What shows that a queue works: one message there and back, acknowledged. */
 async function works(queue: QueueBackend): Promise<void> {
   const holder = new Holder(queue);
@@ -79,9 +76,7 @@ describeWithNats('The connection of a NatsBackend', () => {
       proxy.cut();
     }
     const late = [holder.of(2).ack(), failureOf(queue.publish('key', { n: 6 }))];
-    const before = performance.now();
     await queue.close();
-    expect(performance.now() - before).toBeLessThan(CLOSED);
     expect(holder.completed).toBe(true);
     expect(await Promise.all(late)).toEqual([false, expect.objectContaining({ name: 'QueueClosedError' })]);
     proxy.resume();
@@ -95,9 +90,7 @@ describeWithNats('The connection of a NatsBackend', () => {
     const holder = new Holder(queue);
     const published = failureOf(queue.publish('key', { n: 1 }));
     await sleep(100);
-    const before = performance.now();
     await queue.close();
-    expect(performance.now() - before).toBeLessThan(CLOSED);
     expect((await published).name).toBe('QueueClosedError');
     expect(holder.completed).toBe(true);
   });

