@@ -72,7 +72,7 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
       return;
     }
     // Before the answer, so that it runs before the consumer does, which owns the batch from then on.
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       if (this.#filling === batch) this.#filling = undefined;
     });
     this.answer(batch);

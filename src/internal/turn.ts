@@ -7,6 +7,9 @@ const BUDGET = 4;
 /** The most promises that are answered between two looks at the clock. */
 const LONGEST_STRIDE = 128;
 
+/** The most looks at the clock in one run: more than fit into the budget, so that a run ends too if a test has stopped the clock. */
+const MOST_LOOKS = 512;
+
 /** A promise that was asked for while promises wait. */
 interface Waiting {
   readonly open: () => void;
@@ -25,17 +28,24 @@ interface Waiting {
 export class Turn {
   readonly #now: () => number;
   readonly #macrotask: (task: () => void) => void;
+  readonly #anotherMacrotask: (task: () => void) => void;
   #running = false;
   #startedAt = 0;
   #checkedAt = 0;
+  #looks = 0;
   #stride = 1;
   #left = 1;
   #full = false;
   #waiting: Waiting[] = [];
 
-  constructor(now: () => number, macrotask: (task: () => void) => void) {
+  /**
+   * @param macrotask runs a task in a macrotask, unless a test has replaced what it is made of
+   * @param anotherMacrotask the same by other means: whichever comes first lets the promises go on
+   */
+  constructor(now: () => number, macrotask: (task: () => void) => void, anotherMacrotask: (task: () => void) => void) {
     this.#now = now;
     this.#macrotask = macrotask;
+    this.#anotherMacrotask = anotherMacrotask;
   }
 
   // The three ways of answering are split from their waiting: a closure in a function costs every call of it, also those that never make it.
@@ -93,15 +103,18 @@ export class Turn {
       this.#running = true;
       this.#startedAt = now;
       this.#stride = 1;
-      this.#macrotask(() => this.#end());
+      this.#looks = 0;
+      this.#macrotask(this.#end);
     } else {
       const remaining = this.#startedAt + BUDGET - now;
-      if (remaining <= 0) {
+      if (remaining <= 0 || ++this.#looks > MOST_LOOKS) {
         this.#full = true;
+        // Promises wait from here on, and the first macrotask may never come: asked for here, the other costs next to nothing.
+        this.#anotherMacrotask(this.#end);
         return true;
       }
-      // Look again before the budget is over, as far as the pace since the last look tells.
-      const affordable = (this.#stride * remaining) / (now - this.#checkedAt);
+      // Look again before the budget is over, as far as the pace since the last look tells; at once if the clock tells nothing.
+      const affordable = (this.#stride * remaining) / (now - this.#checkedAt) || 1;
       this.#stride = Math.max(1, Math.min(this.#stride * 2, LONGEST_STRIDE, Math.ceil(affordable)));
     }
     this.#checkedAt = now;
@@ -109,19 +122,26 @@ export class Turn {
     return false;
   }
 
-  /** A macrotask has come: the run is over, and whoever waits goes on. */
-  #end(): void {
+  /** A macrotask has come, of this run or of one before: the run is over, and the promises that wait settle. */
+  readonly #end = (): void => {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#running = false;
     this.#full = false;
     this.#left = 1;
     for (const { open } of waiting) open();
-  }
+  };
+}
+
+/** The part of the language that TypeScript knows from ES2024 on. */
+interface AsyncAtomics {
+  waitAsync(cell: Int32Array, index: number, value: number, timeout: number): { readonly value: PromiseLike<string> };
 }
 
 // Taken here, so that a test that fakes the timers later does not stop the promises.
-const { performance, setImmediate, setTimeout } = globalThis as typeof globalThis & { setImmediate?: (task: () => void) => void };
+const { performance, setImmediate, setTimeout, MessageChannel } = globalThis as typeof globalThis & { setImmediate?: (task: () => void) => void };
+const now = performance.now.bind(performance);
+const { waitAsync } = Atomics as typeof Atomics & AsyncAtomics;
 
 /** Later, after pending timers and input had their chance: `setImmediate` in Node, a zero timeout elsewhere. */
 function macrotask(task: () => void): void {
@@ -129,4 +149,32 @@ function macrotask(task: () => void): void {
   else setImmediate(task);
 }
 
-export const turn: Turn = processWide('turn', () => new Turn(() => performance.now(), macrotask));
+/** Later, by means that fake timers leave alone, in case they were at work before this module was loaded. */
+function anotherMacrotask(task: () => void): void {
+  for (const way of [sendMessage, waitForCell]) {
+    try {
+      way(task);
+    } catch {
+      // Not every browser has it, and a test may have replaced it: harmless, since there are other ways.
+    }
+  }
+}
+
+/** Keeps the process alive until the task has run. */
+function sendMessage(task: () => void): void {
+  // A new channel each time: Node delivers what is sent meanwhile over one channel before it lets timers run.
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    task();
+  };
+  port2.postMessage(undefined);
+}
+
+/** Part of the language itself: the wait for a cell that nobody changes ends with its time. */
+function waitForCell(task: () => void): void {
+  const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  void waitAsync(cell, 0, 0, 1).value.then(task);
+}
+
+export const turn: Turn = processWide('turn', () => new Turn(now, macrotask, anotherMacrotask));

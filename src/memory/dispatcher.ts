@@ -86,7 +86,7 @@ export class Dispatcher {
     }
     this.serve();
     if (!hasLeft() || this.#bounces++ > 0) return;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.#bounces = 0;
     });
   }

@@ -1,0 +1,134 @@
+import { silentLogger } from '../support/recording-logger.js';
+
+type Library = typeof import('sluice');
+
+/** Where the copies of the library in one process keep the clock that they share. */
+const SHARED = Symbol.for('sluice.v0.turn');
+
+const { setImmediate: later } = globalThis;
+
+/** Where a loop stops that never lets a macrotask run. */
+const TOO_MANY = 20_000_000;
+
+type Fake = () => () => void;
+
+/** Replaces a property, until it is called back. */
+function replaced(object: object, name: string, value: unknown): () => void {
+  const original = Object.getOwnPropertyDescriptor(object, name);
+  Object.defineProperty(object, name, { value, configurable: true, writable: true });
+  return () => {
+    if (original === undefined) Reflect.deleteProperty(object, name);
+    else Object.defineProperty(object, name, original);
+  };
+}
+
+const never = () => {};
+
+class SilentChannel {
+  readonly port1 = { close: never };
+  readonly port2 = { postMessage: never };
+}
+
+const primitives: Record<string, Fake> = {
+  setTimeout: () => replaced(globalThis, 'setTimeout', never),
+  setInterval: () => replaced(globalThis, 'setInterval', never),
+  setImmediate: () => replaced(globalThis, 'setImmediate', never),
+  queueMicrotask: () => replaced(globalThis, 'queueMicrotask', never),
+  'process.nextTick': () => replaced(process, 'nextTick', never),
+  Date: () => replaced(globalThis, 'Date', { now: () => 0 }),
+  'performance that stands still': () => replaced(globalThis, 'performance', { now: () => 0 }),
+  'performance that tells no time': () => replaced(globalThis, 'performance', { now: () => undefined }),
+  'performance.now': () => replaced(performance, 'now', () => 0),
+  'a MessageChannel that is silent': () => replaced(globalThis, 'MessageChannel', SilentChannel),
+  'a MessageChannel that throws': () => replaced(globalThis, 'MessageChannel', never),
+  'Atomics.waitAsync': () => replaced(Atomics, 'waitAsync', () => ({ value: new Promise(never) })),
+};
+
+const fakes: [string, Fake][] = [
+  ...Object.entries(primitives),
+  ['all timers', all('setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'process.nextTick', 'Date', 'performance that stands still')],
+  ['setImmediate and MessageChannel', all('setImmediate', 'a MessageChannel that is silent')],
+  ['setImmediate and Atomics.waitAsync', all('setImmediate', 'Atomics.waitAsync')],
+  ["jest's timers", () => jestFakes({})],
+  ["jest's timers without a fake clock", () => jestFakes({ doNotFake: ['performance'] })],
+  ["jest's legacy timers", () => jestFakes({ legacyFakeTimers: true })],
+];
+
+function all(...names: string[]): Fake {
+  return () => {
+    const restore = names.map((name) => primitives[name]?.());
+    return () => {
+      for (const undo of restore.reverse()) undo?.();
+    };
+  };
+}
+
+function jestFakes(options: Parameters<typeof jest.useFakeTimers>[0]): () => void {
+  jest.useFakeTimers(options);
+  return () => jest.useRealTimers();
+}
+
+/** A copy of the library of its own, with a clock of its own. */
+function load(): Library {
+  Reflect.deleteProperty(globalThis, SHARED);
+  let library: Library | undefined;
+  jest.isolateModules(() => {
+    library = require('sluice');
+  });
+  return library as Library;
+}
+
+/** Publishes in a loop of awaits until a macrotask has run, some times over. */
+async function publishAcrossMacrotasks({ MemoryBackend }: Library): Promise<void> {
+  const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-newest', logger: silentLogger });
+  let published = 0;
+  for (let round = 0; round < 3; round++) {
+    let passed = false;
+    later(() => {
+      passed = true;
+    });
+    for (; !passed; published++) {
+      if (published > TOO_MANY) throw new Error('The loop starves the event loop');
+      await queue.publish('key', { n: published });
+    }
+  }
+}
+
+/** Takes batches of what is pushed while the consumer works. */
+async function takeBatches({ toAsyncBatches }: Library): Promise<unknown[]> {
+  const { Subject } = jest.requireActual<typeof import('rxjs')>('rxjs');
+  const source = new Subject<number>();
+  const batches = toAsyncBatches(source);
+  const first = batches.next();
+  source.next(1);
+  source.next(2);
+  const taken = [(await first).value];
+  source.next(3);
+  taken.push((await batches.next()).value);
+  return taken;
+}
+
+describe.each(fakes)('With a fake: %s', (_, fake) => {
+  let restore = never;
+
+  afterEach(() => {
+    restore();
+    Reflect.deleteProperty(globalThis, SHARED);
+  });
+
+  it('a loop of awaits goes on, and lets macrotasks run, when the fake was there before the library', async () => {
+    restore = fake();
+    await publishAcrossMacrotasks(load());
+  });
+
+  it('a loop of awaits goes on, and lets macrotasks run, when the fake comes after the library', async () => {
+    const library = load();
+    restore = fake();
+    await publishAcrossMacrotasks(library);
+  });
+
+  it('toAsyncBatches answers each batch once', async () => {
+    restore = fake();
+    expect(await takeBatches(load())).toEqual([[1, 2], [3]]);
+  });
+});
