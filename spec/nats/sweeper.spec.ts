@@ -24,7 +24,9 @@ describe('Sweeper', () => {
     return { sweeper, settle, removed, tell: () => tell() };
   };
 
-  const ticket = (sequence: number, storedAt = 1000): Ticket => ({ reply: '', sequence, storedAt, stream: 'then', until: 0 });
+  const ticket = (sequence: number, storedAt = 1000): Ticket => {
+    return { message: {} as Ticket['message'], reply: '', sequence, storedAt, stream: 'then', until: 0 };
+  };
 
   it('removes nothing that is settled after it has asked for the groups', async () => {
     const { sweeper, settle, removed, tell } = sweeping({ default: 0 });

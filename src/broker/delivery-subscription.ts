@@ -20,7 +20,7 @@ export interface Desk {
   /** It has left. */
   dismiss(subscription: DeliverySubscription): void;
   /** A delivery of its was settled. Resolves to whether that counted. */
-  settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean>;
+  settle(delivery: LentDelivery, how: Settled, delay: number, reason?: string): Promise<boolean>;
 }
 
 /** Lends messages of a group to one subscriber of `deliveries()`, as many at a time as it may hold unsettled. */
@@ -82,9 +82,9 @@ export class DeliverySubscription implements Linked, Lender {
     if (this.#held.delete(delivery)) this.#freed();
   }
 
-  settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+  settle(delivery: LentDelivery, how: Settled, delay: number, reason?: string): Promise<boolean> {
     this.#held.delete(delivery);
-    const counted = this.#desk.settle(delivery, how, delay);
+    const counted = this.#desk.settle(delivery, how, delay, reason);
     this.#freed();
     return counted;
   }

@@ -2,6 +2,7 @@ import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, S
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
+import { QUARANTINE, type Quarantinable } from '../internal/quarantine.js';
 import type { Message } from './message.js';
 
 export type Settled = Exclude<Settlement, false>;
@@ -10,8 +11,12 @@ export type Settled = Exclude<Settlement, false>;
 export interface Lender {
   /** The longest delay that the broker takes, in milliseconds. */
   readonly longestDelay: number;
-  /** The first settlement of a delivery that is out; `delay` in milliseconds, for `'retried'`. Resolves to whether it counted. */
-  settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean>;
+  /**
+   * The first settlement of a delivery that is out. Resolves to whether it counted.
+   * @param delay in milliseconds, for `'retried'`
+   * @param reason why the message is quarantined, for `'rejected'`; undefined: it is not
+   */
+  settle(delivery: LentDelivery, how: Settled, delay: number, reason?: string): Promise<boolean>;
   /** It is about to be settled as rejected, for a reason if one was given. */
   rejected(delivery: LentDelivery, reason: unknown): void;
   /** One more settlement, of a delivery that is settled already or was lost. */
@@ -19,7 +24,7 @@ export interface Lender {
 }
 
 /** A message on loan from a broker. */
-export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload> {
+export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload>, Quarantinable {
   readonly queue: string;
   readonly id: string;
   readonly key: QueueKey;
@@ -67,6 +72,10 @@ export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload> {
     return this.#settle('rejected', 'reject', 0);
   }
 
+  [QUARANTINE](reason: string): Promise<boolean> {
+    return this.#settle('rejected', 'reject', 0, reason);
+  }
+
   /** It goes back, or has gone back, without its holder's doing: to be delivered again. */
   recall(): void {
     this.#settled = 'retried';
@@ -80,13 +89,13 @@ export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload> {
     return deliveryRecord(this);
   }
 
-  #settle(how: Settled, call: string, delay: number): Promise<boolean> {
+  #settle(how: Settled, call: string, delay: number, reason?: string): Promise<boolean> {
     if (this.#settled !== false) {
       this.#lender.settledAgain(this, call);
       return NOT_COUNTED;
     }
     this.#settled = how;
-    const answer = this.#lender.settle(this, how, delay);
+    const answer = this.#lender.settle(this, how, delay, reason);
     // It may fail for good, and nobody need wait for it: that is no reason to end the process.
     unawaited(answer);
     return answer;

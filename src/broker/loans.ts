@@ -17,8 +17,12 @@ export interface LoansOptions {
   readonly onChange: () => void;
   /** There is no room any more. */
   readonly onFull: () => void;
-  /** Sends the settlement of a delivery, which is not out any more; `delay` in milliseconds. Resolves to whether it counted. */
-  readonly settle: (delivery: LentDelivery, how: Settled, delay: number) => Promise<boolean>;
+  /**
+   * Sends the settlement of a delivery, which is not out any more. Resolves to whether it counted.
+   * @param delay in milliseconds, for `'retried'`
+   * @param reason why the message goes to quarantine, for `'rejected'`; undefined: it does not
+   */
+  readonly settle: (delivery: LentDelivery, how: Settled, delay: number, reason: string | undefined) => Promise<boolean>;
 }
 
 /** All subscriptions of this process to one group: who can take a message, in turn, and who holds which. */
@@ -124,10 +128,10 @@ export class Loans implements Desk {
     this.#options.onChange();
   }
 
-  async settle(delivery: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+  async settle(delivery: LentDelivery, how: Settled, delay: number, reason?: string): Promise<boolean> {
     const { id, key } = delivery;
     if (this.#held.get(id)?.delivery === delivery) this.#held.delete(id);
-    if (await this.#options.settle(delivery, how, delay)) return true;
+    if (await this.#options.settle(delivery, how, delay, reason)) return true;
     delivery.recall();
     this.logger.warn(
       `Delivery ${id} ("${key}") from queue "${this.queueName}" could not be ${how}: its lease has ended, or the queue was closed or emptied`,

@@ -87,7 +87,7 @@ export class GroupConsumer implements BrokerConsumer {
       logger,
       onChange: () => this.#poke(),
       onFull: () => this.#poke(),
-      settle: (delivery, how, delay) => this.#settle(delivery, how, delay),
+      settle: (delivery, how, delay, reason) => this.#settle(delivery, how, delay, reason),
     });
     this.#leases = new Leases({
       lease,
@@ -165,9 +165,10 @@ export class GroupConsumer implements BrokerConsumer {
     this.#settling.giveUp();
   }
 
-  #settle({ id }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+  #settle({ id }: LentDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
     const ticket = this.#leases.end(id);
     if (ticket === undefined) return NOT_COUNTED;
+    if (reason !== undefined) return this.#setAside(ticket, 'is given up', reason);
     if (how === 'retried' && delay > 0) this.#away.add(id, delay);
     return this.#answer(ticket, how, delay);
   }
@@ -262,7 +263,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver(message: Msg, facts: DeliveryFacts): void {
-    const ticket = this.#leases.begin(message.reply ?? '', facts, this.#stream);
+    const ticket = this.#leases.begin(message, facts, this.#stream);
     const { group, sweeper } = this.#options;
     // A server that failed may have forgotten what it was told. It is told again.
     if (this.#settling.isFinishing(facts.sequence)) {
@@ -274,7 +275,7 @@ export class GroupConsumer implements BrokerConsumer {
     } else {
       const content = readMessage(message, facts, this.#prefix);
       if (typeof content === 'string') {
-        void this.#setAside(message, ticket, content);
+        void this.#setAside(ticket, 'is no message', content);
       } else {
         this.#away.delete(content.id);
         this.#leases.keep(content.id, ticket);
@@ -287,20 +288,20 @@ export class GroupConsumer implements BrokerConsumer {
     this.#poke();
   }
 
-  async #setAside(message: Msg, ticket: Ticket, reason: string): Promise<void> {
+  /** Resolves to whether the message is in quarantine. */
+  async #setAside(ticket: Ticket, what: string, reason: string): Promise<boolean> {
     const { queueName, names, logger, setAside } = this.#options;
+    const { message } = ticket;
+    const which = `A message on subject "${message.subject}" of queue "${queueName}" ${what}`;
     try {
       await setAside(await this.#options.connection.acquire(), message, reason);
-      await this.#answer(ticket, 'rejected', 0);
-      logger.error(
-        `A message on subject "${message.subject}" of queue "${queueName}" is no message: ${reason}. It was moved aside, into the stream "${names.aside}".`,
-      );
+      const counted = await this.#answer(ticket, 'rejected', 0);
+      logger.error(`${which}: ${reason}. It was moved aside, into the stream "${names.aside}".`);
+      return counted;
     } catch (error) {
       // Its lease ends, and it comes again.
-      logger.warn(
-        `A message on subject "${message.subject}" of queue "${queueName}" is no message, and could not be moved aside yet: ${reason}`,
-        error,
-      );
+      logger.warn(`${which}, and could not be moved aside yet: ${reason}`, error);
+      return false;
     }
   }
 

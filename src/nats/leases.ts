@@ -1,3 +1,4 @@
+import type { Msg } from '@nats-io/transport-node';
 import { LeaseKeeper } from '../broker/lease-keeper.js';
 import { IN_PROGRESS } from './answers.js';
 import { isUnanswered, type NatsLink } from './link.js';
@@ -5,6 +6,8 @@ import type { DeliveryFacts } from './message.js';
 
 /** A delivery that is out, as the server knows it. */
 export interface Ticket {
+  /** As it came, in case it goes to quarantine. */
+  readonly message: Msg;
   /** Where it is answered. */
   readonly reply: string;
   /** Its place in the stream. */
@@ -50,8 +53,8 @@ export class Leases {
   }
 
   /** The lease of a message that has come just now. */
-  begin(reply: string, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
-    return { reply, sequence, storedAt, stream, until: performance.now() + this.#options.lease };
+  begin(message: Msg, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
+    return { message, reply: message.reply ?? '', sequence, storedAt, stream, until: performance.now() + this.#options.lease };
   }
 
   /** A message is out. */

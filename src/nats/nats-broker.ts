@@ -176,7 +176,7 @@ export class NatsBroker implements Broker {
       const alone = createHeaders();
       alone.set(REASON_HEADER, written);
       await this.#storeAside(link, message.subject, new Uint8Array(), alone);
-      await this.#storeAside(link, message.subject, message.data);
+      await this.#storeAside(link, message.subject, message.data, copyHeaders(message));
     }
   }
 

@@ -71,7 +71,10 @@ export interface RetryOptions {
   readonly delay?: number | ((error: unknown, retryCount: number) => number) | undefined;
 }
 
-/** Takes a message that was given up. When it throws or rejects, it is called again later, with the same delivery and error. */
+/**
+ * Takes a message that was given up. If it throws or rejects, `handle` calls it again later, with the same delivery and error. If it fails with an
+ * `InvalidMessageError`, `handle` quarantines the message instead.
+ */
 export type DeadLetterFunction<Item extends AnyDelivery = Delivery> = (
   delivery: Item,
   error: unknown,
@@ -96,7 +99,8 @@ export interface HandleOptions<Item extends AnyDelivery = Delivery> {
   readonly deliveryLimit?: number | undefined;
   /**
    * Where a message goes that is given up: a queue, which gets it with the headers `sluice-error`, `sluice-attempts` and `sluice-queue`, or a function.
-   * Default: nowhere. It is rejected, and logged as an error.
+   * A queue that refuses it as invalid gets it with shorter headers, then without those of ours; if that is invalid too, the engine of the delivery
+   * quarantines the message, and memory rejects it. Default: nowhere. It is rejected, and logged as an error.
    */
   readonly deadLetter?: Pick<QueueBackend, 'publish'> | DeadLetterFunction<Item> | undefined;
   /** Starts no more handlers: those that run finish, everything else is released, and the stream completes. */

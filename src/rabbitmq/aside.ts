@@ -17,23 +17,32 @@ export interface AsideOptions {
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
-/** Moves what was delivered and is no message to a queue of its own, and acknowledges it then; tries again for as long as its channel lasts. */
-export async function moveAside(channel: GroupChannel<Arrival>, original: Incoming, reason: string, options: AsideOptions): Promise<void> {
+/**
+ * Moves what was delivered to a queue of its own, and acknowledges it then; tries again for as long as its channel lasts. Resolves to whether that counted.
+ * @param what the message is, as the log says it
+ */
+export async function moveAside(
+  channel: GroupChannel<Arrival>,
+  original: Incoming,
+  what: string,
+  reason: string,
+  options: AsideOptions,
+): Promise<boolean> {
   const { publisher, queueName, names, logger } = options;
-  const what = `A message that was delivered from queue "${queueName}" is none of its own: ${reason}.`;
+  const which = `A message that was delivered from queue "${queueName}" ${what}: ${reason}.`;
   let kept = original;
   for (let tried = 1; !channel.isOver; tried++) {
     try {
       await publisher.setAside(kept, reason);
       const without = kept === original ? '' : ' without its headers, which left no room for the reason,';
-      logger.error(`${what} It was moved aside,${without} into the queue "${names.aside}".`);
-      await channel.settle({ tag: original.deliveryTag }, 'ack');
-      return;
+      logger.error(`${which} It was moved aside,${without} into the queue "${names.aside}".`);
+      return await channel.settle({ tag: original.deliveryTag }, 'ack');
     } catch (error) {
-      if (tried === 1) logger.error(`${what} It stays out until it can be moved aside (${describeError(error)}).`);
+      if (tried === 1) logger.error(`${which} It stays out until it can be moved aside (${describeError(error)}).`);
       // With the reason, its headers are more than a frame holds.
       if (codeOf((error as Error).cause) === 'CODEC') kept = { ...original, headers: {} };
       await channel.lasts(backoff(undefined, tried));
     }
   }
+  return false;
 }

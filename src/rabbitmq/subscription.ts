@@ -69,7 +69,7 @@ export class Subscription {
   #next: MessageArrival[] = [];
   /** What goes back when nothing more comes. */
   #back: MessageArrival[] = [];
-  /** Nacks with a delay whose copies are on their way. */
+  /** Messages whose copies are on their way: nacked with a delay, or to quarantine. */
   readonly #copies = new Set<Promise<unknown>>();
   #poked: NodeJS.Immediate | undefined;
   /** What waits from before comes, and is handed out when all of it is here. */
@@ -95,7 +95,7 @@ export class Subscription {
       longestDelay: LONGEST_DELAY,
       onChange: () => this.#changed(),
       onFull: () => this.#stop(),
-      settle: (delivery, how, delay) => this.#settle(delivery, how, delay),
+      settle: (delivery, how, delay, reason) => this.#settle(delivery, how, delay, reason),
     });
     this.#loans.connect(subscriber, intake);
     void this.#run();
@@ -227,7 +227,7 @@ export class Subscription {
     if (channel !== this.#channel) return;
     const received = readMessage(original);
     if (typeof received === 'string') {
-      void moveAside(channel, original, received, this.#options);
+      void moveAside(channel, original, 'is none of its own', received, this.#options);
       return;
     }
     const arrival = { received, tag: original.deliveryTag, place: received.place, isFirst: received.message.attempt === 1, channel };
@@ -259,7 +259,7 @@ export class Subscription {
     this.#loans.lend(own);
   }
 
-  #settle({ id }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+  #settle({ id }: LentDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
     const arrival = this.#out.get(id);
     if (arrival === undefined) return NOT_COUNTED;
     this.#out.delete(id);
@@ -268,6 +268,7 @@ export class Subscription {
       this.#back.push(arrival);
       return COUNTED;
     }
+    if (reason !== undefined) return this.#copying(moveAside(arrival.channel, arrival.received.original, 'is given up', reason, this.#options));
     if (delay > 0) return this.#sendAgain(arrival, delay);
     if (!goesBack) return arrival.channel.settle(arrival, 'ack');
     this.#options.returning.add(arrival.received.message.id, 0);
@@ -275,7 +276,7 @@ export class Subscription {
   }
 
   /** A copy takes the way of the delay; when that is safe, the original is done with. */
-  async #sendAgain(arrival: MessageArrival, delay: number): Promise<boolean> {
+  #sendAgain(arrival: MessageArrival, delay: number): Promise<boolean> {
     const { channel } = arrival;
     const { publisher, group, queueName, logger } = this.#options;
     const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
@@ -285,10 +286,13 @@ export class Subscription {
         return channel.settle(arrival, 'back');
       },
     );
+    return this.#copying(copied);
+  }
+
+  /** Counts the original as held until its copy is safe. */
+  #copying(copied: Promise<boolean>): Promise<boolean> {
     this.#copies.add(copied);
-    const counted = await copied;
-    this.#copies.delete(copied);
-    return counted;
+    return copied.finally(() => this.#copies.delete(copied));
   }
 
   #changed(): void {

@@ -81,7 +81,8 @@ export class GroupConsumer implements BrokerConsumer {
       logger,
       onChange: () => this.#poke(),
       onFull: () => this.#listening && void listener.cancel(),
-      settle: (delivery, how, delay) => this.#settle(delivery, how, delay),
+      settle: (delivery, how, delay, reason) =>
+        reason === undefined ? this.#settle(delivery, how, delay) : this.#setAside(delivery.id, 'is given up', reason),
     });
     this.#lease = new LeaseKeeper(lease, () => {
       this.#leaseDue = true;
@@ -275,19 +276,20 @@ export class GroupConsumer implements BrokerConsumer {
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver([id, fields, attempt = 1]: Entry): void {
     const message = this.#loans.hasRoom && !this.#closing ? readMessage(id, attempt, fields) : undefined;
-    if (typeof message === 'string') this.#setAside(id, message);
+    if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
     else if (message === undefined || this.#loans.lend(message) === undefined) {
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();
     }
   }
 
-  #setAside(id: string, reason: string): void {
+  #setAside(id: string, what: string, reason: string): Promise<boolean> {
     this.#options.logger.error(
-      `Entry ${id} of the stream of queue "${this.#options.queueName}" is no message: ${reason}. It was moved aside, into the hash "${this.#options.keys.aside}".`,
+      `Entry ${id} of the stream of queue "${this.#options.queueName}" ${what}: ${reason}. It was moved aside, into the hash "${this.#options.keys.aside}".`,
     );
-    void this.#settlements.add(id, { kind: 'aside', reason }).catch(() => {});
+    const counts = this.#settlements.add(id, { kind: 'aside', reason });
     this.#poke();
+    return counts;
   }
 
   /** Redis has heard of this consumer just now. */

@@ -1,8 +1,10 @@
 import type { Subscription } from 'rxjs';
 import type { Delivery, PublishArguments } from '../../backend.js';
+import { InvalidMessageError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { whenDone } from '../../internal/answers.js';
 import { describeError } from '../../internal/describe.js';
+import { isQuarantinable } from '../../internal/quarantine.js';
 import type { CheckedHandleOptions, HandlerContext } from '../handle-options.js';
 import { Attempt } from './attempt.js';
 import { logFailure, retryDelay } from './failures.js';
@@ -10,8 +12,11 @@ import { logFailure, retryDelay } from './failures.js';
 /** The least time between two tries at one dead letter, in milliseconds. */
 const SHORTEST_PAUSE = 1000;
 
-/** How much of an error's text goes into a header, in UTF-16 code units. */
-const LONGEST_ERROR = 1000;
+/**
+ * How much of an error's text goes into a header, in UTF-16 code units: at first, and once the queue has refused the message, which may leave less room.
+ * Past the end the dead letter goes without headers of ours.
+ */
+const LONGEST_ERRORS = [1000, 100];
 
 /** A delivery that was given up. */
 export interface Lost {
@@ -23,6 +28,8 @@ export interface Lost {
 export interface DeadLetterOwner {
   /** It has arrived where it goes. */
   deadLettered(lost: Lost): void;
+  /** Its destination will never take it, for a reason in words. */
+  refused(lost: Lost, reason: string): void;
   /** It could not be delivered, and is not tried again. */
   undeliverable(lost: Lost): void;
 }
@@ -30,6 +37,8 @@ export interface DeadLetterOwner {
 interface Entry extends Lost {
   /** How many tries have failed. */
   failures: number;
+  /** How often the dead letter was refused as invalid, and has been shortened since. */
+  refusals: number;
   /** The try that is under way. */
   current: Attempt | undefined;
   /** Runs out when it is tried again. */
@@ -54,7 +63,7 @@ export class DeadLetters {
   }
 
   send(lost: Lost): void {
-    const entry: Entry = { ...lost, failures: 0, current: undefined, timer: undefined };
+    const entry: Entry = { ...lost, failures: 0, refusals: 0, current: undefined, timer: undefined };
     this.#entries.add(entry);
     this.#try(entry);
   }
@@ -94,20 +103,35 @@ export class DeadLetters {
       then();
     };
     whenDone(
-      () => this.#deliver(delivery, entry.error, current),
+      () => this.#deliver(entry, current),
       () =>
         ended(() => {
           this.#entries.delete(entry);
           this.#owner.deadLettered(entry);
         }),
-      (error) => ended(() => this.#failed(entry, error)),
+      (error) => ended(() => (InvalidMessageError.is(error) ? this.#invalid(entry, error) : this.#failed(entry, error))),
     );
   }
 
-  #deliver(delivery: Delivery, error: unknown, context: HandlerContext): Promise<void> | void {
+  #deliver({ attempt: { delivery }, error, refusals }: Entry, context: HandlerContext): Promise<void> | void {
     const { deadLetter } = this.#options;
     if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
-    return deadLetter?.publish(...deadLetterOf(delivery, error, context.signal));
+    return deadLetter?.publish(...deadLetterOf(delivery, error, LONGEST_ERRORS[refusals], context.signal));
+  }
+
+  /** The same message is invalid the next time too: tries a shorter one at once, or ends it. */
+  #invalid(entry: Entry, refusal: InvalidMessageError): void {
+    const { deadLetter, logger } = this.#options;
+    if (typeof deadLetter !== 'function' && entry.refusals++ < LONGEST_ERRORS.length) {
+      this.#try(entry);
+      return;
+    }
+    const { delivery } = entry.attempt;
+    const next = isQuarantinable(delivery) ? 'it goes to quarantine' : 'it is rejected';
+    logFailure(logger, 'error', 'A message cannot be dead-lettered', delivery, refusal, next);
+    // The logger may have had it given back.
+    if (!this.#entries.delete(entry)) return;
+    this.#owner.refused(entry, `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(entry.error)})`);
   }
 
   #failed(entry: Entry, error: unknown): void {
@@ -132,13 +156,24 @@ export class DeadLetters {
   }
 }
 
-/** The message as it goes to the dead letter queue: with what it failed with, how often it was tried, and where it comes from. */
-function deadLetterOf({ key, payload, headers, attempt, queue }: Delivery, error: unknown, signal: AbortSignal): PublishArguments {
-  const about = { 'sluice-error': headerText(describeError(error)), 'sluice-attempts': String(attempt), 'sluice-queue': queue };
+/**
+ * The message as it goes to the dead letter queue: with what it failed with, how often it was tried, and where it comes from.
+ * @param longest how much of the error it tells; undefined: it tells nothing
+ */
+function deadLetterOf(
+  { key, payload, headers, attempt, queue }: Delivery,
+  error: unknown,
+  longest: number | undefined,
+  signal: AbortSignal,
+): PublishArguments {
+  if (longest === undefined) return [key, payload, { headers, signal }];
+  const about = { 'sluice-error': textOf(error, longest), 'sluice-attempts': String(attempt), 'sluice-queue': queue };
   return [key, payload, { headers: { ...headers, ...about }, signal }];
 }
 
-/** A text as a header can hold it: not too long, and without half a character, which no backend takes. */
-function headerText(text: string): string {
-  return text.slice(0, LONGEST_ERROR).replaceAll(/\p{Surrogate}/gu, '\ufffd');
+/** An error as a header can hold it: not too long, and without half a character, which no backend takes. */
+function textOf(error: unknown, longest = LONGEST_ERRORS[0]): string {
+  return describeError(error)
+    .slice(0, longest)
+    .replaceAll(/\p{Surrogate}/gu, '\ufffd');
 }

@@ -131,6 +131,11 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     this.moveOn();
   }
 
+  refused({ attempt, error, duration }: Lost, reason: string): void {
+    this.#settlements.settle({ attempt, status: 'rejected', duration, failure: { error } }, 'quarantine', reason);
+    this.moveOn();
+  }
+
   undeliverable({ attempt, error, duration }: Lost): void {
     this.#release({ attempt, duration, failure: { error } });
     this.moveOn();

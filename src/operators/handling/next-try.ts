@@ -1,5 +1,6 @@
 import type { Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../../backend.js';
 import { deliveryRecord, inspectCustom } from '../../internal/delivery-record.js';
+import { QUARANTINE, type Quarantinable } from '../../internal/quarantine.js';
 import type { AnyDelivery } from '../handle-options.js';
 
 /** A delivery that is tried again where it is, seen as the next delivery of its message: with `attempt + 1`, as if it had gone back and come again. */
@@ -58,6 +59,12 @@ class NextTry implements AnyDelivery {
 
   reject(reason?: unknown): Promise<boolean> {
     return this.#delivery.reject(reason);
+  }
+
+  /** As the delivery's own engine has it, or has not. */
+  get [QUARANTINE](): Quarantinable[typeof QUARANTINE] | undefined {
+    const delivery = this.#delivery as Partial<Quarantinable>;
+    return delivery[QUARANTINE]?.bind(delivery);
   }
 
   toJSON(): object {

@@ -1,6 +1,7 @@
 import type { Delivery } from '../../backend.js';
 import { answerTo, COUNTED } from '../../internal/answers.js';
 import { describeError } from '../../internal/describe.js';
+import { quarantine } from '../../internal/quarantine.js';
 import type { CheckedHandleOptions, OutcomeStatus } from '../handle-options.js';
 import type { Attempt } from './attempt.js';
 import { logFailure } from './failures.js';
@@ -30,7 +31,7 @@ export interface SettlementsOwner {
   moveOn(): void;
 }
 
-type Method = 'ack' | 'nack' | 'release' | 'reject';
+type Method = 'ack' | 'nack' | 'release' | 'reject' | 'quarantine';
 
 /** Settles deliveries, unless somebody else has, and reports what became of them when that is certain. */
 export class Settlements {
@@ -57,7 +58,7 @@ export class Settlements {
   settle(result: Result, method: Method, argument?: unknown): void {
     const { attempt, status, duration, failure, reported } = result;
     const { settled } = attempt.delivery;
-    const answer = settled ? COUNTED : answerTo(() => attempt.delivery[method](argument as never));
+    const answer = settled ? COUNTED : answerTo(() => settleBy(attempt.delivery, method, argument));
     if (answer === COUNTED) {
       if (!reported) this.report(attempt, settled || status, duration, failure);
       this.#owner.concluded(attempt, undefined);
@@ -102,6 +103,10 @@ export class Settlements {
       },
     );
   }
+}
+
+function settleBy(delivery: Delivery, method: Method, argument: unknown): Promise<boolean> {
+  return method === 'quarantine' ? quarantine(delivery, argument as string) : delivery[method](argument as never);
 }
 
 /** What a delivery answers to an acknowledgement. As `answerTo`, but without a function made for each message. */
