@@ -155,6 +155,31 @@ describe('Connection', () => {
     await ready;
   });
 
+  it.each(['connecting', 'preparing'] as const)('goes on without a link that never answers, not even when it is destroyed: %s', async (step) => {
+    const ready = stage.connection.ready();
+    const first = stage.link;
+    first.isDeaf = true;
+    if (step === 'preparing') first.connecting.resolve();
+    await pass(PATIENCE + 50);
+    expect([stage.links.length, String(stage.connection.trouble)]).toEqual([2, 'Error: Broker did not answer in time']);
+    stage.link.open();
+    await ready;
+    expect([stage.connection.link, jest.getTimerCount()]).toEqual([stage.links[1], 0]);
+  });
+
+  it('destroys a link that connects after it was given up', async () => {
+    const ready = stage.connection.ready();
+    const first = stage.link;
+    first.isDeaf = true;
+    await pass(PATIENCE + 50);
+    first.isDestroyed = false;
+    first.connecting.resolve();
+    await turns(1);
+    expect([first.isDestroyed, stage.prepared.has(first)]).toEqual([true, false]);
+    stage.link.open();
+    await ready;
+  });
+
   it('does not take a link for one that works which broke while it was prepared', async () => {
     const ready = stage.connection.ready();
     stage.link.connecting.resolve();
@@ -224,6 +249,15 @@ describe('A closed Connection', () => {
     expect(await rejectionOf(ready)).toEqual(CLOSED);
     expect([stage.connection.isReady, stage.connection.link, await rejectionOf(stage.connection.ready())]).toEqual([false, undefined, CLOSED]);
     expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('destroys a link that connects after the end', async () => {
+    const ready = rejectionOf(stage.connection.ready());
+    stage.link.isDeaf = true;
+    stage.connection.close();
+    stage.link.isDestroyed = false;
+    stage.link.open();
+    expect([await ready, stage.link.isDestroyed, stage.prepared.size]).toEqual([CLOSED, true, 0]);
   });
 
   it('leaves no timer behind where its link takes no notice, as a client that cannot be stopped while it connects', async () => {

@@ -1,6 +1,8 @@
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { onAbort } from '../internal/on-abort.js';
+import { withDeadline } from './deadline.js';
+import { End } from './end.js';
 import { ConnectionLostError, HopelessError, type Outlook } from './failures.js';
 
 /** One connection of a client, or a channel of one: it is made, it breaks, and another takes its place. */
@@ -43,8 +45,8 @@ export class Connection<AnyLink extends Link> {
   #link: AnyLink | undefined;
   readonly #waiters = new Set<Waiter>();
   #pause: NodeJS.Timeout | undefined;
-  /** Runs while a link is being made. */
-  #late: NodeJS.Timeout | undefined;
+  /** Comes with `close()`, also for a link that never settles what it was asked for. */
+  readonly #closed = new End();
   #trouble: unknown;
   #readyAt = 0;
   /** How many links were lost one after the other that did not last. */
@@ -124,14 +126,14 @@ export class Connection<AnyLink extends Link> {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     clearTimeout(this.#pause);
-    clearTimeout(this.#late);
     this.#link?.destroy();
     this.#link = undefined;
+    this.#closed.come(new ConnectionLostError('The connection was closed'));
     this.#tell(({ reject }) => reject(new ConnectionLostError('The connection was closed')));
   }
 
   async #connect(attempt: number): Promise<void> {
-    const { createLink, prepare, patience, broker, title, logger } = this.#options;
+    const { createLink, patience, broker, title, logger } = this.#options;
     this.#phase = 'connecting';
     // A client that fails says so in two ways, and its event has the better reason.
     let reason: unknown;
@@ -147,28 +149,28 @@ export class Connection<AnyLink extends Link> {
       return;
     }
     this.#link = link;
-    const late = setTimeout(() => {
-      reason ??= new Error(`${broker} did not answer in time`);
-      link.destroy();
-    }, patience);
-    this.#late = late;
     try {
-      await link.connect();
-      await prepare?.(link);
+      const late = () => new Error(`${broker} did not answer in time`);
+      await withDeadline(this.#closed.before(this.#establish(link)), patience, late);
       // It may have broken without any call of it failing.
       if (reason !== undefined) throw reason;
     } catch (error) {
       link.destroy();
       if (this.#link === link) this.#failed(reason ?? error, attempt);
       return;
-    } finally {
-      clearTimeout(late);
     }
     if (this.#link !== link) return;
     this.#phase = 'ready';
     this.#readyAt = performance.now();
     if (attempt > 1) logger.warn(`${title}: connected again`);
     this.#tell(({ resolve }) => resolve());
+  }
+
+  async #establish(link: AnyLink): Promise<void> {
+    await link.connect();
+    if (this.#link === link) return this.#options.prepare?.(link);
+    // Not every client can be stopped while it connects.
+    link.destroy();
   }
 
   #failed(error: unknown, attempt: number): void {
