@@ -1,7 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from './connection.js';
 import type { Entry } from './exchange.js';
-import { isReply } from './failures.js';
 import type { QueueKeys } from './keys.js';
 
 /** What a wait has brought: new messages, or rings of the bell, or neither. */
@@ -88,8 +87,8 @@ export class Listener {
       try {
         await this.#options.other.send(['CLIENT', 'UNBLOCK', this.#clientId]);
       } catch (error) {
-        // Not allowed: what it has taken is found by the next exchange.
-        if (isReply(error)) this.#connection?.renew(error);
+        // Not allowed, or not answered. What the wait has taken is found by the next exchange.
+        this.#connection?.renew(error);
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, AGAIN));

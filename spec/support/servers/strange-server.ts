@@ -51,8 +51,8 @@ export function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
-/** The first command of what has arrived, which is plain ASCII, if it is there to its end. */
-function firstCommand(text: string): { readonly command: readonly string[]; readonly length: number } | undefined {
+/** The first command of what has arrived, as text of one byte a character, if it is there to its end. */
+export function firstCommand(text: string): { readonly command: readonly string[]; readonly length: number } | undefined {
   const lines = text.split('\r\n');
   const count = Number(lines[0]?.slice(1));
   const end = 1 + 2 * count;

@@ -1,0 +1,62 @@
+import { connect } from 'node:net';
+import { firstCommand, StrangeServer } from './strange-server.js';
+
+/** A proxy in front of a Redis server that swallows the answer to one command, and all that follow it over that connection: answers have no names, only an order. */
+export class MuteProxy {
+  /** What has passed, by what `kindOf` calls it. */
+  readonly seen = new Set<string>();
+  readonly #server: StrangeServer;
+  #muting: string | undefined;
+
+  private constructor(server: StrangeServer) {
+    this.#server = server;
+  }
+
+  /** @param kindOf what kind of command it is */
+  static async start(targetPort: number, kindOf: (command: readonly string[]) => string): Promise<MuteProxy> {
+    const server = await StrangeServer.start((client) => {
+      const target = connect(targetPort, '127.0.0.1');
+      let text = '';
+      let isMute = false;
+      client.on('data', (chunk: Buffer) => {
+        text += chunk.toString('latin1');
+        for (let found = firstCommand(text); found !== undefined; found = firstCommand(text)) {
+          text = text.slice(found.length);
+          isMute = proxy.#passes(kindOf(found.command)) || isMute;
+        }
+        target.write(chunk);
+      });
+      target.on('data', (chunk: Buffer) => isMute || client.write(chunk));
+      client.on('close', () => target.destroy());
+      target.on('close', () => isMute || client.destroy()).on('error', () => undefined);
+    });
+    const proxy = new MuteProxy(server);
+    return proxy;
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** Whether the answer that was to be swallowed has been. */
+  get hasMuted(): boolean {
+    return this.#muting === undefined;
+  }
+
+  /** Swallows the answer to the next command of a kind. */
+  mute(kind: string): void {
+    this.#muting = kind;
+  }
+
+  stop(): Promise<void> {
+    return this.#server.stop();
+  }
+
+  /** A command passes. Returns whether its answer is to be swallowed. */
+  #passes(kind: string): boolean {
+    this.seen.add(kind);
+    if (kind !== this.#muting) return false;
+    this.#muting = undefined;
+    return true;
+  }
+}
