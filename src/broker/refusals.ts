@@ -1,0 +1,47 @@
+import { describeError } from '../internal/describe.js';
+import type { Logger } from '../internal/logger.js';
+
+export interface RefusalsOptions {
+  /** What the broker is called in messages. */
+  readonly broker: string;
+  /** What it refuses, such as `publishes to queue "orders"`. */
+  readonly requests: string;
+  readonly logger: Logger;
+}
+
+/** The refusals of requests that are tried again until the broker accepts them. Logs when they begin and when they end. */
+export class Refusals {
+  readonly #options: RefusalsOptions;
+  #last: unknown;
+  #count = 0;
+  #since = 0;
+
+  constructor(options: RefusalsOptions) {
+    this.#options = options;
+  }
+
+  /** The last refusal, until the broker accepts requests again. */
+  get last(): unknown {
+    return this.#last;
+  }
+
+  add(error: unknown): void {
+    const { broker, requests, logger } = this.#options;
+    this.#last = error;
+    this.#count += 1;
+    if (this.#count > 1) return;
+    this.#since = performance.now();
+    logger.warn(`${broker} refuses ${requests}, trying again: ${describeError(error)}`);
+    logger.debug(`The refusal of ${requests}`, error);
+  }
+
+  /** The broker has accepted a request. */
+  end(): void {
+    if (this.#count === 0) return;
+    const { broker, requests, logger } = this.#options;
+    const seconds = ((performance.now() - this.#since) / 1000).toFixed(1);
+    logger.warn(`${broker} accepts ${requests} again after ${seconds} s, ${this.#count + 1} attempts`);
+    this.#last = undefined;
+    this.#count = 0;
+  }
+}
