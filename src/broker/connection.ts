@@ -48,6 +48,8 @@ export class Connection<AnyLink extends Link> {
   /** Comes with `close()`, also for a link that never settles what it was asked for. */
   readonly #closed = new End();
   #trouble: unknown;
+  /** It has been told that the broker refuses links, since there was one. */
+  #toldRefusal = false;
   #readyAt = 0;
   /** How many links were lost one after the other that did not last. */
   #relapses = 0;
@@ -161,6 +163,7 @@ export class Connection<AnyLink extends Link> {
     }
     if (this.#link !== link) return;
     this.#phase = 'ready';
+    this.#toldRefusal = false;
     this.#readyAt = performance.now();
     if (attempt > 1) logger.warn(`${title}: connected again`);
     this.#tell(({ resolve }) => resolve());
@@ -178,12 +181,16 @@ export class Connection<AnyLink extends Link> {
     const { outlookOf, logger, title } = this.#options;
     this.#link = undefined;
     this.#trouble = error;
-    if (outlookOf(error) === 'hopeless') {
+    const outlook = outlookOf(error);
+    if (outlook === 'hopeless') {
       this.#phase = 'idle';
       this.#tell(({ reject }) => reject(error));
       return;
     }
-    if (attempt === 1) logger.warn(`${title}: no connection, trying again until there is one`, error);
+    // That the last one was lost is told already, but not that the broker refuses the next.
+    const isNews = attempt === 1 || (outlook === 'refused' && !this.#toldRefusal);
+    this.#toldRefusal ||= outlook === 'refused';
+    if (isNews) logger.warn(`${title}: no connection, trying again until there is one`, error);
     this.#connectLater(attempt + 1, attempt);
   }
 
