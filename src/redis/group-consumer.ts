@@ -6,6 +6,7 @@ import type { LentDelivery, Settled } from '../broker/delivery.js';
 import type { Failures, Outlook } from '../broker/failures.js';
 import { LeaseKeeper } from '../broker/lease-keeper.js';
 import { Loans } from '../broker/loans.js';
+import type { Refusals } from '../broker/refusals.js';
 import { Settlements } from '../broker/settlements.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
@@ -24,6 +25,7 @@ export interface GroupConsumerOptions extends Asker {
   /** Sees to it that the group exists. */
   readonly open: () => Promise<void>;
   readonly failures: Failures;
+  readonly refusals: Refusals;
   readonly logger: Logger;
 }
 
@@ -172,6 +174,7 @@ export class GroupConsumer implements BrokerConsumer {
         this.#take(answer, request);
       }
       this.#failures = 0;
+      this.#options.refusals.end();
       this.#exchanging = false;
       this.#poke();
     } catch (error) {
@@ -245,10 +248,8 @@ export class GroupConsumer implements BrokerConsumer {
       const outlook = this.#options.failures.outlookOf(error);
       this.#astray ||= outlook === 'lost';
       if (outlook === 'lost') this.#most = Math.ceil(Math.min(this.#most, this.#loans.room + 1) / 2);
-      // The group is gone, of the queue or of its bell.
-      const groupIsGone = error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
-      this.#missingGroup ||= groupIsGone;
-      this.#failed(error, groupIsGone ? 'refused' : outlook);
+      this.#missingGroup ||= isGroupGone(error);
+      this.#failed(error, isGroupGone(error) ? 'refused' : outlook);
     }
   }
 
@@ -313,8 +314,7 @@ export class GroupConsumer implements BrokerConsumer {
       return;
     }
     this.#failures += 1;
-    if (outlook === 'refused' && this.#failures === 2)
-      this.#options.logger.warn(`Redis refuses to serve queue "${this.#options.queueName}", trying again until it does`, error);
+    if (outlook === 'refused' && !isGroupGone(error)) this.#options.refusals.add(error);
     this.#pause ??= setTimeout(
       () => {
         this.#pause = undefined;
@@ -324,4 +324,9 @@ export class GroupConsumer implements BrokerConsumer {
       outlook === 'lost' ? 0 : backoff(undefined, this.#failures),
     );
   }
+}
+
+/** Whether the server says that the group is gone, of the queue or of its bell. */
+function isGroupGone(error: unknown): boolean {
+  return error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
 }

@@ -4,6 +4,7 @@ import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Failures } from '../broker/failures.js';
 import { writeHeaders, writePayload } from '../broker/message.js';
 import { Outbox, type Pending } from '../broker/outbox.js';
+import type { Refusals } from '../broker/refusals.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -31,6 +32,7 @@ export interface PublisherOptions {
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
   readonly failures: Failures;
+  readonly refusals: Refusals;
 }
 
 /** A number of messages that are stored together. A batch sent again has the same number, so that it is stored once. */
@@ -81,8 +83,8 @@ export class Publisher implements BrokerPublisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    const { queueName, publishTimeout, connection, failures } = options;
-    this.#outbox = new Outbox({ queueName, broker: failures.broker, publishTimeout, trouble: () => connection.trouble });
+    const { queueName, publishTimeout, connection, failures, refusals } = options;
+    this.#outbox = new Outbox({ queueName, broker: failures.broker, publishTimeout, trouble: () => connection.trouble ?? refusals.last });
   }
 
   publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
@@ -109,8 +111,8 @@ export class Publisher implements BrokerPublisher {
   }
 
   async #run(): Promise<void> {
-    const { connection, failures } = this.#options;
-    let refusals = 0;
+    const { connection, failures, refusals } = this.#options;
+    let attempts = 0;
     while (this.#hasMore()) {
       try {
         await connection.ready();
@@ -120,7 +122,8 @@ export class Publisher implements BrokerPublisher {
         await this.#send(batch);
         this.#batch = undefined;
         for (const pending of batch.messages) pending.confirm();
-        refusals = 0;
+        refusals.end();
+        attempts = 0;
       } catch (error) {
         if (this.#closed && !connection.isReady) {
           this.abandon();
@@ -131,7 +134,10 @@ export class Publisher implements BrokerPublisher {
         if (outlook === 'hopeless') this.#refuse(error);
         else if (outlook === 'refused') {
           if (/OOM|MISCONF/.test((error as Error).message)) this.#refuse(error);
-          else await new Promise((resolve) => setTimeout(resolve, backoff(undefined, ++refusals)));
+          else {
+            refusals.add(error);
+            await new Promise((resolve) => setTimeout(resolve, backoff(undefined, ++attempts)));
+          }
         }
       }
     }

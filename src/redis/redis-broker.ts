@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
 import type { Failures } from '../broker/failures.js';
+import { Refusals } from '../broker/refusals.js';
 import type { Connection } from './connection.js';
 import { GroupConsumer } from './group-consumer.js';
 import { type QueueKeys, queueKeys } from './keys.js';
@@ -20,6 +21,7 @@ export class RedisBroker implements Broker {
   readonly #keys: QueueKeys;
   readonly #server: Server;
   readonly #connection: Connection;
+  readonly #refusals: Refusals[] = [];
   #closed = false;
 
   constructor(options: CheckedRedisOptions) {
@@ -30,7 +32,8 @@ export class RedisBroker implements Broker {
     this.failures = this.#server.failures;
     this.#connection = this.#server.connect('the queue', (connection) => this.#prepare(connection));
     const { failures } = this;
-    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groups, connection: this.#connection, publishTimeout, failures });
+    const refusals = this.#newRefusals(`publishes to queue "${name}"`);
+    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groups, connection: this.#connection, publishTimeout, failures, refusals });
   }
 
   createConsumer(group: ConsumerGroup): BrokerConsumer {
@@ -43,6 +46,7 @@ export class RedisBroker implements Broker {
       listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(`group "${group}"`, prepare) }),
       open: () => this.#open(this.#connection, [...this.#options.groups, group]),
       failures: this.failures,
+      refusals: this.#newRefusals(`requests of group "${group}" of queue "${name}"`),
       logger,
     });
   }
@@ -62,7 +66,7 @@ export class RedisBroker implements Broker {
   }
 
   trouble(): unknown {
-    return this.#connection.trouble;
+    return this.#connection.trouble ?? this.#refusals.find(({ last }) => last !== undefined)?.last;
   }
 
   async goodbye(): Promise<void> {}
@@ -76,6 +80,12 @@ export class RedisBroker implements Broker {
   async #prepare(connection: Connection): Promise<void> {
     await this.#server.checkVersion(connection);
     await this.#open(connection, this.#options.groups);
+  }
+
+  #newRefusals(requests: string): Refusals {
+    const refusals = new Refusals({ broker: this.failures.broker, requests, logger: this.#options.logger });
+    this.#refusals.push(refusals);
+    return refusals;
   }
 
   async #open(connection: Connection, groups: readonly ConsumerGroup[]): Promise<void> {

@@ -1,0 +1,104 @@
+import { createClient } from 'redis';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { failureOf } from '../support/promises.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { RedisSuite } from '../support/redis-suite.js';
+import { describeWithRedis } from '../support/servers/describe-with.js';
+
+describeWithRedis('A RedisBackend whose server refuses for now', () => {
+  const suite = new RedisSuite({ config: { 'lua-time-limit': '20' } });
+
+  const withoutReplicas = async () => {
+    const set = (replicas: string) => suite.run('CONFIG', 'SET', 'min-replicas-to-write', replicas);
+    await set('1');
+    suite.ending(() => set('0'));
+    return () => set('0');
+  };
+
+  /** A script of another client that does not end by itself. */
+  const withEndlessScript = async () => {
+    const client = createClient({ url: suite.url }).on('error', () => undefined);
+    await client.connect();
+    suite.ending(() => client.destroy());
+    const ended = client.sendCommand(['EVAL', 'while true do end', '0']).catch((error: unknown) => error);
+    await eventually(async () =>
+      suite.run('GET', 'any').then(
+        () => false,
+        (error: Error) => error.message.startsWith('BUSY'),
+      ),
+    );
+    let isOver = false;
+    const end = async () => {
+      if (isOver) return;
+      isOver = true;
+      await suite.run('SCRIPT', 'KILL');
+      await ended;
+    };
+    suite.ending(end);
+    return end;
+  };
+
+  const open = async () => {
+    const logger = recordingLogger();
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url, logger, publishTimeout: 1500 });
+    await queue.publish('key', { n: 1 });
+    return { proxy, queue, warned: (about: RegExp) => logger.warnings.filter((warning) => about.test(warning)) };
+  };
+
+  describe.each([
+    { how: 'a server without replicas', refuse: withoutReplicas, reply: /NOREPLICAS/ },
+    { how: 'a script without end', refuse: withEndlessScript, reply: /BUSY/ },
+  ])('by $how', ({ refuse, reply }) => {
+    it('says why a publish was not confirmed, and logs that once when it begins and once when it ends', async () => {
+      const { queue, warned } = await open();
+      const allow = await refuse();
+      for (const n of upTo(2)) {
+        const error = await failureOf(queue.publish('key', { n }));
+        expect(error).toMatchObject({
+          retryable: true,
+          message: expect.stringMatching(/within 1500 ms/),
+          cause: { message: expect.stringMatching(reply) },
+        });
+        expect(error.message).toMatch(reply);
+      }
+      expect(warned(/refuses/)).toEqual([expect.stringMatching(new RegExp(`refuses publishes to queue "${suite.name}".*${reply.source}`))]);
+      await allow();
+      await eventually(() => warned(/accepts/).length === 1);
+      await queue.publish('key', { n: 3 });
+      expect(warned(/refuses|accepts/)).toHaveLength(2);
+      expect(warned(/accepts/)).toEqual([expect.stringMatching(/accepts publishes to queue ".*" again after [\d.]+ s, \d+ attempts/)]);
+    });
+
+    it('says why stats() did not answer, and logs once that a group is refused, and once that it is not', async () => {
+      const { queue, warned } = await open();
+      const holder = new Holder(queue);
+      await eventually(() => holder.deliveries.length === 1);
+      const allow = await refuse();
+      const acknowledged = holder.of(1).ack();
+      for (let times = 0; times < 2; times++) expect((await failureOf(queue.stats())).message).toMatch(reply);
+      expect(warned(/refuses/)).toEqual([
+        expect.stringMatching(new RegExp(`refuses requests of group "default" of queue "${suite.name}".*${reply.source}`)),
+      ]);
+      await allow();
+      expect(await acknowledged).toBe(true);
+      expect(warned(/refuses|accepts/)).toHaveLength(2);
+      expect(warned(/accepts/)).toEqual([
+        expect.stringMatching(/accepts requests of group "default" of queue ".*" again after [\d.]+ s, \d+ attempts/),
+      ]);
+      expect(holder.error).toBeUndefined();
+    });
+
+    it('says why there is no new connection, and logs that once', async () => {
+      const { proxy, queue, warned } = await open();
+      const allow = await refuse();
+      proxy.cut();
+      for (const n of upTo(2)) expect((await failureOf(queue.publish('key', { n }))).message).toMatch(reply);
+      expect(warned(/no connection/)).toHaveLength(1);
+      await allow();
+      await eventually(() => warned(/connected again/).length === 1);
+      await queue.publish('key', { n: 3 });
+    });
+  });
+});
