@@ -1,3 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createClient } from 'redis';
+import { queueKeys } from '../../src/redis/keys.js';
+import { ROOT } from '../support/compile.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
@@ -6,44 +11,75 @@ import { exercise } from '../support/redis-exercise.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-/** What a queue sends, and what its scripts call. */
-const COMMANDS =
-  'eval evalsha client|id client|unblock time set del exists hset lindex llen lpop rpush xack xadd xclaim xdel xgroup|create xgroup|createconsumer xgroup|delconsumer ' +
-  'xinfo|consumers xinfo|groups xlen xpending xrange xreadgroup xtrim zadd zcard zcount zpopmin zrange zrangebyscore zrem';
+const GUIDE = path.join(ROOT, 'docs/guides/from-memory-to-redis.md');
 
-describeWithRedis('A user with no more rights than a queue needs', () => {
+/** The rules of the user for the queue `orders` in the guide, for a queue of another name. */
+async function documentedRules(name: string): Promise<string[]> {
+  const command = /redis-cli ACL SETUSER orders on '>secret' ([^`]+)```/.exec(await readFile(GUIDE, 'utf8'))?.[1] ?? '';
+  const rules = command.split(/[\s\\']+/).filter((rule) => rule !== '');
+  return rules.map((rule) => (rule.startsWith('~') ? rule.replaceAll('orders', name) : rule));
+}
+
+describeWithRedis('A user with the rights of the guide', () => {
   const suite = new RedisSuite();
 
-  const newUser = async (commands: string, name = suite.name) => {
-    await suite.run('ACL', 'SETUSER', 'app', 'reset', 'on', '>secret', `~${name}*`, ...commands.split(' ').map((command) => `+${command}`));
+  /** The URL for a user with these rules. */
+  const newUser = async (rules: readonly string[]) => {
+    await suite.run('ACL', 'SETUSER', 'app', 'reset', 'on', '>secret', ...rules);
     suite.ending(() => suite.run('ACL', 'DELUSER', 'app'));
     return suite.url.replace('redis://', 'redis://app:secret@');
   };
 
-  it('can do everything: keys that begin with its name, and these commands', async () => {
+  it('can do everything, and needs all of them', async () => {
     const logger = recordingLogger();
-    const queue = suite.open({ url: await newUser(COMMANDS), groups: ['a', 'b'], lease: 200, logger });
+    const rules = await documentedRules(suite.name);
+    const queue = suite.open({ url: await newUser(rules), groups: ['a', 'b'], lease: 200, logger });
     await suite.run('ACL', 'LOG', 'RESET');
     await suite.run('CONFIG', 'RESETSTAT');
     await exercise(suite, queue, async () => {});
-    // It may not ask for the version, and does without.
     const log = (await suite.run('ACL', 'LOG')) as string[][];
     const denied = log.map((entry) => entry[entry.indexOf('object') + 1]);
-    expect(denied.filter((command) => !/^(info|client\|setinfo)$/.test(String(command)))).toEqual([]);
-    for (const command of COMMANDS.split(' ')) expect([command, await suite.calls(command)]).not.toEqual([command, 0]);
+    // The client does without telling its name.
+    expect(denied.filter((command) => command !== 'client|setinfo')).toEqual([]);
+    const commands = rules.filter((rule) => rule.startsWith('+')).map((rule) => rule.slice(1));
+    for (const command of commands) expect([command, await suite.calls(command)]).not.toEqual([command, 0]);
     expect(logger.errors.filter((message) => !message.includes('moved aside'))).toEqual([]);
   });
 
+  it.each<[what: string, nameOf: (name: string) => string]>([
+    ['begins with its name', (name) => `${name}-of-another-tenant`],
+    ['is called as one of its keys', (name) => `${name}:{${name}}:delayed`],
+    ['begins as its keys do', (name) => `${name}:`],
+    ['has its name in the middle', (name) => `x:{${name}}:`],
+  ])('cannot touch another queue, whose name %s', async (_what, nameOf) => {
+    const url = await newUser(await documentedRules(suite.name));
+    const name = nameOf(suite.name);
+    expect(await failureOf(suite.open({ url, name }).publish('key', {}))).toMatchObject({
+      retryable: false,
+      message: expect.stringContaining('NOPERM'),
+    });
+    const client = await createClient({ url })
+      .on('error', () => undefined)
+      .connect();
+    suite.ending(() => client.destroy());
+    const { stream, bell, delayed, aside, settled, returned, later, fence, published } = queueKeys(name);
+    const keys = [stream, bell, delayed, aside, settled, returned('a'), later('a'), fence('a'), published('p')];
+    const failures = await Promise.all(keys.map((key) => failureOf(client.sendCommand(['DEL', key]))));
+    expect(failures.filter(({ message }) => !message.startsWith('NOPERM'))).toEqual([]);
+  });
+
+  it('does without the server’s version, if it may not ask for it', async () => {
+    const rules = await documentedRules(suite.name);
+    const queue = suite.open({ url: await newUser(rules.filter((rule) => rule !== '+info')) });
+    await queue.publish('key', {});
+    expect(await suite.length()).toBe(1);
+  });
+
   it('is told what it may not do', async () => {
-    const queue = suite.open({ url: await newUser('client|id') });
+    const queue = suite.open({ url: await newUser([`~${suite.name}*`, '+client|id']) });
     const holder = new Holder(queue);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false, message: expect.stringMatching(/may not.*NOPERM.*eval/) });
     await eventually(() => holder.error !== undefined);
     expect(holder.error).toMatchObject({ retryable: false, message: expect.stringContaining('NOPERM') });
-  });
-
-  it('cannot reach another queue', async () => {
-    const queue = suite.open({ url: await newUser(COMMANDS, 'another-queue') });
-    expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false, message: expect.stringContaining('NOPERM') });
   });
 });

@@ -25,8 +25,9 @@ export interface QueueKeys {
 }
 
 /**
- * The keys of a queue. All begin with its name, so that two queues never meet and one ACL pattern covers a queue; all have one hash tag, so that they are
- * in one slot of a Redis Cluster. A brace would end the tag early, so braces in a name are percent-encoded, and with them the percent sign.
+ * The keys of a queue. All begin with its name, so that two queues never meet; all have one hash tag, so that they are in one slot of a Redis Cluster. A brace
+ * would end the tag early, so braces in a name are percent-encoded, and with them the percent sign. So the ACL patterns `NAME` and `NAME:{NAME}:*` cover one queue
+ * and no other, whatever that is called.
  */
 export function queueKeys(queue: string): QueueKeys {
   const stream = queue.replace(/[%{}]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
