@@ -30,10 +30,12 @@ const COMMANDS: readonly [kind: string, from: Step][] = [
   ['SELECT', 'publish'],
   ['CLIENT SETINFO', 'publish'],
   ['INFO', 'publish'],
+  ['CONFIG GET', 'publish'],
   ['EVALSHA open', 'publish'],
   ['EVAL open', 'publish'],
   ['EVALSHA publish', 'publish'],
   ['EVAL publish', 'publish'],
+  ['PING', 'rest'],
   ['EVALSHA publish', 'consume'],
   ['EVALSHA exchange', 'consume'],
   ['EVAL exchange', 'consume'],
@@ -51,7 +53,7 @@ const COMMANDS: readonly [kind: string, from: Step][] = [
 ];
 
 describeWithRedis('A command that the server never answers', () => {
-  const suite = new RedisSuite({ password: 'secret' });
+  const suite = new RedisSuite({ password: 'secret', config: { timeout: '3' } });
   const seen = new Set<string>();
 
   /** Has a queue do all that it does, while the answer to one command is swallowed. */

@@ -1,6 +1,7 @@
 import { Connection as BrokerConnection, type ConnectionOptions as BrokerConnectionOptions, type Link } from '../broker/connection.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import { isFollowers, isReply } from './failures.js';
+import { KeepAlive } from './keep-alive.js';
 import type { Script } from './scripts/index.js';
 
 /** What is used of a client of node-redis. */
@@ -16,6 +17,8 @@ export interface ConnectionOptions extends Pick<BrokerConnectionOptions<RedisLin
   readonly createClient: () => RedisClient;
   /** Called with each new connection before anybody else may use it. */
   readonly prepare: (connection: Connection) => Promise<void>;
+  /** How long it may be idle before it sends a PING, in milliseconds; asked for each new connection. Infinity: for any time. */
+  readonly mostIdle: () => number;
 }
 
 /** How many times the usual patience it has at most, and after how many answers in time it has no more than that again. */
@@ -26,20 +29,24 @@ const QUICK_AGAIN = 1000;
 export class Connection {
   readonly #connection: BrokerConnection<RedisLink>;
   readonly #patience: number;
+  readonly #keepAlive = new KeepAlive(() => void this.#ping());
+  /** How many commands have no answer yet. */
+  #unanswered = 0;
   #number = 0;
   /** By how much longer than usual it waits for answers: a link may be too slow for what comes over it. */
   #slowness = 1;
   /** Answers since the last one that did not come in time. */
   #inTime = 0;
 
-  constructor({ createClient, prepare, ...options }: ConnectionOptions) {
+  constructor({ createClient, prepare, mostIdle, ...options }: ConnectionOptions) {
     this.#patience = options.patience;
     this.#connection = new BrokerConnection({
       ...options,
       createLink: (lost) => new RedisLink(createClient(), lost),
-      prepare: () => {
+      prepare: async () => {
         this.#number += 1;
-        return prepare(this);
+        await prepare(this);
+        this.#keepAlive.start(mostIdle());
       },
     });
   }
@@ -80,6 +87,7 @@ export class Connection {
     // Where the event loop was blocked, the answer may be there and not read yet: it is looked at before the immediate.
     const late = () => setImmediate(() => answered || this.#loseSlow(link));
     const timer = setTimeout(late, this.#patience * this.#slowness + patience);
+    this.#unanswered += 1;
     try {
       const answer = await link.client.sendCommand(command);
       if (++this.#inTime === QUICK_AGAIN) this.#slowness = 1;
@@ -91,6 +99,8 @@ export class Connection {
     } finally {
       answered = true;
       clearTimeout(timer);
+      this.#unanswered -= 1;
+      this.#keepAlive.used();
     }
   }
 
@@ -111,7 +121,18 @@ export class Connection {
 
   /** Ends it, and whatever waits for it. */
   close(): void {
+    this.#keepAlive.stop();
     this.#connection.close();
+  }
+
+  async #ping(): Promise<void> {
+    // A connection that waits for an answer is not idle.
+    if (this.#unanswered > 0) return;
+    try {
+      await this.send(['PING']);
+    } catch {
+      // A refusal is an answer as well. A lost connection is made anew, and told of.
+    }
   }
 
   /** An answer is overdue. Nobody can see whether some of it has come: next time it may take longer. */

@@ -78,7 +78,7 @@ export class RedisBroker implements Broker {
 
   /** The groups that were declared exist before anything is published. */
   async #prepare(connection: Connection): Promise<void> {
-    await this.#server.checkVersion(connection);
+    await Promise.all([this.#server.checkVersion(connection), this.#server.readIdleTimeout(connection)]);
     await this.#open(connection, this.#options.groups);
   }
 

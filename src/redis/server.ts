@@ -8,6 +8,12 @@ import { isReply, redisFailures } from './failures.js';
 import type { CheckedRedisOptions } from './options.js';
 import { REDIS_URL } from './url.js';
 
+/** How often a connection is used at least within the time after which the server closes it. */
+const USES = 3;
+
+/** How long a connection may be idle where the server does not tell, in milliseconds: longer than that of an idle consumer, which then needs no PING. */
+const MOST_IDLE = 20_000;
+
 /** The oldest server that has the commands that the queue needs. */
 const OLDEST = [6, 2] as const;
 
@@ -20,6 +26,7 @@ export class Server {
   readonly #queue: string;
   readonly #patience: number;
   readonly #logger: Logger;
+  #mostIdle = MOST_IDLE;
 
   constructor({ server, name, lease, logger }: CheckedRedisOptions) {
     this.#server = server;
@@ -38,6 +45,7 @@ export class Server {
       outlookOf: this.failures.outlookOf,
       createClient: () => this.#createClient(),
       prepare,
+      mostIdle: () => this.#mostIdle,
       patience: this.#patience,
       logger: this.#logger,
     });
@@ -62,6 +70,23 @@ export class Server {
       `Expected a server of version ${OLDEST.join('.')} or newer, got ${found} (queue "${this.#queue}", Redis at ${this.#where})`,
       { retryable: false },
     );
+  }
+
+  /** How long a connection may be idle, in milliseconds. */
+  get mostIdle(): number {
+    return this.#mostIdle;
+  }
+
+  /** Asks after how long the server closes connections that are idle. */
+  async readIdleTimeout(connection: Connection): Promise<void> {
+    this.#mostIdle = MOST_IDLE;
+    try {
+      const [, seconds] = (await connection.send(['CONFIG', 'GET', 'timeout'])) as [name: string, seconds: string];
+      if (/^\d+$/.test(seconds)) this.#mostIdle = seconds === '0' ? Number.POSITIVE_INFINITY : (Number(seconds) * 1000) / USES;
+    } catch (error) {
+      // Not every user may ask.
+      if (!isReply(error)) throw error;
+    }
   }
 
   #createClient(): RedisClient {

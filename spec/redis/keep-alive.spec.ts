@@ -1,0 +1,70 @@
+import { KeepAlive } from '../../src/redis/keep-alive.js';
+import { checkRedisOptions } from '../../src/redis/options.js';
+import { Server } from '../../src/redis/server.js';
+import { fakeTime } from '../broker/fakes.js';
+
+class ErrorReply extends Error {}
+
+describe('KeepAlive', () => {
+  beforeEach(fakeTime);
+
+  afterEach(() => jest.useRealTimers());
+
+  it('pings where nothing was sent for as long, again and again', () => {
+    const times: number[] = [];
+    const keepAlive = new KeepAlive(() => times.push(performance.now() - startedAt));
+    const startedAt = performance.now();
+    keepAlive.start(1000);
+    jest.advanceTimersByTime(3500);
+    expect(times).toEqual([1000, 2000, 3000]);
+    keepAlive.used();
+    jest.advanceTimersByTime(1001);
+    expect(times).toEqual([1000, 2000, 3000, 4500]);
+    keepAlive.start(2000);
+    jest.advanceTimersByTime(2001);
+    expect(times.slice(4)).toEqual([6501]);
+  });
+
+  it('does not ping a connection that is used', () => {
+    const ping = jest.fn();
+    const keepAlive = new KeepAlive(ping);
+    keepAlive.start(1000);
+    for (let n = 0; n < 100; n++) {
+      keepAlive.used();
+      jest.advanceTimersByTime(999);
+    }
+    expect(ping).not.toHaveBeenCalled();
+  });
+
+  it('neither pings nor keeps a timer where the server closes no idle connections, nor once it is stopped', () => {
+    const ping = jest.fn();
+    const keepAlive = new KeepAlive(ping);
+    keepAlive.start(Number.POSITIVE_INFINITY);
+    expect(jest.getTimerCount()).toBe(0);
+    keepAlive.start(1000);
+    keepAlive.stop();
+    keepAlive.start(1000);
+    jest.advanceTimersByTime(100_000);
+    expect([ping.mock.calls.length, jest.getTimerCount()]).toEqual([0, 0]);
+  });
+});
+
+describe('A connection to a server', () => {
+  it.each<[what: string, answer: () => unknown, mostIdle: number]>([
+    ['may be idle for any time where the server closes none', () => ['timeout', '0'], Number.POSITIVE_INFINITY],
+    ['is used three times within the timeout of the server', () => ['timeout', '300'], 100_000],
+    ['is used every 20 seconds where the server does not tell its timeout', () => 'OK', 20_000],
+    ['is used every 20 seconds where the server knows no timeout', () => [], 20_000],
+    [
+      'is used every 20 seconds where its user may not ask',
+      () => {
+        throw new ErrorReply('NOPERM');
+      },
+      20_000,
+    ],
+  ])('%s', async (_what, answer, mostIdle) => {
+    const server = new Server(checkRedisOptions({ url: 'redis://localhost' }));
+    await server.readIdleTimeout({ send: async () => answer() } as never);
+    expect(server.mostIdle).toBe(mostIdle);
+  });
+});

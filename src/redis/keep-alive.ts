@@ -1,0 +1,43 @@
+/** Has a command sent over a connection that was idle for a while, so that the server does not close it. */
+export class KeepAlive {
+  readonly #ping: () => void;
+  #usedAt = 0;
+  #interval = Number.POSITIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(ping: () => void) {
+    this.#ping = ping;
+  }
+
+  /** @param interval how long the connection may be idle, in milliseconds; Infinity: for any time */
+  start(interval: number): void {
+    this.#interval = interval;
+    this.used();
+    this.#watch();
+  }
+
+  /** A command was sent, or answered. */
+  used(): void {
+    this.#usedAt = performance.now();
+  }
+
+  /** Stops for good. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** One timer for all commands: to set it anew with each would cost more than to look now and then. */
+  #watch(): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped || this.#interval === Number.POSITIVE_INFINITY) return;
+    let rest = this.#usedAt + this.#interval - performance.now();
+    if (rest <= 0) {
+      this.used();
+      this.#ping();
+      rest = this.#interval;
+    }
+    this.#timer = setTimeout(() => this.#watch(), Math.ceil(rest)).unref();
+  }
+}
