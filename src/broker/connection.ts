@@ -23,6 +23,8 @@ export interface ConnectionOptions<AnyLink extends Link> {
   readonly prepare?: ((link: AnyLink) => Promise<void>) | undefined;
   /** How long connecting may take, in milliseconds. */
   readonly patience: number;
+  /** The longest pause between two attempts to connect, in milliseconds. Default: 5,000. */
+  readonly longestPause?: number | undefined;
   readonly outlookOf: (error: unknown) => Outlook;
   readonly logger: Logger;
 }
@@ -32,8 +34,6 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
   readonly ignoreAbort: () => void;
 }
-
-const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
 /** A link that lasted for as long, in milliseconds, is none that breaks by what it is used for. */
 const STABLE = 5000;
@@ -53,9 +53,11 @@ export class Connection<AnyLink extends Link> {
   #readyAt = 0;
   /** How many links were lost one after the other that did not last. */
   #relapses = 0;
+  readonly #backoff: (error: unknown, failures: number) => number;
 
   constructor(options: ConnectionOptions<AnyLink>) {
     this.#options = options;
+    this.#backoff = exponentialBackoff({ initial: 50, max: options.longestPause ?? 5000, jitter: 0.5 });
   }
 
   get isReady(): boolean {
@@ -121,6 +123,16 @@ export class Connection<AnyLink extends Link> {
   /** Drops the link of now, and connects anew. */
   renew(cause: unknown): void {
     if (this.#link !== undefined) this.lose(this.#link, cause);
+  }
+
+  /** Drops the link of now. The next call that needs a connection makes a new one. */
+  drop(cause: unknown): void {
+    const link = this.#link;
+    if (link === undefined || this.#phase !== 'ready') return;
+    this.#link = undefined;
+    this.#phase = 'idle';
+    this.#trouble = cause;
+    link.destroy();
   }
 
   /** Ends it, and whatever waits for it. */
@@ -196,7 +208,7 @@ export class Connection<AnyLink extends Link> {
 
   #connectLater(attempt: number, failures: number): void {
     this.#phase = 'connecting';
-    this.#pause = setTimeout(() => void this.#connect(attempt), backoff(undefined, failures));
+    this.#pause = setTimeout(() => void this.#connect(attempt), this.#backoff(undefined, failures));
   }
 
   #tell(how: (waiter: Waiter) => void): void {

@@ -102,9 +102,17 @@ export function readBrokerEnv(env: Env, variable: string, { expected, whereOf }:
 const LEAST_PATIENCE = 1000;
 const MOST_PATIENCE = 10_000;
 
+const LEAST_PAUSE = 50;
+const MOST_PAUSE = 5000;
+
 /** How long a broker may take to answer, in milliseconds. */
 export function patienceFor(lease: number): number {
   return Math.min(MOST_PATIENCE, Math.max(LEAST_PATIENCE, lease / 3));
+}
+
+/** The longest pause between two attempts to reach a broker, in milliseconds: after an outage, a consumer has to be back before its lease expires. */
+export function longestPauseFor(lease: number): number {
+  return Math.min(MOST_PAUSE, Math.max(LEAST_PAUSE, lease / 3));
 }
 
 /** @throws {URIError} for a percent sign that stands for nothing */

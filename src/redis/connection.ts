@@ -12,7 +12,8 @@ export interface RedisClient {
   sendCommand(command: readonly string[]): Promise<unknown>;
 }
 
-export interface ConnectionOptions extends Pick<BrokerConnectionOptions<RedisLink>, 'title' | 'broker' | 'outlookOf' | 'patience' | 'logger'> {
+export interface ConnectionOptions
+  extends Pick<BrokerConnectionOptions<RedisLink>, 'title' | 'broker' | 'outlookOf' | 'patience' | 'longestPause' | 'logger'> {
   /** A new client, which does not reconnect by itself. */
   readonly createClient: () => RedisClient;
   /** Called with each new connection before anybody else may use it. */

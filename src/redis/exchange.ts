@@ -17,6 +17,8 @@ export interface Request {
   readonly unwatched: boolean;
   /** Look for consumers that have died. */
   readonly tend: boolean;
+  /** For how long the server has answered it without a gap, in milliseconds. */
+  readonly steady: number;
   /** What it holds, where it may have been given what it never got. */
   readonly known: readonly string[] | undefined;
   /** As far as it knows, nothing waits to be delivered again or falls due: there is only what is new. */
@@ -67,11 +69,11 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
 }
 
 function scriptArguments({ group, consumer, lease }: Asker, request: Request): string[] {
-  const { want, settlements, heard, unwatched, tend, known, plain, established, leave } = request;
+  const { want, settlements, heard, unwatched, tend, steady, known, plain, established, leave } = request;
   const flags = [settlements[0]?.again && 'a', known && 'k', tend && 't', established && 'e', plain && 'p', unwatched && 'w', leave && 'l'];
   const { acked, back, aside } = settlementArguments(settlements);
   const lists = [heard.length, ...heard, back.length / 3, ...back, aside.length / 2, ...aside, ...(known ?? [])];
-  return [group, consumer, String(plain ? 0 : want), String(lease), flags.filter(Boolean).join(''), acked, ...lists.map(String)];
+  return [group, consumer, String(plain ? 0 : want), String(lease), String(steady), flags.filter(Boolean).join(''), acked, ...lists.map(String)];
 }
 
 /** What nobody of the group has got yet. Resolves to undefined when the group is not there. */

@@ -6,6 +6,7 @@ import type { LentDelivery, Settled } from '../broker/delivery.js';
 import type { Failures, Outlook } from '../broker/failures.js';
 import { LeaseKeeper } from '../broker/lease-keeper.js';
 import { Loans } from '../broker/loans.js';
+import { longestPauseFor } from '../broker/options.js';
 import type { Refusals } from '../broker/refusals.js';
 import { Settlements } from '../broker/settlements.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -35,8 +36,6 @@ const MOST = 1000;
 /** The longest wait for a message, in milliseconds: with what it asks after it, by turns in one command and in two, an idle consumer sends one command in six seconds. */
 const LONGEST_WAIT = 15_000;
 
-const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
-
 /**
  * All subscriptions of this process to one group, as one consumer of Redis.
  *
@@ -57,6 +56,12 @@ export class GroupConsumer implements BrokerConsumer {
   #astray = false;
   /** The number of the connection that it has spoken over. */
   #spokeOver = 0;
+  /**
+   * Since when the server has answered without a gap, by the clock of `performance`. During an outage no consumer can renew its lease: one whose lease has
+   * expired is dead only if the server was there for all of it.
+   */
+  #steadySince = performance.now();
+  readonly #backoff: (error: unknown, failures: number) => number;
   /** How many messages it asks for at most. */
   #most = MOST;
   /** Its group has to be made anew, of the queue or of its bell. */
@@ -78,6 +83,7 @@ export class GroupConsumer implements BrokerConsumer {
   constructor(options: GroupConsumerOptions) {
     this.#options = options;
     const { queueName, logger, lease, listener } = options;
+    this.#backoff = exponentialBackoff({ initial: 50, max: longestPauseFor(lease), jitter: 0.5 });
     this.#loans = new Loans({
       queueName,
       logger,
@@ -154,18 +160,20 @@ export class GroupConsumer implements BrokerConsumer {
   }
 
   async #exchange(): Promise<void> {
-    const { connection, open } = this.#options;
+    const { connection, open, lease } = this.#options;
     this.#exchanging = true;
     let want = 0;
     try {
       await connection.ready();
-      this.#astray ||= this.#established && connection.number !== this.#spokeOver;
-      this.#spokeOver = connection.number;
+      if (connection.number !== this.#spokeOver) this.#meetServer();
       if (this.#missingGroup) await open();
       this.#missingGroup = false;
       want = this.#listening ? 0 : Math.min(this.#most, this.#loans.room);
       const request = this.#request(want);
+      const sentAt = performance.now();
       const answer = await exchange(connection, this.#options, request);
+      // Something stood still on the way, and may have kept other consumers from renewing their leases.
+      if (performance.now() - sentAt > lease / 3) this.#steadySince = performance.now();
       if (answer === undefined) {
         this.#settlements.putBack({ again: false });
         this.#astray ||= want > 0;
@@ -188,6 +196,14 @@ export class GroupConsumer implements BrokerConsumer {
     }
   }
 
+  /** The connection is a new one, and may lead to another server than the one before. */
+  #meetServer(): void {
+    const { connection } = this.#options;
+    this.#spokeOver = connection.number;
+    this.#steadySince = performance.now();
+    this.#astray ||= this.#established;
+  }
+
   #request(want: number): Request {
     const now = performance.now();
     const settlements = this.#settlements.take(MOST);
@@ -200,6 +216,7 @@ export class GroupConsumer implements BrokerConsumer {
       heard: this.#heard.slice(),
       unwatched: this.#watching && !this.#listening,
       tend,
+      steady: Math.floor(now - this.#steadySince),
       // Not while a wait on the other connection may bring what nobody here knows yet.
       known: this.#astray && !this.#listening ? [...this.#loans.ids, ...this.#settlements.ids] : undefined,
       plain: this.#quiet && want > 0 && !this.#astray && this.#heard.length === 0 && settlements.every(({ verdict }) => verdict.kind === 'ack'),
@@ -313,6 +330,7 @@ export class GroupConsumer implements BrokerConsumer {
       this.#loans.end({ error: explained });
       return;
     }
+    this.#steadySince = performance.now();
     this.#failures += 1;
     if (outlook === 'refused' && !isGroupGone(error)) this.#options.refusals.add(error);
     this.#pause ??= setTimeout(
@@ -321,7 +339,7 @@ export class GroupConsumer implements BrokerConsumer {
         this.#poke();
       },
       // A connection that is lost has a pause of its own.
-      outlook === 'lost' ? 0 : backoff(undefined, this.#failures),
+      outlook === 'lost' ? 0 : this.#backoff(undefined, this.#failures),
     );
   }
 }

@@ -1,6 +1,6 @@
 import { createClient } from 'redis';
 import { Failures } from '../broker/failures.js';
-import { patienceFor } from '../broker/options.js';
+import { longestPauseFor, patienceFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
 import { Connection, type RedisClient } from './connection.js';
@@ -25,6 +25,7 @@ export class Server {
   readonly #where: string;
   readonly #queue: string;
   readonly #patience: number;
+  readonly #longestPause: number;
   readonly #logger: Logger;
   #mostIdle = MOST_IDLE;
 
@@ -32,6 +33,7 @@ export class Server {
     this.#server = server;
     this.#queue = name;
     this.#patience = patienceFor(lease);
+    this.#longestPause = longestPauseFor(lease);
     this.#logger = logger;
     this.#where = ('url' in server && REDIS_URL.whereOf(server.url)) || 'the server of the client that was handed in';
     this.failures = new Failures(redisFailures(name), { queue: name, server: this.#where });
@@ -47,6 +49,7 @@ export class Server {
       prepare,
       mostIdle: () => this.#mostIdle,
       patience: this.#patience,
+      longestPause: this.#longestPause,
       logger: this.#logger,
     });
   }

@@ -24,12 +24,14 @@ export class TcpProxy {
   readonly #stalled = new Set<OneWay>();
   readonly #bytes = { 'to-target': 0, 'to-client': 0 };
   #port = 0;
+  #targetPort: number;
   #accepted = 0;
 
   private constructor(targetPort: number) {
+    this.#targetPort = targetPort;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
       this.#accepted += 1;
-      const target = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
+      const target = connect({ port: this.#targetPort, host: '127.0.0.1', allowHalfOpen: true });
       this.#join({ client, target });
     });
   }
@@ -65,6 +67,11 @@ export class TcpProxy {
   /** How many bytes have been passed on. */
   get bytes(): Readonly<Record<OneWay, number>> {
     return { ...this.#bytes };
+  }
+
+  /** Leads new connections to another port of 127.0.0.1; those that are open stay. */
+  retarget(port: number): void {
+    this.#targetPort = port;
   }
 
   /** Keeps and accepts connections, and passes nothing on: not even that one end has closed. What was sent meanwhile arrives after `resume()`. */

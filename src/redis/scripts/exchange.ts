@@ -12,7 +12,7 @@ const MOST_BATCHES = 8;
  * answer.
  *
  * KEYS: stream, bell, delayed, returned, later, aside, settled, fence.
- * ARGV: group, consumer, want, lease (ms), flags, acknowledged ids (sorted, separated by commas), then three lists, each led by its length: entries of the bell
+ * ARGV: group, consumer, want, lease (ms), for how long the server has answered the consumer without a gap (ms), flags, acknowledged ids (sorted, separated by commas), then three lists, each led by its length: entries of the bell
  * that were heard; what is given back, as id, deliveries that count, delay (ms); what is no message, as id, reason. With the flag k, the rest is what the
  * consumer holds.
  * Flags: a, this was sent before, and may have been carried out; k, the consumer may have been given what it never got, or be rid of what it still has there; t, see to dead consumers;
@@ -24,10 +24,10 @@ const MOST_BATCHES = 8;
 export const EXCHANGE: string = `${NOW}${IDS}${FIELD}${LEAST_UNSETTLED}${REMOVE_SETTLED}${ENTER_DUE}
 local PARKED = '${PARKED}'
 local stream, bell, delayed, returned, later, aside, settled, fence = unpack(KEYS)
-local group, consumer, want, lease, flags = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local group, consumer, want, lease, steady, flags = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local again = string.find(flags, 'a', 1, true)
 
-local at = 7
+local at = 8
 local function list(width)
   local items = {}
   for i = 1, tonumber(ARGV[at]) * width do items[i] = ARGV[at + i] end
@@ -37,7 +37,7 @@ end
 local heard, back, foreign = list(1), list(3), list(2)
 -- By far the most, and in one argument: to take it apart here costs less than to send each alone.
 local acked = {}
-for id in string.gmatch(ARGV[6], '[^,]+') do acked[#acked + 1] = id end
+for id in string.gmatch(ARGV[7], '[^,]+') do acked[#acked + 1] = id end
 
 -- A server without memory refuses the first command of a script that may need some, and none after one that does not: to settle is what makes room.
 redis.pcall('XACK', stream, group, '0-0')
@@ -46,6 +46,7 @@ if type(made) == 'table' then
   if string.find(made.err, 'NOGROUP', 1, true) or string.find(made.err, 'requires the key to exist', 1, true) then return 'NOGROUP' end
   return made
 end
+local consumers = string.find(flags, 't', 1, true) and redis.call('XINFO', 'CONSUMERS', stream, group)
 -- To read its past from behind its end reads nothing, and tells the server that the consumer lives. (The very last id would mean: what is new.)
 redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-0')
 
@@ -204,13 +205,26 @@ local function notLaterThan(ms)
   if wait < 0 or ms < wait then wait = math.max(0, math.ceil(ms)) end
 end
 
--- A consumer says with its name how long it may be silent: after it there is a tilde and the milliseconds.
-if string.find(flags, 't', 1, true) then
+if consumers then
   removeSettled(stream, settled, 0)
-  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+  -- To read tells this server alone that the consumer lives. To claim a message that it has is a write: replicas and the append-only file get it, too. (To claim
+  -- one that somebody else has deleted from the stream would take it from the consumer.)
+  local held = redis.call('XPENDING', stream, group, '-', '+', 1, consumer)[1]
+  if held and redis.call('XRANGE', stream, held[1], held[1])[1] then
+    redis.call('XCLAIM', stream, group, consumer, 0, held[1], 'IDLE', held[3], 'RETRYCOUNT', held[4], 'JUSTID')
+  end
+  -- After a long silence it cannot know whether the server stood still, and refused the others, too.
+  local wasSilent
+  for _, info in ipairs(consumers) do
+    if field(info, 'name') == consumer then wasSilent = field(info, 'idle') > lease * 2 / 3 end
+  end
+  for _, info in ipairs(consumers) do
     local name, pending, idle = field(info, 'name'), field(info, 'pending'), field(info, 'idle')
     if name ~= consumer and name ~= PARKED then
-      local left = (tonumber(string.match(name, '~(%d+)$')) or lease) - idle
+      -- A consumer says with its name how long it may be silent: after it there is a tilde and the milliseconds.
+      local left = (tonumber(string.match(name, '~(%d+)$')) or lease) - math.min(idle, steady)
+      -- By the next look, those that live have renewed their leases.
+      if left <= 0 and pending > 0 and wasSilent then left = lease / 3 end
       if left <= 0 then
         -- It may live after all: from now on what it says is looked at twice.
         if pending > 0 then redis.call('SET', fence .. name, '1', 'PX', 86400000) end
