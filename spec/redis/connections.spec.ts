@@ -4,6 +4,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { createClient } from 'redis';
+import { lastValueFrom } from 'rxjs';
 import type { QueueBackend } from 'sluice';
 import { RedisBackend } from 'sluice/redis';
 import { ROOT } from '../support/compile.js';
@@ -117,6 +118,24 @@ describeWithRedis('A RedisBackend whose server is replaced', () => {
     await queue.publish('key', { n: 2 });
     await eventually(() => holder.deliveries.length === 2);
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  });
+
+  it.each<[what: string, use: (queue: QueueBackend) => Promise<unknown>]>([
+    ['a publish', (queue) => queue.publish('key', {})],
+    ['a count', (queue) => queue.stats()],
+    ['a stream', (queue) => lastValueFrom(queue.deliveries())],
+  ])('connects anew after a fatal answer to %s', async (_what, use) => {
+    const successor = await RedisServer.start();
+    suite.ending(() => successor.stop());
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await works(queue);
+    await suite.run('ACL', 'SETUSER', 'default', '-eval', '-evalsha');
+    suite.ending(() => suite.run('ACL', 'SETUSER', 'default', '+@all'));
+    proxy.retarget(successor.port);
+    expect(await failureOf(use(queue))).toMatchObject({ retryable: false, message: expect.stringContaining('NOPERM') });
+    await works(queue);
+    await eventually(async () => (await suite.connections()).length === 0);
   });
 });
 

@@ -133,6 +133,8 @@ describe('The outlook of a failure', () => {
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     'CLUSTERDOWN The cluster is down',
     'TRYAGAIN Multiple keys request during rehashing of slot',
+    'MOVED 15061 127.0.0.1:24104',
+    'ASK 15061 127.0.0.1:24104',
     "READONLY You can't write against a read only replica.",
     'NOREPLICAS Not enough good replicas to write.',
     'MISCONF Redis is configured to save RDB snapshots',

@@ -1,6 +1,6 @@
 import { Connection as BrokerConnection, type ConnectionOptions as BrokerConnectionOptions, type Link } from '../broker/connection.js';
 import { ConnectionLostError } from '../broker/failures.js';
-import { isFollowers, isReply } from './failures.js';
+import { isElsewhere, isReply } from './failures.js';
 import { KeepAlive } from './keep-alive.js';
 import type { Script } from './scripts/index.js';
 
@@ -94,7 +94,7 @@ export class Connection {
       if (++this.#inTime === QUICK_AGAIN) this.#slowness = 1;
       return answer;
     } catch (error) {
-      if (!isReply(error) || isFollowers(error)) this.#connection.lose(link, error);
+      if (!isReply(error) || isElsewhere(error)) this.#connection.lose(link, error);
       if (isReply(error)) throw error;
       throw new ConnectionLostError('The connection was lost before the answer', { cause: error });
     } finally {
@@ -118,6 +118,11 @@ export class Connection {
   /** Drops the connection of now, and connects anew. */
   renew(cause: unknown): void {
     this.#connection.renew(cause);
+  }
+
+  /** Drops the connection of now. The next command that waits for one connects anew: an address may lead to another server by then. */
+  drop(cause: unknown): void {
+    this.#connection.drop(cause);
   }
 
   /** Ends it, and whatever waits for it. */

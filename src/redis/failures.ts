@@ -3,10 +3,10 @@ import { queueKeys } from './keys.js';
 
 /** Answers of a server that may take the same command later. The word is the first of the reply; before version 7 a script puts its own words before it. */
 const PASSING =
-  /^(?:ERR )?(?:LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|MISCONF|OOM|UNBLOCKED|max number of clients reached)\b/;
+  /^(?:ERR )?(?:LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|MOVED|ASK|NOREPLICAS|MISCONF|OOM|UNBLOCKED|max number of clients reached)\b/;
 
-/** Answers of a server that follows another one. */
-const FOLLOWS = /^(?:ERR )?(?:MASTERDOWN|READONLY)\b/;
+/** Answers of a server that does not have the queue, or does not have it any more: it follows another one, or is another node of the cluster. */
+const ELSEWHERE = /^(?:ERR )?(?:MASTERDOWN|READONLY|MOVED|ASK|CLUSTERDOWN)\b/;
 
 /** What answers is not Redis. */
 const NOT_REDIS = /RESP type/;
@@ -30,9 +30,9 @@ export function isReply(error: unknown): error is Error {
   return false;
 }
 
-/** Whether an answer comes from a server that follows another one: it was replaced, and a new connection may lead to the one that has taken its place. */
-export function isFollowers(reply: Error): boolean {
-  return FOLLOWS.test(reply.message);
+/** Whether an answer says that another server has the queue: a new connection may lead to that one. The command was not executed. */
+export function isElsewhere(error: unknown): boolean {
+  return isReply(error) && ELSEWHERE.test(error.message);
 }
 
 function explain(error: unknown, queue: string): string | undefined {
@@ -42,6 +42,7 @@ function explain(error: unknown, queue: string): string | undefined {
     return `A key of the queue holds something that is not the queue's: "${stream}" has to be a stream or absent, and "${stream}:*" only the queue's`;
   if (/WRONGPASS|NOAUTH|invalid password|AUTH /.test(message)) return `Redis refused the user or the password: ${message}`;
   if (/NOPERM|user executing the script|ACL failure in script/.test(message)) return `The user may not do what the queue needs: ${message}`;
+  if (/^(?:MOVED|ASK)\b/.test(message)) return `Another node of the cluster has the queue: ${message}. Hand in a client that createCluster makes`;
   if (NOT_REDIS.test(message)) return `What answers is not a Redis server: ${message}`;
   return undefined;
 }

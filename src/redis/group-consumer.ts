@@ -3,7 +3,7 @@ import type { Delivery } from '../backend.js';
 import type { Intake } from '../bridge/delivery-stream.js';
 import type { BrokerConsumer } from '../broker/broker-backend.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
-import type { Failures, Outlook } from '../broker/failures.js';
+import { ConnectionLostError, type Failures, type Outlook } from '../broker/failures.js';
 import { LeaseKeeper } from '../broker/lease-keeper.js';
 import { Loans } from '../broker/loans.js';
 import { longestPauseFor } from '../broker/options.js';
@@ -198,10 +198,11 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** The connection is a new one, and may lead to another server than the one before. */
   #meetServer(): void {
-    const { connection } = this.#options;
+    const { connection, listener } = this.#options;
     this.#spokeOver = connection.number;
     this.#steadySince = performance.now();
     this.#astray ||= this.#established;
+    listener.drop(new ConnectionLostError('The queue may be on another server'));
   }
 
   #request(want: number): Request {
@@ -322,6 +323,8 @@ export class GroupConsumer implements BrokerConsumer {
       return;
     }
     if (outlook === 'hopeless') {
+      this.#options.connection.drop(error);
+      this.#options.listener.drop(error);
       // What is out stays with this consumer, until somebody is there to ask for it.
       this.#astray = true;
       const explained = this.#options.failures.explained(error);

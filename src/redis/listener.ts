@@ -95,6 +95,11 @@ export class Listener {
     }
   }
 
+  /** Drops its connection. The next wait connects anew. */
+  drop(cause: unknown): void {
+    this.#connection?.drop(cause);
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#idle);

@@ -131,8 +131,10 @@ export class Publisher implements BrokerPublisher {
         }
         const outlook = failures.outlookOf(error);
         if (outlook === 'lost' && this.#batch !== undefined) this.#batch.ambiguous = true;
-        if (outlook === 'hopeless') this.#refuse(error);
-        else if (outlook === 'refused') {
+        if (outlook === 'hopeless') {
+          connection.drop(error);
+          this.#refuse(error);
+        } else if (outlook === 'refused') {
           if (/OOM|MISCONF/.test((error as Error).message)) this.#refuse(error);
           else {
             refusals.add(error);

@@ -5,6 +5,7 @@ import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
 import type { Failures } from '../broker/failures.js';
 import { Refusals } from '../broker/refusals.js';
 import type { Connection } from './connection.js';
+import { isElsewhere } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
 import { type QueueKeys, queueKeys } from './keys.js';
 import { Listener } from './listener.js';
@@ -60,7 +61,9 @@ export class RedisBroker implements Broker {
         const [ready, unfinished] = counts as [ready: number, unfinished: number];
         return { ready, unfinished };
       } catch (error) {
-        if (this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
+        const outlook = this.failures.outlookOf(error);
+        if (outlook === 'hopeless') this.#connection.drop(error);
+        if (this.#closed || !(outlook === 'lost' || isElsewhere(error))) throw error;
       }
     }
   }

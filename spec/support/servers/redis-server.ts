@@ -11,8 +11,8 @@ export interface RedisServerOptions {
   readonly password?: string;
   /** Whether it speaks TLS only, with a certificate of its own making. @default false */
   readonly tls?: boolean;
-  /** Whether it is a cluster of this one node, which owns all slots. @default false */
-  readonly cluster?: boolean;
+  /** Whether it is a cluster of this one node, which owns all slots, or is to become a member of one. @default false */
+  readonly cluster?: boolean | 'member';
   /** Further lines of its configuration. */
   readonly config?: Readonly<Record<string, string>>;
 }
@@ -44,6 +44,12 @@ export class RedisServer extends ServerProcess {
     return `${tls ? 'rediss' : 'redis'}://${login}127.0.0.1:${this.port}`;
   }
 
+  /** Where the other members of its cluster find it. */
+  get busPort(): number {
+    if (this.#busPort === undefined) throw new Error('Expected a server with `cluster`');
+    return this.#busPort;
+  }
+
   /** Runs one command over a connection of its own. */
   async run(...command: string[]): Promise<unknown> {
     const socket = { reconnectStrategy: false as const, connectTimeout: 10_000 };
@@ -64,7 +70,7 @@ export class RedisServer extends ServerProcess {
     if (appendOnly) Object.assign(settings, { appendonly: 'yes', appendfsync: 'always' });
     if (password !== undefined) settings.requirepass = JSON.stringify(password);
     if (tls) Object.assign(settings, await this.#tlsSettings());
-    if (cluster) {
+    if (cluster !== false) {
       // By default the port + 10,000, which may be taken.
       this.#busPort ??= await freePort();
       Object.assign(settings, { 'cluster-enabled': 'yes', 'cluster-port': String(this.#busPort), 'cluster-announce-ip': '127.0.0.1' });
@@ -77,7 +83,7 @@ export class RedisServer extends ServerProcess {
 
   protected override async ready(): Promise<void> {
     await this.run('PING');
-    if (!this.#options.cluster) return;
+    if (this.#options.cluster !== true) return;
     const info = String(await this.run('CLUSTER', 'INFO'));
     if (info.includes('cluster_slots_assigned:0')) await this.run('CLUSTER', 'ADDSLOTSRANGE', '0', String(SLOTS - 1));
     if (!info.includes('cluster_state:ok')) throw new Error('the cluster is not ready');

@@ -1,0 +1,52 @@
+import { RedisBackend } from 'sluice/redis';
+import { eventually } from '../../support/eventually.js';
+import { silentLogger } from '../../support/recording-logger.js';
+import { describeWithRedis } from '../../support/servers/describe-with.js';
+import { RedisCluster } from '../../support/servers/redis-cluster.js';
+import { TcpProxy } from '../../support/servers/tcp-proxy.js';
+import { Tally } from '../../support/tally.js';
+import { publishLoad } from '../load.js';
+import { consumeHere } from './in-process.js';
+
+const LOAD = 2_000;
+const BEFORE = 500;
+
+describeWithRedis('A Redis queue on a cluster', () => {
+  let cluster: RedisCluster;
+  const endings: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    cluster = await RedisCluster.start();
+  }, 100_000);
+
+  afterEach(async () => {
+    for (const end of endings.splice(0).reverse()) await end();
+  });
+
+  afterAll(() => cluster.stop());
+
+  it('survives a planned failover by an address that follows the master', async () => {
+    const name = 'followed';
+    const proxy = await TcpProxy.start((await cluster.masterOf(name)).port);
+    endings.push(() => proxy.stop());
+    const queue = new RedisBackend({ url: `redis://127.0.0.1:${proxy.port}`, name, lease: 5_000, publishTimeout: 60_000, logger: silentLogger });
+    endings.push(() => queue.close());
+    const tally = new Tally();
+    const fate = consumeHere(queue, tally);
+    const published = publishLoad(queue, { tally, count: LOAD, ahead: 300 });
+    await eventually(() => tally.done >= BEFORE);
+    const { port } = await cluster.failOver(name);
+    // The old master answers MOVED until the address follows.
+    proxy.retarget(port);
+    await published;
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    expect(fate.error).toBeUndefined();
+    const newcomer = consumeHere(queue, tally);
+    await publishLoad(queue, { tally, from: LOAD, count: 200 });
+    await eventually(() => tally.done === LOAD + 200);
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    expect(tally.confirmed).toBe(LOAD + 200);
+    expect([...fate.counted, ...newcomer.counted]).not.toContain(false);
+    tally.close('Redis Cluster: a planned failover, by an address that follows the master', 0);
+  }, 100_000);
+});

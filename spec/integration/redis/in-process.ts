@@ -1,0 +1,19 @@
+import type { QueueBackend } from 'sluice';
+import type { Tally } from '../../support/tally.js';
+
+/** A consumer in this process that handles each message at once, and notes it. Returns what has become of its acknowledgements and its stream. */
+export function consumeHere(queue: QueueBackend, tally: Tally): { readonly counted: boolean[]; error: unknown } {
+  const fate: { readonly counted: boolean[]; error: unknown } = { counted: [], error: undefined };
+  queue.deliveries().subscribe({
+    next: async (delivery) => {
+      const { id } = delivery.payload as { id: number };
+      tally.started(id);
+      tally.finished(id);
+      fate.counted.push(await delivery.ack());
+    },
+    error: (error: unknown) => {
+      fate.error = error;
+    },
+  });
+  return fate;
+}

@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RedisServer } from './redis-server.js';
+
+const SHARDS = 3;
+const SLOTS = 16_384;
+const DEADLINE = 60_000;
+
+/** After how many milliseconds without an answer the others take a member for dead. */
+const NODE_TIMEOUT = 2000;
+
+/** Six servers of Redis in one cluster: three masters that share the slots, and a replica of each. */
+export class RedisCluster {
+  #servers: readonly RedisServer[] = [];
+
+  /** Starts one. */
+  static async start(): Promise<RedisCluster> {
+    const cluster = new RedisCluster();
+    try {
+      await cluster.#start();
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  /** Its members. */
+  get servers(): readonly RedisServer[] {
+    return this.#servers;
+  }
+
+  /** The member that has a key, as a member says that is up. */
+  async masterOf(key: string, through = this.#up()): Promise<RedisServer> {
+    const slot = Number(await through.run('CLUSTER', 'KEYSLOT', key));
+    const ranges = (await through.run('CLUSTER', 'SLOTS')) as [from: number, to: number, master: [host: string, port: number]][];
+    const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1];
+    const master = this.#servers.find((server) => server.port === port);
+    if (master === undefined) throw new Error(`No member has the slot ${slot}`);
+    return master;
+  }
+
+  /** The member that would take the place of the one that has a key. */
+  async replicaOf(key: string): Promise<RedisServer> {
+    const master = await this.masterOf(key);
+    const id = String(await master.run('CLUSTER', 'MYID'));
+    const [line] = (await master.run('CLUSTER', 'REPLICAS', id)) as [string];
+    const port = Number(/ [\d.]+:(\d+)@/.exec(line)?.[1]);
+    const replica = this.#servers.find((server) => server.port === port);
+    if (replica === undefined) throw new Error(`No replica at ${line}`);
+    return replica;
+  }
+
+  /** Has the replica take the place of the member that has a key, as one plans it; resolves to the new master. */
+  async failOver(key: string): Promise<RedisServer> {
+    const replica = await this.replicaOf(key);
+    await replica.run('CLUSTER', 'FAILOVER');
+    await this.leads(replica, key);
+    return replica;
+  }
+
+  /** Waits until a member has a key, and says so. */
+  async leads(server: RedisServer, key: string): Promise<void> {
+    await until(async () => (await this.masterOf(key, server)) === server);
+  }
+
+  /** Waits until all members are up and agree on the slots, and each master has its replica. */
+  async whole(): Promise<void> {
+    for (const server of this.#servers) {
+      await until(async () => {
+        const nodes = String(await server.run('CLUSTER', 'NODES'));
+        const info = String(await server.run('CLUSTER', 'INFO'));
+        const replication = String(await server.run('INFO', 'replication'));
+        const linked = /role:master/.test(replication) ? /connected_slaves:1/.test(replication) : /master_link_status:up/.test(replication);
+        return linked && info.includes('cluster_state:ok') && nodes.trim().split('\n').length === 2 * SHARDS && !/fail|handshake|noaddr/.test(nodes);
+      });
+    }
+  }
+
+  /** Ends it for good. May be called in any state. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.stop()));
+    this.#servers = [];
+  }
+
+  /** A member that is up. */
+  #up(): RedisServer {
+    const server = this.#servers.find(({ pid }) => pid !== undefined);
+    if (server === undefined) throw new Error('No member is up');
+    return server;
+  }
+
+  async #start(): Promise<void> {
+    const config = { 'cluster-node-timeout': String(NODE_TIMEOUT), 'cluster-replica-validity-factor': '0', 'cluster-allow-replica-migration': 'no' };
+    const starts = await Promise.allSettled(Array.from({ length: 2 * SHARDS }, () => RedisServer.start({ cluster: 'member', config })));
+    this.#servers = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    for (const start of starts) if (start.status === 'rejected') throw start.reason;
+    const masters = this.#servers.slice(0, SHARDS);
+    const replicas = this.#servers.slice(SHARDS);
+    for (const [index, master] of masters.entries()) {
+      const [from, to] = [index, index + 1].map((part) => Math.floor((part * SLOTS) / SHARDS)) as [number, number];
+      // Each has an epoch of its own from the start: they need not agree on who of two has the right one.
+      await master.run('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1));
+      await master.run('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to - 1));
+    }
+    const [first, ...others] = this.#servers as [RedisServer, ...RedisServer[]];
+    for (const { port, busPort } of others) await first.run('CLUSTER', 'MEET', '127.0.0.1', String(port), String(busPort));
+    for (const [index, replica] of replicas.entries()) {
+      const id = String(await masters[index]?.run('CLUSTER', 'MYID'));
+      // It has to hear of its master first.
+      await until(async () => String(await replica.run('CLUSTER', 'NODES')).includes(id));
+      await replica.run('CLUSTER', 'REPLICATE', id);
+    }
+    await this.whole();
+  }
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + DEADLINE;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`The cluster did not get there in ${DEADLINE / 1000} s: ${condition}`);
+    await sleep(100);
+  }
+}
