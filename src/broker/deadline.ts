@@ -1,16 +1,22 @@
 /**
- * Waits for the answer to a request until its deadline. A late answer is ignored, also when it is an error.
+ * Waits for the answer to a request until its deadline. A late answer is ignored, also when it is an error. An answer that has arrived is in time, also if the event
+ * loop was blocked and could not read it before.
  * @param deadline in milliseconds
  * @param late makes the error if the deadline passes first
  */
 export async function withDeadline<Value>(request: Promise<Value>, deadline: number, late: () => Error): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
+  let immediate: NodeJS.Immediate | undefined;
   const passed = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), deadline);
+    // The event loop reads what has arrived between the timers and the immediates.
+    timer = setTimeout(() => {
+      immediate = setImmediate(() => reject(late()));
+    }, deadline);
   });
   try {
     return await Promise.race([request, passed]);
   } finally {
     clearTimeout(timer);
+    clearImmediate(immediate);
   }
 }
