@@ -149,7 +149,7 @@ export class GroupConsumer implements BrokerConsumer {
     if (connection.isReady && this.#link !== undefined) {
       await this.#puller.withdraw().catch(() => {});
       // What was on its way here has come when this is answered, and goes back.
-      await this.#link.connection.flush().catch(() => {});
+      await this.#link.flush().catch(() => {});
       this.#poke();
       await this.settled();
     }

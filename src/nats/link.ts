@@ -1,8 +1,10 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type PublishOptions, type Subscription } from '@nats-io/transport-node';
 import type { Link } from '../broker/connection.js';
+import { withDeadline } from '../broker/deadline.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
+import { type JetStreamApi, jetStreamApi } from './api.js';
 
 /** Called with the answer to something that was sent. */
 type OnAnswer = (answer: Msg) => void;
@@ -26,7 +28,7 @@ export class NatsLink implements Link {
   readonly #answers = new Map<string, OnAnswer>();
   readonly #end = new End();
   #connection: NatsConnection | undefined;
-  #manager: JetStreamManager | undefined;
+  #manager: JetStreamApi | undefined;
   #subscription: Subscription | undefined;
   #statuses: Statuses | undefined;
   #inbox = '';
@@ -57,23 +59,26 @@ export class NatsLink implements Link {
   }
 
   /** Streams and consumers. */
-  get manager(): JetStreamManager {
+  get manager(): JetStreamApi {
     if (this.#manager === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');
     return this.#manager;
   }
 
   async connect(): Promise<void> {
     const { open, own, patience, lost } = this.#options;
-    const connection = await open(this.#opening.signal);
-    if (this.#destroyed) {
-      if (own) void connection.close();
-      throw new ConnectionLostError('The connection was closed');
-    }
-    this.#connection = connection;
+    const opened = open(this.#opening.signal).then((connection) => {
+      // The client may take longer than the link lasts.
+      if (this.#destroyed && own) void connection.close();
+      this.#connection = connection;
+      return connection;
+    });
+    const connection = await this.#end.before(opened);
     // One that was handed in outlives this link, and what waits for its end with it.
     if (own) void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
     void this.#watch(connection);
-    this.#manager = await jetstreamManager(connection, { checkAPI: false, timeout: patience });
+    // Longer than the deadline here, which drops the link.
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2 * patience });
+    this.#manager = jetStreamApi(manager, (call) => this.#answerTo(call));
     this.#inbox = newInbox(connection);
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, answer) => (error === null ? this.#answered(answer) : lost(error)),
@@ -117,17 +122,29 @@ export class NatsLink implements Link {
   /** Sends what is answered by a message, and waits for that. @throws {ConnectionLostError} (a rejection) when it does not come in time, or cannot come any more */
   async request(subject: string, data: Uint8Array | string, headers?: MsgHdrs): Promise<Msg> {
     let token = '';
-    let timer: NodeJS.Timeout | undefined;
-    const answer = new Promise<Msg>((resolve, reject) => {
+    const answer = new Promise<Msg>((resolve) => {
       token = this.ask(subject, data, resolve, headers);
-      timer = setTimeout(() => reject(new ConnectionLostError('NATS did not answer in time')), this.#options.patience);
     });
     try {
-      return await this.#end.before(answer);
+      return await this.#answerTo(answer);
     } finally {
-      clearTimeout(timer);
       this.forget(token);
     }
+  }
+
+  /** Resolves when the server has taken what was sent before, and what it had sent by then is here. Rejects as `request()` does. */
+  flush(): Promise<void> {
+    return this.#answerTo(this.connection.flush());
+  }
+
+  /** Waits for the answer to a request. If the answer does not come in time, the link is lost: nobody knows what else it swallows. */
+  async #answerTo<Value>(request: Promise<Value>): Promise<Value> {
+    const { patience, lost } = this.#options;
+    return withDeadline(this.#end.before(request), patience, () => {
+      const late = new ConnectionLostError('NATS did not answer in time');
+      lost(late);
+      return late;
+    });
   }
 
   #answered(answer: Msg): void {

@@ -122,7 +122,7 @@ export class Mover {
     if (link === undefined || !connection.isReady || connection.link !== link) return;
     await this.#puller.withdraw().catch(() => {});
     // What was on its way here has come when this is answered.
-    await link.connection.flush().catch(() => {});
+    await link.flush().catch(() => {});
     clearTimeout(this.#timer);
     this.#sort();
     await this.moved();

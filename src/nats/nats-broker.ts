@@ -118,7 +118,7 @@ export class NatsBroker implements Broker {
     await this.#mover.leave();
     await this.#sweeper.close();
     // What was answered last has to leave this process.
-    if (this.#connection.isReady) await this.#connection.link?.connection.flush().catch(() => {});
+    if (this.#connection.isReady) await this.#connection.link?.flush().catch(() => {});
   }
 
   close(): void {

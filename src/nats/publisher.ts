@@ -3,7 +3,7 @@ import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/trans
 import type { QueueKey } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
-import type { Failures } from '../broker/failures.js';
+import { ConnectionLostError, type Failures } from '../broker/failures.js';
 import { writePayload } from '../broker/message.js';
 import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
@@ -66,7 +66,6 @@ export class Publisher implements BrokerPublisher {
   readonly #travelling = new Map<string, Pending<Parcel>>();
   #link: NatsLink | undefined;
   #watch: NodeJS.Timeout | undefined;
-  #answeredAt = 0;
   /** What is on its way will not be answered. */
   #broken = false;
   /** How often it has begun anew since the last message that was stored. */
@@ -160,7 +159,6 @@ export class Publisher implements BrokerPublisher {
       await open(link);
     }
     this.#link = link;
-    this.#answeredAt = performance.now();
     this.#broken = false;
   }
 
@@ -197,7 +195,6 @@ export class Publisher implements BrokerPublisher {
 
   #answered(token: string, pending: Pending<Parcel>, answer: Msg): void {
     this.#travelling.delete(token);
-    this.#answeredAt = performance.now();
     if (isUnanswered(answer)) {
       this.#beginAnew();
       return;
@@ -222,16 +219,21 @@ export class Publisher implements BrokerPublisher {
     this.#wake?.();
   }
 
-  /** While something is on its way, answers come; or it was lost with a leader that is gone. */
+  /** Drops the link when the message that has been on its way for longest is not answered in time, whatever comes for those behind it. */
   #watchTime(): void {
-    if (this.#watch !== undefined || this.#travelling.size === 0) return;
-    const { patience } = this.#options;
+    const [first] = this.#travelling;
+    const link = this.#link;
+    if (this.#watch !== undefined || first === undefined || link === undefined) return;
+    const [token, pending] = first;
+    const { patience, connection } = this.#options;
     const look = () => {
       this.#watch = undefined;
-      if (this.#travelling.size > 0 && performance.now() - this.#answeredAt >= patience) this.#beginAnew();
-      else this.#watchTime();
+      if (!this.#running) return;
+      if (this.#travelling.get(token) === pending) connection.lose(link, new ConnectionLostError('NATS did not answer in time'));
+      this.#watchTime();
     };
-    this.#watch = setTimeout(look, patience);
+    // After the event loop was blocked, answers that have arrived are read before the immediate.
+    this.#watch = setTimeout(() => setImmediate(look), patience);
   }
 
   #unavailable(what: string): BackendUnavailableError {

@@ -4,7 +4,6 @@ import {
   type ConsumerConfig,
   DeliverPolicy,
   DiscardPolicy,
-  type JetStreamManager,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
@@ -14,6 +13,7 @@ import { millis, nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { HopelessError } from '../broker/failures.js';
 import type { Logger } from '../internal/logger.js';
+import type { JetStreamApi } from './api.js';
 import { isNotFound, isTaken } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
@@ -134,7 +134,7 @@ export class Topology {
   async countGroups({ manager }: NatsLink): Promise<Unsettled> {
     const { stream } = this.#names;
     const counts = new Map<string, number>();
-    for await (const { name, config, num_pending, num_ack_pending } of manager.consumers.list(stream))
+    for (const { name, config, num_pending, num_ack_pending } of await manager.consumers.list(stream))
       if (isGroup(config)) counts.set(name, num_pending + num_ack_pending);
     const { state } = await manager.streams.info(stream);
     return new Map([...counts].map(([name, count]) => [name, Math.min(state.messages, count)]));
@@ -144,14 +144,11 @@ export class Topology {
   async floors({ manager }: NatsLink): Promise<Floors | undefined> {
     const { stream } = this.#names;
     const floors = new Map<string, number>();
-    let listed = 0;
-    for await (const { name, ack_floor, config } of manager.consumers.list(stream)) {
-      listed += 1;
-      if (isGroup(config)) floors.set(name, ack_floor.stream_seq);
-    }
+    const listed = await manager.consumers.list(stream);
+    for (const { name, ack_floor, config } of listed) if (isGroup(config)) floors.set(name, ack_floor.stream_seq);
     // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
     const { state, created } = await manager.streams.info(stream);
-    const complete = listed >= state.consumer_count && this.#options.groups.every((group) => floors.has(this.#names.consumer(group)));
+    const complete = listed.length >= state.consumer_count && this.#options.groups.every((group) => floors.has(this.#names.consumer(group)));
     return complete && floors.size > 0 ? { created, floors } : undefined;
   }
 
@@ -191,7 +188,7 @@ export class Topology {
     return Date.parse(created);
   }
 
-  async #stream(manager: JetStreamManager, config: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): Promise<StreamInfo> {
+  async #stream(manager: JetStreamApi, config: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): Promise<StreamInfo> {
     const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
     const info = await found(
       () => manager.streams.info(config.name),
@@ -225,7 +222,7 @@ export class Topology {
   }
 
   async #consumer(
-    manager: JetStreamManager,
+    manager: JetStreamApi,
     stream: string,
     config: Partial<ConsumerConfig> & { durable_name: string },
     beforeNew?: () => Promise<void>,

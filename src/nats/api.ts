@@ -1,0 +1,42 @@
+import type { ConsumerConfig, ConsumerInfo, JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
+
+/** The calls of JetStream's API that the queue makes. */
+export interface JetStreamApi {
+  getAccountInfo(): Promise<unknown>;
+  readonly streams: {
+    info(stream: string): Promise<StreamInfo>;
+    add(config: Partial<StreamConfig> & { readonly name: string }): Promise<StreamInfo>;
+  };
+  readonly consumers: {
+    info(stream: string, consumer: string): Promise<ConsumerInfo>;
+    add(stream: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo>;
+    update(stream: string, consumer: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo>;
+    delete(stream: string, consumer: string): Promise<boolean>;
+    list(stream: string): Promise<ConsumerInfo[]>;
+  };
+}
+
+/** @param answerTo waits for the answer to a call, until its deadline */
+export function jetStreamApi(manager: JetStreamManager, answerTo: <Value>(call: Promise<Value>) => Promise<Value>): JetStreamApi {
+  const { streams, consumers } = manager;
+  return {
+    getAccountInfo: () => answerTo(manager.getAccountInfo()),
+    streams: {
+      info: (stream) => answerTo(streams.info(stream)),
+      add: (config) => answerTo(streams.add(config)),
+    },
+    consumers: {
+      info: (stream, consumer) => answerTo(consumers.info(stream, consumer)),
+      add: (stream, config) => answerTo(consumers.add(stream, config)),
+      update: (stream, consumer, config) => answerTo(consumers.update(stream, consumer, config)),
+      delete: (stream, consumer) => answerTo(consumers.delete(stream, consumer)),
+      list: (stream) => answerTo(all(consumers.list(stream))),
+    },
+  };
+}
+
+async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const found: Item[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
