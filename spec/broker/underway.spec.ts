@@ -16,7 +16,9 @@ describe('Underway', () => {
     underway.add('one', 50);
     underway.add('two', 5_000);
     expect(underway.size).toBe(2);
+    expect(underway.dueAt('one')).toBe(50);
     underway.delete('one');
+    expect(underway.dueAt('one')).toBeUndefined();
     underway.delete('never sent');
     expect(underway.size).toBe(1);
     now = 6_000;

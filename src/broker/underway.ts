@@ -37,6 +37,12 @@ export class Underway {
     this.#earliest = Math.min(this.#earliest, until);
   }
 
+  /** When the delay of a message ends, by the clock of `performance`. Undefined unless the message is remembered. */
+  dueAt(id: string): number | undefined {
+    const until = this.#until.get(id);
+    return until === undefined ? undefined : until - this.#options.lateness;
+  }
+
   /** It has come, or it was not sent. */
   delete(id: string): void {
     if (this.#until.size > 0) this.#until.delete(id);
