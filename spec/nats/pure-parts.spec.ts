@@ -116,7 +116,7 @@ describe('parseUrl', () => {
 });
 
 describe('readFacts', () => {
-  const facts = { deliveries: 3, sequence: 42, storedAt: 1_700_000_000_123 };
+  const facts = { deliveries: 3, sequence: 42, storedAt: 1_700_000_000_123, pending: 5 };
 
   it('reads both forms of a reply', () => {
     expect(readFacts('$JS.ACK.orders.default.3.42.7.1700000000123456789.5')).toEqual(facts);
@@ -130,7 +130,7 @@ describe('readFacts', () => {
 });
 
 describe('readMessage', () => {
-  const facts = { deliveries: 2, sequence: 9, storedAt: 1_700_000_000_123 };
+  const facts = { deliveries: 2, sequence: 9, storedAt: 1_700_000_000_123, pending: 0 };
   const line = fc.string({ unit: 'grapheme-ascii' });
 
   it('makes a message or a reason of whatever there is, and never throws', () => {

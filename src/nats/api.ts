@@ -11,7 +11,6 @@ export interface JetStreamApi {
     info(stream: string, consumer: string): Promise<ConsumerInfo>;
     add(stream: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo>;
     update(stream: string, consumer: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo>;
-    delete(stream: string, consumer: string): Promise<boolean>;
     list(stream: string): Promise<ConsumerInfo[]>;
   };
 }
@@ -29,7 +28,6 @@ export function jetStreamApi(manager: JetStreamManager, answerTo: <Value>(call: 
       info: (stream, consumer) => answerTo(consumers.info(stream, consumer)),
       add: (stream, config) => answerTo(consumers.add(stream, config)),
       update: (stream, consumer, config) => answerTo(consumers.update(stream, consumer, config)),
-      delete: (stream, consumer) => answerTo(consumers.delete(stream, consumer)),
       list: (stream) => answerTo(all(consumers.list(stream))),
     },
   };

@@ -20,6 +20,8 @@ export interface DeliveryFacts {
   readonly sequence: number;
   /** When the server stored it, in milliseconds since the epoch. */
   readonly storedAt: number;
+  /** How many messages behind it no consumer of the group has had yet. */
+  readonly pending: number;
 }
 
 const PER_MILLISECOND = 1_000_000;
@@ -33,7 +35,12 @@ export function readFacts(reply: string): DeliveryFacts | undefined {
   const tokens = reply.split('.');
   if (tokens[0] !== '$JS' || tokens[1] !== 'ACK' || tokens.length < 9) return undefined;
   const at = tokens.length === 9 ? 4 : 6;
-  return { deliveries: Number(tokens[at]), sequence: Number(tokens[at + 1]), storedAt: Math.floor(Number(tokens[at + 3]) / PER_MILLISECOND) };
+  return {
+    deliveries: Number(tokens[at]),
+    sequence: Number(tokens[at + 1]),
+    storedAt: Math.floor(Number(tokens[at + 3]) / PER_MILLISECOND),
+    pending: Number(tokens[at + 4]),
+  };
 }
 
 /** What the ids of our messages look like. Another's may be that of another message, and then its place is its id. */

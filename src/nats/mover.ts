@@ -1,29 +1,44 @@
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import type { Connection } from '../broker/connection.js';
+import type { Failures } from '../broker/failures.js';
+import { Underway } from '../broker/underway.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import { ACK, type Answer, nak } from './answers.js';
+import type { Logger } from '../internal/logger.js';
+import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
 import type { NatsLink } from './link.js';
 import { copyHeaders, type DeliveryFacts, ID_HEADER, PUBLISHED_AT_HEADER, readHeaders, writePublishedAt } from './message.js';
 import type { QueueNames } from './names.js';
 import { Puller } from './puller.js';
+import { JITTER, ServerClock } from './server-clock.js';
+import type { MoverState } from './topology.js';
 
 export interface MoverOptions {
+  readonly queueName: string;
   readonly names: QueueNames;
   readonly connection: Connection<NatsLink>;
   /** Sees to it that the stream and its consumers are there. */
   readonly open: (link: NatsLink) => Promise<unknown>;
-  /** The time of the server, in milliseconds since the epoch. */
-  readonly serverTime: (link: NatsLink) => Promise<number>;
+  readonly state: (link: NatsLink) => Promise<MoverState>;
   /** Stores a message in the stream. Resolves to whether the stream has it. */
   readonly forward: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<boolean>;
   /** Keeps what is no message, for somebody to look at. */
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
+  readonly failures: Failures;
+  readonly logger: Logger;
+}
+
+interface Arrival {
+  readonly message: Msg;
+  readonly facts: DeliveryFacts;
+  /** This process saw the delay begin: it does not depend on the clock of the server. */
+  readonly isKnown: boolean;
 }
 
 /** A message whose time has come. */
 interface Due {
   readonly message: Msg;
-  readonly at: number;
+  /** By the clock of the server. */
+  at: number;
   /** Where its key begins in its subject. */
   readonly subject: string;
   readonly storedAt: number;
@@ -56,11 +71,20 @@ const TOLERANCE = 1;
 /** After what time a message is tried again that could not be stored, in milliseconds. */
 const AGAIN = 500;
 
+/** For how many milliseconds a reading of the clock of the server serves for messages whose delay this process did not see begin. */
+const RECENT = 250;
+
+/** What was sent back comes again after its delay, here or elsewhere. It is forgotten so many milliseconds later. */
+const SENT_BACK = { most: 100_000, lateness: 10_000 };
+
 const backoff = exponentialBackoff({ initial: 100, max: 5000, jitter: 0.5 });
 
 /**
  * Moves messages that were published with a delay to where the groups find them, when their time has come. Until then the server keeps them for it: each is
  * sent back for the rest of its delay. Any number of processes do this at a time, and each message is with one of them.
+ *
+ * A process that receives a message as soon as it is stored measures the delay by its own monotonic clock. Only for other messages does it compare the time of storage with the
+ * clock of the server, which it reads anew each time: that may be set, and another server of a cluster has another.
  */
 export class Mover {
   readonly #options: MoverOptions;
@@ -68,10 +92,14 @@ export class Mover {
   #wanted = false;
   #running = false;
   #link: NatsLink | undefined;
-  /** What to add to the clock of `performance` for the time of the server. */
-  #offset = 0;
-  /** What has come in this turn. */
-  #arrived: { readonly message: Msg; readonly facts: DeliveryFacts }[] = [];
+  readonly #clock = new ServerClock();
+  #reading = false;
+  /** The server had no message that nobody has received: the next one that is received for the first time was stored just now. */
+  #caughtUp = false;
+  /** What this process has sent back, by place and time in the stream. */
+  readonly #sentBack = new Underway(SENT_BACK);
+  /** What has come in this turn, or since the clock is read. */
+  #arrived: Arrival[] = [];
   /** What is due soon. */
   #soon: Due[] = [];
   /** What is being moved, and is in both places for a moment. */
@@ -80,6 +108,7 @@ export class Mover {
   #scheduled: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
+  #warned = false;
   #closed = false;
 
   constructor(options: MoverOptions) {
@@ -94,7 +123,10 @@ export class Mover {
       onMessage: (message, facts) => this.#received(message, facts),
       onChange: () => this.#pull(),
       onMissing: () => this.#rest(),
-      onRefused: () => this.#rest(),
+      onRefused: (reason) => {
+        this.#warn(reason);
+        this.#rest();
+      },
     });
   }
 
@@ -124,7 +156,7 @@ export class Mover {
     // What was on its way here has come when this is answered.
     await link.flush().catch(() => {});
     clearTimeout(this.#timer);
-    this.#sort();
+    this.#sort(link);
     await this.moved();
   }
 
@@ -139,26 +171,38 @@ export class Mover {
   async #begin(): Promise<void> {
     if (this.#running || this.#closed || this.#pause !== undefined) return;
     this.#running = true;
-    const { connection, open, serverTime } = this.#options;
+    const { connection, open, state } = this.#options;
     try {
       const link = await connection.acquire();
       if (this.#failures > 0) await open(link);
-      const before = performance.now();
-      const time = await serverTime(link);
-      this.#offset = time - (before + performance.now()) / 2;
+      const { undelivered } = await state(link);
       if (this.#closed) return;
       this.#link = link;
+      this.#caughtUp = undelivered === 0;
       // What was here over another link comes again.
+      this.#arrived = [];
       this.#soon = [];
       this.#puller.start(link);
       this.#pull();
       this.#failures = 0;
-    } catch {
-      // Whoever publishes or consumes says what is wrong.
-      this.#rest();
+    } catch (error) {
+      this.#failed(error);
     } finally {
       this.#running = false;
     }
+  }
+
+  #failed(error: unknown): void {
+    // A refusal may pass at once, as where the stream has just been deleted; and the connection tells of its own loss.
+    if (this.#failures > 0 && this.#options.failures.outlookOf(error) !== 'lost') this.#warn(error);
+    this.#rest();
+  }
+
+  /** Tells what keeps delayed messages where they are, once until one comes again. */
+  #warn(reason: unknown): void {
+    if (this.#warned || this.#closed) return;
+    this.#warned = true;
+    this.#options.logger.warn(`NATS refuses to serve the delayed messages of queue "${this.#options.queueName}", trying again until it does`, reason);
   }
 
   #rest(): void {
@@ -179,28 +223,69 @@ export class Mover {
   }
 
   #received(message: Msg, facts: DeliveryFacts): void {
-    this.#arrived.push({ message, facts });
+    this.#warned = false;
+    const isFresh = this.#caughtUp && facts.deliveries === 1;
+    this.#caughtUp = facts.pending === 0;
+    if (isFresh) this.#readClock(facts.storedAt);
+    this.#arrived.push({ message, facts, isKnown: isFresh || this.#sentBack.dueAt(placeOf(facts)) !== undefined });
     this.#scheduled ??= setImmediate(() => {
       this.#scheduled = undefined;
-      this.#sort();
+      void this.#handle();
     });
     this.#pull();
   }
 
-  /** Keeps what is due soon, or one would overtake another, and sends back the rest; all of it, where nobody will be here for it. */
-  #sort(): void {
+  /** Sorts what has arrived; reads the clock of the server first where something depends on it. */
+  async #handle(): Promise<void> {
     const link = this.#link;
+    if (this.#reading || link === undefined) return;
+    const stranger = this.#arrived.find(({ isKnown }) => !isKnown);
+    if (stranger !== undefined && !this.#clock.wasRead(RECENT)) {
+      this.#reading = true;
+      try {
+        await this.#askTime(link, stranger);
+      } catch (error) {
+        // What has arrived comes again.
+        this.#failed(error);
+        return;
+      } finally {
+        this.#reading = false;
+      }
+    }
+    if (link === this.#link) this.#sort(link);
+  }
+
+  /** Reads the clock of the server: renewing a message makes the server note the time. */
+  async #askTime(link: NatsLink, { message, facts }: Arrival): Promise<void> {
+    const asked = performance.now();
+    await link.request(message.reply as string, IN_PROGRESS);
+    const { activeAt } = await this.#options.state(link);
+    if (Number.isNaN(activeAt)) this.#readClock(facts.storedAt);
+    else this.#readClock(activeAt, asked);
+  }
+
+  /** The server has shown its time. If its clock was set, what waits here is not due sooner or later for that. */
+  #readClock(time: number, since?: number): void {
+    const step = this.#clock.read(time, since);
+    for (const due of this.#soon) due.at += step;
+  }
+
+  /** Keeps what is due soon, or one would overtake another, and sends back the rest; all of it, where nobody will be here for it. */
+  #sort(link: NatsLink): void {
     const arrived = this.#arrived;
     this.#arrived = [];
-    if (link === undefined) return;
-    const now = performance.now() + this.#offset;
+    const { now, isKnown } = this.#clock;
     for (const { message, facts } of arrived) {
-      const delayed = this.#read(message, facts);
-      if (delayed === undefined) void this.#setAside(message);
-      else if (delayed.at <= now + SOON && !this.#closed) this.#soon.push(delayed);
-      else this.#answer(message, nak(delayed.at - now - EARLY));
+      const delayed = this.#read(message, facts, now);
+      if (delayed === undefined) void this.#setAside(link, message);
+      else if (this.#closed) this.#answer(link, message, nak(isKnown ? delayed.at - now : 0));
+      else if (delayed.at <= now + SOON) this.#soon.push(delayed);
+      else {
+        this.#sentBack.add(placeOf(facts), delayed.at - now);
+        this.#answer(link, message, nak(delayed.at - now - EARLY));
+      }
     }
-    if (this.#closed) for (const { message, at } of this.#soon.splice(0)) this.#answer(message, nak(at - now));
+    if (this.#closed) for (const { message, at } of this.#soon.splice(0)) this.#answer(link, message, nak(at - now));
     else this.#move();
   }
 
@@ -209,7 +294,7 @@ export class Mover {
     clearTimeout(this.#timer);
     const link = this.#link;
     if (link === undefined || this.#soon.length === 0) return;
-    const now = performance.now() + this.#offset;
+    const { now } = this.#clock;
     this.#soon.sort((one, other) => one.at - other.at || one.sequence - other.sequence);
     while ((this.#soon[0]?.at ?? Number.POSITIVE_INFINITY) <= now + TOLERANCE) {
       const { message, subject, storedAt } = this.#soon.shift() as Due;
@@ -221,14 +306,27 @@ export class Mover {
   }
 
   /** Reads the subject `<stream>.<milliseconds>.<key>`. Undefined for what is none. */
-  #read(message: Msg, { storedAt, sequence }: DeliveryFacts): Due | undefined {
+  #read(message: Msg, facts: DeliveryFacts, now: number): Due | undefined {
+    const { storedAt, sequence } = facts;
     const { subject } = message;
     const { delayed, messages } = this.#options.names;
     const from = delayed.length - 1;
     const end = subject.indexOf('.', from);
     const delay = subject.slice(from, end);
     if (end < 0 || !/^\d{1,16}$/.test(delay)) return undefined;
-    return { message, at: storedAt + Number(delay), subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt, sequence };
+    return { message, at: this.#dueAt(facts, Number(delay), now), subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt, sequence };
+  }
+
+  /** When a message is due, by the clock of the server. If that was set since this process saw the message first, the time that has passed here counts. */
+  #dueAt(facts: DeliveryFacts, delay: number, now: number): number {
+    // Nothing is stored in the future: that would be the time of a clock that was set since.
+    const at = Math.min(facts.storedAt, now) + delay;
+    const place = placeOf(facts);
+    const due = this.#sentBack.dueAt(place);
+    if (due === undefined) return at;
+    this.#sentBack.delete(place);
+    const here = now + due - performance.now();
+    return Math.abs(here - at) > JITTER ? here : at;
   }
 
   async #forward(link: NatsLink, message: Msg, subject: string, storedAt: number): Promise<void> {
@@ -240,24 +338,27 @@ export class Mover {
     }
   }
 
-  async #setAside(message: Msg): Promise<void> {
-    const link = this.#link;
-    if (link === undefined) return;
+  async #setAside(link: NatsLink, message: Msg): Promise<void> {
     try {
       await this.#options.setAside(link, message, 'its subject says no delay');
-      this.#answer(message, ACK);
+      this.#answer(link, message, ACK);
     } catch {
-      this.#answer(message, nak(AGAIN));
+      this.#answer(link, message, nak(AGAIN));
     }
   }
 
-  #answer({ reply }: Msg, answer: Answer): void {
+  #answer(link: NatsLink, { reply }: Msg, answer: Answer): void {
     try {
-      this.#link?.publish(reply as string, answer);
+      link.publish(reply as string, answer);
     } catch {
       // The connection is lost: it comes again.
     }
   }
+}
+
+/** By what a delayed message is known, also if another stream takes the place of the one that it is in. */
+function placeOf({ sequence, storedAt }: DeliveryFacts): string {
+  return `${sequence}-${storedAt}`;
 }
 
 /** The headers of a message that is not delayed any more. */

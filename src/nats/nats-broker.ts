@@ -64,7 +64,10 @@ export class NatsBroker implements Broker {
     });
     this.#mover = new Mover({
       ...shared,
-      serverTime: (link) => this.#topology.serverTime(link),
+      queueName: name,
+      state: (link) => this.#topology.moverState(link),
+      failures: this.failures,
+      logger: options.logger,
       forward: (link, subject, data, headers) => this.publisher.forward(link, subject, data, headers),
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
     });

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   AckPolicy,
   type ConsumerConfig,
@@ -24,9 +23,6 @@ const LEAST_MEMORY = 120_000;
 
 /** How long the mover may take with a message, in milliseconds: less than the server remembers ids. */
 export const MOVER_LEASE = 5000;
-
-/** How long the server keeps a consumer that was made to read its clock, if nobody removes it, in milliseconds. */
-const CLOCK_LASTS = 5000;
 
 /** How many messages are removed at a time. */
 const REMOVED_TOGETHER = 256;
@@ -56,6 +52,12 @@ export interface Floors {
 
 /** How many messages each group has not settled, by the name of its consumer. */
 export type Unsettled = ReadonlyMap<string, number>;
+
+export interface MoverState {
+  readonly undelivered: number;
+  /** NaN before the first message. */
+  readonly activeAt: number;
+}
 
 /** The streams and consumers of a queue. */
 export class Topology {
@@ -112,6 +114,13 @@ export class Topology {
     // Not what the stream holds: a server that was killed may hold what it had moved, and knows that it had.
     const { num_pending, num_ack_pending } = await manager.consumers.info(delayedStream, mover);
     return num_pending + num_ack_pending;
+  }
+
+  /** How many delayed messages no process has received yet; and when the server last sent or renewed one, in milliseconds since the epoch by its clock. */
+  async moverState({ manager }: NatsLink): Promise<MoverState> {
+    const { num_pending, delivered } = await manager.consumers.info(this.#names.delayedStream, this.#names.mover);
+    // The client declares a number here, and passes on the text that the server sent.
+    return { undelivered: num_pending, activeAt: Date.parse(String(delivered.last_active)) };
   }
 
   /** How many messages a group has not settled; of one that does not exist, those with which it would begin. */
@@ -172,20 +181,6 @@ export class Topology {
       // The server takes them in order, and is not flooded.
       await link.request(subject, request(last));
     }
-  }
-
-  /** The time of the server, in milliseconds since the epoch: that at which it makes a consumer that is of no other use. */
-  async serverTime({ manager }: NatsLink): Promise<number> {
-    const { stream } = this.#names;
-    const { created, name } = await manager.consumers.add(stream, {
-      name: `clock-${randomBytes(8).toString('hex')}`,
-      ack_policy: AckPolicy.None,
-      deliver_policy: DeliverPolicy.New,
-      inactive_threshold: nanos(CLOCK_LASTS),
-      mem_storage: true,
-    });
-    await manager.consumers.delete(stream, name);
-    return Date.parse(created);
   }
 
   async #stream(manager: JetStreamApi, config: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): Promise<StreamInfo> {

@@ -1,0 +1,60 @@
+import { JITTER, ServerClock } from '../../src/nats/server-clock.js';
+
+const SERVER = 1_700_000_000_000;
+
+describe('ServerClock', () => {
+  let now = 0;
+  let clock: ServerClock;
+
+  beforeEach(() => {
+    now = 1000;
+    clock = new ServerClock();
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+  });
+
+  afterEach(() => jest.restoreAllMocks());
+
+  it('knows nothing before the first reading', () => {
+    expect(clock.isKnown).toBe(false);
+    expect(clock.wasRead(1e9)).toBe(false);
+    expect(clock.read(SERVER)).toBe(0);
+    expect(clock.isKnown).toBe(true);
+    expect(clock.now).toBe(SERVER);
+  });
+
+  it('goes on by the monotonic clock of this process', () => {
+    clock.read(SERVER);
+    now += 400;
+    expect(clock.now).toBe(SERVER + 400);
+    expect(clock.wasRead(400)).toBe(true);
+    expect(clock.wasRead(399)).toBe(false);
+  });
+
+  it('keeps the reading that travelled for the shortest time', () => {
+    clock.read(SERVER);
+    now += 50;
+    expect(clock.read(SERVER + 20)).toBe(0);
+    expect(clock.now).toBe(SERVER + 50);
+    expect(clock.read(SERVER + 60)).toBe(0);
+    expect(clock.now).toBe(SERVER + 60);
+  });
+
+  it.each([10_000, -10_000, JITTER + 1, -JITTER - 1])('follows a clock that was set by %d ms, and says so', (by) => {
+    clock.read(SERVER);
+    now += 500;
+    expect(clock.read(SERVER + 500 + by)).toBe(by);
+    expect(clock.now).toBe(SERVER + 500 + by);
+  });
+
+  it('is never ahead of what a slow answer leaves possible', () => {
+    clock.read(SERVER);
+    const asked = now;
+    now += 3000;
+    // Between the question and the answer: the reading says nothing new.
+    expect(clock.read(SERVER + 1000, asked)).toBe(0);
+    expect(clock.now).toBe(SERVER + 3000);
+    // Before the question: the clock was set.
+    expect(clock.read(SERVER - 1, asked)).toBe(-3001);
+    expect(clock.now).toBe(SERVER - 1);
+  });
+});
