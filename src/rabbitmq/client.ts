@@ -66,6 +66,8 @@ export interface Properties {
 /** A message as the client delivers it. */
 export interface Incoming extends Properties {
   readonly deliveryTag: number;
+  /** The broker has delivered it before. */
+  readonly redelivered?: boolean;
   /** A Buffer; what it says to be text or JSON in no encoding of its own, the client has read already. */
   readonly body: unknown;
 }

@@ -1,23 +1,58 @@
-/** How many messages it remembers: far more than are on their way when a connection is lost. */
+import { createHash } from 'node:crypto';
+import { isRedelivery, type Received } from './message.js';
+
+/** How many different messages it remembers: far more than are in flight when a connection is lost. */
 const MOST = 10_000;
 
-/** Messages that are done with here, though the broker may not have heard of it, and deliver them again. */
-export class DoneWith {
-  /** In the order in which they were added. */
-  readonly #messages = new Set<string>();
+/** How long it remembers a message, in milliseconds: longer than a broker takes to restart, or to notice that a connection is dead. */
+const LONGEST = 600_000;
 
-  /** @param message what tells it from others */
-  add(message: string): void {
-    this.#messages.delete(message);
-    this.#messages.add(message);
-    if (this.#messages.size <= MOST) return;
-    for (const oldest of this.#messages) {
-      this.#messages.delete(oldest);
-      return;
+interface Entry {
+  /** How many such messages there are. */
+  readonly count: number;
+  /** By the clock of `performance`. */
+  readonly until: number;
+}
+
+/** Messages that were acknowledged here just when their connection ended. The broker may not know, and redeliver them. */
+export class DoneWith {
+  /** By identity, in the order in which they expire. */
+  readonly #entries = new Map<string, Entry>();
+
+  add(received: Received): void {
+    const identity = identityOf(received);
+    const count = (this.#entries.get(identity)?.count ?? 0) + 1;
+    this.#entries.delete(identity);
+    this.#entries.set(identity, { count, until: performance.now() + LONGEST });
+    this.#forget();
+  }
+
+  /** Whether a delivery is one of these messages. Each is found once: the broker redelivers it once. */
+  take(received: Received): boolean {
+    if (this.#entries.size === 0 || !isRedelivery(received)) return false;
+    this.#forget();
+    const identity = identityOf(received);
+    const entry = this.#entries.get(identity);
+    if (entry === undefined) return false;
+    if (entry.count === 1) this.#entries.delete(identity);
+    else this.#entries.set(identity, { ...entry, count: entry.count - 1 });
+    return true;
+  }
+
+  /** Removes what has expired, and the oldest of what is too many. */
+  #forget(): void {
+    const now = performance.now();
+    for (const [identity, { until }] of this.#entries) {
+      if (until >= now && this.#entries.size <= MOST) return;
+      this.#entries.delete(identity);
     }
   }
+}
 
-  has(message: string): boolean {
-    return this.#messages.size > 0 && this.#messages.has(message);
-  }
+/** Tells a message from others, also from those of programs that give several messages the same id, and from its copies for later attempts. */
+function identityOf({ place, attempts, original }: Received): string {
+  const digest = createHash('sha256')
+    .update(original.body as Buffer)
+    .digest('base64');
+  return `${place.time} ${attempts} ${digest} ${place.id}`;
 }

@@ -38,6 +38,8 @@ export interface Outgoing {
 export interface Received {
   readonly message: Message;
   readonly place: Place;
+  /** How often it was delivered before it was copied, for a nack with a delay. */
+  readonly attempts: number;
   readonly original: Incoming;
 }
 
@@ -76,12 +78,12 @@ export function readMessage(original: Incoming): Received | string {
   const content = readEnvelope({ key, payload: Buffer.isBuffer(body) ? body.toString() : undefined, headers });
   if (typeof content === 'string') return content;
   const attempt = attempts + countOf(table[DELIVERY_COUNT], table[ACQUIRED_COUNT]) + 1;
-  return { message: { id, ...content, attempt, publishedAt }, place: { time: publishedAt + delay, id }, original };
+  return { message: { id, ...content, attempt, publishedAt }, place: { time: publishedAt + delay, id }, attempts, original };
 }
 
-/** Tells one message from others, and from its copies. */
-export function identityOf({ message: { id }, original: { headers = {} } }: Received): string {
-  return `${id} ${headers[ATTEMPTS] ?? 0}`;
+/** Whether the broker has delivered a message before, to any consumer. */
+export function isRedelivery({ message, attempts, original }: Received): boolean {
+  return original.redelivered === true || message.attempt > attempts + 1;
 }
 
 /** The same message once more, to be delivered as the attempt after this one. */

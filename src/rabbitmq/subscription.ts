@@ -17,7 +17,7 @@ import type { DoneWith } from './done-with.js';
 import { isConsumerTimeout } from './failures.js';
 import { GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
-import { comparePlaces, copyOf, identityOf, readMessage } from './message.js';
+import { comparePlaces, copyOf, readMessage } from './message.js';
 import type { GroupNames, QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 import { keepingQueue, type Topology } from './topology.js';
@@ -185,7 +185,7 @@ export class Subscription {
         this.#lost(channel);
         void channel.close();
       },
-      onUnanswered: ({ received }) => received && done.add(identityOf(received)),
+      onUnanswered: ({ received }) => received && done.add(received),
     });
     this.#channel = channel;
     this.#poke();
@@ -234,7 +234,7 @@ export class Subscription {
     const { publisher, group } = this.#options;
     publisher.arrived(group, received.message.id);
     this.#options.returning.delete(received.message.id);
-    if (this.#options.done.has(identityOf(received))) void channel.settle(arrival, 'ack');
+    if (this.#options.done.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
       this.#back.push(arrival);
       this.#poke();

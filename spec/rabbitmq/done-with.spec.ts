@@ -1,0 +1,74 @@
+import type { Incoming } from '../../src/rabbitmq/client.js';
+import { DoneWith } from '../../src/rabbitmq/done-with.js';
+import { type Received, readMessage } from '../../src/rabbitmq/message.js';
+
+const MINUTE = 60_000;
+
+let now = 0;
+
+beforeEach(() => {
+  now = 0;
+  jest.spyOn(performance, 'now').mockImplementation(() => now);
+});
+
+afterEach(() => jest.restoreAllMocks());
+
+function received(given: { id?: string; time?: number; body?: string; attempts?: number; deliveries?: number; redelivered?: boolean }): Received {
+  const { id = 'a', time = 1, body = '{}', attempts = 0, deliveries, redelivered = false } = given;
+  const headers = { 'sluice-published-at': time, 'sluice-attempts': attempts, ...(deliveries !== undefined && { 'x-delivery-count': deliveries }) };
+  const original: Incoming = { deliveryTag: 1, redelivered, messageId: id, type: 'key', headers, body: Buffer.from(body) };
+  return readMessage(original) as Received;
+}
+
+describe('DoneWith', () => {
+  it('knows a message that the broker delivers again, once', () => {
+    const done = new DoneWith();
+    done.add(received({}));
+    expect(done.take(received({ redelivered: true, deliveries: 1 }))).toBe(true);
+    expect(done.take(received({ redelivered: true, deliveries: 2 }))).toBe(false);
+  });
+
+  it.each([
+    ['one that is delivered for the first time', {}],
+    ['another id', { id: 'b', redelivered: true }],
+    ['another time', { time: 2, redelivered: true }],
+    ['another body', { body: '{"n":1}', redelivered: true }],
+    ['a copy for a later attempt', { attempts: 1, redelivered: true }],
+  ])('does not take for it %s', (_, other) => {
+    const done = new DoneWith();
+    done.add(received({}));
+    expect(done.take(received(other))).toBe(false);
+    expect(done.take(received({ redelivered: true }))).toBe(true);
+  });
+
+  it('knows a redelivery by its count, too', () => {
+    const done = new DoneWith();
+    done.add(received({}));
+    expect(done.take(received({ deliveries: 1 }))).toBe(true);
+  });
+
+  it('counts messages that are alike in everything', () => {
+    const done = new DoneWith();
+    done.add(received({}));
+    done.add(received({}));
+    const again = received({ redelivered: true });
+    expect([done.take(again), done.take(again), done.take(again)]).toEqual([true, true, false]);
+  });
+
+  it('forgets a message after ten minutes', () => {
+    const done = new DoneWith();
+    done.add(received({ id: 'a' }));
+    now = 9 * MINUTE;
+    done.add(received({ id: 'b' }));
+    now = 10 * MINUTE + 1;
+    expect(done.take(received({ id: 'a', redelivered: true }))).toBe(false);
+    expect(done.take(received({ id: 'b', redelivered: true }))).toBe(true);
+  });
+
+  it('remembers the latest 10,000', () => {
+    const done = new DoneWith();
+    for (let n = 0; n < 10_001; n++) done.add(received({ id: `${n}` }));
+    expect(done.take(received({ id: '0', redelivered: true }))).toBe(false);
+    expect(done.take(received({ id: '1', redelivered: true }))).toBe(true);
+  });
+});
