@@ -2,6 +2,7 @@ import type { QueueKey } from '../backend.js';
 import { type Message, readEnvelope } from '../broker/message.js';
 import { describe } from '../internal/describe.js';
 import type { Incoming, Properties } from './client.js';
+import { MOST_DEPTH } from './frames.js';
 
 /** JSON: the headers of a message. The broker's own kind of headers would not keep every name. */
 const HEADERS = 'sluice-headers';
@@ -66,6 +67,8 @@ export function propertiesOf({ id, key, headers, publishedAt, delay, attempts }:
 /** A message of the broker as one of ours, or why it is none. */
 export function readMessage(original: Incoming): Received | string {
   const { messageId: id, type: key, headers: table = {}, body } = original;
+  const deep = Object.keys(table).find((name) => isTooDeep(table[name]));
+  if (deep !== undefined) return `its header "${deep}" is nested more than ${MOST_DEPTH} levels deep, and is left out`;
   if (typeof id !== 'string' || id === '') return 'it has no "messageId"';
   const headers = table[HEADERS];
   if (headers !== undefined && typeof headers !== 'string') return `its "${HEADERS}" is no text but ${describe(headers)}`;
@@ -104,9 +107,10 @@ export function asideProperties({ contentType, contentEncoding, type, headers }:
   const kept = { contentType, contentEncoding, type };
   // By these the broker would send the copy where the message came from.
   const { CC: _cc, BCC: _bcc, ...told } = headers ?? {};
+  const readable = Object.fromEntries(Object.entries(told).filter(([, value]) => !isTooDeep(value)));
   return {
     ...(Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) as Properties),
-    headers: { ...told, [REASON]: reason },
+    headers: { ...readable, [REASON]: reason },
   };
 }
 
@@ -114,6 +118,14 @@ export function asideProperties({ contentType, contentEncoding, type, headers }:
 export function bodyOf({ body }: Incoming): Buffer {
   if (Buffer.isBuffer(body)) return body;
   return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+}
+
+/** @param level of the value, counted from the headers themselves */
+function isTooDeep(value: unknown, level = 2): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (level > MOST_DEPTH) return true;
+  // Bytes are not nested, and may be many.
+  return !Buffer.isBuffer(value) && Object.values(value).some((each) => isTooDeep(each, level + 1));
 }
 
 function isCount(value: unknown): value is number {

@@ -5,6 +5,7 @@ import { patienceFor } from '../broker/options.js';
 import type { Logger } from '../internal/logger.js';
 import type { Client } from './client.js';
 import { rabbitMqFailures } from './failures.js';
+import { flattenAllHeaders, type Source } from './frames.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
 import { clientOptions, RABBITMQ_URL } from './url.js';
@@ -107,14 +108,9 @@ export class Server {
       retryHigh: NEVER,
     });
     refuseWhatIsNoFrame(client);
+    flattenAllHeaders(client);
     return { client: client as unknown as Client, owned: true };
   }
-}
-
-/** What the client reads from. */
-interface Source {
-  read?: (size?: number) => unknown;
-  destroy: (error: Error) => void;
 }
 
 /**
@@ -122,7 +118,7 @@ interface Source {
  * of its socket, which nobody could catch.
  */
 function refuseWhatIsNoFrame(client: RabbitConnection): void {
-  const { _socket: socket } = client as unknown as { _socket?: Source };
+  const { _socket: socket } = client as unknown as { _socket?: Source & { destroy: (error: Error) => void } };
   const read = socket?.read;
   if (socket === undefined || read === undefined) return;
   // A frame, and its last byte.
@@ -143,19 +139,24 @@ function frameMaxOf(client: object): number {
   return typeof frameMax === 'number' ? frameMax : DEFAULT_FRAME_MAX;
 }
 
-/** How many listeners of each kind a queue has on a client: one for each of its two links, and one that is always there. */
+/** How many listeners of each kind a queue has on a client, at most: one for each of its two links, and one that is always there. */
 const LISTENERS = 3;
 
-/** Listens to the errors of a client that others use too, and makes room for what a queue listens to. Returns what undoes it. */
+/** Prepares a client that others use too: listens to its errors, has it decode any headers, makes room for listeners. Returns what undoes it. */
 function share(client: Client): () => void {
   const ignore = () => {};
+  // Each connection of the client has a socket of its own.
+  const flatten = () => flattenAllHeaders(client);
   const room = client.getMaxListeners?.() ?? 0;
   // None means any number.
   const makeRoom = (count: number) => room > 0 && client.setMaxListeners?.((client.getMaxListeners?.() ?? 0) + count);
   makeRoom(LISTENERS);
   client.on('error', ignore);
+  client.on('connection', flatten);
+  flatten();
   return () => {
     client.removeListener('error', ignore);
+    client.removeListener('connection', flatten);
     makeRoom(-LISTENERS);
   };
 }
