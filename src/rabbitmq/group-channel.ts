@@ -102,9 +102,9 @@ export class GroupChannel<Item extends Delivered> {
     return this.#gaveBack;
   }
 
-  /** How many messages wait in a queue, which is declared as it has to be. */
-  async count(queue: Parameters<Channel['queueDeclare']>[0]): Promise<number> {
-    return (await this.#channel.queueDeclare(queue)).messageCount;
+  /** How many messages wait in a queue, which is declared. */
+  async count(queue: string): Promise<number> {
+    return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
   }
 
   get isOver(): boolean {

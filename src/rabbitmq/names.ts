@@ -8,7 +8,7 @@ const MOST = 100;
 export interface QueueNames {
   /** Exchange: what is published goes to all groups. Everything else begins with this name and a colon. */
   readonly exchange: string;
-  /** Queue: what is no message of ours, moved aside for somebody to look at. */
+  /** Queue, and the exchange to it: the quarantine, for unreadable messages and for those that a policy removes from the queues of groups. */
   readonly aside: string;
   /** The way of a delayed publish, to the exchange. */
   readonly delay: string;

@@ -7,6 +7,7 @@ import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import type { Logger } from '../internal/logger.js';
 import { checkMilliseconds } from '../internal/options.js';
 import type { Channel, Envelope, Incoming, Properties } from './client.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
@@ -15,7 +16,7 @@ import type { RabbitLink } from './link.js';
 import { asideProperties, bodyOf, type Outgoing, propertiesOf } from './message.js';
 import type { QueueNames } from './names.js';
 import type { Server } from './server.js';
-import { declareGroups, keepingQueue } from './topology.js';
+import { declareGroups } from './topology.js';
 
 export interface PublisherOptions {
   readonly queueName: string;
@@ -25,6 +26,7 @@ export interface PublisherOptions {
   readonly server: Server;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
+  readonly logger: Logger;
   /** Somebody has deleted what messages are sent to. */
   readonly onDeleted: () => void;
 }
@@ -147,14 +149,9 @@ export class Publisher implements BrokerPublisher {
   }
 
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
-  async setAside(original: Incoming, reason: string): Promise<void> {
-    const { aside } = this.#options.names;
-    const link = await this.#connection.acquire();
-    const line = this.#line;
-    if (line?.link !== link) return this.setAside(original, reason);
-    await line.setup.queueDeclare(keepingQueue(aside));
+  setAside(original: Incoming, reason: string): Promise<void> {
     const messageId = original.messageId ?? this.#nextId();
-    const envelope = envelopeOf({ ...asideProperties(original, reason), messageId }, '', aside);
+    const envelope = envelopeOf({ ...asideProperties(original, reason), messageId }, this.#options.names.aside, '');
     return this.#enqueue({ envelope, body: bodyOf(original), delays: undefined, delay: 0 });
   }
 
@@ -253,12 +250,12 @@ export class Publisher implements BrokerPublisher {
   }
 
   async #prepare(link: RabbitLink): Promise<void> {
-    const { names, groups } = this.#options;
+    const { names, groups, logger } = this.#options;
     const lost = (cause: unknown) => {
       if (!this.#closed || !this.#outbox.isEmpty) this.#lose(link, cause);
     };
     const [setup, channel] = [await link.openChannel(lost), await link.openChannel(lost)];
-    await declareGroups(setup, names, groups);
+    await declareGroups(link, names, groups, logger);
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));

@@ -29,9 +29,9 @@ export class RabbitMqBroker implements Broker {
 
   constructor(options: CheckedRabbitMqOptions) {
     this.#options = options;
-    const { name, groups, publishTimeout } = options;
+    const { name, groups, publishTimeout, logger } = options;
     this.#names = queueNames(name);
-    this.#topology = new Topology(this.#names, groups);
+    this.#topology = new Topology(this.#names, groups, logger);
     const server = new Server(options);
     this.#server = server;
     this.failures = server.failures;
@@ -41,7 +41,7 @@ export class RabbitMqBroker implements Broker {
       const { link, isReady } = this.#connection;
       if (link !== undefined && isReady) void this.#topology.restore(link);
     };
-    this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout, onDeleted });
+    this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout, logger, onDeleted });
   }
 
   createConsumer(group: ConsumerGroup): GroupConsumer {

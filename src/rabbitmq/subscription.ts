@@ -20,7 +20,7 @@ import type { RabbitLink } from './link.js';
 import { comparePlaces, copyOf, readMessage } from './message.js';
 import type { GroupNames, QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
-import { keepingQueue, type Topology } from './topology.js';
+import type { Topology } from './topology.js';
 
 export interface SubscriptionOptions {
   readonly queueName: string;
@@ -203,7 +203,7 @@ export class Subscription {
 
   async #consume(channel: Channel): Promise<void> {
     const { queue, again } = this.#names;
-    const due = await channel.count(keepingQueue(again));
+    const due = await channel.count(again);
     if (this.#stopped) return;
     const first = Math.min(due, this.#prefetch);
     let [came, enough] = [0, () => {}];

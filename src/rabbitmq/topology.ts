@@ -1,7 +1,9 @@
 import type { ConsumerGroup } from '../backend.js';
+import type { Logger } from '../internal/logger.js';
 import type { Channel, QueueOptions } from './client.js';
+import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
-import type { GroupNames, QueueNames } from './names.js';
+import type { QueueNames } from './names.js';
 
 /** How often a message may be delivered before the broker drops it: the most that it takes, since dropping is not the broker's to do. */
 const NEVER_DROPPED = 2 ** 31 - 1;
@@ -11,18 +13,33 @@ export function keepingQueue(queue: string, settings: QueueOptions['arguments'] 
   return { queue, durable: true, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': NEVER_DROPPED, ...settings } };
 }
 
+/**
+ * The queue of a group. Whatever a policy limits, the broker drops nothing that it has confirmed: a full queue refuses what is published, and what expires or
+ * was delivered too often goes to the queue `aside`.
+ */
+function groupQueue(queue: string, { aside }: QueueNames): QueueOptions {
+  return keepingQueue(queue, {
+    'x-overflow': 'reject-publish',
+    'x-dead-letter-exchange': aside,
+    'x-dead-letter-strategy': 'at-least-once',
+  });
+}
+
 /** What is being declared, by the names of queues. */
 const declaring = new Map<string, Promise<void>>();
+
+/** Queues of which it was said that an older version has declared them. */
+const outdated = new Set<string>();
 
 /**
  * Declares the exchange of a queue, and groups with all that they have. What is there already stays as it is. In this process one at a time for a queue: RabbitMQ 3.10 tells who
  * comes second that a quorum queue is there before it is, and fails when that is used.
  */
-export async function declareGroups(channel: Channel, names: QueueNames, groups: Iterable<ConsumerGroup>): Promise<void> {
+export async function declareGroups(link: RabbitLink, names: QueueNames, groups: Iterable<ConsumerGroup>, logger: Logger): Promise<void> {
   const before = declaring.get(names.exchange);
   const declared = (async () => {
     await before;
-    await declareInTurn(channel, names, groups);
+    await declareInTurn(link, names, groups, logger);
   })();
   const over = declared.catch(() => {});
   declaring.set(names.exchange, over);
@@ -33,32 +50,76 @@ export async function declareGroups(channel: Channel, names: QueueNames, groups:
   }
 }
 
-async function declareInTurn(channel: Channel, names: QueueNames, groups: Iterable<ConsumerGroup>): Promise<void> {
-  await channel.exchangeDeclare({ exchange: names.exchange, type: 'fanout', durable: true });
-  for (const group of groups) await declareGroup(channel, names, names.group(group));
+async function declareInTurn(link: RabbitLink, names: QueueNames, groups: Iterable<ConsumerGroup>, logger: Logger): Promise<void> {
+  const { exchange, aside } = names;
+  const setup = new Setup(link, logger);
+  for (const each of [exchange, aside]) await setup.declare((channel) => channel.exchangeDeclare({ exchange: each, type: 'fanout', durable: true }));
+  await setup.declareQueue(keepingQueue(aside, { 'x-overflow': 'reject-publish' }));
+  await setup.declare((channel) => channel.queueBind({ exchange: aside, queue: aside }));
+  for (const group of groups) {
+    const { queue, again } = names.group(group);
+    for (const each of [queue, again]) await setup.declareQueue(groupQueue(each, names));
+    await setup.declare((channel) => channel.queueBind({ exchange, queue }));
+  }
+  await setup.close();
 }
 
-async function declareGroup(channel: Channel, { exchange }: QueueNames, { queue, again }: GroupNames): Promise<void> {
-  await channel.queueDeclare(keepingQueue(queue));
-  await channel.queueDeclare(keepingQueue(again));
-  await channel.queueBind({ exchange, queue });
+/** Declares over a channel of its own, and over another one after each error, which ends it. */
+class Setup {
+  readonly #link: RabbitLink;
+  readonly #logger: Logger;
+  #channel: Channel | undefined;
+
+  constructor(link: RabbitLink, logger: Logger) {
+    this.#link = link;
+    this.#logger = logger;
+  }
+
+  async declare(ask: (channel: Channel) => Promise<unknown>): Promise<void> {
+    this.#channel ??= await this.#link.openChannel(() => {
+      this.#channel = undefined;
+    });
+    await ask(this.#channel);
+  }
+
+  /** If an older version of Sluice has declared the queue, with fewer settings, it is used as it is. */
+  async declareQueue(options: QueueOptions): Promise<void> {
+    const { queue } = options;
+    try {
+      await this.declare((channel) => channel.queueDeclare(options));
+    } catch (error) {
+      if (codeOf(error) !== 'PRECONDITION_FAILED') throw error;
+      await this.declare((channel) => channel.queueDeclare(keepingQueue(queue)));
+      if (outdated.has(queue)) return;
+      outdated.add(queue);
+      this.#logger.warn(
+        `An older version of Sluice has declared the queue "${queue}" on RabbitMQ. It works, but a policy with "max-length", "message-ttl" or "delivery-limit" can drop its messages. Stop its publishers, let its consumers empty it, and delete it: Sluice declares it again`,
+      );
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#channel?.close();
+  }
 }
 
 /** Sees to it that the groups are there which this process consumes for, on each connection anew. */
 export class Topology {
   readonly #names: QueueNames;
   readonly #declared: readonly ConsumerGroup[];
+  readonly #logger: Logger;
   readonly #open = new WeakMap<RabbitLink, Map<ConsumerGroup, Promise<void>>>();
 
   /** @param declared the groups that exist from the first message on */
-  constructor(names: QueueNames, declared: readonly ConsumerGroup[]) {
+  constructor(names: QueueNames, declared: readonly ConsumerGroup[], logger: Logger) {
     this.#names = names;
     this.#declared = declared;
+    this.#logger = logger;
   }
 
   /** Declares what was declared in the options. */
   readonly prepare = async (link: RabbitLink): Promise<void> => {
-    await this.#declare(link, this.#declared);
+    await declareGroups(link, this.#names, this.#declared, this.#logger);
     this.#open.set(link, new Map(this.#declared.map((group) => [group, Promise.resolve()])));
   };
 
@@ -67,7 +128,7 @@ export class Topology {
     const known = this.#open.get(link);
     let opened = known?.get(group);
     if (opened === undefined) {
-      opened = this.#declare(link, [group]);
+      opened = declareGroups(link, this.#names, [group], this.#logger);
       known?.set(group, opened);
       opened.catch(() => this.forget(link, group));
     }
@@ -77,17 +138,11 @@ export class Topology {
   /** Somebody has deleted what messages are sent to: declares it anew, with all groups that are open. Where that fails, the next link does. */
   async restore(link: RabbitLink): Promise<void> {
     const groups = [...(this.#open.get(link)?.keys() ?? [])];
-    await this.#declare(link, groups).catch(() => {});
+    await declareGroups(link, this.#names, groups, this.#logger).catch(() => {});
   }
 
   /** Somebody has deleted what belongs to the group: the next one to open it declares it again. */
   forget(link: RabbitLink, group: ConsumerGroup): void {
     this.#open.get(link)?.delete(group);
-  }
-
-  async #declare(link: RabbitLink, groups: readonly ConsumerGroup[]): Promise<void> {
-    const channel = await link.openChannel(() => {});
-    await declareGroups(channel, this.#names, groups);
-    await channel.close();
   }
 }

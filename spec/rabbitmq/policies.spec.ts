@@ -1,0 +1,118 @@
+import { Holder, numberOf, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { describeWithRabbitMq } from '../support/servers/describe-with.js';
+
+describeWithRabbitMq('A policy of RabbitMQ', () => {
+  const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
+
+  /** Sets it before the queues are declared, so that it holds from the first message on. */
+  const setPolicy = async (pattern: string, definition: object) => {
+    await suite.server.run('set_policy', suite.name, pattern, JSON.stringify(definition), '--apply-to', 'queues');
+    suite.ending(() => suite.server.run('clear_policy', suite.name));
+  };
+  /** The queues of groups, and all that the queue keeps on the broker. */
+  const groups = () => `^${suite.name}:group:`;
+  const everything = () => `^${suite.name}`;
+
+  const quarantined = async (count: number) => {
+    await eventually(async () => (await suite.length(suite.names.aside)) === count);
+    const stored = await suite.take(suite.names.aside);
+    const numbers = stored.map(({ body }) => JSON.parse(String(body)).n as number);
+    return { numbers: numbers.toSorted((one, other) => one - other), reasons: new Set(stored.map(({ headers }) => headers['x-first-death-reason'])) };
+  };
+
+  it('with a `max-length` makes a publish reject, and drops nothing that was confirmed', async () => {
+    await setPolicy(everything(), { 'max-length': 5 });
+    const queue = suite.open();
+    const confirmed: number[] = [];
+    const failures: unknown[] = [];
+    for (const n of upTo(20))
+      await queue.publish('key', { n }).then(
+        () => confirmed.push(n),
+        (error: unknown) => failures.push(error),
+      );
+    expect(confirmed.length).toBeGreaterThanOrEqual(5);
+    expect(failures.length).toBeGreaterThan(0);
+    for (const failure of failures) expect(failure).toMatchObject({ retryable: true, message: expect.stringContaining('a queue is full') });
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    // A refused message may be in the queue, too.
+    await eventually(
+      () => confirmed.every((n) => holder.numbers.includes(n)),
+      () => [confirmed, holder.numbers],
+    );
+    await queue.publish('key', { n: 21 });
+    await eventually(() => holder.numbers.includes(21));
+  }, 60_000);
+
+  it('with a `max-length` drops nothing that becomes due while the queue is full', async () => {
+    await setPolicy(groups(), { 'max-length': 3 });
+    const queue = suite.open();
+    for (const n of upTo(10)) await queue.publish('key', { n }, { delay: 300 });
+    await eventually(async () => ((await suite.length(suite.names.group('default').queue)) ?? 0) >= 3);
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await eventually(
+      () => holder.deliveries.length >= 10,
+      () => holder.numbers,
+    );
+    expect(new Set(holder.numbers)).toEqual(new Set(upTo(10)));
+  });
+
+  it('with a `message-ttl` moves what expires into quarantine', async () => {
+    await setPolicy(`${groups()}[^:]+$`, { 'message-ttl': 100 });
+    const queue = suite.open();
+    for (const n of upTo(10)) await queue.publish('key', { n });
+    expect(await quarantined(10)).toEqual({ numbers: upTo(10), reasons: new Set(['expired']) });
+  });
+
+  it('with a `message-ttl` moves what was nacked with a delay and expires into quarantine', async () => {
+    await setPolicy(`${groups()}.*:again$`, { 'message-ttl': 100 });
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.held.length === 1);
+    await holder.of(1).nack({ delay: 200 });
+    holder.subscription.unsubscribe();
+    expect(await quarantined(1)).toMatchObject({ numbers: [1] });
+  });
+
+  it('with a `delivery-limit` moves what is delivered more often into quarantine', async () => {
+    await setPolicy(groups(), { 'delivery-limit': 2 });
+    const queue = suite.open();
+    const times = new Map<number, number>();
+    new Holder(queue, {}, (delivery) => {
+      const n = numberOf(delivery.payload);
+      times.set(n, (times.get(n) ?? 0) + 1);
+      void delivery.nack();
+    });
+    for (const n of upTo(3)) await queue.publish('key', { n });
+    expect(await quarantined(3)).toEqual({ numbers: upTo(3), reasons: new Set(['delivery_limit']) });
+    expect([...times.values()]).toEqual([3, 3, 3]);
+  });
+
+  describe('on a queue that an older version has declared', () => {
+    const older = { 'x-queue-type': 'quorum', 'x-delivery-limit': 2 ** 31 - 1 } as const;
+
+    it('may drop messages: the queue is used as it is, which is said once', async () => {
+      const channel = await suite.channel();
+      const { queue: group, again } = suite.names.group('default');
+      for (const queue of [group, again, suite.names.aside]) await channel.queueDeclare({ queue, durable: true, arguments: older });
+      const { proxy, url } = await suite.proxy();
+      const logger = recordingLogger();
+      const queue = suite.open({ url, logger });
+      const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+      await queue.publish('key', { n: 1 });
+      await suite.add({}, 'odd');
+      await eventually(() => holder.deliveries.length === 1);
+      await eventually(async () => (await suite.length(suite.names.aside)) === 1);
+      const said = () => logger.warnings.filter((warning) => warning.includes('older version'));
+      expect(said()).toHaveLength(3);
+      for (const name of [group, again, suite.names.aside]) expect(said().filter((warning) => warning.includes(`"${name}"`))).toHaveLength(1);
+      proxy.cut();
+      await queue.publish('key', { n: 2 });
+      await eventually(() => holder.deliveries.length === 2);
+      expect(said()).toHaveLength(3);
+    });
+  });
+});
