@@ -197,7 +197,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       await came(holder, 2);
       expect(await holder.of(2).ack()).toBe(true);
       await eventually(() => logger.errors.length === 1);
-      expect(logger.errors[0]).toContain('consumer_timeout');
+      expect(logger.errors[0]).toMatch(/"consumer_timeout".*above prefetch ÷ concurrency × the time that a handler takes.*prefetch \(here 2\)/);
       await eventually(() => holder.held.length === 1 && holder.of(1).attempt > 1);
       expect(await holder.of(1).ack()).toBe(true);
       const [late] = holder.deliveries;

@@ -19,7 +19,8 @@ export interface RabbitMqFromEnvOptions {
  * *Gotchas*: a group that was not declared in `groups` begins with what is published after its first consumer came. A message stays until every group
  * that exists has settled it, so a group that nobody consumes for fills the server. A message that was on its way when the connection was lost is sent again, and
  * may be stored twice, under one `id`. `attempt` counts a `release()` too. A delay is at most some 49 days, in steps of 16 ms. `stats()` know of what is out
- * only in this process. A delivery that is out for longer than the broker's `consumer_timeout`, 30 minutes by default, is taken back.
+ * only in this process. The broker's `consumer_timeout`, 30 minutes by default, must be longer than prefetch ÷ concurrency × the time that a handler takes:
+ * the broker takes back a message that is in flight for longer.
  *
  * Connects with the first publish or the first subscriber, and heals a lost connection by itself: consumers go on, publishes wait for `publishTimeout`.
  *

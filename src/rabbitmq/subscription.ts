@@ -373,7 +373,7 @@ export class Subscription {
 
   #timedOut(cause: unknown): void {
     this.#options.logger.error(
-      `RabbitMQ took back what a subscriber to queue "${this.#options.queueName}" held, since it held it for too long: raise "consumer_timeout" in the configuration of the broker, or "x-consumer-timeout" by a policy, above what a handler takes`,
+      `RabbitMQ took back what a subscriber to queue "${this.#options.queueName}" held, since a message was in flight for longer than its "consumer_timeout". A message that waits behind others counts, too: raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${this.#prefetch})`,
       cause,
     );
   }
