@@ -1,4 +1,12 @@
-import { type BrokerOptions, checkBrokerOptions, checkServer, decodeAll, patienceFor, readBrokerEnv } from '../../src/broker/options.js';
+import {
+  type BrokerOptions,
+  checkBrokerOptions,
+  checkServer,
+  decodeAll,
+  patienceFor,
+  readBrokerEnv,
+  responseTimeoutFor,
+} from '../../src/broker/options.js';
 import { ConfigurationError } from '../../src/errors.js';
 import type { Env } from '../../src/internal/environment.js';
 import { thrownBy } from '../support/promises.js';
@@ -132,6 +140,24 @@ describe('patienceFor', () => {
     [2 ** 31 - 1, 10_000],
   ])('of a lease of %i ms is %i ms: a third, within reason', (lease, patience) => {
     expect(patienceFor(lease)).toBe(patience);
+  });
+});
+
+describe('responseTimeoutFor', () => {
+  it('leaves two thirds of `publishTimeout` by default', () => {
+    const { lease, publishTimeout } = checkBrokerOptions({});
+    expect([publishTimeout, Math.round(responseTimeoutFor({ lease, publishTimeout }))]).toEqual([10_000, 3333]);
+  });
+
+  it.each([
+    [30_000, 60_000, 10_000],
+    [30_000, 6000, 2000],
+    [6000, 30_000, 2000],
+    [30_000, 3000, 1000],
+    [30_000, 1, 1000],
+    [2 ** 31 - 1, 2 ** 31 - 1, 10_000],
+  ])('of a lease of %i ms and a publish time-out of %i ms is %i ms: a third of the shorter one, within reason', (lease, publishTimeout, timeout) => {
+    expect(responseTimeoutFor({ lease, publishTimeout })).toBe(timeout);
   });
 });
 

@@ -24,7 +24,10 @@ export interface BrokerOptions {
    * however long a handler takes, unless it blocks the event loop for as long. Default: 30,000.
    */
   readonly lease?: number | undefined;
-  /** How long a publish may wait for its confirmation, in milliseconds, from 1 to 2³¹ - 1. Default: 10,000. */
+  /**
+   * How long a publish may wait for its confirmation, in milliseconds, from 1 to 2³¹ - 1. From 4,000 up, a publish survives that the broker vanishes once
+   * without a word: the connection counts as lost after a third of this time (RabbitMQ: by heartbeats, after five eighths at most). Default: 10,000.
+   */
   readonly publishTimeout?: number | undefined;
   /** Where warnings and errors go. Default: the console. */
   readonly logger?: Logger | undefined;
@@ -98,14 +101,14 @@ export function readBrokerEnv(env: Env, variable: string, { expected, whereOf }:
   };
 }
 
-/** The shortest and the longest time that a broker may take to answer, in milliseconds: within a third of the lease, or it could not be kept. */
+/** The shortest and the longest time that a broker may take to answer, in milliseconds. */
 const LEAST_PATIENCE = 1000;
 const MOST_PATIENCE = 10_000;
 
 const LEAST_PAUSE = 50;
 const MOST_PAUSE = 5000;
 
-/** How long a broker may take to answer, in milliseconds. */
+/** How long it may take to make a connection, with all that has to be there before it is used, in milliseconds. */
 export function patienceFor(lease: number): number {
   return Math.min(MOST_PATIENCE, Math.max(LEAST_PATIENCE, lease / 3));
 }
@@ -113,6 +116,14 @@ export function patienceFor(lease: number): number {
 /** The longest pause between two attempts to reach a broker, in milliseconds: after an outage, a consumer has to be back before its lease expires. */
 export function longestPauseFor(lease: number): number {
   return Math.min(MOST_PAUSE, Math.max(LEAST_PAUSE, lease / 3));
+}
+
+/**
+ * How long a broker may take to answer a request before its connection counts as lost, in milliseconds. A third of the lease, or leases would end unnoticed; and a
+ * third of the time that a publish has, so that after one silent death the publish still has time to connect again and to be sent again.
+ */
+export function responseTimeoutFor({ lease, publishTimeout }: Pick<CheckedBrokerOptions, 'lease' | 'publishTimeout'>): number {
+  return patienceFor(Math.min(lease, publishTimeout));
 }
 
 /** @throws {URIError} for a percent sign that stands for nothing */

@@ -1,7 +1,7 @@
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Connection } from '../broker/connection.js';
 import { Failures, HopelessError } from '../broker/failures.js';
-import { patienceFor } from '../broker/options.js';
+import { patienceFor, responseTimeoutFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
 import { isWithoutJetStream, NATS_FAILURES } from './failures.js';
@@ -30,9 +30,9 @@ export class Server {
   #known = false;
 
   constructor(options: CheckedNatsOptions) {
-    const { server, name, lease, logger } = options;
+    const { server, name, logger } = options;
     this.#options = options;
-    this.#patience = patienceFor(lease);
+    this.#patience = responseTimeoutFor(options);
     this.#logger = logger;
     this.#where = 'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
     this.failures = new Failures(NATS_FAILURES, { queue: name, server: this.#where });
@@ -45,7 +45,7 @@ export class Server {
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
   connect(prepare: (link: NatsLink) => Promise<void>): Connection<NatsLink> {
-    const { server, name } = this.#options;
+    const { server, name, lease } = this.#options;
     return new Connection({
       title: `Queue "${name}", NATS at ${this.#where}`,
       broker: this.failures.broker,
@@ -63,7 +63,7 @@ export class Server {
         await this.#checkServer(link);
         await prepare(link);
       },
-      patience: this.#patience,
+      patience: patienceFor(lease),
       logger: this.#logger,
     });
   }

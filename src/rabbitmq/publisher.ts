@@ -96,7 +96,12 @@ export class Publisher implements BrokerPublisher {
   constructor(options: PublisherOptions) {
     this.#options = options;
     const { queueName, publishTimeout, names, server } = options;
-    this.#connection = server.connect({ purpose: 'publishing', prepare: (link) => this.#prepare(link), onUnblocked: () => this.#pump() });
+    this.#connection = server.connect({
+      purpose: 'publishing',
+      prepare: (link) => this.#prepare(link),
+      onUnblocked: () => this.#pump(),
+      publishTimeout,
+    });
     this.#outbox = new Outbox({ queueName, broker: server.failures.broker, publishTimeout, trouble: () => this.trouble });
     this.#toAll = new Delays(names.delay, { exchange: names.exchange });
   }

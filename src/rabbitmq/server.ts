@@ -22,8 +22,9 @@ const MOST_READ = 2 * 1024 * 1024;
 /** The most that a frame may hold on a connection that was handed in and does not say, as the client has it by default. */
 const DEFAULT_FRAME_MAX = 8192;
 
-/** How many heartbeats there are in a lease, and the most seconds that AMQP has for one. */
+/** How many heartbeats there are in a lease, in the time that a publish has, and the most seconds that AMQP has for one. The client misses two and a half before it gives up. */
 const HEARTBEATS = 3;
+const HEARTBEATS_IN_PUBLISH = 4;
 const MOST_HEARTBEAT = 65_535;
 
 /** A pause that the client never makes, in milliseconds: connecting anew is ours to do. */
@@ -33,6 +34,8 @@ export interface ConnectOptions {
   readonly purpose: string;
   readonly prepare: (link: RabbitLink) => Promise<void>;
   readonly onUnblocked?: (() => void) | undefined;
+  /** How long a publish may wait, in milliseconds: a dead peer is noticed within that. Default: within the lease alone. */
+  readonly publishTimeout?: number | undefined;
 }
 
 /** Where the queue is, and how to connect to it. */
@@ -63,12 +66,12 @@ export class Server {
   }
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
-  connect({ purpose, prepare, onUnblocked }: ConnectOptions): Connection<RabbitLink> {
+  connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
     return new Connection({
       title: `Queue "${this.#queue}", RabbitMQ at ${this.#where}, connection for ${purpose}`,
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
-      createLink: (lost) => new RabbitLink({ ...this.#client(purpose), lease: this.#lease, lost, onUnblocked }),
+      createLink: (lost) => new RabbitLink({ ...this.#client(purpose, publishTimeout), lease: this.#lease, lost, onUnblocked }),
       prepare: async (link) => {
         this.#checkFrames(link);
         await prepare(link);
@@ -91,16 +94,17 @@ export class Server {
     throw new Error(`RabbitMQ wants frames of at most ${frameMax} bytes: connecting anew with these`);
   }
 
-  #client(purpose: string): { readonly client: Client; readonly owned: boolean } {
+  #client(purpose: string, publishTimeout = Number.POSITIVE_INFINITY): { readonly client: Client; readonly owned: boolean } {
     if ('client' in this.#server) {
       // Between two links, too, somebody has to hear of its errors.
       this.#release ??= share(this.#server.client as Client);
       return { client: this.#server.client as Client, owned: false };
     }
+    const heartbeat = Math.min(Math.round(this.#lease / 1000 / HEARTBEATS), Math.floor(publishTimeout / 1000 / HEARTBEATS_IN_PUBLISH));
     const client = new RabbitConnection({
       ...clientOptions(this.#server.url),
       connectionName: `Sluice, queue "${this.#queue}", ${purpose}`,
-      heartbeat: Math.min(MOST_HEARTBEAT, Math.max(1, Math.round(this.#lease / 1000 / HEARTBEATS))),
+      heartbeat: Math.min(MOST_HEARTBEAT, Math.max(1, heartbeat)),
       frameMax: this.#frameMax,
       connectionTimeout: 0,
       noDelay: true,

@@ -23,7 +23,7 @@ export interface ConnectionOptions
 }
 
 /** How many times the usual patience it has at most, and after how many answers in time it has no more than that again. */
-const SLOWEST = 4;
+const SLOWEST = 12;
 const QUICK_AGAIN = 1000;
 
 /** A connection that heals, and that commands are sent over. */

@@ -1,6 +1,6 @@
 import { createClient } from 'redis';
 import { Failures } from '../broker/failures.js';
-import { longestPauseFor, patienceFor } from '../broker/options.js';
+import { longestPauseFor, responseTimeoutFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
 import { Connection, type RedisClient } from './connection.js';
@@ -29,10 +29,10 @@ export class Server {
   readonly #logger: Logger;
   #mostIdle = MOST_IDLE;
 
-  constructor({ server, name, lease, logger }: CheckedRedisOptions) {
+  constructor({ server, name, lease, publishTimeout, logger }: CheckedRedisOptions) {
     this.#server = server;
     this.#queue = name;
-    this.#patience = patienceFor(lease);
+    this.#patience = responseTimeoutFor({ lease, publishTimeout });
     this.#longestPause = longestPauseFor(lease);
     this.#logger = logger;
     this.#where = ('url' in server && REDIS_URL.whereOf(server.url)) || 'the server of the client that was handed in';

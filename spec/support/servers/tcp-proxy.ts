@@ -22,6 +22,7 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   readonly #stalled = new Set<OneWay>();
+  readonly #silent = new WeakSet<Link>();
   readonly #bytes = { 'to-target': 0, 'to-client': 0 };
   #port = 0;
   #targetPort: number;
@@ -87,6 +88,14 @@ export class TcpProxy {
     for (const link of this.#links) for (const way of ways('both')) this.#read(link, way);
   }
 
+  /** Passes nothing on any more over the connections that are open, not even that one end has closed; new ones work. */
+  silence(): void {
+    for (const link of this.#links) {
+      this.#silent.add(link);
+      for (const way of ways('both')) readerOf(link, way).pause();
+    }
+  }
+
   /** Destroys all connections, with what they have not passed on. */
   cut(): void {
     for (const link of this.#links) this.#drop(link);
@@ -134,7 +143,7 @@ export class TcpProxy {
   }
 
   #read(link: Link, way: OneWay): void {
-    if (!this.#stalled.has(way)) readerOf(link, way).resume();
+    if (!this.#stalled.has(way) && !this.#silent.has(link)) readerOf(link, way).resume();
   }
 
   #drop(link: Link): void {
