@@ -3,6 +3,7 @@ import type { Connection } from './connection.js';
 import { isReply } from './failures.js';
 import type { QueueKeys } from './keys.js';
 import type { Fields } from './message.js';
+import type { LostReply } from './read-size.js';
 import { exchangeScript } from './scripts/index.js';
 import { type Settlement, settlementArguments } from './settlements.js';
 
@@ -10,6 +11,8 @@ import { type Settlement, settlementArguments } from './settlements.js';
 export interface Request {
   /** How many messages it can take. */
   readonly want: number;
+  /** How many bytes of messages it reads at most, but one message in any case; Infinity: any number. */
+  readonly bytes: number;
   readonly settlements: readonly Settlement[];
   /** Rings of the bell that it has heard. */
   readonly heard: readonly string[];
@@ -42,6 +45,10 @@ export interface Answer {
   readonly wait: number | undefined;
   /** Messages that had to be delivered again, and that somebody else has deleted. */
   readonly deleted: readonly string[];
+  /** There are more messages than the bytes that it wanted. */
+  readonly more: boolean;
+  /** What it was given and never got; undefined unless it had told what it holds. */
+  readonly lost: LostReply | undefined;
 }
 
 /** Who asks, and of whom. */
@@ -52,6 +59,16 @@ export interface Asker {
   readonly lease: number;
 }
 
+type Reply = [
+  counted: string,
+  redelivered: Entry[],
+  fresh: Entry[],
+  wait: number,
+  deleted: string[],
+  more: number,
+  lost?: [count: number, bytes: number, id: string],
+];
+
 /** One exchange of a consumer with its group. Resolves to undefined when the group is not there. */
 export async function exchange(connection: Connection, asker: Asker, request: Request): Promise<Answer | undefined> {
   const { keys, group } = asker;
@@ -59,21 +76,30 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
     exchangeScript,
     [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside, keys.settled, keys.fence(group)],
     scriptArguments(asker, request),
-  ) as Promise<string | [counted: string, redelivered: Entry[], fresh: Entry[], wait: number, deleted: string[]]>;
+  ) as Promise<string | Reply>;
   // What is new comes through a script at twice the cost. Sent together, the two take one round trip, and one flush to the disk.
   const [reply, read] = await Promise.all([settled, request.plain ? readNew(connection, asker, request.want) : []]);
   if (typeof reply === 'string' || read === undefined) return undefined;
-  const [counted, redelivered, fresh, wait, deleted] = reply;
+  const [counted, redelivered, fresh, wait, deleted, more, lost] = reply;
   const messages = redelivered.length === 0 && fresh.length === 0 ? read : [...redelivered, ...fresh];
-  return { counted, messages, wait: wait < 0 ? undefined : wait, deleted };
+  return {
+    counted,
+    messages,
+    wait: wait < 0 ? undefined : wait,
+    deleted,
+    more: more === 1,
+    lost: lost && { count: lost[0], bytes: lost[1], id: lost[2] },
+  };
 }
 
 function scriptArguments({ group, consumer, lease }: Asker, request: Request): string[] {
-  const { want, settlements, heard, unwatched, tend, steady, known, plain, established, leave } = request;
+  const { want, bytes, settlements, heard, unwatched, tend, steady, known, plain, established, leave } = request;
   const flags = [settlements[0]?.again && 'a', known && 'k', tend && 't', established && 'e', plain && 'p', unwatched && 'w', leave && 'l'];
   const { acked, back, aside } = settlementArguments(settlements);
   const lists = [heard.length, ...heard, back.length / 3, ...back, aside.length / 2, ...aside, ...(known ?? [])];
-  return [group, consumer, String(plain ? 0 : want), String(lease), String(steady), flags.filter(Boolean).join(''), acked, ...lists.map(String)];
+  const most = bytes === Number.POSITIVE_INFINITY ? 0 : Math.ceil(bytes);
+  const numbers = [plain ? 0 : want, lease, steady].map(String);
+  return [group, consumer, ...numbers, flags.filter(Boolean).join(''), acked, String(most), ...lists.map(String)];
 }
 
 /** What nobody of the group has got yet. Resolves to undefined when the group is not there. */

@@ -17,6 +17,7 @@ import { compareIds } from './ids.js';
 import type { Heard, Listener } from './listener.js';
 import { readMessage } from './message.js';
 import { soonestDeath } from './neighbours.js';
+import { type LostReply, ReadSize } from './read-size.js';
 import { countedOf, type Verdict } from './settlements.js';
 
 export interface GroupConsumerOptions extends Asker {
@@ -62,8 +63,7 @@ export class GroupConsumer implements BrokerConsumer {
    */
   #steadySince = performance.now();
   readonly #backoff: (error: unknown, failures: number) => number;
-  /** How many messages it asks for at most. */
-  #most = MOST;
+  readonly #readSize = new ReadSize();
   /** Its group has to be made anew, of the queue or of its bell. */
   #missingGroup = false;
   /** When it answered last, nothing waited to be delivered again, and nothing will fall due. */
@@ -168,7 +168,8 @@ export class GroupConsumer implements BrokerConsumer {
       if (connection.number !== this.#spokeOver) this.#meetServer();
       if (this.#missingGroup) await open();
       this.#missingGroup = false;
-      want = this.#listening ? 0 : Math.min(this.#most, this.#loans.room);
+      // What was lost is looked at before anything is read: it tells how much may be.
+      want = this.#listening || this.#astray ? 0 : Math.min(MOST, this.#loans.room);
       const request = this.#request(want);
       const sentAt = performance.now();
       const answer = await exchange(connection, this.#options, request);
@@ -189,8 +190,6 @@ export class GroupConsumer implements BrokerConsumer {
       const outlook = this.#options.failures.outlookOf(error);
       this.#settlements.putBack({ again: outlook === 'lost' });
       this.#astray ||= want > 0;
-      // It may have been too much for the link: less at a time gets through.
-      if (outlook === 'lost' && want > 0) this.#most = Math.ceil(want / 2);
       this.#exchanging = false;
       this.#failed(error, outlook);
     }
@@ -209,10 +208,12 @@ export class GroupConsumer implements BrokerConsumer {
     const now = performance.now();
     const settlements = this.#settlements.take(MOST);
     const leave = this.#onClosed !== undefined && !this.#listening && this.#settlements.size === 0;
+    const { bytes } = this.#readSize;
     const tend = !leave && now - this.#tendedAt >= this.#options.lease / 3;
     if (tend) this.#tendedAt = now;
     return {
       want,
+      bytes,
       settlements,
       heard: this.#heard.slice(),
       unwatched: this.#watching && !this.#listening,
@@ -220,30 +221,36 @@ export class GroupConsumer implements BrokerConsumer {
       steady: Math.floor(now - this.#steadySince),
       // Not while a wait on the other connection may bring what nobody here knows yet.
       known: this.#astray && !this.#listening ? [...this.#loans.ids, ...this.#settlements.ids] : undefined,
-      plain: this.#quiet && want > 0 && !this.#astray && this.#heard.length === 0 && settlements.every(({ verdict }) => verdict.kind === 'ack'),
+      plain:
+        this.#quiet &&
+        want > 0 &&
+        bytes === Number.POSITIVE_INFINITY &&
+        !this.#astray &&
+        this.#heard.length === 0 &&
+        settlements.every(({ verdict }) => verdict.kind === 'ack'),
       established: this.#established,
       leave,
     };
   }
 
-  #take({ counted, messages, wait, deleted }: Answer, { want, settlements, heard, unwatched, known, leave }: Request): void {
+  #take({ counted, messages, wait, deleted, more, lost }: Answer, { want, settlements, heard, unwatched, known, leave }: Request): void {
     this.#heard.splice(0, heard.length);
     this.#leaseDue = false;
     this.#established = true;
     this.#quiet = wait === undefined;
     if (known !== undefined) this.#astray = false;
     if (unwatched) this.#watching = false;
-    if (messages.length > 0) this.#most = Math.min(MOST, this.#most * 2);
     this.#settlements.answered(countedOf(settlements, counted));
     for (const id of deleted) {
       this.#options.logger.error(
         `Message ${id} of queue "${this.#options.queueName}" is lost: somebody else deleted it from the stream before it was settled`,
       );
     }
+    if (lost !== undefined && this.#readSize.lost(lost)) this.#setTooLargeAside(lost);
     for (const entry of messages) this.#deliver(entry);
     this.#keepLease();
     if (leave) this.#onClosed?.();
-    else if (messages.length < want && !this.#closing) {
+    else if (messages.length < want && !more && !this.#closing) {
       // The group counts on it, also if nobody waits here any more.
       this.#watching = wait !== undefined;
       if (this.#loans.hasRoom) void this.#listen(wait);
@@ -265,7 +272,6 @@ export class GroupConsumer implements BrokerConsumer {
       this.#listening = false;
       const outlook = this.#options.failures.outlookOf(error);
       this.#astray ||= outlook === 'lost';
-      if (outlook === 'lost') this.#most = Math.ceil(Math.min(this.#most, this.#loans.room + 1) / 2);
       this.#missingGroup ||= isGroupGone(error);
       this.#failed(error, isGroupGone(error) ? 'refused' : outlook);
     }
@@ -281,7 +287,8 @@ export class GroupConsumer implements BrokerConsumer {
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
       const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
-      const heard = await listener.listen(Math.min(this.#most, this.#loans.room), Math.max(1, Math.ceil(most)));
+      const count = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#loans.room) : 1;
+      const heard = await listener.listen(count, Math.max(1, Math.ceil(most)));
       const isOver = heard.messages.length + heard.rings.length > 0 || !this.#loans.hasRoom || performance.now() >= dueAt;
       // Nobody can tell it of news: it has to ask.
       if (isOver || !listener.isReady) return heard;
@@ -294,12 +301,20 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver([id, fields, attempt = 1]: Entry): void {
+    this.#readSize.arrived(id);
     const message = this.#loans.hasRoom && !this.#closing ? readMessage(id, attempt, fields) : undefined;
     if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
     else if (message === undefined || this.#loans.lend(message) === undefined) {
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();
     }
+  }
+
+  /** A message that never arrives would hold up all that are behind it. */
+  #setTooLargeAside({ id, bytes }: LostReply): void {
+    const reason = `the connection was lost each time while its ${bytes} bytes were read`;
+    // If the settlement fails, the entry stays pending and is set aside later.
+    void this.#setAside(id, 'cannot be read', reason).catch(() => {});
   }
 
   #setAside(id: string, what: string, reason: string): Promise<boolean> {

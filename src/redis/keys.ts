@@ -8,7 +8,7 @@ export interface QueueKeys {
   readonly bell: string;
   /** Sorted set: messages published with a delay, by the time at which they fall due. */
   readonly delayed: string;
-  /** Hash: entries of the stream that are no messages, by their id. They were moved aside for somebody to look at. */
+  /** Hash: entries of the stream that are no messages, or too large to be read, by their id. They were moved aside for somebody to look at. */
   readonly aside: string;
   /** List: what was settled out of order and not removed from the stream yet, in batches. */
   readonly settled: string;

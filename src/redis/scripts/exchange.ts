@@ -12,14 +12,16 @@ const MOST_BATCHES = 8;
  * answer.
  *
  * KEYS: stream, bell, delayed, returned, later, aside, settled, fence.
- * ARGV: group, consumer, want, lease (ms), for how long the server has answered the consumer without a gap (ms), flags, acknowledged ids (sorted, separated by commas), then three lists, each led by its length: entries of the bell
+ * ARGV: group, consumer, want, lease (ms), for how long the server has answered the consumer without a gap (ms), flags, acknowledged ids (sorted, separated by commas), how many
+ * bytes of messages to read at most (0: any number), then three lists, each led by its length: entries of the bell
  * that were heard; what is given back, as id, deliveries that count, delay (ms); what is no message, as id, reason. With the flag k, the rest is what the
  * consumer holds.
  * Flags: a, this was sent before, and may have been carried out; k, the consumer may have been given what it never got, or be rid of what it still has there; t, see to dead consumers;
  * e, the consumer has been in the group before; p, it reads what is new by itself, at once after this; w, the consumer will not wait for what falls due any more; l, it leaves.
  * Returns: 'NOGROUP', or whether each acknowledgement counted and whether each give-back did ('1' or '0' each), messages that were
  * delivered before as id, fields and attempt, others as id and fields, the milliseconds until something falls due (-1: nothing), ids of messages that
- * somebody else has deleted.
+ * somebody else has deleted, whether there are more messages than those bytes (1 or 0), and with the flag k, of what the consumer was given and never got
+ * the number, the bytes and one id.
  */
 export const EXCHANGE: string = `${NOW}${IDS}${FIELD}${LEAST_UNSETTLED}${REMOVE_SETTLED}${ENTER_DUE}
 local PARKED = '${PARKED}'
@@ -27,7 +29,9 @@ local stream, bell, delayed, returned, later, aside, settled, fence = unpack(KEY
 local group, consumer, want, lease, steady, flags = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local again = string.find(flags, 'a', 1, true)
 
-local at = 8
+local bytes = tonumber(ARGV[8])
+
+local at = 9
 local function list(width)
   local items = {}
   for i = 1, tonumber(ARGV[at]) * width do items[i] = ARGV[at + i] end
@@ -153,9 +157,11 @@ local earliestLater = redis.call('ZRANGE', later, 0, 0)[1]
 if #heard > 0 then redis.call('XACK', bell, group, unpack(heard)) end
 for i = 1, #foreign, 2 do
   local id = foreign[i]
-  if lent(id) then
+  local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
+  if row and (row[2] == consumer or row[2] == PARKED) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
     if entry then redis.call('HSET', aside, id, cjson.encode({ reason = foreign[i + 1], fields = entry[2] })) end
+    redis.call('ZREM', returned, member(id))
     finish({ id })
   end
 end
@@ -187,14 +193,26 @@ for i = 1, #back, 3 do
 end
 local fallsDueEarlier = redis.call('ZRANGE', later, 0, 0)[1] ~= earliestLater
 
+local function sizeOf(entry)
+  local size = 0
+  for _, text in ipairs(entry[2]) do size = size + #text end
+  return size
+end
+
+local lost
 if string.find(flags, 'k', 1, true) then
+  lost = { 0, 0, '' }
   local known = {}
   for i = at, #ARGV do known[ARGV[i]] = true end
   local from = '-'
   repeat
     local rows = redis.call('XPENDING', stream, group, from, '+', 1000, consumer)
     for _, row in ipairs(rows) do
-      if not known[row[1]] then giveBack(row[1], row[4] - 1, 0) end
+      if not known[row[1]] then
+        local entry = redis.call('XRANGE', stream, row[1], row[1])[1]
+        if entry then lost = { lost[1] + 1, lost[2] + sizeOf(entry), row[1] } end
+        giveBack(row[1], row[4] - 1, 0)
+      end
       from = '(' .. row[1]
     end
   until #rows < 1000
@@ -251,16 +269,28 @@ repeat
 until #due < 1000
 enterDue(delayed, stream, now)
 
-local redelivered = {}
-while #redelivered < want do
-  local popped = redis.call('ZPOPMIN', returned, want - #redelivered)
+local redelivered, fresh = {}, {}
+local read, isFull = 0, false
+
+-- Whether an entry is read, where only so many bytes are. The first one is, however large: it would never be.
+local function fits(entry)
+  isFull = read > 0 and read + sizeOf(entry) > bytes
+  if not isFull then read = read + sizeOf(entry) end
+  return not isFull
+end
+
+while #redelivered < want and not isFull do
+  local popped = redis.call('ZPOPMIN', returned, bytes > 0 and 1 or want - #redelivered)
   if #popped == 0 then break end
   for i = 1, #popped, 2 do
     local id = idOf(popped[i])
     local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
     if row and row[2] == PARKED then
-      local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
-      if entry then
+      local ahead = bytes > 0 and redis.call('XRANGE', stream, id, id)[1]
+      local entry = not (ahead and not fits(ahead)) and redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
+      if isFull then
+        redis.call('ZADD', returned, 0, popped[i])
+      elseif entry then
         redelivered[#redelivered + 1] = { id, entry[2], row[4] + 1 }
       else
         redis.call('XACK', stream, group, id)
@@ -269,10 +299,20 @@ while #redelivered < want do
     end
   end
 end
-local fresh = {}
-if #redelivered < want then
-  local read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', want - #redelivered, 'STREAMS', stream, '>')
-  if read then fresh = read[1][2] end
+if bytes > 0 and #redelivered < want and not isFull then
+  local last
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    if field(info, 'name') == group then last = field(info, 'last-delivered-id') end
+  end
+  while #redelivered + #fresh < want do
+    local ahead = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
+    if not ahead or not fits(ahead) then break end
+    last = ahead[1]
+    fresh[#fresh + 1] = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '>')[1][2][1]
+  end
+elseif #redelivered < want and not isFull then
+  local news = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', want - #redelivered, 'STREAMS', stream, '>')
+  if news then fresh = news[1][2] end
 end
 
 for _, key in ipairs({ later, delayed }) do
@@ -290,12 +330,12 @@ if leaves then
 end
 
 -- Somebody who waits has to hear of what this one will not see to.
-local stays = #redelivered + #fresh < want
+local stays = #redelivered + #fresh < want and not isFull
 local passesOn = cameBack or leaves or string.find(flags, 'w', 1, true) or #heard > 0
 local waiting = redis.call('ZCARD', returned) > 0
 if not stays and (fallsDueEarlier or (passesOn and (waiting or wait >= 0))) then redis.pcall('XADD', bell, 'MAXLEN', 1, '*', 'due', '1') end
 -- To get it the consumer has to ask again: what it reads by itself is new.
 if waiting then wait = 0 end
 
-return { table.concat(counted), redelivered, fresh, wait, deleted }
+return { table.concat(counted), redelivered, fresh, wait, deleted, isFull and 1 or 0, lost }
 `;

@@ -1,0 +1,67 @@
+/** What a reply had brought that was lost together with its connection. */
+export interface LostReply {
+  /** How many messages. */
+  readonly count: number;
+  readonly bytes: number;
+  /** The id of one of them; empty for none. */
+  readonly id: string;
+}
+
+/** A reply of fewer bytes is not why a connection was lost. */
+const LEAST_BYTES = 32 * 1024;
+
+/** How many bytes it reads at a time at most, once large replies get lost. */
+const CAREFUL_BYTES = 256 * 1024;
+
+/** How often a message may get lost that was read alone. */
+const TRIES = 5;
+
+/** For how long it is careful, in milliseconds: at first, and at most. */
+const FIRST_PERIOD = 60_000;
+const LONGEST_PERIOD = 24 * 60 * 60_000;
+const GROWTH = 8;
+
+/**
+ * How much a consumer reads at a time. A server drops the connection that has more to read than its `client-output-buffer-limit`, and a slow link may take
+ * longer for a large reply than an answer may take. So after a large reply was lost, smaller ones are read for a while: for a longer one, if larger ones are
+ * lost again soon after it.
+ */
+export class ReadSize {
+  #bytes = Number.POSITIVE_INFINITY;
+  #carefulUntil = Number.NEGATIVE_INFINITY;
+  #period = FIRST_PERIOD;
+  /** The message that was read alone last and lost, and how often that was. */
+  #suspect = '';
+  #tries = 0;
+
+  /** How many bytes of messages to read at most; Infinity: any number. */
+  get bytes(): number {
+    return performance.now() < this.#carefulUntil ? this.#bytes : Number.POSITIVE_INFINITY;
+  }
+
+  /** A reply was lost. Returns whether it was a message that never arrives: it was read alone, and lost each time. */
+  lost({ count, bytes, id }: LostReply): boolean {
+    if (bytes < LEAST_BYTES) return false;
+    this.#readLess(count, bytes);
+    if (count > 1) return false;
+    this.#tries = id === this.#suspect ? this.#tries + 1 : 1;
+    this.#suspect = id;
+    return this.#tries === TRIES;
+  }
+
+  arrived(id: string): void {
+    if (id === this.#suspect) this.#suspect = '';
+  }
+
+  #readLess(count: number, bytes: number): void {
+    const now = performance.now();
+    if (now >= this.#carefulUntil) {
+      const isSoon = now - this.#carefulUntil < this.#period;
+      this.#period = isSoon ? Math.min(LONGEST_PERIOD, this.#period * GROWTH) : FIRST_PERIOD;
+      this.#bytes = Math.min(CAREFUL_BYTES, bytes / 2);
+    } else if (count > 1) {
+      this.#bytes = Math.min(this.#bytes, bytes) / 2;
+    }
+    this.#carefulUntil = now + this.#period;
+  }
+}
