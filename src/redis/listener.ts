@@ -22,6 +22,9 @@ const PATIENCE = 1000;
 /** How long to wait before one more attempt to end a wait that had not reached the server, in milliseconds. */
 const AGAIN = 10;
 
+/** How many attempts there are: a connection that may be dead is dropped then. */
+const ATTEMPTS = 100;
+
 export interface ListenerOptions {
   /** Makes a connection, which does this when it is new. */
   readonly connect: (prepare: (connection: Connection) => Promise<void>) => Connection;
@@ -78,18 +81,21 @@ export class Listener {
     }
   }
 
-  /** Ends a wait, so that it takes no message that nobody wants. What it has taken by then, it returns. */
+  /**
+   * Ends a wait, so that it takes no message that nobody wants. What it has taken by then, it returns. A wait that cannot be ended loses its connection: then the
+   * next exchange finds what it has taken.
+   */
   async cancel(): Promise<void> {
     if (!this.#waiting || this.#unwanted) return;
     this.#unwanted = true;
     this.#giveUp?.();
-    while (this.#waiting && this.isReady && this.#unwanted) {
+    for (let attempts = 0; this.#waiting && this.isReady && this.#unwanted; attempts++) {
+      if (attempts === ATTEMPTS) return this.#connection?.renew(new Error('A wait could not be ended'));
       try {
         await this.#options.other.send(['CLIENT', 'UNBLOCK', this.#clientId]);
       } catch (error) {
-        // Not allowed, or not answered. What the wait has taken is found by the next exchange.
-        this.#connection?.renew(error);
-        return;
+        // Not allowed, or not answered.
+        return this.#connection?.renew(error);
       }
       await new Promise((resolve) => setTimeout(resolve, AGAIN));
     }
