@@ -95,8 +95,15 @@ export class GroupConsumer implements BrokerConsumer {
       onEnded: (id) => this.#loans.recall(id),
       onLook: (now) => this.#look(now),
       onMissing: (reason) => this.#lost(reason),
+      onFailed: (error) => this.#refused(error),
     });
-    this.#settling = new Settling({ group, sweeper, onChange: () => this.#poke(), onMissing: (reason) => this.#lost(reason) });
+    this.#settling = new Settling({
+      group,
+      sweeper,
+      onChange: () => this.#poke(),
+      onMissing: (reason) => this.#lost(reason),
+      onFailed: (error) => this.#refused(error),
+    });
     this.#puller = new Puller({
       stream: names.stream,
       consumer: names.consumer(group),
@@ -322,6 +329,11 @@ export class GroupConsumer implements BrokerConsumer {
     this.#missing = true;
     this.#puller.stop();
     this.#rest();
+  }
+
+  /** A settlement or a renewal has failed. Over a lost connection, both are sent again with the next one. */
+  #refused(error: unknown): void {
+    if (this.#options.failures.outlookOf(error) !== 'lost') this.#failed(error);
   }
 
   /** Work has failed: goes on after a pause, or ends the streams where that would be of no use. */

@@ -31,6 +31,8 @@ export interface LeasesOptions {
   readonly onLook: (now: number) => boolean;
   /** Nobody renews them. */
   readonly onMissing: (reason: string) => void;
+  /** A renewal was not answered. Until the next one, the leases go on. */
+  readonly onFailed: (error: unknown) => void;
 }
 
 /** What is left of a lease, as a share of it, when it is time to renew it. */
@@ -110,8 +112,8 @@ export class Leases {
       const answer = await link.request(last.reply, IN_PROGRESS);
       if (isUnanswered(answer)) this.#options.onMissing('nobody renews its leases');
       else for (const ticket of tickets) ticket.until = until;
-    } catch {
-      // Tried again with the next renewal; until then the leases go on.
+    } catch (error) {
+      this.#options.onFailed(error);
     }
   }
 }

@@ -9,6 +9,12 @@ import { type JetStreamApi, jetStreamApi } from './api.js';
 /** Called with the answer to something that was sent. */
 type OnAnswer = (answer: Msg) => void;
 
+/** A request that waits for its answer. */
+interface Request {
+  readonly subject: string;
+  readonly refuse: (error: unknown) => void;
+}
+
 export interface LinkOptions {
   /** Makes a connection that does not reconnect by itself, or gives the one that was handed in. */
   readonly open: (signal: AbortSignal) => Promise<NatsConnection>;
@@ -26,6 +32,7 @@ type Statuses = ReturnType<NatsConnection['status']> & { stop?(): void };
 export class NatsLink implements Link {
   readonly #options: LinkOptions;
   readonly #answers = new Map<string, OnAnswer>();
+  readonly #requests = new Set<Request>();
   readonly #end = new End();
   #connection: NatsConnection | undefined;
   #manager: JetStreamApi | undefined;
@@ -119,16 +126,25 @@ export class NatsLink implements Link {
     this.#answers.delete(token);
   }
 
-  /** Sends what is answered by a message, and waits for that. @throws {ConnectionLostError} (a rejection) when it does not come in time, or cannot come any more */
+  /**
+   * Sends what is answered by a message, and waits for that.
+   * @throws {ConnectionLostError} (a rejection) when it does not come in time, or cannot come any more
+   * @throws `PermissionViolationError` (a rejection) when the user may not publish to the subject
+   */
   async request(subject: string, data: Uint8Array | string, headers?: MsgHdrs): Promise<Msg> {
     let token = '';
-    const answer = new Promise<Msg>((resolve) => {
+    let refuse!: Request['refuse'];
+    const answer = new Promise<Msg>((resolve, reject) => {
+      refuse = reject;
       token = this.ask(subject, data, resolve, headers);
     });
+    const request = { subject, refuse };
+    this.#requests.add(request);
     try {
       return await this.#answerTo(answer);
     } finally {
       this.forget(token);
+      this.#requests.delete(request);
     }
   }
 
@@ -154,6 +170,13 @@ export class NatsLink implements Link {
     onAnswer?.(answer);
   }
 
+  /** The server refuses something, and answers no request for that. */
+  #refused(error: Error): void {
+    this.#refusal = error;
+    const forbidden = forbiddenSubject(error);
+    for (const { subject, refuse } of this.#requests) if (subject === forbidden) refuse(error);
+  }
+
   async #watch(connection: NatsConnection): Promise<void> {
     const statuses: Statuses = connection.status();
     this.#statuses = statuses;
@@ -161,10 +184,15 @@ export class NatsLink implements Link {
       if (this.#destroyed) return;
       // One that was handed in connects again by itself: the link is over all the same, since what was on its way is.
       if (status.type === 'disconnect') this.#options.lost(new ConnectionLostError('The connection was lost'));
-      if (status.type === 'error') this.#refusal = status.error;
+      if (status.type === 'error') this.#refused(status.error);
     }
     if (!this.#destroyed) this.#options.lost(new ConnectionLostError('The connection was closed'));
   }
+}
+
+/** The subject to which the user may not publish. Undefined for another error. */
+function forbiddenSubject(error: Error): string | undefined {
+  return error.name === 'PermissionViolationError' ? (error as Error & { readonly subject?: string }).subject : undefined;
 }
 
 /** A subject for answers, where the connection says that it may hear them. */

@@ -19,8 +19,8 @@ export interface MoverOptions {
   /** Sees to it that the stream and its consumers are there. */
   readonly open: (link: NatsLink) => Promise<unknown>;
   readonly state: (link: NatsLink) => Promise<MoverState>;
-  /** Stores a message in the stream. Resolves to whether the stream has it. */
-  readonly forward: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<boolean>;
+  /** Stores a message in the stream. Rejects when the stream does not take it. */
+  readonly forward: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<void>;
   /** Keeps what is no message, for somebody to look at. */
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
   readonly failures: Failures;
@@ -198,7 +198,7 @@ export class Mover {
     this.#rest();
   }
 
-  /** Tells what keeps delayed messages where they are, once until one comes again. */
+  /** Tells what keeps delayed messages where they are, once until one is moved. */
   #warn(reason: unknown): void {
     if (this.#warned || this.#closed) return;
     this.#warned = true;
@@ -223,7 +223,6 @@ export class Mover {
   }
 
   #received(message: Msg, facts: DeliveryFacts): void {
-    this.#warned = false;
     const isFresh = this.#caughtUp && facts.deliveries === 1;
     this.#caughtUp = facts.pending === 0;
     if (isFresh) this.#readClock(facts.storedAt);
@@ -331,10 +330,14 @@ export class Mover {
 
   async #forward(link: NatsLink, message: Msg, subject: string, storedAt: number): Promise<void> {
     try {
-      const stored = await this.#options.forward(link, subject, message.data, headersOf(message, storedAt));
-      await link.request(message.reply as string, stored ? ACK : nak(AGAIN));
-    } catch {
-      // The connection is lost: it comes again.
+      await this.#options.forward(link, subject, message.data, headersOf(message, storedAt));
+      await link.request(message.reply as string, ACK);
+      this.#warned = false;
+    } catch (error) {
+      // Over a lost connection, the message comes again without that.
+      if (!link.isUp) return;
+      this.#warn(error);
+      this.#answer(link, message, nak(AGAIN));
     }
   }
 
@@ -342,7 +345,9 @@ export class Mover {
     try {
       await this.#options.setAside(link, message, 'its subject says no delay');
       this.#answer(link, message, ACK);
-    } catch {
+    } catch (error) {
+      if (!link.isUp) return;
+      this.#warn(error);
       this.#answer(link, message, nak(AGAIN));
     }
   }

@@ -55,6 +55,9 @@ export class NatsBroker implements Broker {
       failures: this.failures,
     });
     this.#sweeper = new Sweeper({
+      queueName: name,
+      failures: this.failures,
+      logger: options.logger,
       names: this.#names,
       topology: this.#topology,
       connection: this.#connection,

@@ -111,10 +111,11 @@ export class Publisher implements BrokerPublisher {
     this.#wake?.();
   }
 
-  /** Stores a message whose time has come. Resolves to whether the stream has it. */
-  async forward(link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs): Promise<boolean> {
+  /** Stores a message whose time has come. @throws (a rejection) when the stream does not take it */
+  async forward(link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs): Promise<void> {
     const answer = await link.request(subject, data, headers);
-    return !isUnanswered(answer) && readAnswer(answer).error === undefined;
+    const refusal = isUnanswered(answer) ? 'the stream does not answer' : readAnswer(answer).error?.description;
+    if (refusal !== undefined) throw new Error(`JetStream refuses the message: ${refusal}`);
   }
 
   #poke(): void {

@@ -20,6 +20,8 @@ export interface SettlingOptions {
   readonly onChange: () => void;
   /** Nobody takes settlements. */
   readonly onMissing: (reason: string) => void;
+  /** Settlements were not answered, and wait to be sent again. */
+  readonly onFailed: (error: unknown) => void;
 }
 
 /** How many settlements go together at most. */
@@ -88,8 +90,9 @@ export class Settling {
         this.#putBack(before, { again: true });
         this.#options.onMissing('nobody takes its settlements');
       } else this.#answered(settlements);
-    } catch {
+    } catch (error) {
       this.#putBack(isUp ? settlements : [], { again: isUp });
+      this.#options.onFailed(error);
     }
     this.#travelling = false;
     this.#options.onChange();

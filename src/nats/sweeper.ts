@@ -1,16 +1,22 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../broker/connection.js';
+import type { Failures } from '../broker/failures.js';
+import type { Logger } from '../internal/logger.js';
+import { isNotFound } from './failures.js';
 import type { Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import type { Topology } from './topology.js';
 
 export interface SweeperOptions {
+  readonly queueName: string;
   readonly names: QueueNames;
   readonly topology: Topology;
   readonly connection: Connection<NatsLink>;
   /** The stream that is there is another than the one that the groups here consume from. */
   readonly onAnother: (created: string) => void;
+  readonly failures: Failures;
+  readonly logger: Logger;
 }
 
 /** How long after a settlement the stream is swept, in milliseconds: all that is settled meanwhile goes together. */
@@ -47,6 +53,7 @@ export class Sweeper {
   #turnedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
+  #warned = false;
   #closed = false;
 
   constructor(options: SweeperOptions) {
@@ -129,10 +136,20 @@ export class Sweeper {
         if (left > 0) await topology.remove(link, upFrom(first, left));
         if (left === LEFT_BEHIND) pause = PAUSE;
       }
-    } catch {
+      this.#warned = false;
+    } catch (error) {
       // What is left is removed with what is settled next.
+      this.#warn(error);
     }
     if (this.#settled.size > 0 || pause === PAUSE) this.#later(pause);
+  }
+
+  /** Tells once what keeps settled messages on the server. The connection tells of its own loss, and whoever opens the queue makes anew what was deleted. */
+  #warn(error: unknown): void {
+    const { queueName, failures, logger } = this.#options;
+    if (this.#warned || isNotFound(error) || failures.outlookOf(error) === 'lost') return;
+    this.#warned = true;
+    logger.warn(`NATS refuses to remove settled messages of queue "${queueName}", trying again until it does`, error);
   }
 
   /** Removes what this process had settled and each other group has settled too: here, or somewhere, as far as all before it is. */

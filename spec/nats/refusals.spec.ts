@@ -1,0 +1,78 @@
+import { Holder } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { NatsSuite } from '../support/nats-suite.js';
+import { failureOf } from '../support/promises.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { describeWithNats } from '../support/servers/describe-with.js';
+
+/** What each user may not publish to. */
+const DENIED = {
+  noack: ['$JS.ACK.orders.>'],
+  nodelete: ['$JS.API.STREAM.MSG.DELETE.>'],
+  noforward: ['orders.late'],
+} as const;
+
+const users = Object.entries(DENIED).map(
+  ([user, deny]) => `{ user: ${user}, password: secret, permissions: { publish: { deny: ${JSON.stringify(deny)} } } }`,
+);
+
+describeWithNats('A NatsBackend whose server refuses something', () => {
+  const suite = new NatsSuite({
+    user: 'admin',
+    password: 'admin',
+    config: { authorization: `{ users: [{ user: admin, password: admin }, ${users.join(', ')}] }` },
+  });
+
+  const open = (user: keyof typeof DENIED) => {
+    const logger = recordingLogger();
+    const url = suite.url.replace('admin:admin', `${user}:secret`);
+    return { logger, queue: suite.open({ name: 'orders', url, lease: 3000, publishTimeout: 30_000, logger }) };
+  };
+
+  afterEach(async () => {
+    const manager = await suite.manager();
+    for await (const name of manager.streams.names()) await manager.streams.delete(name);
+  });
+
+  it('ends the stream and the settlement with an error when it may not settle', async () => {
+    const { queue } = open('noack');
+    await queue.publish('key', { n: 1 });
+    const holder = new Holder(queue);
+    await eventually(() => holder.deliveries.length === 1);
+    const refused = failureOf(holder.of(1).ack());
+    expect(await refused).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringContaining('may not') });
+    expect(holder.error).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
+  });
+
+  it('ends the stream with an error when it may not renew leases', async () => {
+    const { queue, logger } = open('noack');
+    await queue.publish('key', { n: 1 });
+    const holder = new Holder(queue);
+    await eventually(() => holder.error !== undefined);
+    expect(holder.error).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
+    expect(logger.errors.join()).toContain('may not');
+  });
+
+  it('says once that it may not remove what is settled, and goes on', async () => {
+    const { queue, logger } = open('nodelete');
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    for (let n = 0; n < 5; n++) {
+      await queue.publish('key', { n });
+      await eventually(() => holder.deliveries.length === n + 1);
+    }
+    await eventually(() => logger.warnings.length > 0);
+    expect(logger.warnings).toEqual([expect.stringContaining('refuses to remove settled messages of queue "orders"')]);
+    expect((await (await suite.manager()).consumers.info('orders', 'default')).num_ack_pending).toBe(0);
+  });
+
+  it('says once that a delayed message cannot be stored where it is due', async () => {
+    const { queue, logger } = open('noforward');
+    await queue.publish('late', { n: 1 }, { delay: 10 });
+    await eventually(() => logger.warnings.length > 0);
+    const holder = new Holder(queue);
+    await queue.publish('other', { n: 2 }, { delay: 10 });
+    await eventually(() => holder.numbers.includes(2));
+    expect(logger.warnings[0]).toContain('refuses to serve the delayed messages of queue "orders"');
+    expect(await queue.stats()).toMatchObject({ unfinished: 2 });
+  });
+});
