@@ -36,6 +36,14 @@ describe('Underway', () => {
     expect(underway.size).toBe(925);
   });
 
+  it('tells which messages are not later than some time', () => {
+    const underway = new Underway({ most: 10, lateness: 1000 });
+    underway.add('one', 50);
+    underway.add('two', 500);
+    now = 160;
+    expect([underway.idsWithin(110), underway.idsWithin(109), underway.idsWithin(1000)]).toEqual([['one', 'two'], ['two'], ['one', 'two']]);
+  });
+
   it('is what a list of messages and times would be', () => {
     const step = fc.oneof(
       fc.record({ add: fc.nat(30), delay: fc.nat(500) }),

@@ -27,6 +27,12 @@ export class Underway {
     return this.#until.keys();
   }
 
+  /** Those that are not later than so many milliseconds: fewer than `lateness`. */
+  idsWithin(lateness: number): string[] {
+    const from = performance.now() + this.#options.lateness - lateness;
+    return [...this.#until].flatMap(([id, until]) => (until < from ? [] : [id]));
+  }
+
   /** @param delay in milliseconds, from now on */
   add(id: string, delay: number): void {
     const { most, lateness } = this.#options;

@@ -14,15 +14,12 @@ export class Counts {
 
   /** How many messages wait in a queue; undefined: there is no such queue. */
   async waiting(queue: string): Promise<number | undefined> {
-    this.#channel ??= await this.#link.openChannel(() => {
-      this.#channel = undefined;
-    });
-    try {
-      return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
-    } catch (error) {
-      if (codeOf(error) === 'NOT_FOUND') return undefined;
-      throw error;
-    }
+    return (await this.#look(queue))?.messageCount;
+  }
+
+  /** How many consumers a queue has, of all processes. */
+  async consumers(queue: string): Promise<number> {
+    return (await this.#look(queue))?.consumerCount ?? 0;
   }
 
   /**
@@ -39,5 +36,17 @@ export class Counts {
 
   async close(): Promise<void> {
     await this.#channel?.close();
+  }
+
+  async #look(queue: string): Promise<{ readonly messageCount: number; readonly consumerCount: number } | undefined> {
+    this.#channel ??= await this.#link.openChannel(() => {
+      this.#channel = undefined;
+    });
+    try {
+      return await this.#channel.queueDeclare({ queue, passive: true });
+    } catch (error) {
+      if (codeOf(error) === 'NOT_FOUND') return undefined;
+      throw error;
+    }
   }
 }

@@ -1,4 +1,3 @@
-import { Underway } from '../broker/underway.js';
 import type { Channel } from './client.js';
 import { keepingQueue } from './topology.js';
 
@@ -10,9 +9,6 @@ const MOST_LEVELS = 28;
 
 /** The longest delay, in milliseconds: some 49 days. */
 export const LONGEST_DELAY = UNIT * (2 ** MOST_LEVELS - 1);
-
-/** What is on its way: while a queue hands a message down to the next one, or takes it back, the broker counts it nowhere. Where there are more, it counts some of them. */
-export const UNDERWAY = { most: 1024, lateness: 1000 };
 
 /** Where a delay leads to: an exchange, or one queue. */
 export type Destination = { readonly exchange: string } | { readonly queue: string };
@@ -44,8 +40,6 @@ function unitsOf(delay: number): number {
  * Each level is a topic exchange and a queue of the same name. The bits are read from the end of the key, so that a level need not know how many are above it.
  */
 export class Delays {
-  /** What this process has sent on this way. */
-  readonly underway = new Underway(UNDERWAY);
   readonly #name: string;
   readonly #destination: Destination;
   /** How many levels are declared, on the connection of now. */

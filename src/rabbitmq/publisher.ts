@@ -10,6 +10,7 @@ import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { checkMilliseconds } from '../internal/options.js';
 import type { Channel, Envelope, Incoming, Properties } from './client.js';
+import type { DelayedMessages } from './delayed-messages.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
 import { codeOf, largestBody } from './failures.js';
 import type { RabbitLink } from './link.js';
@@ -26,6 +27,7 @@ export interface PublisherOptions {
   readonly server: Server;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
+  readonly delayed: DelayedMessages;
   readonly logger: Logger;
   /** Somebody has deleted what messages are sent to. */
   readonly onDeleted: () => void;
@@ -37,6 +39,8 @@ interface Parcel {
   readonly body: Buffer;
   /** The way of its delay; undefined: it has none. */
   readonly delays: Delays | undefined;
+  /** The only group that gets it; undefined: all do. */
+  readonly group?: ConsumerGroup;
   /** In milliseconds, from when it was handed in. */
   readonly delay: number;
 }
@@ -139,18 +143,7 @@ export class Publisher implements BrokerPublisher {
     const { again, delay: name } = this.#options.names.group(group);
     const delays = this.#toGroups.get(group) ?? new Delays(name, { queue: again });
     this.#toGroups.set(group, delays);
-    return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), '', again), body: message.body, delays, delay });
-  }
-
-  /** The ids of messages that this process has sent to a group with a delay and that have not come back to it, as far as it remembers. */
-  underway(group: ConsumerGroup): string[] {
-    return [...this.#toAll.underway.ids, ...(this.#toGroups.get(group)?.underway.ids ?? [])];
-  }
-
-  /** A message has come to a group. */
-  arrived(group: ConsumerGroup, id: string): void {
-    this.#toAll.underway.delete(id);
-    this.#toGroups.get(group)?.underway.delete(id);
+    return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), '', again), body: message.body, delays, group, delay });
   }
 
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
@@ -177,11 +170,12 @@ export class Publisher implements BrokerPublisher {
 
   #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {
     const answer = this.#outbox.add(parcel, signal);
-    const { delays, delay, envelope } = parcel;
-    if (delays !== undefined && delay > 0) {
+    const { delay, envelope, group } = parcel;
+    if (delay > 0) {
+      const { delayed } = this.#options;
       const { messageId: id = '' } = envelope;
-      delays.underway.add(id, delay);
-      answer.catch(() => delays.underway.delete(id));
+      delayed.sent(id, delay, group);
+      answer.catch(() => delayed.failed(id, group));
     }
     this.#pumpLater();
     return answer;
@@ -264,6 +258,7 @@ export class Publisher implements BrokerPublisher {
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
+    if (this.#line !== undefined) this.#options.delayed.troubled();
     for (const delays of [this.#toAll, ...this.#toGroups.values()]) delays.forget();
     this.#outbox.putBack();
     this.#line = { link, channel, setup, returned, isProven: false, messages: 0, bytes: 0 };
@@ -300,6 +295,7 @@ export class Publisher implements BrokerPublisher {
   #failed(line: Line, pending: Pending<Parcel>, error: unknown, refusals: number): void {
     const { failures } = this.#options.server;
     if (codeOf(error) === 'NACK') {
+      this.#options.delayed.troubled();
       // On the way of a delay there is one queue, which nobody else is to fill. Elsewhere, some groups may have it already.
       const again = refusals + 1;
       if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) {

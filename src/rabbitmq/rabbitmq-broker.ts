@@ -4,7 +4,7 @@ import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
 import { Underway } from '../broker/underway.js';
 import { Counts } from './counts.js';
-import { UNDERWAY } from './delays.js';
+import { DelayedMessages } from './delayed-messages.js';
 import { DoneWith } from './done-with.js';
 import { GroupConsumer } from './group-consumer.js';
 import type { RabbitLink } from './link.js';
@@ -14,6 +14,9 @@ import { Publisher } from './publisher.js';
 import { Server } from './server.js';
 import { Topology } from './topology.js';
 
+/** What went back is on its way for a moment only. The broker counts it nowhere meanwhile; of more, it counts some. */
+const RETURNING = { most: 1024, lateness: 1000 };
+
 /** A queue on RabbitMQ: an exchange, and a quorum queue for each group. */
 export class RabbitMqBroker implements Broker {
   readonly failures: Failures;
@@ -22,6 +25,7 @@ export class RabbitMqBroker implements Broker {
   readonly #names: QueueNames;
   readonly #topology: Topology;
   readonly #server: Server;
+  readonly #delayed: DelayedMessages;
   /** For consuming: one that is blocked by what is published would keep settlements too. */
   readonly #connection: Connection<RabbitLink>;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
@@ -31,6 +35,8 @@ export class RabbitMqBroker implements Broker {
     this.#options = options;
     const { name, groups, publishTimeout, logger } = options;
     this.#names = queueNames(name);
+    this.#delayed = DelayedMessages.of(this.#names.exchange);
+    for (const group of groups) this.#delayed.addGroup(group);
     this.#topology = new Topology(this.#names, groups, logger);
     const server = new Server(options);
     this.#server = server;
@@ -41,11 +47,21 @@ export class RabbitMqBroker implements Broker {
       const { link, isReady } = this.#connection;
       if (link !== undefined && isReady) void this.#topology.restore(link);
     };
-    this.publisher = new Publisher({ queueName: name, names: this.#names, groups, server, publishTimeout, logger, onDeleted });
+    this.publisher = new Publisher({
+      queueName: name,
+      names: this.#names,
+      groups,
+      server,
+      publishTimeout,
+      delayed: this.#delayed,
+      logger,
+      onDeleted,
+    });
   }
 
   createConsumer(group: ConsumerGroup): GroupConsumer {
     const { name, logger } = this.#options;
+    this.#delayed.addGroup(group);
     const consumer = new GroupConsumer({
       queueName: name,
       group,
@@ -53,10 +69,11 @@ export class RabbitMqBroker implements Broker {
       connection: this.#connection,
       topology: this.#topology,
       publisher: this.publisher,
+      delayed: this.#delayed,
       failures: this.failures,
       logger,
       done: new DoneWith(),
-      returning: new Underway(UNDERWAY),
+      returning: new Underway(RETURNING),
     });
     this.#consumers.set(group, consumer);
     return consumer;
@@ -69,12 +86,16 @@ export class RabbitMqBroker implements Broker {
       try {
         const counts = new Counts(link);
         const all = group === undefined ? new Set([...this.#options.groups, ...this.#consumers.keys()]) : [group];
-        const known = new Map([...all].map((one) => [one, new Set(this.#idsOf(one))]));
+        const known = new Map<ConsumerGroup, { readonly consumers: number; readonly ids: Set<string> }>();
+        for (const one of all) {
+          const consumers = await counts.consumers(this.#names.group(one).queue);
+          known.set(one, { consumers, ids: new Set(this.#idsOf(one, consumers)) });
+        }
         const total = { ready: 0, unfinished: 0 };
         const delayed = await counts.delayed(this.#names.delay);
-        for (const [one, ids] of known) {
+        for (const [one, { consumers, ids }] of known) {
           const { ready, unfinished } = await this.#countGroup(counts, one);
-          for (const id of this.#idsOf(one)) ids.add(id);
+          for (const id of this.#idsOf(one, consumers)) ids.add(id);
           total.ready = Math.max(total.ready, ready);
           total.unfinished = Math.max(total.unfinished, unfinished + delayed, ids.size);
         }
@@ -101,15 +122,16 @@ export class RabbitMqBroker implements Broker {
     this.#closed = true;
     for (const connection of this.#connections) connection.close();
     this.#server.release();
+    this.#delayed.release();
   }
 
   get #connections(): readonly Connection<RabbitLink>[] {
     return [this.#connection, this.publisher.connection];
   }
 
-  /** What is unfinished for certain, though the broker, asked for one queue after the other, may miss it on its way from one place to the other. */
-  #idsOf(group: ConsumerGroup): string[] {
-    return [...(this.#consumers.get(group)?.ids ?? []), ...this.publisher.underway(group)];
+  /** What may be unfinished though the broker, asked for one queue after the other, misses it on its way from one place to the other. */
+  #idsOf(group: ConsumerGroup, consumers: number): string[] {
+    return [...(this.#consumers.get(group)?.ids ?? []), ...this.#delayed.ids(group, consumers)];
   }
 
   /** Without what was published with a delay, and is nobody's yet. Counts in the order that messages go: rather twice, for a moment, than not at all. */

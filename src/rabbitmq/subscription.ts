@@ -12,6 +12,7 @@ import type { Logger } from '../internal/logger.js';
 import { type Arrival, isInOrder, isSame, type MessageArrival } from './arrival.js';
 import { moveAside } from './aside.js';
 import type { Incoming } from './client.js';
+import type { DelayedMessages } from './delayed-messages.js';
 import { LONGEST_DELAY } from './delays.js';
 import type { DoneWith } from './done-with.js';
 import { isConsumerTimeout } from './failures.js';
@@ -30,6 +31,7 @@ export interface SubscriptionOptions {
   readonly topology: Topology;
   /** For what is delayed, or moved aside. */
   readonly publisher: Publisher;
+  readonly delayed: DelayedMessages;
   readonly failures: Failures;
   readonly logger: Logger;
   /** What was acknowledged here, though nobody knows whether the broker heard of it. */
@@ -219,7 +221,9 @@ export class Subscription {
     this.#poke();
     // More of them come when there is room.
     if (came < due) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
-    if (!this.#stopped) await channel.consume(queue, this.#prefetch, (message) => this.#deliver(channel, message, this.#next));
+    if (this.#stopped) return;
+    void channel.closed.then(this.#options.delayed.subscribed(this.#options.group));
+    await channel.consume(queue, this.#prefetch, (message) => this.#deliver(channel, message, this.#next));
   }
 
   #deliver(channel: Channel, original: Incoming, line: MessageArrival[]): void {
@@ -231,9 +235,9 @@ export class Subscription {
       return;
     }
     const arrival = { received, tag: original.deliveryTag, place: received.place, isFirst: received.message.attempt === 1, channel };
-    const { publisher, group } = this.#options;
-    publisher.arrived(group, received.message.id);
-    this.#options.returning.delete(received.message.id);
+    const { delayed, group, returning } = this.#options;
+    delayed.arrived(group, received.message.id);
+    returning.delete(received.message.id);
     if (this.#options.done.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
       this.#back.push(arrival);

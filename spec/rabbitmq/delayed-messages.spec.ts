@@ -1,0 +1,75 @@
+import { DelayedMessages } from '../../src/rabbitmq/delayed-messages.js';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+
+let now = 0;
+
+beforeEach(() => {
+  now = 0;
+  jest.spyOn(performance, 'now').mockImplementation(() => now);
+});
+
+afterEach(() => jest.restoreAllMocks());
+
+describe('DelayedMessages', () => {
+  const open = ({ exchange = 'orders', groups = ['a', 'b'] } = {}) => {
+    const delayed = DelayedMessages.of(exchange);
+    for (const group of groups) delayed.addGroup(group);
+    const idsOf = (group: string, consumers = 0) => [...delayed.ids(group, consumers)];
+    return { delayed, idsOf };
+  };
+
+  it('counts what is published in each group until it has come there', () => {
+    const { delayed, idsOf } = open();
+    delayed.sent('one', SECOND, undefined);
+    delayed.sent('two', SECOND, 'b');
+    delayed.arrived('a', 'one');
+    expect([idsOf('a'), idsOf('b')]).toEqual([[], ['one', 'two']]);
+    delayed.failed('one', undefined);
+    delayed.arrived('b', 'two');
+    expect([idsOf('a'), idsOf('b')]).toEqual([[], []]);
+    delayed.release();
+  });
+
+  it('counts a message for as long as the broker may try to hand it on', () => {
+    const { delayed, idsOf } = open();
+    delayed.sent('one', SECOND, undefined);
+    now = 6 * MINUTE;
+    expect(idsOf('a')).toEqual(['one']);
+    now = 6 * MINUTE + 3 * SECOND;
+    expect(idsOf('a')).toEqual([]);
+    delayed.release();
+  });
+
+  it('takes a message for taken by another process soon after it is due, if one consumes and nothing has failed', () => {
+    const { delayed, idsOf } = open();
+    const left = delayed.subscribed('a');
+    delayed.sent('one', SECOND, undefined);
+    now = 2 * SECOND;
+    expect(idsOf('a', 2)).toEqual(['one']);
+    now += 1;
+    // Its own subscriber has not got it.
+    expect([idsOf('a', 1), idsOf('a', 2)]).toEqual([['one'], []]);
+    left();
+    expect(idsOf('a', 1)).toEqual([]);
+    delayed.troubled();
+    expect(idsOf('a', 2)).toEqual(['one']);
+    delayed.release();
+  });
+
+  it('is one for all backends of a queue in this process, until the last of them is closed', () => {
+    const one = open();
+    const two = open();
+    const other = open({ exchange: 'invoices' });
+    one.delayed.sent('one', SECOND, undefined);
+    expect([two.idsOf('a'), other.idsOf('a')]).toEqual([['one'], []]);
+    one.delayed.release();
+    expect(two.idsOf('a')).toEqual(['one']);
+    two.delayed.release();
+    other.delayed.release();
+    const next = open();
+    expect(next.idsOf('a')).toEqual([]);
+    next.delayed.release();
+  });
+});

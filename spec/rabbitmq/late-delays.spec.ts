@@ -1,0 +1,49 @@
+import type { QueueBackend } from 'sluice';
+import { Holder, upTo } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
+import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { describeWithRabbitMq } from '../support/servers/describe-with.js';
+
+/** How long the broker waits before it hands on again what was refused, in milliseconds: far more than it is late otherwise, and less than by default. */
+const AGAIN = 4000;
+
+describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
+  const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: String(AGAIN) } });
+
+  const numbers = upTo(10).map((n) => n + 100);
+  const publishDelayed = (queue: QueueBackend, delay: number) => Promise.all(numbers.map((n) => queue.publish('key', { n }, { delay })));
+
+  /** Waits until `stats()` say that all is done, and looks what a consumer has got by then. */
+  const doneOf = async (queue: QueueBackend, holder: Holder, group?: string) => {
+    await eventually(async () => (await queue.stats({ group }).catch(() => undefined))?.unfinished === 0);
+    return new Set(holder.numbers.filter((n) => n > 100));
+  };
+
+  it('are unfinished until they come, when the queue of a group was full', async () => {
+    const groups = ['a', 'b'];
+    const full = suite.names.group('b').queue;
+    await suite.server.run('set_policy', suite.name, `^${full}$`, '{"max-length":3}', '--apply-to', 'queues');
+    suite.ending(() => suite.server.run('clear_policy', suite.name));
+    const queue = suite.open({ groups });
+    let isFull = false;
+    for (let n = 1; !isFull; n++) await queue.publish('key', { n }).catch(() => (isFull = true));
+    const other = new Holder(suite.open({ groups }), { group: 'a' }, (delivery) => void delivery.ack());
+    await publishDelayed(queue, 200);
+    // They have come to one group, and were refused by the other.
+    await eventually(() => numbers.every((n) => other.numbers.includes(n)));
+    expect(await suite.length(full)).toBeLessThan(10);
+    const holder = new Holder(suite.open({ groups }), { group: 'b' }, (delivery) => void delivery.ack());
+    expect(await doneOf(queue, holder, 'b')).toEqual(new Set(numbers));
+  });
+
+  it('are unfinished until they come, when the broker was killed', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 });
+    await publishDelayed(queue, 1500);
+    await suite.server.saveQueues();
+    await suite.server.kill();
+    await suite.server.start();
+    expect(await doneOf(queue, holder)).toEqual(new Set(numbers));
+  });
+});

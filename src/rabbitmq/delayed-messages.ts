@@ -1,0 +1,106 @@
+import type { ConsumerGroup } from '../backend.js';
+import { Underway } from '../broker/underway.js';
+
+/** How many messages are remembered for a group. */
+const MOST = 10_000;
+
+/** How late a message may come while nothing fails, in milliseconds. */
+const USUALLY_LATE = 1000;
+
+/**
+ * How late a message may come after a leader has failed, or a queue was full, in milliseconds. The queue that holds it tries again after
+ * `dead_letter_worker_publisher_confirm_timeout`, by default three minutes, and looks for such messages only once in that time.
+ */
+const LATEST = 2 * 180_000 + USUALLY_LATE;
+
+/** All that this process shares, by exchange. */
+const shared = new Map<string, DelayedMessages>();
+
+/**
+ * The delayed messages of a queue that this process has sent, and that have not come back to it. The broker does not count a message that one of its queues
+ * hands to the next one. All backends of this process share what they know of a queue: each may receive what another has sent.
+ */
+export class DelayedMessages {
+  readonly #exchange: string;
+  readonly #groups = new Map<ConsumerGroup, { readonly underway: Underway; subscribers: number }>();
+  #users = 0;
+  #troubledAt = Number.NEGATIVE_INFINITY;
+
+  private constructor(exchange: string) {
+    this.#exchange = exchange;
+  }
+
+  /** To be released. */
+  static of(exchange: string): DelayedMessages {
+    const delayed = shared.get(exchange) ?? new DelayedMessages(exchange);
+    shared.set(exchange, delayed);
+    delayed.#users += 1;
+    return delayed;
+  }
+
+  release(): void {
+    this.#users -= 1;
+    if (this.#users === 0) shared.delete(this.#exchange);
+  }
+
+  /** There is such a group: it gets what is published. */
+  addGroup(group: ConsumerGroup): void {
+    this.#groupOf(group);
+  }
+
+  /**
+   * A message is sent.
+   * @param delay in milliseconds, from now on
+   * @param group the only one that gets it; undefined for all
+   */
+  sent(id: string, delay: number, group: ConsumerGroup | undefined): void {
+    for (const { underway } of this.#of(group)) underway.add(id, delay);
+  }
+
+  /** It was not sent. */
+  failed(id: string, group: ConsumerGroup | undefined): void {
+    for (const { underway } of this.#of(group)) underway.delete(id);
+  }
+
+  /** A message has come to a subscriber of the group. */
+  arrived(group: ConsumerGroup, id: string): void {
+    this.#groups.get(group)?.underway.delete(id);
+  }
+
+  /** The broker has refused a message, or a connection was lost: what is on its way now may come late. */
+  troubled(): void {
+    this.#troubledAt = performance.now();
+  }
+
+  /** A subscriber of this process consumes from the queue of the group, until the function that this returns is called. */
+  subscribed(group: ConsumerGroup): () => void {
+    const known = this.#groupOf(group);
+    known.subscribers += 1;
+    return () => {
+      known.subscribers -= 1;
+    };
+  }
+
+  /**
+   * The ids of the messages that may be on their way to the group.
+   * @param consumers how many the queue of the group has, in all processes. While other processes consume and nothing fails, one of them has what is late.
+   */
+  ids(group: ConsumerGroup, consumers: number): Iterable<string> {
+    const { underway, subscribers } = this.#groupOf(group);
+    const isTaken = consumers > subscribers && performance.now() - this.#troubledAt > LATEST;
+    return underway.idsWithin(isTaken ? USUALLY_LATE : LATEST);
+  }
+
+  #of(group: ConsumerGroup | undefined): Iterable<{ readonly underway: Underway }> {
+    return group === undefined ? this.#groups.values() : [this.#groupOf(group)];
+  }
+
+  #groupOf(group: ConsumerGroup): { readonly underway: Underway; subscribers: number } {
+    let known = this.#groups.get(group);
+    if (known === undefined) {
+      known = { underway: new Underway({ most: MOST, lateness: LATEST }), subscribers: 0 };
+      this.#groups.set(group, known);
+    }
+    return known;
+  }
+}
