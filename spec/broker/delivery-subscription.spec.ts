@@ -1,5 +1,6 @@
 import { Subscriber } from 'rxjs';
 import type { Delivery } from '../../src/backend.js';
+import { Credit } from '../../src/bridge/credit.js';
 import type { LentDelivery } from '../../src/broker/delivery.js';
 import { DeliverySubscription, type Desk } from '../../src/broker/delivery-subscription.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -22,6 +23,10 @@ class RecordingDesk implements Desk {
     this.told.push('step back');
   }
 
+  creditChanged(): void {
+    this.told.push('credit changed');
+  }
+
   dismiss(): void {
     this.told.push('dismiss');
   }
@@ -40,14 +45,15 @@ function subscribe({ prefetch = 2, signal }: { prefetch?: number; signal?: Abort
     error: (error: unknown) => seen.push(`failed: ${error}`),
     complete: () => seen.push('complete'),
   });
-  const subscription = new DeliverySubscription(desk, subscriber, { group: 'default', prefetch, signal });
+  const credit = new Credit(prefetch);
+  const subscription = new DeliverySubscription(desk, subscriber, { group: 'default', prefetch, signal, credit });
   subscription.start();
   const take = (id: string) => {
     const delivery = subscription.take(messageOf(id));
     subscription.emit(delivery);
     return delivery;
   };
-  return { desk, seen, subscriber, subscription, take };
+  return { desk, credit, seen, subscriber, subscription, take };
 }
 
 describe('DeliverySubscription', () => {
@@ -124,7 +130,7 @@ describe('DeliverySubscription', () => {
     const desk = new RecordingDesk();
     const subscriber = new Subscriber<Delivery>();
     subscriber.unsubscribe();
-    new DeliverySubscription(desk, subscriber, { group: 'default', prefetch: 1, signal: undefined }).start();
+    new DeliverySubscription(desk, subscriber, { group: 'default', prefetch: 1, signal: undefined, credit: new Credit(1) }).start();
     expect(desk.told).toEqual(['line up', 'step back', 'dismiss']);
   });
 

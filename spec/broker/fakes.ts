@@ -1,6 +1,7 @@
 import { Observable, type Subscriber, type Subscription } from 'rxjs';
 import type { Delivery } from '../../src/backend.js';
-import type { Intake } from '../../src/bridge/delivery-stream.js';
+import { Credit } from '../../src/bridge/credit.js';
+import type { CreditIntake } from '../../src/bridge/delivery-stream.js';
 import type { Message } from '../../src/broker/message.js';
 import { turns } from '../support/promises.js';
 
@@ -36,14 +37,17 @@ export class Abort extends AbortController {
 export class Customer extends Abort {
   readonly seen: string[] = [];
   readonly subscription: Subscription;
+  readonly credit: Credit;
 
   constructor(
-    lender: { connect(subscriber: Subscriber<Delivery>, intake: Intake): void },
+    lender: { connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void },
     readonly prefetch: number,
     onComplete?: () => void,
   ) {
     super();
-    const stream = new Observable<Delivery>((subscriber) => lender.connect(subscriber, { group: 'default', prefetch, signal: this.signal }));
+    this.credit = new Credit(prefetch);
+    const { signal, credit } = this;
+    const stream = new Observable<Delivery>((subscriber) => lender.connect(subscriber, { group: 'default', prefetch, signal, credit }));
     this.subscription = stream.subscribe({
       next: ({ id }) => this.seen.push(id),
       error: (error: unknown) => this.seen.push(`failed: ${error}`),

@@ -232,3 +232,64 @@ describe('Loans beside a model', () => {
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), run), { numRuns: 200 });
   });
 });
+
+describe('Loans with a credit that changes', () => {
+  it('lend as many as it allows', () => {
+    const counter = new Counter();
+    const customer = counter.connect(2);
+    customer.credit.allow(3);
+    expect([counter.loans.room, counter.changes]).toEqual([3, 2]);
+    for (const id of ['1', '2', '3']) counter.loans.lend(messageOf(id));
+    expect([customer.seen, counter.loans.hasRoom]).toEqual([['1', '2', '3'], false]);
+    customer.credit.allow(4);
+    expect(counter.loans.room).toBe(1);
+  });
+
+  it('still lend what was asked for before there was less of it, until that has come', () => {
+    const counter = new Counter();
+    const customer = counter.connect(3);
+    customer.credit.allow(1);
+    expect([counter.loans.room, counter.loans.isExpecting, counter.loans.isPausing]).toEqual([1, true, false]);
+    for (const id of ['1', '2']) counter.loans.lend(messageOf(id));
+    expect([customer.seen, counter.loans.hasRoom, counter.loans.canTake]).toEqual([['1', '2'], false, true]);
+    counter.loans.quiet();
+    expect([counter.loans.canTake, counter.loans.lend(messageOf('3'))]).toEqual([false, undefined]);
+  });
+
+  it('lend what is on its way to a subscriber that pauses, and tell it when nothing is', () => {
+    const counter = new Counter();
+    const customer = counter.connect(3);
+    let quiet = 0;
+    customer.credit.pause(() => quiet++);
+    expect([counter.loans.room, counter.loans.isPausing, quiet]).toEqual([0, true, 0]);
+    counter.loans.lend(messageOf('1'));
+    expect(customer.seen).toEqual(['1']);
+    counter.loans.quiet();
+    counter.loans.quiet();
+    expect([quiet, counter.loans.canTake]).toEqual([1, false]);
+    customer.credit.resume();
+    expect([counter.loans.room, quiet]).toEqual([2, 1]);
+  });
+
+  it('lend it to others first', () => {
+    const counter = new Counter();
+    const [first, second] = [counter.connect(3), counter.connect(1)];
+    first?.credit.pause(() => undefined);
+    for (const id of ['1', '2']) counter.loans.lend(messageOf(id));
+    expect([first?.seen, second?.seen]).toEqual([['2'], ['1']]);
+  });
+
+  it('tell at once a subscriber that pauses and stops, in whatever order', () => {
+    const counter = new Counter();
+    const told: string[] = [];
+    const one = counter.connect(2);
+    counter.loans.lend(messageOf('1'));
+    one.credit.pause(() => told.push('one'));
+    one.abort();
+    const two = counter.connect(2);
+    counter.loans.lend(messageOf('2'));
+    two.abort();
+    two.credit.pause(() => told.push('two'));
+    expect(told).toEqual(['one', 'two']);
+  });
+});

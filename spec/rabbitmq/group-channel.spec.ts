@@ -31,7 +31,7 @@ async function open({ waiting, consumers = 2 }: { waiting: (look: number) => num
   } as unknown as Channel;
   const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
   const alarms: unknown[] = [];
-  const consumer = await GroupChannel.open(link, { prefetch: 2, onCancelled: (error) => alarms.push(error), onUnanswered: () => undefined });
+  const consumer = await GroupChannel.open(link, { onCancelled: (error) => alarms.push(error), onUnanswered: () => undefined });
   await consumer.consume('orders', 2, () => undefined);
   // The first interval had the start in it.
   await passSlowly(5000);

@@ -26,8 +26,9 @@ export interface BackendStreams<Events extends EventMap<Events> = AnyEvents> {
  */
 export function createStreams<Events extends EventMap<Events> = AnyEvents>(connect: ConnectSubscriber): BackendStreams<Events> {
   const source: DeliverySource = {
-    connect: (subscriber, intake) => {
-      if (!intake.signal?.aborted) return connect(subscriber, intake);
+    obeysCredit: false,
+    connect: (subscriber, { group, prefetch, signal }) => {
+      if (!signal?.aborted) return connect(subscriber, { group, prefetch, signal });
       subscriber.complete();
       return undefined;
     },

@@ -1,6 +1,7 @@
 import { Observable, type Subscriber, type TeardownLogic } from 'rxjs';
 import type { ConsumerGroup, Delivery, DeliveryStream, EventMap } from '../backend.js';
 import type { CheckedConsumeOptions } from './consume-options.js';
+import { Credit, obeyCredit } from './credit.js';
 import { DeliveryIterator } from './delivery-iterator.js';
 
 /** What a subscriber holds unsettled at most, where it did not say. */
@@ -15,10 +16,17 @@ export interface Intake {
   readonly signal: AbortSignal | undefined;
 }
 
+/** The intake of a backend that knows of credits: the limit of `credit` is the `prefetch`, unless the subscriber changes it. */
+export interface CreditIntake extends Intake {
+  readonly credit: Credit;
+}
+
 /** What a backend does for the streams of its deliveries. */
 export interface DeliverySource {
+  /** Whether it obeys a credit that changes. */
+  readonly obeysCredit: boolean;
   /** Starts to deliver to a subscriber, until that leaves or the signal aborts. */
-  connect(subscriber: Subscriber<Delivery>, intake: Intake): TeardownLogic;
+  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): TeardownLogic;
   /** A loop was left while `count` of its calls waited for a message. */
   waitCancelled(count: number): void;
 }
@@ -38,7 +46,9 @@ class DeliveryObservable extends Observable<Delivery> implements DeliveryStream 
 
   constructor(source: DeliverySource, options: CheckedConsumeOptions) {
     const { group, prefetch = DEFAULT_PREFETCH, signal } = options;
-    super((subscriber) => source.connect(subscriber, { group, prefetch, signal }));
+    const connect = (credit: Credit, subscriber: Subscriber<Delivery>) => source.connect(subscriber, { group, prefetch, signal, credit });
+    super((subscriber) => connect(new Credit(prefetch), subscriber));
+    if (source.obeysCredit) obeyCredit(this, (credit) => new Observable((subscriber) => connect(credit, subscriber)));
     this.prefetch = prefetch;
     this.#source = source;
     this.#options = options;
@@ -61,7 +71,8 @@ function iterateDeliveries<Item>(
 ): AsyncIterableIterator<Item> & AsyncDisposable {
   return new DeliveryIterator({
     ...way,
-    connect: (intake) => new Observable((subscriber) => source.connect(subscriber, { group, prefetch, signal: intake })),
+    connect: (intake) =>
+      new Observable((subscriber) => source.connect(subscriber, { group, prefetch, signal: intake, credit: new Credit(prefetch) })),
     waitCancelled: (count) => source.waitCancelled(count),
     signal,
   });

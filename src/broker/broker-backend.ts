@@ -16,7 +16,7 @@ import type {
   StatsOptions,
 } from '../backend.js';
 import { checkConsumeOptions } from '../bridge/consume-options.js';
-import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from '../bridge/delivery-stream.js';
+import { type CreditIntake, consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { QueueClosedError } from '../errors.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { type CheckedMessage, checkMessage } from '../internal/check-message.js';
@@ -38,7 +38,7 @@ export interface BrokerPublisher {
 /** All subscriptions of this process to one group. */
 export interface BrokerConsumer {
   /** Delivers to a subscriber until it leaves, the signal aborts or the queue is closed. */
-  connect(subscriber: Subscriber<Delivery>, intake: Intake): void;
+  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void;
   /** Resolves when the broker knows of everything that was settled before. */
   settled(): Promise<void>;
   /** Ends the streams and gives back what is out. Resolves when the broker knows, or cannot be told. */
@@ -78,6 +78,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     this.#broker = broker;
     const { name, logger } = options;
     this.#source = {
+      obeysCredit: true,
       connect: (subscriber, intake) => this.#connect(subscriber, intake),
       waitCancelled: (count) => logger.debug(`A consumer of queue "${name}" left while ${count} of its calls waited for a message`),
     };
@@ -178,7 +179,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     if (this.#closed !== undefined) throw new QueueClosedError(`Queue "${this.name}" is closed`);
   }
 
-  #connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+  #connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     if (this.#closed !== undefined || intake.signal?.aborted) {
       subscriber.complete();
       return;

@@ -1,6 +1,7 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
-import type { Intake } from '../bridge/delivery-stream.js';
+import type { Credit } from '../bridge/credit.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { Linked } from '../internal/linked-list.js';
 import type { Logger } from '../internal/logger.js';
 import { onAbort } from '../internal/on-abort.js';
@@ -15,8 +16,10 @@ export interface Desk {
   readonly longestDelay: number;
   /** The subscription can take a message: it joins the line, at its end. */
   lineUp(subscription: DeliverySubscription): void;
-  /** It takes no more, for now or for good. */
+  /** It takes no more. */
   stepBack(subscription: DeliverySubscription): void;
+  /** It may hold more than before, or less. */
+  creditChanged(subscription: DeliverySubscription): void;
   /** It has left. */
   dismiss(subscription: DeliverySubscription): void;
   /** A delivery of its was settled. Resolves to whether that counted. */
@@ -30,16 +33,22 @@ export class DeliverySubscription implements Linked, Lender {
   after: Linked | undefined;
   readonly #desk: Desk;
   readonly #subscriber: Subscriber<Delivery>;
-  readonly #prefetch: number;
+  readonly #credit: Credit;
   readonly #ignoreAbort: () => void;
   readonly #held = new Set<LentDelivery>();
+  /** It may ask for less than it did: what was asked for may still come. */
+  #expecting = false;
+  /** How many it could hold when its credit changed last. */
+  #limit: number;
   /** The intake has ended: nothing more is taken, what is out can still be settled. */
   #stopped = false;
 
-  constructor(desk: Desk, subscriber: Subscriber<Delivery>, { prefetch, signal }: Intake) {
+  constructor(desk: Desk, subscriber: Subscriber<Delivery>, { credit, signal }: CreditIntake) {
     this.#desk = desk;
     this.#subscriber = subscriber;
-    this.#prefetch = prefetch;
+    this.#credit = credit;
+    this.#limit = credit.limit;
+    credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());
   }
 
@@ -55,7 +64,17 @@ export class DeliverySubscription implements Linked, Lender {
 
   /** How many messages it can take. */
   get credit(): number {
-    return this.#stopped ? 0 : this.#prefetch - this.#held.size;
+    return this.#stopped || this.#credit.paused ? 0 : this.#credit.limit - this.#held.size;
+  }
+
+  /** Whether it takes what was asked for before it could take less: that is better handled here than sent back, which some brokers count. */
+  get isExpecting(): boolean {
+    return this.#expecting && !this.#stopped;
+  }
+
+  /** Whether its subscriber waits until nothing is on its way. */
+  get isPausing(): boolean {
+    return this.isExpecting && this.#credit.paused;
   }
 
   /** Takes a message, while there is credit. */
@@ -69,6 +88,12 @@ export class DeliverySubscription implements Linked, Lender {
   /** Hands a delivery that it took to the subscriber. */
   emit(delivery: LentDelivery): void {
     this.#subscriber.next(delivery);
+  }
+
+  /** What was asked for has come. */
+  quiet(): void {
+    this.#expecting = false;
+    if (this.#credit.paused) this.#credit.quiet();
   }
 
   /** The queue has ended, or fails for good. */
@@ -97,6 +122,17 @@ export class DeliverySubscription implements Linked, Lender {
     this.#desk.logger.warn(`${call}() of delivery ${id} ("${key}") from queue "${this.#desk.queueName}" changed nothing: it was already ${settled}`);
   }
 
+  #creditChanged(): void {
+    const { limit, paused } = this.#credit;
+    if (this.#stopped) {
+      this.quiet();
+      return;
+    }
+    if (paused || limit < this.#limit) this.#expecting = true;
+    this.#limit = limit;
+    this.#desk.creditChanged(this);
+  }
+
   #freed(): void {
     if (this.credit > 0) this.#desk.lineUp(this);
     if (this.#stopped && this.#held.size === 0) this.#subscriber.complete();
@@ -107,6 +143,7 @@ export class DeliverySubscription implements Linked, Lender {
     this.#stopped = true;
     this.#ignoreAbort();
     this.#desk.stepBack(this);
+    this.quiet();
     if (this.#held.size === 0) this.#subscriber.complete();
   }
 

@@ -1,6 +1,6 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
-import type { Intake } from '../bridge/delivery-stream.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { LinkedList } from '../internal/linked-list.js';
 import type { Logger } from '../internal/logger.js';
 import type { LentDelivery, Settled } from './delivery.js';
@@ -15,8 +15,10 @@ export interface LoansOptions {
   readonly longestDelay?: number | undefined;
   /** There may be more room than before, or a subscriber less. */
   readonly onChange: () => void;
-  /** There is no room any more. */
+  /** There is no room any more, since a subscriber stops. */
   readonly onFull: () => void;
+  /** A subscriber may hold more than before, or less, or pauses. Default: `onChange`. */
+  readonly onCredit?: (() => void) | undefined;
   /**
    * Sends the settlement of a delivery, which is not out any more. Resolves to whether it counted.
    * @param delay in milliseconds, for `'retried'`
@@ -53,6 +55,21 @@ export class Loans implements Desk {
     return this.#line.first !== undefined;
   }
 
+  /** Whether somebody takes a message that was asked for before. */
+  get canTake(): boolean {
+    return this.#next !== undefined;
+  }
+
+  /** Whether somebody may ask for less than it did, and takes what comes nevertheless. */
+  get isExpecting(): boolean {
+    return this.#some(({ isExpecting }) => isExpecting);
+  }
+
+  /** Whether a subscriber waits until nothing is on its way to it. */
+  get isPausing(): boolean {
+    return this.#some(({ isPausing }) => isPausing);
+  }
+
   /** How many messages all of them can take. */
   get room(): number {
     let room = 0;
@@ -73,7 +90,7 @@ export class Loans implements Desk {
   }
 
   /** Lends to a subscriber until it leaves, the signal aborts or all is over. */
-  connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     const subscription = new DeliverySubscription(this, subscriber, intake);
     this.#members.add(subscription);
     subscription.start();
@@ -83,7 +100,7 @@ export class Loans implements Desk {
   lend(message: Message): LentDelivery | undefined {
     // It had come before, and its lease ended in the meantime: who has it from then has lost it, and may leave for that.
     this.recall(message.id);
-    const holder = this.#line.first;
+    const holder = this.#next;
     if (holder === undefined) return undefined;
     this.#line.remove(holder);
     const delivery = holder.take(message);
@@ -99,6 +116,11 @@ export class Loans implements Desk {
     this.#held.delete(id);
     loan.delivery.recall();
     loan.holder.forget(loan.delivery);
+  }
+
+  /** No more is on its way than there is room for. */
+  quiet(): void {
+    for (const member of this.#members) if (member.isExpecting) member.quiet();
   }
 
   /** Ends all subscriptions, each of which gives back what it has out. */
@@ -123,6 +145,12 @@ export class Loans implements Desk {
     if (!this.hasRoom) this.#options.onFull();
   }
 
+  creditChanged(subscription: DeliverySubscription): void {
+    if (subscription.credit <= 0) this.#line.remove(subscription);
+    else if (subscription.list === undefined) this.#line.append(subscription);
+    (this.#options.onCredit ?? this.#options.onChange)();
+  }
+
   dismiss(subscription: DeliverySubscription): void {
     this.#members.delete(subscription);
     this.#options.onChange();
@@ -137,5 +165,19 @@ export class Loans implements Desk {
       `Delivery ${id} ("${key}") from queue "${this.queueName}" could not be ${how}: its lease has ended, or the queue was closed or emptied`,
     );
     return false;
+  }
+
+  /** Who gets the next message. */
+  get #next(): DeliverySubscription | undefined {
+    return this.#line.first ?? this.#find(({ isExpecting }) => isExpecting);
+  }
+
+  #some(condition: (member: DeliverySubscription) => boolean): boolean {
+    return this.#find(condition) !== undefined;
+  }
+
+  #find(condition: (member: DeliverySubscription) => boolean): DeliverySubscription | undefined {
+    for (const member of this.#members) if (condition(member)) return member;
+    return undefined;
   }
 }

@@ -1,6 +1,7 @@
 import type { Subscriber, Subscription } from 'rxjs';
 import type { Delivery, QueueKey, QueuePayload } from '../backend.js';
-import type { Intake } from '../bridge/delivery-stream.js';
+import type { Credit } from '../bridge/credit.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { Linked } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
 import type { Consumer } from './consumer.js';
@@ -18,7 +19,7 @@ export class DeliverySubscription implements Consumer, Lender {
   readonly #queue: MemoryQueue;
   readonly #group: Group;
   readonly #subscriber: Subscriber<Delivery>;
-  readonly #prefetch: number;
+  readonly #credit: Credit;
   readonly #ignoreAbort: () => void;
   /** What is out, in no order. */
   readonly #held: MemoryDelivery[] = [];
@@ -28,21 +29,22 @@ export class DeliverySubscription implements Consumer, Lender {
   #pause: Subscription | undefined;
 
   /** Delivers to a subscriber until it leaves, the signal aborts or the queue ends. */
-  static connect(queue: MemoryQueue, subscriber: Subscriber<Delivery>, intake: Intake): void {
+  static connect(queue: MemoryQueue, subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     if (intake.signal?.aborted) subscriber.complete();
     else new DeliverySubscription(queue, subscriber, intake).#start();
   }
 
-  private constructor(queue: MemoryQueue, subscriber: Subscriber<Delivery>, { group, prefetch, signal }: Intake) {
+  private constructor(queue: MemoryQueue, subscriber: Subscriber<Delivery>, { group, credit, signal }: CreditIntake) {
     this.#queue = queue;
     this.#subscriber = subscriber;
-    this.#prefetch = prefetch;
+    this.#credit = credit;
+    credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());
     this.#group = queue.enrol(this, group);
   }
 
   get credit(): number {
-    return this.#prefetch - this.#held.length;
+    return this.#credit.paused ? 0 : this.#credit.limit - this.#held.length;
   }
 
   get queueName(): string {
@@ -108,8 +110,18 @@ export class DeliverySubscription implements Consumer, Lender {
 
   /** Joins the line, if it can take a message. */
   #lineUp(): void {
-    const mayTake = this.#held.length < this.#prefetch && !this.#stopped && this.#pause === undefined;
+    const mayTake = this.credit > 0 && !this.#stopped && this.#pause === undefined;
     if (mayTake && this.list === undefined) this.#group.line.append(this);
+  }
+
+  #creditChanged(): void {
+    if (this.credit <= 0) this.#group.line.remove(this);
+    else {
+      this.#lineUp();
+      this.#queue.serve();
+    }
+    // Nothing is ever on its way here.
+    if (this.#credit.paused) this.#credit.quiet();
   }
 
   /** Takes nothing before the next macrotask, so that a message that keeps coming back does not spin. */

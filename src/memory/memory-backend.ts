@@ -87,6 +87,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     this.#queue = new MemoryQueue(checked);
     this.#checkPayload = checked.validate === 'json' ? copyAsJson : checkPayload;
     this.#source = {
+      obeysCredit: true,
       connect: (subscriber, intake) => DeliverySubscription.connect(this.#queue, subscriber, intake),
       waitCancelled: (count) => this.#queue.waitCancelled(count),
     };

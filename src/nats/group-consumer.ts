@@ -1,7 +1,7 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { Subscriber } from 'rxjs';
 import type { ConsumerGroup, Delivery } from '../backend.js';
-import type { Intake } from '../bridge/delivery-stream.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { BrokerConsumer } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
@@ -127,7 +127,7 @@ export class GroupConsumer implements BrokerConsumer {
     return this.#loans.hasMembers || this.#leases.size > 0 || this.#settling.isPending;
   }
 
-  connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     this.#loans.connect(subscriber, intake);
   }
 
@@ -198,7 +198,7 @@ export class GroupConsumer implements BrokerConsumer {
   }
 
   #hasToDo(): boolean {
-    return this.#settling.isPending || this.#loans.hasRoom || this.#puller.asked > 0 || this.#leases.size > 0;
+    return this.#settling.isPending || this.#loans.hasRoom || this.#loans.isExpecting || this.#puller.asked > 0 || this.#leases.size > 0;
   }
 
   async #work(): Promise<void> {
@@ -206,9 +206,11 @@ export class GroupConsumer implements BrokerConsumer {
     try {
       const link = await this.#options.connection.acquire();
       if (this.#link !== link || this.#missing || (this.#puller.isIdle && (await this.#isAnother(link)))) await this.#begin(link);
-      if (this.#puller.asked > this.#room) await this.#puller.withdraw();
+      if (this.#asksTooMuch) await this.#puller.withdraw();
       void this.#settling.send(link);
       this.#pull();
+      // What has come in this turn is handed on first.
+      if (this.#puller.asked <= this.#room && this.#arrived.length === 0) this.#loans.quiet();
       this.#failures = 0;
       this.#working = false;
     } catch (error) {
@@ -251,6 +253,15 @@ export class GroupConsumer implements BrokerConsumer {
     return this.#closing ? 0 : this.#loans.room;
   }
 
+  /**
+   * Whether it has asked for more than anybody takes. A credit that shrinks is no reason while messages come: they use up what was asked for, and a server before
+   * 2.10 may keep one that it was about to send for as long as the lease.
+   */
+  get #asksTooMuch(): boolean {
+    const shrunk = this.#loans.isExpecting && !this.#loans.isPausing;
+    return this.#puller.asked > this.#room && !(shrunk && this.#puller.isBusy);
+  }
+
   #pull(): void {
     if (this.#settling.isReturning) return;
     const room = this.#room;
@@ -277,7 +288,7 @@ export class GroupConsumer implements BrokerConsumer {
       this.#poke();
     } else if (sweeper.isSettled(group, ticket)) {
       unawaited(this.#answer(ticket, 'acked', 0));
-    } else if (!this.#loans.hasRoom || this.#closing) {
+    } else if (!this.#loans.canTake || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));
     } else {
       const content = readMessage(message, facts, this.#prefix);

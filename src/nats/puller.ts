@@ -54,6 +54,8 @@ export class Puller {
   /** How large messages may be that come next, in bytes: as the largest that came lately. */
   #size = UNSEEN;
   #heardAt = 0;
+  /** When the last message came. */
+  #cameAt = Number.NEGATIVE_INFINITY;
   #watch: NodeJS.Timeout | undefined;
 
   constructor(options: PullerOptions) {
@@ -68,6 +70,11 @@ export class Puller {
   /** Whether it has asked for nothing for so long that the consumer may be another by now: whoever asks hears of that. */
   get isIdle(): boolean {
     return this.#asked === 0 && performance.now() - this.#heardAt > IDLE;
+  }
+
+  /** Whether something has come lately. */
+  get isBusy(): boolean {
+    return performance.now() - this.#cameAt < IDLE;
   }
 
   /** The consumer was found to be the same. */
@@ -133,6 +140,7 @@ export class Puller {
     const facts = readFacts(message.reply ?? '');
     if (facts !== undefined) {
       if (current) this.#asked = Math.max(0, this.#asked - 1);
+      this.#cameAt = performance.now();
       this.#size = Math.max(message.data.length, this.#size * FORGOTTEN, LEAST);
       this.#options.onMessage(message, facts);
     } else if (current) this.#ended(message);

@@ -23,8 +23,6 @@ interface Settlement<Item extends Delivered> {
 }
 
 export interface GroupChannelOptions<Item extends Delivered> {
-  /** How many messages of a queue may be out at a time. */
-  readonly prefetch: number;
   /** A consumer gets nothing any more, since its queue is gone: the broker says so, or not. */
   readonly onCancelled: (error: unknown) => void;
   /** The channel ended just when this was acknowledged. The broker may deliver it again: then it is done with already. */
@@ -60,6 +58,10 @@ export class GroupChannel<Item extends Delivered> {
   readonly #outstanding = new Set<number>();
   /** What is consumed: queues, by the tags of their consumers. */
   readonly #consumers = new Map<string, string>();
+  /** How many consumers there were. */
+  #tags = 0;
+  /** How many messages of a queue may be out at a time. */
+  #prefetch = 1;
   readonly #watch: NodeJS.Timeout;
   /** Something has come, or was settled, since the last look. */
   #stirred = true;
@@ -124,8 +126,10 @@ export class GroupChannel<Item extends Delivered> {
   /** Takes messages of a queue, as many unsettled at a time as the prefetch says. */
   async consume(queue: string, prefetch: number, deliver: (message: Incoming) => void): Promise<void> {
     // It is for the consumers that follow.
+    this.#prefetch = prefetch;
     await this.#channel.basicQos({ prefetchCount: prefetch });
-    const consumerTag = `${this.#consumers.size}`;
+    if (this.#cancelled !== undefined) return;
+    const consumerTag = `${this.#tags++}`;
     this.#consumers.set(consumerTag, queue);
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {
       if (this.#over) return;
@@ -146,9 +150,23 @@ export class GroupChannel<Item extends Delivered> {
     this.#schedule();
   }
 
+  /** Takes no more until `consume` is called again. Resolves when nothing more will come, or the channel has ended. */
+  async pause(): Promise<void> {
+    try {
+      const tags = [...this.#consumers.keys()];
+      this.#consumers.clear();
+      // The last one first: it is the one that most comes from.
+      await Promise.all(tags.reverse().map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
+      // The client delivers what has come in a later turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    } catch {
+      // The channel has ended, and its end says so.
+    }
+  }
+
   /** Takes no more. Resolves when nothing more will come, or the channel has ended. */
   cancel(): Promise<void> {
-    this.#cancelled ??= this.#cancel();
+    this.#cancelled ??= this.pause();
     return this.#cancelled;
   }
 
@@ -172,7 +190,7 @@ export class GroupChannel<Item extends Delivered> {
 
   /** Resolves when the broker has read all that was sent before, and what it had sent by then is here. @throws what has ended the channel (a rejection) */
   async barrier(): Promise<void> {
-    await this.#channel.basicQos({ prefetchCount: this.#options.prefetch });
+    await this.#channel.basicQos({ prefetchCount: this.#prefetch });
   }
 
   /** Ends the channel, when what was settled before is answered. What is still out goes back. */
@@ -203,12 +221,12 @@ export class GroupChannel<Item extends Delivered> {
    * somebody, RabbitMQ 3.10 may forget a consumer without a word; and to the channel its deliveries are settled as ever.
    */
   async #look(): Promise<void> {
-    const wasIdle = !this.#stirred && this.#outstanding.size < this.#options.prefetch;
+    const wasIdle = !this.#stirred && this.#outstanding.size < this.#prefetch;
     this.#stirred = false;
     if (!wasIdle) return;
     try {
-      for (const queue of this.#consumers.values()) {
-        const found = await this.#silenceOf(queue);
+      for (const [consumerTag, queue] of this.#consumers) {
+        const found = await this.#silenceOf(queue, consumerTag);
         if (found !== undefined) throw new SilentError(`Queue "${queue}" has ${found}, and delivers none here`);
       }
     } catch (error) {
@@ -218,29 +236,18 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   /** What a queue has that it should deliver here; undefined: nothing. A message that is on its way to another consumer may be seen to wait, but not each time. */
-  async #silenceOf(queue: string): Promise<string | undefined> {
+  async #silenceOf(queue: string, consumerTag: string): Promise<string | undefined> {
     let found: string | undefined;
     for (let look = 0; look < LOOKS; look++) {
       if (look > 0) await this.lasts(BETWEEN_LOOKS);
-      if (this.#stirred || this.#over || this.#cancelled !== undefined || !this.#channel.active) return undefined;
+      if (this.#stirred || this.#over || !this.#consumers.has(consumerTag) || !this.#channel.active) return undefined;
       const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
       // The client delivers what has come in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
-      if (this.#stirred || this.#cancelled !== undefined || (consumerCount > 0 && messageCount === 0)) return undefined;
+      if (this.#stirred || !this.#consumers.has(consumerTag) || (consumerCount > 0 && messageCount === 0)) return undefined;
       found = `${consumerCount} consumers and ${messageCount} messages`;
     }
     return found;
-  }
-
-  async #cancel(): Promise<void> {
-    try {
-      // The last one first: it is the one that most comes from.
-      await Promise.all([...this.#consumers.keys()].reverse().map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
-      // The client delivers what has come in a later turn.
-      await new Promise((resolve) => setImmediate(resolve));
-    } catch {
-      // The channel has ended, and its end says so.
-    }
   }
 
   #schedule(): void {

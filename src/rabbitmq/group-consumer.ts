@@ -1,8 +1,9 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
-import type { Intake } from '../bridge/delivery-stream.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { BrokerConsumer } from '../broker/broker-backend.js';
-import { Subscription, type SubscriptionOptions } from './subscription.js';
+import { Subscription } from './subscription.js';
+import type { SubscriptionOptions } from './subscription-options.js';
 
 /** All subscriptions of this process to one group. The broker shares the messages out among them, as among those of all processes. */
 export class GroupConsumer implements BrokerConsumer {
@@ -28,7 +29,7 @@ export class GroupConsumer implements BrokerConsumer {
     return [...[...this.#subscriptions].flatMap(({ ids }) => ids), ...this.#options.returning.ids];
   }
 
-  connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     const subscription = new Subscription(this.#options, subscriber, intake);
     this.#subscriptions.add(subscription);
     void subscription.ended.then(() => this.#subscriptions.delete(subscription));

@@ -1,49 +1,23 @@
 import type { Subscriber } from 'rxjs';
-import type { ConsumerGroup, Delivery } from '../backend.js';
-import type { Intake } from '../bridge/delivery-stream.js';
-import type { Connection } from '../broker/connection.js';
+import type { Delivery } from '../backend.js';
+import type { Credit } from '../bridge/credit.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
-import type { Failures } from '../broker/failures.js';
 import { Loans } from '../broker/loans.js';
-import type { Underway } from '../broker/underway.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import type { Logger } from '../internal/logger.js';
 import { type Arrival, isInOrder, isSame, type MessageArrival } from './arrival.js';
 import { moveAside } from './aside.js';
 import type { Incoming } from './client.js';
-import type { DelayedMessages } from './delayed-messages.js';
 import { LONGEST_DELAY } from './delays.js';
-import type { DoneWith } from './done-with.js';
 import { isConsumerTimeout } from './failures.js';
 import { GroupChannel } from './group-channel.js';
-import type { RabbitLink } from './link.js';
 import { comparePlaces, copyOf, readMessage } from './message.js';
-import type { GroupNames, QueueNames } from './names.js';
-import type { Publisher } from './publisher.js';
-import type { Topology } from './topology.js';
-
-export interface SubscriptionOptions {
-  readonly queueName: string;
-  readonly group: ConsumerGroup;
-  readonly names: QueueNames;
-  readonly connection: Connection<RabbitLink>;
-  readonly topology: Topology;
-  /** For what is delayed, or moved aside. */
-  readonly publisher: Publisher;
-  readonly delayed: DelayedMessages;
-  readonly failures: Failures;
-  readonly logger: Logger;
-  /** What was acknowledged here, though nobody knows whether the broker heard of it. */
-  readonly done: DoneWith;
-  /** What went back from here, of which the broker may not have heard yet: it counts what it thinks to be out nowhere. */
-  readonly returning: Underway;
-}
+import type { GroupNames } from './names.js';
+import { Prefetch } from './prefetch.js';
+import type { SubscriptionOptions } from './subscription-options.js';
 
 type Channel = GroupChannel<Arrival>;
-
-/** The most that AMQP has for a prefetch. */
-const MOST_PREFETCH = 65_535;
 
 /** How long a start waits for what was nacked with a delay and has fallen due, in milliseconds, before it takes anything else. */
 const LONGEST_HEAD_START = 1000;
@@ -62,8 +36,10 @@ export class Subscription {
   readonly #names: GroupNames;
   readonly #loans: Loans;
   readonly #subscriber: Subscriber<Delivery>;
-  readonly #prefetch: number;
+  readonly #credit: Credit;
   #channel: Channel | undefined;
+  /** Of the channel. */
+  #prefetch: Prefetch | undefined;
   /** What is out with the subscriber, by id. */
   readonly #out = new Map<string, MessageArrival>();
   /** What has come for which there is no room: of the queue `again`, which come first, and of the group's. */
@@ -83,11 +59,11 @@ export class Subscription {
   #winding = false;
   #wake: (() => void) | undefined;
 
-  constructor(options: SubscriptionOptions, subscriber: Subscriber<Delivery>, intake: Intake) {
+  constructor(options: SubscriptionOptions, subscriber: Subscriber<Delivery>, intake: CreditIntake) {
     this.#options = options;
     this.#names = options.names.group(options.group);
     this.#subscriber = subscriber;
-    this.#prefetch = Math.min(MOST_PREFETCH, intake.prefetch);
+    this.#credit = intake.credit;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -178,7 +154,6 @@ export class Subscription {
     await topology.open(link, group);
     if (this.#stopped) return undefined;
     const channel: Channel = await GroupChannel.open<Arrival>(link, {
-      prefetch: this.#prefetch,
       onCancelled: (error) => {
         if (this.#channel !== channel) return;
         const what = `RabbitMQ has ended what it kept of queue "${queueName}" for group "${group}", as when somebody deletes it`;
@@ -190,9 +165,10 @@ export class Subscription {
       onUnanswered: ({ received }) => received && done.add(received),
     });
     this.#channel = channel;
+    this.#prefetch = this.#prefetchOf(channel);
     this.#poke();
     try {
-      await this.#consume(channel);
+      await this.#begin(channel, this.#prefetch);
     } catch (error) {
       topology.forget(link, group);
       await channel.close();
@@ -203,14 +179,29 @@ export class Subscription {
     return channel.closed;
   }
 
-  async #consume(channel: Channel): Promise<void> {
+  #prefetchOf(channel: Channel): Prefetch {
     const { queue, again } = this.#names;
+    return new Prefetch({
+      credit: this.#credit,
+      pause: () => channel.pause(),
+      consume: async (prefetch) => {
+        await channel.consume(again, prefetch, (message) => this.#deliver(channel, message, this.#again));
+        await channel.consume(queue, prefetch, (message) => this.#deliver(channel, message, this.#next));
+      },
+      onChange: () => this.#poke(),
+    });
+  }
+
+  async #begin(channel: Channel, prefetching: Prefetch): Promise<void> {
+    const { queue, again } = this.#names;
+    const prefetch = prefetching.wanted;
+    if (prefetch === 0) return prefetching.begin(0);
     const due = await channel.count(again);
     if (this.#stopped) return;
-    const first = Math.min(due, this.#prefetch);
+    const first = Math.min(due, prefetch);
     let [came, enough] = [0, () => {}];
     this.#gathering = due > 0;
-    await channel.consume(again, this.#prefetch, (message) => {
+    await channel.consume(again, prefetch, (message) => {
       this.#deliver(channel, message, this.#again);
       if (++came === first || came >= due) enough();
     });
@@ -223,7 +214,8 @@ export class Subscription {
     if (came < due) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
     if (this.#stopped) return;
     void channel.closed.then(this.#options.delayed.subscribed(this.#options.group));
-    await channel.consume(queue, this.#prefetch, (message) => this.#deliver(channel, message, this.#next));
+    await channel.consume(queue, prefetch, (message) => this.#deliver(channel, message, this.#next));
+    prefetching.begin(prefetch);
   }
 
   #deliver(channel: Channel, original: Incoming, line: MessageArrival[]): void {
@@ -242,11 +234,16 @@ export class Subscription {
     else if (this.#stopped) {
       this.#back.push(arrival);
       this.#poke();
-    } else if (this.buffered === 0 && this.#loans.hasRoom && !this.#gathering) this.#lend(arrival);
+    } else if (this.buffered === 0 && this.#hasRoom && !this.#gathering) this.#lend(arrival);
     else {
       line.push(arrival);
       this.#poke();
     }
+  }
+
+  /** Whether the subscriber takes one more. While it pauses, it takes what is here already, which counts as delivered. */
+  get #hasRoom(): boolean {
+    return this.#loans.hasRoom || this.#loans.isPausing;
   }
 
   #lend(arrival: MessageArrival): void {
@@ -323,17 +320,20 @@ export class Subscription {
       const channel = this.#channel;
       if (channel === undefined) return;
       if (this.#stopped) void this.#wind(channel);
-      else this.#handOut();
+      else {
+        this.#prefetch?.follow();
+        this.#handOut();
+      }
     });
   }
 
   /** One message in a turn: what a subscriber gives back is not to come again in the same one. */
   #handOut(): void {
-    if (!this.#loans.hasRoom || this.#gathering) return;
+    if (!this.#hasRoom || this.#gathering) return;
     const arrival = this.#again.shift() ?? this.#next.shift();
-    if (arrival === undefined) return;
-    this.#lend(arrival);
+    if (arrival !== undefined) this.#lend(arrival);
     if (this.buffered > 0) this.#poke();
+    else if (this.#prefetch?.isPaused) this.#loans.quiet();
   }
 
   /** The intake is over: what nobody has goes back, and when nobody has anything any more, the channel is closed. */
@@ -364,7 +364,7 @@ export class Subscription {
   /** The channel has ended, and with it what was delivered on it. */
   #lost(channel: Channel): void {
     if (this.#channel !== channel) return;
-    this.#channel = undefined;
+    this.#channel = this.#prefetch = undefined;
     this.#gathering = false;
     this.#again = [];
     this.#next = [];

@@ -1,6 +1,6 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
-import type { Intake } from '../bridge/delivery-stream.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { BrokerConsumer } from '../broker/broker-backend.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
 import { ConnectionLostError, type Failures, type Outlook } from '../broker/failures.js';
@@ -82,13 +82,17 @@ export class GroupConsumer implements BrokerConsumer {
 
   constructor(options: GroupConsumerOptions) {
     this.#options = options;
-    const { queueName, logger, lease, listener } = options;
+    const { queueName, logger, lease } = options;
     this.#backoff = exponentialBackoff({ initial: 50, max: longestPauseFor(lease), jitter: 0.5 });
     this.#loans = new Loans({
       queueName,
       logger,
       onChange: () => this.#poke(),
-      onFull: () => this.#listening && void listener.cancel(),
+      onFull: () => this.#stopListening(),
+      onCredit: () => {
+        if (!this.#loans.hasRoom) this.#stopListening();
+        this.#poke();
+      },
       settle: (delivery, how, delay, reason) =>
         reason === undefined ? this.#settle(delivery, how, delay) : this.#setAside(delivery.id, 'is given up', reason),
     });
@@ -98,7 +102,7 @@ export class GroupConsumer implements BrokerConsumer {
     });
   }
 
-  connect(subscriber: Subscriber<Delivery>, intake: Intake): void {
+  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     this.#loans.connect(subscriber, intake);
   }
 
@@ -115,7 +119,7 @@ export class GroupConsumer implements BrokerConsumer {
       const closed = new Promise<void>((resolve) => {
         this.#onClosed = resolve;
       });
-      if (this.#listening) void this.#options.listener.cancel();
+      this.#stopListening();
       this.#poke();
       await closed;
     }
@@ -148,6 +152,7 @@ export class GroupConsumer implements BrokerConsumer {
     if (this.#scheduled !== undefined || this.#exchanging || this.#pause !== undefined) return;
     this.#scheduled = setImmediate(() => {
       this.#scheduled = undefined;
+      if (!this.#listening) this.#loans.quiet();
       if (this.#hasToSay()) void this.#exchange();
     });
   }
@@ -157,6 +162,10 @@ export class GroupConsumer implements BrokerConsumer {
     // While it waits on the other connection, it has nothing to ask for.
     if (this.#listening) return false;
     return this.#loans.hasRoom || this.#watching || this.#astray || this.#onClosed !== undefined;
+  }
+
+  #stopListening(): void {
+    if (this.#listening) void this.#options.listener.cancel();
   }
 
   async #exchange(): Promise<void> {
@@ -302,7 +311,7 @@ export class GroupConsumer implements BrokerConsumer {
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver([id, fields, attempt = 1]: Entry): void {
     this.#readSize.arrived(id);
-    const message = this.#loans.hasRoom && !this.#closing ? readMessage(id, attempt, fields) : undefined;
+    const message = this.#loans.canTake && !this.#closing ? readMessage(id, attempt, fields) : undefined;
     if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
     else if (message === undefined || this.#loans.lend(message) === undefined) {
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});

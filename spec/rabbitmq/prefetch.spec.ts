@@ -1,0 +1,75 @@
+import { Credit } from '../../src/bridge/credit.js';
+import { Prefetch } from '../../src/rabbitmq/prefetch.js';
+import { turns } from '../support/promises.js';
+
+function following(limit: number) {
+  const credit = new Credit(limit);
+  const calls: (number | 'pause')[] = [];
+  let changes = 0;
+  const prefetch: Prefetch = new Prefetch({
+    credit,
+    pause: async () => void calls.push('pause'),
+    consume: async (count) => void calls.push(count),
+    onChange: () => {
+      changes++;
+      prefetch.follow();
+    },
+  });
+  credit.obey(() => prefetch.follow());
+  return { credit, calls, prefetch, changes: () => changes };
+}
+
+describe('Prefetch', () => {
+  it('replaces its consumers when the credit has doubled, not before', async () => {
+    const { credit, calls, prefetch } = following(10);
+    prefetch.begin(10);
+    credit.allow(19);
+    await turns();
+    expect(calls).toEqual([]);
+    credit.allow(20);
+    await turns();
+    expect(calls).toEqual(['pause', 20]);
+  });
+
+  it('replaces them when the credit is half as much, after a while', async () => {
+    const { credit, calls, prefetch } = following(10);
+    const now = jest.spyOn(performance, 'now').mockReturnValue(5000);
+    prefetch.begin(10);
+    credit.allow(5);
+    await turns();
+    expect(calls).toEqual([]);
+    now.mockReturnValue(6001);
+    prefetch.follow();
+    await turns();
+    expect(calls).toEqual(['pause', 5]);
+    now.mockRestore();
+  });
+
+  it('consumes nothing while the subscriber pauses, also when it pauses before it begins', async () => {
+    const { credit, calls, prefetch } = following(10);
+    expect([prefetch.wanted, prefetch.isPaused]).toEqual([10, false]);
+    credit.pause(() => undefined);
+    expect(prefetch.wanted).toBe(0);
+    prefetch.begin(10);
+    await turns();
+    expect([calls, prefetch.isPaused]).toEqual([['pause'], true]);
+    credit.resume();
+    await turns();
+    expect([calls, prefetch.isPaused]).toEqual([['pause', 'pause', 10], false]);
+  });
+
+  it('catches up with what changes while it replaces them', async () => {
+    const { credit, calls, prefetch } = following(1);
+    prefetch.begin(1);
+    credit.allow(2);
+    credit.allow(64);
+    credit.pause(() => undefined);
+    credit.resume();
+    await turns();
+    expect(calls).toEqual(['pause', 64]);
+  });
+
+  it('never exceeds what AMQP can say', () => {
+    expect(following(1_000_000).prefetch.wanted).toBe(65_535);
+  });
+});

@@ -1,0 +1,28 @@
+import type { ConsumerGroup } from '../backend.js';
+import type { Connection } from '../broker/connection.js';
+import type { Failures } from '../broker/failures.js';
+import type { Underway } from '../broker/underway.js';
+import type { Logger } from '../internal/logger.js';
+import type { DelayedMessages } from './delayed-messages.js';
+import type { DoneWith } from './done-with.js';
+import type { RabbitLink } from './link.js';
+import type { QueueNames } from './names.js';
+import type { Publisher } from './publisher.js';
+import type { Topology } from './topology.js';
+
+export interface SubscriptionOptions {
+  readonly queueName: string;
+  readonly group: ConsumerGroup;
+  readonly names: QueueNames;
+  readonly connection: Connection<RabbitLink>;
+  readonly topology: Topology;
+  /** For what is delayed, or moved aside. */
+  readonly publisher: Publisher;
+  readonly delayed: DelayedMessages;
+  readonly failures: Failures;
+  readonly logger: Logger;
+  /** What was acknowledged here, though nobody knows whether the broker heard of it. */
+  readonly done: DoneWith;
+  /** What went back from here, of which the broker may not have heard yet: it counts what it thinks to be out nowhere. */
+  readonly returning: Underway;
+}
