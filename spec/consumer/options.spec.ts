@@ -60,12 +60,12 @@ describe('AsyncLoopConsumer', () => {
   });
 
   it.each([
-    ['the default', {}, 32],
-    ['the default, of a higher concurrency', { concurrency: 50 }, 50],
-    ['the default, of a lower concurrency', { concurrency: 31 }, 32],
+    ['the default', {}, 2],
+    ['the default, beside a concurrency', { concurrency: 50 }, 51],
+    ["'auto'", { prefetch: 'auto', concurrency: 3 }, 4],
     ['as given', { prefetch: 5 }, 5],
     ['as given, beside a concurrency', { prefetch: 100, concurrency: 40 }, 100],
-  ])('holds no more than `prefetch` deliveries: %s', (_, options, expected) => {
+  ] satisfies [string, AsyncLoopConsumerOptions, number][])('holds no more than `prefetch` deliveries: %s', (_, options, expected) => {
     const { queue, consumer, logger } = setUp(options);
     void publishAll(queue, upTo(200));
     void consumer.run(never);

@@ -1,29 +1,57 @@
-import { type HandleOptions, MemoryBackend, type Outcome } from 'sluice';
+import { type Delivery, type HandleOptions, MemoryBackend, type Outcome } from 'sluice';
 import { upTo } from '../support/consumers.js';
 import { Handled } from '../support/handling.js';
-import { turns } from '../support/promises.js';
+import { turns, until } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 /** A handler over a message that was delivered some times before, to consumers that crashed over it. */
-async function afterCrashes(crashes: number, options: HandleOptions = {}) {
+async function afterCrashes(crashes: number, options: HandleOptions = {}, nacks = 0) {
   const queue = new MemoryBackend({ logger: silentLogger });
   await queue.publish('number', { n: 1 });
   for (const _ of upTo(crashes)) queue.deliveries().subscribe().unsubscribe();
   const runs: number[] = [];
-  const handled = new Handled(queue.deliveries(), ({ attempt }) => void runs.push(attempt), options);
+  const handler = (delivery: Delivery) => {
+    if (runs.push(delivery.attempt) <= nacks) void delivery.nack();
+  };
+  const handled = new Handled(queue.deliveries(), handler, options);
   await turns();
   return { queue, handled, runs };
 }
 
 describe('A message that was delivered before', () => {
-  it.each([3, 19, 22])('to %p consumers that crashed is run, with the defaults', async (crashes) => {
+  it.each([3, 22, 23, 500])('to %p consumers that crashed is run, with the defaults', async (crashes) => {
     const { handled, runs } = await afterCrashes(crashes);
     expect(runs).toEqual([crashes + 1]);
     expect(handled.statuses).toEqual([`1#${crashes + 1} acked`]);
   });
 
-  it('more than 23 times is given up without being run, with the defaults', async () => {
-    const { handled, runs, queue } = await afterCrashes(23);
+  it('more than `retry.count` + 20 times is told of once, with what to set', async () => {
+    expect((await afterCrashes(22)).handled.logger.warnings).toEqual([]);
+    const told = 'Delivered more often than `retry.count` + 20: delivery 1 ("number") from queue "default", attempt 24. ';
+    const { queue, handled } = await afterCrashes(23, {}, 3);
+    await until(() => queue.unfinished === 0);
+    expect(handled.statuses).toEqual(['1#24 retried', '1#25 retried', '1#26 retried', '1#27 acked']);
+    expect(handled.logger.warnings).toEqual([
+      `${told.replace('delivery 1', `delivery ${handled.outcomes[0]?.delivery.id}`)}If its handler ends the process, set \`deliveryLimit\`, to at least 4: a message that was delivered more often is then given up`,
+    ]);
+    expect(queue.unfinished).toBe(0);
+  });
+
+  it.each<[HandleOptions, number, number]>([
+    [{ deliveryLimit: 100 }, 24, 1],
+    [{ deliveryLimit: 23 }, 24, 0],
+    [{ retry: { count: 0 } }, 21, 1],
+    [{ retry: { count: 0 } }, 20, 0],
+    [{ retry: { count: Number.POSITIVE_INFINITY } }, 500, 0],
+  ])('is told of whatever the limit, while it is not given up: with %j, on attempt %p', async (options, attempt, times) => {
+    const { handled } = await afterCrashes(attempt - 1, options);
+    const told = handled.logger.warnings.filter((warning) => warning.includes('Delivered more often'));
+    expect(told.length).toBe(times);
+    expect(told.join()).toContain(times > 0 && options.deliveryLimit ? 'given up after the `deliveryLimit` of 100' : '');
+  });
+
+  it('more than `deliveryLimit` times is given up without being run', async () => {
+    const { handled, runs, queue } = await afterCrashes(23, { deliveryLimit: 23 });
     expect(runs).toEqual([]);
     expect(handled.statuses).toEqual(['1#24 rejected']);
     const { error, duration } = handled.outcomes[0] as Outcome;
@@ -35,8 +63,6 @@ describe('A message that was delivered before', () => {
   });
 
   it.each([
-    [{ retry: { count: 0 } }, 20],
-    [{ retry: { count: 10 } }, 30],
     [{ deliveryLimit: 4 }, 4],
     [{ deliveryLimit: 100 }, 100],
     [{ retry: { count: 0 }, deliveryLimit: 1 }, 1],

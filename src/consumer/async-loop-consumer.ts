@@ -1,16 +1,19 @@
 import { defer, type Observable, Subject, tap } from 'rxjs';
 import type { AnyEvents, ConsumerGroup, Delivery, EventMap, QueueBackend } from '../backend.js';
 import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
+import type { Credit } from '../bridge/credit.js';
 import { after } from '../internal/after.js';
 import { describeError } from '../internal/describe.js';
 import { checkFunction, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { handleChecked } from '../operators/handle.js';
 import { type CheckedHandleOptions, checkHandleOptions, type HandleOptions, type Handler, type Outcome } from '../operators/handle-options.js';
+import { AdaptivePrefetch } from './adaptive-prefetch.js';
 import type { EventConsumer, EventHandler, ShutdownOptions } from './event-consumer.js';
 import { payloadDeliveries } from './payload-deliveries.js';
 import { Run } from './run.js';
 
-const DEFAULT_PREFETCH = 32;
+/** What is held at most on a backend that knows no credit that changes. */
+const FIXED_PREFETCH = 32;
 const DEFAULT_SHUTDOWN_TIMEOUT = 30_000;
 
 /** The queue of a consumer: any backend. One that lacks `deliveries`, such as a fake in a test, will do, without retries. */
@@ -20,8 +23,12 @@ export type ConsumerQueue<Events extends EventMap<Events> = AnyEvents> = Pick<Qu
 export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyEvents> extends HandleOptions<Delivery<Events>> {
   /** The group to consume for. Default: `default`. */
   readonly group?: ConsumerGroup | undefined;
-  /** How many unsettled deliveries the consumer may hold, a whole number from 1 up. Default: 32, or `concurrency` where that is more. */
-  readonly prefetch?: number | undefined;
+  /**
+   * How many unsettled deliveries the consumer may hold, a whole number from 1 up. `'auto'`: as many as its handlers started within the last second, at
+   * least `concurrency` + 1, at most 256. On a backend that cannot change it while the consumer runs, `'auto'` is 32, or `concurrency` if that is more.
+   * Default: `'auto'`.
+   */
+  readonly prefetch?: number | 'auto' | undefined;
 }
 
 /** What becomes of a failure where nothing can go back to the queue. */
@@ -47,14 +54,16 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   readonly #queue: ConsumerQueue;
   readonly #consume: CheckedConsumeOptions;
   readonly #handle: CheckedHandleOptions;
+  readonly #adapts: boolean;
   readonly #outcomes = new Subject<Outcome>();
   #run: Run | undefined;
 
   /** @throws {TypeError | RangeError} for a queue or an option without sense; it names the option */
   constructor(queue: ConsumerQueue<Events>, options?: AsyncLoopConsumerOptions<Events>) {
-    const { group, prefetch: wished, ...handleOptions } = checkOptions(options);
+    const { group, prefetch: wished = 'auto', ...handleOptions } = checkOptions(options);
     const checked = checkHandleOptions(handleOptions as HandleOptions);
-    const prefetch = wished === undefined ? Math.max(DEFAULT_PREFETCH, checked.concurrency) : wished;
+    const prefetch = wished === 'auto' ? Math.max(FIXED_PREFETCH, checked.concurrency) : wished;
+    this.#adapts = wished === 'auto';
     this.#queue = checkMethods('queue', queue, ['consume']) as ConsumerQueue;
     this.#consume = checkConsumeOptions({ group, prefetch });
     this.#handle = { ...checked, onOutcome: (outcome) => this.#report(outcome, checked.onOutcome) };
@@ -104,7 +113,9 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     this.#run = run;
     const handled: Handler = (delivery, context) => handler(delivery.payload, delivery, context);
     const options = { ...this.#handle, ...(this.#queue.deliveries === undefined && NO_RETRIES), signal: run.signal };
-    const work = defer(() => this.#deliveries(run.signal).pipe(handleChecked(handled, options)));
+    const { concurrency, scheduler } = options;
+    const paceOf = this.#adapts ? (credit: Credit) => new AdaptivePrefetch(credit, concurrency, scheduler) : undefined;
+    const work = defer(() => this.#deliveries(run.signal).pipe(handleChecked(handled, options, paceOf)));
     run.start(work.pipe(tap({ error: (error) => this.#failed(error) })), this.#handle.signal);
     return run.ended;
   }

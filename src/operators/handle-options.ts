@@ -7,9 +7,6 @@ import { checkCount, checkFunction, checkMethods, checkMilliseconds, checkOption
 
 const DEFAULT_RETRIES = 3;
 
-/** By how much the limit of deliveries exceeds the retries, where it is not given: so often may the consumers of a message crash. */
-const CRASHES_FORGIVEN = 20;
-
 /** A delivery of some queue: of any, or of one with typed events. */
 export type AnyDelivery = DeliveryOf<QueueKey, QueuePayload>;
 
@@ -48,7 +45,7 @@ export type OutcomeStatus = Exclude<Settlement, false> | 'dead-lettered';
 export interface Outcome<Item extends AnyDelivery = Delivery> {
   /**
    * `'acked'`: done. `'retried'`: it failed and will be tried again. `'dead-lettered'`, `'rejected'`: it was given up. `'released'`: given back, since
-   * the consumer stopped.
+   * the consumer stopped, or another message has to be run alone.
    */
   readonly status: OutcomeStatus;
   readonly delivery: Item;
@@ -93,8 +90,9 @@ export interface HandleOptions<Item extends AnyDelivery = Delivery> {
   readonly timeout?: number | undefined;
   readonly retry?: RetryOptions | undefined;
   /**
-   * A message that was delivered more often than this is given up without being run, since it may be what its consumers crash of: a whole number, or
-   * Infinity, at least `retry.count` + 1. Default: `retry.count` + 20.
+   * Gives up a message that was delivered more often than this without running it, since it ends its consumers: a whole number, or Infinity, at least
+   * `retry.count` + 1. With a limit, a delivery past `retry.count` + 1 is run alone: the consumer holds nothing else meanwhile, so that only the message that
+   * ends the process is counted. Default: Infinity.
    */
   readonly deliveryLimit?: number | undefined;
   /**
@@ -133,7 +131,7 @@ export function checkHandleOptions(options: HandleOptions | undefined): CheckedH
   const { concurrency = 1, orderBy, timeout, deadLetter, signal, onOutcome, scheduler = asyncScheduler, logger = defaultLogger } = given;
   const { count = DEFAULT_RETRIES, delay = exponentialBackoff() } = checkOptions(given.retry, 'retry');
   checkCount('retry.count', count, { least: 0, infinity: true });
-  const { deliveryLimit = count + CRASHES_FORGIVEN } = given;
+  const { deliveryLimit = Number.POSITIVE_INFINITY } = given;
   return {
     concurrency: checkCount('concurrency', concurrency),
     orderBy: checkOrderBy(orderBy),

@@ -1,5 +1,6 @@
 import { Observable, type OperatorFunction } from 'rxjs';
-import type { Delivery } from '../backend.js';
+import type { Delivery, DeliveryStream } from '../backend.js';
+import { Credit, withCredit } from '../bridge/credit.js';
 import { checkFunction } from '../internal/options.js';
 import {
   type AnyDelivery,
@@ -10,6 +11,7 @@ import {
   type HandlerOutput,
 } from './handle-options.js';
 import { Handling } from './handling/handling.js';
+import type { Pace } from './handling/pace.js';
 import { warnOfPrefetch } from './prefetch.js';
 
 /**
@@ -55,12 +57,26 @@ export function handle<Item extends AnyDelivery, Result>(
   >;
 }
 
-/** `handle`, with options that were checked before. */
-export function handleChecked(handler: Handler, options: CheckedHandleOptions): OperatorFunction<Delivery, unknown> {
-  const { concurrency, logger } = options;
+/**
+ * `handle`, with options that were checked before.
+ * @param paceOf makes what sets the credit of a subscription; undefined where the `prefetch` of the stream is kept
+ */
+export function handleChecked(
+  handler: Handler,
+  options: CheckedHandleOptions,
+  paceOf?: (credit: Credit) => Pace,
+): OperatorFunction<Delivery, unknown> {
+  const { concurrency, logger, deliveryLimit } = options;
+  const changesCredit = paceOf !== undefined || deliveryLimit !== Number.POSITIVE_INFINITY;
   const warn = warnOfPrefetch('concurrency', concurrency, 'fewer handlers run at a time than could', logger);
   return (source) => {
     warn(source);
-    return new Observable((subscriber) => new Handling(subscriber, handler, options).connect(source));
+    if (!changesCredit) return new Observable((subscriber) => new Handling(subscriber, handler, options).connect(source));
+    return new Observable((subscriber) => {
+      const credit = new Credit((source as DeliveryStream).prefetch);
+      const stream = withCredit(source, credit);
+      if (stream === undefined) new Handling(subscriber, handler, options).connect(source);
+      else new Handling(subscriber, handler, options, credit, paceOf?.(credit)).connect(stream);
+    });
   };
 }

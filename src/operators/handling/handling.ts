@@ -1,5 +1,6 @@
 import { type Observable, type Subscriber, Subscription } from 'rxjs';
 import type { Delivery } from '../../backend.js';
+import type { Credit } from '../../bridge/credit.js';
 import { type HandlerTimeoutError, SluiceError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { onAbort } from '../../internal/on-abort.js';
@@ -11,8 +12,11 @@ import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js'
 import { giveBack, logFailure, retryDelay } from './failures.js';
 import { Lanes } from './lanes.js';
 import { nextTry } from './next-try.js';
+import { OftenDelivered } from './often-delivered.js';
+import type { Pace } from './pace.js';
 import { type Failure, type Result, Settlements, type SettlementsOwner } from './settlements.js';
 import type { Slot, SlotOwner } from './slot.js';
+import { Suspects, type SuspectsOwner } from './suspects.js';
 import { Workers } from './workers.js';
 
 /** Deliveries are taken and handlers started. */
@@ -36,7 +40,7 @@ const OVER = 3;
  * | runs when the subscriber leaves         | `release()`                                            |
  * | was not started when the end came       | `release()`                                            |
  */
-export class Handling implements SourceObserver<Delivery>, SlotOwner, SettlementsOwner, DeadLetterOwner {
+export class Handling implements SourceObserver<Delivery>, SlotOwner, SettlementsOwner, DeadLetterOwner, SuspectsOwner {
   readonly #subscriber: Subscriber<unknown>;
   readonly #options: CheckedHandleOptions;
   readonly #source = new Sink<Delivery>(this);
@@ -44,14 +48,22 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   readonly #lanes = new Lanes();
   readonly #settlements: Settlements;
   readonly #deadLetters: DeadLetters;
+  readonly #often: OftenDelivered;
+  readonly #pace: Pace | undefined;
+  /** Only where there is a limit: without one, nothing is given up for being delivered too often. */
+  readonly #suspects: Suspects | undefined;
   /** Deliveries that are tried again where they are, when their timers run out. */
   readonly #retries = new Map<Attempt, Subscription>();
   #phase: typeof OPEN | typeof STOPPING | typeof CLOSING | typeof OVER = OPEN;
   #sourceEnded = false;
   #failure: Failure | undefined;
 
-  constructor(subscriber: Subscriber<unknown>, handler: Handler, options: CheckedHandleOptions) {
-    const { concurrency, timeout, scheduler, onOutcome } = options;
+  /**
+   * @param credit what the source obeys; undefined where it obeys none
+   * @param pace sets the credit; undefined where that stays as it is
+   */
+  constructor(subscriber: Subscriber<unknown>, handler: Handler, options: CheckedHandleOptions, credit?: Credit, pace?: Pace) {
+    const { concurrency, timeout, scheduler, onOutcome, retryCount, deliveryLimit } = options;
     this.#subscriber = subscriber;
     this.#options = options;
     this.#workers = new Workers(this, {
@@ -60,10 +72,27 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
       timeout,
       scheduler,
       virtual: isVirtual(scheduler),
-      clock: onOutcome && clockOf(scheduler),
+      clock: onOutcome || pace ? clockOf(scheduler) : undefined,
+      onStart: pace && ((now) => pace.started(now)),
     });
     this.#settlements = new Settlements(this, options);
     this.#deadLetters = new DeadLetters(this, options);
+    this.#often = new OftenDelivered(options);
+    this.#pace = pace;
+    // One that is delivered more often than it is retried was held when its consumer ended.
+    this.#suspects = deliveryLimit === Number.POSITIVE_INFINITY ? undefined : new Suspects(this, { from: retryCount + 2, credit, scheduler });
+  }
+
+  get atRest(): boolean {
+    return this.#workers.idle && this.#settlements.pending === 0 && this.#retries.size === 0;
+  }
+
+  get givenUp(): number {
+    return this.#deadLetters.size;
+  }
+
+  get hasSlot(): boolean {
+    return this.#workers.hasSlot;
   }
 
   connect(source: Observable<Delivery>): void {
@@ -84,8 +113,11 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     const { orderBy, deliveryLimit } = this.#options;
     if (this.#phase !== OPEN) this.#hold(delivery);
     else if (delivery.attempt > deliveryLimit) this.#giveUpUnrun(delivery);
-    else if (orderBy === undefined) this.#workers.offer(new Attempt(delivery, undefined));
-    else this.#enterLane(delivery, orderBy);
+    else if (this.#suspects === undefined || this.#suspects.admits(delivery)) {
+      this.#often.look(delivery);
+      if (orderBy === undefined) this.#offer(new Attempt(delivery, undefined));
+      else this.#enterLane(delivery, orderBy);
+    }
   }
 
   exhaust(failure?: Failure): void {
@@ -101,7 +133,8 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   }
 
   gone(attempt: Attempt): void {
-    this.#release({ attempt, duration: 0 });
+    this.release(attempt);
+    this.#suspects?.over(attempt);
   }
 
   ended(slot: Slot): void {
@@ -112,6 +145,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   timedOut(slot: Slot, attempt: Attempt, error: HandlerTimeoutError): void {
     this.#failed(attempt, error, this.#workers.durationOf(slot));
+    this.#suspects?.over(attempt);
     this.#workers.discard(slot);
     this.moveOn();
   }
@@ -123,7 +157,25 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   moveOn(): void {
     this.#workers.pump();
+    this.#suspects?.advance();
     if (this.#workers.running === 0) this.#endIfDone();
+  }
+
+  release(attempt: Attempt): void {
+    this.#release({ attempt, duration: 0 });
+  }
+
+  releaseFollowers(): void {
+    // As attempts of no lane: they have left theirs.
+    for (const delivery of this.#lanes.takeFollowers()) this.release(new Attempt(delivery, undefined));
+  }
+
+  runAlone(attempt: Attempt): void {
+    this.#workers.startAlone(attempt);
+  }
+
+  resumeHandlers(): void {
+    this.#workers.resume();
   }
 
   deadLettered({ attempt, error, duration }: Lost): void {
@@ -162,14 +214,22 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     }
     const lane = this.#lanes.of(key);
     const attempt = new Attempt(delivery, lane);
-    if (this.#lanes.enter(attempt, lane)) this.#workers.offer(attempt);
+    if (this.#lanes.enter(attempt, lane)) this.#offer(attempt);
+  }
+
+  /** An attempt that waits for nothing but a handler. */
+  #offer(attempt: Attempt): void {
+    if (this.#suspects?.suspects(attempt.delivery)) this.#suspects.add(attempt);
+    else this.#workers.offer(attempt);
   }
 
   #leaveLane(attempt: Attempt, lane: Lane): void {
     // Later, who waits in a lane is no longer in line for a handler.
     if (this.#phase >= CLOSING) return;
     const next = this.#lanes.leave(attempt, lane);
-    if (next !== undefined) this.#workers.enqueue(next);
+    if (next === undefined) return;
+    if (this.#suspects?.suspects(next.delivery)) this.#suspects.add(next);
+    else this.#workers.enqueue(next);
   }
 
   /** A handler has ended by itself. Its slot is not free before this is done, so that nothing overtakes its result. */
@@ -180,6 +240,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     slot.result = undefined;
     if (failed) this.#failed(attempt, result, this.#workers.durationOf(slot));
     else this.#settlements.ack(attempt, this.#workers.durationOf(slot), result);
+    this.#suspects?.over(attempt);
   }
 
   #failed(attempt: Attempt, error: unknown, duration: number): void {
@@ -257,7 +318,10 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   #deadLetter(lost: Lost): void {
     if (this.#phase === OVER) this.undeliverable(lost);
-    else this.#deadLetters.send(lost);
+    else {
+      this.#deadLetters.send(lost);
+      this.#suspects?.gaveUp();
+    }
   }
 
   #release(result: Omit<Result, 'status'>): void {
@@ -266,14 +330,14 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   /** Gives back what was not started. */
   #releaseHeld(): void {
-    for (const attempt of [...this.#workers.drain(), ...this.#lanes.drain()]) this.#release({ attempt, duration: 0 });
+    for (const attempt of [...this.#workers.drain(), ...this.#lanes.drain(), ...(this.#suspects?.drain() ?? [])]) this.release(attempt);
   }
 
   /** Starts no more. */
   #stop(): void {
     if (this.#phase !== OPEN) return;
     this.#phase = STOPPING;
-    this.#workers.close();
+    this.#startNoMore();
     this.#giveBackRetries();
     this.#deadLetters.stop();
     this.#endIfDone();
@@ -281,7 +345,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   #endIfDone(): void {
     if (this.#workers.running > 0 || this.#settlements.pending > 0 || this.#retries.size > 0 || this.#deadLetters.size > 0) return;
-    if (this.#phase === OPEN && this.#sourceEnded && this.#workers.idle) this.#end();
+    if (this.#phase === OPEN && this.#sourceEnded && this.#workers.idle && this.#suspects?.idle !== false) this.#end();
     else if (this.#phase === STOPPING) this.#close();
     else if (this.#phase === CLOSING) this.#end();
   }
@@ -295,8 +359,15 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     this.#endIfDone();
   }
 
+  #startNoMore(): void {
+    this.#workers.close();
+    this.#suspects?.stop();
+    this.#pace?.stop();
+  }
+
   #end(): void {
     this.#phase = OVER;
+    this.#pace?.stop();
     if (this.#failure === undefined) this.#subscriber.complete();
     else this.#subscriber.error(this.#failure.error);
   }
@@ -305,7 +376,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   #leave(): void {
     if (this.#phase === OVER) return;
     this.#phase = OVER;
-    this.#workers.close();
+    this.#startNoMore();
     for (const slot of this.#workers.busy()) {
       if (slot.over) this.#settleEnded(slot);
       else this.#abandon(slot);

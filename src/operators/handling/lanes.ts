@@ -1,3 +1,4 @@
+import type { Delivery } from '../../backend.js';
 import type { Attempt, Lane } from './attempt.js';
 
 /** How many lanes that nobody is in may be kept, beside twice as many as are in use. */
@@ -56,6 +57,17 @@ export class Lanes {
     attempt.behind = undefined;
     lane.first = next;
     if (lane.last === attempt) lane.last = next;
+  }
+
+  /** What waits behind the first of each lane, taken out. The lanes stay. */
+  takeFollowers(): Delivery[] {
+    const all: Delivery[] = [];
+    for (const lane of this.#lanes.values()) {
+      for (let attempt = lane.first?.behind; attempt !== undefined; attempt = attempt.behind) all.push(attempt.delivery);
+      if (lane.first !== undefined) lane.first.behind = undefined;
+      lane.last = lane.first;
+    }
+    return all;
   }
 
   /** Everybody who is not the first in a lane, taken out. */

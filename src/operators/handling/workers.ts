@@ -7,6 +7,8 @@ export interface WorkersOptions extends SlotOptions {
   readonly concurrency: number;
   /** Tells when a handler was started, where somebody wants to know. */
   readonly clock: TimestampProvider | undefined;
+  /** Called at each start, with what `clock` says. */
+  readonly onStart: ((now: number) => void) | undefined;
 }
 
 /** Runs handlers, as many at a time as there may be, in the order in which their deliveries were offered. */
@@ -20,6 +22,8 @@ export class Workers {
   readonly #free: Slot[] = [];
   #starting = false;
   #closed = false;
+  /** A handler runs alone: no other is started. */
+  #alone = false;
   /** When a handler ended, for as long as that may pass for now; 0 where that is unknown. */
   #endedAt = 0;
 
@@ -32,9 +36,14 @@ export class Workers {
     return this.running === 0 && this.#ready.first === undefined;
   }
 
+  /** Whether one more handler may run. */
+  get hasSlot(): boolean {
+    return this.running < this.#options.concurrency;
+  }
+
   /** Starts an attempt, now or when its turn has come. */
   offer(attempt: Attempt): void {
-    if (this.#starting || this.#closed || this.running >= this.#options.concurrency || this.#ready.first !== undefined) this.#ready.push(attempt);
+    if (this.#starting || this.#isBarred || !this.hasSlot || this.#ready.first !== undefined) this.#ready.push(attempt);
     else {
       this.#start(attempt);
       this.pump();
@@ -49,14 +58,19 @@ export class Workers {
   /** Starts what waits, as far as there is room. What is offered from inside a handler waits for the loop here: the stack does not grow. */
   pump(): void {
     if (this.#starting) return;
-    while (this.#ready.first !== undefined && this.running < this.#options.concurrency && !this.#closed) {
-      const attempt = this.#ready.shift();
-      const { settled } = attempt.delivery;
-      // A broker takes it back when the queue is closed or the lease has ended: somebody else has it then.
-      if (settled === 'retried' || settled === 'released') this.#owner.gone(attempt);
-      else this.#start(attempt);
-    }
+    while (this.#ready.first !== undefined && this.hasSlot && !this.#isBarred) this.#startOrDrop(this.#ready.shift());
     this.#endedAt = 0;
+  }
+
+  /** Starts an attempt, and none after it until `resume` is called. */
+  startAlone(attempt: Attempt): void {
+    this.#alone = true;
+    this.#startOrDrop(attempt);
+  }
+
+  /** Others may be started again, by the next `pump`. */
+  resume(): void {
+    this.#alone = false;
   }
 
   /** Somebody else has the floor: what the clock said before is no longer true. */
@@ -101,12 +115,27 @@ export class Workers {
     return [...this.#slots].filter(({ attempt }) => attempt !== undefined);
   }
 
+  /** Whether none is started, whatever is free. */
+  get #isBarred(): boolean {
+    return this.#closed || this.#alone;
+  }
+
+  #startOrDrop(attempt: Attempt): void {
+    const { settled } = attempt.delivery;
+    // A broker takes it back when the queue is closed or the lease has ended: somebody else has it then.
+    if (settled === 'retried' || settled === 'released') this.#owner.gone(attempt);
+    else this.#start(attempt);
+  }
+
   #start(attempt: Attempt): void {
     const slot = this.#free.pop() ?? this.#newSlot();
     this.running++;
     this.#starting = true;
     // Reading the clock costs as much as a handler that does nothing: the end of one is the start of the next.
-    if (this.#options.clock !== undefined) slot.startedAt = this.#endedAt || this.#options.clock.now();
+    if (this.#options.clock !== undefined) {
+      slot.startedAt = this.#endedAt || this.#options.clock.now();
+      this.#options.onStart?.(slot.startedAt);
+    }
     this.timePasses();
     slot.run(attempt);
     this.#starting = false;
