@@ -1,7 +1,9 @@
+import { Connection } from '../../src/redis/connection.js';
 import { KeepAlive } from '../../src/redis/keep-alive.js';
 import { checkRedisOptions } from '../../src/redis/options.js';
 import { Server } from '../../src/redis/server.js';
-import { fakeTime } from '../broker/fakes.js';
+import { fakeTime, pass } from '../broker/fakes.js';
+import { silentLogger } from '../support/recording-logger.js';
 
 class ErrorReply extends Error {}
 
@@ -46,6 +48,51 @@ describe('KeepAlive', () => {
     keepAlive.start(1000);
     jest.advanceTimersByTime(100_000);
     expect([ping.mock.calls.length, jest.getTimerCount()]).toEqual([0, 0]);
+  });
+});
+
+describe('A Connection', () => {
+  beforeEach(fakeTime);
+
+  afterEach(() => jest.useRealTimers());
+
+  it('sends a PING when it is idle, and none while a command waits for its answer', async () => {
+    const sent: string[] = [];
+    let answer: (reply: unknown) => void = () => {};
+    const client = {
+      connect: async () => {},
+      destroy: () => {},
+      on: () => {},
+      sendCommand: ([name = '']: readonly string[]) => {
+        sent.push(name);
+        if (name === 'PING') return Promise.reject(new ErrorReply('NOPERM'));
+        return new Promise((resolve) => {
+          answer = resolve;
+        });
+      },
+    };
+    const connection = new Connection({
+      title: 'The queue',
+      broker: 'Redis',
+      outlookOf: () => 'lost',
+      createClient: () => client,
+      prepare: async () => {},
+      mostIdle: () => 1000,
+      patience: 60_000,
+      logger: silentLogger,
+    });
+    await connection.ready();
+    await pass(2500);
+    expect(sent).toEqual(['PING', 'PING']);
+    const sending = connection.send(['XREADGROUP']);
+    await pass(10_000);
+    expect(sent).toEqual(['PING', 'PING', 'XREADGROUP']);
+    answer(null);
+    await sending;
+    await pass(1500);
+    expect([sent.slice(3), connection.isReady]).toEqual([['PING'], true]);
+    connection.close();
+    expect(jest.getTimerCount()).toBe(0);
   });
 });
 
