@@ -4,7 +4,7 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-/** More than enough to find out how much the server sends at a time, and far less than a loss for every few messages. */
+/** To find the limit costs a few connections. A loss for every few messages would be many more. */
 const FEW = 8;
 
 describeWithRedis('A RedisBackend whose server drops a connection that has more than 1 MB to read', () => {

@@ -9,7 +9,7 @@ export interface RefusalsOptions {
   readonly logger: Logger;
 }
 
-/** The refusals of requests that are tried again until the broker accepts them. Logs when they begin and when they end. */
+/** Refusals of requests that are tried again. Logs when they begin and when they end. */
 export class Refusals {
   readonly #options: RefusalsOptions;
   #last: unknown;

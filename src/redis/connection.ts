@@ -18,7 +18,7 @@ export interface ConnectionOptions
   readonly createClient: () => RedisClient;
   /** Called with each new connection before anybody else may use it. */
   readonly prepare: (connection: Connection) => Promise<void>;
-  /** How long it may be idle before it sends a PING, in milliseconds; asked for each new connection. Infinity: for any time. */
+  /** How long a new connection may be idle before it sends a PING, in milliseconds. Infinity: no PING. */
   readonly mostIdle: () => number;
 }
 

@@ -11,7 +11,7 @@ import { type Settlement, settlementArguments } from './settlements.js';
 export interface Request {
   /** How many messages it can take. */
   readonly want: number;
-  /** How many bytes of messages it reads at most, but one message in any case; Infinity: any number. */
+  /** The most bytes of messages to read, but at least one message. Infinity: no limit. */
   readonly bytes: number;
   readonly settlements: readonly Settlement[];
   /** Rings of the bell that it has heard. */

@@ -1,4 +1,4 @@
-/** Has a command sent over a connection that was idle for a while, so that the server does not close it. */
+/** Pings a connection that was idle for a while, so that the server does not close it. */
 export class KeepAlive {
   readonly #ping: () => void;
   #usedAt = 0;
@@ -28,7 +28,7 @@ export class KeepAlive {
     clearTimeout(this.#timer);
   }
 
-  /** One timer for all commands: to set it anew with each would cost more than to look now and then. */
+  // One timer that looks now and then costs less than a timer that each command restarts.
   #watch(): void {
     clearTimeout(this.#timer);
     if (this.#stopped || this.#interval === Number.POSITIVE_INFINITY) return;

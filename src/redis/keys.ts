@@ -8,7 +8,7 @@ export interface QueueKeys {
   readonly bell: string;
   /** Sorted set: messages published with a delay, by the time at which they fall due. */
   readonly delayed: string;
-  /** Hash: entries of the stream that are no messages, or too large to be read, by their id. They were moved aside for somebody to look at. */
+  /** Hash: entries of the stream that are no messages, or too large to be read, by their id. */
   readonly aside: string;
   /** List: what was settled out of order and not removed from the stream yet, in batches. */
   readonly settled: string;
@@ -25,9 +25,10 @@ export interface QueueKeys {
 }
 
 /**
- * The keys of a queue. All begin with its name, so that two queues never meet; all have one hash tag, so that they are in one slot of a Redis Cluster. A brace
- * would end the tag early, so braces in a name are percent-encoded, and with them the percent sign. So the ACL patterns `NAME` and `NAME:{NAME}:*` cover one queue
- * and no other, whatever that is called.
+ * The keys of a queue. All begin with its name, so that two queues never meet. All have one hash tag,
+ * so that they are in one slot of a Redis Cluster. A brace would end the tag early, so braces in a
+ * name are percent-encoded, and with them the percent sign. So the ACL patterns `NAME` and
+ * `NAME:{NAME}:*` cover one queue and no other.
  */
 export function queueKeys(queue: string): QueueKeys {
   const stream = queue.replace(/[%{}]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);

@@ -82,8 +82,8 @@ export class Listener {
   }
 
   /**
-   * Ends a wait, so that it takes no message that nobody wants. What it has taken by then, it returns. A wait that cannot be ended loses its connection: then the
-   * next exchange finds what it has taken.
+   * Ends a wait, so that it takes no message that nobody wants. `listen` returns what it has taken by
+   * then. A wait that cannot be ended loses its connection: the next exchange finds what it has taken.
    */
   async cancel(): Promise<void> {
     if (!this.#waiting || this.#unwanted) return;

@@ -22,9 +22,10 @@ const LONGEST_PERIOD = 24 * 60 * 60_000;
 const GROWTH = 8;
 
 /**
- * How much a consumer reads at a time. A server drops the connection that has more to read than its `client-output-buffer-limit`, and a slow link may take
- * longer for a large reply than an answer may take. So after a large reply was lost, smaller ones are read for a while: for a longer one, if larger ones are
- * lost again soon after it.
+ * How much a consumer reads at a time. A server drops a connection over a reply that is larger than
+ * its `client-output-buffer-limit`, and a slow link may take too long for a large reply. After the
+ * loss of a large reply, the consumer reads less at a time for a while. The while grows if large
+ * replies are lost again soon after it.
  */
 export class ReadSize {
   #bytes = Number.POSITIVE_INFINITY;
@@ -39,7 +40,10 @@ export class ReadSize {
     return performance.now() < this.#carefulUntil ? this.#bytes : Number.POSITIVE_INFINITY;
   }
 
-  /** A reply was lost. Returns whether it was a message that never arrives: it was read alone, and lost each time. */
+  /**
+   * Takes note of a lost reply. Returns whether its message never arrives: it was read alone several
+   * times, and lost each time.
+   */
   lost({ count, bytes, id }: LostReply): boolean {
     if (bytes < LEAST_BYTES) return false;
     this.#readLess(count, bytes);

@@ -11,7 +11,10 @@ import { REDIS_URL } from './url.js';
 /** How often a connection is used at least within the time after which the server closes it. */
 const USES = 3;
 
-/** How long a connection may be idle where the server does not tell, in milliseconds: longer than that of an idle consumer, which then needs no PING. */
+/**
+ * How long a connection may be idle if the server does not tell its timeout, in milliseconds. An idle
+ * consumer uses its connection more often, and sends no PING for this.
+ */
 const MOST_IDLE = 20_000;
 
 /** The oldest server that has the commands that the queue needs. */

@@ -1,7 +1,10 @@
 import { connect } from 'node:net';
 import { firstCommand, StrangeServer } from './strange-server.js';
 
-/** A proxy in front of a Redis server that swallows the answer to one command, and all that follow it over that connection: answers have no names, only an order. */
+/**
+ * A proxy in front of a Redis server. It swallows the answer to one command and all later answers on
+ * that connection: a client of Redis matches answers to commands by their order only.
+ */
 export class MuteProxy {
   /** What has passed, by what `kindOf` calls it. */
   readonly seen = new Set<string>();

@@ -51,7 +51,7 @@ export function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
-/** The first command of what has arrived, as text of one byte a character, if it is there to its end. */
+/** The first complete command of what has arrived. Each character of the text is one byte. */
 export function firstCommand(text: string): { readonly command: readonly string[]; readonly length: number } | undefined {
   const lines = text.split('\r\n');
   const count = Number(lines[0]?.slice(1));

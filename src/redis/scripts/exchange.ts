@@ -12,10 +12,9 @@ const MOST_BATCHES = 8;
  * answer.
  *
  * KEYS: stream, bell, delayed, returned, later, aside, settled, fence.
- * ARGV: group, consumer, want, lease (ms), for how long the server has answered the consumer without a gap (ms), flags, acknowledged ids (sorted, separated by commas), how many
- * bytes of messages to read at most (0: any number), then three lists, each led by its length: entries of the bell
- * that were heard; what is given back, as id, deliveries that count, delay (ms); what is no message, as id, reason. With the flag k, the rest is what the
- * consumer holds.
+ * ARGV: group, consumer, want, lease (ms), for how long the server has answered the consumer without a gap (ms), flags, acknowledged ids (sorted, separated by
+ * commas), the most bytes of messages to read (0: any number), then three lists, each led by its length: entries of the bell that were heard; what is given back, as
+ * id, deliveries that count, delay (ms); what cannot be delivered, as id, reason. With the flag k, the rest is what the consumer holds.
  * Flags: a, this was sent before, and may have been carried out; k, the consumer may have been given what it never got, or be rid of what it still has there; t, see to dead consumers;
  * e, the consumer has been in the group before; p, it reads what is new by itself, at once after this; w, the consumer will not wait for what falls due any more; l, it leaves.
  * Returns: 'NOGROUP', or whether each acknowledgement counted and whether each give-back did ('1' or '0' each), messages that were
@@ -28,9 +27,7 @@ local PARKED = '${PARKED}'
 local stream, bell, delayed, returned, later, aside, settled, fence = unpack(KEYS)
 local group, consumer, want, lease, steady, flags = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local again = string.find(flags, 'a', 1, true)
-
 local bytes = tonumber(ARGV[8])
-
 local at = 9
 local function list(width)
   local items = {}
@@ -272,10 +269,11 @@ enterDue(delayed, stream, now)
 local redelivered, fresh = {}, {}
 local read, isFull = 0, false
 
--- Whether an entry is read, where only so many bytes are. The first one is, however large: it would never be.
+-- Whether one more entry is within the bytes to read. The first one is, however large.
 local function fits(entry)
-  isFull = read > 0 and read + sizeOf(entry) > bytes
-  if not isFull then read = read + sizeOf(entry) end
+  local sum = read + sizeOf(entry)
+  isFull = read > 0 and sum > bytes
+  if not isFull then read = sum end
   return not isFull
 end
 
