@@ -45,7 +45,9 @@ export class RabbitMqBroker implements Broker {
     // Groups that only consumers know of have lost it, too, and hear nothing of it.
     const onDeleted = () => {
       const { link, isReady } = this.#connection;
-      if (link !== undefined && isReady) void this.#topology.restore(link);
+      if (link === undefined || !isReady) return;
+      // Over the next connection, each consumer declares its group. Until then, its group would miss what is published.
+      this.#topology.restore(link).catch((error: unknown) => this.#connection.lose(link, error));
     };
     this.publisher = new Publisher({
       queueName: name,

@@ -135,10 +135,10 @@ export class Topology {
     await opened;
   }
 
-  /** Somebody has deleted what messages are sent to: declares it anew, with all groups that are open. Where that fails, the next link does. */
+  /** Declares the exchange again, which was deleted, with all groups that are open. */
   async restore(link: RabbitLink): Promise<void> {
     const groups = [...(this.#open.get(link)?.keys() ?? [])];
-    await declareGroups(link, this.#names, groups, this.#logger).catch(() => {});
+    await declareGroups(link, this.#names, groups, this.#logger);
   }
 
   /** Somebody has deleted what belongs to the group: the next one to open it declares it again. */
