@@ -168,6 +168,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     };
     await within(
       LONGEST_GOODBYE,
+      // A broker that could not be told redelivers when leases expire. Publishes that are not confirmed reject below.
       goodbye().catch(() => {}),
     );
     publisher.abandon();

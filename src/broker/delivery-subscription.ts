@@ -153,6 +153,7 @@ export class DeliverySubscription implements Linked, Lender {
     for (const delivery of this.#held) {
       this.#held.delete(delivery);
       delivery.recall();
+      // The desk logs a failure, or ends the streams with it. The message is redelivered when its lease expires.
       void this.#desk.settle(delivery, 'retried', 0).catch(() => {});
     }
     this.#desk.dismiss(this);

@@ -26,6 +26,7 @@ export function describeError(error: unknown): string {
     const { name, message } = error;
     return name ? `${name}: ${message}` : `${message}`;
   } catch {
+    // The error that is described matters, not the one of its getter.
     return 'something that cannot be read';
   }
 }
@@ -35,6 +36,7 @@ export function isError(value: unknown): value is Error {
   try {
     return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
   } catch {
+    // An object that cannot be read, such as a revoked proxy, is no error of ours.
     return false;
   }
 }

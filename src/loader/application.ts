@@ -73,6 +73,7 @@ function attempt<Value>(run: () => Value): Value | undefined {
   try {
     return run();
   } catch {
+    // There is no such package in this folder: the next one is asked. If none has it, the caller throws the error of Node.js.
     return undefined;
   }
 }

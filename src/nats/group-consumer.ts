@@ -154,8 +154,9 @@ export class GroupConsumer implements BrokerConsumer {
     this.#pause = undefined;
     const { connection } = this.#options;
     if (connection.isReady && this.#link !== undefined) {
+      // If this fails, the connection is lost, and the messages go to another consumer when their leases expire.
       await this.#puller.withdraw().catch(() => {});
-      // What was on its way here has come when this is answered, and goes back.
+      // What was on its way here has come when this is answered, and goes back. A failure means the same.
       await this.#link.flush().catch(() => {});
       this.#poke();
       await this.settled();

@@ -70,6 +70,7 @@ export function readHeaders(message: Msg): MsgHdrs | undefined {
   try {
     return message.headers;
   } catch {
+    // The payload decides whether this is a message, and is kept in any case.
     return undefined;
   }
 }

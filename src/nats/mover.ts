@@ -152,8 +152,9 @@ export class Mover {
     const { connection } = this.#options;
     const link = this.#link;
     if (link === undefined || !connection.isReady || connection.link !== link) return;
+    // If this fails, the connection is lost, and the messages go to another process when their leases expire.
     await this.#puller.withdraw().catch(() => {});
-    // What was on its way here has come when this is answered.
+    // What was on its way here has come when this is answered. A failure means the same.
     await link.flush().catch(() => {});
     clearTimeout(this.#timer);
     this.#sort(link);
@@ -356,7 +357,7 @@ export class Mover {
     try {
       link.publish(reply as string, answer);
     } catch {
-      // The connection is lost: it comes again.
+      // The connection is lost. The server delivers the message again when its lease expires.
     }
   }
 }

@@ -62,6 +62,7 @@ export function readKey(subject: string, from: number): string | undefined {
   try {
     return decodeURIComponent(subject.slice(from));
   } catch {
+    // The subject is not percent-encoded as ours are: the message is quarantined.
     return undefined;
   }
 }

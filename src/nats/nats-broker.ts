@@ -123,7 +123,7 @@ export class NatsBroker implements Broker {
   async goodbye(): Promise<void> {
     await this.#mover.leave();
     await this.#sweeper.close();
-    // What was answered last has to leave this process.
+    // What was answered last has to leave this process. If it does not, leases expire, and the messages are redelivered.
     if (this.#connection.isReady) await this.#connection.link?.flush().catch(() => {});
   }
 

@@ -115,6 +115,7 @@ export class Puller {
     const link = this.#link;
     if (link === undefined || this.#asked === 0) return;
     // Without somebody to answer to, the server drops a request. The messages that it has sent are waited for.
+    // If that fails, the connection is lost, and the subscription with it.
     void this.#subscription?.drain().catch(() => {});
     this.#subscription = undefined;
     this.start(link);

@@ -119,6 +119,7 @@ async function awakeOf(servers: readonly string[], patience: number, signal: Abo
   try {
     await Promise.any(greetings);
   } catch {
+    // All have failed for reasons of their own: the first says more than a list of them.
     const [first] = await all;
     if (first?.status === 'rejected') throw first.reason;
   }

@@ -63,6 +63,7 @@ export class Settling {
         this.#returning -= 1;
         this.#options.onChange();
       };
+      // The caller of `add` gets the error.
       void counts.then(back, back);
     }
     return counts;

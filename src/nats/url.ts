@@ -34,6 +34,7 @@ export function parseUrl(text: string): NatsAddress | undefined {
       ...(name !== '' && login),
     };
   } catch {
+    // It is not a URL. The caller says what it expects instead.
     return undefined;
   }
 }

@@ -82,7 +82,7 @@ export class RabbitLink implements Link {
    */
   async openChannel(onClosed: (cause: unknown) => void): Promise<Channel> {
     const opening = this.#open(onClosed);
-    // One that opens too late is closed at once.
+    // One that opens too late is closed at once. The caller gets the error of one that does not open.
     opening.then(
       (channel) => this.#over && void channel.close(),
       () => {},
@@ -124,6 +124,7 @@ export class RabbitLink implements Link {
       timer = setTimeout(resolve, LONGEST_GOODBYE);
     });
     const closed = Promise.all([...this.#channels].map((channel) => channel.close())).then(() => (owned ? client.close() : undefined));
+    // A channel that cannot be closed has ended. The connection ends after this in any case.
     await Promise.race([closed.catch(() => {}), late]);
     clearTimeout(timer);
   }

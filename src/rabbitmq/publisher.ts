@@ -175,6 +175,7 @@ export class Publisher implements BrokerPublisher {
       const { delayed } = this.#options;
       const { messageId: id = '' } = envelope;
       delayed.sent(id, delay, group);
+      // The caller of `publish` gets the error.
       answer.catch(() => delayed.failed(id, group));
     }
     this.#pumpLater();

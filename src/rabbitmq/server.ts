@@ -148,6 +148,7 @@ const LISTENERS = 3;
 
 /** Prepares a client that others use too: listens to its errors, has it decode any headers, makes room for listeners. Returns what undoes it. */
 function share(client: Client): () => void {
+  // The links report errors. An event without a listener would end the process.
   const ignore = () => {};
   // Each connection of the client has a socket of its own.
   const flatten = () => flattenAllHeaders(client);

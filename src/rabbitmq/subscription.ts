@@ -106,6 +106,7 @@ export class Subscription {
 
   /** Resolves when what the broker had delivered is here. */
   async arrived(): Promise<void> {
+    // Over a channel that has ended, nothing more arrives.
     await this.#channel?.barrier().catch(() => {});
     await new Promise((resolve) => setImmediate(resolve));
   }

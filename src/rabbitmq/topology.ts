@@ -41,6 +41,7 @@ export async function declareGroups(link: RabbitLink, names: QueueNames, groups:
     await before;
     await declareInTurn(link, names, groups, logger);
   })();
+  // The next declaration waits for the end of this one. The caller of this one gets the error.
   const over = declared.catch(() => {});
   declaring.set(names.exchange, over);
   try {
@@ -130,6 +131,7 @@ export class Topology {
     if (opened === undefined) {
       opened = declareGroups(link, this.#names, [group], this.#logger);
       known?.set(group, opened);
+      // Everybody who waits for the group gets the error.
       opened.catch(() => this.forget(link, group));
     }
     await opened;

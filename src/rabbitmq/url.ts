@@ -9,6 +9,7 @@ export const RABBITMQ_URL: UrlRule = {
       decodeAll(username, password, pathname);
       return /^amqps?:$/.test(protocol) && hostname !== '' && /^\/?[^/]*$/.test(pathname) ? host : undefined;
     } catch {
+      // It is not a URL. The caller says what it expects instead.
       return undefined;
     }
   },

@@ -312,8 +312,10 @@ export class GroupConsumer implements BrokerConsumer {
   #deliver([id, fields, attempt = 1]: Entry): void {
     this.#readSize.arrived(id);
     const message = this.#loans.canTake && !this.#closing ? readMessage(id, attempt, fields) : undefined;
+    // If this fails, the entry stays pending, and is moved aside when its lease expires.
     if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
     else if (message === undefined || this.#loans.lend(message) === undefined) {
+      // If this fails, the consumer logs it, and the message is redelivered when its lease expires.
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();
     }
@@ -322,7 +324,7 @@ export class GroupConsumer implements BrokerConsumer {
   /** A message that never arrives would hold up all that are behind it. */
   #setTooLargeAside({ id, bytes }: LostReply): void {
     const reason = `the connection was lost each time while its ${bytes} bytes were read`;
-    // If the settlement fails, the entry stays pending and is set aside later.
+    // If this fails, the message stays pending, and is moved aside when its lease expires.
     void this.#setAside(id, 'cannot be read', reason).catch(() => {});
   }
 

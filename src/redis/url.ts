@@ -18,6 +18,7 @@ export const REDIS_URL: UrlRule = {
       decodeAll(username, password);
       return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname) ? host : undefined;
     } catch {
+      // It is not a URL. The caller says what it expects instead.
       return undefined;
     }
   },
