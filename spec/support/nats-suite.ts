@@ -13,8 +13,9 @@ import { NatsServer, type NatsServerOptions } from './servers/nats-server.js';
 export class NatsSuite extends ServerSuite<NatsServer> {
   #connection: NatsConnection | undefined;
 
-  constructor(options?: NatsServerOptions) {
-    super(() => NatsServer.start(options));
+  /** @param options of the server, or makes them when the suite begins */
+  constructor(options?: NatsServerOptions | (() => Promise<NatsServerOptions>)) {
+    super(async () => NatsServer.start(typeof options === 'function' ? await options() : options));
   }
 
   /** What this test's queue is called on the server. */

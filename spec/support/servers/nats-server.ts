@@ -23,8 +23,8 @@ interface NatsRoutes {
 export interface NatsServerOptions extends NatsLogin {
   /** Its name; in a cluster each must have one of its own. @default 'sluice' */
   readonly name?: string;
-  /** Whether it keeps streams, as files in its folder. @default true */
-  readonly jetStream?: boolean;
+  /** Whether it keeps streams, as files in its folder; or further lines of that block of its configuration. @default true */
+  readonly jetStream?: boolean | Readonly<Record<string, string>>;
   /** The greatest payload it takes, in bytes. @default 1 MiB, as the server has it */
   readonly maxPayload?: number;
   /** Whether it speaks TLS only, with a certificate of its own making. @default false */
@@ -91,7 +91,10 @@ export class NatsServer extends ServerProcess {
   protected override async command(): Promise<ServerCommand> {
     const { jetStream = true, maxPayload, tls = false, routes, config } = this.#options;
     const settings: Record<string, string> = { listen: quoted(`127.0.0.1:${this.port}`), server_name: quoted(this.name) };
-    if (jetStream) settings.jetstream = `{ store_dir: ${quoted(this.folder)} }`;
+    if (jetStream !== false) {
+      const block = Object.entries({ store_dir: quoted(this.folder), ...(jetStream === true ? {} : jetStream) });
+      settings.jetstream = `{ ${block.map(([name, value]) => `${name}: ${value}`).join(', ')} }`;
+    }
     if (maxPayload !== undefined) settings.max_payload = String(maxPayload);
     Object.assign(settings, this.#authorization());
     if (tls) {
@@ -112,7 +115,7 @@ export class NatsServer extends ServerProcess {
     const { jetStream = true, routes } = this.#options;
     await this.use(async (connection) => {
       // In a cluster JetStream has to wait for other servers.
-      if (!jetStream || routes !== undefined) return;
+      if (jetStream === false || routes !== undefined) return;
       const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT });
       await manager.getAccountInfo();
     });
