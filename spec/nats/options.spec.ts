@@ -12,9 +12,13 @@ providerOptions(NatsBackend, NATS, {
     [{ replicas: '3' }, TypeError, /`replicas`/],
     [{ storage: 'disk' }, RangeError, /`storage`/],
     [{ storage: null }, TypeError, /`storage`/],
+    [{ domain: '' }, RangeError, /`domain`/],
+    [{ domain: 'a.b' }, RangeError, /`domain`/],
+    [{ domain: 'a b' }, RangeError, /`domain`/],
+    [{ domain: '*' }, RangeError, /`domain`/],
+    [{ domain: '>' }, RangeError, /`domain`/],
+    [{ domain: null }, TypeError, /`domain`/],
+    [{ domain: 7 }, TypeError, /`domain`/],
   ],
-  taken: [
-    { replicas: 5, storage: 'memory' },
-    { replicas: undefined, storage: undefined },
-  ],
+  taken: [{ replicas: 5, storage: 'memory' }, { replicas: undefined, storage: undefined, domain: undefined }, { domain: 'leaf-1' }],
 });

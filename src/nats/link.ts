@@ -22,6 +22,8 @@ export interface LinkOptions {
   readonly own: boolean;
   /** How long an answer may take, in milliseconds. */
   readonly patience: number;
+  /** The JetStream domain. Undefined: that of the server. */
+  readonly domain: string | undefined;
   readonly lost: (cause: unknown) => void;
 }
 
@@ -65,6 +67,12 @@ export class NatsLink implements Link {
     return this.#connection;
   }
 
+  /** What the subjects of JetStream's API begin with. */
+  get api(): string {
+    const { domain } = this.#options;
+    return domain === undefined ? '$JS.API' : `$JS.${domain}.API`;
+  }
+
   /** Streams and consumers. */
   get manager(): JetStreamApi {
     if (this.#manager === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');
@@ -72,7 +80,7 @@ export class NatsLink implements Link {
   }
 
   async connect(): Promise<void> {
-    const { open, own, patience, lost } = this.#options;
+    const { open, own, patience, domain, lost } = this.#options;
     const opened = open(this.#opening.signal).then((connection) => {
       // The client may take longer than the link lasts.
       if (this.#destroyed && own) void connection.close();
@@ -84,7 +92,7 @@ export class NatsLink implements Link {
     if (own) void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
     void this.#watch(connection);
     // Longer than the deadline here, which drops the link.
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2 * patience });
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2 * patience, ...(domain !== undefined && { domain }) });
     this.#manager = jetStreamApi(manager, (call) => this.#answerTo(call));
     this.#inbox = newInbox(connection);
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {

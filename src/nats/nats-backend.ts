@@ -42,7 +42,7 @@ export class NatsBackend<Events extends EventMap<Events> = AnyEvents> extends Br
 
   /**
    * The queue that the environment names: `NATS_URL`, and optionally `QUEUE_NAME` (default: `default`), `QUEUE_GROUPS` (a list with commas; default:
-   * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000).
+   * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000), `NATS_DOMAIN` (default: the domain of the server).
    * @throws {ConfigurationError} for a missing or malformed variable; it names the variable
    */
   static fromEnv<Events extends EventMap<Events> = AnyEvents>(env: Env = processEnv(), options?: NatsFromEnvOptions): NatsBackend<Events> {

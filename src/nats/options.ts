@@ -1,5 +1,7 @@
 import { type BrokerOptions, type CheckedBrokerOptions, checkBrokerOptions, checkServer, readBrokerEnv } from '../broker/options.js';
-import type { Env } from '../internal/environment.js';
+import { ConfigurationError } from '../errors.js';
+import { describe } from '../internal/describe.js';
+import { type Env, readVariable } from '../internal/environment.js';
 import { checkChoice, checkCount, checkMethods, checkOptions } from '../internal/options.js';
 import { NATS_URL } from './url.js';
 
@@ -31,27 +33,47 @@ export interface NatsBackendOptions extends BrokerOptions {
   readonly replicas?: number | undefined;
   /** Where messages are kept: `'memory'` does not outlive the server. Default: what the queue has; `'file'` for a new one. */
   readonly storage?: 'file' | 'memory' | undefined;
+  /** The JetStream domain that keeps the queue, where leaf nodes have several. Default: the domain of the server that the queue is connected to. */
+  readonly domain?: string | undefined;
 }
 
 export interface CheckedNatsOptions extends CheckedBrokerOptions {
   readonly server: { readonly url: string } | { readonly client: NatsClient };
   readonly replicas: number | undefined;
   readonly storage: 'file' | 'memory' | undefined;
+  readonly domain: string | undefined;
 }
+
+/** What a server accepts as a domain: one token of a subject. */
+const DOMAIN = 'the name of a domain, without spaces, `.`, `*` and `>`';
 
 /** @throws {TypeError | RangeError} for an option without sense; it names the option */
 export function checkNatsOptions(options: NatsBackendOptions | undefined): CheckedNatsOptions {
   const given = checkOptions(options);
-  const { replicas, storage } = given;
+  const { replicas, storage, domain } = given;
   if (replicas !== undefined && checkCount('replicas', replicas) > MOST_REPLICAS)
     throw new RangeError(`Expected \`replicas\` to be at most ${MOST_REPLICAS}, got ${replicas}`);
   if (storage !== undefined) checkChoice('storage', storage, ['file', 'memory']);
-  return { server: checkServer(given, { ...NATS_URL, checkClient }), replicas, storage, ...checkBrokerOptions(given) };
+  if (domain !== undefined && !isDomain(domain)) {
+    const InvalidError = typeof domain === 'string' ? RangeError : TypeError;
+    throw new InvalidError(`Expected \`domain\` to be ${DOMAIN}, got ${describe(domain)}`);
+  }
+  return { server: checkServer(given, { ...NATS_URL, checkClient }), replicas, storage, domain, ...checkBrokerOptions(given) };
 }
 
-/** Reads NATS_URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT. */
+/**
+ * Reads NATS_URL, NATS_DOMAIN, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT.
+ * @throws {ConfigurationError} for one that is missing or malformed; it names the variable
+ */
 export function readNatsEnv(env: Env): NatsBackendOptions {
-  return readBrokerEnv(env, 'NATS_URL', NATS_URL);
+  const options = readBrokerEnv(env, 'NATS_URL', NATS_URL);
+  const domain = readVariable(env, 'NATS_DOMAIN');
+  if (domain !== undefined && !isDomain(domain)) throw new ConfigurationError(`Expected NATS_DOMAIN to be ${DOMAIN}, got ${describe(domain)}`);
+  return { ...options, domain };
+}
+
+function isDomain(domain: unknown): domain is string {
+  return typeof domain === 'string' && /^[^\s.*>]+$/.test(domain);
 }
 
 function checkClient(client: NatsClient): void {

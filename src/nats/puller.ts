@@ -105,7 +105,8 @@ export class Puller {
     // Some at a time, as ever.
     if (count <= 0 || (count < more && this.#asked > most / 2)) return;
     const request = { batch: count, expires: nanos(expires), idle_heartbeat: nanos(heartbeat) };
-    this.#link?.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
+    const link = this.#link;
+    link?.publish(`${link.api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
     this.#asked += count;
     if (this.#watch === undefined) this.#listen();
   }

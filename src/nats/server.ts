@@ -45,7 +45,7 @@ export class Server {
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
   connect(prepare: (link: NatsLink) => Promise<void>): Connection<NatsLink> {
-    const { server, name, lease } = this.#options;
+    const { server, name, lease, domain } = this.#options;
     return new Connection({
       title: `Queue "${name}", NATS at ${this.#where}`,
       broker: this.failures.broker,
@@ -56,6 +56,7 @@ export class Server {
           own,
           open: (signal) => (own ? this.#open(server.url, signal) : awake(server.client as NatsConnection, this.#patience)),
           patience: this.#patience,
+          domain,
           lost,
         });
       },
@@ -93,18 +94,21 @@ export class Server {
     const [major = 0, minor = 0] = version.split('.').map(Number);
     if (version !== '' && (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])))
       throw this.#unusable(`Expected a server of version ${OLDEST.join('.')} or newer, got ${version}`);
+    const { domain } = this.#options;
     try {
       await link.manager.getAccountInfo();
       this.#known = true;
     } catch (error) {
+      // Its leaf node or its hub may be away for now.
+      if (domain !== undefined && isWithoutJetStream(error)) throw this.#unusable(`The JetStream domain "${domain}" does not answer`, error, true);
       // A server that is starting has it later.
       if (this.#known || !isWithoutJetStream(error)) throw error;
       throw this.#unusable('Expected a server with JetStream, which is not enabled there, or not for this account (nats-server --jetstream)', error);
     }
   }
 
-  #unusable(what: string, cause?: unknown): BackendUnavailableError {
-    return new BackendUnavailableError(`${what} (queue "${this.#options.name}", NATS at ${this.#where})`, { retryable: false, cause });
+  #unusable(what: string, cause?: unknown, retryable = false): BackendUnavailableError {
+    return new BackendUnavailableError(`${what} (queue "${this.#options.name}", NATS at ${this.#where})`, { retryable, cause });
   }
 }
 

@@ -172,7 +172,7 @@ export class Topology {
    * @see https://docs.nats.io/reference/reference-protocols/nats_api_reference
    */
   async remove(link: NatsLink, sequences: readonly number[]): Promise<void> {
-    const subject = `$JS.API.STREAM.MSG.DELETE.${this.#names.stream}`;
+    const subject = `${link.api}.STREAM.MSG.DELETE.${this.#names.stream}`;
     const request = (sequence: number) => JSON.stringify({ seq: sequence, no_erase: true });
     for (let from = 0; from < sequences.length; from += REMOVED_TOGETHER) {
       const together = sequences.slice(from, from + REMOVED_TOGETHER);
