@@ -137,6 +137,33 @@ describe('TcpProxy', () => {
     expect(echo.heard).toBe('');
   });
 
+  it('passes no more than so many bytes in a second, each way', async () => {
+    const client = newClient();
+    await until(() => echo.sockets.size === 1);
+    const before = performance.now();
+    proxy.throttle(400_000);
+    client.socket.write('a'.repeat(200_000));
+    await until(() => client.heard.length === 200_000);
+    expect(client.heard).toBe('A'.repeat(200_000));
+    // What it has read last, it passes on at once: at most 64 kB.
+    expect(performance.now() - before).toBeGreaterThan(300);
+  });
+
+  it('stalls a slow connection, too', async () => {
+    const client = newClient();
+    await until(() => echo.sockets.size === 1);
+    proxy.throttle(100_000);
+    client.socket.write('a'.repeat(5000));
+    await until(() => client.heard.length > 0);
+    proxy.stall('to-client');
+    client.socket.write('b');
+    await until(() => echo.heard.endsWith('b'));
+    await aWhile();
+    expect(client.heard).not.toContain('B');
+    proxy.resume();
+    await until(() => client.heard.endsWith('B'));
+  });
+
   it('cuts every connection, also a stalled one, and accepts the next', async () => {
     const client = newClient();
     await until(() => echo.sockets.size === 1);

@@ -17,12 +17,16 @@ interface Link {
 
 const readerOf = (link: Link, way: OneWay): Socket => (way === 'to-target' ? link.client : link.target);
 
-/** A TCP proxy that does to connections what networks do: it stalls them, cuts them and refuses them. */
+/** A TCP proxy that does to connections what networks do: it slows them down, stalls them, cuts them and refuses them. */
 export class TcpProxy {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   readonly #stalled = new Set<OneWay>();
   readonly #silent = new WeakSet<Link>();
+  /** Bytes in a second, each way of each connection. */
+  #speed = Number.POSITIVE_INFINITY;
+  /** Those that take a rest, after what they have read. */
+  readonly #resting = new Set<Socket>();
   readonly #bytes = { 'to-target': 0, 'to-client': 0 };
   #port = 0;
   #targetPort: number;
@@ -73,6 +77,11 @@ export class TcpProxy {
   /** Leads new connections to another port of 127.0.0.1; those that are open stay. */
   retarget(port: number): void {
     this.#targetPort = port;
+  }
+
+  /** Passes no more than so many bytes in a second, each way of each connection. */
+  throttle(bytesPerSecond: number): void {
+    this.#speed = bytesPerSecond;
   }
 
   /** Keeps and accepts connections, and passes nothing on: not even that one end has closed. What was sent meanwhile arrives after `resume()`. */
@@ -128,6 +137,7 @@ export class TcpProxy {
       reader.on('data', (chunk: Buffer) => {
         this.#bytes[way] += chunk.length;
         if (!writer.write(chunk)) reader.pause();
+        this.#rest(link, way, chunk.length);
       });
       writer.on('drain', () => this.#read(link, way));
       reader.on('end', () => writer.end());
@@ -143,7 +153,22 @@ export class TcpProxy {
   }
 
   #read(link: Link, way: OneWay): void {
-    if (!this.#stalled.has(way) && !this.#silent.has(link)) readerOf(link, way).resume();
+    const reader = readerOf(link, way);
+    if (!this.#stalled.has(way) && !this.#silent.has(link) && !this.#resting.has(reader)) reader.resume();
+  }
+
+  #rest(link: Link, way: OneWay, bytes: number): void {
+    if (this.#speed === Number.POSITIVE_INFINITY) return;
+    const reader = readerOf(link, way);
+    reader.pause();
+    this.#resting.add(reader);
+    setTimeout(
+      () => {
+        this.#resting.delete(reader);
+        this.#read(link, way);
+      },
+      (bytes / this.#speed) * 1000,
+    ).unref();
   }
 
   #drop(link: Link): void {
