@@ -138,6 +138,22 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual([0, 1]);
   });
 
+  it('leaves room on the link: about a megabyte is on its way at a time, and one message at least', async () => {
+    const { proxy, url } = await suite.proxy();
+    const queue = suite.open({ url });
+    await queue.publish('key', { n: 0 });
+    proxy.stall('to-client');
+    const text = 'x'.repeat(400_000);
+    const published = Promise.all(upTo(6).map((n) => queue.publish('key', { n, text })));
+    await eventually(async () => (await suite.length()) === 3);
+    await sleep(200);
+    expect(await stored()).toEqual([0, 1, 2]);
+    proxy.resume();
+    await published;
+    await queue.publish('key', { n: 7, text: 'x'.repeat(1_047_000) });
+    expect(await stored()).toEqual([0, ...upTo(7)]);
+  });
+
   it('resolves before close() does, and rejects after it', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 0 });
@@ -180,6 +196,13 @@ describeWithNats('A publish of more than the server takes', () => {
     expect(new Set(taken)).toEqual(new Set([true, false]));
     expect(await suite.length()).toBe(taken.filter((one) => one).length + 1);
     expect(logger.warnings).toEqual([]);
+  });
+
+  it('does not hold up those behind it, however large it is', async () => {
+    const queue = suite.open();
+    const refused = failureOf(queue.publish('key', { n: 1, pad: 'x'.repeat(3_000_000) }));
+    await queue.publish('key', { n: 2 });
+    expect(InvalidMessageError.is(await refused)).toBe(true);
   });
 
   it('is refused with a delay, too', async () => {

@@ -30,6 +30,8 @@ export interface GroupConsumerOptions {
   readonly connection: Connection<NatsLink>;
   /** Sees to it that the stream and the group are there. Resolves to when the stream was made. */
   readonly open: (link: NatsLink) => Promise<string | undefined>;
+  /** How large a message was on average when the stream was opened, in bytes, if it held any. */
+  readonly messageSize: () => number | undefined;
   /** When the stream was made that is there now. */
   readonly created: (link: NatsLink) => Promise<string>;
   /** Keeps what is no message, for somebody to look at. */
@@ -109,6 +111,7 @@ export class GroupConsumer implements BrokerConsumer {
       consumer: names.consumer(group),
       expires: EXPIRES,
       share: options.share,
+      messageSize: options.messageSize,
       heartbeat: Math.min(MOST_HEARTBEAT, Math.max(LEAST_HEARTBEAT, Math.floor(lease / 3))),
       onMessage: (message, facts) => this.#arrive(message, facts),
       onChange: () => this.#poke(),

@@ -1,10 +1,10 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type PublishOptions, type Subscription } from '@nats-io/transport-node';
 import type { Link } from '../broker/connection.js';
-import { withDeadline } from '../broker/deadline.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import { type JetStreamApi, jetStreamApi } from './api.js';
+import { Heartbeat, type Pace } from './heartbeat.js';
 
 /** Called with the answer to something that was sent. */
 type OnAnswer = (answer: Msg) => void;
@@ -24,6 +24,8 @@ export interface LinkOptions {
   readonly patience: number;
   /** The JetStream domain. Undefined: that of the server. */
   readonly domain: string | undefined;
+  /** How slow the links before this one were. */
+  readonly pace: Pace;
   readonly lost: (cause: unknown) => void;
 }
 
@@ -40,6 +42,7 @@ export class NatsLink implements Link {
   #manager: JetStreamApi | undefined;
   #subscription: Subscription | undefined;
   #statuses: Statuses | undefined;
+  #heartbeat: Heartbeat | undefined;
   #inbox = '';
   #number = 0;
   #destroyed = false;
@@ -91,6 +94,7 @@ export class NatsLink implements Link {
     // One that was handed in outlives this link, and what waits for its end with it.
     if (own) void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
     void this.#watch(connection);
+    this.#heartbeat = this.#ping(connection);
     // Longer than the deadline here, which drops the link.
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2 * patience, ...(domain !== undefined && { domain }) });
     this.#manager = jetStreamApi(manager, (call) => this.#answerTo(call));
@@ -105,6 +109,7 @@ export class NatsLink implements Link {
     this.#destroyed = true;
     this.#opening.abort();
     this.#statuses?.stop?.();
+    this.#heartbeat?.stop();
     this.#end.come(new ConnectionLostError('The connection was lost before the answer'));
     const connection = this.#connection;
     if (connection === undefined || connection.isClosed()) return;
@@ -156,19 +161,48 @@ export class NatsLink implements Link {
     }
   }
 
-  /** Resolves when the server has taken what was sent before, and what it had sent by then is here. Rejects as `request()` does. */
+  /** Resolves when the server has read what was sent before, and what it had sent by then is here. Rejects when the link is lost: the heartbeat notices a silent one. */
   flush(): Promise<void> {
-    return this.#answerTo(this.connection.flush());
+    return this.#end.before(this.connection.flush());
+  }
+
+  /**
+   * Calls `late` when the server does not answer in time what was sent before. The time that a slow link takes does not count: half of the patience begins when
+   * the server has read the request. Returns what ends the watch.
+   */
+  watch(late: () => void): () => void {
+    const half = this.#options.patience / 2;
+    let stopped = false;
+    let timer = setTimeout(async () => {
+      try {
+        await this.flush();
+      } catch {
+        // The link is lost. Every request rejects then.
+        return;
+      }
+      if (!stopped) timer = setTimeout(() => setImmediate(() => stopped || late()), half);
+    }, half);
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+    };
   }
 
   /** Waits for the answer to a request. If the answer does not come in time, the link is lost: nobody knows what else it swallows. */
   async #answerTo<Value>(request: Promise<Value>): Promise<Value> {
-    const { patience, lost } = this.#options;
-    return withDeadline(this.#end.before(request), patience, () => {
-      const late = new ConnectionLostError('NATS did not answer in time');
-      lost(late);
-      return late;
+    let stop = () => {};
+    const late = new Promise<never>((_, reject) => {
+      stop = this.watch(() => {
+        const error = new ConnectionLostError('NATS did not answer in time');
+        this.#options.lost(error);
+        reject(error);
+      });
     });
+    try {
+      return await this.#end.before(Promise.race([request, late]));
+    } finally {
+      stop();
+    }
   }
 
   #answered(answer: Msg): void {
@@ -183,6 +217,20 @@ export class NatsLink implements Link {
     this.#refusal = error;
     const forbidden = forbiddenSubject(error);
     for (const { subject, refuse } of this.#requests) if (subject === forbidden) refuse(error);
+  }
+
+  #ping(connection: NatsConnection): Heartbeat {
+    const { patience, pace, lost } = this.#options;
+    const socket = socketOf(connection);
+    return new Heartbeat({
+      // A server that does not answer is noticed within its patience.
+      interval: patience / 2,
+      pace,
+      ping: () => connection.flush(),
+      sent: () => connection.stats().outBytes,
+      received: () => socket?.bytesRead ?? connection.stats().inBytes,
+      onSilent: () => lost(new ConnectionLostError('NATS did not answer in time')),
+    });
   }
 
   async #watch(connection: NatsConnection): Promise<void> {
@@ -201,6 +249,11 @@ export class NatsLink implements Link {
 /** The subject to which the user may not publish. Undefined for another error. */
 function forbiddenSubject(error: Error): string | undefined {
   return error.name === 'PermissionViolationError' ? (error as Error & { readonly subject?: string }).subject : undefined;
+}
+
+/** The client counts a message when all of it has arrived. Its socket, which is private, counts bytes. */
+function socketOf(connection: NatsConnection): { readonly bytesRead?: number } | undefined {
+  return (connection as { protocol?: { transport?: { socket?: { readonly bytesRead?: number } } } }).protocol?.transport?.socket;
 }
 
 /** A subject for answers, where the connection says that it may hear them. */

@@ -18,8 +18,11 @@ import { Topology } from './topology.js';
 /** Why a message was moved aside, on its copy. */
 const REASON_HEADER = 'Sluice-Reason';
 
-/** How many bytes may be on their way here at a time, to all groups: the server drops a connection for which more than 64 MB wait, by default. */
-const BUDGET = 32 * 1024 * 1024;
+/**
+ * How many bytes may be on their way here at a time, to all groups. On a slow link a message has to arrive within its lease, together with those before it. The server drops
+ * a connection that does not take what it sends within ten seconds, or for which more than 64 MB wait, by default.
+ */
+const BUDGET = 1024 * 1024;
 
 /** A queue on NATS JetStream. */
 export class NatsBroker implements Broker {
@@ -51,7 +54,6 @@ export class NatsBroker implements Broker {
       queueName: name,
       onDelayed: () => this.#mover.start(),
       publishTimeout,
-      patience: server.patience,
       failures: this.failures,
     });
     this.#sweeper = new Sweeper({
@@ -90,6 +92,7 @@ export class NatsBroker implements Broker {
         await this.#openGroup(link, group);
         return this.#topology.created;
       },
+      messageSize: () => this.#topology.messageSize,
       created: async (link) => (await this.#topology.first(link)).created,
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
       sweeper: this.#sweeper,

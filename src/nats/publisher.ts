@@ -34,13 +34,12 @@ export interface PublisherOptions {
   readonly onDelayed: () => void;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
-  /** How long an answer may take, in milliseconds, before the message is sent again. */
-  readonly patience: number;
   readonly failures: Failures;
 }
 
-/** How many messages may be on the way at a time: a server that is slow is not flooded. */
-const WINDOW = 1024;
+/** How much may be on the way at a time: a server that is slow is not flooded, and on a slow link settlements do not wait for long behind messages. */
+const WINDOW_MESSAGES = 1024;
+const WINDOW_CHARACTERS = 1024 * 1024;
 
 /** The longest string that a server can be set to take, in bytes. What this one takes, it says when it is connected. */
 const MOST_BYTES = 64 * 1024 * 1024;
@@ -64,8 +63,10 @@ export class Publisher implements BrokerPublisher {
   #closed = false;
   /** What is on its way, by the token of the answer. */
   readonly #travelling = new Map<string, Pending<Parcel>>();
+  /** How many characters these have. */
+  #characters = 0;
   #link: NatsLink | undefined;
-  #watch: NodeJS.Timeout | undefined;
+  #stopWatch: (() => void) | undefined;
   /** What is on its way will not be answered. */
   #broken = false;
   /** How often it has begun anew since the last message that was stored. */
@@ -101,7 +102,7 @@ export class Publisher implements BrokerPublisher {
 
   abandon(): void {
     this.#closed = true;
-    clearTimeout(this.#watch);
+    this.#endWatch();
     this.#outbox.abandon();
     this.#wake?.();
   }
@@ -145,14 +146,15 @@ export class Publisher implements BrokerPublisher {
     }
     if (this.#closed) this.#outbox.abandon();
     this.#running = false;
-    clearTimeout(this.#watch);
-    this.#watch = undefined;
+    this.#endWatch();
   }
 
   /** Begins anew with what was not answered, over a new link or after a pause. */
   async #restart(link: NatsLink, open: (link: NatsLink) => Promise<void>): Promise<void> {
     for (const token of this.#travelling.keys()) this.#link?.forget(token);
     this.#travelling.clear();
+    this.#characters = 0;
+    this.#endWatch();
     this.#outbox.putBack();
     if (this.#broken) {
       this.#restarts += 1;
@@ -164,10 +166,23 @@ export class Publisher implements BrokerPublisher {
   }
 
   #send(link: NatsLink): void {
-    const room = WINDOW - this.#travelling.size;
-    if (room <= 0) return;
-    for (const pending of this.#outbox.take(room)) this.#sendOne(link, pending);
-    this.#watchTime();
+    // Again and again, since a message that is too large for the server takes no room.
+    for (let count = this.#room(); count > 0; count = this.#room()) for (const pending of this.#outbox.take(count)) this.#sendOne(link, pending);
+    this.#watchTime(link);
+  }
+
+  /** How many of the messages that wait may be sent: one at least, where none is on its way. */
+  #room(): number {
+    const most = WINDOW_MESSAGES - this.#travelling.size;
+    let characters = this.#characters;
+    let count = 0;
+    for (const { parcel } of this.#outbox.waiting) {
+      if (count >= most) break;
+      characters += parcel.payload.length;
+      if (characters > WINDOW_CHARACTERS && count + this.#travelling.size > 0) break;
+      count += 1;
+    }
+    return count;
   }
 
   #sendOne(link: NatsLink, pending: Pending<Parcel>): void {
@@ -184,6 +199,7 @@ export class Publisher implements BrokerPublisher {
     try {
       const token: string = link.ask(subject, bytes, (answer) => this.#answered(token, pending, answer), facts);
       this.#travelling.set(token, pending);
+      this.#characters += payload.length;
     } catch (error) {
       if (!isTooLarge(error)) throw error;
       const most = link.connection.info?.max_payload;
@@ -196,6 +212,7 @@ export class Publisher implements BrokerPublisher {
 
   #answered(token: string, pending: Pending<Parcel>, answer: Msg): void {
     this.#travelling.delete(token);
+    this.#characters -= pending.parcel.payload.length;
     if (isUnanswered(answer)) {
       this.#beginAnew();
       return;
@@ -221,20 +238,20 @@ export class Publisher implements BrokerPublisher {
   }
 
   /** Drops the link when the message that has been on its way for longest is not answered in time, whatever comes for those behind it. */
-  #watchTime(): void {
+  #watchTime(link: NatsLink): void {
     const [first] = this.#travelling;
-    const link = this.#link;
-    if (this.#watch !== undefined || first === undefined || link === undefined) return;
+    if (this.#stopWatch !== undefined || first === undefined) return;
     const [token, pending] = first;
-    const { patience, connection } = this.#options;
-    const look = () => {
-      this.#watch = undefined;
-      if (!this.#running) return;
-      if (this.#travelling.get(token) === pending) connection.lose(link, new ConnectionLostError('NATS did not answer in time'));
-      this.#watchTime();
-    };
-    // After the event loop was blocked, answers that have arrived are read before the immediate.
-    this.#watch = setTimeout(() => setImmediate(look), patience);
+    this.#stopWatch = link.watch(() => {
+      this.#stopWatch = undefined;
+      if (this.#travelling.get(token) === pending) this.#options.connection.lose(link, new ConnectionLostError('NATS did not answer in time'));
+      else this.#watchTime(link);
+    });
+  }
+
+  #endWatch(): void {
+    this.#stopWatch?.();
+    this.#stopWatch = undefined;
   }
 
   #unavailable(what: string): BackendUnavailableError {

@@ -11,6 +11,8 @@ export interface PullerOptions {
   readonly expires: number;
   /** How many bytes may be on their way here at a time, as far as the size of what came lately tells. */
   readonly share: () => number;
+  /** The average size of the stream's messages, in bytes. Undefined: it held none. Default: the largest that a server takes, unless it is configured otherwise. */
+  readonly messageSize?: (() => number | undefined) | undefined;
   /** A message came. */
   readonly onMessage: (message: Msg, facts: DeliveryFacts) => void;
   /** Less is on its way than was asked for: look whether to ask again. */
@@ -30,8 +32,9 @@ const MISSED = 2;
 /** How many messages a request asks for at most. */
 const MOST_ASKED = 1000;
 
-/** What a message takes that nobody has seen yet, in bytes: a server takes as much, by default. What is assumed is never less than the other. */
-const UNSEEN = 1024 * 1024;
+/** The size of a message, in bytes: the largest that servers take by default, what is assumed for an empty stream, and the least that is assumed. */
+const LARGEST = 1024 * 1024;
+const UNKNOWN = 32 * 1024;
 const LEAST = 1024;
 
 /** How quickly a large message is forgotten while smaller ones come, with each of them. */
@@ -52,7 +55,7 @@ export class Puller {
   /** How many messages were asked for and have not come. */
   #asked = 0;
   /** How large messages may be that come next, in bytes: as the largest that came lately. */
-  #size = UNSEEN;
+  #size: number;
   #heardAt = 0;
   /** When the last message came. */
   #cameAt = Number.NEGATIVE_INFINITY;
@@ -60,6 +63,7 @@ export class Puller {
 
   constructor(options: PullerOptions) {
     this.#options = options;
+    this.#size = options.messageSize === undefined ? LARGEST : LEAST;
   }
 
   /** How many messages may still come. */
@@ -89,6 +93,8 @@ export class Puller {
     this.#heardAt = performance.now();
     this.#inbox = newInbox(link.connection);
     const inbox = this.#inbox;
+    const { messageSize } = this.#options;
+    if (messageSize !== undefined) this.#size = Math.max(this.#size, messageSize() ?? UNKNOWN);
     this.#subscription = link.connection.subscribe(inbox, {
       callback: (error, message) => (error === null ? this.#received(message, inbox) : this.#options.onMissing(error.message)),
     });
@@ -166,13 +172,23 @@ export class Puller {
   #listen(): void {
     const { heartbeat, onMissing } = this.#options;
     this.#heardAt = performance.now();
+    let missed = 0;
+    let pinging = false;
     const look = () => {
-      if (this.#asked === 0) {
-        this.#watch = undefined;
-      } else if (performance.now() - this.#heardAt > heartbeat * (MISSED + 1)) {
-        this.#watch = undefined;
-        onMissing(`nothing was heard of it for ${MISSED} heartbeats`);
-      } else this.#watch = setTimeout(look, heartbeat);
+      this.#watch = undefined;
+      if (this.#asked === 0) return;
+      if (performance.now() - this.#heardAt <= heartbeat) missed = 0;
+      // While the server does not answer a ping, the link is slow or dead, and the consumer may be well.
+      else if (!pinging) {
+        missed += 1;
+        pinging = true;
+        const answered = () => {
+          pinging = false;
+        };
+        void this.#link?.flush().then(answered, answered);
+      }
+      if (missed > MISSED) onMissing(`nothing was heard of it for ${MISSED} heartbeats`);
+      else this.#watch = setTimeout(look, heartbeat);
     };
     this.#watch = setTimeout(look, heartbeat);
   }

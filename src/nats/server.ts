@@ -3,9 +3,11 @@ import { Connection } from '../broker/connection.js';
 import { Failures, HopelessError } from '../broker/failures.js';
 import { patienceFor, responseTimeoutFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
+import { LONGEST_TIMER } from '../internal/after.js';
 import type { Logger } from '../internal/logger.js';
 import { isWithoutJetStream, NATS_FAILURES } from './failures.js';
 import { greeted } from './greeting.js';
+import { Pace } from './heartbeat.js';
 import { NatsLink } from './link.js';
 import type { CheckedNatsOptions } from './options.js';
 import { NATS_URL, parseUrl } from './url.js';
@@ -26,6 +28,7 @@ export class Server {
   readonly #where: string;
   readonly #patience: number;
   readonly #logger: Logger;
+  readonly #pace = new Pace();
   /** JetStream was there before. */
   #known = false;
 
@@ -36,11 +39,6 @@ export class Server {
     this.#logger = logger;
     this.#where = 'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
     this.failures = new Failures(NATS_FAILURES, { queue: name, server: this.#where });
-  }
-
-  /** How long the server may take to answer, in milliseconds. */
-  get patience(): number {
-    return this.#patience;
   }
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
@@ -57,6 +55,7 @@ export class Server {
           open: (signal) => (own ? this.#open(server.url, signal) : awake(server.client as NatsConnection, this.#patience)),
           patience: this.#patience,
           domain,
+          pace: this.#pace,
           lost,
         });
       },
@@ -81,9 +80,8 @@ export class Server {
       // No second way to reconnect beside ours.
       reconnect: false,
       timeout: this.#patience,
-      // A server that does not answer is noticed within its patience.
-      pingInterval: this.#patience / 2,
-      maxPingOut: 1,
+      // The link pings by itself, and knows of slow links.
+      pingInterval: LONGEST_TIMER,
       noAsyncTraces: true,
     });
   }

@@ -65,6 +65,7 @@ export class Topology {
   readonly #names: QueueNames;
   readonly #logger: Logger;
   #created: string | undefined;
+  #messageSize: number | undefined;
   #warned = false;
 
   constructor(options: CheckedNatsOptions, names: QueueNames) {
@@ -78,6 +79,11 @@ export class Topology {
     return this.#created;
   }
 
+  /** How large a message of the stream was on average when it was opened, in bytes. Undefined: it held none. */
+  get messageSize(): number | undefined {
+    return this.#messageSize;
+  }
+
   /**
    * Sees to it that the streams are there, with the consumers of these groups and that of what waits for its time.
    * @param beforeNew is done before a group comes into being: it begins with what the stream holds then
@@ -89,6 +95,8 @@ export class Topology {
     const info = await this.#stream(manager, { name: stream, subjects: [messages], retention: RetentionPolicy.Limits });
     await this.#stream(manager, { name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue });
     this.#created = info.created;
+    const { messages: count, bytes } = info.state;
+    this.#messageSize = count > 0 ? bytes / count : undefined;
     await this.#consumer(manager, delayedStream, { durable_name: mover, ack_wait: nanos(MOVER_LEASE) });
     for (const group of new Set(groups)) await this.#group(link, group, beforeNew);
   }

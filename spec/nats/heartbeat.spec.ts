@@ -1,0 +1,162 @@
+import { Heartbeat, Pace } from '../../src/nats/heartbeat.js';
+
+const INTERVAL = 5000;
+const LARGE = 1_000_000;
+
+describe('A heartbeat', () => {
+  let sent = 0;
+  let received = 0;
+  let pings = 0;
+  let silentAt: number | undefined;
+  let answer: () => void = () => {};
+  let heartbeat: Heartbeat | undefined;
+
+  const start = (pace = new Pace()) => {
+    heartbeat = new Heartbeat({
+      interval: INTERVAL,
+      pace,
+      ping: () => {
+        pings += 1;
+        return new Promise<void>((resolve) => {
+          answer = resolve;
+        });
+      },
+      sent: () => sent,
+      received: () => received,
+      onSilent: () => {
+        silentAt = performance.now();
+      },
+    });
+    return pace;
+  };
+
+  /** After how many milliseconds from now it says that the server is silent. */
+  const silentAfter = async () => {
+    const from = performance.now();
+    while (silentAt === undefined && performance.now() - from < 100 * INTERVAL) await jest.advanceTimersByTimeAsync(100);
+    return silentAt === undefined ? undefined : silentAt - from;
+  };
+
+  beforeEach(() => {
+    jest.useFakeTimers();
+    sent = 0;
+    received = 0;
+    pings = 0;
+    silentAt = undefined;
+  });
+
+  afterEach(() => {
+    heartbeat?.stop();
+    expect(jest.getTimerCount()).toBe(0);
+    jest.useRealTimers();
+  });
+
+  it('pings once in an interval, while there are answers', async () => {
+    start();
+    for (let n = 1; n <= 50; n++) {
+      await jest.advanceTimersByTimeAsync(INTERVAL);
+      expect(pings).toBe(n);
+      answer();
+    }
+    expect(silentAt).toBeUndefined();
+  });
+
+  it('notices within two intervals a server that does not answer', async () => {
+    start();
+    expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
+    expect(silentAt).toBeGreaterThan(0);
+  });
+
+  it('notices it as soon where much was sent, and gives the next connection four times longer for as much', async () => {
+    const pace = start();
+    sent += LARGE;
+    expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
+    silentAt = undefined;
+    start(pace);
+    sent += LARGE;
+    const longer = await silentAfter();
+    expect(longer).toBeGreaterThanOrEqual(6 * INTERVAL);
+    expect(longer).toBeLessThanOrEqual(6 * INTERVAL + 100);
+  });
+
+  it('gives no longer for little, however slow the link was', async () => {
+    const pace = start();
+    sent += LARGE;
+    await silentAfter();
+    silentAt = undefined;
+    start(pace);
+    sent += LARGE / 1000;
+    expect(await silentAfter()).toBeLessThanOrEqual(2.1 * INTERVAL);
+  });
+
+  it('never gives longer than eight intervals', async () => {
+    const pace = start();
+    for (let n = 0; n < 5; n++) {
+      sent += LARGE;
+      await silentAfter();
+      silentAt = undefined;
+      start(pace);
+    }
+    sent += 100 * LARGE;
+    expect(await silentAfter()).toBeLessThanOrEqual(9 * INTERVAL + 100);
+  });
+
+  it('counts what was sent before the last answered ping for nothing', async () => {
+    const pace = new Pace();
+    pace.late(LARGE, INTERVAL);
+    start(pace);
+    sent += LARGE;
+    await jest.advanceTimersByTimeAsync(INTERVAL);
+    answer();
+    expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
+  });
+
+  it('waits while much comes, and no longer', async () => {
+    start();
+    for (let n = 0; n < 20; n++) {
+      await jest.advanceTimersByTimeAsync(INTERVAL);
+      received += LARGE / 10;
+    }
+    expect(silentAt).toBeUndefined();
+    expect(pings).toBe(1);
+    expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
+  });
+
+  it('does not take heartbeats of consumers for an answer', async () => {
+    start();
+    const timer = setInterval(() => {
+      received += 150;
+    }, 500);
+    expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
+    clearInterval(timer);
+  });
+
+  it('pings no more when it was stopped, and when the connection is lost', async () => {
+    start();
+    await jest.advanceTimersByTimeAsync(INTERVAL);
+    heartbeat?.stop();
+    answer();
+    expect(await silentAfter()).toBeUndefined();
+    expect(pings).toBe(1);
+  });
+});
+
+describe('The pace of a link', () => {
+  it('is that of a quick link again after a hundred answers in the usual time', () => {
+    const pace = new Pace();
+    pace.late(LARGE, INTERVAL);
+    expect(pace.timeFor(LARGE, INTERVAL)).toBe(5 * INTERVAL);
+    for (let n = 0; n < 99; n++) pace.answered(1, INTERVAL);
+    pace.answered(INTERVAL + 1, INTERVAL);
+    for (let n = 0; n < 99; n++) pace.answered(1, INTERVAL);
+    expect(pace.timeFor(LARGE, INTERVAL)).toBe(5 * INTERVAL);
+    pace.answered(1, INTERVAL);
+    expect(pace.timeFor(LARGE, INTERVAL)).toBe(INTERVAL);
+  });
+
+  it('is not learned from a link that dies after a few bytes', () => {
+    const pace = new Pace();
+    pace.late(1000, INTERVAL);
+    expect(pace.timeFor(LARGE, INTERVAL)).toBe(INTERVAL);
+  });
+});
