@@ -1,4 +1,5 @@
 import { type FailureSigns, isTlsMismatch, type Outlook } from '../broker/failures.js';
+import { outlookOfCode } from './api-errors.js';
 
 /** What the API answers to whoever asks for what does not exist. */
 const STREAM_NOT_FOUND = 10059;
@@ -7,14 +8,8 @@ const CONSUMER_NOT_FOUND = 10014;
 /** What it answers where a stream or a consumer of that name has another configuration, or another stream some of the subjects. */
 const NAME_TAKEN = new Set([10058, 10065, 10013, 10105, 10148]);
 
-/** Refusals with the status of a server's error that no second attempt mends: replicas without a cluster, a stream with another configuration. */
-const FOR_GOOD = new Set([10074, 10058]);
-
-/** Refusals with the status of a client's error that pass: a cluster that has too few servers for the replicas, for now. */
-const FOR_NOW = new Set([10005]);
-
-/** The status from which an error is the server's own. */
-const SERVER_ERROR = 500;
+/** What a server answers that has no JetStream, or none for the account. */
+const NOT_ENABLED = new Set([10076, 10039]);
 
 /** What answers is not NATS, or the two do not agree on TLS. */
 const NOT_NATS = /secure connection required|server does not support 'tls'|is not available on this server|unexpected response from server/i;
@@ -29,11 +24,7 @@ interface ApiError extends Error {
 }
 
 function outlookOf(error: unknown): Outlook {
-  if (isNotFound(error)) return 'refused';
-  if (isApiError(error)) {
-    if (FOR_NOW.has(error.code)) return 'refused';
-    return FOR_GOOD.has(error.code) || error.status < SERVER_ERROR ? 'hopeless' : 'refused';
-  }
+  if (isApiError(error)) return outlookOfCode(error.code, error.status);
   if (isRefusedLogin(error) || isNamed(error, 'PermissionViolationError')) return 'hopeless';
   if (isTlsMismatch(error as Error) || NOT_NATS.test((error as Error).message)) return 'hopeless';
   return isNamed(error, 'TimeoutError', 'JetStreamNotEnabled') ? 'refused' : 'lost';
@@ -49,9 +40,9 @@ export function isTaken(error: unknown): boolean {
   return isApiError(error) && NAME_TAKEN.has(error.code);
 }
 
-/** Whether nobody answers for JetStream: it is not enabled, or not up yet. */
+/** Whether JetStream is not enabled, or not up yet. */
 export function isWithoutJetStream(error: unknown): boolean {
-  return isNamed(error, 'JetStreamNotEnabled');
+  return isNamed(error, 'JetStreamNotEnabled') || (isApiError(error) && NOT_ENABLED.has(error.code));
 }
 
 function explain(error: unknown): string | undefined {

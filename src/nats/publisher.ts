@@ -9,6 +9,7 @@ import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import { outlookOfCode } from './api-errors.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
 import { HEADERS_HEADER, ID_HEADER, PUBLISHED_AT_HEADER, writeHeadersHeader, writePublishedAt } from './message.js';
 import type { QueueNames } from './names.js';
@@ -47,9 +48,6 @@ const MOST_BYTES = 64 * 1024 * 1024;
 /** The most that the headers may take, in bytes: the server takes 64 kB, with the id and the time. */
 const MOST_HEADERS = 65_000;
 
-/** The first code of JetStream's answers to messages that it does not take because of what they are. */
-const MESSAGE_TOO_LARGE = 10054;
-
 const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
 
 /** Sends messages, in order and many at a time. What is not answered is sent again, with the same id, so that it is stored once. */
@@ -69,6 +67,8 @@ export class Publisher implements BrokerPublisher {
   #stopWatch: (() => void) | undefined;
   /** What is on its way will not be answered. */
   #broken = false;
+  /** Why JetStream refused the last message that it refused for now; undefined once it has stored one. */
+  #refusal: unknown;
   /** How often it has begun anew since the last message that was stored. */
   #restarts = 0;
   #wake: (() => void) | undefined;
@@ -76,7 +76,7 @@ export class Publisher implements BrokerPublisher {
   constructor(options: PublisherOptions) {
     this.#options = options;
     const { queueName, publishTimeout, connection, failures } = options;
-    const trouble = () => connection.trouble ?? connection.link?.refusal;
+    const trouble = () => connection.trouble ?? this.#refusal ?? connection.link?.refusal;
     this.#outbox = new Outbox({ queueName, broker: failures.broker, publishTimeout, trouble });
   }
 
@@ -141,7 +141,10 @@ export class Publisher implements BrokerPublisher {
       } catch (error) {
         const outlook = failures.outlookOf(error);
         if (outlook === 'hopeless') this.#outbox.refuse(failures.explained(error));
-        else if (outlook === 'refused') this.#broken = true;
+        else if (outlook === 'refused') {
+          this.#refusal = error;
+          this.#broken = true;
+        }
       }
     }
     if (this.#closed) this.#outbox.abandon();
@@ -222,12 +225,20 @@ export class Publisher implements BrokerPublisher {
       const { names } = this.#options;
       if (stream === names.stream || stream === names.delayedStream) {
         this.#restarts = 0;
+        this.#refusal = undefined;
         if (pending.parcel.delay > 0) this.#options.onDelayed();
         pending.confirm();
       } else pending.fail(this.#unavailable(`The message went to stream "${stream}", which is not the queue's and takes its subjects`));
-    } else if (error.code < 500 || error.err_code === MESSAGE_TOO_LARGE)
-      pending.fail(this.#unavailable(`JetStream refuses the message: ${error.description}`));
-    else this.#beginAnew();
+    } else {
+      const reason = `JetStream refuses the message: ${error.description}`;
+      const outlook = outlookOfCode(error.err_code, error.code);
+      if (outlook === 'hopeless') pending.fail(this.#unavailable(reason));
+      else {
+        this.#refusal = new Error(reason);
+        if (outlook === 'lost') this.#options.connection.renew(this.#refusal);
+        this.#beginAnew();
+      }
+    }
     this.#wake?.();
   }
 

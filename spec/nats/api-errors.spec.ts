@@ -1,0 +1,98 @@
+import { outlookOfCode } from '../../src/nats/api-errors.js';
+import { isWithoutJetStream, NATS_FAILURES } from '../../src/nats/failures.js';
+
+/** Codes with the status that the server gives them. */
+const PASSING: readonly (readonly [code: number, status: number])[] = [
+  [10002, 400],
+  [10004, 503],
+  [10005, 400],
+  [10007, 500],
+  [10008, 503],
+  [10009, 500],
+  [10012, 500],
+  [10014, 404],
+  [10023, 503],
+  [10035, 503],
+  [10039, 503],
+  [10041, 500],
+  [10048, 500],
+  [10049, 500],
+  [10051, 500],
+  [10053, 500],
+  [10059, 404],
+  [10075, 503],
+  [10077, 503],
+  [10104, 500],
+  [10118, 500],
+  [10119, 500],
+  [10124, 400],
+  [10149, 400],
+  [10158, 409],
+  [10167, 429],
+  [10202, 400],
+  [10226, 400],
+];
+
+const FOR_GOOD: readonly (readonly [code: number, status: number])[] = [
+  [10003, 400],
+  [10010, 503],
+  [10013, 400],
+  [10025, 400],
+  [10026, 400],
+  [10027, 400],
+  [10028, 500],
+  [10036, 503],
+  [10047, 500],
+  [10052, 500],
+  [10054, 400],
+  [10058, 400],
+  [10065, 400],
+  [10074, 500],
+  [10097, 400],
+  [10105, 400],
+  [10109, 400],
+  [10113, 400],
+  [10120, 400],
+  [10121, 400],
+  [10122, 400],
+  [10148, 400],
+];
+
+/** An error as the client throws it. */
+const apiError = (code: number, status: number) => Object.assign(new Error('described'), { name: 'JetStreamApiError', code, status });
+
+describe('The error codes of JetStream', () => {
+  it.each(PASSING)('%i passes, with status %i', (code, status) => {
+    expect(outlookOfCode(code, status)).toBe('refused');
+    expect(NATS_FAILURES.outlookOf(apiError(code, status))).toBe('refused');
+  });
+
+  it.each(FOR_GOOD)('%i fails for good, with status %i', (code, status) => {
+    expect(outlookOfCode(code, status)).toBe('hopeless');
+    expect(NATS_FAILURES.outlookOf(apiError(code, status))).toBe('hopeless');
+  });
+
+  it('10076 ends the connection: another server may have JetStream', () => {
+    expect(NATS_FAILURES.outlookOf(apiError(10076, 503))).toBe('lost');
+  });
+
+  it.each([
+    [500, 'refused'],
+    [503, 'refused'],
+    [429, 'refused'],
+    [400, 'hopeless'],
+    [404, 'hopeless'],
+    [409, 'hopeless'],
+  ])('that are not known go by their status: %i', (status, outlook) => {
+    expect(outlookOfCode(19_999, status)).toBe(outlook);
+    expect(outlookOfCode(undefined, status)).toBe(outlook);
+  });
+
+  it.each([
+    [10076, true],
+    [10039, true],
+    [10023, false],
+  ])('%i says whether JetStream is enabled', (code, without) => {
+    expect(isWithoutJetStream(apiError(code, 503))).toBe(without);
+  });
+});
