@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { ROOT } from '../support/compile.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
@@ -5,11 +8,22 @@ import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-const API = ['INFO', 'STREAM.*.orders', 'STREAM.*.orders~>', 'STREAM.MSG.DELETE.orders', 'CONSUMER.>'].map((end) => `$JS.API.${end}`);
+/** The subjects in a block of the guide. */
+const subjectsOf = (block = '') => [...block.matchAll(/"([^"]+)"/g)].map(([, subject = '']) => subject);
 
-/** Users that lack something of what the queue `orders` needs. */
+const guide = readFileSync(path.join(ROOT, 'docs/guides/on-nats.md'), 'utf8');
+const [, rights = ''] = guide.split('## Rights');
+const [run, create] = [...rights.matchAll(/^```text\n(.*?)^```$/gms)].map(([, block]) => subjectsOf(block));
+
+/** What the guide says that a user of the queue `orders` needs. */
+const RUN = run?.filter((subject) => !subject.startsWith('_INBOX')) ?? [];
+const INBOX = run?.filter((subject) => subject.startsWith('_INBOX')) ?? [];
+const CREATE = create ?? [];
+
+/** Users that have what the queue `orders` needs, or lack something of that. */
 const USERS = {
-  whole: { publish: ['orders.>', 'orders~delayed.>', 'orders~aside.>', '$JS.API.>', '$JS.ACK.>'], subscribe: ['_INBOX.>'] },
+  runner: { publish: RUN, subscribe: INBOX },
+  creator: { publish: [...RUN, ...CREATE], subscribe: INBOX },
   inbox: { publish: ['>'], subscribe: ['_INBOX_app.>'] },
   noinbox: { publish: ['>'], subscribe: ['elsewhere'] },
   noapi: { publish: ['orders.>', '$JS.ACK.>'], subscribe: ['_INBOX.>'] },
@@ -47,18 +61,78 @@ describeWithNats('A user of NATS', () => {
     for await (const name of manager.streams.names()) await manager.streams.delete(name);
   });
 
-  it('may do everything with the rights to the subjects of the queue and to the API of JetStream', async () => {
-    expect(API).toHaveLength(5);
+  /** Does all that a queue does. */
+  const useAll = async (user: keyof typeof USERS) => {
     const logger = recordingLogger();
-    const queue = open('whole', logger);
+    const queue = open(user, logger);
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
     await queue.publish('key', { n: 2 }, { delay: 1 });
     await suite.add('orders.k', 'odd');
     await eventually(() => holder.deliveries.length === 2);
+    await holder.of(1).nack({ delay: 1 });
+    await eventually(() => holder.deliveries.length === 3);
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
-    await eventually(async () => (await queue.stats()).unfinished === 0);
+    await eventually(async () => (await queue.stats()).unfinished === 0 && (await suite.length('orders')) === 0);
+    expect((await queue.stats({ group: 'default' })).unfinished).toBe(0);
+    expect(await suite.length('orders~aside')).toBe(1);
+    await queue.close();
     expect(logger.warnings).toEqual([]);
+  };
+
+  it('may create a queue and do everything with the rights that the guide lists', async () => {
+    await useAll('creator');
+  });
+
+  it('may do everything with a queue that another user created, and create none', async () => {
+    const queue = open('creator');
+    await queue.publish('key', { n: 0 });
+    await suite.add('orders.k', 'odd');
+    const holder = new Holder(queue);
+    await eventually(async () => (await suite.length('orders~aside')) === 1);
+    expect(await holder.of(0).ack()).toBe(true);
+    await queue.close();
+    const manager = await suite.manager();
+    await manager.streams.purge('orders~aside');
+    await useAll('runner');
+    await manager.streams.delete('orders');
+    const error = await failureOf(open('runner').publish('key', { n: 1 }));
+    expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringMatching(/STREAM\.CREATE\.orders/) });
+  });
+
+  describe.each(['runner', 'creator'] as const)('that has the rights of a %s', (user) => {
+    const INVOICES = [
+      ...['STREAM.INFO', 'STREAM.DELETE', 'STREAM.PURGE', 'STREAM.UPDATE', 'STREAM.CREATE', 'STREAM.SNAPSHOT', 'STREAM.MSG.GET'],
+      ...['STREAM.MSG.DELETE', 'DIRECT.GET', 'CONSUMER.LIST', 'CONSUMER.NAMES', 'CONSUMER.CREATE'],
+    ].map((verb) => `$JS.API.${verb}.invoices`);
+    const CONSUMERS = ['INFO', 'CREATE', 'DURABLE.CREATE', 'DELETE', 'MSG.NEXT'].map((verb) => `$JS.API.CONSUMER.${verb}.invoices.default`);
+    const OTHERS = ['invoices.key', 'invoices~delayed.1.key', '$JS.ACK.invoices.default.1.1.1.1.0', '$JS.API.STREAM.LIST', '$JS.API.STREAM.NAMES'];
+
+    it.each([...INVOICES, ...CONSUMERS, ...OTHERS, '$JS.API.STREAM.DELETE.orders'])('may not publish to %s', async (subject) => {
+      const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
+      const error = await failureOf(client.request(subject, '', { timeout: 10_000 }));
+      expect(String(error)).toMatch(/Permissions Violation/i);
+    });
+
+    it.each(['invoices.>', 'orders.>', '_INBOX.>', '_INBOX.invoices.>', '$JS.ACK.>'])('may not subscribe to %s', async (subject) => {
+      const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
+      const refused = new Promise((resolve) => client.subscribe(subject, { callback: resolve }));
+      expect(String(await refused)).toMatch(/Permissions Violation/i);
+    });
+
+    it('cannot use another queue', async () => {
+      await suite.open({ name: 'invoices' }).publish('key', { n: 1 });
+      const other = suite.open({ name: 'invoices', url: suite.url.replace('admin:admin', `${user}:secret`), publishTimeout: 4000, lease: 3000 });
+      expect(await failureOf(other.publish('key', { n: 2 }))).toMatchObject({ name: 'BackendUnavailableError' });
+      expect(await suite.length('invoices')).toBe(1);
+    });
+  });
+
+  it('that may not create streams cannot copy another queue', async () => {
+    await suite.open({ name: 'invoices' }).publish('key', { n: 1 });
+    const client = await suite.client({ user: 'runner', pass: 'secret', inboxPrefix: '_INBOX.orders' });
+    const copy = JSON.stringify({ name: 'orders~aside', sources: [{ name: 'invoices' }] });
+    expect(String(await failureOf(client.request('$JS.API.STREAM.CREATE.orders~aside', copy)))).toMatch(/Permissions Violation/i);
   });
 
   it('may have an inbox of its own, with a client that is handed in', async () => {

@@ -25,7 +25,7 @@ interface ApiError extends Error {
 
 function outlookOf(error: unknown): Outlook {
   if (isApiError(error)) return outlookOfCode(error.code, error.status);
-  if (isRefusedLogin(error) || isNamed(error, 'PermissionViolationError')) return 'hopeless';
+  if (isRefusedLogin(error) || isForbidden(error)) return 'hopeless';
   if (isTlsMismatch(error as Error) || NOT_NATS.test((error as Error).message)) return 'hopeless';
   return isNamed(error, 'TimeoutError', 'JetStreamNotEnabled') ? 'refused' : 'lost';
 }
@@ -48,7 +48,7 @@ export function isWithoutJetStream(error: unknown): boolean {
 function explain(error: unknown): string | undefined {
   const message = error instanceof Error ? error.message : '';
   if (isRefusedLogin(error)) return `NATS refused the user, the password or the token: ${message}`;
-  if (isNamed(error, 'PermissionViolationError')) return `The user may not do what the queue needs: ${message}`;
+  if (isForbidden(error)) return `The user may not do what the queue needs: ${message}`;
   if (isApiError(error)) return `JetStream refuses: ${message}`;
   return undefined;
 }
@@ -59,6 +59,11 @@ function isApiError(error: unknown): error is ApiError {
 
 function isRefusedLogin(error: unknown): boolean {
   return isNamed(error, 'AuthorizationError', 'UserAuthenticationExpiredError');
+}
+
+/** A request fails with an error of its own, which has the refusal as its cause. */
+function isForbidden(error: unknown): boolean {
+  return isNamed(error, 'PermissionViolationError') || (isNamed(error, 'RequestError') && isNamed(error.cause, 'PermissionViolationError'));
 }
 
 /** Told by its name: the client may come from another copy of its package than ours. */

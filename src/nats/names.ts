@@ -15,6 +15,8 @@ export interface QueueNames {
   readonly delayed: string;
   /** The consumer of what waits for its time. */
   readonly mover: string;
+  /** What the subjects begin with on which its connections receive answers and deliveries. A user that may subscribe to no others cannot receive those of another queue. */
+  readonly inbox: string;
   /** The stream of what is no message. */
   readonly aside: string;
   consumer(group: ConsumerGroup): string;
@@ -44,6 +46,7 @@ export function queueNames(queue: string): QueueNames {
     delayedStream,
     delayed: `${delayedStream}.>`,
     mover: 'mover',
+    inbox: `_INBOX.${stream}`,
     aside,
     consumer,
     subject: (key) => `${stream}.${writeKey(key)}`,

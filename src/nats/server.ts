@@ -9,6 +9,7 @@ import { isWithoutJetStream, NATS_FAILURES } from './failures.js';
 import { greeted } from './greeting.js';
 import { Pace } from './heartbeat.js';
 import { NatsLink } from './link.js';
+import { queueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
 import { NATS_URL, parseUrl } from './url.js';
 
@@ -77,6 +78,7 @@ export class Server {
       ...login,
       ...(tls && { tls: {} }),
       name: `sluice ${this.#options.name}`,
+      inboxPrefix: queueNames(this.#options.name).inbox,
       // No second way to reconnect beside ours.
       reconnect: false,
       timeout: this.#patience,
