@@ -20,11 +20,17 @@ const rule = {
 
 describe('checkBrokerOptions', () => {
   it('fills in what was left out', () => {
-    expect(checkBrokerOptions({})).toMatchObject({ name: 'default', groups: ['default'], lease: 30_000, publishTimeout: 10_000 });
+    expect(checkBrokerOptions({})).toMatchObject({
+      name: 'default',
+      groups: ['default'],
+      lease: 30_000,
+      publishTimeout: 10_000,
+      maxPending: 100_000,
+    });
   });
 
   it('takes what is in range, and each group once', () => {
-    const options = { name: 'é'.repeat(127), groups: ['a', 'b', 'a'], lease: 100, publishTimeout: 1 };
+    const options = { name: 'é'.repeat(127), groups: ['a', 'b', 'a'], lease: 100, publishTimeout: 1, maxPending: 1 };
     expect(checkBrokerOptions(options)).toMatchObject({ ...options, groups: ['a', 'b'] });
     expect(checkBrokerOptions({ lease: 2 ** 31 - 1, publishTimeout: 2 ** 31 - 1 })).toMatchObject({
       lease: 2 ** 31 - 1,
@@ -44,6 +50,10 @@ describe('checkBrokerOptions', () => {
     [{ lease: '1s' }, TypeError, /`lease`/],
     [{ publishTimeout: 0 }, RangeError, /`publishTimeout`.*1 and at most 2147483647/],
     [{ publishTimeout: Number.POSITIVE_INFINITY }, RangeError, /`publishTimeout`/],
+    [{ maxPending: 0 }, RangeError, /`maxPending`/],
+    [{ maxPending: 1.5 }, RangeError, /`maxPending`/],
+    [{ maxPending: Number.POSITIVE_INFINITY }, RangeError, /`maxPending`/],
+    [{ maxPending: '7' }, TypeError, /`maxPending`/],
     [{ logger: {} }, TypeError, /`logger`.*`debug`/],
   ])('refuses %p', (options, type, message) => {
     const error = thrownBy(() => checkBrokerOptions(options as BrokerOptions));

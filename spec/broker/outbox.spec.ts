@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { Outbox, type Pending } from '../../src/broker/outbox.js';
 import { BackendUnavailableError, QueueClosedError } from '../../src/errors.js';
+import { upTo } from '../support/consumers.js';
 import { rejectionOf, stateOf, turns } from '../support/promises.js';
 import { listenersOf } from '../support/signals.js';
 import { Abort, fakeTime } from './fakes.js';
@@ -8,9 +9,11 @@ import { Abort, fakeTime } from './fakes.js';
 const TIMEOUT = 1000;
 
 let trouble: unknown;
+let admissions = 0;
 
-function open(): Outbox<number> {
-  return new Outbox<number>({ queueName: 'orders', broker: 'Broker', publishTimeout: TIMEOUT, trouble: () => trouble });
+function open(maxPending = 100): Outbox<number> {
+  const onAdmitted = () => void admissions++;
+  return new Outbox<number>({ queueName: 'orders', broker: 'Broker', publishTimeout: TIMEOUT, maxPending, onAdmitted, trouble: () => trouble });
 }
 
 const parcels = (pending: readonly Pending<number>[]) => pending.map(({ parcel }) => parcel);
@@ -18,6 +21,7 @@ const parcels = (pending: readonly Pending<number>[]) => pending.map(({ parcel }
 beforeEach(() => {
   fakeTime();
   trouble = undefined;
+  admissions = 0;
 });
 
 afterEach(() => jest.useRealTimers());
@@ -117,6 +121,99 @@ describe('Outbox', () => {
   });
 });
 
+describe('Outbox that is full', () => {
+  it('lets what is added wait for room, and in, first come first served', async () => {
+    const outbox = open(2);
+    const answers = upTo(5).map((parcel) => outbox.add(parcel, undefined));
+    expect([parcels(outbox.waiting), admissions]).toEqual([[1, 2], 0]);
+    const [first, second] = outbox.take(2);
+    expect(parcels(outbox.waiting)).toEqual([]);
+    second?.confirm();
+    expect([parcels(outbox.waiting), admissions]).toEqual([[3], 1]);
+    outbox.putBack();
+    expect(parcels(outbox.waiting)).toEqual([1, 3]);
+    first?.fail(new Error('refused'));
+    answers.push(outbox.add(6, undefined));
+    expect([parcels(outbox.waiting), outbox.isEmpty]).toEqual([[3, 4], false]);
+    for (const n of [3, 4, 5, 6]) {
+      const [next] = outbox.take(1);
+      expect(next?.parcel).toBe(n);
+      next?.confirm();
+    }
+    const emptied = outbox.emptied();
+    const states = await Promise.all(answers.map(stateOf));
+    expect([states, await stateOf(emptied)]).toEqual([['rejected', ...Array(5).fill('fulfilled')], 'fulfilled']);
+  });
+
+  it('ends a wait for room by its signal: the message was not enqueued, and nothing is left of it', async () => {
+    const outbox = open(1);
+    const { signal, abort } = new Abort();
+    const answers = [outbox.add(1, undefined), outbox.add(2, signal), outbox.add(3, undefined)];
+    abort('enough');
+    expect([await rejectionOf(answers[1] as Promise<void>), listenersOf(signal)]).toEqual(['enough', 0]);
+    outbox.take(1)[0]?.confirm();
+    expect(parcels(outbox.waiting)).toEqual([3]);
+  });
+
+  it('ends a wait for room when the time of the publish is over, and says so', async () => {
+    const outbox = open(1);
+    const answers = [outbox.add(1, undefined)];
+    jest.advanceTimersByTime(TIMEOUT / 2);
+    answers.push(outbox.add(2, undefined), outbox.add(3, undefined));
+    jest.advanceTimersByTime(TIMEOUT / 2);
+    expect([parcels(outbox.waiting), await Promise.all(answers.map(stateOf))]).toEqual([[2], ['rejected', 'pending', 'pending']]);
+    trouble = new Error('connect ECONNREFUSED');
+    jest.advanceTimersByTime(TIMEOUT / 2);
+    const [, unsent, unplaced] = await Promise.all(answers.map(rejectionOf));
+    expect(unsent).toMatchObject({ message: expect.stringMatching(/did not confirm.*: it was not enqueued$/) });
+    const why = `Queue "orders" had no room for a message within ${TIMEOUT} ms: \`maxPending\` of 1 messages were not confirmed`;
+    expect(unplaced).toEqual(new BackendUnavailableError(`${why} (Error: connect ECONNREFUSED); it was not enqueued`));
+    expect(unplaced).toMatchObject({ cause: trouble, retryable: true });
+    expect([outbox.isEmpty, jest.getTimerCount()]).toEqual([true, 0]);
+  });
+});
+
+describe('Outbox that gives up many at once', () => {
+  /** Of 4,000, some were sent, some wait to be sent, and some wait for room. */
+  function crowded() {
+    const outbox = open(2000);
+    const ended = { confirmed: 0, failed: 0 };
+    for (const parcel of upTo(4000)) {
+      outbox.add(parcel, undefined).then(
+        () => ended.confirmed++,
+        () => ended.failed++,
+      );
+    }
+    return { outbox, sent: outbox.take(1500), ended };
+  }
+
+  it.each<[string, (outbox: Outbox<number>) => void]>([
+    ['its time is over', () => jest.advanceTimersByTime(TIMEOUT)],
+    ['they are refused', (outbox) => outbox.refuse(new BackendUnavailableError('no', { retryable: false }))],
+    ['it is abandoned', (outbox) => outbox.abandon()],
+  ])('lets the event loop go on between them when %s', async (_, giveUp) => {
+    const { outbox, ended } = crowded();
+    giveUp(outbox);
+    expect([outbox.isEmpty, parcels(outbox.waiting)]).toEqual([true, []]);
+    const counts: number[] = [];
+    while (ended.failed < 4000) {
+      await Promise.resolve();
+      counts.push(ended.failed);
+      await turns(1);
+    }
+    const steps = counts.map((count, index) => count - (counts[index - 1] ?? 0));
+    expect(Math.max(...steps)).toBeLessThanOrEqual(1000);
+  });
+
+  it('takes a confirmation for what it is that comes before the rejection does', async () => {
+    const { sent, ended } = crowded();
+    jest.advanceTimersByTime(TIMEOUT);
+    for (const pending of sent) pending.confirm();
+    while (ended.failed + ended.confirmed < 4000) await turns(1);
+    expect(ended).toEqual({ confirmed: 500, failed: 3500 });
+  });
+});
+
 type Step =
   | { readonly do: 'add'; readonly signal: number | undefined }
   | { readonly do: 'take' | 'confirm' | 'fail' | 'abort' | 'pass'; readonly n: number }
@@ -131,6 +228,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: 'put back' as const }) },
 );
 
+/** How many messages may be unconfirmed in the model. */
+const MAX_PENDING = 6;
+
 /** A message as the model knows it. */
 interface Known {
   readonly parcel: number;
@@ -143,6 +243,7 @@ interface Known {
 class Model {
   waiting: Known[] = [];
   travelling: Known[] = [];
+  line: Known[] = [];
   now = 0;
   readonly aborted = new Set<number>();
   readonly endings: string[] = [];
@@ -151,7 +252,12 @@ class Model {
     const parcel = this.endings.push('pending') - 1;
     const known = { parcel, due: this.now + TIMEOUT, signal, sent: false };
     if (signal !== undefined && this.aborted.has(signal)) this.endings[parcel] = `aborted ${signal}`;
-    else this.waiting.push(known);
+    else this.line.push(known);
+    this.admit();
+  }
+
+  admit(): void {
+    this.waiting.push(...this.line.splice(0, Math.max(0, MAX_PENDING - this.waiting.length - this.travelling.length)));
   }
 
   take(count: number): Known[] {
@@ -166,15 +272,17 @@ class Model {
   }
 
   end(which: (known: Known) => boolean, ending: (known: Known) => string): void {
-    for (const known of [...this.travelling, ...this.waiting]) if (which(known)) this.endings[known.parcel] = ending(known);
+    for (const known of [...this.travelling, ...this.waiting, ...this.line]) if (which(known)) this.endings[known.parcel] = ending(known);
     this.travelling = this.travelling.filter((known) => !which(known));
     this.waiting = this.waiting.filter((known) => !which(known));
+    this.line = this.line.filter((known) => !which(known));
+    this.admit();
   }
 }
 
 /** How a promise of `add` ended, in a few words. */
 function endingOf(error: unknown): string {
-  if (BackendUnavailableError.is(error)) return `late: ${error.message.split(': ').at(-1)}`;
+  if (BackendUnavailableError.is(error)) return `late: ${error.message.split(/[:;] /).at(-1)}`;
   if (QueueClosedError.is(error)) return `closed: ${error.message.split(' before a message ').at(-1)}`;
   return String(error);
 }
@@ -182,7 +290,7 @@ function endingOf(error: unknown): string {
 describe('Outbox beside a model', () => {
   it('keeps the order, and answers each message once, with what became of it', async () => {
     const run = async (steps: readonly Step[]) => {
-      const outbox = open();
+      const outbox = open(MAX_PENDING);
       const model = new Model();
       const signals = Array.from({ length: 4 }, () => new Abort());
       const endings: string[] = [];
@@ -228,7 +336,7 @@ describe('Outbox beside a model', () => {
           model.putBack();
         }
         expect(parcels(outbox.waiting)).toEqual(model.waiting.map(({ parcel }) => parcel));
-        expect(outbox.isEmpty).toBe(model.waiting.length + model.travelling.length === 0);
+        expect(outbox.isEmpty).toBe(model.waiting.length + model.travelling.length + model.line.length === 0);
         expect(jest.getTimerCount()).toBeLessThanOrEqual(1);
       }
       const emptied = outbox.emptied();

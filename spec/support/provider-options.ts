@@ -52,6 +52,8 @@ export function providerOptions(Backend: BackendClass, urls: ProviderUrls, own: 
       [{ url, publishTimeout: Number.NaN }, RangeError, /`publishTimeout`/],
       [{ url, publishTimeout: Number.POSITIVE_INFINITY }, RangeError, /`publishTimeout`/],
       [{ url, publishTimeout: '1s' }, TypeError, /`publishTimeout`/],
+      [{ url, maxPending: 0 }, RangeError, /`maxPending`/],
+      [{ url, maxPending: '7' }, TypeError, /`maxPending`/],
       [{ url, logger: {} }, TypeError, /`logger`/],
       [{ url, logger: console.log }, TypeError, /`logger`/],
       ...(own.refused ?? []).map(([options, type, message]): Refused => [withUrl(options), type, message]),
@@ -67,7 +69,7 @@ export function providerOptions(Backend: BackendClass, urls: ProviderUrls, own: 
     it('take whatever is in range, and connect to nothing', async () => {
       for (const options of [
         { url },
-        { url, name: 'x'.repeat(255), groups: ['a', 'a', 'ü'], lease: 100, publishTimeout: 1 },
+        { url, name: 'x'.repeat(255), groups: ['a', 'a', 'ü'], lease: 100, publishTimeout: 1, maxPending: 1 },
         { url, lease: 2 ** 31 - 1, publishTimeout: 2 ** 31 - 1 },
         { url, lease: 100.5, publishTimeout: 0.5 + 1, logger: undefined },
         { client },

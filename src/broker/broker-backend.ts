@@ -18,6 +18,7 @@ import type {
 import { checkConsumeOptions } from '../bridge/consume-options.js';
 import { type CreditIntake, consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { QueueClosedError } from '../errors.js';
+import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { type CheckedMessage, checkMessage } from '../internal/check-message.js';
 import { checkName, checkOptions } from '../internal/options.js';
@@ -94,14 +95,18 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
    * was lost is sent again.
    * @throws {InvalidMessageError} (a rejection, as all of these) for a bad key or header, a payload that JSON would change, or one that is more than the broker takes
    * @throws {QueueClosedError} after `close()`
-   * @throws {BackendUnavailableError} when it was not confirmed within `publishTimeout`, or the broker refuses; the message says whether it may have been enqueued
+   * @throws {BackendUnavailableError} when it was not confirmed within `publishTimeout`, or the broker refuses; the message says whether it may have been enqueued.
+   * While `maxPending` messages are not confirmed, it waits for room within the same time.
    * @throws `signal.reason` when the signal aborted before it was sent
    */
   publish(...message: PublishArguments<Events>): Promise<void>;
-  async publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
-    const message = checkMessage(key, payload, options);
-    this.#checkOpen();
-    return this.#broker.publisher.publish(message);
+  // Not async: a promise less for each message that waits.
+  publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
+    return answerTo(() => {
+      const message = checkMessage(key, payload, options);
+      this.#checkOpen();
+      return this.#broker.publisher.publish(message);
+    });
   }
 
   /**

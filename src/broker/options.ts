@@ -5,13 +5,14 @@ import { LONGEST_TIMER } from '../internal/after.js';
 import { describe } from '../internal/describe.js';
 import { DEFAULT_NAME, type Env, readGroups, readMilliseconds, readQueueName, readVariable } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { checkMethods, checkMilliseconds, checkName, checkNames } from '../internal/options.js';
+import { checkCount, checkMethods, checkMilliseconds, checkName, checkNames } from '../internal/options.js';
 
 /** The shortest lease, in milliseconds: a consumer has to be heard of several times within it. */
 const LEAST_LEASE = 100;
 
 const DEFAULT_LEASE = 30_000;
 const DEFAULT_PUBLISH_TIMEOUT = 10_000;
+const DEFAULT_MAX_PENDING = 100_000;
 
 /** The options that every broker has. */
 export interface BrokerOptions {
@@ -29,6 +30,11 @@ export interface BrokerOptions {
    * without a word: the connection counts as lost after a third of this time (RabbitMQ: by heartbeats, after five eighths at most). Default: 10,000.
    */
   readonly publishTimeout?: number | undefined;
+  /**
+   * How many messages may be unconfirmed at a time, a whole number from 1 up. The `publish` of one more waits for room, first come first served, until its signal
+   * aborts or `publishTimeout` has passed since the call: then it rejects, and the message was not enqueued. Default: 100,000.
+   */
+  readonly maxPending?: number | undefined;
   /** Where warnings and errors go. Default: the console. */
   readonly logger?: Logger | undefined;
 }
@@ -38,6 +44,7 @@ export interface CheckedBrokerOptions {
   readonly groups: readonly ConsumerGroup[];
   readonly lease: number;
   readonly publishTimeout: number;
+  readonly maxPending: number;
   readonly logger: Logger;
 }
 
@@ -48,6 +55,7 @@ export function checkBrokerOptions(options: BrokerOptions): CheckedBrokerOptions
     groups = [DEFAULT_GROUP],
     lease = DEFAULT_LEASE,
     publishTimeout = DEFAULT_PUBLISH_TIMEOUT,
+    maxPending = DEFAULT_MAX_PENDING,
     logger = defaultLogger,
   } = options;
   return {
@@ -55,6 +63,7 @@ export function checkBrokerOptions(options: BrokerOptions): CheckedBrokerOptions
     groups: checkNames('groups', groups, 'a list of group names that is not empty'),
     lease: checkMilliseconds('lease', lease, { least: LEAST_LEASE, most: LONGEST_TIMER }),
     publishTimeout: checkMilliseconds('publishTimeout', publishTimeout, { least: 1, most: LONGEST_TIMER }),
+    maxPending: checkCount('maxPending', maxPending),
     logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
   };
 }

@@ -1,5 +1,7 @@
 import { BackendUnavailableError, QueueClosedError, type SluiceError } from '../errors.js';
+import { BlockQueue } from '../internal/block-queue.js';
 import { describeError } from '../internal/describe.js';
+import { type Linked, LinkedList } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
 
 export interface OutboxOptions {
@@ -8,6 +10,10 @@ export interface OutboxOptions {
   readonly broker: string;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
+  /** How many messages may be unconfirmed at a time: those that are published beyond it wait for room. */
+  readonly maxPending: number;
+  /** Messages that waited for room wait to be sent now. */
+  readonly onAdmitted: () => void;
   /** Why there is no connection, as far as that is known. */
   readonly trouble: () => unknown;
 }
@@ -27,6 +33,9 @@ export interface Pending<Parcel> {
   fail(error: unknown): void;
 }
 
+/** How many promises are rejected in one macrotask: what came at once fails at once, and the event loop is not to stand still meanwhile. */
+const SLICE = 1000;
+
 /** A message that has waited no longer, in milliseconds, was sent at once. */
 const AT_ONCE = 50;
 
@@ -40,7 +49,10 @@ export function remainingDelay({ parcel: { delay }, enteredAt }: Pick<Pending<{ 
   return waited < AT_ONCE ? delay : Math.max(1, delay - waited);
 }
 
-/** What was published and is not confirmed: what waits to be sent, in order, and what was sent. Gives up what takes too long, or is aborted. */
+/**
+ * What was published and is not confirmed: what was sent, what waits to be sent, and the line of what waits for room, in this order. Gives up what takes too long, or
+ * is aborted. In line, a message costs its parcel, an entry and its promise.
+ */
 export class Outbox<Parcel> {
   readonly #options: OutboxOptions;
   /** Those that are over are taken out when somebody looks: one by one, they would cost the square of their number. */
@@ -49,6 +61,11 @@ export class Outbox<Parcel> {
   #stale = 0;
   /** In the order in which they were sent. */
   readonly #sent = new Set<Entry<Parcel>>();
+  readonly #line = new LinkedList<Entry<Parcel>>();
+  #lineLength = 0;
+  /** Those that are given up, and whose promises are not rejected yet. */
+  readonly #givenUp = new BlockQueue<Entry<Parcel>>();
+  #rejecting = false;
   #timer: NodeJS.Timeout | undefined;
   #abandoned = false;
   #onEmpty: (() => void) | undefined;
@@ -63,7 +80,11 @@ export class Outbox<Parcel> {
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.length - this.#stale + this.#sent.size === 0;
+    return this.#pending + this.#lineLength === 0;
+  }
+
+  get #pending(): number {
+    return this.#waiting.length - this.#stale + this.#sent.size;
   }
 
   /** Adds a message at the end. Resolves when it is confirmed; rejects with the reason of the signal if that aborts before it is sent. */
@@ -71,9 +92,13 @@ export class Outbox<Parcel> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#abandoned) return Promise.reject(this.#closedBefore('was sent'));
     return new Promise((resolve, reject) => {
-      const entry = new Entry(parcel, { resolve, reject, onEnd: () => this.#ended(entry) });
+      const entry = new Entry(parcel, resolve, reject, this.#ended);
       if (signal !== undefined) entry.ignoreAbort = onAbort(signal, () => this.#abort(entry, signal));
-      this.#waiting.push(entry);
+      if (this.#lineLength === 0 && this.#pending < this.#options.maxPending) this.#waiting.push(entry);
+      else {
+        this.#line.append(entry);
+        this.#lineLength += 1;
+      }
       this.#watchTime();
     });
   }
@@ -99,10 +124,9 @@ export class Outbox<Parcel> {
 
   /** The broker takes none of these, and no second attempt mends that. What was sent before may have been stored. */
   refuse(reason: SluiceError): void {
-    for (const entry of [...this.#sent, ...this.#fresh()]) {
-      const { message, cause } = reason;
-      entry.fail(entry.wasSent ? new BackendUnavailableError(`${message}: it may have been enqueued`, { cause, retryable: false }) : reason);
-    }
+    const { message, cause } = reason;
+    const ambiguous = new BackendUnavailableError(`${message}: it may have been enqueued`, { cause, retryable: false });
+    this.#giveUp(() => true, { ambiguous, unsent: reason, unplaced: reason });
   }
 
   /** Resolves when nothing is left. */
@@ -116,8 +140,8 @@ export class Outbox<Parcel> {
   /** The queue is closed: gives up what is not confirmed. */
   abandon(): void {
     this.#abandoned = true;
-    for (const entry of [...this.#sent, ...this.#fresh()])
-      entry.fail(this.#closedBefore(entry.wasSent ? 'was confirmed: it may have been enqueued' : 'was sent'));
+    const unsent = this.#closedBefore('was sent');
+    this.#giveUp(() => true, { ambiguous: this.#closedBefore('was confirmed: it may have been enqueued'), unsent, unplaced: unsent });
     clearTimeout(this.#timer);
   }
 
@@ -130,12 +154,31 @@ export class Outbox<Parcel> {
     if (!entry.wasSent) entry.fail(signal.reason);
   }
 
-  #ended(entry: Entry<Parcel>): void {
-    if (!this.#sent.delete(entry)) this.#stale += 1;
-    if (this.isEmpty) {
-      this.#onEmpty?.();
-      this.#onEmpty = undefined;
+  readonly #ended = (entry: Entry<Parcel>): void => {
+    if (entry.givenUpFor !== undefined) return;
+    if (this.#line.remove(entry)) this.#lineLength -= 1;
+    else if (!this.#sent.delete(entry)) this.#stale += 1;
+    this.#changed();
+  };
+
+  /** There may be room, or nothing left. */
+  #changed(): void {
+    if (this.#lineLength > 0) this.#admit();
+    if (this.#onEmpty === undefined || !this.isEmpty) return;
+    this.#onEmpty();
+    this.#onEmpty = undefined;
+  }
+
+  /** Lets in as many as there is room for, first come first served. */
+  #admit(): void {
+    const { maxPending, onAdmitted } = this.#options;
+    const before = this.#lineLength;
+    for (let first = this.#line.first; first !== undefined && this.#pending < maxPending; first = this.#line.first) {
+      this.#line.remove(first);
+      this.#lineLength -= 1;
+      this.#waiting.push(first);
     }
+    if (this.#lineLength < before) onAdmitted();
   }
 
   /** Those that wait, without those that are over. */
@@ -148,7 +191,7 @@ export class Outbox<Parcel> {
   /** One timer for all: who came first is out of time first. */
   #watchTime(): void {
     if (this.#timer !== undefined) return;
-    const first = this.#sent.values().next().value ?? this.#fresh()[0];
+    const first = this.#sent.values().next().value ?? this.#fresh()[0] ?? this.#line.first;
     if (first === undefined) return;
     const { publishTimeout } = this.#options;
     this.#timer = setTimeout(
@@ -162,16 +205,53 @@ export class Outbox<Parcel> {
   }
 
   #giveUpLate(enteredBefore: number): void {
-    const { queueName, broker, publishTimeout, trouble } = this.#options;
+    const { queueName, broker, publishTimeout, maxPending, trouble } = this.#options;
     const cause = trouble();
     const reason = cause === undefined ? '' : ` (${describeError(cause)})`;
-    const isLate = ({ enteredAt }: Entry<Parcel>) => enteredAt <= enteredBefore;
-    for (const entry of [...leading(this.#sent, isLate), ...leading(this.#fresh(), isLate)]) {
-      const what = entry.wasSent ? 'it may have been enqueued' : 'it was not enqueued';
-      const message = `${broker} did not confirm a message for queue "${queueName}" within ${publishTimeout} ms${reason}: ${what}`;
-      entry.fail(new BackendUnavailableError(message, { cause }));
-    }
+    const late = `${broker} did not confirm a message for queue "${queueName}" within ${publishTimeout} ms${reason}`;
+    const full = `Queue "${queueName}" had no room for a message within ${publishTimeout} ms: \`maxPending\` of ${maxPending} messages were not confirmed${reason}`;
+    this.#giveUp(({ enteredAt }) => enteredAt <= enteredBefore, {
+      ambiguous: new BackendUnavailableError(`${late}: it may have been enqueued`, { cause }),
+      unsent: new BackendUnavailableError(`${late}: it was not enqueued`, { cause }),
+      unplaced: new BackendUnavailableError(`${full}; it was not enqueued`, { cause }),
+    });
   }
+
+  /** Gives up those at the beginning for which something holds. One error for all of a kind: to make one costs more than all the rest. */
+  #giveUp(holds: (entry: Entry<Parcel>) => boolean, { ambiguous, unsent, unplaced }: GiveUpErrors): void {
+    const give = (entry: Entry<Parcel>, error: SluiceError) => {
+      entry.givenUpFor = error;
+      this.#givenUp.push(entry);
+    };
+    for (const entry of leading(this.#sent, holds)) {
+      this.#sent.delete(entry);
+      give(entry, ambiguous);
+    }
+    for (const entry of this.#fresh().splice(0, leading(this.#waiting, holds).length)) give(entry, entry.wasSent ? ambiguous : unsent);
+    for (let first = this.#line.first; first !== undefined && holds(first); first = this.#line.first) {
+      this.#line.remove(first);
+      this.#lineLength -= 1;
+      give(first, unplaced);
+    }
+    this.#changed();
+    if (!this.#rejecting) this.#rejectSome();
+  }
+
+  #rejectSome(): void {
+    for (let count = 0; count < SLICE && this.#givenUp.length > 0; count++) {
+      const entry = this.#givenUp.shift();
+      entry.fail(entry.givenUpFor);
+    }
+    this.#rejecting = this.#givenUp.length > 0;
+    if (this.#rejecting) setImmediate(() => this.#rejectSome());
+  }
+}
+
+/** Why messages are given up: those that were sent, those that were not, and those for which there was no room. */
+interface GiveUpErrors {
+  readonly ambiguous: SluiceError;
+  readonly unsent: SluiceError;
+  readonly unplaced: SluiceError;
 }
 
 /** Those at the beginning for which something holds. */
@@ -184,38 +264,40 @@ function leading<Item>(items: Iterable<Item>, holds: (item: Item) => boolean): I
   return found;
 }
 
-interface Ends {
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-  readonly onEnd: () => void;
-}
-
-class Entry<Parcel> implements Pending<Parcel> {
+class Entry<Parcel> implements Pending<Parcel>, Linked {
   readonly parcel: Parcel;
   readonly enteredAt = performance.now();
   wasSent = false;
   isOver = false;
   ignoreAbort: (() => void) | undefined;
-  readonly #ends: Ends;
+  givenUpFor: SluiceError | undefined;
+  list: object | undefined;
+  before: Linked | undefined;
+  after: Linked | undefined;
+  readonly #resolve: () => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #onEnd: (entry: Entry<Parcel>) => void;
 
-  constructor(parcel: Parcel, ends: Ends) {
+  constructor(parcel: Parcel, resolve: () => void, reject: (error: unknown) => void, onEnd: (entry: Entry<Parcel>) => void) {
     this.parcel = parcel;
-    this.#ends = ends;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#onEnd = onEnd;
   }
 
   confirm(): void {
-    if (this.#end()) this.#ends.resolve();
+    if (this.#end()) this.#resolve();
   }
 
   fail(error: unknown): void {
-    if (this.#end()) this.#ends.reject(error);
+    if (this.#end()) this.#reject(error);
   }
 
   #end(): boolean {
     if (this.isOver) return false;
     this.isOver = true;
     this.ignoreAbort?.();
-    this.#ends.onEnd();
+    this.#onEnd(this);
     return true;
   }
 }

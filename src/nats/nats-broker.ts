@@ -42,7 +42,7 @@ export class NatsBroker implements Broker {
 
   constructor(options: CheckedNatsOptions) {
     this.#options = options;
-    const { name, publishTimeout } = options;
+    const { name, publishTimeout, maxPending } = options;
     this.#names = queueNames(name);
     this.#topology = new Topology(options, this.#names);
     const server = new Server(options);
@@ -54,6 +54,7 @@ export class NatsBroker implements Broker {
       queueName: name,
       onDelayed: () => this.#mover.start(),
       publishTimeout,
+      maxPending,
       failures: this.failures,
     });
     this.#sweeper = new Sweeper({

@@ -35,6 +35,8 @@ export interface PublisherOptions {
   readonly onDelayed: () => void;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
+  /** How many messages may be unconfirmed at a time. */
+  readonly maxPending: number;
   readonly failures: Failures;
 }
 
@@ -75,9 +77,10 @@ export class Publisher implements BrokerPublisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    const { queueName, publishTimeout, connection, failures } = options;
+    const { queueName, publishTimeout, maxPending, connection, failures } = options;
     const trouble = () => connection.trouble ?? this.#refusal ?? connection.link?.refusal;
-    this.#outbox = new Outbox({ queueName, broker: failures.broker, publishTimeout, trouble });
+    const limits = { publishTimeout, maxPending };
+    this.#outbox = new Outbox({ queueName, broker: failures.broker, ...limits, onAdmitted: () => this.#poke(), trouble });
   }
 
   async publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {

@@ -27,6 +27,8 @@ export interface PublisherOptions {
   readonly server: Server;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
+  /** How many messages may be unconfirmed at a time. */
+  readonly maxPending: number;
   readonly delayed: DelayedMessages;
   readonly logger: Logger;
   /** Somebody has deleted what messages are sent to. */
@@ -99,14 +101,21 @@ export class Publisher implements BrokerPublisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    const { queueName, publishTimeout, names, server } = options;
+    const { queueName, publishTimeout, maxPending, names, server } = options;
     this.#connection = server.connect({
       purpose: 'publishing',
       prepare: (link) => this.#prepare(link),
       onUnblocked: () => this.#pump(),
       publishTimeout,
     });
-    this.#outbox = new Outbox({ queueName, broker: server.failures.broker, publishTimeout, trouble: () => this.trouble });
+    const limits = { publishTimeout, maxPending };
+    this.#outbox = new Outbox({
+      queueName,
+      broker: server.failures.broker,
+      ...limits,
+      onAdmitted: () => this.#pumpLater(),
+      trouble: () => this.trouble,
+    });
     this.#toAll = new Delays(names.delay, { exchange: names.exchange });
   }
 

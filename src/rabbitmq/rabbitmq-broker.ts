@@ -33,7 +33,7 @@ export class RabbitMqBroker implements Broker {
 
   constructor(options: CheckedRabbitMqOptions) {
     this.#options = options;
-    const { name, groups, publishTimeout, logger } = options;
+    const { name, groups, publishTimeout, maxPending, logger } = options;
     this.#names = queueNames(name);
     this.#delayed = DelayedMessages.of(this.#names.exchange);
     for (const group of groups) this.#delayed.addGroup(group);
@@ -55,6 +55,7 @@ export class RabbitMqBroker implements Broker {
       groups,
       server,
       publishTimeout,
+      maxPending,
       delayed: this.#delayed,
       logger,
       onDeleted,

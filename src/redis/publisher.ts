@@ -31,6 +31,8 @@ export interface PublisherOptions {
   readonly connection: Connection;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
+  /** How many messages may be unconfirmed at a time. */
+  readonly maxPending: number;
   readonly failures: Failures;
   readonly refusals: Refusals;
 }
@@ -83,18 +85,16 @@ export class Publisher implements BrokerPublisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    const { queueName, publishTimeout, connection, failures, refusals } = options;
-    this.#outbox = new Outbox({ queueName, broker: failures.broker, publishTimeout, trouble: () => connection.trouble ?? refusals.last });
+    const { queueName, publishTimeout, maxPending, connection, failures, refusals } = options;
+    const limits = { publishTimeout, maxPending };
+    const trouble = () => connection.trouble ?? refusals.last;
+    this.#outbox = new Outbox({ queueName, broker: failures.broker, ...limits, onAdmitted: () => this.#poke(), trouble });
   }
 
   publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
     const parcel = { key, payload: writePayload(payload, MOST_BYTES, 'Redis'), headers: writeHeaders(headers) ?? '', delay };
     const answer = this.#outbox.add(parcel, signal);
-    if (!this.#running && !this.#outbox.isEmpty) {
-      this.#running = true;
-      // At the end of the turn: what is published in one turn travels together.
-      setImmediate(() => void this.#run());
-    }
+    this.#poke();
     return answer;
   }
 
@@ -108,6 +108,13 @@ export class Publisher implements BrokerPublisher {
     this.#closed = true;
     this.#outbox.abandon();
     this.#batch = undefined;
+  }
+
+  #poke(): void {
+    if (this.#running || this.#outbox.isEmpty) return;
+    this.#running = true;
+    // At the end of the turn: what is published in one turn travels together.
+    setImmediate(() => void this.#run());
   }
 
   async #run(): Promise<void> {

@@ -27,14 +27,15 @@ export class RedisBroker implements Broker {
 
   constructor(options: CheckedRedisOptions) {
     this.#options = options;
-    const { name, groups, publishTimeout } = options;
+    const { name, groups, publishTimeout, maxPending } = options;
     this.#keys = queueKeys(name);
     this.#server = new Server(options);
     this.failures = this.#server.failures;
     this.#connection = this.#server.connect('the queue', (connection) => this.#prepare(connection));
     const { failures } = this;
     const refusals = this.#newRefusals(`publishes to queue "${name}"`);
-    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groups, connection: this.#connection, publishTimeout, failures, refusals });
+    const publishing = { connection: this.#connection, publishTimeout, maxPending, failures, refusals };
+    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groups, ...publishing });
   }
 
   createConsumer(group: ConsumerGroup): BrokerConsumer {

@@ -1,0 +1,7 @@
+import { fullOutbox } from '../support/full-outbox.js';
+import { NatsSuite } from '../support/nats-suite.js';
+import { describeWithNats } from '../support/servers/describe-with.js';
+
+describeWithNats('A queue with as many unconfirmed messages as it may have', () => {
+  fullOutbox(new NatsSuite());
+});
