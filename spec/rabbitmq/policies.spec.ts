@@ -8,9 +8,9 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
 
   /** Sets it before the queues are declared, so that it holds from the first message on. */
-  const setPolicy = async (pattern: string, definition: object) => {
-    await suite.server.run('set_policy', suite.name, pattern, JSON.stringify(definition), '--apply-to', 'queues');
-    suite.ending(() => suite.server.run('clear_policy', suite.name));
+  const setPolicy = async (pattern: string, definition: object, kind: 'policy' | 'operator_policy' = 'policy') => {
+    await suite.server.run(`set_${kind}`, suite.name, pattern, JSON.stringify(definition), '--apply-to', 'queues');
+    suite.ending(() => suite.server.run(`clear_${kind}`, suite.name));
   };
   /** The queues of groups, and all that the queue keeps on the broker. */
   const groups = () => `^${suite.name}:group:`;
@@ -47,7 +47,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
   }, 60_000);
 
   it('with a `max-length` drops nothing that becomes due while the queue is full', async () => {
-    await setPolicy(groups(), { 'max-length': 3 });
+    await setPolicy(groups(), { 'max-length': 3 }, 'operator_policy');
     const queue = suite.open();
     for (const n of upTo(10)) await queue.publish('key', { n }, { delay: 300 });
     await eventually(async () => ((await suite.length(suite.names.group('default').queue)) ?? 0) >= 3);
@@ -67,7 +67,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
   });
 
   it('with a `message-ttl` moves what was nacked with a delay and expires into quarantine', async () => {
-    await setPolicy(`${groups()}.*:again$`, { 'message-ttl': 100 });
+    await setPolicy(`${groups()}.*:again$`, { 'message-ttl': 100 }, 'operator_policy');
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -77,8 +77,8 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     expect(await quarantined(1)).toMatchObject({ numbers: [1] });
   });
 
-  it('with a `delivery-limit` moves what is delivered more often into quarantine', async () => {
-    await setPolicy(groups(), { 'delivery-limit': 2 });
+  it.each(['policy', 'operator_policy'] as const)('(%s) with a `delivery-limit` moves what is delivered more often into quarantine', async (kind) => {
+    await setPolicy(groups(), { 'delivery-limit': 2 }, kind);
     const queue = suite.open();
     const times = new Map<number, number>();
     new Holder(queue, {}, (delivery) => {
