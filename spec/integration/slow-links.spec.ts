@@ -65,6 +65,7 @@ function slowLinks<Server extends FaultyServer>(broker: Broker<Server>): void {
   });
 
   it.each([
+    // The queue is closed before they are confirmed.
     ['a publisher', (slow: ReturnType<typeof open>) => void publishLarge(slow).catch(() => {})],
     ['a consumer', (slow: ReturnType<typeof open>) => void new Holder(slow)],
   ])('is still noticed to be dead, under %s', async (_who, use) => {

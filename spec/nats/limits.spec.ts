@@ -21,6 +21,7 @@ const account = (limits: string): NatsServerOptions => ({
 async function fill(queue: QueueBackend): Promise<{ readonly count: number; readonly last: Promise<void> }> {
   for (let n = 1; ; n++) {
     const last = queue.publish('key', { n, text });
+    // The test that waits for it looks at its error.
     last.catch(() => {});
     const tooMany = new Promise((resolve) => setTimeout(() => resolve('full'), 1000));
     if ((await Promise.race([last, tooMany])) === 'full') return { count: n, last };
