@@ -2,12 +2,13 @@ import { Credit } from '../../src/bridge/credit.js';
 import { Prefetch } from '../../src/rabbitmq/prefetch.js';
 import { turns } from '../support/promises.js';
 
-function following(limit: number) {
+function following(limit: number, full = true) {
   const credit = new Credit(limit);
   const calls: (number | 'pause')[] = [];
   let changes = 0;
   const prefetch: Prefetch = new Prefetch({
     credit,
+    isFull: () => full,
     pause: async () => void calls.push('pause'),
     consume: async (count) => void calls.push(count),
     onChange: () => {

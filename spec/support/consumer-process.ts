@@ -4,7 +4,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { inspect } from 'node:util';
-import type { ConsumeOptions } from 'sluice';
+import type { ConsumeOptions, HandleOptions } from 'sluice';
 import { ROOT } from './compile.js';
 import { eventually } from './eventually.js';
 import { guard } from './servers/guard.js';
@@ -20,9 +20,11 @@ export interface ConsumerSettings {
   readonly work: number | 'until-told';
   /** How wrong its clock is, in milliseconds. */
   readonly clock?: number;
+  /** It handles messages with an `AsyncLoopConsumer` that has these options. Default: it settles them itself. */
+  readonly handling?: Pick<HandleOptions, 'concurrency' | 'retry' | 'deliveryLimit'>;
 }
 
-const FIXTURE = path.join(ROOT, 'spec/integration/fixtures/consumer.ts');
+const fixture = (name: string) => path.join(ROOT, `spec/integration/fixtures/${name}.ts`);
 
 /** A consumer in a process of its own. It says that it has done a message before it settles it. */
 export class ConsumerProcess {
@@ -30,6 +32,8 @@ export class ConsumerProcess {
   readonly got: { readonly id: number; readonly attempt: number; readonly at: number }[] = [];
   /** Whether its acknowledgement counted, by message: of the last one, if there were several. */
   readonly settled = new Map<number, boolean>();
+  /** What it gave up, and on which attempt. */
+  readonly gaveUp: { readonly id: number; readonly attempt: number }[] = [];
   /** What its backend logged. */
   readonly warnings: string[] = [];
   /** With what its stream failed, or how it ended when nobody ended it. */
@@ -47,7 +51,8 @@ export class ConsumerProcess {
 
   private constructor(settings: ConsumerSettings, tally: Tally) {
     this.#tally = tally;
-    const args = ['--import', 'tsx', FIXTURE, JSON.stringify(settings)];
+    const file = fixture(settings.handling === undefined ? 'consumer' : 'handler');
+    const args = ['--import', 'tsx', file, JSON.stringify(settings)];
     this.#child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
     guard(this.#child);
     // What is written to one that was just killed is of no interest.
@@ -121,6 +126,7 @@ export class ConsumerProcess {
     if (word === 'warned') this.warnings.push(rest.join(' '));
     if (word === 'failed') this.failure = rest.join(' ');
     if (word === 'settled') this.settled.set(Number(id), detail === 'true');
+    if (word === 'given-up') this.gaveUp.push({ id: Number(id), attempt: Number(detail) });
     if (word === 'echo') this.#echoed = Number(id);
     if (word === 'handled') this.#tally.finished(Number(id));
     if (word !== 'got') return;

@@ -70,6 +70,11 @@ export class Loans implements Desk {
     return this.#some(({ isPausing }) => isPausing);
   }
 
+  /** Whether somebody takes a message that has come. Who pauses does: it counts as delivered. */
+  get isReceptive(): boolean {
+    return this.hasRoom || this.isPausing;
+  }
+
   /** How many messages all of them can take. */
   get room(): number {
     let room = 0;

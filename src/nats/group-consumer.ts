@@ -7,6 +7,7 @@ import type { Connection } from '../broker/connection.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
 import type { Failures } from '../broker/failures.js';
 import { Loans } from '../broker/loans.js';
+import { OwnReleases } from '../broker/own-releases.js';
 import { Underway } from '../broker/underway.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -68,6 +69,8 @@ export class GroupConsumer implements BrokerConsumer {
   readonly #settling: Settling;
   /** What this process has sent back for later. */
   readonly #away = new Underway(AWAY);
+  /** By place in the stream: the server counts what is released as delivered. */
+  readonly #released = new OwnReleases();
   readonly #prefix: number;
   #link: NatsLink | undefined;
   #stream: string | undefined;
@@ -186,6 +189,8 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Sends what became of a delivery, with all that is settled in this turn. */
   #answer(ticket: Ticket, how: Settled, delay: number): Promise<boolean> {
+    if (how === 'released') this.#released.add(String(ticket.sequence));
+    else if (how !== 'retried') this.#released.delete(String(ticket.sequence));
     const counts = this.#settling.add(ticket, how, delay);
     this.#leases.watch();
     this.#poke();
@@ -249,6 +254,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#leases.forget();
     this.#arrived = [];
     this.#away.clear();
+    this.#released.clear();
     this.#settling.giveUp();
   }
 
@@ -295,7 +301,11 @@ export class GroupConsumer implements BrokerConsumer {
     } else if (!this.#loans.canTake || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));
     } else {
-      const content = readMessage(message, facts, this.#prefix);
+      const content = readMessage(
+        message,
+        { ...facts, deliveries: Math.max(1, facts.deliveries - this.#released.of(String(facts.sequence))) },
+        this.#prefix,
+      );
       if (typeof content === 'string') {
         void this.#setAside(ticket, 'is no message', content);
       } else {

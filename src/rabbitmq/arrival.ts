@@ -1,3 +1,5 @@
+import type { Settled } from '../broker/delivery.js';
+import type { OwnReleases } from '../broker/own-releases.js';
 import type { Delivered, GroupChannel } from './group-channel.js';
 import { comparePlaces, type Place, type Received } from './message.js';
 
@@ -13,6 +15,25 @@ export interface MessageArrival extends Delivered {
   readonly place: Place;
   /** On which it was delivered, and has to be settled. */
   readonly channel: GroupChannel<Arrival>;
+}
+
+/** A message that has come; its attempt does not count what was given back here. */
+export function arrivalOf(channel: GroupChannel<Arrival>, received: Received, released: OwnReleases): MessageArrival {
+  const { message, place, original } = received;
+  const attempt = Math.max(1, message.attempt - released.of(keyOf(place)));
+  const uncounted = attempt === message.attempt ? received : { ...received, message: { ...message, attempt } };
+  return { received: uncounted, tag: original.deliveryTag, place, isFirst: message.attempt === 1, channel };
+}
+
+/** Notes what becomes of a message, for the count of its next delivery. */
+export function noteSettled(released: OwnReleases, { place }: MessageArrival, how: Settled, delay = 0): void {
+  if (how === 'released') released.add(keyOf(place));
+  // What is sent again begins to count anew, from the attempt that it carries.
+  else if (how !== 'retried' || delay > 0) released.delete(keyOf(place));
+}
+
+function keyOf({ id, time }: Place): string {
+  return `${id} ${time}`;
 }
 
 /** Whether two messages of one id are one. */

@@ -40,6 +40,9 @@ const LOOK = 5000;
 const LOOKS = 5;
 const BETWEEN_LOOKS = 200;
 
+/** How long after it was asked for a message may be on its way, in milliseconds, before its consumer is cancelled all the same. */
+const LONGEST_WAY = 100;
+
 /** The broker delivers nothing, and does not say why. */
 class SilentError extends Error {}
 
@@ -54,14 +57,18 @@ export class GroupChannel<Item extends Delivered> {
   readonly #link: RabbitLink;
   readonly #channel: Channel;
   readonly #options: GroupChannelOptions<Item>;
-  /** Tags that came and were not settled, in order. */
-  readonly #outstanding = new Set<number>();
+  /** Tags that came and were not settled, in order, with the tags of their consumers. */
+  readonly #outstanding = new Map<number, string>();
   /** What is consumed: queues, by the tags of their consumers. */
   readonly #consumers = new Map<string, string>();
   /** How many consumers there were. */
   #tags = 0;
   /** How many messages of a queue may be out at a time. */
   #prefetch = 1;
+  /** When the broker got room to deliver more, by the clock of `performance`. */
+  #askedAt = 0;
+  /** A consumer is about to be cancelled: called when it has all that it may have. */
+  #onFull: (() => void) | undefined;
   readonly #watch: NodeJS.Timeout;
   /** Something has come, or was settled, since the last look. */
   #stirred = true;
@@ -131,10 +138,12 @@ export class GroupChannel<Item extends Delivered> {
     if (this.#cancelled !== undefined) return;
     const consumerTag = `${this.#tags++}`;
     this.#consumers.set(consumerTag, queue);
+    this.#askedAt = performance.now();
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {
       if (this.#over) return;
       this.#stirred = true;
-      this.#outstanding.add(message.deliveryTag);
+      this.#outstanding.set(message.deliveryTag, consumerTag);
+      if (this.#onFull !== undefined && this.isFull) this.#onFull();
       deliver(message);
     });
   }
@@ -150,11 +159,21 @@ export class GroupChannel<Item extends Delivered> {
     this.#schedule();
   }
 
+  /** Whether the last consumer has all that it may have, so that nothing is on its way to it. */
+  get isFull(): boolean {
+    const last = String(this.#tags - 1);
+    let here = 0;
+    for (const consumerTag of this.#outstanding.values()) if (consumerTag === last) here++;
+    return here >= this.#prefetch;
+  }
+
   /** Takes no more until `consume` is called again. Resolves when nothing more will come, or the channel has ended. */
   async pause(): Promise<void> {
+    const tags = [...this.#consumers.keys()];
+    this.#consumers.clear();
     try {
-      const tags = [...this.#consumers.keys()];
-      this.#consumers.clear();
+      // A quorum queue takes back what is on its way to a consumer that is cancelled, and counts it as delivered.
+      await this.#fill();
       // The last one first: it is the one that most comes from.
       await Promise.all(tags.reverse().map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
       // The client delivers what has come in a later turn.
@@ -162,6 +181,8 @@ export class GroupChannel<Item extends Delivered> {
     } catch {
       // The channel has ended, and its end says so.
     }
+    this.#onFull = undefined;
+    this.#schedule();
   }
 
   /** Takes no more. Resolves when nothing more will come, or the channel has ended. */
@@ -250,17 +271,27 @@ export class GroupChannel<Item extends Delivered> {
     return found;
   }
 
+  /** Makes no more room. Resolves when what is on its way is here. */
+  async #fill(): Promise<void> {
+    const left = this.#askedAt + LONGEST_WAY - performance.now();
+    const full = new Promise<void>((resolve) => {
+      this.#onFull = resolve;
+    });
+    if (!this.isFull && left > 0) await Promise.race([full, this.lasts(left)]);
+  }
+
   #schedule(): void {
     if (!this.#over) this.#scheduled ??= setImmediate(() => this.#flush());
   }
 
   #flush(): void {
     this.#scheduled = undefined;
-    if (this.#holding || this.#waiting.length === 0) return;
+    if (this.#holding || this.#onFull !== undefined || this.#waiting.length === 0) return;
     const settlements = this.#waiting;
     this.#waiting = [];
     const now = performance.now();
     for (const settlement of settlements) settlement.sentAt = now;
+    this.#askedAt = now;
     this.#sent.push(...settlements);
     // A channel that is about to end takes nothing any more; its end is the answer.
     if (!this.#channel.active) return;
@@ -287,7 +318,7 @@ export class GroupChannel<Item extends Delivered> {
     const acked = new Set<number>();
     for (const { item, verdict } of settlements) if (verdict === 'ack') acked.add(item.tag);
     let upTo: number | undefined;
-    for (const tag of this.#outstanding) {
+    for (const tag of this.#outstanding.keys()) {
       if (!acked.delete(tag)) break;
       this.#outstanding.delete(tag);
       upTo = tag;

@@ -2,6 +2,8 @@ import type { Credit } from '../bridge/credit.js';
 
 export interface PrefetchOptions {
   readonly credit: Credit;
+  /** Whether all that may be out is here. Only then is there a use for a larger prefetch. */
+  readonly isFull: () => boolean;
   /** Consumes nothing more. Resolves when nothing more will come. */
   readonly pause: () => Promise<void>;
   /** Consumes with a prefetch. */
@@ -58,7 +60,8 @@ export class Prefetch {
   get #isFarOff(): boolean {
     const { wanted } = this;
     if (wanted === 0 || this.#current === 0) return wanted !== this.#current;
-    return wanted >= 2 * this.#current || (wanted <= this.#current / 2 && performance.now() - this.#since > SHORTEST_STAY);
+    if (wanted >= 2 * this.#current) return this.#options.isFull();
+    return wanted <= this.#current / 2 && performance.now() - this.#since > SHORTEST_STAY;
   }
 
   async #adjust(): Promise<void> {

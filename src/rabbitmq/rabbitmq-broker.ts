@@ -2,6 +2,7 @@ import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import { OwnReleases } from '../broker/own-releases.js';
 import { Underway } from '../broker/underway.js';
 import { Counts } from './counts.js';
 import { DelayedMessages } from './delayed-messages.js';
@@ -76,6 +77,7 @@ export class RabbitMqBroker implements Broker {
       failures: this.failures,
       logger,
       done: new DoneWith(),
+      released: new OwnReleases(),
       returning: new Underway(RETURNING),
     });
     this.#consumers.set(group, consumer);

@@ -1,6 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import type { OwnReleases } from '../broker/own-releases.js';
 import type { Underway } from '../broker/underway.js';
 import type { Logger } from '../internal/logger.js';
 import type { DelayedMessages } from './delayed-messages.js';
@@ -23,6 +24,8 @@ export interface SubscriptionOptions {
   readonly logger: Logger;
   /** What was acknowledged here, though nobody knows whether the broker heard of it. */
   readonly done: DoneWith;
+  /** What was given back from here without having failed: the broker counts that as delivered. */
+  readonly released: OwnReleases;
   /** What went back from here, of which the broker may not have heard yet: it counts what it thinks to be out nowhere. */
   readonly returning: Underway;
 }

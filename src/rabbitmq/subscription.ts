@@ -6,7 +6,7 @@ import type { LentDelivery, Settled } from '../broker/delivery.js';
 import { Loans } from '../broker/loans.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import { type Arrival, isInOrder, isSame, type MessageArrival } from './arrival.js';
+import { type Arrival, arrivalOf, isInOrder, isSame, type MessageArrival, noteSettled } from './arrival.js';
 import { moveAside } from './aside.js';
 import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
@@ -43,8 +43,8 @@ export class Subscription {
   /** What is out with the subscriber, by id. */
   readonly #out = new Map<string, MessageArrival>();
   /** What has come for which there is no room: of the queue `again`, which come first, and of the group's. */
-  #again: MessageArrival[] = [];
-  #next: MessageArrival[] = [];
+  readonly #again: MessageArrival[] = [];
+  readonly #next: MessageArrival[] = [];
   /** What goes back when nothing more comes. */
   #back: MessageArrival[] = [];
   /** Messages whose copies are on their way: nacked with a delay, or to quarantine. */
@@ -166,7 +166,13 @@ export class Subscription {
       onUnanswered: ({ received }) => received && done.add(received),
     });
     this.#channel = channel;
-    this.#prefetch = this.#prefetchOf(channel);
+    this.#prefetch = new Prefetch({
+      credit: this.#credit,
+      isFull: () => channel.isFull,
+      pause: () => channel.pause(),
+      consume: (prefetch) => this.#consume(channel, prefetch),
+      onChange: () => this.#poke(),
+    });
     this.#poke();
     try {
       await this.#begin(channel, this.#prefetch);
@@ -180,17 +186,9 @@ export class Subscription {
     return channel.closed;
   }
 
-  #prefetchOf(channel: Channel): Prefetch {
-    const { queue, again } = this.#names;
-    return new Prefetch({
-      credit: this.#credit,
-      pause: () => channel.pause(),
-      consume: async (prefetch) => {
-        await channel.consume(again, prefetch, (message) => this.#deliver(channel, message, this.#again));
-        await channel.consume(queue, prefetch, (message) => this.#deliver(channel, message, this.#next));
-      },
-      onChange: () => this.#poke(),
-    });
+  async #consume(channel: Channel, prefetch: number): Promise<void> {
+    await channel.consume(this.#names.again, prefetch, (message) => this.#deliver(channel, message, this.#again));
+    await channel.consume(this.#names.queue, prefetch, (message) => this.#deliver(channel, message, this.#next));
   }
 
   async #begin(channel: Channel, prefetching: Prefetch): Promise<void> {
@@ -227,24 +225,20 @@ export class Subscription {
       void moveAside(channel, original, 'is none of its own', received, this.#options);
       return;
     }
-    const arrival = { received, tag: original.deliveryTag, place: received.place, isFirst: received.message.attempt === 1, channel };
+    const arrival = arrivalOf(channel, received, this.#options.released);
     const { delayed, group, returning } = this.#options;
     delayed.arrived(group, received.message.id);
     returning.delete(received.message.id);
     if (this.#options.done.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
+      noteSettled(this.#options.released, arrival, 'released');
       this.#back.push(arrival);
       this.#poke();
-    } else if (this.buffered === 0 && this.#hasRoom && !this.#gathering) this.#lend(arrival);
+    } else if (this.buffered === 0 && this.#loans.isReceptive && !this.#gathering) this.#lend(arrival);
     else {
       line.push(arrival);
       this.#poke();
     }
-  }
-
-  /** Whether the subscriber takes one more. While it pauses, it takes what is here already, which counts as delivered. */
-  get #hasRoom(): boolean {
-    return this.#loans.hasRoom || this.#loans.isPausing;
   }
 
   #lend(arrival: MessageArrival): void {
@@ -265,6 +259,7 @@ export class Subscription {
     const arrival = this.#out.get(id);
     if (arrival === undefined) return NOT_COUNTED;
     this.#out.delete(id);
+    noteSettled(this.#options.released, arrival, how, delay);
     const goesBack = how === 'retried' || how === 'released';
     if (goesBack && this.#subscriber.closed) {
       this.#back.push(arrival);
@@ -330,7 +325,7 @@ export class Subscription {
 
   /** One message in a turn: what a subscriber gives back is not to come again in the same one. */
   #handOut(): void {
-    if (!this.#hasRoom || this.#gathering) return;
+    if (!this.#loans.isReceptive || this.#gathering) return;
     const arrival = this.#again.shift() ?? this.#next.shift();
     if (arrival !== undefined) this.#lend(arrival);
     if (this.buffered > 0) this.#poke();
@@ -341,16 +336,15 @@ export class Subscription {
   async #wind(channel: Channel): Promise<void> {
     if (this.#winding) return;
     this.#winding = true;
-    for (const { received } of [...this.#again, ...this.#next, ...this.#back]) this.#options.returning.add(received.message.id, 0);
+    // Before it goes back: it may come again to another subscription at once.
+    this.#back.push(...this.#takeBuffered());
+    for (const { received } of this.#back) this.#options.returning.add(received.message.id, 0);
     // Closing gives all back, in the order of their delivery. Where that is another than the one of their places, they go back one by one.
-    if (this.#left && this.#copies.size === 0 && !channel.gaveBack && isInOrder([...this.#again, ...this.#next, ...this.#back])) {
+    if (this.#left && this.#copies.size === 0 && !channel.gaveBack && isInOrder(this.#back)) {
       channel.release();
       await channel.close();
     } else {
       await channel.cancel();
-      this.#back.push(...this.#again, ...this.#next);
-      this.#again = [];
-      this.#next = [];
       for (const arrival of this.#back.splice(0)) void channel.settle(arrival, 'back');
       channel.release();
       if (this.#left) {
@@ -362,13 +356,19 @@ export class Subscription {
     if (channel === this.#channel && (this.#left || this.#back.length > 0)) this.#poke();
   }
 
+  /** What nobody has seen, taken out: to come again is no attempt more. */
+  #takeBuffered(): MessageArrival[] {
+    const buffered = [...this.#again.splice(0), ...this.#next.splice(0)];
+    for (const arrival of buffered) noteSettled(this.#options.released, arrival, 'released');
+    return buffered;
+  }
+
   /** The channel has ended, and with it what was delivered on it. */
   #lost(channel: Channel): void {
     if (this.#channel !== channel) return;
     this.#channel = this.#prefetch = undefined;
     this.#gathering = false;
-    this.#again = [];
-    this.#next = [];
+    this.#takeBuffered();
     this.#back = [];
     const lost = [...this.#out.keys()];
     this.#out.clear();
