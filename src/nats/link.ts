@@ -162,8 +162,8 @@ export class NatsLink implements Link {
   }
 
   /** Resolves when the server has read what was sent before, and what it had sent by then is here. Rejects when the link is lost: the heartbeat notices a silent one. */
-  flush(): Promise<void> {
-    return this.#end.before(this.connection.flush());
+  async flush(): Promise<void> {
+    await this.#end.before(this.connection.flush());
   }
 
   /**
