@@ -35,7 +35,10 @@ import { warnOfPrefetch } from './prefetch.js';
  * behind others of their key, or for a retry, keep their credit.
  *
  * To stop, abort `signal`: running handlers finish, everything else goes back to the queue, and the stream completes. Unsubscribing is the hard way: it
- * aborts the signals of the handlers that run, and gives their messages back too. Neither uses up a message's retries.
+ * aborts the signals of the handlers that run, and gives their messages back too. Neither uses up a message's retries, unless the broker counts what another
+ * process has given back.
+ *
+ * With a `deliveryLimit`, apply it to the stream itself: with an operator in between, it cannot stop the intake while it runs a message alone.
  *
  * @example
  * ```ts
