@@ -19,7 +19,7 @@ echo "$DEBIAN_FRONTEND: $*" >>"$FAKES/../asked"
 case "$*" in *install*) sh "$SLUICE_POLICY_RC_D"; echo "policy says $?" >>"$FAKES/../asked";; esac
 [ ! -e "$FAKES/../no-network" ] || exit 100
 case "$*" in *install*nats-server*) [ ! -e "$FAKES/../no-nats" ] || exit 100;; esac
-case "$*" in *install*) for word; do case "$word" in *-server) touch "$FAKES/$word"; chmod 755 "$FAKES/$word";; esac; done;; esac`;
+case "$*" in *install*) for word; do case "$word" in *-server|*-sentinel) touch "$FAKES/$word"; chmod 755 "$FAKES/$word";; esac; done;; esac`;
 
 describe('The script that installs the brokers', () => {
   let folder: string;
@@ -73,18 +73,18 @@ describe('The script that installs the brokers', () => {
   it('installs nothing that is there', async () => {
     await fake('redis-server', '');
     const { output } = await run();
-    expect(output).toMatch(/^Installing nats-server, rabbitmq-server for the tests/);
+    expect(output).toMatch(/^Installing redis-sentinel, nats-server, rabbitmq-server for the tests/);
     expect((await asked()).join()).not.toMatch(/redis-server/);
   });
 
   it('installs what is missing as root, without questions, recommendations or a service', async () => {
     const { code, output } = await run();
     expect(code).toBe(0);
-    expect(output).toMatch(/^Installing redis-server, nats-server, rabbitmq-server for the tests/);
+    expect(output).toMatch(/^Installing redis-server, redis-sentinel, nats-server, rabbitmq-server for the tests/);
     expect(output).not.toMatch(/not found/);
     const [update, install, policyThen, ...more] = await asked();
     expect(update).toMatch(/^noninteractive: .* update$/);
-    expect(install).toMatch(/^noninteractive: .* install --yes --no-install-recommends redis-server nats-server rabbitmq-server$/);
+    expect(install).toMatch(/^noninteractive: .* install --yes --no-install-recommends redis-server redis-sentinel nats-server rabbitmq-server$/);
     expect(policyThen).toBe('policy says 101');
     expect(more).toEqual([]);
     expect(existsSync(policy)).toBe(false);

@@ -36,6 +36,11 @@ export function describeWithRedis(name: string, body: () => void): void {
   describeWith('redis-server', name, body);
 }
 
+/** A suite that starts `redis-server` and `redis-sentinel`. Where they are not there the suite is skipped, aloud; with `CI=true` it fails. */
+export function describeWithSentinel(name: string, body: () => void): void {
+  describeWith('redis-sentinel', name, body);
+}
+
 /** A suite that starts `nats-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */
 export function describeWithNats(name: string, body: () => void): void {
   describeWith('nats-server', name, body);
