@@ -1,6 +1,8 @@
 import { createCluster } from 'redis';
-import { RedisBackend } from 'sluice/redis';
-import { silentLogger } from '../support/recording-logger.js';
+import { queueKeys } from '../../src/redis/keys.js';
+import { slotOf } from '../../src/redis/slot.js';
+import { Holder } from '../support/consumers.js';
+import { eventually } from '../support/eventually.js';
 import { exercise } from '../support/redis-exercise.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
@@ -22,12 +24,21 @@ describeWithRedis('A queue on a cluster', () => {
     const queue = suite.open({ groups: ['a', 'b'], lease: 200 });
     suite.name = prefix.replace(/[%{}]/g, (brace) => `%${brace.charCodeAt(0).toString(16).toUpperCase()}`) + suite.name.slice(prefix.length);
     await exercise(suite, queue, look);
-    expect(slots.size).toBe(1);
+    expect([...slots]).toEqual([slotOf(queueKeys(queue.name).stream)]);
     expect([...kinds].toSorted()).toEqual(['aside', 'bell', 'delayed', 'fenced', 'later', 'published', 'returned', 'settled', 'stream']);
   });
 
-  it('is not served through a client of a cluster, which takes its commands in another way', () => {
+  it('is served through a client of the cluster, which is neither used nor closed', async () => {
     const client = createCluster({ rootNodes: [{ url: suite.url }] });
-    expect(() => new RedisBackend({ client, name: suite.name, logger: silentLogger })).toThrow(TypeError);
+    await client.connect();
+    suite.ending(() => client.destroy());
+    const queue = suite.open({ client });
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    expect(await holder.of(1).ack()).toBe(true);
+    await queue.close();
+    await eventually(async () => (await suite.connections()).length === 1);
+    expect(client.isOpen).toBe(true);
   });
 });

@@ -1,6 +1,7 @@
 import { Connection } from '../../src/redis/connection.js';
 import { KeepAlive } from '../../src/redis/keep-alive.js';
 import { checkRedisOptions } from '../../src/redis/options.js';
+import { direct } from '../../src/redis/route.js';
 import { Server } from '../../src/redis/server.js';
 import { fakeTime, pass } from '../broker/fakes.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -75,7 +76,8 @@ describe('A Connection', () => {
       title: 'The queue',
       broker: 'Redis',
       outlookOf: () => 'lost',
-      createClient: () => client,
+      createRoute: () => direct(client),
+      search: 0,
       prepare: async () => {},
       mostIdle: () => 1000,
       patience: 60_000,

@@ -1,13 +1,19 @@
-import { createClient, createCluster } from 'redis';
-import { RedisBackend } from 'sluice/redis';
+import { createClient, createClientPool, createCluster, createSentinel } from 'redis';
+import { RedisBackend, type RedisClientTemplate } from 'sluice/redis';
 import { nowhere, REDIS } from '../support/provider.js';
 import { providerOptions } from '../support/provider-options.js';
 
 providerOptions(RedisBackend, REDIS, { client: createClient(), method: 'duplicate' });
 
 describe('The options of a RedisBackend', () => {
-  it('refuse the client of a cluster, which takes its commands in another way', () => {
-    const client = createCluster({ rootNodes: [{ url: nowhere(REDIS) }] });
+  it('take a client of a cluster or of sentinels', async () => {
+    const cluster = createCluster({ rootNodes: [{ url: nowhere(REDIS) }] });
+    const sentinel = createSentinel({ name: 'main', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] });
+    for (const client of [cluster, sentinel]) await new RedisBackend({ client }).close();
+  });
+
+  it('refuse a pool of clients', () => {
+    const client = createClientPool() as unknown as RedisClientTemplate;
     expect(() => new RedisBackend({ client })).toThrow(TypeError);
     expect(() => new RedisBackend({ client })).toThrow(/`client`/);
   });

@@ -2,20 +2,15 @@ import { Connection as BrokerConnection, type ConnectionOptions as BrokerConnect
 import { ConnectionLostError } from '../broker/failures.js';
 import { isElsewhere, isReply } from './failures.js';
 import { KeepAlive } from './keep-alive.js';
+import type { RedisClient, Route } from './route.js';
 import type { Script } from './scripts/index.js';
-
-/** What is used of a client of node-redis. */
-export interface RedisClient {
-  connect(): Promise<unknown>;
-  destroy(): void;
-  on(event: 'error', listener: (error: unknown) => void): unknown;
-  sendCommand(command: readonly string[]): Promise<unknown>;
-}
 
 export interface ConnectionOptions
   extends Pick<BrokerConnectionOptions<RedisLink>, 'title' | 'broker' | 'outlookOf' | 'patience' | 'longestPause' | 'logger'> {
-  /** A new client, which does not reconnect by itself. */
-  readonly createClient: () => RedisClient;
+  /** A new route to the server, to clients that do not reconnect by themselves. */
+  readonly createRoute: () => Route;
+  /** How much longer than an answer it may take to find the server, in milliseconds. */
+  readonly search: number;
   /** Called with each new connection before anybody else may use it. */
   readonly prepare: (connection: Connection) => Promise<void>;
   /** How long a new connection may be idle before it sends a PING, in milliseconds. Infinity: no PING. */
@@ -39,11 +34,12 @@ export class Connection {
   /** Answers since the last one that did not come in time. */
   #inTime = 0;
 
-  constructor({ createClient, prepare, mostIdle, ...options }: ConnectionOptions) {
+  constructor({ createRoute, search, prepare, mostIdle, ...options }: ConnectionOptions) {
     this.#patience = options.patience;
     this.#connection = new BrokerConnection({
       ...options,
-      createLink: (lost) => new RedisLink(createClient(), lost),
+      patience: options.patience + search,
+      createLink: (lost) => new RedisLink(createRoute(), lost),
       prepare: async () => {
         this.#number += 1;
         await prepare(this);
@@ -83,14 +79,15 @@ export class Connection {
    */
   async send(command: readonly string[], patience = 0): Promise<unknown> {
     const { link } = this.#connection;
-    if (link === undefined) throw new ConnectionLostError('There is no connection');
+    const client = link?.client;
+    if (link === undefined || client === undefined) throw new ConnectionLostError('There is no connection');
     let answered = false;
     // Where the event loop was blocked, the answer may be there and not read yet: it is looked at before the immediate.
     const late = () => setImmediate(() => answered || this.#loseSlow(link));
     const timer = setTimeout(late, this.#patience * this.#slowness + patience);
     this.#unanswered += 1;
     try {
-      const answer = await link.client.sendCommand(command);
+      const answer = await client.sendCommand(command);
       if (++this.#inTime === QUICK_AGAIN) this.#slowness = 1;
       return answer;
     } catch (error) {
@@ -150,18 +147,28 @@ export class Connection {
 }
 
 class RedisLink implements Link {
-  readonly client: RedisClient;
+  /** Undefined until the server is found. */
+  client: RedisClient | undefined;
+  readonly #route: Route;
+  readonly #lost: (cause: unknown) => void;
+  #destroyed = false;
 
-  constructor(client: RedisClient, lost: (cause: unknown) => void) {
-    this.client = client;
-    client.on('error', lost);
+  constructor(route: Route, lost: (cause: unknown) => void) {
+    this.#route = route;
+    this.#lost = lost;
   }
 
   async connect(): Promise<void> {
-    await this.client.connect();
+    const client = await this.#route.find();
+    if (this.#destroyed) throw new ConnectionLostError('The connection was closed');
+    client.on('error', this.#lost);
+    this.client = client;
+    await client.connect();
   }
 
   destroy(): void {
-    this.client.destroy();
+    this.#destroyed = true;
+    this.#route.destroy();
+    this.client?.destroy();
   }
 }

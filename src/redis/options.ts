@@ -3,10 +3,7 @@ import type { Env } from '../internal/environment.js';
 import { checkMethods, checkOptions } from '../internal/options.js';
 import { REDIS_URL } from './url.js';
 
-/** What clients of node-redis have that are not for one server. */
-const NOT_ONE_SERVER = ['slots', 'masters', 'acquire', 'totalClients'] as const;
-
-/** A client of node-redis, as `createClient` makes it. */
+/** A client of node-redis, as `createClient`, `createSentinel` or `createCluster` makes it. */
 export interface RedisClientTemplate {
   // biome-ignore lint/suspicious/noExplicitAny: the client's own types differ with its options, and all of them will do
   duplicate(overrides?: any): any;
@@ -18,8 +15,8 @@ export interface RedisBackendOptions extends BrokerOptions {
    */
   readonly url?: string | undefined;
   /**
-   * A client of node-redis whose options are used: for certificates, credentials that change, sockets. The queue makes connections of its own with them; this
-   * client itself is neither used, opened nor closed. Either this or `url`.
+   * A client of node-redis whose options are used: for certificates, credentials that change, sockets; or one that `createSentinel` or `createCluster` makes, for a
+   * queue that follows a failover. The queue makes connections of its own with them. The client itself is neither used, opened nor closed. Either this or `url`.
    */
   readonly client?: RedisClientTemplate | undefined;
 }
@@ -41,9 +38,6 @@ export function readRedisEnv(env: Env): RedisBackendOptions {
 
 function checkClient(client: RedisClientTemplate): void {
   checkMethods('client', client, ['duplicate']);
-  const sign = NOT_ONE_SERVER.find((member) => member in client);
-  if (sign === undefined) return;
-  throw new TypeError(
-    `Expected \`client\` to be a client of one server, as \`createClient\` makes it, got one with \`${sign}\`: of a cluster, a sentinel or a pool`,
-  );
+  if ('totalClients' in client)
+    throw new TypeError('Expected `client` to be one that createClient, createSentinel or createCluster makes, got a pool');
 }

@@ -3,9 +3,12 @@ import { Failures } from '../broker/failures.js';
 import { longestPauseFor, responseTimeoutFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
-import { Connection, type RedisClient } from './connection.js';
+import { Connection } from './connection.js';
 import { isReply, redisFailures } from './failures.js';
-import type { CheckedRedisOptions } from './options.js';
+import { queueKeys } from './keys.js';
+import type { CheckedRedisOptions, RedisClientTemplate } from './options.js';
+import { direct, type RedisClient, type Route, routeOf, searches } from './route.js';
+import { slotOf } from './slot.js';
 import { REDIS_URL } from './url.js';
 
 /** How often a connection is used at least within the time after which the server closes it. */
@@ -19,6 +22,21 @@ const MOST_IDLE = 20_000;
 
 /** The oldest server that has the commands that the queue needs. */
 const OLDEST = [6, 2] as const;
+
+/** Answers as the scripts give them, and no second way to reconnect beside ours. */
+const OURS = { RESP: 2, disableOfflineQueue: true } as const;
+
+/** What would need another protocol, give other types of answers, or end a wait that is meant to be long. */
+const NOT_THEIRS = {
+  clientSideCache: undefined,
+  emitInvalidate: undefined,
+  maintNotifications: 'disabled',
+  commandOptions: {},
+  commandsQueueMaxLength: undefined,
+};
+
+/** How long sentinels or cluster nodes may be asked for the server, in milliseconds: the client gives up on one that does not answer after five seconds. */
+const LONGEST_SEARCH = 10_000;
 
 /** Where the queue is, and how to connect to it. */
 export class Server {
@@ -48,7 +66,8 @@ export class Server {
       title: `Queue "${this.#queue}", Redis at ${this.#where}, connection for ${purpose}`,
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
-      createClient: () => this.#createClient(),
+      createRoute: () => this.#createRoute(),
+      search: 'client' in this.#server && searches(this.#server.client) ? LONGEST_SEARCH : 0,
       prepare,
       mostIdle: () => this.#mostIdle,
       patience: this.#patience,
@@ -95,27 +114,20 @@ export class Server {
     }
   }
 
-  #createClient(): RedisClient {
-    const connectTimeout = this.#patience;
-    // Answers as the scripts give them, and no second way to reconnect beside ours.
-    const ours = { RESP: 2, disableOfflineQueue: true } as const;
+  #createRoute(): Route {
     if ('url' in this.#server) {
-      return createClient({ ...ours, url: this.#server.url, socket: { connectTimeout, reconnectStrategy: false } }) as unknown as RedisClient;
+      const socket = { connectTimeout: this.#patience, reconnectStrategy: false } as const;
+      return direct(createClient({ ...OURS, url: this.#server.url, socket }) as unknown as RedisClient);
     }
-    const { client } = this.#server;
+    return routeOf(this.#server.client, slotOf(queueKeys(this.#queue).stream), (client) => this.#duplicate(client));
+  }
+
+  #duplicate(client: RedisClientTemplate): RedisClient {
     const { socket } = (client as { options?: { socket?: object } }).options ?? {};
-    // What would need another protocol, give other types of answers, or end a wait that is meant to be long.
-    const notTheirs = {
-      clientSideCache: undefined,
-      emitInvalidate: undefined,
-      maintNotifications: 'disabled',
-      commandOptions: {},
-      commandsQueueMaxLength: undefined,
-    };
     return client.duplicate({
-      ...ours,
-      ...notTheirs,
-      socket: { ...socket, socketTimeout: undefined, connectTimeout, reconnectStrategy: false },
+      ...OURS,
+      ...NOT_THEIRS,
+      socket: { ...socket, socketTimeout: undefined, connectTimeout: this.#patience, reconnectStrategy: false },
     });
   }
 }

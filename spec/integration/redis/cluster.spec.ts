@@ -1,3 +1,4 @@
+import { createCluster } from 'redis';
 import { RedisBackend } from 'sluice/redis';
 import { eventually } from '../../support/eventually.js';
 import { silentLogger } from '../../support/recording-logger.js';
@@ -10,6 +11,8 @@ import { consumeHere } from './in-process.js';
 
 const LOAD = 2_000;
 const BEFORE = 500;
+/** How many messages a consumer has in flight at most. */
+const PREFETCH = 32;
 
 describeWithRedis('A Redis queue on a cluster', () => {
   let cluster: RedisCluster;
@@ -48,5 +51,29 @@ describeWithRedis('A Redis queue on a cluster', () => {
     expect(tally.confirmed).toBe(LOAD + 200);
     expect([...fate.counted, ...newcomer.counted]).not.toContain(false);
     tally.close('Redis Cluster: a planned failover, by an address that follows the master', 0);
+  }, 100_000);
+
+  it('follows failovers through a client of the cluster', async () => {
+    const name = 'by-cluster';
+    const client = createCluster({ rootNodes: cluster.servers.map(({ url }) => ({ url })) });
+    const queue = new RedisBackend({ client, name, lease: 5_000, publishTimeout: 60_000, logger: silentLogger });
+    endings.push(() => queue.close());
+    const tally = new Tally();
+    const fate = consumeHere(queue, tally);
+    const published = publishLoad(queue, { tally, count: 2 * LOAD, ahead: 300 });
+    await eventually(() => tally.done >= BEFORE);
+    await cluster.failOver(name);
+    await eventually(() => tally.done >= LOAD + BEFORE);
+    const master = await cluster.masterOf(name);
+    const replica = await cluster.replicaOf(name);
+    await master.kill();
+    await cluster.leads(replica, name);
+    await master.start();
+    await published;
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    expect(fate.error).toBeUndefined();
+    expect(tally.confirmed).toBe(2 * LOAD);
+    await cluster.whole();
+    tally.close('Redis Cluster: a planned failover, and a master killed under load', PREFETCH);
   }, 100_000);
 });

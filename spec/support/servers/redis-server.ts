@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createClient } from 'redis';
 import { freePort } from './free-port.js';
+import { runCommand } from './redis-command.js';
 import { type ServerCommand, ServerProcess } from './server-process.js';
 
 export interface RedisServerOptions {
@@ -52,16 +52,7 @@ export class RedisServer extends ServerProcess {
 
   /** Runs one command over a connection of its own. */
   async run(...command: string[]): Promise<unknown> {
-    const socket = { reconnectStrategy: false as const, connectTimeout: 10_000 };
-    const client = createClient({ url: this.url, socket: this.#options.tls ? { ...socket, tls: true, ca: this.ca } : socket });
-    // What goes wrong rejects `connect` or the command.
-    client.on('error', () => undefined);
-    try {
-      await client.connect();
-      return await client.sendCommand(command);
-    } finally {
-      client.destroy();
-    }
+    return runCommand(this.#options.tls ? this : { url: this.url }, command);
   }
 
   protected override async command(): Promise<ServerCommand> {

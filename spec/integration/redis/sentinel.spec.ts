@@ -1,0 +1,84 @@
+import { createSentinel } from 'redis';
+import { RedisBackend, type RedisBackendOptions } from 'sluice/redis';
+import { eventually } from '../../support/eventually.js';
+import { failureOf } from '../../support/promises.js';
+import { silentLogger } from '../../support/recording-logger.js';
+import { describeWithSentinel } from '../../support/servers/describe-with.js';
+import { freePort } from '../../support/servers/free-port.js';
+import { SentinelSet } from '../../support/servers/redis-sentinel.js';
+import { Tally } from '../../support/tally.js';
+import { publishLoad } from '../load.js';
+import { consumeHere } from './in-process.js';
+
+const LOAD = 2_000;
+const BEFORE = 500;
+/** How many messages a consumer has in flight at most. */
+const PREFETCH = 32;
+const password = 'secret';
+
+describeWithSentinel('A Redis queue on a server that sentinels watch', () => {
+  let set: SentinelSet;
+  const endings: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    set = await SentinelSet.start({ password });
+  }, 150_000);
+
+  afterEach(async () => {
+    for (const end of endings.splice(0).reverse()) await end();
+  });
+
+  afterAll(() => set.stop());
+
+  const open = (options: RedisBackendOptions) => {
+    const queue = new RedisBackend({ name: 'q', lease: 5_000, publishTimeout: 100_000, logger: silentLogger, ...options });
+    endings.push(() => queue.close());
+    return queue;
+  };
+
+  const newClient = (options: Partial<Parameters<typeof createSentinel>[0]> = {}) =>
+    createSentinel({ name: SentinelSet.name, sentinelRootNodes: set.nodes, nodeClientOptions: { password }, ...options });
+
+  it.each(['killed', 'frozen'] as const)(
+    'loses nothing when the server is %s under load',
+    async (how) => {
+      const client = newClient();
+      const queue = open({ client, name: `by-sentinel-${how}` });
+      const tally = new Tally();
+      const fate = consumeHere(queue, tally);
+      const published = publishLoad(queue, { tally, count: LOAD, ahead: 300 });
+      await eventually(() => tally.done >= BEFORE);
+      const master = await set.master();
+      if (how === 'killed') await master.kill();
+      else master.freeze();
+      endings.push(() => master.thaw());
+      await set.replaced(master);
+      if (how === 'killed') await master.start();
+      else master.thaw();
+      await published;
+      await eventually(async () => (await queue.stats()).unfinished === 0);
+      expect(fate.error).toBeUndefined();
+      expect(client.isOpen).toBe(false);
+      expect(tally.confirmed).toBe(LOAD);
+      await set.whole();
+      tally.close(`Redis with Sentinel: a server ${how} under load`, PREFETCH);
+    },
+    200_000,
+  );
+
+  it('is found though the first sentinel is down', async () => {
+    const queue = open({ client: newClient({ sentinelRootNodes: [{ host: '127.0.0.1', port: await freePort() }, ...set.nodes] }) });
+    await queue.publish('key', { n: 1 });
+    expect((await queue.stats()).ready).toBe(1);
+  });
+
+  it.each<[what: string, options: Parameters<typeof newClient>[0], reason: RegExp]>([
+    ['the sentinels do not know it', { name: 'unknown' }, /No such master/],
+    ['it refuses the password', { nodeClientOptions: { password: 'wrong' } }, /refused the user or the password/],
+  ])('fails at once where %s', async (_what, options, reason) => {
+    expect(await failureOf(open({ client: newClient(options) }).publish('key', {}))).toMatchObject({
+      retryable: false,
+      message: expect.stringMatching(reason),
+    });
+  });
+});
