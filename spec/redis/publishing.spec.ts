@@ -160,7 +160,7 @@ describeWithRedis('Publishing to Redis', () => {
 
   it('says of what was sent and not answered in time that it may have been enqueued, of the rest that it was not', async () => {
     const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url, publishTimeout: 400 });
+    const queue = suite.open({ url, publishTimeout: 1500 });
     await publish(queue, [0]);
     proxy.stall('to-client');
     const first = failureOf(queue.publish('key', { n: 1 }));
@@ -174,6 +174,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await second).toMatchObject({ code: BackendUnavailableError.code, retryable: true, message: expect.stringContaining('was not enqueued') });
     proxy.cut();
     proxy.resume();
+    await eventually(async () => (await queue.stats().catch(() => undefined)) !== undefined);
     await publish(queue, [3]);
     expect(await stored()).toEqual([0, 1, 3]);
   });

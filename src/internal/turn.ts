@@ -141,7 +141,7 @@ interface AsyncAtomics {
 // Taken here, so that a test that fakes the timers later does not stop the promises.
 const { performance, setImmediate, setTimeout, MessageChannel } = globalThis as typeof globalThis & { setImmediate?: (task: () => void) => void };
 const now = performance.now.bind(performance);
-const { waitAsync } = Atomics as typeof Atomics & AsyncAtomics;
+const { waitAsync } = (globalThis.Atomics ?? {}) as typeof Atomics & AsyncAtomics;
 
 /** Later, after pending timers and input had their chance: `setImmediate` in Node, a zero timeout elsewhere. */
 function macrotask(task: () => void): void {

@@ -201,9 +201,13 @@ export class Publisher implements BrokerPublisher {
     const explained = this.#options.failures.explained(error);
     const batch = this.#batch;
     this.#batch = undefined;
-    const reason = batch?.ambiguous
+    if (batch === undefined) {
+      this.#outbox.refuse(explained);
+      return;
+    }
+    const reason = batch.ambiguous
       ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, { cause: error, retryable: false })
       : explained;
-    for (const pending of batch?.messages ?? [...this.#outbox.waiting]) pending.fail(reason);
+    for (const pending of batch.messages) pending.fail(reason);
   }
 }
