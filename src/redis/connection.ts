@@ -1,4 +1,5 @@
 import { Connection as BrokerConnection, type ConnectionOptions as BrokerConnectionOptions, type Link } from '../broker/connection.js';
+import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import { isElsewhere, isReply } from './failures.js';
 import { KeepAlive } from './keep-alive.js';
@@ -151,7 +152,8 @@ class RedisLink implements Link {
   client: RedisClient | undefined;
   readonly #route: Route;
   readonly #lost: (cause: unknown) => void;
-  #destroyed = false;
+  /** A server that was asked may never answer. */
+  readonly #end = new End();
 
   constructor(route: Route, lost: (cause: unknown) => void) {
     this.#route = route;
@@ -159,15 +161,14 @@ class RedisLink implements Link {
   }
 
   async connect(): Promise<void> {
-    const client = await this.#route.find();
-    if (this.#destroyed) throw new ConnectionLostError('The connection was closed');
+    const client = await this.#end.before(this.#route.find());
     client.on('error', this.#lost);
     this.client = client;
     await client.connect();
   }
 
   destroy(): void {
-    this.#destroyed = true;
+    this.#end.come(new ConnectionLostError('The connection was closed'));
     this.#route.destroy();
     this.client?.destroy();
   }

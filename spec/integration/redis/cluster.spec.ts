@@ -4,6 +4,7 @@ import { eventually } from '../../support/eventually.js';
 import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
 import { RedisCluster } from '../../support/servers/redis-cluster.js';
+import { StrangeServer } from '../../support/servers/strange-server.js';
 import { TcpProxy } from '../../support/servers/tcp-proxy.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
@@ -52,6 +53,19 @@ describeWithRedis('A Redis queue on a cluster', () => {
     expect([...fate.counted, ...newcomer.counted]).not.toContain(false);
     tally.close('Redis Cluster: a planned failover, by an address that follows the master', 0);
   }, 100_000);
+
+  it('is found though a node does not answer', async () => {
+    const silent = await StrangeServer.start(() => undefined);
+    endings.push(() => silent.stop());
+    const urls = [`redis://127.0.0.1:${silent.port}`, ...cluster.servers.map(({ url }) => url)];
+    for (let n = 1; n <= 5; n++) {
+      const client = createCluster({ rootNodes: urls.slice(0, 3).map((url) => ({ url })) });
+      const queue = new RedisBackend({ client, name: `silent-${n}`, lease: 5_000, publishTimeout: 60_000, logger: silentLogger });
+      endings.push(() => queue.close());
+      await queue.publish('key', { n });
+      expect((await queue.stats()).ready).toBe(1);
+    }
+  }, 150_000);
 
   it('follows failovers through a client of the cluster', async () => {
     const name = 'by-cluster';
