@@ -232,7 +232,6 @@ describe('The outlook of a failure', () => {
     error('NACK'),
     error('NOT_ALLOWED', 'node connection limit (5) is reached'),
     error('PRECONDITION_FAILED', "cannot declare queue 'q' in vhost '/': queue limit in vhost '/' (5) is reached"),
-    new Error('maximum number of AMQP Channels already opened (2047)'),
     error('PRECONDITION_FAILED', 'delivery acknowledgement on channel 1 timed out'),
   ])('is that the server refuses for now: %p', (each) => {
     expect(outlookOf(each)).toBe('refused');
@@ -245,16 +244,20 @@ describe('The outlook of a failure', () => {
     error('PRECONDITION_FAILED', "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'limits' in vhost '/': received none"),
     error('VERSION_MISMATCH'),
     error('ERR_SSL_WRONG_VERSION_NUMBER'),
+    new Error('maximum number of AMQP Channels already opened (2047)'),
   ])('is that it fails until somebody changes something: %p', (each) => {
     expect(outlookOf(each)).toBe('hopeless');
   });
 
-  it.each([error('ECONNREFUSED'), error('CONN_CLOSE'), error('CONNECTION_FORCED'), error('CH_CLOSE')])(
-    'is that the next connection may do: %p',
-    (each) => {
-      expect(outlookOf(each)).toBe('lost');
-    },
-  );
+  it.each([
+    error('ECONNREFUSED'),
+    error('CONN_CLOSE'),
+    error('CONNECTION_FORCED'),
+    error('CH_CLOSE'),
+    error('COMMAND_INVALID', 'received unexpected frame during negotiation: {"type":8,"channelId":0}'),
+  ])('is that the next connection may do: %p', (each) => {
+    expect(outlookOf(each)).toBe('lost');
+  });
 
   it('tells a delivery that was taken back from other preconditions', () => {
     expect(

@@ -24,6 +24,12 @@ const NOT_RABBITMQ = new Set(['VERSION_MISMATCH', 'FRAME_ERROR', 'CODEC', 'COMMA
 /** A limit was reached that others may make room under. */
 const LIMIT = /limit\b.* \(\d+\) is reached|^(\w+: )*maximum number of/i;
 
+/** All channels of a connection that was handed in are taken. On connections of its own, a queue does not take so many. */
+const NO_CHANNEL = /maximum number of AMQP Channels/;
+
+/** A heartbeat came where the client waited for the server to take the connection: the server takes its time, and lives. */
+const EARLY_HEARTBEAT = /during negotiation: \{"type":8,/;
+
 /** What the errors of rabbitmq-client and the answers of a server mean, to a queue. */
 export function rabbitMqFailures(): FailureSigns {
   return { broker: 'RabbitMQ', outlookOf, explain };
@@ -51,6 +57,8 @@ export function largestBody(error: unknown): number | undefined {
 
 function outlookOf(error: unknown): Outlook {
   const code = codeOf(error);
+  if (NO_CHANNEL.test(messageOf(error))) return 'hopeless';
+  if (EARLY_HEARTBEAT.test(messageOf(error))) return 'lost';
   if (PASSING.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error) || largestBody(error) !== undefined) return 'refused';
   return HOPELESS.has(code) || isTlsMismatch(error as Error) ? 'hopeless' : 'lost';
 }
@@ -59,7 +67,10 @@ function explain(error: unknown): string | undefined {
   const code = codeOf(error);
   // The client has no name for what a connection is refused with.
   const said = describeError(error).replace(': undefined: ', ': ');
+  if (EARLY_HEARTBEAT.test(said)) return 'RabbitMQ did not take the connection in time';
   if (NOT_RABBITMQ.has(code)) return `What answers is not a RabbitMQ server: ${said}`;
+  if (NO_CHANNEL.test(said))
+    return `The connection that was handed in has no channel left, and every subscriber needs one. Use fewer subscribers, or set \`url\` instead of \`client\`, so that the queue opens as many connections as it needs: ${said}`;
   if (code === 'PRECONDITION_FAILED')
     return `Something of the queue exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;
   if (code === 'NOT_ALLOWED') return `RabbitMQ does not let the user into the vhost, or there is no such vhost: ${said}`;

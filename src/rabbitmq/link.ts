@@ -2,10 +2,19 @@ import type { Link } from '../broker/connection.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import type { Channel, Client } from './client.js';
+import { Deadlines } from './deadlines.js';
+import { OverdueError, type Patience } from './patience.js';
+import { TimedChannel } from './timed-channel.js';
 
 /** How often it looks whether the process has stood still, in a lease; and how long it remembers that it has, in milliseconds. */
 const LOOKS = 4;
 const STOOD_STILL = 2000;
+
+/** How many channels a connection has where the client does not tell. */
+const DEFAULT_CHANNEL_MAX = 2047;
+
+/** Which part of the channels is for subscribers. The others are for what is published, declared and counted. */
+const SHARE_OF_SUBSCRIBERS = 0.5;
 
 /** How long a connection may take to say goodbye, in milliseconds. */
 const LONGEST_GOODBYE = 1000;
@@ -14,11 +23,33 @@ export interface RabbitLinkOptions {
   readonly client: Client;
   /** The connection is ours alone, to be ended; else it is only used, and connects anew by itself. */
   readonly owned: boolean;
+  /** Shared by the links that follow one another. */
+  readonly patience: Patience;
   /** How long this process may stand still before the server takes it for dead, in milliseconds. */
   readonly lease: number;
   readonly lost: (cause: unknown) => void;
+  /** The server did not answer on a channel, which is given up. */
+  readonly onOverdue: (error: OverdueError) => void;
   /** The server takes messages again. */
   readonly onUnblocked?: (() => void) | undefined;
+}
+
+/** What is used of the state of a client, as far as the client does not hide it. */
+interface State {
+  readonly frameMax?: number;
+  readonly channelMax?: number;
+  readonly readyState?: number;
+}
+
+/** The state of a client that has no connection, and makes one. */
+const CONNECTING = 0;
+
+/** What is used of the socket of a client, as far as the client does not hide it. */
+interface Socket {
+  readonly bytesRead?: number;
+  cork?: () => void;
+  uncork?: () => void;
+  destroy?: (cause: unknown) => void;
 }
 
 /** One connection to a server for as long as it lasts, and the channels on it. */
@@ -29,13 +60,22 @@ export class RabbitLink implements Link {
   #over = false;
   #cause: unknown;
   #blocked: string | undefined;
+  #unblockedAt = Number.NEGATIVE_INFINITY;
+  #isConnected = false;
+  #subscribers = 0;
+  readonly #deadlines: Deadlines;
   readonly #watch: NodeJS.Timeout;
   #lookedAt = performance.now();
   #stoodStillAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: RabbitLinkOptions) {
     this.#options = options;
-    const { client } = options;
+    const { client, patience } = options;
+    this.#deadlines = new Deadlines({
+      patience,
+      bytesRead: () => this.#socket?.bytesRead ?? 0,
+      isHeldUp: () => this.#isHeldUp,
+    });
     client.on('error', this.#failed);
     client.on('connection.blocked', this.#block);
     client.on('connection.unblocked', this.#unblock);
@@ -57,10 +97,28 @@ export class RabbitLink implements Link {
     return this.#options.owned;
   }
 
+  /**
+   * Keeps a channel for a subscriber, until it leaves. Returns whether there was one left.
+   * @throws when there is none, and the connection was handed in, so that there is no other
+   */
+  join(): boolean {
+    const { channelMax = DEFAULT_CHANNEL_MAX } = this.#state;
+    const isFull = this.#subscribers >= Math.ceil(channelMax * SHARE_OF_SUBSCRIBERS);
+    // As the client says it of all its channels.
+    if (isFull && !this.isOwned)
+      throw new Error(`maximum number of AMQP Channels already opened by subscribers (${this.#subscribers} of ${channelMax})`);
+    if (!isFull) this.#subscribers += 1;
+    return !isFull;
+  }
+
+  /** A subscriber does not need its channel any more. */
+  leave(): void {
+    this.#subscribers -= 1;
+  }
+
   /** The most bytes of a frame that the server has agreed to, as far as the client tells. */
   get frameMax(): number | undefined {
-    const { frameMax } = (this.#options.client as { _state?: { frameMax?: unknown } })._state ?? {};
-    return typeof frameMax === 'number' ? frameMax : undefined;
+    return this.#state.frameMax;
   }
 
   async connect(): Promise<void> {
@@ -71,9 +129,9 @@ export class RabbitLink implements Link {
     } else {
       // It may have been connected long ago: whether it is, a channel tells.
       const channel = await this.openChannel(() => {});
-      this.#channels.delete(channel);
       await channel.close();
     }
+    this.#isConnected = true;
   }
 
   /**
@@ -82,26 +140,46 @@ export class RabbitLink implements Link {
    */
   async openChannel(onClosed: (cause: unknown) => void): Promise<Channel> {
     const opening = this.#open(onClosed);
-    // One that opens too late is closed at once. The caller gets the error of one that does not open.
-    opening.then(
-      (channel) => this.#over && void channel.close(),
-      () => {},
-    );
-    return this.#end.before(opening);
+    try {
+      return await this.#deadlines.answerTo('channel.open', this.#end.before(opening));
+    } catch (error) {
+      if (error instanceof OverdueError) this.#options.onOverdue(error);
+      // One that opens too late is closed at once.
+      void this.#expectClosed(opening.then((channel) => channel.close()));
+      throw error;
+    }
   }
 
   async #open(onClosed: (cause: unknown) => void): Promise<Channel> {
-    const channel = await this.#options.client.acquire({ emitErrorsFromChannel: true });
-    let cause: unknown;
+    const channel = new TimedChannel(await this.#options.client.acquire({ emitErrorsFromChannel: true }), {
+      deadlines: this.#deadlines,
+      onEnd: (cause) => {
+        this.#channels.delete(channel);
+        onClosed(cause ?? this.#cause ?? new ConnectionLostError('The channel was closed'));
+      },
+      onOverdue: (error, closed) => {
+        this.#options.onOverdue(error);
+        void this.#expectClosed(closed, error);
+      },
+    });
     this.#channels.add(channel);
-    channel.on('error', (error) => {
-      cause ??= error;
-    });
-    channel.on('close', () => {
-      this.#channels.delete(channel);
-      onClosed(cause ?? this.#cause ?? new ConnectionLostError('The channel was closed'));
-    });
     return channel;
+  }
+
+  /** Nothing but the end of the connection frees what the server keeps for a channel that it does not close. */
+  async #expectClosed(closed: Promise<void>, cause?: OverdueError): Promise<void> {
+    try {
+      await this.#deadlines.answerTo('channel.close', closed);
+    } catch (error) {
+      // Any other error says that the connection has ended.
+      if (error instanceof OverdueError) this.#break(cause ?? error);
+    }
+  }
+
+  /** Whether the server takes nothing for now, so that nothing is late. Until it is connected, the deadline of the connection counts. */
+  get #isHeldUp(): boolean {
+    if (this.#over) return false;
+    return !this.#isConnected || this.#blocked !== undefined || performance.now() - this.#unblockedAt < this.#options.patience.get(0);
   }
 
   /**
@@ -109,7 +187,7 @@ export class RabbitLink implements Link {
    * otherwise than today, that is all that is lost.
    */
   gather(): void {
-    const socket = (this.#options.client as { _socket?: { cork?: () => void; uncork?: () => void } })._socket;
+    const socket = this.#socket;
     if (socket?.cork === undefined) return;
     socket.cork();
     setImmediate(() => socket.uncork?.());
@@ -154,6 +232,20 @@ export class RabbitLink implements Link {
     this.#end.come(error);
   };
 
+  /** Ends the connection that the client has now. One that was handed in makes another by itself. */
+  #break(cause: unknown): void {
+    if (this.#options.owned) this.#failed(cause);
+    else if (this.#blocked === undefined && this.#state.readyState !== CONNECTING) this.#socket?.destroy?.(cause);
+  }
+
+  get #state(): State {
+    return (this.#options.client as { _state?: State })._state ?? {};
+  }
+
+  get #socket(): Socket | undefined {
+    return (this.#options.client as { _socket?: Socket })._socket;
+  }
+
   #look(): void {
     const now = performance.now();
     if (now - this.#lookedAt > this.#options.lease) this.#stoodStillAt = now;
@@ -166,6 +258,7 @@ export class RabbitLink implements Link {
 
   readonly #unblock = (): void => {
     this.#blocked = undefined;
+    this.#unblockedAt = performance.now();
     this.#options.onUnblocked?.();
   };
 }

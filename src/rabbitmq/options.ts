@@ -18,7 +18,7 @@ export interface RabbitMqBackendOptions extends BrokerOptions {
   readonly url?: string | undefined;
   /**
    * A `Connection` of rabbitmq-client that is used: for certificates, several hosts, a connection that others share. The queue opens channels of its own on
-   * it, for publishing and for consuming, and never closes it; it reconnects by itself. How soon a dead peer is noticed, its own `heartbeat` decides, not
+   * it, for publishing and for consuming, and never closes it; it reconnects by itself. Its connection is broken where the server does not close a channel. How soon a dead peer is noticed, its own `heartbeat` decides, not
    * `lease`. Either this or `url`.
    */
   readonly client?: RabbitMqClient | undefined;

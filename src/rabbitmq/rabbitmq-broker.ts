@@ -4,6 +4,7 @@ import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
 import { OwnReleases } from '../broker/own-releases.js';
 import { Underway } from '../broker/underway.js';
+import { Consuming } from './consuming.js';
 import { Counts } from './counts.js';
 import { DelayedMessages } from './delayed-messages.js';
 import { DoneWith } from './done-with.js';
@@ -11,6 +12,7 @@ import { GroupConsumer } from './group-consumer.js';
 import type { RabbitLink } from './link.js';
 import { type QueueNames, queueNames } from './names.js';
 import type { CheckedRabbitMqOptions } from './options.js';
+import { OverdueError } from './patience.js';
 import { Publisher } from './publisher.js';
 import { Server } from './server.js';
 import { Topology } from './topology.js';
@@ -28,7 +30,7 @@ export class RabbitMqBroker implements Broker {
   readonly #server: Server;
   readonly #delayed: DelayedMessages;
   /** For consuming: one that is blocked by what is published would keep settlements too. */
-  readonly #connection: Connection<RabbitLink>;
+  readonly #consuming: Consuming;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
   #closed = false;
 
@@ -42,13 +44,15 @@ export class RabbitMqBroker implements Broker {
     const server = new Server(options);
     this.#server = server;
     this.failures = server.failures;
-    this.#connection = server.connect({ purpose: 'consuming', prepare: this.#topology.prepare });
+    this.#consuming = new Consuming(() => server.connect({ purpose: 'consuming', prepare: this.#topology.prepare }));
     // Groups that only consumers know of have lost it, too, and hear nothing of it.
     const onDeleted = () => {
-      const { link, isReady } = this.#connection;
-      if (link === undefined || !isReady) return;
-      // Over the next connection, each consumer declares its group. Until then, its group would miss what is published.
-      this.#topology.restore(link).catch((error: unknown) => this.#connection.lose(link, error));
+      for (const connection of this.#consuming.connections) {
+        const { link, isReady } = connection;
+        if (link === undefined || !isReady) continue;
+        // Over the next connection, each consumer declares its group. Until then, its group would miss what is published.
+        this.#topology.restore(link).catch((error: unknown) => connection.lose(link, error));
+      }
     };
     this.publisher = new Publisher({
       queueName: name,
@@ -70,7 +74,7 @@ export class RabbitMqBroker implements Broker {
       queueName: name,
       group,
       names: this.#names,
-      connection: this.#connection,
+      consuming: this.#consuming,
       topology: this.#topology,
       publisher: this.publisher,
       delayed: this.#delayed,
@@ -86,8 +90,9 @@ export class RabbitMqBroker implements Broker {
 
   /** AMQP does not tell what others hold: only what waits, and what is out with the consumers of this process. */
   async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
+    const [connection] = this.#consuming.connections;
     for (;;) {
-      const link = await this.#connection.acquire();
+      const link = await connection.acquire();
       try {
         const counts = new Counts(link);
         const all = group === undefined ? new Set([...this.#options.groups, ...this.#consumers.keys()]) : [group];
@@ -108,14 +113,16 @@ export class RabbitMqBroker implements Broker {
         return total;
       } catch (error) {
         if (this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
+        // The channel has ended, not the connection.
+        if (error instanceof OverdueError) continue;
         // It may say of a connection that is about to end what that does not know itself.
-        this.#connection.lose(link, error);
+        connection.lose(link, error);
       }
     }
   }
 
   trouble(): unknown {
-    return this.publisher.trouble ?? this.#connection.trouble;
+    return this.publisher.trouble ?? this.#consuming.connections[0].trouble;
   }
 
   async goodbye(): Promise<void> {
@@ -131,7 +138,7 @@ export class RabbitMqBroker implements Broker {
   }
 
   get #connections(): readonly Connection<RabbitLink>[] {
-    return [this.#connection, this.publisher.connection];
+    return [...this.#consuming.connections, this.publisher.connection];
   }
 
   /** What may be unfinished though the broker, asked for one queue after the other, misses it on its way from one place to the other. */

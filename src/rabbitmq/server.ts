@@ -8,6 +8,7 @@ import { rabbitMqFailures } from './failures.js';
 import { flattenAllHeaders, type Source } from './frames.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
+import { type OverdueError, Patience } from './patience.js';
 import { clientOptions, RABBITMQ_URL } from './url.js';
 
 /** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
@@ -67,11 +68,14 @@ export class Server {
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
   connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
+    const patience = new Patience();
+    const title = `Queue "${this.#queue}", RabbitMQ at ${this.#where}, connection for ${purpose}`;
+    const onOverdue = ({ message }: OverdueError) => this.#logger.warn(`${title}: ${message}, giving up the channel`);
     return new Connection({
-      title: `Queue "${this.#queue}", RabbitMQ at ${this.#where}, connection for ${purpose}`,
+      title,
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
-      createLink: (lost) => new RabbitLink({ ...this.#client(purpose, publishTimeout), lease: this.#lease, lost, onUnblocked }),
+      createLink: (lost) => new RabbitLink({ ...this.#client(purpose, publishTimeout), lease: this.#lease, patience, lost, onOverdue, onUnblocked }),
       prepare: async (link) => {
         this.#checkFrames(link);
         await prepare(link);

@@ -1,12 +1,11 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
 import type { OwnReleases } from '../broker/own-releases.js';
 import type { Underway } from '../broker/underway.js';
 import type { Logger } from '../internal/logger.js';
+import type { Consuming } from './consuming.js';
 import type { DelayedMessages } from './delayed-messages.js';
 import type { DoneWith } from './done-with.js';
-import type { RabbitLink } from './link.js';
 import type { QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 import type { Topology } from './topology.js';
@@ -15,7 +14,7 @@ export interface SubscriptionOptions {
   readonly queueName: string;
   readonly group: ConsumerGroup;
   readonly names: QueueNames;
-  readonly connection: Connection<RabbitLink>;
+  readonly consuming: Consuming;
   readonly topology: Topology;
   /** For what is delayed, or moved aside. */
   readonly publisher: Publisher;

@@ -12,6 +12,7 @@ import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
 import { isConsumerTimeout } from './failures.js';
 import { GroupChannel } from './group-channel.js';
+import type { RabbitLink } from './link.js';
 import { comparePlaces, copyOf, readMessage } from './message.js';
 import type { GroupNames } from './names.js';
 import { Prefetch } from './prefetch.js';
@@ -130,7 +131,7 @@ export class Subscription {
     while (!this.#stopped) {
       const since = performance.now();
       try {
-        const cause = await this.#serve();
+        const cause = await this.#options.consuming.serve(this.#stopping.signal, (link) => this.#serve(link));
         if (!this.#stopped && isConsumerTimeout(cause)) this.#timedOut(cause);
       } catch (error) {
         if (this.#stopped) break;
@@ -148,9 +149,8 @@ export class Subscription {
   }
 
   /** Consumes over one channel. Resolves with the cause when it has ended. */
-  async #serve(): Promise<unknown> {
-    const { connection, topology, group, queueName, logger, done } = this.#options;
-    const link = await connection.acquire(this.#stopping.signal);
+  async #serve(link: RabbitLink): Promise<unknown> {
+    const { topology, group, queueName, logger, done } = this.#options;
     if (this.#stopped) return undefined;
     await topology.open(link, group);
     if (this.#stopped) return undefined;

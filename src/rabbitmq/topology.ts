@@ -1,4 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
+import { withDeadline } from '../broker/deadline.js';
 import type { Logger } from '../internal/logger.js';
 import type { Channel, QueueOptions } from './client.js';
 import { codeOf } from './failures.js';
@@ -24,6 +25,8 @@ function groupQueue(queue: string, { aside }: QueueNames): QueueOptions {
     'x-dead-letter-strategy': 'at-least-once',
   });
 }
+/** How long a declaration waits at most for the one before, in milliseconds. */
+const LONGEST_TURN = 10_000;
 
 /** What is being declared, by the names of queues. */
 const declaring = new Map<string, Promise<void>>();
@@ -38,7 +41,8 @@ const outdated = new Set<string>();
 export async function declareGroups(link: RabbitLink, names: QueueNames, groups: Iterable<ConsumerGroup>, logger: Logger): Promise<void> {
   const before = declaring.get(names.exchange);
   const declared = (async () => {
-    await before;
+    // The one before may be on a connection that the server has blocked for hours. To go ahead is harmless but for the race that is told of above.
+    if (before !== undefined) await withDeadline(before, LONGEST_TURN, () => new Error('Late')).catch(() => {});
     await declareInTurn(link, names, groups, logger);
   })();
   // The next declaration waits for the end of this one. The caller of this one gets the error.

@@ -1,0 +1,39 @@
+import type { Connection } from '../broker/connection.js';
+import type { RabbitLink } from './link.js';
+
+/** The connections for consuming: one, and more where there are more subscribers than a connection has channels for. */
+export class Consuming {
+  readonly #connect: () => Connection<RabbitLink>;
+  readonly #connections: [Connection<RabbitLink>, ...Connection<RabbitLink>[]];
+
+  constructor(connect: () => Connection<RabbitLink>) {
+    this.#connect = connect;
+    this.#connections = [connect()];
+  }
+
+  get connections(): readonly [Connection<RabbitLink>, ...Connection<RabbitLink>[]] {
+    return this.#connections;
+  }
+
+  /**
+   * Serves one subscriber over a link that has a channel for it.
+   * @throws (a rejection) when a connection was handed in that has no channel left
+   */
+  async serve<Result>(signal: AbortSignal, over: (link: RabbitLink) => Promise<Result>): Promise<Result> {
+    const link = await this.#join(signal);
+    try {
+      return await over(link);
+    } finally {
+      link.leave();
+    }
+  }
+
+  async #join(signal: AbortSignal): Promise<RabbitLink> {
+    for (let index = 0; ; index++) {
+      const connection = this.#connections[index] ?? this.#connect();
+      this.#connections[index] = connection;
+      const link = await connection.acquire(signal);
+      if (link.join()) return link;
+    }
+  }
+}
