@@ -113,6 +113,14 @@ export class ConsumerProcess {
     return this.end;
   }
 
+  /** Asks it to end with SIGTERM; resolves to the code that it exited with. */
+  async terminate(): Promise<string | number | undefined> {
+    this.#ending = true;
+    this.#child.kill('SIGTERM');
+    await this.#closed;
+    return this.end;
+  }
+
   /** What there is to know when a test waits for it in vain. */
   [inspect.custom](): unknown {
     const { end, failure, warnings, got, settled } = this;
