@@ -19,7 +19,9 @@ const messages = fc.array(message, { maxLength: 10 });
 
 const settings: fc.Arbitrary<Settings> = fc.record({
   concurrency: fc.integer({ min: 1, max: 4 }),
-  prefetch: fc.integer({ min: 1, max: 6 }),
+  prefetch: fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) }, { weight: 1, arbitrary: fc.constant('auto' as const) }),
+  limited: fc.boolean(),
+  obeysCredit: fc.boolean(),
   ordered: fc.boolean(),
   timeout: fc.constantFrom(undefined, 10),
   retry: fc.record({ count: fc.integer({ min: 0, max: 3 }), delay: fc.constantFrom(0, 5, 50) }),
@@ -91,7 +93,8 @@ describe('handle and AsyncLoopConsumer, over random messages, handlers and optio
         for (const pause of pauses) await laboratory.advance(pause);
         for (const message of during) if (!endless(message)) laboratory.publish(message);
         await settle(laboratory);
-        await laboratory.advance(20);
+        // Until the last handlers were started more than a second ago.
+        await laboratory.advance(3000);
         expectGoodEnd(laboratory);
         if (settings.ordered) expectOrder(laboratory);
         for (const [n, message] of laboratory.messages.entries()) {

@@ -23,7 +23,12 @@ export interface Message {
 
 export interface Settings {
   readonly concurrency: number;
-  readonly prefetch: number;
+  /** `'auto'`: where it is a consumer; else as a stream has it that names none. */
+  readonly prefetch: number | 'auto';
+  /** Whether there is a `deliveryLimit`, so high that nothing is given up for it: then some deliveries are run alone. */
+  readonly limited: boolean;
+  /** Whether the queue obeys a credit that changes. */
+  readonly obeysCredit: boolean;
   readonly ordered: boolean;
   readonly timeout: number | undefined;
   readonly retry: { readonly count: number; readonly delay: number };
@@ -58,6 +63,10 @@ const FAILURES = new Set<Step['end']>(['throw', 'reject', 'error', 'never']);
 const HAND = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' } as const;
 /** How often the flaky dead letter function fails over one message. */
 const FLAKES = 2;
+/** More deliveries than there are. */
+const NEVER_REACHED = 1_000_000;
+/** The most that `'auto'` holds. */
+const MOST = 256;
 
 /** What becomes of a message whose consumer is never stopped: the attempt that each handler sees, and the status of each outcome. */
 export function fateOf({ steps }: Message, { retry, ordered, timeout, deadLetter }: Settings): { attempts: number[]; statuses: string[] } {
@@ -142,8 +151,10 @@ export class Laboratory {
 
   constructor(readonly settings: Settings) {
     const { scheduler } = this.clock;
-    this.queue = new ChangedQueue({ name: 'lab', scheduler, logger: silentLogger }, (stream) =>
-      stream.pipe(map((delivery) => watched(delivery, settings.slow, () => this.#count(numberOf(delivery.payload))))),
+    this.queue = new ChangedQueue(
+      { name: 'lab', scheduler, logger: silentLogger },
+      (stream) => stream.pipe(map((delivery) => watched(delivery, settings.slow, () => this.#count(numberOf(delivery.payload))))),
+      settings.obeysCredit,
     );
   }
 
@@ -175,8 +186,13 @@ export class Laboratory {
       await turns(2);
     }
     this.clock.advance(target - scheduler.frame);
-    const limit = this.settings.prefetch * (this.twins ? 2 : 1);
+    const limit = this.#mostHeld;
     if (this.queue.inFlight > limit) this.problems.push(`${this.queue.inFlight} messages are out, of at most ${limit}`);
+  }
+
+  get #mostHeld(): number {
+    const { prefetch } = this.settings;
+    return (prefetch === 'auto' ? MOST : prefetch) * (this.twins ? 2 : 1);
   }
 
   #nextDue(): number {
@@ -193,10 +209,11 @@ export class Laboratory {
     const controller = new AbortController();
     const mine = new Set<Run>();
     const work = (delivery: Delivery, context: HandlerContext) => this.#work(delivery, context, mine);
-    const { concurrency, prefetch, ordered, timeout, retry } = this.settings;
+    const { concurrency, prefetch, ordered, timeout, retry, limited } = this.settings;
     const options: HandleOptions = {
       ...{ concurrency, timeout, retry, signal: controller.signal, logger: silentLogger, scheduler: this.clock.scheduler },
       orderBy: ordered ? 'key' : undefined,
+      deliveryLimit: limited ? NEVER_REACHED : undefined,
       deadLetter: { none: undefined, queue: this.failed, flaky: this.#flaky }[this.settings.deadLetter],
       onOutcome: (outcome) => this.#note(outcome),
     };
@@ -206,13 +223,13 @@ export class Laboratory {
     return worker;
   }
 
-  #pipe(work: Work, prefetch: number, options: HandleOptions, controller: AbortController): Worker {
+  #pipe(work: Work, prefetch: Settings['prefetch'], options: HandleOptions, controller: AbortController): Worker {
     let ended = false;
     const leaving = new Subject<void>();
     const halt = ({ how }: Stop) => (how === 'unsubscribe' ? leaving.next() : controller.abort());
     const run = () =>
       void this.queue
-        .deliveries({ prefetch })
+        .deliveries(prefetch === 'auto' ? {} : { prefetch })
         .pipe(handle(work, options), takeUntil(leaving))
         .subscribe({ complete: () => (ended = true), error: (error) => this.problems.push(`The stream failed: ${error}`) });
     const stop = async (how: Stop) => {
@@ -224,7 +241,7 @@ export class Laboratory {
     return { run, halt, stop };
   }
 
-  #consume(work: Work, prefetch: number, options: HandleOptions, controller: AbortController): Worker {
+  #consume(work: Work, prefetch: Settings['prefetch'], options: HandleOptions, controller: AbortController): Worker {
     const consumer = new AsyncLoopConsumer(this.queue, { ...options, prefetch });
     const running: Promise<void>[] = [];
     const run = () => void running.push(consumer.run((_payload, delivery, context) => work(delivery, context)));
@@ -298,10 +315,18 @@ export class Laboratory {
   }
 
   #checkStart({ n, delivery, attempt }: Run, others: number): void {
-    const { concurrency, ordered, prefetch } = this.settings;
+    const { concurrency, ordered, limited, retry } = this.settings;
+    const { timeout, deadLetter, obeysCredit } = this.settings;
+    // Without a time-out, a handler may last for longer than one that is to be run alone waits.
+    if (limited && timeout !== undefined && attempt > retry.count + 1) {
+      if (others > 0) this.problems.push(`${n} is run beside ${others} others`);
+      // What is given up and held meanwhile is not waited for.
+      const isAlone = this.queue.inFlight === 1 || deadLetter === 'flaky' || !obeysCredit || this.twins;
+      if (!isAlone) this.problems.push(`${n} is run while ${this.queue.inFlight} are held`);
+    }
     if (others >= concurrency) this.problems.push(`${others + 1} handlers run at a time`);
     if (delivery.settled !== false) this.problems.push(`${n} was ${delivery.settled} before its handler`);
-    if (this.queue.inFlight > prefetch * (this.twins ? 2 : 1)) this.problems.push('Too many are out');
+    if (this.queue.inFlight > this.#mostHeld) this.problems.push('Too many are out');
     if (this.twins) return;
     const key = this.#messages[n]?.key;
     if (ordered && this.#running.some((other) => this.#messages[other.n]?.key === key)) this.problems.push(`${n} overlaps within ${key}`);

@@ -19,6 +19,8 @@ export interface SuspectsOwner {
   /** Starts an attempt; `resumeHandlers` is called when others may start. */
   runAlone(attempt: Attempt): void;
   resumeHandlers(): void;
+  /** What waits for a handler may start. */
+  moveOn(): void;
   /** A delivery that was held back is taken. */
   take(delivery: Delivery): void;
 }
@@ -96,7 +98,7 @@ export class Suspects {
   /** A suspect is not to wait for anything in its lane. */
   add(attempt: Attempt): void {
     this.#waiting.push(attempt);
-    if (!this.#active) this.#begin();
+    if (!this.#active && !this.#stopped) this.#begin();
     this.advance();
   }
 
@@ -180,7 +182,9 @@ export class Suspects {
     this.#patience?.unsubscribe();
     this.#setNarrow(this.#options.credit !== undefined);
     this.#options.credit?.resume();
-    for (const delivery of this.#heldBack.splice(0)) this.#owner.take(delivery);
+    // One by one: each may be a suspect again, or stop us.
+    while (!this.#active && !this.#stopped && this.#heldBack.length > 0) this.#owner.take(this.#heldBack.shift() as Delivery);
+    this.#owner.moveOn();
   }
 
   #setNarrow(narrow: boolean): void {
