@@ -10,7 +10,7 @@ import { type Arrival, arrivalOf, isInOrder, isSame, type MessageArrival, noteSe
 import { moveAside } from './aside.js';
 import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
-import { isConsumerTimeout } from './failures.js';
+import { consumerTimedOut, isConsumerTimeout } from './failures.js';
 import { GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
 import { comparePlaces, copyOf, readMessage } from './message.js';
@@ -132,7 +132,8 @@ export class Subscription {
       const since = performance.now();
       try {
         const cause = await this.#options.consuming.serve(this.#stopping.signal, (link) => this.#serve(link));
-        if (!this.#stopped && isConsumerTimeout(cause)) this.#timedOut(cause);
+        if (!this.#stopped && isConsumerTimeout(cause))
+          this.#options.logger.error(consumerTimedOut(this.#options.queueName, this.#credit.limit), cause);
       } catch (error) {
         if (this.#stopped) break;
         const outlook = this.#options.failures.outlookOf(error);
@@ -374,13 +375,6 @@ export class Subscription {
     this.#out.clear();
     for (const id of lost) this.#loans.recall(id);
     if (this.#left) this.#end();
-  }
-
-  #timedOut(cause: unknown): void {
-    this.#options.logger.error(
-      `RabbitMQ took back what a subscriber to queue "${this.#options.queueName}" held, since a message was in flight for longer than its "consumer_timeout". A message that waits behind others counts, too: raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${this.#prefetch})`,
-      cause,
-    );
   }
 
   /** No second attempt mends it: the stream ends with the error. */
