@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RedisBackend } from 'sluice/redis';
+import type { RedisBackend, RedisBackendOptions } from 'sluice/redis';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-/** Far more than a wake-up takes, and far less than the fifteen seconds that an idle consumer waits at most before it looks by itself. */
-const SOON = 6000;
+/** In milliseconds: no consumer looks by itself before the test has failed, unless another wakes it up. */
+const NEVER = 600_000;
 
-/** What close() takes at most where a server that answers has to be told goodbye; it gives up after 5 s. */
-const PROMPT = 3000;
+jest.mock('../../src/redis/listener.js', () => ({ ...jest.requireActual('../../src/redis/listener.js'), LONGEST_WAIT: 600_000 }));
 
 describeWithRedis('A consumer that waits', () => {
   const suite = new RedisSuite();
+
+  const open = (options: Partial<RedisBackendOptions> = {}) => suite.open({ lease: 2 * NEVER, ...options });
 
   /** How many consumers of the group wait on the server. */
   const waiting = async () =>
@@ -24,14 +25,14 @@ describeWithRedis('A consumer that waits', () => {
 
   /** A consumer in a backend of its own, which waits. */
   const idle = async (prefetch = 10, count = 1) => {
-    const holder = new Holder(suite.open(), { prefetch });
+    const holder = new Holder(open(), { prefetch });
     await waits(count);
     return holder;
   };
 
   /** A backend whose consumer holds message 1. */
   const holding = async (prefetch = 1) => {
-    const queue = suite.open();
+    const queue = open();
     await queue.publish('key', { n: 1 });
     const holder = new Holder(queue, { prefetch });
     await eventually(() => holder.deliveries.length === 1);
@@ -44,37 +45,33 @@ describeWithRedis('A consumer that waits', () => {
     expect(await holder.of(1).nack({ delay: 300 })).toBe(true);
   };
 
-  const comesSoon = async (holder: Holder, n = 1) => {
-    const before = performance.now();
-    await eventually(() => holder.numbers.includes(n));
-    expect(performance.now() - before).toBeLessThan(SOON);
-  };
+  const comes = (holder: Holder, n = 1) => eventually(() => holder.numbers.includes(n));
 
   it('is served at once with what is published', async () => {
     const holder = await idle();
-    await suite.open().publish('key', { n: 1 });
-    await comesSoon(holder);
+    await open().publish('key', { n: 1 });
+    await comes(holder);
   });
 
   it('is served in time with what another publishes with a delay', async () => {
     const holder = await idle();
-    await suite.open().publish('key', { n: 1 }, { delay: 100 });
-    await comesSoon(holder);
+    await open().publish('key', { n: 1 }, { delay: 100 });
+    await comes(holder);
   });
 
   it('is served in time with what falls due earlier than what it knows of', async () => {
-    const publisher = suite.open();
+    const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 60_000 });
     const holder = await idle();
     await publisher.publish('key', { n: 2 }, { delay: 200 });
     await publisher.publish('key', { n: 3 }, { delay: 100 });
-    await comesSoon(holder, 3);
-    await comesSoon(holder, 2);
+    await comes(holder, 3);
+    await comes(holder, 2);
     expect(holder.numbers).toEqual([3, 2]);
   });
 
   it('is not rung for what falls due later than what it knows of', async () => {
-    const publisher = suite.open();
+    const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 60_000 });
     await idle();
     const rings = async () => Number(String(await suite.run('XINFO', 'STREAM', suite.key('bell'))).split(',')[9]);
@@ -95,7 +92,7 @@ describeWithRedis('A consumer that waits', () => {
     const given = giveBack(holder, queue);
     holder.subscription.unsubscribe();
     await given;
-    await comesSoon(other);
+    await comes(other);
   });
 
   it('is served in time with what another consumer nacks with a delay, and is too busy to take then', async () => {
@@ -103,7 +100,7 @@ describeWithRedis('A consumer that waits', () => {
     const other = await idle();
     const busy = queue.publish('key', { n: 2 });
     await busy;
-    await comesSoon(other, 2);
+    await comes(other, 2);
     await holder.of(1).nack({ delay: 300 });
     // It waits for it to fall due, and then has no room any more.
     await waits(2);
@@ -111,35 +108,31 @@ describeWithRedis('A consumer that waits', () => {
     await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":4}');
     await eventually(() => [...holder.numbers, ...other.numbers].filter((n) => n >= 3).length === 2);
     await eventually(() => [...holder.attempts, ...other.attempts].some(([n, attempt]) => n === 1 && attempt === 2));
-    const late = [...holder.deliveries, ...other.deliveries].find(({ attempt }) => attempt === 2);
-    expect(Date.now() - (late?.publishedAt ?? 0)).toBeLessThan(SOON);
   });
 
   it.each<[how: string, leave: (holder: Holder, queue: RedisBackend) => unknown]>([
     ['unsubscribes', ({ subscription }) => subscription.unsubscribe()],
     ['closes', (_holder, queue) => queue.close()],
-    ['has taken all that it may hold', () => suite.open().publish('key', { n: 99 })],
+    ['has taken all that it may hold', () => open().publish('key', { n: 99 })],
   ])('takes over the watch of another that %s', async (_how, stop) => {
-    const first = suite.open();
+    const first = open();
     const watcher = new Holder(first, { prefetch: 1 });
     await waits(1);
-    const publisher = suite.open();
-    await publisher.publish('key', { n: 1 }, { delay: 500 });
+    const publisher = open();
+    await publisher.publish('key', { n: 1 }, { delay: 4000 });
     // The ring has come to it by now: it knows when to look, and is alone with that.
     await sleep(100);
     await waits(1);
-    const second = suite.open();
+    const second = open();
     const other = new Holder(second, { prefetch: 10 });
     await waits(2);
     await stop(watcher, first);
     const all = () => [...watcher.numbers, ...other.numbers];
-    const before = performance.now();
     await eventually(() => all().includes(1));
-    expect(performance.now() - before).toBeLessThan(SOON);
   });
 
   it.each<[what: string, prepare: (watcher: Holder) => Promise<unknown>]>([
-    ['a publish', () => suite.open().publish('key', { n: 1 }, { delay: 300 })],
+    ['a publish', () => open().publish('key', { n: 1 }, { delay: 300 })],
     [
       'a nack',
       (watcher) =>
@@ -151,22 +144,22 @@ describeWithRedis('A consumer that waits', () => {
   ])('takes over the watch of another that has died with nothing out, over %s with a delay', async (_what, prepare) => {
     const { proxy, url } = await suite.proxy();
     // Who has waited for longest is told: the other begins anew again and again.
-    const watcher = new Holder(suite.open({ url }), { prefetch: 1 });
+    const watcher = new Holder(open({ url }), { prefetch: 1 });
     await waits(1);
-    const other = new Holder(suite.open({ lease: 500 }));
+    const other = new Holder(open({ lease: 500 }));
     await waits(2);
     await prepare(watcher);
     // It alone has been told when to look, and does not live to see it.
     proxy.stall();
     await proxy.refuse();
     proxy.cut();
-    await comesSoon(other);
+    await comes(other);
   });
 
   it('takes over the watch of another that leaves before the answer comes which tells it to wait', async () => {
     const { proxy, url } = await suite.proxy();
-    const leaving = new Holder(suite.open({ url }), { prefetch: 1 });
-    await suite.open().publish('key', { n: 1 });
+    const leaving = new Holder(open({ url }), { prefetch: 1 });
+    await open().publish('key', { n: 1 });
     await eventually(() => leaving.deliveries.length === 1);
     const other = await idle();
     proxy.stall('to-client');
@@ -174,35 +167,33 @@ describeWithRedis('A consumer that waits', () => {
     await eventually(async () => (await suite.run('EXISTS', suite.key('later:default'))) === 1);
     leaving.subscription.unsubscribe();
     proxy.resume();
-    await comesSoon(other);
+    await comes(other);
   });
 
   it('hears the bell through another that leaves when it has been rung', async () => {
     const { proxy, url } = await suite.proxy();
-    const leaving = new Holder(suite.open({ url }));
+    const leaving = new Holder(open({ url }));
     await waits(1);
     const other = await idle(10, 2);
     proxy.stall('to-client');
     // The one that has waited for longer is told.
-    await suite.open().publish('key', { n: 1 }, { delay: 500 });
+    await open().publish('key', { n: 1 }, { delay: 500 });
     await waits(1);
     leaving.subscription.unsubscribe();
     proxy.resume();
-    await comesSoon(other);
+    await comes(other);
   });
 
   it('hears of each group what concerns it', async () => {
-    const queue = suite.open({ groups: ['a', 'b'] });
+    const queue = open({ groups: ['a', 'b'] });
     const a = new Holder(queue, { group: 'a', prefetch: 1 });
-    const b = new Holder(suite.open({ groups: ['a', 'b'] }), { group: 'b' });
+    const b = new Holder(open({ groups: ['a', 'b'] }), { group: 'b' });
     await waits(2);
     await queue.publish('key', { n: 1 });
     await eventually(() => a.deliveries.length === 1 && b.deliveries.length === 1);
     await waits(1);
     await a.of(1).nack({ delay: 100 });
-    const before = performance.now();
     await eventually(() => a.deliveries.length === 2);
-    expect(performance.now() - before).toBeLessThan(SOON);
     expect(b.numbers).toEqual([1]);
   });
 
@@ -214,21 +205,21 @@ describeWithRedis('A consumer that waits', () => {
     const exchanges = await suite.calls('evalsha');
     await sleep(500);
     expect((await suite.calls('evalsha')) - exchanges).toBeLessThan(5);
-    await suite.open().publish('key', { n: 1 }, { delay: 100 });
-    await comesSoon(holder);
+    await open().publish('key', { n: 1 }, { delay: 100 });
+    await comes(holder);
   });
 
   it('stops when its last subscriber leaves, and takes nothing any more', async () => {
     const holder = await idle();
     holder.subscription.unsubscribe();
     await waits(0);
-    await suite.open().publish('key', { n: 1 });
+    await open().publish('key', { n: 1 });
     expect(await suite.pending()).toEqual([]);
   });
 
   it('does not begin to wait when its last subscriber has left before there was a connection for that', async () => {
     const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url });
+    const queue = open({ url });
     await queue.stats();
     await proxy.refuse();
     const holder = new Holder(queue);
@@ -240,13 +231,13 @@ describeWithRedis('A consumer that waits', () => {
     await eventually(() => proxy.connections === 2);
     await sleep(50);
     expect(await waiting()).toBe(0);
-    await suite.open().publish('key', { n: 1 });
+    await open().publish('key', { n: 1 });
     expect(await suite.pending()).toEqual([]);
   });
 
   it.each(['never comes to be', 'is lost'])('asks now and then while the connection that it waits on %s, and closes promptly', async (how) => {
     const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url });
+    const queue = open({ url });
     await queue.stats();
     if (how === 'never comes to be') await proxy.refuse();
     const holder = new Holder(queue);
@@ -258,32 +249,30 @@ describeWithRedis('A consumer that waits', () => {
     }
     for (const n of [1, 2]) {
       await queue.publish('key', { n });
-      await comesSoon(holder, n);
+      await comes(holder, n);
     }
-    const before = performance.now();
     await queue.close();
-    expect(performance.now() - before).toBeLessThan(PROMPT);
     // It has said goodbye: both have gone back.
     expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked', 'sluice:parked']);
   });
 
   it('waits on its connection again, once there is one', async () => {
     const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url });
+    const queue = open({ url });
     await queue.stats();
     await proxy.refuse();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
-    await comesSoon(holder);
+    await comes(holder);
     await proxy.accept();
     await waits(1);
     await queue.publish('key', { n: 2 });
-    await comesSoon(holder, 2);
+    await comes(holder, 2);
   });
 
   it('takes what was published in the turn in which its last subscriber left, and gives it back untouched', async () => {
     const holder = await idle();
-    const queue = suite.open();
+    const queue = open();
     await Promise.all([queue.publish('key', { n: 1 }), sleep(1).then(() => holder.subscription.unsubscribe())]);
     const next = await idle(10, 0).catch(() => undefined);
     expect(next).toBeDefined();
@@ -292,7 +281,7 @@ describeWithRedis('A consumer that waits', () => {
   });
 
   it('is given delayed messages in the order of their times: with one delay, in the order of the calls', async () => {
-    const queue = suite.open();
+    const queue = open();
     await Promise.all(Array.from({ length: 1500 }, (_, n) => queue.publish('key', { n }, { delay: 100 })));
     const holder = new Holder(queue, { prefetch: 3000 });
     await eventually(() => holder.deliveries.length === 1500);
@@ -300,7 +289,7 @@ describeWithRedis('A consumer that waits', () => {
   });
 
   it('is given what is published after thousands have fallen due after all of them', async () => {
-    const queue = suite.open();
+    const queue = open();
     await Promise.all(Array.from({ length: 2500 }, (_, n) => queue.publish('key', { n }, { delay: 1 })));
     await sleep(100);
     await queue.publish('key', { n: 2500 });
@@ -310,7 +299,7 @@ describeWithRedis('A consumer that waits', () => {
   });
 
   it('gives what thousands of nacks have delayed its old order back', async () => {
-    const queue = suite.open();
+    const queue = open();
     await Promise.all(Array.from({ length: 2500 }, (_, n) => queue.publish('key', { n })));
     const first = new Holder(queue, { prefetch: 2500 });
     await eventually(() => first.deliveries.length === 2500);

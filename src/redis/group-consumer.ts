@@ -14,7 +14,7 @@ import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
 import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
 import { compareIds } from './ids.js';
-import type { Heard, Listener } from './listener.js';
+import { type Heard, type Listener, LONGEST_WAIT } from './listener.js';
 import { readMessage } from './message.js';
 import { soonestDeath } from './neighbours.js';
 import { type LostReply, ReadSize } from './read-size.js';
@@ -33,9 +33,6 @@ export interface GroupConsumerOptions extends Asker {
 
 /** How many messages and settlements go in one exchange at most: Lua unpacks no more than some thousands. */
 const MOST = 1000;
-
-/** The longest wait for a message, in milliseconds: with what it asks after it, by turns in one command and in two, an idle consumer sends one command in six seconds. */
-const LONGEST_WAIT = 15_000;
 
 /**
  * All subscriptions of this process to one group, as one consumer of Redis.

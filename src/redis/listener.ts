@@ -9,6 +9,9 @@ export interface Heard {
   readonly rings: readonly string[];
 }
 
+/** The longest wait for a message, in milliseconds: with what it asks after it, by turns in one command and in two, an idle consumer sends one command in six seconds. */
+export const LONGEST_WAIT = 15_000;
+
 const NOTHING: Heard = { messages: [], rings: [] };
 
 type Reply = readonly (readonly [key: string, entries: readonly Entry[]])[] | null;

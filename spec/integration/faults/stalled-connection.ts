@@ -14,7 +14,7 @@ export function stalledPublisher(stage: Stage): void {
     async (how, heal) => {
       const { proxy, url } = await stage.proxy();
       const { queue, settings } = stage.open();
-      const { queue: through } = stage.open({ url, publishTimeout: 1_000 });
+      const { queue: through } = stage.open({ url, publishTimeout: 5_000 });
       const tally = new Tally();
       await stage.consumer({ ...settings, work: 0 }, tally);
       await stage.publish(through, { tally, count: 200 });
