@@ -94,6 +94,13 @@ describe('parseUrl', () => {
 
   it('reads a token, TLS and the usual port', () => {
     expect(parseUrl('tls://t%40ken@one,nats://two')).toEqual({ servers: ['one:4222', 'two:4222'], tls: true, token: 't@ken' });
+    expect(parseUrl('nats://queue:secret@one,two:4333, three')).toEqual({
+      servers: ['one:4222', 'two:4333', 'three:4222'],
+      tls: false,
+      user: 'queue',
+      pass: 'secret',
+    });
+    expect(parseUrl('one,nats://two')).toBeUndefined();
     expect(parseUrl('nats://one')).toEqual({ servers: ['one:4222'], tls: false });
   });
 

@@ -3,7 +3,7 @@ import type { AnyEvents, ConsumerGroup, Delivery, EventMap, QueueBackend } from 
 import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
 import type { Credit } from '../bridge/credit.js';
 import { after } from '../internal/after.js';
-import { describeError } from '../internal/describe.js';
+import { describe, describeError } from '../internal/describe.js';
 import { checkFunction, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { handleChecked } from '../operators/handle.js';
 import { type CheckedHandleOptions, checkHandleOptions, type HandleOptions, type Handler, type Outcome } from '../operators/handle-options.js';
@@ -62,6 +62,8 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   constructor(queue: ConsumerQueue<Events>, options?: AsyncLoopConsumerOptions<Events>) {
     const { group, prefetch: wished = 'auto', ...handleOptions } = checkOptions(options);
     const checked = checkHandleOptions(handleOptions as HandleOptions);
+    if (typeof wished === 'string' && wished !== 'auto')
+      throw new TypeError(`Expected \`prefetch\` to be 'auto' or a positive integer, got ${describe(wished)}`);
     const prefetch = wished === 'auto' ? Math.max(FIXED_PREFETCH, checked.concurrency) : wished;
     this.#adapts = wished === 'auto';
     this.#queue = checkMethods('queue', queue, ['consume']) as ConsumerQueue;
@@ -94,6 +96,8 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
    * Starts nothing more, gives back what was not started, and resolves when the handlers that run have finished. Those that take longer than `timeout` are
    * told by their signals, and their messages are given back, with their attempts uncounted where the broker allows. Idempotent; a later `run` starts
    * anew. A handler may call it, but must not await it: it would wait for itself.
+   *
+   * It does not wait until a broker knows what was given back. Await `close()` of the queue before the process exits.
    * @throws {TypeError | RangeError} (a rejection) for a timeout without sense
    */
   async shutdown(options?: ShutdownOptions): Promise<void> {

@@ -19,10 +19,14 @@ export const NATS_URL: UrlRule = {
   whereOf: (url) => parseUrl(url)?.servers.join(', '),
 };
 
-/** Reads URLs with commas between them. Credentials and TLS may stand in any of them, and are the same for all. Undefined for what is no such URL. */
+/**
+ * Reads URLs with commas between them. A server without a scheme has that of the first one. Credentials and TLS may stand in any of them, and are the same
+ * for all. Undefined for what is no such URL.
+ */
 export function parseUrl(text: string): NatsAddress | undefined {
   try {
-    const urls = text.split(',').map((url) => new URL(url.trim()));
+    const [scheme = ''] = /^\s*\w+:\/\//.exec(text) ?? [];
+    const urls = text.split(',').map((url) => new URL(url.includes('://') ? url.trim() : `${scheme.trim()}${url.trim()}`));
     if (!urls.every(isServer)) return undefined;
     for (const { username, password } of urls) decodeAll(username, password);
     const { username = '', password = '' } = urls.find((url) => url.username !== '') ?? {};
