@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisBackend, RedisBackendOptions } from 'sluice/redis';
+import { Credit, withCredit } from '../../src/bridge/credit.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
@@ -57,6 +58,38 @@ describeWithRedis('A consumer that waits', () => {
     const holder = await idle();
     await open().publish('key', { n: 1 }, { delay: 100 });
     await comes(holder);
+  });
+
+  describe('if it pauses', () => {
+    /** A subscriber beside another one of its process, which gets what there is. */
+    const besideAnother = async (onNext?: (pause: () => void) => void) => {
+      const queue = open();
+      const credit = new Credit(1);
+      let isQuiet = false;
+      const pause = () =>
+        credit.pause(() => {
+          isQuiet = true;
+        });
+      new Holder(queue, { prefetch: 10 }, () => onNext?.(pause));
+      const subscription = withCredit(queue.deliveries(), credit)?.subscribe();
+      suite.ending(() => subscription?.unsubscribe());
+      await waits();
+      return { pause, becomesQuiet: () => eventually(() => isQuiet) };
+    };
+
+    it('is told that nothing is on its way, though another one of its process waits', async () => {
+      const { pause, becomesQuiet } = await besideAnother();
+      pause();
+      await becomesQuiet();
+      await waits();
+    });
+
+    it('is told that nothing is on its way before another one of its process waits', async () => {
+      await open().publish('key', { n: 1 });
+      const { becomesQuiet } = await besideAnother((pause) => pause());
+      await becomesQuiet();
+      await waits();
+    });
   });
 
   it('is served in time with what falls due earlier than what it knows of', async () => {

@@ -87,7 +87,7 @@ export class GroupConsumer implements BrokerConsumer {
       onChange: () => this.#poke(),
       onFull: () => this.#stopListening(),
       onCredit: () => {
-        if (!this.#loans.hasRoom) this.#stopListening();
+        if (!this.#mayWait) this.#stopListening();
         this.#poke();
       },
       settle: (delivery, how, delay, reason) =>
@@ -159,6 +159,11 @@ export class GroupConsumer implements BrokerConsumer {
     // While it waits on the other connection, it has nothing to ask for.
     if (this.#listening) return false;
     return this.#loans.hasRoom || this.#watching || this.#astray || this.#onClosed !== undefined;
+  }
+
+  /** Whether a wait may bring messages. A subscriber that pauses ends it, though others have room: it has to know when nothing is on its way. */
+  get #mayWait(): boolean {
+    return this.#loans.hasRoom && !this.#loans.isPausing;
   }
 
   #stopListening(): void {
@@ -259,6 +264,8 @@ export class GroupConsumer implements BrokerConsumer {
     else if (messages.length < want && !more && !this.#closing) {
       // The group counts on it, also if nobody waits here any more.
       this.#watching = wait !== undefined;
+      // All that was asked for is here. The wait may bring more, and may be long.
+      this.#loans.quiet();
       if (this.#loans.hasRoom) void this.#listen(wait);
     }
   }
@@ -295,13 +302,13 @@ export class GroupConsumer implements BrokerConsumer {
       const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
       const count = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#loans.room) : 1;
       const heard = await listener.listen(count, Math.max(1, Math.ceil(most)));
-      const isOver = heard.messages.length + heard.rings.length > 0 || !this.#loans.hasRoom || performance.now() >= dueAt;
+      const isOver = heard.messages.length + heard.rings.length > 0 || !this.#mayWait || performance.now() >= dueAt;
       // Nobody can tell it of news: it has to ask.
       if (isOver || !listener.isReady) return heard;
       // One command, where an exchange is some dozen for the server.
       ask = await soonestDeath(connection, this.#options);
       // Who waited may have left meanwhile, and a wait for no message at all would bring every one there is.
-      if (ask <= 0 || !this.#loans.hasRoom || this.#closing) return heard;
+      if (ask <= 0 || !this.#mayWait || this.#closing) return heard;
     }
   }
 
