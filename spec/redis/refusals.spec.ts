@@ -1,8 +1,15 @@
 import { createClient } from 'redis';
+import { Failures } from '../../src/broker/failures.js';
+import { Refusals } from '../../src/broker/refusals.js';
+import { checkMessage } from '../../src/internal/check-message.js';
+import { redisFailures } from '../../src/redis/failures.js';
+import { queueKeys } from '../../src/redis/keys.js';
+import { Publisher } from '../../src/redis/publisher.js';
+import { fakeTime, pass } from '../broker/fakes.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
-import { recordingLogger } from '../support/recording-logger.js';
+import { recordingLogger, silentLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -100,5 +107,37 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
       await eventually(() => warned(/connected again/).length === 1);
       await queue.publish('key', { n: 3 });
     });
+  });
+});
+
+describe('The Publisher of a server that refuses for now', () => {
+  class ErrorReply extends Error {}
+
+  beforeEach(fakeTime);
+
+  afterEach(() => jest.useRealTimers());
+
+  it('leaves no timer behind when it is abandoned', async () => {
+    const refuse = jest.fn(async () => {
+      throw new ErrorReply('NOREPLICAS Not enough good replicas to write.');
+    });
+    const publisher = new Publisher({
+      queueName: 'orders',
+      keys: queueKeys('orders'),
+      groups: ['default'],
+      connection: { isReady: true, isHopeful: true, ready: async () => {}, run: refuse } as never,
+      publishTimeout: 60_000,
+      maxPending: 1,
+      failures: new Failures(redisFailures('orders'), { queue: 'orders', server: 'here' }),
+      refusals: new Refusals({ broker: 'Redis', requests: 'publishes to queue "orders"', logger: silentLogger }),
+    });
+    const failure = failureOf(publisher.publish(checkMessage('key', { n: 1 })));
+    await pass(5000);
+    const calls = refuse.mock.calls.length;
+    expect(calls).toBeGreaterThan(3);
+    publisher.abandon();
+    expect((await failure).message).toMatch(/was closed before a message was confirmed/);
+    await pass(0);
+    expect([refuse.mock.calls.length, jest.getTimerCount()]).toEqual([calls, 0]);
   });
 });

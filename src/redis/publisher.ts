@@ -82,6 +82,7 @@ export class Publisher implements BrokerPublisher {
   #moment: Moment | undefined;
   #running = false;
   #closed = false;
+  #endPause: (() => void) | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -108,6 +109,7 @@ export class Publisher implements BrokerPublisher {
     this.#closed = true;
     this.#outbox.abandon();
     this.#batch = undefined;
+    this.#endPause?.();
   }
 
   #poke(): void {
@@ -145,13 +147,25 @@ export class Publisher implements BrokerPublisher {
           if (/OOM|MISCONF/.test((error as Error).message)) this.#refuse(error);
           else {
             refusals.add(error);
-            await new Promise((resolve) => setTimeout(resolve, backoff(undefined, ++attempts)));
+            await this.#pause(backoff(undefined, ++attempts));
           }
         }
       }
     }
     this.#running = false;
     this.#moment = undefined;
+  }
+
+  /** Waits so many milliseconds, or until it is abandoned. */
+  async #pause(milliseconds: number): Promise<void> {
+    if (!this.#hasMore()) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, milliseconds);
+      this.#endPause = resolve;
+    });
+    clearTimeout(timer);
+    this.#endPause = undefined;
   }
 
   #hasMore(): boolean {
