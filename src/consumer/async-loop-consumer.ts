@@ -40,8 +40,9 @@ const NO_RETRIES = { retryCount: 0, deliveryLimit: Number.POSITIVE_INFINITY };
  * A message is done when its handler ends, and is tried again when it fails, as often as `retry` says; then it goes to `deadLetter`. A handler's error is
  * logged and never stops the loop.
  *
- * *Gotchas*: with `orderBy`, give `prefetch` a number: deliveries that wait behind others of their key count as held. At least once: a handler may see a message again, also one that it had finished. On a queue without `deliveries()`, such as a fake that a test
- * made of `publish` and `consume`, each message is handled once, without retries; it says so.
+ * *Gotchas*: at least once: a handler may see a message again, also one that it had finished. With `orderBy`, give `prefetch` a number: deliveries that wait
+ * behind others of their key count as held. On a queue without `deliveries()`, such as a fake that a test made of `publish` and `consume`, each message is
+ * handled once, without retries, and the consumer logs a warning.
  *
  * @example
  * ```ts

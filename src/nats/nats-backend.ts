@@ -18,7 +18,7 @@ export interface NatsFromEnvOptions {
  * machines fails.
  *
  * *Gotchas*: a message stays until every group that exists has settled it, so a group that nobody consumes for fills the server. Without `groups` there is
- * the group `default`. `attempt` counts what was released too, since the server does. Who deletes the consumer of a group deletes the group, with what it had not
+ * the group `default`. `attempt` also counts what another process released, since the server counts deliveries. Who deletes the consumer of a group deletes the group, with what it had not
  * settled. A handler that blocks the event loop for longer than `lease` loses its messages to another consumer.
  *
  * Connects with the first publish or the first subscriber, and heals a lost connection by itself: consumers go on, publishes wait for `publishTimeout`.

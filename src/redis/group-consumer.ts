@@ -316,7 +316,7 @@ export class GroupConsumer implements BrokerConsumer {
   #deliver([id, fields, attempt = 1]: Entry): void {
     this.#readSize.arrived(id);
     const message = this.#loans.canTake && !this.#closing ? readMessage(id, attempt, fields) : undefined;
-    // If this fails, the entry stays pending, and is moved aside when its lease expires.
+    // If this fails, the entry stays pending, and is quarantined when its lease expires.
     if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
     else if (message === undefined || this.#loans.lend(message) === undefined) {
       // If this fails, the consumer logs it, and the message is redelivered when its lease expires.
@@ -328,7 +328,7 @@ export class GroupConsumer implements BrokerConsumer {
   /** A message that never arrives would hold up all that are behind it. */
   #setTooLargeAside({ id, bytes }: LostReply): void {
     const reason = `the connection was lost each time while its ${bytes} bytes were read`;
-    // If this fails, the message stays pending, and is moved aside when its lease expires.
+    // If this fails, the message stays pending, and is quarantined when its lease expires.
     void this.#setAside(id, 'cannot be read', reason).catch(() => {});
   }
 

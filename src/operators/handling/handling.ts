@@ -36,6 +36,7 @@ const OVER = 3;
  * | ends                                    | `ack()`                                                |
  * | fails on attempt a, a ≤ `retry.count`   | `nack({ delay })`; in a lane it waits where it is      |
  * | fails on attempt a, a > `retry.count`   | goes to `deadLetter`, then `ack()`; else `reject()`    |
+ * | is not run: attempt > `deliveryLimit`   | goes to `deadLetter`, then `ack()`; else `reject()`    |
  * | settled it by hand                      | is left alone                                          |
  * | runs when the subscriber leaves         | `release()`                                            |
  * | was not started when the end came       | `release()`                                            |

@@ -40,8 +40,8 @@ const LONGEST_WAIT = 30_000;
  * Deliveries that came so often that their message may be what ends its consumers. Each is run alone, with nothing else held: when it ends the process, only its
  * own message counts one delivery more. So a message that was merely held beside it is never taken for it.
  *
- * A suspect stops the intake. What is held then is finished first; other suspects, and what has to wait behind them in its lane, goes back, before anything of it
- * could be lost with the process. Afterwards one message is asked for at a time, until one comes that is no suspect: many suspects in a row cost no more than
+ * A suspect stops the intake. The other deliveries in flight are finished first. Other suspects, and deliveries that wait in a lane, are released before the suspect
+ * runs, so that the process cannot lose them. Afterwards one message is asked for at a time, until one comes that is no suspect: many suspects in a row cost no more than
  * their order. The first message of a subscription is asked for in that way, too.
  *
  * A stream that obeys no credit goes on delivering. What it delivers meanwhile waits here, which is the best that can be done: of the suspects that are held, one
