@@ -1,4 +1,5 @@
 import { Connection as BrokerConnection, type ConnectionOptions as BrokerConnectionOptions, type Link } from '../broker/connection.js';
+import { withDeadline } from '../broker/deadline.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import { isElsewhere, isReply } from './failures.js';
@@ -18,7 +19,7 @@ export interface ConnectionOptions
   readonly mostIdle: () => number;
 }
 
-/** How many times the usual patience it has at most, and after how many answers in time it has no more than that again. */
+/** How many times its usual patience a connection has at most, and after how many answers in time it has the usual patience again. */
 const SLOWEST = 12;
 const QUICK_AGAIN = 1000;
 
@@ -82,13 +83,10 @@ export class Connection {
     const { link } = this.#connection;
     const client = link?.client;
     if (link === undefined || client === undefined) throw new ConnectionLostError('There is no connection');
-    let answered = false;
-    // Where the event loop was blocked, the answer may be there and not read yet: it is looked at before the immediate.
-    const late = () => setImmediate(() => answered || this.#loseSlow(link));
-    const timer = setTimeout(late, this.#patience * this.#slowness + patience);
+    const deadline = this.#patience * this.#slowness + patience;
     this.#unanswered += 1;
     try {
-      const answer = await client.sendCommand(command);
+      const answer = await withDeadline(client.sendCommand(command), deadline, () => this.#late());
       if (++this.#inTime === QUICK_AGAIN) this.#slowness = 1;
       return answer;
     } catch (error) {
@@ -96,8 +94,6 @@ export class Connection {
       if (isReply(error)) throw error;
       throw new ConnectionLostError('The connection was lost before the answer', { cause: error });
     } finally {
-      answered = true;
-      clearTimeout(timer);
       this.#unanswered -= 1;
       this.#keepAlive.used();
     }
@@ -140,10 +136,10 @@ export class Connection {
   }
 
   /** An answer is overdue. Nobody can see whether some of it has come: next time it may take longer. */
-  #loseSlow(link: RedisLink): void {
+  #late(): Error {
     this.#slowness = Math.min(SLOWEST, this.#slowness * 2);
     this.#inTime = 0;
-    this.#connection.lose(link, new Error('Redis did not answer in time'));
+    return new Error('Redis did not answer in time');
   }
 }
 
