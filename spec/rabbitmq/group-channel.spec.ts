@@ -79,3 +79,52 @@ describe('A channel that gets nothing though there is room', () => {
     end();
   });
 });
+
+describe('A channel whose consumers are cancelled', () => {
+  /** A channel whose cancellations are answered when the test says so. */
+  async function openCancellable() {
+    const cancelled: (() => void)[] = [];
+    let closed: (cause: unknown) => void = () => {};
+    const channel = {
+      active: true,
+      on: () => undefined,
+      basicQos: async () => undefined,
+      basicConsume: async () => undefined,
+      basicCancel: () => new Promise<void>((resolve) => cancelled.push(resolve)),
+      basicAck: () => undefined,
+      close: async () => closed('closed'),
+    } as unknown as Channel;
+    const openChannel = async (onClosed: (cause: unknown) => void) => {
+      closed = onClosed;
+      return channel;
+    };
+    const link = { openChannel, hasStoodStill: false } as unknown as RabbitLink;
+    const consumer = await GroupChannel.open(link, { onCancelled: () => undefined, onUnanswered: () => undefined });
+    await consumer.consume('orders', 2, () => undefined);
+    return { consumer, cancelled };
+  }
+
+  it('says that nothing more comes when each cancellation is answered, also one of a pause before', async () => {
+    const { consumer, cancelled } = await openCancellable();
+    const ended: string[] = [];
+    void consumer.pause().then(() => ended.push('pause'));
+    await passSlowly(500);
+    void consumer.cancel().then(() => ended.push('cancel'));
+    await passSlowly(1000);
+    expect([cancelled.length, ended]).toEqual([1, []]);
+    cancelled[0]?.();
+    await passSlowly(1000);
+    expect(ended).toEqual(['pause', 'cancel']);
+    await consumer.close();
+  });
+
+  it('settles what was held before it closes', async () => {
+    const { consumer } = await openCancellable();
+    consumer.hold();
+    const ended: unknown[] = [];
+    void consumer.settle({ tag: 1 }, 'ack').then((counted) => ended.push(counted));
+    void consumer.close().then(() => ended.push('closed'));
+    await passSlowly(1000);
+    expect(ended).toEqual([true, 'closed']);
+  });
+});

@@ -81,6 +81,8 @@ export class GroupChannel<Item extends Delivered> {
   #last: Promise<unknown> = Promise.resolve();
   #scheduled: NodeJS.Immediate | undefined;
   #confirming: Promise<void> | undefined;
+  /** The last pause. */
+  #paused: Promise<void> = Promise.resolve();
   #cancelled: Promise<void> | undefined;
   #gaveBack = false;
   #over = false;
@@ -168,7 +170,13 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   /** Takes no more until `consume` is called again. Resolves when nothing more will come, or the channel has ended. */
-  async pause(): Promise<void> {
+  pause(): Promise<void> {
+    // A pause before may still wait for its answers.
+    this.#paused = this.#paused.then(() => this.#cancelConsumers());
+    return this.#paused;
+  }
+
+  async #cancelConsumers(): Promise<void> {
     const tags = [...this.#consumers.keys()];
     this.#consumers.clear();
     try {
@@ -214,8 +222,9 @@ export class GroupChannel<Item extends Delivered> {
     await this.#channel.basicQos({ prefetchCount: this.#prefetch });
   }
 
-  /** Ends the channel, when what was settled before is answered. What is still out goes back. */
+  /** Ends the channel, when what was settled before is answered, also what was held. What is still out goes back. */
   async close(): Promise<void> {
+    this.release();
     await this.settled();
     await this.#channel.close();
     await this.closed;
