@@ -65,7 +65,9 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     await eventually(async () => (await queue.stats()).ready === 8);
     const next = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await eventually(() => next.deliveries.length === 8);
-    expect(next.numbers).toEqual(upTo(8));
+    // Delays end in an order of their own, and only what a consumer may hold at once can be put in order.
+    const [again, waiting] = [next.numbers.slice(0, 6), next.numbers.slice(6)];
+    expect([again.toSorted(), waiting]).toEqual([upTo(6), [7, 8]]);
   });
 
   it('may have as many headers as a message takes, after many delays', async () => {
