@@ -44,13 +44,19 @@ describe('DelayedMessages', () => {
 
   it('takes a message for taken by another process soon after it is due, if one consumes and nothing has failed', () => {
     const { delayed, idsOf } = open();
-    const left = delayed.subscribed('a');
+    let own = 1;
+    const left = delayed.subscribed('a', () => own);
     delayed.sent('one', SECOND, undefined);
     now = 2 * SECOND;
     expect(idsOf('a', 2)).toEqual(['one']);
     now += 1;
     // Its own subscriber has not got it.
     expect([idsOf('a', 1), idsOf('a', 2)]).toEqual([['one'], []]);
+    // While its prefetch changes, a subscriber may have two consumers, and none while it pauses.
+    own = 2;
+    expect(idsOf('a', 2)).toEqual(['one']);
+    own = 0;
+    expect(idsOf('a', 1)).toEqual([]);
     left();
     expect(idsOf('a', 1)).toEqual([]);
     delayed.troubled();

@@ -84,12 +84,15 @@ describe('A channel whose consumers are cancelled', () => {
   /** A channel whose cancellations are answered when the test says so. */
   async function openCancellable() {
     const cancelled: (() => void)[] = [];
+    let deliver: (message: Incoming) => void = () => {};
     let closed: (cause: unknown) => void = () => {};
     const channel = {
       active: true,
       on: () => undefined,
       basicQos: async () => undefined,
-      basicConsume: async () => undefined,
+      basicConsume: async (_: unknown, onMessage: (message: Incoming) => void) => {
+        deliver = onMessage;
+      },
       basicCancel: () => new Promise<void>((resolve) => cancelled.push(resolve)),
       basicAck: () => undefined,
       close: async () => closed('closed'),
@@ -101,7 +104,7 @@ describe('A channel whose consumers are cancelled', () => {
     const link = { openChannel, hasStoodStill: false } as unknown as RabbitLink;
     const consumer = await GroupChannel.open(link, { onCancelled: () => undefined, onUnanswered: () => undefined });
     await consumer.consume('orders', 2, () => undefined);
-    return { consumer, cancelled };
+    return { consumer, cancelled, deliver: (tag: number) => deliver({ deliveryTag: tag } as Incoming) };
   }
 
   it('says that nothing more comes when each cancellation is answered, also one of a pause before', async () => {
@@ -115,6 +118,26 @@ describe('A channel whose consumers are cancelled', () => {
     cancelled[0]?.();
     await passSlowly(1000);
     expect(ended).toEqual(['pause', 'cancel']);
+    await consumer.close();
+  });
+
+  it('counts them like the broker, until what they got is settled', async () => {
+    const { consumer, cancelled, deliver } = await openCancellable();
+    const counts: number[] = [];
+    const count = () => counts.push(consumer.countConsumers('orders'));
+    deliver(1);
+    count();
+    void consumer.pause();
+    await passSlowly(500);
+    cancelled[0]?.();
+    count();
+    await consumer.consume('orders', 4, () => undefined);
+    count();
+    void consumer.settle({ tag: 1 }, 'ack');
+    await passSlowly(500);
+    count();
+    expect(counts).toEqual([1, 1, 2, 1]);
+    expect(consumer.countConsumers('invoices')).toBe(0);
     await consumer.close();
   });
 

@@ -13,6 +13,12 @@ const USUALLY_LATE = 1000;
  */
 const LATEST = 2 * 180_000 + USUALLY_LATE;
 
+interface Group {
+  readonly underway: Underway;
+  /** For each subscriber of this process: how many consumers of it the broker counts now. */
+  readonly subscribers: Set<() => number>;
+}
+
 /** All that this process shares, by exchange. */
 const shared = new Map<string, DelayedMessages>();
 
@@ -22,7 +28,7 @@ const shared = new Map<string, DelayedMessages>();
  */
 export class DelayedMessages {
   readonly #exchange: string;
-  readonly #groups = new Map<ConsumerGroup, { readonly underway: Underway; subscribers: number }>();
+  readonly #groups = new Map<ConsumerGroup, Group>();
   #users = 0;
   #troubledAt = Number.NEGATIVE_INFINITY;
 
@@ -72,12 +78,15 @@ export class DelayedMessages {
     this.#troubledAt = performance.now();
   }
 
-  /** A subscriber of this process consumes from the queue of the group, until the function that this returns is called. */
-  subscribed(group: ConsumerGroup): () => void {
-    const known = this.#groupOf(group);
-    known.subscribers += 1;
+  /**
+   * Adds a subscriber of this process to the group, until the function that this returns is called.
+   * @param consumers how many consumers of the subscriber the broker counts at the queue of the group now
+   */
+  subscribed(group: ConsumerGroup, consumers: () => number): () => void {
+    const { subscribers } = this.#groupOf(group);
+    subscribers.add(consumers);
     return () => {
-      known.subscribers -= 1;
+      subscribers.delete(consumers);
     };
   }
 
@@ -87,18 +96,20 @@ export class DelayedMessages {
    */
   ids(group: ConsumerGroup, consumers: number): Iterable<string> {
     const { underway, subscribers } = this.#groupOf(group);
-    const isTaken = consumers > subscribers && performance.now() - this.#troubledAt > LATEST;
+    let own = 0;
+    for (const consumersOf of subscribers) own += consumersOf();
+    const isTaken = consumers > own && performance.now() - this.#troubledAt > LATEST;
     return underway.idsWithin(isTaken ? USUALLY_LATE : LATEST);
   }
 
-  #of(group: ConsumerGroup | undefined): Iterable<{ readonly underway: Underway }> {
+  #of(group: ConsumerGroup | undefined): Iterable<Group> {
     return group === undefined ? this.#groups.values() : [this.#groupOf(group)];
   }
 
-  #groupOf(group: ConsumerGroup): { readonly underway: Underway; subscribers: number } {
+  #groupOf(group: ConsumerGroup): Group {
     let known = this.#groups.get(group);
     if (known === undefined) {
-      known = { underway: new Underway({ most: MOST, lateness: LATEST }), subscribers: 0 };
+      known = { underway: new Underway({ most: MOST, lateness: LATEST }), subscribers: new Set() };
       this.#groups.set(group, known);
     }
     return known;

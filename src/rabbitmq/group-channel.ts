@@ -14,6 +14,12 @@ export interface Delivered {
   readonly isFirst?: boolean;
 }
 
+/** What the broker delivers from a queue, from when it is asked to until it is told to stop. */
+interface Consumer {
+  readonly consumerTag: string;
+  readonly queue: string;
+}
+
 interface Settlement<Item extends Delivered> {
   readonly item: Item;
   readonly verdict: Verdict;
@@ -57,10 +63,11 @@ export class GroupChannel<Item extends Delivered> {
   readonly #link: RabbitLink;
   readonly #channel: Channel;
   readonly #options: GroupChannelOptions<Item>;
-  /** Tags that came and were not settled, in order, with the tags of their consumers. */
-  readonly #outstanding = new Map<number, string>();
-  /** What is consumed: queues, by the tags of their consumers. */
-  readonly #consumers = new Map<string, string>();
+  /** Tags that came and were not settled, in order, with their consumers. */
+  readonly #outstanding = new Map<number, Consumer>();
+  readonly #consumers = new Set<Consumer>();
+  /** The one that was added last. */
+  #lastConsumer: Consumer | undefined;
   /** How many consumers there were. */
   #tags = 0;
   /** How many messages of a queue may be out at a time. */
@@ -118,6 +125,12 @@ export class GroupChannel<Item extends Delivered> {
     return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
   }
 
+  /** How many consumers of a queue the broker counts for this channel: a cancelled one, too, until all that it got is settled. */
+  countConsumers(queue: string): number {
+    const consumers = new Set([...this.#consumers, ...this.#outstanding.values()]);
+    return [...consumers].filter((consumer) => consumer.queue === queue).length;
+  }
+
   get isOver(): boolean {
     return this.#over;
   }
@@ -139,12 +152,14 @@ export class GroupChannel<Item extends Delivered> {
     await this.#channel.basicQos({ prefetchCount: prefetch });
     if (this.#cancelled !== undefined) return;
     const consumerTag = `${this.#tags++}`;
-    this.#consumers.set(consumerTag, queue);
+    const consumer = { consumerTag, queue };
+    this.#lastConsumer = consumer;
+    this.#consumers.add(consumer);
     this.#askedAt = performance.now();
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {
       if (this.#over) return;
       this.#stirred = true;
-      this.#outstanding.set(message.deliveryTag, consumerTag);
+      this.#outstanding.set(message.deliveryTag, consumer);
       if (this.#onFull !== undefined && this.isFull) this.#onFull();
       deliver(message);
     });
@@ -163,9 +178,8 @@ export class GroupChannel<Item extends Delivered> {
 
   /** Whether the last consumer has all that it may have, so that nothing is on its way to it. */
   get isFull(): boolean {
-    const last = String(this.#tags - 1);
     let here = 0;
-    for (const consumerTag of this.#outstanding.values()) if (consumerTag === last) here++;
+    for (const consumer of this.#outstanding.values()) if (consumer === this.#lastConsumer) here++;
     return here >= this.#prefetch;
   }
 
@@ -177,13 +191,13 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   async #cancelConsumers(): Promise<void> {
-    const tags = [...this.#consumers.keys()];
+    const consumers = [...this.#consumers];
     this.#consumers.clear();
     try {
       // A quorum queue takes back what is on its way to a consumer that is cancelled, and counts it as delivered.
       await this.#fill();
       // The last one first: it is the one that most comes from.
-      await Promise.all(tags.reverse().map((consumerTag) => this.#channel.basicCancel({ consumerTag })));
+      await Promise.all(consumers.reverse().map(({ consumerTag }) => this.#channel.basicCancel({ consumerTag })));
       // The client delivers what has come in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
     } catch {
@@ -255,9 +269,9 @@ export class GroupChannel<Item extends Delivered> {
     this.#stirred = false;
     if (!wasIdle) return;
     try {
-      for (const [consumerTag, queue] of this.#consumers) {
-        const found = await this.#silenceOf(queue, consumerTag);
-        if (found !== undefined) throw new SilentError(`Queue "${queue}" has ${found}, and delivers none here`);
+      for (const consumer of this.#consumers) {
+        const found = await this.#silenceOf(consumer);
+        if (found !== undefined) throw new SilentError(`Queue "${consumer.queue}" has ${found}, and delivers none here`);
       }
     } catch (error) {
       // Any other error ends the channel, which is answer enough.
@@ -266,15 +280,16 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   /** What a queue has that it should deliver here; undefined: nothing. A message that is on its way to another consumer may be seen to wait, but not each time. */
-  async #silenceOf(queue: string, consumerTag: string): Promise<string | undefined> {
+  async #silenceOf(consumer: Consumer): Promise<string | undefined> {
+    const { queue } = consumer;
     let found: string | undefined;
     for (let look = 0; look < LOOKS; look++) {
       if (look > 0) await this.lasts(BETWEEN_LOOKS);
-      if (this.#stirred || this.#over || !this.#consumers.has(consumerTag) || !this.#channel.active) return undefined;
+      if (this.#stirred || this.#over || !this.#consumers.has(consumer) || !this.#channel.active) return undefined;
       const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
       // The client delivers what has come in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
-      if (this.#stirred || !this.#consumers.has(consumerTag) || (consumerCount > 0 && messageCount === 0)) return undefined;
+      if (this.#stirred || !this.#consumers.has(consumer) || (consumerCount > 0 && messageCount === 0)) return undefined;
       found = `${consumerCount} consumers and ${messageCount} messages`;
     }
     return found;

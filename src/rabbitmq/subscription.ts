@@ -151,7 +151,7 @@ export class Subscription {
 
   /** Consumes over one channel. Resolves with the cause when it has ended. */
   async #serve(link: RabbitLink): Promise<unknown> {
-    const { topology, group, queueName, logger, done } = this.#options;
+    const { topology, group, queueName, logger, done, delayed } = this.#options;
     if (this.#stopped) return undefined;
     await topology.open(link, group);
     if (this.#stopped) return undefined;
@@ -167,6 +167,7 @@ export class Subscription {
       onUnanswered: ({ received }) => received && done.add(received),
     });
     this.#channel = channel;
+    void channel.closed.then(delayed.subscribed(group, () => channel.countConsumers(this.#names.queue)));
     this.#prefetch = new Prefetch({
       credit: this.#credit,
       isFull: () => channel.isFull,
@@ -213,7 +214,6 @@ export class Subscription {
     // More of them come when there is room.
     if (came < due) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
     if (this.#stopped) return;
-    void channel.closed.then(this.#options.delayed.subscribed(this.#options.group));
     await channel.consume(queue, prefetch, (message) => this.#deliver(channel, message, this.#next));
     prefetching.begin(prefetch);
   }
