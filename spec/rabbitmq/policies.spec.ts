@@ -114,5 +114,28 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
       await eventually(() => holder.deliveries.length === 2);
       expect(said()).toHaveLength(3);
     });
+
+    it('delays messages as before', async () => {
+      const channel = await suite.channel();
+      const { again, delay } = suite.names.group('default');
+      const [exchange, queue] = [`${delay}:0`, `${delay}:0`];
+      // It hands on to the queue over the default exchange.
+      const to = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': again, 'x-dead-letter-strategy': 'at-least-once' };
+      await channel.queueDeclare({ queue, durable: true, arguments: { ...older, 'x-overflow': 'reject-publish', 'x-message-ttl': 16, ...to } });
+      await channel.exchangeDeclare({ exchange, type: 'topic', durable: true });
+      await channel.queueBind({ exchange, queue, routingKey: '#.1' });
+      const logger = recordingLogger();
+      const backend = suite.open({ logger });
+      const holder = new Holder(backend);
+      await backend.publish('key', { n: 1 });
+      await eventually(() => holder.deliveries.length === 1);
+      for (const [length, delay] of [[2, 1] as const, [3, 20] as const]) {
+        expect(await holder.of(1).nack({ delay })).toBe(true);
+        await eventually(() => holder.deliveries.length === length);
+      }
+      expect(await holder.of(1).ack()).toBe(true);
+      await eventually(async () => (await backend.stats()).unfinished === 0);
+      expect([holder.attempts, logger.warnings]).toEqual([[1, 2, 3].map((attempt) => [1, attempt]), []]);
+    });
   });
 });

@@ -260,13 +260,16 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       const user = `user-${suite.name}`;
       await suite.server.run('add_user', user, 's3cret');
       const needed = `^${suite.name}(:.*)?$`;
-      await suite.server.run('set_permissions', user, needed, needed, `^${suite.name}(:.*)?$|^amq\\.default$`);
-      const queue = suite.open({ url: as(`${user}:s3cret`) });
+      await suite.server.run('set_permissions', user, needed, needed, needed);
+      const logger = recordingLogger();
+      const queue = suite.open({ url: as(`${user}:s3cret`), logger });
       const holder = new Holder(queue);
       await queue.publish('key', { n: 1 }, { delay: 1 });
       await came(holder, 1);
       expect(await holder.of(1).nack({ delay: 1 })).toBe(true);
       await came(holder, 2);
+      // What cannot be delayed comes again at once, with a warning.
+      expect(logger.warnings).toEqual([]);
       await queue.close();
       await suite.server.run('set_permissions', user, '^$', needed, needed);
       await failsAtOnce({ url: as(`${user}:s3cret`) }, /configure, write and read/);

@@ -1,5 +1,6 @@
-import type { Channel } from './client.js';
-import { keepingQueue } from './topology.js';
+import type { QueueOptions } from './client.js';
+import type { RabbitLink } from './link.js';
+import { keepingQueue, Setup } from './topology.js';
 
 /** The shortest step of a delay, in milliseconds: a delay is rounded up to a whole number of them. */
 const UNIT = 16;
@@ -9,9 +10,6 @@ const MOST_LEVELS = 28;
 
 /** The longest delay, in milliseconds: some 49 days. */
 export const LONGEST_DELAY = UNIT * (2 ** MOST_LEVELS - 1);
-
-/** Where a delay leads to: an exchange, or one queue. */
-export type Destination = { readonly exchange: string } | { readonly queue: string };
 
 /** Where to send a message, so that it is delayed. */
 export interface Detour {
@@ -41,11 +39,12 @@ function unitsOf(delay: number): number {
  */
 export class Delays {
   readonly #name: string;
-  readonly #destination: Destination;
+  readonly #destination: string;
   /** How many levels are declared, on the connection of now. */
   #declared = 0;
 
-  constructor(name: string, destination: Destination) {
+  /** @param destination the exchange that gets a message when its delay is over */
+  constructor(name: string, destination: string) {
     this.#name = name;
     this.#destination = destination;
   }
@@ -61,12 +60,14 @@ export class Delays {
   }
 
   /** Declares all levels that a delay needs, from below: what enters finds its way. */
-  async declareFor(channel: Channel, delay: number): Promise<void> {
+  async declareFor(link: RabbitLink, delay: number): Promise<void> {
     const levels = levelsFor(delay);
+    const setup = new Setup(link);
     for (let level = this.#declared; level < levels; level++) {
-      await this.#declareLevel(channel, level);
+      await this.#declareLevel(setup, level);
       this.#declared = level + 1;
     }
+    await setup.close();
   }
 
   /** The way of a message that is delayed for more than 0 milliseconds. */
@@ -75,19 +76,23 @@ export class Delays {
     return { exchange: levelName(this.#name, bits.length - 1), routingKey: [...bits].join('.') };
   }
 
-  async #declareLevel(channel: Channel, level: number): Promise<void> {
+  async #declareLevel(setup: Setup, level: number): Promise<void> {
     const name = levelName(this.#name, level);
-    const below = level === 0 ? this.#destination : { exchange: levelName(this.#name, level - 1) };
-    await channel.exchangeDeclare({ exchange: name, type: 'topic', durable: true });
-    const next =
-      'exchange' in below ? { 'x-dead-letter-exchange': below.exchange } : { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': below.queue };
-    await channel.queueDeclare(
-      keepingQueue(name, { 'x-message-ttl': UNIT * 2 ** level, 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish', ...next }),
-    );
+    const below = level === 0 ? this.#destination : levelName(this.#name, level - 1);
+    await setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'topic', durable: true }));
+    const handingDownTo = (exchange: string, key: QueueOptions['arguments'] = {}) =>
+      keepingQueue(name, {
+        'x-message-ttl': UNIT * 2 ** level,
+        'x-dead-letter-strategy': 'at-least-once',
+        'x-overflow': 'reject-publish',
+        'x-dead-letter-exchange': exchange,
+        ...key,
+      });
+    // An older version hands down to the queue of a group over the default exchange.
+    await setup.declareQueue(handingDownTo(below), handingDownTo('', { 'x-dead-letter-routing-key': below }));
     // The bit of this level is followed by those of all levels below.
     const rest = '.*'.repeat(level);
-    await channel.queueBind({ exchange: name, queue: name, routingKey: `#.1${rest}` });
-    if ('exchange' in below) await channel.exchangeBind({ source: name, destination: below.exchange, routingKey: `#.0${rest}` });
-    else await channel.queueBind({ exchange: name, queue: below.queue, routingKey: `#.0${rest}` });
+    await setup.declare((channel) => channel.queueBind({ exchange: name, queue: name, routingKey: `#.1${rest}` }));
+    await setup.declare((channel) => channel.exchangeBind({ source: name, destination: below, routingKey: `#.0${rest}` }));
   }
 }

@@ -19,7 +19,7 @@ export interface QueueNames {
 export interface GroupNames {
   /** Queue: the messages of the group. */
   readonly queue: string;
-  /** Queue: those that were nacked with a delay, when they have fallen due. They come before the others. */
+  /** Queue, and the exchange to it: those that were nacked with a delay, when they are due. They come before the others. */
   readonly again: string;
   /** The way of a nack with a delay, to the queue `again`. */
   readonly delay: string;

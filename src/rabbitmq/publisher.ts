@@ -51,8 +51,6 @@ interface Parcel {
 interface Line {
   readonly link: RabbitLink;
   readonly channel: Channel;
-  /** For what is declared: an error there closes no channel that messages are on. */
-  readonly setup: Channel;
   /** Ids of messages that came back, since there is no queue for them. */
   readonly returned: Set<string>;
   /** A message was confirmed. The first one goes alone: a queue that was made just now may refuse it, and when it is sent again no other is to be before it. */
@@ -116,7 +114,7 @@ export class Publisher implements BrokerPublisher {
       onAdmitted: () => this.#pumpLater(),
       trouble: () => this.trouble,
     });
-    this.#toAll = new Delays(names.delay, { exchange: names.exchange });
+    this.#toAll = new Delays(names.delay, names.exchange);
   }
 
   /** Why nothing can be sent, as far as that is known. */
@@ -150,9 +148,9 @@ export class Publisher implements BrokerPublisher {
   /** Sends a message to one group, to be delivered there again after a delay in milliseconds. Resolves when the broker has confirmed it. */
   sendAgain(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
     const { again, delay: name } = this.#options.names.group(group);
-    const delays = this.#toGroups.get(group) ?? new Delays(name, { queue: again });
+    const delays = this.#toGroups.get(group) ?? new Delays(name, again);
     this.#toGroups.set(group, delays);
-    return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), '', again), body: message.body, delays, group, delay });
+    return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), again, ''), body: message.body, delays, group, delay });
   }
 
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
@@ -220,7 +218,7 @@ export class Publisher implements BrokerPublisher {
     const delays = next?.parcel.delays;
     if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remainingDelay(next))) return;
     void this.#wait(
-      () => delays.declareFor(line.setup, next.parcel.delay),
+      () => delays.declareFor(line.link, next.parcel.delay),
       (error) => next.fail(this.#options.server.failures.explained(error)),
     );
   }
@@ -249,8 +247,8 @@ export class Publisher implements BrokerPublisher {
       await something();
     } catch (error) {
       const line = this.#line;
-      // A channel that is closed by an error takes nothing more.
-      if (line !== undefined) this.#connection.lose(line.link, error);
+      // What was declared before may be gone. Over the next connection, all is declared again.
+      if (line !== undefined) this.#lose(line.link, error);
       if (this.#options.server.failures.outlookOf(error) === 'hopeless') refuse(error);
       else if (this.#closed && !this.#connection.isReady) this.abandon();
     }
@@ -263,7 +261,7 @@ export class Publisher implements BrokerPublisher {
     const lost = (cause: unknown) => {
       if (!this.#closed || !this.#outbox.isEmpty) this.#lose(link, cause);
     };
-    const [setup, channel] = [await link.openChannel(lost), await link.openChannel(lost)];
+    const channel = await link.openChannel(lost);
     await declareGroups(link, names, groups, logger);
     await channel.confirmSelect();
     const returned = new Set<string>();
@@ -271,7 +269,7 @@ export class Publisher implements BrokerPublisher {
     if (this.#line !== undefined) this.#options.delayed.troubled();
     for (const delays of [this.#toAll, ...this.#toGroups.values()]) delays.forget();
     this.#outbox.putBack();
-    this.#line = { link, channel, setup, returned, isProven: false, messages: 0, bytes: 0 };
+    this.#line = { link, channel, returned, isProven: false, messages: 0, bytes: 0 };
     this.#pumpLater();
   }
 

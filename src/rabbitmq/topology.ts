@@ -57,27 +57,40 @@ export async function declareGroups(link: RabbitLink, names: QueueNames, groups:
 
 async function declareInTurn(link: RabbitLink, names: QueueNames, groups: Iterable<ConsumerGroup>, logger: Logger): Promise<void> {
   const { exchange, aside } = names;
-  const setup = new Setup(link, logger);
-  for (const each of [exchange, aside]) await setup.declare((channel) => channel.exchangeDeclare({ exchange: each, type: 'fanout', durable: true }));
-  await setup.declareQueue(keepingQueue(aside, { 'x-overflow': 'reject-publish' }));
-  await setup.declare((channel) => channel.queueBind({ exchange: aside, queue: aside }));
+  const setup = new Setup(link);
+  const declareExchange = (name: string) => setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
+  const declareQueue = async (options: QueueOptions) => {
+    if (await setup.declareQueue(options, keepingQueue(options.queue))) warnOfOutdated(options.queue, logger);
+  };
+  const bind = (from: string, queue: string) => setup.declare((channel) => channel.queueBind({ exchange: from, queue }));
+  for (const each of [exchange, aside]) await declareExchange(each);
+  await declareQueue(keepingQueue(aside, { 'x-overflow': 'reject-publish' }));
+  await bind(aside, aside);
   for (const group of groups) {
     const { queue, again } = names.group(group);
-    for (const each of [queue, again]) await setup.declareQueue(groupQueue(each, names));
-    await setup.declare((channel) => channel.queueBind({ exchange, queue }));
+    for (const each of [queue, again]) await declareQueue(groupQueue(each, names));
+    await bind(exchange, queue);
+    await declareExchange(again);
+    await bind(again, again);
   }
   await setup.close();
 }
 
+function warnOfOutdated(queue: string, logger: Logger): void {
+  if (outdated.has(queue)) return;
+  outdated.add(queue);
+  logger.warn(
+    `An older version of Sluice has declared the queue "${queue}" on RabbitMQ. It works, but a policy with "max-length", "message-ttl" or "delivery-limit" can drop its messages. Stop its publishers, let its consumers empty it, and delete it: Sluice declares it again`,
+  );
+}
+
 /** Declares over a channel of its own, and over another one after each error, which ends it. */
-class Setup {
+export class Setup {
   readonly #link: RabbitLink;
-  readonly #logger: Logger;
   #channel: Channel | undefined;
 
-  constructor(link: RabbitLink, logger: Logger) {
+  constructor(link: RabbitLink) {
     this.#link = link;
-    this.#logger = logger;
   }
 
   async declare(ask: (channel: Channel) => Promise<unknown>): Promise<void> {
@@ -87,19 +100,19 @@ class Setup {
     await ask(this.#channel);
   }
 
-  /** If an older version of Sluice has declared the queue, with fewer settings, it is used as it is. */
-  async declareQueue(options: QueueOptions): Promise<void> {
-    const { queue } = options;
+  /**
+   * Declares a queue. If an older version of Sluice has declared it, it is used as it is.
+   * @param older how an older version declares it
+   * @returns whether an older version has declared it
+   */
+  async declareQueue(options: QueueOptions, older: QueueOptions): Promise<boolean> {
     try {
       await this.declare((channel) => channel.queueDeclare(options));
+      return false;
     } catch (error) {
       if (codeOf(error) !== 'PRECONDITION_FAILED') throw error;
-      await this.declare((channel) => channel.queueDeclare(keepingQueue(queue)));
-      if (outdated.has(queue)) return;
-      outdated.add(queue);
-      this.#logger.warn(
-        `An older version of Sluice has declared the queue "${queue}" on RabbitMQ. It works, but a policy with "max-length", "message-ttl" or "delivery-limit" can drop its messages. Stop its publishers, let its consumers empty it, and delete it: Sluice declares it again`,
-      );
+      await this.declare((channel) => channel.queueDeclare(older));
+      return true;
     }
   }
 
