@@ -104,6 +104,36 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
+  // While a server deletes a stream, it deletes the files of one that is made in its place.
+  it('gives the server time to delete the stream before it makes it anew', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    const manager = await suite.manager();
+    const removedAt = Date.now();
+    await removeStream(suite.names.stream);
+    await queue.publish('key', { n: 2 });
+    await eventually(() => holder.numbers.includes(2));
+    const { created } = await manager.streams.info(suite.names.stream);
+    // Timers may be early by a millisecond.
+    expect(Date.parse(created) - removedAt).toBeGreaterThan(990);
+  });
+
+  it('loses nothing that is published after it, though the server takes its time to delete the stream', async () => {
+    // It deletes the consumers first, and is busy with that.
+    const queue = suite.open({ groups: upTo(60).map((n) => `g${n}`) });
+    const holder = new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
+    await queue.publish('key', { n: 0 });
+    await eventually(() => holder.deliveries.length === 1);
+    await removeStream(suite.names.stream);
+    await Promise.all(upTo(20).map((n) => queue.publish('key', { n })));
+    await eventually(
+      () => upTo(20).every((n) => holder.numbers.includes(n)),
+      () => holder.numbers,
+    );
+  });
+
   it('removes no message of the new stream for one of the old that was settled just before', async () => {
     const other = suite.open();
     const queue = suite.open({ groups: ['default'] });

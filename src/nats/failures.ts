@@ -35,6 +35,11 @@ export function isNotFound(error: unknown): boolean {
   return isApiError(error) && (error.code === STREAM_NOT_FOUND || error.code === CONSUMER_NOT_FOUND);
 }
 
+/** Whether an error code of the API says that the stream is not there. */
+export function isStreamMissing(code: number | undefined): boolean {
+  return code === STREAM_NOT_FOUND;
+}
+
 /** Whether there is another stream or consumer of that name. */
 export function isTaken(error: unknown): boolean {
   return isApiError(error) && NAME_TAKEN.has(error.code);

@@ -13,7 +13,7 @@ import type { ConsumerGroup } from '../backend.js';
 import { HopelessError } from '../broker/failures.js';
 import type { Logger } from '../internal/logger.js';
 import type { JetStreamApi } from './api.js';
-import { isNotFound, isTaken } from './failures.js';
+import { isNotFound, isStreamMissing, isTaken } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
@@ -23,6 +23,12 @@ const LEAST_MEMORY = 120_000;
 
 /** How long the mover may take with a message, in milliseconds: less than the server remembers ids. */
 export const MOVER_LEASE = 5000;
+
+/**
+ * How long after a stream was found to be missing it is made anew, in milliseconds. While a server deletes a stream, another can be made in its place, whose files it deletes too: such
+ * a stream confirms messages and delivers none.
+ */
+const DELETION = 1000;
 
 /** How many messages are removed at a time. */
 const REMOVED_TOGETHER = 256;
@@ -66,6 +72,8 @@ export class Topology {
   readonly #logger: Logger;
   #created: string | undefined;
   #messageSize: number | undefined;
+  /** The streams that were there once. For each that was found to be missing since: when, by the clock of `performance`. */
+  readonly #missingSince = new Map<string, number | undefined>();
   #warned = false;
 
   constructor(options: CheckedNatsOptions, names: QueueNames) {
@@ -92,8 +100,8 @@ export class Topology {
     const { manager } = link;
     const { stream, messages, delayedStream, delayed, mover } = this.#names;
     // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
-    const info = await this.#stream(manager, { name: stream, subjects: [messages], retention: RetentionPolicy.Limits });
-    await this.#stream(manager, { name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue });
+    const info = await this.#stream(link, { name: stream, subjects: [messages], retention: RetentionPolicy.Limits });
+    await this.#stream(link, { name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue });
     this.#created = info.created;
     const { messages: count, bytes } = info.state;
     this.#messageSize = count > 0 ? bytes / count : undefined;
@@ -102,18 +110,13 @@ export class Topology {
   }
 
   /** Sees to it that the stream is there that keeps what is no message. */
-  async openAside({ manager }: NatsLink): Promise<void> {
+  async openAside(link: NatsLink): Promise<void> {
     const { aside } = this.#names;
-    await found(
-      () => manager.streams.info(aside),
-      () =>
-        manager.streams.add({
-          name: aside,
-          description: 'Sluice: what was found in the queue and is no message',
-          subjects: [`${aside}.>`],
-          ...this.#keeping(),
-        }),
-    );
+    await this.#foundStream(link, {
+      name: aside,
+      description: 'Sluice: what was found in the queue and is no message',
+      subjects: [`${aside}.>`],
+    });
   }
 
   /** How many messages wait for their time. */
@@ -187,18 +190,39 @@ export class Topology {
       const last = together.pop() as number;
       for (const sequence of together) link.publish(subject, request(sequence));
       // The server takes them in order, and is not flooded.
-      await link.request(subject, request(last));
+      const answer = await link.request(subject, request(last));
+      // The stream that is made in its place has other messages there.
+      if (isStreamMissing(answer.json<{ readonly error?: { readonly err_code?: number } }>().error?.err_code)) return;
     }
   }
 
-  async #stream(manager: JetStreamApi, config: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): Promise<StreamInfo> {
+  async #stream(link: NatsLink, config: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): Promise<StreamInfo> {
     const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
-    const info = await found(
-      () => manager.streams.info(config.name),
-      () => manager.streams.add({ ...config, description: 'Sluice: a queue', duplicate_window: nanos(Math.ceil(memory)), ...this.#keeping() }),
-    );
+    const info = await this.#foundStream(link, { ...config, description: 'Sluice: a queue', duplicate_window: nanos(Math.ceil(memory)) });
     this.#check(info.config, config);
     return info;
+  }
+
+  /** A stream that is there, or is made. */
+  async #foundStream(link: NatsLink, config: Partial<StreamConfig> & { readonly name: string }): Promise<StreamInfo> {
+    const { name } = config;
+    const info = await found(
+      () => link.manager.streams.info(name),
+      async () => {
+        await this.#deleted(name);
+        return link.manager.streams.add({ ...config, ...this.#keeping() });
+      },
+    );
+    this.#missingSince.set(name, undefined);
+    return info;
+  }
+
+  /** Waits until the server has deleted a stream that was there. */
+  async #deleted(name: string): Promise<void> {
+    if (!this.#missingSince.has(name)) return;
+    const since = this.#missingSince.get(name) ?? performance.now();
+    this.#missingSince.set(name, since);
+    await new Promise((resolve) => setTimeout(resolve, since + DELETION - performance.now()));
   }
 
   #keeping(): Pick<StreamConfig, 'storage' | 'num_replicas'> {
