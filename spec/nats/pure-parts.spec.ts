@@ -1,7 +1,7 @@
 import { headers as createHeaders, type Msg } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { nak } from '../../src/nats/answers.js';
-import { HEADERS_HEADER, ID_HEADER, PUBLISHED_AT_HEADER, readFacts, readMessage, writeHeadersHeader } from '../../src/nats/message.js';
+import { copyId, HEADERS_HEADER, ID_HEADER, PUBLISHED_AT_HEADER, readFacts, readMessage, writeHeadersHeader } from '../../src/nats/message.js';
 import { queueNames, readKey } from '../../src/nats/names.js';
 import { NATS_URL, parseUrl } from '../../src/nats/url.js';
 
@@ -119,6 +119,16 @@ describe('parseUrl', () => {
       ),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe('copyId', () => {
+  it('is the same for all deliveries of a message to a group', () => {
+    const id = 'orders.default.42.1700000000123456789';
+    expect(copyId('$JS.ACK.orders.default.3.42.7.1700000000123456789.5')).toBe(id);
+    expect(copyId('$JS.ACK.orders.default.4.42.8.1700000000123456789.1')).toBe(id);
+    expect(copyId('$JS.ACK.hub.ACCHASH.orders.default.3.42.7.1700000000123456789.5')).toBe(id);
+    expect(copyId('$JS.ACK._.ACCHASH.orders.default.3.42.7.1700000000123456789.5.token')).toBe(id);
   });
 });
 

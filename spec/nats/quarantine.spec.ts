@@ -69,4 +69,28 @@ describeWithNats('What no dead letter queue takes', () => {
     expect(reason?.header.get('Sluice-Reason')).toContain('cannot be dead-lettered');
     expect([Buffer.from(kept?.data ?? []).toString() === data, kept?.header.get('Other')]).toEqual([true, 'kept']);
   });
+
+  it('goes to quarantine once, though its lease ends before it is there', async () => {
+    const lease = 500;
+    const client = await suite.client();
+    const publish = client.publish.bind(client);
+    let begun = 0;
+    let sent = 0;
+    client.publish = (subject, ...content) => {
+      const isCopy = subject.startsWith(`${suite.names.aside}.`);
+      const send = () => {
+        publish(subject, ...content);
+        if (isCopy) sent += 1;
+      };
+      if (isCopy && begun++ === 0) setTimeout(send, 1.5 * lease);
+      else send();
+    };
+    const queue = suite.open({ client, lease });
+    void new Holder(queue);
+    await queue.stats();
+    await suite.add(`${suite.names.stream}.k`, 'odd');
+    await eventually(async () => sent > 1 && (await queue.stats()).unfinished === 0);
+    await client.flush();
+    expect((await suite.aside()).map(({ data }) => data)).toEqual(['odd']);
+  });
 });

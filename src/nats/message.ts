@@ -43,6 +43,14 @@ export function readFacts(reply: string): DeliveryFacts | undefined {
   };
 }
 
+/** An id for the copy of a delivery: the same one however often the group gets the message. @param reply the subject to which the delivery is answered */
+export function copyId(reply: string): string {
+  const tokens = reply.split('.');
+  const at = tokens.length === 9 ? 2 : 4;
+  const [stream, consumer, , sequence, , storedAt] = tokens.slice(at);
+  return [stream, consumer, sequence, storedAt].join('.');
+}
+
 /** What the ids of our messages look like. Another's may be that of another message, and then its place is its id. */
 const OUR_ID = /^[0-9a-f]{16}-\d+$/;
 

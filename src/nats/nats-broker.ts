@@ -6,7 +6,7 @@ import type { Failures } from '../broker/failures.js';
 import { isNotFound } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
-import { copyHeaders, writeHeadersHeader } from './message.js';
+import { copyHeaders, copyId, ID_HEADER, writeHeadersHeader } from './message.js';
 import { Mover } from './mover.js';
 import { type QueueNames, queueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
@@ -179,12 +179,16 @@ export class NatsBroker implements Broker {
     const written = writeHeadersHeader({ reason }) ?? '';
     const headers = copyHeaders(message);
     headers.set(REASON_HEADER, written);
+    // If the lease ends meanwhile, the message is redelivered and copied again: the server keeps one copy.
+    const id = copyId(message.reply ?? '');
+    headers.set(ID_HEADER, id);
     try {
       await this.#storeAside(link, message.subject, message.data, headers);
     } catch (error) {
       if (!isTooLarge(error)) throw error;
       const alone = createHeaders();
       alone.set(REASON_HEADER, written);
+      alone.set(ID_HEADER, id);
       await this.#storeAside(link, message.subject, new Uint8Array(), alone);
       await this.#storeAside(link, message.subject, message.data, copyHeaders(message));
     }
