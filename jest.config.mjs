@@ -6,7 +6,7 @@ const root = import.meta.dirname;
 const specs = readdirSync(path.join(root, 'spec'), { recursive: true }).filter((file) => file.endsWith('.spec.ts'));
 
 /** The suites that start a server call one of these helpers. */
-const startsServer = (spec) => /\bdescribeWith(Redis|Nats|RabbitMq)\b/.test(readFileSync(path.join(root, 'spec', spec), 'utf8'));
+const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.join(root, 'spec', spec), 'utf8'));
 
 /** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
 const project = (name, specs) => ({

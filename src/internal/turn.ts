@@ -110,7 +110,9 @@ export class Turn {
       if (remaining <= 0 || ++this.#looks > MOST_LOOKS) {
         this.#full = true;
         // Promises wait from here on, and the first macrotask may never come: asked for here, the other costs next to nothing.
-        this.#anotherMacrotask(this.#end);
+        const waiting = this.#waiting;
+        // If the run has ended since, the other comes too late: it would let promises go on for longer than the budget, before timers run.
+        this.#anotherMacrotask(() => this.#waiting === waiting && this.#end());
         return true;
       }
       // Look again before the budget is over, as far as the pace since the last look tells; at once if the clock tells nothing.
@@ -149,32 +151,34 @@ function macrotask(task: () => void): void {
   else setImmediate(task);
 }
 
+/** How long the first macrotask may take before the promises go on without it, in milliseconds. */
+const LONGEST_WAIT = 20;
+
 /** Later, by means that fake timers leave alone, in case they were at work before this module was loaded. */
 function anotherMacrotask(task: () => void): void {
-  for (const way of [sendMessage, waitForCell]) {
-    try {
-      way(task);
-    } catch {
-      // Not every browser has it, and a test may have replaced it: harmless, since there are other ways.
-    }
+  try {
+    // Not every browser has it, and a test may have replaced it.
+    if (/\[native code\]/.test(String(waitAsync))) waitForCell(task);
+    else sendMessage(task);
+  } catch {
+    // Both are replaced or missing: then the first macrotask is the only way.
   }
 }
 
-/** Keeps the process alive until the task has run. */
+/** Part of the language itself: the wait for a cell that nobody changes ends with its time. Until then, timers and input have had their chance. */
+function waitForCell(task: () => void): void {
+  const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  void waitAsync(cell, 0, 0, LONGEST_WAIT).value.then(task);
+}
+
+/** A last resort: Node delivers dozens of messages in a row before it lets timers run. */
 function sendMessage(task: () => void): void {
-  // A new channel each time: Node delivers what is sent meanwhile over one channel before it lets timers run.
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = () => {
     port1.close();
     task();
   };
   port2.postMessage(undefined);
-}
-
-/** Part of the language itself: the wait for a cell that nobody changes ends with its time. */
-function waitForCell(task: () => void): void {
-  const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  void waitAsync(cell, 0, 0, 1).value.then(task);
 }
 
 export const turn: Turn = processWide('turn', () => new Turn(now, macrotask, anotherMacrotask));
