@@ -8,6 +8,9 @@ const specs = readdirSync(path.join(root, 'spec'), { recursive: true }).filter((
 /** The suites that start a server call one of these helpers. */
 const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.join(root, 'spec', spec), 'utf8'));
 
+/** Suites that build, compile or run programs, or that drive thousands of random or long runs: `npm run test:unit` leaves them out. */
+const takesLong = (spec) => /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|load|stack|interleavings/.test(spec);
+
 /** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
 const project = (name, specs) => ({
   displayName: name,
@@ -29,8 +32,12 @@ export default {
   projects: [
     project('servers', specs.filter(startsServer)),
     project(
+      'long',
+      specs.filter((spec) => !startsServer(spec) && takesLong(spec)),
+    ),
+    project(
       'unit',
-      specs.filter((spec) => !startsServer(spec)),
+      specs.filter((spec) => !startsServer(spec) && !takesLong(spec)),
     ),
   ],
 };
