@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Holder, upTo } from '../support/consumers.js';
+import { deleteNatsConsumer } from '../support/delete-nats-consumer.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -9,7 +10,8 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
   const suite = new NatsSuite();
 
   const removeStream = async (name: string) => (await suite.manager()).streams.delete(name);
-  const removeConsumer = async (group = 'default') => (await suite.manager()).consumers.delete(suite.names.stream, suite.names.consumer(group));
+  const removeConsumer = async (consumer = suite.names.consumer('default'), stream = suite.names.stream) =>
+    deleteNatsConsumer(await suite.manager(), stream, consumer);
 
   it('makes the consumer of a group anew, and loses nothing that is published after it', async () => {
     const logger = recordingLogger();
@@ -49,7 +51,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     const passing = new Holder(queue, { group: 'passing' }, (delivery) => void delivery.ack());
     await eventually(async () => passing.deliveries.length === 1 && (await queue.stats({ group: 'passing' })).unfinished === 0);
     passing.subscription.unsubscribe();
-    await removeConsumer('passing');
+    await removeConsumer(suite.names.consumer('passing'));
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 2 });
     await eventually(() => holder.deliveries.length === 2);
@@ -64,7 +66,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await queue.publish('key', { n: 0 });
     await eventually(() => holder.deliveries.length === 1);
     for (const round of upTo(5)) {
-      await removeConsumer('b');
+      await removeConsumer(suite.names.consumer('b'));
       await eventually(() =>
         suite.group('b').then(
           () => true,
@@ -203,7 +205,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 }, { delay: 10 });
     await eventually(() => holder.deliveries.length === 1);
-    await (await suite.manager()).consumers.delete(suite.names.delayedStream, suite.names.mover);
+    await removeConsumer(suite.names.mover, suite.names.delayedStream);
     await queue.publish('key', { n: 2 }, { delay: 10 });
     await eventually(() => holder.deliveries.length === 2);
   });

@@ -1,5 +1,6 @@
 import { AckPolicy, type ConsumerConfig, RetentionPolicy, StorageType, type StreamConfig } from '@nats-io/jetstream';
 import { Holder, upTo } from '../support/consumers.js';
+import { deleteNatsConsumer } from '../support/delete-nats-consumer.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
@@ -90,7 +91,7 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     const filter = config.filter_subject === undefined ? {} : { filter_subject: `${stream}.order` };
     await manager.consumers.add(stream, { durable_name: 'default', ack_policy: AckPolicy.Explicit, ...config, ...filter });
     const queue = await failsAtOnce(why);
-    await manager.consumers.delete(stream, 'default');
+    await deleteNatsConsumer(manager, stream, 'default');
     await works(queue);
   });
 

@@ -1,5 +1,6 @@
 import type { NatsBackend } from 'sluice/nats';
 import { Holder, upTo } from '../support/consumers.js';
+import { deleteNatsConsumer } from '../support/delete-nats-consumer.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { providerStorage } from '../support/provider-storage.js';
@@ -91,7 +92,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     await eventually(() => used.deliveries.length === 10);
     await queue.close();
     expect(await suite.length()).toBe(10);
-    await (await suite.manager()).consumers.delete(suite.names.stream, suite.names.consumer('abandoned'));
+    await deleteNatsConsumer(await suite.manager(), suite.names.stream, suite.names.consumer('abandoned'));
     const next = suite.open({ groups: ['used'] });
     await next.publish('key', { n: 11 });
     void new Holder(next, { group: 'used' }, (delivery) => void delivery.ack());

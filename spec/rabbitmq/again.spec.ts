@@ -110,7 +110,7 @@ describeWithRabbitMq('A RabbitMqBackend with a client that is closed under it', 
 
   it('has stats() reject in time, and starves nobody', async () => {
     const client = suite.client().on('error', () => undefined);
-    const queue = suite.open({ client, publishTimeout: 1000 });
+    const queue = suite.open({ client, publishTimeout: 3000 });
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
     await eventually(() => holder.deliveries.length === 1);

@@ -55,7 +55,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
   it('have a publish reject in time, which says whether the message may have been enqueued', async () => {
     const { proxy, url } = await suite.proxy();
     const logger = recordingLogger();
-    const queue = suite.open({ url, publishTimeout: 500, logger });
+    const queue = suite.open({ url, publishTimeout: 3000, logger });
     await queue.publish('key', { n: 0 });
     proxy.stall('to-client');
     const sent = failureOf(queue.publish('key', { n: 1 }));
@@ -139,7 +139,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
 
   it('that are blocked keep publishes waiting, which reject with the reason; consumers go on, and so do publishes later', async () => {
     const logger = recordingLogger();
-    const queue = suite.open({ publishTimeout: 1500, logger });
+    const queue = suite.open({ publishTimeout: 3000, logger });
     const holder = new Holder(queue, { prefetch: 1 });
     await Promise.all(upTo(3).map((n) => queue.publish('key', { n })));
     await came(holder, 1);
@@ -232,7 +232,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
 
     it('may be closed by their owner: the queue does not end, closes soon, and ends nothing else', async () => {
       const client = handed();
-      const queue = suite.open({ client, publishTimeout: 300 });
+      const queue = suite.open({ client, publishTimeout: 3000 });
       const holder = new Holder(queue);
       await queue.publish('key', { n: 1 });
       await came(holder, 1);

@@ -112,7 +112,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     await publisher.publish('key', { n: 1 });
     await suite.add({}, 'odd');
     await publisher.publish('key', { n: 2 });
-    const queue = suite.open({ url, logger, publishTimeout: 300 });
+    const queue = suite.open({ url, logger, publishTimeout: 3000 });
     await queue.stats();
     await proxy.refuse();
     const holder = new Holder(queue, { prefetch: 1 }, (delivery) => void delivery.ack());

@@ -172,7 +172,7 @@ describeWithRedis('Publishing to Redis', () => {
 
   it('says of what was sent and not answered in time that it may have been enqueued, of the rest that it was not', async () => {
     const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url, publishTimeout: 1500 });
+    const queue = suite.open({ url, publishTimeout: 3000 });
     await publish(queue, [0]);
     proxy.stall('to-client');
     const first = failureOf(queue.publish('key', { n: 1 }));

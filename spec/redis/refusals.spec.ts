@@ -49,7 +49,7 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
   const open = async () => {
     const logger = recordingLogger();
     const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url, logger, publishTimeout: 1500 });
+    const queue = suite.open({ url, logger, publishTimeout: 3000 });
     await queue.publish('key', { n: 1 });
     return { proxy, queue, warned: (about: RegExp) => logger.warnings.filter((warning) => about.test(warning)) };
   };
@@ -65,7 +65,7 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
         const error = await failureOf(queue.publish('key', { n }));
         expect(error).toMatchObject({
           retryable: true,
-          message: expect.stringMatching(/within 1500 ms/),
+          message: expect.stringMatching(/within 3000 ms/),
           cause: { message: expect.stringMatching(reply) },
         });
         expect(error.message).toMatch(reply);

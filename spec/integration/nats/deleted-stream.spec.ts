@@ -1,5 +1,6 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { queueNames } from '../../../src/nats/names.js';
+import { deleteNatsConsumer } from '../../support/delete-nats-consumer.js';
 import { describeWithNats } from '../../support/servers/describe-with.js';
 import { Tally } from '../../support/tally.js';
 import { AT_ONCE } from '../load.js';
@@ -23,7 +24,7 @@ describeWithNats('A NATS queue whose stream or consumer somebody deletes', () =>
     const { stream, consumer } = queueNames(stage.name);
     return manage(async (manager) => {
       const { state } = await manager.streams.info(stream);
-      await manager.consumers.delete(stream, consumer('default'));
+      await deleteNatsConsumer(manager, stream, consumer('default'));
       return state.messages;
     });
   };
