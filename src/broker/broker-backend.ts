@@ -22,7 +22,7 @@ import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { type CheckedMessage, checkMessage } from '../internal/check-message.js';
 import { checkName, checkOptions } from '../internal/options.js';
-import { withDeadline } from './deadline.js';
+import { withDeadline, within } from './deadline.js';
 import { ConnectionLostError, type Failures } from './failures.js';
 import type { CheckedBrokerOptions } from './options.js';
 
@@ -212,14 +212,4 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
       throw failures.explained(error);
     }
   }
-}
-
-/** Waits for something to end, but no longer than that many milliseconds. */
-async function within(longest: number, end: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const enough = new Promise((resolve) => {
-    timer = setTimeout(resolve, longest);
-  });
-  await Promise.race([end, enough]);
-  clearTimeout(timer);
 }

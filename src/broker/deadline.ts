@@ -20,3 +20,16 @@ export async function withDeadline<Value>(request: Promise<Value>, deadline: num
     clearImmediate(immediate);
   }
 }
+
+/** Waits for something to end, but no longer than that many milliseconds. */
+export async function within(longest: number, end: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const enough = new Promise((resolve) => {
+    timer = setTimeout(resolve, longest);
+  });
+  try {
+    await Promise.race([end, enough]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -164,7 +164,8 @@ export class Publisher implements BrokerPublisher {
     this.#outbox.putBack();
     if (this.#broken) {
       this.#restarts += 1;
-      await new Promise((resolve) => setTimeout(resolve, backoff(undefined, this.#restarts)));
+      // The connection keeps the process alive, as long as the queue is open.
+      await new Promise((resolve) => setTimeout(resolve, backoff(undefined, this.#restarts)).unref());
       await open(link);
     }
     this.#link = link;

@@ -1,5 +1,6 @@
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Connection } from '../broker/connection.js';
+import { within } from '../broker/deadline.js';
 import { Failures, HopelessError } from '../broker/failures.js';
 import { patienceFor, responseTimeoutFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
@@ -128,7 +129,7 @@ async function awakeOf(servers: readonly string[], patience: number, signal: Abo
     if (first?.status === 'rejected') throw first.reason;
   }
   // Those that are as quick share the load.
-  await Promise.race([all, new Promise((resolve) => setTimeout(resolve, MORE))]);
+  await within(MORE, all);
   return [...awake];
 }
 

@@ -1,3 +1,4 @@
+import { within } from '../broker/deadline.js';
 import type { Channel, Incoming } from './client.js';
 import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
@@ -136,13 +137,8 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   /** Resolves after so many milliseconds, or when the channel has ended. */
-  async lasts(milliseconds: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const time = new Promise((resolve) => {
-      timer = setTimeout(resolve, milliseconds);
-    });
-    await Promise.race([time, this.closed]);
-    clearTimeout(timer);
+  lasts(milliseconds: number): Promise<void> {
+    return within(milliseconds, this.closed);
   }
 
   /** Takes messages of a queue, as many unsettled at a time as the prefetch says. */

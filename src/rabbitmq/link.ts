@@ -1,4 +1,5 @@
 import type { Link } from '../broker/connection.js';
+import { within } from '../broker/deadline.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
 import type { Channel, Client } from './client.js';
@@ -197,14 +198,12 @@ export class RabbitLink implements Link {
   async goodbye(): Promise<void> {
     if (this.#over) return;
     const { client, owned } = this.#options;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, LONGEST_GOODBYE);
-    });
     const closed = Promise.all([...this.#channels].map((channel) => channel.close())).then(() => (owned ? client.close() : undefined));
     // A channel that cannot be closed has ended. The connection ends after this in any case.
-    await Promise.race([closed.catch(() => {}), late]);
-    clearTimeout(timer);
+    await within(
+      LONGEST_GOODBYE,
+      closed.catch(() => {}),
+    );
   }
 
   destroy(): void {

@@ -307,7 +307,8 @@ export class Publisher implements BrokerPublisher {
       // On the way of a delay there is one queue, which nobody else is to fill. Elsewhere, some groups may have it already.
       const again = refusals + 1;
       if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) {
-        setTimeout(() => this.#sendOnceMore(line, pending, again), backoff(undefined, again));
+        // The connection keeps the process alive, as long as the queue is open.
+        setTimeout(() => this.#sendOnceMore(line, pending, again), backoff(undefined, again)).unref();
         return;
       }
       this.#answered(line, pending);

@@ -2,6 +2,7 @@ import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
+import { within } from '../broker/deadline.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
 import { Loans } from '../broker/loans.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
@@ -387,13 +388,11 @@ export class Subscription {
   /** Waits, but no longer than until it is woken. */
   async #pause(milliseconds: number, onWake: (wake: () => void) => void = () => {}): Promise<void> {
     if (this.#stopped) return;
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, milliseconds);
+    const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
       onWake(resolve);
     });
-    clearTimeout(timer);
+    await within(milliseconds, woken);
     this.#wake = undefined;
   }
 }

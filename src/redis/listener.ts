@@ -1,4 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
+import { within } from '../broker/deadline.js';
 import type { Connection } from './connection.js';
 import type { Entry } from './exchange.js';
 import type { QueueKeys } from './keys.js';
@@ -132,19 +133,16 @@ export class Listener {
 
   /** Waits for the connection, for that many milliseconds or until nobody wants it any more. */
   async #ready(connection: Connection, most: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const enough = new Promise<void>((resolve) => {
+    const unwanted = new Promise<void>((resolve) => {
       this.#giveUp = resolve;
-      timer = setTimeout(resolve, most);
     });
     this.#connecting ??= connection.ready().finally(() => {
       this.#connecting = undefined;
     });
     try {
-      await Promise.race([this.#connecting, enough]);
+      await within(most, Promise.race([this.#connecting, unwanted]));
     } finally {
       this.#giveUp = undefined;
-      clearTimeout(timer);
     }
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
+import { within } from '../broker/deadline.js';
 import type { Failures } from '../broker/failures.js';
 import { writeHeaders, writePayload } from '../broker/message.js';
 import { Outbox, type Pending } from '../broker/outbox.js';
@@ -159,12 +160,10 @@ export class Publisher implements BrokerPublisher {
   /** Waits so many milliseconds, or until it is abandoned. */
   async #pause(milliseconds: number): Promise<void> {
     if (!this.#hasMore()) return;
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, milliseconds);
+    const ended = new Promise<void>((resolve) => {
       this.#endPause = resolve;
     });
-    clearTimeout(timer);
+    await within(milliseconds, ended);
     this.#endPause = undefined;
   }
 
