@@ -1,5 +1,7 @@
 import { filter } from 'rxjs';
 import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, MemoryBackend } from 'sluice';
+import { Credit } from '../../src/bridge/credit.js';
+import { AdaptivePrefetch } from '../../src/consumer/adaptive-prefetch.js';
 import { ChangedQueue } from '../support/changed-queue.js';
 import { publishAll, upTo } from '../support/consumers.js';
 import { turns } from '../support/promises.js';
@@ -76,6 +78,16 @@ describe("A consumer with the default prefetch, 'auto',", () => {
     takes = 60_000;
     publish(100);
     expect(queue.inFlight).toBe(2);
+  });
+
+  it('forgets what was started before the clock was set back', () => {
+    const credit = new Credit(1);
+    const prefetch = new AdaptivePrefetch(credit, 1, new VirtualClock().scheduler);
+    for (const n of upTo(50)) prefetch.started(3_600_000 + n);
+    expect(credit.limit).toBe(50);
+    for (const n of upTo(3)) prefetch.started(n);
+    expect(credit.limit).toBe(3);
+    prefetch.stop();
   });
 
   it('leaves no timer behind', async () => {

@@ -45,9 +45,14 @@ export class AdaptivePrefetch implements Pace {
   }
 
   #adapt(now: number): void {
-    while (this.#count > 0 && now - this.#oldest >= SPAN) this.#count--;
+    while (this.#count > 0 && !this.#isRecent(this.#oldest, now)) this.#count--;
     if (this.#count > this.#least && this.#timer === undefined) this.#lookLater();
     this.#credit.allow(Math.max(this.#least, this.#count));
+  }
+
+  /** Where the clock was set back, what was started before is not. */
+  #isRecent(start: number, now: number): boolean {
+    return start <= now && now - start < SPAN;
   }
 
   get #oldest(): number {
