@@ -1,4 +1,5 @@
 import { silentLogger } from '../support/recording-logger.js';
+import { runScript } from '../support/run-script.js';
 
 type Library = typeof import('sluice');
 
@@ -42,6 +43,8 @@ const primitives: Record<string, Fake> = {
   'a MessageChannel that is silent': () => replaced(globalThis, 'MessageChannel', SilentChannel),
   'a MessageChannel that throws': () => replaced(globalThis, 'MessageChannel', never),
   'Atomics.waitAsync': () => replaced(Atomics, 'waitAsync', () => ({ value: new Promise(never) })),
+  // As in a page that is not cross-origin isolated.
+  'no SharedArrayBuffer': () => replaced(globalThis, 'SharedArrayBuffer', undefined),
 };
 
 const fakes: [string, Fake][] = [
@@ -49,6 +52,7 @@ const fakes: [string, Fake][] = [
   ['all timers', all('setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'process.nextTick', 'Date', 'performance that stands still')],
   ['setImmediate and MessageChannel', all('setImmediate', 'a MessageChannel that is silent')],
   ['setImmediate and Atomics.waitAsync', all('setImmediate', 'Atomics.waitAsync')],
+  ['setImmediate, and no SharedArrayBuffer', all('setImmediate', 'no SharedArrayBuffer')],
   ["jest's timers", () => jestFakes({})],
   ["jest's timers without a fake clock", () => jestFakes({ doNotFake: ['performance'] })],
   ["jest's legacy timers", () => jestFakes({ legacyFakeTimers: true })],
@@ -131,4 +135,13 @@ describe.each(fakes)('With a fake: %s', (_, fake) => {
     restore = fake();
     expect(await takeBatches(load())).toEqual([[1, 2], [3]]);
   });
+});
+
+it('A process goes on with a loop of awaits where a fake never comes and nothing else keeps it alive', async () => {
+  const script = `
+    const queue = new sluice.MemoryBackend({ capacity: 1, overflow: 'drop-newest' });
+    for (let n = 0; n < 200_000; n++) await queue.publish('key', { n });
+    console.log('end of script');
+  `;
+  expect(await runScript(script, 'globalThis.setImmediate = () => ({});')).toEqual({ exit: 0, output: 'end of script' });
 });

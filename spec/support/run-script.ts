@@ -9,9 +9,12 @@ export interface ScriptResult {
   readonly output: string;
 }
 
-/** Runs a script, which finds the library under `sluice`, in a process of its own. */
-export async function runScript(script: string): Promise<ScriptResult> {
-  const code = `import * as sluice from ${JSON.stringify(source)};\n${script}`;
+/**
+ * Runs a script, which finds the library under `sluice`, in a process of its own.
+ * @param before runs before the library is loaded
+ */
+export async function runScript(script: string, before = ''): Promise<ScriptResult> {
+  const code = `${before}\nconst sluice = await import(${JSON.stringify(source)});\n${script}`;
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', code], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -20,7 +23,7 @@ export async function runScript(script: string): Promise<ScriptResult> {
     });
   }
   // Far longer than a script needs, and far shorter than any delay in one.
-  const killer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+  const killer = setTimeout(() => child.kill('SIGKILL'), 60_000);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (exit, signal) => {

@@ -156,19 +156,39 @@ const LONGEST_WAIT = 20;
 
 /** Later, by means that fake timers leave alone, in case they were at work before this module was loaded. */
 function anotherMacrotask(task: () => void): void {
-  try {
-    // Not every browser has it, and a test may have replaced it.
-    if (/\[native code\]/.test(String(waitAsync))) waitForCell(task);
-    else sendMessage(task);
-  } catch {
-    // Both are replaced or missing: then the first macrotask is the only way.
+  for (const way of [waitForCell, sendMessage]) {
+    try {
+      way(task);
+      return;
+    } catch {
+      // Replaced or missing: the next way will do. If none does, the first macrotask is the only one.
+    }
   }
 }
 
 /** Part of the language itself: the wait for a cell that nobody changes ends with its time. Until then, timers and input have had their chance. */
 function waitForCell(task: () => void): void {
+  if (!/\[native code\]/.test(String(waitAsync))) throw new Error('A test has replaced Atomics.waitAsync');
+  // Missing in a page that is not cross-origin isolated.
   const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  void waitAsync(cell, 0, 0, LONGEST_WAIT).value.then(task);
+  const { value: end } = waitAsync(cell, 0, 0, LONGEST_WAIT);
+  const letGo = stayAlive();
+  void end.then(() => {
+    letGo();
+    task();
+  });
+}
+
+/** Keeps a process of Node alive, which a wait for a cell does not, until it is called back. */
+function stayAlive(): () => void {
+  try {
+    const { port1 } = new MessageChannel();
+    port1.onmessage = () => {};
+    return () => port1.close();
+  } catch {
+    // Replaced: harmless where anything else keeps the process alive.
+    return () => {};
+  }
 }
 
 /** A last resort: Node delivers dozens of messages in a row before it lets timers run. */
