@@ -9,7 +9,8 @@ const specs = readdirSync(path.join(root, 'spec'), { recursive: true }).filter((
 const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.join(root, 'spec', spec), 'utf8'));
 
 /** Suites that build, compile or run programs, or that drive thousands of random or long runs: `npm run test:unit` leaves them out. */
-const takesLong = (spec) => /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings/.test(spec);
+const takesLong = (spec) =>
+  /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings/.test(spec);
 
 /** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
 const project = (name, specs) => ({
@@ -29,6 +30,7 @@ const project = (name, specs) => ({
 export default {
   // Far longer than any test takes on an idle machine.
   testTimeout: 120_000,
+  testSequencer: '<rootDir>/scripts/longest-first.mjs',
   projects: [
     project('servers', specs.filter(startsServer)),
     project(
