@@ -80,9 +80,8 @@ describe('handle refuses', () => {
   it('a deliveryLimit that is not more than the count of retries', () => {
     expect(made({ retry: { count: 10 }, deliveryLimit: 10 })).toMatchObject({
       name: 'RangeError',
-      message: expect.stringContaining('`deliveryLimit`'),
+      message: expect.stringContaining('`deliveryLimit` to be an integer of at least 11 (`retry.count` + 1)'),
     });
-    expect(made({ retry: { count: 10 }, deliveryLimit: 10 })).toMatchObject({ message: expect.stringContaining('11') });
     expect(made({ retry: { count: Number.POSITIVE_INFINITY }, deliveryLimit: 1000 })).toMatchObject({ name: 'RangeError' });
   });
 

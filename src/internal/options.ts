@@ -9,14 +9,16 @@ function invalid(name: string, expected: string, value: unknown, typeIsRight: bo
 interface CountRange {
   /** The least that it may be. Default: 1. */
   readonly least?: number;
+  /** Where the least comes from, such as ` (retry.count + 1)`: for the error. */
+  readonly why?: string;
   /** Whether it may be Infinity. Default: false. */
   readonly infinity?: boolean;
 }
 
 /** @throws {TypeError | RangeError} unless `value` is a whole number in the range */
-export function checkCount(name: string, value: unknown, { least = 1, infinity = false }: CountRange = {}): number {
+export function checkCount(name: string, value: unknown, { least = 1, why = '', infinity = false }: CountRange = {}): number {
   if (typeof value === 'number' && value >= least && (Number.isSafeInteger(value) || (infinity && value === Infinity))) return value;
-  const whole = least === 1 ? 'a positive integer' : `an integer of at least ${least}`;
+  const whole = least === 1 ? 'a positive integer' : `an integer of at least ${least}${why}`;
   throw invalid(name, `${whole}${infinity ? ' or Infinity' : ''}`, value, typeof value === 'number');
 }
 

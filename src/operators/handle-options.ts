@@ -138,7 +138,7 @@ export function checkHandleOptions(options: HandleOptions | undefined): CheckedH
     timeout: timeout === undefined ? undefined : checkMilliseconds('timeout', timeout, { least: 1 }),
     retryCount: count,
     retryDelay: checkDelay(delay),
-    deliveryLimit: checkCount('deliveryLimit', deliveryLimit, { least: count + 1, infinity: true }),
+    deliveryLimit: checkCount('deliveryLimit', deliveryLimit, { least: count + 1, why: ' (`retry.count` + 1)', infinity: true }),
     deadLetter: checkDeadLetter(deadLetter),
     signal: checkSignal('signal', signal),
     onOutcome: onOutcome === undefined ? undefined : checkFunction('onOutcome', onOutcome),

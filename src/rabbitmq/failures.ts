@@ -80,6 +80,6 @@ function explain(error: unknown): string | undefined {
     return `Something of the queue exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;
   if (code === 'NOT_ALLOWED') return `RabbitMQ does not let the user into the vhost, or there is no such vhost: ${said}`;
   if (code === 'ACCESS_REFUSED')
-    return `RabbitMQ refused the user, the password, or what the queue needs: leave to configure, write and read all that begins with its name: ${said}`;
+    return `RabbitMQ refused the user, the password, or a right that the queue needs: to configure, write and read whatever has a name that begins with the queue's: ${said}`;
   return undefined;
 }
