@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Failures } from '../../src/broker/failures.js';
 import { Settlements } from '../../src/broker/settlements.js';
-import { isReply, redisFailures } from '../../src/redis/failures.js';
+import { isElsewhere, isReply, redisFailures } from '../../src/redis/failures.js';
 import { compareIds } from '../../src/redis/ids.js';
 import { readMessage } from '../../src/redis/message.js';
 import { countedOf, settlementArguments, type Verdict } from '../../src/redis/settlements.js';
@@ -127,6 +127,14 @@ describe('The outlook of a failure', () => {
   class ErrorReply extends Error {}
   class SimpleError extends ErrorReply {}
 
+  /** How a server before version 7 says that a script was refused a command that it returned the error of, and one that it raised the error of. */
+  const returned = (reply: string) => `@user_script: 95: -${reply}`;
+  const raised = (reply: string) =>
+    `ERR Error running script (call to f_0123456789abcdef0123456789abcdef01234567): @user_script:34: @user_script: 34: -${reply} `;
+  const readOnly = "READONLY You can't write against a read only replica.";
+  const tooFewReplicas = 'NOREPLICAS Not enough good replicas to write.';
+  const outOfMemory = "OOM command not allowed when used memory > 'maxmemory'.";
+
   it.each([
     'LOADING Redis is loading the dataset in memory',
     'BUSY Redis is busy running a script.',
@@ -135,10 +143,16 @@ describe('The outlook of a failure', () => {
     'TRYAGAIN Multiple keys request during rehashing of slot',
     'MOVED 15061 127.0.0.1:24104',
     'ASK 15061 127.0.0.1:24104',
-    "READONLY You can't write against a read only replica.",
-    'NOREPLICAS Not enough good replicas to write.',
+    readOnly,
+    returned(readOnly),
+    raised(readOnly),
+    tooFewReplicas,
+    returned(tooFewReplicas),
+    raised(tooFewReplicas),
     'MISCONF Redis is configured to save RDB snapshots',
-    "OOM command not allowed when used memory > 'maxmemory'.",
+    outOfMemory,
+    returned(outOfMemory),
+    raised(outOfMemory),
     'UNBLOCKED the stream key no longer exists',
     'ERR max number of clients reached',
   ])('is that the server refuses for now: %s', (message) => {
@@ -149,6 +163,10 @@ describe('The outlook of a failure', () => {
     new SimpleError('NOPERM this user has no permissions'),
     new SimpleError('WRONGTYPE Operation against a key holding the wrong kind of value'),
     new SimpleError('ERR unknown command'),
+    new SimpleError(returned('WRONGTYPE Operation against a key holding the wrong kind of value')),
+    new SimpleError(raised('WRONGTYPE Operation against a key holding the wrong kind of value')),
+    // The name of a group, as somebody may have chosen it.
+    new SimpleError(`NOGROUP No such key 'q' or consumer group '${returned(outOfMemory)}'`),
     new SimpleError('BUSYGROUP Consumer Group name already exists'),
     Object.assign(new Error('self-signed certificate'), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }),
     Object.assign(new Error('unable to verify the first certificate'), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }),
@@ -165,6 +183,20 @@ describe('The outlook of a failure', () => {
     Object.assign(new Error('getaddrinfo ENOTFOUND nowhere'), { code: 'ENOTFOUND' }),
   ])('is that the next connection may do: %p', (error) => {
     expect(outlookOf(error)).toBe('lost');
+  });
+
+  it.each([
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    'MOVED 15061 127.0.0.1:24104',
+    readOnly,
+    returned(readOnly),
+    raised(readOnly),
+  ])('is that another server has the queue: %s', (message) => {
+    expect(isElsewhere(new SimpleError(message))).toBe(true);
+  });
+
+  it.each([outOfMemory, returned(outOfMemory), raised(tooFewReplicas)])('is that this server still has the queue: %s', (message) => {
+    expect(isElsewhere(new SimpleError(message))).toBe(false);
   });
 
   it('is told by what the class of an answer is called, and never throws', () => {

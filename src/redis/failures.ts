@@ -1,12 +1,22 @@
 import { type FailureSigns, isTlsMismatch, type Outlook } from '../broker/failures.js';
 import { queueKeys } from './keys.js';
 
-/** Answers of a server that may take the same command later. The word is the first of the reply; before version 7 a script puts its own words before it. */
-const PASSING =
-  /^(?:ERR )?(?:LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|MOVED|ASK|NOREPLICAS|MISCONF|OOM|UNBLOCKED|max number of clients reached)\b/;
+/**
+ * What a server puts before the word that says why. Before version 7 it tells where a script was refused a command: briefly where the script returned the error,
+ * at length where the error ended the script.
+ */
+const BEFORE_WORD = String.raw`^(?:ERR |(?:ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -)?`;
+
+/** An answer that begins with one of these words. */
+function beginsWith(...words: string[]): RegExp {
+  return new RegExp(String.raw`${BEFORE_WORD}(?:${words.join('|')})\b`);
+}
 
 /** Answers of a server that does not have the queue, or does not have it any more: it follows another one, or is another node of the cluster. */
-const ELSEWHERE = /^(?:ERR )?(?:MASTERDOWN|READONLY|MOVED|ASK|CLUSTERDOWN)\b/;
+const ELSEWHERE = beginsWith('MASTERDOWN', 'READONLY', 'MOVED', 'ASK', 'CLUSTERDOWN');
+
+/** Other answers of a server that may take the same command later. */
+const PASSING = beginsWith('LOADING', 'BUSY', 'TRYAGAIN', 'NOREPLICAS', 'MISCONF', 'OOM', 'UNBLOCKED', 'max number of clients reached');
 
 /** What answers is not Redis. */
 const NOT_REDIS = /RESP type/;
@@ -17,7 +27,7 @@ export function redisFailures(queue: string): FailureSigns {
 }
 
 function outlookOf(error: unknown): Outlook {
-  if (isReply(error)) return PASSING.test(error.message) ? 'refused' : 'hopeless';
+  if (isReply(error)) return PASSING.test(error.message) || isElsewhere(error) ? 'refused' : 'hopeless';
   const { message = '' } = error as Error;
   return NOT_REDIS.test(message) || isTlsMismatch(error as Error) ? 'hopeless' : 'lost';
 }
