@@ -50,6 +50,8 @@ export class GroupConsumer implements BrokerConsumer {
   #scheduled: NodeJS.Immediate | undefined;
   #exchanging = false;
   #listening = false;
+  /** How many messages the wait may bring, at most. */
+  #asked = 0;
   /** The server may hold messages for it that it does not: something was sent that may have brought some, and its answer was lost, or a settlement was lost there. */
   #astray = false;
   /** The number of the connection that it has spoken over. */
@@ -87,7 +89,8 @@ export class GroupConsumer implements BrokerConsumer {
       onChange: () => this.#poke(),
       onFull: () => this.#stopListening(),
       onCredit: () => {
-        if (!this.#mayWait) this.#stopListening();
+        // A wait may be long: it has to end as soon as it may bring more than there is credit for. Most of what changes in a running consumer is no such thing.
+        if (!this.#mayWait || this.#asked > this.#loans.room) this.#stopListening();
         this.#poke();
       },
       settle: (delivery, how, delay, reason) =>
@@ -300,8 +303,8 @@ export class GroupConsumer implements BrokerConsumer {
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
       const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
-      const count = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#loans.room) : 1;
-      const heard = await listener.listen(count, Math.max(1, Math.ceil(most)));
+      this.#asked = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#loans.room) : 1;
+      const heard = await listener.listen(this.#asked, Math.max(1, Math.ceil(most)));
       const isOver = heard.messages.length + heard.rings.length > 0 || !this.#mayWait || performance.now() >= dueAt;
       // Nobody can tell it of news: it has to ask.
       if (isOver || !listener.isReady) return heard;
