@@ -40,13 +40,24 @@ interface Sentinel extends Finder {
   _execute<Value>(isReadonly: boolean, use: (client: RedisClientTemplate) => Promise<Value>): Promise<Value>;
 }
 
+interface SentinelOptions {
+  readonly sentinelRootNodes: readonly unknown[];
+  readonly sentinelClientOptions?: { readonly socket?: { readonly connectTimeout?: number; readonly socketTimeout?: number } } | undefined;
+}
+
+/** The least time that a sentinel has to answer, in milliseconds. */
+const LEAST_FOR_SENTINEL = 1000;
+
 /** Whether a client may have to look for the server. */
 export function searches(client: object): boolean {
   return isCluster(client) || isSentinel(client);
 }
 
-/** The route of a client of one server, of a cluster or of a sentinel. */
-export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Duplicate): Route {
+/**
+ * The route of a client of one server, of a cluster or of a sentinel.
+ * @param search how long sentinels may be asked for the server, all together, in milliseconds
+ */
+export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Duplicate, search: number): Route {
   if (isCluster(client)) {
     // It connects to the nodes that it needs, and to no others.
     const cluster: Cluster = client.duplicate({ minimizeConnections: true, useReplicas: false, clientSideCache: undefined });
@@ -68,7 +79,7 @@ export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Du
   }
   if (isSentinel(client)) {
     const once = { masterPoolSize: 1, replicaPoolSize: 0, reserveClient: false, scanInterval: 0, maxCommandRediscovers: 0 };
-    const sentinel: Sentinel = client.duplicate({ ...once, clientSideCache: undefined });
+    const sentinel: Sentinel = client.duplicate({ ...once, ...withDeadlines(client, search), clientSideCache: undefined });
     return new Search(sentinel, () => sentinel._execute(false, async (master) => duplicate(master)));
   }
   return direct(duplicate(client));
@@ -85,6 +96,38 @@ function isCluster(client: object): boolean {
 
 function isSentinel(client: object): boolean {
   return 'getSentinelNode' in client;
+}
+
+/**
+ * Options by which a client gives up on a sentinel that does not answer, and asks the next one: by itself it waits for ever. Each sentinel has its share of the
+ * search. Empty where the client does not tell its options: they would be lost.
+ */
+function withDeadlines(client: RedisClientTemplate, search: number): Partial<SentinelOptions> {
+  const options = optionsOf(client);
+  if (options === undefined) return {};
+  const { sentinelRootNodes, sentinelClientOptions } = options;
+  const share = Math.max(LEAST_FOR_SENTINEL, search / sentinelRootNodes.length);
+  const socket = sentinelClientOptions?.socket;
+  // A 0 is none.
+  const atMost = (milliseconds = 0) => Math.min(share, milliseconds || share);
+  const deadlines = { connectTimeout: atMost(socket?.connectTimeout), socketTimeout: atMost(socket?.socketTimeout) };
+  return { sentinelClientOptions: { ...sentinelClientOptions, socket: { ...socket, ...deadlines } } };
+}
+
+/** The options of a client of sentinels. They are private, but `duplicate` hands them to the constructor. */
+function optionsOf(client: RedisClientTemplate): SentinelOptions | undefined {
+  try {
+    const options: Partial<SentinelOptions> = Object.create(Object.create(client, { constructor: { value: returnOptions } })).duplicate();
+    return Array.isArray(options.sentinelRootNodes) ? (options as SentinelOptions) : undefined;
+  } catch {
+    // It duplicates itself in another way than those of today.
+    return undefined;
+  }
+}
+
+/** Stands for a constructor. */
+function returnOptions(options: object): object {
+  return options;
 }
 
 /** Asks a cluster or the sentinels. */

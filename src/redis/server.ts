@@ -35,7 +35,7 @@ const NOT_THEIRS = {
   commandsQueueMaxLength: undefined,
 };
 
-/** How long sentinels or cluster nodes may be asked for the server, in milliseconds: the client gives up on one that does not answer after five seconds. */
+/** How long sentinels or cluster nodes may be asked for the server, in milliseconds: the client gives up on a node that does not answer after five seconds. */
 const LONGEST_SEARCH = 10_000;
 
 /** Where the queue is, and how to connect to it. */
@@ -119,7 +119,7 @@ export class Server {
       const socket = { connectTimeout: this.#patience, reconnectStrategy: false } as const;
       return direct(createClient({ ...OURS, url: this.#server.url, socket }) as unknown as RedisClient);
     }
-    return routeOf(this.#server.client, slotOf(queueKeys(this.#queue).stream), (client) => this.#duplicate(client));
+    return routeOf(this.#server.client, slotOf(queueKeys(this.#queue).stream), (client) => this.#duplicate(client), LONGEST_SEARCH);
   }
 
   #duplicate(client: RedisClientTemplate): RedisClient {

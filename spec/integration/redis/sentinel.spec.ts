@@ -6,6 +6,7 @@ import { silentLogger } from '../../support/recording-logger.js';
 import { describeWithSentinel } from '../../support/servers/describe-with.js';
 import { freePort } from '../../support/servers/free-port.js';
 import { SentinelSet } from '../../support/servers/redis-sentinel.js';
+import { StrangeServer } from '../../support/servers/strange-server.js';
 import { Tally } from '../../support/tally.js';
 import { publishLoad } from '../load.js';
 import { consumeHere } from './in-process.js';
@@ -69,6 +70,23 @@ describeWithSentinel('A Redis queue on a server that sentinels watch', () => {
   it('is found though the first sentinel is down', async () => {
     const queue = open({ client: newClient({ sentinelRootNodes: [{ host: '127.0.0.1', port: await freePort() }, ...set.nodes] }) });
     await queue.publish('key', { n: 1 });
+    expect((await queue.stats()).ready).toBe(1);
+  });
+
+  it('is found though the first sentinels accept connections and do not answer', async () => {
+    let accepted = 0;
+    const silent = await Promise.all(
+      [1, 2].map(() =>
+        StrangeServer.start(() => {
+          accepted++;
+        }),
+      ),
+    );
+    endings.push(...silent.map((server) => () => server.stop()));
+    const named = [...silent.map(({ port }) => ({ host: '127.0.0.1', port })), ...set.nodes];
+    const queue = open({ client: newClient({ sentinelRootNodes: named }), name: 'behind-silent-sentinels' });
+    await queue.publish('key', { n: 1 });
+    expect(accepted).toBeGreaterThan(0);
     expect((await queue.stats()).ready).toBe(1);
   });
 
