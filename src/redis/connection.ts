@@ -143,6 +143,11 @@ export class Connection {
   }
 }
 
+/** What a client of node-redis emits when its socket is connected, before it has agreed with the server. */
+interface Connecting {
+  on(event: 'connect', listener: () => void): unknown;
+}
+
 class RedisLink implements Link {
   /** Undefined until the server is found. */
   client: RedisClient | undefined;
@@ -150,6 +155,7 @@ class RedisLink implements Link {
   readonly #lost: (cause: unknown) => void;
   /** A server that was asked may never answer. */
   readonly #end = new End();
+  #destroyed = false;
 
   constructor(route: Route, lost: (cause: unknown) => void) {
     this.#route = route;
@@ -157,13 +163,16 @@ class RedisLink implements Link {
   }
 
   async connect(): Promise<void> {
-    const client = await this.#end.before(this.#route.find());
+    const client = (await this.#end.before(this.#route.find())) as RedisClient & Connecting;
     client.on('error', this.#lost);
+    // A client that is destroyed before its socket is connected leaves the socket open, and that keeps the process alive.
+    client.on('connect', () => this.#destroyed && client.destroy());
     this.client = client;
     await client.connect();
   }
 
   destroy(): void {
+    this.#destroyed = true;
     this.#end.come(new ConnectionLostError('The connection was closed'));
     this.#route.destroy();
     this.client?.destroy();
