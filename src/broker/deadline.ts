@@ -3,8 +3,9 @@
  * loop was blocked and could not read it before.
  * @param deadline in milliseconds
  * @param late makes the error if the deadline passes first
+ * @param keepAlive whether the process stays alive until the deadline. Default: true
  */
-export async function withDeadline<Value>(request: Promise<Value>, deadline: number, late: () => Error): Promise<Value> {
+export async function withDeadline<Value>(request: Promise<Value>, deadline: number, late: () => Error, keepAlive = true): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   let immediate: NodeJS.Immediate | undefined;
   const passed = new Promise<never>((_, reject) => {
@@ -12,6 +13,7 @@ export async function withDeadline<Value>(request: Promise<Value>, deadline: num
     timer = setTimeout(() => {
       immediate = setImmediate(() => reject(late()));
     }, deadline);
+    if (!keepAlive) timer.unref();
   });
   try {
     return await Promise.race([request, passed]);

@@ -67,7 +67,8 @@ export class Deadlines {
       const { patience } = this;
       const before = this.#options.bytesRead();
       try {
-        const value = await withDeadline(answer, patience, () => LATE);
+        // The socket keeps the process alive while there is a connection. A connection that was handed in may end without an answer to what is asked here.
+        const value = await withDeadline(answer, patience, () => LATE, false);
         this.#options.patience.inTime();
         return value;
       } catch (error) {

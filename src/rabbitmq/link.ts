@@ -170,7 +170,8 @@ export class RabbitLink implements Link {
   /** Nothing but the end of the connection frees what the server keeps for a channel that it does not close. */
   async #expectClosed(closed: Promise<void>, cause?: OverdueError): Promise<void> {
     try {
-      await this.#deadlines.answerTo('channel.close', closed);
+      // A connection of ours ends with this link. One that was handed in stays, and with it what the server keeps.
+      await this.#deadlines.answerTo('channel.close', this.isOwned ? this.#end.before(closed) : closed);
     } catch (error) {
       // Any other error says that the connection has ended.
       if (error instanceof OverdueError) this.#break(cause ?? error);
@@ -202,7 +203,7 @@ export class RabbitLink implements Link {
     // A channel that cannot be closed has ended. The connection ends after this in any case.
     await within(
       LONGEST_GOODBYE,
-      closed.catch(() => {}),
+      this.#end.before(closed).catch(() => {}),
     );
   }
 
