@@ -1,0 +1,61 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { ROOT } from '../support/compile.js';
+import type { ConsumerSettings } from '../support/consumer-process.js';
+import { eventually } from '../support/eventually.js';
+import { guard } from '../support/servers/guard.js';
+
+/** What a closing process is told at its start. */
+export interface ClosingSettings extends Pick<ConsumerSettings, 'backend' | 'options'> {
+  /** A consumer holds a message, whose ack is on its way when it closes the queue; a publisher has a publish on its way. */
+  readonly role: 'consumer' | 'publisher';
+  /** Its queue uses a connection that the process makes, and destroys when the queue is closed. RabbitMQ only. */
+  readonly handedIn?: boolean;
+}
+
+/** Far longer than a process takes that ends by itself, in milliseconds. */
+const LONGEST = 60_000;
+
+/** A process that uses a queue, and closes it when it is told to. */
+export class ClosingProcess {
+  readonly #child: ChildProcessByStdio<null, Readable, null>;
+  readonly #ended: Promise<unknown[]>;
+  #ready = false;
+  #resources: string[] | undefined;
+
+  private constructor(settings: ClosingSettings) {
+    const file = path.join(ROOT, 'spec/integration/fixtures/closing.ts');
+    this.#child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+    guard(this.#child);
+    this.#ended = once(this.#child, 'close');
+    createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      if (line === 'ready') this.#ready = true;
+      if (line.startsWith('closed ')) this.#resources = JSON.parse(line.slice('closed '.length)) as string[];
+    });
+  }
+
+  /** Starts one; resolves when it has used its queue. */
+  static async start(settings: ClosingSettings): Promise<ClosingProcess> {
+    const closing = new ClosingProcess(settings);
+    await eventually(() => closing.#ready || closing.#child.exitCode !== null);
+    if (!closing.#ready) throw new Error(`The process ended with ${closing.#child.exitCode}`);
+    return closing;
+  }
+
+  /** Has it close the queue. Resolves to the code that it exited with by itself, and what kept it alive when the queue was closed; `hung` if it had to be killed. */
+  async close(): Promise<{ readonly exit: unknown; readonly resources: readonly string[] | undefined }> {
+    this.#child.kill('SIGTERM');
+    await eventually(() => this.#resources !== undefined || this.#child.exitCode !== null);
+    const killer = setTimeout(() => this.kill(), LONGEST);
+    const [code, signal] = await this.#ended;
+    clearTimeout(killer);
+    return { exit: signal === null ? code : 'hung', resources: this.#resources };
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
