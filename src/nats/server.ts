@@ -12,6 +12,7 @@ import { Pace } from './heartbeat.js';
 import { NatsLink } from './link.js';
 import { queueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
+import { DELETION } from './topology.js';
 import { NATS_URL, parseUrl } from './url.js';
 
 /** The oldest server that has what the queue needs. */
@@ -65,7 +66,8 @@ export class Server {
         await this.#checkServer(link);
         await prepare(link);
       },
-      patience: patienceFor(lease),
+      // A stream that is missing is made anew after a pause.
+      patience: patienceFor(lease) + DELETION,
       logger: this.#logger,
     });
   }

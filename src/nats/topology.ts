@@ -28,7 +28,7 @@ export const MOVER_LEASE = 5000;
  * How long after a stream was found to be missing it is made anew, in milliseconds. While a server deletes a stream, another can be made in its place, whose files it deletes too: such
  * a stream confirms messages and delivers none.
  */
-const DELETION = 1000;
+export const DELETION = 1000;
 
 /** How many messages are removed at a time. */
 const REMOVED_TOGETHER = 256;
@@ -58,6 +58,12 @@ export interface Floors {
 
 /** How many messages each group has not settled, by the name of its consumer. */
 export type Unsettled = ReadonlyMap<string, number>;
+
+/** What the queue wants a stream to be like. */
+type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
+
+/** One that has to be like that, also where it was there before. */
+type QueueStream = WantedStream & Pick<StreamConfig, 'retention'>;
 
 export interface MoverState {
   readonly undelivered: number;
@@ -99,9 +105,14 @@ export class Topology {
   async open(link: NatsLink, groups: Iterable<ConsumerGroup>, beforeNew: () => Promise<void>): Promise<void> {
     const { manager } = link;
     const { stream, messages, delayedStream, delayed, mover } = this.#names;
-    // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
-    const info = await this.#stream(link, { name: stream, subjects: [messages], retention: RetentionPolicy.Limits });
-    await this.#stream(link, { name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue });
+    const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
+    const common = { description: 'Sluice: a queue', duplicate_window: nanos(Math.ceil(memory)) };
+    const [info] = await this.#streams(
+      link,
+      // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
+      { ...common, name: stream, subjects: [messages], retention: RetentionPolicy.Limits },
+      { ...common, name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue },
+    );
     this.#created = info.created;
     const { messages: count, bytes } = info.state;
     this.#messageSize = count > 0 ? bytes / count : undefined;
@@ -112,7 +123,9 @@ export class Topology {
   /** Sees to it that the stream is there that keeps what is no message. */
   async openAside(link: NatsLink): Promise<void> {
     const { aside } = this.#names;
-    await this.#foundStream(link, {
+    if ((await this.#lookFor(link, aside)) !== undefined) return;
+    await this.#deleted([aside]);
+    await this.#made(link, {
       name: aside,
       description: 'Sluice: what was found in the queue and is no message',
       subjects: [`${aside}.>`],
@@ -196,33 +209,45 @@ export class Topology {
     }
   }
 
-  async #stream(link: NatsLink, config: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): Promise<StreamInfo> {
-    const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
-    const info = await this.#foundStream(link, { ...config, description: 'Sluice: a queue', duplicate_window: nanos(Math.ceil(memory)) });
-    this.#check(info.config, config);
+  /** The streams of the queue, which are there, or are made. */
+  async #streams(link: NatsLink, ...wanted: readonly [QueueStream, QueueStream]): Promise<readonly [StreamInfo, StreamInfo]> {
+    const found = await Promise.all(wanted.map(({ name }) => this.#lookFor(link, name)));
+    await this.#deleted(wanted.map(({ name }) => name).filter((_, index) => found[index] === undefined));
+    const infos: StreamInfo[] = [];
+    // One after the other: nothing is made beside a stream that is not the queue's.
+    for (const [index, config] of wanted.entries()) {
+      const info = found[index] ?? (await this.#made(link, config));
+      this.#check(info.config, config);
+      infos.push(info);
+    }
+    return infos as [StreamInfo, StreamInfo];
+  }
+
+  /** Resolves to undefined where a stream is not there. */
+  async #lookFor({ manager }: NatsLink, name: string): Promise<StreamInfo | undefined> {
+    const info = await there(() => manager.streams.info(name));
+    if (info !== undefined) this.#missingSince.set(name, undefined);
+    // Whoever looks again later has the rest of the pause to wait.
+    else if (this.#missingSince.has(name)) this.#missingSince.set(name, this.#missingSince.get(name) ?? performance.now());
     return info;
   }
 
-  /** A stream that is there, or is made. */
-  async #foundStream(link: NatsLink, config: Partial<StreamConfig> & { readonly name: string }): Promise<StreamInfo> {
+  /** Waits until the server has deleted streams that were there: once for all of them, since opening has a deadline. */
+  async #deleted(missing: readonly string[]): Promise<void> {
+    const since = Math.max(...missing.map((name) => this.#missingSince.get(name) ?? Number.NEGATIVE_INFINITY));
+    if (since === Number.NEGATIVE_INFINITY) return;
+    // The connection keeps the process alive, as long as the queue is open.
+    await new Promise((resolve) => setTimeout(resolve, since + DELETION - performance.now()).unref());
+  }
+
+  async #made(link: NatsLink, config: WantedStream): Promise<StreamInfo> {
     const { name } = config;
-    const info = await found(
+    const info = await made(
+      () => link.manager.streams.add({ ...config, ...this.#keeping() }),
       () => link.manager.streams.info(name),
-      async () => {
-        await this.#deleted(name);
-        return link.manager.streams.add({ ...config, ...this.#keeping() });
-      },
     );
     this.#missingSince.set(name, undefined);
     return info;
-  }
-
-  /** Waits until the server has deleted a stream that was there. */
-  async #deleted(name: string): Promise<void> {
-    if (!this.#missingSince.has(name)) return;
-    const since = this.#missingSince.get(name) ?? performance.now();
-    this.#missingSince.set(name, since);
-    await new Promise((resolve) => setTimeout(resolve, since + DELETION - performance.now()));
   }
 
   #keeping(): Pick<StreamConfig, 'storage' | 'num_replicas'> {
@@ -277,7 +302,7 @@ export class Topology {
   }
 
   /** @throws {HopelessError} for a stream that is not the queue's, or that keeps messages in another way than the options say */
-  #check(actual: StreamConfig, { name, subjects, retention }: Pick<StreamConfig, 'name' | 'subjects' | 'retention'>): void {
+  #check(actual: StreamConfig, { name, subjects, retention }: QueueStream): void {
     const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
     const expected = { subjects, retention, storage, num_replicas: replicas };
     for (const [what, value] of Object.entries(expected)) {
@@ -298,13 +323,23 @@ function isGroup({ durable_name }: ConsumerConfig): boolean {
   return Boolean(durable_name);
 }
 
-/** What is there, or is made. Two that make the same thing at a time both find it. */
+/** What is there, or is made. */
 async function found<Info>(find: () => Promise<Info>, make: () => Promise<Info>): Promise<Info> {
+  return (await there(find)) ?? made(make, find);
+}
+
+/** Resolves to undefined where it is not there. */
+async function there<Info>(find: () => Promise<Info>): Promise<Info | undefined> {
   try {
     return await find();
   } catch (error) {
     if (!isNotFound(error)) throw error;
+    return undefined;
   }
+}
+
+/** What is made. Two that make the same thing at a time both get it. */
+async function made<Info>(make: () => Promise<Info>, find: () => Promise<Info>): Promise<Info> {
   try {
     return await make();
   } catch (error) {
