@@ -1,6 +1,7 @@
 import { Heartbeat, Pace } from '../../src/nats/heartbeat.js';
 
 const INTERVAL = 5000;
+const PUBLISH_TIMEOUT = 10_000;
 const LARGE = 1_000_000;
 
 describe('A heartbeat', () => {
@@ -11,9 +12,9 @@ describe('A heartbeat', () => {
   let answer: () => void = () => {};
   let heartbeat: Heartbeat | undefined;
 
-  const start = (pace = new Pace()) => {
+  const start = (pace = new Pace(PUBLISH_TIMEOUT), interval = INTERVAL) => {
     heartbeat = new Heartbeat({
-      interval: INTERVAL,
+      interval,
       pace,
       ping: () => {
         pings += 1;
@@ -101,8 +102,48 @@ describe('A heartbeat', () => {
     expect(await silentAfter()).toBeLessThanOrEqual(9 * INTERVAL + 100);
   });
 
+  it('gives a large message the time that a publish has, before that has passed', async () => {
+    const publishTimeout = 45_000;
+    const pace = new Pace(publishTimeout);
+    // Of a lease of five seconds, and on a link that takes 80,000 bytes in a second.
+    const interval = 5000 / 6;
+    const needed = LARGE / 80;
+    const startedAt = performance.now();
+    for (let connectedAt = startedAt, arrived = false; !arrived; ) {
+      silentAt = undefined;
+      start(pace, interval);
+      sent += LARGE;
+      while (silentAt === undefined && !arrived) {
+        await jest.advanceTimersByTimeAsync(100);
+        arrived = performance.now() - connectedAt >= needed;
+      }
+      connectedAt = performance.now();
+      expect(connectedAt - startedAt).toBeLessThan(publishTimeout);
+    }
+  });
+
+  it.each([
+    ['a publish may take', LARGE * 100, 20 * INTERVAL],
+    ['the slowest link takes', LARGE, LARGE / 20],
+  ])('never gives longer than %s', async (_what, bytes, longest) => {
+    const pace = new Pace(20 * INTERVAL);
+    for (let n = 0; n < 5; n++) pace.late(bytes, INTERVAL);
+    start(pace);
+    sent += bytes;
+    const after = await silentAfter();
+    expect(after).toBeGreaterThanOrEqual(INTERVAL + longest);
+    expect(after).toBeLessThanOrEqual(INTERVAL + longest + 100);
+  });
+
+  it('notices as soon as ever a dead link over which little was sent, however long a publish may take', async () => {
+    const pace = new Pace(20 * INTERVAL);
+    for (let n = 0; n < 5; n++) pace.late(LARGE, INTERVAL);
+    start(pace);
+    expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
+  });
+
   it('counts what was sent before the last answered ping for nothing', async () => {
-    const pace = new Pace();
+    const pace = new Pace(PUBLISH_TIMEOUT);
     pace.late(LARGE, INTERVAL);
     start(pace);
     sent += LARGE;
@@ -143,7 +184,7 @@ describe('A heartbeat', () => {
 
 describe('The pace of a link', () => {
   it('is that of a quick link again after a hundred answers in the usual time', () => {
-    const pace = new Pace();
+    const pace = new Pace(PUBLISH_TIMEOUT);
     pace.late(LARGE, INTERVAL);
     expect(pace.timeFor(LARGE, INTERVAL)).toBe(5 * INTERVAL);
     for (let n = 0; n < 99; n++) pace.answered(1, INTERVAL);
@@ -155,7 +196,7 @@ describe('The pace of a link', () => {
   });
 
   it('is not learned from a link that dies after a few bytes', () => {
-    const pace = new Pace();
+    const pace = new Pace(PUBLISH_TIMEOUT);
     pace.late(1000, INTERVAL);
     expect(pace.timeFor(LARGE, INTERVAL)).toBe(INTERVAL);
   });

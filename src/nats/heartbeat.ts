@@ -4,8 +4,11 @@ const MANY = 16 * 1024;
 /** How many times longer a link gets that was late. */
 const LONGER = 4;
 
-/** How many times the usual time it gets at most, however much was sent. */
+/** How many times the usual time it gets at most, where neither a publish may take longer nor much was sent. */
 const LONGEST = 8;
+
+/** How slow a link may be, in bytes per millisecond. One that takes longer for what was sent is dead, however long a publish may take. */
+const SLOWEST_LINK = 20;
 
 /** How many pings in the usual time make the link a quick one again. */
 const QUICK_AGAIN = 100;
@@ -15,10 +18,17 @@ export class Pace {
   /** How many milliseconds more it gets for each byte that was sent. */
   #perByte = 0;
   #inTime = 0;
+  readonly #publishTimeout: number;
+
+  /** @param publishTimeout how long a publish may take, in milliseconds */
+  constructor(publishTimeout: number) {
+    this.#publishTimeout = publishTimeout;
+  }
 
   /** How long an answer may take that comes after so many bytes. @param usual without them, in milliseconds */
   timeFor(bytes: number, usual: number): number {
-    return Math.min(usual * LONGEST, usual + bytes * this.#perByte);
+    const longest = Math.max(usual * LONGEST, Math.min(this.#publishTimeout, bytes / SLOWEST_LINK));
+    return Math.min(longest, usual + bytes * this.#perByte);
   }
 
   /** An answer came. */

@@ -31,7 +31,7 @@ export class Server {
   readonly #where: string;
   readonly #patience: number;
   readonly #logger: Logger;
-  readonly #pace = new Pace();
+  readonly #pace: Pace;
   /** JetStream was there before. */
   #known = false;
 
@@ -39,6 +39,7 @@ export class Server {
     const { server, name, logger } = options;
     this.#options = options;
     this.#patience = responseTimeoutFor(options);
+    this.#pace = new Pace(options.publishTimeout);
     this.#logger = logger;
     this.#where = 'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
     this.failures = new Failures(NATS_FAILURES, { queue: name, server: this.#where });
