@@ -4,6 +4,11 @@ import { type Received, readMessage } from '../../src/rabbitmq/message.js';
 
 const MINUTE = 60_000;
 
+/** As the publisher makes ids: those are remembered. */
+const ownId = (n: number) => `0123456789abcdef-${n}`;
+const OWN = ownId(1);
+const OTHER = ownId(2);
+
 let now = 0;
 
 beforeEach(() => {
@@ -14,7 +19,7 @@ beforeEach(() => {
 afterEach(() => jest.restoreAllMocks());
 
 function received(given: { id?: string; time?: number; body?: string; attempts?: number; deliveries?: number; redelivered?: boolean }): Received {
-  const { id = 'a', time = 1, body = '{}', attempts = 0, deliveries, redelivered = false } = given;
+  const { id = OWN, time = 1, body = '{}', attempts = 0, deliveries, redelivered = false } = given;
   const headers = { 'sluice-published-at': time, 'sluice-attempts': attempts, ...(deliveries !== undefined && { 'x-delivery-count': deliveries }) };
   const original: Incoming = { deliveryTag: 1, redelivered, messageId: id, type: 'key', headers, body: Buffer.from(body) };
   return readMessage(original) as Received;
@@ -30,7 +35,7 @@ describe('DoneWith', () => {
 
   it.each([
     ['one that is delivered for the first time', {}],
-    ['another id', { id: 'b', redelivered: true }],
+    ['another id', { id: OTHER, redelivered: true }],
     ['another time', { time: 2, redelivered: true }],
     ['another body', { body: '{"n":1}', redelivered: true }],
     ['a copy for a later attempt', { attempts: 1, redelivered: true }],
@@ -55,20 +60,28 @@ describe('DoneWith', () => {
     expect([done.take(again), done.take(again), done.take(again)]).toEqual([true, true, false]);
   });
 
+  it('does not know a message of another program: one that is equal in everything may be another one', () => {
+    const done = new DoneWith();
+    for (const id of ['a', '0123456789ABCDEF-1', '0123456789abcdef', '00123456789abcdef-1', '0123456789abcdef-1x']) {
+      done.add(received({ id }));
+      expect(done.take(received({ id, redelivered: true }))).toBe(false);
+    }
+  });
+
   it('forgets a message after ten minutes', () => {
     const done = new DoneWith();
-    done.add(received({ id: 'a' }));
+    done.add(received({ id: OWN }));
     now = 9 * MINUTE;
-    done.add(received({ id: 'b' }));
+    done.add(received({ id: OTHER }));
     now = 10 * MINUTE + 1;
-    expect(done.take(received({ id: 'a', redelivered: true }))).toBe(false);
-    expect(done.take(received({ id: 'b', redelivered: true }))).toBe(true);
+    expect(done.take(received({ id: OWN, redelivered: true }))).toBe(false);
+    expect(done.take(received({ id: OTHER, redelivered: true }))).toBe(true);
   });
 
   it('remembers the latest 10,000', () => {
     const done = new DoneWith();
-    for (let n = 0; n < 10_001; n++) done.add(received({ id: `${n}` }));
-    expect(done.take(received({ id: '0', redelivered: true }))).toBe(false);
-    expect(done.take(received({ id: '1', redelivered: true }))).toBe(true);
+    for (let n = 0; n < 10_001; n++) done.add(received({ id: ownId(n) }));
+    expect(done.take(received({ id: ownId(0), redelivered: true }))).toBe(false);
+    expect(done.take(received({ id: ownId(1), redelivered: true }))).toBe(true);
   });
 });

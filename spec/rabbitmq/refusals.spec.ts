@@ -133,6 +133,31 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     expect(holder.numbers).toEqual([0, 1, 2, 3]);
   });
 
+  it('of other programs are all taken, though they are equal in everything', async () => {
+    const queue = suite.open();
+    await queue.stats();
+    const tick = ours(7, { messageId: 'shared' });
+    for (const _ of upTo(10)) await suite.add(tick, Buffer.from('{"n":1}'));
+    const holder = new Holder(queue, { prefetch: 10 });
+    await came(holder, 10);
+    expect(new Set(holder.deliveries.map(({ id }) => id)).size).toBe(10);
+    expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual(Array(10).fill(true));
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+  });
+
+  it('come once when this program has stored them twice, since the confirmation of the first was lost', async () => {
+    const queue = suite.open();
+    await queue.stats();
+    const once = ours(1, { messageId: '0123456789abcdef-1' });
+    for (const _ of upTo(2)) await suite.add(once, Buffer.from('{"n":1}'));
+    await queue.publish('key', { n: 2 });
+    const holder = new Holder(queue, { prefetch: 3 });
+    await eventually(() => holder.numbers.includes(2));
+    expect(holder.numbers).toEqual([1, 2]);
+    await Promise.all(holder.held.map((delivery) => delivery.ack()));
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+  });
+
   it('may have any key and any headers, with a delay as well', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 100 });

@@ -1,7 +1,7 @@
 import type { Settled } from '../broker/delivery.js';
 import type { OwnReleases } from '../broker/own-releases.js';
 import type { Delivered, GroupChannel } from './group-channel.js';
-import { comparePlaces, type Place, type Received } from './message.js';
+import { comparePlaces, hasOwnId, type Place, type Received } from './message.js';
 
 /** What the broker has delivered here. */
 export interface Arrival extends Delivered {
@@ -36,9 +36,9 @@ function keyOf({ id, time }: Place): string {
   return `${id} ${time}`;
 }
 
-/** Whether two messages of one id are one. */
+/** Whether two messages with one id are copies of one message: the publisher sends a message again if the broker's confirm is lost, and it may be stored twice. */
 export function isSame(one: Received, other: Received): boolean {
-  return one.place.time === other.place.time && (one.original.body as Buffer).equals(other.original.body as Buffer);
+  return hasOwnId(one) && one.place.time === other.place.time && (one.original.body as Buffer).equals(other.original.body as Buffer);
 }
 
 /** Whether messages in the order of their delivery are in that of their places too. Those that are delivered for the first time are, whatever the clocks of their publishers say. */

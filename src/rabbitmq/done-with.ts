@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isRedelivery, type Received } from './message.js';
+import { hasOwnId, isRedelivery, type Received } from './message.js';
 
 /** How many different messages it remembers: far more than are in flight when a connection is lost. */
 const MOST = 10_000;
@@ -19,7 +19,9 @@ export class DoneWith {
   /** By identity, in the order in which they expire. */
   readonly #entries = new Map<string, Entry>();
 
+  /** Adds a message. One with an id of another program is not remembered, since another message may be equal to it. */
   add(received: Received): void {
+    if (!hasOwnId(received)) return;
     const identity = identityOf(received);
     const count = (this.#entries.get(identity)?.count ?? 0) + 1;
     this.#entries.delete(identity);
@@ -49,7 +51,7 @@ export class DoneWith {
   }
 }
 
-/** Tells a message from others, also from those of programs that give several messages the same id, and from its copies for later attempts. */
+/** Identifies a message. A copy for a later attempt has another identity. */
 function identityOf({ place, attempts, original }: Received): string {
   const digest = createHash('sha256')
     .update(original.body as Buffer)

@@ -86,7 +86,7 @@ export class Publisher implements BrokerPublisher {
   /** The ways of what is delayed, to all groups and to one. */
   readonly #toAll: Delays;
   readonly #toGroups = new Map<ConsumerGroup, Delays>();
-  /** Begins the id of every message: sixteen characters that no other publisher has. */
+  /** Begins the id of every message: sixteen characters that no other publisher has. `hasOwnId` recognizes such an id. */
   readonly #name = randomBytes(8).toString('hex');
   #number = 0;
   #line: Line | undefined;

@@ -247,11 +247,10 @@ export class Subscription {
     const { message } = arrival.received;
     const twin = this.#out.get(message.id);
     if (twin !== undefined && isSame(twin.received, arrival.received)) {
-      // It was sent again, since nobody knew whether it had been stored, and was stored twice.
       void arrival.channel.settle(arrival, 'ack');
       return;
     }
-    // Somebody else may give one id to many.
+    // Another program may give one id to many messages.
     const own = twin === undefined ? message : { ...message, id: `${message.id}/${arrival.tag}` };
     this.#out.set(own.id, arrival);
     this.#loans.lend(own);
