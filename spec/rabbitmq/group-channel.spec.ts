@@ -141,6 +141,22 @@ describe('A channel whose consumers are cancelled', () => {
     await consumer.close();
   });
 
+  it('counts them until the broker has answered each cancellation, also with nothing to settle', async () => {
+    const { consumer, cancelled } = await openCancellable();
+    void consumer.pause();
+    const counts = [consumer.countConsumers('orders')];
+    await passSlowly(500);
+    expect(cancelled).toHaveLength(1);
+    counts.push(consumer.countConsumers('orders'));
+    await consumer.consume('orders', 4, () => undefined);
+    counts.push(consumer.countConsumers('orders'));
+    cancelled[0]?.();
+    await passSlowly(500);
+    counts.push(consumer.countConsumers('orders'));
+    expect(counts).toEqual([1, 1, 2, 1]);
+    await consumer.close();
+  });
+
   it('settles what was held before it closes', async () => {
     const { consumer } = await openCancellable();
     consumer.hold();

@@ -67,6 +67,8 @@ export class GroupChannel<Item extends Delivered> {
   /** Tags that came and were not settled, in order, with their consumers. */
   readonly #outstanding = new Map<number, Consumer>();
   readonly #consumers = new Set<Consumer>();
+  /** Consumers whose cancellation the broker has not answered: it may still count them. */
+  readonly #leaving = new Set<Consumer>();
   /** The one that was added last. */
   #lastConsumer: Consumer | undefined;
   /** How many consumers there were. */
@@ -126,9 +128,9 @@ export class GroupChannel<Item extends Delivered> {
     return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
   }
 
-  /** How many consumers of a queue the broker counts for this channel: a cancelled one, too, until all that it got is settled. */
+  /** How many consumers of a queue the broker counts for this channel: also a cancelled one, until the broker has answered and all that it delivered is settled. */
   countConsumers(queue: string): number {
-    const consumers = new Set([...this.#consumers, ...this.#outstanding.values()]);
+    const consumers = new Set([...this.#consumers, ...this.#leaving, ...this.#outstanding.values()]);
     return [...consumers].filter((consumer) => consumer.queue === queue).length;
   }
 
@@ -189,6 +191,7 @@ export class GroupChannel<Item extends Delivered> {
   async #cancelConsumers(): Promise<void> {
     const consumers = [...this.#consumers];
     this.#consumers.clear();
+    for (const consumer of consumers) this.#leaving.add(consumer);
     try {
       // A quorum queue takes back what is on its way to a consumer that is cancelled, and counts it as delivered.
       await this.#fill();
@@ -199,6 +202,7 @@ export class GroupChannel<Item extends Delivered> {
     } catch {
       // The channel has ended, and its end says so.
     }
+    for (const consumer of consumers) this.#leaving.delete(consumer);
     this.#onFull = undefined;
     this.#schedule();
   }
