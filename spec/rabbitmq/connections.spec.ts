@@ -36,6 +36,20 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     expect(await failureOf(queue.stats())).toBeInstanceOf(QueueClosedError);
   });
 
+  it('keep apart what queues of one name have delayed in different vhosts', async () => {
+    const [vhost, otherVhost] = [`a-${suite.name}`, `b-${suite.name}`];
+    for (const each of [vhost, otherVhost]) {
+      await suite.server.run('add_vhost', each);
+      suite.ending(() => suite.server.run('delete_vhost', each));
+      await suite.server.run('set_permissions', '--vhost', each, 'guest', '.*', '.*', '.*');
+    }
+    const queue = suite.open({ url: `${suite.url}/${vhost}` });
+    const others = [suite.open({ url: `${suite.url}/${otherVhost}` }), suite.open({ client: suite.client({ vhost: otherVhost }) })];
+    await Promise.all(upTo(5).map((n) => queue.publish('key', { n }, { delay: 600_000 })));
+    const stats = await Promise.all([queue, ...others].map((each) => each.stats()));
+    expect(stats.map(({ unfinished }) => unfinished)).toEqual([5, 0, 0]);
+  });
+
   it('heal: what is published meanwhile waits, and is stored in its order', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });

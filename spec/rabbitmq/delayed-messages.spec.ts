@@ -13,8 +13,8 @@ beforeEach(() => {
 afterEach(() => jest.restoreAllMocks());
 
 describe('DelayedMessages', () => {
-  const open = ({ exchange = 'orders', groups = ['a', 'b'] } = {}) => {
-    const delayed = DelayedMessages.of(exchange);
+  const open = ({ server = 'host 5672 /', exchange = 'orders', groups = ['a', 'b'] } = {}) => {
+    const delayed = DelayedMessages.of(server, exchange);
     for (const group of groups) delayed.addGroup(group);
     const idsOf = (group: string, consumers = 0) => [...delayed.ids(group, consumers)];
     return { delayed, idsOf };
@@ -67,13 +67,13 @@ describe('DelayedMessages', () => {
   it('is one for all backends of a queue in this process, until the last of them is closed', () => {
     const one = open();
     const two = open();
-    const other = open({ exchange: 'invoices' });
+    const others = [open({ exchange: 'invoices' }), open({ server: 'host 5672 other' })];
     one.delayed.sent('one', SECOND, undefined);
-    expect([two.idsOf('a'), other.idsOf('a')]).toEqual([['one'], []]);
+    expect([two, ...others].map(({ idsOf }) => idsOf('a'))).toEqual([['one'], [], []]);
     one.delayed.release();
     expect(two.idsOf('a')).toEqual(['one']);
     two.delayed.release();
-    other.delayed.release();
+    for (const other of others) other.delayed.release();
     const next = open();
     expect(next.idsOf('a')).toEqual([]);
     next.delayed.release();

@@ -6,7 +6,7 @@ import { isConsumerTimeout, rabbitMqFailures } from '../../src/rabbitmq/failures
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
 import { asideProperties, bodyOf, comparePlaces, copyOf, propertiesOf, type Received, readMessage } from '../../src/rabbitmq/message.js';
 import { queueNames } from '../../src/rabbitmq/names.js';
-import { clientOptions, RABBITMQ_URL } from '../../src/rabbitmq/url.js';
+import { clientOptions, RABBITMQ_URL, serverIdOf } from '../../src/rabbitmq/url.js';
 
 /** A broker of which only the exchanges, the queues and their bindings are kept: by pattern, for what is bound by one. */
 function fakeBroker() {
@@ -209,6 +209,15 @@ describe('The URL that the client gets', () => {
       vhost: 'v/w',
       tls: true,
     });
+  });
+
+  it('identifies a server by its host, port and vhost, and a client by itself', () => {
+    const ids = ['amqp://host', 'amqp://user:secret@host:5672/%2F', 'amqps://host:5672'].map((url) => serverIdOf({ url }));
+    expect(new Set(ids)).toEqual(new Set(['host 5672 /']));
+    const clients = [{}, {}].map((client) => ({ client }));
+    const others = [{ url: 'amqp://host/v' }, { url: 'amqp://host:1' }, { url: 'amqp://other' }, ...clients].map(serverIdOf);
+    expect(new Set([...others, ...ids]).size).toBe(6);
+    expect(clients.map(serverIdOf)).toEqual(others.slice(3));
   });
 
   it('is told by its host alone', () => {

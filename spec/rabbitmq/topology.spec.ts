@@ -14,6 +14,8 @@ const linkThat = (answers: Promise<unknown>, declared: string[] = []) => {
   return { openChannel: async () => channel } as unknown as RabbitLink;
 };
 
+const optionsOf = (serverId = 'host 5672 /') => ({ names: queueNames('orders'), serverId, logger: silentLogger });
+
 beforeEach(fakeTime);
 
 afterEach(() => jest.useRealTimers());
@@ -25,8 +27,8 @@ describe('Declarations of one queue in one process', () => {
       answer = resolve;
     });
     const declared: string[] = [];
-    const first = declareGroups(linkThat(answers, declared), queueNames('orders'), ['a'], silentLogger);
-    const second = declareGroups(linkThat(Promise.resolve(), declared), queueNames('orders'), ['b'], silentLogger);
+    const first = declareGroups(linkThat(answers, declared), ['a'], optionsOf());
+    const second = declareGroups(linkThat(Promise.resolve(), declared), ['b'], optionsOf());
     await pass(1000);
     expect(declared).toEqual([]);
     answer();
@@ -35,10 +37,18 @@ describe('Declarations of one queue in one process', () => {
     expect(declared).toEqual([...group('a'), ...group('b')]);
   });
 
-  it('go on when one of them never settles', async () => {
-    void declareGroups(linkThat(new Promise(() => undefined)), queueNames('orders'), ['a'], silentLogger);
+  it('do not wait for those on another server', async () => {
+    void declareGroups(linkThat(new Promise(() => undefined)), ['a'], optionsOf());
     const declared: string[] = [];
-    const second = declareGroups(linkThat(Promise.resolve(), declared), queueNames('orders'), ['b'], silentLogger);
+    await declareGroups(linkThat(Promise.resolve(), declared), ['b'], optionsOf('host 5672 other'));
+    expect(declared).toHaveLength(3);
+    await pass(60_000);
+  });
+
+  it('go on when one of them never settles', async () => {
+    void declareGroups(linkThat(new Promise(() => undefined)), ['a'], optionsOf());
+    const declared: string[] = [];
+    const second = declareGroups(linkThat(Promise.resolve(), declared), ['b'], optionsOf());
     await pass(60_000);
     expect(declared).toHaveLength(3);
     await second;

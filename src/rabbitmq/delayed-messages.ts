@@ -19,34 +19,35 @@ interface Group {
   readonly subscribers: Set<() => number>;
 }
 
-/** All that this process shares, by exchange. */
+/** All that this process shares, by server and exchange. */
 const shared = new Map<string, DelayedMessages>();
 
 /**
  * The delayed messages of a queue that this process has sent, and that have not come back to it. The broker does not count a message that one of its queues
- * hands to the next one. All backends of this process share what they know of a queue: each may receive what another has sent.
+ * hands to the next one. All backends of this process with the same `url` or `client` share what they know of a queue: each may receive what another has sent.
  */
 export class DelayedMessages {
-  readonly #exchange: string;
+  readonly #key: string;
   readonly #groups = new Map<ConsumerGroup, Group>();
   #users = 0;
   #troubledAt = Number.NEGATIVE_INFINITY;
 
-  private constructor(exchange: string) {
-    this.#exchange = exchange;
+  private constructor(key: string) {
+    this.#key = key;
   }
 
   /** To be released. */
-  static of(exchange: string): DelayedMessages {
-    const delayed = shared.get(exchange) ?? new DelayedMessages(exchange);
-    shared.set(exchange, delayed);
+  static of(serverId: string, exchange: string): DelayedMessages {
+    const key = `${serverId} ${exchange}`;
+    const delayed = shared.get(key) ?? new DelayedMessages(key);
+    shared.set(key, delayed);
     delayed.#users += 1;
     return delayed;
   }
 
   release(): void {
     this.#users -= 1;
-    if (this.#users === 0) shared.delete(this.#exchange);
+    if (this.#users === 0) shared.delete(this.#key);
   }
 
   /** There is such a group: it gets what is published. */

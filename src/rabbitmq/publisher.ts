@@ -257,12 +257,12 @@ export class Publisher implements BrokerPublisher {
   }
 
   async #prepare(link: RabbitLink): Promise<void> {
-    const { names, groups, logger } = this.#options;
+    const { names, groups, server, logger } = this.#options;
     const lost = (cause: unknown) => {
       if (!this.#closed || !this.#outbox.isEmpty) this.#lose(link, cause);
     };
     const channel = await link.openChannel(lost);
-    await declareGroups(link, names, groups, logger);
+    await declareGroups(link, groups, { names, serverId: server.id, logger });
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));

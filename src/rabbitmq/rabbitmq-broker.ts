@@ -38,11 +38,11 @@ export class RabbitMqBroker implements Broker {
     this.#options = options;
     const { name, groups, publishTimeout, maxPending, logger } = options;
     this.#names = queueNames(name);
-    this.#delayed = DelayedMessages.of(this.#names.exchange);
-    for (const group of groups) this.#delayed.addGroup(group);
-    this.#topology = new Topology(this.#names, groups, logger);
     const server = new Server(options);
     this.#server = server;
+    this.#delayed = DelayedMessages.of(server.id, this.#names.exchange);
+    for (const group of groups) this.#delayed.addGroup(group);
+    this.#topology = new Topology({ names: this.#names, serverId: server.id, logger }, groups);
     this.failures = server.failures;
     this.#consuming = new Consuming(() => server.connect({ purpose: 'consuming', prepare: this.#topology.prepare }));
     // Groups that only consumers know of have lost it, too, and hear nothing of it.

@@ -9,7 +9,7 @@ import { flattenAllHeaders, type Source } from './frames.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
 import { type OverdueError, Patience } from './patience.js';
-import { clientOptions, RABBITMQ_URL } from './url.js';
+import { clientOptions, RABBITMQ_URL, serverIdOf } from './url.js';
 
 /** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
 const FRAME_MAX = 131_072;
@@ -42,6 +42,8 @@ export interface ConnectOptions {
 /** Where the queue is, and how to connect to it. */
 export class Server {
   readonly failures: Failures;
+  /** Identifies the server within this process. */
+  readonly id: string;
   #frameMax: number;
   #release: (() => void) | undefined;
   readonly #server: CheckedRabbitMqOptions['server'];
@@ -53,6 +55,7 @@ export class Server {
 
   constructor({ server, name, lease, logger }: CheckedRabbitMqOptions) {
     this.#server = server;
+    this.id = serverIdOf(server);
     this.#queue = name;
     this.#lease = lease;
     this.#logger = logger;

@@ -28,39 +28,48 @@ function groupQueue(queue: string, { aside }: QueueNames): QueueOptions {
 /** How long a declaration waits at most for the one before, in milliseconds. */
 const LONGEST_TURN = 10_000;
 
-/** What is being declared, by the names of queues. */
+export interface DeclareOptions {
+  readonly names: QueueNames;
+  /** Identifies the server within this process. */
+  readonly serverId: string;
+  readonly logger: Logger;
+}
+
+/** What is being declared, by server and exchange. */
 const declaring = new Map<string, Promise<void>>();
 
-/** Queues of which it was said that an older version has declared them. */
+/** Queues of which it was said that an older version has declared them, by server and name. */
 const outdated = new Set<string>();
 
 /**
  * Declares the exchange of a queue, and groups with all that they have. What is there already stays as it is. In this process one at a time for a queue: RabbitMQ 3.10 tells who
  * comes second that a quorum queue is there before it is, and fails when that is used.
  */
-export async function declareGroups(link: RabbitLink, names: QueueNames, groups: Iterable<ConsumerGroup>, logger: Logger): Promise<void> {
-  const before = declaring.get(names.exchange);
+export async function declareGroups(link: RabbitLink, groups: Iterable<ConsumerGroup>, options: DeclareOptions): Promise<void> {
+  const key = `${options.serverId} ${options.names.exchange}`;
+  const before = declaring.get(key);
   const declared = (async () => {
     // The one before may be on a connection that the server has blocked for hours. To go ahead is harmless but for the race that is told of above.
     if (before !== undefined) await withDeadline(before, LONGEST_TURN, () => new Error('Late')).catch(() => {});
-    await declareInTurn(link, names, groups, logger);
+    await declareInTurn(link, groups, options);
   })();
   // The next declaration waits for the end of this one. The caller of this one gets the error.
   const over = declared.catch(() => {});
-  declaring.set(names.exchange, over);
+  declaring.set(key, over);
   try {
     await declared;
   } finally {
-    if (declaring.get(names.exchange) === over) declaring.delete(names.exchange);
+    if (declaring.get(key) === over) declaring.delete(key);
   }
 }
 
-async function declareInTurn(link: RabbitLink, names: QueueNames, groups: Iterable<ConsumerGroup>, logger: Logger): Promise<void> {
+async function declareInTurn(link: RabbitLink, groups: Iterable<ConsumerGroup>, options: DeclareOptions): Promise<void> {
+  const { names } = options;
   const { exchange, aside } = names;
   const setup = new Setup(link);
   const declareExchange = (name: string) => setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
-  const declareQueue = async (options: QueueOptions) => {
-    if (await setup.declareQueue(options, keepingQueue(options.queue))) warnOfOutdated(options.queue, logger);
+  const declareQueue = async (wanted: QueueOptions) => {
+    if (await setup.declareQueue(wanted, keepingQueue(wanted.queue))) warnOfOutdated(wanted.queue, options);
   };
   const bind = (from: string, queue: string) => setup.declare((channel) => channel.queueBind({ exchange: from, queue }));
   for (const each of [exchange, aside]) await declareExchange(each);
@@ -76,9 +85,10 @@ async function declareInTurn(link: RabbitLink, names: QueueNames, groups: Iterab
   await setup.close();
 }
 
-function warnOfOutdated(queue: string, logger: Logger): void {
-  if (outdated.has(queue)) return;
-  outdated.add(queue);
+function warnOfOutdated(queue: string, { serverId, logger }: DeclareOptions): void {
+  const key = `${serverId} ${queue}`;
+  if (outdated.has(key)) return;
+  outdated.add(key);
   logger.warn(
     `An older version of Sluice has declared the queue "${queue}" on RabbitMQ. It works, but a policy with "max-length", "message-ttl" or "delivery-limit" can drop its messages. Stop its publishers, let its consumers empty it, and delete it: Sluice declares it again`,
   );
@@ -123,21 +133,19 @@ export class Setup {
 
 /** Sees to it that the groups are there which this process consumes for, on each connection anew. */
 export class Topology {
-  readonly #names: QueueNames;
+  readonly #options: DeclareOptions;
   readonly #declared: readonly ConsumerGroup[];
-  readonly #logger: Logger;
   readonly #open = new WeakMap<RabbitLink, Map<ConsumerGroup, Promise<void>>>();
 
   /** @param declared the groups that exist from the first message on */
-  constructor(names: QueueNames, declared: readonly ConsumerGroup[], logger: Logger) {
-    this.#names = names;
+  constructor(options: DeclareOptions, declared: readonly ConsumerGroup[]) {
+    this.#options = options;
     this.#declared = declared;
-    this.#logger = logger;
   }
 
   /** Declares what was declared in the options. */
   readonly prepare = async (link: RabbitLink): Promise<void> => {
-    await declareGroups(link, this.#names, this.#declared, this.#logger);
+    await declareGroups(link, this.#declared, this.#options);
     this.#open.set(link, new Map(this.#declared.map((group) => [group, Promise.resolve()])));
   };
 
@@ -146,7 +154,7 @@ export class Topology {
     const known = this.#open.get(link);
     let opened = known?.get(group);
     if (opened === undefined) {
-      opened = declareGroups(link, this.#names, [group], this.#logger);
+      opened = declareGroups(link, [group], this.#options);
       known?.set(group, opened);
       // Everybody who waits for the group gets the error.
       opened.catch(() => this.forget(link, group));
@@ -157,7 +165,7 @@ export class Topology {
   /** Declares the exchange again, which was deleted, with all groups that are open. */
   async restore(link: RabbitLink): Promise<void> {
     const groups = [...(this.#open.get(link)?.keys() ?? [])];
-    await declareGroups(link, this.#names, groups, this.#logger);
+    await declareGroups(link, groups, this.#options);
   }
 
   /** Somebody has deleted what belongs to the group: the next one to open it declares it again. */

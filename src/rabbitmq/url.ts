@@ -15,6 +15,24 @@ export const RABBITMQ_URL: UrlRule = {
   },
 };
 
+/** Clients that were handed in, with a number for each. */
+const clients = new WeakMap<object, number>();
+let clientCount = 0;
+
+/**
+ * Identifies a server, with its vhost, within this process. Two URLs with the same host, port and vhost have the same id, whatever their users are. A client
+ * that was handed in has an id of its own: it may have several hosts.
+ */
+export function serverIdOf(server: { readonly url: string } | { readonly client: object }): string {
+  if ('url' in server) {
+    const { hostname, port, vhost } = clientOptions(server.url);
+    return `${hostname} ${port} ${vhost}`;
+  }
+  const number = clients.get(server.client) ?? ++clientCount;
+  clients.set(server.client, number);
+  return `client ${number}`;
+}
+
 /** The user that a server has unless it was given others; it is let in from its own machine only. */
 const DEFAULT_USER = 'guest';
 
