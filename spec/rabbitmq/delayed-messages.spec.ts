@@ -64,6 +64,31 @@ describe('DelayedMessages', () => {
     delayed.release();
   });
 
+  it('tells how many may be late, after something has failed', () => {
+    const { delayed } = open();
+    const late = () => ['a', 'b'].map((group) => delayed.countLate(group));
+    delayed.sent('one', SECOND, undefined);
+    delayed.sent('two', SECOND, 'b');
+    delayed.sent('three', MINUTE, undefined);
+    now = 2 * SECOND;
+    expect(late()).toEqual([0, 0]);
+    delayed.troubled();
+    expect(late()).toEqual([1, 2]);
+    delayed.arrived('b', 'two');
+    expect(late()).toEqual([1, 1]);
+    now = MINUTE;
+    expect(late()).toEqual([2, 2]);
+    now = 6 * MINUTE + 2 * SECOND;
+    // The first ones have been late for as long as they can be.
+    expect(late()).toEqual([2, 2]);
+    now += 1;
+    expect(late()).toEqual([1, 1]);
+    now += SECOND;
+    // What has failed was too long ago.
+    expect(late()).toEqual([0, 0]);
+    delayed.release();
+  });
+
   it('is one for all backends of a queue in this process, until the last of them is closed', () => {
     const one = open();
     const two = open();

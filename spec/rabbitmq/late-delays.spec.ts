@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from 'sluice';
+import { levelName, levelsFor } from '../../src/rabbitmq/delays.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
@@ -19,14 +21,19 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
     return new Set(holder.numbers.filter((n) => n > 100));
   };
 
+  /** Limits the queue of a group by a policy, and publishes until it is full. */
+  const fill = async (queue: QueueBackend, full: string) => {
+    await suite.server.run('set_policy', suite.name, `^${full}$`, '{"max-length":3}', '--apply-to', 'queues');
+    suite.ending(() => suite.server.run('clear_policy', suite.name));
+    let isFull = false;
+    for (let n = 1; !isFull; n++) await queue.publish('key', { n }).catch(() => (isFull = true));
+  };
+
   it('are unfinished until they come, when the queue of a group was full', async () => {
     const groups = ['a', 'b'];
     const full = suite.names.group('b').queue;
-    await suite.server.run('set_policy', suite.name, `^${full}$`, '{"max-length":3}', '--apply-to', 'queues');
-    suite.ending(() => suite.server.run('clear_policy', suite.name));
     const queue = suite.open({ groups });
-    let isFull = false;
-    for (let n = 1; !isFull; n++) await queue.publish('key', { n }).catch(() => (isFull = true));
+    await fill(queue, full);
     const other = new Holder(suite.open({ groups }), { group: 'a' }, (delivery) => void delivery.ack());
     await publishDelayed(queue, 200);
     // They have come to one group, and were refused by the other.
@@ -34,6 +41,25 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
     expect(await suite.length(full)).toBeLessThan(10);
     const holder = new Holder(suite.open({ groups }), { group: 'b' }, (delivery) => void delivery.ack());
     expect(await doneOf(queue, holder, 'b')).toEqual(new Set(numbers));
+  });
+
+  it('are unfinished beside what waits, when the queue is full', async () => {
+    const { queue: full } = suite.names.group('default');
+    const queue = suite.open();
+    await fill(queue, full);
+    const waiting = (await suite.length(full)) ?? 0;
+    expect(waiting).toBeGreaterThan(0);
+    await publishDelayed(queue, 200);
+    await sleep(250);
+    // They have left the queues of the delay, and were refused.
+    const delays = upTo(levelsFor(200)).map((level) => levelName(suite.names.delay, level - 1));
+    await eventually(async () => (await Promise.all(delays.map((name) => suite.length(name)))).every((length) => length === 0));
+    const total = waiting + numbers.length;
+    await eventually(async () => (await queue.stats()).unfinished === total);
+    expect((await queue.stats()).ready).toBe(waiting);
+    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+    expect(await doneOf(queue, holder)).toEqual(new Set(numbers));
+    expect(new Set(holder.numbers).size).toBe(total);
   });
 
   it('are unfinished until they come, when the broker was killed', async () => {

@@ -103,6 +103,19 @@ export class DelayedMessages {
     return underway.idsWithin(isTaken ? USUALLY_LATE : LATEST);
   }
 
+  /**
+   * How many messages may be late on their way to the group, refused by its queue, so that the broker counts them nowhere. 0 while nothing fails: then a
+   * message that is due waits in the queue of the group. After a failure nothing tells the two apart, and one that waits is counted twice until it comes.
+   */
+  countLate(group: ConsumerGroup): number {
+    const now = performance.now();
+    if (now - this.#troubledAt > LATEST) return 0;
+    const { underway } = this.#groupOf(group);
+    let count = 0;
+    for (const id of underway.ids) if ((underway.dueAt(id) ?? now) <= now) count++;
+    return count;
+  }
+
   #of(group: ConsumerGroup | undefined): Iterable<Group> {
     return group === undefined ? this.#groups.values() : [this.#groupOf(group)];
   }

@@ -154,6 +154,7 @@ export class RabbitMqBroker implements Broker {
     // What was delivered before it could be counted is out here by now.
     await this.#consumers.get(group)?.arrived();
     const { held, buffered } = this.#consumers.get(group) ?? { held: 0, buffered: 0 };
-    return { ready: waiting + buffered, unfinished: waiting + buffered + held + delayed };
+    const late = this.#delayed.countLate(group);
+    return { ready: waiting + buffered, unfinished: waiting + buffered + held + delayed + late };
   }
 }
