@@ -1,5 +1,6 @@
 import { Credit } from '../../src/bridge/credit.js';
 import { Prefetch } from '../../src/rabbitmq/prefetch.js';
+import { fakeTime, pass } from '../broker/fakes.js';
 import { turns } from '../support/promises.js';
 
 function following(limit: number, full = true) {
@@ -44,6 +45,57 @@ describe('Prefetch', () => {
     await turns();
     expect(calls).toEqual(['pause', 5]);
     now.mockRestore();
+  });
+
+  describe('with a smaller credit, within a second of the last change', () => {
+    beforeEach(fakeTime);
+    afterEach(() => jest.useRealTimers());
+
+    it('replaces its consumers when the second is over, though nothing else happens', async () => {
+      const { credit, calls, prefetch } = following(2);
+      prefetch.begin(2);
+      credit.allow(256);
+      await turns();
+      await pass(500);
+      credit.allow(2);
+      await pass(499);
+      expect(calls).toEqual(['pause', 256]);
+      await pass(1);
+      expect(calls).toEqual(['pause', 256, 'pause', 2]);
+      expect(jest.getTimerCount()).toBe(0);
+    });
+
+    it('waits with one timer, and replaces nothing when the credit is larger again by then', async () => {
+      const { credit, calls, prefetch } = following(256);
+      prefetch.begin(256);
+      for (const limit of [100, 50, 2]) credit.allow(limit);
+      expect(jest.getTimerCount()).toBe(1);
+      credit.allow(200);
+      await pass(5000);
+      expect([calls, jest.getTimerCount()]).toEqual([[], 0]);
+    });
+
+    it('leaves no timer when it ends, and follows no more', async () => {
+      const { credit, calls, prefetch } = following(256);
+      prefetch.begin(256);
+      credit.allow(2);
+      prefetch.end();
+      expect(jest.getTimerCount()).toBe(0);
+      credit.allow(1);
+      await pass(5000);
+      expect([calls, jest.getTimerCount()]).toEqual([[], 0]);
+    });
+
+    it('leaves no timer when it ends while it replaces its consumers', async () => {
+      const { credit, calls, prefetch } = following(2);
+      prefetch.begin(2);
+      credit.allow(256);
+      credit.allow(2);
+      prefetch.end();
+      await pass(5000);
+      expect(calls).toEqual(['pause', 2]);
+      expect(jest.getTimerCount()).toBe(0);
+    });
   });
 
   it('consumes nothing while the subscriber pauses, also when it pauses before it begins', async () => {

@@ -29,6 +29,8 @@ export class Prefetch {
   #since = 0;
   #begun = false;
   #adjusting = false;
+  /** Runs while a smaller prefetch waits for `SHORTEST_STAY` to pass: nothing else may happen until then. */
+  #later: NodeJS.Timeout | undefined;
 
   constructor(options: PrefetchOptions) {
     this.#options = options;
@@ -52,23 +54,35 @@ export class Prefetch {
     this.#options.onChange();
   }
 
-  /** Sees to it that the prefetch is what the credit asks for. One that is not far off stays. */
+  /** Sees to it that the prefetch is what the credit asks for, now or when it may change. One that is not far off stays. */
   follow(): void {
-    if (this.#begun && !this.#adjusting && this.#isFarOff) void this.#adjust();
+    clearTimeout(this.#later);
+    if (!this.#begun || this.#adjusting) return;
+    const stay = this.#stay;
+    if (stay === 0) void this.#adjust();
+    else if (stay < Number.POSITIVE_INFINITY) this.#later = setTimeout(() => this.follow(), stay).unref();
   }
 
-  get #isFarOff(): boolean {
+  /** Follows the credit no more. */
+  end(): void {
+    this.#begun = false;
+    clearTimeout(this.#later);
+  }
+
+  /** How long the prefetch stays, in milliseconds. Infinity: until something changes. */
+  get #stay(): number {
     const { wanted } = this;
-    if (wanted === 0 || this.#current === 0) return wanted !== this.#current;
-    if (wanted >= 2 * this.#current) return this.#options.isFull();
-    return wanted <= this.#current / 2 && performance.now() - this.#since > SHORTEST_STAY;
+    const isFarOff = this.#current === 0 || wanted <= this.#current / 2 || (wanted >= 2 * this.#current && this.#options.isFull());
+    if (!isFarOff || wanted === this.#current) return Number.POSITIVE_INFINITY;
+    const isSmaller = wanted > 0 && wanted < this.#current;
+    return isSmaller ? Math.max(0, this.#since + SHORTEST_STAY - performance.now()) : 0;
   }
 
   async #adjust(): Promise<void> {
     const { pause, consume, onChange } = this.#options;
     this.#adjusting = true;
     try {
-      while (this.#isFarOff) {
+      while (this.#stay === 0) {
         await pause();
         const prefetch = this.wanted;
         if (prefetch > 0) await consume(prefetch);

@@ -120,10 +120,9 @@ export class Subscription {
 
   /** Lets go of everything without a word to the broker. */
   abandon(): void {
-    this.#stopping.abort();
+    this.#stop();
     clearImmediate(this.#poked);
     this.#channel?.abandon();
-    this.#wake?.();
     this.#end();
   }
 
@@ -305,6 +304,7 @@ export class Subscription {
   #stop(): void {
     if (this.#stopped) return;
     this.#stopping.abort();
+    this.#prefetch?.end();
     this.#channel?.hold();
     this.#wake?.();
     this.#poke();
@@ -367,6 +367,7 @@ export class Subscription {
   /** The channel has ended, and with it what was delivered on it. */
   #lost(channel: Channel): void {
     if (this.#channel !== channel) return;
+    this.#prefetch?.end();
     this.#channel = this.#prefetch = undefined;
     this.#gathering = false;
     this.#takeBuffered();
