@@ -93,6 +93,40 @@ describe('The stats of a BrokerBackend', () => {
     expect([(error as BackendUnavailableError).retryable, jest.getTimerCount()]).toEqual([true, 0]);
   });
 
+  it.each(['settled', 'count'] as const)('tell the broker when they are given up, and not before (%s)', async (step) => {
+    new Holder(queue);
+    let answer = () => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const signals: AbortSignal[] = [];
+    broker.settled = async () => void (step === 'settled' && (await answered));
+    broker.count = async (_, signal) => {
+      signals.push(signal);
+      await answered;
+      return { ready: 1, unfinished: 2 };
+    };
+    const stats = queue.stats();
+    await pass(499);
+    expect(signals.map(({ aborted }) => aborted)).toEqual(step === 'count' ? [false] : []);
+    await pass(1);
+    const error = await rejectionOf(stats);
+    answer();
+    await turns();
+    expect(signals.map(({ aborted, reason }) => [aborted, reason])).toEqual([[true, error]]);
+  });
+
+  it('that were answered in time are not given up', async () => {
+    let given: AbortSignal | undefined;
+    broker.count = async (_, signal) => {
+      given = signal;
+      return { ready: 1, unfinished: 2 };
+    };
+    await queue.stats();
+    await pass(1000);
+    expect(given?.aborted).toBe(false);
+  });
+
   it('fail in the terms of this library', async () => {
     broker.count = () => Promise.reject(new Error('odd'));
     expect(await rejectionOf(queue.stats())).toEqual(

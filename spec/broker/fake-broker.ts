@@ -32,7 +32,7 @@ export class FakeBroker implements Broker {
   /** What the broker answers after that. */
   lastWord = async (): Promise<void> => {};
   settled = async (): Promise<void> => {};
-  count = async (group: ConsumerGroup | undefined): Promise<QueueStats> => {
+  count = async (group: ConsumerGroup | undefined, _signal: AbortSignal): Promise<QueueStats> => {
     this.told.push(`count ${group ?? 'all'}`);
     return { ready: 1, unfinished: 2 };
   };

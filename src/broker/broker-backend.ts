@@ -53,8 +53,11 @@ export interface Broker {
   readonly failures: Failures;
   readonly publisher: BrokerPublisher;
   createConsumer(group: ConsumerGroup): BrokerConsumer;
-  /** Counts, over all groups or in one. What a lost connection spoiled is asked again. */
-  count(group: ConsumerGroup | undefined): Promise<QueueStats>;
+  /**
+   * Counts the messages of one group, or of all groups. A count that a lost connection interrupted starts again, until the signal aborts: after an outage, the
+   * broker does not have to answer callers that have given up.
+   */
+  count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats>;
   /** Why there is no connection, as far as that is known. */
   trouble(): unknown;
   /** Says to the broker what is left to say, when nothing is out or on its way any more. */
@@ -135,9 +138,9 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     const { group } = checkOptions(options);
     if (group !== undefined) checkName('group', group);
     this.#checkOpen();
-    return this.#inTime(async () => {
+    return this.#inTime(async (signal) => {
       await Promise.all([...this.#consumers.values()].map((consumer) => consumer.settled()));
-      return this.#broker.count(group);
+      return this.#broker.count(group, signal);
     });
   }
 
@@ -201,15 +204,18 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     return consumer;
   }
 
-  /** What a call answers, unless it takes longer than a publish may. */
-  async #inTime<Value>(call: () => Promise<Value>): Promise<Value> {
+  /** What a call answers, unless it takes longer than a publish may. Its signal aborts when it is given up. */
+  async #inTime<Value>(call: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
     const { publishTimeout } = this.#options;
     const { failures } = this.#broker;
     const late = () => new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, { cause: this.#broker.trouble() });
+    const givingUp = new AbortController();
     try {
-      return await withDeadline(call(), publishTimeout, late);
+      return await withDeadline(call(givingUp.signal), publishTimeout, late);
     } catch (error) {
-      throw failures.explained(error);
+      const explained = failures.explained(error);
+      givingUp.abort(explained);
+      throw explained;
     }
   }
 }

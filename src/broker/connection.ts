@@ -81,12 +81,12 @@ export class Connection<AnyLink extends Link> {
 
   /**
    * Resolves once there is a connection; connects if nobody did. Rejects when it is closed, and with the error that no second attempt mends: the next call
-   * then tries again. Rejects with the reason of the signal when that aborts.
+   * then tries again. Rejects with the reason of the signal when that aborts, or has aborted.
    */
   ready(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#phase === 'ready') return Promise.resolve();
     if (this.#phase === 'closed') return Promise.reject(new ConnectionLostError('The connection was closed'));
-    if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
       // Whoever gives up leaves nothing behind, however long there is no connection.
       const ignoreAbort = onAbort(signal, () => {

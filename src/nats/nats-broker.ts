@@ -104,9 +104,9 @@ export class NatsBroker implements Broker {
     return consumer;
   }
 
-  async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
+  async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
     for (;;) {
-      const link = await this.#connection.acquire();
+      const link = await this.#connection.acquire(signal);
       try {
         return await (group === undefined ? this.#countAll(link) : this.#countGroup(link, group));
       } catch (error) {

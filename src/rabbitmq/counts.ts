@@ -6,10 +6,13 @@ import type { RabbitLink } from './link.js';
 /** Looks how many messages wait in queues. Each look at a queue that is not there ends a channel, so it has channels of its own. */
 export class Counts {
   readonly #link: RabbitLink;
+  readonly #signal: AbortSignal;
   #channel: Channel | undefined;
 
-  constructor(link: RabbitLink) {
+  /** @param signal aborts when nobody waits for the counts any more: each look then rejects with its reason */
+  constructor(link: RabbitLink, signal: AbortSignal) {
     this.#link = link;
+    this.#signal = signal;
   }
 
   /** How many messages wait in a queue; undefined: there is no such queue. */
@@ -35,10 +38,16 @@ export class Counts {
   }
 
   async close(): Promise<void> {
-    await this.#channel?.close();
+    const channel = this.#channel;
+    this.#channel = undefined;
+    await channel?.close();
   }
 
   async #look(queue: string): Promise<{ readonly messageCount: number; readonly consumerCount: number } | undefined> {
+    if (this.#signal.aborted) {
+      await this.close();
+      throw this.#signal.reason;
+    }
     this.#channel ??= await this.#link.openChannel(() => {
       this.#channel = undefined;
     });

@@ -89,12 +89,12 @@ export class RabbitMqBroker implements Broker {
   }
 
   /** AMQP does not tell what others hold: only what waits, and what is out with the consumers of this process. */
-  async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
+  async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
     const [connection] = this.#consuming.connections;
     for (;;) {
-      const link = await connection.acquire();
+      const link = await connection.acquire(signal);
       try {
-        const counts = new Counts(link);
+        const counts = new Counts(link, signal);
         const all = group === undefined ? new Set([...this.#options.groups, ...this.#consumers.keys()]) : [group];
         const known = new Map<ConsumerGroup, { readonly consumers: number; readonly ids: Set<string> }>();
         for (const one of all) {
@@ -112,7 +112,8 @@ export class RabbitMqBroker implements Broker {
         await counts.close();
         return total;
       } catch (error) {
-        if (this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
+        // The connection is not to blame for callers that give up.
+        if (error === signal.reason || this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
         // The channel has ended, not the connection.
         if (error instanceof OverdueError) continue;
         // It may say of a connection that is about to end what that does not know itself.

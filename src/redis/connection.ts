@@ -69,9 +69,9 @@ export class Connection {
     return this.#connection.trouble;
   }
 
-  /** Resolves once there is a connection; rejects when it is closed, and with the error that no second attempt mends. */
-  ready(): Promise<void> {
-    return this.#connection.ready();
+  /** Resolves once there is a connection; rejects when it is closed or the signal aborts, and with the error that no second attempt mends. */
+  ready(signal?: AbortSignal): Promise<void> {
+    return this.#connection.ready(signal);
   }
 
   /**

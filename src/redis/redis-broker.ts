@@ -53,10 +53,10 @@ export class RedisBroker implements Broker {
     });
   }
 
-  async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
+  async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
     const { stream, delayed, settled, ofGroups } = this.#keys;
     for (;;) {
-      await this.#connection.ready();
+      await this.#connection.ready(signal);
       try {
         const counts = await this.#connection.run(statsScript, [stream, delayed, settled], [ofGroups, ...(group === undefined ? [] : [group])]);
         const [ready, unfinished] = counts as [ready: number, unfinished: number];

@@ -1,0 +1,27 @@
+import { Counts } from '../../src/rabbitmq/counts.js';
+import type { RabbitLink } from '../../src/rabbitmq/link.js';
+import { failureOf } from '../support/promises.js';
+
+/** How many levels a delay has. */
+const LEVELS = 5;
+
+describe('Counts', () => {
+  it('look at no more queues when they are given up, and close their channel', async () => {
+    const told: string[] = [];
+    const channel = {
+      queueDeclare: async ({ queue }: { readonly queue: string }) => {
+        told.push(queue);
+        if (told.length === 2) givenUp.abort('too late');
+        if (queue === `orders:delay:${LEVELS}`) throw Object.assign(new Error('No such queue'), { code: 'NOT_FOUND' });
+        return { messageCount: 1, consumerCount: 1 };
+      },
+      close: async () => void told.push('close'),
+    };
+    const givenUp = new AbortController();
+    const counts = new Counts({ openChannel: async () => channel } as unknown as RabbitLink, givenUp.signal);
+    expect(await failureOf(counts.delayed('orders:delay'))).toBe('too late');
+    expect(told).toEqual(['orders:delay:0', 'orders:delay:1', 'close']);
+    expect(await failureOf(counts.consumers('orders'))).toBe('too late');
+    expect(told).toHaveLength(3);
+  });
+});
