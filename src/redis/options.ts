@@ -15,8 +15,8 @@ export interface RedisBackendOptions extends BrokerOptions {
    */
   readonly url?: string | undefined;
   /**
-   * A client of node-redis whose options are used: for certificates, credentials that change, sockets; or one that `createSentinel` or `createCluster` makes, for a
-   * queue that follows a failover. The queue makes connections of its own with them. The client itself is neither used, opened nor closed. Either this or `url`.
+   * A client of node-redis whose options are used: for certificates, credentials that change, sockets; or one that `createSentinel` (of `redis` 6) or `createCluster`
+   * makes, for a queue that follows a failover. The queue makes connections of its own with them. The client itself is neither used, opened nor closed. Either this or `url`.
    */
   readonly client?: RedisClientTemplate | undefined;
 }
