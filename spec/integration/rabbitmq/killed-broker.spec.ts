@@ -3,7 +3,7 @@ import { Tally } from '../../support/tally.js';
 import { Stage } from '../stage.js';
 import { rabbitMq } from './broker.js';
 
-/** How often the broker is killed: each start takes some ten seconds. */
+/** How often the broker is killed: each start takes some ten seconds. The guide "Choosing an engine" has the figures of a run with 20, which is made by hand. */
 const KILLS = Number(process.env.SLUICE_BROKER_KILLS ?? 2);
 
 const PREFETCH = 8;

@@ -27,11 +27,11 @@ const HEAD = 7;
 const TAIL = 1;
 const METHOD = 1;
 
-/** A proxy in front of a server of AMQP, which can swallow one of its answers. */
+/** A proxy in front of a server of AMQP, which can swallow its answers: one, or all of a kind. */
 export class AmqpProxy {
   readonly #target: number;
   readonly #server: Promise<StrangeServer>;
-  #chosen: { readonly method: string; passes: number } | undefined;
+  #chosen: { readonly method: string; passes: number; left: number } | undefined;
   #swallowed = 0;
 
   private constructor(target: number) {
@@ -48,7 +48,12 @@ export class AmqpProxy {
 
   /** Passes on an answer so many times from now on, swallows the next one, and passes on everything after. */
   swallow(answer: Answer, passes = 0): void {
-    this.#chosen = { method: ANSWERS[answer], passes };
+    this.#chosen = { method: ANSWERS[answer], passes, left: 1 };
+  }
+
+  /** Passes on an answer so many times from now on, and swallows it each time after. */
+  swallowAll(answer: Answer, passes = 0): void {
+    this.#chosen = { method: ANSWERS[answer], passes, left: Number.POSITIVE_INFINITY };
   }
 
   /** How many answers were swallowed. */
@@ -89,7 +94,7 @@ export class AmqpProxy {
     if (chosen === undefined || frame[0] !== METHOD) return false;
     if (chosen.method !== `${frame.readUInt16BE(HEAD)}.${frame.readUInt16BE(HEAD + 2)}`) return false;
     if (chosen.passes-- > 0) return false;
-    this.#chosen = undefined;
+    if (--chosen.left === 0) this.#chosen = undefined;
     this.#swallowed += 1;
     return true;
   }
