@@ -1,4 +1,6 @@
 import { withDeadline } from '../broker/deadline.js';
+import { End } from '../broker/end.js';
+import type { ConnectionLostError } from '../broker/failures.js';
 import { OverdueError, type Patience } from './patience.js';
 
 /** A link over which fewer bytes come in a millisecond brings nothing but heartbeats. */
@@ -24,6 +26,8 @@ export class Deadlines {
   readonly #options: DeadlinesOptions;
   /** Bytes of messages that are sent and not confirmed. */
   #unconfirmed = 0;
+  /** The client may never settle what it was asked for: its timers would keep the process alive. */
+  readonly #end = new End();
 
   constructor(options: DeadlinesOptions) {
     this.#options = options;
@@ -55,20 +59,26 @@ export class Deadlines {
     return new OverdueError(`RabbitMQ did not answer ${request} in time`);
   }
 
+  /** The connection was closed: rejects every request that has no answer, and all that follow. */
+  end(error: ConnectionLostError): void {
+    this.#end.come(error);
+  }
+
   /** Waits for the answer to a request. @throws {OverdueError} (a rejection) when it does not come in time */
   async answerTo<Answer>(request: string, answer: Promise<Answer>): Promise<Answer> {
+    const awaited = this.#end.before(answer);
     let isAnswered = false;
     const answered = () => {
       isAnswered = true;
     };
     // Its error is for whoever waits for it below.
-    answer.then(answered, answered);
+    awaited.then(answered, answered);
     for (let waits = 1; ; waits++) {
       const { patience } = this;
       const before = this.#options.bytesRead();
       try {
         // The socket keeps the process alive while there is a connection. A connection that was handed in may end without an answer to what is asked here.
-        const value = await withDeadline(answer, patience, () => LATE, false);
+        const value = await withDeadline(awaited, patience, () => LATE, false);
         this.#options.patience.inTime();
         return value;
       } catch (error) {

@@ -170,8 +170,7 @@ export class RabbitLink implements Link {
   /** Nothing but the end of the connection frees what the server keeps for a channel that it does not close. */
   async #expectClosed(closed: Promise<void>, cause?: OverdueError): Promise<void> {
     try {
-      // A connection of ours ends with this link. One that was handed in stays, and with it what the server keeps.
-      await this.#deadlines.answerTo('channel.close', this.isOwned ? this.#end.before(closed) : closed);
+      await this.#deadlines.answerTo('channel.close', closed);
     } catch (error) {
       // Any other error says that the connection has ended.
       if (error instanceof OverdueError) this.#break(cause ?? error);
@@ -212,11 +211,15 @@ export class RabbitLink implements Link {
     this.#over = true;
     clearInterval(this.#watch);
     const { client, owned } = this.#options;
-    this.#end.come(new ConnectionLostError('The connection was closed', { cause: this.#cause }));
+    const error = new ConnectionLostError('The connection was closed', { cause: this.#cause });
+    this.#end.come(error);
     client.removeListener('connection.blocked', this.#block);
     client.removeListener('connection.unblocked', this.#unblock);
-    if (owned) client.unsafeDestroy();
-    else {
+    if (owned) {
+      client.unsafeDestroy();
+      this.#deadlines.end(error);
+    } else {
+      // The connection stays: whether the server closes the channels is still of interest.
       client.removeListener('error', this.#failed);
       for (const channel of this.#channels) void channel.close();
     }

@@ -1,0 +1,75 @@
+import { ConnectionLostError } from '../../src/broker/failures.js';
+import type { Client } from '../../src/rabbitmq/client.js';
+import { RabbitLink } from '../../src/rabbitmq/link.js';
+import { OverdueError, Patience } from '../../src/rabbitmq/patience.js';
+import { never } from '../broker/fake-broker.js';
+import { fakeTime, pass } from '../broker/fakes.js';
+import { failureOf, rejectionOf, stateOf } from '../support/promises.js';
+
+/** How long a server may take to answer at first, in milliseconds. */
+const PATIENCE = new Patience().get(0);
+
+beforeEach(fakeTime);
+
+afterEach(() => jest.useRealTimers());
+
+/** A link to a server that opens channels, if it does, and answers nothing else. */
+function linkTo({ opensChannels = true, owned = true }) {
+  const channel = { active: true, on: () => channel, basicConsume: () => never, close: () => never };
+  const destroySocket = jest.fn();
+  const client = {
+    on(event: string, listener: () => void) {
+      if (event === 'connection') listener();
+    },
+    removeListener() {},
+    acquire: () => (opensChannels ? Promise.resolve(channel) : never),
+    unsafeDestroy() {},
+    _socket: { destroy: destroySocket },
+  } as unknown as Client;
+  const link = new RabbitLink({ client, owned, patience: new Patience(), lease: 30_000, lost() {}, onOverdue() {} });
+  const consume = async () => (await link.openChannel(() => {})).basicConsume({ queue: 'orders', consumerTag: '0' }, () => {});
+  return { link, destroySocket, consume };
+}
+
+describe('A link to a server that does not answer, when it is destroyed,', () => {
+  /** What keeps a process alive for as long as the server may take to answer. */
+  const expectNoTimer = async () => {
+    await pass(0);
+    expect(jest.getTimerCount()).toBe(0);
+  };
+
+  it('waits no longer for what it was asked for', async () => {
+    const { link, consume } = linkTo({});
+    await link.connect();
+    const channel = await link.openChannel(() => {});
+    const closed = channel.close();
+    const consumed = consume();
+    await pass(PATIENCE / 2);
+    link.destroy();
+    expect(await rejectionOf(consumed)).toEqual(new ConnectionLostError('The connection was closed'));
+    expect(await stateOf(closed)).toBe('fulfilled');
+    await expectNoTimer();
+  });
+
+  it.each([true, false])('waits no longer for the end of a channel that it has given up (opened: %p)', async (opensChannels) => {
+    const { link, consume } = linkTo({ opensChannels });
+    await link.connect();
+    const failure = failureOf(consume());
+    await pass(PATIENCE);
+    expect(await failure).toBeInstanceOf(OverdueError);
+    link.destroy();
+    await expectNoTimer();
+  });
+
+  it('ends a connection that was handed in, where the server does not close the channels', async () => {
+    const { link, destroySocket, consume } = linkTo({ owned: false });
+    void consume().catch(() => {});
+    await pass(0);
+    link.destroy();
+    expect(destroySocket).not.toHaveBeenCalled();
+    // First for what was asked for, then, for longer, to see the channel closed.
+    for (let passed = 0; passed < 4; passed++) await pass(PATIENCE);
+    expect(destroySocket).toHaveBeenCalledTimes(1);
+    await expectNoTimer();
+  });
+});
