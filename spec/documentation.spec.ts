@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { bundleCodeBlocks, extractCodeBlocks, runCodeBlock } from './support/code-blocks.js';
-import { compile, ROOT } from './support/compile.js';
+import { compile } from './support/compile.js';
+import { ROOT } from './support/root.js';
 
 const guides = readdirSync(path.join(ROOT, 'docs/guides')).map((file) => `docs/guides/${file}`);
 const pages = ['README.md', ...guides];

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { fromEnv, MessageStore, StoreBackend } from '../../examples/third-party-backend.js';
-import { ROOT } from '../support/compile.js';
 import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
+import { ROOT } from '../support/root.js';
 
 describe('The example of a third-party backend', () => {
   const store = new MessageStore();

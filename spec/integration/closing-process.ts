@@ -1,11 +1,11 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { ROOT } from '../support/compile.js';
 import type { ConsumerSettings } from '../support/consumer-process.js';
 import { eventually } from '../support/eventually.js';
+import { programOf } from '../support/program.js';
+import { ROOT } from '../support/root.js';
 import { guard } from '../support/servers/guard.js';
 
 /** What a closing process is told at its start. */
@@ -27,8 +27,8 @@ export class ClosingProcess {
   #resources: string[] | undefined;
 
   private constructor(settings: ClosingSettings) {
-    const file = path.join(ROOT, 'spec/integration/fixtures/closing.ts');
-    this.#child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+    const program = programOf('spec/integration/fixtures/closing.ts');
+    this.#child = spawn(process.execPath, [program, JSON.stringify(settings)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
     guard(this.#child);
     this.#ended = once(this.#child, 'close');
     createInterface({ input: this.#child.stdout }).on('line', (line) => {

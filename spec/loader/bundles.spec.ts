@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import vm from 'node:vm';
 import { type BuildOptions, build } from 'esbuild';
-import { ROOT } from '../support/compile.js';
+import { ROOT } from '../support/root.js';
 
 const PROGRAM = `
   import { loadBackend, registerBackend } from './src/index.ts';

@@ -3,8 +3,8 @@ import path from 'node:path';
 import { MemoryBackend } from 'sluice';
 import ts from 'typescript';
 import { providers } from '../../src/loader/providers.js';
-import { ROOT } from '../support/compile.js';
 import { silentLogger } from '../support/recording-logger.js';
+import { ROOT } from '../support/root.js';
 
 /** The folders of `src` that hold a provider, as they come to be. */
 const folders = ['redis', 'nats', 'rabbitmq'].filter((folder) => existsSync(path.join(ROOT, 'src', folder)));

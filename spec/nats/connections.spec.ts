@@ -4,11 +4,11 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from 'sluice';
-import { ROOT } from '../support/compile.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
+import { ROOT } from '../support/root.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 /** What shows that a queue works: one message there and back, acknowledged. */

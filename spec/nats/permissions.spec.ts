@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { ROOT } from '../support/compile.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { ROOT } from '../support/root.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 /** The subjects in a block of the guide. */

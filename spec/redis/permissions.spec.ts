@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createClient } from 'redis';
 import { queueKeys } from '../../src/redis/keys.js';
-import { ROOT } from '../support/compile.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { exercise } from '../support/redis-exercise.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { ROOT } from '../support/root.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
 const GUIDE = path.join(ROOT, 'docs/guides/from-memory-to-redis.md');

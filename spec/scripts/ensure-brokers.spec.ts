@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import brokers from '../../scripts/brokers.json';
-import { ROOT } from '../support/compile.js';
+import { ROOT } from '../support/root.js';
 
 const SCRIPT = path.join(ROOT, 'scripts/ensure-brokers.mjs');
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { ROOT } from '../support/compile.js';
+import { ROOT } from '../support/root.js';
 
 const test = (fullName: string, invocations = 1) => ({ fullName, status: 'passed', invocations });
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { ROOT } from './compile.js';
+import { ROOT } from './root.js';
 
 const folder = path.join(ROOT, '.cache', 'documentation');
 

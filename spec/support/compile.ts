@@ -1,8 +1,6 @@
 import path from 'node:path';
 import ts from 'typescript';
-
-/** The folder of the project. */
-export const ROOT = path.resolve(__dirname, '..', '..');
+import { ROOT } from './root.js';
 
 /** Compiles files as a part of the project; returns what the compiler has to say, a line each. */
 export function compile(files: readonly string[], options: ts.CompilerOptions = {}): string[] {

@@ -1,12 +1,12 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { inspect } from 'node:util';
 import type { ConsumeOptions, HandleOptions } from 'sluice';
-import { ROOT } from './compile.js';
 import { eventually } from './eventually.js';
+import { programOf } from './program.js';
+import { ROOT } from './root.js';
 import { guard } from './servers/guard.js';
 import type { Tally } from './tally.js';
 
@@ -23,8 +23,6 @@ export interface ConsumerSettings {
   /** It handles messages with an `AsyncLoopConsumer` that has these options. Default: it settles them itself. */
   readonly handling?: Pick<HandleOptions, 'concurrency' | 'retry' | 'deliveryLimit'>;
 }
-
-const fixture = (name: string) => path.join(ROOT, `spec/integration/fixtures/${name}.ts`);
 
 /** A consumer in a process of its own. It says that it has done a message before it settles it. */
 export class ConsumerProcess {
@@ -51,9 +49,8 @@ export class ConsumerProcess {
 
   private constructor(settings: ConsumerSettings, tally: Tally) {
     this.#tally = tally;
-    const file = fixture(settings.handling === undefined ? 'consumer' : 'handler');
-    const args = ['--import', 'tsx', file, JSON.stringify(settings)];
-    this.#child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+    const program = programOf(`spec/integration/fixtures/${settings.handling === undefined ? 'consumer' : 'handler'}.ts`);
+    this.#child = spawn(process.execPath, [program, JSON.stringify(settings)], { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
     guard(this.#child);
     // What is written to one that was just killed is of no interest.
     this.#child.stdin.on('error', () => undefined);

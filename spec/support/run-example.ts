@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
-import { ROOT } from './compile.js';
+import { ROOT } from './root.js';
 
 /** A program that was started, and what it has printed so far. */
 export class Program {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { MemoryBackend } from 'sluice';
 import { queueBackendContract } from 'sluice/testing';
-import { ROOT } from '../support/compile.js';
+import { ROOT } from '../support/root.js';
 
 interface Ended {
   readonly code: number;

@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { buildSync } from 'esbuild';
+import { ROOT } from './root.js';
+
+/** The programs that this process has built, by source file. */
+const built = new Map<string, string>();
+
+/** Builds a program of the tests into one file of JavaScript, which starts in half the time. Returns its path. */
+export function programOf(source: string): string {
+  const program = built.get(source) ?? build(source);
+  built.set(source, program);
+  return program;
+}
+
+function build(source: string): string {
+  const { outputFiles } = buildSync({
+    absWorkingDir: ROOT,
+    entryPoints: [source],
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    write: false,
+  });
+  const [{ contents }] = outputFiles as [(typeof outputFiles)[number]];
+  const hash = createHash('sha256').update(contents).digest('hex').slice(0, 16);
+  // In the project, so that it finds the packages.
+  const file = path.join(ROOT, '.cache', 'programs', `${path.basename(source, '.ts')}-${hash}.mjs`);
+  if (existsSync(file)) return file;
+  mkdirSync(path.dirname(file), { recursive: true });
+  // Several processes may build it at a time: it is there when it is whole.
+  const part = `${file}.${process.pid}`;
+  writeFileSync(part, contents);
+  renameSync(part, file);
+  return file;
+}
