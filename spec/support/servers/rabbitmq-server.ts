@@ -105,7 +105,7 @@ export class RabbitMqServer extends ServerProcess {
       `-erl_epmd_port ${this.#erlangPort}`,
       '-kernel inet_dist_use_interface {127,0,0,1}',
       // The processors are shared with the test.
-      '+S 2:2',
+      '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
       ...Object.entries(advanced).map(([name, value]) => `-rabbit ${name} ${value}`),
     ];
     const env = {
