@@ -20,6 +20,8 @@ export class DeliverySubscription implements Consumer, Lender {
   readonly #group: Group;
   readonly #subscriber: Subscriber<Delivery>;
   readonly #credit: Credit;
+  /** How many may be out: what the credit says, at hand for every message. */
+  #allowed: number;
   readonly #ignoreAbort: () => void;
   /** What is out, in no order. */
   readonly #held: MemoryDelivery[] = [];
@@ -38,13 +40,14 @@ export class DeliverySubscription implements Consumer, Lender {
     this.#queue = queue;
     this.#subscriber = subscriber;
     this.#credit = credit;
+    this.#allowed = credit.limit;
     credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());
     this.#group = queue.enrol(this, group);
   }
 
   get credit(): number {
-    return this.#credit.paused ? 0 : this.#credit.limit - this.#held.length;
+    return this.#allowed - this.#held.length;
   }
 
   get queueName(): string {
@@ -110,11 +113,12 @@ export class DeliverySubscription implements Consumer, Lender {
 
   /** Joins the line, if it can take a message. */
   #lineUp(): void {
-    const mayTake = this.credit > 0 && !this.#stopped && this.#pause === undefined;
+    const mayTake = this.#held.length < this.#allowed && !this.#stopped && this.#pause === undefined;
     if (mayTake && this.list === undefined) this.#group.line.append(this);
   }
 
   #creditChanged(): void {
+    this.#allowed = this.#credit.paused ? 0 : this.#credit.limit;
     if (this.credit <= 0) this.#group.line.remove(this);
     else {
       this.#lineUp();

@@ -22,8 +22,8 @@ export class Workers {
   readonly #free: Slot[] = [];
   #starting = false;
   #closed = false;
-  /** A handler runs alone: no other is started. */
-  #alone = false;
+  /** None is started, whatever is free: it is closed, or a handler runs alone. */
+  #barred = false;
   /** When a handler ended, for as long as that may pass for now; 0 where that is unknown. */
   #endedAt = 0;
 
@@ -43,7 +43,7 @@ export class Workers {
 
   /** Starts an attempt, now or when its turn has come. */
   offer(attempt: Attempt): void {
-    if (this.#starting || this.#isBarred || !this.hasSlot || this.#ready.first !== undefined) this.#ready.push(attempt);
+    if (this.#starting || this.#barred || !this.hasSlot || this.#ready.first !== undefined) this.#ready.push(attempt);
     else {
       this.#start(attempt);
       this.pump();
@@ -58,19 +58,19 @@ export class Workers {
   /** Starts what waits, as far as there is room. What is offered from inside a handler waits for the loop here: the stack does not grow. */
   pump(): void {
     if (this.#starting) return;
-    while (this.#ready.first !== undefined && this.hasSlot && !this.#isBarred) this.#startOrDrop(this.#ready.shift());
+    while (this.#ready.first !== undefined && this.hasSlot && !this.#barred) this.#startOrDrop(this.#ready.shift());
     this.#endedAt = 0;
   }
 
   /** Starts an attempt, and none after it until `resume` is called. */
   startAlone(attempt: Attempt): void {
-    this.#alone = true;
+    this.#barred = true;
     this.#startOrDrop(attempt);
   }
 
   /** Others may be started again, by the next `pump`. */
   resume(): void {
-    this.#alone = false;
+    this.#barred = this.#closed;
   }
 
   /** Somebody else has the floor: what the clock said before is no longer true. */
@@ -100,7 +100,7 @@ export class Workers {
 
   /** Starts no more. */
   close(): void {
-    this.#closed = true;
+    this.#closed = this.#barred = true;
   }
 
   /** What was not started, taken out. */
@@ -113,11 +113,6 @@ export class Workers {
   /** The slots whose handlers run, or have ended without the owner having heard of it. */
   busy(): Slot[] {
     return [...this.#slots].filter(({ attempt }) => attempt !== undefined);
-  }
-
-  /** Whether none is started, whatever is free. */
-  get #isBarred(): boolean {
-    return this.#closed || this.#alone;
   }
 
   #startOrDrop(attempt: Attempt): void {
