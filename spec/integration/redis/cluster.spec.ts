@@ -78,6 +78,8 @@ describeWithRedis('A Redis queue on a cluster', () => {
     await eventually(() => tally.done >= BEFORE);
     await cluster.failOver(name);
     await eventually(() => tally.done >= LOAD + BEFORE);
+    // The replica has to have what the master has confirmed.
+    await cluster.whole();
     const master = await cluster.masterOf(name);
     const replica = await cluster.replicaOf(name);
     await master.kill();

@@ -39,15 +39,21 @@ export class RedisCluster {
     return master;
   }
 
-  /** The member that would take the place of the one that has a key. */
+  /** The member that would take the place of the one that has a key. Waits until that has heard of one. */
   async replicaOf(key: string): Promise<RedisServer> {
     const master = await this.masterOf(key);
     const id = String(await master.run('CLUSTER', 'MYID'));
-    const [line] = (await master.run('CLUSTER', 'REPLICAS', id)) as [string];
-    const port = Number(/ [\d.]+:(\d+)@/.exec(line)?.[1]);
-    const replica = this.#servers.find((server) => server.port === port);
-    if (replica === undefined) throw new Error(`No replica at ${line}`);
-    return replica;
+    const find = async () => {
+      const [line = ''] = (await master.run('CLUSTER', 'REPLICAS', id)) as string[];
+      const port = Number(/ [\d.]+:(\d+)@/.exec(line)?.[1]);
+      return this.#servers.find((server) => server.port === port);
+    };
+    let replica = await find();
+    await until(async () => {
+      replica ??= await find();
+      return replica !== undefined;
+    });
+    return replica as RedisServer;
   }
 
   /** Has the replica take the place of the member that has a key, as one plans it; resolves to the new master. */
