@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Outbox, type Pending } from '../../src/broker/outbox.js';
+import { Outbox, type Pending, remainingDelay } from '../../src/broker/outbox.js';
 import { BackendUnavailableError, QueueClosedError } from '../../src/errors.js';
 import { upTo } from '../support/consumers.js';
 import { rejectionOf, stateOf, turns } from '../support/promises.js';
@@ -350,5 +350,23 @@ describe('Outbox beside a model', () => {
       expect([outbox.isEmpty, jest.getTimerCount(), ...signals.map(({ signal }) => listenersOf(signal))]).toEqual([true, 0, 0, 0, 0, 0]);
     };
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), run), { numRuns: 500 });
+  });
+});
+
+describe('What is left of a delay', () => {
+  const remaining = (enteredAt: number, now: number, delay = 100) => remainingDelay({ parcel: { delay }, enteredAt }, now);
+
+  it('is all of it for what is sent at once, and less for what had to wait', () => {
+    expect([remaining(0, 0), remaining(0, 49), remaining(0, 60), remaining(0, 500), remaining(0, 500, 0)]).toEqual([100, 100, 40, 1, 0]);
+  });
+
+  it('keeps the order of what is sent together', () => {
+    const moments = fc.array(fc.double({ min: 0, max: 200, noNaN: true }), { maxLength: 30 });
+    fc.assert(
+      fc.property(moments, (entered) => {
+        const left = entered.toSorted((a, b) => a - b).map((enteredAt) => remaining(enteredAt, 200));
+        expect(left).toEqual(left.toSorted((a, b) => a - b));
+      }),
+    );
   });
 });

@@ -42,10 +42,14 @@ const AT_ONCE = 50;
 /**
  * How much is left of the delay of a message, in milliseconds. Those of one turn leave one after the other, and are not to fall due in another order for that: what was sent at once
  * has all of it left, and what had one has some.
+ * @param now by `performance.now()`: one moment for all that is sent together
  */
-export function remainingDelay({ parcel: { delay }, enteredAt }: Pick<Pending<{ readonly delay: number }>, 'parcel' | 'enteredAt'>): number {
+export function remainingDelay(
+  { parcel: { delay }, enteredAt }: Pick<Pending<{ readonly delay: number }>, 'parcel' | 'enteredAt'>,
+  now: number,
+): number {
   if (delay === 0) return 0;
-  const waited = performance.now() - enteredAt;
+  const waited = now - enteredAt;
   return waited < AT_ONCE ? delay : Math.max(1, delay - waited);
 }
 

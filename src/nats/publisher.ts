@@ -173,8 +173,9 @@ export class Publisher implements BrokerPublisher {
   }
 
   #send(link: NatsLink): void {
+    const now = performance.now();
     // Again and again, since a message that is too large for the server takes no room.
-    for (let count = this.#room(); count > 0; count = this.#room()) for (const pending of this.#outbox.take(count)) this.#sendOne(link, pending);
+    for (let count = this.#room(); count > 0; count = this.#room()) for (const pending of this.#outbox.take(count)) this.#sendOne(link, pending, now);
     this.#watchTime(link);
   }
 
@@ -192,10 +193,10 @@ export class Publisher implements BrokerPublisher {
     return count;
   }
 
-  #sendOne(link: NatsLink, pending: Pending<Parcel>): void {
+  #sendOne(link: NatsLink, pending: Pending<Parcel>, now: number): void {
     const { names } = this.#options;
     const { key, id, payload, headers } = pending.parcel;
-    const rest = remainingDelay(pending);
+    const rest = remainingDelay(pending, now);
     const facts = createHeaders();
     facts.set(ID_HEADER, id);
     // The mover will say when it was published, and what it says has to have room.

@@ -211,12 +211,13 @@ export class Publisher implements BrokerPublisher {
       return;
     }
     if (line.link.blocked !== undefined) return;
-    const count = this.#countSendable(line);
+    const now = performance.now();
+    const count = this.#countSendable(line, now);
     if (count > 0) line.link.gather();
-    for (const pending of this.#outbox.take(count)) this.#send(line, pending);
+    for (const pending of this.#outbox.take(count)) this.#send(line, pending, now);
     const next = this.#outbox.waiting[0];
     const delays = next?.parcel.delays;
-    if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remainingDelay(next))) return;
+    if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remainingDelay(next, now))) return;
     void this.#wait(
       () => delays.declareFor(line.link, next.parcel.delay),
       (error) => next.fail(this.#options.server.failures.explained(error)),
@@ -224,7 +225,7 @@ export class Publisher implements BrokerPublisher {
   }
 
   /** How many of those that wait can be sent at once: the window has room for them, and the levels of their delays are there. */
-  #countSendable(line: Line): number {
+  #countSendable(line: Line, now: number): number {
     const { waiting } = this.#outbox;
     let { messages, bytes } = line;
     const { isProven } = line;
@@ -232,7 +233,7 @@ export class Publisher implements BrokerPublisher {
     for (const pending of waiting) {
       const { delays, body, delay } = pending.parcel;
       if (!hasRoom({ isProven, messages, bytes })) break;
-      if (delay > 0 && delays?.isReadyFor(remainingDelay(pending)) === false) break;
+      if (delay > 0 && delays?.isReadyFor(remainingDelay(pending, now)) === false) break;
       messages += 1;
       bytes += body.length;
       count += 1;
@@ -274,9 +275,9 @@ export class Publisher implements BrokerPublisher {
   }
 
   /** @param refusals how often the broker has refused it before */
-  #send(line: Line, pending: Pending<Parcel>, refusals = 0): void {
+  #send(line: Line, pending: Pending<Parcel>, now: number, refusals = 0): void {
     const { envelope, body, delays } = pending.parcel;
-    const rest = remainingDelay(pending);
+    const rest = remainingDelay(pending, now);
     const detour = rest > 0 && delays ? { ...envelope, ...delays.detour(rest) } : envelope;
     if (refusals === 0) {
       line.messages += 1;
@@ -339,7 +340,7 @@ export class Publisher implements BrokerPublisher {
     // On another line it is sent again in any case.
     if (line !== this.#line) return;
     if (pending.isOver) this.#answered(line, pending);
-    else this.#send(line, pending, refusals);
+    else this.#send(line, pending, performance.now(), refusals);
   }
 
   /** The server says how many bytes it takes, but not whose were more. */
