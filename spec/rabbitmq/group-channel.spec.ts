@@ -15,9 +15,8 @@ beforeEach(fakeTime);
 
 afterEach(() => jest.useRealTimers());
 
-/** A channel on a broker that says how many messages wait and how many consumers it has, and a consumer of it. */
-async function open({ waiting, consumers = 2 }: { waiting: (look: number) => number; consumers?: number }) {
-  let looks = 0;
+/** A channel that consumes, and what delivers over it. */
+function fakeChannel(methods: object) {
   let deliver: (message: Incoming) => void = () => {};
   const channel = {
     active: true,
@@ -27,15 +26,22 @@ async function open({ waiting, consumers = 2 }: { waiting: (look: number) => num
       deliver = onMessage;
     },
     basicAck: () => undefined,
-    queueDeclare: async () => ({ consumerCount: consumers, messageCount: waiting(looks++) }),
+    ...methods,
   } as unknown as Channel;
+  return { channel, deliver: (tag: number) => deliver({ deliveryTag: tag } as Incoming) };
+}
+
+/** A channel on a broker that says how many messages wait and how many consumers it has, and a consumer of it. */
+async function open({ waiting, consumers = 2 }: { waiting: (look: number) => number; consumers?: number }) {
+  let looks = 0;
+  const { channel, deliver } = fakeChannel({ queueDeclare: async () => ({ consumerCount: consumers, messageCount: waiting(looks++) }) });
   const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
   const alarms: unknown[] = [];
   const consumer = await GroupChannel.open(link, { onCancelled: (error) => alarms.push(error), onUnanswered: () => undefined });
   await consumer.consume('orders', 2, () => undefined);
   // The first interval had the start in it.
   await passSlowly(5000);
-  return { alarms, consumer, deliver: (tag: number) => deliver({ deliveryTag: tag } as Incoming), end: () => consumer.abandon() };
+  return { alarms, consumer, deliver, end: () => consumer.abandon() };
 }
 
 describe('A channel that gets nothing though there is room', () => {
@@ -84,19 +90,11 @@ describe('A channel whose consumers are cancelled', () => {
   /** A channel whose cancellations are answered when the test says so. */
   async function openCancellable() {
     const cancelled: (() => void)[] = [];
-    let deliver: (message: Incoming) => void = () => {};
     let closed: (cause: unknown) => void = () => {};
-    const channel = {
-      active: true,
-      on: () => undefined,
-      basicQos: async () => undefined,
-      basicConsume: async (_: unknown, onMessage: (message: Incoming) => void) => {
-        deliver = onMessage;
-      },
+    const { channel, deliver } = fakeChannel({
       basicCancel: () => new Promise<void>((resolve) => cancelled.push(resolve)),
-      basicAck: () => undefined,
       close: async () => closed('closed'),
-    } as unknown as Channel;
+    });
     const openChannel = async (onClosed: (cause: unknown) => void) => {
       closed = onClosed;
       return channel;
@@ -104,7 +102,7 @@ describe('A channel whose consumers are cancelled', () => {
     const link = { openChannel, hasStoodStill: false } as unknown as RabbitLink;
     const consumer = await GroupChannel.open(link, { onCancelled: () => undefined, onUnanswered: () => undefined });
     await consumer.consume('orders', 2, () => undefined);
-    return { consumer, cancelled, deliver: (tag: number) => deliver({ deliveryTag: tag } as Incoming) };
+    return { consumer, cancelled, deliver };
   }
 
   it('says that nothing more comes when each cancellation is answered, also one of a pause before', async () => {

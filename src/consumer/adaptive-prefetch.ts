@@ -50,7 +50,7 @@ export class AdaptivePrefetch implements Pace {
     this.#credit.allow(Math.max(this.#least, this.#count));
   }
 
-  /** Where the clock was set back, what was started before is not. */
+  /** Whether a start counts. One in the future does not: the clock was set back since. */
   #isRecent(start: number, now: number): boolean {
     return start <= now && now - start < SPAN;
   }

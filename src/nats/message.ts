@@ -1,6 +1,7 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { MessageHeaders } from '../backend.js';
 import { type Message, readEnvelope, writeHeaders } from '../broker/message.js';
+import { isOwnId } from '../broker/message-ids.js';
 import { readKey } from './names.js';
 
 /** By this id the server knows a message that is sent again. It is the `id` of the delivery too. */
@@ -51,9 +52,6 @@ export function copyId(reply: string): string {
   return [stream, consumer, sequence, storedAt].join('.');
 }
 
-/** What the ids of our messages look like. Another's may be that of another message, and then its place is its id. */
-const OUR_ID = /^[0-9a-f]{16}-\d+$/;
-
 /** A message of the stream, or why it is none. @param prefix how many characters stand before the key in the subject */
 export function readMessage(message: Msg, { deliveries, sequence, storedAt }: DeliveryFacts, prefix: number): Message | string {
   const headers = readHeaders(message);
@@ -66,7 +64,8 @@ export function readMessage(message: Msg, { deliveries, sequence, storedAt }: De
   const id = headers?.get(ID_HEADER) ?? '';
   const publishedAt = Number(headers?.get(PUBLISHED_AT_HEADER) || Number.NaN);
   return {
-    id: OUR_ID.test(id) ? id : String(sequence),
+    // Another message may have the id that another program gave.
+    id: isOwnId(id) ? id : String(sequence),
     ...content,
     attempt: deliveries,
     publishedAt: Number.isSafeInteger(publishedAt) ? publishedAt : storedAt,

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { QueueKey } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import { ConnectionLostError, type Failures } from '../broker/failures.js';
 import { writePayload } from '../broker/message.js';
+import { MessageIds } from '../broker/message-ids.js';
 import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
@@ -56,9 +56,7 @@ const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
 export class Publisher implements BrokerPublisher {
   readonly #options: PublisherOptions;
   readonly #outbox: Outbox<Parcel>;
-  /** What no other publisher's ids begin with. */
-  readonly #name = randomBytes(8).toString('hex');
-  #number = 0;
+  readonly #ids = new MessageIds();
   #running = false;
   #closed = false;
   /** What is on its way, by the token of the answer. */
@@ -91,7 +89,7 @@ export class Publisher implements BrokerPublisher {
         `at most ${MOST_HEADERS} bytes of JSON in ASCII, which is the most that NATS takes`,
         `${written.length} bytes`,
       );
-    const parcel = { key, id: `${this.#name}-${++this.#number}`, payload: writePayload(payload, MOST_BYTES, 'NATS'), headers: written, delay };
+    const parcel = { key, id: this.#ids.next(), payload: writePayload(payload, MOST_BYTES, 'NATS'), headers: written, delay };
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
     return answer;

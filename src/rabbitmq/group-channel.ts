@@ -236,7 +236,7 @@ export class GroupChannel<Item extends Delivered> {
     await this.#channel.basicQos({ prefetchCount: this.#prefetch });
   }
 
-  /** Ends the channel, when what was settled before is answered, also what was held. What is still out goes back. */
+  /** Closes the channel once the broker has answered every settlement so far, including those held back. Unsettled deliveries go back to the queue. */
   async close(): Promise<void> {
     this.release();
     await this.settled();

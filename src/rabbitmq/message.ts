@@ -1,5 +1,6 @@
 import type { QueueKey } from '../backend.js';
 import { type Message, readEnvelope } from '../broker/message.js';
+import { isOwnId } from '../broker/message-ids.js';
 import { describe } from '../internal/describe.js';
 import type { Incoming, Properties } from './client.js';
 import { MOST_DEPTH } from './frames.js';
@@ -84,15 +85,12 @@ export function readMessage(original: Incoming): Received | string {
   return { message: { id, ...content, attempt, publishedAt }, place: { time: publishedAt + delay, id }, attempts, original };
 }
 
-/** The format of the ids that the publisher makes. */
-const OWN_ID = /^[0-9a-f]{16}-\d+$/;
-
 /**
- * Whether Sluice has made the id of a message, so that no other message has it. Another program may give one id to many messages, which may be equal in
- * everything: the loss of one of these is worse than a second delivery.
+ * Whether Sluice has made the id of a message. Another program may give one id to many messages that are equal in everything: the loss of one of these is worse
+ * than a second delivery.
  */
 export function hasOwnId({ place }: Received): boolean {
-  return OWN_ID.test(place.id);
+  return isOwnId(place.id);
 }
 
 /** Whether the broker has delivered a message before, to any consumer. */

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { ConsumerGroup } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import { writeHeaders, writePayload } from '../broker/message.js';
+import { MessageIds } from '../broker/message-ids.js';
 import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
@@ -86,9 +86,7 @@ export class Publisher implements BrokerPublisher {
   /** The ways of what is delayed, to all groups and to one. */
   readonly #toAll: Delays;
   readonly #toGroups = new Map<ConsumerGroup, Delays>();
-  /** Begins the id of every message: sixteen characters that no other publisher has. `hasOwnId` recognizes such an id. */
-  readonly #name = randomBytes(8).toString('hex');
-  #number = 0;
+  readonly #ids = new MessageIds();
   #line: Line | undefined;
   /** It waits for the connection, or for what has to be declared. */
   #waiting = false;
@@ -133,7 +131,7 @@ export class Publisher implements BrokerPublisher {
     const json = writeHeaders(headers);
     this.#checkHeaders(json);
     const message: Outgoing = {
-      id: this.#nextId(),
+      id: this.#ids.next(),
       key,
       body: Buffer.from(writePayload(payload, this.#mostBytes, 'RabbitMQ')),
       headers: json,
@@ -155,7 +153,7 @@ export class Publisher implements BrokerPublisher {
 
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
   setAside(original: Incoming, reason: string): Promise<void> {
-    const messageId = original.messageId ?? this.#nextId();
+    const messageId = original.messageId ?? this.#ids.next();
     const envelope = envelopeOf({ ...asideProperties(original, reason), messageId }, this.#options.names.aside, '');
     return this.#enqueue({ envelope, body: bodyOf(original), delays: undefined, delay: 0 });
   }
@@ -169,10 +167,6 @@ export class Publisher implements BrokerPublisher {
   abandon(): void {
     this.#closed = true;
     this.#outbox.abandon();
-  }
-
-  #nextId(): string {
-    return `${this.#name}-${++this.#number}`;
   }
 
   #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {

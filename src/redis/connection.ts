@@ -143,11 +143,6 @@ export class Connection {
   }
 }
 
-/** What a client of node-redis emits when its socket is connected, before it has agreed with the server. */
-interface Connecting {
-  on(event: 'connect', listener: () => void): unknown;
-}
-
 class RedisLink implements Link {
   /** Undefined until the server is found. */
   client: RedisClient | undefined;
@@ -163,7 +158,7 @@ class RedisLink implements Link {
   }
 
   async connect(): Promise<void> {
-    const client = (await this.#end.before(this.#route.find())) as RedisClient & Connecting;
+    const client = await this.#end.before(this.#route.find());
     client.on('error', this.#lost);
     // A client that is destroyed before its socket is connected leaves the socket open, and that keeps the process alive.
     client.on('connect', () => this.#destroyed && client.destroy());

@@ -6,6 +6,8 @@ export interface RedisClient {
   connect(): Promise<unknown>;
   destroy(): void;
   on(event: 'error', listener: (error: unknown) => void): unknown;
+  /** When its socket is connected, before it has agreed with the server. */
+  on(event: 'connect', listener: () => void): unknown;
   sendCommand(command: readonly string[]): Promise<unknown>;
 }
 
@@ -79,7 +81,7 @@ export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Du
   }
   if (isSentinel(client)) {
     const once = { masterPoolSize: 1, replicaPoolSize: 0, reserveClient: false, scanInterval: 0, maxCommandRediscovers: 0 };
-    const sentinel: Sentinel = client.duplicate({ ...once, ...withDeadlines(client, search), clientSideCache: undefined });
+    const sentinel: Sentinel = client.duplicate({ ...once, ...sentinelDeadlines(client, search), clientSideCache: undefined });
     return new Search(sentinel, () => sentinel._execute(false, async (master) => duplicate(master)));
   }
   return direct(duplicate(client));
@@ -102,7 +104,7 @@ function isSentinel(client: object): boolean {
  * Options by which a client gives up on a sentinel that does not answer, and asks the next one: by itself it waits for ever. Each sentinel has its share of the
  * search. Empty where the client does not tell its options: they would be lost.
  */
-function withDeadlines(client: RedisClientTemplate, search: number): Partial<SentinelOptions> {
+function sentinelDeadlines(client: RedisClientTemplate, search: number): Partial<SentinelOptions> {
   const options = optionsOf(client);
   if (options === undefined) return {};
   const { sentinelRootNodes, sentinelClientOptions } = options;
