@@ -44,7 +44,15 @@ export class RabbitMqBroker implements Broker {
     for (const group of groups) this.#delayed.addGroup(group);
     this.#topology = new Topology({ names: this.#names, serverId: server.id, logger }, groups);
     this.failures = server.failures;
-    this.#consuming = new Consuming(() => server.connect({ purpose: 'consuming', prepare: this.#topology.prepare }));
+    this.#consuming = new Consuming(() => {
+      let isFirst = true;
+      const prepare = (link: RabbitLink) => {
+        if (!isFirst) this.#delayed.troubled();
+        isFirst = false;
+        return this.#topology.prepare(link);
+      };
+      return server.connect({ purpose: 'consuming', prepare });
+    });
     // Groups that only consumers know of have lost it, too, and hear nothing of it.
     const onDeleted = () => {
       for (const connection of this.#consuming.connections) {

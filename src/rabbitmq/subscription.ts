@@ -367,6 +367,8 @@ export class Subscription {
   /** The channel has ended, and with it what was delivered on it. */
   #lost(channel: Channel): void {
     if (this.#channel !== channel) return;
+    // Until the broker knows, it counts a consumer more than are here.
+    if (!this.#stopped) this.#options.delayed.troubled();
     this.#prefetch?.end();
     this.#channel = this.#prefetch = undefined;
     this.#gathering = false;
