@@ -9,6 +9,18 @@ const exec = promisify(execFile);
 const repository = path.resolve(__dirname, '../..');
 const installed = (name: string) => path.join(repository, 'node_modules', name);
 
+/** What a checkout has beside the sources. */
+const NOT_SOURCES = new Set(['node_modules', 'dist', '.git', '.cache', 'coverage']);
+
+/** Copies the sources into a folder of their own: a build empties `dist`, from which another suite may be packing. */
+async function copySources(): Promise<string> {
+  const copy = await mkdtemp(path.join(tmpdir(), 'sluice-sources-'));
+  const names = (await readdir(repository)).filter((name) => !NOT_SOURCES.has(name));
+  await Promise.all(names.map((name) => cp(path.join(repository, name), path.join(copy, name), { recursive: true })));
+  await symlink(path.join(repository, 'node_modules'), path.join(copy, 'node_modules'), 'junction');
+  return copy;
+}
+
 /** The package as it would be published, unpacked into an empty project that has its peers and nothing else. */
 export class PackedPackage {
   private constructor(
@@ -17,12 +29,17 @@ export class PackedPackage {
     readonly files: readonly string[],
   ) {}
 
-  /** Builds and packs the package and installs it; takes its time. */
+  /** Builds, packs and installs the package. Takes about half a minute. */
   static async create(): Promise<PackedPackage> {
     const project = await mkdtemp(path.join(tmpdir(), 'sluice-package-'));
     const home = path.join(project, 'node_modules', 'sluice');
     await mkdir(home, { recursive: true });
-    await exec('npm', ['pack', '--silent', '--no-ignore-scripts', '--pack-destination', project], { cwd: repository });
+    const sources = await copySources();
+    try {
+      await exec('npm', ['pack', '--silent', '--no-ignore-scripts', '--pack-destination', project], { cwd: sources });
+    } finally {
+      await rm(sources, { recursive: true, force: true });
+    }
     const tarball = (await readdir(project)).find((file) => file.endsWith('.tgz')) ?? 'no tarball';
     await exec('tar', ['-xzf', tarball, '-C', home, '--strip-components=1'], { cwd: project });
     await mkdir(path.join(project, 'node_modules', '@types'));
