@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'redis';
 import { lastValueFrom } from 'rxjs';
 import type { QueueBackend } from 'sluice';
@@ -12,6 +13,7 @@ import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { ROOT } from '../support/root.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { RedisServer } from '../support/servers/redis-server.js';
@@ -28,6 +30,7 @@ async function works(queue: QueueBackend): Promise<void> {
 }
 
 describeWithRedis('The connections of a RedisBackend', () => {
+  retryOnce();
   const suite = new RedisSuite();
 
   it('are none before it is used, and none after close()', async () => {
@@ -167,6 +170,16 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
     await suite.run('ACL', 'SETUSER', ...mend);
     suite.ending(() => suite.run('ACL', 'SETUSER', 'default', 'resetpass', `>${password}`));
     await works(queue);
+  });
+
+  it('does not try again with a wrong password while nobody subscribes', async () => {
+    await suite.run('ACL', 'LOG', 'RESET');
+    const holder = new Holder(suite.open({ url: `redis://:wr0ng-secret@127.0.0.1:${suite.server.port}` }));
+    await eventually(() => holder.error !== undefined);
+    await sleep(200);
+    const [entry, ...others] = (await suite.run('ACL', 'LOG')) as string[][];
+    expect(others).toEqual([]);
+    expect(entry?.slice(0, 4)).toEqual(['count', 1, 'reason', 'auth']);
   });
 
   it('waits with a publish while the password is changed under its connections', async () => {

@@ -54,6 +54,8 @@ export class GroupConsumer implements BrokerConsumer {
   #asked = 0;
   /** The server may hold messages for it that it does not: something was sent that may have brought some, and its answer was lost, or a settlement was lost there. */
   #astray = false;
+  /** No second attempt would help: it asks again when a subscriber comes, or something is settled. */
+  #resigned = false;
   /** The number of the connection that it has spoken over. */
   #spokeOver = 0;
   /**
@@ -103,6 +105,7 @@ export class GroupConsumer implements BrokerConsumer {
   }
 
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
+    this.#resigned = false;
     this.#loans.connect(subscriber, intake);
   }
 
@@ -161,6 +164,7 @@ export class GroupConsumer implements BrokerConsumer {
     if (this.#settlements.size > 0 || this.#heard.length > 0 || this.#leaseDue) return true;
     // While it waits on the other connection, it has nothing to ask for.
     if (this.#listening) return false;
+    if (this.#resigned) return this.#onClosed !== undefined;
     return this.#loans.hasRoom || this.#watching || this.#astray || this.#onClosed !== undefined;
   }
 
@@ -249,7 +253,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   #take({ counted, messages, wait, deleted, more, lost }: Answer, { want, settlements, heard, unwatched, known, leave }: Request): void {
     this.#heard.splice(0, heard.length);
-    this.#leaseDue = false;
+    this.#leaseDue = this.#resigned = false;
     this.#established = true;
     this.#quiet = wait === undefined;
     if (known !== undefined) this.#astray = false;
@@ -359,7 +363,7 @@ export class GroupConsumer implements BrokerConsumer {
       this.#options.connection.drop(error);
       this.#options.listener.drop(error);
       // What is out stays with this consumer, until somebody is there to ask for it.
-      this.#astray = true;
+      this.#astray = this.#resigned = true;
       const explained = this.#options.failures.explained(error);
       this.#settlements.giveUp(({ reject }) => reject(explained));
       if (this.#loans.hasMembers) this.#options.logger.error(explained.message, error);
