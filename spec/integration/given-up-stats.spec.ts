@@ -7,6 +7,7 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
 import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 
@@ -45,6 +46,7 @@ function givesUp(suite: Suite, counted: () => number | Promise<number>): void {
 }
 
 describeWithRedis('A RedisBackend without a server', () => {
+  retryOnce();
   const suite = new RedisSuite();
   givesUp(suite, async () => (await suite.calls('evalsha')) + (await suite.calls('eval')));
 });

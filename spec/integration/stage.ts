@@ -37,8 +37,6 @@ export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSui
       this.#over.abort();
       this.#over = new AbortController();
       this.#consumers.length = 0;
-      // A test that has failed may have left it down.
-      if (this.server.pid === undefined) await this.server.start();
     });
   }
 

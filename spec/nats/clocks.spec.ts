@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import { NatsProxy } from '../support/servers/nats-proxy.js';
 
@@ -13,6 +14,7 @@ const FAR_TOO_LATE = 40_000;
 const ROUNDING = 5;
 
 describeWithNats('A delayed message, when the clock of the server is set', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   const start = async () => {

@@ -8,6 +8,7 @@ import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
+import { retryOnce } from '../support/retry-once.js';
 import { ROOT } from '../support/root.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
@@ -22,6 +23,7 @@ async function works(queue: QueueBackend): Promise<void> {
 }
 
 describeWithNats('The connection of a NatsBackend', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   it('is none before it is used, and none after close()', async () => {

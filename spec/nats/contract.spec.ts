@@ -5,6 +5,7 @@ import { NatsBackend } from 'sluice/nats';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import { NatsServer } from '../support/servers/nats-server.js';
 import { TcpProxy } from '../support/servers/tcp-proxy.js';
@@ -29,6 +30,7 @@ const CAPABILITIES: BackendCapabilities = {
 };
 
 describeWithNats('The contract, kept by a NatsBackend', () => {
+  retryOnce();
   let server: NatsServer;
   /** In front of all that are not asked for a lease. */
   let proxy: TcpProxy;

@@ -3,6 +3,7 @@ import { MOVER_LEASE } from '../../src/nats/topology.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import { shiftClock } from '../support/shifted-clock.js';
 
@@ -10,6 +11,7 @@ const HOUR = 3_600_000;
 const LONG = 2 ** 31 + HOUR;
 
 describeWithNats('A message that is published with a delay', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   it('comes when its time has come, not before, and says when it was published', async () => {

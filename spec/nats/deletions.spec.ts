@@ -4,9 +4,11 @@ import { deleteNatsConsumer } from '../support/delete-nats-consumer.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 describeWithNats('A NatsBackend that somebody deletes something of', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   const removeStream = async (name: string) => (await suite.manager()).streams.delete(name);

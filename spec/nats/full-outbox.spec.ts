@@ -1,7 +1,9 @@
 import { fullOutbox } from '../support/full-outbox.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 describeWithNats('A queue with as many unconfirmed messages as it may have', () => {
+  retryOnce();
   fullOutbox(new NatsSuite());
 });

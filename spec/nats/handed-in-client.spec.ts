@@ -4,6 +4,7 @@ import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 /** How many there are that hear what becomes of the client. */
@@ -17,6 +18,7 @@ function subscriptionsOf(client: NatsConnection): number {
 }
 
 describeWithNats('A client that is handed in to a NatsBackend', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   const worksWith = async (client: NatsConnection) => {

@@ -6,6 +6,7 @@ import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { keptLeases } from '../support/provider-leases.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 const LEASE = 800;
@@ -17,6 +18,7 @@ function block(ms: number): void {
 }
 
 describeWithNats('The lease of a delivery', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   const publish = async (queue: NatsBackend, ...numbers: number[]) => {

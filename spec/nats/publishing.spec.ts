@@ -5,9 +5,11 @@ import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf, turns } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 describeWithNats('A publish', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   const stored = async () => (await suite.stored()).map((message) => message.json<{ n: number }>().n);

@@ -1,6 +1,7 @@
 import { eventually } from '../support/eventually.js';
 import { GROUPS, holds, type Stage } from '../support/interleavings.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 
@@ -8,6 +9,7 @@ import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 const LEASE = 1000;
 
 describeWithNats('Any interleaving of calls, on two backends and in two groups', () => {
+  retryOnce();
   const suite = new NatsSuite();
   let proxy: TcpProxy;
   let url: string;

@@ -4,11 +4,13 @@ import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 const LEASE = 3000;
 
 describeWithNats('A NatsBackend whose connection is lost', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   it.each<[how: string, settle: (delivery: Delivery) => Promise<boolean>, next: number]>([

@@ -2,11 +2,13 @@ import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 const HOUR = 3_600_000;
 
 describeWithNats('The stats of a NatsBackend', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   it('are those of a queue that nobody has used', async () => {

@@ -2,6 +2,7 @@ import type { QueueBackend } from 'sluice';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import { NatsProxy } from '../support/servers/nats-proxy.js';
 
@@ -12,6 +13,7 @@ const LEASE = 1500;
 const STREAM = '[0-9a-f-]{36}';
 
 describeWithNats('A NatsBackend whose server swallows one answer', () => {
+  retryOnce();
   const suite = new NatsSuite();
 
   const open = async (groups?: string[]) => {

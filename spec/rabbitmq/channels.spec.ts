@@ -2,12 +2,14 @@ import { BackendUnavailableError } from 'sluice';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 /** How many channels the server allows on a connection: subscribers take at most half of them. */
 const CHANNELS = 8;
 
 describeWithRabbitMq('A RabbitMqBackend with more subscribers than a connection has channels', () => {
+  retryOnce();
   const suite = new RabbitMqSuite({ config: { channel_max: String(CHANNELS) } });
 
   it('serves all of them, over more connections, and answers stats', async () => {

@@ -6,9 +6,11 @@ import { eventually } from '../support/eventually.js';
 import { failureOf, stateOf } from '../support/promises.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
+  retryOnce();
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
 
   const came = (holder: Holder, count: number) =>

@@ -5,6 +5,7 @@ import { RabbitMqBackend } from 'sluice/rabbitmq';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import { RabbitMqServer } from '../support/servers/rabbitmq-server.js';
 import { TcpProxy } from '../support/servers/tcp-proxy.js';
@@ -29,6 +30,7 @@ const CAPABILITIES: BackendCapabilities = {
 };
 
 describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
+  retryOnce();
   let server: RabbitMqServer;
   /** In front of all that are not asked for a lease. */
   let proxy: TcpProxy;

@@ -5,12 +5,14 @@ import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 /** Longer than the longest delay that is waited for here, and what the broker may take to look for deliveries that are out for too long. */
 const TICK = 300;
 
 describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
+  retryOnce();
   const suite = new RabbitMqSuite({ advanced: { channel_tick_interval: String(TICK) } });
 
   const came = (holder: Holder, count: number) =>

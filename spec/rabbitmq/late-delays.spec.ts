@@ -4,12 +4,14 @@ import { levelName, levelsFor } from '../../src/rabbitmq/delays.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 /** How long the broker waits before it hands on again what was refused, in milliseconds: far more than it is late otherwise, and less than by default. */
 const AGAIN = 4000;
 
 describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
+  retryOnce();
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: String(AGAIN) } });
 
   const numbers = upTo(10).map((n) => n + 100);

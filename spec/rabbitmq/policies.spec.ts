@@ -2,9 +2,11 @@ import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 describeWithRabbitMq('A policy of RabbitMQ', () => {
+  retryOnce();
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
 
   /** Sets it before the queues are declared, so that it holds from the first message on. */

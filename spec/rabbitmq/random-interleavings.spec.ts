@@ -3,10 +3,12 @@ import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { GROUPS, holds, type Stage } from '../support/interleavings.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 
 describeWithRabbitMq('Any interleaving of calls, on two backends and in two groups', () => {
+  retryOnce();
   const suite = new RabbitMqSuite();
   let proxy: TcpProxy;
   let url: string;

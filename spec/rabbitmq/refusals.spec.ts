@@ -6,11 +6,13 @@ import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 const MOST = 100_000;
 
 describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', () => {
+  retryOnce();
   const suite = new RabbitMqSuite({ config: { max_message_size: String(MOST) } });
 
   const came = (holder: Holder, count: number) =>

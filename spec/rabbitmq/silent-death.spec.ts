@@ -1,7 +1,9 @@
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import { silentDeath } from '../support/silent-death.js';
 
 describeWithRabbitMq('A server that vanishes without a word', () => {
+  retryOnce();
   silentDeath(new RabbitMqSuite());
 });

@@ -5,12 +5,14 @@ import { Prefetch } from '../../src/rabbitmq/prefetch.js';
 import { upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 const SMALL = 2;
 const LARGE = 256;
 
 describeWithRabbitMq('A smaller prefetch that is asked for just after a larger one', () => {
+  retryOnce();
   const suite = new RabbitMqSuite();
 
   afterEach(() => jest.restoreAllMocks());

@@ -5,6 +5,7 @@ import { numberOf } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { AmqpProxy, type Answer } from '../support/servers/amqp-proxy.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
@@ -43,6 +44,7 @@ const rowsOf = (table: typeof SWALLOWED, connection: Row[2]): Row[] =>
   table.flatMap(([answer, passes]) => passes.map((passed): Row => [answer, passed, connection]));
 
 describeWithRabbitMq('A RabbitMqBackend that waits in vain for', () => {
+  retryOnce();
   const suite = new RabbitMqSuite();
   const rows = [...rowsOf(SWALLOWED, 'its own'), ...rowsOf(HANDED_IN, 'one that was handed in')];
   const runs = new Map<string, Promise<void>>();

@@ -2,9 +2,11 @@ import type { QueueBackend } from 'sluice';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 describeWithRabbitMq('An acknowledgement that is on its way when the connection to RabbitMQ breaks', () => {
+  retryOnce();
   const suite = new RabbitMqSuite();
 
   /** Publishes messages of another program, which all have one id and one time. */

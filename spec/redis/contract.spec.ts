@@ -4,6 +4,7 @@ import { RedisBackend } from 'sluice/redis';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { RedisServer } from '../support/servers/redis-server.js';
 
@@ -20,6 +21,7 @@ const CAPABILITIES: BackendCapabilities = {
 };
 
 describeWithRedis('The contract, kept by a RedisBackend', () => {
+  retryOnce();
   let server: RedisServer;
 
   beforeAll(async () => {

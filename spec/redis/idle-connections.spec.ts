@@ -1,18 +1,20 @@
-import { once } from 'node:events';
 import { createClient } from 'redis';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
 describeWithRedis('A RedisBackend whose server closes idle connections', () => {
+  retryOnce();
   const suite = new RedisSuite({ config: { timeout: '3' } });
 
   /** Waits until the server has closed a connection that was made now, and is idle. */
   const idleTimeout = async () => {
     const client = createClient({ url: suite.url, socket: { reconnectStrategy: false } });
-    const closed = once(client, 'terminated');
+    // Not with `once` of node:events, which rejects with the reset of a connection.
+    const closed = new Promise((resolve) => client.once('terminated', resolve));
     client.on('error', () => undefined);
     await client.connect();
     await closed;

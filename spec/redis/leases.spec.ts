@@ -4,11 +4,13 @@ import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { keptLeases } from '../support/provider-leases.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
 const LEASE = 500;
 
 describeWithRedis('The lease of a consumer', () => {
+  retryOnce();
   const suite = new RedisSuite();
 
   const publish = async (queue: RedisBackend, ...numbers: number[]) => {

@@ -5,9 +5,11 @@ import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { failureOf, stateOf, turns } from '../support/promises.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
 describeWithRedis('Publishing to Redis', () => {
+  retryOnce();
   const suite = new RedisSuite();
 
   const publish = (queue: RedisBackend, numbers: readonly number[]) => Promise.all(numbers.map((n) => queue.publish('key', { n })));

@@ -5,9 +5,11 @@ import { eventually } from '../support/eventually.js';
 import { failureOf, turns } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
 describeWithRedis('A RedisBackend whose server refuses', () => {
+  retryOnce();
   const suite = new RedisSuite();
 
   const forbid = async () => {

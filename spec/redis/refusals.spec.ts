@@ -11,9 +11,11 @@ import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
 import { recordingLogger, silentLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
 describeWithRedis('A RedisBackend whose server refuses for now', () => {
+  retryOnce();
   const suite = new RedisSuite({ config: { 'lua-time-limit': '20' } });
 
   const withoutReplicas = async () => {

@@ -2,6 +2,7 @@ import { exchangeScript, openScript, publishScript, type Script, statsScript } f
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { MuteProxy } from '../support/servers/mute-proxy.js';
 
@@ -53,6 +54,7 @@ const COMMANDS: readonly [kind: string, from: Step][] = [
 ];
 
 describeWithRedis('A command that the server never answers', () => {
+  retryOnce();
   const suite = new RedisSuite({ password: 'secret', config: { timeout: '3' } });
   const seen = new Set<string>();
 

@@ -4,6 +4,7 @@ import { Credit, withCredit } from '../../src/bridge/credit.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
+import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
 /** In milliseconds: no consumer looks by itself before the test has failed, unless another wakes it up. */
@@ -12,6 +13,7 @@ const NEVER = 600_000;
 jest.mock('../../src/redis/listener.js', () => ({ ...jest.requireActual('../../src/redis/listener.js'), LONGEST_WAIT: 600_000 }));
 
 describeWithRedis('A consumer that waits', () => {
+  retryOnce();
   const suite = new RedisSuite();
 
   const open = (options: Partial<RedisBackendOptions> = {}) => suite.open({ lease: 2 * NEVER, ...options });

@@ -1,13 +1,16 @@
 import { connect as connectSocket } from 'node:net';
-import { type ConsumerInfo, type JetStreamManager, jetstreamManager, type StoredMsg } from '@nats-io/jetstream';
+import { type ConsumerInfo, JetStreamApiError, type JetStreamManager, jetstreamManager, type StoredMsg } from '@nats-io/jetstream';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
-import { connect } from '@nats-io/transport-node';
+import { connect, errors } from '@nats-io/transport-node';
 import { NatsBackend, type NatsBackendOptions } from 'sluice/nats';
 import { type QueueNames, queueNames } from '../../src/nats/names.js';
 import { eventually } from './eventually.js';
 import { silentLogger } from './recording-logger.js';
 import { ServerSuite } from './server-suite.js';
 import { NatsServer, type NatsServerOptions } from './servers/nats-server.js';
+
+/** How often a request is sent that the server does not answer. */
+const MOST_TRIES = 12;
 
 /** A suite with a server of NATS. */
 export class NatsSuite extends ServerSuite<NatsServer> {
@@ -77,17 +80,17 @@ export class NatsSuite extends ServerSuite<NatsServer> {
 
   /** How many messages a stream holds; undefined where there is none. */
   async length(stream = this.names.stream): Promise<number | undefined> {
-    const manager = await this.manager();
-    return manager.streams.info(stream).then(
-      ({ state }) => state.messages,
-      () => undefined,
-    );
+    const info = await this.#ask((manager) => manager.streams.info(stream)).catch((error: unknown) => {
+      if (error instanceof JetStreamApiError) return undefined;
+      throw error;
+    });
+    return info?.state.messages;
   }
 
   /** All messages of a stream, in order. */
   async stored(stream = this.names.stream): Promise<StoredMsg[]> {
     const manager = await this.manager();
-    const { state } = await manager.streams.info(stream);
+    const { state } = await this.#ask(() => manager.streams.info(stream));
     const all: StoredMsg[] = [];
     for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
       const message = await manager.streams.getMessage(stream, { seq }).catch(() => null);
@@ -107,8 +110,19 @@ export class NatsSuite extends ServerSuite<NatsServer> {
   }
 
   async group(group = 'default'): Promise<ConsumerInfo> {
+    return this.#ask((manager) => manager.consumers.info(this.names.stream, this.names.consumer(group)));
+  }
+
+  /** Asks again when the server does not answer within five seconds, as after a restart on a machine that is busy. */
+  async #ask<Answer>(request: (manager: JetStreamManager) => Promise<Answer>): Promise<Answer> {
     const manager = await this.manager();
-    return manager.consumers.info(this.names.stream, this.names.consumer(group));
+    for (let tried = 1; ; tried++) {
+      try {
+        return await request(manager);
+      } catch (error) {
+        if (!(error instanceof errors.TimeoutError) || tried === MOST_TRIES) throw error;
+      }
+    }
   }
 
   get #options(): ConnectionOptions {

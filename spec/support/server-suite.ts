@@ -22,6 +22,9 @@ export abstract class ServerSuite<Server extends ServerProcess & { readonly url:
     });
     afterEach(async () => {
       for (const end of this.#endings.splice(0).reverse()) await end();
+      // A test that failed may have left it down, or frozen.
+      this.#server?.thaw();
+      if (this.#server?.pid === undefined) await this.#server?.start();
     });
     afterAll(async () => {
       await this.disconnectOwn();

@@ -2,6 +2,7 @@ import { createCluster } from 'redis';
 import { RedisBackend } from 'sluice/redis';
 import { eventually } from '../../support/eventually.js';
 import { silentLogger } from '../../support/recording-logger.js';
+import { retryOnce } from '../../support/retry-once.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
 import { RedisCluster } from '../../support/servers/redis-cluster.js';
 import { StrangeServer } from '../../support/servers/strange-server.js';
@@ -16,6 +17,7 @@ const BEFORE = 500;
 const PREFETCH = 32;
 
 describeWithRedis('A Redis queue on a cluster', () => {
+  retryOnce();
   let cluster: RedisCluster;
   const endings: (() => unknown)[] = [];
 

@@ -4,6 +4,7 @@ import { RedisBackend } from 'sluice/redis';
 import { Holder, upTo } from '../../support/consumers.js';
 import { eventually } from '../../support/eventually.js';
 import { silentLogger } from '../../support/recording-logger.js';
+import { retryOnce } from '../../support/retry-once.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
 import { RedisServer, type RedisServerOptions } from '../../support/servers/redis-server.js';
 import { TcpProxy } from '../../support/servers/tcp-proxy.js';
@@ -75,6 +76,7 @@ const OUTAGES: readonly Outage[] = [
 ];
 
 describeWithRedis('A Redis queue whose server is out for longer than a lease', () => {
+  retryOnce();
   const endings: (() => unknown)[] = [];
 
   afterEach(async () => {

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Certificate, makeCertificate } from './certificate.js';
+import { dataRoot } from './data-root.js';
 import { findCommand } from './find-command.js';
 import { freePort } from './free-port.js';
 import { guard } from './guard.js';
@@ -77,7 +77,7 @@ export abstract class ServerProcess {
   async start(): Promise<void> {
     if (this.#child !== undefined) throw new Error(`${this.title} runs already`);
     const first = this.#port === undefined;
-    this.#folder ??= await mkdtemp(path.join(tmpdir(), 'sluice-server-'));
+    this.#folder ??= await mkdtemp(path.join(await dataRoot(), 'sluice-server-'));
     for (let tried = 1; ; tried++) {
       if (first) this.#port = await freePort();
       if (await this.#launch()) return;
