@@ -158,8 +158,8 @@ export class Suspects {
     if (credit !== undefined) {
       this.#owner.releaseFollowers();
       for (const other of this.#waiting.splice(1)) this.#owner.release(other);
-      // The broker has to know of that first.
-      if (!isReady()) return false;
+      // The broker has to know of that first. An outcome may have stopped the consumer, and then nothing waits here.
+      if (this.#stopped || !isReady()) return false;
     }
     this.#patience?.unsubscribe();
     const next = this.#takeNext();
