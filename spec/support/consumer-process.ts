@@ -30,6 +30,8 @@ export class ConsumerProcess {
   readonly got: { readonly id: number; readonly attempt: number; readonly at: number }[] = [];
   /** Whether its acknowledgement counted, by message: of the last one, if there were several. */
   readonly settled = new Map<number, boolean>();
+  /** What it had handled to the end before it settled it. */
+  readonly handled = new Set<number>();
   /** What it gave up, and on which attempt. */
   readonly gaveUp: { readonly id: number; readonly attempt: number }[] = [];
   /** What its backend logged. */
@@ -120,8 +122,8 @@ export class ConsumerProcess {
 
   /** What there is to know when a test waits for it in vain. */
   [inspect.custom](): unknown {
-    const { end, failure, warnings, got, settled } = this;
-    return { end, failure, warnings, got: got.length, lastGot: got.slice(-5), settled: settled.size };
+    const { end, failure, warnings, got, settled, gaveUp } = this;
+    return { end, failure, warnings, got: got.length, lastGot: got.slice(-5), settled: settled.size, gaveUp };
   }
 
   #hear(line: string): void {
@@ -133,7 +135,10 @@ export class ConsumerProcess {
     if (word === 'settled') this.settled.set(Number(id), detail === 'true');
     if (word === 'given-up') this.gaveUp.push({ id: Number(id), attempt: Number(detail) });
     if (word === 'echo') this.#echoed = Number(id);
-    if (word === 'handled') this.#tally.finished(Number(id));
+    if (word === 'handled') {
+      this.handled.add(Number(id));
+      this.#tally.finished(Number(id));
+    }
     if (word !== 'got') return;
     this.got.push({ id: Number(id), attempt: Number(detail), at: Number(at) });
     this.#tally.started(Number(id));
