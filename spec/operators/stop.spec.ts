@@ -1,5 +1,5 @@
 import { NEVER, Observable, of, Subject } from 'rxjs';
-import { type Delivery, handle, MemoryBackend } from 'sluice';
+import { type Delivery, type HandleOptions, handle, MemoryBackend } from 'sluice';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { FakeDelivery, Handled, Jobs, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
@@ -33,6 +33,18 @@ describe('An abort of the `signal` of handle', () => {
     await jobs.finish(1);
     expect(processing.statuses).toEqual(['1#1 acked', '2#1 released', '3#1 released']);
     expect(processing.outcomes.map(({ delivery }) => delivery.settled)).toEqual(['acked', 'released', 'released']);
+  });
+
+  it('counts nothing as failed when a reported release makes the subscriber leave', async () => {
+    const controller = new AbortController();
+    const jobs = new Jobs();
+    const onOutcome: HandleOptions['onOutcome'] = ({ status }) => status === 'released' && processing.subscription.unsubscribe();
+    const processing = new Processing(jobs.handler, { signal: controller.signal, onOutcome }, { prefetch: 4 });
+    processing.publish(upTo(4));
+    controller.abort();
+    await jobs.finish(1);
+    expect(processing.statuses).toEqual(['1#1 acked', '2#1 released', '3#1 released', '4#1 released']);
+    expect(new Holder(processing.queue).attempts).toEqual([2, 3, 4].map((n) => [n, 1]));
   });
 
   it('holds what still arrives until the last handler has ended, then releases it', async () => {

@@ -168,7 +168,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   releaseFollowers(): void {
     // As attempts of no lane: they have left theirs.
-    for (const delivery of this.#lanes.takeFollowers()) this.release(new Attempt(delivery, undefined));
+    for (const { delivery } of this.#lanes.takeFollowers()) this.release(new Attempt(delivery, undefined));
   }
 
   runAlone(attempt: Attempt): void {
@@ -329,9 +329,11 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     this.#settlements.settle({ ...result, status: 'released' }, 'release');
   }
 
-  /** Gives back what was not started. */
+  /** Releases what was not started, one by one: each outcome may make the subscriber leave, and what is held then would count as failed. */
   #releaseHeld(): void {
-    for (const attempt of [...this.#workers.drain(), ...this.#lanes.drain(), ...(this.#suspects?.drain() ?? [])]) this.release(attempt);
+    for (const held of [this.#workers.drain(), this.#lanes.takeFollowers(), this.#suspects?.drain() ?? []]) {
+      for (const attempt of held) this.release(attempt);
+    }
   }
 
   /** Starts no more. */

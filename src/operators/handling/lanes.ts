@@ -1,4 +1,3 @@
-import type { Delivery } from '../../backend.js';
 import type { Attempt, Lane } from './attempt.js';
 
 /** How many lanes that nobody is in may be kept, beside twice as many as are in use. */
@@ -59,25 +58,16 @@ export class Lanes {
     if (lane.last === attempt) lane.last = next;
   }
 
-  /** What waits behind the first of each lane, taken out. The lanes stay. */
-  takeFollowers(): Delivery[] {
-    const all: Delivery[] = [];
+  /** Takes out, one by one, what waits behind the first of each lane. The lanes stay. */
+  *takeFollowers(): Generator<Attempt, void> {
     for (const lane of this.#lanes.values()) {
-      for (let attempt = lane.first?.behind; attempt !== undefined; attempt = attempt.behind) all.push(attempt.delivery);
-      if (lane.first !== undefined) lane.first.behind = undefined;
-      lane.last = lane.first;
+      for (let next = lane.first?.behind; next !== undefined; next = lane.first?.behind) {
+        (lane.first as Attempt).behind = next.behind;
+        next.behind = undefined;
+        if (lane.last === next) lane.last = lane.first;
+        yield next;
+      }
     }
-    return all;
-  }
-
-  /** Everybody who is not the first in a lane, taken out. */
-  drain(): Attempt[] {
-    const all: Attempt[] = [];
-    for (const { first } of this.#lanes.values()) {
-      for (let attempt = first?.behind; attempt !== undefined; attempt = attempt.behind) all.push(attempt);
-    }
-    this.#lanes = new Map();
-    return all;
   }
 
   #sweep(): void {

@@ -126,9 +126,10 @@ export class Suspects {
     this.#stopped = true;
   }
 
-  /** What was not started, taken out. */
-  drain(): Attempt[] {
-    return [...this.#waiting.splice(0), ...this.#heldBack.splice(0).map((delivery) => new Attempt(delivery, undefined))];
+  /** Takes out, one by one, what was not started. */
+  *drain(): Generator<Attempt, void> {
+    while (this.#waiting.length > 0) yield this.#waiting.shift() as Attempt;
+    while (this.#heldBack.length > 0) yield new Attempt(this.#heldBack.shift() as Delivery, undefined);
   }
 
   #begin(): void {
@@ -157,7 +158,7 @@ export class Suspects {
     if (!isReady() || !this.#owner.hasSlot) return false;
     if (credit !== undefined) {
       this.#owner.releaseFollowers();
-      for (const other of this.#waiting.splice(1)) this.#owner.release(other);
+      while (this.#waiting.length > 1) this.#owner.release(this.#waiting.splice(1, 1)[0] as Attempt);
       // The broker has to know of that first. An outcome may have stopped the consumer, and then nothing waits here.
       if (this.#stopped || !isReady()) return false;
     }

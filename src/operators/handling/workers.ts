@@ -103,11 +103,9 @@ export class Workers {
     this.#closed = this.#barred = true;
   }
 
-  /** What was not started, taken out. */
-  drain(): Attempt[] {
-    const all: Attempt[] = [];
-    while (this.#ready.first !== undefined) all.push(this.#ready.shift());
-    return all;
+  /** Takes out, one by one, what was not started. */
+  *drain(): Generator<Attempt, void> {
+    while (this.#ready.first !== undefined) yield this.#ready.shift();
   }
 
   /** The slots whose handlers run, or have ended without the owner having heard of it. */
