@@ -1,7 +1,7 @@
 import { filter } from 'rxjs';
 import { type AnyDelivery, type Delivery, type HandleOptions, MemoryBackend } from 'sluice';
 import { Holder, numberOf, publishAll, upTo } from '../support/consumers.js';
-import { Handled, Jobs } from '../support/handling.js';
+import { Handled, Jobs, type TestHandler } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -236,5 +236,21 @@ describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed d
     expect(jobs.running).toEqual([4]);
     await finish(4);
     expect([jobs.started.slice(1), queue.unfinished]).toEqual([['3#3', '2#4', '4#1'], 0]);
+  });
+
+  it('lets what was held back go on before what comes meanwhile', async () => {
+    const { queue } = queueAfter({ 1: 2, 2: 0, 3: 0, 4: 0, 5: 0 });
+    const jobs = new Jobs();
+    const started: number[] = [];
+    const handler: TestHandler = (delivery, context) => {
+      started.push(numberOf(delivery.payload));
+      return delivery.attempt > 1 ? jobs.handler(delivery, context) : undefined;
+    };
+    const source = queue.deliveries({ prefetch: 2 }).pipe(filter(() => true));
+    const handled = new Handled(source, handler, { ...LIMITED, orderBy: 'key' });
+    await jobs.finish(1);
+    await turns();
+    expect(started).toEqual(upTo(5));
+    handled.subscription.unsubscribe();
   });
 });

@@ -54,6 +54,8 @@ export class Suspects {
   #running: Attempt | undefined;
   /** What came and is not to be started meanwhile. */
   #heldBack: Delivery[] = [];
+  /** What was held back and is being taken. */
+  #next: Delivery | undefined;
   /** One message is asked for at a time. */
   #narrow = false;
   /** There is a suspect, or the intake has not been resumed since the last one. */
@@ -84,8 +86,10 @@ export class Suspects {
     const isSuspect = this.suspects(delivery);
     if (this.#narrow && !isSuspect) this.#setNarrow(false);
     const mayStart = !this.#active || (this.#options.credit !== undefined && this.#running === undefined);
-    // Another suspect is not started anyhow. It does not overtake what is held back: that may be of its key.
-    if (mayStart || (isSuspect && this.#heldBack.length === 0)) return true;
+    // Nothing overtakes what is held back: that may be of its key.
+    const overtakes = this.#heldBack.length > 0 && delivery !== this.#next;
+    // Another suspect is not started anyhow.
+    if (!overtakes && (mayStart || isSuspect)) return true;
     this.#heldBack.push(delivery);
     return false;
   }
@@ -184,7 +188,10 @@ export class Suspects {
     this.#setNarrow(this.#options.credit !== undefined);
     this.#options.credit?.resume();
     // One by one: each may be a suspect again, or stop us.
-    while (!this.#active && !this.#stopped && this.#heldBack.length > 0) this.#owner.take(this.#heldBack.shift() as Delivery);
+    while (!this.#active && !this.#stopped && this.#heldBack.length > 0) {
+      this.#next = this.#heldBack.shift() as Delivery;
+      this.#owner.take(this.#next);
+    }
     this.#owner.moveOn();
   }
 
