@@ -21,10 +21,11 @@ describeWithRedis('A queue on a cluster', () => {
       }
     };
     await suite.run('FLUSHALL');
-    const queue = suite.open({ groups: ['a', 'b'], lease: 200 });
+    const { name } = suite;
+    const open = (lease: number) => suite.open({ name, groups: ['a', 'b'], lease });
     suite.name = prefix.replace(/[%{}]/g, (brace) => `%${brace.charCodeAt(0).toString(16).toUpperCase()}`) + suite.name.slice(prefix.length);
-    await exercise(suite, queue, look);
-    expect([...slots]).toEqual([slotOf(queueKeys(queue.name).stream)]);
+    await exercise(suite, open, look);
+    expect([...slots]).toEqual([slotOf(queueKeys(name).stream)]);
     expect([...kinds].toSorted()).toEqual(['aside', 'bell', 'delayed', 'fenced', 'later', 'published', 'returned', 'settled', 'stream']);
   });
 

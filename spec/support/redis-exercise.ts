@@ -5,10 +5,12 @@ import { eventually } from './eventually.js';
 import type { RedisSuite } from './redis-suite.js';
 
 /**
- * Has a queue with the groups `a` and `b` and a lease of 200 ms do everything that it can do, so that every key that it may have has been there.
+ * Has a queue with the groups `a` and `b` do everything that it can do, so that every key that it may have has been there.
+ * @param open opens that queue, with a lease in milliseconds
  * @param look called now and then, while something of everything is there
  */
-export async function exercise(suite: RedisSuite, queue: RedisBackend, look: () => Promise<void>): Promise<void> {
+export async function exercise(suite: RedisSuite, open: (lease: number) => RedisBackend, look: () => Promise<void>): Promise<void> {
+  const queue = open(200);
   await Promise.all(upTo(8).map((n) => queue.publish('key', { n }, n % 2 === 0 ? {} : { headers: { n: String(n) } })));
   await suite.run('XADD', suite.name, '*', 'not', 'ours');
   // A consumer that takes something and is never heard of again.
@@ -40,12 +42,11 @@ export async function exercise(suite: RedisSuite, queue: RedisBackend, look: () 
   await eventually(async () => (await queue.stats()).unfinished === 0);
   await look();
   for (const { subscription } of last) subscription.unsubscribe();
-  await settleOutOfOrder(queue, look);
   await queue.close();
-  await look();
+  await settleOutOfOrder(open(60_000), look);
 }
 
-/** Many at once, and what was published first at the end. */
+/** Many at once, and what was published first at the end. A third of the lease later, what waits to be trimmed would be removed. */
 async function settleOutOfOrder(queue: RedisBackend, look: () => Promise<void>): Promise<void> {
   await Promise.all(upTo(30).map((n) => queue.publish('key', { n })));
   const holders = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }));
@@ -55,5 +56,7 @@ async function settleOutOfOrder(queue: RedisBackend, look: () => Promise<void>):
   }
   await look();
   for (const holder of holders) await holder.of(1).ack();
+  await look();
+  await queue.close();
   await look();
 }
