@@ -253,4 +253,18 @@ describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed d
     expect(started).toEqual(upTo(5));
     handled.subscription.unsubscribe();
   });
+
+  it('lets what waits in its lane go on when its handler returns at once', async () => {
+    const { queue } = queueAfter({ 1: 0, 2: 2, 3: 0, 4: 3 });
+    const jobs = new Jobs();
+    const handler: TestHandler = (delivery, context) => (numberOf(delivery.payload) === 2 ? undefined : jobs.handler(delivery, context));
+    const source = queue.deliveries({ prefetch: 100 }).pipe(filter(() => true));
+    const orderBy = ({ payload }: AnyDelivery) => numberOf(payload) < 4;
+    const handled = new Handled(source, handler, { ...LIMITED, concurrency: 2, orderBy });
+    await jobs.finish(1);
+    await turns();
+    expect(handled.statuses).toEqual(['1#1 acked', '2#3 acked']);
+    expect(jobs.running).toEqual([3]);
+    handled.subscription.unsubscribe();
+  });
 });

@@ -192,6 +192,7 @@ export class Suspects {
       this.#next = this.#heldBack.shift() as Delivery;
       this.#owner.take(this.#next);
     }
+    this.#next = undefined;
     this.#owner.moveOn();
   }
 

@@ -66,6 +66,8 @@ export class Workers {
   startAlone(attempt: Attempt): void {
     this.#barred = true;
     this.#startOrDrop(attempt);
+    // If its handler has ended within the call, others may start.
+    this.pump();
   }
 
   /** Others may be started again, by the next `pump`. */
