@@ -64,9 +64,13 @@ function expectGoodEnd(laboratory: Laboratory, { stopped }: { readonly stopped: 
   expect(runs.filter(({ outcomes }) => outcomes.length !== 1)).toEqual([]);
   const deadLettered = outcomes.filter(({ status }) => status === 'dead-lettered').map(({ delivery }) => numberOf(delivery.payload));
   const taken = settings.deadLetter === 'flaky' ? letters : new Holder(failed, { prefetch: 1000 }).numbers;
+  // A consumer that is stopped before the promise of a dead letter settles releases the message, with its error, though the letter may be taken.
+  const undecided = outcomes.filter(({ status, error }) => stopped && status === 'released' && error !== undefined);
+  const possible = [...deadLettered, ...undecided.map(({ delivery }) => numberOf(delivery.payload))];
+  const countsIn = (list: readonly number[]) => messages.map((_, n) => list.filter((one) => one === n).length);
+  const most = countsIn(possible);
   expect(taken).toEqual(expect.arrayContaining(deadLettered));
-  // A consumer that is stopped before the promise of a dead letter settles releases a message whose letter was taken.
-  if (!stopped) expect(taken).toHaveLength(deadLettered.length);
+  expect(countsIn(taken).filter((count, n) => count > (most[n] ?? 0))).toEqual([]);
   expect([laboratory.running, laboratory.timers, laboratory.queue.inFlight]).toEqual([0, 0, 0]);
 }
 
