@@ -1,5 +1,6 @@
 import { Observable, type Subscriber, type TeardownLogic } from 'rxjs';
 import type { ConsumerGroup, Delivery, DeliveryStream, EventMap } from '../backend.js';
+import { inContext } from '../internal/async-context.js';
 import type { CheckedConsumeOptions } from './consume-options.js';
 import { Credit, obeyCredit } from './credit.js';
 import { DeliveryIterator } from './delivery-iterator.js';
@@ -46,7 +47,7 @@ class DeliveryObservable extends Observable<Delivery> implements DeliveryStream 
 
   constructor(source: DeliverySource, options: CheckedConsumeOptions) {
     const { group, prefetch = DEFAULT_PREFETCH, signal } = options;
-    const connect = (credit: Credit, subscriber: Subscriber<Delivery>) => source.connect(subscriber, { group, prefetch, signal, credit });
+    const connect = (credit: Credit, subscriber: Subscriber<Delivery>) => source.connect(inContext(subscriber), { group, prefetch, signal, credit });
     super((subscriber) => connect(new Credit(prefetch), subscriber));
     if (source.obeysCredit) obeyCredit(this, (credit) => new Observable((subscriber) => connect(credit, subscriber)));
     this.prefetch = prefetch;

@@ -1,8 +1,9 @@
-import { defer, type Observable, Subject, tap } from 'rxjs';
+import { defer, Observable, Subject, tap } from 'rxjs';
 import type { AnyEvents, ConsumerGroup, Delivery, EventMap, QueueBackend } from '../backend.js';
 import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
 import type { Credit } from '../bridge/credit.js';
 import { after } from '../internal/after.js';
+import { inContext } from '../internal/async-context.js';
 import { describe, describeError } from '../internal/describe.js';
 import { checkFunction, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { handleChecked } from '../operators/handle.js';
@@ -74,12 +75,14 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
 
   /** What becomes of each delivery, for metrics. Hot, and without an end: the consumer may run again. */
   get outcomes$(): Observable<Outcome<Delivery<Events>>> {
-    return this.#outcomes.asObservable() as Observable<unknown> as Observable<Outcome<Delivery<Events>>>;
+    return new Observable((subscriber) => this.#outcomes.subscribe(inContext(subscriber))) as Observable<unknown> as Observable<
+      Outcome<Delivery<Events>>
+    >;
   }
 
   /**
    * Handles messages until the consumer is shut down, its `signal` aborts or the queue has ended; then resolves. While it runs, another call returns the same
-   * promise.
+   * promise. The handler and the functions of the options run in the `AsyncLocalStorage` context of this call.
    * @throws {TypeError} (a rejection) when the handler is no function
    * @throws what the backend failed with (a rejection), if it failed for good
    */

@@ -13,11 +13,17 @@ export interface SourceObserver<Value> {
  * left; and it spares each value the two calls of the wrapper that RxJS puts around a plain observer.
  */
 export class Sink<Value> extends Subscriber<Value> {
+  readonly entersContext: boolean;
   readonly #observer: SourceObserver<Value>;
 
-  constructor(observer: SourceObserver<Value>) {
+  /**
+   * @param entersContext whether the observer runs the user's code in the context of its own
+   *   subscriber, in whatever context a value comes. Default: false
+   */
+  constructor(observer: SourceObserver<Value>, entersContext = false) {
     super();
     this.#observer = observer;
+    this.entersContext = entersContext;
   }
 
   protected override _next(value: Value): void {

@@ -1,4 +1,5 @@
 import { DONE } from './answers.js';
+import { AsyncContext, isContextInUse } from './async-context.js';
 import { processWide } from './process-wide.js';
 
 /** How long a run of microtasks may last before promises wait for a macrotask, in milliseconds. */
@@ -68,7 +69,7 @@ export class Turn {
 
   /** Runs a task now or in its turn: for what goes on by a way of its own. */
   run(task: () => void): void {
-    if (this.#count()) this.#waiting.push({ open: task });
+    if (this.#count()) this.#runLater(task);
     else task();
   }
 
@@ -89,6 +90,11 @@ export class Turn {
 
   #resolveLater<Value>(resolve: (value: Value) => void, value: Value): void {
     this.#waiting.push({ open: () => resolve(value) });
+  }
+
+  /** Keeps the asynchronous context of this call: the macrotask has that of another call. */
+  #runLater(task: () => void): void {
+    this.#waiting.push({ open: isContextInUse() ? new AsyncContext().bind(task) : task });
   }
 
   /** Counts one promise; says whether it has to wait. */

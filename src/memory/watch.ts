@@ -1,5 +1,6 @@
 import { Observable, Subject } from 'rxjs';
 import type { QueueEntry, QueueKey, QueuePayload } from '../backend.js';
+import { inContext } from '../internal/async-context.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
@@ -28,12 +29,14 @@ export class Watch {
 
   constructor(unfinished: () => number) {
     this.#unfinished = unfinished;
-    this.published$ = new Observable((subscriber) => {
+    this.published$ = new Observable((observer) => {
+      const subscriber = inContext(observer);
       this.watchers++;
       subscriber.add(() => this.watchers--);
       this.#entries.subscribe(subscriber);
     });
-    this.unfinished$ = new Observable((subscriber) => {
+    this.unfinished$ = new Observable((observer) => {
+      const subscriber = inContext(observer);
       // Others may still have changes before them that are counted already: this one sees what they saw last, then the same changes.
       const current = this.#countWatchers > 0 ? this.#shown : unfinished();
       if (this.#countWatchers === 0) this.#queued = this.#shown = current;

@@ -1,6 +1,7 @@
 import { Observable, type OperatorFunction } from 'rxjs';
 import type { Delivery, DeliveryStream } from '../backend.js';
 import { Credit, withCredit } from '../bridge/credit.js';
+import { inContext } from '../internal/async-context.js';
 import { checkFunction } from '../internal/options.js';
 import {
   type AnyDelivery,
@@ -10,6 +11,7 @@ import {
   type Handler,
   type HandlerOutput,
 } from './handle-options.js';
+import { bindOptions } from './handling/bound-options.js';
 import { Handling } from './handling/handling.js';
 import type { Pace } from './handling/pace.js';
 import { warnOfPrefetch } from './prefetch.js';
@@ -37,6 +39,9 @@ import { warnOfPrefetch } from './prefetch.js';
  * To stop, abort `signal`: running handlers finish, everything else goes back to the queue, and the stream completes. Unsubscribing is the hard way: it
  * aborts the signals of the handlers that run, and gives their messages back too. Neither uses up a message's retries, unless the broker counts what another
  * process has given back.
+ *
+ * The handler, the functions of the options and what is downstream run in the `AsyncLocalStorage` context
+ * of the subscription, never in that of a publisher.
  *
  * With a `deliveryLimit`, apply it to the stream itself: with an operator in between, it cannot stop the intake while it runs a message alone.
  *
@@ -74,12 +79,13 @@ export function handleChecked(
   const warn = warnOfPrefetch('concurrency', concurrency, 'fewer handlers run at a time than could', logger);
   return (source) => {
     warn(source);
-    if (!changesCredit) return new Observable((subscriber) => new Handling(subscriber, handler, options).connect(source));
     return new Observable((subscriber) => {
-      const credit = new Credit((source as DeliveryStream).prefetch);
-      const stream = withCredit(source, credit);
-      if (stream === undefined) new Handling(subscriber, handler, options).connect(source);
-      else new Handling(subscriber, handler, options, credit, paceOf?.(credit)).connect(stream);
+      const bound = bindOptions(options);
+      const downstream = inContext(subscriber, bound.context);
+      const credit = changesCredit ? new Credit((source as DeliveryStream).prefetch) : undefined;
+      const stream = credit && withCredit(source, credit);
+      if (stream === undefined) new Handling(downstream, handler, bound).connect(source);
+      else new Handling(downstream, handler, bound, credit, paceOf?.(credit as Credit)).connect(stream);
     });
   };
 }

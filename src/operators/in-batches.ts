@@ -1,6 +1,7 @@
 import { asyncScheduler, Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
 import type { Delivery, NackOptions } from '../backend.js';
 import { after } from '../internal/after.js';
+import { inContext } from '../internal/async-context.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkCount, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
@@ -65,7 +66,7 @@ export function inBatches<Item extends AnyDelivery>(options: InBatchesOptions): 
   const warn = warnOfPrefetch('maxSize', checked.maxSize, 'each batch waits for its time', checked.logger);
   return (source) => {
     warn(source);
-    return new Observable((subscriber) => new Batching(subscriber, checked).connect(source));
+    return new Observable((subscriber) => new Batching(inContext(subscriber), checked).connect(source));
   };
 }
 
@@ -80,7 +81,7 @@ interface BatchingOptions {
 class Batching<Item extends AnyDelivery> implements SourceObserver<Item> {
   readonly #subscriber: Subscriber<DeliveryBatch<Item>>;
   readonly #options: BatchingOptions;
-  readonly #source = new Sink<Item>(this);
+  readonly #source = new Sink<Item>(this, true);
   #deliveries: Item[] = [];
   #timer: Subscription | undefined;
 

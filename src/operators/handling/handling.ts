@@ -6,8 +6,9 @@ import { after } from '../../internal/after.js';
 import { onAbort } from '../../internal/on-abort.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { clockOf, isVirtual } from '../../internal/virtual-time.js';
-import type { CheckedHandleOptions, Handler } from '../handle-options.js';
+import type { Handler } from '../handle-options.js';
 import { Attempt, type Lane } from './attempt.js';
+import type { BoundHandleOptions } from './bound-options.js';
 import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js';
 import { giveBack, logFailure, retryDelay } from './failures.js';
 import { Lanes } from './lanes.js';
@@ -43,8 +44,8 @@ const OVER = 3;
  */
 export class Handling implements SourceObserver<Delivery>, SlotOwner, SettlementsOwner, DeadLetterOwner, SuspectsOwner {
   readonly #subscriber: Subscriber<unknown>;
-  readonly #options: CheckedHandleOptions;
-  readonly #source = new Sink<Delivery>(this);
+  readonly #options: BoundHandleOptions;
+  readonly #source = new Sink<Delivery>(this, true);
   readonly #workers: Workers;
   readonly #lanes = new Lanes();
   readonly #settlements: Settlements;
@@ -63,13 +64,14 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
    * @param credit what the source obeys; undefined where it obeys none
    * @param pace sets the credit; undefined where that stays as it is
    */
-  constructor(subscriber: Subscriber<unknown>, handler: Handler, options: CheckedHandleOptions, credit?: Credit, pace?: Pace) {
-    const { concurrency, timeout, scheduler, onOutcome, retryCount, deliveryLimit } = options;
+  constructor(subscriber: Subscriber<unknown>, handler: Handler, options: BoundHandleOptions, credit?: Credit, pace?: Pace) {
+    const { concurrency, timeout, scheduler, onOutcome, retryCount, deliveryLimit, context } = options;
     this.#subscriber = subscriber;
     this.#options = options;
     this.#workers = new Workers(this, {
       handler,
       concurrency,
+      context,
       timeout,
       scheduler,
       virtual: isVirtual(scheduler),

@@ -1,10 +1,13 @@
 import type { TimestampProvider } from 'rxjs';
+import { type AsyncContext, isContextInUse } from '../../internal/async-context.js';
 import type { Attempt } from './attempt.js';
 import { Line } from './line.js';
 import { Slot, type SlotOptions, type SlotOwner } from './slot.js';
 
 export interface WorkersOptions extends SlotOptions {
   readonly concurrency: number;
+  /** Handlers run in it. */
+  readonly context: AsyncContext;
   /** Tells when a handler was started, where somebody wants to know. */
   readonly clock: TimestampProvider | undefined;
   /** Called at each start, with what `clock` says. */
@@ -132,8 +135,14 @@ export class Workers {
       this.#options.onStart?.(slot.startedAt);
     }
     this.timePasses();
-    slot.run(attempt);
+    if (isContextInUse()) this.#runInContext(slot, attempt);
+    else slot.run(attempt);
     this.#starting = false;
+  }
+
+  /** Apart from `#start`, where the closure would cost every call. */
+  #runInContext(slot: Slot, attempt: Attempt): void {
+    this.#options.context.run(() => slot.run(attempt));
   }
 
   #newSlot(): Slot {
