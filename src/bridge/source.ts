@@ -1,14 +1,15 @@
-import { from, isObservable, type Observable, type ObservableInput } from 'rxjs';
+import { from, type Observable, type ObservableInput } from 'rxjs';
 import { describe } from '../internal/describe.js';
 import { isAsyncIterable } from '../internal/is-async-iterable.js';
+import { isObservable, toOwnObservable } from '../internal/observables.js';
 import { fromAsyncIterable } from './from-async-iterable.js';
 
 /**
  * Any input of RxJS as an Observable; an async iterable through our own bridge, which RxJS's does not match.
- * @throws {TypeError} for what is no input
+ * @throws {TypeError} for what is no input, and if `Symbol.observable` returns no Observable
  */
 export function toObservable<Value>(source: ObservableInput<Value>): Observable<Value> {
-  if (isObservable(source)) return source as Observable<Value>;
+  if (isObservable<Value>(source)) return toOwnObservable(source);
   if (isAsyncIterable<Value>(source)) return fromAsyncIterable(source);
   try {
     return from(source);

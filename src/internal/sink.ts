@@ -11,10 +11,12 @@ export interface SourceObserver<Value> {
 /**
  * A subscriber of its own, for two reasons: it exists before `subscribe` returns, so that a source that emits synchronously without an end can be
  * left; and it spares each value the two calls of the wrapper that RxJS puts around a plain observer.
+ *
+ * It has no `#private` members: operators of RxJS 6 call its methods on an object that inherits from it.
  */
 export class Sink<Value> extends Subscriber<Value> {
   readonly entersContext: boolean;
-  readonly #observer: SourceObserver<Value>;
+  private readonly _observer: SourceObserver<Value>;
 
   /**
    * @param entersContext whether the observer runs the user's code in the context of its own
@@ -22,28 +24,28 @@ export class Sink<Value> extends Subscriber<Value> {
    */
   constructor(observer: SourceObserver<Value>, entersContext = false) {
     super();
-    this.#observer = observer;
+    this._observer = observer;
     this.entersContext = entersContext;
   }
 
   protected override _next(value: Value): void {
-    this.#observer.take(value);
+    this._observer.take(value);
   }
 
   protected override _error(error: unknown): void {
-    this.#end({ error });
+    this._end({ error });
   }
 
   protected override _complete(): void {
-    this.#end();
+    this._end();
   }
 
-  #end(failure?: { readonly error: unknown }): void {
+  private _end(failure?: { readonly error: unknown }): void {
     // A teardown that throws does not keep the end from the consumer.
     try {
       this.unsubscribe();
     } finally {
-      this.#observer.exhaust(failure);
+      this._observer.exhaust(failure);
     }
   }
 }
