@@ -1,6 +1,7 @@
 /** Compiled by the spec beside it, never run: each `@ts-expect-error` is a program that must not compile. */
 import { expectTypeOf } from 'expect-type';
 import { concatMap, filter, from, interval, type Observable, of } from 'rxjs';
+import { of as of6 } from 'rxjs6';
 import {
   AsyncLoopConsumer,
   type Delivery,
@@ -15,6 +16,7 @@ import {
   publishTo,
   type QueueBackend,
 } from 'sluice';
+import ZenObservable from 'zen-observable';
 import type { Cancellation, Order, ShopEvents } from './shop-events.js';
 
 export function whatAHandlerReturnsFlowsDownstream(queue: MemoryBackend<ShopEvents>): void {
@@ -23,6 +25,8 @@ export function whatAHandlerReturnsFlowsDownstream(queue: MemoryBackend<ShopEven
   expectTypeOf(deliveries.pipe(handle(async () => 'text'))).toEqualTypeOf<Observable<string>>();
   expectTypeOf(deliveries.pipe(handle(async () => [1, 2]))).toEqualTypeOf<Observable<number[]>>();
   expectTypeOf(deliveries.pipe(handle(() => of(1, 2)))).toEqualTypeOf<Observable<number>>();
+  expectTypeOf(deliveries.pipe(handle(() => of6(1, 2)))).toEqualTypeOf<Observable<number>>();
+  expectTypeOf(deliveries.pipe(handle(() => ZenObservable.of(1, 2)))).toEqualTypeOf<Observable<number>>();
   expectTypeOf(deliveries.pipe(handle(async () => {}))).toEqualTypeOf<Observable<never>>();
   expectTypeOf(deliveries.pipe(handle(() => {}))).toEqualTypeOf<Observable<never>>();
   expectTypeOf(deliveries.pipe(handle(async ({ payload }) => (payload.id > 1 ? payload.id : undefined)))).toEqualTypeOf<Observable<number>>();

@@ -1,4 +1,4 @@
-import { asyncScheduler, type Observable, type SchedulerLike } from 'rxjs';
+import { asyncScheduler, type SchedulerLike } from 'rxjs';
 import type { Delivery, DeliveryOf, QueueBackend, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import { describe } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -28,9 +28,15 @@ export type Handler<Item extends AnyDelivery = Delivery, Result = unknown> = (de
 // biome-ignore lint/suspicious/noConfusingVoidType: what a handler returns that returns nothing has this type.
 type Nothing = undefined | void;
 
+/** An Observable of any library, by methods that they share: `Symbol.observable` has no type of its own that could tell it. */
+interface AnyObservable<Value> {
+  subscribe(...args: never[]): unknown;
+  forEach(next: (value: Value) => void): PromiseLike<void>;
+}
+
 /** What flows downstream of a handler: values of an Observable or an async iterable one by one, any other result as it is, but undefined. */
 export type HandlerOutput<Result> =
-  Result extends Observable<infer Value>
+  Result extends AnyObservable<infer Value>
     ? Value
     : Result extends PromiseLike<infer Value>
       ? Exclude<Value, Nothing>

@@ -2,6 +2,7 @@ import { Observable, type OperatorFunction } from 'rxjs';
 import type { Delivery, DeliveryStream } from '../backend.js';
 import { Credit, withCredit } from '../bridge/credit.js';
 import { inContext } from '../internal/async-context.js';
+import { checkObservable, toOwnObservable } from '../internal/observables.js';
 import { checkFunction } from '../internal/options.js';
 import {
   type AnyDelivery,
@@ -78,14 +79,15 @@ export function handleChecked(
   const changesCredit = paceOf !== undefined || deliveryLimit !== Number.POSITIVE_INFINITY;
   const warn = warnOfPrefetch('concurrency', concurrency, 'fewer handlers run at a time than could', logger);
   return (source) => {
+    const deliveries = checkObservable<Delivery>('source', source);
     warn(source);
     return new Observable((subscriber) => {
       const bound = bindOptions(options);
       const downstream = inContext(subscriber, bound.context);
       const credit = changesCredit ? new Credit((source as DeliveryStream).prefetch) : undefined;
       const stream = credit && withCredit(source, credit);
-      if (stream === undefined) new Handling(downstream, handler, bound).connect(source);
-      else new Handling(downstream, handler, bound, credit, paceOf?.(credit as Credit)).connect(stream);
+      if (stream === undefined) new Handling(downstream, handler, bound).connect(deliveries);
+      else new Handling(downstream, handler, bound, credit, paceOf?.(credit as Credit)).connect(toOwnObservable(stream));
     });
   };
 }

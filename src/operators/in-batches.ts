@@ -3,6 +3,7 @@ import type { Delivery, NackOptions } from '../backend.js';
 import { after } from '../internal/after.js';
 import { inContext } from '../internal/async-context.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
+import { checkObservable } from '../internal/observables.js';
 import { checkCount, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
 import type { AnyDelivery } from './handle-options.js';
@@ -65,8 +66,9 @@ export function inBatches<Item extends AnyDelivery>(options: InBatchesOptions): 
   };
   const warn = warnOfPrefetch('maxSize', checked.maxSize, 'each batch waits for its time', checked.logger);
   return (source) => {
+    const deliveries = checkObservable<Item>('source', source);
     warn(source);
-    return new Observable((subscriber) => new Batching(inContext(subscriber), checked).connect(source));
+    return new Observable((subscriber) => new Batching(inContext(subscriber), checked).connect(deliveries));
   };
 }
 

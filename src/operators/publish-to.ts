@@ -3,6 +3,7 @@ import type { AnyEvents, EventMap, QueueBackend, QueueEntry } from '../backend.j
 import { whenDone } from '../internal/answers.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { describe } from '../internal/describe.js';
+import { checkObservable } from '../internal/observables.js';
 import { checkCount, checkFunction, checkMethods, checkOptions } from '../internal/options.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
 
@@ -41,7 +42,10 @@ export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
     if (!Array.isArray(entry)) throw new TypeError(`Expected \`toEntry\` to return a key and a payload, [key, payload], got ${describe(entry)}`);
     return (queue as Pick<QueueBackend, 'publish'>).publish(entry[0], entry[1], { signal });
   };
-  return (source) => new Observable((subscriber) => new Publishing(subscriber, send, concurrency).connect(source));
+  return (source) => {
+    const values = checkObservable<Value>('source', source);
+    return new Observable((subscriber) => new Publishing(subscriber, send, concurrency).connect(values));
+  };
 }
 
 /** One subscription to `publishTo`. */

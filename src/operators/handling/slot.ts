@@ -1,8 +1,9 @@
-import { isObservable, type Observable, type SchedulerLike, type Subscription } from 'rxjs';
+import type { Observable, SchedulerLike, Subscription } from 'rxjs';
 import { fromAsyncIterable } from '../../bridge/from-async-iterable.js';
 import { HandlerTimeoutError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { isAsyncIterable } from '../../internal/is-async-iterable.js';
+import { isObservable, toOwnObservable } from '../../internal/observables.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { turn } from '../../internal/turn.js';
 import type { Handler } from '../handle-options.js';
@@ -161,7 +162,7 @@ export class Slot implements SourceObserver<unknown> {
 /** What a handler that returned no promise goes on with; undefined when it has ended. */
 function workOf(result: unknown): Promise<unknown> | Observable<unknown> | undefined {
   if (typeof result !== 'object' || result === null) return undefined;
-  if (isObservable(result)) return result;
+  if (isObservable(result)) return toOwnObservable(result);
   if (isThenable(result)) return Promise.resolve(result);
   return isAsyncIterable(result) ? fromAsyncIterable(result) : undefined;
 }
