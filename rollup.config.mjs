@@ -37,8 +37,7 @@ const requireProviders = {
   },
 };
 
-/** The types name `AsyncDisposable`, and rollup-plugin-dts drops the reference that the sources have. */
-const types = { ...modules, format: 'es', banner: '/// <reference lib="esnext.disposable" />' };
+const types = { ...modules, format: 'es' };
 
 export default [
   {

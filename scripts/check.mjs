@@ -4,17 +4,20 @@ import path from 'node:path';
 
 const bin = (name) => path.join('node_modules', '.bin', name);
 
+/** Not `.bin/tsc`: npm may link that to `typescript-minimum`, which has a command of the same name. */
+const tsc = path.join('node_modules', 'typescript', 'bin', 'tsc');
+
 /** In this order: from the build on, each looks at what was built. */
 const gates = [
   ['format and lint', bin('biome'), 'check', '--error-on-warnings'],
-  ['types', bin('tsc'), '--noEmit'],
-  ['types without node', bin('tsc'), '--noEmit', '--project', 'tsconfig.browser.json'],
+  ['types', process.execPath, tsc, '--noEmit'],
+  ['types without node', process.execPath, tsc, '--noEmit', '--project', 'tsconfig.browser.json'],
   ['imports', bin('depcruise'), 'src', '--config', '.dependency-cruiser.cjs'],
   ['file length', process.execPath, 'scripts/check-file-length.mjs'],
   ['unused code', bin('knip')],
   ['build', bin('rollup'), '--config', 'rollup.config.mjs', '--failAfterWarnings'],
   ['package', bin('publint'), '--strict'],
-  ['package types', bin('attw'), '--pack', '.', '--profile', 'node16'],
+  ['package types', bin('attw'), '--pack', '.', '--profile', 'strict'],
   ['browser bundle', process.execPath, 'scripts/check-browser-bundle.mjs'],
 ];
 

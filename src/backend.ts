@@ -1,5 +1,20 @@
-/// <reference lib="esnext.disposable" />
 import type { Observable } from 'rxjs';
+
+/** The same as in the lib `esnext.disposable`: a reference to that lib is an error in TypeScript before 5.2. */
+declare global {
+  interface SymbolConstructor {
+    readonly dispose: unique symbol;
+    readonly asyncDispose: unique symbol;
+  }
+
+  interface Disposable {
+    [Symbol.dispose](): void;
+  }
+
+  interface AsyncDisposable {
+    [Symbol.asyncDispose](): PromiseLike<void>;
+  }
+}
 
 /** Routing key or topic of a message: 1 to 255 bytes of well-formed UTF-8. */
 export type QueueKey = string;

@@ -57,6 +57,11 @@ describe('the packed package', () => {
     ['an ES module for Node.js', 'module', { module: 'NodeNext', lib: ['ES2022'], types: ['node'] }],
     ['a CommonJS module for Node.js', 'commonjs', { module: 'NodeNext', lib: ['ES2022'], types: ['node'] }],
     ['an older target', 'module', { module: 'NodeNext', target: 'ES2020', lib: ['ES2020'], types: ['node'] }],
+    [
+      'a project that resolves by `main`',
+      'commonjs',
+      { module: 'CommonJS', moduleResolution: 'node10', lib: ['ES2022'], types: ['node'], ignoreDeprecations: '6.0' },
+    ],
     ['a bundler', 'module', { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'], types: [] }],
   ] as const)(
     'has types that suit %s',
@@ -65,4 +70,27 @@ describe('the packed package', () => {
     },
     60_000,
   );
+
+  it.each([
+    ['an ES module for Node.js', 'module', 'typed.ts', { module: 'NodeNext', types: ['node'] }],
+    ['a CommonJS module for Node.js', 'commonjs', 'typed.ts', { module: 'NodeNext', types: ['node'] }],
+    [
+      'a project that resolves by `main`',
+      'commonjs',
+      'typed.ts',
+      { module: 'CommonJS', moduleResolution: 'node', esModuleInterop: true, types: ['node'] },
+    ],
+    ['a project without the types of Node.js', 'module', 'without-node.ts', { module: 'NodeNext', lib: ['ES2022', 'DOM'], types: [] }],
+  ] as const)(
+    'has types that the oldest supported TypeScript understands, in %s',
+    async (_, type, file, options) => {
+      expect(await packed.compile(fixture(file), type, { ...strict, lib: ['ES2022'], ...options }, 'typescript-minimum')).toBe('');
+    },
+    60_000,
+  );
+
+  it('has types that `await using` needs, also where the lib of the project lacks them', async () => {
+    const options = { module: 'NodeNext', lib: ['ES2022', 'DOM'], types: [] };
+    expect(await packed.compile(fixture('await-using.ts'), 'module', { ...strict, ...options })).toBe('');
+  }, 60_000);
 });

@@ -96,13 +96,13 @@ export class PackedPackage {
   }
 
   /** Compiles a file inside the project, as a package of that type. Resolves to what the compiler complained about. */
-  async compile(source: string, type: 'module' | 'commonjs', compilerOptions: object): Promise<string> {
+  async compile(source: string, type: 'module' | 'commonjs', compilerOptions: object, compiler = 'typescript'): Promise<string> {
     const folder = await mkdtemp(path.join(this.project, 'compile-'));
     await cp(source, path.join(folder, 'index.ts'));
     await writeFile(path.join(folder, 'package.json'), JSON.stringify({ type }));
     await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['index.ts'] }));
     try {
-      await exec(process.execPath, [installed('typescript/bin/tsc'), '--noEmit', '--pretty', 'false', '--project', folder]);
+      await exec(process.execPath, [installed(`${compiler}/bin/tsc`), '--noEmit', '--pretty', 'false', '--project', folder]);
       return '';
     } catch (error) {
       return (error as { stdout?: string }).stdout || String(error);
