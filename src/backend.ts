@@ -57,6 +57,11 @@ export interface PublishOptions {
   readonly headers?: MessageHeaders | undefined;
   /** How long no consumer sees the message, in milliseconds from the call, from 0 up. Default: 0. */
   readonly delay?: number | undefined;
+  /**
+   * The only group that gets the message: one that the backend declared. Default: every declared group.
+   * A publish for another group rejects with a `ConfigurationError`.
+   */
+  readonly group?: ConsumerGroup | undefined;
   /** Gives the publish up while it waits: it rejects with `signal.reason`, and the message was not enqueued. */
   readonly signal?: AbortSignal | undefined;
 }

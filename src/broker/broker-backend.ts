@@ -21,6 +21,7 @@ import { QueueClosedError } from '../errors.js';
 import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { type CheckedMessage, checkMessage } from '../internal/check-message.js';
+import { checkDeclared } from '../internal/declared-groups.js';
 import { checkName, checkOptions } from '../internal/options.js';
 import { withDeadline, within } from './deadline.js';
 import { ConnectionLostError, type Failures } from './failures.js';
@@ -97,6 +98,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
    * Sends a message. Resolves when the broker has confirmed it; what is published in one turn travels together. A message that was on its way when the connection
    * was lost is sent again.
    * @throws {InvalidMessageError} (a rejection, as all of these) for a bad key or header, a payload that JSON would change, or one that is more than the broker takes
+   * @throws {ConfigurationError} if `groups` does not declare the group
    * @throws {QueueClosedError} after `close()`
    * @throws {BackendUnavailableError} when it was not confirmed within `publishTimeout`, or the broker refuses; the message says whether it may have been enqueued.
    * While `maxPending` messages are not confirmed, it waits for room within the same time.
@@ -107,6 +109,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
     return answerTo(() => {
       const message = checkMessage(key, payload, options);
+      if (message.group !== undefined) this.#checkDeclared(message.group);
       this.#checkOpen();
       return this.#broker.publisher.publish(message);
     });
@@ -115,28 +118,31 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   /**
    * Payloads, one after the other: at most once. A payload is acknowledged when the loop comes back for the next one, or leaves, even by a throw.
    * @throws {TypeError | RangeError} for an option without sense
+   * @throws {ConfigurationError} if `groups` does not declare the group
    */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable {
-    return consumeDeliveries(this.#source, checkConsumeOptions(options)) as AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
+    return consumeDeliveries(this.#source, this.#checkConsume(options)) as AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
   }
 
   /**
    * Messages on loan, to be settled by whoever holds them: at least once. Fails with a `BackendUnavailableError` where no second attempt would mend it, as
    * with a wrong password; a connection that is lost is no failure.
    * @throws {TypeError | RangeError} for an option without sense
+   * @throws {ConfigurationError} if `groups` does not declare the group
    */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events> {
-    return createDeliveryStream(this.#source, checkConsumeOptions(options));
+    return createDeliveryStream(this.#source, this.#checkConsume(options));
   }
 
   /**
    * Counts, at this moment, after everything that was settled here before: of one group, or over all.
-   * @throws {QueueClosedError} (a rejection) after `close()`
+   * @throws {QueueClosedError} (a rejection, as all of these) after `close()`
+   * @throws {ConfigurationError} if `groups` does not declare the group
    * @throws {BackendUnavailableError} when the broker does not answer within `publishTimeout`
    */
   async stats(options?: StatsOptions): Promise<QueueStats> {
     const { group } = checkOptions(options);
-    if (group !== undefined) checkName('group', group);
+    if (group !== undefined) this.#checkDeclared(checkName('group', group));
     this.#checkOpen();
     return this.#inTime(async (signal) => {
       await Promise.all([...this.#consumers.values()].map((consumer) => consumer.settled()));
@@ -182,6 +188,16 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     publisher.abandon();
     for (const consumer of consumers) consumer.abandon();
     this.#broker.close();
+  }
+
+  #checkConsume(options: ConsumeOptions | undefined): ReturnType<typeof checkConsumeOptions> {
+    const checked = checkConsumeOptions(options);
+    this.#checkDeclared(checked.group);
+    return checked;
+  }
+
+  #checkDeclared(group: ConsumerGroup): void {
+    checkDeclared(group, this.#options.groups, this.name);
   }
 
   #checkOpen(): void {

@@ -1,17 +1,24 @@
-import type { MessageHeaders, PublishOptions } from '../backend.js';
+import type { ConsumerGroup, MessageHeaders, PublishOptions } from '../backend.js';
 import { copyHeaders } from './message.js';
-import { checkMilliseconds, checkOptions, checkSignal } from './options.js';
+import { checkMilliseconds, checkName, checkOptions, checkSignal } from './options.js';
 
 /** What a publish says besides its key and payload, if it says anything; checked. */
 export interface PublishDetails {
   readonly headers: MessageHeaders;
   /** In milliseconds; 0 for none. */
   readonly delay: number;
+  /** The only group that gets the message; undefined for all. The backend checks that it is declared. */
+  readonly group: ConsumerGroup | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** @throws {InvalidMessageError | TypeError | RangeError} for headers, a delay or a signal without sense */
+/** @throws {InvalidMessageError | TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkPublishOptions(options: PublishOptions): PublishDetails {
-  const { headers, delay = 0, signal } = checkOptions(options);
-  return { headers: copyHeaders(headers), delay: checkMilliseconds('delay', delay), signal: checkSignal('signal', signal) };
+  const { headers, delay = 0, group, signal } = checkOptions(options);
+  return {
+    headers: copyHeaders(headers),
+    delay: checkMilliseconds('delay', delay),
+    group: group === undefined ? undefined : checkName('group', group),
+    signal: checkSignal('signal', signal),
+  };
 }

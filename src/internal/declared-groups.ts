@@ -1,0 +1,12 @@
+import type { ConsumerGroup } from '../backend.js';
+import { ConfigurationError } from '../errors.js';
+
+/** @throws {ConfigurationError} if `group` is not one of the declared groups */
+export function checkDeclared(group: ConsumerGroup, declared: readonly ConsumerGroup[], queue: string): void {
+  if (declared.includes(group)) return;
+  const known = declared.map((name) => JSON.stringify(name)).join(', ');
+  throw new ConfigurationError(
+    `Group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)} is not declared; declared: ${known}. ` +
+      'Add it to the `groups` option or to QUEUE_GROUPS, in every process that uses this queue.',
+  );
+}
