@@ -66,6 +66,22 @@ describe('MemoryBackend.fromEnv', () => {
     expect(payloads).toEqual([[{ n: 1 }], [{ n: 1 }]]);
   });
 
+  it('refuses what a broker refuses: a payload that JSON would change', async () => {
+    const queue = fromEnv({ QUEUE_NAME: freshName() });
+    const payload = { items: [{ at: new Date(0) }] };
+    expect(await rejectionOf(queue.publish('order', payload))).toMatchObject({ code: 'SLUICE_INVALID_MESSAGE', path: 'payload.items[0].at' });
+    expect(queue.size).toBe(0);
+  });
+
+  it('gives consumers a copy of the payload, as a broker does', async () => {
+    const queue = fromEnv({ QUEUE_NAME: freshName() });
+    const payload = { n: 1 };
+    void queue.publish('number', payload);
+    const [received] = await pull(queue.consume(), 1);
+    expect(received).toEqual(payload);
+    expect(received).not.toBe(payload);
+  });
+
   it('warns that it is for development and testing', () => {
     const logger = recordingLogger();
     MemoryBackend.fromEnv({ QUEUE_NAME: freshName() }, { logger });

@@ -1,6 +1,6 @@
-import { MemoryBackend } from 'sluice';
+import { ConfigurationError, MemoryBackend, receive } from 'sluice';
 import { drain, Holder, numberOf, publishAll, pull, upTo } from '../support/consumers.js';
-import { stateOf } from '../support/promises.js';
+import { rejectionOf, stateOf, thrownBy } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
@@ -22,29 +22,33 @@ describe('Groups that are ignored', () => {
     ]);
   });
 
-  it('log one warning, at the second name, that says so and what to set', () => {
+  it.each<[string, (queue: MemoryBackend) => unknown]>([
+    ['deliveries()', (queue) => queue.deliveries({ group: 'billing' })],
+    ['consume()', (queue) => queue.consume({ group: 'billing' })],
+    ['receive()', (queue) => void receive(queue, { group: 'billing' })],
+    ['stats()', (queue) => queue.stats({ group: 'billing' })],
+    ['publish()', (queue) => queue.publish('number', { n: 1 }, { group: 'billing' })],
+  ])('log one warning at the first name given to %s, with what a broker does and what to set', async (_, name) => {
     const logger = recordingLogger();
-    const queue = new MemoryBackend({ logger });
-    new Holder(queue, { group: 'billing' });
-    new Holder(queue, { group: 'billing' });
+    const queue = new MemoryBackend({ name: 'orders', logger });
+    queue.deliveries();
+    queue.consume({ group: 'default' });
+    await queue.stats({ group: 'default' });
+    await queue.publish('number', { n: 0 }, { group: 'default' });
     expect(logger.warnings).toEqual([]);
-    new Holder(queue, { group: 'audit' });
-    expect(logger.warnings.length).toBe(1);
-    expect(logger.warnings[0]).toMatch(/ignore/);
-    expect(logger.warnings[0]).toMatch(/groups/);
-    expect(logger.warnings[0]).toMatch(/QUEUE_GROUPS/);
-    new Holder(queue, { group: 'third' });
-    new Holder(queue, { group: 'audit' });
+    await name(queue);
+    expect(logger.warnings).toEqual([expect.stringMatching(/"orders".*"billing".*broker refuses.*`groups`.*QUEUE_GROUPS/)]);
+    await name(queue);
+    queue.deliveries({ group: 'audit' });
     expect(logger.warnings.length).toBe(1);
   });
 
-  it('warn about a loop as about a subscriber', async () => {
-    const logger = recordingLogger();
-    const queue = new MemoryBackend({ logger });
-    void publishAll(queue, upTo(3));
-    await pull(queue.consume({ group: 'billing' }), 1);
-    await pull(queue.deliveries({ group: 'audit' })[Symbol.asyncIterator](), 1);
-    expect(logger.warnings.length).toBe(1);
+  it('are ignored by publish: every consumer may get the message', () => {
+    const queue = new MemoryBackend({ logger: recordingLogger() });
+    void queue.publish('number', { n: 1 }, { group: 'billing' });
+    void queue.publish('number', { n: 2 }, { group: 'billing', headers: { a: 'b' } });
+    expect(new Holder(queue).numbers).toEqual([1, 2]);
+    expect(queue.inFlight).toBe(2);
   });
 
   it('are ignored by stats', async () => {
@@ -208,6 +212,15 @@ describe('Groups that are declared', () => {
     await queue.join();
   });
 
+  it('are cleared of a message once, though it is delayed in both', () => {
+    const { queue } = declared('billing', 'audit');
+    void publishAll(queue, [1]);
+    void new Holder(queue, { group: 'billing' }).of(1).nack({ delay: 10 });
+    void new Holder(queue, { group: 'audit' }).of(1).nack({ delay: 20 });
+    expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([1]);
+    expect(queue.unfinished).toBe(0);
+  });
+
   it('are cleared of a message once, though it waits in one and is delayed in another', () => {
     const { queue, clock } = declared('billing', 'audit');
     void publishAll(queue, [1, 2]);
@@ -222,88 +235,46 @@ describe('Groups that are declared', () => {
 });
 
 describe('A group that was not declared', () => {
-  it('comes into being with its first consumer, and starts with what the queue still holds, in order', () => {
-    const { queue, clock } = declared('billing');
-    void publishAll(queue, upTo(4));
-    const billing = new Holder(queue, { group: 'billing' });
-    void billing.of(1).ack();
-    void billing.of(3).nack();
-    clock.advance();
-    const late = new Holder(queue, { group: 'late' });
-    expect(late.attempts).toEqual([
-      [2, 1],
-      [3, 1],
-      [4, 1],
-    ]);
-  });
+  /** Where the error says what it should. */
+  const refused = (error: unknown, group: string) => {
+    expect(ConfigurationError.is(error)).toBe(true);
+    expect(error).toMatchObject({ message: expect.stringContaining(`"${group}"`) });
+    expect(error).toMatchObject({ message: expect.stringMatching(/"billing", "audit".*`groups`.*QUEUE_GROUPS/) });
+  };
 
-  it('is held for from then on, though its consumer left', () => {
-    const { queue } = declared('billing');
-    const late = new Holder(queue, { group: 'late' });
-    late.subscription.unsubscribe();
-    void publishAll(queue, [1]);
-    void new Holder(queue, { group: 'billing' }).of(1).ack();
-    expect(queue.unfinished).toBe(1);
-    expect(new Holder(queue, { group: 'late' }).numbers).toEqual([1]);
-  });
-
-  it('makes nobody wait before it has a consumer', () => {
-    const { queue } = declared('billing');
-    queue.deliveries({ group: 'late' });
-    queue.consume({ group: 'late' });
-    void publishAll(queue, [1]);
-    void new Holder(queue, { group: 'billing' }).of(1).ack();
+  it('is refused by every call that names it', async () => {
+    const { queue } = declared('billing', 'audit');
+    refused(
+      thrownBy(() => queue.deliveries({ group: 'late' })),
+      'late',
+    );
+    refused(
+      thrownBy(() => queue.consume({ group: 'late' })),
+      'late',
+    );
+    refused(await rejectionOf(receive(queue, { group: 'late' })), 'late');
+    refused(await rejectionOf(queue.stats({ group: 'late' })), 'late');
+    refused(await rejectionOf(queue.publish('number', { n: 1 }, { group: 'late' })), 'late');
     expect(queue.unfinished).toBe(0);
   });
 
-  it('does not come into being for a consumer whose signal was aborted before', async () => {
+  it('is refused as `default` where a consumer names none', () => {
+    const { queue } = declared('billing', 'audit');
+    refused(
+      thrownBy(() => queue.deliveries()),
+      'default',
+    );
+    refused(
+      thrownBy(() => queue.consume({ prefetch: 2 })),
+      'default',
+    );
+  });
+
+  it('keeps no message: what the declared groups have settled is gone', () => {
     const { queue } = declared('billing');
-    const signal = AbortSignal.abort();
-    expect(new Holder(queue, { group: 'late', signal }).completed).toBe(true);
-    expect(await drain(queue.consume({ group: 'late', signal }))).toEqual([]);
+    thrownBy(() => queue.deliveries({ group: 'late' }));
     void publishAll(queue, [1]);
     void new Holder(queue, { group: 'billing' }).of(1).ack();
     expect(queue.unfinished).toBe(0);
-  });
-
-  it('is what a consumer joins that names none', () => {
-    const { queue } = declared('billing');
-    void publishAll(queue, [1]);
-    const unnamed = new Holder(queue);
-    const named = new Holder(queue, { group: 'default' });
-    void publishAll(queue, [2, 3]);
-    expect([unnamed.numbers, named.numbers]).toEqual([[1, 2], [3]]);
-    expect(new Holder(queue, { group: 'billing' }).numbers).toEqual([1, 2, 3]);
-  });
-
-  it('waits for the same time for what is delayed', () => {
-    const { queue, clock } = declared('billing');
-    const billing = new Holder(queue, { group: 'billing' });
-    void queue.publish('number', { n: 1 }, { delay: 10 });
-    void publishAll(queue, [2]);
-    clock.advance(5);
-    const late = new Holder(queue, { group: 'late' });
-    expect(late.numbers).toEqual([2]);
-    clock.advance(4);
-    expect([billing.numbers, late.numbers]).toEqual([[2], [2]]);
-    clock.advance(1);
-    expect([billing.numbers, late.numbers]).toEqual([
-      [2, 1],
-      [2, 1],
-    ]);
-  });
-
-  it('gets what it finds in the order that the other groups got it', () => {
-    const { queue, clock } = declared('billing');
-    void queue.publish('number', { n: 1 }, { delay: 10 });
-    void publishAll(queue, [2]);
-    clock.advance(10);
-    void publishAll(queue, [3]);
-    const billing = new Holder(queue, { group: 'billing' });
-    const late = new Holder(queue, { group: 'late' });
-    expect([billing.numbers, late.numbers]).toEqual([
-      [2, 1, 3],
-      [2, 1, 3],
-    ]);
   });
 });

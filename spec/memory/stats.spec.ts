@@ -86,21 +86,6 @@ describe('stats()', () => {
     expect(await queue.stats({ group: 'audit' })).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('tells of a group that is not there yet what it would find', async () => {
-    const { queue } = setUp(['billing']);
-    void publishAll(queue, [1, 2]);
-    void new Holder(queue, { group: 'billing' }).of(1).ack();
-    expect(await queue.stats({ group: 'late' })).toEqual({ ready: 1, unfinished: 1 });
-  });
-
-  it('brings no group into being', async () => {
-    const { queue } = setUp(['billing']);
-    void publishAll(queue, [1]);
-    await queue.stats({ group: 'late' });
-    void new Holder(queue, { group: 'billing' }).of(1).ack();
-    expect(queue.unfinished).toBe(0);
-  });
-
   it('works on a closed queue', async () => {
     const { queue } = setUp();
     void publishAll(queue, [1]);

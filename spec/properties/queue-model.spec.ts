@@ -10,10 +10,11 @@ const quiet = { debug() {}, warn() {}, error() {} };
 
 const index = fc.nat(20);
 const group = fc.constantFrom(...GROUPS);
+const to = fc.option(group, { nil: undefined });
 const delay = fc.constantFrom(0, 0, 0, 10, 30);
 
 const operation = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('publish' as const), delay }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('publish' as const), delay, to }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('tryPublish' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abortPublish' as const), index }) },
   {
@@ -74,7 +75,7 @@ class Pair {
   run(operation: Operation): void {
     switch (operation.do) {
       case 'publish':
-        this.#publish(this.options.overflow === 'wait' && this.options.capacity < Number.POSITIVE_INFINITY ? 0 : operation.delay);
+        this.#publish(this.options.overflow === 'wait' && this.options.capacity < Number.POSITIVE_INFINITY ? 0 : operation.delay, operation.to);
         break;
       case 'tryPublish':
         this.#tryPublish();
@@ -135,7 +136,10 @@ class Pair {
   }
 
   /** After the promises have settled. */
-  compareAnswers(): void {
+  async compareAnswers(): Promise<void> {
+    for (const group of [undefined, ...GROUPS.filter((name) => !this.model.refuses(name))]) {
+      expect(await this.real.stats({ group })).toEqual(this.model.stats(group));
+    }
     for (const { model, answers } of this.#payloads) expect(answers).toEqual(model.answers);
     for (const { n, outcome } of this.model.publishers) this.#expectedOutcomes.set(n, outcome);
     expect(Object.fromEntries(this.outcomes)).toEqual(Object.fromEntries(this.#expectedOutcomes));
@@ -154,15 +158,15 @@ class Pair {
     await this.real.join();
   }
 
-  #publish(delay: number): void {
+  #publish(delay: number, to: string | undefined): void {
     const n = this.#published++;
     const controller = new AbortController();
     this.#aborts.set(n, controller);
-    this.#expectedOutcomes.set(n, this.model.publish(n, delay));
+    this.#expectedOutcomes.set(n, this.model.publish(n, delay, to));
     this.outcomes.set(n, 'waiting');
     const dropped = this.real.dropped;
     // Without options, half of them: that is a way of its own through the queue.
-    const details = n % 2 === 0 || delay > 0 ? { delay, signal: controller.signal } : undefined;
+    const details = n % 2 === 0 || delay > 0 || to !== undefined ? { delay, group: to, signal: controller.signal } : undefined;
     const publishing = this.real.publish('key', { n }, details);
     const taken = this.real.dropped > dropped && this.options.overflow === 'drop-newest' ? 'not taken' : 'taken';
     publishing.then(
@@ -178,7 +182,7 @@ class Pair {
       return;
     }
     const n = this.#published++;
-    const expected = this.model.publish(n, 0);
+    const expected = this.model.publish(n, 0, undefined);
     // It never waits, so it is not in line either.
     if (expected === 'waiting') this.model.publishers.pop();
     expect(this.real.tryPublish('key', { n })).toBe(expected === 'taken');
@@ -192,6 +196,10 @@ class Pair {
   }
 
   #subscribe(group: string, prefetch: number, habit: Habit): void {
+    if (this.model.refuses(group)) {
+      expect(() => this.real.deliveries({ group, prefetch })).toThrow('is not declared');
+      return;
+    }
     const id = this.#subscribers.length;
     const controller = new AbortController();
     const held = new Map<number, Delivery>();
@@ -222,6 +230,10 @@ class Pair {
   }
 
   #consume(group: string): void {
+    if (this.model.refuses(group)) {
+      expect(() => this.real.consume({ group })).toThrow('is not declared');
+      return;
+    }
     const controller = new AbortController();
     const real = this.real.consume({ group, signal: controller.signal });
     this.#payloads.push({ model: new ModelPayloads(this.model, group), real, answers: [], abort: () => controller.abort() });
@@ -241,7 +253,7 @@ class Pair {
   }
 }
 
-const OUTCOMES: Record<string, string> = { SLUICE_QUEUE_CLOSED: 'closed', SLUICE_QUEUE_OVERFLOW: 'overflow' };
+const OUTCOMES: Record<string, string> = { SLUICE_QUEUE_CLOSED: 'closed', SLUICE_QUEUE_OVERFLOW: 'overflow', SLUICE_CONFIGURATION: 'refused' };
 
 function pick<Value>(list: readonly Value[], index: number): Value | undefined {
   return list[index % list.length];
@@ -264,7 +276,7 @@ describe('MemoryBackend beside a simple model', () => {
         }
         await macrotask();
         await macrotask();
-        pair.compareAnswers();
+        await pair.compareAnswers();
         await pair.wind();
       }),
       { numRuns: 500 },

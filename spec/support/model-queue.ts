@@ -8,6 +8,8 @@ type State = 'ready' | 'delayed' | 'out' | 'done';
 export interface ModelMessage {
   readonly n: number;
   place: number;
+  /** The only group that gets it; undefined for all. */
+  readonly to: string | undefined;
   /** By group; empty while the publish is delayed. */
   readonly states: Map<string, State>;
   readonly attempts: Map<string, number>;
@@ -24,6 +26,7 @@ interface Delayed {
 
 interface Publisher {
   readonly n: number;
+  readonly to: string | undefined;
   outcome: 'waiting' | 'taken' | 'closed' | 'aborted';
 }
 
@@ -47,7 +50,7 @@ export class ModelQueue {
   now = 0;
   closed = false;
   readonly #options: ModelOptions;
-  readonly #groups: string[];
+  readonly #groups: readonly string[];
   readonly #line: ModelConsumer[] = [];
   readonly #consumers: ModelConsumer[] = [];
   readonly #timers: { due: number; run: () => void }[] = [];
@@ -58,7 +61,7 @@ export class ModelQueue {
 
   constructor(options: ModelOptions) {
     this.#options = options;
-    this.#groups = options.groups === 'ignored' ? ['default'] : [...options.groups];
+    this.#groups = options.groups === 'ignored' ? ['default'] : options.groups;
   }
 
   groupOf(name: string): string {
@@ -75,15 +78,35 @@ export class ModelQueue {
     ).length;
   }
 
+  /** As `stats()` counts. */
+  stats(name: string | undefined): { ready: number; unfinished: number } {
+    if (name === undefined && this.#options.groups !== 'ignored') {
+      const ready = this.messages.filter((message) => [...message.states.values()].includes('ready')).length;
+      return { ready, unfinished: this.unfinished };
+    }
+    const group = this.groupOf(name ?? 'default');
+    const unfinished = this.messages.filter(({ pending, to, states }) =>
+      pending ? this.#recipients(to).includes(group) : (states.get(group) ?? 'done') !== 'done',
+    );
+    return { ready: this.ready(group).length, unfinished: unfinished.length };
+  }
+
   ready(group: string): ModelMessage[] {
     return this.messages.filter((message) => message.states.get(group) === 'ready').sort((one, other) => one.place - other.place);
   }
 
-  publish(n: number, delay: number): Publisher['outcome'] | 'overflow' | 'not taken' {
+  /** Whether a group is refused. */
+  refuses(group: string): boolean {
+    return this.#options.groups !== 'ignored' && !this.#options.groups.includes(group);
+  }
+
+  publish(n: number, delay: number, to: string | undefined): Publisher['outcome'] | 'overflow' | 'not taken' | 'refused' {
+    if (to !== undefined && this.refuses(to)) return 'refused';
     if (this.closed) return 'closed';
-    if (this.publishers.some(({ outcome }) => outcome === 'waiting') || !(this.size < this.#options.capacity || (delay === 0 && this.#allWait()))) {
+    const waits = this.publishers.some(({ outcome }) => outcome === 'waiting');
+    if (waits || !(this.size < this.#options.capacity || (delay === 0 && this.#allWait(to)))) {
       if (this.#options.overflow === 'wait') {
-        this.publishers.push({ n, outcome: 'waiting' });
+        this.publishers.push({ n, to, outcome: 'waiting' });
         return 'waiting';
       }
       if (this.#options.overflow === 'error') return 'overflow';
@@ -93,7 +116,7 @@ export class ModelQueue {
       }
       this.#dropOldest();
     }
-    this.#enter(n, delay);
+    this.#enter(n, delay, to);
     this.serve();
     return 'taken';
   }
@@ -106,13 +129,6 @@ export class ModelQueue {
   }
 
   enrol(consumer: ModelConsumer): void {
-    const { group } = consumer;
-    if (!this.#groups.includes(group)) {
-      this.#groups.push(group);
-      for (const message of this.messages) {
-        if (!message.pending && [...message.states.values()].some((state) => state !== 'done')) this.#offer(message, group);
-      }
-    }
     this.#consumers.push(consumer);
   }
 
@@ -131,7 +147,7 @@ export class ModelQueue {
 
   /** For a consumer that asks for one message, and would wait if there is none. */
   takeNow(group: string): ModelMessage | undefined {
-    if (this.ready(group).length === 0) this.#admit(this.#options.groups === 'ignored');
+    if (this.ready(group).length === 0) this.#admit((to) => this.#recipients(to).every((recipient) => recipient === group));
     const [first] = this.ready(group);
     if (first === undefined) return undefined;
     first.states.set(group, 'out');
@@ -202,7 +218,7 @@ export class ModelQueue {
   #serveRound(): boolean {
     let served = false;
     for (const group of this.#groups) {
-      while (this.#admit(this.#allWait()));
+      while (this.#admit((to) => this.#allWait(to)));
       const consumer = this.#line.find((candidate) => candidate.group === group);
       const [message] = this.ready(group);
       if (consumer === undefined || message === undefined) continue;
@@ -214,20 +230,24 @@ export class ModelQueue {
     return served;
   }
 
-  #allWait(): boolean {
-    return this.#groups.every((group) => this.ready(group).length === 0 && this.#line.some((consumer) => consumer.group === group));
+  #recipients(to: string | undefined): readonly string[] {
+    return to === undefined || this.#options.groups === 'ignored' ? this.#groups : [to];
   }
 
-  #admit(straight: boolean): boolean {
+  #allWait(to: string | undefined): boolean {
+    return this.#recipients(to).every((group) => this.ready(group).length === 0 && this.#line.some((consumer) => consumer.group === group));
+  }
+
+  #admit(straight: (to: string | undefined) => boolean): boolean {
     const publisher = this.publishers.find(({ outcome }) => outcome === 'waiting');
-    if (publisher === undefined || !(this.size < this.#options.capacity || straight)) return false;
+    if (publisher === undefined || !(this.size < this.#options.capacity || straight(publisher.to))) return false;
     publisher.outcome = 'taken';
-    this.#enter(publisher.n, 0);
+    this.#enter(publisher.n, 0, publisher.to);
     return true;
   }
 
-  #enter(n: number, delay: number): void {
-    const message: ModelMessage = { n, place: -1, states: new Map(), attempts: new Map(), pending: delay > 0 };
+  #enter(n: number, delay: number, to: string | undefined): void {
+    const message: ModelMessage = { n, to, place: -1, states: new Map(), attempts: new Map(), pending: delay > 0 };
     this.messages.push(message);
     this.entered.push(n);
     if (delay > 0) this.#delayed.push({ message, due: this.now + delay, group: undefined });
@@ -237,12 +257,10 @@ export class ModelQueue {
   #place(message: ModelMessage): void {
     message.pending = false;
     message.place = this.#places++;
-    for (const group of this.#groups) this.#offer(message, group);
-  }
-
-  #offer(message: ModelMessage, group: string): void {
-    message.states.set(group, 'ready');
-    message.attempts.set(group, 1);
+    for (const group of this.#recipients(message.to)) {
+      message.states.set(group, 'ready');
+      message.attempts.set(group, 1);
+    }
   }
 
   #fallDue(): void {
@@ -280,12 +298,12 @@ export class ModelQueue {
     const delayed = this.#byDue();
     for (const entry of delayed) this.#dropDelayed(entry);
     for (const message of waiting) for (const [group, state] of message.states) if (state === 'ready') message.states.set(group, 'done');
-    return [...waiting, ...delayed.map(({ message }) => message).filter((message) => !waiting.includes(message))].map(({ n }) => n);
+    return [...new Set([...waiting, ...delayed.map(({ message }) => message)])].map(({ n }) => n);
   }
 
   #endDrained(): void {
-    if (this.#delayed.some(({ group }) => group === undefined)) return;
     for (const group of this.#groups) {
+      if (this.#delayed.some((delayed) => delayed.group === undefined && this.#recipients(delayed.message.to).includes(group))) continue;
       if (this.messages.some((message) => (message.states.get(group) ?? 'done') !== 'done')) continue;
       for (const consumer of this.#consumers.filter((candidate) => candidate.group === group)) consumer.end();
     }

@@ -1,3 +1,4 @@
+import type { ConsumerGroup } from '../backend.js';
 import { LinkedList } from '../internal/linked-list.js';
 import { turn } from '../internal/turn.js';
 import type { Groups } from './groups.js';
@@ -27,9 +28,9 @@ export class Admission {
     return this.#ledger.waiting >= this.#capacity;
   }
 
-  /** Whether a message may come in now: what goes straight to a consumer in every group needs no room. */
-  hasRoom(delayed: boolean): boolean {
-    return !this.somebodyWaits && (!this.full || (!delayed && this.#groups.allHaveCredit));
+  /** Whether a message may come in now: what goes straight to a consumer in each of its groups needs no room. */
+  hasRoom(delayed: boolean, group: ConsumerGroup | undefined): boolean {
+    return !this.somebodyWaits && (!this.full || (!delayed && this.#groups.allHaveCredit(group)));
   }
 
   /** Waits for room. `onGivenUp` is told when the signal ended the wait. */
@@ -42,10 +43,10 @@ export class Admission {
     return pending.promise;
   }
 
-  /** Lets the first in, if there is room for it, or if the message goes straight to a consumer. */
-  admit(straight: boolean, enter: (message: Message, due: number | undefined) => void): boolean {
+  /** Lets the first in, if there is room for it, or if the message goes `straight` to a consumer. */
+  admit(straight: (group: ConsumerGroup | undefined) => boolean, enter: (message: Message, due: number | undefined) => void): boolean {
     const first = this.#pending.first;
-    if (first === undefined || (this.full && !(straight && first.due === undefined))) return false;
+    if (first === undefined || (this.full && !(first.due === undefined && straight(first.message.group)))) return false;
     this.#pending.remove(first);
     const resolve = first.admitted();
     enter(first.message, first.due);

@@ -25,6 +25,8 @@ export class Group {
   out = 0;
   /** Messages that came back and wait for a delay to pass. */
   delayed = 0;
+  /** Publishes that wait for a delay to pass, and that this group gets then. */
+  delayedPublishes = 0;
   readonly #ledger: Ledger;
   /** Messages that nobody of the group has had. Their places are behind those of all that came back. */
   readonly #buffer = new MessageBuffer();
@@ -52,7 +54,11 @@ export class Group {
 
   /** Nothing is left, and nothing can come back. */
   get drained(): boolean {
-    return this.ready === 0 && this.out === 0 && this.delayed === 0;
+    return this.unfinished === 0;
+  }
+
+  get unfinished(): number {
+    return this.ready + this.out + this.delayed + this.delayedPublishes;
   }
 
   /** The place of the message that is next; Infinity without one. */
@@ -138,7 +144,7 @@ export class Group {
 
   #countDelayed({ publication }: Message, by: 1 | -1): void {
     this.delayed += by;
-    if (publication !== undefined) publication.delayed += by;
+    if (publication !== undefined) this.#ledger.delayed(publication, by);
   }
 
   #return(message: Message): void {

@@ -5,9 +5,9 @@ import type { Ledger } from './ledger.js';
 import { type Message, Publication } from './message.js';
 import type { Details } from './message-buffer.js';
 
-/** The groups of a queue: the one that everybody is in, or those that were declared and those that came late. */
+/** The groups of a queue: the declared ones, or the one that every consumer is in where groups are ignored. */
 export class Groups {
-  readonly all: Group[];
+  readonly all: readonly Group[];
   /** The group that everybody is in, where groups are ignored. */
   readonly only: Group | undefined;
   readonly #ledger: Ledger;
@@ -20,33 +20,29 @@ export class Groups {
     this.only = declared === 'ignored' ? this.all[0] : undefined;
   }
 
-  /** Whether a consumer waits in every group, with nothing before it. */
-  get allWait(): boolean {
-    return this.all.every((group) => group.ready === 0 && group.line.first !== undefined);
+  /** Whether a consumer waits in every recipient of a message for `name`, with nothing before it. */
+  allWait(name: ConsumerGroup | undefined): boolean {
+    return this.recipients(name).every((group) => group.ready === 0 && group.line.first !== undefined);
   }
 
-  /** Whether what comes now goes straight to a consumer in every group, at the latest when the handlers that run now have returned. */
-  get allHaveCredit(): boolean {
-    return this.all.every((group) => group.hasCredit);
+  /** Whether every recipient of a message for `name` has a consumer for it now, or when the handlers that run now have returned. */
+  allHaveCredit(name: ConsumerGroup | undefined): boolean {
+    return this.recipients(name).every((group) => group.hasCredit);
   }
 
-  find(name: ConsumerGroup): Group | undefined {
-    return this.only ?? this.all.find((group) => group.name === name);
+  /** The group of this name, which is declared or ignored. */
+  get(name: ConsumerGroup): Group {
+    return this.only ?? (this.all.find((group) => group.name === name) as Group);
   }
 
-  /** The group of a consumer. One that was not declared comes into being, with what the queue still holds. */
-  join(name: ConsumerGroup): Group {
-    const existing = this.find(name);
-    if (existing !== undefined) return existing;
-    const group = new Group(name, this.#ledger);
-    this.all.push(group);
-    for (const publication of [...this.#ledger.held]) this.#share(publication, group);
-    return group;
+  /** The groups that get a message for `name`: undefined stands for all. */
+  recipients(name: ConsumerGroup | undefined): readonly Group[] {
+    return name === undefined || this.only !== undefined ? this.all : [this.get(name)];
   }
 
-  /** A message takes its place in every group. */
+  /** A message takes its place in its groups. */
   add(key: QueueKey, payload: QueuePayload, details: Details): void {
-    if (this.only === undefined) this.#addToAll(details as Message);
+    if (this.only === undefined) this.#share(details as Message);
     else {
       this.#ledger.came();
       this.only.add(key, payload, details);
@@ -64,14 +60,12 @@ export class Groups {
     return dropped;
   }
 
-  #addToAll(message: Message): void {
-    const publication = new Publication(message, this.#placed++);
-    for (const group of this.all) this.#share(publication, group);
-  }
-
-  #share(publication: Publication, group: Group): void {
+  #share(record: Message): void {
+    const publication = new Publication(record, this.#placed++);
     const { message } = publication;
-    this.#ledger.shared(publication);
-    group.add(message.key, message.payload, message);
+    for (const group of this.recipients(record.group)) {
+      this.#ledger.shared(publication);
+      group.add(message.key, message.payload, message);
+    }
   }
 }

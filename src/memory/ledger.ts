@@ -11,8 +11,8 @@ export class Ledger {
   waiting = 0;
   /** Messages that are out and wait nowhere. */
   out = 0;
-  /** Where groups are declared: what some group has not settled yet, in the order of publication. */
-  readonly held = new Set<Publication>();
+  /** Where groups are declared: messages that a consumer of some group could have now. */
+  ready = 0;
 
   get unfinished(): number {
     return this.waiting + this.out;
@@ -61,17 +61,23 @@ export class Ledger {
     else this.#change(publication, -1, -1);
   }
 
+  /** In one more group that a message waits in, or one less, it waits for a delay to pass. */
+  delayed(publication: Publication, by: 1 | -1): void {
+    this.#count(publication, -1);
+    publication.delayed += by;
+    this.#count(publication, 1);
+  }
+
   #change(publication: Publication, waiting: number, pending: number): void {
     this.#count(publication, -1);
     publication.waiting += waiting;
     publication.pending += pending;
     this.#count(publication, 1);
-    if (publication.pending > 0) this.held.add(publication);
-    else this.held.delete(publication);
   }
 
-  #count({ waiting, pending }: Publication, by: 1 | -1): void {
+  #count({ waiting, delayed, pending }: Publication, by: 1 | -1): void {
     if (waiting > 0) this.waiting += by;
     else if (pending > 0) this.out += by;
+    if (waiting > delayed) this.ready += by;
   }
 }

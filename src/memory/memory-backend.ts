@@ -2,6 +2,7 @@ import type { Observable } from 'rxjs';
 import type {
   AnyEvents,
   ConsumeOptions,
+  ConsumerGroup,
   DeliveryStream,
   EventMap,
   PayloadOf,
@@ -14,9 +15,10 @@ import type {
   QueueStats,
   StatsOptions,
 } from '../backend.js';
-import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
+import { type CheckedConsumeOptions, checkConsumeOptions, DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { asyncDispose } from '../internal/async-dispose.js';
+import { checkDeclared } from '../internal/declared-groups.js';
 import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
@@ -54,7 +56,8 @@ export interface FromEnvOptions {
  *
  * *When to use*: wherever a broker would only be in the way. In production set `QUEUE_BACKEND` to a broker.
  *
- * *Gotchas*: messages live in memory only, are visible in this process only and are gone with it. Groups are ignored unless `groups` declares them.
+ * *Gotchas*: messages live in memory only, are visible in this process only and are gone with it. Groups are ignored unless `groups` declares them; then another
+ * group is refused, as by a broker.
  * A queue without a `capacity` grows as long as nobody consumes.
  *
  * Everything takes effect within the call: `publish` has enqueued and delivered before it returns its promise, `ack` has freed the credit. Only what is
@@ -75,8 +78,8 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   readonly #source: DeliverySource;
   /** The key that was checked last: most publishers use few keys, and a check costs more than the rest of a publish. */
   #checkedKey: QueueKey | typeof NO_KEY = NO_KEY;
-  /** The groups that were named, to warn once that they mean nothing. */
-  #groupsSeen: Set<string> | undefined;
+  /** Whether it has warned that it ignores groups. */
+  #warnedOfGroups = false;
 
   /**
    * A queue of its own.
@@ -91,13 +94,12 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
       connect: (subscriber, intake) => DeliverySubscription.connect(this.#queue, subscriber, intake),
       waitCancelled: (count) => this.#queue.waitCancelled(count),
     };
-    if (checked.groups === 'ignored') this.#groupsSeen = new Set();
   }
 
   /**
    * The queue of this process that is called `QUEUE_NAME` (default: `default`), with `QUEUE_CAPACITY` (default: Infinity) and `QUEUE_GROUPS` (a
-   * list with commas; default: groups are ignored). All who ask for one name share one queue until one of them closes it; the first decides.
-   * Warns that this is for development and testing.
+   * list with commas; default: groups are ignored). Payloads are validated as `'json'`, as by a broker. All who ask for one name share one queue until
+   * one of them closes it; the first decides. Warns that this is for development and testing.
    * @throws {ConfigurationError} for a malformed variable; it names the variable
    */
   static fromEnv<Events extends EventMap<Events> = AnyEvents>(env?: Env, options?: FromEnvOptions): MemoryBackend<Events> {
@@ -146,6 +148,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   /**
    * Sends a message. Resolves when there is room for it, which with an unbounded queue is at once.
    * @throws {InvalidMessageError} (a rejection, as all of these) for a bad key, payload or header
+   * @throws {ConfigurationError} if `groups` does not declare the group
    * @throws {QueueClosedError} after `close()`, and when the queue is closed while it waits
    * @throws {QueueOverflowError} when the queue is full and its policy is `'error'`
    * @throws `signal.reason` when the signal aborted before there was room
@@ -156,7 +159,10 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     let details: PublishDetails | undefined;
     try {
       accepted = this.#check(key, payload);
-      if (options !== undefined) details = checkPublishOptions(options);
+      if (options !== undefined) {
+        details = checkPublishOptions(options);
+        if (details.group !== undefined) this.#checkGroup(details.group);
+      }
     } catch (error) {
       return Promise.reject(error);
     }
@@ -183,6 +189,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
    * Payloads, one after the other: at most once. A payload is acknowledged when the loop comes back for the next one, or leaves, even by a throw.
    * Nothing is taken out of the queue before it is asked for, beyond `prefetch` (default 1). An abort ends it without an error.
    * @throws {TypeError | RangeError} for an option without sense
+   * @throws {ConfigurationError} if `groups` does not declare the group
    */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable {
     const checked = this.#checkConsumer(options);
@@ -194,15 +201,21 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   /**
    * Messages on loan, to be settled by whoever holds them: at least once.
    * @throws {TypeError | RangeError} for an option without sense
+   * @throws {ConfigurationError} if `groups` does not declare the group
    */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events> {
     return createDeliveryStream(this.#source, this.#checkConsumer(options));
   }
 
-  /** Counts, at this moment: of one group, or over all. Rejects with a `TypeError` or `RangeError` for a group without sense. */
+  /**
+   * Counts, at this moment: of one group, or over all.
+   * @throws {TypeError | RangeError} (a rejection, as all of these) for a group without sense
+   * @throws {ConfigurationError} if `groups` does not declare the group
+   */
   async stats(options?: StatsOptions): Promise<QueueStats> {
     const { group } = checkOptions(options);
-    return this.#queue.stats(group === undefined ? undefined : checkName('group', group));
+    if (group !== undefined) this.#checkGroup(checkName('group', group));
+    return this.#queue.stats(group);
   }
 
   /** Resolves when nothing is unfinished; rejects with `signal.reason` when the signal aborted first. */
@@ -245,14 +258,22 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
 
   #checkConsumer(options: ConsumeOptions | undefined): CheckedConsumeOptions {
     const checked = checkConsumeOptions(options);
-    if (this.#groupsSeen?.add(checked.group).size === 2) {
-      const names = [...this.#groupsSeen].map((name) => `"${name}"`).join(' and ');
-      this.#queue.options.logger.warn(
-        `Groups ${names} compete for the messages of queue "${this.name}": MemoryBackend ignores groups. ` +
-          `For a copy of each message in every group declare them: new MemoryBackend({ groups: [${names.replace(' and ', ', ')}] }), or QUEUE_GROUPS.`,
-      );
-      this.#groupsSeen = undefined;
-    }
+    this.#checkGroup(checked.group);
     return checked;
+  }
+
+  /** Refuses a group that is not declared. Where groups are ignored, warns once. */
+  #checkGroup(group: ConsumerGroup): void {
+    const { groups, logger } = this.#queue.options;
+    if (groups !== 'ignored') checkDeclared(group, groups, this.name);
+    else if (group !== DEFAULT_GROUP && !this.#warnedOfGroups) {
+      this.#warnedOfGroups = true;
+      const [queue, named] = [this.name, group].map((name) => JSON.stringify(name));
+      logger.warn(
+        `Queue ${queue} ignores group ${named}: MemoryBackend was given no groups, so all consumers compete. A broker refuses a group that is not ` +
+          'declared. Declare it in the `groups` option or in QUEUE_GROUPS.',
+        { queue: this.name, group },
+      );
+    }
   }
 }

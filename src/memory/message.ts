@@ -1,9 +1,9 @@
-import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
+import type { ConsumerGroup, MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
 
 /** The place of a message that has none yet: it gets one when it leaves the buffer, or falls due. */
 export const UNPLACED = -1;
 
-/** A message that needs a record: it has headers or a delay, was delivered before, or goes to several groups. */
+/** A message that needs a record: it has headers or a delay, was delivered before, or its queue declares groups. */
 export class Message {
   /** Its position in the order of publication. */
   place = UNPLACED;
@@ -18,6 +18,8 @@ export class Message {
     readonly attempt: number,
     /** What its groups share of it, where groups are declared and it has reached them. */
     readonly publication?: Publication,
+    /** Before it has reached its groups: the only one that gets it, or undefined for all. */
+    readonly group?: ConsumerGroup,
   ) {}
 }
 

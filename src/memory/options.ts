@@ -26,8 +26,8 @@ export interface MemoryBackendOptions {
    */
   readonly overflow?: MemoryOverflow | undefined;
   /**
-   * `'ignored'`: a group is accepted and means nothing, all consumers compete. A list: the groups that exist from the first publish, each of which gets
-   * every message, as on a broker. Default: `'ignored'`.
+   * `'ignored'`: a group is accepted and means nothing, all consumers compete. A list: the only groups that there are, each of which gets every message,
+   * as on a broker. Default: `'ignored'`.
    */
   readonly groups?: 'ignored' | readonly ConsumerGroup[] | undefined;
   /**

@@ -14,7 +14,7 @@ import { Dispatcher } from './dispatcher.js';
 import type { Group } from './group.js';
 import { Groups } from './groups.js';
 import { Ledger } from './ledger.js';
-import { Message, type Publication } from './message.js';
+import { Message, type Publication, UNPLACED } from './message.js';
 import type { CheckedMemoryOptions } from './options.js';
 import { Watch } from './watch.js';
 
@@ -41,7 +41,6 @@ export class MemoryQueue {
   readonly #virtual: boolean;
   readonly #clock: TimestampProvider;
   #consumers = 0;
-  #delayedPublishes = 0;
   #dropped = 0;
   #closed = false;
   #discards = false;
@@ -52,7 +51,7 @@ export class MemoryQueue {
     this.#admission = new Admission(options.capacity, this.#ledger, this.#groups);
     this.#dispatcher = new Dispatcher(this.#groups, options.scheduler, {
       admit: () => {
-        while (this.#admission.somebodyWaits && this.#admit(this.#groups.allWait));
+        while (this.#admission.somebodyWaits && this.#admit((group) => this.#groups.allWait(group)));
       },
       failed: (error) => this.#failed(error),
       atRest: () => {
@@ -96,7 +95,7 @@ export class MemoryQueue {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
     if (details === undefined && this.#enterPlainly(key, payload)) return this.#done();
-    if (!this.#admission.hasRoom(isDelayed(details))) {
+    if (!this.#admission.hasRoom(isDelayed(details), details?.group)) {
       const { overflow, name } = this.options;
       if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
       if (overflow === 'error') return Promise.reject(new QueueOverflowError(`Queue "${name}" is full: ${this.#ledger.waiting} messages wait`));
@@ -110,14 +109,14 @@ export class MemoryQueue {
   tryPublish(key: QueueKey, payload: QueuePayload): boolean {
     if (this.#closed) throw this.#closedError();
     if (this.#enterPlainly(key, payload)) return true;
-    if (!this.#admission.hasRoom(false) && !this.#makeRoom()) return false;
+    if (!this.#admission.hasRoom(false, undefined) && !this.#makeRoom()) return false;
     this.#enter(key, payload, undefined);
     return true;
   }
 
   /** Somebody subscribes. */
   enrol(consumer: Consumer, name: ConsumerGroup): Group {
-    const group = this.#groups.join(name);
+    const group = this.#groups.get(name);
     group.consumers.add(consumer);
     this.#consumers++;
     this.#dispatcher.consumerJoined();
@@ -168,7 +167,7 @@ export class MemoryQueue {
   /** Hands a message to a consumer who is not in line, unless there is none or somebody is being served. Says whether it did. */
   serveAtOnce(consumer: Consumer, group: Group): boolean {
     if (this.#dispatcher.running || group.line.first !== undefined) return false;
-    if (group.ready === 0 && this.#admission.somebodyWaits) this.#admit(this.#groups.only !== undefined);
+    if (group.ready === 0 && this.#admission.somebodyWaits) this.#admit((name) => this.#groups.only !== undefined || name === group.name);
     if (group.ready === 0) return false;
     group.handTo(consumer);
     if (this.#admission.somebodyWaits) this.serve();
@@ -196,11 +195,9 @@ export class MemoryQueue {
   }
 
   stats(name: ConsumerGroup | undefined): QueueStats {
-    const { held, unfinished } = this.#ledger;
-    const group = name === undefined ? this.#groups.only : this.#groups.find(name);
-    if (group !== undefined) return { ready: group.ready, unfinished: group.ready + group.out + group.delayed + this.#delayedPublishes };
-    // A group that is not there yet would find all that is held. Over all groups a message counts once, and is ready while it is for any.
-    const ready = name === undefined ? [...held].filter((publication) => publication.waiting > publication.delayed).length : held.size;
+    const group = name === undefined ? this.#groups.only : this.#groups.get(name);
+    // Over all groups a message counts once, and is ready while it is for any.
+    const { ready, unfinished } = group ?? this.#ledger;
     return { ready, unfinished };
   }
 
@@ -243,7 +240,7 @@ export class MemoryQueue {
     if (due === undefined) this.#groups.add(message.key, message.payload, message);
     else {
       this.#ledger.came();
-      this.#delayedPublishes++;
+      this.#countDelayed(message, 1);
       this.#delays.add({ message, due, target: undefined });
     }
     this.#entered(message.key, message.payload);
@@ -265,7 +262,7 @@ export class MemoryQueue {
   }
 
   /** Lets the publish in that has waited longest, if there is room for it, or if it goes `straight` to a consumer. */
-  #admit(straight: boolean): boolean {
+  #admit(straight: (group: ConsumerGroup | undefined) => boolean): boolean {
     return this.#admission.admit(straight, (message, due) => this.#enterRecord(message, due));
   }
 
@@ -293,25 +290,33 @@ export class MemoryQueue {
     for (const delayed of this.#delays.drain()) {
       this.#dropDelayed(delayed);
       const { key, payload, place } = delayed.message;
-      if (!places.has(place)) entries.push([key, payload]);
+      if (places.has(place)) continue;
+      if (place !== UNPLACED) places.add(place);
+      entries.push([key, payload]);
     }
     return entries;
   }
 
   #dropDelayed(delayed: Delayed<Group | undefined> | undefined): void {
     if (delayed?.target !== undefined) delayed.target.dropDelayed(delayed.message);
-    else if (delayed !== undefined) {
-      this.#delayedPublishes--;
-      this.#ledger.dropped(undefined);
-    }
+    else if (delayed !== undefined) this.#leaveDelays(delayed.message);
+  }
+
+  /** A delayed publish is due, or dropped. */
+  #leaveDelays(message: Message): void {
+    this.#countDelayed(message, -1);
+    this.#ledger.dropped(undefined);
+  }
+
+  #countDelayed({ group: name }: Message, by: 1 | -1): void {
+    for (const group of this.#groups.recipients(name)) group.delayedPublishes += by;
   }
 
   #fallDue(due: Delayed<Group | undefined>[]): void {
     for (const { message, target } of due) {
       if (target !== undefined) target.dueAgain(message);
       else {
-        this.#delayedPublishes--;
-        this.#ledger.dropped(undefined);
+        this.#leaveDelays(message);
         this.#groups.add(message.key, message.payload, message);
       }
     }
@@ -331,7 +336,6 @@ export class MemoryQueue {
   /** After `close`: ends the streams of the groups for which nothing is left. */
   #endDrained(): void {
     if (this.#ledger.unfinished === 0) this.#watch.finished();
-    if (this.#delayedPublishes > 0) return;
     for (const group of this.#groups.all) {
       if (!group.drained) continue;
       for (const consumer of [...group.consumers]) consumer.end();
@@ -356,6 +360,6 @@ function isDelayed(details: PublishDetails | undefined): boolean {
 
 /** A message as a record, and when it is due, if it is delayed. */
 function record(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined, now: number): [Message, due: number | undefined] {
-  const message = new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1);
+  const message = new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1, undefined, details?.group);
   return [message, details?.delay ? now + details.delay : undefined];
 }

@@ -27,7 +27,7 @@ export function shareByName<Backend extends { readonly closed: boolean }>(
     warnOfDifferences(existing.wish, wish, logger);
     return existing.backend as Backend;
   }
-  const backend = create({ ...wish, logger });
+  const backend = create({ ...wish, validate: 'json', logger });
   queues().set(wish.name, { backend, wish });
   return backend;
 }
