@@ -16,7 +16,7 @@ const ORDERS = 20;
 const DELAY = 300;
 
 const orders = await loadBackend<OrderEvents>();
-const failed = await loadBackend<OrderEvents>({ env: { ...process.env, QUEUE_NAME: `${orders.name}.failed`, QUEUE_GROUPS: '' } });
+const failed = await loadBackend<OrderEvents>({ name: `${orders.name}.failed` });
 
 const billed = new Set<number>();
 const audited = new Set<number>();

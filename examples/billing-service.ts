@@ -30,7 +30,7 @@ class PaymentProvider {
   }
 }
 
-const orders = new MemoryBackend<OrderEvents>({ name: 'orders', validate: 'json' });
+const orders = new MemoryBackend<OrderEvents>({ name: 'orders', groups: ['billing'], validate: 'json' });
 const failed = new MemoryBackend<OrderEvents>({ name: 'orders.failed', validate: 'json' });
 const provider = new PaymentProvider();
 

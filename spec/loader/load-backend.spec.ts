@@ -1,4 +1,4 @@
-import { ConfigurationError, loadBackend, MemoryBackend, type QueueBackend, registerBackend } from 'sluice';
+import { ConfigurationError, type LoadBackendOptions, loadBackend, MemoryBackend, type QueueBackend, registerBackend } from 'sluice';
 import * as imports from '../../src/loader/import-module.js';
 import { fakeQueue } from '../support/fake-queue.js';
 import { failureOf } from '../support/promises.js';
@@ -150,6 +150,82 @@ describe.each([
       expect.stringMatching(/^QUEUE_BACKEND is not set .*memory, nats, rabbitmq, redis/),
       expect.stringMatching(/development and testing/),
     ]);
+  });
+});
+
+describe('loadBackend, with a name or groups', () => {
+  const env = { QUEUE_BACKEND: 'kafka', KAFKA_URL: 'kafka://localhost', QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing,audit' };
+  const { QUEUE_GROUPS: _, ...withoutGroups } = env;
+
+  /** The variables that a registered factory is given. */
+  async function given(options: LoadBackendOptions): Promise<unknown> {
+    const factory = jest.fn(() => fakeQueue('kafka'));
+    registerBackend('kafka', factory);
+    await loadBackend({ env, logger: silentLogger, ...options });
+    return (factory.mock.calls as unknown[][])[0]?.[0];
+  }
+
+  it('overrides QUEUE_NAME, and leaves QUEUE_GROUPS to the queue that the environment names', async () => {
+    expect(await given({ name: 'orders.failed' })).toStrictEqual({ ...withoutGroups, QUEUE_NAME: 'orders.failed' });
+  });
+
+  it('overrides QUEUE_GROUPS', async () => {
+    expect(await given({ groups: ['support', 'late night'] })).toStrictEqual({ ...env, QUEUE_GROUPS: 'support,late night' });
+  });
+
+  it('overrides both', async () => {
+    const options = { name: 'invoices', groups: ['archive'] };
+    expect(await given(options)).toStrictEqual({ ...env, QUEUE_NAME: 'invoices', QUEUE_GROUPS: 'archive' });
+  });
+
+  it('changes nothing without them, and never the environment that it was given', async () => {
+    const before = { ...env };
+    expect(await given({ name: undefined, groups: undefined })).toBe(env);
+    await given({ name: 'invoices', groups: ['archive'] });
+    expect(env).toEqual(before);
+  });
+
+  it('makes a dead-letter queue beside a queue of groups, on memory', async () => {
+    const QUEUE_NAME = freshName();
+    const options = { env: { QUEUE_BACKEND: 'memory', QUEUE_NAME, QUEUE_GROUPS: 'billing,audit' }, logger: silentLogger };
+    const orders = await loadBackend(options);
+    const failed = await loadBackend({ ...options, name: `${QUEUE_NAME}.failed` });
+    expect([orders.name, failed.name]).toEqual([QUEUE_NAME, `${QUEUE_NAME}.failed`]);
+    await failed.publish('number', { n: 1 });
+    expect((await failed.consume().next()).value).toEqual({ n: 1 });
+    expect(() => orders.consume()).toThrow('declared: "billing", "audit"');
+  });
+
+  it('declares the groups of a backend that is built in', async () => {
+    const queue = await loadBackend({ env: { QUEUE_BACKEND: 'memory' }, name: freshName(), groups: ['billing'], logger: silentLogger });
+    expect(() => queue.deliveries({ group: 'audit' })).toThrow('declared: "billing"');
+    await queue.close();
+  });
+
+  it('reads no variable that an option overrides', async () => {
+    const broken = { QUEUE_BACKEND: 'redis', REDIS_URL: 'redis://localhost', QUEUE_NAME: 'n'.repeat(256), QUEUE_GROUPS: ',' };
+    const queue = await loadBackend({ env: broken, name: 'orders', groups: ['billing'] });
+    expect(queue.name).toBe('orders');
+    await queue.close();
+  });
+
+  it.each<[options: object, named: string]>([
+    [{ name: '' }, '`name`'],
+    [{ name: 5 }, '`name`'],
+    [{ name: 'n'.repeat(256) }, '`name`'],
+    [{ groups: 'billing' }, '`groups`'],
+    [{ groups: [] }, '`groups`'],
+    [{ groups: ['billing', ''] }, '`groups[1]`'],
+    [{ groups: ['billing', 'audit,archive'] }, '`groups[1]`'],
+    [{ groups: [' billing'] }, '`groups[0]`'],
+    [{ groups: ['billing\n'] }, '`groups[0]`'],
+  ])('refuses %j, and names the option', async (options, named) => {
+    const factory = jest.fn(() => fakeQueue('kafka'));
+    registerBackend('kafka', factory);
+    const error = await failureOf(loadBackend({ env, ...options } as LoadBackendOptions));
+    expect(['TypeError', 'RangeError']).toContain(error.name);
+    expect(error.message).toContain(`Expected ${named} to be`);
+    expect(factory).not.toHaveBeenCalled();
   });
 });
 

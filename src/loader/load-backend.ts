@@ -1,8 +1,8 @@
-import type { AnyEvents, EventMap, QueueBackend } from '../backend.js';
+import type { AnyEvents, ConsumerGroup, EventMap, QueueBackend } from '../backend.js';
 import { describe } from '../internal/describe.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { checkMethods, checkOptions } from '../internal/options.js';
+import { checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
 import { readBackendName } from './backend-name.js';
 import { importBackend, loadingFailed } from './backend-package.js';
 import { missingModule } from './import-module.js';
@@ -18,6 +18,16 @@ const METHODS = ['publish', 'consume', 'deliveries', 'stats', 'close'] as const;
 export interface LoadBackendOptions {
   /** The variables to read: `QUEUE_BACKEND`, and those of the backend. Default: `process.env`. */
   readonly env?: Env | undefined;
+  /**
+   * The name of the queue, instead of `QUEUE_NAME`. `QUEUE_GROUPS` is ignored then: it declares the groups of the queue that `QUEUE_NAME` names.
+   * Default: what `QUEUE_NAME` says.
+   */
+  readonly name?: string | undefined;
+  /**
+   * The groups of the queue, instead of `QUEUE_GROUPS`: names without a comma, and without white space at either end. Default: with a `name` none, otherwise
+   * what `QUEUE_GROUPS` says.
+   */
+  readonly groups?: readonly ConsumerGroup[] | undefined;
   /** Where warnings go, also those of a backend that is built in. Default: the console. */
   readonly logger?: Logger | undefined;
 }
@@ -39,19 +49,48 @@ export interface LoadBackendOptions {
  * variable that is missing or malformed
  * @throws {BackendNotFoundError} when there is no such backend, or its client is not installed; the message has the commands that install it
  * @throws {SluiceError} when a backend is installed but could not be loaded; what it threw is in `cause`
- * @throws {TypeError} for an option without sense, or when what was loaded is not a backend
+ * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
+ * @throws {TypeError} when what was loaded is not a backend
  *
  * @example
  * ```ts
- * const queue = await loadBackend<ShopEvents>(); // QUEUE_BACKEND=redis REDIS_URL=redis://localhost
+ * // QUEUE_BACKEND=redis REDIS_URL=redis://localhost QUEUE_NAME=orders QUEUE_GROUPS=billing,audit
+ * const orders = await loadBackend<ShopEvents>();
+ * const failed = await loadBackend<ShopEvents>({ name: 'orders.failed' }); // For dead letters: a second queue on the same server, without these groups.
+ * const billing = new AsyncLoopConsumer(orders, { group: 'billing', deadLetter: failed });
  * ```
  */
 export async function loadBackend<Events extends EventMap<Events> = AnyEvents>(options?: LoadBackendOptions): Promise<QueueBackend<Events>> {
-  const { env = processEnv(), logger: given = defaultLogger } = checkOptions(options);
+  const { env: variables = processEnv(), name, groups, logger: given = defaultLogger } = checkOptions(options);
   const logger = shieldLogger(checkMethods('logger', given, ['debug', 'warn', 'error']));
-  const name = readBackendName(checkOptions(env, 'env')) ?? chooseBackend(logger);
-  const backend = await makeBackend(name, env, logger);
-  return checkBackend(name, backend) as QueueBackend<Events>;
+  const env = override(checkOptions(variables, 'env'), name, groups);
+  const kind = readBackendName(env) ?? chooseBackend(logger);
+  const backend = await makeBackend(kind, env, logger);
+  return checkBackend(kind, backend) as QueueBackend<Events>;
+}
+
+/** The variables with what the options say instead. Every backend reads these, whoever made it. */
+function override(env: Env, name: string | undefined, groups: readonly ConsumerGroup[] | undefined): Env {
+  if (name === undefined) return groups === undefined ? env : { ...env, QUEUE_GROUPS: listOf(groups) };
+  // A dead-letter queue must not get the groups of its main queue: nobody would consume for them.
+  const { QUEUE_GROUPS: _, ...others } = env;
+  const named = { ...others, QUEUE_NAME: checkName('name', name) };
+  return groups === undefined ? named : { ...named, QUEUE_GROUPS: listOf(groups) };
+}
+
+/** Groups as QUEUE_GROUPS holds them. @throws {TypeError | RangeError} for what is no name, or what a list with commas cannot hold as it is */
+function listOf(groups: readonly ConsumerGroup[]): string {
+  const names = checkNames('groups', groups);
+  for (const [index, group] of groups.entries()) checkListable(group, index);
+  return names.join(',');
+}
+
+function checkListable(group: ConsumerGroup, index: number): void {
+  if (!group.includes(',') && group === group.trim()) return;
+  throw new RangeError(
+    `Expected \`groups[${index}]\` to be a name without a comma, and without white space at either end, got ${describe(group)}. ` +
+      "Such a group can be declared by the backend's own constructor only.",
+  );
 }
 
 /** The name of the backend for an environment that names none. */
