@@ -10,6 +10,7 @@ import {
   type AnyEvents,
   type BackendStreams,
   ConfigurationError,
+  checkDeclared,
   checkMessage,
   createStreams,
   type Delivery,
@@ -37,6 +38,8 @@ interface Stored {
   readonly payload: string;
   readonly headers: MessageHeaders;
   readonly publishedAt: number;
+  /** The only group that gets it; undefined for all. */
+  readonly group: string | undefined;
   readonly due: number;
   /** Where it stands in the queue; a delayed message gets its place when it falls due. */
   place: number | undefined;
@@ -66,16 +69,14 @@ interface Queue {
 export class MessageStore {
   readonly #queues = new Map<string, Queue>();
 
-  /** Creates groups that do not exist yet. They start with what the queue holds. */
+  /** Creates groups that do not exist yet. They start with what the queue holds for all. */
   async open(name: string, groups: readonly string[]): Promise<void> {
     await travel();
     const queue = this.#queue(name);
     for (const group of groups) {
       if (queue.groups.has(group)) continue;
-      const entries = [...queue.messages.values()].map(
-        (message) => [message.id, { message, attempt: 1, due: message.due, claim: undefined }] as const,
-      );
-      queue.groups.set(group, new Map(entries));
+      queue.groups.set(group, new Map());
+      for (const message of queue.messages.values()) if (message.group === undefined) offer(message, group, queue);
     }
   }
 
@@ -84,7 +85,7 @@ export class MessageStore {
     const queue = this.#queue(name);
     const stored = { ...message, place: undefined };
     queue.messages.set(message.id, stored);
-    for (const group of queue.groups.values()) group.set(message.id, { message: stored, attempt: 1, due: message.due, claim: undefined });
+    for (const group of message.group === undefined ? queue.groups.keys() : [message.group]) offer(stored, group, queue);
     this.#changed(queue);
   }
 
@@ -151,6 +152,10 @@ export class MessageStore {
   }
 }
 
+function offer(message: Stored, group: string, { groups }: Queue): void {
+  groups.get(group)?.set(message.id, { message, attempt: 1, due: message.due, claim: undefined });
+}
+
 function isReady({ due, message }: Entry, now: number): boolean {
   return due <= now && message.place !== undefined;
 }
@@ -161,7 +166,7 @@ export interface StoreBackendOptions {
   readonly store: MessageStore;
   /** Default: `default`. */
   readonly name?: string | undefined;
-  /** The groups that exist from the first publish. Default: `default`. */
+  /** The groups of the queue. Another one is refused. Default: `default`. */
   readonly groups?: readonly string[] | undefined;
   /** Default: the console. */
   readonly logger?: Logger | undefined;
@@ -184,7 +189,7 @@ export class StoreBackend<Events extends EventMap<Events> = AnyEvents> implement
     this.#store = store;
     this.#groups = groups;
     this.#logger = logger;
-    const { deliveries, consume } = createStreams<Events>((subscriber, intake) => this.#connect(subscriber, intake));
+    const { deliveries, consume } = createStreams<Events>((subscriber, intake) => this.#connect(subscriber, intake), { name, groups });
     this.deliveries = deliveries;
     this.consume = consume;
   }
@@ -192,6 +197,7 @@ export class StoreBackend<Events extends EventMap<Events> = AnyEvents> implement
   publish(...message: PublishArguments<Events>): Promise<void>;
   async publish(key: string, payload: object, options?: PublishOptions): Promise<void> {
     const { delay, signal, ...checked } = checkMessage(key, payload, options);
+    if (checked.group !== undefined) checkDeclared(checked.group, this.#groups, this.name);
     if (this.#closed !== undefined) throw new QueueClosedError(`Queue "${this.name}" is closed`);
     signal?.throwIfAborted();
     const publishedAt = Date.now();
@@ -201,6 +207,7 @@ export class StoreBackend<Events extends EventMap<Events> = AnyEvents> implement
   }
 
   async stats({ group }: StatsOptions = {}): Promise<QueueStats> {
+    if (group !== undefined) checkDeclared(group, this.#groups, this.name);
     await Promise.all([...this.#consumers.values()].map((consumer) => consumer.idle()));
     return this.#store.count(this.name, group);
   }
@@ -259,7 +266,7 @@ class GroupConsumer {
     readonly logger: Logger,
     opened: Promise<void>,
   ) {
-    this.#calls = opened.then(() => store.open(queueName, [group]));
+    this.#calls = opened;
     this.#unlisten = store.listen(queueName, () => this.wake());
   }
 

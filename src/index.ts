@@ -21,7 +21,7 @@ export type {
   StatsOptions,
   StreamOf,
 } from './backend.js';
-export { type BackendStreams, type ConnectSubscriber, createStreams } from './bridge/create-streams.js';
+export { type BackendStreams, type ConnectSubscriber, createStreams, type DeclaredGroups } from './bridge/create-streams.js';
 export type { Intake } from './bridge/delivery-stream.js';
 export { fromAsyncIterable } from './bridge/from-async-iterable.js';
 export { type ReceiveOptions, receive } from './bridge/receive.js';
@@ -40,6 +40,7 @@ export {
   SluiceError,
 } from './errors.js';
 export { type CheckedMessage, checkMessage } from './internal/check-message.js';
+export { checkDeclared } from './internal/declared-groups.js';
 export { type ExponentialBackoffOptions, exponentialBackoff } from './internal/exponential-backoff.js';
 export type { Logger } from './internal/logger.js';
 export { type LoadBackendOptions, loadBackend } from './loader/load-backend.js';

@@ -13,7 +13,7 @@ describe('The example of a third-party backend', () => {
     new StoreBackend({ store, name, groups, logger });
   const cases = queueBackendContract(create, {
     groups: 'separate',
-    lateGroups: 'held',
+    addedGroups: 'held',
     shared: true,
     attempt: 'exact',
     release: 'uncounted',

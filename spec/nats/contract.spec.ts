@@ -18,7 +18,7 @@ const USUAL_LEASE = 3000;
 
 const CAPABILITIES: BackendCapabilities = {
   groups: 'separate',
-  lateGroups: 'held',
+  addedGroups: 'held',
   shared: true,
   attempt: 'upper bound',
   release: 'counted',

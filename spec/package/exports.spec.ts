@@ -13,6 +13,7 @@ describe('sluice', () => {
       'QueueClosedError',
       'QueueOverflowError',
       'SluiceError',
+      'checkDeclared',
       'checkMessage',
       'createStreams',
       'exponentialBackoff',

@@ -14,7 +14,7 @@ const LEASE = 1000;
 
 const CAPABILITIES: BackendCapabilities = {
   groups: 'separate',
-  lateGroups: 'next',
+  addedGroups: 'next',
   shared: true,
   attempt: 'upper bound',
   release: 'counted',
@@ -23,7 +23,7 @@ const CAPABILITIES: BackendCapabilities = {
   logger: true,
   lease: LEASE,
   reasons: {
-    lateGroups: 'RabbitMQ gives a queue only what is published after it was bound',
+    addedGroups: 'RabbitMQ gives a queue only what is published after it was bound',
     attempt: 'RabbitMQ counts what was on its way to a consumer that left',
     release: 'RabbitMQ counts every message that goes back',
   },

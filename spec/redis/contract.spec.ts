@@ -10,7 +10,7 @@ import { RedisServer } from '../support/servers/redis-server.js';
 
 const CAPABILITIES: BackendCapabilities = {
   groups: 'separate',
-  lateGroups: 'held',
+  addedGroups: 'held',
   shared: true,
   attempt: 'exact',
   release: 'uncounted',

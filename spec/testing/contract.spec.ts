@@ -5,7 +5,7 @@ import { silentLogger } from '../support/recording-logger.js';
 
 const EVERYTHING: BackendCapabilities = {
   groups: 'separate',
-  lateGroups: 'held',
+  addedGroups: 'held',
   shared: true,
   attempt: 'exact',
   release: 'uncounted',
@@ -39,7 +39,8 @@ describe('queueBackendContract', () => {
     const skipped = queueBackendContract(create, EVERYTHING).filter((candidate) => candidate.skipped !== undefined);
     expect(skipped.map(({ name }) => name)).toEqual([
       "rule 1: groups that are ignored compete (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
-      "rule 2: a group that was not declared starts with what is published next (skipped: it needs `lateGroups: 'next'`, and the backend has 'held')",
+      "rule 1: a publish for a group that is ignored goes to any consumer (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
+      "rule 2: a group that is added to the declaration starts with what is published next (skipped: it needs `addedGroups: 'next'`, and the backend has 'held')",
       "rule 11: streams end when they are drained: what waits, what is delayed and what is out is still served (skipped: it needs `close: 'drained'`, and the backend has 'at once')",
     ]);
   });

@@ -1,16 +1,25 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
-import type { AnyEvents, ConsumeOptions, Delivery, DeliveryStream, EventMap, PayloadOf } from '../backend.js';
+import type { AnyEvents, ConsumeOptions, ConsumerGroup, Delivery, DeliveryStream, EventMap, PayloadOf } from '../backend.js';
+import { checkDeclared } from '../internal/declared-groups.js';
 import { checkConsumeOptions } from './consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from './delivery-stream.js';
 
 /** Delivers to a subscriber until it leaves or the signal aborts: no more unsettled deliveries at a time than `intake.prefetch`. */
 export type ConnectSubscriber = (subscriber: Subscriber<Delivery>, intake: Intake) => TeardownLogic;
 
+/** What `createStreams` has to know of the queue to refuse a consumer for a group that is not declared. */
+export interface DeclaredGroups {
+  /** The name of the queue. */
+  readonly name: string;
+  /** The groups that the backend declares. */
+  readonly groups: readonly ConsumerGroup[];
+}
+
 /** The methods of a backend that deliver. */
 export interface BackendStreams<Events extends EventMap<Events> = AnyEvents> {
-  /** @throws {TypeError | RangeError} for an option without sense */
+  /** @throws {TypeError | RangeError | ConfigurationError} for an option without sense, or a group that is not declared */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events>;
-  /** @throws {TypeError | RangeError} for an option without sense */
+  /** @throws {TypeError | RangeError | ConfigurationError} for an option without sense, or a group that is not declared */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
 }
 
@@ -23,8 +32,13 @@ export interface BackendStreams<Events extends EventMap<Events> = AnyEvents> {
  * *Gotchas*: `connect` is called for each subscriber, and not before there is one; never with a signal that was aborted before. What is out when the
  * subscriber leaves is the backend's to give back: in the teardown that `connect` returns, or by `subscriber.add(…)` if it emits before it returns.
  * The error of a stream is `subscriber.error`, its end `subscriber.complete`.
+ *
+ * @param declared the only groups that have consumers; without it, any group is taken
  */
-export function createStreams<Events extends EventMap<Events> = AnyEvents>(connect: ConnectSubscriber): BackendStreams<Events> {
+export function createStreams<Events extends EventMap<Events> = AnyEvents>(
+  connect: ConnectSubscriber,
+  declared?: DeclaredGroups,
+): BackendStreams<Events> {
   const source: DeliverySource = {
     obeysCredit: false,
     connect: (subscriber, { group, prefetch, signal }) => {
@@ -34,8 +48,13 @@ export function createStreams<Events extends EventMap<Events> = AnyEvents>(conne
     },
     waitCancelled: () => {},
   };
+  const check = (options: ConsumeOptions | undefined) => {
+    const checked = checkConsumeOptions(options);
+    if (declared !== undefined) checkDeclared(checked.group, declared.groups, declared.name);
+    return checked;
+  };
   return {
-    deliveries: (options) => createDeliveryStream<Events>(source, checkConsumeOptions(options)),
-    consume: (options) => consumeDeliveries(source, checkConsumeOptions(options)) as ReturnType<BackendStreams<Events>['consume']>,
+    deliveries: (options) => createDeliveryStream<Events>(source, check(options)),
+    consume: (options) => consumeDeliveries(source, check(options)) as ReturnType<BackendStreams<Events>['consume']>,
   };
 }

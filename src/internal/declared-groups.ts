@@ -1,7 +1,12 @@
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
 
-/** @throws {ConfigurationError} if `group` is not one of the declared groups */
+/**
+ * Checks that a group is declared.
+ *
+ * *When to use*: to write a backend, in `publish` and `stats` where a group is given.
+ * @throws {ConfigurationError} if `group` is not one of the declared groups; it names them and both ways to declare one
+ */
 export function checkDeclared(group: ConsumerGroup, declared: readonly ConsumerGroup[], queue: string): void {
   if (declared.includes(group)) return;
   const known = declared.map((name) => JSON.stringify(name)).join(', ');

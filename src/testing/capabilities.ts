@@ -17,7 +17,7 @@ export interface BackendNeeds {
    * Promised by `shared`. Default: a queue of its own.
    */
   readonly name?: string | undefined;
-  /** The groups that exist from the first publish. Promised by `groups: 'separate'`. Default: none are declared. */
+  /** The only groups that there are, from the first publish on. Promised by `groups: 'separate'`. Default: `default` is the only one. */
   readonly groups?: readonly ConsumerGroup[] | undefined;
   /** How long a lease may be, in milliseconds. Promised by `lease`. Default: whatever suits. */
   readonly lease?: number | undefined;
@@ -32,10 +32,13 @@ export type CreateBackend = (needs?: BackendNeeds) => Promise<QueueBackend>;
  * What a backend can do, and how it behaves where backends may differ. A case that needs what is left out here is skipped, and says so.
  */
 export interface BackendCapabilities {
-  /** `'separate'`: each group that `create({ groups })` declares gets every message. `'ignored'`: groups mean nothing, everybody competes. */
+  /**
+   * `'separate'`: each group that `create({ groups })` declares gets every message, and another one is refused. `'ignored'`: groups mean nothing, all
+   * consumers compete.
+   */
   readonly groups?: 'separate' | 'ignored' | undefined;
-  /** Where a group starts that was not declared: with what the queue still holds, or with what is published next. */
-  readonly lateGroups?: 'held' | 'next' | undefined;
+  /** Where a group starts that a second backend on a running queue declares: with what the queue still holds, or with what is published next. */
+  readonly addedGroups?: 'held' | 'next' | undefined;
   /** `create({ name })` makes backends that share a queue, and its messages outlive each of them. */
   readonly shared?: boolean | undefined;
   /** Whether `attempt` counts deliveries exactly, or may be too high. Default: `'upper bound'`. */
@@ -93,7 +96,7 @@ export function whySkipped(requirements: Requirements, capabilities: BackendCapa
 
 const CHOICES = {
   groups: ['separate', 'ignored'],
-  lateGroups: ['held', 'next'],
+  addedGroups: ['held', 'next'],
   attempt: ['exact', 'upper bound'],
   release: ['uncounted', 'counted'],
   validation: ['json', 'shape'],

@@ -19,7 +19,15 @@ import type {
 } from '../backend.js';
 import { QueueClosedError } from '../errors.js';
 import { FakeIterator } from './fake-iterator.js';
-import { checkFakeDelay, checkFakeIntake, checkFakeOptions, type FakeBackendOptions, type FakeIntake, type FakePublish } from './fake-options.js';
+import {
+  checkFakeDelay,
+  checkFakeGroup,
+  checkFakeIntake,
+  checkFakeOptions,
+  type FakeBackendOptions,
+  type FakeIntake,
+  type FakePublish,
+} from './fake-options.js';
 import { FakeConsumer, FakeQueue, type ServedMessage } from './fake-queue.js';
 import { snapshot } from './snapshot.js';
 
@@ -124,9 +132,10 @@ class Fake implements FakeBackend {
   async publish(key: QueueKey, payload: QueuePayload, options: PublishOptions = {}): Promise<void> {
     const delay = checkFakeDelay(options);
     const { headers, signal } = options;
+    const group = checkFakeGroup(options.group);
     if (this.#queue.closed) throw new QueueClosedError(`Queue "${this.name}" is closed`);
     signal?.throwIfAborted();
-    const message = { key, payload: snapshot(payload), headers: { ...headers }, delay };
+    const message = { key, payload: snapshot(payload), headers: { ...headers }, delay, ...(group !== undefined && { group }) };
     await this.#onPublish?.(message);
     this.published.push(message);
   }

@@ -11,6 +11,8 @@ export interface FakePublish {
   readonly headers: MessageHeaders;
   /** In milliseconds. */
   readonly delay: number;
+  /** The only group that was to get it. Absent for all groups. */
+  readonly group?: ConsumerGroup;
 }
 
 export interface FakeBackendOptions {
@@ -53,6 +55,11 @@ export function checkFakeDelay(options: NackOptions | undefined): number {
   const { delay = 0 } = checkObject(options);
   if (typeof delay === 'number' && delay >= 0 && delay <= Number.MAX_SAFE_INTEGER) return delay;
   throw invalid('delay', 'a finite number of milliseconds, at least 0', delay, typeof delay === 'number');
+}
+
+/** @throws {TypeError | RangeError} for a group without sense, as from any backend */
+export function checkFakeGroup(group: ConsumerGroup | undefined): ConsumerGroup | undefined {
+  return group === undefined ? undefined : checkName('group', group);
 }
 
 function checkName(name: string, value: unknown): string {

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { type Definition, rule } from '../definition.js';
-import { HOUR, notBefore, plain, upTo } from '../scene.js';
+import { HOUR, plain, upTo } from '../scene.js';
 import { acking } from '../taker.js';
 
 const GROUPS = ['billing', 'audit'] as const;
 const [BILLING, AUDIT] = GROUPS.map((group) => ({ group }));
-const LATE = { group: 'late' };
 const SIMILAR = ['billing', 'Billing', 'billing.', 'billing-1', 'billing_1', 'billing:1', 'billing 1', 'billing*', 'billing>', 'bílling'];
 
 /** Rules 1 and 2, with groups. */
@@ -20,6 +19,13 @@ export const groups: readonly Definition[] = [
       upTo(10),
     );
     await scene.settle([...billing.held, ...audit.held]);
+    await scene.counts(queue, { unfinished: 0 });
+  }),
+
+  rule(1, 'a publish for a group that is ignored goes to any consumer', { groups: 'ignored' }, async (scene) => {
+    const queue = await scene.open();
+    await scene.publish(queue, [1, 2], BILLING);
+    await scene.gets(scene.take(queue, AUDIT, acking), [1, 2]);
     await scene.counts(queue, { unfinished: 0 });
   }),
 
@@ -132,78 +138,5 @@ export const groups: readonly Definition[] = [
     await scene.settle(audit.held);
     await scene.counts(queue, { ready: 0, unfinished: 0 }, 'audit');
     await scene.counts(queue, { ready: 0, unfinished: 1 }, 'billing');
-  }),
-
-  rule(
-    2,
-    'a group that was not declared starts with what the queue still holds, in order',
-    { groups: 'separate', lateGroups: 'held' },
-    async (scene) => {
-      const queue = await scene.open({ groups: ['billing'] });
-      const billing = scene.take(queue, BILLING);
-      await scene.publish(queue, upTo(4));
-      await scene.gets(billing, upTo(4));
-      await scene.settle([billing.of(1)]);
-      const late = scene.take(queue, LATE);
-      await scene.gets(late, [2, 3, 4]);
-      for (const delivery of late.deliveries) scene.isAttempt(delivery, 1);
-    },
-  ),
-
-  rule(2, 'a group that was not declared starts with what is published next', { groups: 'separate', lateGroups: 'next' }, async (scene) => {
-    const queue = await scene.open({ groups: ['billing'] });
-    await scene.publish(queue, [1, 2]);
-    const late = scene.take(queue, LATE);
-    // When its intake has begun is not to be seen from outside: it has when a message arrives.
-    let last = 2;
-    await scene.until('a first message for a late group', async () => {
-      if (late.deliveries.length === 0) await scene.publish(queue, [++last]);
-      return late.deliveries.length > 0;
-    });
-    assert.ok(!late.numbers.includes(1) && !late.numbers.includes(2), `Expected only what was published next, got ${late.numbers.join(' ')}`);
-  }),
-
-  rule(2, 'a group that was not declared exists from then on, though its consumer left', { groups: 'separate', lateGroups: true }, async (scene) => {
-    const queue = await scene.open({ groups: ['billing'] });
-    const first = scene.take(queue, LATE, acking);
-    let last = 0;
-    await scene.until('a first message for a late group', async () => {
-      if (first.deliveries.length === 0) await scene.publish(queue, [++last]);
-      return first.deliveries.length > 0;
-    });
-    await scene.got(first, first.deliveries.length);
-    await scene.counts(queue, { unfinished: 0 }, 'late');
-    first.leave();
-    await scene.publish(queue, [last + 1]);
-    await scene.gets(scene.take(queue, LATE, acking), [last + 1]);
-  }),
-
-  rule(3, 'a group that was not declared waits for the same time for what is delayed', { groups: 'separate', lateGroups: 'held' }, async (scene) => {
-    let arrived = 0;
-    const { value, delay, since } = await scene.inTime(async (delay) => {
-      const queue = await scene.open({ groups: ['billing'] });
-      await scene.publish(queue, [1], { delay });
-      await scene.publish(queue, [2]);
-      const late = scene.take(queue, LATE, () => {
-        arrived = performance.now();
-      });
-      return { queue, late };
-    });
-    await scene.gets(value.late, [2, 1]);
-    notBefore(arrived - since, delay);
-    await scene.gets(scene.take(value.queue, BILLING), [2, 1]);
-  }),
-
-  rule(10, 'a group does not come into being before somebody subscribes', { groups: 'separate', lateGroups: true }, async (scene) => {
-    const queue = await scene.open({ groups: ['billing'] });
-    queue.deliveries(LATE);
-    scene.consume(queue, LATE);
-    scene.iterate(queue, LATE);
-    const signal = AbortSignal.abort();
-    scene.take(queue, { ...LATE, signal });
-    await scene.within('next() to resolve', scene.consume(queue, { ...LATE, signal }).next());
-    await scene.publish(queue, [1]);
-    await scene.gets(scene.take(queue, BILLING, acking), [1]);
-    await scene.counts(queue, { unfinished: 0 });
   }),
 ];

@@ -1,6 +1,7 @@
 import type { Definition } from '../definition.js';
 import { aborting } from './aborting.js';
 import { closing } from './closing.js';
+import { declaredGroups } from './declared-groups.js';
 import { endings } from './endings.js';
 import { eventLoop } from './event-loop.js';
 import { failures } from './failures.js';
@@ -20,6 +21,7 @@ import { validation } from './validation.js';
 export const definitions: readonly Definition[] = [
   ...sharingOut,
   ...groups,
+  ...declaredGroups,
   ...keeping,
   ...order,
   ...publishing,
