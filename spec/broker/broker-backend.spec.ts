@@ -1,9 +1,10 @@
 import { repeat } from 'rxjs';
+import { receive } from '../../src/bridge/receive.js';
 import { BrokerBackend } from '../../src/broker/broker-backend.js';
 import { checkBrokerOptions } from '../../src/broker/options.js';
-import { BackendUnavailableError, InvalidMessageError, QueueClosedError } from '../../src/errors.js';
+import { BackendUnavailableError, ConfigurationError, InvalidMessageError, QueueClosedError } from '../../src/errors.js';
 import { drain, Holder } from '../support/consumers.js';
-import { outcomeOf, rejectionOf, stateOf, turns } from '../support/promises.js';
+import { outcomeOf, rejectionOf, stateOf, thrownBy, turns } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { listenersOf } from '../support/signals.js';
 import { FakeBroker, never } from './fake-broker.js';
@@ -20,7 +21,7 @@ const logger = recordingLogger();
 beforeEach(() => {
   fakeTime();
   broker = new FakeBroker();
-  queue = new FakeBackend(checkBrokerOptions({ name: 'orders', publishTimeout: 500, logger }), broker);
+  queue = new FakeBackend(checkBrokerOptions({ name: 'orders', groups: ['default', 'audit'], publishTimeout: 500, logger }), broker);
 });
 
 afterEach(() => jest.useRealTimers());
@@ -39,6 +40,28 @@ describe('BrokerBackend', () => {
     expect(await rejectionOf(queue.publish('', {}))).toBeInstanceOf(InvalidMessageError);
     expect(await rejectionOf(queue.publish('key', {}, { delay: -1 }))).toBeInstanceOf(RangeError);
     expect(broker.published.length).toBe(1);
+  });
+
+  it('publishes for one group', async () => {
+    await queue.publish('key', {}, { group: 'audit' });
+    expect(broker.published).toMatchObject([{ key: 'key', group: 'audit' }]);
+    expect(String(await rejectionOf(queue.publish('key', {}, { group: '' })))).toMatch(/RangeError: .*`group`/);
+  });
+
+  it('refuses a group that was not declared, at the call, and tells the broker nothing', async () => {
+    const late = { group: 'late' };
+    const errors = [
+      thrownBy(() => queue.deliveries(late)),
+      thrownBy(() => queue.consume(late)),
+      await rejectionOf(receive(queue, late)),
+      await rejectionOf(queue.stats(late)),
+      await rejectionOf(queue.publish('key', {}, late)),
+    ];
+    const message =
+      'Group "late" of queue "orders" is not declared; declared: "default", "audit". ' +
+      'Add it to the `groups` option or to QUEUE_GROUPS, in every process that uses this queue.';
+    expect(errors).toEqual(errors.map(() => new ConfigurationError(message)));
+    expect([broker.told, broker.published]).toEqual([[], []]);
   });
 
   it('has one consumer for a group, whoever subscribes', async () => {
