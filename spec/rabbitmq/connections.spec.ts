@@ -241,7 +241,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       await failureOf(other.queueDeclare({ queue: 'none', passive: true }));
       await other.close();
       (await client.acquire()).basicAck({ deliveryTag: 5 });
-      await queue.stats({ group: 'none' });
+      await queue.stats();
       expect(await holder.of(1).ack()).toBe(true);
       expect(logger.warnings).toEqual([]);
     });

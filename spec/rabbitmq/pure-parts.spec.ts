@@ -108,7 +108,7 @@ describe('The names on the broker', () => {
   );
   const allOf = (queue: string, group: string) => {
     const names = queueNames(queue);
-    return [names.exchange, names.aside, `${names.delay}:27`, ...Object.values(names.group(group)).map((one, at) => (at === 2 ? `${one}:27` : one))];
+    return [names.exchange, names.aside, `${names.delay}:27`, ...Object.values(names.group(group)).map((one, at) => (at >= 2 ? `${one}:27` : one))];
   };
 
   it('are plain, fit, begin with that of the queue, and never meet those of others', () => {

@@ -247,7 +247,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     const failsAtOnce = async (options: Partial<RabbitMqBackendOptions>, why: RegExp) => {
       const logger = recordingLogger();
       const queue = suite.open({ logger, publishTimeout: 60_000, ...options });
-      const holder = new Holder(queue, { group: 'late' });
+      const holder = new Holder(queue);
       const error = await failureOf(queue.publish('key', {}));
       await eventually(() => holder.error !== undefined);
       for (const each of [error, holder.error as Error]) {
@@ -297,6 +297,8 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       await came(holder, 2);
       // What cannot be delayed comes again at once, with a warning.
       expect(logger.warnings).toEqual([]);
+      for (const delay of [0, 1]) await queue.publish('key', { n: 2 }, { group: 'default', delay });
+      await came(holder, 4);
       await queue.close();
       await suite.server.run('set_permissions', user, '^$', needed, needed);
       await failsAtOnce({ url: as(`${user}:s3cret`) }, /configure, write and read/);

@@ -1,5 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 import { Underway } from '../broker/underway.js';
+import { OneGroupMessages } from './one-group.js';
 
 /** How many messages are remembered for a group. */
 const MOST = 10_000;
@@ -27,6 +28,8 @@ const shared = new Map<string, DelayedMessages>();
  * hands to the next one. All backends of this process with the same `url` or `client` share what they know of a queue: each may receive what another has sent.
  */
 export class DelayedMessages {
+  /** Shared in the same way. */
+  readonly oneGroup = new OneGroupMessages();
   readonly #key: string;
   readonly #groups = new Map<ConsumerGroup, Group>();
   #users = 0;

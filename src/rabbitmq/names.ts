@@ -17,12 +17,14 @@ export interface QueueNames {
 
 /** What a group keeps on the broker. */
 export interface GroupNames {
-  /** Queue: the messages of the group. */
+  /** Queue: the messages of the group. Also the exchange to it, for messages to this group only. */
   readonly queue: string;
   /** Queue, and the exchange to it: those that were nacked with a delay, when they are due. They come before the others. */
   readonly again: string;
   /** The way of a nack with a delay, to the queue `again`. */
   readonly delay: string;
+  /** The way of a delayed publish to this group only, to the exchange `queue`. */
+  readonly publishDelay: string;
 }
 
 export function queueNames(queue: string): QueueNames {
@@ -33,7 +35,7 @@ export function queueNames(queue: string): QueueNames {
     delay: `${exchange}:delay`,
     group: (group) => {
       const name = `${exchange}:group:${safeName(group, MOST)}`;
-      return { queue: name, again: `${name}:again`, delay: `${name}:delay` };
+      return { queue: name, again: `${name}:again`, delay: `${name}:delay`, publishDelay: `${name}:publish` };
     },
   };
 }

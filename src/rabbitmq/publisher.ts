@@ -42,9 +42,17 @@ interface Parcel {
   /** The way of its delay; undefined: it has none. */
   readonly delays: Delays | undefined;
   /** The only group that gets it; undefined: all do. */
-  readonly group?: ConsumerGroup;
+  readonly group: ConsumerGroup | undefined;
   /** In milliseconds, from when it was handed in. */
   readonly delay: number;
+  /** It is new to its groups: no copy. */
+  readonly isNew: boolean;
+}
+
+/** Where messages to one group only go. */
+interface GroupRoute {
+  readonly exchange: string;
+  readonly delays: Delays;
 }
 
 /** The channel that is published on, for as long as it lasts. */
@@ -53,8 +61,10 @@ interface Line {
   readonly channel: Channel;
   /** Ids of messages that came back, since there is no queue for them. */
   readonly returned: Set<string>;
-  /** A message was confirmed. The first one goes alone: a queue that was made just now may refuse it, and when it is sent again no other is to be before it. */
+  /** A message to all was confirmed. The first one goes alone: a queue that was made just now may refuse it, and when it is sent again no other is to be before it. */
   isProven: boolean;
+  /** Groups for which a message was confirmed that went to no other. */
+  readonly proven: Set<ConsumerGroup>;
   /** What is on its way. */
   messages: number;
   bytes: number;
@@ -83,9 +93,10 @@ export class Publisher implements BrokerPublisher {
   readonly #options: PublisherOptions;
   readonly #connection: Connection<RabbitLink>;
   readonly #outbox: Outbox<Parcel>;
-  /** The ways of what is delayed, to all groups and to one. */
+  /** The ways of what is delayed: to all groups, to one again, and to one only. */
   readonly #toAll: Delays;
-  readonly #toGroups = new Map<ConsumerGroup, Delays>();
+  readonly #again = new Map<ConsumerGroup, Delays>();
+  readonly #toGroups = new Map<ConsumerGroup, GroupRoute>();
   readonly #ids = new MessageIds();
   #line: Line | undefined;
   /** It waits for the connection, or for what has to be declared. */
@@ -126,7 +137,7 @@ export class Publisher implements BrokerPublisher {
     return this.#connection;
   }
 
-  publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
+  publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
     checkMilliseconds('delay', delay, { most: LONGEST_DELAY });
     const json = writeHeaders(headers);
     this.#checkHeaders(json);
@@ -139,23 +150,24 @@ export class Publisher implements BrokerPublisher {
       delay,
       attempts: 0,
     };
-    const envelope = envelopeOf(propertiesOf(message), this.#options.names.exchange, key);
-    return this.#enqueue({ envelope, body: message.body, delays: this.#toAll, delay }, signal);
+    const { exchange, delays } = group === undefined ? { exchange: this.#options.names.exchange, delays: this.#toAll } : this.#routeTo(group);
+    const envelope = envelopeOf(propertiesOf(message), exchange, key);
+    return this.#enqueue({ envelope, body: message.body, delays, group, delay, isNew: true }, signal);
   }
 
   /** Sends a message to one group, to be delivered there again after a delay in milliseconds. Resolves when the broker has confirmed it. */
   sendAgain(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
     const { again, delay: name } = this.#options.names.group(group);
-    const delays = this.#toGroups.get(group) ?? new Delays(name, again);
-    this.#toGroups.set(group, delays);
-    return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), again, ''), body: message.body, delays, group, delay });
+    const delays = this.#again.get(group) ?? new Delays(name, again);
+    this.#again.set(group, delays);
+    return this.#enqueue({ envelope: envelopeOf(propertiesOf(message), again, ''), body: message.body, delays, group, delay, isNew: false });
   }
 
   /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
   setAside(original: Incoming, reason: string): Promise<void> {
     const messageId = original.messageId ?? this.#ids.next();
     const envelope = envelopeOf({ ...asideProperties(original, reason), messageId }, this.#options.names.aside, '');
-    return this.#enqueue({ envelope, body: bodyOf(original), delays: undefined, delay: 0 });
+    return this.#enqueue({ envelope, body: bodyOf(original), delays: undefined, group: undefined, delay: 0, isNew: false });
   }
 
   async close(): Promise<void> {
@@ -167,6 +179,16 @@ export class Publisher implements BrokerPublisher {
   abandon(): void {
     this.#closed = true;
     this.#outbox.abandon();
+  }
+
+  #routeTo(group: ConsumerGroup): GroupRoute {
+    let route = this.#toGroups.get(group);
+    if (route === undefined) {
+      const { queue: exchange, publishDelay } = this.#options.names.group(group);
+      route = { exchange, delays: new Delays(publishDelay, exchange) };
+      this.#toGroups.set(group, route);
+    }
+    return route;
   }
 
   #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {
@@ -211,7 +233,7 @@ export class Publisher implements BrokerPublisher {
     for (const pending of this.#outbox.take(count)) this.#send(line, pending, now);
     const next = this.#outbox.waiting[0];
     const delays = next?.parcel.delays;
-    if (next === undefined || delays === undefined || !hasRoom(line) || delays.isReadyFor(remainingDelay(next, now))) return;
+    if (next === undefined || delays === undefined || !hasRoom(line, next.parcel) || delays.isReadyFor(remainingDelay(next, now))) return;
     void this.#wait(
       () => delays.declareFor(line.link, next.parcel.delay),
       (error) => next.fail(this.#options.server.failures.explained(error)),
@@ -222,11 +244,11 @@ export class Publisher implements BrokerPublisher {
   #countSendable(line: Line, now: number): number {
     const { waiting } = this.#outbox;
     let { messages, bytes } = line;
-    const { isProven } = line;
+    const { isProven, proven } = line;
     let count = 0;
     for (const pending of waiting) {
       const { delays, body, delay } = pending.parcel;
-      if (!hasRoom({ isProven, messages, bytes })) break;
+      if (!hasRoom({ isProven, proven, messages, bytes }, pending.parcel)) break;
       if (delay > 0 && delays?.isReadyFor(remainingDelay(pending, now)) === false) break;
       messages += 1;
       bytes += body.length;
@@ -262,9 +284,9 @@ export class Publisher implements BrokerPublisher {
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
     if (this.#line !== undefined) this.#options.delayed.troubled();
-    for (const delays of [this.#toAll, ...this.#toGroups.values()]) delays.forget();
+    for (const delays of [this.#toAll, ...this.#again.values(), ...[...this.#toGroups.values()].map((route) => route.delays)]) delays.forget();
     this.#outbox.putBack();
-    this.#line = { link, channel, returned, isProven: false, messages: 0, bytes: 0 };
+    this.#line = { link, channel, returned, isProven: false, proven: new Set(), messages: 0, bytes: 0 };
     this.#pumpLater();
   }
 
@@ -285,13 +307,16 @@ export class Publisher implements BrokerPublisher {
   }
 
   #confirmed(line: Line, pending: Pending<Parcel>): void {
-    line.isProven = true;
+    const { envelope, group, delay, isNew } = pending.parcel;
+    if (group === undefined) line.isProven = true;
+    else line.proven.add(group);
     this.#answered(line, pending);
-    if (line.returned.size > 0 && line.returned.has(pending.parcel.envelope.messageId ?? '')) {
+    if (line.returned.size > 0 && line.returned.has(envelope.messageId ?? '')) {
       // Somebody has deleted what was declared. A new connection declares it again, and sends this again.
       this.#connection.lose(line.link, new Error('RabbitMQ has no queue for a message: what the queue keeps there was deleted'));
       return;
     }
+    if (isNew) this.#options.delayed.oneGroup.published(group, delay);
     pending.confirm();
   }
 
@@ -369,6 +394,7 @@ function envelopeOf({ contentType, contentEncoding, messageId, type, headers }: 
   return { contentType, contentEncoding, messageId, type, headers, exchange, routingKey, mandatory: true, durable: true } as Envelope;
 }
 
-function hasRoom({ isProven, messages, bytes }: Pick<Line, 'isProven' | 'messages' | 'bytes'>): boolean {
-  return messages === 0 || (isProven && messages < WINDOW_MESSAGES && bytes < WINDOW_BYTES);
+function hasRoom({ isProven, proven, messages, bytes }: Omit<Line, 'link' | 'channel' | 'returned'>, { group }: Parcel): boolean {
+  const isTaken = isProven || (group !== undefined && proven.has(group));
+  return messages === 0 || (isTaken && messages < WINDOW_MESSAGES && bytes < WINDOW_BYTES);
 }

@@ -16,6 +16,7 @@ import { OverdueError } from './patience.js';
 import { Publisher } from './publisher.js';
 import { Server } from './server.js';
 import { Topology } from './topology.js';
+import { type GroupCounts, totalOf } from './totals.js';
 
 /** What went back is on its way for a moment only. The broker counts it nowhere meanwhile; of more, it counts some. */
 const RETURNING = { most: 1024, lateness: 1000 };
@@ -103,22 +104,24 @@ export class RabbitMqBroker implements Broker {
       const link = await connection.acquire(signal);
       try {
         const counts = new Counts(link, signal);
-        const all = group === undefined ? new Set([...this.#options.groups, ...this.#consumers.keys()]) : [group];
+        const all = group === undefined ? this.#options.groups : [group];
         const known = new Map<ConsumerGroup, { readonly consumers: number; readonly ids: Set<string> }>();
         for (const one of all) {
           const consumers = await counts.consumers(this.#names.group(one).queue);
           known.set(one, { consumers, ids: new Set(this.#idsOf(one, consumers)) });
         }
-        const total = { ready: 0, unfinished: 0 };
+        const each: GroupCounts[] = [];
+        const unfinished = new Set<string>();
         const delayed = await counts.delayed(this.#names.delay);
         for (const [one, { consumers, ids }] of known) {
-          const { ready, unfinished } = await this.#countGroup(counts, one);
+          const { all, only } = await this.#countGroup(counts, one);
           for (const id of this.#idsOf(one, consumers)) ids.add(id);
-          total.ready = Math.max(total.ready, ready);
-          total.unfinished = Math.max(total.unfinished, unfinished + delayed, ids.size);
+          for (const id of ids) unfinished.add(id);
+          each.push({ all: { ready: all.ready, unfinished: Math.max(all.unfinished + delayed, ids.size) }, only });
         }
         await counts.close();
-        return total;
+        const total = totalOf(each);
+        return { ready: total.ready, unfinished: Math.max(total.unfinished, unfinished.size) };
       } catch (error) {
         // The connection is not to blame for callers that give up.
         if (error === signal.reason || this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
@@ -156,14 +159,21 @@ export class RabbitMqBroker implements Broker {
   }
 
   /** Without what was published with a delay, and is nobody's yet. Counts in the order that messages go: rather twice, for a moment, than not at all. */
-  async #countGroup(counts: Counts, group: ConsumerGroup): Promise<QueueStats> {
-    const { queue, again, delay } = this.#names.group(group);
+  async #countGroup(counts: Counts, group: ConsumerGroup): Promise<GroupCounts> {
+    const { queue, again, delay, publishDelay } = this.#names.group(group);
+    const published = await counts.delayed(publishDelay);
     const delayed = await counts.delayed(delay);
     const waiting = ((await counts.waiting(again)) ?? 0) + ((await counts.waiting(queue)) ?? 0);
     // What was delivered before it could be counted is out here by now.
     await this.#consumers.get(group)?.arrived();
     const { held, buffered } = this.#consumers.get(group) ?? { held: 0, buffered: 0 };
     const late = this.#delayed.countLate(group);
-    return { ready: waiting + buffered, unfinished: waiting + buffered + held + delayed + late };
+    const ready = waiting + buffered;
+    const come = ready + held + delayed + late;
+    const { oneGroup } = this.#delayed;
+    return {
+      all: { ready, unfinished: come + published },
+      only: { ready: oneGroup.countAmong(group, ready), unfinished: oneGroup.countAmong(group, come) + published },
+    };
   }
 }

@@ -79,8 +79,10 @@ async function declareInTurn(link: RabbitLink, groups: Iterable<ConsumerGroup>, 
     const { queue, again } = names.group(group);
     for (const each of [queue, again]) await declareQueue(groupQueue(each, names));
     await bind(exchange, queue);
-    await declareExchange(again);
-    await bind(again, again);
+    for (const each of [queue, again]) {
+      await declareExchange(each);
+      await bind(each, each);
+    }
   }
   await setup.close();
 }
