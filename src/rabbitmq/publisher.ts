@@ -31,8 +31,6 @@ export interface PublisherOptions {
   readonly maxPending: number;
   readonly delayed: DelayedMessages;
   readonly logger: Logger;
-  /** Somebody has deleted what messages are sent to. */
-  readonly onDeleted: () => void;
 }
 
 /** A message on its way to the server. */
@@ -265,7 +263,7 @@ export class Publisher implements BrokerPublisher {
     } catch (error) {
       const line = this.#line;
       // What was declared before may be gone. Over the next connection, all is declared again.
-      if (line !== undefined) this.#lose(line.link, error);
+      if (line !== undefined) this.#connection.lose(line.link, error);
       if (this.#options.server.failures.outlookOf(error) === 'hopeless') refuse(error);
       else if (this.#closed && !this.#connection.isReady) this.abandon();
     }
@@ -276,7 +274,7 @@ export class Publisher implements BrokerPublisher {
   async #prepare(link: RabbitLink): Promise<void> {
     const { names, groups, server, logger } = this.#options;
     const lost = (cause: unknown) => {
-      if (!this.#closed || !this.#outbox.isEmpty) this.#lose(link, cause);
+      if (!this.#closed || !this.#outbox.isEmpty) this.#connection.lose(link, cause);
     };
     const channel = await link.openChannel(lost);
     await declareGroups(link, groups, { names, serverId: server.id, logger });
@@ -341,12 +339,7 @@ export class Publisher implements BrokerPublisher {
     if (most !== undefined) this.#refuseLarger(most);
     // It cannot be written, and nothing of it was.
     if (codeOf(error) === 'CODEC') pending.fail(failures.explained(error));
-    this.#lose(line.link, error);
-  }
-
-  #lose(link: RabbitLink, cause: unknown): void {
-    if (codeOf(cause) === 'NOT_FOUND') this.#options.onDeleted();
-    this.#connection.lose(link, cause);
+    this.#connection.lose(line.link, error);
   }
 
   #answered(line: Line, { parcel }: Pending<Parcel>): void {

@@ -54,15 +54,6 @@ export class RabbitMqBroker implements Broker {
       };
       return server.connect({ purpose: 'consuming', prepare });
     });
-    // Groups that only consumers know of have lost it, too, and hear nothing of it.
-    const onDeleted = () => {
-      for (const connection of this.#consuming.connections) {
-        const { link, isReady } = connection;
-        if (link === undefined || !isReady) continue;
-        // Over the next connection, each consumer declares its group. Until then, its group would miss what is published.
-        this.#topology.restore(link).catch((error: unknown) => connection.lose(link, error));
-      }
-    };
     this.publisher = new Publisher({
       queueName: name,
       names: this.#names,
@@ -72,13 +63,11 @@ export class RabbitMqBroker implements Broker {
       maxPending,
       delayed: this.#delayed,
       logger,
-      onDeleted,
     });
   }
 
   createConsumer(group: ConsumerGroup): GroupConsumer {
     const { name, logger } = this.#options;
-    this.#delayed.addGroup(group);
     const consumer = new GroupConsumer({
       queueName: name,
       group,

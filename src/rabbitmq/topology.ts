@@ -164,12 +164,6 @@ export class Topology {
     await opened;
   }
 
-  /** Declares the exchange again, which was deleted, with all groups that are open. */
-  async restore(link: RabbitLink): Promise<void> {
-    const groups = [...(this.#open.get(link)?.keys() ?? [])];
-    await declareGroups(link, groups, this.#options);
-  }
-
   /** Somebody has deleted what belongs to the group: the next one to open it declares it again. */
   forget(link: RabbitLink, group: ConsumerGroup): void {
     this.#open.get(link)?.delete(group);
