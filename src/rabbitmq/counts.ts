@@ -6,23 +6,23 @@ import type { RabbitLink } from './link.js';
 /** Looks how many messages wait in queues. Each look at a queue that is not there ends a channel, so it has channels of its own. */
 export class Counts {
   readonly #link: RabbitLink;
-  readonly #signal: AbortSignal;
+  readonly #signal: AbortSignal | undefined;
   #channel: Channel | undefined;
 
   /** @param signal aborts when nobody waits for the counts any more: each look then rejects with its reason */
-  constructor(link: RabbitLink, signal: AbortSignal) {
+  constructor(link: RabbitLink, signal?: AbortSignal) {
     this.#link = link;
     this.#signal = signal;
   }
 
   /** How many messages wait in a queue; undefined: there is no such queue. */
   async waiting(queue: string): Promise<number | undefined> {
-    return (await this.#look(queue))?.messageCount;
+    return (await this.look(queue))?.messageCount;
   }
 
   /** How many consumers a queue has, of all processes. */
   async consumers(queue: string): Promise<number> {
-    return (await this.#look(queue))?.consumerCount ?? 0;
+    return (await this.look(queue))?.consumerCount ?? 0;
   }
 
   /**
@@ -43,8 +43,9 @@ export class Counts {
     await channel?.close();
   }
 
-  async #look(queue: string): Promise<{ readonly messageCount: number; readonly consumerCount: number } | undefined> {
-    if (this.#signal.aborted) {
+  /** What a queue has; undefined: there is no such queue. */
+  async look(queue: string): Promise<{ readonly messageCount: number; readonly consumerCount: number } | undefined> {
+    if (this.#signal?.aborted) {
       await this.close();
       throw this.#signal.reason;
     }

@@ -31,6 +31,8 @@ export interface PublisherOptions {
   readonly maxPending: number;
   readonly delayed: DelayedMessages;
   readonly logger: Logger;
+  /** All is declared over a new connection. */
+  readonly onDeclared: (link: RabbitLink) => void;
 }
 
 /** A message on its way to the server. */
@@ -278,6 +280,7 @@ export class Publisher implements BrokerPublisher {
     };
     const channel = await link.openChannel(lost);
     await declareGroups(link, groups, { names, serverId: server.id, logger });
+    this.#options.onDeclared(link);
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));

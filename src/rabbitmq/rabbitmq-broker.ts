@@ -17,6 +17,7 @@ import { Publisher } from './publisher.js';
 import { Server } from './server.js';
 import { Topology } from './topology.js';
 import { type GroupCounts, totalOf } from './totals.js';
+import { UnreadDefault } from './unread-default.js';
 
 /** What went back is on its way for a moment only. The broker counts it nowhere meanwhile; of more, it counts some. */
 const RETURNING = { most: 1024, lateness: 1000 };
@@ -45,12 +46,21 @@ export class RabbitMqBroker implements Broker {
     for (const group of groups) this.#delayed.addGroup(group);
     this.#topology = new Topology({ names: this.#names, serverId: server.id, logger }, groups);
     this.failures = server.failures;
+    const unread = new UnreadDefault({
+      queueName: name,
+      names: this.#names,
+      groups,
+      vhost: server.vhost,
+      outlookOf: server.failures.outlookOf,
+      logger,
+    });
     this.#consuming = new Consuming(() => {
       let isFirst = true;
-      const prepare = (link: RabbitLink) => {
+      const prepare = async (link: RabbitLink) => {
         if (!isFirst) this.#delayed.troubled();
         isFirst = false;
-        return this.#topology.prepare(link);
+        await this.#topology.prepare(link);
+        void unread.look(link);
       };
       return server.connect({ purpose: 'consuming', prepare });
     });
@@ -63,6 +73,7 @@ export class RabbitMqBroker implements Broker {
       maxPending,
       delayed: this.#delayed,
       logger,
+      onDeclared: (link) => void unread.look(link),
     });
   }
 

@@ -64,6 +64,13 @@ export class Server {
     this.#frameMax = 'url' in server ? FRAME_MAX : frameMaxOf(server.client);
   }
 
+  /** Undefined where a client was handed in that does not tell. */
+  get vhost(): string | undefined {
+    if ('url' in this.#server) return clientOptions(this.#server.url).vhost;
+    const { vhost } = optionsOf(this.#server.client);
+    return typeof vhost === 'string' ? vhost : undefined;
+  }
+
   /** How many bytes the properties of a message may take together. */
   get frameMax(): number {
     return this.#frameMax;
@@ -145,8 +152,12 @@ function refuseWhatIsNoFrame(client: RabbitConnection): void {
 }
 
 /** It keeps its options, though not for others to read. */
+function optionsOf(client: object): { readonly frameMax?: unknown; readonly vhost?: unknown } {
+  return (client as { _opt?: object })._opt ?? {};
+}
+
 function frameMaxOf(client: object): number {
-  const { frameMax } = (client as { _opt?: { frameMax?: unknown } })._opt ?? {};
+  const { frameMax } = optionsOf(client);
   return typeof frameMax === 'number' ? frameMax : DEFAULT_FRAME_MAX;
 }
 

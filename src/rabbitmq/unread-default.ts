@@ -1,0 +1,77 @@
+import type { ConsumerGroup } from '../backend.js';
+import { DEFAULT_GROUP } from '../bridge/consume-options.js';
+import type { Outlook } from '../broker/failures.js';
+import { describeError } from '../internal/describe.js';
+import type { Logger } from '../internal/logger.js';
+import { Counts } from './counts.js';
+import type { RabbitLink } from './link.js';
+import type { QueueNames } from './names.js';
+
+export interface UnreadDefaultOptions {
+  readonly queueName: string;
+  readonly names: QueueNames;
+  /** The declared groups. */
+  readonly groups: readonly ConsumerGroup[];
+  /** Undefined where a client was handed in that does not tell. */
+  readonly vhost: string | undefined;
+  readonly outlookOf: (error: unknown) => Outlook;
+  readonly logger: Logger;
+}
+
+/**
+ * Warns once of a group `default` that this backend does not declare and that has no consumer: a process without `groups` has created it, and it retains every
+ * message. Of the other groups AMQP tells nothing: it cannot list queues.
+ */
+export class UnreadDefault {
+  readonly #options: UnreadDefaultOptions;
+  #isOver: boolean;
+
+  constructor(options: UnreadDefaultOptions) {
+    this.#options = options;
+    this.#isOver = options.groups.includes(DEFAULT_GROUP);
+  }
+
+  /** Looks over a channel of its own: a queue that is not there ends the channel. Does not reject. */
+  readonly look = async (link: RabbitLink): Promise<void> => {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { outlookOf, queueName, logger } = this.#options;
+    try {
+      await this.#look(new Counts(link));
+    } catch (error) {
+      this.#isOver = outlookOf(error) !== 'lost';
+      if (this.#isOver)
+        logger.debug(
+          `Queue "${queueName}": cannot look whether there is a group "default" without a consumer, and goes on (${describeError(error)})`,
+          { queue: queueName, group: DEFAULT_GROUP, error },
+        );
+    }
+  };
+
+  async #look(counts: Counts): Promise<void> {
+    const { names, queueName, logger } = this.#options;
+    const { queue, again } = names.group(DEFAULT_GROUP);
+    const found = await counts.look(queue);
+    const retried = found?.consumerCount === 0 ? await counts.waiting(again) : undefined;
+    await counts.close();
+    if (found?.consumerCount !== 0) return;
+    const count = found.messageCount + (retried ?? 0);
+    const command = (retried === undefined ? [queue] : [queue, again]).map((each) => this.#deletionOf(each)).join(' && ');
+    logger.warn(
+      `Group "default" of queue "${queueName}" has no consumer and is not declared here. It retains ${count} ${count === 1 ? 'message' : 'messages'} and every message to come. A process without \`groups\` or QUEUE_GROUPS has created it. If no process needs it, delete it: ${command}`,
+      { queue: queueName, group: DEFAULT_GROUP },
+    );
+  }
+
+  /** For a shell. The two dashes end the options: a name may begin with one. */
+  #deletionOf(queue: string): string {
+    const { vhost } = this.#options;
+    const where = vhost === undefined ? [] : ['--vhost', vhost];
+    return ['rabbitmqctl', 'delete_queue', ...where, '--', queue].map(quoted).join(' ');
+  }
+}
+
+/** A word of a shell. */
+function quoted(word: string): string {
+  return /^[\w/:=.,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
