@@ -150,6 +150,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
 
   it('go on when the queues of the group are deleted, which is said', async () => {
     const logger = recordingLogger();
+    const warn = jest.spyOn(logger, 'warn');
     const queue = suite.open({ logger });
     const holder = new Holder(queue);
     await publish([1], queue);
@@ -160,6 +161,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     await eventually(async () => (await suite.length(group)) === 0);
     await eventually(() => holder.of(1).settled === 'retried');
     expect(logger.warnings.filter((warning) => warning.includes('declared again'))).toHaveLength(1);
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('declared again'), { queue: suite.name, group: 'default' });
     expect(await holder.of(1).ack()).toBe(false);
     await publish([2], queue);
     await came(holder, 2);

@@ -14,7 +14,7 @@ const linkThat = (answers: Promise<unknown>, declared: string[] = []) => {
   return { openChannel: async () => channel } as unknown as RabbitLink;
 };
 
-const optionsOf = (serverId = 'host 5672 /') => ({ names: queueNames('orders'), serverId, logger: silentLogger });
+const optionsOf = (serverId = 'host 5672 /') => ({ queueName: 'orders', names: queueNames('orders'), serverId, logger: silentLogger });
 
 beforeEach(fakeTime);
 

@@ -1,10 +1,10 @@
 import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import type { Logger } from '../internal/logger.js';
 import type { Arrival } from './arrival.js';
 import type { Incoming } from './client.js';
 import { codeOf } from './failures.js';
 import type { GroupChannel } from './group-channel.js';
+import type { GroupLog } from './group-log.js';
 import type { QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 
@@ -12,7 +12,7 @@ export interface AsideOptions {
   readonly queueName: string;
   readonly names: QueueNames;
   readonly publisher: Publisher;
-  readonly logger: Logger;
+  readonly log: GroupLog;
 }
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
@@ -28,17 +28,18 @@ export async function moveAside(
   reason: string,
   options: AsideOptions,
 ): Promise<boolean> {
-  const { publisher, queueName, names, logger } = options;
+  const { publisher, queueName, names, log } = options;
+  const { messageId: id, type: key } = original;
   const which = `A message that was delivered from queue "${queueName}" ${what}: ${reason}.`;
   let kept = original;
   for (let tried = 1; !channel.isOver; tried++) {
     try {
       await publisher.setAside(kept, reason);
       const without = kept === original ? '' : ' without its headers, which left no room for the reason,';
-      logger.error(`${which} It was moved aside,${without} into the queue "${names.aside}".`);
+      log.error(`${which} It was moved aside,${without} into the queue "${names.aside}".`, { key, id });
       return await channel.settle({ tag: original.deliveryTag }, 'ack');
     } catch (error) {
-      if (tried === 1) logger.error(`${which} It stays out until it can be moved aside (${describeError(error)}).`);
+      if (tried === 1) log.error(`${which} It stays out until it can be moved aside (${describeError(error)}).`, { key, id, error });
       // With the reason, its headers are more than a frame holds.
       if (codeOf((error as Error).cause) === 'CODEC') kept = { ...original, headers: {} };
       await channel.lasts(backoff(undefined, tried));

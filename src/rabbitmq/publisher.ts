@@ -274,12 +274,12 @@ export class Publisher implements BrokerPublisher {
   }
 
   async #prepare(link: RabbitLink): Promise<void> {
-    const { names, groups, server, logger } = this.#options;
+    const { queueName, names, groups, server, logger } = this.#options;
     const lost = (cause: unknown) => {
       if (!this.#closed || !this.#outbox.isEmpty) this.#connection.lose(link, cause);
     };
     const channel = await link.openChannel(lost);
-    await declareGroups(link, groups, { names, serverId: server.id, logger });
+    await declareGroups(link, groups, { queueName, names, serverId: server.id, logger });
     this.#options.onDeclared(link);
     await channel.confirmSelect();
     const returned = new Set<string>();

@@ -9,6 +9,7 @@ import { Counts } from './counts.js';
 import { DelayedMessages } from './delayed-messages.js';
 import { DoneWith } from './done-with.js';
 import { GroupConsumer } from './group-consumer.js';
+import { GroupLog } from './group-log.js';
 import type { RabbitLink } from './link.js';
 import { type QueueNames, queueNames } from './names.js';
 import type { CheckedRabbitMqOptions } from './options.js';
@@ -44,7 +45,7 @@ export class RabbitMqBroker implements Broker {
     this.#server = server;
     this.#delayed = DelayedMessages.of(server.id, this.#names.exchange);
     for (const group of groups) this.#delayed.addGroup(group);
-    this.#topology = new Topology({ names: this.#names, serverId: server.id, logger }, groups);
+    this.#topology = new Topology({ queueName: name, names: this.#names, serverId: server.id, logger }, groups);
     this.failures = server.failures;
     const unread = new UnreadDefault({
       queueName: name,
@@ -89,6 +90,7 @@ export class RabbitMqBroker implements Broker {
       delayed: this.#delayed,
       failures: this.failures,
       logger,
+      log: new GroupLog(logger, name, group),
       done: new DoneWith(),
       released: new OwnReleases(),
       returning: new Underway(RETURNING),

@@ -80,7 +80,7 @@ export class Server {
   connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
     const patience = new Patience();
     const title = `Queue "${this.#queue}", RabbitMQ at ${this.#where}, connection for ${purpose}`;
-    const onOverdue = ({ message }: OverdueError) => this.#logger.warn(`${title}: ${message}, giving up the channel`);
+    const onOverdue = ({ message }: OverdueError) => this.#logger.warn(`${title}: ${message}, giving up the channel`, { queue: this.#queue });
     return new Connection({
       title,
       broker: this.failures.broker,

@@ -6,6 +6,7 @@ import type { Logger } from '../internal/logger.js';
 import type { Consuming } from './consuming.js';
 import type { DelayedMessages } from './delayed-messages.js';
 import type { DoneWith } from './done-with.js';
+import type { GroupLog } from './group-log.js';
 import type { QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 import type { Topology } from './topology.js';
@@ -21,6 +22,7 @@ export interface SubscriptionOptions {
   readonly delayed: DelayedMessages;
   readonly failures: Failures;
   readonly logger: Logger;
+  readonly log: GroupLog;
   /** What was acknowledged here, though nobody knows whether the broker heard of it. */
   readonly done: DoneWith;
   /** What was given back from here without having failed: the broker counts that as delivered. */

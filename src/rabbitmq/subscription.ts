@@ -133,13 +133,13 @@ export class Subscription {
       try {
         const cause = await this.#options.consuming.serve(this.#stopping.signal, (link) => this.#serve(link));
         if (!this.#stopped && isConsumerTimeout(cause))
-          this.#options.logger.error(consumerTimedOut(this.#options.queueName, this.#credit.limit), cause);
+          this.#options.log.error(consumerTimedOut(this.#options.queueName, this.#credit.limit), { error: cause });
       } catch (error) {
         if (this.#stopped) break;
         const outlook = this.#options.failures.outlookOf(error);
         if (outlook === 'hopeless') this.#fail(error);
         else if (outlook === 'refused' && failures === 1)
-          this.#options.logger.warn(`RabbitMQ refuses to serve queue "${this.#options.queueName}", trying again until it does`, error);
+          this.#options.log.warn(`RabbitMQ refuses to serve queue "${this.#options.queueName}", trying again until it does`, error);
       }
       failures = performance.now() - since > STABLE ? 0 : failures + 1;
       if (failures > 1) await this.#pause(backoff(undefined, failures - 1));
@@ -151,7 +151,7 @@ export class Subscription {
 
   /** Consumes over one channel. Resolves with the cause when it has ended. */
   async #serve(link: RabbitLink): Promise<unknown> {
-    const { topology, group, queueName, logger, done, delayed } = this.#options;
+    const { topology, group, queueName, done, delayed } = this.#options;
     if (this.#stopped) return undefined;
     await topology.open(link, group);
     if (this.#stopped) return undefined;
@@ -159,7 +159,7 @@ export class Subscription {
       onCancelled: (error) => {
         if (this.#channel !== channel) return;
         const what = `RabbitMQ has ended what it kept of queue "${queueName}" for group "${group}", as when somebody deletes it`;
-        logger.warn(`${what}: it is declared again`, error);
+        this.#options.log.warn(`${what}: it is declared again`, error);
         topology.forget(link, group);
         this.#lost(channel);
         void channel.close();
@@ -274,13 +274,13 @@ export class Subscription {
 
   /** A copy takes the way of the delay; when that is safe, the original is done with. */
   #sendAgain(arrival: MessageArrival, delay: number): Promise<boolean> {
-    const { channel } = arrival;
-    const { publisher, group, queueName, logger } = this.#options;
+    const { publisher, group, queueName, log } = this.#options;
+    const { id, key } = arrival.received.message;
     const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
-      () => channel.settle(arrival, 'ack'),
+      () => arrival.channel.settle(arrival, 'ack'),
       (error: unknown) => {
-        logger.warn(`Message ${arrival.received.message.id} of queue "${queueName}" could not be delayed, and went back at once`, error);
-        return channel.settle(arrival, 'back');
+        log.warn(`Message ${id} of queue "${queueName}" could not be delayed, and went back at once`, error, { key, id });
+        return arrival.channel.settle(arrival, 'back');
       },
     );
     return this.#copying(copied);
@@ -383,7 +383,7 @@ export class Subscription {
   /** No second attempt mends it: the stream ends with the error. */
   #fail(error: unknown): void {
     const explained = this.#options.failures.explained(error);
-    this.#options.logger.error(explained.message, error);
+    this.#options.log.error(explained.message, { error });
     this.#loans.end({ error: explained });
   }
 

@@ -29,6 +29,7 @@ function groupQueue(queue: string, { aside }: QueueNames): QueueOptions {
 const LONGEST_TURN = 10_000;
 
 export interface DeclareOptions {
+  readonly queueName: string;
   readonly names: QueueNames;
   /** Identifies the server within this process. */
   readonly serverId: string;
@@ -68,8 +69,8 @@ async function declareInTurn(link: RabbitLink, groups: Iterable<ConsumerGroup>, 
   const { exchange, aside } = names;
   const setup = new Setup(link);
   const declareExchange = (name: string) => setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
-  const declareQueue = async (wanted: QueueOptions) => {
-    if (await setup.declareQueue(wanted, keepingQueue(wanted.queue))) warnOfOutdated(wanted.queue, options);
+  const declareQueue = async (wanted: QueueOptions, group?: ConsumerGroup) => {
+    if (await setup.declareQueue(wanted, keepingQueue(wanted.queue))) warnOfOutdated(wanted.queue, group, options);
   };
   const bind = (from: string, queue: string) => setup.declare((channel) => channel.queueBind({ exchange: from, queue }));
   for (const each of [exchange, aside]) await declareExchange(each);
@@ -77,7 +78,7 @@ async function declareInTurn(link: RabbitLink, groups: Iterable<ConsumerGroup>, 
   await bind(aside, aside);
   for (const group of groups) {
     const { queue, again } = names.group(group);
-    for (const each of [queue, again]) await declareQueue(groupQueue(each, names));
+    for (const each of [queue, again]) await declareQueue(groupQueue(each, names), group);
     await bind(exchange, queue);
     for (const each of [queue, again]) {
       await declareExchange(each);
@@ -87,12 +88,13 @@ async function declareInTurn(link: RabbitLink, groups: Iterable<ConsumerGroup>, 
   await setup.close();
 }
 
-function warnOfOutdated(queue: string, { serverId, logger }: DeclareOptions): void {
+function warnOfOutdated(queue: string, group: ConsumerGroup | undefined, { queueName, serverId, logger }: DeclareOptions): void {
   const key = `${serverId} ${queue}`;
   if (outdated.has(key)) return;
   outdated.add(key);
   logger.warn(
     `An older version of Sluice has declared the queue "${queue}" on RabbitMQ. It works, but a policy with "max-length", "message-ttl" or "delivery-limit" can drop its messages. Stop its publishers, let its consumers empty it, and delete it: Sluice declares it again`,
+    { queue: queueName, ...(group !== undefined && { group }) },
   );
 }
 
