@@ -16,8 +16,8 @@ export interface RabbitMqFromEnvOptions {
  *
  * *When to use*: in production, where there is a RabbitMQ. What it has confirmed is on the disks of a majority of its nodes.
  *
- * *Gotchas*: a group that was not declared in `groups` begins with what is published after its first consumer came. A message stays until every group
- * that exists has settled it, so a group that nobody consumes for fills the server. A message that was on its way when the connection was lost is sent again, and
+ * *Gotchas*: a backend without `groups` creates the group `default`, also where the queue has other groups. A message stays until every group
+ * that exists has settled it, so a group without a consumer fills the server. A group that is added to `groups` starts with the next message. A message that was on its way when the connection was lost is sent again, and
  * may be stored twice, under one `id`. `attempt` also counts what another process released. A delay is at most some 49 days, in steps of 16 ms. `stats()` know of what is out
  * only in this process. The broker's `consumer_timeout`, 30 minutes by default, must be longer than prefetch ÷ concurrency × the time that a handler takes:
  * the broker takes back a message that is in flight for longer.
