@@ -47,6 +47,7 @@ export { type LoadBackendOptions, loadBackend } from './loader/load-backend.js';
 export { type BackendFactory, registerBackend } from './loader/registry.js';
 export { type CloseOptions, type FromEnvOptions, type JoinOptions, MemoryBackend } from './memory/memory-backend.js';
 export type { MemoryBackendOptions, MemoryOverflow, MemoryValidation } from './memory/options.js';
+export { type FilterDeliveriesOptions, filterDeliveries } from './operators/filter-deliveries.js';
 export { handle } from './operators/handle.js';
 export type {
   AnyDelivery,

@@ -6,8 +6,10 @@ import {
   AsyncLoopConsumer,
   type Delivery,
   type DeliveryBatch,
+  type DeliveryOf,
   type EventConsumer,
   exponentialBackoff,
+  filterDeliveries,
   handle,
   inBatches,
   type Logger,
@@ -89,6 +91,34 @@ export function batchesKnowTheEvents(queue: QueueBackend<ShopEvents>): void {
     .subscribe();
   // @ts-expect-error - a batch needs a time too
   inBatches({ maxSize: 10 });
+}
+
+export function filtersNarrowTheEvents(queue: QueueBackend<ShopEvents>, anything: QueueBackend): void {
+  type Created = DeliveryOf<'orders.created', Order>;
+  const deliveries = queue.deliveries();
+  const guard = (delivery: Delivery<ShopEvents>): delivery is Created => delivery.key === 'orders.created';
+  expectTypeOf(deliveries.pipe(filterDeliveries(guard))).toEqualTypeOf<Observable<Created>>();
+  expectTypeOf(deliveries.pipe(filterDeliveries((delivery): delivery is Created => delivery.key === 'orders.created'))).toEqualTypeOf<
+    Observable<Created>
+  >();
+  expectTypeOf(deliveries.pipe(filterDeliveries((delivery) => delivery.key === 'orders.created'))).toEqualTypeOf<Observable<Created>>();
+  expectTypeOf(deliveries.pipe(filterDeliveries(({ payload }) => payload.id > 1, { otherwise: 'release' }))).toEqualTypeOf<
+    Observable<Delivery<ShopEvents>>
+  >();
+  expectTypeOf(anything.deliveries().pipe(filterDeliveries(({ key }) => key === 'a'))).toEqualTypeOf<Observable<Delivery>>();
+  deliveries
+    .pipe(
+      filterDeliveries(guard),
+      handle(async ({ payload }) => expectTypeOf(payload).toEqualTypeOf<Order>()),
+    )
+    .subscribe();
+
+  // @ts-expect-error - a delivery that is nacked at once would come back at once
+  filterDeliveries(() => true, { otherwise: 'nack' });
+  // @ts-expect-error - a promise is always truthy
+  filterDeliveries(async () => true);
+  // @ts-expect-error - a filter of deliveries
+  interval(1000).pipe(filterDeliveries(() => true));
 }
 
 export function publishToChecksThePair(queue: QueueBackend<ShopEvents>, anything: MemoryBackend): void {

@@ -1,5 +1,5 @@
-import type { Observable } from 'rxjs';
-import type { Delivery } from '../backend.js';
+import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
+import type { Delivery, DeliveryStream } from '../backend.js';
 
 /** The streams of this library have a method of this name, also those of its other build in the same process. */
 const WITH_CREDIT = Symbol.for('sluice.v0.with-credit');
@@ -84,4 +84,16 @@ export function withCredit(stream: Observable<Delivery>, credit: Credit): Observ
 /** Makes a stream one that obeys credits, by a function that connects with one. */
 export function obeyCredit(stream: Observable<Delivery>, connect: (credit: Credit) => Observable<Delivery>): void {
   (stream as Partial<CreditStream>)[WITH_CREDIT] = connect;
+}
+
+/** Applies an operator that settles what it drops. Its output keeps the `prefetch` of the stream and obeys a credit as the stream does. */
+export function keepCredit(stream: Observable<Delivery>, operator: MonoTypeOperatorFunction<Delivery>): Observable<Delivery> {
+  const output: Observable<Delivery> & Partial<CreditStream> & { prefetch?: number } = operator(stream);
+  const { prefetch } = stream as Partial<DeliveryStream>;
+  if (prefetch !== undefined) output.prefetch = prefetch;
+  output[WITH_CREDIT] = (credit) => {
+    const obedient = withCredit(stream, credit);
+    return obedient && operator(obedient);
+  };
+  return output;
 }
