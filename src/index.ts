@@ -62,3 +62,4 @@ export type {
 } from './operators/handle-options.js';
 export { type DeliveryBatch, type InBatchesOptions, inBatches } from './operators/in-batches.js';
 export { type PublishToOptions, publishTo } from './operators/publish-to.js';
+export { type EventRoutes, type RouteOptions, type Routes, route } from './operators/route.js';

@@ -8,8 +8,10 @@ import {
   type DeliveryBatch,
   type DeliveryOf,
   type EventConsumer,
+  type EventRoutes,
   exponentialBackoff,
   filterDeliveries,
+  type Handler,
   handle,
   inBatches,
   type Logger,
@@ -17,6 +19,7 @@ import {
   type Outcome,
   publishTo,
   type QueueBackend,
+  route,
 } from 'sluice';
 import ZenObservable from 'zen-observable';
 import type { Cancellation, Order, ShopEvents } from './shop-events.js';
@@ -119,6 +122,59 @@ export function filtersNarrowTheEvents(queue: QueueBackend<ShopEvents>, anything
   filterDeliveries(async () => true);
   // @ts-expect-error - a filter of deliveries
   interval(1000).pipe(filterDeliveries(() => true));
+}
+
+export function aRouteKnowsTheEvents(queue: QueueBackend<ShopEvents>, anything: QueueBackend, charge: (order: Order) => Promise<'paid'>): void {
+  type Created = DeliveryOf<'orders.created', Order>;
+  const deliveries = queue.deliveries();
+  const results = deliveries.pipe(
+    handle(
+      route(
+        {
+          'orders.created': (delivery, { signal }) => {
+            expectTypeOf(delivery).toEqualTypeOf<Created>();
+            expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+            return charge(delivery.payload);
+          },
+          'orders.cancelled': ({ payload }) => of(payload.id),
+        },
+        { otherwise: (delivery) => expectTypeOf(delivery).toEqualTypeOf<Delivery<ShopEvents>>() },
+      ),
+      { concurrency: 8, orderBy: ({ payload }) => payload.id },
+    ),
+  );
+  expectTypeOf(results).toExtend<Observable<unknown>>();
+  expectTypeOf(deliveries.pipe(handle(route({ 'orders.created': async () => 'text', 'orders.cancelled': () => of(1) })))).toEqualTypeOf<
+    Observable<string | number>
+  >();
+  expectTypeOf(deliveries.pipe(handle(route({ 'orders.created': () => 1 })))).toEqualTypeOf<Observable<number>>();
+  expectTypeOf(deliveries.pipe(handle(route({ 'orders.created': () => 1 }, { otherwise: async () => 'text' })))).toEqualTypeOf<
+    Observable<number | string>
+  >();
+  expectTypeOf(anything.deliveries().pipe(handle(route({ a: ({ payload }) => payload })))).toEqualTypeOf<Observable<object>>();
+
+  const named = route<ShopEvents>({ 'orders.cancelled': async ({ payload }) => payload.reason });
+  expectTypeOf(named).toEqualTypeOf<Handler<Delivery<ShopEvents>>>();
+  deliveries.pipe(handle(named)).subscribe();
+  expectTypeOf(route<ShopEvents, string>({ 'orders.created': () => 'text' })).toEqualTypeOf<Handler<Delivery<ShopEvents>, string>>();
+  const declared: Handler<Delivery<ShopEvents>, Promise<number>> = route({ 'orders.created': async ({ payload }) => payload.id });
+  void new AsyncLoopConsumer(queue).run((_payload, delivery, context) => declared(delivery, context));
+  const routes: EventRoutes<ShopEvents> = { 'orders.created': ({ payload }) => expectTypeOf(payload).toEqualTypeOf<Order>() };
+  deliveries.pipe(handle(route(routes))).subscribe();
+  deliveries.pipe(handle(route({ 'orders.created': undefined }))).subscribe();
+
+  // @ts-expect-error - no such key
+  deliveries.pipe(handle(route({ 'orders.shipped': () => {} })));
+  // @ts-expect-error - no such key
+  route<ShopEvents>({ 'orders.shipped': () => {} });
+  // @ts-expect-error - the payload of another key
+  deliveries.pipe(handle(route({ 'orders.created': ({ payload }: DeliveryOf<'orders.created', Cancellation>) => payload.reason })));
+  // @ts-expect-error - the payload of another key
+  route<ShopEvents>({ 'orders.created': ({ payload }) => payload.reason });
+  // @ts-expect-error - no handler
+  route({ 'orders.created': 1 });
+  // @ts-expect-error - no such option
+  route({ 'orders.created': () => {} }, { fallback: () => {} });
 }
 
 export function publishToChecksThePair(queue: QueueBackend<ShopEvents>, anything: MemoryBackend): void {
