@@ -1,5 +1,6 @@
 import { repeat } from 'rxjs';
 import { receive } from '../../src/bridge/receive.js';
+import { stallWatch } from '../../src/bridge/stall-watch.js';
 import { BrokerBackend } from '../../src/broker/broker-backend.js';
 import { checkBrokerOptions } from '../../src/broker/options.js';
 import { BackendUnavailableError, ConfigurationError, InvalidMessageError, QueueClosedError } from '../../src/errors.js';
@@ -72,6 +73,17 @@ describe('BrokerBackend', () => {
     for (let n = 1; n <= 2; n++) broker.lend('audit', n);
     expect(holders.map(({ numbers }) => numbers)).toEqual([[1], [2, 3], [1]]);
     expect(await next).toEqual({ done: false, value: { n: 2 } });
+  });
+
+  it('warns of a subscriber that stalls, but not of a loop', async () => {
+    const holder = new Holder(queue, { prefetch: 2 });
+    const iterators = [queue.consume(), queue.deliveries()[Symbol.asyncIterator]()];
+    const handed = iterators.map((iterator) => iterator.next());
+    for (let n = 1; n <= 4; n++) broker.lend('default', n);
+    await Promise.all(handed);
+    for (let n = 1; n <= 13; n++) stallWatch.look();
+    expect(broker.logger.warnings).toEqual([expect.stringContaining('`prefetch` of 2 and settled nothing')]);
+    holder.subscription.unsubscribe();
   });
 
   it('costs the broker nothing where the signal has aborted', async () => {

@@ -1,6 +1,7 @@
 import { Subscriber } from 'rxjs';
 import type { Delivery } from '../../src/backend.js';
 import { Credit } from '../../src/bridge/credit.js';
+import { stallWatch } from '../../src/bridge/stall-watch.js';
 import type { LentDelivery } from '../../src/broker/delivery.js';
 import { DeliverySubscription, type Desk } from '../../src/broker/delivery-subscription.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -37,7 +38,7 @@ class RecordingDesk implements Desk {
   }
 }
 
-function subscribe({ prefetch = 2, signal }: { prefetch?: number; signal?: AbortSignal | undefined } = {}) {
+function subscribe({ prefetch = 2, signal, watched }: { prefetch?: number; signal?: AbortSignal | undefined; watched?: true } = {}) {
   const desk = new RecordingDesk();
   const seen: string[] = [];
   const subscriber = new Subscriber<Delivery>({
@@ -46,7 +47,7 @@ function subscribe({ prefetch = 2, signal }: { prefetch?: number; signal?: Abort
     complete: () => seen.push('complete'),
   });
   const credit = new Credit(prefetch);
-  const subscription = new DeliverySubscription(desk, subscriber, { group: 'default', prefetch, signal, credit });
+  const subscription = new DeliverySubscription(desk, subscriber, { group: 'default', prefetch, signal, credit, watched });
   subscription.start();
   const take = (id: string) => {
     const delivery = subscription.take(messageOf(id));
@@ -141,6 +142,26 @@ describe('DeliverySubscription', () => {
     expect(await delivery.ack()).toBe(false);
     expect(desk.logger.debugs).toEqual(['Delivery 1 ("key") from queue "orders" was rejected']);
     expect(desk.logger.warnings).toEqual(['ack() of delivery 1 ("key") from queue "orders" changed nothing: it was already rejected']);
+  });
+
+  it('warns once when its subscriber holds all of its credit and settles nothing for 60 seconds', () => {
+    const watched = subscribe({ watched: true });
+    const intake = new Abort();
+    const others = [subscribe(), subscribe({ watched: true }), subscribe({ watched: true, signal: intake.signal })] as const;
+    const [unwatched, busy, stopped] = others;
+    for (const { take } of [watched, unwatched, stopped]) for (const id of ['1', '2']) take(id);
+    intake.abort();
+    busy.take('1');
+    for (let n = 2; n <= 14; n++) {
+      const delivery = busy.take(String(n));
+      stallWatch.look();
+      void delivery.ack();
+    }
+    for (const { desk } of others) expect(desk.logger.warnings).toEqual([]);
+    expect(watched.desk.logger.warnings).toEqual([expect.stringContaining('queue "orders", group "default"')]);
+    for (const { subscriber } of [watched, ...others]) subscriber.unsubscribe();
+    for (let n = 1; n <= 14; n++) stallWatch.look();
+    expect(watched.desk.logger.warnings.length).toBe(1);
   });
 
   it('gives its credit back once, however often a delivery is settled', () => {

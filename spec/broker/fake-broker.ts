@@ -3,7 +3,7 @@ import type { Broker, BrokerConsumer, BrokerPublisher } from '../../src/broker/b
 import { Failures } from '../../src/broker/failures.js';
 import { Loans } from '../../src/broker/loans.js';
 import type { CheckedMessage } from '../../src/internal/check-message.js';
-import { silentLogger } from '../support/recording-logger.js';
+import { recordingLogger } from '../support/recording-logger.js';
 import { messageOf } from './fakes.js';
 
 export const never: Promise<never> = new Promise(() => {});
@@ -11,6 +11,7 @@ export const never: Promise<never> = new Promise(() => {});
 /** A broker that does what a test says, and writes down what it is told. */
 export class FakeBroker implements Broker {
   readonly told: string[] = [];
+  readonly logger = recordingLogger();
   readonly published: CheckedMessage[] = [];
   readonly #loans = new Map<ConsumerGroup, Loans>();
   readonly failures = new Failures(
@@ -39,7 +40,7 @@ export class FakeBroker implements Broker {
 
   createConsumer(group: ConsumerGroup): BrokerConsumer {
     this.told.push(`create ${group}`);
-    const loans = new Loans({ queueName: 'orders', logger: silentLogger, onChange() {}, onFull() {}, settle: async () => true });
+    const loans = new Loans({ queueName: 'orders', logger: this.logger, onChange() {}, onFull() {}, settle: async () => true });
     this.#loans.set(group, loans);
     return {
       connect: (subscriber, intake) => loans.connect(subscriber, intake),

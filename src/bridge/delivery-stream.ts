@@ -20,6 +20,8 @@ export interface Intake {
 /** The intake of a backend that knows of credits: the limit of `credit` is the `prefetch`, unless the subscriber changes it. */
 export interface CreditIntake extends Intake {
   readonly credit: Credit;
+  /** Whether to warn when the subscriber stalls: not where an operator or a loop of this library settles. Default: false. */
+  readonly watched?: boolean | undefined;
 }
 
 /** What a backend does for the streams of its deliveries. */
@@ -47,9 +49,10 @@ class DeliveryObservable extends Observable<Delivery> implements DeliveryStream 
 
   constructor(source: DeliverySource, options: CheckedConsumeOptions) {
     const { group, prefetch = DEFAULT_PREFETCH, signal } = options;
-    const connect = (credit: Credit, subscriber: Subscriber<Delivery>) => source.connect(inContext(subscriber), { group, prefetch, signal, credit });
-    super((subscriber) => connect(new Credit(prefetch), subscriber));
-    if (source.obeysCredit) obeyCredit(this, (credit) => new Observable((subscriber) => connect(credit, subscriber)));
+    const connect = (credit: Credit, subscriber: Subscriber<Delivery>, watched: boolean) =>
+      source.connect(inContext(subscriber), { group, prefetch, signal, credit, watched });
+    super((subscriber) => connect(new Credit(prefetch), subscriber, true));
+    if (source.obeysCredit) obeyCredit(this, (credit) => new Observable((subscriber) => connect(credit, subscriber, false)));
     this.prefetch = prefetch;
     this.#source = source;
     this.#options = options;

@@ -2,6 +2,7 @@ import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
+import { CreditCheck } from '../bridge/stall-watch.js';
 import type { Linked } from '../internal/linked-list.js';
 import type { Logger } from '../internal/logger.js';
 import { onAbort } from '../internal/on-abort.js';
@@ -35,6 +36,7 @@ export class DeliverySubscription implements Linked, Lender {
   readonly #subscriber: Subscriber<Delivery>;
   readonly #credit: Credit;
   readonly #ignoreAbort: () => void;
+  readonly #check: CreditCheck | undefined;
   readonly #held = new Set<LentDelivery>();
   /** It may ask for less than it did: what was asked for may still come. */
   #expecting = false;
@@ -43,13 +45,15 @@ export class DeliverySubscription implements Linked, Lender {
   /** The intake has ended: nothing more is taken, what is out can still be settled. */
   #stopped = false;
 
-  constructor(desk: Desk, subscriber: Subscriber<Delivery>, { credit, signal }: CreditIntake) {
+  constructor(desk: Desk, subscriber: Subscriber<Delivery>, { group, prefetch, credit, signal, watched }: CreditIntake) {
     this.#desk = desk;
     this.#subscriber = subscriber;
     this.#credit = credit;
     this.#limit = credit.limit;
     credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());
+    const { queueName: queue, logger } = desk;
+    if (watched) this.#check = new CreditCheck({ queue, group, prefetch, logger, newestOfAll: () => this.#newestOfAll });
   }
 
   /** Takes its place in the line, until the subscriber leaves. */
@@ -60,6 +64,10 @@ export class DeliverySubscription implements Linked, Lender {
 
   get longestDelay(): number {
     return this.#desk.longestDelay;
+  }
+
+  get #newestOfAll(): LentDelivery | undefined {
+    return this.credit > 0 ? undefined : [...this.#held].at(-1);
   }
 
   /** How many messages it can take. */
@@ -142,6 +150,7 @@ export class DeliverySubscription implements Linked, Lender {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#ignoreAbort();
+    this.#check?.stop();
     this.#desk.stepBack(this);
     this.quiet();
     if (this.#held.size === 0) this.#subscriber.complete();

@@ -2,8 +2,10 @@ import type { Subscriber, Subscription } from 'rxjs';
 import type { Delivery, QueueKey, QueuePayload } from '../backend.js';
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
+import { CreditCheck } from '../bridge/stall-watch.js';
 import type { Linked } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
+import { isVirtual } from '../internal/virtual-time.js';
 import type { Consumer } from './consumer.js';
 import { type Lender, MemoryDelivery, type Settled } from './delivery.js';
 import type { Group } from './group.js';
@@ -23,6 +25,7 @@ export class DeliverySubscription implements Consumer, Lender {
   /** How many may be out: what the credit says, at hand for every message. */
   #allowed: number;
   readonly #ignoreAbort: () => void;
+  readonly #check: CreditCheck | undefined;
   /** What is out, in no order. */
   readonly #held: MemoryDelivery[] = [];
   /** The intake has ended: nothing more is taken, what is out can still be settled. */
@@ -36,7 +39,8 @@ export class DeliverySubscription implements Consumer, Lender {
     else new DeliverySubscription(queue, subscriber, intake).#start();
   }
 
-  private constructor(queue: MemoryQueue, subscriber: Subscriber<Delivery>, { group, credit, signal }: CreditIntake) {
+  private constructor(queue: MemoryQueue, subscriber: Subscriber<Delivery>, { group, prefetch, credit, signal, watched }: CreditIntake) {
+    const { name, logger, scheduler } = queue.options;
     this.#queue = queue;
     this.#subscriber = subscriber;
     this.#credit = credit;
@@ -44,6 +48,14 @@ export class DeliverySubscription implements Consumer, Lender {
     credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());
     this.#group = queue.enrol(this, group);
+    if (watched && !isVirtual(scheduler)) {
+      this.#check = new CreditCheck({ queue: name, group, prefetch, logger, newestOfAll: () => this.#newestOfAll });
+    }
+  }
+
+  /** The last one: the next one is appended, and none is next before the credit of a settled one. */
+  get #newestOfAll(): MemoryDelivery | undefined {
+    return this.credit > 0 ? undefined : this.#held.at(-1);
   }
 
   get credit(): number {
@@ -143,6 +155,7 @@ export class DeliverySubscription implements Consumer, Lender {
   #stop(): void {
     this.#stopped = true;
     this.#ignoreAbort();
+    this.#check?.stop();
     this.#group.line.remove(this);
     this.#pause?.unsubscribe();
     this.#pause = undefined;

@@ -84,10 +84,12 @@ export function handleChecked(
     return new Observable((subscriber) => {
       const bound = bindOptions(options);
       const downstream = inContext(subscriber, bound.context);
-      const credit = changesCredit ? new Credit((source as DeliveryStream).prefetch) : undefined;
-      const stream = credit && withCredit(source, credit);
-      if (stream === undefined) new Handling(downstream, handler, bound).connect(deliveries);
-      else new Handling(downstream, handler, bound, credit, paceOf?.(credit as Credit)).connect(toOwnObservable(stream));
+      const credit = new Credit((source as DeliveryStream).prefetch);
+      // Also if the credit never changes: a stream warns of stalled subscribers that bring no credit, and handlers may take long.
+      const stream = withCredit(source, credit);
+      const connected = stream === undefined ? deliveries : toOwnObservable(stream);
+      if (stream === undefined || !changesCredit) new Handling(downstream, handler, bound).connect(connected);
+      else new Handling(downstream, handler, bound, credit, paceOf?.(credit)).connect(connected);
     });
   };
 }
