@@ -29,6 +29,11 @@ describe('checkBrokerOptions', () => {
     });
   });
 
+  it('tells whether groups were declared', () => {
+    const declared = (groups?: readonly string[]) => checkBrokerOptions({ groups }).groupsDeclared;
+    expect([declared(), declared(['default']), declared(['a'])]).toEqual([false, true, true]);
+  });
+
   it('takes what is in range, and each group once', () => {
     const options = { name: 'é'.repeat(127), groups: ['a', 'b', 'a'], lease: 100, publishTimeout: 1, maxPending: 1 };
     expect(checkBrokerOptions(options)).toMatchObject({ ...options, groups: ['a', 'b'] });

@@ -42,6 +42,8 @@ export interface BrokerOptions {
 export interface CheckedBrokerOptions {
   readonly name: string;
   readonly groups: readonly ConsumerGroup[];
+  /** Whether `groups` was given. If not, it is the group `default`, which a queue that has other groups may do without. */
+  readonly groupsDeclared: boolean;
   readonly lease: number;
   readonly publishTimeout: number;
   readonly maxPending: number;
@@ -61,6 +63,7 @@ export function checkBrokerOptions(options: BrokerOptions): CheckedBrokerOptions
   return {
     name: checkName('name', name),
     groups: checkNames('groups', groups, 'a list of group names that is not empty'),
+    groupsDeclared: options.groups !== undefined,
     lease: checkMilliseconds('lease', lease, { least: LEAST_LEASE, most: LONGEST_TIMER }),
     publishTimeout: checkMilliseconds('publishTimeout', publishTimeout, { least: 1, most: LONGEST_TIMER }),
     maxPending: checkCount('maxPending', maxPending),
