@@ -3,7 +3,7 @@ import { queueKeys } from '../../src/redis/keys.js';
 import { slotOf } from '../../src/redis/slot.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
-import { exercise } from '../support/redis-exercise.js';
+import { EXERCISED, exercise } from '../support/redis-exercise.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -22,11 +22,11 @@ describeWithRedis('A queue on a cluster', () => {
     };
     await suite.run('FLUSHALL');
     const { name } = suite;
-    const open = (lease: number) => suite.open({ name, groups: ['a', 'b'], lease });
+    const open = (lease: number) => suite.open({ name, groups: EXERCISED, lease });
     suite.name = prefix.replace(/[%{}]/g, (brace) => `%${brace.charCodeAt(0).toString(16).toUpperCase()}`) + suite.name.slice(prefix.length);
     await exercise(suite, open, look);
     expect([...slots]).toEqual([slotOf(queueKeys(name).stream)]);
-    expect([...kinds].toSorted()).toEqual(['aside', 'bell', 'delayed', 'fenced', 'later', 'published', 'returned', 'settled', 'stream']);
+    expect([...kinds].toSorted()).toEqual(['addressed', 'aside', 'bell', 'delayed', 'fenced', 'later', 'published', 'returned', 'settled', 'stream']);
   });
 
   it('is served through a client of the cluster, which is neither used nor closed', async () => {

@@ -45,7 +45,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
   });
 
   it('are one, and one for each group that is consumed, however many subscribe', async () => {
-    const queue = suite.open({ groups: ['a', 'b', 'unused'] });
+    const queue = suite.open({ groups: ['a', 'b', 'c', 'unused'] });
     await queue.publish('key', { n: 1 });
     expect(await suite.connections()).toHaveLength(1);
     const holders = upTo(20).map((n) => new Holder(queue, { group: n % 2 === 0 ? 'a' : 'b', prefetch: n }));

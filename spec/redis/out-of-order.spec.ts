@@ -95,7 +95,8 @@ describeWithRedis('Messages that are settled together, out of order', () => {
       holders[0] as Holder,
       upTo(38).map((n) => n + 1),
     );
-    const late = new Holder(queue, { group: 'late' });
+    await queue.stats();
+    const late = new Holder(suite.open({ groups: ['default', 'late'] }), { group: 'late' });
     await eventually(() => late.deliveries.length >= 2);
     expect(late.numbers).toEqual([1, 40]);
     await ack(late, [1, 40]);

@@ -6,7 +6,7 @@ import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
-import { exercise } from '../support/redis-exercise.js';
+import { EXERCISED, exercise } from '../support/redis-exercise.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { ROOT } from '../support/root.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
@@ -38,7 +38,7 @@ describeWithRedis('A user with the rights of the guide', () => {
     await suite.run('CONFIG', 'RESETSTAT');
     await exercise(
       suite,
-      (lease) => suite.open({ url, groups: ['a', 'b'], lease, logger }),
+      (lease) => suite.open({ url, groups: EXERCISED, lease, logger }),
       async () => {},
     );
     const log = (await suite.run('ACL', 'LOG')) as string[][];
@@ -67,8 +67,8 @@ describeWithRedis('A user with the rights of the guide', () => {
       .on('error', () => undefined)
       .connect();
     suite.ending(() => client.destroy());
-    const { stream, bell, delayed, aside, settled, returned, later, fence, published } = queueKeys(name);
-    const keys = [stream, bell, delayed, aside, settled, returned('a'), later('a'), fence('a'), published('p')];
+    const { stream, bell, delayed, aside, settled, addressed, returned, later, fence, published } = queueKeys(name);
+    const keys = [stream, bell, delayed, aside, settled, addressed, returned('a'), later('a'), fence('a'), published('p')];
     const failures = await Promise.all(keys.map((key) => failureOf(client.sendCommand(['DEL', key]))));
     expect(failures.filter(({ message }) => !message.startsWith('NOPERM'))).toEqual([]);
   });

@@ -126,7 +126,7 @@ describe('The Publisher of a server that refuses for now', () => {
     const publisher = new Publisher({
       queueName: 'orders',
       keys: queueKeys('orders'),
-      groups: ['default'],
+      groupRule: { groups: ['default'], declared: false },
       connection: { isReady: true, isHopeful: true, ready: async () => {}, run: refuse } as never,
       publishTimeout: 60_000,
       maxPending: 1,

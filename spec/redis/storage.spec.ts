@@ -55,7 +55,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
   });
 
   it('is freed when a group is destroyed by hand, as soon as somebody opens the queue', async () => {
-    const queue = suite.open({ groups: ['used'] });
+    const queue = suite.open({ groups: ['used', 'abandoned'] });
     await queue.stats();
     const abandoned = new Holder(queue, { group: 'abandoned' });
     await publish(queue, 10);
@@ -87,7 +87,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
     await eventually(() => early.deliveries.length === 4);
     await early.of(2).ack();
     await early.of(3).nack({ delay: 60_000 });
-    const late = new Holder(queue, { group: 'late' });
+    const late = new Holder(suite.open({ groups: ['early', 'late'] }), { group: 'late' });
     await eventually(() => late.deliveries.length === 5);
     expect(late.attempts).toEqual([1, 3, 4, 5, 6].map((n) => [n, 1]));
   });

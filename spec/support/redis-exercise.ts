@@ -4,8 +4,11 @@ import { Holder, upTo } from './consumers.js';
 import { eventually } from './eventually.js';
 import type { RedisSuite } from './redis-suite.js';
 
+/** The groups of a queue that does everything that it can do. */
+export const EXERCISED: readonly string[] = ['a', 'b', 'late {group}'];
+
 /**
- * Has a queue with the groups `a` and `b` do everything that it can do, so that every key that it may have has been there.
+ * Has a queue with the groups of `EXERCISED` do everything that it can do, so that every key that it may have has been there.
  * @param open opens that queue, with a lease in milliseconds
  * @param look called now and then, while something of everything is there
  */
@@ -16,7 +19,7 @@ export async function exercise(suite: RedisSuite, open: (lease: number) => Redis
   // A consumer that takes something and is never heard of again.
   await suite.run('XREADGROUP', 'GROUP', 'b', 'dead~200', 'COUNT', '2', 'STREAMS', suite.name, '>');
   const later = queue.publish('key', { n: 9 }, { delay: 400 });
-  const holders = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }));
+  const holders = EXERCISED.map((group) => new Holder(queue, { group }));
   await later;
   await look();
   for (const holder of holders) {
@@ -34,22 +37,33 @@ export async function exercise(suite: RedisSuite, open: (lease: number) => Redis
   await sleep(100);
   for (const holder of holders) holder.subscription.unsubscribe();
   await look();
-  for (const group of ['a', 'b', 'late {group}']) {
+  for (const group of EXERCISED) {
     for await (const { payload } of queue.deliveries({ group, prefetch: 3 })) if ((payload as { n: number }).n === 9) break;
   }
   await look();
-  const last = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }, (delivery) => void delivery.ack()));
+  const last = EXERCISED.map((group) => new Holder(queue, { group }, (delivery) => void delivery.ack()));
   await eventually(async () => (await queue.stats()).unfinished === 0);
   await look();
   for (const { subscription } of last) subscription.unsubscribe();
+  await publishForOneGroup(queue, look);
   await queue.close();
   await settleOutOfOrder(open(60_000), look);
+}
+
+/** Of the others, one has read the message when it is settled, and one has not. */
+async function publishForOneGroup(queue: RedisBackend, look: () => Promise<void>): Promise<void> {
+  await queue.publish('key', { n: 10 }, { group: 'a' });
+  await queue.publish('key', { n: 11 }, { group: 'a', delay: 1 });
+  await look();
+  const holders = ['a', 'b'].map((group) => new Holder(queue, { group }, (delivery) => void delivery.ack()));
+  await eventually(async () => (await queue.stats()).unfinished === 0);
+  for (const { subscription } of holders) subscription.unsubscribe();
 }
 
 /** Many at once, and what was published first at the end. A third of the lease later, what waits to be trimmed would be removed. */
 async function settleOutOfOrder(queue: RedisBackend, look: () => Promise<void>): Promise<void> {
   await Promise.all(upTo(30).map((n) => queue.publish('key', { n })));
-  const holders = ['a', 'b', 'late {group}'].map((group) => new Holder(queue, { group }));
+  const holders = EXERCISED.map((group) => new Holder(queue, { group }));
   for (const holder of holders) {
     await eventually(() => holder.deliveries.length === 30);
     await Promise.all(upTo(29).map((n) => holder.of(n + 1).ack()));

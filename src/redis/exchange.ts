@@ -74,7 +74,7 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
   const { keys, group } = asker;
   const settled = connection.run(
     exchangeScript,
-    [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside, keys.settled, keys.fence(group)],
+    [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside, keys.settled, keys.fence(group), keys.addressed],
     scriptArguments(asker, request),
   ) as Promise<string | Reply>;
   // What is new comes through a script at twice the cost. Sent together, the two take one round trip, and one flush to the disk.

@@ -15,7 +15,7 @@ import type { Connection } from './connection.js';
 import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
 import { compareIds } from './ids.js';
 import { type Heard, type Listener, LONGEST_WAIT } from './listener.js';
-import { readMessage } from './message.js';
+import { isForAnother, readMessage } from './message.js';
 import { soonestDeath } from './neighbours.js';
 import { type LostReply, ReadSize } from './read-size.js';
 import { countedOf, type Verdict } from './settlements.js';
@@ -322,6 +322,10 @@ export class GroupConsumer implements BrokerConsumer {
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver([id, fields, attempt = 1]: Entry): void {
     this.#readSize.arrived(id);
+    if (isForAnother(fields, this.#options.group)) {
+      this.#pass(id);
+      return;
+    }
     const message = this.#loans.canTake && !this.#closing ? readMessage(id, attempt, fields) : undefined;
     // If this fails, the entry stays pending, and is quarantined when its lease expires.
     if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
@@ -330,6 +334,13 @@ export class GroupConsumer implements BrokerConsumer {
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();
     }
+  }
+
+  /** A message for another group: this group is done with it. */
+  #pass(id: string): void {
+    // If this fails, it is passed over again when its lease expires.
+    void this.#settlements.add(id, { kind: 'ack' }).catch(() => {});
+    this.#poke();
   }
 
   /** A message that never arrives would hold up all that are behind it. */

@@ -12,6 +12,8 @@ export interface QueueKeys {
   readonly aside: string;
   /** List: what was settled out of order and not removed from the stream yet, in batches. */
   readonly settled: string;
+  /** Sorted set: the messages for one group alone that it has not settled, in the order of the stream, then the delayed ones. */
+  readonly addressed: string;
   /** What the keys of every group begin with, before `returned:` and `later:`. */
   readonly ofGroups: string;
   /** Sorted set: what a group has to deliver again, in the order of the stream. */
@@ -39,6 +41,7 @@ export function queueKeys(queue: string): QueueKeys {
     delayed: `${prefix}:delayed`,
     aside: `${prefix}:aside`,
     settled: `${prefix}:settled`,
+    addressed: `${prefix}:addressed`,
     ofGroups: `${prefix}:`,
     returned: (group) => `${prefix}:returned:${group}`,
     later: (group) => `${prefix}:later:${group}`,

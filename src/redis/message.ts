@@ -1,8 +1,15 @@
+import type { ConsumerGroup } from '../backend.js';
 import { type Message, readEnvelope } from '../broker/message.js';
 import { describe } from '../internal/describe.js';
 
 /** An entry of the stream as the server answers it: names and values of its fields by turns. */
 export type Fields = readonly string[];
+
+/** Whether an entry is for one group alone, and for another one than this. */
+export function isForAnother(fields: Fields, group: ConsumerGroup): boolean {
+  for (let index = 0; index < fields.length; index += 2) if (fields[index] === 'group') return fields[index + 1] !== group;
+  return false;
+}
 
 /**
  * An entry as a message, or why it is none.

@@ -22,13 +22,21 @@ interface Parcel {
   readonly headers: string;
   /** In milliseconds, from now. */
   readonly delay: number;
+  /** The only group that gets it; undefined for all. */
+  readonly group: ConsumerGroup | undefined;
+}
+
+/** Which groups a publish creates where they are missing, once the database was flushed. */
+export interface GroupRule {
+  readonly groups: readonly ConsumerGroup[];
+  /** Whether they were declared. If not, a queue that has any group keeps those that it has. */
+  readonly declared: boolean;
 }
 
 export interface PublisherOptions {
   readonly queueName: string;
   readonly keys: QueueKeys;
-  /** The groups that exist from the first message on. */
-  readonly groups: readonly ConsumerGroup[];
+  readonly groupRule: GroupRule;
   readonly connection: Connection;
   /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
@@ -93,8 +101,8 @@ export class Publisher implements BrokerPublisher {
     this.#outbox = new Outbox({ queueName, broker: failures.broker, ...limits, onAdmitted: () => this.#poke(), trouble });
   }
 
-  publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
-    const parcel = { key, payload: writePayload(payload, MOST_BYTES, 'Redis'), headers: writeHeaders(headers) ?? '', delay };
+  publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
+    const parcel = { key, payload: writePayload(payload, MOST_BYTES, 'Redis'), headers: writeHeaders(headers) ?? '', delay, group };
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
     return answer;
@@ -183,23 +191,28 @@ export class Publisher implements BrokerPublisher {
   }
 
   async #send({ number, messages }: Batch): Promise<void> {
-    const { keys, groups, connection, publishTimeout } = this.#options;
+    const { keys, groupRule, connection, publishTimeout } = this.#options;
     const now = performance.now();
     const from = this.#moment;
     const args = [
       String(number),
       String(Math.ceil(publishTimeout) + REMEMBERED),
       this.#name,
-      JSON.stringify(groups),
+      JSON.stringify(groupRule),
       from ? String(from.server) : '',
     ];
+    const rows: string[] = [];
+    /** By the place in the batch, from 1 up. */
+    let groupAt: Record<number, ConsumerGroup> | undefined;
     for (const { parcel, enteredAt, isOver } of messages) {
       if (isOver) continue;
-      const { key, payload, headers, delay } = parcel;
+      const { key, payload, headers, delay, group } = parcel;
       const rest = delay === 0 ? 0 : Math.max(1, Math.ceil(enteredAt + delay - (from?.here ?? now)));
-      args.push(key, payload, headers, String(rest));
+      rows.push(key, payload, headers, String(rest));
+      if (group !== undefined) groupAt = { ...groupAt, [rows.length / 4]: group };
     }
-    const server = await connection.run(publishScript, [keys.stream, keys.delayed, keys.bell, keys.published(this.#name)], args);
+    args.push(groupAt === undefined ? '' : JSON.stringify(groupAt), ...rows);
+    const server = await connection.run(publishScript, [keys.stream, keys.delayed, keys.bell, keys.published(this.#name), keys.addressed], args);
     if (typeof server === 'number' && server > 0) this.#moment = this.#sameOffset({ server, here: now }) ?? { server, here: now };
   }
 

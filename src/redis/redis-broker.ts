@@ -27,7 +27,7 @@ export class RedisBroker implements Broker {
 
   constructor(options: CheckedRedisOptions) {
     this.#options = options;
-    const { name, groups, publishTimeout, maxPending } = options;
+    const { name, groups, groupsDeclared, publishTimeout, maxPending } = options;
     this.#keys = queueKeys(name);
     this.#server = new Server(options);
     this.failures = this.#server.failures;
@@ -35,7 +35,7 @@ export class RedisBroker implements Broker {
     const { failures } = this;
     const refusals = this.#newRefusals(`publishes to queue "${name}"`);
     const publishing = { connection: this.#connection, publishTimeout, maxPending, failures, refusals };
-    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groups, ...publishing });
+    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groupRule: { groups, declared: groupsDeclared }, ...publishing });
   }
 
   createConsumer(group: ConsumerGroup): BrokerConsumer {
@@ -46,7 +46,7 @@ export class RedisBroker implements Broker {
       queueName: name,
       connection: this.#connection,
       listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(`group "${group}"`, prepare) }),
-      open: () => this.#open(this.#connection, [...this.#options.groups, group]),
+      open: () => this.#open(this.#connection, [...this.#declared, group]),
       failures: this.failures,
       refusals: this.#newRefusals(`requests of group "${group}" of queue "${name}"`),
       logger,
@@ -54,11 +54,12 @@ export class RedisBroker implements Broker {
   }
 
   async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    const { stream, delayed, settled, ofGroups } = this.#keys;
+    const { stream, delayed, settled, addressed, ofGroups } = this.#keys;
     for (;;) {
       await this.#connection.ready(signal);
       try {
-        const counts = await this.#connection.run(statsScript, [stream, delayed, settled], [ofGroups, ...(group === undefined ? [] : [group])]);
+        const ofGroup = group === undefined ? [] : [group];
+        const counts = await this.#connection.run(statsScript, [stream, delayed, settled, addressed], [ofGroups, ...ofGroup]);
         const [ready, unfinished] = counts as [ready: number, unfinished: number];
         return { ready, unfinished };
       } catch (error) {
@@ -80,10 +81,15 @@ export class RedisBroker implements Broker {
     this.#connection.close();
   }
 
+  /** Without a declaration, `default` exists where somebody consumes for it or the queue has no other group: a group that nobody reads holds every message. */
+  get #declared(): readonly ConsumerGroup[] {
+    return this.#options.groupsDeclared ? this.#options.groups : [];
+  }
+
   /** The groups that were declared exist before anything is published. */
   async #prepare(connection: Connection): Promise<void> {
     await Promise.all([this.#server.checkVersion(connection), this.#server.readIdleTimeout(connection)]);
-    await this.#open(connection, this.#options.groups);
+    await this.#open(connection, this.#options.groups, !this.#options.groupsDeclared);
   }
 
   #newRefusals(requests: string): Refusals {
@@ -92,9 +98,10 @@ export class RedisBroker implements Broker {
     return refusals;
   }
 
-  async #open(connection: Connection, groups: readonly ConsumerGroup[]): Promise<void> {
-    const { stream, bell, settled } = this.#keys;
-    await connection.run(openScript, [stream, bell, settled], groups);
+  /** @param onlyFirst creates none where the queue has another group */
+  async #open(connection: Connection, groups: readonly ConsumerGroup[], onlyFirst = false): Promise<void> {
+    const { stream, bell, settled, addressed } = this.#keys;
+    await connection.run(openScript, [stream, bell, settled, addressed], [onlyFirst ? '1' : '0', ...groups]);
   }
 }
 

@@ -9,14 +9,17 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 `;
 
-/** `member`, `idOf`, `atMost`: ids of the stream, and their order. */
-export const IDS: string = `
+/** `member`: an id of the stream in a sorted set. */
+export const MEMBER: string = `
 -- An id of the stream as a member of a sorted set in which all have the same score: padded, the order of text is the order of ids.
 local function member(id)
   local dash = string.find(id, '-', 1, true)
   return string.rep('0', 17 - dash) .. string.sub(id, 1, dash) .. string.rep('0', 20 - (#id - dash)) .. string.sub(id, dash + 1)
 end
+`;
 
+/** `member`, `idOf`, `atMost`: ids of the stream, and their order. */
+export const IDS: string = `${MEMBER}
 local function idOf(member)
   local ms, seq = string.match(member, '^0*(%d+)-0*(%d+)$')
   return ms .. '-' .. seq
@@ -59,17 +62,57 @@ local function leastUnsettled(stream, groups, leastPending)
 end
 `;
 
-/** `enterDue`: from the delayed into the stream. */
+/**
+ * `address`, `addressAfterDelay` and `enterAddressed` list messages for one group alone; `groupOf` reads the group from the list.
+ * The list has the id of a message, or a letter and what tells a delayed message from others: 37 characters either way, then the group. Takes `MEMBER`.
+ */
+export const ADDRESS: string = `
+local function address(addressed, id, group)
+  redis.call('ZADD', addressed, 0, member(id) .. group)
+end
+
+local function addressAfterDelay(addressed, delayedMember, group)
+  redis.call('ZADD', addressed, 0, 'd' .. string.sub(delayedMember, 1, 36) .. group)
+end
+
+local function enterAddressed(addressed, delayedMember, id, group)
+  redis.call('ZREM', addressed, 'd' .. string.sub(delayedMember, 1, 36) .. group)
+  address(addressed, id, group)
+end
+
+local function groupOf(fields)
+  if fields[#fields - 1] == 'group' then return fields[#fields] end
+end
+`;
+
+/** `removeAddressed`: messages for one group alone, from the stream. Takes `IDS` and `FIELD`. */
+export const REMOVE_ADDRESSED: string = `
+-- Deletes messages, as a sorted list, though some groups may not have read them. No group has them out.
+local function removeAddressed(stream, ids, groups)
+  for _, info in ipairs(groups) do
+    local read = field(info, 'last-delivered-id')
+    -- From a deletion that a group has not read yet, the server would count a message too many for ever. A position that is set anew has no count, and the server
+    -- counts again when it can. A user without the right to set it gets a wrong count, not an error.
+    if field(info, 'entries-read') and not atMost(ids[#ids], read) then redis.pcall('XGROUP', 'SETID', stream, field(info, 'name'), read) end
+  end
+  redis.call('XDEL', stream, unpack(ids))
+end
+`;
+
+/** `enterDue`: from the delayed into the stream. Takes `ADDRESS`. */
 export const ENTER_DUE: string = `
 -- Puts the delayed messages whose time has come into the stream, some at a time, so that nobody waits long. Returns whether there are more.
-local function enterDue(delayed, stream, now)
+local function enterDue(delayed, addressed, stream, now)
   local all = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)
   for _, due in ipairs(all) do
     -- 16 digits of the batch, 4 of the place in it, 16 characters of the publisher.
-    local stored = redis.pcall('XADD', stream, '*', unpack(cmsgpack.unpack(string.sub(due, 37))))
+    local fields = cmsgpack.unpack(string.sub(due, 37))
+    local stored = redis.pcall('XADD', stream, '*', unpack(fields))
     -- Out of memory: it stays where it is.
     if stored.err then return true end
     redis.call('ZREM', delayed, due)
+    local group = groupOf(fields)
+    if group then enterAddressed(addressed, due, stored, group) end
   end
   return #all == 1000
 end

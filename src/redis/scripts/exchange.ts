@@ -1,4 +1,4 @@
-import { ENTER_DUE, FIELD, IDS, LEAST_UNSETTLED, NOW, PARKED, REMOVE_SETTLED } from './common.js';
+import { ADDRESS, ENTER_DUE, FIELD, IDS, LEAST_UNSETTLED, NOW, PARKED, REMOVE_ADDRESSED, REMOVE_SETTLED } from './common.js';
 
 /** From how many on messages that were settled together, out of order, wait for the stream to be trimmed past them: to delete a few costs little. */
 const MANY = 16;
@@ -11,7 +11,7 @@ const MOST_BATCHES = 8;
  * for cost one round trip (and one flush to disk) together, and since nothing can come between the question whose a message is and what follows from the
  * answer.
  *
- * KEYS: stream, bell, delayed, returned, later, aside, settled, fence.
+ * KEYS: stream, bell, delayed, returned, later, aside, settled, fence, addressed.
  * ARGV: group, consumer, want, lease (ms), for how long the server has answered the consumer without a gap (ms), flags, acknowledged ids (sorted, separated by
  * commas), the most bytes of messages to read (0: any number), then three lists, each led by its length: entries of the bell that were heard; what is given back, as
  * id, deliveries that count, delay (ms); what cannot be delivered, as id, reason. With the flag k, the rest is what the consumer holds.
@@ -22,9 +22,9 @@ const MOST_BATCHES = 8;
  * somebody else has deleted, whether there are more messages than those bytes (1 or 0), and with the flag k, of what the consumer was given and never got
  * the number, the bytes and one id.
  */
-export const EXCHANGE: string = `${NOW}${IDS}${FIELD}${LEAST_UNSETTLED}${REMOVE_SETTLED}${ENTER_DUE}
+export const EXCHANGE: string = `${NOW}${IDS}${FIELD}${LEAST_UNSETTLED}${REMOVE_SETTLED}${REMOVE_ADDRESSED}${ADDRESS}${ENTER_DUE}
 local PARKED = '${PARKED}'
-local stream, bell, delayed, returned, later, aside, settled, fence = unpack(KEYS)
+local stream, bell, delayed, returned, later, aside, settled, fence, addressed = unpack(KEYS)
 local group, consumer, want, lease, steady, flags = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local again = string.find(flags, 'a', 1, true)
 local bytes = tonumber(ARGV[8])
@@ -104,18 +104,50 @@ local function doneWith(all, from, groups, leastPending)
   return ids
 end
 
+-- Whether there are messages for one group alone. Where there are none, they cost nothing more than this question.
+local anyAddressed = redis.call('ZCARD', addressed) > 0
+
+-- Whether a message is for another group alone.
+local function isForAnother(id)
+  if not anyAddressed then return false end
+  local least = member(id)
+  local entry = redis.call('ZRANGE', addressed, '[' .. least, '[' .. least .. '\\255', 'BYLEX', 'LIMIT', 0, 1)[1]
+  return entry and string.sub(entry, 38) ~= group
+end
+
+-- Takes those that are for this group alone from the list of such messages, and from the groups that have read them. Returns them, and the others.
+local function takeOwn(ids, groups)
+  local own, others = {}, {}
+  for _, id in ipairs(ids) do
+    local list = redis.call('ZREM', addressed, member(id) .. group) == 1 and own or others
+    list[#list + 1] = id
+  end
+  if #own > 0 then
+    for _, info in ipairs(groups) do redis.call('XACK', stream, field(info, 'name'), unpack(own)) end
+  end
+  return own, others
+end
+
 -- Removes what this group is done with, as a sorted list; from the stream too, once that is true of every group. Returns how many of them it was not done with before.
 local function finish(ids)
   if #ids == 0 then return 0 end
   local removed = redis.call('XACK', stream, group, unpack(ids))
   if removed == 0 then return 0 end
   local groups = redis.call('XINFO', 'GROUPS', stream)
+  local count, own = #ids, {}
+  if anyAddressed then own, ids = takeOwn(ids, groups) end
   -- Nearly always these are the oldest there are. To trim is several times as fast as to delete.
   local leastPending = {}
   local least = leastUnsettled(stream, groups, leastPending)
   local trimmed = redis.call('XTRIM', stream, 'MINID', least)
+  if #own > 0 and atMost(least, own[#own]) then removeAddressed(stream, own, groups) end
+  if anyAddressed then
+    -- What was trimmed and still is in the list was for a group that is gone.
+    local gone = redis.call('ZRANGE', addressed, '-', '(' .. member(least), 'BYLEX', 'LIMIT', 0, 1000)
+    if #gone > 0 then redis.call('ZREM', addressed, unpack(gone)) end
+  end
   local waiting = redis.call('LLEN', settled)
-  if trimmed < #ids or waiting > 0 then
+  if trimmed < count or waiting > 0 then
     local gone = doneWith(ids, firstFrom(least, ids), groups, leastPending)
     -- Where many consumers share a queue, what is before them will be settled soon, and they are trimmed with it.
     if #gone >= ${MANY} then
@@ -135,6 +167,10 @@ local cameBack = false
 local deleted = {}
 
 local function giveBack(id, deliveries, delay)
+  if isForAnother(id) then
+    redis.call('XACK', stream, group, id)
+    return
+  end
   local kept = redis.call('XCLAIM', stream, group, PARKED, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
   if #kept == 0 then
     redis.call('XACK', stream, group, id)
@@ -264,7 +300,7 @@ repeat
     cameBack = true
   end
 until #due < 1000
-enterDue(delayed, stream, now)
+enterDue(delayed, addressed, stream, now)
 
 local redelivered, fresh = {}, {}
 local read, isFull = 0, false

@@ -1,23 +1,53 @@
-import { FIELD, IDS, LEAST_UNSETTLED, REMOVE_SETTLED } from './common.js';
+import { FIELD, IDS, LEAST_UNSETTLED, REMOVE_ADDRESSED, REMOVE_SETTLED } from './common.js';
 
 /**
- * Sees to it that the groups exist, from the beginning of the stream, and removes what every group is done with: what a group that is gone held.
+ * Creates groups that are missing, from the beginning of the stream, and removes what every group is done with: what a group that is gone held.
  *
- * KEYS: stream, bell, settled. ARGV: the groups.
+ * KEYS: stream, bell, settled, addressed. ARGV: whether to create none where the queue has another group ('1' or '0'), then the groups.
  */
-export const OPEN: string = `${IDS}${FIELD}${LEAST_UNSETTLED}${REMOVE_SETTLED}
+export const OPEN: string = `${IDS}${FIELD}${LEAST_UNSETTLED}${REMOVE_SETTLED}${REMOVE_ADDRESSED}
+local stream, bell, settled, addressed = unpack(KEYS)
 -- A server without memory refuses the first command of a script that may need some, and none after one that does not: who settles has to get in.
-redis.pcall('XACK', KEYS[1], ARGV[1], '0-0')
+redis.pcall('XACK', stream, ARGV[2], '0-0')
 -- A group that is new gets what is in the stream.
-removeSettled(KEYS[1], KEYS[3], 0)
-for _, group in ipairs(ARGV) do
-  for _, key in ipairs({ KEYS[1], KEYS[2] }) do
-    local made = redis.pcall('XGROUP', 'CREATE', key, group, '0', 'MKSTREAM')
-    if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+removeSettled(stream, settled, 0)
+local existing = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'GROUPS', stream) or {}
+local exists = {}
+for _, info in ipairs(existing) do exists[field(info, 'name')] = true end
+for i = 2, #ARGV do
+  local group = ARGV[i]
+  if ARGV[1] == '0' or #existing == 0 or exists[group] then
+    exists[group] = true
+    for _, key in ipairs({ stream, bell }) do
+      local made = redis.pcall('XGROUP', 'CREATE', key, group, '0', 'MKSTREAM')
+      if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+    end
   end
 end
 
-local least = leastUnsettled(KEYS[1], redis.call('XINFO', 'GROUPS', KEYS[1]), {})
-if least then redis.call('XTRIM', KEYS[1], 'MINID', least) end
+local groups = redis.call('XINFO', 'GROUPS', stream)
+if redis.call('ZCARD', addressed) > 0 then
+  -- What was for one group alone is nobody's when that is gone.
+  local from = '-'
+  repeat
+    local entries = redis.call('ZRANGE', addressed, from, '(d', 'BYLEX', 'LIMIT', 0, 1000)
+    local ids, members = {}, {}
+    for _, entry in ipairs(entries) do
+      from = '(' .. entry
+      if not exists[string.sub(entry, 38)] then
+        members[#members + 1] = entry
+        ids[#ids + 1] = idOf(string.sub(entry, 1, 37))
+      end
+    end
+    if #ids > 0 then
+      redis.call('ZREM', addressed, unpack(members))
+      for name in pairs(exists) do redis.call('XACK', stream, name, unpack(ids)) end
+      removeAddressed(stream, ids, groups)
+    end
+  until #entries < 1000
+end
+
+local least = leastUnsettled(stream, groups, {})
+if least then redis.call('XTRIM', stream, 'MINID', least) end
 return 'OK'
 `;
