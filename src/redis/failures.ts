@@ -45,6 +45,11 @@ export function isElsewhere(error: unknown): boolean {
   return isReply(error) && ELSEWHERE.test(error.message);
 }
 
+/** Whether the server says that the group is gone, of the queue or of its bell. */
+export function isGroupGone(error: unknown): boolean {
+  return error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
+}
+
 function explain(error: unknown, queue: string): string | undefined {
   const { stream } = queueKeys(queue);
   const message = error instanceof Error ? error.message : '';

@@ -13,6 +13,7 @@ import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
 import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
+import { isGroupGone } from './failures.js';
 import { compareIds } from './ids.js';
 import { type Heard, type Listener, LONGEST_WAIT } from './listener.js';
 import { isForAnother, readMessage } from './message.js';
@@ -260,9 +261,9 @@ export class GroupConsumer implements BrokerConsumer {
     if (unwatched) this.#watching = false;
     this.#settlements.answered(countedOf(settlements, counted));
     for (const id of deleted) {
-      this.#options.logger.error(
-        `Message ${id} of queue "${this.#options.queueName}" is lost: somebody else deleted it from the stream before it was settled`,
-      );
+      const { queueName: queue, group, logger } = this.#options;
+      const message = `Message ${id} of queue "${queue}" is lost: somebody else deleted it from the stream before it was settled`;
+      logger.error(message, { queue, group, id });
     }
     if (lost !== undefined && this.#readSize.lost(lost)) this.#setTooLargeAside(lost);
     for (const entry of messages) this.#deliver(entry);
@@ -323,7 +324,9 @@ export class GroupConsumer implements BrokerConsumer {
   #deliver([id, fields, attempt = 1]: Entry): void {
     this.#readSize.arrived(id);
     if (isForAnother(fields, this.#options.group)) {
-      this.#pass(id);
+      // This group is done with it. If this fails, it is passed over again when its lease expires.
+      void this.#settlements.add(id, { kind: 'ack' }).catch(() => {});
+      this.#poke();
       return;
     }
     const message = this.#loans.canTake && !this.#closing ? readMessage(id, attempt, fields) : undefined;
@@ -336,13 +339,6 @@ export class GroupConsumer implements BrokerConsumer {
     }
   }
 
-  /** A message for another group: this group is done with it. */
-  #pass(id: string): void {
-    // If this fails, it is passed over again when its lease expires.
-    void this.#settlements.add(id, { kind: 'ack' }).catch(() => {});
-    this.#poke();
-  }
-
   /** A message that never arrives would hold up all that are behind it. */
   #setTooLargeAside({ id, bytes }: LostReply): void {
     const reason = `the connection was lost each time while its ${bytes} bytes were read`;
@@ -351,9 +347,12 @@ export class GroupConsumer implements BrokerConsumer {
   }
 
   #setAside(id: string, what: string, reason: string): Promise<boolean> {
-    this.#options.logger.error(
-      `Entry ${id} of the stream of queue "${this.#options.queueName}" ${what}: ${reason}. It was moved aside, into the hash "${this.#options.keys.aside}".`,
-    );
+    const { queueName: queue, group, keys, logger } = this.#options;
+    logger.error(`Entry ${id} of the stream of queue "${queue}" ${what}: ${reason}. It was moved aside, into the hash "${keys.aside}".`, {
+      queue,
+      group,
+      id,
+    });
     const counts = this.#settlements.add(id, { kind: 'aside', reason });
     this.#poke();
     return counts;
@@ -377,7 +376,8 @@ export class GroupConsumer implements BrokerConsumer {
       this.#astray = this.#resigned = true;
       const explained = this.#options.failures.explained(error);
       this.#settlements.giveUp(({ reject }) => reject(explained));
-      if (this.#loans.hasMembers) this.#options.logger.error(explained.message, error);
+      const { queueName: queue, group, logger } = this.#options;
+      if (this.#loans.hasMembers) logger.error(explained.message, { queue, group, error });
       this.#loans.end({ error: explained });
       return;
     }
@@ -393,9 +393,4 @@ export class GroupConsumer implements BrokerConsumer {
       outlook === 'lost' ? 0 : this.#backoff(undefined, this.#failures),
     );
   }
-}
-
-/** Whether the server says that the group is gone, of the queue or of its bell. */
-function isGroupGone(error: unknown): boolean {
-  return error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
 }

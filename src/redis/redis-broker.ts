@@ -13,6 +13,7 @@ import type { CheckedRedisOptions } from './options.js';
 import { Publisher } from './publisher.js';
 import { openScript, statsScript } from './scripts/index.js';
 import { Server } from './server.js';
+import { UnreadGroups } from './unread-groups.js';
 
 /** A queue on Redis Streams. */
 export class RedisBroker implements Broker {
@@ -22,13 +23,15 @@ export class RedisBroker implements Broker {
   readonly #keys: QueueKeys;
   readonly #server: Server;
   readonly #connection: Connection;
+  readonly #unreadGroups: UnreadGroups;
   readonly #refusals: Refusals[] = [];
   #closed = false;
 
   constructor(options: CheckedRedisOptions) {
     this.#options = options;
-    const { name, groups, groupsDeclared, publishTimeout, maxPending } = options;
+    const { name, groups, groupsDeclared, lease, publishTimeout, maxPending, logger } = options;
     this.#keys = queueKeys(name);
+    this.#unreadGroups = new UnreadGroups({ queueName: name, keys: this.#keys, declared: groups, lease, logger });
     this.#server = new Server(options);
     this.failures = this.#server.failures;
     this.#connection = this.#server.connect('the queue', (connection) => this.#prepare(connection));
@@ -90,6 +93,8 @@ export class RedisBroker implements Broker {
   async #prepare(connection: Connection): Promise<void> {
     await Promise.all([this.#server.checkVersion(connection), this.#server.readIdleTimeout(connection)]);
     await this.#open(connection, this.#options.groups, !this.#options.groupsDeclared);
+    // Whoever waits for the connection does not wait for this.
+    void this.#unreadGroups.look(connection);
   }
 
   #newRefusals(requests: string): Refusals {
