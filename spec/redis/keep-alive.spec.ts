@@ -61,6 +61,7 @@ describe('A Connection', () => {
     const sent: string[] = [];
     let answer: (reply: unknown) => void = () => {};
     const client = {
+      options: { name: 'its own' },
       connect: async () => {},
       destroy: () => {},
       on: () => {},
@@ -77,6 +78,7 @@ describe('A Connection', () => {
       broker: 'Redis',
       outlookOf: () => 'lost',
       createRoute: () => direct(client),
+      name: 'ours',
       search: 0,
       prepare: async () => {},
       mostIdle: () => 1000,

@@ -11,6 +11,8 @@ export interface ConnectionOptions
   extends Pick<BrokerConnectionOptions<RedisLink>, 'title' | 'broker' | 'outlookOf' | 'patience' | 'longestPause' | 'logger'> {
   /** A new route to the server, to clients that do not reconnect by themselves. */
   readonly createRoute: () => Route;
+  /** What the server calls the connection, unless its client has a name of its own. */
+  readonly name: string;
   /** How much longer than an answer it may take to find the server, in milliseconds. */
   readonly search: number;
   /** Called with each new connection before anybody else may use it. */
@@ -36,7 +38,7 @@ export class Connection {
   /** Answers since the last one that did not come in time. */
   #inTime = 0;
 
-  constructor({ createRoute, search, prepare, mostIdle, ...options }: ConnectionOptions) {
+  constructor({ createRoute, name, search, prepare, mostIdle, ...options }: ConnectionOptions) {
     this.#patience = options.patience;
     this.#connection = new BrokerConnection({
       ...options,
@@ -44,6 +46,7 @@ export class Connection {
       createLink: (lost) => new RedisLink(createRoute(), lost),
       prepare: async () => {
         this.#number += 1;
+        this.#setName(name);
         await prepare(this);
         this.#keepAlive.start(mostIdle());
       },
@@ -123,6 +126,12 @@ export class Connection {
   close(): void {
     this.#keepAlive.stop();
     this.#connection.close();
+  }
+
+  /** A connection without a name works as well: not every user may set one. */
+  #setName(name: string): void {
+    const { client } = this.#connection.link ?? {};
+    if (client?.options?.name === undefined) this.send(['CLIENT', 'SETNAME', name]).catch(() => {});
   }
 
   async #ping(): Promise<void> {

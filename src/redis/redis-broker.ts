@@ -34,7 +34,7 @@ export class RedisBroker implements Broker {
     this.#unreadGroups = new UnreadGroups({ queueName: name, keys: this.#keys, declared: groups, lease, logger });
     this.#server = new Server(options);
     this.failures = this.#server.failures;
-    this.#connection = this.#server.connect('the queue', (connection) => this.#prepare(connection));
+    this.#connection = this.#server.connect(undefined, (connection) => this.#prepare(connection));
     const { failures } = this;
     const refusals = this.#newRefusals(`publishes to queue "${name}"`);
     const publishing = { connection: this.#connection, publishTimeout, maxPending, failures, refusals };
@@ -48,7 +48,7 @@ export class RedisBroker implements Broker {
       ...asker,
       queueName: name,
       connection: this.#connection,
-      listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(`group "${group}"`, prepare) }),
+      listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(group, prepare) }),
       open: () => this.#open(this.#connection, [...this.#declared, group]),
       failures: this.failures,
       refusals: this.#newRefusals(`requests of group "${group}" of queue "${name}"`),

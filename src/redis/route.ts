@@ -3,6 +3,7 @@ import type { RedisClientTemplate } from './options.js';
 
 /** What is used of a client of node-redis. */
 export interface RedisClient {
+  readonly options?: { readonly name?: string | undefined } | undefined;
   connect(): Promise<unknown>;
   destroy(): void;
   on(event: 'error', listener: (error: unknown) => void): unknown;

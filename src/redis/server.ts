@@ -1,4 +1,5 @@
 import { createClient } from 'redis';
+import type { ConsumerGroup } from '../backend.js';
 import { Failures } from '../broker/failures.js';
 import { longestPauseFor, responseTimeoutFor } from '../broker/options.js';
 import { BackendUnavailableError } from '../errors.js';
@@ -22,6 +23,9 @@ const MOST_IDLE = 20_000;
 
 /** The oldest server that has the commands that the queue needs. */
 const OLDEST = [6, 2] as const;
+
+/** What a server takes in the name of a connection is ASCII, without spaces and control characters. */
+const NOT_IN_A_NAME = /[^!-~]/gu;
 
 /** Answers as the scripts give them, and no second way to reconnect beside ours. */
 const OURS = { RESP: 2, disableOfflineQueue: true } as const;
@@ -60,10 +64,12 @@ export class Server {
     this.failures = new Failures(redisFailures(name), { queue: name, server: this.#where });
   }
 
-  /** A connection that is made when it is needed; `prepare` is called with each new one. */
-  connect(purpose: string, prepare: (connection: Connection) => Promise<void>): Connection {
+  /** A connection that is made when it is needed, for the queue or to wait for messages of a group; `prepare` is called with each new one. */
+  connect(group: ConsumerGroup | undefined, prepare: (connection: Connection) => Promise<void>): Connection {
+    const purpose = group === undefined ? 'the queue' : `group "${group}"`;
     return new Connection({
       title: `Queue "${this.#queue}", Redis at ${this.#where}, connection for ${purpose}`,
+      name: ['sluice', this.#queue, ...(group === undefined ? [] : [group])].join(':').replaceAll(NOT_IN_A_NAME, '_'),
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
       createRoute: () => this.#createRoute(),
