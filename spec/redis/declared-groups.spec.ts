@@ -1,5 +1,7 @@
+import { ConfigurationError, receive } from 'sluice';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
+import { failureOf } from '../support/promises.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -78,6 +80,23 @@ describeWithRedis('A RedisBackend without the option `groups`', () => {
     await suite.open({ groups: ['billing'] }).stats();
     await suite.open({ groups: ['default'] }).publish('key', { n: 1 });
     expect(await groups()).toEqual(['billing', 'default']);
+  });
+});
+
+describeWithRedis('A group that a RedisBackend does not declare', () => {
+  const suite = new RedisSuite();
+
+  it('is refused, and is not created', async () => {
+    const queue = suite.open({ groups: ['a'] });
+    await queue.publish('key', { n: 1 });
+    expect(() => queue.consume({ group: 'b' })).toThrow(ConfigurationError);
+    expect(() => queue.deliveries()).toThrow(ConfigurationError);
+    for (const refused of [receive(queue), receive(queue, { group: 'b' }), queue.stats({ group: 'b' }), queue.publish('key', {}, { group: 'b' })]) {
+      expect(await failureOf(refused)).toBeInstanceOf(ConfigurationError);
+    }
+    expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+    const infos = (await suite.run('XINFO', 'GROUPS', suite.name)) as [string, string][];
+    expect(infos.map(([, name]) => name)).toEqual(['a']);
   });
 });
 

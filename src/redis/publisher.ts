@@ -27,7 +27,7 @@ interface Parcel {
 }
 
 /** Which groups a publish creates where they are missing, once the database was flushed. */
-export interface GroupRule {
+interface GroupRule {
   readonly groups: readonly ConsumerGroup[];
   /** Whether they were declared. If not, a queue that has any group keeps those that it has. */
   readonly declared: boolean;
