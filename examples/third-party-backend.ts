@@ -435,7 +435,7 @@ class Loan implements DeliveryOf<string, object> {
   }
 
   reject(reason?: unknown): Promise<boolean> {
-    if (this.settled === false) this.subscription.consumer.logger.debug(`Delivery ${this.id} was rejected`, reason);
+    if (this.settled === false) this.subscription.consumer.logger.debug(`Delivery ${this.id} was rejected`, { error: reason });
     return this.#settle('rejected');
   }
 

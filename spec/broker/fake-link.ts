@@ -69,7 +69,9 @@ export class Stage {
   onLink: (link: FakeLink) => void = () => {};
 
   readonly connection = new Connection<FakeLink>({
-    title: 'The queue',
+    server: 'Broker at here:1',
+    queue: 'orders',
+    connection: 'publishing',
     broker: 'Broker',
     patience: PATIENCE,
     logger: this.logger,

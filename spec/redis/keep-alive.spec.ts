@@ -74,7 +74,9 @@ describe('A Connection', () => {
       },
     };
     const connection = new Connection({
-      title: 'The queue',
+      server: 'Redis at here:1',
+      queue: 'orders',
+      connection: 'the queue',
       broker: 'Redis',
       outlookOf: () => 'lost',
       createRoute: () => direct(client),

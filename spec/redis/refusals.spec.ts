@@ -131,7 +131,7 @@ describe('The Publisher of a server that refuses for now', () => {
       publishTimeout: 60_000,
       maxPending: 1,
       failures: new Failures(redisFailures('orders'), { queue: 'orders', server: 'here' }),
-      refusals: new Refusals({ broker: 'Redis', requests: 'publishes to queue "orders"', logger: silentLogger }),
+      refusals: new Refusals({ broker: 'Redis', queue: 'orders', requests: 'publishes to queue "orders"', logger: silentLogger }),
     });
     const failure = failureOf(publisher.publish(checkMessage('key', { n: 1 })));
     await pass(5000);

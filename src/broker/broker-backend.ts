@@ -85,7 +85,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     this.#source = {
       obeysCredit: true,
       connect: (subscriber, intake) => this.#connect(subscriber, intake),
-      waitCancelled: (count) => logger.debug(`A consumer of queue "${name}" left while ${count} of its calls waited for a message`),
+      waitCancelled: (count) => logger.debug(`A consumer of queue "${name}" left while ${count} of its calls waited for a message`, { queue: name }),
     };
   }
 

@@ -1,9 +1,9 @@
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import type { Logger } from '../internal/logger.js';
 import { onAbort } from '../internal/on-abort.js';
 import { withDeadline } from './deadline.js';
 import { End } from './end.js';
 import { ConnectionLostError, HopelessError, type Outlook } from './failures.js';
+import { type OutageOptions, Outages } from './outages.js';
 
 /** One connection of a client, or a channel of one: it is made, it breaks, and another takes its place. */
 export interface Link {
@@ -12,9 +12,7 @@ export interface Link {
   destroy(): void;
 }
 
-export interface ConnectionOptions<AnyLink extends Link> {
-  /** What it is for, for messages. */
-  readonly title: string;
+export interface ConnectionOptions<AnyLink extends Link> extends OutageOptions {
   /** What the broker is called in messages. */
   readonly broker: string;
   /** A new link, which does not reconnect by itself. It calls `lost` when it breaks, and whenever it knows a better reason than what its methods reject with. */
@@ -26,7 +24,6 @@ export interface ConnectionOptions<AnyLink extends Link> {
   /** The longest pause between two attempts to connect, in milliseconds. Default: 5,000. */
   readonly longestPause?: number | undefined;
   readonly outlookOf: (error: unknown) => Outlook;
-  readonly logger: Logger;
 }
 
 interface Waiter {
@@ -48,8 +45,7 @@ export class Connection<AnyLink extends Link> {
   /** Comes with `close()`, also for a link that never settles what it was asked for. */
   readonly #closed = new End();
   #trouble: unknown;
-  /** It has been told that the broker refuses links, since there was one. */
-  #toldRefusal = false;
+  readonly #outages: Outages;
   #readyAt = 0;
   /** How many links were lost one after the other that did not last. */
   #relapses = 0;
@@ -57,6 +53,7 @@ export class Connection<AnyLink extends Link> {
 
   constructor(options: ConnectionOptions<AnyLink>) {
     this.#options = options;
+    this.#outages = new Outages(options);
     this.#backoff = exponentialBackoff({ initial: 50, max: options.longestPause ?? 5000, jitter: 0.5 });
   }
 
@@ -113,7 +110,7 @@ export class Connection<AnyLink extends Link> {
     this.#link = undefined;
     this.#trouble = cause;
     link.destroy();
-    this.#options.logger.warn(`${this.#options.title}: the connection was lost, connecting anew`, cause);
+    this.#outages.lost(cause);
     this.#relapses = performance.now() - this.#readyAt < STABLE ? this.#relapses + 1 : 0;
     // What breaks each link is not to be sent over a hundred a second.
     if (this.#relapses > 1) this.#connectLater(2, this.#relapses - 1);
@@ -139,6 +136,7 @@ export class Connection<AnyLink extends Link> {
   close(): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
+    this.#outages.left();
     clearTimeout(this.#pause);
     this.#link?.destroy();
     this.#link = undefined;
@@ -147,7 +145,7 @@ export class Connection<AnyLink extends Link> {
   }
 
   async #connect(attempt: number): Promise<void> {
-    const { createLink, patience, broker, title, logger } = this.#options;
+    const { createLink, patience, broker } = this.#options;
     this.#phase = 'connecting';
     // A client that fails says so in two ways, and its event has the better reason.
     let reason: unknown;
@@ -159,6 +157,7 @@ export class Connection<AnyLink extends Link> {
       });
     } catch (error) {
       this.#phase = 'idle';
+      this.#outages.left();
       this.#tell(({ reject }) => reject(new HopelessError('The client cannot be made', { cause: error })));
       return;
     }
@@ -175,9 +174,8 @@ export class Connection<AnyLink extends Link> {
     }
     if (this.#link !== link) return;
     this.#phase = 'ready';
-    this.#toldRefusal = false;
     this.#readyAt = performance.now();
-    if (attempt > 1) logger.warn(`${title}: connected again`);
+    this.#outages.connected();
     this.#tell(({ resolve }) => resolve());
   }
 
@@ -190,19 +188,16 @@ export class Connection<AnyLink extends Link> {
 
   #failed(error: unknown, attempt: number): void {
     if (this.#phase === 'closed') return;
-    const { outlookOf, logger, title } = this.#options;
     this.#link = undefined;
     this.#trouble = error;
-    const outlook = outlookOf(error);
+    const outlook = this.#options.outlookOf(error);
     if (outlook === 'hopeless') {
       this.#phase = 'idle';
+      this.#outages.left();
       this.#tell(({ reject }) => reject(error));
       return;
     }
-    // That the last one was lost is told already, but not that the broker refuses the next.
-    const isNews = attempt === 1 || (outlook === 'refused' && !this.#toldRefusal);
-    this.#toldRefusal ||= outlook === 'refused';
-    if (isNews) logger.warn(`${title}: no connection, trying again until there is one`, error);
+    this.#outages.failed(error, outlook === 'refused');
     this.#connectLater(attempt + 1, attempt);
   }
 

@@ -123,11 +123,14 @@ export class DeliverySubscription implements Linked, Lender {
   }
 
   rejected({ id, key }: LentDelivery, reason: unknown): void {
-    this.#desk.logger.debug(`Delivery ${id} ("${key}") from queue "${this.#desk.queueName}" was rejected`, reason);
+    const { queueName: queue, logger } = this.#desk;
+    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, { queue, key, id, error: reason });
   }
 
   settledAgain({ id, key, settled }: LentDelivery, call: string): void {
-    this.#desk.logger.warn(`${call}() of delivery ${id} ("${key}") from queue "${this.#desk.queueName}" changed nothing: it was already ${settled}`);
+    const { queueName: queue, logger } = this.#desk;
+    const which = `delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)}`;
+    logger.warn(`${call}() of ${which} changed nothing: it was already ${settled}`, { queue, key, id });
   }
 
   #creditChanged(): void {

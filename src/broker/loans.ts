@@ -167,7 +167,8 @@ export class Loans implements Desk {
     if (await this.#options.settle(delivery, how, delay, reason)) return true;
     delivery.recall();
     this.logger.warn(
-      `Delivery ${id} ("${key}") from queue "${this.queueName}" could not be ${how}: its lease has ended, or the queue was closed or emptied`,
+      `Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(this.queueName)} could not be ${how}: its lease has ended, or the queue was closed or emptied`,
+      { queue: this.queueName, key, id },
     );
     return false;
   }

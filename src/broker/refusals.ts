@@ -4,6 +4,7 @@ import type { Logger } from '../internal/logger.js';
 export interface RefusalsOptions {
   /** What the broker is called in messages. */
   readonly broker: string;
+  readonly queue: string;
   /** What it refuses, such as `publishes to queue "orders"`. */
   readonly requests: string;
   readonly logger: Logger;
@@ -26,21 +27,21 @@ export class Refusals {
   }
 
   add(error: unknown): void {
-    const { broker, requests, logger } = this.#options;
+    const { broker, queue, requests, logger } = this.#options;
     this.#last = error;
     this.#count += 1;
     if (this.#count > 1) return;
     this.#since = performance.now();
-    logger.warn(`${broker} refuses ${requests}, trying again: ${describeError(error)}`);
-    logger.debug(`The refusal of ${requests}`, error);
+    logger.warn(`${broker} refuses ${requests}, trying again: ${describeError(error)}`, { queue });
+    logger.debug(`${broker} refuses ${requests}: the error`, { queue, error });
   }
 
   /** The broker has accepted a request. */
   end(): void {
     if (this.#count === 0) return;
-    const { broker, requests, logger } = this.#options;
+    const { broker, queue, requests, logger } = this.#options;
     const seconds = ((performance.now() - this.#since) / 1000).toFixed(1);
-    logger.warn(`${broker} accepts ${requests} again after ${seconds} s, ${this.#count + 1} attempts`);
+    logger.warn(`${broker} accepts ${requests} again after ${seconds} s, ${this.#count + 1} attempts`, { queue });
     this.#last = undefined;
     this.#count = 0;
   }

@@ -131,12 +131,18 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   #deliveries(signal: AbortSignal): Observable<Delivery> {
     const { logger, concurrency } = this.#handle;
     if (this.#queue.deliveries !== undefined) return this.#queue.deliveries(this.#consume);
-    logger.warn(`Queue "${this.#queue.name ?? 'unnamed'}" has no deliveries(), only consume(): each message is handled once, without retries`);
+    const { name: queue = 'unnamed' } = this.#queue;
+    logger.warn(`Queue ${JSON.stringify(queue)} has no deliveries(), only consume(): each message is handled once, without retries`, { queue });
     return payloadDeliveries(this.#queue, { group: this.#consume.group, limit: concurrency, signal, logger });
   }
 
   #failed(error: unknown): void {
-    this.#handle.logger.error(`The consumer of queue "${this.#queue.name ?? 'unnamed'}" failed: ${describeError(error)}`, error);
+    const { name: queue = 'unnamed' } = this.#queue;
+    this.#handle.logger.error(`The consumer of queue ${JSON.stringify(queue)} failed: ${describeError(error)}`, {
+      queue,
+      group: this.#consume.group,
+      error,
+    });
   }
 
   #report(outcome: Outcome, onOutcome: CheckedHandleOptions['onOutcome']): void {

@@ -59,7 +59,10 @@ class PayloadPull {
     if (this.#ended) return;
     this.#end();
     (async () => this.#iterator.return?.())().catch((error: unknown) => {
-      this.#intake.logger.error(`return() of the iterator of queue "${this.#queueName}" failed: ${describeError(error)}`);
+      this.#intake.logger.error(`return() of the iterator of queue ${JSON.stringify(this.#queueName)} failed: ${describeError(error)}`, {
+        queue: this.#queueName,
+        error,
+      });
     });
   }
 
@@ -67,13 +70,19 @@ class PayloadPull {
   settled(delivery: PayloadDelivery, how: Exclude<Settlement, false>): void {
     this.#out--;
     if (how === 'retried' || how === 'released') {
-      this.#intake.logger.warn(`Payload ${delivery.id} of queue "${this.#queueName}" is lost: without deliveries() it cannot go back`);
+      this.#intake.logger.warn(`Payload ${delivery.id} of queue ${JSON.stringify(this.#queueName)} is lost: without deliveries() it cannot go back`, {
+        queue: this.#queueName,
+        id: delivery.id,
+      });
     }
     this.ask();
   }
 
   settledAgain({ id, settled }: PayloadDelivery): void {
-    this.#intake.logger.warn(`Payload ${id} of queue "${this.#queueName}" was settled again, which changed nothing: it was already ${settled}`);
+    this.#intake.logger.warn(
+      `Payload ${id} of queue ${JSON.stringify(this.#queueName)} was settled again, which changed nothing: it was already ${settled}`,
+      { queue: this.#queueName, id },
+    );
   }
 
   /** Asks for a payload, if one may come. */
@@ -89,7 +98,10 @@ class PayloadPull {
   #answered({ done, value }: IteratorResult<QueuePayload, unknown>): void {
     this.#asking = false;
     if (done) this.#end();
-    else if (this.#ended) this.#intake.logger.warn(`A payload of queue "${this.#queueName}" is lost: it came when its consumer had stopped`);
+    else if (this.#ended)
+      this.#intake.logger.warn(`A payload of queue ${JSON.stringify(this.#queueName)} is lost: it came when its consumer had stopped`, {
+        queue: this.#queueName,
+      });
     else {
       this.#out++;
       this.#subscriber.next(new PayloadDelivery(this, this.#queueName, value as QueuePayload, ++this.#taken));

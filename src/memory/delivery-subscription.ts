@@ -90,8 +90,8 @@ export class DeliverySubscription implements Consumer, Lender {
   }
 
   rejected({ id, key }: MemoryDelivery, reason: unknown): void {
-    const { name, logger } = this.#queue.options;
-    logger.debug(`Delivery ${id} ("${key}") from queue "${name}" was rejected`, reason);
+    const { name: queue, logger } = this.#queue.options;
+    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, { queue, key, id, error: reason });
   }
 
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
@@ -112,8 +112,9 @@ export class DeliverySubscription implements Consumer, Lender {
   }
 
   settledAgain({ id, key, settled }: MemoryDelivery, call: string): void {
-    const { name, logger } = this.#queue.options;
-    logger.warn(`${call}() of delivery ${id} ("${key}") from queue "${name}" changed nothing: it was already ${settled}`);
+    const { name: queue, logger } = this.#queue.options;
+    const which = `delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)}`;
+    logger.warn(`${call}() of ${which} changed nothing: it was already ${settled}`, { queue, key, id });
   }
 
   #start(): void {

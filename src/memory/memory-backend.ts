@@ -19,6 +19,7 @@ import { type CheckedConsumeOptions, checkConsumeOptions, DEFAULT_GROUP } from '
 import { consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { checkDeclared } from '../internal/declared-groups.js';
+import { describeError } from '../internal/describe.js';
 import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
@@ -170,7 +171,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
       return this.#queue.publish(key, accepted, details);
     } catch (error) {
       // What is expected comes as a rejection: this is the scheduler or the logger that was handed in.
-      this.#queue.options.logger.error(`A publish to queue "${this.name}" failed: ${String(error)}`, error);
+      this.#queue.options.logger.error(`A publish to queue "${this.name}" failed: ${describeError(error)}`, { queue: this.name, error });
       return Promise.reject(error);
     }
   }

@@ -2,6 +2,7 @@ import type { TimestampProvider } from 'rxjs';
 import type { ConsumerGroup, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
 import { QueueClosedError, QueueOverflowError } from '../errors.js';
 import { DONE } from '../internal/answers.js';
+import { describeError } from '../internal/describe.js';
 import { NO_HEADERS } from '../internal/message.js';
 import type { PublishDetails } from '../internal/publish-options.js';
 import { throwLater } from '../internal/throw-later.js';
@@ -134,7 +135,9 @@ export class MemoryQueue {
 
   /** A consumer left while `count` of its calls waited for a message. */
   waitCancelled(count: number): void {
-    this.options.logger.debug(`A consumer of queue "${this.options.name}" left while ${count} of its calls waited for a message`);
+    this.options.logger.debug(`A consumer of queue "${this.options.name}" left while ${count} of its calls waited for a message`, {
+      queue: this.options.name,
+    });
   }
 
   /** A message that is out is done with. */
@@ -256,7 +259,7 @@ export class MemoryQueue {
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
     const { scheduler, logger, name } = this.options;
     return this.#admission.wait(...record(key, payload, details, scheduler.now()), details?.signal, () => {
-      logger.debug(`A publish to queue "${name}" was aborted while it waited for room`);
+      logger.debug(`A publish to queue "${name}" was aborted while it waited for room`, { queue: name });
       this.serve();
     });
   }
@@ -325,7 +328,7 @@ export class MemoryQueue {
 
   /** The code of a consumer failed where RxJS lets it through. It fails neither the publisher nor the other consumers: it is thrown on its own. */
   #failed(error: unknown): void {
-    this.options.logger.error(`A consumer of queue "${this.options.name}" failed: ${String(error)}`, error);
+    this.options.logger.error(`A consumer of queue "${this.options.name}" failed: ${describeError(error)}`, { queue: this.options.name, error });
     throwLater(error);
   }
 

@@ -10,6 +10,7 @@ import { Loans } from '../broker/loans.js';
 import { OwnReleases } from '../broker/own-releases.js';
 import { Underway } from '../broker/underway.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
+import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { Leases, type Ticket } from './leases.js';
@@ -119,7 +120,7 @@ export class GroupConsumer implements BrokerConsumer {
       onMessage: (message, facts) => this.#arrive(message, facts),
       onChange: () => this.#poke(),
       onMissing: (reason) => this.#lost(reason),
-      onRefused: (reason) => logger.warn(`JetStream does not serve group "${group}" of queue "${queueName}": ${reason}`),
+      onRefused: (reason) => logger.warn(`JetStream does not serve group "${group}" of queue "${queueName}": ${reason}`, { queue: queueName, group }),
     });
   }
 
@@ -328,11 +329,11 @@ export class GroupConsumer implements BrokerConsumer {
     try {
       await setAside(await this.#options.connection.acquire(), message, reason);
       const counted = await this.#answer(ticket, 'rejected', 0);
-      logger.error(`${which}: ${reason}. It was moved aside, into the stream "${names.aside}".`);
+      logger.error(`${which}: ${reason}. It is in quarantine, in the stream "${names.aside}".`, { queue: queueName });
       return counted;
     } catch (error) {
       // Its lease ends, and it comes again.
-      logger.warn(`${which}, and could not be moved aside yet: ${reason}`, error);
+      logger.warn(`${which}: ${reason}. It cannot be put in quarantine yet: ${describeError(error)}`, { queue: queueName });
       return false;
     }
   }
@@ -350,6 +351,7 @@ export class GroupConsumer implements BrokerConsumer {
     const { queueName, group, logger } = this.#options;
     logger.warn(
       `The consumer of group "${group}" of queue "${queueName}" is gone, or without a leader: ${reason}. It is looked for, and made anew if need be.`,
+      { queue: queueName, group },
     );
     this.#missing = true;
     this.#puller.stop();
@@ -373,12 +375,14 @@ export class GroupConsumer implements BrokerConsumer {
     if (outlook === 'hopeless') {
       const explained = failures.explained(error);
       this.#settling.giveUp(explained);
-      if (this.#loans.hasMembers) logger.error(explained.message, error);
+      if (this.#loans.hasMembers) logger.error(explained.message, { queue: this.#options.queueName, group: this.#options.group, error: explained });
       this.#loans.end({ error: explained });
       return;
     }
     if (outlook === 'refused' && this.#failures === 1)
-      logger.warn(`NATS refuses to serve queue "${this.#options.queueName}", trying again until it does`, error);
+      logger.warn(`NATS refuses to serve queue "${this.#options.queueName}", trying again: ${describeError(error)}`, {
+        queue: this.#options.queueName,
+      });
     this.#rest();
   }
 

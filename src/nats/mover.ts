@@ -2,6 +2,7 @@ import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
 import { Underway } from '../broker/underway.js';
+import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
@@ -203,7 +204,8 @@ export class Mover {
   #warn(reason: unknown): void {
     if (this.#warned || this.#closed) return;
     this.#warned = true;
-    this.#options.logger.warn(`NATS refuses to serve the delayed messages of queue "${this.#options.queueName}", trying again until it does`, reason);
+    const { logger, queueName: queue } = this.#options;
+    logger.warn(`NATS refuses to serve the delayed messages of queue "${queue}", trying again: ${describeError(reason)}`, { queue });
   }
 
   #rest(): void {

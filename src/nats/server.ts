@@ -49,7 +49,9 @@ export class Server {
   connect(prepare: (link: NatsLink) => Promise<void>): Connection<NatsLink> {
     const { server, name, lease, domain } = this.#options;
     return new Connection({
-      title: `Queue "${name}", NATS at ${this.#where}`,
+      server: `NATS at ${this.#where}`,
+      queue: name,
+      connection: 'everything',
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
       createLink: (lost) => {

@@ -1,6 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import { isNotFound } from './failures.js';
 import type { Ticket } from './leases.js';
@@ -149,7 +150,7 @@ export class Sweeper {
     const { queueName, failures, logger } = this.#options;
     if (this.#warned || isNotFound(error) || failures.outlookOf(error) === 'lost') return;
     this.#warned = true;
-    logger.warn(`NATS refuses to remove settled messages of queue "${queueName}", trying again until it does`, error);
+    logger.warn(`NATS refuses to remove settled messages of queue "${queueName}", trying again: ${describeError(error)}`, { queue: queueName });
   }
 
   /** Removes what this process had settled and each other group has settled too: here, or somewhere, as far as all before it is. */

@@ -267,6 +267,7 @@ export class Topology {
         longer
           ? `Group "${group}" of queue "${this.#options.name}" has a longer lease than ${this.#options.lease} ms: it stays ${millis(ack_wait)} ms, for all`
           : `Group "${group}" of queue "${this.#options.name}" had a shorter lease: it is ${this.#options.lease} ms now, for all`,
+        { queue: this.#options.name, group },
       );
     this.#warned = true;
     // Whoever keeps its leases for longer would lose them, with a shorter one, to whoever came last.

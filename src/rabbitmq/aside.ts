@@ -36,10 +36,10 @@ export async function moveAside(
     try {
       await publisher.setAside(kept, reason);
       const without = kept === original ? '' : ' without its headers, which left no room for the reason,';
-      log.error(`${which} It was moved aside,${without} into the queue "${names.aside}".`, { key, id });
+      log.error(`${which} It is in quarantine,${without} in the queue "${names.aside}".`, { key, id });
       return await channel.settle({ tag: original.deliveryTag }, 'ack');
     } catch (error) {
-      if (tried === 1) log.error(`${which} It stays out until it can be moved aside (${describeError(error)}).`, { key, id, error });
+      if (tried === 1) log.error(`${which} It cannot be put in quarantine yet: ${describeError(error)}`, { key, id, error });
       // With the reason, its headers are more than a frame holds.
       if (codeOf((error as Error).cause) === 'CODEC') kept = { ...original, headers: {} };
       await channel.lasts(backoff(undefined, tried));

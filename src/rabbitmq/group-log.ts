@@ -1,12 +1,8 @@
 import type { ConsumerGroup } from '../backend.js';
 import { describeError } from '../internal/describe.js';
-import type { Logger } from '../internal/logger.js';
+import type { LogDetails, Logger } from '../internal/logger.js';
 
-interface LogDetails {
-  readonly key?: string | undefined;
-  readonly id?: string | undefined;
-  readonly error?: unknown;
-}
+type MessageDetails = Pick<LogDetails, 'key' | 'id' | 'error'>;
 
 /** Logs what happens to one group of a queue, with the fields that name both. */
 export class GroupLog {
@@ -19,12 +15,12 @@ export class GroupLog {
   }
 
   /** Warns of an expected event in one line. The error with its stack is for debug. */
-  warn(message: string, error: unknown, details?: LogDetails): void {
+  warn(message: string, error: unknown, details?: MessageDetails): void {
     this.#logger.warn(`${message} (${describeError(error)})`, { ...this.#fields, ...details });
     this.#logger.debug(message, { ...this.#fields, ...details, error });
   }
 
-  error(message: string, details?: LogDetails): void {
+  error(message: string, details?: MessageDetails): void {
     this.#logger.error(message, { ...this.#fields, ...details });
   }
 }

@@ -79,10 +79,14 @@ export class Server {
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
   connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
     const patience = new Patience();
-    const title = `Queue "${this.#queue}", RabbitMQ at ${this.#where}, connection for ${purpose}`;
-    const onOverdue = ({ message }: OverdueError) => this.#logger.warn(`${title}: ${message}, giving up the channel`, { queue: this.#queue });
+    const server = `RabbitMQ at ${this.#where}`;
+    const queue = this.#queue;
+    const onOverdue = ({ message }: OverdueError) =>
+      this.#logger.warn(`Queue ${JSON.stringify(queue)} closes a channel to ${server}: ${message}`, { queue });
     return new Connection({
-      title,
+      server,
+      queue,
+      connection: purpose,
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
       createLink: (lost) => new RabbitLink({ ...this.#client(purpose, publishTimeout), lease: this.#lease, patience, lost, onOverdue, onUnblocked }),

@@ -139,7 +139,7 @@ export class Subscription {
         const outlook = this.#options.failures.outlookOf(error);
         if (outlook === 'hopeless') this.#fail(error);
         else if (outlook === 'refused' && failures === 1)
-          this.#options.log.warn(`RabbitMQ refuses to serve queue "${this.#options.queueName}", trying again until it does`, error);
+          this.#options.log.warn(`RabbitMQ refuses to serve queue "${this.#options.queueName}", trying again`, error);
       }
       failures = performance.now() - since > STABLE ? 0 : failures + 1;
       if (failures > 1) await this.#pause(backoff(undefined, failures - 1));
@@ -279,7 +279,7 @@ export class Subscription {
     const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
       () => arrival.channel.settle(arrival, 'ack'),
       (error: unknown) => {
-        log.warn(`Message ${id} of queue "${queueName}" could not be delayed, and went back at once`, error, { key, id });
+        log.warn(`Message ${id} of queue "${queueName}" could not be delayed, and was requeued at once`, error, { key, id });
         return arrival.channel.settle(arrival, 'back');
       },
     );
@@ -383,7 +383,7 @@ export class Subscription {
   /** No second attempt mends it: the stream ends with the error. */
   #fail(error: unknown): void {
     const explained = this.#options.failures.explained(error);
-    this.#options.log.error(explained.message, { error });
+    this.#options.log.error(explained.message, { error: explained });
     this.#loans.end({ error: explained });
   }
 

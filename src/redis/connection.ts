@@ -8,7 +8,10 @@ import type { RedisClient, Route } from './route.js';
 import type { Script } from './scripts/index.js';
 
 export interface ConnectionOptions
-  extends Pick<BrokerConnectionOptions<RedisLink>, 'title' | 'broker' | 'outlookOf' | 'patience' | 'longestPause' | 'logger'> {
+  extends Pick<
+    BrokerConnectionOptions<RedisLink>,
+    'server' | 'queue' | 'connection' | 'broker' | 'outlookOf' | 'patience' | 'longestPause' | 'logger'
+  > {
   /** A new route to the server, to clients that do not reconnect by themselves. */
   readonly createRoute: () => Route;
   /** What the server calls the connection, unless its client has a name of its own. */

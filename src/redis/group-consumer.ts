@@ -348,7 +348,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   #setAside(id: string, what: string, reason: string): Promise<boolean> {
     const { queueName: queue, group, keys, logger } = this.#options;
-    logger.error(`Entry ${id} of the stream of queue "${queue}" ${what}: ${reason}. It was moved aside, into the hash "${keys.aside}".`, {
+    logger.error(`Entry ${id} of the stream of queue "${queue}" ${what}: ${reason}. It is in quarantine, in the hash "${keys.aside}".`, {
       queue,
       group,
       id,
@@ -377,7 +377,7 @@ export class GroupConsumer implements BrokerConsumer {
       const explained = this.#options.failures.explained(error);
       this.#settlements.giveUp(({ reject }) => reject(explained));
       const { queueName: queue, group, logger } = this.#options;
-      if (this.#loans.hasMembers) logger.error(explained.message, { queue, group, error });
+      if (this.#loans.hasMembers) logger.error(explained.message, { queue, group, error: explained });
       this.#loans.end({ error: explained });
       return;
     }

@@ -98,7 +98,7 @@ export class RedisBroker implements Broker {
   }
 
   #newRefusals(requests: string): Refusals {
-    const refusals = new Refusals({ broker: this.failures.broker, requests, logger: this.#options.logger });
+    const refusals = new Refusals({ broker: this.failures.broker, queue: this.#options.name, requests, logger: this.#options.logger });
     this.#refusals.push(refusals);
     return refusals;
   }

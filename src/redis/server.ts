@@ -68,7 +68,9 @@ export class Server {
   connect(group: ConsumerGroup | undefined, prepare: (connection: Connection) => Promise<void>): Connection {
     const purpose = group === undefined ? 'the queue' : `group "${group}"`;
     return new Connection({
-      title: `Queue "${this.#queue}", Redis at ${this.#where}, connection for ${purpose}`,
+      server: `Redis at ${this.#where}`,
+      queue: this.#queue,
+      connection: purpose,
       name: ['sluice', this.#queue, ...(group === undefined ? [] : [group])].join(':').replaceAll(NOT_IN_A_NAME, '_'),
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,

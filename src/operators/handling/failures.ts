@@ -1,15 +1,15 @@
 import { answerTo } from '../../internal/answers.js';
-import { describe, describeError, isError } from '../../internal/describe.js';
-import type { Logger } from '../../internal/logger.js';
+import { describe, describeError } from '../../internal/describe.js';
+import type { LogDetails, Logger } from '../../internal/logger.js';
 import { isMilliseconds } from '../../internal/options.js';
 import type { AnyDelivery, CheckedHandleOptions } from '../handle-options.js';
 
 /** The delay before a retry where `retry.delay` fails to say one, in milliseconds. */
 const FALLBACK_DELAY = 1000;
 
-/** Says what failed over a delivery, and what happens next. Never the payload; of what was thrown only an error, which has a stack. */
+/** Logs what failed for a delivery, and what happens next; never the payload. */
 export function logFailure(logger: Logger, level: 'warn' | 'error', what: string, delivery: AnyDelivery, error: unknown, next: string): void {
-  logger[level](`${what}: ${nameOf(delivery)}: ${describeError(error)}; ${next}`, ...(isError(error) ? [error] : []));
+  logger[level](`${what}: ${nameOf(delivery)}: ${describeError(error)}; ${next}`, { ...fieldsOf(delivery), error });
 }
 
 /** Releases a delivery that nobody has settled, and waits for nothing. */
@@ -32,11 +32,17 @@ export function retryDelay(options: CheckedHandleOptions, delivery: AnyDelivery,
   }
   options.logger.error(
     `\`retry.delay\` ${problem} for ${nameOf(delivery)}, where a number of milliseconds was expected: ${FALLBACK_DELAY} is taken instead`,
+    fieldsOf(delivery),
   );
   return FALLBACK_DELAY;
 }
 
-/** A delivery in the words of a message for people. */
+/** Names a delivery in a log line. */
 export function nameOf({ id, key, queue, attempt }: AnyDelivery): string {
-  return `delivery ${id} ("${key}") from queue "${queue}", attempt ${attempt}`;
+  return `delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)}, attempt ${attempt}`;
+}
+
+/** Returns the fields of a delivery for the details of a log line. */
+export function fieldsOf({ id, key, queue, attempt }: AnyDelivery): LogDetails {
+  return { queue, key, id, attempt };
 }

@@ -1,6 +1,6 @@
 import type { Delivery } from '../../backend.js';
 import type { Logger } from '../../internal/logger.js';
-import { nameOf } from './failures.js';
+import { fieldsOf, nameOf } from './failures.js';
 
 /** How many deliveries beyond its retries are told of. */
 const MANY = 20;
@@ -39,6 +39,6 @@ export class OftenDelivered {
       deliveryLimit === Number.POSITIVE_INFINITY
         ? `If its handler ends the process, set \`deliveryLimit\`, to at least ${retryCount + 1}: a message that was delivered more often is then given up`
         : `It is given up after the \`deliveryLimit\` of ${deliveryLimit}`;
-    logger.warn(`Delivered more often than \`retry.count\` + ${MANY}: ${nameOf(delivery)}. ${advice}`);
+    logger.warn(`Delivered more often than \`retry.count\` + ${MANY}: ${nameOf(delivery)}. ${advice}`, fieldsOf(delivery));
   }
 }

@@ -78,7 +78,7 @@ export class Settlements {
   }
 
   #listenerFailed(error: unknown): void {
-    this.#options.logger.error(`\`onOutcome\` failed: ${describeError(error)}`, error);
+    this.#options.logger.error(`\`onOutcome\` failed: ${describeError(error)}`, { error });
   }
 
   #await(result: Result, method: Method, answer: Promise<boolean>): void {
