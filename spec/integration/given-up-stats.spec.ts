@@ -1,5 +1,5 @@
 import type { QueueBackend } from 'sluice';
-import { Topology } from '../../src/nats/topology.js';
+import { Counts as NatsCounts } from '../../src/nats/counts.js';
 import { Counts } from '../../src/rabbitmq/counts.js';
 import { upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
@@ -52,7 +52,7 @@ describeWithRedis('A RedisBackend without a server', () => {
 });
 
 describeWithNats('A NatsBackend without a server', () => {
-  const count = jest.spyOn(Topology.prototype, 'countGroups');
+  const count = jest.spyOn(NatsCounts.prototype, 'groups');
   givesUp(new NatsSuite(), () => count.mock.calls.length);
 });
 

@@ -4,7 +4,8 @@ import type { ConsumerConfig, ConsumerInfo, JetStreamManager, StreamConfig, Stre
 export interface JetStreamApi {
   getAccountInfo(): Promise<unknown>;
   readonly streams: {
-    info(stream: string): Promise<StreamInfo>;
+    /** @param subjects those whose messages are counted, one by one */
+    info(stream: string, subjects?: string): Promise<StreamInfo>;
     add(config: Partial<StreamConfig> & { readonly name: string }): Promise<StreamInfo>;
   };
   readonly consumers: {
@@ -21,7 +22,7 @@ export function jetStreamApi(manager: JetStreamManager, answerTo: <Value>(call: 
   return {
     getAccountInfo: () => answerTo(manager.getAccountInfo()),
     streams: {
-      info: (stream) => answerTo(streams.info(stream)),
+      info: (stream, subjects) => answerTo(streams.info(stream, subjects === undefined ? undefined : { subjects_filter: subjects })),
       add: (config) => answerTo(streams.add(config)),
     },
     consumers: {

@@ -67,7 +67,7 @@ function isRefusedLogin(error: unknown): boolean {
 }
 
 /** A request fails with an error of its own, which has the refusal as its cause. */
-function isForbidden(error: unknown): boolean {
+export function isForbidden(error: unknown): boolean {
   return isNamed(error, 'PermissionViolationError') || (isNamed(error, 'RequestError') && isNamed(error.cause, 'PermissionViolationError'));
 }
 

@@ -8,11 +8,11 @@ import type { LentDelivery, Settled } from '../broker/delivery.js';
 import type { Failures } from '../broker/failures.js';
 import { Loans } from '../broker/loans.js';
 import { OwnReleases } from '../broker/own-releases.js';
-import { Underway } from '../broker/underway.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
+import { Away } from './away.js';
 import { Leases, type Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
 import { type DeliveryFacts, readMessage } from './message.js';
@@ -50,12 +50,6 @@ const MOST_HEARTBEAT = 5000;
 /** How long the server keeps a request for messages, in milliseconds. */
 const EXPIRES = 30_000;
 
-/**
- * What was sent back for later: the server may keep it for so many milliseconds after its time, since it looks some of them later, and more where it is busy. What is more
- * than these counts as ready.
- */
-const AWAY = { most: 100_000, lateness: 250 };
-
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
 /**
@@ -68,11 +62,9 @@ export class GroupConsumer implements BrokerConsumer {
   readonly #puller: Puller;
   readonly #leases: Leases;
   readonly #settling: Settling;
-  /** What this process has sent back for later. */
-  readonly #away = new Underway(AWAY);
+  readonly #away = new Away();
   /** By place in the stream: the server counts what is released as delivered. */
   readonly #released = new OwnReleases();
-  readonly #prefix: number;
   #link: NatsLink | undefined;
   #stream: string | undefined;
   #missing = false;
@@ -87,7 +79,6 @@ export class GroupConsumer implements BrokerConsumer {
   constructor(options: GroupConsumerOptions) {
     this.#options = options;
     const { queueName, names, group, lease, sweeper, logger } = options;
-    this.#prefix = names.messages.length - 1;
     this.#loans = new Loans({
       queueName,
       logger,
@@ -124,9 +115,10 @@ export class GroupConsumer implements BrokerConsumer {
     });
   }
 
-  /** How many messages are out here, and how many were sent back from here for later and may not be ready yet. */
-  get kept(): { readonly out: number; readonly away: number } {
-    return { out: this.#loans.size, away: this.#away.size };
+  /** How many messages are in flight here, or were sent back from here for later and may not be ready yet; and how many of these no other group gets. */
+  get kept(): { readonly all: number; readonly own: number } {
+    const inFlight = this.#leases.count(({ message }) => this.#isOwn(message));
+    return { all: this.#loans.size + this.#away.size, own: inFlight + this.#away.own };
   }
 
   /** Whether somebody here has to do with the group. Where not, it may be deleted, and stays so. */
@@ -184,7 +176,7 @@ export class GroupConsumer implements BrokerConsumer {
     const ticket = this.#leases.end(id);
     if (ticket === undefined) return NOT_COUNTED;
     if (reason !== undefined) return this.#setAside(ticket, 'is given up', reason);
-    if (how === 'retried' && delay > 0) this.#away.add(id, delay);
+    if (how === 'retried' && delay > 0) this.#away.add(id, delay, this.#isOwn(ticket.message));
     return this.#answer(ticket, how, delay);
   }
 
@@ -293,11 +285,12 @@ export class GroupConsumer implements BrokerConsumer {
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver(message: Msg, facts: DeliveryFacts): void {
     const ticket = this.#leases.begin(message, facts, this.#stream);
-    const { group, sweeper } = this.#options;
+    const { names, group, sweeper } = this.#options;
+    const target = names.targetOf(message.subject);
     // A server that failed may have forgotten what it was told. It is told again.
     if (this.#settling.isFinishing(facts.sequence)) {
       this.#poke();
-    } else if (sweeper.isSettled(group, ticket)) {
+    } else if ((target !== undefined && target !== names.consumer(group)) || sweeper.isSettled(group, ticket)) {
       unawaited(this.#answer(ticket, 'acked', 0));
     } else if (!this.#loans.canTake || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));
@@ -305,7 +298,7 @@ export class GroupConsumer implements BrokerConsumer {
       const content = readMessage(
         message,
         { ...facts, deliveries: Math.max(1, facts.deliveries - this.#released.of(String(facts.sequence))) },
-        this.#prefix,
+        names.keyStart(message.subject),
       );
       if (typeof content === 'string') {
         void this.#setAside(ticket, 'is no message', content);
@@ -319,6 +312,11 @@ export class GroupConsumer implements BrokerConsumer {
       }
     }
     this.#poke();
+  }
+
+  /** Whether no other group gets a message. */
+  #isOwn({ subject }: Msg): boolean {
+    return this.#options.names.targetOf(subject) !== undefined;
   }
 
   /** Resolves to whether the message is in quarantine. */

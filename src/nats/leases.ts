@@ -54,6 +54,12 @@ export class Leases {
     return this.#tickets.size;
   }
 
+  count(condition: (ticket: Ticket) => boolean): number {
+    let count = 0;
+    for (const ticket of this.#tickets.values()) if (condition(ticket)) count += 1;
+    return count;
+  }
+
   /** The lease of a message that has come just now. */
   begin(message: Msg, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
     return { message, reply: message.reply ?? '', sequence, storedAt, stream, until: performance.now() + this.#options.lease };

@@ -4,6 +4,12 @@ import { safeName } from '../broker/safe-name.js';
 /** The longest name of a stream or consumer, in characters: it becomes the name of a folder, and a part of subjects. */
 const LONGEST_NAME = 128;
 
+/**
+ * The token before the name of the group in the subject of a message for one group: `orders.=to.billing.KEY`. The subjects of all messages begin alike, so the stream stays as it is.
+ * No key begins so, since an equals sign in a key is percent-encoded.
+ */
+const FOR_ONE = '=to';
+
 /** What a queue is called on the server. All of it begins with its name. */
 export interface QueueNames {
   readonly stream: string;
@@ -19,11 +25,23 @@ export interface QueueNames {
   readonly inbox: string;
   /** The stream of what is no message. */
   readonly aside: string;
+  /** The subjects of the messages for one group each. */
+  readonly targeted: string;
+  /** The subjects of the delayed messages for one group each. */
+  readonly targetedDelayed: string;
   consumer(group: ConsumerGroup): string;
-  /** The subject of a message. */
-  subject(key: QueueKey): string;
+  /** The subjects of the messages for one group only. @param consumer its consumer */
+  targetedTo(consumer: string): string;
+  /** The subject of a message: for all groups, or for one. */
+  subject(key: QueueKey, group?: ConsumerGroup): string;
   /** The subject of a message that waits for its time. */
-  delayedSubject(key: QueueKey, delay: number): string;
+  delayedSubject(key: QueueKey, delay: number, group?: ConsumerGroup): string;
+  /** The consumer of the only group that gets a message. Undefined: all groups get it. */
+  targetOf(subject: string): string | undefined;
+  /** The same of a delayed message. */
+  delayedTargetOf(subject: string): string | undefined;
+  /** Where the key begins in the subject of a message. */
+  keyStart(subject: string): number;
   /** The subject on which what is no message is kept. */
   asideSubject(subject: string): string;
 }
@@ -40,6 +58,11 @@ export function queueNames(queue: string): QueueNames {
     consumers.set(group, name);
     return name;
   };
+  const targetedPrefix = `${stream}.${FOR_ONE}.`;
+  const delayedTarget = new RegExp(`^\\d+\\.${FOR_ONE}\\.([^.]+)\\.`);
+  const target = (group: ConsumerGroup | undefined) => (group === undefined ? '' : `${FOR_ONE}.${consumer(group)}.`);
+  /** Where the name of the consumer ends in the subject of a message for one group. -1: it is none. */
+  const targetEnd = (subject: string) => (subject.startsWith(targetedPrefix) ? subject.indexOf('.', targetedPrefix.length) : -1);
   return {
     stream,
     messages: `${stream}.>`,
@@ -48,11 +71,33 @@ export function queueNames(queue: string): QueueNames {
     mover: 'mover',
     inbox: `_INBOX.${stream}`,
     aside,
+    targeted: `${targetedPrefix}*.>`,
+    targetedDelayed: `${delayedStream}.*.${FOR_ONE}.*.>`,
     consumer,
-    subject: (key) => `${stream}.${writeKey(key)}`,
-    delayedSubject: (key, delay) => `${delayedStream}.${Math.ceil(delay)}.${writeKey(key)}`,
+    targetedTo: (name) => `${targetedPrefix}${name}.>`,
+    subject: (key, group) => `${stream}.${target(group)}${writeKey(key)}`,
+    delayedSubject: (key, delay, group) => `${delayedStream}.${Math.ceil(delay)}.${target(group)}${writeKey(key)}`,
+    targetOf: (subject) => {
+      const end = targetEnd(subject);
+      return end < 0 ? undefined : subject.slice(targetedPrefix.length, end);
+    },
+    delayedTargetOf: (subject) => delayedTarget.exec(subject.slice(delayedStream.length + 1))?.[1],
+    keyStart: (subject) => {
+      const end = targetEnd(subject);
+      return end < 0 ? stream.length + 1 : end + 1;
+    },
     asideSubject: (subject) => `${aside}.${subject}`,
   };
+}
+
+/** The group of a consumer. Undefined where the name was too long, or another program made the consumer. */
+export function readGroup(consumer: string): ConsumerGroup | undefined {
+  if (!/^(?:[\w-]|=[0-9A-F]{2})+$/.test(consumer)) return undefined;
+  try {
+    return decodeURIComponent(consumer.replaceAll('=', '%'));
+  } catch {
+    return undefined;
+  }
 }
 
 /** A key as the tokens of a subject: `order.placed` stays, so that others can filter by it; what a subject cannot hold is percent-encoded. */

@@ -3,6 +3,7 @@ import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import { Counts, type Delayed, type Unsettled } from './counts.js';
 import { isNotFound } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
@@ -34,6 +35,7 @@ export class NatsBroker implements Broker {
   readonly #connection: Connection<NatsLink>;
   readonly #mover: Mover;
   readonly #sweeper: Sweeper;
+  readonly #counts: Counts;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
   /** When the stream was made that all groups were opened in. */
   #complete: string | undefined;
@@ -67,6 +69,11 @@ export class NatsBroker implements Broker {
       onAnother: (created) => {
         for (const consumer of this.#consumers.values()) consumer.recreated(created);
       },
+    });
+    this.#counts = new Counts({
+      names: this.#names,
+      sweep: () => this.#sweeper.sweep(),
+      kept: (consumer) => this.#consumerNamed(consumer)?.kept.all ?? 0,
     });
     this.#mover = new Mover({
       ...shared,
@@ -141,7 +148,7 @@ export class NatsBroker implements Broker {
   /** The groups that were declared exist before anything is published. */
   async #prepare(link: NatsLink): Promise<void> {
     await this.#open(link);
-    if ((await this.#topology.countDelayed(link)) > 0) this.#mover.start();
+    if ((await this.#counts.delayed(link)).total > 0) this.#mover.start();
     this.#mover.reconnected();
     this.publisher.reconnected();
     for (const consumer of this.#consumers.values()) consumer.reconnected();
@@ -199,40 +206,55 @@ export class NatsBroker implements Broker {
     if (isUnanswered(answer) || answer.json<{ error?: unknown }>().error !== undefined) throw new Error('JetStream did not take it');
   }
 
-  async #countGroup(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
-    return this.#countBeside(link, group, await this.#countDelayed(link));
+  /** The consumer here of a group, by its name on the server. */
+  #consumerNamed(name: string): GroupConsumer | undefined {
+    for (const [group, consumer] of this.#consumers) if (this.#names.consumer(group) === name) return consumer;
+    return undefined;
   }
 
-  /** How many messages wait for their time, but for those that this process is moving: they are in the stream. */
-  async #countDelayed(link: NatsLink): Promise<number> {
+  /** What waits for its time, but for what this process is moving: that is in the stream. It is counted first: what becomes due meanwhile is rather counted twice than not at all. */
+  async #countDelayed(link: NatsLink): Promise<Delayed> {
     await this.#mover.moved();
-    return this.#topology.countDelayed(link);
+    return this.#counts.delayed(link);
   }
 
-  /** @param delayed how many messages wait for their time: counted before, since what falls due meanwhile is rather counted twice than not at all */
-  async #countBeside(link: NatsLink, group: ConsumerGroup, delayed: number): Promise<QueueStats> {
-    const held = await this.#topology.countGroup(link, group, () => this.#sweeper.sweep());
-    return { ready: this.#readyOf(this.#consumers.get(group), held), unfinished: held + delayed };
+  async #countGroup(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
+    const { total, targets } = await this.#countDelayed(link);
+    const unsettled = await this.#counts.group(link, group);
+    const name = this.#names.consumer(group);
+    let delayed = total;
+    for (const [target, count] of targets) if (target !== name) delayed -= count;
+    return { ready: this.#readyOf(name, unsettled).all, unfinished: unsettled.held + Math.max(0, delayed) };
   }
 
-  /** How many of the messages that a group has not settled somebody may get, as far as this process knows. */
-  #readyOf(consumer: GroupConsumer | undefined, held: number): number {
-    const { out, away } = consumer?.kept ?? { out: 0, away: 0 };
-    return Math.max(0, held - out - away);
+  /** How many of the messages that a group has not settled a consumer may get, as far as this process knows; and how many of these no other group gets. */
+  #readyOf(name: string, { held, own }: Unsettled): { readonly all: number; readonly own: number } {
+    const kept = this.#consumerNamed(name)?.kept ?? { all: 0, own: 0 };
+    const all = Math.max(0, held - kept.all);
+    return { all, own: Math.min(all, Math.max(0, own - kept.own)) };
   }
 
   /**
-   * A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have. All groups that are there count, and
-   * those that are declared or consumed for here and are not there yet.
+   * A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have, but for those that only one group gets. All groups
+   * that are there count, and those that are declared or consumed for here and are not there yet.
    */
   async #countAll(link: NatsLink): Promise<QueueStats> {
-    const delayed = await this.#countDelayed(link);
-    const { consumer: nameOf } = this.#names;
-    const unsettled = await this.#topology.countGroups(link);
-    const here = new Map([...this.#consumers].map(([group, consumer]) => [nameOf(group), consumer]));
-    const there = [...unsettled].map(([name, held]) => ({ ready: this.#readyOf(here.get(name), held), unfinished: held + delayed }));
-    const missing = [...this.#groups()].filter((group) => !unsettled.has(nameOf(group)));
-    const counts = [...there, ...(await Promise.all(missing.map((group) => this.#countBeside(link, group, delayed))))];
-    return { ready: Math.max(...counts.map(({ ready }) => ready)), unfinished: Math.max(...counts.map(({ unfinished }) => unfinished)) };
+    const { total } = await this.#countDelayed(link);
+    const counts = await this.#counts.groups(link);
+    for (const group of this.#groups()) {
+      const name = this.#names.consumer(group);
+      if (!counts.has(name)) counts.set(name, await this.#counts.group(link, group));
+    }
+    const all = [...counts].map(([name, unsettled]) => ({ unsettled, ready: this.#readyOf(name, unsettled) }));
+    return {
+      ready: together(all.map(({ ready }) => ready)),
+      unfinished: together(all.map(({ unsettled: { held, own } }) => ({ all: held, own }))) + total,
+    };
   }
+}
+
+/** How many messages several groups have together, of which each has some that no other group gets. */
+function together(counts: readonly { readonly all: number; readonly own: number }[]): number {
+  const own = counts.reduce((sum, count) => sum + count.own, 0);
+  return own + Math.max(0, ...counts.map((count) => count.all - count.own));
 }

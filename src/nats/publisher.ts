@@ -1,5 +1,5 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
-import type { QueueKey } from '../backend.js';
+import type { ConsumerGroup, QueueKey } from '../backend.js';
 import type { BrokerPublisher } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import { ConnectionLostError, type Failures } from '../broker/failures.js';
@@ -23,6 +23,8 @@ interface Parcel {
   readonly headers: string | undefined;
   /** In milliseconds, from when it entered. */
   readonly delay: number;
+  /** The only group that gets it; undefined for all. */
+  readonly group: ConsumerGroup | undefined;
 }
 
 export interface PublisherOptions {
@@ -81,7 +83,7 @@ export class Publisher implements BrokerPublisher {
     this.#outbox = new Outbox({ queueName, broker: failures.broker, ...limits, onAdmitted: () => this.#poke(), trouble });
   }
 
-  async publish({ key, payload, headers, delay, signal }: CheckedMessage): Promise<void> {
+  async publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
     const written = writeHeadersHeader(headers);
     if (written !== undefined && written.length > MOST_HEADERS)
       throw new InvalidMessageError(
@@ -89,7 +91,7 @@ export class Publisher implements BrokerPublisher {
         `at most ${MOST_HEADERS} bytes of JSON in ASCII, which is the most that NATS takes`,
         `${written.length} bytes`,
       );
-    const parcel = { key, id: this.#ids.next(), payload: writePayload(payload, MOST_BYTES, 'NATS'), headers: written, delay };
+    const parcel = { key, id: this.#ids.next(), payload: writePayload(payload, MOST_BYTES, 'NATS'), headers: written, delay, group };
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
     return answer;
@@ -193,14 +195,14 @@ export class Publisher implements BrokerPublisher {
 
   #sendOne(link: NatsLink, pending: Pending<Parcel>, now: number): void {
     const { names } = this.#options;
-    const { key, id, payload, headers } = pending.parcel;
+    const { key, id, payload, headers, group } = pending.parcel;
     const rest = remainingDelay(pending, now);
     const facts = createHeaders();
     facts.set(ID_HEADER, id);
     // The mover will say when it was published, and what it says has to have room.
     if (rest > 0) facts.set(PUBLISHED_AT_HEADER, writePublishedAt(0));
     if (headers !== undefined) facts.set(HEADERS_HEADER, headers);
-    const subject = rest === 0 ? names.subject(key) : names.delayedSubject(key, rest);
+    const subject = rest === 0 ? names.subject(key, group) : names.delayedSubject(key, rest, group);
     const bytes = Buffer.from(payload);
     try {
       const token: string = link.ask(subject, bytes, (answer) => this.#answered(token, pending, answer), facts);

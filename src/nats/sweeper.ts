@@ -48,6 +48,10 @@ export class Sweeper {
   #stream: string | undefined;
   /** What this process has settled and nobody has removed yet, by consumer. */
   readonly #settled = new Map<string, Places>();
+  /** Where messages are that this process has settled, and that no other group gets. */
+  readonly #own = new Set<number>();
+  /** Whether it has settled such a message since it last looked for what other processes left behind of them. */
+  #hasOwn = false;
   /** What was removed lately, by consumer; and what was before that. */
   #removed = new Map<string, Places>();
   #removedBefore = new Map<string, Places>();
@@ -65,13 +69,21 @@ export class Sweeper {
   begin(stream: string | undefined): void {
     if (stream === this.#stream) return;
     this.#stream = stream;
-    for (const places of [this.#settled, this.#removed, this.#removedBefore]) places.clear();
+    for (const places of [this.#settled, this.#removed, this.#removedBefore, this.#own]) places.clear();
   }
 
-  /** A group has settled a message. */
-  settled(group: ConsumerGroup, { stream, sequence, storedAt }: Ticket): void {
+  /** A group has settled a message, or has passed one that only another group gets. */
+  settled(group: ConsumerGroup, { stream, sequence, storedAt, message }: Ticket): void {
     if (stream !== this.#stream) return;
-    add(this.#settled, this.#options.names.consumer(group), [[sequence, storedAt]]);
+    const { names } = this.#options;
+    const name = names.consumer(group);
+    const target = names.targetOf(message.subject);
+    // The other group removes its message. If that group is gone, the message goes when all before it is settled.
+    if (target === undefined || target === name) add(this.#settled, name, [[sequence, storedAt]]);
+    if (target === name) {
+      this.#own.add(sequence);
+      this.#hasOwn = true;
+    }
     this.#later();
   }
 
@@ -88,6 +100,8 @@ export class Sweeper {
   async sweep(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    // One that has begun knows nothing of what was settled since.
+    await this.#sweeping;
     if (this.#settled.size > 0) await this.#sweep();
   }
 
@@ -131,6 +145,7 @@ export class Sweeper {
       if (seen !== undefined && seen.created !== this.#stream) this.#options.onAnother(seen.created);
       else if (seen !== undefined && stream === this.#stream) {
         await this.#remove(link, before, seen.floors);
+        await this.#removeOwn(link, before.keys(), seen.floors);
         const floor = Math.min(...seen.floors.values());
         const { created, first } = await topology.first(link);
         const left = created === seen.created ? Math.min(floor - first + 1, LEFT_BEHIND) : 0;
@@ -157,7 +172,9 @@ export class Sweeper {
   async #remove(link: NatsLink, before: ReadonlyMap<string, Places>, floors: ReadonlyMap<string, number>): Promise<void> {
     const known = new Set<number>();
     for (const places of before.values()) for (const sequence of places.keys()) known.add(sequence);
-    const done = [...known].filter((sequence) => [...floors].every(([name, floor]) => sequence <= floor || before.get(name)?.has(sequence) === true));
+    const done = [...known].filter(
+      (sequence) => this.#own.has(sequence) || [...floors].every(([name, floor]) => sequence <= floor || before.get(name)?.has(sequence) === true),
+    );
     if (done.length === 0) return;
     const stream = this.#stream;
     await this.#options.topology.remove(link, done);
@@ -165,12 +182,24 @@ export class Sweeper {
     if (stream !== this.#stream) return;
     this.#turn();
     const gone = new Set(done);
+    for (const sequence of done) this.#own.delete(sequence);
     for (const [name, places] of before) {
       const removed = [...places].filter(([sequence]) => gone.has(sequence));
       add(this.#removed, name, removed);
       const settled = this.#settled.get(name);
       for (const [sequence, storedAt] of removed) if (settled?.get(sequence) === storedAt) settled.delete(sequence);
       if (settled?.size === 0) this.#settled.delete(name);
+    }
+  }
+
+  /** Removes what a process left behind that no other group gets: how far the others are says nothing about it. */
+  async #removeOwn(link: NatsLink, consumers: Iterable<string>, floors: ReadonlyMap<string, number>): Promise<void> {
+    if (!this.#hasOwn) return;
+    this.#hasOwn = false;
+    const { topology } = this.#options;
+    for (const name of consumers) {
+      const left = await topology.targetedUpTo(link, name, floors.get(name) ?? 0, LEFT_BEHIND);
+      if (left.length > 0) await topology.remove(link, left);
     }
   }
 

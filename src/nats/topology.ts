@@ -8,12 +8,12 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { millis, nanos } from '@nats-io/transport-node';
+import { type Msg, millis, nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { HopelessError } from '../broker/failures.js';
 import type { Logger } from '../internal/logger.js';
 import type { JetStreamApi } from './api.js';
-import { isNotFound, isStreamMissing, isTaken } from './failures.js';
+import { isForbidden, isNotFound, isStreamMissing, isTaken } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
@@ -56,9 +56,6 @@ export interface Floors {
   readonly floors: ReadonlyMap<string, number>;
 }
 
-/** How many messages each group has not settled, by the name of its consumer. */
-export type Unsettled = ReadonlyMap<string, number>;
-
 /** What the queue wants a stream to be like. */
 type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
 
@@ -81,6 +78,8 @@ export class Topology {
   /** The streams that were there once. For each that was found to be missing since: when, by the clock of `performance`. */
   readonly #missingSince = new Map<string, number | undefined>();
   #warned = false;
+  /** Whether the user may read messages, as far as is known. */
+  #mayLook = true;
 
   constructor(options: CheckedNatsOptions, names: QueueNames) {
     this.#options = options;
@@ -132,45 +131,11 @@ export class Topology {
     });
   }
 
-  /** How many messages wait for their time. */
-  async countDelayed({ manager }: NatsLink): Promise<number> {
-    const { delayedStream, mover } = this.#names;
-    // Not what the stream holds: a server that was killed may hold what it had moved, and knows that it had.
-    const { num_pending, num_ack_pending } = await manager.consumers.info(delayedStream, mover);
-    return num_pending + num_ack_pending;
-  }
-
   /** How many delayed messages no process has received yet; and when the server last sent or renewed one, in milliseconds since the epoch by its clock. */
   async moverState({ manager }: NatsLink): Promise<MoverState> {
     const { num_pending, delivered } = await manager.consumers.info(this.#names.delayedStream, this.#names.mover);
     // The client declares a number here, and passes on the text that the server sent.
     return { undelivered: num_pending, activeAt: Date.parse(String(delivered.last_active)) };
-  }
-
-  /** How many messages a group has not settled; of one that does not exist, those with which it would begin. */
-  async countGroup({ manager }: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<number> {
-    const { stream } = this.#names;
-    try {
-      const { num_pending, num_ack_pending } = await manager.consumers.info(stream, this.#names.consumer(group));
-      const { state } = await manager.streams.info(stream);
-      // Before 2.10, what a consumer tells of itself may be one too many, once it has delivered a message again.
-      return Math.min(state.messages, num_pending + num_ack_pending);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      await beforeNew();
-      const { state } = await manager.streams.info(stream);
-      return state.messages;
-    }
-  }
-
-  /** How many messages each group has not settled that is there, whoever declared it. */
-  async countGroups({ manager }: NatsLink): Promise<Unsettled> {
-    const { stream } = this.#names;
-    const counts = new Map<string, number>();
-    for (const { name, config, num_pending, num_ack_pending } of await manager.consumers.list(stream))
-      if (isGroup(config)) counts.set(name, num_pending + num_ack_pending);
-    const { state } = await manager.streams.info(stream);
-    return new Map([...counts].map(([name, count]) => [name, Math.min(state.messages, count)]));
   }
 
   /** Up to which place in the stream each group has settled all. Undefined where not all groups are there, or some are not told of. */
@@ -189,6 +154,32 @@ export class Topology {
   async first({ manager }: NatsLink): Promise<{ readonly created: string; readonly first: number }> {
     const { state, created } = await manager.streams.info(this.#names.stream);
     return { created, first: state.first_seq };
+  }
+
+  /** Where the messages are that only the group of a consumer gets, as far as a place: the first `most` of them. Empty for a user that may not look. */
+  async targetedUpTo(link: NatsLink, consumer: string, last: number, most: number): Promise<number[]> {
+    const { stream, targetedTo } = this.#names;
+    const subject = `${link.api}.STREAM.MSG.GET.${stream}`;
+    const found: number[] = [];
+    for (let from = 1; found.length < most && this.#mayLook; ) {
+      let answer: Msg;
+      try {
+        answer = await link.request(subject, JSON.stringify({ seq: from, next_by_subj: targetedTo(consumer) }));
+      } catch (error) {
+        if (!isForbidden(error)) throw error;
+        this.#mayLook = false;
+        const { name } = this.#options;
+        this.#logger.debug(`The user may not publish to ${subject}: what a killed process settled for one group of queue "${name}" stays longer`, {
+          queue: name,
+        });
+        break;
+      }
+      const sequence = answer.json<{ readonly message?: { readonly seq: number } }>().message?.seq;
+      if (sequence === undefined || sequence > last) break;
+      found.push(sequence);
+      from = sequence + 1;
+    }
+    return found;
   }
 
   /**
@@ -320,7 +311,7 @@ export class Topology {
 }
 
 /** Whether a consumer is that of a group: somebody who only looks, and will be gone, keeps nothing. */
-function isGroup({ durable_name }: ConsumerConfig): boolean {
+export function isGroup({ durable_name }: ConsumerConfig): boolean {
   return Boolean(durable_name);
 }
 
