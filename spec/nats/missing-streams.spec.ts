@@ -57,12 +57,12 @@ describe('Streams that are missing', () => {
   let server: FakeServer;
   let topology: Topology;
 
-  const open = () => topology.open(server.link, ['default'], async () => {});
+  const open = () => topology.openAll(server.link, [], async () => {});
 
   beforeEach(() => {
     jest.useFakeTimers();
     server = new FakeServer();
-    topology = new Topology(checkNatsOptions({ url: 'nats://localhost', name: 'q', logger: silentLogger }), names);
+    topology = new Topology(checkNatsOptions({ url: 'nats://localhost', name: 'q', groups: ['default'], logger: silentLogger }), names);
   });
 
   afterEach(() => {

@@ -37,6 +37,8 @@ export class NatsBroker implements Broker {
   readonly #sweeper: Sweeper;
   readonly #counts: Counts;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
+  /** The groups that were not declared, and that messages were published for. */
+  readonly #addressed = new Set<ConsumerGroup>();
   /** When the stream was made that all groups were opened in. */
   #complete: string | undefined;
   #completing: Promise<void> | undefined;
@@ -55,6 +57,7 @@ export class NatsBroker implements Broker {
       ...shared,
       queueName: name,
       onDelayed: () => this.#mover.start(),
+      onGroup: (group) => this.#address(group),
       publishTimeout,
       maxPending,
       failures: this.failures,
@@ -93,7 +96,7 @@ export class NatsBroker implements Broker {
       names: this.#names,
       group,
       lease,
-      share: () => BUDGET / Math.max(1, this.#needed().length),
+      share: () => BUDGET / Math.max(1, this.#consumed().length),
       connection: this.#connection,
       open: async (link) => {
         this.#mover.start();
@@ -154,25 +157,36 @@ export class NatsBroker implements Broker {
     for (const consumer of this.#consumers.values()) consumer.reconnected();
   }
 
-  /** The groups that are consumed for here. */
+  /** The groups that are consumed for here, and those that messages were published for. */
   #needed(): ConsumerGroup[] {
+    return [...this.#consumed(), ...this.#addressed];
+  }
+
+  #consumed(): ConsumerGroup[] {
     return [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
+  }
+
+  /** A message is published for a group. Returns whether that may be missing: one that was not declared is not made before. */
+  #address(group: ConsumerGroup): boolean {
+    if (this.#options.groupsDeclared || this.#addressed.has(group)) return false;
+    this.#addressed.add(group);
+    return true;
   }
 
   /** The groups that are declared, and those that are consumed for here. */
   #groups(): Set<ConsumerGroup> {
-    return new Set([...this.#options.groups, ...this.#needed()]);
+    return new Set([...this.#topology.groups, ...this.#needed()]);
   }
 
   /** Sees to it that the streams are there, with all groups. */
   async #open(link: NatsLink): Promise<void> {
-    await this.#topology.open(link, this.#groups(), () => this.#sweeper.sweep());
+    await this.#topology.openAll(link, this.#needed(), () => this.#sweeper.sweep());
     this.#complete = this.#topology.created;
   }
 
   /** Sees to it that the streams are there, with a group; and with all groups where the stream is another, which has none of them. */
   async #openGroup(link: NatsLink, group: ConsumerGroup): Promise<void> {
-    await this.#topology.open(link, [group], () => this.#sweeper.sweep());
+    await this.#topology.open(link, group, () => this.#sweeper.sweep());
     if (this.#topology.created === this.#complete) return;
     this.#completing ??= this.#open(link).finally(() => {
       this.#completing = undefined;
@@ -241,7 +255,10 @@ export class NatsBroker implements Broker {
   async #countAll(link: NatsLink): Promise<QueueStats> {
     const { total } = await this.#countDelayed(link);
     const counts = await this.#counts.groups(link);
-    for (const group of this.#groups()) {
+    const groups = this.#groups();
+    // The messages wait for whichever group is made next.
+    const expected = groups.size + counts.size > 0 ? groups : this.#options.groups;
+    for (const group of expected) {
       const name = this.#names.consumer(group);
       if (!counts.has(name)) counts.set(name, await this.#counts.group(link, group));
     }

@@ -33,6 +33,8 @@ export interface PublisherOptions {
   readonly connection: Connection<NatsLink>;
   /** Sees to it that the stream and its consumers are there. */
   readonly open: (link: NatsLink) => Promise<void>;
+  /** A message is published for one group. Returns whether the group may be missing: `open` sees to it. */
+  readonly onGroup: (group: ConsumerGroup) => boolean;
   /** Something was stored that waits for its time. */
   readonly onDelayed: () => void;
   /** How long a message may wait to be confirmed, in milliseconds. */
@@ -74,6 +76,8 @@ export class Publisher implements BrokerPublisher {
   /** How often it has begun anew since the last message that was stored. */
   #restarts = 0;
   #wake: (() => void) | undefined;
+  /** A message waits whose group may be missing. */
+  #lacksGroup = false;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -92,6 +96,7 @@ export class Publisher implements BrokerPublisher {
         `${written.length} bytes`,
       );
     const parcel = { key, id: this.#ids.next(), payload: writePayload(payload, MOST_BYTES, 'NATS'), headers: written, delay, group };
+    if (group !== undefined && this.#options.onGroup(group)) this.#lacksGroup = true;
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
     return answer;
@@ -136,6 +141,10 @@ export class Publisher implements BrokerPublisher {
       try {
         const link = await connection.acquire();
         if (this.#link !== link || this.#broken) await this.#restart(link, open);
+        if (this.#lacksGroup) {
+          await open(link);
+          this.#lacksGroup = false;
+        }
         this.#send(link);
         if (this.#outbox.isEmpty || this.#broken) continue;
         await new Promise<void>((resolve) => {

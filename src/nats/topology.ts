@@ -78,6 +78,8 @@ export class Topology {
   /** The streams that were there once. For each that was found to be missing since: when, by the clock of `performance`. */
   readonly #missingSince = new Map<string, number | undefined>();
   #warned = false;
+  /** False once the queue had groups, and not the group `default`. A stream that is made anew keeps its messages for whichever group is made next. */
+  #hasDefault = true;
   /** Whether the user may read messages, as far as is known. */
   #mayLook = true;
 
@@ -97,11 +99,29 @@ export class Topology {
     return this.#messageSize;
   }
 
+  /** The groups that are declared. Without a declaration: the group `default`, unless the queue has other groups and not that one. */
+  get groups(): readonly ConsumerGroup[] {
+    return this.#hasDefault ? this.#options.groups : [];
+  }
+
+  /** Sees to it that the streams are there, with the declared groups and these. */
+  async openAll(link: NatsLink, groups: Iterable<ConsumerGroup>, beforeNew: () => Promise<void>): Promise<void> {
+    const info = await this.#open(link);
+    if (!this.#options.groupsDeclared) this.#hasDefault = await this.#needsDefault(link, info);
+    for (const group of new Set([...this.groups, ...groups])) await this.#group(link, group, beforeNew);
+  }
+
   /**
-   * Sees to it that the streams are there, with the consumers of these groups and that of what waits for its time.
+   * Sees to it that the streams are there, with one group.
    * @param beforeNew is done before a group comes into being: it begins with what the stream holds then
    */
-  async open(link: NatsLink, groups: Iterable<ConsumerGroup>, beforeNew: () => Promise<void>): Promise<void> {
+  async open(link: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<void> {
+    await this.#open(link);
+    await this.#group(link, group, beforeNew);
+  }
+
+  /** Sees to it that the streams are there, with the consumer of what waits for its time. */
+  async #open(link: NatsLink): Promise<StreamInfo> {
     const { manager } = link;
     const { stream, messages, delayedStream, delayed, mover } = this.#names;
     const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
@@ -116,7 +136,25 @@ export class Topology {
     const { messages: count, bytes } = info.state;
     this.#messageSize = count > 0 ? bytes / count : undefined;
     await this.#consumer(manager, delayedStream, { durable_name: mover, ack_wait: nanos(MOVER_LEASE) });
-    for (const group of new Set(groups)) await this.#group(link, group, beforeNew);
+    return info;
+  }
+
+  /** Whether the queue has the group `default`, or none at all. */
+  async #needsDefault({ manager }: NatsLink, { state }: StreamInfo): Promise<boolean> {
+    const { stream, consumer } = this.#names;
+    if (state.consumer_count === 0) return this.#hasDefault;
+    const [name = ''] = this.#options.groups;
+    if ((await there(() => manager.consumers.info(stream, consumer(name)))) !== undefined) return true;
+    if (!this.#hasDefault) return false;
+    try {
+      const listed = await manager.consumers.list(stream);
+      // A consumer that has no leader is not listed.
+      return listed.length >= state.consumer_count && !listed.some(({ config }) => isGroup(config));
+    } catch (error) {
+      // The user may not list them: most likely they are groups.
+      if (isForbidden(error)) return false;
+      throw error;
+    }
   }
 
   /** Sees to it that the stream is there that keeps what is no message. */
@@ -146,7 +184,7 @@ export class Topology {
     for (const { name, ack_floor, config } of listed) if (isGroup(config)) floors.set(name, ack_floor.stream_seq);
     // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
     const { state, created } = await manager.streams.info(stream);
-    const complete = listed.length >= state.consumer_count && this.#options.groups.every((group) => floors.has(this.#names.consumer(group)));
+    const complete = listed.length >= state.consumer_count && this.groups.every((group) => floors.has(this.#names.consumer(group)));
     return complete && floors.size > 0 ? { created, floors } : undefined;
   }
 
