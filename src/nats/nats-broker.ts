@@ -3,6 +3,7 @@ import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import { AbandonedGroups } from './abandoned-groups.js';
 import { Counts, type Delayed, type Unsettled } from './counts.js';
 import { isNotFound } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
@@ -36,6 +37,7 @@ export class NatsBroker implements Broker {
   readonly #mover: Mover;
   readonly #sweeper: Sweeper;
   readonly #counts: Counts;
+  readonly #abandoned: AbandonedGroups;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
   /** The groups that were not declared, and that messages were published for. */
   readonly #addressed = new Set<ConsumerGroup>();
@@ -77,6 +79,15 @@ export class NatsBroker implements Broker {
       names: this.#names,
       sweep: () => this.#sweeper.sweep(),
       kept: (consumer) => this.#consumerNamed(consumer)?.kept.all ?? 0,
+    });
+    this.#abandoned = new AbandonedGroups({
+      queueName: name,
+      names: this.#names,
+      domain: options.domain,
+      counts: this.#counts,
+      known: () => new Set([...options.groups, ...this.#consumers.keys()].map(this.#names.consumer)),
+      link: () => (this.#connection.isReady ? this.#connection.link : undefined),
+      logger: options.logger,
     });
     this.#mover = new Mover({
       ...shared,
@@ -143,6 +154,7 @@ export class NatsBroker implements Broker {
 
   close(): void {
     this.#closed = true;
+    this.#abandoned.stop();
     this.#mover.close();
     this.#sweeper.stop();
     this.#connection.close();
@@ -152,6 +164,7 @@ export class NatsBroker implements Broker {
   async #prepare(link: NatsLink): Promise<void> {
     await this.#open(link);
     if ((await this.#counts.delayed(link)).total > 0) this.#mover.start();
+    void this.#abandoned.look(link);
     this.#mover.reconnected();
     this.publisher.reconnected();
     for (const consumer of this.#consumers.values()) consumer.reconnected();
