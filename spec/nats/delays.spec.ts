@@ -51,7 +51,7 @@ describeWithNats('A message that is published with a delay', () => {
     await publisher.close();
     const holder = new Holder(suite.open({ groups: ['a', 'b'] }), { group: 'a' });
     await eventually(() => holder.deliveries.length === 1);
-    const late = new Holder(suite.open(), { group: 'b' });
+    const late = new Holder(suite.open({ groups: ['a', 'b'] }), { group: 'b' });
     await eventually(() => late.deliveries.length === 1);
   });
 

@@ -47,12 +47,13 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     expect(next.numbers.filter((n) => n !== 1)).toEqual([2, 3, 4]);
   });
 
-  it('leaves a group deleted that nobody here consumes for any more, and keeps nothing for it', async () => {
+  it('leaves a group deleted that it did not declare, and keeps nothing for it', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 });
-    const passing = new Holder(queue, { group: 'passing' }, (delivery) => void delivery.ack());
-    await eventually(async () => passing.deliveries.length === 1 && (await queue.stats({ group: 'passing' })).unfinished === 0);
-    passing.subscription.unsubscribe();
+    const other = suite.open({ groups: ['default', 'passing'] });
+    const passing = new Holder(other, { group: 'passing' }, (delivery) => void delivery.ack());
+    await eventually(async () => passing.deliveries.length === 1 && (await other.stats({ group: 'passing' })).unfinished === 0);
+    await other.close();
     await removeConsumer(suite.names.consumer('passing'));
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 2 });
@@ -127,7 +128,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
   it('loses nothing that is published after it, though the server takes its time to delete the stream', async () => {
     // It deletes the consumers first, and is busy with that.
     const queue = suite.open({ groups: upTo(60).map((n) => `g${n}`) });
-    const holder = new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
+    const holder = new Holder(queue, { group: 'g1', prefetch: 100 }, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 0 });
     await eventually(() => holder.deliveries.length === 1);
     await removeStream(suite.names.stream);

@@ -155,8 +155,10 @@ describeWithNats('A group that comes late', () => {
     await Promise.all(upTo(5).map((n) => queue.publish('key', { n })));
     await eventually(() => holder.deliveries.length === 5);
     for (const n of upTo(4)) await holder.of(n).ack();
-    expect(await queue.stats({ group: 'late' })).toEqual({ ready: 1, unfinished: 1 });
-    const late = new Holder(queue, { group: 'late' });
+    await eventually(async () => (await suite.length()) === 1);
+    const other = suite.open({ groups: ['default', 'late'] });
+    expect(await other.stats({ group: 'late' })).toEqual({ ready: 1, unfinished: 1 });
+    const late = new Holder(other, { group: 'late' });
     await eventually(() => late.deliveries.length >= 1);
     await queue.publish('key', { n: 6 });
     await eventually(() => late.numbers.includes(6));
@@ -167,7 +169,7 @@ describeWithNats('A group that comes late', () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 }, { delay: 300 });
     await queue.publish('key', { n: 2 });
-    const late = new Holder(queue, { group: 'late' });
+    const late = new Holder(suite.open({ groups: ['default', 'late'] }), { group: 'late' });
     await eventually(() => late.deliveries.length === 2);
     expect(late.numbers).toEqual([2, 1]);
   });

@@ -25,7 +25,7 @@ describe('Sweeper', () => {
   };
 
   const ticket = (sequence: number, storedAt = 1000): Ticket => {
-    return { message: {} as Ticket['message'], reply: '', sequence, storedAt, stream: 'then', until: 0 };
+    return { message: { subject: 'q.key' } as Ticket['message'], reply: '', sequence, storedAt, stream: 'then', until: 0 };
   };
 
   it('removes nothing that is settled after it has asked for the groups', async () => {

@@ -101,7 +101,7 @@ export class Sweeper {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     // One that has begun knows nothing of what was settled since.
-    await this.#sweeping;
+    if (this.#sweeping !== undefined) await this.#sweeping;
     if (this.#settled.size > 0) await this.#sweep();
   }
 
