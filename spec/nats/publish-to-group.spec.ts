@@ -137,6 +137,23 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect((await suite.stored()).map(({ seq }) => seq)).toEqual([4]);
   });
 
+  it('is removed in the end, however many a process left behind that died before it removed them', async () => {
+    const queue = suite.open({ groups });
+    const count = 2100;
+    await Promise.all(upTo(count).map((n) => queue.publish('key', { n }, { group: 'b' })));
+    await queue.publish('key', { n: 0 });
+    const { stream, consumer } = suite.names;
+    const connection = await suite.connection();
+    const next = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer('b')}`;
+    for (const _time of upTo(count)) {
+      const { reply = '' } = await connection.request(next, '1', { timeout: 5000, noMux: true });
+      connection.publish(reply, '+ACK');
+    }
+    await queue.publish('key', { n: count + 1 }, { group: 'b' });
+    void new Holder(queue, { group: 'b' }, (delivery) => void delivery.ack());
+    await holds(1);
+  });
+
   it('is skipped by a consumer with a prefetch of 1 that has many of them before its own', async () => {
     const queue = suite.open({ groups });
     await Promise.all(upTo(1000).map((n) => queue.publish('key', { n }, { group: 'b' })));

@@ -50,8 +50,8 @@ export class Sweeper {
   readonly #settled = new Map<string, Places>();
   /** Where messages are that this process has settled, and that no other group gets. */
   readonly #own = new Set<number>();
-  /** Whether it has settled such a message since it last looked for what other processes left behind of them. */
-  #hasOwn = false;
+  /** The consumers that have settled such a message since the sweeper last looked for what other processes left behind. */
+  readonly #unchecked = new Set<string>();
   /** What was removed lately, by consumer; and what was before that. */
   #removed = new Map<string, Places>();
   #removedBefore = new Map<string, Places>();
@@ -69,7 +69,7 @@ export class Sweeper {
   begin(stream: string | undefined): void {
     if (stream === this.#stream) return;
     this.#stream = stream;
-    for (const places of [this.#settled, this.#removed, this.#removedBefore, this.#own]) places.clear();
+    for (const places of [this.#settled, this.#removed, this.#removedBefore, this.#own, this.#unchecked]) places.clear();
   }
 
   /** A group has settled a message, or has passed one that only another group gets. */
@@ -81,8 +81,8 @@ export class Sweeper {
     // The other group removes its message. If that group is gone, the message goes when all before it is settled.
     if (target === undefined || target === name) add(this.#settled, name, [[sequence, storedAt]]);
     if (target === name) {
-      this.#own.add(sequence);
-      this.#hasOwn = true;
+      if (this.#settled.get(name)?.has(sequence) === true) this.#own.add(sequence);
+      this.#unchecked.add(name);
     }
     this.#later();
   }
@@ -145,7 +145,7 @@ export class Sweeper {
       if (seen !== undefined && seen.created !== this.#stream) this.#options.onAnother(seen.created);
       else if (seen !== undefined && stream === this.#stream) {
         await this.#remove(link, before, seen.floors);
-        await this.#removeOwn(link, before.keys(), seen.floors);
+        if (await this.#removeOwn(link, seen.floors)) pause = PAUSE;
         const floor = Math.min(...seen.floors.values());
         const { created, first } = await topology.first(link);
         const left = created === seen.created ? Math.min(floor - first + 1, LEFT_BEHIND) : 0;
@@ -192,15 +192,25 @@ export class Sweeper {
     }
   }
 
-  /** Removes what a process left behind that no other group gets: how far the others are says nothing about it. */
-  async #removeOwn(link: NatsLink, consumers: Iterable<string>, floors: ReadonlyMap<string, number>): Promise<void> {
-    if (!this.#hasOwn) return;
-    this.#hasOwn = false;
+  /**
+   * Removes what a process left behind that no other group gets: how far the others are says nothing about it.
+   * @returns whether there may be more
+   */
+  async #removeOwn(link: NatsLink, floors: ReadonlyMap<string, number>): Promise<boolean> {
     const { topology } = this.#options;
-    for (const name of consumers) {
-      const left = await topology.targetedUpTo(link, name, floors.get(name) ?? 0, LEFT_BEHIND);
-      if (left.length > 0) await topology.remove(link, left);
+    const checked = [...this.#unchecked];
+    this.#unchecked.clear();
+    for (const [index, name] of checked.entries()) {
+      try {
+        const left = await topology.targetedUpTo(link, name, floors.get(name) ?? 0, LEFT_BEHIND);
+        if (left.length > 0) await topology.remove(link, left);
+        if (left.length === LEFT_BEHIND) this.#unchecked.add(name);
+      } catch (error) {
+        for (const rest of checked.slice(index)) this.#unchecked.add(rest);
+        throw error;
+      }
     }
+    return this.#unchecked.size > 0;
   }
 
   #turn(): void {
