@@ -1,8 +1,9 @@
-import type { ConsumerGroup } from 'sluice';
+import { ConfigurationError, type ConsumerGroup, receive } from 'sluice';
 import { Holder, upTo } from '../support/consumers.js';
 import { deleteNatsConsumer } from '../support/delete-nats-consumer.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
+import { failureOf } from '../support/promises.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
 /** What a backend in front of other groups asks, and where they are. */
@@ -104,6 +105,27 @@ describeWithNats('A NatsBackend that declares no groups', () => {
     await suite.open({ groups: ['a'] }).stats();
     await suite.open({ groups: ['default'] }).publish('key', { n: 1 });
     expect(await suite.exists('default')).toBe(true);
+  });
+});
+
+describeWithNats('A NatsBackend that is asked for a group that it did not declare', () => {
+  const suite = new GroupsSuite();
+
+  it('refuses it, and creates no group', async () => {
+    const queue = suite.open({ groups: ['a'] });
+    const calls = [
+      () => receive(queue),
+      () => receive(queue, { group: 'b' }),
+      () => queue.stats({ group: 'b' }),
+      () => queue.publish('key', { n: 0 }, { group: 'b' }),
+      async () => queue.deliveries({ group: 'b' }),
+      async () => queue.consume({ group: 'b' }),
+      async () => queue.deliveries(),
+    ];
+    for (const call of calls) expect(await failureOf(call())).toBeInstanceOf(ConfigurationError);
+    await queue.publish('key', { n: 1 });
+    for (const group of ['default', 'b']) expect(await suite.exists(group)).toBe(false);
+    expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 });
 
