@@ -76,8 +76,14 @@ describeWithNats('A user of NATS', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0 && (await suite.length('orders')) === 0);
     expect((await queue.stats({ group: 'default' })).unfinished).toBe(0);
     expect(await suite.length('orders~aside')).toBe(1);
+    await queue.publish('key', { n: 3 }, { group: 'default' });
+    await eventually(() => holder.deliveries.length === 4);
+    expect((await queue.stats()).unfinished).toBe(1);
+    expect(await holder.of(3).ack()).toBe(true);
+    await eventually(async () => (await suite.length('orders')) === 0);
     await queue.close();
     expect(logger.warnings).toEqual([]);
+    expect(logger.debugs.filter((line) => line.includes('may not'))).toEqual([]);
   };
 
   it('may create a queue and do everything with the rights that the guide lists', async () => {

@@ -17,8 +17,8 @@ export interface NatsFromEnvOptions {
  * *When to use*: in production, where there is NATS with JetStream; with `replicas: 3` on a cluster, where not one confirmed message may be lost when one of its
  * machines fails.
  *
- * *Gotchas*: a message stays until every group that exists has settled it, so a group that nobody consumes for fills the server. Without `groups` there is
- * the group `default`. `attempt` also counts what another process released, since the server counts deliveries. Who deletes the consumer of a group deletes the group, with what it had not
+ * *Gotchas*: a message stays until every group that exists has settled it, so a group without a consumer fills the server. A backend without `groups`
+ * creates the group `default` only if the queue has no group yet, or if a consumer asks for it. `attempt` also counts what another process released, since the server counts deliveries. Who deletes the consumer of a group deletes the group, with what it had not
  * settled. A handler that blocks the event loop for longer than `lease` loses its messages to another consumer.
  *
  * Connects with the first publish or the first subscriber, and heals a lost connection by itself: consumers go on, publishes wait for `publishTimeout`.
