@@ -149,4 +149,27 @@ describeWithNats('A group that is added to those of a queue in use', () => {
     await eventually(() => holder.deliveries.length === 5);
     expect(holder.numbers.toSorted((one, other) => one - other)).toEqual([3, 4, 5, 7, 8]);
   });
+
+  it('gets nothing that another process is about to remove, since every group has settled it', async () => {
+    const queue = suite.open({ groups: ['a'] });
+    const a = new Holder(queue, { group: 'a' });
+    for (const n of upTo(4)) await queue.publish('key', { n });
+    await eventually(() => a.deliveries.length === 4);
+    for (const n of [1, 2]) await a.of(n).ack();
+    const late = new Holder(suite.open({ groups: ['a', 'late'] }), { group: 'late' });
+    await eventually(() => late.numbers.includes(4));
+    expect(late.numbers).toEqual([3, 4]);
+  });
+
+  it('is created though the process that settled messages has died before it removed them', async () => {
+    const queue = suite.open({ groups: ['a'] });
+    for (const n of upTo(2)) await queue.publish('key', { n });
+    await queue.close();
+    const { stream, consumer } = suite.names;
+    const connection = await suite.connection();
+    const { reply = '' } = await connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer('a')}`, '1', { timeout: 5000, noMux: true });
+    await connection.request(reply, '+ACK', { timeout: 5000 });
+    const late = new Holder(suite.open({ groups: ['a', 'late'] }), { group: 'late' });
+    await eventually(() => late.numbers.includes(2));
+  });
 });

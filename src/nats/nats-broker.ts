@@ -13,6 +13,7 @@ import { Mover } from './mover.js';
 import { type QueueNames, queueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
 import { Publisher } from './publisher.js';
+import { awaitRemovals } from './removals.js';
 import { Server } from './server.js';
 import { Sweeper } from './sweeper.js';
 import { Topology } from './topology.js';
@@ -193,18 +194,29 @@ export class NatsBroker implements Broker {
 
   /** Sees to it that the streams are there, with all groups. */
   async #open(link: NatsLink): Promise<void> {
-    await this.#topology.openAll(link, this.#needed(), () => this.#sweeper.sweep());
+    await this.#topology.openAll(link, this.#needed(), this.#beforeGroups(link));
     this.#complete = this.#topology.created;
   }
 
   /** Sees to it that the streams are there, with a group; and with all groups where the stream is another, which has none of them. */
   async #openGroup(link: NatsLink, group: ConsumerGroup): Promise<void> {
-    await this.#topology.open(link, group, () => this.#sweeper.sweep());
+    await this.#topology.open(link, group, this.#beforeGroups(link));
     if (this.#topology.created === this.#complete) return;
     this.#completing ??= this.#open(link).finally(() => {
       this.#completing = undefined;
     });
     await this.#completing;
+  }
+
+  /** What is done before a group is created, so that it starts without messages that all other groups have settled. */
+  #beforeGroups(link: NatsLink): () => Promise<void> {
+    let removals: Promise<void> | undefined;
+    return async () => {
+      await this.#sweeper.sweep();
+      // Once for all groups: opening has a deadline.
+      removals ??= awaitRemovals(link, this.#names.stream);
+      await removals;
+    };
   }
 
   /** Keeps a message that is none, with the reason. One that leaves no room for that is kept after an empty one that has it. */
