@@ -32,8 +32,13 @@ export class SluiceError extends Error {
 
   /** Whether a value is an error of this class, from whichever copy of the library it came. */
   static is<Instance extends SluiceError>(this: ErrorClass<Instance>, value: unknown): value is Instance {
-    if (typeof value !== 'object' || value === null || !(BRAND in value)) return false;
-    return this.code === SluiceError.code || ('code' in value && value.code === this.code);
+    try {
+      if (typeof value !== 'object' || value === null || !(BRAND in value)) return false;
+      return this.code === SluiceError.code || ('code' in value && value.code === this.code);
+    } catch {
+      // A handler may throw anything, also an object that cannot be read.
+      return false;
+    }
   }
 }
 
@@ -119,5 +124,17 @@ export class HandlerTimeoutError extends SluiceError {
 
   override get name(): string {
     return 'HandlerTimeoutError';
+  }
+}
+
+/**
+ * Thrown by a handler of `handle` or `AsyncLoopConsumer` for a message that no retry can heal, such as an invalid one. The message gets no retries: it goes to
+ * `deadLetter` at once, or is rejected. Only the thrown error itself counts, not its `cause`.
+ */
+export class UnrecoverableError extends SluiceError {
+  static override readonly code: string = 'SLUICE_UNRECOVERABLE';
+
+  override get name(): string {
+    return 'UnrecoverableError';
   }
 }

@@ -38,6 +38,7 @@ export {
   QueueClosedError,
   QueueOverflowError,
   SluiceError,
+  UnrecoverableError,
 } from './errors.js';
 export { type CheckedMessage, checkMessage } from './internal/check-message.js';
 export { checkDeclared } from './internal/declared-groups.js';

@@ -13,6 +13,7 @@ describe('sluice', () => {
       'QueueClosedError',
       'QueueOverflowError',
       'SluiceError',
+      'UnrecoverableError',
       'checkDeclared',
       'checkMessage',
       'createStreams',

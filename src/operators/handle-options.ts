@@ -21,7 +21,7 @@ export interface HandlerContext {
 
 /**
  * What works on a delivery. It may return nothing, a value, a promise, an Observable or an async iterable; when that ends, the delivery is acknowledged.
- * To fail is to throw, to reject or to error.
+ * To fail is to throw, to reject or to error. A failure with an `UnrecoverableError` gets no retries.
  */
 export type Handler<Item extends AnyDelivery = Delivery, Result = unknown> = (delivery: Item, context: HandlerContext) => Result;
 

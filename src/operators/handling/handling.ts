@@ -1,7 +1,7 @@
 import { type Observable, type Subscriber, Subscription } from 'rxjs';
 import type { Delivery } from '../../backend.js';
 import type { Credit } from '../../bridge/credit.js';
-import { type HandlerTimeoutError, SluiceError } from '../../errors.js';
+import { type HandlerTimeoutError, SluiceError, UnrecoverableError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { onAbort } from '../../internal/on-abort.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
@@ -37,6 +37,7 @@ const OVER = 3;
  * | ends                                    | `ack()`                                                |
  * | fails on attempt a, a ≤ `retry.count`   | `nack({ delay })`; in a lane it waits where it is      |
  * | fails on attempt a, a > `retry.count`   | goes to `deadLetter`, then `ack()`; else `reject()`    |
+ * | fails with an `UnrecoverableError`      | the same, on any attempt                               |
  * | is not run: attempt > `deliveryLimit`   | goes to `deadLetter`, then `ack()`; else `reject()`    |
  * | settled it by hand                      | is left alone                                          |
  * | runs when the subscriber leaves         | `release()`                                            |
@@ -252,7 +253,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     if (delivery.settled) {
       logFailure(logger, 'warn', 'A handler failed', delivery, error, `nothing follows, its delivery is ${delivery.settled} already`);
       this.#release({ attempt, duration, failure: { error } });
-    } else if (delivery.attempt <= retryCount) this.#retry(attempt, error, duration);
+    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, error, duration);
     else this.#giveUp(attempt, error, duration);
   }
 
