@@ -5,6 +5,7 @@ import { messageOf } from './fakes.js';
 
 /** Writes down what it is told. */
 class RecordingLender implements Lender {
+  readonly groupName = 'billing';
   readonly longestDelay = 5000;
   readonly told: unknown[][] = [];
   counts = true;

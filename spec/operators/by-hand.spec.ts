@@ -52,7 +52,8 @@ describe.each(WAYS)('A handler of handle that settles its delivery by %s', (meth
       processing.publish([1]);
       await turns();
       expect(processing.statuses).toEqual([`1#1 ${settled}`]);
-      expect([warned, processing.logger.warnings]).toEqual([[], []]);
+      const rejections = method === 'reject' ? [expect.stringMatching(/^A handler rejected its message: /)] : [];
+      expect([warned, processing.logger.warnings]).toEqual([[], rejections]);
     } finally {
       spy.mockRestore();
     }

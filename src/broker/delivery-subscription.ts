@@ -1,5 +1,5 @@
 import type { Subscriber } from 'rxjs';
-import type { Delivery } from '../backend.js';
+import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { CreditCheck } from '../bridge/stall-watch.js';
@@ -32,6 +32,7 @@ export class DeliverySubscription implements Linked, Lender {
   list: object | undefined;
   before: Linked | undefined;
   after: Linked | undefined;
+  readonly groupName: ConsumerGroup;
   readonly #desk: Desk;
   readonly #subscriber: Subscriber<Delivery>;
   readonly #credit: Credit;
@@ -46,6 +47,7 @@ export class DeliverySubscription implements Linked, Lender {
   #stopped = false;
 
   constructor(desk: Desk, subscriber: Subscriber<Delivery>, { group, prefetch, credit, signal, watched }: CreditIntake) {
+    this.groupName = group;
     this.#desk = desk;
     this.#subscriber = subscriber;
     this.#credit = credit;

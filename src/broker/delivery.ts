@@ -1,14 +1,18 @@
-import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import type { ConsumerGroup, DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
+import { GROUP, type TellsGroup } from '../internal/group-of.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
 import { QUARANTINE, type Quarantinable } from '../internal/quarantine.js';
+import { notedRejection, noteRejection, REJECTION, type TellsRejection } from '../internal/rejection.js';
 import type { Message } from './message.js';
 
 export type Settled = Exclude<Settlement, false>;
 
 /** Who lent a delivery, and takes its settlement. */
 export interface Lender {
+  /** The group of its consumer. */
+  readonly groupName: ConsumerGroup;
   /** The longest delay that the broker takes, in milliseconds. */
   readonly longestDelay: number;
   /**
@@ -24,7 +28,7 @@ export interface Lender {
 }
 
 /** A message on loan from a broker. */
-export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload>, Quarantinable {
+export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload>, Quarantinable, TellsGroup, TellsRejection {
   readonly queue: string;
   readonly id: string;
   readonly key: QueueKey;
@@ -50,6 +54,14 @@ export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload>, Quarant
     return this.#settled;
   }
 
+  get [GROUP](): ConsumerGroup {
+    return this.#lender.groupName;
+  }
+
+  get [REJECTION](): unknown {
+    return notedRejection(this);
+  }
+
   ack(): Promise<boolean> {
     return this.#settle('acked', 'ack', 0);
   }
@@ -68,7 +80,10 @@ export class LentDelivery implements DeliveryOf<QueueKey, QueuePayload>, Quarant
   }
 
   reject(reason?: unknown): Promise<boolean> {
-    if (this.#settled === false) this.#lender.rejected(this, reason);
+    if (this.#settled === false) {
+      noteRejection(this, reason);
+      this.#lender.rejected(this, reason);
+    }
     return this.#settle('rejected', 'reject', 0);
   }
 

@@ -5,6 +5,7 @@ import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { onAbort } from '../internal/on-abort.js';
+import { notedRejection, noteRejection, REJECTION, type TellsRejection } from '../internal/rejection.js';
 import { turn } from '../internal/turn.js';
 import type { AnyDelivery } from '../operators/handle-options.js';
 
@@ -122,7 +123,7 @@ class PayloadPull {
 }
 
 /** A payload, seen as a delivery. What `consume()` does not tell is left empty. */
-class PayloadDelivery implements AnyDelivery {
+class PayloadDelivery implements AnyDelivery, TellsRejection {
   readonly key: QueueKey = '';
   readonly headers: MessageHeaders = NO_HEADERS;
   readonly attempt = 1;
@@ -140,6 +141,10 @@ class PayloadDelivery implements AnyDelivery {
     this.payload = payload;
   }
 
+  get [REJECTION](): unknown {
+    return notedRejection(this);
+  }
+
   ack(): Promise<boolean> {
     return this.#settle('acked');
   }
@@ -152,7 +157,8 @@ class PayloadDelivery implements AnyDelivery {
     return this.#settle('released');
   }
 
-  reject(): Promise<boolean> {
+  reject(reason?: unknown): Promise<boolean> {
+    if (!this.settled) noteRejection(this, reason);
     return this.#settle('rejected');
   }
 

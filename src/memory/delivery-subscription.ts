@@ -1,5 +1,5 @@
 import type { Subscriber, Subscription } from 'rxjs';
-import type { Delivery, QueueKey, QueuePayload } from '../backend.js';
+import type { ConsumerGroup, Delivery, QueueKey, QueuePayload } from '../backend.js';
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { CreditCheck } from '../bridge/stall-watch.js';
@@ -18,6 +18,8 @@ export class DeliverySubscription implements Consumer, Lender {
   before: Linked | undefined;
   after: Linked | undefined;
   readonly payloadOnly = false;
+  /** As the consumer named it, also where the queue ignores groups. */
+  readonly groupName: ConsumerGroup;
   readonly #queue: MemoryQueue;
   readonly #group: Group;
   readonly #subscriber: Subscriber<Delivery>;
@@ -44,6 +46,7 @@ export class DeliverySubscription implements Consumer, Lender {
     this.#queue = queue;
     this.#subscriber = subscriber;
     this.#credit = credit;
+    this.groupName = group;
     this.#allowed = credit.limit;
     credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());

@@ -1,8 +1,10 @@
-import type { DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import type { ConsumerGroup, DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
+import { GROUP, type TellsGroup } from '../internal/group-of.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
+import { notedRejection, noteRejection, REJECTION, type TellsRejection } from '../internal/rejection.js';
 import { Message, type Publication } from './message.js';
 import { type Details, publicationOf } from './message-buffer.js';
 
@@ -11,6 +13,8 @@ export type Settled = Exclude<Settlement, false>;
 /** Who lent a delivery, and takes its settlement. */
 export interface Lender {
   readonly queueName: string;
+  /** The group that its consumer named. */
+  readonly groupName: ConsumerGroup;
   /** Names the queue among all that there are and were. */
   readonly queueId: string;
   /** What the holder gets of a payload that the queue keeps. */
@@ -26,7 +30,7 @@ export interface Lender {
 }
 
 /** A message on loan from a `MemoryBackend`. What most consumers never ask for is computed when they do. */
-export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
+export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload>, TellsGroup, TellsRejection {
   readonly key: QueueKey;
   readonly payload: QueuePayload;
   /** Where its holder keeps it. */
@@ -72,6 +76,14 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
     return this.#settled;
   }
 
+  get [GROUP](): ConsumerGroup {
+    return this.#lender.groupName;
+  }
+
+  get [REJECTION](): unknown {
+    return notedRejection(this);
+  }
+
   get publication(): Publication | undefined {
     return publicationOf(this.#details);
   }
@@ -94,7 +106,10 @@ export class MemoryDelivery implements DeliveryOf<QueueKey, QueuePayload> {
   }
 
   reject(reason?: unknown): Promise<boolean> {
-    if (this.#settled === false) this.#lender.rejected(this, reason);
+    if (this.#settled === false) {
+      noteRejection(this, reason);
+      this.#lender.rejected(this, reason);
+    }
     return this.#settle('rejected', 'reject', 0);
   }
 

@@ -60,7 +60,7 @@ export interface Outcome<Item extends AnyDelivery = Delivery> {
    * is counted too.
    */
   readonly duration: number;
-  /** What the handler failed with; absent when it did not. */
+  /** What the handler failed with, or else the reason that it gave to `reject()`; absent if there is none. */
   readonly error?: unknown;
 }
 

@@ -2,6 +2,7 @@ import { answerTo } from '../../internal/answers.js';
 import { describe, describeError } from '../../internal/describe.js';
 import type { LogDetails, Logger } from '../../internal/logger.js';
 import { isMilliseconds } from '../../internal/options.js';
+import { rejectionOf } from '../../internal/rejection.js';
 import type { AnyDelivery, CheckedHandleOptions } from '../handle-options.js';
 
 /** The delay before a retry where `retry.delay` fails to say one, in milliseconds. */
@@ -10,6 +11,24 @@ const FALLBACK_DELAY = 1000;
 /** Logs what failed for a delivery, and what happens next; never the payload. */
 export function logFailure(logger: Logger, level: 'warn' | 'error', what: string, delivery: AnyDelivery, error: unknown, next: string): void {
   logger[level](`${what}: ${nameOf(delivery)}: ${describeError(error)}; ${next}`, { ...fieldsOf(delivery), error });
+}
+
+/** Warns if a handler rejected its delivery by hand, since the message is gone. Returns the reason as its error; undefined if there is none. */
+export function tellRejection(logger: Logger, delivery: AnyDelivery): { readonly error: unknown } | undefined {
+  if (delivery.settled !== 'rejected') return undefined;
+  const { queue, key, id, attempt } = delivery;
+  const error = rejectionOf(delivery);
+  const reason = error === undefined ? 'it gave no reason' : describeError(error);
+  const failure = error === undefined ? undefined : { error };
+  logger.warn(`A handler rejected its message: ${nameOf(delivery)}: ${reason}; it is not delivered again`, { queue, key, id, attempt, ...failure });
+  return failure;
+}
+
+/** What follows from the failure of a handler that had settled its delivery by hand. */
+export function nothingFollows(delivery: AnyDelivery): string {
+  const { settled } = delivery;
+  const reason = settled === 'rejected' ? rejectionOf(delivery) : undefined;
+  return `nothing follows, its delivery is ${settled} already${reason === undefined ? '' : ` (${describeError(reason)})`}`;
 }
 
 /** Releases a delivery that nobody has settled, and waits for nothing. */

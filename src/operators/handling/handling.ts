@@ -10,24 +10,16 @@ import type { Handler } from '../handle-options.js';
 import { Attempt, type Lane } from './attempt.js';
 import type { BoundHandleOptions } from './bound-options.js';
 import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js';
-import { giveBack, logFailure, retryDelay } from './failures.js';
+import { giveBack, logFailure, nothingFollows, retryDelay, tellRejection } from './failures.js';
 import { Lanes } from './lanes.js';
 import { nextTry } from './next-try.js';
 import { OftenDelivered } from './often-delivered.js';
 import type { Pace } from './pace.js';
+import { CLOSING, OPEN, OVER, type Phase, STOPPING } from './phases.js';
 import { type Failure, type Result, Settlements, type SettlementsOwner } from './settlements.js';
 import type { Slot, SlotOwner } from './slot.js';
 import { Suspects, type SuspectsOwner } from './suspects.js';
 import { Workers } from './workers.js';
-
-/** Deliveries are taken and handlers started. */
-const OPEN = 0;
-/** No handler is started any more; those that run finish. What still arrives is held. */
-const STOPPING = 1;
-/** No handler runs, everything was given back, and the answers to that are awaited. */
-const CLOSING = 2;
-/** It has ended, or the subscriber has left. */
-const OVER = 3;
 
 /**
  * One subscription to `handle`: decides what becomes of each delivery, and when it is over.
@@ -57,7 +49,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   readonly #suspects: Suspects | undefined;
   /** Deliveries that are tried again where they are, when their timers run out. */
   readonly #retries = new Map<Attempt, Subscription>();
-  #phase: typeof OPEN | typeof STOPPING | typeof CLOSING | typeof OVER = OPEN;
+  #phase: Phase = OPEN;
   #sourceEnded = false;
   #failure: Failure | undefined;
 
@@ -251,7 +243,7 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     const { delivery } = attempt;
     const { retryCount, logger } = this.#options;
     if (delivery.settled) {
-      logFailure(logger, 'warn', 'A handler failed', delivery, error, `nothing follows, its delivery is ${delivery.settled} already`);
+      logFailure(logger, 'warn', 'A handler failed', delivery, error, nothingFollows(delivery));
       this.#release({ attempt, duration, failure: { error } });
     } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, error, duration);
     else this.#giveUp(attempt, error, duration);
@@ -283,9 +275,12 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   #tryAgain(attempt: Attempt, lane: Lane): void {
     this.#retries.delete(attempt);
-    if (attempt.delivery.settled) this.#leaveLane(attempt, lane);
-    else {
-      const next = new Attempt(nextTry(attempt.delivery), lane);
+    const { delivery } = attempt;
+    if (delivery.settled) {
+      tellRejection(this.#options.logger, delivery);
+      this.#leaveLane(attempt, lane);
+    } else {
+      const next = new Attempt(nextTry(delivery), lane);
       this.#lanes.replace(attempt, next, lane);
       this.#workers.enqueue(next);
     }

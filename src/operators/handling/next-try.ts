@@ -1,6 +1,8 @@
-import type { Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../../backend.js';
+import type { ConsumerGroup, Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../../backend.js';
 import { deliveryRecord, inspectCustom } from '../../internal/delivery-record.js';
+import { GROUP, groupOf, type TellsGroup } from '../../internal/group-of.js';
 import { QUARANTINE, type Quarantinable } from '../../internal/quarantine.js';
+import { REJECTION, rejectionOf, type TellsRejection } from '../../internal/rejection.js';
 import type { AnyDelivery } from '../handle-options.js';
 
 /** A delivery that is tried again where it is, seen as the next delivery of its message: with `attempt + 1`, as if it had gone back and come again. */
@@ -8,7 +10,7 @@ export function nextTry(delivery: Delivery): Delivery {
   return delivery instanceof NextTry ? delivery.next() : new NextTry(delivery, delivery.attempt + 1);
 }
 
-class NextTry implements AnyDelivery {
+class NextTry implements AnyDelivery, TellsGroup, TellsRejection {
   readonly attempt: number;
   readonly #delivery: Delivery;
 
@@ -43,6 +45,14 @@ class NextTry implements AnyDelivery {
 
   get settled(): Settlement {
     return this.#delivery.settled;
+  }
+
+  get [GROUP](): ConsumerGroup | undefined {
+    return groupOf(this.#delivery);
+  }
+
+  get [REJECTION](): unknown {
+    return rejectionOf(this.#delivery);
   }
 
   ack(): Promise<boolean> {

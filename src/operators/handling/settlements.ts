@@ -4,7 +4,7 @@ import { describeError } from '../../internal/describe.js';
 import { quarantine } from '../../internal/quarantine.js';
 import type { CheckedHandleOptions, OutcomeStatus } from '../handle-options.js';
 import type { Attempt } from './attempt.js';
-import { logFailure } from './failures.js';
+import { logFailure, tellRejection } from './failures.js';
 
 export interface Failure {
   readonly error: unknown;
@@ -50,7 +50,7 @@ export class Settlements {
     const { settled } = attempt.delivery;
     const answer = settled ? COUNTED : ack(attempt.delivery);
     if (answer === COUNTED) {
-      this.report(attempt, settled || 'acked', duration, undefined);
+      this.report(attempt, settled || 'acked', duration, settled ? this.#byHand(attempt) : undefined);
       this.#owner.concluded(attempt, value);
     } else this.#await({ attempt, status: 'acked', duration, value }, 'ack', answer);
   }
@@ -60,7 +60,9 @@ export class Settlements {
     const { settled } = attempt.delivery;
     const answer = settled ? COUNTED : answerTo(() => settleBy(attempt.delivery, method, argument));
     if (answer === COUNTED) {
-      if (!reported) this.report(attempt, settled || status, duration, failure);
+      // A handler that failed after it settled by hand has been told of.
+      const outcome = failure ?? (settled ? this.#byHand(attempt) : undefined);
+      if (!reported) this.report(attempt, settled || status, duration, outcome);
       this.#owner.concluded(attempt, undefined);
     } else this.#await(result, method, answer);
   }
@@ -75,6 +77,11 @@ export class Settlements {
     } catch (error) {
       this.#listenerFailed(error);
     }
+  }
+
+  /** What the outcome says of a handler that settled its delivery by hand, and did not fail. */
+  #byHand({ delivery }: Attempt): Failure | undefined {
+    return tellRejection(this.#options.logger, delivery);
   }
 
   #listenerFailed(error: unknown): void {

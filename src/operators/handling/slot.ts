@@ -4,6 +4,7 @@ import { HandlerTimeoutError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { isAsyncIterable } from '../../internal/is-async-iterable.js';
 import { isObservable, toOwnObservable } from '../../internal/observables.js';
+import { watchRejection } from '../../internal/rejection.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { turn } from '../../internal/turn.js';
 import type { Handler } from '../handle-options.js';
@@ -61,6 +62,7 @@ export class Slot implements SourceObserver<unknown> {
   run(attempt: Attempt): void {
     this.attempt = attempt;
     this.over = false;
+    watchRejection(attempt.delivery);
     let result: unknown;
     let isPromise: boolean;
     try {
