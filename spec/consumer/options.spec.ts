@@ -1,4 +1,5 @@
 import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, HandlerTimeoutError, MemoryBackend, type Outcome } from 'sluice';
+import { fakeBackend } from 'sluice/testing';
 import { Holder, numberOf, publishAll, upTo } from '../support/consumers.js';
 import { outcomeOf, stateOf, thrownBy, turns, until } from '../support/promises.js';
 import { recordingLogger, silentLogger } from '../support/recording-logger.js';
@@ -210,7 +211,19 @@ describe('AsyncLoopConsumer', () => {
       'sluice-error': expect.stringContaining('no funds'),
       'sluice-attempts': '1',
       'sluice-queue': 'orders',
+      'sluice-group': 'default',
     });
+  });
+
+  it.each([
+    [undefined, 'default'],
+    ['billing', 'billing'],
+  ])('says that a dead letter failed in its group, %p, also where the backend does not', async (group, expected) => {
+    const deadLetter = new MemoryBackend();
+    const third = fakeBackend([['orders.created', { n: 1 }]]);
+    const consumer = new AsyncLoopConsumer(third, { group, retry: { count: 0 }, deadLetter, logger: silentLogger });
+    await consumer.run(() => Promise.reject(new Error('no funds')));
+    expect(new Holder(deadLetter).deliveries.map(({ headers }) => headers['sluice-group'])).toEqual([expected]);
   });
 
   it('calls a `deadLetter` function with the delivery, the error and a signal', async () => {

@@ -1,6 +1,9 @@
-import { type Delivery, type HandleOptions, MemoryBackend } from 'sluice';
+import { filter, type Observable, of, tap } from 'rxjs';
+import { type Delivery, type HandleOptions, MemoryBackend, type MemoryBackendOptions, type PublishArguments } from 'sluice';
+import { type Lender, LentDelivery } from '../../src/broker/delivery.js';
+import { messageOf } from '../broker/fakes.js';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
-import { Processing } from '../support/handling.js';
+import { FakeDelivery, Handled, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -33,19 +36,29 @@ describe('A dead letter queue of handle', () => {
     void processing.queue.publish('orders.created', { n: 1 });
     const letter = only(deadLetters);
     expect([letter.key, letter.payload, letter.attempt]).toEqual(['orders.created', { n: 1 }, 1]);
-    expect(letter.headers).toEqual({ 'sluice-error': 'RangeError: out of range', 'sluice-attempts': '1', 'sluice-queue': 'work' });
+    expect(letter.headers).toEqual({
+      'sluice-error': 'RangeError: out of range',
+      'sluice-attempts': '1',
+      'sluice-queue': 'work',
+      'sluice-group': 'default',
+    });
     expect(processing.statuses).toEqual(['1#1 dead-lettered']);
     expect(processing.queue.unfinished).toBe(0);
   });
 
   it('gets the headers that the message had, too', () => {
     const { deadLetters, processing } = failing(new Error('boom'));
-    void processing.queue.publish('number', { n: 1 }, { headers: { trace: 'abc', 'sluice-error': 'old', 'sluice-queue': 'older' } });
+    void processing.queue.publish(
+      'number',
+      { n: 1 },
+      { headers: { trace: 'abc', 'sluice-error': 'old', 'sluice-queue': 'older', 'sluice-group': 'another' } },
+    );
     expect(only(deadLetters).headers).toEqual({
       trace: 'abc',
       'sluice-error': 'Error: boom',
       'sluice-attempts': '1',
       'sluice-queue': 'work',
+      'sluice-group': 'default',
     });
   });
 
@@ -113,6 +126,54 @@ describe('A dead letter queue of handle', () => {
     processing.publish([1]);
     expect(runs).toEqual([1, 1]);
     expect(processing.statuses).toEqual(['1#1 dead-lettered', '1#1 acked']);
+  });
+});
+
+/** The headers of the only letter of a run in which everything fails. */
+async function lettersOf(source: Observable<Delivery>, options: HandleOptions = {}): Promise<Delivery['headers'][]> {
+  const letters: Delivery['headers'][] = [];
+  const deadLetter = { publish: async (...[, , options]: PublishArguments) => void letters.push(options?.headers ?? {}) };
+  const handled = new Handled(source, () => Promise.reject(new Error('boom')), { retry: NO_RETRY, deadLetter, ...options });
+  while (!handled.completed) await turns();
+  return letters;
+}
+
+describe('The group of a dead letter of handle', () => {
+  /** A closed queue with one message. */
+  function queueOf(options: MemoryBackendOptions = {}): MemoryBackend {
+    const queue = new MemoryBackend({ logger: silentLogger, ...options });
+    void queue.publish('number', { n: 1 });
+    void queue.close();
+    return queue;
+  }
+
+  it.each<MemoryBackendOptions>([{ groups: ['audit', 'billing'] }, {}])('is the one that the consumer named, on memory with %p', async (options) => {
+    const deliveries = queueOf(options).deliveries({ group: 'billing' });
+    expect(await lettersOf(deliveries)).toEqual([expect.objectContaining({ 'sluice-group': 'billing' })]);
+  });
+
+  it('is known behind other operators, and after a retry in place', async () => {
+    const deliveries = queueOf()
+      .deliveries({ group: 'billing' })
+      .pipe(
+        filter(() => true),
+        tap(),
+      );
+    const headers = await lettersOf(deliveries, { orderBy: 'key', retry: { count: 2, delay: 0 } });
+    expect(headers).toEqual([expect.objectContaining({ 'sluice-group': 'billing', 'sluice-attempts': '3' })]);
+  });
+
+  it('is known of a delivery of a broker', async () => {
+    const lender = { groupName: 'billing', settle: async () => true } as Partial<Lender> as Lender;
+    const delivery = new LentDelivery(lender, 'orders', messageOf('1-0')) as Delivery;
+    expect(await lettersOf(of(delivery))).toEqual([expect.objectContaining({ 'sluice-group': 'billing', 'sluice-queue': 'orders' })]);
+  });
+
+  it('is left out where the backend does not tell it, also that of an earlier time', async () => {
+    const delivery = new FakeDelivery(1) as Delivery;
+    const headers = { trace: 'abc', 'sluice-group': 'another' };
+    const [letter] = await lettersOf(of(Object.assign(delivery, { headers })));
+    expect(letter).toEqual({ trace: 'abc', 'sluice-error': 'Error: boom', 'sluice-attempts': '1', 'sluice-queue': 'fake' });
   });
 });
 

@@ -35,11 +35,11 @@ describe('A dead letter of handle that is refused as invalid', () => {
   it('is tried again at once, with a shorter error and then without any headers of ours', async () => {
     const { letters, deadLetter } = refusing(2);
     const processing = new Processing(boom, { retry: { count: 0 }, deadLetter });
-    void processing.queue.publish('number', { n: 1 }, { headers: { trace: 'abc' } });
+    void processing.queue.publish('number', { n: 1 }, { headers: { trace: 'abc', 'sluice-error': 'old', 'sluice-group': 'old' } });
     await turns();
     const lengths = letters.map((headers) => headers?.['sluice-error']?.length);
     expect([letters.length, lengths]).toEqual([3, [1000, 100, undefined]]);
-    expect(letters[1]).toMatchObject({ trace: 'abc', 'sluice-attempts': '1', 'sluice-queue': 'work' });
+    expect(letters[1]).toMatchObject({ trace: 'abc', 'sluice-attempts': '1', 'sluice-queue': 'work', 'sluice-group': 'default' });
     expect(letters[2]).toEqual({ trace: 'abc' });
     expect([processing.statuses, processing.queue.unfinished, processing.clock.timers]).toEqual([['1#1 dead-lettered'], 0, 0]);
     expect(processing.logger.errors).toEqual([]);

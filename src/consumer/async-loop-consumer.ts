@@ -70,7 +70,7 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     this.#adapts = wished === 'auto';
     this.#queue = checkMethods('queue', queue, ['consume']) as ConsumerQueue;
     this.#consume = checkConsumeOptions({ group, prefetch });
-    this.#handle = { ...checked, onOutcome: (outcome) => this.#report(outcome, checked.onOutcome) };
+    this.#handle = { ...checked, group: this.#consume.group, onOutcome: (outcome) => this.#report(outcome, checked.onOutcome) };
   }
 
   /** What becomes of each delivery, for metrics. Hot, and without an end: the consumer may run again. */

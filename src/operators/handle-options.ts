@@ -1,5 +1,5 @@
-import { asyncScheduler, type SchedulerLike } from 'rxjs';
-import type { Delivery, DeliveryOf, QueueBackend, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import { asyncScheduler, asyncScheduler, type Observable, type SchedulerLike, type SchedulerLike } from 'rxjs';
+import type { ConsumerGroup, Delivery, Delivery, DeliveryOf, DeliveryOf, QueueBackend, QueueBackend, QueueKey, QueueKey, QueuePayload, QueuePayload, Settlement, Settlement } from '../backend.js';
 import { describe } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
@@ -102,7 +102,7 @@ export interface HandleOptions<Item extends AnyDelivery = Delivery> {
    */
   readonly deliveryLimit?: number | undefined;
   /**
-   * Where a message goes that is given up: a queue, which gets it with the headers `sluice-error`, `sluice-attempts` and `sluice-queue`, or a function.
+   * Where a message goes that is given up: a queue, which gets it with the headers `sluice-error`, `sluice-attempts`, `sluice-queue` and `sluice-group`, or a function.
    * A queue that refuses it as invalid gets it with shorter headers, then without those of ours; if that is invalid too, the engine of the delivery
    * quarantines the message, and memory rejects it. Default: nowhere. It is rejected, and logged as an error.
    */
@@ -118,6 +118,8 @@ export interface HandleOptions<Item extends AnyDelivery = Delivery> {
 }
 
 export interface CheckedHandleOptions {
+  /** The group of the consumer, for deliveries that do not tell theirs; undefined if it is not known. */
+  readonly group?: ConsumerGroup | undefined;
   readonly concurrency: number;
   readonly orderBy: ((delivery: Delivery) => unknown) | undefined;
   readonly timeout: number | undefined;

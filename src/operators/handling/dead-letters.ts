@@ -1,9 +1,10 @@
 import type { Subscription } from 'rxjs';
-import type { Delivery, PublishArguments } from '../../backend.js';
+import type { ConsumerGroup, Delivery, MessageHeaders } from '../../backend.js';
 import { InvalidMessageError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { whenDone } from '../../internal/answers.js';
 import { describeError } from '../../internal/describe.js';
+import { groupOf } from '../../internal/group-of.js';
 import { isQuarantinable } from '../../internal/quarantine.js';
 import type { CheckedHandleOptions, HandlerContext } from '../handle-options.js';
 import { Attempt } from './attempt.js';
@@ -114,9 +115,10 @@ export class DeadLetters {
   }
 
   #deliver({ attempt: { delivery }, error, refusals }: Entry, context: HandlerContext): Promise<void> | void {
-    const { deadLetter } = this.#options;
+    const { deadLetter, group } = this.#options;
     if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
-    return deadLetter?.publish(...deadLetterOf(delivery, error, LONGEST_ERRORS[refusals], context.signal));
+    const headers = headersOf(delivery, error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
+    return deadLetter?.publish(delivery.key, delivery.payload, { headers, signal: context.signal });
   }
 
   /** The same message is invalid the next time too: tries a shorter one at once, or ends it. */
@@ -156,19 +158,24 @@ export class DeadLetters {
   }
 }
 
+/** The headers of a dead letter that say what happened. They replace those of an earlier time. */
+const OURS = new Set(['sluice-error', 'sluice-attempts', 'sluice-queue', 'sluice-group']);
+
 /**
- * The message as it goes to the dead letter queue: with what it failed with, how often it was tried, and where it comes from.
- * @param longest how much of the error it tells; undefined: it tells nothing
+ * The headers of a dead letter: those of the message, and what it failed with, how often it was tried, and where it comes from.
+ * @param group where it failed; undefined if that is not known
+ * @param longest how much of the error they tell; undefined: they tell nothing
  */
-function deadLetterOf(
-  { key, payload, headers, attempt, queue }: Delivery,
+function headersOf(
+  { headers, attempt, queue }: Delivery,
   error: unknown,
+  group: ConsumerGroup | undefined,
   longest: number | undefined,
-  signal: AbortSignal,
-): PublishArguments {
-  if (longest === undefined) return [key, payload, { headers, signal }];
+): MessageHeaders {
+  const others = Object.fromEntries(Object.entries({ ...headers }).filter(([name]) => !OURS.has(name)));
+  if (longest === undefined) return others;
   const about = { 'sluice-error': textOf(error, longest), 'sluice-attempts': String(attempt), 'sluice-queue': queue };
-  return [key, payload, { headers: { ...headers, ...about }, signal }];
+  return { ...others, ...about, ...(group !== undefined && { 'sluice-group': group }) };
 }
 
 /** An error as a header can hold it: not too long, and without half a character, which no backend takes. */
