@@ -1,4 +1,4 @@
-import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, HandlerTimeoutError, MemoryBackend, type Outcome } from 'sluice';
+import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, type Delivery, HandlerTimeoutError, MemoryBackend, type Outcome } from 'sluice';
 import { fakeBackend } from 'sluice/testing';
 import { Holder, numberOf, publishAll, upTo } from '../support/consumers.js';
 import { outcomeOf, stateOf, thrownBy, turns, until } from '../support/promises.js';
@@ -140,7 +140,7 @@ describe('AsyncLoopConsumer', () => {
   });
 
   it('tries as often and as late as `retry` says', () => {
-    const delay = jest.fn((_error: unknown, retryCount: number) => retryCount * 10);
+    const delay = jest.fn((_error: unknown, retryCount: number, _delivery: Delivery) => retryCount * 10);
     const { clock, queue, consumer, statuses } = setUp({ retry: { count: 2, delay } });
     void publishAll(queue, [1]);
     const times: number[] = [];
@@ -152,8 +152,8 @@ describe('AsyncLoopConsumer', () => {
     clock.advance(1000);
     expect(times).toEqual([0, 10, 30]);
     expect(delay.mock.calls).toEqual([
-      [error, 1],
-      [error, 2],
+      [error, 1, expect.objectContaining({ payload: { n: 1 }, attempt: 1 })],
+      [error, 2, expect.objectContaining({ payload: { n: 1 }, attempt: 2 })],
     ]);
     expect(statuses()).toEqual(['retried', 'retried', 'rejected']);
     expect(queue.unfinished).toBe(0);

@@ -68,9 +68,9 @@ describe('A dead letter of handle that cannot be delivered', () => {
   });
 
   it('waits as long as `retry.delay` says where that is more than a second, by the number of its own tries', async () => {
-    const asked: [unknown, number][] = [];
-    const delay = (error: unknown, retryCount: number) => {
-      asked.push([error, retryCount]);
+    const asked: [unknown, number, number][] = [];
+    const delay = (error: unknown, retryCount: number, { payload }: Delivery) => {
+      asked.push([error, retryCount, numberOf(payload)]);
       return retryCount * 1500;
     };
     const { processing, tries } = undeliverable(2, throws, { retry: { count: 0, delay } });
@@ -78,8 +78,8 @@ describe('A dead letter of handle that cannot be delivered', () => {
     for (const _ of upTo(10)) await processing.pass(500);
     expect(tries).toEqual([0, 1500, 4500]);
     expect(asked).toEqual([
-      [GONE, 1],
-      [GONE, 2],
+      [GONE, 1, 1],
+      [GONE, 2, 1],
     ]);
   });
 

@@ -87,6 +87,20 @@ describe('The retry of handle', () => {
     expect(starts).toEqual([0, 100, 300, 600]);
   });
 
+  it.each([undefined, 'key' as const])('waits as long as a function of the delivery says (orderBy: %p)', (orderBy) => {
+    const starts: number[] = [];
+    const processing: Processing = new Processing(
+      ({ attempt }) => {
+        starts.push(processing.clock.scheduler.frame);
+        throw new Failure(attempt);
+      },
+      { orderBy, retry: { count: 2, delay: (_error, _retryCount, { headers, attempt }) => Number(headers.pause) * attempt } },
+    );
+    void processing.queue.publish('number', { n: 1 }, { headers: { pause: '30' } });
+    processing.clock.advance(1000);
+    expect(starts).toEqual([0, 30, 90]);
+  });
+
   it('may be without delay', () => {
     const processing = new Processing(fail, { retry: { count: 3, delay: 0 } });
     processing.publish([1]);

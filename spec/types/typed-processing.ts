@@ -61,7 +61,13 @@ export function handlersAndTheirOptionsKnowTheEvents(
         {
           orderBy: ({ payload }) => payload.id,
           deadLetter: failed,
-          retry: { count: 5, delay: exponentialBackoff({ max: 5000 }) },
+          retry: {
+            count: 5,
+            delay: (error, retryCount, delivery) => {
+              expectTypeOf(delivery).toEqualTypeOf<Delivery<ShopEvents>>();
+              return delivery.payload.id * exponentialBackoff({ max: 5000 })(error, retryCount);
+            },
+          },
           onOutcome: (outcome) => expectTypeOf(outcome).toEqualTypeOf<Outcome<Delivery<ShopEvents>>>(),
         },
       ),
@@ -186,7 +192,12 @@ export function publishToChecksThePair(queue: QueueBackend<ShopEvents>, anything
 }
 
 export async function consumersKnowTheEvents(queue: QueueBackend<ShopEvents>, logger: Console): Promise<void> {
-  const consumer = new AsyncLoopConsumer(queue, { group: 'billing', orderBy: (delivery) => delivery.payload.id, logger });
+  const consumer = new AsyncLoopConsumer(queue, {
+    group: 'billing',
+    orderBy: (delivery) => delivery.payload.id,
+    retry: { delay: (_error, _retryCount, { key, payload }) => (key === 'orders.created' ? payload.id : 0) },
+    logger,
+  });
   expectTypeOf(consumer.outcomes$).toEqualTypeOf<Observable<Outcome<Delivery<ShopEvents>>>>();
   const contract: EventConsumer<ShopEvents> = consumer;
   await contract.run(async (payload, delivery, { signal }) => {

@@ -64,14 +64,15 @@ export interface Outcome<Item extends AnyDelivery = Delivery> {
   readonly error?: unknown;
 }
 
-export interface RetryOptions {
+export interface RetryOptions<Item extends AnyDelivery = Delivery> {
   /** How many times a failed message is tried again, a whole number from 0 up, or Infinity. Default: 3. */
   readonly count?: number | undefined;
   /**
-   * How long it waits before that: milliseconds from 0 up, or a function of the error and the number of the retry, from 1 up, that returns them.
+   * How long it waits before that: milliseconds from 0 up, or a function of the error, the number of the retry, from 1 up, and the failed delivery, that
+   * returns them.
    * Default: `exponentialBackoff({ initial: 1000, max: 30_000, jitter: 0.2 })`.
    */
-  readonly delay?: number | ((error: unknown, retryCount: number) => number) | undefined;
+  readonly delay?: number | ((error: unknown, retryCount: number, delivery: Item) => number) | undefined;
 }
 
 /**
@@ -94,7 +95,7 @@ export interface HandleOptions<Item extends AnyDelivery = Delivery> {
   readonly orderBy?: 'key' | ((delivery: Item) => unknown) | undefined;
   /** How long a handler may take, in milliseconds, from 1 up; then its signal aborts, and it has failed. Default: for ever. */
   readonly timeout?: number | undefined;
-  readonly retry?: RetryOptions | undefined;
+  readonly retry?: RetryOptions<Item> | undefined;
   /**
    * Gives up a message that was delivered more often than this without running it, since it ends its consumers: a whole number, or Infinity, at least
    * `retry.count` + 1. With a limit, a delivery past `retry.count` + 1 is run alone: the consumer holds nothing else meanwhile, so that only the message that
@@ -124,7 +125,7 @@ export interface CheckedHandleOptions {
   readonly orderBy: ((delivery: Delivery) => unknown) | undefined;
   readonly timeout: number | undefined;
   readonly retryCount: number;
-  readonly retryDelay: (error: unknown, retryCount: number) => number;
+  readonly retryDelay: (error: unknown, retryCount: number, delivery: Delivery) => number;
   readonly deliveryLimit: number;
   readonly deadLetter: Pick<QueueBackend, 'publish'> | DeadLetterFunction | undefined;
   readonly signal: AbortSignal | undefined;

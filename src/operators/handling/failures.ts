@@ -1,3 +1,4 @@
+import type { Delivery } from '../../backend.js';
 import { answerTo } from '../../internal/answers.js';
 import { describe, describeError } from '../../internal/describe.js';
 import type { LogDetails, Logger } from '../../internal/logger.js';
@@ -40,10 +41,10 @@ export function giveBack(delivery: AnyDelivery, logger: Logger): void {
 }
 
 /** How long to wait before a retry, in milliseconds. */
-export function retryDelay(options: CheckedHandleOptions, delivery: AnyDelivery, error: unknown, retryCount: number): number {
+export function retryDelay(options: CheckedHandleOptions, delivery: Delivery, error: unknown, retryCount: number): number {
   let problem: string;
   try {
-    const delay: unknown = options.retryDelay(error, retryCount);
+    const delay: unknown = options.retryDelay(error, retryCount, delivery);
     if (isMilliseconds(delay)) return delay;
     problem = `returned ${describe(delay)}`;
   } catch (thrown) {
