@@ -187,6 +187,13 @@ export function publishToChecksThePair(queue: QueueBackend<ShopEvents>, anything
   const orders = from([{ id: 1 }]);
   expectTypeOf(orders.pipe(publishTo(queue, (order) => ['orders.created', order]))).toEqualTypeOf<Observable<{ id: number }>>();
   orders.pipe(publishTo(anything, (order) => ['any key', order], { concurrency: 4 })).subscribe();
+  orders.pipe(publishTo(queue, (order) => ['orders.created', order, { headers: { trace: 'abc' }, delay: 5, group: 'billing' }])).subscribe();
+  orders.pipe(publishTo(anything, (order) => ['any key', order, {}])).subscribe();
+  orders.pipe(publishTo(queue, (order) => (order.id > 1 ? ['orders.created', order, { delay: 5 }] : ['orders.created', order]))).subscribe();
+  // @ts-expect-error - the payload of another key
+  orders.pipe(publishTo(queue, (order) => ['orders.cancelled', order, {}])).subscribe();
+  // @ts-expect-error - no such option
+  orders.pipe(publishTo(queue, (order) => ['orders.created', order, { after: 5 }])).subscribe();
   // @ts-expect-error - the payload of another key
   orders.pipe(publishTo(queue, (order) => ['orders.cancelled', order])).subscribe();
 }

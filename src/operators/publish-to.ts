@@ -1,10 +1,11 @@
 import { Observable, type OperatorFunction, type Subscriber } from 'rxjs';
-import type { AnyEvents, EventMap, QueueBackend, QueueEntry } from '../backend.js';
-import { whenDone } from '../internal/answers.js';
+import type { AnyEvents, EventMap, PublishArguments, PublishOptions, QueueBackend, QueueEntry } from '../backend.js';
+import { answerTo, whenDone } from '../internal/answers.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { describe } from '../internal/describe.js';
 import { checkObservable } from '../internal/observables.js';
-import { checkCount, checkFunction, checkMethods, checkOptions } from '../internal/options.js';
+import { onAbort } from '../internal/on-abort.js';
+import { checkCount, checkCount, checkFunction, checkFunction, checkMethods, checkMethods, checkOptions, checkOptions, checkSignal } from '../internal/options.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
 
 export interface PublishToOptions {
@@ -24,28 +25,55 @@ export interface PublishToOptions {
  * @example
  * ```ts
  * orders$.pipe(publishTo(queue, (order) => ['orders.created', order])).subscribe();
+ * orders$.pipe(publishTo(queue, (order) => ['orders.remind', order, { delay: 60_000 }])).subscribe();
  * ```
- * @param toEntry the key and the payload of the message for a value
+ * @param toEntry returns the message for a value: its key, its payload and, if it has any, the options of `publish`
  * @throws {TypeError | RangeError} for a queue, a function or an option without sense, when the operator is made
  */
 export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
   queue: Pick<QueueBackend<Events>, 'publish'>,
-  toEntry: (value: Value) => QueueEntry<Events>,
+  toEntry: (value: Value) => QueueEntry<Events> | Readonly<PublishArguments<Events>>,
   options?: PublishToOptions,
 ): OperatorFunction<Value, Value> {
   checkMethods('queue', queue, ['publish']);
   checkFunction('toEntry', toEntry);
   const { concurrency = 1 } = checkOptions(options);
   checkCount('concurrency', concurrency);
-  const send = (value: Value, signal: AbortSignal): Promise<void> => {
-    const entry: unknown = toEntry(value);
-    if (!Array.isArray(entry)) throw new TypeError(`Expected \`toEntry\` to return a key and a payload, [key, payload], got ${describe(entry)}`);
-    return (queue as Pick<QueueBackend, 'publish'>).publish(entry[0], entry[1], { signal });
+  const send = (value: Value, left: AbortSignal): Promise<void> => {
+    const [key, payload, options] = checkEntry(toEntry(value));
+    const publish = (signal: AbortSignal) => (queue as Pick<QueueBackend, 'publish'>).publish(key, payload, { ...options, signal });
+    const signal = checkSignal('signal', options?.signal);
+    return signal === undefined ? publish(left) : withEither(left, signal, publish);
   };
   return (source) => {
     const values = checkObservable<Value>('source', source);
     return new Observable((subscriber) => new Publishing(subscriber, send, concurrency).connect(values));
   };
+}
+
+/** @throws {TypeError} for what is no message */
+function checkEntry(entry: unknown): PublishArguments {
+  const isArray = Array.isArray(entry);
+  if (!isArray || entry.length < 2 || entry.length > 3) {
+    const got = isArray ? `an array of ${entry.length}` : describe(entry);
+    throw new TypeError(`Expected \`toEntry\` to return a message, [key, payload] or [key, payload, options], got ${got}`);
+  }
+  checkOptions<PublishOptions>(entry[2], 'options');
+  return entry as PublishArguments;
+}
+
+/** Makes a call with a signal that aborts when one of two does. Afterwards no listener is left on them. */
+function withEither(one: AbortSignal, other: AbortSignal, call: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const aborted = [one, other].find((signal) => signal.aborted);
+  if (aborted !== undefined) return call(aborted);
+  const either = new AbortController();
+  const ignoreAborts = [one, other].map((signal) => onAbort(signal, () => either.abort(signal.reason)));
+  const done = () => {
+    for (const ignoreAbort of ignoreAborts) ignoreAbort();
+  };
+  const answer = answerTo(() => call(either.signal));
+  whenDone(() => answer, done, done);
+  return answer;
 }
 
 /** One subscription to `publishTo`. */
