@@ -6,7 +6,8 @@
  *
  *     npx tsx examples/billing-service.ts
  */
-import { AsyncLoopConsumer, exponentialBackoff, MemoryBackend, type OutcomeStatus, type PublishArguments } from 'sluice';
+import { AsyncLoopConsumer, exponentialBackoff, MemoryBackend, type OutcomeStatus, receive } from 'sluice';
+import { replay } from './replay.js';
 
 interface OrderEvents {
   'orders.placed': { readonly order: number; readonly card: string; readonly cents: number };
@@ -72,17 +73,11 @@ console.log('outcomes:', counts);
 console.log('charged:', Object.fromEntries(provider.charged));
 console.log(`stopped: ${orders.unfinished} unfinished, ${failed.size} dead letters`);
 
-/** Publishes the dead letters again. One is acknowledged after its message was taken: between the two it is there twice rather than not at all. */
-async function replay(): Promise<void> {
-  await failed.close(); // The loop ends with the last of them.
-  for await (const { key, payload, headers } of failed.deliveries()) {
-    console.log('dead letter:', key, payload, headers);
-    await orders.publish(...([key, payload, { headers }] as PublishArguments<OrderEvents>));
-  }
-}
-
 if (orders.unfinished === 0 && failed.size > 0) {
-  await replay();
+  const letter = await receive(failed);
+  console.log('dead letter:', letter.key, letter.payload, letter.headers);
+  await letter.release();
+  await replay(failed, [orders]);
   provider.expired.clear(); // The customer has sent a new date.
   await bill();
   console.log('charged:', Object.fromEntries(provider.charged));

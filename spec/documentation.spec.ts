@@ -47,6 +47,15 @@ describe('the code of the documentation', () => {
     else expect([code, stdout, code === 0 ? '' : stderr]).toEqual([0, program.output, '']);
   });
 
+  it('has the `replay` of the example', () => {
+    const replayOf = (text: string) => /^(?:export )?(async function replay\(.*?^\})$/ms.exec(text)?.[1];
+    const [page, example] = ['docs/guides/retries-and-dead-letters.md', 'examples/replay.ts'].map((file) =>
+      readFileSync(path.join(ROOT, file), 'utf8'),
+    );
+    expect(replayOf(page ?? '')).toEqual(expect.stringContaining('failed.stats()'));
+    expect(replayOf(page ?? '')).toBe(replayOf(example ?? ''));
+  });
+
   it('prints what the first program of the README says it prints', async () => {
     const [first] = programs.filter(({ page }) => page === 'README.md');
     expect(first && (await runCodeBlock(first)).stdout).toBe("{ text: 'hello' }\n{ text: 'world' }\n");
