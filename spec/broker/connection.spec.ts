@@ -95,7 +95,11 @@ describe('Connection', () => {
     const next = stage.connection.acquire();
     stage.link.open();
     expect(await next).toBe(stage.links[1]);
-    expect(stage.logger.warnings).toEqual(['The queue: the connection was lost, connecting anew', 'The queue: connected again']);
+    await pass(1000);
+    expect(stage.logger.warnings).toEqual([
+      'Queue "orders" lost the connection to Broker at here:1: reset by peer. Reconnecting.',
+      'Reconnected to Broker at here:1 after 0.0 s, 1 attempt',
+    ]);
   });
 
   it('is disturbed neither by a link of before, nor by news that come twice', async () => {
@@ -130,7 +134,11 @@ describe('Connection', () => {
     stage.onLink = (link) => link.open();
     await pass(5000);
     await ready;
-    expect(stage.logger.warnings).toEqual(['The queue: no connection, trying again until there is one', 'The queue: connected again']);
+    await pass(1000);
+    expect(stage.logger.warnings).toEqual([
+      'Queue "orders" cannot connect to Broker at here:1: Error: refused. Trying again.',
+      expect.stringMatching(/^Reconnected to Broker at here:1 after [\d.]+ s, 11 attempts$/),
+    ]);
   });
 
   it('pauses also where each connection breaks as soon as it is there', async () => {

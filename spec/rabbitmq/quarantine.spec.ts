@@ -30,6 +30,6 @@ describeWithRabbitMq('What no dead letter queue takes', () => {
     expect(contents.toSorted()).toEqual(all.map(({ payload, headers = '' }) => `${payload} ${headers}`).toSorted());
     for (const { reason } of kept)
       expect(reason).toMatch(/cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/);
-    expect(logger.errors.filter((error) => error.includes('moved aside') && error.includes(suite.names.aside))).toHaveLength(all.length);
+    expect(logger.errors.filter((error) => error.includes('quarantine') && error.includes(suite.names.aside))).toHaveLength(all.length);
   });
 });

@@ -118,7 +118,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     await queue.stats();
     await proxy.refuse();
     const holder = new Holder(queue, { prefetch: 1 }, (delivery) => void delivery.ack());
-    await eventually(() => logger.warnings.some((warning) => warning.includes('no connection')));
+    await eventually(() => logger.warnings.some((warning) => warning.includes('cannot connect')));
     expect(holder.numbers).toEqual([1]);
     await proxy.accept();
     await came(holder, 2);

@@ -13,7 +13,7 @@ describeWithRedis('A RedisBackend whose server drops a connection that has more 
   const open = () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
-    const losses = () => logger.warnings.filter((warning) => warning.includes('was lost')).length;
+    const losses = () => logger.debugs.filter((line) => line.includes('lost the connection')).length;
     return { queue, logger, losses };
   };
 

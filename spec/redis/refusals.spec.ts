@@ -104,9 +104,9 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
       const allow = await refuse();
       proxy.cut();
       for (const n of upTo(2)) expect((await failureOf(queue.publish('key', { n }))).message).toMatch(reply);
-      expect(warned(/no connection/)).toHaveLength(1);
+      expect(warned(/cannot connect/)).toHaveLength(1);
       await allow();
-      await eventually(() => warned(/connected again/).length === 1);
+      await eventually(() => warned(/Reconnected/).length === 1);
       await queue.publish('key', { n: 3 });
     });
   });

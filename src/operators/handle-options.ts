@@ -1,5 +1,5 @@
-import { asyncScheduler, asyncScheduler, type Observable, type SchedulerLike, type SchedulerLike } from 'rxjs';
-import type { ConsumerGroup, Delivery, Delivery, DeliveryOf, DeliveryOf, QueueBackend, QueueBackend, QueueKey, QueueKey, QueuePayload, QueuePayload, Settlement, Settlement } from '../backend.js';
+import { asyncScheduler, type SchedulerLike } from 'rxjs';
+import type { ConsumerGroup, Delivery, DeliveryOf, QueueBackend, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import { describe } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';

@@ -5,7 +5,7 @@ import { BlockQueue } from '../internal/block-queue.js';
 import { describe } from '../internal/describe.js';
 import { checkObservable } from '../internal/observables.js';
 import { onAbort } from '../internal/on-abort.js';
-import { checkCount, checkCount, checkFunction, checkFunction, checkMethods, checkMethods, checkOptions, checkOptions, checkSignal } from '../internal/options.js';
+import { checkCount, checkFunction, checkMethods, checkOptions, checkSignal } from '../internal/options.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
 
 export interface PublishToOptions {
