@@ -97,7 +97,7 @@ describe('Connection', () => {
     expect(await next).toBe(stage.links[1]);
     await pass(1000);
     expect(stage.logger.warnings).toEqual([
-      'Queue "orders" lost the connection to Broker at here:1: reset by peer. Reconnecting.',
+      'Queue "orders" lost the connection to Broker at here:1: "reset by peer". Reconnecting.',
       'Reconnected to Broker at here:1 after 0.0 s, 1 attempt',
     ]);
   });
@@ -137,7 +137,7 @@ describe('Connection', () => {
     await pass(1000);
     expect(stage.logger.warnings).toEqual([
       'Queue "orders" cannot connect to Broker at here:1: Error: refused. Trying again.',
-      expect.stringMatching(/^Reconnected to Broker at here:1 after [\d.]+ s, 11 attempts$/),
+      expect.stringMatching(/^Reconnected to Broker at here:1 after [\d.]+ s, 12 attempts$/),
     ]);
   });
 
@@ -173,6 +173,7 @@ describe('Connection', () => {
     expect([stage.links.length, String(stage.connection.trouble)]).toEqual([2, 'Error: Broker did not answer in time']);
     stage.link.open();
     await ready;
+    await pass(1000);
     expect([stage.connection.link, jest.getTimerCount()]).toEqual([stage.links[1], 0]);
   });
 

@@ -100,6 +100,11 @@ describe('The replay of dead letters on memory', () => {
     await replaysOnce(orders, lettersFrom(), [group]);
   });
 
+  it('publishes each dead letter again to the group in which it failed only', async () => {
+    const groups = ['billing', 'audit'] as const;
+    await replaysOnce(new MemoryBackend({ name: 'orders', groups, logger: silentLogger }), lettersFrom(), groups);
+  });
+
   it('names the group, and leaves out the headers of the dead letter', async () => {
     const published: PublishArguments[] = [];
     await replay(lettersFrom('orders'), [queueOf(async (...message) => void published.push(message))]);

@@ -3,7 +3,7 @@ import { failureOf } from '../support/promises.js';
 import { RABBITMQ } from '../support/provider.js';
 import { absentServers, StrangeServers } from '../support/strange-servers.js';
 
-const strange = new StrangeServers(RabbitMqBackend, RABBITMQ, 2);
+const strange = new StrangeServers(RabbitMqBackend, RABBITMQ);
 
 describe('A RabbitMqBackend whose server is not RabbitMQ', () => {
   it('fails at once when it is an HTTP server', async () => {

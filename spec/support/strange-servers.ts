@@ -15,17 +15,14 @@ const NEVER = 600_000;
 export class StrangeServers {
   readonly #Backend: BackendClass;
   readonly #scheme: string;
-  readonly #connections: number;
   readonly #endings: (() => unknown)[] = [];
 
   /**
    * To be called at the top of a spec.
-   * @param connections how many connections a queue makes: each says once that there is none
    */
-  constructor(Backend: BackendClass, { scheme }: ProviderUrls, connections = 1) {
+  constructor(Backend: BackendClass, { scheme }: ProviderUrls) {
     this.#Backend = Backend;
     this.#scheme = scheme;
-    this.#connections = connections;
     afterEach(async () => {
       for (const end of this.#endings.splice(0).reverse()) await end();
     });
@@ -88,7 +85,7 @@ export class StrangeServers {
     expect(`${error.message} ${String(error.cause)}`).toMatch(why);
     expect(unanswered).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
     expect(holder.error).toBeUndefined();
-    expect(logger.warnings).toHaveLength(this.#connections);
+    expect(logger.warnings).toHaveLength(1);
     expect(said()).not.toContain('s3cret');
   }
 
