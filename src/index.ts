@@ -43,7 +43,8 @@ export {
 export { type CheckedMessage, checkMessage } from './internal/check-message.js';
 export { checkDeclared } from './internal/declared-groups.js';
 export { type ExponentialBackoffOptions, exponentialBackoff } from './internal/exponential-backoff.js';
-export type { Logger } from './internal/logger.js';
+export type { LogDetails, Logger } from './internal/logger.js';
+export { type PinoLike, pinoLogger } from './internal/pino-logger.js';
 export { type LoadBackendOptions, loadBackend } from './loader/load-backend.js';
 export { type BackendFactory, registerBackend } from './loader/registry.js';
 export { type CloseOptions, type FromEnvOptions, type JoinOptions, MemoryBackend } from './memory/memory-backend.js';
