@@ -368,8 +368,9 @@ class Subscription {
     return counted;
   }
 
-  warn({ id, queue }: Loan, why: string): void {
-    this.consumer.logger.warn(`A settlement of delivery ${id} from queue "${queue}" changed nothing: ${why}`);
+  warn({ id, key, queue, attempt }: Loan, why: string): void {
+    const { group, logger } = this.consumer;
+    logger.warn(`A settlement of delivery ${id} from queue ${JSON.stringify(queue)} changed nothing: ${why}`, { queue, group, key, id, attempt });
   }
 
   /** The signal was aborted: nothing more comes in, what is out can be settled. */
@@ -435,7 +436,11 @@ class Loan implements DeliveryOf<string, object> {
   }
 
   reject(reason?: unknown): Promise<boolean> {
-    if (this.settled === false) this.subscription.consumer.logger.debug(`Delivery ${this.id} was rejected`, { error: reason });
+    if (this.settled === false) {
+      const { id, key, queue, attempt } = this;
+      const { group, logger } = this.subscription.consumer;
+      logger.debug(`Delivery ${id} from queue ${JSON.stringify(queue)} was rejected`, { queue, group, key, id, attempt, error: reason });
+    }
     return this.#settle('rejected');
   }
 

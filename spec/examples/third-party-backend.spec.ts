@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { receive } from 'sluice';
 import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { fromEnv, MessageStore, StoreBackend } from '../../examples/third-party-backend.js';
 import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
@@ -34,6 +35,26 @@ describe('The example of a third-party backend', () => {
     expect(unset.name).toBe(fromEnv({}).name);
     await unset.publish('order', { id: 1 });
     expect(await unset.stats({ group: 'default' })).toEqual({ ready: 1, unfinished: 1 });
+  });
+
+  it('logs one line for each event, with its fields', async () => {
+    const logged: unknown[][] = [];
+    const log =
+      (level: string) =>
+      (...call: unknown[]) =>
+        void logged.push([level, ...call]);
+    const logger = { debug: log('debug'), warn: log('warn'), error: log('error') };
+    const queue = new StoreBackend({ store, name: 'a\nb', logger });
+    await queue.publish('order', { id: 1 });
+    const delivery = await receive(queue);
+    const { id } = delivery;
+    await delivery.reject('too late');
+    await delivery.ack();
+    const fields = { queue: 'a\nb', group: 'default', key: 'order', id };
+    expect(logged).toEqual([
+      ['debug', `Delivery ${id} from queue "a\\nb" was rejected`, { ...fields, attempt: 1, error: 'too late' }],
+      ['warn', `A settlement of delivery ${id} from queue "a\\nb" changed nothing: it was already rejected`, { ...fields, attempt: 1 }],
+    ]);
   });
 
   it('is shown in the guide as it is', () => {

@@ -3,9 +3,9 @@ import type { ConsumerGroup, QueueBackend } from '../backend.js';
 
 /** Where a backend under test logs to, when a case listens. */
 export interface ContractLogger {
-  debug(message: string, detail?: unknown): void;
-  warn(message: string, detail?: unknown): void;
-  error(message: string, detail?: unknown): void;
+  debug(message: string, details?: object): void;
+  warn(message: string, details?: object): void;
+  error(message: string, details?: object): void;
 }
 
 /**
