@@ -1,4 +1,4 @@
-import { isError } from './describe.js';
+import { describeError, isError } from './describe.js';
 import { throwLater } from './throw-later.js';
 
 /** The fields that the details of a log line may have. */
@@ -37,7 +37,10 @@ export function toOneLine(text: string): string {
 /** The shields of the loggers, so that the backends of one logger share one. */
 const shields = new WeakMap<Logger, Logger>();
 
-/** Wraps a logger: its messages are one line each, and an error that it throws fails no call but is thrown on its own. */
+/**
+ * Wraps a logger: each message is one line, and the details hold no thrown payload. An error that the logger throws fails no call of the library but is
+ * thrown on its own.
+ */
 export function shieldLogger(logger: Logger): Logger {
   const existing = shields.get(logger);
   if (existing !== undefined) return existing;
@@ -46,7 +49,7 @@ export function shieldLogger(logger: Logger): Logger {
     (message, details) => {
       try {
         if (details === undefined) logger[level](toOneLine(message));
-        else logger[level](toOneLine(message), details);
+        else logger[level](toOneLine(message), withoutPayload(details));
       } catch (error) {
         throwLater(error);
       }
@@ -68,10 +71,32 @@ export const defaultLogger: Logger = {
   },
 };
 
+/** Returns details whose `error` is safe to log. An object that is no error may be the payload: handlers can throw anything. */
+function withoutPayload(details: LogDetails): object {
+  const { error } = details;
+  const isObject = (typeof error === 'object' && error !== null) || typeof error === 'function';
+  return isObject && !isError(error) ? { ...details, error: describeError(error) } : details;
+}
+
+/** A frame of Node, of a package, or of a built-in function, which has no file: `at Array.map (<anonymous>)`. */
+const FOREIGN_FRAME = /node:|node_modules|[( ]<anonymous>\)?$/;
+
 /** Returns where in the application an error was thrown, in parentheses; an empty string if its stack does not tell. */
 function placeOf(error: unknown): string {
-  if (!isError(error) || typeof error.stack !== 'string') return '';
-  const frames = error.stack.split('\n').filter((line) => /^\s+at /.test(line));
-  const own = frames.find((line) => !/node:|node_modules|<anonymous>/.test(line));
+  const own = framesOf(error).find((line) => !FOREIGN_FRAME.test(line));
   return own === undefined ? '' : ` (${toOneLine(own.trim())})`;
+}
+
+function framesOf(error: unknown): string[] {
+  if (!isError(error)) return [];
+  try {
+    const { message, stack = '' } = error;
+    // A line of the message may look like a frame.
+    const start = stack.indexOf(message);
+    const trace = start < 0 ? stack : stack.slice(start + message.length);
+    return trace.split('\n').filter((line) => /^\s+at /.test(line));
+  } catch {
+    // The logged failure matters, not that of a getter of its error.
+    return [];
+  }
 }
