@@ -30,13 +30,13 @@ describe('What handle logs', () => {
     );
     void processing.queue.publish('orders.created', { secret: SECRET });
     const id = processing.outcomes[0]?.delivery.id as string;
-    expect(logger.told).toEqual([{ level: 'warn', message: expect.any(String), details: [boom] }]);
+    const fields = { queue: 'work', key: 'orders.created', id, error: boom };
+    expect(logger.told).toEqual([{ level: 'warn', message: expect.any(String), details: [{ ...fields, attempt: 1 }] }]);
     const [first] = logger.told;
-    for (const part of ['orders.created', id, 'attempt 1', 'boom', '1234']) expect(first?.message).toContain(part);
+    for (const part of ['orders.created', 'work', id, 'attempt 1', 'boom', '1234']) expect(first?.message.split(part).length).toBe(2);
     await processing.pass(1234);
-    expect(logger.told.length).toBe(2);
-    expect(logger.told[1]).toMatchObject({ level: 'error', details: [boom] });
-    for (const part of ['orders.created', id, 'attempt 2', 'boom', 'reject']) expect(logger.told[1]?.message).toContain(part);
+    expect(logger.told.slice(1)).toEqual([{ level: 'error', message: expect.any(String), details: [{ ...fields, attempt: 2 }] }]);
+    for (const part of ['orders.created', 'work', id, 'attempt 2', 'boom', 'reject']) expect(logger.told[1]?.message.split(part).length).toBe(2);
   });
 
   it('says that a message goes to the dead letters, as a warning, and that it could not, as an error', async () => {
@@ -133,12 +133,12 @@ describe('What handle logs', () => {
     expect(inspect(logger.told, { depth: 20 })).not.toContain(SECRET);
   });
 
-  it('goes to the console by default: warnings and errors', () => {
+  it('goes to the console by default: one line for each warning and error, without a stack', () => {
     const warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
     const error = jest.spyOn(console, 'error').mockImplementation(() => {});
     try {
-      const queue = new MemoryBackend({ logger: silentLogger });
-      const fail = () => {
+      const queue = new MemoryBackend({ logger: silentLogger, name: 'work' });
+      const fail = function charge() {
         throw new Error('boom');
       };
       for (const count of [1, 0]) {
@@ -150,7 +150,12 @@ describe('What handle logs', () => {
         subscription.unsubscribe();
         queue.clear();
       }
-      expect([warn.mock.calls.length, error.mock.calls.length]).toEqual([1, 1]);
+      const failure = String.raw`delivery \S+ \("number"\) from queue "work", attempt 1: Error: boom`;
+      expect(warn.mock.calls).toEqual([[expect.stringMatching(new RegExp(`^A handler failed: ${failure}; .*60000 ms`))]]);
+      // An error ends with the frame that the application threw in.
+      const frame = String.raw`\(at \S*charge .*logging\.spec\.ts:\d+:\d+\)\)`;
+      expect(error.mock.calls).toEqual([[expect.stringMatching(new RegExp(`^A message is given up: ${failure}; it is rejected ${frame}$`))]]);
+      expect([...warn.mock.calls, ...error.mock.calls].flat().filter((text) => /[\r\n]/.test(text))).toEqual([]);
     } finally {
       warn.mockRestore();
       error.mockRestore();
