@@ -12,17 +12,20 @@ export interface OutageOptions {
 
 /** An outage of one server, as all connections to it that have the same logger see it. */
 interface Outage {
-  /** How many attempts of each disconnected connection have failed. */
-  readonly down: Map<Outages, number>;
-  /** When it began, as `performance.now()`. */
-  since: number;
-  /** How many connections it has interrupted. */
-  connections: number;
-  /** The most attempts that a connection needed. */
+  /** The queue of the connection that was lost first. */
+  readonly queue: string;
+  /** As `performance.now()`, as is `over`. */
+  readonly since: number;
+  /** When a connection was last back. */
+  over: number;
+  /** How many connections are down. */
+  down: number;
+  /** How many connections were back, and the most attempts that one needed. */
+  reconnected: number;
   attempts: number;
   /** Whether the log says that the server refuses connections. */
   refused: boolean;
-  summary: NodeJS.Timeout | undefined;
+  ending: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -31,6 +34,7 @@ interface Outage {
  */
 const CALM = 500;
 
+/** The current outages, by logger and server. */
 const outages = new WeakMap<Logger, Map<string, Outage>>();
 
 /**
@@ -39,11 +43,15 @@ const outages = new WeakMap<Logger, Map<string, Outage>>();
  */
 export class Outages {
   readonly #options: OutageOptions;
-  readonly #outage: Outage;
+  /** The last outage that the connection was part of. */
+  #outage: Outage | undefined;
+  #isDown = false;
+  /** How many attempts to connect there were in that outage. */
+  #attempts = 0;
+  #wasBack = false;
 
   constructor(options: OutageOptions) {
     this.#options = options;
-    this.#outage = outageOf(options);
   }
 
   /** The connection was lost. */
@@ -54,61 +62,78 @@ export class Outages {
   /** An attempt to connect failed, and another will follow. */
   failed(error: unknown, refused: boolean): void {
     this.#add('cannot connect to', error, 'Trying again', refused);
-    this.#outage.down.set(this, (this.#outage.down.get(this) ?? 0) + 1);
+    this.#attempts += 1;
   }
 
   /** The connection is there. */
   connected(): void {
-    const failed = this.#outage.down.get(this);
-    if (failed === undefined) return;
-    this.#outage.attempts = Math.max(this.#outage.attempts, failed + 1);
+    const outage = this.#outage;
+    if (!this.#isDown || outage === undefined) return;
+    this.#attempts += 1;
+    outage.attempts = Math.max(outage.attempts, this.#attempts);
+    outage.over = performance.now();
+    if (!this.#wasBack) outage.reconnected += 1;
+    this.#wasBack = true;
     this.left();
   }
 
   /** The connection is given up or closed. */
   left(): void {
     const outage = this.#outage;
-    if (!outage.down.delete(this) || outage.down.size > 0) return;
-    const over = performance.now();
-    outage.summary = setTimeout(() => this.#summarize(over), CALM);
-    outage.summary.unref();
+    if (!this.#isDown || outage === undefined) return;
+    this.#isDown = false;
+    outage.down -= 1;
+    if (outage.down > 0) return;
+    // All of its connections were closed: there is no end to wait for.
+    if (outage.reconnected === 0) {
+      this.#end(outage);
+      return;
+    }
+    outage.ending = setTimeout(() => this.#end(outage), CALM);
+    // It keeps no process alive.
+    outage.ending.unref();
   }
 
   #add(what: string, error: unknown, next: string, refused: boolean): void {
     const { server, queue, connection, logger } = this.#options;
-    const outage = this.#outage;
-    const isNews = outage.summary === undefined && outage.down.size === 0;
+    const { outage, isNew } = outageOf(this.#options);
     const isRefusal = refused && !outage.refused;
-    clearTimeout(outage.summary);
-    outage.summary = undefined;
-    if (isNews) outage.since = performance.now();
-    if (!outage.down.has(this)) {
-      outage.down.set(this, 0);
-      outage.connections += 1;
-    }
+    this.#join(outage);
     outage.refused ||= refused;
     const line = `Queue ${JSON.stringify(queue)} ${what} ${server}: ${describeError(error)}. ${next}.`;
-    if (isNews || isRefusal) logger.warn(line, { queue });
+    if (isNew || isRefusal) logger.warn(line, { queue });
     logger.debug(`${line} Connection: ${connection}.`, { queue, error });
   }
 
-  #summarize(over: number): void {
-    const { server, queue, logger } = this.#options;
-    const { since, connections, attempts } = this.#outage;
-    Object.assign(this.#outage, NO_OUTAGE);
-    if (attempts === 0) return;
+  #join(outage: Outage): void {
+    clearTimeout(outage.ending);
+    if (this.#outage !== outage) {
+      this.#attempts = 0;
+      this.#wasBack = false;
+    }
+    this.#outage = outage;
+    if (!this.#isDown) outage.down += 1;
+    this.#isDown = true;
+  }
+
+  #end({ queue, since, over, reconnected, attempts }: Outage): void {
+    const { server, logger } = this.#options;
+    outages.get(logger)?.delete(server);
+    if (reconnected === 0) return;
     const tried = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
-    const many = connections === 1 ? '' : `, ${connections} connections`;
+    const many = reconnected === 1 ? '' : `, ${reconnected} connections`;
     logger.warn(`Reconnected to ${server} after ${((over - since) / 1000).toFixed(1)} s, ${tried}${many}`, { queue });
   }
 }
 
-const NO_OUTAGE = { since: 0, connections: 0, attempts: 0, refused: false, summary: undefined };
-
-function outageOf({ server, logger }: OutageOptions): Outage {
+/** The outage of now, or a new one. */
+function outageOf({ server, queue, logger }: OutageOptions): { readonly outage: Outage; readonly isNew: boolean } {
   const known = outages.get(logger) ?? new Map<string, Outage>();
   outages.set(logger, known);
-  const outage = known.get(server) ?? { down: new Map(), ...NO_OUTAGE };
+  const current = known.get(server);
+  if (current !== undefined) return { outage: current, isNew: false };
+  const since = performance.now();
+  const outage = { queue, since, over: since, down: 0, reconnected: 0, attempts: 0, refused: false, ending: undefined };
   known.set(server, outage);
-  return outage;
+  return { outage, isNew: true };
 }
