@@ -136,7 +136,7 @@ export class Connection<AnyLink extends Link> {
   close(): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
-    this.#outages.left();
+    this.#outages.closed();
     clearTimeout(this.#pause);
     this.#link?.destroy();
     this.#link = undefined;

@@ -94,6 +94,12 @@ export class Outages {
     outage.ending.unref();
   }
 
+  /** The connection is closed. No timer outlasts it: what it would have said is said now. */
+  closed(): void {
+    this.left();
+    if (this.#outage?.ending !== undefined) this.#end(this.#outage);
+  }
+
   #add(what: string, error: unknown, next: string, refused: boolean): void {
     const { server, queue, connection, logger } = this.#options;
     const { outage, isNew } = outageOf(this.#options);
@@ -107,6 +113,7 @@ export class Outages {
 
   #join(outage: Outage): void {
     clearTimeout(outage.ending);
+    outage.ending = undefined;
     if (this.#outage !== outage) {
       this.#attempts = 0;
       this.#wasBack = false;
@@ -116,8 +123,11 @@ export class Outages {
     this.#isDown = true;
   }
 
-  #end({ queue, since, over, reconnected, attempts }: Outage): void {
+  #end(outage: Outage): void {
     const { server, logger } = this.#options;
+    const { queue, since, over, reconnected, attempts } = outage;
+    clearTimeout(outage.ending);
+    outage.ending = undefined;
     outages.get(logger)?.delete(server);
     if (reconnected === 0) return;
     const tried = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
