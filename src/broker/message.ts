@@ -1,6 +1,6 @@
 import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
 import { InvalidMessageError } from '../errors.js';
-import { describe, describeError } from '../internal/describe.js';
+import { describe, kindOf } from '../internal/describe.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { isName } from '../internal/options.js';
 
@@ -39,11 +39,12 @@ function readObject(part: string, json: string | undefined): object | string {
   let value: unknown;
   try {
     value = JSON.parse(json ?? '');
-  } catch (error) {
-    return json === undefined ? `it has no "${part}"` : `its "${part}" is not JSON (${describeError(error)})`;
+  } catch {
+    // Not the error: it quotes the text, which is not to be logged.
+    return json === undefined ? `it has no "${part}"` : `its "${part}" is not JSON`;
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  return `its "${part}" is no JSON object but ${describe(value)}`;
+  return `its "${part}" is no JSON object but ${kindOf(value)}`;
 }
 
 /** The JSON of headers; undefined for none. */

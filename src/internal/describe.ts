@@ -16,6 +16,12 @@ export function describe(value: unknown): string {
   }
 }
 
+/** Says what kind of thing a value is, and nothing of its content. */
+export function kindOf(value: unknown): string {
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
+}
+
 /**
  * Says in a line what failed; of what is no error only what kind of thing it is, since it may be anything. What was thrown is not ours, so reading it may
  * throw too.

@@ -1,6 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
-import { describe } from './describe.js';
+import { kindOf } from './describe.js';
 import { isName, type MillisecondsRange, NAME } from './options.js';
 
 /** Variables of the environment. An empty one counts as one that is not set. */
@@ -22,17 +22,33 @@ export function readVariable(env: Env, variable: string): string | undefined {
   throw new ConfigurationError(`Expected ${variable} to be a string or not set, got ${kindOf(value)}`);
 }
 
+/** Describes the value of a variable in an error message. Only a short token is shown: a longer text may be a URL with a password. */
+export function describeVariable(value: string): string {
+  return /^[\w.:+-]{1,32}$/.test(value) ? JSON.stringify(value) : `a text of ${value.length} characters`;
+}
+
+/** Whether a text is a URL with a user or a password, which ends up in logs if it is taken for a name. */
+export function hasCredentials(text: string): boolean {
+  return /:\/\/.*@/s.test(text);
+}
+
 /** QUEUE_NAME. @throws {ConfigurationError} unless it is a name or not set */
 export function readQueueName(env: Env): string {
   const name = readVariable(env, 'QUEUE_NAME');
-  return name === undefined ? DEFAULT_NAME : readName('QUEUE_NAME', name);
+  if (name === undefined) return DEFAULT_NAME;
+  if (isName(name) && !hasCredentials(name)) return name;
+  throw new ConfigurationError(`Expected QUEUE_NAME to be ${NAME}, not a URL with credentials, got ${describeVariable(name)}`);
 }
 
 /** QUEUE_GROUPS, a list with commas. @throws {ConfigurationError} unless each is a name, or it is not set */
 export function readGroups(env: Env): ConsumerGroup[] | undefined {
-  return readVariable(env, 'QUEUE_GROUPS')
-    ?.split(',')
-    .map((group) => readName('QUEUE_GROUPS', group.trim()));
+  const list = readVariable(env, 'QUEUE_GROUPS');
+  const groups = list?.split(',').map((group) => group.trim());
+  // The list as a whole: a password may have a comma in it.
+  if (list === undefined || (groups?.every(isName) && !hasCredentials(list))) return groups;
+  throw new ConfigurationError(
+    `Expected QUEUE_GROUPS to hold ${NAME} for each group, separated by commas, not a URL with credentials, got ${describeVariable(list)}`,
+  );
 }
 
 /** A variable that holds a number of milliseconds. @throws {ConfigurationError} unless it is a whole number in the range, or not set */
@@ -41,15 +57,5 @@ export function readMilliseconds(env: Env, variable: string, { least, most }: Re
   if (value === undefined) return undefined;
   const milliseconds = Number(value);
   if (/^\d+$/.test(value) && milliseconds >= least && milliseconds <= most) return milliseconds;
-  throw new ConfigurationError(`Expected ${variable} to be a whole number of milliseconds, from ${least} to ${most}, got ${describe(value)}`);
-}
-
-function readName(variable: string, value: string): string {
-  if (isName(value)) return value;
-  throw new ConfigurationError(`Expected ${variable} to hold ${NAME}${variable === 'QUEUE_GROUPS' ? ' for each group, separated by commas' : ''}`);
-}
-
-function kindOf(value: unknown): string {
-  if (typeof value !== 'object') return `a ${typeof value}`;
-  return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
+  throw new ConfigurationError(`Expected ${variable} to be a whole number of milliseconds, from ${least} to ${most}, got ${describeVariable(value)}`);
 }

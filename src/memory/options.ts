@@ -1,8 +1,7 @@
 import { asyncScheduler, type SchedulerLike } from 'rxjs';
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
-import { describe } from '../internal/describe.js';
-import { DEFAULT_NAME, type Env, readGroups, readQueueName, readVariable } from '../internal/environment.js';
+import { DEFAULT_NAME, describeVariable, type Env, readGroups, readQueueName, readVariable } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkChoice, checkCount, checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
 
@@ -90,5 +89,5 @@ function checkGroups(groups: 'ignored' | readonly ConsumerGroup[]): 'ignored' | 
 function readCapacity(value: string): number {
   const capacity = Number(value);
   if (value === 'Infinity' || (/^\d+$/.test(value) && capacity >= 1 && Number.isSafeInteger(capacity))) return capacity;
-  throw new ConfigurationError(`Expected QUEUE_CAPACITY to be a positive integer or Infinity, got ${describe(value)}`);
+  throw new ConfigurationError(`Expected QUEUE_CAPACITY to be a positive integer or Infinity, got ${describeVariable(value)}`);
 }

@@ -1,7 +1,7 @@
 import { type BrokerOptions, type CheckedBrokerOptions, checkBrokerOptions, checkServer, readBrokerEnv } from '../broker/options.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
-import { type Env, readVariable } from '../internal/environment.js';
+import { describeVariable, type Env, hasCredentials, readVariable } from '../internal/environment.js';
 import { checkChoice, checkCount, checkMethods, checkOptions } from '../internal/options.js';
 import { NATS_URL } from './url.js';
 
@@ -68,7 +68,8 @@ export function checkNatsOptions(options: NatsBackendOptions | undefined): Check
 export function readNatsEnv(env: Env): NatsBackendOptions {
   const options = readBrokerEnv(env, 'NATS_URL', NATS_URL);
   const domain = readVariable(env, 'NATS_DOMAIN');
-  if (domain !== undefined && !isDomain(domain)) throw new ConfigurationError(`Expected NATS_DOMAIN to be ${DOMAIN}, got ${describe(domain)}`);
+  if (domain !== undefined && (!isDomain(domain) || hasCredentials(domain)))
+    throw new ConfigurationError(`Expected NATS_DOMAIN to be ${DOMAIN}, got ${describeVariable(domain)}`);
   return { ...options, domain };
 }
 
