@@ -198,7 +198,7 @@ export class StoreBackend<Events extends EventMap<Events> = AnyEvents> implement
   async publish(key: string, payload: object, options?: PublishOptions): Promise<void> {
     const { delay, signal, ...checked } = checkMessage(key, payload, options);
     if (checked.group !== undefined) checkDeclared(checked.group, this.#groups, this.name);
-    if (this.#closed !== undefined) throw new QueueClosedError(`Queue "${this.name}" is closed`);
+    if (this.#closed !== undefined) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
     signal?.throwIfAborted();
     const publishedAt = Date.now();
     const message = { ...checked, payload: JSON.stringify(checked.payload), id: randomUUID(), publishedAt, due: publishedAt + delay };

@@ -53,7 +53,8 @@ export function receive<Events extends EventMap<Events>>(queue: QueueBackend<Eve
       },
       error: (error: unknown) => settle(() => reject(error)),
       complete: () => {
-        if (taken === undefined) settle(() => reject(new QueueClosedError(`Queue "${queue.name}" was closed while a message was awaited`)));
+        if (taken === undefined)
+          settle(() => reject(new QueueClosedError(`Queue ${JSON.stringify(queue.name)} was closed while a message was awaited`)));
       },
     });
   });

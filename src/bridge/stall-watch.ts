@@ -116,7 +116,7 @@ export class CreditCheck implements Check {
   #warn(): void {
     const { queue, group, prefetch, logger } = this.#subscription;
     logger.warn(
-      `A subscriber of queue "${queue}", group "${group}", has used up its \`prefetch\` of ${prefetch} and settled nothing for ` +
+      `A subscriber of queue ${JSON.stringify(queue)}, group ${JSON.stringify(group)}, has used up its \`prefetch\` of ${prefetch} and settled nothing for ` +
         `${LONGEST_STALL / 1000} s: it gets no more. If an operator drops deliveries (filter, debounceTime, switchMap), settle them, for instance with ` +
         'filterDeliveries. If it collects them, make the `prefetch` at least as large as its window',
       { queue, group, prefetch },

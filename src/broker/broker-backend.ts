@@ -85,7 +85,8 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     this.#source = {
       obeysCredit: true,
       connect: (subscriber, intake) => this.#connect(subscriber, intake),
-      waitCancelled: (count) => logger.debug(`A consumer of queue "${name}" left while ${count} of its calls waited for a message`, { queue: name }),
+      waitCancelled: (count) =>
+        logger.debug(`A consumer of queue ${JSON.stringify(name)} left while ${count} of its calls waited for a message`, { queue: name }),
     };
   }
 
@@ -201,7 +202,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   #checkOpen(): void {
-    if (this.#closed !== undefined) throw new QueueClosedError(`Queue "${this.name}" is closed`);
+    if (this.#closed !== undefined) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
   }
 
   #connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {

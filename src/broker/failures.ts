@@ -38,7 +38,7 @@ export class Failures {
   /** @param where which queue, and where its broker is; without a password */
   constructor(signs: FailureSigns, { queue, server }: { readonly queue: string; readonly server: string }) {
     this.#signs = signs;
-    this.#where = `queue "${queue}", ${signs.broker} at ${server}`;
+    this.#where = `queue ${JSON.stringify(queue)}, ${signs.broker} at ${server}`;
   }
 
   get broker(): string {

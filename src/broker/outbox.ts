@@ -150,7 +150,7 @@ export class Outbox<Parcel> {
   }
 
   #closedBefore(what: string): QueueClosedError {
-    return new QueueClosedError(`Queue "${this.#options.queueName}" was closed before a message ${what}`);
+    return new QueueClosedError(`Queue ${JSON.stringify(this.#options.queueName)} was closed before a message ${what}`);
   }
 
   #abort(entry: Entry<Parcel>, signal: AbortSignal): void {
@@ -212,8 +212,8 @@ export class Outbox<Parcel> {
     const { queueName, broker, publishTimeout, maxPending, trouble } = this.#options;
     const cause = trouble();
     const reason = cause === undefined ? '' : ` (${describeError(cause)})`;
-    const late = `${broker} did not confirm a message for queue "${queueName}" within ${publishTimeout} ms${reason}`;
-    const full = `Queue "${queueName}" had no room for a message within ${publishTimeout} ms: \`maxPending\` of ${maxPending} messages were not confirmed${reason}`;
+    const late = `${broker} did not confirm a message for queue ${JSON.stringify(queueName)} within ${publishTimeout} ms${reason}`;
+    const full = `Queue ${JSON.stringify(queueName)} had no room for a message within ${publishTimeout} ms: \`maxPending\` of ${maxPending} messages were not confirmed${reason}`;
     this.#giveUp(({ enteredAt }) => enteredAt <= enteredBefore, {
       ambiguous: new BackendUnavailableError(`${late}: it may have been enqueued`, { cause }),
       unsent: new BackendUnavailableError(`${late}: it was not enqueued`, { cause }),

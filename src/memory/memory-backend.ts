@@ -171,7 +171,10 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
       return this.#queue.publish(key, accepted, details);
     } catch (error) {
       // What is expected comes as a rejection: this is the scheduler or the logger that was handed in.
-      this.#queue.options.logger.error(`A publish to queue "${this.name}" failed: ${describeError(error)}`, { queue: this.name, error });
+      this.#queue.options.logger.error(`A publish to queue ${JSON.stringify(this.name)} failed: ${describeError(error)}`, {
+        queue: this.name,
+        error,
+      });
       return Promise.reject(error);
     }
   }

@@ -99,7 +99,8 @@ export class MemoryQueue {
     if (!this.#admission.hasRoom(isDelayed(details), details?.group)) {
       const { overflow, name } = this.options;
       if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
-      if (overflow === 'error') return Promise.reject(new QueueOverflowError(`Queue "${name}" is full: ${this.#ledger.waiting} messages wait`));
+      if (overflow === 'error')
+        return Promise.reject(new QueueOverflowError(`Queue ${JSON.stringify(name)} is full: ${this.#ledger.waiting} messages wait`));
       if (!this.#makeRoom()) return this.#done();
     }
     this.#enter(key, payload, details);
@@ -135,7 +136,7 @@ export class MemoryQueue {
 
   /** A consumer left while `count` of its calls waited for a message. */
   waitCancelled(count: number): void {
-    this.options.logger.debug(`A consumer of queue "${this.options.name}" left while ${count} of its calls waited for a message`, {
+    this.options.logger.debug(`A consumer of queue ${JSON.stringify(this.options.name)} left while ${count} of its calls waited for a message`, {
       queue: this.options.name,
     });
   }
@@ -259,7 +260,7 @@ export class MemoryQueue {
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
     const { scheduler, logger, name } = this.options;
     return this.#admission.wait(...record(key, payload, details, scheduler.now()), details?.signal, () => {
-      logger.debug(`A publish to queue "${name}" was aborted while it waited for room`, { queue: name });
+      logger.debug(`A publish to queue ${JSON.stringify(name)} was aborted while it waited for room`, { queue: name });
       this.serve();
     });
   }
@@ -328,7 +329,10 @@ export class MemoryQueue {
 
   /** The code of a consumer failed where RxJS lets it through. It fails neither the publisher nor the other consumers: it is thrown on its own. */
   #failed(error: unknown): void {
-    this.options.logger.error(`A consumer of queue "${this.options.name}" failed: ${describeError(error)}`, { queue: this.options.name, error });
+    this.options.logger.error(`A consumer of queue ${JSON.stringify(this.options.name)} failed: ${describeError(error)}`, {
+      queue: this.options.name,
+      error,
+    });
     throwLater(error);
   }
 
@@ -353,7 +357,7 @@ export class MemoryQueue {
   }
 
   #closedError(): QueueClosedError {
-    return new QueueClosedError(`Queue "${this.options.name}" is closed`);
+    return new QueueClosedError(`Queue ${JSON.stringify(this.options.name)} is closed`);
   }
 }
 

@@ -75,5 +75,5 @@ function checkedRoutes(handlers: Readonly<Record<QueueKey, Handler | undefined>>
 }
 
 function noHandler({ key }: AnyDelivery): never {
-  throw new SluiceError(`\`route\` has no handler for key "${key}": add one, or an \`otherwise\``);
+  throw new SluiceError(`\`route\` has no handler for key ${JSON.stringify(key)}: add one, or an \`otherwise\``);
 }

@@ -133,7 +133,7 @@ class Fake implements FakeBackend {
     const delay = checkFakeDelay(options);
     const { headers, signal } = options;
     const group = checkFakeGroup(options.group);
-    if (this.#queue.closed) throw new QueueClosedError(`Queue "${this.name}" is closed`);
+    if (this.#queue.closed) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
     signal?.throwIfAborted();
     const message = { key, payload: snapshot(payload), headers: { ...headers }, delay, ...(group !== undefined && { group }) };
     await this.#onPublish?.(message);
