@@ -61,8 +61,25 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
       await eventually(() => holder.deliveries.length === n + 1);
     }
     await eventually(() => logger.warnings.length > 0);
-    expect(logger.warnings).toEqual([expect.stringContaining('refuses to remove settled messages of queue "orders"')]);
+    expect(logger.warnings).toEqual([expect.stringContaining('refuses removals of settled messages from queue "orders"')]);
     expect((await (await suite.manager()).consumers.info('orders', 'default')).num_ack_pending).toBe(0);
+  });
+
+  it('says once that delayed messages are refused, and once that they are accepted again', async () => {
+    const { queue, logger } = open('noack');
+    await queue.publish('late', { n: 1 });
+    const { streams } = await suite.manager();
+    const refusing = (size: number) => streams.update('orders', { max_msg_size: size });
+    await refusing(1);
+    for (const n of [2, 3]) await queue.publish('late', { n }, { delay: 10 });
+    await eventually(() => logger.debugs.filter((line) => line.includes('refuses requests for the delayed')).length > 0);
+    await refusing(-1);
+    await eventually(() => logger.warnings.length > 1);
+    expect(logger.warnings).toEqual([
+      expect.stringContaining('NATS refuses requests for the delayed messages of queue "orders", trying again: '),
+      expect.stringMatching(/^NATS accepts requests for the delayed messages of queue "orders" again after [\d.]+ s, \d+ attempts$/),
+    ]);
+    expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
   });
 
   it('says once that a delayed message cannot be stored where it is due', async () => {
@@ -72,7 +89,7 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
     const holder = new Holder(queue);
     await queue.publish('other', { n: 2 }, { delay: 10 });
     await eventually(() => holder.numbers.includes(2));
-    expect(logger.warnings[0]).toContain('refuses to serve the delayed messages of queue "orders"');
+    expect(logger.warnings[0]).toContain('refuses requests for the delayed messages of queue "orders"');
     expect(await queue.stats()).toMatchObject({ unfinished: 2 });
   });
 });

@@ -1,11 +1,14 @@
 import type { Ticket } from '../../src/nats/leases.js';
 import { queueNames } from '../../src/nats/names.js';
 import { Sweeper, type SweeperOptions } from '../../src/nats/sweeper.js';
+import { recordingLogger } from '../support/recording-logger.js';
 
 describe('Sweeper', () => {
   /** A sweeper of a stream whose groups it is told of when the test says so, and what it has removed. */
   const sweeping = (floors: Record<string, number>) => {
     const removed: number[] = [];
+    const logger = recordingLogger();
+    const refused: Error[] = [];
     let tell: () => void = () => {};
     const topology = {
       floors: async () => {
@@ -15,13 +18,19 @@ describe('Sweeper', () => {
         return { created: 'then', floors: new Map(Object.entries(floors)) };
       },
       first: async () => ({ created: 'then', first: 1 }),
-      remove: async (_link: unknown, sequences: readonly number[]) => void removed.push(...sequences),
+      remove: async (_link: unknown, sequences: readonly number[]) => {
+        const refusal = refused.shift();
+        if (refusal !== undefined) throw refusal;
+        removed.push(...sequences);
+      },
     };
-    const options = { names: queueNames('q'), topology, connection: { link: {}, isReady: true }, onAnother: () => {} };
+    const failures = { outlookOf: () => 'refused' };
+    const connection = { link: {}, isReady: true };
+    const options = { queueName: 'q', names: queueNames('q'), topology, connection, failures, logger, onAnother: () => {} };
     const sweeper = new Sweeper(options as unknown as SweeperOptions);
     sweeper.begin('then');
     const settle = (sequence: number) => sweeper.settled('default', ticket(sequence));
-    return { sweeper, settle, removed, tell: () => tell() };
+    return { sweeper, settle, removed, refused, logger, tell: () => tell() };
   };
 
   const ticket = (sequence: number, storedAt = 1000): Ticket => {
@@ -53,6 +62,23 @@ describe('Sweeper', () => {
     tell();
     await swept;
     expect(removed).toEqual([]);
+    sweeper.stop();
+  });
+
+  it('logs refusals once when they begin, and once when a message is removed again', async () => {
+    const { sweeper, settle, removed, refused, logger, tell } = sweeping({ default: 0 });
+    refused.push(new Error('no right'), new Error('no right'));
+    settle(1);
+    for (const expected of [[], [], [1], [1]]) {
+      const swept = sweeper.sweep();
+      tell();
+      await swept;
+      expect(removed).toEqual(expected);
+    }
+    expect(logger.warnings).toEqual([
+      'NATS refuses removals of settled messages from queue "q", trying again: Error: no right',
+      expect.stringMatching(/^NATS accepts removals of settled messages from queue "q" again after [\d.]+ s, 3 attempts$/),
+    ]);
     sweeper.stop();
   });
 

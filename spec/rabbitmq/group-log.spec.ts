@@ -22,6 +22,32 @@ describe('GroupLog', () => {
     ]);
   });
 
+  it('says once that subscribers are refused, and once that none of them is any more', () => {
+    const { said, log } = create();
+    const [first, second, third] = [{}, {}, {}];
+    for (const subscriber of [first, second, third, first]) log.refused(subscriber, error);
+    log.served(first);
+    log.left(third);
+    log.served({});
+    expect(said.filter(([level]) => level === 'warn')).toHaveLength(1);
+    log.served(second);
+    log.served(second);
+    expect(said.filter(([level]) => level !== 'debug')).toEqual([
+      ['warn', 'RabbitMQ refuses subscribers to group "billing" of queue "orders", trying again: Error: Gone', fields],
+      ['warn', expect.stringMatching(/^RabbitMQ accepts subscribers to group "billing" of queue "orders" again after [\d.]+ s, 5 attempts$/), fields],
+    ]);
+  });
+
+  it('says a fatal error once, until a subscriber is served', () => {
+    const { said, log } = create();
+    const count = () => said.filter(([level]) => level === 'error').length;
+    for (let n = 0; n < 50; n++) log.fatal(error);
+    expect(count()).toBe(1);
+    log.served({});
+    log.fatal(error);
+    expect(count()).toBe(2);
+  });
+
   it('says an error with its cause, if there is one', () => {
     const { said, log } = create();
     log.error('It fails', { error });

@@ -102,7 +102,10 @@ export class AbandonedGroups {
       await look();
       return true;
     } catch (error) {
-      logger.debug(`NATS did not tell which groups of queue "${queueName}" have no consumer: ${describeError(error)}`, { queue: queueName, error });
+      logger.debug(`NATS did not tell which groups of queue ${JSON.stringify(queueName)} have no consumer: ${describeError(error)}`, {
+        queue: queueName,
+        error,
+      });
       return isForbidden(error);
     }
   }

@@ -6,8 +6,10 @@ import type { BrokerConsumer } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
 import type { Failures } from '../broker/failures.js';
+import type { FatalErrors } from '../broker/fatal-errors.js';
 import { Loans } from '../broker/loans.js';
 import { OwnReleases } from '../broker/own-releases.js';
+import type { Refusals } from '../broker/refusals.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -17,7 +19,7 @@ import { Leases, type Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
 import { type DeliveryFacts, readMessage } from './message.js';
 import type { QueueNames } from './names.js';
-import { Puller } from './puller.js';
+import { heartbeatFor, Puller } from './puller.js';
 import { Settling } from './settling.js';
 import type { Sweeper } from './sweeper.js';
 
@@ -40,12 +42,10 @@ export interface GroupConsumerOptions {
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
   readonly sweeper: Sweeper;
   readonly failures: Failures;
+  readonly refusals: Refusals;
+  readonly fatalErrors: FatalErrors;
   readonly logger: Logger;
 }
-
-/** How often the server has to be heard of, at most and at least, in milliseconds. */
-const LEAST_HEARTBEAT = 500;
-const MOST_HEARTBEAT = 5000;
 
 /** How long the server keeps a request for messages, in milliseconds. */
 const EXPIRES = 30_000;
@@ -107,11 +107,11 @@ export class GroupConsumer implements BrokerConsumer {
       expires: EXPIRES,
       share: options.share,
       messageSize: options.messageSize,
-      heartbeat: Math.min(MOST_HEARTBEAT, Math.max(LEAST_HEARTBEAT, Math.floor(lease / 3))),
+      heartbeat: heartbeatFor(lease),
       onMessage: (message, facts) => this.#arrive(message, facts),
       onChange: () => this.#poke(),
       onMissing: (reason) => this.#lost(reason),
-      onRefused: (reason) => logger.warn(`JetStream does not serve group "${group}" of queue "${queueName}": ${reason}`, { queue: queueName, group }),
+      onRefused: (reason) => this.#warn(`has made a request that NATS refuses: ${reason}`),
     });
   }
 
@@ -214,6 +214,8 @@ export class GroupConsumer implements BrokerConsumer {
       // What has come in this turn is handed on first.
       if (this.#puller.asked <= this.#room && this.#arrived.length === 0) this.#loans.quiet();
       this.#failures = 0;
+      this.#options.refusals.end();
+      this.#options.fatalErrors.end();
       this.#working = false;
     } catch (error) {
       this.#working = false;
@@ -321,17 +323,18 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Resolves to whether the message is in quarantine. */
   async #setAside(ticket: Ticket, what: string, reason: string): Promise<boolean> {
-    const { queueName, names, logger, setAside } = this.#options;
+    const { queueName: queue, group, names, logger, setAside } = this.#options;
     const { message } = ticket;
-    const which = `A message on subject "${message.subject}" of queue "${queueName}" ${what}`;
+    const which = `A message on subject ${JSON.stringify(message.subject)} of queue ${JSON.stringify(queue)} ${what}: ${reason}.`;
     try {
       await setAside(await this.#options.connection.acquire(), message, reason);
       const counted = await this.#answer(ticket, 'rejected', 0);
-      logger.error(`${which}: ${reason}. It is in quarantine, in the stream "${names.aside}".`, { queue: queueName });
+      logger.error(`${which} It is in quarantine, in the stream ${JSON.stringify(names.aside)}.`, { queue, group });
       return counted;
     } catch (error) {
       // Its lease ends, and it comes again.
-      logger.warn(`${which}: ${reason}. It cannot be put in quarantine yet: ${describeError(error)}`, { queue: queueName });
+      logger.warn(`${which} It cannot be put in quarantine yet: ${describeError(error)}`, { queue, group });
+      logger.debug(`${which} It cannot be put in quarantine yet`, { queue, group, error });
       return false;
     }
   }
@@ -346,14 +349,15 @@ export class GroupConsumer implements BrokerConsumer {
   /** The consumer is gone, or has no leader. */
   #lost(reason: string): void {
     if (this.#closing || this.#missing) return;
-    const { queueName, group, logger } = this.#options;
-    logger.warn(
-      `The consumer of group "${group}" of queue "${queueName}" is gone, or without a leader: ${reason}. It is looked for, and made anew if need be.`,
-      { queue: queueName, group },
-    );
+    this.#warn(`is gone, or has no leader: ${reason}. Looking for it, and creating it if it is missing.`);
     this.#missing = true;
     this.#puller.stop();
     this.#rest();
+  }
+
+  #warn(what: string): void {
+    const { queueName: queue, group, logger } = this.#options;
+    logger.warn(`The consumer of group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)} ${what}`, { queue, group });
   }
 
   /** A settlement or a renewal has failed. Over a lost connection, both are sent again with the next one. */
@@ -367,20 +371,18 @@ export class GroupConsumer implements BrokerConsumer {
       this.#settling.giveUp();
       return;
     }
-    const { failures, logger } = this.#options;
+    const { failures, refusals, fatalErrors } = this.#options;
     const outlook = failures.outlookOf(error);
     this.#missing = true;
     if (outlook === 'hopeless') {
       const explained = failures.explained(error);
       this.#settling.giveUp(explained);
-      if (this.#loans.hasMembers) logger.error(explained.message, { queue: this.#options.queueName, group: this.#options.group, error: explained });
+      if (this.#loans.hasMembers) fatalErrors.add(explained);
       this.#loans.end({ error: explained });
       return;
     }
-    if (outlook === 'refused' && this.#failures === 1)
-      logger.warn(`NATS refuses to serve queue "${this.#options.queueName}", trying again: ${describeError(error)}`, {
-        queue: this.#options.queueName,
-      });
+    // A first refusal may pass at once, as when the stream was just deleted.
+    if (outlook === 'refused' && this.#failures > 0) refusals.add(error);
     this.#rest();
   }
 

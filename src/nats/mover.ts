@@ -1,8 +1,8 @@
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import { Refusals } from '../broker/refusals.js';
 import { Underway } from '../broker/underway.js';
-import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
@@ -72,6 +72,9 @@ const TOLERANCE = 1;
 /** After what time a message is tried again that could not be stored, in milliseconds. */
 const AGAIN = 500;
 
+/** What was refused is tried again sooner than so many milliseconds later; if not here, another process has it. */
+const FORGOTTEN = 20 * AGAIN;
+
 /** For how many milliseconds a reading of the clock of the server serves for messages whose delay this process did not see begin. */
 const RECENT = 250;
 
@@ -109,12 +112,17 @@ export class Mover {
   #scheduled: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
-  #warned = false;
+  readonly #refusals: Refusals;
+  /** What was refused last, and when: the places of messages, and what is done for all of them. */
+  readonly #refused = new Map<string, number>();
   #closed = false;
 
   constructor(options: MoverOptions) {
     this.#options = options;
+    const { queueName: queue, logger } = options;
     const { delayedStream: stream, mover } = options.names;
+    const requests = `requests for the delayed messages of queue ${JSON.stringify(queue)}`;
+    this.#refusals = new Refusals({ broker: 'NATS', queue, requests, logger });
     this.#puller = new Puller({
       stream,
       consumer: mover,
@@ -125,7 +133,7 @@ export class Mover {
       onChange: () => this.#pull(),
       onMissing: () => this.#rest(),
       onRefused: (reason) => {
-        this.#warn(reason);
+        this.#refuse('pull', new Error(reason));
         this.#rest();
       },
     });
@@ -187,6 +195,7 @@ export class Mover {
       this.#puller.start(link);
       this.#pull();
       this.#failures = 0;
+      this.#accepted('begin');
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -196,16 +205,24 @@ export class Mover {
 
   #failed(error: unknown): void {
     // A refusal may pass at once, as where the stream has just been deleted; and the connection tells of its own loss.
-    if (this.#failures > 0 && this.#options.failures.outlookOf(error) !== 'lost') this.#warn(error);
+    if (this.#failures > 0 && this.#options.failures.outlookOf(error) !== 'lost') this.#refuse('begin', error);
     this.#rest();
   }
 
-  /** Tells what keeps delayed messages where they are, once until one is moved. */
-  #warn(reason: unknown): void {
-    if (this.#warned || this.#closed) return;
-    this.#warned = true;
-    const { logger, queueName: queue } = this.#options;
-    logger.warn(`NATS refuses to serve the delayed messages of queue "${queue}", trying again: ${describeError(reason)}`, { queue });
+  /** Tells what keeps delayed messages where they are. */
+  #refuse(what: string, error: unknown): void {
+    if (this.#closed) return;
+    this.#refused.set(what, performance.now());
+    this.#refusals.add(error);
+  }
+
+  /** The refusals end when nothing that was refused still is: one message may be refused while others are moved. */
+  #accepted(what: string): void {
+    if (this.#refused.size === 0) return;
+    this.#refused.delete(what);
+    const stale = performance.now() - FORGOTTEN;
+    for (const [place, at] of this.#refused) if (at < stale) this.#refused.delete(place);
+    if (this.#refused.size === 0) this.#refusals.end();
   }
 
   #rest(): void {
@@ -226,6 +243,7 @@ export class Mover {
   }
 
   #received(message: Msg, facts: DeliveryFacts): void {
+    this.#accepted('pull');
     const isFresh = this.#caughtUp && facts.deliveries === 1;
     this.#caughtUp = facts.pending === 0;
     if (isFresh) this.#readClock(facts.storedAt);
@@ -279,7 +297,7 @@ export class Mover {
     const { now, isKnown } = this.#clock;
     for (const { message, facts } of arrived) {
       const delayed = this.#read(message, facts, now);
-      if (delayed === undefined) void this.#setAside(link, message);
+      if (delayed === undefined) void this.#setAside(link, message, placeOf(facts));
       else if (this.#closed) this.#answer(link, message, nak(isKnown ? delayed.at - now : 0));
       else if (delayed.at <= now + SOON) this.#soon.push(delayed);
       else {
@@ -299,8 +317,8 @@ export class Mover {
     const { now } = this.#clock;
     this.#soon.sort((one, other) => one.at - other.at || one.sequence - other.sequence);
     while ((this.#soon[0]?.at ?? Number.POSITIVE_INFINITY) <= now + TOLERANCE) {
-      const { message, subject, storedAt } = this.#soon.shift() as Due;
-      const moving = this.#forward(link, message, subject, storedAt).finally(() => this.#moving.delete(moving));
+      const due = this.#soon.shift() as Due;
+      const moving = this.#forward(link, due).finally(() => this.#moving.delete(moving));
       this.#moving.add(moving);
     }
     const next = this.#soon[0];
@@ -331,26 +349,28 @@ export class Mover {
     return Math.abs(here - at) > JITTER ? here : at;
   }
 
-  async #forward(link: NatsLink, message: Msg, subject: string, storedAt: number): Promise<void> {
+  async #forward(link: NatsLink, due: Due): Promise<void> {
+    const { message, subject, storedAt } = due;
     try {
       await this.#options.forward(link, subject, message.data, headersOf(message, storedAt));
       await link.request(message.reply as string, ACK);
-      this.#warned = false;
+      this.#accepted(placeOf(due));
     } catch (error) {
       // Over a lost connection, the message comes again without that.
       if (!link.isUp) return;
-      this.#warn(error);
+      this.#refuse(placeOf(due), error);
       this.#answer(link, message, nak(AGAIN));
     }
   }
 
-  async #setAside(link: NatsLink, message: Msg): Promise<void> {
+  async #setAside(link: NatsLink, message: Msg, place: string): Promise<void> {
     try {
       await this.#options.setAside(link, message, 'its subject says no delay');
       this.#answer(link, message, ACK);
+      this.#accepted(place);
     } catch (error) {
       if (!link.isUp) return;
-      this.#warn(error);
+      this.#refuse(place, error);
       this.#answer(link, message, nak(AGAIN));
     }
   }
@@ -365,7 +385,7 @@ export class Mover {
 }
 
 /** By what a delayed message is known, also if another stream takes the place of the one that it is in. */
-function placeOf({ sequence, storedAt }: DeliveryFacts): string {
+function placeOf({ sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>): string {
   return `${sequence}-${storedAt}`;
 }
 

@@ -3,6 +3,8 @@ import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
+import { FatalErrors } from '../broker/fatal-errors.js';
+import { Refusals } from '../broker/refusals.js';
 import { AbandonedGroups } from './abandoned-groups.js';
 import { Counts, type Delayed, type Unsettled } from './counts.js';
 import { isNotFound } from './failures.js';
@@ -103,6 +105,7 @@ export class NatsBroker implements Broker {
 
   createConsumer(group: ConsumerGroup): BrokerConsumer {
     const { name, lease, logger } = this.#options;
+    const requests = `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`;
     const consumer = new GroupConsumer({
       queueName: name,
       names: this.#names,
@@ -120,6 +123,8 @@ export class NatsBroker implements Broker {
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
       sweeper: this.#sweeper,
       failures: this.failures,
+      refusals: new Refusals({ broker: this.failures.broker, queue: name, group, requests, logger }),
+      fatalErrors: new FatalErrors({ queue: name, group, logger }),
       logger,
     });
     this.#consumers.set(group, consumer);

@@ -193,3 +193,12 @@ export class Puller {
     this.#watch = setTimeout(look, heartbeat);
   }
 }
+
+/** How often the server has to be heard of, at most and at least, in milliseconds. */
+const LEAST_HEARTBEAT = 500;
+const MOST_HEARTBEAT = 5000;
+
+/** How often the server has to be heard of during a lease, in milliseconds. */
+export function heartbeatFor(lease: number): number {
+  return Math.min(MOST_HEARTBEAT, Math.max(LEAST_HEARTBEAT, Math.floor(lease / 3)));
+}

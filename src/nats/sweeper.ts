@@ -1,7 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../broker/connection.js';
 import type { Failures } from '../broker/failures.js';
-import { describeError } from '../internal/describe.js';
+import { Refusals } from '../broker/refusals.js';
 import type { Logger } from '../internal/logger.js';
 import { isNotFound } from './failures.js';
 import type { Ticket } from './leases.js';
@@ -58,11 +58,14 @@ export class Sweeper {
   #turnedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
-  #warned = false;
+  readonly #refusals: Refusals;
   #closed = false;
 
   constructor(options: SweeperOptions) {
     this.#options = options;
+    const { queueName: queue, logger } = options;
+    const requests = `removals of settled messages from queue ${JSON.stringify(queue)}`;
+    this.#refusals = new Refusals({ broker: 'NATS', queue, requests, logger });
   }
 
   /** A group consumes from the stream that was made then. If it is another than before, all places are forgotten. */
@@ -149,23 +152,26 @@ export class Sweeper {
         const floor = Math.min(...seen.floors.values());
         const { created, first } = await topology.first(link);
         const left = created === seen.created ? Math.min(floor - first + 1, LEFT_BEHIND) : 0;
-        if (left > 0) await topology.remove(link, upFrom(first, left));
+        if (left > 0) await this.#delete(link, upFrom(first, left));
         if (left === LEFT_BEHIND) pause = PAUSE;
       }
-      this.#warned = false;
     } catch (error) {
       // What is left is removed with what is settled next.
-      this.#warn(error);
+      this.#refused(error);
     }
     if (this.#settled.size > 0 || pause === PAUSE) this.#later(pause);
   }
 
-  /** Tells once what keeps settled messages on the server. The connection tells of its own loss, and whoever opens the queue makes anew what was deleted. */
-  #warn(error: unknown): void {
-    const { queueName, failures, logger } = this.#options;
-    if (this.#warned || isNotFound(error) || failures.outlookOf(error) === 'lost') return;
-    this.#warned = true;
-    logger.warn(`NATS refuses to remove settled messages of queue "${queueName}", trying again: ${describeError(error)}`, { queue: queueName });
+  /** Tells what keeps settled messages on the server. The connection tells of its own loss, and whoever opens the queue makes anew what was deleted. */
+  #refused(error: unknown): void {
+    if (isNotFound(error) || this.#options.failures.outlookOf(error) === 'lost') return;
+    this.#refusals.add(error);
+  }
+
+  async #delete(link: NatsLink, sequences: readonly number[]): Promise<void> {
+    await this.#options.topology.remove(link, sequences);
+    // Only a removal shows that removals are not refused any more.
+    this.#refusals.end();
   }
 
   /** Removes what this process had settled and each other group has settled too: here, or somewhere, as far as all before it is. */
@@ -177,7 +183,7 @@ export class Sweeper {
     );
     if (done.length === 0) return;
     const stream = this.#stream;
-    await this.#options.topology.remove(link, done);
+    await this.#delete(link, done);
     // Meanwhile another stream may have been found.
     if (stream !== this.#stream) return;
     this.#turn();
@@ -203,7 +209,7 @@ export class Sweeper {
     for (const [index, name] of checked.entries()) {
       try {
         const left = await topology.targetedUpTo(link, name, floors.get(name) ?? 0, LEFT_BEHIND);
-        if (left.length > 0) await topology.remove(link, left);
+        if (left.length > 0) await this.#delete(link, left);
         if (left.length === LEFT_BEHIND) this.#unchecked.add(name);
       } catch (error) {
         for (const rest of checked.slice(index)) this.#unchecked.add(rest);

@@ -207,9 +207,12 @@ export class Topology {
         if (!isForbidden(error)) throw error;
         this.#mayLook = false;
         const { name } = this.#options;
-        this.#logger.debug(`The user may not publish to ${subject}: what a killed process settled for one group of queue "${name}" stays longer`, {
-          queue: name,
-        });
+        this.#logger.debug(
+          `The user may not publish to ${subject}: what a killed process settled for one group of queue ${JSON.stringify(name)} stays longer`,
+          {
+            queue: name,
+          },
+        );
         break;
       }
       const sequence = answer.json<{ readonly message?: { readonly seq: number } }>().message?.seq;
@@ -294,8 +297,8 @@ export class Topology {
     if (!this.#warned)
       this.#logger.warn(
         longer
-          ? `Group "${group}" of queue "${this.#options.name}" has a longer lease than ${this.#options.lease} ms: it stays ${millis(ack_wait)} ms, for all`
-          : `Group "${group}" of queue "${this.#options.name}" had a shorter lease: it is ${this.#options.lease} ms now, for all`,
+          ? `Group ${JSON.stringify(group)} of queue ${JSON.stringify(this.#options.name)} has a longer lease than ${this.#options.lease} ms: it stays ${millis(ack_wait)} ms, for all`
+          : `Group ${JSON.stringify(group)} of queue ${JSON.stringify(this.#options.name)} had a shorter lease: it is ${this.#options.lease} ms now, for all`,
         { queue: this.#options.name, group },
       );
     this.#warned = true;

@@ -30,13 +30,13 @@ export async function moveAside(
 ): Promise<boolean> {
   const { publisher, queueName, names, log } = options;
   const { messageId: id, type: key } = original;
-  const which = `A message that was delivered from queue "${queueName}" ${what}: ${reason}.`;
+  const which = `A message that was delivered from queue ${JSON.stringify(queueName)} ${what}: ${reason}.`;
   let kept = original;
   for (let tried = 1; !channel.isOver; tried++) {
     try {
       await publisher.setAside(kept, reason);
       const without = kept === original ? '' : ' without its headers, which left no room for the reason,';
-      log.error(`${which} It is in quarantine,${without} in the queue "${names.aside}".`, { key, id });
+      log.error(`${which} It is in quarantine,${without} in the queue ${JSON.stringify(names.aside)}.`, { key, id });
       return await channel.settle({ tag: original.deliveryTag }, 'ack');
     } catch (error) {
       if (tried === 1) log.error(`${which} It cannot be put in quarantine yet: ${describeError(error)}`, { key, id, error });

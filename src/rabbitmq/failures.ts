@@ -51,7 +51,7 @@ export function isConsumerTimeout(error: unknown): boolean {
 
 /** What to do about a `consumer_timeout`. @param prefetch how many messages the subscriber may hold */
 export function consumerTimedOut(queueName: string, prefetch: number): string {
-  return `RabbitMQ took back what a subscriber to queue "${queueName}" held, since a message was in flight for longer than its "consumer_timeout". A message that waits behind others counts, too: raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${prefetch})`;
+  return `RabbitMQ took back what a subscriber to queue ${JSON.stringify(queueName)} held, since a message was in flight for longer than its "consumer_timeout". A message that waits behind others counts, too: raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${prefetch})`;
 }
 
 /** How many bytes the server takes in a message, where it says so since one had more. */

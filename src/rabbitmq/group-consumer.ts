@@ -32,7 +32,10 @@ export class GroupConsumer implements BrokerConsumer {
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     const subscription = new Subscription(this.#options, subscriber, intake);
     this.#subscriptions.add(subscription);
-    void subscription.ended.then(() => this.#subscriptions.delete(subscription));
+    void subscription.ended.then(() => {
+      this.#subscriptions.delete(subscription);
+      this.#options.log.left(subscription);
+    });
   }
 
   async settled(): Promise<void> {

@@ -138,8 +138,7 @@ export class Subscription {
         if (this.#stopped) break;
         const outlook = this.#options.failures.outlookOf(error);
         if (outlook === 'hopeless') this.#fail(error);
-        else if (outlook === 'refused' && failures === 1)
-          this.#options.log.warn(`RabbitMQ refuses to serve queue "${this.#options.queueName}", trying again`, error);
+        else if (outlook === 'refused' && failures > 0) this.#options.log.refused(this, error);
       }
       failures = performance.now() - since > STABLE ? 0 : failures + 1;
       if (failures > 1) await this.#pause(backoff(undefined, failures - 1));
@@ -151,15 +150,15 @@ export class Subscription {
 
   /** Consumes over one channel. Resolves with the cause when it has ended. */
   async #serve(link: RabbitLink): Promise<unknown> {
-    const { topology, group, queueName, done, delayed } = this.#options;
+    const { topology, group, queueName, done, delayed, log } = this.#options;
     if (this.#stopped) return undefined;
     await topology.open(link, group);
     if (this.#stopped) return undefined;
     const channel: Channel = await GroupChannel.open<Arrival>(link, {
       onCancelled: (error) => {
         if (this.#channel !== channel) return;
-        const what = `RabbitMQ has ended what it kept of queue "${queueName}" for group "${group}", as when somebody deletes it`;
-        this.#options.log.warn(`${what}: it is declared again`, error);
+        const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;
+        log.warn(`RabbitMQ has cancelled the consumer of ${which}, as when its queue is deleted: it is declared again`, error);
         topology.forget(link, group);
         this.#lost(channel);
         void channel.close();
@@ -178,6 +177,7 @@ export class Subscription {
     this.#poke();
     try {
       await this.#begin(channel, this.#prefetch);
+      log.served(this);
     } catch (error) {
       topology.forget(link, group);
       await channel.close();
@@ -279,7 +279,10 @@ export class Subscription {
     const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
       () => arrival.channel.settle(arrival, 'ack'),
       (error: unknown) => {
-        log.warn(`Message ${id} of queue "${queueName}" could not be delayed, and was requeued at once`, error, { key, id });
+        log.warn(`Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)} could not be delayed, and was requeued at once`, error, {
+          key,
+          id,
+        });
         return arrival.channel.settle(arrival, 'back');
       },
     );
@@ -383,7 +386,7 @@ export class Subscription {
   /** No second attempt mends it: the stream ends with the error. */
   #fail(error: unknown): void {
     const explained = this.#options.failures.explained(error);
-    this.#options.log.error(explained.message, { error: explained });
+    this.#options.log.fatal(explained);
     this.#loans.end({ error: explained });
   }
 

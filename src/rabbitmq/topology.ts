@@ -93,7 +93,7 @@ function warnOfOutdated(queue: string, group: ConsumerGroup | undefined, { queue
   if (outdated.has(key)) return;
   outdated.add(key);
   logger.warn(
-    `An older version of Sluice has declared the queue "${queue}" on RabbitMQ. It works, but a policy with "max-length", "message-ttl" or "delivery-limit" can drop its messages. Stop its publishers, let its consumers empty it, and delete it: Sluice declares it again`,
+    `An older version of Sluice has declared the queue ${JSON.stringify(queue)} on RabbitMQ. It works, but a policy with "max-length", "message-ttl" or "delivery-limit" can drop its messages. Stop its publishers, let its consumers empty it, and delete it: Sluice declares it again`,
     { queue: queueName, ...(group !== undefined && { group }) },
   );
 }

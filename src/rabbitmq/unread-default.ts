@@ -42,7 +42,7 @@ export class UnreadDefault {
       this.#isOver = outlookOf(error) !== 'lost';
       if (this.#isOver)
         logger.debug(
-          `Queue "${queueName}": cannot look whether there is a group "default" without a consumer, and goes on (${describeError(error)})`,
+          `Queue ${JSON.stringify(queueName)}: cannot look whether there is a group "default" without a consumer, and goes on (${describeError(error)})`,
           { queue: queueName, group: DEFAULT_GROUP, error },
         );
     }
@@ -58,7 +58,7 @@ export class UnreadDefault {
     const count = found.messageCount + (retried ?? 0);
     const command = (retried === undefined ? [queue] : [queue, again]).map((each) => this.#deletionOf(each)).join(' && ');
     logger.warn(
-      `Group "default" of queue "${queueName}" has no consumer and is not declared here. It retains ${count} ${count === 1 ? 'message' : 'messages'} and every message to come. A process without \`groups\` or QUEUE_GROUPS has created it. If no process needs it, delete it: ${command}`,
+      `Group "default" of queue ${JSON.stringify(queueName)} has no consumer and is not declared here. It retains ${count} ${count === 1 ? 'message' : 'messages'} and every message to come. A process without \`groups\` or QUEUE_GROUPS has created it. If no process needs it, delete it: ${command}`,
       { queue: queueName, group: DEFAULT_GROUP },
     );
   }

@@ -4,6 +4,7 @@ import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { BrokerConsumer } from '../broker/broker-backend.js';
 import type { LentDelivery, Settled } from '../broker/delivery.js';
 import { ConnectionLostError, type Failures, type Outlook } from '../broker/failures.js';
+import type { FatalErrors } from '../broker/fatal-errors.js';
 import { LeaseKeeper } from '../broker/lease-keeper.js';
 import { Loans } from '../broker/loans.js';
 import { longestPauseFor } from '../broker/options.js';
@@ -29,6 +30,7 @@ export interface GroupConsumerOptions extends Asker {
   readonly open: () => Promise<void>;
   readonly failures: Failures;
   readonly refusals: Refusals;
+  readonly fatalErrors: FatalErrors;
   readonly logger: Logger;
 }
 
@@ -203,6 +205,7 @@ export class GroupConsumer implements BrokerConsumer {
       }
       this.#failures = 0;
       this.#options.refusals.end();
+      this.#options.fatalErrors.end();
       this.#exchanging = false;
       this.#poke();
     } catch (error) {
@@ -262,7 +265,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#settlements.answered(countedOf(settlements, counted));
     for (const id of deleted) {
       const { queueName: queue, group, logger } = this.#options;
-      const message = `Message ${id} of queue "${queue}" is lost: somebody else deleted it from the stream before it was settled`;
+      const message = `Message ${id} of queue ${JSON.stringify(queue)} is lost: another program deleted it from the stream before it was settled`;
       logger.error(message, { queue, group, id });
     }
     if (lost !== undefined && this.#readSize.lost(lost)) this.#setTooLargeAside(lost);
@@ -348,11 +351,8 @@ export class GroupConsumer implements BrokerConsumer {
 
   #setAside(id: string, what: string, reason: string): Promise<boolean> {
     const { queueName: queue, group, keys, logger } = this.#options;
-    logger.error(`Entry ${id} of the stream of queue "${queue}" ${what}: ${reason}. It is in quarantine, in the hash "${keys.aside}".`, {
-      queue,
-      group,
-      id,
-    });
+    const which = `Entry ${id} of the stream of queue ${JSON.stringify(queue)}`;
+    logger.error(`${which} ${what}: ${reason}. It is in quarantine, in the hash ${JSON.stringify(keys.aside)}.`, { queue, group, id });
     const counts = this.#settlements.add(id, { kind: 'aside', reason });
     this.#poke();
     return counts;
@@ -376,8 +376,7 @@ export class GroupConsumer implements BrokerConsumer {
       this.#astray = this.#resigned = true;
       const explained = this.#options.failures.explained(error);
       this.#settlements.giveUp(({ reject }) => reject(explained));
-      const { queueName: queue, group, logger } = this.#options;
-      if (this.#loans.hasMembers) logger.error(explained.message, { queue, group, error: explained });
+      if (this.#loans.hasMembers) this.#options.fatalErrors.add(explained);
       this.#loans.end({ error: explained });
       return;
     }

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
 import type { Failures } from '../broker/failures.js';
+import { FatalErrors } from '../broker/fatal-errors.js';
 import { Refusals } from '../broker/refusals.js';
 import type { Connection } from './connection.js';
 import { isElsewhere } from './failures.js';
@@ -36,7 +37,7 @@ export class RedisBroker implements Broker {
     this.failures = this.#server.failures;
     this.#connection = this.#server.connect(undefined, (connection) => this.#prepare(connection));
     const { failures } = this;
-    const refusals = this.#newRefusals(`publishes to queue "${name}"`);
+    const refusals = this.#newRefusals(`publishes to queue ${JSON.stringify(name)}`);
     const publishing = { connection: this.#connection, publishTimeout, maxPending, failures, refusals };
     this.publisher = new Publisher({ queueName: name, keys: this.#keys, groupRule: { groups, declared: groupsDeclared }, ...publishing });
   }
@@ -51,7 +52,8 @@ export class RedisBroker implements Broker {
       listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(group, prepare) }),
       open: () => this.#open(this.#connection, [...this.#declared, group]),
       failures: this.failures,
-      refusals: this.#newRefusals(`requests of group "${group}" of queue "${name}"`),
+      refusals: this.#newRefusals(`requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`, group),
+      fatalErrors: new FatalErrors({ queue: name, group, logger }),
       logger,
     });
   }
@@ -97,8 +99,9 @@ export class RedisBroker implements Broker {
     void this.#unreadGroups.look(connection);
   }
 
-  #newRefusals(requests: string): Refusals {
-    const refusals = new Refusals({ broker: this.failures.broker, queue: this.#options.name, requests, logger: this.#options.logger });
+  #newRefusals(requests: string, group?: ConsumerGroup): Refusals {
+    const { name: queue, logger } = this.#options;
+    const refusals = new Refusals({ broker: this.failures.broker, queue, group, requests, logger });
     this.#refusals.push(refusals);
     return refusals;
   }

@@ -35,7 +35,8 @@ export class UnreadGroups {
     } catch (error) {
       // Not every user may ask.
       if (!isReply(error)) this.#isDone = false;
-      else logger.debug(`Groups of queue "${queueName}" that nobody reads are not known: ${error.message}`, { queue: queueName, error });
+      else
+        logger.debug(`Groups of queue ${JSON.stringify(queueName)} without a consumer are not known: ${error.message}`, { queue: queueName, error });
     }
   }
 
