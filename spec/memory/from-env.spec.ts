@@ -31,6 +31,19 @@ describe('MemoryBackend.fromEnv', () => {
     }
   });
 
+  it('logs names in one line', () => {
+    const logger = recordingLogger();
+    const QUEUE_NAME = `${freshName()}\nforged`;
+    MemoryBackend.fromEnv({ QUEUE_NAME }, { logger });
+    MemoryBackend.fromEnv({ QUEUE_NAME, QUEUE_GROUPS: 'one\rforged' }, { logger });
+    expect(logger.warnings).toHaveLength(3);
+    expect(logger.warnings.join('')).not.toMatch(/[\r\n]/);
+  });
+
+  it('refuses what is no logger', () => {
+    expect(thrownBy(() => MemoryBackend.fromEnv({}, { logger: {} as never }))).toMatchObject({ message: expect.stringContaining('`logger') });
+  });
+
   it('has a default for every variable', async () => {
     const queue = fromEnv({});
     expect(queue.name.length).toBeGreaterThan(0);

@@ -1,5 +1,6 @@
 import { type Env, processEnv } from '../internal/environment.js';
-import { defaultLogger, type Logger } from '../internal/logger.js';
+import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
+import { checkMethods } from '../internal/options.js';
 import { processWide } from '../internal/process-wide.js';
 import { type MemoryBackendOptions, readMemoryEnv } from './options.js';
 
@@ -14,9 +15,10 @@ const queues = () => processWide('memory', () => new Map<string, Shared>());
 /** The queue that the environment names: the one that is there, or a new one. */
 export function shareByName<Backend extends { readonly closed: boolean }>(
   env: Env = processEnv(),
-  logger: Logger = defaultLogger,
+  given: Logger = defaultLogger,
   create: (options: MemoryBackendOptions) => Backend,
 ): Backend {
+  const logger = shieldLogger(checkMethods('logger', given, ['debug', 'warn', 'error']));
   const wish = readMemoryEnv(env);
   logger.warn(
     `Queue "${wish.name}" is a MemoryBackend, which is for development and testing: its messages are visible in this process only and are lost ` +
