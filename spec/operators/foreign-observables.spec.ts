@@ -1,7 +1,17 @@
 import { type Observable, type OperatorFunction, take } from 'rxjs';
 import { from as from6, type Observable as Observable6, of as of6, Subject as Subject6 } from 'rxjs6';
 import { map as map6, take as take6 } from 'rxjs6/operators';
-import { AsyncLoopConsumer, type DeliveryBatch, type DeliveryStream, handle, inBatches, MemoryBackend, publishTo } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type Delivery,
+  type DeliveryBatch,
+  type DeliveryStream,
+  filterDeliveries,
+  handle,
+  inBatches,
+  MemoryBackend,
+  publishTo,
+} from 'sluice';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { emitAll, FOREIGN_OBSERVABLES } from '../support/foreign-observables.js';
 import { Processing } from '../support/handling.js';
@@ -137,6 +147,23 @@ describe.each(FOREIGN_OBSERVABLES)('publishTo', (library, create) => {
     });
     await turns();
     expect([values, completed, new Holder(queue).numbers]).toEqual([[1, 2, 3], true, [1, 2, 3]]);
+  });
+});
+
+describe.each(FOREIGN_OBSERVABLES)('filterDeliveries', (library, create) => {
+  it(`selects from an Observable of ${library}`, () => {
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const numbers: number[] = [];
+    const deliveries = create((producer) => {
+      const subscription = queue.deliveries().subscribe((delivery) => producer.next(delivery as never));
+      return () => subscription.unsubscribe();
+    });
+    const selected = filterDeliveries<Delivery>(({ payload }) => numberOf(payload) > 1)(deliveries as Observable<Delivery>);
+    const subscription = selected.subscribe(({ payload }) => numbers.push(numberOf(payload)));
+    for (const n of [1, 2, 3]) void queue.publish('number', { n });
+    expect([numbers, queue.size, queue.inFlight]).toEqual([[2, 3], 0, 2]);
+    subscription.unsubscribe();
+    expect([queue.size, queue.inFlight]).toEqual([2, 0]);
   });
 });
 

@@ -2,6 +2,7 @@ import { filter, type MonoTypeOperatorFunction, type OperatorFunction } from 'rx
 import type { Delivery } from '../backend.js';
 import { keepCredit } from '../bridge/credit.js';
 import { answerTo, unawaited } from '../internal/answers.js';
+import { checkObservable } from '../internal/observables.js';
 import { checkChoice, checkFunction, checkOptions } from '../internal/options.js';
 import type { AnyDelivery } from './handle-options.js';
 
@@ -56,5 +57,5 @@ export function filterDeliveries(
     if (!delivery.settled) unawaited(answerTo(() => delivery[otherwise]()));
     return false;
   });
-  return (source) => keepCredit(source, select);
+  return (source) => keepCredit(source, (stream) => select(checkObservable<Delivery>('source', stream)));
 }
