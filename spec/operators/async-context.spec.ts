@@ -1,5 +1,5 @@
 import { NEVER, of, Subject, type Subscription } from 'rxjs';
-import { AsyncLoopConsumer, type HandleOptions, handle, inBatches, MemoryBackend, toAsyncIterable } from 'sluice';
+import { AsyncLoopConsumer, type HandleOptions, handle, inBatches, MemoryBackend, publishTo, toAsyncIterable } from 'sluice';
 import { numberOf } from '../support/consumers.js';
 import { Contexts } from '../support/contexts.js';
 import { deferred, FakeDelivery, type TestHandler } from '../support/handling.js';
@@ -250,6 +250,36 @@ describe('The asynchronous context downstream', () => {
     void contexts.in('closer', () => queue.close());
     await pass(10);
     expect(contexts.notes).toEqual(['batch of 2 in subscriber', 'batch of 1 in subscriber', 'batch of 1 in subscriber', 'complete in subscriber']);
+  });
+
+  it('is that of the subscriber for all that publishTo calls', async () => {
+    const values = new Subject<number>();
+    const answers: (() => void)[] = [];
+    const slow = {
+      publish: (_: string, payload: object) => {
+        contexts.note(`publish ${numberOf(payload)}`);
+        return new Promise<void>((resolve) => answers.push(resolve));
+      },
+    };
+    contexts.in('subscriber', () =>
+      values
+        .pipe(
+          publishTo(slow, (n) => {
+            contexts.note(`entry ${n}`);
+            return ['number', { n }];
+          }),
+        )
+        .subscribe({ next: (n) => contexts.note(`value ${n}`), complete: () => contexts.note('complete') }),
+    );
+    contexts.in('one', () => values.next(1));
+    contexts.in('two', () => values.next(2));
+    contexts.in('ender', () => values.complete());
+    for (const n of [0, 1]) {
+      contexts.in('queue', () => answers[n]?.());
+      await turns();
+    }
+    const expected = ['entry 1', 'publish 1', 'value 1', 'entry 2', 'publish 2', 'value 2', 'complete'];
+    expect(contexts.notes).toEqual(expected.map((what) => `${what} in subscriber`));
   });
 
   it('is that of the loop over results', async () => {

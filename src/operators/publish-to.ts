@@ -1,6 +1,7 @@
 import { Observable, type OperatorFunction, type Subscriber } from 'rxjs';
 import type { AnyEvents, EventMap, PublishArguments, PublishOptions, QueueBackend, QueueEntry } from '../backend.js';
 import { answerTo, whenDone } from '../internal/answers.js';
+import { AsyncContext, inContext } from '../internal/async-context.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { describe } from '../internal/describe.js';
 import { checkObservable } from '../internal/observables.js';
@@ -19,6 +20,8 @@ export interface PublishToOptions {
  * It waits where the queue makes `publish` wait: values that come meanwhile are kept, without a bound, since an Observable cannot be slowed down. A
  * publish that fails ends the stream with its error. Unsubscribing takes back what waits for room: it is not enqueued. After an error of the source, what
  * came before it is published first.
+ *
+ * `toEntry`, `publish` and what is downstream run in the `AsyncLocalStorage` context of the subscription: a value may wait, and would get the context of another.
  *
  * *Gotchas*: a publish that waited for room is known to be done a microtask later, also under virtual time: give the queue of a marble test room enough.
  *
@@ -47,7 +50,10 @@ export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
   };
   return (source) => {
     const values = checkObservable<Value>('source', source);
-    return new Observable((subscriber) => new Publishing(subscriber, send, concurrency).connect(values));
+    return new Observable((subscriber) => {
+      const context = new AsyncContext();
+      new Publishing(inContext(subscriber, context), context.bind(send), concurrency).connect(values);
+    });
   };
 }
 
@@ -81,7 +87,7 @@ class Publishing<Value> implements SourceObserver<Value> {
   readonly #subscriber: Subscriber<Value>;
   readonly #send: (value: Value, signal: AbortSignal) => Promise<void>;
   readonly #concurrency: number;
-  readonly #source = new Sink<Value>(this);
+  readonly #source = new Sink<Value>(this, true);
   readonly #left = new AbortController();
   readonly #waiting = new BlockQueue<Value>();
   #underWay = 0;
