@@ -46,7 +46,7 @@ export type QueueEntry<Events extends EventMap<Events> = AnyEvents> = {
 
 /** What `publish` takes. A union over the keys, so that a key of a union type is checked with its payload too. */
 export type PublishArguments<Events extends EventMap<Events> = AnyEvents> = {
-  [Key in KeyOf<Events>]: [key: Key, payload: Events[Key], options?: PublishOptions];
+  [Key in KeyOf<Events>]: [key: Key, payload: Events[Key], options?: PublishOptions | undefined];
 }[KeyOf<Events>];
 
 /** Facts about a message that travel beside its payload, from the producer to every consumer. */

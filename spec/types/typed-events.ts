@@ -10,6 +10,7 @@ type LiteralEvents = { a: { readonly a: number }; b: { readonly b: string } };
 export async function publishChecksThePair(queue: MemoryBackend<ShopEvents>, cancellation: Cancellation): Promise<void> {
   await queue.publish('orders.created', { id: 1 });
   await queue.publish('orders.cancelled', cancellation, { delay: 5, headers: { trace: '1' } });
+  await queue.publish('orders.cancelled', cancellation, cancellation.reason === '' ? undefined : { delay: 5 });
   queue.tryPublish('orders.created', { id: 1 });
 
   // @ts-expect-error - the payload of another key

@@ -189,6 +189,7 @@ export function publishToChecksThePair(queue: QueueBackend<ShopEvents>, anything
   orders.pipe(publishTo(anything, (order) => ['any key', order], { concurrency: 4 })).subscribe();
   orders.pipe(publishTo(queue, (order) => ['orders.created', order, { headers: { trace: 'abc' }, delay: 5, group: 'billing' }])).subscribe();
   orders.pipe(publishTo(anything, (order) => ['any key', order, {}])).subscribe();
+  orders.pipe(publishTo(anything, (order) => ['any key', order, order.id > 1 ? { delay: 5 } : undefined])).subscribe();
   orders.pipe(publishTo(queue, (order) => (order.id > 1 ? ['orders.created', order, { delay: 5 }] : ['orders.created', order]))).subscribe();
   // @ts-expect-error - the payload of another key
   orders.pipe(publishTo(queue, (order) => ['orders.cancelled', order, {}])).subscribe();
