@@ -158,7 +158,7 @@ describe.each(FOREIGN_OBSERVABLES)('filterDeliveries', (library, create) => {
       const subscription = queue.deliveries().subscribe((delivery) => producer.next(delivery as never));
       return () => subscription.unsubscribe();
     });
-    const selected = filterDeliveries<Delivery>(({ payload }) => numberOf(payload) > 1)(deliveries as Observable<Delivery>);
+    const selected = filterDeliveries<Delivery>(({ payload }) => numberOf(payload) > 1)(deliveries as unknown as Observable<Delivery>);
     const subscription = selected.subscribe(({ payload }) => numbers.push(numberOf(payload)));
     for (const n of [1, 2, 3]) void queue.publish('number', { n });
     expect([numbers, queue.size, queue.inFlight]).toEqual([[2, 3], 0, 2]);
