@@ -279,10 +279,7 @@ export class Subscription {
     const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
       () => arrival.channel.settle(arrival, 'ack'),
       (error: unknown) => {
-        log.warn(`Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)} could not be delayed, and was requeued at once`, error, {
-          key,
-          id,
-        });
+        log.warn(`Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)} was requeued without its delay`, error, { key, id });
         return arrival.channel.settle(arrival, 'back');
       },
     );
