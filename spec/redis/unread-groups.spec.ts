@@ -108,7 +108,7 @@ describeWithRedis('A group that nobody declares and nobody reads', () => {
     const { queue } = await opened({ url: suite.url.replace('redis://', 'redis://app:secret@'), logger });
     await queue.publish('key', { n: 2 });
     await eventually(() => logger.debugs.length > 0);
-    expect(logger.debugs).toEqual([expect.stringMatching(/Groups of queue .* that nobody reads are not known.*NOPERM/)]);
+    expect(logger.debugs).toEqual([expect.stringMatching(/Groups of queue .* without a consumer are not known.*NOPERM/)]);
     expect([...logger.warnings, ...logger.errors]).toEqual([]);
   });
 
