@@ -49,7 +49,8 @@ describe('A 5 ms timer goes on firing', () => {
         .pipe(handle(async () => handled++))
         .subscribe();
       let backlog = 0;
-      while (ticker.fired < ENOUGH_TICKS) {
+      // Both go on, however slow the machine is: messages are handled, and the timer fires.
+      while (ticker.fired < ENOUGH_TICKS || handled <= 1000) {
         await queue.publish('number', { n: 1 });
         backlog = Math.max(backlog, queue.unfinished);
       }
