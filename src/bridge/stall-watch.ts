@@ -59,19 +59,19 @@ export class StallWatch {
   }
 }
 
-// Taken here, so that no fake timers of a test see the interval.
-const { setInterval, clearInterval } = globalThis;
+// Taken here, so that no fake timers of a test see the interval. A runtime may have no timers.
+const { setInterval, clearInterval } = globalThis as Partial<typeof globalThis>;
 
 /** Whether a test had replaced the timers before this module was loaded. To run all timers would then never end. */
-const isFake = 'clock' in setInterval || '_isMockFunction' in setInterval;
+const isFake = setInterval !== undefined && ('clock' in setInterval || '_isMockFunction' in setInterval);
 
 /** Runs a task in every period of real time. Does not keep the process alive. */
 function everyPeriod(task: () => void): () => void {
-  if (isFake) return () => {};
+  if (setInterval === undefined || isFake) return () => {};
   const timer = setInterval(task, PERIOD);
   // In a browser, it is a number.
-  (timer as Partial<typeof timer>).unref?.();
-  return () => clearInterval(timer);
+  (timer as unknown as { unref?(): void }).unref?.();
+  return () => clearInterval?.(timer);
 }
 
 export const stallWatch = new StallWatch(everyPeriod);
