@@ -17,9 +17,9 @@ export interface DeclaredGroups {
 
 /** The methods of a backend that deliver. */
 export interface BackendStreams<Events extends EventMap<Events> = AnyEvents> {
-  /** @throws {TypeError | RangeError | ConfigurationError} for an option without sense, or a group that is not declared */
+  /** @throws {TypeError | RangeError | ConfigurationError} if an option is invalid, or the group is not declared */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events>;
-  /** @throws {TypeError | RangeError | ConfigurationError} for an option without sense, or a group that is not declared */
+  /** @throws {TypeError | RangeError | ConfigurationError} if an option is invalid, or the group is not declared */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
 }
 

@@ -69,10 +69,10 @@ export async function loadBackend<Events extends EventMap<Events> = AnyEvents>(o
   return checkBackend(kind, backend) as QueueBackend<Events>;
 }
 
-/** The variables with what the options say instead. Every backend reads these, whoever made it. */
+/** Returns the environment with the given name and groups. Built-in and registered backends read it. */
 function override(env: Env, name: string | undefined, groups: readonly ConsumerGroup[] | undefined): Env {
   if (name === undefined) return groups === undefined ? env : { ...env, QUEUE_GROUPS: listOf(groups) };
-  // A dead-letter queue must not get the groups of its main queue: nobody would consume for them.
+  // A dead-letter queue must not get the groups of its main queue: no consumer would read them.
   const { QUEUE_GROUPS: _, ...others } = env;
   const named = { ...others, QUEUE_NAME: checkName('name', name) };
   return groups === undefined ? named : { ...named, QUEUE_GROUPS: listOf(groups) };

@@ -213,7 +213,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
 
   /**
    * Counts, at this moment: of one group, or over all.
-   * @throws {TypeError | RangeError} (a rejection, as all of these) for a group without sense
+   * @throws {TypeError | RangeError} (a rejection, like the other errors) if the group is invalid
    * @throws {ConfigurationError} if `groups` does not declare the group
    */
   async stats(options?: StatsOptions): Promise<QueueStats> {

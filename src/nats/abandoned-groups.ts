@@ -1,5 +1,6 @@
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import { millis } from '@nats-io/transport-node';
+import { shellCommand, warnOfUnreadGroup } from '../broker/unread-group.js';
 import { LONGEST_TIMER } from '../internal/after.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
@@ -25,7 +26,7 @@ export interface AbandonedGroupsOptions {
 /** How long a live consumer may ask for nothing while it holds nothing, in milliseconds: between an acknowledgement and its next request. */
 const PAUSE = 250;
 
-/** Finds groups that nobody here declared, and that nobody consumes for: they retain every message. */
+/** Warns, once, of groups that this process does not declare and that have no consumer: they retain every message. */
 export class AbandonedGroups {
   readonly #options: AbandonedGroupsOptions;
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -79,20 +80,16 @@ export class AbandonedGroups {
     const { held } = await counts.consumer(link, name);
     if (this.#stopped) return;
     const group = readGroup(name) ?? name;
-    logger.warn(
-      `Group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)} has no consumer, and this backend does not declare it: it retains ${held} ${held === 1 ? 'message' : 'messages'}. ` +
-        `Consume for it, or delete it: ${this.#command(name)}`,
-      { queue: queueName, group },
-    );
+    warnOfUnreadGroup(logger, { queue: queueName, group, count: held, deletion: this.#command(name) });
   }
 
   /** The command that deletes a group, for a shell. */
   #command(consumer: string): string {
     const { names, domain } = this.#options;
     const parts = [names.stream, consumer];
-    const options = domain === undefined ? [] : ['--js-domain', quoted(domain)];
+    const options = domain === undefined ? [] : ['--js-domain', domain];
     const end = parts.some((part) => part.startsWith('-')) ? ['--'] : [];
-    return ['nats', 'consumer', 'rm', ...options, ...end, ...parts.map(quoted)].join(' ');
+    return shellCommand(['nats', 'consumer', 'rm', ...options, ...end, ...parts]);
   }
 
   /** Whatever fails here fails nothing else. Resolves to false where a second attempt may succeed. */
@@ -109,8 +106,4 @@ export class AbandonedGroups {
       return isForbidden(error);
     }
   }
-}
-
-function quoted(text: string): string {
-  return /^[\w-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -46,12 +46,12 @@ const PAUSE = 20;
 /** How often counts are repeated that belong to different moments. */
 const TRIES = 5;
 
-/** How long the server keeps a consumer that counts, in milliseconds: whoever counts again uses it again. */
+/** How long the server keeps an unused counting consumer, in milliseconds. A count within that time reuses it. */
 const COUNTER_KEPT = 2000;
 
 /**
  * Counts what groups have not settled. The consumer of a group passes messages that only another group gets, and the server counts them for both. A second consumer, which
- * nobody pulls from, tells how many of these are still to come.
+ * never pulls, tells how many of these are still to come.
  */
 export class Counts {
   readonly #options: CountsOptions;
@@ -85,7 +85,7 @@ export class Counts {
     return this.#look(link, name);
   }
 
-  /** What each group has not settled that is there, whoever declared it, by the name of its consumer. */
+  /** Counts what each group on the server has not settled, by the name of its consumer. Includes groups that this backend does not declare. */
   async groups(link: NatsLink): Promise<Map<string, Unsettled>> {
     const { names, sweep } = this.#options;
     const listed = (await link.manager.consumers.list(names.stream)).filter(({ config }) => isGroup(config));

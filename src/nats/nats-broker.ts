@@ -279,8 +279,8 @@ export class NatsBroker implements Broker {
   }
 
   /**
-   * A message that several groups have is one: as a rule, the group that is the furthest behind has all that the others have, but for those that only one group gets. All groups
-   * that are there count, and those that are declared or consumed for here and are not there yet.
+   * Counts each message once. Of the messages for all groups, the slowest group usually has all that the others have; messages for one group are added. Counts all
+   * groups on the server, and those that are declared or consumed for here and are still missing.
    */
   async #countAll(link: NatsLink): Promise<QueueStats> {
     const { total } = await this.#countDelayed(link);

@@ -78,7 +78,7 @@ export class Topology {
   /** The streams that were there once. For each that was found to be missing since: when, by the clock of `performance`. */
   readonly #missingSince = new Map<string, number | undefined>();
   #warned = false;
-  /** False once the queue had groups, and not the group `default`. A stream that is made anew keeps its messages for whichever group is made next. */
+  /** False once the queue had groups, and not the group `default`. A stream that is created again keeps its messages for the next group. */
   #hasDefault = true;
   /** Whether the user may read messages, as far as is known. */
   #mayLook = true;

@@ -1,6 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import type { Outlook } from '../broker/failures.js';
+import { shellCommand, warnOfUnreadGroup } from '../broker/unread-group.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import { Counts } from './counts.js';
@@ -56,22 +57,14 @@ export class UnreadDefault {
     await counts.close();
     if (found?.consumerCount !== 0) return;
     const count = found.messageCount + (retried ?? 0);
-    const command = (retried === undefined ? [queue] : [queue, again]).map((each) => this.#deletionOf(each)).join(' && ');
-    logger.warn(
-      `Group "default" of queue ${JSON.stringify(queueName)} has no consumer and is not declared here. It retains ${count} ${count === 1 ? 'message' : 'messages'} and every message to come. A process without \`groups\` or QUEUE_GROUPS has created it. If no process needs it, delete it: ${command}`,
-      { queue: queueName, group: DEFAULT_GROUP },
-    );
+    const deletion = (retried === undefined ? [queue] : [queue, again]).map((each) => this.#deletionOf(each)).join(' && ');
+    warnOfUnreadGroup(logger, { queue: queueName, group: DEFAULT_GROUP, count, deletion });
   }
 
-  /** For a shell. The two dashes end the options: a name may begin with one. */
+  /** The two dashes end the options: a name may begin with one. */
   #deletionOf(queue: string): string {
     const { vhost } = this.#options;
     const where = vhost === undefined ? [] : ['--vhost', vhost];
-    return ['rabbitmqctl', 'delete_queue', ...where, '--', queue].map(quoted).join(' ');
+    return shellCommand(['rabbitmqctl', 'delete_queue', ...where, '--', queue]);
   }
-}
-
-/** A word of a shell. */
-function quoted(word: string): string {
-  return /^[\w/:=.,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -17,8 +17,8 @@ export interface RedisFromEnvOptions {
  * *When to use*: in production, where there is a Redis that keeps what it has confirmed: `appendonly yes`, and `appendfsync always` where not one confirmed
  * message may be lost when its machine fails.
  *
- * *Gotchas*: a message stays until every group that exists has settled it, so a group that nobody
- * consumes for fills the server. Without `groups`, the backend creates `default` if the queue has
+ * *Gotchas*: a message stays until every group that exists has settled it, so a group without a
+ * consumer fills the server. Without `groups`, the backend creates `default` if the queue has
  * no group, or if the process consumes for `default`. A handler that blocks the event loop for
  * longer than `lease` loses its messages to another consumer.
  *

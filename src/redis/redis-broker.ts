@@ -86,7 +86,7 @@ export class RedisBroker implements Broker {
     this.#connection.close();
   }
 
-  /** Without a declaration, `default` exists where somebody consumes for it or the queue has no other group: a group that nobody reads holds every message. */
+  /** Without a declaration, `default` exists if a consumer joins it or the queue has no other group: a group without a consumer retains every message. */
   get #declared(): readonly ConsumerGroup[] {
     return this.#options.groupsDeclared ? this.#options.groups : [];
   }
@@ -95,7 +95,7 @@ export class RedisBroker implements Broker {
   async #prepare(connection: Connection): Promise<void> {
     await Promise.all([this.#server.checkVersion(connection), this.#server.readIdleTimeout(connection)]);
     await this.#open(connection, this.#options.groups, !this.#options.groupsDeclared);
-    // Whoever waits for the connection does not wait for this.
+    // The connection is ready without it.
     void this.#unreadGroups.look(connection);
   }
 

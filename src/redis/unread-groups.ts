@@ -1,4 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
+import { shellCommand, type UnreadGroup, warnOfUnreadGroup } from '../broker/unread-group.js';
 import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
 import { isReply } from './failures.js';
@@ -31,7 +32,7 @@ export class UnreadGroups {
     this.#isDone = true;
     const { queueName, logger } = this.#options;
     try {
-      for (const [group, count] of await this.#find(connection)) this.#warn(group, count);
+      for (const found of await this.#find(connection)) warnOfUnreadGroup(logger, found);
     } catch (error) {
       // Not every user may ask.
       if (!isReply(error)) this.#isDone = false;
@@ -40,56 +41,36 @@ export class UnreadGroups {
     }
   }
 
-  async #find(connection: Connection): Promise<[group: ConsumerGroup, count: string][]> {
-    const { keys, declared, lease } = this.#options;
-    const found: [group: ConsumerGroup, count: string][] = [];
+  async #find(connection: Connection): Promise<UnreadGroup[]> {
+    const { queueName: queue, keys, declared, lease } = this.#options;
+    const found: UnreadGroup[] = [];
     const infos = (await connection.send(['XINFO', 'GROUPS', keys.stream])) as unknown[][];
     for (const facts of infos.map(factsOf)) {
       const group = String(facts.get('name'));
       if (declared.includes(group) || (await hasLiveConsumer(connection, keys, group, lease))) continue;
-      found.push([group, await this.#count(connection, group, typeof facts.get('lag') === 'number')]);
+      const isBound = typeof facts.get('lag') !== 'number';
+      const count = await this.#count(connection, group, isBound);
+      found.push({ queue, group, count, isBound, deletion: redisCli('XGROUP', 'DESTROY', keys.stream, group) });
     }
     return found;
   }
 
-  /** How many messages a group retains, in words. To count them takes long where the server does not tell the lag. */
-  async #count(connection: Connection, group: ConsumerGroup, isQuick: boolean): Promise<string> {
+  /** Counts what a group retains. Where the server does not tell the lag, an exact count takes long: what the stream holds is the bound. */
+  async #count(connection: Connection, group: ConsumerGroup, isBound: boolean): Promise<number> {
     const { stream, delayed, settled, addressed, ofGroups } = this.#options.keys;
-    if (!isQuick) return `up to ${messages(await connection.send(['XLEN', stream]))}`;
+    if (isBound) return (await connection.send(['XLEN', stream])) as number;
     const counts = await connection.run(statsScript, [stream, delayed, settled, addressed], [ofGroups, group]);
-    return messages((counts as [ready: number, unfinished: number])[1]);
+    return (counts as [ready: number, unfinished: number])[1];
   }
-
-  #warn(group: ConsumerGroup, count: string): void {
-    const { queueName, keys, logger } = this.#options;
-    logger.warn(
-      `Group ${shown(group)} of queue ${shown(queueName)} retains ${count}: this process does not declare it, and it has no consumer. ` +
-        `Declare it and consume for it, or delete it: ${redisCli('XGROUP', 'DESTROY', keys.stream, group)}`,
-      { queue: queueName, group },
-    );
-  }
-}
-
-function messages(count: unknown): string {
-  return count === 1 ? '1 message' : `${count} messages`;
-}
-
-/** A name in one line. JSON leaves some control characters as they are. */
-function shown(name: string): string {
-  return JSON.stringify(name).replaceAll(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 const CONTROL = /\p{Cc}/gu;
 
-/** A command line of a POSIX shell that has `redis-cli` send this command. */
+/** Returns a command line of a POSIX shell with which `redis-cli` sends this command. */
 function redisCli(...command: string[]): string {
-  if (command.join('').search(CONTROL) < 0) return ['redis-cli', ...command.map(quotedForShell)].join(' ');
+  if (command.join('').search(CONTROL) < 0) return shellCommand(['redis-cli', ...command]);
   // A shell has no way to write some of these characters, but `redis-cli` reads commands with escapes.
-  return `printf '%s\\n' ${quotedForShell(command.map(quotedForRedis).join(' '))} | redis-cli`;
-}
-
-function quotedForShell(word: string): string {
-  return /^[\w.:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+  return `${shellCommand(['printf', String.raw`%s\n`, command.map(quotedForRedis).join(' ')])} | redis-cli`;
 }
 
 function quotedForRedis(word: string): string {

@@ -57,7 +57,7 @@ export function checkFakeDelay(options: NackOptions | undefined): number {
   throw invalid('delay', 'a finite number of milliseconds, at least 0', delay, typeof delay === 'number');
 }
 
-/** @throws {TypeError | RangeError} for a group without sense, as from any backend */
+/** @throws {TypeError | RangeError} if the group is invalid, like any backend */
 export function checkFakeGroup(group: ConsumerGroup | undefined): ConsumerGroup | undefined {
   return group === undefined ? undefined : checkName('group', group);
 }

@@ -17,11 +17,10 @@ export function logFailure(logger: Logger, level: 'warn' | 'error', what: string
 /** Warns if a handler rejected its delivery by hand, since the message is gone. Returns the reason as its error; undefined if there is none. */
 export function tellRejection(logger: Logger, delivery: AnyDelivery): { readonly error: unknown } | undefined {
   if (delivery.settled !== 'rejected') return undefined;
-  const { queue, key, id, attempt } = delivery;
   const error = rejectionOf(delivery);
   const reason = error === undefined ? 'it gave no reason' : describeError(error);
   const failure = error === undefined ? undefined : { error };
-  logger.warn(`A handler rejected its message: ${nameOf(delivery)}: ${reason}; it is not delivered again`, { queue, key, id, attempt, ...failure });
+  logger.warn(`A handler rejected its message: ${nameOf(delivery)}: ${reason}; it is not delivered again`, { ...fieldsOf(delivery), ...failure });
   return failure;
 }
 

@@ -27,7 +27,7 @@ end
 
 local groups = redis.call('XINFO', 'GROUPS', stream)
 if redis.call('ZCARD', addressed) > 0 then
-  -- What was for one group alone is nobody's when that is gone.
+  -- No group gets the messages for a group that is gone.
   local from = '-'
   repeat
     local entries = redis.call('ZRANGE', addressed, from, '(d', 'BYLEX', 'LIMIT', 0, 1000)

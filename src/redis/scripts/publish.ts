@@ -13,7 +13,7 @@ local number = ARGV[1]
 
 local groupAt = ARGV[6] ~= '' and cjson.decode(ARGV[6])
 
--- After the database was flushed, somebody may have made other groups than those that were declared here. A message for a group that is not there would be lost.
+-- After the database was flushed, other processes may have created groups that are not declared here. A message for a missing group would be lost.
 if groupAt or redis.call('XLEN', stream) == 0 then
   local missing = {}
   local groups = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'GROUPS', stream) or {}

@@ -71,7 +71,7 @@ export const declaredGroups: readonly Definition[] = [
       await scene.counts(queue, { ready: 1, unfinished: 1 }, group);
       await scene.gets(scene.take(queue, { group }, acking), [1]);
     }
-    // A group that nobody consumes for would hold the message.
+    // A group without a consumer would retain the message.
     await scene.counts(queue, { ready: 0, unfinished: 0 });
   }),
 

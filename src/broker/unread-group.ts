@@ -1,0 +1,33 @@
+import type { ConsumerGroup } from '../backend.js';
+import { DEFAULT_GROUP } from '../bridge/consume-options.js';
+import type { Logger } from '../internal/logger.js';
+
+export interface UnreadGroup {
+  readonly queue: string;
+  readonly group: ConsumerGroup;
+  /** How many messages the group retains, or at most so many if `isBound` is true. */
+  readonly count: number;
+  readonly isBound?: boolean;
+  /** The shell command that deletes the group. */
+  readonly deletion: string;
+}
+
+/** Warns of a group that has no consumer and that this backend does not declare: it retains every message. */
+export function warnOfUnreadGroup(logger: Logger, { queue, group, count, isBound = false, deletion }: UnreadGroup): void {
+  const messages = `${isBound ? 'up to ' : ''}${count} ${count === 1 ? 'message' : 'messages'}`;
+  const origin = group === DEFAULT_GROUP ? ' A process without `groups` or QUEUE_GROUPS has created it.' : '';
+  logger.warn(
+    `Group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)} has no consumer and is not declared here. ` +
+      `It retains ${messages} and every message to come.${origin} Declare it and consume for it, or delete it: ${deletion}`,
+    { queue, group },
+  );
+}
+
+/** Joins words to a command line of a POSIX shell. */
+export function shellCommand(words: readonly string[]): string {
+  return words.map(quoted).join(' ');
+}
+
+function quoted(word: string): string {
+  return /^[\w.:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
