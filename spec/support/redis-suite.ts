@@ -76,7 +76,13 @@ export class RedisSuite extends ServerSuite<RedisServer> {
     await this.run('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   }
 
-  protected override disconnectOwn(): void {
+  /** Closes the suite's own connection. The next command opens another one. */
+  closeOwn(): void {
     this.#client?.destroy();
+    this.#client = undefined;
+  }
+
+  protected override disconnectOwn(): void {
+    this.closeOwn();
   }
 }
