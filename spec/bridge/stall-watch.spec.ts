@@ -111,7 +111,8 @@ describe('The watch over subscribers', () => {
     const faster = 'const { setInterval: real, clearInterval: end } = globalThis; globalThis.setInterval = (task, ms) => real(task, ms / 1000);';
     const script = `
       const { MemoryBackend } = sluice;
-      const queue = new MemoryBackend({ name: 'orders', logger: { ...console, warn: (...said) => warn(...said) } });
+      // Kept: the watch holds a queue weakly.
+      globalThis.queue = new MemoryBackend({ name: 'orders', logger: { ...console, warn: (...said) => warn(...said) } });
       const alive = real(() => {}, 1000);
       const warn = (message, details) => {
         console.log(message.includes('settled nothing'), JSON.stringify(details));
