@@ -8,7 +8,7 @@ import { describeWithNats } from '../support/servers/describe-with.js';
 /** What each user may not publish to. */
 const DENIED = {
   noack: ['$JS.ACK.orders.>'],
-  nodelete: ['$JS.API.STREAM.MSG.DELETE.>'],
+  nodelete: ['$JS.API.STREAM.MSG.DELETE.>', '$JS.API.STREAM.PURGE.>'],
   noforward: ['orders.late'],
 } as const;
 

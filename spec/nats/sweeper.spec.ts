@@ -4,18 +4,24 @@ import { Sweeper, type SweeperOptions } from '../../src/nats/sweeper.js';
 import { recordingLogger } from '../support/recording-logger.js';
 
 describe('Sweeper', () => {
+  interface Server {
+    /** Whether it purges: undefined before 2.10, a function that says whether it accepts. */
+    readonly purge?: () => boolean;
+  }
+
   /** A sweeper of a stream whose groups it is told of when the test says so, and what it has removed. */
-  const sweeping = (floors: Record<string, number>) => {
+  const sweeping = (floors: Record<string, number>, { purge }: Server = {}) => {
     const removed: number[] = [];
+    const purged: number[] = [];
     const logger = recordingLogger();
     const refused: Error[] = [];
     let tell: () => void = () => {};
-    const topology = {
+    const removals = {
       floors: async () => {
         await new Promise<void>((resolve) => {
           tell = resolve;
         });
-        return { created: 'then', floors: new Map(Object.entries(floors)) };
+        return { created: 'then', first: 1, isPurgeSafe: purge !== undefined, floors: new Map(Object.entries(floors)) };
       },
       first: async () => ({ created: 'then', first: 1 }),
       remove: async (_link: unknown, sequences: readonly number[]) => {
@@ -23,14 +29,19 @@ describe('Sweeper', () => {
         if (refusal !== undefined) throw refusal;
         removed.push(...sequences);
       },
+      purge: async (_link: unknown, last: number) => {
+        if (purge?.() !== true) return false;
+        purged.push(last);
+        return true;
+      },
     };
     const failures = { outlookOf: () => 'refused' };
     const connection = { link: {}, isReady: true };
-    const options = { queueName: 'q', names: queueNames('q'), topology, connection, failures, logger, onAnother: () => {} };
+    const options = { queueName: 'q', names: queueNames('q'), removals, connection, failures, logger, onAnother: () => {} };
     const sweeper = new Sweeper(options as unknown as SweeperOptions);
     sweeper.begin('then');
     const settle = (sequence: number) => sweeper.settled('default', ticket(sequence));
-    return { sweeper, settle, removed, refused, logger, tell: () => tell() };
+    return { sweeper, settle, removed, purged, refused, logger, tell: () => tell() };
   };
 
   const ticket = (sequence: number, storedAt = 1000): Ticket => {
@@ -93,5 +104,68 @@ describe('Sweeper', () => {
     expect(sweeper.isSettled('default', ticket(1, 2000))).toBe(false);
     expect(sweeper.isSettled('other', ticket(1))).toBe(false);
     sweeper.stop();
+  });
+
+  describe('on a server that purges', () => {
+    const purge = () => true;
+
+    it('removes with one request what all groups have settled', async () => {
+      const { sweeper, settle, removed, purged, tell } = sweeping({ default: 3, other: 2 }, { purge });
+      for (const sequence of [1, 2, 3]) settle(sequence);
+      const swept = sweeper.sweep();
+      tell();
+      await swept;
+      expect(purged).toEqual([2]);
+      expect(removed).toEqual([]);
+      for (const sequence of [1, 2, 3]) expect(sweeper.isSettled('default', ticket(sequence))).toBe(true);
+      sweeper.stop();
+    });
+
+    it('removes one by one what is settled behind a message that is not', async () => {
+      const { sweeper, settle, removed, purged, tell } = sweeping({ default: 1 }, { purge });
+      for (const sequence of [1, 3, 4]) settle(sequence);
+      const swept = sweeper.sweep();
+      tell();
+      await swept;
+      expect(purged).toEqual([1]);
+      expect(removed).toEqual([3, 4]);
+      sweeper.stop();
+    });
+
+    it('purges nothing while the first message is not settled', async () => {
+      const { sweeper, settle, removed, purged, tell } = sweeping({ default: 0 }, { purge });
+      settle(2);
+      const swept = sweeper.sweep();
+      tell();
+      await swept;
+      expect(purged).toEqual([]);
+      expect(removed).toEqual([2]);
+      sweeper.stop();
+    });
+
+    it('removes one by one when the server refuses the purge', async () => {
+      const { sweeper, settle, removed, tell } = sweeping({ default: 2 }, { purge: () => false });
+      for (const sequence of [1, 2]) settle(sequence);
+      const swept = sweeper.sweep();
+      tell();
+      await swept;
+      expect(removed.toSorted()).toEqual([1, 1, 2, 2]);
+      sweeper.stop();
+    });
+
+    it('does not purge with floors that are too old: the stream may be another by now', async () => {
+      const { sweeper, settle, removed, purged, tell } = sweeping({ default: 2 }, { purge });
+      for (const sequence of [1, 2]) settle(sequence);
+      const now = jest.spyOn(performance, 'now');
+      const swept = sweeper.sweep();
+      const late = performance.now() + 501;
+      now.mockReturnValue(late);
+      tell();
+      await swept;
+      now.mockRestore();
+      expect(purged).toEqual([]);
+      expect(removed).toContain(1);
+      sweeper.stop();
+    });
   });
 });

@@ -15,7 +15,7 @@ import { Mover } from './mover.js';
 import { type QueueNames, queueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
 import { Publisher } from './publisher.js';
-import { awaitRemovals } from './removals.js';
+import { Removals } from './removals.js';
 import { Server } from './server.js';
 import { Sweeper } from './sweeper.js';
 import { Topology } from './topology.js';
@@ -38,6 +38,7 @@ export class NatsBroker implements Broker {
   readonly #topology: Topology;
   readonly #connection: Connection<NatsLink>;
   readonly #mover: Mover;
+  readonly #removals: Removals;
   readonly #sweeper: Sweeper;
   readonly #counts: Counts;
   readonly #abandoned: AbandonedGroups;
@@ -67,12 +68,14 @@ export class NatsBroker implements Broker {
       maxPending,
       failures: this.failures,
     });
+    const { logger } = options;
+    this.#removals = new Removals({ queueName: name, names: this.#names, groups: () => this.#topology.groups, logger });
     this.#sweeper = new Sweeper({
       queueName: name,
       failures: this.failures,
       logger: options.logger,
       names: this.#names,
-      topology: this.#topology,
+      removals: this.#removals,
       connection: this.#connection,
       onAnother: (created) => {
         for (const consumer of this.#consumers.values()) consumer.recreated(created);
@@ -119,7 +122,7 @@ export class NatsBroker implements Broker {
         return this.#topology.created;
       },
       messageSize: () => this.#topology.messageSize,
-      created: async (link) => (await this.#topology.first(link)).created,
+      created: async (link) => (await this.#removals.first(link)).created,
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
       sweeper: this.#sweeper,
       failures: this.failures,
@@ -219,7 +222,7 @@ export class NatsBroker implements Broker {
     return async () => {
       await this.#sweeper.sweep();
       // Once for all groups: opening has a deadline.
-      removals ??= awaitRemovals(link, this.#names.stream);
+      removals ??= this.#removals.awaitOthers(link);
       await removals;
     };
   }

@@ -7,12 +7,12 @@ import { isNotFound } from './failures.js';
 import type { Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
-import type { Topology } from './topology.js';
+import type { Floors, Removals } from './removals.js';
 
 export interface SweeperOptions {
   readonly queueName: string;
   readonly names: QueueNames;
-  readonly topology: Topology;
+  readonly removals: Removals;
   readonly connection: Connection<NatsLink>;
   /** The stream that is there is another than the one that the groups here consume from. */
   readonly onAnother: (created: string) => void;
@@ -25,6 +25,12 @@ const PAUSE = 50;
 
 /** How long after that it is looked at again, where something is left that others have to settle first, in milliseconds. */
 const LONG_PAUSE = 1000;
+
+/**
+ * How old the floors may be with which the stream is purged, in milliseconds. A purge removes all up to a place: of another stream, which is made more than this time after
+ * the first was deleted, it would remove what belongs to nobody here.
+ */
+const FRESH = 500;
 
 /** How long a message is remembered that was removed, in milliseconds: a server that fails may have had neither that nor its settlement on the disk. */
 const REMEMBERED = 10_000;
@@ -58,6 +64,10 @@ export class Sweeper {
   #turnedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
+  /** When it last removed messages one by one. */
+  #singledAt = Number.NEGATIVE_INFINITY;
+  /** Whether the next sweep leaves nothing that can be removed. */
+  #thorough = false;
   readonly #refusals: Refusals;
   #closed = false;
 
@@ -105,6 +115,7 @@ export class Sweeper {
     this.#timer = undefined;
     // One that has begun knows nothing of what was settled since.
     if (this.#sweeping !== undefined) await this.#sweeping;
+    this.#thorough = true;
     if (this.#settled.size > 0) await this.#sweep();
   }
 
@@ -135,31 +146,63 @@ export class Sweeper {
   }
 
   async #sweepOnce(): Promise<void> {
-    const { connection, topology } = this.#options;
+    const { connection, removals, onAnother } = this.#options;
     const { link } = connection;
     if (link === undefined || !connection.isReady) return;
     let pause = LONG_PAUSE;
     const stream = this.#stream;
+    const thorough = this.#thorough;
+    this.#thorough = false;
     // What is settled after the groups were asked for may be out of one that came into being meanwhile, and has not settled it.
     const before = new Map([...this.#settled].map(([name, places]) => [name, new Map(places)]));
     try {
-      const seen = await topology.floors(link);
+      const askedAt = performance.now();
+      const seen = await removals.floors(link);
       // Of a group that is not there, or is not told of, nobody knows what it has settled; of another stream, nobody here what is where.
-      if (seen !== undefined && seen.created !== this.#stream) this.#options.onAnother(seen.created);
+      if (seen !== undefined && seen.created !== this.#stream) onAnother(seen.created);
       else if (seen !== undefined && stream === this.#stream) {
-        await this.#remove(link, before, seen.floors);
-        if (await this.#removeOwn(link, seen.floors)) pause = PAUSE;
-        const floor = Math.min(...seen.floors.values());
-        const { created, first } = await topology.first(link);
-        const left = created === seen.created ? Math.min(floor - first + 1, LEFT_BEHIND) : 0;
-        if (left > 0) await this.#delete(link, upFrom(first, left));
-        if (left === LEFT_BEHIND) pause = PAUSE;
+        const isPurged = performance.now() - askedAt <= FRESH && (await this.#purge(link, before, seen));
+        const isDue = !isPurged || thorough || performance.now() - this.#singledAt >= LONG_PAUSE;
+        if (isDue && (await this.#removeSingly(link, before, seen, isPurged))) pause = PAUSE;
       }
     } catch (error) {
       // What is left is removed with what is settled next.
       this.#refused(error);
     }
     if (this.#settled.size > 0 || pause === PAUSE) this.#later(pause);
+  }
+
+  /**
+   * Removes what all groups have settled, as far as all before it is settled, with one request.
+   * @returns false where the server cannot
+   */
+  async #purge(link: NatsLink, before: ReadonlyMap<string, Places>, { first, floors, isPurgeSafe }: Floors): Promise<boolean> {
+    if (!isPurgeSafe) return false;
+    const stream = this.#stream;
+    const floor = Math.min(...floors.values());
+    if (floor >= first) {
+      if (!(await this.#options.removals.purge(link, floor))) return false;
+      this.#refusals.end();
+    }
+    if (stream === this.#stream) this.#forget(before, (sequence) => sequence <= floor);
+    return true;
+  }
+
+  /**
+   * Removes messages one by one: those that this process has settled, and those that another process left behind. On a server that purges, these are the messages behind
+   * one that is not settled.
+   * @returns whether there may be more
+   */
+  async #removeSingly(link: NatsLink, before: ReadonlyMap<string, Places>, { created, floors }: Floors, isPurged: boolean): Promise<boolean> {
+    this.#singledAt = performance.now();
+    await this.#remove(link, before, floors);
+    const hasMore = await this.#removeOwn(link, floors);
+    if (isPurged) return hasMore;
+    const floor = Math.min(...floors.values());
+    const now = await this.#options.removals.first(link);
+    const left = now.created === created ? Math.min(floor - now.first + 1, LEFT_BEHIND) : 0;
+    if (left > 0) await this.#delete(link, upFrom(now.first, left));
+    return hasMore || left === LEFT_BEHIND;
   }
 
   /** Tells what keeps settled messages on the server. The connection tells of its own loss, and whoever opens the queue makes anew what was deleted. */
@@ -169,7 +212,7 @@ export class Sweeper {
   }
 
   async #delete(link: NatsLink, sequences: readonly number[]): Promise<void> {
-    await this.#options.topology.remove(link, sequences);
+    await this.#options.removals.remove(link, sequences);
     // Only a removal shows that removals are not refused any more.
     this.#refusals.end();
   }
@@ -186,14 +229,22 @@ export class Sweeper {
     await this.#delete(link, done);
     // Meanwhile another stream may have been found.
     if (stream !== this.#stream) return;
-    this.#turn();
     const gone = new Set(done);
-    for (const sequence of done) this.#own.delete(sequence);
+    this.#forget(before, (sequence) => gone.has(sequence));
+  }
+
+  /** Messages were removed: they leave `before`, and are remembered for some time. */
+  #forget(before: ReadonlyMap<string, Places>, isGone: (sequence: number) => boolean): void {
+    this.#turn();
     for (const [name, places] of before) {
-      const removed = [...places].filter(([sequence]) => gone.has(sequence));
+      const removed = [...places].filter(([sequence]) => isGone(sequence));
       add(this.#removed, name, removed);
       const settled = this.#settled.get(name);
-      for (const [sequence, storedAt] of removed) if (settled?.get(sequence) === storedAt) settled.delete(sequence);
+      for (const [sequence, storedAt] of removed) {
+        places.delete(sequence);
+        this.#own.delete(sequence);
+        if (settled?.get(sequence) === storedAt) settled.delete(sequence);
+      }
       if (settled?.size === 0) this.#settled.delete(name);
     }
   }
@@ -203,12 +254,12 @@ export class Sweeper {
    * @returns whether there may be more
    */
   async #removeOwn(link: NatsLink, floors: ReadonlyMap<string, number>): Promise<boolean> {
-    const { topology } = this.#options;
+    const { removals } = this.#options;
     const checked = [...this.#unchecked];
     this.#unchecked.clear();
     for (const [index, name] of checked.entries()) {
       try {
-        const left = await topology.targetedUpTo(link, name, floors.get(name) ?? 0, LEFT_BEHIND);
+        const left = await removals.targetedUpTo(link, name, floors.get(name) ?? 0, LEFT_BEHIND);
         if (left.length > 0) await this.#delete(link, left);
         if (left.length === LEFT_BEHIND) this.#unchecked.add(name);
       } catch (error) {

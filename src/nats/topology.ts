@@ -8,12 +8,12 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { type Msg, millis, nanos } from '@nats-io/transport-node';
+import { millis, nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { HopelessError } from '../broker/failures.js';
 import type { Logger } from '../internal/logger.js';
 import type { JetStreamApi } from './api.js';
-import { isForbidden, isNotFound, isStreamMissing, isTaken } from './failures.js';
+import { isForbidden, isNotFound, isTaken } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import type { CheckedNatsOptions } from './options.js';
@@ -29,9 +29,6 @@ export const MOVER_LEASE = 5000;
  * a stream confirms messages and delivers none.
  */
 export const DELETION = 1000;
-
-/** How many messages are removed at a time. */
-const REMOVED_TOGETHER = 256;
 
 /** The deliveries and settlements that nobody has to bound: credit does. */
 const UNLIMITED = -1;
@@ -49,12 +46,6 @@ const OUR_CONSUMER: Partial<Record<keyof ConsumerConfig, unknown>> = {
   filter_subject: undefined,
   headers_only: undefined,
 };
-
-/** Up to which place each group has settled all, by the name of its consumer, and when the stream was made. */
-export interface Floors {
-  readonly created: string;
-  readonly floors: ReadonlyMap<string, number>;
-}
 
 /** What the queue wants a stream to be like. */
 type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
@@ -80,8 +71,6 @@ export class Topology {
   #warned = false;
   /** False once the queue had groups, and not the group `default`. A stream that is created again keeps its messages for the next group. */
   #hasDefault = true;
-  /** Whether the user may read messages, as far as is known. */
-  #mayLook = true;
 
   constructor(options: CheckedNatsOptions, names: QueueNames) {
     this.#options = options;
@@ -174,71 +163,6 @@ export class Topology {
     const { num_pending, delivered } = await manager.consumers.info(this.#names.delayedStream, this.#names.mover);
     // The client declares a number here, and passes on the text that the server sent.
     return { undelivered: num_pending, activeAt: Date.parse(String(delivered.last_active)) };
-  }
-
-  /** Up to which place in the stream each group has settled all. Undefined where not all groups are there, or some are not told of. */
-  async floors({ manager }: NatsLink): Promise<Floors | undefined> {
-    const { stream } = this.#names;
-    const floors = new Map<string, number>();
-    const listed = await manager.consumers.list(stream);
-    for (const { name, ack_floor, config } of listed) if (isGroup(config)) floors.set(name, ack_floor.stream_seq);
-    // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
-    const { state, created } = await manager.streams.info(stream);
-    const complete = listed.length >= state.consumer_count && this.groups.every((group) => floors.has(this.#names.consumer(group)));
-    return complete && floors.size > 0 ? { created, floors } : undefined;
-  }
-
-  /** The place of the first message that the stream holds, and when the stream was made. */
-  async first({ manager }: NatsLink): Promise<{ readonly created: string; readonly first: number }> {
-    const { state, created } = await manager.streams.info(this.#names.stream);
-    return { created, first: state.first_seq };
-  }
-
-  /** Where the messages are that only the group of a consumer gets, as far as a place: the first `most` of them. Empty for a user that may not look. */
-  async targetedUpTo(link: NatsLink, consumer: string, last: number, most: number): Promise<number[]> {
-    const { stream, targetedTo } = this.#names;
-    const subject = `${link.api}.STREAM.MSG.GET.${stream}`;
-    const found: number[] = [];
-    for (let from = 1; found.length < most && this.#mayLook; ) {
-      let answer: Msg;
-      try {
-        answer = await link.request(subject, JSON.stringify({ seq: from, next_by_subj: targetedTo(consumer) }));
-      } catch (error) {
-        if (!isForbidden(error)) throw error;
-        this.#mayLook = false;
-        const { name } = this.#options;
-        this.#logger.debug(
-          `The user may not publish to ${subject}: what a killed process settled for one group of queue ${JSON.stringify(name)} stays longer`,
-          {
-            queue: name,
-          },
-        );
-        break;
-      }
-      const sequence = answer.json<{ readonly message?: { readonly seq: number } }>().message?.seq;
-      if (sequence === undefined || sequence > last) break;
-      found.push(sequence);
-      from = sequence + 1;
-    }
-    return found;
-  }
-
-  /**
-   * Removes messages, one by one: before 2.10, a purge makes the server forget what is out.
-   * @see https://docs.nats.io/reference/reference-protocols/nats_api_reference
-   */
-  async remove(link: NatsLink, sequences: readonly number[]): Promise<void> {
-    const subject = `${link.api}.STREAM.MSG.DELETE.${this.#names.stream}`;
-    const request = (sequence: number) => JSON.stringify({ seq: sequence, no_erase: true });
-    for (let from = 0; from < sequences.length; from += REMOVED_TOGETHER) {
-      const together = sequences.slice(from, from + REMOVED_TOGETHER);
-      const last = together.pop() as number;
-      for (const sequence of together) link.publish(subject, request(sequence));
-      // The server takes them in order, and is not flooded.
-      const answer = await link.request(subject, request(last));
-      // The stream that is made in its place has other messages there.
-      if (isStreamMissing(answer.json<{ readonly error?: { readonly err_code?: number } }>().error?.err_code)) return;
-    }
   }
 
   /** The streams of the queue, which are there, or are made. */
