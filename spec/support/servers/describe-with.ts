@@ -15,7 +15,14 @@ export function verdictOn(broker: Broker, env: Readonly<Record<string, string | 
   return { run: false, fail: env.CI === 'true', reason };
 }
 
+/** The only engine whose suites run, where the environment names one. */
+const { SLUICE_ENGINE: engine } = process.env;
+
 function describeWith(broker: Broker, name: string, body: () => void): void {
+  if (engine !== undefined && !broker.startsWith(engine)) {
+    describe.skip(name, body);
+    return;
+  }
   const verdict = verdictOn(broker, process.env);
   if (verdict.run) {
     describe(name, body);

@@ -1,0 +1,96 @@
+/**
+ * Servers of newer releases of Debian than the machine's, unpacked beside its own with all that they need, down to the C library. Nothing is installed, and no
+ * right of root is needed. Each executable is replaced by a script that starts it with the loader and the libraries of its release.
+ */
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { run } from './run.mjs';
+
+const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const LOADER = 'usr/lib64/ld-linux-x86-64.so.2';
+const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
+const RABBITMQ = 'usr/lib/rabbitmq/lib';
+
+export async function fromDebian({ suites, packages, command, file }, folder) {
+  if (process.arch !== 'x64') throw new Error(`its packages are for x64, not for ${process.arch}`);
+  const tree = path.join(folder, 'root');
+  await unpack(await mirror(), suites, packages, folder, tree);
+  const bin = path.join(folder, 'bin');
+  if (command === 'rabbitmq-server') setUpRabbitMq(tree, bin);
+  else for (const name of ['redis-server', 'redis-sentinel']) writeStarter(path.join(bin, name), tree, path.join(tree, file), name);
+}
+
+/** The name of the folder that holds an unpacked RabbitMQ. It has no command that prints the version of a server that does not run. @throws (a rejection) where Erlang does not run */
+export async function rabbitMqVersion(folder) {
+  await run(path.join(folder, 'bin/erl'), ['-noshell', '-eval', 'halt().']);
+  return readdirSync(path.join(folder, 'root', RABBITMQ))[0];
+}
+
+/** Where this machine gets the packages of Debian from. */
+async function mirror() {
+  const printed = await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages']);
+  const found = printed.split('\n').find((uri) => /\/debian\/?$/.test(uri));
+  if (found === undefined) throw new Error('this machine has no mirror of Debian among its package sources');
+  return found;
+}
+
+/** Has `apt-get` find and fetch the packages with all that they depend on, as for an empty machine. */
+async function unpack(uri, suites, packages, folder, tree) {
+  const apt = path.join(folder, 'apt');
+  for (const part of ['lists/partial', 'cache/archives/partial', 'none']) mkdirSync(path.join(apt, part), { recursive: true });
+  const signed = existsSync(KEYS) ? `[signed-by=${KEYS}] ` : '';
+  writeFileSync(path.join(apt, 'sources.list'), suites.map((suite) => `deb ${signed}${uri} ${suite} main\n`).join(''));
+  writeFileSync(path.join(apt, 'status'), '');
+  const settings = {
+    'Dir::Etc::sourcelist': path.join(apt, 'sources.list'),
+    'Dir::Etc::sourceparts': path.join(apt, 'none'),
+    'Dir::Etc::preferencesparts': path.join(apt, 'none'),
+    'Dir::State::lists': path.join(apt, 'lists'),
+    'Dir::State::status': path.join(apt, 'status'),
+    'Dir::Cache': path.join(apt, 'cache'),
+    'APT::Install-Recommends': 'false',
+    'Debug::NoLocking': 'true',
+    'Acquire::Retries': '1',
+  };
+  const options = ['--quiet', ...Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])];
+  await run('apt-get', [...options, 'update']);
+  await run('apt-get', [...options, '--target-release', suites.at(-1), '--yes', '--download-only', 'install', ...packages]);
+  const archives = path.join(apt, 'cache/archives');
+  for (const name of readdirSync(archives)) if (name.endsWith('.deb')) await run('dpkg', ['-x', path.join(archives, name), tree]);
+  rmSync(apt, { recursive: true });
+  if (!existsSync(path.join(tree, LOADER))) throw new Error('the packages hold no loader');
+}
+
+/** A script that starts an executable with the loader and the libraries of its own release. */
+function writeStarter(script, tree, file, name = '$0') {
+  const words = [path.join(tree, LOADER), '--library-path', path.join(tree, LIBRARIES), '--argv0', name, file];
+  writeScript(script, words);
+}
+
+function writeScript(script, words) {
+  writeFileSync(script, `#!/bin/sh\nexec ${words.map((word) => `"${word}"`).join(' ')} "$@"\n`);
+  chmodSync(script, 0o755);
+}
+
+/** RabbitMQ starts Erlang, which starts executables of its own. */
+function setUpRabbitMq(tree, bin) {
+  const erlang = path.join(tree, 'usr/lib/erlang');
+  const runtime = readdirSync(erlang).find((name) => name.startsWith('erts-'));
+  for (const folder of [path.join(erlang, 'bin'), path.join(erlang, runtime, 'bin')]) {
+    for (const name of readdirSync(folder)) wrap(path.join(folder, name), tree);
+  }
+  const starter = path.join(erlang, 'bin/erl');
+  const text = readFileSync(starter, 'utf8');
+  writeFileSync(starter, text.replaceAll('ROOTDIR=/usr/lib/erlang', `ROOTDIR="${erlang}"`));
+  for (const name of ['erl', 'escript']) symlinkSync(path.join(erlang, 'bin', name), path.join(bin, name));
+  const library = path.join(tree, RABBITMQ);
+  const [release] = readdirSync(library);
+  for (const name of ['rabbitmq-server', 'rabbitmqctl']) writeScript(path.join(bin, name), [path.join(library, release, 'sbin', name)]);
+}
+
+function wrap(file, tree) {
+  if (lstatSync(file).isSymbolicLink() || readFileSync(file).toString('latin1', 0, 4) !== '\x7fELF') return;
+  const original = `${file}.elf`;
+  renameSync(file, original);
+  writeStarter(file, tree, original);
+}

@@ -1,0 +1,56 @@
+/**
+ * Tests each engine against servers of other versions: the contract, the engine's own suites, the random interleavings and the faults. Fetches what is not there; a
+ * version that cannot be had is printed as skipped, and fails nothing.
+ *
+ *   npm run test:servers [-- [--ci] [version…] [-- jest options]]
+ *
+ * `--ci` takes the versions that CI tests. With TEST_RESULTS in the environment, each version writes its results there, as `servers-<version>.json`.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { fetchServer, pathWith, versions } from './servers/fetch.mjs';
+
+const root = path.join(import.meta.dirname, '..');
+const jest = path.join(root, 'node_modules/jest/bin/jest.js');
+
+/** The suites of an engine call one of these helpers. */
+const HELPERS = { nats: /describeWithNats/, redis: /describeWith(?:Redis|Sentinel)/, rabbitmq: /describeWithRabbitMq/ };
+
+const { TEST_RESULTS: results } = process.env;
+
+const separator = process.argv.indexOf('--');
+const own = process.argv.slice(2, separator < 0 ? undefined : separator);
+const jestOptions = separator < 0 ? [] : process.argv.slice(separator + 1);
+const { values, positionals } = parseArgs({ args: own, options: { ci: { type: 'boolean', default: false } }, allowPositionals: true });
+
+const unknown = positionals.find((name) => versions[name] === undefined);
+if (unknown !== undefined) throw new Error(`There is no version "${unknown}": expected one of ${Object.keys(versions).join(', ')}`);
+
+const chosen = Object.keys(versions).filter((name) =>
+  positionals.length > 0 ? positionals.includes(name) : !values.ci || versions[name].inCi === true,
+);
+
+const suites = readdirSync(path.join(root, 'spec'), { recursive: true })
+  .filter((file) => file.endsWith('.spec.ts'))
+  .map((file) => path.join('spec', file));
+
+const suitesOf = (engine) => suites.filter((file) => HELPERS[engine].test(readFileSync(path.join(root, file), 'utf8')));
+
+for (const name of chosen) {
+  const { engine } = versions[name];
+  const { version, reason } = await fetchServer(name);
+  if (version === undefined) {
+    console.log(`== SKIPPED ${name}: ${reason}`);
+    continue;
+  }
+  console.log(`== ${name}: ${version}`);
+  const output = results === undefined ? [] : ['--json', '--outputFile', path.join(results, `servers-${name}.json`)];
+  const workers = 2 * availableParallelism();
+  const args = ['--selectProjects', 'servers', '--maxWorkers', String(workers), ...output, ...jestOptions, '--runTestsByPath', ...suitesOf(engine)];
+  const env = { ...process.env, PATH: pathWith(name), SLUICE_ENGINE: engine };
+  const { status } = spawnSync(process.execPath, [jest, ...args], { cwd: root, env, stdio: 'inherit' });
+  if (status !== 0) process.exitCode = 1;
+}
