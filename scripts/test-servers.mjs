@@ -11,7 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { fetchServer, pathWith, versions } from './servers/fetch.mjs';
+import { checked, fetchServer, pathWith, versions } from './servers/fetch.mjs';
 
 const root = path.join(import.meta.dirname, '..');
 const jest = path.join(root, 'node_modules/jest/bin/jest.js');
@@ -26,12 +26,7 @@ const own = process.argv.slice(2, separator < 0 ? undefined : separator);
 const jestOptions = separator < 0 ? [] : process.argv.slice(separator + 1);
 const { values, positionals } = parseArgs({ args: own, options: { ci: { type: 'boolean', default: false } }, allowPositionals: true });
 
-const unknown = positionals.find((name) => versions[name] === undefined);
-if (unknown !== undefined) throw new Error(`There is no version "${unknown}": expected one of ${Object.keys(versions).join(', ')}`);
-
-const chosen = Object.keys(versions).filter((name) =>
-  positionals.length > 0 ? positionals.includes(name) : !values.ci || versions[name].inCi === true,
-);
+const chosen = checked(positionals).filter((name) => !values.ci || versions[name].inCi === true);
 
 const suites = readdirSync(path.join(root, 'spec'), { recursive: true })
   .filter((file) => file.endsWith('.spec.ts'))

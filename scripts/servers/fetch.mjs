@@ -8,7 +8,19 @@ import { run } from './run.mjs';
 /** Where each version comes from, by name. `inCi`: CI tests it, as the newest or the oldest one of its engine. */
 export const versions = JSON.parse(readFileSync(new URL('versions.json', import.meta.url), 'utf8'));
 
-const root = path.join(import.meta.dirname, '../../.cache/servers');
+/** The versions of these names; all of them for none. Ends the process for an unknown name. */
+export function checked(names) {
+  const known = Object.keys(versions);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    console.error(`There is no version "${unknown}": expected one of ${known.join(', ')}`);
+    process.exit(1);
+  }
+  return names.length > 0 ? names : known;
+}
+
+/** Only the spec of these scripts names another folder. */
+const root = process.env.SLUICE_SERVERS ?? path.join(import.meta.dirname, '../../.cache/servers');
 
 const sources = { pip: fromPip, go: fromGo, debian: fromDebian };
 

