@@ -80,6 +80,12 @@ export class RabbitMqServer extends ServerProcess {
     return stdout.trimEnd();
   }
 
+  /** Whether it is this version of RabbitMQ, or a newer one. */
+  async isAtLeast(major: number, minor: number): Promise<boolean> {
+    const [ownMajor = 0, ownMinor = 0] = (await this.run('version')).split('.').map(Number);
+    return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+  }
+
   /**
    * Has it write down which quorum queues there are. Its older releases do so by themselves only some time later: a queue that was declared less
    * than about a second before a SIGKILL is there afterwards, but has no messages and never takes any again.
