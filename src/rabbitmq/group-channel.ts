@@ -30,8 +30,8 @@ interface Settlement<Item extends Delivered> {
 }
 
 export interface GroupChannelOptions<Item extends Delivered> {
-  /** A consumer gets nothing any more, since its queue is gone: the broker says so, or not. */
-  readonly onCancelled: (error: unknown) => void;
+  /** The consumer of a queue gets no more messages. The queue is undefined if the broker did not say so. */
+  readonly onCancelled: (error: unknown, queue: string | undefined) => void;
   /** The channel ended just when this was acknowledged. The broker may deliver it again: then it is done with already. */
   readonly onUnanswered: (item: Item) => void;
 }
@@ -114,8 +114,12 @@ export class GroupChannel<Item extends Delivered> {
       end = resolve;
     });
     const channel = await link.openChannel((cause) => end(cause));
-    channel.on('basic.cancel', (_, error) => options.onCancelled(error));
-    return new GroupChannel(link, channel, closed, options);
+    const opened = new GroupChannel(link, channel, closed, options);
+    channel.on('basic.cancel', (consumerTag, error) => {
+      const consumer = [...opened.#consumers, ...opened.#leaving].find((each) => each.consumerTag === consumerTag);
+      options.onCancelled(error, consumer?.queue);
+    });
+    return opened;
   }
 
   /** Whether something was given back here. The broker may have delivered it again already, behind what came after it at first. */
@@ -126,6 +130,11 @@ export class GroupChannel<Item extends Delivered> {
   /** How many messages wait in a queue, which is declared. */
   async count(queue: string): Promise<number> {
     return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
+  }
+
+  /** Returns whether a queue has consumers, also on other channels. Rejects if there is no such queue. */
+  async isConsumed(queue: string): Promise<boolean> {
+    return (await this.#channel.queueDeclare({ queue, passive: true })).consumerCount > 0;
   }
 
   /** How many consumers of a queue the broker counts for this channel: also a cancelled one, until the broker has answered and all that it delivered is settled. */
@@ -275,7 +284,7 @@ export class GroupChannel<Item extends Delivered> {
       }
     } catch (error) {
       // Any other error ends the channel, which is answer enough.
-      if (codeOf(error) === 'NOT_FOUND' || error instanceof SilentError) this.#options.onCancelled(error);
+      if (codeOf(error) === 'NOT_FOUND' || error instanceof SilentError) this.#options.onCancelled(error, undefined);
     }
   }
 

@@ -9,6 +9,7 @@ import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { type Arrival, arrivalOf, isInOrder, isSame, type MessageArrival, noteSettled } from './arrival.js';
 import { moveAside } from './aside.js';
+import { closeCancelled } from './cancelled.js';
 import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
 import { consumerTimedOut, isConsumerTimeout } from './failures.js';
@@ -150,18 +151,16 @@ export class Subscription {
 
   /** Consumes over one channel. Resolves with the cause when it has ended. */
   async #serve(link: RabbitLink): Promise<unknown> {
-    const { topology, group, queueName, done, delayed, log } = this.#options;
+    const { topology, group, done, delayed, log } = this.#options;
     if (this.#stopped) return undefined;
     await topology.open(link, group);
     if (this.#stopped) return undefined;
     const channel: Channel = await GroupChannel.open<Arrival>(link, {
-      onCancelled: (error) => {
+      onCancelled: (error, queue) => {
         if (this.#channel !== channel) return;
-        const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;
-        log.warn(`RabbitMQ has cancelled the consumer of ${which}, as when its queue is deleted: it is declared again`, error);
         topology.forget(link, group);
         this.#lost(channel);
-        void channel.close();
+        void closeCancelled(channel, { error, queue, prefetch: this.#credit.limit }, this.#options);
       },
       onUnanswered: ({ received }) => received && done.add(received),
     });

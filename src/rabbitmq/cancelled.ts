@@ -1,0 +1,39 @@
+import type { Arrival } from './arrival.js';
+import { codeOf, consumerTimedOut } from './failures.js';
+import type { GroupChannel } from './group-channel.js';
+import type { SubscriptionOptions } from './subscription-options.js';
+
+export interface Cancellation {
+  readonly error: unknown;
+  /** The queue whose consumer was cancelled; undefined if the broker did not say so. */
+  readonly queue: string | undefined;
+  /** How many messages the subscriber may have in flight. */
+  readonly prefetch: number;
+}
+
+/** Logs why a consumer gets no more messages, and closes its channel, which requeues what it held. */
+export async function closeCancelled(
+  channel: GroupChannel<Arrival>,
+  cancellation: Cancellation,
+  { queueName, group, log }: Pick<SubscriptionOptions, 'queueName' | 'group' | 'log'>,
+): Promise<void> {
+  const { error, prefetch } = cancellation;
+  if (await isTimedOut(channel, cancellation)) log.error(consumerTimedOut(queueName, prefetch), { error });
+  else {
+    const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;
+    log.warn(`RabbitMQ has cancelled the consumer of ${which}, as when its queue is deleted: it is declared again`, error);
+  }
+  await channel.close();
+}
+
+/**
+ * From version 4.3 on, RabbitMQ cancels a consumer if a message was in flight for longer than the
+ * `consumer_timeout`; older versions close the channel. The cancellation has no reason. But after a
+ * timeout the queue still counts the consumer. A deleted queue has none, even if another process has
+ * just declared it again.
+ */
+async function isTimedOut(channel: GroupChannel<Arrival>, { error, queue }: Cancellation): Promise<boolean> {
+  if (queue === undefined || codeOf(error) !== 'CANCEL_FORCED') return false;
+  // If the queue is gone, or the broker does not answer, the channel ends.
+  return channel.isConsumed(queue).catch(() => false);
+}
