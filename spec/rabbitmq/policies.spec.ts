@@ -93,6 +93,21 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     expect([...times.values()]).toEqual([3, 3, 3]);
   });
 
+  it('with a `delivery-limit` counts a release before 4.3 only', async () => {
+    await setPolicy(groups(), { 'delivery-limit': 2 });
+    const queue = suite.open();
+    const holder = new Holder(queue, {}, (delivery) => void (holder.deliveries.length < 6 ? delivery.release() : delivery.ack()));
+    await queue.publish('key', { n: 1 });
+    if (await suite.server.isAtLeast(4, 3)) {
+      await eventually(() => holder.deliveries.length === 6);
+      await eventually(async () => (await queue.stats()).unfinished === 0);
+      expect(await suite.length(suite.names.aside)).toBe(0);
+    } else {
+      expect(await quarantined(1)).toEqual({ numbers: [1], reasons: new Set(['delivery_limit']) });
+      expect(holder.deliveries).toHaveLength(3);
+    }
+  });
+
   describe('on a queue that an older version has declared', () => {
     const older = { 'x-queue-type': 'quorum', 'x-delivery-limit': 2 ** 31 - 1 } as const;
 

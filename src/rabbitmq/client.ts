@@ -16,12 +16,23 @@ export interface Channel {
   basicConsume(options: { readonly queue: string; readonly consumerTag: string }, deliver: (message: Incoming) => void): Promise<unknown>;
   basicCancel(options: { readonly consumerTag: string }): Promise<unknown>;
   basicAck(options: { readonly deliveryTag: number; readonly multiple?: boolean }): void;
-  basicNack(options: { readonly deliveryTag: number; readonly requeue: boolean }): void;
+  basicNack(options: Requeue): void;
   close(): Promise<void>;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'close', listener: () => void): unknown;
   on(event: 'basic.return', listener: (message: { readonly messageId?: string }) => void): unknown;
   on(event: 'basic.cancel', listener: (consumerTag: string, error: unknown) => void): unknown;
+}
+
+/** Gives a delivery back to its queue. */
+export interface Requeue {
+  readonly deliveryTag: number;
+  readonly requeue: boolean;
+}
+
+/** A channel of a link: with what the client lacks. */
+export interface LinkChannel extends Channel {
+  basicReject(options: Requeue): void;
 }
 
 /** What is used of a connection of rabbitmq-client. */

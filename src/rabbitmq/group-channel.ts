@@ -1,11 +1,14 @@
 import { within } from '../broker/deadline.js';
-import type { Channel, Incoming } from './client.js';
+import type { Incoming, LinkChannel } from './client.js';
 import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
 import { comparePlaces, type Place } from './message.js';
 
-/** What becomes of a delivery: it is done with, or it goes back. */
-type Verdict = 'ack' | 'back';
+/**
+ * What becomes of a delivery: it is done with, or it is requeued. RabbitMQ 4.3 counts `failed` toward a
+ * `delivery-limit`, and `back` not.
+ */
+type Verdict = 'ack' | 'back' | 'failed';
 
 /** A delivery of the channel. */
 export interface Delivered {
@@ -62,7 +65,7 @@ export class GroupChannel<Item extends Delivered> {
   /** Resolves with its cause when the channel has ended. */
   readonly closed: Promise<unknown>;
   readonly #link: RabbitLink;
-  readonly #channel: Channel;
+  readonly #channel: LinkChannel;
   readonly #options: GroupChannelOptions<Item>;
   /** Tags that came and were not settled, in order, with their consumers. */
   readonly #outstanding = new Map<number, Consumer>();
@@ -97,7 +100,7 @@ export class GroupChannel<Item extends Delivered> {
   #gaveBack = false;
   #over = false;
 
-  private constructor(link: RabbitLink, channel: Channel, closed: Promise<unknown>, options: GroupChannelOptions<Item>) {
+  private constructor(link: RabbitLink, channel: LinkChannel, closed: Promise<unknown>, options: GroupChannelOptions<Item>) {
     this.#link = link;
     this.#channel = channel;
     this.#options = options;
@@ -224,8 +227,8 @@ export class GroupChannel<Item extends Delivered> {
 
   /** Settles a delivery. Resolves to whether that counted; where the channel has ended, nothing counts but what goes back, as all does then. */
   settle(item: Item, verdict: Verdict): Promise<boolean> {
-    if (this.#over) return Promise.resolve(verdict === 'back');
-    if (verdict === 'back') this.#gaveBack = true;
+    if (this.#over) return Promise.resolve(verdict !== 'ack');
+    if (verdict !== 'ack') this.#gaveBack = true;
     this.#stirred = true;
     const counted = new Promise<boolean>((resolve) => {
       this.#waiting.push({ item, verdict, sentAt: Number.NEGATIVE_INFINITY, resolve });
@@ -265,7 +268,7 @@ export class GroupChannel<Item extends Delivered> {
     for (const { item, verdict, sentAt, resolve } of unanswered) {
       const wasOnItsWay = verdict === 'ack' && sentAt > recent;
       if (wasOnItsWay) this.#options.onUnanswered(item);
-      resolve(wasOnItsWay || verdict === 'back');
+      resolve(wasOnItsWay || verdict !== 'ack');
     }
   }
 
@@ -336,13 +339,17 @@ export class GroupChannel<Item extends Delivered> {
 
   #giveBack(settlements: readonly Settlement<Item>[]): void {
     if (!this.#gaveBack) return;
-    const back = settlements.filter(({ verdict }) => verdict === 'back').map(({ item }) => item);
+    const back = settlements.filter(({ verdict }) => verdict !== 'ack');
     // What comes for the first time comes in its order, whatever the clocks of its publishers say.
-    const asDelivered = back.every(({ isFirst }) => isFirst);
-    back.sort((one, other) => (!asDelivered && one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag));
-    for (const { tag } of back) {
-      this.#outstanding.delete(tag);
-      this.#channel.basicNack({ deliveryTag: tag, requeue: true });
+    const asDelivered = back.every(({ item }) => item.isFirst);
+    back.sort(({ item: one }, { item: other }) =>
+      !asDelivered && one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag,
+    );
+    for (const { item, verdict } of back) {
+      this.#outstanding.delete(item.tag);
+      const delivery = { deliveryTag: item.tag, requeue: true };
+      if (verdict === 'failed') this.#channel.basicReject(delivery);
+      else this.#channel.basicNack(delivery);
     }
   }
 

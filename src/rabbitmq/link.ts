@@ -2,7 +2,7 @@ import type { Link } from '../broker/connection.js';
 import { within } from '../broker/deadline.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
-import type { Channel, Client } from './client.js';
+import type { Channel, Client, LinkChannel } from './client.js';
 import { Deadlines } from './deadlines.js';
 import { OverdueError, type Patience } from './patience.js';
 import { TimedChannel } from './timed-channel.js';
@@ -139,7 +139,7 @@ export class RabbitLink implements Link {
    * Opens a channel. `onClosed` hears of its end, unless the link is over.
    * @throws {ConnectionLostError} (a rejection, as all that fails) when the link is over
    */
-  async openChannel(onClosed: (cause: unknown) => void): Promise<Channel> {
+  async openChannel(onClosed: (cause: unknown) => void): Promise<LinkChannel> {
     const opening = this.#open(onClosed);
     try {
       return await this.#deadlines.answerTo('channel.open', this.#end.before(opening));
@@ -151,7 +151,7 @@ export class RabbitLink implements Link {
     }
   }
 
-  async #open(onClosed: (cause: unknown) => void): Promise<Channel> {
+  async #open(onClosed: (cause: unknown) => void): Promise<LinkChannel> {
     const channel = new TimedChannel(await this.#options.client.acquire({ emitErrorsFromChannel: true }), {
       deadlines: this.#deadlines,
       onEnd: (cause) => {

@@ -268,7 +268,7 @@ export class Subscription {
     if (delay > 0) return this.#sendAgain(arrival, delay);
     if (!goesBack) return arrival.channel.settle(arrival, 'ack');
     this.#options.returning.add(arrival.received.message.id, 0);
-    return arrival.channel.settle(arrival, 'back');
+    return arrival.channel.settle(arrival, how === 'retried' ? 'failed' : 'back');
   }
 
   /** A copy takes the way of the delay; when that is safe, the original is done with. */
@@ -279,7 +279,7 @@ export class Subscription {
       () => arrival.channel.settle(arrival, 'ack'),
       (error: unknown) => {
         log.warn(`Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)} was requeued without its delay`, error, { key, id });
-        return arrival.channel.settle(arrival, 'back');
+        return arrival.channel.settle(arrival, 'failed');
       },
     );
     return this.#copying(copied);

@@ -1,7 +1,10 @@
 import { End } from '../broker/end.js';
-import type { Channel, Envelope, Incoming, QueueOptions } from './client.js';
+import type { Channel, Envelope, Incoming, LinkChannel, QueueOptions, Requeue } from './client.js';
 import { type Deadlines, nextTurn } from './deadlines.js';
 import { OverdueError } from './patience.js';
+
+/** How the client identifies `basic.reject`: by its class, 60, and its method, 90. */
+const BASIC_REJECT = 60 * 2 ** 16 + 90;
 
 /** The shortest pause between two looks at what is not confirmed, in milliseconds. */
 const LEAST_PAUSE = 100;
@@ -15,7 +18,7 @@ export interface TimedChannelOptions {
 }
 
 /** A channel of the client on which every request has a deadline. When one passes, the channel has ended for whoever uses it. */
-export class TimedChannel implements Channel {
+export class TimedChannel implements LinkChannel {
   readonly on: Channel['on'];
   readonly #channel: Channel;
   readonly #options: TimedChannelOptions;
@@ -99,6 +102,17 @@ export class TimedChannel implements Channel {
 
   basicNack(options: Parameters<Channel['basicNack']>[0]): void {
     this.#channel.basicNack(options);
+  }
+
+  /**
+   * Requeues a delivery that failed: from version 4.3 on, RabbitMQ does not count a nack toward a
+   * `delivery-limit`. The client has no method for it. If the client hides how it sends requests, the
+   * delivery is nacked.
+   */
+  basicReject(options: Requeue): void {
+    const client = this.#channel as { _invokeNowait?: (method: number, options: Requeue) => void };
+    if (client._invokeNowait === undefined) this.basicNack(options);
+    else client._invokeNowait(BASIC_REJECT, options);
   }
 
   async close(): Promise<void> {
