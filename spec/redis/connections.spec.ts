@@ -15,7 +15,7 @@ import { silentLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { ROOT } from '../support/root.js';
-import { describeWithRedis } from '../support/servers/describe-with.js';
+import { describeWithRedis, describeWithRedisTls } from '../support/servers/describe-with.js';
 import { RedisServer } from '../support/servers/redis-server.js';
 import { StrangeServer } from '../support/servers/strange-server.js';
 
@@ -196,7 +196,7 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
   });
 });
 
-describeWithRedis('A RedisBackend whose server speaks TLS', () => {
+describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
   const suite = new RedisSuite({ tls: true });
 
   it('trusts a certificate that a client that is handed in brings', async () => {

@@ -1,5 +1,6 @@
 import brokers from '../../../scripts/brokers.json';
 import { findCommand } from './find-command.js';
+import { hasTls } from './redis-build.js';
 
 type Broker = keyof typeof brokers;
 
@@ -41,6 +42,16 @@ function describeWith(broker: Broker, name: string, body: () => void): void {
 /** A suite that starts `redis-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */
 export function describeWithRedis(name: string, body: () => void): void {
   describeWith('redis-server', name, body);
+}
+
+/** A suite that starts `redis-server` with TLS. If the server was built without TLS, the suite is skipped, aloud. */
+export function describeWithRedisTls(name: string, body: () => void): void {
+  if (!verdictOn('redis-server', process.env).run || hasTls()) {
+    describeWithRedis(name, body);
+    return;
+  }
+  console.warn(`SKIPPED: ${name}. \`redis-server\` on the PATH was built without TLS.`);
+  describe.skip(name, body);
 }
 
 /** A suite that starts `redis-server` and `redis-sentinel`. Where they are not there the suite is skipped, aloud; with `CI=true` it fails. */

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RedisServer } from './redis-server.js';
+import { RedisServer, SLOTS, slots } from './redis-server.js';
 
 const SHARDS = 3;
-const SLOTS = 16_384;
 const DEADLINE = 60_000;
 
 /** After how many milliseconds without an answer the others take a member for dead. */
@@ -106,7 +105,7 @@ export class RedisCluster {
       const [from, to] = [index, index + 1].map((part) => Math.floor((part * SLOTS) / SHARDS)) as [number, number];
       // Each has an epoch of its own from the start: they need not agree on who of two has the right one.
       await master.run('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1));
-      await master.run('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to - 1));
+      await master.run('CLUSTER', 'ADDSLOTS', ...slots(from, to));
     }
     const [first, ...others] = this.#servers as [RedisServer, ...RedisServer[]];
     for (const { port, busPort } of others) await first.run('CLUSTER', 'MEET', '127.0.0.1', String(port), String(busPort));

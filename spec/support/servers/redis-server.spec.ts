@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { createCluster } from 'redis';
 import { until } from '../promises.js';
 import { alive } from './alive.js';
-import { describeWithRedis } from './describe-with.js';
+import { describeWithRedis, describeWithRedisTls } from './describe-with.js';
 import { RedisServer } from './redis-server.js';
 
 describeWithRedis('RedisServer', () => {
@@ -47,15 +47,6 @@ describeWithRedis('RedisServer', () => {
     await expect(new RedisServerWithoutPassword(server).run('PING')).rejects.toThrow('NOAUTH');
   });
 
-  it('speaks TLS with a certificate of its own', async () => {
-    const server = await start({ tls: true });
-    expect(server.url).toMatch(/^rediss:/);
-    expect(server.ca).toContain('BEGIN CERTIFICATE');
-    expect(await server.run('PING')).toBe('PONG');
-    await server.restart();
-    expect(await server.run('PING')).toBe('PONG');
-  });
-
   it('is a cluster of one', async () => {
     const server = await start({ cluster: true });
     const cluster = createCluster({ rootNodes: [{ url: server.url }] });
@@ -92,6 +83,21 @@ describeWithRedis('RedisServer', () => {
     const [pid, folder] = output.trim().split(' ');
     expect(Number(pid)).toBeGreaterThan(0);
     await until(() => !alive(Number(pid)) && !existsSync(String(folder)));
+  });
+});
+
+describeWithRedisTls('RedisServer with TLS', () => {
+  const server = new RedisServer({ tls: true });
+
+  afterAll(() => server.stop());
+
+  it('makes a certificate for itself', async () => {
+    await server.start();
+    expect(server.url).toMatch(/^rediss:/);
+    expect(server.ca).toContain('BEGIN CERTIFICATE');
+    expect(await server.run('PING')).toBe('PONG');
+    await server.restart();
+    expect(await server.run('PING')).toBe('PONG');
   });
 });
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { freePort } from './free-port.js';
 import { runCommand } from './redis-command.js';
 import { type ServerCommand, ServerProcess } from './server-process.js';
+import { isAtLeast } from './server-version.js';
 
 export interface RedisServerOptions {
   /** Whether each command is on the disk before it is answered, so that nothing that was confirmed is lost by a SIGKILL. @default false */
@@ -17,7 +18,15 @@ export interface RedisServerOptions {
   readonly config?: Readonly<Record<string, string>>;
 }
 
-const SLOTS = 16_384;
+export const SLOTS = 16_384;
+
+/** How far the port for other members is from the port for clients by default. */
+const BUS_OFFSET = 10_000;
+
+/** Names slots for `CLUSTER ADDSLOTS`, without the last: `ADDSLOTSRANGE` is new in 7.0. */
+export function slots(from: number, to: number): string[] {
+  return Array.from({ length: to - from }, (_, index) => String(from + index));
+}
 
 /** A `redis-server` of the test's own. */
 export class RedisServer extends ServerProcess {
@@ -62,9 +71,7 @@ export class RedisServer extends ServerProcess {
     if (password !== undefined) settings.requirepass = JSON.stringify(password);
     if (tls) Object.assign(settings, await this.#tlsSettings());
     if (cluster !== false) {
-      // By default the port + 10,000, which may be taken.
-      this.#busPort ??= await freePort();
-      Object.assign(settings, { 'cluster-enabled': 'yes', 'cluster-port': String(this.#busPort), 'cluster-announce-ip': '127.0.0.1' });
+      Object.assign(settings, { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1', ...(await this.#busSettings()) });
     }
     const lines = Object.entries({ ...settings, ...config }).map(([name, value]) => `${name} ${value}\n`);
     const file = path.join(this.folder, 'redis.conf');
@@ -76,7 +83,7 @@ export class RedisServer extends ServerProcess {
     await this.run('PING');
     if (this.#options.cluster !== true) return;
     const info = String(await this.run('CLUSTER', 'INFO'));
-    if (info.includes('cluster_slots_assigned:0')) await this.run('CLUSTER', 'ADDSLOTSRANGE', '0', String(SLOTS - 1));
+    if (info.includes('cluster_slots_assigned:0')) await this.run('CLUSTER', 'ADDSLOTS', ...slots(0, SLOTS));
     if (!info.includes('cluster_state:ok')) throw new Error('the cluster is not ready');
   }
 
@@ -84,6 +91,16 @@ export class RedisServer extends ServerProcess {
     if (!/Address already in use|Failed listening on port|Could not bind/i.test(log)) return false;
     this.#busPort = undefined;
     return true;
+  }
+
+  async #busSettings(): Promise<Record<string, string>> {
+    // Before 7.0 always the port + 10,000. If that is taken, the server does not start, and gets another port.
+    if (!isAtLeast('redis-server', [7, 0])) {
+      this.#busPort = this.port + BUS_OFFSET;
+      return {};
+    }
+    this.#busPort ??= await freePort();
+    return { 'cluster-port': String(this.#busPort) };
   }
 
   async #tlsSettings(): Promise<Record<string, string>> {
