@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { RedisBackend } from 'sluice/redis';
 import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
@@ -27,10 +28,35 @@ describe('A RedisBackend whose server is Redis of an old version', () => {
     await strange.failsAtOnce(url, new RegExp(`6\\.2.* newer.*${version.replaceAll('.', '\\.')}`));
   });
 
-  it.each(['6.2.0', '7.0.15', '8.2.1', '10.0.0'])('takes %s', async (version) => {
-    const url = await server(`# Server\r\nredis_version:${version}\r\n`);
-    const { queue } = strange.open(url);
+  it.each(['6.2.0', '7.0.15', '8.2.1', '10.0.0'])('takes %s, and logs it', async (version) => {
+    const url = await server(`# Server\r\nredis_version:${version}\r\nredis_git_sha1:00000000\r\n`);
+    const { queue, logger } = strange.open(url);
     await queue.publish('key', {});
+    expect(logger.debugs).toEqual([expect.stringMatching(`^Queue "strange" is on Redis ${version.replaceAll('.', '\\.')} at `)]);
+  });
+
+  it('calls Valkey by its name and its own version', async () => {
+    const url = await server('# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n');
+    const { queue, logger } = strange.open(url);
+    await queue.publish('key', {});
+    expect(logger.debugs).toEqual([expect.stringMatching(/^Queue "strange" is on Valkey 9\.1\.2 at /)]);
+  });
+
+  it('logs a version once, and another one after an upgrade', async () => {
+    let version = '7.0.15';
+    const connections = new Set<Socket>();
+    const url = await strange.start((socket) => {
+      connections.add(socket);
+      speakRedis(([name]) => (name === 'INFO' ? bulk(`redis_version:${version}\r\n`) : '+OK\r\n'))(socket);
+    });
+    const { queue, logger } = strange.open(url);
+    const versions = () => logger.debugs.filter((line) => line.includes('is on')).map((line) => /Redis \S+/.exec(line)?.[0]);
+    for (const next of ['7.0.15', '7.0.15', '8.6.3']) {
+      version = next;
+      for (const socket of connections) socket.destroy();
+      await queue.publish('key', {});
+    }
+    expect(versions()).toEqual(['Redis 7.0.15', 'Redis 8.6.3']);
   });
 
   it('takes a server that does not say, or does not let its user ask', async () => {

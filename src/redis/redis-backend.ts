@@ -12,7 +12,7 @@ export interface RedisFromEnvOptions {
 }
 
 /**
- * A queue on Redis Streams, for Redis 6.2 and newer: at least once, for any number of processes.
+ * A queue on Redis Streams, for Redis 6.2 and newer, and Valkey: at least once, for any number of processes.
  *
  * *When to use*: in production, where there is a Redis that keeps what it has confirmed: `appendonly yes`, and `appendfsync always` where not one confirmed
  * message may be lost when its machine fails.

@@ -9,6 +9,7 @@ import { isReply, redisFailures } from './failures.js';
 import { queueKeys } from './keys.js';
 import type { CheckedRedisOptions, RedisClientTemplate } from './options.js';
 import { direct, type RedisClient, type Route, routeOf, searches } from './route.js';
+import { readServerVersion } from './server-version.js';
 import { slotOf } from './slot.js';
 import { REDIS_URL } from './url.js';
 
@@ -21,7 +22,7 @@ const USES = 3;
  */
 const MOST_IDLE = 20_000;
 
-/** The oldest server that has the commands that the queue needs. */
+/** The oldest version of Redis that has the commands that the queue needs. All versions of Valkey have them. */
 const OLDEST = [6, 2] as const;
 
 /** What a server takes in the name of a connection is ASCII, without spaces and control characters. */
@@ -53,6 +54,8 @@ export class Server {
   readonly #longestPause: number;
   readonly #logger: Logger;
   #mostIdle = MOST_IDLE;
+  /** The last version that was logged. */
+  #version: string | undefined;
 
   constructor({ server, name, lease, publishTimeout, logger }: CheckedRedisOptions) {
     this.#server = server;
@@ -84,7 +87,7 @@ export class Server {
     });
   }
 
-  /** @throws {BackendUnavailableError} (a rejection) when the server is too old */
+  /** Logs the version of the server. @throws {BackendUnavailableError} (a rejection) if the server is too old */
   async checkVersion(connection: Connection): Promise<void> {
     let info: unknown;
     try {
@@ -94,15 +97,18 @@ export class Server {
       if (isReply(error)) return;
       throw error;
     }
-    const version = /redis_version:(\d+)\.(\d+)\S*/.exec(String(info));
-    if (version === null) return;
-    const [text, major, minor] = version;
-    if (Number(major) > OLDEST[0] || (Number(major) === OLDEST[0] && Number(minor) >= OLDEST[1])) return;
-    const found = text.split(':')[1];
-    throw new BackendUnavailableError(
-      `Expected a server of version ${OLDEST.join('.')} or newer, got ${found} (queue "${this.#queue}", Redis at ${this.#where})`,
-      { retryable: false },
-    );
+    const version = readServerVersion(String(info));
+    if (version === undefined) return;
+    const { title, redis } = version;
+    if (redis[0] < OLDEST[0] || (redis[0] === OLDEST[0] && redis[1] < OLDEST[1])) {
+      throw new BackendUnavailableError(
+        `Expected Redis ${OLDEST.join('.')} or newer, or Valkey, got ${title} (queue "${this.#queue}", Redis at ${this.#where})`,
+        { retryable: false },
+      );
+    }
+    // Connections to one server follow one another. Another version is news: of an upgrade, or of another server.
+    if (title !== this.#version) this.#logger.debug(`Queue ${JSON.stringify(this.#queue)} is on ${title} at ${this.#where}`, { queue: this.#queue });
+    this.#version = title;
   }
 
   /** How long a connection may be idle, in milliseconds. */
