@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisServer, SLOTS, slots } from './redis-server.js';
+import { isAtLeast } from './server-version.js';
 
 const SHARDS = 3;
 const DEADLINE = 60_000;
@@ -57,9 +58,11 @@ export class RedisCluster {
 
   /** Has the replica take the place of the member that has a key, as one plans it; resolves to the new master. */
   async failOver(key: string): Promise<RedisServer> {
-    const replica = await this.replicaOf(key);
+    const [master, replica] = [await this.masterOf(key), await this.replicaOf(key)];
     await replica.run('CLUSTER', 'FAILOVER');
     await this.leads(replica, key);
+    // Redis 6.2 ends the pause of a planned failover by time alone: for ten seconds the former master applies no writes, not even those of its new master.
+    if (!isAtLeast('redis-server', [7, 0])) await master.run('CLIENT', 'UNPAUSE');
     return replica;
   }
 
