@@ -1,6 +1,7 @@
 import brokers from '../../../scripts/brokers.json';
 import { findCommand } from './find-command.js';
 import { hasTls } from './redis-build.js';
+import { isAtLeast, type Version } from './server-version.js';
 
 type Broker = keyof typeof brokers;
 
@@ -34,9 +35,14 @@ function describeWith(broker: Broker, name: string, body: () => void): void {
       });
     });
   } else {
-    console.warn(`SKIPPED: ${name}. ${verdict.reason}`);
-    describe.skip(name, body);
+    skip(name, body, verdict.reason);
   }
+}
+
+/** A suite that is left out, aloud. */
+function skip(name: string, body: () => void, reason: string): void {
+  console.warn(`SKIPPED: ${name}. ${reason}`);
+  describe.skip(name, body);
 }
 
 /** A suite that starts `redis-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */
@@ -46,12 +52,8 @@ export function describeWithRedis(name: string, body: () => void): void {
 
 /** A suite that starts `redis-server` with TLS. If the server was built without TLS, the suite is skipped, aloud. */
 export function describeWithRedisTls(name: string, body: () => void): void {
-  if (!verdictOn('redis-server', process.env).run || hasTls()) {
-    describeWithRedis(name, body);
-    return;
-  }
-  console.warn(`SKIPPED: ${name}. \`redis-server\` on the PATH was built without TLS.`);
-  describe.skip(name, body);
+  if (!verdictOn('redis-server', process.env).run || hasTls()) describeWithRedis(name, body);
+  else skip(name, body, '`redis-server` on the PATH was built without TLS.');
 }
 
 /** A suite that starts `redis-server` and `redis-sentinel`. Where they are not there the suite is skipped, aloud; with `CI=true` it fails. */
@@ -62,6 +64,12 @@ export function describeWithSentinel(name: string, body: () => void): void {
 /** A suite that starts `nats-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */
 export function describeWithNats(name: string, body: () => void): void {
   describeWith('nats-server', name, body);
+}
+
+/** A suite for what `nats-server` has from a version on. With an older server it is skipped, aloud. */
+export function describeWithNatsSince(version: Version, name: string, body: () => void): void {
+  if (!verdictOn('nats-server', process.env).run || isAtLeast('nats-server', version)) describeWithNats(name, body);
+  else skip(name, body, `It needs nats-server ${version.join('.')} or newer.`);
 }
 
 /** A suite that starts `rabbitmq-server`. Where there is none the suite is skipped, aloud; with `CI=true` it fails. */

@@ -6,7 +6,7 @@ export type Version = readonly [major: number, minor: number];
 const versions = new Map<string, Version>();
 
 /** Reads the version of a server on the PATH. Runs `<command> --version` once. */
-export function serverVersion(command: string): Version {
+function serverVersion(command: string): Version {
   let version = versions.get(command);
   if (version === undefined) {
     const output = execFileSync(findCommand(command) ?? command, ['--version'], { encoding: 'utf8' });
