@@ -69,7 +69,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     ['CONSUMER.INFO of a group', /CONSUMER\.INFO\..*\.default$/],
     ['CONSUMER.LIST', /CONSUMER\.LIST\./],
     ['STREAM.INFO', RegExp(`STREAM\\.INFO\\.${STREAM}$`)],
-    ['STREAM.MSG.DELETE', /STREAM\.MSG\.DELETE\./],
+    ['STREAM.MSG.DELETE, or STREAM.PURGE', /STREAM\.(?:MSG\.DELETE|PURGE)\./],
   ])('drops the connection and goes on: %s', async (_method, subject) => {
     const { proxy, queue } = await open();
     await works(queue);

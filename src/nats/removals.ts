@@ -24,8 +24,10 @@ export interface Floors {
   readonly first: number;
   /** Up to which place each group has settled all, by the name of its consumer. */
   readonly floors: ReadonlyMap<string, number>;
-  /** Whether the servers that lead the stream and its consumers keep what is in flight when the stream is purged: those of 2.10 and newer. */
-  readonly isPurgeSafe: boolean;
+  /** Whether the stream may be purged at times: its servers are of 2.10 or newer, and accept a purge from this user. */
+  readonly canPurge: boolean;
+  /** Whether no message is in flight. */
+  readonly isQuiet: boolean;
 }
 
 /** How many messages are removed at a time. */
@@ -56,13 +58,15 @@ export class Removals {
     const { manager } = link;
     const floors = new Map<string, number>();
     const listed = await manager.consumers.list(names.stream);
-    for (const { name, ack_floor, config } of listed) if (isGroup(config)) floors.set(name, ack_floor.stream_seq);
+    const all = listed.filter(({ config }) => isGroup(config));
+    for (const { name, ack_floor } of all) floors.set(name, ack_floor.stream_seq);
     // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
     const info = await manager.streams.info(names.stream);
     const { state, created } = info;
     const complete = listed.length >= state.consumer_count && groups().every((group) => floors.has(names.consumer(group)));
     if (!complete || floors.size === 0) return undefined;
-    return { created, first: state.first_seq, floors, isPurgeSafe: this.#isPurgeSafe(link, info, listed) };
+    const isQuiet = all.every(({ num_ack_pending }) => num_ack_pending === 0);
+    return { created, first: state.first_seq, floors, isQuiet, canPurge: this.#canPurge(link, info, all) };
   }
 
   /** The place of the first message that the stream holds, and when the stream was made. */
@@ -110,7 +114,8 @@ export class Removals {
   }
 
   /**
-   * Removes all messages up to a place with one request. Only where `isPurgeSafe`: before 2.10, a purge makes each consumer forget what is in flight.
+   * Removes all messages up to a place with one request. Only where nothing is in flight: before 2.10, each consumer forgets what is. From 2.10 on, each consumer forgets
+   * which messages were given back: they would be redelivered when their leases expire.
    * @returns false if the server refuses it. The messages are then removed one by one, as long as the connection lasts
    * @see https://docs.nats.io/reference/reference-protocols/nats_api_reference
    */
@@ -154,12 +159,12 @@ export class Removals {
   }
 
   /** Decides once for each connection. In a cluster of old and new servers, a leader may move to an old one: so every answer counts. */
-  #isPurgeSafe(link: NatsLink, stream: StreamInfo, consumers: readonly ConsumerInfo[]): boolean {
+  #canPurge(link: NatsLink, stream: StreamInfo, consumers: readonly ConsumerInfo[]): boolean {
     const isNew = [stream, ...consumers].every(tellsTime);
     if (this.#decidedFor !== link) {
       this.#decidedFor = link;
       this.#purges = isNew;
-      const how = isNew ? 'by purging the stream' : 'one by one: before NATS 2.10, a purge forgets messages in flight';
+      const how = isNew ? 'by purging the stream when no message is in flight' : 'one by one: a purge is unsafe before NATS 2.10';
       this.#debug(`Settled messages of queue ${this.#queue} are removed ${how}`);
     }
     return this.#purges && isNew;

@@ -65,7 +65,7 @@ export class Sweeper {
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
   /** When it last removed messages one by one. */
-  #singledAt = Number.NEGATIVE_INFINITY;
+  #singledAt = performance.now();
   /** Whether the next sweep leaves nothing that can be removed. */
   #thorough = false;
   readonly #refusals: Refusals;
@@ -162,7 +162,7 @@ export class Sweeper {
       if (seen !== undefined && seen.created !== this.#stream) onAnother(seen.created);
       else if (seen !== undefined && stream === this.#stream) {
         const isPurged = performance.now() - askedAt <= FRESH && (await this.#purge(link, before, seen));
-        const isDue = !isPurged || thorough || performance.now() - this.#singledAt >= LONG_PAUSE;
+        const isDue = !seen.canPurge || thorough || performance.now() - this.#singledAt >= LONG_PAUSE;
         if (isDue && (await this.#removeSingly(link, before, seen, isPurged))) pause = PAUSE;
       }
     } catch (error) {
@@ -173,11 +173,11 @@ export class Sweeper {
   }
 
   /**
-   * Removes what all groups have settled, as far as all before it is settled, with one request.
-   * @returns false where the server cannot
+   * Removes what all groups have settled with one request, if no message is in flight.
+   * @returns whether it is removed
    */
-  async #purge(link: NatsLink, before: ReadonlyMap<string, Places>, { first, floors, isPurgeSafe }: Floors): Promise<boolean> {
-    if (!isPurgeSafe) return false;
+  async #purge(link: NatsLink, before: ReadonlyMap<string, Places>, { first, floors, canPurge, isQuiet }: Floors): Promise<boolean> {
+    if (!canPurge || !isQuiet) return false;
     const stream = this.#stream;
     const floor = Math.min(...floors.values());
     if (floor >= first) {
@@ -189,8 +189,8 @@ export class Sweeper {
   }
 
   /**
-   * Removes messages one by one: those that this process has settled, and those that another process left behind. On a server that purges, these are the messages behind
-   * one that is not settled.
+   * Removes messages one by one: those that this process has settled, and those that another process left behind. Where the stream can be purged, this is done once a
+   * second, for a queue that is never quiet.
    * @returns whether there may be more
    */
   async #removeSingly(link: NatsLink, before: ReadonlyMap<string, Places>, { created, floors }: Floors, isPurged: boolean): Promise<boolean> {
