@@ -1,3 +1,4 @@
+import { jetstreamManager } from '@nats-io/jetstream';
 import { ConfigurationError } from 'sluice';
 import { NatsBackend, type NatsBackendOptions } from 'sluice/nats';
 import { Holder } from '../support/consumers.js';
@@ -32,6 +33,13 @@ describeWithNats('A NatsBackend at a leaf node', () => {
     jetStream: { domain: '"leaf"' },
     config: { leafnodes: `{ reconnect: 1, remotes: [{ url: "nats://127.0.0.1:${leafPort}" }] }` },
   }));
+
+  // The leaf node takes connections before it has one to the hub.
+  beforeAll(async () => {
+    const manager = await jetstreamManager(await leaf.connection(), { domain: 'hub', checkAPI: false });
+    const answers = () => manager.getAccountInfo().then(Boolean, () => false);
+    await eventually(answers);
+  });
 
   /** A queue that is connected to the leaf node. */
   const open = (options: Partial<NatsBackendOptions>) => leaf.open({ name: hub.name, ...options });
