@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AckPolicy, type ConsumerInfo, DeliverPolicy } from '@nats-io/jetstream';
-import { nanos } from '@nats-io/transport-node';
+import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { ConsumerGroup } from '../backend.js';
 import type { JetStreamApi } from './api.js';
+import { countFrom } from './counters.js';
 import { isNotFound } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
@@ -45,9 +45,6 @@ const PAUSE = 20;
 
 /** How often counts are repeated that belong to different moments. */
 const TRIES = 5;
-
-/** How long the server keeps an unused counting consumer, in milliseconds. A count within that time reuses it. */
-const COUNTER_KEPT = 2000;
 
 /**
  * Counts what groups have not settled. The consumer of a group passes messages that only another group gets, and the server counts them for both. A second consumer, which
@@ -135,36 +132,17 @@ export class Counts {
 
   /** How many of the messages that a consumer has not been sent yet only other groups get. */
   async #others(link: NatsLink, { name, delivered, num_pending }: ConsumerInfo, contents: Contents): Promise<number> {
-    const { targeted, targetedTo } = this.#options.names;
+    const { stream, targeted, targetedTo } = this.#options.names;
     const all = contents.messages - shareOf(name, contents);
     const from = delivered.stream_seq + 1;
     if (all === 0 || num_pending === 0 || from > contents.last) return 0;
     if (from <= contents.first) return all;
     const [every, own] = await Promise.all([
-      this.#from(link, from, targeted, 'all'),
-      contents.targets.has(name) ? this.#from(link, from, targetedTo(name), name) : 0,
+      countFrom(link, stream, from, targeted, 'all'),
+      contents.targets.has(name) ? countFrom(link, stream, from, targetedTo(name), name) : 0,
     ]);
-    // A refusal, as of one consumer more: too many is counted rather than too few.
+    // A refusal, as where the stream has as many consumers as it may have: too many is counted rather than too few.
     return every === undefined || own === undefined ? 0 : Math.max(0, every - own);
-  }
-
-  /** How many messages the stream holds from a place on, on some subjects. Undefined where the server refuses to count them. */
-  async #from(link: NatsLink, first: number, subjects: string, title: string): Promise<number | undefined> {
-    const { stream } = this.#options.names;
-    // No group has such a name. A consumer that is there already answers with its count of now.
-    const name = `count~${first}~${title}`;
-    const config = {
-      name,
-      filter_subject: subjects,
-      deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: first,
-      ack_policy: AckPolicy.None,
-      inactive_threshold: nanos(COUNTER_KEPT),
-      mem_storage: true,
-    };
-    // The client would name the filter in the subject of the request, which takes another permission.
-    const answer = await link.request(`${link.api}.CONSUMER.CREATE.${stream}.${name}`, JSON.stringify({ stream_name: stream, config }));
-    return answer.json<{ readonly num_pending?: number }>().num_pending;
   }
 
   async #contents({ manager }: { readonly manager: JetStreamApi }): Promise<Contents> {

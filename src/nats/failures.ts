@@ -8,8 +8,15 @@ const CONSUMER_NOT_FOUND = 10014;
 /** What it answers where a stream or a consumer of that name has another configuration, or another stream some of the subjects. */
 const NAME_TAKEN = new Set([10058, 10065, 10013, 10105, 10148]);
 
+/** What it answers where the stream or the account has as many consumers as it may have. */
+const CONSUMER_LIMIT = 10026;
+
 /** What a server answers that has no JetStream, or none for the account. */
 const NOT_ENABLED = new Set([10076, 10039]);
+
+/** Each group is a consumer. From 2.15 on, a server has a limit of its own. */
+const RAISE_LIMIT =
+  'Delete unused groups (nats consumer rm), or raise max_consumers of the stream or the account, or default_max_consumers of the server';
 
 /** What answers is not NATS, or the two do not agree on TLS. */
 const NOT_NATS = /secure connection required|server does not support 'tls'|is not available on this server|unexpected response from server/i;
@@ -45,6 +52,11 @@ export function isTaken(error: unknown): boolean {
   return isApiError(error) && NAME_TAKEN.has(error.code);
 }
 
+/** Whether the stream has as many consumers as it may have. */
+export function isConsumerLimit(error: unknown): boolean {
+  return isApiError(error) && error.code === CONSUMER_LIMIT;
+}
+
 /** Whether JetStream is not enabled, or not up yet. */
 export function isWithoutJetStream(error: unknown): boolean {
   return isNamed(error, 'JetStreamNotEnabled') || (isApiError(error) && NOT_ENABLED.has(error.code));
@@ -54,6 +66,7 @@ function explain(error: unknown): string | undefined {
   const message = error instanceof Error ? error.message : '';
   if (isRefusedLogin(error)) return `NATS refused the user, the password or the token: ${message}`;
   if (isForbidden(error)) return `The user may not do what the queue needs: ${message}`;
+  if (isConsumerLimit(error)) return `JetStream refuses: ${message}. ${RAISE_LIMIT}`;
   if (isApiError(error)) return `JetStream refuses: ${message}`;
   return undefined;
 }

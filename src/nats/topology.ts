@@ -13,6 +13,7 @@ import type { ConsumerGroup } from '../backend.js';
 import { HopelessError } from '../broker/failures.js';
 import type { Logger } from '../internal/logger.js';
 import type { JetStreamApi } from './api.js';
+import { addConsumer } from './consumer-limit.js';
 import { isForbidden, isNotFound, isTaken } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
@@ -240,7 +241,7 @@ export class Topology {
       () => manager.consumers.info(stream, config.durable_name),
       async () => {
         await beforeNew?.();
-        return manager.consumers.add(stream, {
+        return addConsumer(manager, stream, {
           ...config,
           deliver_policy: DeliverPolicy.All,
           ack_policy: AckPolicy.Explicit,
