@@ -4,7 +4,7 @@ import { deleteNatsConsumer } from '../support/delete-nats-consumer.js';
 import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
-import { describeWithNats } from '../support/servers/describe-with.js';
+import { describeWithNats, describeWithNatsSince } from '../support/servers/describe-with.js';
 
 /** In milliseconds: longer than a test may take. A publish that waits for its timeout fails the test. */
 const NEVER = 600_000;
@@ -76,23 +76,42 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     await works(queue);
   });
 
-  it.each<[what: string, config: Partial<ConsumerConfig>, why: RegExp]>([
-    ['acknowledges nothing', { ack_policy: AckPolicy.None }, /"default"/],
-    ['acknowledges all before', { ack_policy: AckPolicy.All }, /"default"/],
-    ['has a filter', { filter_subject: '$own.order' }, /"default"/],
-    ['is pushed', { deliver_subject: 'elsewhere' }, /"default"/],
-    ['gives up after some deliveries', { max_deliver: 3 }, /"default"|max_deliver/],
-    ['holds no more than a few', { max_ack_pending: 2 }, /"default"|max_ack_pending/],
-  ])('makes it fail at once when the consumer of its group %s', async (_what, config, why) => {
+  /** Fails while another program's consumer has the name of the group, and works once that is deleted. */
+  const failsForConsumer = async (config: Partial<ConsumerConfig>, why: RegExp) => {
     const opener = suite.open({ groups: ['other'] });
     await opener.stats();
     const manager = await suite.manager();
     const { stream } = suite.names;
     const filter = config.filter_subject === undefined ? {} : { filter_subject: `${stream}.order` };
-    await manager.consumers.add(stream, { durable_name: 'default', ack_policy: AckPolicy.Explicit, ...config, ...filter });
+    const filters = config.filter_subjects === undefined ? {} : { filter_subjects: [`${stream}.order`, `${stream}.invoice`] };
+    const rest = { durable_name: 'default', ack_policy: AckPolicy.Explicit, max_ack_pending: -1 };
+    await manager.consumers.add(stream, { ...rest, ...config, ...filter, ...filters });
     const queue = await failsAtOnce(why);
     await deleteNatsConsumer(manager, stream, 'default');
     await works(queue);
+  };
+
+  it.each<[what: string, config: Partial<ConsumerConfig>, why: RegExp]>([
+    ['acknowledges nothing', { ack_policy: AckPolicy.None }, /"default".*ack_policy/],
+    ['acknowledges all before', { ack_policy: AckPolicy.All }, /"default".*ack_policy/],
+    ['has a filter', { filter_subject: '$own.order' }, /"default".*filter_subject/],
+    ['is pushed', { deliver_subject: 'elsewhere' }, /"default".*deliver_subject/],
+    ['gives up after some deliveries', { max_deliver: 3 }, /"default".*max_deliver/],
+    ['holds no more than a few', { max_ack_pending: 2 }, /"default".*max_ack_pending/],
+  ])('makes it fail at once when the consumer of its group %s', async (_what, config, why) => {
+    await failsForConsumer(config, why);
+  });
+
+  describeWithNatsSince([2, 10], 'with several filters', () => {
+    it('makes it fail at once', async () => {
+      await failsForConsumer({ filter_subjects: [] }, /"default".*filter_subjects/);
+    });
+  });
+
+  describeWithNatsSince([2, 11], 'with priority groups', () => {
+    it('makes it fail at once', async () => {
+      await failsForConsumer({ priority_groups: ['a'], priority_policy: 'overflow' }, /"default".*priority_groups/);
+    });
   });
 
   it('makes it fail at once when it wants more copies than the server can keep', async () => {

@@ -45,6 +45,8 @@ const OUR_CONSUMER: Partial<Record<keyof ConsumerConfig, unknown>> = {
   max_ack_pending: UNLIMITED,
   deliver_subject: undefined,
   filter_subject: undefined,
+  filter_subjects: undefined,
+  priority_groups: undefined,
   headers_only: undefined,
 };
 
