@@ -10,12 +10,15 @@ const TRIES = Math.ceil((COUNTER_KEPT + 2000) / PAUSE);
 
 /** Creates a consumer. If the stream has as many as it may have, waits until the server has deleted those that only count. */
 export async function addConsumer(manager: JetStreamApi, stream: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo> {
+  let wasCounting = true;
   for (let tried = 1; ; tried++) {
     try {
       return await manager.consumers.add(stream, config);
     } catch (error) {
-      if (!isConsumerLimit(error) || tried === TRIES || !(await hasCounters(manager, stream))) throw error;
-      await sleep(PAUSE);
+      if (!isConsumerLimit(error) || tried === TRIES || !wasCounting) throw error;
+      // If there are none, they may have gone after the refusal: it is tried once more.
+      wasCounting = await hasCounters(manager, stream);
+      if (wasCounting) await sleep(PAUSE);
     }
   }
 }

@@ -1,0 +1,43 @@
+import type { ConsumerConfig, ConsumerInfo } from '@nats-io/jetstream';
+import type { JetStreamApi } from '../../src/nats/api.js';
+import { addConsumer } from '../../src/nats/consumer-limit.js';
+import { failureOf } from '../support/promises.js';
+
+/** An error as the client throws it. */
+const refusal = Object.assign(new Error('maximum consumers limit reached'), { name: 'JetStreamApiError', code: 10026, status: 400 });
+
+/** A stream with as many consumers as it may have. Before each attempt to add one it has these; before the last, one less. */
+function full(...listed: readonly (readonly string[])[]) {
+  const left = [...listed];
+  let attempts = 0;
+  const consumers = {
+    add: async (_stream: string, { durable_name }: Partial<ConsumerConfig>) => {
+      attempts += 1;
+      if (left.length > 0) throw refusal;
+      return { name: durable_name } as ConsumerInfo;
+    },
+    list: async () => (left.shift() ?? []).map((name) => ({ name }) as ConsumerInfo),
+  };
+  const add = () => addConsumer({ consumers } as unknown as JetStreamApi, 'orders', { durable_name: 'b' });
+  return { add, attempts: () => attempts };
+}
+
+describe('A consumer for which a stream has no room', () => {
+  it('is added once the consumers that count are gone', async () => {
+    const { add, attempts } = full(['a', 'count~2~all'], ['a', 'count~2~all']);
+    expect(await add()).toEqual({ name: 'b' });
+    expect(attempts()).toBe(3);
+  });
+
+  it('is added if they went just before they were looked for', async () => {
+    const { add, attempts } = full(['a']);
+    expect(await add()).toEqual({ name: 'b' });
+    expect(attempts()).toBe(2);
+  });
+
+  it('is refused if there are none', async () => {
+    const { add, attempts } = full(['a', 'c'], ['a', 'c']);
+    expect(await failureOf(add())).toBe(refusal);
+    expect(attempts()).toBe(2);
+  });
+});
