@@ -172,7 +172,8 @@ local function giveBack(id, deliveries, delay)
     return
   end
   local kept = redis.call('XCLAIM', stream, group, PARKED, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
-  if #kept == 0 then
+  -- A server before version 7, which tells scripts no version, also claims what is not in the stream any more.
+  if #kept == 0 or not (redis.REDIS_VERSION or redis.call('XRANGE', stream, id, id)[1]) then
     redis.call('XACK', stream, group, id)
     deleted[#deleted + 1] = id
   elseif delay > 0 then
