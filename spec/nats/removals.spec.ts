@@ -107,10 +107,11 @@ describeWithNatsSince([2, 10], 'A purge on NATS', () => {
     const stream = suite.name;
     const manager = await suite.manager();
     await manager.streams.add({ name: stream, subjects: [stream] });
-    await manager.consumers.add(stream, { durable_name: 'c', ack_policy: AckPolicy.Explicit });
+    const consumer = 'taker';
+    await manager.consumers.add(stream, { durable_name: consumer, ack_policy: AckPolicy.Explicit });
     for (const text of ['1', '2', '3']) await suite.add(stream, text);
     const connection = await suite.connection();
-    const next = () => connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.c`, '1', { timeout: 5000 });
+    const next = () => connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify({ batch: 1 }), { timeout: 5000 });
     /** Confirmed, so that the server knows it before the purge. */
     const answer = ({ reply = '' }: Msg, how: string) => connection.request(reply, how, { timeout: 5000 });
     const [first, second] = [await next(), await next()];
