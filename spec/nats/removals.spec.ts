@@ -111,9 +111,11 @@ describeWithNatsSince([2, 10], 'A purge on NATS', () => {
     await manager.consumers.add(stream, { durable_name: consumer, ack_policy: AckPolicy.Explicit });
     for (const text of ['1', '2', '3']) await suite.add(stream, text);
     const connection = await suite.connection();
-    const next = () => connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify({ batch: 1 }), { timeout: 5000 });
+    // The message comes with a subject of its own, by which the client finds no request.
+    const options = { timeout: 5000, noMux: true };
+    const next = () => connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify({ batch: 1 }), options);
     /** Confirmed, so that the server knows it before the purge. */
-    const answer = ({ reply = '' }: Msg, how: string) => connection.request(reply, how, { timeout: 5000 });
+    const answer = ({ reply = '' }: Msg, how: string) => connection.request(reply, how, options);
     const [first, second] = [await next(), await next()];
     await answer(first, '+ACK');
     await answer(second, '-NAK');
