@@ -2,15 +2,17 @@
  * Runs every scenario with every contender, each in a process of its own, round after round, and writes results.json, results.md and
  * results.svg, and the tables of the README.
  *
- *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit] [--timeout 60] [--write] [--redraw]
+ *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit] [--timeout 60] [--write] [--redraw] [--server nats-2.15]
  *
  * `--only` takes scenarios, and tables of them: `handlers`, `redis`, `nats`, `rabbitmq`. Scenarios whose server is not installed are left out. With `--only` or
  * `--contenders`, or where something was left out, it writes no files; with `--write` it writes those sections that are complete (what needs no server, or one of
- * the servers) and leaves the others as they were. `--redraw` takes no figures: it writes the files anew from results.json.
+ * the servers) and leaves the others as they were. `--redraw` takes no figures: it writes the files anew from results.json. `--server` takes a server of another
+ * version, as `npm run servers` fetches it, and writes no files.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { checked, fetchServer, pathWith } from '../scripts/servers/fetch.mjs';
 import { contenders } from './contenders/index.mjs';
 import { chart } from './lib/chart.mjs';
 import { servers, startIfInstalled } from './lib/servers/index.mjs';
@@ -34,6 +36,7 @@ const { values: options } = parseArgs({
     timeout: { type: 'string', default: '60' },
     write: { type: 'boolean', default: false },
     redraw: { type: 'boolean', default: false },
+    server: { type: 'string' },
   },
 });
 const file = (name) => new URL(name, import.meta.url);
@@ -42,6 +45,7 @@ if (options.redraw) write(readResults());
 else await run();
 
 async function run() {
+  if (options.server !== undefined) await takeServer(options.server);
   if (!existsSync(file('../dist/index.js'))) throw new Error('There is no dist/: run `npm run build` first');
   const sections = {};
   const leftOut = [];
@@ -56,9 +60,18 @@ async function run() {
     }
   }
   const whole = Object.entries(sections).filter(([name]) => isWhole(name));
+  if (options.server !== undefined) return;
   if (options.write && whole.length > 0) write({ ...readResults(), ...Object.fromEntries(whole) });
   else if (leftOut.length > 0) console.log('Something was left out, so nothing was written.');
   else if (options.only === undefined && options.contenders === undefined) write(sections);
+}
+
+/** Has the server of a version found before the machine's own. */
+async function takeServer(name) {
+  checked([name]);
+  const { reason } = await fetchServer(name);
+  if (reason !== undefined) throw new Error(`${name} cannot be had: ${reason}`);
+  process.env.PATH = pathWith(name);
 }
 
 /** Whether nobody and nothing of a section was left out by the options. */
