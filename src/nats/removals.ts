@@ -4,7 +4,7 @@ import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import type { Logger } from '../internal/logger.js';
 import { isForbidden, isStreamMissing } from './failures.js';
-import type { NatsLink } from './link.js';
+import { isUnanswered, type NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import { isGroup } from './topology.js';
 
@@ -122,7 +122,9 @@ export class Removals {
   async purge(link: NatsLink, last: number): Promise<boolean> {
     const subject = `${link.api}.STREAM.PURGE.${this.#options.names.stream}`;
     try {
-      const error = errorOf(await link.request(subject, JSON.stringify({ seq: last + 1 })));
+      const answer = await link.request(subject, JSON.stringify({ seq: last + 1 }));
+      // An account may import some subjects of the API and not this one.
+      const error = isUnanswered(answer) ? { description: `nothing answers at ${subject}` } : errorOf(answer);
       if (error === undefined || isStreamMissing(error.err_code)) return true;
       this.#refused(`NATS refuses a purge: ${error.description}`);
     } catch (error) {
@@ -181,9 +183,12 @@ export class Removals {
   }
 }
 
-/** Whether the server that leads a stream or a consumer tells its time, as those of 2.10 and newer do. */
-function tellsTime(info: object): boolean {
-  return 'ts' in info;
+/**
+ * Whether the server that leads a stream or a consumer tells its time, as those of 2.10 and newer do. A list of consumers is put together by one server of the cluster: if that
+ * is a new one, it writes the year 1 for a consumer whose leader is older.
+ */
+function tellsTime({ ts }: { readonly ts?: string }): boolean {
+  return ts !== undefined && Date.parse(ts) > 0;
 }
 
 interface ApiError {

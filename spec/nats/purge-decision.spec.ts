@@ -1,0 +1,52 @@
+import type { NatsLink } from '../../src/nats/link.js';
+import { queueNames } from '../../src/nats/names.js';
+import { Removals } from '../../src/nats/removals.js';
+import { recordingLogger } from '../support/recording-logger.js';
+
+const NOW = '2026-01-01T00:00:00Z';
+
+/** What a new server writes in a list for a consumer whose leader is older than 2.10. */
+const NEVER = '0001-01-01T00:00:00Z';
+
+describe('Removals', () => {
+  /** A server: the times in its answers, and its answer to a purge. */
+  const serverOf = ({ times = [NOW], stream = NOW, answer = {} }: { times?: (string | undefined)[]; stream?: string; answer?: object } = {}) => {
+    const logger = recordingLogger();
+    const names = queueNames('orders');
+    const listed = times.map((ts, index) => ({
+      name: `group${index}`,
+      config: { durable_name: `group${index}` },
+      ack_floor: { stream_seq: 3 },
+      num_ack_pending: 0,
+      ...(ts !== undefined && { ts }),
+    }));
+    const manager = {
+      consumers: { list: async () => listed },
+      streams: { info: async () => ({ created: 'then', ts: stream, state: { first_seq: 1, consumer_count: listed.length } }) },
+    };
+    const link = { api: '$JS.API', manager, request: async () => answer } as unknown as NatsLink;
+    return { removals: new Removals({ queueName: 'orders', names, groups: () => [], logger }), link, logger };
+  };
+
+  const canPurge = async (options: Parameters<typeof serverOf>[0]) => {
+    const { removals, link } = serverOf(options);
+    return (await removals.floors(link))?.canPurge;
+  };
+
+  it('purges if all that lead tell their time', async () => {
+    expect(await canPurge({ times: [NOW, NOW] })).toBe(true);
+  });
+
+  it.each([undefined, NEVER])('does not purge if a consumer is led by a server before 2.10, which tells %p', async (ts) => {
+    expect(await canPurge({ times: [NOW, ts] })).toBe(false);
+  });
+
+  it('removes one by one where nothing answers a purge', async () => {
+    const unanswered = { data: new Uint8Array(), headers: { code: 503 }, json: () => JSON.parse('') };
+    const { removals, link, logger } = serverOf({ answer: unanswered });
+    expect((await removals.floors(link))?.canPurge).toBe(true);
+    expect(await removals.purge(link, 3)).toBe(false);
+    expect((await removals.floors(link))?.canPurge).toBe(false);
+    expect(logger.debugs.at(-1)).toMatch(/nothing answers at \$JS\.API\.STREAM\.PURGE\.orders/);
+  });
+});
