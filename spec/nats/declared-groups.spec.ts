@@ -153,8 +153,13 @@ describeWithNats('A group that is added to those of a queue in use', () => {
   it('gets nothing that another process is about to remove, since every group has settled it', async () => {
     const queue = suite.open({ groups: ['a'] });
     const a = new Holder(queue, { group: 'a' });
+    // On NATS 2.10 and newer, what is settled soon after a removal waits for the next one.
+    await queue.publish('key', { n: 0 });
+    await eventually(() => a.deliveries.length === 1);
+    await a.of(0).ack();
+    await eventually(async () => (await suite.length()) === 0);
     for (const n of upTo(4)) await queue.publish('key', { n });
-    await eventually(() => a.deliveries.length === 4);
+    await eventually(() => a.deliveries.length === 5);
     for (const n of [1, 2]) await a.of(n).ack();
     const late = new Holder(suite.open({ groups: ['a', 'late'] }), { group: 'late' });
     await eventually(() => late.numbers.includes(4));

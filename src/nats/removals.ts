@@ -3,6 +3,7 @@ import type { ConsumerInfo, StreamInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import type { Logger } from '../internal/logger.js';
+import type { JetStreamApi } from './api.js';
 import { isForbidden, isStreamMissing } from './failures.js';
 import { isUnanswered, type NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
@@ -35,6 +36,9 @@ const REMOVED_TOGETHER = 256;
 
 /** How long a process may take to remove what every group has settled, in milliseconds. After that, it counts as dead. */
 const PATIENCE = 400;
+
+/** The same on a server that purges: while messages are in flight, a process removes messages once a second. Less than the deadline for opening a queue. */
+const LONG_PATIENCE = 1250;
 
 /** How long to wait between two looks, in milliseconds. */
 const PAUSE = 20;
@@ -140,19 +144,24 @@ export class Removals {
    */
   async awaitOthers({ manager }: NatsLink): Promise<void> {
     const { stream } = this.#options.names;
-    const end = performance.now() + PATIENCE;
-    for (;;) {
-      const { state } = await manager.streams.info(stream);
-      if (state.messages === 0) return;
-      const floors = await manager.consumers.list(stream).then(
-        (listed) => listed.filter(({ config }) => isGroup(config)).map(({ ack_floor }) => ack_floor.stream_seq),
-        (error: unknown) => {
-          if (isForbidden(error)) return [];
-          throw error;
-        },
-      );
-      if (floors.length === 0 || Math.min(...floors) < state.first_seq || performance.now() > end) return;
-      await sleep(PAUSE);
+    const begunAt = performance.now();
+    for (let settled: number | undefined; ; await sleep(PAUSE)) {
+      const info = await manager.streams.info(stream);
+      if (info.state.messages === 0) return;
+      settled ??= await this.#settledByAll(manager);
+      const patience = tellsTime(info) ? LONG_PATIENCE : PATIENCE;
+      if (settled < info.state.first_seq || performance.now() - begunAt > patience) return;
+    }
+  }
+
+  /** Up to which place every group has settled all. -1 without a group, and for a user that may not look. */
+  async #settledByAll({ consumers }: JetStreamApi): Promise<number> {
+    try {
+      const groups = (await consumers.list(this.#options.names.stream)).filter(({ config }) => isGroup(config));
+      return groups.length === 0 ? -1 : Math.min(...groups.map(({ ack_floor }) => ack_floor.stream_seq));
+    } catch (error) {
+      if (isForbidden(error)) return -1;
+      throw error;
     }
   }
 
