@@ -9,10 +9,14 @@ describe('Sweeper', () => {
     readonly purge?: () => boolean;
     /** Whether no message is in flight. @default true */
     readonly isQuiet?: boolean;
+    /** The place of the first message. @default 1 */
+    readonly first?: number;
+    /** Where messages are that another process left behind, and that only one group gets. */
+    readonly left?: readonly number[];
   }
 
   /** A sweeper of a stream whose groups it is told of when the test says so, and what it has removed. */
-  const sweeping = (floors: Record<string, number>, { purge, isQuiet = true }: Server = {}) => {
+  const sweeping = (floors: Record<string, number>, { purge, isQuiet = true, first = 1, left = [] }: Server = {}) => {
     const removed: number[] = [];
     const purged: number[] = [];
     const logger = recordingLogger();
@@ -23,9 +27,10 @@ describe('Sweeper', () => {
         await new Promise<void>((resolve) => {
           tell = resolve;
         });
-        return { created: 'then', first: 1, canPurge: purge !== undefined, isQuiet, floors: new Map(Object.entries(floors)) };
+        return { created: 'then', first, canPurge: purge !== undefined, isQuiet, floors: new Map(Object.entries(floors)) };
       },
-      first: async () => ({ created: 'then', first: 1 }),
+      first: async () => ({ created: 'then', first }),
+      targetedUpTo: async () => left,
       remove: async (_link: unknown, sequences: readonly number[]) => {
         const refusal = refused.shift();
         if (refusal !== undefined) throw refusal;
@@ -169,6 +174,49 @@ describe('Sweeper', () => {
       expect(purged).toEqual([]);
       expect(removed).toContain(1);
       sweeper.stop();
+    });
+
+    it('purges nothing of a stream that begins at 0: before 2.12, the server would purge all', async () => {
+      const { sweeper, settle, purged, tell } = sweeping({ default: 0 }, { purge, first: 0 });
+      settle(1);
+      const swept = sweeper.sweep();
+      tell();
+      await swept;
+      expect(purged).toEqual([]);
+      sweeper.stop();
+    });
+
+    describe('with timers of the test', () => {
+      beforeEach(() => jest.useFakeTimers());
+      afterEach(() => jest.useRealTimers());
+
+      /** Lets a sweep ask for the groups after a time, and answers. */
+      const answerAfter = async (milliseconds: number, tell: () => void) => {
+        await jest.advanceTimersByTimeAsync(milliseconds);
+        tell();
+        await jest.advanceTimersByTimeAsync(0);
+      };
+
+      it('removes what another process left behind for one group, though a purge has removed all that was settled here', async () => {
+        const { sweeper, removed, purged, tell } = sweeping({ default: 3, other: 1 }, { purge, left: [2, 3] });
+        sweeper.settled('default', { ...ticket(1), message: { subject: queueNames('q').targetedTo('default') } as Ticket['message'] });
+        await answerAfter(50, tell);
+        expect([purged, removed]).toEqual([[1], []]);
+        await answerAfter(1000, tell);
+        expect(removed).toEqual([2, 3]);
+        sweeper.stop();
+      });
+
+      it('removes what another process left behind for all, though nothing was settled here and a message is in flight', async () => {
+        const { sweeper, removed, tell } = sweeping({ default: 2 }, { purge, isQuiet: false });
+        // Only passed: another group gets it.
+        sweeper.settled('default', { ...ticket(2), message: { subject: queueNames('q').targetedTo('other') } as Ticket['message'] });
+        await answerAfter(50, tell);
+        expect(removed).toEqual([]);
+        await answerAfter(1000, tell);
+        expect(removed).toEqual([1, 2]);
+        sweeper.stop();
+      });
     });
   });
 });

@@ -27,8 +27,8 @@ const PAUSE = 50;
 const LONG_PAUSE = 1000;
 
 /**
- * How old the floors may be with which the stream is purged, in milliseconds. A purge removes all up to a place: of another stream, which is made more than this time after
- * the first was deleted, it would remove what belongs to nobody here.
+ * How old the floors may be with which the stream is purged, in milliseconds. A purge names a place, not a stream. If the stream was deleted and created again
+ * meanwhile, a purge would remove unsettled messages of the new one.
  */
 const FRESH = 500;
 
@@ -115,8 +115,9 @@ export class Sweeper {
     this.#timer = undefined;
     // One that has begun knows nothing of what was settled since.
     if (this.#sweeping !== undefined) await this.#sweeping;
+    if (this.#settled.size === 0) return;
     this.#thorough = true;
-    if (this.#settled.size > 0) await this.#sweep();
+    await this.#sweep();
   }
 
   /** For the last time. */
@@ -150,6 +151,7 @@ export class Sweeper {
     const { link } = connection;
     if (link === undefined || !connection.isReady) return;
     let pause = LONG_PAUSE;
+    let isLeft = false;
     const stream = this.#stream;
     const thorough = this.#thorough;
     this.#thorough = false;
@@ -163,13 +165,14 @@ export class Sweeper {
       else if (seen !== undefined && stream === this.#stream) {
         const isPurged = performance.now() - askedAt <= FRESH && (await this.#purge(link, before, seen));
         const isDue = !seen.canPurge || thorough || performance.now() - this.#singledAt >= LONG_PAUSE;
-        if (isDue && (await this.#removeSingly(link, before, seen, isPurged))) pause = PAUSE;
+        if (!isDue) isLeft = !isPurged || this.#unchecked.size > 0;
+        else if (await this.#removeSingly(link, before, seen, isPurged)) pause = PAUSE;
       }
     } catch (error) {
       // What is left is removed with what is settled next.
       this.#refused(error);
     }
-    if (this.#settled.size > 0 || pause === PAUSE) this.#later(pause);
+    if (this.#settled.size > 0 || isLeft || pause === PAUSE) this.#later(pause);
   }
 
   /**
@@ -180,7 +183,8 @@ export class Sweeper {
     if (!canPurge || !isQuiet) return false;
     const stream = this.#stream;
     const floor = Math.min(...floors.values());
-    if (floor >= first) {
+    // A stream that never had a message, or lost its files, begins at 0. Before 2.12, a purge up to 0 removes all.
+    if (floor > 0 && floor >= first) {
       if (!(await this.#options.removals.purge(link, floor))) return false;
       this.#refusals.end();
     }
