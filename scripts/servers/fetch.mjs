@@ -1,5 +1,5 @@
 /** Fetches servers of other versions than the machine's own, each into a folder with a `bin` that is put first on the PATH. */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { fromDebian, rabbitMqVersion } from './debian.mjs';
 import { fromGo, fromPip } from './packages.mjs';
@@ -24,26 +24,29 @@ const root = process.env.SLUICE_SERVERS ?? path.join(import.meta.dirname, '../..
 
 const sources = { pip: fromPip, go: fromGo, debian: fromDebian };
 
-/** The folder of the commands of a version. */
-const binOf = (name) => path.join(root, name, 'bin');
-
 /** The PATH with which the commands of a version are found before the machine's own. */
-export const pathWith = (name) => [binOf(name), process.env.PATH ?? ''].join(path.delimiter);
+export const pathWith = (name) => [path.join(root, name, 'bin'), process.env.PATH ?? ''].join(path.delimiter);
 
 /**
  * Fetches a version, unless it is there.
  * @returns `version`, as the server prints it; or `reason`, if the version cannot be had
  */
 export async function fetchServer(name) {
-  const there = await versionOf(name);
+  const there = await versionOf(name, path.join(root, name));
   if (there !== undefined) return { version: there };
-  const folder = path.join(root, name);
+  // Scripts name the folder by its path, so it is not moved. A link to it shows that it is complete. Another process may fetch the same version.
+  const folder = path.join(root, `${name}.${process.pid}`);
   try {
+    removeUnfinished(name);
+    // A process before had the same number.
     rmSync(folder, { recursive: true, force: true });
-    mkdirSync(binOf(name), { recursive: true });
+    mkdirSync(path.join(folder, 'bin'), { recursive: true });
     await sources[versions[name].source](versions[name], folder);
-    const version = await versionOf(name);
+    const version = await versionOf(name, folder);
     if (version === undefined) throw new Error(`${versions[name].command} does not run here`);
+    symlinkSync(path.basename(folder), `${folder}.link`);
+    rmSync(path.join(root, name), { recursive: true, force: true });
+    renameSync(`${folder}.link`, path.join(root, name));
     return { version };
   } catch (error) {
     // The next call tries it again.
@@ -52,13 +55,31 @@ export async function fetchServer(name) {
   }
 }
 
-/** What a server says of its version; undefined where it is not there, or does not run. */
-async function versionOf(name) {
-  const { command } = versions[name];
-  const folder = path.join(root, name);
-  if (!existsSync(path.join(binOf(name), command))) return undefined;
+/** Removes the folders of processes that ended before they had fetched the version. */
+function removeUnfinished(name) {
+  if (!existsSync(root)) return;
+  const linked = lstatSync(path.join(root, name), { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path.join(root, name)) : undefined;
+  for (const entry of readdirSync(root)) {
+    const id = entry.startsWith(`${name}.`) ? entry.slice(name.length + 1) : '';
+    if (/^\d+$/.test(id) && entry !== linked && !isAlive(Number(id))) rmSync(path.join(root, entry), { recursive: true, force: true });
+  }
+}
+
+function isAlive(id) {
   try {
-    const printed = command === 'rabbitmq-server' ? await rabbitMqVersion(folder) : await run(path.join(binOf(name), command), ['--version']);
+    return process.kill(id, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+/** What a server in a folder says of its version; undefined where it is not there, or does not run. */
+async function versionOf(name, folder) {
+  const { command } = versions[name];
+  const file = path.join(folder, 'bin', command);
+  if (!existsSync(file)) return undefined;
+  try {
+    const printed = command === 'rabbitmq-server' ? await rabbitMqVersion(folder) : await run(file, ['--version']);
     return /\d+\.\d+\.\d+/.exec(printed)?.[0];
   } catch {
     return undefined;

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { eventually } from '../support/eventually.js';
 import { ROOT } from '../support/root.js';
 
 /** Notes what it is asked, and builds a server that tells its version. */
@@ -36,7 +37,7 @@ describe('The scripts that fetch and test servers of other versions', () => {
     folder = await mkdtemp(path.join(tmpdir(), 'sluice-fetched-'));
     fakes = path.join(folder, 'bin');
     await mkdir(fakes);
-    for (const name of ['sh', 'chmod', 'mkdir', 'touch']) {
+    for (const name of ['sh', 'chmod', 'mkdir', 'touch', 'sleep', 'mv']) {
       const file = ['/usr/bin', '/bin'].map((place) => path.join(place, name)).find(existsSync);
       await symlink(String(file), path.join(fakes, name));
     }
@@ -71,10 +72,36 @@ describe('The scripts that fetch and test servers of other versions', () => {
     });
   });
 
+  it('fetches a version twice at a time', async () => {
+    // Each build has begun to write when the other begins.
+    await fake(
+      'go',
+      `printf '#!/bin/sh\\necho nats-server: v2.10.29\\n' >"$GOBIN/part$$" && chmod 755 "$GOBIN/part$$"
+      mkdir "$FAKES/../began-$$"
+      while set -- "$FAKES"/../began-* && [ $# -lt 2 ]; do sleep 0.05; done
+      mv "$GOBIN/part$$" "$GOBIN/nats-server"`,
+    );
+    const outcome = { code: 0, output: 'nats-2.10: 2.10.29\n' };
+    const second = () =>
+      eventually(() => readdirSync(folder).some((name) => name.startsWith('began-'))).then(() => run('fetch-servers.mjs', 'nats-2.10'));
+    expect(await Promise.all([run('fetch-servers.mjs', 'nats-2.10'), second()])).toEqual([outcome, outcome]);
+  });
+
+  onLinux('fetches again what was stopped halfway, and removes what was there', async () => {
+    await fake('python3', PYTHON);
+    // No process has such a number.
+    const half = path.join(folder, 'servers/redis-6.2.99999999/bin');
+    await mkdir(half, { recursive: true });
+    await writeFile(path.join(half, 'redis-server'), '#!/bin/sh\necho Redis server v=6.2.5 sha=0\n', { mode: 0o755 });
+    expect(await run('fetch-servers.mjs', 'redis-6.2')).toEqual({ code: 0, output: 'redis-6.2: 6.2.5\n' });
+    expect(existsSync(path.join(folder, 'servers/redis-6.2/bin/redis-sentinel'))).toBe(true);
+    expect(existsSync(half)).toBe(false);
+  });
+
   it('does not keep a server that does not run', async () => {
     await fake('go', 'touch "$GOBIN/nats-server"');
     expect((await run('fetch-servers.mjs', 'nats-2.10')).output).toBe('nats-2.10 cannot be had: nats-server does not run here\n');
-    expect(existsSync(path.join(folder, 'servers/nats-2.10'))).toBe(false);
+    expect(readdirSync(path.join(folder, 'servers'))).toEqual([]);
   });
 
   it.each(['fetch-servers.mjs', 'test-servers.mjs'])('names the versions that there are, where %s does not know one', async (script) => {
