@@ -119,6 +119,32 @@ describe('A channel whose consumers are cancelled', () => {
     await consumer.close();
   });
 
+  it.each([
+    ['names the queue of one that had a message in flight: that may have timed out', [1], 'orders'],
+    ['names no queue of one that had none', [], undefined],
+  ] as const)('by the broker, %s', async (_what, tags, expected) => {
+    let cancel: (consumerTag: string, error: unknown) => void = () => {};
+    let consumerTag = '';
+    let deliver: (message: Incoming) => void = () => {};
+    const { channel } = fakeChannel({
+      on: (event: string, listener: typeof cancel) => {
+        if (event === 'basic.cancel') cancel = listener;
+      },
+      basicConsume: async (options: { consumerTag: string }, onMessage: typeof deliver) => {
+        consumerTag = options.consumerTag;
+        deliver = onMessage;
+      },
+    });
+    const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
+    const queues: unknown[] = [];
+    const consumer = await GroupChannel.open(link, { onCancelled: (_, queue) => queues.push(queue), onUnanswered: () => undefined });
+    await consumer.consume('orders', 2, () => undefined);
+    for (const tag of tags) deliver({ deliveryTag: tag } as Incoming);
+    cancel(consumerTag, new Error('cancelled by server'));
+    expect(queues).toEqual([expected]);
+    consumer.abandon();
+  });
+
   it('counts them like the broker, until what they got is settled', async () => {
     const { consumer, cancelled, deliver } = await openCancellable();
     const counts: number[] = [];

@@ -5,13 +5,13 @@ import type { SubscriptionOptions } from './subscription-options.js';
 
 export interface Cancellation {
   readonly error: unknown;
-  /** The queue whose consumer was cancelled; undefined if the broker did not say so. */
+  /** The queue whose consumer was cancelled; undefined if the broker did not say so, or if the consumer had no message in flight. */
   readonly queue: string | undefined;
   /** How many messages the subscriber may have in flight. */
   readonly prefetch: number;
 }
 
-/** Logs why a consumer gets no more messages, and closes its channel, which requeues what it held. */
+/** Logs why a consumer gets no more messages, and closes its channel, which requeues what was in flight. */
 export async function closeCancelled(
   channel: GroupChannel<Arrival>,
   cancellation: Cancellation,
@@ -29,8 +29,8 @@ export async function closeCancelled(
 /**
  * From version 4.3 on, RabbitMQ cancels a consumer if a message was in flight for longer than the
  * `consumer_timeout`; older versions close the channel. The cancellation has no reason. But after a
- * timeout the queue still counts the consumer. A deleted queue has none, even if another process has
- * just declared it again.
+ * timeout the queue still counts the consumer. A deleted queue has none, unless another process has
+ * already declared it again and consumes from it: then the cause that is logged is wrong.
  */
 async function isTimedOut(channel: GroupChannel<Arrival>, { error, queue }: Cancellation): Promise<boolean> {
   if (queue === undefined || codeOf(error) !== 'CANCEL_FORCED') return false;

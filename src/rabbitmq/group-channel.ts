@@ -33,7 +33,7 @@ interface Settlement<Item extends Delivered> {
 }
 
 export interface GroupChannelOptions<Item extends Delivered> {
-  /** The consumer of a queue gets no more messages. The queue is undefined if the broker did not say so. */
+  /** The consumer of a queue gets no more messages. The queue is undefined if the broker did not say so, or if the consumer had no message in flight. */
   readonly onCancelled: (error: unknown, queue: string | undefined) => void;
   /** The channel ended just when this was acknowledged. The broker may deliver it again: then it is done with already. */
   readonly onUnanswered: (item: Item) => void;
@@ -120,7 +120,8 @@ export class GroupChannel<Item extends Delivered> {
     const opened = new GroupChannel(link, channel, closed, options);
     channel.on('basic.cancel', (consumerTag, error) => {
       const consumer = [...opened.#consumers, ...opened.#leaving].find((each) => each.consumerTag === consumerTag);
-      options.onCancelled(error, consumer?.queue);
+      const isHolding = consumer !== undefined && [...opened.#outstanding.values()].includes(consumer);
+      options.onCancelled(error, isHolding ? consumer.queue : undefined);
     });
     return opened;
   }
