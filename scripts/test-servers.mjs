@@ -2,7 +2,7 @@
  * Tests each engine against servers of other versions: the contract, the engine's own suites, the random interleavings and the faults. Fetches what is not there; a
  * version that cannot be had is printed as skipped, and fails nothing.
  *
- *   npm run test:servers [-- [--ci] [version…] [-- jest options]]
+ *   npm run test:servers [-- [--ci | version…] [-- jest options]]
  *
  * `--ci` takes the versions that CI tests. With TEST_RESULTS in the environment, each version writes its results there, as `servers-<version>.json`.
  */
@@ -26,7 +26,7 @@ const own = process.argv.slice(2, separator < 0 ? undefined : separator);
 const jestOptions = separator < 0 ? [] : process.argv.slice(separator + 1);
 const { values, positionals } = parseArgs({ args: own, options: { ci: { type: 'boolean', default: false } }, allowPositionals: true });
 
-const chosen = checked(positionals).filter((name) => !values.ci || versions[name].inCi === true);
+const chosen = checked(positionals).filter((name) => positionals.length > 0 || !values.ci || versions[name].inCi === true);
 
 const suites = readdirSync(path.join(root, 'spec'), { recursive: true })
   .filter((file) => file.endsWith('.spec.ts'))

@@ -75,10 +75,7 @@ function writeScript(script, words) {
 /** RabbitMQ starts Erlang, which starts executables of its own. */
 function setUpRabbitMq(tree, bin) {
   const erlang = path.join(tree, 'usr/lib/erlang');
-  const runtime = readdirSync(erlang).find((name) => name.startsWith('erts-'));
-  for (const folder of [path.join(erlang, 'bin'), path.join(erlang, runtime, 'bin')]) {
-    for (const name of readdirSync(folder)) wrap(path.join(folder, name), tree);
-  }
+  for (const name of readdirSync(erlang, { recursive: true })) wrap(path.join(erlang, name), tree);
   const starter = path.join(erlang, 'bin/erl');
   const text = readFileSync(starter, 'utf8');
   writeFileSync(starter, text.replaceAll('ROOTDIR=/usr/lib/erlang', `ROOTDIR="${erlang}"`));
@@ -88,8 +85,11 @@ function setUpRabbitMq(tree, bin) {
   for (const name of ['rabbitmq-server', 'rabbitmqctl']) writeScript(path.join(bin, name), [path.join(library, release, 'sbin', name)]);
 }
 
+/** Replaces an executable by a script that starts it. */
 function wrap(file, tree) {
-  if (lstatSync(file).isSymbolicLink() || readFileSync(file).toString('latin1', 0, 4) !== '\x7fELF') return;
+  const stats = lstatSync(file);
+  if (!stats.isFile() || (stats.mode & 0o111) === 0 || file.endsWith('.so')) return;
+  if (readFileSync(file).toString('latin1', 0, 4) !== '\x7fELF') return;
   const original = `${file}.elf`;
   renameSync(file, original);
   writeStarter(file, tree, original);

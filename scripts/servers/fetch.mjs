@@ -5,7 +5,9 @@ import { fromDebian, rabbitMqVersion } from './debian.mjs';
 import { fromGo, fromPip } from './packages.mjs';
 import { run } from './run.mjs';
 
-/** Where each version comes from, by name. `inCi`: CI tests it, as the newest or the oldest one of its engine. */
+/**
+ * Where each version comes from, by name. `inCi`: CI tests it, as the newest or the oldest one of its engine that does not change by itself. What Debian has not released yet does.
+ */
 export const versions = JSON.parse(readFileSync(new URL('versions.json', import.meta.url), 'utf8'));
 
 /** The versions of these names; all of them for none. Ends the process for an unknown name. */

