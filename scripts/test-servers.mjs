@@ -6,7 +6,8 @@
  *
  * `--ci` takes the versions that CI tests. With TEST_RESULTS in the environment, each version writes its results there, as `servers-<version>.json`.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
@@ -19,6 +20,9 @@ const jest = path.join(root, 'node_modules/jest/bin/jest.js');
 /** The suites of an engine call one of these helpers. */
 const HELPERS = { nats: /describeWithNats/, redis: /describeWith(?:Redis|Sentinel)/, rabbitmq: /describeWithRabbitMq/ };
 
+/** The suites mostly wait, and some take long: with two versions at a time, the processors have something to do while the last suite of one ends. */
+const AT_A_TIME = 2;
+
 const { TEST_RESULTS: results } = process.env;
 
 const separator = process.argv.indexOf('--');
@@ -28,24 +32,39 @@ const { values, positionals } = parseArgs({ args: own, options: { ci: { type: 'b
 
 const chosen = checked(positionals).filter((name) => positionals.length > 0 || !values.ci || versions[name].inCi === true);
 
+const workers = chosen.length === 1 ? 2 * availableParallelism() : availableParallelism() + 1;
+
 const suites = readdirSync(path.join(root, 'spec'), { recursive: true })
   .filter((file) => file.endsWith('.spec.ts'))
   .map((file) => path.join('spec', file));
 
 const suitesOf = (engine) => suites.filter((file) => HELPERS[engine].test(readFileSync(path.join(root, file), 'utf8')));
 
-for (const name of chosen) {
+/** Tests one version. Its output is printed at the end, unless it is the only version. */
+async function test(name) {
   const { engine } = versions[name];
   const { version, reason } = await fetchServer(name);
   if (version === undefined) {
     console.log(`== SKIPPED ${name}: ${reason}`);
-    continue;
+    return;
   }
-  console.log(`== ${name}: ${version}`);
   const output = results === undefined ? [] : ['--json', '--outputFile', path.join(results, `servers-${name}.json`)];
-  const workers = 2 * availableParallelism();
   const args = ['--selectProjects', 'servers', '--maxWorkers', String(workers), ...output, ...jestOptions, '--runTestsByPath', ...suitesOf(engine)];
   const env = { ...process.env, PATH: pathWith(name), SLUICE_ENGINE: engine };
-  const { status } = spawnSync(process.execPath, [jest, ...args], { cwd: root, env, stdio: 'inherit' });
+  const heading = `== ${name}: ${version}`;
+  if (chosen.length === 1) console.log(heading);
+  const child = spawn(process.execPath, [jest, ...args], { cwd: root, env, stdio: chosen.length === 1 ? 'inherit' : ['ignore', 'pipe', 'pipe'] });
+  const chunks = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => chunks.push(chunk));
+  const [status] = await once(child, 'close');
+  if (chosen.length > 1) console.log(`${heading}\n${Buffer.concat(chunks)}`);
   if (status !== 0) process.exitCode = 1;
 }
+
+const waiting = [...chosen];
+
+async function testNext() {
+  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) await test(name);
+}
+
+await Promise.all(Array.from({ length: AT_A_TIME }, testNext));
