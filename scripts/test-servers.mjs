@@ -17,8 +17,8 @@ import { checked, fetchServer, pathWith, versions } from './servers/fetch.mjs';
 const root = path.join(import.meta.dirname, '..');
 const jest = path.join(root, 'node_modules/jest/bin/jest.js');
 
-/** The suites of an engine call one of these helpers. */
-const HELPERS = { nats: /describeWithNats/, redis: /describeWith(?:Redis|Sentinel)/, rabbitmq: /describeWithRabbitMq/ };
+/** The suites of an engine call one of these helpers. The engine that takes longest comes first. */
+const HELPERS = { rabbitmq: /describeWithRabbitMq/, nats: /describeWithNats/, redis: /describeWith(?:Redis|Sentinel)/ };
 
 /** The suites mostly wait, and some take long: with two versions at a time, the processors have something to do while the last suite of one ends. */
 const AT_A_TIME = 2;
@@ -30,7 +30,11 @@ const own = process.argv.slice(2, separator < 0 ? undefined : separator);
 const jestOptions = separator < 0 ? [] : process.argv.slice(separator + 1);
 const { values, positionals } = parseArgs({ args: own, options: { ci: { type: 'boolean', default: false } }, allowPositionals: true });
 
-const chosen = checked(positionals).filter((name) => positionals.length > 0 || !values.ci || versions[name].inCi === true);
+const turnOf = (name) => Object.keys(HELPERS).indexOf(versions[name].engine);
+
+const chosen = checked(positionals)
+  .filter((name) => positionals.length > 0 || !values.ci || versions[name].inCi === true)
+  .toSorted((one, other) => turnOf(one) - turnOf(other));
 
 const workers = chosen.length === 1 ? 2 * availableParallelism() : availableParallelism() + 1;
 
