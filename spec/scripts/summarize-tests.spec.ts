@@ -44,10 +44,4 @@ describe('The summary of the tests', () => {
     expect(stdout).toBe('4 1\n');
     expect(stderr).toContain('4 tests needed a second attempt, expected at most 3');
   });
-
-  it('counts the second attempts of each run for itself', async () => {
-    const three = results(['a', 'b', 'c'].map((name) => test(name, 2)));
-    const { stdout } = await summaryOf({ servers: three, 'servers-nats-2.15': three });
-    expect(stdout).toBe('6 0\n');
-  });
 });
