@@ -10,7 +10,9 @@ const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.j
 
 /** Suites that build, compile or run programs, or that drive thousands of random or long runs: `npm run test:unit` leaves them out. */
 const takesLong = (spec) =>
-  /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings/.test(spec);
+  /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings/.test(
+    spec,
+  );
 
 /** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
 const project = (name, specs) => ({

@@ -77,7 +77,10 @@ async function takeServer(name) {
 /** Whether nobody and nothing of a section was left out by the options. */
 function isWhole(name) {
   const all = sectionsOf(scenarios)[name];
-  return options.contenders === undefined && Object.keys(sectionsOf(choose(scenarios, options.only))[name]).length === Object.keys(all).length;
+  return (
+    options.contenders === undefined &&
+    Object.keys(sectionsOf(choose(scenarios, options.only))[name]).length === Object.keys(all).length
+  );
 }
 
 function sectionsOf(chosen) {
@@ -98,13 +101,19 @@ function write(sections) {
   const results = Object.fromEntries(inOrder.map((name) => [name, sections[name]]));
   const tables = inOrder.map((name) => [name, markdown(results[name])]);
   writeFileSync(file('results.json'), `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(file('results.md'), tables.map(([name, text]) => `## ${servers[name]?.title ?? 'In the process'}\n\n${text}`).join('\n'));
+  writeFileSync(
+    file('results.md'),
+    tables.map(([name, text]) => `## ${servers[name]?.title ?? 'In the process'}\n\n${text}`).join('\n'),
+  );
   if (results[IN_PROCESS] !== undefined) writeFileSync(file('results.svg'), chart(results[IN_PROCESS]));
   // The README shows the same tables.
   let readme = readFileSync(file('../README.md'), 'utf8');
   for (const [name, text] of tables) {
     const marker = name === IN_PROCESS ? 'bench' : `bench ${name}`;
-    readme = readme.replace(new RegExp(`<!-- ${marker} -->.*<!-- /${marker} -->`, 's'), () => `<!-- ${marker} -->\n\n${text}\n<!-- /${marker} -->`);
+    readme = readme.replace(
+      new RegExp(`<!-- ${marker} -->.*<!-- /${marker} -->`, 's'),
+      () => `<!-- ${marker} -->\n\n${text}\n<!-- /${marker} -->`,
+    );
   }
   writeFileSync(file('../README.md'), readme);
 }
@@ -129,7 +138,9 @@ async function measure(chosen, server, serverName) {
   const allowed = Object.keys(choose(contenders, options.contenders));
   const runs = {};
   for (const [id, scenario] of Object.entries(chosen)) {
-    runs[id] = Object.fromEntries(scenario.contenders.filter((contender) => allowed.includes(contender)).map((contender) => [contender, []]));
+    runs[id] = Object.fromEntries(
+      scenario.contenders.filter((contender) => allowed.includes(contender)).map((contender) => [contender, []]),
+    );
   }
   for (let round = 0; round < rounds; round++) {
     for (const [id, scenario] of Object.entries(chosen)) {
@@ -148,7 +159,10 @@ async function measure(chosen, server, serverName) {
     messages,
     fewerMessages: Math.min(FEWER_MESSAGES, messages),
     scenarios: Object.entries(chosen).map(([id, scenario]) =>
-      summarise(id, scenario, runs[id], { messages: messagesOf(scenario, messages), rounds: roundsOf(scenario, rounds) }),
+      summarise(id, scenario, runs[id], {
+        messages: messagesOf(scenario, messages),
+        rounds: roundsOf(scenario, rounds),
+      }),
     ),
   };
 }
@@ -180,5 +194,7 @@ function choose(all, list) {
   const tables = new Set(Object.values(all).map(({ table }) => table));
   const unknown = names.find((name) => !Object.hasOwn(all, name) && !tables.has(name));
   if (unknown !== undefined) throw new Error(`There is no "${unknown}": choose from ${Object.keys(all).join(', ')}`);
-  return Object.fromEntries(Object.entries(all).filter(([id, { table }]) => names.includes(id) || names.includes(table)));
+  return Object.fromEntries(
+    Object.entries(all).filter(([id, { table }]) => names.includes(id) || names.includes(table)),
+  );
 }

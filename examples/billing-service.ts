@@ -47,7 +47,9 @@ const billing = new AsyncLoopConsumer(orders, {
 const counts: Partial<Record<OutcomeStatus, number>> = {};
 billing.outcomes$.subscribe(({ status, delivery, error }) => {
   counts[status] = (counts[status] ?? 0) + 1;
-  console.log(`order ${delivery.payload.order}, attempt ${delivery.attempt}: ${status}${error instanceof Error ? `, ${error.message}` : ''}`);
+  console.log(
+    `order ${delivery.payload.order}, attempt ${delivery.attempt}: ${status}${error instanceof Error ? `, ${error.message}` : ''}`,
+  );
 });
 
 /** Works until nothing is left to do, or until it is told to stop. */
@@ -61,7 +63,8 @@ async function bill(): Promise<void> {
   });
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void billing.shutdown({ timeout: 10_000 }));
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void billing.shutdown({ timeout: 10_000 }));
 
 await orders.publish('orders.returned', { order: 1 });
 await orders.publish('orders.placed', { order: 2, card: 'card-good', cents: 1200 });

@@ -47,7 +47,8 @@ await queue
       retry: { count: 5, delay: 20 },
       logger: { debug() {}, warn() {}, error: console.error }, // Failures are printed from the outcomes.
       onOutcome: ({ status, delivery }) => {
-        if (status === 'retried') console.log(`${delivery.payload.account} ${delivery.payload.number} failed on attempt ${delivery.attempt}`);
+        if (status === 'retried')
+          console.log(`${delivery.payload.account} ${delivery.payload.number} failed on attempt ${delivery.attempt}`);
       },
     }),
   )

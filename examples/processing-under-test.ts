@@ -18,7 +18,11 @@ interface OrderEvents {
 type Charge = (order: string) => Observable<string> | Promise<string>;
 
 /** The code under test. A charge that fails, or takes longer than 10 ms, is tried again after 5 ms and after 10 more; then it is given up. */
-function receipts(queue: QueueBackend<OrderEvents>, charge: Charge, options?: HandleOptions<Delivery<OrderEvents>>): Observable<string> {
+function receipts(
+  queue: QueueBackend<OrderEvents>,
+  charge: Charge,
+  options?: HandleOptions<Delivery<OrderEvents>>,
+): Observable<string> {
   const retry = { count: 2, delay: (_error: unknown, retryCount: number) => 5 * retryCount };
   return queue.deliveries().pipe(handle(({ payload }) => charge(payload.order), { timeout: 10, retry, ...options }));
 }
@@ -50,7 +54,10 @@ newScheduler().run(({ expectObservable, flush }) => {
 
   void queue.publish('orders.placed', { order: 'a' });
   const charge = () => tries.shift() ?? NEVER;
-  expectObservable(receipts(queue, charge, { logger: silent, onOutcome: (outcome) => outcomes.push(outcome) }), unsub).toBe(expected);
+  expectObservable(
+    receipts(queue, charge, { logger: silent, onOutcome: (outcome) => outcomes.push(outcome) }),
+    unsub,
+  ).toBe(expected);
   flush();
   assert.deepEqual(
     outcomes.map(({ status, duration, delivery }) => [delivery.attempt, status, duration]),

@@ -13,15 +13,22 @@ import type { QueueBackend } from 'sluice';
  * @param queues the queues that the dead letters come from
  * @param signal stops after the current dead letter
  */
-export async function replay(failed: QueueBackend, queues: readonly QueueBackend[], signal?: AbortSignal): Promise<number> {
+export async function replay(
+  failed: QueueBackend,
+  queues: readonly QueueBackend[],
+  signal?: AbortSignal,
+): Promise<number> {
   const { ready } = await failed.stats();
   let replayed = 0;
   if (ready === 0) return replayed;
   for await (const letter of failed.deliveries({ signal })) {
     const { 'sluice-queue': name, 'sluice-group': group } = letter.headers;
     const queue = queues.find((queue) => queue.name === name);
-    if (queue === undefined) throw new Error(`Dead letter ${letter.id} is from queue "${name}". Pass that queue to replay.`);
-    const headers = Object.fromEntries(Object.entries(letter.headers).filter(([header]) => !header.startsWith('sluice-')));
+    if (queue === undefined)
+      throw new Error(`Dead letter ${letter.id} is from queue "${name}". Pass that queue to replay.`);
+    const headers = Object.fromEntries(
+      Object.entries(letter.headers).filter(([header]) => !header.startsWith('sluice-')),
+    );
     await queue.publish(letter.key, letter.payload, { headers, group });
     replayed++;
     // Asks before the ack: after it, the next dead letter may be in flight here, and is not ready.

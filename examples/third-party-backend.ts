@@ -85,16 +85,25 @@ export class MessageStore {
     const queue = this.#queue(name);
     const stored = { ...message, place: undefined };
     queue.messages.set(message.id, stored);
-    for (const group of message.group === undefined ? queue.groups.keys() : [message.group]) offer(stored, group, queue);
+    for (const group of message.group === undefined ? queue.groups.keys() : [message.group])
+      offer(stored, group, queue);
     this.#changed(queue);
   }
 
   /** Takes up to `count` messages, in order. Where there are fewer, `wait` says in how many milliseconds the next one falls due, if there is one. */
-  async claim(name: string, group: string, count: number): Promise<{ readonly messages: readonly Claimed[]; readonly wait: number | undefined }> {
+  async claim(
+    name: string,
+    group: string,
+    count: number,
+  ): Promise<{ readonly messages: readonly Claimed[]; readonly wait: number | undefined }> {
     await travel();
-    const waiting = [...(this.#queue(name).groups.get(group)?.values() ?? [])].filter(({ claim }) => claim === undefined);
+    const waiting = [...(this.#queue(name).groups.get(group)?.values() ?? [])].filter(
+      ({ claim }) => claim === undefined,
+    );
     const now = Date.now();
-    const ready = waiting.filter((entry) => isReady(entry, now)).sort((a, b) => Number(a.message.place) - Number(b.message.place));
+    const ready = waiting
+      .filter((entry) => isReady(entry, now))
+      .sort((a, b) => Number(a.message.place) - Number(b.message.place));
     const claimed = ready.slice(0, count).map((entry) => {
       const claim = randomUUID();
       entry.claim = claim;
@@ -105,7 +114,12 @@ export class MessageStore {
   }
 
   /** Ends a message for a group, or puts it back. Says whether the claim was still valid. */
-  async settle(name: string, group: string, { id, claim }: Claimed, back?: { readonly attempt: number; readonly due: number }): Promise<boolean> {
+  async settle(
+    name: string,
+    group: string,
+    { id, claim }: Claimed,
+    back?: { readonly attempt: number; readonly due: number },
+  ): Promise<boolean> {
     await travel();
     const queue = this.#queue(name);
     const entries = queue.groups.get(group);
@@ -126,7 +140,11 @@ export class MessageStore {
     const { groups, messages } = this.#queue(name);
     const now = Date.now();
     const of = group === undefined ? [...groups.values()] : [groups.get(group) ?? new Map<string, Entry>()];
-    const ready = new Set(of.flatMap((entries) => [...entries.values()].filter((entry) => entry.claim === undefined && isReady(entry, now))));
+    const ready = new Set(
+      of.flatMap((entries) =>
+        [...entries.values()].filter((entry) => entry.claim === undefined && isReady(entry, now)),
+      ),
+    );
     const ids = new Set([...ready].map(({ message }) => message.id));
     return { ready: ids.size, unfinished: group === undefined ? messages.size : (of[0]?.size ?? 0) };
   }
@@ -142,7 +160,9 @@ export class MessageStore {
     const queue = this.#queues.get(name) ?? { places: 0, messages: new Map(), groups: new Map(), listeners: new Set() };
     this.#queues.set(name, queue);
     const now = Date.now();
-    const fallenDue = [...queue.messages.values()].filter(({ place, due }) => place === undefined && due <= now).sort((a, b) => a.due - b.due);
+    const fallenDue = [...queue.messages.values()]
+      .filter(({ place, due }) => place === undefined && due <= now)
+      .sort((a, b) => a.due - b.due);
     for (const message of fallenDue) message.place = ++queue.places;
     return queue;
   }
@@ -189,7 +209,10 @@ export class StoreBackend<Events extends EventMap<Events> = AnyEvents> implement
     this.#store = store;
     this.#groups = groups;
     this.#logger = logger;
-    const { deliveries, consume } = createStreams<Events>((subscriber, intake) => this.#connect(subscriber, intake), { name, groups });
+    const { deliveries, consume } = createStreams<Events>((subscriber, intake) => this.#connect(subscriber, intake), {
+      name,
+      groups,
+    });
     this.deliveries = deliveries;
     this.consume = consume;
   }
@@ -201,7 +224,13 @@ export class StoreBackend<Events extends EventMap<Events> = AnyEvents> implement
     if (this.#closed !== undefined) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
     signal?.throwIfAborted();
     const publishedAt = Date.now();
-    const message = { ...checked, payload: JSON.stringify(checked.payload), id: randomUUID(), publishedAt, due: publishedAt + delay };
+    const message = {
+      ...checked,
+      payload: JSON.stringify(checked.payload),
+      id: randomUUID(),
+      publishedAt,
+      due: publishedAt + delay,
+    };
     await this.#open();
     await this.#store.append(this.name, message);
   }
@@ -370,7 +399,13 @@ class Subscription {
 
   warn({ id, key, queue, attempt }: Loan, why: string): void {
     const { group, logger } = this.consumer;
-    logger.warn(`A settlement of delivery ${id} from queue ${JSON.stringify(queue)} changed nothing: ${why}`, { queue, group, key, id, attempt });
+    logger.warn(`A settlement of delivery ${id} from queue ${JSON.stringify(queue)} changed nothing: ${why}`, {
+      queue,
+      group,
+      key,
+      id,
+      attempt,
+    });
   }
 
   /** The signal was aborted: nothing more comes in, what is out can be settled. */
@@ -427,7 +462,8 @@ class Loan implements DeliveryOf<string, object> {
 
   async nack({ delay = 0 }: NackOptions = {}): Promise<boolean> {
     if (typeof delay !== 'number') throw new TypeError(`Expected \`delay\` to be a number, got ${typeof delay}`);
-    if (!(delay >= 0 && delay < Number.POSITIVE_INFINITY)) throw new RangeError(`Expected \`delay\` to be finite and at least 0, got ${delay}`);
+    if (!(delay >= 0 && delay < Number.POSITIVE_INFINITY))
+      throw new RangeError(`Expected \`delay\` to be finite and at least 0, got ${delay}`);
     return this.#settle('retried', { attempt: this.attempt + 1, due: Date.now() + delay });
   }
 
@@ -439,7 +475,14 @@ class Loan implements DeliveryOf<string, object> {
     if (this.settled === false) {
       const { id, key, queue, attempt } = this;
       const { group, logger } = this.subscription.consumer;
-      logger.debug(`Delivery ${id} from queue ${JSON.stringify(queue)} was rejected`, { queue, group, key, id, attempt, error: reason });
+      logger.debug(`Delivery ${id} from queue ${JSON.stringify(queue)} was rejected`, {
+        queue,
+        group,
+        key,
+        id,
+        attempt,
+        error: reason,
+      });
     }
     return this.#settle('rejected');
   }
@@ -464,9 +507,13 @@ class Loan implements DeliveryOf<string, object> {
 const store = new MessageStore();
 
 /** What `loadBackend` calls, if this is the package `sluice-backend-store` and the environment says QUEUE_BACKEND=store. */
-export function fromEnv({ QUEUE_NAME: name, QUEUE_GROUPS: groups }: Readonly<Record<string, string | undefined>>): StoreBackend {
+export function fromEnv({
+  QUEUE_NAME: name,
+  QUEUE_GROUPS: groups,
+}: Readonly<Record<string, string | undefined>>): StoreBackend {
   // An empty variable counts as one that is not set.
   const names = groups ? groups.split(',').map((group) => group.trim()) : undefined;
-  if (names?.includes('')) throw new ConfigurationError('Expected QUEUE_GROUPS to be a list of names with commas between them');
+  if (names?.includes(''))
+    throw new ConfigurationError('Expected QUEUE_GROUPS to be a list of names with commas between them');
   return new StoreBackend({ store, name: name || undefined, groups: names });
 }

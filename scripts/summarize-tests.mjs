@@ -20,7 +20,8 @@ const retried = runs
   .filter(({ status, invocations }) => status === 'passed' && invocations > 1);
 
 for (const { fullName } of retried) console.error(`Passed at the second attempt: ${fullName}`);
-if (retried.length > MOST_RETRIED) console.error(`${retried.length} tests needed a second attempt, expected at most ${MOST_RETRIED}`);
+if (retried.length > MOST_RETRIED)
+  console.error(`${retried.length} tests needed a second attempt, expected at most ${MOST_RETRIED}`);
 
 const passed = sum(({ numPassedTests }) => numPassedTests);
 // A suite that could not run has no test that failed.

@@ -28,7 +28,11 @@ const { TEST_RESULTS: results } = process.env;
 const separator = process.argv.indexOf('--');
 const own = process.argv.slice(2, separator < 0 ? undefined : separator);
 const jestOptions = separator < 0 ? [] : process.argv.slice(separator + 1);
-const { values, positionals } = parseArgs({ args: own, options: { ci: { type: 'boolean', default: false } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  args: own,
+  options: { ci: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
 
 const turnOf = (name) => Object.keys(HELPERS).indexOf(versions[name].engine);
 
@@ -53,11 +57,24 @@ async function test(name) {
     return;
   }
   const output = results === undefined ? [] : ['--json', '--outputFile', path.join(results, `servers-${name}.json`)];
-  const args = ['--selectProjects', 'servers', '--maxWorkers', String(workers), ...output, ...jestOptions, '--runTestsByPath', ...suitesOf(engine)];
+  const args = [
+    '--selectProjects',
+    'servers',
+    '--maxWorkers',
+    String(workers),
+    ...output,
+    ...jestOptions,
+    '--runTestsByPath',
+    ...suitesOf(engine),
+  ];
   const env = { ...process.env, PATH: pathWith(name), SLUICE_ENGINE: engine };
   const heading = `== ${name}: ${version}`;
   if (chosen.length === 1) console.log(heading);
-  const child = spawn(process.execPath, [jest, ...args], { cwd: root, env, stdio: chosen.length === 1 ? 'inherit' : ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [jest, ...args], {
+    cwd: root,
+    env,
+    stdio: chosen.length === 1 ? 'inherit' : ['ignore', 'pipe', 'pipe'],
+  });
   const chunks = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => chunks.push(chunk));
   const [status] = await once(child, 'close');

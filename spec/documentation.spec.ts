@@ -10,7 +10,9 @@ const blocks = extractCodeBlocks(pages);
 const programs = blocks.filter(({ runs }) => runs);
 
 /** What a page links to in the project: files, with the headings that are meant. */
-function linksOf(page: string): { readonly link: string; readonly file: string; readonly anchor: string | undefined }[] {
+function linksOf(
+  page: string,
+): { readonly link: string; readonly file: string; readonly anchor: string | undefined }[] {
   const text = readFileSync(path.join(ROOT, page), 'utf8');
   return [...text.matchAll(/\]\(((?!https?:)[^)#\s]*)(?:#([^)\s]+))?\)/g)].map(([link, file, anchor]) => ({
     link,
@@ -43,7 +45,8 @@ describe('the code of the documentation', () => {
 
   it.each(programs)('runs and ends by itself: $page, line $line', async (program) => {
     const { code, stdout, stderr } = await runCodeBlock(program);
-    if (program.output === undefined) expect([code, stdout + stderr]).toEqual([0, expect.not.stringContaining('Error')]);
+    if (program.output === undefined)
+      expect([code, stdout + stderr]).toEqual([0, expect.not.stringContaining('Error')]);
     else expect([code, stdout, code === 0 ? '' : stderr]).toEqual([0, program.output, '']);
   });
 
@@ -64,7 +67,9 @@ describe('the code of the documentation', () => {
 
 describe('the pages of the documentation', () => {
   it.each(pages)('%s links to what there is', (page) => {
-    const dead = linksOf(page).filter(({ file, anchor }) => !existsSync(file) || (anchor !== undefined && !anchorsOf(file).includes(anchor)));
+    const dead = linksOf(page).filter(
+      ({ file, anchor }) => !existsSync(file) || (anchor !== undefined && !anchorsOf(file).includes(anchor)),
+    );
     expect(dead.map(({ link }) => link)).toEqual([]);
   });
 

@@ -21,13 +21,22 @@ export type {
   StatsOptions,
   StreamOf,
 } from './backend.js';
-export { type BackendStreams, type ConnectSubscriber, createStreams, type DeclaredGroups } from './bridge/create-streams.js';
+export {
+  type BackendStreams,
+  type ConnectSubscriber,
+  createStreams,
+  type DeclaredGroups,
+} from './bridge/create-streams.js';
 export type { Intake } from './bridge/delivery-stream.js';
 export { fromAsyncIterable } from './bridge/from-async-iterable.js';
 export { type ReceiveOptions, receive } from './bridge/receive.js';
 export { type ToAsyncBatchesOptions, toAsyncBatches } from './bridge/to-async-batches.js';
 export { type BridgeOverflow, type ToAsyncIterableOptions, toAsyncIterable } from './bridge/to-async-iterable.js';
-export { AsyncLoopConsumer, type AsyncLoopConsumerOptions, type ConsumerQueue } from './consumer/async-loop-consumer.js';
+export {
+  AsyncLoopConsumer,
+  type AsyncLoopConsumerOptions,
+  type ConsumerQueue,
+} from './consumer/async-loop-consumer.js';
 export type { EventConsumer, EventHandler, ShutdownOptions } from './consumer/event-consumer.js';
 export {
   BackendNotFoundError,

@@ -16,7 +16,9 @@ const UNIT = (WIDTH - LEFT - 75) / LONGEST;
 
 /** Grouped bars as SVG: the throughput of each contender relative to the limit, scenario by scenario. */
 export function chart({ environment: { date, node, cpu }, rounds, messages, scenarios }) {
-  const groups = scenarios.filter(({ unit, rows }) => unit === 'M/s' && rows.some(({ role, median }) => role === 'limit' && median !== undefined));
+  const groups = scenarios.filter(
+    ({ unit, rows }) => unit === 'M/s' && rows.some(({ role, median }) => role === 'limit' && median !== undefined),
+  );
   const parts = [];
   let y = 52;
   for (const group of groups) {

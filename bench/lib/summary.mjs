@@ -28,14 +28,22 @@ function summariseRow(id, results) {
   const failed = results.find((result) => result.failed !== undefined);
   if (failed !== undefined) return { ...row, failed: failed.failed };
   const values = results.map(({ value }) => value).sort((one, other) => one - other);
-  return { ...row, messages: results[0].messages, median: median(values), min: values[0], max: values.at(-1), runs: values.length };
+  return {
+    ...row,
+    messages: results[0].messages,
+    median: median(values),
+    min: values[0],
+    max: values.at(-1),
+    runs: values.length,
+  };
 }
 
 /** A goal with what was reached: the figure of sluice, or its ratio to that of another. */
 function judge(goal, rows) {
   const own = rows.find(({ id }) => id === 'sluice')?.median;
   const other = goal.of === undefined ? undefined : counterpart(goal.of, rows);
-  if (own === undefined || (goal.of !== undefined && other?.median === undefined)) return { ...goal, reached: null, met: null };
+  if (own === undefined || (goal.of !== undefined && other?.median === undefined))
+    return { ...goal, reached: null, met: null };
   const reached = other === undefined ? own : own / other.median;
   const met = goal.atLeast === undefined ? reached <= goal.atMost : reached >= goal.atLeast;
   return { ...goal, ...(other && { against: other.name }), reached, met };
@@ -45,7 +53,9 @@ function judge(goal, rows) {
 export function counterpart(of, rows) {
   if (of === 'limit') return rows.find(({ role }) => role === 'limit');
   if (of !== 'best peer') return rows.find(({ id }) => id === of);
-  return rows.filter(({ role, median: value }) => role === 'peer' && value !== undefined).sort((one, other) => other.median - one.median)[0];
+  return rows
+    .filter(({ role, median: value }) => role === 'peer' && value !== undefined)
+    .sort((one, other) => other.median - one.median)[0];
 }
 
 function median(sorted) {

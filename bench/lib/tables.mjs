@@ -11,7 +11,8 @@ export function figure(value, unit) {
 const ratio = (value) => (value === undefined || value === null ? '–' : `${value.toFixed(2)} ×`);
 
 export function goalText({ atLeast, atMost, of }, unit) {
-  if (of !== undefined) return `at least ${atLeast} × ${of === 'limit' ? 'the limit' : of === 'best peer' ? 'the best peer' : of}`;
+  if (of !== undefined)
+    return `at least ${atLeast} × ${of === 'limit' ? 'the limit' : of === 'best peer' ? 'the best peer' : of}`;
   return `${atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`} ${unit}`;
 }
 
@@ -30,9 +31,15 @@ function fewerRounds(scenario, rounds) {
   return scenario.rounds === 1 ? 'One run.' : `Median of ${scenario.rounds} runs.`;
 }
 
-const tookFewer = (row, scenario, messages) => row.failed === undefined && row.messages !== usualMessages(scenario, messages);
+const tookFewer = (row, scenario, messages) =>
+  row.failed === undefined && row.messages !== usualMessages(scenario, messages);
 
-function conditions({ environment: { date, node, server, cpu, cores, loadBefore, loadAfter }, rounds, messages, scenarios }) {
+function conditions({
+  environment: { date, node, server, cpu, cores, loadBefore, loadAfter },
+  rounds,
+  messages,
+  scenarios,
+}) {
   const noted = (some) => (some ? ' unless noted below' : '');
   const others = noted(scenarios.some((scenario) => otherMessages(scenario, messages) !== ''));
   const fewer = noted(scenarios.some((scenario) => fewerRounds(scenario, rounds) !== ''));
@@ -70,7 +77,9 @@ function textRow({ name, median, min, max, messages }, unit, own, usual) {
 
 function explanation(scenario, { messages, rounds }) {
   const other = otherMessages(scenario, messages);
-  return [scenario.text, other === '' ? '' : `With ${other}.`, fewerRounds(scenario, rounds)].filter((sentence) => sentence !== '').join(' ');
+  return [scenario.text, other === '' ? '' : `With ${other}.`, fewerRounds(scenario, rounds)]
+    .filter((sentence) => sentence !== '')
+    .join(' ');
 }
 
 /** The tables for the README: the goals, and every figure, of scenarios with much the same contenders in a table each. */
@@ -125,8 +134,15 @@ function align(heads, lines) {
 
 function notes(results) {
   const { scenarios, messages, fewerMessages } = results;
-  const explained = scenarios.map((scenario) => `- \`${scenario.id}\`: ${scenario.title}. ${explanation(scenario, results)}`).join('\n');
-  const fewer = scenarios.some((scenario) => scenario.unit === 'M/s' && scenario.rows.some((row) => tookFewer(row, scenario, messages)));
+  const explained = scenarios
+    .map((scenario) => `- \`${scenario.id}\`: ${scenario.title}. ${explanation(scenario, results)}`)
+    .join('\n');
+  const fewer = scenarios.some(
+    (scenario) => scenario.unit === 'M/s' && scenario.rows.some((row) => tookFewer(row, scenario, messages)),
+  );
   if (!fewer) return [explained];
-  return [`¹ With ${fewerMessages.toLocaleString('en')} messages: its time grows with the square of the backlog.`, explained];
+  return [
+    `¹ With ${fewerMessages.toLocaleString('en')} messages: its time grows with the square of the backlog.`,
+    explained,
+  ];
 }

@@ -13,7 +13,18 @@ export const awaited = {
   title: 'Publisher awaits each publish',
   text: 'One publisher, which awaits each publish, and one consumer.',
   unit: 'M/s',
-  contenders: ['sluice', 'limit', 'rxjs-for-await', 'ix', 'it-pushable', 'event-iterator', 'events-on', 'pass-through', 'effect', 'effect-take-all'],
+  contenders: [
+    'sluice',
+    'limit',
+    'rxjs-for-await',
+    'ix',
+    'it-pushable',
+    'event-iterator',
+    'events-on',
+    'pass-through',
+    'effect',
+    'effect-take-all',
+  ],
   // Its consumer takes more turns for a value than the publisher: a backlog builds up.
   fewer: ['rxjs-for-await'],
   goals: [
@@ -27,7 +38,16 @@ export const bounded = {
   title: 'The same with a capacity of 16',
   text: 'The queue holds at most 16 messages; only contenders that have backpressure.',
   unit: 'M/s',
-  contenders: ['sluice', 'limit', 'it-pushable', 'event-iterator', 'events-on', 'pass-through', 'effect', 'effect-take-all'],
+  contenders: [
+    'sluice',
+    'limit',
+    'it-pushable',
+    'event-iterator',
+    'events-on',
+    'pass-through',
+    'effect',
+    'effect-take-all',
+  ],
   goals: [{ atLeast: 1.25, of: 'best peer' }],
   run: (contender, options) => run(contender, options, 16),
 };

@@ -26,7 +26,17 @@ export const bridge = {
   title: 'Observable to for await, value by value',
   text: 'A Subject emits 1,000 values at once, then waits for a macrotask.',
   unit: 'M/s',
-  contenders: ['sluice', 'limit', 'rxjs-for-await', 'ix', 'it-pushable', 'event-iterator', 'events-on', 'pass-through', 'effect'],
+  contenders: [
+    'sluice',
+    'limit',
+    'rxjs-for-await',
+    'ix',
+    'it-pushable',
+    'event-iterator',
+    'events-on',
+    'pass-through',
+    'effect',
+  ],
   goals: [{ atLeast: 1.5, of: 'best peer' }],
 
   run: (contender, options) =>

@@ -46,6 +46,11 @@ export const ordered = {
   goals: [{ atLeast: 0.7, of: 'sluice-unordered' }],
   run(contender, { messages }) {
     // A key is to its messages what a publisher is: theirs come in order.
-    return run(contender, inOrderPerPublisher(messages, KEYS.length), { messages, concurrency: 8, orderBy: 'key', keys: KEYS });
+    return run(contender, inOrderPerPublisher(messages, KEYS.length), {
+      messages,
+      concurrency: 8,
+      orderBy: 'key',
+      keys: KEYS,
+    });
   },
 };

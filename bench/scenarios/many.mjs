@@ -7,7 +7,17 @@ export const many = {
   title: '8 publishers, 8 consumers',
   text: 'Each publisher awaits each publish; the order is checked for each publisher. Only contenders that several consumers can share.',
   unit: 'M/s',
-  contenders: ['sluice', 'limit', 'rxjs-for-await', 'ix', 'event-iterator', 'events-on', 'pass-through', 'effect', 'effect-take-all'],
+  contenders: [
+    'sluice',
+    'limit',
+    'rxjs-for-await',
+    'ix',
+    'event-iterator',
+    'events-on',
+    'pass-through',
+    'effect',
+    'effect-take-all',
+  ],
   // Its consumer takes more turns for a value than the publisher: a backlog builds up.
   fewer: ['rxjs-for-await'],
   goals: [{ atLeast: 1.1, of: 'best peer' }],
@@ -18,7 +28,8 @@ export const many = {
     const startedAt = performance.now();
     const running = [];
     for (let consumer = 0; consumer < CONSUMERS; consumer++) running.push(queue.consume(tally.take));
-    for (let publisher = 0; publisher < PUBLISHERS; publisher++) running.push(queue.publish(publisher, PUBLISHERS, messages));
+    for (let publisher = 0; publisher < PUBLISHERS; publisher++)
+      running.push(queue.publish(publisher, PUBLISHERS, messages));
     return { seconds: await tally.seconds(startedAt, running) };
   },
 };

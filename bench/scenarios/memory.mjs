@@ -12,7 +12,17 @@ export const memory = {
   title: 'Memory of a waiting message',
   text: 'Bytes on the heap beside the payload.',
   unit: 'bytes',
-  contenders: ['sluice', 'limit', 'rxjs-for-await', 'ix', 'it-pushable', 'event-iterator', 'events-on', 'pass-through', 'effect'],
+  contenders: [
+    'sluice',
+    'limit',
+    'rxjs-for-await',
+    'ix',
+    'it-pushable',
+    'event-iterator',
+    'events-on',
+    'pass-through',
+    'effect',
+  ],
   goals: [{ atMost: 100 }],
 
   async run(contender, { messages }) {

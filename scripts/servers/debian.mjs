@@ -2,7 +2,18 @@
  * Servers of newer releases of Debian than the machine's, unpacked beside its own with all that they need, down to the C library. Nothing is installed, and no
  * right of root is needed. Each executable is replaced by a script that starts it with the loader and the libraries of its release.
  */
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { run } from './run.mjs';
 
@@ -17,7 +28,9 @@ export async function fromDebian({ suites, packages, command, file }, folder) {
   await unpack(await mirror(), suites, packages, folder, tree);
   const bin = path.join(folder, 'bin');
   if (command === 'rabbitmq-server') setUpRabbitMq(tree, bin);
-  else for (const name of ['redis-server', 'redis-sentinel']) writeStarter(path.join(bin, name), tree, path.join(tree, file), name);
+  else
+    for (const name of ['redis-server', 'redis-sentinel'])
+      writeStarter(path.join(bin, name), tree, path.join(tree, file), name);
 }
 
 /** The name of the folder that holds an unpacked RabbitMQ. It has no command that prints the version of a server that does not run. @throws (a rejection) where Erlang does not run */
@@ -37,7 +50,8 @@ async function mirror() {
 /** Has `apt-get` find and fetch the packages with all that they depend on, as for an empty machine. */
 async function unpack(uri, suites, packages, folder, tree) {
   const apt = path.join(folder, 'apt');
-  for (const part of ['lists/partial', 'cache/archives/partial', 'none']) mkdirSync(path.join(apt, part), { recursive: true });
+  for (const part of ['lists/partial', 'cache/archives/partial', 'none'])
+    mkdirSync(path.join(apt, part), { recursive: true });
   const signed = existsSync(KEYS) ? `[signed-by=${KEYS}] ` : '';
   writeFileSync(path.join(apt, 'sources.list'), suites.map((suite) => `deb ${signed}${uri} ${suite} main\n`).join(''));
   writeFileSync(path.join(apt, 'status'), '');
@@ -54,9 +68,18 @@ async function unpack(uri, suites, packages, folder, tree) {
   };
   const options = ['--quiet', ...Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])];
   await run('apt-get', [...options, 'update']);
-  await run('apt-get', [...options, '--target-release', suites.at(-1), '--yes', '--download-only', 'install', ...packages]);
+  await run('apt-get', [
+    ...options,
+    '--target-release',
+    suites.at(-1),
+    '--yes',
+    '--download-only',
+    'install',
+    ...packages,
+  ]);
   const archives = path.join(apt, 'cache/archives');
-  for (const name of readdirSync(archives)) if (name.endsWith('.deb')) await run('dpkg', ['-x', path.join(archives, name), tree]);
+  for (const name of readdirSync(archives))
+    if (name.endsWith('.deb')) await run('dpkg', ['-x', path.join(archives, name), tree]);
   rmSync(apt, { recursive: true });
   if (!existsSync(path.join(tree, LOADER))) throw new Error('the packages hold no loader');
 }
@@ -82,7 +105,8 @@ function setUpRabbitMq(tree, bin) {
   for (const name of ['erl', 'escript']) symlinkSync(path.join(erlang, 'bin', name), path.join(bin, name));
   const library = path.join(tree, RABBITMQ);
   const [release] = readdirSync(library);
-  for (const name of ['rabbitmq-server', 'rabbitmqctl']) writeScript(path.join(bin, name), [path.join(library, release, 'sbin', name)]);
+  for (const name of ['rabbitmq-server', 'rabbitmqctl'])
+    writeScript(path.join(bin, name), [path.join(library, release, 'sbin', name)]);
 }
 
 /** Replaces an executable by a script that starts it. */

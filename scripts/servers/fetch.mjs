@@ -1,5 +1,15 @@
 /** Fetches servers of other versions than the machine's own, each into a folder with a `bin` that is put first on the PATH. */
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fromDebian, rabbitMqVersion } from './debian.mjs';
 import { fromGo, fromPip } from './packages.mjs';
@@ -60,10 +70,13 @@ export async function fetchServer(name) {
 /** Removes the folders of processes that ended before they had fetched the version. */
 function removeUnfinished(name) {
   if (!existsSync(root)) return;
-  const linked = lstatSync(path.join(root, name), { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path.join(root, name)) : undefined;
+  const linked = lstatSync(path.join(root, name), { throwIfNoEntry: false })?.isSymbolicLink()
+    ? readlinkSync(path.join(root, name))
+    : undefined;
   for (const entry of readdirSync(root)) {
     const id = entry.startsWith(`${name}.`) ? entry.slice(name.length + 1) : '';
-    if (/^\d+$/.test(id) && entry !== linked && !isAlive(Number(id))) rmSync(path.join(root, entry), { recursive: true, force: true });
+    if (/^\d+$/.test(id) && entry !== linked && !isAlive(Number(id)))
+      rmSync(path.join(root, entry), { recursive: true, force: true });
   }
 }
 

@@ -4,7 +4,13 @@ import path from 'node:path';
 import { run } from './run.mjs';
 
 /** The wheels for Linux are taken whatever Python is here: only the binary in them is used. */
-const WHEEL = ['--only-binary=:all:', '--python-version=3.11', '--implementation=cp', '--abi=cp311', '--platform=manylinux_2_28_x86_64'];
+const WHEEL = [
+  '--only-binary=:all:',
+  '--python-version=3.11',
+  '--implementation=cp',
+  '--abi=cp311',
+  '--platform=manylinux_2_28_x86_64',
+];
 
 /** A binary of a wheel. Nothing is installed, and no code of the package runs. */
 export async function fromPip({ package: name, command, file: sought = command }, folder) {

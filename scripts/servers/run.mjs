@@ -13,7 +13,12 @@ export function run(command, args, { env, ...options } = {}) {
     const child = execFile(command, args, settings, (error, stdout, stderr) => {
       if (error === null) resolve(stdout.trim());
       else if (error.code === 'ENOENT') reject(new Error(`\`${command}\` is not on the PATH`));
-      else reject(new Error(`\`${command} ${args[0]}\` failed: ${error.killed ? `no end after ${DEADLINE / 1000} s` : lastLine(stderr, stdout)}`));
+      else
+        reject(
+          new Error(
+            `\`${command} ${args[0]}\` failed: ${error.killed ? `no end after ${DEADLINE / 1000} s` : lastLine(stderr, stdout)}`,
+          ),
+        );
     });
     child.stdin?.end();
   });

@@ -56,6 +56,13 @@ describe('An abort', () => {
         console.log(name, await Promise.race([ended, pending]));
       }
     `);
-    expect(result.output.split('\n')).toEqual(['fragile done', 'bridge done', 'consume done', 'receive off', 'publish off', 'join off']);
+    expect(result.output.split('\n')).toEqual([
+      'fragile done',
+      'bridge done',
+      'consume done',
+      'receive off',
+      'publish off',
+      'join off',
+    ]);
   });
 });

@@ -65,18 +65,21 @@ describe.each(FOREIGN_OBSERVABLES)('An Observable of %s', (_, create) => {
   });
 });
 
-describe.each(FOREIGN_OBSERVABLES.filter(([library]) => library.includes('RxJS')))('A source of %s that never stops emitting', (_, create) => {
-  it('is stopped within subscribe', async () => {
-    let emitted = 0;
-    const source = create((producer) => {
-      while (!producer.closed && emitted < 1000) producer.next(emitted++);
-      return () => {};
+describe.each(FOREIGN_OBSERVABLES.filter(([library]) => library.includes('RxJS')))(
+  'A source of %s that never stops emitting',
+  (_, create) => {
+    it('is stopped within subscribe', async () => {
+      let emitted = 0;
+      const source = create((producer) => {
+        while (!producer.closed && emitted < 1000) producer.next(emitted++);
+        return () => {};
+      });
+      const iterator = toAsyncIterable(source, { overflow: 'error', capacity: 2 });
+      expect(await pull(iterator, 2)).toEqual([0, 1]);
+      expect(emitted).toBeLessThan(10);
     });
-    const iterator = toAsyncIterable(source, { overflow: 'error', capacity: 2 });
-    expect(await pull(iterator, 2)).toEqual([0, 1]);
-    expect(emitted).toBeLessThan(10);
-  });
-});
+  },
+);
 
 describe('An Observable written by hand', () => {
   it.each([

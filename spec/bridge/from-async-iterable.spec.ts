@@ -171,7 +171,10 @@ describe('fromAsyncIterable', () => {
   it('lets go of a queue at once when it is unsubscribed', async () => {
     const queue = new MemoryBackend();
     const observer = recorder();
-    const subscription = fromAsyncIterable(queue.consume()).subscribe({ ...observer, next: (payload) => observer.next(numberOf(payload)) });
+    const subscription = fromAsyncIterable(queue.consume()).subscribe({
+      ...observer,
+      next: (payload) => observer.next(numberOf(payload)),
+    });
     void publishAll(queue, [1]);
     await turns();
     expect(observer.events).toEqual([1]);

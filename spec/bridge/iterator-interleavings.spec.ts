@@ -97,7 +97,8 @@ async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }
 
   // A next() after the end of everything: it also says that the loop's body has finished, where an abort left it running.
   const last = await subject.iterator.next().catch(() => ({ done: false, value: undefined }));
-  if (end !== 'complete' && end !== 'fail' && (!last.done || last.value !== undefined)) wrong.push('a next() after the end was not done');
+  if (end !== 'complete' && end !== 'fail' && (!last.done || last.value !== undefined))
+    wrong.push('a next() after the end was not done');
   await subject.iterator.return();
   if (listenersOf(controller.signal) > 0) wrong.push('a listener was left');
   if (subject.connected()) wrong.push('still connected');
@@ -107,7 +108,8 @@ async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }
     const before = steps.slice(0, steps.indexOf('end')).filter((step) => step === 'next').length;
     const givenBack = givesBackLast && end !== 'abort' && handedOver > 0 && handedOver === before ? 1 : 0;
     const rest = upTo(pushes).slice(handedOver - givenBack);
-    if (subject.unfinished?.() !== rest.length) wrong.push(`unfinished ${subject.unfinished?.()}, expected ${rest.length}`);
+    if (subject.unfinished?.() !== rest.length)
+      wrong.push(`unfinished ${subject.unfinished?.()}, expected ${rest.length}`);
     else {
       const found = await subject.rest();
       if (String(found) !== String(rest)) wrong.push(`left in the queue ${found}, expected ${rest}`);
@@ -119,15 +121,18 @@ async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }
 describe.each(ITERATOR_CASES)('Many next() in flight of $name', (subjectCase) => {
   const canFail = subjectCase.create().fail !== undefined;
 
-  it.each(ENDS.filter((end) => end !== 'fail' || canFail))('are answered right when ended by %s at every possible point', async (end) => {
-    const failures: string[] = [];
-    for (const gap of Object.keys(GAPS) as Gap[]) {
-      const runs = interleavings(3, 3, 1).map(async (steps) => {
-        const wrong = await play(subjectCase, { steps, end, gap });
-        if (wrong.length > 0) failures.push(`${steps.join(' ')} (gap: ${gap}): ${wrong.join('; ')}`);
-      });
-      await Promise.all(runs);
-    }
-    expect(failures).toEqual([]);
-  });
+  it.each(ENDS.filter((end) => end !== 'fail' || canFail))(
+    'are answered right when ended by %s at every possible point',
+    async (end) => {
+      const failures: string[] = [];
+      for (const gap of Object.keys(GAPS) as Gap[]) {
+        const runs = interleavings(3, 3, 1).map(async (steps) => {
+          const wrong = await play(subjectCase, { steps, end, gap });
+          if (wrong.length > 0) failures.push(`${steps.join(' ')} (gap: ${gap}): ${wrong.join('; ')}`);
+        });
+        await Promise.all(runs);
+      }
+      expect(failures).toEqual([]);
+    },
+  );
 });

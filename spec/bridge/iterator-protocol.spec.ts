@@ -6,8 +6,12 @@ import { listenersOf } from '../support/signals.js';
 const DONE = { done: true, value: undefined };
 
 describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create }) => {
-  const nexts = (subject: IteratorSubject, count: number): Promise<IteratorResult<unknown>>[] => upTo(count).map(() => subject.iterator.next());
-  const numbers = async (subject: IteratorSubject, results: Promise<IteratorResult<unknown>>[]): Promise<(number | 'done')[]> =>
+  const nexts = (subject: IteratorSubject, count: number): Promise<IteratorResult<unknown>>[] =>
+    upTo(count).map(() => subject.iterator.next());
+  const numbers = async (
+    subject: IteratorSubject,
+    results: Promise<IteratorResult<unknown>>[],
+  ): Promise<(number | 'done')[]> =>
     (await Promise.all(results)).map(({ done, value }) => (done ? 'done' : subject.read(value)));
 
   it('returns itself when asked for an iterator', () => {
@@ -216,52 +220,56 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
   });
 });
 
-describe.each(ITERATOR_CASES.filter(({ create }) => create().fail !== undefined))('The error of the source of $name', ({ create }) => {
-  const boom = new Error('boom');
-  const failing = (): IteratorSubject & { fail(error: Error): void } => create() as IteratorSubject & { fail(error: Error): void };
+describe.each(ITERATOR_CASES.filter(({ create }) => create().fail !== undefined))(
+  'The error of the source of $name',
+  ({ create }) => {
+    const boom = new Error('boom');
+    const failing = (): IteratorSubject & { fail(error: Error): void } =>
+      create() as IteratorSubject & { fail(error: Error): void };
 
-  it('rejects exactly one of many next() in flight', async () => {
-    const { iterator, fail } = failing();
-    const results = upTo(3).map(() => iterator.next());
-    fail(boom);
-    const outcomes = await Promise.all(results.map(outcomeOf));
-    expect(outcomes).toEqual([
-      { state: 'rejected', reason: boom },
-      { state: 'fulfilled', value: DONE },
-      { state: 'fulfilled', value: DONE },
-    ]);
-    expect(await iterator.next()).toEqual(DONE);
-  });
+    it('rejects exactly one of many next() in flight', async () => {
+      const { iterator, fail } = failing();
+      const results = upTo(3).map(() => iterator.next());
+      fail(boom);
+      const outcomes = await Promise.all(results.map(outcomeOf));
+      expect(outcomes).toEqual([
+        { state: 'rejected', reason: boom },
+        { state: 'fulfilled', value: DONE },
+        { state: 'fulfilled', value: DONE },
+      ]);
+      expect(await iterator.next()).toEqual(DONE);
+    });
 
-  it('comes once, after the values that came before it', async () => {
-    const subject = failing();
-    const results = [subject.iterator.next()];
-    for (const n of upTo(3)) subject.push(n);
-    subject.fail(boom);
-    results.push(subject.iterator.next(), subject.iterator.next());
-    expect((await Promise.all(results)).map(({ value }) => subject.read(value))).toEqual([1, 2, 3]);
-    expect(await rejectionOf(subject.iterator.next())).toBe(boom);
-    expect(await subject.iterator.next()).toEqual(DONE);
-  });
+    it('comes once, after the values that came before it', async () => {
+      const subject = failing();
+      const results = [subject.iterator.next()];
+      for (const n of upTo(3)) subject.push(n);
+      subject.fail(boom);
+      results.push(subject.iterator.next(), subject.iterator.next());
+      expect((await Promise.all(results)).map(({ value }) => subject.read(value))).toEqual([1, 2, 3]);
+      expect(await rejectionOf(subject.iterator.next())).toBe(boom);
+      expect(await subject.iterator.next()).toEqual(DONE);
+    });
 
-  it('is not seen by who left before it was handed out', async () => {
-    const subject = failing();
-    const first = subject.iterator.next();
-    subject.push(1);
-    subject.push(2);
-    subject.fail(boom);
-    await first;
-    expect(await subject.iterator.return()).toEqual(DONE);
-    expect(await subject.iterator.next()).toEqual(DONE);
-  });
+    it('is not seen by who left before it was handed out', async () => {
+      const subject = failing();
+      const first = subject.iterator.next();
+      subject.push(1);
+      subject.push(2);
+      subject.fail(boom);
+      await first;
+      expect(await subject.iterator.return()).toEqual(DONE);
+      expect(await subject.iterator.next()).toEqual(DONE);
+    });
 
-  it('leaves no listener and no subscription behind', async () => {
-    const { signal } = new AbortController();
-    const subject = create(signal);
-    const pending = rejectionOf(subject.iterator.next());
-    subject.fail?.(boom);
-    expect(subject.connected()).toBe(false);
-    expect(await pending).toBe(boom);
-    expect(listenersOf(signal)).toBe(0);
-  });
-});
+    it('leaves no listener and no subscription behind', async () => {
+      const { signal } = new AbortController();
+      const subject = create(signal);
+      const pending = rejectionOf(subject.iterator.next());
+      subject.fail?.(boom);
+      expect(subject.connected()).toBe(false);
+      expect(await pending).toBe(boom);
+      expect(listenersOf(signal)).toBe(0);
+    });
+  },
+);

@@ -1,6 +1,15 @@
 import { debounceTime, filter, NEVER, type Observable, type OperatorFunction } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { AsyncLoopConsumer, type Delivery, filterDeliveries, handle, inBatches, type Logger, MemoryBackend, receive } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type Delivery,
+  filterDeliveries,
+  handle,
+  inBatches,
+  type Logger,
+  MemoryBackend,
+  receive,
+} from 'sluice';
 import { StallWatch, stallWatch } from '../../src/bridge/stall-watch.js';
 import { Holder, publishAll, upTo } from '../support/consumers.js';
 import { survivors } from '../support/memory.js';
@@ -108,7 +117,8 @@ describe('The watch over subscribers', () => {
   });
 
   it('looks every 5 seconds of real time', async () => {
-    const faster = 'const { setInterval: real, clearInterval: end } = globalThis; globalThis.setInterval = (task, ms) => real(task, ms / 1000);';
+    const faster =
+      'const { setInterval: real, clearInterval: end } = globalThis; globalThis.setInterval = (task, ms) => real(task, ms / 1000);';
     const script = `
       const { MemoryBackend } = sluice;
       // Kept: the watch holds a queue weakly.
@@ -146,7 +156,17 @@ describe('A subscriber that holds all of its credit', () => {
     pass(5);
     expect(warnings).toEqual([[expect.any(String), [{ queue: 'orders', group: 'billing', prefetch: 10 }]]]);
     const [[message] = ['']] = warnings;
-    for (const part of ['"orders"', '"billing"', '10', '60 s', 'filter', 'debounceTime', 'switchMap', 'window', 'filterDeliveries']) {
+    for (const part of [
+      '"orders"',
+      '"billing"',
+      '10',
+      '60 s',
+      'filter',
+      'debounceTime',
+      'switchMap',
+      'window',
+      'filterDeliveries',
+    ]) {
       expect(message).toContain(part);
     }
     expect(message).not.toContain('\n');

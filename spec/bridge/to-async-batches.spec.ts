@@ -7,7 +7,9 @@ import { listenersOf } from '../support/signals.js';
 const DONE = { done: true, value: undefined };
 
 /** An iterator whose first next() was answered with [0]: what is pushed from now on finds nobody waiting. */
-async function started(options?: ToAsyncBatchesOptions): Promise<{ source: Subject<number>; iterator: FullIterator<number[]> }> {
+async function started(
+  options?: ToAsyncBatchesOptions,
+): Promise<{ source: Subject<number>; iterator: FullIterator<number[]> }> {
   const source = new Subject<number>();
   const iterator = full(toAsyncBatches(source, options));
   const first = iterator.next();

@@ -6,7 +6,9 @@ import { outcomeOf, rejectionOf, thrownBy, turns } from '../support/promises.js'
 const DONE = { done: true, value: undefined };
 
 /** An iterator that has subscribed and whose first next() was answered with 0: what is pushed from now on finds nobody waiting. */
-async function started(options?: ToAsyncIterableOptions): Promise<{ source: Subject<number>; iterator: FullIterator<number> }> {
+async function started(
+  options?: ToAsyncIterableOptions,
+): Promise<{ source: Subject<number>; iterator: FullIterator<number> }> {
   const source = new Subject<number>();
   const iterator = full(toAsyncIterable(source, options));
   const first = iterator.next();

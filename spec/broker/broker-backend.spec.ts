@@ -3,7 +3,12 @@ import { receive } from '../../src/bridge/receive.js';
 import { stallWatch } from '../../src/bridge/stall-watch.js';
 import { BrokerBackend } from '../../src/broker/broker-backend.js';
 import { checkBrokerOptions } from '../../src/broker/options.js';
-import { BackendUnavailableError, ConfigurationError, InvalidMessageError, QueueClosedError } from '../../src/errors.js';
+import {
+  BackendUnavailableError,
+  ConfigurationError,
+  InvalidMessageError,
+  QueueClosedError,
+} from '../../src/errors.js';
 import { drain, Holder } from '../support/consumers.js';
 import { outcomeOf, rejectionOf, stateOf, thrownBy, turns } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -22,7 +27,10 @@ const logger = recordingLogger();
 beforeEach(() => {
   fakeTime();
   broker = new FakeBroker();
-  queue = new FakeBackend(checkBrokerOptions({ name: 'orders', groups: ['default', 'audit'], publishTimeout: 500, logger }), broker);
+  queue = new FakeBackend(
+    checkBrokerOptions({ name: 'orders', groups: ['default', 'audit'], publishTimeout: 500, logger }),
+    broker,
+  );
 });
 
 afterEach(() => jest.useRealTimers());
@@ -89,7 +97,11 @@ describe('BrokerBackend', () => {
   it('costs the broker nothing where the signal has aborted', async () => {
     const signal = AbortSignal.abort('early');
     const holder = new Holder(queue, { signal });
-    expect([holder.completed, await drain(queue.consume({ signal })), await drain(queue.deliveries({ signal }))]).toEqual([true, [], []]);
+    expect([
+      holder.completed,
+      await drain(queue.consume({ signal })),
+      await drain(queue.deliveries({ signal })),
+    ]).toEqual([true, [], []]);
     expect([broker.told, listenersOf(signal)]).toEqual([[], 0]);
   });
 
@@ -112,44 +124,61 @@ describe('The stats of a BrokerBackend', () => {
     broker.told.length = 0;
     expect(await queue.stats({ group: 'audit' })).toEqual({ ready: 1, unfinished: 2 });
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 2 });
-    expect(broker.told).toEqual(['settled default', 'settled audit', 'count audit', 'settled default', 'settled audit', 'count all']);
+    expect(broker.told).toEqual([
+      'settled default',
+      'settled audit',
+      'count audit',
+      'settled default',
+      'settled audit',
+      'count all',
+    ]);
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it.each(['settled', 'count'] as const)('are refused when the broker takes longer than a publish may (%s)', async (step) => {
-    new Holder(queue);
-    broker[step] = () => never;
-    const stats = queue.stats();
-    await pass(499);
-    expect(await stateOf(stats)).toBe('pending');
-    await pass(1);
-    const error = await rejectionOf(stats);
-    expect(error).toEqual(new BackendUnavailableError('Broker did not answer within 500 ms ("unplugged") (queue "orders", Broker at somewhere)'));
-    expect([(error as BackendUnavailableError).retryable, jest.getTimerCount()]).toEqual([true, 0]);
-  });
+  it.each(['settled', 'count'] as const)(
+    'are refused when the broker takes longer than a publish may (%s)',
+    async (step) => {
+      new Holder(queue);
+      broker[step] = () => never;
+      const stats = queue.stats();
+      await pass(499);
+      expect(await stateOf(stats)).toBe('pending');
+      await pass(1);
+      const error = await rejectionOf(stats);
+      expect(error).toEqual(
+        new BackendUnavailableError(
+          'Broker did not answer within 500 ms ("unplugged") (queue "orders", Broker at somewhere)',
+        ),
+      );
+      expect([(error as BackendUnavailableError).retryable, jest.getTimerCount()]).toEqual([true, 0]);
+    },
+  );
 
-  it.each(['settled', 'count'] as const)('tell the broker when they are given up, and not before (%s)', async (step) => {
-    new Holder(queue);
-    let answer = () => {};
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
-    const signals: AbortSignal[] = [];
-    broker.settled = async () => void (step === 'settled' && (await answered));
-    broker.count = async (_, signal) => {
-      signals.push(signal);
-      await answered;
-      return { ready: 1, unfinished: 2 };
-    };
-    const stats = queue.stats();
-    await pass(499);
-    expect(signals.map(({ aborted }) => aborted)).toEqual(step === 'count' ? [false] : []);
-    await pass(1);
-    const error = await rejectionOf(stats);
-    answer();
-    await turns();
-    expect(signals.map(({ aborted, reason }) => [aborted, reason])).toEqual([[true, error]]);
-  });
+  it.each(['settled', 'count'] as const)(
+    'tell the broker when they are given up, and not before (%s)',
+    async (step) => {
+      new Holder(queue);
+      let answer = () => {};
+      const answered = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const signals: AbortSignal[] = [];
+      broker.settled = async () => void (step === 'settled' && (await answered));
+      broker.count = async (_, signal) => {
+        signals.push(signal);
+        await answered;
+        return { ready: 1, unfinished: 2 };
+      };
+      const stats = queue.stats();
+      await pass(499);
+      expect(signals.map(({ aborted }) => aborted)).toEqual(step === 'count' ? [false] : []);
+      await pass(1);
+      const error = await rejectionOf(stats);
+      answer();
+      await turns();
+      expect(signals.map(({ aborted, reason }) => [aborted, reason])).toEqual([[true, error]]);
+    },
+  );
 
   it('that were answered in time are not given up', async () => {
     let given: AbortSignal | undefined;
@@ -180,7 +209,14 @@ describe('close() of a BrokerBackend', () => {
     await queue.close();
     expect([holder.completed, holder.of(1).settled]).toEqual([true, 'retried']);
     // The consumers first: what goes back with a delay may have to be published.
-    expect(broker.told).toEqual(['close default', 'publisher.close', 'goodbye', 'publisher.abandon', 'abandon default', 'close']);
+    expect(broker.told).toEqual([
+      'close default',
+      'publisher.close',
+      'goodbye',
+      'publisher.abandon',
+      'abandon default',
+      'close',
+    ]);
     expect(jest.getTimerCount()).toBe(0);
   });
 
@@ -205,7 +241,10 @@ describe('close() of a BrokerBackend', () => {
     queue.deliveries().subscribe({ complete: () => answers.push(queue.close(), outcomeOf(queue.publish('key', {}))) });
     await queue.close();
     expect(broker.told.filter((call) => /close$/.test(call))).toEqual(['publisher.close', 'close']);
-    expect([await Promise.all(answers), broker.published]).toEqual([[undefined, { state: 'rejected', reason: CLOSED }], []]);
+    expect([await Promise.all(answers), broker.published]).toEqual([
+      [undefined, { state: 'rejected', reason: CLOSED }],
+      [],
+    ]);
   });
 
   it('ends also a stream that begins anew when it has ended', async () => {
@@ -222,17 +261,20 @@ describe('close() of a BrokerBackend', () => {
     expect([completed, subscription.closed]).toEqual([true, true]);
   });
 
-  it.each(['farewell', 'lastWord'] as const)('takes five seconds where the broker does not answer (%s)', async (step) => {
-    new Holder(queue);
-    broker[step] = () => never;
-    const closed = queue.close();
-    await pass(4999);
-    expect(await stateOf(closed)).toBe('pending');
-    await pass(1);
-    expect(await stateOf(closed)).toBe('fulfilled');
-    expect(broker.told.slice(-3)).toEqual(['publisher.abandon', 'abandon default', 'close']);
-    expect(jest.getTimerCount()).toBe(0);
-  });
+  it.each(['farewell', 'lastWord'] as const)(
+    'takes five seconds where the broker does not answer (%s)',
+    async (step) => {
+      new Holder(queue);
+      broker[step] = () => never;
+      const closed = queue.close();
+      await pass(4999);
+      expect(await stateOf(closed)).toBe('pending');
+      await pass(1);
+      expect(await stateOf(closed)).toBe('fulfilled');
+      expect(broker.told.slice(-3)).toEqual(['publisher.abandon', 'abandon default', 'close']);
+      expect(jest.getTimerCount()).toBe(0);
+    },
+  );
 
   it('takes no longer than five seconds in all', async () => {
     broker.farewell = () => new Promise((resolve) => setTimeout(resolve, 3000));

@@ -18,7 +18,10 @@ interface Fate {
 const takes = fc.constantFrom(0, 0, 1, 40, PATIENCE - 1, PATIENCE, PATIENCE + 1);
 
 const fate: fc.Arbitrary<Fate> = fc.record({
-  steps: fc.array(fc.tuple(takes, fc.constantFrom('well', 'well', 'well', 'lost', 'hopeless')), { minLength: 2, maxLength: 2 }),
+  steps: fc.array(fc.tuple(takes, fc.constantFrom('well', 'well', 'well', 'lost', 'hopeless')), {
+    minLength: 2,
+    maxLength: 2,
+  }),
   breaks: fc.option(fc.constantFrom(0, 1, 41, 500, 3000), { nil: undefined }),
 });
 
@@ -42,7 +45,10 @@ type Step = readonly [what: 'ready' | 'acquire' | 'pass' | 'renew' | 'lose' | 'l
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.tuple(fc.constantFrom('ready' as const, 'acquire' as const), fc.constant(0)) },
   { weight: 5, arbitrary: fc.tuple(fc.constant('pass' as const), fc.constantFrom(0, 1, 25, 50, 400, PATIENCE, 6000)) },
-  { weight: 3, arbitrary: fc.tuple(fc.constantFrom('renew' as const, 'lose' as const, 'late news' as const), fc.nat(5)) },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(fc.constantFrom('renew' as const, 'lose' as const, 'late news' as const), fc.nat(5)),
+  },
 );
 
 describe('Connection beside links of any fate', () => {
@@ -56,7 +62,8 @@ describe('Connection beside links of any fate', () => {
         const promise = what === 'ready' ? connection.ready() : connection.acquire();
         waits.push(
           promise.then((link) => {
-            if (link !== undefined && !link.isPrepared) problems.push(`link ${link.number} was given away before it was prepared`);
+            if (link !== undefined && !link.isPrepared)
+              problems.push(`link ${link.number} was given away before it was prepared`);
           }),
         );
         promise.catch(() => {});
@@ -66,7 +73,8 @@ describe('Connection beside links of any fate', () => {
         if (what === 'ready' || what === 'acquire') wait(what);
         else if (what === 'pass') await pass(n);
         else if (what === 'renew') connection.renew('lost: by hand');
-        else if (links[n] !== undefined) what === 'lose' ? connection.lose(links[n], 'lost: by hand') : links[n].lost('hopeless: late news');
+        else if (links[n] !== undefined)
+          what === 'lose' ? connection.lose(links[n], 'lost: by hand') : links[n].lost('hopeless: late news');
         await turns(1);
         const { link, isReady, trouble } = connection;
         if (isReady) expect([link?.isPrepared, link?.isDestroyed, trouble]).toEqual([true, false, undefined]);
@@ -93,7 +101,12 @@ describe('Connection beside links of any fate', () => {
       expect(problems).toEqual([]);
       expect([jest.getTimerCount(), links.filter(({ isDestroyed }) => !isDestroyed)]).toEqual([0, []]);
     };
-    const property = fc.asyncProperty(fc.array(fate, { maxLength: 6 }), fc.array(step, { maxLength: 25, size: 'max' }), fc.boolean(), run);
+    const property = fc.asyncProperty(
+      fc.array(fate, { maxLength: 6 }),
+      fc.array(step, { maxLength: 25, size: 'max' }),
+      fc.boolean(),
+      run,
+    );
     await fc.assert(property, { numRuns: 150 });
   });
 });

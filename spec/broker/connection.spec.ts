@@ -37,7 +37,12 @@ describe('Connection', () => {
     expect([connection.isReady, connection.link]).toEqual([false, stage.link]);
     stage.link.preparing.resolve();
     expect(await Promise.all(waits)).toEqual([undefined, stage.link, undefined]);
-    expect([connection.isReady, await stateOf(connection.ready()), links.length, jest.getTimerCount()]).toEqual([true, 'fulfilled', 1, 0]);
+    expect([connection.isReady, await stateOf(connection.ready()), links.length, jest.getTimerCount()]).toEqual([
+      true,
+      'fulfilled',
+      1,
+      0,
+    ]);
     expect(stage.logger.warnings).toEqual([]);
   });
 
@@ -47,7 +52,11 @@ describe('Connection', () => {
     stage.link.lost('hopeless: too late');
     stage.link.connecting.reject('the socket was closed');
     expect(await rejectionOf(ready)).toBe('hopeless: wrong password');
-    expect([stage.link.isDestroyed, stage.connection.trouble, jest.getTimerCount()]).toEqual([true, 'hopeless: wrong password', 0]);
+    expect([stage.link.isDestroyed, stage.connection.trouble, jest.getTimerCount()]).toEqual([
+      true,
+      'hopeless: wrong password',
+      0,
+    ]);
   });
 
   it('lets go of whoever gives up waiting', async () => {
@@ -61,7 +70,9 @@ describe('Connection', () => {
     await connected();
     await waits[2];
     // Also where there is a connection by now: whoever asks again and again has to come to an end.
-    expect(await Promise.all([connection.ready(signal), connection.acquire(signal)].map((wait) => rejectionOf(wait)))).toEqual(['enough', 'enough']);
+    expect(
+      await Promise.all([connection.ready(signal), connection.acquire(signal)].map((wait) => rejectionOf(wait))),
+    ).toEqual(['enough', 'enough']);
     expect(listenersOf(signal)).toBe(0);
   });
 
@@ -70,7 +81,10 @@ describe('Connection', () => {
     const waits = [connection.ready(), connection.acquire()];
     stage.link.connecting.resolve();
     stage.link.preparing.reject('hopeless: no permission');
-    expect(await Promise.all(waits.map((wait) => rejectionOf(wait)))).toEqual(['hopeless: no permission', 'hopeless: no permission']);
+    expect(await Promise.all(waits.map((wait) => rejectionOf(wait)))).toEqual([
+      'hopeless: no permission',
+      'hopeless: no permission',
+    ]);
     await pass(60_000);
     expect(stage.links.length).toBe(1);
     await connected();
@@ -82,7 +96,10 @@ describe('Connection', () => {
       throw new TypeError('no such option');
     };
     const error = await rejectionOf(stage.connection.ready());
-    expect([error, (error as HopelessError).cause]).toEqual([new HopelessError('The client cannot be made'), new TypeError('no such option')]);
+    expect([error, (error as HopelessError).cause]).toEqual([
+      new HopelessError('The client cannot be made'),
+      new TypeError('no such option'),
+    ]);
     stage.onLink = () => {};
     await connected();
   });
@@ -91,7 +108,12 @@ describe('Connection', () => {
     const first = await connected();
     await pass(60_000);
     first.lost('reset by peer');
-    expect([first.isDestroyed, stage.connection.isReady, stage.connection.trouble, stage.links.length]).toEqual([true, false, 'reset by peer', 2]);
+    expect([first.isDestroyed, stage.connection.isReady, stage.connection.trouble, stage.links.length]).toEqual([
+      true,
+      false,
+      'reset by peer',
+      2,
+    ]);
     const next = stage.connection.acquire();
     stage.link.open();
     expect(await next).toBe(stage.links[1]);
@@ -130,7 +152,11 @@ describe('Connection', () => {
     const ready = stage.connection.ready();
     await pass(pauses.reduce((sum, pause) => sum + pause) + 1);
     expect(stage.pauses).toEqual(pauses);
-    expect([await stateOf(ready), String(stage.connection.trouble), jest.getTimerCount()]).toEqual(['pending', 'Error: refused', 1]);
+    expect([await stateOf(ready), String(stage.connection.trouble), jest.getTimerCount()]).toEqual([
+      'pending',
+      'Error: refused',
+      1,
+    ]);
     stage.onLink = (link) => link.open();
     await pass(5000);
     await ready;
@@ -159,23 +185,33 @@ describe('Connection', () => {
     await pass(PATIENCE - 1);
     expect(first?.isDestroyed).toBe(false);
     await pass(51);
-    expect([first?.isDestroyed, stage.links.length, String(stage.connection.trouble)]).toEqual([true, 2, 'Error: Broker did not answer in time']);
+    expect([first?.isDestroyed, stage.links.length, String(stage.connection.trouble)]).toEqual([
+      true,
+      2,
+      'Error: Broker did not answer in time',
+    ]);
     stage.link.open();
     await ready;
   });
 
-  it.each(['connecting', 'preparing'] as const)('goes on without a link that never answers, not even when it is destroyed: %s', async (step) => {
-    const ready = stage.connection.ready();
-    const first = stage.link;
-    first.isDeaf = true;
-    if (step === 'preparing') first.connecting.resolve();
-    await pass(PATIENCE + 50);
-    expect([stage.links.length, String(stage.connection.trouble)]).toEqual([2, 'Error: Broker did not answer in time']);
-    stage.link.open();
-    await ready;
-    await pass(1000);
-    expect([stage.connection.link, jest.getTimerCount()]).toEqual([stage.links[1], 0]);
-  });
+  it.each(['connecting', 'preparing'] as const)(
+    'goes on without a link that never answers, not even when it is destroyed: %s',
+    async (step) => {
+      const ready = stage.connection.ready();
+      const first = stage.link;
+      first.isDeaf = true;
+      if (step === 'preparing') first.connecting.resolve();
+      await pass(PATIENCE + 50);
+      expect([stage.links.length, String(stage.connection.trouble)]).toEqual([
+        2,
+        'Error: Broker did not answer in time',
+      ]);
+      stage.link.open();
+      await ready;
+      await pass(1000);
+      expect([stage.connection.link, jest.getTimerCount()]).toEqual([stage.links[1], 0]);
+    },
+  );
 
   it('destroys a link that connects after it was given up', async () => {
     const ready = stage.connection.ready();
@@ -244,8 +280,15 @@ describe('A closed Connection', () => {
     stage.connection.close();
     stage.connection.close();
     expect(await Promise.all(waits)).toEqual(waits.map(() => CLOSED));
-    expect([await rejectionOf(stage.connection.ready()), await rejectionOf(stage.connection.acquire())]).toEqual([CLOSED, CLOSED]);
-    expect([jest.getTimerCount(), stage.connection.link, stage.links.every(({ isDestroyed }) => isDestroyed)]).toEqual([0, undefined, true]);
+    expect([await rejectionOf(stage.connection.ready()), await rejectionOf(stage.connection.acquire())]).toEqual([
+      CLOSED,
+      CLOSED,
+    ]);
+    expect([jest.getTimerCount(), stage.connection.link, stage.links.every(({ isDestroyed }) => isDestroyed)]).toEqual([
+      0,
+      undefined,
+      true,
+    ]);
     const { length } = stage.links;
     stage.links[0]?.lost('late');
     await pass(60_000);
@@ -257,7 +300,11 @@ describe('A closed Connection', () => {
     stage.link.open();
     stage.connection.close();
     expect(await rejectionOf(ready)).toEqual(CLOSED);
-    expect([stage.connection.isReady, stage.connection.link, await rejectionOf(stage.connection.ready())]).toEqual([false, undefined, CLOSED]);
+    expect([stage.connection.isReady, stage.connection.link, await rejectionOf(stage.connection.ready())]).toEqual([
+      false,
+      undefined,
+      CLOSED,
+    ]);
     expect(jest.getTimerCount()).toBe(0);
   });
 

@@ -38,7 +38,15 @@ class RecordingDesk implements Desk {
   }
 }
 
-function subscribe({ prefetch = 2, signal, watched }: { prefetch?: number; signal?: AbortSignal | undefined; watched?: true } = {}) {
+function subscribe({
+  prefetch = 2,
+  signal,
+  watched,
+}: {
+  prefetch?: number;
+  signal?: AbortSignal | undefined;
+  watched?: true;
+} = {}) {
   const desk = new RecordingDesk();
   const seen: string[] = [];
   const subscriber = new Subscriber<Delivery>({
@@ -47,7 +55,13 @@ function subscribe({ prefetch = 2, signal, watched }: { prefetch?: number; signa
     complete: () => seen.push('complete'),
   });
   const credit = new Credit(prefetch);
-  const subscription = new DeliverySubscription(desk, subscriber, { group: 'default', prefetch, signal, credit, watched });
+  const subscription = new DeliverySubscription(desk, subscriber, {
+    group: 'default',
+    prefetch,
+    signal,
+    credit,
+    watched,
+  });
   subscription.start();
   const take = (id: string) => {
     const delivery = subscription.take(messageOf(id));
@@ -131,7 +145,12 @@ describe('DeliverySubscription', () => {
     const desk = new RecordingDesk();
     const subscriber = new Subscriber<Delivery>();
     subscriber.unsubscribe();
-    new DeliverySubscription(desk, subscriber, { group: 'default', prefetch: 1, signal: undefined, credit: new Credit(1) }).start();
+    new DeliverySubscription(desk, subscriber, {
+      group: 'default',
+      prefetch: 1,
+      signal: undefined,
+      credit: new Credit(1),
+    }).start();
     expect(desk.told).toEqual(['line up', 'step back', 'dismiss']);
   });
 
@@ -141,13 +160,19 @@ describe('DeliverySubscription', () => {
     void delivery.reject('no such customer');
     expect(await delivery.ack()).toBe(false);
     expect(desk.logger.debugs).toEqual(['Delivery 1 ("key") from queue "orders" was rejected']);
-    expect(desk.logger.warnings).toEqual(['ack() of delivery 1 ("key") from queue "orders" changed nothing: it was already rejected']);
+    expect(desk.logger.warnings).toEqual([
+      'ack() of delivery 1 ("key") from queue "orders" changed nothing: it was already rejected',
+    ]);
   });
 
   it('warns once when its subscriber holds all of its credit and settles nothing for 60 seconds', () => {
     const watched = subscribe({ watched: true });
     const intake = new Abort();
-    const others = [subscribe(), subscribe({ watched: true }), subscribe({ watched: true, signal: intake.signal })] as const;
+    const others = [
+      subscribe(),
+      subscribe({ watched: true }),
+      subscribe({ watched: true, signal: intake.signal }),
+    ] as const;
     const [unwatched, busy, stopped] = others;
     for (const { take } of [watched, unwatched, stopped]) for (const id of ['1', '2']) take(id);
     intake.abort();

@@ -92,14 +92,21 @@ describe('LentDelivery', () => {
     expect(lender.told).toEqual([['settle', 'retried', 5000, 'retried']]);
   });
 
-  it.each([[{ delay: -1 }], [{ delay: 5001 }], [{ delay: Number.NaN }], [{ delay: Number.POSITIVE_INFINITY }], [{ delay: '5' }], [7], [null]])(
-    'is not settled by a nack with %p',
-    async (options) => {
-      expect(String(await rejectionOf(delivery.nack(options as object)))).toMatch(/^(Type|Range)Error: Expected `(delay|options)`/);
-      expect([delivery.settled, lender.told]).toEqual([false, []]);
-      expect(await delivery.ack()).toBe(true);
-    },
-  );
+  it.each([
+    [{ delay: -1 }],
+    [{ delay: 5001 }],
+    [{ delay: Number.NaN }],
+    [{ delay: Number.POSITIVE_INFINITY }],
+    [{ delay: '5' }],
+    [7],
+    [null],
+  ])('is not settled by a nack with %p', async (options) => {
+    expect(String(await rejectionOf(delivery.nack(options as object)))).toMatch(
+      /^(Type|Range)Error: Expected `(delay|options)`/,
+    );
+    expect([delivery.settled, lender.told]).toEqual([false, []]);
+    expect(await delivery.ack()).toBe(true);
+  });
 
   it('cannot be settled once it was recalled', async () => {
     delivery.recall();

@@ -1,4 +1,10 @@
-import { ConnectionLostError, Failures, HopelessError, isTlsMismatch, type Outlook } from '../../src/broker/failures.js';
+import {
+  ConnectionLostError,
+  Failures,
+  HopelessError,
+  isTlsMismatch,
+  type Outlook,
+} from '../../src/broker/failures.js';
 import { BackendUnavailableError, QueueClosedError } from '../../src/errors.js';
 
 const failures = new Failures(
@@ -30,7 +36,11 @@ describe('Failures', () => {
     ['busy', 'Broker cannot be used: "busy"', true],
     [new TypeError('odd'), 'Broker cannot be used: TypeError: odd', true],
     [undefined, 'Broker cannot be used: undefined', true],
-    [new HopelessError('The client cannot be made', { cause: new Error('no such option') }), 'Broker cannot be used: Error: no such option', false],
+    [
+      new HopelessError('The client cannot be made', { cause: new Error('no such option') }),
+      'Broker cannot be used: Error: no such option',
+      false,
+    ],
     [new ConnectionLostError('The connection was lost'), 'The connection was lost', true],
     [new ConnectionLostError('It is late', { cause: new Error('refused') }), 'It is late (Error: refused)', true],
   ])('explain %p in the terms of this library', (cause, message, retryable) => {
@@ -68,10 +78,12 @@ describe('isTlsMismatch', () => {
     expect(isTlsMismatch(error)).toBe(true);
   });
 
-  it.each([{}, { code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' }, { code: 5 }, new Error('Socket closed unexpectedly')])(
-    'takes %p for something else',
-    (error) => {
-      expect(isTlsMismatch(error)).toBe(false);
-    },
-  );
+  it.each([
+    {},
+    { code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' },
+    { code: 5 },
+    new Error('Socket closed unexpectedly'),
+  ])('takes %p for something else', (error) => {
+    expect(isTlsMismatch(error)).toBe(false);
+  });
 });

@@ -40,7 +40,13 @@ export class FakeBroker implements Broker {
 
   createConsumer(group: ConsumerGroup): BrokerConsumer {
     this.told.push(`create ${group}`);
-    const loans = new Loans({ queueName: 'orders', logger: this.logger, onChange() {}, onFull() {}, settle: async () => true });
+    const loans = new Loans({
+      queueName: 'orders',
+      logger: this.logger,
+      onChange() {},
+      onFull() {},
+      settle: async () => true,
+    });
     this.#loans.set(group, loans);
     return {
       connect: (subscriber, intake) => loans.connect(subscriber, intake),

@@ -78,7 +78,8 @@ export class Stage {
     outlookOf: (error): Outlook => (/^hopeless/.test(String(error)) ? 'hopeless' : 'lost'),
     createLink: (lost) => {
       const link = new FakeLink(this.links.length, lost);
-      for (const { number, isDestroyed } of this.links) if (!isDestroyed) this.problems.push(`link ${number} was left alone`);
+      for (const { number, isDestroyed } of this.links)
+        if (!isDestroyed) this.problems.push(`link ${number} was left alone`);
       this.times.push(performance.now());
       this.onLink(link);
       this.links.push(link);

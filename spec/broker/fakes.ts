@@ -47,7 +47,9 @@ export class Customer extends Abort {
     super();
     this.credit = new Credit(prefetch);
     const { signal, credit } = this;
-    const stream = new Observable<Delivery>((subscriber) => lender.connect(subscriber, { group: 'default', prefetch, signal, credit }));
+    const stream = new Observable<Delivery>((subscriber) =>
+      lender.connect(subscriber, { group: 'default', prefetch, signal, credit }),
+    );
     this.subscription = stream.subscribe({
       next: ({ id }) => this.seen.push(id),
       error: (error: unknown) => this.seen.push(`failed: ${error}`),

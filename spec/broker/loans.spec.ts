@@ -34,7 +34,13 @@ class Counter {
 describe('Loans', () => {
   it('lends nothing to nobody', () => {
     const { loans } = new Counter();
-    expect([loans.lend(messageOf('1')), loans.hasRoom, loans.room, loans.size, loans.hasMembers]).toEqual([undefined, false, 0, 0, false]);
+    expect([loans.lend(messageOf('1')), loans.hasRoom, loans.room, loans.size, loans.hasMembers]).toEqual([
+      undefined,
+      false,
+      0,
+      0,
+      false,
+    ]);
   });
 
   it('serves subscribers in turn, each as long as it has room', () => {
@@ -43,7 +49,11 @@ describe('Loans', () => {
     expect(counter.loans.room).toBe(6);
     for (let id = 1; id <= 7; id++) counter.loans.lend(messageOf(String(id)));
     expect(customers.map(({ seen }) => seen)).toEqual([['1'], ['2', '4', '6'], ['3', '5']]);
-    expect([counter.loans.room, counter.loans.size, [...counter.loans.ids]]).toEqual([0, 6, ['1', '2', '3', '4', '5', '6']]);
+    expect([counter.loans.room, counter.loans.size, [...counter.loans.ids]]).toEqual([
+      0,
+      6,
+      ['1', '2', '3', '4', '5', '6'],
+    ]);
   });
 
   it('warns of a settlement that did not count, and shows the delivery as one that went back', async () => {
@@ -70,7 +80,8 @@ describe('Loans', () => {
 
   it('takes any delay of a nack, unless the broker has a longest', () => {
     const { logger } = new Counter();
-    const open = (longestDelay?: number) => new Loans({ queueName: 'q', logger, longestDelay, onChange() {}, onFull() {}, settle: async () => true });
+    const open = (longestDelay?: number) =>
+      new Loans({ queueName: 'q', logger, longestDelay, onChange() {}, onFull() {}, settle: async () => true });
     expect([open().longestDelay, open(7).longestDelay]).toEqual([Number.MAX_SAFE_INTEGER, 7]);
   });
 
@@ -92,7 +103,11 @@ describe('Loans', () => {
     counter.loans.end({ error: 'wrong password' });
     const second = counter.connect(1);
     counter.loans.lend(messageOf('1', 2));
-    expect([first.seen, second.seen, counter.settled]).toEqual([['1', 'failed: wrong password'], ['1'], ['1 retried 0']]);
+    expect([first.seen, second.seen, counter.settled]).toEqual([
+      ['1', 'failed: wrong password'],
+      ['1'],
+      ['1 retried 0'],
+    ]);
   });
 });
 
@@ -211,7 +226,13 @@ describe('Loans beside a model', () => {
           model.settled.push(`${id} ${HOW[what]} 0`);
           model.free(id);
         }
-        expect({ out: [...loans.ids], room: loans.room, hasRoom: loans.hasRoom, hasMembers: loans.hasMembers, settled: counter.settled }).toEqual({
+        expect({
+          out: [...loans.ids],
+          room: loans.room,
+          hasRoom: loans.hasRoom,
+          hasMembers: loans.hasMembers,
+          settled: counter.settled,
+        }).toEqual({
           out: lent.filter(({ settled }) => settled === false).map(({ id }) => id),
           room: model.line.reduce((sum, one) => sum + model.credit(one), 0),
           hasRoom: model.line.length > 0,

@@ -5,7 +5,11 @@ import { thrownBy } from '../support/promises.js';
 
 describe('readEnvelope', () => {
   const json = fc.option(
-    fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '{"__proto__":{"a":1}}')),
+    fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.json(),
+      fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '{"__proto__":{"a":1}}'),
+    ),
     {
       nil: undefined,
     },
@@ -30,10 +34,18 @@ describe('readEnvelope', () => {
 
   it('reads what was written', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.dictionary(fc.string({ minLength: 1 }), fc.string()), (object, headers) => {
-        const payload = writePayload(object, 1_000_000, 'Broker');
-        expect(readEnvelope({ key: 'ü', payload, headers: writeHeaders(headers) })).toEqual({ key: 'ü', payload: JSON.parse(payload), headers });
-      }),
+      fc.property(
+        fc.dictionary(fc.string(), fc.jsonValue()),
+        fc.dictionary(fc.string({ minLength: 1 }), fc.string()),
+        (object, headers) => {
+          const payload = writePayload(object, 1_000_000, 'Broker');
+          expect(readEnvelope({ key: 'ü', payload, headers: writeHeaders(headers) })).toEqual({
+            key: 'ü',
+            payload: JSON.parse(payload),
+            headers,
+          });
+        },
+      ),
     );
   });
 
@@ -49,15 +61,22 @@ describe('readEnvelope', () => {
     [{ payload: '{}', headers: '7' }, 'its "headers" is no JSON object but a number'],
     [{ payload: '{}', headers: '{"a":"1","b":2}' }, 'its "headers" have something else than a string under "b"'],
   ])('says of %p: %s', (envelope, reason) => {
-    expect(readEnvelope({ key: 'key', headers: undefined, ...envelope } as Parameters<typeof readEnvelope>[0])).toBe(reason);
+    expect(readEnvelope({ key: 'key', headers: undefined, ...envelope } as Parameters<typeof readEnvelope>[0])).toBe(
+      reason,
+    );
   });
 
-  it.each(['{"n":', '', 'secret', '{"secret" 1}', '"secret', '"secret"', '["secret"]', '5ecret'])('shows nothing of the content of %p', (text) => {
-    for (const part of ['payload', 'headers']) {
-      const envelope = { key: 'key', payload: '{}', headers: undefined, [part]: text };
-      expect(readEnvelope(envelope)).toMatch(new RegExp(`^its "${part}" is (not JSON|no JSON object but an? (string|array))$`));
-    }
-  });
+  it.each(['{"n":', '', 'secret', '{"secret" 1}', '"secret', '"secret"', '["secret"]', '5ecret'])(
+    'shows nothing of the content of %p',
+    (text) => {
+      for (const part of ['payload', 'headers']) {
+        const envelope = { key: 'key', payload: '{}', headers: undefined, [part]: text };
+        expect(readEnvelope(envelope)).toMatch(
+          new RegExp(`^its "${part}" is (not JSON|no JSON object but an? (string|array))$`),
+        );
+      }
+    },
+  );
 });
 
 describe('writePayload', () => {
@@ -74,7 +93,9 @@ describe('writePayload', () => {
 
   it('says how much that would be', () => {
     const error = thrownBy(() => writePayload({ text: 'é' }, 12, 'Broker'));
-    expect(error).toEqual(new InvalidMessageError('payload', 'at most 12 bytes of JSON, which is the most that Broker takes', '13 bytes'));
+    expect(error).toEqual(
+      new InvalidMessageError('payload', 'at most 12 bytes of JSON, which is the most that Broker takes', '13 bytes'),
+    );
   });
 
   it('says so where it is more than a string can hold', () => {

@@ -112,12 +112,25 @@ describe('readBrokerEnv', () => {
 
   it('reads the URL, and leaves the rest to the defaults', () => {
     const options = read({ QUEUE_GROUPS: '', QUEUE_LEASE: '' });
-    expect(options).toEqual({ url: 'broker://host', name: 'default', groups: undefined, lease: undefined, publishTimeout: undefined });
-    expect(checkBrokerOptions(options)).toMatchObject({ name: 'default', groups: ['default'], lease: 30_000, publishTimeout: 10_000 });
+    expect(options).toEqual({
+      url: 'broker://host',
+      name: 'default',
+      groups: undefined,
+      lease: undefined,
+      publishTimeout: undefined,
+    });
+    expect(checkBrokerOptions(options)).toMatchObject({
+      name: 'default',
+      groups: ['default'],
+      lease: 30_000,
+      publishTimeout: 10_000,
+    });
   });
 
   it('reads all there is', () => {
-    expect(read({ QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing, audit', QUEUE_LEASE: '100', QUEUE_PUBLISH_TIMEOUT: '1' })).toEqual({
+    expect(
+      read({ QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing, audit', QUEUE_LEASE: '100', QUEUE_PUBLISH_TIMEOUT: '1' }),
+    ).toEqual({
       url: 'broker://host',
       name: 'orders',
       groups: ['billing', 'audit'],
@@ -171,9 +184,12 @@ describe('responseTimeoutFor', () => {
     [30_000, 3000, 1000],
     [30_000, 1, 1000],
     [2 ** 31 - 1, 2 ** 31 - 1, 10_000],
-  ])('of a lease of %i ms and a publish time-out of %i ms is %i ms: a third of the shorter one, within reason', (lease, publishTimeout, timeout) => {
-    expect(responseTimeoutFor({ lease, publishTimeout })).toBe(timeout);
-  });
+  ])(
+    'of a lease of %i ms and a publish time-out of %i ms is %i ms: a third of the shorter one, within reason',
+    (lease, publishTimeout, timeout) => {
+      expect(responseTimeoutFor({ lease, publishTimeout })).toBe(timeout);
+    },
+  );
 });
 
 describe('decodeAll', () => {

@@ -43,7 +43,11 @@ describe('Outages', () => {
   it('has the error of each attempt at debug only', () => {
     const details: unknown[] = [];
     const debugged: unknown[] = [];
-    const recording = { ...logger, warn: (_: string, each?: object) => details.push(each), debug: (_: string, each?: object) => debugged.push(each) };
+    const recording = {
+      ...logger,
+      warn: (_: string, each?: object) => details.push(each),
+      debug: (_: string, each?: object) => debugged.push(each),
+    };
     const connection = connect({ logger: recording });
     connection.lost(reset);
     connection.failed(refused, false);
@@ -106,7 +110,10 @@ describe('Outages', () => {
       pass(100);
     }
     pass(CALM);
-    expect(logger.warnings).toEqual([expect.stringContaining('lost the connection'), 'Reconnected to Broker at here:1 after 0.2 s, 3 attempts']);
+    expect(logger.warnings).toEqual([
+      expect.stringContaining('lost the connection'),
+      'Reconnected to Broker at here:1 after 0.2 s, 3 attempts',
+    ]);
   });
 
   it('logs once that the server refuses connections after a loss', () => {
@@ -186,7 +193,10 @@ describe('Outages', () => {
 
   it('names the same queue at the beginning and at the end', () => {
     const queues: unknown[] = [];
-    const recording = { ...logger, warn: (_: string, details?: object) => queues.push((details as { queue: string }).queue) };
+    const recording = {
+      ...logger,
+      warn: (_: string, details?: object) => queues.push((details as { queue: string }).queue),
+    };
     const connections = ['orders', 'invoices'].map((queue) => connect({ queue, logger: recording }));
     for (const connection of connections) connection.lost(reset);
     for (const connection of connections) connection.connected();

@@ -13,7 +13,14 @@ let admissions = 0;
 
 function open(maxPending = 100): Outbox<number> {
   const onAdmitted = () => void admissions++;
-  return new Outbox<number>({ queueName: 'orders', broker: 'Broker', publishTimeout: TIMEOUT, maxPending, onAdmitted, trouble: () => trouble });
+  return new Outbox<number>({
+    queueName: 'orders',
+    broker: 'Broker',
+    publishTimeout: TIMEOUT,
+    maxPending,
+    onAdmitted,
+    trouble: () => trouble,
+  });
 }
 
 const parcels = (pending: readonly Pending<number>[]) => pending.map(({ parcel }) => parcel);
@@ -161,7 +168,10 @@ describe('Outbox that is full', () => {
     jest.advanceTimersByTime(TIMEOUT / 2);
     answers.push(outbox.add(2, undefined), outbox.add(3, undefined));
     jest.advanceTimersByTime(TIMEOUT / 2);
-    expect([parcels(outbox.waiting), await Promise.all(answers.map(stateOf))]).toEqual([[2], ['rejected', 'pending', 'pending']]);
+    expect([parcels(outbox.waiting), await Promise.all(answers.map(stateOf))]).toEqual([
+      [2],
+      ['rejected', 'pending', 'pending'],
+    ]);
     trouble = new Error('connect ECONNREFUSED');
     jest.advanceTimersByTime(TIMEOUT / 2);
     const [, unsent, unplaced] = await Promise.all(answers.map(rejectionOf));
@@ -220,11 +230,23 @@ type Step =
   | { readonly do: 'put back' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('add' as const), signal: fc.option(fc.nat(3), { nil: undefined }) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant('add' as const), signal: fc.option(fc.nat(3), { nil: undefined }) }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('take' as const), n: fc.nat(4) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('confirm' as const, 'confirm' as const, 'fail' as const), n: fc.nat(9) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom('confirm' as const, 'confirm' as const, 'fail' as const),
+      n: fc.nat(9),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abort' as const), n: fc.nat(3) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('pass' as const), n: fc.constantFrom(1, 300, 500, TIMEOUT - 1, TIMEOUT) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('pass' as const), n: fc.constantFrom(1, 300, 500, TIMEOUT - 1, TIMEOUT) }),
+  },
   { weight: 1, arbitrary: fc.constant({ do: 'put back' as const }) },
 );
 
@@ -272,7 +294,8 @@ class Model {
   }
 
   end(which: (known: Known) => boolean, ending: (known: Known) => string): void {
-    for (const known of [...this.travelling, ...this.waiting, ...this.line]) if (which(known)) this.endings[known.parcel] = ending(known);
+    for (const known of [...this.travelling, ...this.waiting, ...this.line])
+      if (which(known)) this.endings[known.parcel] = ending(known);
     this.travelling = this.travelling.filter((known) => !which(known));
     this.waiting = this.waiting.filter((known) => !which(known));
     this.line = this.line.filter((known) => !which(known));
@@ -347,17 +370,27 @@ describe('Outbox beside a model', () => {
       );
       await Promise.all([emptied, turns(1)]);
       expect(endings.toSorted()).toEqual(model.endings.map((ending, parcel) => `${parcel} ${ending}`).toSorted());
-      expect([outbox.isEmpty, jest.getTimerCount(), ...signals.map(({ signal }) => listenersOf(signal))]).toEqual([true, 0, 0, 0, 0, 0]);
+      expect([outbox.isEmpty, jest.getTimerCount(), ...signals.map(({ signal }) => listenersOf(signal))]).toEqual([
+        true,
+        0,
+        0,
+        0,
+        0,
+        0,
+      ]);
     };
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), run), { numRuns: 500 });
   });
 });
 
 describe('What is left of a delay', () => {
-  const remaining = (enteredAt: number, now: number, delay = 100) => remainingDelay({ parcel: { delay }, enteredAt }, now);
+  const remaining = (enteredAt: number, now: number, delay = 100) =>
+    remainingDelay({ parcel: { delay }, enteredAt }, now);
 
   it('is all of it for what is sent at once, and less for what had to wait', () => {
-    expect([remaining(0, 0), remaining(0, 49), remaining(0, 60), remaining(0, 500), remaining(0, 500, 0)]).toEqual([100, 100, 40, 1, 0]);
+    expect([remaining(0, 0), remaining(0, 49), remaining(0, 60), remaining(0, 500), remaining(0, 500, 0)]).toEqual([
+      100, 100, 40, 1, 0,
+    ]);
   });
 
   it('keeps the order of what is sent together', () => {

@@ -9,7 +9,12 @@ afterEach(() => jest.useRealTimers());
 describe('Refusals', () => {
   it('are logged when they begin and when they end, each time', () => {
     const logger = recordingLogger();
-    const refusals = new Refusals({ broker: 'Broker', queue: 'orders', requests: 'publishes to queue "orders"', logger });
+    const refusals = new Refusals({
+      broker: 'Broker',
+      queue: 'orders',
+      requests: 'publishes to queue "orders"',
+      logger,
+    });
     refusals.end();
     for (const times of [6, 1]) {
       for (let n = 1; n <= times; n++) {

@@ -5,9 +5,15 @@ const MOST = 60;
 
 /** Names that are alike, and any others. */
 const name = fc.oneof(
-  fc.string({ unit: fc.constantFrom('a', 'A', '=', '%', '~', '.', '7', 'E', '2', '*', '>', ' '), minLength: 1, maxLength: 90 }),
+  fc.string({
+    unit: fc.constantFrom('a', 'A', '=', '%', '~', '.', '7', 'E', '2', '*', '>', ' '),
+    minLength: 1,
+    maxLength: 90,
+  }),
   fc.string({ unit: 'binary', minLength: 1, maxLength: 90 }).filter((text) => !/\p{Surrogate}/u.test(text)),
-  fc.tuple(fc.constantFrom('x', 'é', '.', '😀'), fc.integer({ min: 1, max: 255 })).map(([unit, count]) => unit.repeat(count)),
+  fc
+    .tuple(fc.constantFrom('x', 'é', '.', '😀'), fc.integer({ min: 1, max: 255 }))
+    .map(([unit, count]) => unit.repeat(count)),
 );
 
 describe('safeName', () => {

@@ -65,7 +65,11 @@ describe('Settlements', () => {
     settlements.take(1);
     settlements.drop(({ id }) => id !== '3');
     expect(settlements.ids).toEqual(['1', '3']);
-    expect(await Promise.all(answers.map(outcomeOf))).toEqual([{ state: 'pending' }, { state: 'fulfilled', value: false }, { state: 'pending' }]);
+    expect(await Promise.all(answers.map(outcomeOf))).toEqual([
+      { state: 'pending' },
+      { state: 'fulfilled', value: false },
+      { state: 'pending' },
+    ]);
   });
 
   it('are not all answered when the last of them was dropped', async () => {
@@ -91,7 +95,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('add' as const), place: fc.nat(5) }) },
   {
     weight: 3,
-    arbitrary: fc.record({ do: fc.constant('send' as const), end: fc.constantFrom('answered', 'answered', 'lost', 'refused', 'given up') }),
+    arbitrary: fc.record({
+      do: fc.constant('send' as const),
+      end: fc.constantFrom('answered', 'answered', 'lost', 'refused', 'given up'),
+    }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('drop' as const), every: fc.integer({ min: 1, max: 4 }) }) },
   { weight: 1, arbitrary: fc.constant({ do: 'give up' as const }) },
@@ -139,7 +146,9 @@ describe('Settlements beside a model', () => {
           const change = waiting.findIndex(({ again }) => again !== first);
           const sent = waiting.splice(0, Math.min(most, change < 0 ? waiting.length : change));
           const taken = settlements.take(most);
-          expect(taken.map(numberOf).toSorted((a, b) => a - b)).toEqual(sent.map(({ number }) => number).toSorted((a, b) => a - b));
+          expect(taken.map(numberOf).toSorted((a, b) => a - b)).toEqual(
+            sent.map(({ number }) => number).toSorted((a, b) => a - b),
+          );
           expect(ids(taken)).toEqual(ids(taken).toSorted((a, b) => Number(a) - Number(b)));
           expect(taken.every(({ again }) => again === first)).toBe(true);
           expect([settlements.size, settlements.ids.length]).toEqual([waiting.length, waiting.length + sent.length]);
@@ -153,7 +162,10 @@ describe('Settlements beside a model', () => {
             settlements.putBack({ again: each.end === 'lost' });
             if (each.end === 'lost') for (const one of sent) one.again = true;
             // What travelled together keeps the order in which it did.
-            waiting = [...taken.map((settlement) => sent.find(({ number }) => number === numberOf(settlement)) as Known), ...waiting];
+            waiting = [
+              ...taken.map((settlement) => sent.find(({ number }) => number === numberOf(settlement)) as Known),
+              ...waiting,
+            ];
           }
         }
         expect(settlements.size).toBe(waiting.length);
@@ -162,6 +174,9 @@ describe('Settlements beside a model', () => {
       await turns(1);
       expect(Array.from(expected, (_, number) => answers[number])).toEqual(expected);
     };
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 5 }), run), { numRuns: 300 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 5 }), run),
+      { numRuns: 300 },
+    );
   });
 });

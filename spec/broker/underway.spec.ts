@@ -41,7 +41,11 @@ describe('Underway', () => {
     underway.add('one', 50);
     underway.add('two', 500);
     now = 160;
-    expect([underway.idsWithin(110), underway.idsWithin(109), underway.idsWithin(1000)]).toEqual([['one', 'two'], ['two'], ['one', 'two']]);
+    expect([underway.idsWithin(110), underway.idsWithin(109), underway.idsWithin(1000)]).toEqual([
+      ['one', 'two'],
+      ['two'],
+      ['one', 'two'],
+    ]);
   });
 
   it('is what a list of messages and times would be', () => {

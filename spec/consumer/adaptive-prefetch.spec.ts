@@ -102,10 +102,13 @@ describe("A consumer with the default prefetch, 'auto',", () => {
   it.each([
     [1, 32],
     [50, 50],
-  ])('has a fixed prefetch on a backend that cannot change it: with a concurrency of %p, %p', (concurrency, expected) => {
-    const queue = new ChangedQueue({ logger: silentLogger }, (stream) => stream.pipe(filter(() => true)));
-    void publishAll(queue, upTo(100));
-    void new AsyncLoopConsumer(queue, { concurrency }).run(() => new Promise(() => {}));
-    expect(queue.inFlight).toBe(expected);
-  });
+  ])(
+    'has a fixed prefetch on a backend that cannot change it: with a concurrency of %p, %p',
+    (concurrency, expected) => {
+      const queue = new ChangedQueue({ logger: silentLogger }, (stream) => stream.pipe(filter(() => true)));
+      void publishAll(queue, upTo(100));
+      void new AsyncLoopConsumer(queue, { concurrency }).run(() => new Promise(() => {}));
+      expect(queue.inFlight).toBe(expected);
+    },
+  );
 });

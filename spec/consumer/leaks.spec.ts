@@ -23,7 +23,11 @@ describe('An AsyncLoopConsumer that has ended', () => {
   it.each<[string, AsyncLoopConsumerOptions, () => unknown]>([
     ['handlers with a timeout', { timeout: 5000, concurrency: 3 }, never],
     ['retries in place', { orderBy: 'key', retry: { delay: 5000 } }, () => Promise.reject(new Error('no'))],
-    ['dead letters that fail', { retry: { count: 0 }, deadLetter: () => Promise.reject(new Error('no')) }, () => Promise.reject(new Error('no'))],
+    [
+      'dead letters that fail',
+      { retry: { count: 0 }, deadLetter: () => Promise.reject(new Error('no')) },
+      () => Promise.reject(new Error('no')),
+    ],
     ['dead letters under way', { retry: { count: 0 }, deadLetter: never }, () => Promise.reject(new Error('no'))],
   ])('leaves no timer and no listener behind, after a shutdown over %s', async (_, options, handler) => {
     const controller = new CountingController();
@@ -140,20 +144,23 @@ describe('A 5 ms timer goes on firing', () => {
     await consumer.shutdown();
   });
 
-  it.each([1, 8])('beside trivial async handlers over a queue that is only an async generator, with a concurrency of %p', async (concurrency) => {
-    let handled = 0;
-    const ticks = await ticksDuring(async (ticker) => {
-      const queue = {
-        publish: async () => {},
-        async *consume() {
-          // The end is what keeps the test from running for ever where the timer never fires.
-          for (let n = 0; n < 5_000_000 && ticker.fired < ENOUGH_TICKS; n++) yield { n };
-        },
-      };
-      const consumer = new AsyncLoopConsumer(queue, { concurrency, logger: silentLogger });
-      await consumer.run(async () => void handled++);
-    });
-    expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
-    expect(handled).toBeGreaterThan(ENOUGH_TICKS);
-  });
+  it.each([1, 8])(
+    'beside trivial async handlers over a queue that is only an async generator, with a concurrency of %p',
+    async (concurrency) => {
+      let handled = 0;
+      const ticks = await ticksDuring(async (ticker) => {
+        const queue = {
+          publish: async () => {},
+          async *consume() {
+            // The end is what keeps the test from running for ever where the timer never fires.
+            for (let n = 0; n < 5_000_000 && ticker.fired < ENOUGH_TICKS; n++) yield { n };
+          },
+        };
+        const consumer = new AsyncLoopConsumer(queue, { concurrency, logger: silentLogger });
+        await consumer.run(async () => void handled++);
+      });
+      expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
+      expect(handled).toBeGreaterThan(ENOUGH_TICKS);
+    },
+  );
 });

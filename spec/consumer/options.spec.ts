@@ -1,4 +1,11 @@
-import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, type Delivery, HandlerTimeoutError, MemoryBackend, type Outcome } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type AsyncLoopConsumerOptions,
+  type Delivery,
+  HandlerTimeoutError,
+  MemoryBackend,
+  type Outcome,
+} from 'sluice';
 import { fakeBackend } from 'sluice/testing';
 import { Holder, numberOf, publishAll, upTo } from '../support/consumers.js';
 import { outcomeOf, stateOf, thrownBy, turns, until } from '../support/promises.js';
@@ -25,7 +32,11 @@ describe('AsyncLoopConsumer', () => {
     const handler = jest.fn();
     void consumer.run(handler);
     expect(handler.mock.calls).toEqual([
-      [{ n: 7 }, expect.objectContaining({ key: 'orders.created', payload: { n: 7 }, headers: { trace: 'x' }, attempt: 1 }), expect.anything()],
+      [
+        { n: 7 },
+        expect.objectContaining({ key: 'orders.created', payload: { n: 7 }, headers: { trace: 'x' }, attempt: 1 }),
+        expect.anything(),
+      ],
     ]);
     const [payload, delivery, context] = handler.mock.calls[0];
     expect(payload).toBe(delivery.payload);
@@ -66,13 +77,16 @@ describe('AsyncLoopConsumer', () => {
     ["'auto'", { prefetch: 'auto', concurrency: 3 }, 4],
     ['as given', { prefetch: 5 }, 5],
     ['as given, beside a concurrency', { prefetch: 100, concurrency: 40 }, 100],
-  ] satisfies [string, AsyncLoopConsumerOptions, number][])('holds no more than `prefetch` deliveries: %s', (_, options, expected) => {
-    const { queue, consumer, logger } = setUp(options);
-    void publishAll(queue, upTo(200));
-    void consumer.run(never);
-    expect(queue.inFlight).toBe(expected);
-    expect(logger.warnings).toEqual([]);
-  });
+  ] satisfies [string, AsyncLoopConsumerOptions, number][])(
+    'holds no more than `prefetch` deliveries: %s',
+    (_, options, expected) => {
+      const { queue, consumer, logger } = setUp(options);
+      void publishAll(queue, upTo(200));
+      void consumer.run(never);
+      expect(queue.inFlight).toBe(expected);
+      expect(logger.warnings).toEqual([]);
+    },
+  );
 
   it('warns of a `prefetch` that is less than its `concurrency`', () => {
     const { queue, consumer, logger } = setUp({ prefetch: 2, concurrency: 3 });
@@ -133,7 +147,9 @@ describe('AsyncLoopConsumer', () => {
     expect([signals[0]?.aborted, outcomes.length]).toEqual([false, 0]);
     clock.advance(1);
     expect(signals[0]?.aborted).toBe(true);
-    expect(outcomes).toEqual([expect.objectContaining({ status: 'retried', duration: 100, error: expect.any(HandlerTimeoutError) })]);
+    expect(outcomes).toEqual([
+      expect.objectContaining({ status: 'retried', duration: 100, error: expect.any(HandlerTimeoutError) }),
+    ]);
     clock.advance(50);
     expect(outcomes[1]).toMatchObject({ status: 'acked', delivery: { attempt: 2 } });
     expect([signals[1]?.aborted, clock.timers]).toEqual([false, 0]);
@@ -186,16 +202,20 @@ describe('AsyncLoopConsumer', () => {
   it.each([
     [1, [1, 2], ['acked', 'acked']],
     [2, [2], ['rejected', 'acked']],
-  ])('gives up without running it what was delivered more often than `deliveryLimit`: after %p crashes', (crashes, runs, statuses) => {
-    const { queue, consumer, outcomes } = setUp({ retry: { count: 1 }, deliveryLimit: 2 });
-    void publishAll(queue, upTo(2));
-    for (let crash = 0; crash < crashes; crash++) new Holder(queue, { prefetch: 1 }).subscription.unsubscribe();
-    const handled: number[] = [];
-    void consumer.run((payload) => void handled.push(numberOf(payload)));
-    expect(handled).toEqual(runs);
-    expect(outcomes.map(({ status, duration }) => [status, duration])).toEqual(statuses.map((status) => [status, 0]));
-    for (const { error } of outcomes.filter(({ status }) => status === 'rejected')) expect(String(error)).toContain('deliveryLimit');
-  });
+  ])(
+    'gives up without running it what was delivered more often than `deliveryLimit`: after %p crashes',
+    (crashes, runs, statuses) => {
+      const { queue, consumer, outcomes } = setUp({ retry: { count: 1 }, deliveryLimit: 2 });
+      void publishAll(queue, upTo(2));
+      for (let crash = 0; crash < crashes; crash++) new Holder(queue, { prefetch: 1 }).subscription.unsubscribe();
+      const handled: number[] = [];
+      void consumer.run((payload) => void handled.push(numberOf(payload)));
+      expect(handled).toEqual(runs);
+      expect(outcomes.map(({ status, duration }) => [status, duration])).toEqual(statuses.map((status) => [status, 0]));
+      for (const { error } of outcomes.filter(({ status }) => status === 'rejected'))
+        expect(String(error)).toContain('deliveryLimit');
+    },
+  );
 
   it('sends what it gives up to the `deadLetter` queue, with what failed', async () => {
     const deadLetter = new MemoryBackend();

@@ -14,7 +14,12 @@ function setUp(options: AsyncLoopConsumerOptions = {}) {
   return { clock, queue, consumer: new AsyncLoopConsumer(queue, { scheduler, logger: silentLogger, ...options }) };
 }
 
-const brief = ({ status, delivery, ...rest }: Outcome) => ({ n: numberOf(delivery.payload), attempt: delivery.attempt, status, ...rest });
+const brief = ({ status, delivery, ...rest }: Outcome) => ({
+  n: numberOf(delivery.payload),
+  attempt: delivery.attempt,
+  status,
+  ...rest,
+});
 
 describe('AsyncLoopConsumer.outcomes$', () => {
   it('tells every status, with the delivery, the duration and the error', async () => {
@@ -95,7 +100,11 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     leaving.unsubscribe();
     consumer.outcomes$.subscribe((outcome) => late?.push(outcome));
     void publishAll(queue, [2]);
-    expect([early, late, gone].map((list) => list?.map(({ delivery }) => numberOf(delivery.payload)))).toEqual([[1, 2], [2], [1]]);
+    expect([early, late, gone].map((list) => list?.map(({ delivery }) => numberOf(delivery.payload)))).toEqual([
+      [1, 2],
+      [2],
+      [1],
+    ]);
     expect(onOutcome.mock.calls.map(([outcome]) => outcome)).toEqual(early);
   });
 
@@ -115,7 +124,10 @@ describe('AsyncLoopConsumer.outcomes$', () => {
   it('goes on over the next run, and never completes', async () => {
     const { queue, consumer } = setUp();
     const events: unknown[] = [];
-    consumer.outcomes$.subscribe({ next: ({ status }) => events.push(status), complete: () => events.push('complete') });
+    consumer.outcomes$.subscribe({
+      next: ({ status }) => events.push(status),
+      complete: () => events.push('complete'),
+    });
     for (let round = 0; round < 2; round++) {
       const running = consumer.run(() => {});
       void publishAll(queue, [round]);

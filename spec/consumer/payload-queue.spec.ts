@@ -1,4 +1,10 @@
-import { AsyncLoopConsumer, type AsyncLoopConsumerOptions, type ConsumeOptions, MemoryBackend, type Outcome } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type AsyncLoopConsumerOptions,
+  type ConsumeOptions,
+  MemoryBackend,
+  type Outcome,
+} from 'sluice';
 import { numberOf, publishAll, upTo } from '../support/consumers.js';
 import { outcomeOf, rejectionOf, stateOf, turns, until } from '../support/promises.js';
 import { recordingLogger, silentLogger } from '../support/recording-logger.js';
@@ -20,7 +26,8 @@ const FAKES = {
     consume() {
       const waiting = payloads(count);
       const iterator: AsyncIterableIterator<object> = {
-        next: async () => (waiting.length > 0 ? { done: false, value: waiting.shift() as object } : { done: true, value: undefined }),
+        next: async () =>
+          waiting.length > 0 ? { done: false, value: waiting.shift() as object } : { done: true, value: undefined },
         [Symbol.asyncIterator]: () => iterator,
       };
       return iterator;
@@ -50,7 +57,11 @@ function setUp(queue: ConstructorParameters<typeof AsyncLoopConsumer>[0], option
   const consumer = new AsyncLoopConsumer(queue, { logger, ...options });
   const outcomes: Outcome[] = [];
   consumer.outcomes$.subscribe((outcome) => outcomes.push(outcome));
-  return { logger, consumer, statuses: () => outcomes.map(({ delivery, status }) => [numberOf(delivery.payload), status]) };
+  return {
+    logger,
+    consumer,
+    statuses: () => outcomes.map(({ delivery, status }) => [numberOf(delivery.payload), status]),
+  };
 }
 
 describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is only %s', (_, make) => {
@@ -67,17 +78,20 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
     expect([logger.warnings, logger.errors]).toEqual([[expect.stringMatching(/without retries/)], []]);
   });
 
-  it.each([1, 3, 50])('runs no more handlers at a time than `concurrency` says, and as many: %p', async (concurrency) => {
-    const { consumer } = setUp(make(20), { concurrency });
-    let running = 0;
-    let most = 0;
-    await consumer.run(async () => {
-      most = Math.max(most, ++running);
-      await turns(5);
-      running--;
-    });
-    expect(most).toBe(Math.min(concurrency, 20));
-  });
+  it.each([1, 3, 50])(
+    'runs no more handlers at a time than `concurrency` says, and as many: %p',
+    async (concurrency) => {
+      const { consumer } = setUp(make(20), { concurrency });
+      let running = 0;
+      let most = 0;
+      await consumer.run(async () => {
+        most = Math.max(most, ++running);
+        await turns(5);
+        running--;
+      });
+      expect(most).toBe(Math.min(concurrency, 20));
+    },
+  );
 
   it('logs a handler that fails, does not try again, and goes on', async () => {
     const { consumer, logger, statuses } = setUp(make(3), { retry: { count: 5, delay: 0 } });
@@ -99,7 +113,9 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
     const failure = new Error('no');
     const { consumer, statuses } = setUp(make(2), { deadLetter });
     await consumer.run(() => Promise.reject(failure));
-    expect(deadLetter.mock.calls).toEqual(upTo(2).map((n) => [expect.objectContaining({ payload: { n } }), failure, expect.anything()]));
+    expect(deadLetter.mock.calls).toEqual(
+      upTo(2).map((n) => [expect.objectContaining({ payload: { n } }), failure, expect.anything()]),
+    );
     expect(statuses()).toEqual(upTo(2).map((n) => [n, 'dead-lettered']));
   });
 
@@ -133,13 +149,17 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
 
 describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
   it('keeps the order within what `orderBy` names', async () => {
-    const { consumer } = setUp(FAKES['an async generator'](20), { concurrency: 4, orderBy: ({ payload }) => numberOf(payload) % 2 });
+    const { consumer } = setUp(FAKES['an async generator'](20), {
+      concurrency: 4,
+      orderBy: ({ payload }) => numberOf(payload) % 2,
+    });
     const ended: number[] = [];
     await consumer.run(async (payload) => {
       await turns(1 + (numberOf(payload) % 3));
       ended.push(numberOf(payload));
     });
-    for (const parity of [0, 1]) expect(ended.filter((n) => n % 2 === parity)).toEqual(upTo(20).filter((n) => n % 2 === parity));
+    for (const parity of [0, 1])
+      expect(ended.filter((n) => n % 2 === parity)).toEqual(upTo(20).filter((n) => n % 2 === parity));
     expect(ended).toHaveLength(20);
   });
 
@@ -240,7 +260,10 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
 
   it('leaves a message unfinished in the queue until its handler has ended', async () => {
     const memory = new MemoryBackend();
-    const consumer = new AsyncLoopConsumer({ publish, consume: (options) => memory.consume(options) }, { logger: silentLogger });
+    const consumer = new AsyncLoopConsumer(
+      { publish, consume: (options) => memory.consume(options) },
+      { logger: silentLogger },
+    );
     void publishAll(memory, [1]);
     let finish: (() => void) | undefined;
     void consumer.run(() => new Promise<void>((resolve) => (finish = resolve)));

@@ -8,7 +8,8 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const never = () => new Promise<void>(() => {});
 
-const changed = (change: (stream: DeliveryStream) => Observable<Delivery>) => new ChangedQueue({ logger: silentLogger }, change);
+const changed = (change: (stream: DeliveryStream) => Observable<Delivery>) =>
+  new ChangedQueue({ logger: silentLogger }, change);
 
 function setUp(queue = new MemoryBackend({ logger: silentLogger })) {
   const logger = recordingLogger();
@@ -64,7 +65,9 @@ describe('AsyncLoopConsumer.run', () => {
 
   it('rejects when the stream fails, once the handlers in flight have finished', async () => {
     const failing = new Subject<Delivery>();
-    const queue = changed((stream) => new Observable((subscriber) => stream.subscribe(subscriber).add(failing.subscribe(subscriber))));
+    const queue = changed(
+      (stream) => new Observable((subscriber) => stream.subscribe(subscriber).add(failing.subscribe(subscriber))),
+    );
     const { consumer, logger } = setUp(queue);
     void publishAll(queue, upTo(3));
     let finish = () => {};
@@ -194,20 +197,27 @@ describe('AsyncLoopConsumer.run', () => {
       await consumer.shutdown();
       await running;
     }
-    expect(handlers.map(({ mock }) => mock.calls.map(([payload]) => payload))).toEqual([[{ n: 0 }], [{ n: 1 }], [{ n: 2 }]]);
+    expect(handlers.map(({ mock }) => mock.calls.map(([payload]) => payload))).toEqual([
+      [{ n: 0 }],
+      [{ n: 1 }],
+      [{ n: 2 }],
+    ]);
   });
 
-  it.each([undefined, null, 'handler', {}])('rejects with a TypeError for a handler that is no function: %p', async (handler) => {
-    const { queue, consumer } = setUp();
-    void publishAll(queue, [1]);
-    const error = await rejectionOf(consumer.run(handler as unknown as EventHandler));
-    expect(error).toMatchObject({ name: 'TypeError', message: expect.stringContaining('handler') });
-    expect(queue.size).toBe(1);
-    // That was no run: another one can begin.
-    const good = jest.fn();
-    void consumer.run(good);
-    expect(good).toHaveBeenCalledTimes(1);
-  });
+  it.each([undefined, null, 'handler', {}])(
+    'rejects with a TypeError for a handler that is no function: %p',
+    async (handler) => {
+      const { queue, consumer } = setUp();
+      void publishAll(queue, [1]);
+      const error = await rejectionOf(consumer.run(handler as unknown as EventHandler));
+      expect(error).toMatchObject({ name: 'TypeError', message: expect.stringContaining('handler') });
+      expect(queue.size).toBe(1);
+      // That was no run: another one can begin.
+      const good = jest.fn();
+      void consumer.run(good);
+      expect(good).toHaveBeenCalledTimes(1);
+    },
+  );
 
   it('never throws', () => {
     const { consumer } = setUp(
@@ -240,7 +250,16 @@ describe('AsyncLoopConsumer.run, with an order,', () => {
     const clock = new VirtualClock();
     const { scheduler } = clock;
     const queue = new ChangedQueue({ scheduler, logger: silentLogger }, change);
-    return { clock, queue, consumer: new AsyncLoopConsumer(queue, { scheduler, logger: silentLogger, orderBy: 'key', retry: { delay: 100 } }) };
+    return {
+      clock,
+      queue,
+      consumer: new AsyncLoopConsumer(queue, {
+        scheduler,
+        logger: silentLogger,
+        orderBy: 'key',
+        retry: { delay: 100 },
+      }),
+    };
   }
 
   it('keeps the order within each of a thousand keys that come and go, beside one that stays', async () => {
@@ -260,7 +279,9 @@ describe('AsyncLoopConsumer.run, with an order,', () => {
     });
     await queue.join();
     expect(ended.size).toBeGreaterThan(1000);
-    const disordered = [...ended.values()].filter((numbers) => numbers.some((n, index) => n <= (numbers[index - 1] ?? 0)));
+    const disordered = [...ended.values()].filter((numbers) =>
+      numbers.some((n, index) => n <= (numbers[index - 1] ?? 0)),
+    );
     expect([overlaps, disordered, [...ended.values()].flat().length]).toEqual([0, [], 5000]);
     await consumer.shutdown();
   });
@@ -332,7 +353,8 @@ describe('Two AsyncLoopConsumers', () => {
   it('of two groups get every message each', async () => {
     const queue = new MemoryBackend({ groups: ['billing', 'audit'] });
     const counts = { billing: 0, audit: 0 };
-    for (const group of ['billing', 'audit'] as const) void new AsyncLoopConsumer(queue, { group }).run(() => void counts[group]++);
+    for (const group of ['billing', 'audit'] as const)
+      void new AsyncLoopConsumer(queue, { group }).run(() => void counts[group]++);
     await Promise.all(publishAll(queue, upTo(10)));
     expect(counts).toEqual({ billing: 10, audit: 10 });
     await queue.join();

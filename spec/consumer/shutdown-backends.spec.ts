@@ -33,7 +33,9 @@ function confirmedBy(delivery: Delivery, confirmations: (() => void)[]): Deliver
 describe('AsyncLoopConsumer.shutdown, over a backend that takes its time,', () => {
   it('waits for the acknowledgement of what its handlers have done', async () => {
     const confirmations: (() => void)[] = [];
-    const { queue, consumer, statuses } = setUp((stream) => stream.pipe(map((delivery) => confirmedBy(delivery, confirmations))));
+    const { queue, consumer, statuses } = setUp((stream) =>
+      stream.pipe(map((delivery) => confirmedBy(delivery, confirmations))),
+    );
     void publishAll(queue, [1]);
     const running = consumer.run(() => {});
     const stopped = consumer.shutdown();

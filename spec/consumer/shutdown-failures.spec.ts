@@ -25,7 +25,9 @@ function failsFirst(payload: object): void {
 function manualDeadLetter() {
   const calls: { finish(): void; fail(): void; signal: AbortSignal }[] = [];
   const deadLetter = (_delivery: object, _error: unknown, { signal }: { signal: AbortSignal }) =>
-    new Promise<void>((resolve, reject) => calls.push({ finish: resolve, fail: () => reject(new Error('no disk')), signal }));
+    new Promise<void>((resolve, reject) =>
+      calls.push({ finish: resolve, fail: () => reject(new Error('no disk')), signal }),
+    );
   return { calls, deadLetter };
 }
 
@@ -48,7 +50,11 @@ describe('AsyncLoopConsumer.shutdown, while a retry waits,', () => {
   });
 
   it('does not wait for it: with an order it is nacked, and what is behind it goes back untouched', async () => {
-    const { clock, queue, consumer, statuses } = setUp(() => ({ retry: { delay: 1000 }, orderBy: 'key', concurrency: 2 }));
+    const { clock, queue, consumer, statuses } = setUp(() => ({
+      retry: { delay: 1000 },
+      orderBy: 'key',
+      concurrency: 2,
+    }));
     void publishAll(queue, upTo(3));
     const running = consumer.run(failsFirst);
     expect(statuses()).toEqual([[1, 'retried']]);
@@ -68,10 +74,16 @@ describe('AsyncLoopConsumer.shutdown, while a retry waits,', () => {
   });
 
   it('nacks it also when a handler in flight is still waited for', async () => {
-    const { clock, queue, consumer } = setUp(() => ({ retry: { delay: 1000 }, orderBy: ({ payload }) => numberOf(payload) % 2, concurrency: 2 }));
+    const { clock, queue, consumer } = setUp(() => ({
+      retry: { delay: 1000 },
+      orderBy: ({ payload }) => numberOf(payload) % 2,
+      concurrency: 2,
+    }));
     void publishAll(queue, upTo(4));
     let finish = () => {};
-    void consumer.run((payload) => (numberOf(payload) === 2 ? new Promise<void>((resolve) => (finish = resolve)) : failsFirst(payload)));
+    void consumer.run((payload) =>
+      numberOf(payload) === 2 ? new Promise<void>((resolve) => (finish = resolve)) : failsFirst(payload),
+    );
     const stopped = consumer.shutdown();
     expect(await stateOf(stopped)).toBe('pending');
     clock.advance(5000);

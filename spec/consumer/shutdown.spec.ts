@@ -102,7 +102,11 @@ describe('AsyncLoopConsumer.shutdown', () => {
     const running = consumer.run(gates.handler);
     const stopped = consumer.shutdown({ timeout: 100 });
     clock.advance(99);
-    expect([gates.aborted, await stateOf(running), await stateOf(stopped)]).toEqual([[false, false], 'pending', 'pending']);
+    expect([gates.aborted, await stateOf(running), await stateOf(stopped)]).toEqual([
+      [false, false],
+      'pending',
+      'pending',
+    ]);
     clock.advance(1);
     expect(gates.aborted).toEqual([true, true]);
     await Promise.all([running, stopped]);
@@ -229,19 +233,22 @@ describe('AsyncLoopConsumer.shutdown', () => {
     [Number.POSITIVE_INFINITY, 50],
     [5000, 50],
     [50, 5000],
-  ])('may be called in parallel with different timeouts, of which the shortest counts: %p and %p', async (one, other) => {
-    const { clock, queue, consumer } = setUp();
-    const gates = new Gates();
-    void publishAll(queue, [1]);
-    const running = consumer.run(gates.handler);
-    const stopped = [one, other].map((timeout) => consumer.shutdown({ timeout }));
-    clock.advance(49);
-    expect(gates.aborted).toEqual([false]);
-    clock.advance(1);
-    await Promise.all([running, ...stopped]);
-    expect(gates.aborted).toEqual([true]);
-    expect(clock.timers).toBe(0);
-  });
+  ])(
+    'may be called in parallel with different timeouts, of which the shortest counts: %p and %p',
+    async (one, other) => {
+      const { clock, queue, consumer } = setUp();
+      const gates = new Gates();
+      void publishAll(queue, [1]);
+      const running = consumer.run(gates.handler);
+      const stopped = [one, other].map((timeout) => consumer.shutdown({ timeout }));
+      clock.advance(49);
+      expect(gates.aborted).toEqual([false]);
+      clock.advance(1);
+      await Promise.all([running, ...stopped]);
+      expect(gates.aborted).toEqual([true]);
+      expect(clock.timers).toBe(0);
+    },
+  );
 
   it('does not let the timeout of one run end the next', async () => {
     const { clock, queue, consumer } = setUp();

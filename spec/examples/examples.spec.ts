@@ -79,14 +79,17 @@ describe('the examples', () => {
       );
     });
 
-    it.each(['SIGINT', 'SIGTERM'] as const)('stops on %s, and what waits for a retry stays in the queue', async (signal) => {
-      const program = new Program('examples/billing-service.ts');
-      await program.printed('order 4, attempt 1: retried');
-      program.interrupt(signal);
-      expect(await program.exited()).toBe(0);
-      expect(program.output).toMatch(/^stopped: [12] unfinished, 0 dead letters$/m);
-      expect(program.output).not.toContain('dead letter:');
-    });
+    it.each(['SIGINT', 'SIGTERM'] as const)(
+      'stops on %s, and what waits for a retry stays in the queue',
+      async (signal) => {
+        const program = new Program('examples/billing-service.ts');
+        await program.printed('order 4, attempt 1: retried');
+        program.interrupt(signal);
+        expect(await program.exited()).toBe(0);
+        expect(program.output).toMatch(/^stopped: [12] unfinished, 0 dead letters$/m);
+        expect(program.output).not.toContain('dead letter:');
+      },
+    );
   });
 
   it('the bookings of each account are kept in order, and a failing one holds up its own account only', async () => {

@@ -22,7 +22,11 @@ describe('The example of a third-party backend', () => {
     close: 'at once',
     logger: true,
     deadline: CONTRACT_DEADLINE,
-    reasons: { lease: 'a claim lasts as long as the store', disconnect: 'there is no connection', restart: 'the store is an object' },
+    reasons: {
+      lease: 'a claim lasts as long as the store',
+      disconnect: 'there is no connection',
+      restart: 'the store is an object',
+    },
   });
   testEach(cases);
 
@@ -53,12 +57,18 @@ describe('The example of a third-party backend', () => {
     const fields = { queue: 'a\nb', group: 'default', key: 'order', id };
     expect(logged).toEqual([
       ['debug', `Delivery ${id} from queue "a\\nb" was rejected`, { ...fields, attempt: 1, error: 'too late' }],
-      ['warn', `A settlement of delivery ${id} from queue "a\\nb" changed nothing: it was already rejected`, { ...fields, attempt: 1 }],
+      [
+        'warn',
+        `A settlement of delivery ${id} from queue "a\\nb" changed nothing: it was already rejected`,
+        { ...fields, attempt: 1 },
+      ],
     ]);
   });
 
   it('is shown in the guide as it is', () => {
     const guide = readFileSync(path.join(ROOT, 'docs/guides/writing-a-backend.md'), 'utf8');
-    expect(guide).toContain(`\`\`\`ts\n${readFileSync(path.join(ROOT, 'examples/third-party-backend.ts'), 'utf8')}\`\`\`\n`);
+    expect(guide).toContain(
+      `\`\`\`ts\n${readFileSync(path.join(ROOT, 'examples/third-party-backend.ts'), 'utf8')}\`\`\`\n`,
+    );
   });
 });

@@ -36,5 +36,6 @@ describeWithNats('A process that has closed its queue while NATS does not answer
 describeWithRabbitMq('A process that has closed its queue while RabbitMQ does not answer', () => {
   const expectEnd = closedProcesses(rabbitMq);
 
-  it('ends by itself when it has destroyed a connection that it had handed in', () => expectEnd({ role: 'consumer', handedIn: true }));
+  it('ends by itself when it has destroyed a connection that it had handed in', () =>
+    expectEnd({ role: 'consumer', handedIn: true }));
 });

@@ -28,7 +28,10 @@ export class ClosingProcess {
 
   private constructor(settings: ClosingSettings) {
     const program = programOf('spec/integration/fixtures/closing.ts');
-    this.#child = spawn(process.execPath, [program, JSON.stringify(settings)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#child = spawn(process.execPath, [program, JSON.stringify(settings)], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     guard(this.#child);
     this.#ended = once(this.#child, 'close');
     createInterface({ input: this.#child.stdout }).on('line', (line) => {

@@ -17,7 +17,12 @@ const EXPECTED = [
 
 /** The same program, with nothing changed but what says where the queue is. */
 async function run(backend: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
-  const program = new Program('examples/any-backend.ts', { ...env, QUEUE_BACKEND: backend, QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing,audit' });
+  const program = new Program('examples/any-backend.ts', {
+    ...env,
+    QUEUE_BACKEND: backend,
+    QUEUE_NAME: 'orders',
+    QUEUE_GROUPS: 'billing,audit',
+  });
   expect(await program.exited()).toBe(0);
   return program.printedLines;
 }
@@ -48,4 +53,6 @@ describeWithRedis('One program on Redis', () => runsTwice('redis', 'REDIS_URL', 
 
 describeWithNats('One program on NATS', () => runsTwice('nats', 'NATS_URL', () => NatsServer.start()));
 
-describeWithRabbitMq('One program on RabbitMQ', () => runsTwice('rabbitmq', 'RABBITMQ_URL', () => RabbitMqServer.start()));
+describeWithRabbitMq('One program on RabbitMQ', () =>
+  runsTwice('rabbitmq', 'RABBITMQ_URL', () => RabbitMqServer.start()),
+);

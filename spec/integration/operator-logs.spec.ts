@@ -48,7 +48,9 @@ class OperatorLog {
 function expectReadable(log: OperatorLog): void {
   expect(log.messages.filter((message) => /[\r\n]| at .*:\d+:\d+/.test(message))).toEqual([]);
   const warnings = log.lines.filter(({ level }) => level === 'warn');
-  expect(warnings.flatMap(({ details }) => Object.values(details)).filter((value) => typeof value === 'object')).toEqual([]);
+  expect(
+    warnings.flatMap(({ details }) => Object.values(details)).filter((value) => typeof value === 'object'),
+  ).toEqual([]);
 }
 
 /** A broker that refuses connections for some seconds. */
@@ -142,6 +144,8 @@ describeWithRabbitMq('An outage of RabbitMQ', () => outagesOn(rabbitMq));
 
 describeWithRedis('A wrong password for Redis', () => wrongPasswordOn(redis));
 
-describeWithNats('A wrong password for NATS', () => wrongPasswordOn({ ...nats, start: () => NatsServer.start({ user: 'app', password: 'right' }) }));
+describeWithNats('A wrong password for NATS', () =>
+  wrongPasswordOn({ ...nats, start: () => NatsServer.start({ user: 'app', password: 'right' }) }),
+);
 
 describeWithRabbitMq('A wrong password for RabbitMQ', () => wrongPasswordOn(rabbitMq));

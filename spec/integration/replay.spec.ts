@@ -1,4 +1,11 @@
-import { AsyncLoopConsumer, type Delivery, MemoryBackend, type PublishArguments, type QueueBackend, receive } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type Delivery,
+  MemoryBackend,
+  type PublishArguments,
+  type QueueBackend,
+  receive,
+} from 'sluice';
 import { replay } from '../../examples/replay.js';
 import { numberOf, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
@@ -35,7 +42,11 @@ function consumerOf(queue: QueueBackend, group: string, deadLetter: QueueBackend
 }
 
 /** What a replay does on any backend: the first of the groups fails. */
-async function replaysOnce(orders: QueueBackend, failed: QueueBackend, groups: readonly [string, ...string[]]): Promise<void> {
+async function replaysOnce(
+  orders: QueueBackend,
+  failed: QueueBackend,
+  groups: readonly [string, ...string[]],
+): Promise<void> {
   let failing = true;
   const consumers = groups.map((group, index) => consumerOf(orders, group, failed, () => failing && index === 0));
   for (const n of upTo(LETTERS)) await orders.publish('number', { n }, { headers: { trace: `t${n}` } });
@@ -95,10 +106,13 @@ describe('The replay of dead letters on memory', () => {
     return Object.assign(queue, { publish });
   }
 
-  it.each([['billing'], ['default']] as const)('publishes each dead letter again, as it was, to the group %s', async (group) => {
-    const orders = new MemoryBackend({ name: 'orders', groups: [group], logger: silentLogger });
-    await replaysOnce(orders, lettersFrom(), [group]);
-  });
+  it.each([['billing'], ['default']] as const)(
+    'publishes each dead letter again, as it was, to the group %s',
+    async (group) => {
+      const orders = new MemoryBackend({ name: 'orders', groups: [group], logger: silentLogger });
+      await replaysOnce(orders, lettersFrom(), [group]);
+    },
+  );
 
   it('publishes each dead letter again to the group in which it failed only', async () => {
     const groups = ['billing', 'audit'] as const;

@@ -34,7 +34,8 @@ function slowLinks<Server extends FaultyServer>(broker: Broker<Server>): void {
 
   const open = () => stage.open({ lease: LEASE }).queue;
 
-  const publishLarge = (queue: ReturnType<typeof open>) => Promise.all(upTo(COUNT).map((n) => queue.publish('key', { n, text: TEXT })));
+  const publishLarge = (queue: ReturnType<typeof open>) =>
+    Promise.all(upTo(COUNT).map((n) => queue.publish('key', { n, text: TEXT })));
 
   /** Every message was delivered once, in order. */
   const once = upTo(COUNT).map((n) => [n, 1]);

@@ -39,13 +39,16 @@ describe('A context', () => {
     expect(contexts.notes).toEqual(['run in captured', 'bound in captured']);
   });
 
-  it.each([undefined, () => undefined])('is that of the caller where there is no node:async_hooks: %p', (getBuiltinModule) => {
-    const contexts = new Contexts();
-    const module = on(getBuiltinModule);
-    enter(module, contexts);
-    expect(module.isContextInUse()).toBe(false);
-    expect(contexts.notes).toEqual(['run in caller', 'bound in caller']);
-  });
+  it.each([undefined, () => undefined])(
+    'is that of the caller where there is no node:async_hooks: %p',
+    (getBuiltinModule) => {
+      const contexts = new Contexts();
+      const module = on(getBuiltinModule);
+      enter(module, contexts);
+      expect(module.isContextInUse()).toBe(false);
+      expect(contexts.notes).toEqual(['run in caller', 'bound in caller']);
+    },
+  );
 });
 
 describe('A task that waits for its turn', () => {

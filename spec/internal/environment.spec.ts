@@ -32,7 +32,8 @@ function completeLogger(): Logger & { readonly logged: unknown[] } {
   return { logged, debug: log, warn: log, error: log };
 }
 
-const shown = (...values: unknown[]): string => inspect(values, { depth: 20, showHidden: true, maxStringLength: null, maxArrayLength: null });
+const shown = (...values: unknown[]): string =>
+  inspect(values, { depth: 20, showHidden: true, maxStringLength: null, maxArrayLength: null });
 
 describe('A URL with a password in the wrong variable', () => {
   it.each(cases)('is refused by $engine and not shown: $variable=$secret', ({ Backend, url, variable, secret }) => {
@@ -51,7 +52,9 @@ describe('A URL with a password in the wrong variable', () => {
 
   it.each(SECRETS)('is refused as QUEUE_BACKEND and not shown: %s', async (secret) => {
     const logger = completeLogger();
-    const error: unknown = await loadBackend({ env: { QUEUE_BACKEND: secret }, logger }).catch((reason: unknown) => reason);
+    const error: unknown = await loadBackend({ env: { QUEUE_BACKEND: secret }, logger }).catch(
+      (reason: unknown) => reason,
+    );
     expect(ConfigurationError.is(error)).toBe(true);
     expect(shown(error, logger.logged)).not.toMatch(/hunter2|hun|ter2/);
   });
@@ -59,7 +62,11 @@ describe('A URL with a password in the wrong variable', () => {
 
 describe('A name in the environment', () => {
   it.each(['orders@eu', 'https://example.com/orders', 'eu:orders/paid'])('may be %s', async (name) => {
-    const queue = RedisBackend.fromEnv({ REDIS_URL: 'redis://localhost:1', QUEUE_NAME: name, QUEUE_GROUPS: `${name},audit` });
+    const queue = RedisBackend.fromEnv({
+      REDIS_URL: 'redis://localhost:1',
+      QUEUE_NAME: name,
+      QUEUE_GROUPS: `${name},audit`,
+    });
     expect(queue.name).toBe(name);
     await queue.close();
   });
@@ -70,7 +77,10 @@ describe('describeVariable', () => {
     expect(describeVariable(value)).toBe(JSON.stringify(value));
   });
 
-  it.each(['x'.repeat(33), 'redis://h', 'user@host', 'a b', 'a\nb', '1000\n', '/tmp/x', 'é'])('shows only the length of %p', (value) => {
-    expect(describeVariable(value)).toBe(`a text of ${value.length} characters`);
-  });
+  it.each(['x'.repeat(33), 'redis://h', 'user@host', 'a b', 'a\nb', '1000\n', '/tmp/x', 'é'])(
+    'shows only the length of %p',
+    (value) => {
+      expect(describeVariable(value)).toBe(`a text of ${value.length} characters`);
+    },
+  );
 });

@@ -29,7 +29,9 @@ function completeLogger(): Logger & { readonly logged: Logged[] } {
 async function consoleCalls(act: () => unknown): Promise<unknown[][]> {
   const calls: unknown[][] = [];
   const methods = ['debug', 'log', 'info', 'warn', 'error'] as const;
-  const spies = methods.map((method) => jest.spyOn(console, method).mockImplementation((...call: unknown[]) => void calls.push([method, ...call])));
+  const spies = methods.map((method) =>
+    jest.spyOn(console, method).mockImplementation((...call: unknown[]) => void calls.push([method, ...call])),
+  );
   try {
     await act();
   } finally {
@@ -41,9 +43,17 @@ async function consoleCalls(act: () => unknown): Promise<unknown[][]> {
 describe('toOneLine', () => {
   it.each([
     ['line breaks', 'a\r\nb\u0085c\u2028d\u2029e\u000bf\u000cg', 'a\\r\\nb\\u0085c\\u2028d\\u2029e\\u000bf\\u000cg'],
-    ['other control characters of C0', 'a\u0000b\u0007c\u001b[31md\te\u007f', 'a\\u0000b\\u0007c\\u001b[31md\\te\\u007f'],
+    [
+      'other control characters of C0',
+      'a\u0000b\u0007c\u001b[31md\te\u007f',
+      'a\\u0000b\\u0007c\\u001b[31md\\te\\u007f',
+    ],
     ['control characters of C1', '\u009b31m\u009d0;title\u009c\u0080', '\\u009b31m\\u009d0;title\\u009c\\u0080'],
-    ['marks of direction', '\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e', '\\u061c\\u200e\\u200f\\u202a\\u202b\\u202c\\u202d\\u202e'],
+    [
+      'marks of direction',
+      '\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e',
+      '\\u061c\\u200e\\u200f\\u202a\\u202b\\u202c\\u202d\\u202e',
+    ],
     ['isolates of direction', '\u2066\u2067\u2068\u2069', '\\u2066\\u2067\\u2068\\u2069'],
   ])('escapes %s', (_, text, escaped) => {
     expect(toOneLine(text)).toBe(escaped);
@@ -86,11 +96,14 @@ describe('shieldLogger', () => {
     ['a string', 'too late', 'too late'],
     ['an error', new RangeError('boom'), new RangeError('boom')],
     ['an error of another realm', runInNewContext('new Error("boom")'), expect.objectContaining({ message: 'boom' })],
-  ])('passes errors and texts as they are, and describes anything else, which may be the payload: %s', (_, error, expected) => {
-    const logger = completeLogger();
-    shieldLogger(logger).error('Failed', { queue: 'orders', error });
-    expect(logger.logged[0]?.details).toEqual([{ queue: 'orders', error: expected }]);
-  });
+  ])(
+    'passes errors and texts as they are, and describes anything else, which may be the payload: %s',
+    (_, error, expected) => {
+      const logger = completeLogger();
+      shieldLogger(logger).error('Failed', { queue: 'orders', error });
+      expect(logger.logged[0]?.details).toEqual([{ queue: 'orders', error: expected }]);
+    },
+  );
 
   it('calls the methods of the logger on the logger', () => {
     class Counter {
@@ -131,14 +144,19 @@ describe('shieldLogger', () => {
       const delivery = await receive(queue);
       console.log(await delivery.ack(), await delivery.ack(), await delivery.ack());
     `);
-    expect(output.split('\n').filter((line) => line !== '')).toEqual(['true false false', 'uncaught disk full', 'uncaught disk full']);
+    expect(output.split('\n').filter((line) => line !== '')).toEqual([
+      'true false false',
+      'uncaught disk full',
+      'uncaught disk full',
+    ]);
   });
 });
 
 describe('defaultLogger', () => {
   it('prints a warning and an error by one call with one text, and debug not at all', async () => {
     const calls = await consoleCalls(() => {
-      for (const level of ['debug', 'warn', 'error'] as const) defaultLogger[level](`${level} 100 %s`, { queue: 'orders', key: FORGED });
+      for (const level of ['debug', 'warn', 'error'] as const)
+        defaultLogger[level](`${level} 100 %s`, { queue: 'orders', key: FORGED });
     });
     expect(calls).toEqual([
       ['warn', 'warn 100 %s'],
@@ -235,12 +253,16 @@ describe('A key that forges log lines', () => {
     await work(logger);
     expect(logger.logged.filter(({ message }) => message.includes('forged')).length).toBeGreaterThanOrEqual(4);
     expect(logger.logged.filter(({ message }) => DANGEROUS.test(message))).toEqual([]);
-    expect(logger.logged.some(({ details: [first] }) => (first as { key?: string } | undefined)?.key === key)).toBe(true);
+    expect(logger.logged.some(({ details: [first] }) => (first as { key?: string } | undefined)?.key === key)).toBe(
+      true,
+    );
   });
 
   it('cannot start a line of the console', async () => {
     const calls = await consoleCalls(() => work(undefined));
     expect(calls.filter((call) => String(call[1]).includes('forged')).length).toBeGreaterThanOrEqual(4);
-    expect(calls.filter((call) => call.length !== 2 || typeof call[1] !== 'string' || DANGEROUS.test(call[1]))).toEqual([]);
+    expect(calls.filter((call) => call.length !== 2 || typeof call[1] !== 'string' || DANGEROUS.test(call[1]))).toEqual(
+      [],
+    );
   });
 });

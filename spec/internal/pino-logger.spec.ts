@@ -24,7 +24,14 @@ describe('pinoLogger', () => {
   it.each(LEVELS)('passes the message, the fields and the error with its stack to %s', (level, number) => {
     const { logger, entries } = recordingPino();
     const error = new TypeError('boom', { cause: new Error('root') });
-    pinoLogger(logger)[level]('It failed', { queue: 'orders', group: 'billing', key: 'a\nb', id: '7', attempt: 2, error });
+    pinoLogger(logger)[level]('It failed', {
+      queue: 'orders',
+      group: 'billing',
+      key: 'a\nb',
+      id: '7',
+      attempt: 2,
+      error,
+    });
     expect(entries).toEqual([
       expect.objectContaining({
         level: number,
@@ -34,7 +41,11 @@ describe('pinoLogger', () => {
         key: 'a\nb',
         id: '7',
         attempt: 2,
-        err: expect.objectContaining({ type: 'TypeError', message: expect.stringMatching(/^boom/), stack: expect.stringContaining(__filename) }),
+        err: expect.objectContaining({
+          type: 'TypeError',
+          message: expect.stringMatching(/^boom/),
+          stack: expect.stringContaining(__filename),
+        }),
       }),
     ]);
     expect(entries[0]).not.toHaveProperty('error');
@@ -43,7 +54,9 @@ describe('pinoLogger', () => {
   it.each(LEVELS)('passes a message without details to %s', (level, number) => {
     const { logger, entries } = recordingPino();
     pinoLogger(logger)[level]('100 % done');
-    expect(entries).toEqual([{ level: number, time: expect.any(Number), pid: process.pid, hostname: expect.any(String), msg: '100 % done' }]);
+    expect(entries).toEqual([
+      { level: number, time: expect.any(Number), pid: process.pid, hostname: expect.any(String), msg: '100 % done' },
+    ]);
   });
 
   it('keeps the bindings of a child logger', () => {
@@ -75,7 +88,13 @@ describe('pinoLogger', () => {
       .subscribe();
     await queue.publish('order', { n: 1 });
     await queue.join();
-    const fields = { queue: 'orders', key: 'order', id: expect.any(String), attempt: 1, err: expect.objectContaining({ message: 'boom' }) };
+    const fields = {
+      queue: 'orders',
+      key: 'order',
+      id: expect.any(String),
+      attempt: 1,
+      err: expect.objectContaining({ message: 'boom' }),
+    };
     expect(entries).toEqual([expect.objectContaining({ level: 50, msg: expect.stringContaining('boom'), ...fields })]);
   });
 });

@@ -49,7 +49,18 @@ const primitives: Record<string, Fake> = {
 
 const fakes: [string, Fake][] = [
   ...Object.entries(primitives),
-  ['all timers', all('setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'process.nextTick', 'Date', 'performance that stands still')],
+  [
+    'all timers',
+    all(
+      'setTimeout',
+      'setInterval',
+      'setImmediate',
+      'queueMicrotask',
+      'process.nextTick',
+      'Date',
+      'performance that stands still',
+    ),
+  ],
   ['setImmediate and MessageChannel', all('setImmediate', 'a MessageChannel that is silent')],
   ['setImmediate and Atomics.waitAsync', all('setImmediate', 'Atomics.waitAsync')],
   ['setImmediate, and no SharedArrayBuffer', all('setImmediate', 'no SharedArrayBuffer')],
@@ -143,5 +154,8 @@ it('A process goes on with a loop of awaits where a fake never comes and nothing
     for (let n = 0; n < 200_000; n++) await queue.publish('key', { n });
     console.log('end of script');
   `;
-  expect(await runScript(script, 'globalThis.setImmediate = () => ({});')).toEqual({ exit: 0, output: 'end of script' });
+  expect(await runScript(script, 'globalThis.setImmediate = () => ({});')).toEqual({
+    exit: 0,
+    output: 'end of script',
+  });
 });

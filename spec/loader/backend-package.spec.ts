@@ -9,7 +9,8 @@ let names = 0;
 const freshName = () => `fake-${++names}`;
 
 /** Installs a package, as far as this test can see. */
-const install = (name: string, module: () => unknown) => jest.doMock(`sluice-backend-${name}`, module, { virtual: true });
+const install = (name: string, module: () => unknown) =>
+  jest.doMock(`sluice-backend-${name}`, module, { virtual: true });
 
 const load = (name: string, env = {}) => loadBackend({ env: { ...env, QUEUE_BACKEND: name } });
 
@@ -111,7 +112,9 @@ describe('A package of a backend', () => {
     const error = await failureOf(load(name));
     expect(BackendNotFoundError.is(error)).toBe(false);
     expect(SluiceError.is(error)).toBe(true);
-    expect(error.message).toBe(`The package sluice-backend-${name} could not be loaded: Error: no such thing as a fake`);
+    expect(error.message).toBe(
+      `The package sluice-backend-${name} could not be loaded: Error: no such thing as a fake`,
+    );
     expect(error.cause).toBe(cause);
   });
 

@@ -34,7 +34,9 @@ async function bundle(options: BuildOptions): Promise<string> {
       {
         name: 'no-clients',
         setup: ({ onResolve }) =>
-          onResolve({ filter: /^(redis|sluice)/ }, ({ path: name }) => ({ errors: [{ text: `Nobody should ask for ${name}` }] })),
+          onResolve({ filter: /^(redis|sluice)/ }, ({ path: name }) => ({
+            errors: [{ text: `Nobody should ask for ${name}` }],
+          })),
       },
     ],
     ...options,
@@ -49,7 +51,15 @@ describe('loadBackend, in a bundle', () => {
     const { setTimeout, clearTimeout, performance, AbortController, TextEncoder } = globalThis;
     const console = { warn() {}, error() {} };
     const reported = new Promise<string>((report) => {
-      vm.runInNewContext(code, { report, setTimeout, clearTimeout, performance, AbortController, TextEncoder, console });
+      vm.runInNewContext(code, {
+        report,
+        setTimeout,
+        clearTimeout,
+        performance,
+        AbortController,
+        TextEncoder,
+        console,
+      });
     });
     expect(JSON.parse(await reported)).toEqual({
       received: 'hello',
@@ -60,28 +70,34 @@ describe('loadBackend, in a bundle', () => {
     });
   });
 
-  it.each(['esm', 'cjs'] as const)('for Node.js says what to do about a backend that is not in it: %s', async (format) => {
-    const folder = await mkdtemp(path.join(tmpdir(), 'sluice-bundle-'));
-    try {
-      const file = path.join(folder, format === 'esm' ? 'bundle.mjs' : 'bundle.cjs');
-      await build({
-        stdin: { contents: `globalThis.report = console.log;\n${await bundle({ platform: 'node', format: 'esm' })}` },
-        format,
-        outfile: file,
-        logLevel: 'silent',
-      });
-      const { stdout } = await promisify(execFile)(process.execPath, [file], { cwd: folder, env: { ...process.env, QUEUE_BACKEND: '' } });
-      expect(JSON.parse(stdout)).toEqual({
-        received: 'hello',
-        warnings: 2,
-        redis: expect.stringMatching(
-          /^SLUICE_ERROR The backend "redis" could not be loaded from within a bundle. Keep the package sluice external, or make/,
-        ),
-        nowhere: expect.stringMatching(/^SLUICE_BACKEND_NOT_FOUND .*npm install sluice-backend-nowhere/s),
-        own: 'loaded',
-      });
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  });
+  it.each(['esm', 'cjs'] as const)(
+    'for Node.js says what to do about a backend that is not in it: %s',
+    async (format) => {
+      const folder = await mkdtemp(path.join(tmpdir(), 'sluice-bundle-'));
+      try {
+        const file = path.join(folder, format === 'esm' ? 'bundle.mjs' : 'bundle.cjs');
+        await build({
+          stdin: { contents: `globalThis.report = console.log;\n${await bundle({ platform: 'node', format: 'esm' })}` },
+          format,
+          outfile: file,
+          logLevel: 'silent',
+        });
+        const { stdout } = await promisify(execFile)(process.execPath, [file], {
+          cwd: folder,
+          env: { ...process.env, QUEUE_BACKEND: '' },
+        });
+        expect(JSON.parse(stdout)).toEqual({
+          received: 'hello',
+          warnings: 2,
+          redis: expect.stringMatching(
+            /^SLUICE_ERROR The backend "redis" could not be loaded from within a bundle. Keep the package sluice external, or make/,
+          ),
+          nowhere: expect.stringMatching(/^SLUICE_BACKEND_NOT_FOUND .*npm install sluice-backend-nowhere/s),
+          own: 'loaded',
+        });
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+  );
 });

@@ -32,61 +32,63 @@ const programs = {
   'program.cjs': `const { loadBackend } = require('sluice'); ${LOAD} main(loadBackend, require);`,
 };
 
-const queue = (name: string) => `{ name: '${name}', publish() {}, consume() {}, deliveries() {}, stats() {}, close() {} }`;
+const queue = (name: string) =>
+  `{ name: '${name}', publish() {}, consume() {}, deliveries() {}, stats() {}, close() {} }`;
 
 /** Packages of backends: what stands in their package.json, and their one file. */
-const packages: Readonly<Record<string, { readonly manifest: object; readonly file: string; readonly code: string }>> = {
-  esm: {
-    manifest: { type: 'module', exports: { '.': { types: './index.d.ts', import: { node: './index.js' } } } },
-    file: 'index.js',
-    code: `await null; export const fromEnv = ({ QUEUE_BACKEND }) => (${queue('from esm')});`,
-  },
-  sugar: {
-    manifest: { exports: { import: ['./index.mjs'] } },
-    file: 'index.mjs',
-    code: `export class SugarBackend { static async fromEnv() { return ${queue('from sugar')}; } }`,
-  },
-  cjs: {
-    manifest: { main: './main.js' },
-    file: 'main.js',
-    code: `class Backend { static fromEnv() { return ${queue('from cjs')}; } } module.exports = Backend;`,
-  },
-  requirable: {
-    manifest: { type: 'module', exports: { require: './index.cjs' } },
-    file: 'index.cjs',
-    code: `exports.fromEnv = () => (${queue('from requirable')});`,
-  },
-  compiled: {
-    manifest: {},
-    file: 'index.js',
-    code: `Object.defineProperty(exports, '__esModule', { value: true }); exports['def' + 'ault'] = { fromEnv: () => (${queue('from compiled')}) };`,
-  },
-  'self-registering': {
-    manifest: { type: 'module', exports: './index.js' },
-    file: 'index.js',
-    code: `import { registerBackend } from 'sluice'; registerBackend('self-registering', () => (${queue('from self-registering')}));`,
-  },
-  'self-requiring': {
-    manifest: {},
-    file: 'index.js',
-    code: `require('sluice').registerBackend('self-requiring', () => (${queue('from self-requiring')}));`,
-  },
-  throwing: { manifest: {}, file: 'index.js', code: `throw new Error('no license');` },
-  'without-import': {
-    manifest: { type: 'module', exports: './index.js' },
-    file: 'index.js',
-    code: `import 'left-pad'; export const fromEnv = () => {};`,
-  },
-  'without-require': { manifest: {}, file: 'index.js', code: `require('left-pad');` },
-  'without-file': {
-    manifest: { type: 'module', exports: './index.js' },
-    file: 'index.js',
-    code: `import './gone.js'; export const fromEnv = () => {};`,
-  },
-  'without-entry': { manifest: { main: './gone.js' }, file: 'other.js', code: '' },
-  'without-export': { manifest: { exports: { './other': './other.js' } }, file: 'other.js', code: '' },
-  broken: { manifest: { type: 'module', exports: './index.js' }, file: 'index.js', code: 'export const = ;' },
-};
+const packages: Readonly<Record<string, { readonly manifest: object; readonly file: string; readonly code: string }>> =
+  {
+    esm: {
+      manifest: { type: 'module', exports: { '.': { types: './index.d.ts', import: { node: './index.js' } } } },
+      file: 'index.js',
+      code: `await null; export const fromEnv = ({ QUEUE_BACKEND }) => (${queue('from esm')});`,
+    },
+    sugar: {
+      manifest: { exports: { import: ['./index.mjs'] } },
+      file: 'index.mjs',
+      code: `export class SugarBackend { static async fromEnv() { return ${queue('from sugar')}; } }`,
+    },
+    cjs: {
+      manifest: { main: './main.js' },
+      file: 'main.js',
+      code: `class Backend { static fromEnv() { return ${queue('from cjs')}; } } module.exports = Backend;`,
+    },
+    requirable: {
+      manifest: { type: 'module', exports: { require: './index.cjs' } },
+      file: 'index.cjs',
+      code: `exports.fromEnv = () => (${queue('from requirable')});`,
+    },
+    compiled: {
+      manifest: {},
+      file: 'index.js',
+      code: `Object.defineProperty(exports, '__esModule', { value: true }); exports['def' + 'ault'] = { fromEnv: () => (${queue('from compiled')}) };`,
+    },
+    'self-registering': {
+      manifest: { type: 'module', exports: './index.js' },
+      file: 'index.js',
+      code: `import { registerBackend } from 'sluice'; registerBackend('self-registering', () => (${queue('from self-registering')}));`,
+    },
+    'self-requiring': {
+      manifest: {},
+      file: 'index.js',
+      code: `require('sluice').registerBackend('self-requiring', () => (${queue('from self-requiring')}));`,
+    },
+    throwing: { manifest: {}, file: 'index.js', code: `throw new Error('no license');` },
+    'without-import': {
+      manifest: { type: 'module', exports: './index.js' },
+      file: 'index.js',
+      code: `import 'left-pad'; export const fromEnv = () => {};`,
+    },
+    'without-require': { manifest: {}, file: 'index.js', code: `require('left-pad');` },
+    'without-file': {
+      manifest: { type: 'module', exports: './index.js' },
+      file: 'index.js',
+      code: `import './gone.js'; export const fromEnv = () => {};`,
+    },
+    'without-entry': { manifest: { main: './gone.js' }, file: 'other.js', code: '' },
+    'without-export': { manifest: { exports: { './other': './other.js' } }, file: 'other.js', code: '' },
+    broken: { manifest: { type: 'module', exports: './index.js' }, file: 'index.js', code: 'export const = ;' },
+  };
 
 /**
  * Where a package is, and where the program. Beside `sluice` in one folder, as npm installs; or in an application that has a link to `sluice`, from where the
@@ -117,14 +119,21 @@ describe('loadBackend, of the packed package', () => {
       ] as const) {
         const folder = `${home}/node_modules/sluice-backend-${prefix}-${name}`;
         const json = JSON.stringify({ name: `sluice-backend-${prefix}-${name}`, version: '1.0.0', ...manifest });
-        await packed.write({ [`${folder}/package.json`]: json, [`${folder}/${file}`]: code.replaceAll(/'(self-\w+)'/g, `'${prefix}-$1'`) });
+        await packed.write({
+          [`${folder}/package.json`]: json,
+          [`${folder}/${file}`]: code.replaceAll(/'(self-\w+)'/g, `'${prefix}-$1'`),
+        });
       }
     }
   }, 180_000);
 
   afterAll(() => packed?.remove());
 
-  const load = async (names: readonly string[], { home = '.', folder = '.', program = 'program.mjs' }, env = {}): Promise<Record<string, Report>> =>
+  const load = async (
+    names: readonly string[],
+    { home = '.', folder = '.', program = 'program.mjs' },
+    env = {},
+  ): Promise<Record<string, Report>> =>
     JSON.parse(await packed.execute(`${home}/${program}`, { folder, env: { NAMES: names.join(), ...env } }));
 
   describe.each(cases)('$layout, used by $program', (where) => {
@@ -135,9 +144,12 @@ describe('loadBackend, of the packed package', () => {
       reports = await load([...Object.keys(packages), 'nowhere'].map(nameOf), where);
     });
 
-    it.each(['esm', 'sugar', 'cjs', 'requirable', 'compiled', 'self-registering', 'self-requiring'])('loads a package: %s', (name) => {
-      expect(reports[nameOf(name)]).toEqual({ name: `from ${name}` });
-    });
+    it.each(['esm', 'sugar', 'cjs', 'requirable', 'compiled', 'self-registering', 'self-requiring'])(
+      'loads a package: %s',
+      (name) => {
+        expect(reports[nameOf(name)]).toEqual({ name: `from ${name}` });
+      },
+    );
 
     it.each([
       ['throwing', 'no license'],
@@ -150,7 +162,9 @@ describe('loadBackend, of the packed package', () => {
     ])('blames a package that is there and fails for what it does: %s', (name, cause) => {
       const error = reports[nameOf(name)]?.error;
       expect(error).toMatchObject({ code: 'SLUICE_ERROR', cause: expect.stringContaining(cause) });
-      expect(error?.message).toMatch(new RegExp(`^The package sluice-backend-${nameOf(name)} could not be loaded: .*${cause}`));
+      expect(error?.message).toMatch(
+        new RegExp(`^The package sluice-backend-${nameOf(name)} could not be loaded: .*${cause}`),
+      );
     });
 
     it('says how to install a package that is not there', () => {
@@ -168,19 +182,24 @@ describe('loadBackend, of the packed package', () => {
   ];
 
   describe.each(providers)('A built-in backend: $name', ({ name, url, clients }) => {
-    it.each(Object.keys(programs))('says how to install a client that is not there, and works when it is: %s', async (program) => {
-      for (const client of clients) await packed.unlink(client);
-      const env = { QUEUE_NAME: 'orders', [`${name.toUpperCase()}_URL`]: url, SUBPATH: `sluice/${name}` };
-      const missing = (await load([name], { program }, env))[name]?.error;
-      expect(missing).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining("'") });
-      const all = clients.join(' ');
-      expect(missing?.message).toMatch(
-        new RegExp(`^The backend "${name}" needs the packages? .* which (is|are) not (all )?installed\\. To install what it needs:`),
-      );
-      expect(missing?.message).toContain(`\n  npm install ${all}\n  pnpm add ${all}\n  yarn add ${all}`);
-      for (const client of clients) await packed.link(client);
-      expect(await load([name], { program }, env)).toEqual({ [name]: { name: 'orders', sameClass: true } });
-    });
+    it.each(Object.keys(programs))(
+      'says how to install a client that is not there, and works when it is: %s',
+      async (program) => {
+        for (const client of clients) await packed.unlink(client);
+        const env = { QUEUE_NAME: 'orders', [`${name.toUpperCase()}_URL`]: url, SUBPATH: `sluice/${name}` };
+        const missing = (await load([name], { program }, env))[name]?.error;
+        expect(missing).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining("'") });
+        const all = clients.join(' ');
+        expect(missing?.message).toMatch(
+          new RegExp(
+            `^The backend "${name}" needs the packages? .* which (is|are) not (all )?installed\\. To install what it needs:`,
+          ),
+        );
+        expect(missing?.message).toContain(`\n  npm install ${all}\n  pnpm add ${all}\n  yarn add ${all}`);
+        for (const client of clients) await packed.link(client);
+        expect(await load([name], { program }, env)).toEqual({ [name]: { name: 'orders', sameClass: true } });
+      },
+    );
   });
 
   it('shares what is registered between its two builds', async () => {

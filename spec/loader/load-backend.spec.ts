@@ -1,4 +1,11 @@
-import { ConfigurationError, type LoadBackendOptions, loadBackend, MemoryBackend, type QueueBackend, registerBackend } from 'sluice';
+import {
+  ConfigurationError,
+  type LoadBackendOptions,
+  loadBackend,
+  MemoryBackend,
+  type QueueBackend,
+  registerBackend,
+} from 'sluice';
 import * as imports from '../../src/loader/import-module.js';
 import { fakeQueue } from '../support/fake-queue.js';
 import { failureOf } from '../support/promises.js';
@@ -23,7 +30,10 @@ beforeEach(() => {
 describe('loadBackend, where QUEUE_BACKEND is set', () => {
   it('loads memory, which reads its own variables', async () => {
     const QUEUE_NAME = freshName();
-    const queue = await loadBackend({ env: { QUEUE_BACKEND: 'memory', QUEUE_NAME, QUEUE_CAPACITY: '1' }, logger: silentLogger });
+    const queue = await loadBackend({
+      env: { QUEUE_BACKEND: 'memory', QUEUE_NAME, QUEUE_CAPACITY: '1' },
+      logger: silentLogger,
+    });
     expect(queue).toBeInstanceOf(MemoryBackend);
     expect(queue.name).toBe(QUEUE_NAME);
     await queue.publish('number', { n: 1 });
@@ -154,7 +164,12 @@ describe.each([
 });
 
 describe('loadBackend, with a name or groups', () => {
-  const env = { QUEUE_BACKEND: 'kafka', KAFKA_URL: 'kafka://localhost', QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing,audit' };
+  const env = {
+    QUEUE_BACKEND: 'kafka',
+    KAFKA_URL: 'kafka://localhost',
+    QUEUE_NAME: 'orders',
+    QUEUE_GROUPS: 'billing,audit',
+  };
   const { QUEUE_GROUPS: _, ...withoutGroups } = env;
 
   /** The variables that a registered factory is given. */
@@ -170,7 +185,10 @@ describe('loadBackend, with a name or groups', () => {
   });
 
   it('overrides QUEUE_GROUPS', async () => {
-    expect(await given({ groups: ['support', 'late night'] })).toStrictEqual({ ...env, QUEUE_GROUPS: 'support,late night' });
+    expect(await given({ groups: ['support', 'late night'] })).toStrictEqual({
+      ...env,
+      QUEUE_GROUPS: 'support,late night',
+    });
   });
 
   it('overrides both', async () => {
@@ -187,7 +205,10 @@ describe('loadBackend, with a name or groups', () => {
 
   it('makes a dead-letter queue beside a queue of groups, on memory', async () => {
     const QUEUE_NAME = freshName();
-    const options = { env: { QUEUE_BACKEND: 'memory', QUEUE_NAME, QUEUE_GROUPS: 'billing,audit' }, logger: silentLogger };
+    const options = {
+      env: { QUEUE_BACKEND: 'memory', QUEUE_NAME, QUEUE_GROUPS: 'billing,audit' },
+      logger: silentLogger,
+    };
     const orders = await loadBackend(options);
     const failed = await loadBackend({ ...options, name: `${QUEUE_NAME}.failed` });
     expect([orders.name, failed.name]).toEqual([QUEUE_NAME, `${QUEUE_NAME}.failed`]);
@@ -197,13 +218,23 @@ describe('loadBackend, with a name or groups', () => {
   });
 
   it('declares the groups of a backend that is built in', async () => {
-    const queue = await loadBackend({ env: { QUEUE_BACKEND: 'memory' }, name: freshName(), groups: ['billing'], logger: silentLogger });
+    const queue = await loadBackend({
+      env: { QUEUE_BACKEND: 'memory' },
+      name: freshName(),
+      groups: ['billing'],
+      logger: silentLogger,
+    });
     expect(() => queue.deliveries({ group: 'audit' })).toThrow('declared: "billing"');
     await queue.close();
   });
 
   it('reads no variable that an option overrides', async () => {
-    const broken = { QUEUE_BACKEND: 'redis', REDIS_URL: 'redis://localhost', QUEUE_NAME: 'n'.repeat(256), QUEUE_GROUPS: ',' };
+    const broken = {
+      QUEUE_BACKEND: 'redis',
+      REDIS_URL: 'redis://localhost',
+      QUEUE_NAME: 'n'.repeat(256),
+      QUEUE_GROUPS: ',',
+    };
     const queue = await loadBackend({ env: broken, name: 'orders', groups: ['billing'] });
     expect(queue.name).toBe('orders');
     await queue.close();

@@ -13,8 +13,12 @@ const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'
 
 /** The packages that the sources in a folder import, by static or dynamic imports, also for types. */
 function importsOf(folder: string): string[] {
-  const sources = readdirSync(path.join(ROOT, 'src', folder), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
-  const specifiers = sources.flatMap((file) => ts.preProcessFile(readFileSync(path.join(ROOT, 'src', folder, file), 'utf8')).importedFiles);
+  const sources = readdirSync(path.join(ROOT, 'src', folder), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  );
+  const specifiers = sources.flatMap(
+    (file) => ts.preProcessFile(readFileSync(path.join(ROOT, 'src', folder, file), 'utf8')).importedFiles,
+  );
   const packages = specifiers.flatMap(({ fileName }) => /^(?!\.|node:)(?:@[^/]+\/)?[^/]+/.exec(fileName) ?? []);
   return [...new Set(packages)].filter((name) => name !== 'rxjs').sort();
 }

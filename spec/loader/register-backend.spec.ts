@@ -20,7 +20,9 @@ describe('registerBackend', () => {
     (name) => {
       const error = thrownBy(() => registerBackend(name, () => fakeQueue('never')));
       expect(error).toBeInstanceOf(RangeError);
-      expect((error as Error).message).toMatch(/^Expected `name` to be the name of a backend, of the characters a-z, 0-9 and -, got "/);
+      expect((error as Error).message).toMatch(
+        /^Expected `name` to be the name of a backend, of the characters a-z, 0-9 and -, got "/,
+      );
     },
   );
 
@@ -35,7 +37,9 @@ describe('registerBackend', () => {
     registerBackend(name, () => queue);
     const logger = recordingLogger();
     expect(await loadBackend({ env: { QUEUE_BACKEND: name }, logger })).toBe(queue);
-    expect(logger.warnings).toEqual([`The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`]);
+    expect(logger.warnings).toEqual([
+      `The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`,
+    ]);
   });
 
   it('passes over what stands in for memory where QUEUE_BACKEND is not set', async () => {
@@ -80,7 +84,9 @@ describe('A name that is registered again', () => {
     registerBackend('kafka', () => second);
     const logger = recordingLogger();
     expect(await loadBackend({ env: { QUEUE_BACKEND: 'kafka' }, logger })).toBe(second);
-    expect(logger.warnings).toEqual(['The backend "kafka" was registered 2 times, with different factories: the last one counts']);
+    expect(logger.warnings).toEqual([
+      'The backend "kafka" was registered 2 times, with different factories: the last one counts',
+    ]);
   });
 
   it('keeps its place', async () => {

@@ -21,7 +21,8 @@ const publish = (queue: MemoryBackend, publisher: string, ...numbers: number[]) 
 
 /** An observer that notes what it is told. */
 const noting = (name = 'next') => ({
-  next: (value: unknown) => contexts.note(`${name} ${typeof value === 'object' ? numberOf((value as Delivery).payload) : value}`),
+  next: (value: unknown) =>
+    contexts.note(`${name} ${typeof value === 'object' ? numberOf((value as Delivery).payload) : value}`),
   error: () => contexts.note('error'),
   complete: () => contexts.note('complete'),
 });
@@ -69,12 +70,18 @@ describe('The asynchronous context of a subscriber', () => {
     contexts.in('clock', () => clock.advance(10));
     await contexts.in('settler', () => held[2]?.ack());
     contexts.in('aborter', () => intake.abort());
-    expect(contexts.notes).toEqual(['next 1#1 in subscriber', 'next 2#1 in subscriber', 'next 2#2 in subscriber', 'complete in subscriber']);
+    expect(contexts.notes).toEqual([
+      'next 1#1 in subscriber',
+      'next 2#1 in subscriber',
+      'next 2#2 in subscriber',
+      'complete in subscriber',
+    ]);
   });
 
   it('is its own where one publish serves several, and the publisher keeps its own', () => {
     const queue = open({ groups: ['a', 'b'] });
-    for (const group of ['a', 'b']) contexts.in(`subscriber ${group}`, () => queue.deliveries({ group }).subscribe(noting(group)));
+    for (const group of ['a', 'b'])
+      contexts.in(`subscriber ${group}`, () => queue.deliveries({ group }).subscribe(noting(group)));
     contexts.in('publisher', () => {
       void queue.publish('number', { n: 1 });
       contexts.note('publisher');

@@ -145,7 +145,9 @@ describe('A cancelled wait', () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     void publishAll(queue, [1]);
-    const waiting = upTo(3).map((n) => rejectionOf(queue.publish('number', { n: n + 1 }, { signal: controller.signal })));
+    const waiting = upTo(3).map((n) =>
+      rejectionOf(queue.publish('number', { n: n + 1 }, { signal: controller.signal })),
+    );
     controller.abort('off');
     expect(await Promise.all(waiting)).toEqual(['off', 'off', 'off']);
     const payloads = queue.consume();
@@ -166,7 +168,11 @@ describe('A cancelled wait', () => {
 
   it('is logged at debug, if at all, never as a warning or an error', async () => {
     const logged: string[] = [];
-    const queueLogger = { debug() {}, warn: (message: string) => logged.push(message), error: (message: string) => logged.push(message) };
+    const queueLogger = {
+      debug() {},
+      warn: (message: string) => logged.push(message),
+      error: (message: string) => logged.push(message),
+    };
     const queue = new MemoryBackend({ capacity: 1, logger: queueLogger });
     const controller = new AbortController();
     const { signal } = controller;

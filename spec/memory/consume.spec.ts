@@ -7,7 +7,9 @@ import { listenersOf } from '../support/signals.js';
 /** What is left in a queue: number and attempt. */
 function left(queue: MemoryBackend): [n: number, attempt: number][] {
   const seen: [number, number][] = [];
-  const subscription = queue.deliveries({ prefetch: 100 }).subscribe(({ payload, attempt }) => seen.push([numberOf(payload), attempt]));
+  const subscription = queue
+    .deliveries({ prefetch: 100 })
+    .subscribe(({ payload, attempt }) => seen.push([numberOf(payload), attempt]));
   subscription.unsubscribe();
   return seen;
 }

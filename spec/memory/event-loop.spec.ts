@@ -141,24 +141,27 @@ describe('A 5 ms timer goes on firing', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it.each(['nack', 'release'] as const)('while a handler answers every delivery by a %s, and no backlog grows', async (settle) => {
-    const queue = silent();
-    let delivered = 0;
-    void publishAll(queue, upTo(3));
-    await ticksDuring(async (ticker) => {
-      const subscription = queue.deliveries().subscribe((delivery) => {
-        delivered++;
-        void delivery[settle]();
-        // A redelivery that spins never comes back to the timer: this is its end.
-        if (delivered > 1_000_000) subscription.unsubscribe();
+  it.each(['nack', 'release'] as const)(
+    'while a handler answers every delivery by a %s, and no backlog grows',
+    async (settle) => {
+      const queue = silent();
+      let delivered = 0;
+      void publishAll(queue, upTo(3));
+      await ticksDuring(async (ticker) => {
+        const subscription = queue.deliveries().subscribe((delivery) => {
+          delivered++;
+          void delivery[settle]();
+          // A redelivery that spins never comes back to the timer: this is its end.
+          if (delivered > 1_000_000) subscription.unsubscribe();
+        });
+        await until(() => ticker.fired >= ENOUGH_TICKS);
+        expect(subscription.closed).toBe(false);
+        subscription.unsubscribe();
       });
-      await until(() => ticker.fired >= ENOUGH_TICKS);
-      expect(subscription.closed).toBe(false);
-      subscription.unsubscribe();
-    });
-    expect(delivered).toBeGreaterThan(3);
-    expect([queue.size, queue.inFlight]).toEqual([3, 0]);
-  });
+      expect(delivered).toBeGreaterThan(3);
+      expect([queue.size, queue.inFlight]).toEqual([3, 0]);
+    },
+  );
 
   it('while a loop over deliveries() answers every one by a nack', async () => {
     const queue = silent();
@@ -298,7 +301,10 @@ describe('A 5 ms timer goes on firing beside the bridge', () => {
     const ticks = await ticksDuring(async (ticker) => {
       const endless: AsyncIterable<number> = {
         [Symbol.asyncIterator]: () => ({
-          next: () => Promise.resolve(asked++ < TOO_MANY ? { done: false as const, value: asked } : { done: true as const, value: undefined }),
+          next: () =>
+            Promise.resolve(
+              asked++ < TOO_MANY ? { done: false as const, value: asked } : { done: true as const, value: undefined },
+            ),
         }),
       };
       const subscription = fromAsyncIterable(endless).subscribe();

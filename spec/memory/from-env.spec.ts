@@ -41,7 +41,9 @@ describe('MemoryBackend.fromEnv', () => {
   });
 
   it('refuses what is no logger', () => {
-    expect(thrownBy(() => MemoryBackend.fromEnv({}, { logger: {} as never }))).toMatchObject({ message: expect.stringContaining('`logger') });
+    expect(thrownBy(() => MemoryBackend.fromEnv({}, { logger: {} as never }))).toMatchObject({
+      message: expect.stringContaining('`logger'),
+    });
   });
 
   it('has a default for every variable', async () => {
@@ -75,14 +77,20 @@ describe('MemoryBackend.fromEnv', () => {
   it('reads the groups', async () => {
     const queue = fromEnv({ QUEUE_NAME: freshName(), QUEUE_GROUPS: 'billing,audit' });
     void publishAll(queue, [1]);
-    const payloads = [await pull(queue.consume({ group: 'billing' }), 1), await pull(queue.consume({ group: 'audit' }), 1)];
+    const payloads = [
+      await pull(queue.consume({ group: 'billing' }), 1),
+      await pull(queue.consume({ group: 'audit' }), 1),
+    ];
     expect(payloads).toEqual([[{ n: 1 }], [{ n: 1 }]]);
   });
 
   it('refuses what a broker refuses: a payload that JSON would change', async () => {
     const queue = fromEnv({ QUEUE_NAME: freshName() });
     const payload = { items: [{ at: new Date(0) }] };
-    expect(await rejectionOf(queue.publish('order', payload))).toMatchObject({ code: 'SLUICE_INVALID_MESSAGE', path: 'payload.items[0].at' });
+    expect(await rejectionOf(queue.publish('order', payload))).toMatchObject({
+      code: 'SLUICE_INVALID_MESSAGE',
+      path: 'payload.items[0].at',
+    });
     expect(queue.size).toBe(0);
   });
 

@@ -37,7 +37,9 @@ describe('Groups that are ignored', () => {
     await queue.publish('number', { n: 0 }, { group: 'default' });
     expect(logger.warnings).toEqual([]);
     await name(queue);
-    expect(logger.warnings).toEqual([expect.stringMatching(/"orders".*"billing".*broker refuses.*`groups`.*QUEUE_GROUPS/)]);
+    expect(logger.warnings).toEqual([
+      expect.stringMatching(/"orders".*"billing".*broker refuses.*`groups`.*QUEUE_GROUPS/),
+    ]);
     await name(queue);
     queue.deliveries({ group: 'audit' });
     expect(logger.warnings.length).toBe(1);

@@ -180,7 +180,8 @@ describe('A queue keeps no memory', () => {
   it('of messages that are settled, whichever way they went', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const run = async (count: number) => {
-      for (const n of upTo(count)) void queue.publish('number', { n }, n % 10 === 0 ? { headers: { n: String(n) } } : undefined);
+      for (const n of upTo(count))
+        void queue.publish('number', { n }, n % 10 === 0 ? { headers: { n: String(n) } } : undefined);
       let left = count / 2;
       const subscription = queue.deliveries({ prefetch: 100 }).subscribe((delivery) => {
         if (left-- > 0) void (left % 2 === 0 ? delivery.ack() : delivery.reject());

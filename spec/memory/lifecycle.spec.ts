@@ -305,7 +305,13 @@ describe('clear()', () => {
     const queue = new MemoryBackend({ capacity: 2 });
     const published = publishAll(queue, upTo(5));
     expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([1, 2]);
-    expect(await Promise.all(published.map(stateOf))).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'fulfilled', 'pending']);
+    expect(await Promise.all(published.map(stateOf))).toEqual([
+      'fulfilled',
+      'fulfilled',
+      'fulfilled',
+      'fulfilled',
+      'pending',
+    ]);
     expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([3, 4]);
     expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([5]);
   });

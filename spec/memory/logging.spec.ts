@@ -30,7 +30,10 @@ describe('What a queue logs', () => {
       const delivery = await receive(queue);
       console.log(await delivery.ack(), await delivery.ack());
     `);
-    expect(result.output.split('\n').filter((line) => !line.startsWith('uncaught'))).toEqual(['given up', 'true false']);
+    expect(result.output.split('\n').filter((line) => !line.startsWith('uncaught'))).toEqual([
+      'given up',
+      'true false',
+    ]);
     expect(result.output).toContain('uncaught logger');
   });
 

@@ -21,7 +21,8 @@ function publishLetters(queue: MemoryBackend, letters$: Observable<string>): voi
 
 const toKey = map(({ key }: Delivery) => key);
 const acknowledge = tap((delivery: Delivery) => void delivery.ack());
-const acknowledgeAfter = (frames: number) => tap((delivery: Delivery) => void timer(frames).subscribe(() => void delivery.ack()));
+const acknowledgeAfter = (frames: number) =>
+  tap((delivery: Delivery) => void timer(frames).subscribe(() => void delivery.ack()));
 
 /** Works on one delivery for some frames, acknowledges it and gives its key. */
 const work = (frames: number) => (delivery: Delivery) =>
@@ -85,7 +86,9 @@ describe('A pipeline over deliveries(), in marbles', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('  -a-----b--------'));
-      const settle = tap((delivery: Delivery) => void (delivery.attempt < 3 ? delivery.nack({ delay: 4 }) : delivery.ack()));
+      const settle = tap(
+        (delivery: Delivery) => void (delivery.attempt < 3 ? delivery.nack({ delay: 4 }) : delivery.ack()),
+      );
       const attempts$ = queue.deliveries().pipe(
         settle,
         map(({ key, attempt }) => key + attempt),

@@ -9,7 +9,9 @@ function expectRefusal(error: unknown, [parameter, name]: Bad): void {
 }
 
 const BAD_CAPACITIES: Bad[] = [
-  ...[0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, 2 ** 53].map((capacity): Bad => ['capacity', 'RangeError', { capacity }]),
+  ...[0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, 2 ** 53].map(
+    (capacity): Bad => ['capacity', 'RangeError', { capacity }],
+  ),
   ...['5', null, true, [], 5n].map((capacity): Bad => ['capacity', 'TypeError', { capacity }]),
 ];
 
@@ -42,7 +44,9 @@ const BAD_QUEUES: Bad[] = [
 ];
 
 const BAD_CONSUMERS: Bad[] = [
-  ...[0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY].map((prefetch): Bad => ['prefetch', 'RangeError', { prefetch }]),
+  ...[0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY].map(
+    (prefetch): Bad => ['prefetch', 'RangeError', { prefetch }],
+  ),
   ...['5', null, {}].map((prefetch): Bad => ['prefetch', 'TypeError', { prefetch }]),
   ['group', 'RangeError', { group: '' }],
   ['group', 'RangeError', { group: 'é'.repeat(128) }],
@@ -65,7 +69,8 @@ const BAD_PUBLISHES: Bad[] = [
 ];
 
 /** A title for a row: what was given, in words that a report can show. */
-const titled = (rows: Bad[]) => rows.map((row) => ({ row, title: `${row[0]}: ${String(Object.values(row[2] ?? {})[0] ?? row[2])}`, error: row[1] }));
+const titled = (rows: Bad[]) =>
+  rows.map((row) => ({ row, title: `${row[0]}: ${String(Object.values(row[2] ?? {})[0] ?? row[2])}`, error: row[1] }));
 
 describe('The options of a queue', () => {
   it.each(titled(BAD_QUEUES))('are refused with a $error for $title', ({ row }) => {
@@ -117,12 +122,15 @@ describe('The options of a consumer', () => {
 });
 
 describe('The options of a publish', () => {
-  it.each(titled(BAD_PUBLISHES))('are refused with a $error for $title, as a rejection, and nothing is enqueued', async ({ row }) => {
-    const queue = new MemoryBackend();
-    const published = queue.publish('key', {}, row[2] as PublishOptions);
-    expectRefusal(await rejectionOf(published), row);
-    expect(queue.unfinished).toBe(0);
-  });
+  it.each(titled(BAD_PUBLISHES))(
+    'are refused with a $error for $title, as a rejection, and nothing is enqueued',
+    async ({ row }) => {
+      const queue = new MemoryBackend();
+      const published = queue.publish('key', {}, row[2] as PublishOptions);
+      expectRefusal(await rejectionOf(published), row);
+      expect(queue.unfinished).toBe(0);
+    },
+  );
 });
 
 describe('The options of a join', () => {

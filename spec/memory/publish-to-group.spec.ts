@@ -6,7 +6,12 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 function setUp(options?: MemoryBackendOptions) {
   const clock = new VirtualClock();
-  const queue = new MemoryBackend({ groups: ['billing', 'audit'], scheduler: clock.scheduler, logger: silentLogger, ...options });
+  const queue = new MemoryBackend({
+    groups: ['billing', 'audit'],
+    scheduler: clock.scheduler,
+    logger: silentLogger,
+    ...options,
+  });
   const publish = (n: number, group?: string, delay?: number) => queue.publish('number', { n }, { group, delay });
   const hold = (group: string, prefetch?: number) => new Holder(queue, { group, prefetch });
   return { clock, queue, publish, hold };

@@ -22,17 +22,20 @@ function setUp() {
 }
 
 describe('The settlement of a delivery', () => {
-  it.each(SETTLEMENTS)('by %s takes effect within the call, counts, and says how: %s', async (settle, settled, unfinished) => {
-    const { queue, logger } = setUp();
-    void publishAll(queue, [1]);
-    const delivery = new Holder(queue).of(1);
-    expect(delivery.settled).toBe(false);
-    const counted = delivery[settle]();
-    expect(delivery.settled).toBe(settled);
-    expect([queue.inFlight, queue.unfinished]).toEqual([0, unfinished]);
-    expect(await counted).toBe(true);
-    expect(logger.warnings).toEqual([]);
-  });
+  it.each(SETTLEMENTS)(
+    'by %s takes effect within the call, counts, and says how: %s',
+    async (settle, settled, unfinished) => {
+      const { queue, logger } = setUp();
+      void publishAll(queue, [1]);
+      const delivery = new Holder(queue).of(1);
+      expect(delivery.settled).toBe(false);
+      const counted = delivery[settle]();
+      expect(delivery.settled).toBe(settled);
+      expect([queue.inFlight, queue.unfinished]).toEqual([0, unfinished]);
+      expect(await counted).toBe(true);
+      expect(logger.warnings).toEqual([]);
+    },
+  );
 
   it.each(SETTLEMENTS)(
     'by %s wins over every later one, each of which logs one warning and resolves to false',
@@ -147,7 +150,10 @@ describe('The settlement of a delivery', () => {
     const { queue } = setUp();
     void publishAll(queue, [1]);
     const delivery = new Holder(queue).of(1);
-    expect(await rejectionOf(delivery.nack({ delay: delay as number }))).toMatchObject({ name, message: expect.stringContaining('delay') });
+    expect(await rejectionOf(delivery.nack({ delay: delay as number }))).toMatchObject({
+      name,
+      message: expect.stringContaining('delay'),
+    });
     expect([delivery.settled, queue.inFlight]).toEqual([false, 1]);
     expect(await delivery.ack()).toBe(true);
   });
@@ -315,34 +321,40 @@ describe('A subscriber to deliveries', () => {
 });
 
 describe('A redelivery', () => {
-  it.each(['nack', 'release'] as const)('after %s comes to the same subscriber in a later macrotask of its scheduler', (settle) => {
-    const { queue, clock } = setUp();
-    void publishAll(queue, upTo(2));
-    const holder = new Holder(queue, { prefetch: 1 });
-    void holder.of(1)[settle]();
-    expect(holder.numbers).toEqual([1]);
-    clock.advance();
-    expect(clock.scheduler.now()).toBe(0);
-    expect(holder.numbers).toEqual([1, 1]);
-  });
+  it.each(['nack', 'release'] as const)(
+    'after %s comes to the same subscriber in a later macrotask of its scheduler',
+    (settle) => {
+      const { queue, clock } = setUp();
+      void publishAll(queue, upTo(2));
+      const holder = new Holder(queue, { prefetch: 1 });
+      void holder.of(1)[settle]();
+      expect(holder.numbers).toEqual([1]);
+      clock.advance();
+      expect(clock.scheduler.now()).toBe(0);
+      expect(holder.numbers).toEqual([1, 1]);
+    },
+  );
 
-  it.each(['nack', 'release'] as const)('after %s comes in real time without a scheduler of its own', async (settle) => {
-    const queue = new MemoryBackend({ logger: silentLogger });
-    void publishAll(queue, [1]);
-    const holder = new Holder(queue);
-    await holder.of(1)[settle]();
-    await Promise.resolve();
-    expect(holder.numbers).toEqual([1]);
-    const second = new Promise<void>((resolve) => {
-      const timer = setInterval(() => {
-        if (holder.numbers.length < 2) return;
-        clearInterval(timer);
-        resolve();
-      }, 1);
-    });
-    await second;
-    expect(holder.of(1).attempt).toBe(settle === 'nack' ? 2 : 1);
-  });
+  it.each(['nack', 'release'] as const)(
+    'after %s comes in real time without a scheduler of its own',
+    async (settle) => {
+      const queue = new MemoryBackend({ logger: silentLogger });
+      void publishAll(queue, [1]);
+      const holder = new Holder(queue);
+      await holder.of(1)[settle]();
+      await Promise.resolve();
+      expect(holder.numbers).toEqual([1]);
+      const second = new Promise<void>((resolve) => {
+        const timer = setInterval(() => {
+          if (holder.numbers.length < 2) return;
+          clearInterval(timer);
+          resolve();
+        }, 1);
+      });
+      await second;
+      expect(holder.of(1).attempt).toBe(settle === 'nack' ? 2 : 1);
+    },
+  );
 
   it.each(['nack', 'release'] as const)('after %s holds up whatever the same subscriber would take next', (settle) => {
     const { queue, clock } = setUp();

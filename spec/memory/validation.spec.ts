@@ -8,7 +8,12 @@ class Order {
 }
 
 /** The error of a publish that has to be refused, with a look at whether the queue is unchanged. */
-async function refusal(queue: MemoryBackend, key: unknown, payload: unknown, options?: unknown): Promise<InvalidMessageError> {
+async function refusal(
+  queue: MemoryBackend,
+  key: unknown,
+  payload: unknown,
+  options?: unknown,
+): Promise<InvalidMessageError> {
   const published: unknown[] = [];
   const tapped = queue.published$.subscribe((entry) => published.push(entry));
   // Called outside of any promise: what it throws synchronously fails the test.
@@ -36,7 +41,11 @@ describe('The key of a message', () => {
   ])('is refused when it is %s', async (_, key) => {
     const queue = new MemoryBackend();
     const error = await refusal(queue, key, { n: 1 });
-    expect(error).toMatchObject({ code: 'SLUICE_INVALID_MESSAGE', path: 'key', message: expect.stringContaining('`key`') });
+    expect(error).toMatchObject({
+      code: 'SLUICE_INVALID_MESSAGE',
+      path: 'key',
+      message: expect.stringContaining('`key`'),
+    });
     expect(error.message).toContain(error.expected);
     expect(error.message).toContain(error.received);
     expect(InvalidMessageError.is(thrownBy(() => queue.tryPublish(key as string, { n: 1 })))).toBe(true);
@@ -106,7 +115,10 @@ describe.each(['shape', 'json'] as const)("The payload of a message, with valida
     ['an object from another realm', vm.runInNewContext('({ n: 1, list: [{ n: 2 }] })') as object],
     ['a structured clone', structuredClone({ n: 1 })],
     ['an object with a field that is called constructor', { constructor: 'data', toString: 'data', hasOwnProperty: 1 }],
-    ['an object with a field that is called __proto__', JSON.parse('{ "__proto__": { "polluted": true }, "n": 1 }') as object],
+    [
+      'an object with a field that is called __proto__',
+      JSON.parse('{ "__proto__": { "polluted": true }, "n": 1 }') as object,
+    ],
   ])('may be %s', async (_, payload) => {
     const queue = new MemoryBackend({ validate });
     await queue.publish('key', payload);
@@ -229,10 +241,9 @@ describe('The headers of a message', () => {
 
   it('may be odd strings, and are called what they like', () => {
     const queue = new MemoryBackend();
-    const headers = JSON.parse('{ "__proto__": "a", "constructor": "b", "two words": "", "line\\nbreak": "\\r\\n\\u0000", "é": "😀" }') as Record<
-      string,
-      string
-    >;
+    const headers = JSON.parse(
+      '{ "__proto__": "a", "constructor": "b", "two words": "", "line\\nbreak": "\\r\\n\\u0000", "é": "😀" }',
+    ) as Record<string, string>;
     void queue.publish('key', {}, { headers });
     const [delivery] = new Holder(queue).deliveries;
     expect(Object.entries(delivery?.headers ?? {})).toEqual(Object.entries(headers));

@@ -66,7 +66,11 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     const idle = new Holder(owner, { group: 'idle' }, (delivery) => void delivery.ack());
     const full = new Holder(owner, { group: 'full', prefetch: 1 });
     for (const n of upTo(3)) await owner.publish('key', { n });
-    const slow = new Holder(owner, { group: 'slow', prefetch: 1 }, (delivery) => void setTimeout(() => delivery.ack(), 5));
+    const slow = new Holder(
+      owner,
+      { group: 'slow', prefetch: 1 },
+      (delivery) => void setTimeout(() => delivery.ack(), 5),
+    );
     const publishing = setInterval(() => void owner.publish('key', { n: 0 }), 5);
     suite.ending(() => clearInterval(publishing));
     await eventually(() => idle.deliveries.length > 0 && full.deliveries.length > 0 && slow.deliveries.length > 0);
@@ -91,7 +95,10 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     await owner.publish('key', { n: 1 });
     const connection = await suite.connection();
     const { stream, consumer } = suite.names;
-    await connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer('dead')}`, '1', { timeout: 5000, noMux: true });
+    await connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer('dead')}`, '1', {
+      timeout: 5000,
+      noMux: true,
+    });
     await owner.close();
     const logger = recordingLogger();
     await openWith(['a'], logger);
@@ -107,7 +114,9 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     await queue.stats();
     await eventually(() => logger.warnings.length === odd.length);
     const commands = logger.warnings.map((warning) => warning.slice(warning.indexOf('nats consumer rm')));
-    const printed = commands.map((command) => String(execFileSync('sh', ['-c', command.replace('nats', "printf '%s|'")])));
+    const printed = commands.map((command) =>
+      String(execFileSync('sh', ['-c', command.replace('nats', "printf '%s|'")])),
+    );
     const { stream, consumer } = queueNames('-q');
     expect(new Set(printed)).toEqual(new Set(odd.map((group) => `consumer|rm|--|${stream}|${consumer(group)}|`)));
   });
@@ -142,7 +151,12 @@ describeWithNats('A user that may not list the groups of a queue', () => {
     await suite.open({ name: 'orders', groups: ['gone'] }).publish('key', { n: 1 });
     const logger = recordingLogger();
     for (const groups of [['a'], undefined]) {
-      const queue = suite.open({ name: 'orders', url: suite.url.replace('admin:admin', 'nolist:secret'), groups, logger });
+      const queue = suite.open({
+        name: 'orders',
+        url: suite.url.replace('admin:admin', 'nolist:secret'),
+        groups,
+        logger,
+      });
       await queue.publish('key', { n: 2 });
       await eventually(() => logger.debugs.some((line) => line.includes('CONSUMER.LIST')));
       logger.debugs.length = 0;

@@ -4,7 +4,11 @@ import { addConsumer } from '../../src/nats/consumer-limit.js';
 import { failureOf } from '../support/promises.js';
 
 /** An error as the client throws it. */
-const refusal = Object.assign(new Error('maximum consumers limit reached'), { name: 'JetStreamApiError', code: 10026, status: 400 });
+const refusal = Object.assign(new Error('maximum consumers limit reached'), {
+  name: 'JetStreamApiError',
+  code: 10026,
+  status: 400,
+});
 
 /** A stream with as many consumers as it may have. Before each attempt to add one it has these; before the last, one less. */
 function full(...listed: readonly (readonly string[])[]) {

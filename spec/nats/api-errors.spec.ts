@@ -59,7 +59,8 @@ const FOR_GOOD: readonly (readonly [code: number, status: number])[] = [
 ];
 
 /** An error as the client throws it. */
-const apiError = (code: number, status: number) => Object.assign(new Error('described'), { name: 'JetStreamApiError', code, status });
+const apiError = (code: number, status: number) =>
+  Object.assign(new Error('described'), { name: 'JetStreamApiError', code, status });
 
 describe('The error codes of JetStream', () => {
   it.each(PASSING)('%i passes, with status %i', (code, status) => {

@@ -72,7 +72,10 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
     await publish(queue, 1, DELAY);
     // It was sent back for the rest of its delay.
     await eventually(async () => {
-      const { num_ack_pending } = await (await suite.manager()).consumers.info(suite.names.delayedStream, suite.names.mover);
+      const { num_ack_pending } = await (await suite.manager()).consumers.info(
+        suite.names.delayedStream,
+        suite.names.mover,
+      );
       return num_ack_pending === 1;
     });
     await sleep(200);
@@ -83,39 +86,45 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
     expectInTime(times, [1, 2]);
   });
 
-  it.each([STEP, -STEP])('comes after its delay where several processes move: published after the clock was set by %d ms', async (by) => {
-    const { proxy, url } = await start();
-    const queue = suite.open({ url });
-    const publishers = upTo(3).map(() => suite.open({ url }));
-    const { times, publish } = watch(queue);
-    await Promise.all(publishers.map((publisher) => publish(publisher, 0, 100)));
-    await eventually(() => times.has(0));
-    set(proxy, by);
-    const numbers = upTo(30);
-    for (const n of numbers) {
-      await publish(publishers[n % 3] as (typeof publishers)[0], n, DELAY);
-      await sleep(20);
-    }
-    await eventually(() => numbers.every((n) => times.has(n)));
-    expectInTime(times, numbers);
-  });
+  it.each([STEP, -STEP])(
+    'comes after its delay where several processes move: published after the clock was set by %d ms',
+    async (by) => {
+      const { proxy, url } = await start();
+      const queue = suite.open({ url });
+      const publishers = upTo(3).map(() => suite.open({ url }));
+      const { times, publish } = watch(queue);
+      await Promise.all(publishers.map((publisher) => publish(publisher, 0, 100)));
+      await eventually(() => times.has(0));
+      set(proxy, by);
+      const numbers = upTo(30);
+      for (const n of numbers) {
+        await publish(publishers[n % 3] as (typeof publishers)[0], n, DELAY);
+        await sleep(20);
+      }
+      await eventually(() => numbers.every((n) => times.has(n)));
+      expectInTime(times, numbers);
+    },
+  );
 
-  it.each([STEP, -STEP])('comes after its delay where the server that keeps it is %d ms off the others of its cluster', async (by) => {
-    const { proxy, url } = await start();
-    proxy.shiftTimes(
-      (time) => time + by,
-      (time) => time,
-    );
-    const queue = suite.open({ url });
-    const { times, publish } = watch(queue);
-    const numbers = upTo(3);
-    // The queue serves its consumer.
-    await queue.publish('key', { n: 0 });
-    await eventually(() => times.has(0));
-    for (const n of numbers) await publish(queue, n, DELAY);
-    await eventually(() => numbers.every((n) => times.has(n)));
-    expectInTime(times, numbers);
-  });
+  it.each([STEP, -STEP])(
+    'comes after its delay where the server that keeps it is %d ms off the others of its cluster',
+    async (by) => {
+      const { proxy, url } = await start();
+      proxy.shiftTimes(
+        (time) => time + by,
+        (time) => time,
+      );
+      const queue = suite.open({ url });
+      const { times, publish } = watch(queue);
+      const numbers = upTo(3);
+      // The queue serves its consumer.
+      await queue.publish('key', { n: 0 });
+      await eventually(() => times.has(0));
+      for (const n of numbers) await publish(queue, n, DELAY);
+      await eventually(() => numbers.every((n) => times.has(n)));
+      expectInTime(times, numbers);
+    },
+  );
 
   it('comes after its delay though it lay there while no process was', async () => {
     const publisher = suite.open();
@@ -132,7 +141,10 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
 
 describeWithNats('A NATS account that allows one consumer to a stream', () => {
   const suite = new NatsSuite({
-    config: { accounts: '{ A: { jetstream: { max_consumers: 1 }, users: [{ user: a, password: a }] } }', no_auth_user: 'a' },
+    config: {
+      accounts: '{ A: { jetstream: { max_consumers: 1 }, users: [{ user: a, password: a }] } }',
+      no_auth_user: 'a',
+    },
   });
 
   it('delivers what is published with a delay', async () => {

@@ -17,7 +17,11 @@ async function failsAtOnce(suite: NatsSuite, groups: readonly string[]): Promise
   const error = await failureOf(queue.publish('key', { n: 1 }));
   await eventually(() => holder.error !== undefined);
   for (const failure of [error, holder.error]) {
-    expect(failure).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringMatching(ADVICE) });
+    expect(failure).toMatchObject({
+      name: 'BackendUnavailableError',
+      retryable: false,
+      message: expect.stringMatching(ADVICE),
+    });
   }
 }
 
@@ -26,10 +30,16 @@ describeWithNats('A NatsBackend whose stream has a limit of consumers', () => {
 
   const limit = async (max_consumers: number) => {
     const { stream, messages } = suite.names;
-    await (await suite.manager()).streams.add({ name: stream, subjects: [messages], retention: RetentionPolicy.Limits, max_consumers });
+    await (await suite.manager()).streams.add({
+      name: stream,
+      subjects: [messages],
+      retention: RetentionPolicy.Limits,
+      max_consumers,
+    });
   };
 
-  const consumers = async () => (await (await suite.manager()).consumers.list(suite.names.stream).next()).map(({ name }) => name);
+  const consumers = async () =>
+    (await (await suite.manager()).consumers.list(suite.names.stream).next()).map(({ name }) => name);
 
   /** The stream holds two messages for all and two for `a`. Group `b` has settled the first, and none of the others has reached it: one is its own. */
   const midway = async () => {
@@ -76,7 +86,11 @@ describeWithNats('A NatsBackend whose stream has a limit of consumers', () => {
   it('does not wait for consumers of others', async () => {
     await limit(2);
     const { stream } = suite.names;
-    await (await suite.manager()).consumers.add(stream, { name: 'looker', ack_policy: AckPolicy.None, inactive_threshold: 3_600_000_000_000 });
+    await (await suite.manager()).consumers.add(stream, {
+      name: 'looker',
+      ack_policy: AckPolicy.None,
+      inactive_threshold: 3_600_000_000_000,
+    });
     await failsAtOnce(suite, ['a', 'b']);
   });
 });

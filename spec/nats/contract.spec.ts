@@ -47,7 +47,12 @@ describeWithNats('The contract, kept by a NatsBackend', () => {
     await server.stop();
   });
 
-  const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> => {
+  const create = async ({
+    name = randomUUID(),
+    groups,
+    lease,
+    logger = silentLogger,
+  }: BackendNeeds = {}): Promise<QueueBackend> => {
     const own = lease === undefined ? proxy : await TcpProxy.start(server.port);
     const backend = new NatsBackend({
       url: `nats://127.0.0.1:${own.port}`,
@@ -70,5 +75,13 @@ describeWithNats('The contract, kept by a NatsBackend', () => {
     await sleep(LEASE);
   };
 
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart: () => server.restart(), deadline: CONTRACT_DEADLINE }));
+  testEach(
+    queueBackendContract(create, {
+      ...CAPABILITIES,
+      disconnect,
+      expire,
+      restart: () => server.restart(),
+      deadline: CONTRACT_DEADLINE,
+    }),
+  );
 });

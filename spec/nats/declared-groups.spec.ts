@@ -174,7 +174,10 @@ describeWithNats('A group that is added to those of a queue in use', () => {
     await queue.close();
     const { stream, consumer } = suite.names;
     const connection = await suite.connection();
-    const { reply = '' } = await connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer('a')}`, '1', { timeout: 5000, noMux: true });
+    const { reply = '' } = await connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer('a')}`, '1', {
+      timeout: 5000,
+      noMux: true,
+    });
     await connection.request(reply, '+ACK', { timeout: 5000 });
     const late = new Holder(suite.open({ groups: ['a', 'late'] }), { group: 'late' });
     await eventually(() => late.numbers.includes(2));

@@ -188,19 +188,22 @@ describeWithNats('A delivery that goes back with a delay', () => {
     expect(other.attempts).toEqual([[1, 2]]);
   });
 
-  it.each([LONG, 8e12, Number.MAX_SAFE_INTEGER])('of %d ms stays away, and disturbs nobody meanwhile', async (delay) => {
-    const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url, lease: 1000 });
-    const holder = new Holder(queue);
-    await queue.publish('key', { n: 1 });
-    await eventually(() => holder.deliveries.length === 1);
-    expect(await holder.of(1).nack({ delay })).toBe(true);
-    const { bytes } = proxy;
-    await sleep(2500);
-    expect(proxy.bytes['to-client'] - bytes['to-client']).toBeLessThan(5000);
-    expect(holder.deliveries).toHaveLength(1);
-    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
-  });
+  it.each([LONG, 8e12, Number.MAX_SAFE_INTEGER])(
+    'of %d ms stays away, and disturbs nobody meanwhile',
+    async (delay) => {
+      const { proxy, url } = await suite.proxy();
+      const queue = suite.open({ url, lease: 1000 });
+      const holder = new Holder(queue);
+      await queue.publish('key', { n: 1 });
+      await eventually(() => holder.deliveries.length === 1);
+      expect(await holder.of(1).nack({ delay })).toBe(true);
+      const { bytes } = proxy;
+      await sleep(2500);
+      expect(proxy.bytes['to-client'] - bytes['to-client']).toBeLessThan(5000);
+      expect(holder.deliveries).toHaveLength(1);
+      expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
+    },
+  );
 });
 
 describeWithNats('What waits for its time', () => {

@@ -52,7 +52,9 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await queue.publish('key', { n: 1 });
     const other = suite.open({ groups: ['default', 'passing'] });
     const passing = new Holder(other, { group: 'passing' }, (delivery) => void delivery.ack());
-    await eventually(async () => passing.deliveries.length === 1 && (await other.stats({ group: 'passing' })).unfinished === 0);
+    await eventually(
+      async () => passing.deliveries.length === 1 && (await other.stats({ group: 'passing' })).unfinished === 0,
+    );
     await other.close();
     await removeConsumer(suite.names.consumer('passing'));
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
@@ -176,21 +178,24 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it.each([0, 1500])('hands on what is new in a stream that was made anew while nothing was asked for (%i ms later)', async (later) => {
-    const queue = suite.open();
-    const other = suite.open();
-    const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
-    for (const n of upTo(5)) await queue.publish('key', { n });
-    await eventually(async () => holder.deliveries.length === 5 && (await queue.stats()).unfinished === 0);
-    holder.subscription.unsubscribe();
-    await sleep(later);
-    await removeStream(suite.names.stream);
-    for (const n of upTo(5)) await other.publish('key', { n: 10 + n });
-    const next = new Holder(queue, {}, (delivery) => void delivery.ack());
-    await eventually(() => new Set(next.numbers).size === 5);
-    expect(new Set(next.numbers)).toEqual(new Set([11, 12, 13, 14, 15]));
-    await eventually(async () => (await suite.length()) === 0);
-  });
+  it.each([0, 1500])(
+    'hands on what is new in a stream that was made anew while nothing was asked for (%i ms later)',
+    async (later) => {
+      const queue = suite.open();
+      const other = suite.open();
+      const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
+      for (const n of upTo(5)) await queue.publish('key', { n });
+      await eventually(async () => holder.deliveries.length === 5 && (await queue.stats()).unfinished === 0);
+      holder.subscription.unsubscribe();
+      await sleep(later);
+      await removeStream(suite.names.stream);
+      for (const n of upTo(5)) await other.publish('key', { n: 10 + n });
+      const next = new Holder(queue, {}, (delivery) => void delivery.ack());
+      await eventually(() => new Set(next.numbers).size === 5);
+      expect(new Set(next.numbers)).toEqual(new Set([11, 12, 13, 14, 15]));
+      await eventually(async () => (await suite.length()) === 0);
+    },
+  );
 
   it('makes the stream of what waits for its time anew', async () => {
     const queue = suite.open();

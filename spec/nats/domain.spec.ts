@@ -26,7 +26,11 @@ describeWithNats('A NatsBackend at a leaf node', () => {
   let leafPort = 0;
   const hub = new NatsSuite(async () => {
     leafPort = await freePort();
-    return { name: 'hub', jetStream: { domain: '"hub"' }, config: { leafnodes: `{ listen: "127.0.0.1:${leafPort}" }` } };
+    return {
+      name: 'hub',
+      jetStream: { domain: '"hub"' },
+      config: { leafnodes: `{ listen: "127.0.0.1:${leafPort}" }` },
+    };
   });
   const leaf = new NatsSuite(async () => ({
     name: 'leaf',
@@ -78,7 +82,10 @@ describeWithNats('A NatsBackend at a leaf node', () => {
   });
 
   it('reads the domain from the environment', async () => {
-    const queue = NatsBackend.fromEnv({ NATS_URL: leaf.url, NATS_DOMAIN: 'hub', QUEUE_NAME: hub.name }, { logger: recordingLogger() });
+    const queue = NatsBackend.fromEnv(
+      { NATS_URL: leaf.url, NATS_DOMAIN: 'hub', QUEUE_NAME: hub.name },
+      { logger: recordingLogger() },
+    );
     hub.ending(() => queue.close());
     await queue.publish('key', { n: 1 });
     expect(await streams()).toEqual({ hub: 2, leaf: 0 });
@@ -102,6 +109,10 @@ describeWithNats('A NatsBackend at a leaf node', () => {
 
   it('waits for a domain that does not answer, and names it', async () => {
     const error = await failureOf(open({ domain: 'nowhere', publishTimeout: 1500 }).publish('key', { n: 1 }));
-    expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: true, message: expect.stringContaining('domain "nowhere"') });
+    expect(error).toMatchObject({
+      name: 'BackendUnavailableError',
+      retryable: true,
+      message: expect.stringContaining('domain "nowhere"'),
+    });
   });
 });

@@ -34,7 +34,9 @@ describeWithNats('A message of the stream that is none', () => {
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats()).unfinished === 0);
     expect(holder.numbers).toEqual([1, 2]);
-    expect(await suite.aside()).toEqual([{ subject: `${suite.names.aside}.${subject}`, reason: expect.stringMatching(reason), data }]);
+    expect(await suite.aside()).toEqual([
+      { subject: `${suite.names.aside}.${subject}`, reason: expect.stringMatching(reason), data },
+    ]);
     const [kept] = await suite.stored(suite.names.aside);
     expect(kept?.header.get('Other')).toBe('kept');
     expect(logger.errors).toHaveLength(1);
@@ -57,10 +59,10 @@ describeWithNats('A message of the stream that is none', () => {
     const holder = new Holder(queue, { prefetch: 4 }, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats()).unfinished === 0);
     const kept = (await suite.aside()).map(({ data }) => data);
-    expect([holder.numbers.filter((n) => n !== 7), [...holder.numbers.filter((n) => n === 7).map((n) => JSON.stringify({ n })), ...kept]]).toEqual([
-      [1, 2],
-      ['{"n":7}'],
-    ]);
+    expect([
+      holder.numbers.filter((n) => n !== 7),
+      [...holder.numbers.filter((n) => n === 7).map((n) => JSON.stringify({ n })), ...kept],
+    ]).toEqual([[1, 2], ['{"n":7}']]);
   });
 
   it('is kept as it was, also where its bytes are no text', async () => {

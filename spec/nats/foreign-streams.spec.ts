@@ -18,7 +18,11 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     const failures = [await failureOf(queue.publish('key', { n: 1 })), await failureOf(queue.stats())];
     await eventually(() => holder.error !== undefined);
     for (const error of [...failures, holder.error as Error])
-      expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringMatching(why) });
+      expect(error).toMatchObject({
+        name: 'BackendUnavailableError',
+        retryable: false,
+        message: expect.stringMatching(why),
+      });
     expect(failures[0]?.message).toContain(suite.name);
     return queue;
   };
@@ -42,18 +46,21 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     ['keeps one message for each subject', { max_msgs_per_subject: 1 }, /max_msgs_per_subject/],
     ['does not let messages be deleted', { deny_delete: true }, /deny_delete/],
     ['does not confirm', { no_ack: true }, /no_ack/],
-  ])('makes it fail at once when the stream %s, and is not touched', async (_what, { subjects = ['$own'], ...config }, why) => {
-    const manager = await suite.manager();
-    const { stream, messages } = suite.names;
-    const own = subjects.map((subject) => (subject === '$own' ? messages : subject));
-    await manager.streams.add({ name: stream, subjects: own, ...config });
-    suite.ending(() => manager.streams.delete(stream).catch(() => {}));
-    const before = (await manager.streams.info(stream)).config;
-    const queue = await failsAtOnce(why);
-    expect((await manager.streams.info(stream)).config).toEqual(before);
-    await manager.streams.delete(stream);
-    await works(queue);
-  });
+  ])(
+    'makes it fail at once when the stream %s, and is not touched',
+    async (_what, { subjects = ['$own'], ...config }, why) => {
+      const manager = await suite.manager();
+      const { stream, messages } = suite.names;
+      const own = subjects.map((subject) => (subject === '$own' ? messages : subject));
+      await manager.streams.add({ name: stream, subjects: own, ...config });
+      suite.ending(() => manager.streams.delete(stream).catch(() => {}));
+      const before = (await manager.streams.info(stream)).config;
+      const queue = await failsAtOnce(why);
+      expect((await manager.streams.info(stream)).config).toEqual(before);
+      await manager.streams.delete(stream);
+      await works(queue);
+    },
+  );
 
   it.each<[what: string, config: Partial<StreamConfig>, why: RegExp]>([
     ['has other subjects', { subjects: ['elsewhere.>'] }, /subjects/],
@@ -83,7 +90,8 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     const manager = await suite.manager();
     const { stream } = suite.names;
     const filter = config.filter_subject === undefined ? {} : { filter_subject: `${stream}.order` };
-    const filters = config.filter_subjects === undefined ? {} : { filter_subjects: [`${stream}.order`, `${stream}.invoice`] };
+    const filters =
+      config.filter_subjects === undefined ? {} : { filter_subjects: [`${stream}.order`, `${stream}.invoice`] };
     const rest = { durable_name: 'default', ack_policy: AckPolicy.Explicit, max_ack_pending: -1 };
     await manager.consumers.add(stream, { ...rest, ...config, ...filter, ...filters });
     const queue = await failsAtOnce(why);

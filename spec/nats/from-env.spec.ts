@@ -14,7 +14,13 @@ describeWithNats('NatsBackend.fromEnv', () => {
 
   it('heeds every variable', async () => {
     const groups = ' billing , audit,billing';
-    const env = { NATS_URL: suite.url, QUEUE_NAME: suite.name, QUEUE_GROUPS: groups, QUEUE_LEASE: '700', QUEUE_PUBLISH_TIMEOUT: '100000' };
+    const env = {
+      NATS_URL: suite.url,
+      QUEUE_NAME: suite.name,
+      QUEUE_GROUPS: groups,
+      QUEUE_LEASE: '700',
+      QUEUE_PUBLISH_TIMEOUT: '100000',
+    };
     const queue = NatsBackend.fromEnv<{ paid: { n: number } }>(env, { logger: silentLogger });
     suite.ending(() => queue.close());
     await queue.publish('paid', { n: 1 });

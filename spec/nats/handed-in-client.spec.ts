@@ -70,7 +70,11 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
 
   it('connects again by itself, and the queue goes on', async () => {
     const { proxy, url } = await suite.proxy();
-    const client = await suite.client({ servers: url.replace('nats://', ''), maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+    const client = await suite.client({
+      servers: url.replace('nats://', ''),
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 50,
+    });
     const logger = recordingLogger();
     const queue = suite.open({ client, lease: 1000, logger });
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
@@ -97,7 +101,11 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     const holder = new Holder(queue);
     const failures = await Promise.all([queue.publish('key', {}), queue.stats()].map(failureOf));
     for (const error of failures)
-      expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringMatching(/handed in is closed/) });
+      expect(error).toMatchObject({
+        name: 'BackendUnavailableError',
+        retryable: false,
+        message: expect.stringMatching(/handed in is closed/),
+      });
     await eventually(() => holder.error !== undefined);
   });
 
@@ -108,7 +116,10 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     await queue.publish('key', { n: 1 });
     await eventually(() => holder.deliveries.length === 1);
     await client.close();
-    expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false, message: expect.stringMatching(/handed in is closed/) });
+    expect(await failureOf(queue.publish('key', {}))).toMatchObject({
+      retryable: false,
+      message: expect.stringMatching(/handed in is closed/),
+    });
     await eventually(() => holder.error !== undefined);
     expect(holder.error).toMatchObject({ retryable: false });
     await queue.close();
@@ -125,16 +136,19 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     await eventually(() => holder.error !== undefined);
   });
 
-  it.each([false, true])('that is being drained gives a clear error, and lets other things be done meanwhile (a consumer: %s)', async (consumes) => {
-    const client = await suite.client();
-    const queue = suite.open({ client, publishTimeout: 20_000 });
-    await queue.publish('key', { n: 1 });
-    const holder = consumes ? new Holder(queue) : undefined;
-    if (holder !== undefined) await eventually(() => holder.deliveries.length === 1);
-    const drained = client.drain();
-    const acked = holder?.of(1).ack();
-    void acked?.catch(() => {});
-    expect(await failureOf(queue.stats())).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
-    await drained;
-  });
+  it.each([false, true])(
+    'that is being drained gives a clear error, and lets other things be done meanwhile (a consumer: %s)',
+    async (consumes) => {
+      const client = await suite.client();
+      const queue = suite.open({ client, publishTimeout: 20_000 });
+      await queue.publish('key', { n: 1 });
+      const holder = consumes ? new Holder(queue) : undefined;
+      if (holder !== undefined) await eventually(() => holder.deliveries.length === 1);
+      const drained = client.drain();
+      const acked = holder?.of(1).ack();
+      void acked?.catch(() => {});
+      expect(await failureOf(queue.stats())).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
+      await drained;
+    },
+  );
 });

@@ -34,7 +34,8 @@ describe('A heartbeat', () => {
   /** After how many milliseconds from now it says that the server is silent. */
   const silentAfter = async () => {
     const from = performance.now();
-    while (silentAt === undefined && performance.now() - from < 100 * INTERVAL) await jest.advanceTimersByTimeAsync(100);
+    while (silentAt === undefined && performance.now() - from < 100 * INTERVAL)
+      await jest.advanceTimersByTimeAsync(100);
     return silentAt === undefined ? undefined : silentAt - from;
   };
 

@@ -53,17 +53,20 @@ describeWithNats('The lease of a delivery', () => {
     expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true, true]);
   });
 
-  it.each(['ack', 'nack', 'release', 'reject'] as const)('that has ended makes %s() false, with a warning, and changes nothing', async (how) => {
-    const { proxy, holder, logger } = await dead(1);
-    const other = new Holder(suite.open({ lease: LEASE }));
-    const lost = holder.of(1);
-    await eventually(() => other.deliveries.length === 1 && lost.settled === 'retried');
-    const counted = lost[how]();
-    await proxy.accept();
-    expect(await counted).toBe(false);
-    expect(logger.warnings.filter((message) => /could not be|changed nothing/.test(message))).toHaveLength(1);
-    expect(await other.of(1).ack()).toBe(true);
-  });
+  it.each(['ack', 'nack', 'release', 'reject'] as const)(
+    'that has ended makes %s() false, with a warning, and changes nothing',
+    async (how) => {
+      const { proxy, holder, logger } = await dead(1);
+      const other = new Holder(suite.open({ lease: LEASE }));
+      const lost = holder.of(1);
+      await eventually(() => other.deliveries.length === 1 && lost.settled === 'retried');
+      const counted = lost[how]();
+      await proxy.accept();
+      expect(await counted).toBe(false);
+      expect(logger.warnings.filter((message) => /could not be|changed nothing/.test(message))).toHaveLength(1);
+      expect(await other.of(1).ack()).toBe(true);
+    },
+  );
 
   it('counts the attempts of those that died', async () => {
     await dead(1);
@@ -134,13 +137,16 @@ describeWithNats('The lease of a group', () => {
   it.each([
     [700, 5000, /had a shorter lease: it is 5000 ms now/],
     [5000, 700, /longer lease than 700 ms: it stays 5000 ms/],
-  ])('is the longest that a backend was opened with, and another says so (%i ms, then %i ms)', async (first, second, warning) => {
-    await suite.open({ lease: first }).stats();
-    const logger = recordingLogger();
-    await suite.open({ lease: second, logger, groups: ['default', 'other'] }).stats();
-    expect((await suite.group()).config.ack_wait).toBe(5_000_000_000);
-    expect(logger.warnings).toEqual([expect.stringMatching(warning)]);
-  });
+  ])(
+    'is the longest that a backend was opened with, and another says so (%i ms, then %i ms)',
+    async (first, second, warning) => {
+      await suite.open({ lease: first }).stats();
+      const logger = recordingLogger();
+      await suite.open({ lease: second, logger, groups: ['default', 'other'] }).stats();
+      expect((await suite.group()).config.ack_wait).toBe(5_000_000_000);
+      expect(logger.warnings).toEqual([expect.stringMatching(warning)]);
+    },
+  );
 
   it('is kept by whoever has the longer one, though somebody with a shorter one consumes, too', async () => {
     const queue = suite.open({ lease: 6000 });

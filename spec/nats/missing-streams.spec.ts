@@ -62,7 +62,10 @@ describe('Streams that are missing', () => {
   beforeEach(() => {
     jest.useFakeTimers();
     server = new FakeServer();
-    topology = new Topology(checkNatsOptions({ url: 'nats://localhost', name: 'q', groups: ['default'], logger: silentLogger }), names);
+    topology = new Topology(
+      checkNatsOptions({ url: 'nats://localhost', name: 'q', groups: ['default'], logger: silentLogger }),
+      names,
+    );
   });
 
   afterEach(() => {

@@ -134,7 +134,10 @@ describeWithNats('The key of a message', () => {
     const queue = suite.open({ name: 'orders' });
     await queue.publish('order.placed', { n: 1 });
     await queue.publish('a b', { n: 2 });
-    expect((await suite.stored('orders')).map(({ subject }) => subject)).toEqual(['orders.order.placed', 'orders.a%20b']);
+    expect((await suite.stored('orders')).map(({ subject }) => subject)).toEqual([
+      'orders.order.placed',
+      'orders.a%20b',
+    ]);
   });
 });
 
@@ -146,7 +149,13 @@ describeWithNats('The headers of a message', () => {
     { a: 'line\r\nbreak', 'b\r\n': '\n' },
     { 'é 😀': 'ü\u0000\u007f\u2028', empty: '' },
     { ' spaces ': '  at both ends  ' },
-    { 'Nats-Msg-Id': 'mine', 'Nats-Expected-Last-Sequence': '99', 'Nats-Rollup': 'all', 'Sluice-Headers': 'x', 'Sluice-Published-At': '5' },
+    {
+      'Nats-Msg-Id': 'mine',
+      'Nats-Expected-Last-Sequence': '99',
+      'Nats-Rollup': 'all',
+      'Sluice-Headers': 'x',
+      'Sluice-Published-At': '5',
+    },
     { constructor: 'x', toString: 'y' },
     { long: 'x'.repeat(60_000) },
   ])('come as they went: %#', async (headers) => {
@@ -166,7 +175,8 @@ describeWithNats('The headers of a message', () => {
       for (const delay of [0, 1]) {
         await queue.publish('key', { n: n + delay }, { delay, headers: { long: 'x'.repeat(n) } }).then(
           () => good.push(n + delay),
-          (error: unknown) => expect(error).toMatchObject({ name: 'InvalidMessageError', message: expect.stringContaining('headers') }),
+          (error: unknown) =>
+            expect(error).toMatchObject({ name: 'InvalidMessageError', message: expect.stringContaining('headers') }),
         );
       }
     }

@@ -3,7 +3,15 @@ import { NATS } from '../support/provider.js';
 import { providerOptions } from '../support/provider-options.js';
 
 providerOptions(NatsBackend, NATS, {
-  client: { publish() {}, subscribe() {}, request() {}, status() {}, isClosed: () => true, closed: async () => {}, flush: async () => {} },
+  client: {
+    publish() {},
+    subscribe() {},
+    request() {},
+    status() {},
+    isClosed: () => true,
+    closed: async () => {},
+    flush: async () => {},
+  },
   method: 'publish',
   refused: [
     [{ replicas: 0 }, RangeError, /`replicas`/],
@@ -20,5 +28,9 @@ providerOptions(NatsBackend, NATS, {
     [{ domain: null }, TypeError, /`domain`/],
     [{ domain: 7 }, TypeError, /`domain`/],
   ],
-  taken: [{ replicas: 5, storage: 'memory' }, { replicas: undefined, storage: undefined, domain: undefined }, { domain: 'leaf-1' }],
+  taken: [
+    { replicas: 5, storage: 'memory' },
+    { replicas: undefined, storage: undefined, domain: undefined },
+    { domain: 'leaf-1' },
+  ],
 });

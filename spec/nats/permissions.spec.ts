@@ -44,7 +44,9 @@ const USERS = {
   noack: { publish: ['orders.>', '$JS.API.>'], subscribe: ['_INBOX.>'] },
 } as const;
 
-const users = Object.entries(USERS).map(([user, permissions]) => `{ user: ${user}, password: secret, permissions: ${JSON.stringify(permissions)} }`);
+const users = Object.entries(USERS).map(
+  ([user, permissions]) => `{ user: ${user}, password: secret, permissions: ${JSON.stringify(permissions)} }`,
+);
 
 describeWithNats('A user of NATS', () => {
   const suite = new NatsSuite({
@@ -54,7 +56,13 @@ describeWithNats('A user of NATS', () => {
   });
 
   const open = (user: keyof typeof USERS, logger = recordingLogger()) =>
-    suite.open({ name: 'orders', url: suite.url.replace('admin:admin', `${user}:secret`), lease: 3000, publishTimeout: 4000, logger });
+    suite.open({
+      name: 'orders',
+      url: suite.url.replace('admin:admin', `${user}:secret`),
+      lease: 3000,
+      publishTimeout: 4000,
+      logger,
+    });
 
   afterEach(async () => {
     const manager = await suite.manager();
@@ -103,32 +111,63 @@ describeWithNats('A user of NATS', () => {
     await useAll('runner');
     await manager.streams.delete('orders');
     const error = await failureOf(open('runner').publish('key', { n: 1 }));
-    expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringMatching(/STREAM\.CREATE\.orders/) });
+    expect(error).toMatchObject({
+      name: 'BackendUnavailableError',
+      retryable: false,
+      message: expect.stringMatching(/STREAM\.CREATE\.orders/),
+    });
   });
 
   describe.each(['runner', 'creator'] as const)('that has the rights of a %s', (user) => {
     const INVOICES = [
-      ...['STREAM.INFO', 'STREAM.DELETE', 'STREAM.PURGE', 'STREAM.UPDATE', 'STREAM.CREATE', 'STREAM.SNAPSHOT', 'STREAM.MSG.GET'],
+      ...[
+        'STREAM.INFO',
+        'STREAM.DELETE',
+        'STREAM.PURGE',
+        'STREAM.UPDATE',
+        'STREAM.CREATE',
+        'STREAM.SNAPSHOT',
+        'STREAM.MSG.GET',
+      ],
       ...['STREAM.MSG.DELETE', 'DIRECT.GET', 'CONSUMER.LIST', 'CONSUMER.NAMES', 'CONSUMER.CREATE'],
     ].map((verb) => `$JS.API.${verb}.invoices`);
-    const CONSUMERS = ['INFO', 'CREATE', 'DURABLE.CREATE', 'DELETE', 'MSG.NEXT'].map((verb) => `$JS.API.CONSUMER.${verb}.invoices.default`);
-    const OTHERS = ['invoices.key', 'invoices~delayed.1.key', '$JS.ACK.invoices.default.1.1.1.1.0', '$JS.API.STREAM.LIST', '$JS.API.STREAM.NAMES'];
+    const CONSUMERS = ['INFO', 'CREATE', 'DURABLE.CREATE', 'DELETE', 'MSG.NEXT'].map(
+      (verb) => `$JS.API.CONSUMER.${verb}.invoices.default`,
+    );
+    const OTHERS = [
+      'invoices.key',
+      'invoices~delayed.1.key',
+      '$JS.ACK.invoices.default.1.1.1.1.0',
+      '$JS.API.STREAM.LIST',
+      '$JS.API.STREAM.NAMES',
+    ];
 
-    it.each([...INVOICES, ...CONSUMERS, ...OTHERS, '$JS.API.STREAM.DELETE.orders'])('may not publish to %s', async (subject) => {
-      const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
-      const error = await failureOf(client.request(subject, '', { timeout: 10_000 }));
-      expect(String(error)).toMatch(/Permissions Violation/i);
-    });
+    it.each([...INVOICES, ...CONSUMERS, ...OTHERS, '$JS.API.STREAM.DELETE.orders'])(
+      'may not publish to %s',
+      async (subject) => {
+        const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
+        const error = await failureOf(client.request(subject, '', { timeout: 10_000 }));
+        expect(String(error)).toMatch(/Permissions Violation/i);
+      },
+    );
 
-    it.each(['invoices.>', 'orders.>', '_INBOX.>', '_INBOX.invoices.>', '$JS.ACK.>'])('may not subscribe to %s', async (subject) => {
-      const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
-      const refused = new Promise((resolve) => client.subscribe(subject, { callback: resolve }));
-      expect(String(await refused)).toMatch(/Permissions Violation/i);
-    });
+    it.each(['invoices.>', 'orders.>', '_INBOX.>', '_INBOX.invoices.>', '$JS.ACK.>'])(
+      'may not subscribe to %s',
+      async (subject) => {
+        const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
+        const refused = new Promise((resolve) => client.subscribe(subject, { callback: resolve }));
+        expect(String(await refused)).toMatch(/Permissions Violation/i);
+      },
+    );
 
     it('cannot use another queue', async () => {
       await suite.open({ name: 'invoices' }).publish('key', { n: 1 });
-      const other = suite.open({ name: 'invoices', url: suite.url.replace('admin:admin', `${user}:secret`), publishTimeout: 4000, lease: 3000 });
+      const other = suite.open({
+        name: 'invoices',
+        url: suite.url.replace('admin:admin', `${user}:secret`),
+        publishTimeout: 4000,
+        lease: 3000,
+      });
       expect(await failureOf(other.publish('key', { n: 2 }))).toMatchObject({ name: 'BackendUnavailableError' });
       expect(await suite.length('invoices')).toBe(1);
     });
@@ -138,7 +177,9 @@ describeWithNats('A user of NATS', () => {
     await suite.open({ name: 'invoices' }).publish('key', { n: 1 });
     const client = await suite.client({ user: 'runner', pass: 'secret', inboxPrefix: '_INBOX.orders' });
     const copy = JSON.stringify({ name: 'orders~aside', sources: [{ name: 'invoices' }] });
-    expect(String(await failureOf(client.request('$JS.API.STREAM.CREATE.orders~aside', copy)))).toMatch(/Permissions Violation/i);
+    expect(String(await failureOf(client.request('$JS.API.STREAM.CREATE.orders~aside', copy)))).toMatch(
+      /Permissions Violation/i,
+    );
   });
 
   it('may have an inbox of its own, with a client that is handed in', async () => {

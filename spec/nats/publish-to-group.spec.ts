@@ -190,7 +190,22 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect(a.numbers).toEqual([2]);
   });
 
-  const odd = ['a b', 'a.b', '*', '>', '.', '..', '=to', '$JS', '_x', '100 %', '\u0000', 'é'.repeat(127), 'x'.repeat(255), `${'x'.repeat(254)}y`];
+  const odd = [
+    'a b',
+    'a.b',
+    '*',
+    '>',
+    '.',
+    '..',
+    '=to',
+    '$JS',
+    '_x',
+    '100 %',
+    '\u0000',
+    'é'.repeat(127),
+    'x'.repeat(255),
+    `${'x'.repeat(254)}y`,
+  ];
 
   it('may be for a group of any name', async () => {
     const queue = suite.open({ groups: odd });
@@ -212,7 +227,12 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     const { stream, messages, subject, consumer } = suite.names;
     await manager.streams.add({ name: stream, subjects: [messages] });
     for (const group of groups)
-      await manager.consumers.add(stream, { durable_name: consumer(group), ack_policy: 'explicit', ack_wait: 30e9, max_ack_pending: -1 });
+      await manager.consumers.add(stream, {
+        durable_name: consumer(group),
+        ack_policy: 'explicit',
+        ack_wait: 30e9,
+        max_ack_pending: -1,
+      });
     await suite.add(subject('to.a.key'), '{"n":1}');
     const before = await Promise.all(groups.map(async (group) => (await suite.group(group)).config));
     const queue = suite.open({ groups });

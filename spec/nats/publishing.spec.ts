@@ -95,7 +95,11 @@ describeWithNats('A publish', () => {
     await queue.publish('key', { n: 0 });
     proxy.stall('to-client');
     const error = await failureOf(queue.publish('key', { n: 1 }));
-    expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: true, message: expect.stringContaining('may have been enqueued') });
+    expect(error).toMatchObject({
+      name: 'BackendUnavailableError',
+      retryable: true,
+      message: expect.stringContaining('may have been enqueued'),
+    });
     proxy.resume();
     await queue.publish('key', { n: 2 });
     expect(await stored()).toEqual([0, 1, 2]);

@@ -13,7 +13,8 @@ describeWithNats('What a NatsBackend asks for at a time', () => {
   const requests = async () => {
     const connection = await suite.connection();
     const batches: number[] = [];
-    const callback = (_error: unknown, message: { json<T>(): T }) => void batches.push(message.json<{ batch: number }>().batch);
+    const callback = (_error: unknown, message: { json<T>(): T }) =>
+      void batches.push(message.json<{ batch: number }>().batch);
     connection.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${suite.names.stream}.>`, { callback });
     await connection.flush();
     return batches;

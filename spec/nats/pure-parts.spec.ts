@@ -1,12 +1,24 @@
 import { headers as createHeaders, type Msg } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { nak } from '../../src/nats/answers.js';
-import { copyId, HEADERS_HEADER, ID_HEADER, PUBLISHED_AT_HEADER, readFacts, readMessage, writeHeadersHeader } from '../../src/nats/message.js';
+import {
+  copyId,
+  HEADERS_HEADER,
+  ID_HEADER,
+  PUBLISHED_AT_HEADER,
+  readFacts,
+  readMessage,
+  writeHeadersHeader,
+} from '../../src/nats/message.js';
 import { queueNames, readKey } from '../../src/nats/names.js';
 import { NATS_URL, parseUrl } from '../../src/nats/url.js';
 
 const name = fc.oneof(
-  fc.string({ unit: fc.constantFrom('.', '*', '>', '%', '=', '~', '_', ' ', 'a', '2', 'E'), minLength: 1, maxLength: 12 }),
+  fc.string({
+    unit: fc.constantFrom('.', '*', '>', '%', '=', '~', '_', ' ', 'a', '2', 'E'),
+    minLength: 1,
+    maxLength: 12,
+  }),
   fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),
   fc.string({ unit: 'grapheme', minLength: 60, maxLength: 80 }),
 );
@@ -17,7 +29,12 @@ const SUBJECT = /^[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*$/;
 const message = (facts: { subject: string; data: string; headers?: Record<string, string> }): Msg => {
   const headers = createHeaders();
   for (const [key, value] of Object.entries(facts.headers ?? {})) headers.set(key, value);
-  return { subject: facts.subject, headers: facts.headers && headers, string: () => facts.data, data: Buffer.from(facts.data) } as unknown as Msg;
+  return {
+    subject: facts.subject,
+    headers: facts.headers && headers,
+    string: () => facts.data,
+    data: Buffer.from(facts.data),
+  } as unknown as Msg;
 };
 
 describe('queueNames', () => {
@@ -25,7 +42,9 @@ describe('queueNames', () => {
     fc.assert(
       fc.property(name, name, (one, other) => {
         fc.pre(one !== other);
-        const all = [one, other].map(queueNames).map(({ stream, delayedStream, aside }) => [stream, delayedStream, aside]);
+        const all = [one, other]
+          .map(queueNames)
+          .map(({ stream, delayedStream, aside }) => [stream, delayedStream, aside]);
         expect(new Set(all.flat()).size).toBe(6);
         for (const each of all.flat()) {
           expect(each).toMatch(/^[\w=~-]+$/);
@@ -93,7 +112,11 @@ describe('parseUrl', () => {
   });
 
   it('reads a token, TLS and the usual port', () => {
-    expect(parseUrl('tls://t%40ken@one,nats://two')).toEqual({ servers: ['one:4222', 'two:4222'], tls: true, token: 't@ken' });
+    expect(parseUrl('tls://t%40ken@one,nats://two')).toEqual({
+      servers: ['one:4222', 'two:4222'],
+      tls: true,
+      token: 't@ken',
+    });
     expect(parseUrl('nats://queue:secret@one,two:4333, three')).toEqual({
       servers: ['one:4222', 'two:4333', 'three:4222'],
       tls: false,
@@ -105,7 +128,25 @@ describe('parseUrl', () => {
   });
 
   it('never throws', () => {
-    const piece = fc.constantFrom('nats://', 'tls://', 'http://', 'u', ':', '@', '%', '%41', 'host', ',', '/', '?', '#', '[', ']', ' ', '4222');
+    const piece = fc.constantFrom(
+      'nats://',
+      'tls://',
+      'http://',
+      'u',
+      ':',
+      '@',
+      '%',
+      '%41',
+      'host',
+      ',',
+      '/',
+      '?',
+      '#',
+      '[',
+      ']',
+      ' ',
+      '4222',
+    );
     fc.assert(
       fc.property(
         fc.oneof(
@@ -142,7 +183,8 @@ describe('readFacts', () => {
   });
 
   it('reads nothing from what is no reply', () => {
-    for (const reply of ['', '_INBOX.x', '$JS.ACK', '$JS.API.ACK.a.b.c.d.e.f.g', '$JS.FC.a.b.c.d.e.f']) expect(readFacts(reply)).toBeUndefined();
+    for (const reply of ['', '_INBOX.x', '$JS.ACK', '$JS.API.ACK.a.b.c.d.e.f.g', '$JS.FC.a.b.c.d.e.f'])
+      expect(readFacts(reply)).toBeUndefined();
   });
 });
 
@@ -155,7 +197,11 @@ describe('readMessage', () => {
     fc.assert(
       fc.property(line, data, line, line, line, (subject, data, id, headers, publishedAt) => {
         const read = readMessage(
-          message({ subject: `q.${subject}`, data, headers: { [ID_HEADER]: id, [HEADERS_HEADER]: headers, [PUBLISHED_AT_HEADER]: publishedAt } }),
+          message({
+            subject: `q.${subject}`,
+            data,
+            headers: { [ID_HEADER]: id, [HEADERS_HEADER]: headers, [PUBLISHED_AT_HEADER]: publishedAt },
+          }),
           facts,
           2,
         );
@@ -185,7 +231,11 @@ describe('readMessage', () => {
           // Nothing that a header cannot hold, or that the client would trim.
           if (written !== undefined) expect(written).toMatch(/^\{[\u0020-\u007e]*\}$/);
           const data = JSON.stringify(payload);
-          const sent = message({ subject: queueNames('q').subject(key), data, headers: written === undefined ? {} : { [HEADERS_HEADER]: written } });
+          const sent = message({
+            subject: queueNames('q').subject(key),
+            data,
+            headers: written === undefined ? {} : { [HEADERS_HEADER]: written },
+          });
           expect(readMessage(sent, facts, 2)).toEqual({
             id: '9',
             key,
@@ -203,14 +253,17 @@ describe('readMessage', () => {
 describe('nak', () => {
   it('is an answer that a server can read, for any delay', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.double({ min: 0, max: Number.MAX_SAFE_INTEGER, noNaN: true }), fc.maxSafeNat()), (delay) => {
-        const answer = nak(delay);
-        if (answer === '-NAK') return expect(delay).toBe(0);
-        // Digits only, no more than an integer of 64 bits.
-        const [, digits = ''] = /^-NAK \{"delay":(\d+)\}$/.exec(answer) ?? [];
-        expect(digits).not.toBe('');
-        expect(BigInt(digits) <= 2n ** 63n - 1n).toBe(true);
-      }),
+      fc.property(
+        fc.oneof(fc.double({ min: 0, max: Number.MAX_SAFE_INTEGER, noNaN: true }), fc.maxSafeNat()),
+        (delay) => {
+          const answer = nak(delay);
+          if (answer === '-NAK') return expect(delay).toBe(0);
+          // Digits only, no more than an integer of 64 bits.
+          const [, digits = ''] = /^-NAK \{"delay":(\d+)\}$/.exec(answer) ?? [];
+          expect(digits).not.toBe('');
+          expect(BigInt(digits) <= 2n ** 63n - 1n).toBe(true);
+        },
+      ),
       { numRuns: 2000 },
     );
   });

@@ -10,7 +10,15 @@ const NEVER = '0001-01-01T00:00:00Z';
 
 describe('Removals', () => {
   /** A server: the times in its answers, and its answer to a purge. */
-  const serverOf = ({ times = [NOW], stream = NOW, answer = {} }: { times?: (string | undefined)[]; stream?: string; answer?: object } = {}) => {
+  const serverOf = ({
+    times = [NOW],
+    stream = NOW,
+    answer = {},
+  }: {
+    times?: (string | undefined)[];
+    stream?: string;
+    answer?: object;
+  } = {}) => {
     const logger = recordingLogger();
     const names = queueNames('orders');
     const listed = times.map((ts, index) => ({
@@ -22,7 +30,9 @@ describe('Removals', () => {
     }));
     const manager = {
       consumers: { list: async () => listed },
-      streams: { info: async () => ({ created: 'then', ts: stream, state: { first_seq: 1, consumer_count: listed.length } }) },
+      streams: {
+        info: async () => ({ created: 'then', ts: stream, state: { first_seq: 1, consumer_count: listed.length } }),
+      },
     };
     const link = { api: '$JS.API', manager, request: async () => answer } as unknown as NatsLink;
     return { removals: new Removals({ queueName: 'orders', names, groups: () => [], logger }), link, logger };
@@ -37,9 +47,12 @@ describe('Removals', () => {
     expect(await canPurge({ times: [NOW, NOW] })).toBe(true);
   });
 
-  it.each([undefined, NEVER])('does not purge if a consumer is led by a server before 2.10, which tells %p', async (ts) => {
-    expect(await canPurge({ times: [NOW, ts] })).toBe(false);
-  });
+  it.each([undefined, NEVER])(
+    'does not purge if a consumer is led by a server before 2.10, which tells %p',
+    async (ts) => {
+      expect(await canPurge({ times: [NOW, ts] })).toBe(false);
+    },
+  );
 
   it('removes one by one where nothing answers a purge', async () => {
     const unanswered = { data: new Uint8Array(), headers: { code: 503 }, json: () => JSON.parse('') };

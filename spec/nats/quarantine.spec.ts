@@ -29,12 +29,20 @@ describeWithNats('What no dead letter queue takes', () => {
     expectToldOf(outcomes, told);
     expect(await deadLetters.stats()).toEqual({ ready: 0, unfinished: 0 });
     const kept = await suite.stored(suite.names.aside);
-    const contents = kept.map(({ subject, data, header }) => [subject, Buffer.from(data).toString(), header.get(HEADERS)].join(' '));
-    const expected = all.map(({ payload, headers = '' }) => [`${suite.names.aside}.${subject}`, payload, headers].join(' '));
+    const contents = kept.map(({ subject, data, header }) =>
+      [subject, Buffer.from(data).toString(), header.get(HEADERS)].join(' '),
+    );
+    const expected = all.map(({ payload, headers = '' }) =>
+      [`${suite.names.aside}.${subject}`, payload, headers].join(' '),
+    );
     expect(contents.toSorted()).toEqual(expected.toSorted());
     for (const { reason } of await suite.aside())
-      expect(reason).toMatch(/cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/);
-    expect(logger.errors.filter((error) => error.includes(subject) && error.includes(suite.names.aside))).toHaveLength(all.length);
+      expect(reason).toMatch(
+        /cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/,
+      );
+    expect(logger.errors.filter((error) => error.includes(subject) && error.includes(suite.names.aside))).toHaveLength(
+      all.length,
+    );
     await eventually(async () => (await suite.length()) === 0);
   });
 

@@ -42,5 +42,9 @@ describeWithNats('Any interleaving of calls, on two backends and in two groups',
 
   it('loses, doubles and swaps nothing, and counts right', () => holds(stage, { cuts: false, numRuns: 50 }), 120_000);
 
-  it('loses, doubles and swaps nothing, and counts right, though connections are cut', () => holds(stage, { cuts: true, numRuns: 30 }), 120_000);
+  it(
+    'loses, doubles and swaps nothing, and counts right, though connections are cut',
+    () => holds(stage, { cuts: true, numRuns: 30 }),
+    120_000,
+  );
 });

@@ -116,7 +116,10 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     await proxy.accept();
     await queue.publish('key', { n: 2 });
     await eventually(() => logger.warnings.length > 1);
-    expect(logger.warnings).toEqual([expect.stringContaining('lost the connection to'), expect.stringContaining('Reconnected to')]);
+    expect(logger.warnings).toEqual([
+      expect.stringContaining('lost the connection to'),
+      expect.stringContaining('Reconnected to'),
+    ]);
   });
 });
 
@@ -127,7 +130,9 @@ describeWithNats('A NatsBackend whose server ends', () => {
     'loses nothing that was confirmed, and goes on (%s)',
     async (how) => {
       const queue = suite.open({ lease: LEASE, groups: ['a', 'b'], publishTimeout: 30_000 });
-      const holders = ['a', 'b'].map((group) => new Holder(queue, { group, prefetch: 10 }, (delivery) => void delivery.ack().catch(() => {})));
+      const holders = ['a', 'b'].map(
+        (group) => new Holder(queue, { group, prefetch: 10 }, (delivery) => void delivery.ack().catch(() => {})),
+      );
       const confirmed: number[] = [];
       let going = true;
       const publishing = (async () => {

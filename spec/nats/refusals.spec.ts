@@ -40,7 +40,11 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
     const holder = new Holder(queue);
     await eventually(() => holder.deliveries.length === 1);
     const refused = failureOf(holder.of(1).ack());
-    expect(await refused).toMatchObject({ name: 'BackendUnavailableError', retryable: false, message: expect.stringContaining('may not') });
+    expect(await refused).toMatchObject({
+      name: 'BackendUnavailableError',
+      retryable: false,
+      message: expect.stringContaining('may not'),
+    });
     expect(holder.error).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
   });
 
@@ -61,7 +65,9 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
       await eventually(() => holder.deliveries.length === n + 1);
     }
     await eventually(() => logger.warnings.length > 0);
-    expect(logger.warnings).toEqual([expect.stringContaining('refuses removals of settled messages from queue "orders"')]);
+    expect(logger.warnings).toEqual([
+      expect.stringContaining('refuses removals of settled messages from queue "orders"'),
+    ]);
     const { consumers } = await suite.manager();
     // The warning may come before the last acknowledgement is confirmed.
     await eventually(async () => (await consumers.info('orders', 'default')).num_ack_pending === 0);
@@ -74,12 +80,16 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
     const refusing = (size: number) => streams.update('orders', { max_msg_size: size });
     await refusing(1);
     for (const n of [2, 3]) await queue.publish('late', { n }, { delay: 10 });
-    await eventually(() => logger.debugs.filter((line) => line.includes('refuses requests for the delayed')).length > 0);
+    await eventually(
+      () => logger.debugs.filter((line) => line.includes('refuses requests for the delayed')).length > 0,
+    );
     await refusing(-1);
     await eventually(() => logger.warnings.length > 1);
     expect(logger.warnings).toEqual([
       expect.stringContaining('NATS refuses requests for the delayed messages of queue "orders", trying again: '),
-      expect.stringMatching(/^NATS accepts requests for the delayed messages of queue "orders" again after [\d.]+ s, \d+ attempts$/),
+      expect.stringMatching(
+        /^NATS accepts requests for the delayed messages of queue "orders" again after [\d.]+ s, \d+ attempts$/,
+      ),
     ]);
     expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
   });

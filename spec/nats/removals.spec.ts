@@ -113,7 +113,8 @@ describeWithNatsSince([2, 10], 'A purge on NATS', () => {
     const connection = await suite.connection();
     // The message comes with a subject of its own, by which the client finds no request.
     const options = { timeout: 5000, noMux: true };
-    const next = () => connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify({ batch: 1 }), options);
+    const next = () =>
+      connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify({ batch: 1 }), options);
     /** Confirmed, so that the server knows it before the purge. */
     const answer = ({ reply = '' }: Msg, how: string) => connection.request(reply, how, options);
     const [first, second] = [await next(), await next()];

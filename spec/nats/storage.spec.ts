@@ -11,7 +11,8 @@ const HOUR = 3_600_000;
 describeWithNats('What a queue keeps in JetStream', () => {
   const suite = new NatsSuite();
 
-  const publish = (queue: NatsBackend, count: number) => Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
+  const publish = (queue: NatsBackend, count: number) =>
+    Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
 
   const holds = (count: number) =>
     eventually(
@@ -121,7 +122,9 @@ describeWithNats('The groups of a queue', () => {
     const groups = upTo(30).map((n) => `group-${n}`);
     const connection = await suite.connection();
     const lookups: string[] = [];
-    connection.subscribe(`$JS.API.CONSUMER.INFO.${suite.names.stream}.>`, { callback: (_error, { subject }) => void lookups.push(subject) });
+    connection.subscribe(`$JS.API.CONSUMER.INFO.${suite.names.stream}.>`, {
+      callback: (_error, { subject }) => void lookups.push(subject),
+    });
     await connection.flush();
     const queue = suite.open({ groups });
     await queue.publish('key', { n: 1 });

@@ -28,7 +28,10 @@ describe('A NatsBackend whose server is not NATS', () => {
   });
 
   it('fails at once when it greets its clients, as mail servers do', async () => {
-    await strange.failsAtOnce(await strange.start((socket) => socket.write('220 mail.example.org ESMTP\r\n')), /unexpected response|not.*NATS/i);
+    await strange.failsAtOnce(
+      await strange.start((socket) => socket.write('220 mail.example.org ESMTP\r\n')),
+      /unexpected response|not.*NATS/i,
+    );
   });
 
   it('fails when it sends what is no text', async () => {
@@ -42,7 +45,11 @@ describe('A NatsBackend whose server is not NATS', () => {
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ name: 'BackendUnavailableError' });
   });
 
-  absentServers(strange, { closing: /closed|ECONNRESET|disconnect|connection/i, silent: /time/i, none: /ECONNREFUSED|refused/i });
+  absentServers(strange, {
+    closing: /closed|ECONNRESET|disconnect|connection/i,
+    silent: /time/i,
+    none: /ECONNREFUSED|refused/i,
+  });
 
   it('leaves no connection behind to one that never answers, neither while it tries nor when it is closed', async () => {
     let connections = 0;
@@ -87,7 +94,10 @@ describe('A NatsBackend whose server is not NATS', () => {
 
 describe('A NatsBackend whose server is of an old version', () => {
   it.each(['2.8.4', '2.2.0', '1.4.1'])('fails at once: %s', async (version) => {
-    await strange.failsAtOnce(await strange.start(greet({ version })), new RegExp(`2\\.9.*newer.*${version.replaceAll('.', '\\.')}`));
+    await strange.failsAtOnce(
+      await strange.start(greet({ version })),
+      new RegExp(`2\\.9.*newer.*${version.replaceAll('.', '\\.')}`),
+    );
   });
 
   it('fails at once when it knows no headers', async () => {
@@ -106,7 +116,8 @@ describeWithNats('A NatsBackend whose server has no JetStream', () => {
 describeWithNats('A NatsBackend whose account has no JetStream', () => {
   const suite = new NatsSuite({
     config: {
-      accounts: '{ A: { jetstream: enabled, users: [{ user: a, password: a }] }, B: { users: [{ user: b, password: b }] } }',
+      accounts:
+        '{ A: { jetstream: enabled, users: [{ user: a, password: a }] }, B: { users: [{ user: b, password: b }] } }',
       no_auth_user: 'a',
     },
   });
@@ -124,14 +135,26 @@ describeWithNats('A NatsBackend whose server wants a user', () => {
     await queue.publish('key', {});
   });
 
-  it.each(['app:wr0ng-secret@', '', 'somebody:wr0ng-secret@', 'wr0ng-secret@'])('fails at once with the login "%s"', async (login) => {
-    await strange.failsAtOnce(`nats://${login}127.0.0.1:${suite.server.port}`, /refused the user, the password or the token/);
-  });
+  it.each(['app:wr0ng-secret@', '', 'somebody:wr0ng-secret@', 'wr0ng-secret@'])(
+    'fails at once with the login "%s"',
+    async (login) => {
+      await strange.failsAtOnce(
+        `nats://${login}127.0.0.1:${suite.server.port}`,
+        /refused the user, the password or the token/,
+      );
+    },
+  );
 
   it('shows no password when it is refused', async () => {
     const { queue, logger } = strange.open(`nats://app:wr0ng-secret@127.0.0.1:${suite.server.port}`);
     const error = await failureOf(queue.publish('key', {}));
-    const shown = [error.message, error.stack, (error.cause as Error).stack, ...logger.warnings, ...logger.errors].join();
+    const shown = [
+      error.message,
+      error.stack,
+      (error.cause as Error).stack,
+      ...logger.warnings,
+      ...logger.errors,
+    ].join();
     expect(shown).not.toContain('wr0ng-secret');
   });
 });
@@ -145,7 +168,10 @@ describeWithNats('A NatsBackend whose server wants a token', () => {
   });
 
   it.each(['wr0ng@', ''])('fails at once with the login "%s"', async (login) => {
-    await strange.failsAtOnce(`nats://${login}127.0.0.1:${suite.server.port}`, /refused the user, the password or the token/);
+    await strange.failsAtOnce(
+      `nats://${login}127.0.0.1:${suite.server.port}`,
+      /refused the user, the password or the token/,
+    );
   });
 });
 

@@ -19,7 +19,12 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
   const open = async (groups?: string[]) => {
     const proxy = await NatsProxy.start(suite.server.port);
     suite.ending(() => proxy.stop());
-    const queue = suite.open({ url: `nats://127.0.0.1:${proxy.port}`, lease: LEASE, publishTimeout: 60_000, ...(groups && { groups }) });
+    const queue = suite.open({
+      url: `nats://127.0.0.1:${proxy.port}`,
+      lease: LEASE,
+      publishTimeout: 60_000,
+      ...(groups && { groups }),
+    });
     return { proxy, queue };
   };
 

@@ -27,7 +27,13 @@ describe('Sweeper', () => {
         await new Promise<void>((resolve) => {
           tell = resolve;
         });
-        return { created: 'then', first, canPurge: purge !== undefined, isQuiet, floors: new Map(Object.entries(floors)) };
+        return {
+          created: 'then',
+          first,
+          canPurge: purge !== undefined,
+          isQuiet,
+          floors: new Map(Object.entries(floors)),
+        };
       },
       first: async () => ({ created: 'then', first }),
       targetedUpTo: async () => left,
@@ -44,7 +50,15 @@ describe('Sweeper', () => {
     };
     const failures = { outlookOf: () => 'refused' };
     const connection = { link: {}, isReady: true };
-    const options = { queueName: 'q', names: queueNames('q'), removals, connection, failures, logger, onAnother: () => {} };
+    const options = {
+      queueName: 'q',
+      names: queueNames('q'),
+      removals,
+      connection,
+      failures,
+      logger,
+      onAnother: () => {},
+    };
     const sweeper = new Sweeper(options as unknown as SweeperOptions);
     sweeper.begin('then');
     const settle = (sequence: number) => sweeper.settled('default', ticket(sequence));
@@ -52,7 +66,14 @@ describe('Sweeper', () => {
   };
 
   const ticket = (sequence: number, storedAt = 1000): Ticket => {
-    return { message: { subject: 'q.key' } as Ticket['message'], reply: '', sequence, storedAt, stream: 'then', until: 0 };
+    return {
+      message: { subject: 'q.key' } as Ticket['message'],
+      reply: '',
+      sequence,
+      storedAt,
+      stream: 'then',
+      until: 0,
+    };
   };
 
   it('removes nothing that is settled after it has asked for the groups', async () => {
@@ -95,7 +116,9 @@ describe('Sweeper', () => {
     }
     expect(logger.warnings).toEqual([
       'NATS refuses removals of settled messages from queue "q", trying again: Error: no right',
-      expect.stringMatching(/^NATS accepts removals of settled messages from queue "q" again after [\d.]+ s, 3 attempts$/),
+      expect.stringMatching(
+        /^NATS accepts removals of settled messages from queue "q" again after [\d.]+ s, 3 attempts$/,
+      ),
     ]);
     sweeper.stop();
   });
@@ -199,7 +222,10 @@ describe('Sweeper', () => {
 
       it('removes what another process left behind for one group, though a purge has removed all that was settled here', async () => {
         const { sweeper, removed, purged, tell } = sweeping({ default: 3, other: 1 }, { purge, left: [2, 3] });
-        sweeper.settled('default', { ...ticket(1), message: { subject: queueNames('q').targetedTo('default') } as Ticket['message'] });
+        sweeper.settled('default', {
+          ...ticket(1),
+          message: { subject: queueNames('q').targetedTo('default') } as Ticket['message'],
+        });
         await answerAfter(50, tell);
         expect([purged, removed]).toEqual([[1], []]);
         await answerAfter(1000, tell);
@@ -210,7 +236,10 @@ describe('Sweeper', () => {
       it('removes what another process left behind for all, though nothing was settled here and a message is in flight', async () => {
         const { sweeper, removed, tell } = sweeping({ default: 2 }, { purge, isQuiet: false });
         // Only passed: another group gets it.
-        sweeper.settled('default', { ...ticket(2), message: { subject: queueNames('q').targetedTo('other') } as Ticket['message'] });
+        sweeper.settled('default', {
+          ...ticket(2),
+          message: { subject: queueNames('q').targetedTo('other') } as Ticket['message'],
+        });
         await answerAfter(50, tell);
         expect(removed).toEqual([]);
         await answerAfter(1000, tell);

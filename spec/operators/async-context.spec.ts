@@ -1,5 +1,13 @@
 import { NEVER, of, Subject, type Subscription } from 'rxjs';
-import { AsyncLoopConsumer, type HandleOptions, handle, inBatches, MemoryBackend, publishTo, toAsyncIterable } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type HandleOptions,
+  handle,
+  inBatches,
+  MemoryBackend,
+  publishTo,
+  toAsyncIterable,
+} from 'sluice';
 import { numberOf } from '../support/consumers.js';
 import { Contexts } from '../support/contexts.js';
 import { deferred, FakeDelivery, type TestHandler } from '../support/handling.js';
@@ -105,7 +113,18 @@ describe('The asynchronous context of a handler', () => {
     await pass(10);
     const orderBy = options.orderBy === undefined ? [] : ['orderBy'];
     expect(noted().sort()).toEqual(
-      ['dead letter', 'dead-lettered', 'delay', 'handler 1#1', 'handler 1#2', 'handler 2#1', 'handler 2#2', 'log', ...orderBy, 'retried'].sort(),
+      [
+        'dead letter',
+        'dead-lettered',
+        'delay',
+        'handler 1#1',
+        'handler 1#2',
+        'handler 2#1',
+        'handler 2#2',
+        'log',
+        ...orderBy,
+        'retried',
+      ].sort(),
     );
     expect(seen()).toEqual(['run']);
   });
@@ -118,7 +137,11 @@ describe('The asynchronous context of a handler', () => {
         if (failures++ === 0) throw new Error('not now');
       },
     };
-    run(() => Promise.reject(new Error('failed')), { retry: { count: 0 }, deadLetter, onOutcome: ({ status }) => contexts.note(status) });
+    run(() => Promise.reject(new Error('failed')), {
+      retry: { count: 0 },
+      deadLetter,
+      onOutcome: ({ status }) => contexts.note(status),
+    });
     publish('publisher', 1);
     await pass(60_000);
     expect(contexts.notes).toEqual(['publish in run', 'publish in run', 'dead-lettered in run']);
@@ -135,7 +158,13 @@ describe('The asynchronous context of a handler', () => {
     publish('publisher', 1);
     await pass(10);
     await pass(10);
-    expect(contexts.notes).toEqual(['handler #1 in run', 'retried in run', 'handler #2 in run', 'value done in run', 'acked in run']);
+    expect(contexts.notes).toEqual([
+      'handler #1 in run',
+      'retried in run',
+      'handler #2 in run',
+      'value done in run',
+      'acked in run',
+    ]);
   });
 
   it('is that of the subscription for the values of an Observable that emits elsewhere, and for the handler after it', async () => {
@@ -150,7 +179,12 @@ describe('The asynchronous context of a handler', () => {
       values.complete();
     });
     await turns();
-    expect(contexts.notes).toEqual(['handler 1 in run', 'value first in run', 'handler 2 in run', 'value second in run']);
+    expect(contexts.notes).toEqual([
+      'handler 1 in run',
+      'value first in run',
+      'handler 2 in run',
+      'value second in run',
+    ]);
   });
 
   it('is that of the subscription for what follows from an abort', async () => {
@@ -249,7 +283,12 @@ describe('The asynchronous context downstream', () => {
     publish('publisher', 4);
     void contexts.in('closer', () => queue.close());
     await pass(10);
-    expect(contexts.notes).toEqual(['batch of 2 in subscriber', 'batch of 1 in subscriber', 'batch of 1 in subscriber', 'complete in subscriber']);
+    expect(contexts.notes).toEqual([
+      'batch of 2 in subscriber',
+      'batch of 1 in subscriber',
+      'batch of 1 in subscriber',
+      'complete in subscriber',
+    ]);
   });
 
   it('is that of the subscriber for all that publishTo calls', async () => {

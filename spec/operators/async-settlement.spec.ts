@@ -119,7 +119,12 @@ describe('handle over a backend that answers later', () => {
       const [bad, good] = [new FakeDelivery(1, how), new FakeDelivery(2)];
       const handled = new Handled(of(bad, good), fail, options);
       await turns();
-      expect([bad.calls, good.calls, handled.completed, handled.outcomes.length]).toEqual([[method], [method], true, 2]);
+      expect([bad.calls, good.calls, handled.completed, handled.outcomes.length]).toEqual([
+        [method],
+        [method],
+        true,
+        2,
+      ]);
       expect(handled.outcomes.every(({ error }) => (error as Error).message === 'boom')).toBe(true);
       expect(handled.logger.errors.some((message) => message.includes('connection lost'))).toBe(true);
     }
@@ -157,9 +162,17 @@ describe('handle over a backend that answers later', () => {
       () => turns().then(() => true),
       () => undefined as unknown as Promise<boolean>,
     ];
-    const handlers: TestHandler[] = [() => 'value', async () => 'promise', fail, () => Promise.reject(new Error('boom')), () => of('observable')];
+    const handlers: TestHandler[] = [
+      () => 'value',
+      async () => 'promise',
+      fail,
+      () => Promise.reject(new Error('boom')),
+      () => of('observable'),
+    ];
     let [running, peak, runs] = [0, 0, 0];
-    const deliveries = upTo(answers.length * handlers.length * 4).map((n) => new FakeDelivery(n, answers[n % answers.length]));
+    const deliveries = upTo(answers.length * handlers.length * 4).map(
+      (n) => new FakeDelivery(n, answers[n % answers.length]),
+    );
     const handled = new Handled(
       of(...deliveries),
       async (delivery, context) => {
@@ -175,12 +188,20 @@ describe('handle over a backend that answers later', () => {
       { concurrency: 2, retry: { count: 0 } },
     );
     await turns(50);
-    expect([handled.completed, runs, peak, handled.outcomes.length]).toEqual([true, deliveries.length, 2, deliveries.length]);
+    expect([handled.completed, runs, peak, handled.outcomes.length]).toEqual([
+      true,
+      deliveries.length,
+      2,
+      deliveries.length,
+    ]);
   });
 
   it('starts the next one of a lane when the settlement is confirmed, or has failed', async () => {
     const started: number[] = [];
-    const { deliver, answer, handled } = setUp(({ payload }) => void started.push((payload as { n: number }).n), { orderBy: 'key', concurrency: 4 });
+    const { deliver, answer, handled } = setUp(({ payload }) => void started.push((payload as { n: number }).n), {
+      orderBy: 'key',
+      concurrency: 4,
+    });
     for (const n of upTo(4)) deliver(n);
     await turns();
     expect(started).toEqual([1]);
@@ -208,7 +229,11 @@ describe('handle over a backend that answers later', () => {
     await answer(1, true);
     expect([two.calls, handled.completed]).toEqual([['release'], false]);
     await answer(2, true);
-    expect([handled.statuses, handled.completed, source.observed]).toEqual([['1#1 rejected', '2#1 released'], true, false]);
+    expect([handled.statuses, handled.completed, source.observed]).toEqual([
+      ['1#1 rejected', '2#1 released'],
+      true,
+      false,
+    ]);
   });
 
   it.each<[string, () => Promise<boolean>]>([

@@ -17,20 +17,23 @@ describe('The concurrency of handle', () => {
     expect([jobs.peak, processing.queue.unfinished]).toEqual([1, 0]);
   });
 
-  it.each([2, 3, 8])('of %p is used and never exceeded, and a slot is refilled as soon as it is free', async (concurrency) => {
-    const jobs = new Jobs();
-    const processing = new Processing(jobs.handler, { concurrency, retry: { count: 0 } });
-    processing.publish(upTo(30));
-    let end: 'finish' | 'fail' = 'finish';
-    while (jobs.running.length > 0) {
-      expect(jobs.running.length).toBe(Math.min(concurrency, processing.queue.unfinished));
-      const chosen = jobs.running[processing.outcomes.length % jobs.running.length] as number;
-      await jobs[end](chosen);
-      end = end === 'finish' ? 'fail' : 'finish';
-    }
-    expect([jobs.peak, jobs.started.length, processing.outcomes.length]).toEqual([concurrency, 30, 30]);
-    expect(processing.queue.unfinished).toBe(0);
-  });
+  it.each([2, 3, 8])(
+    'of %p is used and never exceeded, and a slot is refilled as soon as it is free',
+    async (concurrency) => {
+      const jobs = new Jobs();
+      const processing = new Processing(jobs.handler, { concurrency, retry: { count: 0 } });
+      processing.publish(upTo(30));
+      let end: 'finish' | 'fail' = 'finish';
+      while (jobs.running.length > 0) {
+        expect(jobs.running.length).toBe(Math.min(concurrency, processing.queue.unfinished));
+        const chosen = jobs.running[processing.outcomes.length % jobs.running.length] as number;
+        await jobs[end](chosen);
+        end = end === 'finish' ? 'fail' : 'finish';
+      }
+      expect([jobs.peak, jobs.started.length, processing.outcomes.length]).toEqual([concurrency, 30, 30]);
+      expect(processing.queue.unfinished).toBe(0);
+    },
+  );
 
   it('counts Observables until they end', () => {
     let [running, peak] = [0, 0];
@@ -151,7 +154,11 @@ describe('The stack of handle', () => {
     });
     let handled = 0;
     const { completed } = await new Promise<Handled>((resolve) => {
-      const run = new Handled(source, handler, { logger: silentLogger, retry: { count: 0 }, onOutcome: () => handled++ });
+      const run = new Handled(source, handler, {
+        logger: silentLogger,
+        retry: { count: 0 },
+        onOutcome: () => handled++,
+      });
       void (async () => {
         while (!run.completed) await turns(1);
         resolve(run);
@@ -160,23 +167,26 @@ describe('The stack of handle', () => {
     expect([completed, handled]).toEqual([true, MANY]);
   });
 
-  it.each([8, MANY])('stays as it is where each of a hundred thousand handlers causes the next delivery (concurrency %p)', async (concurrency) => {
-    const source = new Subject<Delivery>();
-    let runs = 0;
-    const handled = new Handled(
-      source,
-      ({ payload }) => {
-        runs++;
-        const n = numberOf(payload);
-        if (n < MANY) source.next(new FakeDelivery(n + 1));
-        else source.complete();
-      },
-      { concurrency },
-    );
-    source.next(new FakeDelivery(1));
-    while (!handled.completed) await turns(1);
-    expect([runs, handled.outcomes.length]).toEqual([MANY, MANY]);
-  });
+  it.each([8, MANY])(
+    'stays as it is where each of a hundred thousand handlers causes the next delivery (concurrency %p)',
+    async (concurrency) => {
+      const source = new Subject<Delivery>();
+      let runs = 0;
+      const handled = new Handled(
+        source,
+        ({ payload }) => {
+          runs++;
+          const n = numberOf(payload);
+          if (n < MANY) source.next(new FakeDelivery(n + 1));
+          else source.complete();
+        },
+        { concurrency },
+      );
+      source.next(new FakeDelivery(1));
+      while (!handled.completed) await turns(1);
+      expect([runs, handled.outcomes.length]).toEqual([MANY, MANY]);
+    },
+  );
 
   it.each<[string, 'key' | undefined]>([
     ['without order', undefined],
@@ -188,7 +198,9 @@ describe('The stack of handle', () => {
       go = resolve;
     });
     let seen = 0;
-    const handled = new Handled(queue.deliveries({ prefetch: MANY }), () => (seen++ === 0 ? first : undefined), { orderBy });
+    const handled = new Handled(queue.deliveries({ prefetch: MANY }), () => (seen++ === 0 ? first : undefined), {
+      orderBy,
+    });
     for (const n of upTo(MANY)) queue.tryPublish('number', { n });
     expect(seen).toBe(1);
     go();

@@ -1,5 +1,11 @@
 import { filter, type Observable, of, tap } from 'rxjs';
-import { type Delivery, type HandleOptions, MemoryBackend, type MemoryBackendOptions, type PublishArguments } from 'sluice';
+import {
+  type Delivery,
+  type HandleOptions,
+  MemoryBackend,
+  type MemoryBackendOptions,
+  type PublishArguments,
+} from 'sluice';
 import { type Lender, LentDelivery } from '../../src/broker/delivery.js';
 import { messageOf } from '../broker/fakes.js';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
@@ -13,7 +19,11 @@ const NO_RETRY = { count: 0 };
 /** Work of which everything fails at once, and where it goes. */
 function failing(thrown: unknown, options: HandleOptions = {}) {
   // Virtual time: what is published in it has arrived within the call.
-  const deadLetters = new MemoryBackend({ name: 'dead', scheduler: new VirtualClock().scheduler, logger: silentLogger });
+  const deadLetters = new MemoryBackend({
+    name: 'dead',
+    scheduler: new VirtualClock().scheduler,
+    logger: silentLogger,
+  });
   const processing = new Processing(
     () => {
       throw thrown;
@@ -62,16 +72,19 @@ describe('A dead letter queue of handle', () => {
     });
   });
 
-  it.each([undefined, 'key' as const])('gets it after the last retry, with the number of attempts (orderBy: %p)', async (orderBy) => {
-    const { deadLetters, processing } = failing(new Error('boom'), { retry: { count: 2, delay: 5 }, orderBy });
-    processing.publish([1]);
-    processing.clock.advance(9);
-    expect([deadLetters.size, processing.statuses]).toEqual([0, ['1#1 retried', '1#2 retried']]);
-    processing.clock.advance(1);
-    expect(processing.statuses).toEqual(['1#1 retried', '1#2 retried', '1#3 dead-lettered']);
-    expect(only(deadLetters).headers['sluice-attempts']).toBe('3');
-    expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
-  });
+  it.each([undefined, 'key' as const])(
+    'gets it after the last retry, with the number of attempts (orderBy: %p)',
+    async (orderBy) => {
+      const { deadLetters, processing } = failing(new Error('boom'), { retry: { count: 2, delay: 5 }, orderBy });
+      processing.publish([1]);
+      processing.clock.advance(9);
+      expect([deadLetters.size, processing.statuses]).toEqual([0, ['1#1 retried', '1#2 retried']]);
+      processing.clock.advance(1);
+      expect(processing.statuses).toEqual(['1#1 retried', '1#2 retried', '1#3 dead-lettered']);
+      expect(only(deadLetters).headers['sluice-attempts']).toBe('3');
+      expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
+    },
+  );
 
   it('is told by the outcome what the handler failed with', () => {
     const boom = new Error('boom');
@@ -132,8 +145,14 @@ describe('A dead letter queue of handle', () => {
 /** The headers of the only letter of a run in which everything fails. */
 async function lettersOf(source: Observable<Delivery>, options: HandleOptions = {}): Promise<Delivery['headers'][]> {
   const letters: Delivery['headers'][] = [];
-  const deadLetter = { publish: async (...[, , options]: PublishArguments) => void letters.push(options?.headers ?? {}) };
-  const handled = new Handled(source, () => Promise.reject(new Error('boom')), { retry: NO_RETRY, deadLetter, ...options });
+  const deadLetter = {
+    publish: async (...[, , options]: PublishArguments) => void letters.push(options?.headers ?? {}),
+  };
+  const handled = new Handled(source, () => Promise.reject(new Error('boom')), {
+    retry: NO_RETRY,
+    deadLetter,
+    ...options,
+  });
   while (!handled.completed) await turns();
   return letters;
 }
@@ -147,10 +166,13 @@ describe('The group of a dead letter of handle', () => {
     return queue;
   }
 
-  it.each<MemoryBackendOptions>([{ groups: ['audit', 'billing'] }, {}])('is the one that the consumer named, on memory with %p', async (options) => {
-    const deliveries = queueOf(options).deliveries({ group: 'billing' });
-    expect(await lettersOf(deliveries)).toEqual([expect.objectContaining({ 'sluice-group': 'billing' })]);
-  });
+  it.each<MemoryBackendOptions>([{ groups: ['audit', 'billing'] }, {}])(
+    'is the one that the consumer named, on memory with %p',
+    async (options) => {
+      const deliveries = queueOf(options).deliveries({ group: 'billing' });
+      expect(await lettersOf(deliveries)).toEqual([expect.objectContaining({ 'sluice-group': 'billing' })]);
+    },
+  );
 
   it('is known behind other operators, and after a retry in place', async () => {
     const deliveries = queueOf()
@@ -166,14 +188,21 @@ describe('The group of a dead letter of handle', () => {
   it('is known of a delivery of a broker', async () => {
     const lender = { groupName: 'billing', settle: async () => true } as Partial<Lender> as Lender;
     const delivery = new LentDelivery(lender, 'orders', messageOf('1-0')) as Delivery;
-    expect(await lettersOf(of(delivery))).toEqual([expect.objectContaining({ 'sluice-group': 'billing', 'sluice-queue': 'orders' })]);
+    expect(await lettersOf(of(delivery))).toEqual([
+      expect.objectContaining({ 'sluice-group': 'billing', 'sluice-queue': 'orders' }),
+    ]);
   });
 
   it('is left out where the backend does not tell it, also that of an earlier time', async () => {
     const delivery = new FakeDelivery(1) as Delivery;
     const headers = { trace: 'abc', 'sluice-group': 'another' };
     const [letter] = await lettersOf(of(Object.assign(delivery, { headers })));
-    expect(letter).toEqual({ trace: 'abc', 'sluice-error': 'Error: boom', 'sluice-attempts': '1', 'sluice-queue': 'fake' });
+    expect(letter).toEqual({
+      trace: 'abc',
+      'sluice-error': 'Error: boom',
+      'sluice-attempts': '1',
+      'sluice-queue': 'fake',
+    });
   });
 });
 
@@ -183,7 +212,13 @@ describe('A dead letter function of handle', () => {
     const calls: unknown[][] = [];
     const { processing } = failing(boom, {
       deadLetter: async (delivery, error, { signal }) => {
-        calls.push([numberOf(delivery.payload), delivery.attempt, delivery.settled, error, signal instanceof AbortSignal && signal.aborted]);
+        calls.push([
+          numberOf(delivery.payload),
+          delivery.attempt,
+          delivery.settled,
+          error,
+          signal instanceof AbortSignal && signal.aborted,
+        ]);
       },
     });
     processing.publish([1]);

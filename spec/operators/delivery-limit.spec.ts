@@ -27,7 +27,8 @@ describe('A message that was delivered before', () => {
 
   it('more than `retry.count` + 20 times is told of once, with what to set', async () => {
     expect((await afterCrashes(22)).handled.logger.warnings).toEqual([]);
-    const told = 'Delivered more often than `retry.count` + 20: delivery 1 ("number") from queue "default", attempt 24. ';
+    const told =
+      'Delivered more often than `retry.count` + 20: delivery 1 ("number") from queue "default", attempt 24. ';
     const { queue, handled } = await afterCrashes(23, {}, 3);
     await until(() => queue.unfinished === 0);
     expect(handled.statuses).toEqual(['1#24 retried', '1#25 retried', '1#26 retried', '1#27 acked']);
@@ -43,12 +44,17 @@ describe('A message that was delivered before', () => {
     [{ retry: { count: 0 } }, 21, 1],
     [{ retry: { count: 0 } }, 20, 0],
     [{ retry: { count: Number.POSITIVE_INFINITY } }, 500, 0],
-  ])('is told of whatever the limit, while it is not given up: with %j, on attempt %p', async (options, attempt, times) => {
-    const { handled } = await afterCrashes(attempt - 1, options);
-    const told = handled.logger.warnings.filter((warning) => warning.includes('Delivered more often'));
-    expect(told.length).toBe(times);
-    expect(told.join()).toContain(times > 0 && options.deliveryLimit ? 'given up after the `deliveryLimit` of 100' : '');
-  });
+  ])(
+    'is told of whatever the limit, while it is not given up: with %j, on attempt %p',
+    async (options, attempt, times) => {
+      const { handled } = await afterCrashes(attempt - 1, options);
+      const told = handled.logger.warnings.filter((warning) => warning.includes('Delivered more often'));
+      expect(told.length).toBe(times);
+      expect(told.join()).toContain(
+        times > 0 && options.deliveryLimit ? 'given up after the `deliveryLimit` of 100' : '',
+      );
+    },
+  );
 
   it('more than `deliveryLimit` times is given up without being run', async () => {
     const { handled, runs, queue } = await afterCrashes(23, { deliveryLimit: 23 });
@@ -83,7 +89,11 @@ describe('A message that was delivered before', () => {
     const { queue, handled, runs } = await afterCrashes(4, { deliveryLimit: 4, deadLetter: deadLetters });
     expect([runs, handled.statuses, queue.unfinished]).toEqual([[], ['1#5 dead-lettered'], 0]);
     const dead: unknown[] = [];
-    deadLetters.deliveries().subscribe(({ key, payload, headers }) => dead.push(key, payload, headers['sluice-attempts'], headers['sluice-error']));
+    deadLetters
+      .deliveries()
+      .subscribe(({ key, payload, headers }) =>
+        dead.push(key, payload, headers['sluice-attempts'], headers['sluice-error']),
+      );
     expect(dead).toEqual(['number', { n: 1 }, '5', expect.stringContaining('deliveryLimit')]);
     await queue.publish('number', { n: 2 });
     expect(handled.statuses.at(-1)).toBe('2#1 acked');
@@ -94,7 +104,10 @@ describe('A message that was delivered before', () => {
     await queue.publish('number', { n: 1 });
     for (const _ of upTo(4)) queue.deliveries().subscribe().unsubscribe();
     await queue.publish('number', { n: 2 });
-    const handled = new Handled(queue.deliveries(), () => {}, { deliveryLimit: 4, deadLetter: () => new Promise(() => {}) });
+    const handled = new Handled(queue.deliveries(), () => {}, {
+      deliveryLimit: 4,
+      deadLetter: () => new Promise(() => {}),
+    });
     await turns();
     expect(handled.statuses).toEqual(['2#1 acked']);
     expect(queue.inFlight).toBe(1);

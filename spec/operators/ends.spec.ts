@@ -66,7 +66,11 @@ describe('The completion of the source of handle', () => {
     const { scheduler, ...clock } = new Processing(() => {}).clock;
     void clock;
     const source = new Subject<Delivery>();
-    const handled = new Handled(source, () => Promise.reject(new Error('boom')), { scheduler, orderBy: 'key', retry: { count: 1, delay: 10 } });
+    const handled = new Handled(source, () => Promise.reject(new Error('boom')), {
+      scheduler,
+      orderBy: 'key',
+      retry: { count: 1, delay: 10 },
+    });
     const delivery = new FakeDelivery(1);
     source.next(delivery);
     source.complete();
@@ -148,7 +152,12 @@ describe('Unsubscribing from handle', () => {
     await jobs.finish(1, 'late');
     await jobs.fail(2);
     await turns();
-    expect([processing.values, processing.statuses.length, jobs.started.length, processing.clock.timers]).toEqual([[], 4, 2, 0]);
+    expect([processing.values, processing.statuses.length, jobs.started.length, processing.clock.timers]).toEqual([
+      [],
+      4,
+      2,
+      0,
+    ]);
   });
 
   it('leaves no timer of a handler that had a timeout', () => {
@@ -230,7 +239,9 @@ describe('Unsubscribing from handle', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const statuses: string[] = [];
     const values: unknown[] = [];
-    const operator = handle(handler, { onOutcome: ({ status, delivery }) => statuses.push(`${numberOf(delivery.payload)} ${status}`) });
+    const operator = handle(handler, {
+      onOutcome: ({ status, delivery }) => statuses.push(`${numberOf(delivery.payload)} ${status}`),
+    });
     queue
       .deliveries()
       .pipe(operator, take(1))
@@ -281,7 +292,10 @@ describe('Unsubscribing from handle', () => {
       );
       processing.publish([1, 2]);
       await processing.pass(10);
-      expect([processing.statuses.filter((status) => status.startsWith('1')), processing.values]).toEqual([['1#1 released'], []]);
+      expect([processing.statuses.filter((status) => status.startsWith('1')), processing.values]).toEqual([
+        ['1#1 released'],
+        [],
+      ]);
       expect(new Holder(processing.queue).attempts).toEqual([
         [1, 1],
         [2, 1],

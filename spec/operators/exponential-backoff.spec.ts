@@ -28,7 +28,9 @@ describe('exponentialBackoff', () => {
       random.mockReturnValue(0);
       expect(delays({ initial: 100, max: 400, jitter }, [1, 2, 9])).toEqual([100, 200, 400]);
       random.mockReturnValue(0.5);
-      expect(delays({ initial: 100, max: 400, jitter }, [1, 2, 9])).toEqual([100, 200, 400].map((delay) => delay * (1 - jitter / 2)));
+      expect(delays({ initial: 100, max: 400, jitter }, [1, 2, 9])).toEqual(
+        [100, 200, 400].map((delay) => delay * (1 - jitter / 2)),
+      );
     } finally {
       random.mockRestore();
     }
@@ -67,7 +69,10 @@ describe('exponentialBackoff', () => {
     ['jitter', 'RangeError', Number.NaN],
     ['jitter', 'TypeError', true],
   ])('refuses a bad `%s` with a %s (%p)', (name, error, value) => {
-    expect(thrownBy(() => exponentialBackoff({ [name]: value }))).toMatchObject({ name: error, message: expect.stringContaining(`\`${name}\``) });
+    expect(thrownBy(() => exponentialBackoff({ [name]: value }))).toMatchObject({
+      name: error,
+      message: expect.stringContaining(`\`${name}\``),
+    });
   });
 
   it('refuses a `max` below its `initial`', () => {
@@ -78,6 +83,8 @@ describe('exponentialBackoff', () => {
   });
 
   it.each([null, 5, 'fast'])('refuses options that are no object (%p)', (options) => {
-    expect(thrownBy(() => exponentialBackoff(options as ExponentialBackoffOptions))).toMatchObject({ name: 'TypeError' });
+    expect(thrownBy(() => exponentialBackoff(options as ExponentialBackoffOptions))).toMatchObject({
+      name: 'TypeError',
+    });
   });
 });

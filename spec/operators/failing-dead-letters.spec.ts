@@ -38,21 +38,24 @@ describe('A dead letter of handle that cannot be delivered', () => {
   it.each<[string, DeadLetterFunction]>([
     ['rejects', fails],
     ['throws', throws],
-  ])('is tried again after a second at least, without another run of the handler, when it %s', async (_, deadLetter) => {
-    const { processing, tries, runs } = undeliverable(2, deadLetter);
-    processing.publish([1]);
-    await turns();
-    expect([tries, processing.outcomes, processing.queue.inFlight]).toEqual([[0], [], 1]);
-    await processing.pass(999);
-    expect(tries).toEqual([0]);
-    await processing.pass(1);
-    expect(tries).toEqual([0, 1000]);
-    await processing.pass(1000);
-    expect(tries).toEqual([0, 1000, 2000]);
-    expect(runs).toEqual(['1#1']);
-    expect(processing.statuses).toEqual(['1#1 dead-lettered']);
-    expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
-  });
+  ])(
+    'is tried again after a second at least, without another run of the handler, when it %s',
+    async (_, deadLetter) => {
+      const { processing, tries, runs } = undeliverable(2, deadLetter);
+      processing.publish([1]);
+      await turns();
+      expect([tries, processing.outcomes, processing.queue.inFlight]).toEqual([[0], [], 1]);
+      await processing.pass(999);
+      expect(tries).toEqual([0]);
+      await processing.pass(1);
+      expect(tries).toEqual([0, 1000]);
+      await processing.pass(1000);
+      expect(tries).toEqual([0, 1000, 2000]);
+      expect(runs).toEqual(['1#1']);
+      expect(processing.statuses).toEqual(['1#1 dead-lettered']);
+      expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
+    },
+  );
 
   it('gets the same delivery and error each time', async () => {
     const calls: unknown[][] = [];
@@ -150,7 +153,11 @@ describe('A dead letter of handle that cannot be delivered', () => {
     controller.abort();
     arrive();
     await turns();
-    expect([processing.completed, processing.statuses, processing.queue.unfinished]).toEqual([true, ['1#1 dead-lettered'], 0]);
+    expect([processing.completed, processing.statuses, processing.queue.unfinished]).toEqual([
+      true,
+      ['1#1 dead-lettered'],
+      0,
+    ]);
   });
 
   it('is given up on when the subscriber leaves: its try is aborted, its message released', async () => {
@@ -299,19 +306,22 @@ describe('A dead letter queue of handle that is full', () => {
     expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
   });
 
-  it.each(['wait', 'error'] as const)('leaves nothing half-done when the subscriber leaves (overflow: %p)', async (overflow) => {
-    const { processing, deadLetters } = intoFull(overflow);
-    await turns();
-    processing.subscription.unsubscribe();
-    expect(processing.statuses).toEqual(['1#1 dead-lettered', '2#1 released', '3#1 released']);
-    const holder = new Holder(deadLetters);
-    await processing.pass(100_000);
-    expect(holder.numbers).toEqual([1]);
-    expect(new Holder(processing.queue).attempts).toEqual([
-      [2, 1],
-      [3, 1],
-    ]);
-  });
+  it.each(['wait', 'error'] as const)(
+    'leaves nothing half-done when the subscriber leaves (overflow: %p)',
+    async (overflow) => {
+      const { processing, deadLetters } = intoFull(overflow);
+      await turns();
+      processing.subscription.unsubscribe();
+      expect(processing.statuses).toEqual(['1#1 dead-lettered', '2#1 released', '3#1 released']);
+      const holder = new Holder(deadLetters);
+      await processing.pass(100_000);
+      expect(holder.numbers).toEqual([1]);
+      expect(new Holder(processing.queue).attempts).toEqual([
+        [2, 1],
+        [3, 1],
+      ]);
+    },
+  );
 
   it('that refuses has its messages released when `signal` aborts', async () => {
     const controller = new AbortController();
@@ -319,7 +329,10 @@ describe('A dead letter queue of handle that is full', () => {
     await turns();
     controller.abort();
     await turns();
-    expect([processing.completed, processing.statuses.sort()]).toEqual([true, ['1#1 dead-lettered', '2#1 released', '3#1 released']]);
+    expect([processing.completed, processing.statuses.sort()]).toEqual([
+      true,
+      ['1#1 dead-lettered', '2#1 released', '3#1 released'],
+    ]);
     expect(processing.clock.timers).toBe(0);
   });
 

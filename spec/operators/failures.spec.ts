@@ -14,8 +14,11 @@ const WAYS: [string, TestHandler][] = [
   ],
   ['rejects', async () => Promise.reject(BOOM)],
   ['rejects later', () => turns().then(() => Promise.reject(BOOM))],
-  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
-  ['returns a thenable that rejects', () => ({ then: (_: unknown, onError: (error: unknown) => void) => onError(BOOM) })],
+  [
+    'returns a thenable that rejects',
+    // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
+    () => ({ then: (_: unknown, onError: (error: unknown) => void) => onError(BOOM) }),
+  ],
   [
     'returns a thenable whose then() throws',
     () => ({
@@ -70,9 +73,12 @@ const WAYS: [string, TestHandler][] = [
 
 describe.each(WAYS)('A handler of handle that %s', (_, handler) => {
   it('has failed: its message is delivered again, then rejected, and the stream goes on', async () => {
-    const processing = new Processing((delivery, context) => (numberOf(delivery.payload) === 1 ? handler(delivery, context) : 'fine'), {
-      retry: { count: 1, delay: 10 },
-    });
+    const processing = new Processing(
+      (delivery, context) => (numberOf(delivery.payload) === 1 ? handler(delivery, context) : 'fine'),
+      {
+        retry: { count: 1, delay: 10 },
+      },
+    );
     processing.publish([1]);
     await turns();
     expect(processing.statuses).toEqual(['1#1 retried']);
@@ -172,7 +178,9 @@ describe('What a handler of handle returns', () => {
       },
     ],
   ])('may be %s: it has failed, or it flows downstream, but the stream goes on', async (_, make) => {
-    const processing = new Processing(({ payload }) => (numberOf(payload) === 1 ? make() : 'fine'), { retry: { count: 0 } });
+    const processing = new Processing(({ payload }) => (numberOf(payload) === 1 ? make() : 'fine'), {
+      retry: { count: 0 },
+    });
     expect(() => processing.publish([1, 2])).not.toThrow();
     await processing.pass();
     expect(processing.statuses).toEqual([expect.stringMatching(/^1#1 (acked|rejected)$/), '2#1 acked']);
@@ -182,7 +190,9 @@ describe('What a handler of handle returns', () => {
 
 describe('A handler of handle that never ends', () => {
   it('occupies its slot only', async () => {
-    const processing = new Processing(({ payload }) => (numberOf(payload) === 1 ? NEVER : of('fine')), { concurrency: 2 });
+    const processing = new Processing(({ payload }) => (numberOf(payload) === 1 ? NEVER : of('fine')), {
+      concurrency: 2,
+    });
     processing.publish(upTo(5));
     await processing.pass(1_000_000);
     expect(processing.statuses).toEqual(['2#1 acked', '3#1 acked', '4#1 acked', '5#1 acked']);

@@ -1,6 +1,13 @@
 import { from, NEVER, type Observable } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { type AnyDelivery, type Delivery, type FilterDeliveriesOptions, filterDeliveries, handle, MemoryBackend } from 'sluice';
+import {
+  type AnyDelivery,
+  type Delivery,
+  type FilterDeliveriesOptions,
+  filterDeliveries,
+  handle,
+  MemoryBackend,
+} from 'sluice';
 import { numberOf, publishAll, upTo } from '../support/consumers.js';
 import { FakeDelivery, type Method } from '../support/handling.js';
 import { thrownBy, turns, until } from '../support/promises.js';
@@ -36,7 +43,9 @@ describe('filterDeliveries', () => {
 
   it('goes on after any number of deliveries that do not match', () => {
     const queue = new MemoryBackend();
-    const { numbers } = watch(queue.deliveries({ prefetch: 10 }).pipe(filterDeliveries(({ payload }) => numberOf(payload) === 100)));
+    const { numbers } = watch(
+      queue.deliveries({ prefetch: 10 }).pipe(filterDeliveries(({ payload }) => numberOf(payload) === 100)),
+    );
     void publishAll(queue, upTo(100));
     expect(numbers).toEqual([100]);
     expect(queue.unfinished).toBe(1);
@@ -76,7 +85,9 @@ describe('filterDeliveries', () => {
   });
 
   it('tells the predicate which delivery it is, from 0 up, as filter does', () => {
-    const { numbers } = watch(from(upTo(4).map((n) => new FakeDelivery(n))).pipe(filterDeliveries((_delivery, index) => index > 1)));
+    const { numbers } = watch(
+      from(upTo(4).map((n) => new FakeDelivery(n))).pipe(filterDeliveries((_delivery, index) => index > 1)),
+    );
     expect(numbers).toEqual([3, 4]);
   });
 
@@ -120,7 +131,9 @@ describe('filterDeliveries', () => {
     const unhandled: unknown[] = [];
     const note = (error: unknown) => unhandled.push(error);
     process.on('unhandledRejection', note);
-    const { numbers, error } = watch(from([new FakeDelivery(2, answer), new FakeDelivery(3)]).pipe(filterDeliveries(isOdd)));
+    const { numbers, error } = watch(
+      from([new FakeDelivery(2, answer), new FakeDelivery(3)]).pipe(filterDeliveries(isOdd)),
+    );
     await turns();
     process.off('unhandledRejection', note);
     expect([numbers, error, unhandled]).toEqual([[3], undefined, []]);
@@ -129,7 +142,10 @@ describe('filterDeliveries', () => {
   it('keeps to virtual time', () => {
     new TestScheduler((actual, expected) => expect(actual).toEqual(expected)).run(({ expectObservable, cold }) => {
       const queue = new MemoryBackend();
-      cold('a-b-c|', { a: 1, b: 2, c: 3 }).subscribe({ next: (n) => void publishAll(queue, [n]), complete: () => void queue.close() });
+      cold('a-b-c|', { a: 1, b: 2, c: 3 }).subscribe({
+        next: (n) => void publishAll(queue, [n]),
+        complete: () => void queue.close(),
+      });
       const numbers = queue.deliveries().pipe(
         filterDeliveries(isOdd),
         handle(({ payload }) => numberOf(payload)),

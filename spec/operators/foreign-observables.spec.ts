@@ -19,7 +19,8 @@ import { thrownBy, turns, until } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 /** An operator of the library, as RxJS 6 takes it. */
-const for6 = <In, Out>(operator: OperatorFunction<In, Out>) => operator as unknown as (source: Observable6<In>) => Observable6<Out>;
+const for6 = <In, Out>(operator: OperatorFunction<In, Out>) =>
+  operator as unknown as (source: Observable6<In>) => Observable6<Out>;
 
 describe.each(FOREIGN_OBSERVABLES)('A handler that returns an Observable of %s', (_, create) => {
   it('is done when that has completed', async () => {
@@ -130,7 +131,9 @@ describe('A handler that returns an object whose Symbol.observable returns no Ob
     const processing = new Processing(() => ({ '@@observable': () => 5 }), { retry: { count: 0 } });
     processing.publish([1]);
     await turns();
-    expect(processing.outcomes).toMatchObject([{ status: 'rejected', error: { name: 'TypeError', message: expect.stringContaining('got 5') } }]);
+    expect(processing.outcomes).toMatchObject([
+      { status: 'rejected', error: { name: 'TypeError', message: expect.stringContaining('got 5') } },
+    ]);
   });
 });
 
@@ -158,7 +161,9 @@ describe.each(FOREIGN_OBSERVABLES)('filterDeliveries', (library, create) => {
       const subscription = queue.deliveries().subscribe((delivery) => producer.next(delivery as never));
       return () => subscription.unsubscribe();
     });
-    const selected = filterDeliveries<Delivery>(({ payload }) => numberOf(payload) > 1)(deliveries as unknown as Observable<Delivery>);
+    const selected = filterDeliveries<Delivery>(({ payload }) => numberOf(payload) > 1)(
+      deliveries as unknown as Observable<Delivery>,
+    );
     const subscription = selected.subscribe(({ payload }) => numbers.push(numberOf(payload)));
     for (const n of [1, 2, 3]) void queue.publish('number', { n });
     expect([numbers, queue.size, queue.inFlight]).toEqual([[2, 3], 0, 2]);
@@ -188,7 +193,9 @@ describe('In a pipe of RxJS 6', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const source = new Subject6<number>();
     const values: number[] = [];
-    source.pipe(for6(publishTo<number>(queue, (n) => ['number', { n }])), take6(1)).subscribe((value) => values.push(value));
+    source
+      .pipe(for6(publishTo<number>(queue, (n) => ['number', { n }])), take6(1))
+      .subscribe((value) => values.push(value));
     source.next(1);
     source.next(2);
     await turns();

@@ -1,6 +1,13 @@
 import { concatMap, EMPTY, map, NEVER, type Observable, of, Subject, timer } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { type Delivery, type HandleOptions, handle, MemoryBackend, type MemoryBackendOptions, type Outcome } from 'sluice';
+import {
+  type Delivery,
+  type HandleOptions,
+  handle,
+  MemoryBackend,
+  type MemoryBackendOptions,
+  type Outcome,
+} from 'sluice';
 import { numberOf } from '../support/consumers.js';
 import { silentLogger } from '../support/recording-logger.js';
 
@@ -22,7 +29,8 @@ function runMarbles(given: 'given' | undefined, test: (kit: Kit) => void, before
   const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
   before();
   scheduler.run((helpers) => {
-    const create = (options?: MemoryBackendOptions) => new MemoryBackend({ logger: silentLogger, ...options, ...(given && { scheduler }) });
+    const create = (options?: MemoryBackendOptions) =>
+      new MemoryBackend({ logger: silentLogger, ...options, ...(given && { scheduler }) });
     const publish: Kit['publish'] = (queue, letters$) =>
       void letters$.subscribe({ next: (letter) => void queue.publish(letter, {}), complete: () => void queue.close() });
     test({ ...helpers, create, publish });
@@ -57,7 +65,10 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
   it('runs as many at a time as it may', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
-      publish(queue, hot('                                                                     (abcde)--------------|'));
+      publish(
+        queue,
+        hot('                                                                     (abcde)--------------|'),
+      );
       expectObservable(queue.deliveries().pipe(handle(keyAfter(5), { concurrency: 2 }))).toBe('-----(ab)-(cd)-e-----|');
     });
   });
@@ -212,7 +223,9 @@ describe('handle under a TestScheduler that was given to it, without run mode,',
     scheduler.createHotObservable('-a----b-').subscribe((letter) => void queue.publish(letter, {}));
     busy();
     const work = ({ key, attempt }: Delivery) => (attempt === 1 ? NEVER : of(key));
-    const handled$ = queue.deliveries().pipe(handle(work, { ...quiet, scheduler, timeout: 20, retry: { delay: 10 }, concurrency: 2 }));
+    const handled$ = queue
+      .deliveries()
+      .pipe(handle(work, { ...quiet, scheduler, timeout: 20, retry: { delay: 10 }, concurrency: 2 }));
     scheduler.expectObservable(handled$).toBe('----a----b');
     scheduler.flush();
     expect(queue.unfinished).toBe(0);

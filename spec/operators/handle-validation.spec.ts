@@ -82,7 +82,9 @@ describe('handle refuses', () => {
       name: 'RangeError',
       message: expect.stringContaining('`deliveryLimit` to be an integer of at least 11 (`retry.count` + 1)'),
     });
-    expect(made({ retry: { count: Number.POSITIVE_INFINITY }, deliveryLimit: 1000 })).toMatchObject({ name: 'RangeError' });
+    expect(made({ retry: { count: Number.POSITIVE_INFINITY }, deliveryLimit: 1000 })).toMatchObject({
+      name: 'RangeError',
+    });
   });
 
   it('says what it got, but never at length', () => {

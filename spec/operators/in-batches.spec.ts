@@ -32,7 +32,11 @@ function setUp(options: Partial<InBatchesOptions> = {}, onBatch?: (batch: Delive
   const clock = new VirtualClock();
   const logger = recordingLogger();
   const queue = new MemoryBackend({ scheduler: clock.scheduler, logger });
-  const seen = watch(queue.deliveries({ prefetch: 100 }), { maxSize: 3, maxWait: 10, scheduler: clock.scheduler, ...options }, onBatch);
+  const seen = watch(
+    queue.deliveries({ prefetch: 100 }),
+    { maxSize: 3, maxWait: 10, scheduler: clock.scheduler, ...options },
+    onBatch,
+  );
   return { clock, logger, queue, seen };
 }
 
@@ -280,13 +284,16 @@ describe('A batch of inBatches', () => {
     expect([logger.warnings, queue.unfinished]).toEqual([[], 0]);
   });
 
-  it.each(['ack', 'nack', 'release', 'reject'] as const)('that is settled already is not settled by %s: false, and one warning', async (method) => {
-    const { batch, logger } = batchOfThree();
-    await batch.ack();
-    expect(await batch[method]()).toBe(false);
-    expect(logger.warnings.length).toBe(1);
-    expect(batch.deliveries.map(({ settled }) => settled)).toEqual(['acked', 'acked', 'acked']);
-  });
+  it.each(['ack', 'nack', 'release', 'reject'] as const)(
+    'that is settled already is not settled by %s: false, and one warning',
+    async (method) => {
+      const { batch, logger } = batchOfThree();
+      await batch.ack();
+      expect(await batch[method]()).toBe(false);
+      expect(logger.warnings.length).toBe(1);
+      expect(batch.deliveries.map(({ settled }) => settled)).toEqual(['acked', 'acked', 'acked']);
+    },
+  );
 
   it('refuses a nack with a bad delay, and stays out', async () => {
     const { batch, queue } = batchOfThree();

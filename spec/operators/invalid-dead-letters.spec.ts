@@ -1,5 +1,12 @@
 import { of } from 'rxjs';
-import { type Delivery, InvalidMessageError, MemoryBackend, type PublishOptions, type QueueKey, type QueuePayload } from 'sluice';
+import {
+  type Delivery,
+  InvalidMessageError,
+  MemoryBackend,
+  type PublishOptions,
+  type QueueKey,
+  type QueuePayload,
+} from 'sluice';
 import { QUARANTINE } from '../../src/internal/quarantine.js';
 import { FakeDelivery, Handled, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
@@ -35,13 +42,26 @@ describe('A dead letter of handle that is refused as invalid', () => {
   it('is tried again at once, with a shorter error and then without any headers of ours', async () => {
     const { letters, deadLetter } = refusing(2);
     const processing = new Processing(boom, { retry: { count: 0 }, deadLetter });
-    void processing.queue.publish('number', { n: 1 }, { headers: { trace: 'abc', 'sluice-error': 'old', 'sluice-group': 'old' } });
+    void processing.queue.publish(
+      'number',
+      { n: 1 },
+      { headers: { trace: 'abc', 'sluice-error': 'old', 'sluice-group': 'old' } },
+    );
     await turns();
     const lengths = letters.map((headers) => headers?.['sluice-error']?.length);
     expect([letters.length, lengths]).toEqual([3, [1000, 100, undefined]]);
-    expect(letters[1]).toMatchObject({ trace: 'abc', 'sluice-attempts': '1', 'sluice-queue': 'work', 'sluice-group': 'default' });
+    expect(letters[1]).toMatchObject({
+      trace: 'abc',
+      'sluice-attempts': '1',
+      'sluice-queue': 'work',
+      'sluice-group': 'default',
+    });
     expect(letters[2]).toEqual({ trace: 'abc' });
-    expect([processing.statuses, processing.queue.unfinished, processing.clock.timers]).toEqual([['1#1 dead-lettered'], 0, 0]);
+    expect([processing.statuses, processing.queue.unfinished, processing.clock.timers]).toEqual([
+      ['1#1 dead-lettered'],
+      0,
+      0,
+    ]);
     expect(processing.logger.errors).toEqual([]);
   });
 
@@ -60,21 +80,27 @@ describe('A dead letter of handle that is refused as invalid', () => {
     expect(processing.logger.errors[0]).toMatch(/; it is rejected$/);
   });
 
-  it.each([undefined, 'key' as const])('goes to the quarantine of its engine, with the reason (orderBy: %p)', async (orderBy) => {
-    const { letters, deadLetter } = refusing(Number.POSITIVE_INFINITY);
-    const delivery = new Quarantined(1);
-    const count = orderBy === undefined ? 0 : 1;
-    const handled = new Handled(of(delivery as Delivery), boom, { retry: { count, delay: 0 }, deadLetter, orderBy });
-    while (!handled.completed) await turns();
-    expect(handled.outcomes.at(-1)).toMatchObject({ status: 'rejected', error: { message: expect.stringContaining('boom') } });
-    expect([letters.length, delivery.calls]).toEqual([3, []]);
-    expect(delivery.reasons).toEqual([
-      expect.stringMatching(
-        /^it cannot be dead-lettered \(InvalidMessageError: Expected .* got Infinity\) after its handler failed \(Error: boom x+\)$/,
-      ),
-    ]);
-    expect(handled.logger.errors).toEqual([expect.stringMatching(/; it goes to quarantine$/)]);
-  });
+  it.each([undefined, 'key' as const])(
+    'goes to the quarantine of its engine, with the reason (orderBy: %p)',
+    async (orderBy) => {
+      const { letters, deadLetter } = refusing(Number.POSITIVE_INFINITY);
+      const delivery = new Quarantined(1);
+      const count = orderBy === undefined ? 0 : 1;
+      const handled = new Handled(of(delivery as Delivery), boom, { retry: { count, delay: 0 }, deadLetter, orderBy });
+      while (!handled.completed) await turns();
+      expect(handled.outcomes.at(-1)).toMatchObject({
+        status: 'rejected',
+        error: { message: expect.stringContaining('boom') },
+      });
+      expect([letters.length, delivery.calls]).toEqual([3, []]);
+      expect(delivery.reasons).toEqual([
+        expect.stringMatching(
+          /^it cannot be dead-lettered \(InvalidMessageError: Expected .* got Infinity\) after its handler failed \(Error: boom x+\)$/,
+        ),
+      ]);
+      expect(handled.logger.errors).toEqual([expect.stringMatching(/; it goes to quarantine$/)]);
+    },
+  );
 
   it('goes to quarantine as well when a function refuses it', async () => {
     const delivery = new Quarantined(1);

@@ -20,7 +20,11 @@ async function* yieldOne(): AsyncGenerator<number> {
 describe('A 5 ms timer goes on firing', () => {
   it.each<[string, (delivery: Delivery) => unknown, HandleOptions]>([
     ['async () => {}', async () => {}, {}],
-    ['async () => {}, in many lanes', async () => {}, { orderBy: ({ payload }) => numberOf(payload) % 100, concurrency: 8 }],
+    [
+      'async () => {}, in many lanes',
+      async () => {},
+      { orderBy: ({ payload }) => numberOf(payload) % 100, concurrency: 8 },
+    ],
     ['() => of(1), eight at a time', () => of(1), { concurrency: 8 }],
     ['async function* () { yield 1; }', yieldOne, { concurrency: 8 }],
     ['() => Promise.reject(…)', () => Promise.reject('boom'), { retry: { count: 0 }, logger: silentLogger }],
@@ -65,7 +69,12 @@ describe('A 5 ms timer goes on firing', () => {
 
 describe('handle keeps no memory', () => {
   it.each<[string, (delivery: Delivery) => unknown, HandleOptions, many?: number]>([
-    ['of 200,000 keys that came and went', async () => {}, { orderBy: ({ payload }) => `key ${numberOf(payload)}`, concurrency: 8 }, 200_000],
+    [
+      'of 200,000 keys that came and went',
+      async () => {},
+      { orderBy: ({ payload }) => `key ${numberOf(payload)}`, concurrency: 8 },
+      200_000,
+    ],
     ['of messages of one key', async () => {}, { orderBy: 'key', concurrency: 8 }],
     ['of timeouts', async () => {}, { timeout: 60_000, concurrency: 8 }],
     [
@@ -114,7 +123,13 @@ describe('handle keeps no memory', () => {
   it('of handlers that took too long and never end', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ logger: silentLogger });
-    const options = { concurrency: 32, timeout: 10, retry: { count: 0 }, scheduler: clock.scheduler, logger: silentLogger };
+    const options = {
+      concurrency: 32,
+      timeout: 10,
+      retry: { count: 0 },
+      scheduler: clock.scheduler,
+      logger: silentLogger,
+    };
     const subscription = queue
       .deliveries()
       .pipe(handle(() => NEVER, options))

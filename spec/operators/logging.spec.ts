@@ -19,25 +19,34 @@ function fullLogger(): Logger & { readonly told: { level: string; message: strin
 }
 
 describe('What handle logs', () => {
-  it.each([undefined, 'key' as const])('says of a failure the key, the id, the attempt and what is next (orderBy: %p)', async (orderBy) => {
-    const logger = fullLogger();
-    const boom = new Error('boom');
-    const processing = new Processing(
-      () => {
-        throw boom;
-      },
-      { logger, orderBy, retry: { count: 1, delay: 1234 } },
-    );
-    void processing.queue.publish('orders.created', { secret: SECRET });
-    const id = processing.outcomes[0]?.delivery.id as string;
-    const fields = { queue: 'work', key: 'orders.created', id, error: boom };
-    expect(logger.told).toEqual([{ level: 'warn', message: expect.any(String), details: [{ ...fields, attempt: 1 }] }]);
-    const [first] = logger.told;
-    for (const part of ['orders.created', 'work', id, 'attempt 1', 'boom', '1234']) expect(first?.message.split(part).length).toBe(2);
-    await processing.pass(1234);
-    expect(logger.told.slice(1)).toEqual([{ level: 'error', message: expect.any(String), details: [{ ...fields, attempt: 2 }] }]);
-    for (const part of ['orders.created', 'work', id, 'attempt 2', 'boom', 'reject']) expect(logger.told[1]?.message.split(part).length).toBe(2);
-  });
+  it.each([undefined, 'key' as const])(
+    'says of a failure the key, the id, the attempt and what is next (orderBy: %p)',
+    async (orderBy) => {
+      const logger = fullLogger();
+      const boom = new Error('boom');
+      const processing = new Processing(
+        () => {
+          throw boom;
+        },
+        { logger, orderBy, retry: { count: 1, delay: 1234 } },
+      );
+      void processing.queue.publish('orders.created', { secret: SECRET });
+      const id = processing.outcomes[0]?.delivery.id as string;
+      const fields = { queue: 'work', key: 'orders.created', id, error: boom };
+      expect(logger.told).toEqual([
+        { level: 'warn', message: expect.any(String), details: [{ ...fields, attempt: 1 }] },
+      ]);
+      const [first] = logger.told;
+      for (const part of ['orders.created', 'work', id, 'attempt 1', 'boom', '1234'])
+        expect(first?.message.split(part).length).toBe(2);
+      await processing.pass(1234);
+      expect(logger.told.slice(1)).toEqual([
+        { level: 'error', message: expect.any(String), details: [{ ...fields, attempt: 2 }] },
+      ]);
+      for (const part of ['orders.created', 'work', id, 'attempt 2', 'boom', 'reject'])
+        expect(logger.told[1]?.message.split(part).length).toBe(2);
+    },
+  );
 
   it('says that a message goes to the dead letters, as a warning, and that it could not, as an error', async () => {
     const logger = fullLogger();
@@ -68,14 +77,18 @@ describe('What handle logs', () => {
       throw new Error('boom');
     });
     processing.publish([1]);
-    expect([...processing.logger.warnings, ...processing.logger.errors]).toEqual([expect.stringMatching(/number.*boom/)]);
+    expect([...processing.logger.warnings, ...processing.logger.errors]).toEqual([
+      expect.stringMatching(/number.*boom/),
+    ]);
   });
 
   it('never holds the payload, whatever happens', async () => {
     const logger = fullLogger();
     const consoled: unknown[] = [];
     const methods = ['debug', 'log', 'info', 'warn', 'error'] as const;
-    const spies = methods.map((method) => jest.spyOn(console, method).mockImplementation((...told: unknown[]) => void consoled.push(told)));
+    const spies = methods.map((method) =>
+      jest.spyOn(console, method).mockImplementation((...told: unknown[]) => void consoled.push(told)),
+    );
     try {
       const queue = new MemoryBackend({ logger });
       const failures: (() => unknown)[] = [
@@ -114,7 +127,9 @@ describe('What handle logs', () => {
     }
     expect(logger.told.length).toBeGreaterThan(10);
     expect(consoled.length).toBeGreaterThan(10);
-    const text = [logger.told, consoled].map((all) => inspect(all, { depth: 20, maxStringLength: null, maxArrayLength: null }));
+    const text = [logger.told, consoled].map((all) =>
+      inspect(all, { depth: 20, maxStringLength: null, maxArrayLength: null }),
+    );
     expect(text.join('\n')).not.toContain(SECRET);
   });
 
@@ -151,10 +166,14 @@ describe('What handle logs', () => {
         queue.clear();
       }
       const failure = String.raw`delivery \S+ \("number"\) from queue "work", attempt 1: Error: boom`;
-      expect(warn.mock.calls).toEqual([[expect.stringMatching(new RegExp(`^A handler failed: ${failure}; .*60000 ms`))]]);
+      expect(warn.mock.calls).toEqual([
+        [expect.stringMatching(new RegExp(`^A handler failed: ${failure}; .*60000 ms`))],
+      ]);
       // An error ends with the frame that the application threw in.
       const frame = String.raw`\(at \S*charge .*logging\.spec\.ts:\d+:\d+\)\)`;
-      expect(error.mock.calls).toEqual([[expect.stringMatching(new RegExp(`^A message is given up: ${failure}; it is rejected ${frame}$`))]]);
+      expect(error.mock.calls).toEqual([
+        [expect.stringMatching(new RegExp(`^A message is given up: ${failure}; it is rejected ${frame}$`))],
+      ]);
       expect([...warn.mock.calls, ...error.mock.calls].flat().filter((text) => /[\r\n]/.test(text))).toEqual([]);
     } finally {
       warn.mockRestore();

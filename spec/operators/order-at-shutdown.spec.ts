@@ -14,7 +14,12 @@ const WAYS: [string, (processing: Processing, controller: AbortController) => vo
 /** A lane of three, whose first waits for a retry, and another lane that is done. */
 async function withWaitingRetry(signal: AbortSignal) {
   const jobs = new Jobs();
-  const processing = new Processing(jobs.handler, { concurrency: 4, orderBy: 'key', signal, retry: { count: 3, delay: 1000 } });
+  const processing = new Processing(jobs.handler, {
+    concurrency: 4,
+    orderBy: 'key',
+    signal,
+    retry: { count: 3, delay: 1000 },
+  });
   processing.publish(upTo(3));
   await jobs.fail(1);
   return { jobs, processing };
@@ -70,7 +75,12 @@ describe('An abort of `signal`, with handle in lanes,', () => {
   it('nacks what fails after it without a delay, so that what is behind it does not overtake it', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
-    const processing = new Processing(jobs.handler, { concurrency: 4, orderBy: 'key', signal: controller.signal, retry: { delay: 1000 } });
+    const processing = new Processing(jobs.handler, {
+      concurrency: 4,
+      orderBy: 'key',
+      signal: controller.signal,
+      retry: { delay: 1000 },
+    });
     processing.publish(upTo(3));
     controller.abort();
     await jobs.fail(1);
@@ -86,7 +96,12 @@ describe('An abort of `signal`, with handle in lanes,', () => {
   it('while another lane still runs gives back what waits for a retry at once, and completes when that lane is done', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
-    const processing = new Processing(jobs.handler, { concurrency: 4, orderBy: 'key', signal: controller.signal, retry: { delay: 1000 } });
+    const processing = new Processing(jobs.handler, {
+      concurrency: 4,
+      orderBy: 'key',
+      signal: controller.signal,
+      retry: { delay: 1000 },
+    });
     processing.publish(upTo(4), (n) => String(n % 2));
     await jobs.fail(1);
     controller.abort();
@@ -137,25 +152,28 @@ describe.each<[string, (handled: Handled, controller: AbortController) => void]>
   ['An abort of `signal`', (_, controller) => controller.abort()],
   ['Unsubscribing', ({ subscription }) => subscription.unsubscribe()],
 ])('%s from inside orderBy', (_, end) => {
-  it.each([true, false])('releases the delivery that it was asked about, and runs it not (another one runs: %p)', async (busy) => {
-    const controller = new AbortController();
-    const source = new Subject<Delivery>();
-    const jobs = new Jobs();
-    const handled: Handled = new Handled(source, jobs.handler, {
-      signal: controller.signal,
-      concurrency: 4,
-      orderBy: ({ payload }) => {
-        if (numberOf(payload) === 2) end(handled, controller);
-        return numberOf(payload);
-      },
-    });
-    const deliveries = [new FakeDelivery(1), new FakeDelivery(2)];
-    for (const delivery of busy ? deliveries : deliveries.slice(1)) source.next(delivery);
-    await turns();
-    if (jobs.running.length > 0) await jobs.finish(1);
-    expect([jobs.started, deliveries[1]?.calls]).toEqual([busy ? ['1#1'] : [], ['release']]);
-    expect(source.observed).toBe(false);
-  });
+  it.each([true, false])(
+    'releases the delivery that it was asked about, and runs it not (another one runs: %p)',
+    async (busy) => {
+      const controller = new AbortController();
+      const source = new Subject<Delivery>();
+      const jobs = new Jobs();
+      const handled: Handled = new Handled(source, jobs.handler, {
+        signal: controller.signal,
+        concurrency: 4,
+        orderBy: ({ payload }) => {
+          if (numberOf(payload) === 2) end(handled, controller);
+          return numberOf(payload);
+        },
+      });
+      const deliveries = [new FakeDelivery(1), new FakeDelivery(2)];
+      for (const delivery of busy ? deliveries : deliveries.slice(1)) source.next(delivery);
+      await turns();
+      if (jobs.running.length > 0) await jobs.finish(1);
+      expect([jobs.started, deliveries[1]?.calls]).toEqual([busy ? ['1#1'] : [], ['release']]);
+      expect(source.observed).toBe(false);
+    },
+  );
 });
 
 describe('Unsubscribing, with handle in lanes,', () => {

@@ -10,7 +10,11 @@ const parity = (n: number) => (n % 2 === 0 ? 'even' : 'odd');
 /** Jobs in lanes of odd and even numbers. */
 function inLanes(options: HandleOptions = {}, prefetch = 32) {
   const jobs = new Jobs();
-  const processing = new Processing(jobs.handler, { concurrency: 8, orderBy: 'key', retry: { count: 2, delay: 10 }, ...options }, { prefetch });
+  const processing = new Processing(
+    jobs.handler,
+    { concurrency: 8, orderBy: 'key', retry: { count: 2, delay: 10 }, ...options },
+    { prefetch },
+  );
   return { jobs, processing };
 }
 
@@ -79,30 +83,43 @@ describe("handle with orderBy: 'key'", () => {
     await jobs.finish(1, 'third time');
     expect(jobs.running).toEqual([3]);
     await jobs.finish(3);
-    expect(processing.statuses).toEqual(['1#1 retried', '2#1 acked', '4#1 acked', '1#2 retried', '1#3 acked', '3#1 acked']);
+    expect(processing.statuses).toEqual([
+      '1#1 retried',
+      '2#1 acked',
+      '4#1 acked',
+      '1#2 retried',
+      '1#3 acked',
+      '3#1 acked',
+    ]);
     expect([processing.values, processing.queue.unfinished, processing.clock.timers]).toEqual([['third time'], 0, 0]);
   });
 
-  it.each(['runs', 'waits for a retry'])('keeps a busy key apart while a thousand others come and go, whose first message %s', async (what) => {
-    const { jobs, processing } = inLanes();
-    processing.publish([1], () => 'busy');
-    if (what !== 'runs') await jobs.fail(1);
-    for (const n of upTo(1000)) {
-      processing.publish([n + 1], String);
-      await jobs.finish(n + 1);
-    }
-    processing.publish([2000, 2001], () => 'busy');
-    expect(jobs.running).toEqual(what === 'runs' ? [1] : []);
-    if (what !== 'runs') await processing.pass(10);
-    for (const n of [1, 2000, 2001]) {
-      expect(jobs.running).toEqual([n]);
-      await jobs.finish(n);
-    }
-    expect(processing.queue.unfinished).toBe(0);
-  });
+  it.each(['runs', 'waits for a retry'])(
+    'keeps a busy key apart while a thousand others come and go, whose first message %s',
+    async (what) => {
+      const { jobs, processing } = inLanes();
+      processing.publish([1], () => 'busy');
+      if (what !== 'runs') await jobs.fail(1);
+      for (const n of upTo(1000)) {
+        processing.publish([n + 1], String);
+        await jobs.finish(n + 1);
+      }
+      processing.publish([2000, 2001], () => 'busy');
+      expect(jobs.running).toEqual(what === 'runs' ? [1] : []);
+      if (what !== 'runs') await processing.pass(10);
+      for (const n of [1, 2000, 2001]) {
+        expect(jobs.running).toEqual([n]);
+        await jobs.finish(n);
+      }
+      expect(processing.queue.unfinished).toBe(0);
+    },
+  );
 
   it('emits the result of one before the next one of its key starts', async () => {
-    const sources: Observable<Delivery>[] = [of(new FakeDelivery(1), new FakeDelivery(2)), queueOf([1, 2]).deliveries()];
+    const sources: Observable<Delivery>[] = [
+      of(new FakeDelivery(1), new FakeDelivery(2)),
+      queueOf([1, 2]).deliveries(),
+    ];
     for (const source of sources) {
       const order: string[] = [];
       const handler = async ({ payload }: Delivery) => {
@@ -216,31 +233,40 @@ describe("handle with orderBy: 'key'", () => {
       settled,
     }));
     expect(facts[2]).toEqual(facts[0]);
-    expect(facts[0]).toMatchObject({ queue: 'work', key: 'orders', payload: { n: 1 }, headers: { trace: 'abc' }, settled: 'acked' });
+    expect(facts[0]).toMatchObject({
+      queue: 'work',
+      key: 'orders',
+      payload: { n: 1 },
+      headers: { trace: 'abc' },
+      settled: 'acked',
+    });
     expect(seen.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
     expect([processing.values, processing.queue.unfinished]).toEqual([[true], 0]);
   });
 
-  it.each(['ack', 'nack', 'release', 'reject'] as const)('goes on with the key when a handler settles by %s in a later try', async (method) => {
-    let done = false;
-    const runs: string[] = [];
-    const processing = new Processing(
-      (delivery) => {
-        runs.push(`${numberOf(delivery.payload)}#${delivery.attempt}`);
-        if (numberOf(delivery.payload) === 2 || done) return undefined;
-        if (delivery.attempt < 3) throw new Error('boom');
-        done = true;
-        return delivery[method]();
-      },
-      { orderBy: 'key', retry: { count: 5, delay: 1 } },
-    );
-    processing.publish([1, 2]);
-    await processing.pass(1);
-    await processing.pass(1);
-    await processing.pass(0);
-    expect(runs.slice(0, 4)).toEqual(['1#1', '1#2', '1#3', '2#1']);
-    expect(processing.queue.unfinished).toBe(0);
-  });
+  it.each(['ack', 'nack', 'release', 'reject'] as const)(
+    'goes on with the key when a handler settles by %s in a later try',
+    async (method) => {
+      let done = false;
+      const runs: string[] = [];
+      const processing = new Processing(
+        (delivery) => {
+          runs.push(`${numberOf(delivery.payload)}#${delivery.attempt}`);
+          if (numberOf(delivery.payload) === 2 || done) return undefined;
+          if (delivery.attempt < 3) throw new Error('boom');
+          done = true;
+          return delivery[method]();
+        },
+        { orderBy: 'key', retry: { count: 5, delay: 1 } },
+      );
+      processing.publish([1, 2]);
+      await processing.pass(1);
+      await processing.pass(1);
+      await processing.pass(0);
+      expect(runs.slice(0, 4)).toEqual(['1#1', '1#2', '1#3', '2#1']);
+      expect(processing.queue.unfinished).toBe(0);
+    },
+  );
 
   it('goes on with the key when somebody settles a message while its retry waits', async () => {
     const seen: Delivery[] = [];
@@ -263,7 +289,8 @@ describe("handle with orderBy: 'key'", () => {
     processing.publish(upTo(50), parity);
     await turns(10);
     const values = processing.values as number[];
-    for (const lane of [0, 1]) expect(values.filter((n) => n % 2 === lane)).toEqual(upTo(50).filter((n) => n % 2 === lane));
+    for (const lane of [0, 1])
+      expect(values.filter((n) => n % 2 === lane)).toEqual(upTo(50).filter((n) => n % 2 === lane));
   });
 });
 

@@ -33,7 +33,10 @@ describe('The outcomes of handle', () => {
       throw new Error('boom');
     };
     for (const count of [0, 1]) {
-      const processing = new Processing(fail, { retry: { count }, onOutcome: ({ delivery }) => settled.push(delivery.settled) });
+      const processing = new Processing(fail, {
+        retry: { count },
+        onOutcome: ({ delivery }) => settled.push(delivery.settled),
+      });
       processing.publish([1]);
     }
     expect(settled).toEqual(['rejected', 'retried']);
@@ -71,9 +74,12 @@ describe('The outcomes of handle', () => {
       },
     ],
   ])('do not count the time in which nothing ran into the duration, after a handler that %s', async (_, first) => {
-    const processing: Processing = new Processing(({ payload }) => (numberOf(payload) === 1 ? first() : timer(10, processing.clock.scheduler)), {
-      retry: { count: 0 },
-    });
+    const processing: Processing = new Processing(
+      ({ payload }) => (numberOf(payload) === 1 ? first() : timer(10, processing.clock.scheduler)),
+      {
+        retry: { count: 0 },
+      },
+    );
     await processing.pass(50);
     processing.publish([1]);
     await processing.pass(500);
@@ -131,9 +137,12 @@ describe('The outcomes of handle', () => {
 
   it('say how long each of many ran, that ran at a time', async () => {
     const lengths = [30, 10, 20, 5, 40, 1];
-    const processing: Processing = new Processing(({ payload }) => timer(lengths[numberOf(payload)] as number, processing.clock.scheduler), {
-      concurrency: 2,
-    });
+    const processing: Processing = new Processing(
+      ({ payload }) => timer(lengths[numberOf(payload)] as number, processing.clock.scheduler),
+      {
+        concurrency: 2,
+      },
+    );
     await processing.pass(7);
     processing.publish([0, 1, 2, 3, 4, 5]);
     await processing.pass(200);
@@ -147,7 +156,9 @@ describe('The outcomes of handle', () => {
     processing.publish([1, 2]);
     processing.clock.advance(77);
     processing.subscription.unsubscribe();
-    expect(processing.outcomes.map(({ delivery, status, duration }) => [numberOf(delivery.payload), status, duration])).toEqual([
+    expect(
+      processing.outcomes.map(({ delivery, status, duration }) => [numberOf(delivery.payload), status, duration]),
+    ).toEqual([
       [1, 'released', 77],
       [2, 'released', 0],
     ]);
@@ -156,7 +167,10 @@ describe('The outcomes of handle', () => {
   it('do not count into the duration what waited for a slot, or was dead-lettered', async () => {
     const processing: Processing = new Processing(
       () => new Promise((_, reject) => processing.clock.scheduler.schedule(() => reject(new Error('boom')), 10)),
-      { retry: { count: 0 }, deadLetter: () => new Promise((resolve) => processing.clock.scheduler.schedule(() => resolve(), 500)) },
+      {
+        retry: { count: 0 },
+        deadLetter: () => new Promise((resolve) => processing.clock.scheduler.schedule(() => resolve(), 500)),
+      },
     );
     processing.publish([1, 2]);
     await processing.pass(10);
@@ -202,7 +216,9 @@ describe('The outcomes of handle', () => {
   it('hold the delivery that the handler had', () => {
     const seen: unknown[] = [];
     const outcomes: Outcome[] = [];
-    const processing = new Processing((delivery) => void seen.push(delivery), { onOutcome: (outcome) => outcomes.push(outcome) });
+    const processing = new Processing((delivery) => void seen.push(delivery), {
+      onOutcome: (outcome) => outcomes.push(outcome),
+    });
     processing.publish([1]);
     expect(outcomes[0]?.delivery).toBe(seen[0]);
   });

@@ -30,7 +30,11 @@ describe('The options of a message that publishTo publishes', () => {
     const queue = new MemoryBackend({ scheduler: clock.scheduler, logger: silentLogger });
     const seen: number[] = [];
     from([1, 2])
-      .pipe(publishTo(queue, (n) => (n === 1 ? ['number', { n }, { headers: { trace: 'abc' }, delay: 10 }] : ['number', { n }])))
+      .pipe(
+        publishTo(queue, (n) =>
+          n === 1 ? ['number', { n }, { headers: { trace: 'abc' }, delay: 10 }] : ['number', { n }],
+        ),
+      )
       .subscribe((n) => seen.push(n));
     const holder = new Holder(queue);
     expect([seen, holder.numbers]).toEqual([[1, 2], [2]]);

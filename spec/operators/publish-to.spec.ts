@@ -1,6 +1,13 @@
 import { concat, from, NEVER, Observable, of, Subject, type Subscription, take, throwError } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
-import { MemoryBackend, type PublishOptions, type PublishToOptions, publishTo, type QueueBackend, type QueueEntry } from 'sluice';
+import {
+  MemoryBackend,
+  type PublishOptions,
+  type PublishToOptions,
+  publishTo,
+  type QueueBackend,
+  type QueueEntry,
+} from 'sluice';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { type Deferred, deferred } from '../support/handling.js';
 import { thrownBy, turns } from '../support/promises.js';
@@ -69,7 +76,9 @@ describe('publishTo', () => {
     const seen = watch(from(upTo(10)).pipe(publishTo(queue, toEntry)));
     await turns();
     expect([seen.values, seen.completed]).toEqual([upTo(10), true]);
-    expect(new Holder(queue).deliveries.map(({ key, payload }) => [key, payload])).toEqual(upTo(10).map((n) => ['number', { n }]));
+    expect(new Holder(queue).deliveries.map(({ key, payload }) => [key, payload])).toEqual(
+      upTo(10).map((n) => ['number', { n }]),
+    );
   });
 
   it('emits the value itself, undefined too', async () => {
@@ -200,8 +209,14 @@ describe('publishTo', () => {
     const full = new MemoryBackend({ capacity: 1, overflow: 'error', logger: silentLogger });
     const [overClosed, overFull] = [closed, full].map((queue) => watch(of(1, 2).pipe(publishTo(queue, toEntry))));
     await turns();
-    expect([overClosed?.values, overClosed?.error]).toEqual([[], expect.objectContaining({ code: 'SLUICE_QUEUE_CLOSED' })]);
-    expect([overFull?.values, overFull?.error]).toEqual([[1], expect.objectContaining({ code: 'SLUICE_QUEUE_OVERFLOW' })]);
+    expect([overClosed?.values, overClosed?.error]).toEqual([
+      [],
+      expect.objectContaining({ code: 'SLUICE_QUEUE_CLOSED' }),
+    ]);
+    expect([overFull?.values, overFull?.error]).toEqual([
+      [1],
+      expect.objectContaining({ code: 'SLUICE_QUEUE_OVERFLOW' }),
+    ]);
   });
 
   it('ends with what toEntry throws', async () => {
@@ -245,20 +260,23 @@ describe('publishTo', () => {
     expect(watch(NEVER.pipe(publishTo(queue, toEntry)))).toMatchObject({ completed: false, error: undefined });
   });
 
-  it.each([1, 16])('publishes 200,000 values that come at once, in constant stack (concurrency %p)', async (concurrency) => {
-    const MANY = 200_000;
-    const queue = new MemoryBackend({ logger: silentLogger });
-    const source = new Observable<number>((subscriber) => {
-      for (let n = 0; n < MANY; n++) subscriber.next(n);
-      subscriber.complete();
-    });
-    let emitted = 0;
-    await new Promise<void>((resolve, reject) => {
-      const next = () => emitted++;
-      source.pipe(publishTo(queue, toEntry, { concurrency })).subscribe({ next, error: reject, complete: resolve });
-    });
-    expect([emitted, queue.size]).toEqual([MANY, MANY]);
-  });
+  it.each([1, 16])(
+    'publishes 200,000 values that come at once, in constant stack (concurrency %p)',
+    async (concurrency) => {
+      const MANY = 200_000;
+      const queue = new MemoryBackend({ logger: silentLogger });
+      const source = new Observable<number>((subscriber) => {
+        for (let n = 0; n < MANY; n++) subscriber.next(n);
+        subscriber.complete();
+      });
+      let emitted = 0;
+      await new Promise<void>((resolve, reject) => {
+        const next = () => emitted++;
+        source.pipe(publishTo(queue, toEntry, { concurrency })).subscribe({ next, error: reject, complete: resolve });
+      });
+      expect([emitted, queue.size]).toEqual([MANY, MANY]);
+    },
+  );
 
   it('publishes what is emitted as a value comes out of it, in its turn', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });

@@ -112,7 +112,9 @@ describe('A rejection by hand in a handler of handle', () => {
     await processing.pass(1);
     expect(processing.statuses).toEqual(['1#1 retried', '1#2 rejected']);
     expect(processing.outcomes[1]?.error).toBe(REASON);
-    expect(logger.told.slice(1)).toEqual([['warn', expect.stringContaining('attempt 2: Error: The id'), expect.objectContaining({ attempt: 2 })]]);
+    expect(logger.told.slice(1)).toEqual([
+      ['warn', expect.stringContaining('attempt 2: Error: The id'), expect.objectContaining({ attempt: 2 })],
+    ]);
   });
 
   it('shares the warning of a handler that fails after it, whose error the outcome has', () => {
@@ -178,7 +180,9 @@ describe('A rejection by hand of a delivery of a broker', () => {
     const handled = new Handled(of(delivery), async (given) => void (await given.reject(REASON)));
     await turns();
     expect(handled.outcomes).toEqual([expect.objectContaining({ status: 'rejected', error: REASON })]);
-    expect(handled.logger.warnings).toEqual([expect.stringContaining('from queue "orders", attempt 1: Error: The id is not a number')]);
+    expect(handled.logger.warnings).toEqual([
+      expect.stringContaining('from queue "orders", attempt 1: Error: The id is not a number'),
+    ]);
     expect(Object.getOwnPropertyNames(delivery)).not.toContain('reject');
   });
 });
@@ -189,7 +193,12 @@ const THIRD_PARTIES: [string, () => Delivery][] = [
   [
     'an object literal',
     () => {
-      const delivery = { ...(new FakeDelivery(1) as Delivery), ack: async () => true, nack: async () => true, release: async () => true };
+      const delivery = {
+        ...(new FakeDelivery(1) as Delivery),
+        ack: async () => true,
+        nack: async () => true,
+        release: async () => true,
+      };
       return Object.assign(delivery, {
         async reject(this: { settled: Delivery['settled'] }) {
           this.settled = 'rejected';
@@ -269,7 +278,11 @@ describe('A rejection by hand in a handler of AsyncLoopConsumer', () => {
     });
     expect(outcomes).toEqual([expect.objectContaining({ status: 'rejected', error: REASON })]);
     expect(logger.told.filter(([, message]) => message.startsWith('A handler rejected its message'))).toEqual([
-      ['warn', expect.stringContaining('The id is not a number'), expect.objectContaining({ error: REASON, attempt: 1 })],
+      [
+        'warn',
+        expect.stringContaining('The id is not a number'),
+        expect.objectContaining({ error: REASON, attempt: 1 }),
+      ],
     ]);
   });
 });

@@ -58,7 +58,11 @@ describe('What a handler of handle returns', () => {
     ['an async generator', () => generate(1, undefined, 2), [1, undefined, 2]],
     ['an async generator without a value', () => generate(), []],
     ['an Observable that emits later', () => from(turns().then(() => 'later')), ['later']],
-    ['an async iterable that is no generator', () => ({ [Symbol.asyncIterator]: () => generate('x', 'y') }), ['x', 'y']],
+    [
+      'an async iterable that is no generator',
+      () => ({ [Symbol.asyncIterator]: () => generate('x', 'y') }),
+      ['x', 'y'],
+    ],
   ])('flows downstream, and its delivery is acknowledged, when it is %s', async (_, handler, values) => {
     const processing = new Processing(handler);
     processing.publish([1]);
@@ -106,12 +110,15 @@ describe('The result of a handler of handle', () => {
     ['a value', () => 'done'],
     ['a promise', async () => 'done'],
     ['a thenable', () => thenable('done')],
-  ])('comes after the acknowledgement, so that firstValueFrom leaves nothing unfinished, when it is %s', async (_, handler) => {
-    const queue = new MemoryBackend({ logger: silentLogger });
-    await queue.publish('number', { n: 1 });
-    expect(await firstValueFrom(queue.deliveries().pipe(handle(handler)))).toBe('done');
-    expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 0, 0]);
-  });
+  ])(
+    'comes after the acknowledgement, so that firstValueFrom leaves nothing unfinished, when it is %s',
+    async (_, handler) => {
+      const queue = new MemoryBackend({ logger: silentLogger });
+      await queue.publish('number', { n: 1 });
+      expect(await firstValueFrom(queue.deliveries().pipe(handle(handler)))).toBe('done');
+      expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 0, 0]);
+    },
+  );
 
   it.each<[string, () => unknown]>([
     ['a value', () => 'done'],
@@ -121,7 +128,11 @@ describe('The result of a handler of handle', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     queue
       .deliveries()
-      .pipe(handle(handler, { onOutcome: ({ status, delivery }) => order.push(status, delivery.settled, queue.unfinished) }))
+      .pipe(
+        handle(handler, {
+          onOutcome: ({ status, delivery }) => order.push(status, delivery.settled, queue.unfinished),
+        }),
+      )
       .subscribe((value) => order.push(value));
     await queue.publish('number', { n: 1 });
     await turns();
@@ -158,7 +169,8 @@ describe('The result of a handler of handle', () => {
 
   it('of an Observable that fails after some values keeps those, and its message is tried again', () => {
     let left = 1;
-    const handler = (): Observable<string> => concat(of('a'), left-- > 0 ? throwError(() => new Error('boom')) : of('b'));
+    const handler = (): Observable<string> =>
+      concat(of('a'), left-- > 0 ? throwError(() => new Error('boom')) : of('b'));
     const processing = new Processing(handler, { retry: { delay: 5 } });
     processing.publish([1]);
     expect(processing.values).toEqual(['a']);

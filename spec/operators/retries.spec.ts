@@ -24,7 +24,10 @@ describe('The retry of handle', () => {
     const processing = new Processing(fail, { retry: { count, delay: 10 } });
     processing.publish([1]);
     processing.clock.advance(1000);
-    expect(processing.statuses).toEqual([...upTo(count).map((attempt) => `1#${attempt} retried`), `1#${count + 1} rejected`]);
+    expect(processing.statuses).toEqual([
+      ...upTo(count).map((attempt) => `1#${attempt} retried`),
+      `1#${count + 1} rejected`,
+    ]);
     expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
   });
 
@@ -94,7 +97,10 @@ describe('The retry of handle', () => {
         starts.push(processing.clock.scheduler.frame);
         throw new Failure(attempt);
       },
-      { orderBy, retry: { count: 2, delay: (_error, _retryCount, { headers, attempt }) => Number(headers.pause) * attempt } },
+      {
+        orderBy,
+        retry: { count: 2, delay: (_error, _retryCount, { headers, attempt }) => Number(headers.pause) * attempt },
+      },
     );
     void processing.queue.publish('number', { n: 1 }, { headers: { pause: '30' } });
     processing.clock.advance(1000);
@@ -166,7 +172,14 @@ describe('The retry of handle', () => {
     processing.publish([1, 2]);
     processing.clock.advance(100_000);
     await turns();
-    expect(processing.statuses.sort()).toEqual(['1#1 retried', '1#2 retried', '1#3 acked', '2#1 retried', '2#2 retried', '2#3 acked']);
+    expect(processing.statuses.sort()).toEqual([
+      '1#1 retried',
+      '1#2 retried',
+      '1#3 acked',
+      '2#1 retried',
+      '2#2 retried',
+      '2#3 acked',
+    ]);
     expect(processing.logger.errors.length).toBeGreaterThan(0);
     expect(processing.logger.errors[0]).toContain('delay');
   });

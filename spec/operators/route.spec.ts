@@ -1,5 +1,14 @@
 import { lastValueFrom, of, toArray } from 'rxjs';
-import { AsyncLoopConsumer, type DeadLetterFunction, type HandlerContext, handle, MemoryBackend, type Outcome, route, SluiceError } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type DeadLetterFunction,
+  type HandlerContext,
+  handle,
+  MemoryBackend,
+  type Outcome,
+  route,
+  SluiceError,
+} from 'sluice';
 import { FakeDelivery } from '../support/handling.js';
 import { thrownBy } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -23,7 +32,10 @@ async function shop(): Promise<MemoryBackend<ShopEvents>> {
 describe('route', () => {
   it('runs the handler of the key, with the delivery and the context', () => {
     const calls: unknown[][] = [];
-    const handler = route({ a: (...call) => void calls.push(['a', ...call]), b: (...call) => void calls.push(['b', ...call]) });
+    const handler = route({
+      a: (...call) => void calls.push(['a', ...call]),
+      b: (...call) => void calls.push(['b', ...call]),
+    });
     const [first, second] = [withKey('b'), withKey('a')];
     handler(first, context);
     handler(second, context);
@@ -80,19 +92,29 @@ describe('route', () => {
     await queue.publish('b', {});
     await queue.close();
     await lastValueFrom(
-      queue.deliveries().pipe(handle(route({ a: () => 'a' }), { retry: { count: 1, delay: 0 }, deadLetter, onOutcome, logger: silentLogger })),
+      queue.deliveries().pipe(
+        handle(route({ a: () => 'a' }), {
+          retry: { count: 1, delay: 0 },
+          deadLetter,
+          onOutcome,
+          logger: silentLogger,
+        }),
+      ),
       { defaultValue: undefined },
     );
     expect(statuses).toEqual(['retried', 'dead-lettered']);
     expect(dead).toEqual([expect.stringContaining('no handler for key "b"')]);
   });
 
-  it.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])('takes no handler from the prototype, for the key %p', (key) => {
-    const otherwise = () => 'otherwise';
-    expect(route({}, { otherwise })(withKey(key), context)).toBe('otherwise');
-    expect(route(JSON.parse('{}'), { otherwise })(withKey(key), context)).toBe('otherwise');
-    expect(route({ [key]: () => 'own' }, { otherwise })(withKey(key), context)).toBe('own');
-  });
+  it.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])(
+    'takes no handler from the prototype, for the key %p',
+    (key) => {
+      const otherwise = () => 'otherwise';
+      expect(route({}, { otherwise })(withKey(key), context)).toBe('otherwise');
+      expect(route(JSON.parse('{}'), { otherwise })(withKey(key), context)).toBe('otherwise');
+      expect(route({ [key]: () => 'own' }, { otherwise })(withKey(key), context)).toBe('own');
+    },
+  );
 
   it('knows the handlers that there were when it was made; an undefined one is none', () => {
     const handlers: Record<string, (() => string) | undefined> = { a: () => 'a', b: undefined };

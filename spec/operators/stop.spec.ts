@@ -38,7 +38,8 @@ describe('An abort of the `signal` of handle', () => {
   it('counts nothing as failed when a reported release makes the subscriber leave', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
-    const onOutcome: HandleOptions['onOutcome'] = ({ status }) => status === 'released' && processing.subscription.unsubscribe();
+    const onOutcome: HandleOptions['onOutcome'] = ({ status }) =>
+      status === 'released' && processing.subscription.unsubscribe();
     const processing = new Processing(jobs.handler, { signal: controller.signal, onOutcome }, { prefetch: 4 });
     processing.publish(upTo(4));
     controller.abort();
@@ -58,7 +59,11 @@ describe('An abort of the `signal` of handle', () => {
     for (const delivery of late) source.next(delivery);
     expect([jobs.started, late.map(({ calls }) => calls), source.observed]).toEqual([['1#1'], [[], []], true]);
     await jobs.finish(1);
-    expect([handled.completed, late.map(({ calls }) => calls), source.observed]).toEqual([true, [['release'], ['release']], false]);
+    expect([handled.completed, late.map(({ calls }) => calls), source.observed]).toEqual([
+      true,
+      [['release'], ['release']],
+      false,
+    ]);
   });
 
   it('releases also what arrives while it releases the rest', async () => {
@@ -74,7 +79,12 @@ describe('An abort of the `signal` of handle', () => {
     for (const delivery of [new FakeDelivery(1), waiting]) source.next(delivery);
     controller.abort();
     await jobs.finish(1);
-    expect([waiting.calls, last.calls, handled.completed, source.observed]).toEqual([['release'], ['release'], true, false]);
+    expect([waiting.calls, last.calls, handled.completed, source.observed]).toEqual([
+      ['release'],
+      ['release'],
+      true,
+      false,
+    ]);
   });
 
   it('when nothing runs completes within the call, and leaves the source', () => {
@@ -95,7 +105,12 @@ describe('An abort of the `signal` of handle', () => {
       subscribed++;
     });
     const handled = new Handled(source, () => {}, { signal: controller.signal });
-    expect([handled.completed, handled.error, subscribed, listenersOf(controller.signal)]).toEqual([true, undefined, 0, 0]);
+    expect([handled.completed, handled.error, subscribed, listenersOf(controller.signal)]).toEqual([
+      true,
+      undefined,
+      0,
+      0,
+    ]);
   });
 
   it('from inside a handler that returns a value lets that one finish', async () => {
@@ -128,7 +143,11 @@ describe('An abort of the `signal` of handle', () => {
     );
     processing.publish(upTo(3));
     await turns(8);
-    expect([processing.values, processing.completed, processing.statuses]).toEqual([[1], true, ['1#1 acked', '2#1 released', '3#1 released']]);
+    expect([processing.values, processing.completed, processing.statuses]).toEqual([
+      [1],
+      true,
+      ['1#1 acked', '2#1 released', '3#1 released'],
+    ]);
   });
 
   it('from inside next() lets the others that run finish', async () => {
@@ -230,7 +249,11 @@ describe('An abort of the `signal` of handle', () => {
   it('is listened to once, however many subscriptions there are, and by nobody afterwards', async () => {
     const controller = new AbortController();
     const queue = new MemoryBackend({ logger: silentLogger });
-    const ways = [(handled: Handled) => handled.subscription.unsubscribe(), () => void queue.publish('number', { n: 1 }), () => {}];
+    const ways = [
+      (handled: Handled) => handled.subscription.unsubscribe(),
+      () => void queue.publish('number', { n: 1 }),
+      () => {},
+    ];
     for (const round of upTo(300)) {
       const handled = new Handled(queue.deliveries(), () => 'done', { signal: controller.signal });
       ways[round % ways.length]?.(handled);

@@ -14,7 +14,8 @@ function queueAfter(crashes: Readonly<Record<number, number>>) {
   const clock = new VirtualClock();
   const queue = new MemoryBackend({ name: 'work', scheduler: clock.scheduler, logger: silentLogger });
   void publishAll(queue, Object.keys(crashes).map(Number));
-  for (let crash = 1; crash <= Math.max(...Object.values(crashes)); crash++) crashOver(queue, (n) => (crashes[n] ?? 0) >= crash);
+  for (let crash = 1; crash <= Math.max(...Object.values(crashes)); crash++)
+    crashOver(queue, (n) => (crashes[n] ?? 0) >= crash);
   return { clock, queue };
 }
 
@@ -105,7 +106,13 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     expect([jobs.running, held.at(-1), queue.inFlight]).toEqual([[3], '3: 1', 1]);
     await finish(3);
     await finish(5);
-    expect(handled.statuses.filter((status) => status.endsWith('acked'))).toEqual(['1#1 acked', '2#1 acked', '4#1 acked', '3#3 acked', '5#1 acked']);
+    expect(handled.statuses.filter((status) => status.endsWith('acked'))).toEqual([
+      '1#1 acked',
+      '2#1 acked',
+      '4#1 acked',
+      '3#3 acked',
+      '5#1 acked',
+    ]);
   });
 
   it('waits for a retry in place', async () => {
@@ -141,7 +148,10 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
   });
 
   it('makes way for others while its dead letter cannot be delivered', async () => {
-    const { jobs, finish, handled, queue } = await handling({ 1: 2, 2: 2, 3: 0, 4: 0 }, { deadLetter: () => new Promise(() => {}) });
+    const { jobs, finish, handled, queue } = await handling(
+      { 1: 2, 2: 2, 3: 0, 4: 0 },
+      { deadLetter: () => new Promise(() => {}) },
+    );
     await jobs.fail(1);
     expect(jobs.running).toEqual([2]);
     await finish(2);
@@ -151,20 +161,23 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     expect([handled.statuses, queue.inFlight]).toEqual([['2#3 acked', '3#1 acked', '4#1 acked'], 1]);
   });
 
-  it.each(['signal', 'unsubscribe'] as const)('goes back uncounted when its consumer stops before it was started, by %s', async (how) => {
-    const controller = new AbortController();
-    const { queue, jobs, handled, pass } = await handling({ 1: 0, 2: 2, 3: 2, 4: 0 }, { signal: controller.signal });
-    if (how === 'signal') controller.abort();
-    else handled.subscription.unsubscribe();
-    if (how === 'signal') await jobs.finish(1);
-    await pass(60_000);
-    expect([jobs.started, queue.inFlight]).toEqual([['1#1'], 0]);
-    expect(new Holder(queue).attempts.slice(how === 'signal' ? 0 : 1)).toEqual([
-      [2, 3],
-      [3, 3],
-      [4, 1],
-    ]);
-  });
+  it.each(['signal', 'unsubscribe'] as const)(
+    'goes back uncounted when its consumer stops before it was started, by %s',
+    async (how) => {
+      const controller = new AbortController();
+      const { queue, jobs, handled, pass } = await handling({ 1: 0, 2: 2, 3: 2, 4: 0 }, { signal: controller.signal });
+      if (how === 'signal') controller.abort();
+      else handled.subscription.unsubscribe();
+      if (how === 'signal') await jobs.finish(1);
+      await pass(60_000);
+      expect([jobs.started, queue.inFlight]).toEqual([['1#1'], 0]);
+      expect(new Holder(queue).attempts.slice(how === 'signal' ? 0 : 1)).toEqual([
+        [2, 3],
+        [3, 3],
+        [4, 1],
+      ]);
+    },
+  );
 
   it('finishes when its consumer stops meanwhile, and nothing else is started', async () => {
     const controller = new AbortController();
@@ -172,7 +185,13 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     controller.abort();
     expect([jobs.running, handled.completed]).toEqual([[1], false]);
     await jobs.finish(1);
-    expect([handled.statuses, handled.completed, queue.size, queue.inFlight, clock.timers]).toEqual([['1#3 acked'], true, 1, 0, 0]);
+    expect([handled.statuses, handled.completed, queue.size, queue.inFlight, clock.timers]).toEqual([
+      ['1#3 acked'],
+      true,
+      1,
+      0,
+      0,
+    ]);
   });
 
   it('is released when the release of what waits behind it stops its consumer', async () => {
@@ -187,7 +206,14 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     await finish(1);
     await finish(2);
     await finish(4);
-    expect(handled.statuses).toEqual(['1#1 acked', '2#1 acked', '4#1 acked', '5#1 released', '7#1 released', '3#3 released']);
+    expect(handled.statuses).toEqual([
+      '1#1 acked',
+      '2#1 acked',
+      '4#1 acked',
+      '5#1 released',
+      '7#1 released',
+      '3#3 released',
+    ]);
     expect([jobs.running, handled.completed, queue.size, queue.inFlight]).toEqual([[], true, 3, 0]);
   });
 
@@ -201,7 +227,11 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
         guilty = delivery;
         return new Promise(() => {});
       };
-      const handled = new Handled(queue.deliveries(), handler, { ...LIMITED, scheduler: clock.scheduler, concurrency: 4 });
+      const handled = new Handled(queue.deliveries(), handler, {
+        ...LIMITED,
+        scheduler: clock.scheduler,
+        concurrency: 4,
+      });
       for (let turn = 0; turn < 50; turn++) clock.advance();
       expect([guilty?.attempt, queue.inFlight]).toEqual(life > 10 ? [undefined, 0] : [life, 1]);
       if (life > 10) expect(handled.statuses[0]).toBe('7#11 rejected');
@@ -215,7 +245,8 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
 });
 
 describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed down,', () => {
-  const filtered = (queue: MemoryBackend) => queue.deliveries({ prefetch: 100 }).pipe(filter(() => true)) as ReturnType<MemoryBackend['deliveries']>;
+  const filtered = (queue: MemoryBackend) =>
+    queue.deliveries({ prefetch: 100 }).pipe(filter(() => true)) as ReturnType<MemoryBackend['deliveries']>;
 
   it('is run when what was held before it is finished, and what comes meanwhile waits', async () => {
     const { queue, jobs, finish } = await handling({ 1: 0, 2: 2, 3: 0 }, { concurrency: 2 }, filtered);
@@ -257,7 +288,8 @@ describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed d
   it('lets what waits in its lane go on when its handler returns at once', async () => {
     const { queue } = queueAfter({ 1: 0, 2: 2, 3: 0, 4: 3 });
     const jobs = new Jobs();
-    const handler: TestHandler = (delivery, context) => (numberOf(delivery.payload) === 2 ? undefined : jobs.handler(delivery, context));
+    const handler: TestHandler = (delivery, context) =>
+      numberOf(delivery.payload) === 2 ? undefined : jobs.handler(delivery, context);
     const source = queue.deliveries({ prefetch: 100 }).pipe(filter(() => true));
     const orderBy = ({ payload }: AnyDelivery) => numberOf(payload) < 4;
     const handled = new Handled(source, handler, { ...LIMITED, concurrency: 2, orderBy });

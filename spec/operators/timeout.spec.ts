@@ -30,36 +30,43 @@ describe('The timeout of handle', () => {
         yield 1;
       },
     ],
-  ])('aborts the signal of the handler with a HandlerTimeoutError, and has it fail, when it is %s', async (_, handler) => {
-    const signals: AbortSignal[] = [];
-    const processing = new Processing(
-      (delivery, context) => {
-        signals.push(context.signal);
-        return handler(delivery, context);
-      },
-      { timeout: 100, retry: { count: 1, delay: 5 } },
-    );
-    processing.publish([1]);
-    await processing.pass(99);
-    expect([signals[0]?.aborted, processing.outcomes.length]).toEqual([false, 0]);
-    await processing.pass(1);
-    expect(signals[0]?.aborted).toBe(true);
-    expect(signals[0]?.reason).toBeInstanceOf(HandlerTimeoutError);
-    expect(processing.statuses).toEqual(['1#1 retried']);
-    expect(processing.outcomes[0]).toMatchObject({ duration: 100, error: signals[0]?.reason });
-    await processing.pass(5);
-    expect(signals[1]?.aborted).toBe(false);
-    await processing.pass(100);
-    expect(processing.statuses).toEqual(['1#1 retried', '1#2 rejected']);
-    expect([processing.clock.timers, processing.queue.unfinished]).toEqual([0, 0]);
-  });
+  ])(
+    'aborts the signal of the handler with a HandlerTimeoutError, and has it fail, when it is %s',
+    async (_, handler) => {
+      const signals: AbortSignal[] = [];
+      const processing = new Processing(
+        (delivery, context) => {
+          signals.push(context.signal);
+          return handler(delivery, context);
+        },
+        { timeout: 100, retry: { count: 1, delay: 5 } },
+      );
+      processing.publish([1]);
+      await processing.pass(99);
+      expect([signals[0]?.aborted, processing.outcomes.length]).toEqual([false, 0]);
+      await processing.pass(1);
+      expect(signals[0]?.aborted).toBe(true);
+      expect(signals[0]?.reason).toBeInstanceOf(HandlerTimeoutError);
+      expect(processing.statuses).toEqual(['1#1 retried']);
+      expect(processing.outcomes[0]).toMatchObject({ duration: 100, error: signals[0]?.reason });
+      await processing.pass(5);
+      expect(signals[1]?.aborted).toBe(false);
+      await processing.pass(100);
+      expect(processing.statuses).toEqual(['1#1 retried', '1#2 rejected']);
+      expect([processing.clock.timers, processing.queue.unfinished]).toEqual([0, 0]);
+    },
+  );
 
   it('says what took too long', async () => {
     const processing = new Processing(() => new Promise(() => {}), { timeout: 1500, retry: { count: 0 } });
     processing.publish([1]);
     await processing.pass(1500);
     const { error } = processing.outcomes[0] ?? {};
-    expect(error).toMatchObject({ code: 'SLUICE_HANDLER_TIMEOUT', name: 'HandlerTimeoutError', message: expect.stringContaining('1500') });
+    expect(error).toMatchObject({
+      code: 'SLUICE_HANDLER_TIMEOUT',
+      name: 'HandlerTimeoutError',
+      message: expect.stringContaining('1500'),
+    });
   });
 
   it('frees the slot, though the handler may go on', async () => {
@@ -115,7 +122,8 @@ describe('The timeout of handle', () => {
     ['errors', (subscriber) => subscriber.error(new Error('late'))],
   ])('ignores an Observable that %s as its signal aborts', (_, react) => {
     const processing = new Processing(
-      (__, { signal }) => new Observable<string>((subscriber) => signal.addEventListener('abort', () => react(subscriber))),
+      (__, { signal }) =>
+        new Observable<string>((subscriber) => signal.addEventListener('abort', () => react(subscriber))),
       { timeout: 10, retry: { count: 0 } },
     );
     processing.publish([1]);

@@ -1,5 +1,12 @@
 import { concat, of, throwError, timer } from 'rxjs';
-import { AsyncLoopConsumer, type HandleOptions, HandlerTimeoutError, MemoryBackend, SluiceError, UnrecoverableError } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type HandleOptions,
+  HandlerTimeoutError,
+  MemoryBackend,
+  SluiceError,
+  UnrecoverableError,
+} from 'sluice';
 import { Holder } from '../support/consumers.js';
 import { Processing, type TestHandler } from '../support/handling.js';
 import { turns } from '../support/promises.js';
@@ -42,12 +49,17 @@ function deadLetterQueue(): MemoryBackend {
 
 describe('An UnrecoverableError', () => {
   it('is a SluiceError with a cause and a code', () => {
-    expect(INVALID).toMatchObject({ name: 'UnrecoverableError', code: 'SLUICE_UNRECOVERABLE', message: 'The order is invalid', cause: CAUSE });
-    expect([SluiceError.is(INVALID), UnrecoverableError.is(INVALID), UnrecoverableError.is(new HandlerTimeoutError(''))]).toEqual([
-      true,
-      true,
-      false,
-    ]);
+    expect(INVALID).toMatchObject({
+      name: 'UnrecoverableError',
+      code: 'SLUICE_UNRECOVERABLE',
+      message: 'The order is invalid',
+      cause: CAUSE,
+    });
+    expect([
+      SluiceError.is(INVALID),
+      UnrecoverableError.is(INVALID),
+      UnrecoverableError.is(new HandlerTimeoutError('')),
+    ]).toEqual([true, true, false]);
   });
 
   it.each(WAYS)('gets no retry when a handler %s', async (_, handler) => {
@@ -58,7 +70,11 @@ describe('An UnrecoverableError', () => {
     expect(processing.statuses).toEqual(['1#1 dead-lettered']);
     expect(processing.outcomes[0]?.error).toBe(INVALID);
     expect(new Holder(deadLetter).deliveries.map(({ headers }) => headers)).toEqual([
-      expect.objectContaining({ 'sluice-error': 'UnrecoverableError: The order is invalid', 'sluice-attempts': '1', 'sluice-queue': 'work' }),
+      expect.objectContaining({
+        'sluice-error': 'UnrecoverableError: The order is invalid',
+        'sluice-attempts': '1',
+        'sluice-queue': 'work',
+      }),
     ]);
     expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
   });
@@ -79,7 +95,10 @@ describe('An UnrecoverableError', () => {
     ['with a retry.count of 0', { retry: { count: 0 } }],
     ['with a deliveryLimit', { retry: RETRY, deliveryLimit: 10 }],
   ])('gives its own message up and no other, %s', async (_, options) => {
-    const processing = new Processing((delivery, context) => (delivery.key === 'bad' ? fail(delivery, context) : undefined), options);
+    const processing = new Processing(
+      (delivery, context) => (delivery.key === 'bad' ? fail(delivery, context) : undefined),
+      options,
+    );
     processing.publish([1, 2, 3], (n) => (n === 2 ? 'bad' : 'good'));
     await processing.pass(1000);
     expect(processing.statuses).toEqual(['1#1 acked', '2#1 rejected', '3#1 acked']);
@@ -98,10 +117,13 @@ describe('An UnrecoverableError', () => {
   });
 
   it('lets the next message of its key go on, with orderBy', async () => {
-    const processing = new Processing(({ payload }) => ((payload as { n: number }).n === 1 ? Promise.reject(INVALID) : undefined), {
-      orderBy: 'key',
-      retry: RETRY,
-    });
+    const processing = new Processing(
+      ({ payload }) => ((payload as { n: number }).n === 1 ? Promise.reject(INVALID) : undefined),
+      {
+        orderBy: 'key',
+        retry: RETRY,
+      },
+    );
     processing.publish([1, 2]);
     await turns();
     expect(processing.statuses).toEqual(['1#1 rejected', '2#1 acked']);
@@ -139,7 +161,10 @@ describe('An UnrecoverableError', () => {
     const deadLetter = () => {
       if (++calls === 1) throw INVALID;
     };
-    const processing = new Processing(() => Promise.reject(new Error('boom')), { retry: { count: 0, delay: 1000 }, deadLetter });
+    const processing = new Processing(() => Promise.reject(new Error('boom')), {
+      retry: { count: 0, delay: 1000 },
+      deadLetter,
+    });
     processing.publish([1]);
     await processing.pass(1000);
     expect([calls, processing.statuses]).toEqual([2, ['1#1 dead-lettered']]);
@@ -148,7 +173,8 @@ describe('An UnrecoverableError', () => {
   it('counts from another copy of the library, and from a class that extends it', async () => {
     let other!: typeof UnrecoverableError;
     jest.isolateModules(() => {
-      other = (jest.requireActual('../../src/errors.js') as { UnrecoverableError: typeof UnrecoverableError }).UnrecoverableError;
+      other = (jest.requireActual('../../src/errors.js') as { UnrecoverableError: typeof UnrecoverableError })
+        .UnrecoverableError;
     });
     expect(other).not.toBe(UnrecoverableError);
     class InvalidOrder extends UnrecoverableError {}

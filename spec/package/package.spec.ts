@@ -10,7 +10,8 @@ describe('the packed package', () => {
 
   beforeAll(async () => {
     packed = await PackedPackage.create();
-    for (const client of ['redis', '@nats-io/jetstream', '@nats-io/transport-node', 'rabbitmq-client']) await packed.link(client);
+    for (const client of ['redis', '@nats-io/jetstream', '@nats-io/transport-node', 'rabbitmq-client'])
+      await packed.link(client);
   }, 180_000);
 
   afterAll(() => packed?.remove());
@@ -39,9 +40,14 @@ describe('the packed package', () => {
     expect(await packed.run(fixture(script))).toBe('received 1, then 2\nhandled 3\n');
   });
 
-  it.each(['kit.mjs', 'kit.cjs'])('has a testing kit, and each broker once its client is installed: %s', async (script) => {
-    expect(await packed.run(fixture(script))).toBe('RedisBackend orders\nNatsBackend orders\nRabbitMqBackend orders\n14 rules kept\n');
-  });
+  it.each(['kit.mjs', 'kit.cjs'])(
+    'has a testing kit, and each broker once its client is installed: %s',
+    async (script) => {
+      expect(await packed.run(fixture(script))).toBe(
+        'RedisBackend orders\nNatsBackend orders\nRabbitMqBackend orders\n14 rules kept\n',
+      );
+    },
+  );
 
   it('shares the queues of the environment, the kinds of errors and what is known of promises between its two builds', async () => {
     expect(JSON.parse(await packed.run(fixture('both-builds.mjs')))).toEqual({
@@ -80,11 +86,18 @@ describe('the packed package', () => {
       'typed.ts',
       { module: 'CommonJS', moduleResolution: 'node', esModuleInterop: true, types: ['node'] },
     ],
-    ['a project without the types of Node.js', 'module', 'without-node.ts', { module: 'NodeNext', lib: ['ES2022', 'DOM'], types: [] }],
+    [
+      'a project without the types of Node.js',
+      'module',
+      'without-node.ts',
+      { module: 'NodeNext', lib: ['ES2022', 'DOM'], types: [] },
+    ],
   ] as const)(
     'has types that the oldest supported TypeScript understands, in %s',
     async (_, type, file, options) => {
-      expect(await packed.compile(fixture(file), type, { ...strict, lib: ['ES2022'], ...options }, 'typescript-minimum')).toBe('');
+      expect(
+        await packed.compile(fixture(file), type, { ...strict, lib: ['ES2022'], ...options }, 'typescript-minimum'),
+      ).toBe('');
     },
     60_000,
   );

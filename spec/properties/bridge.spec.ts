@@ -8,13 +8,25 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.constant('push' as const) },
   { weight: 6, arbitrary: fc.constant('next' as const) },
   { weight: 2, arbitrary: fc.constant('turn' as const) },
-  { weight: 1, arbitrary: fc.constantFrom('complete' as const, 'error' as const, 'return' as const, 'throw' as const, 'abort' as const) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      'complete' as const,
+      'error' as const,
+      'return' as const,
+      'throw' as const,
+      'abort' as const,
+    ),
+  },
 );
 const steps = fc.array(step, { maxLength: 40, size: 'max' });
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** Drives an iterator over a subject; collects how each `next()` was answered, in the order in which they were called. */
-async function drive<Value>(create: (source: Subject<number>, signal: AbortSignal) => AsyncIterableIterator<Value>, steps: readonly Step[]) {
+async function drive<Value>(
+  create: (source: Subject<number>, signal: AbortSignal) => AsyncIterableIterator<Value>,
+  steps: readonly Step[],
+) {
   const source = new Subject<number>();
   const controller = new AbortController();
   const iterator = create(source, controller.signal);

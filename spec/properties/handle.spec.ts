@@ -1,10 +1,29 @@
 import fc from 'fast-check';
 import { Holder, numberOf } from '../support/consumers.js';
-import { fateOf, type Inside, Laboratory, type Message, type Settings, type Step, type Stop } from '../support/model-handling.js';
+import {
+  fateOf,
+  type Inside,
+  Laboratory,
+  type Message,
+  type Settings,
+  type Step,
+  type Stop,
+} from '../support/model-handling.js';
 
 const takes = fc.constantFrom(0, 0, 5, 15);
 const fails = fc.constantFrom<Step['end']>('throw', 'reject', 'error', 'never');
-const ends = fc.constantFrom<Step['end']>('return', 'throw', 'throw', 'resolve', 'reject', 'reject', 'complete', 'error', 'iterate', 'never');
+const ends = fc.constantFrom<Step['end']>(
+  'return',
+  'throw',
+  'throw',
+  'resolve',
+  'reject',
+  'reject',
+  'complete',
+  'error',
+  'iterate',
+  'never',
+);
 const hand = fc.option(fc.constantFrom('ack', 'nack', 'release', 'reject'), { nil: undefined, freq: 8 });
 const step: fc.Arbitrary<Step> = fc.record({ end: ends, takes, hand });
 
@@ -19,7 +38,10 @@ const messages = fc.array(message, { maxLength: 10 });
 
 const settings: fc.Arbitrary<Settings> = fc.record({
   concurrency: fc.integer({ min: 1, max: 4 }),
-  prefetch: fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) }, { weight: 1, arbitrary: fc.constant('auto' as const) }),
+  prefetch: fc.oneof(
+    { weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) },
+    { weight: 1, arbitrary: fc.constant('auto' as const) },
+  ),
   limited: fc.boolean(),
   obeysCredit: fc.boolean(),
   ordered: fc.boolean(),
@@ -50,7 +72,8 @@ const FINAL = new Set(['acked', 'rejected', 'dead-lettered']);
 
 /** Lets time pass until nothing is unfinished, or it never ends. */
 async function settle(laboratory: Laboratory): Promise<void> {
-  for (let step = 0; step < 200 && laboratory.queue.unfinished > 0; step++) await laboratory.advance(step < 20 ? 50 : 5000);
+  for (let step = 0; step < 200 && laboratory.queue.unfinished > 0; step++)
+    await laboratory.advance(step < 20 ? 50 : 5000);
   expect(laboratory.queue.unfinished).toBe(0);
   await laboratory.queue.join();
 }
@@ -62,7 +85,9 @@ function expectGoodEnd(laboratory: Laboratory, { stopped }: { readonly stopped: 
   const finals = outcomes.filter(({ status }) => FINAL.has(status)).map(({ delivery }) => numberOf(delivery.payload));
   expect(finals.toSorted((a, b) => a - b)).toEqual(messages.map((_, n) => n));
   expect(runs.filter(({ outcomes }) => outcomes.length !== 1)).toEqual([]);
-  const deadLettered = outcomes.filter(({ status }) => status === 'dead-lettered').map(({ delivery }) => numberOf(delivery.payload));
+  const deadLettered = outcomes
+    .filter(({ status }) => status === 'dead-lettered')
+    .map(({ delivery }) => numberOf(delivery.payload));
   const taken = settings.deadLetter === 'flaky' ? letters : new Holder(failed, { prefetch: 1000 }).numbers;
   // A consumer that is stopped before the promise of a dead letter settles releases the message, with its error, though the letter may be taken.
   const undecided = outcomes.filter(({ status, error }) => stopped && status === 'released' && error !== undefined);
@@ -92,7 +117,8 @@ describe('handle and AsyncLoopConsumer, over random messages, handlers and optio
       fc.asyncProperty(settings, messages, messages, pauses, via, async (settings, before, during, pauses, via) => {
         const laboratory = new Laboratory(settings);
         // A handler that never ends, and no timeout: nothing would follow.
-        const endless = ({ steps }: Message) => settings.timeout === undefined && steps.some(({ end }) => end === 'never');
+        const endless = ({ steps }: Message) =>
+          settings.timeout === undefined && steps.some(({ end }) => end === 'never');
         for (const message of before) if (!endless(message)) laboratory.publish(message);
         const worker = laboratory.start(via);
         for (const pause of pauses) await laboratory.advance(pause);
@@ -117,29 +143,34 @@ describe('handle and AsyncLoopConsumer, over random messages, handlers and optio
 
   it('lose and double nothing when they are stopped at random points, and start again', async () => {
     await fc.assert(
-      fc.asyncProperty(settings, fc.array(shift, { minLength: 1, maxLength: 4 }), via, async (settings, shifts, last) => {
-        const laboratory = new Laboratory(settings);
-        laboratory.twins = shifts.some(({ twin }) => twin) && shifts.length % 2 === 0;
-        for (const { via, twin, before, during, pauses, inside, moment, stop } of shifts) {
-          for (const message of before) laboratory.publish(message);
-          const workers = [laboratory.start(via, stop, inside)];
-          if (laboratory.twins && twin) workers.push(laboratory.start(via, stop, inside));
-          for (const pause of pauses) await laboratory.advance(pause);
-          for (const message of during) laboratory.publish(message);
-          laboratory.clock.advance(moment.since);
-          for (let tick = 0; tick < moment.microtasks; tick++) await null;
-          for (const worker of workers) await worker.stop(stop);
-          expect([laboratory.queue.inFlight, laboratory.running]).toEqual([0, 0]);
-          // The one timer of the queue, for what was nacked with a delay.
-          expect(laboratory.timers).toBeLessThanOrEqual(laboratory.queue.size === 0 ? 0 : 1);
-        }
-        laboratory.kind = true;
-        const worker = laboratory.start(last);
-        await settle(laboratory);
-        await worker.stop({ how: 'shutdown', timeout: 0 });
-        expectGoodEnd(laboratory, { stopped: true });
-        if (settings.ordered && !laboratory.twins) expectOrder(laboratory);
-      }),
+      fc.asyncProperty(
+        settings,
+        fc.array(shift, { minLength: 1, maxLength: 4 }),
+        via,
+        async (settings, shifts, last) => {
+          const laboratory = new Laboratory(settings);
+          laboratory.twins = shifts.some(({ twin }) => twin) && shifts.length % 2 === 0;
+          for (const { via, twin, before, during, pauses, inside, moment, stop } of shifts) {
+            for (const message of before) laboratory.publish(message);
+            const workers = [laboratory.start(via, stop, inside)];
+            if (laboratory.twins && twin) workers.push(laboratory.start(via, stop, inside));
+            for (const pause of pauses) await laboratory.advance(pause);
+            for (const message of during) laboratory.publish(message);
+            laboratory.clock.advance(moment.since);
+            for (let tick = 0; tick < moment.microtasks; tick++) await null;
+            for (const worker of workers) await worker.stop(stop);
+            expect([laboratory.queue.inFlight, laboratory.running]).toEqual([0, 0]);
+            // The one timer of the queue, for what was nacked with a delay.
+            expect(laboratory.timers).toBeLessThanOrEqual(laboratory.queue.size === 0 ? 0 : 1);
+          }
+          laboratory.kind = true;
+          const worker = laboratory.start(last);
+          await settle(laboratory);
+          await worker.stop({ how: 'shutdown', timeout: 0 });
+          expectGoodEnd(laboratory, { stopped: true });
+          if (settings.ordered && !laboratory.twins) expectOrder(laboratory);
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -28,12 +28,21 @@ const operation = fc.oneof(
   },
   {
     weight: 8,
-    arbitrary: fc.record({ do: fc.constant('settle' as const), index, held: index, how: fc.constantFrom('ack', 'nack', 'release', 'reject'), delay }),
+    arbitrary: fc.record({
+      do: fc.constant('settle' as const),
+      index,
+      held: index,
+      how: fc.constantFrom('ack', 'nack', 'release', 'reject'),
+      delay,
+    }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('unsubscribe' as const), index }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abort' as const), index }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('consume' as const), group }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('next' as const), index, times: fc.integer({ min: 1, max: 3 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('next' as const), index, times: fc.integer({ min: 1, max: 3 }) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('return' as const), index }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abortConsume' as const), index }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('advance' as const), by: fc.constantFrom<number>(0, 10, 20) }) },
@@ -59,8 +68,14 @@ class Pair {
   readonly outcomes = new Map<number, string>();
   readonly #expectedOutcomes = new Map<number, string>();
   readonly #aborts = new Map<number, AbortController>();
-  readonly #subscribers: { model: ModelSubscriber; held: Map<number, Delivery>; unsubscribe(): void; abort(): void }[] = [];
-  readonly #payloads: { model: ModelPayloads; real: AsyncIterableIterator<object>; answers: (number | 'done')[]; abort(): void }[] = [];
+  readonly #subscribers: { model: ModelSubscriber; held: Map<number, Delivery>; unsubscribe(): void; abort(): void }[] =
+    [];
+  readonly #payloads: {
+    model: ModelPayloads;
+    real: AsyncIterableIterator<object>;
+    answers: (number | 'done')[];
+    abort(): void;
+  }[] = [];
   #published = 0;
 
   constructor(
@@ -75,7 +90,10 @@ class Pair {
   run(operation: Operation): void {
     switch (operation.do) {
       case 'publish':
-        this.#publish(this.options.overflow === 'wait' && this.options.capacity < Number.POSITIVE_INFINITY ? 0 : operation.delay, operation.to);
+        this.#publish(
+          this.options.overflow === 'wait' && this.options.capacity < Number.POSITIVE_INFINITY ? 0 : operation.delay,
+          operation.to,
+        );
         break;
       case 'tryPublish':
         this.#tryPublish();
@@ -166,12 +184,14 @@ class Pair {
     this.outcomes.set(n, 'waiting');
     const dropped = this.real.dropped;
     // Without options, half of them: that is a way of its own through the queue.
-    const details = n % 2 === 0 || delay > 0 || to !== undefined ? { delay, group: to, signal: controller.signal } : undefined;
+    const details =
+      n % 2 === 0 || delay > 0 || to !== undefined ? { delay, group: to, signal: controller.signal } : undefined;
     const publishing = this.real.publish('key', { n }, details);
     const taken = this.real.dropped > dropped && this.options.overflow === 'drop-newest' ? 'not taken' : 'taken';
     publishing.then(
       () => this.outcomes.set(n, taken),
-      (error: { code?: string }) => this.outcomes.set(n, error.code === undefined ? 'aborted' : (OUTCOMES[error.code] ?? String(error))),
+      (error: { code?: string }) =>
+        this.outcomes.set(n, error.code === undefined ? 'aborted' : (OUTCOMES[error.code] ?? String(error))),
     );
     if (details === undefined) this.#aborts.delete(n);
   }
@@ -214,7 +234,12 @@ class Pair {
       },
       complete: () => this.actual.push(`${id} completes`),
     });
-    this.#subscribers.push({ model, held, unsubscribe: () => subscription.unsubscribe(), abort: () => controller.abort() });
+    this.#subscribers.push({
+      model,
+      held,
+      unsubscribe: () => subscription.unsubscribe(),
+      abort: () => controller.abort(),
+    });
   }
 
   #settle({ index, held, how, delay }: Extract<Operation, { do: 'settle' }>): void {
@@ -236,7 +261,12 @@ class Pair {
     }
     const controller = new AbortController();
     const real = this.real.consume({ group, signal: controller.signal });
-    this.#payloads.push({ model: new ModelPayloads(this.model, group), real, answers: [], abort: () => controller.abort() });
+    this.#payloads.push({
+      model: new ModelPayloads(this.model, group),
+      real,
+      answers: [],
+      abort: () => controller.abort(),
+    });
   }
 
   #next(index: number): void {
@@ -253,7 +283,11 @@ class Pair {
   }
 }
 
-const OUTCOMES: Record<string, string> = { SLUICE_QUEUE_CLOSED: 'closed', SLUICE_QUEUE_OVERFLOW: 'overflow', SLUICE_CONFIGURATION: 'refused' };
+const OUTCOMES: Record<string, string> = {
+  SLUICE_QUEUE_CLOSED: 'closed',
+  SLUICE_QUEUE_OVERFLOW: 'overflow',
+  SLUICE_CONFIGURATION: 'refused',
+};
 
 function pick<Value>(list: readonly Value[], index: number): Value | undefined {
   return list[index % list.length];
@@ -268,17 +302,22 @@ const macrotask = () => new Promise((resolve) => setImmediate(resolve));
 describe('MemoryBackend beside a simple model', () => {
   it('does the same, whatever is done with it in whatever order', async () => {
     await fc.assert(
-      fc.asyncProperty(options, fc.boolean(), fc.array(operation, { maxLength: 60, size: 'max' }), async (options, watched, operations) => {
-        const pair = new Pair(options, watched);
-        for (const operation of operations) {
-          pair.run(operation);
-          pair.compare();
-        }
-        await macrotask();
-        await macrotask();
-        await pair.compareAnswers();
-        await pair.wind();
-      }),
+      fc.asyncProperty(
+        options,
+        fc.boolean(),
+        fc.array(operation, { maxLength: 60, size: 'max' }),
+        async (options, watched, operations) => {
+          const pair = new Pair(options, watched);
+          for (const operation of operations) {
+            pair.run(operation);
+            pair.compare();
+          }
+          await macrotask();
+          await macrotask();
+          await pair.compareAnswers();
+          await pair.wind();
+        },
+      ),
       { numRuns: 500 },
     );
   });

@@ -32,28 +32,34 @@ describe('MessageBuffer beside an array', () => {
   const message = fc.record({
     key: fc.constantFrom('a', 'b'),
     // Times, as most details are, and now and then something else that counts as a run of its own.
-    details: fc.oneof({ weight: 5, arbitrary: fc.nat(2) }, { weight: 1, arbitrary: fc.object() as unknown as fc.Arbitrary<Details> }),
+    details: fc.oneof(
+      { weight: 5, arbitrary: fc.nat(2) },
+      { weight: 1, arbitrary: fc.object() as unknown as fc.Arbitrary<Details> },
+    ),
   });
 
   it('gives each message its own key and details', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(message, fc.constant('shift' as const)), { maxLength: 200, size: 'max' }), (steps) => {
-        const buffer = new MessageBuffer();
-        const model: { key: string; payload: object; details: Details }[] = [];
-        for (const step of steps) {
-          if (step === 'shift') {
-            const first = model.shift();
-            if (first === undefined) continue;
-            expect([buffer.key, buffer.details]).toEqual([first.key, first.details]);
-            expect(buffer.shift()).toBe(first.payload);
-          } else {
-            const payload = {};
-            buffer.push(step.key, payload, step.details);
-            model.push({ ...step, payload });
+      fc.property(
+        fc.array(fc.oneof(message, fc.constant('shift' as const)), { maxLength: 200, size: 'max' }),
+        (steps) => {
+          const buffer = new MessageBuffer();
+          const model: { key: string; payload: object; details: Details }[] = [];
+          for (const step of steps) {
+            if (step === 'shift') {
+              const first = model.shift();
+              if (first === undefined) continue;
+              expect([buffer.key, buffer.details]).toEqual([first.key, first.details]);
+              expect(buffer.shift()).toBe(first.payload);
+            } else {
+              const payload = {};
+              buffer.push(step.key, payload, step.details);
+              model.push({ ...step, payload });
+            }
+            expect(buffer.length).toBe(model.length);
           }
-          expect(buffer.length).toBe(model.length);
-        }
-      }),
+        },
+      ),
     );
   });
 });
@@ -61,20 +67,26 @@ describe('MessageBuffer beside an array', () => {
 describe('Heap beside a sorted array', () => {
   it('pops the least, whatever was pushed before', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(fc.nat(50), fc.constantFrom('pop' as const, 'drain' as const)), { maxLength: 100, size: 'max' }), (steps) => {
-        const heap = new Heap<number>((one, other) => one < other);
-        const model: number[] = [];
-        for (const step of steps) {
-          if (step === 'pop') expect(heap.pop()).toBe(model.shift());
-          else if (step === 'drain') expect(heap.drain()).toEqual(model.splice(0));
-          else {
-            heap.push(step);
-            model.push(step);
-            model.sort((one, other) => one - other);
+      fc.property(
+        fc.array(fc.oneof(fc.nat(50), fc.constantFrom('pop' as const, 'drain' as const)), {
+          maxLength: 100,
+          size: 'max',
+        }),
+        (steps) => {
+          const heap = new Heap<number>((one, other) => one < other);
+          const model: number[] = [];
+          for (const step of steps) {
+            if (step === 'pop') expect(heap.pop()).toBe(model.shift());
+            else if (step === 'drain') expect(heap.drain()).toEqual(model.splice(0));
+            else {
+              heap.push(step);
+              model.push(step);
+              model.sort((one, other) => one - other);
+            }
+            expect([heap.length, heap.peek()]).toEqual([model.length, model[0]]);
           }
-          expect([heap.length, heap.peek()]).toEqual([model.length, model[0]]);
-        }
-      }),
+        },
+      ),
     );
   });
 });
@@ -85,7 +97,10 @@ describe('LinkedList beside an array', () => {
       fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(9)), { maxLength: 100, size: 'max' }), (steps) => {
         const list = new LinkedList<Linked>();
         const other = new LinkedList<Linked>();
-        const members = Array.from({ length: 10 }, (): Linked => ({ list: undefined, before: undefined, after: undefined }));
+        const members = Array.from(
+          { length: 10 },
+          (): Linked => ({ list: undefined, before: undefined, after: undefined }),
+        );
         const model: Linked[] = [];
         for (const [append, index] of steps) {
           const member = members[index] as Linked;

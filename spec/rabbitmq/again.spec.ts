@@ -47,7 +47,9 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     const first = new Holder(queue, { prefetch: 3 });
     for (const n of upTo(3)) await queue.publish('key', { n });
     await eventually(() => first.deliveries.length === 3);
-    const nacked = Promise.all([[1, 400] as const, [2, 200] as const, [3, 20] as const].map(([n, delay]) => first.of(n).nack({ delay })));
+    const nacked = Promise.all(
+      [[1, 400] as const, [2, 200] as const, [3, 20] as const].map(([n, delay]) => first.of(n).nack({ delay })),
+    );
     // Before the first delay can end.
     first.subscription.unsubscribe();
     expect(await nacked).toEqual([true, true, true]);

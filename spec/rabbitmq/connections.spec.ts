@@ -46,7 +46,10 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       await suite.server.run('set_permissions', '--vhost', each, 'guest', '.*', '.*', '.*');
     }
     const queue = suite.open({ url: `${suite.url}/${vhost}` });
-    const others = [suite.open({ url: `${suite.url}/${otherVhost}` }), suite.open({ client: suite.client({ vhost: otherVhost }) })];
+    const others = [
+      suite.open({ url: `${suite.url}/${otherVhost}` }),
+      suite.open({ client: suite.client({ vhost: otherVhost }) }),
+    ];
     await Promise.all(upTo(5).map((n) => queue.publish('key', { n }, { delay: 600_000 })));
     const stats = await Promise.all([queue, ...others].map((each) => each.stats()));
     expect(stats.map(({ unfinished }) => unfinished)).toEqual([5, 0, 0]);
@@ -109,29 +112,38 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
         () => false,
       ),
     );
-    const stored = (await suite.take(suite.names.group('default').queue)).map(({ body }) => JSON.parse(String(body)).n as number);
+    const stored = (await suite.take(suite.names.group('default').queue)).map(
+      ({ body }) => JSON.parse(String(body)).n as number,
+    );
     expect(stored.filter((number) => number < 4)).toEqual([0, 1]);
     expect(stored.filter((number) => number === n)).toEqual([n]);
   });
 
-  it.each(['refuses', 'stalls', 'stalls new ones'] as const)('are closed soon though the broker %s, with what is out', async (how) => {
-    const { proxy, url } = await suite.proxy();
-    const queue = suite.open({ url });
-    const holder = new Holder(queue);
-    await queue.publish('key', { n: 1 });
-    await came(holder, 1);
-    if (how === 'refuses') await proxy.refuse();
-    else proxy.stall();
-    if (how !== 'stalls') proxy.cut();
-    const answers = [failureOf(queue.publish('key', { n: 2 })), failureOf(queue.stats()), holder.of(1).nack({ delay: 10 })];
-    await sleep(100);
-    await queue.close();
-    expect(await answers[0]).toMatchObject({ code: QueueClosedError.code });
-    expect(await answers[1]).toBeInstanceOf(Error);
-    await answers[2];
-    expect(holder.completed).toBe(true);
-    await eventually(() => proxy.connections === 0 || how !== 'refuses');
-  });
+  it.each(['refuses', 'stalls', 'stalls new ones'] as const)(
+    'are closed soon though the broker %s, with what is out',
+    async (how) => {
+      const { proxy, url } = await suite.proxy();
+      const queue = suite.open({ url });
+      const holder = new Holder(queue);
+      await queue.publish('key', { n: 1 });
+      await came(holder, 1);
+      if (how === 'refuses') await proxy.refuse();
+      else proxy.stall();
+      if (how !== 'stalls') proxy.cut();
+      const answers = [
+        failureOf(queue.publish('key', { n: 2 })),
+        failureOf(queue.stats()),
+        holder.of(1).nack({ delay: 10 }),
+      ];
+      await sleep(100);
+      await queue.close();
+      expect(await answers[0]).toMatchObject({ code: QueueClosedError.code });
+      expect(await answers[1]).toBeInstanceOf(Error);
+      await answers[2];
+      expect(holder.completed).toBe(true);
+      await eventually(() => proxy.connections === 0 || how !== 'refuses');
+    },
+  );
 
   it('are waited for by close() where there was none yet, with what was published and what was nacked with a delay', async () => {
     const logger = recordingLogger();
@@ -162,8 +174,13 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     await suite.server.run('set_vm_memory_high_watermark', '0');
     try {
       // The broker says so to those that publish.
-      expect((await failureOf(queue.publish('key', { n: 4 }))).message).toMatch(/blocked.*memory.*may have been enqueued/);
-      const failures = [failureOf(queue.publish('key', { n: 5 })), failureOf(queue.publish('key', { n: 6 }, { delay: 5 }))];
+      expect((await failureOf(queue.publish('key', { n: 4 }))).message).toMatch(
+        /blocked.*memory.*may have been enqueued/,
+      );
+      const failures = [
+        failureOf(queue.publish('key', { n: 5 })),
+        failureOf(queue.publish('key', { n: 6 }, { delay: 5 })),
+      ];
       for (const n of [1, 2]) {
         expect(await holder.of(n).ack()).toBe(true);
         await came(holder, n + 1);
@@ -188,7 +205,9 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       const { proxy, url } = await suite.proxy();
       const client = handed(url);
       const listeners = () =>
-        ['error', 'connection.blocked', 'connection.unblocked', 'connection', 'close'].map((event) => client.listenerCount(event));
+        ['error', 'connection.blocked', 'connection.unblocked', 'connection', 'close'].map((event) =>
+          client.listenerCount(event),
+        );
       const before = listeners();
       const queues = upTo(8).map((n) => suite.open({ client, name: `${suite.name} ${n}` }));
       const holders = queues.map((queue) => new Holder(queue));

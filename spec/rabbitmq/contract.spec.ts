@@ -48,7 +48,12 @@ describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
     await server.stop();
   });
 
-  const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> => {
+  const create = async ({
+    name = randomUUID(),
+    groups,
+    lease,
+    logger = silentLogger,
+  }: BackendNeeds = {}): Promise<QueueBackend> => {
     const own = lease === undefined ? proxy : await TcpProxy.start(server.port);
     const backend = new RabbitMqBackend({
       url: `amqp://127.0.0.1:${own.port}`,

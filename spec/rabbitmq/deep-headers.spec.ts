@@ -20,7 +20,12 @@ describeWithRabbitMq('A message with a deeply nested header', () => {
     await queue.publish('key', { n: 1 });
     const headers = deepTable(depth, { 'sluice-published-at': Date.now(), other: 'kept' });
     const sender = suite.client({ frameMax: 131_072 });
-    await publishRaw(sender, suite.names.exchange, { messageId: 'foreign', type: 'key', headers, body: Buffer.from('{"n":0}') });
+    await publishRaw(sender, suite.names.exchange, {
+      messageId: 'foreign',
+      type: 'key',
+      headers,
+      body: Buffer.from('{"n":0}'),
+    });
     await eventually(async () => (await queue.stats()).ready === 2);
     await queue.publish('key', { n: 2 });
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
@@ -28,7 +33,8 @@ describeWithRabbitMq('A message with a deeply nested header', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
     const [moved, ...more] = await suite.take(suite.names.aside);
     // RabbitMQ 4 decodes headers when it delivers them. The deepest ones can take longer than a deadline: then its channel is given up.
-    if (depth > 10_000 && (await suite.server.isAtLeast(4, 0))) expect(new Set(holder.numbers)).toEqual(new Set([1, 2]));
+    if (depth > 10_000 && (await suite.server.isAtLeast(4, 0)))
+      expect(new Set(holder.numbers)).toEqual(new Set([1, 2]));
     else {
       expect(holder.attempts).toEqual([
         [1, 1],
@@ -47,7 +53,13 @@ describeWithRabbitMq('A message with a deeply nested header', () => {
 
 describe('flattenHeaders', () => {
   const flattened = (headers: Buffer) => {
-    const before = contentHeader({ contentType: 'text/plain', messageId: 'x', type: 'key', headers, body: Buffer.alloc(3) });
+    const before = contentHeader({
+      contentType: 'text/plain',
+      messageId: 'x',
+      type: 'key',
+      headers,
+      body: Buffer.alloc(3),
+    });
     const after = Buffer.from(before);
     flattenHeaders(after);
     return { before, after };
@@ -59,12 +71,15 @@ describe('flattenHeaders', () => {
     expect(after.equals(before)).toBe(true);
   });
 
-  it.each([MOST_DEPTH, MOST_DEPTH + 1, 18_000])('changes one byte where it is nested %d levels below the table', (depth) => {
-    const { before, after } = flattened(deepTable(depth));
-    const changed = [...before.keys()].filter((at) => before[at] !== after[at]);
-    expect(changed).toHaveLength(1);
-    expect(String.fromCharCode(...changed.flatMap((at) => [before[at] ?? 0, after[at] ?? 0]))).toBe('Fx');
-  });
+  it.each([MOST_DEPTH, MOST_DEPTH + 1, 18_000])(
+    'changes one byte where it is nested %d levels below the table',
+    (depth) => {
+      const { before, after } = flattened(deepTable(depth));
+      const changed = [...before.keys()].filter((at) => before[at] !== after[at]);
+      expect(changed).toHaveLength(1);
+      expect(String.fromCharCode(...changed.flatMap((at) => [before[at] ?? 0, after[at] ?? 0]))).toBe('Fx');
+    },
+  );
 
   it('leaves alone what is no table, wherever it ends', () => {
     const { before } = flattened(deepTable(200));

@@ -20,7 +20,8 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       () => holder.deliveries.length === count,
       () => holder.attempts,
     );
-  const publish = (numbers: readonly number[], queue = suite.open()) => Promise.all(numbers.map((n) => queue.publish('key', { n })));
+  const publish = (numbers: readonly number[], queue = suite.open()) =>
+    Promise.all(numbers.map((n) => queue.publish('key', { n })));
   const emptied = (queue = suite.open()) =>
     eventually(
       async () => (await queue.stats()).unfinished === 0,
@@ -37,7 +38,9 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     const order = [9, 2, 8, 1, 4, 7, 5, 3, 6];
     const once = await Promise.all(order.map((n) => holder.of(n)[hows[n - 1] ?? 'ack']()));
     expect(once).toEqual(order.map(() => true));
-    const twice = await Promise.all(holder.deliveries.slice(0, 9).flatMap((delivery) => [delivery.ack(), delivery.nack(), delivery.reject()]));
+    const twice = await Promise.all(
+      holder.deliveries.slice(0, 9).flatMap((delivery) => [delivery.ack(), delivery.nack(), delivery.reject()]),
+    );
     expect(twice).toEqual(Array(27).fill(false));
     await came(holder, 11);
     expect(holder.attempts.slice(9)).toEqual([
@@ -70,32 +73,36 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     await emptied(queue);
   });
 
-  it.each(['queue', 'again'] as const)('go on when the broker forgets the consumer of the %s without a word', async (of) => {
-    const logger = recordingLogger();
-    const queue = suite.open({ logger });
-    const holder = new Holder(queue, { prefetch: 5 }, (delivery) => void delivery.ack());
-    await publish([1], queue);
-    await came(holder, 1);
-    const name = queueNames(suite.name).group('default')[of];
-    const consumers = (await suite.server.run('list_consumers')).split('\n').map((line) => line.split('\t'));
-    const [, channel, tag] = consumers.find(([consumed]) => consumed === name) ?? [];
-    const lookup = `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${name}">>))`;
-    const cancel = `rabbit_fifo:make_checkout({<<"${tag}">>, rabbit_misc:string_to_pid("${channel}")}, cancel, #{})`;
-    await suite.server.run('eval', `${lookup}, {ok, _, _} = ra:process_command(amqqueue:get_pid(Q), ${cancel}).`);
-    const consuming = async () => (await suite.server.use((connection) => connection.queueDeclare({ queue: name, passive: true }))).consumerCount;
-    expect(await consuming()).toBe(0);
-    await eventually(() => logger.warnings.length > 0);
-    expect(logger.warnings).toEqual([expect.stringContaining('it is declared again')]);
-    // Until its channel is closed, the other one of the two queues is consumed on it: what comes there goes back, and has been delivered once.
-    await eventually(async () => (await consuming()) === 1);
-    await publish([2], queue);
-    await came(holder, 2);
-    expect(holder.attempts).toEqual([
-      [1, 1],
-      [2, 1],
-    ]);
-    await emptied(queue);
-  });
+  it.each(['queue', 'again'] as const)(
+    'go on when the broker forgets the consumer of the %s without a word',
+    async (of) => {
+      const logger = recordingLogger();
+      const queue = suite.open({ logger });
+      const holder = new Holder(queue, { prefetch: 5 }, (delivery) => void delivery.ack());
+      await publish([1], queue);
+      await came(holder, 1);
+      const name = queueNames(suite.name).group('default')[of];
+      const consumers = (await suite.server.run('list_consumers')).split('\n').map((line) => line.split('\t'));
+      const [, channel, tag] = consumers.find(([consumed]) => consumed === name) ?? [];
+      const lookup = `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${name}">>))`;
+      const cancel = `rabbit_fifo:make_checkout({<<"${tag}">>, rabbit_misc:string_to_pid("${channel}")}, cancel, #{})`;
+      await suite.server.run('eval', `${lookup}, {ok, _, _} = ra:process_command(amqqueue:get_pid(Q), ${cancel}).`);
+      const consuming = async () =>
+        (await suite.server.use((connection) => connection.queueDeclare({ queue: name, passive: true }))).consumerCount;
+      expect(await consuming()).toBe(0);
+      await eventually(() => logger.warnings.length > 0);
+      expect(logger.warnings).toEqual([expect.stringContaining('it is declared again')]);
+      // Until its channel is closed, the other one of the two queues is consumed on it: what comes there goes back, and has been delivered once.
+      await eventually(async () => (await consuming()) === 1);
+      await publish([2], queue);
+      await came(holder, 2);
+      expect(holder.attempts).toEqual([
+        [1, 1],
+        [2, 1],
+      ]);
+      await emptied(queue);
+    },
+  );
 
   it('are no more than asked for, with what was nacked with a delay as well', async () => {
     const queue = suite.open();
@@ -161,7 +168,10 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     await eventually(async () => (await suite.length(group)) === 0);
     await eventually(() => holder.of(1).settled === 'retried');
     expect(logger.warnings.filter((warning) => warning.includes('declared again'))).toHaveLength(1);
-    expect(warn).toHaveBeenCalledWith(expect.stringContaining('declared again'), { queue: suite.name, group: 'default' });
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('declared again'), {
+      queue: suite.name,
+      group: 'default',
+    });
     expect(await holder.of(1).ack()).toBe(false);
     await publish([2], queue);
     await came(holder, 2);
@@ -189,7 +199,8 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
   });
 
   it('that are out for longer than the broker allows go back, which is said as an error, and the rest goes on', async () => {
-    const limit = (milliseconds: number) => suite.server.run('eval', `application:set_env(rabbit, consumer_timeout, ${milliseconds}).`);
+    const limit = (milliseconds: number) =>
+      suite.server.run('eval', `application:set_env(rabbit, consumer_timeout, ${milliseconds}).`);
     const logger = recordingLogger();
     await limit(600);
     try {
@@ -199,7 +210,9 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       await came(holder, 2);
       expect(await holder.of(2).ack()).toBe(true);
       await eventually(() => logger.errors.length === 1);
-      expect(logger.errors[0]).toMatch(/"consumer_timeout".*above prefetch ÷ concurrency × the time that a handler takes.*prefetch \(here 2\)/);
+      expect(logger.errors[0]).toMatch(
+        /"consumer_timeout".*above prefetch ÷ concurrency × the time that a handler takes.*prefetch \(here 2\)/,
+      );
       await eventually(() => holder.held.length === 1 && holder.of(1).attempt > 1);
       expect(await holder.of(1).ack()).toBe(true);
       const [late] = holder.deliveries;
@@ -214,7 +227,10 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
   it('are served by channels of their own, and leave none behind', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
-    const channels = async () => (await suite.rows('list_connections', 'client_properties', 'channels')).filter(([who]) => who?.includes(suite.name));
+    const channels = async () =>
+      (await suite.rows('list_connections', 'client_properties', 'channels')).filter(([who]) =>
+        who?.includes(suite.name),
+      );
     await publish([1], queue);
     for (let round = 0; round < 40; round++) {
       const holders = upTo(5).map((n) => new Holder(queue, { prefetch: n }));
@@ -238,7 +254,10 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     const queue = suite.open({ groups });
     const times = new Map<number, number>();
     const holders = groups.map(
-      (group) => new Holder(queue, { group, prefetch: 99 }, (delivery) => times.set(numberOf(delivery.payload), performance.now())),
+      (group) =>
+        new Holder(queue, { group, prefetch: 99 }, (delivery) =>
+          times.set(numberOf(delivery.payload), performance.now()),
+        ),
     );
     // What a delay needs on the broker is there then, and none of them is over before it is sent.
     await queue.publish('key', { n: 98 }, { delay: 700 });
@@ -252,7 +271,8 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     );
     await queue.publish('key', { n: 99 });
     for (const holder of holders) await came(holder, delays.length + 2);
-    for (const [at, delay] of delays.entries()) expect((times.get(at) ?? 0) - (before.get(at) ?? 0)).toBeGreaterThanOrEqual(delay - 1);
+    for (const [at, delay] of delays.entries())
+      expect((times.get(at) ?? 0) - (before.get(at) ?? 0)).toBeGreaterThanOrEqual(delay - 1);
     for (const holder of holders) {
       expect(holder.numbers.filter((n) => [6, 9, 0].includes(n))).toEqual([6, 9, 0]);
       expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).not.toContain(false);

@@ -18,10 +18,28 @@ beforeEach(() => {
 
 afterEach(() => jest.restoreAllMocks());
 
-function received(given: { id?: string; time?: number; body?: string; attempts?: number; deliveries?: number; redelivered?: boolean }): Received {
+function received(given: {
+  id?: string;
+  time?: number;
+  body?: string;
+  attempts?: number;
+  deliveries?: number;
+  redelivered?: boolean;
+}): Received {
   const { id = OWN, time = 1, body = '{}', attempts = 0, deliveries, redelivered = false } = given;
-  const headers = { 'sluice-published-at': time, 'sluice-attempts': attempts, ...(deliveries !== undefined && { 'x-delivery-count': deliveries }) };
-  const original: Incoming = { deliveryTag: 1, redelivered, messageId: id, type: 'key', headers, body: Buffer.from(body) };
+  const headers = {
+    'sluice-published-at': time,
+    'sluice-attempts': attempts,
+    ...(deliveries !== undefined && { 'x-delivery-count': deliveries }),
+  };
+  const original: Incoming = {
+    deliveryTag: 1,
+    redelivered,
+    messageId: id,
+    type: 'key',
+    headers,
+    body: Buffer.from(body),
+  };
   return readMessage(original) as Received;
 }
 

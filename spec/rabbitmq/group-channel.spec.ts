@@ -34,10 +34,15 @@ function fakeChannel(methods: object) {
 /** A channel on a broker that says how many messages wait and how many consumers it has, and a consumer of it. */
 async function open({ waiting, consumers = 2 }: { waiting: (look: number) => number; consumers?: number }) {
   let looks = 0;
-  const { channel, deliver } = fakeChannel({ queueDeclare: async () => ({ consumerCount: consumers, messageCount: waiting(looks++) }) });
+  const { channel, deliver } = fakeChannel({
+    queueDeclare: async () => ({ consumerCount: consumers, messageCount: waiting(looks++) }),
+  });
   const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
   const alarms: unknown[] = [];
-  const consumer = await GroupChannel.open(link, { onCancelled: (error) => alarms.push(error), onUnanswered: () => undefined });
+  const consumer = await GroupChannel.open(link, {
+    onCancelled: (error) => alarms.push(error),
+    onUnanswered: () => undefined,
+  });
   await consumer.consume('orders', 2, () => undefined);
   // The first interval had the start in it.
   await passSlowly(5000);
@@ -48,7 +53,9 @@ describe('A channel that gets nothing though there is room', () => {
   it('tells of a queue that has messages each time that it is looked at', async () => {
     const { alarms, end } = await open({ waiting: () => 3 });
     await passSlowly(A_WHILE);
-    expect(alarms).toEqual([expect.objectContaining({ message: 'Queue "orders" has 2 consumers and 3 messages, and delivers none here' })]);
+    expect(alarms).toEqual([
+      expect.objectContaining({ message: 'Queue "orders" has 2 consumers and 3 messages, and delivers none here' }),
+    ]);
     end();
   });
 
@@ -59,12 +66,15 @@ describe('A channel that gets nothing though there is room', () => {
     end();
   });
 
-  it.each([0, 1, 2, 3, 4])('says nothing of messages that are on their way to others, and gone in look %d', async (gone) => {
-    const { alarms, end } = await open({ waiting: (look) => (look % 5 === gone % 5 ? 0 : 1) });
-    await passSlowly(A_WHILE);
-    expect(alarms).toEqual([]);
-    end();
-  });
+  it.each([0, 1, 2, 3, 4])(
+    'says nothing of messages that are on their way to others, and gone in look %d',
+    async (gone) => {
+      const { alarms, end } = await open({ waiting: (look) => (look % 5 === gone % 5 ? 0 : 1) });
+      await passSlowly(A_WHILE);
+      expect(alarms).toEqual([]);
+      end();
+    },
+  );
 
   it('says nothing where it was full until just now, and the broker may not know of the room yet', async () => {
     const { alarms, consumer, deliver, end } = await open({ waiting: () => 3 });
@@ -137,7 +147,10 @@ describe('A channel whose consumers are cancelled', () => {
     });
     const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
     const queues: unknown[] = [];
-    const consumer = await GroupChannel.open(link, { onCancelled: (_, queue) => queues.push(queue), onUnanswered: () => undefined });
+    const consumer = await GroupChannel.open(link, {
+      onCancelled: (_, queue) => queues.push(queue),
+      onUnanswered: () => undefined,
+    });
     await consumer.consume('orders', 2, () => undefined);
     for (const tag of tags) deliver({ deliveryTag: tag } as Incoming);
     cancel(consumerTag, new Error('cancelled by server'));

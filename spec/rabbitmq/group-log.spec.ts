@@ -34,7 +34,13 @@ describe('GroupLog', () => {
     log.served(second);
     expect(said.filter(([level]) => level !== 'debug')).toEqual([
       ['warn', 'RabbitMQ refuses subscribers to group "billing" of queue "orders", trying again: Error: Gone', fields],
-      ['warn', expect.stringMatching(/^RabbitMQ accepts subscribers to group "billing" of queue "orders" again after [\d.]+ s, 5 attempts$/), fields],
+      [
+        'warn',
+        expect.stringMatching(
+          /^RabbitMQ accepts subscribers to group "billing" of queue "orders" again after [\d.]+ s, 5 attempts$/,
+        ),
+        fields,
+      ],
     ]);
   });
 

@@ -15,7 +15,8 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: String(AGAIN) } });
 
   const numbers = upTo(10).map((n) => n + 100);
-  const publishDelayed = (queue: QueueBackend, delay: number) => Promise.all(numbers.map((n) => queue.publish('key', { n }, { delay })));
+  const publishDelayed = (queue: QueueBackend, delay: number) =>
+    Promise.all(numbers.map((n) => queue.publish('key', { n }, { delay })));
 
   /** Waits until `stats()` say that all is done, and looks what a consumer has got by then. */
   const doneOf = async (queue: QueueBackend, holder: Holder, group?: string) => {
@@ -35,7 +36,9 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
   const refused = async (delay: number) => {
     await sleep(delay + 50);
     const delays = upTo(levelsFor(delay)).map((level) => levelName(suite.names.delay, level - 1));
-    await eventually(async () => (await Promise.all(delays.map((name) => suite.length(name)))).every((length) => length === 0));
+    await eventually(async () =>
+      (await Promise.all(delays.map((name) => suite.length(name)))).every((length) => length === 0),
+    );
   };
 
   it('are unfinished until they come, when the queue of a group was full', async () => {

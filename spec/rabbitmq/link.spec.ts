@@ -27,7 +27,8 @@ function linkTo({ opensChannels = true, owned = true }) {
     _socket: { destroy: destroySocket },
   } as unknown as Client;
   const link = new RabbitLink({ client, owned, patience: new Patience(), lease: 30_000, lost() {}, onOverdue() {} });
-  const consume = async () => (await link.openChannel(() => {})).basicConsume({ queue: 'orders', consumerTag: '0' }, () => {});
+  const consume = async () =>
+    (await link.openChannel(() => {})).basicConsume({ queue: 'orders', consumerTag: '0' }, () => {});
   return { link, destroySocket, consume };
 }
 
@@ -51,15 +52,18 @@ describe('A link to a server that does not answer, when it is destroyed,', () =>
     await expectNoTimer();
   });
 
-  it.each([true, false])('waits no longer for the end of a channel that it has given up (opened: %p)', async (opensChannels) => {
-    const { link, consume } = linkTo({ opensChannels });
-    await link.connect();
-    const failure = failureOf(consume());
-    await pass(PATIENCE);
-    expect(await failure).toBeInstanceOf(OverdueError);
-    link.destroy();
-    await expectNoTimer();
-  });
+  it.each([true, false])(
+    'waits no longer for the end of a channel that it has given up (opened: %p)',
+    async (opensChannels) => {
+      const { link, consume } = linkTo({ opensChannels });
+      await link.connect();
+      const failure = failureOf(consume());
+      await pass(PATIENCE);
+      expect(await failure).toBeInstanceOf(OverdueError);
+      link.destroy();
+      await expectNoTimer();
+    },
+  );
 
   it('ends a connection that was handed in, where the server does not close the channels', async () => {
     const { link, destroySocket, consume } = linkTo({ owned: false });

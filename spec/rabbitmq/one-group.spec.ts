@@ -124,7 +124,8 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
     for (const n of upTo(2)) await queue.publish('key', { n });
     expect(await queue.stats()).toEqual({ ready: 8, unfinished: 8 });
     const channel = await suite.channel();
-    for (const group of GROUPS) for (const _ of upTo(3)) await channel.basicGet({ queue: suite.names.group(group).queue, noAck: true });
+    for (const group of GROUPS)
+      for (const _ of upTo(3)) await channel.basicGet({ queue: suite.names.group(group).queue, noAck: true });
     expect(await queue.stats()).toEqual({ ready: 2, unfinished: 2 });
   });
 

@@ -22,7 +22,10 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     await eventually(async () => (await suite.length(suite.names.aside)) === count);
     const stored = await suite.take(suite.names.aside);
     const numbers = stored.map(({ body }) => JSON.parse(String(body)).n as number);
-    return { numbers: numbers.toSorted((one, other) => one - other), reasons: new Set(stored.map(({ headers }) => headers['x-first-death-reason'])) };
+    return {
+      numbers: numbers.toSorted((one, other) => one - other),
+      reasons: new Set(stored.map(({ headers }) => headers['x-first-death-reason'])),
+    };
   };
 
   it('with a `max-length` makes a publish reject, and drops nothing that was confirmed', async () => {
@@ -37,7 +40,8 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
       );
     expect(confirmed.length).toBeGreaterThanOrEqual(5);
     expect(failures.length).toBeGreaterThan(0);
-    for (const failure of failures) expect(failure).toMatchObject({ retryable: true, message: expect.stringContaining('a queue is full') });
+    for (const failure of failures)
+      expect(failure).toMatchObject({ retryable: true, message: expect.stringContaining('a queue is full') });
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     // A refused message may be in the queue, too.
     await eventually(
@@ -79,24 +83,31 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     expect(await quarantined(1)).toMatchObject({ numbers: [1] });
   });
 
-  it.each(['policy', 'operator_policy'] as const)('(%s) with a `delivery-limit` moves what is delivered more often into quarantine', async (kind) => {
-    await setPolicy(groups(), { 'delivery-limit': 2 }, kind);
-    const queue = suite.open();
-    const times = new Map<number, number>();
-    new Holder(queue, {}, (delivery) => {
-      const n = numberOf(delivery.payload);
-      times.set(n, (times.get(n) ?? 0) + 1);
-      void delivery.nack();
-    });
-    for (const n of upTo(3)) await queue.publish('key', { n });
-    expect(await quarantined(3)).toEqual({ numbers: upTo(3), reasons: new Set(['delivery_limit']) });
-    expect([...times.values()]).toEqual([3, 3, 3]);
-  });
+  it.each(['policy', 'operator_policy'] as const)(
+    '(%s) with a `delivery-limit` moves what is delivered more often into quarantine',
+    async (kind) => {
+      await setPolicy(groups(), { 'delivery-limit': 2 }, kind);
+      const queue = suite.open();
+      const times = new Map<number, number>();
+      new Holder(queue, {}, (delivery) => {
+        const n = numberOf(delivery.payload);
+        times.set(n, (times.get(n) ?? 0) + 1);
+        void delivery.nack();
+      });
+      for (const n of upTo(3)) await queue.publish('key', { n });
+      expect(await quarantined(3)).toEqual({ numbers: upTo(3), reasons: new Set(['delivery_limit']) });
+      expect([...times.values()]).toEqual([3, 3, 3]);
+    },
+  );
 
   it('with a `delivery-limit` counts a release before 4.3 only', async () => {
     await setPolicy(groups(), { 'delivery-limit': 2 });
     const queue = suite.open();
-    const holder = new Holder(queue, {}, (delivery) => void (holder.deliveries.length < 6 ? delivery.release() : delivery.ack()));
+    const holder = new Holder(
+      queue,
+      {},
+      (delivery) => void (holder.deliveries.length < 6 ? delivery.release() : delivery.ack()),
+    );
     await queue.publish('key', { n: 1 });
     if (await suite.server.isAtLeast(4, 3)) {
       await eventually(() => holder.deliveries.length === 6);
@@ -114,7 +125,8 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     it('may drop messages: the queue is used as it is, which is said once', async () => {
       const channel = await suite.channel();
       const { queue: group, again } = suite.names.group('default');
-      for (const queue of [group, again, suite.names.aside]) await channel.queueDeclare({ queue, durable: true, arguments: older });
+      for (const queue of [group, again, suite.names.aside])
+        await channel.queueDeclare({ queue, durable: true, arguments: older });
       const { proxy, url } = await suite.proxy();
       const logger = recordingLogger();
       const queue = suite.open({ url, logger });
@@ -125,7 +137,8 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
       await eventually(async () => (await suite.length(suite.names.aside)) === 1);
       const said = () => logger.warnings.filter((warning) => warning.includes('older version'));
       expect(said()).toHaveLength(3);
-      for (const name of [group, again, suite.names.aside]) expect(said().filter((warning) => warning.includes(`"${name}"`))).toHaveLength(1);
+      for (const name of [group, again, suite.names.aside])
+        expect(said().filter((warning) => warning.includes(`"${name}"`))).toHaveLength(1);
       proxy.cut();
       await queue.publish('key', { n: 2 });
       await eventually(() => holder.deliveries.length === 2);
@@ -137,8 +150,16 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
       const { again, delay } = suite.names.group('default');
       const [exchange, queue] = [`${delay}:0`, `${delay}:0`];
       // It hands on to the queue over the default exchange.
-      const to = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': again, 'x-dead-letter-strategy': 'at-least-once' };
-      await channel.queueDeclare({ queue, durable: true, arguments: { ...older, 'x-overflow': 'reject-publish', 'x-message-ttl': 16, ...to } });
+      const to = {
+        'x-dead-letter-exchange': '',
+        'x-dead-letter-routing-key': again,
+        'x-dead-letter-strategy': 'at-least-once',
+      };
+      await channel.queueDeclare({
+        queue,
+        durable: true,
+        arguments: { ...older, 'x-overflow': 'reject-publish', 'x-message-ttl': 16, ...to },
+      });
       await channel.exchangeDeclare({ exchange, type: 'topic', durable: true });
       await channel.queueBind({ exchange, queue, routingKey: '#.1' });
       const logger = recordingLogger();

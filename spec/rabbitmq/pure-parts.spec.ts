@@ -4,7 +4,15 @@ import type { Channel, Incoming } from '../../src/rabbitmq/client.js';
 import { Delays, LONGEST_DELAY, levelsFor } from '../../src/rabbitmq/delays.js';
 import { isConsumerTimeout, rabbitMqFailures } from '../../src/rabbitmq/failures.js';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
-import { asideProperties, bodyOf, comparePlaces, copyOf, propertiesOf, type Received, readMessage } from '../../src/rabbitmq/message.js';
+import {
+  asideProperties,
+  bodyOf,
+  comparePlaces,
+  copyOf,
+  propertiesOf,
+  type Received,
+  readMessage,
+} from '../../src/rabbitmq/message.js';
 import { queueNames } from '../../src/rabbitmq/names.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from '../../src/rabbitmq/url.js';
 
@@ -18,9 +26,12 @@ function fakeBroker() {
   const channel = {
     close: async () => undefined,
     exchangeDeclare: async () => undefined,
-    queueDeclare: async ({ queue, arguments: settings = {} }: Parameters<Channel['queueDeclare']>[0]) => void queues.set(queue, settings),
-    queueBind: async ({ exchange, queue, routingKey = '' }: Parameters<Channel['queueBind']>[0]) => bind(exchange, routingKey, queue, true),
-    exchangeBind: async ({ source, destination, routingKey }: Parameters<Channel['exchangeBind']>[0]) => bind(source, routingKey, destination, false),
+    queueDeclare: async ({ queue, arguments: settings = {} }: Parameters<Channel['queueDeclare']>[0]) =>
+      void queues.set(queue, settings),
+    queueBind: async ({ exchange, queue, routingKey = '' }: Parameters<Channel['queueBind']>[0]) =>
+      bind(exchange, routingKey, queue, true),
+    exchangeBind: async ({ source, destination, routingKey }: Parameters<Channel['exchangeBind']>[0]) =>
+      bind(source, routingKey, destination, false),
   } as unknown as Channel;
 
   /** The way of a message: how long it was kept in all, and where it came to. */
@@ -49,34 +60,38 @@ function fakeBroker() {
 function matches(pattern: string, key: string): boolean {
   const match = ([first, ...patterns]: readonly string[], words: readonly string[]): boolean => {
     if (first === undefined) return words.length === 0;
-    if (first === '#') return match(patterns, words) || (words.length > 0 && match([first, ...patterns], words.slice(1)));
+    if (first === '#')
+      return match(patterns, words) || (words.length > 0 && match([first, ...patterns], words.slice(1)));
     return words.length > 0 && (first === '*' || first === words[0]) && match(patterns, words.slice(1));
   };
   return match(pattern.split('.'), key.split('.'));
 }
 
 describe('Delays', () => {
-  it.each(['orders', 'orders:group:a:again'])('lead to %p after a time that is no shorter, and less than a step longer', async (destination) => {
-    const { link, follow } = fakeBroker();
-    const delays = new Delays('d', destination);
-    const delay = fc.oneof(
-      fc.constantFrom(1, 15, 16, 17, LONGEST_DELAY),
-      fc.integer({ min: 1, max: LONGEST_DELAY }),
-      fc.double({ min: 0.001, max: 1e5, noNaN: true }),
-    );
-    await fc.assert(
-      fc.asyncProperty(delay, async (asked) => {
-        await delays.declareFor(link, asked);
-        expect(delays.isReadyFor(asked)).toBe(true);
-        const { exchange, routingKey } = delays.detour(asked);
-        expect(routingKey.length).toBeLessThanOrEqual(255);
-        const { kept, end } = follow(exchange, routingKey);
-        expect(end).toBe(destination);
-        expect(kept).toBeGreaterThanOrEqual(asked);
-        expect(kept - asked).toBeLessThan(16);
-      }),
-    );
-  });
+  it.each(['orders', 'orders:group:a:again'])(
+    'lead to %p after a time that is no shorter, and less than a step longer',
+    async (destination) => {
+      const { link, follow } = fakeBroker();
+      const delays = new Delays('d', destination);
+      const delay = fc.oneof(
+        fc.constantFrom(1, 15, 16, 17, LONGEST_DELAY),
+        fc.integer({ min: 1, max: LONGEST_DELAY }),
+        fc.double({ min: 0.001, max: 1e5, noNaN: true }),
+      );
+      await fc.assert(
+        fc.asyncProperty(delay, async (asked) => {
+          await delays.declareFor(link, asked);
+          expect(delays.isReadyFor(asked)).toBe(true);
+          const { exchange, routingKey } = delays.detour(asked);
+          expect(routingKey.length).toBeLessThanOrEqual(255);
+          const { kept, end } = follow(exchange, routingKey);
+          expect(end).toBe(destination);
+          expect(kept).toBeGreaterThanOrEqual(asked);
+          expect(kept - asked).toBeLessThan(16);
+        }),
+      );
+    },
+  );
 
   it('need as many queues as the delay has bits', async () => {
     const { link, queues } = fakeBroker();
@@ -108,7 +123,12 @@ describe('The names on the broker', () => {
   );
   const allOf = (queue: string, group: string) => {
     const names = queueNames(queue);
-    return [names.exchange, names.aside, `${names.delay}:27`, ...Object.values(names.group(group)).map((one, at) => (at >= 2 ? `${one}:27` : one))];
+    return [
+      names.exchange,
+      names.aside,
+      `${names.delay}:27`,
+      ...Object.values(names.group(group)).map((one, at) => (at >= 2 ? `${one}:27` : one)),
+    ];
   };
 
   it('are plain, fit, begin with that of the queue, and never meet those of others', () => {
@@ -130,9 +150,20 @@ describe('The names on the broker', () => {
 });
 
 describe('readMessage', () => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '{"__proto__":{"a":1}}'));
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.json(),
+    fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '{"__proto__":{"a":1}}'),
+  );
   const value = fc.oneof(text, fc.anything(), fc.constantFrom(0, -1, 1.5, 1_700_000_000_000, 2 ** 60));
-  const header = fc.constantFrom('sluice-headers', 'sluice-published-at', 'sluice-attempts', 'sluice-delay', 'x-delivery-count', 'other');
+  const header = fc.constantFrom(
+    'sluice-headers',
+    'sluice-published-at',
+    'sluice-attempts',
+    'sluice-delay',
+    'x-delivery-count',
+    'other',
+  );
   const body = fc.oneof(
     text.map((each) => Buffer.from(each)),
     fc.uint8Array().map((each) => Buffer.from(each)),
@@ -167,40 +198,66 @@ describe('readMessage', () => {
   it('reads what a publish wrote, and its copies', () => {
     const key = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
     fc.assert(
-      fc.property(key, fc.dictionary(fc.string(), fc.jsonValue()), fc.dictionary(fc.string(), fc.string()), fc.nat(1e6), fc.nat(9), (...parts) => {
-        const [one, payload, headers, delay, before] = parts;
-        const sent = {
-          id: 'me-7',
-          key: one,
-          body: Buffer.from(JSON.stringify(payload)),
-          headers: JSON.stringify(headers),
-          publishedAt: 1_700_000_000_123,
-          delay,
-        };
-        const deliver = (outgoing: Parameters<typeof propertiesOf>[0], count: number) => {
-          const { headers: table, ...properties } = propertiesOf(outgoing);
-          return readMessage({ ...properties, headers: { ...table, 'x-delivery-count': count }, body: outgoing.body, deliveryTag: 1 }) as Received;
-        };
-        const first = deliver({ ...sent, attempts: 0 }, before);
-        const message = { id: 'me-7', key: one, payload: JSON.parse(JSON.stringify(payload)), headers, publishedAt: 1_700_000_000_123 };
-        expect(first.message).toEqual({ ...message, attempt: before + 1 });
-        const again = deliver(copyOf(first), 2);
-        expect(again.message).toEqual({ ...message, attempt: before + 4 });
-        expect(comparePlaces(first.place, again.place)).toBe(0);
-      }),
+      fc.property(
+        key,
+        fc.dictionary(fc.string(), fc.jsonValue()),
+        fc.dictionary(fc.string(), fc.string()),
+        fc.nat(1e6),
+        fc.nat(9),
+        (...parts) => {
+          const [one, payload, headers, delay, before] = parts;
+          const sent = {
+            id: 'me-7',
+            key: one,
+            body: Buffer.from(JSON.stringify(payload)),
+            headers: JSON.stringify(headers),
+            publishedAt: 1_700_000_000_123,
+            delay,
+          };
+          const deliver = (outgoing: Parameters<typeof propertiesOf>[0], count: number) => {
+            const { headers: table, ...properties } = propertiesOf(outgoing);
+            return readMessage({
+              ...properties,
+              headers: { ...table, 'x-delivery-count': count },
+              body: outgoing.body,
+              deliveryTag: 1,
+            }) as Received;
+          };
+          const first = deliver({ ...sent, attempts: 0 }, before);
+          const message = {
+            id: 'me-7',
+            key: one,
+            payload: JSON.parse(JSON.stringify(payload)),
+            headers,
+            publishedAt: 1_700_000_000_123,
+          };
+          expect(first.message).toEqual({ ...message, attempt: before + 1 });
+          const again = deliver(copyOf(first), 2);
+          expect(again.message).toEqual({ ...message, attempt: before + 4 });
+          expect(comparePlaces(first.place, again.place)).toBe(0);
+        },
+      ),
     );
   });
 
   it('puts the messages of one publisher in the order of their publication', () => {
     const ids = ['a-1', 'a-2', 'a-9', 'a-10', 'a-99', 'a-100'];
-    expect(ids.toReversed().toSorted((one, other) => comparePlaces({ time: 1, id: one }, { time: 1, id: other }))).toEqual(ids);
+    expect(
+      ids.toReversed().toSorted((one, other) => comparePlaces({ time: 1, id: one }, { time: 1, id: other })),
+    ).toEqual(ids);
     expect(comparePlaces({ time: 2, id: 'a-1' }, { time: 1, id: 'a-2' })).toBeGreaterThan(0);
   });
 });
 
 describe('The URL that the client gets', () => {
   it('has a user, and nothing that the options decide', () => {
-    expect(clientOptions('amqp://host')).toEqual({ hostname: 'host', port: '5672', username: 'guest', password: 'guest', vhost: '/' });
+    expect(clientOptions('amqp://host')).toEqual({
+      hostname: 'host',
+      port: '5672',
+      username: 'guest',
+      password: 'guest',
+      vhost: '/',
+    });
     expect(clientOptions('amqps://u%40:p%2F@[::1]:1/v%2Fw?heartbeat=9')).toEqual({
       hostname: '::1',
       port: '1',
@@ -212,10 +269,14 @@ describe('The URL that the client gets', () => {
   });
 
   it('identifies a server by its host, port and vhost, and a client by itself', () => {
-    const ids = ['amqp://host', 'amqp://user:secret@host:5672/%2F', 'amqps://host:5672'].map((url) => serverIdOf({ url }));
+    const ids = ['amqp://host', 'amqp://user:secret@host:5672/%2F', 'amqps://host:5672'].map((url) =>
+      serverIdOf({ url }),
+    );
     expect(new Set(ids)).toEqual(new Set(['host 5672 /']));
     const clients = [{}, {}].map((client) => ({ client }));
-    const others = [{ url: 'amqp://host/v' }, { url: 'amqp://host:1' }, { url: 'amqp://other' }, ...clients].map(serverIdOf);
+    const others = [{ url: 'amqp://host/v' }, { url: 'amqp://host:1' }, { url: 'amqp://other' }, ...clients].map(
+      serverIdOf,
+    );
     expect(new Set([...others, ...ids]).size).toBe(6);
     expect(clients.map(serverIdOf)).toEqual(others.slice(3));
   });
@@ -250,7 +311,10 @@ describe('The outlook of a failure', () => {
     error('ACCESS_REFUSED'),
     error('NOT_ALLOWED', 'vhost x not found'),
     error('PRECONDITION_FAILED', "inequivalent arg 'x'"),
-    error('PRECONDITION_FAILED', "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'limits' in vhost '/': received none"),
+    error(
+      'PRECONDITION_FAILED',
+      "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'limits' in vhost '/': received none",
+    ),
     error('VERSION_MISMATCH'),
     error('ERR_SSL_WRONG_VERSION_NUMBER'),
     new Error('maximum number of AMQP Channels already opened (2047)'),
@@ -270,7 +334,12 @@ describe('The outlook of a failure', () => {
 
   it('tells a delivery that was taken back from other preconditions', () => {
     expect(
-      isConsumerTimeout(error('PRECONDITION_FAILED', 'ChannelClose: PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out')),
+      isConsumerTimeout(
+        error(
+          'PRECONDITION_FAILED',
+          'ChannelClose: PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out',
+        ),
+      ),
     ).toBe(true);
     expect(isConsumerTimeout(error('PRECONDITION_FAILED', 'unknown delivery tag 5'))).toBe(false);
     expect(isConsumerTimeout(undefined)).toBe(false);

@@ -15,7 +15,12 @@ describeWithRabbitMq('What no dead letter queue takes', () => {
     const all = [...UNDELIVERABLE, ...UNDELIVERABLE];
     for (const { payload, headers } of all) {
       const table = { 'sluice-published-at': Date.now(), ...(headers !== undefined && { 'sluice-headers': headers }) };
-      const properties = { messageId: randomUUID(), type: 'k', contentType: 'application/json', contentEncoding: 'utf-8' };
+      const properties = {
+        messageId: randomUUID(),
+        type: 'k',
+        contentType: 'application/json',
+        contentEncoding: 'utf-8',
+      };
       await suite.add({ routingKey: '', ...properties, headers: table }, Buffer.from(payload));
     }
     await queue.publish(GOOD, {});
@@ -26,10 +31,17 @@ describeWithRabbitMq('What no dead letter queue takes', () => {
     expectToldOf(outcomes, told);
     expect(await deadLetters.stats()).toEqual({ ready: 0, unfinished: 0 });
     const kept = await suite.take(suite.names.aside);
-    const contents = kept.map(({ body, headers }) => `${Buffer.isBuffer(body) ? body : JSON.stringify(body)} ${headers['sluice-headers'] ?? ''}`);
+    const contents = kept.map(
+      ({ body, headers }) =>
+        `${Buffer.isBuffer(body) ? body : JSON.stringify(body)} ${headers['sluice-headers'] ?? ''}`,
+    );
     expect(contents.toSorted()).toEqual(all.map(({ payload, headers = '' }) => `${payload} ${headers}`).toSorted());
     for (const { reason } of kept)
-      expect(reason).toMatch(/cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/);
-    expect(logger.errors.filter((error) => error.includes('quarantine') && error.includes(suite.names.aside))).toHaveLength(all.length);
+      expect(reason).toMatch(
+        /cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/,
+      );
+    expect(
+      logger.errors.filter((error) => error.includes('quarantine') && error.includes(suite.names.aside)),
+    ).toHaveLength(all.length);
   });
 });

@@ -37,7 +37,11 @@ describeWithRabbitMq('Any interleaving of calls, on two backends and in two grou
 
   it('loses, doubles and swaps nothing, and counts right', () => holds(stage, { cuts: false, numRuns: 25 }), 120_000);
 
-  it('loses nothing, and hands out no more than asked for, though connections are cut', () => holds(stage, { cuts: true, numRuns: 12 }), 120_000);
+  it(
+    'loses nothing, and hands out no more than asked for, though connections are cut',
+    () => holds(stage, { cuts: true, numRuns: 12 }),
+    120_000,
+  );
 
   it('has what goes back come before what is newer, in its order', async () => {
     const answer = fc.constantFrom('ack' as const, 'nack' as const, 'release' as const, undefined);

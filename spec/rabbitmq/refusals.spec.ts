@@ -42,10 +42,25 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     ['one without an id', without(ours(1), 'messageId'), Buffer.from('{}'), /"messageId"/],
     ['binary', ours(1), Buffer.from([0, 255, 254, 123]), /not JSON/],
     ['a compressed one', ours(1, { contentEncoding: 'gzip' }), Buffer.from([0x1f, 0x8b, 8]), /not JSON/],
-    ['headers that are no JSON', ours(1, { headers: { 'sluice-headers': 'a: b' } }), Buffer.from('{}'), /"headers" is not JSON/],
+    [
+      'headers that are no JSON',
+      ours(1, { headers: { 'sluice-headers': 'a: b' } }),
+      Buffer.from('{}'),
+      /"headers" is not JSON/,
+    ],
     ['headers that are no text', ours(1, { headers: { 'sluice-headers': 5 } }), Buffer.from('{}'), /"sluice-headers"/],
-    ['a header that is no string', ours(1, { headers: { 'sluice-headers': '{"a":1}' } }), Buffer.from('{}'), /"headers".*"a"/],
-    ['a time that is none', ours(1, { headers: { 'sluice-published-at': 'now' } }), Buffer.from('{}'), /"sluice-published-at"/],
+    [
+      'a header that is no string',
+      ours(1, { headers: { 'sluice-headers': '{"a":1}' } }),
+      Buffer.from('{}'),
+      /"headers".*"a"/,
+    ],
+    [
+      'a time that is none',
+      ours(1, { headers: { 'sluice-published-at': 'now' } }),
+      Buffer.from('{}'),
+      /"sluice-published-at"/,
+    ],
     ['attempts below zero', ours(1, { headers: { 'sluice-attempts': -1 } }), Buffer.from('{}'), /"sluice-attempts"/],
   ];
 
@@ -53,7 +68,8 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.publish('key', { n: 1 });
-    for (const [what, envelope, body] of odd) await suite.add({ ...envelope, headers: { ...envelope.headers, what } }, body);
+    for (const [what, envelope, body] of odd)
+      await suite.add({ ...envelope, headers: { ...envelope.headers, what } }, body);
     await queue.publish('key', { n: 2 });
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await came(holder, 2);
@@ -61,7 +77,8 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     const aside = await suite.take(suite.names.aside);
     const of = (wanted: string) => aside.filter(({ headers }) => headers.what === wanted);
     expect(aside).toHaveLength(odd.length);
-    for (const [what, , body, reason] of odd) expect(of(what)).toEqual([{ body, headers: expect.anything(), reason: expect.stringMatching(reason) }]);
+    for (const [what, , body, reason] of odd)
+      expect(of(what)).toEqual([{ body, headers: expect.anything(), reason: expect.stringMatching(reason) }]);
     expect(logger.errors).toHaveLength(odd.length);
     for (const error of logger.errors) expect(error).toContain(suite.names.aside);
   });
@@ -163,7 +180,22 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
   it('may have any key and any headers, with a delay as well', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 100 });
-    const keys = ['a.b', '#', '*.#', '%', '1.0.1', ' ', '\u0000', '\r\n', 'é', '😀', '__proto__', 'é'.repeat(127), '.'.repeat(255), '😀'.repeat(63)];
+    const keys = [
+      'a.b',
+      '#',
+      '*.#',
+      '%',
+      '1.0.1',
+      ' ',
+      '\u0000',
+      '\r\n',
+      'é',
+      '😀',
+      '__proto__',
+      'é'.repeat(127),
+      '.'.repeat(255),
+      '😀'.repeat(63),
+    ];
     const headers = JSON.parse(
       '{"a":"line\\r\\nbreak","b\\r\\n":"\\n","é":"ü😀"," ":"","__proto__":"x","x-death":"y","CC":"default","\\u0000":"\\u0000"}',
     );
@@ -251,7 +283,11 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       const error = await failureOf(queue.publish('key', {}));
       await eventually(() => holder.error !== undefined);
       for (const each of [error, holder.error as Error]) {
-        expect(each).toMatchObject({ code: BackendUnavailableError.code, retryable: false, message: expect.stringMatching(why) });
+        expect(each).toMatchObject({
+          code: BackendUnavailableError.code,
+          retryable: false,
+          message: expect.stringMatching(why),
+        });
         expect(each.message).toContain(`127.0.0.1:${suite.server.port}`);
       }
       const said = [error, holder.error, error.cause].map(String).concat(logger.debugs, logger.warnings, logger.errors);

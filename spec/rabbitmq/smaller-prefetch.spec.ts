@@ -40,12 +40,15 @@ describeWithRabbitMq('A smaller prefetch that is asked for just after a larger o
     await eventually(() => consumed().at(-1) === SMALL, consumed);
   });
 
-  it.each(['its subscriber leaves', 'the queue is closed', 'the connection is lost'])('is waited for no more when %s', async (how) => {
-    const { proxy, queue, subscription, end } = await begin();
-    expect(end).not.toHaveBeenCalled();
-    if (how === 'its subscriber leaves') subscription?.unsubscribe();
-    else if (how === 'the queue is closed') await queue.close();
-    else proxy.cut();
-    await eventually(() => end.mock.calls.length > 0);
-  });
+  it.each(['its subscriber leaves', 'the queue is closed', 'the connection is lost'])(
+    'is waited for no more when %s',
+    async (how) => {
+      const { proxy, queue, subscription, end } = await begin();
+      expect(end).not.toHaveBeenCalled();
+      if (how === 'its subscriber leaves') subscription?.unsubscribe();
+      else if (how === 'the queue is closed') await queue.close();
+      else proxy.cut();
+      await eventually(() => end.mock.calls.length > 0);
+    },
+  );
 });

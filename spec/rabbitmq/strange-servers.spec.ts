@@ -26,7 +26,9 @@ describe('A RabbitMqBackend whose server is not RabbitMQ', () => {
   });
 
   it('fails in time when it speaks TLS, and is not asked to', async () => {
-    const url = await strange.start((socket) => socket.end(Buffer.from('\u0015\u0003\u0001\u0000\u0002\u0002\u0016', 'latin1')));
+    const url = await strange.start((socket) =>
+      socket.end(Buffer.from('\u0015\u0003\u0001\u0000\u0002\u0002\u0016', 'latin1')),
+    );
     await strange.failsInTime(url, /closed/);
   });
 

@@ -55,7 +55,10 @@ describeWithRabbitMq('A RabbitMqBackend that waits in vain for', () => {
     const proxy = await AmqpProxy.start(suite.server.port);
     const url = new URL(suite.url);
     url.port = String(await proxy.port());
-    const client = connection === 'its own' ? undefined : new Connection({ url: url.href, retryLow: 50 }).on('error', () => undefined);
+    const client =
+      connection === 'its own'
+        ? undefined
+        : new Connection({ url: url.href, retryLow: 50 }).on('error', () => undefined);
     const where = client === undefined ? { url: url.href } : { client };
     const logger = recordingLogger();
     const queue = new RabbitMqBackend({ ...where, name: row.join(' '), publishTimeout: 90_000, logger });
@@ -84,7 +87,9 @@ describeWithRabbitMq('A RabbitMqBackend that waits in vain for', () => {
       const stopping = new AbortController();
       const held: Delivery[] = [];
       const ended = new Promise<void>((complete) => {
-        queue.deliveries({ prefetch: 2, signal: stopping.signal }).subscribe({ next: (delivery) => void held.push(delivery), complete });
+        queue
+          .deliveries({ prefetch: 2, signal: stopping.signal })
+          .subscribe({ next: (delivery) => void held.push(delivery), complete });
       });
       await Promise.all([queue.publish('key', { n: 4 }), queue.publish('key', { n: 5 })]);
       await eventually(

@@ -5,8 +5,17 @@ import { TimedChannel } from '../../src/rabbitmq/timed-channel.js';
 /** What a channel asks of a client that has these methods, too. */
 function requestsOf(methods: object): { readonly channel: TimedChannel; readonly nacked: unknown[] } {
   const nacked: unknown[] = [];
-  const client = { active: true, on: () => undefined, basicNack: (options: unknown) => nacked.push(options), ...methods } as unknown as Channel;
-  const channel = new TimedChannel(client, { deadlines: {} as Deadlines, onEnd: () => undefined, onOverdue: () => undefined });
+  const client = {
+    active: true,
+    on: () => undefined,
+    basicNack: (options: unknown) => nacked.push(options),
+    ...methods,
+  } as unknown as Channel;
+  const channel = new TimedChannel(client, {
+    deadlines: {} as Deadlines,
+    onEnd: () => undefined,
+    onOverdue: () => undefined,
+  });
   return { channel, nacked };
 }
 

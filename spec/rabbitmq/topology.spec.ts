@@ -10,11 +10,21 @@ const linkThat = (answers: Promise<unknown>, declared: string[] = []) => {
     declared.push(queue);
     await answers;
   };
-  const channel = { exchangeDeclare: () => answers, queueDeclare: declare, queueBind: () => answers, close: async () => undefined };
+  const channel = {
+    exchangeDeclare: () => answers,
+    queueDeclare: declare,
+    queueBind: () => answers,
+    close: async () => undefined,
+  };
   return { openChannel: async () => channel } as unknown as RabbitLink;
 };
 
-const optionsOf = (serverId = 'host 5672 /') => ({ queueName: 'orders', names: queueNames('orders'), serverId, logger: silentLogger });
+const optionsOf = (serverId = 'host 5672 /') => ({
+  queueName: 'orders',
+  names: queueNames('orders'),
+  serverId,
+  logger: silentLogger,
+});
 
 beforeEach(fakeTime);
 

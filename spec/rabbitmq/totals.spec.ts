@@ -47,7 +47,10 @@ describe('OneGroupMessages', () => {
 });
 
 describe('The total of several groups', () => {
-  const counts = (all: number, only: number) => ({ all: { ready: all, unfinished: all + 1 }, only: { ready: only, unfinished: only + 1 } });
+  const counts = (all: number, only: number) => ({
+    all: { ready: all, unfinished: all + 1 },
+    only: { ready: only, unfinished: only + 1 },
+  });
 
   it('counts each message once', () => {
     expect(totalOf([counts(5, 0), counts(3, 0)])).toEqual({ ready: 5, unfinished: 7 });

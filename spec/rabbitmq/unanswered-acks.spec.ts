@@ -13,7 +13,10 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
   const addForeign = async (numbers: readonly number[]) => {
     const headers = { 'sluice-published-at': Date.now() };
     for (const n of numbers)
-      await suite.add({ type: 'key', messageId: 'shared', contentEncoding: 'utf-8', headers }, Buffer.from(JSON.stringify({ n })));
+      await suite.add(
+        { type: 'key', messageId: 'shared', contentEncoding: 'utf-8', headers },
+        Buffer.from(JSON.stringify({ n })),
+      );
   };
 
   const started = async (options: { readonly prefetch: number }, onNext?: ConstructorParameters<typeof Holder>[2]) => {
@@ -36,7 +39,9 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
     proxy.stall('to-client');
     const counted = holder.deliveries[0]?.ack();
     // The acknowledgement arrives before the connection breaks, and its answer never comes.
-    await eventually(async () => (await suite.length(suite.names.group('default').queue)) === numbers.length - prefetch - 1);
+    await eventually(
+      async () => (await suite.length(suite.names.group('default').queue)) === numbers.length - prefetch - 1,
+    );
     broken = true;
     proxy.cut();
     proxy.resume();
@@ -49,10 +54,13 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
     return acked;
   };
 
-  it.each([1, 5])('settles that message only: all others with its id are handled, with a prefetch of %d', async (prefetch) => {
-    const acked = await breakAfterAck(upTo(50), prefetch);
-    expect(new Set(acked)).toEqual(new Set(upTo(50).slice(1)));
-  });
+  it.each([1, 5])(
+    'settles that message only: all others with its id are handled, with a prefetch of %d',
+    async (prefetch) => {
+      const acked = await breakAfterAck(upTo(50), prefetch);
+      expect(new Set(acked)).toEqual(new Set(upTo(50).slice(1)));
+    },
+  );
 
   it.each([1, 5])(
     'settles that message only, also where another program publishes many that are equal in everything, with a prefetch of %d',

@@ -96,7 +96,13 @@ describeWithRabbitMq('A group `default` that nobody reads', () => {
     await queue.publish('key', { n: 2 });
     await eventually(() => logger.warnings.length === 1);
     const { queue: name } = suite.names.group('default');
-    expect((await argumentsOf(logger.warnings[0] ?? '')).slice(0, 5)).toEqual(['delete_queue', '--vhost', '/', '--', name]);
+    expect((await argumentsOf(logger.warnings[0] ?? '')).slice(0, 5)).toEqual([
+      'delete_queue',
+      '--vhost',
+      '/',
+      '--',
+      name,
+    ]);
   });
 });
 
@@ -114,7 +120,8 @@ describe('The look for a group `default` that nobody reads', () => {
   const create = () => {
     const logger = recordingLogger();
     const options = { queueName: 'orders', names: queueNames('orders'), groups: ['billing'], vhost: 'shop', logger };
-    const outlookOf = (error: unknown) => ((error as { code?: unknown }).code === 'LOST' ? ('lost' as const) : ('hopeless' as const));
+    const outlookOf = (error: unknown) =>
+      (error as { code?: unknown }).code === 'LOST' ? ('lost' as const) : ('hopeless' as const);
     return { logger, look: new UnreadDefault({ ...options, outlookOf }).look };
   };
 

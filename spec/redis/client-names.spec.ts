@@ -56,7 +56,19 @@ describeWithRedis('The names of connections', () => {
   });
 
   it('need no right: without it, a connection has none', async () => {
-    await suite.run('ACL', 'SETUSER', 'app', 'reset', 'on', '>secret', '~*', '+@all', '-client', '+client|id', '+client|unblock');
+    await suite.run(
+      'ACL',
+      'SETUSER',
+      'app',
+      'reset',
+      'on',
+      '>secret',
+      '~*',
+      '+@all',
+      '-client',
+      '+client|id',
+      '+client|unblock',
+    );
     suite.ending(() => suite.run('ACL', 'DELUSER', 'app'));
     const queue = suite.open({ url: suite.url.replace('redis://', 'redis://app:secret@') });
     const holder = new Holder(queue);

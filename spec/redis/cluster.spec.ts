@@ -23,10 +23,23 @@ describeWithRedis('A queue on a cluster', () => {
     await suite.run('FLUSHALL');
     const { name } = suite;
     const open = (lease: number) => suite.open({ name, groups: EXERCISED, lease });
-    suite.name = prefix.replace(/[%{}]/g, (brace) => `%${brace.charCodeAt(0).toString(16).toUpperCase()}`) + suite.name.slice(prefix.length);
+    suite.name =
+      prefix.replace(/[%{}]/g, (brace) => `%${brace.charCodeAt(0).toString(16).toUpperCase()}`) +
+      suite.name.slice(prefix.length);
     await exercise(suite, open, look);
     expect([...slots]).toEqual([slotOf(queueKeys(name).stream)]);
-    expect([...kinds].toSorted()).toEqual(['addressed', 'aside', 'bell', 'delayed', 'fenced', 'later', 'published', 'returned', 'settled', 'stream']);
+    expect([...kinds].toSorted()).toEqual([
+      'addressed',
+      'aside',
+      'bell',
+      'delayed',
+      'fenced',
+      'later',
+      'published',
+      'returned',
+      'settled',
+      'stream',
+    ]);
   });
 
   it('is served through a client of the cluster, which is neither used nor closed', async () => {

@@ -86,13 +86,19 @@ describeWithRedis('The connections of a RedisBackend', () => {
 
   it('fail at once where the database is out of range', async () => {
     const queue = suite.open({ url: `${suite.url}/99` });
-    expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false, message: expect.stringContaining('DB index') });
+    expect(await failureOf(queue.publish('key', {}))).toMatchObject({
+      retryable: false,
+      message: expect.stringContaining('DB index'),
+    });
   });
 
   it('fail in time where TLS is spoken here, and not there', async () => {
     const client = createClient({ socket: { host: '127.0.0.1', port: suite.server.port, tls: true } });
     const queue = suite.open({ client, publishTimeout: 500 });
-    expect(await failureOf(queue.publish('key', {}))).toMatchObject({ message: expect.stringContaining('was not enqueued'), retryable: true });
+    expect(await failureOf(queue.publish('key', {}))).toMatchObject({
+      message: expect.stringContaining('was not enqueued'),
+      retryable: true,
+    });
   });
 });
 
@@ -156,12 +162,19 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
     ['an unknown user', 'somebody:wr0ng-secret@', ['somebody', 'on', '>wr0ng-secret', '~*', '+@all']],
   ])('fails at once with %s, and works once that is right', async (_what, login, mend) => {
     const errors: string[] = [];
-    const keep = (...said: unknown[]) => void errors.push(said.map((one) => `${one} ${(one as Error | undefined)?.stack}`).join());
-    const queue = suite.open({ url: `redis://${login}127.0.0.1:${suite.server.port}`, logger: { debug: keep, warn: keep, error: keep } });
+    const keep = (...said: unknown[]) =>
+      void errors.push(said.map((one) => `${one} ${(one as Error | undefined)?.stack}`).join());
+    const queue = suite.open({
+      url: `redis://${login}127.0.0.1:${suite.server.port}`,
+      logger: { debug: keep, warn: keep, error: keep },
+    });
     const holder = new Holder(queue);
     for (const failed of [queue.publish('key', {}), queue.stats()]) {
       const error = await failureOf(failed);
-      expect(error).toMatchObject({ retryable: false, message: expect.stringMatching(/refused the user or the password/) });
+      expect(error).toMatchObject({
+        retryable: false,
+        message: expect.stringMatching(/refused the user or the password/),
+      });
       errors.push(error.message, String((error.cause as Error).stack));
     }
     await eventually(() => holder.error !== undefined);
@@ -214,7 +227,10 @@ describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
   });
 
   it('fails at once where the certificate is for another host', async () => {
-    const client = createClient({ url: suite.url, socket: { tls: true, ca: suite.server.ca, servername: 'other.example' } });
+    const client = createClient({
+      url: suite.url,
+      socket: { tls: true, ca: suite.server.ca, servername: 'other.example' },
+    });
     expect(await failureOf(suite.open({ client }).publish('key', {}))).toMatchObject({ retryable: false });
   });
 
@@ -238,7 +254,11 @@ describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
     await writeFile(file, program);
     suite.ending(() => rm(file));
     const env = { ...process.env, NODE_EXTRA_CA_CERTS: ca, REDIS_URL: suite.url, QUEUE_NAME: suite.name };
-    const child = spawn(process.execPath, ['--import', 'tsx', file], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--import', 'tsx', file], {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let printed = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       printed += text;
@@ -252,7 +272,11 @@ describeWithRedis('A RedisBackend whose server listens on a socket of Unix', () 
   const suite = new RedisSuite({ config: { unixsocket: 'redis.sock' } });
 
   it('connects by a URL that names its path', async () => {
-    const queue = new RedisBackend({ url: `unix://${suite.server.folder}/redis.sock`, name: suite.name, logger: silentLogger });
+    const queue = new RedisBackend({
+      url: `unix://${suite.server.folder}/redis.sock`,
+      name: suite.name,
+      logger: silentLogger,
+    });
     suite.ending(() => queue.close());
     await works(queue);
     expect(await suite.run('CLIENT', 'LIST')).toContain('redis.sock');

@@ -31,7 +31,12 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
 
   afterAll(() => server.stop());
 
-  const create = async ({ name = randomUUID(), groups, lease, logger = silentLogger }: BackendNeeds = {}): Promise<QueueBackend> =>
+  const create = async ({
+    name = randomUUID(),
+    groups,
+    lease,
+    logger = silentLogger,
+  }: BackendNeeds = {}): Promise<QueueBackend> =>
     new RedisBackend({ url: server.url, name, groups, lease, publishTimeout: CONTRACT_PUBLISH_TIMEOUT, logger });
 
   /** Cuts every connection. One call after the other: each cuts that of the others too. */
@@ -41,5 +46,12 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
     return cuts;
   };
 
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, restart: () => server.restart(), deadline: CONTRACT_DEADLINE }));
+  testEach(
+    queueBackendContract(create, {
+      ...CAPABILITIES,
+      disconnect,
+      restart: () => server.restart(),
+      deadline: CONTRACT_DEADLINE,
+    }),
+  );
 });

@@ -91,7 +91,12 @@ describeWithRedis('A group that a RedisBackend does not declare', () => {
     await queue.publish('key', { n: 1 });
     expect(() => queue.consume({ group: 'b' })).toThrow(ConfigurationError);
     expect(() => queue.deliveries()).toThrow(ConfigurationError);
-    for (const refused of [receive(queue), receive(queue, { group: 'b' }), queue.stats({ group: 'b' }), queue.publish('key', {}, { group: 'b' })]) {
+    for (const refused of [
+      receive(queue),
+      receive(queue, { group: 'b' }),
+      queue.stats({ group: 'b' }),
+      queue.publish('key', {}, { group: 'b' }),
+    ]) {
       expect(await failureOf(refused)).toBeInstanceOf(ConfigurationError);
     }
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });

@@ -149,7 +149,10 @@ describeWithRedis('A key of another type', () => {
       for (const n of [1, 2]) await queue.publish('key', { n });
       await eventually(() => holder.deliveries.length === 2);
       await suite.run('SET', suite.key(suffix), 'precious');
-      expect(await failureOf(holder.of(2).ack())).toMatchObject({ retryable: false, cause: { message: expect.stringContaining('WRONGTYPE') } });
+      expect(await failureOf(holder.of(2).ack())).toMatchObject({
+        retryable: false,
+        cause: { message: expect.stringContaining('WRONGTYPE') },
+      });
       await eventually(() => holder.error !== undefined);
       expect(logger.errors).toHaveLength(1);
       expect((await suite.pending()).length).toBe(2);

@@ -14,7 +14,13 @@ describeWithRedis('RedisBackend.fromEnv', () => {
 
   it('heeds every variable', async () => {
     const groups = ' billing , audit,billing';
-    const env = { REDIS_URL: `${suite.url}/3`, QUEUE_NAME: suite.name, QUEUE_GROUPS: groups, QUEUE_LEASE: '700', QUEUE_PUBLISH_TIMEOUT: '91234' };
+    const env = {
+      REDIS_URL: `${suite.url}/3`,
+      QUEUE_NAME: suite.name,
+      QUEUE_GROUPS: groups,
+      QUEUE_LEASE: '700',
+      QUEUE_PUBLISH_TIMEOUT: '91234',
+    };
     const queue = RedisBackend.fromEnv<{ paid: { n: number } }>(env, { logger: silentLogger });
     suite.ending(() => queue.close());
     await queue.publish('paid', { n: 1 });

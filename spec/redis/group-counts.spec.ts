@@ -14,10 +14,20 @@ const group = fc.constantFrom(...GROUPS);
 const operation = fc.oneof(
   {
     weight: 6,
-    arbitrary: fc.record({ do: fc.constant('publish' as const), group: fc.option(group), later: fc.constantFrom(false, false, false, true) }),
+    arbitrary: fc.record({
+      do: fc.constant('publish' as const),
+      group: fc.option(group),
+      later: fc.constantFrom(false, false, false, true),
+    }),
   },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('take' as const), group, count: fc.integer({ min: 1, max: 4 }) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('settle' as const), group, at: fc.nat(9), how: fc.constantFrom(...HOWS) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('take' as const), group, count: fc.integer({ min: 1, max: 4 }) }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('settle' as const), group, at: fc.nat(9), how: fc.constantFrom(...HOWS) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), group }) },
 );
 type Operation = typeof operation extends fc.Arbitrary<infer Value> ? Value : never;
@@ -51,7 +61,9 @@ class Model {
   }
 
   statsOf(wanted?: string): QueueStats {
-    const groups = [...this.states].filter(([name]) => wanted === undefined || name === wanted).map(([, states]) => states);
+    const groups = [...this.states]
+      .filter(([name]) => wanted === undefined || name === wanted)
+      .map(([, states]) => states);
     const all = new Set(groups.flatMap((states) => [...states.keys()]));
     const ready = [...all].filter((n) => groups.some((states) => states.get(n) === 'ready'));
     return { ready: ready.length, unfinished: all.size };
@@ -59,7 +71,9 @@ class Model {
 
   /** How many messages the stream has to hold. */
   get stored(): number {
-    return new Set([...this.states.values()].flatMap((states) => [...states.keys()].filter((n) => !this.#delayed.has(n)))).size;
+    return new Set(
+      [...this.states.values()].flatMap((states) => [...states.keys()].filter((n) => !this.#delayed.has(n))),
+    ).size;
   }
 
   #statesOf(name: string): Map<number, State> {
@@ -79,17 +93,22 @@ class Model {
     const out = this.#out.get(name) as Delivery[];
     const states = this.#statesOf(name);
     const expected = [...states].filter(([, state]) => state === 'ready').map(([n]) => n);
-    const subscription = this.#queue.deliveries({ group: name, prefetch: count }).subscribe((delivery) => void this.#arrived(name, delivery));
+    const subscription = this.#queue
+      .deliveries({ group: name, prefetch: count })
+      .subscribe((delivery) => void this.#arrived(name, delivery));
     this.#leave.set(name, () => subscription.unsubscribe());
     const wanted = Math.min(count, expected.length);
     await eventually(() => out.length >= wanted);
-    expect(out.map(({ payload }) => numberOf(payload)).slice(0, wanted)).toEqual(expected.toSorted((one, other) => one - other).slice(0, wanted));
+    expect(out.map(({ payload }) => numberOf(payload)).slice(0, wanted)).toEqual(
+      expected.toSorted((one, other) => one - other).slice(0, wanted),
+    );
   }
 
   #arrived(name: string, delivery: Delivery): void {
     const n = numberOf(delivery.payload);
     const states = this.#statesOf(name);
-    if (states.get(n) !== 'ready') throw new Error(`Message ${n} came to group ${name}, which has it as ${states.get(n)}`);
+    if (states.get(n) !== 'ready')
+      throw new Error(`Message ${n} came to group ${name}, which has it as ${states.get(n)}`);
     states.set(n, 'out');
     this.#out.get(name)?.push(delivery);
   }
@@ -103,13 +122,16 @@ class Model {
     const later = how === 'nack later';
     if (how === 'ack' || how === 'reject') states.delete(n);
     else states.set(n, later ? 'delayed' : 'ready');
-    expect(await (later ? delivery.nack({ delay: LONG }) : delivery[how as Exclude<typeof how, 'nack later'>]())).toBe(true);
+    expect(await (later ? delivery.nack({ delay: LONG }) : delivery[how as Exclude<typeof how, 'nack later'>]())).toBe(
+      true,
+    );
   }
 
   async #stop(name: string): Promise<void> {
     this.#leave.get(name)?.();
     this.#leave.delete(name);
-    for (const { payload } of this.#out.get(name)?.splice(0) ?? []) this.#statesOf(name).set(numberOf(payload), 'ready');
+    for (const { payload } of this.#out.get(name)?.splice(0) ?? [])
+      this.#statesOf(name).set(numberOf(payload), 'ready');
   }
 }
 

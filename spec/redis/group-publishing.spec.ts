@@ -11,7 +11,9 @@ const acking = (delivery: { ack(): unknown }) => void delivery.ack();
 /** The counts of group `a`, of group `b`, and over all, as `ready/unfinished`. */
 async function counts(queue: QueueBackend): Promise<string> {
   const text = ({ ready, unfinished }: QueueStats) => `${ready}/${unfinished}`;
-  return [await queue.stats({ group: 'a' }), await queue.stats({ group: 'b' }), await queue.stats()].map(text).join(' ');
+  return [await queue.stats({ group: 'a' }), await queue.stats({ group: 'b' }), await queue.stats()]
+    .map(text)
+    .join(' ');
 }
 
 describeWithRedis('A message that is published for one group', () => {
@@ -26,7 +28,12 @@ describeWithRedis('A message that is published for one group', () => {
   it('goes to that group alone, in the order of publishing, also with a delay and with headers', async () => {
     const queue = suite.open({ groups: GROUPS });
     const publish = (n: number, options?: object) => queue.publish('key', { n }, options);
-    await Promise.all([publish(1), publish(2, { group: 'b' }), publish(3, { group: 'a', headers: { of: 'a' } }), publish(4)]);
+    await Promise.all([
+      publish(1),
+      publish(2, { group: 'b' }),
+      publish(3, { group: 'a', headers: { of: 'a' } }),
+      publish(4),
+    ]);
     await publish(5, { group: 'b', delay: 30 });
     const holders = GROUPS.map((group) => new Holder(queue, { group }));
     await eventually(() => holders[1]?.deliveries.length === 4);

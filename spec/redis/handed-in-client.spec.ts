@@ -10,7 +10,8 @@ type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>;
 describeWithRedis('A client that is handed in to a RedisBackend', () => {
   const suite = new RedisSuite();
 
-  const newClient = (options: ClientOptions = {}) => createClient({ url: suite.url, ...options }).on('error', () => undefined);
+  const newClient = (options: ClientOptions = {}) =>
+    createClient({ url: suite.url, ...options }).on('error', () => undefined);
 
   const worksWith = async (client: ReturnType<typeof newClient>) => {
     const queue = suite.open({ client });
@@ -67,8 +68,15 @@ describeWithRedis('A client that is handed in to a RedisBackend', () => {
 
   it('does not disturb an idle consumer by its own ideas of silence', async () => {
     const warnings: string[] = [];
-    const logger = { debug() {}, warn: (message: string) => void warnings.push(message), error: (message: string) => void warnings.push(message) };
-    const queue = suite.open({ client: newClient({ socket: { socketTimeout: 100 }, commandOptions: { timeout: 100 } }), logger });
+    const logger = {
+      debug() {},
+      warn: (message: string) => void warnings.push(message),
+      error: (message: string) => void warnings.push(message),
+    };
+    const queue = suite.open({
+      client: newClient({ socket: { socketTimeout: 100 }, commandOptions: { timeout: 100 } }),
+      logger,
+    });
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
     await eventually(() => holder.deliveries.length === 1);

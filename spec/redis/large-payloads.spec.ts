@@ -37,6 +37,12 @@ describeWithRedis('A large payload', () => {
     const holder = new Holder(queue);
     await eventually(() => holder.deliveries.length === 5);
     expect(holder.numbers).toEqual([0, 1, 2, 3, 4]);
-    expect(holder.deliveries.map(({ payload }) => (payload as { text: string }).text === text)).toEqual([true, false, true, false, true]);
+    expect(holder.deliveries.map(({ payload }) => (payload as { text: string }).text === text)).toEqual([
+      true,
+      false,
+      true,
+      false,
+      true,
+    ]);
   });
 });

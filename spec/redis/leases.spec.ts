@@ -118,22 +118,25 @@ describeWithRedis('A consumer that is taken for dead', () => {
     return { proxy, queue, holder, first: holder.of(1), second: holder.of(2), rescuer, other, settled };
   };
 
-  it.each(['ack', 'nack', 'release', 'reject'] as const)('gets false from %s(), and a warning, and changes nothing', async (how) => {
-    const { proxy, holder, first, other, settled } = await prepare();
-    const counted = first[how]();
-    await proxy.accept();
-    expect(await counted).toBe(false);
-    expect(settled()).toHaveLength(1);
-    expect(settled()[0]).toContain(first.id);
-    expect(first.settled).toBe('retried');
-    expect(await first.ack()).toBe(false);
-    expect(settled()).toHaveLength(2);
-    expect(holder.of(2).settled).toBe(false);
-    expect(await holder.of(2)[how]()).toBe(false);
-    expect(settled()).toHaveLength(3);
-    expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
-    expect(await suite.pending()).toEqual([]);
-  });
+  it.each(['ack', 'nack', 'release', 'reject'] as const)(
+    'gets false from %s(), and a warning, and changes nothing',
+    async (how) => {
+      const { proxy, holder, first, other, settled } = await prepare();
+      const counted = first[how]();
+      await proxy.accept();
+      expect(await counted).toBe(false);
+      expect(settled()).toHaveLength(1);
+      expect(settled()[0]).toContain(first.id);
+      expect(first.settled).toBe('retried');
+      expect(await first.ack()).toBe(false);
+      expect(settled()).toHaveLength(2);
+      expect(holder.of(2).settled).toBe(false);
+      expect(await holder.of(2)[how]()).toBe(false);
+      expect(settled()).toHaveLength(3);
+      expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+      expect(await suite.pending()).toEqual([]);
+    },
+  );
 
   it('also when its acknowledgements travel with ones that count', async () => {
     const { proxy, queue, holder, first, other } = await prepare();

@@ -10,7 +10,11 @@ const GROUPS = ['default', 'a', 'a:b', '{a}', ':'];
 
 function allKeys(queue: string): string[] {
   const { stream, bell, delayed, aside, settled, addressed, returned, later, fence, published } = queueKeys(queue);
-  const ofGroups = GROUPS.flatMap((group) => [returned(group), later(group), `${fence(group)}host:1:0123456789ab~30000`]);
+  const ofGroups = GROUPS.flatMap((group) => [
+    returned(group),
+    later(group),
+    `${fence(group)}host:1:0123456789ab~30000`,
+  ]);
   return [stream, bell, delayed, aside, settled, addressed, published('0123456789abcdef'), ...ofGroups];
 }
 

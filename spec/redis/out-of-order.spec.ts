@@ -8,14 +8,19 @@ describeWithRedis('Messages that are settled together, out of order', () => {
   const suite = new RedisSuite();
 
   /** The batches that wait to be removed, each as the number of its messages. */
-  const waiting = async () => ((await suite.run('LRANGE', suite.key('settled'), '0', '-1')) as string[]).map((batch) => batch.split(',').length);
+  const waiting = async () =>
+    ((await suite.run('LRANGE', suite.key('settled'), '0', '-1')) as string[]).map((batch) => batch.split(',').length);
 
   const ack = async (holder: Holder, numbers: readonly number[]) => {
     expect(await Promise.all(numbers.map((n) => holder.of(n).ack()))).toEqual(numbers.map(() => true));
   };
 
   /** A queue with 1 to `count`, all of which are out with each of the groups. */
-  const hold = async (count: number, groups: readonly string[], lease?: number): Promise<{ queue: RedisBackend; holders: Holder[] }> => {
+  const hold = async (
+    count: number,
+    groups: readonly string[],
+    lease?: number,
+  ): Promise<{ queue: RedisBackend; holders: Holder[] }> => {
     const queue = suite.open({ groups, lease });
     await Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
     const holders = groups.map((group) => new Holder(queue, { group, prefetch: count }));
@@ -28,21 +33,24 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect(await suite.keys()).toEqual(['', 'bell']);
   };
 
-  it.each([{ groups: ['one'] }, { groups: ['one', 'two', 'three'] }])('are removed with what was before them, of $groups', async ({ groups }) => {
-    const { holders } = await hold(40, groups);
-    for (const [index, holder] of holders.entries()) {
-      expect(await waiting()).toEqual([]);
-      await ack(
-        holder,
-        upTo(39).map((n) => n + 1),
-      );
-      expect(await suite.length()).toBe(40);
-      if (index < groups.length - 1) continue;
-      expect(await waiting()).toEqual([39]);
-    }
-    for (const holder of holders) await ack(holder, [1]);
-    await isEmpty();
-  });
+  it.each([{ groups: ['one'] }, { groups: ['one', 'two', 'three'] }])(
+    'are removed with what was before them, of $groups',
+    async ({ groups }) => {
+      const { holders } = await hold(40, groups);
+      for (const [index, holder] of holders.entries()) {
+        expect(await waiting()).toEqual([]);
+        await ack(
+          holder,
+          upTo(39).map((n) => n + 1),
+        );
+        expect(await suite.length()).toBe(40);
+        if (index < groups.length - 1) continue;
+        expect(await waiting()).toEqual([39]);
+      }
+      for (const holder of holders) await ack(holder, [1]);
+      await isEmpty();
+    },
+  );
 
   it('are removed at once where they are few', async () => {
     const { holders } = await hold(20, ['default']);

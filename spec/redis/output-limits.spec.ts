@@ -25,7 +25,8 @@ describeWithRedis('A RedisBackend whose server drops a connection that has more 
   ])('reads less at a time, and loses no more connections: messages %s', async (_what, sizeOf) => {
     const { queue, logger, losses } = open();
     const publisher = suite.open();
-    const publish = (numbers: readonly number[]) => Promise.all(numbers.map((n) => publisher.publish('key', { n, text: textOf(sizeOf(n)) })));
+    const publish = (numbers: readonly number[]) =>
+      Promise.all(numbers.map((n) => publisher.publish('key', { n, text: textOf(sizeOf(n)) })));
     await queue.stats();
     await publish(upTo(40));
     const holder = new Holder(queue, { prefetch: 100 });
@@ -45,28 +46,32 @@ describeWithRedis('A RedisBackend whose server drops a connection that has more 
     expect(logger.errors).toEqual([]);
   });
 
-  it.each(['before', 'while'])('moves a message aside that never fits, and goes on: published %s the consumer waits', async (when) => {
-    const { queue, logger, losses } = open();
-    await queue.stats();
-    const subscribe = () => new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
-    let holder = when === 'while' ? subscribe() : undefined;
-    if (when === 'while') await eventually(async () => /blocked_clients:[1-9]/.test(String(await suite.run('INFO', 'clients'))));
-    await queue.publish('key', { n: 1 });
-    await queue.publish('key', { n: 2, text: textOf(3000) });
-    await Promise.all(upTo(20).map((n) => queue.publish('key', { n: n + 2, text: textOf(100) })));
-    holder ??= subscribe();
-    const { deliveries } = holder;
-    await eventually(
-      () => deliveries.length === 21,
-      () => [holder?.attempts, logger.warnings.length, logger.errors],
-    );
-    expect(holder.numbers.toSorted((a, b) => a - b)).toEqual([1, ...upTo(20).map((n) => n + 2)]);
-    await eventually(async () => (await queue.stats()).unfinished === 0);
-    const [id] = (await suite.run('HKEYS', suite.key('aside'))) as string[];
-    expect(logger.errors).toEqual([expect.stringContaining(String(id))]);
-    expect(logger.errors[0]).toContain(suite.key('aside'));
-    expect(logger.errors[0]).toContain(suite.name);
-    expect(losses()).toBeLessThan(FEW);
-    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
-  });
+  it.each(['before', 'while'])(
+    'moves a message aside that never fits, and goes on: published %s the consumer waits',
+    async (when) => {
+      const { queue, logger, losses } = open();
+      await queue.stats();
+      const subscribe = () => new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
+      let holder = when === 'while' ? subscribe() : undefined;
+      if (when === 'while')
+        await eventually(async () => /blocked_clients:[1-9]/.test(String(await suite.run('INFO', 'clients'))));
+      await queue.publish('key', { n: 1 });
+      await queue.publish('key', { n: 2, text: textOf(3000) });
+      await Promise.all(upTo(20).map((n) => queue.publish('key', { n: n + 2, text: textOf(100) })));
+      holder ??= subscribe();
+      const { deliveries } = holder;
+      await eventually(
+        () => deliveries.length === 21,
+        () => [holder?.attempts, logger.warnings.length, logger.errors],
+      );
+      expect(holder.numbers.toSorted((a, b) => a - b)).toEqual([1, ...upTo(20).map((n) => n + 2)]);
+      await eventually(async () => (await queue.stats()).unfinished === 0);
+      const [id] = (await suite.run('HKEYS', suite.key('aside'))) as string[];
+      expect(logger.errors).toEqual([expect.stringContaining(String(id))]);
+      expect(logger.errors[0]).toContain(suite.key('aside'));
+      expect(logger.errors[0]).toContain(suite.name);
+      expect(losses()).toBeLessThan(FEW);
+      expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+    },
+  );
 });

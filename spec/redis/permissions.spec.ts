@@ -22,7 +22,9 @@ async function documentedRules(name: string): Promise<string[]> {
 }
 
 /** The commands that a user may be denied: the client's name and its own, and the server's timeout. Before 7.0, `ACL LOG` names no subcommand. */
-const DISPENSABLE = isAtLeast('redis-server', [7, 0]) ? /^(client\|setinfo|client\|setname|config\|get)$/ : /^(client|config)$/;
+const DISPENSABLE = isAtLeast('redis-server', [7, 0])
+  ? /^(client\|setinfo|client\|setname|config\|get)$/
+  : /^(client|config)$/;
 
 /** The name under which the server counts the calls of a command. Before 7.0 it does not tell subcommands apart. */
 const counted = (command: string) => (isAtLeast('redis-server', [7, 0]) ? command : command.replace(/\|.*/, ''));
@@ -74,7 +76,18 @@ describeWithRedis('A user with the rights of the guide', () => {
       .connect();
     suite.ending(() => client.destroy());
     const { stream, bell, delayed, aside, settled, addressed, returned, later, fence, published } = queueKeys(name);
-    const keys = [stream, bell, delayed, aside, settled, addressed, returned('a'), later('a'), fence('a'), published('p')];
+    const keys = [
+      stream,
+      bell,
+      delayed,
+      aside,
+      settled,
+      addressed,
+      returned('a'),
+      later('a'),
+      fence('a'),
+      published('p'),
+    ];
     const failures = await Promise.all(keys.map((key) => failureOf(client.sendCommand(['DEL', key]))));
     expect(failures.filter(({ message }) => !message.startsWith('NOPERM'))).toEqual([]);
   });
@@ -89,7 +102,10 @@ describeWithRedis('A user with the rights of the guide', () => {
   it('is told what it may not do', async () => {
     const queue = suite.open({ url: await newUser([`~${suite.name}*`, '+client|id']) });
     const holder = new Holder(queue);
-    expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false, message: expect.stringMatching(/may not.*NOPERM.*eval/) });
+    expect(await failureOf(queue.publish('key', {}))).toMatchObject({
+      retryable: false,
+      message: expect.stringMatching(/may not.*NOPERM.*eval/),
+    });
     await eventually(() => holder.error !== undefined);
     expect(holder.error).toMatchObject({ retryable: false, message: expect.stringContaining('NOPERM') });
   });

@@ -12,7 +12,8 @@ describeWithRedis('Publishing to Redis', () => {
   retryOnce();
   const suite = new RedisSuite();
 
-  const publish = (queue: RedisBackend, numbers: readonly number[]) => Promise.all(numbers.map((n) => queue.publish('key', { n })));
+  const publish = (queue: RedisBackend, numbers: readonly number[]) =>
+    Promise.all(numbers.map((n) => queue.publish('key', { n })));
 
   const scripts = async () => (await suite.calls('evalsha')) + (await suite.calls('eval'));
 
@@ -185,7 +186,11 @@ describeWithRedis('Publishing to Redis', () => {
       retryable: true,
       message: expect.stringContaining('may have been enqueued'),
     });
-    expect(await second).toMatchObject({ code: BackendUnavailableError.code, retryable: true, message: expect.stringContaining('was not enqueued') });
+    expect(await second).toMatchObject({
+      code: BackendUnavailableError.code,
+      retryable: true,
+      message: expect.stringContaining('was not enqueued'),
+    });
     proxy.cut();
     proxy.resume();
     await eventually(async () => (await queue.stats().catch(() => undefined)) !== undefined);
@@ -217,7 +222,10 @@ describeWithRedis('Publishing to Redis', () => {
     suite.ending(() => suite.run('ACL', 'SETUSER', 'default', '+@all'));
     proxy.cut();
     proxy.resume();
-    expect(await failure).toMatchObject({ retryable: false, message: expect.stringContaining('may have been enqueued') });
+    expect(await failure).toMatchObject({
+      retryable: false,
+      message: expect.stringContaining('may have been enqueued'),
+    });
   });
 
   it('does not send a message whose signal aborts while it waits for a connection', async () => {
@@ -225,7 +233,11 @@ describeWithRedis('Publishing to Redis', () => {
     await proxy.refuse();
     const queue = suite.open({ url });
     const aborter = new AbortController();
-    const published = [queue.publish('key', { n: 1 }), queue.publish('key', { n: 2 }, { signal: aborter.signal }), queue.publish('key', { n: 3 })];
+    const published = [
+      queue.publish('key', { n: 1 }),
+      queue.publish('key', { n: 2 }, { signal: aborter.signal }),
+      queue.publish('key', { n: 3 }),
+    ];
     const aborted = failureOf(published[1] as Promise<void>);
     await sleep(20);
     const reason = new Error('enough');
@@ -261,7 +273,10 @@ describeWithRedis('Publishing to Redis', () => {
     const failure = failureOf(nowhere.publish('key', {}));
     await sleep(20);
     await nowhere.close();
-    expect(await failure).toMatchObject({ code: QueueClosedError.code, message: expect.stringContaining('before a message was sent') });
+    expect(await failure).toMatchObject({
+      code: QueueClosedError.code,
+      message: expect.stringContaining('before a message was sent'),
+    });
   });
 
   it('refuses at once what the server has no memory for, and says so', async () => {
@@ -269,7 +284,10 @@ describeWithRedis('Publishing to Redis', () => {
     await publish(queue, [0]);
     await suite.run('CONFIG', 'SET', 'maxmemory', '1');
     suite.ending(() => suite.run('CONFIG', 'SET', 'maxmemory', '0'));
-    const failures = [failureOf(queue.publish('key', { n: 1 })), failureOf(queue.publish('key', { n: 2 }, { delay: 1 }))];
+    const failures = [
+      failureOf(queue.publish('key', { n: 1 })),
+      failureOf(queue.publish('key', { n: 2 }, { delay: 1 })),
+    ];
     for (const failure of failures) expect(await failure).toMatchObject({ message: expect.stringContaining('OOM') });
     await suite.run('CONFIG', 'SET', 'maxmemory', '0');
     await publish(queue, [3]);

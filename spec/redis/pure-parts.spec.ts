@@ -33,7 +33,11 @@ describe('compareIds', () => {
 });
 
 describe('readMessage', () => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '1', '{"__proto__":{"a":1}}'));
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.json(),
+    fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '1', '{"__proto__":{"a":1}}'),
+  );
   const name = fc.oneof(fc.constantFrom('key', 'payload', 'headers', 'publishedAt'), fc.string());
 
   it('makes a message or a reason of whatever there is, and never throws', () => {
@@ -62,16 +66,35 @@ describe('readMessage', () => {
         fc.dictionary(fc.string(), fc.string()),
         (key, payload, headers) => {
           const written = JSON.stringify(payload);
-          const fields = ['key', key, 'payload', written, 'headers', JSON.stringify(headers), 'publishedAt', '1700000000123'];
+          const fields = [
+            'key',
+            key,
+            'payload',
+            written,
+            'headers',
+            JSON.stringify(headers),
+            'publishedAt',
+            '1700000000123',
+          ];
           const message = readMessage('1800000000000-7', 3, fields);
-          expect(message).toEqual({ id: '1800000000000-7', key, payload: JSON.parse(written), headers, attempt: 3, publishedAt: 1_700_000_000_123 });
+          expect(message).toEqual({
+            id: '1800000000000-7',
+            key,
+            payload: JSON.parse(written),
+            headers,
+            attempt: 3,
+            publishedAt: 1_700_000_000_123,
+          });
         },
       ),
     );
   });
 
   it('takes the time of its id for that of its publication, unless there is another', () => {
-    expect(readMessage('1700000000001-5', 1, ['key', 'k', 'payload', '{}'])).toMatchObject({ publishedAt: 1_700_000_000_001, headers: {} });
+    expect(readMessage('1700000000001-5', 1, ['key', 'k', 'payload', '{}'])).toMatchObject({
+      publishedAt: 1_700_000_000_001,
+      headers: {},
+    });
   });
 });
 
@@ -86,7 +109,8 @@ describe('The settlements of an exchange', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(verdict, fc.boolean()), { maxLength: 12 }), (all) => {
         const settlements = taken(all.map(([verdict]) => verdict));
-        const idsOf = (kind: Verdict['kind']) => settlements.filter(({ verdict }) => verdict.kind === kind).map(({ id }) => id);
+        const idsOf = (kind: Verdict['kind']) =>
+          settlements.filter(({ verdict }) => verdict.kind === kind).map(({ id }) => id);
         const { acked, back, aside } = settlementArguments(settlements);
         expect(acked === '' ? [] : acked.split(',')).toEqual(idsOf('ack'));
         expect(back.filter((_, at) => at % 3 === 0)).toEqual(idsOf('back'));
@@ -195,12 +219,22 @@ describe('The outlook of a failure', () => {
     expect(isElsewhere(new SimpleError(message))).toBe(true);
   });
 
-  it.each([outOfMemory, returned(outOfMemory), raised(tooFewReplicas)])('is that this server still has the queue: %s', (message) => {
-    expect(isElsewhere(new SimpleError(message))).toBe(false);
-  });
+  it.each([outOfMemory, returned(outOfMemory), raised(tooFewReplicas)])(
+    'is that this server still has the queue: %s',
+    (message) => {
+      expect(isElsewhere(new SimpleError(message))).toBe(false);
+    },
+  );
 
   it('is told by what the class of an answer is called, and never throws', () => {
     expect([new SimpleError('x'), new ErrorReply('x')].map(isReply)).toEqual([true, true]);
-    expect([new Error('x'), undefined, null, 'x', 5, Object.create(null)].map(isReply)).toEqual([false, false, false, false, false, false]);
+    expect([new Error('x'), undefined, null, 'x', 5, Object.create(null)].map(isReply)).toEqual([
+      false,
+      false,
+      false,
+      false,
+      false,
+      false,
+    ]);
   });
 });

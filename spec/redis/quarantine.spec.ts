@@ -22,10 +22,14 @@ describeWithRedis('What no dead letter queue takes', () => {
     expectToldOf(outcomes, told);
     expect(await deadLetters.stats()).toEqual({ ready: 0, unfinished: 0 });
     const rows = (await suite.run('HGETALL', suite.key('aside'))) as string[];
-    const kept = rows.flatMap((id, index) => (index % 2 === 0 ? [[id, JSON.parse(rows[index + 1] ?? '')] as const] : []));
+    const kept = rows.flatMap((id, index) =>
+      index % 2 === 0 ? [[id, JSON.parse(rows[index + 1] ?? '')] as const] : [],
+    );
     expect(Object.fromEntries(kept.map(([id, { fields }]) => [id, fields]))).toEqual(stored);
     for (const [id, { reason }] of kept) {
-      expect(reason).toMatch(/cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/);
+      expect(reason).toMatch(
+        /cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/,
+      );
       expect(logger.errors.filter((error) => error.includes(id) && error.includes(suite.key('aside')))).toHaveLength(1);
     }
     expect([await suite.length(), await suite.pending()]).toEqual([0, []]);

@@ -27,5 +27,9 @@ describeWithRedis('Any interleaving of calls, on two backends and in two groups'
 
   it('loses, doubles and swaps nothing, and counts right', () => holds(stage, { cuts: false, numRuns: 70 }), 120_000);
 
-  it('loses, doubles and swaps nothing, and counts right, though connections are cut', () => holds(stage, { cuts: true, numRuns: 40 }), 120_000);
+  it(
+    'loses, doubles and swaps nothing, and counts right, though connections are cut',
+    () => holds(stage, { cuts: true, numRuns: 40 }),
+    120_000,
+  );
 });

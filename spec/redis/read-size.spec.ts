@@ -21,11 +21,11 @@ describe('ReadSize', () => {
   it('is any, also after nothing or little was lost', () => {
     const size = new ReadSize();
     expect(size.bytes).toBe(ANY);
-    expect([size.lost({ count: 0, bytes: 0, id: '' }), size.lost(several(31 * KB)), size.lost(single('1-0', 31 * KB))]).toEqual([
-      false,
-      false,
-      false,
-    ]);
+    expect([
+      size.lost({ count: 0, bytes: 0, id: '' }),
+      size.lost(several(31 * KB)),
+      size.lost(single('1-0', 31 * KB)),
+    ]).toEqual([false, false, false]);
     expect(size.bytes).toBe(ANY);
   });
 

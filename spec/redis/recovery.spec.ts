@@ -44,7 +44,10 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
   it('ends its streams with an error for good, and gives to the next what was out', async () => {
     const { queue, holder, logger } = await holding(1, 2);
     await forbid();
-    expect(await failureOf(holder.of(1).ack())).toMatchObject({ retryable: false, message: expect.stringContaining('NOPERM') });
+    expect(await failureOf(holder.of(1).ack())).toMatchObject({
+      retryable: false,
+      message: expect.stringContaining('NOPERM'),
+    });
     await eventually(() => holder.error !== undefined);
     expect(holder.error).toMatchObject({ retryable: false });
     expect(logger.errors).toHaveLength(1);
@@ -227,7 +230,8 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.stats();
-    const store = "for n = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'key', 'key', 'payload', '{\"n\":' .. n .. '}') end";
+    const store =
+      "for n = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'key', 'key', 'payload', '{\"n\":' .. n .. '}') end";
     await suite.run('EVAL', store, '1', suite.name, String(count));
     const holder = new Holder(queue, { prefetch: 2 * count });
     await eventually(() => holder.deliveries.length === count);
@@ -271,6 +275,9 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     await proxy.accept();
     await queue.publish('key', { n: 2 });
     await eventually(() => logger.warnings.length > 1);
-    expect(logger.warnings).toEqual([expect.stringContaining('lost the connection to'), expect.stringContaining('Reconnected to')]);
+    expect(logger.warnings).toEqual([
+      expect.stringContaining('lost the connection to'),
+      expect.stringContaining('Reconnected to'),
+    ]);
   });
 });

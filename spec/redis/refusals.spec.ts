@@ -59,10 +59,14 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
 
   const refusesScriptsWithoutReplicas = isAtLeast('redis-server', [7, 0]);
   if (!refusesScriptsWithoutReplicas)
-    console.warn('SKIPPED: refusals by a server without replicas. Before 7.0, `min-replicas-to-write` says nothing about scripts.');
+    console.warn(
+      'SKIPPED: refusals by a server without replicas. Before 7.0, `min-replicas-to-write` says nothing about scripts.',
+    );
 
   describe.each([
-    ...(refusesScriptsWithoutReplicas ? [{ how: 'a server without replicas', refuse: withoutReplicas, reply: /NOREPLICAS/ }] : []),
+    ...(refusesScriptsWithoutReplicas
+      ? [{ how: 'a server without replicas', refuse: withoutReplicas, reply: /NOREPLICAS/ }]
+      : []),
     { how: 'a script without end', refuse: withEndlessScript, reply: /BUSY/ },
   ])('by $how', ({ refuse, reply }) => {
     it('says why a publish was not confirmed, and logs that once when it begins and once when it ends', async () => {
@@ -77,12 +81,16 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
         });
         expect(error.message).toMatch(reply);
       }
-      expect(warned(/refuses/)).toEqual([expect.stringMatching(new RegExp(`refuses publishes to queue "${suite.name}".*${reply.source}`))]);
+      expect(warned(/refuses/)).toEqual([
+        expect.stringMatching(new RegExp(`refuses publishes to queue "${suite.name}".*${reply.source}`)),
+      ]);
       await allow();
       await eventually(() => warned(/accepts/).length === 1);
       await queue.publish('key', { n: 3 });
       expect(warned(/refuses|accepts/)).toHaveLength(2);
-      expect(warned(/accepts/)).toEqual([expect.stringMatching(/accepts publishes to queue ".*" again after [\d.]+ s, \d+ attempts/)]);
+      expect(warned(/accepts/)).toEqual([
+        expect.stringMatching(/accepts publishes to queue ".*" again after [\d.]+ s, \d+ attempts/),
+      ]);
     });
 
     it('says why stats() did not answer, and logs once that a group is refused, and once that it is not', async () => {
@@ -93,7 +101,9 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
       const acknowledged = holder.of(1).ack();
       for (let times = 0; times < 2; times++) expect((await failureOf(queue.stats())).message).toMatch(reply);
       expect(warned(/refuses/)).toEqual([
-        expect.stringMatching(new RegExp(`refuses requests of group "default" of queue "${suite.name}".*${reply.source}`)),
+        expect.stringMatching(
+          new RegExp(`refuses requests of group "default" of queue "${suite.name}".*${reply.source}`),
+        ),
       ]);
       await allow();
       expect(await acknowledged).toBe(true);
@@ -136,7 +146,12 @@ describe('The Publisher of a server that refuses for now', () => {
       publishTimeout: 60_000,
       maxPending: 1,
       failures: new Failures(redisFailures('orders'), { queue: 'orders', server: 'here' }),
-      refusals: new Refusals({ broker: 'Redis', queue: 'orders', requests: 'publishes to queue "orders"', logger: silentLogger }),
+      refusals: new Refusals({
+        broker: 'Redis',
+        queue: 'orders',
+        requests: 'publishes to queue "orders"',
+        logger: silentLogger,
+      }),
     });
     const failure = failureOf(publisher.publish(checkMessage('key', { n: 1 })));
     await pass(5000);

@@ -20,16 +20,36 @@ function overridesFor(client: Parameters<typeof routeOf>[0]): unknown {
 describe('The client that asks the sentinels', () => {
   it.each([
     ['its share of the search', undefined, { connectTimeout: 3000, socketTimeout: 3000 }],
-    ['no more than its share', { connectTimeout: 60_000, socketTimeout: 60_000 }, { connectTimeout: 3000, socketTimeout: 3000 }],
-    ['no more than the client gives it', { connectTimeout: 200, socketTimeout: 100 }, { connectTimeout: 200, socketTimeout: 100 }],
-    ['its share where the client sets no limit', { connectTimeout: 0, socketTimeout: 0 }, { connectTimeout: 3000, socketTimeout: 3000 }],
+    [
+      'no more than its share',
+      { connectTimeout: 60_000, socketTimeout: 60_000 },
+      { connectTimeout: 3000, socketTimeout: 3000 },
+    ],
+    [
+      'no more than the client gives it',
+      { connectTimeout: 200, socketTimeout: 100 },
+      { connectTimeout: 200, socketTimeout: 100 },
+    ],
+    [
+      'its share where the client sets no limit',
+      { connectTimeout: 0, socketTimeout: 0 },
+      { connectTimeout: 3000, socketTimeout: 3000 },
+    ],
   ])('gives each %s', (_what, socket, expected) => {
-    const client = createSentinel({ name: 'main', sentinelRootNodes, sentinelClientOptions: { ...(socket && { socket }) } });
+    const client = createSentinel({
+      name: 'main',
+      sentinelRootNodes,
+      sentinelClientOptions: { ...(socket && { socket }) },
+    });
     expect(overridesFor(client)).toMatchObject({ sentinelClientOptions: { socket: expected } });
   });
 
   it('keeps the other options of the sentinels', () => {
-    const sentinelClientOptions = { username: 'app', password: 'secret', socket: { tls: true as const, servername: 'sentinels' } };
+    const sentinelClientOptions = {
+      username: 'app',
+      password: 'secret',
+      socket: { tls: true as const, servername: 'sentinels' },
+    };
     const client = createSentinel({ name: 'main', sentinelRootNodes, sentinelClientOptions });
     expect(overridesFor(client)).toMatchObject({ sentinelClientOptions });
   });
@@ -44,9 +64,15 @@ describe('The client that asks the sentinels', () => {
   it.each<[what: string, duplicate: () => unknown]>([
     ['another client', () => ({ on: () => {}, destroy: () => {} })],
     ['nothing', () => undefined],
-  ])('has the options of the client as they are, where that one does not tell them and its duplicate is %s', (_what, duplicate) => {
-    const finder = { on: () => {}, destroy: () => {} };
-    const client = { getSentinelNode: () => undefined, duplicate: (overrides?: object) => (overrides === undefined ? duplicate() : finder) };
-    expect(overridesFor(client)).not.toHaveProperty('sentinelClientOptions');
-  });
+  ])(
+    'has the options of the client as they are, where that one does not tell them and its duplicate is %s',
+    (_what, duplicate) => {
+      const finder = { on: () => {}, destroy: () => {} };
+      const client = {
+        getSentinelNode: () => undefined,
+        duplicate: (overrides?: object) => (overrides === undefined ? duplicate() : finder),
+      };
+      expect(overridesFor(client)).not.toHaveProperty('sentinelClientOptions');
+    },
+  );
 });

@@ -9,7 +9,8 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 describeWithRedis('What a queue keeps in Redis', () => {
   const suite = new RedisSuite();
 
-  const publish = (queue: RedisBackend, count: number) => Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
+  const publish = (queue: RedisBackend, count: number) =>
+    Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
 
   const isEmpty = async (groups: readonly string[]) => {
     expect(await suite.length()).toBe(0);
@@ -61,7 +62,9 @@ describeWithRedis('What a queue keeps in Redis', () => {
     await publish(queue, 10);
     await eventually(() => abandoned.deliveries.length === 10);
     const used = new Holder(queue, { group: 'used' }, (delivery) => void delivery.ack());
-    await eventually(async () => used.deliveries.length === 10 && (await queue.stats({ group: 'used' })).unfinished === 0);
+    await eventually(
+      async () => used.deliveries.length === 10 && (await queue.stats({ group: 'used' })).unfinished === 0,
+    );
     await queue.close();
     expect(await suite.length()).toBe(10);
     await suite.run('XGROUP', 'DESTROY', suite.name, 'abandoned');
@@ -99,13 +102,17 @@ describeWithRedis('A message that somebody else deletes from the stream', () => 
   /** A queue with two messages out, the first of which was deleted. */
   const prepare = async () => {
     const errors: string[] = [];
-    const queue = suite.open({ lease: 300, logger: { debug() {}, warn() {}, error: (message: string) => void errors.push(message) } });
+    const queue = suite.open({
+      lease: 300,
+      logger: { debug() {}, warn() {}, error: (message: string) => void errors.push(message) },
+    });
     const holder = new Holder(queue, { prefetch: 2 });
     for (const n of [1, 2, 3]) await queue.publish('key', { n });
     await eventually(() => holder.deliveries.length === 2);
     const { id } = holder.of(1);
     const remove = () => suite.run('XDEL', suite.name, id);
-    const isReported = () => eventually(() => errors.some((message) => message.includes(id) && message.includes('lost')));
+    const isReported = () =>
+      eventually(() => errors.some((message) => message.includes(id) && message.includes('lost')));
     const isOver = async () => {
       void new Holder(queue, { prefetch: 5 }, (delivery) => void delivery.ack());
       holder.subscription.unsubscribe();

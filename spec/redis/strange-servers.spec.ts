@@ -14,7 +14,10 @@ describe('A RedisBackend whose server is not Redis', () => {
   });
 
   it('fails at once when it greets its clients, as mail servers do', async () => {
-    await strange.failsAtOnce(await strange.start((socket) => socket.write('220 mail.example.org ESMTP\r\n')), /not a Redis server/);
+    await strange.failsAtOnce(
+      await strange.start((socket) => socket.write('220 mail.example.org ESMTP\r\n')),
+      /not a Redis server/,
+    );
   });
 
   absentServers(strange, { closing: /closed|ECONNRESET/i, silent: /time|closed/i, none: /ECONNREFUSED/ });
@@ -32,7 +35,9 @@ describe('A RedisBackend whose server is Redis of an old version', () => {
     const url = await server(`# Server\r\nredis_version:${version}\r\nredis_git_sha1:00000000\r\n`);
     const { queue, logger } = strange.open(url);
     await queue.publish('key', {});
-    expect(logger.debugs).toEqual([expect.stringMatching(`^Queue "strange" is on Redis ${version.replaceAll('.', '\\.')} at `)]);
+    expect(logger.debugs).toEqual([
+      expect.stringMatching(`^Queue "strange" is on Redis ${version.replaceAll('.', '\\.')} at `),
+    ]);
   });
 
   it('calls Valkey by its name and its own version', async () => {
@@ -50,7 +55,8 @@ describe('A RedisBackend whose server is Redis of an old version', () => {
       speakRedis(([name]) => (name === 'INFO' ? bulk(`redis_version:${version}\r\n`) : '+OK\r\n'))(socket);
     });
     const { queue, logger } = strange.open(url);
-    const versions = () => logger.debugs.filter((line) => line.includes('is on')).map((line) => /Redis \S+/.exec(line)?.[0]);
+    const versions = () =>
+      logger.debugs.filter((line) => line.includes('is on')).map((line) => /Redis \S+/.exec(line)?.[0]);
     for (const next of ['7.0.15', '7.0.15', '8.6.3']) {
       version = next;
       for (const socket of connections) socket.destroy();
@@ -71,7 +77,9 @@ describe('A RedisBackend whose server is Redis of an old version', () => {
 describe('A RedisBackend whose server becomes well', () => {
   it('is served by the same object, once what failed for good is mended', async () => {
     let version = '6.0.16';
-    const url = await strange.start(speakRedis(([name]) => (name === 'INFO' ? bulk(`redis_version:${version}\r\n`) : '+OK\r\n')));
+    const url = await strange.start(
+      speakRedis(([name]) => (name === 'INFO' ? bulk(`redis_version:${version}\r\n`) : '+OK\r\n')),
+    );
     const { queue } = strange.open(url);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false });
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ retryable: false });

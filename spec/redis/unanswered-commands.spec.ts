@@ -6,11 +6,18 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { MuteProxy } from '../support/servers/mute-proxy.js';
 
-const SCRIPTS: Readonly<Record<string, Script>> = { exchange: exchangeScript, open: openScript, publish: publishScript, stats: statsScript };
+const SCRIPTS: Readonly<Record<string, Script>> = {
+  exchange: exchangeScript,
+  open: openScript,
+  publish: publishScript,
+  stats: statsScript,
+};
 
 /** Whether it calls a script is told by its second word. */
 const SCRIPT_OF = new Map(
-  Object.entries(SCRIPTS).flatMap(([name, script]) => [script.byHash([], []), script.byText([], [])].map(([, which]) => [which, name] as const)),
+  Object.entries(SCRIPTS).flatMap(([name, script]) =>
+    [script.byHash([], []), script.byText([], [])].map(([, which]) => [which, name] as const),
+  ),
 );
 
 /** What kind of command it is, as this spec calls it. */
@@ -102,7 +109,8 @@ describeWithRedis('A command that the server never answers', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
     await swallowed('count');
 
-    const waiting = () => eventually(async () => /db=1 .* flags=\S*b| flags=\S*b.* db=1 /.test(String(await suite.run('CLIENT', 'LIST'))));
+    const waiting = () =>
+      eventually(async () => /db=1 .* flags=\S*b| flags=\S*b.* db=1 /.test(String(await suite.run('CLIENT', 'LIST'))));
     await waiting();
     begin('leave');
     holder.subscription.unsubscribe();

@@ -25,7 +25,11 @@ describeWithRedis('A group that nobody declares and nobody reads', () => {
   /** What a backend warns of, by its first look, and later. */
   const opened = async (options: object = {}) => {
     const warnings: [message: string, details: object | undefined][] = [];
-    const logger: Logger = { debug() {}, error() {}, warn: (message, details) => void warnings.push([message, details as object | undefined]) };
+    const logger: Logger = {
+      debug() {},
+      error() {},
+      warn: (message, details) => void warnings.push([message, details as object | undefined]),
+    };
     const queue = suite.open({ groups: ['billing'], logger, ...options });
     await queue.stats();
     return { queue, warnings };
@@ -89,7 +93,9 @@ describeWithRedis('A group that nobody declares and nobody reads', () => {
     const busy = new Holder(other, { group: 'audit' });
     await other.publish('key', { n: 1 });
     void new Holder(other, { group: 'idle' }, (delivery) => void delivery.ack());
-    await eventually(async () => busy.deliveries.length === 1 && (await other.stats({ group: 'idle' })).unfinished === 0);
+    await eventually(
+      async () => busy.deliveries.length === 1 && (await other.stats({ group: 'idle' })).unfinished === 0,
+    );
     const { warnings } = await opened();
     // The groups are looked at in the order of their names.
     await eventually(() => warnings.length > 0);
@@ -110,7 +116,19 @@ describeWithRedis('A group that nobody declares and nobody reads', () => {
 
   it('does not keep a user without the right to look from using the queue', async () => {
     await retaining(1);
-    await suite.run('ACL', 'SETUSER', 'app', 'reset', 'on', '>secret', '~*', '+@all', '-xinfo', '+xinfo|groups', '+xinfo|stream');
+    await suite.run(
+      'ACL',
+      'SETUSER',
+      'app',
+      'reset',
+      'on',
+      '>secret',
+      '~*',
+      '+@all',
+      '-xinfo',
+      '+xinfo|groups',
+      '+xinfo|stream',
+    );
     suite.ending(() => suite.run('ACL', 'DELUSER', 'app'));
     const logger = recordingLogger();
     const { queue } = await opened({ url: suite.url.replace('redis://', 'redis://app:secret@'), logger });
@@ -121,20 +139,27 @@ describeWithRedis('A group that nobody declares and nobody reads', () => {
     expect([...logger.warnings, ...logger.errors]).toEqual([]);
   });
 
-  it.each(['plain', 'with space', "it's", '$HOME `id` "x" \\ * ! #', '-n', '{a}', 'ü😀', 'line\nbreak\t\u0007', '\u0000\u0085'])(
-    'is deleted by the command of the warning, as it stands: %j',
-    async (odd) => {
-      await retaining(1, odd, odd);
-      const { warnings } = await opened({ name: odd });
-      await eventually(() => warnings.length === 1);
-      const message = String(warnings[0]?.[0]);
-      expect(message).not.toMatch(/\p{Cc}/u);
-      const command = message.slice(message.indexOf('delete it: ') + 'delete it: '.length);
-      const { stdout } = await run('sh', ['-c', command.replace('redis-cli', `redis-cli -p ${suite.server.port}`)]);
-      expect(stdout.trim()).toBe('1');
-      const infos = (await suite.run('XINFO', 'GROUPS', queueKeys(odd).stream)) as [string, string][];
-      expect(infos.map(([, name]) => name)).toEqual(['billing']);
-      await suite.run('FLUSHALL');
-    },
-  );
+  it.each([
+    'plain',
+    'with space',
+    "it's",
+    '$HOME `id` "x" \\ * ! #',
+    '-n',
+    '{a}',
+    'ü😀',
+    'line\nbreak\t\u0007',
+    '\u0000\u0085',
+  ])('is deleted by the command of the warning, as it stands: %j', async (odd) => {
+    await retaining(1, odd, odd);
+    const { warnings } = await opened({ name: odd });
+    await eventually(() => warnings.length === 1);
+    const message = String(warnings[0]?.[0]);
+    expect(message).not.toMatch(/\p{Cc}/u);
+    const command = message.slice(message.indexOf('delete it: ') + 'delete it: '.length);
+    const { stdout } = await run('sh', ['-c', command.replace('redis-cli', `redis-cli -p ${suite.server.port}`)]);
+    expect(stdout.trim()).toBe('1');
+    const infos = (await suite.run('XINFO', 'GROUPS', queueKeys(odd).stream)) as [string, string][];
+    expect(infos.map(([, name]) => name)).toEqual(['billing']);
+    await suite.run('FLUSHALL');
+  });
 });

@@ -11,7 +11,10 @@ import { isAtLeast } from '../support/servers/server-version.js';
 /** In milliseconds: no consumer looks by itself before the test has failed, unless another wakes it up. */
 const NEVER = 600_000;
 
-jest.mock('../../src/redis/listener.js', () => ({ ...jest.requireActual('../../src/redis/listener.js'), LONGEST_WAIT: 600_000 }));
+jest.mock('../../src/redis/listener.js', () => ({
+  ...jest.requireActual('../../src/redis/listener.js'),
+  LONGEST_WAIT: 600_000,
+}));
 
 describeWithRedis('A consumer that waits', () => {
   retryOnce();
@@ -276,26 +279,29 @@ describeWithRedis('A consumer that waits', () => {
     expect(await suite.pending()).toEqual([]);
   });
 
-  it.each(['never comes to be', 'is lost'])('asks now and then while the connection that it waits on %s, and closes promptly', async (how) => {
-    const { proxy, url } = await suite.proxy();
-    const queue = open({ url });
-    await queue.stats();
-    if (how === 'never comes to be') await proxy.refuse();
-    const holder = new Holder(queue);
-    if (how === 'is lost') {
-      await waits(1);
-      await proxy.refuse();
-      const blocked = /^id=(\d+) .* flags=\S*b/m.exec(String(await suite.run('CLIENT', 'LIST')))?.[1];
-      await suite.run('CLIENT', 'KILL', 'ID', String(blocked));
-    }
-    for (const n of [1, 2]) {
-      await queue.publish('key', { n });
-      await comes(holder, n);
-    }
-    await queue.close();
-    // It has said goodbye: both have gone back.
-    expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked', 'sluice:parked']);
-  });
+  it.each(['never comes to be', 'is lost'])(
+    'asks now and then while the connection that it waits on %s, and closes promptly',
+    async (how) => {
+      const { proxy, url } = await suite.proxy();
+      const queue = open({ url });
+      await queue.stats();
+      if (how === 'never comes to be') await proxy.refuse();
+      const holder = new Holder(queue);
+      if (how === 'is lost') {
+        await waits(1);
+        await proxy.refuse();
+        const blocked = /^id=(\d+) .* flags=\S*b/m.exec(String(await suite.run('CLIENT', 'LIST')))?.[1];
+        await suite.run('CLIENT', 'KILL', 'ID', String(blocked));
+      }
+      for (const n of [1, 2]) {
+        await queue.publish('key', { n });
+        await comes(holder, n);
+      }
+      await queue.close();
+      // It has said goodbye: both have gone back.
+      expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked', 'sluice:parked']);
+    },
+  );
 
   it('waits on its connection again, once there is one', async () => {
     const { proxy, url } = await suite.proxy();

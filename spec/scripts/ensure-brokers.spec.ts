@@ -26,7 +26,8 @@ describe('The script that installs the brokers', () => {
   let fakes: string;
   let policy: string;
 
-  const fake = (name: string, body: string) => writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+  const fake = (name: string, body: string) =>
+    writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
   /** Runs it where only the fakes are on the PATH. */
   const run = (...args: readonly string[]) =>
@@ -84,7 +85,9 @@ describe('The script that installs the brokers', () => {
     expect(output).not.toMatch(/not found/);
     const [update, install, policyThen, ...more] = await asked();
     expect(update).toMatch(/^noninteractive: .* update$/);
-    expect(install).toMatch(/^noninteractive: .* install --yes --no-install-recommends redis-server redis-sentinel nats-server rabbitmq-server$/);
+    expect(install).toMatch(
+      /^noninteractive: .* install --yes --no-install-recommends redis-server redis-sentinel nats-server rabbitmq-server$/,
+    );
     expect(policyThen).toBe('policy says 101');
     expect(more).toEqual([]);
     expect(existsSync(policy)).toBe(false);
@@ -146,7 +149,9 @@ describe('The script that installs the brokers', () => {
     await rm(path.join(fakes, 'apt-get'));
     const { code, output } = await run();
     expect(code).toBe(0);
-    expect(output).toMatch(/redis-server was not found[\s\S]*brew install redis[\s\S]*dnf install redis[\s\S]*https:\/\//);
+    expect(output).toMatch(
+      /redis-server was not found[\s\S]*brew install redis[\s\S]*dnf install redis[\s\S]*https:\/\//,
+    );
     expect(await asked()).toEqual([]);
   });
 });

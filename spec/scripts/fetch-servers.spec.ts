@@ -22,14 +22,18 @@ describe('The scripts that fetch and test servers of other versions', () => {
   let folder: string;
   let fakes: string;
 
-  const fake = (name: string, body: string) => writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+  const fake = (name: string, body: string) =>
+    writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
   /** Runs one where only the fakes are on the PATH. */
   const run = (script: string, ...args: readonly string[]) =>
     new Promise<{ code: number; output: string }>((resolve) => {
       const env = { PATH: fakes, FAKES: fakes, SLUICE_SERVERS: path.join(folder, 'servers') };
-      const child = execFile(process.execPath, [path.join(ROOT, 'scripts', script), ...args], { env }, (_error, stdout, stderr) =>
-        resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
+      const child = execFile(
+        process.execPath,
+        [path.join(ROOT, 'scripts', script), ...args],
+        { env },
+        (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
       );
     });
 
@@ -47,7 +51,8 @@ describe('The scripts that fetch and test servers of other versions', () => {
 
   it('builds a version once', async () => {
     await fake('go', GO);
-    for (let round = 0; round < 2; round++) expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({ code: 0, output: 'nats-2.10: 2.10.29\n' });
+    for (let round = 0; round < 2; round++)
+      expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({ code: 0, output: 'nats-2.10: 2.10.29\n' });
     expect(await readFile(path.join(folder, 'asked'), 'utf8')).toMatch(/^install \S+nats-server\S*@v2\.10\.29\n$/);
   });
 
@@ -60,7 +65,10 @@ describe('The scripts that fetch and test servers of other versions', () => {
   });
 
   it('says why a version cannot be had, and fails nothing', async () => {
-    expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({ code: 0, output: 'nats-2.10 cannot be had: `go` is not on the PATH\n' });
+    expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({
+      code: 0,
+      output: 'nats-2.10 cannot be had: `go` is not on the PATH\n',
+    });
     await fake('go', 'echo "go: no such module" >&2; exit 1');
     expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({
       code: 0,
@@ -83,7 +91,9 @@ describe('The scripts that fetch and test servers of other versions', () => {
     );
     const outcome = { code: 0, output: 'nats-2.10: 2.10.29\n' };
     const second = () =>
-      eventually(() => readdirSync(folder).some((name) => name.startsWith('began-'))).then(() => run('fetch-servers.mjs', 'nats-2.10'));
+      eventually(() => readdirSync(folder).some((name) => name.startsWith('began-'))).then(() =>
+        run('fetch-servers.mjs', 'nats-2.10'),
+      );
     expect(await Promise.all([run('fetch-servers.mjs', 'nats-2.10'), second()])).toEqual([outcome, outcome]);
   });
 
@@ -100,13 +110,18 @@ describe('The scripts that fetch and test servers of other versions', () => {
 
   it('does not keep a server that does not run', async () => {
     await fake('go', 'touch "$GOBIN/nats-server"');
-    expect((await run('fetch-servers.mjs', 'nats-2.10')).output).toBe('nats-2.10 cannot be had: nats-server does not run here\n');
+    expect((await run('fetch-servers.mjs', 'nats-2.10')).output).toBe(
+      'nats-2.10 cannot be had: nats-server does not run here\n',
+    );
     expect(readdirSync(path.join(folder, 'servers'))).toEqual([]);
   });
 
-  it.each(['fetch-servers.mjs', 'test-servers.mjs'])('names the versions that there are, where %s does not know one', async (script) => {
-    const { code, output } = await run(script, 'nats-1.0');
-    expect(code).toBe(1);
-    expect(output).toMatch(/There is no version "nats-1\.0": expected one of nats-2\.10, /);
-  });
+  it.each(['fetch-servers.mjs', 'test-servers.mjs'])(
+    'names the versions that there are, where %s does not know one',
+    async (script) => {
+      const { code, output } = await run(script, 'nats-1.0');
+      expect(code).toBe(1);
+      expect(output).toMatch(/There is no version "nats-1\.0": expected one of nats-2\.10, /);
+    },
+  );
 });

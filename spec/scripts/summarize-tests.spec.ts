@@ -24,7 +24,8 @@ describe('The summary of the tests', () => {
   afterEach(() => rm(folder, { recursive: true }));
 
   const summaryOf = async (runs: Readonly<Record<string, object>>) => {
-    for (const [name, run] of Object.entries(runs)) await writeFile(path.join(folder, `${name}.json`), JSON.stringify(run));
+    for (const [name, run] of Object.entries(runs))
+      await writeFile(path.join(folder, `${name}.json`), JSON.stringify(run));
     return promisify(execFile)(process.execPath, [path.join(ROOT, 'scripts/summarize-tests.mjs'), folder]);
   };
 
@@ -34,7 +35,10 @@ describe('The summary of the tests', () => {
   });
 
   it('names the tests that needed a second attempt, and accepts three', async () => {
-    const { stdout, stderr } = await summaryOf({ servers: results([test('a', 2), test('b'), test('c', 2)]), unit: results([test('d', 2)]) });
+    const { stdout, stderr } = await summaryOf({
+      servers: results([test('a', 2), test('b'), test('c', 2)]),
+      unit: results([test('d', 2)]),
+    });
     expect(stdout).toBe('4 0\n');
     expect(stderr.match(/(?<=second attempt: ).*/g)).toEqual(['a', 'c', 'd']);
   });

@@ -62,8 +62,11 @@ export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<vo
 /** Runs a block that was bundled, until it ends by itself. */
 export function runCodeBlock({ file }: CodeBlock): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(process.execPath, ['--enable-source-maps', file.replace(/\.mts$/, '.mjs')], { cwd: ROOT }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
+    execFile(
+      process.execPath,
+      ['--enable-source-maps', file.replace(/\.mts$/, '.mjs')],
+      { cwd: ROOT },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
     );
   });
 }

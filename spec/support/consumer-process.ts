@@ -51,8 +51,13 @@ export class ConsumerProcess {
 
   private constructor(settings: ConsumerSettings, tally: Tally) {
     this.#tally = tally;
-    const program = programOf(`spec/integration/fixtures/${settings.handling === undefined ? 'consumer' : 'handler'}.ts`);
-    this.#child = spawn(process.execPath, [program, JSON.stringify(settings)], { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+    const program = programOf(
+      `spec/integration/fixtures/${settings.handling === undefined ? 'consumer' : 'handler'}.ts`,
+    );
+    this.#child = spawn(process.execPath, [program, JSON.stringify(settings)], {
+      cwd: ROOT,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     guard(this.#child);
     // What is written to one that was just killed is of no interest.
     this.#child.stdin.on('error', () => undefined);

@@ -8,10 +8,14 @@ const DEADLINE = 100_000;
  * Waits until something holds that other processes bring about, and leaves them the processor meanwhile.
  * @param state told when it never comes, for the message
  */
-export async function eventually(condition: () => boolean | Promise<boolean>, state: () => unknown = () => String(condition)): Promise<void> {
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  state: () => unknown = () => String(condition),
+): Promise<void> {
   const deadline = performance.now() + DEADLINE;
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`Did not come to be in ${DEADLINE / 1000} s: ${inspect(state(), { depth: 4 })}`);
+    if (performance.now() > deadline)
+      throw new Error(`Did not come to be in ${DEADLINE / 1000} s: ${inspect(state(), { depth: 4 })}`);
     await sleep(10);
   }
 }

@@ -33,14 +33,18 @@ const makers: Readonly<Record<string, (connect: Connect) => object>> = {
   'RxJS 6': (connect) => new Observable6(connect),
   'another copy of RxJS 7': (connect) => new (otherRxjs().Observable)(connect),
   'zen-observable': (connect) => new ZenObservable(connect),
-  'an object with Symbol.observable': (connect) => byHand(Symbol.observable, connect, (unsubscribe) => ({ unsubscribe })),
+  'an object with Symbol.observable': (connect) =>
+    byHand(Symbol.observable, connect, (unsubscribe) => ({ unsubscribe })),
   'an object with @@observable': (connect) => byHand('@@observable', connect, (unsubscribe) => ({ unsubscribe })),
   'an object whose subscription is a function': (connect) => byHand('@@observable', connect, (leave) => leave),
 };
 
 export type ForeignMaker = (connect: Connect) => ObservableInput<number>;
 
-export const FOREIGN_OBSERVABLES = Object.entries(makers) as unknown as readonly [library: string, create: ForeignMaker][];
+export const FOREIGN_OBSERVABLES = Object.entries(makers) as unknown as readonly [
+  library: string,
+  create: ForeignMaker,
+][];
 
 /** Emits the values within `subscribe`, then completes. */
 export const emitAll =

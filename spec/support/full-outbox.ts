@@ -41,7 +41,9 @@ export function fullOutbox(suite: Suite): void {
     const errors = await Promise.all(failures);
     expect(errors.map(({ message }) => message).slice(2)).toEqual(
       Array(2).fill(
-        expect.stringMatching(/had no room for a message within 1500 ms: `maxPending` of 2 messages were not confirmed.*; it was not enqueued$/),
+        expect.stringMatching(
+          /had no room for a message within 1500 ms: `maxPending` of 2 messages were not confirmed.*; it was not enqueued$/,
+        ),
       ),
     );
     expect(errors.map((error) => (error as { retryable?: boolean }).retryable)).toEqual(Array(4).fill(true));

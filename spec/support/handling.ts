@@ -64,7 +64,9 @@ export class Handled {
 
   /** What became of each delivery: its number, the attempt and the status. */
   get statuses(): string[] {
-    return this.outcomes.map(({ delivery: { payload, attempt }, status }) => `${numberOf(payload)}#${attempt} ${status}`);
+    return this.outcomes.map(
+      ({ delivery: { payload, attempt }, status }) => `${numberOf(payload)}#${attempt} ${status}`,
+    );
   }
 }
 
@@ -152,7 +154,11 @@ export class FakeDelivery implements AnyDelivery {
   readonly calls: Method[] = [];
   readonly #answer: (method: Method, argument: unknown) => Promise<boolean>;
 
-  constructor(n: number, answer: (method: Method, argument: unknown) => Promise<boolean> = async () => true, { attempt = 1, key = 'number' } = {}) {
+  constructor(
+    n: number,
+    answer: (method: Method, argument: unknown) => Promise<boolean> = async () => true,
+    { attempt = 1, key = 'number' } = {},
+  ) {
     this.id = `fake-${n}`;
     this.key = key;
     this.payload = { n };

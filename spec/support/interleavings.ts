@@ -13,7 +13,14 @@ const index = fc.nat(20);
 /** Calls of a program. */
 function operation({ delays, waits }: Stage) {
   return fc.oneof(
-    { weight: 8, arbitrary: fc.record({ do: fc.constant('publish' as const), at: index, delay: fc.constantFrom(0, 0, 0, ...delays) }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        do: fc.constant('publish' as const),
+        at: index,
+        delay: fc.constantFrom(0, 0, 0, ...delays),
+      }),
+    },
     {
       weight: 4,
       arbitrary: fc.record({
@@ -25,7 +32,12 @@ function operation({ delays, waits }: Stage) {
     },
     {
       weight: 9,
-      arbitrary: fc.record({ do: fc.constant('settle' as const), of: index, held: index, how: fc.constantFrom<How>(...HOWS, 'ack', 'ack') }),
+      arbitrary: fc.record({
+        do: fc.constant('settle' as const),
+        of: index,
+        held: index,
+        how: fc.constantFrom<How>(...HOWS, 'ack', 'ack'),
+      }),
     },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), of: index }) },
     { weight: 5, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...waits) }) },
@@ -34,7 +46,10 @@ function operation({ delays, waits }: Stage) {
 
 /** Calls of a program, and connections that are cut. */
 function cutting(stage: Stage) {
-  return fc.oneof({ weight: 25, arbitrary: operation(stage) }, { weight: 2, arbitrary: fc.record({ do: fc.constant('cut' as const) }) });
+  return fc.oneof(
+    { weight: 25, arbitrary: operation(stage) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('cut' as const) }) },
+  );
 }
 
 type Operation = ReturnType<typeof cutting> extends fc.Arbitrary<infer Value> ? Value : never;
@@ -65,7 +80,10 @@ export interface Stage {
 }
 
 /** Runs programs of up to 60 calls, drawn at random. */
-export async function holds(stage: Stage, { cuts, numRuns }: { readonly cuts: boolean; readonly numRuns: number }): Promise<void> {
+export async function holds(
+  stage: Stage,
+  { cuts, numRuns }: { readonly cuts: boolean; readonly numRuns: number },
+): Promise<void> {
   const operations: fc.Arbitrary<Operation> = cuts ? cutting(stage) : operation(stage);
   await fc.assert(
     fc.asyncProperty(fc.array(operations, { maxLength: 60, size: 'max' }), async (all) => {
@@ -138,7 +156,8 @@ class Run {
     for (const group of GROUPS) this.#subscribe({ at: 0, group, prefetch: 4 });
     await Promise.all(this.#calls);
     await this.#until(async () => {
-      for (const subscription of this.#subscriptions) for (const delivery of heldBy(subscription)) this.#settleOne(subscription, delivery, 'ack');
+      for (const subscription of this.#subscriptions)
+        for (const delivery of heldBy(subscription)) this.#settleOne(subscription, delivery, 'ack');
       for (const backend of this.#backends) {
         const stats = await backend.stats().catch(() => undefined);
         if (stats?.unfinished !== 0) return false;
@@ -203,7 +222,8 @@ class Run {
     this.#calls.push(
       call().then((counted) => {
         if (counted && ends) this.#done.add(id);
-        if (!counted && !this.#uncertain) this.#broken ??= new Error(`${how} of message ${n} in group ${group} did not count`);
+        if (!counted && !this.#uncertain)
+          this.#broken ??= new Error(`${how} of message ${n} in group ${group} did not count`);
       }),
     );
   }
@@ -234,10 +254,14 @@ class Run {
     const attempt = 1 + (this.#failed.get(id) ?? 0);
     if (this.#stage.exactAttempts ? delivery.attempt !== attempt : delivery.attempt < attempt)
       fail(`it came as attempt ${delivery.attempt}, and this is attempt ${attempt}`);
-    const holders = this.#subscriptions.filter((each) => each.group === group && heldBy(each).some(({ payload }) => numberOf(payload) === n));
-    if (holders.length !== 1 || heldBy(subscription).filter(({ payload }) => numberOf(payload) === n).length !== 1) fail('somebody holds it');
+    const holders = this.#subscriptions.filter(
+      (each) => each.group === group && heldBy(each).some(({ payload }) => numberOf(payload) === n),
+    );
+    if (holders.length !== 1 || heldBy(subscription).filter(({ payload }) => numberOf(payload) === n).length !== 1)
+      fail('somebody holds it');
     const source = `${group} ${this.#published[n]}`;
-    if (!this.#unordered.has(group) && n < (this.#latest.get(source) ?? -1)) fail(`message ${this.#latest.get(source)} had come before it`);
+    if (!this.#unordered.has(group) && n < (this.#latest.get(source) ?? -1))
+      fail(`message ${this.#latest.get(source)} had come before it`);
     this.#latest.set(source, n);
   }
 
@@ -245,7 +269,8 @@ class Run {
     const deadline = performance.now() + this.#stage.patience;
     while (!(await condition())) {
       if (this.#broken !== undefined) throw this.#broken;
-      if (performance.now() > deadline) throw new Error(`Not all is done with: ${JSON.stringify(await this.#stage.left())}`);
+      if (performance.now() > deadline)
+        throw new Error(`Not all is done with: ${JSON.stringify(await this.#stage.left())}`);
       await sleep(2);
     }
   }

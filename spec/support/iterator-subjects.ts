@@ -27,7 +27,9 @@ export interface IteratorCase {
   create(signal?: AbortSignal): IteratorSubject;
 }
 
-function overSubject(make: (source: ReplaySubject<number>, signal: AbortSignal | undefined) => AsyncIterator<unknown>): IteratorCase['create'] {
+function overSubject(
+  make: (source: ReplaySubject<number>, signal: AbortSignal | undefined) => AsyncIterator<unknown>,
+): IteratorCase['create'] {
   return (signal) => {
     const source = new ReplaySubject<number>();
     return {
@@ -73,8 +75,16 @@ const readDelivery = (value: unknown): number => numberOf((value as Delivery).pa
 
 /** Every face that hands out an async iterator; each has to keep the protocol. */
 export const ITERATOR_CASES: readonly IteratorCase[] = [
-  { name: 'toAsyncIterable', givesBackLast: false, create: overSubject((source, signal) => toAsyncIterable(source, { signal })) },
-  { name: 'toAsyncBatches', givesBackLast: false, create: overSubject((source, signal) => toAsyncBatches(source, { signal, maxSize: 1 })) },
+  {
+    name: 'toAsyncIterable',
+    givesBackLast: false,
+    create: overSubject((source, signal) => toAsyncIterable(source, { signal })),
+  },
+  {
+    name: 'toAsyncBatches',
+    givesBackLast: false,
+    create: overSubject((source, signal) => toAsyncBatches(source, { signal, maxSize: 1 })),
+  },
   {
     name: 'consume() with prefetch 1',
     givesBackLast: false,
@@ -93,6 +103,9 @@ export const ITERATOR_CASES: readonly IteratorCase[] = [
   {
     name: 'iteration of deliveries() with prefetch 8',
     givesBackLast: true,
-    create: overQueue((queue, options) => queue.deliveries({ ...options, prefetch: 8 })[Symbol.asyncIterator](), readDelivery),
+    create: overQueue(
+      (queue, options) => queue.deliveries({ ...options, prefetch: 8 })[Symbol.asyncIterator](),
+      readDelivery,
+    ),
   },
 ];

@@ -1,5 +1,13 @@
 import { map, Observable, Subject, takeUntil } from 'rxjs';
-import { AsyncLoopConsumer, type Delivery, type HandleOptions, type HandlerContext, handle, MemoryBackend, type Outcome } from 'sluice';
+import {
+  AsyncLoopConsumer,
+  type Delivery,
+  type HandleOptions,
+  type HandlerContext,
+  handle,
+  MemoryBackend,
+  type Outcome,
+} from 'sluice';
 import { ChangedQueue } from './changed-queue.js';
 import { numberOf } from './consumers.js';
 import { turns } from './promises.js';
@@ -69,7 +77,10 @@ const NEVER_REACHED = 1_000_000;
 const MOST = 256;
 
 /** What becomes of a message whose consumer is never stopped: the attempt that each handler sees, and the status of each outcome. */
-export function fateOf({ steps }: Message, { retry, ordered, timeout, deadLetter }: Settings): { attempts: number[]; statuses: string[] } {
+export function fateOf(
+  { steps }: Message,
+  { retry, ordered, timeout, deadLetter }: Settings,
+): { attempts: number[]; statuses: string[] } {
   const attempts: number[] = [];
   const statuses: string[] = [];
   // In place, a retry counts for the handler, but the queue knows nothing of it.
@@ -153,7 +164,8 @@ export class Laboratory {
     const { scheduler } = this.clock;
     this.queue = new ChangedQueue(
       { name: 'lab', scheduler, logger: silentLogger },
-      (stream) => stream.pipe(map((delivery) => watched(delivery, settings.slow, () => this.#count(numberOf(delivery.payload))))),
+      (stream) =>
+        stream.pipe(map((delivery) => watched(delivery, settings.slow, () => this.#count(numberOf(delivery.payload))))),
       settings.obeysCredit,
     );
   }
@@ -211,13 +223,23 @@ export class Laboratory {
     const work = (delivery: Delivery, context: HandlerContext) => this.#work(delivery, context, mine);
     const { concurrency, prefetch, ordered, timeout, retry, limited } = this.settings;
     const options: HandleOptions = {
-      ...{ concurrency, timeout, retry, signal: controller.signal, logger: silentLogger, scheduler: this.clock.scheduler },
+      ...{
+        concurrency,
+        timeout,
+        retry,
+        signal: controller.signal,
+        logger: silentLogger,
+        scheduler: this.clock.scheduler,
+      },
       orderBy: ordered ? 'key' : undefined,
       deliveryLimit: limited ? NEVER_REACHED : undefined,
       deadLetter: { none: undefined, queue: this.failed, flaky: this.#flaky }[this.settings.deadLetter],
       onOutcome: (outcome) => this.#note(outcome),
     };
-    worker = via === 'operator' ? this.#pipe(work, prefetch, options, controller) : this.#consume(work, prefetch, options, controller);
+    worker =
+      via === 'operator'
+        ? this.#pipe(work, prefetch, options, controller)
+        : this.#consume(work, prefetch, options, controller);
     // Not before: a handler may run within this call, and stop the consumer.
     worker.run();
     return worker;
@@ -231,7 +253,10 @@ export class Laboratory {
       void this.queue
         .deliveries(prefetch === 'auto' ? {} : { prefetch })
         .pipe(handle(work, options), takeUntil(leaving))
-        .subscribe({ complete: () => (ended = true), error: (error) => this.problems.push(`The stream failed: ${error}`) });
+        .subscribe({
+          complete: () => (ended = true),
+          error: (error) => this.problems.push(`The stream failed: ${error}`),
+        });
     const stop = async (how: Stop) => {
       halt(how);
       await this.advance(ended ? 0 : Math.min(how.timeout, 200));
@@ -280,9 +305,11 @@ export class Laboratory {
     const settled = status === 'dead-lettered' ? 'acked' : status;
     const waitsInPlace = this.settings.ordered && status === 'retried' && delivery.settled === false;
     if (waitsInPlace) this.#count(n);
-    if (delivery.settled !== settled && !waitsInPlace) this.problems.push(`${n} is ${delivery.settled}, but said to be ${status}`);
+    if (delivery.settled !== settled && !waitsInPlace)
+      this.problems.push(`${n} is ${delivery.settled}, but said to be ${status}`);
     if (run === undefined && status !== 'released') this.problems.push(`${n} is ${status} without a run`);
-    if (status === 'retried' && !run?.hand && delivery.attempt > this.settings.retry.count) this.problems.push(`${n} is tried too often`);
+    if (status === 'retried' && !run?.hand && delivery.attempt > this.settings.retry.count)
+      this.problems.push(`${n} is tried too often`);
     this.#inside('outcome');
     const givenUp = status === 'dead-lettered' || (status === 'rejected' && !run?.hand);
     if (givenUp && delivery.attempt <= this.settings.retry.count) this.problems.push(`${n} is given up too soon`);
@@ -329,10 +356,12 @@ export class Laboratory {
     if (this.queue.inFlight > this.#mostHeld) this.problems.push('Too many are out');
     if (this.twins) return;
     const key = this.#messages[n]?.key;
-    if (ordered && this.#running.some((other) => this.#messages[other.n]?.key === key)) this.problems.push(`${n} overlaps within ${key}`);
+    if (ordered && this.#running.some((other) => this.#messages[other.n]?.key === key))
+      this.problems.push(`${n} overlaps within ${key}`);
     const counted = this.#counted.get(n) ?? 1;
     // What was tried in place goes back as tried once.
-    if (ordered ? attempt > counted : attempt !== counted) this.problems.push(`${n} comes as attempt ${attempt} when it is ${counted}`);
+    if (ordered ? attempt > counted : attempt !== counted)
+      this.problems.push(`${n} comes as attempt ${attempt} when it is ${counted}`);
   }
 
   #end({ end, takes }: Step, signal: AbortSignal, over: () => void): unknown {

@@ -69,12 +69,15 @@ export class ModelQueue {
   }
 
   get unfinished(): number {
-    return this.messages.filter((message) => message.pending || [...message.states.values()].some((state) => state !== 'done')).length;
+    return this.messages.filter(
+      (message) => message.pending || [...message.states.values()].some((state) => state !== 'done'),
+    ).length;
   }
 
   get size(): number {
     return this.messages.filter(
-      (message) => message.pending || [...message.states.values()].some((state) => state === 'ready' || state === 'delayed'),
+      (message) =>
+        message.pending || [...message.states.values()].some((state) => state === 'ready' || state === 'delayed'),
     ).length;
   }
 
@@ -92,7 +95,9 @@ export class ModelQueue {
   }
 
   ready(group: string): ModelMessage[] {
-    return this.messages.filter((message) => message.states.get(group) === 'ready').sort((one, other) => one.place - other.place);
+    return this.messages
+      .filter((message) => message.states.get(group) === 'ready')
+      .sort((one, other) => one.place - other.place);
   }
 
   /** Whether a group is refused. */
@@ -100,7 +105,11 @@ export class ModelQueue {
     return this.#options.groups !== 'ignored' && !this.#options.groups.includes(group);
   }
 
-  publish(n: number, delay: number, to: string | undefined): Publisher['outcome'] | 'overflow' | 'not taken' | 'refused' {
+  publish(
+    n: number,
+    delay: number,
+    to: string | undefined,
+  ): Publisher['outcome'] | 'overflow' | 'not taken' | 'refused' {
     if (to !== undefined && this.refuses(to)) return 'refused';
     if (this.closed) return 'closed';
     const waits = this.publishers.some(({ outcome }) => outcome === 'waiting');
@@ -147,7 +156,8 @@ export class ModelQueue {
 
   /** For a consumer that asks for one message, and would wait if there is none. */
   takeNow(group: string): ModelMessage | undefined {
-    if (this.ready(group).length === 0) this.#admit((to) => this.#recipients(to).every((recipient) => recipient === group));
+    if (this.ready(group).length === 0)
+      this.#admit((to) => this.#recipients(to).every((recipient) => recipient === group));
     const [first] = this.ready(group);
     if (first === undefined) return undefined;
     first.states.set(group, 'out');
@@ -235,7 +245,9 @@ export class ModelQueue {
   }
 
   #allWait(to: string | undefined): boolean {
-    return this.#recipients(to).every((group) => this.ready(group).length === 0 && this.#line.some((consumer) => consumer.group === group));
+    return this.#recipients(to).every(
+      (group) => this.ready(group).length === 0 && this.#line.some((consumer) => consumer.group === group),
+    );
   }
 
   #admit(straight: (to: string | undefined) => boolean): boolean {
@@ -294,16 +306,24 @@ export class ModelQueue {
   }
 
   #discard(): number[] {
-    const waiting = this.messages.filter((message) => [...message.states.values()].includes('ready')).sort((one, other) => one.place - other.place);
+    const waiting = this.messages
+      .filter((message) => [...message.states.values()].includes('ready'))
+      .sort((one, other) => one.place - other.place);
     const delayed = this.#byDue();
     for (const entry of delayed) this.#dropDelayed(entry);
-    for (const message of waiting) for (const [group, state] of message.states) if (state === 'ready') message.states.set(group, 'done');
+    for (const message of waiting)
+      for (const [group, state] of message.states) if (state === 'ready') message.states.set(group, 'done');
     return [...new Set([...waiting, ...delayed.map(({ message }) => message)])].map(({ n }) => n);
   }
 
   #endDrained(): void {
     for (const group of this.#groups) {
-      if (this.#delayed.some((delayed) => delayed.group === undefined && this.#recipients(delayed.message.to).includes(group))) continue;
+      if (
+        this.#delayed.some(
+          (delayed) => delayed.group === undefined && this.#recipients(delayed.message.to).includes(group),
+        )
+      )
+        continue;
       if (this.messages.some((message) => (message.states.get(group) ?? 'done') !== 'done')) continue;
       for (const consumer of this.#consumers.filter((candidate) => candidate.group === group)) consumer.end();
     }

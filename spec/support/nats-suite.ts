@@ -1,5 +1,11 @@
 import { connect as connectSocket } from 'node:net';
-import { type ConsumerInfo, JetStreamApiError, type JetStreamManager, jetstreamManager, type StoredMsg } from '@nats-io/jetstream';
+import {
+  type ConsumerInfo,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+  type StoredMsg,
+} from '@nats-io/jetstream';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { connect, errors } from '@nats-io/transport-node';
 import { NatsBackend, type NatsBackendOptions } from 'sluice/nats';
@@ -52,7 +58,11 @@ export class NatsSuite extends ServerSuite<NatsServer> {
   }
 
   /** Publishes as any other program may, and waits until the server has it. */
-  async add(subject: string, data: string | Uint8Array, headers?: Parameters<NatsConnection['publish']>[2]): Promise<void> {
+  async add(
+    subject: string,
+    data: string | Uint8Array,
+    headers?: Parameters<NatsConnection['publish']>[2],
+  ): Promise<void> {
     const connection = await this.connection();
     await connection.request(subject, data, { timeout: 5000, ...headers });
   }
@@ -64,7 +74,9 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     socket.setEncoding('latin1').on('data', (part: string) => {
       received += part;
     });
-    socket.write(Buffer.from(`CONNECT {"headers":true,"verbose":false,"no_responders":true}\r\n${text}PING\r\n`, 'latin1'));
+    socket.write(
+      Buffer.from(`CONNECT {"headers":true,"verbose":false,"no_responders":true}\r\n${text}PING\r\n`, 'latin1'),
+    );
     await eventually(
       () => received.includes('PONG'),
       () => received,
@@ -129,7 +141,11 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     const { protocol, username, password } = new URL(this.url);
     const name = decodeURIComponent(username);
     const login = password === '' ? { token: name } : { user: name, pass: decodeURIComponent(password) };
-    return { servers: `127.0.0.1:${this.server.port}`, ...(name !== '' && login), ...(protocol === 'tls:' && { tls: { ca: this.server.ca } }) };
+    return {
+      servers: `127.0.0.1:${this.server.port}`,
+      ...(name !== '' && login),
+      ...(protocol === 'tls:' && { tls: { ca: this.server.ca } }),
+    };
   }
 
   protected override async disconnectOwn(): Promise<void> {

@@ -43,9 +43,12 @@ export class PackedPackage {
     const tarball = (await readdir(project)).find((file) => file.endsWith('.tgz')) ?? 'no tarball';
     await exec('tar', ['-xzf', tarball, '-C', home, '--strip-components=1'], { cwd: project });
     await mkdir(path.join(project, 'node_modules', '@types'));
-    for (const name of ['rxjs', '@types/node']) await symlink(installed(name), path.join(project, 'node_modules', name), 'junction');
+    for (const name of ['rxjs', '@types/node'])
+      await symlink(installed(name), path.join(project, 'node_modules', name), 'junction');
     const entries = await readdir(home, { recursive: true, withFileTypes: true });
-    const files = entries.filter((entry) => entry.isFile()).map((entry) => path.relative(home, path.join(entry.parentPath, entry.name)));
+    const files = entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.relative(home, path.join(entry.parentPath, entry.name)));
     return new PackedPackage(project, files);
   }
 
@@ -72,7 +75,10 @@ export class PackedPackage {
   }
 
   /** Installs a package into a folder of the project, as a link: from this repository, or from another folder of the project. */
-  async link(name: string, { into = '.', from = installed(name) }: { readonly into?: string; readonly from?: string } = {}): Promise<void> {
+  async link(
+    name: string,
+    { into = '.', from = installed(name) }: { readonly into?: string; readonly from?: string } = {},
+  ): Promise<void> {
     const home = path.join(this.project, into, 'node_modules', name);
     await mkdir(path.dirname(home), { recursive: true });
     await symlink(path.resolve(this.project, from), home, 'junction');
@@ -96,13 +102,25 @@ export class PackedPackage {
   }
 
   /** Compiles a file inside the project, as a package of that type. Resolves to what the compiler complained about. */
-  async compile(source: string, type: 'module' | 'commonjs', compilerOptions: object, compiler = 'typescript'): Promise<string> {
+  async compile(
+    source: string,
+    type: 'module' | 'commonjs',
+    compilerOptions: object,
+    compiler = 'typescript',
+  ): Promise<string> {
     const folder = await mkdtemp(path.join(this.project, 'compile-'));
     await cp(source, path.join(folder, 'index.ts'));
     await writeFile(path.join(folder, 'package.json'), JSON.stringify({ type }));
     await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['index.ts'] }));
     try {
-      await exec(process.execPath, [installed(`${compiler}/bin/tsc`), '--noEmit', '--pretty', 'false', '--project', folder]);
+      await exec(process.execPath, [
+        installed(`${compiler}/bin/tsc`),
+        '--noEmit',
+        '--pretty',
+        'false',
+        '--project',
+        folder,
+      ]);
       return '';
     } catch (error) {
       return (error as { stdout?: string }).stdout || String(error);

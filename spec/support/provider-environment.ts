@@ -54,7 +54,13 @@ export function providerEnvironment(Backend: BackendClass, urls: ProviderUrls): 
     });
 
     it('takes empty variables for ones that are not set', async () => {
-      const queue = Backend.fromEnv({ ...url, QUEUE_NAME: '', QUEUE_GROUPS: '', QUEUE_LEASE: '', QUEUE_PUBLISH_TIMEOUT: '' });
+      const queue = Backend.fromEnv({
+        ...url,
+        QUEUE_NAME: '',
+        QUEUE_GROUPS: '',
+        QUEUE_LEASE: '',
+        QUEUE_PUBLISH_TIMEOUT: '',
+      });
       expect(queue.name).toBe('default');
       await queue.close();
     });

@@ -13,7 +13,11 @@ const LONGER = 6;
 
 /** A lease of so many milliseconds that a consumer keeps, while another waits for what it holds. To be called where the suite is described. */
 export function keptLeases(suite: Opening, lease: number): void {
-  const prepare = async (count: number, options?: { readonly prefetch?: number; readonly signal?: AbortSignal }, time = lease) => {
+  const prepare = async (
+    count: number,
+    options?: { readonly prefetch?: number; readonly signal?: AbortSignal },
+    time = lease,
+  ) => {
     const queue = suite.open({ lease: time });
     await Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
     const holder = new Holder(queue, options);

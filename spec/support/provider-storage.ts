@@ -24,7 +24,8 @@ const WAYS: readonly ((delivery: Delivery) => Promise<unknown>)[] = [
 
 /** What a broker keeps that lets go of a message when all groups have settled it. To be called where the suite is described. */
 export function providerStorage({ open, length, holds, isEmpty }: Storage): void {
-  const publish = (queue: QueueBackend, count: number) => Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
+  const publish = (queue: QueueBackend, count: number) =>
+    Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
 
   it('is nothing of any message, once everything is settled in any order and in any way', async () => {
     const groups = ['a', 'b', 'c'];

@@ -119,7 +119,13 @@ export function badUrls({ scheme, bad }: ProviderUrls): string[] {
 /** Ones that are refused, and hold the password `s3cret`. */
 export function secretUrls({ scheme, secret }: ProviderUrls): string[] {
   const logins = ['user:s3cret', ':s3cret'].flatMap((login) => [`${login}@`, `${login}@host:port`, `${login}%@host`]);
-  return ['s3cret', 'http://user:s3cret@localhost', `${scheme}:s3cret`, ...logins.map((rest) => `${scheme}://${rest}`), ...secret];
+  return [
+    's3cret',
+    'http://user:s3cret@localhost',
+    `${scheme}:s3cret`,
+    ...logins.map((rest) => `${scheme}://${rest}`),
+    ...secret,
+  ];
 }
 
 /** All that an error shows of itself. */

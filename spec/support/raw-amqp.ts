@@ -31,7 +31,8 @@ function withLength(content: Buffer): Buffer {
 /** A table with tables in one another under the key `deep`, so many levels, and plain values beside them. */
 export function deepTable(levels: number, values: Readonly<Record<string, string | number>> = {}): Buffer {
   const fields = Object.entries(values).map(([key, value]) => {
-    if (typeof value === 'string') return Buffer.concat([shortString(key), Buffer.from('S'), withLength(Buffer.from(value))]);
+    if (typeof value === 'string')
+      return Buffer.concat([shortString(key), Buffer.from('S'), withLength(Buffer.from(value))]);
     const number = Buffer.alloc(8);
     number.writeBigInt64BE(BigInt(value));
     return Buffer.concat([shortString(key), Buffer.from('l'), number]);

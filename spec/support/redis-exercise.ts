@@ -12,7 +12,11 @@ export const EXERCISED: readonly string[] = ['a', 'b', 'late {group}'];
  * @param open opens that queue, with a lease in milliseconds
  * @param look called now and then, while something of everything is there
  */
-export async function exercise(suite: RedisSuite, open: (lease: number) => RedisBackend, look: () => Promise<void>): Promise<void> {
+export async function exercise(
+  suite: RedisSuite,
+  open: (lease: number) => RedisBackend,
+  look: () => Promise<void>,
+): Promise<void> {
   const queue = open(200);
   await Promise.all(upTo(8).map((n) => queue.publish('key', { n }, n % 2 === 0 ? {} : { headers: { n: String(n) } })));
   await suite.run('XADD', suite.name, '*', 'not', 'ours');
@@ -38,7 +42,8 @@ export async function exercise(suite: RedisSuite, open: (lease: number) => Redis
   for (const holder of holders) holder.subscription.unsubscribe();
   await look();
   for (const group of EXERCISED) {
-    for await (const { payload } of queue.deliveries({ group, prefetch: 3 })) if ((payload as { n: number }).n === 9) break;
+    for await (const { payload } of queue.deliveries({ group, prefetch: 3 }))
+      if ((payload as { n: number }).n === 9) break;
   }
   await look();
   const last = EXERCISED.map((group) => new Holder(queue, { group }, (delivery) => void delivery.ack()));

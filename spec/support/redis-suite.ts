@@ -54,7 +54,12 @@ export class RedisSuite extends ServerSuite<RedisServer> {
 
   /** What a group has not settled: id, consumer, and how often it was delivered. */
   async pending(group = 'default'): Promise<[id: string, consumer: string, deliveries: number][]> {
-    const rows = (await this.run('XPENDING', this.name, group, '-', '+', '10000')) as [string, string, number, number][];
+    const rows = (await this.run('XPENDING', this.name, group, '-', '+', '10000')) as [
+      string,
+      string,
+      number,
+      number,
+    ][];
     return rows.map(([id, consumer, , deliveries]) => [id, consumer, deliveries]);
   }
 

@@ -34,8 +34,12 @@ export class Program {
   /** Waits until it has printed a text, or has ended without. */
   async printed(text: string): Promise<void> {
     while (!this.output.includes(text)) {
-      const ended = await Promise.race([once(this.#child.stdout, 'data').then(() => false), this.#exit.then(() => true)]);
-      if (ended && !this.output.includes(text)) throw new Error(`Expected the program to print "${text}", got:\n${this.output}`);
+      const ended = await Promise.race([
+        once(this.#child.stdout, 'data').then(() => false),
+        this.#exit.then(() => true),
+      ]);
+      if (ended && !this.output.includes(text))
+        throw new Error(`Expected the program to print "${text}", got:\n${this.output}`);
     }
   }
 

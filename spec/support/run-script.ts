@@ -15,7 +15,9 @@ export interface ScriptResult {
  */
 export async function runScript(script: string, before = ''): Promise<ScriptResult> {
   const code = `${before}\nconst sluice = await import(${JSON.stringify(source)});\n${script}`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', code], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', code], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {

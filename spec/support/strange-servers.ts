@@ -67,7 +67,11 @@ export class StrangeServers {
     const failures = [await failureOf(queue.publish('key', {})), await failureOf(queue.stats())];
     await eventually(() => holder.error !== undefined);
     for (const error of [...failures, holder.error as Error]) {
-      expect(error).toMatchObject({ code: BackendUnavailableError.code, retryable: false, message: expect.stringMatching(why) });
+      expect(error).toMatchObject({
+        code: BackendUnavailableError.code,
+        retryable: false,
+        message: expect.stringMatching(why),
+      });
       expect(error.message).toContain('"strange"');
       expect(error.message).toContain(`127.0.0.1:${new URL(url).port}`);
       expect(`${error.message} ${String(error.cause)}`).not.toContain('s3cret');

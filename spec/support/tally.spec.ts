@@ -14,7 +14,8 @@ describe('Tally', () => {
 
   afterEach(() => jest.restoreAllMocks());
 
-  const confirm = (tally: Tally, ...ids: number[]) => Promise.all(ids.map((id) => tally.published(id, Promise.resolve())));
+  const confirm = (tally: Tally, ...ids: number[]) =>
+    Promise.all(ids.map((id) => tally.published(id, Promise.resolve())));
 
   const work = (tally: Tally, ...ids: number[]) => {
     for (const id of ids) {

@@ -105,7 +105,8 @@ export class Tally {
     process.stdout.write(`${fault}: ${this} (doubled at most ${mostDoubled})\n`);
     const { lost } = this;
     if (lost.length > 0) throw new Error(`${fault}: lost ${some(lost)} (${this})`);
-    if (this.doubled > mostDoubled) throw new Error(`${fault}: more were doubled than were in flight, ${mostDoubled} (${this})`);
+    if (this.doubled > mostDoubled)
+      throw new Error(`${fault}: more were doubled than were in flight, ${mostDoubled} (${this})`);
     const delivered = [...this.#refused.keys()].filter((id) => this.#started.has(id));
     if (delivered.length > 0) throw new Error(`${fault}: refused, and delivered all the same: ${some(delivered)}`);
   }

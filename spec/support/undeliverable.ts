@@ -20,13 +20,21 @@ export const UNDELIVERABLE: readonly Undeliverable[] = [
 export const GOOD = 'good';
 
 /** Handles everything that a queue holds, with two credits; all but what has the key `good` fails. */
-export async function giveUpAll(queue: QueueBackend, deadLetter: QueueBackend): Promise<{ outcomes: Outcome[]; logger: RecordingLogger }> {
+export async function giveUpAll(
+  queue: QueueBackend,
+  deadLetter: QueueBackend,
+): Promise<{ outcomes: Outcome[]; logger: RecordingLogger }> {
   const logger = recordingLogger();
   const outcomes: Outcome[] = [];
   const fail = ({ key }: { key: string }) => {
     if (key !== GOOD) throw new Error('boom');
   };
-  const options = { retry: { count: 0 }, deadLetter, logger, onOutcome: (outcome: Outcome) => void outcomes.push(outcome) };
+  const options = {
+    retry: { count: 0 },
+    deadLetter,
+    logger,
+    onOutcome: (outcome: Outcome) => void outcomes.push(outcome),
+  };
   const subscription = queue.deliveries({ prefetch: 2 }).pipe(handle(fail, options)).subscribe();
   await eventually(
     async () => (await queue.stats()).unfinished === 0 && outcomes.length > 0,
@@ -38,7 +46,8 @@ export async function giveUpAll(queue: QueueBackend, deadLetter: QueueBackend): 
 
 /** The statuses of what has the key `good`, and of all else. */
 export function statusesOf(outcomes: readonly Outcome[]): { good: string[]; others: string[] } {
-  const of = (good: boolean) => outcomes.filter(({ delivery }) => (delivery.key === GOOD) === good).map(({ status }) => status);
+  const of = (good: boolean) =>
+    outcomes.filter(({ delivery }) => (delivery.key === GOOD) === good).map(({ status }) => status);
   return { good: of(true), others: of(false) };
 }
 
@@ -46,6 +55,10 @@ export function statusesOf(outcomes: readonly Outcome[]): { good: string[]; othe
 export function expectToldOf(outcomes: readonly Outcome[], { errors }: RecordingLogger): void {
   for (const { delivery } of outcomes.filter(({ status }) => status === 'rejected')) {
     const told = errors.filter((error) => error.includes(`delivery ${delivery.id} ("${delivery.key}")`));
-    expect(told).toEqual([expect.stringMatching(/^A message cannot be dead-lettered: .*InvalidMessageError: Expected .*; it goes to quarantine$/)]);
+    expect(told).toEqual([
+      expect.stringMatching(
+        /^A message cannot be dead-lettered: .*InvalidMessageError: Expected .*; it goes to quarantine$/,
+      ),
+    ]);
   }
 }

@@ -16,7 +16,10 @@ const PROMISED: BackendCapabilities = {
   logger: true,
 };
 
-function memory({ name, groups, logger = silentLogger }: BackendNeeds, capabilities: BackendCapabilities): MemoryBackend {
+function memory(
+  { name, groups, logger = silentLogger }: BackendNeeds,
+  capabilities: BackendCapabilities,
+): MemoryBackend {
   const declared = capabilities.groups === 'separate' ? (groups ?? ['default']) : undefined;
   return new MemoryBackend({ name, logger, validate: capabilities.validation, groups: declared });
 }
@@ -31,13 +34,18 @@ describe.each(brokenBackends)('A backend that $defect', ({ caughtBy, saying, cre
   const capabilities = { ...PROMISED, ...beyond };
 
   it(`is caught by "${caughtBy}"`, async () => {
-    const { run } = caseOf(caughtBy, async (needs = {}) => create(memory(needs, capabilities), needs), { ...capabilities, deadline: DEADLINE });
+    const { run } = caseOf(caughtBy, async (needs = {}) => create(memory(needs, capabilities), needs), {
+      ...capabilities,
+      deadline: DEADLINE,
+    });
     await expect(run()).rejects.toThrow(saying);
   });
 });
 
 describe('A backend that is wrapped and not broken', () => {
-  const caught = new Map(brokenBackends.map(({ caughtBy, capabilities }) => [caughtBy, { ...PROMISED, ...capabilities }]));
+  const caught = new Map(
+    brokenBackends.map(({ caughtBy, capabilities }) => [caughtBy, { ...PROMISED, ...capabilities }]),
+  );
 
   it.each([...caught].filter(([, { close }]) => close === 'drained'))('passes "%s"', (name, capabilities) =>
     caseOf(name, async (needs = {}) => new Wrapped(memory(needs, capabilities)), capabilities).run(),

@@ -48,13 +48,17 @@ describe('queueBackendContract', () => {
   it('makes no backend for a case that it skips, and prints why', async () => {
     const log = jest.spyOn(console, 'log').mockImplementation(() => {});
     const make = jest.fn(create);
-    const skipped = queueBackendContract(make, { reasons: { shared: 'one process only' } }).filter((candidate) => candidate.skipped !== undefined);
+    const skipped = queueBackendContract(make, { reasons: { shared: 'one process only' } }).filter(
+      (candidate) => candidate.skipped !== undefined,
+    );
     for (const { run } of skipped) await run();
     const printed = log.mock.calls.map(([text]) => String(text));
     log.mockRestore();
     expect(make).not.toHaveBeenCalled();
     expect(printed).toHaveLength(skipped.length);
-    expect(printed).toContain('Skipped: rule 1: two backends on one queue share its messages, because one process only');
+    expect(printed).toContain(
+      'Skipped: rule 1: two backends on one queue share its messages, because one process only',
+    );
   });
 
   it('closes every backend that a case has made, also when the case fails', async () => {
@@ -66,7 +70,9 @@ describe('queueBackendContract', () => {
       jest.spyOn(backend, 'deliveries').mockReturnValue(new MemoryBackend({ logger: silentLogger }).deliveries());
       return backend;
     };
-    const cases = queueBackendContract(make, { deadline: 20 }).filter(({ rule, skipped }) => rule < 3 && skipped === undefined);
+    const cases = queueBackendContract(make, { deadline: 20 }).filter(
+      ({ rule, skipped }) => rule < 3 && skipped === undefined,
+    );
     const results = await Promise.allSettled(cases.map(({ run }) => run()));
     expect(results.some(({ status }) => status === 'rejected')).toBe(true);
     expect(made.length).toBeGreaterThanOrEqual(cases.length);
@@ -79,7 +85,8 @@ describe('queueBackendContract', () => {
     const refused = queueBackendContract(() => Promise.reject(new Error('ECONNREFUSED')));
     await expect(refused[0]?.run()).rejects.toThrow('ECONNREFUSED');
     const stuck = queueBackendContract(
-      async () => Object.assign(new MemoryBackend({ logger: silentLogger }), { close: () => new Promise<void>(() => {}) }),
+      async () =>
+        Object.assign(new MemoryBackend({ logger: silentLogger }), { close: () => new Promise<void>(() => {}) }),
       { deadline: 20 },
     );
     const first = stuck.find(({ name }) => name.startsWith('rule 2: a payload'));
@@ -123,6 +130,9 @@ describe('queueBackendContract', () => {
   });
 
   it('refuses a `create` that is no function', () => {
-    expect(thrownBy(() => queueBackendContract({} as never))).toMatchObject({ name: 'TypeError', message: expect.stringContaining('`create`') });
+    expect(thrownBy(() => queueBackendContract({} as never))).toMatchObject({
+      name: 'TypeError',
+      message: expect.stringContaining('`create`'),
+    });
   });
 });

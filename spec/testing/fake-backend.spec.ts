@@ -34,7 +34,14 @@ describe('fakeBackend', () => {
   });
 
   it('serves what a message says of itself', () => {
-    const message = { key: 'order', payload: { n: 1 }, headers: { trace: 'a' }, attempt: 3, id: 'seven', publishedAt: 7 };
+    const message = {
+      key: 'order',
+      payload: { n: 1 },
+      headers: { trace: 'a' },
+      attempt: 3,
+      id: 'seven',
+      publishedAt: 7,
+    };
     const [first, second] = new Holder(fakeBackend([message, ['order', { n: 2 }]], { name: 'orders' })).deliveries;
     expect(first).toMatchObject({ ...message, queue: 'orders', settled: false });
     expect(second).toMatchObject({ key: 'order', payload: { n: 2 }, headers: {}, attempt: 1, id: 'fake-2' });
@@ -234,7 +241,12 @@ describe('fakeBackend', () => {
 
   it.each([
     ['a prefetch of 0', 'RangeError', '`prefetch`', () => fakeBackend().deliveries({ prefetch: 0 })],
-    ['a prefetch that is not a number', 'RangeError', '`prefetch`', () => fakeBackend().consume({ prefetch: Number.NaN })],
+    [
+      'a prefetch that is not a number',
+      'RangeError',
+      '`prefetch`',
+      () => fakeBackend().consume({ prefetch: Number.NaN }),
+    ],
     ['an empty group', 'RangeError', '`group`', () => fakeBackend().deliveries({ group: '' })],
     ['a group that is no string', 'TypeError', '`group`', () => fakeBackend().consume({ group: 5 as never })],
     ['a signal that is none', 'TypeError', '`signal`', () => fakeBackend().deliveries({ signal: {} as never })],
@@ -290,7 +302,9 @@ describe('fakeBackend', () => {
       ['fake-2', 'retried', 1234],
       ['fake-3', 'acked', undefined],
     ]);
-    expect(dead.published).toMatchObject([{ payload: { n: 3 }, headers: { 'sluice-error': 'Error: failed 3', 'sluice-attempts': '2' } }]);
+    expect(dead.published).toMatchObject([
+      { payload: { n: 3 }, headers: { 'sluice-error': 'Error: failed 3', 'sluice-attempts': '2' } },
+    ]);
   });
 
   it('works under AsyncLoopConsumer, which ends with its messages', async () => {
@@ -298,7 +312,11 @@ describe('fakeBackend', () => {
     const handled: object[] = [];
     await new AsyncLoopConsumer(queue, { group: 'billing' }).run(async (payload) => void handled.push(payload));
     expect(handled).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
-    expect(queue.settlements.map(({ how, group }) => `${group} ${how}`)).toEqual(['billing acked', 'billing acked', 'billing acked']);
+    expect(queue.settlements.map(({ how, group }) => `${group} ${how}`)).toEqual([
+      'billing acked',
+      'billing acked',
+      'billing acked',
+    ]);
   });
 
   it.each([[{ key: 'order' }], [null], [5], [['order', [1]]], [{ key: 5, payload: {} }]])(

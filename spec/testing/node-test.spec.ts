@@ -26,7 +26,10 @@ function count(output: string, what: string): number {
 
 describe('The contract suite under node:test', () => {
   it('passes, every case of it, and prints why it skips what it skips', async () => {
-    const cases = queueBackendContract(async () => new MemoryBackend(), { close: 'drained', reasons: { restart: 'there is no broker' } });
+    const cases = queueBackendContract(async () => new MemoryBackend(), {
+      close: 'drained',
+      reasons: { restart: 'there is no broker' },
+    });
     const { code, output } = await runNodeTest('spec/testing/fixtures/contract.node-test.ts');
     expect([code, count(output, 'fail')]).toEqual([0, 0]);
     expect(count(output, 'pass')).toBe(cases.length);

@@ -7,7 +7,10 @@ import type { Cancellation, Order, ShopEvents } from './shop-events.js';
 /** As a type alias, of literals. */
 type LiteralEvents = { a: { readonly a: number }; b: { readonly b: string } };
 
-export async function publishChecksThePair(queue: MemoryBackend<ShopEvents>, cancellation: Cancellation): Promise<void> {
+export async function publishChecksThePair(
+  queue: MemoryBackend<ShopEvents>,
+  cancellation: Cancellation,
+): Promise<void> {
   await queue.publish('orders.created', { id: 1 });
   await queue.publish('orders.cancelled', cancellation, { delay: 5, headers: { trace: '1' } });
   await queue.publish('orders.cancelled', cancellation, cancellation.reason === '' ? undefined : { delay: 5 });
@@ -55,8 +58,11 @@ export function theKeyNarrowsThePayload(delivery: Delivery<ShopEvents>): void {
 
 export async function everyWayOfConsumingIsTyped(queue: MemoryBackend<LiteralEvents>): Promise<void> {
   expectTypeOf(await receive(queue)).toEqualTypeOf<Delivery<LiteralEvents>>();
-  expectTypeOf(queue.published$).toEqualTypeOf<Observable<readonly ['a', { readonly a: number }] | readonly ['b', { readonly b: string }]>>();
-  for await (const payload of queue.consume()) expectTypeOf(payload).toEqualTypeOf<{ readonly a: number } | { readonly b: string }>();
+  expectTypeOf(queue.published$).toEqualTypeOf<
+    Observable<readonly ['a', { readonly a: number }] | readonly ['b', { readonly b: string }]>
+  >();
+  for await (const payload of queue.consume())
+    expectTypeOf(payload).toEqualTypeOf<{ readonly a: number } | { readonly b: string }>();
   for await (const delivery of queue.deliveries()) expectTypeOf(delivery).toEqualTypeOf<Delivery<LiteralEvents>>();
   queue.deliveries().subscribe((delivery) => {
     expectTypeOf(delivery).toEqualTypeOf<Delivery<LiteralEvents>>();
@@ -74,7 +80,10 @@ export async function withoutEventsAnyKeyAndAnyObjectGo(queue: QueueBackend, ord
   expectTypeOf(new MemoryBackend()).toEqualTypeOf<MemoryBackend<AnyEvents>>();
 }
 
-export function aTypedQueueGoesWhereAnyQueueDoes(shop: MemoryBackend<ShopEvents>, literal: QueueBackend<LiteralEvents>): void {
+export function aTypedQueueGoesWhereAnyQueueDoes(
+  shop: MemoryBackend<ShopEvents>,
+  literal: QueueBackend<LiteralEvents>,
+): void {
   const any = (queue: QueueBackend) => queue.name;
   any(shop);
   any(literal);

@@ -34,7 +34,9 @@ export function whatAHandlerReturnsFlowsDownstream(queue: MemoryBackend<ShopEven
   expectTypeOf(deliveries.pipe(handle(() => ZenObservable.of(1, 2)))).toEqualTypeOf<Observable<number>>();
   expectTypeOf(deliveries.pipe(handle(async () => {}))).toEqualTypeOf<Observable<never>>();
   expectTypeOf(deliveries.pipe(handle(() => {}))).toEqualTypeOf<Observable<never>>();
-  expectTypeOf(deliveries.pipe(handle(async ({ payload }) => (payload.id > 1 ? payload.id : undefined)))).toEqualTypeOf<Observable<number>>();
+  expectTypeOf(deliveries.pipe(handle(async ({ payload }) => (payload.id > 1 ? payload.id : undefined)))).toEqualTypeOf<
+    Observable<number>
+  >();
   expectTypeOf(
     deliveries.pipe(
       handle(async function* () {
@@ -74,8 +76,16 @@ export function handlersAndTheirOptionsKnowTheEvents(
     )
     .subscribe();
   const created = queue.deliveries().pipe(filter((delivery) => delivery.key === 'orders.created'));
-  created.pipe(handle(async ({ payload }) => expectTypeOf(payload).toEqualTypeOf<Order>(), { deadLetter: anything })).subscribe();
-  created.pipe(handle(() => {}, { deadLetter: async (delivery, error, { signal }) => console.log(delivery.payload.id, error, signal) })).subscribe();
+  created
+    .pipe(handle(async ({ payload }) => expectTypeOf(payload).toEqualTypeOf<Order>(), { deadLetter: anything }))
+    .subscribe();
+  created
+    .pipe(
+      handle(() => {}, {
+        deadLetter: async (delivery, error, { signal }) => console.log(delivery.payload.id, error, signal),
+      }),
+    )
+    .subscribe();
 
   // @ts-expect-error - no such option
   handle(() => {}, { attempts: 3 });
@@ -107,14 +117,18 @@ export function filtersNarrowTheEvents(queue: QueueBackend<ShopEvents>, anything
   const deliveries = queue.deliveries();
   const guard = (delivery: Delivery<ShopEvents>): delivery is Created => delivery.key === 'orders.created';
   expectTypeOf(deliveries.pipe(filterDeliveries(guard))).toEqualTypeOf<Observable<Created>>();
-  expectTypeOf(deliveries.pipe(filterDeliveries((delivery): delivery is Created => delivery.key === 'orders.created'))).toEqualTypeOf<
+  expectTypeOf(
+    deliveries.pipe(filterDeliveries((delivery): delivery is Created => delivery.key === 'orders.created')),
+  ).toEqualTypeOf<Observable<Created>>();
+  expectTypeOf(deliveries.pipe(filterDeliveries((delivery) => delivery.key === 'orders.created'))).toEqualTypeOf<
     Observable<Created>
   >();
-  expectTypeOf(deliveries.pipe(filterDeliveries((delivery) => delivery.key === 'orders.created'))).toEqualTypeOf<Observable<Created>>();
-  expectTypeOf(deliveries.pipe(filterDeliveries(({ payload }) => payload.id > 1, { otherwise: 'release' }))).toEqualTypeOf<
-    Observable<Delivery<ShopEvents>>
+  expectTypeOf(
+    deliveries.pipe(filterDeliveries(({ payload }) => payload.id > 1, { otherwise: 'release' })),
+  ).toEqualTypeOf<Observable<Delivery<ShopEvents>>>();
+  expectTypeOf(anything.deliveries().pipe(filterDeliveries(({ key }) => key === 'a'))).toEqualTypeOf<
+    Observable<Delivery>
   >();
-  expectTypeOf(anything.deliveries().pipe(filterDeliveries(({ key }) => key === 'a'))).toEqualTypeOf<Observable<Delivery>>();
   deliveries
     .pipe(
       filterDeliveries(guard),
@@ -130,7 +144,11 @@ export function filtersNarrowTheEvents(queue: QueueBackend<ShopEvents>, anything
   interval(1000).pipe(filterDeliveries(() => true));
 }
 
-export function aRouteKnowsTheEvents(queue: QueueBackend<ShopEvents>, anything: QueueBackend, charge: (order: Order) => Promise<'paid'>): void {
+export function aRouteKnowsTheEvents(
+  queue: QueueBackend<ShopEvents>,
+  anything: QueueBackend,
+  charge: (order: Order) => Promise<'paid'>,
+): void {
   type Created = DeliveryOf<'orders.created', Order>;
   const deliveries = queue.deliveries();
   const results = deliveries.pipe(
@@ -150,22 +168,30 @@ export function aRouteKnowsTheEvents(queue: QueueBackend<ShopEvents>, anything: 
     ),
   );
   expectTypeOf(results).toExtend<Observable<unknown>>();
-  expectTypeOf(deliveries.pipe(handle(route({ 'orders.created': async () => 'text', 'orders.cancelled': () => of(1) })))).toEqualTypeOf<
-    Observable<string | number>
-  >();
+  expectTypeOf(
+    deliveries.pipe(handle(route({ 'orders.created': async () => 'text', 'orders.cancelled': () => of(1) }))),
+  ).toEqualTypeOf<Observable<string | number>>();
   expectTypeOf(deliveries.pipe(handle(route({ 'orders.created': () => 1 })))).toEqualTypeOf<Observable<number>>();
-  expectTypeOf(deliveries.pipe(handle(route({ 'orders.created': () => 1 }, { otherwise: async () => 'text' })))).toEqualTypeOf<
-    Observable<number | string>
+  expectTypeOf(
+    deliveries.pipe(handle(route({ 'orders.created': () => 1 }, { otherwise: async () => 'text' }))),
+  ).toEqualTypeOf<Observable<number | string>>();
+  expectTypeOf(anything.deliveries().pipe(handle(route({ a: ({ payload }) => payload })))).toEqualTypeOf<
+    Observable<object>
   >();
-  expectTypeOf(anything.deliveries().pipe(handle(route({ a: ({ payload }) => payload })))).toEqualTypeOf<Observable<object>>();
 
   const named = route<ShopEvents>({ 'orders.cancelled': async ({ payload }) => payload.reason });
   expectTypeOf(named).toEqualTypeOf<Handler<Delivery<ShopEvents>>>();
   deliveries.pipe(handle(named)).subscribe();
-  expectTypeOf(route<ShopEvents, string>({ 'orders.created': () => 'text' })).toEqualTypeOf<Handler<Delivery<ShopEvents>, string>>();
-  const declared: Handler<Delivery<ShopEvents>, Promise<number>> = route({ 'orders.created': async ({ payload }) => payload.id });
+  expectTypeOf(route<ShopEvents, string>({ 'orders.created': () => 'text' })).toEqualTypeOf<
+    Handler<Delivery<ShopEvents>, string>
+  >();
+  const declared: Handler<Delivery<ShopEvents>, Promise<number>> = route({
+    'orders.created': async ({ payload }) => payload.id,
+  });
   void new AsyncLoopConsumer(queue).run((_payload, delivery, context) => declared(delivery, context));
-  const routes: EventRoutes<ShopEvents> = { 'orders.created': ({ payload }) => expectTypeOf(payload).toEqualTypeOf<Order>() };
+  const routes: EventRoutes<ShopEvents> = {
+    'orders.created': ({ payload }) => expectTypeOf(payload).toEqualTypeOf<Order>(),
+  };
   deliveries.pipe(handle(route(routes))).subscribe();
   deliveries.pipe(handle(route({ 'orders.created': undefined }))).subscribe();
 
@@ -173,8 +199,10 @@ export function aRouteKnowsTheEvents(queue: QueueBackend<ShopEvents>, anything: 
   deliveries.pipe(handle(route({ 'orders.shipped': () => {} })));
   // @ts-expect-error - no such key
   route<ShopEvents>({ 'orders.shipped': () => {} });
-  // @ts-expect-error - the payload of another key
-  deliveries.pipe(handle(route({ 'orders.created': ({ payload }: DeliveryOf<'orders.created', Cancellation>) => payload.reason })));
+  deliveries.pipe(
+    // @ts-expect-error - the payload of another key
+    handle(route({ 'orders.created': ({ payload }: DeliveryOf<'orders.created', Cancellation>) => payload.reason })),
+  );
   // @ts-expect-error - the payload of another key
   route<ShopEvents>({ 'orders.created': ({ payload }) => payload.reason });
   // @ts-expect-error - no handler
@@ -185,12 +213,22 @@ export function aRouteKnowsTheEvents(queue: QueueBackend<ShopEvents>, anything: 
 
 export function publishToChecksThePair(queue: QueueBackend<ShopEvents>, anything: MemoryBackend): void {
   const orders = from([{ id: 1 }]);
-  expectTypeOf(orders.pipe(publishTo(queue, (order) => ['orders.created', order]))).toEqualTypeOf<Observable<{ id: number }>>();
+  expectTypeOf(orders.pipe(publishTo(queue, (order) => ['orders.created', order]))).toEqualTypeOf<
+    Observable<{ id: number }>
+  >();
   orders.pipe(publishTo(anything, (order) => ['any key', order], { concurrency: 4 })).subscribe();
-  orders.pipe(publishTo(queue, (order) => ['orders.created', order, { headers: { trace: 'abc' }, delay: 5, group: 'billing' }])).subscribe();
+  orders
+    .pipe(
+      publishTo(queue, (order) => ['orders.created', order, { headers: { trace: 'abc' }, delay: 5, group: 'billing' }]),
+    )
+    .subscribe();
   orders.pipe(publishTo(anything, (order) => ['any key', order, {}])).subscribe();
   orders.pipe(publishTo(anything, (order) => ['any key', order, order.id > 1 ? { delay: 5 } : undefined])).subscribe();
-  orders.pipe(publishTo(queue, (order) => (order.id > 1 ? ['orders.created', order, { delay: 5 }] : ['orders.created', order]))).subscribe();
+  orders
+    .pipe(
+      publishTo(queue, (order) => (order.id > 1 ? ['orders.created', order, { delay: 5 }] : ['orders.created', order])),
+    )
+    .subscribe();
   // @ts-expect-error - the payload of another key
   orders.pipe(publishTo(queue, (order) => ['orders.cancelled', order, {}])).subscribe();
   // @ts-expect-error - no such option

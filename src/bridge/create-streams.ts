@@ -1,5 +1,13 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
-import type { AnyEvents, ConsumeOptions, ConsumerGroup, Delivery, DeliveryStream, EventMap, PayloadOf } from '../backend.js';
+import type {
+  AnyEvents,
+  ConsumeOptions,
+  ConsumerGroup,
+  Delivery,
+  DeliveryStream,
+  EventMap,
+  PayloadOf,
+} from '../backend.js';
 import { checkDeclared } from '../internal/declared-groups.js';
 import { checkConsumeOptions } from './consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from './delivery-stream.js';

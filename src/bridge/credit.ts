@@ -87,7 +87,10 @@ export function obeyCredit(stream: Observable<Delivery>, connect: (credit: Credi
 }
 
 /** Applies an operator that settles what it drops. Its output keeps the `prefetch` of the stream and obeys a credit as the stream does. */
-export function keepCredit(stream: Observable<Delivery>, operator: MonoTypeOperatorFunction<Delivery>): Observable<Delivery> {
+export function keepCredit(
+  stream: Observable<Delivery>,
+  operator: MonoTypeOperatorFunction<Delivery>,
+): Observable<Delivery> {
   const output: Observable<Delivery> & Partial<CreditStream> & { prefetch?: number } = operator(stream);
   const { prefetch } = stream as Partial<DeliveryStream>;
   if (prefetch !== undefined) output.prefetch = prefetch;

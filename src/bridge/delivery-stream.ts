@@ -52,7 +52,8 @@ class DeliveryObservable extends Observable<Delivery> implements DeliveryStream 
     const connect = (credit: Credit, subscriber: Subscriber<Delivery>, watched: boolean) =>
       source.connect(inContext(subscriber), { group, prefetch, signal, credit, watched });
     super((subscriber) => connect(new Credit(prefetch), subscriber, true));
-    if (source.obeysCredit) obeyCredit(this, (credit) => new Observable((subscriber) => connect(credit, subscriber, false)));
+    if (source.obeysCredit)
+      obeyCredit(this, (credit) => new Observable((subscriber) => connect(credit, subscriber, false)));
     this.prefetch = prefetch;
     this.#source = source;
     this.#options = options;
@@ -64,7 +65,10 @@ class DeliveryObservable extends Observable<Delivery> implements DeliveryStream 
 }
 
 /** Payloads of deliveries, each acknowledged when the loop comes back or leaves: `consume()` for any backend. */
-export function consumeDeliveries(source: DeliverySource, options: CheckedConsumeOptions): AsyncIterableIterator<object> & AsyncDisposable {
+export function consumeDeliveries(
+  source: DeliverySource,
+  options: CheckedConsumeOptions,
+): AsyncIterableIterator<object> & AsyncDisposable {
   return iterateDeliveries(source, options, { unwrap: ({ payload }) => payload, onLeave: 'ack' });
 }
 
@@ -76,7 +80,9 @@ function iterateDeliveries<Item>(
   return new DeliveryIterator({
     ...way,
     connect: (intake) =>
-      new Observable((subscriber) => source.connect(subscriber, { group, prefetch, signal: intake, credit: new Credit(prefetch) })),
+      new Observable((subscriber) =>
+        source.connect(subscriber, { group, prefetch, signal: intake, credit: new Credit(prefetch) }),
+      ),
     waitCancelled: (count) => source.waitCancelled(count),
     signal,
   });

@@ -19,7 +19,8 @@ import { turn } from '../internal/turn.js';
  * @throws {TypeError} when `iterable` is not an async iterable
  */
 export function fromAsyncIterable<Value>(iterable: AsyncIterable<Value>): Observable<Value> {
-  if (!isAsyncIterable(iterable)) throw new TypeError(`Expected \`iterable\` to be an async iterable, got ${describe(iterable)}`);
+  if (!isAsyncIterable(iterable))
+    throw new TypeError(`Expected \`iterable\` to be an async iterable, got ${describe(iterable)}`);
   return new Observable((subscriber) => {
     const iterator = iterable[Symbol.asyncIterator]();
     let ended = false;

@@ -24,7 +24,10 @@ export type ReceiveOptions = Pick<ConsumeOptions, 'group' | 'signal'>;
  * @throws `signal.reason` when the signal aborted first; then nothing was taken
  * @throws {TypeError | RangeError} for an option without sense
  */
-export function receive<Events extends EventMap<Events>>(queue: QueueBackend<Events>, options?: ReceiveOptions): Promise<Delivery<Events>> {
+export function receive<Events extends EventMap<Events>>(
+  queue: QueueBackend<Events>,
+  options?: ReceiveOptions,
+): Promise<Delivery<Events>> {
   return new Promise((resolve, reject) => {
     const { group, signal } = checkOptions(options);
     checkSignal('signal', signal);
@@ -54,7 +57,9 @@ export function receive<Events extends EventMap<Events>>(queue: QueueBackend<Eve
       error: (error: unknown) => settle(() => reject(error)),
       complete: () => {
         if (taken === undefined)
-          settle(() => reject(new QueueClosedError(`Queue ${JSON.stringify(queue.name)} was closed while a message was awaited`)));
+          settle(() =>
+            reject(new QueueClosedError(`Queue ${JSON.stringify(queue.name)} was closed while a message was awaited`)),
+          );
       },
     });
   });

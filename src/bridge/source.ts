@@ -14,6 +14,8 @@ export function toObservable<Value>(source: ObservableInput<Value>): Observable<
   try {
     return from(source);
   } catch (cause) {
-    throw new TypeError(`Expected \`source\` to be an Observable, a Promise or an iterable, got ${describe(source)}`, { cause });
+    throw new TypeError(`Expected \`source\` to be an Observable, a Promise or an iterable, got ${describe(source)}`, {
+      cause,
+    });
   }
 }

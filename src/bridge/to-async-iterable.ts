@@ -45,7 +45,9 @@ export function toAsyncIterable<Value>(
   const { overflow = 'buffer', capacity, signal } = checkOptions(options);
   const unbounded = checkChoice('overflow', overflow, POLICIES) === 'buffer';
   if (unbounded && capacity !== undefined && capacity !== Number.POSITIVE_INFINITY) {
-    throw new TypeError("Expected no `capacity` beside the overflow policy 'buffer', which keeps all: choose another `overflow`");
+    throw new TypeError(
+      "Expected no `capacity` beside the overflow policy 'buffer', which keeps all: choose another `overflow`",
+    );
   }
   const bound = unbounded ? Number.POSITIVE_INFINITY : checkCount('capacity', capacity);
   return new ObservableIterator(source, overflow, bound, checkSignal('signal', signal));
@@ -56,7 +58,12 @@ class ObservableIterator<Value> extends SourceIterator<Value, Value> {
   readonly #capacity: number;
   #buffer = new BlockQueue<Value>();
 
-  constructor(source: ObservableInput<Value>, overflow: BridgeOverflow, capacity: number, signal: AbortSignal | undefined) {
+  constructor(
+    source: ObservableInput<Value>,
+    overflow: BridgeOverflow,
+    capacity: number,
+    signal: AbortSignal | undefined,
+  ) {
     super(source, signal);
     this.#overflow = overflow;
     this.#capacity = capacity;
@@ -78,7 +85,9 @@ class ObservableIterator<Value> extends SourceIterator<Value, Value> {
 
   #overrun(value: Value): void {
     if (this.#overflow === 'error') {
-      this.exhaust({ error: new QueueOverflowError(`More than ${this.#capacity} values came while nobody asked for one`) });
+      this.exhaust({
+        error: new QueueOverflowError(`More than ${this.#capacity} values came while nobody asked for one`),
+      });
       this.unsubscribe();
     } else if (this.#overflow === 'drop-oldest') {
       this.#buffer.shift();

@@ -16,7 +16,12 @@ import type {
   StatsOptions,
 } from '../backend.js';
 import { checkConsumeOptions } from '../bridge/consume-options.js';
-import { type CreditIntake, consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
+import {
+  type CreditIntake,
+  consumeDeliveries,
+  createDeliveryStream,
+  type DeliverySource,
+} from '../bridge/delivery-stream.js';
 import { QueueClosedError } from '../errors.js';
 import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
@@ -86,7 +91,10 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
       obeysCredit: true,
       connect: (subscriber, intake) => this.#connect(subscriber, intake),
       waitCancelled: (count) =>
-        logger.debug(`A consumer of queue ${JSON.stringify(name)} left while ${count} of its calls waited for a message`, { queue: name }),
+        logger.debug(
+          `A consumer of queue ${JSON.stringify(name)} left while ${count} of its calls waited for a message`,
+          { queue: name },
+        ),
     };
   }
 
@@ -122,7 +130,8 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
    * @throws {ConfigurationError} if `groups` does not declare the group
    */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable {
-    return consumeDeliveries(this.#source, this.#checkConsume(options)) as AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
+    return consumeDeliveries(this.#source, this.#checkConsume(options)) as AsyncIterableIterator<PayloadOf<Events>> &
+      AsyncDisposable;
   }
 
   /**
@@ -225,7 +234,10 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   async #inTime<Value>(call: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
     const { publishTimeout } = this.#options;
     const { failures } = this.#broker;
-    const late = () => new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, { cause: this.#broker.trouble() });
+    const late = () =>
+      new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, {
+        cause: this.#broker.trouble(),
+      });
     const givingUp = new AbortController();
     try {
       return await withDeadline(call(givingUp.signal), publishTimeout, late);

@@ -5,7 +5,12 @@
  * @param late makes the error if the deadline passes first
  * @param keepAlive whether the process stays alive until the deadline. Default: true
  */
-export async function withDeadline<Value>(request: Promise<Value>, deadline: number, late: () => Error, keepAlive = true): Promise<Value> {
+export async function withDeadline<Value>(
+  request: Promise<Value>,
+  deadline: number,
+  late: () => Error,
+  keepAlive = true,
+): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   let immediate: NodeJS.Immediate | undefined;
   const passed = new Promise<never>((_, reject) => {

@@ -46,7 +46,11 @@ export class DeliverySubscription implements Linked, Lender {
   /** The intake has ended: nothing more is taken, what is out can still be settled. */
   #stopped = false;
 
-  constructor(desk: Desk, subscriber: Subscriber<Delivery>, { group, prefetch, credit, signal, watched }: CreditIntake) {
+  constructor(
+    desk: Desk,
+    subscriber: Subscriber<Delivery>,
+    { group, prefetch, credit, signal, watched }: CreditIntake,
+  ) {
     this.groupName = group;
     this.#desk = desk;
     this.#subscriber = subscriber;
@@ -55,7 +59,8 @@ export class DeliverySubscription implements Linked, Lender {
     credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());
     const { queueName: queue, logger } = desk;
-    if (watched) this.#check = new CreditCheck({ queue, group, prefetch, logger, newestOfAll: () => this.#newestOfAll });
+    if (watched)
+      this.#check = new CreditCheck({ queue, group, prefetch, logger, newestOfAll: () => this.#newestOfAll });
   }
 
   /** Takes its place in the line, until the subscriber leaves. */
@@ -126,7 +131,12 @@ export class DeliverySubscription implements Linked, Lender {
 
   rejected({ id, key }: LentDelivery, reason: unknown): void {
     const { queueName: queue, logger } = this.#desk;
-    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, { queue, key, id, error: reason });
+    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, {
+      queue,
+      key,
+      id,
+      error: reason,
+    });
   }
 
   settledAgain({ id, key, settled }: LentDelivery, call: string): void {

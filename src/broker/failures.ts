@@ -54,12 +54,16 @@ export class Failures {
   /** An error of the client, in the terms of this library. */
   readonly explained = (error: unknown): SluiceError => {
     if (SluiceError.is(error)) return error;
-    return new BackendUnavailableError(`${this.#explain(error)} (${this.#where})`, { cause: error, retryable: this.outlookOf(error) !== 'hopeless' });
+    return new BackendUnavailableError(`${this.#explain(error)} (${this.#where})`, {
+      cause: error,
+      retryable: this.outlookOf(error) !== 'hopeless',
+    });
   };
 
   #explain(error: unknown): string {
     const { broker, explain } = this.#signs;
-    if (error instanceof ConnectionLostError) return `${error.message}${error.cause === undefined ? '' : ` (${describeError(error.cause)})`}`;
+    if (error instanceof ConnectionLostError)
+      return `${error.message}${error.cause === undefined ? '' : ` (${describeError(error.cause)})`}`;
     const because = explain(error);
     if (because !== undefined) return because;
     return `${broker} cannot be used: ${describeError(error instanceof HopelessError ? error.cause : error)}`;
@@ -67,7 +71,13 @@ export class Failures {
 }
 
 /** Errors on the way to a server by which the two do not agree on TLS: no second attempt mends them. */
-export function isTlsMismatch({ code = '', message = '' }: { readonly code?: unknown; readonly message?: string }): boolean {
+export function isTlsMismatch({
+  code = '',
+  message = '',
+}: {
+  readonly code?: unknown;
+  readonly message?: string;
+}): boolean {
   const signs = /^ERR_TLS|^ERR_SSL|CERT|SELF_SIGNED|^UNABLE_TO_|SSL routines/;
   return signs.test(String(code)) || signs.test(message);
 }

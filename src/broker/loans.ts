@@ -24,7 +24,12 @@ export interface LoansOptions {
    * @param delay in milliseconds, for `'retried'`
    * @param reason why the message goes to quarantine, for `'rejected'`; undefined: it does not
    */
-  readonly settle: (delivery: LentDelivery, how: Settled, delay: number, reason: string | undefined) => Promise<boolean>;
+  readonly settle: (
+    delivery: LentDelivery,
+    how: Settled,
+    delay: number,
+    reason: string | undefined,
+  ) => Promise<boolean>;
 }
 
 /** All subscriptions of this process to one group: who can take a message, in turn, and who holds which. */
@@ -78,7 +83,11 @@ export class Loans implements Desk {
   /** How many messages all of them can take. */
   get room(): number {
     let room = 0;
-    for (let subscription = this.#line.first; subscription !== undefined; subscription = subscription.after as DeliverySubscription | undefined) {
+    for (
+      let subscription = this.#line.first;
+      subscription !== undefined;
+      subscription = subscription.after as DeliverySubscription | undefined
+    ) {
       room += subscription.credit;
     }
     return room;

@@ -24,7 +24,11 @@ export interface Envelope {
 }
 
 /** What a broker's message holds, or why it is no message of ours, in words that follow "is no message: ". */
-export function readEnvelope({ key, payload, headers }: Envelope): Pick<Message, 'key' | 'payload' | 'headers'> | string {
+export function readEnvelope({
+  key,
+  payload,
+  headers,
+}: Envelope): Pick<Message, 'key' | 'payload' | 'headers'> | string {
   if (!isName(key)) return `its "key" is ${describe(key)}`;
   const body = readObject('payload', payload);
   if (typeof body === 'string') return body;
@@ -75,6 +79,15 @@ export function writePayload(payload: QueuePayload, most: number, broker: string
   return json;
 }
 
-function tooLong(received: string, { most, broker }: { most: number; broker: string }, cause?: unknown): InvalidMessageError {
-  return new InvalidMessageError('payload', `at most ${most} bytes of JSON, which is the most that ${broker} takes`, received, { cause });
+function tooLong(
+  received: string,
+  { most, broker }: { most: number; broker: string },
+  cause?: unknown,
+): InvalidMessageError {
+  return new InvalidMessageError(
+    'payload',
+    `at most ${most} bytes of JSON, which is the most that ${broker} takes`,
+    received,
+    { cause },
+  );
 }

@@ -3,7 +3,14 @@ import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { ConfigurationError } from '../errors.js';
 import { LONGEST_TIMER } from '../internal/after.js';
 import { describe } from '../internal/describe.js';
-import { DEFAULT_NAME, type Env, readGroups, readMilliseconds, readQueueName, readVariable } from '../internal/environment.js';
+import {
+  DEFAULT_NAME,
+  type Env,
+  readGroups,
+  readMilliseconds,
+  readQueueName,
+  readVariable,
+} from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkCount, checkMethods, checkMilliseconds, checkName, checkNames } from '../internal/options.js';
 
@@ -100,7 +107,11 @@ export function checkServer<Client extends object>(
  * Reads the variable of the URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT.
  * @throws {ConfigurationError} for one that is missing or malformed; it names the variable, and no password
  */
-export function readBrokerEnv(env: Env, variable: string, { expected, whereOf }: UrlRule): BrokerOptions & { readonly url: string } {
+export function readBrokerEnv(
+  env: Env,
+  variable: string,
+  { expected, whereOf }: UrlRule,
+): BrokerOptions & { readonly url: string } {
   const url = readVariable(env, variable);
   if (url === undefined) throw new ConfigurationError(`Expected ${variable} to be ${expected}, but it is not set`);
   if (whereOf(url) === undefined) throw new ConfigurationError(`Expected ${variable} to be ${expected}, ${SECRET}`);
@@ -134,7 +145,10 @@ export function longestPauseFor(lease: number): number {
  * How long a broker may take to answer a request before its connection counts as lost, in milliseconds. A third of the lease, or leases would end unnoticed; and a
  * third of the time that a publish has, so that after one silent death the publish still has time to connect again and to be sent again.
  */
-export function responseTimeoutFor({ lease, publishTimeout }: Pick<CheckedBrokerOptions, 'lease' | 'publishTimeout'>): number {
+export function responseTimeoutFor({
+  lease,
+  publishTimeout,
+}: Pick<CheckedBrokerOptions, 'lease' | 'publishTimeout'>): number {
   return patienceFor(Math.min(lease, publishTimeout));
 }
 

@@ -145,7 +145,11 @@ export class Outbox<Parcel> {
   abandon(): void {
     this.#abandoned = true;
     const unsent = this.#closedBefore('was sent');
-    this.#giveUp(() => true, { ambiguous: this.#closedBefore('was confirmed: it may have been enqueued'), unsent, unplaced: unsent });
+    this.#giveUp(() => true, {
+      ambiguous: this.#closedBefore('was confirmed: it may have been enqueued'),
+      unsent,
+      unplaced: unsent,
+    });
     clearTimeout(this.#timer);
   }
 
@@ -231,7 +235,8 @@ export class Outbox<Parcel> {
       this.#sent.delete(entry);
       give(entry, ambiguous);
     }
-    for (const entry of this.#fresh().splice(0, leading(this.#waiting, holds).length)) give(entry, entry.wasSent ? ambiguous : unsent);
+    for (const entry of this.#fresh().splice(0, leading(this.#waiting, holds).length))
+      give(entry, entry.wasSent ? ambiguous : unsent);
     for (let first = this.#line.first; first !== undefined && holds(first); first = this.#line.first) {
       this.#line.remove(first);
       this.#lineLength -= 1;
@@ -282,7 +287,12 @@ class Entry<Parcel> implements Pending<Parcel>, Linked {
   readonly #reject: (error: unknown) => void;
   readonly #onEnd: (entry: Entry<Parcel>) => void;
 
-  constructor(parcel: Parcel, resolve: () => void, reject: (error: unknown) => void, onEnd: (entry: Entry<Parcel>) => void) {
+  constructor(
+    parcel: Parcel,
+    resolve: () => void,
+    reject: (error: unknown) => void,
+    onEnd: (entry: Entry<Parcel>) => void,
+  ) {
     this.parcel = parcel;
     this.#resolve = resolve;
     this.#reject = reject;

@@ -11,7 +11,9 @@ const LEFT = /[.!~*'()]|%|^_/g;
  * names become one. What is longer than `most` ends in a tilde and a hash of the whole; no other tilde is in a name.
  */
 export function safeName(name: string, most: number): string {
-  const safe = encodeURIComponent(name).replace(LEFT, (sign) => (sign === '%' ? '=' : `=${sign.charCodeAt(0).toString(16).toUpperCase()}`));
+  const safe = encodeURIComponent(name).replace(LEFT, (sign) =>
+    sign === '%' ? '=' : `=${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
   if (safe.length <= most) return safe;
   const hash = createHash('sha256').update(name).digest('hex').slice(0, HASH_CHARACTERS);
   return `${safe.slice(0, most - HASH_CHARACTERS - 1).replace(/=.?$/, '')}~${hash}`;

@@ -13,7 +13,10 @@ export interface UnreadGroup {
 }
 
 /** Warns of a group that has no consumer and that this backend does not declare: it retains every message. */
-export function warnOfUnreadGroup(logger: Logger, { queue, group, count, isBound = false, deletion }: UnreadGroup): void {
+export function warnOfUnreadGroup(
+  logger: Logger,
+  { queue, group, count, isBound = false, deletion }: UnreadGroup,
+): void {
   const messages = `${isBound ? 'up to ' : ''}${count} ${count === 1 ? 'message' : 'messages'}`;
   const origin = group === DEFAULT_GROUP ? ' A process without `groups` or QUEUE_GROUPS has created it.' : '';
   logger.warn(

@@ -7,7 +7,13 @@ import { inContext } from '../internal/async-context.js';
 import { describe, describeError } from '../internal/describe.js';
 import { checkFunction, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { handleChecked } from '../operators/handle.js';
-import { type CheckedHandleOptions, checkHandleOptions, type HandleOptions, type Handler, type Outcome } from '../operators/handle-options.js';
+import {
+  type CheckedHandleOptions,
+  checkHandleOptions,
+  type HandleOptions,
+  type Handler,
+  type Outcome,
+} from '../operators/handle-options.js';
 import { AdaptivePrefetch } from './adaptive-prefetch.js';
 import type { EventConsumer, EventHandler, ShutdownOptions } from './event-consumer.js';
 import { payloadDeliveries } from './payload-deliveries.js';
@@ -18,10 +24,14 @@ const FIXED_PREFETCH = 32;
 const DEFAULT_SHUTDOWN_TIMEOUT = 30_000;
 
 /** The queue of a consumer: any backend. One that lacks `deliveries`, such as a fake in a test, will do, without retries. */
-export type ConsumerQueue<Events extends EventMap<Events> = AnyEvents> = Pick<QueueBackend<Events>, 'publish' | 'consume'> &
+export type ConsumerQueue<Events extends EventMap<Events> = AnyEvents> = Pick<
+  QueueBackend<Events>,
+  'publish' | 'consume'
+> &
   Partial<Pick<QueueBackend<Events>, 'deliveries' | 'name'>>;
 
-export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyEvents> extends HandleOptions<Delivery<Events>> {
+export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyEvents>
+  extends HandleOptions<Delivery<Events>> {
   /** The group to consume for. Default: `default`. */
   readonly group?: ConsumerGroup | undefined;
   /**
@@ -70,14 +80,18 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     this.#adapts = wished === 'auto';
     this.#queue = checkMethods('queue', queue, ['consume']) as ConsumerQueue;
     this.#consume = checkConsumeOptions({ group, prefetch });
-    this.#handle = { ...checked, group: this.#consume.group, onOutcome: (outcome) => this.#report(outcome, checked.onOutcome) };
+    this.#handle = {
+      ...checked,
+      group: this.#consume.group,
+      onOutcome: (outcome) => this.#report(outcome, checked.onOutcome),
+    };
   }
 
   /** What becomes of each delivery, for metrics. Hot, and without an end: the consumer may run again. */
   get outcomes$(): Observable<Outcome<Delivery<Events>>> {
-    return new Observable((subscriber) => this.#outcomes.subscribe(inContext(subscriber))) as Observable<unknown> as Observable<
-      Outcome<Delivery<Events>>
-    >;
+    return new Observable((subscriber) =>
+      this.#outcomes.subscribe(inContext(subscriber)),
+    ) as Observable<unknown> as Observable<Outcome<Delivery<Events>>>;
   }
 
   /**
@@ -110,7 +124,8 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     const run = this.#run;
     if (run === undefined) return;
     run.stop();
-    const deadline = timeout === Number.POSITIVE_INFINITY ? undefined : after(this.#handle.scheduler, timeout, () => run.abandon());
+    const deadline =
+      timeout === Number.POSITIVE_INFINITY ? undefined : after(this.#handle.scheduler, timeout, () => run.abandon());
     // Whether it failed is for `run` to say.
     await run.ended.catch(() => undefined);
     deadline?.unsubscribe();
@@ -132,7 +147,10 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     const { logger, concurrency } = this.#handle;
     if (this.#queue.deliveries !== undefined) return this.#queue.deliveries(this.#consume);
     const { name: queue = 'unnamed' } = this.#queue;
-    logger.warn(`Queue ${JSON.stringify(queue)} has no deliveries(), only consume(): each message is handled once, without retries`, { queue });
+    logger.warn(
+      `Queue ${JSON.stringify(queue)} has no deliveries(), only consume(): each message is handled once, without retries`,
+      { queue },
+    );
     return payloadDeliveries(this.#queue, { group: this.#consume.group, limit: concurrency, signal, logger });
   }
 

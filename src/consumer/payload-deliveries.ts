@@ -1,5 +1,13 @@
 import { Observable, type Subscriber } from 'rxjs';
-import type { ConsumerGroup, Delivery, MessageHeaders, QueueBackend, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import type {
+  ConsumerGroup,
+  Delivery,
+  MessageHeaders,
+  QueueBackend,
+  QueueKey,
+  QueuePayload,
+  Settlement,
+} from '../backend.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
@@ -60,10 +68,13 @@ class PayloadPull {
     if (this.#ended) return;
     this.#end();
     (async () => this.#iterator.return?.())().catch((error: unknown) => {
-      this.#intake.logger.error(`return() of the iterator of queue ${JSON.stringify(this.#queueName)} failed: ${describeError(error)}`, {
-        queue: this.#queueName,
-        error,
-      });
+      this.#intake.logger.error(
+        `return() of the iterator of queue ${JSON.stringify(this.#queueName)} failed: ${describeError(error)}`,
+        {
+          queue: this.#queueName,
+          error,
+        },
+      );
     });
   }
 
@@ -71,10 +82,13 @@ class PayloadPull {
   settled(delivery: PayloadDelivery, how: Exclude<Settlement, false>): void {
     this.#out--;
     if (how === 'retried' || how === 'released') {
-      this.#intake.logger.warn(`Payload ${delivery.id} of queue ${JSON.stringify(this.#queueName)} is lost: without deliveries() it cannot go back`, {
-        queue: this.#queueName,
-        id: delivery.id,
-      });
+      this.#intake.logger.warn(
+        `Payload ${delivery.id} of queue ${JSON.stringify(this.#queueName)} is lost: without deliveries() it cannot go back`,
+        {
+          queue: this.#queueName,
+          id: delivery.id,
+        },
+      );
     }
     this.ask();
   }
@@ -100,9 +114,12 @@ class PayloadPull {
     this.#asking = false;
     if (done) this.#end();
     else if (this.#ended)
-      this.#intake.logger.warn(`A payload of queue ${JSON.stringify(this.#queueName)} is lost: it came when its consumer had stopped`, {
-        queue: this.#queueName,
-      });
+      this.#intake.logger.warn(
+        `A payload of queue ${JSON.stringify(this.#queueName)} is lost: it came when its consumer had stopped`,
+        {
+          queue: this.#queueName,
+        },
+      );
     else {
       this.#out++;
       this.#subscriber.next(new PayloadDelivery(this, this.#queueName, value as QueuePayload, ++this.#taken));

@@ -9,7 +9,11 @@ export const COUNTED: Promise<boolean> = processWide('counted', () => Promise.re
 export const NOT_COUNTED: Promise<boolean> = processWide('not counted', () => Promise.resolve(false));
 
 /** Goes on when a call is done, within this one if it is done already. A call that throws has failed as one that rejects. */
-export function whenDone(call: () => Promise<void> | void, onDone: () => void, onError: (error: unknown) => void): void {
+export function whenDone(
+  call: () => Promise<void> | void,
+  onDone: () => void,
+  onError: (error: unknown) => void,
+): void {
   let answer: Promise<void> | void;
   try {
     answer = call();

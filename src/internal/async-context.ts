@@ -16,9 +16,9 @@ interface AsyncHooks {
  * Not imported, since browsers have no such module. Undefined there and in Node before 20.16: code
  * then runs in the context of its caller.
  */
-const hooks = (globalThis as { process?: { getBuiltinModule?(id: string): unknown } }).process?.getBuiltinModule?.('node:async_hooks') as
-  | AsyncHooks
-  | undefined;
+const hooks = (globalThis as { process?: { getBuiltinModule?(id: string): unknown } }).process?.getBuiltinModule?.(
+  'node:async_hooks',
+) as AsyncHooks | undefined;
 
 /**
  * The property of a new promise that shows that a storage is in use; undefined where none does.
@@ -28,7 +28,9 @@ const hooks = (globalThis as { process?: { getBuiltinModule?(id: string): unknow
  */
 const promiseId =
   hooks !== undefined && 'kResourceStore' in new hooks.AsyncLocalStorage()
-    ? Object.getOwnPropertySymbols(new hooks.AsyncResource('SluiceProbe')).find(({ description }) => description === 'async_id_symbol')
+    ? Object.getOwnPropertySymbols(new hooks.AsyncResource('SluiceProbe')).find(
+        ({ description }) => description === 'async_id_symbol',
+      )
     : undefined;
 
 /** Stays true: an application that has used a storage uses it again. */

@@ -37,7 +37,9 @@ export function readQueueName(env: Env): string {
   const name = readVariable(env, 'QUEUE_NAME');
   if (name === undefined) return DEFAULT_NAME;
   if (isName(name) && !hasCredentials(name)) return name;
-  throw new ConfigurationError(`Expected QUEUE_NAME to be ${NAME}, not a URL with credentials, got ${describeVariable(name)}`);
+  throw new ConfigurationError(
+    `Expected QUEUE_NAME to be ${NAME}, not a URL with credentials, got ${describeVariable(name)}`,
+  );
 }
 
 /** QUEUE_GROUPS, a list with commas. @throws {ConfigurationError} unless each is a name, or it is not set */
@@ -52,10 +54,16 @@ export function readGroups(env: Env): ConsumerGroup[] | undefined {
 }
 
 /** A variable that holds a number of milliseconds. @throws {ConfigurationError} unless it is a whole number in the range, or not set */
-export function readMilliseconds(env: Env, variable: string, { least, most }: Required<MillisecondsRange>): number | undefined {
+export function readMilliseconds(
+  env: Env,
+  variable: string,
+  { least, most }: Required<MillisecondsRange>,
+): number | undefined {
   const value = readVariable(env, variable);
   if (value === undefined) return undefined;
   const milliseconds = Number(value);
   if (/^\d+$/.test(value) && milliseconds >= least && milliseconds <= most) return milliseconds;
-  throw new ConfigurationError(`Expected ${variable} to be a whole number of milliseconds, from ${least} to ${most}, got ${describeVariable(value)}`);
+  throw new ConfigurationError(
+    `Expected ${variable} to be a whole number of milliseconds, from ${least} to ${most}, got ${describeVariable(value)}`,
+  );
 }

@@ -24,12 +24,19 @@ export interface ExponentialBackoffOptions {
  * @returns a function of the error and the number of the retry, from 1 up, to milliseconds
  * @throws {TypeError | RangeError} for an option without sense
  */
-export function exponentialBackoff(options?: ExponentialBackoffOptions): (error: unknown, retryCount: number) => number {
+export function exponentialBackoff(
+  options?: ExponentialBackoffOptions,
+): (error: unknown, retryCount: number) => number {
   const given = checkOptions(options);
   if (given.max !== undefined) checkMilliseconds('max', given.max);
-  const { jitter = 0.2, initial = Math.min(1000, given.max ?? 1000), max = Math.max(30_000, given.initial ?? 0) } = given;
+  const {
+    jitter = 0.2,
+    initial = Math.min(1000, given.max ?? 1000),
+    max = Math.max(30_000, given.initial ?? 0),
+  } = given;
   checkMilliseconds('initial', initial);
   checkShare('jitter', jitter);
   if (max < initial) throw new RangeError(`Expected \`max\` to be at least \`initial\` (${initial}), got ${max}`);
-  return (_error, retryCount) => Math.min(max, initial * 2 ** Math.min(retryCount - 1, MOST_DOUBLINGS)) * (1 - jitter * Math.random());
+  return (_error, retryCount) =>
+    Math.min(max, initial * 2 ** Math.min(retryCount - 1, MOST_DOUBLINGS)) * (1 - jitter * Math.random());
 }

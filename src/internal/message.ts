@@ -66,7 +66,8 @@ function copyValue(value: unknown, path: string, ancestors: object[]): unknown {
 function copyArray(array: readonly unknown[], path: string, ancestors: object[]): unknown[] {
   enter(array, path, ancestors);
   const extra = Object.keys(array)[array.length];
-  if (extra !== undefined) throw new InvalidMessageError(at(path, extra), 'absent: JSON drops named properties of an array', 'a property');
+  if (extra !== undefined)
+    throw new InvalidMessageError(at(path, extra), 'absent: JSON drops named properties of an array', 'a property');
   const copy: unknown[] = [];
   for (let index = 0; index < array.length; index++) copy.push(copyValue(array[index], `${path}[${index}]`, ancestors));
   ancestors.pop();
@@ -76,7 +77,8 @@ function copyArray(array: readonly unknown[], path: string, ancestors: object[])
 function copyObject(object: object, path: string, ancestors: object[]): object {
   enter(object, path, ancestors);
   const symbol = Object.getOwnPropertySymbols(object)[0];
-  if (symbol !== undefined) throw new InvalidMessageError(`${path}[${String(symbol)}]`, 'absent: JSON drops symbols', 'a property');
+  if (symbol !== undefined)
+    throw new InvalidMessageError(`${path}[${String(symbol)}]`, 'absent: JSON drops symbols', 'a property');
   const copy: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(object)) {
     if (value === undefined) continue;
@@ -95,7 +97,8 @@ function defineField(object: object, name: string, value: unknown): void {
 
 function enter(value: object, path: string, ancestors: object[]): void {
   if (ancestors.includes(value)) throw new InvalidMessageError(path, 'a tree', 'a cycle');
-  if (ancestors.length >= MAX_DEPTH) throw new InvalidMessageError(path, `nested at most ${MAX_DEPTH} levels deep`, 'a deeper value');
+  if (ancestors.length >= MAX_DEPTH)
+    throw new InvalidMessageError(path, `nested at most ${MAX_DEPTH} levels deep`, 'a deeper value');
   ancestors.push(value);
 }
 

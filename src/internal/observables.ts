@@ -15,7 +15,10 @@ interface Subscribable {
 export function isObservable<Value>(value: unknown): value is AnyObservable<Value> {
   if (value instanceof Observable) return true;
   if (!isObject(value)) return false;
-  return observableKey(value) !== undefined || (isSubscribable(value) && typeof (value as { lift?: unknown }).lift === 'function');
+  return (
+    observableKey(value) !== undefined ||
+    (isSubscribable(value) && typeof (value as { lift?: unknown }).lift === 'function')
+  );
 }
 
 /**
@@ -28,14 +31,17 @@ export function toOwnObservable<Value>(value: AnyObservable<Value>): Observable<
   const source = key === undefined ? value : (value as { [key: PropertyKey]: () => unknown })[key]?.();
   if (source instanceof Observable) return source;
   if (!isSubscribable(source)) {
-    throw new TypeError(`Expected \`Symbol.observable\` of ${describe(value)} to return an Observable, got ${describe(source)}`);
+    throw new TypeError(
+      `Expected \`Symbol.observable\` of ${describe(value)} to return an Observable, got ${describe(source)}`,
+    );
   }
   return new Observable((subscriber) => subscribe(source, subscriber));
 }
 
 /** @throws {TypeError} if the value is not an Observable of any library */
 export function checkObservable<Value>(name: string, value: unknown): Observable<Value> {
-  if (!isObservable<Value>(value)) throw new TypeError(`Expected \`${name}\` to be an Observable, got ${describe(value)}`);
+  if (!isObservable<Value>(value))
+    throw new TypeError(`Expected \`${name}\` to be an Observable, got ${describe(value)}`);
   return toOwnObservable(value);
 }
 

@@ -15,7 +15,8 @@ class Listeners {
   }
 
   remove(callback: () => void): void {
-    if (this.#callbacks.delete(callback) && this.#callbacks.size === 0) this.#signal.removeEventListener('abort', this.#tell);
+    if (this.#callbacks.delete(callback) && this.#callbacks.size === 0)
+      this.#signal.removeEventListener('abort', this.#tell);
   }
 
   readonly #tell = (): void => {

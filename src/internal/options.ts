@@ -16,8 +16,13 @@ interface CountRange {
 }
 
 /** @throws {TypeError | RangeError} unless `value` is a whole number in the range */
-export function checkCount(name: string, value: unknown, { least = 1, why = '', infinity = false }: CountRange = {}): number {
-  if (typeof value === 'number' && value >= least && (Number.isSafeInteger(value) || (infinity && value === Infinity))) return value;
+export function checkCount(
+  name: string,
+  value: unknown,
+  { least = 1, why = '', infinity = false }: CountRange = {},
+): number {
+  if (typeof value === 'number' && value >= least && (Number.isSafeInteger(value) || (infinity && value === Infinity)))
+    return value;
   const whole = least === 1 ? 'a positive integer' : `an integer of at least ${least}${why}`;
   throw invalid(name, `${whole}${infinity ? ' or Infinity' : ''}`, value, typeof value === 'number');
 }
@@ -30,7 +35,11 @@ export interface MillisecondsRange {
 }
 
 /** @throws {TypeError | RangeError} unless `value` is a finite number of milliseconds in the range */
-export function checkMilliseconds(name: string, value: unknown, { least = 0, most = Number.MAX_SAFE_INTEGER }: MillisecondsRange = {}): number {
+export function checkMilliseconds(
+  name: string,
+  value: unknown,
+  { least = 0, most = Number.MAX_SAFE_INTEGER }: MillisecondsRange = {},
+): number {
   if (isMilliseconds(value) && value >= least && value <= most) return value;
   const limit = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most}`;
   throw invalid(name, `a finite number of milliseconds, at least ${least}${limit}`, value, typeof value === 'number');
@@ -68,7 +77,11 @@ export function checkFunction<Callback>(name: string, value: Callback): Callback
 }
 
 /** @throws {TypeError} unless `value` has all of the `methods` */
-export function checkMethods<Thing extends object>(name: string, value: Thing, methods: readonly (keyof Thing & string)[]): Thing {
+export function checkMethods<Thing extends object>(
+  name: string,
+  value: Thing,
+  methods: readonly (keyof Thing & string)[],
+): Thing {
   const missing = methods.find((method) => typeof value?.[method] !== 'function');
   if (missing === undefined) return value;
   throw invalid(name, `an object with a method \`${missing}\``, value, false);
@@ -81,7 +94,11 @@ export function checkName(name: string, value: unknown): string {
 }
 
 /** The names without repetitions. @throws {TypeError | RangeError} unless `value` is a list of names that is not empty */
-export function checkNames(name: string, value: unknown, expected = 'a list of names that is not empty'): readonly string[] {
+export function checkNames(
+  name: string,
+  value: unknown,
+  expected = 'a list of names that is not empty',
+): readonly string[] {
   if (!Array.isArray(value)) throw invalid(name, expected, value, false);
   if (value.length === 0) throw new RangeError(`Expected \`${name}\` to be ${expected}, got an empty list`);
   return [...new Set(value.map((item, index) => checkName(`${name}[${index}]`, item)))];
@@ -91,7 +108,11 @@ export function checkNames(name: string, value: unknown, expected = 'a list of n
 export function checkSignal(name: string, value: unknown): AbortSignal | undefined {
   if (value === undefined) return value;
   const signal = value as Partial<AbortSignal> | null;
-  if (typeof signal === 'object' && typeof signal?.aborted === 'boolean' && typeof signal.addEventListener === 'function') {
+  if (
+    typeof signal === 'object' &&
+    typeof signal?.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function'
+  ) {
     return signal as AbortSignal;
   }
   throw invalid(name, 'an AbortSignal', value, false);

@@ -38,7 +38,11 @@ export function watchRejection(delivery: Delivery): void {
 /** Apart, since the deliveries of this library never come here: a function that is short is inlined. */
 function watch(delivery: Delivery): void {
   const { reject } = delivery;
-  if (typeof reject !== 'function' || !Reflect.defineProperty(delivery, REJECTION, { get: () => notedRejection(delivery) })) return;
+  if (
+    typeof reject !== 'function' ||
+    !Reflect.defineProperty(delivery, REJECTION, { get: () => notedRejection(delivery) })
+  )
+    return;
   const enumerable = Object.getOwnPropertyDescriptor(delivery, 'reject')?.enumerable ?? false;
   const value = (reason?: unknown): Promise<boolean> => {
     if (!delivery.settled) noteRejection(delivery, reason);

@@ -147,7 +147,9 @@ interface AsyncAtomics {
 }
 
 // Taken here, so that a test that fakes the timers later does not stop the promises.
-const { performance, setImmediate, setTimeout, MessageChannel } = globalThis as typeof globalThis & { setImmediate?: (task: () => void) => void };
+const { performance, setImmediate, setTimeout, MessageChannel } = globalThis as typeof globalThis & {
+  setImmediate?: (task: () => void) => void;
+};
 const now = performance.now.bind(performance);
 const { waitAsync } = (globalThis.Atomics ?? {}) as typeof Atomics & AsyncAtomics;
 

@@ -21,6 +21,7 @@ export function readBackendName({ QUEUE_BACKEND: name }: Env): string | undefine
   if (name === undefined || name === '') return undefined;
   if (isBackendName(name)) return name;
   // Not the value: somebody may have put the address of a broker there, with its password.
-  const wrong = typeof name === 'string' ? `a value with ${describe(/[^a-z0-9-]/u.exec(name)?.[0])} in it` : describe(name);
+  const wrong =
+    typeof name === 'string' ? `a value with ${describe(/[^a-z0-9-]/u.exec(name)?.[0])} in it` : describe(name);
   throw new ConfigurationError(`Expected QUEUE_BACKEND to be ${BACKEND_NAME}, such as memory, got ${wrong}`);
 }

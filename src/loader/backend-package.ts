@@ -28,7 +28,12 @@ async function importInstalled(name: string, packageName: string): Promise<unkno
     return await importFromAnywhere(packageName);
   } catch (error) {
     if (missingModule(error) === packageName) {
-      throw backendNotFound(name, packageName, { builtIn: [...providers.keys()], registered: registeredNames() }, error);
+      throw backendNotFound(
+        name,
+        packageName,
+        { builtIn: [...providers.keys()], registered: registeredNames() },
+        error,
+      );
     }
     throw loadingFailed(`The package ${packageName} could not be loaded`, error);
   }
@@ -42,7 +47,8 @@ async function importFromAnywhere(packageName: string): Promise<unknown> {
   try {
     return await importModule(packageName);
   } catch (error) {
-    const entry = missingModule(error) === packageName || hasNoEntry(error) ? await resolveFromApplication(packageName) : undefined;
+    const entry =
+      missingModule(error) === packageName || hasNoEntry(error) ? await resolveFromApplication(packageName) : undefined;
     if (entry === undefined) throw error;
     return importModule(entry);
   }
@@ -57,7 +63,9 @@ type WithFromEnv = { fromEnv: BackendFactory };
 
 function factoryOf(module: unknown): BackendFactory | undefined {
   const exported = defaultsOf(module);
-  const classes = exported.flatMap((each) => Object.values(each)).filter((value) => typeof value === 'function' && hasFromEnv(value));
+  const classes = exported
+    .flatMap((each) => Object.values(each))
+    .filter((value) => typeof value === 'function' && hasFromEnv(value));
   const maker = exported.find(hasFromEnv) ?? (new Set(classes).size === 1 ? (classes[0] as WithFromEnv) : undefined);
   return maker && ((env) => maker.fromEnv(env));
 }
@@ -65,7 +73,8 @@ function factoryOf(module: unknown): BackendFactory | undefined {
 /** A module, its default export, and the default of that, which a module that was compiled to CommonJS has when it is imported. */
 function defaultsOf(module: unknown): object[] {
   const exported: object[] = [];
-  for (let next = module; exported.length < 3 && isHolder(next); next = (next as { default?: unknown }).default) exported.push(next);
+  for (let next = module; exported.length < 3 && isHolder(next); next = (next as { default?: unknown }).default)
+    exported.push(next);
   return exported;
 }
 

@@ -60,7 +60,9 @@ export interface LoadBackendOptions {
  * const billing = new AsyncLoopConsumer(orders, { group: 'billing', deadLetter: failed });
  * ```
  */
-export async function loadBackend<Events extends EventMap<Events> = AnyEvents>(options?: LoadBackendOptions): Promise<QueueBackend<Events>> {
+export async function loadBackend<Events extends EventMap<Events> = AnyEvents>(
+  options?: LoadBackendOptions,
+): Promise<QueueBackend<Events>> {
   const { env: variables = processEnv(), name, groups, logger: given = defaultLogger } = checkOptions(options);
   const logger = shieldLogger(checkMethods('logger', given, ['debug', 'warn', 'error']));
   const env = override(checkOptions(variables, 'env'), name, groups);
@@ -112,9 +114,13 @@ async function makeBackend(name: string, env: Env, logger: Logger): Promise<unkn
   const registered = registration(name);
   if (registered !== undefined) {
     if (provider !== undefined)
-      logger.warn(`The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`);
+      logger.warn(
+        `The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`,
+      );
     if (registered.count > 1) {
-      logger.warn(`The backend "${name}" was registered ${registered.count} times, with different factories: the last one counts`);
+      logger.warn(
+        `The backend "${name}" was registered ${registered.count} times, with different factories: the last one counts`,
+      );
     }
     return registered.factory(env);
   }
@@ -126,9 +132,12 @@ async function makeBackend(name: string, env: Env, logger: Logger): Promise<unkn
 async function makeBuiltIn(name: string, provider: Provider, env: Env, logger: Logger): Promise<unknown> {
   const backend = await provider.load().catch((error: unknown) => {
     const missing = missingModule(error);
-    if (missing !== undefined && provider.clients.includes(missing)) throw clientNotFound(name, provider.clients, error);
+    if (missing !== undefined && provider.clients.includes(missing))
+      throw clientNotFound(name, provider.clients, error);
     const isBundled = missing === 'sluice' || missing?.startsWith('sluice/');
-    const hint = isBundled ? ' from within a bundle. Keep the package sluice external, or make the backend without the loader' : '';
+    const hint = isBundled
+      ? ' from within a bundle. Keep the package sluice external, or make the backend without the loader'
+      : '';
     throw loadingFailed(`The backend "${name}" could not be loaded${hint}`, error);
   });
   return backend.fromEnv(env, { logger });
@@ -139,5 +148,7 @@ function checkBackend(name: string, value: unknown): unknown {
   const methods = value as Partial<Record<string, unknown>> | null | undefined;
   const missing = METHODS.find((method) => typeof methods?.[method] !== 'function');
   if (missing === undefined) return value;
-  throw new TypeError(`Expected what makes the backend "${name}" to give one, with a method \`${missing}\`, got ${describe(value)}`);
+  throw new TypeError(
+    `Expected what makes the backend "${name}" to give one, with a method \`${missing}\`, got ${describe(value)}`,
+  );
 }

@@ -12,7 +12,8 @@ export function backendNotFound(
   known: { readonly builtIn: readonly string[]; readonly registered: readonly string[] },
   cause: unknown,
 ): BackendNotFoundError {
-  const registered = known.registered.length === 0 ? 'none is registered' : `registered: ${known.registered.join(', ')}`;
+  const registered =
+    known.registered.length === 0 ? 'none is registered' : `registered: ${known.registered.join(', ')}`;
   return new BackendNotFoundError(
     `There is no backend "${name}", which QUEUE_BACKEND asks for (built in: ${known.builtIn.join(', ')}; ${registered}), ` +
       `and the package ${packageName} is not installed. To install it:${installCommands([packageName])}`,
@@ -23,6 +24,11 @@ export function backendNotFound(
 /** For a backend that is built in, without its client. */
 export function clientNotFound(name: string, clients: readonly string[], cause: unknown): BackendNotFoundError {
   const needed =
-    clients.length === 1 ? `the package ${clients[0]}, which is not installed` : `the packages ${clients.join(', ')}, which are not all installed`;
-  return new BackendNotFoundError(`The backend "${name}" needs ${needed}. To install what it needs:${installCommands(clients)}`, { cause });
+    clients.length === 1
+      ? `the package ${clients[0]}, which is not installed`
+      : `the packages ${clients.join(', ')}, which are not all installed`;
+  return new BackendNotFoundError(
+    `The backend "${name}" needs ${needed}. To install what it needs:${installCommands(clients)}`,
+    { cause },
+  );
 }

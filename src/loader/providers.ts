@@ -17,7 +17,10 @@ export interface Provider {
 /** Every backend that is built in, by the name that QUEUE_BACKEND gives it. */
 export const providers: ReadonlyMap<string, Provider> = new Map<string, Provider>([
   ['memory', { clients: [], load: async () => (await import('../memory/memory-backend.js')).MemoryBackend }],
-  ['nats', { clients: ['@nats-io/jetstream', '@nats-io/transport-node'], load: () => loadClass('sluice/nats', 'NatsBackend') }],
+  [
+    'nats',
+    { clients: ['@nats-io/jetstream', '@nats-io/transport-node'], load: () => loadClass('sluice/nats', 'NatsBackend') },
+  ],
   ['rabbitmq', { clients: ['rabbitmq-client'], load: () => loadClass('sluice/rabbitmq', 'RabbitMqBackend') }],
   ['redis', { clients: ['redis'], load: () => loadClass('sluice/redis', 'RedisBackend') }],
 ]);

@@ -34,7 +34,12 @@ export class Admission {
   }
 
   /** Waits for room. `onGivenUp` is told when the signal ended the wait. */
-  wait(message: Message, due: number | undefined, signal: AbortSignal | undefined, onGivenUp: () => void): Promise<void> {
+  wait(
+    message: Message,
+    due: number | undefined,
+    signal: AbortSignal | undefined,
+    onGivenUp: () => void,
+  ): Promise<void> {
     const pending = new PendingPublish(message, due, signal, () => {
       this.#pending.remove(pending);
       onGivenUp();
@@ -44,7 +49,10 @@ export class Admission {
   }
 
   /** Lets the first in, if there is room for it, or if the message goes `straight` to a consumer. */
-  admit(straight: (group: ConsumerGroup | undefined) => boolean, enter: (message: Message, due: number | undefined) => void): boolean {
+  admit(
+    straight: (group: ConsumerGroup | undefined) => boolean,
+    enter: (message: Message, due: number | undefined) => void,
+  ): boolean {
     const first = this.#pending.first;
     if (first === undefined || (this.full && !(first.due === undefined && straight(first.message.group)))) return false;
     this.#pending.remove(first);

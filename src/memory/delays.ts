@@ -22,7 +22,9 @@ interface Entry<Target> extends Delayed<Target> {
 
 /** Messages in order of the time when they fall due, with one timer for all of them. */
 export class Delays<Target> {
-  readonly #entries = new Heap<Entry<Target>>((one, other) => one.due < other.due || (one.due === other.due && one.order < other.order));
+  readonly #entries = new Heap<Entry<Target>>(
+    (one, other) => one.due < other.due || (one.due === other.due && one.order < other.order),
+  );
   readonly #scheduler: SchedulerLike;
   readonly #onDue: (due: Delayed<Target>[]) => void;
   #added = 0;

@@ -41,7 +41,11 @@ export class DeliverySubscription implements Consumer, Lender {
     else new DeliverySubscription(queue, subscriber, intake).#start();
   }
 
-  private constructor(queue: MemoryQueue, subscriber: Subscriber<Delivery>, { group, prefetch, credit, signal, watched }: CreditIntake) {
+  private constructor(
+    queue: MemoryQueue,
+    subscriber: Subscriber<Delivery>,
+    { group, prefetch, credit, signal, watched }: CreditIntake,
+  ) {
     const { name, logger, scheduler } = queue.options;
     this.#queue = queue;
     this.#subscriber = subscriber;
@@ -94,7 +98,12 @@ export class DeliverySubscription implements Consumer, Lender {
 
   rejected({ id, key }: MemoryDelivery, reason: unknown): void {
     const { name: queue, logger } = this.#queue.options;
-    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, { queue, key, id, error: reason });
+    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, {
+      queue,
+      key,
+      id,
+      error: reason,
+    });
   }
 
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void {

@@ -1,4 +1,12 @@
-import type { ConsumerGroup, DeliveryOf, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import type {
+  ConsumerGroup,
+  DeliveryOf,
+  MessageHeaders,
+  NackOptions,
+  QueueKey,
+  QueuePayload,
+  Settlement,
+} from '../backend.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
 import { GROUP, type TellsGroup } from '../internal/group-of.js';

@@ -103,7 +103,10 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
    * one of them closes it; the first decides. Warns that this is for development and testing.
    * @throws {ConfigurationError} for a malformed variable; it names the variable
    */
-  static fromEnv<Events extends EventMap<Events> = AnyEvents>(env?: Env, options?: FromEnvOptions): MemoryBackend<Events> {
+  static fromEnv<Events extends EventMap<Events> = AnyEvents>(
+    env?: Env,
+    options?: FromEnvOptions,
+  ): MemoryBackend<Events> {
     return shareByName(env, checkOptions(options).logger, (given) => new MemoryBackend(given)) as MemoryBackend<Events>;
   }
 
@@ -171,10 +174,13 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
       return this.#queue.publish(key, accepted, details);
     } catch (error) {
       // What is expected comes as a rejection: this is the scheduler or the logger that was handed in.
-      this.#queue.options.logger.error(`A publish to queue ${JSON.stringify(this.name)} failed: ${describeError(error)}`, {
-        queue: this.name,
-        error,
-      });
+      this.#queue.options.logger.error(
+        `A publish to queue ${JSON.stringify(this.name)} failed: ${describeError(error)}`,
+        {
+          queue: this.name,
+          error,
+        },
+      );
       return Promise.reject(error);
     }
   }
@@ -198,7 +204,8 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable {
     const checked = this.#checkConsumer(options);
     const { prefetch = 1, group, signal } = checked;
-    const payloads = prefetch === 1 ? new PayloadIterator(this.#queue, group, signal) : consumeDeliveries(this.#source, checked);
+    const payloads =
+      prefetch === 1 ? new PayloadIterator(this.#queue, group, signal) : consumeDeliveries(this.#source, checked);
     return payloads as AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
   }
 

@@ -1,7 +1,14 @@
 import { asyncScheduler, type SchedulerLike } from 'rxjs';
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
-import { DEFAULT_NAME, describeVariable, type Env, readGroups, readQueueName, readVariable } from '../internal/environment.js';
+import {
+  DEFAULT_NAME,
+  describeVariable,
+  type Env,
+  readGroups,
+  readQueueName,
+  readVariable,
+} from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkChoice, checkCount, checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
 
@@ -83,11 +90,15 @@ export function readMemoryEnv(env: Env): Pick<CheckedMemoryOptions, 'name' | 'ca
 }
 
 function checkGroups(groups: 'ignored' | readonly ConsumerGroup[]): 'ignored' | readonly ConsumerGroup[] {
-  return groups === 'ignored' ? groups : checkNames('groups', groups, "'ignored' or a list of group names that is not empty");
+  return groups === 'ignored'
+    ? groups
+    : checkNames('groups', groups, "'ignored' or a list of group names that is not empty");
 }
 
 function readCapacity(value: string): number {
   const capacity = Number(value);
   if (value === 'Infinity' || (/^\d+$/.test(value) && capacity >= 1 && Number.isSafeInteger(capacity))) return capacity;
-  throw new ConfigurationError(`Expected QUEUE_CAPACITY to be a positive integer or Infinity, got ${describeVariable(value)}`);
+  throw new ConfigurationError(
+    `Expected QUEUE_CAPACITY to be a positive integer or Infinity, got ${describeVariable(value)}`,
+  );
 }

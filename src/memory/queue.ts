@@ -100,7 +100,9 @@ export class MemoryQueue {
       const { overflow, name } = this.options;
       if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
       if (overflow === 'error')
-        return Promise.reject(new QueueOverflowError(`Queue ${JSON.stringify(name)} is full: ${this.#ledger.waiting} messages wait`));
+        return Promise.reject(
+          new QueueOverflowError(`Queue ${JSON.stringify(name)} is full: ${this.#ledger.waiting} messages wait`),
+        );
       if (!this.#makeRoom()) return this.#done();
     }
     this.#enter(key, payload, details);
@@ -136,9 +138,12 @@ export class MemoryQueue {
 
   /** A consumer left while `count` of its calls waited for a message. */
   waitCancelled(count: number): void {
-    this.options.logger.debug(`A consumer of queue ${JSON.stringify(this.options.name)} left while ${count} of its calls waited for a message`, {
-      queue: this.options.name,
-    });
+    this.options.logger.debug(
+      `A consumer of queue ${JSON.stringify(this.options.name)} left while ${count} of its calls waited for a message`,
+      {
+        queue: this.options.name,
+      },
+    );
   }
 
   /** A message that is out is done with. */
@@ -171,7 +176,8 @@ export class MemoryQueue {
   /** Hands a message to a consumer who is not in line, unless there is none or somebody is being served. Says whether it did. */
   serveAtOnce(consumer: Consumer, group: Group): boolean {
     if (this.#dispatcher.running || group.line.first !== undefined) return false;
-    if (group.ready === 0 && this.#admission.somebodyWaits) this.#admit((name) => this.#groups.only !== undefined || name === group.name);
+    if (group.ready === 0 && this.#admission.somebodyWaits)
+      this.#admit((name) => this.#groups.only !== undefined || name === group.name);
     if (group.ready === 0) return false;
     group.handTo(consumer);
     if (this.#admission.somebodyWaits) this.serve();
@@ -329,10 +335,13 @@ export class MemoryQueue {
 
   /** The code of a consumer failed where RxJS lets it through. It fails neither the publisher nor the other consumers: it is thrown on its own. */
   #failed(error: unknown): void {
-    this.options.logger.error(`A consumer of queue ${JSON.stringify(this.options.name)} failed: ${describeError(error)}`, {
-      queue: this.options.name,
-      error,
-    });
+    this.options.logger.error(
+      `A consumer of queue ${JSON.stringify(this.options.name)} failed: ${describeError(error)}`,
+      {
+        queue: this.options.name,
+        error,
+      },
+    );
     throwLater(error);
   }
 
@@ -366,7 +375,12 @@ function isDelayed(details: PublishDetails | undefined): boolean {
 }
 
 /** A message as a record, and when it is due, if it is delayed. */
-function record(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined, now: number): [Message, due: number | undefined] {
+function record(
+  key: QueueKey,
+  payload: QueuePayload,
+  details: PublishDetails | undefined,
+  now: number,
+): [Message, due: number | undefined] {
   const message = new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1, undefined, details?.group);
   return [message, details?.delay ? now + details.delay : undefined];
 }

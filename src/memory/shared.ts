@@ -42,6 +42,8 @@ function warnOfDifferences(first: Shared['wish'], wish: Shared['wish'], logger: 
     ] as const
   ).filter(([option]) => String(first[option]) !== String(wish[option]));
   for (const [option, variable] of different) {
-    logger.warn(`Queue "${wish.name}" exists already, with ${option} ${first[option]}: ${variable}, which asks for ${wish[option]}, changes nothing`);
+    logger.warn(
+      `Queue "${wish.name}" exists already, with ${option} ${first[option]}: ${variable}, which asks for ${wish[option]}, changes nothing`,
+    );
   }
 }

@@ -44,7 +44,8 @@ export class AbandonedGroups {
     this.#hasLooked = await this.#quietly(async () => {
       const known = this.#options.known();
       const listed = await link.manager.consumers.list(this.#options.names.stream);
-      for (const info of listed) if (isGroup(info.config) && !known.has(info.name) && info.num_waiting === 0) this.#lookAgain(info);
+      for (const info of listed)
+        if (isGroup(info.config) && !known.has(info.name) && info.num_waiting === 0) this.#lookAgain(info);
     });
   }
 
@@ -76,7 +77,12 @@ export class AbandonedGroups {
     const { name } = before;
     if (link === undefined || known().has(name)) return;
     const { num_waiting, delivered } = await link.manager.consumers.info(names.stream, name);
-    if (num_waiting > 0 || delivered.consumer_seq !== before.delivered.consumer_seq || delivered.last_active !== before.delivered.last_active) return;
+    if (
+      num_waiting > 0 ||
+      delivered.consumer_seq !== before.delivered.consumer_seq ||
+      delivered.last_active !== before.delivered.last_active
+    )
+      return;
     const { held } = await counts.consumer(link, name);
     if (this.#stopped) return;
     const group = readGroup(name) ?? name;
@@ -99,10 +105,13 @@ export class AbandonedGroups {
       await look();
       return true;
     } catch (error) {
-      logger.debug(`NATS did not tell which groups of queue ${JSON.stringify(queueName)} have no consumer: ${describeError(error)}`, {
-        queue: queueName,
-        error,
-      });
+      logger.debug(
+        `NATS did not tell which groups of queue ${JSON.stringify(queueName)} have no consumer: ${describeError(error)}`,
+        {
+          queue: queueName,
+          error,
+        },
+      );
       return isForbidden(error);
     }
   }

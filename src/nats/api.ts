@@ -17,12 +17,16 @@ export interface JetStreamApi {
 }
 
 /** @param answerTo waits for the answer to a call, until its deadline */
-export function jetStreamApi(manager: JetStreamManager, answerTo: <Value>(call: Promise<Value>) => Promise<Value>): JetStreamApi {
+export function jetStreamApi(
+  manager: JetStreamManager,
+  answerTo: <Value>(call: Promise<Value>) => Promise<Value>,
+): JetStreamApi {
   const { streams, consumers } = manager;
   return {
     getAccountInfo: () => answerTo(manager.getAccountInfo()),
     streams: {
-      info: (stream, subjects) => answerTo(streams.info(stream, subjects === undefined ? undefined : { subjects_filter: subjects })),
+      info: (stream, subjects) =>
+        answerTo(streams.info(stream, subjects === undefined ? undefined : { subjects_filter: subjects })),
       add: (config) => answerTo(streams.add(config)),
     },
     consumers: {

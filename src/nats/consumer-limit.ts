@@ -9,7 +9,11 @@ const PAUSE = 250;
 const TRIES = Math.ceil((COUNTER_KEPT + 2000) / PAUSE);
 
 /** Creates a consumer. If the stream has as many as it may have, waits until the server has deleted those that only count. */
-export async function addConsumer(manager: JetStreamApi, stream: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo> {
+export async function addConsumer(
+  manager: JetStreamApi,
+  stream: string,
+  config: Partial<ConsumerConfig>,
+): Promise<ConsumerInfo> {
   let wasCounting = true;
   for (let tried = 1; ; tried++) {
     try {

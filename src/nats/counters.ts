@@ -17,7 +17,13 @@ export function isCounter({ name }: ConsumerInfo): boolean {
  * Counts the messages that a stream holds from a place on, on some subjects. Resolves to undefined if the server refuses to count them.
  * @param title tells counts from the same place apart
  */
-export async function countFrom(link: NatsLink, stream: string, first: number, subjects: string, title: string): Promise<number | undefined> {
+export async function countFrom(
+  link: NatsLink,
+  stream: string,
+  first: number,
+  subjects: string,
+  title: string,
+): Promise<number | undefined> {
   // A consumer that is there already answers with its count of now.
   const name = `${COUNTER}${first}~${title}`;
   const config = {
@@ -30,6 +36,9 @@ export async function countFrom(link: NatsLink, stream: string, first: number, s
     mem_storage: true,
   };
   // The client would name the filter in the subject of the request, which takes another permission.
-  const answer = await link.request(`${link.api}.CONSUMER.CREATE.${stream}.${name}`, JSON.stringify({ stream_name: stream, config }));
+  const answer = await link.request(
+    `${link.api}.CONSUMER.CREATE.${stream}.${name}`,
+    JSON.stringify({ stream_name: stream, config }),
+  );
   return answer.json<{ readonly num_pending?: number }>().num_pending;
 }

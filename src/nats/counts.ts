@@ -117,7 +117,10 @@ export class Counts {
   }
 
   /** What the server says of a consumer and of the stream at one moment; and how many of the messages that are still to come only other groups get. */
-  async #moment(link: NatsLink, name: string): Promise<{ readonly info: ConsumerInfo; readonly contents: Contents; readonly others: number }> {
+  async #moment(
+    link: NatsLink,
+    name: string,
+  ): Promise<{ readonly info: ConsumerInfo; readonly contents: Contents; readonly others: number }> {
     const { consumers } = link.manager;
     const { stream } = this.#options.names;
     let info = await consumers.info(stream, name);
@@ -148,12 +151,21 @@ export class Counts {
   async #contents({ manager }: { readonly manager: JetStreamApi }): Promise<Contents> {
     const { stream, targeted, targetOf } = this.#options.names;
     const { state } = await manager.streams.info(stream, targeted);
-    return { messages: state.messages, first: state.first_seq, last: state.last_seq, targets: byTarget(state.subjects, targetOf) };
+    return {
+      messages: state.messages,
+      first: state.first_seq,
+      last: state.last_seq,
+      targets: byTarget(state.subjects, targetOf),
+    };
   }
 }
 
 /** @param others how many of the messages that are still to come only other groups get */
-function unsettled({ name, num_pending, num_ack_pending }: ConsumerInfo, contents: Contents, others: number): Unsettled {
+function unsettled(
+  { name, num_pending, num_ack_pending }: ConsumerInfo,
+  contents: Contents,
+  others: number,
+): Unsettled {
   // Before 2.10, what a consumer tells of itself may be one too many, once it has delivered a message again.
   const held = Math.max(0, Math.min(shareOf(name, contents), num_pending - others + num_ack_pending));
   return { held, own: Math.min(held, contents.targets.get(name) ?? 0) };
@@ -166,7 +178,10 @@ function shareOf(consumer: string, { messages, targets }: Contents): number {
   return share;
 }
 
-function byTarget(subjects: Readonly<Record<string, number>> | undefined, targetOf: (subject: string) => string | undefined): Map<string, number> {
+function byTarget(
+  subjects: Readonly<Record<string, number>> | undefined,
+  targetOf: (subject: string) => string | undefined,
+): Map<string, number> {
   const targets = new Map<string, number>();
   for (const [subject, count] of Object.entries(subjects ?? {})) {
     const target = targetOf(subject);

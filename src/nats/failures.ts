@@ -19,7 +19,8 @@ const RAISE_LIMIT =
   'Delete unused groups (nats consumer rm), or raise max_consumers of the stream or the account, or default_max_consumers of the server';
 
 /** What answers is not NATS, or the two do not agree on TLS. */
-const NOT_NATS = /secure connection required|server does not support 'tls'|is not available on this server|unexpected response from server/i;
+const NOT_NATS =
+  /secure connection required|server does not support 'tls'|is not available on this server|unexpected response from server/i;
 
 /** What the errors of the client and of JetStream mean. */
 export const NATS_FAILURES: FailureSigns = { broker: 'NATS', outlookOf, explain };
@@ -81,7 +82,10 @@ function isRefusedLogin(error: unknown): boolean {
 
 /** A request fails with an error of its own, which has the refusal as its cause. */
 export function isForbidden(error: unknown): boolean {
-  return isNamed(error, 'PermissionViolationError') || (isNamed(error, 'RequestError') && isNamed(error.cause, 'PermissionViolationError'));
+  return (
+    isNamed(error, 'PermissionViolationError') ||
+    (isNamed(error, 'RequestError') && isNamed(error.cause, 'PermissionViolationError'))
+  );
 }
 
 /** Told by its name: the client may come from another copy of its package than ours. */

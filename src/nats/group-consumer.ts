@@ -200,14 +200,21 @@ export class GroupConsumer implements BrokerConsumer {
   }
 
   #hasToDo(): boolean {
-    return this.#settling.isPending || this.#loans.hasRoom || this.#loans.isExpecting || this.#puller.asked > 0 || this.#leases.size > 0;
+    return (
+      this.#settling.isPending ||
+      this.#loans.hasRoom ||
+      this.#loans.isExpecting ||
+      this.#puller.asked > 0 ||
+      this.#leases.size > 0
+    );
   }
 
   async #work(): Promise<void> {
     this.#working = true;
     try {
       const link = await this.#options.connection.acquire();
-      if (this.#link !== link || this.#missing || (this.#puller.isIdle && (await this.#isAnother(link)))) await this.#begin(link);
+      if (this.#link !== link || this.#missing || (this.#puller.isIdle && (await this.#isAnother(link))))
+        await this.#begin(link);
       if (this.#asksTooMuch) await this.#puller.withdraw();
       void this.#settling.send(link);
       this.#pull();
@@ -357,7 +364,10 @@ export class GroupConsumer implements BrokerConsumer {
 
   #warn(what: string): void {
     const { queueName: queue, group, logger } = this.#options;
-    logger.warn(`The consumer of group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)} ${what}`, { queue, group });
+    logger.warn(`The consumer of group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)} ${what}`, {
+      queue,
+      group,
+    });
   }
 
   /** A settlement or a renewal has failed. Over a lost connection, both are sent again with the next one. */

@@ -62,7 +62,14 @@ export class Leases {
 
   /** The lease of a message that has come just now. */
   begin(message: Msg, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
-    return { message, reply: message.reply ?? '', sequence, storedAt, stream, until: performance.now() + this.#options.lease };
+    return {
+      message,
+      reply: message.reply ?? '',
+      sequence,
+      storedAt,
+      stream,
+      until: performance.now() + this.#options.lease,
+    };
   }
 
   /** A message is out. */

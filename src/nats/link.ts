@@ -1,5 +1,12 @@
 import { jetstreamManager } from '@nats-io/jetstream';
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type PublishOptions, type Subscription } from '@nats-io/transport-node';
+import {
+  createInbox,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type PublishOptions,
+  type Subscription,
+} from '@nats-io/transport-node';
 import type { Link } from '../broker/connection.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';
@@ -92,11 +99,16 @@ export class NatsLink implements Link {
     });
     const connection = await this.#end.before(opened);
     // One that was handed in outlives this link, and what waits for its end with it.
-    if (own) void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
+    if (own)
+      void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
     void this.#watch(connection);
     this.#heartbeat = this.#ping(connection);
     // Longer than the deadline here, which drops the link.
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2 * patience, ...(domain !== undefined && { domain }) });
+    const manager = await jetstreamManager(connection, {
+      checkAPI: false,
+      timeout: 2 * patience,
+      ...(domain !== undefined && { domain }),
+    });
     this.#manager = jetStreamApi(manager, (call) => this.#answerTo(call));
     this.#inbox = newInbox(connection);
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
@@ -248,12 +260,15 @@ export class NatsLink implements Link {
 
 /** The subject to which the user may not publish. Undefined for another error. */
 function forbiddenSubject(error: Error): string | undefined {
-  return error.name === 'PermissionViolationError' ? (error as Error & { readonly subject?: string }).subject : undefined;
+  return error.name === 'PermissionViolationError'
+    ? (error as Error & { readonly subject?: string }).subject
+    : undefined;
 }
 
 /** The client counts a message when all of it has arrived. Its socket, which is private, counts bytes. */
 function socketOf(connection: NatsConnection): { readonly bytesRead?: number } | undefined {
-  return (connection as { protocol?: { transport?: { socket?: { readonly bytesRead?: number } } } }).protocol?.transport?.socket;
+  return (connection as { protocol?: { transport?: { socket?: { readonly bytesRead?: number } } } }).protocol?.transport
+    ?.socket;
 }
 
 /** A subject for answers, where the connection says that it may hear them. */

@@ -53,7 +53,11 @@ export function copyId(reply: string): string {
 }
 
 /** A message of the stream, or why it is none. @param prefix how many characters stand before the key in the subject */
-export function readMessage(message: Msg, { deliveries, sequence, storedAt }: DeliveryFacts, prefix: number): Message | string {
+export function readMessage(
+  message: Msg,
+  { deliveries, sequence, storedAt }: DeliveryFacts,
+  prefix: number,
+): Message | string {
   const headers = readHeaders(message);
   const content = readEnvelope({
     key: readKey(message.subject, prefix),
@@ -97,5 +101,8 @@ export function writePublishedAt(milliseconds: number): string {
 
 /** Headers as a header of NATS can hold them; undefined for none. */
 export function writeHeadersHeader(headers: MessageHeaders): string | undefined {
-  return writeHeaders(headers)?.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return writeHeaders(headers)?.replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

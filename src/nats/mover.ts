@@ -7,7 +7,14 @@ import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
 import type { NatsLink } from './link.js';
-import { copyHeaders, type DeliveryFacts, ID_HEADER, PUBLISHED_AT_HEADER, readHeaders, writePublishedAt } from './message.js';
+import {
+  copyHeaders,
+  type DeliveryFacts,
+  ID_HEADER,
+  PUBLISHED_AT_HEADER,
+  readHeaders,
+  writePublishedAt,
+} from './message.js';
 import type { QueueNames } from './names.js';
 import { Puller } from './puller.js';
 import { JITTER, ServerClock } from './server-clock.js';
@@ -239,7 +246,8 @@ export class Mover {
   }
 
   #pull(): void {
-    if (this.#link !== undefined && !this.#closed && this.#puller.asked <= MOST / 2) this.#puller.pull(MOST - this.#puller.asked);
+    if (this.#link !== undefined && !this.#closed && this.#puller.asked <= MOST / 2)
+      this.#puller.pull(MOST - this.#puller.asked);
   }
 
   #received(message: Msg, facts: DeliveryFacts): void {
@@ -334,7 +342,13 @@ export class Mover {
     const end = subject.indexOf('.', from);
     const delay = subject.slice(from, end);
     if (end < 0 || !/^\d{1,16}$/.test(delay)) return undefined;
-    return { message, at: this.#dueAt(facts, Number(delay), now), subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`, storedAt, sequence };
+    return {
+      message,
+      at: this.#dueAt(facts, Number(delay), now),
+      subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`,
+      storedAt,
+      sequence,
+    };
   }
 
   /** When a message is due, by the clock of the server. If that was set since this process saw the message first, the time that has passed here counts. */

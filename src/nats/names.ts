@@ -62,7 +62,8 @@ export function queueNames(queue: string): QueueNames {
   const delayedTarget = new RegExp(`^\\d+\\.${FOR_ONE}\\.([^.]+)\\.`);
   const target = (group: ConsumerGroup | undefined) => (group === undefined ? '' : `${FOR_ONE}.${consumer(group)}.`);
   /** Where the name of the consumer ends in the subject of a message for one group. -1: it is none. */
-  const targetEnd = (subject: string) => (subject.startsWith(targetedPrefix) ? subject.indexOf('.', targetedPrefix.length) : -1);
+  const targetEnd = (subject: string) =>
+    subject.startsWith(targetedPrefix) ? subject.indexOf('.', targetedPrefix.length) : -1;
   return {
     stream,
     messages: `${stream}.>`,

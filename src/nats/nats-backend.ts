@@ -45,7 +45,10 @@ export class NatsBackend<Events extends EventMap<Events> = AnyEvents> extends Br
    * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000), `NATS_DOMAIN` (default: the domain of the server).
    * @throws {ConfigurationError} for a missing or malformed variable; it names the variable
    */
-  static fromEnv<Events extends EventMap<Events> = AnyEvents>(env: Env = processEnv(), options?: NatsFromEnvOptions): NatsBackend<Events> {
+  static fromEnv<Events extends EventMap<Events> = AnyEvents>(
+    env: Env = processEnv(),
+    options?: NatsFromEnvOptions,
+  ): NatsBackend<Events> {
     return new NatsBackend({ ...readNatsEnv(env), logger: checkOptions(options).logger });
   }
 }

@@ -250,7 +250,8 @@ export class NatsBroker implements Broker {
 
   async #storeAside(link: NatsLink, subject: string, data: Uint8Array, headers?: MsgHdrs): Promise<void> {
     const answer = await link.request(this.#names.asideSubject(subject), data, headers);
-    if (isUnanswered(answer) || answer.json<{ error?: unknown }>().error !== undefined) throw new Error('JetStream did not take it');
+    if (isUnanswered(answer) || answer.json<{ error?: unknown }>().error !== undefined)
+      throw new Error('JetStream did not take it');
   }
 
   /** The consumer here of a group, by its name on the server. */

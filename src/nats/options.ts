@@ -1,4 +1,10 @@
-import { type BrokerOptions, type CheckedBrokerOptions, checkBrokerOptions, checkServer, readBrokerEnv } from '../broker/options.js';
+import {
+  type BrokerOptions,
+  type CheckedBrokerOptions,
+  checkBrokerOptions,
+  checkServer,
+  readBrokerEnv,
+} from '../broker/options.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
 import { describeVariable, type Env, hasCredentials, readVariable } from '../internal/environment.js';
@@ -58,7 +64,13 @@ export function checkNatsOptions(options: NatsBackendOptions | undefined): Check
     const InvalidError = typeof domain === 'string' ? RangeError : TypeError;
     throw new InvalidError(`Expected \`domain\` to be ${DOMAIN}, got ${describe(domain)}`);
   }
-  return { server: checkServer(given, { ...NATS_URL, checkClient }), replicas, storage, domain, ...checkBrokerOptions(given) };
+  return {
+    server: checkServer(given, { ...NATS_URL, checkClient }),
+    replicas,
+    storage,
+    domain,
+    ...checkBrokerOptions(given),
+  };
 }
 
 /**

@@ -84,7 +84,13 @@ export class Publisher implements BrokerPublisher {
     const { queueName, publishTimeout, maxPending, connection, failures } = options;
     const trouble = () => connection.trouble ?? this.#refusal ?? connection.link?.refusal;
     const limits = { publishTimeout, maxPending };
-    this.#outbox = new Outbox({ queueName, broker: failures.broker, ...limits, onAdmitted: () => this.#poke(), trouble });
+    this.#outbox = new Outbox({
+      queueName,
+      broker: failures.broker,
+      ...limits,
+      onAdmitted: () => this.#poke(),
+      trouble,
+    });
   }
 
   async publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
@@ -95,7 +101,14 @@ export class Publisher implements BrokerPublisher {
         `at most ${MOST_HEADERS} bytes of JSON in ASCII, which is the most that NATS takes`,
         `${written.length} bytes`,
       );
-    const parcel = { key, id: this.#ids.next(), payload: writePayload(payload, MOST_BYTES, 'NATS'), headers: written, delay, group };
+    const parcel = {
+      key,
+      id: this.#ids.next(),
+      payload: writePayload(payload, MOST_BYTES, 'NATS'),
+      headers: written,
+      delay,
+      group,
+    };
     if (group !== undefined && this.#options.onGroup(group)) this.#lacksGroup = true;
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
@@ -184,7 +197,8 @@ export class Publisher implements BrokerPublisher {
   #send(link: NatsLink): void {
     const now = performance.now();
     // Again and again, since a message that is too large for the server takes no room.
-    for (let count = this.#room(); count > 0; count = this.#room()) for (const pending of this.#outbox.take(count)) this.#sendOne(link, pending, now);
+    for (let count = this.#room(); count > 0; count = this.#room())
+      for (const pending of this.#outbox.take(count)) this.#sendOne(link, pending, now);
     this.#watchTime(link);
   }
 
@@ -222,7 +236,11 @@ export class Publisher implements BrokerPublisher {
       const most = link.connection.info?.max_payload;
       const received = `${bytes.length} bytes and ${headers?.length ?? 0} of headers`;
       pending.fail(
-        new InvalidMessageError('payload', `at most ${most} bytes with its headers, which is what this server takes (max_payload)`, received),
+        new InvalidMessageError(
+          'payload',
+          `at most ${most} bytes with its headers, which is what this server takes (max_payload)`,
+          received,
+        ),
       );
     }
   }
@@ -242,7 +260,10 @@ export class Publisher implements BrokerPublisher {
         this.#refusal = undefined;
         if (pending.parcel.delay > 0) this.#options.onDelayed();
         pending.confirm();
-      } else pending.fail(this.#unavailable(`The message went to stream "${stream}", which is not the queue's and takes its subjects`));
+      } else
+        pending.fail(
+          this.#unavailable(`The message went to stream "${stream}", which is not the queue's and takes its subjects`),
+        );
     } else {
       const reason = `JetStream refuses the message: ${error.description}`;
       const outlook = outlookOfCode(error.err_code, error.code);
@@ -269,7 +290,8 @@ export class Publisher implements BrokerPublisher {
     const [token, pending] = first;
     this.#stopWatch = link.watch(() => {
       this.#stopWatch = undefined;
-      if (this.#travelling.get(token) === pending) this.#options.connection.lose(link, new ConnectionLostError('NATS did not answer in time'));
+      if (this.#travelling.get(token) === pending)
+        this.#options.connection.lose(link, new ConnectionLostError('NATS did not answer in time'));
       else this.#watchTime(link);
     });
   }

@@ -96,7 +96,8 @@ export class Puller {
     const { messageSize } = this.#options;
     if (messageSize !== undefined) this.#size = Math.max(this.#size, messageSize() ?? UNKNOWN);
     this.#subscription = link.connection.subscribe(inbox, {
-      callback: (error, message) => (error === null ? this.#received(message, inbox) : this.#options.onMissing(error.message)),
+      callback: (error, message) =>
+        error === null ? this.#received(message, inbox) : this.#options.onMissing(error.message),
     });
   }
 
@@ -112,7 +113,9 @@ export class Puller {
     if (count <= 0 || (count < more && this.#asked > most / 2)) return;
     const request = { batch: count, expires: nanos(expires), idle_heartbeat: nanos(heartbeat) };
     const link = this.#link;
-    link?.publish(`${link.api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: this.#inbox });
+    link?.publish(`${link.api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), {
+      reply: this.#inbox,
+    });
     this.#asked += count;
     if (this.#watch === undefined) this.#listen();
   }

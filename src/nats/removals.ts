@@ -67,7 +67,8 @@ export class Removals {
     // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
     const info = await manager.streams.info(names.stream);
     const { state, created } = info;
-    const complete = listed.length >= state.consumer_count && groups().every((group) => floors.has(names.consumer(group)));
+    const complete =
+      listed.length >= state.consumer_count && groups().every((group) => floors.has(names.consumer(group)));
     if (!complete || floors.size === 0) return undefined;
     const isQuiet = all.every(({ num_ack_pending }) => num_ack_pending === 0);
     return { created, first: state.first_seq, floors, isQuiet, canPurge: this.#canPurge(link, info, all) };
@@ -91,7 +92,9 @@ export class Removals {
       } catch (error) {
         if (!isForbidden(error)) throw error;
         this.#mayLook = false;
-        this.#debug(`The user may not publish to ${subject}: what a killed process settled for one group of queue ${this.#queue} stays longer`);
+        this.#debug(
+          `The user may not publish to ${subject}: what a killed process settled for one group of queue ${this.#queue} stays longer`,
+        );
         break;
       }
       const sequence = answer.json<{ readonly message?: { readonly seq: number } }>().message?.seq;
@@ -175,7 +178,9 @@ export class Removals {
     if (this.#decidedFor !== link) {
       this.#decidedFor = link;
       this.#purges = isNew;
-      const how = isNew ? 'by purging the stream when no message is in flight' : 'one by one: a purge is unsafe before NATS 2.10';
+      const how = isNew
+        ? 'by purging the stream when no message is in flight'
+        : 'one by one: a purge is unsafe before NATS 2.10';
       this.#debug(`Settled messages of queue ${this.#queue} are removed ${how}`);
     }
     return this.#purges && isNew;

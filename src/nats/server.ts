@@ -41,7 +41,8 @@ export class Server {
     this.#patience = responseTimeoutFor(options);
     this.#pace = new Pace(options.publishTimeout);
     this.#logger = logger;
-    this.#where = 'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
+    this.#where =
+      'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
     this.failures = new Failures(NATS_FAILURES, { queue: name, server: this.#where });
   }
 
@@ -58,7 +59,8 @@ export class Server {
         const own = 'url' in server;
         return new NatsLink({
           own,
-          open: (signal) => (own ? this.#open(server.url, signal) : awake(server.client as NatsConnection, this.#patience)),
+          open: (signal) =>
+            own ? this.#open(server.url, signal) : awake(server.client as NatsConnection, this.#patience),
           patience: this.#patience,
           domain,
           pace: this.#pace,
@@ -106,15 +108,22 @@ export class Server {
       this.#known = true;
     } catch (error) {
       // Its leaf node or its hub may be away for now.
-      if (domain !== undefined && isWithoutJetStream(error)) throw this.#unusable(`The JetStream domain "${domain}" does not answer`, error, true);
+      if (domain !== undefined && isWithoutJetStream(error))
+        throw this.#unusable(`The JetStream domain "${domain}" does not answer`, error, true);
       // A server that is starting has it later.
       if (this.#known || !isWithoutJetStream(error)) throw error;
-      throw this.#unusable('Expected a server with JetStream, which is not enabled there, or not for this account (nats-server --jetstream)', error);
+      throw this.#unusable(
+        'Expected a server with JetStream, which is not enabled there, or not for this account (nats-server --jetstream)',
+        error,
+      );
     }
   }
 
   #unusable(what: string, cause?: unknown, retryable = false): BackendUnavailableError {
-    return new BackendUnavailableError(`${what} (queue "${this.#options.name}", NATS at ${this.#where})`, { retryable, cause });
+    return new BackendUnavailableError(`${what} (queue "${this.#options.name}", NATS at ${this.#where})`, {
+      retryable,
+      cause,
+    });
   }
 }
 
@@ -142,7 +151,8 @@ async function awakeOf(servers: readonly string[], patience: number, signal: Abo
 async function awake(client: NatsConnection, patience: number): Promise<NatsConnection> {
   const deadline = performance.now() + patience;
   for (;;) {
-    if (client.isClosed()) throw new HopelessError('', { cause: new Error('the connection that was handed in is closed') });
+    if (client.isClosed())
+      throw new HopelessError('', { cause: new Error('the connection that was handed in is closed') });
     // A round trip: it does not come back while the connection is down.
     const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), LOOK).unref());
     const up = await Promise.race([

@@ -82,7 +82,8 @@ export class Sweeper {
   begin(stream: string | undefined): void {
     if (stream === this.#stream) return;
     this.#stream = stream;
-    for (const places of [this.#settled, this.#removed, this.#removedBefore, this.#own, this.#unchecked]) places.clear();
+    for (const places of [this.#settled, this.#removed, this.#removedBefore, this.#own, this.#unchecked])
+      places.clear();
   }
 
   /** A group has settled a message, or has passed one that only another group gets. */
@@ -179,7 +180,11 @@ export class Sweeper {
    * Removes what all groups have settled with one request, if no message is in flight.
    * @returns whether it is removed
    */
-  async #purge(link: NatsLink, before: ReadonlyMap<string, Places>, { first, floors, canPurge, isQuiet }: Floors): Promise<boolean> {
+  async #purge(
+    link: NatsLink,
+    before: ReadonlyMap<string, Places>,
+    { first, floors, canPurge, isQuiet }: Floors,
+  ): Promise<boolean> {
     if (!canPurge || !isQuiet) return false;
     const stream = this.#stream;
     const floor = Math.min(...floors.values());
@@ -197,7 +202,12 @@ export class Sweeper {
    * second, for a queue that is never quiet.
    * @returns whether there may be more
    */
-  async #removeSingly(link: NatsLink, before: ReadonlyMap<string, Places>, { created, floors }: Floors, isPurged: boolean): Promise<boolean> {
+  async #removeSingly(
+    link: NatsLink,
+    before: ReadonlyMap<string, Places>,
+    { created, floors }: Floors,
+    isPurged: boolean,
+  ): Promise<boolean> {
     this.#singledAt = performance.now();
     await this.#remove(link, before, floors);
     const hasMore = await this.#removeOwn(link, floors);
@@ -222,11 +232,17 @@ export class Sweeper {
   }
 
   /** Removes what this process had settled and each other group has settled too: here, or somewhere, as far as all before it is. */
-  async #remove(link: NatsLink, before: ReadonlyMap<string, Places>, floors: ReadonlyMap<string, number>): Promise<void> {
+  async #remove(
+    link: NatsLink,
+    before: ReadonlyMap<string, Places>,
+    floors: ReadonlyMap<string, number>,
+  ): Promise<void> {
     const known = new Set<number>();
     for (const places of before.values()) for (const sequence of places.keys()) known.add(sequence);
     const done = [...known].filter(
-      (sequence) => this.#own.has(sequence) || [...floors].every(([name, floor]) => sequence <= floor || before.get(name)?.has(sequence) === true),
+      (sequence) =>
+        this.#own.has(sequence) ||
+        [...floors].every(([name, floor]) => sequence <= floor || before.get(name)?.has(sequence) === true),
     );
     if (done.length === 0) return;
     const stream = this.#stream;
@@ -283,7 +299,11 @@ export class Sweeper {
   }
 }
 
-function add(places: Map<string, Places>, name: string, added: readonly (readonly [sequence: number, storedAt: number])[]): void {
+function add(
+  places: Map<string, Places>,
+  name: string,
+  added: readonly (readonly [sequence: number, storedAt: number])[],
+): void {
   const known = places.get(name) ?? new Map();
   places.set(name, known);
   for (const [sequence, storedAt] of added) if (known.size < MOST) known.set(sequence, storedAt);

@@ -169,7 +169,10 @@ export class Topology {
   }
 
   /** The streams of the queue, which are there, or are made. */
-  async #streams(link: NatsLink, ...wanted: readonly [QueueStream, QueueStream]): Promise<readonly [StreamInfo, StreamInfo]> {
+  async #streams(
+    link: NatsLink,
+    ...wanted: readonly [QueueStream, QueueStream]
+  ): Promise<readonly [StreamInfo, StreamInfo]> {
     const found = await Promise.all(wanted.map(({ name }) => this.#lookFor(link, name)));
     await this.#deleted(wanted.map(({ name }) => name).filter((_, index) => found[index] === undefined));
     const infos: StreamInfo[] = [];
@@ -187,7 +190,8 @@ export class Topology {
     const info = await there(() => manager.streams.info(name));
     if (info !== undefined) this.#missingSince.set(name, undefined);
     // Whoever looks again later has the rest of the pause to wait.
-    else if (this.#missingSince.has(name)) this.#missingSince.set(name, this.#missingSince.get(name) ?? performance.now());
+    else if (this.#missingSince.has(name))
+      this.#missingSince.set(name, this.#missingSince.get(name) ?? performance.now());
     return info;
   }
 
@@ -218,7 +222,12 @@ export class Topology {
     const { stream } = this.#names;
     const name = this.#names.consumer(group);
     const lease = nanos(Math.ceil(this.#options.lease));
-    const { ack_wait = lease } = await this.#consumer(manager, stream, { durable_name: name, ack_wait: lease }, beforeNew);
+    const { ack_wait = lease } = await this.#consumer(
+      manager,
+      stream,
+      { durable_name: name, ack_wait: lease },
+      beforeNew,
+    );
     if (ack_wait === lease) return;
     const longer = ack_wait > lease;
     if (!this.#warned)
@@ -252,7 +261,9 @@ export class Topology {
         });
       },
     );
-    const wrong = Object.entries(OUR_CONSUMER).find(([what, value]) => (actual[what as keyof ConsumerConfig] || undefined) !== value);
+    const wrong = Object.entries(OUR_CONSUMER).find(
+      ([what, value]) => (actual[what as keyof ConsumerConfig] || undefined) !== value,
+    );
     if (wrong === undefined) return actual;
     const [what, value] = wrong;
     const has = JSON.stringify(actual[what as keyof ConsumerConfig]);
@@ -267,12 +278,16 @@ export class Topology {
     const expected = { subjects, retention, storage, num_replicas: replicas };
     for (const [what, value] of Object.entries(expected)) {
       const has = JSON.stringify(actual[what as keyof typeof expected]);
-      if (has !== JSON.stringify(value)) throw hopeless(`Stream "${name}" has ${what} ${has}, where the queue expects ${JSON.stringify(value)}`);
+      if (has !== JSON.stringify(value))
+        throw hopeless(`Stream "${name}" has ${what} ${has}, where the queue expects ${JSON.stringify(value)}`);
     }
     // A bound that refuses what is new is somebody's wish; one that throws away what is old would be a loss.
     const bounds = actual.discard === DiscardPolicy.Old ? ([...BOUNDS, 'max_age'] as const) : (['max_age'] as const);
     const bound = bounds.find((what) => (actual[what] ?? 0) > 0);
-    if (bound !== undefined) throw hopeless(`Stream "${name}" has ${bound} ${actual[bound]}, by which it loses messages that nobody has settled`);
+    if (bound !== undefined)
+      throw hopeless(
+        `Stream "${name}" has ${bound} ${actual[bound]}, by which it loses messages that nobody has settled`,
+      );
     const flag = FLAGS.find((what) => actual[what] === true);
     if (flag !== undefined) throw hopeless(`Stream "${name}" has ${flag}, with which no queue can work`);
   }

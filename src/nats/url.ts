@@ -15,7 +15,8 @@ export interface NatsAddress {
 
 /** What a list of URLs of NATS servers looks like, and where they lead. */
 export const NATS_URL: UrlRule = {
-  expected: 'a URL such as nats://user:password@host:4222, nats://token@host, or tls:// for TLS; several with commas between them',
+  expected:
+    'a URL such as nats://user:password@host:4222, nats://token@host, or tls:// for TLS; several with commas between them',
   whereOf: (url) => parseUrl(url)?.servers.join(', '),
 };
 
@@ -26,7 +27,9 @@ export const NATS_URL: UrlRule = {
 export function parseUrl(text: string): NatsAddress | undefined {
   try {
     const [scheme = ''] = /^\s*\w+:\/\//.exec(text) ?? [];
-    const urls = text.split(',').map((url) => new URL(url.includes('://') ? url.trim() : `${scheme.trim()}${url.trim()}`));
+    const urls = text
+      .split(',')
+      .map((url) => new URL(url.includes('://') ? url.trim() : `${scheme.trim()}${url.trim()}`));
     if (!urls.every(isServer)) return undefined;
     for (const { username, password } of urls) decodeAll(username, password);
     const { username = '', password = '' } = urls.find((url) => url.username !== '') ?? {};

@@ -1,9 +1,24 @@
 import { asyncScheduler, type SchedulerLike } from 'rxjs';
-import type { ConsumerGroup, Delivery, DeliveryOf, QueueBackend, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import type {
+  ConsumerGroup,
+  Delivery,
+  DeliveryOf,
+  QueueBackend,
+  QueueKey,
+  QueuePayload,
+  Settlement,
+} from '../backend.js';
 import { describe } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { checkCount, checkFunction, checkMethods, checkMilliseconds, checkOptions, checkSignal } from '../internal/options.js';
+import {
+  checkCount,
+  checkFunction,
+  checkMethods,
+  checkMilliseconds,
+  checkOptions,
+  checkSignal,
+} from '../internal/options.js';
 
 const DEFAULT_RETRIES = 3;
 
@@ -23,7 +38,10 @@ export interface HandlerContext {
  * What works on a delivery. It may return nothing, a value, a promise, an Observable or an async iterable; when that ends, the delivery is acknowledged.
  * To fail is to throw, to reject or to error. A failure with an `UnrecoverableError` gets no retries.
  */
-export type Handler<Item extends AnyDelivery = Delivery, Result = unknown> = (delivery: Item, context: HandlerContext) => Result;
+export type Handler<Item extends AnyDelivery = Delivery, Result = unknown> = (
+  delivery: Item,
+  context: HandlerContext,
+) => Result;
 
 // biome-ignore lint/suspicious/noConfusingVoidType: what a handler returns that returns nothing has this type.
 type Nothing = undefined | void;
@@ -137,7 +155,16 @@ export interface CheckedHandleOptions {
 /** @throws {TypeError | RangeError} for an option without sense; it names the option */
 export function checkHandleOptions(options: HandleOptions | undefined): CheckedHandleOptions {
   const given = checkOptions(options);
-  const { concurrency = 1, orderBy, timeout, deadLetter, signal, onOutcome, scheduler = asyncScheduler, logger = defaultLogger } = given;
+  const {
+    concurrency = 1,
+    orderBy,
+    timeout,
+    deadLetter,
+    signal,
+    onOutcome,
+    scheduler = asyncScheduler,
+    logger = defaultLogger,
+  } = given;
   const { count = DEFAULT_RETRIES, delay = exponentialBackoff() } = checkOptions(given.retry, 'retry');
   checkCount('retry.count', count, { least: 0, infinity: true });
   const { deliveryLimit = Number.POSITIVE_INFINITY } = given;
@@ -147,7 +174,11 @@ export function checkHandleOptions(options: HandleOptions | undefined): CheckedH
     timeout: timeout === undefined ? undefined : checkMilliseconds('timeout', timeout, { least: 1 }),
     retryCount: count,
     retryDelay: checkDelay(delay),
-    deliveryLimit: checkCount('deliveryLimit', deliveryLimit, { least: count + 1, why: ' (`retry.count` + 1)', infinity: true }),
+    deliveryLimit: checkCount('deliveryLimit', deliveryLimit, {
+      least: count + 1,
+      why: ' (`retry.count` + 1)',
+      infinity: true,
+    }),
     deadLetter: checkDeadLetter(deadLetter),
     signal: checkSignal('signal', signal),
     onOutcome: onOutcome === undefined ? undefined : checkFunction('onOutcome', onOutcome),
@@ -170,6 +201,7 @@ function checkDelay(delay: NonNullable<RetryOptions['delay']>): CheckedHandleOpt
 }
 
 function checkDeadLetter(deadLetter: HandleOptions['deadLetter']): CheckedHandleOptions['deadLetter'] {
-  if (deadLetter === undefined || typeof deadLetter === 'function' || typeof deadLetter?.publish === 'function') return deadLetter;
+  if (deadLetter === undefined || typeof deadLetter === 'function' || typeof deadLetter?.publish === 'function')
+    return deadLetter;
   throw new TypeError(`Expected \`deadLetter\` to be a queue or a function, got ${describe(deadLetter)}`);
 }

@@ -60,10 +60,10 @@ export function handle<Item extends AnyDelivery, Result>(
   options?: HandleOptions<Item>,
 ): OperatorFunction<Item, HandlerOutput<Result>> {
   checkFunction('handler', handler);
-  return handleChecked(handler as unknown as Handler, checkHandleOptions(options as HandleOptions | undefined)) as unknown as OperatorFunction<
-    Item,
-    HandlerOutput<Result>
-  >;
+  return handleChecked(
+    handler as unknown as Handler,
+    checkHandleOptions(options as HandleOptions | undefined),
+  ) as unknown as OperatorFunction<Item, HandlerOutput<Result>>;
 }
 
 /**

@@ -1,4 +1,11 @@
-import { asyncScheduler, Observable, type OperatorFunction, type SchedulerLike, type Subscriber, Subscription } from 'rxjs';
+import {
+  asyncScheduler,
+  Observable,
+  type OperatorFunction,
+  type SchedulerLike,
+  type Subscriber,
+  Subscription,
+} from 'rxjs';
 import type { Delivery, NackOptions } from '../backend.js';
 import { after } from '../internal/after.js';
 import { inContext } from '../internal/async-context.js';
@@ -56,7 +63,9 @@ export interface DeliveryBatch<Item extends AnyDelivery = Delivery> {
  * ```
  * @throws {TypeError | RangeError} for an option without sense, when the operator is made
  */
-export function inBatches<Item extends AnyDelivery>(options: InBatchesOptions): OperatorFunction<Item, DeliveryBatch<Item>> {
+export function inBatches<Item extends AnyDelivery>(
+  options: InBatchesOptions,
+): OperatorFunction<Item, DeliveryBatch<Item>> {
   const { maxSize, maxWait, scheduler = asyncScheduler, logger = defaultLogger } = checkOptions(options);
   const checked = {
     maxSize: checkCount('maxSize', maxSize),
@@ -167,7 +176,9 @@ class Batch<Item extends AnyDelivery> implements DeliveryBatch<Item> {
   async #settle(settle: (delivery: Item) => Promise<boolean>): Promise<boolean> {
     const open = this.deliveries.filter(({ settled }) => !settled);
     // The first one of a batch that is settled already says what is wrong, once.
-    const answers = await Promise.all((open.length > 0 ? open : this.deliveries.slice(0, 1)).map(async (delivery) => settle(delivery)));
+    const answers = await Promise.all(
+      (open.length > 0 ? open : this.deliveries.slice(0, 1)).map(async (delivery) => settle(delivery)),
+    );
     return answers.every((counted) => counted !== false);
   }
 }

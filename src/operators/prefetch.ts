@@ -3,7 +3,12 @@ import type { DeliveryStream } from '../backend.js';
 import type { Logger } from '../internal/logger.js';
 
 /** Warns once, of the first source that lets its subscriber hold fewer deliveries than an operator can use. */
-export function warnOfPrefetch(option: string, least: number, consequence: string, logger: Logger): (source: Observable<unknown>) => void {
+export function warnOfPrefetch(
+  option: string,
+  least: number,
+  consequence: string,
+  logger: Logger,
+): (source: Observable<unknown>) => void {
   let warned = false;
   return (source) => {
     const { prefetch } = source as Partial<DeliveryStream>;

@@ -44,7 +44,8 @@ export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
   checkCount('concurrency', concurrency);
   const send = (value: Value, left: AbortSignal): Promise<void> => {
     const [key, payload, options] = checkEntry(toEntry(value));
-    const publish = (signal: AbortSignal) => (queue as Pick<QueueBackend, 'publish'>).publish(key, payload, { ...options, signal });
+    const publish = (signal: AbortSignal) =>
+      (queue as Pick<QueueBackend, 'publish'>).publish(key, payload, { ...options, signal });
     const signal = checkSignal('signal', options?.signal);
     return signal === undefined ? publish(left) : withEither(left, signal, publish);
   };
@@ -62,7 +63,9 @@ function checkEntry(entry: unknown): PublishArguments {
   const isArray = Array.isArray(entry);
   if (!isArray || entry.length < 2 || entry.length > 3) {
     const got = isArray ? `an array of ${entry.length}` : describe(entry);
-    throw new TypeError(`Expected \`toEntry\` to return a message, [key, payload] or [key, payload, options], got ${got}`);
+    throw new TypeError(
+      `Expected \`toEntry\` to return a message, [key, payload] or [key, payload, options], got ${got}`,
+    );
   }
   checkOptions<PublishOptions>(entry[2], 'options');
   return entry as PublishArguments;
@@ -95,7 +98,11 @@ class Publishing<Value> implements SourceObserver<Value> {
   #sourceEnded = false;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(subscriber: Subscriber<Value>, send: (value: Value, signal: AbortSignal) => Promise<void>, concurrency: number) {
+  constructor(
+    subscriber: Subscriber<Value>,
+    send: (value: Value, signal: AbortSignal) => Promise<void>,
+    concurrency: number,
+  ) {
     this.#subscriber = subscriber;
     this.#send = send;
     this.#concurrency = concurrency;
@@ -124,7 +131,8 @@ class Publishing<Value> implements SourceObserver<Value> {
   #sendWaiting(): void {
     if (this.#sending) return;
     this.#sending = true;
-    while (this.#waiting.length > 0 && this.#underWay < this.#concurrency && !this.#subscriber.closed) this.#sendOne(this.#waiting.shift());
+    while (this.#waiting.length > 0 && this.#underWay < this.#concurrency && !this.#subscriber.closed)
+      this.#sendOne(this.#waiting.shift());
     this.#sending = false;
     this.#endIfDone();
   }

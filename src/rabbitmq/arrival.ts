@@ -38,12 +38,19 @@ function keyOf({ id, time }: Place): string {
 
 /** Whether two messages with one id are copies of one message: the publisher sends a message again if the broker's confirm is lost, and it may be stored twice. */
 export function isSame(one: Received, other: Received): boolean {
-  return hasOwnId(one) && one.place.time === other.place.time && (one.original.body as Buffer).equals(other.original.body as Buffer);
+  return (
+    hasOwnId(one) &&
+    one.place.time === other.place.time &&
+    (one.original.body as Buffer).equals(other.original.body as Buffer)
+  );
 }
 
 /** Whether messages in the order of their delivery are in that of their places too. Those that are delivered for the first time are, whatever the clocks of their publishers say. */
 export function isInOrder(arrivals: readonly MessageArrival[]): boolean {
   const delivered = arrivals.toSorted((one, other) => one.tag - other.tag);
   if (delivered.every(({ isFirst }) => isFirst)) return true;
-  return delivered.every((arrival, index) => index === 0 || comparePlaces((delivered[index - 1] as MessageArrival).place, arrival.place) <= 0);
+  return delivered.every(
+    (arrival, index) =>
+      index === 0 || comparePlaces((delivered[index - 1] as MessageArrival).place, arrival.place) <= 0,
+  );
 }

@@ -39,7 +39,8 @@ export async function moveAside(
       log.error(`${which} It is in quarantine,${without} in the queue ${JSON.stringify(names.aside)}.`, { key, id });
       return await channel.settle({ tag: original.deliveryTag }, 'ack');
     } catch (error) {
-      if (tried === 1) log.error(`${which} It cannot be put in quarantine yet: ${describeError(error)}`, { key, id, error });
+      if (tried === 1)
+        log.error(`${which} It cannot be put in quarantine yet: ${describeError(error)}`, { key, id, error });
       // With the reason, its headers are more than a frame holds.
       if (codeOf((error as Error).cause) === 'CODEC') kept = { ...original, headers: {} };
       await channel.lasts(backoff(undefined, tried));

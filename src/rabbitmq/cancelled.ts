@@ -21,7 +21,10 @@ export async function closeCancelled(
   if (await isTimedOut(channel, cancellation)) log.error(consumerTimedOut(queueName, prefetch), { error });
   else {
     const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;
-    log.warn(`RabbitMQ has cancelled the consumer of ${which}, as when its queue is deleted: it is declared again`, error);
+    log.warn(
+      `RabbitMQ has cancelled the consumer of ${which}, as when its queue is deleted: it is declared again`,
+      error,
+    );
   }
   await channel.close();
 }

@@ -8,12 +8,23 @@ export interface Channel {
     readonly durable?: boolean;
     readonly passive?: boolean;
   }): Promise<unknown>;
-  queueBind(options: { readonly exchange: string; readonly queue: string; readonly routingKey?: string }): Promise<unknown>;
-  exchangeBind(options: { readonly source: string; readonly destination: string; readonly routingKey: string }): Promise<unknown>;
+  queueBind(options: {
+    readonly exchange: string;
+    readonly queue: string;
+    readonly routingKey?: string;
+  }): Promise<unknown>;
+  exchangeBind(options: {
+    readonly source: string;
+    readonly destination: string;
+    readonly routingKey: string;
+  }): Promise<unknown>;
   confirmSelect(): Promise<unknown>;
   basicPublish(envelope: Envelope, body: Buffer): Promise<unknown>;
   basicQos(options: { readonly prefetchCount: number }): Promise<unknown>;
-  basicConsume(options: { readonly queue: string; readonly consumerTag: string }, deliver: (message: Incoming) => void): Promise<unknown>;
+  basicConsume(
+    options: { readonly queue: string; readonly consumerTag: string },
+    deliver: (message: Incoming) => void,
+  ): Promise<unknown>;
   basicCancel(options: { readonly consumerTag: string }): Promise<unknown>;
   basicAck(options: { readonly deliveryTag: number; readonly multiple?: boolean }): void;
   basicNack(options: Requeue): void;

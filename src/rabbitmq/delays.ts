@@ -93,6 +93,8 @@ export class Delays {
     // The bit of this level is followed by those of all levels below.
     const rest = '.*'.repeat(level);
     await setup.declare((channel) => channel.queueBind({ exchange: name, queue: name, routingKey: `#.1${rest}` }));
-    await setup.declare((channel) => channel.exchangeBind({ source: name, destination: below, routingKey: `#.0${rest}` }));
+    await setup.declare((channel) =>
+      channel.exchangeBind({ source: name, destination: below, routingKey: `#.0${rest}` }),
+    );
   }
 }

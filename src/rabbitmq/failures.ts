@@ -64,7 +64,8 @@ function outlookOf(error: unknown): Outlook {
   const code = codeOf(error);
   if (NO_CHANNEL.test(messageOf(error))) return 'hopeless';
   if (EARLY_HEARTBEAT.test(messageOf(error))) return 'lost';
-  if (PASSING.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error) || largestBody(error) !== undefined) return 'refused';
+  if (PASSING.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error) || largestBody(error) !== undefined)
+    return 'refused';
   return HOPELESS.has(code) || isTlsMismatch(error as Error) ? 'hopeless' : 'lost';
 }
 
@@ -78,7 +79,8 @@ function explain(error: unknown): string | undefined {
     return `The connection that was handed in has no channel left, and every subscriber needs one. Use fewer subscribers, or set \`url\` instead of \`client\`, so that the queue opens as many connections as it needs: ${said}`;
   if (code === 'PRECONDITION_FAILED')
     return `Something of the queue exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;
-  if (code === 'NOT_ALLOWED') return `RabbitMQ does not let the user into the vhost, or there is no such vhost: ${said}`;
+  if (code === 'NOT_ALLOWED')
+    return `RabbitMQ does not let the user into the vhost, or there is no such vhost: ${said}`;
   if (code === 'ACCESS_REFUSED')
     return `RabbitMQ refused the user, the password, or a right that the queue needs: to configure, write and read whatever has a name that begins with the queue's: ${said}`;
   return undefined;

@@ -15,10 +15,9 @@ const STRING = 'S'.charCodeAt(0);
 
 /** How many bytes the values of the other types take. */
 const SIZES = new Map(
-  Object.entries({ V: 0, t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5, l: 8, L: 8, T: 8, d: 8 }).map(([type, size]) => [
-    type.charCodeAt(0),
-    size,
-  ]),
+  Object.entries({ V: 0, t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5, l: 8, L: 8, T: 8, d: 8 }).map(
+    ([type, size]) => [type.charCodeAt(0), size],
+  ),
 );
 
 const LENGTH = 4;
@@ -59,7 +58,8 @@ export function flattenAllHeaders(client: object): void {
     if (bytes.length === expected) {
       flattenHeaders(bytes);
       expected = undefined;
-    } else if (bytes.length === FRAME_START) expected = bytes[0] === HEADER_FRAME ? bytes.readUInt32BE(FRAME_LENGTH) + 1 : undefined;
+    } else if (bytes.length === FRAME_START)
+      expected = bytes[0] === HEADER_FRAME ? bytes.readUInt32BE(FRAME_LENGTH) + 1 : undefined;
     return bytes;
   };
 }

@@ -100,7 +100,12 @@ export class GroupChannel<Item extends Delivered> {
   #gaveBack = false;
   #over = false;
 
-  private constructor(link: RabbitLink, channel: LinkChannel, closed: Promise<unknown>, options: GroupChannelOptions<Item>) {
+  private constructor(
+    link: RabbitLink,
+    channel: LinkChannel,
+    closed: Promise<unknown>,
+    options: GroupChannelOptions<Item>,
+  ) {
     this.#link = link;
     this.#channel = channel;
     this.#options = options;
@@ -111,7 +116,10 @@ export class GroupChannel<Item extends Delivered> {
     });
   }
 
-  static async open<Item extends Delivered>(link: RabbitLink, options: GroupChannelOptions<Item>): Promise<GroupChannel<Item>> {
+  static async open<Item extends Delivered>(
+    link: RabbitLink,
+    options: GroupChannelOptions<Item>,
+  ): Promise<GroupChannel<Item>> {
     let end!: (cause: unknown) => void;
     const closed = new Promise<unknown>((resolve) => {
       end = resolve;
@@ -284,7 +292,8 @@ export class GroupChannel<Item extends Delivered> {
     try {
       for (const consumer of this.#consumers) {
         const found = await this.#silenceOf(consumer);
-        if (found !== undefined) throw new SilentError(`Queue "${consumer.queue}" has ${found}, and delivers none here`);
+        if (found !== undefined)
+          throw new SilentError(`Queue "${consumer.queue}" has ${found}, and delivers none here`);
       }
     } catch (error) {
       // Any other error ends the channel, which is answer enough.
@@ -302,7 +311,8 @@ export class GroupChannel<Item extends Delivered> {
       const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
       // The client delivers what has come in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
-      if (this.#stirred || !this.#consumers.has(consumer) || (consumerCount > 0 && messageCount === 0)) return undefined;
+      if (this.#stirred || !this.#consumers.has(consumer) || (consumerCount > 0 && messageCount === 0))
+        return undefined;
       found = `${consumerCount} consumers and ${messageCount} messages`;
     }
     return found;

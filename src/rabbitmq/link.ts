@@ -107,7 +107,9 @@ export class RabbitLink implements Link {
     const isFull = this.#subscribers >= Math.ceil(channelMax * SHARE_OF_SUBSCRIBERS);
     // As the client says it of all its channels.
     if (isFull && !this.isOwned)
-      throw new Error(`maximum number of AMQP Channels already opened by subscribers (${this.#subscribers} of ${channelMax})`);
+      throw new Error(
+        `maximum number of AMQP Channels already opened by subscribers (${this.#subscribers} of ${channelMax})`,
+      );
     if (!isFull) this.#subscribers += 1;
     return !isFull;
   }
@@ -180,7 +182,11 @@ export class RabbitLink implements Link {
   /** Whether the server takes nothing for now, so that nothing is late. Until it is connected, the deadline of the connection counts. */
   get #isHeldUp(): boolean {
     if (this.#over) return false;
-    return !this.#isConnected || this.#blocked !== undefined || performance.now() - this.#unblockedAt < this.#options.patience.get(0);
+    return (
+      !this.#isConnected ||
+      this.#blocked !== undefined ||
+      performance.now() - this.#unblockedAt < this.#options.patience.get(0)
+    );
   }
 
   /**
@@ -198,7 +204,9 @@ export class RabbitLink implements Link {
   async goodbye(): Promise<void> {
     if (this.#over) return;
     const { client, owned } = this.#options;
-    const closed = Promise.all([...this.#channels].map((channel) => channel.close())).then(() => (owned ? client.close() : undefined));
+    const closed = Promise.all([...this.#channels].map((channel) => channel.close())).then(() =>
+      owned ? client.close() : undefined,
+    );
     // A channel that cannot be closed has ended. The connection ends after this in any case.
     await within(
       LONGEST_GOODBYE,

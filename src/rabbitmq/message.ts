@@ -53,7 +53,9 @@ export interface Place {
 
 /** Which of two messages has its place before the other, as a comparison for `sort`. Ids of one publisher are as long as one another, or counted further. */
 export function comparePlaces(one: Place, other: Place): number {
-  return one.time - other.time || one.id.length - other.id.length || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
+  return (
+    one.time - other.time || one.id.length - other.id.length || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0)
+  );
 }
 
 export function propertiesOf({ id, key, headers, publishedAt, delay, attempts }: Outgoing): Properties {
@@ -72,7 +74,8 @@ export function readMessage(original: Incoming): Received | string {
   if (deep !== undefined) return `its header "${deep}" is nested more than ${MOST_DEPTH} levels deep, and is left out`;
   if (typeof id !== 'string' || id === '') return 'it has no "messageId"';
   const headers = table[HEADERS];
-  if (headers !== undefined && typeof headers !== 'string') return `its "${HEADERS}" is no text but ${describe(headers)}`;
+  if (headers !== undefined && typeof headers !== 'string')
+    return `its "${HEADERS}" is no text but ${describe(headers)}`;
   const publishedAt = table[PUBLISHED_AT];
   if (!isCount(publishedAt)) return `its "${PUBLISHED_AT}" is no time but ${describe(publishedAt)}`;
   const delay = table[DELAY] ?? 0;
@@ -82,7 +85,12 @@ export function readMessage(original: Incoming): Received | string {
   const content = readEnvelope({ key, payload: Buffer.isBuffer(body) ? body.toString() : undefined, headers });
   if (typeof content === 'string') return content;
   const attempt = attempts + countOf(table[DELIVERY_COUNT], table[ACQUIRED_COUNT]) + 1;
-  return { message: { id, ...content, attempt, publishedAt }, place: { time: publishedAt + delay, id }, attempts, original };
+  return {
+    message: { id, ...content, attempt, publishedAt },
+    place: { time: publishedAt + delay, id },
+    attempts,
+    original,
+  };
 }
 
 /**
@@ -99,7 +107,10 @@ export function isRedelivery({ message, attempts, original }: Received): boolean
 }
 
 /** The same message once more, to be delivered as the attempt after this one. */
-export function copyOf({ message: { id, key, attempt, publishedAt }, original: { body, headers = {} } }: Received): Outgoing {
+export function copyOf({
+  message: { id, key, attempt, publishedAt },
+  original: { body, headers = {} },
+}: Received): Outgoing {
   return {
     id,
     key,

@@ -1,4 +1,10 @@
-import { type BrokerOptions, type CheckedBrokerOptions, checkBrokerOptions, checkServer, readBrokerEnv } from '../broker/options.js';
+import {
+  type BrokerOptions,
+  type CheckedBrokerOptions,
+  checkBrokerOptions,
+  checkServer,
+  readBrokerEnv,
+} from '../broker/options.js';
 import type { Env } from '../internal/environment.js';
 import { checkMethods, checkOptions } from '../internal/options.js';
 import { RABBITMQ_URL } from './url.js';

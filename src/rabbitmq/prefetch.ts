@@ -72,7 +72,8 @@ export class Prefetch {
   /** How long the prefetch stays, in milliseconds. Infinity: until something changes. */
   get #stay(): number {
     const { wanted } = this;
-    const isFarOff = this.#current === 0 || wanted <= this.#current / 2 || (wanted >= 2 * this.#current && this.#options.isFull());
+    const isFarOff =
+      this.#current === 0 || wanted <= this.#current / 2 || (wanted >= 2 * this.#current && this.#options.isFull());
     if (!isFarOff || wanted === this.#current) return Number.POSITIVE_INFINITY;
     const isSmaller = wanted > 0 && wanted < this.#current;
     return isSmaller ? Math.max(0, this.#since + SHORTEST_STAY - performance.now()) : 0;

@@ -46,7 +46,10 @@ export class RabbitMqBackend<Events extends EventMap<Events> = AnyEvents> extend
    * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000).
    * @throws {ConfigurationError} for a missing or malformed variable; it names the variable
    */
-  static fromEnv<Events extends EventMap<Events> = AnyEvents>(env: Env = processEnv(), options?: RabbitMqFromEnvOptions): RabbitMqBackend<Events> {
+  static fromEnv<Events extends EventMap<Events> = AnyEvents>(
+    env: Env = processEnv(),
+    options?: RabbitMqFromEnvOptions,
+  ): RabbitMqBackend<Events> {
     return new RabbitMqBackend({ ...readRabbitMqEnv(env), logger: checkOptions(options).logger });
   }
 }

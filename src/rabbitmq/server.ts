@@ -59,7 +59,8 @@ export class Server {
     this.#queue = name;
     this.#lease = lease;
     this.#logger = logger;
-    this.#where = ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
+    this.#where =
+      ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
     this.failures = new Failures(rabbitMqFailures(), { queue: name, server: this.#where });
     this.#frameMax = 'url' in server ? FRAME_MAX : frameMaxOf(server.client);
   }
@@ -89,7 +90,15 @@ export class Server {
       connection: purpose,
       broker: this.failures.broker,
       outlookOf: this.failures.outlookOf,
-      createLink: (lost) => new RabbitLink({ ...this.#client(purpose, publishTimeout), lease: this.#lease, patience, lost, onOverdue, onUnblocked }),
+      createLink: (lost) =>
+        new RabbitLink({
+          ...this.#client(purpose, publishTimeout),
+          lease: this.#lease,
+          patience,
+          lost,
+          onOverdue,
+          onUnblocked,
+        }),
       prepare: async (link) => {
         this.#checkFrames(link);
         await prepare(link);
@@ -112,13 +121,19 @@ export class Server {
     throw new Error(`RabbitMQ wants frames of at most ${frameMax} bytes: connecting anew with these`);
   }
 
-  #client(purpose: string, publishTimeout = Number.POSITIVE_INFINITY): { readonly client: Client; readonly owned: boolean } {
+  #client(
+    purpose: string,
+    publishTimeout = Number.POSITIVE_INFINITY,
+  ): { readonly client: Client; readonly owned: boolean } {
     if ('client' in this.#server) {
       // Between two links, too, somebody has to hear of its errors.
       this.#release ??= share(this.#server.client as Client);
       return { client: this.#server.client as Client, owned: false };
     }
-    const heartbeat = Math.min(Math.round(this.#lease / 1000 / HEARTBEATS), Math.floor(publishTimeout / 1000 / HEARTBEATS_IN_PUBLISH));
+    const heartbeat = Math.min(
+      Math.round(this.#lease / 1000 / HEARTBEATS),
+      Math.floor(publishTimeout / 1000 / HEARTBEATS_IN_PUBLISH),
+    );
     const client = new RabbitConnection({
       ...clientOptions(this.#server.url),
       connectionName: `Sluice, queue "${this.#queue}", ${purpose}`,

@@ -98,7 +98,9 @@ export class Subscription {
 
   /** The ids of all that are here. */
   get ids(): string[] {
-    return [...this.#out.values(), ...this.#again, ...this.#next, ...this.#back].map(({ received }) => received.message.id);
+    return [...this.#out.values(), ...this.#again, ...this.#next, ...this.#back].map(
+      ({ received }) => received.message.id,
+    );
   }
 
   /** Resolves when the broker knows of everything that was settled before. */
@@ -264,7 +266,8 @@ export class Subscription {
       this.#back.push(arrival);
       return COUNTED;
     }
-    if (reason !== undefined) return this.#copying(moveAside(arrival.channel, arrival.received.original, 'is given up', reason, this.#options));
+    if (reason !== undefined)
+      return this.#copying(moveAside(arrival.channel, arrival.received.original, 'is given up', reason, this.#options));
     if (delay > 0) return this.#sendAgain(arrival, delay);
     if (!goesBack) return arrival.channel.settle(arrival, 'ack');
     this.#options.returning.add(arrival.received.message.id, 0);
@@ -278,7 +281,11 @@ export class Subscription {
     const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
       () => arrival.channel.settle(arrival, 'ack'),
       (error: unknown) => {
-        log.warn(`Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)} was requeued without its delay`, error, { key, id });
+        log.warn(
+          `Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)} was requeued without its delay`,
+          error,
+          { key, id },
+        );
         return arrival.channel.settle(arrival, 'failed');
       },
     );

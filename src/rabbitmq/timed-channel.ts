@@ -69,7 +69,10 @@ export class TimedChannel implements LinkChannel {
     return this.#ask('basic.qos', this.#channel.basicQos(options));
   }
 
-  basicConsume(options: Parameters<Channel['basicConsume']>[0], deliver: (message: Incoming) => void): Promise<unknown> {
+  basicConsume(
+    options: Parameters<Channel['basicConsume']>[0],
+    deliver: (message: Incoming) => void,
+  ): Promise<unknown> {
     return this.#ask('basic.consume', this.#channel.basicConsume(options, deliver));
   }
 
@@ -155,7 +158,10 @@ export class TimedChannel implements LinkChannel {
   #watch(): void {
     const first = this.#firstUnconfirmed;
     if (first === undefined || this.#look !== undefined || this.#isOver) return;
-    this.#look = setTimeout(() => void this.#lookForOverdue(), Math.max(LEAST_PAUSE, first - performance.now())).unref();
+    this.#look = setTimeout(
+      () => void this.#lookForOverdue(),
+      Math.max(LEAST_PAUSE, first - performance.now()),
+    ).unref();
   }
 
   async #lookForOverdue(): Promise<void> {
@@ -163,7 +169,8 @@ export class TimedChannel implements LinkChannel {
     this.#look = undefined;
     const first = this.#firstUnconfirmed;
     const { deadlines } = this.#options;
-    if (first !== undefined && first <= performance.now() && !deadlines.isHeldUp) this.#giveUp(deadlines.overdue('basic.publish'));
+    if (first !== undefined && first <= performance.now() && !deadlines.isHeldUp)
+      this.#giveUp(deadlines.overdue('basic.publish'));
     else this.#watch();
   }
 

@@ -11,7 +11,11 @@ const NEVER_DROPPED = 2 ** 31 - 1;
 
 /** A queue that keeps what it has confirmed, whatever fails. */
 export function keepingQueue(queue: string, settings: QueueOptions['arguments'] = {}): QueueOptions {
-  return { queue, durable: true, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': NEVER_DROPPED, ...settings } };
+  return {
+    queue,
+    durable: true,
+    arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': NEVER_DROPPED, ...settings },
+  };
 }
 
 /**
@@ -46,7 +50,11 @@ const outdated = new Set<string>();
  * Declares the exchange of a queue, and groups with all that they have. What is there already stays as it is. In this process one at a time for a queue: RabbitMQ 3.10 tells who
  * comes second that a quorum queue is there before it is, and fails when that is used.
  */
-export async function declareGroups(link: RabbitLink, groups: Iterable<ConsumerGroup>, options: DeclareOptions): Promise<void> {
+export async function declareGroups(
+  link: RabbitLink,
+  groups: Iterable<ConsumerGroup>,
+  options: DeclareOptions,
+): Promise<void> {
   const key = `${options.serverId} ${options.names.exchange}`;
   const before = declaring.get(key);
   const declared = (async () => {
@@ -64,15 +72,21 @@ export async function declareGroups(link: RabbitLink, groups: Iterable<ConsumerG
   }
 }
 
-async function declareInTurn(link: RabbitLink, groups: Iterable<ConsumerGroup>, options: DeclareOptions): Promise<void> {
+async function declareInTurn(
+  link: RabbitLink,
+  groups: Iterable<ConsumerGroup>,
+  options: DeclareOptions,
+): Promise<void> {
   const { names } = options;
   const { exchange, aside } = names;
   const setup = new Setup(link);
-  const declareExchange = (name: string) => setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
+  const declareExchange = (name: string) =>
+    setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
   const declareQueue = async (wanted: QueueOptions, group?: ConsumerGroup) => {
     if (await setup.declareQueue(wanted, keepingQueue(wanted.queue))) warnOfOutdated(wanted.queue, group, options);
   };
-  const bind = (from: string, queue: string) => setup.declare((channel) => channel.queueBind({ exchange: from, queue }));
+  const bind = (from: string, queue: string) =>
+    setup.declare((channel) => channel.queueBind({ exchange: from, queue }));
   for (const each of [exchange, aside]) await declareExchange(each);
   await declareQueue(keepingQueue(aside, { 'x-overflow': 'reject-publish' }));
   await bind(aside, aside);
@@ -88,7 +102,11 @@ async function declareInTurn(link: RabbitLink, groups: Iterable<ConsumerGroup>, 
   await setup.close();
 }
 
-function warnOfOutdated(queue: string, group: ConsumerGroup | undefined, { queueName, serverId, logger }: DeclareOptions): void {
+function warnOfOutdated(
+  queue: string,
+  group: ConsumerGroup | undefined,
+  { queueName, serverId, logger }: DeclareOptions,
+): void {
   const key = `${serverId} ${queue}`;
   if (outdated.has(key)) return;
   outdated.add(key);

@@ -57,7 +57,9 @@ export class UnreadDefault {
     await counts.close();
     if (found?.consumerCount !== 0) return;
     const count = found.messageCount + (retried ?? 0);
-    const deletion = (retried === undefined ? [queue] : [queue, again]).map((each) => this.#deletionOf(each)).join(' && ');
+    const deletion = (retried === undefined ? [queue] : [queue, again])
+      .map((each) => this.#deletionOf(each))
+      .join(' && ');
     warnOfUnreadGroup(logger, { queue: queueName, group: DEFAULT_GROUP, count, deletion });
   }
 

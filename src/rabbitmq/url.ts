@@ -41,7 +41,14 @@ const PORT = '5672';
 const TLS_PORT = '5671';
 
 /** What a URL says, as options of the client: with a user, with an address of IPv6 without its brackets, and without what the options of the queue decide. */
-export function clientOptions(url: string): { hostname: string; port: string; username: string; password: string; vhost: string; tls?: true } {
+export function clientOptions(url: string): {
+  hostname: string;
+  port: string;
+  username: string;
+  password: string;
+  vhost: string;
+  tls?: true;
+} {
   const { protocol, hostname, port, pathname, username, password } = new URL(url);
   const tls = protocol === 'amqps:';
   return {

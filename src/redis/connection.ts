@@ -1,4 +1,8 @@
-import { Connection as BrokerConnection, type ConnectionOptions as BrokerConnectionOptions, type Link } from '../broker/connection.js';
+import {
+  Connection as BrokerConnection,
+  type ConnectionOptions as BrokerConnectionOptions,
+  type Link,
+} from '../broker/connection.js';
 import { withDeadline } from '../broker/deadline.js';
 import { End } from '../broker/end.js';
 import { ConnectionLostError } from '../broker/failures.js';

@@ -74,7 +74,17 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
   const { keys, group } = asker;
   const settled = connection.run(
     exchangeScript,
-    [keys.stream, keys.bell, keys.delayed, keys.returned(group), keys.later(group), keys.aside, keys.settled, keys.fence(group), keys.addressed],
+    [
+      keys.stream,
+      keys.bell,
+      keys.delayed,
+      keys.returned(group),
+      keys.later(group),
+      keys.aside,
+      keys.settled,
+      keys.fence(group),
+      keys.addressed,
+    ],
     scriptArguments(asker, request),
   ) as Promise<string | Reply>;
   // What is new comes through a script at twice the cost. Sent together, the two take one round trip, and one flush to the disk.
@@ -94,7 +104,15 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
 
 function scriptArguments({ group, consumer, lease }: Asker, request: Request): string[] {
   const { want, bytes, settlements, heard, unwatched, tend, steady, known, plain, established, leave } = request;
-  const flags = [settlements[0]?.again && 'a', known && 'k', tend && 't', established && 'e', plain && 'p', unwatched && 'w', leave && 'l'];
+  const flags = [
+    settlements[0]?.again && 'a',
+    known && 'k',
+    tend && 't',
+    established && 'e',
+    plain && 'p',
+    unwatched && 'w',
+    leave && 'l',
+  ];
   const { acked, back, aside } = settlementArguments(settlements);
   const lists = [heard.length, ...heard, back.length / 3, ...back, aside.length / 2, ...aside, ...(known ?? [])];
   const most = bytes === Number.POSITIVE_INFINITY ? 0 : Math.ceil(bytes);
@@ -103,9 +121,23 @@ function scriptArguments({ group, consumer, lease }: Asker, request: Request): s
 }
 
 /** What nobody of the group has got yet. Resolves to undefined when the group is not there. */
-async function readNew(connection: Connection, { keys, group, consumer }: Asker, count: number): Promise<readonly Entry[] | undefined> {
+async function readNew(
+  connection: Connection,
+  { keys, group, consumer }: Asker,
+  count: number,
+): Promise<readonly Entry[] | undefined> {
   try {
-    const reply = await connection.send(['XREADGROUP', 'GROUP', group, consumer, 'COUNT', String(count), 'STREAMS', keys.stream, '>']);
+    const reply = await connection.send([
+      'XREADGROUP',
+      'GROUP',
+      group,
+      consumer,
+      'COUNT',
+      String(count),
+      'STREAMS',
+      keys.stream,
+      '>',
+    ]);
     return (reply as [[key: string, entries: Entry[]]] | null)?.[0][1] ?? [];
   } catch (error) {
     if (isReply(error) && error.message.startsWith('NOGROUP')) return undefined;

@@ -16,7 +16,16 @@ function beginsWith(...words: string[]): RegExp {
 const ELSEWHERE = beginsWith('MASTERDOWN', 'READONLY', 'MOVED', 'ASK', 'CLUSTERDOWN');
 
 /** Other answers of a server that may take the same command later. */
-const PASSING = beginsWith('LOADING', 'BUSY', 'TRYAGAIN', 'NOREPLICAS', 'MISCONF', 'OOM', 'UNBLOCKED', 'max number of clients reached');
+const PASSING = beginsWith(
+  'LOADING',
+  'BUSY',
+  'TRYAGAIN',
+  'NOREPLICAS',
+  'MISCONF',
+  'OOM',
+  'UNBLOCKED',
+  'max number of clients reached',
+);
 
 /** What answers is not Redis. */
 const NOT_REDIS = /RESP type/;
@@ -34,7 +43,11 @@ function outlookOf(error: unknown): Outlook {
 
 /** Whether an error is an answer of the server. Told by the name of its class: the client may come from another copy of its package than ours. */
 export function isReply(error: unknown): error is Error {
-  for (let type = (error as Error | undefined)?.constructor; typeof type === 'function'; type = Object.getPrototypeOf(type)) {
+  for (
+    let type = (error as Error | undefined)?.constructor;
+    typeof type === 'function';
+    type = Object.getPrototypeOf(type)
+  ) {
     if (type.name === 'ErrorReply') return true;
   }
   return false;
@@ -55,9 +68,12 @@ function explain(error: unknown, queue: string): string | undefined {
   const message = error instanceof Error ? error.message : '';
   if (/WRONGTYPE/.test(message))
     return `A key of the queue holds something that is not the queue's: "${stream}" has to be a stream or absent, and "${stream}:*" only the queue's`;
-  if (/WRONGPASS|NOAUTH|invalid password|AUTH /.test(message)) return `Redis refused the user or the password: ${message}`;
-  if (/NOPERM|user executing the script|ACL failure in script/.test(message)) return `The user may not do what the queue needs: ${message}`;
-  if (/^(?:MOVED|ASK)\b/.test(message)) return `Another node of the cluster has the queue: ${message}. Hand in a client that createCluster makes`;
+  if (/WRONGPASS|NOAUTH|invalid password|AUTH /.test(message))
+    return `Redis refused the user or the password: ${message}`;
+  if (/NOPERM|user executing the script|ACL failure in script/.test(message))
+    return `The user may not do what the queue needs: ${message}`;
+  if (/^(?:MOVED|ASK)\b/.test(message))
+    return `Another node of the cluster has the queue: ${message}. Hand in a client that createCluster makes`;
   if (NOT_REDIS.test(message)) return `What answers is not a Redis server: ${message}`;
   return undefined;
 }

@@ -255,7 +255,10 @@ export class GroupConsumer implements BrokerConsumer {
     };
   }
 
-  #take({ counted, messages, wait, deleted, more, lost }: Answer, { want, settlements, heard, unwatched, known, leave }: Request): void {
+  #take(
+    { counted, messages, wait, deleted, more, lost }: Answer,
+    { want, settlements, heard, unwatched, known, leave }: Request,
+  ): void {
     this.#heard.splice(0, heard.length);
     this.#leaseDue = this.#resigned = false;
     this.#established = true;
@@ -352,7 +355,11 @@ export class GroupConsumer implements BrokerConsumer {
   #setAside(id: string, what: string, reason: string): Promise<boolean> {
     const { queueName: queue, group, keys, logger } = this.#options;
     const which = `Entry ${id} of the stream of queue ${JSON.stringify(queue)}`;
-    logger.error(`${which} ${what}: ${reason}. It is in quarantine, in the hash ${JSON.stringify(keys.aside)}.`, { queue, group, id });
+    logger.error(`${which} ${what}: ${reason}. It is in quarantine, in the hash ${JSON.stringify(keys.aside)}.`, {
+      queue,
+      group,
+      id,
+    });
     const counts = this.#settlements.add(id, { kind: 'aside', reason });
     this.#poke();
     return counts;

@@ -7,7 +7,8 @@ export type Fields = readonly string[];
 
 /** Whether an entry is for one group alone, and for another one than this. */
 export function isForAnother(fields: Fields, group: ConsumerGroup): boolean {
-  for (let index = 0; index < fields.length; index += 2) if (fields[index] === 'group') return fields[index + 1] !== group;
+  for (let index = 0; index < fields.length; index += 2)
+    if (fields[index] === 'group') return fields[index + 1] !== group;
   return false;
 }
 
@@ -40,7 +41,8 @@ export function readMessage(id: string, attempt: number, fields: Fields): Messag
   }
   const content = readEnvelope({ key, payload, headers });
   if (typeof content === 'string') return content;
-  if (publishedAt !== undefined && !/^\d{1,16}$/.test(publishedAt)) return `its "publishedAt" is no time but ${describe(publishedAt)}`;
+  if (publishedAt !== undefined && !/^\d{1,16}$/.test(publishedAt))
+    return `its "publishedAt" is no time but ${describe(publishedAt)}`;
   // The server's time of its publication begins the id, but where it was published with a delay.
   const time = Number(publishedAt ?? id.slice(0, id.indexOf('-')));
   return { id, ...content, attempt, publishedAt: time };

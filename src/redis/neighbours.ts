@@ -14,7 +14,12 @@ export async function soonestDeath(connection: Connection, { keys, group, consum
 }
 
 /** Whether a group has a consumer that does not count as dead. */
-export async function hasLiveConsumer(connection: Connection, keys: QueueKeys, group: ConsumerGroup, lease: number): Promise<boolean> {
+export async function hasLiveConsumer(
+  connection: Connection,
+  keys: QueueKeys,
+  group: ConsumerGroup,
+  lease: number,
+): Promise<boolean> {
   return (await consumersOf(connection, keys, group, lease)).some(({ left }) => left > 0);
 }
 
@@ -32,11 +37,20 @@ interface Consumer {
   readonly left: number;
 }
 
-async function consumersOf(connection: Connection, keys: QueueKeys, group: ConsumerGroup, lease: number): Promise<Consumer[]> {
+async function consumersOf(
+  connection: Connection,
+  keys: QueueKeys,
+  group: ConsumerGroup,
+  lease: number,
+): Promise<Consumer[]> {
   const rows = (await connection.send(['XINFO', 'CONSUMERS', keys.stream, group])) as unknown[][];
   const consumers = rows.map(factsOf).map((facts): Consumer => {
     const name = String(facts.get('name'));
-    return { name, pending: Number(facts.get('pending')), left: (statedLease(name) ?? lease) - Number(facts.get('idle')) };
+    return {
+      name,
+      pending: Number(facts.get('pending')),
+      left: (statedLease(name) ?? lease) - Number(facts.get('idle')),
+    };
   });
   return consumers.filter(({ name }) => name !== PARKED);
 }

@@ -1,4 +1,10 @@
-import { type BrokerOptions, type CheckedBrokerOptions, checkBrokerOptions, checkServer, readBrokerEnv } from '../broker/options.js';
+import {
+  type BrokerOptions,
+  type CheckedBrokerOptions,
+  checkBrokerOptions,
+  checkServer,
+  readBrokerEnv,
+} from '../broker/options.js';
 import type { Env } from '../internal/environment.js';
 import { checkMethods, checkOptions } from '../internal/options.js';
 import { REDIS_URL } from './url.js';
@@ -39,5 +45,7 @@ export function readRedisEnv(env: Env): RedisBackendOptions {
 function checkClient(client: RedisClientTemplate): void {
   checkMethods('client', client, ['duplicate']);
   if ('totalClients' in client)
-    throw new TypeError('Expected `client` to be one that createClient, createSentinel or createCluster makes, got a pool');
+    throw new TypeError(
+      'Expected `client` to be one that createClient, createSentinel or createCluster makes, got a pool',
+    );
 }

@@ -98,11 +98,23 @@ export class Publisher implements BrokerPublisher {
     const { queueName, publishTimeout, maxPending, connection, failures, refusals } = options;
     const limits = { publishTimeout, maxPending };
     const trouble = () => connection.trouble ?? refusals.last;
-    this.#outbox = new Outbox({ queueName, broker: failures.broker, ...limits, onAdmitted: () => this.#poke(), trouble });
+    this.#outbox = new Outbox({
+      queueName,
+      broker: failures.broker,
+      ...limits,
+      onAdmitted: () => this.#poke(),
+      trouble,
+    });
   }
 
   publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
-    const parcel = { key, payload: writePayload(payload, MOST_BYTES, 'Redis'), headers: writeHeaders(headers) ?? '', delay, group };
+    const parcel = {
+      key,
+      payload: writePayload(payload, MOST_BYTES, 'Redis'),
+      headers: writeHeaders(headers) ?? '',
+      delay,
+      group,
+    };
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
     return answer;
@@ -212,14 +224,21 @@ export class Publisher implements BrokerPublisher {
       if (group !== undefined) groupAt = { ...groupAt, [rows.length / 4]: group };
     }
     args.push(groupAt === undefined ? '' : JSON.stringify(groupAt), ...rows);
-    const server = await connection.run(publishScript, [keys.stream, keys.delayed, keys.bell, keys.published(this.#name), keys.addressed], args);
-    if (typeof server === 'number' && server > 0) this.#moment = this.#sameOffset({ server, here: now }) ?? { server, here: now };
+    const server = await connection.run(
+      publishScript,
+      [keys.stream, keys.delayed, keys.bell, keys.published(this.#name), keys.addressed],
+      args,
+    );
+    if (typeof server === 'number' && server > 0)
+      this.#moment = this.#sameOffset({ server, here: now }) ?? { server, here: now };
   }
 
   /** The moment that delays count from, unless the server's clock was set since. */
   #sameOffset({ server, here }: Moment): Moment | undefined {
     const moment = this.#moment;
-    return moment !== undefined && Math.abs(server - moment.server - (here - moment.here)) < MOST_JITTER ? moment : undefined;
+    return moment !== undefined && Math.abs(server - moment.server - (here - moment.here)) < MOST_JITTER
+      ? moment
+      : undefined;
   }
 
   /** The server will not store these. */
@@ -232,7 +251,10 @@ export class Publisher implements BrokerPublisher {
       return;
     }
     const reason = batch.ambiguous
-      ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, { cause: error, retryable: false })
+      ? new BackendUnavailableError(`${explained.message}: it may have been enqueued`, {
+          cause: error,
+          retryable: false,
+        })
       : explained;
     for (const pending of batch.messages) pending.fail(reason);
   }

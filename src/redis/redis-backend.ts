@@ -46,7 +46,10 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> extends B
    * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000).
    * @throws {ConfigurationError} for a missing or malformed variable; it names the variable
    */
-  static fromEnv<Events extends EventMap<Events> = AnyEvents>(env: Env = processEnv(), options?: RedisFromEnvOptions): RedisBackend<Events> {
+  static fromEnv<Events extends EventMap<Events> = AnyEvents>(
+    env: Env = processEnv(),
+    options?: RedisFromEnvOptions,
+  ): RedisBackend<Events> {
     return new RedisBackend({ ...readRedisEnv(env), logger: checkOptions(options).logger });
   }
 }

@@ -39,7 +39,12 @@ export class RedisBroker implements Broker {
     const { failures } = this;
     const refusals = this.#newRefusals(`publishes to queue ${JSON.stringify(name)}`);
     const publishing = { connection: this.#connection, publishTimeout, maxPending, failures, refusals };
-    this.publisher = new Publisher({ queueName: name, keys: this.#keys, groupRule: { groups, declared: groupsDeclared }, ...publishing });
+    this.publisher = new Publisher({
+      queueName: name,
+      keys: this.#keys,
+      groupRule: { groups, declared: groupsDeclared },
+      ...publishing,
+    });
   }
 
   createConsumer(group: ConsumerGroup): BrokerConsumer {
@@ -49,7 +54,11 @@ export class RedisBroker implements Broker {
       ...asker,
       queueName: name,
       connection: this.#connection,
-      listener: new Listener({ ...asker, other: this.#connection, connect: (prepare) => this.#server.connect(group, prepare) }),
+      listener: new Listener({
+        ...asker,
+        other: this.#connection,
+        connect: (prepare) => this.#server.connect(group, prepare),
+      }),
       open: () => this.#open(this.#connection, [...this.#declared, group]),
       failures: this.failures,
       refusals: this.#newRefusals(`requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`, group),
@@ -64,7 +73,11 @@ export class RedisBroker implements Broker {
       await this.#connection.ready(signal);
       try {
         const ofGroup = group === undefined ? [] : [group];
-        const counts = await this.#connection.run(statsScript, [stream, delayed, settled, addressed], [ofGroups, ...ofGroup]);
+        const counts = await this.#connection.run(
+          statsScript,
+          [stream, delayed, settled, addressed],
+          [ofGroups, ...ofGroup],
+        );
         const [ready, unfinished] = counts as [ready: number, unfinished: number];
         return { ready, unfinished };
       } catch (error) {

@@ -45,7 +45,9 @@ interface Sentinel extends Finder {
 
 interface SentinelOptions {
   readonly sentinelRootNodes: readonly unknown[];
-  readonly sentinelClientOptions?: { readonly socket?: { readonly connectTimeout?: number; readonly socketTimeout?: number } } | undefined;
+  readonly sentinelClientOptions?:
+    | { readonly socket?: { readonly connectTimeout?: number; readonly socketTimeout?: number } }
+    | undefined;
 }
 
 /** The least time that a sentinel has to answer, in milliseconds. */
@@ -63,7 +65,11 @@ export function searches(client: object): boolean {
 export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Duplicate, search: number): Route {
   if (isCluster(client)) {
     // It connects to the nodes that it needs, and to no others.
-    const cluster: Cluster = client.duplicate({ minimizeConnections: true, useReplicas: false, clientSideCache: undefined });
+    const cluster: Cluster = client.duplicate({
+      minimizeConnections: true,
+      useReplicas: false,
+      clientSideCache: undefined,
+    });
     return new Search(cluster, async () => {
       const master = cluster.slots[slot]?.master;
       if (master === undefined) throw new Error(`No node of the cluster serves slot ${slot}, which has the queue`);
@@ -81,8 +87,18 @@ export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Du
     });
   }
   if (isSentinel(client)) {
-    const once = { masterPoolSize: 1, replicaPoolSize: 0, reserveClient: false, scanInterval: 0, maxCommandRediscovers: 0 };
-    const sentinel: Sentinel = client.duplicate({ ...once, ...sentinelDeadlines(client, search), clientSideCache: undefined });
+    const once = {
+      masterPoolSize: 1,
+      replicaPoolSize: 0,
+      reserveClient: false,
+      scanInterval: 0,
+      maxCommandRediscovers: 0,
+    };
+    const sentinel: Sentinel = client.duplicate({
+      ...once,
+      ...sentinelDeadlines(client, search),
+      clientSideCache: undefined,
+    });
     return new Search(sentinel, () => sentinel._execute(false, async (master) => duplicate(master)));
   }
   return direct(duplicate(client));
@@ -120,7 +136,9 @@ function sentinelDeadlines(client: RedisClientTemplate, search: number): Partial
 /** The options of a client of sentinels. They are private, but `duplicate` hands them to the constructor. */
 function optionsOf(client: RedisClientTemplate): SentinelOptions | undefined {
   try {
-    const options: Partial<SentinelOptions> = Object.create(Object.create(client, { constructor: { value: returnOptions } })).duplicate();
+    const options: Partial<SentinelOptions> = Object.create(
+      Object.create(client, { constructor: { value: returnOptions } }),
+    ).duplicate();
     return Array.isArray(options.sentinelRootNodes) ? (options as SentinelOptions) : undefined;
   } catch {
     // It duplicates itself in another way than those of today.

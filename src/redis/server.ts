@@ -107,7 +107,10 @@ export class Server {
       );
     }
     // Connections to one server follow one another. Another version is news: of an upgrade, or of another server.
-    if (title !== this.#version) this.#logger.debug(`Queue ${JSON.stringify(this.#queue)} is on ${title} at ${this.#where}`, { queue: this.#queue });
+    if (title !== this.#version)
+      this.#logger.debug(`Queue ${JSON.stringify(this.#queue)} is on ${title} at ${this.#where}`, {
+        queue: this.#queue,
+      });
     this.#version = title;
   }
 
@@ -121,7 +124,8 @@ export class Server {
     this.#mostIdle = MOST_IDLE;
     try {
       const [, seconds] = (await connection.send(['CONFIG', 'GET', 'timeout'])) as [name: string, seconds: string];
-      if (/^\d+$/.test(seconds)) this.#mostIdle = seconds === '0' ? Number.POSITIVE_INFINITY : (Number(seconds) * 1000) / USES;
+      if (/^\d+$/.test(seconds))
+        this.#mostIdle = seconds === '0' ? Number.POSITIVE_INFINITY : (Number(seconds) * 1000) / USES;
     } catch (error) {
       // Not every user may ask.
       if (!isReply(error)) throw error;
@@ -133,7 +137,12 @@ export class Server {
       const socket = { connectTimeout: this.#patience, reconnectStrategy: false } as const;
       return direct(createClient({ ...OURS, url: this.#server.url, socket }) as unknown as RedisClient);
     }
-    return routeOf(this.#server.client, slotOf(queueKeys(this.#queue).stream), (client) => this.#duplicate(client), LONGEST_SEARCH);
+    return routeOf(
+      this.#server.client,
+      slotOf(queueKeys(this.#queue).stream),
+      (client) => this.#duplicate(client),
+      LONGEST_SEARCH,
+    );
   }
 
   #duplicate(client: RedisClientTemplate): RedisClient {

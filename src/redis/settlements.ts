@@ -9,7 +9,11 @@ export type Verdict =
 export type Settlement = AnySettlement<Verdict>;
 
 /** Settlements as the script takes them: acknowledged ids, what goes back as id, deliveries and delay, what goes aside as id and reason. */
-export function settlementArguments(settlements: readonly Settlement[]): { acked: string; back: string[]; aside: string[] } {
+export function settlementArguments(settlements: readonly Settlement[]): {
+  acked: string;
+  back: string[];
+  aside: string[];
+} {
   const { acked, back, aside } = sorted(settlements);
   return {
     acked: acked.map(({ id }) => id).join(','),
@@ -31,10 +35,15 @@ export function countedOf(settlements: readonly Settlement[], answer: string): (
 
 type Of<Kind extends Verdict['kind']> = Settlement & { readonly verdict: Extract<Verdict, { kind: Kind }> };
 
-function sorted(settlements: readonly Settlement[]): { acked: readonly Settlement[]; back: readonly Of<'back'>[]; aside: readonly Of<'aside'>[] } {
+function sorted(settlements: readonly Settlement[]): {
+  acked: readonly Settlement[];
+  back: readonly Of<'back'>[];
+  aside: readonly Of<'aside'>[];
+} {
   const back = settlements.filter((settlement): settlement is Of<'back'> => settlement.verdict.kind === 'back');
   const aside = settlements.filter((settlement): settlement is Of<'aside'> => settlement.verdict.kind === 'aside');
   // Nearly always all are acknowledged.
-  const acked = back.length + aside.length === 0 ? settlements : settlements.filter(({ verdict }) => verdict.kind === 'ack');
+  const acked =
+    back.length + aside.length === 0 ? settlements : settlements.filter(({ verdict }) => verdict.kind === 'ack');
   return { acked, back, aside };
 }

@@ -37,7 +37,10 @@ export class UnreadGroups {
       // Not every user may ask.
       if (!isReply(error)) this.#isDone = false;
       else
-        logger.debug(`Groups of queue ${JSON.stringify(queueName)} without a consumer are not known: ${error.message}`, { queue: queueName, error });
+        logger.debug(
+          `Groups of queue ${JSON.stringify(queueName)} without a consumer are not known: ${error.message}`,
+          { queue: queueName, error },
+        );
     }
   }
 
@@ -74,6 +77,7 @@ function redisCli(...command: string[]): string {
 }
 
 function quotedForRedis(word: string): string {
-  const escaped = (character: string) => [...Buffer.from(character)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+  const escaped = (character: string) =>
+    [...Buffer.from(character)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
   return `"${word.replaceAll(/["\\]/g, String.raw`\$&`).replaceAll(CONTROL, escaped)}"`;
 }

@@ -86,7 +86,8 @@ export type Requirements = { readonly [Name in Capability]?: true | Extract<Back
 export function whySkipped(requirements: Requirements, capabilities: BackendCapabilities): string | undefined {
   for (const [name, wanted] of Object.entries(requirements) as [Capability, true | string][]) {
     const has = capabilities[name];
-    if (has === undefined || has === false) return capabilities.reasons?.[name] ?? `the backend does not promise \`${name}\``;
+    if (has === undefined || has === false)
+      return capabilities.reasons?.[name] ?? `the backend does not promise \`${name}\``;
     if (wanted !== true && has !== wanted) {
       return capabilities.reasons?.[name] ?? `it needs \`${name}: '${wanted}'\`, and the backend has '${String(has)}'`;
     }
@@ -113,12 +114,17 @@ export function checkCapabilities(capabilities: BackendCapabilities): BackendCap
   if (typeof capabilities !== 'object' || capabilities === null) throw wrong('capabilities', 'an object', capabilities);
   for (const name of Object.keys(capabilities)) {
     if (!isCapability(name) && !OTHERS.includes(name)) {
-      throw wrong(`capabilities.${name}`, 'absent: there is no such capability', capabilities[name as keyof BackendCapabilities]);
+      throw wrong(
+        `capabilities.${name}`,
+        'absent: there is no such capability',
+        capabilities[name as keyof BackendCapabilities],
+      );
     }
   }
   for (const [name, choices] of Object.entries(CHOICES)) {
     const value = capabilities[name as keyof typeof CHOICES];
-    if (value !== undefined && !choices.some((choice) => choice === value)) throw wrong(`capabilities.${name}`, choices.join(' or '), value);
+    if (value !== undefined && !choices.some((choice) => choice === value))
+      throw wrong(`capabilities.${name}`, choices.join(' or '), value);
   }
   for (const name of FUNCTIONS) {
     const value = capabilities[name];
@@ -136,7 +142,8 @@ export function checkCapabilities(capabilities: BackendCapabilities): BackendCap
 
 function checkReasons(reasons: unknown): void {
   if (reasons === undefined) return;
-  if (typeof reasons !== 'object' || reasons === null || Array.isArray(reasons)) throw wrong('capabilities.reasons', 'an object', reasons);
+  if (typeof reasons !== 'object' || reasons === null || Array.isArray(reasons))
+    throw wrong('capabilities.reasons', 'an object', reasons);
   for (const [name, reason] of Object.entries(reasons)) {
     if (!isCapability(name)) throw wrong(`capabilities.reasons.${name}`, 'absent: there is no such capability', reason);
     if (reason === undefined || (typeof reason === 'string' && reason !== '')) continue;
@@ -149,7 +156,9 @@ function isCapability(name: string): name is Capability {
 }
 
 function wrong(name: string, expected: string, value: unknown): TypeError {
-  return new TypeError(`Expected \`${name}\` to be ${expected}, got ${typeof value === 'string' ? `'${value}'` : String(value)}`);
+  return new TypeError(
+    `Expected \`${name}\` to be ${expected}, got ${typeof value === 'string' ? `'${value}'` : String(value)}`,
+  );
 }
 
 /** What an assertion of the suite throws, with the suite's own words. */

@@ -34,12 +34,18 @@ export interface ContractCase {
  * @throws {TypeError} for a capability that there is not, or of a value that it cannot have
  */
 export function queueBackendContract(create: CreateBackend, capabilities: BackendCapabilities = {}): ContractCase[] {
-  if (typeof create !== 'function') throw new TypeError(`Expected \`create\` to be a function that makes a backend, got ${String(create)}`);
+  if (typeof create !== 'function')
+    throw new TypeError(`Expected \`create\` to be a function that makes a backend, got ${String(create)}`);
   const checked = checkCapabilities(capabilities);
   return definitions.map(({ rule, title, requires, play }) => {
     const skipped = whySkipped(requires, checked);
     const name = `rule ${rule}: ${title}`;
     if (skipped === undefined) return { name, rule, skipped, run: () => new Scene(create, checked).run(play) };
-    return { name: `${name} (skipped: ${skipped})`, rule, skipped, run: async () => console.log(`Skipped: ${name}, because ${skipped}`) };
+    return {
+      name: `${name} (skipped: ${skipped})`,
+      rule,
+      skipped,
+      run: async () => console.log(`Skipped: ${name}, because ${skipped}`),
+    };
   });
 }

@@ -13,7 +13,11 @@ export interface Definition {
 }
 
 /** Defines a case. */
-export function rule(number: number, title: string, ...rest: [play: Play] | [requires: Requirements, play: Play]): Definition {
+export function rule(
+  number: number,
+  title: string,
+  ...rest: [play: Play] | [requires: Requirements, play: Play]
+): Definition {
   const [requires, play] = rest.length === 1 ? [{}, rest[0]] : rest;
   return { rule: number, title, requires, play };
 }

@@ -135,7 +135,13 @@ class Fake implements FakeBackend {
     const group = checkFakeGroup(options.group);
     if (this.#queue.closed) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
     signal?.throwIfAborted();
-    const message = { key, payload: snapshot(payload), headers: { ...headers }, delay, ...(group !== undefined && { group }) };
+    const message = {
+      key,
+      payload: snapshot(payload),
+      headers: { ...headers },
+      delay,
+      ...(group !== undefined && { group }),
+    };
     await this.#onPublish?.(message);
     this.published.push(message);
   }
@@ -165,7 +171,11 @@ class Fake implements FakeBackend {
     this.#queue.close();
   }
 
-  #iterate<Item>({ signal, prefetch = 1, group }: FakeIntake, unwrap: (delivery: Delivery) => Item, doneOnLeave: boolean): FakeIterator<Item> {
+  #iterate<Item>(
+    { signal, prefetch = 1, group }: FakeIntake,
+    unwrap: (delivery: Delivery) => Item,
+    doneOnLeave: boolean,
+  ): FakeIterator<Item> {
     const connect = (intake: AbortSignal) => this.#connect({ group, prefetch, signal: intake });
     return new FakeIterator({ connect, unwrap, doneOnLeave, signal });
   }
@@ -197,5 +207,12 @@ function complete(message: FakeMessage, index: number, now: number): ServedMessa
   if (typeof key !== 'string' || typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw new TypeError(`Expected \`messages[${index}]\` to be [key, payload] or an object with a key and a payload`);
   }
-  return { key, payload, headers: { ...headers }, attempt: attempt ?? 1, id: id ?? `fake-${index + 1}`, publishedAt: publishedAt ?? now };
+  return {
+    key,
+    payload,
+    headers: { ...headers },
+    attempt: attempt ?? 1,
+    id: id ?? `fake-${index + 1}`,
+    publishedAt: publishedAt ?? now,
+  };
 }

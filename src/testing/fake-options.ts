@@ -28,7 +28,8 @@ export function checkFakeOptions(options: FakeBackendOptions | undefined): {
   readonly onPublish: FakeBackendOptions['onPublish'];
 } {
   const { name = 'fake', onPublish } = checkObject(options);
-  if (onPublish !== undefined && typeof onPublish !== 'function') throw invalid('onPublish', 'a function', onPublish, false);
+  if (onPublish !== undefined && typeof onPublish !== 'function')
+    throw invalid('onPublish', 'a function', onPublish, false);
   return { name: checkName('name', name), onPublish };
 }
 
@@ -46,7 +47,8 @@ export function checkFakeIntake(options: ConsumeOptions | undefined): FakeIntake
   if (prefetch !== undefined && (!Number.isSafeInteger(prefetch) || prefetch < 1)) {
     throw invalid('prefetch', 'a positive integer', prefetch, typeof prefetch === 'number');
   }
-  if (signal !== undefined && typeof signal?.aborted !== 'boolean') throw invalid('signal', 'an AbortSignal', signal, false);
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean')
+    throw invalid('signal', 'an AbortSignal', signal, false);
   return { group: checkName('group', group), prefetch, signal };
 }
 

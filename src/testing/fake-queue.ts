@@ -103,7 +103,11 @@ export class FakeConsumer {
   readonly #held = new Set<FakeDelivery>();
   #stopped = false;
 
-  constructor(queue: FakeQueue, subscriber: Subscriber<Delivery>, { group, prefetch }: { readonly group: string; readonly prefetch: number }) {
+  constructor(
+    queue: FakeQueue,
+    subscriber: Subscriber<Delivery>,
+    { group, prefetch }: { readonly group: string; readonly prefetch: number },
+  ) {
     this.#queue = queue;
     this.#subscriber = subscriber;
     this.#group = group;

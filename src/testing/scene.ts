@@ -124,14 +124,19 @@ export class Scene {
   }
 
   /** Waits until something holds. As long as `progress` changes, the wait begins anew. */
-  async until(what: string | (() => string), holds: () => boolean | Promise<boolean>, progress?: () => unknown): Promise<void> {
+  async until(
+    what: string | (() => string),
+    holds: () => boolean | Promise<boolean>,
+    progress?: () => unknown,
+  ): Promise<void> {
     let [since, seen] = [performance.now(), progress?.()];
     for (let look = 0; ; look++) {
       for (const { failure } of this.#takers) if (failure !== undefined) throw failure.error;
       if (await holds()) return;
       const now = progress?.();
       if (now !== seen) [since, seen] = [performance.now(), now];
-      else if (performance.now() - since > this.deadline) throw failure(waited(this.deadline, typeof what === 'string' ? what : what()));
+      else if (performance.now() - since > this.deadline)
+        throw failure(waited(this.deadline, typeof what === 'string' ? what : what()));
       if (look < EAGER_LOOKS) await turns();
       else await pass(Math.min(look - EAGER_LOOKS + 1, LONGEST_PAUSE));
     }
@@ -200,9 +205,15 @@ export class Scene {
 
   /** Settles deliveries, each of which has to count. */
   async settle(deliveries: readonly Delivery[], how: 'ack' | 'nack' | 'release' | 'reject' = 'ack'): Promise<void> {
-    const counted = await this.within(`${how}() to resolve`, Promise.all(deliveries.map((delivery) => delivery[how]())));
+    const counted = await this.within(
+      `${how}() to resolve`,
+      Promise.all(deliveries.map((delivery) => delivery[how]())),
+    );
     const first = counted.findIndex((value) => value !== true);
-    assert.ok(first === -1, `Expected ${how}() of a delivery that is out to resolve to true, got ${String(counted[first])}`);
+    assert.ok(
+      first === -1,
+      `Expected ${how}() of a delivery that is out to resolve to true, got ${String(counted[first])}`,
+    );
   }
 
   /** Checks which attempt a delivery is: the number itself where the backend counts exactly, at least that where it may count too many. */
@@ -245,9 +256,13 @@ export class Scene {
 const METHODS = ['publish', 'consume', 'deliveries', 'stats', 'close'] as const;
 
 function checkBackend(backend: QueueBackend): QueueBackend {
-  const missing = METHODS.find((method) => typeof (backend as Partial<QueueBackend> | undefined | null)?.[method] !== 'function');
+  const missing = METHODS.find(
+    (method) => typeof (backend as Partial<QueueBackend> | undefined | null)?.[method] !== 'function',
+  );
   if (missing === undefined) return backend;
-  throw new TypeError(`Expected \`create\` to resolve to a backend, with a method \`${missing}\`, got ${backend === null ? 'null' : typeof backend}`);
+  throw new TypeError(
+    `Expected \`create\` to resolve to a backend, with a method \`${missing}\`, got ${backend === null ? 'null' : typeof backend}`,
+  );
 }
 
 /** An iterator as every face of the queue hands it out: with all its methods. */
@@ -261,7 +276,10 @@ export function present<Value>(value: Value | undefined): Value {
 
 /** Checks that something did not happen before its time, both in milliseconds. */
 export function notBefore(elapsed: number, delay: number): void {
-  assert.ok(elapsed >= delay - TOLERANCE, `Expected a delay of ${delay} ms, and it was over after ${elapsed.toFixed(1)} ms`);
+  assert.ok(
+    elapsed >= delay - TOLERANCE,
+    `Expected a delay of ${delay} ms, and it was over after ${elapsed.toFixed(1)} ms`,
+  );
 }
 
 /** What a value is on the wire: a plain copy, whatever realm or prototype it came from. */

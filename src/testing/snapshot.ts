@@ -7,7 +7,12 @@ export function snapshot<Value>(value: Value, copies = new Map<unknown, unknown>
   const copy: object = Array.isArray(value) ? [] : {};
   copies.set(value, copy);
   for (const [name, part] of Object.entries(value)) {
-    Object.defineProperty(copy, name, { value: snapshot(part, copies), writable: true, enumerable: true, configurable: true });
+    Object.defineProperty(copy, name, {
+      value: snapshot(part, copies),
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    });
   }
   return copy as Value;
 }

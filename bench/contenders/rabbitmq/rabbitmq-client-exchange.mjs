@@ -11,7 +11,15 @@ export function publisher(url) {
     await channel.queueBind({ exchange: QUEUE, queue: QUEUE });
     return (payload) => {
       const headers = { 'published-at': Date.now() };
-      const envelope = { exchange: QUEUE, routingKey: KEY, durable: true, mandatory: true, messageId: `${name}-${++number}`, type: KEY, headers };
+      const envelope = {
+        exchange: QUEUE,
+        routingKey: KEY,
+        durable: true,
+        mandatory: true,
+        messageId: `${name}-${++number}`,
+        type: KEY,
+        headers,
+      };
       return channel.basicPublish(envelope, payload);
     };
   });

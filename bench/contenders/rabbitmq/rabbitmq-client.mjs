@@ -25,7 +25,10 @@ export async function openPublisher(url, prepare) {
 }
 
 export function publisher(url) {
-  return openPublisher(url, async (channel) => (payload) => channel.basicPublish({ routingKey: QUEUE, durable: true }, payload));
+  return openPublisher(
+    url,
+    async (channel) => (payload) => channel.basicPublish({ routingKey: QUEUE, durable: true }, payload),
+  );
 }
 
 export async function consumer(url) {

@@ -15,7 +15,11 @@ export async function publisher(url) {
 
 export async function consumer(url) {
   let take;
-  const worker = new Worker(QUEUE, async ({ data }) => take(data.n), { connection: connection(url), concurrency: PREFETCH, autorun: false });
+  const worker = new Worker(QUEUE, async ({ data }) => take(data.n), {
+    connection: connection(url),
+    concurrency: PREFETCH,
+    autorun: false,
+  });
   await worker.waitUntilReady();
   return {
     start(onMessage, acked) {

@@ -20,7 +20,17 @@ async function launch({ folder, port }) {
   return {
     url: `nats://127.0.0.1:${port}`,
     monitorUrl: `http://127.0.0.1:${monitorPort}`,
-    args: ['--addr', '127.0.0.1', '--port', String(port), '--http_port', String(monitorPort), '--jetstream', '--store_dir', folder],
+    args: [
+      '--addr',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      '--http_port',
+      String(monitorPort),
+      '--jetstream',
+      '--store_dir',
+      folder,
+    ],
   };
 }
 

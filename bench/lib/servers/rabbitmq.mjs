@@ -31,7 +31,11 @@ export async function empty(url) {
 async function launch({ folder, port }) {
   const erlangPort = await freePort();
   const inFolder = (name) => path.join(folder, name);
-  const settings = { 'listeners.tcp.1': `127.0.0.1:${port}`, 'log.console.level': 'warning', 'disk_free_limit.absolute': '1MB' };
+  const settings = {
+    'listeners.tcp.1': `127.0.0.1:${port}`,
+    'log.console.level': 'warning',
+    'disk_free_limit.absolute': '1MB',
+  };
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}\n`);
   writeFileSync(inFolder('rabbitmq.conf'), lines.join(''));
   const node = `sluice-bench-${port}@localhost`;

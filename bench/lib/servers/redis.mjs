@@ -26,7 +26,10 @@ export async function empty(url) {
 }
 
 function launch({ folder, port }) {
-  return { url: `redis://127.0.0.1:${port}`, args: ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, ...SETTINGS] };
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    args: ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, ...SETTINGS],
+  };
 }
 
 async function versionOf(url) {

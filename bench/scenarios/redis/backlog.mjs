@@ -60,6 +60,10 @@ export const redisBacklog = {
     const deep = await rateAt(messages * DEEP_PER_MESSAGE, contender, { messages, url, empty });
     // The disk is not always as fast.
     const after = await rateAt(SHALLOW, contender, { messages, url, empty });
-    return { value: (2 * deep) / (before + after), seconds: (performance.now() - startedAt) / 1000, details: { before, deep, after } };
+    return {
+      value: (2 * deep) / (before + after),
+      seconds: (performance.now() - startedAt) / 1000,
+      details: { before, deep, after },
+    };
   },
 };

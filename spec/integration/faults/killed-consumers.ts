@@ -26,6 +26,10 @@ export function killedConsumers(stage: Stage): void {
     await stage.settled(queue, tally);
 
     expect(tally.confirmed).toBe(MESSAGES);
-    stage.close(tally, `SIGKILL of ${KILLS.length} consumers in the middle of ${MESSAGES} messages`, IN_FLIGHT * KILLS.length);
+    stage.close(
+      tally,
+      `SIGKILL of ${KILLS.length} consumers in the middle of ${MESSAGES} messages`,
+      IN_FLIGHT * KILLS.length,
+    );
   }, 100_000);
 }

@@ -33,7 +33,9 @@ export function killingMessage<Server extends FaultyServer>(stage: Stage<Server>
     }
 
     expect(gaveUp).toEqual([{ id: 0, attempt: LIMIT + 1 }]);
-    expect([...handled].toSorted((a, b) => a - b)).toEqual(Array.from({ length: MESSAGES - 1 }, (_, index) => index + 1));
+    expect([...handled].toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: MESSAGES - 1 }, (_, index) => index + 1),
+    );
     expect(lives.flatMap(({ got }) => got).filter(({ id }) => id === 0).length).toBe(LIMIT);
     await eventually(async () => (await queue.stats()).unfinished === 0);
   }, 120_000);

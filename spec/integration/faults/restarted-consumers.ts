@@ -27,7 +27,10 @@ export async function restartConsumers(
   for (let n = 0; n < RESTARTS; n++) await restart(runAndStop);
   const outcomes: Outcome[] = [];
   await restart(async (queue) => {
-    const consumer = new AsyncLoopConsumer(queue, { logger: silentLogger, onOutcome: (outcome) => void outcomes.push(outcome) });
+    const consumer = new AsyncLoopConsumer(queue, {
+      logger: silentLogger,
+      onOutcome: (outcome) => void outcomes.push(outcome),
+    });
     const running = consumer.run(() => undefined);
     await eventually(
       () => outcomes.length >= MESSAGES,

@@ -58,7 +58,12 @@ export function restartedServer(stage: Stage, { startsSlowly = false } = {}): vo
       });
     }
     await stage.settled(queue, tally);
-    stage.close(tally, 'a server stopped, killed and restarted under load', forgotten + PREFETCH * CONSUMERS * faults.length, faults.length);
+    stage.close(
+      tally,
+      'a server stopped, killed and restarted under load',
+      forgotten + PREFETCH * CONSUMERS * faults.length,
+      faults.length,
+    );
   }, 100_000);
 
   it('goes on when the server has stood still for longer than a lease', async () => {

@@ -84,7 +84,10 @@ export function stalledConsumer(stage: Stage): void {
     const { proxy, url } = await stage.proxy();
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease, prefetch: PREFETCH });
-    const holder = await stage.consumer({ ...settings, options: { ...settings.options, url }, work: 'until-told' }, tally);
+    const holder = await stage.consumer(
+      { ...settings, options: { ...settings.options, url }, work: 'until-told' },
+      tally,
+    );
     await stage.publish(queue, { tally, count: PREFETCH });
     await stage.until(() => holder.got.length === PREFETCH, tally);
     return { proxy, queue, settings, tally, holder };

@@ -15,7 +15,10 @@ export function stuckSettlements(stage: Stage, { tellsStale }: { readonly tellsS
     const { proxy, url } = await stage.proxy();
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
-    const holder = await stage.consumer({ ...settings, options: { ...settings.options, url }, work: 'until-told' }, tally);
+    const holder = await stage.consumer(
+      { ...settings, options: { ...settings.options, url }, work: 'until-told' },
+      tally,
+    );
     await stage.publish(queue, { tally, count: PREFETCH });
     await stage.until(() => holder.got.length === PREFETCH, tally);
     return { proxy, queue, tally, holder, startAnother: () => stage.consumer({ ...settings, work: 0 }, tally) };

@@ -11,14 +11,23 @@ const PREFETCH = 32;
 const CONSUMERS = 2;
 
 describeWithNats('A queue on a cluster of NATS', () => {
-  const stage = new Stage({ ...nats, title: 'NATS, three servers', open: (options) => new NatsBackend({ ...options, replicas: 3 }) });
+  const stage = new Stage({
+    ...nats,
+    title: 'NATS, three servers',
+    open: (options) => new NatsBackend({ ...options, replicas: 3 }),
+  });
 
   it('loses nothing when the server that leads its stream is killed under load', async () => {
     const cluster = new NatsCluster();
     stage.ending(() => cluster.stop());
     await cluster.start();
     const tally = new Tally();
-    const { queue, settings } = stage.open({ url: cluster.url, lease: 3_000, publishTimeout: 60_000, prefetch: PREFETCH });
+    const { queue, settings } = stage.open({
+      url: cluster.url,
+      lease: 3_000,
+      publishTimeout: 60_000,
+      prefetch: PREFETCH,
+    });
     // The publisher makes the stream.
     await stage.publish(queue, { tally, count: 1 });
     await stage.consumers(CONSUMERS, { ...settings, work: 10 }, tally);

@@ -9,11 +9,15 @@ const CONSUMERS = 2;
 
 /** What the broker does to a queue, or its operator. */
 export function interventions(stage: Stage<RabbitMqServer>): void {
-  const deleteQueue = () => stage.server.use((connection) => connection.queueDelete(queueNames(stage.name).group('default').queue));
+  const deleteQueue = () =>
+    stage.server.use((connection) => connection.queueDelete(queueNames(stage.name).group('default').queue));
 
   /** Channels that are opened after it give a consumer so long for a message, in milliseconds. */
   const limitConsumers = (timeout: number | 'undefined') =>
-    stage.server.run('eval', `application:set_env(rabbit, channel_tick_interval, 500), application:set_env(rabbit, consumer_timeout, ${timeout}).`);
+    stage.server.run(
+      'eval',
+      `application:set_env(rabbit, channel_tick_interval, 500), application:set_env(rabbit, consumer_timeout, ${timeout}).`,
+    );
 
   const limitMemory = (share: number) => stage.server.run('set_vm_memory_high_watermark', String(share));
 

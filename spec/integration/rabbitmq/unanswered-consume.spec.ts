@@ -27,27 +27,33 @@ describeWithRabbitMq('A consumer whose basic.consume the broker never answers', 
     return { proxy, direct, ...stage.open({ url: url.href }) };
   };
 
-  it.each(CASES)('ends on SIGTERM, and leaves the message to another (%d answered, %d not)', async (passes, swallowed) => {
-    const tally = new Tally();
-    const { proxy, direct, settings } = await begin(passes);
-    const consumer = await stage.consumer({ ...settings, work: 'until-told' }, tally);
-    await stage.until(() => proxy.swallowed >= swallowed);
-    expect(await consumer.terminate()).toBe(0);
+  it.each(CASES)(
+    'ends on SIGTERM, and leaves the message to another (%d answered, %d not)',
+    async (passes, swallowed) => {
+      const tally = new Tally();
+      const { proxy, direct, settings } = await begin(passes);
+      const consumer = await stage.consumer({ ...settings, work: 'until-told' }, tally);
+      await stage.until(() => proxy.swallowed >= swallowed);
+      expect(await consumer.terminate()).toBe(0);
 
-    const other = await stage.consumer({ ...direct.settings, work: 0 }, tally);
-    await stage.until(() => other.settled.get(0) === true);
-  });
+      const other = await stage.consumer({ ...direct.settings, work: 0 }, tally);
+      await stage.until(() => other.settled.get(0) === true);
+    },
+  );
 
-  it.each(CASES)('resolves shutdown() and close(), and the promise of run() (%d answered, %d not)', async (passes, swallowed) => {
-    const { proxy, direct, queue } = await begin(passes);
-    const handled: unknown[] = [];
-    const consumer = new AsyncLoopConsumer(queue);
-    const ended = consumer.run((payload) => void handled.push(payload));
-    await stage.until(() => proxy.swallowed >= swallowed);
-    await consumer.shutdown();
-    await ended;
-    await queue.close();
-    // Nobody has got the message, or it is done with.
-    await stage.until(async () => (await direct.queue.stats()).ready === 1 - handled.length);
-  });
+  it.each(CASES)(
+    'resolves shutdown() and close(), and the promise of run() (%d answered, %d not)',
+    async (passes, swallowed) => {
+      const { proxy, direct, queue } = await begin(passes);
+      const handled: unknown[] = [];
+      const consumer = new AsyncLoopConsumer(queue);
+      const ended = consumer.run((payload) => void handled.push(payload));
+      await stage.until(() => proxy.swallowed >= swallowed);
+      await consumer.shutdown();
+      await ended;
+      await queue.close();
+      // Nobody has got the message, or it is done with.
+      await stage.until(async () => (await direct.queue.stats()).ready === 1 - handled.length);
+    },
+  );
 });

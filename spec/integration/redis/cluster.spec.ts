@@ -35,7 +35,13 @@ describeWithRedis('A Redis queue on a cluster', () => {
     const name = 'followed';
     const proxy = await TcpProxy.start((await cluster.masterOf(name)).port);
     endings.push(() => proxy.stop());
-    const queue = new RedisBackend({ url: `redis://127.0.0.1:${proxy.port}`, name, lease: 5_000, publishTimeout: 60_000, logger: silentLogger });
+    const queue = new RedisBackend({
+      url: `redis://127.0.0.1:${proxy.port}`,
+      name,
+      lease: 5_000,
+      publishTimeout: 60_000,
+      logger: silentLogger,
+    });
     endings.push(() => queue.close());
     const tally = new Tally();
     const fate = consumeHere(queue, tally);
@@ -62,7 +68,13 @@ describeWithRedis('A Redis queue on a cluster', () => {
     const urls = [`redis://127.0.0.1:${silent.port}`, ...cluster.servers.map(({ url }) => url)];
     for (let n = 1; n <= 5; n++) {
       const client = createCluster({ rootNodes: urls.slice(0, 3).map((url) => ({ url })) });
-      const queue = new RedisBackend({ client, name: `silent-${n}`, lease: 5_000, publishTimeout: 60_000, logger: silentLogger });
+      const queue = new RedisBackend({
+        client,
+        name: `silent-${n}`,
+        lease: 5_000,
+        publishTimeout: 60_000,
+        logger: silentLogger,
+      });
       endings.push(() => queue.close());
       await queue.publish('key', { n });
       expect((await queue.stats()).ready).toBe(1);

@@ -22,7 +22,9 @@ describeWithRedis('A Redis queue whose users have clocks that jump', () => {
     const holder = await stage.consumer({ ...settings, work: 3 * LEASE }, tally);
     await stage.publish(queue, { tally, count: PREFETCH });
     await stage.until(() => holder.got.length === PREFETCH, tally);
-    const others = await Promise.all([5, -5].map((hours) => stage.consumer({ ...settings, work: 0, clock: hours * HOUR }, tally)));
+    const others = await Promise.all(
+      [5, -5].map((hours) => stage.consumer({ ...settings, work: 0, clock: hours * HOUR }, tally)),
+    );
     holder.shiftClock(7 * HOUR);
     await sleep(LEASE);
     holder.shiftClock(-7 * HOUR);

@@ -36,7 +36,9 @@ const OUTAGES: readonly Outage[] = [
     options: { appendOnly: true },
     happens: async ({ server }, ending) => {
       await server.run('BGREWRITEAOF');
-      await eventually(async () => /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/.test(String(await server.run('INFO', 'persistence'))));
+      await eventually(async () =>
+        /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/.test(String(await server.run('INFO', 'persistence'))),
+      );
       await server.kill();
       await sleep(OUTAGE);
       await ending();
@@ -96,7 +98,13 @@ describeWithRedis('A Redis queue whose server is out for longer than a lease', (
   };
 
   const open = ({ port }: TcpProxy, options?: RedisBackendOptions) => {
-    const queue = new RedisBackend({ url: `redis://127.0.0.1:${port}`, name: 'q', lease: LEASE, logger: silentLogger, ...options });
+    const queue = new RedisBackend({
+      url: `redis://127.0.0.1:${port}`,
+      name: 'q',
+      lease: LEASE,
+      logger: silentLogger,
+      ...options,
+    });
     endings.push(() => queue.close());
     return queue;
   };
@@ -123,7 +131,9 @@ describeWithRedis('A Redis queue whose server is out for longer than a lease', (
       await eventually(() => other.numbers.includes(HELD + 1));
       await proxy.accept();
       await sleep(OUTAGE);
-      expect(await Promise.all(holder.deliveries.map((delivery) => delivery.ack()))).toEqual(upTo(HELD).map(() => true));
+      expect(await Promise.all(holder.deliveries.map((delivery) => delivery.ack()))).toEqual(
+        upTo(HELD).map(() => true),
+      );
       expect(other.numbers).toEqual([HELD + 1]);
       expect(await other.of(HELD + 1).ack()).toBe(true);
       expect(await rest.stats()).toEqual({ ready: 0, unfinished: 0 });

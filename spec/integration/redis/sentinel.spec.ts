@@ -32,13 +32,24 @@ describeWithSentinel('A Redis queue on a server that sentinels watch', () => {
   afterAll(() => set.stop());
 
   const open = (options: RedisBackendOptions) => {
-    const queue = new RedisBackend({ name: 'q', lease: 5_000, publishTimeout: 100_000, logger: silentLogger, ...options });
+    const queue = new RedisBackend({
+      name: 'q',
+      lease: 5_000,
+      publishTimeout: 100_000,
+      logger: silentLogger,
+      ...options,
+    });
     endings.push(() => queue.close());
     return queue;
   };
 
   const newClient = (options: Partial<Parameters<typeof createSentinel>[0]> = {}) =>
-    createSentinel({ name: SentinelSet.name, sentinelRootNodes: set.nodes, nodeClientOptions: { password }, ...options });
+    createSentinel({
+      name: SentinelSet.name,
+      sentinelRootNodes: set.nodes,
+      nodeClientOptions: { password },
+      ...options,
+    });
 
   it.each(['killed', 'frozen'] as const)(
     'loses nothing when the server is %s under load',
@@ -68,7 +79,9 @@ describeWithSentinel('A Redis queue on a server that sentinels watch', () => {
   );
 
   it('is found though the first sentinel is down', async () => {
-    const queue = open({ client: newClient({ sentinelRootNodes: [{ host: '127.0.0.1', port: await freePort() }, ...set.nodes] }) });
+    const queue = open({
+      client: newClient({ sentinelRootNodes: [{ host: '127.0.0.1', port: await freePort() }, ...set.nodes] }),
+    });
     await queue.publish('key', { n: 1 });
     expect((await queue.stats()).ready).toBe(1);
   });

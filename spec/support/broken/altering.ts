@@ -10,7 +10,9 @@ const DELAYED = 'rule 3: a delayed publish is seen by nobody before its time, an
 
 /** Publishes what a change of the text makes of a payload. */
 function rewriting(rewrite: (payload: object) => string): Broken['create'] {
-  return publishing((memory, key, payload, options) => memory.publish(key, JSON.parse(rewrite(payload)) as object, options));
+  return publishing((memory, key, payload, options) =>
+    memory.publish(key, JSON.parse(rewrite(payload)) as object, options),
+  );
 }
 
 /** Backends that deliver something else than was published. */
@@ -39,7 +41,9 @@ export const altering: readonly Broken[] = [
     defect: 'publishes what is delayed by another key',
     caughtBy: DELAYED,
     saying: /\+ {3}'delayed'/,
-    create: publishing((memory, key, payload, options) => memory.publish(options?.delay === undefined ? key : 'delayed', payload, options)),
+    create: publishing((memory, key, payload, options) =>
+      memory.publish(options?.delay === undefined ? key : 'delayed', payload, options),
+    ),
   },
   {
     defect: 'takes for the time of its publication when a delayed message falls due',
@@ -54,7 +58,9 @@ export const altering: readonly Broken[] = [
         },
         deliveries: (options) => {
           const stream = memory.deliveries(options);
-          const due = ({ payload, publishedAt }: Delivery) => ({ publishedAt: publishedAt + (delays.get(numberOf(payload)) ?? 0) });
+          const due = ({ payload, publishedAt }: Delivery) => ({
+            publishedAt: publishedAt + (delays.get(numberOf(payload)) ?? 0),
+          });
           return asStream(stream.pipe(map((delivery) => changed(delivery, due(delivery)))), stream);
         },
       };
@@ -86,13 +92,17 @@ export const altering: readonly Broken[] = [
     caughtBy: ALL_PARTS,
     saying: /- {5}0\.1234567890123456,/,
     create: rewriting((payload) =>
-      JSON.stringify(payload, (_, value: unknown) => (typeof value === 'number' ? Number(value.toPrecision(14)) : value)),
+      JSON.stringify(payload, (_, value: unknown) =>
+        typeof value === 'number' ? Number(value.toPrecision(14)) : value,
+      ),
     ),
   },
   {
     defect: 'leaves out properties that are null',
     caughtBy: ALL_PARTS,
     saying: /- {3}none: null/,
-    create: rewriting((payload) => JSON.stringify(Object.fromEntries(Object.entries(payload).filter(([, value]) => value !== null)))),
+    create: rewriting((payload) =>
+      JSON.stringify(Object.fromEntries(Object.entries(payload).filter(([, value]) => value !== null))),
+    ),
   },
 ];

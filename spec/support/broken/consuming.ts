@@ -13,7 +13,8 @@ function consuming(
 export const consumers: readonly Broken[] = [
   {
     defect: 'lets an abort take away what is out',
-    caughtBy: 'rule 8: an abort stops the intake, what is out can be settled, and the stream completes when the last of it is',
+    caughtBy:
+      'rule 8: an abort stops the intake, what is out can be settled, and the stream completes when the last of it is',
     saying: /resolve to true, got false/,
     create: streaming(
       (deliveries, { signal }) =>
@@ -28,7 +29,8 @@ export const consumers: readonly Broken[] = [
   },
   {
     defect: 'rejects when it is aborted',
-    caughtBy: 'rule 8: an abort ends a next() that waits, without an error, and the next message goes to another consumer',
+    caughtBy:
+      'rule 8: an abort ends a next() that waits, without an error, and the next message goes to another consumer',
     saying: /The operation was aborted/,
     create: consuming((memory, { signal, ...options } = {}) => {
       const payloads = memory.consume(options);
@@ -43,7 +45,8 @@ export const consumers: readonly Broken[] = [
   },
   {
     defect: 'goes on waiting for a message after an abort',
-    caughtBy: 'rule 8: an abort ends a next() that waits, without an error, and the next message goes to another consumer',
+    caughtBy:
+      'rule 8: an abort ends a next() that waits, without an error, and the next message goes to another consumer',
     saying: /Waited \d+ ms for next\(\) to resolve/,
     create: consuming((memory, { signal: _, ...options } = {}) => memory.consume(options)),
   },
@@ -125,7 +128,9 @@ export const consumers: readonly Broken[] = [
         await value.ack();
         return { done, value: value.payload };
       };
-      return Object.assign(deliveries as unknown as AsyncIterableIterator<object>, { next }) as AsyncIterableIterator<object>;
+      return Object.assign(deliveries as unknown as AsyncIterableIterator<object>, {
+        next,
+      }) as AsyncIterableIterator<object>;
     }),
   },
   {
@@ -176,7 +181,10 @@ export const consumers: readonly Broken[] = [
       (deliveries) =>
         new Observable((subscriber) => {
           // Nobody hears of an error below: what is out stays out.
-          deliveries.subscribe({ next: (delivery) => subscriber.next(delivery), complete: () => subscriber.complete() });
+          deliveries.subscribe({
+            next: (delivery) => subscriber.next(delivery),
+            complete: () => subscriber.complete(),
+          });
         }),
     ),
   },

@@ -7,7 +7,11 @@ import { type Broken, changed, publishing, streaming, wrap } from './wrapped.js'
 class ImpatientScheduler extends VirtualTimeScheduler {
   override now = () => Date.now();
 
-  override schedule<State>(work: (this: SchedulerAction<State>, state?: State) => void, delay = 0, state?: State): Subscription {
+  override schedule<State>(
+    work: (this: SchedulerAction<State>, state?: State) => void,
+    delay = 0,
+    state?: State,
+  ): Subscription {
     if (delay > 0) return asyncScheduler.schedule(work, delay, state);
     const subscription = new Subscription();
     queueMicrotask(() => {
@@ -39,7 +43,8 @@ export const ending: readonly Broken[] = [
   },
   {
     defect: 'hands the object of the publisher on, though it promises a copy',
-    caughtBy: 'rule 4: the payload belongs to the caller again when publish() has returned, and each consumer has a copy of its own',
+    caughtBy:
+      'rule 4: the payload belongs to the caller again when publish() has returned, and each consumer has a copy of its own',
     saying: /99/,
     capabilities: { validation: 'json' },
     create: ({ name }) => new MemoryBackend({ name, logger: silentLogger }),
@@ -67,7 +72,9 @@ export const ending: readonly Broken[] = [
     caughtBy: 'rule 5: what JSON would change is refused with an InvalidMessageError that names the path',
     saying: /Expected publish\(\) of a Date in the payload to reject/,
     capabilities: { validation: 'json' },
-    create: publishing((memory, key, payload, options) => memory.publish(key, JSON.parse(JSON.stringify(payload)) as object, options)),
+    create: publishing((memory, key, payload, options) =>
+      memory.publish(key, JSON.parse(JSON.stringify(payload)) as object, options),
+    ),
   },
   {
     defect: 'names no path in what it refuses',
@@ -121,7 +128,8 @@ export const ending: readonly Broken[] = [
   },
   {
     defect: 'promises that streams end at once, and drains them',
-    caughtBy: 'rule 11: streams end at once, though something is out; what is settled then is settled or not, and says so',
+    caughtBy:
+      'rule 11: streams end at once, though something is out; what is settled then is settled or not, and says so',
     saying: /Waited \d+ ms for the stream to complete/,
     capabilities: { close: 'at once' },
     create: (memory) => memory,

@@ -3,7 +3,8 @@ import { ConfigurationError, MemoryBackend, type StatsOptions } from 'sluice';
 import { MessageStore, StoreBackend } from '../../../examples/third-party-backend.js';
 import { type Broken, publishing, wrap } from './wrapped.js';
 
-const REFUSED = 'rule 1: a group that was not declared is refused at the call, by an error that names it and the declared ones';
+const REFUSED =
+  'rule 1: a group that was not declared is refused at the call, by an error that names it and the declared ones';
 const DELAYED = 'rule 3: a delayed publish for one group reaches that group only, after its delay';
 
 /** Gives a group that is added nothing of what the queue holds. */
@@ -71,7 +72,9 @@ export const grouping: readonly Broken[] = [
             created ??= new MemoryBackend();
             throw error;
           });
-          return options?.group === undefined && stats.unfinished === 0 && created !== undefined ? created.stats() : stats;
+          return options?.group === undefined && stats.unfinished === 0 && created !== undefined
+            ? created.stats()
+            : stats;
         },
       };
     }),

@@ -8,4 +8,12 @@ import { settling } from './settling.js';
 import type { Broken } from './wrapped.js';
 
 /** Backends that each do one thing wrong. */
-export const brokenBackends: readonly Broken[] = [...losing, ...grouping, ...altering, ...ordering, ...settling, ...consumers, ...ending];
+export const brokenBackends: readonly Broken[] = [
+  ...losing,
+  ...grouping,
+  ...altering,
+  ...ordering,
+  ...settling,
+  ...consumers,
+  ...ending,
+];

@@ -6,7 +6,8 @@ import { type Broken, publishing, streaming, wrap } from './wrapped.js';
 export const losing: readonly Broken[] = [
   {
     defect: 'loses what is out when its consumer leaves',
-    caughtBy: 'rule 9: unsubscribing gives back at once what is out, with a higher attempt, and nothing that was settled',
+    caughtBy:
+      'rule 9: unsubscribing gives back at once what is out, with a higher attempt, and nothing that was settled',
     saying: /stats\(\) to say \{"ready":5,"unfinished":5\}/,
     create: streaming(
       (deliveries) =>
@@ -85,7 +86,10 @@ export const losing: readonly Broken[] = [
       let connected = 0;
       return {
         // The others do not get a look in while the first one has credit.
-        deliveries: (options) => (connected++ === 0 ? memory.deliveries({ ...options, prefetch: 1000 }) : new MemoryBackend().deliveries(options)),
+        deliveries: (options) =>
+          connected++ === 0
+            ? memory.deliveries({ ...options, prefetch: 1000 })
+            : new MemoryBackend().deliveries(options),
       };
     }),
   },
@@ -135,7 +139,9 @@ export const losing: readonly Broken[] = [
 ];
 
 /** Consumers of other groups than they asked for. */
-function regrouping(regroup: (group: string | undefined) => string | undefined): (memory: MemoryBackend) => QueueBackend {
+function regrouping(
+  regroup: (group: string | undefined) => string | undefined,
+): (memory: MemoryBackend) => QueueBackend {
   const change = (options: ConsumeOptions = {}) => ({ ...options, group: regroup(options.group) });
   return wrap((_, memory) => ({
     consume: (options?: ConsumeOptions) => memory.consume(change(options)),

@@ -55,7 +55,9 @@ export const ordering: readonly Broken[] = [
     create: streaming((deliveries) =>
       deliveries.pipe(
         map((delivery) =>
-          changed(delivery, { nack: (options) => delivery.nack(options?.delay ? { delay: Math.floor(options.delay / 1000) } : options) }),
+          changed(delivery, {
+            nack: (options) => delivery.nack(options?.delay ? { delay: Math.floor(options.delay / 1000) } : options),
+          }),
         ),
       ),
     ),
@@ -64,7 +66,9 @@ export const ordering: readonly Broken[] = [
     defect: 'takes the delay of a publish for none where it is too long for a timer',
     caughtBy: 'rule 3: what is delayed is unfinished, and not ready',
     saying: /Expected deliveries of \[3 4[ 56]*\], got \[[345 ]*2/,
-    create: publishing((memory, key, payload, options) => memory.publish(key, payload, { ...options, delay: forTimer(options?.delay) })),
+    create: publishing((memory, key, payload, options) =>
+      memory.publish(key, payload, { ...options, delay: forTimer(options?.delay) }),
+    ),
   },
   {
     defect: 'takes the delay of a nack for none where it is too long for a timer',
@@ -84,7 +88,8 @@ export const ordering: readonly Broken[] = [
           return deliveries.subscribe((delivery) => {
             waiting.push(delivery);
             setImmediate(() => {
-              for (const next of waiting.splice(0).toSorted((a, b) => numberOf(a.payload) - numberOf(b.payload))) subscriber.next(next);
+              for (const next of waiting.splice(0).toSorted((a, b) => numberOf(a.payload) - numberOf(b.payload)))
+                subscriber.next(next);
             });
           });
         }),

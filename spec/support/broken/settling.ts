@@ -6,8 +6,14 @@ import { asStream, type Broken, changed, delivering, streaming, wrap } from './w
 const HOWS = ['ack', 'nack', 'release', 'reject'] as const;
 
 /** Settlements that say nothing where they come too late. */
-function late(delivery: Delivery, hows: readonly (typeof HOWS)[number][], settled: readonly Settlement[]): Partial<Delivery> {
-  return Object.fromEntries(hows.map((how) => [how, async () => !settled.includes(delivery.settled) && delivery[how]()]));
+function late(
+  delivery: Delivery,
+  hows: readonly (typeof HOWS)[number][],
+  settled: readonly Settlement[],
+): Partial<Delivery> {
+  return Object.fromEntries(
+    hows.map((how) => [how, async () => !settled.includes(delivery.settled) && delivery[how]()]),
+  );
 }
 
 /** Backends that get settlement or credit wrong. */
@@ -68,7 +74,9 @@ export const settling: readonly Broken[] = [
     defect: 'says nothing of a late nack, release or reject',
     caughtBy: 'rule 6: a settlement too many logs one warning',
     saying: /Waited \d+ ms for a warning of a late nack\(\) of what is acked/,
-    create: delivering((delivery) => late(delivery, ['nack', 'release', 'reject'], ['acked', 'retried', 'released', 'rejected'])),
+    create: delivering((delivery) =>
+      late(delivery, ['nack', 'release', 'reject'], ['acked', 'retried', 'released', 'rejected']),
+    ),
   },
   {
     defect: 'refuses a reason that is no string',
@@ -97,7 +105,9 @@ export const settling: readonly Broken[] = [
     defect: 'gives a message up after five attempts',
     caughtBy: 'rule 6: after nacks again and again, a message is still delivered',
     saying: /6 deliveries, of which 5 came/,
-    create: delivering((delivery) => ({ nack: (options) => (delivery.attempt < 5 ? delivery.nack(options) : delivery.reject('too often')) })),
+    create: delivering((delivery) => ({
+      nack: (options) => (delivery.attempt < 5 ? delivery.nack(options) : delivery.reject('too often')),
+    })),
   },
   {
     defect: 'takes a reject for a nack',
@@ -110,7 +120,8 @@ export const settling: readonly Broken[] = [
     caughtBy: 'rule 7: a subscriber with a prefetch of 3 holds no more, and others get the rest',
     saying: /hold no more/,
     create: wrap((_, memory) => ({
-      deliveries: (options = {}) => asStream(memory.deliveries({ ...options, prefetch: 1000 }), memory.deliveries(options)),
+      deliveries: (options = {}) =>
+        asStream(memory.deliveries({ ...options, prefetch: 1000 }), memory.deliveries(options)),
     })),
   },
   {

@@ -63,7 +63,9 @@ export class Wrapped implements QueueBackend {
 }
 
 /** A wrapped backend with other methods. */
-export function wrap(change: (wrapped: Wrapped, memory: MemoryBackend) => Partial<QueueBackend>): (memory: MemoryBackend) => QueueBackend {
+export function wrap(
+  change: (wrapped: Wrapped, memory: MemoryBackend) => Partial<QueueBackend>,
+): (memory: MemoryBackend) => QueueBackend {
   return (memory) => {
     const wrapped = new Wrapped(memory);
     return Object.assign(wrapped, change(wrapped, memory));
@@ -71,14 +73,18 @@ export function wrap(change: (wrapped: Wrapped, memory: MemoryBackend) => Partia
 }
 
 /** Other publishing. */
-export function publishing(publish: (memory: MemoryBackend, key: string, payload: object, options?: PublishOptions) => Promise<void>) {
+export function publishing(
+  publish: (memory: MemoryBackend, key: string, payload: object, options?: PublishOptions) => Promise<void>,
+) {
   return wrap((_, memory) => ({
     publish: (key: string, payload: object, options?: PublishOptions) => publish(memory, key, payload, options),
   }));
 }
 
 /** Other streams: `change` gets what the backend itself delivers. Loops are left as they are. */
-export function streaming(change: (deliveries: Observable<Delivery>, options: ConsumeOptions, memory: MemoryBackend) => Observable<Delivery>) {
+export function streaming(
+  change: (deliveries: Observable<Delivery>, options: ConsumeOptions, memory: MemoryBackend) => Observable<Delivery>,
+) {
   return wrap((_, memory) => ({
     deliveries: (options: ConsumeOptions = {}) => {
       const stream = memory.deliveries(options);
@@ -95,7 +101,10 @@ export function delivering(change: (delivery: Delivery) => Partial<Delivery>): (
 /** An Observable as a stream, that is iterated over and has a prefetch as another one. */
 export function asStream(deliveries: Observable<Delivery>, like: DeliveryStream): DeliveryStream {
   const observable = new Observable<Delivery>((subscriber) => deliveries.subscribe(subscriber));
-  return Object.assign(observable, { prefetch: like.prefetch, [Symbol.asyncIterator]: () => like[Symbol.asyncIterator]() });
+  return Object.assign(observable, {
+    prefetch: like.prefetch,
+    [Symbol.asyncIterator]: () => like[Symbol.asyncIterator](),
+  });
 }
 
 /** A delivery of which something is different. */

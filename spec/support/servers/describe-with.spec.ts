@@ -13,7 +13,11 @@ describe('A suite that needs redis-server', () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   it('is skipped where there is none, and says how to get one', () => {
-    expect(verdictOn('redis-server', { PATH: folder })).toEqual({ run: false, fail: false, reason: expect.stringMatching(/install .*redis/) });
+    expect(verdictOn('redis-server', { PATH: folder })).toEqual({
+      run: false,
+      fail: false,
+      reason: expect.stringMatching(/install .*redis/),
+    });
   });
 
   it('fails where there is none and CI is true', () => {

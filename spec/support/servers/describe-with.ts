@@ -12,7 +12,8 @@ export type Verdict = { readonly run: true } | { readonly run: false; readonly f
 export function verdictOn(broker: Broker, env: Readonly<Record<string, string | undefined>>): Verdict {
   if (findCommand(broker, env) !== undefined) return { run: true };
   const { apt, brew, docs } = brokers[broker];
-  const command = process.platform === 'darwin' ? `brew install ${brew}` : `sudo apt-get install --no-install-recommends ${apt}`;
+  const command =
+    process.platform === 'darwin' ? `brew install ${brew}` : `sudo apt-get install --no-install-recommends ${apt}`;
   const reason = `${broker} is not on the PATH. Install it (${command}; elsewhere see ${docs}), or run \`npm run brokers\`.`;
   return { run: false, fail: env.CI === 'true', reason };
 }

@@ -13,7 +13,8 @@ function isCommand(file: string): boolean {
 }
 
 /** Where servers are installed beside commands: not every user has it on the PATH. */
-const besideBin = (folder: string): string[] => (path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder]);
+const besideBin = (folder: string): string[] =>
+  path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder];
 
 /** Finds a command on the PATH, or in the `sbin` beside a `bin` that is on it. */
 export function findCommand(command: string, env: Env = process.env): string | undefined {

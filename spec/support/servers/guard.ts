@@ -10,7 +10,10 @@ import { once } from 'node:events';
 export function guard(child: ChildProcess, folder = ''): void {
   if (child.pid === undefined) return;
   const script = 'cat >/dev/null; kill -KILL "$1"; [ -z "$2" ] || { sleep 1; rm -rf "$2"; }';
-  const shell = spawn('/bin/sh', ['-c', script, 'guard', String(child.pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  const shell = spawn('/bin/sh', ['-c', script, 'guard', String(child.pid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
   // A number that is free again may be given to another process: the guard goes with the process that it guards.
   void once(child, 'exit').then(() => shell.kill('SIGKILL'));
   shell.on('error', () => undefined);

@@ -56,7 +56,8 @@ export class NatsCluster {
         await this.#check();
         return;
       } catch (error) {
-        if (performance.now() > deadline) throw new Error(`The cluster was not whole in ${DEADLINE / 1000} s`, { cause: error });
+        if (performance.now() > deadline)
+          throw new Error(`The cluster was not whole in ${DEADLINE / 1000} s`, { cause: error });
         await sleep(100);
       }
     }
@@ -88,7 +89,9 @@ export class NatsCluster {
   }
 
   #manage<Answer>(server: NatsServer, ask: (manager: JetStreamManager) => Promise<Answer>): Promise<Answer> {
-    return server.use(async (connection) => ask(await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT })));
+    return server.use(async (connection) =>
+      ask(await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT })),
+    );
   }
 
   async #check(): Promise<void> {

@@ -90,7 +90,10 @@ export class NatsProxy {
           const nanoseconds = BigInt(time);
           return `${before}${nanoseconds + BigInt(Math.round(facts(Number(nanoseconds / 1_000_000n)) - Number(nanoseconds / 1_000_000n))) * 1_000_000n}`;
         })
-        .replace(/"(\d{4}-\d\d-\d\dT[\d:.]+Z)"/g, (_, time: string) => `"${new Date(answers(Date.parse(time))).toISOString()}"`);
+        .replace(
+          /"(\d{4}-\d\d-\d\dT[\d:.]+Z)"/g,
+          (_, time: string) => `"${new Date(answers(Date.parse(time))).toISOString()}"`,
+        );
   }
 
   async stop(): Promise<void> {

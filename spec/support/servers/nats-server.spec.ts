@@ -9,12 +9,18 @@ import { NatsServer, type NatsServerOptions } from './nats-server.js';
 const STREAM = { name: 'letters', subjects: ['letters.>'] };
 
 const makeStream = (server: NatsServer, replicas = 1) =>
-  server.use(async (connection) => void (await (await jetstreamManager(connection)).streams.add({ ...STREAM, num_replicas: replicas })));
+  server.use(
+    async (connection) =>
+      void (await (await jetstreamManager(connection)).streams.add({ ...STREAM, num_replicas: replicas })),
+  );
 
-const publish = (server: NatsServer) => server.use(async (connection) => void (await jetstream(connection).publish('letters.a', 'a')));
+const publish = (server: NatsServer) =>
+  server.use(async (connection) => void (await jetstream(connection).publish('letters.a', 'a')));
 
 const stored = (server: NatsServer) =>
-  server.use(async (connection) => (await (await jetstreamManager(connection)).streams.info(STREAM.name)).state.messages);
+  server.use(
+    async (connection) => (await (await jetstreamManager(connection)).streams.info(STREAM.name)).state.messages,
+  );
 
 describeWithNats('NatsServer', () => {
   const servers: NatsServer[] = [];
@@ -73,7 +79,11 @@ describeWithNats('NatsServer', () => {
   });
 
   it.each([
-    ['a user and a password', { user: 'Ann "A"', password: 'hush/ &$:@' }, 'nats://Ann%20%22A%22:hush%2F%20%26%24%3A%40@'],
+    [
+      'a user and a password',
+      { user: 'Ann "A"', password: 'hush/ &$:@' },
+      'nats://Ann%20%22A%22:hush%2F%20%26%24%3A%40@',
+    ],
     ['a token', { token: 'hush "hush" @' }, 'nats://hush%20%22hush%22%20%40@'],
   ])('asks for %s', async (_, options, url) => {
     const server = await start(options);
@@ -96,7 +106,9 @@ describeWithNats('NatsServer', () => {
   });
 
   it('shows what the server printed when it does not come up', async () => {
-    await expect(start({ config: { max_payload: 'nonsense' } })).rejects.toThrow(/nats-server ended with code 1:[\s\S]*nats\.conf/);
+    await expect(start({ config: { max_payload: 'nonsense' } })).rejects.toThrow(
+      /nats-server ended with code 1:[\s\S]*nats\.conf/,
+    );
   });
 });
 

@@ -64,7 +64,9 @@ export class NatsServer extends ServerProcess {
   /** Where it is, with what it asks for. */
   get url(): string {
     const { tls = false, user, password = '', token } = this.#options;
-    const login = [user ?? token, user === undefined ? undefined : password].filter((part) => part !== undefined).map(encodeURIComponent);
+    const login = [user ?? token, user === undefined ? undefined : password]
+      .filter((part) => part !== undefined)
+      .map(encodeURIComponent);
     return `${tls ? 'tls' : 'nats'}://${login.join(':')}${login.length > 0 ? '@' : ''}127.0.0.1:${this.port}`;
   }
 
@@ -90,7 +92,10 @@ export class NatsServer extends ServerProcess {
 
   protected override async command(): Promise<ServerCommand> {
     const { jetStream = true, maxPayload, tls = false, routes, config } = this.#options;
-    const settings: Record<string, string> = { listen: quoted(`127.0.0.1:${this.port}`), server_name: quoted(this.name) };
+    const settings: Record<string, string> = {
+      listen: quoted(`127.0.0.1:${this.port}`),
+      server_name: quoted(this.name),
+    };
     if (jetStream !== false) {
       const block = Object.entries({ store_dir: quoted(this.folder), ...(jetStream === true ? {} : jetStream) });
       settings.jetstream = `{ ${block.map(([name, value]) => `${name}: ${value}`).join(', ')} }`;

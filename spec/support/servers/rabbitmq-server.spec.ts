@@ -22,7 +22,8 @@ describeWithRabbitMq('RabbitMqServer', () => {
 
   afterAll(() => server.stop());
 
-  const stored = () => server.use(async (connection) => (await connection.queueDeclare({ queue: QUEUE, passive: true })).messageCount);
+  const stored = () =>
+    server.use(async (connection) => (await connection.queueDeclare({ queue: QUEUE, passive: true })).messageCount);
 
   it('speaks TLS with a certificate of its own, and knows its user', async () => {
     expect(server.url).toBe(`amqps://Ann%20%22A%22:hush'%22%2F%5C%20%26%24%23%25%3A%40@127.0.0.1:${server.port}`);
@@ -56,7 +57,9 @@ describeWithRabbitMq('RabbitMqServer', () => {
       await channel.basicPublish({ routingKey: QUEUE, durable: true }, 'a');
       await channel.basicConsume({ queue: QUEUE }, () => undefined);
       const isCancelled = await server.isAtLeast(4, 3);
-      expect(String(await failed)).toMatch(isCancelled ? /cancelled by server/ : /delivery acknowledgement on channel \d+ timed out/);
+      expect(String(await failed)).toMatch(
+        isCancelled ? /cancelled by server/ : /delivery acknowledgement on channel \d+ timed out/,
+      );
     });
   });
 

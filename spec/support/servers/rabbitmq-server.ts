@@ -76,7 +76,10 @@ export class RabbitMqServer extends ServerProcess {
   async run(...args: string[]): Promise<string> {
     const erlang = `-sname ctl-${randomUUID()}@localhost -dist_listen false -erl_epmd_port ${this.#erlangPort}`;
     const env = { ...process.env, ...this.#env(), RABBITMQ_CTL_ERL_ARGS: erlang };
-    const { stdout } = await promisify(execFile)(await commandItself('rabbitmqctl'), ['--silent', ...args], { cwd: this.folder, env });
+    const { stdout } = await promisify(execFile)(await commandItself('rabbitmqctl'), ['--silent', ...args], {
+      cwd: this.folder,
+      env,
+    });
     return stdout.trimEnd();
   }
 

@@ -6,7 +6,12 @@ let tls: boolean | undefined;
 /** Whether `redis-server` on the PATH was built with TLS. It is started without a certificate: it ends at once, and says why. */
 export function hasTls(): boolean {
   if (tls === undefined) {
-    const { stdout, stderr } = spawnSync(findCommand('redis-server') ?? 'redis-server', ['--port', '0', '--tls-port', '1']);
+    const { stdout, stderr } = spawnSync(findCommand('redis-server') ?? 'redis-server', [
+      '--port',
+      '0',
+      '--tls-port',
+      '1',
+    ]);
     const output = `${stdout}${stderr}`;
     tls = /No tls-\S+ configured/.test(output);
     // Older servers do not know the option then, newer ones do not know such connections.

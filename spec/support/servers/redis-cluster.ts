@@ -32,7 +32,11 @@ export class RedisCluster {
   /** The member that has a key, as a member says that is up. */
   async masterOf(key: string, through = this.#up()): Promise<RedisServer> {
     const slot = Number(await through.run('CLUSTER', 'KEYSLOT', key));
-    const ranges = (await through.run('CLUSTER', 'SLOTS')) as [from: number, to: number, master: [host: string, port: number]][];
+    const ranges = (await through.run('CLUSTER', 'SLOTS')) as [
+      from: number,
+      to: number,
+      master: [host: string, port: number],
+    ][];
     const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1];
     const master = this.#servers.find((server) => server.port === port);
     if (master === undefined) throw new Error(`No member has the slot ${slot}`);
@@ -78,8 +82,15 @@ export class RedisCluster {
         const nodes = String(await server.run('CLUSTER', 'NODES'));
         const info = String(await server.run('CLUSTER', 'INFO'));
         const replication = String(await server.run('INFO', 'replication'));
-        const linked = /role:master/.test(replication) ? /connected_slaves:1/.test(replication) : /master_link_status:up/.test(replication);
-        return linked && info.includes('cluster_state:ok') && nodes.trim().split('\n').length === 2 * SHARDS && !/fail|handshake|noaddr/.test(nodes);
+        const linked = /role:master/.test(replication)
+          ? /connected_slaves:1/.test(replication)
+          : /master_link_status:up/.test(replication);
+        return (
+          linked &&
+          info.includes('cluster_state:ok') &&
+          nodes.trim().split('\n').length === 2 * SHARDS &&
+          !/fail|handshake|noaddr/.test(nodes)
+        );
       });
     }
   }
@@ -98,8 +109,14 @@ export class RedisCluster {
   }
 
   async #start(): Promise<void> {
-    const config = { 'cluster-node-timeout': String(NODE_TIMEOUT), 'cluster-replica-validity-factor': '0', 'cluster-allow-replica-migration': 'no' };
-    const starts = await Promise.allSettled(Array.from({ length: 2 * SHARDS }, () => RedisServer.start({ cluster: 'member', config })));
+    const config = {
+      'cluster-node-timeout': String(NODE_TIMEOUT),
+      'cluster-replica-validity-factor': '0',
+      'cluster-allow-replica-migration': 'no',
+    };
+    const starts = await Promise.allSettled(
+      Array.from({ length: 2 * SHARDS }, () => RedisServer.start({ cluster: 'member', config })),
+    );
     this.#servers = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
     for (const start of starts) if (start.status === 'rejected') throw start.reason;
     const masters = this.#servers.slice(0, SHARDS);
@@ -111,7 +128,8 @@ export class RedisCluster {
       await master.run('CLUSTER', 'ADDSLOTS', ...slots(from, to));
     }
     const [first, ...others] = this.#servers as [RedisServer, ...RedisServer[]];
-    for (const { port, busPort } of others) await first.run('CLUSTER', 'MEET', '127.0.0.1', String(port), String(busPort));
+    for (const { port, busPort } of others)
+      await first.run('CLUSTER', 'MEET', '127.0.0.1', String(port), String(busPort));
     for (const [index, replica] of replicas.entries()) {
       const id = String(await masters[index]?.run('CLUSTER', 'MYID'));
       // It has to hear of its master first.
@@ -125,7 +143,8 @@ export class RedisCluster {
 async function until(condition: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + DEADLINE;
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`The cluster did not get there in ${DEADLINE / 1000} s: ${condition}`);
+    if (performance.now() > deadline)
+      throw new Error(`The cluster did not get there in ${DEADLINE / 1000} s: ${condition}`);
     await sleep(100);
   }
 }

@@ -80,7 +80,10 @@ export class SentinelSet {
   async master(): Promise<RedisServer> {
     const ports = new Set<number>();
     for (const sentinel of this.#sentinels) {
-      const [, port] = (await sentinel.run('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', SentinelSet.name)) as [host: string, port: string];
+      const [, port] = (await sentinel.run('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', SentinelSet.name)) as [
+        host: string,
+        port: string,
+      ];
       ports.add(Number(port));
     }
     const [port] = ports;
@@ -136,7 +139,8 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
     } catch (error) {
       lastError = error;
     }
-    if (performance.now() > deadline) throw new Error(`The sentinels did not get there in ${DEADLINE / 1000} s: ${condition}`, { cause: lastError });
+    if (performance.now() > deadline)
+      throw new Error(`The sentinels did not get there in ${DEADLINE / 1000} s: ${condition}`, { cause: lastError });
     await sleep(100);
   }
 }

@@ -66,12 +66,21 @@ export class RedisServer extends ServerProcess {
 
   protected override async command(): Promise<ServerCommand> {
     const { appendOnly = false, password, tls = false, cluster = false, config } = this.#options;
-    const settings: Record<string, string> = { bind: '127.0.0.1', dir: this.folder, save: '""', port: String(tls ? 0 : this.port) };
+    const settings: Record<string, string> = {
+      bind: '127.0.0.1',
+      dir: this.folder,
+      save: '""',
+      port: String(tls ? 0 : this.port),
+    };
     if (appendOnly) Object.assign(settings, { appendonly: 'yes', appendfsync: 'always' });
     if (password !== undefined) settings.requirepass = JSON.stringify(password);
     if (tls) Object.assign(settings, await this.#tlsSettings());
     if (cluster !== false) {
-      Object.assign(settings, { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1', ...(await this.#busSettings()) });
+      Object.assign(settings, {
+        'cluster-enabled': 'yes',
+        'cluster-announce-ip': '127.0.0.1',
+        ...(await this.#busSettings()),
+      });
     }
     const lines = Object.entries({ ...settings, ...config }).map(([name, value]) => `${name} ${value}\n`);
     const file = path.join(this.folder, 'redis.conf');

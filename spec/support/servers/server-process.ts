@@ -130,9 +130,14 @@ export abstract class ServerProcess {
   async #launch(): Promise<boolean> {
     const { file, args, env } = await this.command();
     this.#lines = [];
-    const child = spawn(findCommand(file) ?? file, args, { cwd: this.folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(findCommand(file) ?? file, args, {
+      cwd: this.folder,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => this.#keep(text));
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => this.#keep(text));
     // `close` comes when all that it printed has been read, also when it could not be started.
     const ended = once(child, 'close').then(
       ([code, signal]) => `ended with ${signal ?? `code ${code}`}`,

@@ -52,7 +52,9 @@ export function bulk(text: string): string {
 }
 
 /** The first complete command of what has arrived. Each character of the text is one byte. */
-export function firstCommand(text: string): { readonly command: readonly string[]; readonly length: number } | undefined {
+export function firstCommand(
+  text: string,
+): { readonly command: readonly string[]; readonly length: number } | undefined {
   const lines = text.split('\r\n');
   const count = Number(lines[0]?.slice(1));
   const end = 1 + 2 * count;

@@ -7,7 +7,8 @@ export type Direction = 'to-target' | 'to-client' | 'both';
 
 type OneWay = Exclude<Direction, 'both'>;
 
-const ways = (direction: Direction): readonly OneWay[] => (direction === 'both' ? ['to-target', 'to-client'] : [direction]);
+const ways = (direction: Direction): readonly OneWay[] =>
+  direction === 'both' ? ['to-target', 'to-client'] : [direction];
 
 /** Both ends of a connection; bytes that go `to-target` are read from the client. */
 interface Link {

@@ -110,7 +110,8 @@ export class DeadLetters {
           this.#entries.delete(entry);
           this.#owner.deadLettered(entry);
         }),
-      (error) => ended(() => (InvalidMessageError.is(error) ? this.#invalid(entry, error) : this.#failed(entry, error))),
+      (error) =>
+        ended(() => (InvalidMessageError.is(error) ? this.#invalid(entry, error) : this.#failed(entry, error))),
     );
   }
 
@@ -133,7 +134,10 @@ export class DeadLetters {
     logFailure(logger, 'error', 'A message cannot be dead-lettered', delivery, refusal, next);
     // The logger may have had it given back.
     if (!this.#entries.delete(entry)) return;
-    this.#owner.refused(entry, `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(entry.error)})`);
+    this.#owner.refused(
+      entry,
+      `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(entry.error)})`,
+    );
   }
 
   #failed(entry: Entry, error: unknown): void {

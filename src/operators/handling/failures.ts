@@ -10,7 +10,14 @@ import type { AnyDelivery, CheckedHandleOptions } from '../handle-options.js';
 const FALLBACK_DELAY = 1000;
 
 /** Logs what failed for a delivery, and what happens next; never the payload. */
-export function logFailure(logger: Logger, level: 'warn' | 'error', what: string, delivery: AnyDelivery, error: unknown, next: string): void {
+export function logFailure(
+  logger: Logger,
+  level: 'warn' | 'error',
+  what: string,
+  delivery: AnyDelivery,
+  error: unknown,
+  next: string,
+): void {
   logger[level](`${what}: ${nameOf(delivery)}: ${describeError(error)}; ${next}`, { ...fieldsOf(delivery), error });
 }
 
@@ -20,7 +27,10 @@ export function tellRejection(logger: Logger, delivery: AnyDelivery): { readonly
   const error = rejectionOf(delivery);
   const reason = error === undefined ? 'it gave no reason' : describeError(error);
   const failure = error === undefined ? undefined : { error };
-  logger.warn(`A handler rejected its message: ${nameOf(delivery)}: ${reason}; it is not delivered again`, { ...fieldsOf(delivery), ...failure });
+  logger.warn(`A handler rejected its message: ${nameOf(delivery)}: ${reason}; it is not delivered again`, {
+    ...fieldsOf(delivery),
+    ...failure,
+  });
   return failure;
 }
 
@@ -35,12 +45,24 @@ export function nothingFollows(delivery: AnyDelivery): string {
 export function giveBack(delivery: AnyDelivery, logger: Logger): void {
   if (delivery.settled) return;
   answerTo(() => delivery.release()).catch((error: unknown) => {
-    logFailure(logger, 'error', 'The release() of a delivery failed', delivery, error, 'its message will be delivered again');
+    logFailure(
+      logger,
+      'error',
+      'The release() of a delivery failed',
+      delivery,
+      error,
+      'its message will be delivered again',
+    );
   });
 }
 
 /** How long to wait before a retry, in milliseconds. */
-export function retryDelay(options: CheckedHandleOptions, delivery: Delivery, error: unknown, retryCount: number): number {
+export function retryDelay(
+  options: CheckedHandleOptions,
+  delivery: Delivery,
+  error: unknown,
+  retryCount: number,
+): number {
   let problem: string;
   try {
     const delay: unknown = options.retryDelay(error, retryCount, delivery);

@@ -57,7 +57,13 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
    * @param credit what the source obeys; undefined where it obeys none
    * @param pace sets the credit; undefined where that stays as it is
    */
-  constructor(subscriber: Subscriber<unknown>, handler: Handler, options: BoundHandleOptions, credit?: Credit, pace?: Pace) {
+  constructor(
+    subscriber: Subscriber<unknown>,
+    handler: Handler,
+    options: BoundHandleOptions,
+    credit?: Credit,
+    pace?: Pace,
+  ) {
     const { concurrency, timeout, scheduler, onOutcome, retryCount, deliveryLimit, context } = options;
     this.#subscriber = subscriber;
     this.#options = options;
@@ -76,7 +82,10 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
     this.#often = new OftenDelivered(options);
     this.#pace = pace;
     // One that is delivered more often than it is retried was held when its consumer ended.
-    this.#suspects = deliveryLimit === Number.POSITIVE_INFINITY ? undefined : new Suspects(this, { from: retryCount + 2, credit, scheduler });
+    this.#suspects =
+      deliveryLimit === Number.POSITIVE_INFINITY
+        ? undefined
+        : new Suspects(this, { from: retryCount + 2, credit, scheduler });
   }
 
   get atRest(): boolean {
@@ -298,7 +307,9 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
 
   #giveUpUnrun(delivery: Delivery): void {
     const { deliveryLimit } = this.#options;
-    const error = new SluiceError(`Delivered ${delivery.attempt} times, more often than the \`deliveryLimit\` of ${deliveryLimit} allows`);
+    const error = new SluiceError(
+      `Delivered ${delivery.attempt} times, more often than the \`deliveryLimit\` of ${deliveryLimit} allows`,
+    );
     this.#giveUp(new Attempt(delivery, undefined), error, 0);
   }
 
@@ -309,7 +320,8 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
       logFailure(logger, 'error', 'A message is given up', delivery, error, 'it is rejected');
       this.#settlements.settle({ attempt, status: 'rejected', duration, failure: { error } }, 'reject', error);
     } else {
-      const next = this.#phase === OVER ? 'it goes back to the queue, since its consumer has left' : 'it goes to the dead letters';
+      const next =
+        this.#phase === OVER ? 'it goes back to the queue, since its consumer has left' : 'it goes to the dead letters';
       logFailure(logger, 'warn', 'A message is given up', delivery, error, next);
       this.#deadLetter({ attempt, error, duration });
     }
@@ -345,7 +357,13 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   }
 
   #endIfDone(): void {
-    if (this.#workers.running > 0 || this.#settlements.pending > 0 || this.#retries.size > 0 || this.#deadLetters.size > 0) return;
+    if (
+      this.#workers.running > 0 ||
+      this.#settlements.pending > 0 ||
+      this.#retries.size > 0 ||
+      this.#deadLetters.size > 0
+    )
+      return;
     if (this.#phase === OPEN && this.#sourceEnded && this.#workers.idle && this.#suspects?.idle !== false) this.#end();
     else if (this.#phase === STOPPING) this.#close();
     else if (this.#phase === CLOSING) this.#end();

@@ -1,4 +1,12 @@
-import type { ConsumerGroup, Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../../backend.js';
+import type {
+  ConsumerGroup,
+  Delivery,
+  MessageHeaders,
+  NackOptions,
+  QueueKey,
+  QueuePayload,
+  Settlement,
+} from '../../backend.js';
 import { deliveryRecord, inspectCustom } from '../../internal/delivery-record.js';
 import { GROUP, groupOf, type TellsGroup } from '../../internal/group-of.js';
 import { QUARANTINE, type Quarantinable } from '../../internal/quarantine.js';

@@ -39,6 +39,9 @@ export class OftenDelivered {
       deliveryLimit === Number.POSITIVE_INFINITY
         ? `If its handler ends the process, set \`deliveryLimit\`, to at least ${retryCount + 1}: a message that was delivered more often is then given up`
         : `It is given up after the \`deliveryLimit\` of ${deliveryLimit}`;
-    logger.warn(`Delivered more often than \`retry.count\` + ${MANY}: ${nameOf(delivery)}. ${advice}`, fieldsOf(delivery));
+    logger.warn(
+      `Delivered more often than \`retry.count\` + ${MANY}: ${nameOf(delivery)}. ${advice}`,
+      fieldsOf(delivery),
+    );
   }
 }

@@ -73,7 +73,9 @@ export class Settlements {
     if (onOutcome === undefined) return;
     const { delivery } = attempt;
     try {
-      onOutcome(failure === undefined ? { status, delivery, duration } : { status, delivery, duration, error: failure.error });
+      onOutcome(
+        failure === undefined ? { status, delivery, duration } : { status, delivery, duration, error: failure.error },
+      );
     } catch (error) {
       this.#listenerFailed(error);
     }
@@ -105,7 +107,14 @@ export class Settlements {
         else conclude(delivery.settled || 'retried', failure, undefined);
       },
       (error: unknown) => {
-        logFailure(this.#options.logger, 'error', `The ${method}() of a delivery failed`, delivery, error, 'its message will be delivered again');
+        logFailure(
+          this.#options.logger,
+          'error',
+          `The ${method}() of a delivery failed`,
+          delivery,
+          error,
+          'its message will be delivered again',
+        );
         conclude('retried', failure ?? { error }, undefined);
       },
     );

@@ -131,7 +131,9 @@ export class Slot implements SourceObserver<unknown> {
 
   #limitTo(timeout: number, attempt: Attempt): void {
     this.#timer = after(this.#options.scheduler, timeout, () => {
-      const error = new HandlerTimeoutError(`The handler took longer than ${timeout} ms over ${nameOf(attempt.delivery)}`);
+      const error = new HandlerTimeoutError(
+        `The handler took longer than ${timeout} ms over ${nameOf(attempt.delivery)}`,
+      );
       this.abandon(error);
       this.#owner.timedOut(this, attempt, error);
     });

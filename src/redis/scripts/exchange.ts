@@ -1,4 +1,14 @@
-import { ADDRESS, ENTER_DUE, FIELD, IDS, LEAST_UNSETTLED, NOW, PARKED, REMOVE_ADDRESSED, REMOVE_SETTLED } from './common.js';
+import {
+  ADDRESS,
+  ENTER_DUE,
+  FIELD,
+  IDS,
+  LEAST_UNSETTLED,
+  NOW,
+  PARKED,
+  REMOVE_ADDRESSED,
+  REMOVE_SETTLED,
+} from './common.js';
 
 /** From how many on messages that were settled together, out of order, wait for the stream to be trimmed past them: to delete a few costs little. */
 const MANY = 16;

@@ -5,20 +5,24 @@ import { acking, numberOf } from '../taker.js';
 
 /** Rule 8. */
 export const aborting: readonly Definition[] = [
-  rule(8, 'an abort stops the intake, what is out can be settled, and the stream completes when the last of it is', async (scene) => {
-    const queue = await scene.open();
-    const controller = new AbortController();
-    const taker = scene.take(queue, { prefetch: 2, signal: controller.signal });
-    await scene.publish(queue, upTo(5));
-    await scene.gets(taker, [1, 2]);
-    controller.abort();
-    await scene.settle([taker.of(1)]);
-    await scene.gets(scene.take(queue, {}, acking), [3, 4, 5]);
-    assert.deepEqual([taker.numbers, taker.completed], [[1, 2], false]);
-    await scene.settle([taker.of(2)]);
-    await scene.until('the stream to complete', () => taker.completed);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-  }),
+  rule(
+    8,
+    'an abort stops the intake, what is out can be settled, and the stream completes when the last of it is',
+    async (scene) => {
+      const queue = await scene.open();
+      const controller = new AbortController();
+      const taker = scene.take(queue, { prefetch: 2, signal: controller.signal });
+      await scene.publish(queue, upTo(5));
+      await scene.gets(taker, [1, 2]);
+      controller.abort();
+      await scene.settle([taker.of(1)]);
+      await scene.gets(scene.take(queue, {}, acking), [3, 4, 5]);
+      assert.deepEqual([taker.numbers, taker.completed], [[1, 2], false]);
+      await scene.settle([taker.of(2)]);
+      await scene.until('the stream to complete', () => taker.completed);
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    },
+  ),
 
   rule(8, 'an abort while nothing is out completes the stream, and takes nothing', async (scene) => {
     const queue = await scene.open();
@@ -66,23 +70,27 @@ export const aborting: readonly Definition[] = [
     assert.deepEqual(taker.numbers, []);
   }),
 
-  rule(8, 'an abort ends a next() that waits, without an error, and the next message goes to another consumer', async (scene) => {
-    const queue = await scene.open();
-    const controller = new AbortController();
-    const { signal } = controller;
-    const pending = [
-      scene.consume(queue, { signal }).next(),
-      scene.iterate(queue, { signal }).next(),
-      scene.consume(queue, { signal, prefetch: 4 }).next(),
-    ];
-    await scene.counts(queue, { ready: 0 });
-    controller.abort(new Error('off'));
-    for (const { done } of await scene.within('next() to resolve', Promise.all(pending))) assert.equal(done, true);
-    await scene.publish(queue, [1]);
-    const next = scene.take(queue);
-    await scene.gets(next, [1]);
-    scene.isAttempt(next.of(1), 1);
-  }),
+  rule(
+    8,
+    'an abort ends a next() that waits, without an error, and the next message goes to another consumer',
+    async (scene) => {
+      const queue = await scene.open();
+      const controller = new AbortController();
+      const { signal } = controller;
+      const pending = [
+        scene.consume(queue, { signal }).next(),
+        scene.iterate(queue, { signal }).next(),
+        scene.consume(queue, { signal, prefetch: 4 }).next(),
+      ];
+      await scene.counts(queue, { ready: 0 });
+      controller.abort(new Error('off'));
+      for (const { done } of await scene.within('next() to resolve', Promise.all(pending))) assert.equal(done, true);
+      await scene.publish(queue, [1]);
+      const next = scene.take(queue);
+      await scene.gets(next, [1]);
+      scene.isAttempt(next.of(1), 1);
+    },
+  ),
 
   rule(8, 'an abort in the turn of a message neither loses nor doubles it', async (scene) => {
     const queue = await scene.open();
@@ -110,27 +118,32 @@ export const aborting: readonly Definition[] = [
     );
   }),
 
-  rule(8, 'an abort lets the body of a loop finish, then the loop ends; what it never saw goes back untouched', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, upTo(5));
-    const controller = new AbortController();
-    const seen: number[] = [];
-    const loop = async () => {
-      for await (const delivery of queue.deliveries({ prefetch: 3, signal: controller.signal })) {
-        seen.push(numberOf(delivery.payload));
-        if (seen.length < 2) continue;
-        controller.abort();
-        await scene.counts(queue, { ready: 3, unfinished: 4 });
-        assert.equal(delivery.settled, false);
-      }
-    };
-    await scene.within('the loop to end', loop());
-    assert.deepEqual(seen, [1, 2]);
-    await scene.counts(queue, { ready: 3, unfinished: 3 });
-    const taker = scene.take(queue);
-    await scene.gets(taker, [3, 4, 5]);
-    if (scene.capabilities.release === 'uncounted') for (const delivery of taker.deliveries) scene.isAttempt(delivery, 1);
-  }),
+  rule(
+    8,
+    'an abort lets the body of a loop finish, then the loop ends; what it never saw goes back untouched',
+    async (scene) => {
+      const queue = await scene.open();
+      await scene.publish(queue, upTo(5));
+      const controller = new AbortController();
+      const seen: number[] = [];
+      const loop = async () => {
+        for await (const delivery of queue.deliveries({ prefetch: 3, signal: controller.signal })) {
+          seen.push(numberOf(delivery.payload));
+          if (seen.length < 2) continue;
+          controller.abort();
+          await scene.counts(queue, { ready: 3, unfinished: 4 });
+          assert.equal(delivery.settled, false);
+        }
+      };
+      await scene.within('the loop to end', loop());
+      assert.deepEqual(seen, [1, 2]);
+      await scene.counts(queue, { ready: 3, unfinished: 3 });
+      const taker = scene.take(queue);
+      await scene.gets(taker, [3, 4, 5]);
+      if (scene.capabilities.release === 'uncounted')
+        for (const delivery of taker.deliveries) scene.isAttempt(delivery, 1);
+    },
+  ),
 
   rule(8, 'an abort after the end changes nothing', async (scene) => {
     const queue = await scene.open();

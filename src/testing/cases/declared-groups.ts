@@ -21,7 +21,10 @@ async function refusals(scene: Scene, queue: QueueBackend, group: string): Promi
     ['stats()', () => queue.stats({ group })],
     ['publish()', () => queue.publish('number', { n: 0 }, { group })],
   ] as const) {
-    errors.set(name, await scene.within(`${name} to reject`, rejectionOf(`${name} for a group that was not declared`, call())));
+    errors.set(
+      name,
+      await scene.within(`${name} to reject`, rejectionOf(`${name} for a group that was not declared`, call())),
+    );
   }
   return errors;
 }
@@ -48,7 +51,10 @@ export const declaredGroups: readonly Definition[] = [
           const what = `Expected ${call} for the undeclared group "${group}" to fail with a ConfigurationError, got ${String(error)}`;
           assert.ok(ConfigurationError.is(error) && SluiceError.is(error), what);
           for (const name of [group, ...GROUPS]) {
-            assert.ok(error.message.includes(name), `Expected the error of ${call} to name the group "${name}", got: ${error.message}`);
+            assert.ok(
+              error.message.includes(name),
+              `Expected the error of ${call} to name the group "${name}", got: ${error.message}`,
+            );
           }
         }
       }
@@ -60,100 +66,130 @@ export const declaredGroups: readonly Definition[] = [
     },
   ),
 
-  rule(2, 'what is refused for a group that was not declared creates nothing', { groups: 'separate' }, async (scene) => {
-    const queue = await scene.open({ groups: GROUPS });
-    await refusals(scene, queue, 'late');
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-    await scene.publish(queue, [1]);
-    await refusals(scene, queue, 'late');
-    await scene.counts(queue, { ready: 1, unfinished: 1 });
-    for (const group of GROUPS) {
-      await scene.counts(queue, { ready: 1, unfinished: 1 }, group);
-      await scene.gets(scene.take(queue, { group }, acking), [1]);
-    }
-    // A group without a consumer would retain the message.
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-  }),
-
-  rule(1, 'a publish for one group reaches that group only, and counts there', { groups: 'separate' }, async (scene) => {
-    const queue = await scene.open({ groups: GROUPS });
-    await scene.publish(queue, [1, 2], BILLING);
-    await scene.publish(queue, [3], AUDIT);
-    await scene.publish(queue, [4]);
-    await scene.counts(queue, { ready: 3, unfinished: 3 }, 'billing');
-    await scene.counts(queue, { ready: 2, unfinished: 2 }, 'audit');
-    await scene.counts(queue, { ready: 4, unfinished: 4 });
-    await scene.gets(scene.take(queue, BILLING, acking), [1, 2, 4]);
-    await scene.counts(queue, { ready: 0, unfinished: 0 }, 'billing');
-    await scene.counts(queue, { ready: 2, unfinished: 2 });
-    await scene.gets(scene.take(queue, AUDIT, acking), [3, 4]);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-  }),
-
-  rule(3, 'messages for one group and for all arrive in the order of the publish() calls', { groups: 'separate' }, async (scene) => {
-    const queue = await scene.open({ groups: GROUPS });
-    const options = [undefined, BILLING, AUDIT, BILLING, undefined] as const;
-    const numbers = upTo(40);
-    const optionsOf = (n: number) => options[n % options.length];
-    await Promise.all(numbers.map((n) => scene.publish(queue, [n], optionsOf(n))));
-    for (const own of [BILLING, AUDIT]) {
-      const expected = numbers.filter((n) => optionsOf(n) === undefined || optionsOf(n) === own);
-      const taker = scene.take(queue, { ...own, prefetch: expected.length });
-      await scene.gets(taker, expected);
-      await scene.settle(taker.held);
-    }
-    await scene.counts(queue, { unfinished: 0 });
-  }),
-
-  rule(3, 'a message for one group goes back to its place among those for all', { groups: 'separate' }, async (scene) => {
-    const queue = await scene.open({ groups: GROUPS });
-    for (const n of upTo(4)) await scene.publish(queue, [n], n % 2 === 0 ? BILLING : {});
-    const taker = scene.take(queue, { ...BILLING, prefetch: 1 });
-    await scene.gets(taker, [1]);
-    await scene.settle(taker.held);
-    await scene.gets(taker, [1, 2]);
-    await scene.settle(taker.held, 'nack');
-    await scene.gets(taker, [1, 2, 2]);
-    scene.isAttempt(taker.of(2), 2);
-    await scene.settle(taker.held);
-    await scene.gets(taker, [1, 2, 2, 3]);
-    await scene.settle(taker.held, 'release');
-    await scene.gets(taker, [1, 2, 2, 3, 3]);
-    await scene.settle(taker.held);
-    await scene.gets(taker, [1, 2, 2, 3, 3, 4]);
-    await scene.settle(taker.held);
-    await scene.gets(scene.take(queue, AUDIT, acking), [1, 3]);
-    await scene.counts(queue, { unfinished: 0 });
-  }),
-
-  rule(3, 'a delayed publish for one group reaches that group only, after its delay', { groups: 'separate' }, async (scene) => {
-    let arrived = 0;
-    const { value, delay, since } = await scene.inTime(async (delay) => {
+  rule(
+    2,
+    'what is refused for a group that was not declared creates nothing',
+    { groups: 'separate' },
+    async (scene) => {
       const queue = await scene.open({ groups: GROUPS });
-      const billing = scene.take(queue, BILLING, (delivery) => {
-        arrived = performance.now();
-        return delivery.ack();
-      });
-      await scene.publish(queue, [1], { ...BILLING, delay });
-      await scene.publish(queue, [2]);
-      return { queue, billing };
-    });
-    const { queue, billing } = value;
-    await scene.gets(billing, [2, 1]);
-    notBefore(arrived - since, delay);
-    await scene.publish(queue, [3]);
-    await scene.gets(billing, [2, 1, 3]);
-    await scene.gets(scene.take(queue, AUDIT, acking), [2, 3]);
-    await scene.counts(queue, { unfinished: 0 });
-  }),
+      await refusals(scene, queue, 'late');
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+      await scene.publish(queue, [1]);
+      await refusals(scene, queue, 'late');
+      await scene.counts(queue, { ready: 1, unfinished: 1 });
+      for (const group of GROUPS) {
+        await scene.counts(queue, { ready: 1, unfinished: 1 }, group);
+        await scene.gets(scene.take(queue, { group }, acking), [1]);
+      }
+      // A group without a consumer would retain the message.
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    },
+  ),
 
-  rule(3, 'a delayed publish for one group is unfinished there and nowhere else', { groups: 'separate' }, async (scene) => {
-    const queue = await scene.open({ groups: GROUPS });
-    await scene.publish(queue, [1], { ...BILLING, delay: HOUR });
-    await scene.counts(queue, { ready: 0, unfinished: 1 }, 'billing');
-    await scene.counts(queue, { ready: 0, unfinished: 0 }, 'audit');
-    await scene.counts(queue, { ready: 0, unfinished: 1 });
-  }),
+  rule(
+    1,
+    'a publish for one group reaches that group only, and counts there',
+    { groups: 'separate' },
+    async (scene) => {
+      const queue = await scene.open({ groups: GROUPS });
+      await scene.publish(queue, [1, 2], BILLING);
+      await scene.publish(queue, [3], AUDIT);
+      await scene.publish(queue, [4]);
+      await scene.counts(queue, { ready: 3, unfinished: 3 }, 'billing');
+      await scene.counts(queue, { ready: 2, unfinished: 2 }, 'audit');
+      await scene.counts(queue, { ready: 4, unfinished: 4 });
+      await scene.gets(scene.take(queue, BILLING, acking), [1, 2, 4]);
+      await scene.counts(queue, { ready: 0, unfinished: 0 }, 'billing');
+      await scene.counts(queue, { ready: 2, unfinished: 2 });
+      await scene.gets(scene.take(queue, AUDIT, acking), [3, 4]);
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    },
+  ),
+
+  rule(
+    3,
+    'messages for one group and for all arrive in the order of the publish() calls',
+    { groups: 'separate' },
+    async (scene) => {
+      const queue = await scene.open({ groups: GROUPS });
+      const options = [undefined, BILLING, AUDIT, BILLING, undefined] as const;
+      const numbers = upTo(40);
+      const optionsOf = (n: number) => options[n % options.length];
+      await Promise.all(numbers.map((n) => scene.publish(queue, [n], optionsOf(n))));
+      for (const own of [BILLING, AUDIT]) {
+        const expected = numbers.filter((n) => optionsOf(n) === undefined || optionsOf(n) === own);
+        const taker = scene.take(queue, { ...own, prefetch: expected.length });
+        await scene.gets(taker, expected);
+        await scene.settle(taker.held);
+      }
+      await scene.counts(queue, { unfinished: 0 });
+    },
+  ),
+
+  rule(
+    3,
+    'a message for one group goes back to its place among those for all',
+    { groups: 'separate' },
+    async (scene) => {
+      const queue = await scene.open({ groups: GROUPS });
+      for (const n of upTo(4)) await scene.publish(queue, [n], n % 2 === 0 ? BILLING : {});
+      const taker = scene.take(queue, { ...BILLING, prefetch: 1 });
+      await scene.gets(taker, [1]);
+      await scene.settle(taker.held);
+      await scene.gets(taker, [1, 2]);
+      await scene.settle(taker.held, 'nack');
+      await scene.gets(taker, [1, 2, 2]);
+      scene.isAttempt(taker.of(2), 2);
+      await scene.settle(taker.held);
+      await scene.gets(taker, [1, 2, 2, 3]);
+      await scene.settle(taker.held, 'release');
+      await scene.gets(taker, [1, 2, 2, 3, 3]);
+      await scene.settle(taker.held);
+      await scene.gets(taker, [1, 2, 2, 3, 3, 4]);
+      await scene.settle(taker.held);
+      await scene.gets(scene.take(queue, AUDIT, acking), [1, 3]);
+      await scene.counts(queue, { unfinished: 0 });
+    },
+  ),
+
+  rule(
+    3,
+    'a delayed publish for one group reaches that group only, after its delay',
+    { groups: 'separate' },
+    async (scene) => {
+      let arrived = 0;
+      const { value, delay, since } = await scene.inTime(async (delay) => {
+        const queue = await scene.open({ groups: GROUPS });
+        const billing = scene.take(queue, BILLING, (delivery) => {
+          arrived = performance.now();
+          return delivery.ack();
+        });
+        await scene.publish(queue, [1], { ...BILLING, delay });
+        await scene.publish(queue, [2]);
+        return { queue, billing };
+      });
+      const { queue, billing } = value;
+      await scene.gets(billing, [2, 1]);
+      notBefore(arrived - since, delay);
+      await scene.publish(queue, [3]);
+      await scene.gets(billing, [2, 1, 3]);
+      await scene.gets(scene.take(queue, AUDIT, acking), [2, 3]);
+      await scene.counts(queue, { unfinished: 0 });
+    },
+  ),
+
+  rule(
+    3,
+    'a delayed publish for one group is unfinished there and nowhere else',
+    { groups: 'separate' },
+    async (scene) => {
+      const queue = await scene.open({ groups: GROUPS });
+      await scene.publish(queue, [1], { ...BILLING, delay: HOUR });
+      await scene.counts(queue, { ready: 0, unfinished: 1 }, 'billing');
+      await scene.counts(queue, { ready: 0, unfinished: 0 }, 'audit');
+      await scene.counts(queue, { ready: 0, unfinished: 1 });
+    },
+  ),
 
   rule(
     2,

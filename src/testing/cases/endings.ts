@@ -7,7 +7,11 @@ import { type Scene, turns, upTo } from '../scene.js';
 import { acking } from '../taker.js';
 
 /** A way to wait for messages under a signal: returns how to leave, and the end. */
-type Way = (scene: Scene, queue: QueueBackend, signal: AbortSignal) => { leave(): unknown; readonly ended: () => boolean };
+type Way = (
+  scene: Scene,
+  queue: QueueBackend,
+  signal: AbortSignal,
+) => { leave(): unknown; readonly ended: () => boolean };
 
 const WAYS: Readonly<Record<string, Way>> = {
   'a subscription': (scene, queue, signal) => {
@@ -69,7 +73,8 @@ export const endings: readonly Definition[] = [
   rule(12, 'a consumer whose signal was aborted before adds no listener', async (scene) => {
     const queue = await scene.open();
     const signal = AbortSignal.abort();
-    for (const begin of Object.values(WAYS)) await scene.until('the consumer to end', begin(scene, queue, signal).ended);
+    for (const begin of Object.values(WAYS))
+      await scene.until('the consumer to end', begin(scene, queue, signal).ended);
     assert.equal(listenersOf(signal), 0);
   }),
 

@@ -26,7 +26,8 @@ async function besideTimer(scene: Scene, loop: (more: () => boolean) => Promise<
   const more = () => {
     // Looked at from inside the loop: while it starves the event loop, no timer could end it.
     const starved = performance.now() - since;
-    if (starved > scene.deadline) throw failure(`The loop starves the event loop: a timer of 5 ms has not fired for ${starved.toFixed(0)} ms`);
+    if (starved > scene.deadline)
+      throw failure(`The loop starves the event loop: a timer of 5 ms has not fired for ${starved.toFixed(0)} ms`);
     return fired < ENOUGH;
   };
   try {

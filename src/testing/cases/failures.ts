@@ -27,7 +27,13 @@ async function publishAnyway(scene: Scene, queue: QueueBackend, n: number): Prom
 }
 
 /** Publishes one after the other while something fails in between, and waits until each has arrived, once at least. */
-async function allArrive(scene: Scene, queue: QueueBackend, consumer: QueueBackend, count: number, disturb: () => Promise<void>): Promise<void> {
+async function allArrive(
+  scene: Scene,
+  queue: QueueBackend,
+  consumer: QueueBackend,
+  count: number,
+  disturb: () => Promise<void>,
+): Promise<void> {
   const acknowledged = new Set<number>();
   const onDelivery: OnDelivery = async (delivery) => {
     if (await delivery.ack()) acknowledged.add(numberOf(delivery.payload));
@@ -50,20 +56,25 @@ async function allArrive(scene: Scene, queue: QueueBackend, consumer: QueueBacke
 
 /** What only happens where messages travel: leases that run out, connections that break, brokers that restart. */
 export const failures: readonly Definition[] = [
-  rule(1, 'what is held for longer than a lease stays with its consumer, which is alive', { lease: true, shared: true }, async (scene) => {
-    const lease = scene.capabilities.lease ?? 0;
-    const name = scene.newName();
-    const [first, second] = [await scene.open({ name, lease }), await scene.open({ name, lease })];
-    const holder = scene.take(first, { prefetch: 2 });
-    await scene.publish(first, [1, 2]);
-    await scene.gets(holder, [1, 2]);
-    const other = scene.take(second);
-    await pass(lease * LEASES);
-    await scene.publish(first, [3]);
-    await scene.gets(other, [3]);
-    await scene.settle([...holder.held, ...other.held]);
-    await scene.counts(second, { ready: 0, unfinished: 0 });
-  }),
+  rule(
+    1,
+    'what is held for longer than a lease stays with its consumer, which is alive',
+    { lease: true, shared: true },
+    async (scene) => {
+      const lease = scene.capabilities.lease ?? 0;
+      const name = scene.newName();
+      const [first, second] = [await scene.open({ name, lease }), await scene.open({ name, lease })];
+      const holder = scene.take(first, { prefetch: 2 });
+      await scene.publish(first, [1, 2]);
+      await scene.gets(holder, [1, 2]);
+      const other = scene.take(second);
+      await pass(lease * LEASES);
+      await scene.publish(first, [3]);
+      await scene.gets(other, [3]);
+      await scene.settle([...holder.held, ...other.held]);
+      await scene.counts(second, { ready: 0, unfinished: 0 });
+    },
+  ),
 
   rule(
     6,
@@ -131,62 +142,89 @@ export const failures: readonly Definition[] = [
     await scene.counts(alive, { ready: 0, unfinished: 0 });
   }),
 
-  rule(6, 'after a lost connection a settlement either counts, or its message comes again', { disconnect: true }, async (scene) => {
-    const queue = await scene.open();
-    const taker = scene.take(queue, { prefetch: 3 });
-    await scene.publish(queue, [1, 2, 3]);
-    await scene.gets(taker, [1, 2, 3]);
-    const held = [...taker.held];
-    await scene.within('disconnect() to resolve', Promise.resolve(scene.capabilities.disconnect?.(queue)));
-    const counted = await scene.within('three calls of ack() to resolve', Promise.all(held.map((delivery) => delivery.ack())), scene.deadline * 2);
-    const again = [1, 2, 3].filter((_, index) => !counted[index]);
-    await scene.until(
-      () => `deliveries of what was not acknowledged, ${again.join(' ')}; got ${taker.numbers.join(' ')}`,
-      () => again.every((n) => taker.deliveries.slice(3).some(({ payload }) => numberOf(payload) === n)),
-    );
-    await scene.settle(taker.held);
-    await scene.publish(queue, [4]);
-    await scene.until('a message after the connection has healed', () => taker.numbers.includes(4));
-    await scene.settle(taker.held);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-    assert.deepEqual(
-      taker.numbers
-        .slice(3)
-        .filter((n) => n < 4)
-        .toSorted(),
-      again,
-    );
-  }),
-
-  rule(2, 'nothing is lost when connections break in the middle of a stream', { disconnect: true, shared: true }, async (scene) => {
-    const name = scene.newName();
-    const [publisher, consumer] = [await scene.open({ name }), await scene.open({ name })];
-    await allArrive(scene, publisher, consumer, scene.scaled(1000), async () => {
-      await Promise.all([scene.capabilities.disconnect?.(publisher), scene.capabilities.disconnect?.(consumer)]);
-    });
-  }),
-
-  rule(2, 'nothing is lost when the broker is restarted twice in the middle of a stream', { restart: true }, async (scene) => {
-    const queue = await scene.open();
-    await allArrive(scene, queue, queue, scene.scaled(10_000), async () => scene.capabilities.restart?.());
-  }),
-
-  rule(2, 'what is delayed or nacked with a delay outlives a restart of the broker', { restart: true }, async (scene) => {
-    const { value } = await scene.inTime(async (delay) => {
+  rule(
+    6,
+    'after a lost connection a settlement either counts, or its message comes again',
+    { disconnect: true },
+    async (scene) => {
       const queue = await scene.open();
-      await scene.publish(queue, [1], { delay });
-      await scene.publish(queue, [2]);
-      // What comes afterwards may come once more: where a broker hands it on, that may not have been confirmed.
-      const taker = scene.take(queue, {}, (delivery, { deliveries }) => deliveries.length > 1 && delivery.ack());
-      await scene.until('the message without a delay', () => taker.numbers.includes(2));
-      await scene.within('nack() to resolve', taker.of(2).nack({ delay }));
-      return { queue, taker };
-    }, 500);
-    const { queue, taker } = value;
-    assert.deepEqual(taker.numbers, [2]);
-    await scene.within('restart() to resolve', Promise.resolve(scene.capabilities.restart?.()), scene.deadline * 4);
-    await scene.until('both messages', () => taker.numbers.includes(1) && taker.numbers.filter((n) => n === 2).length >= 2);
-    await scene.gets(scene.take(queue, {}, acking), []);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-  }),
+      const taker = scene.take(queue, { prefetch: 3 });
+      await scene.publish(queue, [1, 2, 3]);
+      await scene.gets(taker, [1, 2, 3]);
+      const held = [...taker.held];
+      await scene.within('disconnect() to resolve', Promise.resolve(scene.capabilities.disconnect?.(queue)));
+      const counted = await scene.within(
+        'three calls of ack() to resolve',
+        Promise.all(held.map((delivery) => delivery.ack())),
+        scene.deadline * 2,
+      );
+      const again = [1, 2, 3].filter((_, index) => !counted[index]);
+      await scene.until(
+        () => `deliveries of what was not acknowledged, ${again.join(' ')}; got ${taker.numbers.join(' ')}`,
+        () => again.every((n) => taker.deliveries.slice(3).some(({ payload }) => numberOf(payload) === n)),
+      );
+      await scene.settle(taker.held);
+      await scene.publish(queue, [4]);
+      await scene.until('a message after the connection has healed', () => taker.numbers.includes(4));
+      await scene.settle(taker.held);
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+      assert.deepEqual(
+        taker.numbers
+          .slice(3)
+          .filter((n) => n < 4)
+          .toSorted(),
+        again,
+      );
+    },
+  ),
+
+  rule(
+    2,
+    'nothing is lost when connections break in the middle of a stream',
+    { disconnect: true, shared: true },
+    async (scene) => {
+      const name = scene.newName();
+      const [publisher, consumer] = [await scene.open({ name }), await scene.open({ name })];
+      await allArrive(scene, publisher, consumer, scene.scaled(1000), async () => {
+        await Promise.all([scene.capabilities.disconnect?.(publisher), scene.capabilities.disconnect?.(consumer)]);
+      });
+    },
+  ),
+
+  rule(
+    2,
+    'nothing is lost when the broker is restarted twice in the middle of a stream',
+    { restart: true },
+    async (scene) => {
+      const queue = await scene.open();
+      await allArrive(scene, queue, queue, scene.scaled(10_000), async () => scene.capabilities.restart?.());
+    },
+  ),
+
+  rule(
+    2,
+    'what is delayed or nacked with a delay outlives a restart of the broker',
+    { restart: true },
+    async (scene) => {
+      const { value } = await scene.inTime(async (delay) => {
+        const queue = await scene.open();
+        await scene.publish(queue, [1], { delay });
+        await scene.publish(queue, [2]);
+        // What comes afterwards may come once more: where a broker hands it on, that may not have been confirmed.
+        const taker = scene.take(queue, {}, (delivery, { deliveries }) => deliveries.length > 1 && delivery.ack());
+        await scene.until('the message without a delay', () => taker.numbers.includes(2));
+        await scene.within('nack() to resolve', taker.of(2).nack({ delay }));
+        return { queue, taker };
+      }, 500);
+      const { queue, taker } = value;
+      assert.deepEqual(taker.numbers, [2]);
+      await scene.within('restart() to resolve', Promise.resolve(scene.capabilities.restart?.()), scene.deadline * 4);
+      await scene.until(
+        'both messages',
+        () => taker.numbers.includes(1) && taker.numbers.filter((n) => n === 2).length >= 2,
+      );
+      await scene.gets(scene.take(queue, {}, acking), []);
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    },
+  ),
 ];

@@ -5,7 +5,18 @@ import { acking } from '../taker.js';
 
 const GROUPS = ['billing', 'audit'] as const;
 const [BILLING, AUDIT] = GROUPS.map((group) => ({ group }));
-const SIMILAR = ['billing', 'Billing', 'billing.', 'billing-1', 'billing_1', 'billing:1', 'billing 1', 'billing*', 'billing>', 'bílling'];
+const SIMILAR = [
+  'billing',
+  'Billing',
+  'billing.',
+  'billing-1',
+  'billing_1',
+  'billing:1',
+  'billing 1',
+  'billing*',
+  'billing>',
+  'bílling',
+];
 
 /** Rules 1 and 2, with groups. */
 export const groups: readonly Definition[] = [
@@ -29,19 +40,24 @@ export const groups: readonly Definition[] = [
     await scene.counts(queue, { unfinished: 0 });
   }),
 
-  rule(1, 'each group gets every message, and shares it out among its consumers', { groups: 'separate' }, async (scene) => {
-    const queue = await scene.open({ groups: GROUPS });
-    const billing = [scene.take(queue, BILLING, acking), scene.take(queue, BILLING, acking)];
-    const audit = scene.take(queue, AUDIT, acking);
-    await scene.publish(queue, upTo(20));
-    await scene.gets(audit, upTo(20));
-    await scene.got(billing, 20);
-    await scene.counts(queue, { unfinished: 0 });
-    assert.deepEqual(
-      billing.flatMap(({ numbers }) => numbers).toSorted((a, b) => a - b),
-      upTo(20),
-    );
-  }),
+  rule(
+    1,
+    'each group gets every message, and shares it out among its consumers',
+    { groups: 'separate' },
+    async (scene) => {
+      const queue = await scene.open({ groups: GROUPS });
+      const billing = [scene.take(queue, BILLING, acking), scene.take(queue, BILLING, acking)];
+      const audit = scene.take(queue, AUDIT, acking);
+      await scene.publish(queue, upTo(20));
+      await scene.gets(audit, upTo(20));
+      await scene.got(billing, 20);
+      await scene.counts(queue, { unfinished: 0 });
+      assert.deepEqual(
+        billing.flatMap(({ numbers }) => numbers).toSorted((a, b) => a - b),
+        upTo(20),
+      );
+    },
+  ),
 
   rule(1, 'a consumer that names no group is one of `default`', { groups: 'separate' }, async (scene) => {
     const queue = await scene.open({ groups: ['billing', 'default'] });
@@ -93,22 +109,27 @@ export const groups: readonly Definition[] = [
     await scene.counts(queue, { unfinished: 0 });
   }),
 
-  rule(2, 'a message is held until every group has settled it, and stats() count it once', { groups: 'separate' }, async (scene) => {
-    const queue = await scene.open({ groups: GROUPS });
-    await scene.publish(queue, [1, 2]);
-    await scene.counts(queue, { ready: 2, unfinished: 2 });
-    const billing = scene.take(queue, BILLING);
-    await scene.gets(billing, [1, 2]);
-    await scene.settle([billing.of(1)]);
-    await scene.settle([billing.of(2)], 'reject');
-    await scene.counts(queue, { ready: 0, unfinished: 0 }, 'billing');
-    await scene.counts(queue, { ready: 2, unfinished: 2 }, 'audit');
-    await scene.counts(queue, { unfinished: 2 });
-    const audit = scene.take(queue, AUDIT);
-    await scene.gets(audit, [1, 2]);
-    await scene.settle(audit.held);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-  }),
+  rule(
+    2,
+    'a message is held until every group has settled it, and stats() count it once',
+    { groups: 'separate' },
+    async (scene) => {
+      const queue = await scene.open({ groups: GROUPS });
+      await scene.publish(queue, [1, 2]);
+      await scene.counts(queue, { ready: 2, unfinished: 2 });
+      const billing = scene.take(queue, BILLING);
+      await scene.gets(billing, [1, 2]);
+      await scene.settle([billing.of(1)]);
+      await scene.settle([billing.of(2)], 'reject');
+      await scene.counts(queue, { ready: 0, unfinished: 0 }, 'billing');
+      await scene.counts(queue, { ready: 2, unfinished: 2 }, 'audit');
+      await scene.counts(queue, { unfinished: 2 });
+      const audit = scene.take(queue, AUDIT);
+      await scene.gets(audit, [1, 2]);
+      await scene.settle(audit.held);
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    },
+  ),
 
   rule(6, 'groups settle and count attempts each on its own', { groups: 'separate' }, async (scene) => {
     const queue = await scene.open({ groups: GROUPS });

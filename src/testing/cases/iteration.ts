@@ -9,7 +9,12 @@ const END = { done: true, value: undefined };
 const FACES = ['consume()', 'the iterator of deliveries()'] as const;
 type Face = (typeof FACES)[number];
 
-function open(scene: Scene, face: Face, queue: Awaited<ReturnType<Scene['open']>>, prefetch?: number): FullIterator<object> {
+function open(
+  scene: Scene,
+  face: Face,
+  queue: Awaited<ReturnType<Scene['open']>>,
+  prefetch?: number,
+): FullIterator<object> {
   return face === 'consume()' ? scene.consume(queue, { prefetch }) : scene.iterate(queue, { prefetch });
 }
 
@@ -43,7 +48,8 @@ export const iteration: readonly Definition[] = [
       const iterator = open(scene, face, queue);
       const pending = [iterator.next(), iterator.next()];
       assert.deepEqual(await scene.within('return() to resolve', iterator.return()), END);
-      for (const result of await scene.within('next() that waited to resolve', Promise.all(pending))) assert.deepEqual(result, END);
+      for (const result of await scene.within('next() that waited to resolve', Promise.all(pending)))
+        assert.deepEqual(result, END);
       await scene.publish(queue, [1]);
       const taker = scene.take(queue);
       await scene.gets(taker, [1]);
@@ -73,7 +79,11 @@ export const iteration: readonly Definition[] = [
       const iterator = open(scene, face, queue);
       assert.equal(iterator[Symbol.asyncIterator](), iterator);
       const pending = iterator.next();
-      assert.equal(typeof iterator[Symbol.asyncDispose], 'function', 'Expected the iterator to have a method [Symbol.asyncDispose]');
+      assert.equal(
+        typeof iterator[Symbol.asyncDispose],
+        'function',
+        'Expected the iterator to have a method [Symbol.asyncDispose]',
+      );
       await scene.within('[Symbol.asyncDispose]() to resolve', Promise.resolve(iterator[Symbol.asyncDispose]()));
       assert.deepEqual(await scene.within('next() that waited to resolve', pending), END);
       assert.deepEqual(await scene.within('next() to resolve', iterator.next()), END);
@@ -93,42 +103,50 @@ export const iteration: readonly Definition[] = [
     await scene.counts(queue, { ready: 2, unfinished: 2 });
   }),
 
-  rule(9, 'a loop over consume() that is left has done with what it was handed, and gives back the rest', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, upTo(6));
-    const leave = async (how: 'break' | 'throw') => {
-      for await (const payload of queue.consume({ prefetch: 3 })) {
-        if (how === 'throw') throw new Error(`in the body with ${numberOf(payload)}`);
-        break;
-      }
-    };
-    await scene.within('the loop to end', leave('break'));
-    await scene.counts(queue, { ready: 5, unfinished: 5 });
-    const error = await scene.within('the loop to end', rejectionOf('a loop whose body throws', leave('throw')));
-    assert.equal((error as Error).message, 'in the body with 2');
-    await scene.counts(queue, { ready: 4, unfinished: 4 });
-    await scene.gets(scene.take(queue), [3, 4, 5, 6]);
-  }),
+  rule(
+    9,
+    'a loop over consume() that is left has done with what it was handed, and gives back the rest',
+    async (scene) => {
+      const queue = await scene.open();
+      await scene.publish(queue, upTo(6));
+      const leave = async (how: 'break' | 'throw') => {
+        for await (const payload of queue.consume({ prefetch: 3 })) {
+          if (how === 'throw') throw new Error(`in the body with ${numberOf(payload)}`);
+          break;
+        }
+      };
+      await scene.within('the loop to end', leave('break'));
+      await scene.counts(queue, { ready: 5, unfinished: 5 });
+      const error = await scene.within('the loop to end', rejectionOf('a loop whose body throws', leave('throw')));
+      assert.equal((error as Error).message, 'in the body with 2');
+      await scene.counts(queue, { ready: 4, unfinished: 4 });
+      await scene.gets(scene.take(queue), [3, 4, 5, 6]);
+    },
+  ),
 
-  rule(6, 'a loop over deliveries() acknowledges what its body did not settle, and leaves alone what it did', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, upTo(4));
-    const seen: [n: number, attempt: number][] = [];
-    const loop = async () => {
-      for await (const delivery of queue.deliveries()) {
-        const n = numberOf(delivery.payload);
-        seen.push([n, delivery.attempt]);
-        if (n === 2 && seen.length === 2) await delivery.nack();
-        if (n === 3) await delivery.reject();
-        if (n === 4) break;
-      }
-    };
-    await scene.within('the loop to end', loop());
-    assert.deepEqual(
-      seen.map(([n]) => n),
-      [1, 2, 2, 3, 4],
-    );
-    await scene.counts(queue, { ready: 1, unfinished: 1 });
-    await scene.gets(scene.take(queue), [4]);
-  }),
+  rule(
+    6,
+    'a loop over deliveries() acknowledges what its body did not settle, and leaves alone what it did',
+    async (scene) => {
+      const queue = await scene.open();
+      await scene.publish(queue, upTo(4));
+      const seen: [n: number, attempt: number][] = [];
+      const loop = async () => {
+        for await (const delivery of queue.deliveries()) {
+          const n = numberOf(delivery.payload);
+          seen.push([n, delivery.attempt]);
+          if (n === 2 && seen.length === 2) await delivery.nack();
+          if (n === 3) await delivery.reject();
+          if (n === 4) break;
+        }
+      };
+      await scene.within('the loop to end', loop());
+      assert.deepEqual(
+        seen.map(([n]) => n),
+        [1, 2, 2, 3, 4],
+      );
+      await scene.counts(queue, { ready: 1, unfinished: 1 });
+      await scene.gets(scene.take(queue), [4]);
+    },
+  ),
 ];

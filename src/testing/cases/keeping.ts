@@ -35,7 +35,15 @@ const VALUES = {
   list: [],
   lists: [[], [[]], [null]],
   object: {},
-  numbers: [0.1234567890123456, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 1e21, 5e-324, Number.MAX_VALUE, -1.5e-7],
+  numbers: [
+    0.1234567890123456,
+    Number.MAX_SAFE_INTEGER,
+    Number.MIN_SAFE_INTEGER,
+    1e21,
+    5e-324,
+    Number.MAX_VALUE,
+    -1.5e-7,
+  ],
 };
 
 /** A message comes again in each of these ways. */
@@ -72,11 +80,18 @@ export const keeping: readonly Definition[] = [
     for (const [index, delivery] of taker.deliveries.entries()) {
       const n = index + 1;
       assert.equal(delivery.key, `orders.${n % 7}`);
-      assert.deepEqual(plain(delivery.payload), { ...VALUES, n, deep: [{ text: `é${n}`, none: null, yes: true, half: 0.5 }] });
+      assert.deepEqual(plain(delivery.payload), {
+        ...VALUES,
+        n,
+        deep: [{ text: `é${n}`, none: null, yes: true, half: 0.5 }],
+      });
       assert.deepEqual({ ...delivery.headers }, { trace: `t-${n}`, empty: '' });
       assert.equal(delivery.queue, queue.name);
       assert.equal(delivery.settled, false);
-      assert.ok(delivery.publishedAt >= before && delivery.publishedAt <= after, `Expected a time in \`publishedAt\`, got ${delivery.publishedAt}`);
+      assert.ok(
+        delivery.publishedAt >= before && delivery.publishedAt <= after,
+        `Expected a time in \`publishedAt\`, got ${delivery.publishedAt}`,
+      );
       scene.isAttempt(delivery, 1);
     }
     const ids = new Set(taker.deliveries.map(({ id }) => id));
@@ -88,7 +103,9 @@ export const keeping: readonly Definition[] = [
     const queue = await scene.open();
     const taker = scene.take(queue, { prefetch: 100 });
     const keys = [...ODD_STRINGS, 'k'.repeat(255), `${'é'.repeat(127)}a`];
-    const headers = JSON.parse(`{${ODD_STRINGS.map((text, index) => `${JSON.stringify(text)}:${JSON.stringify(ODD_STRINGS.at(-index - 1))}`)}}`);
+    const headers = JSON.parse(
+      `{${ODD_STRINGS.map((text, index) => `${JSON.stringify(text)}:${JSON.stringify(ODD_STRINGS.at(-index - 1))}`)}}`,
+    );
     const payload = JSON.parse(JSON.stringify({ n: 0, strings: ODD_STRINGS }));
     for (const key of keys) await queue.publish(key, payload, { headers });
     await scene.got(taker, keys.length);
@@ -124,7 +141,11 @@ export const keeping: readonly Definition[] = [
       const { id, publishedAt, key, payload, headers } = delivery;
       ids.add(id);
       times.add(publishedAt);
-      assert.deepEqual({ key, payload: plain(payload), headers: { ...headers } }, message, 'Expected the same message on every delivery');
+      assert.deepEqual(
+        { key, payload: plain(payload), headers: { ...headers } },
+        message,
+        'Expected the same message on every delivery',
+      );
       await scene.within('the message to go back', Promise.resolve(goBack(delivery, taker)));
       if (taker.gone) taker = scene.take(queue, { prefetch: 1 });
     }
@@ -178,29 +199,36 @@ export const keeping: readonly Definition[] = [
     scene.isAttempt(taker.of(5), 1);
   }),
 
-  rule(2, 'a message that failed is kept until somebody is done with it, and ends where its consumer gives up', async (scene) => {
-    const queue = await scene.open();
-    const dead = await scene.open();
-    const attempts: number[] = [];
-    // As a consumer with dead letters does it: three attempts, then away with it. The first dead letter cannot be delivered.
-    const deadLetter = (delivery: Delivery) => {
-      if (attempts.length === 3) return Promise.reject(new Error('The queue of the dead letters is out of reach'));
-      return dead.publish(delivery.key, delivery.payload);
-    };
-    const taker = scene.take(queue, { prefetch: 1 }, async (delivery) => {
-      attempts.push(delivery.attempt);
-      if (attempts.length < 3) return delivery.nack();
-      try {
-        await deadLetter(delivery);
-      } catch {
-        return delivery.release();
-      }
-      return delivery.reject('given up');
-    });
-    await scene.publish(queue, [7, 8]);
-    await scene.gets(scene.take(dead, {}, acking), [7, 8]);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-    assert.deepEqual(taker.numbers.slice(0, 4), [7, 7, 7, 7]);
-    assert.ok((attempts[1] as number) > (attempts[0] as number) && (attempts[2] as number) > (attempts[1] as number), 'Expected rising attempts');
-  }),
+  rule(
+    2,
+    'a message that failed is kept until somebody is done with it, and ends where its consumer gives up',
+    async (scene) => {
+      const queue = await scene.open();
+      const dead = await scene.open();
+      const attempts: number[] = [];
+      // As a consumer with dead letters does it: three attempts, then away with it. The first dead letter cannot be delivered.
+      const deadLetter = (delivery: Delivery) => {
+        if (attempts.length === 3) return Promise.reject(new Error('The queue of the dead letters is out of reach'));
+        return dead.publish(delivery.key, delivery.payload);
+      };
+      const taker = scene.take(queue, { prefetch: 1 }, async (delivery) => {
+        attempts.push(delivery.attempt);
+        if (attempts.length < 3) return delivery.nack();
+        try {
+          await deadLetter(delivery);
+        } catch {
+          return delivery.release();
+        }
+        return delivery.reject('given up');
+      });
+      await scene.publish(queue, [7, 8]);
+      await scene.gets(scene.take(dead, {}, acking), [7, 8]);
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+      assert.deepEqual(taker.numbers.slice(0, 4), [7, 7, 7, 7]);
+      assert.ok(
+        (attempts[1] as number) > (attempts[0] as number) && (attempts[2] as number) > (attempts[1] as number),
+        'Expected rising attempts',
+      );
+    },
+  ),
 ];

@@ -8,7 +8,8 @@ export const laziness: readonly Definition[] = [
     const queue = await scene.open();
     await scene.publish(queue, [1, 2]);
     const streams = upTo(5).map(() => queue.deliveries({ prefetch: 1 }));
-    for (const { subscribe, pipe } of streams) assert.ok(typeof subscribe === 'function' && typeof pipe === 'function', 'Expected an Observable');
+    for (const { subscribe, pipe } of streams)
+      assert.ok(typeof subscribe === 'function' && typeof pipe === 'function', 'Expected an Observable');
     await scene.publish(queue, [3, 4]);
     await scene.counts(queue, { ready: 4, unfinished: 4 });
     const taker = scene.take(queue);

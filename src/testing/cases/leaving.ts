@@ -23,22 +23,26 @@ async function leavesWithOne(scene: Scene): Promise<[first: number, ...others: n
 
 /** Rule 9. */
 export const leaving: readonly Definition[] = [
-  rule(9, 'unsubscribing gives back at once what is out, with a higher attempt, and nothing that was settled', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, upTo(6));
-    const first = scene.take(queue, { prefetch: 4 });
-    await scene.gets(first, upTo(4));
-    await scene.settle([first.of(2)]);
-    await scene.got(first, 5);
-    first.leave();
-    await scene.counts(queue, { ready: 5, unfinished: 5 });
-    const second = scene.take(queue, { prefetch: 10 });
-    await scene.gets(second, [1, 3, 4, 5, 6]);
-    for (const n of [1, 3, 4, 5]) scene.isAttempt(second.of(n), 2);
-    scene.isAttempt(second.of(6), 1);
-    await scene.settle(second.held);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
-  }),
+  rule(
+    9,
+    'unsubscribing gives back at once what is out, with a higher attempt, and nothing that was settled',
+    async (scene) => {
+      const queue = await scene.open();
+      await scene.publish(queue, upTo(6));
+      const first = scene.take(queue, { prefetch: 4 });
+      await scene.gets(first, upTo(4));
+      await scene.settle([first.of(2)]);
+      await scene.got(first, 5);
+      first.leave();
+      await scene.counts(queue, { ready: 5, unfinished: 5 });
+      const second = scene.take(queue, { prefetch: 10 });
+      await scene.gets(second, [1, 3, 4, 5, 6]);
+      for (const n of [1, 3, 4, 5]) scene.isAttempt(second.of(n), 2);
+      scene.isAttempt(second.of(6), 1);
+      await scene.settle(second.held);
+      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    },
+  ),
 
   rule(9, 'what a consumer leaves behind goes to one that waits', async (scene) => {
     const queue = await scene.open();
@@ -57,9 +61,14 @@ export const leaving: readonly Definition[] = [
     assert.ok(first >= 2, `Expected attempt 2 of what a consumer left behind, got ${first}`);
   }),
 
-  rule(9, 'what was prefetched and never emitted comes with its attempt unchanged', { attempt: 'exact' }, async (scene) => {
-    assert.deepEqual(await leavesWithOne(scene), [2, 1, 1, 1, 1]);
-  }),
+  rule(
+    9,
+    'what was prefetched and never emitted comes with its attempt unchanged',
+    { attempt: 'exact' },
+    async (scene) => {
+      assert.deepEqual(await leavesWithOne(scene), [2, 1, 1, 1, 1]);
+    },
+  ),
 
   rule(9, 'an error downstream gives back what is out', async (scene) => {
     const queue = await scene.open();
@@ -97,22 +106,27 @@ export const leaving: readonly Definition[] = [
     scene.isAttempt(second.of(1), 2);
   }),
 
-  rule(9, 'what was released before the consumer left is not counted', { release: 'uncounted', attempt: 'exact' }, async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1, 2]);
-    const first = scene.take(queue, { prefetch: 2 });
-    await scene.gets(first, [1, 2]);
-    const released = first.of(1).release();
-    first.leave();
-    assert.equal(await scene.within('release() to resolve', released), true);
-    await scene.counts(queue, { ready: 2, unfinished: 2 });
-    const second = scene.take(queue);
-    await scene.gets(second, [1, 2]);
-    assert.deepEqual(
-      second.deliveries.map(({ attempt }) => attempt),
-      [1, 2],
-    );
-  }),
+  rule(
+    9,
+    'what was released before the consumer left is not counted',
+    { release: 'uncounted', attempt: 'exact' },
+    async (scene) => {
+      const queue = await scene.open();
+      await scene.publish(queue, [1, 2]);
+      const first = scene.take(queue, { prefetch: 2 });
+      await scene.gets(first, [1, 2]);
+      const released = first.of(1).release();
+      first.leave();
+      assert.equal(await scene.within('release() to resolve', released), true);
+      await scene.counts(queue, { ready: 2, unfinished: 2 });
+      const second = scene.take(queue);
+      await scene.gets(second, [1, 2]);
+      assert.deepEqual(
+        second.deliveries.map(({ attempt }) => attempt),
+        [1, 2],
+      );
+    },
+  ),
 
   rule(9, 'break and throw leave a loop over deliveries() without its message being lost', async (scene) => {
     const queue = await scene.open();

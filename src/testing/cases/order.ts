@@ -76,7 +76,10 @@ export const order: readonly Definition[] = [
       const taker = scene.take(queue, {}, () => {
         arrived = performance.now();
       });
-      await scene.within('publish() to resolve', queue.publish('Orders.Later', { n: 1 }, { headers: { 'Trace-Id': 't-1' }, delay }));
+      await scene.within(
+        'publish() to resolve',
+        queue.publish('Orders.Later', { n: 1 }, { headers: { 'Trace-Id': 't-1' }, delay }),
+      );
       await scene.publish(queue, [2]);
       return taker;
     });

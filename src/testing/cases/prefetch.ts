@@ -21,14 +21,20 @@ async function holdsNoMoreThan(scene: Scene, prefetch: number, count: number): P
   await scene.got(holder, prefetch);
   const others = scene.take(queue, { prefetch: 1 }, acking);
   await scene.got([holder, others], count);
-  assert.equal(holder.deliveries.length, prefetch, `Expected a subscriber with a prefetch of ${prefetch} to hold no more`);
+  assert.equal(
+    holder.deliveries.length,
+    prefetch,
+    `Expected a subscriber with a prefetch of ${prefetch} to hold no more`,
+  );
   await scene.gets(others, upTo(count).slice(prefetch));
 }
 
 /** Rule 7. */
 export const prefetch: readonly Definition[] = [
   ...[1, 3].map((limit) =>
-    rule(7, `a subscriber with a prefetch of ${limit} holds no more, and others get the rest`, (scene) => holdsNoMoreThan(scene, limit, 10)),
+    rule(7, `a subscriber with a prefetch of ${limit} holds no more, and others get the rest`, (scene) =>
+      holdsNoMoreThan(scene, limit, 10),
+    ),
   ),
 
   rule(7, 'the prefetch of a subscriber that names none is 32', async (scene) => {
@@ -70,7 +76,8 @@ export const prefetch: readonly Definition[] = [
     await scene.gets(holder, [1, 2]);
     const delivery = holder.of(1);
     await scene.settle([delivery]);
-    for (const how of ['ack', 'nack', 'release', 'reject'] as const) await scene.within(`a later ${how}() to resolve`, delivery[how]());
+    for (const how of ['ack', 'nack', 'release', 'reject'] as const)
+      await scene.within(`a later ${how}() to resolve`, delivery[how]());
     await scene.gets(holder, [1, 2, 3]);
     await scene.gets(scene.take(queue, { prefetch: 1 }, acking), [4, 5, 6]);
     assert.deepEqual(holder.numbers, [1, 2, 3]);

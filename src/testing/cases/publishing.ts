@@ -30,30 +30,38 @@ export const publishing: readonly Definition[] = [
     const queue = await scene.open();
     const reason = new Error('off');
     const published = queue.publish('number', { n: 1 }, { signal: AbortSignal.abort(reason) });
-    assert.equal(await scene.within('publish() to reject', rejectionOf('publish() with an aborted signal', published)), reason);
+    assert.equal(
+      await scene.within('publish() to reject', rejectionOf('publish() with an aborted signal', published)),
+      reason,
+    );
     await scene.publish(queue, [2]);
     await scene.gets(scene.take(queue), [2]);
     await scene.counts(queue, { unfinished: 1 });
   }),
 
-  rule(4, 'a publish that is aborted on its way either resolves and is taken, or rejects with the reason and is not', async (scene) => {
-    const queue = await scene.open();
-    const taken: number[] = [];
-    for (const n of upTo(10)) {
-      const controller = new AbortController();
-      const published = queue.publish('number', { n }, { signal: controller.signal });
-      controller.abort(n);
-      await scene.within(
-        'publish() to settle',
-        published.then(
-          () => taken.push(n),
-          (reason: unknown) => assert.equal(reason, n, 'Expected a publish that was aborted to reject with `signal.reason`'),
-        ),
-      );
-    }
-    await scene.publish(queue, [11]);
-    await scene.gets(scene.take(queue), [...taken, 11]);
-  }),
+  rule(
+    4,
+    'a publish that is aborted on its way either resolves and is taken, or rejects with the reason and is not',
+    async (scene) => {
+      const queue = await scene.open();
+      const taken: number[] = [];
+      for (const n of upTo(10)) {
+        const controller = new AbortController();
+        const published = queue.publish('number', { n }, { signal: controller.signal });
+        controller.abort(n);
+        await scene.within(
+          'publish() to settle',
+          published.then(
+            () => taken.push(n),
+            (reason: unknown) =>
+              assert.equal(reason, n, 'Expected a publish that was aborted to reject with `signal.reason`'),
+          ),
+        );
+      }
+      await scene.publish(queue, [11]);
+      await scene.gets(scene.take(queue), [...taken, 11]);
+    },
+  ),
 
   rule(4, 'an abort after publish() has resolved changes nothing', async (scene) => {
     const queue = await scene.open();
@@ -118,7 +126,10 @@ export const publishing: readonly Definition[] = [
         rejectionOf(`publish() with a delay of ${delay}`, queue.publish('number', { n: 1 }, { delay })),
       );
       const { name } = error as Error;
-      assert.ok(name === 'TypeError' || name === 'RangeError', `Expected a TypeError or RangeError for a delay of ${delay}, got ${String(error)}`);
+      assert.ok(
+        name === 'TypeError' || name === 'RangeError',
+        `Expected a TypeError or RangeError for a delay of ${delay}, got ${String(error)}`,
+      );
     }
     await scene.counts(queue, { ready: 0, unfinished: 0 });
   }),

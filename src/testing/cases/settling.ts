@@ -6,7 +6,12 @@ import { present, rejectionOf, type Scene, upTo } from '../scene.js';
 const HOWS = ['ack', 'nack', 'release', 'reject'] as const;
 type How = (typeof HOWS)[number];
 
-const SETTLED: Readonly<Record<How, Settlement>> = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' };
+const SETTLED: Readonly<Record<How, Settlement>> = {
+  ack: 'acked',
+  nack: 'retried',
+  release: 'released',
+  reject: 'rejected',
+};
 
 /** Why a message may be rejected: for anything. */
 const REASONS: readonly unknown[] = [new Error('failed'), 'in words', 5n, null, Symbol('why'), { deep: [() => {}] }];
@@ -16,7 +21,11 @@ async function againIsFalse(scene: Scene, delivery: Delivery): Promise<void> {
   const { settled } = delivery;
   for (const how of HOWS) {
     const counted = await scene.within(`a later ${how}() to resolve`, delivery[how]());
-    assert.equal(counted, false, `Expected ${how}() of a delivery that is ${settled} to resolve to false, got ${String(counted)}`);
+    assert.equal(
+      counted,
+      false,
+      `Expected ${how}() of a delivery that is ${settled} to resolve to false, got ${String(counted)}`,
+    );
   }
   assert.equal(delivery.settled, settled);
 }
@@ -72,7 +81,11 @@ export const settling: readonly Definition[] = [
       const delivery = taker.of(index + 1);
       const others = HOWS.filter((other) => other !== how);
       const calls = [how, ...others].map((call) => delivery[call]());
-      assert.deepEqual(await scene.within('four settlements to resolve', Promise.all(calls)), [true, false, false, false], `with ${how}() first`);
+      assert.deepEqual(
+        await scene.within('four settlements to resolve', Promise.all(calls)),
+        [true, false, false, false],
+        `with ${how}() first`,
+      );
       assert.equal(delivery.settled, SETTLED[how]);
     }
     // 2 was nacked and 3 released, and both come back; 1 and 4 are gone.
@@ -83,7 +96,11 @@ export const settling: readonly Definition[] = [
 
   rule(6, 'a settlement too many logs one warning', { logger: true }, async (scene) => {
     const warnings: string[] = [];
-    const logger = { debug() {}, warn: (message: string) => void warnings.push(message), error: (message: string) => void warnings.push(message) };
+    const logger = {
+      debug() {},
+      warn: (message: string) => void warnings.push(message),
+      error: (message: string) => void warnings.push(message),
+    };
     const queue = await scene.open({ logger });
     const numbers = upTo(HOWS.length + 1);
     await scene.publish(queue, numbers);
@@ -98,7 +115,11 @@ export const settling: readonly Definition[] = [
       for (const how of HOWS) {
         await scene.within(`a late ${how}() to resolve`, delivery[how]());
         await scene.until(`a warning of a late ${how}() of what is ${delivery.settled}`, () => warnings.length > 0);
-        assert.equal(warnings.splice(0).length, 1, `Expected one warning of a late ${how}() of what is ${delivery.settled}`);
+        assert.equal(
+          warnings.splice(0).length,
+          1,
+          `Expected one warning of a late ${how}() of what is ${delivery.settled}`,
+        );
       }
     }
   }),
@@ -112,7 +133,11 @@ export const settling: readonly Definition[] = [
     for (const [index, reason] of REASONS.entries()) {
       const delivery = taker.of(index + 1);
       const counted = await scene.within('reject() to resolve', delivery.reject(reason));
-      assert.deepEqual([counted, delivery.settled], [true, 'rejected'], `Expected reject() to take ${String(reason)} for a reason`);
+      assert.deepEqual(
+        [counted, delivery.settled],
+        [true, 'rejected'],
+        `Expected reject() to take ${String(reason)} for a reason`,
+      );
     }
     await scene.counts(queue, { ready: 0, unfinished: 0 });
   }),
@@ -131,26 +156,30 @@ export const settling: readonly Definition[] = [
     await scene.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
-  rule(6, 'a delivery that its consumer gave back by leaving settles to false, and its message goes on', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1, 2]);
-    const taker = scene.take(queue);
-    await scene.gets(taker, [1, 2]);
-    await scene.settle([taker.of(2)], 'reject');
-    taker.leave();
-    const delivery = taker.of(1);
-    assert.ok(
-      delivery.settled === 'retried' || delivery.settled === 'released',
-      `Expected a delivery that went back to say so, got ${delivery.settled}`,
-    );
-    await againIsFalse(scene, delivery);
-    await scene.counts(queue, { ready: 1, unfinished: 1 });
-    const next = scene.take(queue);
-    await scene.gets(next, [1]);
-    await againIsFalse(scene, delivery);
-    await scene.settle(next.held);
-    await scene.counts(queue, { unfinished: 0 });
-  }),
+  rule(
+    6,
+    'a delivery that its consumer gave back by leaving settles to false, and its message goes on',
+    async (scene) => {
+      const queue = await scene.open();
+      await scene.publish(queue, [1, 2]);
+      const taker = scene.take(queue);
+      await scene.gets(taker, [1, 2]);
+      await scene.settle([taker.of(2)], 'reject');
+      taker.leave();
+      const delivery = taker.of(1);
+      assert.ok(
+        delivery.settled === 'retried' || delivery.settled === 'released',
+        `Expected a delivery that went back to say so, got ${delivery.settled}`,
+      );
+      await againIsFalse(scene, delivery);
+      await scene.counts(queue, { ready: 1, unfinished: 1 });
+      const next = scene.take(queue);
+      await scene.gets(next, [1]);
+      await againIsFalse(scene, delivery);
+      await scene.settle(next.held);
+      await scene.counts(queue, { unfinished: 0 });
+    },
+  ),
 
   rule(6, 'all that was nacked comes again, with a higher attempt', async (scene) => {
     const queue = await scene.open();
@@ -217,7 +246,10 @@ export const settling: readonly Definition[] = [
     await scene.gets(taker, [1]);
     for (const delay of [-1, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number]) {
       const { name } = (await rejectionOf(`nack() with a delay of ${delay}`, taker.of(1).nack({ delay }))) as Error;
-      assert.ok(name === 'TypeError' || name === 'RangeError', `Expected a TypeError or RangeError for a delay of ${delay}, got ${name}`);
+      assert.ok(
+        name === 'TypeError' || name === 'RangeError',
+        `Expected a TypeError or RangeError for a delay of ${delay}, got ${name}`,
+      );
     }
     assert.equal(taker.of(1).settled, false);
     await scene.settle(taker.held);
@@ -250,12 +282,16 @@ export const settling: readonly Definition[] = [
       scene.until(`${count} deliveries`, async () => {
         // Nothing is settled yet but what is to come again.
         const { unfinished } = await scene.within('stats() to resolve', queue.stats());
-        assert.ok(unfinished >= numbers.length, `Expected ${numbers.length} unfinished messages or, for a moment, more, got ${unfinished}`);
+        assert.ok(
+          unfinished >= numbers.length,
+          `Expected ${numbers.length} unfinished messages or, for a moment, more, got ${unfinished}`,
+        );
         return taker.deliveries.length >= count;
       });
     await countsUntil(numbers.length);
     const first = [...taker.held];
-    for (const [index, delivery] of first.entries()) assert.equal(await delivery.nack({ delay: 20 * (index + 1) }), true);
+    for (const [index, delivery] of first.entries())
+      assert.equal(await delivery.nack({ delay: 20 * (index + 1) }), true);
     await countsUntil(2 * numbers.length);
     await scene.settle(taker.held);
     await scene.counts(queue, { ready: 0, unfinished: 0 });

@@ -40,7 +40,10 @@ export const sharingOut: readonly Definition[] = [
     }
     const shares = takers.map(({ deliveries }) => deliveries.length);
     // A broker may let one of them have two in a row. Half of its share is what nobody may be denied.
-    assert.ok(Math.min(...shares) >= 5, `Expected each of 3 consumers to get its share of 30 messages, got ${shares.join(', ')}`);
+    assert.ok(
+      Math.min(...shares) >= 5,
+      `Expected each of 3 consumers to get its share of 30 messages, got ${shares.join(', ')}`,
+    );
   }),
 
   rule(1, 'what is out with one consumer goes to no other', async (scene) => {

@@ -78,15 +78,26 @@ async function allRefused(scene: Scene, messages: readonly Refused[]): Promise<v
   await scene.counts(queue, { unfinished: 1 });
 }
 
-async function refused(scene: Scene, queue: QueueBackend, { what, path, key = 'key', payload = {}, headers }: Refused): Promise<void> {
+async function refused(
+  scene: Scene,
+  queue: QueueBackend,
+  { what, path, key = 'key', payload = {}, headers }: Refused,
+): Promise<void> {
   let published: Promise<void>;
   try {
-    published = queue.publish(key as string, payload as object, headers === undefined ? undefined : { headers: headers as Record<string, string> });
+    published = queue.publish(
+      key as string,
+      payload as object,
+      headers === undefined ? undefined : { headers: headers as Record<string, string> },
+    );
   } catch (error) {
     assert.fail(`Expected publish() of ${what} to return a promise that rejects, but it threw ${String(error)}`);
   }
   const error = await scene.within(`publish() of ${what} to reject`, rejectionOf(`publish() of ${what}`, published));
-  assert.ok(InvalidMessageError.is(error) && SluiceError.is(error), `Expected an InvalidMessageError for ${what}, got ${String(error)}`);
+  assert.ok(
+    InvalidMessageError.is(error) && SluiceError.is(error),
+    `Expected an InvalidMessageError for ${what}, got ${String(error)}`,
+  );
   assert.equal(error.path, path, `Expected the path of ${what}`);
   for (const part of [path, error.expected, error.received]) {
     assert.ok(
@@ -109,7 +120,11 @@ export const validation: readonly Definition[] = [
   rule(5, 'a payload that is no plain object is refused with an InvalidMessageError', (scene) =>
     allRefused(
       scene,
-      NO_PLAIN_OBJECTS.map(([what, payload]) => ({ what, path: 'payload', payload: payload === undefined ? Symbol('none') : payload })),
+      NO_PLAIN_OBJECTS.map(([what, payload]) => ({
+        what,
+        path: 'payload',
+        payload: payload === undefined ? Symbol('none') : payload,
+      })),
     ),
   ),
 
@@ -120,11 +135,15 @@ export const validation: readonly Definition[] = [
     ),
   ),
 
-  rule(5, 'what JSON would change is refused with an InvalidMessageError that names the path', { validation: 'json' }, (scene) =>
-    allRefused(
-      scene,
-      CHANGED_BY_JSON.map(([what, payload, path]) => ({ what, path, payload })),
-    ),
+  rule(
+    5,
+    'what JSON would change is refused with an InvalidMessageError that names the path',
+    { validation: 'json' },
+    (scene) =>
+      allRefused(
+        scene,
+        CHANGED_BY_JSON.map(([what, payload, path]) => ({ what, path, payload })),
+      ),
   ),
 
   rule(5, 'undefined properties are left out', { validation: 'json' }, async (scene) => {
