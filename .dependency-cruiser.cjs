@@ -9,15 +9,15 @@ const layers = {
   consumer: ['backend', 'errors', 'internal', 'bridge', 'operators'],
   loader: ['backend', 'errors', 'internal'],
   testing: ['backend', 'errors'],
-  broker: ['backend', 'errors', 'internal', 'bridge'],
-  redis: ['backend', 'errors', 'internal', 'bridge', 'broker'],
-  nats: ['backend', 'errors', 'internal', 'bridge', 'broker'],
-  rabbitmq: ['backend', 'errors', 'internal', 'bridge', 'broker'],
+  core: ['backend', 'errors', 'internal', 'bridge'],
+  redis: ['backend', 'errors', 'internal', 'bridge', 'core'],
+  nats: ['backend', 'errors', 'internal', 'bridge', 'core'],
+  rabbitmq: ['backend', 'errors', 'internal', 'bridge', 'core'],
   index: ['backend', 'errors', 'internal', 'bridge', 'memory', 'operators', 'consumer', 'loader'],
 };
 
 /** Layers that may use what only Node.js has. Everything else runs in a browser too. */
-const forNode = ['loader', 'testing', 'broker', 'redis', 'nats', 'rabbitmq'];
+const forNode = ['loader', 'testing', 'core', 'redis', 'nats', 'rabbitmq'];
 
 const paths = (names) => `^src/(${names.join('|')})(/|\\.ts$)`;
 

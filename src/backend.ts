@@ -62,6 +62,11 @@ export interface PublishOptions {
    * A publish for another group rejects with a `ConfigurationError`.
    */
   readonly group?: ConsumerGroup | undefined;
+  /**
+   * Identifies the message, 1 to 255 bytes of well-formed UTF-8: `delivery.id` is this id. A message whose id was published within
+   * the backend's `dedupeWindow` is not stored again, and its `publish` resolves. Default: an id that no other message has.
+   */
+  readonly id?: string | undefined;
   /** Gives the publish up while it waits: it rejects with `signal.reason`, and the message was not enqueued. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -183,4 +188,73 @@ export interface QueueBackend<Events extends EventMap<Events> = AnyEvents> exten
 
   /** Ends the backend. Idempotent; waits for nobody's handler. */
   close(): Promise<void>;
+}
+
+/** A consumer group of a queue, as `groups()` finds it. */
+export interface GroupInfo {
+  readonly name: ConsumerGroup;
+  /** Whether this backend declares the group. */
+  readonly declared: boolean;
+  /** Messages that a consumer of the group can receive now. */
+  readonly ready: number;
+  /** Messages that the group has not settled: waiting, delayed or in flight. */
+  readonly unfinished: number;
+  /** How many consumers the group has, in all processes. Undefined if the engine does not tell. */
+  readonly consumers?: number | undefined;
+}
+
+export interface PeekOptions {
+  /** The group whose messages to look at. Default: `default`. */
+  readonly group?: ConsumerGroup | undefined;
+  /** How many messages to return at most, an integer >= 1. Default: 20. */
+  readonly limit?: number | undefined;
+}
+
+/** A waiting message, as `peek()` shows it. */
+export interface MessageView {
+  readonly id: string;
+  readonly key: QueueKey;
+  readonly payload: QueuePayload;
+  readonly headers: MessageHeaders;
+  /** Which delivery of this message the next one will be, from 1 up. */
+  readonly attempt: number;
+  /** When the message was published, in milliseconds since the epoch. */
+  readonly publishedAt: number;
+  /** When the message becomes due, in milliseconds since the epoch. Undefined if it is ready. */
+  readonly due?: number | undefined;
+}
+
+export interface PurgeOptions {
+  /** The group whose messages to remove. Default: every group. */
+  readonly group?: ConsumerGroup | undefined;
+}
+
+/**
+ * The state of a backend's connection. `'idle'`: nothing has used the queue yet. `'disconnected'`: the connection was lost, and the
+ * backend reconnects. A `MemoryBackend` goes from `'idle'` to `'connected'` with its first use.
+ */
+export type QueueStatus = 'idle' | 'connecting' | 'connected' | 'disconnected' | 'closed';
+
+/** A queue with its administration: what every built-in backend implements. */
+export interface ManagedQueue<Events extends EventMap<Events> = AnyEvents> extends QueueBackend<Events> {
+  /** Emits the current status first, then every change. Completes after `'closed'`. */
+  readonly status$: Observable<QueueStatus>;
+
+  /** Lists the groups of the queue: the declared ones, and those that other processes have created. */
+  groups(): Promise<GroupInfo[]>;
+
+  /**
+   * Deletes a group, with its messages. Resolves to whether there was one.
+   * @throws {ConfigurationError} (a rejection) if this backend declares the group.
+   */
+  deleteGroup(name: ConsumerGroup): Promise<boolean>;
+
+  /**
+   * Shows waiting messages, in order, without taking them. Delayed messages follow, with the time at which they become due.
+   * @throws {UnsupportedOperationError} (a rejection) if the engine cannot do it.
+   */
+  peek(options?: PeekOptions): Promise<MessageView[]>;
+
+  /** Removes waiting and delayed messages, but none in flight. Resolves to how many messages it removed. */
+  purge(options?: PurgeOptions): Promise<number>;
 }

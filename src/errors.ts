@@ -138,3 +138,12 @@ export class UnrecoverableError extends SluiceError {
     return 'UnrecoverableError';
   }
 }
+
+/** The engine cannot do what was asked. The message says what to use instead. */
+export class UnsupportedOperationError extends SluiceError {
+  static override readonly code: string = 'UNSUPPORTED_OPERATION';
+
+  override get name(): string {
+    return 'UnsupportedOperationError';
+  }
+}

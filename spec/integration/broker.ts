@@ -1,5 +1,5 @@
 import type { QueueBackend } from 'sluice';
-import type { BrokerOptions } from '../../src/broker/options.js';
+import type { BrokerOptions } from '../../src/core/options.js';
 import type { ConsumerSettings } from '../support/consumer-process.js';
 import type { ServerProcess } from '../support/servers/server-process.js';
 

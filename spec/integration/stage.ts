@@ -1,5 +1,5 @@
 import type { QueueBackend } from 'sluice';
-import type { BrokerOptions } from '../../src/broker/options.js';
+import type { BrokerOptions } from '../../src/core/options.js';
 import { ConsumerProcess, type ConsumerSettings } from '../support/consumer-process.js';
 import { eventually } from '../support/eventually.js';
 import { silentLogger } from '../support/recording-logger.js';

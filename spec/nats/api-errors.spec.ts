@@ -1,5 +1,5 @@
-import { outlookOfCode } from '../../src/nats/api-errors.js';
-import { isWithoutJetStream, NATS_FAILURES } from '../../src/nats/failures.js';
+import { kindOfCode } from '../../src/nats/api-errors.js';
+import { isWithoutJetStream, NATS_FAILURES } from '../../src/nats/nats-errors.js';
 
 /** Codes with the status that the server gives them. */
 const PASSING: readonly (readonly [code: number, status: number])[] = [
@@ -64,29 +64,29 @@ const apiError = (code: number, status: number) =>
 
 describe('The error codes of JetStream', () => {
   it.each(PASSING)('%i passes, with status %i', (code, status) => {
-    expect(outlookOfCode(code, status)).toBe('refused');
-    expect(NATS_FAILURES.outlookOf(apiError(code, status))).toBe('refused');
+    expect(kindOfCode(code, status)).toBe('refused');
+    expect(NATS_FAILURES.classify(apiError(code, status))).toBe('refused');
   });
 
   it.each(FOR_GOOD)('%i fails for good, with status %i', (code, status) => {
-    expect(outlookOfCode(code, status)).toBe('hopeless');
-    expect(NATS_FAILURES.outlookOf(apiError(code, status))).toBe('hopeless');
+    expect(kindOfCode(code, status)).toBe('fatal');
+    expect(NATS_FAILURES.classify(apiError(code, status))).toBe('fatal');
   });
 
   it('10076 ends the connection: another server may have JetStream', () => {
-    expect(NATS_FAILURES.outlookOf(apiError(10076, 503))).toBe('lost');
+    expect(NATS_FAILURES.classify(apiError(10076, 503))).toBe('retryable');
   });
 
   it.each([
     [500, 'refused'],
     [503, 'refused'],
     [429, 'refused'],
-    [400, 'hopeless'],
-    [404, 'hopeless'],
-    [409, 'hopeless'],
-  ])('that are not known go by their status: %i', (status, outlook) => {
-    expect(outlookOfCode(19_999, status)).toBe(outlook);
-    expect(outlookOfCode(undefined, status)).toBe(outlook);
+    [400, 'fatal'],
+    [404, 'fatal'],
+    [409, 'fatal'],
+  ])('that are not known go by their status: %i', (status, kind) => {
+    expect(kindOfCode(19_999, status)).toBe(kind);
+    expect(kindOfCode(undefined, status)).toBe(kind);
   });
 
   it.each([

@@ -48,7 +48,7 @@ describe('Sweeper', () => {
         return true;
       },
     };
-    const failures = { outlookOf: () => 'refused' };
+    const failures = { classify: () => 'refused' };
     const connection = { link: {}, isReady: true };
     const options = {
       queueName: 'q',

@@ -6,8 +6,8 @@ import {
   type MemoryBackendOptions,
   type PublishArguments,
 } from 'sluice';
-import { type Lender, LentDelivery } from '../../src/broker/delivery.js';
-import { messageOf } from '../broker/fakes.js';
+import { type DeliveryOwner, DriverDelivery } from '../../src/core/delivery.js';
+import { messageOf } from '../core/fakes.js';
 import { Holder, numberOf, upTo } from '../support/consumers.js';
 import { FakeDelivery, Handled, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
@@ -186,8 +186,8 @@ describe('The group of a dead letter of handle', () => {
   });
 
   it('is known of a delivery of a broker', async () => {
-    const lender = { groupName: 'billing', settle: async () => true } as Partial<Lender> as Lender;
-    const delivery = new LentDelivery(lender, 'orders', messageOf('1-0')) as Delivery;
+    const owner = { groupName: 'billing', settle: async () => true } as Partial<DeliveryOwner> as DeliveryOwner;
+    const delivery = new DriverDelivery(owner, 'orders', messageOf('1-0')) as Delivery;
     expect(await lettersOf(of(delivery))).toEqual([
       expect.objectContaining({ 'sluice-group': 'billing', 'sluice-queue': 'orders' }),
     ]);

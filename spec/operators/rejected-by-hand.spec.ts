@@ -1,7 +1,7 @@
 import { NEVER, of } from 'rxjs';
 import { AsyncLoopConsumer, type Delivery, type HandleOptions, type Logger, MemoryBackend, type Outcome } from 'sluice';
-import { type Lender, LentDelivery } from '../../src/broker/delivery.js';
-import { messageOf } from '../broker/fakes.js';
+import { type DeliveryOwner, DriverDelivery } from '../../src/core/delivery.js';
+import { messageOf } from '../core/fakes.js';
 import { FakeDelivery, Handled, Processing, type TestHandler } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -175,8 +175,8 @@ describe('A rejection by hand in a handler of handle', () => {
 
 describe('A rejection by hand of a delivery of a broker', () => {
   it('is told while the broker is told', async () => {
-    const lender = { settle: async () => true, rejected() {} } as Partial<Lender> as Lender;
-    const delivery = new LentDelivery(lender, 'orders', messageOf('1-0')) as Delivery;
+    const owner = { settle: async () => true, rejected() {} } as Partial<DeliveryOwner> as DeliveryOwner;
+    const delivery = new DriverDelivery(owner, 'orders', messageOf('1-0')) as Delivery;
     const handled = new Handled(of(delivery), async (given) => void (await given.reject(REASON)));
     await turns();
     expect(handled.outcomes).toEqual([expect.objectContaining({ status: 'rejected', error: REASON })]);

@@ -1,7 +1,7 @@
 import type { Channel, Incoming } from '../../src/rabbitmq/client.js';
 import { GroupChannel } from '../../src/rabbitmq/group-channel.js';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
-import { fakeTime, pass } from '../broker/fakes.js';
+import { fakeTime, pass } from '../core/fakes.js';
 
 /** More than the time after which a channel looks, and what its looks take, in milliseconds. */
 const A_WHILE = 7000;

@@ -1,9 +1,9 @@
-import { ConnectionLostError } from '../../src/broker/failures.js';
+import { ConnectionLostError } from '../../src/core/engine-errors.js';
 import type { Client } from '../../src/rabbitmq/client.js';
 import { RabbitLink } from '../../src/rabbitmq/link.js';
 import { OverdueError, Patience } from '../../src/rabbitmq/patience.js';
-import { never } from '../broker/fake-broker.js';
-import { fakeTime, pass } from '../broker/fakes.js';
+import { never } from '../core/fake-broker.js';
+import { fakeTime, pass } from '../core/fakes.js';
 import { failureOf, rejectionOf, stateOf } from '../support/promises.js';
 
 /** How long a server may take to answer at first, in milliseconds. */

@@ -1,6 +1,6 @@
 import { Credit } from '../../src/bridge/credit.js';
 import { Prefetch } from '../../src/rabbitmq/prefetch.js';
-import { fakeTime, pass } from '../broker/fakes.js';
+import { fakeTime, pass } from '../core/fakes.js';
 import { turns } from '../support/promises.js';
 
 function following(limit: number, full = true) {

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
-import { Failures } from '../../src/broker/failures.js';
+import { EngineErrors } from '../../src/core/engine-errors.js';
 import type { Channel, Incoming } from '../../src/rabbitmq/client.js';
 import { Delays, LONGEST_DELAY, levelsFor } from '../../src/rabbitmq/delays.js';
-import { isConsumerTimeout, rabbitMqFailures } from '../../src/rabbitmq/failures.js';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
 import {
   asideProperties,
@@ -14,6 +13,7 @@ import {
   readMessage,
 } from '../../src/rabbitmq/message.js';
 import { queueNames } from '../../src/rabbitmq/names.js';
+import { isConsumerTimeout, rabbitMqFailures } from '../../src/rabbitmq/rabbitmq-errors.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from '../../src/rabbitmq/url.js';
 
 /** A broker of which only the exchanges, the queues and their bindings are kept: by pattern, for what is bound by one. */
@@ -291,8 +291,8 @@ describe('The URL that the client gets', () => {
   });
 });
 
-describe('The outlook of a failure', () => {
-  const { outlookOf } = new Failures(rabbitMqFailures(), { queue: 'q', server: 'somewhere' });
+describe('The kind of a failure', () => {
+  const { classify } = new EngineErrors(rabbitMqFailures(), { queue: 'q', server: 'somewhere' });
   const error = (code: string, message = code) => Object.assign(new Error(message), { code });
 
   it.each([
@@ -304,7 +304,7 @@ describe('The outlook of a failure', () => {
     error('PRECONDITION_FAILED', "cannot declare queue 'q' in vhost '/': queue limit in vhost '/' (5) is reached"),
     error('PRECONDITION_FAILED', 'delivery acknowledgement on channel 1 timed out'),
   ])('is that the server refuses for now: %p', (each) => {
-    expect(outlookOf(each)).toBe('refused');
+    expect(classify(each)).toBe('refused');
   });
 
   it.each([
@@ -319,7 +319,7 @@ describe('The outlook of a failure', () => {
     error('ERR_SSL_WRONG_VERSION_NUMBER'),
     new Error('maximum number of AMQP Channels already opened (2047)'),
   ])('is that it fails until somebody changes something: %p', (each) => {
-    expect(outlookOf(each)).toBe('hopeless');
+    expect(classify(each)).toBe('fatal');
   });
 
   it.each([
@@ -329,7 +329,7 @@ describe('The outlook of a failure', () => {
     error('CH_CLOSE'),
     error('COMMAND_INVALID', 'received unexpected frame during negotiation: {"type":8,"channelId":0}'),
   ])('is that the next connection may do: %p', (each) => {
-    expect(outlookOf(each)).toBe('lost');
+    expect(classify(each)).toBe('lost');
   });
 
   it('tells a delivery that was taken back from other preconditions', () => {

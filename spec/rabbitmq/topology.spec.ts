@@ -1,7 +1,7 @@
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
 import { queueNames } from '../../src/rabbitmq/names.js';
 import { declareGroups } from '../../src/rabbitmq/topology.js';
-import { fakeTime, pass } from '../broker/fakes.js';
+import { fakeTime, pass } from '../core/fakes.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 /** A link whose requests are answered when the given promise resolves. */

@@ -120,9 +120,9 @@ describe('The look for a group `default` that nobody reads', () => {
   const create = () => {
     const logger = recordingLogger();
     const options = { queueName: 'orders', names: queueNames('orders'), groups: ['billing'], vhost: 'shop', logger };
-    const outlookOf = (error: unknown) =>
-      (error as { code?: unknown }).code === 'LOST' ? ('lost' as const) : ('hopeless' as const);
-    return { logger, look: new UnreadDefault({ ...options, outlookOf }).look };
+    const classify = (error: unknown) =>
+      (error as { code?: unknown }).code === 'LOST' ? ('retryable' as const) : ('fatal' as const);
+    return { logger, look: new UnreadDefault({ ...options, classify }).look };
   };
 
   it('is skipped where the broker refuses it, which is said at debug', async () => {

@@ -3,7 +3,7 @@ import { KeepAlive } from '../../src/redis/keep-alive.js';
 import { checkRedisOptions } from '../../src/redis/options.js';
 import { direct } from '../../src/redis/route.js';
 import { Server } from '../../src/redis/server.js';
-import { fakeTime, pass } from '../broker/fakes.js';
+import { fakeTime, pass } from '../core/fakes.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 class ErrorReply extends Error {}
@@ -78,13 +78,13 @@ describe('A Connection', () => {
       queue: 'orders',
       connection: 'the queue',
       broker: 'Redis',
-      outlookOf: () => 'lost',
+      classify: () => 'retryable',
       createRoute: () => direct(client),
       name: 'ours',
       search: 0,
       prepare: async () => {},
       mostIdle: () => 1000,
-      patience: 60_000,
+      connectTimeout: 60_000,
       logger: silentLogger,
     });
     await connection.ready();

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { Failures } from '../../src/broker/failures.js';
-import { Settlements } from '../../src/broker/settlements.js';
-import { isElsewhere, isReply, redisFailures } from '../../src/redis/failures.js';
+import { EngineErrors } from '../../src/core/engine-errors.js';
+import { SettlementQueue } from '../../src/core/settlement-queue.js';
 import { compareIds } from '../../src/redis/ids.js';
 import { readMessage } from '../../src/redis/message.js';
+import { isElsewhere, isReply, redisFailures } from '../../src/redis/redis-errors.js';
 import { countedOf, settlementArguments, type Verdict } from '../../src/redis/settlements.js';
 
-const { outlookOf } = new Failures(redisFailures('q'), { queue: 'q', server: 'somewhere' });
+const { classify } = new EngineErrors(redisFailures('q'), { queue: 'q', server: 'somewhere' });
 
 const id = fc
   .tuple(fc.integer({ min: 0, max: 3 }), fc.oneof(fc.nat(12), fc.maxSafeNat()))
@@ -100,7 +100,7 @@ describe('readMessage', () => {
 
 describe('The settlements of an exchange', () => {
   const taken = (verdicts: readonly Verdict[]) => {
-    const settlements = new Settlements<Verdict>(compareIds);
+    const settlements = new SettlementQueue<Verdict>(compareIds);
     verdicts.forEach((verdict, number) => void settlements.add(`1-${number}`, verdict));
     return settlements.take(verdicts.length);
   };
@@ -147,7 +147,7 @@ describe('The settlements of an exchange', () => {
   });
 });
 
-describe('The outlook of a failure', () => {
+describe('The kind of a failure', () => {
   class ErrorReply extends Error {}
   class SimpleError extends ErrorReply {}
 
@@ -180,7 +180,7 @@ describe('The outlook of a failure', () => {
     'UNBLOCKED the stream key no longer exists',
     'ERR max number of clients reached',
   ])('is that the server refuses for now: %s', (message) => {
-    expect(outlookOf(new SimpleError(message))).toBe('refused');
+    expect(classify(new SimpleError(message))).toBe('refused');
   });
 
   it.each([
@@ -198,7 +198,7 @@ describe('The outlook of a failure', () => {
     Object.assign(new Error('wrong version number'), { code: 'ERR_SSL_WRONG_VERSION_NUMBER' }),
     new Error('Unknown RESP type 72 "H"'),
   ])('is that it fails until somebody changes something: %p', (error) => {
-    expect(outlookOf(error)).toBe('hopeless');
+    expect(classify(error)).toBe('fatal');
   });
 
   it.each([
@@ -206,7 +206,7 @@ describe('The outlook of a failure', () => {
     new Error('Socket closed unexpectedly'),
     Object.assign(new Error('getaddrinfo ENOTFOUND nowhere'), { code: 'ENOTFOUND' }),
   ])('is that the next connection may do: %p', (error) => {
-    expect(outlookOf(error)).toBe('lost');
+    expect(classify(error)).toBe('retryable');
   });
 
   it.each([

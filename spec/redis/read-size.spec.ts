@@ -1,5 +1,5 @@
 import { ReadSize } from '../../src/redis/read-size.js';
-import { fakeTime } from '../broker/fakes.js';
+import { fakeTime } from '../core/fakes.js';
 
 const KB = 1024;
 const MINUTE = 60_000;

@@ -91,7 +91,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     await queue.close();
   });
 
-  it('says goodbye between two attempts, where the server takes it again', async () => {
+  it('says shutDown between two attempts, where the server takes it again', async () => {
     const { queue, holder } = await holding(1, 2);
     await refuseAlone();
     const acknowledged = holder.of(1).ack();

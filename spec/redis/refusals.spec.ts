@@ -1,11 +1,11 @@
 import { createClient } from 'redis';
-import { Failures } from '../../src/broker/failures.js';
-import { Refusals } from '../../src/broker/refusals.js';
+import { EngineErrors } from '../../src/core/engine-errors.js';
+import { Refusals } from '../../src/core/refusals.js';
 import { checkMessage } from '../../src/internal/check-message.js';
-import { redisFailures } from '../../src/redis/failures.js';
 import { queueKeys } from '../../src/redis/keys.js';
 import { Publisher } from '../../src/redis/publisher.js';
-import { fakeTime, pass } from '../broker/fakes.js';
+import { redisFailures } from '../../src/redis/redis-errors.js';
+import { fakeTime, pass } from '../core/fakes.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
@@ -142,10 +142,10 @@ describe('The Publisher of a server that refuses for now', () => {
       queueName: 'orders',
       keys: queueKeys('orders'),
       groupRule: { groups: ['default'], declared: false },
-      connection: { isReady: true, isHopeful: true, ready: async () => {}, run: refuse } as never,
+      connection: { isReady: true, mayRecover: true, ready: async () => {}, run: refuse } as never,
       publishTimeout: 60_000,
       maxPending: 1,
-      failures: new Failures(redisFailures('orders'), { queue: 'orders', server: 'here' }),
+      failures: new EngineErrors(redisFailures('orders'), { queue: 'orders', server: 'here' }),
       refusals: new Refusals({
         broker: 'Redis',
         queue: 'orders',

@@ -298,7 +298,7 @@ describeWithRedis('A consumer that waits', () => {
         await comes(holder, n);
       }
       await queue.close();
-      // It has said goodbye: both have gone back.
+      // It has said shutDown: both have gone back.
       expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked', 'sluice:parked']);
     },
   );

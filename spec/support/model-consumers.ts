@@ -21,13 +21,13 @@ export class ModelSubscriber implements ModelConsumer {
   ) {
     this.group = queue.groupOf(group);
     queue.enrol(this);
-    this.#lineUp();
+    this.#addReady();
     queue.serve();
   }
 
   take(message: ModelMessage, attempt: number): void {
     this.held.push(message);
-    this.#lineUp();
+    this.#addReady();
     this.log.push(`${this.id} gets ${message.n} attempt ${attempt}`);
     if (this.habit === 'ack' || (this.habit === 'nack twice' && attempt > 2)) this.settle(message, 'ack', 0);
     else if (this.habit === 'nack twice') this.settle(message, 'nack', 0);
@@ -37,7 +37,7 @@ export class ModelSubscriber implements ModelConsumer {
     this.held.splice(this.held.indexOf(message), 1);
     const goesBack = how === 'nack' || how === 'release';
     if (goesBack && delay === 0 && !this.#stopped) this.#rest();
-    else this.#lineUp();
+    else this.#addReady();
     if (goesBack) this.queue.giveBack(message, this.group, delay, how === 'nack');
     else this.queue.settle(message, this.group);
     this.queue.serve();
@@ -65,13 +65,13 @@ export class ModelSubscriber implements ModelConsumer {
 
   #leave(): void {
     this.#stopped = true;
-    this.queue.dismiss(this);
+    this.queue.removeSubscription(this);
     for (const message of this.held.splice(0)) this.queue.giveBack(message, this.group, 0, true);
     this.queue.serve();
   }
 
-  #lineUp(): void {
-    if (this.held.length < this.prefetch && !this.#stopped && !this.#resting) this.queue.lineUp(this);
+  #addReady(): void {
+    if (this.held.length < this.prefetch && !this.#stopped && !this.#resting) this.queue.addReady(this);
   }
 
   #rest(): void {
@@ -80,7 +80,7 @@ export class ModelSubscriber implements ModelConsumer {
     this.#resting = true;
     this.queue.later(() => {
       this.#resting = false;
-      this.#lineUp();
+      this.#addReady();
       this.queue.serve();
     });
   }
@@ -127,7 +127,7 @@ export class ModelPayloads implements ModelConsumer {
       this.answers.push('done');
     } else {
       this.#parked++;
-      this.queue.lineUp(this);
+      this.queue.addReady(this);
     }
   }
 
@@ -136,7 +136,7 @@ export class ModelPayloads implements ModelConsumer {
     this.answers.push(message.n);
     if (--this.#parked === 0) return;
     this.#settleLast();
-    this.queue.lineUp(this);
+    this.queue.addReady(this);
   }
 
   end(): void {
@@ -146,7 +146,7 @@ export class ModelPayloads implements ModelConsumer {
 
   /** An abort: what was handed over is settled when the consumer comes back. */
   leave(): void {
-    if (this.#phase === 'open') this.queue.dismiss(this);
+    if (this.#phase === 'open') this.queue.removeSubscription(this);
     this.#phase = 'ended';
     for (; this.#parked > 0; this.#parked--) this.answers.push('done');
   }

@@ -141,12 +141,12 @@ export class ModelQueue {
     this.#consumers.push(consumer);
   }
 
-  dismiss(consumer: ModelConsumer): void {
+  removeSubscription(consumer: ModelConsumer): void {
     remove(this.#consumers, consumer);
     remove(this.#line, consumer);
   }
 
-  lineUp(consumer: ModelConsumer): void {
+  addReady(consumer: ModelConsumer): void {
     if (!this.#line.includes(consumer)) this.#line.push(consumer);
   }
 

@@ -12,10 +12,18 @@ export interface CheckedMessage {
   readonly delay: number;
   /** The only group that gets the message; undefined for all. The backend checks that it is declared. */
   readonly group: ConsumerGroup | undefined;
+  /** The publisher's own id of the message, for deduplication; undefined: it has none. */
+  readonly id: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-const NO_DETAILS: PublishDetails = { headers: NO_HEADERS, delay: 0, group: undefined, signal: undefined };
+const NO_DETAILS: PublishDetails = {
+  headers: NO_HEADERS,
+  delay: 0,
+  group: undefined,
+  id: undefined,
+  signal: undefined,
+};
 
 /**
  * Checks the arguments of a `publish`, as every broker has to: the key, that JSON leaves the payload as it is, the headers, the delay, the name of the group and the signal.
@@ -27,6 +35,6 @@ const NO_DETAILS: PublishDetails = { headers: NO_HEADERS, delay: 0, group: undef
 export function checkMessage(key: unknown, payload: unknown, options?: PublishOptions): CheckedMessage {
   checkKey(key);
   const copy = copyAsJson(payload);
-  const { headers, delay, group, signal } = options === undefined ? NO_DETAILS : checkPublishOptions(options);
-  return { key: key as QueueKey, payload: copy, headers, delay, group, signal };
+  const { headers, delay, group, id, signal } = options === undefined ? NO_DETAILS : checkPublishOptions(options);
+  return { key: key as QueueKey, payload: copy, headers, delay, group, id, signal };
 }

@@ -9,16 +9,19 @@ export interface PublishDetails {
   readonly delay: number;
   /** The only group that gets the message; undefined for all. The backend checks that it is declared. */
   readonly group: ConsumerGroup | undefined;
+  /** The publisher's own id of the message, for deduplication; undefined: it has none. */
+  readonly id: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 /** @throws {InvalidMessageError | TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkPublishOptions(options: PublishOptions): PublishDetails {
-  const { headers, delay = 0, group, signal } = checkOptions(options);
+  const { headers, delay = 0, group, id, signal } = checkOptions(options);
   return {
     headers: copyHeaders(headers),
     delay: checkMilliseconds('delay', delay),
     group: group === undefined ? undefined : checkName('group', group),
+    id: id === undefined ? undefined : checkName('id', id),
     signal: checkSignal('signal', signal),
   };
 }

@@ -1,13 +1,13 @@
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import { millis } from '@nats-io/transport-node';
-import { shellCommand, warnOfUnreadGroup } from '../broker/unread-group.js';
+import { shellCommand, warnOfUnreadGroup } from '../core/unread-group.js';
 import { LONGEST_TIMER } from '../internal/after.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import type { Counts } from './counts.js';
-import { isForbidden } from './failures.js';
 import type { NatsLink } from './link.js';
 import { type QueueNames, readGroup } from './names.js';
+import { isForbidden } from './nats-errors.js';
 import { isGroup } from './topology.js';
 
 export interface AbandonedGroupsOptions {

@@ -1,11 +1,11 @@
-import type { Outlook } from '../broker/failures.js';
+import type { ErrorKind } from '../core/engine-errors.js';
 
 /**
  * What JetStream's error codes say about the next attempt, as far as a queue meets them. The status that comes with a code does not tell: a full account has that of a bad request, a
  * setting above a limit that of a failing server.
  * @see https://github.com/nats-io/nats-server/blob/main/server/errors.json
  */
-const OUTLOOKS: ReadonlyMap<number, Outlook> = new Map<number, Outlook>([
+const OUTLOOKS: ReadonlyMap<number, ErrorKind> = new Map<number, ErrorKind>([
   // It passes: consumers make room, a cluster elects a leader, servers come back, somebody finishes what is being done.
   [10002, 'refused'], // resource limits exceeded for account
   [10004, 'refused'], // incomplete results
@@ -39,31 +39,31 @@ const OUTLOOKS: ReadonlyMap<number, Outlook> = new Map<number, Outlook>([
   [10149, 'refused'], // consumer does not exist
 
   // The server has switched JetStream off. Another one of the cluster may have it.
-  [10076, 'lost'], // JetStream not enabled
+  [10076, 'retryable'], // JetStream not enabled
 
   // Somebody has to change the options, the server or the account.
-  [10003, 'hopeless'], // bad request
-  [10010, 'hopeless'], // clustering required
-  [10013, 'hopeless'], // consumer name in use
-  [10025, 'hopeless'], // invalid JSON
-  [10026, 'hopeless'], // maximum of consumers
-  [10027, 'hopeless'], // maximum of streams
-  [10028, 'hopeless'], // no memory for a stream
-  [10036, 'hopeless'], // not supported in clustered mode
-  [10047, 'hopeless'], // no storage for a stream
-  [10052, 'hopeless'], // invalid configuration of a stream: a duplicate window above the limit
-  [10054, 'hopeless'], // message too large
-  [10058, 'hopeless'], // stream name in use with another configuration
-  [10065, 'hopeless'], // subjects of another stream
-  [10074, 'hopeless'], // replicas without a cluster
-  [10097, 'hopeless'], // headers too large
-  [10105, 'hopeless'], // consumer exists and is active
-  [10109, 'hopeless'], // stream is sealed
-  [10113, 'hopeless'], // account requires a maximum of bytes
-  [10120, 'hopeless'], // no limits for so many replicas
-  [10121, 'hopeless'], // too many acks pending
-  [10122, 'hopeless'], // maximum of bytes above the limit
-  [10148, 'hopeless'], // consumer exists
+  [10003, 'fatal'], // bad request
+  [10010, 'fatal'], // clustering required
+  [10013, 'fatal'], // consumer name in use
+  [10025, 'fatal'], // invalid JSON
+  [10026, 'fatal'], // maximum of consumers
+  [10027, 'fatal'], // maximum of streams
+  [10028, 'fatal'], // no memory for a stream
+  [10036, 'fatal'], // not supported in clustered mode
+  [10047, 'fatal'], // no storage for a stream
+  [10052, 'fatal'], // invalid configuration of a stream: a duplicate window above the limit
+  [10054, 'fatal'], // message too large
+  [10058, 'fatal'], // stream name in use with another configuration
+  [10065, 'fatal'], // subjects of another stream
+  [10074, 'fatal'], // replicas without a cluster
+  [10097, 'fatal'], // headers too large
+  [10105, 'fatal'], // consumer exists and is active
+  [10109, 'fatal'], // stream is sealed
+  [10113, 'fatal'], // account requires a maximum of bytes
+  [10120, 'fatal'], // no limits for so many replicas
+  [10121, 'fatal'], // too many acks pending
+  [10122, 'fatal'], // maximum of bytes above the limit
+  [10148, 'fatal'], // consumer exists
 ]);
 
 /** The status from which an error is the server's own, and that of too many requests: codes that this table does not have may pass then. */
@@ -71,7 +71,7 @@ const SERVER_ERROR = 500;
 const TOO_MANY = 429;
 
 /** @param code of JetStream's @param status as of HTTP, for a code that is not known */
-export function outlookOfCode(code: number | undefined, status: number): Outlook {
+export function kindOfCode(code: number | undefined, status: number): ErrorKind {
   const known = code === undefined ? undefined : OUTLOOKS.get(code);
-  return known ?? (status >= SERVER_ERROR || status === TOO_MANY ? 'refused' : 'hopeless');
+  return known ?? (status >= SERVER_ERROR || status === TOO_MANY ? 'refused' : 'fatal');
 }

@@ -1,4 +1,4 @@
-import { Underway } from '../broker/underway.js';
+import { DelayedInTransit } from '../core/delayed-in-transit.js';
 
 /**
  * What was sent back for later: the server may keep it for so many milliseconds after its time, since it looks some of them later, and more where it is busy. What is more
@@ -8,9 +8,9 @@ const LIMITS = { most: 100_000, lateness: 250 };
 
 /** The messages of a group that this process has sent back for later, by id. */
 export class Away {
-  readonly #all = new Underway(LIMITS);
+  readonly #all = new DelayedInTransit(LIMITS);
   /** Those of them that no other group gets. */
-  readonly #own = new Underway(LIMITS);
+  readonly #own = new DelayedInTransit(LIMITS);
 
   get size(): number {
     return this.#all.size;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConsumerConfig, ConsumerInfo } from '@nats-io/jetstream';
 import type { JetStreamApi } from './api.js';
 import { COUNTER_KEPT, isCounter } from './counters.js';
-import { isConsumerLimit, isForbidden } from './failures.js';
+import { isConsumerLimit, isForbidden } from './nats-errors.js';
 
 /** How often, and after what pause in milliseconds, a consumer is tried again. A server of a cluster deletes an unused consumer up to a second late. */
 const PAUSE = 250;

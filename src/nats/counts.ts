@@ -3,9 +3,9 @@ import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { ConsumerGroup } from '../backend.js';
 import type { JetStreamApi } from './api.js';
 import { countFrom } from './counters.js';
-import { isNotFound } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
+import { isNotFound } from './nats-errors.js';
 import { isGroup } from './topology.js';
 
 /** What a group has not settled. */

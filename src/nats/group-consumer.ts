@@ -2,14 +2,14 @@ import type { Msg } from '@nats-io/transport-node';
 import type { Subscriber } from 'rxjs';
 import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { BrokerConsumer } from '../broker/broker-backend.js';
-import type { Connection } from '../broker/connection.js';
-import type { LentDelivery, Settled } from '../broker/delivery.js';
-import type { Failures } from '../broker/failures.js';
-import type { FatalErrors } from '../broker/fatal-errors.js';
-import { Loans } from '../broker/loans.js';
-import { OwnReleases } from '../broker/own-releases.js';
-import type { Refusals } from '../broker/refusals.js';
+import type { BrokerConsumer } from '../core/broker-backend.js';
+import type { Connection } from '../core/connection.js';
+import type { DriverDelivery, Settled } from '../core/delivery.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import type { FatalErrors } from '../core/fatal-errors.js';
+import { InFlight } from '../core/in-flight.js';
+import { OwnReleases } from '../core/own-releases.js';
+import type { Refusals } from '../core/refusals.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -41,7 +41,7 @@ export interface GroupConsumerOptions {
   /** Keeps what is no message, for somebody to look at. */
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
   readonly sweeper: Sweeper;
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly refusals: Refusals;
   readonly fatalErrors: FatalErrors;
   readonly logger: Logger;
@@ -58,7 +58,7 @@ const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
  */
 export class GroupConsumer implements BrokerConsumer {
   readonly #options: GroupConsumerOptions;
-  readonly #loans: Loans;
+  readonly #inFlight: InFlight;
   readonly #puller: Puller;
   readonly #leases: Leases;
   readonly #settling: Settling;
@@ -79,7 +79,7 @@ export class GroupConsumer implements BrokerConsumer {
   constructor(options: GroupConsumerOptions) {
     this.#options = options;
     const { queueName, names, group, lease, sweeper, logger } = options;
-    this.#loans = new Loans({
+    this.#inFlight = new InFlight({
       queueName,
       logger,
       onChange: () => this.#poke(),
@@ -89,7 +89,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#leases = new Leases({
       lease,
       link: () => (options.connection.isReady && options.connection.link === this.#link ? this.#link : undefined),
-      onEnded: (id) => this.#loans.recall(id),
+      onEnded: (id) => this.#inFlight.recall(id),
       onLook: (now) => this.#look(now),
       onMissing: (reason) => this.#lost(reason),
       onFailed: (error) => this.#refused(error),
@@ -118,16 +118,16 @@ export class GroupConsumer implements BrokerConsumer {
   /** How many messages are in flight here, or were sent back from here for later and may not be ready yet; and how many of these no other group gets. */
   get kept(): { readonly all: number; readonly own: number } {
     const inFlight = this.#leases.count(({ message }) => this.#isOwn(message));
-    return { all: this.#loans.size + this.#away.size, own: inFlight + this.#away.own };
+    return { all: this.#inFlight.size + this.#away.size, own: inFlight + this.#away.own };
   }
 
   /** Whether somebody here has to do with the group. Where not, it may be deleted, and stays so. */
   get isNeeded(): boolean {
-    return this.#loans.hasMembers || this.#leases.size > 0 || this.#settling.isPending;
+    return this.#inFlight.hasMembers || this.#leases.size > 0 || this.#settling.isPending;
   }
 
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
-    this.#loans.connect(subscriber, intake);
+    this.#inFlight.connect(subscriber, intake);
   }
 
   /** There is a new connection. */
@@ -148,7 +148,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   async close(): Promise<void> {
     this.#closing = true;
-    this.#loans.end();
+    this.#inFlight.end();
     clearTimeout(this.#pause);
     this.#pause = undefined;
     const { connection } = this.#options;
@@ -172,7 +172,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#settling.giveUp();
   }
 
-  #settle({ id }: LentDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
+  #settle({ id }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
     const ticket = this.#leases.end(id);
     if (ticket === undefined) return NOT_COUNTED;
     if (reason !== undefined) return this.#setAside(ticket, 'is given up', reason);
@@ -202,8 +202,8 @@ export class GroupConsumer implements BrokerConsumer {
   #hasToDo(): boolean {
     return (
       this.#settling.isPending ||
-      this.#loans.hasRoom ||
-      this.#loans.isExpecting ||
+      this.#inFlight.hasCredit ||
+      this.#inFlight.acceptsExcess ||
       this.#puller.asked > 0 ||
       this.#leases.size > 0
     );
@@ -219,7 +219,7 @@ export class GroupConsumer implements BrokerConsumer {
       void this.#settling.send(link);
       this.#pull();
       // What has come in this turn is handed on first.
-      if (this.#puller.asked <= this.#room && this.#arrived.length === 0) this.#loans.quiet();
+      if (this.#puller.asked <= this.#room && this.#arrived.length === 0) this.#inFlight.quiet();
       this.#failures = 0;
       this.#options.refusals.end();
       this.#options.fatalErrors.end();
@@ -252,7 +252,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** The stream is another: what is out is not in it, and an answer to it would be taken for one to another message. */
   #forgetAll(): void {
-    for (const id of [...this.#loans.ids]) this.#loans.recall(id);
+    for (const id of [...this.#inFlight.ids]) this.#inFlight.recall(id);
     this.#leases.forget();
     this.#arrived = [];
     this.#away.clear();
@@ -262,7 +262,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** How many messages can be taken. */
   get #room(): number {
-    return this.#closing ? 0 : this.#loans.room;
+    return this.#closing ? 0 : this.#inFlight.room;
   }
 
   /**
@@ -270,7 +270,7 @@ export class GroupConsumer implements BrokerConsumer {
    * 2.10 may keep one that it was about to send for as long as the lease.
    */
   get #asksTooMuch(): boolean {
-    const shrunk = this.#loans.isExpecting && !this.#loans.isPausing;
+    const shrunk = this.#inFlight.acceptsExcess && !this.#inFlight.isPausing;
     return this.#puller.asked > this.#room && !(shrunk && this.#puller.isBusy);
   }
 
@@ -301,7 +301,7 @@ export class GroupConsumer implements BrokerConsumer {
       this.#poke();
     } else if ((target !== undefined && target !== names.consumer(group)) || sweeper.isSettled(group, ticket)) {
       unawaited(this.#answer(ticket, 'acked', 0));
-    } else if (!this.#loans.canTake || this.#closing) {
+    } else if (!this.#inFlight.canDeliver || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));
     } else {
       const content = readMessage(
@@ -314,7 +314,7 @@ export class GroupConsumer implements BrokerConsumer {
       } else {
         this.#away.delete(content.id);
         this.#leases.keep(content.id, ticket);
-        if (this.#loans.lend(content) === undefined) {
+        if (this.#inFlight.lend(content) === undefined) {
           this.#leases.end(content.id);
           unawaited(this.#answer(ticket, 'released', 0));
         }
@@ -372,7 +372,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** A settlement or a renewal has failed. Over a lost connection, both are sent again with the next one. */
   #refused(error: unknown): void {
-    if (this.#options.failures.outlookOf(error) !== 'lost') this.#failed(error);
+    if (this.#options.failures.classify(error) !== 'retryable') this.#failed(error);
   }
 
   /** Work has failed: goes on after a pause, or ends the streams where that would be of no use. */
@@ -382,17 +382,17 @@ export class GroupConsumer implements BrokerConsumer {
       return;
     }
     const { failures, refusals, fatalErrors } = this.#options;
-    const outlook = failures.outlookOf(error);
+    const kind = failures.classify(error);
     this.#missing = true;
-    if (outlook === 'hopeless') {
+    if (kind === 'fatal') {
       const explained = failures.explained(error);
       this.#settling.giveUp(explained);
-      if (this.#loans.hasMembers) fatalErrors.add(explained);
-      this.#loans.end({ error: explained });
+      if (this.#inFlight.hasMembers) fatalErrors.add(explained);
+      this.#inFlight.end({ error: explained });
       return;
     }
     // A first refusal may pass at once, as when the stream was just deleted.
-    if (outlook === 'refused' && this.#failures > 0) refusals.add(error);
+    if (kind === 'refused' && this.#failures > 0) refusals.add(error);
     this.#rest();
   }
 

@@ -1,5 +1,5 @@
 import type { Msg } from '@nats-io/transport-node';
-import { LeaseKeeper } from '../broker/lease-keeper.js';
+import { LeaseTimer } from '../core/lease-timer.js';
 import { IN_PROGRESS } from './answers.js';
 import { isUnanswered, type NatsLink } from './link.js';
 import type { DeliveryFacts } from './message.js';
@@ -41,13 +41,13 @@ const RENEWED = 0.75;
 /** Keeps the leases of what is out: JetStream has one for each message. */
 export class Leases {
   readonly #options: LeasesOptions;
-  readonly #keeper: LeaseKeeper;
+  readonly #keeper: LeaseTimer;
   /** By the ids of the messages. */
   readonly #tickets = new Map<string, Ticket>();
 
   constructor(options: LeasesOptions) {
     this.#options = options;
-    this.#keeper = new LeaseKeeper(options.lease, () => this.renew());
+    this.#keeper = new LeaseTimer(options.lease, () => this.renew());
   }
 
   get size(): number {

@@ -7,9 +7,9 @@ import {
   type PublishOptions,
   type Subscription,
 } from '@nats-io/transport-node';
-import type { Link } from '../broker/connection.js';
-import { End } from '../broker/end.js';
-import { ConnectionLostError } from '../broker/failures.js';
+import type { Link } from '../core/connection.js';
+import { Disconnection } from '../core/disconnection.js';
+import { ConnectionLostError } from '../core/engine-errors.js';
 import { type JetStreamApi, jetStreamApi } from './api.js';
 import { Heartbeat, type Pace } from './heartbeat.js';
 
@@ -44,7 +44,7 @@ export class NatsLink implements Link {
   readonly #options: LinkOptions;
   readonly #answers = new Map<string, OnAnswer>();
   readonly #requests = new Set<Request>();
-  readonly #end = new End();
+  readonly #end = new Disconnection();
   #connection: NatsConnection | undefined;
   #manager: JetStreamApi | undefined;
   #subscription: Subscription | undefined;

@@ -1,7 +1,7 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { MessageHeaders } from '../backend.js';
-import { type Message, readEnvelope, writeHeaders } from '../broker/message.js';
-import { isOwnId } from '../broker/message-ids.js';
+import { type Message, readEnvelope, writeHeaders } from '../core/envelope.js';
+import { isOwnId } from '../core/message-ids.js';
 import { readKey } from './names.js';
 
 /** By this id the server knows a message that is sent again. It is the `id` of the delivery too. */

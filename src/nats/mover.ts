@@ -1,8 +1,8 @@
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
-import type { Connection } from '../broker/connection.js';
-import type { Failures } from '../broker/failures.js';
-import { Refusals } from '../broker/refusals.js';
-import { Underway } from '../broker/underway.js';
+import type { Connection } from '../core/connection.js';
+import { DelayedInTransit } from '../core/delayed-in-transit.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import { Refusals } from '../core/refusals.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
@@ -31,7 +31,7 @@ export interface MoverOptions {
   readonly forward: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<void>;
   /** Keeps what is no message, for somebody to look at. */
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly logger: Logger;
 }
 
@@ -108,7 +108,7 @@ export class Mover {
   /** The server had no message that nobody has received: the next one that is received for the first time was stored just now. */
   #caughtUp = false;
   /** What this process has sent back, by place and time in the stream. */
-  readonly #sentBack = new Underway(SENT_BACK);
+  readonly #sentBack = new DelayedInTransit(SENT_BACK);
   /** What has come in this turn, or since the clock is read. */
   #arrived: Arrival[] = [];
   /** What is due soon. */
@@ -212,7 +212,7 @@ export class Mover {
 
   #failed(error: unknown): void {
     // A refusal may pass at once, as where the stream has just been deleted; and the connection tells of its own loss.
-    if (this.#failures > 0 && this.#options.failures.outlookOf(error) !== 'lost') this.#refuse('begin', error);
+    if (this.#failures > 0 && this.#options.failures.classify(error) !== 'retryable') this.#refuse('begin', error);
     this.#rest();
   }
 

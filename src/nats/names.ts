@@ -1,5 +1,5 @@
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import { safeName } from '../broker/safe-name.js';
+import { safeName } from '../core/safe-name.js';
 
 /** The longest name of a stream or consumer, in characters: it becomes the name of a folder, and a part of subjects. */
 const LONGEST_NAME = 128;

@@ -1,5 +1,5 @@
 import type { AnyEvents, EventMap } from '../backend.js';
-import { BrokerBackend } from '../broker/broker-backend.js';
+import { BrokerBackend } from '../core/broker-backend.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkOptions } from '../internal/options.js';

@@ -1,18 +1,18 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
-import type { Connection } from '../broker/connection.js';
-import type { Failures } from '../broker/failures.js';
-import { FatalErrors } from '../broker/fatal-errors.js';
-import { Refusals } from '../broker/refusals.js';
+import type { Broker, BrokerConsumer } from '../core/broker-backend.js';
+import type { Connection } from '../core/connection.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import { FatalErrors } from '../core/fatal-errors.js';
+import { Refusals } from '../core/refusals.js';
 import { AbandonedGroups } from './abandoned-groups.js';
 import { Counts, type Delayed, type Unsettled } from './counts.js';
-import { isNotFound } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
 import { copyHeaders, copyId, ID_HEADER, writeHeadersHeader } from './message.js';
 import { Mover } from './mover.js';
 import { type QueueNames, queueNames } from './names.js';
+import { isNotFound } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
 import { Publisher } from './publisher.js';
 import { Removals } from './removals.js';
@@ -31,7 +31,7 @@ const BUDGET = 1024 * 1024;
 
 /** A queue on NATS JetStream. */
 export class NatsBroker implements Broker {
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly publisher: Publisher;
   readonly #options: CheckedNatsOptions;
   readonly #names: QueueNames;
@@ -140,21 +140,21 @@ export class NatsBroker implements Broker {
       try {
         return await (group === undefined ? this.#countAll(link) : this.#countGroup(link, group));
       } catch (error) {
-        const outlook = this.failures.outlookOf(error);
-        if (this.#closed || outlook === 'hopeless') throw error;
+        const kind = this.failures.classify(error);
+        if (this.#closed || kind === 'fatal') throw error;
         if (isNotFound(error)) await this.#open(link);
-        else if (outlook === 'refused') throw error;
+        else if (kind === 'refused') throw error;
         // Over a link that fails at once, this would not end, and nothing else would begin.
         else this.#connection.lose(link, error);
       }
     }
   }
 
-  trouble(): unknown {
-    return this.#connection.trouble ?? this.#connection.link?.refusal;
+  lastError(): unknown {
+    return this.#connection.lastError ?? this.#connection.link?.refusal;
   }
 
-  async goodbye(): Promise<void> {
+  async shutDown(): Promise<void> {
     await this.#mover.leave();
     await this.#sweeper.close();
     // What was answered last has to leave this process. If it does not, leases expire, and the messages are redelivered.

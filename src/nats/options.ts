@@ -4,7 +4,7 @@ import {
   checkBrokerOptions,
   checkServer,
   readBrokerEnv,
-} from '../broker/options.js';
+} from '../core/options.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
 import { describeVariable, type Env, hasCredentials, readVariable } from '../internal/environment.js';

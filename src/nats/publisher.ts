@@ -1,15 +1,15 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import type { BrokerPublisher } from '../broker/broker-backend.js';
-import type { Connection } from '../broker/connection.js';
-import { ConnectionLostError, type Failures } from '../broker/failures.js';
-import { writePayload } from '../broker/message.js';
-import { MessageIds } from '../broker/message-ids.js';
-import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
+import type { BrokerPublisher } from '../core/broker-backend.js';
+import type { Connection } from '../core/connection.js';
+import { ConnectionLostError, type EngineErrors } from '../core/engine-errors.js';
+import { writePayload } from '../core/envelope.js';
+import { MessageIds } from '../core/message-ids.js';
+import { Outbox, type Pending, remainingDelay } from '../core/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import { outlookOfCode } from './api-errors.js';
+import { kindOfCode } from './api-errors.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
 import { HEADERS_HEADER, ID_HEADER, PUBLISHED_AT_HEADER, writeHeadersHeader, writePublishedAt } from './message.js';
 import type { QueueNames } from './names.js';
@@ -41,7 +41,7 @@ export interface PublisherOptions {
   readonly publishTimeout: number;
   /** How many messages may be unconfirmed at a time. */
   readonly maxPending: number;
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
 }
 
 /** How much may be on the way at a time: a server that is slow is not flooded, and on a slow link settlements do not wait for long behind messages. */
@@ -82,14 +82,14 @@ export class Publisher implements BrokerPublisher {
   constructor(options: PublisherOptions) {
     this.#options = options;
     const { queueName, publishTimeout, maxPending, connection, failures } = options;
-    const trouble = () => connection.trouble ?? this.#refusal ?? connection.link?.refusal;
+    const lastError = () => connection.lastError ?? this.#refusal ?? connection.link?.refusal;
     const limits = { publishTimeout, maxPending };
     this.#outbox = new Outbox({
       queueName,
       broker: failures.broker,
       ...limits,
       onAdmitted: () => this.#poke(),
-      trouble,
+      lastError,
     });
   }
 
@@ -117,7 +117,7 @@ export class Publisher implements BrokerPublisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#options.connection.isHopeful) await this.#outbox.emptied();
+    if (this.#options.connection.mayRecover) await this.#outbox.emptied();
     this.abandon();
   }
 
@@ -150,7 +150,7 @@ export class Publisher implements BrokerPublisher {
 
   async #run(): Promise<void> {
     const { connection, open, failures } = this.#options;
-    while (!this.#outbox.isEmpty && !(this.#closed && !connection.isHopeful)) {
+    while (!this.#outbox.isEmpty && !(this.#closed && !connection.mayRecover)) {
       try {
         const link = await connection.acquire();
         if (this.#link !== link || this.#broken) await this.#restart(link, open);
@@ -164,9 +164,9 @@ export class Publisher implements BrokerPublisher {
           this.#wake = resolve;
         });
       } catch (error) {
-        const outlook = failures.outlookOf(error);
-        if (outlook === 'hopeless') this.#outbox.refuse(failures.explained(error));
-        else if (outlook === 'refused') {
+        const kind = failures.classify(error);
+        if (kind === 'fatal') this.#outbox.refuse(failures.explained(error));
+        else if (kind === 'refused') {
           this.#refusal = error;
           this.#broken = true;
         }
@@ -266,11 +266,11 @@ export class Publisher implements BrokerPublisher {
         );
     } else {
       const reason = `JetStream refuses the message: ${error.description}`;
-      const outlook = outlookOfCode(error.err_code, error.code);
-      if (outlook === 'hopeless') pending.fail(this.#unavailable(reason));
+      const kind = kindOfCode(error.err_code, error.code);
+      if (kind === 'fatal') pending.fail(this.#unavailable(reason));
       else {
         this.#refusal = new Error(reason);
-        if (outlook === 'lost') this.#options.connection.renew(this.#refusal);
+        if (kind === 'retryable') this.#options.connection.renew(this.#refusal);
         this.#beginAnew();
       }
     }

@@ -4,9 +4,9 @@ import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import type { Logger } from '../internal/logger.js';
 import type { JetStreamApi } from './api.js';
-import { isForbidden, isStreamMissing } from './failures.js';
 import { isUnanswered, type NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
+import { isForbidden, isStreamMissing } from './nats-errors.js';
 import { isGroup } from './topology.js';
 
 export interface RemovalsOptions {

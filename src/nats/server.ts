@@ -1,16 +1,16 @@
 import { connect, type NatsConnection } from '@nats-io/transport-node';
-import { Connection } from '../broker/connection.js';
-import { within } from '../broker/deadline.js';
-import { Failures, HopelessError } from '../broker/failures.js';
-import { patienceFor, responseTimeoutFor } from '../broker/options.js';
+import { Connection } from '../core/connection.js';
+import { within } from '../core/deadline.js';
+import { EngineErrors, FatalError } from '../core/engine-errors.js';
+import { connectTimeoutFor, responseTimeoutFor } from '../core/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import { LONGEST_TIMER } from '../internal/after.js';
 import type { Logger } from '../internal/logger.js';
-import { isWithoutJetStream, NATS_FAILURES } from './failures.js';
 import { greeted } from './greeting.js';
 import { Pace } from './heartbeat.js';
 import { NatsLink } from './link.js';
 import { queueNames } from './names.js';
+import { isWithoutJetStream, NATS_FAILURES } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
 import { DELETION } from './topology.js';
 import { NATS_URL, parseUrl } from './url.js';
@@ -26,7 +26,7 @@ const MORE = 20;
 
 /** Where the queue is, and how to connect to it. */
 export class Server {
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly #options: CheckedNatsOptions;
   readonly #where: string;
   readonly #patience: number;
@@ -43,7 +43,7 @@ export class Server {
     this.#logger = logger;
     this.#where =
       'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
-    this.failures = new Failures(NATS_FAILURES, { queue: name, server: this.#where });
+    this.failures = new EngineErrors(NATS_FAILURES, { queue: name, server: this.#where });
   }
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
@@ -54,7 +54,7 @@ export class Server {
       queue: name,
       connection: 'everything',
       broker: this.failures.broker,
-      outlookOf: this.failures.outlookOf,
+      classify: this.failures.classify,
       createLink: (lost) => {
         const own = 'url' in server;
         return new NatsLink({
@@ -72,14 +72,14 @@ export class Server {
         await prepare(link);
       },
       // A stream that is missing is made anew after a pause.
-      patience: patienceFor(lease) + DELETION,
+      connectTimeout: connectTimeoutFor(lease) + DELETION,
       logger: this.#logger,
     });
   }
 
   async #open(url: string, signal: AbortSignal): Promise<NatsConnection> {
     const address = parseUrl(url);
-    if (address === undefined) throw new HopelessError('The URL cannot be read');
+    if (address === undefined) throw new FatalError('The URL cannot be read');
     const { servers, tls, ...login } = address;
     return connect({
       servers: await awakeOf(servers, this.#patience, signal),
@@ -152,7 +152,7 @@ async function awake(client: NatsConnection, patience: number): Promise<NatsConn
   const deadline = performance.now() + patience;
   for (;;) {
     if (client.isClosed())
-      throw new HopelessError('', { cause: new Error('the connection that was handed in is closed') });
+      throw new FatalError('', { cause: new Error('the connection that was handed in is closed') });
     // A round trip: it does not come back while the connection is down.
     const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), LOOK).unref());
     const up = await Promise.race([

@@ -1,6 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { Settled } from '../broker/delivery.js';
-import { type Settlement, Settlements } from '../broker/settlements.js';
+import type { Settled } from '../core/delivery.js';
+import { type PendingSettlement, SettlementQueue } from '../core/settlement-queue.js';
 import { ACK, type Answer, nak, TERMINATE } from './answers.js';
 import type { Ticket } from './leases.js';
 import { isUnanswered, type NatsLink } from './link.js';
@@ -20,7 +20,7 @@ export interface SettlingOptions {
   readonly onChange: () => void;
   /** Nobody takes settlements. */
   readonly onMissing: (reason: string) => void;
-  /** Settlements were not answered, and wait to be sent again. */
+  /** SettlementQueue were not answered, and wait to be sent again. */
   readonly onFailed: (error: unknown) => void;
 }
 
@@ -33,7 +33,7 @@ const MOST = 1000;
  */
 export class Settling {
   readonly #options: SettlingOptions;
-  readonly #settlements = new Settlements<Verdict>((one, other) => Number(one) - Number(other));
+  readonly #settlements = new SettlementQueue<Verdict>((one, other) => Number(one) - Number(other));
   /** The places of messages that are done with, of which the server has not confirmed that it knows. */
   readonly #finishing = new Set<number>();
   #returning = 0;
@@ -123,7 +123,7 @@ export class Settling {
    * What was taken was not confirmed, and is sent again; but for what goes back and has left: where the server has that, the message may be with somebody else by
    * then, who would lose it to the second; and where not, the lease brings it back.
    */
-  #putBack(left: readonly Settlement<Verdict>[], { again }: { readonly again: boolean }): void {
+  #putBack(left: readonly PendingSettlement<Verdict>[], { again }: { readonly again: boolean }): void {
     const gone = new Set(left.filter(({ verdict }) => !isDone(verdict.how)));
     this.#settlements.putBack({ again });
     // Before they are dropped, or they would not count.
@@ -131,7 +131,7 @@ export class Settling {
     this.#settlements.drop((settlement) => gone.has(settlement));
   }
 
-  #answered(settlements: readonly Settlement<Verdict>[]): void {
+  #answered(settlements: readonly PendingSettlement<Verdict>[]): void {
     const { group, sweeper } = this.#options;
     for (const { verdict } of settlements) {
       const { how, ticket } = verdict;
@@ -146,7 +146,7 @@ export class Settling {
  * Whether the lease of a delivery has ended before its settlement was sent. One that was sent before may have counted then, and is sent again in any case: the
  * worst that a second `ack` can do is to spare somebody the same work.
  */
-function isLate({ verdict: { ticket, how }, again }: Settlement<Verdict>, now: number): boolean {
+function isLate({ verdict: { ticket, how }, again }: PendingSettlement<Verdict>, now: number): boolean {
   return ticket.until < now && !(again && isDone(how));
 }
 
@@ -155,7 +155,7 @@ function isDone(how: Settled): boolean {
   return how === 'acked' || how === 'rejected';
 }
 
-function answerFor({ verdict: { how, delay }, settledAt }: Settlement<Verdict>): Answer {
+function answerFor({ verdict: { how, delay }, settledAt }: PendingSettlement<Verdict>): Answer {
   if (how === 'acked') return ACK;
   if (how === 'rejected') return TERMINATE;
   return nak(delay === 0 ? 0 : settledAt + delay - performance.now());

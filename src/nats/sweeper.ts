@@ -1,12 +1,12 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { Connection } from '../broker/connection.js';
-import type { Failures } from '../broker/failures.js';
-import { Refusals } from '../broker/refusals.js';
+import type { Connection } from '../core/connection.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import { Refusals } from '../core/refusals.js';
 import type { Logger } from '../internal/logger.js';
-import { isNotFound } from './failures.js';
 import type { Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
+import { isNotFound } from './nats-errors.js';
 import type { Floors, Removals } from './removals.js';
 
 export interface SweeperOptions {
@@ -16,7 +16,7 @@ export interface SweeperOptions {
   readonly connection: Connection<NatsLink>;
   /** The stream that is there is another than the one that the groups here consume from. */
   readonly onAnother: (created: string) => void;
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly logger: Logger;
 }
 
@@ -221,7 +221,7 @@ export class Sweeper {
 
   /** Tells what keeps settled messages on the server. The connection tells of its own loss, and whoever opens the queue makes anew what was deleted. */
   #refused(error: unknown): void {
-    if (isNotFound(error) || this.#options.failures.outlookOf(error) === 'lost') return;
+    if (isNotFound(error) || this.#options.failures.classify(error) === 'retryable') return;
     this.#refusals.add(error);
   }
 

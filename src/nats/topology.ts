@@ -10,13 +10,13 @@ import {
 } from '@nats-io/jetstream';
 import { millis, nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
-import { HopelessError } from '../broker/failures.js';
+import { FatalError } from '../core/engine-errors.js';
 import type { Logger } from '../internal/logger.js';
 import type { JetStreamApi } from './api.js';
 import { addConsumer } from './consumer-limit.js';
-import { isForbidden, isNotFound, isTaken } from './failures.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
+import { isForbidden, isNotFound, isTaken } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
 
 /** How long the server remembers the ids of messages at least, so that one that is sent again is stored once, in milliseconds: its own default. */
@@ -272,7 +272,7 @@ export class Topology {
     );
   }
 
-  /** @throws {HopelessError} for a stream that is not the queue's, or that keeps messages in another way than the options say */
+  /** @throws {FatalError} for a stream that is not the queue's, or that keeps messages in another way than the options say */
   #check(actual: StreamConfig, { name, subjects, retention }: QueueStream): void {
     const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
     const expected = { subjects, retention, storage, num_replicas: replicas };
@@ -326,6 +326,6 @@ async function made<Info>(make: () => Promise<Info>, find: () => Promise<Info>):
   }
 }
 
-function hopeless(reason: string): HopelessError {
-  return new HopelessError('', { cause: new Error(reason) });
+function hopeless(reason: string): FatalError {
+  return new FatalError('', { cause: new Error(reason) });
 }

@@ -1,4 +1,4 @@
-import { decodeAll, type UrlRule } from '../broker/options.js';
+import { decodeAll, type UrlRule } from '../core/options.js';
 
 /** Where a NATS server listens, unless its URL says otherwise. */
 const DEFAULT_PORT = '4222';

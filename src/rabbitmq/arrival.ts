@@ -1,5 +1,5 @@
-import type { Settled } from '../broker/delivery.js';
-import type { OwnReleases } from '../broker/own-releases.js';
+import type { Settled } from '../core/delivery.js';
+import type { OwnReleases } from '../core/own-releases.js';
 import type { Delivered, GroupChannel } from './group-channel.js';
 import { comparePlaces, hasOwnId, type Place, type Received } from './message.js';
 

@@ -2,11 +2,11 @@ import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Arrival } from './arrival.js';
 import type { Incoming } from './client.js';
-import { codeOf } from './failures.js';
 import type { GroupChannel } from './group-channel.js';
 import type { GroupLog } from './group-log.js';
 import type { QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
+import { codeOf } from './rabbitmq-errors.js';
 
 export interface AsideOptions {
   readonly queueName: string;

@@ -1,6 +1,6 @@
 import type { Arrival } from './arrival.js';
-import { codeOf, consumerTimedOut } from './failures.js';
 import type { GroupChannel } from './group-channel.js';
+import { codeOf, consumerTimedOut } from './rabbitmq-errors.js';
 import type { SubscriptionOptions } from './subscription-options.js';
 
 export interface Cancellation {

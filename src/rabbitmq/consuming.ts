@@ -1,4 +1,4 @@
-import type { Connection } from '../broker/connection.js';
+import type { Connection } from '../core/connection.js';
 import type { RabbitLink } from './link.js';
 
 /** The connections for consuming: one, and more where there are more subscribers than a connection has channels for. */

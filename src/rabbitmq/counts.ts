@@ -1,7 +1,7 @@
 import type { Channel } from './client.js';
 import { levelName } from './delays.js';
-import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
+import { codeOf } from './rabbitmq-errors.js';
 
 /** Looks how many messages wait in queues. Each look at a queue that is not there ends a channel, so it has channels of its own. */
 export class Counts {

@@ -1,6 +1,6 @@
-import { withDeadline } from '../broker/deadline.js';
-import { End } from '../broker/end.js';
-import type { ConnectionLostError } from '../broker/failures.js';
+import { withDeadline } from '../core/deadline.js';
+import { Disconnection } from '../core/disconnection.js';
+import type { ConnectionLostError } from '../core/engine-errors.js';
 import { OverdueError, type Patience } from './patience.js';
 
 /** A link over which fewer bytes come in a millisecond brings nothing but heartbeats. */
@@ -27,7 +27,7 @@ export class Deadlines {
   /** Bytes of messages that are sent and not confirmed. */
   #unconfirmed = 0;
   /** The client may never settle what it was asked for: its timers would keep the process alive. */
-  readonly #end = new End();
+  readonly #end = new Disconnection();
 
   constructor(options: DeadlinesOptions) {
     this.#options = options;

@@ -1,5 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
-import { Underway } from '../broker/underway.js';
+import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import { OneGroupMessages } from './one-group.js';
 
 /** How many messages are remembered for a group. */
@@ -15,7 +15,7 @@ const USUALLY_LATE = 1000;
 const LATEST = 2 * 180_000 + USUALLY_LATE;
 
 interface Group {
-  readonly underway: Underway;
+  readonly underway: DelayedInTransit;
   /** For each subscriber of this process: how many consumers of it the broker counts now. */
   readonly subscribers: Set<() => number>;
 }
@@ -126,7 +126,7 @@ export class DelayedMessages {
   #groupOf(group: ConsumerGroup): Group {
     let known = this.#groups.get(group);
     if (known === undefined) {
-      known = { underway: new Underway({ most: MOST, lateness: LATEST }), subscribers: new Set() };
+      known = { underway: new DelayedInTransit({ most: MOST, lateness: LATEST }), subscribers: new Set() };
       this.#groups.set(group, known);
     }
     return known;

@@ -1,8 +1,8 @@
-import { within } from '../broker/deadline.js';
+import { within } from '../core/deadline.js';
 import type { Incoming, LinkChannel } from './client.js';
-import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
 import { comparePlaces, type Place } from './message.js';
+import { codeOf } from './rabbitmq-errors.js';
 
 /**
  * What becomes of a delivery: it is done with, or it is requeued. RabbitMQ 4.3 counts `failed` toward a

@@ -1,7 +1,7 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { BrokerConsumer } from '../broker/broker-backend.js';
+import type { BrokerConsumer } from '../core/broker-backend.js';
 import { Subscription } from './subscription.js';
 import type { SubscriptionOptions } from './subscription-options.js';
 

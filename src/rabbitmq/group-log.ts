@@ -1,6 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
-import { FatalErrors } from '../broker/fatal-errors.js';
-import { Refusals } from '../broker/refusals.js';
+import { FatalErrors } from '../core/fatal-errors.js';
+import { Refusals } from '../core/refusals.js';
 import { describeError } from '../internal/describe.js';
 import type { LogDetails, Logger } from '../internal/logger.js';
 

@@ -1,7 +1,7 @@
-import type { Link } from '../broker/connection.js';
-import { within } from '../broker/deadline.js';
-import { End } from '../broker/end.js';
-import { ConnectionLostError } from '../broker/failures.js';
+import type { Link } from '../core/connection.js';
+import { within } from '../core/deadline.js';
+import { Disconnection } from '../core/disconnection.js';
+import { ConnectionLostError } from '../core/engine-errors.js';
 import type { Channel, Client, LinkChannel } from './client.js';
 import { Deadlines } from './deadlines.js';
 import { OverdueError, type Patience } from './patience.js';
@@ -17,8 +17,8 @@ const DEFAULT_CHANNEL_MAX = 2047;
 /** Which part of the channels is for subscribers. The others are for what is published, declared and counted. */
 const SHARE_OF_SUBSCRIBERS = 0.5;
 
-/** How long a connection may take to say goodbye, in milliseconds. */
-const LONGEST_GOODBYE = 1000;
+/** How long a connection may take to say shutDown, in milliseconds. */
+const SHUTDOWN_TIMEOUT = 1000;
 
 export interface RabbitLinkOptions {
   readonly client: Client;
@@ -57,7 +57,7 @@ interface Socket {
 export class RabbitLink implements Link {
   readonly #options: RabbitLinkOptions;
   readonly #channels = new Set<Channel>();
-  readonly #end = new End();
+  readonly #end = new Disconnection();
   #over = false;
   #cause: unknown;
   #blocked: string | undefined;
@@ -201,7 +201,7 @@ export class RabbitLink implements Link {
   }
 
   /** Closes it as AMQP wants it, so that the server sees no failure in it. Resolves when that is done, or takes too long. */
-  async goodbye(): Promise<void> {
+  async shutDown(): Promise<void> {
     if (this.#over) return;
     const { client, owned } = this.#options;
     const closed = Promise.all([...this.#channels].map((channel) => channel.close())).then(() =>
@@ -209,7 +209,7 @@ export class RabbitLink implements Link {
     );
     // A channel that cannot be closed has ended. The connection ends after this in any case.
     await within(
-      LONGEST_GOODBYE,
+      SHUTDOWN_TIMEOUT,
       this.#end.before(closed).catch(() => {}),
     );
   }

@@ -1,6 +1,6 @@
 import type { QueueKey } from '../backend.js';
-import { type Message, readEnvelope } from '../broker/message.js';
-import { isOwnId } from '../broker/message-ids.js';
+import { type Message, readEnvelope } from '../core/envelope.js';
+import { isOwnId } from '../core/message-ids.js';
 import { describe } from '../internal/describe.js';
 import type { Incoming, Properties } from './client.js';
 import { MOST_DEPTH } from './frames.js';

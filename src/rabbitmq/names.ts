@@ -1,5 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
-import { safeName } from '../broker/safe-name.js';
+import { safeName } from '../core/safe-name.js';
 
 /** How long the names of queues and groups may be, in bytes: together with what follows them they have to fit the 255 of AMQP. */
 const MOST = 100;

@@ -4,7 +4,7 @@ import {
   checkBrokerOptions,
   checkServer,
   readBrokerEnv,
-} from '../broker/options.js';
+} from '../core/options.js';
 import type { Env } from '../internal/environment.js';
 import { checkMethods, checkOptions } from '../internal/options.js';
 import { RABBITMQ_URL } from './url.js';

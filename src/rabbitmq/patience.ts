@@ -1,4 +1,4 @@
-import { ConnectionLostError } from '../broker/failures.js';
+import { ConnectionLostError } from '../core/engine-errors.js';
 
 /** How long the server may take to answer, in milliseconds: half of the time that a publish has by default, so that the other half is left to send it again. */
 const USUAL = 5000;

@@ -1,9 +1,9 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { BrokerPublisher } from '../broker/broker-backend.js';
-import type { Connection } from '../broker/connection.js';
-import { writeHeaders, writePayload } from '../broker/message.js';
-import { MessageIds } from '../broker/message-ids.js';
-import { Outbox, type Pending, remainingDelay } from '../broker/outbox.js';
+import type { BrokerPublisher } from '../core/broker-backend.js';
+import type { Connection } from '../core/connection.js';
+import { writeHeaders, writePayload } from '../core/envelope.js';
+import { MessageIds } from '../core/message-ids.js';
+import { Outbox, type Pending, remainingDelay } from '../core/outbox.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -12,10 +12,10 @@ import { checkMilliseconds } from '../internal/options.js';
 import type { Channel, Envelope, Incoming, Properties } from './client.js';
 import type { DelayedMessages } from './delayed-messages.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
-import { codeOf, largestBody } from './failures.js';
 import type { RabbitLink } from './link.js';
 import { asideProperties, bodyOf, type Outgoing, propertiesOf } from './message.js';
 import type { QueueNames } from './names.js';
+import { codeOf, largestBody } from './rabbitmq-errors.js';
 import type { Server } from './server.js';
 import { declareGroups } from './topology.js';
 
@@ -121,16 +121,16 @@ export class Publisher implements BrokerPublisher {
       broker: server.failures.broker,
       ...limits,
       onAdmitted: () => this.#pumpLater(),
-      trouble: () => this.trouble,
+      lastError: () => this.lastError,
     });
     this.#toAll = new Delays(names.delay, names.exchange);
   }
 
   /** Why nothing can be sent, as far as that is known. */
-  get trouble(): unknown {
+  get lastError(): unknown {
     const blocked = this.#connection.link?.blocked;
     return blocked === undefined
-      ? this.#connection.trouble
+      ? this.#connection.lastError
       : new Error(`RabbitMQ has blocked the connection, and takes no messages: ${blocked}`);
   }
 
@@ -189,7 +189,7 @@ export class Publisher implements BrokerPublisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#connection.isHopeful) await this.#outbox.emptied();
+    if (this.#connection.mayRecover) await this.#outbox.emptied();
     this.abandon();
   }
 
@@ -289,7 +289,7 @@ export class Publisher implements BrokerPublisher {
       const line = this.#line;
       // What was declared before may be gone. Over the next connection, all is declared again.
       if (line !== undefined) this.#connection.lose(line.link, error);
-      if (this.#options.server.failures.outlookOf(error) === 'hopeless') refuse(error);
+      if (this.#options.server.failures.classify(error) === 'fatal') refuse(error);
       else if (this.#closed && !this.#connection.isReady) this.abandon();
     }
     this.#waiting = false;

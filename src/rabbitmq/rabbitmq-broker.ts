@@ -1,9 +1,9 @@
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Broker } from '../broker/broker-backend.js';
-import type { Connection } from '../broker/connection.js';
-import type { Failures } from '../broker/failures.js';
-import { OwnReleases } from '../broker/own-releases.js';
-import { Underway } from '../broker/underway.js';
+import type { Broker } from '../core/broker-backend.js';
+import type { Connection } from '../core/connection.js';
+import { DelayedInTransit } from '../core/delayed-in-transit.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import { OwnReleases } from '../core/own-releases.js';
 import { Consuming } from './consuming.js';
 import { Counts } from './counts.js';
 import { DelayedMessages } from './delayed-messages.js';
@@ -25,7 +25,7 @@ const RETURNING = { most: 1024, lateness: 1000 };
 
 /** A queue on RabbitMQ: an exchange, and a quorum queue for each group. */
 export class RabbitMqBroker implements Broker {
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly publisher: Publisher;
   readonly #options: CheckedRabbitMqOptions;
   readonly #names: QueueNames;
@@ -52,7 +52,7 @@ export class RabbitMqBroker implements Broker {
       names: this.#names,
       groups,
       vhost: server.vhost,
-      outlookOf: server.failures.outlookOf,
+      classify: server.failures.classify,
       logger,
     });
     this.#consuming = new Consuming(() => {
@@ -93,7 +93,7 @@ export class RabbitMqBroker implements Broker {
       log: new GroupLog(logger, name, group),
       done: new DoneWith(),
       released: new OwnReleases(),
-      returning: new Underway(RETURNING),
+      returning: new DelayedInTransit(RETURNING),
     });
     this.#consumers.set(group, consumer);
     return consumer;
@@ -126,7 +126,7 @@ export class RabbitMqBroker implements Broker {
         return { ready: total.ready, unfinished: Math.max(total.unfinished, unfinished.size) };
       } catch (error) {
         // The connection is not to blame for callers that give up.
-        if (error === signal.reason || this.#closed || this.failures.outlookOf(error) !== 'lost') throw error;
+        if (error === signal.reason || this.#closed || this.failures.classify(error) !== 'retryable') throw error;
         // The channel has ended, not the connection.
         if (error instanceof OverdueError) continue;
         // It may say of a connection that is about to end what that does not know itself.
@@ -135,13 +135,13 @@ export class RabbitMqBroker implements Broker {
     }
   }
 
-  trouble(): unknown {
-    return this.publisher.trouble ?? this.#consuming.connections[0].trouble;
+  lastError(): unknown {
+    return this.publisher.lastError ?? this.#consuming.connections[0].lastError;
   }
 
-  async goodbye(): Promise<void> {
+  async shutDown(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#connections.map(async ({ isReady, link }) => isReady && link?.goodbye()));
+    await Promise.all(this.#connections.map(async ({ isReady, link }) => isReady && link?.shutDown()));
   }
 
   close(): void {

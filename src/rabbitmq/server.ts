@@ -1,14 +1,14 @@
 import { Connection as RabbitConnection } from 'rabbitmq-client';
-import { Connection } from '../broker/connection.js';
-import { Failures } from '../broker/failures.js';
-import { patienceFor } from '../broker/options.js';
+import { Connection } from '../core/connection.js';
+import { EngineErrors } from '../core/engine-errors.js';
+import { connectTimeoutFor } from '../core/options.js';
 import type { Logger } from '../internal/logger.js';
 import type { Client } from './client.js';
-import { rabbitMqFailures } from './failures.js';
 import { flattenAllHeaders, type Source } from './frames.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
 import { type OverdueError, Patience } from './patience.js';
+import { rabbitMqFailures } from './rabbitmq-errors.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from './url.js';
 
 /** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
@@ -41,7 +41,7 @@ export interface ConnectOptions {
 
 /** Where the queue is, and how to connect to it. */
 export class Server {
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   /** Identifies the server within this process. */
   readonly id: string;
   #frameMax: number;
@@ -61,7 +61,7 @@ export class Server {
     this.#logger = logger;
     this.#where =
       ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
-    this.failures = new Failures(rabbitMqFailures(), { queue: name, server: this.#where });
+    this.failures = new EngineErrors(rabbitMqFailures(), { queue: name, server: this.#where });
     this.#frameMax = 'url' in server ? FRAME_MAX : frameMaxOf(server.client);
   }
 
@@ -89,7 +89,7 @@ export class Server {
       queue,
       connection: purpose,
       broker: this.failures.broker,
-      outlookOf: this.failures.outlookOf,
+      classify: this.failures.classify,
       createLink: (lost) =>
         new RabbitLink({
           ...this.#client(purpose, publishTimeout),
@@ -103,7 +103,7 @@ export class Server {
         this.#checkFrames(link);
         await prepare(link);
       },
-      patience: patienceFor(this.#lease),
+      connectTimeout: connectTimeoutFor(this.#lease),
       logger: this.#logger,
     });
   }

@@ -1,7 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { Failures } from '../broker/failures.js';
-import type { OwnReleases } from '../broker/own-releases.js';
-import type { Underway } from '../broker/underway.js';
+import type { DelayedInTransit } from '../core/delayed-in-transit.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import type { OwnReleases } from '../core/own-releases.js';
 import type { Logger } from '../internal/logger.js';
 import type { Consuming } from './consuming.js';
 import type { DelayedMessages } from './delayed-messages.js';
@@ -20,7 +20,7 @@ export interface SubscriptionOptions {
   /** For what is delayed, or moved aside. */
   readonly publisher: Publisher;
   readonly delayed: DelayedMessages;
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly logger: Logger;
   readonly log: GroupLog;
   /** What was acknowledged here, though nobody knows whether the broker heard of it. */
@@ -28,5 +28,5 @@ export interface SubscriptionOptions {
   /** What was given back from here without having failed: the broker counts that as delivered. */
   readonly released: OwnReleases;
   /** What went back from here, of which the broker may not have heard yet: it counts what it thinks to be out nowhere. */
-  readonly returning: Underway;
+  readonly returning: DelayedInTransit;
 }

@@ -2,9 +2,9 @@ import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import { within } from '../broker/deadline.js';
-import type { LentDelivery, Settled } from '../broker/delivery.js';
-import { Loans } from '../broker/loans.js';
+import { within } from '../core/deadline.js';
+import type { DriverDelivery, Settled } from '../core/delivery.js';
+import { InFlight } from '../core/in-flight.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { type Arrival, arrivalOf, isInOrder, isSame, type MessageArrival, noteSettled } from './arrival.js';
@@ -12,12 +12,12 @@ import { moveAside } from './aside.js';
 import { closeCancelled } from './cancelled.js';
 import type { Incoming } from './client.js';
 import { LONGEST_DELAY } from './delays.js';
-import { consumerTimedOut, isConsumerTimeout } from './failures.js';
 import { GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
 import { comparePlaces, copyOf, readMessage } from './message.js';
 import type { GroupNames } from './names.js';
 import { Prefetch } from './prefetch.js';
+import { consumerTimedOut, isConsumerTimeout } from './rabbitmq-errors.js';
 import type { SubscriptionOptions } from './subscription-options.js';
 
 type Channel = GroupChannel<Arrival>;
@@ -37,7 +37,7 @@ export class Subscription {
   #end!: () => void;
   readonly #options: SubscriptionOptions;
   readonly #names: GroupNames;
-  readonly #loans: Loans;
+  readonly #inFlight: InFlight;
   readonly #subscriber: Subscriber<Delivery>;
   readonly #credit: Credit;
   #channel: Channel | undefined;
@@ -70,7 +70,7 @@ export class Subscription {
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    this.#loans = new Loans({
+    this.#inFlight = new InFlight({
       queueName: options.queueName,
       logger: options.logger,
       longestDelay: LONGEST_DELAY,
@@ -78,7 +78,7 @@ export class Subscription {
       onFull: () => this.#stop(),
       settle: (delivery, how, delay, reason) => this.#settle(delivery, how, delay, reason),
     });
-    this.#loans.connect(subscriber, intake);
+    this.#inFlight.connect(subscriber, intake);
     void this.#run();
   }
 
@@ -88,7 +88,7 @@ export class Subscription {
 
   /** How many messages of the group are out here: with the subscriber, or on their way back. */
   get held(): number {
-    return this.#loans.size + this.#back.length + this.#copies.size;
+    return this.#inFlight.size + this.#back.length + this.#copies.size;
   }
 
   /** How many have come and wait for room. */
@@ -118,7 +118,7 @@ export class Subscription {
 
   /** Ends the stream. */
   close(): void {
-    this.#loans.end();
+    this.#inFlight.end();
   }
 
   /** Lets go of everything without a word to the broker. */
@@ -139,9 +139,9 @@ export class Subscription {
           this.#options.log.error(consumerTimedOut(this.#options.queueName, this.#credit.limit), { error: cause });
       } catch (error) {
         if (this.#stopped) break;
-        const outlook = this.#options.failures.outlookOf(error);
-        if (outlook === 'hopeless') this.#fail(error);
-        else if (outlook === 'refused' && failures > 0) this.#options.log.refused(this, error);
+        const kind = this.#options.failures.classify(error);
+        if (kind === 'fatal') this.#fail(error);
+        else if (kind === 'refused' && failures > 0) this.#options.log.refused(this, error);
       }
       failures = performance.now() - since > STABLE ? 0 : failures + 1;
       if (failures > 1) await this.#pause(backoff(undefined, failures - 1));
@@ -236,7 +236,7 @@ export class Subscription {
       noteSettled(this.#options.released, arrival, 'released');
       this.#back.push(arrival);
       this.#poke();
-    } else if (this.buffered === 0 && this.#loans.isReceptive && !this.#gathering) this.#lend(arrival);
+    } else if (this.buffered === 0 && this.#inFlight.canReceive && !this.#gathering) this.#lend(arrival);
     else {
       line.push(arrival);
       this.#poke();
@@ -253,10 +253,10 @@ export class Subscription {
     // Another program may give one id to many messages.
     const own = twin === undefined ? message : { ...message, id: `${message.id}/${arrival.tag}` };
     this.#out.set(own.id, arrival);
-    this.#loans.lend(own);
+    this.#inFlight.lend(own);
   }
 
-  #settle({ id }: LentDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
+  #settle({ id }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
     const arrival = this.#out.get(id);
     if (arrival === undefined) return NOT_COUNTED;
     this.#out.delete(id);
@@ -299,7 +299,7 @@ export class Subscription {
   }
 
   #changed(): void {
-    if (!this.#loans.hasMembers) {
+    if (!this.#inFlight.hasMembers) {
       this.#stop();
       this.#left = true;
       if (this.#channel === undefined) this.#end();
@@ -332,11 +332,11 @@ export class Subscription {
 
   /** One message in a turn: what a subscriber gives back is not to come again in the same one. */
   #handOut(): void {
-    if (!this.#loans.isReceptive || this.#gathering) return;
+    if (!this.#inFlight.canReceive || this.#gathering) return;
     const arrival = this.#again.shift() ?? this.#next.shift();
     if (arrival !== undefined) this.#lend(arrival);
     if (this.buffered > 0) this.#poke();
-    else if (this.#prefetch?.isPaused) this.#loans.quiet();
+    else if (this.#prefetch?.isPaused) this.#inFlight.quiet();
   }
 
   /** The intake is over: what nobody has goes back, and when nobody has anything any more, the channel is closed. */
@@ -382,7 +382,7 @@ export class Subscription {
     this.#back = [];
     const lost = [...this.#out.keys()];
     this.#out.clear();
-    for (const id of lost) this.#loans.recall(id);
+    for (const id of lost) this.#inFlight.recall(id);
     if (this.#left) this.#end();
   }
 
@@ -390,7 +390,7 @@ export class Subscription {
   #fail(error: unknown): void {
     const explained = this.#options.failures.explained(error);
     this.#options.log.fatal(explained);
-    this.#loans.end({ error: explained });
+    this.#inFlight.end({ error: explained });
   }
 
   /** Waits, but no longer than until it is woken. */

@@ -1,4 +1,4 @@
-import { End } from '../broker/end.js';
+import { Disconnection } from '../core/disconnection.js';
 import type { Channel, Envelope, Incoming, LinkChannel, QueueOptions, Requeue } from './client.js';
 import { type Deadlines, nextTurn } from './deadlines.js';
 import { OverdueError } from './patience.js';
@@ -22,7 +22,7 @@ export class TimedChannel implements LinkChannel {
   readonly on: Channel['on'];
   readonly #channel: Channel;
   readonly #options: TimedChannelOptions;
-  readonly #end = new End();
+  readonly #end = new Disconnection();
   #isOver = false;
   #closed: Promise<void> | undefined;
   /** Until when messages have to be confirmed, by their numbers, in the order in which they were sent. By the clock of `performance`. */

@@ -1,10 +1,10 @@
 import type { ConsumerGroup } from '../backend.js';
-import { withDeadline } from '../broker/deadline.js';
+import { withDeadline } from '../core/deadline.js';
 import type { Logger } from '../internal/logger.js';
 import type { Channel, QueueOptions } from './client.js';
-import { codeOf } from './failures.js';
 import type { RabbitLink } from './link.js';
 import type { QueueNames } from './names.js';
+import { codeOf } from './rabbitmq-errors.js';
 
 /** How often a message may be delivered before the broker drops it: the most that it takes, since dropping is not the broker's to do. */
 const NEVER_DROPPED = 2 ** 31 - 1;

@@ -1,7 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
-import type { Outlook } from '../broker/failures.js';
-import { shellCommand, warnOfUnreadGroup } from '../broker/unread-group.js';
+import type { ErrorKind } from '../core/engine-errors.js';
+import { shellCommand, warnOfUnreadGroup } from '../core/unread-group.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import { Counts } from './counts.js';
@@ -15,7 +15,7 @@ export interface UnreadDefaultOptions {
   readonly groups: readonly ConsumerGroup[];
   /** Undefined where a client was handed in that does not tell. */
   readonly vhost: string | undefined;
-  readonly outlookOf: (error: unknown) => Outlook;
+  readonly classify: (error: unknown) => ErrorKind;
   readonly logger: Logger;
 }
 
@@ -36,11 +36,11 @@ export class UnreadDefault {
   readonly look = async (link: RabbitLink): Promise<void> => {
     if (this.#isOver) return;
     this.#isOver = true;
-    const { outlookOf, queueName, logger } = this.#options;
+    const { classify, queueName, logger } = this.#options;
     try {
       await this.#look(new Counts(link));
     } catch (error) {
-      this.#isOver = outlookOf(error) !== 'lost';
+      this.#isOver = classify(error) !== 'retryable';
       if (this.#isOver)
         logger.debug(
           `Queue ${JSON.stringify(queueName)}: cannot look whether there is a group "default" without a consumer, and goes on (${describeError(error)})`,

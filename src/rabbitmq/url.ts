@@ -1,4 +1,4 @@
-import { decodeAll, type UrlRule } from '../broker/options.js';
+import { decodeAll, type UrlRule } from '../core/options.js';
 
 /** What a URL of a RabbitMQ server looks like, and where it leads. */
 export const RABBITMQ_URL: UrlRule = {

@@ -2,19 +2,19 @@ import {
   Connection as BrokerConnection,
   type ConnectionOptions as BrokerConnectionOptions,
   type Link,
-} from '../broker/connection.js';
-import { withDeadline } from '../broker/deadline.js';
-import { End } from '../broker/end.js';
-import { ConnectionLostError } from '../broker/failures.js';
-import { isElsewhere, isReply } from './failures.js';
+} from '../core/connection.js';
+import { withDeadline } from '../core/deadline.js';
+import { Disconnection } from '../core/disconnection.js';
+import { ConnectionLostError } from '../core/engine-errors.js';
 import { KeepAlive } from './keep-alive.js';
+import { isElsewhere, isReply } from './redis-errors.js';
 import type { RedisClient, Route } from './route.js';
 import type { Script } from './scripts/index.js';
 
 export interface ConnectionOptions
   extends Pick<
     BrokerConnectionOptions<RedisLink>,
-    'server' | 'queue' | 'connection' | 'broker' | 'outlookOf' | 'patience' | 'longestPause' | 'logger'
+    'server' | 'queue' | 'connection' | 'broker' | 'classify' | 'connectTimeout' | 'maxBackoff' | 'logger'
   > {
   /** A new route to the server, to clients that do not reconnect by themselves. */
   readonly createRoute: () => Route;
@@ -35,7 +35,7 @@ const QUICK_AGAIN = 1000;
 /** A connection that heals, and that commands are sent over. */
 export class Connection {
   readonly #connection: BrokerConnection<RedisLink>;
-  readonly #patience: number;
+  readonly #responseTimeout: number;
   readonly #keepAlive = new KeepAlive(() => void this.#ping());
   /** How many commands have no answer yet. */
   #unanswered = 0;
@@ -46,10 +46,10 @@ export class Connection {
   #inTime = 0;
 
   constructor({ createRoute, name, search, prepare, mostIdle, ...options }: ConnectionOptions) {
-    this.#patience = options.patience;
+    this.#responseTimeout = options.connectTimeout;
     this.#connection = new BrokerConnection({
       ...options,
-      patience: options.patience + search,
+      connectTimeout: options.connectTimeout + search,
       createLink: (lost) => new RedisLink(createRoute(), lost),
       prepare: async () => {
         this.#number += 1;
@@ -65,8 +65,8 @@ export class Connection {
   }
 
   /** Whether what waits for it may soon go on. */
-  get isHopeful(): boolean {
-    return this.#connection.isHopeful;
+  get mayRecover(): boolean {
+    return this.#connection.mayRecover;
   }
 
   /** How many there have been, with the one of now. A server that answers a new one may know less than the one before: it was restarted, or has taken its place. */
@@ -75,8 +75,8 @@ export class Connection {
   }
 
   /** Why there is no connection, as far as that is known. */
-  get trouble(): unknown {
-    return this.#connection.trouble;
+  get lastError(): unknown {
+    return this.#connection.lastError;
   }
 
   /** Resolves once there is a connection; rejects when it is closed or the signal aborts, and with the error that no second attempt mends. */
@@ -93,7 +93,7 @@ export class Connection {
     const { link } = this.#connection;
     const client = link?.client;
     if (link === undefined || client === undefined) throw new ConnectionLostError('There is no connection');
-    const deadline = this.#patience * this.#slowness + patience;
+    const deadline = this.#responseTimeout * this.#slowness + patience;
     this.#unanswered += 1;
     try {
       const answer = await withDeadline(client.sendCommand(command), deadline, () => this.#late());
@@ -165,7 +165,7 @@ class RedisLink implements Link {
   readonly #route: Route;
   readonly #lost: (cause: unknown) => void;
   /** A server that was asked may never answer. */
-  readonly #end = new End();
+  readonly #end = new Disconnection();
   #destroyed = false;
 
   constructor(route: Route, lost: (cause: unknown) => void) {

@@ -1,9 +1,9 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from './connection.js';
-import { isReply } from './failures.js';
 import type { QueueKeys } from './keys.js';
 import type { Fields } from './message.js';
 import type { LostReply } from './read-size.js';
+import { isReply } from './redis-errors.js';
 import { exchangeScript } from './scripts/index.js';
 import { type Settlement, settlementArguments } from './settlements.js';
 

@@ -1,25 +1,25 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { BrokerConsumer } from '../broker/broker-backend.js';
-import type { LentDelivery, Settled } from '../broker/delivery.js';
-import { ConnectionLostError, type Failures, type Outlook } from '../broker/failures.js';
-import type { FatalErrors } from '../broker/fatal-errors.js';
-import { LeaseKeeper } from '../broker/lease-keeper.js';
-import { Loans } from '../broker/loans.js';
-import { longestPauseFor } from '../broker/options.js';
-import type { Refusals } from '../broker/refusals.js';
-import { Settlements } from '../broker/settlements.js';
+import type { BrokerConsumer } from '../core/broker-backend.js';
+import type { DriverDelivery, Settled } from '../core/delivery.js';
+import { ConnectionLostError, type EngineErrors, type ErrorKind } from '../core/engine-errors.js';
+import type { FatalErrors } from '../core/fatal-errors.js';
+import { InFlight } from '../core/in-flight.js';
+import { LeaseTimer } from '../core/lease-timer.js';
+import { maxBackoffFor } from '../core/options.js';
+import type { Refusals } from '../core/refusals.js';
+import { SettlementQueue } from '../core/settlement-queue.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
 import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
-import { isGroupGone } from './failures.js';
 import { compareIds } from './ids.js';
 import { type Heard, type Listener, LONGEST_WAIT } from './listener.js';
 import { isForAnother, readMessage } from './message.js';
 import { soonestDeath } from './neighbours.js';
 import { type LostReply, ReadSize } from './read-size.js';
+import { isGroupGone } from './redis-errors.js';
 import { countedOf, type Verdict } from './settlements.js';
 
 export interface GroupConsumerOptions extends Asker {
@@ -28,7 +28,7 @@ export interface GroupConsumerOptions extends Asker {
   readonly listener: Listener;
   /** Sees to it that the group exists. */
   readonly open: () => Promise<void>;
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly refusals: Refusals;
   readonly fatalErrors: FatalErrors;
   readonly logger: Logger;
@@ -45,10 +45,10 @@ const MOST = 1000;
  */
 export class GroupConsumer implements BrokerConsumer {
   readonly #options: GroupConsumerOptions;
-  readonly #loans: Loans;
-  readonly #settlements = new Settlements<Verdict>(compareIds);
+  readonly #inFlight: InFlight;
+  readonly #settlements = new SettlementQueue<Verdict>(compareIds);
   /** Redis has to hear of this consumer, or what is out goes to others. */
-  readonly #lease: LeaseKeeper;
+  readonly #lease: LeaseTimer;
   #heard: string[] = [];
   #scheduled: NodeJS.Immediate | undefined;
   #exchanging = false;
@@ -87,21 +87,21 @@ export class GroupConsumer implements BrokerConsumer {
   constructor(options: GroupConsumerOptions) {
     this.#options = options;
     const { queueName, logger, lease } = options;
-    this.#backoff = exponentialBackoff({ initial: 50, max: longestPauseFor(lease), jitter: 0.5 });
-    this.#loans = new Loans({
+    this.#backoff = exponentialBackoff({ initial: 50, max: maxBackoffFor(lease), jitter: 0.5 });
+    this.#inFlight = new InFlight({
       queueName,
       logger,
       onChange: () => this.#poke(),
       onFull: () => this.#stopListening(),
       onCredit: () => {
         // A wait may be long: it has to end as soon as it may bring more than there is credit for. Most of what changes in a running consumer is no such thing.
-        if (!this.#mayWait || this.#asked > this.#loans.room) this.#stopListening();
+        if (!this.#mayWait || this.#asked > this.#inFlight.room) this.#stopListening();
         this.#poke();
       },
       settle: (delivery, how, delay, reason) =>
         reason === undefined ? this.#settle(delivery, how, delay) : this.#setAside(delivery.id, 'is given up', reason),
     });
-    this.#lease = new LeaseKeeper(lease, () => {
+    this.#lease = new LeaseTimer(lease, () => {
       this.#leaseDue = true;
       this.#poke();
     });
@@ -109,7 +109,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     this.#resigned = false;
-    this.#loans.connect(subscriber, intake);
+    this.#inFlight.connect(subscriber, intake);
   }
 
   settled(): Promise<void> {
@@ -118,7 +118,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   async close(): Promise<void> {
     this.#closing = true;
-    this.#loans.end();
+    this.#inFlight.end();
     clearTimeout(this.#pause);
     this.#pause = undefined;
     if (this.#options.connection.isReady) {
@@ -143,7 +143,7 @@ export class GroupConsumer implements BrokerConsumer {
     this.#settlements.giveUp(({ resolve }) => resolve(false));
   }
 
-  #settle({ id, attempt }: LentDelivery, how: Settled, delay: number): Promise<boolean> {
+  #settle({ id, attempt }: DriverDelivery, how: Settled, delay: number): Promise<boolean> {
     const goesBack = how === 'retried' || how === 'released';
     const counts = this.#settlements.add(
       id,
@@ -158,7 +158,7 @@ export class GroupConsumer implements BrokerConsumer {
     if (this.#scheduled !== undefined || this.#exchanging || this.#pause !== undefined) return;
     this.#scheduled = setImmediate(() => {
       this.#scheduled = undefined;
-      if (!this.#listening) this.#loans.quiet();
+      if (!this.#listening) this.#inFlight.quiet();
       if (this.#hasToSay()) void this.#exchange();
     });
   }
@@ -168,12 +168,12 @@ export class GroupConsumer implements BrokerConsumer {
     // While it waits on the other connection, it has nothing to ask for.
     if (this.#listening) return false;
     if (this.#resigned) return this.#onClosed !== undefined;
-    return this.#loans.hasRoom || this.#watching || this.#astray || this.#onClosed !== undefined;
+    return this.#inFlight.hasCredit || this.#watching || this.#astray || this.#onClosed !== undefined;
   }
 
   /** Whether a wait may bring messages. A subscriber that pauses ends it, though others have room: it has to know when nothing is on its way. */
   get #mayWait(): boolean {
-    return this.#loans.hasRoom && !this.#loans.isPausing;
+    return this.#inFlight.hasCredit && !this.#inFlight.isPausing;
   }
 
   #stopListening(): void {
@@ -190,7 +190,7 @@ export class GroupConsumer implements BrokerConsumer {
       if (this.#missingGroup) await open();
       this.#missingGroup = false;
       // What was lost is looked at before anything is read: it tells how much may be.
-      want = this.#listening || this.#astray ? 0 : Math.min(MOST, this.#loans.room);
+      want = this.#listening || this.#astray ? 0 : Math.min(MOST, this.#inFlight.room);
       const request = this.#request(want);
       const sentAt = performance.now();
       const answer = await exchange(connection, this.#options, request);
@@ -209,11 +209,11 @@ export class GroupConsumer implements BrokerConsumer {
       this.#exchanging = false;
       this.#poke();
     } catch (error) {
-      const outlook = this.#options.failures.outlookOf(error);
-      this.#settlements.putBack({ again: outlook === 'lost' });
+      const kind = this.#options.failures.classify(error);
+      this.#settlements.putBack({ again: kind === 'retryable' });
       this.#astray ||= want > 0;
       this.#exchanging = false;
-      this.#failed(error, outlook);
+      this.#failed(error, kind);
     }
   }
 
@@ -242,7 +242,7 @@ export class GroupConsumer implements BrokerConsumer {
       tend,
       steady: Math.floor(now - this.#steadySince),
       // Not while a wait on the other connection may bring what nobody here knows yet.
-      known: this.#astray && !this.#listening ? [...this.#loans.ids, ...this.#settlements.ids] : undefined,
+      known: this.#astray && !this.#listening ? [...this.#inFlight.ids, ...this.#settlements.ids] : undefined,
       plain:
         this.#quiet &&
         want > 0 &&
@@ -279,8 +279,8 @@ export class GroupConsumer implements BrokerConsumer {
       // The group counts on it, also if nobody waits here any more.
       this.#watching = wait !== undefined;
       // All that was asked for is here. The wait may bring more, and may be long.
-      this.#loans.quiet();
-      if (this.#loans.hasRoom) void this.#listen(wait);
+      this.#inFlight.quiet();
+      if (this.#inFlight.hasCredit) void this.#listen(wait);
     }
   }
 
@@ -297,10 +297,10 @@ export class GroupConsumer implements BrokerConsumer {
       this.#poke();
     } catch (error) {
       this.#listening = false;
-      const outlook = this.#options.failures.outlookOf(error);
-      this.#astray ||= outlook === 'lost';
+      const kind = this.#options.failures.classify(error);
+      this.#astray ||= kind === 'retryable';
       this.#missingGroup ||= isGroupGone(error);
-      this.#failed(error, isGroupGone(error) ? 'refused' : outlook);
+      this.#failed(error, isGroupGone(error) ? 'refused' : kind);
     }
   }
 
@@ -314,7 +314,7 @@ export class GroupConsumer implements BrokerConsumer {
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
       const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
-      this.#asked = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#loans.room) : 1;
+      this.#asked = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#inFlight.room) : 1;
       const heard = await listener.listen(this.#asked, Math.max(1, Math.ceil(most)));
       const isOver = heard.messages.length + heard.rings.length > 0 || !this.#mayWait || performance.now() >= dueAt;
       // Nobody can tell it of news: it has to ask.
@@ -335,10 +335,10 @@ export class GroupConsumer implements BrokerConsumer {
       this.#poke();
       return;
     }
-    const message = this.#loans.canTake && !this.#closing ? readMessage(id, attempt, fields) : undefined;
+    const message = this.#inFlight.canDeliver && !this.#closing ? readMessage(id, attempt, fields) : undefined;
     // If this fails, the entry stays pending, and is quarantined when its lease expires.
     if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
-    else if (message === undefined || this.#loans.lend(message) === undefined) {
+    else if (message === undefined || this.#inFlight.lend(message) === undefined) {
       // If this fails, the consumer logs it, and the message is redelivered when its lease expires.
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();
@@ -367,36 +367,36 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** Redis has heard of this consumer just now. */
   #keepLease(): void {
-    this.#lease.restart(this.#loans.size > 0 && !this.#closing);
+    this.#lease.restart(this.#inFlight.size > 0 && !this.#closing);
   }
 
   /** An exchange or a wait has failed: goes on after a pause, or ends the streams where that would be of no use. */
-  #failed(error: unknown, outlook: Outlook): void {
+  #failed(error: unknown, kind: ErrorKind): void {
     if (this.#closing) {
       this.#onClosed?.();
       return;
     }
-    if (outlook === 'hopeless') {
+    if (kind === 'fatal') {
       this.#options.connection.drop(error);
       this.#options.listener.drop(error);
       // What is out stays with this consumer, until somebody is there to ask for it.
       this.#astray = this.#resigned = true;
       const explained = this.#options.failures.explained(error);
       this.#settlements.giveUp(({ reject }) => reject(explained));
-      if (this.#loans.hasMembers) this.#options.fatalErrors.add(explained);
-      this.#loans.end({ error: explained });
+      if (this.#inFlight.hasMembers) this.#options.fatalErrors.add(explained);
+      this.#inFlight.end({ error: explained });
       return;
     }
     this.#steadySince = performance.now();
     this.#failures += 1;
-    if (outlook === 'refused' && !isGroupGone(error)) this.#options.refusals.add(error);
+    if (kind === 'refused' && !isGroupGone(error)) this.#options.refusals.add(error);
     this.#pause ??= setTimeout(
       () => {
         this.#pause = undefined;
         this.#poke();
       },
       // A connection that is lost has a pause of its own.
-      outlook === 'lost' ? 0 : this.#backoff(undefined, this.#failures),
+      kind === 'retryable' ? 0 : this.#backoff(undefined, this.#failures),
     );
   }
 }

@@ -1,5 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
-import { within } from '../broker/deadline.js';
+import { within } from '../core/deadline.js';
 import type { Connection } from './connection.js';
 import type { Entry } from './exchange.js';
 import type { QueueKeys } from './keys.js';

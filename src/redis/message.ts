@@ -1,5 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
-import { type Message, readEnvelope } from '../broker/message.js';
+import { type Message, readEnvelope } from '../core/envelope.js';
 import { describe } from '../internal/describe.js';
 
 /** An entry of the stream as the server answers it: names and values of its fields by turns. */

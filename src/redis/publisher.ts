@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import type { BrokerPublisher } from '../broker/broker-backend.js';
-import { within } from '../broker/deadline.js';
-import type { Failures } from '../broker/failures.js';
-import { writeHeaders, writePayload } from '../broker/message.js';
-import { Outbox, type Pending } from '../broker/outbox.js';
-import type { Refusals } from '../broker/refusals.js';
+import type { BrokerPublisher } from '../core/broker-backend.js';
+import { within } from '../core/deadline.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import { writeHeaders, writePayload } from '../core/envelope.js';
+import { Outbox, type Pending } from '../core/outbox.js';
+import type { Refusals } from '../core/refusals.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -42,7 +42,7 @@ export interface PublisherOptions {
   readonly publishTimeout: number;
   /** How many messages may be unconfirmed at a time. */
   readonly maxPending: number;
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly refusals: Refusals;
 }
 
@@ -97,13 +97,13 @@ export class Publisher implements BrokerPublisher {
     this.#options = options;
     const { queueName, publishTimeout, maxPending, connection, failures, refusals } = options;
     const limits = { publishTimeout, maxPending };
-    const trouble = () => connection.trouble ?? refusals.last;
+    const lastError = () => connection.lastError ?? refusals.last;
     this.#outbox = new Outbox({
       queueName,
       broker: failures.broker,
       ...limits,
       onAdmitted: () => this.#poke(),
-      trouble,
+      lastError,
     });
   }
 
@@ -122,7 +122,7 @@ export class Publisher implements BrokerPublisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#options.connection.isHopeful) await this.#outbox.emptied();
+    if (this.#options.connection.mayRecover) await this.#outbox.emptied();
     this.abandon();
   }
 
@@ -159,12 +159,12 @@ export class Publisher implements BrokerPublisher {
           this.abandon();
           break;
         }
-        const outlook = failures.outlookOf(error);
-        if (outlook === 'lost' && this.#batch !== undefined) this.#batch.ambiguous = true;
-        if (outlook === 'hopeless') {
+        const kind = failures.classify(error);
+        if (kind === 'retryable' && this.#batch !== undefined) this.#batch.ambiguous = true;
+        if (kind === 'fatal') {
           connection.drop(error);
           this.#refuse(error);
-        } else if (outlook === 'refused') {
+        } else if (kind === 'refused') {
           if (/OOM|MISCONF/.test((error as Error).message)) this.#refuse(error);
           else {
             refusals.add(error);

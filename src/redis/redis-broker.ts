@@ -1,24 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Broker, BrokerConsumer } from '../broker/broker-backend.js';
-import type { Failures } from '../broker/failures.js';
-import { FatalErrors } from '../broker/fatal-errors.js';
-import { Refusals } from '../broker/refusals.js';
+import type { Broker, BrokerConsumer } from '../core/broker-backend.js';
+import type { EngineErrors } from '../core/engine-errors.js';
+import { FatalErrors } from '../core/fatal-errors.js';
+import { Refusals } from '../core/refusals.js';
 import type { Connection } from './connection.js';
-import { isElsewhere } from './failures.js';
 import { GroupConsumer } from './group-consumer.js';
 import { type QueueKeys, queueKeys } from './keys.js';
 import { Listener } from './listener.js';
 import type { CheckedRedisOptions } from './options.js';
 import { Publisher } from './publisher.js';
+import { isElsewhere } from './redis-errors.js';
 import { openScript, statsScript } from './scripts/index.js';
 import { Server } from './server.js';
 import { UnreadGroups } from './unread-groups.js';
 
 /** A queue on Redis Streams. */
 export class RedisBroker implements Broker {
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly publisher: Publisher;
   readonly #options: CheckedRedisOptions;
   readonly #keys: QueueKeys;
@@ -81,18 +81,18 @@ export class RedisBroker implements Broker {
         const [ready, unfinished] = counts as [ready: number, unfinished: number];
         return { ready, unfinished };
       } catch (error) {
-        const outlook = this.failures.outlookOf(error);
-        if (outlook === 'hopeless') this.#connection.drop(error);
-        if (this.#closed || !(outlook === 'lost' || isElsewhere(error))) throw error;
+        const kind = this.failures.classify(error);
+        if (kind === 'fatal') this.#connection.drop(error);
+        if (this.#closed || !(kind === 'retryable' || isElsewhere(error))) throw error;
       }
     }
   }
 
-  trouble(): unknown {
-    return this.#connection.trouble ?? this.#refusals.find(({ last }) => last !== undefined)?.last;
+  lastError(): unknown {
+    return this.#connection.lastError ?? this.#refusals.find(({ last }) => last !== undefined)?.last;
   }
 
-  async goodbye(): Promise<void> {}
+  async shutDown(): Promise<void> {}
 
   close(): void {
     this.#closed = true;

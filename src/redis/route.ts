@@ -1,5 +1,5 @@
-import { isReply } from './failures.js';
 import type { RedisClientTemplate } from './options.js';
+import { isReply } from './redis-errors.js';
 
 /** What is used of a client of node-redis. */
 export interface RedisClient {

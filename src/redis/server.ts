@@ -1,13 +1,13 @@
 import { createClient } from 'redis';
 import type { ConsumerGroup } from '../backend.js';
-import { Failures } from '../broker/failures.js';
-import { longestPauseFor, responseTimeoutFor } from '../broker/options.js';
+import { EngineErrors } from '../core/engine-errors.js';
+import { maxBackoffFor, responseTimeoutFor } from '../core/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
 import { Connection } from './connection.js';
-import { isReply, redisFailures } from './failures.js';
 import { queueKeys } from './keys.js';
 import type { CheckedRedisOptions, RedisClientTemplate } from './options.js';
+import { isReply, redisFailures } from './redis-errors.js';
 import { direct, type RedisClient, type Route, routeOf, searches } from './route.js';
 import { readServerVersion } from './server-version.js';
 import { slotOf } from './slot.js';
@@ -45,13 +45,13 @@ const LONGEST_SEARCH = 10_000;
 
 /** Where the queue is, and how to connect to it. */
 export class Server {
-  readonly failures: Failures;
+  readonly failures: EngineErrors;
   readonly #server: CheckedRedisOptions['server'];
   /** For messages; without a password. */
   readonly #where: string;
   readonly #queue: string;
-  readonly #patience: number;
-  readonly #longestPause: number;
+  readonly #responseTimeout: number;
+  readonly #maxBackoff: number;
   readonly #logger: Logger;
   #mostIdle = MOST_IDLE;
   /** The last version that was logged. */
@@ -60,11 +60,11 @@ export class Server {
   constructor({ server, name, lease, publishTimeout, logger }: CheckedRedisOptions) {
     this.#server = server;
     this.#queue = name;
-    this.#patience = responseTimeoutFor({ lease, publishTimeout });
-    this.#longestPause = longestPauseFor(lease);
+    this.#responseTimeout = responseTimeoutFor({ lease, publishTimeout });
+    this.#maxBackoff = maxBackoffFor(lease);
     this.#logger = logger;
     this.#where = ('url' in server && REDIS_URL.whereOf(server.url)) || 'the server of the client that was handed in';
-    this.failures = new Failures(redisFailures(name), { queue: name, server: this.#where });
+    this.failures = new EngineErrors(redisFailures(name), { queue: name, server: this.#where });
   }
 
   /** A connection that is made when it is needed, for the queue or to wait for messages of a group; `prepare` is called with each new one. */
@@ -76,13 +76,13 @@ export class Server {
       connection: purpose,
       name: ['sluice', this.#queue, ...(group === undefined ? [] : [group])].join(':').replaceAll(NOT_IN_A_NAME, '_'),
       broker: this.failures.broker,
-      outlookOf: this.failures.outlookOf,
+      classify: this.failures.classify,
       createRoute: () => this.#createRoute(),
       search: 'client' in this.#server && searches(this.#server.client) ? LONGEST_SEARCH : 0,
       prepare,
       mostIdle: () => this.#mostIdle,
-      patience: this.#patience,
-      longestPause: this.#longestPause,
+      connectTimeout: this.#responseTimeout,
+      maxBackoff: this.#maxBackoff,
       logger: this.#logger,
     });
   }
@@ -134,7 +134,7 @@ export class Server {
 
   #createRoute(): Route {
     if ('url' in this.#server) {
-      const socket = { connectTimeout: this.#patience, reconnectStrategy: false } as const;
+      const socket = { connectTimeout: this.#responseTimeout, reconnectStrategy: false } as const;
       return direct(createClient({ ...OURS, url: this.#server.url, socket }) as unknown as RedisClient);
     }
     return routeOf(
@@ -150,7 +150,7 @@ export class Server {
     return client.duplicate({
       ...OURS,
       ...NOT_THEIRS,
-      socket: { ...socket, socketTimeout: undefined, connectTimeout: this.#patience, reconnectStrategy: false },
+      socket: { ...socket, socketTimeout: undefined, connectTimeout: this.#responseTimeout, reconnectStrategy: false },
     });
   }
 }

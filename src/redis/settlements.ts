@@ -1,4 +1,4 @@
-import type { Settlement as AnySettlement } from '../broker/settlements.js';
+import type { PendingSettlement } from '../core/settlement-queue.js';
 
 /** What becomes of a message: it is done with; it goes back, counting this many deliveries; it is no message and goes aside. */
 export type Verdict =
@@ -6,7 +6,7 @@ export type Verdict =
   | { readonly kind: 'back'; readonly deliveries: number; readonly delay: number }
   | { readonly kind: 'aside'; readonly reason: string };
 
-export type Settlement = AnySettlement<Verdict>;
+export type Settlement = PendingSettlement<Verdict>;
 
 /** Settlements as the script takes them: acknowledged ids, what goes back as id, deliveries and delay, what goes aside as id and reason. */
 export function settlementArguments(settlements: readonly Settlement[]): {

@@ -1,10 +1,10 @@
 import type { ConsumerGroup } from '../backend.js';
-import { shellCommand, type UnreadGroup, warnOfUnreadGroup } from '../broker/unread-group.js';
+import { shellCommand, type UnreadGroup, warnOfUnreadGroup } from '../core/unread-group.js';
 import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
-import { isReply } from './failures.js';
 import type { QueueKeys } from './keys.js';
 import { factsOf, hasLiveConsumer } from './neighbours.js';
+import { isReply } from './redis-errors.js';
 import { statsScript } from './scripts/index.js';
 
 export interface UnreadGroupsOptions {

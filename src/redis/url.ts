@@ -1,4 +1,4 @@
-import { decodeAll, type UrlRule } from '../broker/options.js';
+import { decodeAll, type UrlRule } from '../core/options.js';
 
 /** As node-redis reads it: a socket's path is no part of a URL that `URL` would take with a user. */
 const UNIX = /^unix:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\/[^?#]+)(?:\?([^#]*))?(?:#.*)?$/;

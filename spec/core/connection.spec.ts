@@ -1,0 +1,326 @@
+import { ConnectionLostError, FatalError } from '../../src/core/engine-errors.js';
+import { outcomeOf, rejectionOf, stateOf, turns } from '../support/promises.js';
+import { listenersOf } from '../support/signals.js';
+import { type FakeLink, PATIENCE, Stage } from './fake-link.js';
+import { Abort, fakeTime, pass } from './fakes.js';
+
+const CLOSED = new ConnectionLostError('The connection was closed');
+
+let stage: Stage;
+
+beforeEach(() => {
+  fakeTime();
+  stage = new Stage();
+});
+
+afterEach(() => {
+  expect(stage.problems).toEqual([]);
+  jest.restoreAllMocks();
+  jest.useRealTimers();
+});
+
+/** A connection that is ready. */
+async function connected(): Promise<FakeLink> {
+  const ready = stage.connection.ready();
+  stage.link.open();
+  await ready;
+  return stage.link;
+}
+
+describe('Connection', () => {
+  it('connects when it is needed first, once for all who wait, and lets nobody use it before it is prepared', async () => {
+    const { connection, links } = stage;
+    expect([links.length, connection.isReady, connection.link]).toEqual([0, false, undefined]);
+    const waits = [connection.ready(), connection.acquire(), connection.ready()];
+    stage.link.connecting.resolve();
+    expect(await Promise.all(waits.map(stateOf))).toEqual(['pending', 'pending', 'pending']);
+    expect([connection.isReady, connection.link]).toEqual([false, stage.link]);
+    stage.link.preparing.resolve();
+    expect(await Promise.all(waits)).toEqual([undefined, stage.link, undefined]);
+    expect([connection.isReady, await stateOf(connection.ready()), links.length, jest.getTimerCount()]).toEqual([
+      true,
+      'fulfilled',
+      1,
+      0,
+    ]);
+    expect(stage.logger.warnings).toEqual([]);
+  });
+
+  it('takes the better reason, which a link may have told before its call failed', async () => {
+    const ready = stage.connection.ready();
+    stage.link.lost('fatal: wrong password');
+    stage.link.lost('fatal: too late');
+    stage.link.connecting.reject('the socket was closed');
+    expect(await rejectionOf(ready)).toBe('fatal: wrong password');
+    expect([stage.link.isDestroyed, stage.connection.lastError, jest.getTimerCount()]).toEqual([
+      true,
+      'fatal: wrong password',
+      0,
+    ]);
+  });
+
+  it('lets go of whoever gives up waiting', async () => {
+    const { connection } = stage;
+    const { signal, abort } = new Abort();
+    const waits = [connection.ready(signal), connection.acquire(signal), connection.ready()];
+    expect(listenersOf(signal)).toBe(1);
+    abort('enough');
+    expect(await Promise.all(waits.slice(0, 2).map((wait) => rejectionOf(wait)))).toEqual(['enough', 'enough']);
+    expect(await rejectionOf(connection.ready(signal))).toBe('enough');
+    await connected();
+    await waits[2];
+    // Also where there is a connection by now: whoever asks again and again has to come to an end.
+    expect(
+      await Promise.all([connection.ready(signal), connection.acquire(signal)].map((wait) => rejectionOf(wait))),
+    ).toEqual(['enough', 'enough']);
+    expect(listenersOf(signal)).toBe(0);
+  });
+
+  it('tries again after a fatal failure when it is asked again, and not before', async () => {
+    const { connection } = stage;
+    const waits = [connection.ready(), connection.acquire()];
+    stage.link.connecting.resolve();
+    stage.link.preparing.reject('fatal: no permission');
+    expect(await Promise.all(waits.map((wait) => rejectionOf(wait)))).toEqual([
+      'fatal: no permission',
+      'fatal: no permission',
+    ]);
+    await pass(60_000);
+    expect(stage.links.length).toBe(1);
+    await connected();
+    expect([stage.links.length, connection.lastError]).toEqual([2, undefined]);
+  });
+
+  it('takes a client that cannot be made for fatal', async () => {
+    stage.onLink = () => {
+      throw new TypeError('no such option');
+    };
+    const error = await rejectionOf(stage.connection.ready());
+    expect([error, (error as FatalError).cause]).toEqual([
+      new FatalError('The client cannot be made'),
+      new TypeError('no such option'),
+    ]);
+    stage.onLink = () => {};
+    await connected();
+  });
+
+  it('connects again at once when it was lost, and says so', async () => {
+    const first = await connected();
+    await pass(60_000);
+    first.lost('reset by peer');
+    expect([first.isDestroyed, stage.connection.isReady, stage.connection.lastError, stage.links.length]).toEqual([
+      true,
+      false,
+      'reset by peer',
+      2,
+    ]);
+    const next = stage.connection.acquire();
+    stage.link.open();
+    expect(await next).toBe(stage.links[1]);
+    await pass(1000);
+    expect(stage.logger.warnings).toEqual([
+      'Queue "orders" lost the connection to Broker at here:1: "reset by peer". Reconnecting.',
+      'Reconnected to Broker at here:1 after 0.0 s, 1 attempt',
+    ]);
+  });
+
+  it('is disturbed neither by a link of before, nor by news that come twice', async () => {
+    const first = await connected();
+    await pass(60_000);
+    stage.onLink = (link) => link.open();
+    stage.connection.lose(first, 'once');
+    stage.connection.lose(first, 'twice');
+    first.lost('late');
+    await pass(60_000);
+    const second = stage.link;
+    first.lost('very late');
+    stage.connection.lose(first, 'very late');
+    expect([stage.links.length, stage.connection.link, second.isDestroyed]).toEqual([2, second, false]);
+    stage.onLink = () => {};
+    stage.connection.renew('too slow');
+    expect([stage.links.length, second.isDestroyed, stage.connection.lastError]).toEqual([3, true, 'too slow']);
+    stage.connection.renew('still connecting');
+    expect([stage.links.length, stage.link.isDestroyed]).toEqual([3, false]);
+  });
+
+  it.each([
+    [0, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]],
+    [1, [25, 50, 100, 200, 400, 800, 1600, 2500, 2500, 2500]],
+  ])('waits longer after each failure, up to five seconds, and warns once (chance: %p)', async (chance, pauses) => {
+    jest.spyOn(Math, 'random').mockReturnValue(chance);
+    stage.onLink = (link) => link.connecting.reject(new Error('refused'));
+    const ready = stage.connection.ready();
+    await pass(pauses.reduce((sum, pause) => sum + pause) + 1);
+    expect(stage.pauses).toEqual(pauses);
+    expect([await stateOf(ready), String(stage.connection.lastError), jest.getTimerCount()]).toEqual([
+      'pending',
+      'Error: refused',
+      1,
+    ]);
+    stage.onLink = (link) => link.open();
+    await pass(5000);
+    await ready;
+    await pass(1000);
+    expect(stage.logger.warnings).toEqual([
+      'Queue "orders" cannot connect to Broker at here:1: Error: refused. Trying again.',
+      expect.stringMatching(/^Reconnected to Broker at here:1 after [\d.]+ s, 12 attempts$/),
+    ]);
+  });
+
+  it('pauses also where each connection breaks as soon as it is there', async () => {
+    stage.onLink = (link) => {
+      link.open();
+      setTimeout(() => link.lost('thrown out'), 10);
+    };
+    await stage.connection.ready();
+    await pass(10_000);
+    // Without a pause there are a thousand.
+    expect(stage.links.length).toBeLessThan(200);
+  });
+
+  it.each(['connecting', 'preparing'] as const)('gives up a link that takes too long, %s', async (step) => {
+    const ready = stage.connection.ready();
+    const [first] = stage.links;
+    if (step === 'preparing') first?.connecting.resolve();
+    await pass(PATIENCE - 1);
+    expect(first?.isDestroyed).toBe(false);
+    await pass(51);
+    expect([first?.isDestroyed, stage.links.length, String(stage.connection.lastError)]).toEqual([
+      true,
+      2,
+      'Error: Broker did not answer in time',
+    ]);
+    stage.link.open();
+    await ready;
+  });
+
+  it.each(['connecting', 'preparing'] as const)(
+    'goes on without a link that never answers, not even when it is destroyed: %s',
+    async (step) => {
+      const ready = stage.connection.ready();
+      const first = stage.link;
+      first.isDeaf = true;
+      if (step === 'preparing') first.connecting.resolve();
+      await pass(PATIENCE + 50);
+      expect([stage.links.length, String(stage.connection.lastError)]).toEqual([
+        2,
+        'Error: Broker did not answer in time',
+      ]);
+      stage.link.open();
+      await ready;
+      await pass(1000);
+      expect([stage.connection.link, jest.getTimerCount()]).toEqual([stage.links[1], 0]);
+    },
+  );
+
+  it('destroys a link that connects after it was given up', async () => {
+    const ready = stage.connection.ready();
+    const first = stage.link;
+    first.isDeaf = true;
+    await pass(PATIENCE + 50);
+    first.isDestroyed = false;
+    first.connecting.resolve();
+    await turns(1);
+    expect([first.isDestroyed, stage.prepared.has(first)]).toEqual([true, false]);
+    stage.link.open();
+    await ready;
+  });
+
+  it('does not take a link for one that works which broke while it was prepared', async () => {
+    const ready = stage.connection.ready();
+    stage.link.connecting.resolve();
+    await turns(1);
+    stage.link.lost('reset by peer');
+    stage.link.preparing.resolve();
+    expect([await stateOf(ready), stage.connection.isReady, stage.link.isDestroyed]).toEqual(['pending', false, true]);
+    await pass(50);
+    stage.link.open();
+    await ready;
+    expect(stage.links.length).toBe(2);
+  });
+
+  it('makes who acquires it wait for the next link where the first is lost at once', async () => {
+    const acquired = stage.connection.acquire();
+    const ready = stage.connection.ready().then(() => stage.link.lost('reset by peer'));
+    const lost = stage.connection.ready().then(() => stage.connection.acquire());
+    stage.link.open();
+    await ready;
+    stage.onLink = (link) => link.open();
+    stage.link.open();
+    await pass(5000);
+    expect([await acquired, await lost].map(({ isPrepared }) => isPrepared)).toEqual([true, true]);
+    expect(await lost).toBe(stage.links[1]);
+  });
+});
+
+describe('A closed Connection', () => {
+  /** Brings a connection to a phase; returns who waits for it. */
+  const phases: Record<string, () => Promise<Promise<unknown>[]>> = {
+    idle: async () => [],
+    connecting: async () => [stage.connection.ready(), stage.connection.acquire()],
+    preparing: async () => {
+      const wait = stage.connection.ready();
+      stage.link.connecting.resolve();
+      return [wait];
+    },
+    ready: async () => {
+      await connected();
+      return [];
+    },
+    pausing: async () => {
+      const wait = stage.connection.ready();
+      stage.link.connecting.reject('refused');
+      return [wait];
+    },
+  };
+
+  it.each(Object.entries(phases))('was %s, and is over: nobody waits, no timer is left', async (_phase, begin) => {
+    const waits = (await begin()).map((wait) => rejectionOf(wait));
+    await turns(1);
+    stage.connection.close();
+    stage.connection.close();
+    expect(await Promise.all(waits)).toEqual(waits.map(() => CLOSED));
+    expect([await rejectionOf(stage.connection.ready()), await rejectionOf(stage.connection.acquire())]).toEqual([
+      CLOSED,
+      CLOSED,
+    ]);
+    expect([jest.getTimerCount(), stage.connection.link, stage.links.every(({ isDestroyed }) => isDestroyed)]).toEqual([
+      0,
+      undefined,
+      true,
+    ]);
+    const { length } = stage.links;
+    stage.links[0]?.lost('late');
+    await pass(60_000);
+    expect(stage.links.length).toBe(length);
+  });
+
+  it('stays closed where its link connects all the same', async () => {
+    const ready = stage.connection.ready();
+    stage.link.open();
+    stage.connection.close();
+    expect(await rejectionOf(ready)).toEqual(CLOSED);
+    expect([stage.connection.isReady, stage.connection.link, await rejectionOf(stage.connection.ready())]).toEqual([
+      false,
+      undefined,
+      CLOSED,
+    ]);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('destroys a link that connects after the end', async () => {
+    const ready = rejectionOf(stage.connection.ready());
+    stage.link.isDeaf = true;
+    stage.connection.close();
+    stage.link.isDestroyed = false;
+    stage.link.open();
+    expect([await ready, stage.link.isDestroyed, stage.prepared.size]).toEqual([CLOSED, true, 0]);
+  });
+
+  it('leaves no timer behind where its link takes no notice, as a client that cannot be stopped while it connects', async () => {
+    const ready = stage.connection.ready();
+    stage.link.isDeaf = true;
+    stage.connection.close();
+    expect([await outcomeOf(ready), jest.getTimerCount()]).toEqual([{ state: 'rejected', reason: CLOSED }, 0]);
+  });
+});

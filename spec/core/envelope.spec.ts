@@ -1,0 +1,115 @@
+import fc from 'fast-check';
+import { readEnvelope, writeHeaders, writePayload } from '../../src/core/envelope.js';
+import { InvalidMessageError } from '../../src/errors.js';
+import { thrownBy } from '../support/promises.js';
+
+describe('readEnvelope', () => {
+  const json = fc.option(
+    fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.json(),
+      fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '{"__proto__":{"a":1}}'),
+    ),
+    {
+      nil: undefined,
+    },
+  );
+  const key = fc.oneof(fc.constant<unknown>('key'), fc.string({ unit: 'binary' }), fc.anything());
+
+  it('makes a message or a reason of whatever there is, and never throws', () => {
+    fc.assert(
+      fc.property(key, json, json, (key, payload, headers) => {
+        const content = readEnvelope({ key, payload, headers });
+        if (typeof content === 'string') {
+          expect(content).toMatch(/^it/);
+          return;
+        }
+        expect(content.key).toBe(key);
+        expect(Object.prototype.toString.call(content.payload)).toBe('[object Object]');
+        expect(Object.values(content.headers).every((value) => typeof value === 'string')).toBe(true);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('reads what was written', () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.string(), fc.jsonValue()),
+        fc.dictionary(fc.string({ minLength: 1 }), fc.string()),
+        (object, headers) => {
+          const payload = writePayload(object, 1_000_000, 'Broker');
+          expect(readEnvelope({ key: 'ü', payload, headers: writeHeaders(headers) })).toEqual({
+            key: 'ü',
+            payload: JSON.parse(payload),
+            headers,
+          });
+        },
+      ),
+    );
+  });
+
+  it.each([
+    [{ key: undefined, payload: '{}' }, 'its "key" is undefined'],
+    [{ key: '', payload: '{}' }, 'its "key" is ""'],
+    [{ payload: undefined }, 'it has no "payload"'],
+    [{ payload: '[1]' }, 'its "payload" is no JSON object but an array'],
+    [{ payload: 'null' }, 'its "payload" is no JSON object but null'],
+    [{ payload: '"x"' }, 'its "payload" is no JSON object but a string'],
+    [{ payload: '4111' }, 'its "payload" is no JSON object but a number'],
+    [{ payload: 'true' }, 'its "payload" is no JSON object but a boolean'],
+    [{ payload: '{}', headers: '7' }, 'its "headers" is no JSON object but a number'],
+    [{ payload: '{}', headers: '{"a":"1","b":2}' }, 'its "headers" have something else than a string under "b"'],
+  ])('says of %p: %s', (envelope, reason) => {
+    expect(readEnvelope({ key: 'key', headers: undefined, ...envelope } as Parameters<typeof readEnvelope>[0])).toBe(
+      reason,
+    );
+  });
+
+  it.each(['{"n":', '', 'secret', '{"secret" 1}', '"secret', '"secret"', '["secret"]', '5ecret'])(
+    'shows nothing of the content of %p',
+    (text) => {
+      for (const part of ['payload', 'headers']) {
+        const envelope = { key: 'key', payload: '{}', headers: undefined, [part]: text };
+        expect(readEnvelope(envelope)).toMatch(
+          new RegExp(`^its "${part}" is (not JSON|no JSON object but an? (string|array))$`),
+        );
+      }
+    },
+  );
+});
+
+describe('writePayload', () => {
+  it('takes as many bytes as the broker does, and not one more', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 30 }), fc.integer({ min: -3, max: 3 }), (text, more) => {
+        const json = JSON.stringify({ text });
+        const most = Buffer.byteLength(json) + more;
+        if (more >= 0) expect(writePayload({ text }, most, 'Broker')).toBe(json);
+        else expect(thrownBy(() => writePayload({ text }, most, 'Broker'))).toBeInstanceOf(InvalidMessageError);
+      }),
+    );
+  });
+
+  it('says how much that would be', () => {
+    const error = thrownBy(() => writePayload({ text: 'é' }, 12, 'Broker'));
+    expect(error).toEqual(
+      new InvalidMessageError('payload', 'at most 12 bytes of JSON, which is the most that Broker takes', '13 bytes'),
+    );
+  });
+
+  it('says so where it is more than a string can hold', () => {
+    const tooLong = new RangeError('Invalid string length');
+    const toJSON = () => {
+      throw tooLong;
+    };
+    const error = thrownBy(() => writePayload({ toJSON }, 12, 'Broker'));
+    expect(error).toMatchObject({ path: 'payload', received: 'more than a string can hold', cause: tooLong });
+  });
+});
+
+describe('writeHeaders', () => {
+  it('writes none where there are none', () => {
+    expect([writeHeaders({}), writeHeaders({ a: 'b' })]).toEqual([undefined, '{"a":"b"}']);
+  });
+});

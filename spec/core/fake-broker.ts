@@ -1,0 +1,83 @@
+import type { ConsumerGroup, QueueStats } from '../../src/backend.js';
+import type { Broker, BrokerConsumer, BrokerPublisher } from '../../src/core/broker-backend.js';
+import { EngineErrors } from '../../src/core/engine-errors.js';
+import { InFlight } from '../../src/core/in-flight.js';
+import type { CheckedMessage } from '../../src/internal/check-message.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { messageOf } from './fakes.js';
+
+export const never: Promise<never> = new Promise(() => {});
+
+/** A broker that does what a test says, and writes down what it is told. */
+export class FakeBroker implements Broker {
+  readonly told: string[] = [];
+  readonly logger = recordingLogger();
+  readonly published: CheckedMessage[] = [];
+  readonly #inFlight = new Map<ConsumerGroup, InFlight>();
+  readonly failures = new EngineErrors(
+    { broker: 'Broker', classify: () => 'refused', explain: () => undefined },
+    { queue: 'orders', server: 'somewhere' },
+  );
+
+  readonly publisher: BrokerPublisher = {
+    publish: async (message) => void this.published.push(message),
+    close: () => {
+      this.told.push('publisher.close');
+      return this.farewell();
+    },
+    abandon: () => void this.told.push('publisher.abandon'),
+  };
+
+  /** What the publisher and the consumers answer when they are closed. */
+  farewell = async (): Promise<void> => {};
+  /** What the broker answers after that. */
+  lastWord = async (): Promise<void> => {};
+  settled = async (): Promise<void> => {};
+  count = async (group: ConsumerGroup | undefined, _signal: AbortSignal): Promise<QueueStats> => {
+    this.told.push(`count ${group ?? 'all'}`);
+    return { ready: 1, unfinished: 2 };
+  };
+
+  createConsumer(group: ConsumerGroup): BrokerConsumer {
+    this.told.push(`create ${group}`);
+    const inFlight = new InFlight({
+      queueName: 'orders',
+      logger: this.logger,
+      onChange() {},
+      onFull() {},
+      settle: async () => true,
+    });
+    this.#inFlight.set(group, inFlight);
+    return {
+      connect: (subscriber, intake) => inFlight.connect(subscriber, intake),
+      settled: () => {
+        this.told.push(`settled ${group}`);
+        return this.settled();
+      },
+      close: () => {
+        this.told.push(`close ${group}`);
+        inFlight.end();
+        return this.farewell();
+      },
+      abandon: () => void this.told.push(`abandon ${group}`),
+    };
+  }
+
+  /** A message for a group, whose payload is a number. */
+  lend(group: ConsumerGroup, n: number): void {
+    this.#inFlight.get(group)?.lend({ ...messageOf(String(n)), payload: { n } });
+  }
+
+  lastError(): unknown {
+    return 'unplugged';
+  }
+
+  shutDown(): Promise<void> {
+    this.told.push('shutDown');
+    return this.lastWord();
+  }
+
+  close(): void {
+    this.told.push('close');
+  }
+}

@@ -1,0 +1,62 @@
+import { Observable, type Subscriber, type Subscription } from 'rxjs';
+import type { Delivery } from '../../src/backend.js';
+import { Credit } from '../../src/bridge/credit.js';
+import type { CreditIntake } from '../../src/bridge/delivery-stream.js';
+import type { Message } from '../../src/core/envelope.js';
+import { turns } from '../support/promises.js';
+
+/** Puts time into the hands of the test: timers and `performance.now()`, but not what runs at the end of a turn. */
+export function fakeTime(): void {
+  jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate', 'clearImmediate'] });
+}
+
+/** Lets so many milliseconds pass, timer by timer, and after each what it sets off. */
+export async function pass(milliseconds: number): Promise<void> {
+  let over = false;
+  await turns(1);
+  setTimeout(() => {
+    over = true;
+  }, milliseconds);
+  while (!over) {
+    jest.advanceTimersToNextTimer();
+    await turns(1);
+  }
+}
+
+/** A message as a broker would bring it. */
+export function messageOf(id: string, attempt = 1): Message {
+  return { id, key: 'key', payload: { id }, headers: {}, attempt, publishedAt: 1_700_000_000_000 };
+}
+
+/** An AbortController whose `abort` may be called on its own. */
+export class Abort extends AbortController {
+  override readonly abort = (reason?: unknown): void => super.abort(reason);
+}
+
+/** A subscriber with a signal of its own, and what it saw. */
+export class Customer extends Abort {
+  readonly seen: string[] = [];
+  readonly subscription: Subscription;
+  readonly credit: Credit;
+
+  constructor(
+    owner: { connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void },
+    readonly prefetch: number,
+    onComplete?: () => void,
+  ) {
+    super();
+    this.credit = new Credit(prefetch);
+    const { signal, credit } = this;
+    const stream = new Observable<Delivery>((subscriber) =>
+      owner.connect(subscriber, { group: 'default', prefetch, signal, credit }),
+    );
+    this.subscription = stream.subscribe({
+      next: ({ id }) => this.seen.push(id),
+      error: (error: unknown) => this.seen.push(`failed: ${error}`),
+      complete: () => {
+        this.seen.push('complete');
+        onComplete?.();
+      },
+    });
+  }
+}

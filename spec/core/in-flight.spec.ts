@@ -1,0 +1,321 @@
+import fc from 'fast-check';
+import type { DriverDelivery } from '../../src/core/delivery.js';
+import { InFlight } from '../../src/core/in-flight.js';
+import { turns } from '../support/promises.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { listenersOf } from '../support/signals.js';
+import { Customer, messageOf } from './fakes.js';
+
+/** InFlight, and whoever was lent to. */
+class Counter {
+  readonly logger = recordingLogger();
+  readonly settled: string[] = [];
+  changes = 0;
+  fulls = 0;
+  /** Which settlements count. */
+  counts: (id: string) => boolean = () => true;
+
+  readonly inFlight = new InFlight({
+    queueName: 'orders',
+    logger: this.logger,
+    onChange: () => this.changes++,
+    onFull: () => this.fulls++,
+    settle: async ({ id }, how, delay) => {
+      this.settled.push(`${id} ${how} ${delay}`);
+      return this.counts(id);
+    },
+  });
+
+  connect(prefetch: number, onComplete?: () => void): Customer {
+    return new Customer(this.inFlight, prefetch, onComplete);
+  }
+}
+
+describe('InFlight', () => {
+  it('lends nothing to nobody', () => {
+    const { inFlight } = new Counter();
+    expect([
+      inFlight.lend(messageOf('1')),
+      inFlight.hasCredit,
+      inFlight.room,
+      inFlight.size,
+      inFlight.hasMembers,
+    ]).toEqual([undefined, false, 0, 0, false]);
+  });
+
+  it('serves subscribers in turn, each as long as it has room', () => {
+    const counter = new Counter();
+    const customers = [1, 3, 2].map((prefetch) => counter.connect(prefetch));
+    expect(counter.inFlight.room).toBe(6);
+    for (let id = 1; id <= 7; id++) counter.inFlight.lend(messageOf(String(id)));
+    expect(customers.map(({ seen }) => seen)).toEqual([['1'], ['2', '4', '6'], ['3', '5']]);
+    expect([counter.inFlight.room, counter.inFlight.size, [...counter.inFlight.ids]]).toEqual([
+      0,
+      6,
+      ['1', '2', '3', '4', '5', '6'],
+    ]);
+  });
+
+  it('warns of a settlement that did not count, and shows the delivery as one that went back', async () => {
+    const counter = new Counter();
+    counter.connect(1);
+    counter.counts = () => false;
+    const delivery = counter.inFlight.lend(messageOf('1'));
+    expect(await delivery?.ack()).toBe(false);
+    expect(delivery?.settled).toBe('retried');
+    expect(counter.logger.warnings).toEqual([
+      'Delivery 1 ("key") from queue "orders" could not be acked: its lease has ended, or the queue was closed or emptied',
+    ]);
+  });
+
+  it('takes a message that comes again from whoever had it', async () => {
+    const counter = new Counter();
+    const [one, two] = [counter.connect(1), counter.connect(1)];
+    const first = counter.inFlight.lend(messageOf('1'));
+    const second = counter.inFlight.lend(messageOf('1', 2));
+    expect([one.seen, two.seen, counter.inFlight.size, counter.inFlight.room]).toEqual([['1'], ['1'], 1, 1]);
+    expect([first?.settled, second?.settled]).toEqual(['retried', false]);
+    expect([await first?.ack(), await second?.ack(), counter.settled]).toEqual([false, true, ['1 acked 0']]);
+  });
+
+  it('takes any delay of a nack, unless the broker has a longest', () => {
+    const { logger } = new Counter();
+    const open = (longestDelay?: number) =>
+      new InFlight({ queueName: 'q', logger, longestDelay, onChange() {}, onFull() {}, settle: async () => true });
+    expect([open().longestDelay, open(7).longestDelay]).toEqual([Number.MAX_SAFE_INTEGER, 7]);
+  });
+
+  it('lends nothing to a subscriber that leaves because of the message that it is to get', () => {
+    const counter = new Counter();
+    const first = counter.connect(1, () => second.subscription.unsubscribe());
+    const second = counter.connect(1);
+    counter.inFlight.lend(messageOf('1'));
+    first.abort();
+    // The lease of the first has ended: it completes, and takes the second with it.
+    counter.inFlight.lend(messageOf('1', 2));
+    expect([first.seen, second.seen, counter.inFlight.size]).toEqual([['1', 'complete'], [], 0]);
+  });
+
+  it('begins anew after its end', () => {
+    const counter = new Counter();
+    const first = counter.connect(1);
+    counter.inFlight.lend(messageOf('1'));
+    counter.inFlight.end({ error: 'wrong password' });
+    const second = counter.connect(1);
+    counter.inFlight.lend(messageOf('1', 2));
+    expect([first.seen, second.seen, counter.settled]).toEqual([
+      ['1', 'failed: wrong password'],
+      ['1'],
+      ['1 retried 0'],
+    ]);
+  });
+});
+
+const HOW = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' } as const;
+
+type Step = readonly [what: 'connect' | 'lend' | 'recall' | 'leave' | 'abort' | 'end' | keyof typeof HOW, n: number];
+
+const some = <What extends Step[0]>(n: fc.Arbitrary<number>, ...what: What[]) => fc.tuple(fc.constantFrom(...what), n);
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 3, arbitrary: some(fc.integer({ min: 1, max: 4 }), 'connect') },
+  { weight: 9, arbitrary: some(fc.nat(15), 'lend') },
+  { weight: 5, arbitrary: some(fc.nat(15), 'ack', 'nack', 'release', 'reject') },
+  { weight: 3, arbitrary: some(fc.nat(5), 'recall', 'leave', 'abort') },
+  { weight: 1, arbitrary: some(fc.constant(0), 'end') },
+);
+
+/** A subscriber as the model knows it. */
+interface Known {
+  readonly customer: Customer;
+  readonly expected: string[];
+  readonly held: Set<string>;
+  stopped: boolean;
+  gone: boolean;
+}
+
+/** Who should have what. */
+class Model {
+  readonly members: Known[] = [];
+  line: Known[] = [];
+  readonly settled: string[] = [];
+
+  credit({ stopped, held, customer }: Known): number {
+    return stopped ? 0 : customer.prefetch - held.size;
+  }
+
+  connect(customer: Customer): void {
+    const known = { customer, expected: [], held: new Set<string>(), stopped: false, gone: false };
+    this.members.push(known);
+    this.line.push(known);
+  }
+
+  /** Says whether somebody takes it. */
+  lend(id: string): boolean {
+    this.free(id);
+    const holder = this.line.shift();
+    if (holder === undefined) return false;
+    holder.held.add(id);
+    holder.expected.push(id);
+    if (this.credit(holder) > 0) this.line.push(holder);
+    return true;
+  }
+
+  /** Takes a delivery from its holder, who has room again. */
+  free(id: string): void {
+    const holder = this.members.find(({ held }) => held.has(id));
+    if (holder === undefined) return;
+    holder.held.delete(id);
+    if (!this.line.includes(holder) && this.credit(holder) > 0) this.line.push(holder);
+    if (holder.stopped && holder.held.size === 0) this.leave(holder, 'complete');
+  }
+
+  leave(member: Known, ...last: string[]): void {
+    if (member.gone) return;
+    member.expected.push(...last);
+    member.stopped = member.gone = true;
+    this.line = this.line.filter((other) => other !== member);
+    for (const id of member.held) this.settled.push(`${id} retried 0`);
+    member.held.clear();
+  }
+
+  abort(member: Known): void {
+    if (member.held.size === 0) this.leave(member, 'complete');
+    member.stopped = true;
+    this.line = this.line.filter((other) => other !== member);
+  }
+}
+
+describe('InFlight beside a model', () => {
+  it('knows at any time who has what, and who can take how many', async () => {
+    const run = async (steps: readonly Step[]) => {
+      const counter = new Counter();
+      const { inFlight } = counter;
+      const model = new Model();
+      const lent: DriverDelivery[] = [];
+      const answers: Promise<boolean>[] = [];
+      const counted: boolean[] = [];
+      counter.counts = (id) => Number(id) % 2 === 0;
+      for (const [what, n] of steps) {
+        const { room, hasMembers } = inFlight;
+        const [changes, fulls] = [counter.changes, counter.fulls];
+        const member = model.members[n];
+        if (what === 'connect') {
+          model.connect(counter.connect(n));
+        } else if (what === 'lend') {
+          const delivery = inFlight.lend(messageOf(String(n)));
+          expect(delivery?.id).toBe(model.lend(String(n)) ? String(n) : undefined);
+          if (delivery !== undefined) lent.push(delivery);
+        } else if (what === 'recall') {
+          inFlight.recall(String(n));
+          model.free(String(n));
+        } else if (what === 'leave' || what === 'abort') {
+          if (member === undefined) continue;
+          what === 'leave' ? member.customer.subscription.unsubscribe() : member.customer.abort();
+          what === 'leave' ? model.leave(member) : model.abort(member);
+        } else if (what === 'end') {
+          inFlight.end();
+          for (const other of model.members) model.leave(other, 'complete');
+        } else {
+          const delivery = lent[lent.length - 1 - n];
+          if (delivery === undefined) continue;
+          const { id, settled } = delivery;
+          answers.push(delivery[what]());
+          counted.push(settled === false && counter.counts(id));
+          if (settled !== false) continue;
+          model.settled.push(`${id} ${HOW[what]} 0`);
+          model.free(id);
+        }
+        expect({
+          out: [...inFlight.ids],
+          room: inFlight.room,
+          hasCredit: inFlight.hasCredit,
+          hasMembers: inFlight.hasMembers,
+          settled: counter.settled,
+        }).toEqual({
+          out: lent.filter(({ settled }) => settled === false).map(({ id }) => id),
+          room: model.line.reduce((sum, one) => sum + model.credit(one), 0),
+          hasCredit: model.line.length > 0,
+          hasMembers: model.members.some(({ gone }) => !gone),
+          settled: model.settled,
+        });
+        expect(inFlight.size).toBe(model.members.reduce((sum, { held }) => sum + held.size, 0));
+        if (inFlight.room > room || (hasMembers && !inFlight.hasMembers))
+          expect(counter.changes).toBeGreaterThan(changes);
+        if (room > 0 && inFlight.room === 0 && what !== 'lend') expect(counter.fulls).toBeGreaterThan(fulls);
+      }
+      for (const { customer, expected } of model.members) expect(customer.seen).toEqual(expected);
+      expect(await Promise.all(answers)).toEqual(counted);
+      inFlight.end();
+      await turns(1);
+      for (const { customer } of model.members) expect(listenersOf(customer.signal)).toBe(0);
+      expect([inFlight.size, inFlight.room, inFlight.hasMembers]).toEqual([0, 0, false]);
+    };
+    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), run), { numRuns: 200 });
+  });
+});
+
+describe('InFlight with a credit that changes', () => {
+  it('lend as many as it allows', () => {
+    const counter = new Counter();
+    const customer = counter.connect(2);
+    customer.credit.allow(3);
+    expect([counter.inFlight.room, counter.changes]).toEqual([3, 2]);
+    for (const id of ['1', '2', '3']) counter.inFlight.lend(messageOf(id));
+    expect([customer.seen, counter.inFlight.hasCredit]).toEqual([['1', '2', '3'], false]);
+    customer.credit.allow(4);
+    expect(counter.inFlight.room).toBe(1);
+  });
+
+  it('still lend what was asked for before there was less of it, until that has come', () => {
+    const counter = new Counter();
+    const customer = counter.connect(3);
+    customer.credit.allow(1);
+    expect([counter.inFlight.room, counter.inFlight.acceptsExcess, counter.inFlight.isPausing]).toEqual([
+      1,
+      true,
+      false,
+    ]);
+    for (const id of ['1', '2']) counter.inFlight.lend(messageOf(id));
+    expect([customer.seen, counter.inFlight.hasCredit, counter.inFlight.canDeliver]).toEqual([['1', '2'], false, true]);
+    counter.inFlight.quiet();
+    expect([counter.inFlight.canDeliver, counter.inFlight.lend(messageOf('3'))]).toEqual([false, undefined]);
+  });
+
+  it('lend what is on its way to a subscriber that pauses, and tell it when nothing is', () => {
+    const counter = new Counter();
+    const customer = counter.connect(3);
+    let quiet = 0;
+    customer.credit.pause(() => quiet++);
+    expect([counter.inFlight.room, counter.inFlight.isPausing, quiet]).toEqual([0, true, 0]);
+    counter.inFlight.lend(messageOf('1'));
+    expect(customer.seen).toEqual(['1']);
+    counter.inFlight.quiet();
+    counter.inFlight.quiet();
+    expect([quiet, counter.inFlight.canDeliver]).toEqual([1, false]);
+    customer.credit.resume();
+    expect([counter.inFlight.room, quiet]).toEqual([2, 1]);
+  });
+
+  it('lend it to others first', () => {
+    const counter = new Counter();
+    const [first, second] = [counter.connect(3), counter.connect(1)];
+    first?.credit.pause(() => undefined);
+    for (const id of ['1', '2']) counter.inFlight.lend(messageOf(id));
+    expect([first?.seen, second?.seen]).toEqual([['2'], ['1']]);
+  });
+
+  it('tell at once a subscriber that pauses and stops, in whatever order', () => {
+    const counter = new Counter();
+    const told: string[] = [];
+    const one = counter.connect(2);
+    counter.inFlight.lend(messageOf('1'));
+    one.credit.pause(() => told.push('one'));
+    one.abort();
+    const two = counter.connect(2);
+    counter.inFlight.lend(messageOf('2'));
+    two.abort();
+    two.credit.pause(() => told.push('two'));
+    expect(told).toEqual(['one', 'two']);
+  });
+});

@@ -1,0 +1,18 @@
+import { LONGEST_TIMER } from './after.js';
+import { type Env, readMilliseconds } from './environment.js';
+import { checkMilliseconds } from './options.js';
+
+/** The shortest window that every engine takes: JetStream refuses a shorter `duplicate_window`. */
+const RANGE = { least: 100, most: LONGEST_TIMER } as const;
+
+const DEFAULT_DEDUPE_WINDOW = 120_000;
+
+/** @throws {TypeError | RangeError} if the window is invalid */
+export function checkDedupeWindow(window: number | undefined): number {
+  return checkMilliseconds('dedupeWindow', window ?? DEFAULT_DEDUPE_WINDOW, RANGE);
+}
+
+/** Reads QUEUE_DEDUPE_WINDOW. @throws {ConfigurationError} unless it is an integer in the range, or not set */
+export function readDedupeWindow(env: Env): number | undefined {
+  return readMilliseconds(env, 'QUEUE_DEDUPE_WINDOW', RANGE);
+}
