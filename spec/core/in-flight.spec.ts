@@ -35,9 +35,9 @@ describe('InFlight', () => {
   it('lends nothing to nobody', () => {
     const { inFlight } = new Counter();
     expect([
-      inFlight.lend(messageOf('1')),
+      inFlight.deliver(messageOf('1')),
       inFlight.hasCredit,
-      inFlight.room,
+      inFlight.credit,
       inFlight.size,
       inFlight.hasMembers,
     ]).toEqual([undefined, false, 0, 0, false]);
@@ -46,10 +46,10 @@ describe('InFlight', () => {
   it('serves subscribers in turn, each as long as it has room', () => {
     const counter = new Counter();
     const customers = [1, 3, 2].map((prefetch) => counter.connect(prefetch));
-    expect(counter.inFlight.room).toBe(6);
-    for (let id = 1; id <= 7; id++) counter.inFlight.lend(messageOf(String(id)));
+    expect(counter.inFlight.credit).toBe(6);
+    for (let id = 1; id <= 7; id++) counter.inFlight.deliver(messageOf(String(id)));
     expect(customers.map(({ seen }) => seen)).toEqual([['1'], ['2', '4', '6'], ['3', '5']]);
-    expect([counter.inFlight.room, counter.inFlight.size, [...counter.inFlight.ids]]).toEqual([
+    expect([counter.inFlight.credit, counter.inFlight.size, [...counter.inFlight.ids]]).toEqual([
       0,
       6,
       ['1', '2', '3', '4', '5', '6'],
@@ -60,7 +60,7 @@ describe('InFlight', () => {
     const counter = new Counter();
     counter.connect(1);
     counter.counts = () => false;
-    const delivery = counter.inFlight.lend(messageOf('1'));
+    const delivery = counter.inFlight.deliver(messageOf('1'));
     expect(await delivery?.ack()).toBe(false);
     expect(delivery?.settled).toBe('retried');
     expect(counter.logger.warnings).toEqual([
@@ -71,9 +71,9 @@ describe('InFlight', () => {
   it('takes a message that comes again from whoever had it', async () => {
     const counter = new Counter();
     const [one, two] = [counter.connect(1), counter.connect(1)];
-    const first = counter.inFlight.lend(messageOf('1'));
-    const second = counter.inFlight.lend(messageOf('1', 2));
-    expect([one.seen, two.seen, counter.inFlight.size, counter.inFlight.room]).toEqual([['1'], ['1'], 1, 1]);
+    const first = counter.inFlight.deliver(messageOf('1'));
+    const second = counter.inFlight.deliver(messageOf('1', 2));
+    expect([one.seen, two.seen, counter.inFlight.size, counter.inFlight.credit]).toEqual([['1'], ['1'], 1, 1]);
     expect([first?.settled, second?.settled]).toEqual(['retried', false]);
     expect([await first?.ack(), await second?.ack(), counter.settled]).toEqual([false, true, ['1 acked 0']]);
   });
@@ -89,20 +89,20 @@ describe('InFlight', () => {
     const counter = new Counter();
     const first = counter.connect(1, () => second.subscription.unsubscribe());
     const second = counter.connect(1);
-    counter.inFlight.lend(messageOf('1'));
+    counter.inFlight.deliver(messageOf('1'));
     first.abort();
     // The lease of the first has ended: it completes, and takes the second with it.
-    counter.inFlight.lend(messageOf('1', 2));
+    counter.inFlight.deliver(messageOf('1', 2));
     expect([first.seen, second.seen, counter.inFlight.size]).toEqual([['1', 'complete'], [], 0]);
   });
 
   it('begins anew after its end', () => {
     const counter = new Counter();
     const first = counter.connect(1);
-    counter.inFlight.lend(messageOf('1'));
+    counter.inFlight.deliver(messageOf('1'));
     counter.inFlight.end({ error: 'wrong password' });
     const second = counter.connect(1);
-    counter.inFlight.lend(messageOf('1', 2));
+    counter.inFlight.deliver(messageOf('1', 2));
     expect([first.seen, second.seen, counter.settled]).toEqual([
       ['1', 'failed: wrong password'],
       ['1'],
@@ -197,13 +197,13 @@ describe('InFlight beside a model', () => {
       const counted: boolean[] = [];
       counter.counts = (id) => Number(id) % 2 === 0;
       for (const [what, n] of steps) {
-        const { room, hasMembers } = inFlight;
+        const { credit: room, hasMembers } = inFlight;
         const [changes, fulls] = [counter.changes, counter.fulls];
         const member = model.members[n];
         if (what === 'connect') {
           model.connect(counter.connect(n));
         } else if (what === 'lend') {
-          const delivery = inFlight.lend(messageOf(String(n)));
+          const delivery = inFlight.deliver(messageOf(String(n)));
           expect(delivery?.id).toBe(model.lend(String(n)) ? String(n) : undefined);
           if (delivery !== undefined) lent.push(delivery);
         } else if (what === 'recall') {
@@ -228,7 +228,7 @@ describe('InFlight beside a model', () => {
         }
         expect({
           out: [...inFlight.ids],
-          room: inFlight.room,
+          room: inFlight.credit,
           hasCredit: inFlight.hasCredit,
           hasMembers: inFlight.hasMembers,
           settled: counter.settled,
@@ -240,16 +240,16 @@ describe('InFlight beside a model', () => {
           settled: model.settled,
         });
         expect(inFlight.size).toBe(model.members.reduce((sum, { held }) => sum + held.size, 0));
-        if (inFlight.room > room || (hasMembers && !inFlight.hasMembers))
+        if (inFlight.credit > room || (hasMembers && !inFlight.hasMembers))
           expect(counter.changes).toBeGreaterThan(changes);
-        if (room > 0 && inFlight.room === 0 && what !== 'lend') expect(counter.fulls).toBeGreaterThan(fulls);
+        if (room > 0 && inFlight.credit === 0 && what !== 'lend') expect(counter.fulls).toBeGreaterThan(fulls);
       }
       for (const { customer, expected } of model.members) expect(customer.seen).toEqual(expected);
       expect(await Promise.all(answers)).toEqual(counted);
       inFlight.end();
       await turns(1);
       for (const { customer } of model.members) expect(listenersOf(customer.signal)).toBe(0);
-      expect([inFlight.size, inFlight.room, inFlight.hasMembers]).toEqual([0, 0, false]);
+      expect([inFlight.size, inFlight.credit, inFlight.hasMembers]).toEqual([0, 0, false]);
     };
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), run), { numRuns: 200 });
   });
@@ -260,26 +260,26 @@ describe('InFlight with a credit that changes', () => {
     const counter = new Counter();
     const customer = counter.connect(2);
     customer.credit.allow(3);
-    expect([counter.inFlight.room, counter.changes]).toEqual([3, 2]);
-    for (const id of ['1', '2', '3']) counter.inFlight.lend(messageOf(id));
+    expect([counter.inFlight.credit, counter.changes]).toEqual([3, 2]);
+    for (const id of ['1', '2', '3']) counter.inFlight.deliver(messageOf(id));
     expect([customer.seen, counter.inFlight.hasCredit]).toEqual([['1', '2', '3'], false]);
     customer.credit.allow(4);
-    expect(counter.inFlight.room).toBe(1);
+    expect(counter.inFlight.credit).toBe(1);
   });
 
   it('still lend what was asked for before there was less of it, until that has come', () => {
     const counter = new Counter();
     const customer = counter.connect(3);
     customer.credit.allow(1);
-    expect([counter.inFlight.room, counter.inFlight.acceptsExcess, counter.inFlight.isPausing]).toEqual([
+    expect([counter.inFlight.credit, counter.inFlight.acceptsExcess, counter.inFlight.isPausing]).toEqual([
       1,
       true,
       false,
     ]);
-    for (const id of ['1', '2']) counter.inFlight.lend(messageOf(id));
+    for (const id of ['1', '2']) counter.inFlight.deliver(messageOf(id));
     expect([customer.seen, counter.inFlight.hasCredit, counter.inFlight.canDeliver]).toEqual([['1', '2'], false, true]);
     counter.inFlight.quiet();
-    expect([counter.inFlight.canDeliver, counter.inFlight.lend(messageOf('3'))]).toEqual([false, undefined]);
+    expect([counter.inFlight.canDeliver, counter.inFlight.deliver(messageOf('3'))]).toEqual([false, undefined]);
   });
 
   it('lend what is on its way to a subscriber that pauses, and tell it when nothing is', () => {
@@ -287,21 +287,21 @@ describe('InFlight with a credit that changes', () => {
     const customer = counter.connect(3);
     let quiet = 0;
     customer.credit.pause(() => quiet++);
-    expect([counter.inFlight.room, counter.inFlight.isPausing, quiet]).toEqual([0, true, 0]);
-    counter.inFlight.lend(messageOf('1'));
+    expect([counter.inFlight.credit, counter.inFlight.isPausing, quiet]).toEqual([0, true, 0]);
+    counter.inFlight.deliver(messageOf('1'));
     expect(customer.seen).toEqual(['1']);
     counter.inFlight.quiet();
     counter.inFlight.quiet();
     expect([quiet, counter.inFlight.canDeliver]).toEqual([1, false]);
     customer.credit.resume();
-    expect([counter.inFlight.room, quiet]).toEqual([2, 1]);
+    expect([counter.inFlight.credit, quiet]).toEqual([2, 1]);
   });
 
   it('lend it to others first', () => {
     const counter = new Counter();
     const [first, second] = [counter.connect(3), counter.connect(1)];
     first?.credit.pause(() => undefined);
-    for (const id of ['1', '2']) counter.inFlight.lend(messageOf(id));
+    for (const id of ['1', '2']) counter.inFlight.deliver(messageOf(id));
     expect([first?.seen, second?.seen]).toEqual([['2'], ['1']]);
   });
 
@@ -309,11 +309,11 @@ describe('InFlight with a credit that changes', () => {
     const counter = new Counter();
     const told: string[] = [];
     const one = counter.connect(2);
-    counter.inFlight.lend(messageOf('1'));
+    counter.inFlight.deliver(messageOf('1'));
     one.credit.pause(() => told.push('one'));
     one.abort();
     const two = counter.connect(2);
-    counter.inFlight.lend(messageOf('2'));
+    counter.inFlight.deliver(messageOf('2'));
     two.abort();
     two.credit.pause(() => told.push('two'));
     expect(told).toEqual(['one', 'two']);

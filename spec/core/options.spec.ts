@@ -1,10 +1,10 @@
 import {
-  type BrokerOptions,
-  checkBrokerOptions,
+  type DriverOptions,
+  checkDriverOptions,
   checkServer,
   connectTimeoutFor,
   decodeAll,
-  readBrokerEnv,
+  readDriverEnv,
   responseTimeoutFor,
 } from '../../src/core/options.js';
 import { ConfigurationError } from '../../src/errors.js';
@@ -18,9 +18,9 @@ const rule = {
   whereOf: (url: string) => (url.startsWith('broker://') ? url.slice('broker://'.length).split('@').at(-1) : undefined),
 };
 
-describe('checkBrokerOptions', () => {
+describe('checkDriverOptions', () => {
   it('fills in what was left out', () => {
-    expect(checkBrokerOptions({})).toMatchObject({
+    expect(checkDriverOptions({})).toMatchObject({
       name: 'default',
       groups: ['default'],
       lease: 30_000,
@@ -30,14 +30,14 @@ describe('checkBrokerOptions', () => {
   });
 
   it('tells whether groups were declared', () => {
-    const declared = (groups?: readonly string[]) => checkBrokerOptions({ groups }).groupsDeclared;
+    const declared = (groups?: readonly string[]) => checkDriverOptions({ groups }).groupsDeclared;
     expect([declared(), declared(['default']), declared(['a'])]).toEqual([false, true, true]);
   });
 
   it('takes what is in range, and each group once', () => {
     const options = { name: 'é'.repeat(127), groups: ['a', 'b', 'a'], lease: 100, publishTimeout: 1, maxPending: 1 };
-    expect(checkBrokerOptions(options)).toMatchObject({ ...options, groups: ['a', 'b'] });
-    expect(checkBrokerOptions({ lease: 2 ** 31 - 1, publishTimeout: 2 ** 31 - 1 })).toMatchObject({
+    expect(checkDriverOptions(options)).toMatchObject({ ...options, groups: ['a', 'b'] });
+    expect(checkDriverOptions({ lease: 2 ** 31 - 1, publishTimeout: 2 ** 31 - 1 })).toMatchObject({
       lease: 2 ** 31 - 1,
       publishTimeout: 2 ** 31 - 1,
     });
@@ -61,7 +61,7 @@ describe('checkBrokerOptions', () => {
     [{ maxPending: '7' }, TypeError, /`maxPending`/],
     [{ logger: {} }, TypeError, /`logger`.*`debug`/],
   ])('refuses %p', (options, type, message) => {
-    const error = thrownBy(() => checkBrokerOptions(options as BrokerOptions));
+    const error = thrownBy(() => checkDriverOptions(options as DriverOptions));
     expect(error).toBeInstanceOf(type);
     expect(String(error)).toMatch(message);
   });
@@ -71,7 +71,7 @@ describe('checkBrokerOptions', () => {
     const broken = () => {
       throw new Error('full disk');
     };
-    const { logger } = checkBrokerOptions({ logger: { ...recordingLogger(), warn: broken } });
+    const { logger } = checkDriverOptions({ logger: { ...recordingLogger(), warn: broken } });
     expect(() => logger.warn('something')).not.toThrow();
     expect(() => jest.runAllTimers()).toThrow('full disk');
     jest.useRealTimers();
@@ -107,8 +107,8 @@ describe('checkServer', () => {
   });
 });
 
-describe('readBrokerEnv', () => {
-  const read = (env: Env) => readBrokerEnv({ BROKER_URL: 'broker://host', ...env }, 'BROKER_URL', rule);
+describe('readDriverEnv', () => {
+  const read = (env: Env) => readDriverEnv({ BROKER_URL: 'broker://host', ...env }, 'BROKER_URL', rule);
 
   it('reads the URL, and leaves the rest to the defaults', () => {
     const options = read({ QUEUE_GROUPS: '', QUEUE_LEASE: '' });
@@ -119,7 +119,7 @@ describe('readBrokerEnv', () => {
       lease: undefined,
       publishTimeout: undefined,
     });
-    expect(checkBrokerOptions(options)).toMatchObject({
+    expect(checkDriverOptions(options)).toMatchObject({
       name: 'default',
       groups: ['default'],
       lease: 30_000,
@@ -173,7 +173,7 @@ describe('connectTimeoutFor', () => {
 
 describe('responseTimeoutFor', () => {
   it('leaves two thirds of `publishTimeout` by default', () => {
-    const { lease, publishTimeout } = checkBrokerOptions({});
+    const { lease, publishTimeout } = checkDriverOptions({});
     expect([publishTimeout, Math.round(responseTimeoutFor({ lease, publishTimeout }))]).toEqual([10_000, 3333]);
   });
 

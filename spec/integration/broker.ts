@@ -1,5 +1,5 @@
 import type { QueueBackend } from 'sluice';
-import type { BrokerOptions } from '../../src/core/options.js';
+import type { DriverOptions } from '../../src/core/options.js';
 import type { ConsumerSettings } from '../support/consumer-process.js';
 import type { ServerProcess } from '../support/servers/server-process.js';
 
@@ -20,5 +20,5 @@ export interface Broker<Server extends FaultyServer = FaultyServer> {
   start(): Promise<Server>;
   /** Done before a server is killed whose queues were made only now. */
   beforeKill?(server: Server): Promise<void>;
-  open(options: BrokerOptions & { readonly url: string }): QueueBackend;
+  open(options: DriverOptions & { readonly url: string }): QueueBackend;
 }

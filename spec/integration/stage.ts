@@ -1,5 +1,5 @@
 import type { QueueBackend } from 'sluice';
-import type { BrokerOptions } from '../../src/core/options.js';
+import type { DriverOptions } from '../../src/core/options.js';
 import { ConsumerProcess, type ConsumerSettings } from '../support/consumer-process.js';
 import { eventually } from '../support/eventually.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -9,7 +9,7 @@ import type { Tally } from '../support/tally.js';
 import type { Broker, FaultyServer } from './broker.js';
 import { AT_ONCE, type LoadOptions, publishLoad } from './load.js';
 
-export interface QueueOptions extends Omit<BrokerOptions, 'name' | 'logger'> {
+export interface QueueOptions extends Omit<DriverOptions, 'name' | 'logger'> {
   /** Where its publisher, or its consumers, find the server. @default the server itself */
   readonly url?: string;
   /** Of each consumer process. @default 32 */

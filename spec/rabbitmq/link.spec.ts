@@ -2,7 +2,7 @@ import { ConnectionLostError } from '../../src/core/engine-errors.js';
 import type { Client } from '../../src/rabbitmq/client.js';
 import { RabbitLink } from '../../src/rabbitmq/link.js';
 import { OverdueError, Patience } from '../../src/rabbitmq/patience.js';
-import { never } from '../core/fake-broker.js';
+import { never } from '../core/fake-driver.js';
 import { fakeTime, pass } from '../core/fakes.js';
 import { failureOf, rejectionOf, stateOf } from '../support/promises.js';
 

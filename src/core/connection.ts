@@ -3,7 +3,8 @@ import { onAbort } from '../internal/on-abort.js';
 import { withDeadline } from './deadline.js';
 import { Disconnection } from './disconnection.js';
 import { ConnectionLostError, type ErrorKind, FatalError } from './engine-errors.js';
-import { type OutageOptions, Outages } from './outages.js';
+import { type ConnectionReporter, QueueEvents } from './events.js';
+import type { OutageOptions } from './outages.js';
 
 /** One connection of a client, or a channel of one: it is made, it breaks, and another takes its place. */
 export interface Link {
@@ -13,6 +14,8 @@ export interface Link {
 }
 
 export interface ConnectionOptions<AnyLink extends Link> extends OutageOptions {
+  /** Where the connection reports its state. Default: events of its own, which are only logged. */
+  readonly events?: QueueEvents | undefined;
   /** What the broker is called in messages. */
   readonly broker: string;
   /** A new link, which does not reconnect by itself. It calls `lost` when it breaks, and whenever it knows a better reason than what its methods reject with. */
@@ -45,7 +48,8 @@ export class Connection<AnyLink extends Link> {
   /** Comes with `close()`, also for a link that never settles what it was asked for. */
   readonly #closed = new Disconnection();
   #lastError: unknown;
-  readonly #outages: Outages;
+  readonly #report: ConnectionReporter;
+  readonly #listeners = new Set<() => void>();
   #readyAt = 0;
   /** How many links were lost one after the other that did not last. */
   #relapses = 0;
@@ -53,7 +57,7 @@ export class Connection<AnyLink extends Link> {
 
   constructor(options: ConnectionOptions<AnyLink>) {
     this.#options = options;
-    this.#outages = new Outages(options);
+    this.#report = (options.events ?? new QueueEvents(options)).addConnection(options);
     this.#backoff = exponentialBackoff({ initial: 50, max: options.maxBackoff ?? 5000, jitter: 0.5 });
   }
 
@@ -96,11 +100,35 @@ export class Connection<AnyLink extends Link> {
     });
   }
 
+  /** Calls back when a link is ready, and when one is lost or dropped. Returns a function that stops that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   /** The link, once there is one that is ready. Rejects as `ready()` does. */
   async acquire(signal?: AbortSignal): Promise<AnyLink> {
     for (;;) {
       await this.ready(signal);
       if (this.#phase === 'ready' && this.#link !== undefined) return this.#link;
+    }
+  }
+
+  /**
+   * Sends a request, again over the next link when the link is lost meanwhile. Rejects with the reason of the signal when it aborts, and
+   * with any error that is not retryable.
+   */
+  async request<Value>(signal: AbortSignal, send: (link: AnyLink) => Promise<Value>): Promise<Value> {
+    for (;;) {
+      const link = await this.acquire(signal);
+      try {
+        return await send(link);
+      } catch (error) {
+        if (error === signal.reason || this.#phase === 'closed' || this.#options.classify(error) !== 'retryable')
+          throw error;
+        // A request that fails again at once would starve the event loop over the same link.
+        this.lose(link, error);
+      }
     }
   }
 
@@ -110,7 +138,8 @@ export class Connection<AnyLink extends Link> {
     this.#link = undefined;
     this.#lastError = cause;
     link.destroy();
-    this.#outages.lost(cause);
+    this.#report.lost(cause);
+    this.#changed();
     this.#relapses = performance.now() - this.#readyAt < STABLE ? this.#relapses + 1 : 0;
     // What breaks each link is not to be sent over a hundred a second.
     if (this.#relapses > 1) this.#connectLater(2, this.#relapses - 1);
@@ -130,13 +159,15 @@ export class Connection<AnyLink extends Link> {
     this.#phase = 'idle';
     this.#lastError = cause;
     link.destroy();
+    this.#report.left();
+    this.#changed();
   }
 
   /** Ends it, and whatever waits for it. */
   close(): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
-    this.#outages.closed();
+    this.#report.closed();
     clearTimeout(this.#pause);
     this.#link?.destroy();
     this.#link = undefined;
@@ -147,6 +178,7 @@ export class Connection<AnyLink extends Link> {
   async #connect(attempt: number): Promise<void> {
     const { createLink, connectTimeout, broker } = this.#options;
     this.#phase = 'connecting';
+    this.#report.connecting();
     // A client that fails says so in two ways, and its event has the better reason.
     let reason: unknown;
     let link: AnyLink;
@@ -157,7 +189,7 @@ export class Connection<AnyLink extends Link> {
       });
     } catch (error) {
       this.#phase = 'idle';
-      this.#outages.left();
+      this.#report.left();
       this.#tell(({ reject }) => reject(new FatalError('The client cannot be made', { cause: error })));
       return;
     }
@@ -175,8 +207,9 @@ export class Connection<AnyLink extends Link> {
     if (this.#link !== link) return;
     this.#phase = 'ready';
     this.#readyAt = performance.now();
-    this.#outages.connected();
+    this.#report.connected();
     this.#tell(({ resolve }) => resolve());
+    this.#changed();
   }
 
   async #establish(link: AnyLink): Promise<void> {
@@ -193,17 +226,21 @@ export class Connection<AnyLink extends Link> {
     const kind = this.#options.classify(error);
     if (kind === 'fatal') {
       this.#phase = 'idle';
-      this.#outages.left();
+      this.#report.left();
       this.#tell(({ reject }) => reject(error));
       return;
     }
-    this.#outages.failed(error, kind === 'refused');
+    this.#report.failed(error, kind === 'refused');
     this.#connectLater(attempt + 1, attempt);
   }
 
   #connectLater(attempt: number, failures: number): void {
     this.#phase = 'connecting';
     this.#pause = setTimeout(() => void this.#connect(attempt), this.#backoff(undefined, failures));
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   #tell(how: (waiter: Waiter) => void): void {

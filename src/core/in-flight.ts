@@ -35,7 +35,7 @@ export interface InFlightOptions {
 /** All subscriptions of this process to one group: who can take a message, in turn, and who holds which. */
 export class InFlight implements SubscriptionOwner {
   readonly #options: InFlightOptions;
-  readonly #line = new LinkedList<DeliverySubscription>();
+  readonly #ready = new LinkedList<DeliverySubscription>();
   readonly #members = new Set<DeliverySubscription>();
   readonly #held = new Map<string, { readonly delivery: DriverDelivery; readonly holder: DeliverySubscription }>();
 
@@ -57,7 +57,7 @@ export class InFlight implements SubscriptionOwner {
 
   /** Whether somebody can take a message. */
   get hasCredit(): boolean {
-    return this.#line.first !== undefined;
+    return this.#ready.first !== undefined;
   }
 
   /** Whether somebody takes a message that was asked for before. */
@@ -81,16 +81,16 @@ export class InFlight implements SubscriptionOwner {
   }
 
   /** How many messages all of them can take. */
-  get room(): number {
-    let room = 0;
+  get credit(): number {
+    let credit = 0;
     for (
-      let subscription = this.#line.first;
+      let subscription = this.#ready.first;
       subscription !== undefined;
       subscription = subscription.after as DeliverySubscription | undefined
     ) {
-      room += subscription.credit;
+      credit += subscription.credit;
     }
-    return room;
+    return credit;
   }
 
   /** How many are out. */
@@ -111,12 +111,12 @@ export class InFlight implements SubscriptionOwner {
   }
 
   /** Lends a message to whose turn it is. Returns the delivery; undefined if nobody can take it. */
-  lend(message: Message): DriverDelivery | undefined {
+  deliver(message: Message): DriverDelivery | undefined {
     // It had come before, and its lease ended in the meantime: who has it from then has lost it, and may leave for that.
     this.recall(message.id);
     const holder = this.#next;
     if (holder === undefined) return undefined;
-    this.#line.remove(holder);
+    this.#ready.remove(holder);
     const delivery = holder.take(message);
     this.#held.set(message.id, { delivery, holder });
     holder.emit(delivery);
@@ -150,18 +150,18 @@ export class InFlight implements SubscriptionOwner {
   }
 
   addReady(subscription: DeliverySubscription): void {
-    if (subscription.list === undefined) this.#line.append(subscription);
+    if (subscription.list === undefined) this.#ready.append(subscription);
     this.#options.onChange();
   }
 
   removeReady(subscription: DeliverySubscription): void {
-    this.#line.remove(subscription);
+    this.#ready.remove(subscription);
     if (!this.hasCredit) this.#options.onFull();
   }
 
   creditChanged(subscription: DeliverySubscription): void {
-    if (subscription.credit <= 0) this.#line.remove(subscription);
-    else if (subscription.list === undefined) this.#line.append(subscription);
+    if (subscription.credit <= 0) this.#ready.remove(subscription);
+    else if (subscription.list === undefined) this.#ready.append(subscription);
     (this.#options.onCredit ?? this.#options.onChange)();
   }
 
@@ -184,7 +184,7 @@ export class InFlight implements SubscriptionOwner {
 
   /** Who gets the next message. */
   get #next(): DeliverySubscription | undefined {
-    return this.#line.first ?? this.#find(({ acceptsExcess }) => acceptsExcess);
+    return this.#ready.first ?? this.#find(({ acceptsExcess }) => acceptsExcess);
   }
 
   #some(condition: (member: DeliverySubscription) => boolean): boolean {

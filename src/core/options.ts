@@ -23,7 +23,7 @@ const DEFAULT_PUBLISH_TIMEOUT = 10_000;
 const DEFAULT_MAX_PENDING = 100_000;
 
 /** The options that every broker has. */
-export interface BrokerOptions {
+export interface DriverOptions {
   /** The name of the queue, with which all begins that it keeps on the broker: 1 to 255 bytes of UTF-8. Default: `default`. */
   readonly name?: string | undefined;
   /** The groups that exist from the first publish, each of which gets every message. Default: one, `default`. */
@@ -52,7 +52,7 @@ export interface BrokerOptions {
   readonly logger?: Logger | undefined;
 }
 
-export interface CheckedBrokerOptions {
+export interface CheckedDriverOptions {
   readonly name: string;
   readonly groups: readonly ConsumerGroup[];
   /** Whether `groups` was given. If not, it is the group `default`, which a queue that has other groups may do without. */
@@ -66,7 +66,7 @@ export interface CheckedBrokerOptions {
 }
 
 /** @throws {TypeError | RangeError} for an option without sense; it names the option */
-export function checkBrokerOptions(options: BrokerOptions): CheckedBrokerOptions {
+export function checkDriverOptions(options: DriverOptions): CheckedDriverOptions {
   const {
     name = DEFAULT_NAME,
     groups = [DEFAULT_GROUP],
@@ -117,11 +117,11 @@ export function checkServer<Client extends object>(
  * Reads the variable of the URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE, QUEUE_PUBLISH_TIMEOUT and QUEUE_DEDUPE_WINDOW.
  * @throws {ConfigurationError} for one that is missing or malformed; it names the variable, and no password
  */
-export function readBrokerEnv(
+export function readDriverEnv(
   env: Env,
   variable: string,
   { expected, whereOf }: UrlRule,
-): BrokerOptions & { readonly url: string } {
+): DriverOptions & { readonly url: string } {
   const url = readVariable(env, variable);
   if (url === undefined) throw new ConfigurationError(`Expected ${variable} to be ${expected}, but it is not set`);
   if (whereOf(url) === undefined) throw new ConfigurationError(`Expected ${variable} to be ${expected}, ${SECRET}`);
@@ -159,7 +159,7 @@ export function maxBackoffFor(lease: number): number {
 export function responseTimeoutFor({
   lease,
   publishTimeout,
-}: Pick<CheckedBrokerOptions, 'lease' | 'publishTimeout'>): number {
+}: Pick<CheckedDriverOptions, 'lease' | 'publishTimeout'>): number {
   return connectTimeoutFor(Math.min(lease, publishTimeout));
 }
 

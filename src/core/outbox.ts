@@ -3,6 +3,7 @@ import { BlockQueue } from '../internal/block-queue.js';
 import { describeError } from '../internal/describe.js';
 import { type Linked, LinkedList } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
+import type { QueueEvents } from './events.js';
 
 export interface OutboxOptions {
   readonly queueName: string;
@@ -16,6 +17,9 @@ export interface OutboxOptions {
   readonly onAdmitted: () => void;
   /** Why there is no connection, as far as that is known. */
   readonly lastError: () => unknown;
+  /** What a message takes of the window. Default: 0. */
+  readonly sizeOf?: ((parcel: never) => number) | undefined;
+  readonly events?: QueueEvents | undefined;
 }
 
 /** A message on its way to the broker. */
@@ -65,6 +69,7 @@ export class Outbox<Parcel> {
   #stale = 0;
   /** In the order in which they were sent. */
   readonly #sent = new Set<Entry<Parcel>>();
+  #sentSize = 0;
   readonly #line = new LinkedList<Entry<Parcel>>();
   #lineLength = 0;
   /** Those that are given up, and whose promises are not rejected yet. */
@@ -81,6 +86,16 @@ export class Outbox<Parcel> {
   /** What was not sent, or has to be sent again, in order. */
   get waiting(): readonly Pending<Parcel>[] {
     return this.#fresh();
+  }
+
+  /** How many messages are sent and not confirmed. */
+  get sentCount(): number {
+    return this.#sent.size;
+  }
+
+  /** The size of these, as `sizeOf` gives it. */
+  get sentSize(): number {
+    return this.#sentSize;
   }
 
   get isEmpty(): boolean {
@@ -115,6 +130,7 @@ export class Outbox<Parcel> {
     for (const entry of taken) {
       entry.wasSent = true;
       this.#sent.add(entry);
+      this.#sentSize += this.#sizeOf(entry);
     }
     return taken;
   }
@@ -124,6 +140,7 @@ export class Outbox<Parcel> {
     if (this.#sent.size === 0) return;
     this.#waiting = [...this.#sent, ...this.#fresh()];
     this.#sent.clear();
+    this.#sentSize = 0;
   }
 
   /** The broker takes none of these, and no second attempt mends that. What was sent before may have been stored. */
@@ -162,12 +179,27 @@ export class Outbox<Parcel> {
     if (!entry.wasSent) entry.fail(signal.reason);
   }
 
-  readonly #ended = (entry: Entry<Parcel>): void => {
+  readonly #ended = (entry: Entry<Parcel>, failure?: { readonly error: unknown }): void => {
+    const { events } = this.#options;
+    if (events?.isObserved) {
+      if (failure === undefined) events.emit({ type: 'publish confirmed' });
+      else events.emit({ type: 'publish failed', error: failure.error });
+    }
     if (entry.givenUpFor !== undefined) return;
     if (this.#line.remove(entry)) this.#lineLength -= 1;
-    else if (!this.#sent.delete(entry)) this.#stale += 1;
+    else if (!this.#unsend(entry)) this.#stale += 1;
     this.#changed();
   };
+
+  #sizeOf({ parcel }: Entry<Parcel>): number {
+    return this.#options.sizeOf?.(parcel as never) ?? 0;
+  }
+
+  #unsend(entry: Entry<Parcel>): boolean {
+    if (!this.#sent.delete(entry)) return false;
+    this.#sentSize -= this.#sizeOf(entry);
+    return true;
+  }
 
   /** There may be room, or nothing left. */
   #changed(): void {
@@ -232,7 +264,7 @@ export class Outbox<Parcel> {
       this.#givenUp.push(entry);
     };
     for (const entry of leading(this.#sent, holds)) {
-      this.#sent.delete(entry);
+      this.#unsend(entry);
       give(entry, ambiguous);
     }
     for (const entry of this.#fresh().splice(0, leading(this.#waiting, holds).length))
@@ -285,13 +317,13 @@ class Entry<Parcel> implements Pending<Parcel>, Linked {
   after: Linked | undefined;
   readonly #resolve: () => void;
   readonly #reject: (error: unknown) => void;
-  readonly #onEnd: (entry: Entry<Parcel>) => void;
+  readonly #onEnd: (entry: Entry<Parcel>, failure?: { readonly error: unknown }) => void;
 
   constructor(
     parcel: Parcel,
     resolve: () => void,
     reject: (error: unknown) => void,
-    onEnd: (entry: Entry<Parcel>) => void,
+    onEnd: (entry: Entry<Parcel>, failure?: { readonly error: unknown }) => void,
   ) {
     this.parcel = parcel;
     this.#resolve = resolve;
@@ -304,14 +336,14 @@ class Entry<Parcel> implements Pending<Parcel>, Linked {
   }
 
   fail(error: unknown): void {
-    if (this.#end()) this.#reject(error);
+    if (this.#end({ error })) this.#reject(error);
   }
 
-  #end(): boolean {
+  #end(failure?: { readonly error: unknown }): boolean {
     if (this.isOver) return false;
     this.isOver = true;
     this.ignoreAbort?.();
-    this.#onEnd(this);
+    this.#onEnd(this, failure);
     return true;
   }
 }

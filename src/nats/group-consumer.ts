@@ -2,7 +2,7 @@ import type { Msg } from '@nats-io/transport-node';
 import type { Subscriber } from 'rxjs';
 import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { BrokerConsumer } from '../core/broker-backend.js';
+import type { DriverConsumer } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
 import type { DriverDelivery, Settled } from '../core/delivery.js';
 import type { EngineErrors } from '../core/engine-errors.js';
@@ -56,7 +56,7 @@ const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
  * All subscriptions of this process to one group, over a durable pull consumer: it asks for as many messages as there is room for, lends them, keeps their leases,
  * and sends what became of them.
  */
-export class GroupConsumer implements BrokerConsumer {
+export class GroupConsumer implements DriverConsumer {
   readonly #options: GroupConsumerOptions;
   readonly #inFlight: InFlight;
   readonly #puller: Puller;
@@ -262,7 +262,7 @@ export class GroupConsumer implements BrokerConsumer {
 
   /** How many messages can be taken. */
   get #room(): number {
-    return this.#closing ? 0 : this.#inFlight.room;
+    return this.#closing ? 0 : this.#inFlight.credit;
   }
 
   /**
@@ -314,7 +314,7 @@ export class GroupConsumer implements BrokerConsumer {
       } else {
         this.#away.delete(content.id);
         this.#leases.keep(content.id, ticket);
-        if (this.#inFlight.lend(content) === undefined) {
+        if (this.#inFlight.deliver(content) === undefined) {
           this.#leases.end(content.id);
           unawaited(this.#answer(ticket, 'released', 0));
         }

@@ -1,9 +1,9 @@
 import type { AnyEvents, EventMap } from '../backend.js';
-import { BrokerBackend } from '../core/broker-backend.js';
+import { DriverBackend } from '../core/driver-backend.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkOptions } from '../internal/options.js';
-import { NatsBroker } from './nats-broker.js';
+import { NatsDriver } from './nats-driver.js';
 import { checkNatsOptions, type NatsBackendOptions, readNatsEnv } from './options.js';
 
 export interface NatsFromEnvOptions {
@@ -30,14 +30,14 @@ export interface NatsFromEnvOptions {
  * for await (const delivery of queue.deliveries()) console.log(delivery.payload);
  * ```
  */
-export class NatsBackend<Events extends EventMap<Events> = AnyEvents> extends BrokerBackend<Events> {
+export class NatsBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
   /**
    * Does not connect yet.
    * @throws {TypeError | RangeError} for an option without sense; it names the option
    */
   constructor(options: NatsBackendOptions) {
     const checked = checkNatsOptions(options);
-    super(checked, new NatsBroker(checked));
+    super(checked, new NatsDriver(checked));
   }
 
   /**

@@ -1,9 +1,9 @@
 import {
-  type BrokerOptions,
-  type CheckedBrokerOptions,
-  checkBrokerOptions,
+  type DriverOptions,
+  type CheckedDriverOptions,
+  checkDriverOptions,
   checkServer,
-  readBrokerEnv,
+  readDriverEnv,
 } from '../core/options.js';
 import { ConfigurationError } from '../errors.js';
 import { describe } from '../internal/describe.js';
@@ -27,7 +27,7 @@ export interface NatsClient {
   isClosed(): boolean;
 }
 
-export interface NatsBackendOptions extends BrokerOptions {
+export interface NatsBackendOptions extends DriverOptions {
   /** The servers: `nats://[user:password@]host[:port]`, `nats://token@host`, `tls://` for TLS; several with commas between them. Either this or `client`. */
   readonly url?: string | undefined;
   /**
@@ -43,7 +43,7 @@ export interface NatsBackendOptions extends BrokerOptions {
   readonly domain?: string | undefined;
 }
 
-export interface CheckedNatsOptions extends CheckedBrokerOptions {
+export interface CheckedNatsOptions extends CheckedDriverOptions {
   readonly server: { readonly url: string } | { readonly client: NatsClient };
   readonly replicas: number | undefined;
   readonly storage: 'file' | 'memory' | undefined;
@@ -69,7 +69,7 @@ export function checkNatsOptions(options: NatsBackendOptions | undefined): Check
     replicas,
     storage,
     domain,
-    ...checkBrokerOptions(given),
+    ...checkDriverOptions(given),
   };
 }
 
@@ -78,7 +78,7 @@ export function checkNatsOptions(options: NatsBackendOptions | undefined): Check
  * @throws {ConfigurationError} for one that is missing or malformed; it names the variable
  */
 export function readNatsEnv(env: Env): NatsBackendOptions {
-  const options = readBrokerEnv(env, 'NATS_URL', NATS_URL);
+  const options = readDriverEnv(env, 'NATS_URL', NATS_URL);
   const domain = readVariable(env, 'NATS_DOMAIN');
   if (domain !== undefined && (!isDomain(domain) || hasCredentials(domain)))
     throw new ConfigurationError(`Expected NATS_DOMAIN to be ${DOMAIN}, got ${describeVariable(domain)}`);

@@ -1,6 +1,6 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import type { BrokerPublisher } from '../core/broker-backend.js';
+import type { DriverPublisher } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
 import { ConnectionLostError, type EngineErrors } from '../core/engine-errors.js';
 import { writePayload } from '../core/envelope.js';
@@ -57,7 +57,7 @@ const MOST_HEADERS = 65_000;
 const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
 
 /** Sends messages, in order and many at a time. What is not answered is sent again, with the same id, so that it is stored once. */
-export class Publisher implements BrokerPublisher {
+export class Publisher implements DriverPublisher {
   readonly #options: PublisherOptions;
   readonly #outbox: Outbox<Parcel>;
   readonly #ids = new MessageIds();

@@ -1,12 +1,12 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { BrokerConsumer } from '../core/broker-backend.js';
+import type { DriverConsumer } from '../core/driver.js';
 import { Subscription } from './subscription.js';
 import type { SubscriptionOptions } from './subscription-options.js';
 
 /** All subscriptions of this process to one group. The broker shares the messages out among them, as among those of all processes. */
-export class GroupConsumer implements BrokerConsumer {
+export class GroupConsumer implements DriverConsumer {
   readonly #options: SubscriptionOptions;
   readonly #subscriptions = new Set<Subscription>();
 

@@ -1,9 +1,9 @@
 import {
-  type BrokerOptions,
-  type CheckedBrokerOptions,
-  checkBrokerOptions,
+  type DriverOptions,
+  type CheckedDriverOptions,
+  checkDriverOptions,
   checkServer,
-  readBrokerEnv,
+  readDriverEnv,
 } from '../core/options.js';
 import type { Env } from '../internal/environment.js';
 import { checkMethods, checkOptions } from '../internal/options.js';
@@ -19,7 +19,7 @@ export interface RabbitMqClient {
   removeListener(event: any, listener: (...args: any[]) => void): unknown;
 }
 
-export interface RabbitMqBackendOptions extends BrokerOptions {
+export interface RabbitMqBackendOptions extends DriverOptions {
   /** The server: `amqp://[user[:password]@]host[:port][/vhost]`, or `amqps://` for TLS. Either this or `client`. */
   readonly url?: string | undefined;
   /**
@@ -37,19 +37,19 @@ export interface RabbitMqBackendOptions extends BrokerOptions {
   readonly lease?: number | undefined;
 }
 
-export interface CheckedRabbitMqOptions extends CheckedBrokerOptions {
+export interface CheckedRabbitMqOptions extends CheckedDriverOptions {
   readonly server: { readonly url: string } | { readonly client: RabbitMqClient };
 }
 
 /** @throws {TypeError | RangeError} for an option without sense; it names the option */
 export function checkRabbitMqOptions(options: RabbitMqBackendOptions | undefined): CheckedRabbitMqOptions {
   const given = checkOptions(options);
-  return { server: checkServer(given, { ...RABBITMQ_URL, checkClient }), ...checkBrokerOptions(given) };
+  return { server: checkServer(given, { ...RABBITMQ_URL, checkClient }), ...checkDriverOptions(given) };
 }
 
 /** Reads RABBITMQ_URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT. */
 export function readRabbitMqEnv(env: Env): RabbitMqBackendOptions {
-  return readBrokerEnv(env, 'RABBITMQ_URL', RABBITMQ_URL);
+  return readDriverEnv(env, 'RABBITMQ_URL', RABBITMQ_URL);
 }
 
 function checkClient(client: RabbitMqClient): void {

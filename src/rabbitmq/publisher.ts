@@ -1,5 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { BrokerPublisher } from '../core/broker-backend.js';
+import type { DriverPublisher } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
 import { writeHeaders, writePayload } from '../core/envelope.js';
 import { MessageIds } from '../core/message-ids.js';
@@ -89,7 +89,7 @@ const WINDOW_BYTES = 8 * 1024 * 1024;
 const OVERHEAD = 1024;
 
 /** Sends messages, in order, many on their way at a time. What was not confirmed when the connection was lost is sent again, in order. */
-export class Publisher implements BrokerPublisher {
+export class Publisher implements DriverPublisher {
   readonly #options: PublisherOptions;
   readonly #connection: Connection<RabbitLink>;
   readonly #outbox: Outbox<Parcel>;

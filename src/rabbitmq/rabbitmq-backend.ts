@@ -1,10 +1,10 @@
 import type { AnyEvents, EventMap } from '../backend.js';
-import { BrokerBackend } from '../core/broker-backend.js';
+import { DriverBackend } from '../core/driver-backend.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkOptions } from '../internal/options.js';
 import { checkRabbitMqOptions, type RabbitMqBackendOptions, readRabbitMqEnv } from './options.js';
-import { RabbitMqBroker } from './rabbitmq-broker.js';
+import { RabbitMqDriver } from './rabbitmq-driver.js';
 
 export interface RabbitMqFromEnvOptions {
   /** Where warnings and errors go. Default: the console. */
@@ -31,14 +31,14 @@ export interface RabbitMqFromEnvOptions {
  * for await (const delivery of queue.deliveries()) console.log(delivery.payload);
  * ```
  */
-export class RabbitMqBackend<Events extends EventMap<Events> = AnyEvents> extends BrokerBackend<Events> {
+export class RabbitMqBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
   /**
    * Does not connect yet.
    * @throws {TypeError | RangeError} for an option without sense; it names the option
    */
   constructor(options: RabbitMqBackendOptions) {
     const checked = checkRabbitMqOptions(options);
-    super(checked, new RabbitMqBroker(checked));
+    super(checked, new RabbitMqDriver(checked));
   }
 
   /**

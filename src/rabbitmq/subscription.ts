@@ -253,7 +253,7 @@ export class Subscription {
     // Another program may give one id to many messages.
     const own = twin === undefined ? message : { ...message, id: `${message.id}/${arrival.tag}` };
     this.#out.set(own.id, arrival);
-    this.#inFlight.lend(own);
+    this.#inFlight.deliver(own);
   }
 
   #settle({ id }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {

@@ -1,6 +1,6 @@
 import {
-  Connection as BrokerConnection,
-  type ConnectionOptions as BrokerConnectionOptions,
+  Connection as CoreConnection,
+  type ConnectionOptions as CoreConnectionOptions,
   type Link,
 } from '../core/connection.js';
 import { withDeadline } from '../core/deadline.js';
@@ -13,7 +13,7 @@ import type { Script } from './scripts/index.js';
 
 export interface ConnectionOptions
   extends Pick<
-    BrokerConnectionOptions<RedisLink>,
+    CoreConnectionOptions<RedisLink>,
     'server' | 'queue' | 'connection' | 'broker' | 'classify' | 'connectTimeout' | 'maxBackoff' | 'logger'
   > {
   /** A new route to the server, to clients that do not reconnect by themselves. */
@@ -34,7 +34,7 @@ const QUICK_AGAIN = 1000;
 
 /** A connection that heals, and that commands are sent over. */
 export class Connection {
-  readonly #connection: BrokerConnection<RedisLink>;
+  readonly #connection: CoreConnection<RedisLink>;
   readonly #responseTimeout: number;
   readonly #keepAlive = new KeepAlive(() => void this.#ping());
   /** How many commands have no answer yet. */
@@ -47,7 +47,7 @@ export class Connection {
 
   constructor({ createRoute, name, search, prepare, mostIdle, ...options }: ConnectionOptions) {
     this.#responseTimeout = options.connectTimeout;
-    this.#connection = new BrokerConnection({
+    this.#connection = new CoreConnection({
       ...options,
       connectTimeout: options.connectTimeout + search,
       createLink: (lost) => new RedisLink(createRoute(), lost),

@@ -1,7 +1,7 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { BrokerConsumer } from '../core/broker-backend.js';
+import type { DriverConsumer } from '../core/driver.js';
 import type { DriverDelivery, Settled } from '../core/delivery.js';
 import { ConnectionLostError, type EngineErrors, type ErrorKind } from '../core/engine-errors.js';
 import type { FatalErrors } from '../core/fatal-errors.js';
@@ -43,7 +43,7 @@ const MOST = 1000;
  * It speaks with the group in exchanges, one at a time: each brings what was settled since the last one, and takes what there is room for. When there is
  * less than there is room for, it waits for more on the listener's connection, and goes on with exchanges when it has heard something.
  */
-export class GroupConsumer implements BrokerConsumer {
+export class GroupConsumer implements DriverConsumer {
   readonly #options: GroupConsumerOptions;
   readonly #inFlight: InFlight;
   readonly #settlements = new SettlementQueue<Verdict>(compareIds);
@@ -95,7 +95,7 @@ export class GroupConsumer implements BrokerConsumer {
       onFull: () => this.#stopListening(),
       onCredit: () => {
         // A wait may be long: it has to end as soon as it may bring more than there is credit for. Most of what changes in a running consumer is no such thing.
-        if (!this.#mayWait || this.#asked > this.#inFlight.room) this.#stopListening();
+        if (!this.#mayWait || this.#asked > this.#inFlight.credit) this.#stopListening();
         this.#poke();
       },
       settle: (delivery, how, delay, reason) =>
@@ -190,7 +190,7 @@ export class GroupConsumer implements BrokerConsumer {
       if (this.#missingGroup) await open();
       this.#missingGroup = false;
       // What was lost is looked at before anything is read: it tells how much may be.
-      want = this.#listening || this.#astray ? 0 : Math.min(MOST, this.#inFlight.room);
+      want = this.#listening || this.#astray ? 0 : Math.min(MOST, this.#inFlight.credit);
       const request = this.#request(want);
       const sentAt = performance.now();
       const answer = await exchange(connection, this.#options, request);
@@ -314,7 +314,7 @@ export class GroupConsumer implements BrokerConsumer {
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
       const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
-      this.#asked = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#inFlight.room) : 1;
+      this.#asked = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#inFlight.credit) : 1;
       const heard = await listener.listen(this.#asked, Math.max(1, Math.ceil(most)));
       const isOver = heard.messages.length + heard.rings.length > 0 || !this.#mayWait || performance.now() >= dueAt;
       // Nobody can tell it of news: it has to ask.
@@ -338,7 +338,7 @@ export class GroupConsumer implements BrokerConsumer {
     const message = this.#inFlight.canDeliver && !this.#closing ? readMessage(id, attempt, fields) : undefined;
     // If this fails, the entry stays pending, and is quarantined when its lease expires.
     if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
-    else if (message === undefined || this.#inFlight.lend(message) === undefined) {
+    else if (message === undefined || this.#inFlight.deliver(message) === undefined) {
       // If this fails, the consumer logs it, and the message is redelivered when its lease expires.
       void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
       this.#poke();

@@ -1,9 +1,9 @@
 import {
-  type BrokerOptions,
-  type CheckedBrokerOptions,
-  checkBrokerOptions,
+  type DriverOptions,
+  type CheckedDriverOptions,
+  checkDriverOptions,
   checkServer,
-  readBrokerEnv,
+  readDriverEnv,
 } from '../core/options.js';
 import type { Env } from '../internal/environment.js';
 import { checkMethods, checkOptions } from '../internal/options.js';
@@ -15,7 +15,7 @@ export interface RedisClientTemplate {
   duplicate(overrides?: any): any;
 }
 
-export interface RedisBackendOptions extends BrokerOptions {
+export interface RedisBackendOptions extends DriverOptions {
   /**
    * The server: `redis://[[user][:password]@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`. Either this or `client`.
    */
@@ -27,19 +27,19 @@ export interface RedisBackendOptions extends BrokerOptions {
   readonly client?: RedisClientTemplate | undefined;
 }
 
-export interface CheckedRedisOptions extends CheckedBrokerOptions {
+export interface CheckedRedisOptions extends CheckedDriverOptions {
   readonly server: { readonly url: string } | { readonly client: RedisClientTemplate };
 }
 
 /** @throws {TypeError | RangeError} for an option without sense; it names the option */
 export function checkRedisOptions(options: RedisBackendOptions | undefined): CheckedRedisOptions {
   const given = checkOptions(options);
-  return { server: checkServer(given, { ...REDIS_URL, checkClient }), ...checkBrokerOptions(given) };
+  return { server: checkServer(given, { ...REDIS_URL, checkClient }), ...checkDriverOptions(given) };
 }
 
 /** Reads REDIS_URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT. */
 export function readRedisEnv(env: Env): RedisBackendOptions {
-  return readBrokerEnv(env, 'REDIS_URL', REDIS_URL);
+  return readDriverEnv(env, 'REDIS_URL', REDIS_URL);
 }
 
 function checkClient(client: RedisClientTemplate): void {

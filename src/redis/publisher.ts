@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import type { BrokerPublisher } from '../core/broker-backend.js';
+import type { DriverPublisher } from '../core/driver.js';
 import { within } from '../core/deadline.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import { writeHeaders, writePayload } from '../core/envelope.js';
@@ -79,7 +79,7 @@ const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
  * Sends messages, in order: one batch at a time, with everything that was published since the last one. So a batch that was lost on the way can be sent
  * again without overtaking, and the server need only remember one number to know it.
  */
-export class Publisher implements BrokerPublisher {
+export class Publisher implements DriverPublisher {
   readonly #options: PublisherOptions;
   /** Sixteen characters that no other publisher has. */
   readonly #name = randomBytes(8).toString('hex');

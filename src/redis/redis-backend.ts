@@ -1,10 +1,10 @@
 import type { AnyEvents, EventMap } from '../backend.js';
-import { BrokerBackend } from '../core/broker-backend.js';
+import { DriverBackend } from '../core/driver-backend.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkOptions } from '../internal/options.js';
 import { checkRedisOptions, type RedisBackendOptions, readRedisEnv } from './options.js';
-import { RedisBroker } from './redis-broker.js';
+import { RedisDriver } from './redis-driver.js';
 
 export interface RedisFromEnvOptions {
   /** Where warnings and errors go. Default: the console. */
@@ -31,14 +31,14 @@ export interface RedisFromEnvOptions {
  * for await (const delivery of queue.deliveries()) console.log(delivery.payload);
  * ```
  */
-export class RedisBackend<Events extends EventMap<Events> = AnyEvents> extends BrokerBackend<Events> {
+export class RedisBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
   /**
    * Does not connect yet.
    * @throws {TypeError | RangeError} for an option without sense; it names the option
    */
   constructor(options: RedisBackendOptions) {
     const checked = checkRedisOptions(options);
-    super(checked, new RedisBroker(checked));
+    super(checked, new RedisDriver(checked));
   }
 
   /**

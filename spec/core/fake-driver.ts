@@ -1,5 +1,5 @@
 import type { ConsumerGroup, QueueStats } from '../../src/backend.js';
-import type { Broker, BrokerConsumer, BrokerPublisher } from '../../src/core/broker-backend.js';
+import type { Driver, DriverConsumer, DriverPublisher } from '../../src/core/driver.js';
 import { EngineErrors } from '../../src/core/engine-errors.js';
 import { InFlight } from '../../src/core/in-flight.js';
 import type { CheckedMessage } from '../../src/internal/check-message.js';
@@ -9,7 +9,7 @@ import { messageOf } from './fakes.js';
 export const never: Promise<never> = new Promise(() => {});
 
 /** A broker that does what a test says, and writes down what it is told. */
-export class FakeBroker implements Broker {
+export class FakeDriver implements Driver {
   readonly told: string[] = [];
   readonly logger = recordingLogger();
   readonly published: CheckedMessage[] = [];
@@ -19,7 +19,7 @@ export class FakeBroker implements Broker {
     { queue: 'orders', server: 'somewhere' },
   );
 
-  readonly publisher: BrokerPublisher = {
+  readonly publisher: DriverPublisher = {
     publish: async (message) => void this.published.push(message),
     close: () => {
       this.told.push('publisher.close');
@@ -38,7 +38,7 @@ export class FakeBroker implements Broker {
     return { ready: 1, unfinished: 2 };
   };
 
-  createConsumer(group: ConsumerGroup): BrokerConsumer {
+  createConsumer(group: ConsumerGroup): DriverConsumer {
     this.told.push(`create ${group}`);
     const inFlight = new InFlight({
       queueName: 'orders',
@@ -65,7 +65,7 @@ export class FakeBroker implements Broker {
 
   /** A message for a group, whose payload is a number. */
   lend(group: ConsumerGroup, n: number): void {
-    this.#inFlight.get(group)?.lend({ ...messageOf(String(n)), payload: { n } });
+    this.#inFlight.get(group)?.deliver({ ...messageOf(String(n)), payload: { n } });
   }
 
   lastError(): unknown {

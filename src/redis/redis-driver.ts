@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Broker, BrokerConsumer } from '../core/broker-backend.js';
+import type { Driver, DriverConsumer } from '../core/driver.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import { FatalErrors } from '../core/fatal-errors.js';
 import { Refusals } from '../core/refusals.js';
@@ -17,7 +17,7 @@ import { Server } from './server.js';
 import { UnreadGroups } from './unread-groups.js';
 
 /** A queue on Redis Streams. */
-export class RedisBroker implements Broker {
+export class RedisDriver implements Driver {
   readonly failures: EngineErrors;
   readonly publisher: Publisher;
   readonly #options: CheckedRedisOptions;
@@ -47,7 +47,7 @@ export class RedisBroker implements Broker {
     });
   }
 
-  createConsumer(group: ConsumerGroup): BrokerConsumer {
+  createConsumer(group: ConsumerGroup): DriverConsumer {
     const { name, lease, logger } = this.#options;
     const asker = { keys: this.#keys, group, consumer: consumerName(lease), lease };
     return new GroupConsumer({

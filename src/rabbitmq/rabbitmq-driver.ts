@@ -1,5 +1,5 @@
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Broker } from '../core/broker-backend.js';
+import type { Driver } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import type { EngineErrors } from '../core/engine-errors.js';
@@ -24,7 +24,7 @@ import { UnreadDefault } from './unread-default.js';
 const RETURNING = { most: 1024, lateness: 1000 };
 
 /** A queue on RabbitMQ: an exchange, and a quorum queue for each group. */
-export class RabbitMqBroker implements Broker {
+export class RabbitMqDriver implements Driver {
   readonly failures: EngineErrors;
   readonly publisher: Publisher;
   readonly #options: CheckedRabbitMqOptions;

@@ -1,6 +1,6 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Broker, BrokerConsumer } from '../core/broker-backend.js';
+import type { Driver, DriverConsumer } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import { FatalErrors } from '../core/fatal-errors.js';
@@ -30,7 +30,7 @@ const REASON_HEADER = 'Sluice-Reason';
 const BUDGET = 1024 * 1024;
 
 /** A queue on NATS JetStream. */
-export class NatsBroker implements Broker {
+export class NatsDriver implements Driver {
   readonly failures: EngineErrors;
   readonly publisher: Publisher;
   readonly #options: CheckedNatsOptions;
@@ -106,7 +106,7 @@ export class NatsBroker implements Broker {
     });
   }
 
-  createConsumer(group: ConsumerGroup): BrokerConsumer {
+  createConsumer(group: ConsumerGroup): DriverConsumer {
     const { name, lease, logger } = this.#options;
     const requests = `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`;
     const consumer = new GroupConsumer({

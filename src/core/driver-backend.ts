@@ -1,4 +1,4 @@
-import type { Subscriber } from 'rxjs';
+import type { Observable, Subscriber } from 'rxjs';
 import type {
   AnyEvents,
   ConsumeOptions,
@@ -6,86 +6,58 @@ import type {
   Delivery,
   DeliveryStream,
   EventMap,
+  GroupInfo,
+  ManagedQueue,
+  MessageView,
   PayloadOf,
+  PeekOptions,
   PublishArguments,
   PublishOptions,
-  QueueBackend,
+  PurgeOptions,
   QueueKey,
   QueuePayload,
   QueueStats,
+  QueueStatus,
   StatsOptions,
 } from '../backend.js';
-import { checkConsumeOptions } from '../bridge/consume-options.js';
+import { checkConsumeOptions, DEFAULT_GROUP } from '../bridge/consume-options.js';
 import {
   type CreditIntake,
   consumeDeliveries,
   createDeliveryStream,
   type DeliverySource,
 } from '../bridge/delivery-stream.js';
-import { QueueClosedError } from '../errors.js';
+import { ConfigurationError, QueueClosedError, UnsupportedOperationError } from '../errors.js';
 import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
-import { type CheckedMessage, checkMessage } from '../internal/check-message.js';
+import { checkMessage } from '../internal/check-message.js';
 import { checkDeclared } from '../internal/declared-groups.js';
-import { checkName, checkOptions } from '../internal/options.js';
+import { checkCount, checkName, checkOptions } from '../internal/options.js';
 import { withDeadline, within } from './deadline.js';
-import { ConnectionLostError, type EngineErrors } from './engine-errors.js';
-import type { CheckedBrokerOptions } from './options.js';
+import type { Driver, DriverAdministration, DriverConsumer } from './driver.js';
+import { ConnectionLostError } from './engine-errors.js';
+import { QueueEvents } from './events.js';
+import type { CheckedDriverOptions } from './options.js';
 
-/** Sends messages to a broker. */
-export interface BrokerPublisher {
-  /** Resolves when the broker has confirmed the message. @throws {InvalidMessageError} when it is more than the broker takes */
-  publish(message: CheckedMessage): Promise<void>;
-  /** Sends what was published before, while there is a connection. Resolves when nothing is left. */
-  close(): Promise<void>;
-  /** Gives up what is not confirmed. */
-  abandon(): void;
-}
+/** How many messages `peek` shows by default. */
+const DEFAULT_PEEK_LIMIT = 20;
 
-/** All subscriptions of this process to one group. */
-export interface BrokerConsumer {
-  /** Delivers to a subscriber until it leaves, the signal aborts or the queue is closed. */
-  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void;
-  /** Resolves when the broker knows of everything that was settled before. */
-  settled(): Promise<void>;
-  /** Ends the streams and gives back what is out. Resolves when the broker knows, or cannot be told. */
-  close(): Promise<void>;
-  /** Lets go of everything without a word to the broker. */
-  abandon(): void;
-}
-
-/** A queue on a broker: what a provider has to write. Nothing of it connects before it is used. */
-export interface Broker {
-  readonly failures: EngineErrors;
-  readonly publisher: BrokerPublisher;
-  createConsumer(group: ConsumerGroup): BrokerConsumer;
-  /**
-   * Counts the messages of one group, or of all groups. A count that a lost connection interrupted starts again, until the signal aborts: after an outage, the
-   * broker does not have to answer callers that have given up.
-   */
-  count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats>;
-  /** Why there is no connection, as far as that is known. */
-  lastError(): unknown;
-  /** Says to the broker what is left to say, when nothing is out or on its way any more. */
-  shutDown(): Promise<void>;
-  /** Lets go of the connections at once. */
-  close(): void;
-}
-
-/** How long `close()` takes at most to say shutDown to a broker that does not answer, in milliseconds. */
+/** How long `close()` waits at most for an engine that does not answer, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 5000;
 
-/** What the backends of all brokers have in common: the contract, over a `Broker`. */
-export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents> implements QueueBackend<Events> {
-  readonly #options: CheckedBrokerOptions;
-  readonly #broker: Broker;
-  readonly #consumers = new Map<ConsumerGroup, BrokerConsumer>();
+/** What the backends of all brokers have in common: the contract, over a `Driver`. */
+export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents> implements ManagedQueue<Events> {
+  readonly #options: CheckedDriverOptions;
+  readonly #driver: Driver;
+  readonly #events: QueueEvents;
+  readonly #consumers = new Map<ConsumerGroup, DriverConsumer>();
   readonly #source: DeliverySource;
   #closed: Promise<void> | undefined;
 
-  constructor(options: CheckedBrokerOptions, broker: Broker) {
+  constructor(options: CheckedDriverOptions, driver: Driver) {
     this.#options = options;
-    this.#broker = broker;
+    this.#driver = driver;
+    this.#events = driver.events ?? new QueueEvents({ queue: options.name, logger: options.logger });
     const { name, logger } = options;
     this.#source = {
       obeysCredit: true,
@@ -120,7 +92,7 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
       const message = checkMessage(key, payload, options);
       if (message.group !== undefined) this.#checkDeclared(message.group);
       this.#checkOpen();
-      return this.#broker.publisher.publish(message);
+      return this.#driver.publisher.publish(message);
     });
   }
 
@@ -153,11 +125,70 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   async stats(options?: StatsOptions): Promise<QueueStats> {
     const { group } = checkOptions(options);
     if (group !== undefined) this.#checkDeclared(checkName('group', group));
-    this.#checkOpen();
-    return this.#inTime(async (signal) => {
-      await Promise.all([...this.#consumers.values()].map((consumer) => consumer.settled()));
-      return this.#broker.count(group, signal);
-    });
+    return this.#request((signal) => this.#driver.count(group, signal));
+  }
+
+  /** Emits the current status first, then every change. Completes after `'closed'`. */
+  get status$(): Observable<QueueStatus> {
+    return this.#events.status$;
+  }
+
+  /**
+   * Lists the groups of the queue: the declared ones, and those that other processes have created.
+   * @throws {QueueClosedError} (a rejection, as all of these) after `close()`
+   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
+   */
+  async groups(): Promise<GroupInfo[]> {
+    const found = await this.#administer((administration, signal) => administration.groups(signal));
+    const { groups } = this.#options;
+    const missing = groups.filter((name) => !found.some((group) => group.name === name));
+    return [
+      ...found.map((group) => ({ ...group, declared: groups.includes(group.name) })),
+      ...missing.map((name) => ({ name, declared: true, ready: 0, unfinished: 0 })),
+    ];
+  }
+
+  /**
+   * Deletes a group, with its messages. Resolves to whether there was one.
+   * @throws {ConfigurationError} (a rejection, as all of these) if this backend declares the group
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
+   */
+  async deleteGroup(name: ConsumerGroup): Promise<boolean> {
+    checkName('name', name);
+    if (this.#options.groups.includes(name)) {
+      throw new ConfigurationError(
+        `Group ${JSON.stringify(name)} of queue ${JSON.stringify(this.name)} is declared by this backend and cannot be deleted. ` +
+          'Remove it from the `groups` option and from QUEUE_GROUPS first.',
+      );
+    }
+    return this.#administer((administration, signal) => administration.deleteGroup(name, signal));
+  }
+
+  /**
+   * Shows waiting messages, in order, without taking them. Delayed messages follow, with the time at which they become due.
+   * @throws {ConfigurationError} (a rejection, as all of these) if `groups` does not declare the group
+   * @throws {UnsupportedOperationError} if the engine cannot show waiting messages
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
+   */
+  async peek(options?: PeekOptions): Promise<MessageView[]> {
+    const { group = DEFAULT_GROUP, limit = DEFAULT_PEEK_LIMIT } = checkOptions(options);
+    this.#checkDeclared(checkName('group', group));
+    checkCount('limit', limit);
+    return [...(await this.#administer((administration, signal) => administration.peek(group, limit, signal)))];
+  }
+
+  /**
+   * Removes waiting and delayed messages, but none in flight. Resolves to how many messages it removed.
+   * @throws {ConfigurationError} (a rejection, as all of these) if `groups` does not declare the group
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
+   */
+  async purge(options?: PurgeOptions): Promise<number> {
+    const { group } = checkOptions(options);
+    if (group !== undefined) this.#checkDeclared(checkName('group', group));
+    return this.#administer((administration, signal) => administration.purge(group, signal));
   }
 
   /**
@@ -181,14 +212,14 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   async #close(): Promise<void> {
-    const { publisher } = this.#broker;
+    const { publisher } = this.#driver;
     const consumers = [...this.#consumers.values()];
     const shutDown = async () => {
       // A consumer may have something to publish yet: what goes back with a delay is a new message on some brokers.
       const ended = consumers.map((consumer) => consumer.close());
       await Promise.all(ended);
       await publisher.close();
-      await this.#broker.shutDown();
+      await this.#driver.shutDown();
     };
     await within(
       SHUTDOWN_TIMEOUT,
@@ -197,7 +228,8 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     );
     publisher.abandon();
     for (const consumer of consumers) consumer.abandon();
-    this.#broker.close();
+    this.#driver.close();
+    this.#events.close();
   }
 
   #checkConsume(options: ConsumeOptions | undefined): ReturnType<typeof checkConsumeOptions> {
@@ -222,21 +254,42 @@ export abstract class BrokerBackend<Events extends EventMap<Events> = AnyEvents>
     this.#consumerOf(intake.group).connect(subscriber, intake);
   }
 
-  #consumerOf(group: ConsumerGroup): BrokerConsumer {
+  #consumerOf(group: ConsumerGroup): DriverConsumer {
     const existing = this.#consumers.get(group);
     if (existing !== undefined) return existing;
-    const consumer = this.#broker.createConsumer(group);
+    const consumer = this.#driver.createConsumer(group);
     this.#consumers.set(group, consumer);
     return consumer;
+  }
+
+  #administer<Value>(
+    call: (administration: DriverAdministration, signal: AbortSignal) => Promise<Value>,
+  ): Promise<Value> {
+    const { administration, failures } = this.#driver;
+    if (administration === undefined) {
+      throw new UnsupportedOperationError(
+        `This backend cannot administrate queues. Use the tools of ${failures.broker}.`,
+      );
+    }
+    return this.#request((signal) => call(administration, signal));
+  }
+
+  /** Sends a request after everything that was settled here before. */
+  async #request<Value>(send: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
+    this.#checkOpen();
+    return this.#inTime(async (signal) => {
+      await Promise.all([...this.#consumers.values()].map((consumer) => consumer.settled()));
+      return send(signal);
+    });
   }
 
   /** What a call answers, unless it takes longer than a publish may. Its signal aborts when it is given up. */
   async #inTime<Value>(call: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
     const { publishTimeout } = this.#options;
-    const { failures } = this.#broker;
+    const { failures } = this.#driver;
     const late = () =>
       new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, {
-        cause: this.#broker.lastError(),
+        cause: this.#driver.lastError(),
       });
     const givingUp = new AbortController();
     try {

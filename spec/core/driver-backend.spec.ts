@@ -1,8 +1,8 @@
 import { repeat } from 'rxjs';
 import { receive } from '../../src/bridge/receive.js';
 import { stallWatch } from '../../src/bridge/stall-watch.js';
-import { BrokerBackend } from '../../src/core/broker-backend.js';
-import { checkBrokerOptions } from '../../src/core/options.js';
+import { DriverBackend } from '../../src/core/driver-backend.js';
+import { checkDriverOptions } from '../../src/core/options.js';
 import {
   BackendUnavailableError,
   ConfigurationError,
@@ -13,29 +13,29 @@ import { drain, Holder } from '../support/consumers.js';
 import { outcomeOf, rejectionOf, stateOf, thrownBy, turns } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { listenersOf } from '../support/signals.js';
-import { FakeBroker, never } from './fake-broker.js';
+import { FakeDriver, never } from './fake-driver.js';
 import { Abort, fakeTime, pass } from './fakes.js';
 
-class FakeBackend extends BrokerBackend {}
+class FakeBackend extends DriverBackend {}
 
 const CLOSED = new QueueClosedError('Queue "orders" is closed');
 
-let broker: FakeBroker;
+let broker: FakeDriver;
 let queue: FakeBackend;
 const logger = recordingLogger();
 
 beforeEach(() => {
   fakeTime();
-  broker = new FakeBroker();
+  broker = new FakeDriver();
   queue = new FakeBackend(
-    checkBrokerOptions({ name: 'orders', groups: ['default', 'audit'], publishTimeout: 500, logger }),
+    checkDriverOptions({ name: 'orders', groups: ['default', 'audit'], publishTimeout: 500, logger }),
     broker,
   );
 });
 
 afterEach(() => jest.useRealTimers());
 
-describe('BrokerBackend', () => {
+describe('DriverBackend', () => {
   it('asks nothing of the broker before it is used', () => {
     expect(queue.name).toBe('orders');
     queue.deliveries();
@@ -117,7 +117,7 @@ describe('BrokerBackend', () => {
   });
 });
 
-describe('The stats of a BrokerBackend', () => {
+describe('The stats of a DriverBackend', () => {
   it('count, after everything that was settled before', async () => {
     new Holder(queue);
     new Holder(queue, { group: 'audit' });
@@ -201,7 +201,7 @@ describe('The stats of a BrokerBackend', () => {
   });
 });
 
-describe('close() of a BrokerBackend', () => {
+describe('close() of a DriverBackend', () => {
   it('ends the streams, waits for the goodbyes, and then closes the connections', async () => {
     const holder = new Holder(queue);
     broker.lend('default', 1);

@@ -1,0 +1,249 @@
+import type { Subscriber } from 'rxjs';
+import type { ConsumerGroup, Delivery } from '../backend.js';
+import type { CreditIntake } from '../bridge/delivery-stream.js';
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import type { Logger } from '../internal/logger.js';
+import type { Connection, Link } from './connection.js';
+import type { DriverDelivery, Settled } from './delivery.js';
+import type { DriverConsumer } from './driver.js';
+import type { EngineErrors, ErrorKind } from './engine-errors.js';
+import type { Message } from './envelope.js';
+import type { QueueEvents } from './events.js';
+import type { FatalErrors } from './fatal-errors.js';
+import { InFlight } from './in-flight.js';
+import type { Refusals } from './refusals.js';
+
+/** How a delivery was settled. */
+export interface DeliverySettlement {
+  readonly delivery: DriverDelivery;
+  readonly how: Settled;
+  /** For `'retried'`: how long the message stays away, in milliseconds. */
+  readonly delay: number;
+  /** For `'rejected'`: why the message goes to quarantine. Undefined: it does not. */
+  readonly quarantine: string | undefined;
+}
+
+/** What a session may ask of its loop, and tell it. */
+export interface GroupHost {
+  readonly inFlight: InFlight;
+  /** The queue or the process closes: nothing more is delivered. */
+  readonly isClosing: boolean;
+  /** Flushes at the end of this turn, or after the pause of a failure. */
+  wake(): void;
+  /** Delivers a message to the subscriber whose turn it is. Returns whether there was one; if not, the session requeues the message. */
+  deliver(message: Message): boolean;
+  /** Calls `begin` before the next flush, though the link is the same. */
+  restart(): void;
+  /** Work that the session does beside `flush` has failed. */
+  failed(error: unknown, kind?: ErrorKind): void;
+  /** Reports a message that the engine keeps in quarantine. */
+  quarantined(message: string, reason: string, place: string): void;
+}
+
+/** What an engine does for one group: its commands and its wire format. `GroupLoop` calls one method at a time, except `settle`. */
+export interface GroupSession<AnyLink extends Link> {
+  /** Prepares a new link, or the same one after a failure: creates the group if it is missing. */
+  begin?(link: AnyLink): Promise<void>;
+  /** Whether `flush` has something to do. */
+  readonly hasWork: boolean;
+  /** Sends settlements, and asks for as many messages as the subscribers have credit for. */
+  flush(link: AnyLink): Promise<void>;
+  /** Takes a settlement; `flush` sends it. Resolves to whether it counted. Called at any time. */
+  settle(settlement: DeliverySettlement): Promise<boolean>;
+  /** The credit has become smaller, or a subscriber pauses. */
+  creditShrank?(): void;
+  /** A `flush` has failed, or the connection is lost. Settlements wait for the next link. */
+  interrupted?(error: unknown, kind: ErrorKind): void;
+  /** Rejects the settlements that wait with the error, or resolves them to `false` without one. */
+  giveUp(error?: Error): void;
+  /** Resolves when the engine has confirmed the settlements of now. */
+  settled(): Promise<void>;
+  /** Sends the last settlements, requeues what was prefetched, and leaves the group. */
+  leave(link: AnyLink): Promise<void>;
+  /** Stops its timers. */
+  stop(): void;
+}
+
+export interface GroupLoopOptions<AnyLink extends Link> {
+  readonly queueName: string;
+  readonly group: ConsumerGroup;
+  readonly connection: Connection<AnyLink>;
+  readonly failures: EngineErrors;
+  readonly refusals: Refusals;
+  readonly fatalErrors: FatalErrors;
+  readonly events?: QueueEvents | undefined;
+  readonly logger: Logger;
+  /** The longest delay of a `nack` that the engine takes, in milliseconds. Default: any. */
+  readonly longestDelay?: number | undefined;
+  /** The longest pause after a failure, in milliseconds. Default: 5,000. */
+  readonly maxBackoff?: number | undefined;
+  readonly createSession: (host: GroupHost) => GroupSession<AnyLink>;
+}
+
+/**
+ * All subscriptions of this process to one group. Whatever happens wakes the loop; at the end of the turn it flushes once, over the
+ * link of the connection, so that the settlements of one turn are sent together. After a failure it backs off.
+ */
+export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHost {
+  readonly inFlight: InFlight;
+  readonly #options: GroupLoopOptions<AnyLink>;
+  readonly #session: GroupSession<AnyLink>;
+  readonly #backoff: (error: unknown, failures: number) => number;
+  readonly #stopListening: () => void;
+  #link: AnyLink | undefined;
+  #mustBegin = true;
+  #scheduled: NodeJS.Immediate | undefined;
+  #flushing: Promise<void> | undefined;
+  /** It was woken during a flush. */
+  #wokenMeanwhile = false;
+  #pause: NodeJS.Timeout | undefined;
+  /** Failures since the last flush that succeeded. */
+  #failures = 0;
+  #closing = false;
+  #stopped = false;
+
+  constructor(options: GroupLoopOptions<AnyLink>) {
+    this.#options = options;
+    const { queueName, logger, longestDelay, maxBackoff, connection, createSession } = options;
+    this.#backoff = exponentialBackoff({ initial: 50, max: maxBackoff ?? 5000, jitter: 0.5 });
+    this.inFlight = new InFlight({
+      queueName,
+      logger,
+      longestDelay,
+      onChange: () => this.wake(),
+      onFull: () => this.#creditShrank(),
+      onCredit: () => this.#creditShrank(),
+      settle: (delivery, how, delay, quarantine) => this.#session.settle({ delivery, how, delay, quarantine }),
+    });
+    this.#session = createSession(this);
+    this.#stopListening = connection.onChange(() => this.wake());
+  }
+
+  get isClosing(): boolean {
+    return this.#closing;
+  }
+
+  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
+    this.inFlight.connect(subscriber, intake);
+  }
+
+  wake(): void {
+    if (this.#flushing !== undefined) this.#wokenMeanwhile = true;
+    else if (this.#scheduled === undefined && this.#pause === undefined && !this.#stopped) {
+      this.#scheduled = setImmediate(() => {
+        this.#scheduled = undefined;
+        if (this.#session.hasWork) this.#flush();
+      });
+    }
+  }
+
+  deliver(message: Message): boolean {
+    if (this.#closing || this.inFlight.deliver(message) === undefined) return false;
+    const { events, group } = this.#options;
+    const { id, attempt } = message;
+    if (attempt > 1 && events?.isObserved) events.emit({ type: 'redelivered', group, id, attempt });
+    return true;
+  }
+
+  restart(): void {
+    this.#mustBegin = true;
+    this.wake();
+  }
+
+  quarantined(message: string, reason: string, place: string): void {
+    const { group, events } = this.#options;
+    events?.emit({ type: 'quarantined', group, message, reason, place });
+  }
+
+  failed(error: unknown, kind: ErrorKind = this.#options.failures.classify(error)): void {
+    this.#session.interrupted?.(error, kind);
+    if (this.#closing) return;
+    if (kind === 'fatal') this.#end(error);
+    else this.#backOff(error, kind);
+  }
+
+  settled(): Promise<void> {
+    return this.#session.settled();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.inFlight.end();
+    this.#endPause();
+    const { connection } = this.#options;
+    await this.#flushing;
+    // If this fails, the connection is lost, and the leases expire.
+    if (connection.isReady && this.#link === connection.link && this.#link !== undefined)
+      await this.#session.leave(this.#link).catch(() => {});
+    this.abandon();
+  }
+
+  abandon(): void {
+    this.#closing = this.#stopped = true;
+    clearImmediate(this.#scheduled);
+    this.#endPause();
+    this.#stopListening();
+    this.#session.giveUp();
+    this.#session.stop();
+  }
+
+  #creditShrank(): void {
+    this.#session.creditShrank?.();
+    this.wake();
+  }
+
+  #flush(): void {
+    this.#flushing = this.#flushOnce().then(() => {
+      this.#flushing = undefined;
+      if (this.#wokenMeanwhile) this.wake();
+    });
+  }
+
+  async #flushOnce(): Promise<void> {
+    const { connection, refusals, fatalErrors } = this.#options;
+    this.#wokenMeanwhile = false;
+    try {
+      const link = await connection.acquire();
+      if (this.#stopped) return;
+      if (link !== this.#link || this.#mustBegin) {
+        this.#mustBegin = false;
+        this.#link = link;
+        await this.#session.begin?.(link);
+      }
+      await this.#session.flush(link);
+      this.#failures = 0;
+      refusals.end();
+      fatalErrors.end();
+    } catch (error) {
+      this.#mustBegin = true;
+      this.failed(error);
+    }
+  }
+
+  /** No second attempt can succeed: the streams end with the error. The next subscriber tries again. */
+  #end(error: unknown): void {
+    const { connection, failures, fatalErrors } = this.#options;
+    connection.drop(error);
+    const explained = failures.explained(error);
+    this.#session.giveUp(explained);
+    if (this.inFlight.hasMembers) fatalErrors.add(explained);
+    this.inFlight.end({ error: explained });
+  }
+
+  #backOff(error: unknown, kind: ErrorKind): void {
+    this.#failures += 1;
+    // A first refusal may pass at once, for instance after the group was deleted.
+    if (kind === 'refused' && this.#failures > 1) this.#options.refusals.add(error);
+    // A lost connection has a backoff of its own.
+    const pause = this.#options.connection.isReady ? this.#backoff(undefined, this.#failures) : 0;
+    this.#pause ??= setTimeout(() => {
+      this.#pause = undefined;
+      this.wake();
+    }, pause);
+  }
+
+  #endPause(): void {
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
+  }
+}

@@ -1,0 +1,159 @@
+import type { AnyEvents, ConsumerGroup, EventMap, QueueStats } from '../backend.js';
+import type { CheckedMessage } from '../internal/check-message.js';
+import { Connection, type Link } from './connection.js';
+import type { Driver, DriverConsumer } from './driver.js';
+import { DriverBackend } from './driver-backend.js';
+import { EngineErrors } from './engine-errors.js';
+import { writeHeaders, writePayload } from './envelope.js';
+import { QueueEvents } from './events.js';
+import { FatalErrors } from './fatal-errors.js';
+import { GroupLoop } from './group-loop.js';
+import { MessageIds } from './message-ids.js';
+import {
+  type CheckedDriverOptions,
+  checkDriverOptions,
+  connectTimeoutFor,
+  type DriverOptions,
+  maxBackoffFor,
+} from './options.js';
+import { remainingDelay } from './outbox.js';
+import { PublishLoop } from './publish-loop.js';
+import type { OutgoingMessage, PullDriver } from './pull-driver.js';
+import { PullSession } from './pull-session.js';
+import { Refusals } from './refusals.js';
+
+/** How much one call of `publish` takes at most: messages, and characters of their payloads and headers. */
+const MAX_BATCH = { messages: 256, size: 1_000_000 };
+
+/**
+ * A backend over a `PullDriver`: what a backend of your own extends.
+ *
+ * *When to use*: for a store that is asked for messages, such as a table in a database. The guide "Writing a backend" has a complete
+ * one.
+ */
+export class PullBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
+  /** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
+  constructor(driver: PullDriver, options: DriverOptions = {}) {
+    const checked = checkDriverOptions(options);
+    super(checked, new PullEngine(driver, checked));
+  }
+}
+
+/** Runs a `PullDriver` in the loops of the core. */
+class PullEngine implements Driver {
+  readonly failures: EngineErrors;
+  readonly events: QueueEvents;
+  readonly publisher: PublishLoop<Link, OutgoingMessage>;
+  readonly administration: Driver['administration'];
+  readonly #driver: PullDriver;
+  readonly #options: CheckedDriverOptions;
+  readonly #connection: Connection<Link>;
+  readonly #ids = new MessageIds();
+
+  constructor(driver: PullDriver, options: CheckedDriverOptions) {
+    this.#driver = driver;
+    this.#options = options;
+    const { name: queue, lease, logger, publishTimeout, maxPending } = options;
+    const { engine, server = 'the server' } = driver;
+    const classify = (error: unknown) => driver.classify?.(error) ?? 'retryable';
+    this.failures = new EngineErrors({ broker: engine, classify, explain: () => undefined }, { queue, server });
+    this.events = new QueueEvents({ queue, logger });
+    this.administration = driver.administration;
+    this.#connection = new Connection<Link>({
+      server: `${engine} at ${server}`,
+      queue,
+      connection: 'the queue',
+      broker: engine,
+      logger,
+      events: this.events,
+      createLink: () => ({ connect: () => driver.open(), destroy: () => {} }),
+      connectTimeout: connectTimeoutFor(lease),
+      maxBackoff: maxBackoffFor(lease),
+      classify: this.failures.classify,
+    });
+    this.publisher = new PublishLoop({
+      queueName: queue,
+      connection: this.#connection,
+      publishTimeout,
+      maxPending,
+      failures: this.failures,
+      refusals: new Refusals({
+        broker: engine,
+        queue,
+        requests: `publishes to queue ${JSON.stringify(queue)}`,
+        logger,
+      }),
+      events: this.events,
+      driver: {
+        mode: 'batch',
+        window: MAX_BATCH,
+        write: (message) => this.#write(message),
+        sizeOf: ({ payload, headers }) => payload.length + (headers?.length ?? 0),
+        send: (link, { messages }) => {
+          const now = performance.now();
+          const open = messages.filter(({ isOver }) => !isOver);
+          const batch = open.map((pending) => ({ ...pending.parcel, delay: remainingDelay(pending, now) }));
+          return this.#call(link, () => driver.publish(batch));
+        },
+      },
+    });
+  }
+
+  createConsumer(group: ConsumerGroup): DriverConsumer {
+    const { name: queue, lease, logger } = this.#options;
+    const { failures, events } = this;
+    const requests = `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)}`;
+    return new GroupLoop<Link>({
+      queueName: queue,
+      group,
+      connection: this.#connection,
+      failures,
+      refusals: new Refusals({ broker: failures.broker, queue, group, requests, logger }),
+      fatalErrors: new FatalErrors({ queue, group, logger }),
+      events,
+      logger,
+      maxBackoff: maxBackoffFor(lease),
+      createSession: (host) => new PullSession(this.#driver, host, { queueName: queue, group, lease }),
+    });
+  }
+
+  count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
+    return this.#connection.request(signal, () => this.#driver.count(group));
+  }
+
+  lastError(): unknown {
+    return this.#connection.lastError;
+  }
+
+  async shutDown(): Promise<void> {
+    await this.#driver.close?.();
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #write({ key, payload, headers, group, delay, id }: CheckedMessage): OutgoingMessage {
+    const { engine, maxPayload = Number.POSITIVE_INFINITY } = this.#driver;
+    return {
+      id: id ?? this.#ids.next(),
+      key,
+      payload: writePayload(payload, maxPayload, engine),
+      headers: writeHeaders(headers),
+      publishedAt: Date.now(),
+      group,
+      delay,
+      deduplicate: id !== undefined,
+    };
+  }
+
+  /** Loses the link when a call fails that may succeed over the next one. */
+  async #call(link: Link, call: () => Promise<void>): Promise<void> {
+    try {
+      await call();
+    } catch (error) {
+      if (this.failures.classify(error) === 'retryable') this.#connection.lose(link, error);
+      throw error;
+    }
+  }
+}

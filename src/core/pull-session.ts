@@ -1,0 +1,164 @@
+import type { ConsumerGroup } from '../backend.js';
+import type { Link } from './connection.js';
+import { readEnvelope } from './envelope.js';
+import type { DeliverySettlement, GroupHost, GroupSession } from './group-loop.js';
+import { LeaseTimer } from './lease-timer.js';
+import type { IncomingMessage, PullDriver, StoredSettlement } from './pull-driver.js';
+import { SettlementQueue } from './settlement-queue.js';
+
+/** How many messages and settlements one exchange takes at most. */
+const MAX_EXCHANGE = 1000;
+
+/** How often a group is asked whose engine does not call back, in milliseconds. */
+const POLL_INTERVAL = 1000;
+
+/** The longest time without an exchange, in milliseconds: a consumer of another process may have died. */
+const LONGEST_WAIT = 15_000;
+
+export interface PullSessionOptions {
+  readonly queueName: string;
+  readonly group: ConsumerGroup;
+  /** In milliseconds. */
+  readonly lease: number;
+}
+
+/** One group of a `PullDriver`: settlements and demand are sent together, one exchange at a time. */
+export class PullSession implements GroupSession<Link> {
+  readonly #driver: PullDriver;
+  readonly #options: PullSessionOptions;
+  readonly #host: GroupHost;
+  readonly #settlements = new SettlementQueue<StoredSettlement>(() => 0);
+  /** The messages in flight, by id. */
+  readonly #messages = new Map<string, IncomingMessage>();
+  readonly #leaseTimer: LeaseTimer;
+  #leaseDue = false;
+  /** The last exchange has returned fewer messages than demanded: nothing is to be had before a timer or the engine wakes the session. */
+  #isEmpty = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopListening: (() => void) | undefined;
+
+  constructor(driver: PullDriver, host: GroupHost, options: PullSessionOptions) {
+    this.#driver = driver;
+    this.#host = host;
+    this.#options = options;
+    this.#leaseTimer = new LeaseTimer(options.lease, () => {
+      this.#leaseDue = true;
+      host.wake();
+    });
+  }
+
+  get hasWork(): boolean {
+    return this.#settlements.size > 0 || this.#leaseDue || (!this.#isEmpty && this.#host.inFlight.hasCredit);
+  }
+
+  async begin(): Promise<void> {
+    this.#isEmpty = false;
+    this.#stopListening ??= this.#driver.listen?.(this.#options.group, () => this.#lookAgain());
+  }
+
+  async flush(): Promise<void> {
+    const { group, lease } = this.#options;
+    const { inFlight, isClosing } = this.#host;
+    const settlements = this.#settlements.take(MAX_EXCHANGE);
+    const demand = isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
+    const renew = this.#leaseDue ? [...this.#messages.values()] : [];
+    clearTimeout(this.#timer);
+    this.#isEmpty = false;
+    const now = performance.now();
+    const { settled, messages, wait } = await this.#driver.exchange(group, {
+      settlements: settlements.map(({ verdict, settledAt }) => ({
+        ...verdict,
+        delay: Math.max(0, verdict.delay - (now - settledAt)),
+      })),
+      renew,
+      demand,
+      lease,
+    });
+    this.#leaseDue = false;
+    const counted = new Map(settlements.map((settlement, index) => [settlement, settled[index]]));
+    // One that is sent again may have counted before its reply was lost.
+    this.#settlements.answered((settlement) => settlement.again || counted.get(settlement) !== false);
+    if (messages.length < demand) this.#waitFor(wait);
+    for (const message of messages) this.#deliver(message);
+    this.#leaseTimer.restart(this.#messages.size > 0 && !isClosing);
+    this.#host.wake();
+  }
+
+  settle({ delivery, how, delay, quarantine }: DeliverySettlement): Promise<boolean> {
+    const message = this.#messages.get(delivery.id);
+    this.#messages.delete(delivery.id);
+    if (message === undefined) return Promise.resolve(false);
+    const isRequeued = how === 'retried' || how === 'released';
+    if (quarantine !== undefined) this.#quarantine(message, 'is given up', quarantine);
+    const settled = this.#settlements.add(delivery.id, {
+      message,
+      outcome: isRequeued ? 'requeue' : quarantine === undefined ? 'done' : 'quarantine',
+      attempt: how === 'retried' ? message.attempt + 1 : message.attempt,
+      delay,
+      reason: quarantine,
+    });
+    // What was requeued may come again at once.
+    if (isRequeued) this.#isEmpty = false;
+    this.#host.wake();
+    return settled;
+  }
+
+  interrupted(): void {
+    this.#settlements.putBack({ again: true });
+  }
+
+  giveUp(error?: Error): void {
+    this.#settlements.giveUp(({ resolve, reject }) => (error === undefined ? resolve(false) : reject(error)));
+  }
+
+  settled(): Promise<void> {
+    return this.#settlements.answeredNow();
+  }
+
+  async leave(): Promise<void> {
+    while (this.#settlements.size > 0) await this.flush();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#leaseTimer.stop();
+    this.#stopListening?.();
+  }
+
+  #lookAgain(): void {
+    this.#isEmpty = false;
+    this.#host.wake();
+  }
+
+  #waitFor(wait = LONGEST_WAIT): void {
+    this.#isEmpty = true;
+    const longest = this.#stopListening === undefined ? POLL_INTERVAL : LONGEST_WAIT;
+    if (!this.#host.isClosing) this.#timer = setTimeout(() => this.#lookAgain(), Math.max(1, Math.min(wait, longest)));
+  }
+
+  #deliver(message: IncomingMessage): void {
+    const { id, attempt, publishedAt } = message;
+    const content = readEnvelope(message);
+    if (typeof content === 'string') {
+      this.#quarantine(message, 'is no message', content);
+      this.#add(message, 'quarantine', content);
+      return;
+    }
+    this.#messages.set(id, message);
+    if (this.#host.deliver({ id, ...content, attempt, publishedAt })) return;
+    this.#messages.delete(id);
+    this.#add(message, 'requeue');
+  }
+
+  /** Settles a message that no subscriber has seen. */
+  #add(message: IncomingMessage, outcome: 'requeue' | 'quarantine', reason?: string): void {
+    const settled = this.#settlements.add(message.id, { message, outcome, attempt: message.attempt, delay: 0, reason });
+    // If this fails, the lease expires, and the message is delivered again.
+    settled.catch(() => {});
+  }
+
+  #quarantine({ id }: IncomingMessage, what: string, reason: string): void {
+    const message = `Message ${id} of queue ${JSON.stringify(this.#options.queueName)} ${what}`;
+    this.#host.quarantined(`${message}:`, reason, 'the store');
+  }
+}
