@@ -78,6 +78,15 @@ describe('InFlight', () => {
     expect([await first?.ack(), await second?.ack(), counter.settled]).toEqual([false, true, ['1 acked 0']]);
   });
 
+  it('tells messages with the same id apart by their tokens', async () => {
+    const counter = new Counter();
+    counter.connect(2);
+    const [first, second] = ['a', 'b'].map((token) => counter.inFlight.lend({ ...messageOf('1'), token }));
+    expect([[...counter.inFlight.ids], first?.token, second?.id]).toEqual([['a', 'b'], 'a', '1']);
+    counter.inFlight.recall('a');
+    expect([first?.settled, await second?.ack(), counter.inFlight.size]).toEqual(['retried', true, 0]);
+  });
+
   it('takes any delay of a nack, unless the broker has a longest', () => {
     const { logger } = new Counter();
     const open = (longestDelay?: number) =>

@@ -44,10 +44,13 @@ export class DriverDelivery implements DeliveryOf<QueueKey, QueuePayload>, Quara
   readonly headers: MessageHeaders;
   readonly attempt: number;
   readonly publishedAt: number;
+  /** Identifies the message while it is in flight. */
+  readonly token: string;
   readonly #owner: DeliveryOwner;
   #settled: Settlement = false;
 
-  constructor(owner: DeliveryOwner, queue: string, { id, key, payload, headers, attempt, publishedAt }: Message) {
+  constructor(owner: DeliveryOwner, queue: string, message: Message) {
+    const { id, token = id, key, payload, headers, attempt, publishedAt } = message;
     this.queue = queue;
     this.id = id;
     this.key = key;
@@ -55,6 +58,7 @@ export class DriverDelivery implements DeliveryOf<QueueKey, QueuePayload>, Quara
     this.headers = headers;
     this.attempt = attempt;
     this.publishedAt = publishedAt;
+    this.token = token;
     this.#owner = owner;
   }
 

@@ -7,6 +7,8 @@ import { isName } from '../internal/options.js';
 /** A message as it comes from a broker. */
 export interface Message {
   readonly id: string;
+  /** Identifies the message while it is in flight, where `id` may not: a publisher may choose one id for several messages. Default: `id`. */
+  readonly token?: string;
   readonly key: QueueKey;
   readonly payload: QueuePayload;
   readonly headers: MessageHeaders;

@@ -98,7 +98,7 @@ export class InFlight implements SubscriptionOwner {
     return this.#held.size;
   }
 
-  /** What is out, by id. */
+  /** The messages in flight, by their tokens. */
   get ids(): Iterable<string> {
     return this.#held.keys();
   }
@@ -113,21 +113,22 @@ export class InFlight implements SubscriptionOwner {
   /** Lends a message to whose turn it is. Returns the delivery; undefined if nobody can take it. */
   deliver(message: Message): DriverDelivery | undefined {
     // It had come before, and its lease ended in the meantime: who has it from then has lost it, and may leave for that.
-    this.recall(message.id);
+    const { id, token = id } = message;
+    this.recall(token);
     const holder = this.#next;
     if (holder === undefined) return undefined;
     this.#ready.remove(holder);
     const delivery = holder.take(message);
-    this.#held.set(message.id, { delivery, holder });
+    this.#held.set(token, { delivery, holder });
     holder.emit(delivery);
     return delivery;
   }
 
   /** What is out may have gone to another consumer: it is nobody's here any more. */
-  recall(id: string): void {
-    const loan = this.#held.get(id);
+  recall(token: string): void {
+    const loan = this.#held.get(token);
     if (loan === undefined) return;
-    this.#held.delete(id);
+    this.#held.delete(token);
     loan.delivery.recall();
     loan.holder.forget(loan.delivery);
   }
@@ -171,8 +172,8 @@ export class InFlight implements SubscriptionOwner {
   }
 
   async settle(delivery: DriverDelivery, how: Settled, delay: number, reason?: string): Promise<boolean> {
-    const { id, key } = delivery;
-    if (this.#held.get(id)?.delivery === delivery) this.#held.delete(id);
+    const { id, token, key } = delivery;
+    if (this.#held.get(token)?.delivery === delivery) this.#held.delete(token);
     if (await this.#options.settle(delivery, how, delay, reason)) return true;
     delivery.recall();
     this.logger.warn(
