@@ -1,62 +1,37 @@
 /**
- * A backend of one's own, complete: a queue in a store that is called over a network.
+ * A complete backend for a store of your own.
  *
- * `MessageStore` stands for what you have: a database, a broker, a service. `StoreBackend` makes a Sluice backend of it, and passes the contract suite.
+ * `MessageStore` stands for what you have: a database or a service, called over a network. `StoreDriver` is what you write.
+ * `StoreBackend` passes the contract suite.
  */
 import { randomUUID } from 'node:crypto';
 import { setImmediate as travel } from 'node:timers/promises';
-import type { Subscriber } from 'rxjs';
+import { type AnyEvents, ConfigurationError, type EventMap, type QueueStats } from 'sluice';
 import {
-  type AnyEvents,
-  type BackendStreams,
-  ConfigurationError,
-  checkDeclared,
-  checkMessage,
-  createStreams,
-  type Delivery,
-  type DeliveryOf,
-  type EventMap,
-  type Intake,
-  type Logger,
-  type MessageHeaders,
-  type NackOptions,
-  type PublishArguments,
-  type PublishOptions,
-  type QueueBackend,
-  QueueClosedError,
-  type QueueStats,
-  type Settlement,
-  type StatsOptions,
-} from 'sluice';
+  type DriverOptions,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type IncomingMessage,
+  type OutgoingMessage,
+  PullBackend,
+  type PullDriver,
+} from 'sluice/driver';
 
 // ---- What you have: here a Map, and calls that take their time. ----
 
-interface Stored {
-  readonly id: string;
-  readonly key: string;
-  /** JSON. */
-  readonly payload: string;
-  readonly headers: MessageHeaders;
-  readonly publishedAt: number;
-  /** The only group that gets it; undefined for all. */
-  readonly group: string | undefined;
+interface Stored extends OutgoingMessage {
   readonly due: number;
-  /** Where it stands in the queue; a delayed message gets its place when it falls due. */
+  /** The place in the queue. A delayed message gets its place when it becomes due. */
   place: number | undefined;
 }
 
-/** What a group knows of a message that it has not settled. */
+/** A message that a group has not settled. */
 interface Entry {
   readonly message: Stored;
   attempt: number;
   due: number;
-  /** Who has it; undefined while it waits. */
+  /** The claim of the consumer that has the message in flight. */
   claim: string | undefined;
-}
-
-interface Claimed extends Omit<Stored, 'place' | 'due'> {
-  readonly attempt: number;
-  readonly claim: string;
 }
 
 interface Queue {
@@ -64,12 +39,14 @@ interface Queue {
   readonly messages: Map<string, Stored>;
   readonly groups: Map<string, Map<string, Entry>>;
   readonly listeners: Set<() => void>;
+  /** When each id of a publisher was stored. */
+  readonly ids: Map<string, number>;
 }
 
 export class MessageStore {
   readonly #queues = new Map<string, Queue>();
 
-  /** Creates groups that do not exist yet. They start with what the queue holds for all. */
+  /** Creates missing groups. They start with the messages that the queue holds for every group. */
   async open(name: string, groups: readonly string[]): Promise<void> {
     await travel();
     const queue = this.#queue(name);
@@ -80,56 +57,54 @@ export class MessageStore {
     }
   }
 
-  async append(name: string, message: Omit<Stored, 'place'>): Promise<void> {
+  async append(name: string, messages: readonly OutgoingMessage[], dedupeWindow: number): Promise<void> {
     await travel();
     const queue = this.#queue(name);
-    const stored = { ...message, place: undefined };
-    queue.messages.set(message.id, stored);
-    for (const group of message.group === undefined ? queue.groups.keys() : [message.group])
-      offer(stored, group, queue);
+    const now = Date.now();
+    for (const message of messages) {
+      if (message.deduplicate && now - (queue.ids.get(message.id) ?? Number.NEGATIVE_INFINITY) < dedupeWindow) continue;
+      if (message.deduplicate) queue.ids.set(message.id, now);
+      const stored = { ...message, due: now + message.delay, place: message.delay > 0 ? undefined : ++queue.places };
+      const key = randomUUID();
+      queue.messages.set(key, stored);
+      for (const group of message.group === undefined ? queue.groups.keys() : [message.group]) {
+        offer(stored, group, queue, key);
+      }
+    }
     this.#changed(queue);
   }
 
-  /** Takes up to `count` messages, in order. Where there are fewer, `wait` says in how many milliseconds the next one falls due, if there is one. */
-  async claim(
-    name: string,
-    group: string,
-    count: number,
-  ): Promise<{ readonly messages: readonly Claimed[]; readonly wait: number | undefined }> {
+  /** Claims up to `count` messages, in order. `wait` is the time until the next delayed message becomes due. */
+  async claim(name: string, group: string, count: number): Promise<Omit<ExchangeReply<IncomingMessage>, 'settled'>> {
     await travel();
-    const waiting = [...(this.#queue(name).groups.get(group)?.values() ?? [])].filter(
-      ({ claim }) => claim === undefined,
-    );
+    const waiting = this.#waiting(name, group);
     const now = Date.now();
-    const ready = waiting
-      .filter((entry) => isReady(entry, now))
-      .sort((a, b) => Number(a.message.place) - Number(b.message.place));
-    const claimed = ready.slice(0, count).map((entry) => {
-      const claim = randomUUID();
-      entry.claim = claim;
-      return { ...entry.message, attempt: entry.attempt, claim };
+    const ready = waiting.filter((entry) => isReady(entry, now)).sort(byPlace);
+    const messages = ready.slice(0, count).map((entry) => {
+      entry.claim = randomUUID();
+      return { ...entry.message, attempt: entry.attempt, receipt: entry.claim };
     });
     const next = Math.min(...waiting.map(({ due }) => due).filter((due) => due > now));
-    return { messages: claimed, wait: Number.isFinite(next) ? next - now : undefined };
+    return { messages, wait: Number.isFinite(next) ? next - now : undefined };
   }
 
-  /** Ends a message for a group, or puts it back. Says whether the claim was still valid. */
+  /** Removes a message for a group, or requeues it. Returns whether the claim was still valid. */
   async settle(
     name: string,
     group: string,
-    { id, claim }: Claimed,
-    back?: { readonly attempt: number; readonly due: number },
+    claim: string,
+    requeue?: { readonly attempt: number; readonly due: number },
   ): Promise<boolean> {
     await travel();
     const queue = this.#queue(name);
     const entries = queue.groups.get(group);
-    const entry = entries?.get(id);
-    if (entry?.claim !== claim) return false;
-    if (back === undefined) {
-      entries?.delete(id);
-      if (![...queue.groups.values()].some((other) => other.has(id))) queue.messages.delete(id);
+    const [key, entry] = [...(entries ?? [])].find(([, candidate]) => candidate.claim === claim) ?? [];
+    if (key === undefined || entry === undefined) return false;
+    if (requeue === undefined) {
+      entries?.delete(key);
+      if (![...queue.groups.values()].some((other) => other.has(key))) queue.messages.delete(key);
     } else {
-      Object.assign(entry, back, { claim: undefined });
+      Object.assign(entry, requeue, { claim: undefined });
       this.#changed(queue);
     }
     return true;
@@ -139,31 +114,36 @@ export class MessageStore {
     await travel();
     const { groups, messages } = this.#queue(name);
     const now = Date.now();
-    const of = group === undefined ? [...groups.values()] : [groups.get(group) ?? new Map<string, Entry>()];
-    const ready = new Set(
-      of.flatMap((entries) =>
-        [...entries.values()].filter((entry) => entry.claim === undefined && isReady(entry, now)),
-      ),
-    );
-    const ids = new Set([...ready].map(({ message }) => message.id));
-    return { ready: ids.size, unfinished: group === undefined ? messages.size : (of[0]?.size ?? 0) };
+    const names = group === undefined ? [...groups.keys()] : [group];
+    const ready = names.flatMap((one) => this.#waiting(name, one).filter((entry) => isReady(entry, now)));
+    const unfinished = group === undefined ? messages.size : (groups.get(group)?.size ?? 0);
+    return { ready: new Set(ready.map(({ message }) => message)).size, unfinished };
   }
 
-  /** Calls back when there may be something to claim. Returns how to stop that. */
+  /** Calls back when there may be something to claim. Returns a function that stops that. */
   listen(name: string, listener: () => void): () => void {
     const { listeners } = this.#queue(name);
     listeners.add(listener);
     return () => listeners.delete(listener);
   }
 
+  #waiting(name: string, group: string): Entry[] {
+    return [...(this.#queue(name).groups.get(group)?.values() ?? [])].filter(({ claim }) => claim === undefined);
+  }
+
   #queue(name: string): Queue {
-    const queue = this.#queues.get(name) ?? { places: 0, messages: new Map(), groups: new Map(), listeners: new Set() };
+    const created = () => ({
+      places: 0,
+      messages: new Map(),
+      groups: new Map(),
+      listeners: new Set<() => void>(),
+      ids: new Map(),
+    });
+    const queue: Queue = this.#queues.get(name) ?? created();
     this.#queues.set(name, queue);
     const now = Date.now();
-    const fallenDue = [...queue.messages.values()]
-      .filter(({ place, due }) => place === undefined && due <= now)
-      .sort((a, b) => a.due - b.due);
-    for (const message of fallenDue) message.place = ++queue.places;
+    const due = [...queue.messages.values()].filter((message) => message.place === undefined && message.due <= now);
+    for (const message of due.sort((one, other) => one.due - other.due)) message.place = ++queue.places;
     return queue;
   }
 
@@ -172,348 +152,80 @@ export class MessageStore {
   }
 }
 
-function offer(message: Stored, group: string, { groups }: Queue): void {
-  groups.get(group)?.set(message.id, { message, attempt: 1, due: message.due, claim: undefined });
+function offer(message: Stored, group: string, { groups, messages }: Queue, key = keyOf(message, messages)): void {
+  groups.get(group)?.set(key, { message, attempt: 1, due: message.due, claim: undefined });
+}
+
+function keyOf(message: Stored, messages: Map<string, Stored>): string {
+  return [...messages].find(([, other]) => other === message)?.[0] ?? '';
 }
 
 function isReady({ due, message }: Entry, now: number): boolean {
   return due <= now && message.place !== undefined;
 }
 
-// ---- What you write: the backend. ----
+function byPlace(one: Entry, other: Entry): number {
+  return Number(one.message.place) - Number(other.message.place);
+}
 
-export interface StoreBackendOptions {
+// ---- What you write: the driver. ----
+
+export interface StoreBackendOptions extends DriverOptions {
   readonly store: MessageStore;
-  /** Default: `default`. */
-  readonly name?: string | undefined;
-  /** The groups of the queue. Another one is refused. Default: `default`. */
-  readonly groups?: readonly string[] | undefined;
-  /** Default: the console. */
-  readonly logger?: Logger | undefined;
 }
 
-export class StoreBackend<Events extends EventMap<Events> = AnyEvents> implements QueueBackend<Events> {
-  readonly name: string;
-  /** The streams, and the loops over them, come from one function that delivers to one subscriber. */
-  readonly deliveries: BackendStreams<Events>['deliveries'];
-  readonly consume: BackendStreams<Events>['consume'];
-  readonly #store: MessageStore;
-  readonly #groups: readonly string[];
-  readonly #logger: Logger;
-  readonly #consumers = new Map<string, GroupConsumer>();
-  #opened: Promise<void> | undefined;
-  #closed: Promise<void> | undefined;
-
-  constructor({ store, name = 'default', groups = ['default'], logger = console }: StoreBackendOptions) {
-    this.name = name;
-    this.#store = store;
-    this.#groups = groups;
-    this.#logger = logger;
-    const { deliveries, consume } = createStreams<Events>((subscriber, intake) => this.#connect(subscriber, intake), {
-      name,
-      groups,
-    });
-    this.deliveries = deliveries;
-    this.consume = consume;
-  }
-
-  publish(...message: PublishArguments<Events>): Promise<void>;
-  async publish(key: string, payload: object, options?: PublishOptions): Promise<void> {
-    const { delay, signal, ...checked } = checkMessage(key, payload, options);
-    if (checked.group !== undefined) checkDeclared(checked.group, this.#groups, this.name);
-    if (this.#closed !== undefined) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
-    signal?.throwIfAborted();
-    const publishedAt = Date.now();
-    const message = {
-      ...checked,
-      payload: JSON.stringify(checked.payload),
-      id: randomUUID(),
-      publishedAt,
-      due: publishedAt + delay,
-    };
-    await this.#open();
-    await this.#store.append(this.name, message);
-  }
-
-  async stats({ group }: StatsOptions = {}): Promise<QueueStats> {
-    if (group !== undefined) checkDeclared(group, this.#groups, this.name);
-    await Promise.all([...this.#consumers.values()].map((consumer) => consumer.idle()));
-    return this.#store.count(this.name, group);
-  }
-
-  close(): Promise<void> {
-    this.#closed ??= Promise.all([...this.#consumers.values()].map((consumer) => consumer.close())).then(() => {});
-    return this.#closed;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  /** Nothing is asked of the store before somebody publishes or subscribes. */
-  #open(): Promise<void> {
-    this.#opened ??= this.#store.open(this.name, this.#groups);
-    return this.#opened;
-  }
-
-  #connect(subscriber: Subscriber<Delivery>, { group, prefetch, signal }: Intake): void {
-    if (this.#closed !== undefined) {
-      subscriber.complete();
-      return;
-    }
-    let consumer = this.#consumers.get(group);
-    if (consumer === undefined) {
-      consumer = new GroupConsumer(this.name, group, this.#store, this.#logger, this.#open());
-      this.#consumers.set(group, consumer);
-    }
-    const subscription = new Subscription(consumer, subscriber, prefetch);
-    const stop = () => subscription.stop();
-    signal?.addEventListener('abort', stop);
-    subscriber.add(() => {
-      signal?.removeEventListener('abort', stop);
-      subscription.leave();
-    });
-    consumer.join(subscription);
-  }
-}
-
-/** The consumers of one group in this process: takes from the store what they have room for, and serves them in turn. */
-class GroupConsumer {
-  readonly #unlisten: () => void;
-  #subscriptions: Subscription[] = [];
-  /** Calls to the store, one after the other: what goes back is back before the next message is claimed. */
-  #calls: Promise<unknown>;
-  #claiming = false;
-  #changed = false;
-  #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+class StoreDriver implements PullDriver {
+  readonly engine = 'the store';
 
   constructor(
-    readonly queueName: string,
-    readonly group: string,
     readonly store: MessageStore,
-    readonly logger: Logger,
-    opened: Promise<void>,
-  ) {
-    this.#calls = opened;
-    this.#unlisten = store.listen(queueName, () => this.wake());
-  }
-
-  join(subscription: Subscription): void {
-    this.#subscriptions.push(subscription);
-    this.wake();
-  }
-
-  leave(subscription: Subscription): void {
-    this.#subscriptions = this.#subscriptions.filter((other) => other !== subscription);
-    if (this.#subscriptions.length === 0) clearTimeout(this.#timer);
-  }
-
-  /** Looks for messages, if somebody has room for one. */
-  wake(): void {
-    this.#changed = true;
-    if (!this.#claiming) void this.#claim();
-  }
-
-  settle(message: Claimed, back?: { readonly attempt: number; readonly due: number }): Promise<boolean> {
-    return this.#call(() => this.store.settle(this.queueName, this.group, message, back));
-  }
-
-  async idle(): Promise<void> {
-    await this.#calls;
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#unlisten();
-    for (const subscription of this.#subscriptions) subscription.end();
-    await this.#calls;
-    clearTimeout(this.#timer);
-  }
-
-  #call<Value>(call: () => Promise<Value>): Promise<Value> {
-    const answer = this.#calls.then(call);
-    this.#calls = answer.catch(() => {});
-    return answer;
-  }
-
-  async #claim(): Promise<void> {
-    this.#claiming = true;
-    while (this.#changed && !this.#closed) {
-      this.#changed = false;
-      clearTimeout(this.#timer);
-      const room = this.#subscriptions.reduce((sum, { room }) => sum + room, 0);
-      if (room === 0) break;
-      const { messages, wait } = await this.#call(() => this.store.claim(this.queueName, this.group, room));
-      for (const message of messages) this.#handOut(message);
-      if (messages.length === room) this.#changed = true;
-      else if (wait !== undefined && !this.#closed) this.#timer = setTimeout(() => this.wake(), Math.min(wait, 60_000));
-    }
-    this.#claiming = false;
-  }
-
-  /** To the next one in turn that has room; back, as if nothing had been, where everybody has left meanwhile. */
-  #handOut(message: Claimed): void {
-    const next = this.#closed ? undefined : this.#subscriptions.find(({ room }) => room > 0);
-    if (next === undefined) {
-      void this.settle(message, { attempt: message.attempt, due: 0 });
-      return;
-    }
-    this.leave(next);
-    this.#subscriptions.push(next);
-    next.take(message);
-  }
-}
-
-/** One subscriber, and what it holds: never more than its prefetch. */
-class Subscription {
-  readonly #held = new Set<Loan>();
-  #stopped = false;
-
-  constructor(
-    readonly consumer: GroupConsumer,
-    readonly subscriber: Subscriber<Delivery>,
-    readonly prefetch: number,
+    readonly queue: string,
+    readonly groups: readonly string[],
+    readonly dedupeWindow: number,
   ) {}
 
-  get room(): number {
-    return this.#stopped ? 0 : this.prefetch - this.#held.size;
+  open(): Promise<void> {
+    return this.store.open(this.queue, this.groups);
   }
 
-  take(message: Claimed): void {
-    const loan = new Loan(this, message);
-    this.#held.add(loan);
-    this.subscriber.next(loan);
+  publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    return this.store.append(this.queue, messages, this.dedupeWindow);
   }
 
-  /** A delivery was settled for the first time: its room is free at once, and the store is told. */
-  async settle(loan: Loan, back?: { readonly attempt: number; readonly due: number }): Promise<boolean> {
-    this.#held.delete(loan);
-    const settled = this.consumer.settle(loan.message, back);
-    this.consumer.wake();
-    this.#completeIfDone();
-    const counted = await settled;
-    if (!counted) this.warn(loan, 'its claim was no longer valid');
-    return counted;
+  async exchange(group: string, { settlements, demand }: ExchangeRequest): Promise<ExchangeReply> {
+    const settled: boolean[] = [];
+    for (const { message, outcome, attempt, delay } of settlements) {
+      const requeue = outcome === 'requeue' ? { attempt, due: delay > 0 ? Date.now() + delay : 0 } : undefined;
+      settled.push(await this.store.settle(this.queue, group, message.receipt, requeue));
+    }
+    return { settled, ...(await this.store.claim(this.queue, group, demand)) };
   }
 
-  warn({ id, key, queue, attempt }: Loan, why: string): void {
-    const { group, logger } = this.consumer;
-    logger.warn(`A settlement of delivery ${id} from queue ${JSON.stringify(queue)} changed nothing: ${why}`, {
-      queue,
-      group,
-      key,
-      id,
-      attempt,
-    });
+  listen(_group: string, wake: () => void): () => void {
+    return this.store.listen(this.queue, wake);
   }
 
-  /** The signal was aborted: nothing more comes in, what is out can be settled. */
-  stop(): void {
-    this.#stopped = true;
-    this.#completeIfDone();
-  }
-
-  /** The subscriber has left: what is out goes back. */
-  leave(): void {
-    this.#stopped = true;
-    this.consumer.leave(this);
-    for (const loan of this.#held) loan.recall();
-    this.#held.clear();
-  }
-
-  end(): void {
-    this.leave();
-    this.subscriber.complete();
-  }
-
-  #completeIfDone(): void {
-    if (this.#stopped && this.#held.size === 0) this.subscriber.complete();
+  count(group: string | undefined): Promise<QueueStats> {
+    return this.store.count(this.queue, group);
   }
 }
 
-/** A message on loan. The first settlement counts. */
-class Loan implements DeliveryOf<string, object> {
-  readonly queue: string;
-  readonly id: string;
-  readonly key: string;
-  readonly payload: object;
-  readonly headers: MessageHeaders;
-  readonly attempt: number;
-  readonly publishedAt: number;
-  settled: Settlement = false;
-
-  constructor(
-    readonly subscription: Subscription,
-    readonly message: Claimed,
-  ) {
-    this.queue = subscription.consumer.queueName;
-    this.id = message.id;
-    this.key = message.key;
-    this.payload = JSON.parse(message.payload) as object;
-    this.headers = message.headers;
-    this.attempt = message.attempt;
-    this.publishedAt = message.publishedAt;
-  }
-
-  ack(): Promise<boolean> {
-    return this.#settle('acked');
-  }
-
-  async nack({ delay = 0 }: NackOptions = {}): Promise<boolean> {
-    if (typeof delay !== 'number') throw new TypeError(`Expected \`delay\` to be a number, got ${typeof delay}`);
-    if (!(delay >= 0 && delay < Number.POSITIVE_INFINITY))
-      throw new RangeError(`Expected \`delay\` to be finite and at least 0, got ${delay}`);
-    return this.#settle('retried', { attempt: this.attempt + 1, due: Date.now() + delay });
-  }
-
-  release(): Promise<boolean> {
-    return this.#settle('released', { attempt: this.attempt, due: 0 });
-  }
-
-  reject(reason?: unknown): Promise<boolean> {
-    if (this.settled === false) {
-      const { id, key, queue, attempt } = this;
-      const { group, logger } = this.subscription.consumer;
-      logger.debug(`Delivery ${id} from queue ${JSON.stringify(queue)} was rejected`, {
-        queue,
-        group,
-        key,
-        id,
-        attempt,
-        error: reason,
-      });
-    }
-    return this.#settle('rejected');
-  }
-
-  /** It goes back because its subscriber left. */
-  recall(): void {
-    this.settled = 'retried';
-    void this.subscription.consumer.settle(this.message, { attempt: this.attempt + 1, due: 0 });
-  }
-
-  async #settle(how: Settlement, back?: { readonly attempt: number; readonly due: number }): Promise<boolean> {
-    if (this.settled !== false) {
-      this.subscription.warn(this, `it was already ${this.settled}`);
-      return false;
-    }
-    this.settled = how;
-    return this.subscription.settle(this, back);
+export class StoreBackend<Events extends EventMap<Events> = AnyEvents> extends PullBackend<Events> {
+  constructor({ store, name = 'default', groups = ['default'], dedupeWindow = 120_000, ...rest }: StoreBackendOptions) {
+    super(new StoreDriver(store, name, groups, dedupeWindow), { name, groups, ...rest });
   }
 }
 
 /** All backends of this process share a store, as they would share a server. */
 const store = new MessageStore();
 
-/** What `loadBackend` calls, if this is the package `sluice-backend-store` and the environment says QUEUE_BACKEND=store. */
+/** Creates a backend. `loadBackend` calls this if the package is `sluice-backend-store` and QUEUE_BACKEND is `store`. */
 export function fromEnv({
   QUEUE_NAME: name,
   QUEUE_GROUPS: groups,
 }: Readonly<Record<string, string | undefined>>): StoreBackend {
   // An empty variable counts as one that is not set.
   const names = groups ? groups.split(',').map((group) => group.trim()) : undefined;
-  if (names?.includes(''))
-    throw new ConfigurationError('Expected QUEUE_GROUPS to be a list of names with commas between them');
+  if (names?.includes('')) throw new ConfigurationError('QUEUE_GROUPS must be a list of names, separated by commas.');
   return new StoreBackend({ store, name: name || undefined, groups: names });
 }

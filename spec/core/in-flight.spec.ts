@@ -81,7 +81,7 @@ describe('InFlight', () => {
   it('tells messages with the same id apart by their tokens', async () => {
     const counter = new Counter();
     counter.connect(2);
-    const [first, second] = ['a', 'b'].map((token) => counter.inFlight.lend({ ...messageOf('1'), token }));
+    const [first, second] = ['a', 'b'].map((token) => counter.inFlight.deliver({ ...messageOf('1'), token }));
     expect([[...counter.inFlight.ids], first?.token, second?.id]).toEqual([['a', 'b'], 'a', '1']);
     counter.inFlight.recall('a');
     expect([first?.settled, await second?.ack(), counter.inFlight.size]).toEqual(['retried', true, 0]);

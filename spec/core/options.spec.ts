@@ -1,8 +1,8 @@
 import {
-  type DriverOptions,
   checkDriverOptions,
   checkServer,
   connectTimeoutFor,
+  type DriverOptions,
   decodeAll,
   readDriverEnv,
   responseTimeoutFor,

@@ -27,6 +27,8 @@ export interface OutgoingMessage extends StoredMessage {
 
 /** A message that the engine delivers. */
 export interface IncomingMessage extends StoredMessage {
+  /** Identifies this delivery: no other delivery of this or another message has it. */
+  readonly receipt: string;
   /** Which delivery of the message to this group this is, from 1 up. */
   readonly attempt: number;
 }

@@ -28,7 +28,7 @@ export class PullSession implements GroupSession<Link> {
   readonly #options: PullSessionOptions;
   readonly #host: GroupHost;
   readonly #settlements = new SettlementQueue<StoredSettlement>(() => 0);
-  /** The messages in flight, by id. */
+  /** The messages in flight, by receipt. */
   readonly #messages = new Map<string, IncomingMessage>();
   readonly #leaseTimer: LeaseTimer;
   #leaseDue = false;
@@ -85,12 +85,12 @@ export class PullSession implements GroupSession<Link> {
   }
 
   settle({ delivery, how, delay, quarantine }: DeliverySettlement): Promise<boolean> {
-    const message = this.#messages.get(delivery.id);
-    this.#messages.delete(delivery.id);
+    const message = this.#messages.get(delivery.token);
+    this.#messages.delete(delivery.token);
     if (message === undefined) return Promise.resolve(false);
     const isRequeued = how === 'retried' || how === 'released';
     if (quarantine !== undefined) this.#quarantine(message, 'is given up', quarantine);
-    const settled = this.#settlements.add(delivery.id, {
+    const settled = this.#settlements.add(delivery.token, {
       message,
       outcome: isRequeued ? 'requeue' : quarantine === undefined ? 'done' : 'quarantine',
       attempt: how === 'retried' ? message.attempt + 1 : message.attempt,
@@ -137,22 +137,28 @@ export class PullSession implements GroupSession<Link> {
   }
 
   #deliver(message: IncomingMessage): void {
-    const { id, attempt, publishedAt } = message;
+    const { id, receipt, attempt, publishedAt } = message;
     const content = readEnvelope(message);
     if (typeof content === 'string') {
       this.#quarantine(message, 'is no message', content);
       this.#add(message, 'quarantine', content);
       return;
     }
-    this.#messages.set(id, message);
-    if (this.#host.deliver({ id, ...content, attempt, publishedAt })) return;
-    this.#messages.delete(id);
+    this.#messages.set(receipt, message);
+    if (this.#host.deliver({ id, token: receipt, ...content, attempt, publishedAt })) return;
+    this.#messages.delete(receipt);
     this.#add(message, 'requeue');
   }
 
   /** Settles a message that no subscriber has seen. */
   #add(message: IncomingMessage, outcome: 'requeue' | 'quarantine', reason?: string): void {
-    const settled = this.#settlements.add(message.id, { message, outcome, attempt: message.attempt, delay: 0, reason });
+    const settled = this.#settlements.add(message.receipt, {
+      message,
+      outcome,
+      attempt: message.attempt,
+      delay: 0,
+      reason,
+    });
     // If this fails, the lease expires, and the message is delivered again.
     settled.catch(() => {});
   }

@@ -16,7 +16,7 @@ class ForgetfulStore extends MessageStore {
     for (const group of groups.filter((one) => !this.#known.has(`${name}/${one}`))) {
       this.#known.add(`${name}/${group}`);
       const { messages } = await this.claim(name, group, 1000);
-      await Promise.all(messages.map((message) => this.settle(name, group, message)));
+      await Promise.all(messages.map(({ receipt }) => this.settle(name, group, receipt)));
     }
   }
 }
