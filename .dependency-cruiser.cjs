@@ -4,7 +4,7 @@ const layers = {
   errors: [],
   internal: ['backend', 'errors'],
   bridge: ['backend', 'errors', 'internal'],
-  memory: ['backend', 'errors', 'internal', 'bridge'],
+  memory: ['backend', 'errors', 'internal', 'bridge', 'core'],
   operators: ['backend', 'errors', 'internal', 'bridge'],
   consumer: ['backend', 'errors', 'internal', 'bridge', 'operators'],
   loader: ['backend', 'errors', 'internal'],

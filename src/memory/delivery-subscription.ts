@@ -3,17 +3,18 @@ import type { ConsumerGroup, Delivery, QueueKey, QueuePayload } from '../backend
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { CreditCheck } from '../bridge/stall-watch.js';
+import { logRejected, logSettledAgain, type Settled } from '../core/base-delivery.js';
 import type { Linked } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
 import { isVirtual } from '../internal/virtual-time.js';
 import type { Consumer } from './consumer.js';
-import { type Lender, MemoryDelivery, type Settled } from './delivery.js';
+import { type DeliveryOwner, MemoryDelivery } from './delivery.js';
 import type { Group } from './group.js';
 import type { Details } from './message-buffer.js';
 import type { MemoryQueue } from './queue.js';
 
 /** Lends the messages of a group to one subscriber of `deliveries()`, as many at a time as it may hold unsettled. */
-export class DeliverySubscription implements Consumer, Lender {
+export class DeliverySubscription implements Consumer, DeliveryOwner {
   list: object | undefined;
   before: Linked | undefined;
   after: Linked | undefined;
@@ -96,14 +97,12 @@ export class DeliverySubscription implements Consumer, Lender {
     this.#subscriber.complete();
   }
 
-  rejected({ id, key }: MemoryDelivery, reason: unknown): void {
-    const { name: queue, logger } = this.#queue.options;
-    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, {
-      queue,
-      key,
-      id,
-      error: reason,
-    });
+  rejected(delivery: MemoryDelivery, reason: unknown): void {
+    logRejected(this.#queue.options.logger, delivery, reason);
+  }
+
+  settledAgain(delivery: MemoryDelivery, call: string): void {
+    logSettledAgain(this.#queue.options.logger, delivery, call);
   }
 
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
@@ -121,12 +120,6 @@ export class DeliverySubscription implements Consumer, Lender {
     if (delay === 0) this.#rest();
     else this.#lineUp();
     this.#queue.giveBack(this.#group, delivery.toMessage(), delay);
-  }
-
-  settledAgain({ id, key, settled }: MemoryDelivery, call: string): void {
-    const { name: queue, logger } = this.#queue.options;
-    const which = `delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)}`;
-    logger.warn(`${call}() of ${which} changed nothing: it was already ${settled}`, { queue, key, id });
   }
 
   #start(): void {

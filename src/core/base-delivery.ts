@@ -1,0 +1,136 @@
+import type {
+  ConsumerGroup,
+  DeliveryOf,
+  MessageHeaders,
+  NackOptions,
+  QueueKey,
+  QueuePayload,
+  Settlement,
+} from '../backend.js';
+import { NOT_COUNTED } from '../internal/answers.js';
+import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
+import { GROUP, type TellsGroup } from '../internal/group-of.js';
+import type { Logger } from '../internal/logger.js';
+import { checkMilliseconds, checkOptions } from '../internal/options.js';
+import { notedRejection, noteRejection, REJECTION, type TellsRejection } from '../internal/rejection.js';
+
+export type Settled = Exclude<Settlement, false>;
+
+/** The subscription that a delivery belongs to. */
+export interface BaseDeliveryOwner {
+  /** The group that the consumer named. */
+  readonly groupName: ConsumerGroup;
+  /** The longest delay that the engine accepts, in milliseconds. Undefined: any. */
+  readonly longestDelay?: number | undefined;
+  /** Notes a rejection, before the delivery is settled. */
+  rejected(delivery: BaseDelivery, reason: unknown): void;
+  /** Notes a call that came after the first settlement. */
+  settledAgain(delivery: BaseDelivery, call: string): void;
+}
+
+/**
+ * Implements the settlement rules of every delivery: the first settlement wins, and later ones change nothing.
+ *
+ * A subclass supplies the message's fields and sends the first settlement to its engine. This module needs nothing of
+ * Node.js: the delivery of `MemoryBackend` extends it too.
+ */
+export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>, TellsGroup, TellsRejection {
+  abstract readonly queue: string;
+  abstract readonly id: string;
+  abstract readonly headers: MessageHeaders;
+  abstract readonly attempt: number;
+  abstract readonly publishedAt: number;
+  readonly key: QueueKey;
+  readonly payload: QueuePayload;
+  #settled: Settlement = false;
+
+  constructor(key: QueueKey, payload: QueuePayload) {
+    this.key = key;
+    this.payload = payload;
+  }
+
+  /** A getter of the subclass's private field: an own property would show up in copies of the delivery. */
+  protected abstract get owner(): BaseDeliveryOwner;
+
+  /**
+   * Sends the first settlement. `settled` already tells it. Resolves to whether it counted.
+   * @param delay in milliseconds, for `'retried'`
+   * @param quarantine why the message goes to quarantine, for `'rejected'`. Undefined: it does not
+   */
+  protected abstract send(how: Settled, delay: number, quarantine?: string): Promise<boolean>;
+
+  get settled(): Settlement {
+    return this.#settled;
+  }
+
+  get [GROUP](): ConsumerGroup {
+    return this.owner.groupName;
+  }
+
+  get [REJECTION](): unknown {
+    return notedRejection(this);
+  }
+
+  ack(): Promise<boolean> {
+    return this.settle('acked', 'ack', 0);
+  }
+
+  nack(options?: NackOptions): Promise<boolean> {
+    try {
+      const { delay = 0 } = checkOptions(options);
+      return this.settle(
+        'retried',
+        'nack',
+        checkMilliseconds('delay', delay, { most: this.owner.longestDelay ?? Number.MAX_SAFE_INTEGER }),
+      );
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  release(): Promise<boolean> {
+    return this.settle('released', 'release', 0);
+  }
+
+  reject(reason?: unknown): Promise<boolean> {
+    if (this.#settled === false) {
+      noteRejection(this, reason);
+      this.owner.rejected(this, reason);
+    }
+    return this.settle('rejected', 'reject', 0);
+  }
+
+  /** Marks the message as requeued by the engine, not by a call: it is redelivered as a failed one. */
+  recall(): void {
+    this.#settled = 'retried';
+  }
+
+  toJSON(): object {
+    return deliveryRecord(this);
+  }
+
+  [inspectCustom](): object {
+    return deliveryRecord(this);
+  }
+
+  protected settle(how: Settled, call: string, delay: number, quarantine?: string): Promise<boolean> {
+    if (this.#settled !== false) {
+      this.owner.settledAgain(this, call);
+      return NOT_COUNTED;
+    }
+    this.#settled = how;
+    return this.send(how, delay, quarantine);
+  }
+}
+
+/** Logs that the consumer rejected a delivery. */
+export function logRejected(logger: Logger, { id, key, queue }: BaseDelivery, reason: unknown): void {
+  const message = `Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`;
+  logger.debug(message, { queue, key, id, error: reason });
+}
+
+/** Warns of a call that came after the first settlement. */
+export function logSettledAgain(logger: Logger, { id, key, queue, settled }: BaseDelivery, call: string): void {
+  const delivery = `delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)}`;
+  logger.warn(`${call}() of ${delivery} changed nothing: it was already ${settled}`, { queue, key, id });
+}
