@@ -1,3 +1,5 @@
+const engines = require('./engines.json').map(({ name }) => name);
+
 /** Who may import whom: each layer of `src`, and the layers that it may import. A layer may always import itself, unless it is a single file. */
 const layers = {
   backend: [],
@@ -10,14 +12,12 @@ const layers = {
   loader: ['backend', 'errors', 'internal'],
   testing: ['backend', 'errors'],
   core: ['backend', 'errors', 'internal', 'bridge'],
-  redis: ['backend', 'errors', 'internal', 'bridge', 'core'],
-  nats: ['backend', 'errors', 'internal', 'bridge', 'core'],
-  rabbitmq: ['backend', 'errors', 'internal', 'bridge', 'core'],
+  ...Object.fromEntries(engines.map((name) => [name, ['backend', 'errors', 'internal', 'bridge', 'core']])),
   index: ['backend', 'errors', 'internal', 'bridge', 'memory', 'operators', 'consumer', 'loader'],
 };
 
-/** Layers that may use what only Node.js has. Everything else runs in a browser too. */
-const forNode = ['loader', 'testing', 'core', 'redis', 'nats', 'rabbitmq'];
+/** Layers that may use the modules of Node.js. Everything else runs in a browser too. */
+const forNode = ['loader', 'testing', 'core', ...engines];
 
 const paths = (names) => `^src/(${names.join('|')})(/|\\.ts$)`;
 

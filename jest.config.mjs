@@ -25,7 +25,7 @@ const project = (name, specs) => ({
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^sluice$': '<rootDir>/src/index.ts',
     '^sluice/driver$': '<rootDir>/src/core/index.ts',
-    '^sluice/(nats|rabbitmq|redis|testing)$': '<rootDir>/src/$1/index.ts',
+    '^sluice/([^/]+)$': '<rootDir>/src/$1/index.ts',
   },
 });
 

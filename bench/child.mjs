@@ -12,9 +12,9 @@ const [scenarioId, contenderId, count, url, monitorUrl] = process.argv.slice(2);
 const messages = Number(count);
 const scenario = scenarios[scenarioId];
 const { server, unit, warmUps = WARM_UPS, warmUpMessages = WARM_UP_MESSAGES } = scenario;
-const contender = await import(`./contenders/${server === undefined ? '' : `${server}/`}${contenderId}.mjs`);
-// The scenarios import no client: those that need none would wait for all of them.
-const { empty } = server === undefined ? {} : await import(`./lib/servers/${server}.mjs`);
+const contender = await import(`./${server === undefined ? '' : `${server}/`}contenders/${contenderId}.mjs`);
+// The scenarios import no client, because a scenario without a server would have to wait for it.
+const { empty } = server === undefined ? {} : await import(`./${server}/server.mjs`);
 const run = (count) => scenario.run(contender, { messages: count, url, monitorUrl, empty, contenderId });
 
 for (let i = 0; i < warmUps; i++) await run(Math.min(warmUpMessages, messages));

@@ -4,7 +4,7 @@
  *
  *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit] [--timeout 60] [--write] [--redraw] [--server nats-2.15]
  *
- * `--only` takes scenarios, and tables of them: `handlers`, `redis`, `nats`, `rabbitmq`. Scenarios whose server is not installed are left out. With `--only` or
+ * `--only` takes scenarios, and tables of them: `handlers` and the names of the engines. Scenarios whose server is not installed are skipped. With `--only` or
  * `--contenders`, or where something was left out, it writes no files; with `--write` it writes those sections that are complete (what needs no server, or one of
  * the servers) and leaves the others as they were. `--redraw` takes no figures: it writes the files anew from results.json. `--server` takes a server of another
  * version, as `npm run servers` fetches it, and writes no files.

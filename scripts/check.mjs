@@ -13,6 +13,7 @@ const gates = [
   ['types', process.execPath, tsc, '--noEmit'],
   ['types without node', process.execPath, tsc, '--noEmit', '--project', 'tsconfig.browser.json'],
   ['imports', bin('depcruise'), 'src', '--config', '.dependency-cruiser.cjs'],
+  ['engines', process.execPath, 'scripts/check-engines.mjs'],
   ['file length', process.execPath, 'scripts/check-file-length.mjs'],
   ['unused code', bin('knip')],
   ['build', bin('rollup'), '--config', 'rollup.config.mjs', '--failAfterWarnings'],

@@ -6,11 +6,12 @@
  * `npm test` runs it first; `npm test --ignore-scripts` does not.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
+import { engines } from './lib/engines.mjs';
 
 /** The commands that the tests need, and where each comes from. */
-const brokers = JSON.parse(readFileSync(new URL('brokers.json', import.meta.url), 'utf8'));
+const brokers = Object.assign({}, ...engines.map(({ servers }) => servers));
 
 /** What Debian's packages ask whether they may start a service. Only the spec of this script names another. */
 const policy = process.env.SLUICE_POLICY_RC_D ?? '/usr/sbin/policy-rc.d';

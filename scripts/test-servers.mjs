@@ -12,15 +12,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { engines } from './lib/engines.mjs';
 import { checked, fetchServer, pathWith, versions } from './servers/fetch.mjs';
 
 const root = path.join(import.meta.dirname, '..');
 const jest = path.join(root, 'node_modules/jest/bin/jest.js');
 
-/** The suites of an engine call one of these helpers. The engine that takes longest comes first. */
-const HELPERS = { rabbitmq: /describeWithRabbitMq/, nats: /describeWithNats/, redis: /describeWith(?:Redis|Sentinel)/ };
+/** The engine whose suites take longest comes first. */
+const longestFirst = engines.toReversed();
 
-/** The suites mostly wait, and some take long: with two versions at a time, the processors have something to do while the last suite of one ends. */
+/** The suites mostly wait, and some take long. With two versions at a time, the processors stay busy while the last suite of one version ends. */
 const AT_A_TIME = 2;
 
 const { TEST_RESULTS: results } = process.env;
@@ -34,7 +35,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 
-const turnOf = (name) => Object.keys(HELPERS).indexOf(versions[name].engine);
+const turnOf = (name) => longestFirst.findIndex((engine) => engine.name === versions[name].engine);
 
 const chosen = checked(positionals)
   .filter((name) => positionals.length > 0 || !values.ci || versions[name].inCi === true)
@@ -46,7 +47,12 @@ const suites = readdirSync(path.join(root, 'spec'), { recursive: true })
   .filter((file) => file.endsWith('.spec.ts'))
   .map((file) => path.join('spec', file));
 
-const suitesOf = (engine) => suites.filter((file) => HELPERS[engine].test(readFileSync(path.join(root, file), 'utf8')));
+/** The suites of an engine call a helper that is named after its class, or after all engines. */
+function suitesOf(engine) {
+  const prefix = engines.find(({ name }) => name === engine).class.replace(/Backend$/, '');
+  const helper = new RegExp(`describeWith(${prefix}|EveryEngine)`);
+  return suites.filter((file) => helper.test(readFileSync(path.join(root, file), 'utf8')));
+}
 
 /** Tests one version. Its output is printed at the end, unless it is the only version. */
 async function test(name) {

@@ -1,3 +1,5 @@
+import { benches } from '../lib/engines.mjs';
+
 /**
  * All contenders: their names for the tables, and their roles. Their modules are not loaded here: a process loads only its own.
  *
@@ -5,7 +7,7 @@
  * what they use of it; `handleAll(handler, { messages, concurrency })` sends that many messages through a handler, and resolves when all have ended. A
  * `batches` contender hands over arrays where the others hand over one value after the other: it is shown, and is no peer.
  *
- * Those in a folder are for a server of that name. They export `publisher(url)`, with `publish(payload)`, which resolves when the server has confirmed it,
+ * The contenders of an engine are in its own folder. They export `publisher(url)`, with `publish(payload)`, which resolves when the server has confirmed it,
  * `unfinished()` and `close()`; and `consumer(url)`, connected, with `start(take, acked)` and `close()`: it calls `take` with the number of each message,
  * and `acked` with how many more acknowledgements the server has confirmed; or has been sent, if there is a `flush()`, which resolves when it has taken them.
  */
@@ -29,13 +31,5 @@ export const contenders = {
   async: { name: 'async.queue', role: 'peer', version: 'async' },
   'rxjs-merge-map': { name: 'RxJS mergeMap', role: 'peer', version: 'rxjs' },
   'effect-for-each': { name: 'Effect.forEach', role: 'peer', version: 'effect' },
-  'node-redis': { name: 'node-redis', role: 'limit', version: 'redis' },
-  'node-redis-each': { name: 'node-redis, an XACK each', role: 'limit' },
-  jetstream: { name: '@nats-io/jetstream', role: 'limit', version: '@nats-io/jetstream' },
-  'jetstream-interest': { name: '@nats-io/jetstream, interest', role: 'limit' },
-  'jetstream-ack': { name: '@nats-io/jetstream, ack', role: 'limit' },
-  'rabbitmq-client': { name: 'rabbitmq-client', role: 'limit', version: 'rabbitmq-client' },
-  'rabbitmq-client-exchange': { name: 'rabbitmq-client, as sluice', role: 'limit' },
-  bullmq: { name: 'BullMQ', role: 'peer', version: 'bullmq' },
-  'bee-queue': { name: 'bee-queue', role: 'peer', version: 'bee-queue' },
+  ...Object.assign({}, ...Object.values(benches).map((bench) => bench.contenders)),
 };

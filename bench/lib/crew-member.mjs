@@ -5,7 +5,7 @@ import { sharedNow } from './crew.mjs';
 const REPORT = 5;
 
 const [contenderId, url] = process.argv.slice(2);
-const contender = await import(`../contenders/redis/${contenderId}.mjs`);
+const contender = await import(`../redis/contenders/${contenderId}.mjs`);
 let consumer;
 let numbers = [];
 let acked = 0;

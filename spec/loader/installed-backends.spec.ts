@@ -1,3 +1,4 @@
+import { clientsOf, engines, nowhere } from '../support/engines.js';
 import { PackedPackage } from '../support/packed-package.js';
 
 /** What became of one call of `loadBackend`. */
@@ -175,18 +176,16 @@ describe('loadBackend, of the packed package', () => {
     });
   });
 
-  const providers = [
-    { name: 'nats', url: 'nats://localhost:1', clients: ['@nats-io/jetstream', '@nats-io/transport-node'] },
-    { name: 'rabbitmq', url: 'amqp://localhost:1', clients: ['rabbitmq-client'] },
-    { name: 'redis', url: 'redis://localhost:1', clients: ['redis'] },
-  ];
+  describe.each(engines)('A built-in backend: $name', (engine) => {
+    const { name, variable } = engine;
+    const clients = clientsOf(engine);
+    const url = nowhere(engine);
 
-  describe.each(providers)('A built-in backend: $name', ({ name, url, clients }) => {
     it.each(Object.keys(programs))(
       'says how to install a client that is not there, and works when it is: %s',
       async (program) => {
         for (const client of clients) await packed.unlink(client);
-        const env = { QUEUE_NAME: 'orders', [`${name.toUpperCase()}_URL`]: url, SUBPATH: `sluice/${name}` };
+        const env = { QUEUE_NAME: 'orders', [variable]: url, SUBPATH: `sluice/${name}` };
         const missing = (await load([name], { program }, env))[name]?.error;
         expect(missing).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining("'") });
         const all = clients.join(' ');

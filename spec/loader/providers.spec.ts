@@ -1,13 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { MemoryBackend } from 'sluice';
+import { MemoryBackend, type QueueBackend } from 'sluice';
 import ts from 'typescript';
 import { providers } from '../../src/loader/providers.js';
+import { engines } from '../support/engines.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { ROOT } from '../support/root.js';
 
-/** The folders of `src` that hold a provider, as they come to be. */
-const folders = ['redis', 'nats', 'rabbitmq'].filter((folder) => existsSync(path.join(ROOT, 'src', folder)));
+const SRC = path.join(ROOT, 'src');
+
+/** The folders of `src` with a backend. */
+const folders = readdirSync(SRC).filter((folder) => existsSync(path.join(SRC, folder, `${folder}-backend.ts`)));
 
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
 
@@ -24,8 +27,8 @@ function importsOf(folder: string): string[] {
 }
 
 describe('The table of providers', () => {
-  it('has a row for memory and for each folder of a provider, and no other', () => {
-    expect([...providers.keys()].sort()).toEqual(['memory', ...folders].sort());
+  it('has a row for each folder with a backend, and no other', () => {
+    expect([...providers.keys()].sort()).toEqual(folders.sort());
   });
 
   it('asks for no client of memory', async () => {
@@ -33,7 +36,7 @@ describe('The table of providers', () => {
     expect(await providers.get('memory')?.load()).toBe(MemoryBackend);
   });
 
-  describe.each(folders)('has a row for %s that', (folder) => {
+  describe.each(engines)('has a row for $name that', ({ name: folder, variable, url }) => {
     const provider = providers.get(folder);
 
     it('names the packages that its sources import', () => {
@@ -63,7 +66,13 @@ describe('The table of providers', () => {
 
     it('names the variable that is missing from an empty environment', async () => {
       const loaded = await provider?.load();
-      expect(() => loaded?.fromEnv({}, { logger: silentLogger })).toThrow(new RegExp(`${folder.toUpperCase()}_URL`));
+      expect(() => loaded?.fromEnv({}, { logger: silentLogger })).toThrow(variable);
+    });
+
+    it('has an example of a URL', async () => {
+      const loaded = await provider?.load();
+      const queue = loaded?.fromEnv({ [variable]: url, QUEUE_NAME: 'orders' }, { logger: silentLogger });
+      await (queue as QueueBackend).close();
     });
   });
 });

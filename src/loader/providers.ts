@@ -1,34 +1,32 @@
 import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
+import { ENGINES } from './engines.js';
 
-/** What makes a backend out of the environment: the class of one, as a rule. */
+/** Creates a backend from the environment: usually the class of the backend. */
 interface FromEnv {
   fromEnv(env: Env, options: { readonly logger: Logger }): unknown;
 }
 
 /** A backend that is built in. */
 export interface Provider {
-  /** The packages of its client, all of which have to be installed. */
+  /** The client packages that must be installed. */
   readonly clients: readonly string[];
-  /** Rejects when a client is not installed. */
+  /** @throws {Error} (a rejection) if a client is not installed */
   load(): Promise<FromEnv>;
 }
 
-/** Every backend that is built in, by the name that QUEUE_BACKEND gives it. */
+/** The built-in backends, by their name in `QUEUE_BACKEND`. */
 export const providers: ReadonlyMap<string, Provider> = new Map<string, Provider>([
   ['memory', { clients: [], load: async () => (await import('../memory/memory-backend.js')).MemoryBackend }],
-  [
-    'nats',
-    { clients: ['@nats-io/jetstream', '@nats-io/transport-node'], load: () => loadClass('sluice/nats', 'NatsBackend') },
-  ],
-  ['rabbitmq', { clients: ['rabbitmq-client'], load: () => loadClass('sluice/rabbitmq', 'RabbitMqBackend') }],
-  ['redis', { clients: ['redis'], load: () => loadClass('sluice/redis', 'RedisBackend') }],
+  ...ENGINES.map(({ name, className, clients }): [string, Provider] => [
+    name,
+    { clients, load: () => loadClass(`sluice/${name}`, className) },
+  ]),
 ]);
 
 /**
- * Loads a class from a subpath of this package. It is not written as `import('sluice/redis')`, because bundlers would follow that, into a client that is not
- * installed or that no browser can run. In the CommonJS build this is a `require` (see rollup.config.mjs), so that an application gets the class that it
- * would get by requiring the subpath itself.
+ * Loads a class from a subpath of this package. The specifier is a variable, because a bundler would follow a constant into a client that is not installed or
+ * that no browser can run. The CommonJS build uses `require` (see rollup.config.mjs), so that an application that requires the subpath gets the same class.
  */
 async function loadClass(subpath: string, name: string): Promise<FromEnv> {
   const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ subpath);

@@ -1,15 +1,20 @@
-/**
- * The servers that scenarios may need, by the name of their folder. Each has a `title`, a `command`, a `start(file)` with that command in full, and an
- * `empty(url)`, which is for before a run and outside of its time.
- */
+import { engines } from '../../../scripts/lib/engines.mjs';
 import { findCommand } from './find-command.mjs';
-import * as nats from './nats.mjs';
-import * as rabbitmq from './rabbitmq.mjs';
-import * as redis from './redis.mjs';
 
-export const servers = { redis, nats, rabbitmq };
+/**
+ * The servers of the engines, by name. Each has a `title`, a `command`, a `start(file)` with the path of that command, and an `empty(url)`, which runs before a run
+ * and outside of its time.
+ */
+export const servers = Object.fromEntries(
+  await Promise.all(
+    engines.map(async ({ name, title, servers: commands }) => [
+      name,
+      { title, command: Object.keys(commands)[0], ...(await import(`../../${name}/server.mjs`)) },
+    ]),
+  ),
+);
 
-/** Starts one of them; resolves to undefined where there is no such command. */
+/** Starts one of them; resolves to undefined if its command is not on the PATH. */
 export async function startIfInstalled({ command, start }) {
   const file = findCommand(command);
   return file === undefined ? undefined : start(file);

@@ -3,7 +3,7 @@ import { RedisBackend, type RedisBackendOptions } from 'sluice/redis';
 import { eventually } from '../../support/eventually.js';
 import { failureOf } from '../../support/promises.js';
 import { silentLogger } from '../../support/recording-logger.js';
-import { describeWithSentinel } from '../../support/servers/describe-with.js';
+import { describeWithRedisSentinel } from '../../support/servers/describe-with.js';
 import { freePort } from '../../support/servers/free-port.js';
 import { SentinelSet } from '../../support/servers/redis-sentinel.js';
 import { StrangeServer } from '../../support/servers/strange-server.js';
@@ -17,7 +17,7 @@ const BEFORE = 500;
 const PREFETCH = 32;
 const password = 'secret';
 
-describeWithSentinel('A Redis queue on a server that sentinels watch', () => {
+describeWithRedisSentinel('A Redis queue on a server that sentinels watch', () => {
   let set: SentinelSet;
   const endings: (() => unknown)[] = [];
 

@@ -1,1 +1,0 @@
-export const onNats = { table: 'nats', server: 'nats' };

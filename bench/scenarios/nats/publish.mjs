@@ -1,9 +1,0 @@
-import { publishWith } from '../servers/publish.mjs';
-import { onNats } from './common.mjs';
-
-export const natsPublish64 = publishWith(64, {
-  ...onNats,
-  title: 'NATS: publish, 64 at a time',
-  text: 'By 64 publishers, each of which awaits each publish, from the first until the last is confirmed. The limit is a `js.publish` with a `msgID` each.',
-  contenders: ['sluice', 'jetstream'],
-});

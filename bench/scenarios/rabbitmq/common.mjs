@@ -1,1 +1,0 @@
-export const onRabbitMq = { table: 'rabbitmq', server: 'rabbitmq' };

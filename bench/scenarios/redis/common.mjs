@@ -1,1 +1,0 @@
-export const onRedis = { table: 'redis', server: 'redis' };

@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+
+/**
+ * One row of `engines.json`, the table of engines. Everything that names an engine reads the table, or is checked against it.
+ *
+ * @typedef {object} Engine
+ * @property {string} name The value of `QUEUE_BACKEND`, the subpath of the package, and the folder in `src`, `spec` and `bench`.
+ * @property {string} title What the engine is called in prose.
+ * @property {string} class The class that the subpath exports.
+ * @property {string} variable The environment variable that holds the URL of the server.
+ * @property {string} url An example of such a URL.
+ * @property {Record<string, string>} peers The optional peer dependencies, with their ranges.
+ * @property {string[]} [clients] The peers that must be installed to load the engine. Default: all of them.
+ * @property {string[]} keywords The keywords of the package.
+ * @property {string} guide The page of the documentation.
+ * @property {Record<string, { apt: string, brew: string, dnf: string, docs: string }>} servers The commands that the tests start, and how to install each.
+ * @property {boolean} [startsSlowly] Whether the tests start the suites of the engine first.
+ * @property {Record<string, object>} versions The other versions that `npm run test:servers` tests, see `scripts/servers`.
+ */
+
+/** The rows of the table. The bench shows the engines in this order; `npm run test:servers` starts with the last. */
+export const engines = /** @type {Engine[]} */ (
+  JSON.parse(readFileSync(new URL('../../engines.json', import.meta.url), 'utf8'))
+);

@@ -1,0 +1,60 @@
+/** The subpaths of the package that are no engine, and their folders in `src`. */
+const SUBPATHS = { driver: 'core', testing: 'testing' };
+
+const sorted = (object) =>
+  Object.fromEntries(Object.entries(object).sort(([one], [other]) => (one < other ? -1 : Number(one > other))));
+
+/** The types and the code of an entry, for both module formats. */
+const entry = (file) => ({
+  import: { types: `./dist/${file}.d.ts`, default: `./dist/${file}.js` },
+  require: { types: `./dist/${file}.d.cts`, default: `./dist/${file}.cjs` },
+});
+
+/**
+ * Returns the manifest of the package with everything in it that names an engine. A peer that is not optional stays, and so does a keyword that belongs to no
+ * engine.
+ *
+ * @param {import('./engines.mjs').Engine[]} engines
+ */
+export function manifestWith(engines, manifest) {
+  const folders = sorted({ ...SUBPATHS, ...Object.fromEntries(engines.map(({ name }) => [name, name])) });
+  const subpaths = Object.entries(folders);
+  const clients = Object.assign({}, ...engines.map(({ peers }) => peers));
+  const required = Object.entries(manifest.peerDependencies).filter(
+    ([name]) => !manifest.peerDependenciesMeta[name]?.optional,
+  );
+  const keywords = engines.flatMap((engine) => engine.keywords);
+  return {
+    ...manifest,
+    keywords: [...manifest.keywords, ...keywords.filter((keyword) => !manifest.keywords.includes(keyword))],
+    exports: {
+      '.': entry('index'),
+      ...Object.fromEntries(subpaths.map(([name, folder]) => [`./${name}`, entry(`${folder}/index`)])),
+      './package.json': './package.json',
+    },
+    typesVersions: {
+      '*': Object.fromEntries(subpaths.map(([name, folder]) => [name, [`./dist/${folder}/index.d.ts`]])),
+    },
+    peerDependencies: sorted({ ...Object.fromEntries(required), ...clients }),
+    peerDependenciesMeta: Object.fromEntries(Object.keys(sorted(clients)).map((name) => [name, { optional: true }])),
+  };
+}
+
+/**
+ * Returns the source text of the loader's table.
+ *
+ * @param {import('./engines.mjs').Engine[]} engines
+ */
+export function loaderTable(engines) {
+  const rows = engines
+    .toSorted((one, other) => (one.name < other.name ? -1 : 1))
+    .map(({ name, class: className, peers, clients = Object.keys(peers) }) => {
+      const packages = clients.map((client) => `'${client}'`).join(', ');
+      return `  { name: '${name}', className: '${className}', clients: [${packages}] },\n`;
+    });
+  return `// biome-ignore-all format: one row a line
+/** The built-in engines that need a client. \`npm run engines\` writes this file from engines.json. */
+export const ENGINES = [
+${rows.join('')}];
+`;
+}

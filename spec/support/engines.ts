@@ -1,0 +1,32 @@
+import rows from '../../engines.json';
+
+/** What the tests read of a row of the table of engines, see `scripts/lib/engines.mjs`. */
+export interface Engine {
+  readonly name: string;
+  readonly title: string;
+  readonly class: string;
+  readonly variable: string;
+  readonly url: string;
+  readonly peers: Readonly<Record<string, string>>;
+  readonly clients?: readonly string[];
+  /** The commands that the tests start. The first one is the server. */
+  readonly servers: Readonly<
+    Record<string, { readonly apt: string; readonly brew: string; readonly dnf: string; readonly docs: string }>
+  >;
+}
+
+/** The engines that need a server. */
+export const engines = rows as readonly object[] as readonly Engine[];
+
+/** The names of all built-in backends, as messages list them. */
+export const BUILT_IN = ['memory', ...engines.map(({ name }) => name)].sort().join(', ');
+
+/** Returns a URL where no server listens. */
+export function nowhere({ url }: Engine): string {
+  return url.replace(/\d+$/, '1');
+}
+
+/** Returns the packages that must be installed to load an engine. */
+export function clientsOf({ peers, clients = Object.keys(peers) }: Engine): readonly string[] {
+  return clients;
+}
