@@ -12,6 +12,9 @@ const EVERYTHING: BackendCapabilities = {
   validation: 'json',
   close: 'at once',
   logger: true,
+  dedupe: true,
+  managed: true,
+  peek: true,
   lease: 1000,
   expire: async () => {},
   disconnect: async () => {},
@@ -21,15 +24,15 @@ const EVERYTHING: BackendCapabilities = {
 const create = async () => new MemoryBackend({ logger: silentLogger });
 
 describe('queueBackendContract', () => {
-  it('has cases for all fourteen rules, also for a backend that promises nothing', () => {
+  it('has cases for all fifteen rules, also for a backend that promises nothing', () => {
     const run = queueBackendContract(create).filter(({ skipped }) => skipped === undefined);
     const rules = new Set(run.map(({ rule }) => rule));
-    expect([...rules]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    expect([...rules]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
   });
 
-  it('names each case by its rule, and no two alike', () => {
+  it('names each case by its rule or `admin`, and no two alike', () => {
     const names = queueBackendContract(create, EVERYTHING).map(({ name, rule }) => {
-      expect(name).toMatch(new RegExp(`^rule ${rule}: `));
+      expect(name).toMatch(rule === 0 ? /^admin: / : new RegExp(`^rule ${rule}: `));
       return name;
     });
     expect(new Set(names).size).toBe(names.length);
@@ -42,6 +45,7 @@ describe('queueBackendContract', () => {
       "rule 1: a publish for a group that is ignored goes to any consumer (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
       "rule 2: a group that is added to the declaration starts with what is published next (skipped: it needs `addedGroups: 'next'`, and the backend has 'held')",
       "rule 11: streams end when they are drained: what waits, what is delayed and what is out is still served (skipped: it needs `close: 'drained'`, and the backend has 'at once')",
+      'admin: peek() that the engine cannot do rejects with an UnsupportedOperationError (skipped: it needs `peek: false`)',
     ]);
   });
 

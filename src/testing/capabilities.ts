@@ -21,6 +21,8 @@ export interface BackendNeeds {
   readonly groups?: readonly ConsumerGroup[] | undefined;
   /** How long a lease may be, in milliseconds. Promised by `lease`. Default: whatever suits. */
   readonly lease?: number | undefined;
+  /** For how long the backend remembers the `id` of a message, in milliseconds. Promised by `dedupe`. Default: any. */
+  readonly dedupeWindow?: number | undefined;
   /** Where the backend has to log. Promised by `logger`. Default: whatever suits. */
   readonly logger?: ContractLogger | undefined;
 }
@@ -51,6 +53,12 @@ export interface BackendCapabilities {
   readonly close?: 'at once' | 'drained' | undefined;
   /** `create({ logger })` makes a backend that logs there. */
   readonly logger?: boolean | undefined;
+  /** Whether a message whose `id` was published within `create({ dedupeWindow })` is not stored again. Every backend delivers the id. */
+  readonly dedupe?: boolean | undefined;
+  /** Whether the backend is a `ManagedQueue`: `groups`, `deleteGroup`, `peek`, `purge` and `status$`. */
+  readonly managed?: boolean | undefined;
+  /** For a managed queue: `peek()` shows the waiting messages. `false`: it rejects with an `UnsupportedOperationError`. */
+  readonly peek?: boolean | undefined;
   /**
    * The shortest lease that `create({ lease })` keeps reliably on a busy machine, in milliseconds, such as 1,000. One case holds a message for three times
    * as long.
@@ -80,12 +88,16 @@ export interface BackendCapabilities {
 export type Capability = Exclude<keyof BackendCapabilities, 'reasons' | 'deadline' | 'scale'>;
 
 /** The capabilities that a case cannot do without: that there is one, or which value it has. */
-export type Requirements = { readonly [Name in Capability]?: true | Extract<BackendCapabilities[Name], string> };
+export type Requirements = {
+  readonly [Name in Capability]?: Extract<BackendCapabilities[Name], string | boolean> | true;
+};
 
 /** Why a case has to be skipped, or undefined if the backend can do all that it requires. */
 export function whySkipped(requirements: Requirements, capabilities: BackendCapabilities): string | undefined {
-  for (const [name, wanted] of Object.entries(requirements) as [Capability, true | string][]) {
+  for (const [name, wanted] of Object.entries(requirements) as [Capability, boolean | string][]) {
     const has = capabilities[name];
+    if (wanted === false && has === false) continue;
+    if (wanted === false) return `it needs \`${name}: false\``;
     if (has === undefined || has === false)
       return capabilities.reasons?.[name] ?? `the backend does not promise \`${name}\``;
     if (wanted !== true && has !== wanted) {
@@ -104,6 +116,9 @@ const CHOICES = {
   close: ['at once', 'drained'],
   shared: [true, false],
   logger: [true, false],
+  dedupe: [true, false],
+  managed: [true, false],
+  peek: [true, false],
 } as const;
 
 const FUNCTIONS = ['expire', 'disconnect', 'restart'] as const;

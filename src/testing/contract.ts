@@ -4,9 +4,12 @@ import { Scene } from './scene.js';
 
 /** A case of the contract suite, for any runner. */
 export interface ContractCase {
-  /** What it checks, with the number of the rule: `rule 6: a second settlement changes nothing and resolves to false`. */
+  /**
+   * What the case checks, after the number of its rule or `admin`: `rule 6: a second settlement changes nothing and resolves to false`,
+   * `admin: purge() of an empty queue resolves to 0`.
+   */
   readonly name: string;
-  /** The rule that it checks, from 1 to 14. */
+  /** The rule that the case checks, from 1 to 15. 0 for a case of the administration, `ManagedQueue`. */
   readonly rule: number;
   /** Why it is skipped; undefined if it is not. The name says it too, and `run` prints it. */
   readonly skipped: string | undefined;
@@ -39,7 +42,7 @@ export function queueBackendContract(create: CreateBackend, capabilities: Backen
   const checked = checkCapabilities(capabilities);
   return definitions.map(({ rule, title, requires, play }) => {
     const skipped = whySkipped(requires, checked);
-    const name = `rule ${rule}: ${title}`;
+    const name = `${rule === 0 ? 'admin' : `rule ${rule}`}: ${title}`;
     if (skipped === undefined) return { name, rule, skipped, run: () => new Scene(create, checked).run(play) };
     return {
       name: `${name} (skipped: ${skipped})`,

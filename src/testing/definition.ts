@@ -5,14 +5,19 @@ export type Play = (scene: Scene) => Promise<void>;
 
 /** A case of the contract, before it is known which backend it is for. */
 export interface Definition {
-  /** The rule that it checks, from 1 to 14. */
+  /** The rule that it checks, from 1 to 15; 0 for a case of the administration. */
   readonly rule: number;
   readonly title: string;
   readonly requires: Requirements;
   readonly play: Play;
 }
 
-/** Defines a case. */
+/** Defines a case of the administration (`ManagedQueue`). */
+export function admin(title: string, requires: Requirements, play: Play): Definition {
+  return { rule: 0, title, requires: { managed: true, ...requires }, play };
+}
+
+/** Defines a case of a rule. */
 export function rule(
   number: number,
   title: string,

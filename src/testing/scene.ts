@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Observable } from 'rxjs';
-import type { ConsumeOptions, Delivery, PublishOptions, QueueBackend, QueueStats } from '../backend.js';
+import type {
+  ConsumeOptions,
+  Delivery,
+  ManagedQueue,
+  MessageView,
+  PublishOptions,
+  QueueBackend,
+  QueueStats,
+} from '../backend.js';
 import { type BackendCapabilities, type BackendNeeds, type CreateBackend, failure } from './capabilities.js';
 import { type OnDelivery, Taker } from './taker.js';
 
@@ -76,6 +84,19 @@ export class Scene {
   /** A backend on a queue of its own, or on the one that the needs name. */
   async open(needs?: BackendNeeds): Promise<QueueBackend> {
     return this.within('create() to resolve', this.#make(needs));
+  }
+
+  /** A backend with its administration. */
+  async openManaged(needs?: BackendNeeds): Promise<ManagedQueue> {
+    const queue = (await this.open(needs)) as ManagedQueue;
+    for (const method of ['groups', 'deleteGroup', 'peek', 'purge'] as const)
+      assert.equal(typeof queue[method], 'function', `Expected a managed queue to have a method \`${method}\``);
+    assert.equal(
+      typeof queue.status$?.subscribe,
+      'function',
+      'Expected `status$` of a managed queue to be an Observable',
+    );
+    return queue;
   }
 
   /** A name for a queue that nobody has used. */
@@ -216,10 +237,10 @@ export class Scene {
     );
   }
 
-  /** Checks which attempt a delivery is: the number itself where the backend counts exactly, at least that where it may count too many. */
-  isAttempt(delivery: Delivery | undefined, expected: number): void {
-    const { attempt } = present(delivery);
-    const what = `Expected \`attempt\` of the delivery of ${numberedName(delivery)} to be ${expected}, got ${attempt}`;
+  /** Checks the attempt of a delivery or of a waiting message. If the backend gives an upper bound, a higher number passes too. */
+  isAttempt(message: Delivery | MessageView | undefined, expected: number): void {
+    const { attempt, payload } = present(message);
+    const what = `Expected \`attempt\` of ${JSON.stringify(payload)} to be ${expected}, got ${attempt}`;
     if (this.capabilities.attempt === 'exact') assert.equal(attempt, expected, what);
     else assert.ok(Number.isInteger(attempt) && attempt >= expected, what);
   }
@@ -295,10 +316,6 @@ export async function rejectionOf(what: string, promise: Promise<unknown>): Prom
     return error;
   }
   throw failure(`Expected ${what} to reject, but it resolved`);
-}
-
-function numberedName(delivery: Delivery | undefined): string {
-  return JSON.stringify(delivery?.payload);
 }
 
 function waited(deadline: number, what: string): string {
