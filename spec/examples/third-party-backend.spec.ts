@@ -10,8 +10,8 @@ import { ROOT } from '../support/root.js';
 
 describe('The example of a third-party backend', () => {
   const store = new MessageStore();
-  const create = async ({ name = randomUUID(), groups, logger = silentLogger }: BackendNeeds = {}) =>
-    new StoreBackend({ store, name, groups, logger });
+  const create = async ({ name = randomUUID(), groups, dedupeWindow, logger = silentLogger }: BackendNeeds = {}) =>
+    new StoreBackend({ store, name, groups, dedupeWindow, logger });
   const cases = queueBackendContract(create, {
     groups: 'separate',
     addedGroups: 'held',
@@ -21,8 +21,10 @@ describe('The example of a third-party backend', () => {
     validation: 'json',
     close: 'at once',
     logger: true,
+    dedupe: true,
     deadline: CONTRACT_DEADLINE,
     reasons: {
+      managed: 'the store has no administration',
       lease: 'a claim lasts as long as the store',
       disconnect: 'there is no connection',
       restart: 'the store is an object',
