@@ -1,0 +1,11 @@
+import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
+import { MANAGED_STORE, ManagedStore, ManagedStoreBackend } from '../support/managed-store.js';
+
+describe('The cases of ids and administration, passed by a queue that backends share', () => {
+  const store = new ManagedStore();
+  const create = async (needs?: BackendNeeds) => new ManagedStoreBackend({ ...needs, store });
+  const disconnect = (backend: unknown) => (backend as ManagedStoreBackend).disconnect();
+  const cases = queueBackendContract(create, { ...MANAGED_STORE, disconnect, deadline: CONTRACT_DEADLINE });
+  testEach(cases.filter(({ rule }) => rule === 0 || rule === 15));
+});
