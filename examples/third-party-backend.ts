@@ -34,13 +34,13 @@ interface Entry {
   claim: string | undefined;
 }
 
-interface Queue {
-  places: number;
-  readonly messages: Map<string, Stored>;
-  readonly groups: Map<string, Map<string, Entry>>;
-  readonly listeners: Set<() => void>;
+class Queue {
+  places = 0;
+  readonly messages = new Set<Stored>();
+  readonly groups = new Map<string, Map<Stored, Entry>>();
+  readonly listeners = new Set<() => void>();
   /** When each id of a publisher was stored. */
-  readonly ids: Map<string, number>;
+  readonly ids = new Map<string, number>();
 }
 
 export class MessageStore {
@@ -49,27 +49,25 @@ export class MessageStore {
   /** Creates missing groups. They start with the messages that the queue holds for every group. */
   async open(name: string, groups: readonly string[]): Promise<void> {
     await travel();
-    const queue = this.#queue(name);
+    const queue = this.queue(name);
     for (const group of groups) {
       if (queue.groups.has(group)) continue;
       queue.groups.set(group, new Map());
-      for (const message of queue.messages.values()) if (message.group === undefined) offer(message, group, queue);
+      for (const message of queue.messages) if (message.group === undefined) offer(message, group, queue);
     }
   }
 
   async append(name: string, messages: readonly OutgoingMessage[], dedupeWindow: number): Promise<void> {
     await travel();
-    const queue = this.#queue(name);
+    const queue = this.queue(name);
     const now = Date.now();
     for (const message of messages) {
       if (message.deduplicate && now - (queue.ids.get(message.id) ?? Number.NEGATIVE_INFINITY) < dedupeWindow) continue;
       if (message.deduplicate) queue.ids.set(message.id, now);
       const stored = { ...message, due: now + message.delay, place: message.delay > 0 ? undefined : ++queue.places };
-      const key = randomUUID();
-      queue.messages.set(key, stored);
-      for (const group of message.group === undefined ? queue.groups.keys() : [message.group]) {
-        offer(stored, group, queue, key);
-      }
+      queue.messages.add(stored);
+      for (const group of message.group === undefined ? queue.groups.keys() : [message.group])
+        offer(stored, group, queue);
     }
     this.#changed(queue);
   }
@@ -89,20 +87,15 @@ export class MessageStore {
   }
 
   /** Removes a message for a group, or requeues it. Returns whether the claim was still valid. */
-  async settle(
-    name: string,
-    group: string,
-    claim: string,
-    requeue?: { readonly attempt: number; readonly due: number },
-  ): Promise<boolean> {
+  async settle(name: string, group: string, claim: string, requeue?: Pick<Entry, 'attempt' | 'due'>): Promise<boolean> {
     await travel();
-    const queue = this.#queue(name);
+    const queue = this.queue(name);
     const entries = queue.groups.get(group);
-    const [key, entry] = [...(entries ?? [])].find(([, candidate]) => candidate.claim === claim) ?? [];
-    if (key === undefined || entry === undefined) return false;
+    const entry = [...(entries?.values() ?? [])].find((candidate) => candidate.claim === claim);
+    if (entry === undefined) return false;
     if (requeue === undefined) {
-      entries?.delete(key);
-      if (![...queue.groups.values()].some((other) => other.has(key))) queue.messages.delete(key);
+      entries?.delete(entry.message);
+      if (![...queue.groups.values()].some((other) => other.has(entry.message))) queue.messages.delete(entry.message);
     } else {
       Object.assign(entry, requeue, { claim: undefined });
       this.#changed(queue);
@@ -112,7 +105,7 @@ export class MessageStore {
 
   async count(name: string, group?: string): Promise<QueueStats> {
     await travel();
-    const { groups, messages } = this.#queue(name);
+    const { groups, messages } = this.queue(name);
     const now = Date.now();
     const names = group === undefined ? [...groups.keys()] : [group];
     const ready = names.flatMap((one) => this.#waiting(name, one).filter((entry) => isReady(entry, now)));
@@ -122,27 +115,20 @@ export class MessageStore {
 
   /** Calls back when there may be something to claim. Returns a function that stops that. */
   listen(name: string, listener: () => void): () => void {
-    const { listeners } = this.#queue(name);
+    const { listeners } = this.queue(name);
     listeners.add(listener);
     return () => listeners.delete(listener);
   }
 
   #waiting(name: string, group: string): Entry[] {
-    return [...(this.#queue(name).groups.get(group)?.values() ?? [])].filter(({ claim }) => claim === undefined);
+    return [...(this.queue(name).groups.get(group)?.values() ?? [])].filter(({ claim }) => claim === undefined);
   }
 
-  #queue(name: string): Queue {
-    const created = () => ({
-      places: 0,
-      messages: new Map(),
-      groups: new Map(),
-      listeners: new Set<() => void>(),
-      ids: new Map(),
-    });
-    const queue: Queue = this.#queues.get(name) ?? created();
+  protected queue(name: string): Queue {
+    const queue = this.#queues.get(name) ?? new Queue();
     this.#queues.set(name, queue);
     const now = Date.now();
-    const due = [...queue.messages.values()].filter((message) => message.place === undefined && message.due <= now);
+    const due = [...queue.messages].filter((message) => message.place === undefined && message.due <= now);
     for (const message of due.sort((one, other) => one.due - other.due)) message.place = ++queue.places;
     return queue;
   }
@@ -152,12 +138,8 @@ export class MessageStore {
   }
 }
 
-function offer(message: Stored, group: string, { groups, messages }: Queue, key = keyOf(message, messages)): void {
-  groups.get(group)?.set(key, { message, attempt: 1, due: message.due, claim: undefined });
-}
-
-function keyOf(message: Stored, messages: Map<string, Stored>): string {
-  return [...messages].find(([, other]) => other === message)?.[0] ?? '';
+function offer(message: Stored, group: string, { groups }: Queue): void {
+  groups.get(group)?.set(message, { message, attempt: 1, due: message.due, claim: undefined });
 }
 
 function isReady({ due, message }: Entry, now: number): boolean {
@@ -174,7 +156,7 @@ export interface StoreBackendOptions extends DriverOptions {
   readonly store: MessageStore;
 }
 
-class StoreDriver implements PullDriver {
+export class StoreDriver implements PullDriver {
   readonly engine = 'the store';
 
   constructor(

@@ -56,14 +56,10 @@ describe('The example of a third-party backend', () => {
     const { id } = delivery;
     await delivery.reject('too late');
     await delivery.ack();
-    const fields = { queue: 'a\nb', group: 'default', key: 'order', id };
+    const fields = { queue: 'a\nb', key: 'order', id };
     expect(logged).toEqual([
-      ['debug', `Delivery ${id} from queue "a\\nb" was rejected`, { ...fields, attempt: 1, error: 'too late' }],
-      [
-        'warn',
-        `A settlement of delivery ${id} from queue "a\\nb" changed nothing: it was already rejected`,
-        { ...fields, attempt: 1 },
-      ],
+      ['debug', `Delivery ${id} ("order") from queue "a\\nb" was rejected`, { ...fields, error: 'too late' }],
+      ['warn', `ack() of delivery ${id} ("order") from queue "a\\nb" changed nothing: it was already rejected`, fields],
     ]);
   });
 

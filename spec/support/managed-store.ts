@@ -1,18 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as travel } from 'node:timers/promises';
-import { BehaviorSubject, distinctUntilChanged, type Observable, takeWhile } from 'rxjs';
-import {
-  ConfigurationError,
-  checkDeclared,
-  type GroupInfo,
-  type ManagedQueue,
-  type MessageView,
-  type PeekOptions,
-  type PurgeOptions,
-  type QueueStatus,
-} from 'sluice';
+import type { GroupInfo, MessageView, QueueStats } from 'sluice';
+import { PullBackend, type PullDriver } from 'sluice/driver';
 import type { BackendCapabilities, BackendNeeds } from 'sluice/testing';
-import { MessageStore, StoreBackend } from '../../examples/third-party-backend.js';
+import { MessageStore, StoreDriver } from '../../examples/third-party-backend.js';
 import { silentLogger } from './recording-logger.js';
 
 type StoredQueue = ReturnType<ManagedStore['queue']>;
@@ -50,12 +41,12 @@ export class ManagedStore extends MessageStore {
   async purge(name: string, group?: string): Promise<number> {
     await travel();
     const queue = this.queue(name);
-    const removed = new Set<string>();
+    const removed = new Set<object>();
     for (const [each, entries] of queue.groups) {
       if (group !== undefined && group !== each) continue;
-      for (const [id] of [...entries].filter(([, entry]) => isWaiting(entry))) {
-        entries.delete(id);
-        removed.add(id);
+      for (const [message] of [...entries].filter(([, entry]) => isWaiting(entry))) {
+        entries.delete(message);
+        removed.add(message);
       }
     }
     dropSettled(queue);
@@ -74,12 +65,20 @@ function isDelayed({ due, message }: Entry): boolean {
 function viewOf(entry: Entry): MessageView {
   const { id, key, payload, headers, publishedAt } = entry.message;
   const due = isDelayed(entry) ? entry.due : undefined;
-  return { id, key, payload: JSON.parse(payload) as object, headers, attempt: entry.attempt, publishedAt, due };
+  return {
+    id,
+    key,
+    payload: JSON.parse(payload) as object,
+    headers: JSON.parse(headers ?? '{}') as MessageView['headers'],
+    attempt: entry.attempt,
+    publishedAt,
+    due,
+  };
 }
 
 function dropSettled({ groups, messages }: StoredQueue): void {
-  for (const id of messages.keys()) {
-    if (![...groups.values()].some((entries) => entries.has(id))) messages.delete(id);
+  for (const message of messages) {
+    if (![...groups.values()].some((entries) => entries.has(message))) messages.delete(message);
   }
 }
 
@@ -87,72 +86,46 @@ export interface ManagedStoreOptions extends BackendNeeds {
   readonly store: ManagedStore;
 }
 
-/** A managed queue that other backends can share: the reference for the cases that a `MemoryBackend` cannot run. */
-export class ManagedStoreBackend extends StoreBackend implements ManagedQueue {
-  readonly status$: Observable<QueueStatus>;
-  readonly store: ManagedStore;
-  readonly declared: readonly string[];
-  readonly status: BehaviorSubject<QueueStatus>;
+class ManagedDriver extends StoreDriver {
+  readonly administration: PullDriver['administration'];
+  /** Whether the next count fails, as over a lost connection. */
+  isCut = false;
 
-  constructor({ store, name = randomUUID(), groups = ['default'], dedupeWindow, logger }: ManagedStoreOptions) {
-    const status = new BehaviorSubject<QueueStatus>('idle');
-    const connected = () => status.value === 'idle' && status.next('connected');
-    super({ store: watched(store, connected), name, groups, dedupeWindow, logger: logger ?? silentLogger });
-    this.store = store;
-    this.declared = groups;
-    this.status = status;
-    this.status$ = status.pipe(
-      distinctUntilChanged(),
-      takeWhile((value) => value !== 'closed', true),
-    );
+  constructor(store: ManagedStore, queue: string, groups: readonly string[], dedupeWindow: number) {
+    super(store, queue, groups, dedupeWindow);
+    this.administration = {
+      groups: async () => {
+        await this.open();
+        return store.listGroups(queue);
+      },
+      deleteGroup: (group) => store.deleteGroup(queue, group),
+      peek: (group, limit) => store.peek(queue, group, limit),
+      purge: (group) => store.purge(queue, group),
+    };
   }
 
-  async groups(): Promise<GroupInfo[]> {
-    await this.store.open(this.name, this.declared);
-    const groups = await this.store.listGroups(this.name);
-    return groups.map((group) => ({ ...group, declared: this.declared.includes(group.name) }));
-  }
-
-  async deleteGroup(group: string): Promise<boolean> {
-    if (typeof group !== 'string') throw new TypeError('Expected `name` to be a string');
-    if (group === '' || group.length > 255) throw new RangeError('Expected `name` to be of 1 to 255 bytes');
-    if (this.declared.includes(group)) throw new ConfigurationError(`Group "${group}" is declared`);
-    return this.store.deleteGroup(this.name, group);
-  }
-
-  async peek({ group = 'default', limit = 20 }: PeekOptions = {}): Promise<MessageView[]> {
-    if (!Number.isInteger(limit) || limit < 1) throw new RangeError('Expected `limit` to be an integer >= 1');
-    checkDeclared(group, this.declared, this.name);
-    return this.store.peek(this.name, group, limit);
-  }
-
-  async purge({ group }: PurgeOptions = {}): Promise<number> {
-    if (group !== undefined) checkDeclared(group, this.declared, this.name);
-    return this.store.purge(this.name, group);
-  }
-
-  /** Loses the connection for a moment, as far as `status$` tells. */
-  async disconnect(): Promise<void> {
-    this.status.next('disconnected');
-    await travel();
-    this.status.next('connected');
-  }
-
-  override async close(): Promise<void> {
-    await super.close();
-    this.status.next('closed');
+  override async count(group: string | undefined): Promise<QueueStats> {
+    const { isCut } = this;
+    this.isCut = false;
+    if (isCut) throw new Error('the connection was cut');
+    return super.count(group);
   }
 }
 
-/** A store that says when it is used. */
-function watched(store: ManagedStore, used: () => unknown): ManagedStore {
-  return new Proxy(store, {
-    get: (target, name) => {
-      if (name === 'open' || name === 'count') used();
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
+/** A managed queue that other backends can share: the reference for the cases that a `MemoryBackend` cannot run. */
+export class ManagedStoreBackend extends PullBackend {
+  readonly #driver: ManagedDriver;
+
+  constructor({ store, name = randomUUID(), groups = ['default'], dedupeWindow, logger }: ManagedStoreOptions) {
+    const driver = new ManagedDriver(store, name, groups, dedupeWindow ?? 120_000);
+    super(driver, { name, groups, dedupeWindow, logger: logger ?? silentLogger });
+    this.#driver = driver;
+  }
+
+  async disconnect(): Promise<void> {
+    this.#driver.isCut = true;
+    await this.stats();
+  }
 }
 
 /** What a `ManagedStoreBackend` can do. */

@@ -113,7 +113,8 @@ class PullEngine implements Driver {
       events,
       logger,
       maxBackoff: maxBackoffFor(lease),
-      createSession: (host) => new PullSession(this.#driver, host, { queueName: queue, group, lease }),
+      createSession: (host) =>
+        new PullSession(this.#driver, host, { queueName: queue, group, lease, call: this.#call }),
     });
   }
 
@@ -148,12 +149,12 @@ class PullEngine implements Driver {
   }
 
   /** Loses the link when a call fails that may succeed over the next one. */
-  async #call(link: Link, call: () => Promise<void>): Promise<void> {
+  readonly #call = async <Value>(link: Link, call: () => Promise<Value>): Promise<Value> => {
     try {
-      await call();
+      return await call();
     } catch (error) {
       if (this.failures.classify(error) === 'retryable') this.#connection.lose(link, error);
       throw error;
     }
-  }
+  };
 }

@@ -20,6 +20,8 @@ export interface PullSessionOptions {
   readonly group: ConsumerGroup;
   /** In milliseconds. */
   readonly lease: number;
+  /** Loses the link if the call fails and may succeed over the next one. */
+  readonly call: <Value>(link: Link, call: () => Promise<Value>) => Promise<Value>;
 }
 
 /** One group of a `PullDriver`: settlements and demand are sent together, one exchange at a time. */
@@ -56,8 +58,8 @@ export class PullSession implements GroupSession<Link> {
     this.#stopListening ??= this.#driver.listen?.(this.#options.group, () => this.#lookAgain());
   }
 
-  async flush(): Promise<void> {
-    const { group, lease } = this.#options;
+  async flush(link: Link): Promise<void> {
+    const { group, lease, call } = this.#options;
     const { inFlight, isClosing } = this.#host;
     const settlements = this.#settlements.take(MAX_EXCHANGE);
     const demand = isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
@@ -65,7 +67,7 @@ export class PullSession implements GroupSession<Link> {
     clearTimeout(this.#timer);
     this.#isEmpty = false;
     const now = performance.now();
-    const { settled, messages, wait } = await this.#driver.exchange(group, {
+    const request = {
       settlements: settlements.map(({ verdict, settledAt }) => ({
         ...verdict,
         delay: Math.max(0, verdict.delay - (now - settledAt)),
@@ -73,7 +75,8 @@ export class PullSession implements GroupSession<Link> {
       renew,
       demand,
       lease,
-    });
+    };
+    const { settled, messages, wait } = await call(link, () => this.#driver.exchange(group, request));
     this.#leaseDue = false;
     const counted = new Map(settlements.map((settlement, index) => [settlement, settled[index]]));
     // One that is sent again may have counted before its reply was lost.
@@ -115,8 +118,8 @@ export class PullSession implements GroupSession<Link> {
     return this.#settlements.answeredNow();
   }
 
-  async leave(): Promise<void> {
-    while (this.#settlements.size > 0) await this.flush();
+  async leave(link: Link): Promise<void> {
+    while (this.#settlements.size > 0) await this.flush(link);
   }
 
   stop(): void {
