@@ -228,8 +228,8 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     );
     publisher.abandon();
     for (const consumer of consumers) consumer.abandon();
-    this.#driver.close();
     this.#events.close();
+    this.#driver.close();
   }
 
   #checkConsume(options: ConsumeOptions | undefined): ReturnType<typeof checkConsumeOptions> {

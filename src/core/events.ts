@@ -133,7 +133,9 @@ export class QueueEvents {
 
   #update(): void {
     const states = new Set(this.#connections.values());
-    this.#setStatus(BY_IMPORTANCE.find((state) => states.has(state)) ?? 'idle');
+    const status = BY_IMPORTANCE.find((state) => states.has(state)) ?? 'idle';
+    // Only a queue that nothing has used is idle.
+    this.#setStatus(status === 'idle' && this.#status !== 'idle' ? 'disconnected' : status);
   }
 
   #setStatus(status: QueueStatus): void {
