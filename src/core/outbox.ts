@@ -17,6 +17,8 @@ export interface OutboxOptions {
   readonly onAdmitted: () => void;
   /** Why there is no connection, as far as that is known. */
   readonly lastError: () => unknown;
+  /** A message is confirmed or failed. */
+  readonly onSettled?: (() => void) | undefined;
   /** What a message takes of the window. Default: 0. */
   readonly sizeOf?: ((parcel: never) => number) | undefined;
   readonly events?: QueueEvents | undefined;
@@ -204,6 +206,7 @@ export class Outbox<Parcel> {
   /** There may be room, or nothing left. */
   #changed(): void {
     if (this.#lineLength > 0) this.#admit();
+    this.#options.onSettled?.();
     if (this.#onEmpty === undefined || !this.isEmpty) return;
     this.#onEmpty();
     this.#onEmpty = undefined;

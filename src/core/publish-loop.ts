@@ -90,6 +90,8 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
       publishTimeout,
       maxPending,
       onAdmitted: () => this.wake(),
+      // There is room for the next message, or nothing left to wait for.
+      onSettled: () => this.#wake?.(),
       lastError: () => this.lastError,
       sizeOf: driver.sizeOf as (parcel: never) => number,
       events,

@@ -1,0 +1,185 @@
+import fc from 'fast-check';
+import type { Delivery } from '../../src/backend.js';
+import { PullBackend } from '../../src/core/pull-backend.js';
+import type {
+  ExchangeReply,
+  ExchangeRequest,
+  IncomingMessage,
+  OutgoingMessage,
+  PullDriver,
+} from '../../src/core/pull-driver.js';
+import { turns } from '../support/promises.js';
+import { recordingLogger } from '../support/recording-logger.js';
+import { fakeTime, pass } from './fakes.js';
+
+type Fate = 'well' | 'lost before' | 'lost after';
+
+interface Row {
+  readonly message: OutgoingMessage;
+  attempt: number;
+  due: number;
+  receipt: string | undefined;
+}
+
+/** A store whose calls fail before or after they are carried out. It keeps every rule that the docblock of `PullDriver` states. */
+class UnreliableStore implements PullDriver {
+  readonly engine = 'the store';
+  readonly rows: Row[] = [];
+  readonly done: number[] = [];
+  readonly problems: string[] = [];
+  fates: Fate[] = [];
+  #receipts = 0;
+  #calls = 0;
+
+  async open(): Promise<void> {
+    await this.#call(() => {});
+  }
+
+  publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    return this.#call(() => {
+      for (const message of messages) {
+        if (this.rows.some(({ message: { id } }) => id === message.id) || this.done.includes(numberOf(message)))
+          continue;
+        this.rows.push({ message, attempt: 1, due: performance.now() + message.delay, receipt: undefined });
+      }
+    });
+  }
+
+  async exchange(_: string, { settlements, demand }: ExchangeRequest): Promise<ExchangeReply> {
+    if (++this.#calls > 1) this.problems.push('two exchanges at a time');
+    try {
+      return await this.#call(() => {
+        const settled = settlements.map(({ message, outcome, attempt, delay }) => {
+          const row = this.rows.find(({ receipt }) => receipt === message.receipt);
+          if (row === undefined) return false;
+          if (outcome === 'requeue')
+            Object.assign(row, { attempt, due: performance.now() + delay, receipt: undefined });
+          else this.done.push(numberOf(this.rows.splice(this.rows.indexOf(row), 1)[0]?.message as OutgoingMessage));
+          return true;
+        });
+        const now = performance.now();
+        const ready = this.rows.filter(({ receipt, due }) => receipt === undefined && due <= now).slice(0, demand);
+        const messages = ready.map((row): IncomingMessage => {
+          row.receipt = String(++this.#receipts);
+          return { ...row.message, attempt: row.attempt, receipt: row.receipt };
+        });
+        const next = Math.min(
+          ...this.rows.flatMap(({ receipt, due }) => (receipt === undefined && due > now ? [due] : [])),
+        );
+        return { settled, messages, wait: Number.isFinite(next) ? next - now : undefined };
+      });
+    } finally {
+      this.#calls -= 1;
+    }
+  }
+
+  async count(): Promise<{ ready: number; unfinished: number }> {
+    return { ready: this.rows.filter(({ receipt }) => receipt === undefined).length, unfinished: this.rows.length };
+  }
+
+  /** The lease of every message that nobody has, since a reply was lost, expires. */
+  expire(held: ReadonlySet<string>): void {
+    for (const row of this.rows) {
+      if (row.receipt === undefined || held.has(row.message.id)) continue;
+      Object.assign(row, { receipt: undefined, attempt: row.attempt + 1 });
+    }
+  }
+
+  async #call<Value>(carryOut: () => Value): Promise<Value> {
+    const fate = this.fates.shift() ?? 'well';
+    await turns(1);
+    if (fate === 'lost before') throw new Error('reset by peer');
+    const value = carryOut();
+    await turns(1);
+    if (fate === 'lost after') throw new Error('reset by peer');
+    return value;
+  }
+}
+
+function numberOf({ payload }: { payload: string }): number {
+  return (JSON.parse(payload) as { n: number }).n;
+}
+
+beforeEach(fakeTime);
+afterEach(() => jest.useRealTimers());
+
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ what: fc.constant('publish' as const), n: fc.constantFrom(0, 0, 0, 30) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ what: fc.constantFrom('ack' as const, 'nack' as const, 'release' as const), n: fc.nat(5) }),
+  },
+  { weight: 3, arbitrary: fc.record({ what: fc.constant('pass' as const), n: fc.constantFrom(0, 1, 50, 1000) }) },
+);
+
+describe('A backend over a store whose calls get lost', () => {
+  it('loses no message, delivers none that is done, and holds no more than its prefetch', async () => {
+    const run = async (
+      prefetch: number,
+      steps: readonly { what: 'publish' | 'ack' | 'nack' | 'release' | 'pass'; n: number }[],
+      fates: readonly Fate[],
+    ) => {
+      const store = new UnreliableStore();
+      store.fates = [...fates];
+      const queue = new PullBackend(store, { name: 'orders', logger: recordingLogger(), publishTimeout: 1_000_000 });
+      const held: Delivery[] = [];
+      const published: Promise<void>[] = [];
+      const subscription = queue.deliveries({ prefetch }).subscribe((delivery) => {
+        if (store.done.includes((delivery.payload as { n: number }).n))
+          store.problems.push('a message that was done came');
+        held.push(delivery);
+        if (held.length > prefetch) store.problems.push(`${held.length} in flight`);
+      });
+      const drop = () => held.splice(0, held.length, ...held.filter(({ settled }) => settled === false));
+      for (const { what, n } of steps) {
+        if (what === 'publish') published.push(queue.publish('n', { n: published.length }, { delay: n }));
+        else if (what === 'pass') await pass(n);
+        else {
+          const [delivery] = held.splice(n % Math.max(1, held.length), 1);
+          if (delivery !== undefined) void delivery[what]();
+        }
+        await turns(1);
+        drop();
+      }
+      for (let round = 0; round < 60 && store.done.length < published.length; round++) {
+        for (const delivery of held.splice(0)) void delivery.ack();
+        await pass(1000);
+        store.expire(new Set(held.map(({ id }) => id)));
+      }
+      await Promise.all(published);
+      expect([...store.done].sort((a, b) => a - b)).toEqual(published.map((_, n) => n));
+      expect(store.problems).toEqual([]);
+      expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+      subscription.unsubscribe();
+      await queue.close();
+      await pass(1000);
+      expect(jest.getTimerCount()).toBe(0);
+    };
+    const fate = fc.constantFrom<Fate>('well', 'well', 'well', 'lost before', 'lost after');
+    const property = fc.asyncProperty(
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(step, { maxLength: 25 }),
+      fc.array(fate, { maxLength: 20 }),
+      run,
+    );
+    await fc.assert(property, { numRuns: 60 });
+  });
+
+  it('puts what is no message in quarantine, and delivers the next one', async () => {
+    const store = new UnreliableStore();
+    const logger = recordingLogger();
+    const queue = new PullBackend(store, { name: 'orders', logger });
+    await queue.publish('n', { n: 0 });
+    await queue.publish('n', { n: 1 });
+    const [first] = store.rows;
+    Object.assign(first as Row, { message: { ...first?.message, payload: '[1]' } });
+    const seen: unknown[] = [];
+    queue.deliveries().subscribe(({ payload }) => seen.push(payload));
+    for (let round = 0; round < 5; round++) await pass(10);
+    expect(seen).toEqual([{ n: 1 }]);
+    expect(logger.errors).toEqual([
+      expect.stringMatching(/^Message \S+ of queue "orders" is no message: .*quarantine/),
+    ]);
+    await queue.close();
+  });
+});
