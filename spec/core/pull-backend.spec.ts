@@ -100,6 +100,18 @@ function numberOf({ payload }: { payload: string }): number {
   return (JSON.parse(payload) as { n: number }).n;
 }
 
+/** What comes of a promise while time passes. */
+async function meanwhile<Value>(promise: Promise<Value>): Promise<Value> {
+  let isOver = false;
+  const over = () => {
+    isOver = true;
+  };
+  promise.then(over, over);
+  for (let round = 0; round < 100 && !isOver; round++) await pass(100);
+  if (!isOver) throw new Error('It did not end within 10 s');
+  return promise;
+}
+
 beforeEach(fakeTime);
 afterEach(() => jest.useRealTimers());
 
@@ -119,6 +131,7 @@ describe('A backend over a store whose calls get lost', () => {
       steps: readonly { what: 'publish' | 'ack' | 'nack' | 'release' | 'pass'; n: number }[],
       fates: readonly Fate[],
     ) => {
+      jest.clearAllTimers();
       const store = new UnreliableStore();
       store.fates = [...fates];
       const queue = new PullBackend(store, { name: 'orders', logger: recordingLogger(), publishTimeout: 1_000_000 });
@@ -144,14 +157,16 @@ describe('A backend over a store whose calls get lost', () => {
       for (let round = 0; round < 60 && store.done.length < published.length; round++) {
         for (const delivery of held.splice(0)) void delivery.ack();
         await pass(1000);
+        // The exchange that the time has set off takes some turns.
+        await turns(10);
         store.expire(new Set(held.map(({ id }) => id)));
       }
-      await Promise.all(published);
+      await meanwhile(Promise.all(published));
       expect([...store.done].sort((a, b) => a - b)).toEqual(published.map((_, n) => n));
       expect(store.problems).toEqual([]);
-      expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+      expect(await meanwhile(queue.stats())).toEqual({ ready: 0, unfinished: 0 });
       subscription.unsubscribe();
-      await queue.close();
+      await meanwhile(queue.close());
       await pass(1000);
       expect(jest.getTimerCount()).toBe(0);
     };

@@ -60,9 +60,9 @@ export class PullSession implements GroupSession<Link> {
 
   async flush(link: Link): Promise<void> {
     const { group, lease, call } = this.#options;
-    const { inFlight, isClosing } = this.#host;
+    const { inFlight } = this.#host;
     const settlements = this.#settlements.take(MAX_EXCHANGE);
-    const demand = isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
+    const demand = this.#host.isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
     const renew = this.#leaseDue ? [...this.#messages.values()] : [];
     clearTimeout(this.#timer);
     this.#isEmpty = false;
@@ -83,7 +83,7 @@ export class PullSession implements GroupSession<Link> {
     this.#settlements.answered((settlement) => settlement.again || counted.get(settlement) !== false);
     if (messages.length < demand) this.#waitFor(wait);
     for (const message of messages) this.#deliver(message);
-    this.#leaseTimer.restart(this.#messages.size > 0 && !isClosing);
+    this.#leaseTimer.restart(this.#messages.size > 0 && !this.#host.isClosing);
     this.#host.wake();
   }
 
