@@ -20,7 +20,10 @@ const project = (name, specs) => ({
   rootDir: root,
   roots: ['<rootDir>/spec', '<rootDir>/src'],
   testMatch: specs.map((spec) => `<rootDir>/spec/${spec.replaceAll(path.sep, '/')}`),
-  transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/spec/tsconfig.json' }] },
+  transform: {
+    '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/spec/tsconfig.json' }],
+    '^.+\\.lua$': '<rootDir>/scripts/lua.mjs',
+  },
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^sluice$': '<rootDir>/src/index.ts',

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import typescript from '@rollup/plugin-typescript';
 import { dts } from 'rollup-plugin-dts';
+import { lua } from './scripts/lua.mjs';
 
 const { exports, peerDependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
 
@@ -47,7 +48,7 @@ export default [
       { ...modules, format: 'es', sourcemap: true, entryFileNames: '[name].js' },
       { ...modules, format: 'cjs', sourcemap: true, entryFileNames: '[name].cjs' },
     ],
-    plugins: [typescript({ tsconfig: 'tsconfig.build.json' }), requireProviders, emptyDist],
+    plugins: [lua, typescript({ tsconfig: 'tsconfig.build.json' }), requireProviders, emptyDist],
   },
   {
     input,
@@ -56,6 +57,6 @@ export default [
       { ...types, entryFileNames: '[name].d.ts' },
       { ...types, entryFileNames: '[name].d.cts' },
     ],
-    plugins: [dts({ tsconfig: 'tsconfig.build.json' })],
+    plugins: [lua, dts({ tsconfig: 'tsconfig.build.json' })],
   },
 ];

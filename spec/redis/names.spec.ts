@@ -9,13 +9,23 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 const GROUPS = ['default', 'a', 'a:b', '{a}', ':'];
 
 function allKeys(queue: string): string[] {
-  const { stream, bell, delayed, aside, settled, addressed, returned, later, fence, published } = queueKeys(queue);
+  const keys = queueKeys(queue);
   const ofGroups = GROUPS.flatMap((group) => [
-    returned(group),
-    later(group),
-    `${fence(group)}host:1:0123456789ab~30000`,
+    keys.requeued(group),
+    keys.retries(group),
+    `${keys.fence(group)}host:1:0123456789ab~30000`,
   ]);
-  return [stream, bell, delayed, aside, settled, addressed, published('0123456789abcdef'), ...ofGroups];
+  return [
+    keys.stream,
+    keys.wakeStream,
+    keys.delayed,
+    keys.quarantine,
+    keys.settled,
+    keys.addressed,
+    keys.published('0123456789abcdef'),
+    `${keys.idPrefix}order-7`,
+    ...ofGroups,
+  ];
 }
 
 /** What a cluster hashes of a key. */

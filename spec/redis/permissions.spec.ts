@@ -75,18 +75,19 @@ describeWithRedis('A user with the rights of the guide', () => {
       .on('error', () => undefined)
       .connect();
     suite.ending(() => client.destroy());
-    const { stream, bell, delayed, aside, settled, addressed, returned, later, fence, published } = queueKeys(name);
+    const names = queueKeys(name);
     const keys = [
-      stream,
-      bell,
-      delayed,
-      aside,
-      settled,
-      addressed,
-      returned('a'),
-      later('a'),
-      fence('a'),
-      published('p'),
+      names.stream,
+      names.wakeStream,
+      names.delayed,
+      names.quarantine,
+      names.settled,
+      names.addressed,
+      names.requeued('a'),
+      names.retries('a'),
+      names.fence('a'),
+      names.published('p'),
+      `${names.idPrefix}order-7`,
     ];
     const failures = await Promise.all(keys.map((key) => failureOf(client.sendCommand(['DEL', key]))));
     expect(failures.filter(({ message }) => !message.startsWith('NOPERM'))).toEqual([]);

@@ -111,13 +111,13 @@ describe('The settlements of an exchange', () => {
         const settlements = taken(all.map(([verdict]) => verdict));
         const idsOf = (kind: Verdict['kind']) =>
           settlements.filter(({ verdict }) => verdict.kind === kind).map(({ id }) => id);
-        const { acked, back, aside } = settlementArguments(settlements);
+        const { acked, requeue, quarantine } = settlementArguments(settlements);
         expect(acked === '' ? [] : acked.split(',')).toEqual(idsOf('ack'));
-        expect(back.filter((_, at) => at % 3 === 0)).toEqual(idsOf('back'));
-        expect(aside.filter((_, at) => at % 2 === 0)).toEqual(idsOf('aside'));
+        expect(requeue.map(([id]) => id)).toEqual(idsOf('back'));
+        expect(quarantine.map(([id]) => id)).toEqual(idsOf('aside'));
         for (const { id, verdict } of settlements) {
-          if (verdict.kind === 'back') expect(back[back.indexOf(id) + 1]).toBe(String(verdict.deliveries));
-          if (verdict.kind === 'aside') expect(aside[aside.indexOf(id) + 1]).toBe(verdict.reason);
+          if (verdict.kind === 'back') expect(requeue.find((row) => row[0] === id)?.[1]).toBe(verdict.deliveries);
+          if (verdict.kind === 'aside') expect(quarantine).toContainEqual([id, verdict.reason]);
         }
         const counts = new Map(settlements.map(({ id }, number) => [id, all[number]?.[1] === true]));
         const answer = [...idsOf('ack'), ...idsOf('back')].map((id) => (counts.get(id) ? '1' : '0')).join('');
@@ -136,13 +136,15 @@ describe('The settlements of an exchange', () => {
       { kind: 'back', deliveries: 1, delay: 0 },
     ]);
     const now = performance.now();
-    const { back } = settlementArguments(settlements);
-    expect(back.slice(0, 2)).toEqual(['1-0', '2']);
-    expect(Number(back[2])).toBeGreaterThan(9000);
-    expect(Number(back[2])).toBeLessThanOrEqual(10_000);
-    expect(back.slice(3)).toEqual(['1-1', '1', '0']);
+    const { requeue } = settlementArguments(settlements);
+    expect(requeue).toEqual([
+      ['1-0', 2, expect.any(Number)],
+      ['1-1', 1, 0],
+    ]);
+    expect(requeue[0]?.[2]).toBeGreaterThan(9000);
+    expect(requeue[0]?.[2]).toBeLessThanOrEqual(10_000);
     const spy = jest.spyOn(performance, 'now').mockReturnValue(now + 20_000);
-    expect(settlementArguments(settlements).back[2]).toBe('0');
+    expect(settlementArguments(settlements).requeue[0]?.[2]).toBe(0);
     spy.mockRestore();
   });
 });

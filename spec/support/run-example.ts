@@ -15,11 +15,15 @@ export class Program {
 
   /** Starts a TypeScript file as a user would, with `sluice` standing for the sources. */
   constructor(file: string, env: Readonly<Record<string, string>> = {}) {
-    this.#child = spawn(process.execPath, ['--import', 'tsx', path.resolve(ROOT, file)], {
-      cwd: ROOT,
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    this.#child = spawn(
+      process.execPath,
+      ['--import', 'tsx', '--import', './scripts/lua-loader.mjs', path.resolve(ROOT, file)],
+      {
+        cwd: ROOT,
+        env: { ...process.env, ...env },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.printedLines += text;
     });

@@ -76,11 +76,11 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
     exchangeScript,
     [
       keys.stream,
-      keys.bell,
+      keys.wakeStream,
       keys.delayed,
-      keys.returned(group),
-      keys.later(group),
-      keys.aside,
+      keys.requeued(group),
+      keys.retries(group),
+      keys.quarantine,
       keys.settled,
       keys.fence(group),
       keys.addressed,
@@ -104,20 +104,26 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
 
 function scriptArguments({ group, consumer, lease }: Asker, request: Request): string[] {
   const { want, bytes, settlements, heard, unwatched, tend, steady, known, plain, established, leave } = request;
-  const flags = [
-    settlements[0]?.again && 'a',
-    known && 'k',
-    tend && 't',
-    established && 'e',
-    plain && 'p',
-    unwatched && 'w',
-    leave && 'l',
-  ];
-  const { acked, back, aside } = settlementArguments(settlements);
-  const lists = [heard.length, ...heard, back.length / 3, ...back, aside.length / 2, ...aside, ...(known ?? [])];
-  const most = bytes === Number.POSITIVE_INFINITY ? 0 : Math.ceil(bytes);
+  const { acked, requeue, quarantine } = settlementArguments(settlements);
+  // JSON leaves out what is undefined.
+  const rare = {
+    resent: settlements[0]?.again || undefined,
+    joined: established || undefined,
+    reclaim: tend || undefined,
+    stopsWatching: unwatched || undefined,
+    leave: leave || undefined,
+    maxBytes: bytes === Number.POSITIVE_INFINITY ? undefined : Math.ceil(bytes),
+    wakeUps: orUndefined(heard),
+    requeue: orUndefined(requeue),
+    quarantine: orUndefined(quarantine),
+    held: known,
+  };
   const numbers = [plain ? 0 : want, lease, steady].map(String);
-  return [group, consumer, ...numbers, flags.filter(Boolean).join(''), acked, String(most), ...lists.map(String)];
+  return [group, consumer, ...numbers, acked, JSON.stringify(rare)];
+}
+
+function orUndefined<List extends readonly unknown[]>(list: List): List | undefined {
+  return list.length === 0 ? undefined : list;
 }
 
 /** What nobody of the group has got yet. Resolves to undefined when the group is not there. */

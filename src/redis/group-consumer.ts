@@ -355,7 +355,7 @@ export class GroupConsumer implements DriverConsumer {
   #setAside(id: string, what: string, reason: string): Promise<boolean> {
     const { queueName: queue, group, keys, logger } = this.#options;
     const which = `Entry ${id} of the stream of queue ${JSON.stringify(queue)}`;
-    logger.error(`${which} ${what}: ${reason}. It is in quarantine, in the hash ${JSON.stringify(keys.aside)}.`, {
+    logger.error(`${which} ${what}: ${reason}. It is in quarantine, in the hash ${JSON.stringify(keys.quarantine)}.`, {
       queue,
       group,
       id,

@@ -1,51 +1,57 @@
 import type { ConsumerGroup } from '../backend.js';
 
-/** What a queue keeps in Redis, and under which key. */
+/** The consumer that owns a pending message while the message waits for its redelivery. No process reads by this name. */
+export const PARKED = 'sluice:parked';
+
+/** The keys of a queue. */
 export interface QueueKeys {
-  /** Stream: the messages that some group has not settled yet. */
+  /** Stream: the messages that some group has not settled. */
   readonly stream: string;
-  /** Stream of at most one entry, which wakes a consumer that waits: something came back, or falls due earlier than it knows. */
-  readonly bell: string;
-  /** Sorted set: messages published with a delay, by the time at which they fall due. */
+  /** Stream of at most one entry, which wakes a waiting consumer: a message was requeued, or becomes due earlier than it knows. */
+  readonly wakeStream: string;
+  /** Sorted set: messages that were published with a delay, by the time at which they become due. */
   readonly delayed: string;
-  /** Hash: entries of the stream that are no messages, or too large to be read, by their id. */
-  readonly aside: string;
-  /** List: what was settled out of order and not removed from the stream yet, in batches. */
+  /** Hash: entries of the stream that are invalid or too large to be read, by id. */
+  readonly quarantine: string;
+  /** List: batches of messages that were settled out of order and are still in the stream. */
   readonly settled: string;
-  /** Sorted set: the messages for one group alone that it has not settled, in the order of the stream, then the delayed ones. */
+  /** Sorted set: messages that are addressed to one group and not settled, in the order of the stream, then the delayed ones. */
   readonly addressed: string;
-  /** What the keys of every group begin with, before `returned:` and `later:`. */
-  readonly ofGroups: string;
-  /** Sorted set: what a group has to deliver again, in the order of the stream. */
-  returned(group: ConsumerGroup): string;
-  /** Sorted set: what a group has to deliver again later, by the time at which it falls due. */
-  later(group: ConsumerGroup): string;
-  /** What the key of each consumer begins with that was taken for dead: a string, for a day. */
+  /** The prefix of the keys of a group, before `returned:` and `later:`. */
+  readonly groupPrefix: string;
+  /** The prefix of the strings that remember published ids, each until its deduplication window ends. */
+  readonly idPrefix: string;
+  /** Sorted set: messages that a group redelivers, in the order of the stream. */
+  requeued(group: ConsumerGroup): string;
+  /** Sorted set: messages that a group redelivers later, by the time at which they become due. */
+  retries(group: ConsumerGroup): string;
+  /** The prefix of the strings that fence consumers whose lease has expired, each for a day. */
   fence(group: ConsumerGroup): string;
-  /** String: the number of the last batch that a publisher stored, so that one sent again is not stored again. */
+  /** String: the number of the last batch that a publisher stored, so that a batch that is sent again is stored once. */
   published(publisher: string): string;
 }
 
 /**
- * The keys of a queue. All begin with its name, so that two queues never meet. All have one hash tag,
- * so that they are in one slot of a Redis Cluster. A brace would end the tag early, so braces in a
- * name are percent-encoded, and with them the percent sign. So the ACL patterns `NAME` and
- * `NAME:{NAME}:*` cover one queue and no other.
+ * Names the keys of a queue. All begin with its name, so that two queues never meet. All have one
+ * hash tag, so that they are in one slot of a Redis Cluster. A brace would end the tag early, so
+ * braces in a name are percent-encoded, and with them the percent sign. So the ACL patterns `NAME`
+ * and `NAME:{NAME}:*` cover one queue and no other.
  */
 export function queueKeys(queue: string): QueueKeys {
   const stream = queue.replace(/[%{}]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
-  const prefix = `${stream}:{${stream}}`;
+  const prefix = `${stream}:{${stream}}:`;
   return {
     stream,
-    bell: `${prefix}:bell`,
-    delayed: `${prefix}:delayed`,
-    aside: `${prefix}:aside`,
-    settled: `${prefix}:settled`,
-    addressed: `${prefix}:addressed`,
-    ofGroups: `${prefix}:`,
-    returned: (group) => `${prefix}:returned:${group}`,
-    later: (group) => `${prefix}:later:${group}`,
-    fence: (group) => `${prefix}:fenced:${group}:`,
-    published: (publisher) => `${prefix}:published:${publisher}`,
+    wakeStream: `${prefix}bell`,
+    delayed: `${prefix}delayed`,
+    quarantine: `${prefix}aside`,
+    settled: `${prefix}settled`,
+    addressed: `${prefix}addressed`,
+    groupPrefix: prefix,
+    idPrefix: `${prefix}id:`,
+    requeued: (group) => `${prefix}returned:${group}`,
+    retries: (group) => `${prefix}later:${group}`,
+    fence: (group) => `${prefix}fenced:${group}:`,
+    published: (publisher) => `${prefix}published:${publisher}`,
   };
 }

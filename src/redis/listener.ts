@@ -73,12 +73,12 @@ export class Listener {
       if (!connection.isReady) await this.#ready(connection, Math.min(most, PATIENCE));
       if (this.#unwanted || !this.isReady) return NOTHING;
       const { group, consumer } = this.#options;
-      const { stream, bell } = this.#options.keys;
-      const blocking = ['COUNT', String(count), 'BLOCK', String(most), 'STREAMS', stream, bell, '>', '>'];
+      const { stream, wakeStream } = this.#options.keys;
+      const blocking = ['COUNT', String(count), 'BLOCK', String(most), 'STREAMS', stream, wakeStream, '>', '>'];
       const reply = (await connection.send(['XREADGROUP', 'GROUP', group, consumer, ...blocking], most)) as Reply;
       if (reply === null) return NOTHING;
       const entriesOf = (wanted: string) => reply.find(([key]) => key === wanted)?.[1] ?? [];
-      return { messages: entriesOf(stream), rings: entriesOf(bell).map(([id]) => id) };
+      return { messages: entriesOf(stream), rings: entriesOf(wakeStream).map(([id]) => id) };
     } finally {
       this.#waiting = false;
       if (!this.#closed) this.#idle = setTimeout(() => this.#letGo(), IDLE).unref();

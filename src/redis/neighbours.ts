@@ -1,8 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from './connection.js';
 import type { Asker } from './exchange.js';
-import type { QueueKeys } from './keys.js';
-import { PARKED } from './scripts/common.js';
+import { PARKED, type QueueKeys } from './keys.js';
 
 /** How long until a consumer of the group that holds messages may count as dead, in milliseconds; Infinity where no other holds any. */
 export async function soonestDeath(connection: Connection, { keys, group, consumer, lease }: Asker): Promise<number> {

@@ -211,7 +211,6 @@ export class Publisher implements DriverPublisher {
       String(Math.ceil(publishTimeout) + REMEMBERED),
       this.#name,
       JSON.stringify(groupRule),
-      from ? String(from.server) : '',
     ];
     const rows: string[] = [];
     /** By the place in the batch, from 1 up. */
@@ -223,10 +222,11 @@ export class Publisher implements DriverPublisher {
       rows.push(key, payload, headers, String(rest));
       if (group !== undefined) groupAt = { ...groupAt, [rows.length / 4]: group };
     }
-    args.push(groupAt === undefined ? '' : JSON.stringify(groupAt), ...rows);
+    const isRare = from !== undefined || groupAt !== undefined;
+    args.push(isRare ? JSON.stringify({ from: from?.server, groupAt }) : '', ...rows);
     const server = await connection.run(
       publishScript,
-      [keys.stream, keys.delayed, keys.bell, keys.published(this.#name), keys.addressed],
+      [keys.stream, keys.delayed, keys.wakeStream, keys.published(this.#name), keys.addressed, keys.idPrefix],
       args,
     );
     if (typeof server === 'number' && server > 0)

@@ -68,7 +68,7 @@ export class RedisDriver implements Driver {
   }
 
   async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    const { stream, delayed, settled, addressed, ofGroups } = this.#keys;
+    const { stream, delayed, settled, addressed, groupPrefix } = this.#keys;
     for (;;) {
       await this.#connection.ready(signal);
       try {
@@ -76,7 +76,7 @@ export class RedisDriver implements Driver {
         const counts = await this.#connection.run(
           statsScript,
           [stream, delayed, settled, addressed],
-          [ofGroups, ...ofGroup],
+          [groupPrefix, ...ofGroup],
         );
         const [ready, unfinished] = counts as [ready: number, unfinished: number];
         return { ready, unfinished };
@@ -121,8 +121,8 @@ export class RedisDriver implements Driver {
 
   /** @param onlyFirst creates none where the queue has another group */
   async #open(connection: Connection, groups: readonly ConsumerGroup[], onlyFirst = false): Promise<void> {
-    const { stream, bell, settled, addressed } = this.#keys;
-    await connection.run(openScript, [stream, bell, settled, addressed], [onlyFirst ? '1' : '0', ...groups]);
+    const { stream, wakeStream, settled, addressed } = this.#keys;
+    await connection.run(openScript, [stream, wakeStream, settled, addressed], [onlyFirst ? '1' : '0', ...groups]);
   }
 }
 

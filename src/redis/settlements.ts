@@ -8,20 +8,22 @@ export type Verdict =
 
 export type Settlement = PendingSettlement<Verdict>;
 
-/** Settlements as the script takes them: acknowledged ids, what goes back as id, deliveries and delay, what goes aside as id and reason. */
+/** Lists settlements as the script takes them. */
 export function settlementArguments(settlements: readonly Settlement[]): {
+  /** The ids, separated by commas. */
   acked: string;
-  back: string[];
-  aside: string[];
+  /** The delay in milliseconds. */
+  requeue: (readonly [id: string, deliveries: number, delay: number])[];
+  quarantine: (readonly [id: string, reason: string])[];
 } {
   const { acked, back, aside } = sorted(settlements);
   return {
     acked: acked.map(({ id }) => id).join(','),
-    back: back.flatMap(({ id, verdict, settledAt }) => {
+    requeue: back.map(({ id, verdict, settledAt }) => {
       const delay = verdict.delay === 0 ? 0 : Math.max(0, Math.ceil(settledAt + verdict.delay - performance.now()));
-      return [id, String(verdict.deliveries), String(delay)];
+      return [id, verdict.deliveries, delay];
     }),
-    aside: aside.flatMap(({ id, verdict }) => [id, verdict.reason]),
+    quarantine: aside.map(({ id, verdict }) => [id, verdict.reason]),
   };
 }
 

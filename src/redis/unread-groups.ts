@@ -60,9 +60,9 @@ export class UnreadGroups {
 
   /** Counts what a group retains. Where the server does not tell the lag, an exact count takes long: what the stream holds is the bound. */
   async #count(connection: Connection, group: ConsumerGroup, isBound: boolean): Promise<number> {
-    const { stream, delayed, settled, addressed, ofGroups } = this.#options.keys;
+    const { stream, delayed, settled, addressed, groupPrefix } = this.#options.keys;
     if (isBound) return (await connection.send(['XLEN', stream])) as number;
-    const counts = await connection.run(statsScript, [stream, delayed, settled, addressed], [ofGroups, group]);
+    const counts = await connection.run(statsScript, [stream, delayed, settled, addressed], [groupPrefix, group]);
     return (counts as [ready: number, unfinished: number])[1];
   }
 }

@@ -1,12 +1,12 @@
-import { EXCHANGE } from './exchange.js';
-import { OPEN } from './open.js';
-import { PUBLISH } from './publish.js';
+import exchange from './exchange.lua';
+import open from './open.lua';
+import publish from './publish.lua';
 import { Script } from './script.js';
-import { STATS } from './stats.js';
+import stats from './stats.lua';
 
 export type { Script } from './script.js';
 
-export const exchangeScript: Script = new Script(EXCHANGE);
-export const openScript: Script = new Script(OPEN);
-export const publishScript: Script = new Script(PUBLISH);
-export const statsScript: Script = new Script(STATS);
+export const exchangeScript: Script = new Script(exchange);
+export const openScript: Script = new Script(open);
+export const publishScript: Script = new Script(publish);
+export const statsScript: Script = new Script(stats);

@@ -1,0 +1,97 @@
+-- Stores a batch of messages, in order. A batch that is sent again is stored once.
+--
+-- KEYS  1 stream  2 delayed  3 wakeStream  4 published: the last batch of the publisher
+--       5 addressed  6 ids: prefix of the keys that remember published ids
+-- ARGV  1 number of the batch
+--       2 for how long to remember the batch, in ms
+--       3 name of the publisher: 16 characters
+--       4 JSON: which groups to create if the database was flushed
+--         groups      names
+--         declared    false: create them only if the queue has no group
+--       5 JSON of what few batches have, or '':
+--         from          when the delays begin, in ms since the epoch by the server's clock; absent: now
+--         groupAt       the group of each message that is addressed to one group, by the place of the message in the batch
+--         idAt          the publisher's own id of a message, by its place
+--         dedupeWindow  for how long to remember these ids, in ms
+--       then for each message: key, payload, headers ('' for none), delay in ms
+-- Returns the server's time in ms, or 0 if the script did not need it.
+-- include: lib/ids.lua
+-- include: lib/clock.lua
+-- include: lib/groups.lua
+-- include: lib/delayed.lua
+local stream, delayed, wakeStream, published, addressed, ids = unpack(KEYS)
+local number = ARGV[1]
+local rare = ARGV[5] == '' and {} or cjson.decode(ARGV[5])
+local groupAt, idAt = rare.groupAt, rare.idAt
+local FIRST_ROW, ROW = 6, 4
+
+-- After the database was flushed, other processes may have created groups that are not declared
+-- here. A message for a missing group would be lost.
+if groupAt or redis.call('XLEN', stream) == 0 then
+  local missing = {}
+  local groups = groupsOf(stream)
+  local rule = cjson.decode(ARGV[4])
+  if rule.declared or #groups == 0 then
+    for _, group in ipairs(rule.groups) do missing[group] = true end
+  end
+  for _, group in pairs(groupAt or {}) do missing[group] = true end
+  for _, info in ipairs(groups) do missing[field(info, 'name')] = nil end
+  for group in pairs(missing) do redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM') end
+end
+
+-- A server without memory refuses this command too, so it remembers no batch and no id that it does not store.
+if redis.call('SET', published, number, 'PX', ARGV[2], 'GET') == number then return 0 end
+
+local now, hasMoreDue, earliest
+local function enterDelayed()
+  now = readClock()
+  hasMoreDue = enterDue(delayed, addressed, stream, now)
+  earliest = redis.call('ZRANGE', delayed, 0, 0)[1]
+end
+-- Messages that are due already precede the messages of this batch.
+if redis.call('EXISTS', delayed) == 1 then enterDelayed() end
+
+local function isDuplicate(id)
+  return id and not redis.call('SET', ids .. id, '1', 'NX', 'PX', rare.dedupeWindow)
+end
+
+local function store(place, key, payload, headers, delay)
+  local group, id = groupAt and groupAt[tostring(place)], idAt and idAt[tostring(place)]
+  if isDuplicate(id) then return false end
+  local fields = { 'key', key, 'payload', payload }
+  local function add(name, value)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  if headers ~= '' then add('headers', headers) end
+  if id then add('id', id) end
+  if delay == '0' and not hasMoreDue then
+    if group then add('group', group) end
+    local entry = redis.call('XADD', stream, '*', unpack(fields))
+    if group then address(addressed, entry, group) end
+    return false
+  end
+  if not now then enterDelayed() end
+  add('publishedAt', string.format('%.0f', now))
+  if group then add('group', group) end
+  -- Members with equal scores are in the order of their text: the order in which they were published.
+  local delayedMember = string.format('%016d%04d', number, place) .. ARGV[3] .. cmsgpack.pack(fields)
+  -- A message without a delay that has to wait for due ones becomes due now, also in a batch whose delays began earlier.
+  local from = delay ~= '0' and rare.from or now
+  redis.call('ZADD', delayed, from + tonumber(delay), delayedMember)
+  if group then redis.call('ZADD', addressed, 0, addressedMember(delayedMember, group)) end
+  return true
+end
+
+local anyDelayed = false
+for i = FIRST_ROW, #ARGV, ROW do
+  local key, payload, headers, delay = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  if delay == '0' and headers == '' and not groupAt and not idAt and not hasMoreDue then
+    redis.call('XADD', stream, '*', 'key', key, 'payload', payload)
+  elseif store((i - FIRST_ROW) / ROW + 1, key, payload, headers, delay) then
+    anyDelayed = true
+  end
+end
+-- Consumers wait for the first due message that they know of.
+if anyDelayed and redis.call('ZRANGE', delayed, 0, 0)[1] ~= earliest then redis.pcall('XADD', wakeStream, 'MAXLEN', 1, '*', 'due', '1') end
+return now or 0
