@@ -1,31 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as neighbours from '../../src/redis/neighbours.js';
+import * as consumers from '../../src/redis/consumers.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-jest.mock('../../src/redis/neighbours.js', () => {
-  const actual = jest.requireActual('../../src/redis/neighbours.js');
-  return { ...actual, soonestDeath: jest.fn(actual.soonestDeath) };
+jest.mock('../../src/redis/consumers.js', () => {
+  const actual = jest.requireActual('../../src/redis/consumers.js');
+  return { ...actual, consumersOf: jest.fn(actual.consumersOf) };
 });
 
 describeWithRedis('A consumer between two waits', () => {
   const suite = new RedisSuite();
 
-  /** A consumer that has just asked who may have died, and will not be answered before `go()`. */
+  /** Makes a consumer that has just asked which leases expire next. It gets no answer before `go()`. */
   const betweenWaits = async () => {
-    const actual = jest.requireActual<typeof neighbours>('../../src/redis/neighbours.js');
+    const actual = jest.requireActual<typeof consumers>('../../src/redis/consumers.js');
     let go = () => {};
     let asked = false;
-    jest.mocked(neighbours.soonestDeath).mockImplementationOnce(async (...args) => {
+    jest.mocked(consumers.consumersOf).mockImplementationOnce(async (...args) => {
       asked = true;
       await new Promise<void>((resolve) => {
         go = resolve;
       });
-      return actual.soonestDeath(...args);
+      return actual.consumersOf(...args);
     });
-    // A long lease makes for long waits, and the end of the first one is hurried.
+    // A long lease means long waits. The test ends the first one itself.
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 2 });
     const blocked = async () => /^id=(\d+) .* flags=\S*b/m.exec(String(await suite.run('CLIENT', 'LIST')))?.[1];
@@ -35,7 +35,7 @@ describeWithRedis('A consumer between two waits', () => {
     return { queue, holder, go: () => go(), blocked };
   };
 
-  it('waits no more when its last subscriber has left', async () => {
+  it('waits no more once its last subscriber has left', async () => {
     const { holder, go, blocked } = await betweenWaits();
     holder.subscription.unsubscribe();
     go();
@@ -53,7 +53,7 @@ describeWithRedis('A consumer between two waits', () => {
     expect(await suite.run('XINFO', 'CONSUMERS', suite.name, 'default')).toEqual([]);
   });
 
-  it('serves who comes then, with what it may hold', async () => {
+  it('serves a subscriber that joins then, within its prefetch', async () => {
     const { queue, holder, go } = await betweenWaits();
     holder.subscription.unsubscribe();
     const next = new Holder(queue, { prefetch: 1 });

@@ -145,6 +145,7 @@ describe('The Publisher of a server that refuses for now', () => {
       connection: { isReady: true, mayRecover: true, ready: async () => {}, run: refuse } as never,
       publishTimeout: 60_000,
       maxPending: 1,
+      dedupeWindow: 1000,
       failures: new EngineErrors(redisFailures('orders'), { queue: 'orders', server: 'here' }),
       refusals: new Refusals({
         broker: 'Redis',

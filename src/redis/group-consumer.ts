@@ -13,11 +13,11 @@ import { SettlementQueue } from '../core/settlement-queue.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
+import { consumersOf } from './consumers.js';
 import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
 import { compareIds } from './ids.js';
 import { type Heard, type Listener, LONGEST_WAIT } from './listener.js';
 import { isForAnother, readMessage } from './message.js';
-import { soonestDeath } from './neighbours.js';
 import { type LostReply, ReadSize } from './read-size.js';
 import { isGroupGone } from './redis-errors.js';
 import { countedOf, type Verdict } from './settlements.js';
@@ -99,7 +99,9 @@ export class GroupConsumer implements DriverConsumer {
         this.#poke();
       },
       settle: (delivery, how, delay, reason) =>
-        reason === undefined ? this.#settle(delivery, how, delay) : this.#setAside(delivery.id, 'is given up', reason),
+        reason === undefined
+          ? this.#settle(delivery, how, delay)
+          : this.#setAside(delivery.token, 'is given up', reason),
     });
     this.#lease = new LeaseTimer(lease, () => {
       this.#leaseDue = true;
@@ -143,7 +145,7 @@ export class GroupConsumer implements DriverConsumer {
     this.#settlements.giveUp(({ resolve }) => resolve(false));
   }
 
-  #settle({ id, attempt }: DriverDelivery, how: Settled, delay: number): Promise<boolean> {
+  #settle({ token: id, attempt }: DriverDelivery, how: Settled, delay: number): Promise<boolean> {
     const goesBack = how === 'retried' || how === 'released';
     const counts = this.#settlements.add(
       id,
@@ -309,7 +311,7 @@ export class GroupConsumer implements DriverConsumer {
    * held nothing may have died, too, and have been the only one to know of what falls due.
    */
   async #wait(due: number): Promise<Heard> {
-    const { listener, connection, lease } = this.#options;
+    const { listener, lease } = this.#options;
     const dueAt = performance.now() + Math.min(due, lease);
     let ask = Number.POSITIVE_INFINITY;
     for (;;) {
@@ -320,10 +322,18 @@ export class GroupConsumer implements DriverConsumer {
       // Nobody can tell it of news: it has to ask.
       if (isOver || !listener.isReady) return heard;
       // One command, where an exchange is some dozen for the server.
-      ask = await soonestDeath(connection, this.#options);
+      ask = await this.#nextExpiry();
       // Who waited may have left meanwhile, and a wait for no message at all would bring every one there is.
       if (ask <= 0 || !this.#mayWait || this.#closing) return heard;
     }
+  }
+
+  /** Asks how long until the lease of another consumer that holds messages expires, in milliseconds; Infinity: there is none. */
+  async #nextExpiry(): Promise<number> {
+    const { connection, keys, group, lease, consumer } = this.#options;
+    const consumers = await consumersOf(connection, keys, group, lease);
+    const holders = consumers.filter(({ name, pending }) => name !== consumer && pending > 0);
+    return Math.min(...holders.map(({ left }) => left));
   }
 
   /** Hands a message to the next subscription in the line; gives it back where there is none any more. */

@@ -1,11 +1,12 @@
 import type { ConsumerGroup } from '../backend.js';
 import { type Message, readEnvelope } from '../core/envelope.js';
 import { describe } from '../internal/describe.js';
+import { isName } from '../internal/options.js';
 
-/** An entry of the stream as the server answers it: names and values of its fields by turns. */
+/** The fields of an entry of the stream: names and values by turns. */
 export type Fields = readonly string[];
 
-/** Whether an entry is for one group alone, and for another one than this. */
+/** Whether a message is addressed to another group than this. */
 export function isForAnother(fields: Fields, group: ConsumerGroup): boolean {
   for (let index = 0; index < fields.length; index += 2)
     if (fields[index] === 'group') return fields[index + 1] !== group;
@@ -13,10 +14,12 @@ export function isForAnother(fields: Fields, group: ConsumerGroup): boolean {
 }
 
 /**
- * An entry as a message, or why it is none.
- * @param attempt which delivery of it this is
+ * Reads a message from an entry of the stream. Returns why it is invalid otherwise.
+ * @param entry the id of the entry
+ * @param attempt which delivery of the message this is
  */
-export function readMessage(id: string, attempt: number, fields: Fields): Message | string {
+export function readMessage(entry: string, attempt: number, fields: Fields): Message | string {
+  let id = entry;
   let key: string | undefined;
   let payload: string | undefined;
   let headers: string | undefined;
@@ -36,14 +39,18 @@ export function readMessage(id: string, attempt: number, fields: Fields): Messag
       case 'publishedAt':
         publishedAt = value;
         break;
+      case 'id':
+        id = value;
+        break;
       default:
     }
   }
   const content = readEnvelope({ key, payload, headers });
   if (typeof content === 'string') return content;
   if (publishedAt !== undefined && !/^\d{1,16}$/.test(publishedAt))
-    return `its "publishedAt" is no time but ${describe(publishedAt)}`;
-  // The server's time of its publication begins the id, but where it was published with a delay.
-  const time = Number(publishedAt ?? id.slice(0, id.indexOf('-')));
-  return { id, ...content, attempt, publishedAt: time };
+    return `its "publishedAt" must be a time in milliseconds, got ${describe(publishedAt)}`;
+  if (!isName(id)) return `its "id" must be 1 to 255 bytes of UTF-8, got ${describe(id)}`;
+  // The id of an entry begins with the server's time. A delayed message enters the stream later than it was published.
+  const time = Number(publishedAt ?? entry.slice(0, entry.indexOf('-')));
+  return { id, token: entry, ...content, attempt, publishedAt: time };
 }

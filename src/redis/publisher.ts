@@ -24,6 +24,8 @@ interface Parcel {
   readonly delay: number;
   /** The only group that gets it; undefined for all. */
   readonly group: ConsumerGroup | undefined;
+  /** The publisher's own id; undefined for none. */
+  readonly id: string | undefined;
 }
 
 /** Which groups a publish creates where they are missing, once the database was flushed. */
@@ -42,6 +44,8 @@ export interface PublisherOptions {
   readonly publishTimeout: number;
   /** How many messages may be unconfirmed at a time. */
   readonly maxPending: number;
+  /** How long an id is remembered, in milliseconds. */
+  readonly dedupeWindow: number;
   readonly failures: EngineErrors;
   readonly refusals: Refusals;
 }
@@ -53,6 +57,9 @@ interface Batch {
   /** It was sent, and nobody knows whether it was stored. */
   ambiguous: boolean;
 }
+
+/** What few messages of a batch have, by their places in the batch, from 1 up. */
+type PerMessage = Record<number, string>;
 
 /** One moment by two clocks, in milliseconds. */
 interface Moment {
@@ -107,13 +114,14 @@ export class Publisher implements DriverPublisher {
     });
   }
 
-  publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
+  publish({ key, payload, headers, delay, group, id, signal }: CheckedMessage): Promise<void> {
     const parcel = {
       key,
       payload: writePayload(payload, MOST_BYTES, 'Redis'),
       headers: writeHeaders(headers) ?? '',
       delay,
       group,
+      id,
     };
     const answer = this.#outbox.add(parcel, signal);
     this.#poke();
@@ -203,7 +211,7 @@ export class Publisher implements DriverPublisher {
   }
 
   async #send({ number, messages }: Batch): Promise<void> {
-    const { keys, groupRule, connection, publishTimeout } = this.#options;
+    const { keys, groupRule, connection, publishTimeout, dedupeWindow } = this.#options;
     const now = performance.now();
     const from = this.#moment;
     const args = [
@@ -213,17 +221,21 @@ export class Publisher implements DriverPublisher {
       JSON.stringify(groupRule),
     ];
     const rows: string[] = [];
-    /** By the place in the batch, from 1 up. */
-    let groupAt: Record<number, ConsumerGroup> | undefined;
+    const groupAt: PerMessage = {};
+    const idAt: PerMessage = {};
+    let isRare = from !== undefined;
     for (const { parcel, enteredAt, isOver } of messages) {
       if (isOver) continue;
-      const { key, payload, headers, delay, group } = parcel;
+      const { key, payload, headers, delay, group, id } = parcel;
       const rest = delay === 0 ? 0 : Math.max(1, Math.ceil(enteredAt + delay - (from?.here ?? now)));
       rows.push(key, payload, headers, String(rest));
-      if (group !== undefined) groupAt = { ...groupAt, [rows.length / 4]: group };
+      if (group === undefined && id === undefined) continue;
+      const place = rows.length / 4;
+      if (group !== undefined) groupAt[place] = group;
+      if (id !== undefined) idAt[place] = id;
+      isRare = true;
     }
-    const isRare = from !== undefined || groupAt !== undefined;
-    args.push(isRare ? JSON.stringify({ from: from?.server, groupAt }) : '', ...rows);
+    args.push(isRare ? JSON.stringify({ from: from?.server, groupAt, idAt, dedupeWindow }) : '', ...rows);
     const server = await connection.run(
       publishScript,
       [keys.stream, keys.delayed, keys.wakeStream, keys.published(this.#name), keys.addressed, keys.idPrefix],

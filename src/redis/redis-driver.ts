@@ -30,7 +30,7 @@ export class RedisDriver implements Driver {
 
   constructor(options: CheckedRedisOptions) {
     this.#options = options;
-    const { name, groups, groupsDeclared, lease, publishTimeout, maxPending, logger } = options;
+    const { name, groups, groupsDeclared, lease, publishTimeout, maxPending, dedupeWindow, logger } = options;
     this.#keys = queueKeys(name);
     this.#unreadGroups = new UnreadGroups({ queueName: name, keys: this.#keys, declared: groups, lease, logger });
     this.#server = new Server(options);
@@ -38,7 +38,7 @@ export class RedisDriver implements Driver {
     this.#connection = this.#server.connect(undefined, (connection) => this.#prepare(connection));
     const { failures } = this;
     const refusals = this.#newRefusals(`publishes to queue ${JSON.stringify(name)}`);
-    const publishing = { connection: this.#connection, publishTimeout, maxPending, failures, refusals };
+    const publishing = { connection: this.#connection, publishTimeout, maxPending, dedupeWindow, failures, refusals };
     this.publisher = new Publisher({
       queueName: name,
       keys: this.#keys,

@@ -2,8 +2,8 @@ import type { ConsumerGroup } from '../backend.js';
 import { shellCommand, type UnreadGroup, warnOfUnreadGroup } from '../core/unread-group.js';
 import type { Logger } from '../internal/logger.js';
 import type { Connection } from './connection.js';
+import { consumersOf, factsOf, isLive } from './consumers.js';
 import type { QueueKeys } from './keys.js';
-import { factsOf, hasLiveConsumer } from './neighbours.js';
 import { isReply } from './redis-errors.js';
 import { statsScript } from './scripts/index.js';
 
@@ -50,7 +50,7 @@ export class UnreadGroups {
     const infos = (await connection.send(['XINFO', 'GROUPS', keys.stream])) as unknown[][];
     for (const facts of infos.map(factsOf)) {
       const group = String(facts.get('name'));
-      if (declared.includes(group) || (await hasLiveConsumer(connection, keys, group, lease))) continue;
+      if (declared.includes(group) || (await consumersOf(connection, keys, group, lease)).some(isLive)) continue;
       const isBound = typeof facts.get('lag') !== 'number';
       const count = await this.#count(connection, group, isBound);
       found.push({ queue, group, count, isBound, deletion: redisCli('XGROUP', 'DESTROY', keys.stream, group) });

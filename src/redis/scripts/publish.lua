@@ -22,19 +22,19 @@
 local stream, delayed, wakeStream, published, addressed, ids = unpack(KEYS)
 local number = ARGV[1]
 local rare = ARGV[5] == '' and {} or cjson.decode(ARGV[5])
-local groupAt, idAt = rare.groupAt, rare.idAt
+local groupAt, idAt = rare.groupAt or {}, rare.idAt or {}
 local FIRST_ROW, ROW = 6, 4
 
 -- After the database was flushed, other processes may have created groups that are not declared
 -- here. A message for a missing group would be lost.
-if groupAt or redis.call('XLEN', stream) == 0 then
+if next(groupAt) or redis.call('XLEN', stream) == 0 then
   local missing = {}
   local groups = groupsOf(stream)
   local rule = cjson.decode(ARGV[4])
   if rule.declared or #groups == 0 then
     for _, group in ipairs(rule.groups) do missing[group] = true end
   end
-  for _, group in pairs(groupAt or {}) do missing[group] = true end
+  for _, group in pairs(groupAt) do missing[group] = true end
   for _, info in ipairs(groups) do missing[field(info, 'name')] = nil end
   for group in pairs(missing) do redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM') end
 end
@@ -56,7 +56,7 @@ local function isDuplicate(id)
 end
 
 local function store(place, key, payload, headers, delay)
-  local group, id = groupAt and groupAt[tostring(place)], idAt and idAt[tostring(place)]
+  local group, id = groupAt[tostring(place)], idAt[tostring(place)]
   if isDuplicate(id) then return false end
   local fields = { 'key', key, 'payload', payload }
   local function add(name, value)
@@ -86,7 +86,7 @@ end
 local anyDelayed = false
 for i = FIRST_ROW, #ARGV, ROW do
   local key, payload, headers, delay = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  if delay == '0' and headers == '' and not groupAt and not idAt and not hasMoreDue then
+  if delay == '0' and headers == '' and ARGV[5] == '' and not hasMoreDue then
     redis.call('XADD', stream, '*', 'key', key, 'payload', payload)
   elseif store((i - FIRST_ROW) / ROW + 1, key, payload, headers, delay) then
     anyDelayed = true

@@ -1,0 +1,47 @@
+import type { ConsumerGroup } from '../backend.js';
+import type { Connection } from './connection.js';
+import { PARKED, type QueueKeys } from './keys.js';
+
+/** A consumer of a group, in any process. */
+export interface Consumer {
+  readonly name: string;
+  /** How many messages it has in flight. */
+  readonly pending: number;
+  /** How long until its lease expires, in milliseconds; 0 or less: it has expired. */
+  readonly left: number;
+}
+
+export function isLive({ left }: Consumer): boolean {
+  return left > 0;
+}
+
+/**
+ * Lists the consumers of a group.
+ * @param lease the lease of consumers whose name does not state one, in milliseconds
+ */
+export async function consumersOf(
+  connection: Connection,
+  keys: QueueKeys,
+  group: ConsumerGroup,
+  lease: number,
+): Promise<Consumer[]> {
+  const rows = (await connection.send(['XINFO', 'CONSUMERS', keys.stream, group])) as unknown[][];
+  const consumers = rows.map(factsOf).map((facts): Consumer => {
+    const name = String(facts.get('name'));
+    const left = (statedLease(name) ?? lease) - Number(facts.get('idle'));
+    return { name, pending: Number(facts.get('pending')), left };
+  });
+  return consumers.filter(({ name }) => name !== PARKED);
+}
+
+/** Reads a reply that lists names and values by turns. */
+export function factsOf(row: readonly unknown[]): ReadonlyMap<unknown, unknown> {
+  const facts = new Map<unknown, unknown>();
+  for (let index = 0; index < row.length; index += 2) facts.set(row[index], row[index + 1]);
+  return facts;
+}
+
+function statedLease(name: string): number | undefined {
+  const stated = /~(\d+)$/.exec(name);
+  return stated === null ? undefined : Number(stated[1]);
+}
