@@ -48,6 +48,8 @@ export interface GroupSession<AnyLink extends Link> {
   readonly hasWork: boolean;
   /** Sends settlements, and asks for as many messages as the subscribers have credit for. */
   flush(link: AnyLink): Promise<void>;
+  /** A turn has ended in which something has changed, and no flush is running. */
+  turnEnded?(): void;
   /** Takes a settlement; `flush` sends it. Resolves to whether it counted. Called at any time. */
   settle(settlement: DeliverySettlement): Promise<boolean>;
   /** The credit has become smaller, or a subscriber pauses. */
@@ -132,7 +134,9 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     else if (this.#scheduled === undefined && this.#pause === undefined && !this.#stopped) {
       this.#scheduled = setImmediate(() => {
         this.#scheduled = undefined;
-        if (this.#session.hasWork) this.#flush();
+        this.#session.turnEnded?.();
+        // `leave` sends what is left.
+        if (this.#session.hasWork && !this.#closing) this.#flush();
       });
     }
   }
@@ -171,7 +175,8 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     this.inFlight.end();
     this.#endPause();
     const { connection } = this.#options;
-    await this.#flushing;
+    // Without a connection, a flush would wait for one.
+    if (connection.isReady) await this.#flushing;
     // If this fails, the connection is lost, and the leases expire.
     if (connection.isReady && this.#link === connection.link && this.#link !== undefined)
       await this.#session.leave(this.#link).catch(() => {});
