@@ -1,11 +1,6 @@
 import type { RedisBackend } from 'sluice/redis';
-import { Administration } from '../../src/redis/administration.js';
-import { queueKeys } from '../../src/redis/keys.js';
-import { checkRedisOptions } from '../../src/redis/options.js';
-import { Server } from '../../src/redis/server.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
-import { silentLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -14,20 +9,12 @@ const HOUR = 3_600_000;
 describeWithRedis('The administration of a queue', () => {
   const suite = new RedisSuite();
 
-  const administer = async (): Promise<Administration> => {
-    const options = checkRedisOptions({ url: suite.url, name: suite.name, logger: silentLogger });
-    const connection = new Server(options).connect(undefined, async () => {});
-    suite.ending(() => connection.close());
-    await connection.ready();
-    return new Administration({ connection, keys: queueKeys(suite.name), lease: options.lease });
-  };
-
   const publish = async (queue: RedisBackend, numbers: readonly number[], options?: object) => {
     for (const n of numbers) await queue.publish('key', { n }, options);
   };
 
-  const shown = async (admin: Administration, group: string, limit = 100) =>
-    (await admin.peek(group, limit)).map(({ payload, attempt, due }) => {
+  const shown = async (queue: RedisBackend, group: string, limit = 100) =>
+    (await queue.peek({ group, limit })).map(({ payload, attempt, due }) => {
       const { n } = payload as { n: number };
       return due === undefined ? [n, attempt] : [n, attempt, 'delayed'];
     });
@@ -42,22 +29,20 @@ describeWithRedis('The administration of a queue', () => {
   };
 
   it('lists the groups of all processes, with their counts and consumers', async () => {
-    const admin = await administer();
-    expect(await admin.groups()).toEqual([]);
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, [1, 2]);
     await publish(queue, [3], { group: 'a' });
     await publish(queue, [4], { delay: HOUR });
     const holder = new Holder(queue, { group: 'a', prefetch: 1 });
     await eventually(() => holder.deliveries.length === 1);
-    expect((await admin.groups()).toSorted((one, other) => (one.name < other.name ? -1 : 1))).toEqual([
-      { name: 'a', ready: 2, unfinished: 4, consumers: 1 },
-      { name: 'b', ready: 2, unfinished: 3, consumers: 0 },
+    const other = suite.open({ groups: ['a'] });
+    expect((await other.groups()).toSorted((one, other) => (one.name < other.name ? -1 : 1))).toEqual([
+      { name: 'a', declared: true, ready: 2, unfinished: 4, consumers: 1 },
+      { name: 'b', declared: false, ready: 2, unfinished: 3, consumers: 0 },
     ]);
   });
 
   it('shows what waits, in order, with the attempt of the next delivery', async () => {
-    const admin = await administer();
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, [1, 2, 3, 4, 5]);
     await publish(queue, [6], { group: 'b' });
@@ -79,11 +64,10 @@ describeWithRedis('The administration of a queue', () => {
       [8, 1, 'delayed'],
       [3, 2, 'delayed'],
     ];
-    expect(await shown(admin, 'a')).toEqual(expected);
-    for (const limit of [1, 2, 3, 5, 6]) expect(await shown(admin, 'a', limit)).toEqual(expected.slice(0, limit));
-    expect((await shown(admin, 'b')).map(([n]) => n)).toEqual([1, 2, 3, 4, 5, 6, 7, 9, 10, 8]);
-    expect(await shown(admin, 'unknown')).toEqual([]);
-    const views = await admin.peek('a', 20);
+    expect(await shown(queue, 'a')).toEqual(expected);
+    for (const limit of [1, 2, 3, 5, 6]) expect(await shown(queue, 'a', limit)).toEqual(expected.slice(0, limit));
+    expect((await shown(queue, 'b')).map(([n]) => n)).toEqual([1, 2, 3, 4, 5, 6, 7, 9, 10, 8]);
+    const views = await queue.peek({ group: 'a' });
     expect(views[3]).toEqual({
       id: 'seven',
       key: 'key',
@@ -99,14 +83,12 @@ describeWithRedis('The administration of a queue', () => {
   });
 
   it('shows a message that became due as ready', async () => {
-    const admin = await administer();
     const queue = suite.open();
     await publish(queue, [1], { delay: 20 });
-    await eventually(async () => JSON.stringify(await shown(admin, 'default')) === '[[1,1]]');
+    await eventually(async () => JSON.stringify(await shown(queue, 'default')) === '[[1,1]]');
   });
 
   it('purges what waits, not what is in flight, and counts each message once', async () => {
-    const admin = await administer();
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, upTo(2500));
     await publish(queue, [1], { group: 'b' });
@@ -115,12 +97,12 @@ describeWithRedis('The administration of a queue', () => {
     const holder = await stoppedHolder(queue, 4, 'a');
     await holder.of(1).nack();
     await holder.of(2).nack({ delay: HOUR });
-    expect(await admin.purge()).toBe(2504);
+    expect(await queue.purge()).toBe(2504);
     expect(await queue.stats({ group: 'a' })).toEqual({ ready: 0, unfinished: 2 });
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 0, unfinished: 0 });
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 2 });
     expect(await suite.length()).toBe(2);
-    expect(await admin.purge()).toBe(0);
+    expect(await queue.purge()).toBe(0);
     expect(await Promise.all([holder.of(3).ack(), holder.of(4).ack()])).toEqual([true, true]);
     await publish(queue, [5]);
     const next = new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());
@@ -132,7 +114,6 @@ describeWithRedis('The administration of a queue', () => {
   });
 
   it('purges one group, and leaves the others their messages', async () => {
-    const admin = await administer();
     const queue = suite.open({ groups: ['a', 'b', 'c'] });
     await publish(queue, [1, 2]);
     await publish(queue, [3], { group: 'a' });
@@ -140,7 +121,7 @@ describeWithRedis('The administration of a queue', () => {
     await publish(queue, [5], { delay: 200, id: 'five' });
     await publish(queue, [6], { delay: HOUR, group: 'a' });
     await publish(queue, [7], { delay: HOUR, group: 'b' });
-    expect(await admin.purge('a')).toBe(5);
+    expect(await queue.purge({ group: 'a' })).toBe(5);
     expect(await queue.stats({ group: 'a' })).toEqual({ ready: 0, unfinished: 0 });
     expect((await queue.stats({ group: 'b' })).unfinished).toBe(5);
     expect((await queue.stats({ group: 'c' })).unfinished).toBe(3);
@@ -154,7 +135,6 @@ describeWithRedis('The administration of a queue', () => {
   });
 
   it('deletes a group, and what only that group retained', async () => {
-    const admin = await administer();
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, upTo(1200));
     await publish(queue, [1], { group: 'b' });
@@ -166,12 +146,13 @@ describeWithRedis('The administration of a queue', () => {
     const a = new Holder(queue, { group: 'a', prefetch: 100 }, (each) => void (each !== a.deliveries[0] && each.ack()));
     await eventually(async () => (await queue.stats({ group: 'a' })).unfinished === 2);
     await queue.close();
+    const admin = suite.open({ groups: ['a'] });
     expect(await suite.length()).toBe(1201);
     expect(await admin.deleteGroup('b')).toBe(true);
     expect(await admin.deleteGroup('b')).toBe(false);
     expect(await suite.length()).toBe(1);
     expect((await admin.groups()).map(({ name, unfinished }) => [name, unfinished])).toEqual([['a', 2]]);
     expect(await suite.keys()).toEqual(['', 'bell', 'delayed', 'returned:a']);
-    expect(await suite.open({ groups: ['a'] }).stats()).toEqual({ ready: 1, unfinished: 2 });
+    expect(await admin.stats()).toEqual({ ready: 1, unfinished: 2 });
   });
 });

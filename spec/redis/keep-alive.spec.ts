@@ -1,10 +1,10 @@
-import { Connection } from '../../src/redis/connection.js';
 import { KeepAlive } from '../../src/redis/keep-alive.js';
+import { RedisLink } from '../../src/redis/link.js';
 import { checkRedisOptions } from '../../src/redis/options.js';
+import { ResponseTimeout } from '../../src/redis/response-timeout.js';
 import { direct } from '../../src/redis/route.js';
 import { Server } from '../../src/redis/server.js';
 import { fakeTime, pass } from '../core/fakes.js';
-import { silentLogger } from '../support/recording-logger.js';
 
 class ErrorReply extends Error {}
 
@@ -13,7 +13,7 @@ describe('KeepAlive', () => {
 
   afterEach(() => jest.useRealTimers());
 
-  it('pings where nothing was sent for as long, again and again', () => {
+  it('pings each time that nothing was sent for the interval', () => {
     const times: number[] = [];
     const keepAlive = new KeepAlive(() => times.push(performance.now() - startedAt));
     const startedAt = performance.now();
@@ -39,7 +39,7 @@ describe('KeepAlive', () => {
     expect(ping).not.toHaveBeenCalled();
   });
 
-  it('neither pings nor keeps a timer where the server closes no idle connections, nor once it is stopped', () => {
+  it('neither pings nor keeps a timer if the server closes no idle connections, nor once it is stopped', () => {
     const ping = jest.fn();
     const keepAlive = new KeepAlive(ping);
     keepAlive.start(Number.POSITIVE_INFINITY);
@@ -52,12 +52,12 @@ describe('KeepAlive', () => {
   });
 });
 
-describe('A Connection', () => {
+describe('A RedisLink', () => {
   beforeEach(fakeTime);
 
   afterEach(() => jest.useRealTimers());
 
-  it('sends a PING when it is idle, and none while a command waits for its answer', async () => {
+  it('sends a PING when it is idle, and none while a command waits for its reply', async () => {
     const sent: string[] = [];
     let answer: (reply: unknown) => void = () => {};
     const client = {
@@ -73,37 +73,26 @@ describe('A Connection', () => {
         });
       },
     };
-    const connection = new Connection({
-      server: 'Redis at here:1',
-      queue: 'orders',
-      connection: 'the queue',
-      broker: 'Redis',
-      classify: () => 'retryable',
-      createRoute: () => direct(client),
-      name: 'ours',
-      search: 0,
-      prepare: async () => {},
-      mostIdle: () => 1000,
-      connectTimeout: 60_000,
-      logger: silentLogger,
-    });
-    await connection.ready();
+    const lost = jest.fn();
+    const link = new RedisLink({ route: direct(client), responseTimeout: new ResponseTimeout(60_000), lost });
+    await link.connect();
+    link.keepAlive(1000);
     await pass(2500);
     expect(sent).toEqual(['PING', 'PING']);
-    const sending = connection.send(['XREADGROUP']);
+    const sending = link.send(['XREADGROUP']);
     await pass(10_000);
     expect(sent).toEqual(['PING', 'PING', 'XREADGROUP']);
     answer(null);
     await sending;
     await pass(1500);
-    expect([sent.slice(3), connection.isReady]).toEqual([['PING'], true]);
-    connection.close();
+    expect([sent.slice(3), lost.mock.calls]).toEqual([['PING'], []]);
+    link.destroy();
     expect(jest.getTimerCount()).toBe(0);
   });
 });
 
 describe('A connection to a server', () => {
-  it.each<[what: string, answer: () => unknown, mostIdle: number]>([
+  it.each<[what: string, answer: () => unknown, maxIdle: number]>([
     ['may be idle for any time where the server closes none', () => ['timeout', '0'], Number.POSITIVE_INFINITY],
     ['is used three times within the timeout of the server', () => ['timeout', '300'], 100_000],
     ['is used every 20 seconds where the server does not tell its timeout', () => 'OK', 20_000],
@@ -115,9 +104,9 @@ describe('A connection to a server', () => {
       },
       20_000,
     ],
-  ])('%s', async (_what, answer, mostIdle) => {
+  ])('%s', async (_what, answer, maxIdle) => {
     const server = new Server(checkRedisOptions({ url: 'redis://localhost' }));
     await server.readIdleTimeout({ send: async () => answer() } as never);
-    expect(server.mostIdle).toBe(mostIdle);
+    expect(server.maxIdle).toBe(maxIdle);
   });
 });

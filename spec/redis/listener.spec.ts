@@ -1,13 +1,15 @@
-import type { Connection } from '../../src/redis/connection.js';
+import type { Connection } from '../../src/core/connection.js';
 import { queueKeys } from '../../src/redis/keys.js';
+import type { RedisLink } from '../../src/redis/link.js';
 import { Listener } from '../../src/redis/listener.js';
 import { turns } from '../support/promises.js';
 
 class ErrorReply extends Error {}
 
-/** A connection whose commands are never answered before it is renewed. */
+/** A connection whose commands get no reply before it is renewed. */
 class FakeConnection {
   readonly isReady = true;
+  readonly link = this;
   readonly sent: string[] = [];
   #lost: (error: unknown) => void = () => {};
 
@@ -34,10 +36,10 @@ describe('Listener', () => {
     ['is not carried out, since the server knows no such wait', () => 0, /could not be ended/],
   ])('drops the connection that it waits on where the command that ends the wait %s', async (_how, unblock, cause) => {
     const connection = new FakeConnection();
-    const other = { send: async () => unblock() };
+    const other = { link: { send: async () => unblock() } };
     const listener = new Listener({
-      connect: () => connection as unknown as Connection,
-      other: other as unknown as Connection,
+      connect: () => connection as unknown as Connection<RedisLink>,
+      other: other as unknown as Connection<RedisLink>,
       keys: queueKeys('orders'),
       group: 'default',
       consumer: 'me',

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { EngineErrors } from '../../src/core/engine-errors.js';
 import { SettlementQueue } from '../../src/core/settlement-queue.js';
+import { countedOf, settlementArguments, type Verdict } from '../../src/redis/exchange.js';
 import { compareIds } from '../../src/redis/ids.js';
 import { readMessage } from '../../src/redis/message.js';
 import { isElsewhere, isReply, redisFailures } from '../../src/redis/redis-errors.js';
-import { countedOf, settlementArguments, type Verdict } from '../../src/redis/settlements.js';
 
 const { classify } = new EngineErrors(redisFailures('q'), { queue: 'q', server: 'somewhere' });
 
@@ -14,8 +14,8 @@ const id = fc
 
 const verdict: fc.Arbitrary<Verdict> = fc.oneof(
   fc.constant<Verdict>({ kind: 'ack' }),
-  fc.record({ kind: fc.constant('back' as const), deliveries: fc.nat(5), delay: fc.constantFrom(0, 0, 1000) }),
-  fc.record({ kind: fc.constant('aside' as const), reason: fc.string() }),
+  fc.record({ kind: fc.constant('requeue' as const), deliveries: fc.nat(5), delay: fc.constantFrom(0, 0, 1000) }),
+  fc.record({ kind: fc.constant('quarantine' as const), reason: fc.string() }),
 );
 
 describe('compareIds', () => {
@@ -38,7 +38,7 @@ describe('readMessage', () => {
     fc.json(),
     fc.constantFrom('', '{}', '{"n":1}', '[]', 'null', '1', '{"__proto__":{"a":1}}'),
   );
-  const name = fc.oneof(fc.constantFrom('key', 'payload', 'headers', 'publishedAt'), fc.string());
+  const name = fc.oneof(fc.constantFrom('key', 'payload', 'headers', 'publishedAt', 'id'), fc.string());
 
   it('makes a message or a reason of whatever there is, and never throws', () => {
     fc.assert(
@@ -48,7 +48,7 @@ describe('readMessage', () => {
           expect(message).not.toBe('');
           return;
         }
-        expect(message).toMatchObject({ id: '1700000000000-0', attempt });
+        expect(message).toMatchObject({ token: '1700000000000-0', attempt });
         expect(message.key.length).toBeGreaterThan(0);
         expect(Object.prototype.toString.call(message.payload)).toBe('[object Object]');
         expect(Number.isFinite(message.publishedAt)).toBe(true);
@@ -79,6 +79,7 @@ describe('readMessage', () => {
           const message = readMessage('1800000000000-7', 3, fields);
           expect(message).toEqual({
             id: '1800000000000-7',
+            token: '1800000000000-7',
             key,
             payload: JSON.parse(written),
             headers,
@@ -113,17 +114,17 @@ describe('The settlements of an exchange', () => {
           settlements.filter(({ verdict }) => verdict.kind === kind).map(({ id }) => id);
         const { acked, requeue, quarantine } = settlementArguments(settlements);
         expect(acked === '' ? [] : acked.split(',')).toEqual(idsOf('ack'));
-        expect(requeue.map(([id]) => id)).toEqual(idsOf('back'));
-        expect(quarantine.map(([id]) => id)).toEqual(idsOf('aside'));
+        expect(requeue.map(([id]) => id)).toEqual(idsOf('requeue'));
+        expect(quarantine.map(([id]) => id)).toEqual(idsOf('quarantine'));
         for (const { id, verdict } of settlements) {
-          if (verdict.kind === 'back') expect(requeue.find((row) => row[0] === id)?.[1]).toBe(verdict.deliveries);
-          if (verdict.kind === 'aside') expect(quarantine).toContainEqual([id, verdict.reason]);
+          if (verdict.kind === 'requeue') expect(requeue.find((row) => row[0] === id)?.[1]).toBe(verdict.deliveries);
+          if (verdict.kind === 'quarantine') expect(quarantine).toContainEqual([id, verdict.reason]);
         }
         const counts = new Map(settlements.map(({ id }, number) => [id, all[number]?.[1] === true]));
-        const answer = [...idsOf('ack'), ...idsOf('back')].map((id) => (counts.get(id) ? '1' : '0')).join('');
-        // What goes aside is not asked for.
+        const answer = [...idsOf('ack'), ...idsOf('requeue')].map((id) => (counts.get(id) ? '1' : '0')).join('');
+        // The reply says nothing about quarantined messages.
         expect(settlements.map(countedOf(settlements, answer))).toEqual(
-          settlements.map(({ id, verdict }) => verdict.kind === 'aside' || counts.get(id)),
+          settlements.map(({ id, verdict }) => verdict.kind === 'quarantine' || counts.get(id)),
         );
       }),
       { numRuns: 500 },
@@ -132,8 +133,8 @@ describe('The settlements of an exchange', () => {
 
   it('send the rest of a delay, and none where it is over', () => {
     const settlements = taken([
-      { kind: 'back', deliveries: 2, delay: 10_000 },
-      { kind: 'back', deliveries: 1, delay: 0 },
+      { kind: 'requeue', deliveries: 2, delay: 10_000 },
+      { kind: 'requeue', deliveries: 1, delay: 0 },
     ]);
     const now = performance.now();
     const { requeue } = settlementArguments(settlements);

@@ -1,6 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { Connection } from './connection.js';
 import { PARKED, type QueueKeys } from './keys.js';
+import type { RedisLink } from './link.js';
 
 /** A consumer of a group, in any process. */
 export interface Consumer {
@@ -20,12 +20,12 @@ export function isLive({ left }: Consumer): boolean {
  * @param lease the lease of consumers whose name does not state one, in milliseconds
  */
 export async function consumersOf(
-  connection: Connection,
+  link: RedisLink,
   keys: QueueKeys,
   group: ConsumerGroup,
   lease: number,
 ): Promise<Consumer[]> {
-  const rows = (await connection.send(['XINFO', 'CONSUMERS', keys.stream, group])) as unknown[][];
+  const rows = (await link.send(['XINFO', 'CONSUMERS', keys.stream, group])) as unknown[][];
   const consumers = rows.map(factsOf).map((facts): Consumer => {
     const name = String(facts.get('name'));
     const left = (statedLease(name) ?? lease) - Number(facts.get('idle'));

@@ -1,34 +1,43 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { Connection } from './connection.js';
+import type { PendingSettlement } from '../core/settlement-queue.js';
 import type { QueueKeys } from './keys.js';
+import type { RedisLink } from './link.js';
 import type { Fields } from './message.js';
 import type { LostReply } from './read-size.js';
 import { isReply } from './redis-errors.js';
 import { exchangeScript } from './scripts/index.js';
-import { type Settlement, settlementArguments } from './settlements.js';
 
-/** What a consumer says to its group. */
+/** How a message is settled. */
+export type Verdict =
+  | { readonly kind: 'ack' }
+  /** @param deliveries how many deliveries count. @param delay in milliseconds, from the settlement on */
+  | { readonly kind: 'requeue'; readonly deliveries: number; readonly delay: number }
+  | { readonly kind: 'quarantine'; readonly reason: string };
+
+export type Settlement = PendingSettlement<Verdict>;
+
+/** What a consumer sends to its group. */
 export interface Request {
-  /** How many messages it can take. */
+  /** How many messages the consumer has credit for. */
   readonly want: number;
-  /** The most bytes of messages to read, but at least one message. Infinity: no limit. */
-  readonly bytes: number;
+  /** How many bytes of messages to read at most, but at least one message. Infinity: no limit. */
+  readonly maxBytes: number;
   readonly settlements: readonly Settlement[];
-  /** Rings of the bell that it has heard. */
-  readonly heard: readonly string[];
-  /** It will not wait for what falls due any more: somebody else has to. */
-  readonly unwatched: boolean;
-  /** Look for consumers that have died. */
-  readonly tend: boolean;
-  /** For how long the server has answered it without a gap, in milliseconds. */
+  /** The wake-ups that the consumer has received. */
+  readonly wakeUps: readonly string[];
+  /** The consumer no longer waits for the next due message: another one must. */
+  readonly stopsWatching: boolean;
+  /** Look for consumers whose lease has expired. */
+  readonly reclaim: boolean;
+  /** For how long the server has answered the consumer without a gap, in milliseconds. */
   readonly steady: number;
-  /** What it holds, where it may have been given what it never got. */
-  readonly known: readonly string[] | undefined;
-  /** As far as it knows, nothing waits to be delivered again or falls due: there is only what is new. */
-  readonly plain: boolean;
-  /** It has been in the group before. */
-  readonly established: boolean;
-  /** This is the last of it. */
+  /** The messages that the consumer holds. Given if the server may hold others for it. */
+  readonly held: readonly string[] | undefined;
+  /** As far as the consumer knows, nothing is requeued or becomes due: there are only new messages. */
+  readonly onlyNew: boolean;
+  /** The consumer has been in the group before. */
+  readonly joined: boolean;
+  /** The consumer leaves the group. */
   readonly leave: boolean;
 }
 
@@ -37,25 +46,26 @@ export type Entry = readonly [id: string, fields: Fields, attempt?: number];
 
 /** What the group answers. */
 export interface Answer {
-  /** Whether each settlement counted: a '1' or a '0'. */
+  /** For the settlements other than `quarantine`: whether each counted, as '1' or '0', first the acks. */
   readonly counted: string;
-  /** In the order in which they are to be delivered. What has no attempt was never delivered before. */
+  /** In the order of delivery. A message without `attempt` was never delivered before. */
   readonly messages: readonly Entry[];
-  /** How long until something falls due, in milliseconds; undefined: nothing will that is known. */
+  /** In how many milliseconds a message becomes due or a lease may expire. Undefined: none is known. */
   readonly wait: number | undefined;
-  /** Messages that had to be delivered again, and that somebody else has deleted. */
+  /** Messages that another program has deleted before they could be redelivered. */
   readonly deleted: readonly string[];
-  /** There are more messages than the bytes that it wanted. */
+  /** There are more messages than `maxBytes` allows. */
   readonly more: boolean;
-  /** What it was given and never got; undefined unless it had told what it holds. */
+  /** The messages that were lost on the way to the consumer. Undefined without `held`. */
   readonly lost: LostReply | undefined;
 }
 
-/** Who asks, and of whom. */
+/** A consumer of a group. */
 export interface Asker {
   readonly keys: QueueKeys;
   readonly group: ConsumerGroup;
   readonly consumer: string;
+  /** In milliseconds. */
   readonly lease: number;
 }
 
@@ -69,32 +79,20 @@ type Reply = [
   lost?: [count: number, bytes: number, id: string],
 ];
 
-/** One exchange of a consumer with its group. Resolves to undefined when the group is not there. */
-export async function exchange(connection: Connection, asker: Asker, request: Request): Promise<Answer | undefined> {
+/** Sends settlements and fetches messages, in one round trip. Resolves to undefined if the group is missing. */
+export async function exchange(link: RedisLink, asker: Asker, request: Request): Promise<Answer | undefined> {
   const { keys, group } = asker;
-  const settled = connection.run(
-    exchangeScript,
-    [
-      keys.stream,
-      keys.wakeStream,
-      keys.delayed,
-      keys.requeued(group),
-      keys.retries(group),
-      keys.quarantine,
-      keys.settled,
-      keys.fence(group),
-      keys.addressed,
-    ],
-    scriptArguments(asker, request),
-  ) as Promise<string | Reply>;
-  // What is new comes through a script at twice the cost. Sent together, the two take one round trip, and one flush to the disk.
-  const [reply, read] = await Promise.all([settled, request.plain ? readNew(connection, asker, request.want) : []]);
+  const { stream, wakeStream, delayed, quarantine, settled, addressed } = keys;
+  const ofGroup = [keys.requeued(group), keys.retries(group)];
+  const names = [stream, wakeStream, delayed, ...ofGroup, quarantine, settled, keys.fence(group), addressed];
+  const replied = link.run(exchangeScript, names, scriptArguments(asker, request)) as Promise<string | Reply>;
+  // Through a script, new messages cost twice as much. Sent together, the two take one round trip and one flush to disk.
+  const [reply, read] = await Promise.all([replied, request.onlyNew ? readNew(link, asker, request.want) : []]);
   if (typeof reply === 'string' || read === undefined) return undefined;
   const [counted, redelivered, fresh, wait, deleted, more, lost] = reply;
-  const messages = redelivered.length === 0 && fresh.length === 0 ? read : [...redelivered, ...fresh];
   return {
     counted,
-    messages,
+    messages: redelivered.length === 0 && fresh.length === 0 ? read : [...redelivered, ...fresh],
     wait: wait < 0 ? undefined : wait,
     deleted,
     more: more === 1,
@@ -103,47 +101,77 @@ export async function exchange(connection: Connection, asker: Asker, request: Re
 }
 
 function scriptArguments({ group, consumer, lease }: Asker, request: Request): string[] {
-  const { want, bytes, settlements, heard, unwatched, tend, steady, known, plain, established, leave } = request;
+  const { want, maxBytes, settlements, wakeUps, stopsWatching, reclaim, steady, held, onlyNew, joined, leave } =
+    request;
   const { acked, requeue, quarantine } = settlementArguments(settlements);
   // JSON leaves out what is undefined.
   const rare = {
     resent: settlements[0]?.again || undefined,
-    joined: established || undefined,
-    reclaim: tend || undefined,
-    stopsWatching: unwatched || undefined,
+    joined: joined || undefined,
+    reclaim: reclaim || undefined,
+    stopsWatching: stopsWatching || undefined,
     leave: leave || undefined,
-    maxBytes: bytes === Number.POSITIVE_INFINITY ? undefined : Math.ceil(bytes),
-    wakeUps: orUndefined(heard),
-    requeue: orUndefined(requeue),
-    quarantine: orUndefined(quarantine),
-    held: known,
+    maxBytes: maxBytes === Number.POSITIVE_INFINITY ? undefined : Math.ceil(maxBytes),
+    wakeUps: wakeUps.length === 0 ? undefined : wakeUps,
+    requeue: requeue.length === 0 ? undefined : requeue,
+    quarantine: quarantine.length === 0 ? undefined : quarantine,
+    held,
   };
-  const numbers = [plain ? 0 : want, lease, steady].map(String);
+  const numbers = [onlyNew ? 0 : want, lease, steady].map(String);
   return [group, consumer, ...numbers, acked, JSON.stringify(rare)];
 }
 
-function orUndefined<List extends readonly unknown[]>(list: List): List | undefined {
-  return list.length === 0 ? undefined : list;
+/** Lists settlements as the script takes them. */
+export function settlementArguments(settlements: readonly Settlement[]): {
+  /** The ids, separated by commas. */
+  readonly acked: string;
+  /** The delay in milliseconds. */
+  readonly requeue: (readonly [id: string, deliveries: number, delay: number])[];
+  readonly quarantine: (readonly [id: string, reason: string])[];
+} {
+  const { acked, requeued, quarantined } = sorted(settlements);
+  return {
+    acked: acked.map(({ id }) => id).join(','),
+    requeue: requeued.map(({ id, verdict, settledAt }) => {
+      const delay = verdict.delay === 0 ? 0 : Math.max(0, Math.ceil(settledAt + verdict.delay - performance.now()));
+      return [id, verdict.deliveries, delay];
+    }),
+    quarantine: quarantined.map(({ id, verdict }) => [id, verdict.reason]),
+  };
 }
 
-/** What nobody of the group has got yet. Resolves to undefined when the group is not there. */
+/** Reads whether each settlement counted from `Answer.counted`. */
+export function countedOf(settlements: readonly Settlement[], answer: string): (settlement: Settlement) => boolean {
+  if (!answer.includes('0')) return () => true;
+  const { acked, requeued } = sorted(settlements);
+  const uncounted = new Set([...acked, ...requeued].filter((_, index) => answer[index] !== '1'));
+  return (settlement) => !uncounted.has(settlement);
+}
+
+type Of<Kind extends Verdict['kind']> = Settlement & { readonly verdict: Extract<Verdict, { kind: Kind }> };
+
+function sorted(settlements: readonly Settlement[]): {
+  readonly acked: readonly Settlement[];
+  readonly requeued: readonly Of<'requeue'>[];
+  readonly quarantined: readonly Of<'quarantine'>[];
+} {
+  const of = <Kind extends Verdict['kind']>(kind: Kind) =>
+    settlements.filter((settlement): settlement is Of<Kind> => settlement.verdict.kind === kind);
+  const [requeued, quarantined] = [of('requeue'), of('quarantine')];
+  // Nearly always all are acks.
+  const acked = requeued.length + quarantined.length === 0 ? settlements : of('ack');
+  return { acked, requeued, quarantined };
+}
+
+/** Reads messages that no consumer of the group has received. Resolves to undefined if the group is missing. */
 async function readNew(
-  connection: Connection,
+  link: RedisLink,
   { keys, group, consumer }: Asker,
   count: number,
 ): Promise<readonly Entry[] | undefined> {
+  const of = ['GROUP', group, consumer, 'COUNT', String(count), 'STREAMS', keys.stream, '>'];
   try {
-    const reply = await connection.send([
-      'XREADGROUP',
-      'GROUP',
-      group,
-      consumer,
-      'COUNT',
-      String(count),
-      'STREAMS',
-      keys.stream,
-      '>',
-    ]);
+    const reply = await link.send(['XREADGROUP', ...of]);
     return (reply as [[key: string, entries: Entry[]]] | null)?.[0][1] ?? [];
   } catch (error) {
     if (isReply(error) && error.message.startsWith('NOGROUP')) return undefined;

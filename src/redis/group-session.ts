@@ -1,412 +1,321 @@
-import type { Subscriber } from 'rxjs';
-import type { Delivery } from '../backend.js';
-import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { DriverConsumer } from '../core/driver.js';
-import type { DriverDelivery, Settled } from '../core/delivery.js';
 import { ConnectionLostError, type EngineErrors, type ErrorKind } from '../core/engine-errors.js';
-import type { FatalErrors } from '../core/fatal-errors.js';
-import { InFlight } from '../core/in-flight.js';
+import type { GroupSession as CoreGroupSession, DeliverySettlement, GroupHost } from '../core/group-loop.js';
 import { LeaseTimer } from '../core/lease-timer.js';
-import { maxBackoffFor } from '../core/options.js';
-import type { Refusals } from '../core/refusals.js';
 import { SettlementQueue } from '../core/settlement-queue.js';
-import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
-import type { Connection } from './connection.js';
 import { consumersOf } from './consumers.js';
-import { type Answer, type Asker, type Entry, exchange, type Request } from './exchange.js';
+import { type Answer, type Asker, countedOf, type Entry, exchange, type Request, type Verdict } from './exchange.js';
 import { compareIds } from './ids.js';
+import type { RedisLink } from './link.js';
 import { type Heard, type Listener, LONGEST_WAIT } from './listener.js';
 import { isForAnother, readMessage } from './message.js';
 import { type LostReply, ReadSize } from './read-size.js';
 import { isGroupGone } from './redis-errors.js';
-import { countedOf, type Verdict } from './settlements.js';
 
-export interface GroupConsumerOptions extends Asker {
+export interface GroupSessionOptions extends Asker {
   readonly queueName: string;
-  readonly connection: Connection;
+  readonly host: GroupHost;
   readonly listener: Listener;
-  /** Sees to it that the group exists. */
-  readonly open: () => Promise<void>;
+  /** Creates the group if it is missing. */
+  readonly open: (link: RedisLink) => Promise<void>;
   readonly failures: EngineErrors;
-  readonly refusals: Refusals;
-  readonly fatalErrors: FatalErrors;
   readonly logger: Logger;
 }
 
-/** How many messages and settlements go in one exchange at most: Lua unpacks no more than some thousands. */
-const MOST = 1000;
+/** How many messages and settlements one exchange takes at most: Lua unpacks only some thousands. */
+const MAX_EXCHANGE = 1000;
 
 /**
- * All subscriptions of this process to one group, as one consumer of Redis.
+ * One group of a queue. All subscriptions of this process are one consumer of Redis.
  *
- * It speaks with the group in exchanges, one at a time: each brings what was settled since the last one, and takes what there is room for. When there is
- * less than there is room for, it waits for more on the listener's connection, and goes on with exchanges when it has heard something.
+ * One exchange at a time sends settlements and fetches messages. If it returns fewer messages than
+ * there is credit for, the session waits for more on the listener's connection.
  */
-export class GroupConsumer implements DriverConsumer {
-  readonly #options: GroupConsumerOptions;
-  readonly #inFlight: InFlight;
+export class GroupSession implements CoreGroupSession<RedisLink> {
+  readonly #options: GroupSessionOptions;
   readonly #settlements = new SettlementQueue<Verdict>(compareIds);
-  /** Redis has to hear of this consumer, or what is out goes to others. */
   readonly #lease: LeaseTimer;
-  #heard: string[] = [];
-  #scheduled: NodeJS.Immediate | undefined;
-  #exchanging = false;
-  #listening = false;
-  /** How many messages the wait may bring, at most. */
+  #isLeaseDue = false;
+  readonly #readSize = new ReadSize();
+  #wakeUps: readonly string[] = [];
+  /** The wait on the listener's connection. */
+  #listening: Promise<void> | undefined;
+  /** How many messages that wait may return. */
   #asked = 0;
-  /** The server may hold messages for it that it does not: something was sent that may have brought some, and its answer was lost, or a settlement was lost there. */
-  #astray = false;
-  /** No second attempt would help: it asks again when a subscriber comes, or something is settled. */
-  #resigned = false;
-  /** The number of the connection that it has spoken over. */
-  #spokeOver = 0;
+  #link: RedisLink | undefined;
+  /** The server may hold messages for this consumer that the consumer does not know: a reply or a settlement was lost. */
+  #mayHoldUnknown = false;
+  /** The last error was fatal: the session waits for a new subscriber. */
+  #hasFailed = false;
   /**
-   * Since when the server has answered without a gap, by the clock of `performance`. During an outage no consumer can renew its lease: one whose lease has
-   * expired is dead only if the server was there for all of it.
+   * Since when the server has answered without a gap, by the clock of `performance`. During an outage no consumer can renew its lease, so
+   * an expired lease counts only if the server was there for all of it.
    */
   #steadySince = performance.now();
-  readonly #backoff: (error: unknown, failures: number) => number;
-  readonly #readSize = new ReadSize();
-  /** Its group has to be made anew, of the queue or of its bell. */
-  #missingGroup = false;
-  /** When it answered last, nothing waited to be delivered again, and nothing will fall due. */
-  #quiet = false;
+  /** The group of the queue, or that of its wake stream, was deleted. */
+  #isGroupMissing = false;
+  /** At the last answer, nothing was requeued and nothing became due. */
+  #onlyNew = false;
   /** The group has answered before. */
-  #established = false;
-  /** It knows of something that falls due, and others may count on it. */
-  #watching = false;
-  /** Exchanges and waits that failed since the last that did not. */
-  #failures = 0;
-  #tendedAt = Number.NEGATIVE_INFINITY;
-  #leaseDue = false;
-  #pause: NodeJS.Timeout | undefined;
-  #closing = false;
-  #onClosed: (() => void) | undefined;
+  #hasJoined = false;
+  /** Other consumers may rely on this one to wait for the next due message. */
+  #isWatching = false;
+  #reclaimedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(options: GroupConsumerOptions) {
+  constructor(options: GroupSessionOptions) {
     this.#options = options;
-    const { queueName, logger, lease } = options;
-    this.#backoff = exponentialBackoff({ initial: 50, max: maxBackoffFor(lease), jitter: 0.5 });
-    this.#inFlight = new InFlight({
-      queueName,
-      logger,
-      onChange: () => this.#poke(),
-      onFull: () => this.#stopListening(),
-      onCredit: () => {
-        // A wait may be long: it has to end as soon as it may bring more than there is credit for. Most of what changes in a running consumer is no such thing.
-        if (!this.#mayWait || this.#asked > this.#inFlight.credit) this.#stopListening();
-        this.#poke();
-      },
-      settle: (delivery, how, delay, reason) =>
-        reason === undefined
-          ? this.#settle(delivery, how, delay)
-          : this.#setAside(delivery.token, 'is given up', reason),
-    });
-    this.#lease = new LeaseTimer(lease, () => {
-      this.#leaseDue = true;
-      this.#poke();
+    this.#lease = new LeaseTimer(options.lease, () => {
+      this.#isLeaseDue = true;
+      options.host.wake();
     });
   }
 
-  connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
-    this.#resigned = false;
-    this.#inFlight.connect(subscriber, intake);
+  get hasWork(): boolean {
+    if (this.#settlements.size > 0 || this.#wakeUps.length > 0 || this.#isLeaseDue) return true;
+    if (this.#listening !== undefined) return false;
+    if (this.#options.host.inFlight.hasCredit) return true;
+    return !this.#hasFailed && (this.#isWatching || this.#mayHoldUnknown);
+  }
+
+  /** The new link may lead to another server. */
+  async begin(link: RedisLink): Promise<void> {
+    if (link === this.#link) return;
+    this.#link = link;
+    this.#steadySince = performance.now();
+    this.#mayHoldUnknown ||= this.#hasJoined;
+    this.#options.listener.drop(new ConnectionLostError('The queue may be on another server'));
+  }
+
+  async flush(link: RedisLink): Promise<void> {
+    await this.#exchange(link, false);
+    this.#options.host.wake();
+  }
+
+  turnEnded(): void {
+    if (this.#listening === undefined) this.#options.host.inFlight.quiet();
+  }
+
+  settle({ delivery, how, delay, quarantine }: DeliverySettlement): Promise<boolean> {
+    const { token, attempt } = delivery;
+    if (quarantine !== undefined) return this.#quarantine(token, 'is given up', quarantine);
+    if (how === 'acked' || how === 'rejected') return this.#add(token, { kind: 'ack' });
+    return this.#add(token, { kind: 'requeue', deliveries: how === 'released' ? attempt - 1 : attempt, delay });
+  }
+
+  creditShrank(): void {
+    // The wait may be long. It ends as soon as it may return more than there is credit for.
+    if (!this.#mayWait || this.#asked > this.#options.host.inFlight.credit) void this.#options.listener.cancel();
+  }
+
+  interrupted(error: unknown, kind: ErrorKind): void {
+    this.#steadySince = performance.now();
+    if (kind !== 'fatal') return;
+    this.#options.listener.drop(error);
+    this.#mayHoldUnknown = this.#hasFailed = true;
+  }
+
+  giveUp(error?: Error): void {
+    this.#settlements.giveUp(({ resolve, reject }) => (error === undefined ? resolve(false) : reject(error)));
   }
 
   settled(): Promise<void> {
     return this.#settlements.answeredNow();
   }
 
-  async close(): Promise<void> {
-    this.#closing = true;
-    this.#inFlight.end();
-    clearTimeout(this.#pause);
-    this.#pause = undefined;
-    if (this.#options.connection.isReady) {
-      const closed = new Promise<void>((resolve) => {
-        this.#onClosed = resolve;
-      });
-      this.#stopListening();
-      this.#poke();
-      await closed;
-    }
-    this.abandon();
+  async leave(link: RedisLink): Promise<void> {
+    void this.#options.listener.cancel();
+    await this.#listening;
+    while (!(await this.#exchange(link, true)));
   }
 
-  abandon(): void {
-    this.#onClosed?.();
-    this.#onClosed = undefined;
-    this.#closing = true;
-    clearImmediate(this.#scheduled);
-    clearTimeout(this.#pause);
+  stop(): void {
     this.#lease.stop();
     this.#options.listener.close();
-    this.#settlements.giveUp(({ resolve }) => resolve(false));
   }
 
-  #settle({ token: id, attempt }: DriverDelivery, how: Settled, delay: number): Promise<boolean> {
-    const goesBack = how === 'retried' || how === 'released';
-    const counts = this.#settlements.add(
-      id,
-      goesBack ? { kind: 'back', deliveries: how === 'released' ? attempt - 1 : attempt, delay } : { kind: 'ack' },
-    );
-    this.#poke();
-    return counts;
-  }
-
-  /** Looks, at the end of this turn, whether there is something to say: all settlements of a turn travel together. */
-  #poke(): void {
-    if (this.#scheduled !== undefined || this.#exchanging || this.#pause !== undefined) return;
-    this.#scheduled = setImmediate(() => {
-      this.#scheduled = undefined;
-      if (!this.#listening) this.#inFlight.quiet();
-      if (this.#hasToSay()) void this.#exchange();
-    });
-  }
-
-  #hasToSay(): boolean {
-    if (this.#settlements.size > 0 || this.#heard.length > 0 || this.#leaseDue) return true;
-    // While it waits on the other connection, it has nothing to ask for.
-    if (this.#listening) return false;
-    if (this.#resigned) return this.#onClosed !== undefined;
-    return this.#inFlight.hasCredit || this.#watching || this.#astray || this.#onClosed !== undefined;
-  }
-
-  /** Whether a wait may bring messages. A subscriber that pauses ends it, though others have room: it has to know when nothing is on its way. */
+  /** Whether a wait may return messages. A subscriber that pauses must know when nothing is on its way, though others have credit. */
   get #mayWait(): boolean {
-    return this.#inFlight.hasCredit && !this.#inFlight.isPausing;
+    const { inFlight } = this.#options.host;
+    return inFlight.hasCredit && !inFlight.isPausing;
   }
 
-  #stopListening(): void {
-    if (this.#listening) void this.#options.listener.cancel();
-  }
-
-  async #exchange(): Promise<void> {
-    const { connection, open, lease } = this.#options;
-    this.#exchanging = true;
-    let want = 0;
+  /** Returns whether the consumer has left the group. */
+  async #exchange(link: RedisLink, isLeaving: boolean): Promise<boolean> {
+    const { open, failures, lease } = this.#options;
+    if (this.#isGroupMissing) await open(link);
+    this.#isGroupMissing = false;
+    const request = this.#request(isLeaving);
+    const sentAt = performance.now();
+    let answer: Answer | undefined;
     try {
-      await connection.ready();
-      if (connection.number !== this.#spokeOver) this.#meetServer();
-      if (this.#missingGroup) await open();
-      this.#missingGroup = false;
-      // What was lost is looked at before anything is read: it tells how much may be.
-      want = this.#listening || this.#astray ? 0 : Math.min(MOST, this.#inFlight.credit);
-      const request = this.#request(want);
-      const sentAt = performance.now();
-      const answer = await exchange(connection, this.#options, request);
-      // Something stood still on the way, and may have kept other consumers from renewing their leases.
-      if (performance.now() - sentAt > lease / 3) this.#steadySince = performance.now();
-      if (answer === undefined) {
-        this.#settlements.putBack({ again: false });
-        this.#astray ||= want > 0;
-        await open();
-      } else {
-        this.#take(answer, request);
-      }
-      this.#failures = 0;
-      this.#options.refusals.end();
-      this.#options.fatalErrors.end();
-      this.#exchanging = false;
-      this.#poke();
+      answer = await exchange(link, this.#options, request);
     } catch (error) {
-      const kind = this.#options.failures.classify(error);
-      this.#settlements.putBack({ again: kind === 'retryable' });
-      this.#astray ||= want > 0;
-      this.#exchanging = false;
-      this.#failed(error, kind);
+      this.#settlements.putBack({ again: failures.classify(error) === 'retryable' });
+      this.#mayHoldUnknown ||= request.want > 0;
+      throw error;
     }
+    // After such a delay, other consumers may not have been able to renew their leases.
+    if (performance.now() - sentAt > lease / 3) this.#steadySince = performance.now();
+    if (answer !== undefined) {
+      this.#take(answer, request);
+      return request.leave;
+    }
+    this.#settlements.putBack({ again: false });
+    this.#mayHoldUnknown ||= request.want > 0;
+    this.#isGroupMissing = true;
+    return isLeaving;
   }
 
-  /** The connection is a new one, and may lead to another server than the one before. */
-  #meetServer(): void {
-    const { connection, listener } = this.#options;
-    this.#spokeOver = connection.number;
-    this.#steadySince = performance.now();
-    this.#astray ||= this.#established;
-    listener.drop(new ConnectionLostError('The queue may be on another server'));
-  }
-
-  #request(want: number): Request {
+  #request(isLeaving: boolean): Request {
+    const { host, lease } = this.#options;
     const now = performance.now();
-    const settlements = this.#settlements.take(MOST);
-    const leave = this.#onClosed !== undefined && !this.#listening && this.#settlements.size === 0;
-    const { bytes } = this.#readSize;
-    const tend = !leave && now - this.#tendedAt >= this.#options.lease / 3;
-    if (tend) this.#tendedAt = now;
+    const isListening = this.#listening !== undefined;
+    const mayHoldUnknown = this.#mayHoldUnknown;
+    // Lost messages come first: they tell how much the consumer may read at a time.
+    const want = isListening || mayHoldUnknown ? 0 : Math.min(MAX_EXCHANGE, host.inFlight.credit);
+    const settlements = this.#settlements.take(MAX_EXCHANGE);
+    const leave = isLeaving && this.#settlements.size === 0;
+    const maxBytes = this.#readSize.bytes;
+    const reclaim = !leave && now - this.#reclaimedAt >= lease / 3;
+    if (reclaim) this.#reclaimedAt = now;
     return {
       want,
-      bytes,
+      maxBytes,
       settlements,
-      heard: this.#heard.slice(),
-      unwatched: this.#watching && !this.#listening,
-      tend,
+      wakeUps: this.#wakeUps,
+      stopsWatching: this.#isWatching && !isListening,
+      reclaim,
       steady: Math.floor(now - this.#steadySince),
-      // Not while a wait on the other connection may bring what nobody here knows yet.
-      known: this.#astray && !this.#listening ? [...this.#inFlight.ids, ...this.#settlements.ids] : undefined,
-      plain:
-        this.#quiet &&
+      // Not while the listener may receive messages that are not known here yet.
+      held: mayHoldUnknown && !isListening ? [...host.inFlight.ids, ...this.#settlements.ids] : undefined,
+      onlyNew:
+        this.#onlyNew &&
         want > 0 &&
-        bytes === Number.POSITIVE_INFINITY &&
-        !this.#astray &&
-        this.#heard.length === 0 &&
+        maxBytes === Number.POSITIVE_INFINITY &&
+        this.#wakeUps.length === 0 &&
         settlements.every(({ verdict }) => verdict.kind === 'ack'),
-      established: this.#established,
+      joined: this.#hasJoined,
       leave,
     };
   }
 
-  #take(
-    { counted, messages, wait, deleted, more, lost }: Answer,
-    { want, settlements, heard, unwatched, known, leave }: Request,
-  ): void {
-    this.#heard.splice(0, heard.length);
-    this.#leaseDue = this.#resigned = false;
-    this.#established = true;
-    this.#quiet = wait === undefined;
-    if (known !== undefined) this.#astray = false;
-    if (unwatched) this.#watching = false;
+  #take(answer: Answer, { want, settlements, wakeUps, stopsWatching, held, leave }: Request): void {
+    const { queueName: queue, group, host, logger } = this.#options;
+    const { counted, messages, wait, deleted, more, lost } = answer;
+    this.#wakeUps = this.#wakeUps.slice(wakeUps.length);
+    this.#isLeaseDue = this.#hasFailed = false;
+    this.#hasJoined = true;
+    this.#onlyNew = wait === undefined;
+    if (held !== undefined) this.#mayHoldUnknown = false;
+    if (stopsWatching) this.#isWatching = false;
     this.#settlements.answered(countedOf(settlements, counted));
     for (const id of deleted) {
-      const { queueName: queue, group, logger } = this.#options;
       const message = `Message ${id} of queue ${JSON.stringify(queue)} is lost: another program deleted it from the stream before it was settled`;
       logger.error(message, { queue, group, id });
     }
-    if (lost !== undefined && this.#readSize.lost(lost)) this.#setTooLargeAside(lost);
+    if (lost !== undefined && this.#readSize.lost(lost)) this.#quarantineTooLarge(lost);
     for (const entry of messages) this.#deliver(entry);
     this.#keepLease();
-    if (leave) this.#onClosed?.();
-    else if (messages.length < want && !more && !this.#closing) {
-      // The group counts on it, also if nobody waits here any more.
-      this.#watching = wait !== undefined;
-      // All that was asked for is here. The wait may bring more, and may be long.
-      this.#inFlight.quiet();
-      if (this.#inFlight.hasCredit) void this.#listen(wait);
-    }
+    if (leave || messages.length >= want || more || host.isClosing) return;
+    // Others rely on this consumer, even if it has no subscriber any more.
+    this.#isWatching = wait !== undefined;
+    host.inFlight.quiet();
+    if (host.inFlight.hasCredit) this.#listening = this.#listen(wait ?? Number.POSITIVE_INFINITY);
   }
 
-  async #listen(wait: number | undefined): Promise<void> {
-    this.#listening = true;
+  async #listen(due: number): Promise<void> {
+    const { host, failures } = this.#options;
     try {
-      const { messages, rings } = await this.#wait(wait ?? Number.POSITIVE_INFINITY);
-      this.#listening = false;
-      this.#heard.push(...rings);
-      // Nothing came: it is time to look for what falls due, and for who has died.
-      if (messages.length + rings.length === 0) this.#tendedAt = Number.NEGATIVE_INFINITY;
+      const { messages, wakeUps } = await this.#wait(due);
+      this.#listening = undefined;
+      this.#wakeUps = [...this.#wakeUps, ...wakeUps];
+      // Without news, the next exchange looks for due messages and expired consumers.
+      if (messages.length + wakeUps.length === 0) this.#reclaimedAt = Number.NEGATIVE_INFINITY;
       for (const entry of messages) this.#deliver(entry);
       this.#keepLease();
-      this.#poke();
+      host.wake();
     } catch (error) {
-      this.#listening = false;
-      const kind = this.#options.failures.classify(error);
-      this.#astray ||= kind === 'retryable';
-      this.#missingGroup ||= isGroupGone(error);
-      this.#failed(error, isGroupGone(error) ? 'refused' : kind);
+      this.#listening = undefined;
+      const kind = failures.classify(error);
+      const isGone = isGroupGone(error);
+      this.#mayHoldUnknown ||= kind === 'retryable';
+      this.#isGroupMissing ||= isGone;
+      host.failed(error, isGone ? 'refused' : kind);
     }
   }
 
   /**
-   * Waits for news, or until there may be some: something falls due, or a consumer that holds messages may have died. For no longer than the lease: one that
-   * held nothing may have died, too, and have been the only one to know of what falls due.
+   * Waits for news, or until there may be some: a message becomes due, or the lease of a consumer expires. Waits no longer than the
+   * lease: a consumer without messages may have died, and only that one may have known of the next due message.
    */
   async #wait(due: number): Promise<Heard> {
-    const { listener, lease } = this.#options;
-    const dueAt = performance.now() + Math.min(due, lease);
-    let ask = Number.POSITIVE_INFINITY;
+    const { listener, lease, host } = this.#options;
+    const until = performance.now() + Math.min(due, lease);
+    let expiry = Number.POSITIVE_INFINITY;
     for (;;) {
-      const most = Math.min(LONGEST_WAIT, lease / 2, dueAt - performance.now(), ask);
-      this.#asked = this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MOST, this.#inFlight.credit) : 1;
+      const most = Math.min(LONGEST_WAIT, lease / 2, until - performance.now(), expiry);
+      this.#asked =
+        this.#readSize.bytes === Number.POSITIVE_INFINITY ? Math.min(MAX_EXCHANGE, host.inFlight.credit) : 1;
       const heard = await listener.listen(this.#asked, Math.max(1, Math.ceil(most)));
-      const isOver = heard.messages.length + heard.rings.length > 0 || !this.#mayWait || performance.now() >= dueAt;
-      // Nobody can tell it of news: it has to ask.
+      const isOver = heard.messages.length + heard.wakeUps.length > 0 || !this.#mayWait || performance.now() >= until;
+      // A listener without a connection learns of nothing: an exchange has to ask.
       if (isOver || !listener.isReady) return heard;
-      // One command, where an exchange is some dozen for the server.
-      ask = await this.#nextExpiry();
-      // Who waited may have left meanwhile, and a wait for no message at all would bring every one there is.
-      if (ask <= 0 || !this.#mayWait || this.#closing) return heard;
+      // This is one command, where an exchange is some dozens for the server.
+      expiry = await this.#nextExpiry();
+      // A subscriber may have left meanwhile, and a wait for no messages would return all.
+      if (expiry <= 0 || !this.#mayWait || host.isClosing) return heard;
     }
   }
 
-  /** Asks how long until the lease of another consumer that holds messages expires, in milliseconds; Infinity: there is none. */
+  /** Asks in how many milliseconds the lease of another consumer with messages expires. Infinity: there is none. */
   async #nextExpiry(): Promise<number> {
-    const { connection, keys, group, lease, consumer } = this.#options;
-    const consumers = await consumersOf(connection, keys, group, lease);
+    const { keys, group, lease, consumer } = this.#options;
+    if (this.#link === undefined) throw new ConnectionLostError('There is no connection');
+    const consumers = await consumersOf(this.#link, keys, group, lease);
     const holders = consumers.filter(({ name, pending }) => name !== consumer && pending > 0);
     return Math.min(...holders.map(({ left }) => left));
   }
 
-  /** Hands a message to the next subscription in the line; gives it back where there is none any more. */
   #deliver([id, fields, attempt = 1]: Entry): void {
+    const { group, host } = this.#options;
     this.#readSize.arrived(id);
-    if (isForAnother(fields, this.#options.group)) {
-      // This group is done with it. If this fails, it is passed over again when its lease expires.
-      void this.#settlements.add(id, { kind: 'ack' }).catch(() => {});
-      this.#poke();
+    if (isForAnother(fields, group)) {
+      this.#settle(id, { kind: 'ack' });
       return;
     }
-    const message = this.#inFlight.canDeliver && !this.#closing ? readMessage(id, attempt, fields) : undefined;
-    // If this fails, the entry stays pending, and is quarantined when its lease expires.
-    if (typeof message === 'string') void this.#setAside(id, 'is no message', message).catch(() => {});
-    else if (message === undefined || this.#inFlight.deliver(message) === undefined) {
-      // If this fails, the consumer logs it, and the message is redelivered when its lease expires.
-      void this.#settlements.add(id, { kind: 'back', deliveries: attempt - 1, delay: 0 }).catch(() => {});
-      this.#poke();
-    }
+    const message = host.inFlight.canDeliver && !host.isClosing ? readMessage(id, attempt, fields) : undefined;
+    if (typeof message === 'string') void this.#quarantine(id, 'is no message', message).catch(() => {});
+    else if (message === undefined || !host.deliver(message))
+      this.#settle(id, { kind: 'requeue', deliveries: attempt - 1, delay: 0 });
   }
 
-  /** A message that never arrives would hold up all that are behind it. */
-  #setTooLargeAside({ id, bytes }: LostReply): void {
+  /** A message that never arrives would hold up all messages behind it. */
+  #quarantineTooLarge({ id, bytes }: LostReply): void {
     const reason = `the connection was lost each time while its ${bytes} bytes were read`;
-    // If this fails, the message stays pending, and is quarantined when its lease expires.
-    void this.#setAside(id, 'cannot be read', reason).catch(() => {});
+    void this.#quarantine(id, 'cannot be read', reason).catch(() => {});
   }
 
-  #setAside(id: string, what: string, reason: string): Promise<boolean> {
-    const { queueName: queue, group, keys, logger } = this.#options;
-    const which = `Entry ${id} of the stream of queue ${JSON.stringify(queue)}`;
-    logger.error(`${which} ${what}: ${reason}. It is in quarantine, in the hash ${JSON.stringify(keys.quarantine)}.`, {
-      queue,
-      group,
-      id,
-    });
-    const counts = this.#settlements.add(id, { kind: 'aside', reason });
-    this.#poke();
-    return counts;
+  #quarantine(id: string, what: string, reason: string): Promise<boolean> {
+    const { queueName, keys, host } = this.#options;
+    const entry = `Entry ${id} of the stream of queue ${JSON.stringify(queueName)}`;
+    host.quarantined(`${entry} ${what}:`, reason, `the hash ${JSON.stringify(keys.quarantine)}`);
+    return this.#add(id, { kind: 'quarantine', reason });
   }
 
-  /** Redis has heard of this consumer just now. */
+  /** Settles a message that no subscriber has. If this fails, the message stays pending, and is settled again when the lease expires. */
+  #settle(id: string, verdict: Verdict): void {
+    void this.#add(id, verdict).catch(() => {});
+  }
+
+  #add(id: string, verdict: Verdict): Promise<boolean> {
+    const counted = this.#settlements.add(id, verdict);
+    this.#options.host.wake();
+    return counted;
+  }
+
+  /** The server has just heard of this consumer. */
   #keepLease(): void {
-    this.#lease.restart(this.#inFlight.size > 0 && !this.#closing);
-  }
-
-  /** An exchange or a wait has failed: goes on after a pause, or ends the streams where that would be of no use. */
-  #failed(error: unknown, kind: ErrorKind): void {
-    if (this.#closing) {
-      this.#onClosed?.();
-      return;
-    }
-    if (kind === 'fatal') {
-      this.#options.connection.drop(error);
-      this.#options.listener.drop(error);
-      // What is out stays with this consumer, until somebody is there to ask for it.
-      this.#astray = this.#resigned = true;
-      const explained = this.#options.failures.explained(error);
-      this.#settlements.giveUp(({ reject }) => reject(explained));
-      if (this.#inFlight.hasMembers) this.#options.fatalErrors.add(explained);
-      this.#inFlight.end({ error: explained });
-      return;
-    }
-    this.#steadySince = performance.now();
-    this.#failures += 1;
-    if (kind === 'refused' && !isGroupGone(error)) this.#options.refusals.add(error);
-    this.#pause ??= setTimeout(
-      () => {
-        this.#pause = undefined;
-        this.#poke();
-      },
-      // A connection that is lost has a pause of its own.
-      kind === 'retryable' ? 0 : this.#backoff(undefined, this.#failures),
-    );
+    const { inFlight, isClosing } = this.#options.host;
+    this.#lease.restart(inFlight.size > 0 && !isClosing);
   }
 }

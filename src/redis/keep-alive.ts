@@ -4,34 +4,34 @@ export class KeepAlive {
   #usedAt = 0;
   #interval = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  #stopped = false;
+  #isStopped = false;
 
   constructor(ping: () => void) {
     this.#ping = ping;
   }
 
-  /** @param interval how long the connection may be idle, in milliseconds; Infinity: for any time */
+  /** @param interval how long the connection may be idle, in milliseconds. Infinity: no ping. */
   start(interval: number): void {
     this.#interval = interval;
     this.used();
     this.#watch();
   }
 
-  /** A command was sent, or answered. */
+  /** A command was sent or answered. */
   used(): void {
     this.#usedAt = performance.now();
   }
 
   /** Stops for good. */
   stop(): void {
-    this.#stopped = true;
+    this.#isStopped = true;
     clearTimeout(this.#timer);
   }
 
-  // One timer that looks now and then costs less than a timer that each command restarts.
+  // One timer that checks from time to time costs less than a timer that each command restarts.
   #watch(): void {
     clearTimeout(this.#timer);
-    if (this.#stopped || this.#interval === Number.POSITIVE_INFINITY) return;
+    if (this.#isStopped || this.#interval === Number.POSITIVE_INFINITY) return;
     let rest = this.#usedAt + this.#interval - performance.now();
     if (rest <= 0) {
       this.used();

@@ -1,91 +1,109 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Driver, DriverConsumer } from '../core/driver.js';
-import type { EngineErrors } from '../core/engine-errors.js';
+import type { Connection } from '../core/connection.js';
+import type { Driver, DriverAdministration, DriverConsumer, DriverPublisher } from '../core/driver.js';
+import { ConnectionLostError, type EngineErrors } from '../core/engine-errors.js';
+import { QueueEvents } from '../core/events.js';
 import { FatalErrors } from '../core/fatal-errors.js';
+import { GroupLoop } from '../core/group-loop.js';
+import { maxBackoffFor } from '../core/options.js';
+import { PublishLoop } from '../core/publish-loop.js';
 import { Refusals } from '../core/refusals.js';
-import type { Connection } from './connection.js';
-import { GroupConsumer } from './group-consumer.js';
+import { deleteGroup, listGroups, peek, purge } from './administration.js';
+import { countMessages } from './counts.js';
+import { GroupSession } from './group-session.js';
 import { type QueueKeys, queueKeys } from './keys.js';
+import type { RedisLink } from './link.js';
 import { Listener } from './listener.js';
 import type { CheckedRedisOptions } from './options.js';
 import { Publisher } from './publisher.js';
 import { isElsewhere } from './redis-errors.js';
-import { openScript, statsScript } from './scripts/index.js';
+import { openScript } from './scripts/index.js';
 import { Server } from './server.js';
 import { UnreadGroups } from './unread-groups.js';
 
 /** A queue on Redis Streams. */
 export class RedisDriver implements Driver {
   readonly failures: EngineErrors;
-  readonly publisher: Publisher;
+  readonly events: QueueEvents;
+  readonly publisher: DriverPublisher;
+  readonly administration: DriverAdministration;
   readonly #options: CheckedRedisOptions;
   readonly #keys: QueueKeys;
   readonly #server: Server;
-  readonly #connection: Connection;
+  readonly #connection: Connection<RedisLink>;
   readonly #unreadGroups: UnreadGroups;
   readonly #refusals: Refusals[] = [];
-  #closed = false;
 
   constructor(options: CheckedRedisOptions) {
     this.#options = options;
-    const { name, groups, groupsDeclared, lease, publishTimeout, maxPending, dedupeWindow, logger } = options;
-    this.#keys = queueKeys(name);
-    this.#unreadGroups = new UnreadGroups({ queueName: name, keys: this.#keys, declared: groups, lease, logger });
+    const {
+      name: queueName,
+      groups,
+      groupsDeclared,
+      lease,
+      publishTimeout,
+      maxPending,
+      dedupeWindow,
+      logger,
+    } = options;
+    const keys = queueKeys(queueName);
+    this.#keys = keys;
+    this.#unreadGroups = new UnreadGroups({ queueName, keys, declared: groups, lease, logger });
     this.#server = new Server(options);
     this.failures = this.#server.failures;
-    this.#connection = this.#server.connect(undefined, (connection) => this.#prepare(connection));
-    const { failures } = this;
-    const refusals = this.#newRefusals(`publishes to queue ${JSON.stringify(name)}`);
-    const publishing = { connection: this.#connection, publishTimeout, maxPending, dedupeWindow, failures, refusals };
-    this.publisher = new Publisher({
-      queueName: name,
-      keys: this.#keys,
-      groupRule: { groups, declared: groupsDeclared },
-      ...publishing,
+    this.events = new QueueEvents({ queue: queueName, logger });
+    this.#connection = this.#server.connect(undefined, (link) => this.#prepare(link), this.events);
+    const groupRule = { groups, declared: groupsDeclared };
+    this.publisher = new PublishLoop({
+      queueName,
+      connection: this.#connection,
+      publishTimeout,
+      maxPending,
+      failures: this.failures,
+      refusals: this.#newRefusals(`publishes to queue ${JSON.stringify(queueName)}`),
+      events: this.events,
+      driver: new Publisher({ keys, groupRule, publishTimeout, dedupeWindow }),
     });
+    this.administration = {
+      groups: (signal) => this.#request(signal, (link) => listGroups(link, keys, lease)),
+      deleteGroup: (group, signal) => this.#request(signal, (link) => deleteGroup(link, keys, group)),
+      peek: (group, limit, signal) => this.#request(signal, (link) => peek(link, keys, group, limit)),
+      purge: (group, signal) => this.#request(signal, (link) => purge(link, keys, group)),
+    };
   }
 
   createConsumer(group: ConsumerGroup): DriverConsumer {
-    const { name, lease, logger } = this.#options;
+    const { name: queueName, lease, logger } = this.#options;
+    const { failures, events } = this;
+    const connection = this.#connection;
     const asker = { keys: this.#keys, group, consumer: consumerName(lease), lease };
-    return new GroupConsumer({
+    const listener = new Listener({
       ...asker,
-      queueName: name,
-      connection: this.#connection,
-      listener: new Listener({
-        ...asker,
-        other: this.#connection,
-        connect: (prepare) => this.#server.connect(group, prepare),
-      }),
-      open: () => this.#open(this.#connection, [...this.#declared, group]),
-      failures: this.failures,
-      refusals: this.#newRefusals(`requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`, group),
-      fatalErrors: new FatalErrors({ queue: name, group, logger }),
+      other: connection,
+      connect: (prepare) => this.#server.connect(group, prepare, events),
+    });
+    const open = (link: RedisLink) => this.#open(link, [...this.#declared, group]);
+    return new GroupLoop({
+      queueName,
+      group,
+      connection,
+      failures,
+      refusals: this.#newRefusals(
+        `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`,
+        group,
+      ),
+      fatalErrors: new FatalErrors({ queue: queueName, group, logger }),
+      events,
       logger,
+      maxBackoff: maxBackoffFor(lease),
+      createSession: (host) => new GroupSession({ ...asker, queueName, host, listener, open, failures, logger }),
     });
   }
 
-  async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    const { stream, delayed, settled, addressed, groupPrefix } = this.#keys;
-    for (;;) {
-      await this.#connection.ready(signal);
-      try {
-        const ofGroup = group === undefined ? [] : [group];
-        const counts = await this.#connection.run(
-          statsScript,
-          [stream, delayed, settled, addressed],
-          [groupPrefix, ...ofGroup],
-        );
-        const [ready, unfinished] = counts as [ready: number, unfinished: number];
-        return { ready, unfinished };
-      } catch (error) {
-        const kind = this.failures.classify(error);
-        if (kind === 'fatal') this.#connection.drop(error);
-        if (this.#closed || !(kind === 'retryable' || isElsewhere(error))) throw error;
-      }
-    }
+  count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
+    return this.#request(signal, (link) => countMessages(link, this.#keys, group));
   }
 
   lastError(): unknown {
@@ -95,7 +113,6 @@ export class RedisDriver implements Driver {
   async shutDown(): Promise<void> {}
 
   close(): void {
-    this.#closed = true;
     this.#connection.close();
   }
 
@@ -104,12 +121,12 @@ export class RedisDriver implements Driver {
     return this.#options.groupsDeclared ? this.#options.groups : [];
   }
 
-  /** The groups that were declared exist before anything is published. */
-  async #prepare(connection: Connection): Promise<void> {
-    await Promise.all([this.#server.checkVersion(connection), this.#server.readIdleTimeout(connection)]);
-    await this.#open(connection, this.#options.groups, !this.#options.groupsDeclared);
+  /** Creates the declared groups before anything is published. */
+  async #prepare(link: RedisLink): Promise<void> {
+    await Promise.all([this.#server.checkVersion(link), this.#server.readIdleTimeout(link)]);
+    await this.#open(link, this.#options.groups, !this.#options.groupsDeclared);
     // The connection is ready without it.
-    void this.#unreadGroups.look(connection);
+    void this.#unreadGroups.look(link);
   }
 
   #newRefusals(requests: string, group?: ConsumerGroup): Refusals {
@@ -119,14 +136,27 @@ export class RedisDriver implements Driver {
     return refusals;
   }
 
-  /** @param onlyFirst creates none where the queue has another group */
-  async #open(connection: Connection, groups: readonly ConsumerGroup[], onlyFirst = false): Promise<void> {
+  /** @param onlyFirst creates no group if the queue has one already */
+  async #open(link: RedisLink, groups: readonly ConsumerGroup[], onlyFirst = false): Promise<void> {
     const { stream, wakeStream, settled, addressed } = this.#keys;
-    await connection.run(openScript, [stream, wakeStream, settled, addressed], [onlyFirst ? '1' : '0', ...groups]);
+    await link.run(openScript, [stream, wakeStream, settled, addressed], [onlyFirst ? '1' : '0', ...groups]);
+  }
+
+  /** Sends a request, again over the next link if this one is lost or leads to a server that does not have the queue. */
+  #request<Value>(signal: AbortSignal, send: (link: RedisLink) => Promise<Value>): Promise<Value> {
+    return this.#connection.request(signal, async (link) => {
+      try {
+        return await send(link);
+      } catch (error) {
+        if (isElsewhere(error)) throw new ConnectionLostError('Another server has the queue', { cause: error });
+        if (this.failures.classify(error) === 'fatal') this.#connection.drop(error);
+        throw error;
+      }
+    });
   }
 }
 
-/** Names a consumer, for people who look and for the script that sees to dead ones: it reads the lease behind the tilde. */
+/** Names a consumer, for people who look at the group and for the exchange script, which reads the lease after the tilde. */
 function consumerName(lease: number): string {
   return `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}~${Math.ceil(lease)}`;
 }

@@ -1,13 +1,16 @@
 import { createClient } from 'redis';
 import type { ConsumerGroup } from '../backend.js';
+import { Connection } from '../core/connection.js';
 import { EngineErrors } from '../core/engine-errors.js';
+import type { QueueEvents } from '../core/events.js';
 import { maxBackoffFor, responseTimeoutFor } from '../core/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
-import { Connection } from './connection.js';
 import { queueKeys } from './keys.js';
+import { RedisLink } from './link.js';
 import type { CheckedRedisOptions, RedisClientTemplate } from './options.js';
 import { isReply, redisFailures } from './redis-errors.js';
+import { ResponseTimeout } from './response-timeout.js';
 import { direct, type RedisClient, type Route, routeOf, searches } from './route.js';
 import { readServerVersion } from './server-version.js';
 import { slotOf } from './slot.js';
@@ -20,19 +23,19 @@ const USES = 3;
  * How long a connection may be idle if the server does not tell its timeout, in milliseconds. An idle
  * consumer uses its connection more often, and sends no PING for this.
  */
-const MOST_IDLE = 20_000;
+const MAX_IDLE = 20_000;
 
 /** The oldest version of Redis that has the commands that the queue needs. All versions of Valkey have them. */
 const OLDEST = [6, 2] as const;
 
-/** What a server takes in the name of a connection is ASCII, without spaces and control characters. */
+/** The name of a connection must be ASCII, without spaces and control characters. */
 const NOT_IN_A_NAME = /[^!-~]/gu;
 
-/** Answers as the scripts give them, and no second way to reconnect beside ours. */
-const OURS = { RESP: 2, disableOfflineQueue: true } as const;
+/** Replies as the scripts give them, and no second way to reconnect beside the queue's own. */
+const REQUIRED_OPTIONS = { RESP: 2, disableOfflineQueue: true } as const;
 
-/** What would need another protocol, give other types of answers, or end a wait that is meant to be long. */
-const NOT_THEIRS = {
+/** Options of a given client that would need another protocol, change the types of replies, or end a wait that is meant to be long. */
+const RESET_OPTIONS = {
   clientSideCache: undefined,
   emitInvalidate: undefined,
   maintNotifications: 'disabled',
@@ -40,8 +43,8 @@ const NOT_THEIRS = {
   commandsQueueMaxLength: undefined,
 };
 
-/** How long sentinels or cluster nodes may be asked for the server, in milliseconds: the client gives up on a node that does not answer after five seconds. */
-const LONGEST_SEARCH = 10_000;
+/** How long sentinels or cluster nodes may be asked for the server, in milliseconds: the client gives up a node that does not answer after five seconds. */
+const MAX_SEARCH = 10_000;
 
 /** Where the queue is, and how to connect to it. */
 export class Server {
@@ -53,7 +56,7 @@ export class Server {
   readonly #responseTimeout: number;
   readonly #maxBackoff: number;
   readonly #logger: Logger;
-  #mostIdle = MOST_IDLE;
+  #maxIdle = MAX_IDLE;
   /** The last version that was logged. */
   #version: string | undefined;
 
@@ -67,33 +70,50 @@ export class Server {
     this.failures = new EngineErrors(redisFailures(name), { queue: name, server: this.#where });
   }
 
-  /** A connection that is made when it is needed, for the queue or to wait for messages of a group; `prepare` is called with each new one. */
-  connect(group: ConsumerGroup | undefined, prepare: (connection: Connection) => Promise<void>): Connection {
-    const purpose = group === undefined ? 'the queue' : `group "${group}"`;
+  /**
+   * Creates a connection, which connects when it is needed.
+   * @param group the group whose messages it waits for; undefined: it is for the queue
+   * @param prepare called with each new link
+   */
+  connect(
+    group: ConsumerGroup | undefined,
+    prepare: (link: RedisLink) => Promise<void>,
+    events?: QueueEvents,
+  ): Connection<RedisLink> {
+    const name = ['sluice', this.#queue, ...(group === undefined ? [] : [group])].join(':');
+    const responseTimeout = new ResponseTimeout(this.#responseTimeout);
+    const search = 'client' in this.#server && searches(this.#server.client) ? MAX_SEARCH : 0;
     return new Connection({
       server: `Redis at ${this.#where}`,
       queue: this.#queue,
-      connection: purpose,
-      name: ['sluice', this.#queue, ...(group === undefined ? [] : [group])].join(':').replaceAll(NOT_IN_A_NAME, '_'),
+      connection: group === undefined ? 'the queue' : `group "${group}"`,
       broker: this.failures.broker,
       classify: this.failures.classify,
-      createRoute: () => this.#createRoute(),
-      search: 'client' in this.#server && searches(this.#server.client) ? LONGEST_SEARCH : 0,
-      prepare,
-      mostIdle: () => this.#mostIdle,
-      connectTimeout: this.#responseTimeout,
+      createLink: (lost) => new RedisLink({ route: this.#createRoute(), responseTimeout, lost }),
+      prepare: async (link) => {
+        link.setName(name.replaceAll(NOT_IN_A_NAME, '_'));
+        await prepare(link);
+        link.keepAlive(this.#maxIdle);
+      },
+      connectTimeout: this.#responseTimeout + search,
       maxBackoff: this.#maxBackoff,
       logger: this.#logger,
+      events,
     });
   }
 
+  /** How long a connection may be idle, in milliseconds. */
+  get maxIdle(): number {
+    return this.#maxIdle;
+  }
+
   /** Logs the version of the server. @throws {BackendUnavailableError} (a rejection) if the server is too old */
-  async checkVersion(connection: Connection): Promise<void> {
+  async checkVersion(link: RedisLink): Promise<void> {
     let info: unknown;
     try {
-      info = await connection.send(['INFO', 'server']);
+      info = await link.send(['INFO', 'server']);
     } catch (error) {
-      // Not every user may ask. Then a command that is missing will say so.
+      // Not every user may ask. Then the error of a missing command says so.
       if (isReply(error)) return;
       throw error;
     }
@@ -106,7 +126,7 @@ export class Server {
         { retryable: false },
       );
     }
-    // Connections to one server follow one another. Another version is news: of an upgrade, or of another server.
+    // Another version means an upgrade, or another server.
     if (title !== this.#version)
       this.#logger.debug(`Queue ${JSON.stringify(this.#queue)} is on ${title} at ${this.#where}`, {
         queue: this.#queue,
@@ -114,18 +134,13 @@ export class Server {
     this.#version = title;
   }
 
-  /** How long a connection may be idle, in milliseconds. */
-  get mostIdle(): number {
-    return this.#mostIdle;
-  }
-
-  /** Asks after how long the server closes connections that are idle. */
-  async readIdleTimeout(connection: Connection): Promise<void> {
-    this.#mostIdle = MOST_IDLE;
+  /** Reads after how long the server closes idle connections. */
+  async readIdleTimeout(link: RedisLink): Promise<void> {
+    this.#maxIdle = MAX_IDLE;
     try {
-      const [, seconds] = (await connection.send(['CONFIG', 'GET', 'timeout'])) as [name: string, seconds: string];
+      const [, seconds] = (await link.send(['CONFIG', 'GET', 'timeout'])) as [name: string, seconds: string];
       if (/^\d+$/.test(seconds))
-        this.#mostIdle = seconds === '0' ? Number.POSITIVE_INFINITY : (Number(seconds) * 1000) / USES;
+        this.#maxIdle = seconds === '0' ? Number.POSITIVE_INFINITY : (Number(seconds) * 1000) / USES;
     } catch (error) {
       // Not every user may ask.
       if (!isReply(error)) throw error;
@@ -135,21 +150,21 @@ export class Server {
   #createRoute(): Route {
     if ('url' in this.#server) {
       const socket = { connectTimeout: this.#responseTimeout, reconnectStrategy: false } as const;
-      return direct(createClient({ ...OURS, url: this.#server.url, socket }) as unknown as RedisClient);
+      return direct(createClient({ ...REQUIRED_OPTIONS, url: this.#server.url, socket }) as unknown as RedisClient);
     }
     return routeOf(
       this.#server.client,
       slotOf(queueKeys(this.#queue).stream),
       (client) => this.#duplicate(client),
-      LONGEST_SEARCH,
+      MAX_SEARCH,
     );
   }
 
   #duplicate(client: RedisClientTemplate): RedisClient {
     const { socket } = (client as { options?: { socket?: object } }).options ?? {};
     return client.duplicate({
-      ...OURS,
-      ...NOT_THEIRS,
+      ...REQUIRED_OPTIONS,
+      ...RESET_OPTIONS,
       socket: { ...socket, socketTimeout: undefined, connectTimeout: this.#responseTimeout, reconnectStrategy: false },
     });
   }
