@@ -1,4 +1,4 @@
-/** Which of two ids of a stream comes first, as a comparison for `sort`. An id is two numbers, too large for a number, with a dash between them. */
+/** Compares two stream ids, for `sort`. An id is two integers, too large for a number, with a dash between them. */
 export function compareIds(a: string, b: string): number {
   const dash = a.indexOf('-');
   if (dash !== b.indexOf('-')) return dash - b.indexOf('-');

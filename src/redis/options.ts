@@ -21,8 +21,8 @@ export interface RedisBackendOptions extends DriverOptions {
    */
   readonly url?: string | undefined;
   /**
-   * A client of node-redis whose options are used: for certificates, credentials that change, sockets; or one that `createSentinel` (of `redis` 6) or `createCluster`
-   * makes, for a queue that follows a failover. The queue makes connections of its own with them. The client itself is neither used, opened nor closed. Either this or `url`.
+   * A client of node-redis whose options the queue uses for connections of its own: for certificates, changing credentials or sockets. A client of `createSentinel`
+   * (`redis` 6) or `createCluster` makes the queue follow a failover. The queue neither uses, opens nor closes the client itself. Either this or `url`.
    */
   readonly client?: RedisClientTemplate | undefined;
 }
@@ -31,13 +31,13 @@ export interface CheckedRedisOptions extends CheckedDriverOptions {
   readonly server: { readonly url: string } | { readonly client: RedisClientTemplate };
 }
 
-/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+/** Checks the options. @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkRedisOptions(options: RedisBackendOptions | undefined): CheckedRedisOptions {
   const given = checkOptions(options);
   return { server: checkServer(given, { ...REDIS_URL, checkClient }), ...checkDriverOptions(given) };
 }
 
-/** Reads REDIS_URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT. */
+/** Reads REDIS_URL and the variables that all engines share. */
 export function readRedisEnv(env: Env): RedisBackendOptions {
   return readDriverEnv(env, 'REDIS_URL', REDIS_URL);
 }
@@ -46,6 +46,6 @@ function checkClient(client: RedisClientTemplate): void {
   checkMethods('client', client, ['duplicate']);
   if ('totalClients' in client)
     throw new TypeError(
-      'Expected `client` to be one that createClient, createSentinel or createCluster makes, got a pool',
+      'Expected `client` to be a client of createClient, createSentinel or createCluster, got a pool',
     );
 }

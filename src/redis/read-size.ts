@@ -1,22 +1,22 @@
-/** What a reply had brought that was lost together with its connection. */
+/** The messages of a reply that was lost together with its connection. */
 export interface LostReply {
   /** How many messages. */
   readonly count: number;
   readonly bytes: number;
-  /** The id of one of them; empty for none. */
+  /** The id of one of the messages; empty for none. */
   readonly id: string;
 }
 
-/** A reply of fewer bytes is not why a connection was lost. */
-const LEAST_BYTES = 32 * 1024;
+/** A smaller reply is not why a connection was lost. */
+const MIN_LOST_BYTES = 32 * 1024;
 
-/** How many bytes it reads at a time at most, once large replies get lost. */
+/** How many bytes the consumer reads at a time at most, once a large reply was lost. */
 const CAREFUL_BYTES = 256 * 1024;
 
-/** How often a message may get lost that was read alone. */
+/** How often a message that was read alone may be lost. */
 const TRIES = 5;
 
-/** For how long it is careful, in milliseconds: at first, and at most. */
+/** For how long the consumer reads less at a time, in milliseconds: at first, and at most. */
 const FIRST_PERIOD = 60_000;
 const LONGEST_PERIOD = 24 * 60 * 60_000;
 const GROWTH = 8;
@@ -31,7 +31,7 @@ export class ReadSize {
   #bytes = Number.POSITIVE_INFINITY;
   #carefulUntil = Number.NEGATIVE_INFINITY;
   #period = FIRST_PERIOD;
-  /** The message that was read alone last and lost, and how often that was. */
+  /** The last message that was read alone and lost, and how often that happened. */
   #suspect = '';
   #tries = 0;
 
@@ -45,7 +45,7 @@ export class ReadSize {
    * times, and lost each time.
    */
   lost({ count, bytes, id }: LostReply): boolean {
-    if (bytes < LEAST_BYTES) return false;
+    if (bytes < MIN_LOST_BYTES) return false;
     this.#readLess(count, bytes);
     if (count > 1) return false;
     this.#tries = id === this.#suspect ? this.#tries + 1 : 1;

@@ -7,22 +7,21 @@ import { checkRedisOptions, type RedisBackendOptions, readRedisEnv } from './opt
 import { RedisDriver } from './redis-driver.js';
 
 export interface RedisFromEnvOptions {
-  /** Where warnings and errors go. Default: the console. */
+  /** Receives warnings and errors. Default: the console. */
   readonly logger?: Logger | undefined;
 }
 
 /**
- * A queue on Redis Streams, for Redis 6.2 and newer, and Valkey: at least once, for any number of processes.
+ * A queue on Redis Streams, with at-least-once delivery to any number of processes. For Redis 6.2 and newer, and Valkey.
  *
- * *When to use*: in production, where there is a Redis that keeps what it has confirmed: `appendonly yes`, and `appendfsync always` where not one confirmed
- * message may be lost when its machine fails.
+ * *When to use*: in production, with a Redis that persists: `appendonly yes`. With `appendfsync always`, no confirmed message is lost if the machine fails.
  *
  * *Gotchas*: a message stays until every group that exists has settled it, so a group without a
  * consumer fills the server. Without `groups`, the backend creates `default` if the queue has
  * no group, or if the process consumes for `default`. A handler that blocks the event loop for
  * longer than `lease` loses its messages to another consumer.
  *
- * Connects with the first publish or the first subscriber, and heals a lost connection by itself: consumers go on, publishes wait for `publishTimeout`.
+ * The backend connects with the first publish or subscriber. It reconnects by itself: consumers go on, and publishes wait up to `publishTimeout`.
  *
  * @example
  * ```ts
@@ -33,8 +32,8 @@ export interface RedisFromEnvOptions {
  */
 export class RedisBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
   /**
-   * Does not connect yet.
-   * @throws {TypeError | RangeError} for an option without sense; it names the option
+   * Creates the backend, without connecting.
+   * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
    */
   constructor(options: RedisBackendOptions) {
     const checked = checkRedisOptions(options);
@@ -42,9 +41,9 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> extends D
   }
 
   /**
-   * The queue that the environment names: `REDIS_URL`, and optionally `QUEUE_NAME` (default: `default`), `QUEUE_GROUPS` (a list with commas; default:
-   * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000).
-   * @throws {ConfigurationError} for a missing or malformed variable; it names the variable
+   * Creates the backend from the environment: `REDIS_URL`, and optionally `QUEUE_NAME` (default: `default`), `QUEUE_GROUPS` (separated by commas; default:
+   * `default`), `QUEUE_LEASE`, `QUEUE_PUBLISH_TIMEOUT` and `QUEUE_DEDUPE_WINDOW` (milliseconds; default: 30,000, 10,000 and 120,000).
+   * @throws {ConfigurationError} if a variable is missing or malformed. The message names the variable.
    */
   static fromEnv<Events extends EventMap<Events> = AnyEvents>(
     env: Env = processEnv(),

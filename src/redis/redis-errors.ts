@@ -2,21 +2,21 @@ import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-e
 import { queueKeys } from './keys.js';
 
 /**
- * What a server puts before the word that says why. Before version 7 it tells where a script was refused a command: briefly where the script returned the error,
- * at length where the error ended the script.
+ * What a server puts before the error code. Before version 7, it names the line of a script whose command failed: briefly if the script returned the
+ * error, at length if the error ended the script.
  */
-const BEFORE_WORD = String.raw`^(?:ERR |(?:ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -)?`;
+const BEFORE_CODE = String.raw`^(?:ERR |(?:ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -)?`;
 
-/** An answer that begins with one of these words. */
-function beginsWith(...words: string[]): RegExp {
-  return new RegExp(String.raw`${BEFORE_WORD}(?:${words.join('|')})\b`);
+/** Matches replies with one of these error codes. */
+function hasCode(...codes: string[]): RegExp {
+  return new RegExp(String.raw`${BEFORE_CODE}(?:${codes.join('|')})\b`);
 }
 
-/** Answers of a server that does not have the queue, or does not have it any more: it follows another one, or is another node of the cluster. */
-const ELSEWHERE = beginsWith('MASTERDOWN', 'READONLY', 'MOVED', 'ASK', 'CLUSTERDOWN');
+/** Replies of a server that does not have the queue: it is a replica, or another node of the cluster. */
+const ELSEWHERE = hasCode('MASTERDOWN', 'READONLY', 'MOVED', 'ASK', 'CLUSTERDOWN');
 
-/** Other answers of a server that may take the same command later. */
-const PASSING = beginsWith(
+/** Other replies of a server that may take the same command later. */
+const TEMPORARY = hasCode(
   'LOADING',
   'BUSY',
   'TRYAGAIN',
@@ -27,21 +27,21 @@ const PASSING = beginsWith(
   'max number of clients reached',
 );
 
-/** What answers is not Redis. */
+/** The error of node-redis if the server does not speak the protocol of Redis. */
 const NOT_REDIS = /RESP type/;
 
-/** What the errors of node-redis and the replies of a server mean, to a queue. */
+/** Interprets the errors of node-redis and the error replies of a server. */
 export function redisFailures(queue: string): ErrorRules {
   return { broker: 'Redis', classify, explain: (error) => explain(error, queue) };
 }
 
 function classify(error: unknown): ErrorKind {
-  if (isReply(error)) return PASSING.test(error.message) || isElsewhere(error) ? 'refused' : 'fatal';
+  if (isReply(error)) return TEMPORARY.test(error.message) || isElsewhere(error) ? 'refused' : 'fatal';
   const { message = '' } = error as Error;
   return NOT_REDIS.test(message) || isTlsMismatch(error as Error) ? 'fatal' : 'retryable';
 }
 
-/** Whether an error is an answer of the server. Told by the name of its class: the client may come from another copy of its package than ours. */
+/** Whether an error is a reply of the server. Checks the name of the class, since the client may come from another copy of node-redis. */
 export function isReply(error: unknown): error is Error {
   for (
     let type = (error as Error | undefined)?.constructor;
@@ -53,12 +53,12 @@ export function isReply(error: unknown): error is Error {
   return false;
 }
 
-/** Whether an answer says that another server has the queue: a new connection may lead to that one. The command was not executed. */
+/** Whether a reply says that another server has the queue. The command was not executed, and a new connection may lead to that server. */
 export function isElsewhere(error: unknown): boolean {
   return isReply(error) && ELSEWHERE.test(error.message);
 }
 
-/** Whether the server says that the group is gone, of the queue or of its bell. */
+/** Whether a reply says that the group was deleted, that of the queue or of its wake stream. */
 export function isGroupGone(error: unknown): boolean {
   return error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
 }
@@ -67,13 +67,13 @@ function explain(error: unknown, queue: string): string | undefined {
   const { stream } = queueKeys(queue);
   const message = error instanceof Error ? error.message : '';
   if (/WRONGTYPE/.test(message))
-    return `A key of the queue holds something that is not the queue's: "${stream}" has to be a stream or absent, and "${stream}:*" only the queue's`;
+    return `A key of the queue holds something that is not the queue's: "${stream}" must be a stream or absent, and "${stream}:*" must belong to the queue`;
   if (/WRONGPASS|NOAUTH|invalid password|AUTH /.test(message))
     return `Redis refused the user or the password: ${message}`;
   if (/NOPERM|user executing the script|ACL failure in script/.test(message))
     return `The user may not do what the queue needs: ${message}`;
   if (/^(?:MOVED|ASK)\b/.test(message))
     return `Another node of the cluster has the queue: ${message}. Hand in a client that createCluster makes`;
-  if (NOT_REDIS.test(message)) return `What answers is not a Redis server: ${message}`;
+  if (NOT_REDIS.test(message)) return `The server is not a Redis server: ${message}`;
   return undefined;
 }

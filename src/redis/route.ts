@@ -1,18 +1,18 @@
 import type { RedisClientTemplate } from './options.js';
 import { isReply } from './redis-errors.js';
 
-/** What is used of a client of node-redis. */
+/** The part of a client of node-redis that the queue uses. */
 export interface RedisClient {
   readonly options?: { readonly name?: string | undefined } | undefined;
   connect(): Promise<unknown>;
   destroy(): void;
   on(event: 'error', listener: (error: unknown) => void): unknown;
-  /** When its socket is connected, before it has agreed with the server. */
+  /** Emitted when the socket is connected, before the handshake. */
   on(event: 'connect', listener: () => void): unknown;
   sendCommand(command: readonly string[]): Promise<unknown>;
 }
 
-/** Leads to the server that has the queue. A new connection takes a new one, since another server may have the queue by then. */
+/** Leads to the server that has the queue. Each connection takes a new route, since another server may have the queue by then. */
 export interface Route {
   /** Finds the server. Resolves to a client for it that is not connected yet. */
   find(): Promise<RedisClient>;
@@ -20,7 +20,7 @@ export interface Route {
   destroy(): void;
 }
 
-/** Makes a client with the options of another one. */
+/** Creates a client with the options of another one. */
 export type Duplicate = (client: RedisClientTemplate) => RedisClient;
 
 /** What a cluster client and a sentinel client have in common. */
@@ -40,6 +40,10 @@ interface Cluster extends Finder {
 }
 
 interface Sentinel extends Finder {
+  /**
+   * Private in node-redis, and the only way to the client of the master, whose options the queue needs: `getMasterNode()` tells no
+   * more than its address. The integration suite finds a master with it, and fails if it changes.
+   */
   _execute<Value>(isReadonly: boolean, use: (client: RedisClientTemplate) => Promise<Value>): Promise<Value>;
 }
 
@@ -51,7 +55,7 @@ interface SentinelOptions {
 }
 
 /** The least time that a sentinel has to answer, in milliseconds. */
-const LEAST_FOR_SENTINEL = 1000;
+const MIN_SENTINEL_TIMEOUT = 1000;
 
 /** Whether a client may have to look for the server. */
 export function searches(client: object): boolean {
@@ -59,52 +63,16 @@ export function searches(client: object): boolean {
 }
 
 /**
- * The route of a client of one server, of a cluster or of a sentinel.
+ * Creates the route of a client of one server, of a cluster or of a sentinel.
  * @param search how long sentinels may be asked for the server, all together, in milliseconds
  */
 export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Duplicate, search: number): Route {
-  if (isCluster(client)) {
-    // It connects to the nodes that it needs, and to no others.
-    const cluster: Cluster = client.duplicate({
-      minimizeConnections: true,
-      useReplicas: false,
-      clientSideCache: undefined,
-    });
-    return new Search(cluster, async () => {
-      const master = cluster.slots[slot]?.master;
-      if (master === undefined) throw new Error(`No node of the cluster serves slot ${slot}, which has the queue`);
-      const connecting = cluster.nodeClient(master);
-      const found = duplicate(master.client as RedisClientTemplate);
-      // Only the options of that client are needed. But if it is closed while it connects, it leaves its socket open.
-      await new Promise<void>((resolve) => {
-        cluster.on('node-error', () => resolve());
-        connecting.then(
-          () => resolve(),
-          () => resolve(),
-        );
-      });
-      return found;
-    });
-  }
-  if (isSentinel(client)) {
-    const once = {
-      masterPoolSize: 1,
-      replicaPoolSize: 0,
-      reserveClient: false,
-      scanInterval: 0,
-      maxCommandRediscovers: 0,
-    };
-    const sentinel: Sentinel = client.duplicate({
-      ...once,
-      ...sentinelDeadlines(client, search),
-      clientSideCache: undefined,
-    });
-    return new Search(sentinel, () => sentinel._execute(false, async (master) => duplicate(master)));
-  }
+  if (isCluster(client)) return clusterRoute(client, slot, duplicate);
+  if (isSentinel(client)) return sentinelRoute(client, duplicate, search);
   return direct(duplicate(client));
 }
 
-/** The route to a server whose address is known. */
+/** Creates the route to a server whose address is known. */
 export function direct(client: RedisClient): Route {
   return { find: async () => client, destroy: () => {} };
 }
@@ -117,45 +85,78 @@ function isSentinel(client: object): boolean {
   return 'getSentinelNode' in client;
 }
 
+function clusterRoute(client: RedisClientTemplate, slot: number, duplicate: Duplicate): Route {
+  // It connects only to the nodes that it needs.
+  const overrides = { minimizeConnections: true, useReplicas: false, clientSideCache: undefined };
+  const cluster: Cluster = client.duplicate(overrides);
+  return new Search(cluster, async () => {
+    const master = cluster.slots[slot]?.master;
+    if (master === undefined) throw new Error(`No node of the cluster serves slot ${slot}, which has the queue`);
+    const connecting = cluster.nodeClient(master);
+    const found = duplicate(master.client as RedisClientTemplate);
+    // The queue needs only the options of that client. But a client that is closed while it connects leaves its socket open.
+    await new Promise<void>((resolve) => {
+      const end = () => resolve();
+      cluster.on('node-error', end);
+      connecting.then(end, end);
+    });
+    return found;
+  });
+}
+
+function sentinelRoute(client: RedisClientTemplate, duplicate: Duplicate, search: number): Route {
+  const sentinel: Sentinel = client.duplicate({
+    masterPoolSize: 1,
+    replicaPoolSize: 0,
+    reserveClient: false,
+    scanInterval: 0,
+    maxCommandRediscovers: 0,
+    ...sentinelTimeouts(client, search),
+    clientSideCache: undefined,
+  });
+  return new Search(sentinel, () => sentinel._execute(false, async (master) => duplicate(master)));
+}
+
 /**
- * Options by which a client gives up on a sentinel that does not answer, and asks the next one: by itself it waits for ever. Each sentinel has its share of the
- * search. Empty where the client does not tell its options: they would be lost.
+ * Options by which a client gives up a sentinel that does not answer, and asks the next one. By default node-redis waits for ever. Each
+ * sentinel gets its share of the search. Empty if the options of the client are unknown, since overrides would replace them.
  */
-function sentinelDeadlines(client: RedisClientTemplate, search: number): Partial<SentinelOptions> {
+function sentinelTimeouts(client: RedisClientTemplate, search: number): Partial<SentinelOptions> {
   const options = optionsOf(client);
   if (options === undefined) return {};
   const { sentinelRootNodes, sentinelClientOptions } = options;
-  const share = Math.max(LEAST_FOR_SENTINEL, search / sentinelRootNodes.length);
+  const share = Math.max(MIN_SENTINEL_TIMEOUT, search / sentinelRootNodes.length);
   const socket = sentinelClientOptions?.socket;
-  // A 0 is none.
+  // 0 means no timeout.
   const atMost = (milliseconds = 0) => Math.min(share, milliseconds || share);
-  const deadlines = { connectTimeout: atMost(socket?.connectTimeout), socketTimeout: atMost(socket?.socketTimeout) };
-  return { sentinelClientOptions: { ...sentinelClientOptions, socket: { ...socket, ...deadlines } } };
+  const timeouts = { connectTimeout: atMost(socket?.connectTimeout), socketTimeout: atMost(socket?.socketTimeout) };
+  return { sentinelClientOptions: { ...sentinelClientOptions, socket: { ...socket, ...timeouts } } };
 }
 
-/** The options of a client of sentinels. They are private, but `duplicate` hands them to the constructor. */
+/**
+ * Reads the options of a sentinel client. They are private in node-redis, but `duplicate` passes them to the constructor. If that
+ * changes, the options are unknown, and the specs of the timeouts fail.
+ */
 function optionsOf(client: RedisClientTemplate): SentinelOptions | undefined {
+  // Not an arrow function: `duplicate` calls it with `new`.
+  function returnOptions(given: object): object {
+    return given;
+  }
   try {
-    const options: Partial<SentinelOptions> = Object.create(
-      Object.create(client, { constructor: { value: returnOptions } }),
-    ).duplicate();
+    const prototype = Object.create(client, { constructor: { value: returnOptions } });
+    const template: RedisClientTemplate = Object.create(prototype);
+    const options: Partial<SentinelOptions> = template.duplicate();
     return Array.isArray(options.sentinelRootNodes) ? (options as SentinelOptions) : undefined;
   } catch {
-    // It duplicates itself in another way than those of today.
     return undefined;
   }
 }
 
-/** Stands for a constructor. */
-function returnOptions(options: object): object {
-  return options;
-}
-
-/** Asks a cluster or the sentinels. */
+/** Asks a cluster or the sentinels for the server. */
 class Search implements Route {
   readonly #finder: Finder;
   readonly #pick: () => Promise<RedisClient>;
-  /** Why one of those that were asked could not be. It says more than that none could. */
+  /** Why one of the nodes could not be asked. It says more than that none could. */
   #reason: unknown;
 
   constructor(finder: Finder, pick: () => Promise<RedisClient>) {
@@ -179,7 +180,7 @@ class Search implements Route {
 
   destroy(): void {
     const end = async () => this.#finder.destroy();
-    // It fails only where the client is closed already.
+    // This fails only if the client is closed already.
     end().catch(() => {});
   }
 }

@@ -1,13 +1,14 @@
-/** What a server tells about its version. */
+/** The version of a server. */
 export interface ServerVersion {
-  /** As its operators call it: "Redis 8.6.3", "Valkey 9.1.2". */
+  /** Such as "Redis 8.6.3" or "Valkey 9.1.2". */
   readonly title: string;
-  /** The version of Redis with whose commands it is compatible. */
+  /** The version of Redis whose commands it has. */
   readonly redis: readonly [major: number, minor: number];
 }
 
 /**
- * Reads the version from the reply to `INFO server`. Valkey gives the version of Redis that it is compatible with as `redis_version`, and its own as `valkey_version`.
+ * Reads the version from the reply to `INFO server`. Valkey gives its own version as `valkey_version`, and as `redis_version` the version of Redis that it
+ * is compatible with.
  * @returns undefined if the reply has no version
  */
 export function readServerVersion(info: string): ServerVersion | undefined {

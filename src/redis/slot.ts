@@ -1,7 +1,7 @@
 const SLOTS = 16_384;
 const POLYNOMIAL = 0x1021;
 
-/** The slot of a key in a Redis Cluster, for a key without braces: its CRC-16/XMODEM, modulo the number of slots. */
+/** Computes the slot of a key in a Redis Cluster, for a key without braces: its CRC-16/XMODEM, modulo the number of slots. */
 export function slotOf(key: string): number {
   let crc = 0;
   for (const byte of Buffer.from(key)) {

@@ -1,9 +1,9 @@
 import { decodeAll, type UrlRule } from '../core/options.js';
 
-/** As node-redis reads it: a socket's path is no part of a URL that `URL` would take with a user. */
+/** The URL of a Unix socket, as node-redis reads it. `URL` does not take a user before the path. */
 const UNIX = /^unix:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?(\/[^?#]+)(?:\?([^#]*))?(?:#.*)?$/;
 
-/** What a URL of a Redis server looks like, and where it leads. */
+/** The URLs that node-redis understands. */
 export const REDIS_URL: UrlRule = {
   expected: 'a URL such as redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path',
   whereOf: (url) => {
@@ -18,7 +18,7 @@ export const REDIS_URL: UrlRule = {
       decodeAll(username, password);
       return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname) ? host : undefined;
     } catch {
-      // It is not a URL. The caller says what it expects instead.
+      // This is not a URL. The caller reports the error.
       return undefined;
     }
   },
