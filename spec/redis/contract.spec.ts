@@ -17,6 +17,9 @@ const CAPABILITIES: BackendCapabilities = {
   validation: 'json',
   close: 'at once',
   logger: true,
+  dedupe: true,
+  managed: true,
+  peek: true,
   lease: 1000,
 };
 
@@ -35,9 +38,18 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
     name = randomUUID(),
     groups,
     lease,
+    dedupeWindow,
     logger = silentLogger,
   }: BackendNeeds = {}): Promise<QueueBackend> =>
-    new RedisBackend({ url: server.url, name, groups, lease, publishTimeout: CONTRACT_PUBLISH_TIMEOUT, logger });
+    new RedisBackend({
+      url: server.url,
+      name,
+      groups,
+      lease,
+      dedupeWindow,
+      publishTimeout: CONTRACT_PUBLISH_TIMEOUT,
+      logger,
+    });
 
   /** Cuts every connection. One call after the other: each cuts that of the others too. */
   let cuts = Promise.resolve();
