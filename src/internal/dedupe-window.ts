@@ -8,8 +8,8 @@ const RANGE = { least: 100, most: LONGEST_TIMER } as const;
 const DEFAULT_DEDUPE_WINDOW = 120_000;
 
 /** @throws {TypeError | RangeError} if the window is invalid */
-export function checkDedupeWindow(window: number | undefined): number {
-  return checkMilliseconds('dedupeWindow', window ?? DEFAULT_DEDUPE_WINDOW, RANGE);
+export function checkDedupeWindow(window: number = DEFAULT_DEDUPE_WINDOW): number {
+  return checkMilliseconds('dedupeWindow', window, RANGE);
 }
 
 /** Reads QUEUE_DEDUPE_WINDOW. @throws {ConfigurationError} unless it is an integer in the range, or not set */
