@@ -74,7 +74,7 @@ describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) =>
         first.cancel();
         void publishAll(queue, [1]);
       }
-      // Whoever is still there gets the second message.
+      // The remaining consumer gets the second message.
       void publishAll(queue, [2]);
       await turns();
       second.cancel();
@@ -191,7 +191,7 @@ describe('A cancelled wait', () => {
 });
 
 describe('A queue that is shut down', () => {
-  it('ends the readers that wait, lets what waits be read, and join waits for what is out', async () => {
+  it('ends waiting readers, delivers waiting messages, and join waits for those in flight', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(3));
     const out = await receive(queue);
@@ -204,7 +204,7 @@ describe('A queue that is shut down', () => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('at once drops what waits and counts it done; what is out still needs its settlement', async () => {
+  it('drops waiting messages at once and counts them as done; those in flight must still be settled', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(3));
     const out = await receive(queue);

@@ -34,7 +34,7 @@ describe('A full queue that waits', () => {
     expect(await states(published)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'fulfilled']);
   });
 
-  it('counts what waits, not what is out', async () => {
+  it('counts waiting messages, not those in flight', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const holder = new Holder(queue, { prefetch: 5 });
     expect(await states(publishAll(queue, upTo(7)))).toEqual([...Array(6).fill('fulfilled'), 'pending']);
@@ -92,7 +92,7 @@ describe('A full queue that waits', () => {
     expect(queue.size).toBe(1);
   });
 
-  it('may hold more than its capacity when messages are given back, and admits nobody until it holds less', async () => {
+  it('may exceed its capacity when messages are requeued, and admits no publish until it holds less', async () => {
     const queue = new MemoryBackend({ capacity: 2 });
     const holder = new Holder(queue, { prefetch: 3 });
     const published = publishAll(queue, upTo(5));
@@ -263,7 +263,7 @@ describe('A publish that waits', () => {
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 
-  it('is seen by nobody before its delay is over, however late it is admitted', async () => {
+  it('reaches no consumer before its delay has passed, however late it is admitted', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ capacity: 1, scheduler: clock.scheduler });
     void publishAll(queue, [1]);
@@ -317,7 +317,7 @@ describe("A full queue with the policy 'drop-oldest'", () => {
     expect(waitingIn(queue)).toEqual([2]);
   });
 
-  it('leaves what is out alone', async () => {
+  it('leaves messages in flight alone', async () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-oldest' });
     const holder = new Holder(queue, { prefetch: 1 });
     void publishAll(queue, upTo(4));

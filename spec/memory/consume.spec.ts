@@ -188,7 +188,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(await pending).toEqual({ done: true, value: undefined });
   });
 
-  it('gets what another consumer of a closed queue gives back', async () => {
+  it('gets what another consumer of a closed queue requeues', async () => {
     const queue = setUp([1]);
     const holder = queue.deliveries().subscribe();
     const pending = queue.consume({ prefetch }).next();

@@ -14,7 +14,7 @@ function setUp(options: ConstructorParameters<typeof MemoryBackend>[0] = {}) {
 }
 
 describe('The clock of a queue', () => {
-  it('may be set back, and messages still fall due in their time', async () => {
+  it('may be set back, and messages still become due on time', async () => {
     const clock = new VirtualClock();
     let setBack = 0;
     jest.spyOn(clock.scheduler, 'now').mockImplementation(() => clock.scheduler.frame - setBack);
@@ -30,7 +30,7 @@ describe('The clock of a queue', () => {
 });
 
 describe('A delayed publish', () => {
-  it('is seen by nobody before its time, to the millisecond', () => {
+  it('reaches no consumer before it is due, to the millisecond', () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue);
     void publish(1, 10);
@@ -49,7 +49,7 @@ describe('A delayed publish', () => {
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 
-  it('takes its place when it falls due', () => {
+  it('takes its place when it becomes due', () => {
     const { clock, queue, publish } = setUp();
     void publish(1, 10);
     void publishAll(queue, [2]);
@@ -58,7 +58,7 @@ describe('A delayed publish', () => {
     expect(new Holder(queue).numbers).toEqual([2, 1, 3]);
   });
 
-  it('takes the place of its time though nobody was there to see it fall due', () => {
+  it('takes its place when it becomes due, also without a consumer', () => {
     const { clock, queue, publish } = setUp();
     void publish(1, 10);
     void publish(2, 5);
@@ -175,7 +175,7 @@ describe('A delayed publish', () => {
 });
 
 describe('A delayed nack', () => {
-  it('goes back to its old place when it falls due', async () => {
+  it('returns to its old place when it becomes due', async () => {
     const { clock, queue } = setUp();
     void publishAll(queue, upTo(4));
     const holder = new Holder(queue, { prefetch: 1 });
@@ -231,7 +231,7 @@ describe('A delayed nack', () => {
     ]);
   });
 
-  it('goes to whoever is there when the one that nacked has left', () => {
+  it('goes to another consumer when the one that nacked it has left', () => {
     const { clock, queue } = setUp();
     void publishAll(queue, [1]);
     const leaving = new Holder(queue);
@@ -267,7 +267,7 @@ describe('The timer of a queue', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('is there only while somebody is subscribed, once the queue is closed', async () => {
+  it('runs only while a consumer is subscribed, once the queue is closed', async () => {
     const { clock, queue, publish } = setUp();
     void publish(1, 10);
     await queue.close();

@@ -34,7 +34,7 @@ describe('for await … of deliveries()', () => {
     expect(first?.settled).toBe('acked');
   });
 
-  it('gives back with an attempt more what the body did not settle when the loop breaks', async () => {
+  it('requeues with one attempt more what the body did not settle when the loop breaks', async () => {
     const { queue } = setUp(upTo(3));
     for await (const delivery of queue.deliveries()) if (numberOf(delivery.payload) === 2) break;
     expect([queue.size, queue.inFlight]).toEqual([2, 0]);
@@ -44,7 +44,7 @@ describe('for await … of deliveries()', () => {
     ]);
   });
 
-  it('gives back when the body throws: the message is delivered again', async () => {
+  it('requeues when the body throws: the message is redelivered', async () => {
     const { queue } = setUp([1]);
     const boom = new Error('boom');
     const loop = async (): Promise<void> => {
@@ -102,7 +102,7 @@ describe('for await … of deliveries()', () => {
     expect([queue.inFlight, queue.size]).toEqual([1, 4]);
   });
 
-  it('gives back unchanged, in their places, what was prefetched and never seen', async () => {
+  it('requeues prefetched messages that the body never saw unchanged, in their places', async () => {
     const { queue } = setUp(upTo(6));
     for await (const delivery of queue.deliveries({ prefetch: 4 })) {
       expect(queue.inFlight).toBe(4);
@@ -117,7 +117,7 @@ describe('for await … of deliveries()', () => {
     ]);
   });
 
-  it('lets the running body finish after an abort, and gives back at once what it never saw', async () => {
+  it('lets the running body finish after an abort, and requeues at once what it never saw', async () => {
     const { queue, logger } = setUp(upTo(6));
     const controller = new AbortController();
     const seen: number[] = [];

@@ -117,7 +117,7 @@ describe('A 5 ms timer goes on firing', () => {
     expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
   });
 
-  it('while a publisher awaits and nobody consumes', async () => {
+  it('while a publisher awaits and there is no consumer', async () => {
     const queue = silent({ capacity: 1, overflow: 'drop-oldest' });
     let published = 0;
     const ticks = await ticksDuring(async (ticker) => {

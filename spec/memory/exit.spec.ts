@@ -41,7 +41,7 @@ describe('A process with a queue', () => {
     expect(result).toEqual({ exit: 0, output: 'end of script' });
   });
 
-  it('exits by itself with an idle queue that nobody closed', async () => {
+  it('exits by itself with an idle queue that was not closed', async () => {
     const result = await runScript(`
       const { MemoryBackend, receive } = sluice;
       const queue = new MemoryBackend();
@@ -53,7 +53,7 @@ describe('A process with a queue', () => {
     expect(result).toEqual({ exit: 0, output: 'end of script' });
   });
 
-  it('stays for what is delayed while somebody is subscribed to a closed queue, then exits', async () => {
+  it('waits for delayed messages while a consumer is subscribed to a closed queue, then exits', async () => {
     const result = await runScript(`
       const { MemoryBackend, receive } = sluice;
       const queue = new MemoryBackend();

@@ -119,6 +119,9 @@ describe('MemoryBackend.fromEnv', () => {
     ['QUEUE_CAPACITY', Symbol('10') as never],
     ['QUEUE_CAPACITY', [5] as never],
     ['QUEUE_NAME', 'n'.repeat(256)],
+    ['QUEUE_DEDUPE_WINDOW', '99'],
+    ['QUEUE_DEDUPE_WINDOW', '1.5'],
+    ['QUEUE_DEDUPE_WINDOW', 'a minute'],
     ['QUEUE_GROUPS', 'billing,,audit'],
     ['QUEUE_GROUPS', ','],
     ['QUEUE_GROUPS', `billing,${'g'.repeat(256)}`],
@@ -163,6 +166,7 @@ describe('Queues from the environment', () => {
   it.each([
     ['QUEUE_CAPACITY', '2', '3'],
     ['QUEUE_GROUPS', 'billing', 'billing,audit'],
+    ['QUEUE_DEDUPE_WINDOW', '1000', '2000'],
   ])('take the %s of the first, and warn of a different wish', (variable, first, second) => {
     const QUEUE_NAME = freshName();
     const queue = fromEnv({ QUEUE_NAME, [variable]: first });
@@ -176,7 +180,7 @@ describe('Queues from the environment', () => {
     expect(queue.tryPublish('number', { n: 3 })).toBe(false);
   });
 
-  it('are closed for all by one, and start anew after that', async () => {
+  it('are closed for all by one caller, and created again after that', async () => {
     const env = { QUEUE_NAME: freshName() };
     const [first, second] = [fromEnv(env), fromEnv(env)];
     void publishAll(first, [1]);

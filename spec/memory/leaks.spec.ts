@@ -46,13 +46,13 @@ function iterated(iterable: AsyncIterator<unknown>): Waiting {
   return { object: iterator, ended: iterator.next(), leave: () => void iterator.return() };
 }
 
-function setUp(): Subjects & { expectNobodyLeft(): void } {
+function setUp(): Subjects & { expectNoSubscribers(): void } {
   const queue = new MemoryBackend({ logger: silentLogger });
   const source = new Subject<number>();
   return {
     queue,
     source,
-    expectNobodyLeft: () => {
+    expectNoSubscribers: () => {
       expect(source.observed).toBe(false);
       void publishAll(queue, [1]);
       expect([queue.size, queue.inFlight]).toEqual([1, 0]);
@@ -66,7 +66,7 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
   const cycles = way.includes('toAsync') ? 2_000 : CYCLES;
 
   it('leave nothing behind, each ended by a signal of its own', async () => {
-    const { expectNobodyLeft, ...subjects } = setUp();
+    const { expectNoSubscribers, ...subjects } = setUp();
     let listeners = 0;
     const cycle = async (): Promise<WeakRef<object>> => {
       const controller = new AbortController();
@@ -84,11 +84,11 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
     references.length = 0;
     expect((await heapUsed()) - before).toBeLessThan(cycles * BYTES_PER_CYCLE);
     expect(listeners).toBe(0);
-    expectNobodyLeft();
+    expectNoSubscribers();
   });
 
   it('leave nothing on one signal that goes on, each ended by the consumer', async () => {
-    const { expectNobodyLeft, ...subjects } = setUp();
+    const { expectNoSubscribers, ...subjects } = setUp();
     const controller = new CountingController();
     const references: WeakRef<object>[] = [];
     for (const _ of upTo(cycles)) {
@@ -101,11 +101,11 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
     expect(controller.peak).toBeLessThanOrEqual(1);
     expect(controller.removed).toBe(controller.added);
     expect(await survivors(references)).toBeLessThan(STRAGGLERS);
-    expectNobodyLeft();
+    expectNoSubscribers();
   });
 
   it('leave nothing when one signal ends them all at once', async () => {
-    const { expectNobodyLeft, ...subjects } = setUp();
+    const { expectNoSubscribers, ...subjects } = setUp();
     const controller = new AbortController();
     const waiting = upTo(cycles).map(() => wait(subjects, controller.signal));
     // However many wait: Node warns of a leak at eleven listeners on one signal.
@@ -115,16 +115,16 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
     expect(listenersOf(controller.signal)).toBe(0);
     const references = waiting.splice(0).map(({ object }) => new WeakRef(object));
     expect(await survivors(references)).toBeLessThan(STRAGGLERS);
-    expectNobodyLeft();
+    expectNoSubscribers();
   });
 
   it('add no listener when the signal was aborted before', async () => {
-    const { expectNobodyLeft, ...subjects } = setUp();
+    const { expectNoSubscribers, ...subjects } = setUp();
     const controller = new CountingController();
     controller.abort();
     for (const _ of upTo(100)) await wait(subjects, controller.signal).ended;
     expect(listenersOf(controller.signal)).toBe(0);
-    expectNobodyLeft();
+    expectNoSubscribers();
   });
 });
 

@@ -34,7 +34,7 @@ describe('close()', () => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('resolves at once, waiting for nobody', async () => {
+  it('resolves at once, without waiting for a handler', async () => {
     const { queue } = setUp(upTo(3));
     new Holder(queue, { prefetch: 1 });
     expect(await stateOf(queue.close())).toBe('fulfilled');
@@ -66,7 +66,7 @@ describe('close()', () => {
     expect([late.numbers, late.completed]).toEqual([[], true]);
   });
 
-  it('ends a stream only when nothing of its group is out anywhere', async () => {
+  it('ends a stream only when its group has nothing in flight', async () => {
     const { queue } = setUp([1]);
     const busy = new Holder(queue);
     const idle = new Holder(queue);
@@ -113,7 +113,7 @@ describe('close()', () => {
     expect(await drain(queue.consume())).toEqual([]);
   });
 
-  it('leaves to its holder what is out, with drain: false', async () => {
+  it('leaves deliveries in flight to their consumer, with drain: false', async () => {
     const { queue } = setUp(upTo(3));
     const holder = new Holder(queue, { prefetch: 1 });
     const joined = queue.join();
@@ -292,7 +292,7 @@ describe('clear()', () => {
     expect(queue.clear()).toEqual([]);
   });
 
-  it('leaves what is out to its holder', async () => {
+  it('leaves deliveries in flight to their consumer', async () => {
     const { queue } = setUp(upTo(3));
     const holder = new Holder(queue, { prefetch: 1 });
     expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([2, 3]);

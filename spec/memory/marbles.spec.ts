@@ -149,7 +149,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('takes nothing more after an abort, and completes when what is out was settled', () => {
+  it('takes nothing more after an abort, and completes when all deliveries in flight are settled', () => {
     marbles(({ create, hot, expectObservable, flush }) => {
       const queue = create();
       const controller = new AbortController();

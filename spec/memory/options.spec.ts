@@ -31,6 +31,11 @@ const BAD_QUEUES: Bad[] = [
   ['validate', 'RangeError', { validate: 'schema' }],
   ['validate', 'TypeError', { validate: true }],
   ['validate', 'TypeError', { validate: null }],
+  ...[99, -1, Number.NaN, 2 ** 31, Number.POSITIVE_INFINITY].map(
+    (dedupeWindow): Bad => ['dedupeWindow', 'RangeError', { dedupeWindow }],
+  ),
+  ['dedupeWindow', 'TypeError', { dedupeWindow: '5' }],
+  ['dedupeWindow', 'TypeError', { dedupeWindow: null }],
   ['name', 'RangeError', { name: '' }],
   ['name', 'RangeError', { name: 'n'.repeat(256) }],
   ['name', 'TypeError', { name: 5 }],
@@ -62,6 +67,10 @@ const BAD_CONSUMERS: Bad[] = [
 const BAD_PUBLISHES: Bad[] = [
   ...[-1, -0.001, Number.NaN, Number.POSITIVE_INFINITY].map((delay): Bad => ['delay', 'RangeError', { delay }]),
   ...['5', null, new Date()].map((delay): Bad => ['delay', 'TypeError', { delay }]),
+  ['id', 'RangeError', { id: '' }],
+  ['id', 'RangeError', { id: 'é'.repeat(128) }],
+  ['id', 'TypeError', { id: 5 }],
+  ['id', 'TypeError', { id: null }],
   ['signal', 'TypeError', { signal: null }],
   ['signal', 'TypeError', { signal: 'abort' }],
   ['options', 'TypeError', null],

@@ -189,7 +189,7 @@ describe('A subscriber to deliveries', () => {
     expect(new Set(holder.numbers).size).toBe(60);
   });
 
-  it('gives back at once, with an attempt more, what it was given and did not settle', () => {
+  it('requeues its unsettled deliveries at once, with one attempt more', () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(4));
     const holder = new Holder(queue, { prefetch: 3 });
@@ -204,7 +204,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('gives back without an attempt what it had released', () => {
+  it('requeues released messages without counting the attempt', () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(2));
     const holder = new Holder(queue);
@@ -216,7 +216,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('gives what it gives back to a subscriber that waits, within the call of unsubscribe', () => {
+  it('passes its messages to a waiting subscriber within the call of unsubscribe', () => {
     const { queue } = setUp();
     const [leaving, waiting] = [new Holder(queue, { prefetch: 2 }), new Holder(queue, { prefetch: 4 })];
     void publishAll(queue, upTo(4));
@@ -293,7 +293,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('keeps what is out when its signal aborts, and completes when the last of it is settled', async () => {
+  it('keeps its deliveries in flight when its signal aborts, and completes when the last one is settled', async () => {
     const { queue, logger } = setUp();
     const controller = new AbortController();
     void publishAll(queue, upTo(4));
@@ -308,7 +308,7 @@ describe('A subscriber to deliveries', () => {
     expect(queue.size).toBe(3);
   });
 
-  it('completes at once on an abort when nothing is out, and when the signal was aborted before', () => {
+  it('completes at once on an abort with nothing in flight, and when the signal was aborted before', () => {
     const { queue } = setUp();
     const controller = new AbortController();
     const waiting = new Holder(queue, { signal: controller.signal });

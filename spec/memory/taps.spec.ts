@@ -34,7 +34,7 @@ describe('published$', () => {
     ]);
   });
 
-  it('emits whether or not somebody consumes, and once for all groups', () => {
+  it('emits with and without consumers, and once for all groups', () => {
     const queue = new MemoryBackend({ groups: ['a', 'b'] });
     const seen: number[] = [];
     queue.published$.pipe(map(numberIn)).subscribe((n) => seen.push(n));

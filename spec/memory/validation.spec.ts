@@ -70,7 +70,7 @@ describe('The key of a message', () => {
     expect(deliveries.map((delivery) => delivery.key)).toEqual([key, key]);
   });
 
-  it('is checked anew when it changes between two publishes', async () => {
+  it('is checked again when it changes between two publishes', async () => {
     const queue = new MemoryBackend();
     await queue.publish('good', {});
     queue.clear();

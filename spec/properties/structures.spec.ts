@@ -8,7 +8,7 @@ import { type Details, MessageBuffer } from '../../src/memory/message-buffer.js'
 const steps = fc.array(fc.integer({ min: -40_000, max: 40_000 }), { maxLength: 12, size: 'max' });
 
 describe('BlockQueue beside an array', () => {
-  it('gives back what was pushed, in order', () => {
+  it('returns what was pushed, in order', () => {
     fc.assert(
       fc.property(steps, (steps) => {
         const queue = new BlockQueue<number>();
@@ -21,6 +21,11 @@ describe('BlockQueue beside an array', () => {
             if (value !== shifted++) throw new Error(`Expected ${shifted - 1}, got ${value}`);
           }
           expect(queue.length).toBe(pushed - shifted);
+          let yielded = shifted;
+          for (const value of queue) {
+            if (value !== yielded++) throw new Error(`Expected iteration to yield ${yielded - 1}, got ${value}`);
+          }
+          expect(yielded).toBe(pushed);
         }
       }),
       { numRuns: 50 },
@@ -58,6 +63,7 @@ describe('MessageBuffer beside an array', () => {
             }
             expect(buffer.length).toBe(model.length);
           }
+          expect([...buffer]).toEqual(model);
         },
       ),
     );

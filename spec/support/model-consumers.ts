@@ -20,7 +20,7 @@ export class ModelSubscriber implements ModelConsumer {
     readonly log: string[],
   ) {
     this.group = queue.groupOf(group);
-    queue.enrol(this);
+    queue.addConsumer(this);
     this.#addReady();
     queue.serve();
   }
@@ -110,7 +110,7 @@ export class ModelPayloads implements ModelConsumer {
     this.#settleLast();
     if (this.#phase === 'idle') {
       this.#phase = 'open';
-      this.queue.enrol(this);
+      this.queue.addConsumer(this);
       this.queue.serve();
     }
     if (this.#phase === 'ended') {

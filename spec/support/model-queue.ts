@@ -137,7 +137,7 @@ export class ModelQueue {
     this.serve();
   }
 
-  enrol(consumer: ModelConsumer): void {
+  addConsumer(consumer: ModelConsumer): void {
     this.#consumers.push(consumer);
   }
 

@@ -29,10 +29,11 @@ export interface BaseDeliveryOwner {
 }
 
 /**
- * Implements the settlement rules of every delivery: the first settlement wins, and later ones change nothing.
+ * Implements the settlement rules of every delivery: the first settlement wins, and later ones
+ * change nothing.
  *
- * A subclass supplies the message's fields and sends the first settlement to its engine. This module needs nothing of
- * Node.js: the delivery of `MemoryBackend` extends it too.
+ * A subclass supplies the message's fields and sends the first settlement to its engine. This
+ * module needs nothing of Node.js: the delivery of `MemoryBackend` extends it too.
  */
 export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>, TellsGroup, TellsRejection {
   abstract readonly queue: string;
@@ -40,8 +41,9 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
   abstract readonly headers: MessageHeaders;
   abstract readonly attempt: number;
   abstract readonly publishedAt: number;
-  readonly key: QueueKey;
-  readonly payload: QueuePayload;
+  // Declared, not defined: a field definition would write each of them twice, for every message.
+  declare readonly key: QueueKey;
+  declare readonly payload: QueuePayload;
   #settled: Settlement = false;
 
   constructor(key: QueueKey, payload: QueuePayload) {
@@ -49,7 +51,10 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
     this.payload = payload;
   }
 
-  /** A getter of the subclass's private field: an own property would show up in copies of the delivery. */
+  /**
+   * A getter of the subclass's private field: an own property would show up in copies of the
+   * delivery.
+   */
   protected abstract get owner(): BaseDeliveryOwner;
 
   /**
@@ -100,7 +105,9 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
     return this.settle('rejected', 'reject', 0);
   }
 
-  /** Marks the message as requeued by the engine, not by a call: it is redelivered as a failed one. */
+  /**
+   * Marks the message as requeued by the engine, not by a call: it is redelivered as a failed one.
+   */
   recall(): void {
     this.#settled = 'retried';
   }

@@ -51,7 +51,8 @@ export class DriverDelivery extends BaseDelivery implements Quarantinable {
 
   protected override send(how: Settled, delay: number, quarantine?: string): Promise<boolean> {
     const counted = this.#owner.settle(this, how, delay, quarantine);
-    // The settlement may fail for good. Without this, a caller that does not await it would end the process.
+    // The settlement may fail for good. Without this, a caller that does not await it would end the
+    // process.
     unawaited(counted);
     return counted;
   }

@@ -45,6 +45,15 @@ export class BlockQueue<Value> {
     return value;
   }
 
+  /** Yields all values, in order. The queue must not change meanwhile. */
+  *[Symbol.iterator](): IterableIterator<Value> {
+    let left = this.#length;
+    let read = this.#read;
+    for (let block = this.#first; left > 0; block = block.next as Block<Value>, read = 0) {
+      for (; read < block.slots.length && left > 0; left--) yield block.slots[read++] as Value;
+    }
+  }
+
   #append(): void {
     const size = Math.min(this.#last.slots.length * 2, LARGEST);
     const block = this.#spare?.slots.length === size ? this.#spare : newBlock<Value>(size);

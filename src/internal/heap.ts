@@ -37,10 +37,17 @@ export class Heap<Value> {
     return top;
   }
 
-  /** Everything in it, in order, taken out. */
-  drain(): Value[] {
+  /** Returns all values, in order. */
+  sorted(): Value[] {
     const isBefore = this.#isBefore;
-    return this.#values.splice(0).sort((one, other) => (isBefore(one, other) ? -1 : isBefore(other, one) ? 1 : 0));
+    return [...this.#values].sort((one, other) => (isBefore(one, other) ? -1 : isBefore(other, one) ? 1 : 0));
+  }
+
+  /** Removes all values and returns them, in order. */
+  drain(): Value[] {
+    const all = this.sorted();
+    this.#values.length = 0;
+    return all;
   }
 
   #sink(value: Value): void {

@@ -1,61 +1,69 @@
 import type { SchedulerLike, Subscription } from 'rxjs';
 import { LONGEST_TIMER } from '../internal/after.js';
 import { Heap } from '../internal/heap.js';
+import type { Group } from './group.js';
 import type { Message } from './message.js';
 
-/** How far a timer may run ahead of the clock, in milliseconds. When it is further ahead, the clock was set back. */
+/**
+ * How far a timer may run ahead of the clock, in milliseconds. If it is further ahead, the clock
+ * was set back.
+ */
 const TIMER_SLACK = 50;
 
-/** A message that no consumer sees before it is due. */
-export interface Delayed<Target> {
+/**
+ * A message that no consumer receives before it is due: a publish that has no place yet, or a
+ * requeued message.
+ */
+export interface Delayed {
   readonly message: Message;
-  /** When it falls due, in milliseconds since the epoch. */
+  /** When the message becomes due, in milliseconds since the epoch. */
   readonly due: number;
-  /** Where it goes then. */
-  readonly target: Target;
+  /** The groups that get the message then. */
+  readonly recipients: readonly Group[];
 }
 
-interface Entry<Target> extends Delayed<Target> {
-  /** Among those due at the same time, the first added is the first to go. */
+interface Entry extends Delayed {
+  /** Of two messages that are due at the same time, the first added becomes due first. */
   readonly order: number;
 }
 
-/** Messages in order of the time when they fall due, with one timer for all of them. */
-export class Delays<Target> {
-  readonly #entries = new Heap<Entry<Target>>(
+/** Holds delayed messages, with one timer for all of them. */
+export class Delays {
+  readonly #entries = new Heap<Entry>(
     (one, other) => one.due < other.due || (one.due === other.due && one.order < other.order),
   );
   readonly #scheduler: SchedulerLike;
-  readonly #onDue: (due: Delayed<Target>[]) => void;
+  readonly #onDue: (due: Delayed[]) => void;
   #added = 0;
   #paused = false;
   #timer: Subscription | undefined;
-  /** When the timer goes off. */
-  #set = 0;
+  /** When the timer fires. */
+  #timerDue = 0;
 
-  constructor(scheduler: SchedulerLike, onDue: (due: Delayed<Target>[]) => void) {
+  constructor(scheduler: SchedulerLike, onDue: (due: Delayed[]) => void) {
     this.#scheduler = scheduler;
     this.#onDue = onDue;
   }
 
-  get length(): number {
-    return this.#entries.length;
-  }
-
-  add(delayed: Delayed<Target>): void {
+  add(delayed: Delayed): void {
     this.#entries.push({ ...delayed, order: this.#added++ });
     this.#arm();
   }
 
-  /** The one that falls due first, taken out. */
-  shift(): Delayed<Target> | undefined {
+  /** Returns all messages, in the order in which they become due. */
+  sorted(): Delayed[] {
+    return this.#entries.sorted();
+  }
+
+  /** Removes the message that becomes due first, and returns it. */
+  shift(): Delayed | undefined {
     const first = this.#entries.pop();
     this.#arm();
     return first;
   }
 
-  /** Everything, in order, taken out. */
-  drain(): Delayed<Target>[] {
+  /** Removes all messages and returns them, in the order in which they become due. */
+  drain(): Delayed[] {
     const all = this.#entries.drain();
     this.#arm();
     return all;
@@ -72,25 +80,25 @@ export class Delays<Target> {
     this.#arm();
   }
 
-  /** Sees to it that the timer is set for what falls due first, and for nothing when there is nothing. */
+  /** Sets the timer for the first message, or stops it if there is none. */
   #arm(): void {
     const due = this.#paused ? undefined : this.#entries.peek()?.due;
-    if (due !== undefined && this.#timer !== undefined && this.#set === due) return;
+    if (due !== undefined && this.#timer !== undefined && this.#timerDue === due) return;
     this.#timer?.unsubscribe();
     this.#timer = undefined;
     if (due === undefined) return;
-    this.#set = due;
+    this.#timerDue = due;
     const now = this.#scheduler.now();
     const wait = Math.min(Math.max(due - now, 0), LONGEST_TIMER);
     this.#timer = this.#scheduler.schedule(() => this.#fire(now + wait), wait);
   }
 
-  /** The timer went off, at a time that should be `expected`. */
+  /** Handles the timer, which fires at the time `expected` unless the clock was set back. */
   #fire(expected: number): void {
     this.#timer = undefined;
     const clock = this.#scheduler.now();
     const now = clock < expected - TIMER_SLACK ? expected : clock;
-    const due: Delayed<Target>[] = [];
+    const due: Delayed[] = [];
     for (let first = this.#entries.peek(); first !== undefined && first.due <= now; first = this.#entries.peek()) {
       this.#entries.pop();
       due.push(first);

@@ -7,36 +7,35 @@ import { logRejected, logSettledAgain, type Settled } from '../core/base-deliver
 import type { Linked } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
 import { isVirtual } from '../internal/virtual-time.js';
-import type { Consumer } from './consumer.js';
 import { type DeliveryOwner, MemoryDelivery } from './delivery.js';
-import type { Group } from './group.js';
+import type { Consumer, Group } from './group.js';
 import type { Details } from './message-buffer.js';
 import type { MemoryQueue } from './queue.js';
 
-/** Lends the messages of a group to one subscriber of `deliveries()`, as many at a time as it may hold unsettled. */
+/** Delivers the messages of a group to one subscriber of `deliveries()`, within its credit. */
 export class DeliverySubscription implements Consumer, DeliveryOwner {
   list: object | undefined;
   before: Linked | undefined;
   after: Linked | undefined;
   readonly payloadOnly = false;
-  /** As the consumer named it, also where the queue ignores groups. */
+  /** The name that the consumer gave, also where the queue ignores groups. */
   readonly groupName: ConsumerGroup;
   readonly #queue: MemoryQueue;
   readonly #group: Group;
   readonly #subscriber: Subscriber<Delivery>;
   readonly #credit: Credit;
-  /** How many may be out: what the credit says, at hand for every message. */
+  /** How many deliveries may be unsettled: a copy of the credit, which every message reads. */
   #allowed: number;
   readonly #ignoreAbort: () => void;
   readonly #check: CreditCheck | undefined;
-  /** What is out, in no order. */
+  /** The unsettled deliveries, in no order. */
   readonly #held: MemoryDelivery[] = [];
-  /** The intake has ended: nothing more is taken, what is out can still be settled. */
+  /** Whether the intake has ended. Deliveries in flight can still be settled. */
   #stopped = false;
-  /** Set while the subscriber pauses after it gave a message back. */
+  /** Ends the pause after a requeue. */
   #pause: Subscription | undefined;
 
-  /** Delivers to a subscriber until it leaves, the signal aborts or the queue ends. */
+  /** Delivers to a subscriber until it unsubscribes, the signal aborts or the queue ends. */
   static connect(queue: MemoryQueue, subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     if (intake.signal?.aborted) subscriber.complete();
     else new DeliverySubscription(queue, subscriber, intake).#start();
@@ -55,13 +54,13 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     this.#allowed = credit.limit;
     credit.obey(() => this.#creditChanged());
     this.#ignoreAbort = onAbort(signal, () => this.#stop());
-    this.#group = queue.enrol(this, group);
+    this.#group = queue.addConsumer(this, group);
     if (watched && !isVirtual(scheduler)) {
       this.#check = new CreditCheck({ queue: name, group, prefetch, logger, newestOfAll: () => this.#newestOfAll });
     }
   }
 
-  /** The last one: the next one is appended, and none is next before the credit of a settled one. */
+  /** The last one: deliveries are appended, and without credit there is no next one. */
   get #newestOfAll(): MemoryDelivery | undefined {
     return this.credit > 0 ? undefined : this.#held.at(-1);
   }
@@ -89,7 +88,7 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
   take(key: QueueKey, payload: QueuePayload, details: Details, place: number): void {
     const delivery = new MemoryDelivery(this, key, payload, details, place, this.#held.length);
     this.#held.push(delivery);
-    this.#lineUp();
+    this.#updateReady();
     this.#subscriber.next(delivery);
   }
 
@@ -107,52 +106,55 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
 
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
     this.#remove(delivery);
-    if (how === 'retried' || how === 'released') this.#giveBack(delivery, delay);
+    if (how === 'retried' || how === 'released') this.#requeue(delivery, delay);
     else {
-      this.#lineUp();
+      this.#updateReady();
       this.#queue.settle(this.#group, delivery.publication);
     }
     this.#queue.serve();
     if (this.#stopped && this.#held.length === 0) this.#subscriber.complete();
   }
 
-  #giveBack(delivery: MemoryDelivery, delay: number): void {
-    if (delay === 0) this.#rest();
-    else this.#lineUp();
-    this.#queue.giveBack(this.#group, delivery.toMessage(), delay);
+  #requeue(delivery: MemoryDelivery, delay: number): void {
+    if (delay === 0) this.#pauseIntake();
+    else this.#updateReady();
+    this.#queue.requeue(this.#group, delivery.toMessage(), delay);
   }
 
   #start(): void {
-    // Before the first message: a subscriber may leave in the middle of it, and nobody would hear of it later.
+    // Before the first message: a subscriber that unsubscribes during it must be noticed.
     this.#subscriber.add(() => this.#leave());
-    this.#lineUp();
+    this.#updateReady();
     this.#queue.serveNewcomer(() => this.#subscriber.closed);
   }
 
-  /** Joins the line, if it can take a message. */
-  #lineUp(): void {
+  /** Adds itself to the ready consumers if it can take a message. */
+  #updateReady(): void {
     const mayTake = this.#held.length < this.#allowed && !this.#stopped && this.#pause === undefined;
-    if (mayTake && this.list === undefined) this.#group.line.append(this);
+    if (mayTake && this.list === undefined) this.#group.readyConsumers.append(this);
   }
 
   #creditChanged(): void {
     this.#allowed = this.#credit.paused ? 0 : this.#credit.limit;
-    if (this.credit <= 0) this.#group.line.remove(this);
+    if (this.credit <= 0) this.#group.readyConsumers.remove(this);
     else {
-      this.#lineUp();
+      this.#updateReady();
       this.#queue.serve();
     }
-    // Nothing is ever on its way here.
+    // No message is ever on its way to the subscriber here.
     if (this.#credit.paused) this.#credit.quiet();
   }
 
-  /** Takes nothing before the next macrotask, so that a message that keeps coming back does not spin. */
-  #rest(): void {
+  /**
+   * Pauses until the next macrotask, so that a message that is requeued again and again does not
+   * spin.
+   */
+  #pauseIntake(): void {
     if (this.#stopped) return;
-    this.#group.line.remove(this);
+    this.#group.readyConsumers.remove(this);
     this.#pause ??= this.#queue.options.scheduler.schedule(() => {
       this.#pause = undefined;
-      this.#lineUp();
+      this.#updateReady();
       this.#queue.serve();
     }, 0);
   }
@@ -162,24 +164,27 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     this.#stopped = true;
     this.#ignoreAbort();
     this.#check?.stop();
-    this.#group.line.remove(this);
+    this.#group.readyConsumers.remove(this);
     this.#pause?.unsubscribe();
     this.#pause = undefined;
     if (this.#held.length === 0) this.#subscriber.complete();
   }
 
-  /** The subscriber has left: what is out goes back. */
+  /** Requeues the unsettled deliveries: the subscriber has unsubscribed. */
   #leave(): void {
     this.#stop();
-    this.#queue.dismiss(this, this.#group);
+    this.#queue.removeConsumer(this, this.#group);
     for (const delivery of this.#held.splice(0)) {
       delivery.recall();
-      this.#queue.giveBack(this.#group, delivery.toMessage(), 0);
+      this.#queue.requeue(this.#group, delivery.toMessage(), 0);
     }
     this.#queue.serve();
   }
 
-  /** The last one held takes the slot of the one that goes: order means nothing here, and nothing is searched or moved up. */
+  /**
+   * Moves the last delivery to the slot of the removed one: the order does not matter, and nothing
+   * is searched.
+   */
   #remove(delivery: MemoryDelivery): void {
     const last = this.#held.pop() as MemoryDelivery;
     if (last === delivery) return;

@@ -2,7 +2,7 @@ import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
 import { BaseDelivery, type BaseDeliveryOwner, type Settled } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
 import { NO_HEADERS } from '../internal/message.js';
-import { Message, type Publication } from './message.js';
+import { idOfPlace, Message, type Publication } from './message.js';
 import { type Details, publicationOf } from './message-buffer.js';
 
 /** The subscription that a delivery belongs to. */
@@ -24,7 +24,7 @@ export interface DeliveryOwner extends BaseDeliveryOwner {
 /** A delivery of a `MemoryBackend`. It computes what few consumers read only when they read it. */
 export class MemoryDelivery extends BaseDelivery {
   /** The index in its owner's list of unsettled deliveries. */
-  slot: number;
+  declare slot: number;
   /** The queue's own payload: the consumer may have a copy. */
   readonly #stored: QueuePayload;
   readonly #owner: DeliveryOwner;
@@ -52,7 +52,7 @@ export class MemoryDelivery extends BaseDelivery {
   }
 
   get id(): string {
-    return `${this.#owner.queueId}-${this.#place}`;
+    return this.#ownId ?? idOfPlace(this.#owner.queueId, this.#place);
   }
 
   get headers(): MessageHeaders {
@@ -74,9 +74,14 @@ export class MemoryDelivery extends BaseDelivery {
   /** Creates the message for its next delivery. */
   toMessage(): Message {
     const attempt = this.settled === 'released' ? this.attempt : this.attempt + 1;
-    const message = new Message(this.key, this.#stored, this.headers, this.publishedAt, attempt, this.publication);
+    const { key, headers, publishedAt, publication } = this;
+    const message = new Message(key, this.#stored, headers, publishedAt, attempt, this.#ownId, publication);
     message.place = this.#place;
     return message;
+  }
+
+  get #ownId(): string | undefined {
+    return typeof this.#details === 'number' ? undefined : this.#details.id;
   }
 
   protected override get owner(): DeliveryOwner {

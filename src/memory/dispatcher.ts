@@ -1,48 +1,58 @@
 import type { SchedulerLike, Subscription } from 'rxjs';
+import type { EntryBuffer } from './entry-buffer.js';
 import type { Group } from './group.js';
-import type { Groups } from './groups.js';
 
-/** How many consumers may join within one run of serving before the rest of it waits for a macrotask: a pipeline under `retry()` may never stop. */
+/**
+ * How many consumers may join within one run before the rest waits for a macrotask: a pipeline
+ * under `retry()` may never stop.
+ */
 const MAX_JOINS = 32_768;
 
-/** How many messages may enter within one run of serving before the rest of it waits for a macrotask: each may lead to the next, without an end. */
+/**
+ * How many messages may enter within one run before the rest waits for a macrotask: each may
+ * publish the next, without an end.
+ */
 const MAX_ENTRIES = 2 ** 21;
 
-/** How often consumers may leave within the call in which they subscribed, one after the other, before the next one waits for a macrotask. */
-const MAX_BOUNCES = 256;
+/**
+ * How many consumers in a row may subscribe and leave within one call before the next one waits for
+ * a macrotask.
+ */
+const MAX_SYNC_RESUBSCRIBES = 256;
 
 export interface DispatcherHooks {
-  /** Lets waiting publishes in, as far as there is room for them. */
+  /** Admits waiting publishes while there is room for them. */
   readonly admit: () => void;
-  /** The code of a consumer failed where RxJS lets it through. */
+  /** Reports an error that a consumer's code threw past RxJS. */
   readonly failed: (error: unknown) => void;
-  /** Nothing can be handed out any more. */
+  /** No message can be delivered any more. */
   readonly atRest: () => void;
 }
 
 /**
- * Hands messages to consumers: as long as one is ready and somebody can take it.
+ * Delivers messages to consumers while a message is ready and a consumer can take it.
  *
- * Consumers' code runs from here. What it does to the queue takes effect at once, but for handing out: that is left to the run that is going on. So the
- * stack never grows, whatever a consumer does from inside `next`.
+ * Consumers' code runs from here. What it does to the queue takes effect at once, except
+ * deliveries: the running loop makes them. So the stack never grows, whatever a consumer does
+ * inside `next`.
  */
 export class Dispatcher {
-  readonly #groups: Groups;
+  readonly #buffer: EntryBuffer;
   readonly #scheduler: SchedulerLike;
   readonly #hooks: DispatcherHooks;
   #running = false;
   #joins = 0;
   #entries = 0;
-  #bounces = 0;
+  #syncResubscribes = 0;
   #later: Subscription | undefined;
 
-  constructor(groups: Groups, scheduler: SchedulerLike, hooks: DispatcherHooks) {
-    this.#groups = groups;
+  constructor(buffer: EntryBuffer, scheduler: SchedulerLike, hooks: DispatcherHooks) {
+    this.#buffer = buffer;
     this.#scheduler = scheduler;
     this.#hooks = hooks;
   }
 
-  /** Whether a consumer is being served at this moment, further up the stack. */
+  /** Whether a consumer is being served, further up the stack. */
   get running(): boolean {
     return this.#running;
   }
@@ -55,7 +65,7 @@ export class Dispatcher {
     this.#entries++;
   }
 
-  /** Nobody is left to serve. */
+  /** Cancels the run that waits for a macrotask. */
   cancel(): void {
     this.#later?.unsubscribe();
     this.#later = undefined;
@@ -66,9 +76,9 @@ export class Dispatcher {
     this.#running = true;
     this.#joins = this.#entries = 0;
     try {
-      const { only } = this.#groups;
-      if (only === undefined) while (this.#serveRound() && !this.#endless());
-      else while (this.#serveGroup(only) && !this.#endless());
+      const { onlyGroup } = this.#buffer;
+      if (onlyGroup === undefined) while (this.#serveRound() && !this.#isEndless());
+      else while (this.#serveGroup(onlyGroup) && !this.#isEndless());
     } finally {
       this.#running = false;
     }
@@ -76,46 +86,50 @@ export class Dispatcher {
   }
 
   /**
-   * The first serving of a consumer that just subscribed. One that leaves within the call may be an operator like `retry`, which subscribes anew from
-   * inside its subscribing, deeper and deeper; after some rounds the next one is served from the ground.
+   * Serves a consumer that has just subscribed. If it leaves within the call, it may be an operator
+   * like `retry`, which subscribes again inside its subscribe call, deeper each time. After some
+   * rounds, a macrotask serves the next one.
    */
   serveNewcomer(hasLeft: () => boolean): void {
-    if (this.#bounces >= MAX_BOUNCES) {
+    if (this.#syncResubscribes >= MAX_SYNC_RESUBSCRIBES) {
       this.#serveLater();
       return;
     }
     this.serve();
-    if (!hasLeft() || this.#bounces++ > 0) return;
+    if (!hasLeft() || this.#syncResubscribes++ > 0) return;
     void Promise.resolve().then(() => {
-      this.#bounces = 0;
+      this.#syncResubscribes = 0;
     });
   }
 
-  /** One message for each group that has one ready and somebody to take it; says whether it handed out one. */
+  /** Delivers at most one message for each group. Returns whether it delivered one. */
   #serveRound(): boolean {
     let served = false;
-    for (const group of this.#groups.all) {
+    for (const group of this.#buffer.groups) {
       if (this.#serveGroup(group)) served = true;
     }
     return served;
   }
 
-  /** One message, if the group has one ready and somebody to take it; says whether it handed out one. */
+  /**
+   * Delivers one message if the group has a ready message and a ready consumer. Returns whether it
+   * did.
+   */
   #serveGroup(group: Group): boolean {
     this.#hooks.admit();
-    const consumer = group.line.first;
+    const consumer = group.readyConsumers.first;
     if (consumer === undefined || group.ready === 0) return false;
-    group.line.remove(consumer);
+    group.readyConsumers.remove(consumer);
     try {
-      group.handTo(consumer);
+      group.deliverTo(consumer);
     } catch (error) {
       this.#hooks.failed(error);
     }
     return true;
   }
 
-  /** Whether this run of serving may have no end; then the rest of it waits. */
-  #endless(): boolean {
+  /** Whether this run may have no end. If so, the rest waits. */
+  #isEndless(): boolean {
     const endless = this.#joins > MAX_JOINS || this.#entries > MAX_ENTRIES;
     if (endless) this.#serveLater();
     return endless;

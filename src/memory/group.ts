@@ -1,38 +1,70 @@
 import type { ConsumerGroup, QueueKey, QueuePayload } from '../backend.js';
 import { Heap } from '../internal/heap.js';
-import { LinkedList } from '../internal/linked-list.js';
-import type { Consumer } from './consumer.js';
+import { type Linked, LinkedList } from '../internal/linked-list.js';
 import type { Ledger } from './ledger.js';
 import { type Message, type Publication, UNPLACED } from './message.js';
 import { type Details, MessageBuffer, publicationOf } from './message-buffer.js';
 
-/** A message that left a group without being delivered. */
-export interface Dropped {
+/** A consumer of a group. It takes messages one at a time, in turn with the others. */
+export interface Consumer extends Linked {
+  /**
+   * Whether it uses only the payload of a message, and runs no code of the application when it
+   * takes one.
+   */
+  readonly payloadOnly: boolean;
+
+  /** How many messages it can take before one is settled. At least 1 while it is ready. */
+  readonly credit: number;
+
+  /**
+   * Takes a message, which is in flight from then on. The group has removed the consumer from the
+   * ready ones; it adds itself again when it can take another message. An error that it throws does
+   * not affect other consumers.
+   */
+  take(key: QueueKey, payload: QueuePayload, details: Details, place: number): void;
+
+  /** Ends the stream: the queue is closed, and the group has nothing left. */
+  end(): void;
+}
+
+/** A message that waits in a group. */
+export interface Waiting {
   readonly key: QueueKey;
   readonly payload: QueuePayload;
+  readonly details: Details;
   readonly place: number;
 }
 
-/** One group's share of a queue: what waits for it, in order, and who waits for that, in turn. */
+/** A message that left a group without being delivered. */
+export type Removed = Pick<Waiting, 'key' | 'payload' | 'place'>;
+
+/** One group's share of a queue: its messages in order, and its consumers in turn. */
 export class Group {
-  /** Consumers that can take a message now. Nobody stands in line while a message is ready, but for the moment of serving. */
-  readonly line = new LinkedList<Consumer>();
-  /** Everybody who is subscribed. */
+  /**
+   * Consumers that can take a message now. Except while they are served, there are none while a
+   * message is ready.
+   */
+  readonly readyConsumers = new LinkedList<Consumer>();
   readonly consumers = new Set<Consumer>();
-  /** Messages that a consumer could have now. */
+  /** Messages that a consumer can receive now. */
   ready = 0;
-  /** Messages that are out to a consumer of this group. */
-  out = 0;
-  /** Messages that came back and wait for a delay to pass. */
+  inFlight = 0;
+  /** Requeued messages whose delay has not passed. */
   delayed = 0;
-  /** Publishes that wait for a delay to pass, and that this group gets then. */
+  /** Delayed publishes that the group will get. */
   delayedPublishes = 0;
   readonly #ledger: Ledger;
-  /** Messages that nobody of the group has had. Their places are behind those of all that came back. */
+  /**
+   * Messages that no consumer of the group has had. Their places are behind those of all requeued
+   * messages.
+   */
   readonly #buffer = new MessageBuffer();
-  /** Messages that came back, by the place that their publication gave them. */
-  readonly #returned = new Heap<Message>((one, other) => one.place < other.place);
-  /** How many have left the buffer: the place of the next one, unless the queue gave it one for all groups. */
+  /** Requeued messages, by place. */
+  readonly #requeued = new Heap<Message>((one, other) => one.place < other.place);
+  /**
+   * How many messages have left the buffer: the place of the next one, unless the queue gave it one
+   * for all groups.
+   */
   #passed = 0;
 
   constructor(
@@ -42,104 +74,109 @@ export class Group {
     this.#ledger = ledger;
   }
 
-  /** Whether its consumers could take one more message than is ready, without waiting for anything. */
+  /** Whether the ready consumers can take one more message than is ready. */
   get hasCredit(): boolean {
     let credit = 0;
-    for (let consumer = this.line.first; consumer !== undefined; consumer = consumer.after as Consumer | undefined) {
+    let consumer = this.readyConsumers.first;
+    for (; consumer !== undefined; consumer = consumer.after as Consumer | undefined) {
       credit += consumer.credit;
       if (credit > this.ready) return true;
     }
     return false;
   }
 
-  /** Nothing is left, and nothing can come back. */
-  get drained(): boolean {
-    return this.unfinished === 0;
-  }
-
   get unfinished(): number {
-    return this.ready + this.out + this.delayed + this.delayedPublishes;
+    return this.ready + this.inFlight + this.delayed + this.delayedPublishes;
   }
 
-  /** The place of the message that is next; Infinity without one. */
+  /** The place of the next message. Infinity if none is ready. */
   get nextPlace(): number {
-    const returned = this.#returned.peek();
-    if (returned !== undefined) return returned.place;
-    return this.#buffer.length > 0 ? this.#placeOf(this.#buffer.details) : Number.POSITIVE_INFINITY;
+    const requeued = this.#requeued.peek();
+    if (requeued !== undefined) return requeued.place;
+    return this.#buffer.length > 0 ? placeOf(this.#buffer.details, this.#passed) : Number.POSITIVE_INFINITY;
   }
 
-  /** A message takes its place at the end. */
+  /** Adds a message at the end. */
   add(key: QueueKey, payload: QueuePayload, details: Details): void {
     this.ready++;
     this.#buffer.push(key, payload, details);
   }
 
-  /** Hands the first message to a consumer. Only while `ready > 0`. */
-  handTo(consumer: Consumer): void {
+  /** Yields the ready messages, in order. */
+  *waiting(): IterableIterator<Waiting> {
+    for (const message of this.#requeued.sorted()) {
+      yield { key: message.key, payload: message.payload, details: message, place: message.place };
+    }
+    let position = this.#passed;
+    for (const entry of this.#buffer) yield { ...entry, place: placeOf(entry.details, position++) };
+  }
+
+  /** Delivers the first message to a consumer. Only while `ready > 0`. */
+  deliverTo(consumer: Consumer): void {
     this.ready--;
-    if (this.#returned.length > 0) {
-      this.#handReturned(consumer);
+    if (this.#requeued.length > 0) {
+      this.#deliverRequeued(consumer);
       return;
     }
     const { key, details } = this.#buffer;
     const payload = this.#buffer.shift();
-    const place = this.#pass(details);
-    this.#sendOut(publicationOf(details));
+    const place = placeOf(details, this.#passed++);
+    this.#countDelivery(publicationOf(details));
     consumer.take(key, payload, details, place);
   }
 
-  #handReturned(consumer: Consumer): void {
-    const returned = this.#returned.pop() as Message;
-    this.#sendOut(returned.publication);
-    consumer.take(returned.key, returned.payload, returned, returned.place);
-  }
-
-  /** Hands a new message to a consumer, past the buffer. Only while `ready === 0`. */
-  handStraightTo(consumer: Consumer, key: QueueKey, payload: QueuePayload): void {
-    this.out++;
-    this.#ledger.cameAndWentOut();
+  /** Delivers a new message to a consumer, past the buffer. Only while `ready === 0`. */
+  deliverDirectly(consumer: Consumer, key: QueueKey, payload: QueuePayload): void {
+    this.inFlight++;
+    this.#ledger.addedInFlight();
     consumer.take(key, payload, 0, this.#passed++);
   }
 
-  /** A message that was out is done with. */
   settle(publication: Publication | undefined): void {
-    this.out--;
+    this.inFlight--;
     this.#ledger.settled(publication);
   }
 
-  /** A message that was out goes back to its place; with a `delay` only after `dueAgain`. */
-  takeBack(message: Message, delayed: boolean): void {
-    this.out--;
-    this.#ledger.cameBack(message.publication);
+  /**
+   * Requeues a message that was in flight at its old place. A `delayed` one waits for `becomeDue`.
+   */
+  requeue(message: Message, delayed: boolean): void {
+    this.inFlight--;
+    this.#ledger.requeued(message.publication);
     if (delayed) this.#countDelayed(message, 1);
-    else this.#return(message);
+    else this.#makeReady(message);
   }
 
-  /** The delay of a message that came back has passed. */
-  dueAgain(message: Message): void {
+  /** Makes a requeued message ready when its delay has passed. */
+  becomeDue(message: Message): void {
     this.#countDelayed(message, -1);
-    this.#return(message);
+    this.#makeReady(message);
   }
 
-  /** The delay of a message that came back does not matter any more: it is dropped. */
-  dropDelayed(message: Message): void {
+  /** Removes a requeued message whose delay has not passed. */
+  removeDelayed(message: Message): void {
     this.#countDelayed(message, -1);
-    this.#ledger.dropped(message.publication);
+    this.#ledger.removed(message.publication);
   }
 
-  /** Drops the first message. Only while `ready > 0`. */
-  dropFirst(): Dropped {
+  /** Removes the first message. Only while `ready > 0`. */
+  removeFirst(): Removed {
     this.ready--;
-    const returned = this.#returned.length > 0 ? this.#returned.pop() : undefined;
-    if (returned !== undefined) {
-      this.#ledger.dropped(returned.publication);
-      return returned;
+    const requeued = this.#requeued.length > 0 ? this.#requeued.pop() : undefined;
+    if (requeued !== undefined) {
+      this.#ledger.removed(requeued.publication);
+      return requeued;
     }
     const { key, details } = this.#buffer;
     const payload = this.#buffer.shift();
-    const place = this.#pass(details);
-    this.#ledger.dropped(publicationOf(details));
-    return { key, payload, place };
+    this.#ledger.removed(publicationOf(details));
+    return { key, payload, place: placeOf(details, this.#passed++) };
+  }
+
+  #deliverRequeued(consumer: Consumer): void {
+    const message = this.#requeued.pop() as Message;
+    this.#countDelivery(message.publication);
+    consumer.take(message.key, message.payload, message, message.place);
   }
 
   #countDelayed({ publication }: Message, by: 1 | -1): void {
@@ -147,24 +184,18 @@ export class Group {
     if (publication !== undefined) this.#ledger.delayed(publication, by);
   }
 
-  #return(message: Message): void {
+  #countDelivery(publication: Publication | undefined): void {
+    this.inFlight++;
+    this.#ledger.delivered(publication);
+  }
+
+  #makeReady(message: Message): void {
     this.ready++;
-    this.#returned.push(message);
+    this.#requeued.push(message);
   }
+}
 
-  #sendOut(publication: Publication | undefined): void {
-    this.out++;
-    this.#ledger.wentOut(publication);
-  }
-
-  /** The place of a message that leaves the buffer. */
-  #pass(details: Details): number {
-    const place = this.#placeOf(details);
-    this.#passed++;
-    return place;
-  }
-
-  #placeOf(details: Details): number {
-    return typeof details === 'number' || details.place === UNPLACED ? this.#passed : details.place;
-  }
+/** The place of a message at this position of its group. */
+function placeOf(details: Details, position: number): number {
+  return typeof details === 'number' || details.place === UNPLACED ? position : details.place;
 }

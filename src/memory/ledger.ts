@@ -1,67 +1,67 @@
 import type { Publication } from './message.js';
 
 /**
- * Counts messages: those that wait and those that are out. It is the one place where they are counted.
+ * Counts the messages that wait and those in flight. It is the only place that counts them.
  *
- * Where groups are declared, a message waits in several of them and is out to several of them, and still counts once: as waiting while any group has
- * it waiting, then as out until the last group has settled it.
+ * Where groups are declared, several groups have the same message, which still counts once: as
+ * waiting while it waits in any group, then as in flight until the last group has settled it.
  */
 export class Ledger {
-  /** Messages that wait, delayed ones included. */
+  /** Messages that wait, including delayed ones. */
   waiting = 0;
-  /** Messages that are out and wait nowhere. */
-  out = 0;
-  /** Where groups are declared: messages that a consumer of some group could have now. */
+  /** Messages that are in flight and wait in no group. */
+  inFlight = 0;
+  /** Where groups are declared: messages that a consumer of some group can receive now. */
   ready = 0;
 
   get unfinished(): number {
-    return this.waiting + this.out;
+    return this.waiting + this.inFlight;
   }
 
-  /** A message came into the queue: into its one group, or among the delayed. */
-  came(): void {
+  /** Adds a message to the only group, or to the delayed ones. */
+  added(): void {
     this.waiting++;
   }
 
-  /** A message came into the queue and is out at once. */
-  cameAndWentOut(): void {
-    this.out++;
+  /** Adds a message that goes straight to a consumer. */
+  addedInFlight(): void {
+    this.inFlight++;
   }
 
-  /** A message waits in one more group of several. */
+  /** Adds a message to one more of several groups. */
   shared(publication: Publication): void {
     this.#change(publication, 1, 1);
   }
 
-  /** A message that waited in a group is out. */
-  wentOut(publication: Publication | undefined): void {
+  /** A message that waited in a group is in flight. */
+  delivered(publication: Publication | undefined): void {
     if (publication === undefined) {
       this.waiting--;
-      this.out++;
+      this.inFlight++;
     } else this.#change(publication, -1, 0);
   }
 
-  /** A message that was out waits in its group again. */
-  cameBack(publication: Publication | undefined): void {
+  /** A message that was in flight waits in its group again. */
+  requeued(publication: Publication | undefined): void {
     if (publication === undefined) {
-      this.out--;
+      this.inFlight--;
       this.waiting++;
     } else this.#change(publication, 1, 0);
   }
 
-  /** A message that was out is settled in its group. */
+  /** A message that was in flight is settled in its group. */
   settled(publication: Publication | undefined): void {
-    if (publication === undefined) this.out--;
+    if (publication === undefined) this.inFlight--;
     else this.#change(publication, 0, -1);
   }
 
-  /** A message that waited is gone from its group, or from among the delayed. */
-  dropped(publication: Publication | undefined): void {
+  /** Removes a message that waited in a group, or among the delayed ones. */
+  removed(publication: Publication | undefined): void {
     if (publication === undefined) this.waiting--;
     else this.#change(publication, -1, -1);
   }
 
-  /** In one more group that a message waits in, or one less, it waits for a delay to pass. */
+  /** Counts one more group, or one less, in which a requeued message is delayed. */
   delayed(publication: Publication, by: 1 | -1): void {
     this.#count(publication, -1);
     publication.delayed += by;
@@ -77,7 +77,7 @@ export class Ledger {
 
   #count({ waiting, delayed, pending }: Publication, by: 1 | -1): void {
     if (waiting > 0) this.waiting += by;
-    else if (pending > 0) this.out += by;
+    else if (pending > 0) this.inFlight += by;
     if (waiting > delayed) this.ready += by;
   }
 }

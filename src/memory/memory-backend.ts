@@ -5,14 +5,19 @@ import type {
   ConsumerGroup,
   DeliveryStream,
   EventMap,
+  GroupInfo,
+  ManagedQueue,
+  MessageView,
   PayloadOf,
+  PeekOptions,
   PublishArguments,
   PublishOptions,
-  QueueBackend,
+  PurgeOptions,
   QueueEntry,
   QueueKey,
   QueuePayload,
   QueueStats,
+  QueueStatus,
   StatsOptions,
 } from '../backend.js';
 import { type CheckedConsumeOptions, checkConsumeOptions, DEFAULT_GROUP } from '../bridge/consume-options.js';
@@ -23,7 +28,7 @@ import { describeError } from '../internal/describe.js';
 import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
-import { checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
+import { checkCount, checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
 import { checkPublishOptions, type PublishDetails } from '../internal/publish-options.js';
 import { DeliverySubscription } from './delivery-subscription.js';
 import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
@@ -31,40 +36,51 @@ import { PayloadIterator } from './payload-iterator.js';
 import { MemoryQueue } from './queue.js';
 import { shareByName } from './shared.js';
 
-/** Stands for the key that was checked last, before any was. */
 const NO_KEY = Symbol('no key');
 
+const DEFAULT_PEEK_LIMIT = 20;
+
 export interface JoinOptions {
-  /** Gives the wait up: `join` rejects with `signal.reason`. */
+  /** Ends the wait: `join` rejects with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface CloseOptions {
   /**
-   * `true`: consumers still get what waits, and what is delayed in its time; a stream ends when nothing is left for its group. `false`: what waits or is
-   * delayed is discarded and counts as done, also after a first `close()`. Default: `true`.
+   * `true`: consumers still get what waits, and delayed messages when they become due. A stream
+   * ends when its group has nothing left. `false`: waiting and delayed messages are discarded and
+   * count as done, also after a first `close()`. Default: `true`.
    */
   readonly drain?: boolean | undefined;
 }
 
 export interface FromEnvOptions {
-  /** Where warnings and errors go. Default: the console. */
+  /** Receives warnings and errors. Default: the console. */
   readonly logger?: Logger | undefined;
 }
 
 /**
- * A queue in this process: for development, unit tests and CI without a broker, and the model of how a backend behaves.
+ * Implements a queue inside this process, for development, tests and CI without a broker.
  *
- * *When to use*: wherever a broker would only be in the way. In production set `QUEUE_BACKEND` to a broker.
+ * A message passes four stages, each in a file of its own:
  *
- * *Gotchas*: messages live in memory only, are visible in this process only and are gone with it. Groups are ignored unless `groups` declares them; then another
- * group is refused, as by a broker.
- * A queue without a `capacity` grows as long as nobody consumes.
+ * 1. `publish` gives it to a Subject (`entry-buffer.ts`), which emits the `[key, payload]` tuple on
+ *    `published$`,
+ * 2. and whose buffer holds it until a consumer of each group asks for it (`group.ts`).
+ * 3. `deliveries()` is an Observable of unsettled messages (`delivery-subscription.ts`).
+ * 4. `consume()` is an AsyncIterable of payloads (`payload-iterator.ts`).
  *
- * Everything takes effect within the call: `publish` has enqueued and delivered before it returns its promise, `ack` has freed the credit. Only what is
- * called from inside a subscriber's `next` waits for that to return. Only chains without an end are broken, so that the event loop stays alive: more than
- * 2²¹ messages, or 32,768 consumers, that come one out of the other in one call go on in a macrotask, and so does the 257th consumer that subscribed and left
- * within one call after another.
+ * *When to use*: in development and tests. In production, set `QUEUE_BACKEND` to a broker.
+ *
+ * *Gotchas*: messages live in memory, only this process sees them, and they are lost when it exits.
+ * Groups are ignored unless `groups` declares them; then other groups are refused, as by a broker.
+ * A queue without a `capacity` grows while nothing consumes.
+ *
+ * Every call takes effect synchronously: `publish` enqueues and delivers before it returns its
+ * promise, `ack` frees the credit. A call from inside a subscriber's `next` delivers when `next`
+ * returns. Only endless chains are interrupted, so that the event loop stays responsive: after 2²¹
+ * messages, or 32,768 consumers, that cause each other in one call, the rest continues in a
+ * macrotask. So does the 257th consumer in a row that subscribes and leaves within one call.
  *
  * @example
  * ```ts
@@ -73,18 +89,20 @@ export interface FromEnvOptions {
  * for await (const payload of queue.consume()) console.log(payload);
  * ```
  */
-export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implements QueueBackend<Events> {
+export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implements ManagedQueue<Events> {
   readonly #queue: MemoryQueue;
   readonly #checkPayload: (payload: unknown) => QueuePayload;
   readonly #source: DeliverySource;
-  /** The key that was checked last: most publishers use few keys, and a check costs more than the rest of a publish. */
+  /**
+   * The last valid key: most publishers use few keys, and the check costs more than the rest of a
+   * publish.
+   */
   #checkedKey: QueueKey | typeof NO_KEY = NO_KEY;
-  /** Whether it has warned that it ignores groups. */
   #warnedOfGroups = false;
 
   /**
-   * A queue of its own.
-   * @throws {TypeError | RangeError} for an option without sense; it names the option
+   * Creates a queue that no other backend shares.
+   * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
    */
   constructor(options?: MemoryBackendOptions) {
     const checked = checkMemoryOptions(options);
@@ -98,10 +116,15 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   }
 
   /**
-   * The queue of this process that is called `QUEUE_NAME` (default: `default`), with `QUEUE_CAPACITY` (default: Infinity) and `QUEUE_GROUPS` (a
-   * list with commas; default: groups are ignored). Payloads are validated as `'json'`, as by a broker. All who ask for one name share one queue until
-   * one of them closes it; the first decides. Warns that this is for development and testing.
-   * @throws {ConfigurationError} for a malformed variable; it names the variable
+   * Returns the queue of this process that is named `QUEUE_NAME` (default: `default`), or creates
+   * it.
+   *
+   * Reads `QUEUE_CAPACITY` (default: Infinity), `QUEUE_GROUPS` (comma-separated; default: groups
+   * are ignored) and `QUEUE_DEDUPE_WINDOW` (in milliseconds; default: 120,000). Validates payloads
+   * as `'json'`, as a broker does. All callers with one name share one queue until one of them
+   * closes it; the first caller decides the options. Warns that the queue is for development and
+   * testing.
+   * @throws {ConfigurationError} if a variable is malformed. The message names the variable.
    */
   static fromEnv<Events extends EventMap<Events> = AnyEvents>(
     env?: Env,
@@ -114,14 +137,14 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     return this.#queue.options.name;
   }
 
-  /** Messages that wait, delayed ones included. */
+  /** How many messages wait, including delayed ones. */
   get size(): number {
     return this.#queue.counts.waiting;
   }
 
-  /** Messages that are delivered and not settled. */
+  /** How many messages are delivered and not settled. */
   get inFlight(): number {
-    return this.#queue.counts.out;
+    return this.#queue.counts.inFlight;
   }
 
   /** `size` and `inFlight` together. Never negative, however often a delivery is settled. */
@@ -129,7 +152,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     return this.#queue.counts.unfinished;
   }
 
-  /** Messages that an overflow policy dropped. */
+  /** How many messages an overflow policy has dropped. */
   get dropped(): number {
     return this.#queue.dropped;
   }
@@ -139,23 +162,39 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     return this.#queue.closed;
   }
 
-  /** What is published, as the queue takes it, in order; nothing from before the subscription. Completes on `close()`. */
+  /** Emits each message when the queue takes it, in order. Completes on `close()`. */
   get published$(): Observable<QueueEntry<Events>> {
-    return this.#queue.watch.published$ as Observable<QueueEntry<Events>>;
+    return this.#queue.buffer.asObservable() as Observable<QueueEntry<Events>>;
   }
 
-  /** The number of unfinished messages: the current one at once, then every change. Completes when the queue is closed and nothing is unfinished. */
+  /**
+   * Emits the number of unfinished messages first, then every change. Completes when the queue is
+   * closed and nothing is unfinished.
+   */
   get unfinished$(): Observable<number> {
     return this.#queue.watch.unfinished$;
   }
 
   /**
-   * Sends a message. Resolves when there is room for it, which with an unbounded queue is at once.
-   * @throws {InvalidMessageError} (a rejection, as all of these) for a bad key, payload or header
+   * Emits `'idle'` until the first use, then `'connected'`: the current status first. Completes
+   * after `'closed'`.
+   */
+  get status$(): Observable<QueueStatus> {
+    return this.#queue.watch.status$;
+  }
+
+  /**
+   * Publishes a message. Resolves when the queue has room for it; without a `capacity`,
+   * immediately.
+   *
+   * A message whose `id` was published within `dedupeWindow` is not stored again. Only a stored
+   * message counts as published, not one that was refused, aborted or dropped.
+   * @throws {InvalidMessageError} (a rejection, as all of these) if the key, the payload or a
+   * header is invalid
    * @throws {ConfigurationError} if `groups` does not declare the group
-   * @throws {QueueClosedError} after `close()`, and when the queue is closed while it waits
-   * @throws {QueueOverflowError} when the queue is full and its policy is `'error'`
-   * @throws `signal.reason` when the signal aborted before there was room
+   * @throws {QueueClosedError} after `close()`, also if the publish was waiting for room
+   * @throws {QueueOverflowError} if the queue is full and its policy is `'error'`
+   * @throws `signal.reason` if the signal aborts before there is room
    */
   publish(...message: PublishArguments<Events>): Promise<void>;
   publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
@@ -173,21 +212,18 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     try {
       return this.#queue.publish(key, accepted, details);
     } catch (error) {
-      // What is expected comes as a rejection: this is the scheduler or the logger that was handed in.
-      this.#queue.options.logger.error(
-        `A publish to queue ${JSON.stringify(this.name)} failed: ${describeError(error)}`,
-        {
-          queue: this.name,
-          error,
-        },
-      );
+      // Expected errors are rejections: this one comes from the application's scheduler or logger.
+      const message = `A publish to queue ${JSON.stringify(this.name)} failed: ${describeError(error)}`;
+      this.#queue.options.logger.error(message, { queue: this.name, error });
       return Promise.reject(error);
     }
   }
 
   /**
-   * Sends a message if there is room for it now; never waits and never overtakes a `publish` that does. Says whether the message was taken.
-   * @throws {InvalidMessageError} for a bad key or payload
+   * Publishes a message if there is room for it now. Never waits, and never overtakes a `publish`
+   * that waits.
+   * @returns whether the queue took the message
+   * @throws {InvalidMessageError} if the key or the payload is invalid
    * @throws {QueueClosedError} after `close()`
    */
   tryPublish(...entry: [...QueueEntry<Events>]): boolean;
@@ -196,9 +232,21 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   }
 
   /**
-   * Payloads, one after the other: at most once. A payload is acknowledged when the loop comes back for the next one, or leaves, even by a throw.
-   * Nothing is taken out of the queue before it is asked for, beyond `prefetch` (default 1). An abort ends it without an error.
-   * @throws {TypeError | RangeError} for an option without sense
+   * Delivers messages to be settled by the consumer: at least once.
+   * @throws {TypeError | RangeError} if an option is invalid
+   * @throws {ConfigurationError} if `groups` does not declare the group
+   */
+  deliveries(options?: ConsumeOptions): DeliveryStream<Events> {
+    return createDeliveryStream(this.#source, this.#checkConsumer(options));
+  }
+
+  /**
+   * Delivers payloads one after another: at most once.
+   *
+   * A payload is acknowledged when the loop asks for the next one or exits, even by a throw. The
+   * loop takes no message that it has not asked for, beyond `prefetch` (default 1). An abort ends
+   * the loop without an error.
+   * @throws {TypeError | RangeError} if an option is invalid
    * @throws {ConfigurationError} if `groups` does not declare the group
    */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable {
@@ -210,17 +258,8 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   }
 
   /**
-   * Messages on loan, to be settled by whoever holds them: at least once.
-   * @throws {TypeError | RangeError} for an option without sense
-   * @throws {ConfigurationError} if `groups` does not declare the group
-   */
-  deliveries(options?: ConsumeOptions): DeliveryStream<Events> {
-    return createDeliveryStream(this.#source, this.#checkConsumer(options));
-  }
-
-  /**
-   * Counts, at this moment: of one group, or over all.
-   * @throws {TypeError | RangeError} (a rejection, like the other errors) if the group is invalid
+   * Counts the messages of a group, or of all groups, at this moment.
+   * @throws {TypeError | RangeError} (a rejection, as all of these) if the group is invalid
    * @throws {ConfigurationError} if `groups` does not declare the group
    */
   async stats(options?: StatsOptions): Promise<QueueStats> {
@@ -229,7 +268,46 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     return this.#queue.stats(group);
   }
 
-  /** Resolves when nothing is unfinished; rejects with `signal.reason` when the signal aborted first. */
+  /** Lists the declared groups with their counts, or `default` where groups are ignored. */
+  async groups(): Promise<GroupInfo[]> {
+    return this.#queue.groups();
+  }
+
+  /**
+   * Resolves to `false`: this queue has no groups but its own, and those cannot be deleted.
+   * @throws {ConfigurationError} (a rejection) for a group that `groups()` lists
+   */
+  async deleteGroup(name: ConsumerGroup): Promise<boolean> {
+    return this.#queue.deleteGroup(checkName('name', name));
+  }
+
+  /**
+   * Shows waiting messages in order, then delayed ones with the time at which they become due, and
+   * takes none of them.
+   * @throws {TypeError | RangeError} (a rejection, as all of these) if an option is invalid
+   * @throws {ConfigurationError} if `groups` does not declare the group
+   */
+  async peek(options?: PeekOptions): Promise<MessageView[]> {
+    const { group = DEFAULT_GROUP, limit = DEFAULT_PEEK_LIMIT } = checkOptions(options);
+    this.#checkGroup(checkName('group', group));
+    return this.#queue.peek(group, checkCount('limit', limit));
+  }
+
+  /**
+   * Removes waiting and delayed messages, which then count as done, but none in flight. Resolves to
+   * how many messages it removed.
+   * @throws {TypeError | RangeError} (a rejection, as all of these) if the group is invalid
+   * @throws {ConfigurationError} if `groups` does not declare the group
+   */
+  async purge(options?: PurgeOptions): Promise<number> {
+    const { group } = checkOptions(options);
+    if (group !== undefined) this.#checkGroup(checkName('group', group));
+    return this.#queue.purge(group);
+  }
+
+  /**
+   * Resolves when nothing is unfinished. Rejects with `signal.reason` if the signal aborts first.
+   */
   join(options?: JoinOptions): Promise<void> {
     try {
       return this.#queue.watch.join(checkSignal('signal', checkOptions(options).signal));
@@ -239,16 +317,17 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   }
 
   /**
-   * Removes what waits or is delayed and returns it, in order; it counts as done. For the teardown of a test. What is out stays out, and a `publish` that
-   * waited for room has room now.
+   * Removes waiting and delayed messages and returns them in order, for the teardown of a test.
+   * They count as done. Messages in flight stay in flight, and a `publish` that waits for room gets
+   * it.
    */
   clear(): QueueEntry<Events>[] {
     return this.#queue.clear() as QueueEntry<Events>[];
   }
 
   /**
-   * Ends the queue: a later `publish`, and one that waits for room, rejects with `QueueClosedError`. Resolves at once; `join()` is what waits.
-   * Idempotent.
+   * Closes the queue: a later `publish`, and one that waits for room, rejects with
+   * `QueueClosedError`. Idempotent. Resolves immediately; `join()` waits.
    */
   async close(options?: CloseOptions): Promise<void> {
     const { drain = true } = checkOptions(options);
@@ -281,8 +360,8 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
       this.#warnedOfGroups = true;
       const [queue, named] = [this.name, group].map((name) => JSON.stringify(name));
       logger.warn(
-        `Queue ${queue} ignores group ${named}: MemoryBackend was given no groups, so all consumers compete. A broker refuses a group that is not ` +
-          'declared. Declare it in the `groups` option or in QUEUE_GROUPS.',
+        `Queue ${queue} ignores group ${named}: this MemoryBackend declares no groups, so all consumers compete. A broker refuses a ` +
+          'group that is not declared. Declare it in the `groups` option or in QUEUE_GROUPS.',
         { queue: this.name, group },
       );
     }

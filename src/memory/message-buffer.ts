@@ -3,26 +3,27 @@ import { BlockQueue } from '../internal/block-queue.js';
 import type { Message, Publication } from './message.js';
 
 /**
- * What is known of a message besides its key and payload: when it was published, in milliseconds since the queue was made, which is all there is
- * to most messages and costs no object; or the record of one that has more.
+ * What a message has besides its key and payload. Most messages have only the time of their
+ * publication, in milliseconds since the creation of the queue: a number, which needs no object.
+ * Others have a record.
  */
 export type Details = number | Message;
 
-/** What the groups share of a message, if it goes to several. */
+/** Returns what several groups share of a message. */
 export function publicationOf(details: Details): Publication | undefined {
   return typeof details === 'number' ? undefined : details.publication;
 }
 
 /**
- * Messages in the order of their publication, that nobody has had yet.
+ * Holds messages in the order of their publication, before their first delivery.
  *
- * A message is no object here, but a slot for its payload. Messages in a row mostly have the same key and were published in the same millisecond, so
- * key and details are kept once for each run of messages that have them in common. In a burst a record each would cost twice the time, most of it for
- * the garbage collector, and three slots each still a half more.
+ * A message needs only one slot, for its payload. Consecutive messages mostly have the same key and
+ * were published in the same millisecond, so the buffer stores key and details once for each run of
+ * such messages. `docs/decisions/0018` has the figures.
  */
 export class MessageBuffer {
   readonly #payloads = new BlockQueue<QueuePayload>();
-  /** The runs between the first and the last one: a key, details and a count each, side by side. */
+  /** The runs between the first and the last one: key, details and count of each, in a row. */
   readonly #runs = new BlockQueue<QueueKey | Details>();
   #firstKey: QueueKey = '';
   #firstDetails: Details = 0;
@@ -41,7 +42,7 @@ export class MessageBuffer {
     this.#payloads.push(payload);
   }
 
-  /** Of the first message. Only while `length > 0`, as the rest. */
+  /** The key of the first message. Only while `length > 0`, as the members below. */
   get key(): QueueKey {
     if (this.#firstCount === 0) this.#nextRun();
     return this.#firstKey;
@@ -52,12 +53,27 @@ export class MessageBuffer {
     return this.#firstDetails;
   }
 
-  /** Takes the first message out; returns its payload. */
+  /** Removes the first message and returns its payload. */
   shift(): QueuePayload {
     if (this.#firstCount === 0) this.#nextRun();
-    // A record holds its payload: let go of it with the message.
+    // A record refers to its payload: release it with the message.
     if (--this.#firstCount === 0) this.#firstDetails = 0;
     return this.#payloads.shift();
+  }
+
+  /** Yields all messages, in order. */
+  *[Symbol.iterator](): IterableIterator<{ key: QueueKey; payload: QueuePayload; details: Details }> {
+    const payloads = this.#payloads[Symbol.iterator]();
+    for (const [key, details, count] of this.#allRuns()) {
+      for (let i = 0; i < count; i++) yield { key, payload: payloads.next().value as QueuePayload, details };
+    }
+  }
+
+  *#allRuns(): IterableIterator<[QueueKey, Details, count: number]> {
+    yield [this.#firstKey, this.#firstDetails, this.#firstCount];
+    const runs = [...this.#runs];
+    for (let i = 0; i < runs.length; i += 3) yield runs.slice(i, i + 3) as [QueueKey, Details, number];
+    yield [this.#lastKey, this.#lastDetails, this.#lastCount];
   }
 
   #startRun(key: QueueKey, details: Details): void {
@@ -71,7 +87,10 @@ export class MessageBuffer {
     this.#lastCount = 0;
   }
 
-  /** The first run is used up: the next one takes its place, be it the last one, which starts anew then. */
+  /**
+   * Replaces the first run, which is used up, with the next one. That may be the last one, which
+   * starts again then.
+   */
   #nextRun(): void {
     if (this.#runs.length > 0) {
       this.#firstKey = this.#runs.shift() as QueueKey;

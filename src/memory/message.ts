@@ -1,9 +1,19 @@
-import type { ConsumerGroup, MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
+import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
 
-/** The place of a message that has none yet: it gets one when it leaves the buffer, or falls due. */
+/**
+ * The place of a message that has none yet. It gets one when it leaves the buffer or becomes due.
+ */
 export const UNPLACED = -1;
 
-/** A message that needs a record: it has headers or a delay, was delivered before, or its queue declares groups. */
+/** The id of a message that was published without one. */
+export function idOfPlace(queueId: string, place: number): string {
+  return `${queueId}-${place}`;
+}
+
+/**
+ * A message that needs a record: it has options, was delivered before, or belongs to a queue that
+ * declares groups.
+ */
 export class Message {
   /** Its position in the order of publication. */
   place = UNPLACED;
@@ -12,30 +22,36 @@ export class Message {
     readonly key: QueueKey,
     readonly payload: QueuePayload,
     readonly headers: MessageHeaders,
-    /** When it was published, in milliseconds since the epoch. */
+    /** In milliseconds since the epoch. */
     readonly publishedAt: number,
-    /** Which delivery the next one is, from 1 up. */
+    /** The number of the next delivery, from 1 up. */
     readonly attempt: number,
-    /** What its groups share of it, where groups are declared and it has reached them. */
+    /** The id from the publisher, or of a delayed publish. Undefined: `idOfPlace`. */
+    public id?: string,
+    /**
+     * What the groups share of the message. Undefined before it reaches them, and where groups are
+     * ignored.
+     */
     readonly publication?: Publication,
-    /** Before it has reached its groups: the only one that gets it, or undefined for all. */
-    readonly group?: ConsumerGroup,
   ) {}
 }
 
-/** What the groups of one queue share of one message: it is held until each of them has settled it. */
+/**
+ * What the groups of a queue share of one message: the queue holds it until each group has settled
+ * it.
+ */
 export class Publication {
-  /** In how many groups it waits. */
+  /** In how many groups the message waits. */
   waiting = 0;
-  /** In how many of these it came back and waits for a delay to pass. */
+  /** In how many of these groups it was requeued with a delay that has not passed. */
   delayed = 0;
   /** In how many groups it is not settled. */
   pending = 0;
-  /** The message, as a group gets it first. */
+  /** The message, for its first delivery in each group. */
   readonly message: Message;
 
-  constructor({ key, payload, headers, publishedAt }: Message, place: number) {
-    this.message = new Message(key, payload, headers, publishedAt, 1, this);
+  constructor({ key, payload, headers, publishedAt, id }: Message, place: number) {
+    this.message = new Message(key, payload, headers, publishedAt, 1, id, this);
     this.message.place = place;
   }
 }

@@ -1,6 +1,7 @@
 import { asyncScheduler, type SchedulerLike } from 'rxjs';
 import type { ConsumerGroup } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
+import { checkDedupeWindow, readDedupeWindow } from '../internal/dedupe-window.js';
 import {
   DEFAULT_NAME,
   describeVariable,
@@ -18,32 +19,46 @@ const VALIDATIONS = ['shape', 'json'] as const;
 /** What a full queue does with one more message. */
 export type MemoryOverflow = (typeof POLICIES)[number];
 
-/** How closely a payload is looked at. */
+/** How `publish` validates a payload. */
 export type MemoryValidation = (typeof VALIDATIONS)[number];
 
 export interface MemoryBackendOptions {
   /** The name of the queue: 1 to 255 bytes of UTF-8. Default: `default`. */
   readonly name?: string | undefined;
-  /** How many messages may wait, delayed ones included: a whole number from 1 up, or Infinity. Default: Infinity. */
+  /**
+   * How many messages may wait, including delayed ones: an integer >= 1, or Infinity. Default:
+   * Infinity.
+   */
   readonly capacity?: number | undefined;
   /**
-   * What a full queue does. `'wait'`: `publish` waits for room, first come first served. `'error'`: it rejects with `QueueOverflowError`.
-   * `'drop-oldest'`: what has waited longest goes. `'drop-newest'`: `publish` resolves, and the message is not taken. Default: `'wait'`.
+   * What a full queue does. `'wait'`: `publish` waits for room, first come first served. `'error'`:
+   * it rejects with `QueueOverflowError`. `'drop-oldest'`: the message that has waited longest is
+   * dropped. `'drop-newest'`: `publish` resolves, and the new message is dropped. Default:
+   * `'wait'`.
    */
   readonly overflow?: MemoryOverflow | undefined;
   /**
-   * `'ignored'`: a group is accepted and means nothing, all consumers compete. A list: the only groups that there are, each of which gets every message,
-   * as on a broker. Default: `'ignored'`.
+   * `'ignored'`: any group is accepted and ignored, and all consumers compete. A list: the declared
+   * groups, each of which gets every message, as on a broker. Default: `'ignored'`.
    */
   readonly groups?: 'ignored' | readonly ConsumerGroup[] | undefined;
   /**
-   * `'shape'`: a payload has to be a plain object. `'json'`: it also has to survive JSON unchanged, and consumers get a copy, as from a broker.
-   * Default: `'shape'`.
+   * `'shape'`: a payload must be a plain object. `'json'`: JSON must not change it either, and
+   * consumers get a copy, as from a broker. Default: `'shape'`.
    */
   readonly validate?: MemoryValidation | undefined;
-  /** Tells the time and runs every timer. Default: RxJS's `asyncScheduler`; a `TestScheduler` gives virtual time. */
+  /**
+   * How long the `id` of a published message is remembered, in milliseconds, from 100 to
+   * 2,147,483,647. A message with the same `id` is not stored again within that time, also if an
+   * overflow policy has dropped the first one since. Default: 120,000.
+   */
+  readonly dedupeWindow?: number | undefined;
+  /**
+   * Supplies the time and runs all timers. Default: RxJS's `asyncScheduler`. A `TestScheduler`
+   * gives virtual time.
+   */
   readonly scheduler?: SchedulerLike | undefined;
-  /** Where warnings and errors go. Default: the console. */
+  /** Receives warnings and errors. Default: the console. */
   readonly logger?: Logger | undefined;
 }
 
@@ -53,11 +68,12 @@ export interface CheckedMemoryOptions {
   readonly overflow: MemoryOverflow;
   readonly groups: 'ignored' | readonly ConsumerGroup[];
   readonly validate: MemoryValidation;
+  readonly dedupeWindow: number;
   readonly scheduler: SchedulerLike;
   readonly logger: Logger;
 }
 
-/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+/** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkMemoryOptions(options: MemoryBackendOptions | undefined): CheckedMemoryOptions {
   const {
     name = DEFAULT_NAME,
@@ -65,6 +81,7 @@ export function checkMemoryOptions(options: MemoryBackendOptions | undefined): C
     overflow = 'wait',
     groups = 'ignored',
     validate = 'shape',
+    dedupeWindow,
     scheduler = asyncScheduler,
     logger = defaultLogger,
   } = checkOptions(options);
@@ -74,18 +91,20 @@ export function checkMemoryOptions(options: MemoryBackendOptions | undefined): C
     overflow: checkChoice('overflow', overflow, POLICIES),
     groups: checkGroups(groups),
     validate: checkChoice('validate', validate, VALIDATIONS),
+    dedupeWindow: checkDedupeWindow(dedupeWindow),
     scheduler: checkMethods('scheduler', scheduler, ['now', 'schedule']),
     logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
   };
 }
 
-/** Reads QUEUE_NAME, QUEUE_CAPACITY and QUEUE_GROUPS. */
-export function readMemoryEnv(env: Env): Pick<CheckedMemoryOptions, 'name' | 'capacity' | 'groups'> {
+/** Reads QUEUE_NAME, QUEUE_CAPACITY, QUEUE_GROUPS and QUEUE_DEDUPE_WINDOW. */
+export function readMemoryEnv(env: Env): Pick<CheckedMemoryOptions, 'name' | 'capacity' | 'groups' | 'dedupeWindow'> {
   const capacity = readVariable(env, 'QUEUE_CAPACITY');
   return {
     name: readQueueName(env),
     capacity: capacity !== undefined ? readCapacity(capacity) : Number.POSITIVE_INFINITY,
     groups: readGroups(env) ?? 'ignored',
+    dedupeWindow: checkDedupeWindow(readDedupeWindow(env)),
   };
 }
 

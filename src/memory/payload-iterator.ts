@@ -1,16 +1,15 @@
 import type { QueueKey, QueuePayload } from '../backend.js';
 import { NOTHING, PullIterator } from '../bridge/pull-iterator.js';
 import type { Linked } from '../internal/linked-list.js';
-import type { Consumer } from './consumer.js';
-import type { Group } from './group.js';
+import type { Consumer, Group } from './group.js';
 import type { Publication } from './message.js';
 import { type Details, publicationOf } from './message-buffer.js';
 import type { MemoryQueue } from './queue.js';
 
 /**
- * `consume()` with a prefetch of 1: the same as over `deliveries()`, without a delivery.
+ * Implements `consume()` with a prefetch of 1, without a delivery for each message.
  *
- * At most one payload is out, the one that was handed over last: a payload is done with when the next one is asked for.
+ * At most one message is in flight: the last one. The next call of `next()` settles it.
  */
 export class PayloadIterator extends PullIterator<QueuePayload> implements Consumer {
   list: object | undefined;
@@ -20,9 +19,9 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
   readonly #queue: MemoryQueue;
   readonly #groupName: string;
   #group!: Group;
-  #out = false;
+  #inFlight = false;
   #publication: Publication | undefined;
-  /** What `pull` got from the queue. */
+  /** The payload that `take` got while `pull` was running. */
   #pulled: QueuePayload | typeof NOTHING = NOTHING;
 
   constructor(queue: MemoryQueue, group: string, signal: AbortSignal | undefined) {
@@ -36,14 +35,14 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
   }
 
   take(_key: QueueKey, payload: QueuePayload, details: Details, _place: number): void {
-    this.#out = true;
+    this.#inFlight = true;
     this.#publication = publicationOf(details);
     if (this.waiting === 0) {
       this.#pulled = this.#queue.handOver(payload);
       return;
     }
     this.answer(this.#queue.handOver(payload));
-    if (this.waiting > 0) this.#group.line.append(this);
+    if (this.waiting > 0) this.#group.readyConsumers.append(this);
   }
 
   end(): void {
@@ -51,7 +50,7 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
   }
 
   protected override open(): void {
-    this.#group = this.#queue.enrol(this, this.#groupName);
+    this.#group = this.#queue.addConsumer(this, this.#groupName);
     if (this.#queue.closed) this.#queue.serve();
   }
 
@@ -61,17 +60,17 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
       this.#pulled = NOTHING;
       return payload;
     }
-    if (!this.over) this.#group.line.append(this);
+    if (!this.over) this.#group.readyConsumers.append(this);
     return NOTHING;
   }
 
   protected override shut(): void {
-    this.#queue.dismiss(this, this.#group);
+    this.#queue.removeConsumer(this, this.#group);
   }
 
   protected override doneWithLast(): void {
-    if (!this.#out) return;
-    this.#out = false;
+    if (!this.#inFlight) return;
+    this.#inFlight = false;
     this.#queue.settle(this.#group, this.#publication);
   }
 

@@ -1,77 +1,76 @@
-import type { TimestampProvider } from 'rxjs';
-import type { ConsumerGroup, QueueEntry, QueueKey, QueuePayload, QueueStats } from '../backend.js';
-import { QueueClosedError, QueueOverflowError } from '../errors.js';
+import type {
+  ConsumerGroup,
+  GroupInfo,
+  MessageView,
+  QueueEntry,
+  QueueKey,
+  QueuePayload,
+  QueueStats,
+} from '../backend.js';
+import { ConfigurationError, QueueClosedError, QueueOverflowError } from '../errors.js';
 import { DONE } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import { NO_HEADERS } from '../internal/message.js';
 import type { PublishDetails } from '../internal/publish-options.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
-import { clockOf, isVirtual } from '../internal/virtual-time.js';
-import { Admission } from './admission.js';
-import type { Consumer } from './consumer.js';
-import { type Delayed, Delays } from './delays.js';
+import { isVirtual } from '../internal/virtual-time.js';
+import { Admission, type Entering } from './admission.js';
 import { Dispatcher } from './dispatcher.js';
-import type { Group } from './group.js';
-import { Groups } from './groups.js';
-import { Ledger } from './ledger.js';
-import { Message, type Publication, UNPLACED } from './message.js';
+import { Emissions } from './emissions.js';
+import { EntryBuffer } from './entry-buffer.js';
+import type { Consumer, Group } from './group.js';
+import type { Ledger } from './ledger.js';
+import { idOfPlace, Message, type Publication } from './message.js';
 import type { CheckedMemoryOptions } from './options.js';
+import { RecentIds } from './recent-ids.js';
 import { Watch } from './watch.js';
 
 /**
- * The queue itself: what comes in, who gets it, when it is done with. Everything takes effect within the call.
+ * The queue behind `MemoryBackend`. Everything takes effect within the call.
  *
- * Messages go one way: `publish` lets them in, if need be after waiting for room; they take their place in the groups, or among the delayed; `serve`
- * hands them to consumers; `settle` or `giveBack` ends the loan. The code of consumers and of observers runs only from `serve` and from the watch,
- * when the state is true, and never inside itself.
+ * A message enters the `EntryBuffer`, if need be after it waited for room (`Admission`). The
+ * `Dispatcher` delivers it to consumers, and a settlement removes or requeues it. The code of
+ * consumers and observers runs only from the dispatcher and from the emissions, while the state is
+ * consistent, and never inside itself.
  */
 export class MemoryQueue {
   readonly options: CheckedMemoryOptions;
-  /** Names this queue among all that there are and were. */
+  /** Distinguishes this queue from every other queue, including past ones. */
   readonly id = Math.random().toString(36).slice(2, 10);
-  readonly #ledger = new Ledger();
-  readonly #watch = new Watch(() => this.#ledger.unfinished);
-  readonly #groups: Groups;
+  readonly buffer: EntryBuffer;
+  readonly watch: Watch;
+  readonly counts: Ledger;
   readonly #admission: Admission;
   readonly #dispatcher: Dispatcher;
-  readonly #delays: Delays<Group | undefined>;
-  /** Times are kept relative to it: small integers cost no object. */
-  readonly #madeAt: number;
+  readonly #recentIds: RecentIds;
   readonly #copies: boolean;
   readonly #virtual: boolean;
-  readonly #clock: TimestampProvider;
   #consumers = 0;
   #dropped = 0;
   #closed = false;
   #discards = false;
 
   constructor(options: CheckedMemoryOptions) {
+    const { groups, scheduler } = options;
     this.options = options;
-    this.#groups = new Groups(options.groups, this.#ledger);
-    this.#admission = new Admission(options.capacity, this.#ledger, this.#groups);
-    this.#dispatcher = new Dispatcher(this.#groups, options.scheduler, {
+    const emissions = new Emissions();
+    this.buffer = new EntryBuffer({ groups, scheduler, emissions, queueId: this.id, onDue: () => this.serve() });
+    this.counts = this.buffer.counts;
+    this.watch = new Watch(() => this.counts.unfinished, emissions);
+    this.#recentIds = new RecentIds(options.dedupeWindow, scheduler);
+    this.#admission = new Admission(options.capacity, this.counts, this.#recentIds);
+    this.#dispatcher = new Dispatcher(this.buffer, scheduler, {
       admit: () => {
-        while (this.#admission.somebodyWaits && this.#admit((group) => this.#groups.allWait(group)));
+        while (this.#admission.hasPending && this.#admit(allWait));
       },
       failed: (error) => this.#failed(error),
       atRest: () => {
         if (this.#closed) this.#endDrained();
       },
     });
-    this.#delays = new Delays(options.scheduler, (due) => this.#fallDue(due));
-    this.#madeAt = options.scheduler.now();
-    this.#virtual = isVirtual(options.scheduler);
-    this.#clock = clockOf(options.scheduler);
+    this.#virtual = isVirtual(scheduler);
     this.#copies = options.validate === 'json';
-  }
-
-  get counts(): Readonly<Ledger> {
-    return this.#ledger;
-  }
-
-  get watch(): Pick<Watch, 'published$' | 'unfinished$' | 'join'> {
-    return this.#watch;
   }
 
   get dropped(): number {
@@ -82,110 +81,103 @@ export class MemoryQueue {
     return this.#closed;
   }
 
-  /** What a consumer gets of a payload: itself, or where the payloads are JSON a copy of its own, as from a broker. */
+  /**
+   * Returns the payload for a consumer: itself, or a copy as from a broker where payloads are JSON.
+   */
   handOver(payload: QueuePayload): QueuePayload {
     return this.#copies ? JSON.parse(JSON.stringify(payload)) : payload;
   }
 
-  /** A time that was kept relative to the making of the queue, in milliseconds since the epoch. */
+  /** Converts a time relative to the creation of the queue to milliseconds since the epoch. */
   publishedAt(relative: number): number {
-    return this.#madeAt + relative;
+    return this.buffer.createdAt + relative;
   }
 
   publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
-    if (details === undefined && this.#enterPlainly(key, payload)) return this.#done();
-    if (!this.#admission.hasRoom(isDelayed(details), details?.group)) {
-      const { overflow, name } = this.options;
-      if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
-      if (overflow === 'error')
-        return Promise.reject(
-          new QueueOverflowError(`Queue ${JSON.stringify(name)} is full: ${this.#ledger.waiting} messages wait`),
-        );
-      if (!this.#makeRoom()) return this.#done();
-    }
-    this.#enter(key, payload, details);
-    return this.#done();
+    if (details === undefined) return this.#enterPlainly(key, payload) ? this.#done() : this.#publish(key, payload);
+    return this.#recentIds.has(details.id) ? this.#done() : this.#publish(key, payload, details);
   }
 
-  /** Like `publish`, but never waits; says whether the message was taken. */
+  /** Like `publish`, but never waits. Returns whether the queue took the message. */
   tryPublish(key: QueueKey, payload: QueuePayload): boolean {
     if (this.#closed) throw this.#closedError();
     if (this.#enterPlainly(key, payload)) return true;
-    if (!this.#admission.hasRoom(false, undefined) && !this.#makeRoom()) return false;
-    this.#enter(key, payload, undefined);
+    if (!this.#admission.hasRoom(false, this.buffer.groups) && !this.#makeRoom()) return false;
+    this.#enter(key, payload);
     return true;
   }
 
-  /** Somebody subscribes. */
-  enrol(consumer: Consumer, name: ConsumerGroup): Group {
-    const group = this.#groups.get(name);
+  addConsumer(consumer: Consumer, name: ConsumerGroup): Group {
+    this.watch.used();
+    const group = this.buffer.group(name);
     group.consumers.add(consumer);
     this.#consumers++;
     this.#dispatcher.consumerJoined();
-    this.#watchTimer();
+    this.#updateTimer();
     return group;
   }
 
-  /** Somebody leaves. */
-  dismiss(consumer: Consumer, group: Group): void {
+  removeConsumer(consumer: Consumer, group: Group): void {
     if (!group.consumers.delete(consumer)) return;
-    group.line.remove(consumer);
+    group.readyConsumers.remove(consumer);
     if (--this.#consumers === 0) this.#dispatcher.cancel();
-    this.#watchTimer();
+    this.#updateTimer();
   }
 
-  /** A consumer left while `count` of its calls waited for a message. */
+  /** Logs that a consumer left while `count` of its calls waited for a message. */
   waitCancelled(count: number): void {
-    this.options.logger.debug(
-      `A consumer of queue ${JSON.stringify(this.options.name)} left while ${count} of its calls waited for a message`,
-      {
-        queue: this.options.name,
-      },
-    );
+    const { logger, name } = this.options;
+    logger.debug(`A consumer of queue ${JSON.stringify(name)} left while ${count} of its calls waited for a message`, {
+      queue: name,
+    });
   }
 
-  /** A message that is out is done with. */
+  /** Removes a message that is in flight. */
   settle(group: Group, publication: Publication | undefined): void {
     group.settle(publication);
     this.#countChanged();
     if (this.#closed) this.serve();
   }
 
-  /** A message that is out goes back to its place, after a delay in milliseconds. Call `serve` when all that goes back has done so. */
-  giveBack(group: Group, message: Message, delay: number): void {
-    if (this.#discards) {
-      this.settle(group, message.publication);
-      return;
-    }
-    group.takeBack(message, delay > 0);
-    if (delay > 0) this.#delays.add({ message, due: this.options.scheduler.now() + delay, target: group });
+  /**
+   * Requeues a message that is in flight, after a delay in milliseconds. Call `serve` after the
+   * last one.
+   */
+  requeue(group: Group, message: Message, delay: number): void {
+    if (this.#discards) this.settle(group, message.publication);
+    else this.buffer.requeue(group, message, delay);
   }
 
-  /** Hands out what can be handed out. */
+  /** Delivers what can be delivered. */
   serve(): void {
     this.#dispatcher.serve();
   }
 
-  /** The same, for a consumer that just subscribed; it may leave within the call. */
+  /** Delivers to a consumer that has just subscribed, and may leave within the call. */
   serveNewcomer(hasLeft: () => boolean): void {
     this.#dispatcher.serveNewcomer(hasLeft);
   }
 
-  /** Hands a message to a consumer who is not in line, unless there is none or somebody is being served. Says whether it did. */
+  /**
+   * Delivers a message to a consumer that is not among the ready ones, if there is one. Returns
+   * whether it did.
+   */
   serveAtOnce(consumer: Consumer, group: Group): boolean {
-    if (this.#dispatcher.running || group.line.first !== undefined) return false;
-    if (group.ready === 0 && this.#admission.somebodyWaits)
-      this.#admit((name) => this.#groups.only !== undefined || name === group.name);
+    if (this.#dispatcher.running || group.readyConsumers.first !== undefined) return false;
+    // A duplicate is admitted without a message: the publish behind it may have one.
+    while (group.ready === 0 && this.#admission.hasPending) {
+      if (!this.#admit((recipients) => recipients.every((recipient) => recipient === group))) break;
+    }
     if (group.ready === 0) return false;
-    group.handTo(consumer);
-    if (this.#admission.somebodyWaits) this.serve();
+    group.deliverTo(consumer);
+    if (this.#admission.hasPending) this.serve();
     return true;
   }
 
   clear(): QueueEntry[] {
-    const entries = this.#discard();
+    const entries = this.buffer.clear();
     if (entries.length > 0) this.#countChanged();
     this.serve();
     return entries;
@@ -194,175 +186,199 @@ export class MemoryQueue {
   close(drain: boolean): void {
     const first = !this.#closed;
     this.#closed = true;
-    this.#watchTimer();
-    if (first) this.#admission.turnAway(() => this.#closedError());
+    this.#updateTimer();
+    if (first) this.#admission.rejectAll(() => this.#closedError());
     if (!drain) {
       this.#discards = true;
-      if (this.#discard().length > 0) this.#countChanged();
+      if (this.buffer.clear().length > 0) this.#countChanged();
     }
-    if (first) this.#watch.closed();
+    if (first) {
+      this.buffer.complete();
+      this.watch.closed();
+    }
     this.serve();
   }
 
   stats(name: ConsumerGroup | undefined): QueueStats {
-    const group = name === undefined ? this.#groups.only : this.#groups.get(name);
-    // Over all groups a message counts once, and is ready while it is for any.
-    const { ready, unfinished } = group ?? this.#ledger;
+    this.watch.used();
+    const group = name === undefined ? this.buffer.onlyGroup : this.buffer.group(name);
+    // Over all groups a message counts once, and is ready while it is ready in any.
+    const { ready, unfinished } = group ?? this.counts;
     return { ready, unfinished };
   }
 
+  groups(): GroupInfo[] {
+    this.watch.used();
+    return this.buffer.groups.map(({ name, ready, unfinished, consumers }) => ({
+      name,
+      declared: true,
+      ready,
+      unfinished,
+      consumers: consumers.size,
+    }));
+  }
+
+  /** There are no groups but the declared ones. */
+  deleteGroup(name: ConsumerGroup): boolean {
+    this.watch.used();
+    if (!this.buffer.groups.some((group) => group.name === name)) return false;
+    throw new ConfigurationError(
+      `Group ${JSON.stringify(name)} of queue ${JSON.stringify(this.options.name)} is declared by this backend and cannot be ` +
+        'deleted. Remove it from the `groups` option and from QUEUE_GROUPS first.',
+    );
+  }
+
+  peek(name: ConsumerGroup, limit: number): MessageView[] {
+    this.watch.used();
+    const views: MessageView[] = [];
+    for (const { key, payload, details, place, due } of this.buffer.waiting(this.buffer.group(name))) {
+      const record = typeof details === 'number' ? undefined : details;
+      const { headers = NO_HEADERS, attempt = 1, publishedAt = this.publishedAt(details as number) } = record ?? {};
+      const id = record?.id ?? idOfPlace(this.id, place);
+      const view = { id, key, payload: this.handOver(payload), headers, attempt, publishedAt };
+      if (views.push(due === undefined ? view : { ...view, due }) === limit) break;
+    }
+    return views;
+  }
+
+  purge(name: ConsumerGroup | undefined): number {
+    this.watch.used();
+    const count = this.buffer.purge(name === undefined ? undefined : this.buffer.group(name));
+    if (count > 0) this.#countChanged();
+    this.serve();
+    return count;
+  }
+
   /**
-   * Takes a message that is nothing but a key and a payload, where nobody watches, into the one group that there is; says whether it could. To a consumer
-   * that waits for a payload it goes straight, and what would be thrown away is never made. It is what becomes of nearly every message.
+   * Takes a message that is nothing but a key and a payload into the only group, if nothing
+   * observes the queue. Returns whether it could. The message goes straight to a consumer that
+   * waits for a payload. Nearly every message enters this way.
    */
   #enterPlainly(key: QueueKey, payload: QueuePayload): boolean {
-    const group = this.#groups.only;
-    if (group === undefined || this.#watch.watchers > 0 || this.#admission.somebodyWaits) return false;
-    const consumer = group.line.first;
+    const group = this.buffer.onlyGroup;
+    if (group === undefined || this.buffer.observed || this.watch.observed || this.#admission.hasPending) return false;
+    const consumer = group.readyConsumers.first;
     if (consumer === undefined) {
       if (this.#admission.full) return false;
+      this.watch.used();
       this.#dispatcher.messageEntered();
-      this.#ledger.came();
-      group.add(key, payload, this.#clock.now() - this.#madeAt);
+      this.buffer.push(group, key, payload);
       return true;
     }
     if (!consumer.payloadOnly || this.#dispatcher.running || group.ready > 0) return false;
-    group.line.remove(consumer);
-    group.handStraightTo(consumer, key, payload);
+    group.readyConsumers.remove(consumer);
+    group.deliverDirectly(consumer, key, payload);
     return true;
   }
 
-  /** Answers a publish that was taken. */
+  #publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
+    const isDelayed = details !== undefined && details.delay > 0;
+    if (!this.#admission.hasRoom(isDelayed, this.buffer.recipients(details?.group))) {
+      const { overflow, name } = this.options;
+      if (overflow === 'wait') return this.#waitForRoom(key, payload, details);
+      if (overflow === 'error') {
+        const full = `Queue ${JSON.stringify(name)} is full: ${this.counts.waiting} messages wait`;
+        return Promise.reject(new QueueOverflowError(full));
+      }
+      if (!this.#makeRoom()) return this.#done();
+    }
+    this.#enter(key, payload, details);
+    return this.#done();
+  }
+
+  /** Returns the promise of a publish that was taken. */
   #done(): Promise<void> {
     return this.#virtual ? DONE : turn.done();
   }
 
-  #enter(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): void {
-    const now = this.options.scheduler.now();
-    if (details === undefined && this.#groups.only !== undefined) {
-      this.#groups.add(key, payload, now - this.#madeAt);
-      this.#entered(key, payload);
-    } else this.#enterRecord(...record(key, payload, details, now));
+  #enter(key: QueueKey, payload: QueuePayload, details?: PublishDetails): void {
+    this.watch.used();
+    if (details !== undefined) this.#enterRecord(this.#record(key, payload, details));
+    else {
+      this.buffer.next([key, payload]);
+      this.#entered();
+    }
     this.serve();
   }
 
-  #enterRecord(message: Message, due: number | undefined): void {
-    if (due === undefined) this.#groups.add(message.key, message.payload, message);
-    else {
-      this.#ledger.came();
-      this.#countDelayed(message, 1);
-      this.#delays.add({ message, due, target: undefined });
-    }
-    this.#entered(message.key, message.payload);
+  #enterRecord({ message, due, recipients }: Entering): void {
+    if (message.id !== undefined) this.#recentIds.add(message.id);
+    this.buffer.add(message, due, recipients);
+    this.#entered();
   }
 
-  #entered(key: QueueKey, payload: QueuePayload): void {
+  #entered(): void {
     this.#dispatcher.messageEntered();
-    if (this.#watch.watchers === 0) return;
-    this.#watch.entered(key, payload);
-    this.#watch.counted();
+    this.#countChanged();
+  }
+
+  #record(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Entering {
+    const { headers = NO_HEADERS, delay = 0, group, id } = details ?? {};
+    const now = this.options.scheduler.now();
+    const message = new Message(key, payload, headers, now, 1, id);
+    return { message, due: delay > 0 ? now + delay : undefined, recipients: this.buffer.recipients(group) };
   }
 
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
-    const { scheduler, logger, name } = this.options;
-    return this.#admission.wait(...record(key, payload, details, scheduler.now()), details?.signal, () => {
+    const { logger, name } = this.options;
+    return this.#admission.wait(this.#record(key, payload, details), details?.signal, () => {
       logger.debug(`A publish to queue ${JSON.stringify(name)} was aborted while it waited for room`, { queue: name });
       this.serve();
     });
   }
 
-  /** Lets the publish in that has waited longest, if there is room for it, or if it goes `straight` to a consumer. */
-  #admit(straight: (group: ConsumerGroup | undefined) => boolean): boolean {
-    return this.#admission.admit(straight, (message, due) => this.#enterRecord(message, due));
+  /**
+   * Admits the publish that has waited longest, if there is room for it or it goes `straight` to
+   * consumers.
+   */
+  #admit(straight: (recipients: readonly Group[]) => boolean): boolean {
+    return this.#admission.admit(straight, (entering) => this.#enterRecord(entering));
   }
 
-  /** By the overflow policy: makes room for a message, or drops that message and says no. */
+  /**
+   * Applies the overflow policy: makes room for a message, or drops that message and returns false.
+   */
   #makeRoom(): boolean {
     const { overflow } = this.options;
     if (overflow === 'drop-newest') this.#dropped++;
     if (overflow !== 'drop-oldest') return false;
     while (this.#admission.full) {
-      const before = this.#ledger.waiting;
-      if (this.#groups.dropFirst() === undefined) this.#dropDelayed(this.#delays.shift());
-      this.#dropped += before - this.#ledger.waiting;
+      const before = this.counts.waiting;
+      this.buffer.removeOldest();
+      this.#dropped += before - this.counts.waiting;
     }
     return true;
   }
 
-  /** Removes all that waits or is delayed. */
-  #discard(): QueueEntry[] {
-    const entries: QueueEntry[] = [];
-    const places = new Set<number>();
-    for (let dropped = this.#groups.dropFirst(); dropped !== undefined; dropped = this.#groups.dropFirst()) {
-      if (this.#groups.only === undefined) places.add(dropped.place);
-      entries.push([dropped.key, dropped.payload]);
-    }
-    for (const delayed of this.#delays.drain()) {
-      this.#dropDelayed(delayed);
-      const { key, payload, place } = delayed.message;
-      if (places.has(place)) continue;
-      if (place !== UNPLACED) places.add(place);
-      entries.push([key, payload]);
-    }
-    return entries;
-  }
-
-  #dropDelayed(delayed: Delayed<Group | undefined> | undefined): void {
-    if (delayed?.target !== undefined) delayed.target.dropDelayed(delayed.message);
-    else if (delayed !== undefined) this.#leaveDelays(delayed.message);
-  }
-
-  /** A delayed publish is due, or dropped. */
-  #leaveDelays(message: Message): void {
-    this.#countDelayed(message, -1);
-    this.#ledger.dropped(undefined);
-  }
-
-  #countDelayed({ group: name }: Message, by: 1 | -1): void {
-    for (const group of this.#groups.recipients(name)) group.delayedPublishes += by;
-  }
-
-  #fallDue(due: Delayed<Group | undefined>[]): void {
-    for (const { message, target } of due) {
-      if (target !== undefined) target.dueAgain(message);
-      else {
-        this.#leaveDelays(message);
-        this.#groups.add(message.key, message.payload, message);
-      }
-    }
-    this.serve();
-  }
-
-  /** The code of a consumer failed where RxJS lets it through. It fails neither the publisher nor the other consumers: it is thrown on its own. */
+  /**
+   * Reports an error that a consumer threw past RxJS. It affects neither the publisher nor other
+   * consumers.
+   */
   #failed(error: unknown): void {
-    this.options.logger.error(
-      `A consumer of queue ${JSON.stringify(this.options.name)} failed: ${describeError(error)}`,
-      {
-        queue: this.options.name,
-        error,
-      },
-    );
+    const { logger, name } = this.options;
+    const message = `A consumer of queue ${JSON.stringify(name)} failed: ${describeError(error)}`;
+    logger.error(message, { queue: name, error });
     throwLater(error);
   }
 
   #countChanged(): void {
-    if (this.#watch.watchers > 0) this.#watch.counted();
+    if (this.watch.observed) this.watch.countChanged();
   }
 
-  /** After `close`: ends the streams of the groups for which nothing is left. */
+  /** After `close`: ends the streams of the groups that have nothing left. */
   #endDrained(): void {
-    if (this.#ledger.unfinished === 0) this.#watch.finished();
-    for (const group of this.#groups.all) {
-      if (!group.drained) continue;
+    if (this.counts.unfinished === 0) this.watch.finished();
+    for (const group of this.buffer.groups) {
+      if (group.unfinished > 0) continue;
       for (const consumer of [...group.consumers]) consumer.end();
     }
   }
 
-  /** A closed queue keeps its timer only while there is somebody to deliver to, so that the process can end. */
-  #watchTimer(): void {
+  /** A closed queue keeps its timer only while it has consumers, so that the process can exit. */
+  #updateTimer(): void {
     if (!this.#closed) return;
-    if (this.#consumers > 0) this.#delays.resume();
-    else this.#delays.pause();
+    if (this.#consumers > 0) this.buffer.resume();
+    else this.buffer.pause();
   }
 
   #closedError(): QueueClosedError {
@@ -370,17 +386,7 @@ export class MemoryQueue {
   }
 }
 
-function isDelayed(details: PublishDetails | undefined): boolean {
-  return details !== undefined && details.delay > 0;
-}
-
-/** A message as a record, and when it is due, if it is delayed. */
-function record(
-  key: QueueKey,
-  payload: QueuePayload,
-  details: PublishDetails | undefined,
-  now: number,
-): [Message, due: number | undefined] {
-  const message = new Message(key, payload, details?.headers ?? NO_HEADERS, now, 1, undefined, details?.group);
-  return [message, details?.delay ? now + details.delay : undefined];
+/** Whether a consumer of each group waits, with no message before this one. */
+function allWait(groups: readonly Group[]): boolean {
+  return groups.every((group) => group.ready === 0 && group.readyConsumers.first !== undefined);
 }

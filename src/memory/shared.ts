@@ -6,44 +6,48 @@ import { type MemoryBackendOptions, readMemoryEnv } from './options.js';
 
 interface Shared {
   readonly backend: { readonly closed: boolean };
-  readonly wish: ReturnType<typeof readMemoryEnv>;
+  readonly requested: ReturnType<typeof readMemoryEnv>;
 }
 
-/** The queues that were asked for by the environment, by name. One for all copies of this library in the process. */
+/**
+ * The queues that `fromEnv` created, by name: one map for all copies of this library in the
+ * process.
+ */
 const queues = () => processWide('memory', () => new Map<string, Shared>());
 
-/** The queue that the environment names: the one that is there, or a new one. */
+/** Returns the queue that the environment names, or creates it. */
 export function shareByName<Backend extends { readonly closed: boolean }>(
   env: Env = processEnv(),
   given: Logger = defaultLogger,
   create: (options: MemoryBackendOptions) => Backend,
 ): Backend {
   const logger = shieldLogger(checkMethods('logger', given, ['debug', 'warn', 'error']));
-  const wish = readMemoryEnv(env);
+  const requested = readMemoryEnv(env);
   logger.warn(
-    `Queue "${wish.name}" is a MemoryBackend, which is for development and testing: its messages are visible in this process only and are lost ` +
-      'when it exits. In production set QUEUE_BACKEND.',
+    `Queue "${requested.name}" is a MemoryBackend, which is for development and testing: its messages are visible only in this process ` +
+      'and are lost when it exits. In production, set QUEUE_BACKEND.',
   );
-  const existing = queues().get(wish.name);
+  const existing = queues().get(requested.name);
   if (existing !== undefined && !existing.backend.closed) {
-    warnOfDifferences(existing.wish, wish, logger);
+    warnOfDifferences(existing.requested, requested, logger);
     return existing.backend as Backend;
   }
-  const backend = create({ ...wish, validate: 'json', logger });
-  queues().set(wish.name, { backend, wish });
+  const backend = create({ ...requested, validate: 'json', logger });
+  queues().set(requested.name, { backend, requested });
   return backend;
 }
 
-function warnOfDifferences(first: Shared['wish'], wish: Shared['wish'], logger: Logger): void {
+function warnOfDifferences(first: Shared['requested'], requested: Shared['requested'], logger: Logger): void {
   const different = (
     [
       ['capacity', 'QUEUE_CAPACITY'],
       ['groups', 'QUEUE_GROUPS'],
+      ['dedupeWindow', 'QUEUE_DEDUPE_WINDOW'],
     ] as const
-  ).filter(([option]) => String(first[option]) !== String(wish[option]));
+  ).filter(([option]) => String(first[option]) !== String(requested[option]));
   for (const [option, variable] of different) {
     logger.warn(
-      `Queue "${wish.name}" exists already, with ${option} ${first[option]}: ${variable}, which asks for ${wish[option]}, changes nothing`,
+      `Queue "${requested.name}" already exists with ${option} ${first[option]}. ${variable} asks for ${requested[option]} and has no effect.`,
     );
   }
 }

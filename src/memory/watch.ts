@@ -1,86 +1,88 @@
-import { Observable, Subject } from 'rxjs';
-import type { QueueEntry, QueueKey, QueuePayload } from '../backend.js';
+import { Observable, ReplaySubject, Subject } from 'rxjs';
+import type { QueueStatus } from '../backend.js';
 import { inContext } from '../internal/async-context.js';
-import { BlockQueue } from '../internal/block-queue.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
+import type { Emissions } from './emissions.js';
 
 /**
- * What can be watched of a queue: the entries that it takes, how many are unfinished, and that none are.
- *
- * Emissions are queued, never nested: an observer that publishes sees its own message after the one that it is looking at, and all observers see the
- * same order.
+ * Emits the status of a queue and its number of unfinished messages, and waits until there are
+ * none.
  */
 export class Watch {
-  /** How many watch anything. While nobody does, nothing here need be called. */
-  watchers = 0;
-  readonly published$: Observable<QueueEntry>;
+  readonly status$: Observable<QueueStatus>;
   readonly unfinished$: Observable<number>;
   readonly #unfinished: () => number;
-  readonly #entries = new Subject<QueueEntry>();
+  readonly #emissions: Emissions;
+  // A late subscriber still gets `'closed'`, then the completion.
+  readonly #statuses = new ReplaySubject<QueueStatus>(1);
   readonly #counts = new Subject<number>();
   readonly #joiners = new Set<() => void>();
-  readonly #emissions = new BlockQueue<() => void>();
-  #emitting = false;
+  #idle = true;
   #countWatchers = 0;
-  /** The count that stands last in the line of emissions, and the one that was emitted last. Both hold while somebody watches it. */
+  /**
+   * The last queued count, and the last emitted one. Both are kept up only while `unfinished$` has
+   * subscribers.
+   */
   #queued = 0;
-  #shown = 0;
+  #emitted = 0;
 
-  constructor(unfinished: () => number) {
+  constructor(unfinished: () => number, emissions: Emissions) {
     this.#unfinished = unfinished;
-    this.published$ = new Observable((observer) => {
-      const subscriber = inContext(observer);
-      this.watchers++;
-      subscriber.add(() => this.watchers--);
-      this.#entries.subscribe(subscriber);
-    });
+    this.#emissions = emissions;
+    this.#statuses.next('idle');
+    this.status$ = new Observable((subscriber) => this.#statuses.subscribe(inContext(subscriber)));
     this.unfinished$ = new Observable((observer) => {
       const subscriber = inContext(observer);
-      // Others may still have changes before them that are counted already: this one sees what they saw last, then the same changes.
-      const current = this.#countWatchers > 0 ? this.#shown : unfinished();
-      if (this.#countWatchers === 0) this.#queued = this.#shown = current;
-      this.watchers++;
+      // Other subscribers may still get changes that are counted already. This one starts with the
+      // count that they got last.
+      const current = this.#countWatchers > 0 ? this.#emitted : unfinished();
+      if (this.#countWatchers === 0) this.#queued = this.#emitted = current;
       this.#countWatchers++;
-      subscriber.add(() => {
-        this.watchers--;
-        this.#countWatchers--;
-      });
+      subscriber.add(() => this.#countWatchers--);
       const join = () => {
         subscriber.next(current);
         this.#counts.subscribe(subscriber);
       };
-      if (this.#emitting) join();
-      else this.#emit(join);
+      if (emissions.running) join();
+      else emissions.emit(join);
     });
   }
 
-  /** The queue took a message. */
-  entered(key: QueueKey, payload: QueuePayload): void {
-    if (this.#entries.observed) this.#emit(() => this.#entries.next([key, payload]));
+  /**
+   * Whether a change of the count has an effect here. While not, `countChanged` need not be called.
+   */
+  get observed(): boolean {
+    return this.#countWatchers > 0 || this.#joiners.size > 0;
   }
 
-  /** The number of unfinished messages may have changed. */
-  counted(): void {
+  /** Notes a use of the queue: with the first one, it is connected. */
+  used(): void {
+    if (this.#idle) this.#setStatus('connected');
+  }
+
+  /** Compares the number of unfinished messages with the last one. */
+  countChanged(): void {
     const unfinished = this.#unfinished();
     if (unfinished === 0 && this.#joiners.size > 0) {
       for (const finish of [...this.#joiners]) finish();
     }
     if (this.#countWatchers === 0 || unfinished === this.#queued) return;
     this.#queued = unfinished;
-    this.#emit(() => {
-      this.#shown = unfinished;
+    this.#emissions.emit(() => {
+      this.#emitted = unfinished;
       this.#counts.next(unfinished);
     });
   }
 
-  /** Resolves when nothing is unfinished; rejects with `signal.reason`. */
+  /**
+   * Resolves when nothing is unfinished. Rejects with `signal.reason` if the signal aborts first.
+   */
   join(signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#unfinished() === 0) return turn.done();
     return new Promise((resolve, reject) => {
       const leave = () => {
-        this.watchers--;
         this.#joiners.delete(finish);
         ignoreAbort();
       };
@@ -92,29 +94,23 @@ export class Watch {
         leave();
         reject(signal?.reason);
       });
-      this.watchers++;
       this.#joiners.add(finish);
     });
   }
 
-  /** No message will enter any more. */
+  /** The queue is closed. */
   closed(): void {
-    this.#emit(() => this.#entries.complete());
+    this.#setStatus('closed');
+    this.#emissions.emit(() => this.#statuses.complete());
   }
 
-  /** The count will not change any more. */
+  /** The queue is closed, and nothing is unfinished. */
   finished(): void {
-    this.#emit(() => this.#counts.complete());
+    this.#emissions.emit(() => this.#counts.complete());
   }
 
-  #emit(emission: () => void): void {
-    this.#emissions.push(emission);
-    if (this.#emitting) return;
-    this.#emitting = true;
-    try {
-      while (this.#emissions.length > 0) this.#emissions.shift()();
-    } finally {
-      this.#emitting = false;
-    }
+  #setStatus(status: QueueStatus): void {
+    this.#idle = false;
+    this.#emissions.emit(() => this.#statuses.next(status));
   }
 }
