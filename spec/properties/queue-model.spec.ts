@@ -47,6 +47,7 @@ const operation = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abortConsume' as const), index }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('advance' as const), by: fc.constantFrom<number>(0, 10, 20) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('clear' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('purge' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), drain: fc.boolean() }) },
 );
 type Operation = typeof operation extends fc.Arbitrary<infer Value> ? Value : never;
@@ -76,6 +77,7 @@ class Pair {
     answers: (number | 'done')[];
     abort(): void;
   }[] = [];
+  readonly #purges: { readonly expected: number; readonly removed: Promise<number> }[] = [];
   #published = 0;
 
   constructor(
@@ -136,6 +138,11 @@ class Pair {
       case 'clear':
         expect(this.real.clear().map(([, payload]) => numberOf(payload))).toEqual(this.model.clear());
         break;
+      case 'purge': {
+        const expected = this.model.clear().length;
+        this.#purges.push({ expected, removed: this.real.purge() });
+        break;
+      }
       case 'close':
         this.model.close(operation.drain);
         void this.real.close({ drain: operation.drain });
@@ -158,6 +165,12 @@ class Pair {
     for (const group of [undefined, ...GROUPS.filter((name) => !this.model.refuses(name))]) {
       expect(await this.real.stats({ group })).toEqual(this.model.stats(group));
     }
+    for (const group of GROUPS.filter((name) => !this.model.refuses(name))) {
+      const views = await this.real.peek({ group, limit: 1000 });
+      const ready = views.filter(({ due }) => due === undefined).map(({ payload }) => numberOf(payload));
+      expect(ready).toEqual(this.model.ready(this.model.groupOf(group)).map(({ n }) => n));
+    }
+    for (const { expected, removed } of this.#purges) expect(await removed).toBe(expected);
     for (const { model, answers } of this.#payloads) expect(answers).toEqual(model.answers);
     for (const { n, outcome } of this.model.publishers) this.#expectedOutcomes.set(n, outcome);
     expect(Object.fromEntries(this.outcomes)).toEqual(Object.fromEntries(this.#expectedOutcomes));

@@ -20,7 +20,7 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
   readonly payloadOnly = false;
   /** The name that the consumer gave, also where the queue ignores groups. */
   readonly groupName: ConsumerGroup;
-  readonly #queue: MemoryQueue;
+  readonly queue: MemoryQueue;
   readonly #group: Group;
   readonly #subscriber: Subscriber<Delivery>;
   readonly #credit: Credit;
@@ -47,7 +47,7 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     { group, prefetch, credit, signal, watched }: CreditIntake,
   ) {
     const { name, logger, scheduler } = queue.options;
-    this.#queue = queue;
+    this.queue = queue;
     this.#subscriber = subscriber;
     this.#credit = credit;
     this.groupName = group;
@@ -69,22 +69,6 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     return this.#allowed - this.#held.length;
   }
 
-  get queueName(): string {
-    return this.#queue.options.name;
-  }
-
-  get queueId(): string {
-    return this.#queue.id;
-  }
-
-  handOver(payload: QueuePayload): QueuePayload {
-    return this.#queue.handOver(payload);
-  }
-
-  publishedAt(relative: number): number {
-    return this.#queue.publishedAt(relative);
-  }
-
   take(key: QueueKey, payload: QueuePayload, details: Details, place: number): void {
     const delivery = new MemoryDelivery(this, key, payload, details, place, this.#held.length);
     this.#held.push(delivery);
@@ -97,11 +81,11 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
   }
 
   rejected(delivery: MemoryDelivery, reason: unknown): void {
-    logRejected(this.#queue.options.logger, delivery, reason);
+    logRejected(this.queue.options.logger, delivery, reason);
   }
 
   settledAgain(delivery: MemoryDelivery, call: string): void {
-    logSettledAgain(this.#queue.options.logger, delivery, call);
+    logSettledAgain(this.queue.options.logger, delivery, call);
   }
 
   settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
@@ -109,23 +93,23 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     if (how === 'retried' || how === 'released') this.#requeue(delivery, delay);
     else {
       this.#updateReady();
-      this.#queue.settle(this.#group, delivery.publication);
+      this.queue.settle(this.#group, delivery.publication);
     }
-    this.#queue.serve();
+    this.queue.serve();
     if (this.#stopped && this.#held.length === 0) this.#subscriber.complete();
   }
 
   #requeue(delivery: MemoryDelivery, delay: number): void {
     if (delay === 0) this.#pauseIntake();
     else this.#updateReady();
-    this.#queue.requeue(this.#group, delivery.toMessage(), delay);
+    this.queue.requeue(this.#group, delivery.toMessage(), delay);
   }
 
   #start(): void {
     // Before the first message: a subscriber that unsubscribes during it must be noticed.
     this.#subscriber.add(() => this.#leave());
     this.#updateReady();
-    this.#queue.serveNewcomer(() => this.#subscriber.closed);
+    this.queue.serveNewcomer(() => this.#subscriber.closed);
   }
 
   /** Adds itself to the ready consumers if it can take a message. */
@@ -139,7 +123,7 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     if (this.credit <= 0) this.#group.readyConsumers.remove(this);
     else {
       this.#updateReady();
-      this.#queue.serve();
+      this.queue.serve();
     }
     // No message is ever on its way to the subscriber here.
     if (this.#credit.paused) this.#credit.quiet();
@@ -152,10 +136,10 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
   #pauseIntake(): void {
     if (this.#stopped) return;
     this.#group.readyConsumers.remove(this);
-    this.#pause ??= this.#queue.options.scheduler.schedule(() => {
+    this.#pause ??= this.queue.options.scheduler.schedule(() => {
       this.#pause = undefined;
       this.#updateReady();
-      this.#queue.serve();
+      this.queue.serve();
     }, 0);
   }
 
@@ -173,12 +157,12 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
   /** Requeues the unsettled deliveries: the subscriber has unsubscribed. */
   #leave(): void {
     this.#stop();
-    this.#queue.removeConsumer(this, this.#group);
+    this.queue.removeConsumer(this, this.#group);
     for (const delivery of this.#held.splice(0)) {
       delivery.recall();
-      this.#queue.requeue(this.#group, delivery.toMessage(), 0);
+      this.queue.requeue(this.#group, delivery.toMessage(), 0);
     }
-    this.#queue.serve();
+    this.queue.serve();
   }
 
   /**

@@ -4,16 +4,11 @@ import { COUNTED } from '../internal/answers.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { idOfPlace, Message, type Publication } from './message.js';
 import { type Details, publicationOf } from './message-buffer.js';
+import type { MemoryQueue } from './queue.js';
 
 /** The subscription that a delivery belongs to. */
 export interface DeliveryOwner extends BaseDeliveryOwner {
-  readonly queueName: string;
-  /** Distinguishes the queue from every other queue, including past ones. */
-  readonly queueId: string;
-  /** Returns the payload for a consumer: the queue's own, or a copy. */
-  handOver(payload: QueuePayload): QueuePayload;
-  /** Converts a time relative to the creation of the queue to milliseconds since the epoch. */
-  publishedAt(relative: number): number;
+  readonly queue: MemoryQueue;
   /**
    * Takes the first settlement of a delivery.
    * @param delay in milliseconds, for `'retried'`
@@ -39,7 +34,7 @@ export class MemoryDelivery extends BaseDelivery {
     place: number,
     slot: number,
   ) {
-    super(key, owner.handOver(payload));
+    super(key, owner.queue.handOver(payload));
     this.slot = slot;
     this.#stored = payload;
     this.#owner = owner;
@@ -48,11 +43,11 @@ export class MemoryDelivery extends BaseDelivery {
   }
 
   get queue(): string {
-    return this.#owner.queueName;
+    return this.#owner.queue.options.name;
   }
 
   get id(): string {
-    return this.#ownId ?? idOfPlace(this.#owner.queueId, this.#place);
+    return this.#ownId ?? idOfPlace(this.#owner.queue.id, this.#place);
   }
 
   get headers(): MessageHeaders {
@@ -64,7 +59,7 @@ export class MemoryDelivery extends BaseDelivery {
   }
 
   get publishedAt(): number {
-    return typeof this.#details === 'number' ? this.#owner.publishedAt(this.#details) : this.#details.publishedAt;
+    return typeof this.#details === 'number' ? this.#owner.queue.publishedAt(this.#details) : this.#details.publishedAt;
   }
 
   get publication(): Publication | undefined {
