@@ -36,7 +36,7 @@ describe.each(brokenBackends)('A backend that $defect', ({ caughtBy, saying, cre
   it(`is caught by "${caughtBy}"`, async () => {
     const { run } = caseOf(caughtBy, async (needs = {}) => create(memory(needs, capabilities), needs), {
       ...capabilities,
-      deadline: DEADLINE,
+      deadline: beyond?.deadline ?? DEADLINE,
     });
     await expect(run()).rejects.toThrow(saying);
   });
@@ -54,6 +54,6 @@ describe('A backend that is wrapped and not broken', () => {
 
 it('at least fifteen kinds of broken backends are caught, over all rules', () => {
   expect(brokenBackends.length).toBeGreaterThanOrEqual(15);
-  const rules = new Set(brokenBackends.map(({ caughtBy }) => Number(/^rule (\d+):/.exec(caughtBy)?.[1])));
-  expect([...rules].sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+  const rules = new Set(brokenBackends.map(({ caughtBy }) => Number(/^rule (\d+):/.exec(caughtBy)?.[1] ?? 0)));
+  expect([...rules].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
 });

@@ -1,10 +1,15 @@
+import { administering } from './administering.js';
 import { altering } from './altering.js';
 import { consumers } from './consuming.js';
+import { deduplicating } from './deduplicating.js';
 import { ending } from './ending.js';
 import { grouping } from './grouping.js';
 import { losing } from './losing.js';
 import { ordering } from './ordering.js';
+import { peekingWrongly } from './peeking.js';
+import { purgingWrongly } from './purging.js';
 import { settling } from './settling.js';
+import { tellingWrongly } from './status.js';
 import type { Broken } from './wrapped.js';
 
 /** Backends that each do one thing wrong. */
@@ -16,4 +21,9 @@ export const brokenBackends: readonly Broken[] = [
   ...settling,
   ...consumers,
   ...ending,
+  ...deduplicating,
+  ...administering,
+  ...peekingWrongly,
+  ...purgingWrongly,
+  ...tellingWrongly,
 ];

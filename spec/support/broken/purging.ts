@@ -1,0 +1,241 @@
+import type { PurgeOptions } from 'sluice';
+import { ManagedStore, type ManagedStoreBackend } from '../managed-store.js';
+import { brokenQueues, type Change } from './managed.js';
+
+const EMPTY = 'admin: purge() of an empty queue resolves to 0';
+const ALL = 'admin: purge() removes ready and delayed messages, and resolves to their number';
+const IN_FLIGHT = 'admin: purge() removes no message that is in flight';
+const ONE_GROUP = 'admin: purge() of one group leaves the other groups their messages';
+
+type StoredGroups = ReturnType<ManagedStore['queue']>['groups'];
+type Entry = StoredGroups extends Map<string, Map<string, infer Value>> ? Value : never;
+
+/** Purges in another way. */
+function purging(purge: (queue: ManagedStoreBackend, options: PurgeOptions) => Promise<number>): Change {
+  return (queue) => ({ purge: (options = {}) => purge(queue, options) });
+}
+
+/** Removes only some of the waiting messages. The others wait until the purge is over. */
+class PartialStore extends ManagedStore {
+  constructor(readonly removes: (entry: Entry, index: number) => boolean) {
+    super();
+  }
+
+  override async purge(name: string, group?: string): Promise<number> {
+    const kept: Entry[] = [];
+    for (const entries of this.queue(name).groups.values()) {
+      for (const [index, entry] of [...entries.values()].entries()) {
+        if (entry.claim === undefined && !this.removes(entry, index)) kept.push(entry);
+      }
+    }
+    for (const entry of kept) entry.claim = 'kept';
+    const removed = await super.purge(name, group);
+    for (const entry of kept) entry.claim = undefined;
+    return removed;
+  }
+}
+
+/** Removes the stored messages, whichever group has them in flight. */
+class SweepingStore extends ManagedStore {
+  override async purge(name: string, group?: string): Promise<number> {
+    const { groups } = this.queue(name);
+    const waiting = [...groups.values()].flatMap((entries) =>
+      [...entries].filter(([, { claim }]) => claim === undefined).map(([id]) => id),
+    );
+    const removed = await super.purge(name, group);
+    for (const id of waiting) for (const entries of groups.values()) entries.delete(id);
+    return removed;
+  }
+}
+
+/** Empties a queue. */
+class EmptyingStore extends ManagedStore {
+  override async purge(name: string): Promise<number> {
+    const { groups, messages } = this.queue(name);
+    const count = messages.size;
+    for (const entries of groups.values()) entries.clear();
+    messages.clear();
+    return count;
+  }
+}
+
+/** Deletes a queue, with its listeners. */
+class DeletingStore extends ManagedStore {
+  override async purge(name: string, group?: string): Promise<number> {
+    const removed = await super.purge(name, group);
+    this.queue(name).listeners.clear();
+    return removed;
+  }
+}
+
+/** Counts delayed messages as removed, and delivers them when they are due. */
+class HidingStore extends ManagedStore {
+  override async purge(name: string, group?: string): Promise<number> {
+    const { groups, messages } = this.queue(name);
+    const delayed = [...messages.values()].filter(({ due }) => due > Date.now());
+    const removed = await super.purge(name, group);
+    for (const message of delayed) {
+      const restore = () => {
+        messages.set(message.id, message);
+        groups.get('default')?.set(message.id, { message, attempt: 1, due: 0, claim: undefined });
+      };
+      setTimeout(restore, message.due - Date.now()).unref();
+    }
+    return removed;
+  }
+}
+
+class EverywhereStore extends ManagedStore {
+  readonly #names = new Set<string>();
+
+  override async open(name: string, groups: readonly string[]): Promise<void> {
+    this.#names.add(name);
+    await super.open(name, groups);
+  }
+
+  override async purge(name: string): Promise<number> {
+    const removed = await super.purge(name);
+    await Promise.all([...this.#names].map((each) => super.purge(each)));
+    return removed;
+  }
+}
+
+/** Managed queues that purge wrongly. */
+export const purgingWrongly = brokenQueues([
+  {
+    defect: 'does not say how many messages it purged',
+    caughtBy: EMPTY,
+    saying: /Expected purge\(\) to resolve to 0, got undefined/,
+    change: purging(async (queue) => {
+      await queue.purge();
+      return undefined as unknown as number;
+    }),
+  },
+  {
+    defect: 'says that it purged, and does nothing',
+    caughtBy: EMPTY,
+    saying: /Expected purge\(\) to resolve to 0, got 2/,
+    change: purging(async (queue) => (await queue.stats()).unfinished),
+  },
+  {
+    defect: 'purges ready messages only',
+    caughtBy: ALL,
+    saying: /Expected purge\(\) to resolve to 5, got 3/,
+    store: new PartialStore(({ due }) => due <= Date.now()),
+  },
+  {
+    defect: 'counts ready messages only when it purges',
+    caughtBy: ALL,
+    saying: /Expected purge\(\) to resolve to 5, got 3/,
+    change: purging(async (queue, options) => {
+      const { ready } = await queue.stats(options);
+      await queue.purge(options);
+      return ready;
+    }),
+  },
+  {
+    defect: 'purges what is in flight',
+    caughtBy: IN_FLIGHT,
+    saying: /Expected purge\(\) to resolve to 3, got 6/,
+    store: new EmptyingStore(),
+  },
+  {
+    defect: 'counts what is in flight when it purges',
+    caughtBy: IN_FLIGHT,
+    saying: /Expected purge\(\) to resolve to 3, got 6/,
+    change: purging(async (queue, options) => {
+      const { unfinished } = await queue.stats(options);
+      await queue.purge(options);
+      return unfinished;
+    }),
+  },
+  {
+    defect: 'does not purge what was nacked or released',
+    caughtBy: 'admin: purge() removes requeued messages and those nacked with a delay',
+    saying: /Expected purge\(\) to resolve to 4, got 2/,
+    store: new PartialStore(({ attempt }) => attempt === 1),
+  },
+  {
+    defect: 'loses its consumers in a purge',
+    caughtBy: 'admin: publishing goes on after purge(): waiting consumers get what follows, in order',
+    saying: /Waited \d+ ms for deliveries of \[1 3\], got \[1\]/,
+    store: new DeletingStore(),
+  },
+  {
+    defect: 'delivers purged messages when they would become due',
+    caughtBy: 'admin: a delayed message that purge() removed does not arrive when it would become due',
+    saying: /Expected deliveries of \[2\], got \[1/,
+    store: new HidingStore(),
+  },
+  {
+    defect: 'purges a thousand messages at most',
+    caughtBy: 'admin: purge() removes thousands of messages',
+    saying: /Expected purge\(\) to resolve to 3100, got 1000/,
+    store: new PartialStore((_, index) => index < 1000),
+  },
+  {
+    defect: 'purges all groups, though it was asked for one',
+    caughtBy: ONE_GROUP,
+    saying: /Expected purge\(\) to resolve to 5, got 6/,
+    change: purging((queue) => queue.purge()),
+  },
+  {
+    defect: 'purges the messages of one group for the other groups too',
+    caughtBy: ONE_GROUP,
+    saying: /stats\(\) of group "audit" to say \{"unfinished":4\}, got \{"ready":\d,"unfinished":0\}/,
+    change: purging(async (queue, options) => {
+      const removed = await queue.purge(options);
+      await queue.purge();
+      return removed;
+    }),
+  },
+  {
+    defect: 'counts a purged message for each group',
+    caughtBy: 'admin: purge() of all groups counts each message once',
+    saying: /Expected purge\(\) to resolve to 6, got 10/,
+    change: purging(async (queue) => {
+      const removed = await Promise.all(queue.declared.map((group) => queue.purge({ group })));
+      return removed.reduce((sum, count) => sum + count, 0);
+    }),
+  },
+  {
+    defect: 'purges what one group has in flight, where it waits for another',
+    caughtBy: 'admin: purge() of all groups keeps what one group has in flight, for that group',
+    saying: /stats\(\) of group "billing" to say \{"ready":0,"unfinished":1\}, got \{"ready":0,"unfinished":0\}/,
+    store: new SweepingStore(),
+  },
+  {
+    defect: 'purges only what it has published itself',
+    caughtBy: 'admin: purge() removes what other backends published, not what they have in flight',
+    saying: /Expected purge\(\) to resolve to 4, got 0/,
+    change: (queue) => {
+      let published = 0;
+      return {
+        publish: async (...message) => {
+          published++;
+          await queue.publish(...message);
+        },
+        purge: async (options) => (published === 0 ? 0 : queue.purge(options)),
+      };
+    },
+  },
+  {
+    defect: 'purges what another backend has in flight',
+    caughtBy: 'admin: purge() removes what other backends published, not what they have in flight',
+    saying: /Expected purge\(\) to resolve to 4, got 6/,
+    store: new EmptyingStore(),
+  },
+  {
+    defect: 'purges every queue of its server',
+    caughtBy: 'admin: purge() concerns its own queue only',
+    saying: /Waited \d+ ms for deliveries of \[1 2\], got \[\]/,
+    store: new EverywhereStore(),
+  },
+  {
+    defect: 'purges nothing for a group that was not declared, and does not refuse it',
+    caughtBy:
+      'admin: purge() of a group that was not declared is refused with a ConfigurationError, and removes nothing',
+    saying: /Expected purge\(\) of an undeclared group to reject, but it resolved/,
+    change: purging((queue, options) => queue.purge(options).catch(() => 0)),
+  },
+]);
