@@ -10,7 +10,7 @@ const layers = {
   operators: ['backend', 'errors', 'internal', 'bridge'],
   consumer: ['backend', 'errors', 'internal', 'bridge', 'operators'],
   loader: ['backend', 'errors', 'internal'],
-  testing: ['backend', 'errors'],
+  testing: ['backend', 'errors', 'internal', 'bridge', 'core/base-delivery'],
   core: ['backend', 'errors', 'internal', 'bridge'],
   ...Object.fromEntries(engines.map((name) => [name, ['backend', 'errors', 'internal', 'bridge', 'core']])),
   index: ['backend', 'errors', 'internal', 'bridge', 'memory', 'operators', 'consumer', 'loader'],

@@ -215,12 +215,12 @@ describe('fakeBackend', () => {
     const headers = { trace: 'a' };
     await queue.publish('order', { n: 1 }, { headers, delay: 50 });
     headers.trace = 'b';
-    await queue.publish('order', { n: 2 }, { group: 'billing' });
+    await queue.publish('order', { n: 2 }, { group: 'billing', id: 'order-2' });
     expect(await rejectionOf(queue.publish('bad', {}))).toMatchObject({ message: 'unavailable' });
     expect(await rejectionOf(queue.publish('order', {}, { signal: AbortSignal.abort('off') }))).toBe('off');
     expect(queue.published).toStrictEqual([
       { key: 'order', payload: { n: 1 }, headers: { trace: 'a' }, delay: 50 },
-      { key: 'order', payload: { n: 2 }, headers: {}, delay: 0, group: 'billing' },
+      { key: 'order', payload: { n: 2 }, headers: {}, delay: 0, group: 'billing', id: 'order-2' },
     ]);
     expect(new Holder(queue).numbers).toEqual([]);
   });
@@ -266,6 +266,7 @@ describe('fakeBackend', () => {
     });
     expect(await rejectionOf(queue.publish('order', {}, { delay: -1 }))).toMatchObject({ name: 'RangeError' });
     expect(await rejectionOf(queue.publish('order', {}, { group: '' }))).toMatchObject({ name: 'RangeError' });
+    expect(await rejectionOf(queue.publish('order', {}, { id: '' }))).toMatchObject({ name: 'RangeError' });
     expect([delivery.settled, queue.settlements, queue.published]).toEqual([false, [], []]);
   });
 

@@ -1,13 +1,9 @@
-import { Observable } from 'rxjs';
 import type {
   AnyEvents,
-  ConsumeOptions,
-  Delivery,
-  DeliveryStream,
+  ConsumerGroup,
   EventMap,
   KeyOf,
   MessageHeaders,
-  PayloadOf,
   PublishArguments,
   PublishOptions,
   QueueBackend,
@@ -15,25 +11,15 @@ import type {
   QueueKey,
   QueuePayload,
   QueueStats,
-  Settlement,
 } from '../backend.js';
+import { type BackendStreams, createStreams } from '../bridge/create-streams.js';
 import { QueueClosedError } from '../errors.js';
-import { FakeIterator } from './fake-iterator.js';
-import {
-  checkFakeDelay,
-  checkFakeGroup,
-  checkFakeIntake,
-  checkFakeOptions,
-  type FakeBackendOptions,
-  type FakeIntake,
-  type FakePublish,
-} from './fake-options.js';
-import { FakeConsumer, FakeQueue, type ServedMessage } from './fake-queue.js';
+import { checkFunction, checkName, checkOptions } from '../internal/options.js';
+import { checkPublishOptions } from '../internal/publish-options.js';
+import { FakeQueue, type FakeSettlement, type ServedMessage } from './fake-queue.js';
 import { snapshot } from './snapshot.js';
 
-const DEFAULT_PREFETCH = 32;
-
-/** A message to serve: a key and a payload, or with what else a delivery says. */
+/** A message to serve: a key and a payload, or an object with more fields of the delivery. */
 export type FakeMessage<Events extends EventMap<Events> = AnyEvents> =
   | QueueEntry<Events>
   | {
@@ -46,46 +32,52 @@ export type FakeMessage<Events extends EventMap<Events> = AnyEvents> =
         readonly attempt?: number | undefined;
         /** Default: `fake-1`, `fake-2` and so on. */
         readonly id?: string | undefined;
-        /** In milliseconds since the epoch. Default: when the fake was made. */
+        /** In milliseconds since the epoch. Default: the time of the call of `fakeBackend`. */
         readonly publishedAt?: number | undefined;
       };
     }[KeyOf<Events>];
 
-/** How a delivery was settled. */
-export interface FakeSettlement {
-  readonly id: string;
+/** A message that was published to a fake. */
+export interface FakePublish {
   readonly key: QueueKey;
+  /** A copy: later changes of the original do not show. */
   readonly payload: QueuePayload;
-  readonly attempt: number;
-  /** The group of the consumer that settled it. */
-  readonly group: string;
-  /** `'retried'` too if its consumer left with it. */
-  readonly how: Exclude<Settlement, false>;
-  /** For `'retried'`: how long the message was to stay away, in milliseconds. */
-  readonly delay?: number;
-  /** For `'rejected'`: the reason, if there was one. */
-  readonly reason?: unknown;
+  readonly headers: MessageHeaders;
+  /** In milliseconds. */
+  readonly delay: number;
+  /** The only group that was to get the message. Absent for all groups. */
+  readonly group?: ConsumerGroup;
+  /** Absent if the publisher named none. */
+  readonly id?: string;
 }
 
-/** A backend that serves fixed messages, and remembers what became of them. */
+export interface FakeBackendOptions {
+  /** The name of the queue. Default: `fake`. */
+  readonly name?: string | undefined;
+  /** Runs for each `publish`, before it is recorded. If it throws or rejects, so does the publish, and nothing is recorded. */
+  readonly onPublish?: ((message: FakePublish) => unknown) | undefined;
+}
+
+/** A backend that serves fixed messages and records their settlements. */
 export interface FakeBackend<Events extends EventMap<Events> = AnyEvents> extends QueueBackend<Events> {
-  /** What was settled and how, in order. */
+  /** The settlements, in order. */
   readonly settlements: readonly FakeSettlement[];
-  /** What was published, in order. It is not served. */
+  /** The published messages, in order. They are not served. */
   readonly published: readonly FakePublish[];
   /** Whether `close()` was called. */
   readonly closed: boolean;
 }
 
 /**
- * A backend that serves fixed messages and records what was settled and how, and what was published.
+ * Creates a backend that serves fixed messages and records every settlement and every publish.
  *
- * *When to use*: in a test of one handler, loop or pipeline, where it matters how each message was settled: with which delay it was nacked, for which reason
- * it was rejected. For a test of a service, where retries have to come again, use `MemoryBackend`.
+ * *When to use*: in a test of one handler, loop or pipeline that checks how each message is settled: the delay of a nack,
+ * the reason of a reject. For a test of a service with redeliveries, use `MemoryBackend`.
  *
- * *Gotchas*: each message is served once, whatever group asks for it. What is nacked, released or left behind is recorded and does not come again: serve a
- * message with `attempt: 2` to test a second attempt. Streams end when everything was served and settled. What is published is recorded, not served, and not
- * validated. Everything takes effect within the call.
+ * *Gotchas*: the fake serves each message once, whichever group consumes. It records a nack, a release or an unsubscribe
+ * and does not redeliver: serve a message with `attempt: 2` to test a second attempt. Streams complete when all messages
+ * are settled. The fake records published messages; it does not serve, validate or deduplicate them. All effects are
+ * synchronous.
  *
  * @example
  * ```ts
@@ -93,31 +85,33 @@ export interface FakeBackend<Events extends EventMap<Events> = AnyEvents> extend
  * await lastValueFrom(queue.deliveries().pipe(handle(bill)), { defaultValue: undefined });
  * assert.deepEqual(queue.settlements.map(({ how }) => how), ['acked', 'rejected']);
  * ```
- * @throws {TypeError} for a message without a key or a payload
- * @throws {TypeError | RangeError} for an option without sense, as its methods do
+ * @throws {TypeError} if a message has no key or no payload
+ * @throws {TypeError | RangeError} if an option is invalid. The methods of the fake throw the same errors as any backend.
  */
 export function fakeBackend<Events extends EventMap<Events> = AnyEvents>(
   messages: Iterable<FakeMessage<Events>> = [],
   options?: FakeBackendOptions,
 ): FakeBackend<Events> {
-  // The types are those of any events from here on.
+  // The class has the types of any events.
   return new Fake(messages as Iterable<FakeMessage>, options) as unknown as FakeBackend<Events>;
 }
 
 class Fake implements FakeBackend {
-  readonly settlements: FakeSettlement[] = [];
   readonly published: FakePublish[] = [];
+  readonly deliveries: BackendStreams['deliveries'];
+  readonly consume: BackendStreams['consume'];
   readonly #queue: FakeQueue;
   readonly #onPublish: FakeBackendOptions['onPublish'];
 
   constructor(messages: Iterable<FakeMessage>, options: FakeBackendOptions | undefined) {
-    const { name, onPublish } = checkFakeOptions(options);
-    this.#onPublish = onPublish;
+    const { name = 'fake', onPublish } = checkOptions(options);
+    this.#onPublish = onPublish === undefined ? onPublish : checkFunction('onPublish', onPublish);
     const now = Date.now();
     const served = [...messages].map((message, index) => complete(message, index, now));
-    this.#queue = new FakeQueue(name, served, ({ message: { id, key, payload, attempt }, ...record }) =>
-      this.settlements.push({ id, key, payload, attempt, ...record }),
-    );
+    this.#queue = new FakeQueue(checkName('name', name), served);
+    const { deliveries, consume } = createStreams((subscriber, intake) => this.#queue.connect(subscriber, intake));
+    this.deliveries = deliveries;
+    this.consume = consume;
   }
 
   get name(): string {
@@ -128,35 +122,25 @@ class Fake implements FakeBackend {
     return this.#queue.closed;
   }
 
+  get settlements(): readonly FakeSettlement[] {
+    return this.#queue.settlements;
+  }
+
   publish(...message: PublishArguments): Promise<void>;
   async publish(key: QueueKey, payload: QueuePayload, options: PublishOptions = {}): Promise<void> {
-    const delay = checkFakeDelay(options);
-    const { headers, signal } = options;
-    const group = checkFakeGroup(options.group);
+    const { headers, delay, group, id, signal } = checkPublishOptions(options);
     if (this.#queue.closed) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
     signal?.throwIfAborted();
     const message = {
       key,
       payload: snapshot(payload),
-      headers: { ...headers },
+      headers,
       delay,
       ...(group !== undefined && { group }),
+      ...(id !== undefined && { id }),
     };
     await this.#onPublish?.(message);
     this.published.push(message);
-  }
-
-  consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<AnyEvents>> {
-    return this.#iterate(checkFakeIntake(options), ({ payload }) => payload, true);
-  }
-
-  deliveries(options?: ConsumeOptions): DeliveryStream {
-    const checked = checkFakeIntake(options);
-    const { prefetch = DEFAULT_PREFETCH } = checked;
-    return Object.assign(this.#connect({ ...checked, prefetch }), {
-      prefetch,
-      [Symbol.asyncIterator]: () => this.#iterate(checked, (delivery) => delivery, false),
-    });
   }
 
   async stats(): Promise<QueueStats> {
@@ -169,33 +153,6 @@ class Fake implements FakeBackend {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#queue.close();
-  }
-
-  #iterate<Item>(
-    { signal, prefetch = 1, group }: FakeIntake,
-    unwrap: (delivery: Delivery) => Item,
-    doneOnLeave: boolean,
-  ): FakeIterator<Item> {
-    const connect = (intake: AbortSignal) => this.#connect({ group, prefetch, signal: intake });
-    return new FakeIterator({ connect, unwrap, doneOnLeave, signal });
-  }
-
-  #connect({ group, prefetch, signal }: FakeIntake & { readonly prefetch: number }): Observable<Delivery> {
-    return new Observable((subscriber) => {
-      if (signal?.aborted || this.#queue.closed) {
-        subscriber.complete();
-        return;
-      }
-      const consumer = new FakeConsumer(this.#queue, subscriber, { group, prefetch });
-      const stop = () => consumer.stop();
-      signal?.addEventListener('abort', stop, { once: true });
-      // Before the first message: a subscriber may leave in the middle of it.
-      subscriber.add(() => {
-        signal?.removeEventListener('abort', stop);
-        consumer.leave();
-      });
-      this.#queue.join(consumer);
-    });
   }
 }
 

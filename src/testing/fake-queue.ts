@@ -1,8 +1,14 @@
-import type { Subscriber } from 'rxjs';
-import type { Delivery, MessageHeaders, NackOptions, QueueKey, QueuePayload, Settlement } from '../backend.js';
-import { checkFakeDelay } from './fake-options.js';
+import type { Subscriber, TeardownLogic } from 'rxjs';
+import type { Delivery, MessageHeaders, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import type { Intake } from '../bridge/delivery-stream.js';
+import { BaseDelivery, type BaseDeliveryOwner } from '../core/base-delivery.js';
+import { COUNTED } from '../internal/answers.js';
+import { onAbort } from '../internal/on-abort.js';
+import { notedRejection } from '../internal/rejection.js';
 
-/** A message that is served, complete. */
+type Settled = Exclude<Settlement, false>;
+
+/** A complete message. */
 export interface ServedMessage {
   readonly id: string;
   readonly key: QueueKey;
@@ -12,30 +18,36 @@ export interface ServedMessage {
   readonly publishedAt: number;
 }
 
-/** How a delivery was settled, as it is recorded. */
-export interface SettlementRecord {
-  readonly message: ServedMessage;
+/** How a delivery was settled. */
+export interface FakeSettlement {
+  readonly id: string;
+  readonly key: QueueKey;
+  readonly payload: QueuePayload;
+  readonly attempt: number;
+  /** The group of the consumer that settled the delivery. */
   readonly group: string;
-  readonly how: Exclude<Settlement, false>;
+  /** `'retried'` also if the consumer unsubscribed before it settled the delivery. */
+  readonly how: Settled;
+  /** For `'retried'`: the delay of the redelivery, in milliseconds. */
   readonly delay?: number;
+  /** For `'rejected'`: the reason, if there was one. */
   readonly reason?: unknown;
 }
 
-/** Serves fixed messages once each, to whoever has credit. Nothing that is given back is served again. */
+/** Serves each of its messages once, to consumers with credit, in turn. It does not redeliver. */
 export class FakeQueue {
   readonly name: string;
+  readonly settlements: FakeSettlement[] = [];
   readonly #waiting: ServedMessage[];
-  readonly #record: (record: SettlementRecord) => void;
-  /** In the order in which they are served next. */
+  /** The next one to be served comes first. */
   #consumers: FakeConsumer[] = [];
-  #out = 0;
+  #inFlight = 0;
   #closed = false;
   #serving = false;
 
-  constructor(name: string, messages: readonly ServedMessage[], record: (record: SettlementRecord) => void) {
+  constructor(name: string, messages: readonly ServedMessage[]) {
     this.name = name;
     this.#waiting = [...messages];
-    this.#record = record;
   }
 
   get closed(): boolean {
@@ -47,15 +59,26 @@ export class FakeQueue {
   }
 
   get unfinished(): number {
-    return this.#waiting.length + this.#out;
+    return this.#waiting.length + this.#inFlight;
   }
 
-  join(consumer: FakeConsumer): void {
+  connect(subscriber: Subscriber<Delivery>, intake: Intake): TeardownLogic {
+    if (this.#closed) {
+      subscriber.complete();
+      return;
+    }
+    const consumer = new FakeConsumer(this, subscriber, intake);
+    const stopListening = onAbort(intake.signal, () => consumer.stop());
+    // Before the first message: a subscriber may unsubscribe while it handles that.
+    subscriber.add(() => {
+      stopListening();
+      consumer.leave();
+    });
     this.#consumers.push(consumer);
     this.serve();
   }
 
-  leave(consumer: FakeConsumer): void {
+  removeConsumer(consumer: FakeConsumer): void {
     this.#consumers = this.#consumers.filter((other) => other !== consumer);
   }
 
@@ -64,19 +87,19 @@ export class FakeQueue {
     for (const consumer of this.#consumers.splice(0)) consumer.end();
   }
 
-  settled(record: SettlementRecord): void {
-    this.#out--;
-    this.#record(record);
+  settled(settlement: FakeSettlement): void {
+    this.#inFlight--;
+    this.settlements.push(settlement);
   }
 
-  /** Hands out what there is, one at a time to each in turn; then it may be over. A consumer's `next` that comes back here changes nothing. */
+  /** Serves waiting messages, then completes the streams if nothing is unfinished. Does nothing if called from inside. */
   serve(): void {
     if (this.#serving) return;
     this.#serving = true;
     try {
       for (let next = this.#next(); next !== undefined; next = this.#next()) {
         const [consumer, message] = next;
-        this.#out++;
+        this.#inFlight++;
         consumer.take(message);
       }
     } finally {
@@ -94,109 +117,104 @@ export class FakeQueue {
   }
 }
 
-/** One subscriber, and what it holds. */
-export class FakeConsumer {
+/** One subscriber and its unsettled deliveries. */
+class FakeConsumer implements BaseDeliveryOwner {
   readonly #queue: FakeQueue;
   readonly #subscriber: Subscriber<Delivery>;
-  readonly #group: string;
-  readonly #prefetch: number;
-  readonly #held = new Set<FakeDelivery>();
+  readonly #intake: Intake;
+  readonly #unsettled = new Set<FakeDelivery>();
   #stopped = false;
 
-  constructor(
-    queue: FakeQueue,
-    subscriber: Subscriber<Delivery>,
-    { group, prefetch }: { readonly group: string; readonly prefetch: number },
-  ) {
+  constructor(queue: FakeQueue, subscriber: Subscriber<Delivery>, intake: Intake) {
     this.#queue = queue;
     this.#subscriber = subscriber;
-    this.#group = group;
-    this.#prefetch = prefetch;
+    this.#intake = intake;
+  }
+
+  get groupName(): string {
+    return this.#intake.group;
+  }
+
+  get queueName(): string {
+    return this.#queue.name;
   }
 
   get hasCredit(): boolean {
-    return !this.#stopped && this.#held.size < this.#prefetch;
+    return !this.#stopped && this.#unsettled.size < this.#intake.prefetch;
   }
 
   take(message: ServedMessage): void {
-    const delivery = new FakeDelivery(this.#queue.name, message, (how, extra) =>
-      this.#settle(delivery, { message, group: this.#group, how, ...extra }),
-    );
-    this.#held.add(delivery);
+    const delivery = new FakeDelivery(this, message);
+    this.#unsettled.add(delivery);
     this.#subscriber.next(delivery);
   }
 
-  /** Takes nothing more; ends when nothing is out. */
+  /** Stops the intake. The stream completes when nothing is in flight. */
   stop(): void {
     this.#stopped = true;
-    if (this.#held.size === 0) this.end();
+    if (this.#unsettled.size === 0) this.end();
   }
 
-  /** The subscriber has left: what it holds goes back. */
+  /** Nacks what is in flight: the subscriber has unsubscribed. */
   leave(): void {
     this.#stopped = true;
-    this.#queue.leave(this);
-    for (const delivery of this.#held) void delivery.nack();
+    this.#queue.removeConsumer(this);
+    for (const delivery of this.#unsettled) void delivery.nack();
     this.#queue.serve();
   }
 
   end(): void {
-    this.#queue.leave(this);
+    this.#queue.removeConsumer(this);
     this.#subscriber.complete();
   }
 
-  #settle(delivery: FakeDelivery, record: SettlementRecord): void {
-    this.#held.delete(delivery);
-    this.#queue.settled(record);
+  settle(delivery: FakeDelivery, how: Settled, delay: number): void {
+    const { id, key, payload, attempt } = delivery;
+    const reason = notedRejection(delivery);
+    this.#unsettled.delete(delivery);
+    this.#queue.settled({
+      id,
+      key,
+      payload,
+      attempt,
+      group: this.groupName,
+      how,
+      ...(how === 'retried' && { delay }),
+      ...(reason !== undefined && { reason }),
+    });
     this.#queue.serve();
-    if (this.#stopped && this.#held.size === 0) this.end();
+    if (this.#stopped && this.#unsettled.size === 0) this.end();
   }
+
+  rejected(): void {}
+
+  settledAgain(): void {}
 }
 
-type Settle = (how: Exclude<Settlement, false>, extra?: Pick<SettlementRecord, 'delay' | 'reason'>) => void;
-
-class FakeDelivery implements ServedMessage {
+class FakeDelivery extends BaseDelivery implements ServedMessage {
   readonly queue: string;
   readonly id: string;
-  readonly key: QueueKey;
-  readonly payload: QueuePayload;
   readonly headers: MessageHeaders;
   readonly attempt: number;
   readonly publishedAt: number;
-  settled: Settlement = false;
-  readonly #settle: Settle;
+  readonly #owner: FakeConsumer;
 
-  constructor(queue: string, message: ServedMessage, settle: Settle) {
-    this.queue = queue;
-    this.id = message.id;
-    this.key = message.key;
-    this.payload = message.payload;
-    this.headers = message.headers;
-    this.attempt = message.attempt;
-    this.publishedAt = message.publishedAt;
-    this.#settle = settle;
+  constructor(owner: FakeConsumer, { id, key, payload, headers, attempt, publishedAt }: ServedMessage) {
+    super(key, payload);
+    this.queue = owner.queueName;
+    this.id = id;
+    this.headers = headers;
+    this.attempt = attempt;
+    this.publishedAt = publishedAt;
+    this.#owner = owner;
   }
 
-  async ack(): Promise<boolean> {
-    return this.#first('acked');
+  protected override get owner(): FakeConsumer {
+    return this.#owner;
   }
 
-  async nack(options?: NackOptions): Promise<boolean> {
-    return this.#first('retried', { delay: checkFakeDelay(options) });
-  }
-
-  async release(): Promise<boolean> {
-    return this.#first('released');
-  }
-
-  async reject(reason?: unknown): Promise<boolean> {
-    return this.#first('rejected', reason === undefined ? {} : { reason });
-  }
-
-  #first(...settlement: Parameters<Settle>): boolean {
-    if (this.settled !== false) return false;
-    this.settled = settlement[0];
-    this.#settle(...settlement);
-    return true;
+  protected override send(how: Settled, delay: number): Promise<boolean> {
+    this.#owner.settle(this, how, delay);
+    return COUNTED;
   }
 }

@@ -1,4 +1,10 @@
 export type { BackendCapabilities, BackendNeeds, Capability, ContractLogger, CreateBackend } from './capabilities.js';
 export { type ContractCase, queueBackendContract } from './contract.js';
-export { type FakeBackend, type FakeMessage, type FakeSettlement, fakeBackend } from './fake-backend.js';
-export type { FakeBackendOptions, FakePublish } from './fake-options.js';
+export {
+  type FakeBackend,
+  type FakeBackendOptions,
+  type FakeMessage,
+  type FakePublish,
+  fakeBackend,
+} from './fake-backend.js';
+export type { FakeSettlement } from './fake-queue.js';
