@@ -41,10 +41,10 @@ describe('queueBackendContract', () => {
   it('skips nothing of a backend that promises everything, but what is for other ways to behave', () => {
     const skipped = queueBackendContract(create, EVERYTHING).filter((candidate) => candidate.skipped !== undefined);
     expect(skipped.map(({ name }) => name)).toEqual([
-      "rule 1: groups that are ignored compete (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
-      "rule 1: a publish for a group that is ignored goes to any consumer (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
-      "rule 2: a group that is added to the declaration starts with what is published next (skipped: it needs `addedGroups: 'next'`, and the backend has 'held')",
-      "rule 11: streams end when they are drained: what waits, what is delayed and what is out is still served (skipped: it needs `close: 'drained'`, and the backend has 'at once')",
+      "rule 1: consumers of ignored groups compete (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
+      "rule 1: a publish for an ignored group reaches any consumer (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
+      "rule 2: an added group starts with the next message (skipped: it needs `addedGroups: 'next'`, and the backend has 'held')",
+      "rule 11: close() drains streams: waiting, delayed and requeued messages are still delivered (skipped: it needs `close: 'drained'`, and the backend has 'at once')",
       'admin: peek() that the engine cannot do rejects with an UnsupportedOperationError (skipped: it needs `peek: false`)',
     ]);
   });
@@ -61,7 +61,7 @@ describe('queueBackendContract', () => {
     expect(make).not.toHaveBeenCalled();
     expect(printed).toHaveLength(skipped.length);
     expect(printed).toContain(
-      'Skipped: rule 1: two backends on one queue share its messages, because one process only',
+      'Skipped: rule 1: consumers of two backends on one queue compete, because one process only',
     );
   });
 
@@ -118,8 +118,8 @@ describe('queueBackendContract', () => {
     ['a scale above 1', { scale: 2 }, '`capabilities.scale`'],
     ['reasons that are no object', { reasons: 5 }, '`capabilities.reasons` to be an object, got 5'],
     ['a reason for what is no capability', { reasons: { shard: 'x' } }, '`capabilities.reasons.shard` to be absent'],
-    ['a reason that is no string', { reasons: { shared: 5 } }, '`capabilities.reasons.shared` to be a string'],
-    ['an empty reason', { reasons: { shared: '' } }, '`capabilities.reasons.shared` to be a string that is not empty'],
+    ['a reason that is no string', { reasons: { shared: 5 } }, '`capabilities.reasons.shared` to be a non-empty string'],
+    ['an empty reason', { reasons: { shared: '' } }, '`capabilities.reasons.shared` to be a non-empty string'],
   ])('refuses capabilities with %s', (_, capabilities, text) => {
     const error = thrownBy(() => queueBackendContract(create, capabilities as BackendCapabilities));
     expect(error).toBeInstanceOf(TypeError);

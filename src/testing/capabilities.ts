@@ -1,98 +1,107 @@
 import assert from 'node:assert/strict';
 import type { ConsumerGroup, QueueBackend } from '../backend.js';
 
-/** Where a backend under test logs to, when a case listens. */
+/** The logger of a case that checks log lines. */
 export interface ContractLogger {
   debug(message: string, details?: object): void;
   warn(message: string, details?: object): void;
   error(message: string, details?: object): void;
 }
 
-/**
- * What a case needs of the backend that it asks for. A `create` that cannot honour a field ignores it, and its capabilities do not promise it.
- */
+/** What a case needs of a backend. If `create` cannot meet a need, it ignores it, and the capability is left out. */
 export interface BackendNeeds {
   /**
-   * The name of the queue, which no earlier case has used. Asked for twice, it means two backends on one queue, as two processes have them.
-   * Promised by `shared`. Default: a queue of its own.
+   * The name of the queue, unused by earlier cases. Two calls with one name create two backends of one queue, like two
+   * processes. Promised by `shared`. Default: a queue of its own.
    */
   readonly name?: string | undefined;
-  /** The only groups that there are, from the first publish on. Promised by `groups: 'separate'`. Default: `default` is the only one. */
+  /** The declared groups. Promised by `groups: 'separate'`. Default: `default` only. */
   readonly groups?: readonly ConsumerGroup[] | undefined;
-  /** How long a lease may be, in milliseconds. Promised by `lease`. Default: whatever suits. */
+  /** The duration of a lease, in milliseconds. Promised by `lease`. Default: any. */
   readonly lease?: number | undefined;
   /** For how long the backend remembers the `id` of a message, in milliseconds. Promised by `dedupe`. Default: any. */
   readonly dedupeWindow?: number | undefined;
-  /** Where the backend has to log. Promised by `logger`. Default: whatever suits. */
+  /** The logger of the backend. Promised by `logger`. Default: any. */
   readonly logger?: ContractLogger | undefined;
 }
 
-/** Makes a backend on a fresh, empty queue that nobody else uses. The suite closes it. */
+/** Creates a backend on an empty queue of its own. The suite closes it. */
 export type CreateBackend = (needs?: BackendNeeds) => Promise<QueueBackend>;
 
 /**
- * What a backend can do, and how it behaves where backends may differ. A case that needs what is left out here is skipped, and says so.
+ * What a backend can do, and how it behaves where backends differ.
+ *
+ * A case that needs a missing capability is skipped and reports it.
  */
 export interface BackendCapabilities {
   /**
-   * `'separate'`: each group that `create({ groups })` declares gets every message, and another one is refused. `'ignored'`: groups mean nothing, all
-   * consumers compete.
+   * `'separate'`: each group that `create({ groups })` declares gets every message, and other groups are refused.
+   * `'ignored'`: any group is accepted, and all consumers compete.
    */
   readonly groups?: 'separate' | 'ignored' | undefined;
-  /** Where a group starts that a second backend on a running queue declares: with what the queue still holds, or with what is published next. */
+  /**
+   * Where a group starts that a second backend adds to a running queue: with the messages that the queue still holds, or
+   * with the next message.
+   */
   readonly addedGroups?: 'held' | 'next' | undefined;
-  /** `create({ name })` makes backends that share a queue, and its messages outlive each of them. */
+  /** Whether `create({ name })` creates backends that share a queue, whose messages survive each backend. */
   readonly shared?: boolean | undefined;
-  /** Whether `attempt` counts deliveries exactly, or may be too high. Default: `'upper bound'`. */
+  /** Whether `attempt` is exact or an upper bound. Default: `'upper bound'`. */
   readonly attempt?: 'exact' | 'upper bound' | undefined;
-  /** Whether `release()` leaves `attempt` as it was. */
+  /** Whether `release()` counts as an attempt. */
   readonly release?: 'uncounted' | 'counted' | undefined;
-  /** `'json'`: a payload that JSON would change is refused, and consumers get a copy. `'shape'`: only that it is a plain object is checked. */
+  /**
+   * `'json'`: the backend refuses payloads that JSON would change, and consumers get copies. `'shape'`: it checks only that
+   * a payload is a plain object.
+   */
   readonly validation?: 'json' | 'shape' | undefined;
-  /** How `close()` ends the streams: at once, or when they are drained. */
+  /** Whether `close()` ends streams at once or after they are drained. */
   readonly close?: 'at once' | 'drained' | undefined;
-  /** `create({ logger })` makes a backend that logs there. */
+  /** Whether `create({ logger })` creates a backend with that logger. */
   readonly logger?: boolean | undefined;
-  /** Whether a message whose `id` was published within `create({ dedupeWindow })` is not stored again. Every backend delivers the id. */
+  /**
+   * Whether a message is not stored again if its `id` was published within `create({ dedupeWindow })`. Every backend
+   * delivers the id, with this capability or without it.
+   */
   readonly dedupe?: boolean | undefined;
-  /** Whether the backend is a `ManagedQueue`: `groups`, `deleteGroup`, `peek`, `purge` and `status$`. */
+  /** Whether the backend is a `ManagedQueue`, with `groups`, `deleteGroup`, `peek`, `purge` and `status$`. */
   readonly managed?: boolean | undefined;
-  /** For a managed queue: `peek()` shows the waiting messages. `false`: it rejects with an `UnsupportedOperationError`. */
+  /** For a managed queue. `true`: `peek()` shows waiting messages. `false`: it rejects with `UnsupportedOperationError`. */
   readonly peek?: boolean | undefined;
   /**
-   * The shortest lease that `create({ lease })` keeps reliably on a busy machine, in milliseconds, such as 1,000. One case holds a message for three times
-   * as long.
+   * The shortest lease that `create({ lease })` renews reliably on a busy machine, in milliseconds, such as 1,000. One case
+   * keeps a message in flight for three leases.
    */
   readonly lease?: number | undefined;
   /**
-   * Lets the leases of everything that a backend holds run out, as if its process hung: it gives nothing back, and goes on living. Called for a backend
-   * that was made with `create({ name, lease })`, if `lease` is promised. Resolves when the leases are over, or about to be.
+   * Lets all leases of a backend expire as if its process had stalled: the backend requeues nothing and lives on. Called for
+   * a backend of `create({ name, lease })`, if `lease` is promised. Resolves when the leases have expired or are about to.
    */
   readonly expire?: ((backend: QueueBackend) => Promise<void>) | undefined;
-  /** Cuts the connections of a backend once. It has to heal by itself. */
+  /** Cuts the connections of a backend once. The backend must reconnect by itself. */
   readonly disconnect?: ((backend: QueueBackend) => Promise<void>) | undefined;
-  /** Restarts the broker. Resolves when it is up again. */
+  /** Restarts the broker. Resolves when the broker is available again. */
   readonly restart?: (() => Promise<void>) | undefined;
-  /** Why a capability is left out, by its name: printed with the cases that are skipped for it. */
+  /** The reasons of missing capabilities, by name. Skipped cases print them. */
   readonly reasons?: Readonly<Partial<Record<Capability, string>>> | undefined;
   /**
-   * How long a case waits for what has to happen before it fails, in milliseconds, from 1 up; a case as a whole may take six times as long. The timeout of
-   * the test runner should be longer. Default: 10,000.
+   * How long a case waits for one expectation, in milliseconds, from 1 up. A whole case may take six times as long. Give the
+   * test runner a longer timeout. Default: 10,000.
    */
   readonly deadline?: number | undefined;
-  /** The share of their messages that the large cases send, above 0 and up to 1. Default: 1. */
+  /** The fraction of their messages that large cases send, above 0 and up to 1. Default: 1. */
   readonly scale?: number | undefined;
 }
 
-/** What a case may require. */
+/** The capabilities that a case may require. */
 export type Capability = Exclude<keyof BackendCapabilities, 'reasons' | 'deadline' | 'scale'>;
 
-/** The capabilities that a case cannot do without: that there is one, or which value it has. */
+/** The capabilities that a case requires. `true`: any value but `false`. */
 export type Requirements = {
   readonly [Name in Capability]?: Extract<BackendCapabilities[Name], string | boolean> | true;
 };
 
-/** Why a case has to be skipped, or undefined if the backend can do all that it requires. */
+/** Returns why a case is skipped. Undefined if the backend has all required capabilities. */
 export function whySkipped(requirements: Requirements, capabilities: BackendCapabilities): string | undefined {
   for (const [name, wanted] of Object.entries(requirements) as [Capability, boolean | string][]) {
     const has = capabilities[name];
@@ -124,14 +133,15 @@ const CHOICES = {
 const FUNCTIONS = ['expire', 'disconnect', 'restart'] as const;
 const OTHERS = ['reasons', 'deadline', 'scale'];
 
-/** @throws {TypeError} for a capability that there is not, or of a value that it cannot have */
+/** @throws {TypeError} if a capability is unknown or has an invalid value */
 export function checkCapabilities(capabilities: BackendCapabilities): BackendCapabilities {
-  if (typeof capabilities !== 'object' || capabilities === null) throw wrong('capabilities', 'an object', capabilities);
+  if (typeof capabilities !== 'object' || capabilities === null)
+    throw invalid('capabilities', 'an object', capabilities);
   for (const name of Object.keys(capabilities)) {
     if (!isCapability(name) && !OTHERS.includes(name)) {
-      throw wrong(
+      throw invalid(
         `capabilities.${name}`,
-        'absent: there is no such capability',
+        'absent: unknown capability',
         capabilities[name as keyof BackendCapabilities],
       );
     }
@@ -139,17 +149,17 @@ export function checkCapabilities(capabilities: BackendCapabilities): BackendCap
   for (const [name, choices] of Object.entries(CHOICES)) {
     const value = capabilities[name as keyof typeof CHOICES];
     if (value !== undefined && !choices.some((choice) => choice === value))
-      throw wrong(`capabilities.${name}`, choices.join(' or '), value);
+      throw invalid(`capabilities.${name}`, choices.join(' or '), value);
   }
   for (const name of FUNCTIONS) {
     const value = capabilities[name];
-    if (value !== undefined && typeof value !== 'function') throw wrong(`capabilities.${name}`, 'a function', value);
+    if (value !== undefined && typeof value !== 'function') throw invalid(`capabilities.${name}`, 'a function', value);
   }
   for (const name of ['lease', 'deadline', 'scale'] as const) {
     const value = capabilities[name];
     const most = name === 'scale' ? 1 : 2 ** 31 - 1;
     if (value === undefined || (typeof value === 'number' && value > 0 && value <= most)) continue;
-    throw wrong(`capabilities.${name}`, `a number above 0, at most ${most}`, value);
+    throw invalid(`capabilities.${name}`, `a number above 0, at most ${most}`, value);
   }
   checkReasons(capabilities.reasons);
   return capabilities;
@@ -158,11 +168,11 @@ export function checkCapabilities(capabilities: BackendCapabilities): BackendCap
 function checkReasons(reasons: unknown): void {
   if (reasons === undefined) return;
   if (typeof reasons !== 'object' || reasons === null || Array.isArray(reasons))
-    throw wrong('capabilities.reasons', 'an object', reasons);
+    throw invalid('capabilities.reasons', 'an object', reasons);
   for (const [name, reason] of Object.entries(reasons)) {
-    if (!isCapability(name)) throw wrong(`capabilities.reasons.${name}`, 'absent: there is no such capability', reason);
+    if (!isCapability(name)) throw invalid(`capabilities.reasons.${name}`, 'absent: unknown capability', reason);
     if (reason === undefined || (typeof reason === 'string' && reason !== '')) continue;
-    throw wrong(`capabilities.reasons.${name}`, 'a string that is not empty', reason);
+    throw invalid(`capabilities.reasons.${name}`, 'a non-empty string', reason);
   }
 }
 
@@ -170,13 +180,13 @@ function isCapability(name: string): name is Capability {
   return Object.hasOwn(CHOICES, name) || FUNCTIONS.some((known) => known === name) || name === 'lease';
 }
 
-function wrong(name: string, expected: string, value: unknown): TypeError {
+function invalid(name: string, expected: string, value: unknown): TypeError {
   return new TypeError(
     `Expected \`${name}\` to be ${expected}, got ${typeof value === 'string' ? `'${value}'` : String(value)}`,
   );
 }
 
-/** What an assertion of the suite throws, with the suite's own words. */
+/** Creates an AssertionError. */
 export function failure(message: string): Error {
   return new assert.AssertionError({ message, operator: 'fail' });
 }

@@ -1,27 +1,28 @@
 import { type AsyncHook, AsyncLocalStorage, createHook } from 'node:async_hooks';
 
-/** A timer, a socket, a pipe: what can keep a process alive can say whether it does. */
+/** A timer, socket or pipe. It knows whether it keeps the process alive. */
 interface Resource {
   hasRef?(): unknown;
 }
 
 /**
- * What a piece of code, and all that it starts, leaves behind that keeps the process alive: timers, connections, child processes.
+ * Records the timers, connections and child processes of a function, and of all that it starts.
  *
- * What others do in the same process meanwhile does not count.
+ * Resources of other code in the same process do not count.
  */
 export class ResourceWatch {
   readonly #here = new AsyncLocalStorage<ResourceWatch>();
-  readonly #made = new Map<number, readonly [type: string, resource: Resource]>();
+  readonly #created = new Map<number, readonly [type: string, resource: Resource]>();
   readonly #hook: AsyncHook = createHook({
     init: (id, type, _trigger, resource: Resource) => {
-      if (this.#here.getStore() === this && typeof resource.hasRef === 'function') this.#made.set(id, [type, resource]);
+      if (this.#here.getStore() === this && typeof resource.hasRef === 'function')
+        this.#created.set(id, [type, resource]);
     },
-    // A timer that has fired still says that it has a reference.
-    destroy: (id) => void this.#made.delete(id),
+    // A fired timer still has a reference.
+    destroy: (id) => void this.#created.delete(id),
   });
 
-  /** Runs a function, and watches what it makes, now and later, until the watch is stopped. */
+  /** Runs a function and records its resources until `stop()`. */
   async during(run: () => Promise<void>): Promise<void> {
     this.#hook.enable();
     await this.#here.run(this, run);
@@ -29,11 +30,11 @@ export class ResourceWatch {
 
   stop(): void {
     this.#hook.disable();
-    this.#made.clear();
+    this.#created.clear();
   }
 
-  /** What is still active, by its kind. */
+  /** The types of the resources that keep the process alive. */
   get active(): string[] {
-    return [...this.#made.values()].filter(([, resource]) => resource.hasRef?.() === true).map(([type]) => type);
+    return [...this.#created.values()].filter(([, resource]) => resource.hasRef?.() === true).map(([type]) => type);
   }
 }

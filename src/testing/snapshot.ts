@@ -1,7 +1,7 @@
-/** A copy of plain objects and lists, however deep. What else a value holds, such as a Date or a function, stays itself. */
+/** Copies plain objects and arrays deeply. Other values, such as a Date or a function, are not copied. */
 export function snapshot<Value>(value: Value, copies = new Map<unknown, unknown>()): Value {
   if (!Array.isArray(value) && !isPlain(value)) return value;
-  // A cycle leads to the copy that has begun.
+  // A cycle leads to the copy that is being made.
   const begun = copies.get(value);
   if (begun !== undefined) return begun as Value;
   const copy: object = Array.isArray(value) ? [] : {};

@@ -10,12 +10,12 @@ const REFUSED = 'admin: deleteGroup() of a declared group is refused with a Conf
 const UNKNOWN = 'admin: deleteGroup() of an unknown group resolves to false, and creates nothing';
 const DELETED = 'admin: deleteGroup() of a group of another process resolves to true, and its messages no longer count';
 
-/** Lists other groups than there are. */
+/** Changes the listed groups. */
 function listing(change: (group: GroupInfo) => Partial<GroupInfo>): Change {
   return (queue) => ({ groups: async () => (await queue.groups()).map((group) => ({ ...group, ...change(group) })) });
 }
 
-/** Deletes groups in another way. */
+/** Replaces `deleteGroup()`. */
 function deleting(deleteGroup: (queue: ManagedStoreBackend, group: string) => Promise<boolean>): Change {
   return (queue) => ({ deleteGroup: (group) => deleteGroup(queue, group) });
 }
@@ -27,7 +27,7 @@ async function takeAll(queue: ManagedQueue, group: string): Promise<void> {
   subscription.unsubscribe();
 }
 
-/** Looks for the groups of all queues whose names begin the same. */
+/** Lists the groups of all queues whose names begin with the name. */
 class PrefixStore extends ManagedStore {
   readonly #names = new Set<string>();
 
@@ -86,7 +86,7 @@ class CreatingStore extends ManagedStore {
   }
 }
 
-/** Managed queues that list or delete groups wrongly. */
+/** Managed queues with defects in `groups()` or `deleteGroup()`. */
 export const administering = brokenQueues([
   {
     defect: 'has no administration, though it promises one',
@@ -107,7 +107,7 @@ export const administering = brokenQueues([
     change: listing(({ ready }) => ({ unfinished: ready })),
   },
   {
-    defect: 'lists a group when something was published to it',
+    defect: 'lists a group only if it has messages',
     caughtBy: DEFAULT,
     saying: /got \[\]/,
     change: (queue) => ({ groups: async () => (await queue.groups()).filter(({ unfinished }) => unfinished > 0) }),
@@ -166,7 +166,7 @@ export const administering = brokenQueues([
     change: listing(({ declared }) => (declared ? {} : { ready: 0, unfinished: 0 })),
   },
   {
-    defect: 'finds the groups of a queue by the beginning of its name',
+    defect: 'finds the groups of a queue by a prefix',
     caughtBy: 'admin: groups() does not list groups of queues with similar names',
     saying: /"name":"other"/,
     store: new PrefixStore(),
@@ -199,7 +199,7 @@ export const administering = brokenQueues([
     change: deleting((queue, group) => queue.store.deleteGroup(queue.name, group)),
   },
   {
-    defect: 'says that it deleted a group that there is not',
+    defect: 'resolves to true for an unknown group',
     caughtBy: UNKNOWN,
     saying: /Expected deleteGroup\("late"\) to resolve to false, got true/,
     change: deleting(async (queue, group) => {
@@ -208,7 +208,7 @@ export const administering = brokenQueues([
     }),
   },
   {
-    defect: 'rejects for a group that there is not',
+    defect: 'rejects for an unknown group',
     caughtBy: UNKNOWN,
     saying: /There is no group "late"/,
     change: deleting((_, group) => Promise.reject(new ConfigurationError(`There is no group "${group}"`))),
@@ -220,13 +220,13 @@ export const administering = brokenQueues([
     store: new CreatingStore(),
   },
   {
-    defect: 'deletes a group of any name',
+    defect: 'accepts an invalid group name',
     caughtBy: 'admin: deleteGroup() of an invalid name is refused',
     saying: /Expected deleteGroup\(\) to reject, but it resolved/,
     change: deleting(async () => false),
   },
   {
-    defect: 'does not say that it deleted a group',
+    defect: 'resolves to false for a deleted group',
     caughtBy: DELETED,
     saying: /Expected deleteGroup\("audit"\) to resolve to true, got false/,
     change: deleting(async (queue, group) => {
@@ -250,7 +250,7 @@ export const administering = brokenQueues([
     store: new RetainingStore(),
   },
   {
-    defect: 'deletes the messages of a group for the other groups too',
+    defect: 'deletes the messages of the group from all groups',
     caughtBy: 'admin: deleteGroup() of a group that retains messages of all groups lets the others keep theirs',
     saying: /stats\(\) to say \{"ready":1,"unfinished":3\}, got \{"ready":0,"unfinished":0\}/,
     store: new SweepingStore(),
@@ -262,7 +262,7 @@ export const administering = brokenQueues([
     store: new MarkingStore(),
   },
   {
-    defect: 'never answers an administrator after it was closed',
+    defect: 'never settles an administration call after close()',
     caughtBy: 'admin: after close(), each call of the administration settles',
     saying: /Waited \d+ ms for the calls to settle/,
     change: (queue) => ({ purge: () => (queue.status.value === 'closed' ? new Promise(() => {}) : queue.purge()) }),

@@ -3,34 +3,34 @@ import type { Delivery, PublishOptions } from 'sluice';
 import { numberOf } from '../consumers.js';
 import { asStream, type Broken, changed, delivering, publishing, wrap } from './wrapped.js';
 
-const ALL_PARTS = 'rule 2: a hundred messages arrive with key, payload, headers, id and time';
-const ODD = 'rule 2: keys, headers and strings in a payload may be odd, and arrive as they were sent';
-const SAME = 'rule 2: a message is the same on every delivery: id, time, key, headers and payload';
-const DELAYED = 'rule 3: a delayed publish is seen by nobody before its time, and takes its place then';
+const ALL_PARTS = 'rule 2: a hundred messages arrive with key, payload, headers, id and publish time';
+const UNUSUAL = 'rule 2: unusual characters in keys, headers and payloads arrive unchanged';
+const SAME = 'rule 2: a redelivered message has the same id, publish time, key, headers and payload';
+const DELAYED = 'rule 3: a delayed publish is delivered when it is due, not before';
 
-/** Publishes what a change of the text makes of a payload. */
+/** Publishes payloads that went through a change of their JSON. */
 function rewriting(rewrite: (payload: object) => string): Broken['create'] {
   return publishing((memory, key, payload, options) =>
     memory.publish(key, JSON.parse(rewrite(payload)) as object, options),
   );
 }
 
-/** Backends that deliver something else than was published. */
+/** Backends that change messages. */
 export const altering: readonly Broken[] = [
   {
-    defect: 'loses the headers of what it delivers again',
+    defect: 'loses the headers of redeliveries',
     caughtBy: SAME,
     saying: /- {5}'Trace-Id': 't-1'/,
     create: delivering(({ attempt, headers }) => ({ headers: attempt === 1 ? headers : {} })),
   },
   {
-    defect: 'delivers again by another key',
+    defect: 'redelivers with another key',
     caughtBy: SAME,
     saying: /\+ {3}key: 'Orders'/,
     create: delivering(({ attempt, key }) => ({ key: attempt === 1 ? key : (key.split('.')[0] as string) })),
   },
   {
-    defect: 'loses the headers of what is delayed',
+    defect: 'loses the headers of delayed messages',
     caughtBy: DELAYED,
     saying: /- {5}'Trace-Id': 't-1'/,
     create: publishing((memory, key, payload, { headers = {}, ...options } = {}) =>
@@ -38,7 +38,7 @@ export const altering: readonly Broken[] = [
     ),
   },
   {
-    defect: 'publishes what is delayed by another key',
+    defect: 'publishes delayed messages with another key',
     caughtBy: DELAYED,
     saying: /\+ {3}'delayed'/,
     create: publishing((memory, key, payload, options) =>
@@ -46,7 +46,7 @@ export const altering: readonly Broken[] = [
     ),
   },
   {
-    defect: 'takes for the time of its publication when a delayed message falls due',
+    defect: 'reports the due time of a delayed message as `publishedAt`',
     caughtBy: DELAYED,
     saying: /Expected `publishedAt` of a delayed message to say when it was published/,
     create: wrap((_, memory) => {
@@ -67,8 +67,8 @@ export const altering: readonly Broken[] = [
     }),
   },
   {
-    defect: 'sends the names of headers in lower case',
-    caughtBy: ODD,
+    defect: 'converts header names to lower case',
+    caughtBy: UNUSUAL,
     saying: /- {5}'Mixed Case',/,
     create: publishing((memory, key, payload, { headers = {}, ...options } = {}) => {
       const lower = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]);
@@ -76,13 +76,13 @@ export const altering: readonly Broken[] = [
     }),
   },
   {
-    defect: 'sends keys in lower case',
-    caughtBy: ODD,
+    defect: 'converts keys to lower case',
+    caughtBy: UNUSUAL,
     saying: /- {3}'Mixed Case',/,
     create: publishing((memory, key, payload, options) => memory.publish(key.toLowerCase(), payload, options)),
   },
   {
-    defect: 'makes an empty object of an empty list',
+    defect: 'converts empty arrays to empty objects',
     caughtBy: ALL_PARTS,
     saying: /- {3}list: \[\]/,
     create: rewriting((payload) => JSON.stringify(payload).replaceAll('[]', '{}')),
@@ -98,7 +98,7 @@ export const altering: readonly Broken[] = [
     ),
   },
   {
-    defect: 'leaves out properties that are null',
+    defect: 'drops properties that are null',
     caughtBy: ALL_PARTS,
     saying: /- {3}none: null/,
     create: rewriting((payload) =>

@@ -2,19 +2,18 @@ import { defer, Observable } from 'rxjs';
 import type { ConsumeOptions, Delivery, MemoryBackend, QueueBackend } from 'sluice';
 import { asStream, type Broken, streaming, wrap } from './wrapped.js';
 
-/** Another `consume()`. */
+/** Replaces `consume()`. */
 function consuming(
   consume: (memory: MemoryBackend, options?: ConsumeOptions) => AsyncIterableIterator<object>,
 ): (memory: MemoryBackend) => QueueBackend {
   return wrap((_, memory) => ({ consume: (options?: ConsumeOptions) => consume(memory, options) }));
 }
 
-/** Backends whose streams and loops begin or end in the wrong way. */
+/** Backends with defects at the beginning or the end of streams and loops. */
 export const consumers: readonly Broken[] = [
   {
-    defect: 'lets an abort take away what is out',
-    caughtBy:
-      'rule 8: an abort stops the intake, what is out can be settled, and the stream completes when the last of it is',
+    defect: 'requeues deliveries in flight at an abort',
+    caughtBy: 'rule 8: an abort stops the intake; the stream completes when the last delivery in flight is settled',
     saying: /resolve to true, got false/,
     create: streaming(
       (deliveries, { signal }) =>
@@ -28,9 +27,8 @@ export const consumers: readonly Broken[] = [
     ),
   },
   {
-    defect: 'rejects when it is aborted',
-    caughtBy:
-      'rule 8: an abort ends a next() that waits, without an error, and the next message goes to another consumer',
+    defect: 'rejects a waiting next() at an abort',
+    caughtBy: 'rule 8: an abort ends a waiting next() without an error, and the next message goes to another consumer',
     saying: /The operation was aborted/,
     create: consuming((memory, { signal, ...options } = {}) => {
       const payloads = memory.consume(options);
@@ -44,28 +42,27 @@ export const consumers: readonly Broken[] = [
     }),
   },
   {
-    defect: 'goes on waiting for a message after an abort',
-    caughtBy:
-      'rule 8: an abort ends a next() that waits, without an error, and the next message goes to another consumer',
+    defect: 'ignores an abort while next() waits',
+    caughtBy: 'rule 8: an abort ends a waiting next() without an error, and the next message goes to another consumer',
     saying: /Waited \d+ ms for next\(\) to resolve/,
     create: consuming((memory, { signal: _, ...options } = {}) => memory.consume(options)),
   },
   {
-    defect: 'takes what was prefetched for what was delivered, when the consumer leaves',
-    caughtBy: 'rule 9: what was prefetched and never emitted comes with its attempt unchanged',
+    defect: 'counts prefetched deliveries as attempts when the consumer unsubscribes',
+    caughtBy: 'rule 9: a prefetched delivery that was never emitted keeps its attempt',
     saying: /\+ {3}2,\n\+ {3}2,\n\+ {3}2,\n- {3}1,/,
     create: streaming(
       (deliveries) =>
         new Observable((subscriber) => {
-          // Emitted one macrotask later, and counted as emitted now.
+          // The delivery is emitted one macrotask after it counts as emitted.
           const subscription = deliveries.subscribe((delivery) => void setImmediate(() => subscriber.next(delivery)));
           return () => subscription.unsubscribe();
         }),
     ),
   },
   {
-    defect: 'subscribes before anybody does',
-    caughtBy: 'rule 10: a stream that nobody subscribes to takes nothing',
+    defect: 'consumes before its stream has a subscriber',
+    caughtBy: 'rule 10: a stream without a subscriber takes nothing',
     saying: /stats\(\) to say \{"ready":4,"unfinished":4\}, got \{"ready":0/,
     create: wrap((_, memory) => ({
       deliveries: (options) => {
@@ -80,7 +77,7 @@ export const consumers: readonly Broken[] = [
     })),
   },
   {
-    defect: 'takes a message when an iterator is made',
+    defect: 'takes a message when an iterator is created',
     caughtBy: 'rule 10: an iterator takes nothing before the first next()',
     saying: /stats\(\) to say \{"ready":2,"unfinished":2\}/,
     create: consuming((memory, options) => {
@@ -91,16 +88,16 @@ export const consumers: readonly Broken[] = [
     }),
   },
   {
-    defect: 'iterates by an async generator, whose return() waits behind its next()',
-    caughtBy: 'rule 9: return() of consume() ends a next() that waits, promptly, and loses no message',
+    defect: 'iterates with an async generator, whose return() waits for its next()',
+    caughtBy: 'rule 9: return() of consume() ends a waiting next() and loses no message',
     saying: /Waited \d+ ms for return\(\) to resolve/,
     create: consuming(async function* (memory, options) {
       yield* memory.consume(options);
     }),
   },
   {
-    defect: 'answers several next() with one message',
-    caughtBy: 'rule 8: consume() answers several next() in flight in order, each with a message of its own',
+    defect: 'answers concurrent next() calls with one message',
+    caughtBy: 'rule 8: consume() answers concurrent next() calls in order, each with its own message',
     saying: /\+ {3}1,\n\+ {3}1,\n\+ {3}1/,
     create: consuming((memory, options) => {
       const payloads = memory.consume(options);
@@ -116,8 +113,8 @@ export const consumers: readonly Broken[] = [
     }),
   },
   {
-    defect: 'acknowledges a payload when it is handed over',
-    caughtBy: 'rule 9: a payload of consume() is unfinished until next() is called again, or the loop has left',
+    defect: 'acks a payload before the loop has handled it',
+    caughtBy: 'rule 9: a payload of consume() is unfinished until next() is called again or the loop exits',
     saying: /stats\(\) to say \{"ready":3,"unfinished":4\}, got \{"ready":2,"unfinished":3\}/,
     create: consuming((memory, options) => {
       const deliveries = memory.deliveries({ prefetch: 1, ...options })[Symbol.asyncIterator]();
@@ -146,7 +143,7 @@ export const consumers: readonly Broken[] = [
   },
   {
     defect: 'leaks a timer for every consumer',
-    caughtBy: 'rule 12: consumers that have ended leave no timer and no connection behind',
+    caughtBy: 'rule 12: ended consumers leave no timer and no connection behind',
     saying: /Timeout, Timeout/,
     create: wrap((_, memory) => {
       const timers: NodeJS.Timeout[] = [];
@@ -163,8 +160,8 @@ export const consumers: readonly Broken[] = [
     }),
   },
   {
-    defect: 'goes on serving a consumer that has left',
-    caughtBy: 'rule 12: a consumer that has ended is not served any more',
+    defect: 'delivers to a consumer that has unsubscribed',
+    caughtBy: 'rule 12: an ended consumer gets no more messages',
     saying: /deliveries of \[1 2 3\], got \[\]/,
     create: streaming(
       (deliveries) =>
@@ -174,13 +171,13 @@ export const consumers: readonly Broken[] = [
     ),
   },
   {
-    defect: 'does not notice that its subscriber has failed',
-    caughtBy: 'rule 9: an error downstream gives back what is out',
+    defect: 'ignores the error of a subscriber',
+    caughtBy: 'rule 9: an error downstream requeues unsettled deliveries',
     saying: /stats\(\) to say \{"ready":3,"unfinished":3\}/,
     create: streaming(
       (deliveries) =>
         new Observable((subscriber) => {
-          // Nobody hears of an error below: what is out stays out.
+          // An error downstream does not reach the source: its deliveries stay in flight.
           deliveries.subscribe({
             next: (delivery) => subscriber.next(delivery),
             complete: () => subscriber.complete(),

@@ -62,7 +62,7 @@ class ForgettingStore extends ManagedStore {
 
 const forgetting = new ForgettingStore();
 
-/** Looks for a duplicate first and stores the message later. */
+/** Checks for a duplicate and stores the message later. */
 class RacingStore extends ManagedStore {
   readonly #ids = new Set<string>();
 
@@ -97,7 +97,7 @@ class GroupwiseStore extends ManagedStore {
   }
 }
 
-/** Publishes what no earlier publish has named the id of. */
+/** Publishes a message if its id is new. */
 function remembering(ids: Set<string>, queue: ManagedStoreBackend) {
   return async (key: string, payload: object, options: PublishOptions = {}) => {
     const { id } = options;
@@ -109,7 +109,7 @@ function remembering(ids: Set<string>, queue: ManagedStoreBackend) {
 
 const everywhere = new Set<string>();
 
-/** Backends that treat the `id` of a publish wrongly. */
+/** Backends with defects in the `id` of a publish. */
 export const deduplicating = brokenQueues([
   {
     defect: 'ignores the id of a publish',
@@ -124,9 +124,9 @@ export const deduplicating = brokenQueues([
     change: publishingWith((options) => ({ ...options, id: options.id?.slice(0, 64) })),
   },
   {
-    defect: 'compares ids without regard to case',
+    defect: 'ignores the case of ids',
     caughtBy: SAME_ID,
-    saying: /15 deliveries, of which 14 came/,
+    saying: /15 deliveries, got 14/,
     change: publishingWith((options) => ({ ...options, id: options.id?.toLowerCase() })),
   },
   {
@@ -205,20 +205,20 @@ export const deduplicating = brokenQueues([
     store: new SettledStore(),
   },
   {
-    defect: 'looks for duplicates before it stores, and not at the same time',
+    defect: 'checks for duplicates before it stores, not atomically',
     caughtBy: 'rule 15: of many publishes at once with one id, only the first is stored',
     saying: /Expected deliveries of \[1 2 3 4 5 6 7 8 9 10 201\], got \[1 2 3 4 5 6 7 8 9 10 11/,
     store: new RacingStore(),
   },
   {
-    defect: 'remembers ids for ever',
+    defect: 'never forgets an id',
     caughtBy: WINDOW,
     saying: /Waited \d+ ms for an id to be stored again after the dedupe window/,
     capabilities: { deadline: 3000 },
     change: (queue) => ({ publish: remembering(new Set(), queue) }),
   },
   {
-    defect: 'forgets ids long before the dedupe window is over',
+    defect: 'forgets ids before the dedupe window ends',
     caughtBy: WINDOW,
     saying: /Expected deliveries of \[1\], got \[2\]/,
     capabilities: { deadline: 3000 },
@@ -237,7 +237,7 @@ export const deduplicating = brokenQueues([
     change: (queue) => ({ publish: remembering(new Set(), queue) }),
   },
   {
-    defect: 'deduplicates over all queues of its server',
+    defect: 'deduplicates across queues',
     caughtBy: 'rule 15: queues deduplicate each on its own',
     saying: /Expected deliveries of \[1 3\], got \[3/,
     change: (queue) => ({ publish: remembering(everywhere, queue) }),

@@ -3,8 +3,8 @@ import { MemoryBackend } from 'sluice';
 import { silentLogger } from '../recording-logger.js';
 import { type Broken, changed, publishing, streaming, wrap } from './wrapped.js';
 
-/** Runs at once, in a microtask, what should wait for a macrotask. */
-class ImpatientScheduler extends VirtualTimeScheduler {
+/** Runs work in a microtask that should run in a macrotask. */
+class MicrotaskScheduler extends VirtualTimeScheduler {
   override now = () => Date.now();
 
   override schedule<State>(
@@ -21,11 +21,11 @@ class ImpatientScheduler extends VirtualTimeScheduler {
   }
 }
 
-/** Backends that publish, close or take turns in the wrong way. */
+/** Backends with defects in publish, close or the event loop. */
 export const ending: readonly Broken[] = [
   {
-    defect: 'enqueues what was aborted before',
-    caughtBy: 'rule 4: a publish whose signal was aborted before rejects with its reason, and enqueues nothing',
+    defect: 'enqueues a message whose signal was already aborted',
+    caughtBy: 'rule 4: a publish with an aborted signal rejects with its reason and enqueues nothing',
     saying: /Expected deliveries of \[2\], got \[1/,
     create: publishing(async (memory, key, payload, { signal, ...options } = {}) => {
       await memory.publish(key, payload, options);
@@ -33,8 +33,8 @@ export const ending: readonly Broken[] = [
     }),
   },
   {
-    defect: 'looks at the headers when it gets round to it',
-    caughtBy: 'rule 4: headers and options belong to the caller again when publish() has returned',
+    defect: 'reads the headers after publish() has returned',
+    caughtBy: 'rule 4: publish() copies its headers and options before it returns',
     saying: /'after'/,
     create: publishing(async (memory, key, payload, { headers, ...options } = {}) => {
       await Promise.resolve();
@@ -42,25 +42,24 @@ export const ending: readonly Broken[] = [
     }),
   },
   {
-    defect: 'hands the object of the publisher on, though it promises a copy',
-    caughtBy:
-      'rule 4: the payload belongs to the caller again when publish() has returned, and each consumer has a copy of its own',
+    defect: 'delivers the object of the publisher, though it promises a copy',
+    caughtBy: 'rule 4: publish() copies its payload before it returns, and each consumer gets its own copy',
     saying: /99/,
     capabilities: { validation: 'json' },
     create: ({ name }) => new MemoryBackend({ name, logger: silentLogger }),
   },
   {
-    defect: 'leaves a listener on the signal of every publish',
-    caughtBy: 'rule 12: a publish that is over leaves no listener on its signal',
-    saying: /the listeners of publish\(\) to go/,
+    defect: 'leaves a listener on the signal of each publish',
+    caughtBy: 'rule 12: a finished publish leaves no listener on its signal',
+    saying: /the listeners of publish\(\) to be removed/,
     create: publishing((memory, key, payload, options) => {
       options?.signal?.addEventListener('abort', () => {});
       return memory.publish(key, payload, options);
     }),
   },
   {
-    defect: 'throws what it should reject with',
-    caughtBy: 'rule 5: a bad key is refused with an InvalidMessageError that names it',
+    defect: 'throws instead of rejecting',
+    caughtBy: 'rule 5: an invalid key is refused with an InvalidMessageError',
     saying: /but it threw/,
     create: publishing((memory, key, payload, options) => {
       if (typeof key !== 'string' || key === '') throw new TypeError('bad key');
@@ -68,8 +67,8 @@ export const ending: readonly Broken[] = [
     }),
   },
   {
-    defect: 'sends whatever JSON makes of a payload',
-    caughtBy: 'rule 5: what JSON would change is refused with an InvalidMessageError that names the path',
+    defect: 'sends payloads that JSON has changed',
+    caughtBy: 'rule 5: a value that JSON would change is refused with an InvalidMessageError that names the path',
     saying: /Expected publish\(\) of a Date in the payload to reject/,
     capabilities: { validation: 'json' },
     create: publishing((memory, key, payload, options) =>
@@ -77,8 +76,8 @@ export const ending: readonly Broken[] = [
     ),
   },
   {
-    defect: 'names no path in what it refuses',
-    caughtBy: 'rule 5: headers that are no strings are refused with an InvalidMessageError that names the path',
+    defect: 'does not name the path in its errors',
+    caughtBy: 'rule 5: invalid headers are refused with an InvalidMessageError that names the path',
     saying: /InvalidMessageError/,
     create: publishing(async (memory, key, payload, options) => {
       try {
@@ -89,8 +88,8 @@ export const ending: readonly Broken[] = [
     }),
   },
   {
-    defect: 'waits for its consumers when it is closed',
-    caughtBy: 'rule 11: close() waits for nobody: not for a delivery that is out, not for a next() that waits',
+    defect: 'waits for its consumers in close()',
+    caughtBy: 'rule 11: close() waits neither for a delivery in flight nor for a waiting next()',
     saying: /Waited \d+ ms for close\(\) to resolve/,
     create: wrap((_, memory) => ({
       close: async () => {
@@ -100,8 +99,8 @@ export const ending: readonly Broken[] = [
     })),
   },
   {
-    defect: 'can be closed once only',
-    caughtBy: 'rule 11: ten calls of close() at once, and one more, all resolve',
+    defect: 'rejects a second close()',
+    caughtBy: 'rule 11: close() is idempotent: ten concurrent calls and a later one resolve',
     saying: /already closed/,
     create: wrap((_, memory) => {
       let closed = false;
@@ -115,61 +114,60 @@ export const ending: readonly Broken[] = [
     }),
   },
   {
-    defect: 'takes messages after it was closed',
+    defect: 'accepts messages after close()',
     caughtBy: 'rule 11: after close(), publish() rejects with QueueClosedError',
     saying: /Expected publish\(\) after close\(\) to reject, but it resolved/,
     create: wrap(() => ({ close: async () => {} })),
   },
   {
-    defect: 'does not end its streams when it is closed',
-    caughtBy: 'rule 11: streams of a closed queue end, those that were there and those that come later',
+    defect: 'does not end its streams at close()',
+    caughtBy: 'rule 11: streams of a closed queue end, whether they began before close() or after it',
     saying: /Waited \d+ ms for the streams to complete/,
     create: wrap(() => ({ close: async () => {} })),
   },
   {
-    defect: 'promises that streams end at once, and drains them',
-    caughtBy:
-      'rule 11: streams end at once, though something is out; what is settled then is settled or not, and says so',
+    defect: 'drains streams that it promises to end at once',
+    caughtBy: 'rule 11: close() ends streams at once, and later settlements resolve to false',
     saying: /Waited \d+ ms for the stream to complete/,
     capabilities: { close: 'at once' },
     create: (memory) => memory,
   },
   {
-    defect: 'keeps a heartbeat after it was closed',
-    caughtBy: 'rule 11: after close() nothing is left that keeps the process alive',
-    saying: /timers and connections to go; there are Timeout/,
+    defect: 'keeps a heartbeat after close()',
+    caughtBy: 'rule 11: after close() nothing keeps the process alive',
+    saying: /timers and connections to be freed: Timeout/,
     create: wrap((_, memory) => {
       const heartbeat = setInterval(() => {}, 1000);
-      // Not for ever: the tests have to end.
+      // Ends later, so that the test process can exit.
       return { close: async () => void memory.close().then(() => setTimeout(() => clearInterval(heartbeat), 1000)) };
     }),
   },
   {
     defect: 'starves the event loop',
-    caughtBy: 'rule 13: a timer goes on firing while messages that nobody takes are published one after the other',
+    caughtBy: 'rule 13: timers fire while a publisher without a consumer awaits each publish',
     saying: /starves the event loop/,
     create: publishing((memory, key, payload, options) => {
-      // Without its promise, which waits for a macrotask now and then.
+      // The promise of the queue would wait for a macrotask now and then.
       memory.publish(key, payload, options).catch(() => {});
       return Promise.resolve();
     }),
   },
   {
-    defect: 'redelivers in the turn of the nack',
+    defect: 'redelivers in the same macrotask as the nack',
     caughtBy: 'rule 14: after a nack() a subscriber takes its next message in a later macrotask',
-    saying: /Expected nothing in the macrotask of the nack\(\)/,
-    create: ({ name }) => new MemoryBackend({ name, logger: silentLogger, scheduler: new ImpatientScheduler() }),
+    saying: /Expected no delivery in the macrotask of the nack\(\)/,
+    create: ({ name }) => new MemoryBackend({ name, logger: silentLogger, scheduler: new MicrotaskScheduler() }),
   },
   {
-    defect: 'redelivers in a microtask, again and again',
-    caughtBy: 'rule 14: a timer goes on firing while two subscribers nack a message to and fro',
-    saying: /The redelivery spins: a message that was nacked came 1001 times in one macrotask/,
-    create: ({ name }) => new MemoryBackend({ name, logger: silentLogger, scheduler: new ImpatientScheduler() }),
+    defect: 'redelivers in microtasks without end',
+    caughtBy: 'rule 14: timers fire while two subscribers nack one message in turn',
+    saying: /The redelivery spins: a nacked message was redelivered 1001 times in one macrotask/,
+    create: ({ name }) => new MemoryBackend({ name, logger: silentLogger, scheduler: new MicrotaskScheduler() }),
   },
   {
-    defect: 'redelivers synchronously, again and again',
-    caughtBy: 'rule 14: a timer goes on firing while two subscribers nack a message to and fro',
-    saying: /The redelivery spins: a message that was nacked came 1001 times in one macrotask/,
+    defect: 'redelivers synchronously without end',
+    caughtBy: 'rule 14: timers fire while two subscribers nack one message in turn',
+    saying: /The redelivery spins: a nacked message was redelivered 1001 times in one macrotask/,
     create: streaming(
       (deliveries) =>
         new Observable((subscriber) =>

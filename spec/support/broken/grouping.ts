@@ -4,10 +4,10 @@ import { MessageStore, StoreBackend } from '../../../examples/third-party-backen
 import { type Broken, publishing, wrap } from './wrapped.js';
 
 const REFUSED =
-  'rule 1: a group that was not declared is refused at the call, by an error that names it and the declared ones';
-const DELAYED = 'rule 3: a delayed publish for one group reaches that group only, after its delay';
+  'rule 1: an undeclared group is refused at the call, with an error that names it and the declared groups';
+const DELAYED = 'rule 3: a delayed publish for one group reaches only that group, after the delay';
 
-/** Gives a group that is added nothing of what the queue holds. */
+/** Gives an added group none of the held messages. */
 class ForgetfulStore extends MessageStore {
   readonly #known = new Set<string>();
 
@@ -23,10 +23,10 @@ class ForgetfulStore extends MessageStore {
 
 const store = new ForgetfulStore();
 
-/** Backends that treat declared groups wrongly, or a publish for one of them. */
+/** Backends with defects in declared groups or in publishes for one group. */
 export const grouping: readonly Broken[] = [
   {
-    defect: 'takes a consumer for a group that was not declared',
+    defect: 'accepts a consumer for an undeclared group',
     caughtBy: REFUSED,
     saying: /Expected deliveries\(\) for the undeclared group "late" to fail with a ConfigurationError, got undefined/,
     capabilities: { groups: 'separate' },
@@ -41,7 +41,7 @@ export const grouping: readonly Broken[] = [
     })),
   },
   {
-    defect: 'refuses a group that was not declared without the name of one that was',
+    defect: 'does not name the declared groups in its error',
     caughtBy: REFUSED,
     saying: /Expected the error of consume\(\) to name the group "billing", got: No group "late"/,
     capabilities: { groups: 'separate' },
@@ -56,8 +56,8 @@ export const grouping: readonly Broken[] = [
     })),
   },
   {
-    defect: 'creates a group that was not declared, though it refuses it',
-    caughtBy: 'rule 2: what is refused for a group that was not declared creates nothing',
+    defect: 'creates an undeclared group, though it refuses the call',
+    caughtBy: 'rule 2: a refused call for an undeclared group creates nothing',
     saying: /Waited \d+ ms for stats\(\) to say \{"ready":0,"unfinished":0\}, got \{"ready":1,"unfinished":1\}/,
     capabilities: { groups: 'separate' },
     create: wrap((_, memory) => {
@@ -80,14 +80,14 @@ export const grouping: readonly Broken[] = [
     }),
   },
   {
-    defect: 'gives every group what was published for one',
-    caughtBy: 'rule 1: a publish for one group reaches that group only, and counts there',
+    defect: 'delivers a message for one group to every group',
+    caughtBy: 'rule 1: a publish for one group reaches only that group and counts only there',
     saying: /stats\(\) of group "billing" to say \{"ready":3,"unfinished":3\}, got \{"ready":4/,
     capabilities: { groups: 'separate' },
     create: publishing((memory, key, payload, { group, ...options } = {}) => memory.publish(key, payload, options)),
   },
   {
-    defect: 'gives every group what was published for one, where it is delayed',
+    defect: 'delivers a delayed message for one group to every group',
     caughtBy: DELAYED,
     saying: /Expected deliveries of \[2 3\], got \[2 1/,
     capabilities: { groups: 'separate' },
@@ -96,7 +96,7 @@ export const grouping: readonly Broken[] = [
     ),
   },
   {
-    defect: 'does not delay what was published for one group',
+    defect: 'does not delay messages for one group',
     caughtBy: DELAYED,
     saying: /Expected deliveries of \[2 1\], got \[1/,
     capabilities: { groups: 'separate' },
@@ -105,8 +105,8 @@ export const grouping: readonly Broken[] = [
     ),
   },
   {
-    defect: 'lets what is for one group overtake what is for all',
-    caughtBy: 'rule 3: messages for one group and for all arrive in the order of the publish() calls',
+    defect: 'lets messages for one group overtake messages for all groups',
+    caughtBy: 'rule 3: messages for one group and for all groups arrive in the order of the publish() calls',
     saying: /Expected deliveries of \[1 3 4 5/,
     capabilities: { groups: 'separate' },
     create: publishing(async (memory, key, payload, options) => {
@@ -115,8 +115,8 @@ export const grouping: readonly Broken[] = [
     }),
   },
   {
-    defect: 'starts an added group with what comes next, though it promises what the queue holds',
-    caughtBy: 'rule 2: a group that is added to the declaration starts with what the queue still holds, in order',
+    defect: 'starts an added group with the next message, though it promises the held messages',
+    caughtBy: 'rule 2: an added group starts with the messages that the queue still holds, in order',
     saying: /Waited \d+ ms for deliveries of \[2 3 5\], got \[\]/,
     capabilities: { groups: 'separate', shared: true, addedGroups: 'held', close: 'at once' },
     create: (_, { name, groups, logger }) => new StoreBackend({ store, name, groups, logger }),

@@ -6,13 +6,13 @@ import { ending } from './ending.js';
 import { grouping } from './grouping.js';
 import { losing } from './losing.js';
 import { ordering } from './ordering.js';
-import { peekingWrongly } from './peeking.js';
-import { purgingWrongly } from './purging.js';
+import { peekingBackends } from './peeking.js';
+import { purgingBackends } from './purging.js';
 import { settling } from './settling.js';
-import { tellingWrongly } from './status.js';
+import { reporting } from './status.js';
 import type { Broken } from './wrapped.js';
 
-/** Backends that each do one thing wrong. */
+/** Backends with one defect each. */
 export const brokenBackends: readonly Broken[] = [
   ...losing,
   ...grouping,
@@ -23,7 +23,7 @@ export const brokenBackends: readonly Broken[] = [
   ...ending,
   ...deduplicating,
   ...administering,
-  ...peekingWrongly,
-  ...purgingWrongly,
-  ...tellingWrongly,
+  ...peekingBackends,
+  ...purgingBackends,
+  ...reporting,
 ];

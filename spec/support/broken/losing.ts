@@ -2,18 +2,17 @@ import { map, Observable } from 'rxjs';
 import { type ConsumeOptions, MemoryBackend, type QueueBackend } from 'sluice';
 import { type Broken, publishing, streaming, wrap } from './wrapped.js';
 
-/** Backends that lose messages, double them or hand them to the wrong consumer. */
+/** Backends that lose or duplicate messages, or deliver them to the wrong consumer. */
 export const losing: readonly Broken[] = [
   {
-    defect: 'loses what is out when its consumer leaves',
-    caughtBy:
-      'rule 9: unsubscribing gives back at once what is out, with a higher attempt, and nothing that was settled',
+    defect: 'loses deliveries in flight when the consumer unsubscribes',
+    caughtBy: 'rule 9: unsubscribing requeues unsettled deliveries at once, with a higher attempt',
     saying: /stats\(\) to say \{"ready":5,"unfinished":5\}/,
     create: streaming(
       (deliveries) =>
         new Observable((subscriber) => {
           const out: { ack(): Promise<boolean> }[] = [];
-          // The subscriber itself would unsubscribe first, and everything would go back.
+          // Not the subscriber itself, which would unsubscribe first and requeue everything.
           const subscription = deliveries.subscribe((delivery) => {
             out.push(delivery);
             subscriber.next(delivery);
@@ -26,7 +25,7 @@ export const losing: readonly Broken[] = [
     ),
   },
   {
-    defect: 'doubles every message',
+    defect: 'duplicates every message',
     caughtBy: 'rule 1: each message goes to exactly one consumer of a group',
     saying: /Expected each message exactly once/,
     create: publishing(async (memory, key, payload, options) => {
@@ -35,7 +34,7 @@ export const losing: readonly Broken[] = [
     }),
   },
   {
-    defect: 'delivers one message of many to two consumers',
+    defect: 'delivers one of many messages twice',
     caughtBy: 'rule 1: each message goes to exactly one consumer of a group',
     saying: /Expected each message exactly once/,
     create: streaming((deliveries) => {
@@ -49,8 +48,8 @@ export const losing: readonly Broken[] = [
     }),
   },
   {
-    defect: 'forgets what is published while nobody consumes',
-    caughtBy: 'rule 2: what is published first is consumed later, in order',
+    defect: 'drops messages without a consumer',
+    caughtBy: 'rule 2: messages published before any consumer subscribes are delivered later, in order',
     saying: /stats\(\) to say \{"ready":20,"unfinished":20\}, got \{"ready":0/,
     create: wrap((_, memory) => {
       let consumers = 0;
@@ -66,8 +65,8 @@ export const losing: readonly Broken[] = [
     }),
   },
   {
-    defect: 'loses one message in a thousand',
-    caughtBy: 'rule 4: ten thousand calls of publish() at once are all taken, in order',
+    defect: 'loses one of a thousand messages',
+    caughtBy: 'rule 4: ten thousand concurrent publishes all arrive, in order',
     saying: /got \[1 2 3/,
     create: wrap((_, memory) => {
       let published = 0;
@@ -79,13 +78,13 @@ export const losing: readonly Broken[] = [
     }),
   },
   {
-    defect: 'serves the consumer that came first, and the others with what that leaves',
-    caughtBy: 'rule 1: consumers of a group are served in turn: nobody is left out',
+    defect: 'serves the first consumer only, as long as it has credit',
+    caughtBy: 'rule 1: consumers of a group are served in turn',
     saying: /got 30, 0, 0/,
     create: wrap((_, memory) => {
       let connected = 0;
       return {
-        // The others do not get a look in while the first one has credit.
+        // The other consumers get nothing while the first one has credit.
         deliveries: (options) =>
           connected++ === 0
             ? memory.deliveries({ ...options, prefetch: 1000 })
@@ -94,36 +93,36 @@ export const losing: readonly Broken[] = [
     }),
   },
   {
-    defect: 'lets groups compete, though it promises that they do not',
-    caughtBy: 'rule 1: each group gets every message, and shares it out among its consumers',
+    defect: 'lets groups compete that it promises to separate',
+    caughtBy: 'rule 1: each group gets every message, and its consumers compete',
     saying: /deliveries of \[1 2 3/,
     capabilities: { groups: 'separate' },
     create: wrap((_, memory) => ({ deliveries: () => memory.deliveries({ group: 'billing' }) })),
   },
   {
-    defect: 'takes a consumer that names no group for one of the first that was declared',
-    caughtBy: 'rule 1: a consumer that names no group is one of `default`',
+    defect: 'adds a consumer without a group to the first declared group',
+    caughtBy: 'rule 1: a consumer without a group joins `default`',
     saying: /stats\(\) of group "default" to say \{"ready":0,"unfinished":0\}/,
     capabilities: { groups: 'separate' },
     create: regrouping((group = 'billing') => group),
   },
   {
-    defect: 'takes groups for one that differ in case only',
-    caughtBy: 'rule 1: groups of similar names get every message each',
+    defect: 'ignores the case of group names',
+    caughtBy: 'rule 1: groups with similar names each get every message',
     saying: /Waited \d+ ms for deliveries of \[1 2\], got \[\]/,
     capabilities: { groups: 'separate' },
     create: regrouping((group) => group?.toLowerCase()),
   },
   {
-    defect: 'takes groups for one that differ in punctuation only',
-    caughtBy: 'rule 1: groups of similar names get every message each',
+    defect: 'ignores the punctuation of group names',
+    caughtBy: 'rule 1: groups with similar names each get every message',
     saying: /Waited \d+ ms for stats\(\) of group "billing-1" to say \{"unfinished":0\}/,
     capabilities: { groups: 'separate' },
     create: regrouping((group) => group?.replace(/[-: ]1$/, '_1')),
   },
   {
-    defect: 'cuts headers to what is ASCII',
-    caughtBy: 'rule 2: keys, headers and strings in a payload may be odd, and arrive as they were sent',
+    defect: 'replaces characters of headers that are not ASCII',
+    caughtBy: 'rule 2: unusual characters in keys, headers and payloads arrive unchanged',
     saying: /😀/,
     create: publishing((memory, key, payload, { headers = {}, ...options } = {}) => {
       const ascii = Object.entries(headers).map(([name, value]) => [name, value.replaceAll(/[^ -~]/g, '?')]);
@@ -131,14 +130,14 @@ export const losing: readonly Broken[] = [
     }),
   },
   {
-    defect: 'gives a message another id each time',
-    caughtBy: 'rule 2: a message is the same on every delivery: id, time, key, headers and payload',
+    defect: 'gives each delivery another id',
+    caughtBy: 'rule 2: a redelivered message has the same id, publish time, key, headers and payload',
     saying: /Expected one `id` for one message/,
     create: streaming((deliveries) => deliveries.pipe(map((delivery) => renamed(delivery)))),
   },
 ];
 
-/** Consumers of other groups than they asked for. */
+/** Changes the group of each consumer. */
 function regrouping(
   regroup: (group: string | undefined) => string | undefined,
 ): (memory: MemoryBackend) => QueueBackend {

@@ -3,15 +3,15 @@ import type { Delivery, MemoryBackend } from 'sluice';
 import { numberOf } from '../consumers.js';
 import { type Broken, changed, delivering, publishing, streaming, wrap } from './wrapped.js';
 
-/** What a timer of JavaScript makes of a delay. */
+/** Returns how long a JavaScript timer waits for a delay. */
 function forTimer(delay = 0): number {
   return delay < 2 ** 31 ? delay : 1;
 }
 
-/** Backends with an order, or a time, of their own. */
+/** Backends with a wrong order or wrong delays. */
 export const ordering: readonly Broken[] = [
   {
-    defect: 'swaps two messages now and then',
+    defect: 'sometimes swaps two messages',
     caughtBy: 'rule 3: messages arrive in the order of the publish() calls, awaited or not',
     saying: /got \[1 2 3 4 5 6 7 8 10/,
     create: wrap((_, memory) => {
@@ -25,8 +25,8 @@ export const ordering: readonly Broken[] = [
     }),
   },
   {
-    defect: 'puts what was nacked at the end of the queue',
-    caughtBy: 'rule 3: what is released or nacked goes back to its place',
+    defect: 'requeues nacked messages at the end',
+    caughtBy: 'rule 3: a released or nacked message returns to its place',
     saying: /Expected deliveries of \[1 1 1\], got \[1 1 2\]/,
     create: streaming((deliveries, _, memory) =>
       deliveries.pipe(
@@ -44,13 +44,13 @@ export const ordering: readonly Broken[] = [
   },
   {
     defect: 'delivers a delayed message at once',
-    caughtBy: 'rule 3: a delayed publish is seen by nobody before its time, and takes its place then',
+    caughtBy: 'rule 3: a delayed publish is delivered when it is due, not before',
     saying: /Expected deliveries of \[2 1\], got \[1 2\]/,
     create: publishing((memory, key, payload, options) => memory.publish(key, payload, { ...options, delay: 0 })),
   },
   {
-    defect: 'takes a delay for seconds where it should be milliseconds, downwards',
-    caughtBy: 'rule 3: a nack with a delay keeps the message away for that time, and lets others pass',
+    defect: 'rounds the delay of a nack down to seconds',
+    caughtBy: 'rule 3: a delayed nack redelivers the message when it is due; other messages pass it',
     saying: /Expected deliveries of \[1 2 3 1\], got \[1 1/,
     create: streaming((deliveries) =>
       deliveries.pipe(
@@ -63,23 +63,22 @@ export const ordering: readonly Broken[] = [
     ),
   },
   {
-    defect: 'takes the delay of a publish for none where it is too long for a timer',
-    caughtBy: 'rule 3: what is delayed is unfinished, and not ready',
+    defect: 'ignores the delay of a publish that is too long for a timer',
+    caughtBy: 'rule 3: a delayed message is unfinished but not ready',
     saying: /Expected deliveries of \[3 4[ 56]*\], got \[[345 ]*2/,
     create: publishing((memory, key, payload, options) =>
       memory.publish(key, payload, { ...options, delay: forTimer(options?.delay) }),
     ),
   },
   {
-    defect: 'takes the delay of a nack for none where it is too long for a timer',
-    caughtBy: 'rule 3: what is delayed is unfinished, and not ready',
+    defect: 'ignores the delay of a nack that is too long for a timer',
+    caughtBy: 'rule 3: a delayed message is unfinished but not ready',
     saying: /Expected deliveries of \[3 4 5 6\], got \[3 4 (5 )?4/,
     create: delivering((delivery) => ({ nack: (options) => delivery.nack({ delay: forTimer(options?.delay) }) })),
   },
   {
-    defect: 'gives a delayed message the place of its publication',
-    caughtBy:
-      'rule 3: a delayed publish that falls due while nobody consumes stands behind what was published before that, and before what comes then',
+    defect: 'gives a delayed message the place of its publish',
+    caughtBy: 'rule 3: a delayed publish takes its place when it becomes due, also without a consumer',
     saying: /Expected deliveries of \[2 1 3\], got \[1 2 3\]/,
     create: streaming(
       (deliveries) =>

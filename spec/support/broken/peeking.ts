@@ -13,17 +13,17 @@ const LIMIT = 'admin: peek() shows `limit` messages at most, 20 by default';
 const ONE_GROUP = 'admin: peek() shows the messages of one group';
 const UNSUPPORTED = 'admin: peek() that the engine cannot do rejects with an UnsupportedOperationError';
 
-/** Looks at messages in another way. */
+/** Replaces `peek()`. */
 function peeking(peek: (queue: ManagedStoreBackend, options: PeekOptions) => Promise<MessageView[]>): Change {
   return (queue) => ({ peek: (options = {}) => peek(queue, options) });
 }
 
-/** Shows other views. */
+/** Changes the views of `peek()`. */
 function showing(change: (view: MessageView) => Partial<MessageView>): Change {
   return peeking(async (queue, options) => (await queue.peek(options)).map((view) => ({ ...view, ...change(view) })));
 }
 
-/** Shows all messages that are not settled. */
+/** Shows all unsettled messages. */
 class UnfinishedStore extends ManagedStore {
   override async peek(name: string, group: string, limit: number): Promise<MessageView[]> {
     const entries = [...(this.queue(name).groups.get(group)?.values() ?? [])];
@@ -36,16 +36,16 @@ class UnfinishedStore extends ManagedStore {
   }
 }
 
-/** Takes messages and puts them back, or not. */
+/** Claims messages and requeues them, or not. */
 class ClaimingStore extends ManagedStore {
-  constructor(readonly putsBack: boolean) {
+  constructor(readonly requeues: boolean) {
     super();
   }
 
   override async peek(name: string, group: string, limit: number): Promise<MessageView[]> {
     const views = await super.peek(name, group, limit);
     const { messages } = await this.claim(name, group, limit);
-    if (this.putsBack) {
+    if (this.requeues) {
       const back = (attempt: number) => ({ attempt: attempt + 1, due: 0 });
       await Promise.all(messages.map((message) => this.settle(name, group, message, back(message.attempt))));
     }
@@ -56,8 +56,8 @@ class ClaimingStore extends ManagedStore {
 /** The order in which the cases publish. */
 const byNumber = (a: MessageView, b: MessageView) => numberOf(a.payload) - numberOf(b.payload);
 
-/** Managed queues that show waiting messages wrongly. */
-export const peekingWrongly = brokenQueues([
+/** Managed queues with defects in `peek()`. */
+export const peekingBackends = brokenQueues([
   {
     defect: 'shows payloads as text',
     caughtBy: SAYS,
@@ -71,13 +71,13 @@ export const peekingWrongly = brokenQueues([
     change: showing(() => ({ headers: {} })),
   },
   {
-    defect: 'shows an id of the store instead of that of the delivery',
+    defect: 'shows another id than the delivery',
     caughtBy: SAYS,
     saying: /- 'id-4'/,
     change: showing(({ id }) => ({ id: `row-${id}` })),
   },
   {
-    defect: 'shows when it looked instead of when a message was published',
+    defect: 'shows a wrong publish time',
     caughtBy: SAYS,
     saying: /Expected peek\(\) to show what the deliveries say/,
     change: showing(({ publishedAt }) => ({ publishedAt: publishedAt + 1 })),
@@ -101,19 +101,19 @@ export const peekingWrongly = brokenQueues([
     store: new ClaimingStore(false),
   },
   {
-    defect: 'takes what it shows and puts it back as a failed attempt',
+    defect: 'takes what it shows and requeues it as a failed attempt',
     caughtBy: TAKES,
     saying: /Expected `attempt` of \{"n":1\} to be 1, got 6/,
     store: new ClaimingStore(true),
   },
   {
-    defect: 'takes messages from a running consumer when it shows some',
+    defect: 'takes messages from a running consumer',
     caughtBy: 'admin: peek() does not disturb a running consumer',
     saying: /deliveries of \[1 2 3/,
     store: new ClaimingStore(false),
   },
   {
-    defect: 'shows what is in flight',
+    defect: 'shows messages in flight',
     caughtBy: SETTLED,
     saying: /peek\(\) to show \[5 6\], got \[1 2 3 4 5 6\]/,
     store: new UnfinishedStore(),
@@ -130,13 +130,13 @@ export const peekingWrongly = brokenQueues([
     }),
   },
   {
-    defect: 'shows the attempt that has failed, and not the next one',
+    defect: 'shows the last attempt instead of the next',
     caughtBy: REQUEUED,
     saying: /Expected `attempt` of \{"n":1\} to be 2, got 1/,
     change: showing(({ attempt }) => ({ attempt: Math.max(1, attempt - 1) })),
   },
   {
-    defect: 'shows no message that was nacked with a delay',
+    defect: 'hides messages that were nacked with a delay',
     caughtBy: REQUEUED,
     saying: /peek\(\) to show \[1 2 4 3\], got \[1 2 4\]/,
     change: peeking(async (queue, options) =>
@@ -144,37 +144,37 @@ export const peekingWrongly = brokenQueues([
     ),
   },
   {
-    defect: 'shows no delayed messages',
+    defect: 'hides delayed messages',
     caughtBy: DELAYED,
     saying: /peek\(\) to show \[2 5 3 4 1\], got \[2 5\]/,
     change: peeking(async (queue, options) => (await queue.peek(options)).filter(({ due }) => due === undefined)),
   },
   {
-    defect: 'shows messages in the order of their publishes, delayed or not',
+    defect: 'mixes delayed and ready messages',
     caughtBy: DELAYED,
     saying: /peek\(\) to show \[2 5 3 4 1\], got \[1 2 3 4 5\]/,
     change: peeking(async (queue, options) => (await queue.peek(options)).toSorted(byNumber)),
   },
   {
-    defect: 'does not say when a message becomes due',
+    defect: 'does not show when a message becomes due',
     caughtBy: DELAYED,
     saying: /Expected `due` of \{"n":3\} in 1 h, got undefined/,
     change: showing(() => ({ due: undefined })),
   },
   {
-    defect: 'says in how many milliseconds a message becomes due',
+    defect: 'shows the remaining delay instead of the due time',
     caughtBy: DELAYED,
     saying: /Expected `due` of \{"n":3\} in 1 h, got 3\d+/,
     change: showing(({ due }) => (due === undefined ? {} : { due: due - Date.now() })),
   },
   {
-    defect: 'says when a message became due, though it is ready',
+    defect: 'shows the due time of a ready message',
     caughtBy: 'admin: peek() shows a message that became due without `due`',
     saying: /peek\(\) to show 1 and 2 without `due`/,
     change: showing(({ due, publishedAt }) => ({ due: due ?? publishedAt })),
   },
   {
-    defect: 'shows all messages',
+    defect: 'ignores the limit',
     caughtBy: LIMIT,
     saying: /peek\(\) to show \[1 2 .+ 20\], got \[1 2 .+ 25\]/,
     change: peeking((queue, options) => queue.peek({ ...options, limit: 1000 })),
@@ -192,7 +192,7 @@ export const peekingWrongly = brokenQueues([
     change: peeking((queue, { limit = 20, ...options }) => queue.peek({ ...options, limit: Math.min(limit, 100) })),
   },
   {
-    defect: 'shows nothing for an invalid limit',
+    defect: 'accepts an invalid limit',
     caughtBy: 'admin: peek() refuses an invalid limit',
     saying: /Expected peek\(\) with a limit of 0 to reject, but it resolved/,
     change: peeking((queue, options) => queue.peek(options).catch(() => [])),
@@ -215,14 +215,14 @@ export const peekingWrongly = brokenQueues([
     change: peeking((queue, options) => queue.peek({ group: queue.declared[0] as string, ...options })),
   },
   {
-    defect: 'shows no messages, where it cannot show any',
+    defect: 'resolves to an empty list if it cannot peek',
     caughtBy: UNSUPPORTED,
     saying: /Expected peek\(\) to reject, but it resolved/,
     capabilities: { peek: false },
     change: peeking(async () => []),
   },
   {
-    defect: 'rejects with any error, where it cannot show messages',
+    defect: 'rejects with another error if it cannot peek',
     caughtBy: UNSUPPORTED,
     saying: /Expected an UnsupportedOperationError, got Error: not implemented/,
     capabilities: { peek: false },

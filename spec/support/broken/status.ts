@@ -8,20 +8,20 @@ const CLOSED = "admin: `status$` completes after 'closed', also for a subscriber
 const UNUSED = "admin: `status$` of a queue that nothing has used goes from 'idle' to 'closed'";
 const LOST = "admin: `status$` is 'disconnected' after a lost connection, and 'connected' again after it";
 
-/** Another `status$`, made of that of the queue. */
-function telling(change: (queue: ManagedStoreBackend) => Observable<QueueStatus>): Change {
+/** Replaces `status$`. */
+function replacing(change: (queue: ManagedStoreBackend) => Observable<QueueStatus>): Change {
   return (queue) => ({ status$: change(queue) });
 }
 
-/** What a subject of this kind emits. */
+/** Replaces `status$` by a subject. */
 function through(subject: Subject<QueueStatus>): Change {
-  return telling((queue) => {
+  return replacing((queue) => {
     queue.status$.subscribe(subject);
     return subject;
   });
 }
 
-/** Loses its connection in another way. */
+/** Replaces `disconnect()`. */
 function losing(disconnect: (queue: ManagedStoreBackend) => Promise<void>): Change {
   return (queue) => {
     Object.assign(queue, { disconnect: () => disconnect(queue) });
@@ -29,19 +29,19 @@ function losing(disconnect: (queue: ManagedStoreBackend) => Promise<void>): Chan
   };
 }
 
-/** The status of the first queue that was made, for all. */
+/** All queues report the status of the first one. */
 let first: ManagedStoreBackend | undefined;
 
-/** Managed queues whose `status$` is wrong. */
-export const tellingWrongly = brokenQueues([
+/** Managed queues with defects in `status$`. */
+export const reporting = brokenQueues([
   {
     defect: 'has no `status$`, though it promises one',
     caughtBy: USED,
     saying: /Expected `status\$` of a managed queue to be an Observable/,
-    change: telling(() => undefined as unknown as Observable<QueueStatus>),
+    change: replacing(() => undefined as unknown as Observable<QueueStatus>),
   },
   {
-    defect: 'tells changes of the status only',
+    defect: 'emits only changes of the status',
     caughtBy: USED,
     saying: /Expected `status\$` to emit 'idle' at once/,
     change: (queue) => through(new Subject())(queue),
@@ -65,22 +65,22 @@ export const tellingWrongly = brokenQueues([
     },
   },
   {
-    defect: 'tells each status twice',
+    defect: 'emits the current status twice',
     caughtBy: USED,
     saying: /Expected `status\$` to emit 'idle' at once/,
-    change: telling((queue) => concat(of<QueueStatus>('idle'), queue.status$)),
+    change: replacing((queue) => concat(of<QueueStatus>('idle'), queue.status$)),
   },
   {
-    defect: 'tells a new subscriber the whole history',
+    defect: 'replays all statuses to a new subscriber',
     caughtBy: USED,
     saying: /Expected a new subscriber of `status\$` to get 'connected' at once/,
     change: (queue) => through(new ReplaySubject())(queue),
   },
   {
-    defect: 'has names of its own for statuses',
+    defect: 'emits an unknown status',
     caughtBy: USED,
     saying: /`status\$` to emit 'connected', got idle, open/,
-    change: telling((queue) =>
+    change: replacing((queue) =>
       queue.status$.pipe(map((status) => (status === 'connected' ? ('open' as QueueStatus) : status))),
     ),
   },
@@ -88,7 +88,7 @@ export const tellingWrongly = brokenQueues([
     defect: 'repeats a status',
     caughtBy: USED,
     saying: /Expected no status twice in a row, got idle, connected, connected/,
-    change: telling((queue) => {
+    change: replacing((queue) => {
       const { status } = queue;
       const { publish } = queue;
       Object.assign(queue, {
@@ -101,25 +101,25 @@ export const tellingWrongly = brokenQueues([
     }),
   },
   {
-    defect: 'is idle until something was published',
+    defect: 'stays idle until the first publish',
     caughtBy: "admin: `status$` becomes 'connected' when a consumer subscribes, or `stats()` is called",
     saying: /`status\$` to emit 'connected', got idle/,
-    change: telling(() => concat(of<QueueStatus>('idle'), NEVER)),
+    change: replacing(() => concat(of<QueueStatus>('idle'), NEVER)),
   },
   {
     defect: 'does not complete after it was closed',
     caughtBy: CLOSED,
     saying: /Waited \d+ ms for `status\$` to complete/,
-    change: telling((queue) => queue.status),
+    change: replacing((queue) => queue.status),
   },
   {
-    defect: 'does not tell that it was closed',
+    defect: 'completes without a closed status',
     caughtBy: CLOSED,
     saying: /`status\$` to emit 'closed', got idle, connected/,
-    change: telling((queue) => queue.status$.pipe(takeWhile((status) => status !== 'closed'))),
+    change: replacing((queue) => queue.status$.pipe(takeWhile((status) => status !== 'closed'))),
   },
   {
-    defect: 'tells a late subscriber nothing but the completion',
+    defect: 'emits no status to a late subscriber',
     caughtBy: CLOSED,
     saying: /Expected a late subscriber of `status\$` to get 'closed'/,
     change: (queue) => ({
@@ -139,13 +139,13 @@ export const tellingWrongly = brokenQueues([
     }),
   },
   {
-    defect: 'does not close what was never used',
+    defect: 'does not complete if it was never used',
     caughtBy: UNUSED,
     saying: /Waited \d+ ms for `status\$` to complete/,
     change: (queue) => ({ close: async () => (queue.status.value === 'idle' ? undefined : queue.close()) }),
   },
   {
-    defect: 'connects to close what was never used',
+    defect: 'connects in close() if it was never used',
     caughtBy: UNUSED,
     saying: /\+ {3}'connected'/,
     change: (queue) => ({
@@ -156,28 +156,28 @@ export const tellingWrongly = brokenQueues([
     }),
   },
   {
-    defect: 'tells the status of another queue',
+    defect: 'emits the status of another queue',
     caughtBy: "admin: `status$` tells each backend's own state",
     saying: /\+ {3}'connected'/,
-    change: telling((queue) => {
+    change: replacing((queue) => {
       first ??= queue;
       return first.status$;
     }),
   },
   {
-    defect: 'does not tell that its connection was lost',
+    defect: 'does not report a lost connection',
     caughtBy: LOST,
     saying: /`status\$` to emit 'disconnected', then 'connected', got idle, connected/,
     change: losing(async () => {}),
   },
   {
-    defect: 'does not tell that it has reconnected',
+    defect: 'does not report a reconnect',
     caughtBy: LOST,
     saying: /`status\$` to emit 'disconnected', then 'connected', got idle, connected, disconnected/,
     change: losing(async (queue) => queue.status.next('disconnected')),
   },
   {
-    defect: 'is idle again when its connection was lost',
+    defect: 'returns to idle when its connection is lost',
     caughtBy: LOST,
     saying: /Expected 'idle' only first, got idle, connected, idle, disconnected, connected/,
     change: losing(async (queue) => {

@@ -13,19 +13,19 @@ import type {
 } from 'sluice';
 import type { BackendCapabilities, BackendNeeds } from 'sluice/testing';
 
-/** A backend that does one thing wrong, and the case that has to notice. */
+/** A backend with one defect, and the case that catches it. */
 export interface Broken {
   readonly defect: string;
   /** The name of the case. */
   readonly caughtBy: string;
-  /** What the failure says: it fails for what is wrong, not for something else. */
+  /** Matches the failure, so that the case fails because of the defect. */
   readonly saying: RegExp;
   readonly create: (memory: MemoryBackend, needs: BackendNeeds) => QueueBackend;
-  /** What it promises beyond what every broken backend promises. */
+  /** Capabilities beyond those of every broken backend. */
   readonly capabilities?: BackendCapabilities;
 }
 
-/** A backend that passes everything on to a `MemoryBackend`. What is broken overrides one method. */
+/** Delegates everything to a `MemoryBackend`. A defect overrides one method. */
 export class Wrapped implements QueueBackend {
   readonly memory: MemoryBackend;
 
@@ -62,7 +62,7 @@ export class Wrapped implements QueueBackend {
   }
 }
 
-/** A wrapped backend with other methods. */
+/** Wraps a backend and replaces some of its methods. */
 export function wrap(
   change: (wrapped: Wrapped, memory: MemoryBackend) => Partial<QueueBackend>,
 ): (memory: MemoryBackend) => QueueBackend {
@@ -72,7 +72,7 @@ export function wrap(
   };
 }
 
-/** Other publishing. */
+/** Replaces `publish()`. */
 export function publishing(
   publish: (memory: MemoryBackend, key: string, payload: object, options?: PublishOptions) => Promise<void>,
 ) {
@@ -81,7 +81,7 @@ export function publishing(
   }));
 }
 
-/** Other streams: `change` gets what the backend itself delivers. Loops are left as they are. */
+/** Changes the streams of the backend. Loops do not change. */
 export function streaming(
   change: (deliveries: Observable<Delivery>, options: ConsumeOptions, memory: MemoryBackend) => Observable<Delivery>,
 ) {
@@ -93,12 +93,12 @@ export function streaming(
   }));
 }
 
-/** Streams whose deliveries are different. Loops are left as they are. */
+/** Changes the deliveries of streams. Loops do not change. */
 export function delivering(change: (delivery: Delivery) => Partial<Delivery>): (memory: MemoryBackend) => QueueBackend {
   return streaming((deliveries) => deliveries.pipe(map((delivery) => changed(delivery, change(delivery)))));
 }
 
-/** An Observable as a stream, that is iterated over and has a prefetch as another one. */
+/** Turns an Observable into a stream with the iterator and the prefetch of another stream. */
 export function asStream(deliveries: Observable<Delivery>, like: DeliveryStream): DeliveryStream {
   const observable = new Observable<Delivery>((subscriber) => deliveries.subscribe(subscriber));
   return Object.assign(observable, {
@@ -107,7 +107,7 @@ export function asStream(deliveries: Observable<Delivery>, like: DeliveryStream)
   });
 }
 
-/** A delivery of which something is different. */
+/** Returns a delivery with some other properties. */
 export function changed(delivery: Delivery, change: Partial<Delivery>): Delivery {
   return new Proxy(delivery, {
     get: (target, name) => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { QueueBackend } from '../../backend.js';
 import { BackendUnavailableError } from '../../errors.js';
+import { type CaseContext, HOUR, pass, rejectionOf, turns, upTo } from '../case-context.js';
 import { type Definition, rule } from '../definition.js';
-import { HOUR, pass, rejectionOf, type Scene, turns, upTo } from '../scene.js';
-import { acking, numberOf } from '../taker.js';
+import { acking, numberOf } from '../test-consumer.js';
 
 const GROUPS = ['billing', 'audit'] as const;
 const [BILLING, AUDIT] = GROUPS.map((group) => ({ group })) as [{ readonly group: string }, { readonly group: string }];
@@ -41,13 +41,13 @@ const INVALID_IDS: readonly [what: string, id: unknown][] = [
 ];
 
 /** Publishes a number under an id until the backend confirms it. While the connection is down, the publish may reject. */
-async function publishUntilConfirmed(scene: Scene, queue: QueueBackend, n: number): Promise<void> {
+async function publishUntilConfirmed(t: CaseContext, queue: QueueBackend, n: number): Promise<void> {
   const since = performance.now();
   for (;;) {
     try {
       return await queue.publish('number', { n }, { id: `id-${n}` });
     } catch (error) {
-      const late = performance.now() - since > scene.deadline * 4;
+      const late = performance.now() - since > t.deadline * 4;
       if (late || !BackendUnavailableError.is(error) || !error.retryable) throw error;
       await turns();
     }
@@ -56,34 +56,34 @@ async function publishUntilConfirmed(scene: Scene, queue: QueueBackend, n: numbe
 
 /** Rule 15: publishing with an `id`. */
 export const deduplication: readonly Definition[] = [
-  rule(15, 'a message that is published with an id has that id on every delivery', async (scene) => {
-    const queue = await scene.open();
-    for (const [index, id] of IDS.entries()) await scene.publish(queue, [index], { id });
-    const first = scene.take(queue, { prefetch: IDS.length });
-    await scene.got(first, IDS.length);
-    first.leave();
-    const second = scene.take(queue, { prefetch: IDS.length });
-    await scene.got(second, IDS.length);
-    for (const taker of [first, second]) {
-      const ids = [...IDS.keys()].map((index) => taker.of(index).id);
+  rule(15, 'a message that is published with an id has that id on every delivery', async (t) => {
+    const queue = await t.open();
+    for (const [index, id] of IDS.entries()) await t.publish(queue, [index], { id });
+    const first = t.addConsumer(queue, { prefetch: IDS.length });
+    await t.receives(first, IDS.length);
+    first.unsubscribe();
+    const second = t.addConsumer(queue, { prefetch: IDS.length });
+    await t.receives(second, IDS.length);
+    for (const consumer of [first, second]) {
+      const ids = [...IDS.keys()].map((index) => consumer.of(index).id);
       assert.deepEqual(ids, IDS, 'Expected `delivery.id` to be the `id` of the publish');
     }
-    await scene.settle(second.held);
-    await scene.counts(queue, { unfinished: 0 });
+    await t.settle(second.inFlight);
+    await t.counts(queue, { unfinished: 0 });
   }),
 
-  rule(15, 'a delayed message that is published with an id has that id', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1], { id: 'late', delay: 50 });
-    const taker = scene.take(queue);
-    await scene.gets(taker, [1]);
-    assert.equal(taker.of(1).id, 'late', 'Expected `delivery.id` to be the `id` of the publish');
-    await scene.settle(taker.held);
-    await scene.counts(queue, { unfinished: 0 });
+  rule(15, 'a delayed message that is published with an id has that id', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1], { id: 'late', delay: 50 });
+    const consumer = t.addConsumer(queue);
+    await t.receivesExactly(consumer, [1]);
+    assert.equal(consumer.of(1).id, 'late', 'Expected `delivery.id` to be the `id` of the publish');
+    await t.settle(consumer.inFlight);
+    await t.counts(queue, { unfinished: 0 });
   }),
 
-  rule(15, 'an invalid id is refused, and nothing is enqueued', async (scene) => {
-    const queue = await scene.open();
+  rule(15, 'an invalid id is refused, and nothing is enqueued', async (t) => {
+    const queue = await t.open();
     for (const [what, id] of INVALID_IDS) {
       let published: Promise<void>;
       try {
@@ -91,143 +91,138 @@ export const deduplication: readonly Definition[] = [
       } catch (error) {
         assert.fail(`Expected publish() with ${what} to return a promise that rejects, but it threw ${String(error)}`);
       }
-      const error = await scene.within('publish() to reject', rejectionOf(`publish() with ${what}`, published));
+      const error = await t.within('publish() to reject', rejectionOf(`publish() with ${what}`, published));
       const { name, message } = error as Error;
       assert.ok(
         (name === 'TypeError' || name === 'RangeError') && message.includes('id'),
         `Expected a TypeError or RangeError that names the \`id\` for ${what}, got ${String(error)}`,
       );
     }
-    await scene.publish(queue, [1]);
-    await scene.gets(scene.take(queue), [1]);
-    await scene.counts(queue, { ready: 0, unfinished: 1 });
+    await t.publish(queue, [1]);
+    await t.receivesExactly(t.addConsumer(queue), [1]);
+    await t.counts(queue, { ready: 0, unfinished: 1 });
   }),
 
-  rule(15, 'a second publish with the same id resolves and is not stored', { dedupe: true }, async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1], { id: 'a' });
-    await scene.publish(queue, [2], { id: 'b' });
-    await scene.publish(queue, [3], { id: 'a' });
-    await scene.publish(queue, [4], { id: 'A' });
-    await scene.publish(queue, [5], { id: 'b', headers: { trace: 't-5' } });
-    await scene.publish(queue, [6]);
-    await scene.publish(queue, [6]);
-    await scene.counts(queue, { ready: 5, unfinished: 5 });
-    const taker = scene.take(queue, {}, acking);
-    await scene.gets(taker, [1, 2, 4, 6, 6]);
+  rule(15, 'a second publish with the same id resolves and is not stored', { dedupe: true }, async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1], { id: 'a' });
+    await t.publish(queue, [2], { id: 'b' });
+    await t.publish(queue, [3], { id: 'a' });
+    await t.publish(queue, [4], { id: 'A' });
+    await t.publish(queue, [5], { id: 'b', headers: { trace: 't-5' } });
+    await t.publish(queue, [6]);
+    await t.publish(queue, [6]);
+    await t.counts(queue, { ready: 5, unfinished: 5 });
+    const consumer = t.addConsumer(queue, {}, acking);
+    await t.receivesExactly(consumer, [1, 2, 4, 6, 6]);
     assert.deepEqual(
-      taker.deliveries.slice(0, 3).map(({ id }) => id),
+      consumer.deliveries.slice(0, 3).map(({ id }) => id),
       ['a', 'b', 'A'],
     );
-    assert.deepEqual({ ...taker.of(2).headers }, {}, 'Expected the headers of the first publish');
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
+    assert.deepEqual({ ...consumer.of(2).headers }, {}, 'Expected the headers of the first publish');
+    await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
   rule(
     15,
     'a duplicate is recognised while the message is in flight, after a nack and after an ack',
     { dedupe: true },
-    async (scene) => {
-      const queue = await scene.open();
-      const duplicate = () => scene.publish(queue, [99], { id: 'a' });
-      const taker = scene.take(queue, { prefetch: 8 });
-      await scene.publish(queue, [1], { id: 'a' });
-      await scene.gets(taker, [1]);
+    async (t) => {
+      const queue = await t.open();
+      const duplicate = () => t.publish(queue, [99], { id: 'a' });
+      const consumer = t.addConsumer(queue, { prefetch: 8 });
+      await t.publish(queue, [1], { id: 'a' });
+      await t.receivesExactly(consumer, [1]);
       await duplicate();
-      await scene.settle(taker.held, 'nack');
+      await t.settle(consumer.inFlight, 'nack');
       await duplicate();
-      await scene.gets(taker, [1, 1]);
-      await scene.settle(taker.held);
+      await t.receivesExactly(consumer, [1, 1]);
+      await t.settle(consumer.inFlight);
       await duplicate();
-      await scene.publish(queue, [2], { id: 'b' });
-      await scene.gets(taker, [1, 1, 2]);
-      await scene.settle(taker.held, 'reject');
-      await scene.publish(queue, [99], { id: 'b' });
-      await scene.publish(queue, [3]);
-      await scene.gets(taker, [1, 1, 2, 3]);
-      await scene.settle(taker.held);
-      await scene.counts(queue, { ready: 0, unfinished: 0 });
+      await t.publish(queue, [2], { id: 'b' });
+      await t.receivesExactly(consumer, [1, 1, 2]);
+      await t.settle(consumer.inFlight, 'reject');
+      await t.publish(queue, [99], { id: 'b' });
+      await t.publish(queue, [3]);
+      await t.receivesExactly(consumer, [1, 1, 2, 3]);
+      await t.settle(consumer.inFlight);
+      await t.counts(queue, { ready: 0, unfinished: 0 });
     },
   ),
 
-  rule(15, 'of many publishes at once with one id, only the first is stored', { dedupe: true }, async (scene) => {
-    const queue = await scene.open();
+  rule(15, 'of many publishes at once with one id, only the first is stored', { dedupe: true }, async (t) => {
+    const queue = await t.open();
     const numbers = upTo(200);
     const published = Promise.all(numbers.map((n) => queue.publish('number', { n }, { id: `id-${n % 10}` })));
-    await scene.within('publish() to resolve', published, scene.deadline * 3);
-    await scene.publish(queue, [201]);
-    await scene.gets(scene.take(queue, { prefetch: 32 }, acking), [...upTo(10), 201]);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
+    await t.within('publish() to resolve', published, t.deadline * 3);
+    await t.publish(queue, [201]);
+    await t.receivesExactly(t.addConsumer(queue, { prefetch: 32 }, acking), [...upTo(10), 201]);
+    await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
-  rule(
-    15,
-    'an id is a duplicate within the dedupe window, and stored again after it',
-    { dedupe: true },
-    async (scene) => {
-      const { value: queue, delay: window } = await scene.inTime(async (dedupeWindow) => {
-        const queue = await scene.open({ dedupeWindow });
-        await scene.publish(queue, [1], { id: 'a' });
-        await pass(dedupeWindow / 2);
-        await scene.publish(queue, [2], { id: 'a' });
-        return queue;
-      }, WINDOW);
-      await scene.counts(queue, { ready: 1, unfinished: 1 });
-      const taker = scene.take(queue, {}, acking);
-      await scene.gets(taker, [1]);
-      // A duplicate may extend the window, so each look waits for a whole one.
-      await scene.until('an id to be stored again after the dedupe window', async () => {
-        await pass(window * 1.5);
-        await scene.publish(queue, [3], { id: 'a' });
-        await turns(3);
-        return taker.numbers.includes(3);
-      });
-      assert.deepEqual([...new Set(taker.numbers)], [1, 3]);
-      assert.equal(taker.of(3).id, 'a');
-      await scene.counts(queue, { ready: 0, unfinished: 0 });
-    },
-  ),
-
-  rule(15, 'a delayed message and its duplicates, delayed or not, are one message', { dedupe: true }, async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1], { id: 'a', delay: HOUR });
-    await scene.publish(queue, [2], { id: 'a' });
-    await scene.publish(queue, [3], { id: 'a', delay: 1 });
-    await scene.counts(queue, { ready: 0, unfinished: 1 });
-    await scene.publish(queue, [4], { id: 'b' });
-    await scene.publish(queue, [5], { id: 'b', delay: HOUR });
-    await scene.publish(queue, [6], { id: 'c', delay: 50 });
-    await scene.publish(queue, [7], { id: 'c', delay: 50 });
-    await scene.publish(queue, [8], { id: 'd', delay: 100 });
-    const taker = scene.take(queue, {}, acking);
-    await scene.gets(taker, [4, 6, 8]);
-    await scene.publish(queue, [9], { id: 'c' });
-    await scene.publish(queue, [10]);
-    await scene.gets(taker, [4, 6, 8, 10]);
-    await scene.counts(queue, { ready: 0, unfinished: 1 });
+  rule(15, 'an id is a duplicate within the dedupe window, and stored again after it', { dedupe: true }, async (t) => {
+    const { value: queue, delay: window } = await t.inTime(async (dedupeWindow) => {
+      const queue = await t.open({ dedupeWindow });
+      await t.publish(queue, [1], { id: 'a' });
+      await pass(dedupeWindow / 2);
+      await t.publish(queue, [2], { id: 'a' });
+      return queue;
+    }, WINDOW);
+    await t.counts(queue, { ready: 1, unfinished: 1 });
+    const consumer = t.addConsumer(queue, {}, acking);
+    await t.receivesExactly(consumer, [1]);
+    // A duplicate may extend the window, so each look waits for a whole one.
+    await t.until('an id to be stored again after the dedupe window', async () => {
+      await pass(window * 1.5);
+      await t.publish(queue, [3], { id: 'a' });
+      await turns(3);
+      return consumer.numbers.includes(3);
+    });
+    assert.deepEqual([...new Set(consumer.numbers)], [1, 3]);
+    assert.equal(consumer.of(3).id, 'a');
+    await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
-  rule(15, 'an id that a refused publish named can be published', { dedupe: true }, async (scene) => {
-    const queue = await scene.open();
+  rule(15, 'a delayed message and its duplicates, delayed or not, are one message', { dedupe: true }, async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1], { id: 'a', delay: HOUR });
+    await t.publish(queue, [2], { id: 'a' });
+    await t.publish(queue, [3], { id: 'a', delay: 1 });
+    await t.counts(queue, { ready: 0, unfinished: 1 });
+    await t.publish(queue, [4], { id: 'b' });
+    await t.publish(queue, [5], { id: 'b', delay: HOUR });
+    await t.publish(queue, [6], { id: 'c', delay: 50 });
+    await t.publish(queue, [7], { id: 'c', delay: 50 });
+    await t.publish(queue, [8], { id: 'd', delay: 100 });
+    const consumer = t.addConsumer(queue, {}, acking);
+    await t.receivesExactly(consumer, [4, 6, 8]);
+    await t.publish(queue, [9], { id: 'c' });
+    await t.publish(queue, [10]);
+    await t.receivesExactly(consumer, [4, 6, 8, 10]);
+    await t.counts(queue, { ready: 0, unfinished: 1 });
+  }),
+
+  rule(15, 'an id that a refused publish named can be published', { dedupe: true }, async (t) => {
+    const queue = await t.open();
     const { signal } = new AbortController();
     await rejectionOf('publish() of an invalid payload', queue.publish('number', [] as object, { id: 'a', signal }));
     await rejectionOf('publish() of an invalid key', queue.publish('', { n: 0 }, { id: 'a' }));
     const aborted = queue.publish('number', { n: 0 }, { id: 'a', signal: AbortSignal.abort() });
     await rejectionOf('publish() with an aborted signal', aborted);
-    await scene.publish(queue, [1], { id: 'a' });
-    await scene.publish(queue, [2], { id: 'a' });
-    await scene.publish(queue, [3]);
-    await scene.gets(scene.take(queue, {}, acking), [1, 3]);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
+    await t.publish(queue, [1], { id: 'a' });
+    await t.publish(queue, [2], { id: 'a' });
+    await t.publish(queue, [3]);
+    await t.receivesExactly(t.addConsumer(queue, {}, acking), [1, 3]);
+    await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
-  rule(15, 'queues deduplicate each on its own', { dedupe: true }, async (scene) => {
-    const queues = [await scene.open(), await scene.open()] as const;
-    for (const queue of queues) await scene.publish(queue, [1], { id: 'a' });
+  rule(15, 'queues deduplicate each on its own', { dedupe: true }, async (t) => {
+    const queues = [await t.open(), await t.open()] as const;
+    for (const queue of queues) await t.publish(queue, [1], { id: 'a' });
     for (const queue of queues) {
-      await scene.publish(queue, [2], { id: 'a' });
-      await scene.publish(queue, [3]);
-      await scene.gets(scene.take(queue, {}, acking), [1, 3]);
+      await t.publish(queue, [2], { id: 'a' });
+      await t.publish(queue, [3]);
+      await t.receivesExactly(t.addConsumer(queue, {}, acking), [1, 3]);
     }
   }),
 
@@ -235,18 +230,18 @@ export const deduplication: readonly Definition[] = [
     15,
     'a duplicate reaches no group, whichever group has settled the message',
     { dedupe: true, groups: 'separate' },
-    async (scene) => {
-      const queue = await scene.open({ groups: GROUPS });
-      await scene.publish(queue, [1], { id: 'a' });
-      const billing = scene.take(queue, BILLING, acking);
-      await scene.gets(billing, [1]);
-      await scene.counts(queue, { ready: 0, unfinished: 0 }, 'billing');
-      await scene.publish(queue, [2], { id: 'a' });
-      await scene.publish(queue, [3]);
-      await scene.gets(billing, [1, 3]);
-      await scene.gets(scene.take(queue, AUDIT, acking), [1, 3]);
-      await scene.publish(queue, [4], { id: 'a' });
-      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    async (t) => {
+      const queue = await t.open({ groups: GROUPS });
+      await t.publish(queue, [1], { id: 'a' });
+      const billing = t.addConsumer(queue, BILLING, acking);
+      await t.receivesExactly(billing, [1]);
+      await t.counts(queue, { ready: 0, unfinished: 0 }, 'billing');
+      await t.publish(queue, [2], { id: 'a' });
+      await t.publish(queue, [3]);
+      await t.receivesExactly(billing, [1, 3]);
+      await t.receivesExactly(t.addConsumer(queue, AUDIT, acking), [1, 3]);
+      await t.publish(queue, [4], { id: 'a' });
+      await t.counts(queue, { ready: 0, unfinished: 0 });
     },
   ),
 
@@ -254,50 +249,50 @@ export const deduplication: readonly Definition[] = [
     15,
     'an id belongs to the queue: a publish for one group and a publish for all deduplicate each other',
     { dedupe: true, groups: 'separate' },
-    async (scene) => {
-      const queue = await scene.open({ groups: GROUPS });
-      await scene.publish(queue, [1], { id: 'a', ...BILLING });
-      await scene.publish(queue, [2], { id: 'a', ...AUDIT });
-      await scene.publish(queue, [3], { id: 'a' });
-      await scene.publish(queue, [4], { id: 'b' });
-      await scene.publish(queue, [5], { id: 'b', ...AUDIT });
-      await scene.publish(queue, [6]);
-      await scene.gets(scene.take(queue, BILLING, acking), [1, 4, 6]);
-      await scene.gets(scene.take(queue, AUDIT, acking), [4, 6]);
-      await scene.counts(queue, { ready: 0, unfinished: 0 });
+    async (t) => {
+      const queue = await t.open({ groups: GROUPS });
+      await t.publish(queue, [1], { id: 'a', ...BILLING });
+      await t.publish(queue, [2], { id: 'a', ...AUDIT });
+      await t.publish(queue, [3], { id: 'a' });
+      await t.publish(queue, [4], { id: 'b' });
+      await t.publish(queue, [5], { id: 'b', ...AUDIT });
+      await t.publish(queue, [6]);
+      await t.receivesExactly(t.addConsumer(queue, BILLING, acking), [1, 4, 6]);
+      await t.receivesExactly(t.addConsumer(queue, AUDIT, acking), [4, 6]);
+      await t.counts(queue, { ready: 0, unfinished: 0 });
     },
   ),
 
-  rule(15, 'two backends of one queue deduplicate together', { dedupe: true, shared: true }, async (scene) => {
-    const name = scene.newName();
-    const backends = [await scene.open({ name }), await scene.open({ name })] as const;
+  rule(15, 'two backends of one queue deduplicate together', { dedupe: true, shared: true }, async (t) => {
+    const name = t.newName();
+    const backends = [await t.open({ name }), await t.open({ name })] as const;
     const [first, second] = backends;
-    await scene.publish(first, [1], { id: 'a' });
-    await scene.publish(second, [2], { id: 'a' });
-    await scene.publish(second, [3], { id: 'b' });
-    await scene.publish(first, [4], { id: 'b' });
-    await Promise.all(backends.map((backend) => scene.publish(backend, [5], { id: 'c' })));
-    await scene.publish(first, [6]);
-    await scene.gets(scene.take(second, {}, acking), [1, 3, 5, 6]);
-    await scene.counts(first, { ready: 0, unfinished: 0 });
+    await t.publish(first, [1], { id: 'a' });
+    await t.publish(second, [2], { id: 'a' });
+    await t.publish(second, [3], { id: 'b' });
+    await t.publish(first, [4], { id: 'b' });
+    await Promise.all(backends.map((backend) => t.publish(backend, [5], { id: 'c' })));
+    await t.publish(first, [6]);
+    await t.receivesExactly(t.addConsumer(second, {}, acking), [1, 3, 5, 6]);
+    await t.counts(first, { ready: 0, unfinished: 0 });
   }),
 
   rule(
     15,
     'an id is a duplicate after its publisher was closed, also of a delayed message',
     { dedupe: true, shared: true },
-    async (scene) => {
-      const name = scene.newName();
-      const first = await scene.open({ name });
-      await scene.publish(first, [1], { id: 'a' });
-      await scene.publish(first, [2], { id: 'b', delay: HOUR });
-      await scene.within('close() to resolve', first.close());
-      const second = await scene.open({ name });
-      await scene.publish(second, [3], { id: 'a' });
-      await scene.publish(second, [4], { id: 'b' });
-      await scene.publish(second, [5]);
-      await scene.gets(scene.take(second, {}, acking), [1, 5]);
-      await scene.counts(second, { ready: 0, unfinished: 1 });
+    async (t) => {
+      const name = t.newName();
+      const first = await t.open({ name });
+      await t.publish(first, [1], { id: 'a' });
+      await t.publish(first, [2], { id: 'b', delay: HOUR });
+      await t.within('close() to resolve', first.close());
+      const second = await t.open({ name });
+      await t.publish(second, [3], { id: 'a' });
+      await t.publish(second, [4], { id: 'b' });
+      await t.publish(second, [5]);
+      await t.receivesExactly(t.addConsumer(second, {}, acking), [1, 5]);
+      await t.counts(second, { ready: 0, unfinished: 1 });
     },
   ),
 
@@ -305,30 +300,30 @@ export const deduplication: readonly Definition[] = [
     15,
     'a publish that is repeated after a lost connection is stored once',
     { dedupe: true, disconnect: true },
-    async (scene) => {
-      const queue = await scene.open();
-      const count = scene.scaled(300);
+    async (t) => {
+      const queue = await t.open();
+      const count = t.scaled(300);
       const numbers = upTo(count);
       let disturbed = Promise.resolve();
       for (const n of numbers) {
-        if (n % 100 === 50) disturbed = Promise.resolve(scene.capabilities.disconnect?.(queue));
-        await publishUntilConfirmed(scene, queue, n);
-        await publishUntilConfirmed(scene, queue, n);
+        if (n % 100 === 50) disturbed = Promise.resolve(t.capabilities.disconnect?.(queue));
+        await publishUntilConfirmed(t, queue, n);
+        await publishUntilConfirmed(t, queue, n);
       }
-      await scene.within('disconnect() to resolve', disturbed);
-      await scene.counts(queue, { ready: count, unfinished: count });
+      await t.within('disconnect() to resolve', disturbed);
+      await t.counts(queue, { ready: count, unfinished: count });
       const got = new Set<number>();
-      const taker = scene.take(queue, {}, (delivery) => {
+      const consumer = t.addConsumer(queue, {}, (delivery) => {
         got.add(numberOf(delivery.payload));
         return delivery.ack();
       });
-      await scene.until(
+      await t.until(
         () => `all of ${count} messages, got ${got.size}`,
         () => got.size === count,
         () => got.size,
       );
-      await scene.counts(queue, { ready: 0, unfinished: 0 });
-      assert.equal(new Set(taker.deliveries.map(({ id }) => id)).size, count);
+      await t.counts(queue, { ready: 0, unfinished: 0 });
+      assert.equal(new Set(consumer.deliveries.map(({ id }) => id)).size, count);
     },
   ),
 ];

@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict';
 import type { Delivery } from '../../backend.js';
 import { failure } from '../capabilities.js';
+import { type CaseContext, upTo } from '../case-context.js';
 import { type Definition, rule } from '../definition.js';
-import { type Scene, upTo } from '../scene.js';
 
-/** How often the timer beside a loop has to fire. */
-const ENOUGH = 10;
+/** The timer must fire this often while a loop runs. */
+const TIMER_RUNS = 10;
 
-/** How many microtasks pass before a message that was given back may come again. In a later macrotask all of them have passed. */
+/** A redelivery may not arrive within this many microtasks. In a later macrotask all of them have run. */
 const MICROTASKS = 1000;
 
-/** How many deliveries of one message may come in one macrotask. Two subscribers that wait for the next one, as they have to, get two. */
+/** The most deliveries of one message in one macrotask. Two subscribers that take turns correctly get two. */
 const MOST_IN_A_TURN = 1000;
 
 const { clearInterval, performance, setImmediate, setInterval } = globalThis;
 
-/** Runs a loop beside a timer of 5 ms, until that has fired often enough. The loop asks `more` in each round. */
-async function besideTimer(scene: Scene, loop: (more: () => boolean) => Promise<void>): Promise<void> {
+/** Runs a loop until a timer of 5 ms has fired often enough. The loop asks `more` in each round. */
+async function besideTimer(t: CaseContext, loop: (more: () => boolean) => Promise<void>): Promise<void> {
   let fired = 0;
   let since = performance.now();
   const timer = setInterval(() => {
@@ -24,11 +24,11 @@ async function besideTimer(scene: Scene, loop: (more: () => boolean) => Promise<
     since = performance.now();
   }, 5);
   const more = () => {
-    // Looked at from inside the loop: while it starves the event loop, no timer could end it.
+    // Checked inside the loop: a loop that starves the event loop is not ended by a timer.
     const starved = performance.now() - since;
-    if (starved > scene.deadline)
+    if (starved > t.deadline)
       throw failure(`The loop starves the event loop: a timer of 5 ms has not fired for ${starved.toFixed(0)} ms`);
-    return fired < ENOUGH;
+    return fired < TIMER_RUNS;
   };
   try {
     await loop(more);
@@ -37,14 +37,14 @@ async function besideTimer(scene: Scene, loop: (more: () => boolean) => Promise<
   }
 }
 
-/** Settles each delivery in a way that brings it back; says how many came before they might. */
-function givingBack(how: 'nack' | 'release') {
+/** Requeues each delivery. Counts redeliveries in the same macrotask. */
+function requeueing(how: 'nack' | 'release') {
   let early = 0;
   let sameTurn = false;
   const onDelivery = (delivery: Delivery): unknown => {
     if (sameTurn) {
       early++;
-      // A redelivery that spins is not to go on for ever.
+      // Ends a redelivery that spins.
       return delivery.ack();
     }
     sameTurn = true;
@@ -57,7 +57,7 @@ function givingBack(how: 'nack' | 'release') {
   return { onDelivery, early: () => early };
 }
 
-/** Nacks each delivery as long as there is to be more. A redelivery that spins is ended: no timer could do that. */
+/** Nacks each delivery while `more` holds. Fails if the redelivery spins, which no timer could end. */
 function nacking(more: () => boolean) {
   let inThisTurn = 0;
   let spins = false;
@@ -70,22 +70,22 @@ function nacking(more: () => boolean) {
     if (!spins && inThisTurn <= MOST_IN_A_TURN) return more() ? delivery.nack() : delivery.ack();
     spins = true;
     void delivery.ack();
-    throw failure(`The redelivery spins: a message that was nacked came ${inThisTurn} times in one macrotask`);
+    throw failure(`The redelivery spins: a nacked message was redelivered ${inThisTurn} times in one macrotask`);
   };
 }
 
-/** Rules 13 and 14. */
+/** Rules 13 and 14: no loop starves the event loop, and no redelivery spins. */
 export const eventLoop: readonly Definition[] = [
-  rule(13, 'a timer goes on firing beside a publisher that awaits and a loop over consume()', async (scene) => {
-    const queue = await scene.open();
-    const payloads = scene.consume(queue);
-    // What a broker sets up for the first message is not to take up the time.
-    await scene.publish(queue, [0]);
-    await scene.within('next() to resolve', payloads.next());
-    await besideTimer(scene, async (more) => {
+  rule(13, 'timers fire while a publisher awaits each publish and a loop consumes', async (t) => {
+    const queue = await t.open();
+    const payloads = t.consume(queue);
+    // The first message includes the setup of a broker.
+    await t.publish(queue, [0]);
+    await t.within('next() to resolve', payloads.next());
+    await besideTimer(t, async (more) => {
       let [published, consumed] = [0, 0];
       const publisher = async () => {
-        // Where a broker takes its time, until something has come.
+        // On a slow broker, at least until the first message has arrived.
         while (more() || consumed === 0) {
           await queue.publish('number', { n: published });
           published++;
@@ -101,14 +101,14 @@ export const eventLoop: readonly Definition[] = [
       await publisher();
       await payloads.return();
       await consuming;
-      assert.ok(consumed > 0, 'Expected the consumer to get something meanwhile');
+      assert.ok(consumed > 0, 'Expected the consumer to receive a message');
     });
   }),
 
-  rule(13, 'a timer goes on firing beside a loop that publishes and takes', (scene) =>
-    besideTimer(scene, async (more) => {
-      const queue = await scene.open();
-      const deliveries = scene.iterate(queue);
+  rule(13, 'timers fire while one loop publishes and consumes', (t) =>
+    besideTimer(t, async (more) => {
+      const queue = await t.open();
+      const deliveries = t.iterate(queue);
       while (more()) {
         const published = queue.publish('number', { n: 1 });
         await deliveries.next();
@@ -117,43 +117,43 @@ export const eventLoop: readonly Definition[] = [
     }),
   ),
 
-  rule(13, 'a timer goes on firing while messages that nobody takes are published one after the other', (scene) =>
-    besideTimer(scene, async (more) => {
-      const queue = await scene.open();
+  rule(13, 'timers fire while a publisher without a consumer awaits each publish', (t) =>
+    besideTimer(t, async (more) => {
+      const queue = await t.open();
       while (more()) await queue.publish('number', { n: 1 });
     }),
   ),
 
   ...(['nack', 'release'] as const).map((how) =>
-    rule(14, `after a ${how}() a subscriber takes its next message in a later macrotask`, async (scene) => {
-      const queue = await scene.open();
-      const { onDelivery, early } = givingBack(how);
-      const taker = scene.take(queue, { prefetch: 1 }, onDelivery);
-      await scene.publish(queue, [1, 2]);
-      await scene.until(
-        () => `8 deliveries, got ${taker.deliveries.length}`,
-        () => taker.deliveries.length >= 8 || early() > 0,
-        () => taker.deliveries.length,
+    rule(14, `after a ${how}() a subscriber takes its next message in a later macrotask`, async (t) => {
+      const queue = await t.open();
+      const { onDelivery, early } = requeueing(how);
+      const consumer = t.addConsumer(queue, { prefetch: 1 }, onDelivery);
+      await t.publish(queue, [1, 2]);
+      await t.until(
+        () => `8 deliveries, got ${consumer.deliveries.length}`,
+        () => consumer.deliveries.length >= 8 || early() > 0,
+        () => consumer.deliveries.length,
       );
-      taker.leave();
-      assert.equal(early(), 0, `Expected nothing in the macrotask of the ${how}(), got ${early()} deliveries in it`);
-      await scene.counts(queue, { ready: 2, unfinished: 2 });
+      consumer.unsubscribe();
+      assert.equal(early(), 0, `Expected no delivery in the macrotask of the ${how}(), got ${early()}`);
+      await t.counts(queue, { ready: 2, unfinished: 2 });
     }),
   ),
 
-  rule(14, 'a timer goes on firing while two subscribers nack a message to and fro', async (scene) => {
-    const queue = await scene.open();
+  rule(14, 'timers fire while two subscribers nack one message in turn', async (t) => {
+    const queue = await t.open();
     let more = () => true;
     const onDelivery = nacking(() => more());
-    const takers = upTo(2).map(() => scene.take(queue, {}, onDelivery));
-    const delivered = () => takers.reduce((sum, { deliveries }) => sum + deliveries.length, 0);
-    await scene.publish(queue, [1]);
-    await scene.got(takers, 1);
-    await besideTimer(scene, async (goesOn) => {
+    const consumers = upTo(2).map(() => t.addConsumer(queue, {}, onDelivery));
+    const delivered = () => consumers.reduce((sum, { deliveries }) => sum + deliveries.length, 0);
+    await t.publish(queue, [1]);
+    await t.receives(consumers, 1);
+    await besideTimer(t, async (goesOn) => {
       more = goesOn;
-      await scene.until('the timer to fire', () => !more(), delivered);
+      await t.until('the timer to fire', () => !more(), delivered);
     });
-    await scene.counts(queue, { unfinished: 0 });
-    assert.ok(delivered() > 1, 'Expected the message again and again meanwhile');
+    await t.counts(queue, { unfinished: 0 });
+    assert.ok(delivered() > 1, 'Expected redeliveries of the message');
   }),
 ];

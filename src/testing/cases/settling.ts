@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import type { Delivery, Settlement } from '../../backend.js';
+import { type CaseContext, present, rejectionOf, upTo } from '../case-context.js';
 import { type Definition, rule } from '../definition.js';
-import { present, rejectionOf, type Scene, upTo } from '../scene.js';
 
-const HOWS = ['ack', 'nack', 'release', 'reject'] as const;
-type How = (typeof HOWS)[number];
+const METHODS = ['ack', 'nack', 'release', 'reject'] as const;
+type How = (typeof METHODS)[number];
 
 const SETTLED: Readonly<Record<How, Settlement>> = {
   ack: 'acked',
@@ -13,14 +13,14 @@ const SETTLED: Readonly<Record<How, Settlement>> = {
   reject: 'rejected',
 };
 
-/** Why a message may be rejected: for anything. */
+/** Reasons of a reject may be of any type. */
 const REASONS: readonly unknown[] = [new Error('failed'), 'in words', 5n, null, Symbol('why'), { deep: [() => {}] }];
 
-/** Settles a delivery that is settled already, in every way: each changes nothing and says so. */
-async function againIsFalse(scene: Scene, delivery: Delivery): Promise<void> {
+/** Checks that every late settlement resolves to false and changes nothing. */
+async function settlesNoMore(t: CaseContext, delivery: Delivery): Promise<void> {
   const { settled } = delivery;
-  for (const how of HOWS) {
-    const counted = await scene.within(`a later ${how}() to resolve`, delivery[how]());
+  for (const how of METHODS) {
+    const counted = await t.within(`a later ${how}() to resolve`, delivery[how]());
     assert.equal(
       counted,
       false,
@@ -30,270 +30,269 @@ async function againIsFalse(scene: Scene, delivery: Delivery): Promise<void> {
   assert.equal(delivery.settled, settled);
 }
 
-/** Rule 6. */
+/** Rule 6: the first settlement wins. */
 export const settling: readonly Definition[] = [
-  rule(6, 'ack() and reject() end a message, nack() and release() bring it back', async (scene) => {
-    const queue = await scene.open();
-    for (const how of HOWS) {
-      await scene.publish(queue, [1]);
-      const taker = scene.take(queue, { prefetch: 1 });
-      await scene.gets(taker, [1]);
-      const delivery = taker.of(1);
+  rule(6, 'ack() and reject() end a message; nack() and release() requeue it', async (t) => {
+    const queue = await t.open();
+    for (const how of METHODS) {
+      await t.publish(queue, [1]);
+      const consumer = t.addConsumer(queue, { prefetch: 1 });
+      await t.receivesExactly(consumer, [1]);
+      const delivery = consumer.of(1);
       assert.equal(delivery.settled, false);
-      await scene.settle([delivery], how);
+      await t.settle([delivery], how);
       assert.equal(delivery.settled, SETTLED[how]);
       const ends = how === 'ack' || how === 'reject';
-      if (!ends) await scene.gets(taker, [1, 1]);
-      if (!ends) await scene.settle(taker.held);
-      await scene.counts(queue, { ready: 0, unfinished: 0 });
-      await scene.publish(queue, [2]);
-      await scene.gets(taker, ends ? [1, 2] : [1, 1, 2]);
-      await scene.settle(taker.held);
-      taker.leave();
+      if (!ends) await t.receivesExactly(consumer, [1, 1]);
+      if (!ends) await t.settle(consumer.inFlight);
+      await t.counts(queue, { ready: 0, unfinished: 0 });
+      await t.publish(queue, [2]);
+      await t.receivesExactly(consumer, ends ? [1, 2] : [1, 1, 2]);
+      await t.settle(consumer.inFlight);
+      consumer.unsubscribe();
     }
   }),
 
-  ...HOWS.map((how) =>
-    rule(6, `a second settlement changes nothing and resolves to false, after ${how}()`, async (scene) => {
-      const queue = await scene.open();
-      await scene.publish(queue, [1, 2]);
-      const first = scene.take(queue, { prefetch: 1 });
-      await scene.gets(first, [1]);
+  ...METHODS.map((how) =>
+    rule(6, `a second settlement changes nothing and resolves to false, after ${how}()`, async (t) => {
+      const queue = await t.open();
+      await t.publish(queue, [1, 2]);
+      const first = t.addConsumer(queue, { prefetch: 1 });
+      await t.receivesExactly(first, [1]);
       const delivery = first.of(1);
-      await scene.settle([delivery], how);
-      await againIsFalse(scene, delivery);
-      const goesBack = how === 'nack' || how === 'release';
-      await scene.gets(first, goesBack ? [1, 1] : [1, 2]);
-      // The one that is out now is another delivery, also if it is of the same message.
-      await againIsFalse(scene, delivery);
+      await t.settle([delivery], how);
+      await settlesNoMore(t, delivery);
+      const requeued = how === 'nack' || how === 'release';
+      await t.receivesExactly(first, requeued ? [1, 1] : [1, 2]);
+      // The delivery in flight is another one, also if it is of the same message.
+      await settlesNoMore(t, delivery);
       assert.equal(present(first.deliveries[1]).settled, false);
-      await scene.counts(queue, { ready: goesBack ? 1 : 0, unfinished: goesBack ? 2 : 1 });
-      await scene.settle(first.held);
+      await t.counts(queue, { ready: requeued ? 1 : 0, unfinished: requeued ? 2 : 1 });
+      await t.settle(first.inFlight);
     }),
   ),
 
-  rule(6, 'of settlements at once the first one counts', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, upTo(4));
-    const taker = scene.take(queue, { prefetch: 4 });
-    await scene.gets(taker, upTo(4));
-    for (const [index, how] of HOWS.entries()) {
-      const delivery = taker.of(index + 1);
-      const others = HOWS.filter((other) => other !== how);
+  rule(6, 'the first of several concurrent settlements counts', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, upTo(4));
+    const consumer = t.addConsumer(queue, { prefetch: 4 });
+    await t.receivesExactly(consumer, upTo(4));
+    for (const [index, how] of METHODS.entries()) {
+      const delivery = consumer.of(index + 1);
+      const others = METHODS.filter((other) => other !== how);
       const calls = [how, ...others].map((call) => delivery[call]());
       assert.deepEqual(
-        await scene.within('four settlements to resolve', Promise.all(calls)),
+        await t.within('four settlements to resolve', Promise.all(calls)),
         [true, false, false, false],
         `with ${how}() first`,
       );
       assert.equal(delivery.settled, SETTLED[how]);
     }
-    // 2 was nacked and 3 released, and both come back; 1 and 4 are gone.
-    await scene.gets(taker, [1, 2, 3, 4, 2, 3]);
-    await scene.settle(taker.held);
-    await scene.counts(queue, { unfinished: 0 });
+    // 2 was nacked and 3 released: both are redelivered.
+    await t.receivesExactly(consumer, [1, 2, 3, 4, 2, 3]);
+    await t.settle(consumer.inFlight);
+    await t.counts(queue, { unfinished: 0 });
   }),
 
-  rule(6, 'a settlement too many logs one warning', { logger: true }, async (scene) => {
+  rule(6, 'a settlement after the first logs one warning', { logger: true }, async (t) => {
     const warnings: string[] = [];
     const logger = {
       debug() {},
       warn: (message: string) => void warnings.push(message),
       error: (message: string) => void warnings.push(message),
     };
-    const queue = await scene.open({ logger });
-    const numbers = upTo(HOWS.length + 1);
-    await scene.publish(queue, numbers);
-    const taker = scene.take(queue, { prefetch: numbers.length });
-    await scene.gets(taker, numbers);
-    const deliveries = [...taker.deliveries];
-    for (const [index, how] of HOWS.entries()) await scene.settle([taker.of(index + 1)], how);
-    // The last one is out, and goes back so.
-    taker.leave();
+    const queue = await t.open({ logger });
+    const numbers = upTo(METHODS.length + 1);
+    await t.publish(queue, numbers);
+    const consumer = t.addConsumer(queue, { prefetch: numbers.length });
+    await t.receivesExactly(consumer, numbers);
+    const deliveries = [...consumer.deliveries];
+    for (const [index, how] of METHODS.entries()) await t.settle([consumer.of(index + 1)], how);
+    // The last delivery is in flight and is requeued.
+    consumer.unsubscribe();
     assert.deepEqual(warnings, []);
     for (const delivery of deliveries) {
-      for (const how of HOWS) {
-        await scene.within(`a late ${how}() to resolve`, delivery[how]());
-        await scene.until(`a warning of a late ${how}() of what is ${delivery.settled}`, () => warnings.length > 0);
+      for (const how of METHODS) {
+        await t.within(`a late ${how}() to resolve`, delivery[how]());
+        await t.until(
+          `a warning of a late ${how}() of a delivery that is ${delivery.settled}`,
+          () => warnings.length > 0,
+        );
         assert.equal(
           warnings.splice(0).length,
           1,
-          `Expected one warning of a late ${how}() of what is ${delivery.settled}`,
+          `Expected one warning of a late ${how}() of a delivery that is ${delivery.settled}`,
         );
       }
     }
   }),
 
-  rule(6, 'reject() takes any reason, or none', async (scene) => {
-    const queue = await scene.open();
+  rule(6, 'reject() accepts any reason, or none', async (t) => {
+    const queue = await t.open();
     const numbers = upTo(REASONS.length);
-    await scene.publish(queue, numbers);
-    const taker = scene.take(queue);
-    await scene.gets(taker, numbers);
+    await t.publish(queue, numbers);
+    const consumer = t.addConsumer(queue);
+    await t.receivesExactly(consumer, numbers);
     for (const [index, reason] of REASONS.entries()) {
-      const delivery = taker.of(index + 1);
-      const counted = await scene.within('reject() to resolve', delivery.reject(reason));
+      const delivery = consumer.of(index + 1);
+      const counted = await t.within('reject() to resolve', delivery.reject(reason));
       assert.deepEqual(
         [counted, delivery.settled],
         [true, 'rejected'],
-        `Expected reject() to take ${String(reason)} for a reason`,
+        `Expected reject() to accept the reason ${String(reason)}`,
       );
     }
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
+    await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
-  rule(6, 'a double ack does not count twice, and a nack beside it still takes effect', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1, 2, 3]);
-    const taker = scene.take(queue, { prefetch: 3 });
-    await scene.gets(taker, [1, 2, 3]);
-    await scene.settle([taker.of(1)]);
-    assert.equal(await scene.within('a second ack() to resolve', taker.of(1).ack()), false);
-    await scene.counts(queue, { unfinished: 2 });
-    await scene.settle([taker.of(2)], 'nack');
-    await scene.gets(taker, [1, 2, 3, 2]);
-    await scene.settle(taker.held);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
+  rule(6, 'a second ack() is not counted, and a nack of another delivery still takes effect', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1, 2, 3]);
+    const consumer = t.addConsumer(queue, { prefetch: 3 });
+    await t.receivesExactly(consumer, [1, 2, 3]);
+    await t.settle([consumer.of(1)]);
+    assert.equal(await t.within('a second ack() to resolve', consumer.of(1).ack()), false);
+    await t.counts(queue, { unfinished: 2 });
+    await t.settle([consumer.of(2)], 'nack');
+    await t.receivesExactly(consumer, [1, 2, 3, 2]);
+    await t.settle(consumer.inFlight);
+    await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
-  rule(
-    6,
-    'a delivery that its consumer gave back by leaving settles to false, and its message goes on',
-    async (scene) => {
-      const queue = await scene.open();
-      await scene.publish(queue, [1, 2]);
-      const taker = scene.take(queue);
-      await scene.gets(taker, [1, 2]);
-      await scene.settle([taker.of(2)], 'reject');
-      taker.leave();
-      const delivery = taker.of(1);
-      assert.ok(
-        delivery.settled === 'retried' || delivery.settled === 'released',
-        `Expected a delivery that went back to say so, got ${delivery.settled}`,
-      );
-      await againIsFalse(scene, delivery);
-      await scene.counts(queue, { ready: 1, unfinished: 1 });
-      const next = scene.take(queue);
-      await scene.gets(next, [1]);
-      await againIsFalse(scene, delivery);
-      await scene.settle(next.held);
-      await scene.counts(queue, { unfinished: 0 });
-    },
-  ),
+  rule(6, 'a settlement after unsubscribing resolves to false, and the message is redelivered', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1, 2]);
+    const consumer = t.addConsumer(queue);
+    await t.receivesExactly(consumer, [1, 2]);
+    await t.settle([consumer.of(2)], 'reject');
+    consumer.unsubscribe();
+    const delivery = consumer.of(1);
+    assert.ok(
+      delivery.settled === 'retried' || delivery.settled === 'released',
+      `Expected \`settled\` of a requeued delivery to be 'retried' or 'released', got ${delivery.settled}`,
+    );
+    await settlesNoMore(t, delivery);
+    await t.counts(queue, { ready: 1, unfinished: 1 });
+    const next = t.addConsumer(queue);
+    await t.receivesExactly(next, [1]);
+    await settlesNoMore(t, delivery);
+    await t.settle(next.inFlight);
+    await t.counts(queue, { unfinished: 0 });
+  }),
 
-  rule(6, 'all that was nacked comes again, with a higher attempt', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, upTo(10));
-    const taker = scene.take(queue, { prefetch: 10 });
-    await scene.gets(taker, upTo(10));
-    const first = [...taker.deliveries];
-    await scene.settle(first, 'nack');
-    await scene.got(taker, 20);
-    const second = taker.deliveries.slice(10);
+  rule(6, 'each nacked message is redelivered with a higher attempt', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, upTo(10));
+    const consumer = t.addConsumer(queue, { prefetch: 10 });
+    await t.receivesExactly(consumer, upTo(10));
+    const first = [...consumer.deliveries];
+    await t.settle(first, 'nack');
+    await t.receives(consumer, 20);
+    const second = consumer.deliveries.slice(10);
     for (const delivery of second) {
-      scene.isAttempt(delivery, 2);
+      t.isAttempt(delivery, 2);
       assert.ok(delivery.attempt > 1 && !first.includes(delivery), 'Expected another delivery, with a higher attempt');
     }
-    await scene.settle(second);
+    await t.settle(second);
     assert.deepEqual(
-      taker.numbers.slice(10).toSorted((a, b) => a - b),
+      consumer.numbers.slice(10).toSorted((a, b) => a - b),
       upTo(10),
     );
-    await scene.counts(queue, { unfinished: 0 });
+    await t.counts(queue, { unfinished: 0 });
   }),
 
-  rule(6, 'after nacks again and again, a message is still delivered', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1]);
-    const taker = scene.take(queue, { prefetch: 1 });
+  rule(6, 'a message is still redelivered after many nacks', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1]);
+    const consumer = t.addConsumer(queue, { prefetch: 1 });
     for (const attempt of upTo(8)) {
-      await scene.got(taker, attempt);
-      scene.isAttempt(taker.of(1), attempt);
-      await scene.settle(taker.held, attempt < 8 ? 'nack' : 'ack');
+      await t.receives(consumer, attempt);
+      t.isAttempt(consumer.of(1), attempt);
+      await t.settle(consumer.inFlight, attempt < 8 ? 'nack' : 'ack');
     }
-    await scene.counts(queue, { unfinished: 0 });
+    await t.counts(queue, { unfinished: 0 });
   }),
 
-  rule(6, 'release() leaves the attempt as it was', { release: 'uncounted' }, async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1]);
-    const taker = scene.take(queue, { prefetch: 1 });
+  rule(6, 'release() does not count as an attempt', { release: 'uncounted' }, async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1]);
+    const consumer = t.addConsumer(queue, { prefetch: 1 });
     const attempts: number[] = [];
     for (const how of ['release', 'release', 'nack', 'release', 'ack'] as const) {
-      await scene.got(taker, attempts.length + 1);
-      attempts.push(taker.of(1).attempt);
-      await scene.settle(taker.held, how);
+      await t.receives(consumer, attempts.length + 1);
+      attempts.push(consumer.of(1).attempt);
+      await t.settle(consumer.inFlight, how);
     }
     assert.deepEqual(attempts, [1, 1, 1, 2, 2]);
   }),
 
-  rule(6, 'a delivery can be settled from inside next, and in any order', async (scene) => {
-    const queue = await scene.open();
-    const taker = scene.take(queue, { prefetch: 8 }, (delivery, { held }) => {
-      // Every fourth one settles the four that are out, the newest first.
-      if (held.length === 4) for (const other of held.toReversed()) void other.ack();
+  rule(6, 'deliveries can be settled inside next and in any order', async (t) => {
+    const queue = await t.open();
+    const consumer = t.addConsumer(queue, { prefetch: 8 }, (delivery, { inFlight }) => {
+      // Every fourth delivery settles the four in flight, the newest first.
+      if (inFlight.length === 4) for (const other of inFlight.toReversed()) void other.ack();
       return delivery.settled;
     });
-    await scene.publish(queue, upTo(40));
-    await scene.gets(taker, upTo(40));
-    await scene.counts(queue, { unfinished: 0 });
+    await t.publish(queue, upTo(40));
+    await t.receivesExactly(consumer, upTo(40));
+    await t.counts(queue, { unfinished: 0 });
   }),
 
-  rule(6, 'a nack with a delay without sense is refused, and the delivery stays out', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, [1]);
-    const taker = scene.take(queue);
-    await scene.gets(taker, [1]);
+  rule(6, 'a nack with an invalid delay is refused, and the delivery stays in flight', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, [1]);
+    const consumer = t.addConsumer(queue);
+    await t.receivesExactly(consumer, [1]);
     for (const delay of [-1, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number]) {
-      const { name } = (await rejectionOf(`nack() with a delay of ${delay}`, taker.of(1).nack({ delay }))) as Error;
+      const { name } = (await rejectionOf(`nack() with a delay of ${delay}`, consumer.of(1).nack({ delay }))) as Error;
       assert.ok(
         name === 'TypeError' || name === 'RangeError',
         `Expected a TypeError or RangeError for a delay of ${delay}, got ${name}`,
       );
     }
-    assert.equal(taker.of(1).settled, false);
-    await scene.settle(taker.held);
+    assert.equal(consumer.of(1).settled, false);
+    await t.settle(consumer.inFlight);
   }),
 
-  rule(6, 'stats() agree with what was settled, across nacks and rejects', async (scene) => {
-    const queue = await scene.open();
-    await scene.publish(queue, upTo(6));
-    const taker = scene.take(queue, { prefetch: 3 });
-    await scene.gets(taker, [1, 2, 3]);
-    await scene.counts(queue, { ready: 3, unfinished: 6 });
-    await scene.settle([taker.of(1)]);
-    await scene.settle([taker.of(2)], 'reject');
-    await scene.got(taker, 5);
-    await scene.counts(queue, { ready: 1, unfinished: 4 });
-    await scene.settle([taker.of(3)], 'nack');
-    await scene.got(taker, 6);
-    await scene.counts(queue, { ready: 1, unfinished: 4 });
-    await scene.counts(queue, { ready: 1, unfinished: 4 }, 'default');
-    taker.leave();
-    await scene.counts(queue, { ready: 4, unfinished: 4 });
+  rule(6, 'stats() agrees with the settlements, across nacks and rejects', async (t) => {
+    const queue = await t.open();
+    await t.publish(queue, upTo(6));
+    const consumer = t.addConsumer(queue, { prefetch: 3 });
+    await t.receivesExactly(consumer, [1, 2, 3]);
+    await t.counts(queue, { ready: 3, unfinished: 6 });
+    await t.settle([consumer.of(1)]);
+    await t.settle([consumer.of(2)], 'reject');
+    await t.receives(consumer, 5);
+    await t.counts(queue, { ready: 1, unfinished: 4 });
+    await t.settle([consumer.of(3)], 'nack');
+    await t.receives(consumer, 6);
+    await t.counts(queue, { ready: 1, unfinished: 4 });
+    await t.counts(queue, { ready: 1, unfinished: 4 }, 'default');
+    consumer.unsubscribe();
+    await t.counts(queue, { ready: 4, unfinished: 4 });
   }),
 
-  rule(6, 'stats() count a message at every moment until it is settled, also one that is delayed', async (scene) => {
-    const queue = await scene.open();
+  rule(6, 'stats() counts a message at every moment until it is settled, delayed or not', async (t) => {
+    const queue = await t.open();
     const numbers = upTo(8);
-    const taker = scene.take(queue, { prefetch: numbers.length });
-    await Promise.all(numbers.map((n) => scene.publish(queue, [n], { delay: 20 * n })));
+    const consumer = t.addConsumer(queue, { prefetch: numbers.length });
+    await Promise.all(numbers.map((n) => t.publish(queue, [n], { delay: 20 * n })));
     const countsUntil = (count: number) =>
-      scene.until(`${count} deliveries`, async () => {
-        // Nothing is settled yet but what is to come again.
-        const { unfinished } = await scene.within('stats() to resolve', queue.stats());
+      t.until(`${count} deliveries`, async () => {
+        // Only nacked messages are settled so far.
+        const { unfinished } = await t.within('stats() to resolve', queue.stats());
         assert.ok(
           unfinished >= numbers.length,
           `Expected ${numbers.length} unfinished messages or, for a moment, more, got ${unfinished}`,
         );
-        return taker.deliveries.length >= count;
+        return consumer.deliveries.length >= count;
       });
     await countsUntil(numbers.length);
-    const first = [...taker.held];
+    const first = [...consumer.inFlight];
     for (const [index, delivery] of first.entries())
       assert.equal(await delivery.nack({ delay: 20 * (index + 1) }), true);
     await countsUntil(2 * numbers.length);
-    await scene.settle(taker.held);
-    await scene.counts(queue, { ready: 0, unfinished: 0 });
+    await t.settle(consumer.inFlight);
+    await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 ];

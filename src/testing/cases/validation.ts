@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { QueueBackend } from '../../backend.js';
 import { InvalidMessageError, SluiceError } from '../../errors.js';
+import { type CaseContext, plain, rejectionOf } from '../case-context.js';
 import { type Definition, rule } from '../definition.js';
-import { plain, rejectionOf, type Scene } from '../scene.js';
 
 class Order {
   readonly total = 5;
@@ -67,19 +67,19 @@ const HEADERS: readonly [what: string, headers: unknown, path: string][] = [
   ['a header with half a surrogate pair', { trace: '\uDC00' }, 'headers.trace'],
 ];
 
-/** Publishes what has to be refused, and checks how; then that nothing of it is in the queue. */
-async function allRefused(scene: Scene, messages: readonly Refused[]): Promise<void> {
-  const queue = await scene.open();
-  for (const message of messages) await refused(scene, queue, message);
-  await scene.publish(queue, [1]);
-  const taker = scene.take(queue);
-  await scene.got(taker, 1);
-  assert.deepEqual(plain(taker.deliveries[0]?.payload), { n: 1 }, 'Expected nothing of what was refused in the queue');
-  await scene.counts(queue, { unfinished: 1 });
+/** Publishes invalid messages, and checks each error and that nothing was enqueued. */
+async function allRefused(t: CaseContext, messages: readonly Refused[]): Promise<void> {
+  const queue = await t.open();
+  for (const message of messages) await refused(t, queue, message);
+  await t.publish(queue, [1]);
+  const consumer = t.addConsumer(queue);
+  await t.receives(consumer, 1);
+  assert.deepEqual(plain(consumer.deliveries[0]?.payload), { n: 1 }, 'Expected no refused message in the queue');
+  await t.counts(queue, { unfinished: 1 });
 }
 
 async function refused(
-  scene: Scene,
+  t: CaseContext,
   queue: QueueBackend,
   { what, path, key = 'key', payload = {}, headers }: Refused,
 ): Promise<void> {
@@ -93,7 +93,7 @@ async function refused(
   } catch (error) {
     assert.fail(`Expected publish() of ${what} to return a promise that rejects, but it threw ${String(error)}`);
   }
-  const error = await scene.within(`publish() of ${what} to reject`, rejectionOf(`publish() of ${what}`, published));
+  const error = await t.within(`publish() of ${what} to reject`, rejectionOf(`publish() of ${what}`, published));
   assert.ok(
     InvalidMessageError.is(error) && SluiceError.is(error),
     `Expected an InvalidMessageError for ${what}, got ${String(error)}`,
@@ -107,19 +107,19 @@ async function refused(
   }
 }
 
-/** Rule 5. */
+/** Rule 5: invalid messages are refused. */
 export const validation: readonly Definition[] = [
-  rule(5, 'a bad key is refused with an InvalidMessageError that names it', (scene) =>
+  rule(5, 'an invalid key is refused with an InvalidMessageError', (t) =>
     allRefused(
-      scene,
-      // `undefined` would be replaced by a default.
+      t,
+      // A default would replace `undefined`.
       KEYS.map(([what, key]) => ({ what, path: 'key', key: key === undefined ? Symbol('none') : key })),
     ),
   ),
 
-  rule(5, 'a payload that is no plain object is refused with an InvalidMessageError', (scene) =>
+  rule(5, 'a payload that is not a plain object is refused with an InvalidMessageError', (t) =>
     allRefused(
-      scene,
+      t,
       NO_PLAIN_OBJECTS.map(([what, payload]) => ({
         what,
         path: 'payload',
@@ -128,42 +128,42 @@ export const validation: readonly Definition[] = [
     ),
   ),
 
-  rule(5, 'headers that are no strings are refused with an InvalidMessageError that names the path', (scene) =>
+  rule(5, 'invalid headers are refused with an InvalidMessageError that names the path', (t) =>
     allRefused(
-      scene,
+      t,
       HEADERS.map(([what, headers, path]) => ({ what, path, headers })),
     ),
   ),
 
   rule(
     5,
-    'what JSON would change is refused with an InvalidMessageError that names the path',
+    'a value that JSON would change is refused with an InvalidMessageError that names the path',
     { validation: 'json' },
-    (scene) =>
+    (t) =>
       allRefused(
-        scene,
+        t,
         CHANGED_BY_JSON.map(([what, payload, path]) => ({ what, path, payload })),
       ),
   ),
 
-  rule(5, 'undefined properties are left out', { validation: 'json' }, async (scene) => {
-    const queue = await scene.open();
+  rule(5, 'undefined properties are left out', { validation: 'json' }, async (t) => {
+    const queue = await t.open();
     await queue.publish('key', { n: 1, a: undefined, b: { c: undefined, d: 1 } });
-    const taker = scene.take(queue);
-    await scene.gets(taker, [1]);
-    const payload = taker.of(1).payload as { b: object };
+    const consumer = t.addConsumer(queue);
+    await t.receivesExactly(consumer, [1]);
+    const payload = consumer.of(1).payload as { b: object };
     assert.deepEqual([Object.keys(payload), Object.keys(payload.b)], [['n', 'b'], ['d']]);
   }),
 
-  rule(5, 'an object without a prototype, from JSON or from another realm is a plain object', async (scene) => {
-    const queue = await scene.open();
+  rule(5, 'an object without a prototype, from JSON or from another realm is a plain object', async (t) => {
+    const queue = await t.open();
     const { runInNewContext } = await import('node:vm');
     await queue.publish('key', Object.assign(Object.create(null) as object, { n: 1 }));
     await queue.publish('key', runInNewContext('({ n: 2, list: [{}] })') as object);
     await queue.publish('key', JSON.parse('{ "n": 3, "__proto__": { "polluted": true } }') as object);
     await queue.publish('key', structuredClone({ n: 4 }));
-    const taker = scene.take(queue);
-    await scene.gets(taker, [1, 2, 3, 4]);
+    const consumer = t.addConsumer(queue);
+    await t.receivesExactly(consumer, [1, 2, 3, 4]);
     assert.equal(({} as { polluted?: boolean }).polluted, undefined);
   }),
 ];

@@ -11,54 +11,54 @@ import type {
   QueueStats,
 } from '../backend.js';
 import { type BackendCapabilities, type BackendNeeds, type CreateBackend, failure } from './capabilities.js';
-import { type OnDelivery, Taker } from './taker.js';
+import { type OnDelivery, TestConsumer } from './test-consumer.js';
 
 const DEFAULT_DEADLINE = 10_000;
 
-/** What a case may take as a whole, in deadlines. */
+/** The longest duration of a case, in deadlines. */
 const DEADLINES_PER_CASE = 6;
 
-/** How often a condition is looked at without a pause that costs time, before the looks become rare. */
-const EAGER_LOOKS = 30;
+/** The first checks of a condition follow each other in successive macrotasks. Later checks pause. */
+const EAGER_CHECKS = 30;
+/** The longest pause between two checks, in milliseconds. */
 const LONGEST_PAUSE = 20;
 
-/** How long the delayed messages of a case stay away at first, in milliseconds. */
+/** The first delay that a case tries, in milliseconds. */
 const DELAY = 300;
 
-/** A delay that no case waits for, in milliseconds. */
+/** A delay longer than any case, in milliseconds. */
 export const HOUR = 3_600_000;
 
-/** How much too early a timer may fire, or the clock of a broker be off while it counts a delay, in milliseconds. */
+/** How early a timer or a broker may end a delay, in milliseconds. */
 export const TOLERANCE = 25;
 
-// Taken here, so that a test that fakes the timers does not stop the suite.
+// The real timers, so that a test with fake timers does not stop the suite.
 const { clearTimeout, performance, setImmediate, setTimeout } = globalThis;
 
-/** 1 to `count`. */
+/** Returns the numbers from 1 to `count`. */
 export function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index + 1);
 }
 
-/** Lets some macrotasks pass. Nothing may depend on their number. */
+/** Waits for some macrotasks. No result may depend on their number. */
 export async function turns(count = 1): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
-/** Lets time pass. Only for what cannot be had otherwise: a lease that is kept. */
+/** Waits for a duration. Only for checks that need one: a lease that is renewed, a window that ends. */
 export function pass(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** One run of one case: makes what the case needs, waits for what it expects, and takes everything down at the end. */
-export class Scene {
+/** Runs one case: creates its backends and consumers, waits for its expectations and cleans up. */
+export class CaseContext {
   readonly capabilities: BackendCapabilities;
   readonly deadline: number;
   readonly #create: CreateBackend;
   readonly #backends: QueueBackend[] = [];
-  readonly #takers: Taker[] = [];
-  /** What is to be undone beyond that: iterators to return, above all. */
-  readonly #undo: (() => unknown)[] = [];
-  /** A case that failed for its time may still go on: what it makes from now on is not used. */
+  readonly #consumers: TestConsumer[] = [];
+  readonly #cleanups: (() => unknown)[] = [];
+  /** A case that timed out still runs. Whatever it creates from now on is closed at once. */
   #over = false;
 
   constructor(create: CreateBackend, capabilities: BackendCapabilities) {
@@ -68,25 +68,25 @@ export class Scene {
   }
 
   /** Runs a case and cleans up after it. */
-  async run(play: (scene: Scene) => Promise<void>): Promise<void> {
+  async run(run: (t: CaseContext) => Promise<void>): Promise<void> {
     let failed = true;
     try {
-      await this.within('the case to end', play(this), this.deadline * DEADLINES_PER_CASE);
+      await this.within('the case to end', run(this), this.deadline * DEADLINES_PER_CASE);
       failed = false;
     } finally {
-      // A failure of the case says more than that of the cleaning up after it.
+      // The failure of a case says more than a failure of its cleanup.
       await this.#end().catch((error: unknown) => {
         if (!failed) throw error;
       });
     }
   }
 
-  /** A backend on a queue of its own, or on the one that the needs name. */
+  /** Creates a backend on its own queue, or on the queue that the needs name. */
   async open(needs?: BackendNeeds): Promise<QueueBackend> {
     return this.within('create() to resolve', this.#make(needs));
   }
 
-  /** A backend with its administration. */
+  /** Creates a backend and checks that it is a `ManagedQueue`. */
   async openManaged(needs?: BackendNeeds): Promise<ManagedQueue> {
     const queue = (await this.open(needs)) as ManagedQueue;
     for (const method of ['groups', 'deleteGroup', 'peek', 'purge'] as const)
@@ -99,71 +99,71 @@ export class Scene {
     return queue;
   }
 
-  /** A name for a queue that nobody has used. */
+  /** Returns an unused name for a queue. */
   newName(): string {
     return `contract-${randomUUID()}`;
   }
 
-  /** A consumer that is subscribed to the queue. */
-  take(queue: QueueBackend, options?: ConsumeOptions, onDelivery?: OnDelivery): Taker {
+  /** Subscribes a consumer to the queue. */
+  addConsumer(queue: QueueBackend, options?: ConsumeOptions, onDelivery?: OnDelivery): TestConsumer {
     return this.subscribe(queue.deliveries(options), onDelivery);
   }
 
-  /** A consumer that is subscribed to a stream. */
-  subscribe(deliveries: Observable<Delivery>, onDelivery?: OnDelivery): Taker {
-    const taker = new Taker(onDelivery);
-    // Before it is subscribed: a backend may call it from within.
-    this.#takers.push(taker);
-    if (!this.#over) taker.join(deliveries);
-    return taker;
+  /** Subscribes a consumer to a stream. */
+  subscribe(deliveries: Observable<Delivery>, onDelivery?: OnDelivery): TestConsumer {
+    const consumer = new TestConsumer(onDelivery);
+    // Before it subscribes: the backend may emit synchronously.
+    this.#consumers.push(consumer);
+    if (!this.#over) consumer.subscribe(deliveries);
+    return consumer;
   }
 
-  /** An iterator over payloads, which is returned from at the end. */
+  /** Creates an iterator over payloads. The cleanup calls its `return()`. */
   consume(queue: QueueBackend, options?: ConsumeOptions): FullIterator<object> {
     return this.#iterate(queue.consume(options));
   }
 
-  /** An iterator over deliveries, which is returned from at the end. */
+  /** Creates an iterator over deliveries. The cleanup calls its `return()`. */
   iterate(queue: QueueBackend, options?: ConsumeOptions): FullIterator<Delivery> {
     return this.#iterate(queue.deliveries(options)[Symbol.asyncIterator]());
   }
 
-  /** Does something when the case has ended, however it ended. */
-  atEnd(undo: () => unknown): void {
-    this.#undo.push(undo);
+  /** Calls back when the case has ended, also if it failed. */
+  atEnd(cleanup: () => unknown): void {
+    this.#cleanups.push(cleanup);
   }
 
-  /** Publishes `{ n }` for each number, in order and all at once, until all were taken. */
+  /** Publishes `{ n }` for each number, in order and concurrently. Waits for all of them. */
   async publish(queue: QueueBackend, numbers: readonly number[], options?: PublishOptions): Promise<void> {
     const published = Promise.all(numbers.map((n) => queue.publish('number', { n }, options)));
     await this.within('publish() to resolve', published, this.deadline * 3);
   }
 
-  /** The share of the messages that a large case sends, at least some. */
+  /** Scales the number of messages of a large case, down to `least`. */
   scaled(count: number, least = 100): number {
     return Math.max(Math.min(count, least), Math.round(count * (this.capabilities.scale ?? 1)));
   }
 
-  /** Waits until something holds. As long as `progress` changes, the wait begins anew. */
+  /** Waits until a condition holds. The deadline restarts whenever `progress` changes. */
   async until(
     what: string | (() => string),
     holds: () => boolean | Promise<boolean>,
     progress?: () => unknown,
   ): Promise<void> {
     let [since, seen] = [performance.now(), progress?.()];
-    for (let look = 0; ; look++) {
-      for (const { failure } of this.#takers) if (failure !== undefined) throw failure.error;
+    for (let check = 0; ; check++) {
+      for (const { failure } of this.#consumers) if (failure !== undefined) throw failure.error;
       if (await holds()) return;
       const now = progress?.();
       if (now !== seen) [since, seen] = [performance.now(), now];
       else if (performance.now() - since > this.deadline)
         throw failure(waited(this.deadline, typeof what === 'string' ? what : what()));
-      if (look < EAGER_LOOKS) await turns();
-      else await pass(Math.min(look - EAGER_LOOKS + 1, LONGEST_PAUSE));
+      if (check < EAGER_CHECKS) await turns();
+      else await pass(Math.min(check - EAGER_CHECKS + 1, LONGEST_PAUSE));
     }
   }
 
-  /** Waits for a promise, and fails when it does not settle in time. */
+  /** Waits for a promise. Fails if it does not settle within the deadline. */
   async within<Value>(what: string, promise: Promise<Value>, deadline = this.deadline): Promise<Value> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -177,8 +177,8 @@ export class Scene {
   }
 
   /**
-   * Does something that has to be done before a delay is over, which begins in it. Where the machine was too slow, it is done again from the start, with a
-   * longer delay.
+   * Runs a function that must end before the delay that it starts. If the machine is too slow, the function runs again
+   * with a longer delay.
    */
   async inTime<Value>(
     begin: (delay: number) => Promise<Value>,
@@ -188,32 +188,36 @@ export class Scene {
       const since = performance.now();
       const value = await begin(delay);
       if (performance.now() - since < delay - TOLERANCE) return { value, delay, since };
-      if (delay > this.deadline) throw failure(`What a case does at the beginning took longer than ${delay} ms`);
+      if (delay > this.deadline) throw failure(`The beginning of the case took longer than ${delay} ms`);
     }
   }
 
-  /** Waits until takers have got so many deliveries together. */
-  async got(takers: Taker | readonly Taker[], count: number): Promise<void> {
-    const all = [takers].flat() as Taker[];
+  /** Waits until consumers have received `count` deliveries in total. */
+  async receives(consumers: TestConsumer | readonly TestConsumer[], count: number): Promise<void> {
+    const all = [consumers].flat() as TestConsumer[];
     const total = () => all.reduce((sum, { deliveries }) => sum + deliveries.length, 0);
     await this.until(
-      () => `${count} deliveries, of which ${total()} came (${preview(all)})`,
+      () => `${count} deliveries, got ${total()} (${preview(all)})`,
       () => total() >= count,
       total,
     );
   }
 
-  /** Waits until a taker has got deliveries of just these numbers, in this order; nothing came before, between or after them so far. */
-  async gets(taker: Taker, numbers: readonly number[]): Promise<void> {
+  /** Waits until a consumer has received exactly these numbers, in this order. */
+  async receivesExactly(consumer: TestConsumer, numbers: readonly number[]): Promise<void> {
     await this.until(
-      () => `deliveries of ${list(numbers)}, got ${list(taker.numbers)}`,
-      () => taker.deliveries.length >= numbers.length || taker.numbers.some((n, index) => n !== numbers[index]),
-      () => taker.deliveries.length,
+      () => `deliveries of ${list(numbers)}, got ${list(consumer.numbers)}`,
+      () => consumer.deliveries.length >= numbers.length || consumer.numbers.some((n, index) => n !== numbers[index]),
+      () => consumer.deliveries.length,
     );
-    assert.deepEqual(taker.numbers, numbers, `Expected deliveries of ${list(numbers)}, got ${list(taker.numbers)}`);
+    assert.deepEqual(
+      consumer.numbers,
+      numbers,
+      `Expected deliveries of ${list(numbers)}, got ${list(consumer.numbers)}`,
+    );
   }
 
-  /** Waits until the counts of the queue, or of a group, are these. */
+  /** Waits until `stats()` of the queue or of a group returns these counts. */
   async counts(queue: QueueBackend, expected: Partial<QueueStats>, group?: string): Promise<void> {
     let last: QueueStats | undefined;
     const holds = async () => {
@@ -224,7 +228,7 @@ export class Scene {
     await this.until(() => `stats()${of} to say ${JSON.stringify(expected)}, got ${JSON.stringify(last)}`, holds);
   }
 
-  /** Settles deliveries, each of which has to count. */
+  /** Settles deliveries. Each settlement must count. */
   async settle(deliveries: readonly Delivery[], how: 'ack' | 'nack' | 'release' | 'reject' = 'ack'): Promise<void> {
     const counted = await this.within(
       `${how}() to resolve`,
@@ -233,7 +237,7 @@ export class Scene {
     const first = counted.findIndex((value) => value !== true);
     assert.ok(
       first === -1,
-      `Expected ${how}() of a delivery that is out to resolve to true, got ${String(counted[first])}`,
+      `Expected ${how}() of a delivery in flight to resolve to true, got ${String(counted[first])}`,
     );
   }
 
@@ -245,6 +249,7 @@ export class Scene {
     else assert.ok(Number.isInteger(attempt) && attempt >= expected, what);
   }
 
+  /** Has the cleanup return from an iterator. */
   #iterate<Value>(iterator: AsyncIterator<Value>): FullIterator<Value> {
     const full = iterator as FullIterator<Value>;
     this.atEnd(() => full.return());
@@ -258,22 +263,22 @@ export class Scene {
     return backend;
   }
 
-  /** Nobody consumes any more, then the backends are closed: a draining one would wait for its consumers. */
+  /** Unsubscribes the consumers, then closes the backends: a draining backend would wait for its consumers. */
   async #end(): Promise<void> {
     this.#over = true;
-    for (const taker of this.#takers) taker.leave();
-    const undone = Promise.allSettled(this.#undo.map(async (undo) => undo()));
+    for (const consumer of this.#consumers) consumer.unsubscribe();
+    const cleaned = Promise.allSettled(this.#cleanups.map(async (cleanup) => cleanup()));
     try {
-      await this.within('what the case has begun to end', undone);
+      await this.within('the cleanup of the case', cleaned);
     } finally {
-      // In any case: a connection that stays open would keep the process alive.
+      // Always: an open connection would keep the process alive.
       const closed = Promise.all(this.#backends.map((backend) => backend.close()));
       await this.within('close() to resolve', closed);
     }
   }
 }
 
-/** What a backend has to have; the rest of the contract the cases see. */
+/** The methods that every backend must have. */
 const METHODS = ['publish', 'consume', 'deliveries', 'stats', 'close'] as const;
 
 function checkBackend(backend: QueueBackend): QueueBackend {
@@ -286,29 +291,26 @@ function checkBackend(backend: QueueBackend): QueueBackend {
   );
 }
 
-/** An iterator as every face of the queue hands it out: with all its methods. */
+/** An iterator with all methods of the protocol. */
 export type FullIterator<Value> = Required<AsyncIterableIterator<Value, unknown, unknown>> & AsyncDisposable;
 
-/** What is there, since a case has waited for it. */
+/** Asserts that a value is present. */
 export function present<Value>(value: Value | undefined): Value {
   assert.ok(value !== undefined, 'Expected a delivery, got none');
   return value;
 }
 
-/** Checks that something did not happen before its time, both in milliseconds. */
+/** Checks that a delay was not too short. Both are in milliseconds. */
 export function notBefore(elapsed: number, delay: number): void {
-  assert.ok(
-    elapsed >= delay - TOLERANCE,
-    `Expected a delay of ${delay} ms, and it was over after ${elapsed.toFixed(1)} ms`,
-  );
+  assert.ok(elapsed >= delay - TOLERANCE, `Expected a delay of ${delay} ms, got ${elapsed.toFixed(1)} ms`);
 }
 
-/** What a value is on the wire: a plain copy, whatever realm or prototype it came from. */
+/** Copies a value through JSON, so that realms and prototypes do not matter. */
 export function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
-/** The reason that a promise was rejected with. */
+/** Returns the reason of a rejection. Fails if the promise resolves. */
 export async function rejectionOf(what: string, promise: Promise<unknown>): Promise<unknown> {
   try {
     await promise;
@@ -322,8 +324,10 @@ function waited(deadline: number, what: string): string {
   return `Waited ${deadline} ms for ${what}`;
 }
 
-function preview(takers: readonly Taker[]): string {
-  return takers.length > 8 ? `${takers.length} consumers` : takers.map(({ numbers }) => list(numbers)).join(', ');
+function preview(consumers: readonly TestConsumer[]): string {
+  return consumers.length > 8
+    ? `${consumers.length} consumers`
+    : consumers.map(({ numbers }) => list(numbers)).join(', ');
 }
 
 function list(numbers: readonly number[]): string {
