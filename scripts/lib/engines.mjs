@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
  * @property {string} title What the engine is called in prose.
  * @property {string} class The class that the subpath exports.
  * @property {string} variable The environment variable that holds the URL of the server.
+ * @property {string[]} [variables] The other environment variables that only this engine reads.
  * @property {string} url An example of such a URL.
  * @property {Record<string, string>} peers The optional peer dependencies, with their ranges.
  * @property {string[]} [clients] The peers that must be installed to load the engine. Default: all of them.

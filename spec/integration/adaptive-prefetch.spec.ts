@@ -4,12 +4,9 @@ import { upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { deferred } from '../support/handling.js';
 import { silentLogger } from '../support/recording-logger.js';
-import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 import type { Broker, FaultyServer } from './broker.js';
-import { nats } from './nats/broker.js';
-import { rabbitMq } from './rabbitmq/broker.js';
-import { redis } from './redis/broker.js';
+import { describeWithEveryEngine } from './every-engine.js';
 import { Stage } from './stage.js';
 
 const BURST = 300;
@@ -17,7 +14,7 @@ const BURST = 300;
 /** How long the broker has to hear that a consumer holds less, in milliseconds: the next one is tried where one was too short. Less than the longest wait of a consumer. */
 const PAUSES = [500, 2000, 8000];
 
-/** In milliseconds: more than RabbitMQ's consumers keep a prefetch at least. */
+/** Longer than a consumer keeps a prefetch, in milliseconds. */
 const LONGER_THAN_A_PREFETCH_STAYS = 1500;
 
 interface Expected {
@@ -71,8 +68,4 @@ function adaptivePrefetch<Server extends FaultyServer>(broker: Broker<Server>): 
   });
 }
 
-describeWithRedis('A consumer of Redis whose prefetch adapts', () => adaptivePrefetch(redis));
-
-describeWithNats('A consumer of NATS whose prefetch adapts', () => adaptivePrefetch(nats));
-
-describeWithRabbitMq('A consumer of RabbitMQ whose prefetch adapts', () => adaptivePrefetch(rabbitMq));
+describeWithEveryEngine('A consumer of %s whose prefetch adapts', adaptivePrefetch);

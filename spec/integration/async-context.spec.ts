@@ -3,11 +3,8 @@ import { numberOf } from '../support/consumers.js';
 import { Contexts } from '../support/contexts.js';
 import { eventually } from '../support/eventually.js';
 import { silentLogger } from '../support/recording-logger.js';
-import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
 import type { Broker, FaultyServer } from './broker.js';
-import { nats } from './nats/broker.js';
-import { rabbitMq } from './rabbitmq/broker.js';
-import { redis } from './redis/broker.js';
+import { describeWithEveryEngine } from './every-engine.js';
 import { Stage } from './stage.js';
 
 /** Whose code runs in which asynchronous context. */
@@ -139,6 +136,5 @@ function keepsContextsOn<Server extends FaultyServer>(broker: Broker<Server>): v
 }
 
 describe('A queue in memory', () => keepsContexts(() => new MemoryBackend({ logger: silentLogger })));
-describeWithRedis('A queue on Redis', () => keepsContextsOn(redis));
-describeWithNats('A queue on NATS', () => keepsContextsOn(nats));
-describeWithRabbitMq('A queue on RabbitMQ', () => keepsContextsOn(rabbitMq));
+
+describeWithEveryEngine('A queue on %s', keepsContextsOn);

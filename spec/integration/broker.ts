@@ -16,9 +16,13 @@ export interface Broker<Server extends FaultyServer = FaultyServer> {
   readonly storesOnce: boolean;
   /** Whether a settlement is on the disk only some time after it was confirmed: a server that is killed then delivers that message again. */
   readonly settlesLate: boolean;
-  /** Starts a server that keeps what it has confirmed, whatever is done to it. */
+  /** Whether a message that another process released counts as one more attempt. */
+  readonly countsReleases: boolean;
+  /** Starts a server that keeps every confirmed message, whatever happens to the server. */
   start(): Promise<Server>;
-  /** Done before a server is killed whose queues were made only now. */
+  /** Starts a server that asks for a password, if the other one does not. */
+  startLocked?(): Promise<Server>;
+  /** Prepares a server that is about to be killed right after its queues were created. */
   beforeKill?(server: Server): Promise<void>;
   open(options: DriverOptions & { readonly url: string }): QueueBackend;
 }

@@ -7,12 +7,14 @@ import { eventually } from '../support/eventually.js';
 import { programOf } from '../support/program.js';
 import { ROOT } from '../support/root.js';
 import { guard } from '../support/servers/guard.js';
+import type { FaultyServer } from './broker.js';
+import type { Stage } from './stage.js';
 
 /** What a closing process is told at its start. */
 export interface ClosingSettings extends Pick<ConsumerSettings, 'backend' | 'options'> {
   /** A consumer holds a message, whose ack is on its way when it closes the queue; a publisher has a publish on its way. */
   readonly role: 'consumer' | 'publisher';
-  /** Its queue uses a connection that the process makes, and destroys when the queue is closed. RabbitMQ only. */
+  /** Its queue uses a connection that the process opens, and destroys when the queue is closed. Needs `integration/client.ts` of the engine. */
   readonly handedIn?: boolean;
 }
 
@@ -20,7 +22,7 @@ export interface ClosingSettings extends Pick<ConsumerSettings, 'backend' | 'opt
 const LONGEST = 60_000;
 
 /** A process that uses a queue, and closes it when it is told to. */
-export class ClosingProcess {
+class ClosingProcess {
   readonly #child: ChildProcessByStdio<null, Readable, null>;
   readonly #ended: Promise<unknown[]>;
   #ready = false;
@@ -61,4 +63,22 @@ export class ClosingProcess {
   kill(): void {
     this.#child.kill('SIGKILL');
   }
+}
+
+/**
+ * Returns a function that expects a process to end by itself after it has closed its queue. Its server keeps and accepts connections, and does not answer until
+ * the process has ended.
+ */
+export function closingProcesses<Server extends FaultyServer>(stage: Stage<Server>) {
+  return async (settings: Pick<ClosingSettings, 'role' | 'handedIn'>): Promise<void> => {
+    if (settings.role === 'consumer') await stage.open().queue.publish('key', { n: 1 });
+    const { proxy, url } = await stage.proxy();
+    const options = { url, name: stage.name, publishTimeout: 4000 };
+    const process = await ClosingProcess.start({ backend: stage.broker.backend, options, ...settings });
+    stage.ending(() => process.kill());
+    proxy.stall();
+    const { exit, resources } = await process.close();
+    expect(exit).toBe(0);
+    expect(resources).not.toContain('Timeout');
+  };
 }

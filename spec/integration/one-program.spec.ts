@@ -1,9 +1,6 @@
 import { Program } from '../support/run-example.js';
-import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
-import { NatsServer } from '../support/servers/nats-server.js';
-import { RabbitMqServer } from '../support/servers/rabbitmq-server.js';
-import { RedisServer } from '../support/servers/redis-server.js';
 import type { FaultyServer } from './broker.js';
+import { describeWithEveryEngine } from './every-engine.js';
 
 const EXPECTED = [
   'given up: order 13 after 3 attempts',
@@ -49,10 +46,6 @@ describe('One program on memory', () => {
   });
 });
 
-describeWithRedis('One program on Redis', () => runsTwice('redis', 'REDIS_URL', () => RedisServer.start()));
-
-describeWithNats('One program on NATS', () => runsTwice('nats', 'NATS_URL', () => NatsServer.start()));
-
-describeWithRabbitMq('One program on RabbitMQ', () =>
-  runsTwice('rabbitmq', 'RABBITMQ_URL', () => RabbitMqServer.start()),
+describeWithEveryEngine('One program on %s', (broker, { name, variable }) =>
+  runsTwice(name, variable, () => broker.start()),
 );

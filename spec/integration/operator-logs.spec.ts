@@ -3,12 +3,8 @@ import type { LogDetails } from '../../src/internal/logger.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
-import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
-import { NatsServer } from '../support/servers/nats-server.js';
 import type { Broker, FaultyServer } from './broker.js';
-import { nats } from './nats/broker.js';
-import { rabbitMq } from './rabbitmq/broker.js';
-import { redis } from './redis/broker.js';
+import { describeWithEveryEngine } from './every-engine.js';
 import { Stage } from './stage.js';
 
 const CONSUMERS = 50;
@@ -136,16 +132,8 @@ function wrongPasswordOn<Server extends FaultyServer>(broker: Broker<Server>): v
   });
 }
 
-describeWithRedis('An outage of Redis', () => outagesOn(redis));
+describeWithEveryEngine('An outage of %s', outagesOn);
 
-describeWithNats('An outage of NATS', () => outagesOn(nats));
-
-describeWithRabbitMq('An outage of RabbitMQ', () => outagesOn(rabbitMq));
-
-describeWithRedis('A wrong password for Redis', () => wrongPasswordOn(redis));
-
-describeWithNats('A wrong password for NATS', () =>
-  wrongPasswordOn({ ...nats, start: () => NatsServer.start({ user: 'app', password: 'right' }) }),
+describeWithEveryEngine('A wrong password for %s', (broker) =>
+  wrongPasswordOn({ ...broker, start: () => (broker.startLocked ?? broker.start)() }),
 );
-
-describeWithRabbitMq('A wrong password for RabbitMQ', () => wrongPasswordOn(rabbitMq));

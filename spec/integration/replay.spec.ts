@@ -12,11 +12,8 @@ import { eventually } from '../support/eventually.js';
 import { deferred } from '../support/handling.js';
 import { stateOf, turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
-import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
 import type { Broker, FaultyServer } from './broker.js';
-import { nats } from './nats/broker.js';
-import { rabbitMq } from './rabbitmq/broker.js';
-import { redis } from './redis/broker.js';
+import { describeWithEveryEngine } from './every-engine.js';
 import { Stage } from './stage.js';
 
 const LETTERS = 5;
@@ -80,11 +77,7 @@ function replaysOn<Server extends FaultyServer>(broker: Broker<Server>): void {
   });
 }
 
-describeWithRedis('The replay of dead letters on Redis', () => replaysOn(redis));
-
-describeWithNats('The replay of dead letters on NATS', () => replaysOn(nats));
-
-describeWithRabbitMq('The replay of dead letters on RabbitMQ', () => replaysOn(rabbitMq));
+describeWithEveryEngine('The replay of dead letters on %s', replaysOn);
 
 describe('The replay of dead letters on memory', () => {
   /** A dead letter queue with some letters. */

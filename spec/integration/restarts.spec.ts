@@ -1,18 +1,14 @@
 import { MemoryBackend, type Outcome } from 'sluice';
 import { silentLogger } from '../support/recording-logger.js';
-import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
 import type { Broker, FaultyServer } from './broker.js';
+import { describeWithEveryEngine } from './every-engine.js';
 import { killingMessage } from './faults/killing-message.js';
 import { restartConsumers } from './faults/restarted-consumers.js';
-import { nats } from './nats/broker.js';
-import { rabbitMq } from './rabbitmq/broker.js';
-import { redis } from './redis/broker.js';
 import { Stage } from './stage.js';
 
 const attempts = (outcomes: readonly Outcome[]) => [...new Set(outcomes.map(({ delivery }) => delivery.attempt))];
 
-/** @param counts whether the broker counts what another process has released */
-function keepsItsMessages<Server extends FaultyServer>(broker: Broker<Server>, counts: boolean): void {
+function keepsItsMessages<Server extends FaultyServer>(broker: Broker<Server>): void {
   const stage = new Stage(broker);
 
   it('handles every message after 40 graceful restarts of a service', async () => {
@@ -21,7 +17,7 @@ function keepsItsMessages<Server extends FaultyServer>(broker: Broker<Server>, c
       await run(queue);
       await queue.close();
     });
-    if (!counts) expect(attempts(outcomes)).toEqual([1]);
+    if (!broker.countsReleases) expect(attempts(outcomes)).toEqual([1]);
   }, 180_000);
 
   it('counts no attempt for 40 graceful restarts of a consumer in one process', async () => {
@@ -39,6 +35,4 @@ describe('A queue in memory', () => {
   });
 });
 
-describeWithRedis('A queue on Redis', () => keepsItsMessages(redis, false));
-describeWithNats('A queue on NATS', () => keepsItsMessages(nats, true));
-describeWithRabbitMq('A queue on RabbitMQ', () => keepsItsMessages(rabbitMq, true));
+describeWithEveryEngine('A queue on %s', keepsItsMessages);

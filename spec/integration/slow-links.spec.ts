@@ -1,11 +1,8 @@
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
-import { describeWithNats, describeWithRabbitMq, describeWithRedis } from '../support/servers/describe-with.js';
 import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 import type { Broker, FaultyServer } from './broker.js';
-import { nats } from './nats/broker.js';
-import { rabbitMq } from './rabbitmq/broker.js';
-import { redis } from './redis/broker.js';
+import { describeWithEveryEngine } from './every-engine.js';
 import { Stage } from './stage.js';
 
 /** In milliseconds. A server has a third of it to answer. */
@@ -88,8 +85,4 @@ async function halfOfAMessage(proxy: TcpProxy): Promise<void> {
   await eventually(() => sum() > before + TEXT.length / 2);
 }
 
-describeWithRedis('A slow link to Redis', () => slowLinks(redis));
-
-describeWithNats('A slow link to NATS', () => slowLinks(nats));
-
-describeWithRabbitMq('A slow link to RabbitMQ', () => slowLinks(rabbitMq));
+describeWithEveryEngine('A slow link to %s', slowLinks);

@@ -1,17 +1,19 @@
 import { inspect } from 'node:util';
 import { ConfigurationError, type Logger, loadBackend, MemoryBackend } from 'sluice';
-import { NatsBackend } from 'sluice/nats';
-import { RabbitMqBackend } from 'sluice/rabbitmq';
 import { RedisBackend } from 'sluice/redis';
 import { describeVariable } from '../../src/internal/environment.js';
+import { engines, nowhere } from '../support/engines.js';
+import type { BackendClass } from '../support/provider.js';
 
 const BROKER = ['QUEUE_NAME', 'QUEUE_GROUPS', 'QUEUE_LEASE', 'QUEUE_PUBLISH_TIMEOUT'];
 
 const ENGINES = [
-  { Backend: MemoryBackend, url: {}, variables: ['QUEUE_NAME', 'QUEUE_GROUPS', 'QUEUE_CAPACITY'] },
-  { Backend: RedisBackend, url: { REDIS_URL: 'redis://localhost:1' }, variables: BROKER },
-  { Backend: NatsBackend, url: { NATS_URL: 'nats://localhost:1' }, variables: [...BROKER, 'NATS_DOMAIN'] },
-  { Backend: RabbitMqBackend, url: { RABBITMQ_URL: 'amqp://localhost:1' }, variables: BROKER },
+  { Backend: MemoryBackend as BackendClass, url: {}, variables: ['QUEUE_NAME', 'QUEUE_GROUPS', 'QUEUE_CAPACITY'] },
+  ...engines.map((engine) => ({
+    Backend: require(`sluice/${engine.name}`)[engine.class] as BackendClass,
+    url: { [engine.variable]: nowhere(engine) },
+    variables: [...BROKER, ...(engine.variables ?? [])],
+  })),
 ];
 
 const SECRETS = [

@@ -2,9 +2,9 @@ import { flattenHeaders, MOST_DEPTH } from '../../src/rabbitmq/frames.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
-import { contentHeader, deepTable, publishRaw } from '../support/raw-amqp.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
+import { contentHeader, deepTable, publishRaw } from './raw-amqp.js';
 
 describeWithRabbitMq('A message with a deeply nested header', () => {
   const suite = new RabbitMqSuite();

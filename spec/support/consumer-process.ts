@@ -12,8 +12,8 @@ import type { Tally } from './tally.js';
 
 /** What a consumer process is told at its start. */
 export interface ConsumerSettings {
-  readonly backend: 'redis' | 'nats' | 'rabbitmq';
-  /** Options of the backend. */
+  readonly backend: string;
+  /** The options of the backend. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly consume?: Omit<ConsumeOptions, 'signal'>;
   /** How long each message takes, in milliseconds, or until `finish()` is called. */

@@ -6,6 +6,7 @@ export interface Engine {
   readonly title: string;
   readonly class: string;
   readonly variable: string;
+  readonly variables?: readonly string[];
   readonly url: string;
   readonly peers: Readonly<Record<string, string>>;
   readonly clients?: readonly string[];

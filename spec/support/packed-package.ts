@@ -57,11 +57,11 @@ export class PackedPackage {
     return readFile(path.join(this.project, 'node_modules', 'sluice', file), 'utf8');
   }
 
-  /** Runs a script inside the project. Resolves to what it printed. */
-  async run(script: string): Promise<string> {
+  /** Runs a script inside the project. Resolves to its output. */
+  async run(script: string, ...args: readonly string[]): Promise<string> {
     const copy = path.join(this.project, path.basename(script));
     await cp(script, copy);
-    const { stdout } = await exec(process.execPath, [copy], { cwd: this.project });
+    const { stdout } = await exec(process.execPath, [copy, ...args], { cwd: this.project });
     return stdout;
   }
 

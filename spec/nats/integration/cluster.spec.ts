@@ -1,10 +1,10 @@
 import { NatsBackend } from 'sluice/nats';
 import { queueNames } from '../../../src/nats/names.js';
+import { Stage } from '../../integration/stage.js';
 import { describeWithNats } from '../../support/servers/describe-with.js';
 import { NatsCluster } from '../../support/servers/nats-cluster.js';
 import { Tally } from '../../support/tally.js';
-import { Stage } from '../stage.js';
-import { nats } from './broker.js';
+import { broker as nats } from './broker.js';
 
 const MESSAGES = 2_000;
 const PREFETCH = 32;

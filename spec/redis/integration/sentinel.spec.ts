@@ -1,5 +1,6 @@
 import { createSentinel } from 'redis';
 import { RedisBackend, type RedisBackendOptions } from 'sluice/redis';
+import { publishLoad } from '../../integration/load.js';
 import { eventually } from '../../support/eventually.js';
 import { failureOf } from '../../support/promises.js';
 import { silentLogger } from '../../support/recording-logger.js';
@@ -8,7 +9,6 @@ import { freePort } from '../../support/servers/free-port.js';
 import { SentinelSet } from '../../support/servers/redis-sentinel.js';
 import { StrangeServer } from '../../support/servers/strange-server.js';
 import { Tally } from '../../support/tally.js';
-import { publishLoad } from '../load.js';
 import { consumeHere } from './in-process.js';
 
 const LOAD = 2_000;

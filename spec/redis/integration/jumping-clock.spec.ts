@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Stage } from '../../integration/stage.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
 import { monotonic, shiftClock } from '../../support/shifted-clock.js';
 import { Tally } from '../../support/tally.js';
-import { Stage } from '../stage.js';
-import { redis } from './broker.js';
+import { broker as redis } from './broker.js';
 
 const HOUR = 3_600_000;
 const LEASE = 1_500;

@@ -1,7 +1,7 @@
+import { Stage } from '../../integration/stage.js';
 import { describeWithRabbitMq } from '../../support/servers/describe-with.js';
 import { Tally } from '../../support/tally.js';
-import { Stage } from '../stage.js';
-import { rabbitMq } from './broker.js';
+import { broker as rabbitMq } from './broker.js';
 
 /** How often the broker is killed: each start takes some ten seconds. The guide "Choosing an engine" has the figures of a run with 20, which is made by hand. */
 const KILLS = Number(process.env.SLUICE_BROKER_KILLS ?? 2);

@@ -1,8 +1,8 @@
 import { BackendUnavailableError } from 'sluice';
 import { queueNames } from '../../../src/rabbitmq/names.js';
+import type { Stage } from '../../integration/stage.js';
 import type { RabbitMqServer } from '../../support/servers/rabbitmq-server.js';
 import { Tally } from '../../support/tally.js';
-import type { Stage } from '../stage.js';
 
 const PREFETCH = 32;
 const CONSUMERS = 2;

@@ -1,11 +1,11 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { queueNames } from '../../../src/nats/names.js';
+import { AT_ONCE } from '../../integration/load.js';
+import { Stage } from '../../integration/stage.js';
 import { deleteNatsConsumer } from '../../support/delete-nats-consumer.js';
 import { describeWithNats } from '../../support/servers/describe-with.js';
 import { Tally } from '../../support/tally.js';
-import { AT_ONCE } from '../load.js';
-import { Stage } from '../stage.js';
-import { nats } from './broker.js';
+import { broker as nats } from './broker.js';
 
 const LEASE = 3_000;
 const PREFETCH = 32;

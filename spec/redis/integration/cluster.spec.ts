@@ -1,5 +1,6 @@
 import { createCluster } from 'redis';
 import { RedisBackend } from 'sluice/redis';
+import { publishLoad } from '../../integration/load.js';
 import { eventually } from '../../support/eventually.js';
 import { silentLogger } from '../../support/recording-logger.js';
 import { retryOnce } from '../../support/retry-once.js';
@@ -8,7 +9,6 @@ import { RedisCluster } from '../../support/servers/redis-cluster.js';
 import { StrangeServer } from '../../support/servers/strange-server.js';
 import { TcpProxy } from '../../support/servers/tcp-proxy.js';
 import { Tally } from '../../support/tally.js';
-import { publishLoad } from '../load.js';
 import { consumeHere } from './in-process.js';
 
 const LOAD = 2_000;

@@ -1,7 +1,7 @@
+import { Stage } from '../../integration/stage.js';
 import { describeWithRedis } from '../../support/servers/describe-with.js';
 import { Tally } from '../../support/tally.js';
-import { Stage } from '../stage.js';
-import { redis } from './broker.js';
+import { broker as redis } from './broker.js';
 
 const LEASE = 5_000;
 const PREFETCH = 32;

@@ -1,9 +1,9 @@
 import { AsyncLoopConsumer } from 'sluice';
+import { Stage } from '../../integration/stage.js';
 import { AmqpProxy } from '../../support/servers/amqp-proxy.js';
 import { describeWithRabbitMq } from '../../support/servers/describe-with.js';
 import { Tally } from '../../support/tally.js';
-import { Stage } from '../stage.js';
-import { rabbitMq } from './broker.js';
+import { broker as rabbitMq } from './broker.js';
 
 /** How many answers come before all others are swallowed, and how many are swallowed before the consumer is stopped: each waits for a channel of its own. */
 const CASES: readonly (readonly [passes: number, swallowed: number])[] = [

@@ -1,12 +1,13 @@
 import { RabbitMqBackend } from 'sluice/rabbitmq';
+import type { Broker } from '../../integration/broker.js';
 import { RabbitMqServer } from '../../support/servers/rabbitmq-server.js';
-import type { Broker } from '../broker.js';
 
-export const rabbitMq: Broker<RabbitMqServer> = {
+export const broker: Broker<RabbitMqServer> = {
   title: 'RabbitMQ',
   backend: 'rabbitmq',
   storesOnce: false,
   settlesLate: false,
+  countsReleases: true,
   start: () => RabbitMqServer.start(),
   beforeKill: (server) => server.saveQueues(),
   open: (options) => new RabbitMqBackend(options),
