@@ -21,10 +21,18 @@ for (const [file, text] of Object.entries(written)) {
   else problems.push(`${file} does not match engines.json. Run \`npm run engines\`.`);
 }
 
-for (const { name, title, guide } of engines) {
-  for (const folder of ['src', 'spec', 'bench'])
-    if (!existsSync(`${folder}/${name}/`)) problems.push(`${title} needs a folder ${folder}/${name}.`);
-  if (!existsSync(guide)) problems.push(`${title} needs its guide, ${guide}.`);
+const { devDependencies } = JSON.parse(read('package.json'));
+
+for (const { name, title, guide, peers } of engines) {
+  const parts = [
+    `src/${name}/index.ts`,
+    `spec/${name}/integration/broker.ts`,
+    `bench/${name}/index.mjs`,
+    `bench/${name}/server.mjs`,
+  ];
+  for (const file of [...parts, guide]) if (!existsSync(file)) problems.push(`${title} needs ${file}.`);
+  for (const peer of Object.keys(peers))
+    if (devDependencies[peer] === undefined) problems.push(`${title} needs ${peer} among the devDependencies.`);
   for (const page of ['README.md', 'docs/guides/choosing-an-engine.md'])
     if (!read(page).includes(title)) problems.push(`${page} must mention ${title}.`);
 }

@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * One row of `engines.json`, the table of engines. Everything that names an engine reads the table, or is checked against it.
+ * One row of `engines.json`, the table of engines. Everything that lists the engines reads the table, or is checked against it. To add an engine, add a row, run
+ * `npm run engines`, and add what `npm run check` asks for:
+ *
+ * - `src/NAME`, whose `index.ts` exports the class, and a guide;
+ * - `spec/NAME`, whose `integration/broker.ts` exports what the suites of every engine need, as `broker`;
+ * - `bench/NAME`, whose `index.mjs` exports `contenders` and `scenarios`, and whose `server.mjs` starts and empties the server.
  *
  * @typedef {object} Engine
  * @property {string} name The value of `QUEUE_BACKEND`, the subpath of the package, and the folder in `src`, `spec` and `bench`.
