@@ -1,6 +1,9 @@
 const engines = require('./engines.json').map(({ name }) => name);
 
-/** Who may import whom: each layer of `src`, and the layers that it may import. A layer may always import itself, unless it is a single file. */
+/**
+ * Who may import whom: each layer of `src`, and the layers that it may import. A layer may always
+ * import itself, unless it is a single file.
+ */
 const layers = {
   backend: [],
   errors: [],

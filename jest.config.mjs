@@ -8,7 +8,10 @@ const specs = readdirSync(path.join(root, 'spec'), { recursive: true }).filter((
 /** The suites that start a server call one of these helpers. */
 const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.join(root, 'spec', spec), 'utf8'));
 
-/** Suites that build, compile or run programs, or that drive thousands of random or long runs: `npm run test:unit` leaves them out. */
+/**
+ * Suites that build, compile or run programs, or that drive thousands of random or long runs: `npm
+ * run test:unit` leaves them out.
+ */
 const takesLong = (spec) =>
   /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings/.test(
     spec,

@@ -5,7 +5,10 @@ import { lua } from './scripts/lua.mjs';
 
 const { exports, peerDependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
 
-/** Each public entry of the package, by its name in `dist`: what `exports` promises is what is built. */
+/**
+ * Each public entry of the package, by its name in `dist`: what `exports` promises is what is
+ * built.
+ */
 const input = Object.fromEntries(
   Object.values(exports)
     .filter((target) => typeof target === 'object')
@@ -27,8 +30,9 @@ const emptyDist = {
 };
 
 /**
- * Where the loader imports a provider by the name of its subpath, the CommonJS build requires it, for the classes that the application gets by requiring it too.
- * Any other import by name stays one, since an ES module cannot be required.
+ * Where the loader imports a provider by the name of its subpath, the CommonJS build requires it,
+ * for the classes that the application gets by requiring it too. Any other import by name stays
+ * one, since an ES module cannot be required.
  */
 const requireProviders = {
   name: 'require-providers',

@@ -1,13 +1,16 @@
 /**
- * Runs every scenario with every contender, each in a process of its own, round after round, and writes results.json, results.md and
- * results.svg, and the tables of the README.
+ * Runs every scenario with every contender, each in a process of its own, round after round, and
+ * writes results.json, results.md and results.svg, and the tables of the README.
  *
- *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit] [--timeout 60] [--write] [--redraw] [--server nats-2.15]
+ *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis]
+ *     [--contenders sluice,limit] [--timeout 60] [--write] [--redraw] [--server nats-2.15]
  *
- * `--only` takes scenarios, and tables of them: `handlers` and the names of the engines. Scenarios whose server is not installed are skipped. With `--only` or
- * `--contenders`, or where something was left out, it writes no files; with `--write` it writes those sections that are complete (what needs no server, or one of
- * the servers) and leaves the others as they were. `--redraw` takes no figures: it writes the files anew from results.json. `--server` takes a server of another
- * version, as `npm run servers` fetches it, and writes no files.
+ * `--only` takes scenarios, and tables of them: `handlers` and the names of the engines. Scenarios
+ * whose server is not installed are skipped. With `--only` or `--contenders`, or if a scenario was
+ * skipped, the script writes no files. With `--write`, it writes the complete sections (the one
+ * that needs no server, or the one of a server) and keeps the others. `--redraw` measures nothing:
+ * it writes the files from results.json. `--server` uses a server of another version, which `npm
+ * run servers` fetches, and writes no files.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -74,7 +77,7 @@ async function takeServer(name) {
   process.env.PATH = pathWith(name);
 }
 
-/** Whether nobody and nothing of a section was left out by the options. */
+/** Whether the options include every scenario and every contender of a section. */
 function isWhole(name) {
   const all = sectionsOf(scenarios)[name];
   return (
@@ -146,7 +149,7 @@ async function measure(chosen, server, serverName) {
     for (const [id, scenario] of Object.entries(chosen)) {
       if (round >= roundsOf(scenario, rounds)) continue;
       console.error(`round ${round + 1} of ${rounds}: ${id}`);
-      // There and back, so that nobody is always the first.
+      // Every other round runs backwards, so that no contender is always the first.
       const order = Object.keys(runs[id]);
       for (const contender of round % 2 === 0 ? order : order.reverse()) {
         await measureOnce(id, contender, atMost.messages, runs[id][contender], server);

@@ -1,10 +1,13 @@
 /**
- * Counts the calls of one message on Redis, from `publish` until its ack is confirmed. Prints `{ calls, functions, files }` as JSON.
+ * Counts the calls of one message on Redis, from `publish` until its ack is confirmed. Prints `{
+ * calls, functions, files }` as JSON.
  *
  *   node scripts/calls-of-a-message.mjs DIST REDIS_URL
  *
- * V8 counts every call of every function of the build in DIST. Messages before the counted one warm up the queue, so that connecting and the first subscription do
- * not count. One message is alone in the queue. A renewal of a lease or a timer that fires meanwhile counts: the smallest of several counts is taken.
+ * V8 counts every call of every function of the build in DIST. Messages before the counted one warm
+ * up the queue, so that connecting and the first subscription do not count. One message is alone in
+ * the queue. A renewal of a lease or a timer that fires meanwhile counts: the smallest of several
+ * counts is taken.
  */
 import { Session } from 'node:inspector/promises';
 import path from 'node:path';

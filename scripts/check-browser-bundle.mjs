@@ -1,4 +1,7 @@
-/** Bundles the built package for a browser, with its dependencies, and fails when something in it needs Node.js. */
+/**
+ * Bundles the built package for a browser, with its dependencies, and fails when something in it
+ * needs Node.js.
+ */
 import { builtinModules } from 'node:module';
 import { build } from 'esbuild';
 
@@ -7,7 +10,8 @@ const { metafile } = await build({
   bundle: true,
   platform: 'browser',
   format: 'esm',
-  // Not an error of esbuild but external, so that all of them can be named, each with the file that imports it.
+  // Not an error of esbuild but external, so that all of them can be named, each with the file that
+  // imports it.
   external: ['node:*', ...builtinModules],
   metafile: true,
   write: false,

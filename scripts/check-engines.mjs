@@ -1,6 +1,7 @@
 /**
- * Checks the files that repeat the table of engines: `package.json`, the table of the loader, and the documentation. With `--write` (`npm run engines`), writes
- * `package.json` and the table of the loader.
+ * Checks the files that repeat the table of engines: `package.json`, the table of the loader, and
+ * the documentation. With `--write` (`npm run engines`), writes `package.json` and the table of the
+ * loader.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { engines } from './lib/engines.mjs';

@@ -1,10 +1,15 @@
-/** Runs every gate but the tests, all of them even when one fails. `npm run check -- types` runs those whose name contains `types`. */
+/**
+ * Runs every gate but the tests, all of them even when one fails. `npm run check -- types` runs
+ * those whose name contains `types`.
+ */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 
 const bin = (name) => path.join('node_modules', '.bin', name);
 
-/** Not `.bin/tsc`: npm may link that to `typescript-minimum`, which has a command of the same name. */
+/**
+ * Not `.bin/tsc`: npm may link that to `typescript-minimum`, which has a command of the same name.
+ */
 const tsc = path.join('node_modules', 'typescript', 'bin', 'tsc');
 
 /** In this order: from the build on, each looks at what was built. */

@@ -1,7 +1,8 @@
 /**
- * Looks for the message brokers that the tests start. As root, as in CI and in containers, this script installs the missing ones with apt-get. For any
- * other user it prints the commands: it never runs sudo, unless it is asked to by `--install` (`npm run brokers`). It never fails: without its broker a
- * suite is skipped with its reason, and fails where CI is `true`.
+ * Looks for the message brokers that the tests start. As root, as in CI and in containers, this
+ * script installs the missing ones with apt-get. For any other user it prints the commands: it
+ * never runs sudo, unless it is asked to by `--install` (`npm run brokers`). It never fails:
+ * without its broker a suite is skipped with its reason, and fails where CI is `true`.
  *
  * `npm test` runs it first; `npm test --ignore-scripts` does not.
  */
@@ -13,10 +14,16 @@ import { engines } from './lib/engines.mjs';
 /** The commands that the tests need, and where each comes from. */
 const brokers = Object.assign({}, ...engines.map(({ servers }) => servers));
 
-/** What Debian's packages ask whether they may start a service. Only the spec of this script names another. */
+/**
+ * What Debian's packages ask whether they may start a service. Only the spec of this script names
+ * another.
+ */
 const policy = process.env.SLUICE_POLICY_RC_D ?? '/usr/sbin/policy-rc.d';
 
-/** Where servers are installed beside commands: not every user has it on the PATH, and the tests look there, too. */
+/**
+ * Where servers are installed beside commands: not every user has it on the PATH, and the tests
+ * look there, too.
+ */
 const besideBin = (folder) => (path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder]);
 
 function found(command) {
@@ -41,9 +48,11 @@ function asRoot() {
 }
 
 /**
- * Run by root. The tests start servers of their own, so that no service may start: as long as the installation takes, a policy forbids it, unless
- * the machine has a policy already. A list of packages that cannot be renewed is no reason to stop: the one that is there may do. Nor is a package
- * that the system does not know, for which apt-get refuses all of them: then each is tried alone.
+ * Run by root. The tests start servers of their own, so that no service may start: as long as the
+ * installation takes, a policy forbids it, unless the machine has a policy already. A list of
+ * packages that cannot be renewed is no reason to stop: the one that is there may do. Nor is a
+ * package that the system does not know, for which apt-get refuses all of them: then each is tried
+ * alone.
  */
 const INSTALL = `
 policy=$1; shift

@@ -1,6 +1,7 @@
 /**
- * Prints the size of the house: each figure at the base commit, now, and its goal. `npm run measure` builds first, for the calls of a message, which need `redis-server`
- * too. The rules are in `scripts/lib/house-rules.mjs`; `--files` also prints the files or names that each rule counts.
+ * Prints the size of the house: each figure at the base commit, now, and its goal. `npm run
+ * measure` builds first, for the calls of a message, which need `redis-server` too. The rules are
+ * in `scripts/lib/house-rules.mjs`; `--files` also prints the files or names that each rule counts.
  *
  *   node scripts/measure-house.mjs [--files] [--base-dist DIST]
  *

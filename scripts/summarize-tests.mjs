@@ -1,6 +1,7 @@
 /**
- * Sums up the results of `npm test` in the folder that is the first argument: prints `PASSED FAILED` on stdout, and on stderr the tests that passed at
- * their second attempt. More than three of these count as one failure.
+ * Sums up the results of `npm test` in the folder that is the first argument: prints `PASSED
+ * FAILED` on stdout, and on stderr the tests that passed at their second attempt. More than three
+ * of these count as one failure.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,10 +1,12 @@
 /**
- * Tests each engine against servers of other versions: the contract, the engine's own suites, the random interleavings and the faults. Fetches what is not there; a
- * version that cannot be had is printed as skipped, and fails nothing.
+ * Tests each engine against servers of other versions: the contract, the engine's own suites, the
+ * random interleavings and the faults. Fetches what is not there; a version that cannot be had is
+ * printed as skipped, and fails nothing.
  *
  *   npm run test:servers [-- [--ci | version…] [-- jest options]]
  *
- * `--ci` takes the versions that CI tests. With TEST_RESULTS in the environment, each version writes its results there, as `servers-<version>.json`.
+ * `--ci` takes the versions that CI tests. With TEST_RESULTS in the environment, each version
+ * writes its results there, as `servers-<version>.json`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +23,10 @@ const jest = path.join(root, 'node_modules/jest/bin/jest.js');
 /** The engine whose suites take longest comes first. */
 const longestFirst = engines.toReversed();
 
-/** The suites mostly wait, and some take long. With two versions at a time, the processors stay busy while the last suite of one version ends. */
+/**
+ * The suites mostly wait, and some take long. With two versions at a time, the processors stay busy
+ * while the last suite of one version ends.
+ */
 const AT_A_TIME = 2;
 
 const { TEST_RESULTS: results } = process.env;

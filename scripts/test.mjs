@@ -1,8 +1,10 @@
 /**
- * Runs the tests in phases: the suites that start servers side by side, since they mostly wait; then the suites that keep a processor busy. The
- * arguments are those of jest: `npm test -- spec/redis`.
+ * Runs the tests in phases: the suites that start servers side by side, since they mostly wait;
+ * then the suites that keep a processor busy. The arguments are those of jest: `npm test --
+ * spec/redis`.
  *
- * With TEST_RESULTS in the environment, each phase writes its results there, as `servers.json`, `long.json` and `unit.json`.
+ * With TEST_RESULTS in the environment, each phase writes its results there, as `servers.json`,
+ * `long.json` and `unit.json`.
  */
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';

@@ -1,6 +1,9 @@
 import { queue as makeQueue } from 'async';
 
-/** With a callback for each push: without one it makes a promise for each, and takes two to four times as long. */
+/**
+ * With a callback for each push: without one it makes a promise for each, and takes two to four
+ * times as long.
+ */
 export async function handleAll(handler, { messages, concurrency }) {
   const queue = makeQueue(handler, concurrency);
   const done = (error) => {

@@ -1,6 +1,9 @@
 import { Effect } from 'effect';
 
-/** Over an array that is filled first. A `Queue` with a fiber for each worker is slower, a `Stream` with `mapEffect` much slower. */
+/**
+ * Over an array that is filled first. A `Queue` with a fiber for each worker is slower, a `Stream`
+ * with `mapEffect` much slower.
+ */
 export function handleAll(handler, { messages, concurrency }) {
   const items = [];
   for (let n = 0; n < messages; n++) items.push({ n });

@@ -1,6 +1,9 @@
 import { Effect, Queue } from 'effect';
 
-/** Effects instead of promises: publishers and consumers are generators that Effect runs, as its users write them. */
+/**
+ * Effects instead of promises: publishers and consumers are generators that Effect runs, as its
+ * users write them.
+ */
 export async function open({ capacity } = {}) {
   const queue = await makeQueue(capacity);
   return {

@@ -1,7 +1,10 @@
 import { EventIterator } from 'event-iterator';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
-/** Its backpressure are events: at the high-water mark the publisher stops, at the low one it goes on. */
+/**
+ * Its backpressure are events: at the high-water mark the publisher stops, at the low one it goes
+ * on.
+ */
 export function open({ capacity = Number.POSITIVE_INFINITY } = {}) {
   let queue;
   let room = RESOLVED;

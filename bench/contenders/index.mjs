@@ -1,15 +1,21 @@
 import { benches } from '../lib/engines.mjs';
 
 /**
- * All contenders: their names for the tables, and their roles. Their modules are not loaded here: a process loads only its own.
+ * All contenders: their names for the tables, and their roles. Their modules are not loaded here: a
+ * process loads only its own.
  *
- * A module exports `open({ capacity })` for a queue, `bridge(source)` and `bridgeBatches(source)` for a way out of an Observable; see the scenarios for
- * what they use of it; `handleAll(handler, { messages, concurrency })` sends that many messages through a handler, and resolves when all have ended. A
- * `batches` contender hands over arrays where the others hand over one value after the other: it is shown, and is no peer.
+ * A module exports `open({ capacity })` for a queue, `bridge(source)` and `bridgeBatches(source)`
+ * for a way out of an Observable; see the scenarios for what they use of it; `handleAll(handler, {
+ * messages, concurrency })` sends that many messages through a handler, and resolves when all have
+ * ended. A `batches` contender hands over arrays where the others hand over one value after the
+ * other: it is shown, and is no peer.
  *
- * The contenders of an engine are in its own folder. They export `publisher(url)`, with `publish(payload)`, which resolves when the server has confirmed it,
- * `unfinished()` and `close()`; and `consumer(url)`, connected, with `start(take, acked)` and `close()`: it calls `take` with the number of each message,
- * and `acked` with how many more acknowledgements the server has confirmed; or has been sent, if there is a `flush()`, which resolves when it has taken them.
+ * The contenders of an engine are in its own folder. They export `publisher(url)`, with
+ * `publish(payload)`, which resolves when the server has confirmed it, `unfinished()` and
+ * `close()`; and `consumer(url)`, connected, with `start(take, acked)` and `close()`: it calls
+ * `take` with the number of each message, and `acked` with how many more acknowledgements the
+ * server has confirmed; or has been sent, if there is a `flush()`, which resolves when it has taken
+ * them.
  */
 export const contenders = {
   sluice: { name: 'sluice', role: 'own' },

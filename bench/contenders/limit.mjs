@@ -1,6 +1,7 @@
 /**
- * The limit: a ring buffer written by hand, and an iterator over it whose `next()` returns a resolved promise. It checks nothing, cannot be closed and
- * cannot fail; every queue with that many promises and that `for await` is slower.
+ * The limit: a ring buffer written by hand, and an iterator over it whose `next()` returns a
+ * resolved promise. It checks nothing, cannot be closed and cannot fail; every queue with that many
+ * promises and that `for await` is slower.
  */
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 

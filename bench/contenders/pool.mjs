@@ -1,4 +1,7 @@
-/** The limit of those who call handlers: workers that share an array. It is filled first; nothing can be pushed later, settled or stopped. */
+/**
+ * The limit of those who call handlers: workers that share an array. It is filled first; nothing
+ * can be pushed later, settled or stopped.
+ */
 export async function handleAll(handler, { messages, concurrency }) {
   const items = [];
   for (let n = 0; n < messages; n++) items.push({ n });

@@ -1,6 +1,9 @@
 import { KEY, PREFETCH } from './names.mjs';
 
-/** Sluice as a contender with a server. @param create makes a queue, which connects with the first call, on the server at a `url` */
+/**
+ * Sluice as a contender with a server. @param create makes a queue, which connects with the first
+ * call, on the server at a `url`
+ */
 export function sluiceQueue(create) {
   const open = async (url) => {
     const queue = create(url);

@@ -23,7 +23,10 @@ export function open({ capacity } = {}) {
   };
 }
 
-/** As its users do it, with all that `handle()` does for them; done when the last message is settled. */
+/**
+ * As its users do it, with all that `handle()` does for them; done when the last message is
+ * settled.
+ */
 export function handleAll(handler, { messages, concurrency, orderBy, keys = ['bench'] }) {
   const queue = new MemoryBackend();
   return new Promise((resolve, reject) => {

@@ -14,7 +14,10 @@ const GAP = 14;
 const LONGEST = 1.3;
 const UNIT = (WIDTH - LEFT - 75) / LONGEST;
 
-/** Grouped bars as SVG: the throughput of each contender relative to the limit, scenario by scenario. */
+/**
+ * Grouped bars as SVG: the throughput of each contender relative to the limit, scenario by
+ * scenario.
+ */
 export function chart({ environment: { date, node, cpu }, rounds, messages, scenarios }) {
   const groups = scenarios.filter(
     ({ unit, rows }) => unit === 'M/s' && rows.some(({ role, median }) => role === 'limit' && median !== undefined),

@@ -1,7 +1,13 @@
-/** One process of a crew, with a consumer: `node crew-member.mjs bullmq redis://127.0.0.1:6379`. It does what it is told by messages. */
+/**
+ * One process of a crew, with a consumer: `node crew-member.mjs bullmq redis://127.0.0.1:6379`. It
+ * does what it is told by messages.
+ */
 import { sharedNow } from './crew.mjs';
 
-/** Milliseconds between two reports of what was acknowledged: one for each message would be work of its own. */
+/**
+ * Milliseconds between two reports of what was acknowledged: one for each message would be work of
+ * its own.
+ */
 const REPORT = 5;
 
 const [contenderId, url] = process.argv.slice(2);

@@ -3,7 +3,10 @@ import { fileURLToPath } from 'node:url';
 
 const CHILD = fileURLToPath(new URL('../child.mjs', import.meta.url));
 
-/** One run in a process of its own, which ends with this one: its result, or `{ failed }` with the reason. It never hangs. */
+/**
+ * One run in a process of its own, which ends with this one: its result, or `{ failed }` with the
+ * reason. It never hangs.
+ */
 export function runChild(scenario, contender, messages, timeoutSeconds, { url = '', monitorUrl = '' } = {}) {
   const args = ['--expose-gc', CHILD, scenario, contender, String(messages), url, monitorUrl];
   return new Promise((resolve) => {

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { contenders } from '../contenders/index.mjs';
 
-/** What the figures were taken on, without anything that names the machine; `server` is the name and the version of the server, if there was one. */
+/**
+ * What the figures were taken on, without anything that names the machine; `server` is the name and
+ * the version of the server, if there was one.
+ */
 export function environment(loadBefore, server) {
   const list = cpus();
   return {
@@ -16,7 +19,10 @@ export function environment(loadBefore, server) {
   };
 }
 
-/** One scenario out of the runs of its contenders, with `messages` as a rule: `runs` maps a contender's id to its results, one for each of its `rounds`. */
+/**
+ * One scenario out of the runs of its contenders, with `messages` as a rule: `runs` maps a
+ * contender's id to its results, one for each of its `rounds`.
+ */
 export function summarise(id, { title, text, unit, table, goals }, runs, { messages, rounds }) {
   const rows = Object.entries(runs).map(([contender, results]) => summariseRow(contender, results));
   return { id, title, text, unit, table, messages, rounds, rows, goals: goals.map((goal) => judge(goal, rows)) };

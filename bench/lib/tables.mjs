@@ -18,7 +18,10 @@ export function goalText({ atLeast, atMost, of }, unit) {
 
 const verdict = (met) => (met === null ? 'unknown' : met ? 'met' : 'missed');
 
-/** How many messages a scenario takes as a rule, and what the tables say where that is not what the others take. */
+/**
+ * How many messages a scenario takes as a rule, and what the tables say where that is not what the
+ * others take.
+ */
 export const usualMessages = (scenario, messages) => scenario.messages ?? messages;
 
 export function otherMessages(scenario, messages) {
@@ -47,7 +50,10 @@ function conditions({
   return `${date}, ${software}, ${cpu} (${cores} cores), ${messages.toLocaleString('en')} messages${others}, median of ${rounds} interleaved runs${fewer}, a process each; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`;
 }
 
-/** Everything, for the terminal: each scenario with its contenders, best first, and what became of its goals. */
+/**
+ * Everything, for the terminal: each scenario with its contenders, best first, and what became of
+ * its goals.
+ */
 export function textTable(results) {
   const lines = [conditions(results)];
   for (const scenario of results.scenarios) {
@@ -82,7 +88,10 @@ function explanation(scenario, { messages, rounds }) {
     .join(' ');
 }
 
-/** The tables for the README: the goals, and every figure, of scenarios with much the same contenders in a table each. */
+/**
+ * The tables for the README: the goals, and every figure, of scenarios with much the same
+ * contenders in a table each.
+ */
 export function markdown(results) {
   const tables = [...new Set(results.scenarios.map(({ table }) => table))];
   const scenariosOf = (name) => results.scenarios.filter(({ table }) => table === name);
@@ -121,7 +130,9 @@ function figureTable(scenarios, messages) {
   return align(['', ...scenarios.map(({ id, unit }) => `${id}, ${unit}>`)], lines);
 }
 
-/** A Markdown table as Biome formats it; a column whose head ends in `>` is aligned to the right. */
+/**
+ * A Markdown table as Biome formats it; a column whose head ends in `>` is aligned to the right.
+ */
 function align(heads, lines) {
   const right = heads.map((head) => head.endsWith('>'));
   const rows = [heads.map((head) => head.replace('>', '')), ...lines];

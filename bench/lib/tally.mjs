@@ -11,7 +11,10 @@ export function inOrder(total) {
   });
 }
 
-/** For several publishers, where publisher p of P sends p, p + P, p + 2P, …: the messages of each one have to come in its order. */
+/**
+ * For several publishers, where publisher p of P sends p, p + P, p + 2P, …: the messages of each
+ * one have to come in its order.
+ */
 export function inOrderPerPublisher(total, publishers) {
   return tally((finish, wrong) => {
     const next = Array.from({ length: publishers }, (_, publisher) => publisher);
@@ -25,7 +28,10 @@ export function inOrderPerPublisher(total, publishers) {
   });
 }
 
-/** For handlers that run at the same time: each of 0, 1, 2, … has to come exactly once, in whatever order. */
+/**
+ * For handlers that run at the same time: each of 0, 1, 2, … has to come exactly once, in whatever
+ * order.
+ */
 export function onceEach(total) {
   return tally((finish, wrong) => {
     const seen = new Uint8Array(total);
@@ -76,8 +82,10 @@ function tally(makeTake) {
       return (endedAt - startedAt) / 1000;
     },
     /**
-     * The seconds from `startedAt` until `settled` resolves, for those who call a handler and know themselves when the last one has ended.
-     * @throws when a message is missing by then, or came out of order or twice, even if who called the handler kept its error to himself
+     * The seconds from `startedAt` until `settled` resolves, for those who call a handler and know
+     * themselves when the last one has ended.
+     * @throws when a message is missing by then, or came out of order or twice, even if who called
+     * the handler kept its error to himself
      */
     async secondsUntil(settled, startedAt) {
       await Promise.race([settled, failed]);

@@ -14,7 +14,10 @@ const VERSION = 'versionS';
 
 const command = 'rabbitmq-server';
 
-/** What a package puts on the PATH may be a wrapper that changes the user. The command itself is beside the file that the wrapper is. */
+/**
+ * What a package puts on the PATH may be a wrapper that changes the user. The command itself is
+ * beside the file that the wrapper is.
+ */
 export function start(file) {
   return startServer(findCommand(command, [path.dirname(realpathSync(file))]) ?? file, launch, versionOf);
 }
@@ -41,11 +44,13 @@ async function launch({ folder, port }) {
   const env = {
     // Where Erlang keeps its secret.
     HOME: folder,
-    // Nodes of Erlang find each other through `epmd`, a service that the first of them starts and none ends. This one needs nobody.
+    // Nodes of Erlang find each other through `epmd`, a service that the first of them starts and
+    // none ends. This one needs nobody.
     ERL_AFLAGS: '-start_epmd false',
     ERL_CRASH_DUMP_SECONDS: '0',
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `-sname ${node} -erl_epmd_port ${erlangPort} -kernel inet_dist_use_interface {127,0,0,1}`,
-    // Then the script becomes the server, which the signals must reach, instead of starting it as a child.
+    // Then the script becomes the server, which the signals must reach, instead of starting it as a
+    // child.
     RUNNING_UNDER_SYSTEMD: 'true',
     RABBITMQ_NODENAME: node,
     RABBITMQ_DIST_PORT: String(erlangPort),

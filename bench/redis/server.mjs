@@ -5,7 +5,10 @@ import { startServer } from '../lib/servers/start.mjs';
 /** Beyond that many bytes, the file of what was written is begun anew between two runs. */
 const LONGEST_FILE = 256 * 1024 * 1024;
 
-/** What is confirmed is on the disk. The file is not written anew by itself, which could happen in the middle of anybody's run. */
+/**
+ * What is confirmed is on the disk. The file is not written anew by itself, which could happen in
+ * the middle of anybody's run.
+ */
 const SETTINGS = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--auto-aof-rewrite-percentage', '0'];
 
 export const start = (file) => startServer(file, launch, versionOf);

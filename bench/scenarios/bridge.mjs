@@ -3,7 +3,10 @@ import { Subject } from 'rxjs';
 import { consumeBatches, consumeValues } from '../lib/loops.mjs';
 import { inOrder } from '../lib/tally.mjs';
 
-/** As a socket does: that many values in one turn, then the event loop goes round. What the consumer does not get done by then adds up. */
+/**
+ * As a socket does: that many values in one turn, then the event loop goes round. What the consumer
+ * does not get done by then adds up.
+ */
 const BATCH = 1000;
 
 async function run({ messages }, consume) {

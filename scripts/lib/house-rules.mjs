@@ -1,4 +1,7 @@
-/** How the size of the house is measured. Each rule takes a `Map` of the files of a revision, by path, with their text. */
+/**
+ * How the size of the house is measured. Each rule takes a `Map` of the files of a revision, by
+ * path, with their text.
+ */
 import ts from 'typescript';
 
 /** The layer that the engines share. At the base revision it is called `broker`. */
@@ -19,8 +22,9 @@ export function fileLines(files, file) {
 }
 
 /**
- * The files outside the folders of an engine, `src/NAME`, `spec/NAME` and `bench/NAME`, that contain its name. The documentation does not count, nor the figures of
- * the benchmark: their subject is the engine.
+ * The files outside the folders of an engine, `src/NAME`, `spec/NAME` and `bench/NAME`, that
+ * contain its name. The documentation does not count, nor the figures of the benchmark: their
+ * subject is the engine.
  */
 export function placesThatName(files, engine) {
   const own = new RegExp(`^(src|spec|bench)/${engine}/|^docs/|\\.md$|^bench/results\\.`);
@@ -28,8 +32,9 @@ export function placesThatName(files, engine) {
 }
 
 /**
- * The files of `src` that name one of the two fields that a message only carries: the identifier `publishedAt`, or the type of `headers`. One more such field changes
- * these files. It does not change `src/index.ts`, which exports the type.
+ * The files of `src` that name one of the two fields that a message only carries: the identifier
+ * `publishedAt`, or the type of `headers`. One more such field changes these files. It does not
+ * change `src/index.ts`, which exports the type.
  */
 export function filesOfCarriedField(files) {
   return sources(files).filter(
@@ -39,7 +44,10 @@ export function filesOfCarriedField(files) {
   );
 }
 
-/** The files of `src` that name the kinds of settlement: the types `Settlement` and `Settled`, or the string `released`. */
+/**
+ * The files of `src` that name the kinds of settlement: the types `Settlement` and `Settled`, or
+ * the string `released`.
+ */
 export function filesOfSettlement(files) {
   return sources(files).filter(
     ({ identifiers, strings }) =>
@@ -47,10 +55,15 @@ export function filesOfSettlement(files) {
   );
 }
 
-/** What counts reconnects, what counts confirms and failed publishes, and what shows the counters. */
+/**
+ * What counts reconnects, what counts confirms and failed publishes, and what shows the counters.
+ */
 const COUNTED = ['Connection', 'Outbox', 'BrokerBackend'];
 
-/** The files that declare, construct or extend one of these classes of the core: a counter changes all of them. */
+/**
+ * The files that declare, construct or extend one of these classes of the core: a counter changes
+ * all of them.
+ */
 export function filesOfCounter(files) {
   const all = sources(files);
   const declared = all.filter((source) => isUnder(source.fileName, CORE)).flatMap(({ classes }) => [...classes.keys()]);

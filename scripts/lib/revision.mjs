@@ -6,7 +6,10 @@ function git(args, input) {
   return status === 0 ? stdout : undefined;
 }
 
-/** Reads the text files of a commit, by path. Returns undefined if the history does not contain the commit. */
+/**
+ * Reads the text files of a commit, by path. Returns undefined if the history does not contain the
+ * commit.
+ */
 export function filesOf(commit) {
   const listed = git(['ls-tree', '-r', '--name-only', '-z', commit]);
   if (listed === undefined) return undefined;

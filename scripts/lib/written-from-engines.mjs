@@ -11,8 +11,8 @@ const entry = (file) => ({
 });
 
 /**
- * Returns the manifest of the package with everything in it that names an engine. A peer that is not optional stays, and so does a keyword that belongs to no
- * engine.
+ * Returns the manifest of the package with everything in it that names an engine. A peer that is
+ * not optional stays, and so does a keyword that belongs to no engine.
  *
  * @param {import('./engines.mjs').Engine[]} engines
  */
@@ -53,7 +53,7 @@ export function loaderTable(engines) {
       return `  { name: '${name}', className: '${className}', clients: [${packages}] },\n`;
     });
   return `// biome-ignore-all format: one row a line
-/** The built-in engines that need a client. \`npm run engines\` writes this file from engines.json. */
+/** The built-in engines that need a client. Written by \`npm run engines\`. */
 export const ENGINES = [
 ${rows.join('')}];
 `;

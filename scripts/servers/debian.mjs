@@ -1,6 +1,8 @@
 /**
- * Servers of newer releases of Debian than the machine's, unpacked beside its own with all that they need, down to the C library. Nothing is installed, and no
- * right of root is needed. Each executable is replaced by a script that starts it with the loader and the libraries of its release.
+ * Servers of newer releases of Debian than the machine's, unpacked beside its own with all that
+ * they need, down to the C library. Nothing is installed, and no right of root is needed. Each
+ * executable is replaced by a script that starts it with the loader and the libraries of its
+ * release.
  */
 import {
   chmodSync,
@@ -22,8 +24,8 @@ const LOADER = 'usr/lib64/ld-linux-x86-64.so.2';
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
 
 /**
- * Unpacks the packages into `folder`, with each of `commands` in its `bin`: all of them start `file`, unless it is a program in Erlang, from a folder in
- * `erlangLibrary`.
+ * Unpacks the packages into `folder`, with each of `commands` in its `bin`: all of them start
+ * `file`, unless it is a program in Erlang, from a folder in `erlangLibrary`.
  */
 export async function fromDebian({ suites, packages, commands, file, erlangLibrary }, folder) {
   if (process.arch !== 'x64') throw new Error(`its packages are for x64, not for ${process.arch}`);
@@ -35,7 +37,8 @@ export async function fromDebian({ suites, packages, commands, file, erlangLibra
 }
 
 /**
- * Returns the name of the folder that holds an unpacked program in Erlang. It contains the version: no command prints the version of a server that does not run.
+ * Returns the name of the folder that holds an unpacked program in Erlang. It contains the version:
+ * no command prints the version of a server that does not run.
  * @throws {Error} (a rejection) if Erlang does not run here
  */
 export async function erlangVersion(folder, erlangLibrary) {
@@ -51,7 +54,9 @@ async function mirror() {
   return found;
 }
 
-/** Has `apt-get` find and fetch the packages with all that they depend on, as for an empty machine. */
+/**
+ * Has `apt-get` find and fetch the packages with all that they depend on, as for an empty machine.
+ */
 async function unpack(uri, suites, packages, folder, tree) {
   const apt = path.join(folder, 'apt');
   for (const part of ['lists/partial', 'cache/archives/partial', 'none'])

@@ -1,4 +1,7 @@
-/** Fetches servers of other versions than the machine's own, each into a folder with a `bin` that is put first on the PATH. */
+/**
+ * Fetches servers of other versions than the machine's own, each into a folder with a `bin` that is
+ * put first on the PATH.
+ */
 import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { engines } from '../lib/engines.mjs';
@@ -7,8 +10,8 @@ import { fromGo, fromPip } from './packages.mjs';
 import { run } from './run.mjs';
 
 /**
- * Where each version comes from, by name. CI tests those with `inCi`: the newest and the oldest version of an engine that never change. A suite that Debian has
- * not released yet changes.
+ * Where each version comes from, by name. CI tests those with `inCi`: the newest and the oldest
+ * version of an engine that never change. A suite that Debian has not released yet changes.
  */
 export const versions = Object.fromEntries(
   engines.flatMap(({ name: engine, versions }) =>
@@ -42,7 +45,8 @@ export const pathWith = (name) => [path.join(root, name, 'bin'), process.env.PAT
 export async function fetchServer(name) {
   const there = await versionOf(name, path.join(root, name));
   if (there !== undefined) return { version: there };
-  // Scripts name the folder by its path, so it is not moved. A link to it shows that it is complete. Another process may fetch the same version.
+  // Scripts name the folder by its path, so it is not moved. A link to it shows that it is
+  // complete. Another process may fetch the same version.
   const folder = path.join(root, `${name}.${process.pid}`);
   try {
     removeUnfinished(name);
@@ -84,7 +88,9 @@ function isAlive(id) {
   }
 }
 
-/** What a server in a folder says of its version; undefined where it is not there, or does not run. */
+/**
+ * What a server in a folder says of its version; undefined where it is not there, or does not run.
+ */
 async function versionOf(name, folder) {
   const { command, erlangLibrary } = versions[name];
   const file = path.join(folder, 'bin', command);

@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process';
 
-/** More than the slowest step takes on a slow line, in milliseconds: the build of a Go module, or some 60 Debian packages. */
+/**
+ * More than the slowest step takes on a slow line, in milliseconds: the build of a Go module, or
+ * some 60 Debian packages.
+ */
 const DEADLINE = 600_000;
 
 /**

@@ -12,9 +12,15 @@ export interface Broker<Server extends FaultyServer = FaultyServer> {
   readonly title: string;
   /** What its backend is called. */
   readonly backend: ConsumerSettings['backend'];
-  /** Whether a message that is sent again is stored once; else what was on its way when a connection was lost may be there twice. */
+  /**
+   * Whether a message that is sent again is stored once; else what was on its way when a connection
+   * was lost may be there twice.
+   */
   readonly storesOnce: boolean;
-  /** Whether a settlement is on the disk only some time after it was confirmed: a server that is killed then delivers that message again. */
+  /**
+   * Whether a settlement is on the disk only some time after it was confirmed: a server that is
+   * killed then delivers that message again.
+   */
   readonly settlesLate: boolean;
   /** Whether a message that another process released counts as one more attempt. */
   readonly countsReleases: boolean;

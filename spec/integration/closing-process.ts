@@ -12,9 +12,15 @@ import type { Stage } from './stage.js';
 
 /** What a closing process is told at its start. */
 export interface ClosingSettings extends Pick<ConsumerSettings, 'backend' | 'options'> {
-  /** A consumer holds a message, whose ack is on its way when it closes the queue; a publisher has a publish on its way. */
+  /**
+   * A consumer holds a message, whose ack is on its way when it closes the queue; a publisher has a
+   * publish on its way.
+   */
   readonly role: 'consumer' | 'publisher';
-  /** Its queue uses a connection that the process opens, and destroys when the queue is closed. Needs `integration/client.ts` of the engine. */
+  /**
+   * Its queue uses a connection that the process opens, and destroys when the queue is closed.
+   * Needs `integration/client.ts` of the engine.
+   */
   readonly handedIn?: boolean;
 }
 
@@ -50,7 +56,10 @@ class ClosingProcess {
     return closing;
   }
 
-  /** Has it close the queue. Resolves to the code that it exited with by itself, and what kept it alive when the queue was closed; `hung` if it had to be killed. */
+  /**
+   * Has it close the queue. Resolves to the code that it exited with by itself, and what kept it
+   * alive when the queue was closed; `hung` if it had to be killed.
+   */
   async close(): Promise<{ readonly exit: unknown; readonly resources: readonly string[] | undefined }> {
     this.#child.kill('SIGTERM');
     await eventually(() => this.#resources !== undefined || this.#child.exitCode !== null);
@@ -66,8 +75,8 @@ class ClosingProcess {
 }
 
 /**
- * Returns a function that expects a process to end by itself after it has closed its queue. Its server keeps and accepts connections, and does not answer until
- * the process has ended.
+ * Returns a function that expects a process to end by itself after it has closed its queue. Its
+ * server keeps and accepts connections, and does not answer until the process has ended.
  */
 export function closingProcesses<Server extends FaultyServer>(stage: Stage<Server>) {
   return async (settings: Pick<ClosingSettings, 'role' | 'handedIn'>): Promise<void> => {

@@ -141,7 +141,7 @@ describe('A backend that is not found', () => {
     expect(BackendNotFoundError.is(error)).toBe(true);
     expect(error.message).toMatch(
       new RegExp(
-        `^There is no backend "nowhere", which QUEUE_BACKEND asks for \\(built in: ${BUILT_IN}; registered: kafka, sqs\\)`,
+        `^QUEUE_BACKEND names the backend "nowhere", which does not exist \\(built in: ${BUILT_IN}; registered: kafka, sqs\\)`,
       ),
     );
     expect(error.message.split('\n').slice(1)).toEqual([

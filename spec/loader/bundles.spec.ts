@@ -22,7 +22,10 @@ const PROGRAM = `
   };
   main();`;
 
-/** Bundles the program with all that it needs. A client of a backend that is followed is an error, since this finds none. */
+/**
+ * Bundles the program with all that it needs. A client of a backend that is followed is an error,
+ * since this finds none.
+ */
 async function bundle(options: BuildOptions): Promise<string> {
   const { outputFiles, warnings } = await build({
     stdin: { contents: PROGRAM, resolveDir: ROOT },

@@ -92,8 +92,9 @@ const packages: Readonly<Record<string, { readonly manifest: object; readonly fi
   };
 
 /**
- * Where a package is, and where the program. Beside `sluice` in one folder, as npm installs; or in an application that has a link to `sluice`, from where the
- * package is out of sight, as with pnpm. There the program runs in its own folder or, the last, in another.
+ * Where a package is, and where the program. Beside `sluice` in one folder, as npm installs; or in
+ * an application that has a link to `sluice`, from where the package is out of sight, as with pnpm.
+ * There the program runs in its own folder or, the last, in another.
  */
 const layouts = [
   { layout: 'beside the library', home: '.', folder: '.' },
@@ -191,7 +192,7 @@ describe('loadBackend, of the packed package', () => {
         const all = clients.join(' ');
         expect(missing?.message).toMatch(
           new RegExp(
-            `^The backend "${name}" needs the packages? .* which (is|are) not (all )?installed\\. To install what it needs:`,
+            `^The backend "${name}" needs the packages? .* which (is|are) not (all )?installed\\. To install:`,
           ),
         );
         expect(missing?.message).toContain(`\n  npm install ${all}\n  pnpm add ${all}\n  yarn add ${all}`);

@@ -291,7 +291,7 @@ describe('loadBackend, of a registered backend', () => {
     registerBackend('kafka', () => value as never);
     const error = await failureOf(loadBackend({ env }));
     expect(error).toBeInstanceOf(TypeError);
-    expect(error.message).toBe(`Expected what makes the backend "kafka" to give one, with a method ${expected}`);
+    expect(error.message).toBe(`Expected the backend "kafka" to have a method ${expected}`);
   });
 });
 

@@ -14,7 +14,9 @@ const folders = readdirSync(SRC).filter((folder) => existsSync(path.join(SRC, fo
 
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
 
-/** The packages that the sources in a folder import, by static or dynamic imports, also for types. */
+/**
+ * The packages that the sources in a folder import, by static or dynamic imports, also for types.
+ */
 function importsOf(folder: string): string[] {
   const sources = readdirSync(path.join(ROOT, 'src', folder), { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),

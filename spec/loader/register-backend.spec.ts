@@ -37,9 +37,7 @@ describe('registerBackend', () => {
     registerBackend(name, () => queue);
     const logger = recordingLogger();
     expect(await loadBackend({ env: { QUEUE_BACKEND: name }, logger })).toBe(queue);
-    expect(logger.warnings).toEqual([
-      `The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`,
-    ]);
+    expect(logger.warnings).toEqual([`The registered backend "${name}" replaces the built-in one`]);
   });
 
   it('passes over what stands in for memory where QUEUE_BACKEND is not set', async () => {
@@ -85,7 +83,7 @@ describe('A name that is registered again', () => {
     const logger = recordingLogger();
     expect(await loadBackend({ env: { QUEUE_BACKEND: 'kafka' }, logger })).toBe(second);
     expect(logger.warnings).toEqual([
-      'The backend "kafka" was registered 2 times, with different factories: the last one counts',
+      'The backend "kafka" was registered 2 times with different factories: using the last one',
     ]);
   });
 

@@ -15,7 +15,10 @@ const BROKERS = engines.flatMap(({ servers }) => Object.keys(servers));
 
 const PACKAGES = engines.flatMap(({ servers }) => Object.values(servers).map(({ apt }) => apt));
 
-/** What `apt-get` is asked, in a file, with the policy of that moment; an installation puts the commands there, unless one is unknown. */
+/**
+ * What `apt-get` is asked, in a file, with the policy of that moment; an installation puts the
+ * commands there, unless one is unknown.
+ */
 const APT_GET = `
 echo "$DEBIAN_FRONTEND: $*" >>"$FAKES/../asked"
 case "$*" in *install*) sh "$SLUICE_POLICY_RC_D"; echo "policy says $?" >>"$FAKES/../asked";; esac

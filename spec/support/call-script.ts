@@ -4,9 +4,11 @@ import { pathToFileURL } from 'node:url';
 import { ROOT } from './root.js';
 
 /**
- * Calls a function of a module in `scripts`, in a process of its own: jest does not load ES modules.
+ * Calls a function of a module in `scripts`, in a process of its own: jest does not load ES
+ * modules.
  *
- * @param expression calls the function. `script` is the module, and `input` a copy of the other argument.
+ * @param expression calls the function. `script` is the module, and `input` a copy of the other
+ * argument.
  */
 export function callScript(module: string, expression: string, input: unknown): unknown {
   const url = pathToFileURL(path.join(ROOT, 'scripts', module)).href;

@@ -1,6 +1,9 @@
 import { hasNoEntry, importModule, missingModule } from './import-module.js';
 
-/** What the search needs of Node.js. It is asked for when it is needed: the library also runs where there is none of it. */
+/**
+ * The part of `node:module` that the search uses. It is imported on demand, because the library
+ * also runs in browsers.
+ */
 interface Require {
   (file: string): unknown;
   readonly resolve: { (name: string): string; paths(name: string): readonly string[] | null };
@@ -11,14 +14,16 @@ interface NodeProcess {
   cwd(): string;
 }
 
-/** The conditions of an `import` in Node.js. */
+/** The conditions under which Node.js resolves an `import`. */
 const CONDITIONS = new Set(['node', 'import', 'module-sync', 'default']);
 
 /**
- * Looks for a package as the application sees it: from the working directory, then from the script that the process runs. What an application has installed is
- * out of sight of this library where each package sees its own dependencies only, as with pnpm, and where the library is linked.
- * @returns the URL of the package's entry, or undefined where there is no such package
- * @throws where the package is there but has no entry
+ * Resolves a package from the application: from the working directory, then from the script that
+ * the process runs. This library cannot see the packages of the application if it is linked, or
+ * with a package manager such as pnpm, where a package sees only its own dependencies.
+ *
+ * @returns the URL of the entry, or undefined if the package is not installed
+ * @throws {Error} (a rejection) if the package is installed but has no entry
  */
 export async function resolveFromApplication(name: string): Promise<string | undefined> {
   const { process } = globalThis as { process?: Partial<NodeProcess> };
@@ -44,7 +49,10 @@ function resolveFrom(require: Require, name: string): string | undefined {
   }
 }
 
-/** The entry of a package that can only be imported: Node.js cannot be asked for that from a place other than the own. */
+/**
+ * Finds the entry of an ESM-only package. Node.js resolves an `import` only from the calling
+ * module.
+ */
 function resolveImport(require: Require, name: string): string | undefined {
   for (const folder of require.resolve.paths(name) ?? []) {
     const home = `${folder}/${name}`;
@@ -57,7 +65,7 @@ function resolveImport(require: Require, name: string): string | undefined {
   return undefined;
 }
 
-/** The file that `exports` gives to an `import` of the package itself. */
+/** Returns the file that `exports` maps an `import` of the package to. */
 function targetOf(exports: unknown): string | undefined {
   if (typeof exports === 'string') return exports;
   if (typeof exports !== 'object' || exports === null) return undefined;
@@ -73,7 +81,8 @@ function attempt<Value>(run: () => Value): Value | undefined {
   try {
     return run();
   } catch {
-    // There is no such package in this folder: the next one is asked. If none has it, the caller throws the error of Node.js.
+    // The package is not in this folder. If no folder has it, the caller throws the error of
+    // Node.js.
     return undefined;
   }
 }

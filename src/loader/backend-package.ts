@@ -8,9 +8,11 @@ import { type BackendFactory, registeredNames, registration } from './registry.j
 
 /**
  * Imports the package of a backend, `sluice-backend-NAME`.
- * @throws {BackendNotFoundError} when it is not installed
- * @throws {SluiceError} when it is installed and cannot be loaded; what it threw is in `cause`, unless that is a SluiceError itself
- * @throws {TypeError} when it holds nothing that makes a backend
+ *
+ * @throws {BackendNotFoundError} if the package is not installed
+ * @throws {SluiceError} if the package cannot be loaded. `cause` is the error of the package. A
+ * `SluiceError` of the package is thrown as it is.
+ * @throws {TypeError} if the package neither registers nor exports a backend
  */
 export async function importBackend(name: string): Promise<BackendFactory> {
   const packageName = `sluice-backend-${name}`;
@@ -40,8 +42,8 @@ async function importInstalled(name: string, packageName: string): Promise<unkno
 }
 
 /**
- * The application is asked second: what this library sees itself it has been installed with. It is asked for the entry of a package that can only be required,
- * too, which an `import` of its name does not find.
+ * Imports a package that this library can see, or one that the application can see. The second
+ * attempt also finds a package that can only be required.
  */
 async function importFromAnywhere(packageName: string): Promise<unknown> {
   try {
@@ -54,7 +56,7 @@ async function importFromAnywhere(packageName: string): Promise<unknown> {
   }
 }
 
-/** An error of this library says already what to do about it. */
+/** Wraps an error of loading. A `SluiceError` already says what to do. */
 export function loadingFailed(what: string, error: unknown): SluiceError {
   return SluiceError.is(error) ? error : new SluiceError(`${what}: ${describeError(error)}`, { cause: error });
 }
@@ -70,7 +72,10 @@ function factoryOf(module: unknown): BackendFactory | undefined {
   return maker && ((env) => maker.fromEnv(env));
 }
 
-/** A module, its default export, and the default of that, which a module that was compiled to CommonJS has when it is imported. */
+/**
+ * Returns a module, its default export, and the default of that: an imported CommonJS build nests
+ * them.
+ */
 function defaultsOf(module: unknown): object[] {
   const exported: object[] = [];
   for (let next = module; exported.length < 3 && isHolder(next); next = (next as { default?: unknown }).default)

@@ -1,5 +1,5 @@
 // biome-ignore-all format: one row a line
-/** The built-in engines that need a client. `npm run engines` writes this file from engines.json. */
+/** The built-in engines that need a client. Written by `npm run engines`. */
 export const ENGINES = [
   { name: 'nats', className: 'NatsBackend', clients: ['@nats-io/jetstream', '@nats-io/transport-node'] },
   { name: 'rabbitmq', className: 'RabbitMqBackend', clients: ['rabbitmq-client'] },

@@ -12,51 +12,64 @@ import { registeredNames, registration } from './registry.js';
 
 const FALLBACK = 'memory';
 
-/** What a backend has to have; the rest of the contract only a test can see. */
+/** The methods that `loadBackend` checks. Only the contract suite can test the rest. */
 const METHODS = ['publish', 'consume', 'deliveries', 'stats', 'close'] as const;
 
 export interface LoadBackendOptions {
-  /** The variables to read: `QUEUE_BACKEND`, and those of the backend. Default: `process.env`. */
+  /**
+   * The environment variables: `QUEUE_BACKEND`, and those of the backend.
+   * @default process.env
+   */
   readonly env?: Env | undefined;
   /**
-   * The name of the queue, instead of `QUEUE_NAME`. `QUEUE_GROUPS` is ignored then: it declares the groups of the queue that `QUEUE_NAME` names.
-   * Default: what `QUEUE_NAME` says.
+   * The name of the queue. With a name, `QUEUE_GROUPS` is ignored: it declares the groups of the
+   * queue `QUEUE_NAME`.
+   * @default QUEUE_NAME
    */
   readonly name?: string | undefined;
   /**
-   * The groups of the queue, instead of `QUEUE_GROUPS`: names without a comma, and without white space at either end. Default: with a `name` none, otherwise
-   * what `QUEUE_GROUPS` says.
+   * The groups of the queue. A name must not contain a comma, nor white space at either end.
+   * @default QUEUE_GROUPS, or no groups with a `name`
    */
   readonly groups?: readonly ConsumerGroup[] | undefined;
-  /** Where warnings go, also those of a backend that is built in. Default: the console. */
+  /**
+   * Gets the warnings, also those of a built-in backend.
+   * @default the console
+   */
   readonly logger?: Logger | undefined;
 }
 
 /**
- * The backend that the environment asks for.
+ * Loads the backend that the environment names.
  *
- * 1. `QUEUE_BACKEND` is set: that one. It was registered, or is built in, or comes from the package `sluice-backend-NAME`.
- * 2. It is not set: the backend that was registered first, other than by the name `memory`.
- * 3. None was registered: `memory`, with a warning.
+ * 1. If `QUEUE_BACKEND` is set, the backend with that name: a registered one, a built-in one, or
+ *    the package `sluice-backend-NAME`.
+ * 2. If it is not set or empty, the first registered backend that is not named `memory`.
+ * 3. If no backend is registered, `memory`, with a warning.
  *
- * An empty `QUEUE_BACKEND` counts as not set. A package `sluice-backend-NAME` calls `registerBackend(NAME, …)` when it is imported, or exports
- * `fromEnv(env)`, a default that has it, or one class that has it as a static method. It is looked for from this library and from the application.
+ * A package `sluice-backend-NAME` calls `registerBackend(NAME, …)` when it is imported. Or it
+ * exports `fromEnv(env)`, a default export with that method, or one class with that static method.
+ * The package may be a dependency of this library or of the application.
  *
- * *Gotchas*: `Events` is taken on trust. A bundler does not follow the backends that are loaded by name, other than `memory`: keep `sluice` external, or make
- * the backend yourself.
+ * *Gotchas*: nothing checks `Events` at run time. A bundler does not follow a backend that is
+ * loaded by name, other than `memory`: keep `sluice` external, or call the constructor of the
+ * backend.
  *
- * @throws {ConfigurationError} (a rejection, as all of these) for a `QUEUE_BACKEND` that is no name, before anything is imported; from a backend, for a
- * variable that is missing or malformed
- * @throws {BackendNotFoundError} when there is no such backend, or its client is not installed; the message has the commands that install it
- * @throws {SluiceError} when a backend is installed but could not be loaded; what it threw is in `cause`
+ * All errors are rejections:
+ *
+ * @throws {ConfigurationError} if `QUEUE_BACKEND` is not a valid name, or if a variable of the
+ * backend is missing or malformed
+ * @throws {BackendNotFoundError} if the backend or its client is not installed. The message
+ * contains the install commands.
+ * @throws {SluiceError} if the backend is installed but fails to load. `cause` is its error.
  * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
- * @throws {TypeError} when what was loaded is not a backend
+ * @throws {TypeError} if the loaded object is not a backend
  *
  * @example
  * ```ts
  * // QUEUE_BACKEND=redis REDIS_URL=redis://localhost QUEUE_NAME=orders QUEUE_GROUPS=billing,audit
  * const orders = await loadBackend<ShopEvents>();
- * const failed = await loadBackend<ShopEvents>({ name: 'orders.failed' }); // For dead letters: a second queue on the same server, without these groups.
+ * const failed = await loadBackend<ShopEvents>({ name: 'orders.failed' }); // Dead letters: a second queue, without these groups.
  * const billing = new AsyncLoopConsumer(orders, { group: 'billing', deadLetter: failed });
  * ```
  */
@@ -71,7 +84,7 @@ export async function loadBackend<Events extends EventMap<Events> = AnyEvents>(
   return checkBackend(kind, backend) as QueueBackend<Events>;
 }
 
-/** Returns the environment with the given name and groups. Built-in and registered backends read it. */
+/** Returns the environment with the given name and groups. */
 function override(env: Env, name: string | undefined, groups: readonly ConsumerGroup[] | undefined): Env {
   if (name === undefined) return groups === undefined ? env : { ...env, QUEUE_GROUPS: listOf(groups) };
   // A dead-letter queue must not get the groups of its main queue: no consumer would read them.
@@ -80,7 +93,11 @@ function override(env: Env, name: string | undefined, groups: readonly ConsumerG
   return groups === undefined ? named : { ...named, QUEUE_GROUPS: listOf(groups) };
 }
 
-/** Groups as QUEUE_GROUPS holds them. @throws {TypeError | RangeError} for what is no name, or what a list with commas cannot hold as it is */
+/**
+ * Formats groups for `QUEUE_GROUPS`.
+ *
+ * @throws {TypeError | RangeError} if a name is invalid, or if the list cannot represent it
+ */
 function listOf(groups: readonly ConsumerGroup[]): string {
   const names = checkNames('groups', groups);
   for (const [index, group] of groups.entries()) checkListable(group, index);
@@ -95,16 +112,16 @@ function checkListable(group: ConsumerGroup, index: number): void {
   );
 }
 
-/** The name of the backend for an environment that names none. */
+/** Chooses a backend if `QUEUE_BACKEND` is not set. */
 function chooseBackend(logger: Logger): string {
   const [first] = registeredNames().filter((name) => name !== FALLBACK);
   if (first !== undefined) {
-    logger.debug(`QUEUE_BACKEND is not set: taking "${first}", the backend that was registered first`);
+    logger.debug(`QUEUE_BACKEND is not set: using "${first}", the first registered backend`);
     return first;
   }
   logger.warn(
-    `QUEUE_BACKEND is not set and no backend is registered: taking "${FALLBACK}". Set QUEUE_BACKEND to one of ${[...providers.keys()].join(', ')}, or to the ` +
-      'NAME of an installed package sluice-backend-NAME.',
+    `QUEUE_BACKEND is not set and no backend is registered: using "${FALLBACK}". ` +
+      `Set QUEUE_BACKEND to one of ${[...providers.keys()].join(', ')}, or to the NAME of an installed package sluice-backend-NAME.`,
   );
   return FALLBACK;
 }
@@ -113,13 +130,10 @@ async function makeBackend(name: string, env: Env, logger: Logger): Promise<unkn
   const provider = providers.get(name);
   const registered = registration(name);
   if (registered !== undefined) {
-    if (provider !== undefined)
-      logger.warn(
-        `The backend "${name}" is built in, and one was registered by its name: taking the one that was registered`,
-      );
+    if (provider !== undefined) logger.warn(`The registered backend "${name}" replaces the built-in one`);
     if (registered.count > 1) {
       logger.warn(
-        `The backend "${name}" was registered ${registered.count} times, with different factories: the last one counts`,
+        `The backend "${name}" was registered ${registered.count} times with different factories: using the last one`,
       );
     }
     return registered.factory(env);
@@ -143,12 +157,10 @@ async function makeBuiltIn(name: string, provider: Provider, env: Env, logger: L
   return backend.fromEnv(env, { logger });
 }
 
-/** @throws {TypeError} unless `value` looks like a backend */
+/** @throws {TypeError} if a method of the contract is missing */
 function checkBackend(name: string, value: unknown): unknown {
   const methods = value as Partial<Record<string, unknown>> | null | undefined;
   const missing = METHODS.find((method) => typeof methods?.[method] !== 'function');
   if (missing === undefined) return value;
-  throw new TypeError(
-    `Expected what makes the backend "${name}" to give one, with a method \`${missing}\`, got ${describe(value)}`,
-  );
+  throw new TypeError(`Expected the backend "${name}" to have a method \`${missing}\`, got ${describe(value)}`);
 }

@@ -25,8 +25,10 @@ export const providers: ReadonlyMap<string, Provider> = new Map<string, Provider
 ]);
 
 /**
- * Loads a class from a subpath of this package. The specifier is a variable, because a bundler would follow a constant into a client that is not installed or
- * that no browser can run. The CommonJS build uses `require` (see rollup.config.mjs), so that an application that requires the subpath gets the same class.
+ * Loads a class from a subpath of this package. The specifier is a variable, because a bundler
+ * would follow a constant into a client that is not installed or that no browser can run. The
+ * CommonJS build uses `require` (see rollup.config.mjs), so that an application that requires the
+ * subpath gets the same class.
  */
 async function loadClass(subpath: string, name: string): Promise<FromEnv> {
   const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ subpath);

@@ -4,28 +4,33 @@ import { checkFunction } from '../internal/options.js';
 import { processWide } from '../internal/process-wide.js';
 import { checkBackendName } from './backend-name.js';
 
-/** Makes a backend out of the variables of the environment. What it throws, `loadBackend` rejects with. */
+/** Creates a backend from the environment. `loadBackend` rejects with the error that it throws. */
 export type BackendFactory = (env: Env) => QueueBackend | Promise<QueueBackend>;
 
-/** What is known of a name that was registered. */
 interface Registration {
   readonly factory: BackendFactory;
-  /** How many factories were registered, of which only the last counts. */
+  /** How many different factories were registered. The last one is used. */
   readonly count: number;
 }
 
-/** The backends that were registered, in the order in which their names first were. One for all copies of this library in the process. */
+/**
+ * The registered backends, in the order of their first registration. All copies of this library in
+ * the process share it.
+ */
 const registry = () => processWide('backends', () => new Map<string, Registration>());
 
 /**
- * Makes a backend known to `loadBackend`, by a name that `QUEUE_BACKEND` can hold. It counts for the whole process, also across the ESM and the CommonJS build.
- * Where `QUEUE_BACKEND` is not set, the backend that was registered first is the one that is loaded.
+ * Registers a backend for `loadBackend`, under a name for `QUEUE_BACKEND`.
  *
- * *Gotchas*: a name that is registered again, with another factory, keeps its place and gets the new factory; what is registered by the name of a backend
- * that is built in stands in for that one. Either way `loadBackend` logs a warning when it uses it.
+ * The whole process shares the registration, also across the ESM and the CommonJS build. If
+ * `QUEUE_BACKEND` is not set, `loadBackend` loads the first registered backend.
  *
- * @param name of the characters a-z, 0-9 and -
- * @throws {TypeError | RangeError} for a name that is none, or a factory that is not a function
+ * *Gotchas*: a second factory for a name replaces the first one, and the name keeps its place. A
+ * factory with the name of a built-in backend replaces that backend. In both cases, `loadBackend`
+ * logs a warning.
+ *
+ * @param name may contain the characters a-z, 0-9 and -
+ * @throws {TypeError | RangeError} if the name is invalid, or the factory is not a function
  *
  * @example
  * ```ts
@@ -44,7 +49,7 @@ export function registration(name: string): Registration | undefined {
   return registry().get(name);
 }
 
-/** In the order in which they were registered. */
+/** Returns the names in the order of their first registration. */
 export function registeredNames(): string[] {
   return [...registry().keys()];
 }

@@ -1,7 +1,10 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 
-/** Finds a command on the PATH, or in the `sbin` beside a `bin` that is on it: not every user has that on the PATH. */
+/**
+ * Finds a command on the PATH, or in the `sbin` beside a `bin` that is on it: not every user has
+ * that on the PATH.
+ */
 export function findCommand(command, folders = (process.env.PATH ?? '').split(path.delimiter)) {
   return folders
     .flatMap((folder) => (path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder || '.']))

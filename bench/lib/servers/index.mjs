@@ -2,8 +2,8 @@ import { engines } from '../../../scripts/lib/engines.mjs';
 import { findCommand } from './find-command.mjs';
 
 /**
- * The servers of the engines, by name. Each has a `title`, a `command`, a `start(file)` with the path of that command, and an `empty(url)`, which runs before a run
- * and outside of its time.
+ * The servers of the engines, by name. Each has a `title`, a `command`, a `start(file)` with the
+ * path of that command, and an `empty(url)`, which runs before a run and outside of its time.
  */
 export const servers = Object.fromEntries(
   await Promise.all(

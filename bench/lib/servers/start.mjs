@@ -16,11 +16,13 @@ const TOLD = 2000;
 let signalsWatched = false;
 
 /**
- * Starts a server on a free port of 127.0.0.1, with a temporary folder. It goes with this process, or by its `stop()`.
+ * Starts a server on a free port of 127.0.0.1, with a temporary folder. It goes with this process,
+ * or by its `stop()`.
  * @param file the server's command, in full
- * @param launch is given the `folder` and the `port`, and resolves to the `args` and the `env` that it is started with, its `url`, and whatever else
- *   is to be known of it
- * @param versionOf resolves to the version of the server at a `url`, and rejects as long as it does not answer
+ * @param launch is given the `folder` and the `port`, and resolves to the `args` and the `env` that
+ * it is started with, its `url`, and whatever else is to be known of it
+ * @param versionOf resolves to the version of the server at a `url`, and rejects as long as it does
+ * not answer
  */
 export async function startServer(file, launch, versionOf) {
   const folder = mkdtempSync(path.join(tmpdir(), 'sluice-bench-'));
@@ -70,7 +72,9 @@ function watchSignals() {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 }
 
-/** Asks until there is an answer; resolves to nothing when the signal says that there will be none. */
+/**
+ * Asks until there is an answer; resolves to nothing when the signal says that there will be none.
+ */
 async function firstAnswer(ask, signal) {
   const deadline = performance.now() + START_DEADLINE;
   while (!signal.aborted) {

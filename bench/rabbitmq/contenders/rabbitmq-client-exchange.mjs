@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { KEY, QUEUE } from '../../contenders/names.mjs';
 import { openPublisher } from './rabbitmq-client.mjs';
 
-/** What sluice sends, by the client alone: through an exchange, with an id and a time, and told when there is no queue behind the exchange. */
+/**
+ * What sluice sends, by the client alone: through an exchange, with an id and a time, and told when
+ * there is no queue behind the exchange.
+ */
 export function publisher(url) {
   const name = randomBytes(8).toString('hex');
   let number = 0;

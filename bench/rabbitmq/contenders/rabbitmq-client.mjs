@@ -1,4 +1,7 @@
-/** The limit: channels alone, and one quorum queue. No message has an id or a time, and a lost connection is a lost message. */
+/**
+ * The limit: channels alone, and one quorum queue. No message has an id or a time, and a lost
+ * connection is a lost message.
+ */
 import { Connection } from 'rabbitmq-client';
 import { PREFETCH, QUEUE } from '../../contenders/names.mjs';
 
@@ -42,7 +45,10 @@ export async function consumer(url) {
         acked(1);
       });
     },
-    /** A quorum queue is told of only 32 acknowledgements at a time; what it has not been told when the channel closes is lost. A consumer it does answer for. */
+    /**
+     * A quorum queue is told of only 32 acknowledgements at a time; what it has not been told when
+     * the channel closes is lost. A consumer it does answer for.
+     */
     async flush() {
       const { consumerTag } = await channel.basicConsume({ queue: QUEUE }, () => {});
       await channel.basicCancel({ consumerTag });

@@ -1,6 +1,7 @@
 /**
- * The limit: the commands alone, with a stream and a group. Nothing is removed from the stream, nobody waits for a message, nobody looks for consumers that have
- * died, and a lost connection is a lost message.
+ * The limit: the commands alone, with a stream and a group. Nothing is removed from the stream,
+ * nobody waits for a message, nobody looks for consumers that have died, and a lost connection is a
+ * lost message.
  */
 import { createClient } from 'redis';
 import { KEY, PREFETCH, QUEUE } from '../../contenders/names.mjs';

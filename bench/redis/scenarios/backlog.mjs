@@ -12,7 +12,9 @@ for n = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   redis.call('XADD', KEYS[1], '*', 'key', ARGV[3], 'payload', '{"n":' .. string.format('%d', n) .. ARGV[4])
 end`;
 
-/** The messages 0, 1, 2, … as a publisher writes them, but by a script: a million in a few seconds. */
+/**
+ * The messages 0, 1, 2, … as a publisher writes them, but by a script: a million in a few seconds.
+ */
 async function fill(url, messages) {
   const { createClient } = await import('redis');
   const client = await createClient({ url }).connect();
@@ -24,7 +26,10 @@ async function fill(url, messages) {
   client.destroy();
 }
 
-/** Thousands of messages a second that are consumed and acknowledged, with `depth` others behind them. */
+/**
+ * Thousands of messages a second that are consumed and acknowledged, with `depth` others behind
+ * them.
+ */
 async function rateAt(depth, contender, { messages, url, empty }) {
   await empty(url);
   const consumer = await contender.consumer(url);

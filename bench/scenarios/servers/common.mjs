@@ -17,7 +17,10 @@ export async function expectUnfinished(publisher, expected) {
   if (unfinished !== expected) throw new Error(`Expected ${expected} unfinished messages, got ${unfinished}`);
 }
 
-/** `all` resolves at the last of so many acknowledgements; `acked` is to be called with how many more there are. */
+/**
+ * `all` resolves at the last of so many acknowledgements; `acked` is to be called with how many
+ * more there are.
+ */
 export function countAcks(messages) {
   let count = 0;
   let finish;

@@ -3,7 +3,10 @@ import { findCommand } from './find-command.js';
 import { hasTls } from './redis-build.js';
 import { isAtLeast, type Version } from './server-version.js';
 
-/** Whether a suite runs. Without its broker, it fails where every suite must run, and is skipped elsewhere. */
+/**
+ * Whether a suite runs. Without its broker, it fails where every suite must run, and is skipped
+ * elsewhere.
+ */
 export type Verdict = { readonly run: true } | { readonly run: false; readonly fail: boolean; readonly reason: string };
 
 /** The row of the engine whose tests start this command. */
@@ -52,7 +55,10 @@ function skip(name: string, body: () => void, reason: string): void {
   describe.skip(name, body);
 }
 
-/** Describes a suite that starts the server of an engine. Without the server, the suite is skipped with a warning, and fails if `CI` is `true`. */
+/**
+ * Describes a suite that starts the server of an engine. Without the server, the suite is skipped
+ * with a warning, and fails if `CI` is `true`.
+ */
 export function describeWithEngine({ servers }: Engine, name: string, body: () => void): void {
   describeWith(Object.keys(servers)[0] as string, name, body);
 }
@@ -62,7 +68,10 @@ export function describeWithRedis(name: string, body: () => void): void {
   describeWith('redis-server', name, body);
 }
 
-/** Describes a suite that starts `redis-server` with TLS. If the server was built without TLS, the suite is skipped with a warning. */
+/**
+ * Describes a suite that starts `redis-server` with TLS. If the server was built without TLS, the
+ * suite is skipped with a warning.
+ */
 export function describeWithRedisTls(name: string, body: () => void): void {
   if (!verdictOn('redis-server', process.env).run || hasTls()) describeWithRedis(name, body);
   else skip(name, body, '`redis-server` on the PATH was built without TLS.');
@@ -78,7 +87,10 @@ export function describeWithNats(name: string, body: () => void): void {
   describeWith('nats-server', name, body);
 }
 
-/** Describes a suite that needs a version of `nats-server`. With an older server, the suite is skipped with a warning. */
+/**
+ * Describes a suite that needs a version of `nats-server`. With an older server, the suite is
+ * skipped with a warning.
+ */
 export function describeWithNatsSince(version: Version, name: string, body: () => void): void {
   if (!verdictOn('nats-server', process.env).run || isAtLeast('nats-server', version)) describeWithNats(name, body);
   else skip(name, body, `It needs nats-server ${version.join('.')} or newer.`);
