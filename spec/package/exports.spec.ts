@@ -14,6 +14,7 @@ describe('sluice', () => {
       'QueueOverflowError',
       'SluiceError',
       'UnrecoverableError',
+      'UnsupportedOperationError',
       'checkDeclared',
       'checkMessage',
       'createStreams',
