@@ -1,4 +1,4 @@
-/** Fails on source files that are too long to be read in one go. */
+/** Fails if a source file is too long to read in one go. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 

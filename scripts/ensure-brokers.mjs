@@ -1,8 +1,8 @@
 /**
- * Looks for the message brokers that the tests start. As root, as in CI and in containers, this
- * script installs the missing ones with apt-get. For any other user it prints the commands: it
- * never runs sudo, unless it is asked to by `--install` (`npm run brokers`). It never fails:
- * without its broker a suite is skipped with its reason, and fails where CI is `true`.
+ * Installs the message brokers that the tests start. Root, as in CI and in containers, gets the
+ * missing ones from apt-get. Any other user gets the commands: this script runs sudo only with
+ * `--install` (`npm run brokers`). It never fails. A suite without its broker is skipped with a
+ * warning, and fails if `CI` is `true`.
  *
  * `npm test` runs it first; `npm test --ignore-scripts` does not.
  */
@@ -14,16 +14,10 @@ import { engines } from './lib/engines.mjs';
 /** The commands that the tests need, and where each comes from. */
 const brokers = Object.assign({}, ...engines.map(({ servers }) => servers));
 
-/**
- * What Debian's packages ask whether they may start a service. Only the spec of this script names
- * another.
- */
+/** Tells the packages of Debian whether they may start a service. The spec sets another path. */
 const policy = process.env.SLUICE_POLICY_RC_D ?? '/usr/sbin/policy-rc.d';
 
-/**
- * Where servers are installed beside commands: not every user has it on the PATH, and the tests
- * look there, too.
- */
+/** Some servers are in `sbin`, which is not on the PATH of every user. The tests look there too. */
 const besideBin = (folder) => (path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder]);
 
 function found(command) {
@@ -41,18 +35,17 @@ function found(command) {
 
 const missingCommands = () => Object.keys(brokers).filter((command) => !found(command));
 
-/** The words before a command that make root run it; undefined if this user may not. */
+/** Returns the words that run a command as root, or undefined if this user may not. */
 function asRoot() {
   if (spawnSync('id', ['-u'], { encoding: 'utf8' }).stdout?.trim() === '0') return [];
   return process.argv.includes('--install') && found('sudo') ? ['sudo'] : undefined;
 }
 
 /**
- * Run by root. The tests start servers of their own, so that no service may start: as long as the
- * installation takes, a policy forbids it, unless the machine has a policy already. A list of
- * packages that cannot be renewed is no reason to stop: the one that is there may do. Nor is a
- * package that the system does not know, for which apt-get refuses all of them: then each is tried
- * alone.
+ * Root runs this script. The tests start their own servers, so no service may start: a policy
+ * forbids it during the installation, unless the machine already has a policy. If `update` fails,
+ * the old lists may do. If apt-get does not know one of the packages, it refuses all of them, so
+ * each package is then installed alone.
  */
 const INSTALL = `
 policy=$1; shift

@@ -1,7 +1,8 @@
 /**
- * Fetches the servers of other versions that `npm run test:servers` tests against, into
- * `.cache/servers`, and says what it could not get: `npm run servers`, or some of them: `npm run
- * servers -- nats-2.15 redis-8`.
+ * Fetches the servers of other versions, for `npm run test:servers`, into `.cache/servers`. Prints
+ * the reason for each one that it could not get.
+ *
+ *   npm run servers [-- nats-2.15 redis-8]
  */
 import { checked, fetchServer } from './servers/fetch.mjs';
 

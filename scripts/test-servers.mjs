@@ -1,12 +1,11 @@
 /**
- * Tests each engine against servers of other versions: the contract, the engine's own suites, the
- * random interleavings and the faults. Fetches what is not there; a version that cannot be had is
- * printed as skipped, and fails nothing.
+ * Runs the suites of each engine against servers of other versions. Fetches the missing servers. A
+ * version that cannot be fetched is skipped with its reason, and fails nothing.
  *
  *   npm run test:servers [-- [--ci | version…] [-- jest options]]
  *
- * `--ci` takes the versions that CI tests. With TEST_RESULTS in the environment, each version
- * writes its results there, as `servers-<version>.json`.
+ * `--ci` chooses the versions that CI tests. If TEST_RESULTS names a folder, the results of each
+ * version are written there, as `servers-<version>.json`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,21 +1,24 @@
 import { benches } from '../lib/engines.mjs';
 
 /**
- * All contenders: their names for the tables, and their roles. Their modules are not loaded here: a
- * process loads only its own.
+ * The names and the roles of the contenders. A process loads only the module of its own contender.
  *
- * A module exports `open({ capacity })` for a queue, `bridge(source)` and `bridgeBatches(source)`
- * for a way out of an Observable; see the scenarios for what they use of it; `handleAll(handler, {
- * messages, concurrency })` sends that many messages through a handler, and resolves when all have
- * ended. A `batches` contender hands over arrays where the others hand over one value after the
- * other: it is shown, and is no peer.
+ * A module exports what its scenarios use:
  *
- * The contenders of an engine are in its own folder. They export `publisher(url)`, with
- * `publish(payload)`, which resolves when the server has confirmed it, `unfinished()` and
- * `close()`; and `consumer(url)`, connected, with `start(take, acked)` and `close()`: it calls
- * `take` with the number of each message, and `acked` with how many more acknowledgements the
- * server has confirmed; or has been sent, if there is a `flush()`, which resolves when it has taken
- * them.
+ * - `open({ capacity })` returns a queue;
+ * - `bridge(source)` and `bridgeBatches(source)` turn an Observable into an async iterable;
+ * - `handleAll(handler, { messages, concurrency })` sends messages through a handler, and resolves
+ *   when all handlers have ended.
+ *
+ * A `batches` contender passes arrays where the others pass values, so it is shown, but is no peer.
+ *
+ * The contenders of an engine are in its own folder, and export two functions:
+ *
+ * - `publisher(url)` returns `publish(payload)`, which resolves when the server has confirmed the
+ *   message, `unfinished()` and `close()`;
+ * - `consumer(url)` returns `start(take, acked)` and `close()`. It calls `take` with the number of
+ *   each message, and `acked` with the number of acks that the server has confirmed since. With a
+ *   `flush()`, which resolves when the server has confirmed all acks, it counts the sent ones.
  */
 export const contenders = {
   sluice: { name: 'sluice', role: 'own' },

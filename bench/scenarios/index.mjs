@@ -1,15 +1,18 @@
 /**
- * All scenarios, in the order of the tables. One has a `title`, a `text`, the `unit` of its figure,
- * the ids of its `contenders`, and its `goals`; `fewer` are the contenders whose time grows with
- * the square of the backlog: they get fewer messages. `run` returns the `seconds` that it took for
- * a given number of messages, and the figure as `value` if it is not messages a second, in
- * millions, or in thousands where the unit is `k/s`. `messages` is the most that it takes, where
- * that is less than `--messages`, and `rounds` the most rounds; `warmUps` and `warmUpMessages` are
- * what comes before each run, where that is not the usual; `timeout` is how many seconds a run may
- * take, where that is more than `--timeout`. Scenarios with the same `table` share a table of
- * figures. The scenarios of an engine are in its own folder. Each gets the `url` of the server and
- * a function `empty(url)`. They run one after the other, while the server runs, and are skipped if
- * the server is not installed.
+ * The scenarios, in the order of the tables. A scenario has:
+ *
+ * - `title`, `text`, the `unit` of its figure, the ids of its `contenders`, and its `goals`;
+ * - `fewer`: the contenders whose time grows with the square of the backlog. They get fewer messages;
+ * - `run`: resolves to the `seconds` for a number of messages, and to `value`, the figure. Default:
+ *   messages a second, in millions, or in thousands with the unit `k/s`;
+ * - `messages` and `rounds`: the maximum, if it is less than the options of the command;
+ * - `warmUps` and `warmUpMessages`: the runs before each run, if they differ from the default;
+ * - `timeout`: the maximum of a run in seconds, if it is more than `--timeout`;
+ * - `table`: scenarios with the same table share a table of figures.
+ *
+ * The scenarios of an engine are in its own folder. Each gets the `url` of the server and a function
+ * `empty(url)`. They run one after the other, while the server runs, and are skipped if the server
+ * is not installed.
  */
 import { benches } from '../lib/engines.mjs';
 import { awaited, bounded } from './awaited.mjs';

@@ -19,7 +19,7 @@ export const versions = Object.fromEntries(
   ),
 );
 
-/** The versions of these names; all of them for none. Ends the process for an unknown name. */
+/** Returns these versions, or all without names. Ends the process for an unknown name. */
 export function checked(names) {
   const known = Object.keys(versions);
   const unknown = names.find((name) => !known.includes(name));
@@ -30,12 +30,12 @@ export function checked(names) {
   return names.length > 0 ? names : known;
 }
 
-/** Only the spec of these scripts names another folder. */
+/** The spec of these scripts sets another folder. */
 const root = process.env.SLUICE_SERVERS ?? path.join(import.meta.dirname, '../../.cache/servers');
 
 const sources = { pip: fromPip, go: fromGo, debian: fromDebian };
 
-/** The PATH with which the commands of a version are found before the machine's own. */
+/** Returns a PATH that starts with the commands of a version. */
 export const pathWith = (name) => [path.join(root, name, 'bin'), process.env.PATH ?? ''].join(path.delimiter);
 
 /**
@@ -50,7 +50,7 @@ export async function fetchServer(name) {
   const folder = path.join(root, `${name}.${process.pid}`);
   try {
     removeUnfinished(name);
-    // A process before had the same number.
+    // An earlier process may have had the same id.
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(path.join(folder, 'bin'), { recursive: true });
     await sources[versions[name].source](versions[name], folder);
@@ -61,7 +61,7 @@ export async function fetchServer(name) {
     renameSync(`${folder}.link`, path.join(root, name));
     return { version };
   } catch (error) {
-    // The next call tries it again.
+    // The next call fetches the version again.
     rmSync(folder, { recursive: true, force: true });
     return { reason: error.message };
   }
