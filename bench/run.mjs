@@ -1,16 +1,14 @@
 /**
- * Runs every scenario with every contender, each in a process of its own, round after round, and
- * writes results.json, results.md and results.svg, and the tables of the README.
+ * Runs every scenario with every contender, each run in a process of its own, and interleaves the rounds. Writes results.json,
+ * results.svg and the tables of docs/benchmarks.md.
  *
- *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis]
- *     [--contenders sluice,limit] [--timeout 60] [--write] [--redraw] [--server nats-2.15]
+ *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit]
+ *                      [--timeout 60] [--write] [--redraw] [--server nats-2.15]
  *
- * `--only` takes scenarios, and tables of them: `handlers` and the names of the engines. Scenarios
- * whose server is not installed are skipped. With `--only` or `--contenders`, or if a scenario was
- * skipped, the script writes no files. With `--write`, it writes the complete sections (the one
- * that needs no server, or the one of a server) and keeps the others. `--redraw` measures nothing:
- * it writes the files from results.json. `--server` uses a server of another version, which `npm
- * run servers` fetches, and writes no files.
+ * `--only` takes scenarios and tables of scenarios: `handlers`, `redis`, `nats`, `rabbitmq`. A scenario whose server is not
+ * installed is skipped. With `--only`, with `--contenders`, or if a scenario was skipped, no file is written. `--write` then
+ * writes the complete sections and leaves the others unchanged. `--redraw` measures nothing: it writes the files from
+ * results.json. `--server` uses a version that `npm run servers` fetched, and writes no files.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -77,7 +75,7 @@ async function takeServer(name) {
   process.env.PATH = pathWith(name);
 }
 
-/** Whether the options include every scenario and every contender of a section. */
+/** Whether nobody and nothing of a section was left out by the options. */
 function isWhole(name) {
   const all = sectionsOf(scenarios)[name];
   return (
@@ -102,23 +100,17 @@ function readResults() {
 function write(sections) {
   const inOrder = Object.keys(sectionsOf(scenarios)).filter((name) => sections[name] !== undefined);
   const results = Object.fromEntries(inOrder.map((name) => [name, sections[name]]));
-  const tables = inOrder.map((name) => [name, markdown(results[name])]);
   writeFileSync(file('results.json'), `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(
-    file('results.md'),
-    tables.map(([name, text]) => `## ${servers[name]?.title ?? 'In the process'}\n\n${text}`).join('\n'),
-  );
   if (results[IN_PROCESS] !== undefined) writeFileSync(file('results.svg'), chart(results[IN_PROCESS]));
-  // The README shows the same tables.
-  let readme = readFileSync(file('../README.md'), 'utf8');
-  for (const [name, text] of tables) {
+  let page = readFileSync(file('../docs/benchmarks.md'), 'utf8');
+  for (const name of inOrder) {
     const marker = name === IN_PROCESS ? 'bench' : `bench ${name}`;
-    readme = readme.replace(
+    page = page.replace(
       new RegExp(`<!-- ${marker} -->.*<!-- /${marker} -->`, 's'),
-      () => `<!-- ${marker} -->\n\n${text}\n<!-- /${marker} -->`,
+      () => `<!-- ${marker} -->\n\n${markdown(results[name])}\n<!-- /${marker} -->`,
     );
   }
-  writeFileSync(file('../README.md'), readme);
+  writeFileSync(file('../docs/benchmarks.md'), page);
 }
 
 /** Resolves to undefined where there is no such server. */
@@ -149,7 +141,7 @@ async function measure(chosen, server, serverName) {
     for (const [id, scenario] of Object.entries(chosen)) {
       if (round >= roundsOf(scenario, rounds)) continue;
       console.error(`round ${round + 1} of ${rounds}: ${id}`);
-      // Every other round runs backwards, so that no contender is always the first.
+      // There and back, so that nobody is always the first.
       const order = Object.keys(runs[id]);
       for (const contender of round % 2 === 0 ? order : order.reverse()) {
         await measureOnce(id, contender, atMost.messages, runs[id][contender], server);
