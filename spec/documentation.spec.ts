@@ -4,12 +4,21 @@ import { bundleCodeBlocks, extractCodeBlocks, runCodeBlock } from './support/cod
 import { compile } from './support/compile.js';
 import { ROOT } from './support/root.js';
 
-const guides = readdirSync(path.join(ROOT, 'docs/guides')).map((file) => `docs/guides/${file}`);
-const pages = ['README.md', ...guides];
+const pagesIn = (folder: string) => readdirSync(path.join(ROOT, folder)).map((file) => `${folder}/${file}`);
+
+const guides = pagesIn('docs/guides');
+const pages = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'docs/benchmarks.md',
+  ...guides,
+  ...pagesIn('docs/decisions'),
+];
 const blocks = extractCodeBlocks(pages);
 const programs = blocks.filter(({ runs }) => runs);
 
-/** What a page links to in the project: files, with the headings that are meant. */
+/** Lists the links of a page into the project: the files, with the headings that they name. */
 function linksOf(
   page: string,
 ): { readonly link: string; readonly file: string; readonly anchor: string | undefined }[] {
@@ -21,7 +30,7 @@ function linksOf(
   }));
 }
 
-/** The headings of a page, as a link names them. */
+/** Lists the headings of a page as links name them. */
 function anchorsOf(file: string): string[] {
   return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
     heading
@@ -29,6 +38,14 @@ function anchorsOf(file: string): string[] {
       .replaceAll(/[^\p{L}\p{N}_\- ]/gu, '')
       .replaceAll(' ', '-'),
   );
+}
+
+/** Lists the lines of prose that are too long. Tables and code may be. */
+function longLines(text: string): string[] {
+  return text
+    .replaceAll(/^```.*?^```$/gms, '')
+    .split('\n')
+    .filter((line) => line.length > 120 && !line.startsWith('|'));
 }
 
 describe('the code of the documentation', () => {
@@ -59,18 +76,29 @@ describe('the code of the documentation', () => {
     expect(replayOf(page ?? '')).toBe(replayOf(example ?? ''));
   });
 
-  it('prints what the first program of the README says it prints', async () => {
+  it('begins with a program that loses no message when its handler throws', () => {
     const [first] = programs.filter(({ page }) => page === 'README.md');
-    expect(first && (await runCodeBlock(first)).stdout).toBe("{ text: 'hello' }\n{ text: 'world' }\n");
+    expect(first?.output).toBe('order 1, attempt 1\norder 1, attempt 2\n');
   });
 });
 
 describe('the pages of the documentation', () => {
-  it.each(pages)('%s links to what there is', (page) => {
+  it.each(pages)('%s has no dead link', (page) => {
     const dead = linksOf(page).filter(
       ({ file, anchor }) => !existsSync(file) || (anchor !== undefined && !anchorsOf(file).includes(anchor)),
     );
     expect(dead.map(({ link }) => link)).toEqual([]);
+  });
+
+  it('keep the README short', () => {
+    expect(readFileSync(path.join(ROOT, 'README.md'), 'utf8').split('\n').length).toBeLessThanOrEqual(250);
+  });
+
+  it('are not hard-wrapped beyond 120 columns', () => {
+    const tooLong = pages
+      .filter((page) => page !== 'docs/benchmarks.md') // Generated in part.
+      .flatMap((page) => longLines(readFileSync(path.join(ROOT, page), 'utf8')).map((line) => `${page}: ${line}`));
+    expect(tooLong).toEqual([]);
   });
 
   it('are all in the index of the guides', () => {
