@@ -1,5 +1,6 @@
 /**
- * One program for any backend: QUEUE_BACKEND says which. Two groups, a retry, a delay and a dead letter come out the same on all of them.
+ * One program for any backend, selected by QUEUE_BACKEND. Two groups, a retry, a delay and a dead letter have the same
+ * result on all of them.
  *
  *     QUEUE_BACKEND=memory QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
  *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
@@ -45,7 +46,7 @@ const running = Promise.all([
 
 for (let order = 1; order <= ORDERS; order++) {
   const card = { 7: 'flaky', 13: 'expired' }[order] ?? 'good';
-  // The fifth order is not to be billed before its delay has passed.
+  // The fifth order must not be billed before its delay has passed.
   if (order === 5) delayedSince = performance.now();
   await orders.publish('orders.placed', { order, card }, order === 5 ? { delay: DELAY } : {});
 }
@@ -54,12 +55,12 @@ const deadLetter = await receive(failed, { signal: AbortSignal.timeout(20_000) }
 console.log(`given up: order ${deadLetter.payload.order} after ${deadLetter.headers['sluice-attempts']} attempts`);
 await deadLetter.ack();
 
-// A broker tells how much is left in its own time.
+// A broker updates its counts with a delay.
 while ((await orders.stats()).unfinished > 0) await new Promise((resolve) => setTimeout(resolve, 20));
 await Promise.all([billing.shutdown(), audit.shutdown(), running]);
 
 console.log(attempts.sort().join('\n'));
-// A broker counts whole milliseconds by a clock of its own.
+// A broker counts whole milliseconds, by its own clock.
 console.log(`billed: ${billed.size}, audited: ${audited.size}, order 5 after its delay: ${delayedFor > DELAY - 5}`);
 console.log(await orders.stats(), await failed.stats());
 await Promise.all([orders.close(), failed.close()]);

@@ -1,8 +1,8 @@
 /**
  * Readings of a sensor go into a database, many at a time.
  *
- * `publishTo` brings them into the queue, as fast as it has room; `inBatches` takes them out in batches; a batch is settled as one, when its insert is done
- * or has failed.
+ * `publishTo` publishes them as fast as the queue has room. `inBatches` collects deliveries into batches. A batch is
+ * settled as one, when its insert is done or has failed.
  *
  *     npx tsx examples/batch-inserts.ts
  */
@@ -13,12 +13,12 @@ interface SensorEvents {
   reading: { readonly id: number; readonly celsius: number };
 }
 
-/** Stands for a table. Its second insert fails, as when the connection breaks. */
+/** Stands for a table. Its second insert fails, as after a lost connection. */
 class Table {
   readonly rows = new Map<number, number>();
   #inserts = 0;
 
-  /** All or nothing. A row that is there already is replaced: a message may come twice. */
+  /** Inserts all rows or none. Replaces existing rows, since a message may be delivered twice. */
   async upsert(rows: readonly SensorEvents['reading'][]): Promise<void> {
     if (++this.#inserts === 2) throw new Error('The connection is lost');
     for (const { id, celsius } of rows) this.rows.set(id, celsius);
@@ -37,7 +37,7 @@ async function insert(batch: DeliveryBatch<Delivery<SensorEvents>>): Promise<voi
     console.log(`inserted ${ids}`);
   } catch (error) {
     console.log(`failed   ${ids}: ${(error as Error).message}`);
-    await batch.nack({ delay: 100 }); // All of them come again. Nobody counts for you how often: look at `attempt`.
+    await batch.nack({ delay: 100 }); // All of them are redelivered, without a limit: look at `attempt`.
   }
 }
 
@@ -48,7 +48,7 @@ const inserting = lastValueFrom(
   ),
 );
 
-// The source: a value goes on when the queue has taken its message.
+// The source: `publishTo` emits a value when the queue has taken its message.
 const readings = range(1, 30).pipe(map((id) => ({ id, celsius: 20 + (id % 7) })));
 const published = await lastValueFrom(
   readings.pipe(
@@ -56,7 +56,7 @@ const published = await lastValueFrom(
     count(),
   ),
 );
-await queue.close(); // The stream completes when all is settled.
+await queue.close(); // The stream completes when everything is settled.
 await inserting;
 
 console.log(`${published} readings published, ${table.rows.size} rows in the table, ${queue.unfinished} unfinished`);

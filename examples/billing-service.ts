@@ -1,8 +1,8 @@
 /**
- * A billing service: typed events, retries, a dead letter queue, counts of what became of every message, and an orderly stop.
+ * A billing service: typed events, retries, a dead letter queue, counts of all outcomes, and a graceful shutdown.
  *
- * It stops on SIGINT and SIGTERM, as a container is told to, and by itself when every order is billed. What it gave up lies in a queue of its own, from
- * where it is published again when the cause is gone.
+ * It stops on SIGINT and SIGTERM, and by itself when every order is billed. Failed orders go to a dead letter queue.
+ * They are replayed when the cause is repaired.
  *
  *     npx tsx examples/billing-service.ts
  */
@@ -14,7 +14,7 @@ interface OrderEvents {
   'orders.returned': { readonly order: number };
 }
 
-/** Stands for the service of a payment provider. It is down at first, one card has expired, and it takes one key for one charge. */
+/** Stands for a payment provider. It is down at first, one card has expired, and a key is charged once. */
 class PaymentProvider {
   readonly charged = new Map([['order-1', 900]]);
   readonly expired = new Set(['card-expired']);
@@ -52,11 +52,11 @@ billing.outcomes$.subscribe(({ status, delivery, error }) => {
   );
 });
 
-/** Works until nothing is left to do, or until it is told to stop. */
+/** Runs until every order is settled, or until it is told to stop. */
 async function bill(): Promise<void> {
   void orders.join().then(() => billing.shutdown());
   await billing.run(async (_payload, delivery) => {
-    // A message may come twice. The key tells the provider that it is the same charge; it is made of what the message says, not of its id.
+    // A message may be delivered twice. The key identifies the charge. It comes from the content, not from the id.
     const key = `order-${delivery.payload.order}`;
     if (delivery.key === 'orders.placed') await provider.charge(key, delivery.payload.card, delivery.payload.cents);
     else await provider.refund(key);

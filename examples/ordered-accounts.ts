@@ -1,7 +1,7 @@
 /**
- * Bookings on accounts: in order on each account, many accounts at a time.
+ * Bookings on accounts: in order on each account, several accounts in parallel.
  *
- * One booking fails twice. It is tried again where it is: what follows on its account waits for it, the other accounts go on.
+ * One booking fails twice. It is retried in place: the next bookings of its account wait, other accounts continue.
  *
  *     npx tsx examples/ordered-accounts.ts
  */
@@ -20,7 +20,7 @@ interface Account {
 const accounts = new Map<string, Account>();
 let lockedOut = 2;
 
-/** Reads, waits, writes: two of them at a time on one account would lose a booking. */
+/** Reads, waits, writes. Two at a time on one account would lose a booking. */
 async function book({ account, number, cents }: AccountEvents['booking']): Promise<string> {
   const { balance, booked } = accounts.get(account) ?? { balance: 0, booked: [] };
   await Promise.resolve();
@@ -38,7 +38,7 @@ for (const account of names) await queue.publish('booking', { account, number: 3
 await queue.close();
 
 await queue
-  // What waits behind another booking of its account is held too, so `prefetch` is more than `concurrency`.
+  // Deliveries that wait for their account keep their credit, so `prefetch` exceeds `concurrency`.
   .deliveries({ prefetch: 12 })
   .pipe(
     handle(({ payload }) => book(payload), {

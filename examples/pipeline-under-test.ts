@@ -1,8 +1,8 @@
 /**
  * A reactive pipeline, and its test with marbles.
  *
- * The queue does what it does within the call, and its timers run on RxJS's schedulers: under a `TestScheduler` a pipeline over a real queue is as
- * deterministic as over a cold Observable, and a minute takes no time.
+ * The queue takes effect synchronously, and its timers run on RxJS's schedulers. So under a `TestScheduler`, a pipeline
+ * over a real queue is as deterministic as over a cold Observable, and a minute takes no time.
  *
  *     npx tsx examples/pipeline-under-test.ts
  */
@@ -15,7 +15,7 @@ interface SensorEvents {
   temperature: { readonly celsius: number };
 }
 
-/** The code under test: every ten milliseconds an alarm with the readings that were too hot; then they are acknowledged. */
+/** The code under test: emits an alarm with the hot readings every 10 ms, then acknowledges them. */
 function alarms(queue: QueueBackend<SensorEvents>): Observable<string> {
   return queue.deliveries().pipe(
     bufferTime(10),
@@ -45,7 +45,7 @@ newScheduler().run(({ cold, expectObservable, flush }) => {
 
 newScheduler().run(({ expectObservable, flush }) => {
   const queue = new MemoryBackend<SensorEvents>();
-  // A delayed message, and a failure that is tried again: in virtual time.
+  // A delayed message and a retry, in virtual time.
   void queue.publish('temperature', { celsius: 50 }, { delay: 5 });
   const attempts = queue.deliveries().pipe(
     tap((delivery) => void (delivery.attempt < 3 ? delivery.nack({ delay: 4 }) : delivery.ack())),

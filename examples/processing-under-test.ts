@@ -1,8 +1,8 @@
 /**
- * The processing of messages under test, with marbles: results, a timeout, retries after growing delays and a dead letter, in virtual time.
+ * `handle` under test, with marbles and in virtual time: results, a timeout, retries with backoff and a dead letter.
  *
- * Under a `TestScheduler` the queue and `handle` take its time for theirs. Promises do not: they resolve after the test has run. So the services in these
- * tests return Observables, which `handle` takes as well.
+ * Under a `TestScheduler` the queue and `handle` run in its time. Promises do not: they resolve after the test has run.
+ * So the services in these tests return Observables, which `handle` accepts, too.
  *
  *     npx tsx examples/processing-under-test.ts
  */
@@ -17,7 +17,7 @@ interface OrderEvents {
 
 type Charge = (order: string) => Observable<string> | Promise<string>;
 
-/** The code under test. A charge that fails, or takes longer than 10 ms, is tried again after 5 ms and after 10 more; then it is given up. */
+/** The code under test. Retries a charge that fails or takes longer than 10 ms after 5 ms and after 10 ms. */
 function receipts(
   queue: QueueBackend<OrderEvents>,
   charge: Charge,
@@ -30,7 +30,7 @@ function receipts(
 const silent = { debug() {}, warn() {}, error() {} };
 const newScheduler = () => new TestScheduler((actual, expected) => assert.deepEqual(actual, expected));
 
-// One after the other, as they come.
+// One at a time, in order.
 newScheduler().run(({ cold, expectObservable, flush }) => {
   const queue = new MemoryBackend<OrderEvents>();
   const orders = cold('  a-b-c---------|');
@@ -44,7 +44,7 @@ newScheduler().run(({ cold, expectObservable, flush }) => {
   assert.equal(queue.unfinished, 0);
 });
 
-// The first try hangs and is ended by the timeout, the second fails at once, the third takes 3 ms.
+// The first try hangs until the timeout, the second fails at once, the third takes 3 ms.
 newScheduler().run(({ expectObservable, flush }) => {
   const queue = new MemoryBackend<OrderEvents>();
   const outcomes: Outcome[] = [];
@@ -70,7 +70,7 @@ newScheduler().run(({ expectObservable, flush }) => {
   assert.equal(queue.unfinished, 0);
 });
 
-// After the last try the message goes to the dead letters, and the stream goes on.
+// After the last try the message becomes a dead letter, and the stream continues.
 newScheduler().run(({ expectObservable, flush }) => {
   const queue = new MemoryBackend<OrderEvents>();
   const failed = new MemoryBackend<OrderEvents>();

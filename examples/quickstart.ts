@@ -1,8 +1,9 @@
 /**
  * Quickstart: a week of earthquakes goes through a queue.
  *
- * One publisher sends the catalogue of the US Geological Survey as fast as the queue lets it. Four consumers compete for the messages, and each takes a
- * millisecond for one. The queue holds at most 64 messages: when it is full, `publish` waits, and nobody runs out of memory.
+ * One publisher sends the catalogue of the US Geological Survey as fast as the queue accepts it. Four consumers
+ * compete for the messages and work on each for a millisecond. At most 64 messages wait in the queue. When it is
+ * full, `publish` waits, so memory stays bounded.
  *
  *     npm run quickstart
  */
@@ -11,7 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { interval, map } from 'rxjs';
 import { MemoryBackend } from 'sluice';
 
-/** What goes through the queue: its keys, and the payload of each. */
+/** The keys of the queue, and the payload of each. */
 interface SeismicEvents {
   'earthquake.minor': Tremor;
   'earthquake.light': Tremor;
@@ -24,7 +25,7 @@ interface Tremor {
   readonly magnitude: number;
 }
 
-/** As it stands in the catalogue. */
+/** An entry of the catalogue. */
 interface Feature {
   readonly properties: { readonly mag: number; readonly place: string; readonly type: string };
 }
@@ -42,10 +43,10 @@ const queue = new MemoryBackend<SeismicEvents>({ name: 'tremors', capacity: 64 }
 
 async function publishAll(): Promise<void> {
   for (const { properties } of catalogue.features) {
-    // Resolves when there is room: this is all that backpressure takes.
+    // Resolves when the queue has room: this is the backpressure.
     await queue.publish(keyOf(properties), { place: properties.place, magnitude: properties.mag });
   }
-  await queue.close(); // Consumers still get what waits; then their loops end.
+  await queue.close(); // Consumers still get the waiting messages. Then their loops end.
 }
 
 const counts = new Map<string, number>();
@@ -53,7 +54,7 @@ let strongest: Tremor = { place: 'nowhere', magnitude: Number.NEGATIVE_INFINITY 
 
 async function consume(): Promise<number> {
   let done = 0;
-  // A delivery is on loan. The loop acknowledges it when it comes back for the next one, and gives it back if the body throws.
+  // The loop acknowledges a delivery on the next iteration. If the body throws, it requeues the delivery.
   for await (const { key, payload } of queue.deliveries()) {
     await pause(1); // The work of a real service.
     counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -63,7 +64,7 @@ async function consume(): Promise<number> {
   return done;
 }
 
-// The queue is reactive too: what it takes, and how much is unfinished, are Observables.
+// The queue is reactive, too: `published$` and `unfinished$` are Observables.
 let published = 0;
 let highest = 0;
 queue.published$.subscribe({
@@ -74,7 +75,7 @@ queue.published$.subscribe({
 });
 
 const progress = interval(50)
-  .pipe(map(() => `${published} published, ${queue.size} waiting, ${queue.inFlight} being worked on`))
+  .pipe(map(() => `${published} published, ${queue.size} waiting, ${queue.inFlight} in flight`))
   .subscribe((text) => process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}` : `${text}\n`));
 
 const start = performance.now();

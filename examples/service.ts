@@ -1,8 +1,8 @@
 /**
- * A service that works until it is told to stop, and leaves nothing behind.
+ * A service that runs until it is told to stop, and leaves nothing behind.
  *
- * On SIGINT (Ctrl-C) the signal aborts: the message being worked on is finished, what was not started goes back to the queue, the loop ends, and the
- * process exits by itself since no timer, listener or subscription is left.
+ * On SIGINT (Ctrl-C) the signal aborts. The running body finishes, other messages are requeued and the loop ends. The
+ * process exits by itself, since no timer, listener or subscription is left.
  *
  *     npx tsx examples/service.ts
  */
@@ -13,7 +13,7 @@ interface OrderEvents {
   'orders.created': { readonly order: number };
 }
 
-/** Written against the contract: the same function runs on any backend. */
+/** Uses the contract only, so it runs on any backend. */
 async function work(queue: QueueBackend<OrderEvents>, signal: AbortSignal): Promise<number> {
   let done = 0;
   for await (const { key, payload, attempt } of queue.deliveries({ signal })) {
@@ -24,7 +24,7 @@ async function work(queue: QueueBackend<OrderEvents>, signal: AbortSignal): Prom
   return done;
 }
 
-/** Orders come in all the time; when the shop closes, no more. */
+/** Publishes orders until the shop closes. */
 async function takeOrders(queue: QueueBackend<OrderEvents>, signal: AbortSignal): Promise<void> {
   for (let order = 1; !signal.aborted; order++) {
     await queue.publish('orders.created', { order }, { signal }).catch(() => undefined);
