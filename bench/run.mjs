@@ -5,7 +5,7 @@
  *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit]
  *                      [--timeout 60] [--write] [--redraw] [--server nats-2.15]
  *
- * `--only` takes scenarios and tables of scenarios: `handlers`, `redis`, `nats`, `rabbitmq`. A scenario whose server is not
+ * `--only` takes scenarios and tables of scenarios: `handlers` and the names of the engines. A scenario whose server is not
  * installed is skipped. With `--only`, with `--contenders`, or if a scenario was skipped, no file is written. `--write` then
  * writes the complete sections and leaves the others unchanged. `--redraw` measures nothing: it writes the files from
  * results.json. `--server` uses a version that `npm run servers` fetched, and writes no files.
