@@ -90,6 +90,13 @@ describe('the pages of the documentation', () => {
     expect(dead.map(({ link }) => link)).toEqual([]);
   });
 
+  it('name files of the project that exist', () => {
+    const text = readFileSync(path.join(ROOT, 'CONTRIBUTING.md'), 'utf8');
+    const named = [...text.matchAll(/`((?:bench|docs|scripts|spec|src)\/[\w./-]+)`/g)].map(([, file = '']) => file);
+    expect(named).toContain('src/backend.ts');
+    expect(named.filter((file) => !existsSync(path.join(ROOT, file)))).toEqual([]);
+  });
+
   it('keep the README short', () => {
     expect(readFileSync(path.join(ROOT, 'README.md'), 'utf8').split('\n').length).toBeLessThanOrEqual(250);
   });
