@@ -11,6 +11,8 @@ const HEADERS = 'sluice-headers';
 const PUBLISHED_AT = 'sluice-published-at';
 /** How often it was delivered before it was copied, for a nack with a delay. */
 const ATTEMPTS = 'sluice-attempts';
+/** The id that Sluice made for a message to which its publisher gave another one. */
+const UNIQUE_ID = 'sluice-unique-id';
 /** How long it was delayed when it was published, in milliseconds. */
 const DELAY = 'sluice-delay';
 
@@ -23,7 +25,10 @@ const ACQUIRED_COUNT = 'x-acquired-count';
 
 /** What a message is made of, on the way to the broker. */
 export interface Outgoing {
+  /** The `id` of its deliveries: the publisher's own, or else `uniqueId`. */
   readonly id: string;
+  /** No other message has it, unless another program has published this one. */
+  readonly uniqueId: string;
   readonly key: QueueKey;
   /** JSON, in UTF-8. */
   readonly body: Buffer;
@@ -39,13 +44,15 @@ export interface Outgoing {
 /** A message as it came from the broker: with its place in the queue, by which messages are compared, and what a copy of it is made of. */
 export interface Received {
   readonly message: Message;
+  /** Whether its publisher gave it an id. Several messages may have that. */
+  readonly hasGivenId: boolean;
   readonly place: Place;
   /** How often it was delivered before it was copied, for a nack with a delay. */
   readonly attempts: number;
   readonly original: Incoming;
 }
 
-/** When a message took its place, in milliseconds since the epoch, and its id. */
+/** When a message took its place, in milliseconds since the epoch, and its unique id. */
 export interface Place {
   readonly time: number;
   readonly id: string;
@@ -58,9 +65,10 @@ export function comparePlaces(one: Place, other: Place): number {
   );
 }
 
-export function propertiesOf({ id, key, headers, publishedAt, delay, attempts }: Outgoing): Properties {
+export function propertiesOf({ id, uniqueId, key, headers, publishedAt, delay, attempts }: Outgoing): Properties {
   const table: Record<string, unknown> = { [PUBLISHED_AT]: publishedAt };
   if (headers !== undefined) table[HEADERS] = headers;
+  if (uniqueId !== id) table[UNIQUE_ID] = uniqueId;
   if (delay > 0) table[DELAY] = Math.ceil(delay);
   if (attempts > 0) table[ATTEMPTS] = attempts;
   // The encoding says to the client what it is not to read itself.
@@ -84,18 +92,21 @@ export function readMessage(original: Incoming): Received | string {
   if (!isCount(attempts)) return `its "${ATTEMPTS}" is no count but ${describe(attempts)}`;
   const content = readEnvelope({ key, payload: Buffer.isBuffer(body) ? body.toString() : undefined, headers });
   if (typeof content === 'string') return content;
+  const given = table[UNIQUE_ID];
+  const hasGivenId = typeof given === 'string' && isOwnId(given);
   const attempt = attempts + countOf(table[DELIVERY_COUNT], table[ACQUIRED_COUNT]) + 1;
   return {
     message: { id, ...content, attempt, publishedAt },
-    place: { time: publishedAt + delay, id },
+    hasGivenId,
+    place: { time: publishedAt + delay, id: hasGivenId ? given : id },
     attempts,
     original,
   };
 }
 
 /**
- * Whether Sluice has made the id of a message. Another program may give one id to many messages that are equal in everything: the loss of one of these is worse
- * than a second delivery.
+ * Whether Sluice has made the unique id of a message. Another program may publish many messages that are equal in
+ * everything: to lose one of these is worse than to deliver one twice.
  */
 export function hasOwnId({ place }: Received): boolean {
   return isOwnId(place.id);
@@ -109,10 +120,12 @@ export function isRedelivery({ message, attempts, original }: Received): boolean
 /** The same message once more, to be delivered as the attempt after this one. */
 export function copyOf({
   message: { id, key, attempt, publishedAt },
+  place: { id: uniqueId },
   original: { body, headers = {} },
 }: Received): Outgoing {
   return {
     id,
+    uniqueId,
     key,
     body: body as Buffer,
     headers: headers[HEADERS] as string | undefined,

@@ -37,6 +37,7 @@ export interface PublisherOptions {
 
 /** A message on its way to the server. */
 interface Parcel {
+  readonly uniqueId: string;
   readonly envelope: Envelope;
   readonly body: Buffer;
   /** The way of its delay; undefined: it has none. */
@@ -139,12 +140,14 @@ export class Publisher implements DriverPublisher {
     return this.#connection;
   }
 
-  publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
+  publish({ key, payload, headers, delay, group, id, signal }: CheckedMessage): Promise<void> {
     checkMilliseconds('delay', delay, { most: LONGEST_DELAY });
     const json = writeHeaders(headers);
     this.#checkHeaders(json);
+    const uniqueId = this.#ids.next();
     const message: Outgoing = {
-      id: this.#ids.next(),
+      id: id ?? uniqueId,
+      uniqueId,
       key,
       body: Buffer.from(writePayload(payload, this.#mostBytes, 'RabbitMQ')),
       headers: json,
@@ -155,7 +158,7 @@ export class Publisher implements DriverPublisher {
     const { exchange, delays } =
       group === undefined ? { exchange: this.#options.names.exchange, delays: this.#toAll } : this.#routeTo(group);
     const envelope = envelopeOf(propertiesOf(message), exchange, key);
-    return this.#enqueue({ envelope, body: message.body, delays, group, delay, isNew: true }, signal);
+    return this.#enqueue({ uniqueId, envelope, body: message.body, delays, group, delay, isNew: true }, signal);
   }
 
   /** Sends a message to one group, to be delivered there again after a delay in milliseconds. Resolves when the broker has confirmed it. */
@@ -164,6 +167,7 @@ export class Publisher implements DriverPublisher {
     const delays = this.#again.get(group) ?? new Delays(name, again);
     this.#again.set(group, delays);
     return this.#enqueue({
+      uniqueId: message.uniqueId,
       envelope: envelopeOf(propertiesOf(message), again, ''),
       body: message.body,
       delays,
@@ -178,6 +182,7 @@ export class Publisher implements DriverPublisher {
     const messageId = original.messageId ?? this.#ids.next();
     const envelope = envelopeOf({ ...asideProperties(original, reason), messageId }, this.#options.names.aside, '');
     return this.#enqueue({
+      uniqueId: messageId,
       envelope,
       body: bodyOf(original),
       delays: undefined,
@@ -210,13 +215,12 @@ export class Publisher implements DriverPublisher {
 
   #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {
     const answer = this.#outbox.add(parcel, signal);
-    const { delay, envelope, group } = parcel;
+    const { delay, uniqueId, group } = parcel;
     if (delay > 0) {
       const { delayed } = this.#options;
-      const { messageId: id = '' } = envelope;
-      delayed.sent(id, delay, group);
+      delayed.sent(uniqueId, delay, group);
       // The caller of `publish` gets the error.
-      answer.catch(() => delayed.failed(id, group));
+      answer.catch(() => delayed.failed(uniqueId, group));
     }
     this.#pumpLater();
     return answer;

@@ -18,7 +18,7 @@ export interface RabbitMqFromEnvOptions {
  *
  * *Gotchas*: a backend without `groups` creates the group `default`, also where the queue has other groups. A message stays until every group
  * that exists has settled it, so a group without a consumer fills the server. A group that is added to `groups` starts with the next message. A message that was on its way when the connection was lost is sent again, and
- * may be stored twice, under one `id`. `attempt` also counts what another process released. A delay is at most some 49 days, in steps of 16 ms. `stats()` know of what is out
+ * may be stored twice, under one `id`. RabbitMQ does not deduplicate: `publish` stores a second message with the same `id`, and `dedupeWindow` has no effect. `attempt` also counts what another process released. A delay is at most some 49 days, in steps of 16 ms. `stats()` know of what is out
  * only in this process. The broker's `consumer_timeout`, 30 minutes by default, must be longer than prefetch ÷ concurrency × the time that a handler takes:
  * the broker takes back a message that is in flight for longer.
  *

@@ -43,7 +43,7 @@ export class Subscription {
   #channel: Channel | undefined;
   /** Of the channel. */
   #prefetch: Prefetch | undefined;
-  /** What is out with the subscriber, by id. */
+  /** The messages in flight, by token. */
   readonly #out = new Map<string, MessageArrival>();
   /** What has come for which there is no room: of the queue `again`, which come first, and of the group's. */
   readonly #again: MessageArrival[] = [];
@@ -98,9 +98,7 @@ export class Subscription {
 
   /** The ids of all that are here. */
   get ids(): string[] {
-    return [...this.#out.values(), ...this.#again, ...this.#next, ...this.#back].map(
-      ({ received }) => received.message.id,
-    );
+    return [...this.#out.values(), ...this.#again, ...this.#next, ...this.#back].map(({ place }) => place.id);
   }
 
   /** Resolves when the broker knows of everything that was settled before. */
@@ -229,8 +227,8 @@ export class Subscription {
     }
     const arrival = arrivalOf(channel, received, this.#options.released);
     const { delayed, group, returning } = this.#options;
-    delayed.arrived(group, received.message.id);
-    returning.delete(received.message.id);
+    delayed.arrived(group, arrival.place.id);
+    returning.delete(arrival.place.id);
     if (this.#options.done.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
       noteSettled(this.#options.released, arrival, 'released');
@@ -244,22 +242,23 @@ export class Subscription {
   }
 
   #lend(arrival: MessageArrival): void {
-    const { message } = arrival.received;
-    const twin = this.#out.get(message.id);
-    if (twin !== undefined && isSame(twin.received, arrival.received)) {
+    const { received, place, tag } = arrival;
+    const twin = this.#out.get(place.id);
+    if (twin !== undefined && isSame(twin.received, received)) {
       void arrival.channel.settle(arrival, 'ack');
       return;
     }
     // Another program may give one id to many messages.
-    const own = twin === undefined ? message : { ...message, id: `${message.id}/${arrival.tag}` };
-    this.#out.set(own.id, arrival);
-    this.#inFlight.deliver(own);
+    const token = twin === undefined ? place.id : `${place.id}/${tag}`;
+    this.#out.set(token, arrival);
+    const { message, hasGivenId } = received;
+    this.#inFlight.deliver({ ...message, id: hasGivenId ? message.id : token, token });
   }
 
-  #settle({ id }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
-    const arrival = this.#out.get(id);
+  #settle({ token }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
+    const arrival = this.#out.get(token);
     if (arrival === undefined) return NOT_COUNTED;
-    this.#out.delete(id);
+    this.#out.delete(token);
     noteSettled(this.#options.released, arrival, how, delay);
     const goesBack = how === 'retried' || how === 'released';
     if (goesBack && this.#subscriber.closed) {
@@ -270,7 +269,7 @@ export class Subscription {
       return this.#copying(moveAside(arrival.channel, arrival.received.original, 'is given up', reason, this.#options));
     if (delay > 0) return this.#sendAgain(arrival, delay);
     if (!goesBack) return arrival.channel.settle(arrival, 'ack');
-    this.#options.returning.add(arrival.received.message.id, 0);
+    this.#options.returning.add(arrival.place.id, 0);
     return arrival.channel.settle(arrival, how === 'retried' ? 'failed' : 'back');
   }
 
@@ -345,7 +344,7 @@ export class Subscription {
     this.#winding = true;
     // Before it goes back: it may come again to another subscription at once.
     this.#back.push(...this.#takeBuffered());
-    for (const { received } of this.#back) this.#options.returning.add(received.message.id, 0);
+    for (const { place } of this.#back) this.#options.returning.add(place.id, 0);
     // Closing gives all back, in the order of their delivery. Where that is another than the one of their places, they go back one by one.
     if (this.#left && this.#copies.size === 0 && !channel.gaveBack && isInOrder(this.#back)) {
       channel.release();
@@ -382,7 +381,7 @@ export class Subscription {
     this.#back = [];
     const lost = [...this.#out.keys()];
     this.#out.clear();
-    for (const id of lost) this.#inFlight.recall(id);
+    for (const token of lost) this.#inFlight.recall(token);
     if (this.#left) this.#end();
   }
 
