@@ -18,6 +18,11 @@ export interface Channel {
     readonly destination: string;
     readonly routingKey: string;
   }): Promise<unknown>;
+  /** Does not fail if there is no such queue. */
+  queueDelete(options: { readonly queue: string }): Promise<unknown>;
+  /** Does not fail if there is no such exchange. */
+  exchangeDelete(options: { readonly exchange: string }): Promise<unknown>;
+  queuePurge(options: { readonly queue: string }): Promise<{ readonly messageCount: number }>;
   confirmSelect(): Promise<unknown>;
   basicPublish(envelope: Envelope, body: Buffer): Promise<unknown>;
   basicQos(options: { readonly prefetchCount: number }): Promise<unknown>;

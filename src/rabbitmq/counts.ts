@@ -30,11 +30,17 @@ export class Counts {
    * meanwhile is rather counted twice than not at all.
    */
   async delayed(delay: string): Promise<number> {
-    let levels = 0;
-    while ((await this.waiting(levelName(delay, levels))) !== undefined) levels++;
     let sum = 0;
-    while (levels-- > 0) sum += (await this.waiting(levelName(delay, levels))) ?? 0;
+    for (const level of await this.levels(delay)) sum += (await this.waiting(level)) ?? 0;
     return sum;
+  }
+
+  /** Returns the names of the levels of a delay, in the order in which messages pass through them. */
+  async levels(delay: string): Promise<string[]> {
+    const names: string[] = [];
+    for (let name = levelName(delay, 0); (await this.look(name)) !== undefined; name = levelName(delay, names.length))
+      names.unshift(name);
+    return names;
   }
 
   async close(): Promise<void> {

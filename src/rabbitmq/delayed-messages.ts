@@ -77,6 +77,11 @@ export class DelayedMessages {
     this.#groups.get(group)?.underway.delete(id);
   }
 
+  /** Forgets the messages on their way to a group: they were removed. */
+  purged(group: ConsumerGroup): void {
+    this.#groups.get(group)?.underway.clear();
+  }
+
   /** The broker has refused a message, or a connection was lost: what is on its way now may come late. */
   troubled(): void {
     this.#troubledAt = performance.now();

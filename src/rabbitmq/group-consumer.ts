@@ -47,6 +47,21 @@ export class GroupConsumer implements DriverConsumer {
     await this.#all((subscription) => subscription.arrived());
   }
 
+  /**
+   * Prepares a purge of the group's queues on the broker: resolves when the broker has what this process has settled
+   * or returned.
+   */
+  async returned(): Promise<void> {
+    await this.#all((subscription) => subscription.returned());
+  }
+
+  /** Removes the messages that were prefetched and wait here. Resolves to how many. */
+  async purge(): Promise<number> {
+    const purged = await Promise.all([...this.#subscriptions].map((subscription) => subscription.purge()));
+    this.#options.returning.clear();
+    return purged.reduce((sum, count) => sum + count, 0);
+  }
+
   async close(): Promise<void> {
     await this.#all((subscription) => {
       subscription.close();

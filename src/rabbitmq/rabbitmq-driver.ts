@@ -4,6 +4,7 @@ import type { Connection } from '../core/connection.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import { OwnReleases } from '../core/own-releases.js';
+import { Administration, type Ask } from './administration.js';
 import { Consuming } from './consuming.js';
 import { Counts } from './counts.js';
 import { DelayedMessages } from './delayed-messages.js';
@@ -13,7 +14,6 @@ import { GroupLog } from './group-log.js';
 import type { RabbitLink } from './link.js';
 import { type QueueNames, queueNames } from './names.js';
 import type { CheckedRabbitMqOptions } from './options.js';
-import { OverdueError } from './patience.js';
 import { Publisher } from './publisher.js';
 import { Server } from './server.js';
 import { Topology } from './topology.js';
@@ -27,6 +27,7 @@ const RETURNING = { most: 1024, lateness: 1000 };
 export class RabbitMqDriver implements Driver {
   readonly failures: EngineErrors;
   readonly publisher: Publisher;
+  readonly administration: Administration;
   readonly #options: CheckedRabbitMqOptions;
   readonly #names: QueueNames;
   readonly #topology: Topology;
@@ -76,6 +77,15 @@ export class RabbitMqDriver implements Driver {
       logger,
       onDeclared: (link) => void unread.look(link),
     });
+    this.administration = new Administration({
+      queueName: name,
+      names: this.#names,
+      groups,
+      delayed: this.#delayed,
+      consumerOf: (group) => this.#consumers.get(group),
+      ask: this.#ask,
+      count: (group, signal) => this.count(group, signal),
+    });
   }
 
   createConsumer(group: ConsumerGroup): GroupConsumer {
@@ -101,39 +111,31 @@ export class RabbitMqDriver implements Driver {
 
   /** AMQP does not tell what others hold: only what waits, and what is out with the consumers of this process. */
   async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    const [connection] = this.#consuming.connections;
-    for (;;) {
-      const link = await connection.acquire(signal);
-      try {
-        const counts = new Counts(link, signal);
-        const all = group === undefined ? this.#options.groups : [group];
-        const known = new Map<ConsumerGroup, { readonly consumers: number; readonly ids: Set<string> }>();
-        for (const one of all) {
-          const consumers = await counts.consumers(this.#names.group(one).queue);
-          known.set(one, { consumers, ids: new Set(this.#idsOf(one, consumers)) });
-        }
-        const each: GroupCounts[] = [];
-        const unfinished = new Set<string>();
-        const delayed = await counts.delayed(this.#names.delay);
-        for (const [one, { consumers, ids }] of known) {
-          const { all, only } = await this.#countGroup(counts, one);
-          for (const id of this.#idsOf(one, consumers)) ids.add(id);
-          for (const id of ids) unfinished.add(id);
-          each.push({ all: { ready: all.ready, unfinished: Math.max(all.unfinished + delayed, ids.size) }, only });
-        }
-        await counts.close();
-        const total = totalOf(each);
-        return { ready: total.ready, unfinished: Math.max(total.unfinished, unfinished.size) };
-      } catch (error) {
-        // The connection is not to blame for callers that give up.
-        if (error === signal.reason || this.#closed || this.failures.classify(error) !== 'retryable') throw error;
-        // The channel has ended, not the connection.
-        if (error instanceof OverdueError) continue;
-        // It may say of a connection that is about to end what that does not know itself.
-        connection.lose(link, error);
+    return this.#ask(signal, async (link) => {
+      const counts = new Counts(link, signal);
+      const all = group === undefined ? this.#options.groups : [group];
+      const known = new Map<ConsumerGroup, { readonly consumers: number; readonly ids: Set<string> }>();
+      for (const one of all) {
+        const consumers = await counts.consumers(this.#names.group(one).queue);
+        known.set(one, { consumers, ids: new Set(this.#idsOf(one, consumers)) });
       }
-    }
+      const each: GroupCounts[] = [];
+      const unfinished = new Set<string>();
+      const delayed = await counts.delayed(this.#names.delay);
+      for (const [one, { consumers, ids }] of known) {
+        const { all, only } = await this.#countGroup(counts, one);
+        for (const id of this.#idsOf(one, consumers)) ids.add(id);
+        for (const id of ids) unfinished.add(id);
+        each.push({ all: { ready: all.ready, unfinished: Math.max(all.unfinished + delayed, ids.size) }, only });
+      }
+      await counts.close();
+      const total = totalOf(each);
+      return { ready: total.ready, unfinished: Math.max(total.unfinished, unfinished.size) };
+    });
   }
+
+  readonly #ask: Ask = (signal, ask) =>
+    this.#consuming.ask(signal, (error) => (this.#closed ? 'fatal' : this.failures.classify(error)), ask);
 
   lastError(): unknown {
     return this.publisher.lastError ?? this.#consuming.connections[0].lastError;

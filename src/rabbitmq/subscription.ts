@@ -114,6 +114,19 @@ export class Subscription {
     await new Promise((resolve) => setImmediate(resolve));
   }
 
+  /** Resolves when the broker has everything that was settled before, or returned because the subscriber has left. */
+  async returned(): Promise<void> {
+    await (this.#left ? this.ended : this.settled());
+  }
+
+  /** Removes the messages that wait here for credit. Resolves to how many. */
+  async purge(): Promise<number> {
+    const waiting = [...this.#again.splice(0), ...this.#next.splice(0)];
+    for (const arrival of waiting) noteSettled(this.#options.released, arrival, 'acked');
+    const counted = await Promise.all(waiting.map((arrival) => arrival.channel.settle(arrival, 'ack')));
+    return counted.filter(Boolean).length;
+  }
+
   /** Ends the stream. */
   close(): void {
     this.#inFlight.end();

@@ -61,6 +61,18 @@ export class TimedChannel implements LinkChannel {
     return this.#ask('exchange.bind', this.#channel.exchangeBind(options));
   }
 
+  queueDelete(options: Parameters<Channel['queueDelete']>[0]): Promise<unknown> {
+    return this.#ask('queue.delete', this.#channel.queueDelete(options));
+  }
+
+  exchangeDelete(options: Parameters<Channel['exchangeDelete']>[0]): Promise<unknown> {
+    return this.#ask('exchange.delete', this.#channel.exchangeDelete(options));
+  }
+
+  queuePurge(options: Parameters<Channel['queuePurge']>[0]): ReturnType<Channel['queuePurge']> {
+    return this.#ask('queue.purge', this.#channel.queuePurge(options));
+  }
+
   confirmSelect(): Promise<unknown> {
     return this.#ask('confirm.select', this.#channel.confirmSelect());
   }
