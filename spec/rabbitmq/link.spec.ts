@@ -1,13 +1,13 @@
 import { ConnectionLostError } from '../../src/core/engine-errors.js';
 import type { Client } from '../../src/rabbitmq/client.js';
 import { RabbitLink } from '../../src/rabbitmq/link.js';
-import { OverdueError, Patience } from '../../src/rabbitmq/patience.js';
+import { OverdueError, ResponseTimeout } from '../../src/rabbitmq/response-timeout.js';
 import { never } from '../core/fake-driver.js';
 import { fakeTime, pass } from '../core/fakes.js';
 import { failureOf, rejectionOf, stateOf } from '../support/promises.js';
 
 /** How long a server may take to answer at first, in milliseconds. */
-const PATIENCE = new Patience().get(0);
+const RESPONSE_TIMEOUT = new ResponseTimeout().get(0);
 
 beforeEach(fakeTime);
 
@@ -26,7 +26,14 @@ function linkTo({ opensChannels = true, owned = true }) {
     unsafeDestroy() {},
     _socket: { destroy: destroySocket },
   } as unknown as Client;
-  const link = new RabbitLink({ client, owned, patience: new Patience(), lease: 30_000, lost() {}, onOverdue() {} });
+  const link = new RabbitLink({
+    client,
+    owned,
+    responseTimeout: new ResponseTimeout(),
+    lease: 30_000,
+    lost() {},
+    onOverdue() {},
+  });
   const consume = async () =>
     (await link.openChannel(() => {})).basicConsume({ queue: 'orders', consumerTag: '0' }, () => {});
   return { link, destroySocket, consume };
@@ -45,7 +52,7 @@ describe('A link to a server that does not answer, when it is destroyed,', () =>
     const channel = await link.openChannel(() => {});
     const closed = channel.close();
     const consumed = consume();
-    await pass(PATIENCE / 2);
+    await pass(RESPONSE_TIMEOUT / 2);
     link.destroy();
     expect(await rejectionOf(consumed)).toEqual(new ConnectionLostError('The connection was closed'));
     expect(await stateOf(closed)).toBe('fulfilled');
@@ -58,7 +65,7 @@ describe('A link to a server that does not answer, when it is destroyed,', () =>
       const { link, consume } = linkTo({ opensChannels });
       await link.connect();
       const failure = failureOf(consume());
-      await pass(PATIENCE);
+      await pass(RESPONSE_TIMEOUT);
       expect(await failure).toBeInstanceOf(OverdueError);
       link.destroy();
       await expectNoTimer();
@@ -72,7 +79,7 @@ describe('A link to a server that does not answer, when it is destroyed,', () =>
     link.destroy();
     expect(destroySocket).not.toHaveBeenCalled();
     // First for what was asked for, then, for longer, to see the channel closed.
-    for (let passed = 0; passed < 4; passed++) await pass(PATIENCE);
+    for (let passed = 0; passed < 4; passed++) await pass(RESPONSE_TIMEOUT);
     expect(destroySocket).toHaveBeenCalledTimes(1);
     await expectNoTimer();
   });

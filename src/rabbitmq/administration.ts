@@ -33,8 +33,9 @@ export class Administration {
   }
 
   /**
-   * Lists the declared groups, and `default` if it exists. AMQP cannot list queues, so other groups stay unseen:
-   * `rabbitmqctl list_queues` shows them. `consumers` counts the subscribers of all processes, but none that pauses.
+   * Lists the declared groups, and `default` if it exists. AMQP cannot list queues, so other groups
+   * stay unseen: `rabbitmqctl list_queues` shows them. `consumers` counts the subscribers of all
+   * processes, but none that pauses.
    */
   async groups(signal: AbortSignal): Promise<GroupInfo[]> {
     const { groups, names, ask, count } = this.#options;
@@ -55,8 +56,8 @@ export class Administration {
   }
 
   /**
-   * Deletes the queues and exchanges of a group, with their messages. Resolves to whether there was such a group.
-   * A process that consumes for the group declares it again.
+   * Deletes the queues and exchanges of a group, with their messages. Resolves to whether there was
+   * such a group. A process that consumes for the group declares it again.
    */
   deleteGroup(group: ConsumerGroup, signal: AbortSignal): Promise<boolean> {
     const { names, delayed, ask } = this.#options;
@@ -66,7 +67,8 @@ export class Administration {
     return ask(signal, async (link) => {
       const counts = new Counts(link, signal);
       for (const name of [queue, again]) existed ||= (await counts.look(name)) !== undefined;
-      // The queue of the group comes last: if something fails before, the next call still finds the group.
+      // The queue of the group comes last: if something fails before, the next call still finds the
+      // group.
       const all = [...(await counts.levels(publishDelay)), ...(await counts.levels(delay)), again, queue];
       await counts.close();
       const setup = new Setup(link);
@@ -80,7 +82,10 @@ export class Administration {
     });
   }
 
-  /** @throws {UnsupportedOperationError} always: a client of AMQP cannot read a message without taking it. */
+  /**
+   * @throws {UnsupportedOperationError} always: a client of AMQP cannot read a message without
+   * taking it.
+   */
   peek(group: ConsumerGroup = DEFAULT_GROUP): never {
     const { queueName, names } = this.#options;
     throw new UnsupportedOperationError(
@@ -91,15 +96,17 @@ export class Administration {
   }
 
   /**
-   * Removes the messages that wait, are delayed, or were prefetched here and not emitted. A message that another process
-   * has prefetched is in flight. A message that one of the broker's queues hands to the next at this moment may stay.
+   * Removes the messages that wait, are delayed, or were prefetched here and not emitted. A message
+   * that another process has prefetched is in flight. A message that one of the broker's queues
+   * hands to the next at this moment may stay.
    *
-   * Messages that were published with a delay for every group share their queues. They are removed with all groups, or
-   * with the only declared one.
+   * Messages that were published with a delay for every group share their queues. They are removed
+   * with all groups, or with the only declared one.
    *
-   * Resolves to how many messages were removed. Over all groups each message counts once, as in `stats()`: a message for
-   * one group only adds up, and of the others the group counts from which most were removed. If the broker's answer is
-   * lost with a connection, what it has removed does not count.
+   * Resolves to how many messages were removed. Over all groups each message counts once, as in
+   * `stats()`: a message for one group only adds up, and of the others the group counts from which
+   * most were removed. If the broker's answer is lost with a connection, what it has removed does
+   * not count.
    */
   async purge(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<number> {
     const { groups, names, delayed, ask, consumerOf } = this.#options;

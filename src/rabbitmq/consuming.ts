@@ -1,9 +1,12 @@
 import type { Connection } from '../core/connection.js';
 import type { ErrorKind } from '../core/engine-errors.js';
 import type { RabbitLink } from './link.js';
-import { OverdueError } from './patience.js';
+import { OverdueError } from './response-timeout.js';
 
-/** The connections for consuming: one, and more where there are more subscribers than a connection has channels for. */
+/**
+ * The connections for consuming: one, and more where there are more subscribers than a connection
+ * has channels for.
+ */
 export class Consuming {
   readonly #connect: () => Connection<RabbitLink>;
   readonly #connections: [Connection<RabbitLink>, ...Connection<RabbitLink>[]];

@@ -3,13 +3,19 @@ import { levelName } from './delays.js';
 import type { RabbitLink } from './link.js';
 import { codeOf } from './rabbitmq-errors.js';
 
-/** Looks how many messages wait in queues. Each look at a queue that is not there ends a channel, so it has channels of its own. */
+/**
+ * Looks how many messages wait in queues. Each look at a queue that is not there ends a channel, so
+ * it has channels of its own.
+ */
 export class Counts {
   readonly #link: RabbitLink;
   readonly #signal: AbortSignal | undefined;
   #channel: Channel | undefined;
 
-  /** @param signal aborts when nobody waits for the counts any more: each look then rejects with its reason */
+  /**
+   * @param signal aborts when nobody waits for the counts any more: each look then rejects with its
+   * reason
+   */
   constructor(link: RabbitLink, signal?: AbortSignal) {
     this.#link = link;
     this.#signal = signal;
@@ -26,8 +32,9 @@ export class Counts {
   }
 
   /**
-   * How many messages are in the levels of a delay, which are there from the first one up. Counted from above, the way that messages go: what is handed down
-   * meanwhile is rather counted twice than not at all.
+   * How many messages are in the levels of a delay, which are there from the first one up. Counted
+   * from above, the way that messages go: what is handed down meanwhile is rather counted twice
+   * than not at all.
    */
   async delayed(delay: string): Promise<number> {
     let sum = 0;
@@ -35,7 +42,9 @@ export class Counts {
     return sum;
   }
 
-  /** Returns the names of the levels of a delay, in the order in which messages pass through them. */
+  /**
+   * Returns the names of the levels of a delay, in the order in which messages pass through them.
+   */
   async levels(delay: string): Promise<string[]> {
     const names: string[] = [];
     for (let name = levelName(delay, 0); (await this.look(name)) !== undefined; name = levelName(delay, names.length))

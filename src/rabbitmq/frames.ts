@@ -1,19 +1,23 @@
+import type { Client } from './client.js';
+import { type ClientSocket, socketOf } from './client-internals.js';
+
 /**
- * How deep headers may be nested, the table itself included. The client decodes by recursion: headers that are nested some thousands deep overflow its stack,
- * and it drops the connection each time that the broker delivers them.
+ * How deep headers may be nested, the table itself included. The client decodes them by recursion:
+ * headers that are nested thousands of levels deep overflow its stack. It then drops the
+ * connection, each time that the broker delivers them.
  */
 export const MOST_DEPTH = 100;
 
-/** Less is in no table that is nested too deep: each level takes a type and a length, in bytes. */
+/** A table with fewer bytes is not nested too deep: each level takes a type and a length. */
 const LEAST_DEEP = MOST_DEPTH * 5;
 
-/** The types of AMQP whose values begin with their length. */
+/** The types of AMQP whose values begin with a length. */
 const TABLE = 'F'.charCodeAt(0);
 const ARRAY = 'A'.charCodeAt(0);
 const BYTES = 'x'.charCodeAt(0);
 const STRING = 'S'.charCodeAt(0);
 
-/** How many bytes the values of the other types take. */
+/** How many bytes a value of each other type takes. */
 const SIZES = new Map(
   Object.entries({ V: 0, t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5, l: 8, L: 8, T: 8, d: 8 }).map(
     ([type, size]) => [type.charCodeAt(0), size],
@@ -22,35 +26,37 @@ const SIZES = new Map(
 
 const LENGTH = 4;
 
-/** A frame begins with its type, its channel and the length of its content, which is followed by one byte. */
+/**
+ * A frame begins with its type, its channel and the length of its content. One byte follows the
+ * content.
+ */
 const FRAME_START = 7;
 const HEADER_FRAME = 2;
 const FRAME_LENGTH = 3;
 
-/** Where the properties of a content header begin: after its class, its weight, the size of the body, and the flags that say which properties there are. */
+/**
+ * The properties of a content header follow its class, its weight, the size of the body, and the
+ * flags that list the properties.
+ */
 const FLAGS = 12;
 const PROPERTIES = 14;
 const CONTENT_TYPE = 0x8000;
 const CONTENT_ENCODING = 0x4000;
 const HEADERS = 0x2000;
 
-/** What a client reads from. */
-export interface Source {
-  read?: (size?: number) => unknown;
-}
-
-const flattened = new WeakSet<Source>();
+const patched = new WeakSet<ClientSocket>();
 
 /**
- * Has a client decode any headers, see `flattenHeaders`. The client reads the start of a frame, then its content; if it reads its socket otherwise than today,
- * the only loss is this.
+ * Flattens the headers of all messages that a client reads. The client decodes nested tables by
+ * recursion, so deep ones overflow its stack. It reads the start of a frame, then its content; if
+ * it did otherwise, the headers would stay.
  */
 export function flattenAllHeaders(client: object): void {
-  const { _socket: socket } = client as { _socket?: Source };
+  const socket = socketOf(client);
   const read = socket?.read;
-  if (socket === undefined || read === undefined || flattened.has(socket)) return;
-  flattened.add(socket);
-  // The bytes of the header frame that is read next.
+  if (socket === undefined || read === undefined || patched.has(socket)) return;
+  patched.add(socket);
+  /** How many bytes of a header frame are read next. */
   let expected: number | undefined;
   socket.read = (size) => {
     const bytes = read.call(socket, size);
@@ -65,8 +71,41 @@ export function flattenAllHeaders(client: object): void {
 }
 
 /**
- * Turns what is nested too deep in the headers of a message into bytes, which the client does not look into: a table, an array and bytes differ in their type
- * only. Changes the content of the header frame in place.
+ * The most bytes of a frame on a connection that a backend opens: what servers accept by default.
+ */
+export const FRAME_MAX = 131_072;
+
+/**
+ * How many bytes the client may read at once when it is connected. The server adds to the headers
+ * of a delayed message which queues it has passed, even if they exceed a frame then.
+ */
+const MOST_READ = 2 * 1024 * 1024;
+
+/**
+ * Ends a new connection if the server does not speak AMQP. The client takes any bytes for the
+ * length of a frame. It then waits for that many bytes, or throws in an event handler of its
+ * socket, where the error cannot be caught.
+ */
+export function refuseOtherProtocols(client: Client): void {
+  const socket = socketOf(client);
+  const read = socket?.read;
+  if (socket === undefined || read === undefined) return;
+  // A frame ends with one more byte.
+  let most = FRAME_MAX + 1;
+  client.on('connection', () => {
+    most = MOST_READ;
+  });
+  socket.read = (size) => {
+    if (size === undefined || size <= most) return read.call(socket, size);
+    socket.destroy?.(Object.assign(new Error('It does not speak AMQP'), { code: 'FRAME_ERROR' }));
+    return null;
+  };
+}
+
+/**
+ * Turns values that are nested too deep in the headers of a message into bytes, which the client
+ * does not decode. A table, an array and bytes differ in their type only. Changes the content of
+ * the header frame in place.
  */
 export function flattenHeaders(frame: Buffer): void {
   if (frame.length < PROPERTIES + LEAST_DEEP) return;
@@ -78,9 +117,10 @@ export function flattenHeaders(frame: Buffer): void {
   if (length >= LEAST_DEEP) flattenTable(frame, at + LENGTH, at + LENGTH + length);
 }
 
-/** Stops where something is no table as AMQP has it: that is for the client to refuse. */
+/** Stops at the first byte that breaks the format: the client refuses such a frame. */
 function flattenTable(frame: Buffer, start: number, end: number): void {
-  // The tables and arrays around a place, from the outside: where each ends, and whether its values have keys.
+  // The tables and arrays around the current byte, from the outside: where each ends, and whether
+  // its values have keys.
   const around = [{ end, hasKeys: true }];
   let at = start;
   for (;;) {

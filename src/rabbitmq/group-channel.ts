@@ -273,7 +273,7 @@ export class GroupChannel<Item extends Delivered> {
     clearImmediate(this.#scheduled);
     const unanswered = [...this.#travelling, ...this.#sent, ...this.#waiting];
     this.#travelling = this.#sent = this.#waiting = [];
-    const recent = this.#link.hasStoodStill ? Number.POSITIVE_INFINITY : performance.now() - ON_ITS_WAY;
+    const recent = this.#link.wasBlocked ? Number.POSITIVE_INFINITY : performance.now() - ON_ITS_WAY;
     for (const { item, verdict, sentAt, resolve } of unanswered) {
       const wasOnItsWay = verdict === 'ack' && sentAt > recent;
       if (wasOnItsWay) this.#options.onUnanswered(item);

@@ -3,57 +3,48 @@ import { within } from '../core/deadline.js';
 import { Disconnection } from '../core/disconnection.js';
 import { ConnectionLostError } from '../core/engine-errors.js';
 import type { Channel, Client, LinkChannel } from './client.js';
+import { channelMaxOf, frameMaxOf, isConnecting, socketOf } from './client-internals.js';
 import { Deadlines } from './deadlines.js';
-import { OverdueError, type Patience } from './patience.js';
+import { OverdueError, type ResponseTimeout } from './response-timeout.js';
 import { TimedChannel } from './timed-channel.js';
 
-/** How often it looks whether the process has stood still, in a lease; and how long it remembers that it has, in milliseconds. */
-const LOOKS = 4;
-const STOOD_STILL = 2000;
+/**
+ * How many times in a lease the link checks whether the event loop was blocked, and for how long it
+ * remembers that, in milliseconds.
+ */
+const CHECKS = 4;
+const BLOCKED_UNTIL_NOW = 2000;
 
-/** How many channels a connection has where the client does not tell. */
+/** How many channels a connection has, if the client does not tell. */
 const DEFAULT_CHANNEL_MAX = 2047;
 
-/** Which part of the channels is for subscribers. The others are for what is published, declared and counted. */
+/**
+ * The share of the channels for subscribers. The others are for publishing, declaring and counting.
+ */
 const SHARE_OF_SUBSCRIBERS = 0.5;
 
-/** How long a connection may take to say shutDown, in milliseconds. */
+/** How long a connection may take to shut down, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 1000;
 
 export interface RabbitLinkOptions {
   readonly client: Client;
-  /** The connection is ours alone, to be ended; else it is only used, and connects anew by itself. */
+  /** Whether the link ends the connection. A connection that was handed in reconnects by itself. */
   readonly owned: boolean;
-  /** Shared by the links that follow one another. */
-  readonly patience: Patience;
-  /** How long this process may stand still before the server takes it for dead, in milliseconds. */
+  /** Shared by successive links. */
+  readonly responseTimeout: ResponseTimeout;
+  /**
+   * How long the event loop may be blocked before the server takes the process for dead, in
+   * milliseconds.
+   */
   readonly lease: number;
   readonly lost: (cause: unknown) => void;
-  /** The server did not answer on a channel, which is given up. */
+  /** Called when the server did not answer on a channel, and the channel is given up. */
   readonly onOverdue: (error: OverdueError) => void;
-  /** The server takes messages again. */
+  /** Called when the server accepts messages again. */
   readonly onUnblocked?: (() => void) | undefined;
 }
 
-/** What is used of the state of a client, as far as the client does not hide it. */
-interface State {
-  readonly frameMax?: number;
-  readonly channelMax?: number;
-  readonly readyState?: number;
-}
-
-/** The state of a client that has no connection, and makes one. */
-const CONNECTING = 0;
-
-/** What is used of the socket of a client, as far as the client does not hide it. */
-interface Socket {
-  readonly bytesRead?: number;
-  cork?: () => void;
-  uncork?: () => void;
-  destroy?: (cause: unknown) => void;
-}
-
-/** One connection to a server for as long as it lasts, and the channels on it. */
+/** One connection to a server, and the channels on it. */
 export class RabbitLink implements Link {
   readonly #options: RabbitLinkOptions;
   readonly #channels = new Set<Channel>();
@@ -66,30 +57,33 @@ export class RabbitLink implements Link {
   #subscribers = 0;
   readonly #deadlines: Deadlines;
   readonly #watch: NodeJS.Timeout;
-  #lookedAt = performance.now();
-  #stoodStillAt = Number.NEGATIVE_INFINITY;
+  #checkedAt = performance.now();
+  #wasBlockedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: RabbitLinkOptions) {
     this.#options = options;
-    const { client, patience } = options;
+    const { client, responseTimeout } = options;
     this.#deadlines = new Deadlines({
-      patience,
-      bytesRead: () => this.#socket?.bytesRead ?? 0,
+      responseTimeout,
+      bytesRead: () => socketOf(client)?.bytesRead ?? 0,
       isHeldUp: () => this.#isHeldUp,
     });
     client.on('error', this.#failed);
     client.on('connection.blocked', this.#block);
     client.on('connection.unblocked', this.#unblock);
-    this.#watch = setInterval(() => this.#look(), options.lease / LOOKS).unref();
+    this.#watch = setInterval(() => this.#checkEventLoop(), options.lease / CHECKS).unref();
   }
 
-  /** Whether the process stood still for a lease until just now: the server may have closed the connection, and what it said of that may not be read yet. */
-  get hasStoodStill(): boolean {
-    this.#look();
-    return performance.now() - this.#stoodStillAt < STOOD_STILL;
+  /**
+   * Whether the event loop was blocked for a lease until just now. The server may have closed the
+   * connection, which is not read yet.
+   */
+  get wasBlocked(): boolean {
+    this.#checkEventLoop();
+    return performance.now() - this.#wasBlockedAt < BLOCKED_UNTIL_NOW;
   }
 
-  /** Why the server takes no messages; undefined while it does. */
+  /** Why the server accepts no messages; undefined while it does. */
   get blocked(): string | undefined {
     return this.#blocked;
   }
@@ -99,13 +93,13 @@ export class RabbitLink implements Link {
   }
 
   /**
-   * Keeps a channel for a subscriber, until it leaves. Returns whether there was one left.
-   * @throws when there is none, and the connection was handed in, so that there is no other
+   * Reserves a channel for a subscriber, until `leave()`. Returns whether there was one left.
+   * @throws if there is none, and the connection was handed in, so that there is no other
    */
   join(): boolean {
-    const { channelMax = DEFAULT_CHANNEL_MAX } = this.#state;
+    const channelMax = channelMaxOf(this.#options.client) ?? DEFAULT_CHANNEL_MAX;
     const isFull = this.#subscribers >= Math.ceil(channelMax * SHARE_OF_SUBSCRIBERS);
-    // As the client says it of all its channels.
+    // The client throws the same if all of its channels are open.
     if (isFull && !this.isOwned)
       throw new Error(
         `maximum number of AMQP Channels already opened by subscribers (${this.#subscribers} of ${channelMax})`,
@@ -114,14 +108,14 @@ export class RabbitLink implements Link {
     return !isFull;
   }
 
-  /** A subscriber does not need its channel any more. */
+  /** Frees the channel of a subscriber. */
   leave(): void {
     this.#subscribers -= 1;
   }
 
-  /** The most bytes of a frame that the server has agreed to, as far as the client tells. */
+  /** The most bytes of a frame that the server accepts, if the client tells. */
   get frameMax(): number | undefined {
-    return this.#state.frameMax;
+    return frameMaxOf(this.#options.client);
   }
 
   async connect(): Promise<void> {
@@ -130,7 +124,7 @@ export class RabbitLink implements Link {
       const connected = new Promise<void>((resolve) => client.on('connection', resolve));
       await this.#end.before(connected);
     } else {
-      // It may have been connected long ago: whether it is, a channel tells.
+      // It may have connected long ago. A channel tells whether it is connected.
       const channel = await this.openChannel(() => {});
       await channel.close();
     }
@@ -138,8 +132,8 @@ export class RabbitLink implements Link {
   }
 
   /**
-   * Opens a channel. `onClosed` hears of its end, unless the link is over.
-   * @throws {ConnectionLostError} (a rejection, as all that fails) when the link is over
+   * Opens a channel. `onClosed` is called when the channel ends, unless the link has ended.
+   * @throws {ConnectionLostError} (a rejection) if the link has ended
    */
   async openChannel(onClosed: (cause: unknown) => void): Promise<LinkChannel> {
     const opening = this.#open(onClosed);
@@ -147,7 +141,7 @@ export class RabbitLink implements Link {
       return await this.#deadlines.answerTo('channel.open', this.#end.before(opening));
     } catch (error) {
       if (error instanceof OverdueError) this.#options.onOverdue(error);
-      // One that opens too late is closed at once.
+      // A channel that opens too late is closed at once.
       void this.#expectClosed(opening.then((channel) => channel.close()));
       throw error;
     }
@@ -169,45 +163,54 @@ export class RabbitLink implements Link {
     return channel;
   }
 
-  /** Nothing but the end of the connection frees what the server keeps for a channel that it does not close. */
+  /**
+   * If the server does not close a channel, only the end of the connection frees what the server
+   * keeps for it.
+   */
   async #expectClosed(closed: Promise<void>, cause?: OverdueError): Promise<void> {
     try {
       await this.#deadlines.answerTo('channel.close', closed);
     } catch (error) {
-      // Any other error says that the connection has ended.
+      // Any other error means that the connection has ended.
       if (error instanceof OverdueError) this.#break(cause ?? error);
     }
   }
 
-  /** Whether the server takes nothing for now, so that nothing is late. Until it is connected, the deadline of the connection counts. */
+  /**
+   * Whether the server accepts nothing for now, so that nothing is late. Before it is connected,
+   * the connect timeout applies.
+   */
   get #isHeldUp(): boolean {
     if (this.#over) return false;
     return (
       !this.#isConnected ||
       this.#blocked !== undefined ||
-      performance.now() - this.#unblockedAt < this.#options.patience.get(0)
+      performance.now() - this.#unblockedAt < this.#options.responseTimeout.get(0)
     );
   }
 
   /**
-   * What is written in this turn travels together. The client writes frame by frame, and each write costs more than the frame; where it hides its socket
-   * otherwise than today, that is all that is lost.
+   * Sends what is written in this turn together. The client writes frame by frame, and a write
+   * costs more than the frame.
    */
   gather(): void {
-    const socket = this.#socket;
+    const socket = socketOf(this.#options.client);
     if (socket?.cork === undefined) return;
     socket.cork();
     setImmediate(() => socket.uncork?.());
   }
 
-  /** Closes it as AMQP wants it, so that the server sees no failure in it. Resolves when that is done, or takes too long. */
+  /**
+   * Closes the channels and the connection properly, so that the server logs no failure. Resolves
+   * when that is done or takes too long.
+   */
   async shutDown(): Promise<void> {
     if (this.#over) return;
     const { client, owned } = this.#options;
     const closed = Promise.all([...this.#channels].map((channel) => channel.close())).then(() =>
       owned ? client.close() : undefined,
     );
-    // A channel that cannot be closed has ended. The connection ends after this in any case.
+    // A channel that cannot be closed has ended. `destroy()` ends the connection in any case.
     await within(
       SHUTDOWN_TIMEOUT,
       this.#end.before(closed).catch(() => {}),
@@ -227,40 +230,33 @@ export class RabbitLink implements Link {
       client.unsafeDestroy();
       this.#deadlines.end(error);
     } else {
-      // The connection stays: whether the server closes the channels is still of interest.
+      // The connection stays, and the link still waits for the server to close the channels.
       client.removeListener('error', this.#failed);
       for (const channel of this.#channels) void channel.close();
     }
   }
 
-  /** Also hears of the channels of others, on a connection that is not ours alone. */
+  /** Also called for errors of other channels on a connection that was handed in. */
   readonly #failed = (error: unknown): void => {
     if (!this.#options.owned && (error as { name?: unknown } | undefined)?.name === 'AMQPChannelError') return;
-    // A client that was destroyed while it agreed with the server comes to life once more.
+    // A client that was destroyed while it negotiated opens its connection nevertheless.
     if (this.#over && this.#options.owned) this.#options.client.unsafeDestroy();
     this.#cause ??= error;
     this.#options.lost(error);
     this.#end.come(error);
   };
 
-  /** Ends the connection that the client has now. One that was handed in makes another by itself. */
+  /** Ends the current connection. A client that was handed in reconnects by itself. */
   #break(cause: unknown): void {
-    if (this.#options.owned) this.#failed(cause);
-    else if (this.#blocked === undefined && this.#state.readyState !== CONNECTING) this.#socket?.destroy?.(cause);
+    const { client, owned } = this.#options;
+    if (owned) this.#failed(cause);
+    else if (this.#blocked === undefined && !isConnecting(client)) socketOf(client)?.destroy?.(cause);
   }
 
-  get #state(): State {
-    return (this.#options.client as { _state?: State })._state ?? {};
-  }
-
-  get #socket(): Socket | undefined {
-    return (this.#options.client as { _socket?: Socket })._socket;
-  }
-
-  #look(): void {
+  #checkEventLoop(): void {
     const now = performance.now();
-    if (now - this.#lookedAt > this.#options.lease) this.#stoodStillAt = now;
-    this.#lookedAt = now;
+    if (now - this.#checkedAt > this.#options.lease) this.#wasBlockedAt = now;
+    this.#checkedAt = now;
   }
 
   readonly #block = (reason: string): void => {

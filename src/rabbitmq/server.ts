@@ -4,42 +4,37 @@ import { EngineErrors } from '../core/engine-errors.js';
 import { connectTimeoutFor } from '../core/options.js';
 import type { Logger } from '../internal/logger.js';
 import type { Client } from './client.js';
-import { flattenAllHeaders, type Source } from './frames.js';
+import { frameMaxOf, vhostOf } from './client-internals.js';
+import { FRAME_MAX, flattenAllHeaders, refuseOtherProtocols } from './frames.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
-import { type OverdueError, Patience } from './patience.js';
 import { rabbitMqFailures } from './rabbitmq-errors.js';
+import { type OverdueError, ResponseTimeout } from './response-timeout.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from './url.js';
 
-/** The most that a frame may hold on our own connections, in bytes: what servers take unless they are told otherwise. */
-const FRAME_MAX = 131_072;
-
-/**
- * The most that the client reads at once when the two have agreed, in bytes. The server adds to the headers of what was delayed by which queues it went, without regard to the size of a
- * frame; what is larger by far is none.
- */
-const MOST_READ = 2 * 1024 * 1024;
-
-/** The most that a frame may hold on a connection that was handed in and does not say, as the client has it by default. */
+/** The size of a frame of a client that was handed in and does not tell: the client's default. */
 const DEFAULT_FRAME_MAX = 8192;
 
-/** How many heartbeats there are in a lease, in the time that a publish has, and the most seconds that AMQP has for one. The client misses two and a half before it gives up. */
+/**
+ * How many heartbeats there are in a lease and in a `publishTimeout`, and the most seconds that
+ * AMQP allows for one. The client gives up after two and a half missed heartbeats.
+ */
 const HEARTBEATS = 3;
 const HEARTBEATS_IN_PUBLISH = 4;
 const MOST_HEARTBEAT = 65_535;
 
-/** A pause that the client never makes, in milliseconds: connecting anew is ours to do. */
+/** The client's pause before it reconnects, in milliseconds. The core reconnects instead. */
 const NEVER = 86_400_000;
 
 export interface ConnectOptions {
   readonly purpose: string;
   readonly prepare: (link: RabbitLink) => Promise<void>;
   readonly onUnblocked?: (() => void) | undefined;
-  /** How long a publish may wait, in milliseconds: a dead peer is noticed within that. Default: within the lease alone. */
+  /** A dead peer is noticed within this many milliseconds, too. Default: within the lease. */
   readonly publishTimeout?: number | undefined;
 }
 
-/** Where the queue is, and how to connect to it. */
+/** The server of a queue, and how to connect to it. */
 export class Server {
   readonly failures: EngineErrors;
   /** Identifies the server within this process. */
@@ -47,7 +42,7 @@ export class Server {
   #frameMax: number;
   #release: (() => void) | undefined;
   readonly #server: CheckedRabbitMqOptions['server'];
-  /** For messages; without a password. */
+  /** The server in messages, without a password. */
   readonly #where: string;
   readonly #queue: string;
   readonly #lease: number;
@@ -62,24 +57,23 @@ export class Server {
     this.#where =
       ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
     this.failures = new EngineErrors(rabbitMqFailures(), { queue: name, server: this.#where });
-    this.#frameMax = 'url' in server ? FRAME_MAX : frameMaxOf(server.client);
+    this.#frameMax = 'url' in server ? FRAME_MAX : (frameMaxOf(server.client) ?? DEFAULT_FRAME_MAX);
   }
 
-  /** Undefined where a client was handed in that does not tell. */
+  /** Undefined if a client was handed in that does not tell. */
   get vhost(): string | undefined {
     if ('url' in this.#server) return clientOptions(this.#server.url).vhost;
-    const { vhost } = optionsOf(this.#server.client);
-    return typeof vhost === 'string' ? vhost : undefined;
+    return vhostOf(this.#server.client);
   }
 
-  /** How many bytes the properties of a message may take together. */
+  /** How many bytes the properties of a message may take. */
   get frameMax(): number {
     return this.#frameMax;
   }
 
-  /** A connection that is made when it is needed; `prepare` is called with each new one. */
+  /** Returns a connection that connects when it is used. `prepare` is called with each new link. */
   connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
-    const patience = new Patience();
+    const responseTimeout = new ResponseTimeout();
     const server = `RabbitMQ at ${this.#where}`;
     const queue = this.#queue;
     const onOverdue = ({ message }: OverdueError) =>
@@ -94,7 +88,7 @@ export class Server {
         new RabbitLink({
           ...this.#client(purpose, publishTimeout),
           lease: this.#lease,
-          patience,
+          responseTimeout,
           lost,
           onOverdue,
           onUnblocked,
@@ -108,17 +102,20 @@ export class Server {
     });
   }
 
-  /** Nothing of a client that was handed in is used any more. */
+  /** Removes the listeners from a client that was handed in. */
   release(): void {
     this.#release?.();
     this.#release = undefined;
   }
 
-  /** The client sends and reads frames of the size that it was given, also where the server wants smaller ones: then it has to be given that. */
+  /**
+   * The client sends and reads frames of its configured size, even if the server accepts smaller
+   * ones only.
+   */
   #checkFrames({ frameMax, isOwned }: RabbitLink): void {
     if (!isOwned || frameMax === undefined || frameMax >= this.#frameMax) return;
     this.#frameMax = frameMax;
-    throw new Error(`RabbitMQ wants frames of at most ${frameMax} bytes: connecting anew with these`);
+    throw new Error(`RabbitMQ accepts frames of at most ${frameMax} bytes`);
   }
 
   #client(
@@ -126,7 +123,7 @@ export class Server {
     publishTimeout = Number.POSITIVE_INFINITY,
   ): { readonly client: Client; readonly owned: boolean } {
     if ('client' in this.#server) {
-      // Between two links, too, somebody has to hear of its errors.
+      // Its errors need a listener between two links, too.
       this.#release ??= share(this.#server.client as Client);
       return { client: this.#server.client as Client, owned: false };
     }
@@ -144,53 +141,29 @@ export class Server {
       retryLow: NEVER,
       retryHigh: NEVER,
     });
-    refuseWhatIsNoFrame(client);
+    refuseOtherProtocols(client as unknown as Client);
     flattenAllHeaders(client);
     return { client: client as unknown as Client, owned: true };
   }
 }
 
 /**
- * Where something else than RabbitMQ answers, the client takes what that says for the length of a frame. It waits for as many bytes, or throws in an event
- * of its socket, which nobody could catch.
+ * How many listeners for one event a queue has on a client at most: one for each of its two links,
+ * and one between links.
  */
-function refuseWhatIsNoFrame(client: RabbitConnection): void {
-  const { _socket: socket } = client as unknown as { _socket?: Source & { destroy: (error: Error) => void } };
-  const read = socket?.read;
-  if (socket === undefined || read === undefined) return;
-  // A frame, and its last byte.
-  let most = FRAME_MAX + 1;
-  client.on('connection', () => {
-    most = MOST_READ;
-  });
-  socket.read = (size) => {
-    if (size === undefined || size <= most) return read.call(socket, size);
-    socket.destroy(Object.assign(new Error('It does not speak AMQP'), { code: 'FRAME_ERROR' }));
-    return null;
-  };
-}
-
-/** It keeps its options, though not for others to read. */
-function optionsOf(client: object): { readonly frameMax?: unknown; readonly vhost?: unknown } {
-  return (client as { _opt?: object })._opt ?? {};
-}
-
-function frameMaxOf(client: object): number {
-  const { frameMax } = optionsOf(client);
-  return typeof frameMax === 'number' ? frameMax : DEFAULT_FRAME_MAX;
-}
-
-/** How many listeners of each kind a queue has on a client, at most: one for each of its two links, and one that is always there. */
 const LISTENERS = 3;
 
-/** Prepares a client that others use too: listens to its errors, has it decode any headers, makes room for listeners. Returns what undoes it. */
+/**
+ * Prepares a client that was handed in: listens to its errors, flattens deep headers, raises the
+ * limit of listeners. Returns the undo.
+ */
 function share(client: Client): () => void {
-  // The links report errors. An event without a listener would end the process.
+  // The links report the errors. An `error` event without a listener ends the process.
   const ignore = () => {};
   // Each connection of the client has a socket of its own.
   const flatten = () => flattenAllHeaders(client);
   const room = client.getMaxListeners?.() ?? 0;
-  // None means any number.
+  // 0 means any number.
   const makeRoom = (count: number) => room > 0 && client.setMaxListeners?.((client.getMaxListeners?.() ?? 0) + count);
   makeRoom(LISTENERS);
   client.on('error', ignore);

@@ -1,23 +1,27 @@
 import { Disconnection } from '../core/disconnection.js';
 import type { Channel, Envelope, Incoming, LinkChannel, QueueOptions, Requeue } from './client.js';
+import { reject } from './client-internals.js';
 import { type Deadlines, nextTurn } from './deadlines.js';
-import { OverdueError } from './patience.js';
+import { OverdueError } from './response-timeout.js';
 
-/** How the client identifies `basic.reject`: by its class, 60, and its method, 90. */
-const BASIC_REJECT = 60 * 2 ** 16 + 90;
-
-/** The shortest pause between two looks at what is not confirmed, in milliseconds. */
+/** The shortest pause between two checks of unconfirmed messages, in milliseconds. */
 const LEAST_PAUSE = 100;
 
 export interface TimedChannelOptions {
   readonly deadlines: Deadlines;
-  /** The channel has ended, for what reason, if there is one. Called once. */
+  /** Called once when the channel has ended, with the reason if there is one. */
   readonly onEnd: (cause: unknown) => void;
-  /** The server did not answer in time. `closed` resolves when it has answered after all, and the channel is closed. */
+  /**
+   * Called when the server did not answer in time. `closed` resolves when the server has closed the
+   * channel after all.
+   */
   readonly onOverdue: (error: OverdueError, closed: Promise<void>) => void;
 }
 
-/** A channel of the client on which every request has a deadline. When one passes, the channel has ended for whoever uses it. */
+/**
+ * A channel of the client on which every request has a deadline. A missed deadline ends the channel
+ * for its user.
+ */
 export class TimedChannel implements LinkChannel {
   readonly on: Channel['on'];
   readonly #channel: Channel;
@@ -25,10 +29,13 @@ export class TimedChannel implements LinkChannel {
   readonly #end = new Disconnection();
   #isOver = false;
   #closed: Promise<void> | undefined;
-  /** Until when messages have to be confirmed, by their numbers, in the order in which they were sent. By the clock of `performance`. */
+  /**
+   * When each message must be confirmed, as `performance.now()`, by its number, in the order of
+   * sending.
+   */
   readonly #unconfirmed = new Map<number, number>();
   #published = 0;
-  #look: NodeJS.Timeout | undefined;
+  #check: NodeJS.Timeout | undefined;
 
   constructor(channel: Channel, options: TimedChannelOptions) {
     this.#channel = channel;
@@ -92,13 +99,13 @@ export class TimedChannel implements LinkChannel {
     return this.#ask('basic.cancel', this.#channel.basicCancel(options));
   }
 
-  /** One timer for all messages that are not confirmed: there are thousands in a second. */
+  /** One timer watches all unconfirmed messages: there are thousands in a second. */
   basicPublish(envelope: Envelope, body: Buffer): Promise<unknown> {
     const { deadlines } = this.#options;
     const answer = this.#channel.basicPublish(envelope, body);
     const number = ++this.#published;
     deadlines.sent(body.length);
-    this.#unconfirmed.set(number, performance.now() + deadlines.patience);
+    this.#unconfirmed.set(number, performance.now() + deadlines.responseTimeout);
     const answered = (isConfirmed: boolean) => {
       this.#unconfirmed.delete(number);
       deadlines.answered(body.length, isConfirmed);
@@ -119,25 +126,19 @@ export class TimedChannel implements LinkChannel {
     this.#channel.basicNack(options);
   }
 
-  /**
-   * Requeues a delivery that failed: from version 4.3 on, RabbitMQ does not count a nack toward a
-   * `delivery-limit`. The client has no method for it. If the client hides how it sends requests, the
-   * delivery is nacked.
-   */
+  /** Requeues a delivery that failed. If the client cannot reject it, it is nacked. */
   basicReject(options: Requeue): void {
-    const client = this.#channel as { _invokeNowait?: (method: number, options: Requeue) => void };
-    if (client._invokeNowait === undefined) this.basicNack(options);
-    else client._invokeNowait(BASIC_REJECT, options);
+    if (!reject(this.#channel, options)) this.basicNack(options);
   }
 
   async close(): Promise<void> {
     if (this.#isOver) return;
     await this.#ask('channel.close', this.#close()).catch(() => {
-      // It is given up, and that ends it, too.
+      // Its user has no use for the error: the channel has ended.
     });
   }
 
-  /** The client closes it when the request before was answered. */
+  /** The client closes the channel after the answer to the request before. */
   #close(): Promise<void> {
     this.#closed ??= this.#channel.close();
     return this.#closed;
@@ -155,7 +156,7 @@ export class TimedChannel implements LinkChannel {
   #giveUp(error: OverdueError): void {
     if (this.#isOver) return;
     this.#over(error);
-    // What waits behind the same answer need not wait for its own deadline.
+    // Requests behind the same answer fail with it.
     this.#end.come(error);
     this.#options.onOverdue(error, this.#close());
   }
@@ -163,22 +164,19 @@ export class TimedChannel implements LinkChannel {
   #over(cause: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#look);
+    clearTimeout(this.#check);
     this.#options.onEnd(cause);
   }
 
   #watch(): void {
     const first = this.#firstUnconfirmed;
-    if (first === undefined || this.#look !== undefined || this.#isOver) return;
-    this.#look = setTimeout(
-      () => void this.#lookForOverdue(),
-      Math.max(LEAST_PAUSE, first - performance.now()),
-    ).unref();
+    if (first === undefined || this.#check !== undefined || this.#isOver) return;
+    this.#check = setTimeout(() => void this.#checkOverdue(), Math.max(LEAST_PAUSE, first - performance.now())).unref();
   }
 
-  async #lookForOverdue(): Promise<void> {
+  async #checkOverdue(): Promise<void> {
     await nextTurn();
-    this.#look = undefined;
+    this.#check = undefined;
     const first = this.#firstUnconfirmed;
     const { deadlines } = this.#options;
     if (first !== undefined && first <= performance.now() && !deadlines.isHeldUp)
