@@ -1,5 +1,6 @@
 import type { ConsumerGroup, GroupInfo, QueueStats } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
+import type { DriverAdministration } from '../core/driver.js';
 import { UnsupportedOperationError } from '../errors.js';
 import { Counts } from './counts.js';
 import type { DelayedMessages } from './delayed-messages.js';
@@ -25,7 +26,7 @@ export interface AdministrationOptions {
 }
 
 /** Looks after the groups of a queue on RabbitMQ, as far as AMQP lets a client do that. */
-export class Administration {
+export class Administration implements DriverAdministration {
   readonly #options: AdministrationOptions;
 
   constructor(options: AdministrationOptions) {
@@ -37,7 +38,7 @@ export class Administration {
    * stay unseen: `rabbitmqctl list_queues` shows them. `consumers` counts the subscribers of all
    * processes, but none that pauses.
    */
-  async groups(signal: AbortSignal): Promise<GroupInfo[]> {
+  async groups(signal: AbortSignal): Promise<Omit<GroupInfo, 'declared'>[]> {
     const { groups, names, ask, count } = this.#options;
     const consumers = await ask(signal, async (link) => {
       const counts = new Counts(link, signal);
@@ -49,9 +50,9 @@ export class Administration {
       await counts.close();
       return found;
     });
-    const infos: GroupInfo[] = [];
+    const infos: Omit<GroupInfo, 'declared'>[] = [];
     for (const [name, subscribers] of consumers)
-      infos.push({ name, declared: groups.includes(name), ...(await count(name, signal)), consumers: subscribers });
+      infos.push({ name, ...(await count(name, signal)), consumers: subscribers });
     return infos;
   }
 
@@ -82,11 +83,8 @@ export class Administration {
     });
   }
 
-  /**
-   * @throws {UnsupportedOperationError} always: a client of AMQP cannot read a message without
-   * taking it.
-   */
-  peek(group: ConsumerGroup = DEFAULT_GROUP): never {
+  /** @throws {UnsupportedOperationError} (a rejection): AMQP shows no message without taking it */
+  async peek(group: ConsumerGroup): Promise<never> {
     const { queueName, names } = this.#options;
     throw new UnsupportedOperationError(
       `RabbitMQ cannot show the messages of queue ${JSON.stringify(queueName)} without taking them. Use "Get messages" ` +

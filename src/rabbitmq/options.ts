@@ -1,8 +1,8 @@
 import {
-  type DriverOptions,
   type CheckedDriverOptions,
   checkDriverOptions,
   checkServer,
+  type DriverOptions,
   readDriverEnv,
 } from '../core/options.js';
 import type { Env } from '../internal/environment.js';

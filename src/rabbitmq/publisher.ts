@@ -1,6 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
-import type { DriverPublisher } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
+import type { DriverPublisher } from '../core/driver.js';
 import { writeHeaders, writePayload } from '../core/envelope.js';
 import { MessageIds } from '../core/message-ids.js';
 import { Outbox, type Pending, remainingDelay } from '../core/outbox.js';

@@ -1,8 +1,9 @@
 import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Driver } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
+import type { Driver } from '../core/driver.js';
 import type { EngineErrors } from '../core/engine-errors.js';
+import { QueueEvents } from '../core/events.js';
 import { OwnReleases } from '../core/own-releases.js';
 import { Administration, type Ask } from './administration.js';
 import { Consuming } from './consuming.js';
@@ -26,6 +27,7 @@ const RETURNING = { most: 1024, lateness: 1000 };
 /** A queue on RabbitMQ: an exchange, and a quorum queue for each group. */
 export class RabbitMqDriver implements Driver {
   readonly failures: EngineErrors;
+  readonly events: QueueEvents;
   readonly publisher: Publisher;
   readonly administration: Administration;
   readonly #options: CheckedRabbitMqOptions;
@@ -42,7 +44,8 @@ export class RabbitMqDriver implements Driver {
     this.#options = options;
     const { name, groups, publishTimeout, maxPending, logger } = options;
     this.#names = queueNames(name);
-    const server = new Server(options);
+    this.events = new QueueEvents({ queue: name, logger });
+    const server = new Server(options, this.events);
     this.#server = server;
     this.#delayed = DelayedMessages.of(server.id, this.#names.exchange);
     for (const group of groups) this.#delayed.addGroup(group);

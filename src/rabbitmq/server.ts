@@ -1,6 +1,7 @@
 import { Connection as RabbitConnection } from 'rabbitmq-client';
 import { Connection } from '../core/connection.js';
 import { EngineErrors } from '../core/engine-errors.js';
+import type { QueueEvents } from '../core/events.js';
 import { connectTimeoutFor } from '../core/options.js';
 import type { Logger } from '../internal/logger.js';
 import type { Client } from './client.js';
@@ -47,13 +48,15 @@ export class Server {
   readonly #queue: string;
   readonly #lease: number;
   readonly #logger: Logger;
+  readonly #events: QueueEvents;
 
-  constructor({ server, name, lease, logger }: CheckedRabbitMqOptions) {
+  constructor({ server, name, lease, logger }: CheckedRabbitMqOptions, events: QueueEvents) {
     this.#server = server;
     this.id = serverIdOf(server);
     this.#queue = name;
     this.#lease = lease;
     this.#logger = logger;
+    this.#events = events;
     this.#where =
       ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
     this.failures = new EngineErrors(rabbitMqFailures(), { queue: name, server: this.#where });
@@ -82,6 +85,7 @@ export class Server {
       server,
       queue,
       connection: purpose,
+      events: this.#events,
       broker: this.failures.broker,
       classify: this.failures.classify,
       createLink: (lost) =>
