@@ -66,13 +66,19 @@ export interface GroupSession<AnyLink extends Link> {
   stop(): void;
 }
 
+/** Where a loop gets its links from. `Connection` is one. */
+export type GroupConnection<AnyLink extends Link> = Pick<
+  Connection<AnyLink>,
+  'isReady' | 'link' | 'acquire' | 'drop' | 'onChange'
+>;
+
 export interface GroupLoopOptions<AnyLink extends Link> {
   readonly queueName: string;
   readonly group: ConsumerGroup;
-  readonly connection: Connection<AnyLink>;
+  readonly connection: GroupConnection<AnyLink>;
   readonly failures: EngineErrors;
-  readonly refusals: Refusals;
-  readonly fatalErrors: FatalErrors;
+  readonly refusals: Pick<Refusals, 'add' | 'end'>;
+  readonly fatalErrors: Pick<FatalErrors, 'add' | 'end'>;
   readonly events?: QueueEvents | undefined;
   readonly logger: Logger;
   /** The longest delay of a `nack` that the engine takes, in milliseconds. Default: any. */
