@@ -59,7 +59,7 @@ describe('DelayedMessages', () => {
     expect(idsOf('a', 1)).toEqual([]);
     left();
     expect(idsOf('a', 1)).toEqual([]);
-    delayed.troubled();
+    delayed.disturbed();
     expect(idsOf('a', 2)).toEqual(['one']);
     delayed.release();
   });
@@ -72,7 +72,7 @@ describe('DelayedMessages', () => {
     delayed.sent('three', MINUTE, undefined);
     now = 2 * SECOND;
     expect(late()).toEqual([0, 0]);
-    delayed.troubled();
+    delayed.disturbed();
     expect(late()).toEqual([1, 2]);
     delayed.arrived('b', 'two');
     expect(late()).toEqual([1, 1]);

@@ -37,11 +37,11 @@ async function open({ waiting, consumers = 2 }: { waiting: (look: number) => num
   const { channel, deliver } = fakeChannel({
     queueDeclare: async () => ({ consumerCount: consumers, messageCount: waiting(looks++) }),
   });
-  const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
+  const link = { openChannel: async () => channel, wasBlocked: false } as unknown as RabbitLink;
   const alarms: unknown[] = [];
   const consumer = await GroupChannel.open(link, {
     onCancelled: (error) => alarms.push(error),
-    onUnanswered: () => undefined,
+    onUnconfirmed: () => undefined,
   });
   await consumer.consume('orders', 2, () => undefined);
   // The first interval had the start in it.
@@ -109,8 +109,8 @@ describe('A channel whose consumers are cancelled', () => {
       closed = onClosed;
       return channel;
     };
-    const link = { openChannel, hasStoodStill: false } as unknown as RabbitLink;
-    const consumer = await GroupChannel.open(link, { onCancelled: () => undefined, onUnanswered: () => undefined });
+    const link = { openChannel, wasBlocked: false } as unknown as RabbitLink;
+    const consumer = await GroupChannel.open(link, { onCancelled: () => undefined, onUnconfirmed: () => undefined });
     await consumer.consume('orders', 2, () => undefined);
     return { consumer, cancelled, deliver };
   }
@@ -145,11 +145,11 @@ describe('A channel whose consumers are cancelled', () => {
         deliver = onMessage;
       },
     });
-    const link = { openChannel: async () => channel, hasStoodStill: false } as unknown as RabbitLink;
+    const link = { openChannel: async () => channel, wasBlocked: false } as unknown as RabbitLink;
     const queues: unknown[] = [];
     const consumer = await GroupChannel.open(link, {
       onCancelled: (_, queue) => queues.push(queue),
-      onUnanswered: () => undefined,
+      onUnconfirmed: () => undefined,
     });
     await consumer.consume('orders', 2, () => undefined);
     for (const tag of tags) deliver({ deliveryTag: tag } as Incoming);

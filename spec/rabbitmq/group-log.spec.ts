@@ -13,7 +13,7 @@ describe('GroupLog', () => {
   const error = new Error('Gone');
   const fields = { queue: 'orders', group: 'billing' };
 
-  it('says what is expected in one line, and keeps the error for debug', () => {
+  it('logs an expected event in one line, and the error at debug', () => {
     const { said, log } = create();
     log.warn('Trying again', error, { id: '1' });
     expect(said).toEqual([
@@ -22,16 +22,16 @@ describe('GroupLog', () => {
     ]);
   });
 
-  it('says once that subscribers are refused, and once that none of them is any more', () => {
+  it('logs once that subscribers are refused, and once that none of them is any more', () => {
     const { said, log } = create();
-    const [first, second, third] = [{}, {}, {}];
-    for (const subscriber of [first, second, third, first]) log.refused(subscriber, error);
-    log.served(first);
-    log.left(third);
-    log.served({});
+    const [first, second, third] = [{}, {}, {}].map((subscriber) => ({ subscriber, ...log.reportsOf(subscriber) }));
+    for (const each of [first, second, third, first]) each?.refusals.add(error);
+    first?.refusals.end();
+    log.left(third?.subscriber as object);
+    log.reportsOf({}).refusals.end();
     expect(said.filter(([level]) => level === 'warn')).toHaveLength(1);
-    log.served(second);
-    log.served(second);
+    second?.refusals.end();
+    second?.refusals.end();
     expect(said.filter(([level]) => level !== 'debug')).toEqual([
       ['warn', 'RabbitMQ refuses subscribers to group "billing" of queue "orders", trying again: Error: Gone', fields],
       [
@@ -44,17 +44,22 @@ describe('GroupLog', () => {
     ]);
   });
 
-  it('says a fatal error once, until a subscriber is served', () => {
+  it('logs a fatal error once, until another subscriber is served', () => {
     const { said, log } = create();
     const count = () => said.filter(([level]) => level === 'error').length;
-    for (let n = 0; n < 50; n++) log.fatal(error);
+    const served = log.reportsOf({});
+    served.fatalErrors.end();
+    for (let n = 0; n < 50; n++) {
+      log.reportsOf({}).fatalErrors.add(error);
+      served.fatalErrors.end();
+    }
     expect(count()).toBe(1);
-    log.served({});
-    log.fatal(error);
+    log.reportsOf({}).fatalErrors.end();
+    log.reportsOf({}).fatalErrors.add(error);
     expect(count()).toBe(2);
   });
 
-  it('says an error with its cause, if there is one', () => {
+  it('logs an error with its cause, if there is one', () => {
     const { said, log } = create();
     log.error('It fails', { error });
     log.error('It was moved', { key: 'k' });

@@ -19,8 +19,8 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
   const everything = () => `^${suite.name}`;
 
   const quarantined = async (count: number) => {
-    await eventually(async () => (await suite.length(suite.names.aside)) === count);
-    const stored = await suite.take(suite.names.aside);
+    await eventually(async () => (await suite.length(suite.names.quarantine)) === count);
+    const stored = await suite.take(suite.names.quarantine);
     const numbers = stored.map(({ body }) => JSON.parse(String(body)).n as number);
     return {
       numbers: numbers.toSorted((one, other) => one - other),
@@ -112,7 +112,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     if (await suite.server.isAtLeast(4, 3)) {
       await eventually(() => holder.deliveries.length === 6);
       await eventually(async () => (await queue.stats()).unfinished === 0);
-      expect(await suite.length(suite.names.aside)).toBe(0);
+      expect(await suite.length(suite.names.quarantine)).toBe(0);
     } else {
       expect(await quarantined(1)).toEqual({ numbers: [1], reasons: new Set(['delivery_limit']) });
       expect(holder.deliveries).toHaveLength(3);
@@ -125,7 +125,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     it('may drop messages: the queue is used as it is, which is said once', async () => {
       const channel = await suite.channel();
       const { queue: group, again } = suite.names.group('default');
-      for (const queue of [group, again, suite.names.aside])
+      for (const queue of [group, again, suite.names.quarantine])
         await channel.queueDeclare({ queue, durable: true, arguments: older });
       const { proxy, url } = await suite.proxy();
       const logger = recordingLogger();
@@ -134,10 +134,10 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
       await queue.publish('key', { n: 1 });
       await suite.add({}, 'odd');
       await eventually(() => holder.deliveries.length === 1);
-      await eventually(async () => (await suite.length(suite.names.aside)) === 1);
+      await eventually(async () => (await suite.length(suite.names.quarantine)) === 1);
       const said = () => logger.warnings.filter((warning) => warning.includes('older version'));
       expect(said()).toHaveLength(3);
-      for (const name of [group, again, suite.names.aside])
+      for (const name of [group, again, suite.names.quarantine])
         expect(said().filter((warning) => warning.includes(`"${name}"`))).toHaveLength(1);
       proxy.cut();
       await queue.publish('key', { n: 2 });

@@ -4,11 +4,11 @@ import type { Channel, Incoming } from '../../src/rabbitmq/client.js';
 import { Delays, LONGEST_DELAY, levelsFor } from '../../src/rabbitmq/delays.js';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
 import {
-  asideProperties,
   bodyOf,
   comparePlaces,
   copyOf,
   propertiesOf,
+  quarantineProperties,
   type Received,
   readMessage,
 } from '../../src/rabbitmq/message.js';
@@ -125,7 +125,7 @@ describe('The names on the broker', () => {
     const names = queueNames(queue);
     return [
       names.exchange,
-      names.aside,
+      names.quarantine,
       `${names.delay}:27`,
       ...Object.values(names.group(group)).map((one, at) => (at >= 2 ? `${one}:27` : one)),
     ];
@@ -183,7 +183,7 @@ describe('readMessage', () => {
         expect(Buffer.isBuffer(bodyOf(original))).toBe(true);
         if (typeof received === 'string') {
           expect(received).not.toBe('');
-          expect(asideProperties(original, received).headers).toMatchObject({ 'sluice-reason': received });
+          expect(quarantineProperties(original, received).headers).toMatchObject({ 'sluice-reason': received });
           return;
         }
         const { message } = received;

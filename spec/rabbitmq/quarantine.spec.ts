@@ -30,7 +30,7 @@ describeWithRabbitMq('What no dead letter queue takes', () => {
     expect(statusesOf(outcomes)).toEqual({ good: ['acked', 'acked'], others: all.map(() => 'rejected') });
     expectToldOf(outcomes, told);
     expect(await deadLetters.stats()).toEqual({ ready: 0, unfinished: 0 });
-    const kept = await suite.take(suite.names.aside);
+    const kept = await suite.take(suite.names.quarantine);
     const contents = kept.map(
       ({ body, headers }) =>
         `${Buffer.isBuffer(body) ? body : JSON.stringify(body)} ${headers['sluice-headers'] ?? ''}`,
@@ -41,7 +41,7 @@ describeWithRabbitMq('What no dead letter queue takes', () => {
         /cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/,
       );
     expect(
-      logger.errors.filter((error) => error.includes('quarantine') && error.includes(suite.names.aside)),
+      logger.errors.filter((error) => error.includes('quarantine') && error.includes(suite.names.quarantine)),
     ).toHaveLength(all.length);
   });
 });

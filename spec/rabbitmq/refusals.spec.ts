@@ -74,13 +74,13 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await came(holder, 2);
     await eventually(async () => (await queue.stats()).unfinished === 0);
-    const aside = await suite.take(suite.names.aside);
+    const aside = await suite.take(suite.names.quarantine);
     const of = (wanted: string) => aside.filter(({ headers }) => headers.what === wanted);
     expect(aside).toHaveLength(odd.length);
     for (const [what, , body, reason] of odd)
       expect(of(what)).toEqual([{ body, headers: expect.anything(), reason: expect.stringMatching(reason) }]);
     expect(logger.errors).toHaveLength(odd.length);
-    for (const error of logger.errors) expect(error).toContain(suite.names.aside);
+    for (const error of logger.errors) expect(error).toContain(suite.names.quarantine);
   });
 
   it('are moved aside once, whatever their headers say', async () => {
@@ -97,11 +97,11 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       },
       'odd',
     );
-    await eventually(async () => ((await suite.length(suite.names.aside)) ?? 0) > 0);
+    await eventually(async () => ((await suite.length(suite.names.quarantine)) ?? 0) > 0);
     await eventually(async () => (await queue.stats()).unfinished === 1);
     await queue.publish('key', { n: 2 });
     await came(holder, 2);
-    expect(await suite.length(suite.names.aside)).toBe(1);
+    expect(await suite.length(suite.names.quarantine)).toBe(1);
   });
 
   it('that are not ours are moved aside without their headers, where these leave no room for the reason', async () => {
@@ -114,7 +114,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await eventually(() => logger.errors.some((error) => error.includes('without its headers')));
     await eventually(() => holder.numbers.includes(2));
-    expect(await suite.take(suite.names.aside)).toEqual([
+    expect(await suite.take(suite.names.quarantine)).toEqual([
       {
         body: Buffer.from('precious'),
         headers: { 'sluice-reason': expect.any(String) },
@@ -139,7 +139,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     expect(holder.numbers).toEqual([1]);
     await proxy.accept();
     await came(holder, 2);
-    expect(await suite.length(suite.names.aside)).toBe(1);
+    expect(await suite.length(suite.names.quarantine)).toBe(1);
   });
 
   it('of other programs are all taken, though they have one id', async () => {

@@ -1,7 +1,7 @@
 import type { Arrival } from './arrival.js';
 import type { GroupChannel } from './group-channel.js';
 import { codeOf, consumerTimedOut } from './rabbitmq-errors.js';
-import type { SubscriptionOptions } from './subscription-options.js';
+import type { SessionOptions } from './session-options.js';
 
 export interface Cancellation {
   readonly error: unknown;
@@ -15,7 +15,7 @@ export interface Cancellation {
 export async function closeCancelled(
   channel: GroupChannel<Arrival>,
   cancellation: Cancellation,
-  { queueName, group, log }: Pick<SubscriptionOptions, 'queueName' | 'group' | 'log'>,
+  { queueName, group, log }: Pick<SessionOptions, 'queueName' | 'group' | 'log'>,
 ): Promise<void> {
   const { error, prefetch } = cancellation;
   if (await isTimedOut(channel, cancellation)) log.error(consumerTimedOut(queueName, prefetch), { error });

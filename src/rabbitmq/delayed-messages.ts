@@ -33,7 +33,7 @@ export class DelayedMessages {
   readonly #key: string;
   readonly #groups = new Map<ConsumerGroup, Group>();
   #users = 0;
-  #troubledAt = Number.NEGATIVE_INFINITY;
+  #disturbedAt = Number.NEGATIVE_INFINITY;
 
   private constructor(key: string) {
     this.#key = key;
@@ -83,8 +83,8 @@ export class DelayedMessages {
   }
 
   /** The broker has refused a message, or a connection was lost: what is on its way now may come late. */
-  troubled(): void {
-    this.#troubledAt = performance.now();
+  disturbed(): void {
+    this.#disturbedAt = performance.now();
   }
 
   /**
@@ -107,7 +107,7 @@ export class DelayedMessages {
     const { underway, subscribers } = this.#groupOf(group);
     let own = 0;
     for (const consumersOf of subscribers) own += consumersOf();
-    const isTaken = consumers > own && performance.now() - this.#troubledAt > LATEST;
+    const isTaken = consumers > own && performance.now() - this.#disturbedAt > LATEST;
     return underway.idsWithin(isTaken ? USUALLY_LATE : LATEST);
   }
 
@@ -117,7 +117,7 @@ export class DelayedMessages {
    */
   countLate(group: ConsumerGroup): number {
     const now = performance.now();
-    if (now - this.#troubledAt > LATEST) return 0;
+    if (now - this.#disturbedAt > LATEST) return 0;
     const { underway } = this.#groupOf(group);
     let count = 0;
     for (const id of underway.ids) if ((underway.dueAt(id) ?? now) <= now) count++;

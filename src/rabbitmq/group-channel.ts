@@ -5,61 +5,67 @@ import { comparePlaces, type Place } from './message.js';
 import { codeOf } from './rabbitmq-errors.js';
 
 /**
- * What becomes of a delivery: it is done with, or it is requeued. RabbitMQ 4.3 counts `failed` toward a
- * `delivery-limit`, and `back` not.
+ * How a delivery is settled on its channel. A nack and a reject requeue the message. From version 4.3
+ * on, RabbitMQ counts a reject toward a `delivery-limit`, but not a nack.
  */
-type Verdict = 'ack' | 'back' | 'failed';
+type Method = 'ack' | 'nack' | 'reject';
 
 /** A delivery of the channel. */
 export interface Delivered {
   readonly tag: number;
   readonly place?: Place;
-  /** It had not been delivered to anybody before. */
+  /** Whether this is the first delivery of the message to any consumer. */
   readonly isFirst?: boolean;
 }
 
-/** What the broker delivers from a queue, from when it is asked to until it is told to stop. */
+/** A consumer of a queue, from `basic.consume` to `basic.cancel`. */
 interface Consumer {
   readonly consumerTag: string;
   readonly queue: string;
 }
 
-interface Settlement<Item extends Delivered> {
+interface ChannelSettlement<Item extends Delivered> {
   readonly item: Item;
-  readonly verdict: Verdict;
-  /** By the clock of `performance`. */
+  readonly method: Method;
+  /** As `performance.now()`. */
   sentAt: number;
   readonly resolve: (counted: boolean) => void;
 }
 
 export interface GroupChannelOptions<Item extends Delivered> {
-  /** The consumer of a queue gets no more messages. The queue is undefined if the broker did not say so, or if the consumer had no message in flight. */
+  /**
+   * Called when a consumer gets no more messages. `queue` is undefined if the broker did not cancel it,
+   * or if the consumer had no message in flight.
+   */
   readonly onCancelled: (error: unknown, queue: string | undefined) => void;
-  /** The channel ended just when this was acknowledged. The broker may deliver it again: then it is done with already. */
-  readonly onUnanswered: (item: Item) => void;
+  /** Called for a message that was acknowledged just before the channel ended. The broker may redeliver it. */
+  readonly onUnconfirmed: (item: Item) => void;
 }
 
 /**
- * How long after it was sent an acknowledgement is taken for received though the channel has ended without an answer, in milliseconds. A broker that has not
- * answered for longer was not there any more, and has given the message to another.
+ * An ack counts although the channel ended before its confirm, if it was sent less than so many
+ * milliseconds before. A broker that has not confirmed it for longer was gone, and has redelivered the message.
  */
-const ON_ITS_WAY = 1000;
+const TRANSIT_TIME = 1000;
 
-/** After what time without a message it looks whether the broker still delivers, in milliseconds; how often it has to find that it does not, and how long after one another. */
-const LOOK = 5000;
-const LOOKS = 5;
-const BETWEEN_LOOKS = 200;
+/** How often an idle channel checks whether the broker still delivers, in milliseconds. */
+const CHECK_INTERVAL = 5000;
 
-/** How long after it was asked for a message may be on its way, in milliseconds, before its consumer is cancelled all the same. */
-const LONGEST_WAY = 100;
+/** How many checks in a row must find undelivered messages, and the pause between them, in milliseconds. */
+const CHECKS = 5;
+const BETWEEN_CHECKS = 200;
+
+/** How long after it was requested a message may take to arrive before its consumer is cancelled, in milliseconds. */
+const LONGEST_DELIVERY = 100;
 
 /** The broker delivers nothing, and does not say why. */
 class SilentError extends Error {}
 
 /**
- * One channel for one subscriber, for as long as it lasts. The tags of its deliveries mean nothing on another, so they are settled here or not at all.
+ * The channel of one subscriber. Its deliveries can be settled on this channel only.
  *
- * Settlements of one turn travel together, and an answer to what was sent after them confirms them: to a settlement alone the broker gives none.
+ * Settlements of one turn are sent together. The broker does not answer a settlement, so the answer to
+ * the next request confirms them.
  */
 export class GroupChannel<Item extends Delivered> {
   /** Resolves with its cause when the channel has ended. */
@@ -67,37 +73,38 @@ export class GroupChannel<Item extends Delivered> {
   readonly #link: RabbitLink;
   readonly #channel: LinkChannel;
   readonly #options: GroupChannelOptions<Item>;
-  /** Tags that came and were not settled, in order, with their consumers. */
+  /** The tags of unsettled deliveries, in order, with their consumers. */
   readonly #outstanding = new Map<number, Consumer>();
   readonly #consumers = new Set<Consumer>();
-  /** Consumers whose cancellation the broker has not answered: it may still count them. */
+  /** Consumers whose cancellation the broker has not confirmed: it may still count them. */
   readonly #leaving = new Set<Consumer>();
-  /** The one that was added last. */
+  /** The consumer that was added last. */
   #lastConsumer: Consumer | undefined;
-  /** How many consumers there were. */
+  /** How many consumers there have been. */
   #tags = 0;
-  /** How many messages of a queue may be out at a time. */
+  /** How many messages of a queue may be in flight. */
   #prefetch = 1;
-  /** When the broker got room to deliver more, by the clock of `performance`. */
-  #askedAt = 0;
-  /** A consumer is about to be cancelled: called when it has all that it may have. */
+  /** When the broker last got credit, as `performance.now()`. */
+  #creditedAt = 0;
+  /** Called when a consumer that is about to be cancelled has used its prefetch. */
   #onFull: (() => void) | undefined;
   readonly #watch: NodeJS.Timeout;
-  /** Something has come, or was settled, since the last look. */
-  #stirred = true;
-  #waiting: Settlement<Item>[] = [];
-  /** Nothing is settled for now: the broker would use the room to deliver more, or the same again. */
+  /** Whether a message has arrived or was settled since the last check. */
+  #wasActive = true;
+  #waiting: ChannelSettlement<Item>[] = [];
+  /** Whether settlements wait: the broker would use their credit to deliver more, or the same messages again. */
   #holding = false;
-  #sent: Settlement<Item>[] = [];
-  #travelling: Settlement<Item>[] = [];
-  /** The answer to the one that was added last. They are answered in order. */
+  #sent: ChannelSettlement<Item>[] = [];
+  /** Settlements that the next answer confirms. */
+  #confirmable: ChannelSettlement<Item>[] = [];
+  /** The result of the last settlement. They are confirmed in order. */
   #last: Promise<unknown> = Promise.resolve();
   #scheduled: NodeJS.Immediate | undefined;
   #confirming: Promise<void> | undefined;
   /** The last pause. */
   #paused: Promise<void> = Promise.resolve();
   #cancelled: Promise<void> | undefined;
-  #gaveBack = false;
+  #hasRequeued = false;
   #over = false;
 
   private constructor(
@@ -109,7 +116,7 @@ export class GroupChannel<Item extends Delivered> {
     this.#link = link;
     this.#channel = channel;
     this.#options = options;
-    this.#watch = setInterval(() => void this.#look(), LOOK).unref();
+    this.#watch = setInterval(() => void this.#check(), CHECK_INTERVAL).unref();
     this.closed = closed.then((cause) => {
       this.abandon();
       return cause;
@@ -134,12 +141,12 @@ export class GroupChannel<Item extends Delivered> {
     return opened;
   }
 
-  /** Whether something was given back here. The broker may have delivered it again already, behind what came after it at first. */
-  get gaveBack(): boolean {
-    return this.#gaveBack;
+  /** Whether a message was requeued here. The broker may have redelivered it already, behind later ones. */
+  get hasRequeued(): boolean {
+    return this.#hasRequeued;
   }
 
-  /** How many messages wait in a queue, which is declared. */
+  /** Returns how many messages wait in a queue that exists. */
   async count(queue: string): Promise<number> {
     return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
   }
@@ -149,7 +156,10 @@ export class GroupChannel<Item extends Delivered> {
     return (await this.#channel.queueDeclare({ queue, passive: true })).consumerCount > 0;
   }
 
-  /** How many consumers of a queue the broker counts for this channel: also a cancelled one, until the broker has answered and all that it delivered is settled. */
+  /**
+   * Returns how many consumers of a queue the broker counts for this channel. It counts a cancelled one
+   * until it has confirmed that, and all its deliveries are settled.
+   */
   countConsumers(queue: string): number {
     const consumers = new Set([...this.#consumers, ...this.#leaving, ...this.#outstanding.values()]);
     return [...consumers].filter((consumer) => consumer.queue === queue).length;
@@ -164,9 +174,9 @@ export class GroupChannel<Item extends Delivered> {
     return within(milliseconds, this.closed);
   }
 
-  /** Takes messages of a queue, as many unsettled at a time as the prefetch says. */
+  /** Consumes a queue, with at most `prefetch` unsettled messages. */
   async consume(queue: string, prefetch: number, deliver: (message: Incoming) => void): Promise<void> {
-    // It is for the consumers that follow.
+    // `basic.qos` applies to the consumers that follow.
     this.#prefetch = prefetch;
     await this.#channel.basicQos({ prefetchCount: prefetch });
     if (this.#cancelled !== undefined) return;
@@ -174,37 +184,37 @@ export class GroupChannel<Item extends Delivered> {
     const consumer = { consumerTag, queue };
     this.#lastConsumer = consumer;
     this.#consumers.add(consumer);
-    this.#askedAt = performance.now();
+    this.#creditedAt = performance.now();
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {
       if (this.#over) return;
-      this.#stirred = true;
+      this.#wasActive = true;
       this.#outstanding.set(message.deliveryTag, consumer);
       if (this.#onFull !== undefined && this.isFull) this.#onFull();
       deliver(message);
     });
   }
 
-  /** Settles nothing until `release()` is called. */
+  /** Sends no settlement until `release()` is called. */
   hold(): void {
     this.#holding = true;
   }
 
-  /** Settles what was held. */
+  /** Sends the settlements that were held. */
   release(): void {
     this.#holding = false;
     this.#schedule();
   }
 
-  /** Whether the last consumer has all that it may have, so that nothing is on its way to it. */
+  /** Whether the last consumer has used its prefetch, so that no message is in transit to it. */
   get isFull(): boolean {
     let here = 0;
     for (const consumer of this.#outstanding.values()) if (consumer === this.#lastConsumer) here++;
     return here >= this.#prefetch;
   }
 
-  /** Takes no more until `consume` is called again. Resolves when nothing more will come, or the channel has ended. */
+  /** Cancels the consumers. Resolves when no more messages arrive, or the channel has ended. */
   pause(): Promise<void> {
-    // A pause before may still wait for its answers.
+    // An earlier pause may not be confirmed yet.
     this.#paused = this.#paused.then(() => this.#cancelConsumers());
     return this.#paused;
   }
@@ -214,50 +224,53 @@ export class GroupChannel<Item extends Delivered> {
     this.#consumers.clear();
     for (const consumer of consumers) this.#leaving.add(consumer);
     try {
-      // A quorum queue takes back what is on its way to a consumer that is cancelled, and counts it as delivered.
+      // A quorum queue requeues what is in transit to a consumer that is cancelled, and counts it as delivered.
       await this.#fill();
-      // The last one first: it is the one that most comes from.
+      // The last one first: most messages come from its queue.
       await Promise.all(consumers.reverse().map(({ consumerTag }) => this.#channel.basicCancel({ consumerTag })));
-      // The client delivers what has come in a later turn.
+      // The client delivers what has arrived in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
     } catch {
-      // The channel has ended, and its end says so.
+      // The channel has ended.
     }
     for (const consumer of consumers) this.#leaving.delete(consumer);
     this.#onFull = undefined;
     this.#schedule();
   }
 
-  /** Takes no more. Resolves when nothing more will come, or the channel has ended. */
+  /** Cancels the consumers for good. Resolves when no more messages arrive, or the channel has ended. */
   cancel(): Promise<void> {
     this.#cancelled ??= this.pause();
     return this.#cancelled;
   }
 
-  /** Settles a delivery. Resolves to whether that counted; where the channel has ended, nothing counts but what goes back, as all does then. */
-  settle(item: Item, verdict: Verdict): Promise<boolean> {
-    if (this.#over) return Promise.resolve(verdict !== 'ack');
-    if (verdict !== 'ack') this.#gaveBack = true;
-    this.#stirred = true;
+  /** Settles a delivery. Resolves to whether that counted. After the end of the channel only a requeue counts: the broker requeues everything. */
+  settle(item: Item, method: Method): Promise<boolean> {
+    if (this.#over) return Promise.resolve(method !== 'ack');
+    if (method !== 'ack') this.#hasRequeued = true;
+    this.#wasActive = true;
     const counted = new Promise<boolean>((resolve) => {
-      this.#waiting.push({ item, verdict, sentAt: Number.NEGATIVE_INFINITY, resolve });
+      this.#waiting.push({ item, method, sentAt: Number.NEGATIVE_INFINITY, resolve });
     });
     this.#last = counted;
     this.#schedule();
     return counted;
   }
 
-  /** Resolves when all that was settled before is answered. */
+  /** Resolves when the settlements of now are confirmed. */
   async settled(): Promise<void> {
     await this.#last;
   }
 
-  /** Resolves when the broker has read all that was sent before, and what it had sent by then is here. @throws what has ended the channel (a rejection) */
+  /**
+   * Resolves when the broker has read what was sent before, and what it had sent by then has arrived.
+   * @throws what has ended the channel (a rejection)
+   */
   async barrier(): Promise<void> {
     await this.#channel.basicQos({ prefetchCount: this.#prefetch });
   }
 
-  /** Closes the channel once the broker has answered every settlement so far, including those held back. Unsettled deliveries go back to the queue. */
+  /** Closes the channel once the broker has confirmed every settlement, including those that were held. Requeues unsettled deliveries. */
   async close(): Promise<void> {
     this.release();
     await this.settled();
@@ -265,29 +278,30 @@ export class GroupChannel<Item extends Delivered> {
     await this.closed;
   }
 
-  /** Nothing more is sent or delivered. */
+  /** Sends and delivers nothing more. */
   abandon(): void {
     if (this.#over) return;
     this.#over = true;
     clearInterval(this.#watch);
     clearImmediate(this.#scheduled);
-    const unanswered = [...this.#travelling, ...this.#sent, ...this.#waiting];
-    this.#travelling = this.#sent = this.#waiting = [];
-    const recent = this.#link.wasBlocked ? Number.POSITIVE_INFINITY : performance.now() - ON_ITS_WAY;
-    for (const { item, verdict, sentAt, resolve } of unanswered) {
-      const wasOnItsWay = verdict === 'ack' && sentAt > recent;
-      if (wasOnItsWay) this.#options.onUnanswered(item);
-      resolve(wasOnItsWay || verdict !== 'ack');
+    const unconfirmed = [...this.#confirmable, ...this.#sent, ...this.#waiting];
+    this.#confirmable = this.#sent = this.#waiting = [];
+    const recent = this.#link.wasBlocked ? Number.POSITIVE_INFINITY : performance.now() - TRANSIT_TIME;
+    for (const { item, method, sentAt, resolve } of unconfirmed) {
+      const wasInTransit = method === 'ack' && sentAt > recent;
+      if (wasInTransit) this.#options.onUnconfirmed(item);
+      resolve(wasInTransit || method !== 'ack');
     }
   }
 
   /**
-   * Looks whether the broker still delivers, when nothing has come for a while though there was room all the time. When a queue is deleted under load, and declared again by
-   * somebody, RabbitMQ 3.10 may forget a consumer without a word; and to the channel its deliveries are settled as ever.
+   * Checks whether the broker still delivers, if nothing has arrived for a while although there was credit.
+   * When a queue is deleted under load and another process declares it again, RabbitMQ 3.10 may drop a
+   * consumer without `basic.cancel`. The channel can still settle deliveries then.
    */
-  async #look(): Promise<void> {
-    const wasIdle = !this.#stirred && this.#outstanding.size < this.#prefetch;
-    this.#stirred = false;
+  async #check(): Promise<void> {
+    const wasIdle = !this.#wasActive && this.#outstanding.size < this.#prefetch;
+    this.#wasActive = false;
     if (!wasIdle) return;
     try {
       for (const consumer of this.#consumers) {
@@ -296,31 +310,31 @@ export class GroupChannel<Item extends Delivered> {
           throw new SilentError(`Queue "${consumer.queue}" has ${found}, and delivers none here`);
       }
     } catch (error) {
-      // Any other error ends the channel, which is answer enough.
+      // Any other error ends the channel.
       if (codeOf(error) === 'NOT_FOUND' || error instanceof SilentError) this.#options.onCancelled(error, undefined);
     }
   }
 
-  /** What a queue has that it should deliver here; undefined: nothing. A message that is on its way to another consumer may be seen to wait, but not each time. */
+  /** Describes what a queue does not deliver to a consumer; undefined: nothing. A message in transit to another consumer may seem to wait, but not each time. */
   async #silenceOf(consumer: Consumer): Promise<string | undefined> {
     const { queue } = consumer;
     let found: string | undefined;
-    for (let look = 0; look < LOOKS; look++) {
-      if (look > 0) await this.lasts(BETWEEN_LOOKS);
-      if (this.#stirred || this.#over || !this.#consumers.has(consumer) || !this.#channel.active) return undefined;
+    for (let check = 0; check < CHECKS; check++) {
+      if (check > 0) await this.lasts(BETWEEN_CHECKS);
+      if (this.#wasActive || this.#over || !this.#consumers.has(consumer) || !this.#channel.active) return undefined;
       const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
-      // The client delivers what has come in a later turn.
+      // The client delivers what has arrived in a later turn.
       await new Promise((resolve) => setImmediate(resolve));
-      if (this.#stirred || !this.#consumers.has(consumer) || (consumerCount > 0 && messageCount === 0))
+      if (this.#wasActive || !this.#consumers.has(consumer) || (consumerCount > 0 && messageCount === 0))
         return undefined;
       found = `${consumerCount} consumers and ${messageCount} messages`;
     }
     return found;
   }
 
-  /** Makes no more room. Resolves when what is on its way is here. */
+  /** Gives no more credit. Resolves when the messages in transit have arrived. */
   async #fill(): Promise<void> {
-    const left = this.#askedAt + LONGEST_WAY - performance.now();
+    const left = this.#creditedAt + LONGEST_DELIVERY - performance.now();
     const full = new Promise<void>((resolve) => {
       this.#onFull = resolve;
     });
@@ -338,36 +352,36 @@ export class GroupChannel<Item extends Delivered> {
     this.#waiting = [];
     const now = performance.now();
     for (const settlement of settlements) settlement.sentAt = now;
-    this.#askedAt = now;
+    this.#creditedAt = now;
     this.#sent.push(...settlements);
-    // A channel that is about to end takes nothing any more; its end is the answer.
+    // A channel that is about to end takes nothing. Its end settles them.
     if (!this.#channel.active) return;
-    // First what goes back: room that an acknowledgement makes is then for it, not for what is newer.
-    this.#giveBack(settlements);
+    // Requeues come first: the credit of an ack is then for them, not for newer messages.
+    this.#requeue(settlements);
     this.#acknowledge(settlements);
     this.#confirming ??= this.#confirm();
   }
 
-  #giveBack(settlements: readonly Settlement<Item>[]): void {
-    if (!this.#gaveBack) return;
-    const back = settlements.filter(({ verdict }) => verdict !== 'ack');
-    // What comes for the first time comes in its order, whatever the clocks of its publishers say.
-    const asDelivered = back.every(({ item }) => item.isFirst);
-    back.sort(({ item: one }, { item: other }) =>
+  #requeue(settlements: readonly ChannelSettlement<Item>[]): void {
+    if (!this.#hasRequeued) return;
+    const requeued = settlements.filter(({ method }) => method !== 'ack');
+    // First deliveries arrive in the order of the queue, whatever the clocks of their publishers say.
+    const asDelivered = requeued.every(({ item }) => item.isFirst);
+    requeued.sort(({ item: one }, { item: other }) =>
       !asDelivered && one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag,
     );
-    for (const { item, verdict } of back) {
+    for (const { item, method } of requeued) {
       this.#outstanding.delete(item.tag);
       const delivery = { deliveryTag: item.tag, requeue: true };
-      if (verdict === 'failed') this.#channel.basicReject(delivery);
+      if (method === 'reject') this.#channel.basicReject(delivery);
       else this.#channel.basicNack(delivery);
     }
   }
 
-  /** One call acknowledges all up to a tag: as far as none before it is still out. */
-  #acknowledge(settlements: readonly Settlement<Item>[]): void {
+  /** One call acknowledges all deliveries up to a tag, if none of them is unsettled. */
+  #acknowledge(settlements: readonly ChannelSettlement<Item>[]): void {
     const acked = new Set<number>();
-    for (const { item, verdict } of settlements) if (verdict === 'ack') acked.add(item.tag);
+    for (const { item, method } of settlements) if (method === 'ack') acked.add(item.tag);
     let upTo: number | undefined;
     for (const tag of this.#outstanding.keys()) {
       if (!acked.delete(tag)) break;
@@ -384,15 +398,15 @@ export class GroupChannel<Item extends Delivered> {
   async #confirm(): Promise<void> {
     try {
       while (this.#sent.length > 0) {
-        this.#travelling = this.#sent;
+        this.#confirmable = this.#sent;
         this.#sent = [];
         await this.barrier();
-        const confirmed = this.#travelling;
-        this.#travelling = [];
+        const confirmed = this.#confirmable;
+        this.#confirmable = [];
         for (const { resolve } of confirmed) resolve(true);
       }
     } catch {
-      // The end of the channel is the answer.
+      // The end of the channel settles them.
     }
     this.#confirming = undefined;
   }

@@ -2,84 +2,113 @@ import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { DriverConsumer } from '../core/driver.js';
-import { Subscription } from './subscription.js';
-import type { SubscriptionOptions } from './subscription-options.js';
+import { GroupLoop } from '../core/group-loop.js';
+import { SubscriberConnection } from './consuming.js';
+import { LONGEST_DELAY } from './delays.js';
+import type { RabbitLink } from './link.js';
+import type { SessionOptions } from './session-options.js';
+import { SubscriberSession } from './subscriber-session.js';
 
-/** All subscriptions of this process to one group. The broker shares the messages out among them, as among those of all processes. */
+/** A loop with the session of its only subscriber. */
+interface Member {
+  readonly loop: GroupLoop<RabbitLink>;
+  readonly session: SubscriberSession;
+}
+
+/** All subscriptions of this process to one group. The broker shares the messages out among them. */
 export class GroupConsumer implements DriverConsumer {
-  readonly #options: SubscriptionOptions;
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #options: SessionOptions;
+  readonly #members = new Set<Member>();
 
-  constructor(options: SubscriptionOptions) {
+  constructor(options: SessionOptions) {
     this.#options = options;
   }
 
-  /** How many messages are out here. */
+  /** How many messages are in flight here. */
   get held(): number {
     return this.#sum(({ held }) => held);
   }
 
-  /** How many have come and wait for room. */
+  /** How many prefetched messages wait for credit. */
   get buffered(): number {
     return this.#sum(({ buffered }) => buffered);
   }
 
-  /** The ids of all that are here, and of those that have gone back, and may be with nobody for the broker. */
+  /** The unique ids of all messages that are here, or that were requeued and may not have reached the broker. */
   get ids(): string[] {
-    return [...[...this.#subscriptions].flatMap(({ ids }) => ids), ...this.#options.returning.ids];
+    return [...[...this.#members].flatMap(({ session }) => session.ids), ...this.#options.returning.ids];
   }
 
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
-    const subscription = new Subscription(this.#options, subscriber, intake);
-    this.#subscriptions.add(subscription);
-    void subscription.ended.then(() => {
-      this.#subscriptions.delete(subscription);
-      this.#options.log.left(subscription);
+    const { queueName, group, consuming, failures, events, logger, log } = this.#options;
+    const connection = new SubscriberConnection(consuming);
+    let session!: SubscriberSession;
+    const loop = new GroupLoop<RabbitLink>({
+      queueName,
+      group,
+      connection,
+      failures,
+      ...log.reportsOf(connection),
+      events,
+      logger,
+      longestDelay: LONGEST_DELAY,
+      createSession: (host) => {
+        session = new SubscriberSession(host, this.#options, subscriber, intake);
+        return session;
+      },
+    });
+    const member = { loop, session };
+    this.#members.add(member);
+    void session.ended.then(() => {
+      this.#members.delete(member);
+      loop.abandon();
+      connection.close();
+      log.left(connection);
+    });
+    loop.connect(subscriber, intake);
+    subscriber.add(() => {
+      session.unsubscribed();
+      // Without a channel, nothing is left to wait for.
+      if (!connection.isReady) connection.close();
     });
   }
 
   async settled(): Promise<void> {
-    await this.#all((subscription) => subscription.settled());
+    await this.#all(({ session }) => session.settled());
   }
 
-  /** Resolves when what the broker had delivered is here. */
+  /** Resolves when everything that the broker had delivered has arrived. */
   async arrived(): Promise<void> {
-    await this.#all((subscription) => subscription.arrived());
+    await this.#all(({ session }) => session.arrived());
   }
 
-  /**
-   * Prepares a purge of the group's queues on the broker: resolves when the broker has what this process has settled
-   * or returned.
-   */
+  /** Resolves when the broker has what this process has settled or returned. */
   async returned(): Promise<void> {
-    await this.#all((subscription) => subscription.returned());
+    await this.#all(({ session }) => session.returned());
   }
 
-  /** Removes the messages that were prefetched and wait here. Resolves to how many. */
+  /** Removes the prefetched messages. Resolves to how many. */
   async purge(): Promise<number> {
-    const purged = await Promise.all([...this.#subscriptions].map((subscription) => subscription.purge()));
+    const purged = await Promise.all([...this.#members].map(({ session }) => session.purge()));
     this.#options.returning.clear();
     return purged.reduce((sum, count) => sum + count, 0);
   }
 
   async close(): Promise<void> {
-    await this.#all((subscription) => {
-      subscription.close();
-      return subscription.ended;
-    });
+    await this.#all(({ loop }) => loop.close());
   }
 
   abandon(): void {
-    for (const subscription of this.#subscriptions) subscription.abandon();
+    for (const { loop } of this.#members) loop.abandon();
   }
 
-  #sum(count: (subscription: Subscription) => number): number {
+  #sum(count: (session: SubscriberSession) => number): number {
     let sum = 0;
-    for (const subscription of this.#subscriptions) sum += count(subscription);
+    for (const { session } of this.#members) sum += count(session);
     return sum;
   }
 
-  async #all(what: (subscription: Subscription) => Promise<void>): Promise<void> {
-    await Promise.all([...this.#subscriptions].map(what));
+  async #all(what: (member: Member) => Promise<void>): Promise<void> {
+    await Promise.all([...this.#members].map(what));
   }
 }

@@ -6,6 +6,12 @@ import type { LogDetails, Logger } from '../internal/logger.js';
 
 type MessageDetails = Pick<LogDetails, 'key' | 'id' | 'error'>;
 
+/** What the loop of one subscriber reports. */
+export interface SubscriberReports {
+  readonly refusals: Pick<Refusals, 'add' | 'end'>;
+  readonly fatalErrors: Pick<FatalErrors, 'add' | 'end'>;
+}
+
 /** Logs what happens to one group of a queue, with the fields that name both. */
 export class GroupLog {
   readonly #logger: Logger;
@@ -23,27 +29,33 @@ export class GroupLog {
     this.#fatalErrors = new FatalErrors({ ...this.#fields, logger });
   }
 
-  /** RabbitMQ refuses to serve a subscriber, which tries again. */
-  refused(subscriber: object, error: unknown): void {
-    this.#refused.add(subscriber);
-    this.#refusals.add(error);
+  /** The refusals of a group end when none of its subscribers is refused. */
+  reportsOf(subscriber: object): SubscriberReports {
+    let isServed = false;
+    return {
+      refusals: {
+        add: (error) => {
+          this.#refused.add(subscriber);
+          this.#refusals.add(error);
+        },
+        end: () => {
+          this.left(subscriber);
+          if (this.#refused.size === 0) this.#refusals.end();
+        },
+      },
+      fatalErrors: {
+        add: (error) => this.#fatalErrors.add(error),
+        end: () => {
+          if (!isServed) this.#fatalErrors.end();
+          isServed = true;
+        },
+      },
+    };
   }
 
-  /** RabbitMQ serves a subscriber. The refusals end when no other subscriber is refused. */
-  served(subscriber: object): void {
-    this.left(subscriber);
-    if (this.#refused.size === 0) this.#refusals.end();
-    this.#fatalErrors.end();
-  }
-
-  /** A subscriber tries no more. */
+  /** Removes a subscriber that has left. */
   left(subscriber: object): void {
     this.#refused.delete(subscriber);
-  }
-
-  /** An error ends the stream of a subscriber. */
-  fatal(error: Error): void {
-    this.#fatalErrors.add(error);
   }
 
   /** Warns of an expected event in one line. The error with its stack is for debug. */

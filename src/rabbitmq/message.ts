@@ -136,7 +136,10 @@ export function copyOf({
 }
 
 /** Beside what it had, why a message was moved aside. */
-export function asideProperties({ contentType, contentEncoding, type, headers }: Incoming, reason: string): Properties {
+export function quarantineProperties(
+  { contentType, contentEncoding, type, headers }: Incoming,
+  reason: string,
+): Properties {
   const kept = { contentType, contentEncoding, type };
   // By these the broker would send the copy where the message came from.
   const { CC: _cc, BCC: _bcc, ...told } = headers ?? {};

@@ -9,7 +9,7 @@ export interface QueueNames {
   /** Exchange: what is published goes to all groups. Everything else begins with this name and a colon. */
   readonly exchange: string;
   /** Queue, and the exchange to it: the quarantine, for unreadable messages and for those that a policy removes from the queues of groups. */
-  readonly aside: string;
+  readonly quarantine: string;
   /** The way of a delayed publish, to the exchange. */
   readonly delay: string;
   group(group: ConsumerGroup): GroupNames;
@@ -31,7 +31,7 @@ export function queueNames(queue: string): QueueNames {
   const exchange = safeName(queue, MOST);
   return {
     exchange,
-    aside: `${exchange}:aside`,
+    quarantine: `${exchange}:aside`,
     delay: `${exchange}:delay`,
     group: (group) => {
       const name = `${exchange}:group:${safeName(group, MOST)}`;

@@ -47,6 +47,15 @@ export class Prefetch {
     return this.#begun && this.#current === 0;
   }
 
+  /** Whether `follow` may have something to do. */
+  get mayChange(): boolean {
+    return (
+      this.isPaused ||
+      this.#later !== undefined ||
+      (this.#begun && !this.#adjusting && this.#stay < Number.POSITIVE_INFINITY)
+    );
+  }
+
   /** What is consumed first has begun. */
   begin(prefetch: number): void {
     this.#begun = true;
@@ -57,6 +66,7 @@ export class Prefetch {
   /** Sees to it that the prefetch is what the credit asks for, now or when it may change. One that is not far off stays. */
   follow(): void {
     clearTimeout(this.#later);
+    this.#later = undefined;
     if (!this.#begun || this.#adjusting) return;
     const stay = this.#stay;
     if (stay === 0) void this.#adjust();

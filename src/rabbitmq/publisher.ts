@@ -2,8 +2,11 @@ import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../core/connection.js';
 import type { DriverPublisher } from '../core/driver.js';
 import { writeHeaders, writePayload } from '../core/envelope.js';
+import type { QueueEvents } from '../core/events.js';
 import { MessageIds } from '../core/message-ids.js';
-import { Outbox, type Pending, remainingDelay } from '../core/outbox.js';
+import { type Pending, remainingDelay } from '../core/outbox.js';
+import { type Batch, type PublishDriver, PublishLoop } from '../core/publish-loop.js';
+import { Refusals } from '../core/refusals.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -13,7 +16,7 @@ import type { Channel, Envelope, Incoming, Properties } from './client.js';
 import type { DelayedMessages } from './delayed-messages.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
 import type { RabbitLink } from './link.js';
-import { asideProperties, bodyOf, type Outgoing, propertiesOf } from './message.js';
+import { bodyOf, type Outgoing, propertiesOf, quarantineProperties } from './message.js';
 import type { QueueNames } from './names.js';
 import { codeOf, largestBody } from './rabbitmq-errors.js';
 import type { Server } from './server.js';
@@ -22,169 +25,163 @@ import { declareGroups } from './topology.js';
 export interface PublisherOptions {
   readonly queueName: string;
   readonly names: QueueNames;
-  /** The groups that exist from the first message on. */
+  /** The declared groups. */
   readonly groups: readonly ConsumerGroup[];
   readonly server: Server;
-  /** How long a message may wait to be confirmed, in milliseconds. */
   readonly publishTimeout: number;
-  /** How many messages may be unconfirmed at a time. */
   readonly maxPending: number;
   readonly delayed: DelayedMessages;
+  readonly events: QueueEvents;
   readonly logger: Logger;
-  /** All is declared over a new connection. */
+  /** Called when everything is declared over a new link. */
   readonly onDeclared: (link: RabbitLink) => void;
 }
 
-/** A message on its way to the server. */
+/** A message as it is sent. */
 interface Parcel {
   readonly uniqueId: string;
   readonly envelope: Envelope;
   readonly body: Buffer;
-  /** The way of its delay; undefined: it has none. */
+  /** The queues of its delay. Undefined: it has none. */
   readonly delays: Delays | undefined;
-  /** The only group that gets it; undefined: all do. */
+  /** The only group that gets it. Undefined: every group. */
   readonly group: ConsumerGroup | undefined;
-  /** In milliseconds, from when it was handed in. */
+  /** In milliseconds, from the call of `publish`. */
   readonly delay: number;
-  /** It is new to its groups: no copy. */
+  /** Whether it is new to its groups. A copy is not. */
   readonly isNew: boolean;
 }
 
-/** Where messages to one group only go. */
-interface GroupRoute {
+/** How messages reach one destination, with and without a delay. */
+interface Route {
   readonly exchange: string;
   readonly delays: Delays;
 }
 
-/** The channel that is published on, for as long as it lasts. */
-interface Line {
+/** The channel of a link on which messages are published. */
+interface PublishChannel {
   readonly link: RabbitLink;
   readonly channel: Channel;
-  /** Ids of messages that came back, since there is no queue for them. */
+  /** The ids of messages that the broker returned, since no queue takes them. */
   readonly returned: Set<string>;
-  /** A message to all was confirmed. The first one goes alone: a queue that was made just now may refuse it, and when it is sent again no other is to be before it. */
-  isProven: boolean;
-  /** Groups for which a message was confirmed that went to no other. */
-  readonly proven: Set<ConsumerGroup>;
-  /** What is on its way. */
-  messages: number;
-  bytes: number;
+  /**
+   * The destinations for which the broker has confirmed a message: a group, or undefined for all.
+   * The first message goes alone. A new queue may refuse it, and no later message may overtake it.
+   */
+  readonly proven: Set<ConsumerGroup | undefined>;
 }
 
-/** The longest message that RabbitMQ takes unless it is told otherwise, in bytes. */
+/** The largest message that RabbitMQ takes by default, in bytes. */
 const MOST_BYTES = 128 * 1024 * 1024;
 
 /**
- * How often a message is sent again that the broker refuses. A queue that was made just now, or whose leader is being elected, refuses for a moment; one that is
- * full goes on refusing, and each time the queues of other groups may store the message.
+ * How often a message that the broker refuses is sent again. A new queue, or one that elects its
+ * leader, refuses for a moment. A full queue goes on refusing, and each time the queues of other
+ * groups may store the message.
  */
 const MOST_REFUSALS = 4;
 
 const backoff = exponentialBackoff({ initial: 50, max: 1000, jitter: 0.5 });
 
-/** What may be on its way at most: messages, and bytes. */
-const WINDOW_MESSAGES = 2048;
-const WINDOW_BYTES = 8 * 1024 * 1024;
-
-/** What is left of a frame for the headers, beside what every message has: a key, an id, names and numbers. */
+/** How many bytes of a frame the other properties of a message take at most, beside its headers. */
 const OVERHEAD = 1024;
 
-/** Sends messages, in order, many on their way at a time. What was not confirmed when the connection was lost is sent again, in order. */
-export class Publisher implements DriverPublisher {
+/**
+ * Publishes over one channel, with confirms. Over the next link, what was not confirmed is sent
+ * again, in order.
+ */
+export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Parcel> {
+  readonly mode = 'pipeline';
+  readonly window = { messages: 2048, size: 8 * 1024 * 1024 };
+  readonly connection: Connection<RabbitLink>;
   readonly #options: PublisherOptions;
-  readonly #connection: Connection<RabbitLink>;
-  readonly #outbox: Outbox<Parcel>;
-  /** The ways of what is delayed: to all groups, to one again, and to one only. */
-  readonly #toAll: Delays;
-  readonly #again = new Map<ConsumerGroup, Delays>();
-  readonly #toGroups = new Map<ConsumerGroup, GroupRoute>();
+  readonly #loop: PublishLoop<RabbitLink, Parcel>;
+  readonly #toAll: Route;
+  readonly #toGroups = new Map<ConsumerGroup, Route>();
+  /** For messages that were nacked with a delay. */
+  readonly #redelivery = new Map<ConsumerGroup, Route>();
   readonly #ids = new MessageIds();
-  #line: Line | undefined;
-  /** It waits for the connection, or for what has to be declared. */
-  #waiting = false;
-  #scheduled = false;
+  #channel: PublishChannel | undefined;
+  #waking: NodeJS.Immediate | undefined;
   #closed = false;
-  /** How many bytes a message may have, as far as the server has said. */
+  /** The largest message, as far as the server has said. */
   #mostBytes = MOST_BYTES;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    const { queueName, publishTimeout, maxPending, names, server } = options;
-    this.#connection = server.connect({
+    const { queueName, publishTimeout, maxPending, names, server, events, logger } = options;
+    const { failures } = server;
+    this.connection = server.connect({
       purpose: 'publishing',
-      prepare: (link) => this.#prepare(link),
-      onUnblocked: () => this.#pump(),
+      prepare: (link) => this.#open(link),
+      onUnblocked: () => this.#loop.wake(),
       publishTimeout,
     });
-    const limits = { publishTimeout, maxPending };
-    this.#outbox = new Outbox({
+    this.#toAll = { exchange: names.exchange, delays: new Delays(names.delay, names.exchange) };
+    const requests = `publishes to queue ${JSON.stringify(queueName)}`;
+    this.#loop = new PublishLoop<RabbitLink, Parcel>({
       queueName,
-      broker: server.failures.broker,
-      ...limits,
-      onAdmitted: () => this.#pumpLater(),
-      lastError: () => this.lastError,
+      connection: this.connection,
+      publishTimeout,
+      maxPending,
+      failures,
+      refusals: new Refusals({ broker: failures.broker, queue: queueName, requests, logger }),
+      events,
+      driver: this,
+      lastError: () => this.#blockedError,
     });
-    this.#toAll = new Delays(names.delay, names.exchange);
   }
 
-  /** Why nothing can be sent, as far as that is known. */
+  /** Why nothing can be sent, if that is known. */
   get lastError(): unknown {
-    const blocked = this.#connection.link?.blocked;
-    return blocked === undefined
-      ? this.#connection.lastError
-      : new Error(`RabbitMQ has blocked the connection, and takes no messages: ${blocked}`);
+    return this.#loop.lastError;
   }
 
-  /** The connection that it publishes on. */
-  get connection(): Connection<RabbitLink> {
-    return this.#connection;
+  publish(message: CheckedMessage): Promise<void> {
+    return this.#send(this.write(message), message.signal);
   }
 
-  publish({ key, payload, headers, delay, group, id, signal }: CheckedMessage): Promise<void> {
+  write({ key, payload, headers, delay, group, id }: CheckedMessage): Parcel {
     checkMilliseconds('delay', delay, { most: LONGEST_DELAY });
     const json = writeHeaders(headers);
     this.#checkHeaders(json);
     const uniqueId = this.#ids.next();
+    const body = Buffer.from(writePayload(payload, this.#mostBytes, 'RabbitMQ'));
     const message: Outgoing = {
       id: id ?? uniqueId,
       uniqueId,
       key,
-      body: Buffer.from(writePayload(payload, this.#mostBytes, 'RabbitMQ')),
+      body,
       headers: json,
       publishedAt: Date.now(),
       delay,
       attempts: 0,
     };
-    const { exchange, delays } =
-      group === undefined ? { exchange: this.#options.names.exchange, delays: this.#toAll } : this.#routeTo(group);
+    const { exchange, delays } = group === undefined ? this.#toAll : this.#routeTo(group);
     const envelope = envelopeOf(propertiesOf(message), exchange, key);
-    return this.#enqueue({ uniqueId, envelope, body: message.body, delays, group, delay, isNew: true }, signal);
+    return { uniqueId, envelope, body, delays, group, delay, isNew: true };
   }
 
-  /** Sends a message to one group, to be delivered there again after a delay in milliseconds. Resolves when the broker has confirmed it. */
-  sendAgain(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
-    const { again, delay: name } = this.#options.names.group(group);
-    const delays = this.#again.get(group) ?? new Delays(name, again);
-    this.#again.set(group, delays);
-    return this.#enqueue({
-      uniqueId: message.uniqueId,
-      envelope: envelopeOf(propertiesOf(message), again, ''),
-      body: message.body,
-      delays,
-      group,
-      delay,
-      isNew: false,
-    });
+  /** Sends a copy of a message to one group again, after a delay in milliseconds. Resolves when the broker has confirmed it. */
+  redeliver(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
+    const { again: exchange, delay: name } = this.#options.names.group(group);
+    const route = this.#redelivery.get(group) ?? { exchange, delays: new Delays(name, exchange) };
+    this.#redelivery.set(group, route);
+    const { uniqueId, body } = message;
+    const envelope = envelopeOf(propertiesOf(message), exchange, '');
+    return this.#send({ uniqueId, envelope, body, delays: route.delays, group, delay, isNew: false });
   }
 
-  /** Moves what is no message of ours to a queue of its own. Resolves when the broker has confirmed it. */
-  setAside(original: Incoming, reason: string): Promise<void> {
+  /** Sends a message to the quarantine. Resolves when the broker has confirmed it. */
+  quarantine(original: Incoming, reason: string): Promise<void> {
     const messageId = original.messageId ?? this.#ids.next();
-    const envelope = envelopeOf({ ...asideProperties(original, reason), messageId }, this.#options.names.aside, '');
-    return this.#enqueue({
+    const properties = { ...quarantineProperties(original, reason), messageId };
+    const envelope = envelopeOf(properties, this.#options.names.quarantine, '');
+    const body = bodyOf(original);
+    return this.#send({
       uniqueId: messageId,
       envelope,
-      body: bodyOf(original),
+      body,
       delays: undefined,
       group: undefined,
       delay: 0,
@@ -194,16 +191,66 @@ export class Publisher implements DriverPublisher {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#connection.mayRecover) await this.#outbox.emptied();
-    this.abandon();
+    await this.#loop.close();
   }
 
   abandon(): void {
     this.#closed = true;
-    this.#outbox.abandon();
+    clearImmediate(this.#waking);
+    this.#loop.abandon();
   }
 
-  #routeTo(group: ConsumerGroup): GroupRoute {
+  sizeOf({ body }: Parcel): number {
+    return body.length;
+  }
+
+  isBlocked(link: RabbitLink): boolean {
+    return link.blocked !== undefined;
+  }
+
+  mayFollow({ group }: Parcel): boolean {
+    const proven = this.#channel?.proven;
+    return proven !== undefined && (proven.has(undefined) || (group !== undefined && proven.has(group)));
+  }
+
+  /** The levels of its delay must exist. */
+  isPrepared(pending: Pending<Parcel>): boolean {
+    const { delays } = pending.parcel;
+    return delays === undefined || delays.isReadyFor(remainingDelay(pending, performance.now()));
+  }
+
+  async prepare(link: RabbitLink, { parcel: { delays, delay } }: Pending<Parcel>): Promise<void> {
+    try {
+      await delays?.declareFor(link, delay);
+    } catch (error) {
+      // What was declared before may be gone. Over the next link, everything is declared again.
+      if (this.#options.server.failures.classify(error) !== 'fatal') this.connection.lose(link, error);
+      throw error;
+    }
+  }
+
+  send(link: RabbitLink, { messages }: Batch<Parcel>): void {
+    const channel = this.#channel;
+    if (channel === undefined) return;
+    link.gather();
+    // One moment for all: messages of one turn must not become due in another order.
+    const now = performance.now();
+    for (const pending of messages) this.#publish(channel, pending, now);
+  }
+
+  #send(parcel: Parcel, signal?: AbortSignal): Promise<void> {
+    const confirmed = this.#loop.send(parcel, signal);
+    const { delay, uniqueId, group } = parcel;
+    if (delay > 0) {
+      const { delayed } = this.#options;
+      delayed.sent(uniqueId, delay, group);
+      // The caller of `publish` gets the error.
+      confirmed.catch(() => delayed.failed(uniqueId, group));
+    }
+    return confirmed;
+  }
+
+  #routeTo(group: ConsumerGroup): Route {
     let route = this.#toGroups.get(group);
     if (route === undefined) {
       const { queue: exchange, publishDelay } = this.#options.names.group(group);
@@ -213,209 +260,108 @@ export class Publisher implements DriverPublisher {
     return route;
   }
 
-  #enqueue(parcel: Parcel, signal?: AbortSignal): Promise<void> {
-    const answer = this.#outbox.add(parcel, signal);
-    const { delay, uniqueId, group } = parcel;
-    if (delay > 0) {
-      const { delayed } = this.#options;
-      delayed.sent(uniqueId, delay, group);
-      // The caller of `publish` gets the error.
-      answer.catch(() => delayed.failed(uniqueId, group));
-    }
-    this.#pumpLater();
-    return answer;
-  }
-
-  /** At the end of the turn: what is published in one turn travels together. */
-  #pumpLater(): void {
-    if (this.#scheduled || this.#waiting || this.#outbox.waiting.length === 0) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#pump();
+  /** Opens the channel of a new link, and declares what messages need. */
+  async #open(link: RabbitLink): Promise<void> {
+    const { queueName, names, groups, server, logger, delayed, onDeclared } = this.#options;
+    const channel = await link.openChannel((cause) => {
+      if (!this.#closed || !this.#loop.isEmpty) this.connection.lose(link, cause);
     });
-  }
-
-  /** Sends what can be sent. */
-  #pump(): void {
-    const line = this.#line;
-    if (this.#waiting || this.#outbox.waiting.length === 0) return;
-    if (line === undefined || !this.#connection.isReady) {
-      void this.#wait(
-        () => this.#connection.ready(),
-        (error) => this.#refuse(error),
-      );
-      return;
-    }
-    if (line.link.blocked !== undefined) return;
-    const now = performance.now();
-    const count = this.#countSendable(line, now);
-    if (count > 0) line.link.gather();
-    for (const pending of this.#outbox.take(count)) this.#send(line, pending, now);
-    const next = this.#outbox.waiting[0];
-    const delays = next?.parcel.delays;
-    if (
-      next === undefined ||
-      delays === undefined ||
-      !hasRoom(line, next.parcel) ||
-      delays.isReadyFor(remainingDelay(next, now))
-    )
-      return;
-    void this.#wait(
-      () => delays.declareFor(line.link, next.parcel.delay),
-      (error) => next.fail(this.#options.server.failures.explained(error)),
-    );
-  }
-
-  /** How many of those that wait can be sent at once: the window has room for them, and the levels of their delays are there. */
-  #countSendable(line: Line, now: number): number {
-    const { waiting } = this.#outbox;
-    let { messages, bytes } = line;
-    const { isProven, proven } = line;
-    let count = 0;
-    for (const pending of waiting) {
-      const { delays, body, delay } = pending.parcel;
-      if (!hasRoom({ isProven, proven, messages, bytes }, pending.parcel)) break;
-      if (delay > 0 && delays?.isReadyFor(remainingDelay(pending, now)) === false) break;
-      messages += 1;
-      bytes += body.length;
-      count += 1;
-    }
-    return count;
-  }
-
-  /** Goes on when something is done that has to be done before; `refuse` is for an error that no second attempt mends. */
-  async #wait(something: () => Promise<void>, refuse: (error: unknown) => void): Promise<void> {
-    this.#waiting = true;
-    try {
-      await something();
-    } catch (error) {
-      const line = this.#line;
-      // What was declared before may be gone. Over the next connection, all is declared again.
-      if (line !== undefined) this.#connection.lose(line.link, error);
-      if (this.#options.server.failures.classify(error) === 'fatal') refuse(error);
-      else if (this.#closed && !this.#connection.isReady) this.abandon();
-    }
-    this.#waiting = false;
-    this.#pumpLater();
-  }
-
-  async #prepare(link: RabbitLink): Promise<void> {
-    const { queueName, names, groups, server, logger } = this.#options;
-    const lost = (cause: unknown) => {
-      if (!this.#closed || !this.#outbox.isEmpty) this.#connection.lose(link, cause);
-    };
-    const channel = await link.openChannel(lost);
     await declareGroups(link, groups, { queueName, names, serverId: server.id, logger });
-    this.#options.onDeclared(link);
+    onDeclared(link);
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
-    if (this.#line !== undefined) this.#options.delayed.troubled();
-    for (const delays of [
-      this.#toAll,
-      ...this.#again.values(),
-      ...[...this.#toGroups.values()].map((route) => route.delays),
-    ])
-      delays.forget();
-    this.#outbox.putBack();
-    this.#line = { link, channel, returned, isProven: false, proven: new Set(), messages: 0, bytes: 0 };
-    this.#pumpLater();
+    if (this.#channel !== undefined) delayed.disturbed();
+    for (const { delays } of [this.#toAll, ...this.#redelivery.values(), ...this.#toGroups.values()]) delays.forget();
+    this.#channel = { link, channel, returned, proven: new Set() };
   }
 
-  /** @param refusals how often the broker has refused it before */
-  #send(line: Line, pending: Pending<Parcel>, now: number, refusals = 0): void {
+  get #blockedError(): Error | undefined {
+    const blocked = this.connection.link?.blocked;
+    if (blocked === undefined) return undefined;
+    return new Error(`RabbitMQ has blocked the connection, and accepts no messages: ${blocked}`);
+  }
+
+  /** @param refusals how often the broker has refused the message before */
+  #publish(to: PublishChannel, pending: Pending<Parcel>, now: number, refusals = 0): void {
     const { envelope, body, delays } = pending.parcel;
     const rest = remainingDelay(pending, now);
     const detour = rest > 0 && delays ? { ...envelope, ...delays.detour(rest) } : envelope;
-    if (refusals === 0) {
-      line.messages += 1;
-      line.bytes += body.length;
-    }
-    line.channel.basicPublish(detour, body).then(
-      // What came back is said in a later turn, also if that was before the confirmation.
-      () => void setImmediate(() => this.#confirmed(line, pending)),
-      (error: unknown) => this.#failed(line, pending, error, refusals),
+    to.channel.basicPublish(detour, body).then(
+      // The client emits a return in a later turn, though the broker sends it before the confirm.
+      () => void setImmediate(() => this.#confirmed(to, pending)),
+      (error: unknown) => this.#failed(to, pending, error, refusals),
     );
   }
 
-  #confirmed(line: Line, pending: Pending<Parcel>): void {
+  #confirmed({ link, proven, returned }: PublishChannel, pending: Pending<Parcel>): void {
     const { envelope, group, delay, isNew } = pending.parcel;
-    if (group === undefined) line.isProven = true;
-    else line.proven.add(group);
-    this.#answered(line, pending);
-    if (line.returned.size > 0 && line.returned.has(envelope.messageId ?? '')) {
-      // Somebody has deleted what was declared. A new connection declares it again, and sends this again.
-      this.#connection.lose(
-        line.link,
-        new Error('RabbitMQ has no queue for a message: what the queue keeps there was deleted'),
-      );
+    proven.add(group);
+    if (returned.size > 0 && returned.has(envelope.messageId ?? '')) {
+      // Over the next link, everything is declared again, and the message is sent again.
+      this.connection.lose(link, new Error('RabbitMQ has no queue for a message: a queue or exchange was deleted'));
       return;
     }
     if (isNew) this.#options.delayed.oneGroup.published(group, delay);
     pending.confirm();
+    this.#loop.accepted();
+    this.#wakeLater();
   }
 
-  #failed(line: Line, pending: Pending<Parcel>, error: unknown, refusals: number): void {
-    const { failures } = this.#options.server;
+  /** The window has room again. What is confirmed in one turn makes room for one batch. */
+  #wakeLater(): void {
+    this.#waking ??= setImmediate(() => {
+      this.#waking = undefined;
+      this.#loop.wake();
+    });
+  }
+
+  #failed(from: PublishChannel, pending: Pending<Parcel>, error: unknown, refusals: number): void {
+    const { server, delayed } = this.#options;
     if (codeOf(error) === 'NACK') {
-      this.#options.delayed.troubled();
-      // On the way of a delay there is one queue, which nobody else is to fill. Elsewhere, some groups may have it already.
-      const again = refusals + 1;
-      if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) {
-        // The connection keeps the process alive, as long as the queue is open.
-        setTimeout(() => this.#sendOnceMore(line, pending, again), backoff(undefined, again)).unref();
-        return;
+      delayed.disturbed();
+      // A delayed message goes to one queue, which only this library fills. Of others, some groups may have the message.
+      if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) this.#publishLater(from, pending, refusals + 1);
+      else {
+        const what = `${server.failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
+        pending.fail(new BackendUnavailableError(what, { cause: error }));
+        this.#wakeLater();
       }
-      this.#answered(line, pending);
-      const what = `${failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
-      pending.fail(new BackendUnavailableError(what, { cause: error }));
       return;
     }
-    this.#answered(line, pending);
     const most = largestBody(error);
     if (most !== undefined) this.#refuseLarger(most);
-    // It cannot be written, and nothing of it was.
-    if (codeOf(error) === 'CODEC') pending.fail(failures.explained(error));
-    this.#connection.lose(line.link, error);
+    // The client could not write the message, and has sent nothing of it.
+    if (codeOf(error) === 'CODEC') pending.fail(server.failures.explained(error));
+    this.connection.lose(from.link, error);
   }
 
-  #answered(line: Line, { parcel }: Pending<Parcel>): void {
-    line.messages -= 1;
-    line.bytes -= parcel.body.length;
-    if (line === this.#line) this.#pumpLater();
+  /** Sends a refused message once more. Over the next link it is sent again in any case. */
+  #publishLater(to: PublishChannel, pending: Pending<Parcel>, refusals: number): void {
+    // The connection keeps the process alive while the queue is open.
+    setTimeout(
+      () => {
+        if (to === this.#channel && !pending.isOver) this.#publish(to, pending, performance.now(), refusals);
+      },
+      backoff(undefined, refusals),
+    ).unref();
   }
 
-  #sendOnceMore(line: Line, pending: Pending<Parcel>, refusals: number): void {
-    // On another line it is sent again in any case.
-    if (line !== this.#line) return;
-    if (pending.isOver) this.#answered(line, pending);
-    else this.#send(line, pending, performance.now(), refusals);
-  }
-
-  /** The server says how many bytes it takes, but not whose were more. */
+  /** The server says how many bytes it takes, but not which message was larger. */
   #refuseLarger(most: number): void {
     this.#mostBytes = most;
-    this.#outbox.putBack();
-    for (const pending of [...this.#outbox.waiting]) {
-      const { length } = pending.parcel.body;
-      if (length > most)
-        pending.fail(
-          new InvalidMessageError(
+    this.#loop.failWhere(({ body: { length } }) =>
+      length <= most
+        ? undefined
+        : new InvalidMessageError(
             'payload',
             `at most ${most} bytes, which is what this server takes`,
             `${length} bytes`,
           ),
-        );
-    }
+    );
   }
 
-  /** The server will not take these. */
-  #refuse(error: unknown): void {
-    this.#outbox.refuse(this.#options.server.failures.explained(error));
-  }
-
-  /** @throws {InvalidMessageError} where the headers are more than one frame holds */
+  /** @throws {InvalidMessageError} if the headers do not fit in one frame */
   #checkHeaders(json: string | undefined): void {
     if (json === undefined) return;
     const most = this.#options.server.frameMax - OVERHEAD;
@@ -435,7 +381,7 @@ function envelopeOf(
   exchange: string,
   routingKey: string,
 ): Envelope {
-  // Field by field: a spread of the properties takes three microseconds here, for each message.
+  // Field by field: a spread takes three microseconds for each message.
   return {
     contentType,
     contentEncoding,
@@ -447,12 +393,4 @@ function envelopeOf(
     mandatory: true,
     durable: true,
   } as Envelope;
-}
-
-function hasRoom(
-  { isProven, proven, messages, bytes }: Omit<Line, 'link' | 'channel' | 'returned'>,
-  { group }: Parcel,
-): boolean {
-  const isTaken = isProven || (group !== undefined && proven.has(group));
-  return messages === 0 || (isTaken && messages < WINDOW_MESSAGES && bytes < WINDOW_BYTES);
 }

@@ -1,49 +1,47 @@
+import type { GroupHost } from '../core/group-loop.js';
 import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Arrival } from './arrival.js';
 import type { Incoming } from './client.js';
 import type { GroupChannel } from './group-channel.js';
-import type { GroupLog } from './group-log.js';
-import type { QueueNames } from './names.js';
-import type { Publisher } from './publisher.js';
 import { codeOf } from './rabbitmq-errors.js';
-
-export interface AsideOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
-  readonly publisher: Publisher;
-  readonly log: GroupLog;
-}
+import type { SessionOptions } from './session-options.js';
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
 /**
- * Moves what was delivered to a queue of its own, and acknowledges it then; tries again for as long as its channel lasts. Resolves to whether that counted.
- * @param what the message is, as the log says it
+ * Copies a message to the quarantine, then acknowledges it. Tries again while the channel lasts.
+ * Resolves to whether that counted.
+ * @param what is wrong with the message, such as `is no message`
  */
-export async function moveAside(
+export async function quarantine(
   channel: GroupChannel<Arrival>,
   original: Incoming,
   what: string,
   reason: string,
-  options: AsideOptions,
+  { host, options }: { readonly host: GroupHost; readonly options: SessionOptions },
 ): Promise<boolean> {
   const { publisher, queueName, names, log } = options;
   const { messageId: id, type: key } = original;
-  const which = `A message that was delivered from queue ${JSON.stringify(queueName)} ${what}: ${reason}.`;
+  const which = `Message ${JSON.stringify(id ?? null)} from queue ${JSON.stringify(queueName)}`;
   let kept = original;
-  for (let tried = 1; !channel.isOver; tried++) {
+  for (let attempt = 1; !channel.isOver; attempt++) {
     try {
-      await publisher.setAside(kept, reason);
-      const without = kept === original ? '' : ' without its headers, which left no room for the reason,';
-      log.error(`${which} It is in quarantine,${without} in the queue ${JSON.stringify(names.aside)}.`, { key, id });
+      await publisher.quarantine(kept, reason);
+      // The headers of the message leave no room for the reason.
+      const without = kept === original ? '' : ', without its headers';
+      host.quarantined(which, `${what}: ${reason}`, `the queue ${JSON.stringify(names.quarantine)}${without}`);
       return await channel.settle({ tag: original.deliveryTag }, 'ack');
     } catch (error) {
-      if (tried === 1)
-        log.error(`${which} It cannot be put in quarantine yet: ${describeError(error)}`, { key, id, error });
-      // With the reason, its headers are more than a frame holds.
+      if (attempt === 1)
+        log.error(`${which} ${what}: ${reason}. It cannot be put in quarantine yet: ${describeError(error)}`, {
+          key,
+          id,
+          error,
+        });
+      // With the reason, the headers are more than a frame holds.
       if (codeOf((error as Error).cause) === 'CODEC') kept = { ...original, headers: {} };
-      await channel.lasts(backoff(undefined, tried));
+      await channel.lasts(backoff(undefined, attempt));
     }
   }
   return false;

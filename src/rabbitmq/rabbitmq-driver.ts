@@ -62,7 +62,7 @@ export class RabbitMqDriver implements Driver {
     this.#consuming = new Consuming(() => {
       let isFirst = true;
       const prepare = async (link: RabbitLink) => {
-        if (!isFirst) this.#delayed.troubled();
+        if (!isFirst) this.#delayed.disturbed();
         isFirst = false;
         await this.#topology.prepare(link);
         void unread.look(link);
@@ -77,6 +77,7 @@ export class RabbitMqDriver implements Driver {
       publishTimeout,
       maxPending,
       delayed: this.#delayed,
+      events: this.events,
       logger,
       onDeclared: (link) => void unread.look(link),
     });
@@ -102,6 +103,7 @@ export class RabbitMqDriver implements Driver {
       publisher: this.publisher,
       delayed: this.#delayed,
       failures: this.failures,
+      events: this.events,
       logger,
       log: new GroupLog(logger, name, group),
       done: new DoneWith(),

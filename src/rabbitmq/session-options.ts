@@ -1,6 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { DelayedInTransit } from '../core/delayed-in-transit.js';
 import type { EngineErrors } from '../core/engine-errors.js';
+import type { QueueEvents } from '../core/events.js';
 import type { OwnReleases } from '../core/own-releases.js';
 import type { Logger } from '../internal/logger.js';
 import type { Consuming } from './consuming.js';
@@ -11,22 +12,24 @@ import type { QueueNames } from './names.js';
 import type { Publisher } from './publisher.js';
 import type { Topology } from './topology.js';
 
-export interface SubscriptionOptions {
+/** What the subscribers of one group share. */
+export interface SessionOptions {
   readonly queueName: string;
   readonly group: ConsumerGroup;
   readonly names: QueueNames;
   readonly consuming: Consuming;
   readonly topology: Topology;
-  /** For what is delayed, or moved aside. */
+  /** Sends the copies of messages that are delayed or go to quarantine. */
   readonly publisher: Publisher;
   readonly delayed: DelayedMessages;
   readonly failures: EngineErrors;
+  readonly events: QueueEvents;
   readonly logger: Logger;
   readonly log: GroupLog;
-  /** What was acknowledged here, though nobody knows whether the broker heard of it. */
+  /** Messages that were acknowledged here, though the broker may not know. */
   readonly done: DoneWith;
-  /** What was given back from here without having failed: the broker counts that as delivered. */
+  /** Messages that were released here: the broker counts a release as a delivery. */
   readonly released: OwnReleases;
-  /** What went back from here, of which the broker may not have heard yet: it counts what it thinks to be out nowhere. */
+  /** Messages that were requeued here: until the broker has them, it counts them nowhere. */
   readonly returning: DelayedInTransit;
 }

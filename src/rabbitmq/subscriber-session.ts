@@ -1,122 +1,184 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
-import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { within } from '../core/deadline.js';
-import type { DriverDelivery, Settled } from '../core/delivery.js';
-import { InFlight } from '../core/in-flight.js';
+import type { DeliverySettlement, GroupHost, GroupSession } from '../core/group-loop.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import { onAbort } from '../internal/on-abort.js';
 import { type Arrival, arrivalOf, isInOrder, isSame, type MessageArrival, noteSettled } from './arrival.js';
-import { moveAside } from './aside.js';
 import { closeCancelled } from './cancelled.js';
 import type { Incoming } from './client.js';
-import { LONGEST_DELAY } from './delays.js';
 import { GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
 import { comparePlaces, copyOf, readMessage } from './message.js';
 import type { GroupNames } from './names.js';
 import { Prefetch } from './prefetch.js';
+import { quarantine } from './quarantine.js';
 import { consumerTimedOut, isConsumerTimeout } from './rabbitmq-errors.js';
-import type { SubscriptionOptions } from './subscription-options.js';
+import type { SessionOptions } from './session-options.js';
 
 type Channel = GroupChannel<Arrival>;
 
-/** How long a start waits for what was nacked with a delay and has fallen due, in milliseconds, before it takes anything else. */
+/** How long a new channel waits for delayed nacks that are due before it consumes anything else, in milliseconds. */
 const LONGEST_HEAD_START = 1000;
 
-/** A channel that has lasted for as long, in milliseconds, was none that fails at once. */
+/** A channel that ends within so many milliseconds after it was opened makes the next one wait. */
 const STABLE = 5000;
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
-/** One subscriber to a group: it has a channel of its own, and another one whenever that is lost. */
-export class Subscription {
-  /** Resolves when it is over: the stream has ended, and the broker knows what became of its messages, or cannot be told. */
+/**
+ * The channel of one subscriber, and another one whenever it ends. The broker pushes messages, and
+ * settlements are sent on the channel of their delivery.
+ */
+export class SubscriberSession implements GroupSession<RabbitLink> {
+  /** Resolves when the subscriber has left and the broker knows its settlements, or cannot be told. */
   readonly ended: Promise<void>;
   #end!: () => void;
-  readonly #options: SubscriptionOptions;
+  readonly #host: GroupHost;
+  readonly #options: SessionOptions;
   readonly #names: GroupNames;
-  readonly #inFlight: InFlight;
   readonly #subscriber: Subscriber<Delivery>;
-  readonly #credit: Credit;
+  readonly #intake: CreditIntake;
+  readonly #ignoreAbort: () => void;
   #channel: Channel | undefined;
   /** Of the channel. */
   #prefetch: Prefetch | undefined;
+  /** Channels in a row that ended soon, and when the last one was opened. */
+  #shortLived = 0;
+  #openedAt = Number.NEGATIVE_INFINITY;
   /** The messages in flight, by token. */
-  readonly #out = new Map<string, MessageArrival>();
-  /** What has come for which there is no room: of the queue `again`, which come first, and of the group's. */
+  readonly #inFlight = new Map<string, MessageArrival>();
+  /** Prefetched messages without credit: of the queue `again`, which come first, and of the group's. */
   readonly #again: MessageArrival[] = [];
   readonly #next: MessageArrival[] = [];
-  /** What goes back when nothing more comes. */
-  #back: MessageArrival[] = [];
-  /** Messages whose copies are on their way: nacked with a delay, or to quarantine. */
+  /** Messages that are requeued once no more arrive. */
+  #returning: MessageArrival[] = [];
+  /** The copies of delayed or quarantined messages that the broker has not confirmed. */
   readonly #copies = new Set<Promise<unknown>>();
-  #poked: NodeJS.Immediate | undefined;
-  /** What waits from before comes, and is handed out when all of it is here. */
+  /** The delayed nacks that were due at the start arrive, and are delivered when all have. */
   #gathering = false;
-  /** It takes nothing more: aborted then. */
-  readonly #stopping = new AbortController();
-  /** Its subscriber is gone. */
+  /** The intake has ended. */
+  #stopped = false;
+  /** The subscriber has unsubscribed, or its stream has ended. */
   #left = false;
-  #winding = false;
   #wake: (() => void) | undefined;
 
-  constructor(options: SubscriptionOptions, subscriber: Subscriber<Delivery>, intake: CreditIntake) {
+  constructor(host: GroupHost, options: SessionOptions, subscriber: Subscriber<Delivery>, intake: CreditIntake) {
+    this.#host = host;
     this.#options = options;
     this.#names = options.names.group(options.group);
     this.#subscriber = subscriber;
-    this.#credit = intake.credit;
+    this.#intake = intake;
+    this.#ignoreAbort = onAbort(intake.signal, () => this.#stop());
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    this.#inFlight = new InFlight({
-      queueName: options.queueName,
-      logger: options.logger,
-      longestDelay: LONGEST_DELAY,
-      onChange: () => this.#changed(),
-      onFull: () => this.#stop(),
-      settle: (delivery, how, delay, reason) => this.#settle(delivery, how, delay, reason),
-    });
-    this.#inFlight.connect(subscriber, intake);
-    void this.#run();
   }
 
-  get #stopped(): boolean {
-    return this.#stopping.signal.aborted;
-  }
-
-  /** How many messages of the group are out here: with the subscriber, or on their way back. */
+  /** How many messages are in flight here, or not returned yet. */
   get held(): number {
-    return this.#inFlight.size + this.#back.length + this.#copies.size;
+    return this.#host.inFlight.size + this.#returning.length + this.#copies.size;
   }
 
-  /** How many have come and wait for room. */
+  /** How many prefetched messages wait for credit. */
   get buffered(): number {
     return this.#again.length + this.#next.length;
   }
 
-  /** The ids of all that are here. */
+  /** The unique ids of all messages that are here. */
   get ids(): string[] {
-    return [...this.#out.values(), ...this.#again, ...this.#next, ...this.#back].map(({ place }) => place.id);
+    return [...this.#inFlight.values(), ...this.#again, ...this.#next, ...this.#returning].map(({ place }) => place.id);
   }
 
-  /** Resolves when the broker knows of everything that was settled before. */
+  get hasWork(): boolean {
+    if (this.#channel === undefined) return !this.#stopped;
+    return this.#stopped || this.buffered > 0 || this.#prefetch?.mayChange === true;
+  }
+
+  /** Opens a channel and consumes over it. */
+  async begin(link: RabbitLink): Promise<void> {
+    const { topology, group, done, delayed } = this.#options;
+    if (this.#channel !== undefined) return;
+    if (this.#shortLived > 1) await this.#sleep(backoff(undefined, this.#shortLived - 1));
+    if (this.#stopped) return;
+    await topology.open(link, group);
+    if (this.#stopped) return;
+    const channel: Channel = await GroupChannel.open<Arrival>(link, {
+      onCancelled: (error, queue) => {
+        if (this.#channel !== channel) return;
+        topology.forget(link, group);
+        this.#lost(channel);
+        void closeCancelled(channel, { error, queue, prefetch: this.#intake.credit.limit }, this.#options);
+      },
+      onUnconfirmed: ({ received }) => received && done.add(received),
+    });
+    this.#channel = channel;
+    this.#openedAt = performance.now();
+    void channel.closed.then(delayed.subscribed(group, () => channel.countConsumers(this.#names.queue)));
+    void channel.closed.then((cause) => this.#lost(channel, cause));
+    this.#prefetch = new Prefetch({
+      credit: this.#intake.credit,
+      isFull: () => channel.isFull,
+      pause: () => channel.pause(),
+      consume: (prefetch) => this.#consume(channel, prefetch),
+      onChange: () => this.#host.wake(),
+    });
+    try {
+      await this.#start(channel, this.#prefetch);
+    } catch (error) {
+      topology.forget(link, group);
+      await channel.close();
+      throw error;
+    }
+  }
+
+  async flush(): Promise<void> {
+    const channel = this.#channel;
+    if (channel === undefined) return;
+    if (this.#stopped) return this.#drain(channel);
+    this.#prefetch?.follow();
+    this.#deliverNext();
+  }
+
+  settle({ delivery: { token }, how, delay, quarantine: reason }: DeliverySettlement): Promise<boolean> {
+    const arrival = this.#inFlight.get(token);
+    if (arrival === undefined) return NOT_COUNTED;
+    this.#inFlight.delete(token);
+    const { released, returning } = this.#options;
+    noteSettled(released, arrival, how, delay);
+    const isRequeued = how === 'retried' || how === 'released';
+    if (isRequeued && this.#subscriber.closed) {
+      this.#returning.push(arrival);
+      return COUNTED;
+    }
+    const { channel, received, place } = arrival;
+    if (reason !== undefined) return this.#copying(this.#quarantine(channel, received.original, 'is given up', reason));
+    if (delay > 0) return this.#redeliver(arrival, delay);
+    if (!isRequeued) return channel.settle(arrival, 'ack');
+    returning.add(place.id, 0);
+    return channel.settle(arrival, how === 'retried' ? 'reject' : 'nack');
+  }
+
+  /** The settlements of a channel end with it. */
+  giveUp(): void {}
+
   async settled(): Promise<void> {
     await Promise.all(this.#copies);
     await this.#channel?.settled();
   }
 
-  /** Resolves when what the broker had delivered is here. */
-  async arrived(): Promise<void> {
-    // Over a channel that has ended, nothing more arrives.
-    await this.#channel?.barrier().catch(() => {});
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-
   /** Resolves when the broker has everything that was settled before, or returned because the subscriber has left. */
   async returned(): Promise<void> {
     await (this.#left ? this.ended : this.settled());
+  }
+
+  /** Resolves when everything that the broker had delivered has arrived. */
+  async arrived(): Promise<void> {
+    // Over a channel that has ended, nothing arrives.
+    await this.#channel?.barrier().catch(() => {});
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Removes the messages that wait here for credit. Resolves to how many. */
@@ -127,290 +189,199 @@ export class Subscription {
     return counted.filter(Boolean).length;
   }
 
-  /** Ends the stream. */
-  close(): void {
-    this.#inFlight.end();
+  /** The subscriber has unsubscribed, or its stream has ended: its messages are requeued. */
+  unsubscribed(): void {
+    this.#stop();
+    this.#left = true;
+    if (this.#channel === undefined) this.#end();
+    else this.#host.wake();
   }
 
-  /** Lets go of everything without a word to the broker. */
-  abandon(): void {
+  async leave(): Promise<void> {
+    while (this.#channel !== undefined && !this.#channel.isOver) await this.#drain(this.#channel);
+  }
+
+  stop(): void {
     this.#stop();
-    clearImmediate(this.#poked);
     this.#channel?.abandon();
     this.#end();
   }
 
-  async #run(): Promise<void> {
-    let failures = 0;
-    while (!this.#stopped) {
-      const since = performance.now();
-      try {
-        const cause = await this.#options.consuming.serve(this.#stopping.signal, (link) => this.#serve(link));
-        if (!this.#stopped && isConsumerTimeout(cause))
-          this.#options.log.error(consumerTimedOut(this.#options.queueName, this.#credit.limit), { error: cause });
-      } catch (error) {
-        if (this.#stopped) break;
-        const kind = this.#options.failures.classify(error);
-        if (kind === 'fatal') this.#fail(error);
-        else if (kind === 'refused' && failures > 0) this.#options.log.refused(this, error);
-      }
-      failures = performance.now() - since > STABLE ? 0 : failures + 1;
-      if (failures > 1) await this.#pause(backoff(undefined, failures - 1));
-    }
-    // What is out may still be settled.
-    await this.#channel?.closed;
-    if (this.#left) this.#end();
-  }
-
-  /** Consumes over one channel. Resolves with the cause when it has ended. */
-  async #serve(link: RabbitLink): Promise<unknown> {
-    const { topology, group, done, delayed, log } = this.#options;
-    if (this.#stopped) return undefined;
-    await topology.open(link, group);
-    if (this.#stopped) return undefined;
-    const channel: Channel = await GroupChannel.open<Arrival>(link, {
-      onCancelled: (error, queue) => {
-        if (this.#channel !== channel) return;
-        topology.forget(link, group);
-        this.#lost(channel);
-        void closeCancelled(channel, { error, queue, prefetch: this.#credit.limit }, this.#options);
-      },
-      onUnanswered: ({ received }) => received && done.add(received),
-    });
-    this.#channel = channel;
-    void channel.closed.then(delayed.subscribed(group, () => channel.countConsumers(this.#names.queue)));
-    this.#prefetch = new Prefetch({
-      credit: this.#credit,
-      isFull: () => channel.isFull,
-      pause: () => channel.pause(),
-      consume: (prefetch) => this.#consume(channel, prefetch),
-      onChange: () => this.#poke(),
-    });
-    this.#poke();
-    try {
-      await this.#begin(channel, this.#prefetch);
-      log.served(this);
-    } catch (error) {
-      topology.forget(link, group);
-      await channel.close();
-      throw error;
-    } finally {
-      void channel.closed.then(() => this.#lost(channel));
-    }
-    return channel.closed;
-  }
-
   async #consume(channel: Channel, prefetch: number): Promise<void> {
-    await channel.consume(this.#names.again, prefetch, (message) => this.#deliver(channel, message, this.#again));
-    await channel.consume(this.#names.queue, prefetch, (message) => this.#deliver(channel, message, this.#next));
+    await channel.consume(this.#names.again, prefetch, (message) => this.#receive(channel, message, this.#again));
+    await channel.consume(this.#names.queue, prefetch, (message) => this.#receive(channel, message, this.#next));
   }
 
-  async #begin(channel: Channel, prefetching: Prefetch): Promise<void> {
-    const { queue, again } = this.#names;
+  /** Consumes the delayed nacks first: they are before the other messages. */
+  async #start(channel: Channel, prefetching: Prefetch): Promise<void> {
+    const { again } = this.#names;
     const prefetch = prefetching.wanted;
     if (prefetch === 0) return prefetching.begin(0);
     const due = await channel.count(again);
     if (this.#stopped) return;
     const first = Math.min(due, prefetch);
-    let [came, enough] = [0, () => {}];
+    let arrived = 0;
     this.#gathering = due > 0;
     await channel.consume(again, prefetch, (message) => {
-      this.#deliver(channel, message, this.#again);
-      if (++came === first || came >= due) enough();
+      this.#receive(channel, message, this.#again);
+      if (++arrived === first || arrived >= due) this.#wake?.();
     });
-    if (came < first) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
-    // They fell due in an order of their own, and go to their places.
-    this.#again.sort((one, other) => comparePlaces(one.place, other.place));
-    this.#gathering = false;
-    this.#poke();
-    // More of them come when there is room.
-    if (came < due) await this.#pause(LONGEST_HEAD_START, (wake) => (enough = wake));
-    if (this.#stopped) return;
-    await channel.consume(queue, prefetch, (message) => this.#deliver(channel, message, this.#next));
-    prefetching.begin(prefetch);
+    const consumeRest = async () => {
+      if (arrived < first) await this.#sleep(LONGEST_HEAD_START);
+      // They became due in an order of their own.
+      this.#again.sort((one, other) => comparePlaces(one.place, other.place));
+      this.#gathering = false;
+      this.#host.wake();
+      // More of them arrive when there is credit.
+      if (arrived < due) await this.#sleep(LONGEST_HEAD_START);
+      if (this.#stopped) return;
+      await channel.consume(this.#names.queue, prefetch, (message) => this.#receive(channel, message, this.#next));
+      prefetching.begin(prefetch);
+    };
+    if (due === 0) await consumeRest();
+    // The loop delivers meanwhile. A failure ends the channel.
+    else consumeRest().catch(() => channel.close());
   }
 
-  #deliver(channel: Channel, original: Incoming, line: MessageArrival[]): void {
-    // One that is being closed delivers for a moment more: that goes back with the rest.
+  #receive(channel: Channel, original: Incoming, buffer: MessageArrival[]): void {
+    // A channel that is being closed still delivers for a moment. It requeues these messages when it is closed.
     if (channel !== this.#channel) return;
     const received = readMessage(original);
     if (typeof received === 'string') {
-      void moveAside(channel, original, 'is none of its own', received, this.#options);
+      void this.#quarantine(channel, original, 'is no message', received);
       return;
     }
-    const arrival = arrivalOf(channel, received, this.#options.released);
-    const { delayed, group, returning } = this.#options;
+    const { delayed, group, returning, released, done } = this.#options;
+    const arrival = arrivalOf(channel, received, released);
     delayed.arrived(group, arrival.place.id);
     returning.delete(arrival.place.id);
-    if (this.#options.done.take(received)) void channel.settle(arrival, 'ack');
+    if (done.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
-      noteSettled(this.#options.released, arrival, 'released');
-      this.#back.push(arrival);
-      this.#poke();
-    } else if (this.buffered === 0 && this.#inFlight.canReceive && !this.#gathering) this.#lend(arrival);
+      noteSettled(released, arrival, 'released');
+      this.#returning.push(arrival);
+      this.#host.wake();
+    } else if (this.buffered === 0 && this.#host.inFlight.canReceive && !this.#gathering) this.#deliver(arrival);
     else {
-      line.push(arrival);
-      this.#poke();
+      buffer.push(arrival);
+      this.#host.wake();
     }
   }
 
-  #lend(arrival: MessageArrival): void {
-    const { received, place, tag } = arrival;
-    const twin = this.#out.get(place.id);
+  #deliver(arrival: MessageArrival): void {
+    const { received, place, tag, channel } = arrival;
+    const twin = this.#inFlight.get(place.id);
     if (twin !== undefined && isSame(twin.received, received)) {
-      void arrival.channel.settle(arrival, 'ack');
+      void channel.settle(arrival, 'ack');
       return;
     }
     // Another program may give one id to many messages.
     const token = twin === undefined ? place.id : `${place.id}/${tag}`;
-    this.#out.set(token, arrival);
+    this.#inFlight.set(token, arrival);
     const { message, hasGivenId } = received;
-    this.#inFlight.deliver({ ...message, id: hasGivenId ? message.id : token, token });
+    if (this.#host.deliver({ ...message, id: hasGivenId ? message.id : token, token })) return;
+    this.#inFlight.delete(token);
+    noteSettled(this.#options.released, arrival, 'released');
+    this.#returning.push(arrival);
   }
 
-  #settle({ token }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
-    const arrival = this.#out.get(token);
-    if (arrival === undefined) return NOT_COUNTED;
-    this.#out.delete(token);
-    noteSettled(this.#options.released, arrival, how, delay);
-    const goesBack = how === 'retried' || how === 'released';
-    if (goesBack && this.#subscriber.closed) {
-      this.#back.push(arrival);
-      return COUNTED;
-    }
-    if (reason !== undefined)
-      return this.#copying(moveAside(arrival.channel, arrival.received.original, 'is given up', reason, this.#options));
-    if (delay > 0) return this.#sendAgain(arrival, delay);
-    if (!goesBack) return arrival.channel.settle(arrival, 'ack');
-    this.#options.returning.add(arrival.place.id, 0);
-    return arrival.channel.settle(arrival, how === 'retried' ? 'failed' : 'back');
+  /** Delivers one message in a turn: a message that its subscriber requeues must not be delivered again in the same turn. */
+  #deliverNext(): void {
+    const { inFlight } = this.#host;
+    if (!inFlight.canReceive || this.#gathering) return;
+    const arrival = this.#again.shift() ?? this.#next.shift();
+    if (arrival !== undefined) this.#deliver(arrival);
+    if (this.buffered > 0) this.#host.wake();
+    else if (this.#prefetch?.isPaused) inFlight.quiet();
   }
 
-  /** A copy takes the way of the delay; when that is safe, the original is done with. */
-  #sendAgain(arrival: MessageArrival, delay: number): Promise<boolean> {
+  /** Sends a copy that comes back after the delay, then acknowledges the message. */
+  #redeliver(arrival: MessageArrival, delay: number): Promise<boolean> {
     const { publisher, group, queueName, log } = this.#options;
     const { id, key } = arrival.received.message;
-    const copied = publisher.sendAgain(group, copyOf(arrival.received), delay).then(
+    const copied = publisher.redeliver(group, copyOf(arrival.received), delay).then(
       () => arrival.channel.settle(arrival, 'ack'),
       (error: unknown) => {
-        log.warn(
-          `Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)} was requeued without its delay`,
-          error,
-          { key, id },
-        );
-        return arrival.channel.settle(arrival, 'failed');
+        const which = `Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)}`;
+        log.warn(`${which} was requeued without its delay`, error, { key, id });
+        return arrival.channel.settle(arrival, 'reject');
       },
     );
     return this.#copying(copied);
   }
 
-  /** Counts the original as held until its copy is safe. */
+  #quarantine(channel: Channel, original: Incoming, what: string, reason: string): Promise<boolean> {
+    return quarantine(channel, original, what, reason, { host: this.#host, options: this.#options });
+  }
+
+  /** Counts the original as held until its copy is confirmed. */
   #copying(copied: Promise<boolean>): Promise<boolean> {
     this.#copies.add(copied);
     return copied.finally(() => this.#copies.delete(copied));
   }
 
-  #changed(): void {
-    if (!this.#inFlight.hasMembers) {
-      this.#stop();
-      this.#left = true;
-      if (this.#channel === undefined) this.#end();
-    }
-    this.#poke();
-  }
-
   #stop(): void {
     if (this.#stopped) return;
-    this.#stopping.abort();
+    this.#stopped = true;
+    this.#ignoreAbort();
     this.#prefetch?.end();
     this.#channel?.hold();
     this.#wake?.();
-    this.#poke();
+    this.#host.wake();
   }
 
-  /** Looks in a later turn what is to be done. */
-  #poke(): void {
-    this.#poked ??= setImmediate(() => {
-      this.#poked = undefined;
-      const channel = this.#channel;
-      if (channel === undefined) return;
-      if (this.#stopped) void this.#wind(channel);
-      else {
-        this.#prefetch?.follow();
-        this.#handOut();
-      }
-    });
-  }
-
-  /** One message in a turn: what a subscriber gives back is not to come again in the same one. */
-  #handOut(): void {
-    if (!this.#inFlight.canReceive || this.#gathering) return;
-    const arrival = this.#again.shift() ?? this.#next.shift();
-    if (arrival !== undefined) this.#lend(arrival);
-    if (this.buffered > 0) this.#poke();
-    else if (this.#prefetch?.isPaused) this.#inFlight.quiet();
-  }
-
-  /** The intake is over: what nobody has goes back, and when nobody has anything any more, the channel is closed. */
-  async #wind(channel: Channel): Promise<void> {
-    if (this.#winding) return;
-    this.#winding = true;
-    // Before it goes back: it may come again to another subscription at once.
-    this.#back.push(...this.#takeBuffered());
-    for (const { place } of this.#back) this.#options.returning.add(place.id, 0);
-    // Closing gives all back, in the order of their delivery. Where that is another than the one of their places, they go back one by one.
-    if (this.#left && this.#copies.size === 0 && !channel.gaveBack && isInOrder(this.#back)) {
+  /** Requeues the messages that were not delivered. Closes the channel once nothing is in flight. */
+  async #drain(channel: Channel): Promise<void> {
+    // Before they are requeued: another subscription may receive them at once.
+    this.#returning.push(...this.#takeBuffered());
+    for (const { place } of this.#returning) this.#options.returning.add(place.id, 0);
+    // To close the channel requeues all messages in the order of their delivery. In another order, they are requeued one by one.
+    if (this.#left && this.#copies.size === 0 && !channel.hasRequeued && isInOrder(this.#returning)) {
       channel.release();
       await channel.close();
-    } else {
-      await channel.cancel();
-      for (const arrival of this.#back.splice(0)) void channel.settle(arrival, 'back');
-      channel.release();
-      if (this.#left) {
-        await this.settled();
-        await channel.close();
-      }
+      return;
     }
-    this.#winding = false;
-    if (channel === this.#channel && (this.#left || this.#back.length > 0)) this.#poke();
+    await channel.cancel();
+    for (const arrival of this.#returning.splice(0)) void channel.settle(arrival, 'nack');
+    channel.release();
+    if (!this.#left) return;
+    await this.settled();
+    await channel.close();
   }
 
-  /** What nobody has seen, taken out: to come again is no attempt more. */
+  /** Takes the prefetched messages. To deliver them again is no further attempt. */
   #takeBuffered(): MessageArrival[] {
     const buffered = [...this.#again.splice(0), ...this.#next.splice(0)];
     for (const arrival of buffered) noteSettled(this.#options.released, arrival, 'released');
     return buffered;
   }
 
-  /** The channel has ended, and with it what was delivered on it. */
-  #lost(channel: Channel): void {
+  /** The channel has ended, and the broker requeues what it delivered on it. */
+  #lost(channel: Channel, cause?: unknown): void {
     if (this.#channel !== channel) return;
-    // Until the broker knows, it counts a consumer more than are here.
-    if (!this.#stopped) this.#options.delayed.troubled();
+    const { log, queueName, delayed } = this.#options;
+    if (!this.#stopped) {
+      if (isConsumerTimeout(cause)) log.error(consumerTimedOut(queueName, this.#intake.credit.limit), { error: cause });
+      // Until the broker knows, it counts a consumer more than there are here.
+      delayed.disturbed();
+    }
     this.#prefetch?.end();
     this.#channel = this.#prefetch = undefined;
+    this.#shortLived = performance.now() - this.#openedAt > STABLE ? 0 : this.#shortLived + 1;
     this.#gathering = false;
     this.#takeBuffered();
-    this.#back = [];
-    const lost = [...this.#out.keys()];
-    this.#out.clear();
-    for (const token of lost) this.#inFlight.recall(token);
+    this.#returning = [];
+    const lost = [...this.#inFlight.keys()];
+    this.#inFlight.clear();
+    for (const token of lost) this.#host.inFlight.recall(token);
     if (this.#left) this.#end();
+    else this.#host.restart();
   }
 
-  /** No second attempt mends it: the stream ends with the error. */
-  #fail(error: unknown): void {
-    const explained = this.#options.failures.explained(error);
-    this.#options.log.fatal(explained);
-    this.#inFlight.end({ error: explained });
-  }
-
-  /** Waits, but no longer than until it is woken. */
-  async #pause(milliseconds: number, onWake: (wake: () => void) => void = () => {}): Promise<void> {
+  /** Sleeps until it is woken, or that many milliseconds have passed. */
+  async #sleep(milliseconds: number): Promise<void> {
     if (this.#stopped) return;
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
-      onWake(resolve);
     });
     await within(milliseconds, woken);
     this.#wake = undefined;

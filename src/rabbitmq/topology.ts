@@ -22,10 +22,10 @@ export function keepingQueue(queue: string, settings: QueueOptions['arguments'] 
  * The queue of a group. Whatever a policy limits, the broker drops nothing that it has confirmed: a full queue refuses what is published, and what expires or
  * was delivered too often goes to the queue `aside`.
  */
-function groupQueue(queue: string, { aside }: QueueNames): QueueOptions {
+function groupQueue(queue: string, { quarantine }: QueueNames): QueueOptions {
   return keepingQueue(queue, {
     'x-overflow': 'reject-publish',
-    'x-dead-letter-exchange': aside,
+    'x-dead-letter-exchange': quarantine,
     'x-dead-letter-strategy': 'at-least-once',
   });
 }
@@ -78,7 +78,7 @@ async function declareInTurn(
   options: DeclareOptions,
 ): Promise<void> {
   const { names } = options;
-  const { exchange, aside } = names;
+  const { exchange, quarantine } = names;
   const setup = new Setup(link);
   const declareExchange = (name: string) =>
     setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
@@ -87,9 +87,9 @@ async function declareInTurn(
   };
   const bind = (from: string, queue: string) =>
     setup.declare((channel) => channel.queueBind({ exchange: from, queue }));
-  for (const each of [exchange, aside]) await declareExchange(each);
-  await declareQueue(keepingQueue(aside, { 'x-overflow': 'reject-publish' }));
-  await bind(aside, aside);
+  for (const each of [exchange, quarantine]) await declareExchange(each);
+  await declareQueue(keepingQueue(quarantine, { 'x-overflow': 'reject-publish' }));
+  await bind(quarantine, quarantine);
   for (const group of groups) {
     const { queue, again } = names.group(group);
     for (const each of [queue, again]) await declareQueue(groupQueue(each, names), group);
