@@ -3,21 +3,21 @@ import type { OwnReleases } from '../core/own-releases.js';
 import type { Delivered, GroupChannel } from './group-channel.js';
 import { comparePlaces, hasOwnId, type Place, type Received } from './message.js';
 
-/** What the broker has delivered here. */
+/** A delivery of the broker. */
 export interface Arrival extends Delivered {
-  /** Undefined: it is no message of ours. */
+  /** Undefined: it is no message of Sluice. */
   readonly received?: Received;
 }
 
-/** A message that the broker has delivered here. */
+/** A delivered message. */
 export interface MessageArrival extends Delivered {
   readonly received: Received;
   readonly place: Place;
-  /** On which it was delivered, and has to be settled. */
+  /** The channel that delivered it, and that settles it. */
   readonly channel: GroupChannel<Arrival>;
 }
 
-/** A message that has come; its attempt does not count what was given back here. */
+/** Reads a delivery. Its attempt does not count the releases of this process. */
 export function arrivalOf(channel: GroupChannel<Arrival>, received: Received, released: OwnReleases): MessageArrival {
   const { message, place, original } = received;
   const attempt = Math.max(1, message.attempt - released.of(keyOf(place)));
@@ -25,10 +25,10 @@ export function arrivalOf(channel: GroupChannel<Arrival>, received: Received, re
   return { received: uncounted, tag: original.deliveryTag, place, isFirst: message.attempt === 1, channel };
 }
 
-/** Notes what becomes of a message, for the count of its next delivery. */
+/** Notes how a message was settled, for the attempt of its next delivery. */
 export function noteSettled(released: OwnReleases, { place }: MessageArrival, how: Settled, delay = 0): void {
   if (how === 'released') released.add(keyOf(place));
-  // What is sent again begins to count anew, from the attempt that it carries.
+  // The broker counts the deliveries of a copy from 0.
   else if (how !== 'retried' || delay > 0) released.delete(keyOf(place));
 }
 
@@ -36,7 +36,10 @@ function keyOf({ id, time }: Place): string {
   return `${id} ${time}`;
 }
 
-/** Whether two messages with one id are copies of one message: the publisher sends a message again if the broker's confirm is lost, and it may be stored twice. */
+/**
+ * Whether two deliveries with one id are of the same message. The publisher sends a message again
+ * if its confirm was lost, so the broker may have stored it twice.
+ */
 export function isSame(one: Received, other: Received): boolean {
   return (
     hasOwnId(one) &&
@@ -45,7 +48,10 @@ export function isSame(one: Received, other: Received): boolean {
   );
 }
 
-/** Whether messages in the order of their delivery are in that of their places too. Those that are delivered for the first time are, whatever the clocks of their publishers say. */
+/**
+ * Whether messages were delivered in the order of their places. First deliveries always are,
+ * whatever the clocks of their publishers say.
+ */
 export function isInOrder(arrivals: readonly MessageArrival[]): boolean {
   const delivered = arrivals.toSorted((one, other) => one.tag - other.tag);
   if (delivered.every(({ isFirst }) => isFirst)) return true;

@@ -5,13 +5,16 @@ import type { SessionOptions } from './session-options.js';
 
 export interface Cancellation {
   readonly error: unknown;
-  /** The queue whose consumer was cancelled; undefined if the broker did not say so, or if the consumer had no message in flight. */
+  /** As in `GroupChannelOptions.onCancelled`. */
   readonly queue: string | undefined;
   /** How many messages the subscriber may have in flight. */
   readonly prefetch: number;
 }
 
-/** Logs why a consumer gets no more messages, and closes its channel, which requeues what was in flight. */
+/**
+ * Logs why a consumer gets no more messages. Closes its channel, which requeues its messages in
+ * flight.
+ */
 export async function closeCancelled(
   channel: GroupChannel<Arrival>,
   cancellation: Cancellation,
@@ -22,7 +25,7 @@ export async function closeCancelled(
   else {
     const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;
     log.warn(
-      `RabbitMQ has cancelled the consumer of ${which}, as when its queue is deleted: it is declared again`,
+      `RabbitMQ has cancelled the consumer of ${which}, for instance since its queue was deleted: it is declared again`,
       error,
     );
   }

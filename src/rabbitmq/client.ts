@@ -1,4 +1,4 @@
-/** What is used of a channel of rabbitmq-client. */
+/** The parts of a channel of rabbitmq-client that are used. */
 export interface Channel {
   readonly active: boolean;
   queueDeclare(options: QueueOptions): Promise<{ readonly messageCount: number; readonly consumerCount: number }>;
@@ -40,18 +40,18 @@ export interface Channel {
   on(event: 'basic.cancel', listener: (consumerTag: string, error: unknown) => void): unknown;
 }
 
-/** Gives a delivery back to its queue. */
+/** Requeues a delivery. */
 export interface Requeue {
   readonly deliveryTag: number;
   readonly requeue: boolean;
 }
 
-/** A channel of a link: with what the client lacks. */
+/** A channel of a link, with a method that the client lacks. */
 export interface LinkChannel extends Channel {
   basicReject(options: Requeue): void;
 }
 
-/** What is used of a connection of rabbitmq-client. */
+/** The parts of a connection of rabbitmq-client that are used. */
 export interface Client {
   acquire(options: { readonly emitErrorsFromChannel: boolean }): Promise<Channel>;
   close(): Promise<void>;
@@ -68,12 +68,12 @@ export interface Client {
 export interface QueueOptions {
   readonly queue: string;
   readonly durable?: boolean;
-  /** Only to look whether it is there. */
+  /** Only looks whether the queue exists. */
   readonly passive?: boolean;
   readonly arguments?: Readonly<Record<string, string | number>>;
 }
 
-/** Where a message goes, and all of it but its body. */
+/** A message without its body, and its destination. */
 export interface Envelope extends Properties {
   readonly exchange: string;
   readonly routingKey: string;
@@ -81,7 +81,7 @@ export interface Envelope extends Properties {
   readonly durable: boolean;
 }
 
-/** What a message carries beside its body. Somebody else may have written it. */
+/** The properties of a message. Another program may have written them. */
 export interface Properties {
   readonly contentType?: string;
   readonly contentEncoding?: string;
@@ -90,11 +90,11 @@ export interface Properties {
   readonly headers?: Readonly<Record<string, unknown>>;
 }
 
-/** A message as the client delivers it. */
+/** A delivery of the client. */
 export interface Incoming extends Properties {
   readonly deliveryTag: number;
-  /** The broker has delivered it before. */
+  /** Whether the broker has delivered it before. */
   readonly redelivered?: boolean;
-  /** A Buffer; what it says to be text or JSON in no encoding of its own, the client has read already. */
+  /** A Buffer. The client decodes text and JSON without a content encoding. */
   readonly body: unknown;
 }

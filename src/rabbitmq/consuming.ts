@@ -4,7 +4,10 @@ import type { GroupConnection } from '../core/group-loop.js';
 import type { RabbitLink } from './link.js';
 import { OverdueError } from './response-timeout.js';
 
-/** The connections for consuming: one, and more if there are more subscribers than a connection has channels. */
+/**
+ * The connections for consuming: one, and more if there are more subscribers than a connection has
+ * channels.
+ */
 export class Consuming {
   readonly #connect: () => Connection<RabbitLink>;
   readonly #connections: [Connection<RabbitLink>, ...Connection<RabbitLink>[]];

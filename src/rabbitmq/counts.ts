@@ -3,38 +3,31 @@ import { levelName } from './delays.js';
 import type { RabbitLink } from './link.js';
 import { codeOf } from './rabbitmq-errors.js';
 
-/**
- * Looks how many messages wait in queues. Each look at a queue that is not there ends a channel, so
- * it has channels of its own.
- */
+/** Counts the messages of queues. Asking for a missing queue ends a channel, so it has its own ones. */
 export class Counts {
   readonly #link: RabbitLink;
   readonly #signal: AbortSignal | undefined;
   #channel: Channel | undefined;
 
-  /**
-   * @param signal aborts when nobody waits for the counts any more: each look then rejects with its
-   * reason
-   */
+  /** @param signal aborts when the caller gives up: the next call then rejects with its reason */
   constructor(link: RabbitLink, signal?: AbortSignal) {
     this.#link = link;
     this.#signal = signal;
   }
 
-  /** How many messages wait in a queue; undefined: there is no such queue. */
+  /** Returns how many messages wait in a queue; undefined: there is no such queue. */
   async waiting(queue: string): Promise<number | undefined> {
     return (await this.look(queue))?.messageCount;
   }
 
-  /** How many consumers a queue has, of all processes. */
+  /** Returns how many consumers a queue has, in all processes. */
   async consumers(queue: string): Promise<number> {
     return (await this.look(queue))?.consumerCount ?? 0;
   }
 
   /**
-   * How many messages are in the levels of a delay, which are there from the first one up. Counted
-   * from above, the way that messages go: what is handed down meanwhile is rather counted twice
-   * than not at all.
+   * Returns how many messages are in the levels of a delay. It asks in the order in which messages
+   * pass through them: one that moves meanwhile is counted twice rather than not at all.
    */
   async delayed(delay: string): Promise<number> {
     let sum = 0;
@@ -58,7 +51,7 @@ export class Counts {
     await channel?.close();
   }
 
-  /** What a queue has; undefined: there is no such queue. */
+  /** Returns the counts of a queue; undefined: there is no such queue. */
   async look(queue: string): Promise<{ readonly messageCount: number; readonly consumerCount: number } | undefined> {
     if (this.#signal?.aborted) {
       await this.close();

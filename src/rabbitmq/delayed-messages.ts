@@ -2,33 +2,34 @@ import type { ConsumerGroup } from '../backend.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import { OneGroupMessages } from './one-group.js';
 
-/** How many messages are remembered for a group. */
+/** How many messages to remember for a group. */
 const MOST = 10_000;
 
-/** How late a message may come while nothing fails, in milliseconds. */
+/** How late a message may arrive while nothing fails, in milliseconds. */
 const USUALLY_LATE = 1000;
 
 /**
- * How late a message may come after a leader has failed, or a queue was full, in milliseconds. The queue that holds it tries again after
- * `dead_letter_worker_publisher_confirm_timeout`, by default three minutes, and looks for such messages only once in that time.
+ * How late a message may arrive after a leader has failed, or a queue was full, in milliseconds.
+ * The queue that has it tries again after `dead_letter_worker_publisher_confirm_timeout`, by
+ * default three minutes, and checks only once in that time.
  */
 const LATEST = 2 * 180_000 + USUALLY_LATE;
 
 interface Group {
-  readonly underway: DelayedInTransit;
-  /** For each subscriber of this process: how many consumers of it the broker counts now. */
+  readonly inTransit: DelayedInTransit;
+  /** For each subscriber of this process: how many of its consumers the broker counts now. */
   readonly subscribers: Set<() => number>;
 }
 
-/** All that this process shares, by server and exchange. */
+/** Shared within the process, by server and exchange. */
 const shared = new Map<string, DelayedMessages>();
 
 /**
- * The delayed messages of a queue that this process has sent, and that have not come back to it. The broker does not count a message that one of its queues
- * hands to the next one. All backends of this process with the same `url` or `client` share what they know of a queue: each may receive what another has sent.
+ * The delayed messages that this process has sent and not received. The broker does not count a
+ * message while one of its queues passes it to the next. All backends of the process with the same
+ * `url` or `client` share this, since each may receive the messages of another.
  */
 export class DelayedMessages {
-  /** Shared in the same way. */
   readonly oneGroup = new OneGroupMessages();
   readonly #key: string;
   readonly #groups = new Map<ConsumerGroup, Group>();
@@ -39,7 +40,7 @@ export class DelayedMessages {
     this.#key = key;
   }
 
-  /** To be released. */
+  /** Returns the shared instance. The caller must `release()` it. */
   static of(serverId: string, exchange: string): DelayedMessages {
     const key = `${serverId} ${exchange}`;
     const delayed = shared.get(key) ?? new DelayedMessages(key);
@@ -53,43 +54,47 @@ export class DelayedMessages {
     if (this.#users === 0) shared.delete(this.#key);
   }
 
-  /** There is such a group: it gets what is published. */
+  /** Adds a group that gets every message. */
   addGroup(group: ConsumerGroup): void {
     this.#groupOf(group);
   }
 
   /**
-   * A message is sent.
-   * @param delay in milliseconds, from now on
-   * @param group the only one that gets it; undefined for all
+   * Notes a message that is sent.
+   * @param delay in milliseconds from now
+   * @param group the only group that gets it; undefined: every group
    */
   sent(id: string, delay: number, group: ConsumerGroup | undefined): void {
-    for (const { underway } of this.#of(group)) underway.add(id, delay);
+    for (const { inTransit } of this.#groupsOf(group)) inTransit.add(id, delay);
   }
 
-  /** It was not sent. */
+  /** Forgets a message that was not sent. */
   failed(id: string, group: ConsumerGroup | undefined): void {
-    for (const { underway } of this.#of(group)) underway.delete(id);
+    for (const { inTransit } of this.#groupsOf(group)) inTransit.delete(id);
   }
 
-  /** A message has come to a subscriber of the group. */
+  /** Forgets a message that a subscriber of the group has received. */
   arrived(group: ConsumerGroup, id: string): void {
-    this.#groups.get(group)?.underway.delete(id);
+    this.#groups.get(group)?.inTransit.delete(id);
   }
 
-  /** Forgets the messages on their way to a group: they were removed. */
+  /** Forgets the messages of a group that was purged or deleted. */
   purged(group: ConsumerGroup): void {
-    this.#groups.get(group)?.underway.clear();
+    this.#groups.get(group)?.inTransit.clear();
   }
 
-  /** The broker has refused a message, or a connection was lost: what is on its way now may come late. */
+  /**
+   * Notes that the broker has refused a message or a connection was lost: messages in transit may
+   * be late.
+   */
   disturbed(): void {
     this.#disturbedAt = performance.now();
   }
 
   /**
-   * Adds a subscriber of this process to the group, until the function that this returns is called.
-   * @param consumers how many consumers of the subscriber the broker counts at the queue of the group now
+   * Adds a subscriber of this process. Returns a function that removes it.
+   * @param consumers returns how many consumers of the subscriber the broker counts at the queue of
+   * the group
    */
   subscribed(group: ConsumerGroup, consumers: () => number): () => void {
     const { subscribers } = this.#groupOf(group);
@@ -100,38 +105,41 @@ export class DelayedMessages {
   }
 
   /**
-   * The ids of the messages that may be on their way to the group.
-   * @param consumers how many the queue of the group has, in all processes. While other processes consume and nothing fails, one of them has what is late.
+   * Returns the ids of the messages that may be in transit to the group.
+   * @param consumers how many consumers the queue of the group has, in all processes. While other
+   * processes consume and nothing fails, one of them has received a message that is late.
    */
   ids(group: ConsumerGroup, consumers: number): Iterable<string> {
-    const { underway, subscribers } = this.#groupOf(group);
+    const { inTransit, subscribers } = this.#groupOf(group);
     let own = 0;
     for (const consumersOf of subscribers) own += consumersOf();
     const isTaken = consumers > own && performance.now() - this.#disturbedAt > LATEST;
-    return underway.idsWithin(isTaken ? USUALLY_LATE : LATEST);
+    return inTransit.idsWithin(isTaken ? USUALLY_LATE : LATEST);
   }
 
   /**
-   * How many messages may be late on their way to the group, refused by its queue, so that the broker counts them nowhere. 0 while nothing fails: then a
-   * message that is due waits in the queue of the group. After a failure nothing tells the two apart, and one that waits is counted twice until it comes.
+   * Returns how many due messages the queue of the group may have refused: the broker counts them
+   * nowhere. While nothing fails, due messages wait in the queue, and the result is 0. After a
+   * failure the two cannot be told apart, and a message that waits is counted twice until it
+   * arrives.
    */
   countLate(group: ConsumerGroup): number {
     const now = performance.now();
     if (now - this.#disturbedAt > LATEST) return 0;
-    const { underway } = this.#groupOf(group);
+    const { inTransit } = this.#groupOf(group);
     let count = 0;
-    for (const id of underway.ids) if ((underway.dueAt(id) ?? now) <= now) count++;
+    for (const id of inTransit.ids) if ((inTransit.dueAt(id) ?? now) <= now) count++;
     return count;
   }
 
-  #of(group: ConsumerGroup | undefined): Iterable<Group> {
+  #groupsOf(group: ConsumerGroup | undefined): Iterable<Group> {
     return group === undefined ? this.#groups.values() : [this.#groupOf(group)];
   }
 
   #groupOf(group: ConsumerGroup): Group {
     let known = this.#groups.get(group);
     if (known === undefined) {
-      known = { underway: new DelayedInTransit({ most: MOST, lateness: LATEST }), subscribers: new Set() };
+      known = { inTransit: new DelayedInTransit({ most: MOST, lateness: LATEST }), subscribers: new Set() };
       this.#groups.set(group, known);
     }
     return known;

@@ -2,27 +2,27 @@ import type { QueueOptions } from './client.js';
 import type { RabbitLink } from './link.js';
 import { keepingQueue, Setup } from './topology.js';
 
-/** The shortest step of a delay, in milliseconds: a delay is rounded up to a whole number of them. */
+/** The unit of delays, in milliseconds. Delays are rounded up to it. */
 const UNIT = 16;
 
-/** How many levels there can be: as many as the time to live of a queue has room for. */
+/** How many levels there can be: the limit of `x-message-ttl` allows no more. */
 const MOST_LEVELS = 28;
 
-/** The longest delay, in milliseconds: some 49 days. */
+/** The longest delay, in milliseconds: about 49 days. */
 export const LONGEST_DELAY = UNIT * (2 ** MOST_LEVELS - 1);
 
-/** Where to send a message, so that it is delayed. */
+/** The destination of a message that is delayed. */
 export interface Detour {
   readonly exchange: string;
   readonly routingKey: string;
 }
 
-/** The name of the exchange, and of the queue, of a level. */
+/** Returns the name of the exchange and the queue of a level. */
 export function levelName(delay: string, level: number): string {
   return `${delay}:${level}`;
 }
 
-/** How many levels a delay needs. 0: it is over. */
+/** Returns how many levels a delay needs. */
 export function levelsFor(delay: number): number {
   return delay <= 0 ? 0 : unitsOf(delay).toString(2).length;
 }
@@ -32,34 +32,39 @@ function unitsOf(delay: number): number {
 }
 
 /**
- * How a message is delayed, without a plugin: level n keeps it for 2ⁿ units, then hands it down. A message enters at the level of the first bit of its delay,
- * and its routing key, the bits of the delay from there on, says at each level whether to stay or to pass.
+ * Delays messages without a plugin. Level n keeps a message for 2ⁿ units, then passes it to the
+ * level below. A message enters at the level of the highest bit of its delay. Its routing key has
+ * the bits from there on: at each level, a 1 keeps the message, and a 0 lets it pass.
  *
- * Each level is a topic exchange and a queue of the same name. The bits are read from the end of the key, so that a level need not know how many are above it.
+ * Each level is a topic exchange and a queue of the same name. Levels count the bits from the end
+ * of the key, so they need not know how many levels are above.
  */
 export class Delays {
   readonly #name: string;
   readonly #destination: string;
-  /** How many levels are declared, on the connection of now. */
+  /** How many levels are declared over the current link. */
   #declared = 0;
 
-  /** @param destination the exchange that gets a message when its delay is over */
+  /** @param destination the exchange that gets the messages that are due */
   constructor(name: string, destination: string) {
     this.#name = name;
     this.#destination = destination;
   }
 
-  /** Whether the levels that a delay needs are declared. */
+  /** Returns whether the levels that a delay needs are declared. */
   isReadyFor(delay: number): boolean {
     return levelsFor(delay) <= this.#declared;
   }
 
-  /** Nobody knows any more what is declared. */
+  /** Declares the levels again when they are needed next. */
   forget(): void {
     this.#declared = 0;
   }
 
-  /** Declares all levels that a delay needs, from below: what enters finds its way. */
+  /**
+   * Declares the levels that a delay needs, from below: a message must never enter a level without
+   * the next one.
+   */
   async declareFor(link: RabbitLink, delay: number): Promise<void> {
     const levels = levelsFor(delay);
     const setup = new Setup(link);
@@ -70,7 +75,7 @@ export class Delays {
     await setup.close();
   }
 
-  /** The way of a message that is delayed for more than 0 milliseconds. */
+  /** Returns the destination for a delay of more than 0 milliseconds. */
   detour(delay: number): Detour {
     const bits = unitsOf(delay).toString(2);
     return { exchange: levelName(this.#name, bits.length - 1), routingKey: [...bits].join('.') };
@@ -80,7 +85,7 @@ export class Delays {
     const name = levelName(this.#name, level);
     const below = level === 0 ? this.#destination : levelName(this.#name, level - 1);
     await setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'topic', durable: true }));
-    const handingDownTo = (exchange: string, key: QueueOptions['arguments'] = {}) =>
+    const passingTo = (exchange: string, key: QueueOptions['arguments'] = {}) =>
       keepingQueue(name, {
         'x-message-ttl': UNIT * 2 ** level,
         'x-dead-letter-strategy': 'at-least-once',
@@ -88,9 +93,9 @@ export class Delays {
         'x-dead-letter-exchange': exchange,
         ...key,
       });
-    // An older version hands down to the queue of a group over the default exchange.
-    await setup.declareQueue(handingDownTo(below), handingDownTo('', { 'x-dead-letter-routing-key': below }));
-    // The bit of this level is followed by those of all levels below.
+    // An older version passes messages to the queue of a group through the default exchange.
+    await setup.declareQueue(passingTo(below), passingTo('', { 'x-dead-letter-routing-key': below }));
+    // The bits of the levels below follow the bit of this level.
     const rest = '.*'.repeat(level);
     await setup.declare((channel) => channel.queueBind({ exchange: name, queue: name, routingKey: `#.1${rest}` }));
     await setup.declare((channel) =>

@@ -1,25 +1,36 @@
 import { createHash } from 'node:crypto';
 import { hasOwnId, isRedelivery, type Received } from './message.js';
 
-/** How many different messages it remembers: far more than are in flight when a connection is lost. */
+/**
+ * How many different messages to remember: far more than are in flight when a connection is lost.
+ */
 const MOST = 10_000;
 
-/** How long it remembers a message, in milliseconds: longer than a broker takes to restart, or to notice that a connection is dead. */
+/**
+ * How long to remember a message, in milliseconds: longer than a broker takes to restart, or to
+ * notice a dead connection.
+ */
 const LONGEST = 600_000;
 
 interface Entry {
-  /** How many such messages there are. */
+  /** How many messages have this identity. */
   readonly count: number;
-  /** By the clock of `performance`. */
+  /** As `performance.now()`. */
   readonly until: number;
 }
 
-/** Messages that were acknowledged here just when their connection ended. The broker may not know, and redeliver them. */
+/**
+ * Messages that were acknowledged just before their connection ended. The broker may redeliver
+ * them.
+ */
 export class DoneWith {
-  /** By identity, in the order in which they expire. */
+  /** By identity, in the order of expiry. */
   readonly #entries = new Map<string, Entry>();
 
-  /** Adds a message. One with an id of another program is not remembered, since another message may be equal to it. */
+  /**
+   * Remembers a message, unless another program has published it: another message may be equal to
+   * that one.
+   */
   add(received: Received): void {
     if (!hasOwnId(received)) return;
     const identity = identityOf(received);
@@ -29,7 +40,10 @@ export class DoneWith {
     this.#forget();
   }
 
-  /** Whether a delivery is one of these messages. Each is found once: the broker redelivers it once. */
+  /**
+   * Returns whether a delivery is one of these messages, and forgets the message: the broker
+   * redelivers it once.
+   */
   take(received: Received): boolean {
     if (this.#entries.size === 0 || !isRedelivery(received)) return false;
     this.#forget();
@@ -41,7 +55,7 @@ export class DoneWith {
     return true;
   }
 
-  /** Removes what has expired, and the oldest of what is too many. */
+  /** Forgets expired messages, and the oldest if there are too many. */
   #forget(): void {
     const now = performance.now();
     for (const [identity, { until }] of this.#entries) {
@@ -51,7 +65,7 @@ export class DoneWith {
   }
 }
 
-/** Identifies a message. A copy for a later attempt has another identity. */
+/** Returns the identity of a message. A copy for a later attempt has another one. */
 function identityOf({ place, attempts, original }: Received): string {
   const digest = createHash('sha256')
     .update(original.body as Buffer)

@@ -2,11 +2,11 @@ import { within } from '../core/deadline.js';
 import type { Incoming, LinkChannel } from './client.js';
 import type { RabbitLink } from './link.js';
 import { comparePlaces, type Place } from './message.js';
-import { codeOf } from './rabbitmq-errors.js';
+import { type Consumer, SilentConsumers } from './silent-consumers.js';
 
 /**
- * How a delivery is settled on its channel. A nack and a reject requeue the message. From version 4.3
- * on, RabbitMQ counts a reject toward a `delivery-limit`, but not a nack.
+ * How a delivery is settled on its channel. A nack and a reject requeue the message. From version
+ * 4.3 on, RabbitMQ counts a reject toward a `delivery-limit`, but not a nack.
  */
 type Method = 'ack' | 'nack' | 'reject';
 
@@ -16,12 +16,6 @@ export interface Delivered {
   readonly place?: Place;
   /** Whether this is the first delivery of the message to any consumer. */
   readonly isFirst?: boolean;
-}
-
-/** A consumer of a queue, from `basic.consume` to `basic.cancel`. */
-interface Consumer {
-  readonly consumerTag: string;
-  readonly queue: string;
 }
 
 interface ChannelSettlement<Item extends Delivered> {
@@ -34,38 +28,35 @@ interface ChannelSettlement<Item extends Delivered> {
 
 export interface GroupChannelOptions<Item extends Delivered> {
   /**
-   * Called when a consumer gets no more messages. `queue` is undefined if the broker did not cancel it,
-   * or if the consumer had no message in flight.
+   * Called when a consumer gets no more messages. `queue` is undefined if the broker did not cancel
+   * it, or if the consumer had no message in flight.
    */
   readonly onCancelled: (error: unknown, queue: string | undefined) => void;
-  /** Called for a message that was acknowledged just before the channel ended. The broker may redeliver it. */
+  /**
+   * Called for a message that was acknowledged just before the channel ended. The broker may
+   * redeliver it.
+   */
   readonly onUnconfirmed: (item: Item) => void;
 }
 
 /**
  * An ack counts although the channel ended before its confirm, if it was sent less than so many
- * milliseconds before. A broker that has not confirmed it for longer was gone, and has redelivered the message.
+ * milliseconds before. A broker that has not confirmed it for longer was gone, and has redelivered
+ * the message.
  */
 const TRANSIT_TIME = 1000;
 
-/** How often an idle channel checks whether the broker still delivers, in milliseconds. */
-const CHECK_INTERVAL = 5000;
-
-/** How many checks in a row must find undelivered messages, and the pause between them, in milliseconds. */
-const CHECKS = 5;
-const BETWEEN_CHECKS = 200;
-
-/** How long after it was requested a message may take to arrive before its consumer is cancelled, in milliseconds. */
+/**
+ * How long after it was requested a message may take to arrive before its consumer is cancelled, in
+ * milliseconds.
+ */
 const LONGEST_DELIVERY = 100;
-
-/** The broker delivers nothing, and does not say why. */
-class SilentError extends Error {}
 
 /**
  * The channel of one subscriber. Its deliveries can be settled on this channel only.
  *
- * Settlements of one turn are sent together. The broker does not answer a settlement, so the answer to
- * the next request confirms them.
+ * Settlements of one turn are sent together. The broker does not answer a settlement, so the answer
+ * to the next request confirms them.
  */
 export class GroupChannel<Item extends Delivered> {
   /** Resolves with its cause when the channel has ended. */
@@ -88,11 +79,12 @@ export class GroupChannel<Item extends Delivered> {
   #creditedAt = 0;
   /** Called when a consumer that is about to be cancelled has used its prefetch. */
   #onFull: (() => void) | undefined;
-  readonly #watch: NodeJS.Timeout;
-  /** Whether a message has arrived or was settled since the last check. */
-  #wasActive = true;
+  readonly #silent: SilentConsumers;
   #waiting: ChannelSettlement<Item>[] = [];
-  /** Whether settlements wait: the broker would use their credit to deliver more, or the same messages again. */
+  /**
+   * Whether settlements wait: the broker would use their credit to deliver more, or the same
+   * messages again.
+   */
   #holding = false;
   #sent: ChannelSettlement<Item>[] = [];
   /** Settlements that the next answer confirms. */
@@ -116,7 +108,13 @@ export class GroupChannel<Item extends Delivered> {
     this.#link = link;
     this.#channel = channel;
     this.#options = options;
-    this.#watch = setInterval(() => void this.#check(), CHECK_INTERVAL).unref();
+    this.#silent = new SilentConsumers({
+      channel,
+      consumers: this.#consumers,
+      hasCredit: () => this.#outstanding.size < this.#prefetch,
+      pause: (milliseconds) => this.lasts(milliseconds),
+      onSilent: (error) => options.onCancelled(error, undefined),
+    });
     this.closed = closed.then((cause) => {
       this.abandon();
       return cause;
@@ -141,7 +139,10 @@ export class GroupChannel<Item extends Delivered> {
     return opened;
   }
 
-  /** Whether a message was requeued here. The broker may have redelivered it already, behind later ones. */
+  /**
+   * Whether a message was requeued here. The broker may have redelivered it already, behind later
+   * ones.
+   */
   get hasRequeued(): boolean {
     return this.#hasRequeued;
   }
@@ -151,14 +152,17 @@ export class GroupChannel<Item extends Delivered> {
     return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
   }
 
-  /** Returns whether a queue has consumers, also on other channels. Rejects if there is no such queue. */
+  /**
+   * Returns whether a queue has consumers, also on other channels. Rejects if there is no such
+   * queue.
+   */
   async isConsumed(queue: string): Promise<boolean> {
     return (await this.#channel.queueDeclare({ queue, passive: true })).consumerCount > 0;
   }
 
   /**
-   * Returns how many consumers of a queue the broker counts for this channel. It counts a cancelled one
-   * until it has confirmed that, and all its deliveries are settled.
+   * Returns how many consumers of a queue the broker counts for this channel. It counts a cancelled
+   * one until it has confirmed that, and all its deliveries are settled.
    */
   countConsumers(queue: string): number {
     const consumers = new Set([...this.#consumers, ...this.#leaving, ...this.#outstanding.values()]);
@@ -187,7 +191,7 @@ export class GroupChannel<Item extends Delivered> {
     this.#creditedAt = performance.now();
     await this.#channel.basicConsume({ queue, consumerTag }, (message) => {
       if (this.#over) return;
-      this.#wasActive = true;
+      this.#silent.noteActivity();
       this.#outstanding.set(message.deliveryTag, consumer);
       if (this.#onFull !== undefined && this.isFull) this.#onFull();
       deliver(message);
@@ -224,7 +228,8 @@ export class GroupChannel<Item extends Delivered> {
     this.#consumers.clear();
     for (const consumer of consumers) this.#leaving.add(consumer);
     try {
-      // A quorum queue requeues what is in transit to a consumer that is cancelled, and counts it as delivered.
+      // A quorum queue requeues what is in transit to a consumer that is cancelled, and counts it
+      // as delivered.
       await this.#fill();
       // The last one first: most messages come from its queue.
       await Promise.all(consumers.reverse().map(({ consumerTag }) => this.#channel.basicCancel({ consumerTag })));
@@ -238,17 +243,23 @@ export class GroupChannel<Item extends Delivered> {
     this.#schedule();
   }
 
-  /** Cancels the consumers for good. Resolves when no more messages arrive, or the channel has ended. */
+  /**
+   * Cancels the consumers for good. Resolves when no more messages arrive, or the channel has
+   * ended.
+   */
   cancel(): Promise<void> {
     this.#cancelled ??= this.pause();
     return this.#cancelled;
   }
 
-  /** Settles a delivery. Resolves to whether that counted. After the end of the channel only a requeue counts: the broker requeues everything. */
+  /**
+   * Settles a delivery. Resolves to whether that counted. After the end of the channel only a
+   * requeue counts: the broker requeues everything.
+   */
   settle(item: Item, method: Method): Promise<boolean> {
     if (this.#over) return Promise.resolve(method !== 'ack');
     if (method !== 'ack') this.#hasRequeued = true;
-    this.#wasActive = true;
+    this.#silent.noteActivity();
     const counted = new Promise<boolean>((resolve) => {
       this.#waiting.push({ item, method, sentAt: Number.NEGATIVE_INFINITY, resolve });
     });
@@ -263,14 +274,18 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   /**
-   * Resolves when the broker has read what was sent before, and what it had sent by then has arrived.
+   * Resolves when the broker has read what was sent before, and what it had sent by then has
+   * arrived.
    * @throws what has ended the channel (a rejection)
    */
   async barrier(): Promise<void> {
     await this.#channel.basicQos({ prefetchCount: this.#prefetch });
   }
 
-  /** Closes the channel once the broker has confirmed every settlement, including those that were held. Requeues unsettled deliveries. */
+  /**
+   * Closes the channel once the broker has confirmed every settlement, including those that were
+   * held. Requeues unsettled deliveries.
+   */
   async close(): Promise<void> {
     this.release();
     await this.settled();
@@ -282,7 +297,7 @@ export class GroupChannel<Item extends Delivered> {
   abandon(): void {
     if (this.#over) return;
     this.#over = true;
-    clearInterval(this.#watch);
+    this.#silent.stop();
     clearImmediate(this.#scheduled);
     const unconfirmed = [...this.#confirmable, ...this.#sent, ...this.#waiting];
     this.#confirmable = this.#sent = this.#waiting = [];
@@ -292,44 +307,6 @@ export class GroupChannel<Item extends Delivered> {
       if (wasInTransit) this.#options.onUnconfirmed(item);
       resolve(wasInTransit || method !== 'ack');
     }
-  }
-
-  /**
-   * Checks whether the broker still delivers, if nothing has arrived for a while although there was credit.
-   * When a queue is deleted under load and another process declares it again, RabbitMQ 3.10 may drop a
-   * consumer without `basic.cancel`. The channel can still settle deliveries then.
-   */
-  async #check(): Promise<void> {
-    const wasIdle = !this.#wasActive && this.#outstanding.size < this.#prefetch;
-    this.#wasActive = false;
-    if (!wasIdle) return;
-    try {
-      for (const consumer of this.#consumers) {
-        const found = await this.#silenceOf(consumer);
-        if (found !== undefined)
-          throw new SilentError(`Queue "${consumer.queue}" has ${found}, and delivers none here`);
-      }
-    } catch (error) {
-      // Any other error ends the channel.
-      if (codeOf(error) === 'NOT_FOUND' || error instanceof SilentError) this.#options.onCancelled(error, undefined);
-    }
-  }
-
-  /** Describes what a queue does not deliver to a consumer; undefined: nothing. A message in transit to another consumer may seem to wait, but not each time. */
-  async #silenceOf(consumer: Consumer): Promise<string | undefined> {
-    const { queue } = consumer;
-    let found: string | undefined;
-    for (let check = 0; check < CHECKS; check++) {
-      if (check > 0) await this.lasts(BETWEEN_CHECKS);
-      if (this.#wasActive || this.#over || !this.#consumers.has(consumer) || !this.#channel.active) return undefined;
-      const { consumerCount, messageCount } = await this.#channel.queueDeclare({ queue, passive: true });
-      // The client delivers what has arrived in a later turn.
-      await new Promise((resolve) => setImmediate(resolve));
-      if (this.#wasActive || !this.#consumers.has(consumer) || (consumerCount > 0 && messageCount === 0))
-        return undefined;
-      found = `${consumerCount} consumers and ${messageCount} messages`;
-    }
-    return found;
   }
 
   /** Gives no more credit. Resolves when the messages in transit have arrived. */
@@ -365,7 +342,8 @@ export class GroupChannel<Item extends Delivered> {
   #requeue(settlements: readonly ChannelSettlement<Item>[]): void {
     if (!this.#hasRequeued) return;
     const requeued = settlements.filter(({ method }) => method !== 'ack');
-    // First deliveries arrive in the order of the queue, whatever the clocks of their publishers say.
+    // First deliveries arrive in the order of the queue, whatever the clocks of their publishers
+    // say.
     const asDelivered = requeued.every(({ item }) => item.isFirst);
     requeued.sort(({ item: one }, { item: other }) =>
       !asDelivered && one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag,

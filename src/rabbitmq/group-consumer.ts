@@ -15,7 +15,9 @@ interface Member {
   readonly session: SubscriberSession;
 }
 
-/** All subscriptions of this process to one group. The broker shares the messages out among them. */
+/**
+ * All subscriptions of this process to one group. The broker shares the messages out among them.
+ */
 export class GroupConsumer implements DriverConsumer {
   readonly #options: SessionOptions;
   readonly #members = new Set<Member>();
@@ -34,7 +36,10 @@ export class GroupConsumer implements DriverConsumer {
     return this.#sum(({ buffered }) => buffered);
   }
 
-  /** The unique ids of all messages that are here, or that were requeued and may not have reached the broker. */
+  /**
+   * The unique ids of all messages that are here, or that were requeued and may not have reached
+   * the broker.
+   */
   get ids(): string[] {
     return [...[...this.#members].flatMap(({ session }) => session.ids), ...this.#options.returning.ids];
   }

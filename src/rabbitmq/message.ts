@@ -5,25 +5,27 @@ import { describe } from '../internal/describe.js';
 import type { Incoming, Properties } from './client.js';
 import { MOST_DEPTH } from './frames.js';
 
-/** JSON: the headers of a message. The broker's own kind of headers would not keep every name. */
+/** The headers of a message, as JSON. Names in AMQP tables are limited. */
 const HEADERS = 'sluice-headers';
-/** When it was published, in milliseconds since the epoch. */
+/** When the message was published, in milliseconds since the epoch. */
 const PUBLISHED_AT = 'sluice-published-at';
-/** How often it was delivered before it was copied, for a nack with a delay. */
+/** How often the message was delivered before it was copied for a nack with a delay. */
 const ATTEMPTS = 'sluice-attempts';
 /** The id that Sluice made for a message to which its publisher gave another one. */
 const UNIQUE_ID = 'sluice-unique-id';
-/** How long it was delayed when it was published, in milliseconds. */
+/** The delay of the publish, in milliseconds. */
 const DELAY = 'sluice-delay';
 
-/** Why a message was moved aside. */
+/** Why the message is in quarantine. */
 const REASON = 'sluice-reason';
 
-/** How often the broker has delivered a message before: counted by all, and by versions from 4 on. */
+/**
+ * How often the broker has delivered the message before. The second one exists from RabbitMQ 4 on.
+ */
 const DELIVERY_COUNT = 'x-delivery-count';
 const ACQUIRED_COUNT = 'x-acquired-count';
 
-/** What a message is made of, on the way to the broker. */
+/** A message that is sent. */
 export interface Outgoing {
   /** The `id` of its deliveries: the publisher's own, or else `uniqueId`. */
   readonly id: string;
@@ -32,33 +34,36 @@ export interface Outgoing {
   readonly key: QueueKey;
   /** JSON, in UTF-8. */
   readonly body: Buffer;
-  /** JSON; undefined for none. */
+  /** JSON. Undefined: there are none. */
   readonly headers: string | undefined;
   readonly publishedAt: number;
-  /** How long it was delayed when it was published, in milliseconds. */
+  /** The delay of the publish, in milliseconds. */
   readonly delay: number;
   /** How often it was delivered before. */
   readonly attempts: number;
 }
 
-/** A message as it came from the broker: with its place in the queue, by which messages are compared, and what a copy of it is made of. */
+/** A message that the broker has delivered. */
 export interface Received {
   readonly message: Message;
   /** Whether its publisher gave it an id. Several messages may have that. */
   readonly hasGivenId: boolean;
   readonly place: Place;
-  /** How often it was delivered before it was copied, for a nack with a delay. */
+  /** How often it was delivered before it was copied for a nack with a delay. */
   readonly attempts: number;
   readonly original: Incoming;
 }
 
-/** When a message took its place, in milliseconds since the epoch, and its unique id. */
+/**
+ * The place of a message in the order of its queue: when it was due, in milliseconds since the
+ * epoch, and its unique id.
+ */
 export interface Place {
   readonly time: number;
   readonly id: string;
 }
 
-/** Which of two messages has its place before the other, as a comparison for `sort`. Ids of one publisher are as long as one another, or counted further. */
+/** Compares two places, for `sort`. A longer id of one publisher has the higher number. */
 export function comparePlaces(one: Place, other: Place): number {
   return (
     one.time - other.time || one.id.length - other.id.length || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0)
@@ -71,11 +76,11 @@ export function propertiesOf({ id, uniqueId, key, headers, publishedAt, delay, a
   if (uniqueId !== id) table[UNIQUE_ID] = uniqueId;
   if (delay > 0) table[DELAY] = Math.ceil(delay);
   if (attempts > 0) table[ATTEMPTS] = attempts;
-  // The encoding says to the client what it is not to read itself.
+  // With a content encoding, the client does not decode the body.
   return { contentType: 'application/json', contentEncoding: 'utf-8', messageId: id, type: key, headers: table };
 }
 
-/** A message of the broker as one of ours, or why it is none. */
+/** Reads a delivery. Returns why it is no message of Sluice if it is none. */
 export function readMessage(original: Incoming): Received | string {
   const { messageId: id, type: key, headers: table = {}, body } = original;
   const deep = Object.keys(table).find((name) => isTooDeep(table[name]));
@@ -105,19 +110,19 @@ export function readMessage(original: Incoming): Received | string {
 }
 
 /**
- * Whether Sluice has made the unique id of a message. Another program may publish many messages that are equal in
- * everything: to lose one of these is worse than to deliver one twice.
+ * Whether Sluice has made the unique id of a message. Another program may publish many messages
+ * that are equal in everything: to lose one of these is worse than to deliver one twice.
  */
 export function hasOwnId({ place }: Received): boolean {
   return isOwnId(place.id);
 }
 
-/** Whether the broker has delivered a message before, to any consumer. */
+/** Returns whether the broker has delivered a message before, to any consumer. */
 export function isRedelivery({ message, attempts, original }: Received): boolean {
   return original.redelivered === true || message.attempt > attempts + 1;
 }
 
-/** The same message once more, to be delivered as the attempt after this one. */
+/** Returns a copy of a message for its next attempt. */
 export function copyOf({
   message: { id, key, attempt, publishedAt },
   place: { id: uniqueId },
@@ -135,22 +140,22 @@ export function copyOf({
   };
 }
 
-/** Beside what it had, why a message was moved aside. */
+/** Returns the properties of a message in quarantine: its own, and the reason. */
 export function quarantineProperties(
   { contentType, contentEncoding, type, headers }: Incoming,
   reason: string,
 ): Properties {
   const kept = { contentType, contentEncoding, type };
-  // By these the broker would send the copy where the message came from.
-  const { CC: _cc, BCC: _bcc, ...told } = headers ?? {};
-  const readable = Object.fromEntries(Object.entries(told).filter(([, value]) => !isTooDeep(value)));
+  // By these headers the broker would route the copy to other queues.
+  const { CC: _cc, BCC: _bcc, ...others } = headers ?? {};
+  const readable = Object.fromEntries(Object.entries(others).filter(([, value]) => !isTooDeep(value)));
   return {
     ...(Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) as Properties),
     headers: { ...readable, [REASON]: reason },
   };
 }
 
-/** The bytes of a message, as far as the client has left them alone. */
+/** Returns the body of a message as bytes. */
 export function bodyOf({ body }: Incoming): Buffer {
   if (Buffer.isBuffer(body)) return body;
   return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
@@ -160,7 +165,7 @@ export function bodyOf({ body }: Incoming): Buffer {
 function isTooDeep(value: unknown, level = 2): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (level > MOST_DEPTH) return true;
-  // Bytes are not nested, and may be many.
+  // A Buffer has many values, and none is nested.
   return !Buffer.isBuffer(value) && Object.values(value).some((each) => isTooDeep(each, level + 1));
 }
 

@@ -1,29 +1,38 @@
 import type { ConsumerGroup } from '../backend.js';
 import { safeName } from '../core/safe-name.js';
 
-/** How long the names of queues and groups may be, in bytes: together with what follows them they have to fit the 255 of AMQP. */
+/**
+ * The most bytes of the name of a queue or group: with their suffixes, they must fit in the 255
+ * bytes of AMQP.
+ */
 const MOST = 100;
 
-/** What a queue keeps on the broker, and under which name. */
+/** The names of a queue's objects on the broker. */
 export interface QueueNames {
-  /** Exchange: what is published goes to all groups. Everything else begins with this name and a colon. */
+  /** The exchange to all groups. All other names begin with this one and a colon. */
   readonly exchange: string;
-  /** Queue, and the exchange to it: the quarantine, for unreadable messages and for those that a policy removes from the queues of groups. */
+  /**
+   * The quarantine, a queue and the exchange to it: for unreadable messages, and for messages that
+   * a policy removes from a group.
+   */
   readonly quarantine: string;
-  /** The way of a delayed publish, to the exchange. */
+  /** The prefix of the levels that delay a publish to all groups. */
   readonly delay: string;
   group(group: ConsumerGroup): GroupNames;
 }
 
-/** What a group keeps on the broker. */
+/** The names of a group's objects on the broker. */
 export interface GroupNames {
-  /** Queue: the messages of the group. Also the exchange to it, for messages to this group only. */
+  /** The queue of the group, and the exchange for messages to this group only. */
   readonly queue: string;
-  /** Queue, and the exchange to it: those that were nacked with a delay, when they are due. They come before the others. */
+  /**
+   * The queue of messages that were nacked with a delay and are due, and the exchange to it. It is
+   * consumed first.
+   */
   readonly again: string;
-  /** The way of a nack with a delay, to the queue `again`. */
+  /** The prefix of the levels that delay a nack. */
   readonly delay: string;
-  /** The way of a delayed publish to this group only, to the exchange `queue`. */
+  /** The prefix of the levels that delay a publish to this group only. */
   readonly publishDelay: string;
 }
 

@@ -11,7 +11,7 @@ import { RABBITMQ_URL } from './url.js';
 
 /** A `Connection` of rabbitmq-client. */
 export interface RabbitMqClient {
-  // biome-ignore lint/suspicious/noExplicitAny: any copy of the client will do, and its types are its own
+  // biome-ignore lint/suspicious/noExplicitAny: every copy of the client has its own types
   acquire(options?: any): Promise<any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above
   on(event: any, listener: (...args: any[]) => void): unknown;
@@ -20,19 +20,25 @@ export interface RabbitMqClient {
 }
 
 export interface RabbitMqBackendOptions extends DriverOptions {
-  /** The server: `amqp://[user[:password]@]host[:port][/vhost]`, or `amqps://` for TLS. Either this or `client`. */
+  /**
+   * The server: `amqp://[user[:password]@]host[:port][/vhost]`, or `amqps://` for TLS. Either this
+   * or `client`.
+   */
   readonly url?: string | undefined;
   /**
-   * A `Connection` of rabbitmq-client that is used: for certificates, several hosts, a connection that others share. The queue opens channels of its own on
-   * it, for publishing and for consuming, and never closes it; it reconnects by itself. Its connection is broken where the server does not close a channel. How soon a dead peer is noticed, its own `heartbeat` decides, not
-   * `lease`. Either this or `url`.
+   * A `Connection` of rabbitmq-client 5.0: for certificates, several hosts, or a connection that
+   * other code shares. The queue opens its own channels on it and never closes it. The client
+   * reconnects by itself. If the server does not close a channel, the queue breaks the connection.
+   * The client's `heartbeat` decides how soon a dead peer is noticed, not `lease`. Either this or
+   * `url`.
    */
   readonly client?: RabbitMqClient | undefined;
   /**
-   * How long after the last sign of life of a process its messages go to another, in milliseconds, from 100 to 2³¹ - 1. It sets the heartbeat of the
-   * connections to a third of it, in whole seconds, at least one and at most what the server wants: a dead peer is noticed within two heartbeats, so never in
-   * less than two seconds. A connection that is closed is noticed at once. Live consumers keep their messages however long a handler takes, unless it blocks the
-   * event loop for as long. Default: 30,000.
+   * How long after the death of a process its messages are redelivered to another, in milliseconds,
+   * from 100 to 2³¹ - 1. A third of it, in whole seconds, is the heartbeat of the connections, at
+   * least one second and at most what the server wants. A dead peer is noticed within two
+   * heartbeats, a closed connection at once. A live consumer keeps its messages, however long its
+   * handlers run, unless one blocks the event loop for longer than the lease. Default: 30,000.
    */
   readonly lease?: number | undefined;
 }
@@ -41,7 +47,7 @@ export interface CheckedRabbitMqOptions extends CheckedDriverOptions {
   readonly server: { readonly url: string } | { readonly client: RabbitMqClient };
 }
 
-/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+/** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkRabbitMqOptions(options: RabbitMqBackendOptions | undefined): CheckedRabbitMqOptions {
   const given = checkOptions(options);
   return { server: checkServer(given, { ...RABBITMQ_URL, checkClient }), ...checkDriverOptions(given) };

@@ -2,47 +2,47 @@ import type { Credit } from '../bridge/credit.js';
 
 export interface PrefetchOptions {
   readonly credit: Credit;
-  /** Whether all that may be out is here. Only then is there a use for a larger prefetch. */
+  /** Whether the prefetch is used up. Only then a larger one is of use. */
   readonly isFull: () => boolean;
-  /** Consumes nothing more. Resolves when nothing more will come. */
+  /** Stops consuming. Resolves when no more messages arrive. */
   readonly pause: () => Promise<void>;
   /** Consumes with a prefetch. */
   readonly consume: (prefetch: number) => Promise<void>;
-  /** The prefetch is another: look whether it is what the credit asks for. */
+  /** Called when the prefetch has changed. */
   readonly onChange: () => void;
 }
 
-/** The most that AMQP has for a prefetch. */
+/** The largest prefetch of AMQP. */
 const MOST = 65_535;
 
-/** How long a prefetch stays, in milliseconds, before a smaller one takes its place. */
+/** How long a prefetch stays before a smaller one replaces it, in milliseconds. */
 const SHORTEST_STAY = 1000;
 
 /**
- * The prefetch of what a channel consumes, which follows a credit. A consumer keeps its prefetch, and quorum queues have none for a channel: so the consumers are
- * cancelled, and others take their place.
+ * The prefetch of a channel's consumers, which follows the credit. A consumer keeps its prefetch,
+ * and quorum queues support none for a whole channel, so the consumers are cancelled and replaced.
  */
 export class Prefetch {
   readonly #options: PrefetchOptions;
-  /** 0: nothing is consumed. */
+  /** 0: the channel does not consume. */
   #current = 0;
   #since = 0;
   #begun = false;
   #adjusting = false;
-  /** Runs while a smaller prefetch waits for `SHORTEST_STAY` to pass: nothing else may happen until then. */
+  /** Runs while a smaller prefetch waits for `SHORTEST_STAY` to pass. */
   #later: NodeJS.Timeout | undefined;
 
   constructor(options: PrefetchOptions) {
     this.#options = options;
   }
 
-  /** What the credit asks for; 0 while the subscriber pauses. */
+  /** The prefetch for the current credit; 0 while the subscriber pauses. */
   get wanted(): number {
     const { limit, paused } = this.#options.credit;
     return paused ? 0 : Math.min(MOST, limit);
   }
 
-  /** Whether nothing is consumed, since the subscriber pauses. */
+  /** Whether the channel does not consume, since the subscriber pauses. */
   get isPaused(): boolean {
     return this.#begun && this.#current === 0;
   }
@@ -56,14 +56,14 @@ export class Prefetch {
     );
   }
 
-  /** What is consumed first has begun. */
+  /** Notes that the channel has begun to consume. */
   begin(prefetch: number): void {
     this.#begun = true;
     this.#note(prefetch);
     this.#options.onChange();
   }
 
-  /** Sees to it that the prefetch is what the credit asks for, now or when it may change. One that is not far off stays. */
+  /** Adapts the prefetch to the credit, now or when it may change. A small difference stays. */
   follow(): void {
     clearTimeout(this.#later);
     this.#later = undefined;
@@ -73,13 +73,13 @@ export class Prefetch {
     else if (stay < Number.POSITIVE_INFINITY) this.#later = setTimeout(() => this.follow(), stay).unref();
   }
 
-  /** Follows the credit no more. */
+  /** Stops following the credit. */
   end(): void {
     this.#begun = false;
     clearTimeout(this.#later);
   }
 
-  /** How long the prefetch stays, in milliseconds. Infinity: until something changes. */
+  /** How long the prefetch stays, in milliseconds. Infinity: until the credit changes. */
   get #stay(): number {
     const { wanted } = this;
     const isFarOff =
@@ -100,7 +100,7 @@ export class Prefetch {
         this.#note(prefetch);
       }
     } catch {
-      // The channel has ended. What is consumed over the next one begins with the credit of then.
+      // The channel has ended. The next one begins with the credit of that time.
     }
     this.#adjusting = false;
     onChange();

@@ -162,7 +162,10 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     return { uniqueId, envelope, body, delays, group, delay, isNew: true };
   }
 
-  /** Sends a copy of a message to one group again, after a delay in milliseconds. Resolves when the broker has confirmed it. */
+  /**
+   * Sends a copy of a message to one group again, after a delay in milliseconds. Resolves when the
+   * broker has confirmed it.
+   */
   redeliver(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
     const { again: exchange, delay: name } = this.#options.names.group(group);
     const route = this.#redelivery.get(group) ?? { exchange, delays: new Delays(name, exchange) };
@@ -320,7 +323,8 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     const { server, delayed } = this.#options;
     if (codeOf(error) === 'NACK') {
       delayed.disturbed();
-      // A delayed message goes to one queue, which only this library fills. Of others, some groups may have the message.
+      // A delayed message goes to one queue, which only this library fills. Of others, some groups
+      // may have the message.
       if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) this.#publishLater(from, pending, refusals + 1);
       else {
         const what = `${server.failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;

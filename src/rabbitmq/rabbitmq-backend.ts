@@ -12,17 +12,23 @@ export interface RabbitMqFromEnvOptions {
 }
 
 /**
- * A queue on RabbitMQ, for version 3.10 and newer: at least once, for any number of processes. Every group is a quorum queue.
+ * A queue on RabbitMQ 3.10 or newer: at least once, for any number of processes. Every group is a quorum queue.
  *
- * *When to use*: in production, where there is a RabbitMQ. What it has confirmed is on the disks of a majority of its nodes.
+ * *When to use*: in production, if you run RabbitMQ. A confirmed message is on the disks of a majority of its nodes.
  *
- * *Gotchas*: a backend without `groups` creates the group `default`, also where the queue has other groups. A message stays until every group
- * that exists has settled it, so a group without a consumer fills the server. A group that is added to `groups` starts with the next message. A message that was on its way when the connection was lost is sent again, and
- * may be stored twice, under one `id`. RabbitMQ does not deduplicate: `publish` stores a second message with the same `id`, and `dedupeWindow` has no effect. `attempt` also counts what another process released. A delay is at most some 49 days, in steps of 16 ms. `stats()` know of what is out
- * only in this process. The broker's `consumer_timeout`, 30 minutes by default, must be longer than prefetch ÷ concurrency × the time that a handler takes:
- * the broker takes back a message that is in flight for longer.
+ * *Gotchas*:
+ * - A backend without `groups` creates the group `default`, even if the queue has other groups.
+ * - A message stays until every group has settled it, so a group without a consumer fills the server. A group that is added to
+ *   `groups` starts with the next message.
+ * - RabbitMQ does not deduplicate: `publish` stores a second message with the same `id`, and `dedupeWindow` has no effect. A
+ *   message whose confirm was lost with the connection is sent again and may be stored twice, with one `id`.
+ * - `attempt` also counts the releases of other processes. `stats()` counts messages in flight in this process only.
+ * - A delay is at most 49 days, in steps of 16 ms.
+ * - The broker requeues a message that is in flight for longer than its `consumer_timeout`, 30 minutes by default. The timeout
+ *   must be longer than prefetch ÷ concurrency × the time of a handler.
  *
- * Connects with the first publish or the first subscriber, and heals a lost connection by itself: consumers go on, publishes wait for `publishTimeout`.
+ * It connects with the first publish or subscriber, and reconnects by itself: consumers resume, publishes wait for
+ * `publishTimeout`.
  *
  * @example
  * ```ts
@@ -34,7 +40,7 @@ export interface RabbitMqFromEnvOptions {
 export class RabbitMqBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
   /**
    * Does not connect yet.
-   * @throws {TypeError | RangeError} for an option without sense; it names the option
+   * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
    */
   constructor(options: RabbitMqBackendOptions) {
     const checked = checkRabbitMqOptions(options);
@@ -42,9 +48,11 @@ export class RabbitMqBackend<Events extends EventMap<Events> = AnyEvents> extend
   }
 
   /**
-   * The queue that the environment names: `RABBITMQ_URL`, and optionally `QUEUE_NAME` (default: `default`), `QUEUE_GROUPS` (a list with commas; default:
-   * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000).
-   * @throws {ConfigurationError} for a missing or malformed variable; it names the variable
+   * Creates a queue from the environment: `RABBITMQ_URL`, and optionally `QUEUE_NAME` (default:
+   * `default`), `QUEUE_GROUPS` (a list with commas; default: `default`), `QUEUE_LEASE` and
+   * `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000).
+   * @throws {ConfigurationError} if a variable is missing or malformed. The message names the
+   * variable.
    */
   static fromEnv<Events extends EventMap<Events> = AnyEvents>(
     env: Env = processEnv(),

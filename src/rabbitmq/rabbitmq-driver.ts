@@ -21,7 +21,7 @@ import { Topology } from './topology.js';
 import { type GroupCounts, totalOf } from './totals.js';
 import { UnreadDefault } from './unread-default.js';
 
-/** What went back is on its way for a moment only. The broker counts it nowhere meanwhile; of more, it counts some. */
+/** A requeued message is in transit for a moment only, in which the broker does not count it. */
 const RETURNING = { most: 1024, lateness: 1000 };
 
 /** A queue on RabbitMQ: an exchange, and a quorum queue for each group. */
@@ -35,7 +35,10 @@ export class RabbitMqDriver implements Driver {
   readonly #topology: Topology;
   readonly #server: Server;
   readonly #delayed: DelayedMessages;
-  /** For consuming: one that is blocked by what is published would keep settlements too. */
+  /**
+   * Apart from publishing: the broker reads nothing over a connection that it has blocked, no
+   * settlements either.
+   */
   readonly #consuming: Consuming;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
   #closed = false;
@@ -114,7 +117,10 @@ export class RabbitMqDriver implements Driver {
     return consumer;
   }
 
-  /** AMQP does not tell what others hold: only what waits, and what is out with the consumers of this process. */
+  /**
+   * Counts waiting messages, and those in flight in this process. AMQP does not tell what other
+   * processes hold.
+   */
   async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
     return this.#ask(signal, async (link) => {
       const counts = new Counts(link, signal);
@@ -162,18 +168,24 @@ export class RabbitMqDriver implements Driver {
     return [...this.#consuming.connections, this.publisher.connection];
   }
 
-  /** What may be unfinished though the broker, asked for one queue after the other, misses it on its way from one place to the other. */
+  /**
+   * Returns the ids of unfinished messages that may be in transit from one queue to another, where
+   * the broker does not count them.
+   */
   #idsOf(group: ConsumerGroup, consumers: number): string[] {
     return [...(this.#consumers.get(group)?.ids ?? []), ...this.#delayed.ids(group, consumers)];
   }
 
-  /** Without what was published with a delay, and is nobody's yet. Counts in the order that messages go: rather twice, for a moment, than not at all. */
+  /**
+   * Counts the messages of a group, without the delayed ones for every group. It asks in the order
+   * in which messages move: one that moves meanwhile is counted twice rather than not at all.
+   */
   async #countGroup(counts: Counts, group: ConsumerGroup): Promise<GroupCounts> {
     const { queue, again, delay, publishDelay } = this.#names.group(group);
     const published = await counts.delayed(publishDelay);
     const delayed = await counts.delayed(delay);
     const waiting = ((await counts.waiting(again)) ?? 0) + ((await counts.waiting(queue)) ?? 0);
-    // What was delivered before it could be counted is out here by now.
+    // A message that was delivered before it could be counted has arrived by then.
     await this.#consumers.get(group)?.arrived();
     const { held, buffered } = this.#consumers.get(group) ?? { held: 0, buffered: 0 };
     const late = this.#delayed.countLate(group);

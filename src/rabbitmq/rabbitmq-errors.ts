@@ -1,8 +1,11 @@
 import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-errors.js';
 import { describeError } from '../internal/describe.js';
 
-/** Answers of a server that it will give again: codes of AMQP, and those of the client for what it cannot read. */
-const HOPELESS = new Set([
+/**
+ * Codes of errors that no further attempt can avoid: of AMQP, and of the client for bytes that it
+ * cannot read.
+ */
+const FATAL = new Set([
   'ACCESS_REFUSED',
   'NOT_ALLOWED',
   'PRECONDITION_FAILED',
@@ -15,27 +18,29 @@ const HOPELESS = new Set([
   'CODEC',
 ]);
 
-/** Answers of a server that may give another one later. */
-const PASSING = new Set(['NOT_FOUND', 'RESOURCE_LOCKED', 'RESOURCE_ERROR', 'INTERNAL_ERROR', 'NACK']);
+/** Codes of refusals that may pass. */
+const REFUSED = new Set(['NOT_FOUND', 'RESOURCE_LOCKED', 'RESOURCE_ERROR', 'INTERNAL_ERROR', 'NACK']);
 
-/** What answers is not RabbitMQ: an answer that AMQP does not have. */
+/** Codes of answers that are not AMQP. */
 const NOT_RABBITMQ = new Set(['VERSION_MISMATCH', 'FRAME_ERROR', 'CODEC', 'COMMAND_INVALID']);
 
-/** A limit was reached that others may make room under. */
+/** A limit of the server is reached. Other programs may free some of it. */
 const LIMIT = /limit\b.* \(\d+\) is reached|^(\w+: )*maximum number of/i;
 
-/** All channels of a connection that was handed in are taken. On connections of its own, a queue does not take so many. */
+/** A connection that was handed in has no channel left. */
 const NO_CHANNEL = /maximum number of AMQP Channels/;
 
-/** A heartbeat came where the client waited for the server to take the connection: the server takes its time, and lives. */
+/**
+ * A heartbeat arrived before the server had accepted the connection: the server is slow, but alive.
+ */
 const EARLY_HEARTBEAT = /during negotiation: \{"type":8,/;
 
-/** What the errors of rabbitmq-client and the answers of a server mean, to a queue. */
+/** The rules for errors of rabbitmq-client and of servers. */
 export function rabbitMqFailures(): ErrorRules {
   return { broker: 'RabbitMQ', classify, explain };
 }
 
-/** The code of an error of the client, such as `NOT_FOUND`. */
+/** Returns the code of an error of the client, such as `NOT_FOUND`. */
 export function codeOf(error: unknown): string {
   return String((error as { code?: unknown } | undefined)?.code ?? '');
 }
@@ -44,17 +49,17 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : '';
 }
 
-/** The broker took back a delivery, since nobody had settled it for too long. */
+/** Returns whether the broker requeued a delivery that was in flight for too long. */
 export function isConsumerTimeout(error: unknown): boolean {
   return codeOf(error) === 'PRECONDITION_FAILED' && /delivery acknowledgement/.test(messageOf(error));
 }
 
-/** What to do about a `consumer_timeout`. @param prefetch how many messages the subscriber may hold */
+/** Returns the log line for a `consumer_timeout`. @param prefetch of the subscriber */
 export function consumerTimedOut(queueName: string, prefetch: number): string {
-  return `RabbitMQ took back what a subscriber to queue ${JSON.stringify(queueName)} held, since a message was in flight for longer than its "consumer_timeout". A message that waits behind others counts, too: raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${prefetch})`;
+  return `RabbitMQ requeued the messages of a subscriber to queue ${JSON.stringify(queueName)}, since one was in flight for longer than its "consumer_timeout". The time that a message waits for its handler counts. Raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${prefetch})`;
 }
 
-/** How many bytes the server takes in a message, where it says so since one had more. */
+/** Returns how many bytes of a message the server accepts, if the error tells. */
 export function largestBody(error: unknown): number | undefined {
   const said = /larger than configured max size (\d+)/.exec(messageOf(error));
   return said === null ? undefined : Number(said[1]);
@@ -64,24 +69,23 @@ function classify(error: unknown): ErrorKind {
   const code = codeOf(error);
   if (NO_CHANNEL.test(messageOf(error))) return 'fatal';
   if (EARLY_HEARTBEAT.test(messageOf(error))) return 'retryable';
-  if (PASSING.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error) || largestBody(error) !== undefined)
+  if (REFUSED.has(code) || LIMIT.test(messageOf(error)) || isConsumerTimeout(error) || largestBody(error) !== undefined)
     return 'refused';
-  return HOPELESS.has(code) || isTlsMismatch(error as Error) ? 'fatal' : 'retryable';
+  return FATAL.has(code) || isTlsMismatch(error as Error) ? 'fatal' : 'retryable';
 }
 
 function explain(error: unknown): string | undefined {
   const code = codeOf(error);
-  // The client has no name for what a connection is refused with.
+  // The client has no name for the code of a refused connection.
   const said = describeError(error).replace(': undefined: ', ': ');
-  if (EARLY_HEARTBEAT.test(said)) return 'RabbitMQ did not take the connection in time';
-  if (NOT_RABBITMQ.has(code)) return `What answers is not a RabbitMQ server: ${said}`;
+  if (EARLY_HEARTBEAT.test(said)) return 'RabbitMQ did not accept the connection in time';
+  if (NOT_RABBITMQ.has(code)) return `The server is not a RabbitMQ server: ${said}`;
   if (NO_CHANNEL.test(said))
-    return `The connection that was handed in has no channel left, and every subscriber needs one. Use fewer subscribers, or set \`url\` instead of \`client\`, so that the queue opens as many connections as it needs: ${said}`;
+    return `The connection that was handed in has no channel left, and every subscriber needs one. Use fewer subscribers, or set \`url\` instead of \`client\`: then the queue opens as many connections as it needs: ${said}`;
   if (code === 'PRECONDITION_FAILED')
-    return `Something of the queue exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;
-  if (code === 'NOT_ALLOWED')
-    return `RabbitMQ does not let the user into the vhost, or there is no such vhost: ${said}`;
+    return `A queue or exchange exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;
+  if (code === 'NOT_ALLOWED') return `RabbitMQ denies the user access to the vhost, or there is no such vhost: ${said}`;
   if (code === 'ACCESS_REFUSED')
-    return `RabbitMQ refused the user, the password, or a right that the queue needs: to configure, write and read whatever has a name that begins with the queue's: ${said}`;
+    return `RabbitMQ refused the user, the password, or a permission. The queue needs the permissions to configure, write and read all names that begin with its own: ${said}`;
   return undefined;
 }

@@ -20,7 +20,10 @@ import type { SessionOptions } from './session-options.js';
 
 type Channel = GroupChannel<Arrival>;
 
-/** How long a new channel waits for delayed nacks that are due before it consumes anything else, in milliseconds. */
+/**
+ * How long a new channel waits for delayed nacks that are due before it consumes anything else, in
+ * milliseconds.
+ */
 const LONGEST_HEAD_START = 1000;
 
 /** A channel that ends within so many milliseconds after it was opened makes the next one wait. */
@@ -33,7 +36,9 @@ const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
  * settlements are sent on the channel of their delivery.
  */
 export class SubscriberSession implements GroupSession<RabbitLink> {
-  /** Resolves when the subscriber has left and the broker knows its settlements, or cannot be told. */
+  /**
+   * Resolves when the subscriber has left and the broker knows its settlements, or cannot be told.
+   */
   readonly ended: Promise<void>;
   #end!: () => void;
   readonly #host: GroupHost;
@@ -50,7 +55,9 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   #openedAt = Number.NEGATIVE_INFINITY;
   /** The messages in flight, by token. */
   readonly #inFlight = new Map<string, MessageArrival>();
-  /** Prefetched messages without credit: of the queue `again`, which come first, and of the group's. */
+  /**
+   * Prefetched messages without credit: of the queue `again`, which come first, and of the group's.
+   */
   readonly #again: MessageArrival[] = [];
   readonly #next: MessageArrival[] = [];
   /** Messages that are requeued once no more arrive. */
@@ -169,7 +176,10 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     await this.#channel?.settled();
   }
 
-  /** Resolves when the broker has everything that was settled before, or returned because the subscriber has left. */
+  /**
+   * Resolves when the broker has everything that was settled before, or returned because the
+   * subscriber has left.
+   */
   async returned(): Promise<void> {
     await (this.#left ? this.ended : this.settled());
   }
@@ -244,7 +254,8 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   }
 
   #receive(channel: Channel, original: Incoming, buffer: MessageArrival[]): void {
-    // A channel that is being closed still delivers for a moment. It requeues these messages when it is closed.
+    // A channel that is being closed still delivers for a moment. It requeues these messages when
+    // it is closed.
     if (channel !== this.#channel) return;
     const received = readMessage(original);
     if (typeof received === 'string') {
@@ -284,7 +295,10 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#returning.push(arrival);
   }
 
-  /** Delivers one message in a turn: a message that its subscriber requeues must not be delivered again in the same turn. */
+  /**
+   * Delivers one message in a turn: a message that its subscriber requeues must not be delivered
+   * again in the same turn.
+   */
   #deliverNext(): void {
     const { inFlight } = this.#host;
     if (!inFlight.canReceive || this.#gathering) return;
@@ -329,12 +343,15 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#host.wake();
   }
 
-  /** Requeues the messages that were not delivered. Closes the channel once nothing is in flight. */
+  /**
+   * Requeues the messages that were not delivered. Closes the channel once nothing is in flight.
+   */
   async #drain(channel: Channel): Promise<void> {
     // Before they are requeued: another subscription may receive them at once.
     this.#returning.push(...this.#takeBuffered());
     for (const { place } of this.#returning) this.#options.returning.add(place.id, 0);
-    // To close the channel requeues all messages in the order of their delivery. In another order, they are requeued one by one.
+    // To close the channel requeues all messages in the order of their delivery. In another order,
+    // they are requeued one by one.
     if (this.#left && this.#copies.size === 0 && !channel.hasRequeued && isInOrder(this.#returning)) {
       channel.release();
       await channel.close();

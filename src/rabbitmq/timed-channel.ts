@@ -1,11 +1,16 @@
 import { Disconnection } from '../core/disconnection.js';
-import type { Channel, Envelope, Incoming, LinkChannel, QueueOptions, Requeue } from './client.js';
+import type { Channel, Envelope, LinkChannel, Requeue } from './client.js';
 import { reject } from './client-internals.js';
 import { type Deadlines, nextTurn } from './deadlines.js';
 import { OverdueError } from './response-timeout.js';
 
 /** The shortest pause between two checks of unconfirmed messages, in milliseconds. */
 const LEAST_PAUSE = 100;
+
+/** The requests that the server answers. */
+type RequestName = {
+  [Name in keyof Channel]: Channel[Name] extends (...options: never[]) => Promise<unknown> ? Name : never;
+}[keyof Channel];
 
 export interface TimedChannelOptions {
   readonly deadlines: Deadlines;
@@ -23,6 +28,17 @@ export interface TimedChannelOptions {
  * for its user.
  */
 export class TimedChannel implements LinkChannel {
+  readonly queueDeclare = this.#timed('queueDeclare', 'queue.declare');
+  readonly queueBind = this.#timed('queueBind', 'queue.bind');
+  readonly queueDelete = this.#timed('queueDelete', 'queue.delete');
+  readonly queuePurge = this.#timed('queuePurge', 'queue.purge');
+  readonly exchangeDeclare = this.#timed('exchangeDeclare', 'exchange.declare');
+  readonly exchangeBind = this.#timed('exchangeBind', 'exchange.bind');
+  readonly exchangeDelete = this.#timed('exchangeDelete', 'exchange.delete');
+  readonly confirmSelect = this.#timed('confirmSelect', 'confirm.select');
+  readonly basicQos = this.#timed('basicQos', 'basic.qos');
+  readonly basicConsume = this.#timed('basicConsume', 'basic.consume');
+  readonly basicCancel = this.#timed('basicCancel', 'basic.cancel');
   readonly on: Channel['on'];
   readonly #channel: Channel;
   readonly #options: TimedChannelOptions;
@@ -50,53 +66,6 @@ export class TimedChannel implements LinkChannel {
 
   get active(): boolean {
     return !this.#isOver && this.#channel.active;
-  }
-
-  queueDeclare(options: QueueOptions): ReturnType<Channel['queueDeclare']> {
-    return this.#ask('queue.declare', this.#channel.queueDeclare(options));
-  }
-
-  exchangeDeclare(options: Parameters<Channel['exchangeDeclare']>[0]): Promise<unknown> {
-    return this.#ask('exchange.declare', this.#channel.exchangeDeclare(options));
-  }
-
-  queueBind(options: Parameters<Channel['queueBind']>[0]): Promise<unknown> {
-    return this.#ask('queue.bind', this.#channel.queueBind(options));
-  }
-
-  exchangeBind(options: Parameters<Channel['exchangeBind']>[0]): Promise<unknown> {
-    return this.#ask('exchange.bind', this.#channel.exchangeBind(options));
-  }
-
-  queueDelete(options: Parameters<Channel['queueDelete']>[0]): Promise<unknown> {
-    return this.#ask('queue.delete', this.#channel.queueDelete(options));
-  }
-
-  exchangeDelete(options: Parameters<Channel['exchangeDelete']>[0]): Promise<unknown> {
-    return this.#ask('exchange.delete', this.#channel.exchangeDelete(options));
-  }
-
-  queuePurge(options: Parameters<Channel['queuePurge']>[0]): ReturnType<Channel['queuePurge']> {
-    return this.#ask('queue.purge', this.#channel.queuePurge(options));
-  }
-
-  confirmSelect(): Promise<unknown> {
-    return this.#ask('confirm.select', this.#channel.confirmSelect());
-  }
-
-  basicQos(options: Parameters<Channel['basicQos']>[0]): Promise<unknown> {
-    return this.#ask('basic.qos', this.#channel.basicQos(options));
-  }
-
-  basicConsume(
-    options: Parameters<Channel['basicConsume']>[0],
-    deliver: (message: Incoming) => void,
-  ): Promise<unknown> {
-    return this.#ask('basic.consume', this.#channel.basicConsume(options, deliver));
-  }
-
-  basicCancel(options: Parameters<Channel['basicCancel']>[0]): Promise<unknown> {
-    return this.#ask('basic.cancel', this.#channel.basicCancel(options));
   }
 
   /** One timer watches all unconfirmed messages: there are thousands in a second. */
@@ -142,6 +111,15 @@ export class TimedChannel implements LinkChannel {
   #close(): Promise<void> {
     this.#closed ??= this.#channel.close();
     return this.#closed;
+  }
+
+  #timed<Name extends RequestName>(name: Name, request: string): Channel[Name] {
+    const send = (...options: never[]) =>
+      this.#ask(
+        request,
+        (this.#channel[name] as (...options: never[]) => Promise<unknown>).call(this.#channel, ...options),
+      );
+    return send as Channel[Name];
   }
 
   async #ask<Answer>(request: string, answer: Promise<Answer>): Promise<Answer> {

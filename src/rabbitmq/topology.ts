@@ -6,10 +6,10 @@ import type { RabbitLink } from './link.js';
 import type { QueueNames } from './names.js';
 import { codeOf } from './rabbitmq-errors.js';
 
-/** How often a message may be delivered before the broker drops it: the most that it takes, since dropping is not the broker's to do. */
+/** The highest `x-delivery-limit`: the broker must not drop messages. */
 const NEVER_DROPPED = 2 ** 31 - 1;
 
-/** A queue that keeps what it has confirmed, whatever fails. */
+/** Returns the settings of a quorum queue that never drops a confirmed message. */
 export function keepingQueue(queue: string, settings: QueueOptions['arguments'] = {}): QueueOptions {
   return {
     queue,
@@ -19,8 +19,9 @@ export function keepingQueue(queue: string, settings: QueueOptions['arguments'] 
 }
 
 /**
- * The queue of a group. Whatever a policy limits, the broker drops nothing that it has confirmed: a full queue refuses what is published, and what expires or
- * was delivered too often goes to the queue `aside`.
+ * Returns the settings of the queue of a group. Whatever a policy limits, the broker drops no
+ * confirmed message: a full queue refuses publishes, and a message that expires or was delivered
+ * too often goes to quarantine.
  */
 function groupQueue(queue: string, { quarantine }: QueueNames): QueueOptions {
   return keepingQueue(queue, {
@@ -29,7 +30,8 @@ function groupQueue(queue: string, { quarantine }: QueueNames): QueueOptions {
     'x-dead-letter-strategy': 'at-least-once',
   });
 }
-/** How long a declaration waits at most for the one before, in milliseconds. */
+
+/** How long a declaration waits for the one before, in milliseconds. */
 const LONGEST_TURN = 10_000;
 
 export interface DeclareOptions {
@@ -40,15 +42,16 @@ export interface DeclareOptions {
   readonly logger: Logger;
 }
 
-/** What is being declared, by server and exchange. */
+/** The last declaration, by server and exchange. */
 const declaring = new Map<string, Promise<void>>();
 
-/** Queues of which it was said that an older version has declared them, by server and name. */
+/** Queues of an older version that were logged, by server and name. */
 const outdated = new Set<string>();
 
 /**
- * Declares the exchange of a queue, and groups with all that they have. What is there already stays as it is. In this process one at a time for a queue: RabbitMQ 3.10 tells who
- * comes second that a quorum queue is there before it is, and fails when that is used.
+ * Declares the exchange, the quarantine and groups of a queue. A process runs one declaration of a
+ * queue at a time: RabbitMQ 3.10 confirms a second declaration of a quorum queue before the queue
+ * exists, and fails when it is used.
  */
 export async function declareGroups(
   link: RabbitLink,
@@ -58,11 +61,12 @@ export async function declareGroups(
   const key = `${options.serverId} ${options.names.exchange}`;
   const before = declaring.get(key);
   const declared = (async () => {
-    // The one before may be on a connection that the server has blocked for hours. To go ahead is harmless but for the race that is told of above.
+    // The server may have blocked the connection of the one before. To go ahead only risks the race
+    // above.
     if (before !== undefined) await withDeadline(before, LONGEST_TURN, () => new Error('Late')).catch(() => {});
     await declareInTurn(link, groups, options);
   })();
-  // The next declaration waits for the end of this one. The caller of this one gets the error.
+  // The next declaration waits for this one. The caller of this one gets the error.
   const over = declared.catch(() => {});
   declaring.set(key, over);
   try {
@@ -116,7 +120,10 @@ function warnOfOutdated(
   );
 }
 
-/** Declares over a channel of its own, and over another one after each error, which ends it. */
+/**
+ * Declares over its own channel. An error ends the channel, and the next declaration opens another
+ * one.
+ */
 export class Setup {
   readonly #link: RabbitLink;
   #channel: Channel | undefined;
@@ -133,9 +140,9 @@ export class Setup {
   }
 
   /**
-   * Declares a queue. If an older version of Sluice has declared it, it is used as it is.
-   * @param older how an older version declares it
-   * @returns whether an older version has declared it
+   * Declares a queue. Returns whether an older version of Sluice has declared it; then it is used
+   * as it is.
+   * @param older the settings of the older version
    */
   async declareQueue(options: QueueOptions, older: QueueOptions): Promise<boolean> {
     try {
@@ -153,38 +160,38 @@ export class Setup {
   }
 }
 
-/** Sees to it that the groups are there which this process consumes for, on each connection anew. */
+/** Declares the groups that this process consumes for, once over each link. */
 export class Topology {
   readonly #options: DeclareOptions;
   readonly #declared: readonly ConsumerGroup[];
   readonly #open = new WeakMap<RabbitLink, Map<ConsumerGroup, Promise<void>>>();
 
-  /** @param declared the groups that exist from the first message on */
+  /** @param declared the declared groups */
   constructor(options: DeclareOptions, declared: readonly ConsumerGroup[]) {
     this.#options = options;
     this.#declared = declared;
   }
 
-  /** Declares what was declared in the options. */
+  /** Declares the groups of the options. */
   readonly prepare = async (link: RabbitLink): Promise<void> => {
     await declareGroups(link, this.#declared, this.#options);
     this.#open.set(link, new Map(this.#declared.map((group) => [group, Promise.resolve()])));
   };
 
-  /** Resolves when the group is there. */
+  /** Resolves when the group exists. */
   async open(link: RabbitLink, group: ConsumerGroup): Promise<void> {
     const known = this.#open.get(link);
     let opened = known?.get(group);
     if (opened === undefined) {
       opened = declareGroups(link, [group], this.#options);
       known?.set(group, opened);
-      // Everybody who waits for the group gets the error.
+      // Every caller of `open` gets the error.
       opened.catch(() => this.forget(link, group));
     }
     await opened;
   }
 
-  /** Somebody has deleted what belongs to the group: the next one to open it declares it again. */
+  /** Declares the group again when it is opened next: a queue of it may have been deleted. */
   forget(link: RabbitLink, group: ConsumerGroup): void {
     this.#open.get(link)?.delete(group);
   }

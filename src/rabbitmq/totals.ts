@@ -1,14 +1,15 @@
 import type { QueueStats } from '../backend.js';
 
-/** The counts of a group, and how many of these messages are for that group only. */
+/** The counts of a group, and of its messages that are for that group only. */
 export interface GroupCounts {
   readonly all: QueueStats;
   readonly only: QueueStats;
 }
 
 /**
- * Counts the messages of several groups, each message once. What is for one group only adds up. Of the rest, every group has the newest ones, as long as it
- * consumes in order: so the group that has most of these has them all.
+ * Counts the messages of several groups, each message once. Messages for one group only add up. Of
+ * the others, every group has the newest ones if it consumes in order, so the group with most of
+ * these has them all.
  */
 export function totalOf(groups: readonly GroupCounts[]): QueueStats {
   const total = (what: keyof QueueStats) => {

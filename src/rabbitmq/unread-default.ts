@@ -13,15 +13,15 @@ export interface UnreadDefaultOptions {
   readonly names: QueueNames;
   /** The declared groups. */
   readonly groups: readonly ConsumerGroup[];
-  /** Undefined where a client was handed in that does not tell. */
+  /** Undefined if a client was handed in that does not tell. */
   readonly vhost: string | undefined;
   readonly classify: (error: unknown) => ErrorKind;
   readonly logger: Logger;
 }
 
 /**
- * Warns once of a group `default` that this backend does not declare and that has no consumer: a process without `groups` has created it, and it retains every
- * message. Of the other groups AMQP tells nothing: it cannot list queues.
+ * Warns once of a group `default` that this backend does not declare and that has no consumer: it
+ * retains every message. AMQP cannot list queues, so other undeclared groups stay unseen.
  */
 export class UnreadDefault {
   readonly #options: UnreadDefaultOptions;
@@ -32,7 +32,7 @@ export class UnreadDefault {
     this.#isOver = options.groups.includes(DEFAULT_GROUP);
   }
 
-  /** Looks over a channel of its own: a queue that is not there ends the channel. Does not reject. */
+  /** Looks for the group. Does not reject. */
   readonly look = async (link: RabbitLink): Promise<void> => {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -43,7 +43,7 @@ export class UnreadDefault {
       this.#isOver = classify(error) !== 'retryable';
       if (this.#isOver)
         logger.debug(
-          `Queue ${JSON.stringify(queueName)}: cannot look whether there is a group "default" without a consumer, and goes on (${describeError(error)})`,
+          `Queue ${JSON.stringify(queueName)}: cannot check for a group "default" without a consumer (${describeError(error)})`,
           { queue: queueName, group: DEFAULT_GROUP, error },
         );
     }
@@ -63,7 +63,7 @@ export class UnreadDefault {
     warnOfUnreadGroup(logger, { queue: queueName, group: DEFAULT_GROUP, count, deletion });
   }
 
-  /** The two dashes end the options: a name may begin with one. */
+  /** `--` ends the options: a name may begin with a dash. */
   #deletionOf(queue: string): string {
     const { vhost } = this.#options;
     const where = vhost === undefined ? [] : ['--vhost', vhost];

@@ -1,6 +1,6 @@
 import { decodeAll, type UrlRule } from '../core/options.js';
 
-/** What a URL of a RabbitMQ server looks like, and where it leads. */
+/** The format of a RabbitMQ URL. */
 export const RABBITMQ_URL: UrlRule = {
   expected: 'a URL such as amqp://user:password@host:5672/vhost, or amqps:// for TLS',
   whereOf: (url) => {
@@ -9,19 +9,20 @@ export const RABBITMQ_URL: UrlRule = {
       decodeAll(username, password, pathname);
       return /^amqps?:$/.test(protocol) && hostname !== '' && /^\/?[^/]*$/.test(pathname) ? host : undefined;
     } catch {
-      // It is not a URL. The caller says what it expects instead.
+      // The caller reports the invalid URL.
       return undefined;
     }
   },
 };
 
-/** Clients that were handed in, with a number for each. */
+/** The numbers of clients that were handed in. */
 const clients = new WeakMap<object, number>();
 let clientCount = 0;
 
 /**
- * Identifies a server, with its vhost, within this process. Two URLs with the same host, port and vhost have the same id, whatever their users are. A client
- * that was handed in has an id of its own: it may have several hosts.
+ * Returns an id of a server and its vhost, within this process. URLs with the same host, port and
+ * vhost have the same id, whatever their users are. A client that was handed in has its own id: it
+ * may have several hosts.
  */
 export function serverIdOf(server: { readonly url: string } | { readonly client: object }): string {
   if ('url' in server) {
@@ -33,14 +34,16 @@ export function serverIdOf(server: { readonly url: string } | { readonly client:
   return `client ${number}`;
 }
 
-/** The user that a server has unless it was given others; it is let in from its own machine only. */
+/** The default user of a server, which may connect from its own machine only. */
 const DEFAULT_USER = 'guest';
 
-/** The ports of AMQP, where a URL says none. */
+/** The default ports. */
 const PORT = '5672';
 const TLS_PORT = '5671';
 
-/** What a URL says, as options of the client: with a user, with an address of IPv6 without its brackets, and without what the options of the queue decide. */
+/**
+ * Returns the client's options for a URL: with a user, and an IPv6 address without its brackets.
+ */
 export function clientOptions(url: string): {
   hostname: string;
   port: string;
