@@ -238,6 +238,7 @@ describe('readMessage', () => {
           });
           expect(readMessage(sent, facts, 2)).toEqual({
             id: '9',
+            token: '9',
             key,
             payload: JSON.parse(data),
             headers: JSON.parse(JSON.stringify(headers)),

@@ -5,7 +5,7 @@ import { checkMilliseconds } from './options.js';
 /** The shortest window that every engine takes: JetStream refuses a shorter `duplicate_window`. */
 const RANGE = { least: 100, most: LONGEST_TIMER } as const;
 
-const DEFAULT_DEDUPE_WINDOW = 120_000;
+export const DEFAULT_DEDUPE_WINDOW = 120_000;
 
 /** @throws {TypeError | RangeError} if the window is invalid */
 export function checkDedupeWindow(window: number = DEFAULT_DEDUPE_WINDOW): number {

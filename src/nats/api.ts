@@ -7,6 +7,7 @@ export interface JetStreamApi {
     /** @param subjects those whose messages are counted, one by one */
     info(stream: string, subjects?: string): Promise<StreamInfo>;
     add(config: Partial<StreamConfig> & { readonly name: string }): Promise<StreamInfo>;
+    update(stream: string, config: StreamConfig): Promise<StreamInfo>;
   };
   readonly consumers: {
     info(stream: string, consumer: string): Promise<ConsumerInfo>;
@@ -28,6 +29,7 @@ export function jetStreamApi(
       info: (stream, subjects) =>
         answerTo(streams.info(stream, subjects === undefined ? undefined : { subjects_filter: subjects })),
       add: (config) => answerTo(streams.add(config)),
+      update: (stream, config) => answerTo(streams.update(stream, config)),
     },
     consumers: {
       info: (stream, consumer) => answerTo(consumers.info(stream, consumer)),

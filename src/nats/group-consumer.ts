@@ -89,7 +89,7 @@ export class GroupConsumer implements DriverConsumer {
     this.#leases = new Leases({
       lease,
       link: () => (options.connection.isReady && options.connection.link === this.#link ? this.#link : undefined),
-      onEnded: (id) => this.#inFlight.recall(id),
+      onEnded: (token) => this.#inFlight.recall(token),
       onLook: (now) => this.#look(now),
       onMissing: (reason) => this.#lost(reason),
       onFailed: (error) => this.#refused(error),
@@ -172,11 +172,11 @@ export class GroupConsumer implements DriverConsumer {
     this.#settling.giveUp();
   }
 
-  #settle({ id }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
-    const ticket = this.#leases.end(id);
+  #settle({ token }: DriverDelivery, how: Settled, delay: number, reason: string | undefined): Promise<boolean> {
+    const ticket = this.#leases.end(token);
     if (ticket === undefined) return NOT_COUNTED;
     if (reason !== undefined) return this.#setAside(ticket, 'is given up', reason);
-    if (how === 'retried' && delay > 0) this.#away.add(id, delay, this.#isOwn(ticket.message));
+    if (how === 'retried' && delay > 0) this.#away.add(token, delay, this.#isOwn(ticket.message));
     return this.#answer(ticket, how, delay);
   }
 
@@ -252,7 +252,7 @@ export class GroupConsumer implements DriverConsumer {
 
   /** The stream is another: what is out is not in it, and an answer to it would be taken for one to another message. */
   #forgetAll(): void {
-    for (const id of [...this.#inFlight.ids]) this.#inFlight.recall(id);
+    for (const token of [...this.#inFlight.ids]) this.#inFlight.recall(token);
     this.#leases.forget();
     this.#arrived = [];
     this.#away.clear();
@@ -312,10 +312,10 @@ export class GroupConsumer implements DriverConsumer {
       if (typeof content === 'string') {
         void this.#setAside(ticket, 'is no message', content);
       } else {
-        this.#away.delete(content.id);
-        this.#leases.keep(content.id, ticket);
+        this.#away.delete(content.token);
+        this.#leases.keep(content.token, ticket);
         if (this.#inFlight.deliver(content) === undefined) {
-          this.#leases.end(content.id);
+          this.#leases.end(content.token);
           unawaited(this.#answer(ticket, 'released', 0));
         }
       }

@@ -26,7 +26,7 @@ export interface LeasesOptions {
   /** The link of now, while there is one. */
   readonly link: () => NatsLink | undefined;
   /** The leases of these have ended. */
-  readonly onEnded: (id: string) => void;
+  readonly onEnded: (token: string) => void;
   /** It is time to look at the leases of what is settled, too. Returns whether to look again. */
   readonly onLook: (now: number) => boolean;
   /** Nobody renews them. */
@@ -42,7 +42,7 @@ const RENEWED = 0.75;
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #keeper: LeaseTimer;
-  /** By the ids of the messages. */
+  /** By token. */
   readonly #tickets = new Map<string, Ticket>();
 
   constructor(options: LeasesOptions) {
@@ -73,8 +73,8 @@ export class Leases {
   }
 
   /** A message is out. */
-  keep(id: string, ticket: Ticket): void {
-    this.#tickets.set(id, ticket);
+  keep(token: string, ticket: Ticket): void {
+    this.#tickets.set(token, ticket);
     this.watch();
   }
 
@@ -84,9 +84,9 @@ export class Leases {
   }
 
   /** A message is not out any more. Returns its lease, unless that has ended. */
-  end(id: string): Ticket | undefined {
-    const ticket = this.#tickets.get(id);
-    this.#tickets.delete(id);
+  end(token: string): Ticket | undefined {
+    const ticket = this.#tickets.get(token);
+    this.#tickets.delete(token);
     return ticket !== undefined && ticket.until >= performance.now() ? ticket : undefined;
   }
 
@@ -94,10 +94,10 @@ export class Leases {
   renew(): void {
     const now = performance.now();
     const { lease, link, onEnded, onLook } = this.#options;
-    for (const [id, { until }] of this.#tickets) {
+    for (const [token, { until }] of this.#tickets) {
       if (until >= now) continue;
-      this.#tickets.delete(id);
-      onEnded(id);
+      this.#tickets.delete(token);
+      onEnded(token);
     }
     const connected = link();
     if (connected !== undefined) {

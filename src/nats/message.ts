@@ -2,10 +2,14 @@ import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/trans
 import type { MessageHeaders } from '../backend.js';
 import { type Message, readEnvelope, writeHeaders } from '../core/envelope.js';
 import { isOwnId } from '../core/message-ids.js';
+import { isName } from '../internal/options.js';
 import { readKey } from './names.js';
 
-/** By this id the server knows a message that is sent again. It is the `id` of the delivery too. */
+/** The server stores one message of several that have the same value here, within the stream's `duplicate_window`. */
 export const ID_HEADER = 'Nats-Msg-Id';
+
+/** The id that the publisher gave the message, percent-encoded. Absent if it gave none. */
+export const GIVEN_ID_HEADER = 'Sluice-Id';
 
 /** The headers of the message as JSON in ASCII: a header of NATS holds no line break, and loses the spaces at its ends. */
 export const HEADERS_HEADER = 'Sluice-Headers';
@@ -52,12 +56,15 @@ export function copyId(reply: string): string {
   return [stream, consumer, sequence, storedAt].join('.');
 }
 
+/** A message of the stream. Its token is its sequence number: several messages may have the same id. */
+export type NatsMessage = Message & { readonly token: string };
+
 /** A message of the stream, or why it is none. @param prefix how many characters stand before the key in the subject */
 export function readMessage(
   message: Msg,
   { deliveries, sequence, storedAt }: DeliveryFacts,
   prefix: number,
-): Message | string {
+): NatsMessage | string {
   const headers = readHeaders(message);
   const content = readEnvelope({
     key: readKey(message.subject, prefix),
@@ -65,15 +72,34 @@ export function readMessage(
     headers: headers?.get(HEADERS_HEADER) || undefined,
   });
   if (typeof content === 'string') return content;
-  const id = headers?.get(ID_HEADER) ?? '';
   const publishedAt = Number(headers?.get(PUBLISHED_AT_HEADER) || Number.NaN);
+  const token = String(sequence);
   return {
-    // Another message may have the id that another program gave.
-    id: isOwnId(id) ? id : String(sequence),
+    id: readId(headers) ?? token,
+    token,
     ...content,
     attempt: deliveries,
     publishedAt: Number.isSafeInteger(publishedAt) ? publishedAt : storedAt,
   };
+}
+
+/** Returns the id that Sluice or the publisher gave the message. Another program may give several messages the same `Nats-Msg-Id`. */
+function readId(headers: MsgHdrs | undefined): string | undefined {
+  const given = decodeId(headers?.get(GIVEN_ID_HEADER) ?? '');
+  if (isName(given)) return given;
+  const own = headers?.get(ID_HEADER) ?? '';
+  return isOwnId(own) ? own : undefined;
+}
+
+/** Encodes an id for a header, which holds no line break and loses the spaces at its ends. */
+export const encodeId = encodeURIComponent;
+
+function decodeId(encoded: string): string | undefined {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The headers of a message; undefined where it has none, or what the client cannot read. */
@@ -94,9 +120,44 @@ export function copyHeaders(message: Msg): MsgHdrs {
   return copy;
 }
 
-/** When a message was published, as a header; of one that waits for its time, so many characters for it. */
+/** How many digits the time has for the next 260 years. */
+const TIME_DIGITS = 13;
+
+/** How many characters `forwardId` takes at most. */
+const FORWARD_ID_LENGTH = 30;
+
+/** Writes when a message was published. */
 export function writePublishedAt(milliseconds: number): string {
-  return String(milliseconds).padStart(13, '0');
+  return String(milliseconds).padStart(TIME_DIGITS, '0');
+}
+
+/** Reserves space in a delayed message, which may be as long as the server takes, for the headers with which the mover stores it. */
+export function reservePublishedAt(hasGivenId: boolean): string {
+  return '0'.repeat(hasGivenId ? TIME_DIGITS + FORWARD_ID_LENGTH : TIME_DIGITS);
+}
+
+/**
+ * Writes the headers with which a delayed message is stored when it is due.
+ * @param dedupeWindow how long the stream remembers ids, in milliseconds
+ * @param now the server's time
+ */
+export function forwardHeaders(
+  message: Msg,
+  { sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>,
+  { dedupeWindow, now }: { readonly dedupeWindow: number; readonly now: number },
+): MsgHdrs {
+  const headers = copyHeaders(message);
+  const id = readHeaders(message)?.get(ID_HEADER) ?? '';
+  // A message that the stream stored within its window may have been published long after this one, and is no duplicate then.
+  const isLate = headers.has(GIVEN_ID_HEADER) && now - storedAt > dedupeWindow;
+  if (id !== '') headers.set(ID_HEADER, isLate ? forwardId(sequence, storedAt) : id);
+  headers.set(PUBLISHED_AT_HEADER, writePublishedAt(storedAt));
+  return headers;
+}
+
+/** Identifies a delayed message among those that are forwarded. No encoded id contains a slash. */
+function forwardId(sequence: number, storedAt: number): string {
+  return `/${sequence.toString(36)}/${storedAt.toString(36)}`;
 }
 
 /** Headers as a header of NATS can hold them; undefined for none. */

@@ -7,14 +7,7 @@ import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
 import type { NatsLink } from './link.js';
-import {
-  copyHeaders,
-  type DeliveryFacts,
-  ID_HEADER,
-  PUBLISHED_AT_HEADER,
-  readHeaders,
-  writePublishedAt,
-} from './message.js';
+import { type DeliveryFacts, forwardHeaders } from './message.js';
 import type { QueueNames } from './names.js';
 import { Puller } from './puller.js';
 import { JITTER, ServerClock } from './server-clock.js';
@@ -27,6 +20,8 @@ export interface MoverOptions {
   /** Sees to it that the stream and its consumers are there. */
   readonly open: (link: NatsLink) => Promise<unknown>;
   readonly state: (link: NatsLink) => Promise<MoverState>;
+  /** Returns how long the stream remembers ids, in milliseconds. */
+  readonly dedupeWindow: () => number;
   /** Stores a message in the stream. Rejects when the stream does not take it. */
   readonly forward: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<void>;
   /** Keeps what is no message, for somebody to look at. */
@@ -364,9 +359,11 @@ export class Mover {
   }
 
   async #forward(link: NatsLink, due: Due): Promise<void> {
-    const { message, subject, storedAt } = due;
+    const { message, subject } = due;
+    const { forward, dedupeWindow } = this.#options;
+    const headers = forwardHeaders(message, due, { dedupeWindow: dedupeWindow(), now: this.#clock.now });
     try {
-      await this.#options.forward(link, subject, message.data, headersOf(message, storedAt));
+      await forward(link, subject, message.data, headers);
       await link.request(message.reply as string, ACK);
       this.#accepted(placeOf(due));
     } catch (error) {
@@ -401,13 +398,4 @@ export class Mover {
 /** By what a delayed message is known, also if another stream takes the place of the one that it is in. */
 function placeOf({ sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>): string {
   return `${sequence}-${storedAt}`;
-}
-
-/** The headers of a message that is not delayed any more. */
-function headersOf(message: Msg, storedAt: number): MsgHdrs {
-  const headers = copyHeaders(message);
-  const id = readHeaders(message)?.get(ID_HEADER) ?? '';
-  if (id !== '') headers.set(ID_HEADER, id);
-  headers.set(PUBLISHED_AT_HEADER, writePublishedAt(storedAt));
-  return headers;
 }

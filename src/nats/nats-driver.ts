@@ -99,6 +99,7 @@ export class NatsDriver implements Driver {
       ...shared,
       queueName: name,
       state: (link) => this.#topology.moverState(link),
+      dedupeWindow: () => this.#topology.dedupeWindow,
       failures: this.failures,
       logger: options.logger,
       forward: (link, subject, data, headers) => this.publisher.forward(link, subject, data, headers),

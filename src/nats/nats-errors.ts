@@ -8,6 +8,9 @@ const CONSUMER_NOT_FOUND = 10014;
 /** What it answers where a stream or a consumer of that name has another configuration, or another stream some of the subjects. */
 const NAME_TAKEN = new Set([10058, 10065, 10013, 10105, 10148]);
 
+/** The server refuses the configuration of a stream, such as a window above its limit. */
+const CONFIGURATION_REFUSED = 10052;
+
 /** What it answers where the stream or the account has as many consumers as it may have. */
 const CONSUMER_LIMIT = 10026;
 
@@ -51,6 +54,11 @@ export function isStreamMissing(code: number | undefined): boolean {
 /** Whether there is another stream or consumer of that name. */
 export function isTaken(error: unknown): boolean {
   return isApiError(error) && NAME_TAKEN.has(error.code);
+}
+
+/** Whether the server refuses a configuration of the stream. */
+export function isConfigurationRefused(error: unknown): boolean {
+  return isApiError(error) && error.code === CONFIGURATION_REFUSED;
 }
 
 /** Whether the stream has as many consumers as it may have. */

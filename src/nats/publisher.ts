@@ -11,12 +11,23 @@ import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { kindOfCode } from './api-errors.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
-import { HEADERS_HEADER, ID_HEADER, PUBLISHED_AT_HEADER, writeHeadersHeader, writePublishedAt } from './message.js';
+import {
+  encodeId,
+  GIVEN_ID_HEADER,
+  HEADERS_HEADER,
+  ID_HEADER,
+  PUBLISHED_AT_HEADER,
+  reservePublishedAt,
+  writeHeadersHeader,
+} from './message.js';
 import type { QueueNames } from './names.js';
 
 interface Parcel {
   readonly key: QueueKey;
-  readonly id: string;
+  /** By which the server deduplicates. */
+  readonly messageId: string;
+  /** Whether the publisher gave it that id. */
+  readonly hasGivenId: boolean;
   /** JSON. */
   readonly payload: string;
   /** JSON in ASCII; undefined for none. */
@@ -51,7 +62,7 @@ const WINDOW_CHARACTERS = 1024 * 1024;
 /** The longest string that a server can be set to take, in bytes. What this one takes, it says when it is connected. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
-/** The most that the headers may take, in bytes: the server takes 64 kB, with the id and the time. */
+/** The most bytes that the headers may take. The server takes 64 kB, with the id and the time. An id of the publisher is sent twice. */
 const MOST_HEADERS = 65_000;
 
 const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
@@ -93,17 +104,20 @@ export class Publisher implements DriverPublisher {
     });
   }
 
-  async publish({ key, payload, headers, delay, group, signal }: CheckedMessage): Promise<void> {
+  async publish({ key, payload, headers, delay, group, id, signal }: CheckedMessage): Promise<void> {
     const written = writeHeadersHeader(headers);
-    if (written !== undefined && written.length > MOST_HEADERS)
+    const messageId = id === undefined ? this.#ids.next() : encodeId(id);
+    const most = id === undefined ? MOST_HEADERS : MOST_HEADERS - 2 * messageId.length;
+    if (written !== undefined && written.length > most)
       throw new InvalidMessageError(
         'headers',
-        `at most ${MOST_HEADERS} bytes of JSON in ASCII, which is the most that NATS takes`,
+        `at most ${most} bytes of JSON in ASCII, which is the most that NATS takes`,
         `${written.length} bytes`,
       );
     const parcel = {
       key,
-      id: this.#ids.next(),
+      messageId,
+      hasGivenId: id !== undefined,
       payload: writePayload(payload, MOST_BYTES, 'NATS'),
       headers: written,
       delay,
@@ -218,12 +232,12 @@ export class Publisher implements DriverPublisher {
 
   #sendOne(link: NatsLink, pending: Pending<Parcel>, now: number): void {
     const { names } = this.#options;
-    const { key, id, payload, headers, group } = pending.parcel;
+    const { key, messageId, hasGivenId, payload, headers, group } = pending.parcel;
     const rest = remainingDelay(pending, now);
     const facts = createHeaders();
-    facts.set(ID_HEADER, id);
-    // The mover will say when it was published, and what it says has to have room.
-    if (rest > 0) facts.set(PUBLISHED_AT_HEADER, writePublishedAt(0));
+    facts.set(ID_HEADER, messageId);
+    if (hasGivenId) facts.set(GIVEN_ID_HEADER, messageId);
+    if (rest > 0) facts.set(PUBLISHED_AT_HEADER, reservePublishedAt(hasGivenId));
     if (headers !== undefined) facts.set(HEADERS_HEADER, headers);
     const subject = rest === 0 ? names.subject(key, group) : names.delayedSubject(key, rest, group);
     const bytes = Buffer.from(payload);

@@ -11,16 +11,15 @@ import {
 import { millis, nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { FatalError } from '../core/engine-errors.js';
+import { DEFAULT_DEDUPE_WINDOW } from '../internal/dedupe-window.js';
+import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import type { JetStreamApi } from './api.js';
 import { addConsumer } from './consumer-limit.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
-import { isForbidden, isNotFound, isTaken } from './nats-errors.js';
+import { isConfigurationRefused, isForbidden, isNotFound, isTaken } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
-
-/** How long the server remembers the ids of messages at least, so that one that is sent again is stored once, in milliseconds: its own default. */
-const LEAST_MEMORY = 120_000;
 
 /** How long the mover may take with a message, in milliseconds: less than the server remembers ids. */
 export const MOVER_LEASE = 5000;
@@ -69,9 +68,11 @@ export class Topology {
   readonly #logger: Logger;
   #created: string | undefined;
   #messageSize: number | undefined;
+  #dedupeWindow: number;
   /** The streams that were there once. For each that was found to be missing since: when, by the clock of `performance`. */
   readonly #missingSince = new Map<string, number | undefined>();
   #warned = false;
+  #warnedOfWindow = false;
   /** False once the queue had groups, and not the group `default`. A stream that is created again keeps its messages for the next group. */
   #hasDefault = true;
 
@@ -79,6 +80,20 @@ export class Topology {
     this.#options = options;
     this.#names = names;
     this.#logger = options.logger;
+    this.#dedupeWindow = this.#window;
+  }
+
+  /** How long the stream remembers the ids of messages, in milliseconds. */
+  get dedupeWindow(): number {
+    return this.#dedupeWindow;
+  }
+
+  /** The window that this process wants. A message that is sent again has to be within it, unless the user chose a shorter one. */
+  get #window(): number {
+    const { dedupeWindow, publishTimeout } = this.#options;
+    return Math.ceil(
+      dedupeWindow === DEFAULT_DEDUPE_WINDOW ? Math.max(dedupeWindow, publishTimeout * 2) : dedupeWindow,
+    );
   }
 
   /** When the stream was made that was there last. With another one, sequence numbers begin again. */
@@ -116,8 +131,7 @@ export class Topology {
   async #open(link: NatsLink): Promise<StreamInfo> {
     const { manager } = link;
     const { stream, messages, delayedStream, delayed, mover } = this.#names;
-    const memory = Math.max(LEAST_MEMORY, this.#options.publishTimeout * 2, MOVER_LEASE * 2);
-    const common = { description: 'Sluice: a queue', duplicate_window: nanos(Math.ceil(memory)) };
+    const common = { description: 'Sluice: a queue', duplicate_window: nanos(this.#window) };
     const [info] = await this.#streams(
       link,
       // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
@@ -125,6 +139,7 @@ export class Topology {
       { ...common, name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue },
     );
     this.#created = info.created;
+    this.#dedupeWindow = millis(info.config.duplicate_window);
     const { messages: count, bytes } = info.state;
     this.#messageSize = count > 0 ? bytes / count : undefined;
     await this.#consumer(manager, delayedStream, { durable_name: mover, ack_wait: nanos(MOVER_LEASE) });
@@ -180,7 +195,7 @@ export class Topology {
     for (const [index, config] of wanted.entries()) {
       const info = found[index] ?? (await this.#made(link, config));
       this.#check(info.config, config);
-      infos.push(info);
+      infos.push(await this.#lengthenWindow(link, info));
     }
     return infos as [StreamInfo, StreamInfo];
   }
@@ -211,6 +226,31 @@ export class Topology {
     );
     this.#missingSince.set(name, undefined);
     return info;
+  }
+
+  /** Lengthens the deduplication window of a stream that has a shorter one, if the user may. Other processes may want a longer one. */
+  async #lengthenWindow({ manager }: NatsLink, info: StreamInfo): Promise<StreamInfo> {
+    const { name, dedupeWindow } = this.#options;
+    const { config } = info;
+    const actual = millis(config.duplicate_window);
+    const which = `Stream ${JSON.stringify(config.name)} of queue ${JSON.stringify(name)} deduplicates ids for ${actual} ms`;
+    if (actual >= this.#window) {
+      if (actual > this.#window && dedupeWindow !== DEFAULT_DEDUPE_WINDOW)
+        this.#warnOfWindow(`${which}, longer than \`dedupeWindow\` of ${dedupeWindow} ms. It keeps that.`);
+      return info;
+    }
+    try {
+      return await manager.streams.update(config.name, { ...config, duplicate_window: nanos(this.#window) });
+    } catch (error) {
+      if (!isForbidden(error) && !isConfigurationRefused(error)) throw error;
+      this.#warnOfWindow(`${which}, shorter than the ${this.#window} ms of this process: ${describeError(error)}`);
+      return info;
+    }
+  }
+
+  #warnOfWindow(message: string): void {
+    if (!this.#warnedOfWindow) this.#logger.warn(message, { queue: this.#options.name });
+    this.#warnedOfWindow = true;
   }
 
   #keeping(): Pick<StreamConfig, 'storage' | 'num_replicas'> {
