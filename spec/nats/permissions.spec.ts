@@ -13,17 +13,21 @@ const subjectsOf = (block = '') => [...block.matchAll(/"([^"]+)"/g)].map(([, sub
 
 const guide = readFileSync(path.join(ROOT, 'docs/guides/on-nats.md'), 'utf8');
 const [, rights = ''] = guide.split('## Rights');
-const [run, create] = [...rights.matchAll(/^```text\n(.*?)^```$/gms)].map(([, block]) => subjectsOf(block));
+const [run, create, administrate] = [...rights.matchAll(/^```text\n(.*?)^```$/gms)].map(([, block]) =>
+  subjectsOf(block),
+);
 
 /** What the guide says that a user of the queue `orders` needs. */
 const RUN = run?.filter((subject) => !subject.startsWith('_INBOX')) ?? [];
 const INBOX = run?.filter((subject) => subject.startsWith('_INBOX')) ?? [];
 const CREATE = create ?? [];
+const ADMINISTRATE = administrate ?? [];
 
 /** Users that have what the queue `orders` needs, or lack something of that. */
 const USERS = {
   runner: { publish: RUN, subscribe: INBOX },
   creator: { publish: [...RUN, ...CREATE], subscribe: INBOX },
+  administrator: { publish: [...RUN, ...CREATE, ...ADMINISTRATE], subscribe: INBOX },
   inbox: { publish: ['>'], subscribe: ['_INBOX_app.>'] },
   noinbox: { publish: ['>'], subscribe: ['elsewhere'] },
   noapi: { publish: ['orders.>', '$JS.ACK.>'], subscribe: ['_INBOX.>'] },
@@ -96,6 +100,23 @@ describeWithNats('A user of NATS', () => {
 
   it('may create a queue and do everything with the rights that the guide lists', async () => {
     await useAll('creator');
+  });
+
+  it('may administrate a queue with the rights that the guide lists', async () => {
+    const other = suite.open({ name: 'orders', groups: ['default', 'other'] });
+    for (const delay of [0, 3_600_000])
+      for (const group of [undefined, 'other']) await other.publish('key', { n: 1 }, { delay, group });
+    await other.close();
+    const queue = open('administrator');
+    expect((await queue.groups()).map(({ name, unfinished }) => [name, unfinished]).toSorted()).toEqual([
+      ['default', 2],
+      ['other', 4],
+    ]);
+    expect(await queue.peek()).toHaveLength(2);
+    expect(await queue.purge({ group: 'default' })).toBe(2);
+    expect(await queue.deleteGroup('other')).toBe(true);
+    expect(await queue.purge()).toBe(0);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
   it('may do everything with a queue that another user created, and create none', async () => {

@@ -1,4 +1,4 @@
-import type { Ticket } from '../../src/nats/leases.js';
+import type { Receipt } from '../../src/nats/leases.js';
 import { queueNames } from '../../src/nats/names.js';
 import { Sweeper, type SweeperOptions } from '../../src/nats/sweeper.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -43,9 +43,9 @@ describe('Sweeper', () => {
         removed.push(...sequences);
       },
       purge: async (_link: unknown, last: number) => {
-        if (purge?.() !== true) return false;
+        if (purge?.() !== true) return undefined;
         purged.push(last);
-        return true;
+        return last;
       },
     };
     const failures = { classify: () => 'refused' };
@@ -65,14 +65,13 @@ describe('Sweeper', () => {
     return { sweeper, settle, removed, purged, refused, logger, tell: () => tell() };
   };
 
-  const ticket = (sequence: number, storedAt = 1000): Ticket => {
+  const ticket = (sequence: number, storedAt = 1000): Receipt => {
     return {
-      message: { subject: 'q.key' } as Ticket['message'],
+      subject: 'q.key',
       reply: '',
       sequence,
       storedAt,
       stream: 'then',
-      until: 0,
     };
   };
 
@@ -224,7 +223,7 @@ describe('Sweeper', () => {
         const { sweeper, removed, purged, tell } = sweeping({ default: 3, other: 1 }, { purge, left: [2, 3] });
         sweeper.settled('default', {
           ...ticket(1),
-          message: { subject: queueNames('q').targetedTo('default') } as Ticket['message'],
+          subject: queueNames('q').targetedTo('default'),
         });
         await answerAfter(50, tell);
         expect([purged, removed]).toEqual([[1], []]);
@@ -238,7 +237,7 @@ describe('Sweeper', () => {
         // Only passed: another group gets it.
         sweeper.settled('default', {
           ...ticket(2),
-          message: { subject: queueNames('q').targetedTo('other') } as Ticket['message'],
+          subject: queueNames('q').targetedTo('other'),
         });
         await answerAfter(50, tell);
         expect(removed).toEqual([]);

@@ -1,4 +1,12 @@
-import type { ConsumerConfig, ConsumerInfo, JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
+import type {
+  ConsumerConfig,
+  ConsumerInfo,
+  JetStreamManager,
+  MsgRequest,
+  StoredMsg,
+  StreamConfig,
+  StreamInfo,
+} from '@nats-io/jetstream';
 
 /** The calls of JetStream's API that the queue makes. */
 export interface JetStreamApi {
@@ -8,12 +16,18 @@ export interface JetStreamApi {
     info(stream: string, subjects?: string): Promise<StreamInfo>;
     add(config: Partial<StreamConfig> & { readonly name: string }): Promise<StreamInfo>;
     update(stream: string, config: StreamConfig): Promise<StreamInfo>;
+    /** Gets a message, or the first from `seq` on whose subject matches. Resolves to undefined if there is none. */
+    getMessage(
+      stream: string,
+      query: { readonly seq: number; readonly next_by_subj?: string },
+    ): Promise<StoredMsg | undefined>;
   };
   readonly consumers: {
     info(stream: string, consumer: string): Promise<ConsumerInfo>;
     add(stream: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo>;
     update(stream: string, consumer: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo>;
     list(stream: string): Promise<ConsumerInfo[]>;
+    delete(stream: string, consumer: string): Promise<boolean>;
   };
 }
 
@@ -30,12 +44,15 @@ export function jetStreamApi(
         answerTo(streams.info(stream, subjects === undefined ? undefined : { subjects_filter: subjects })),
       add: (config) => answerTo(streams.add(config)),
       update: (stream, config) => answerTo(streams.update(stream, config)),
+      getMessage: async (stream, query) =>
+        (await answerTo(streams.getMessage(stream, query as MsgRequest))) ?? undefined,
     },
     consumers: {
       info: (stream, consumer) => answerTo(consumers.info(stream, consumer)),
       add: (stream, config) => answerTo(consumers.add(stream, config)),
       update: (stream, consumer, config) => answerTo(consumers.update(stream, consumer, config)),
       list: (stream) => answerTo(all(consumers.list(stream))),
+      delete: (stream, consumer) => answerTo(consumers.delete(stream, consumer)),
     },
   };
 }

@@ -2,9 +2,9 @@ import type { Msg } from '@nats-io/transport-node';
 import type { Subscriber } from 'rxjs';
 import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import type { DriverConsumer } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
 import type { DriverDelivery, Settled } from '../core/delivery.js';
+import type { DriverConsumer } from '../core/driver.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import type { FatalErrors } from '../core/fatal-errors.js';
 import { InFlight } from '../core/in-flight.js';
@@ -15,10 +15,10 @@ import { describeError } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { Away } from './away.js';
-import { Leases, type Ticket } from './leases.js';
+import { Leases, receiptOf, type Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
 import { type DeliveryFacts, readMessage } from './message.js';
-import type { QueueNames } from './names.js';
+import { isFor, type QueueNames } from './names.js';
 import { heartbeatFor, Puller } from './puller.js';
 import { Settling } from './settling.js';
 import type { Sweeper } from './sweeper.js';
@@ -95,7 +95,7 @@ export class GroupConsumer implements DriverConsumer {
       onFailed: (error) => this.#refused(error),
     });
     this.#settling = new Settling({
-      group,
+      consumer: names.consumer(group),
       sweeper,
       onChange: () => this.#poke(),
       onMissing: (reason) => this.#lost(reason),
@@ -124,6 +124,28 @@ export class GroupConsumer implements DriverConsumer {
   /** Whether somebody here has to do with the group. Where not, it may be deleted, and stays so. */
   get isNeeded(): boolean {
     return this.#inFlight.hasMembers || this.#leases.size > 0 || this.#settling.isPending;
+  }
+
+  /** The messages that this process nacked with a delay. */
+  get away(): Away {
+    return this.#away;
+  }
+
+  /** Whether this process has a message in flight. */
+  holds(sequence: number): boolean {
+    return this.#leases.has(String(sequence));
+  }
+
+  /** Whether this process has acknowledged or rejected a message. */
+  hasSettled(sequence: number, storedAt: number): boolean {
+    const { sweeper, names, group } = this.#options;
+    const place = { stream: this.#stream, sequence, storedAt };
+    return this.#settling.isFinishing(sequence) || sweeper.isSettled(names.consumer(group), place);
+  }
+
+  /** How often this process has released a message. */
+  releasesOf(sequence: number): number {
+    return this.#released.of(String(sequence));
   }
 
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
@@ -176,7 +198,8 @@ export class GroupConsumer implements DriverConsumer {
     const ticket = this.#leases.end(token);
     if (ticket === undefined) return NOT_COUNTED;
     if (reason !== undefined) return this.#setAside(ticket, 'is given up', reason);
-    if (how === 'retried' && delay > 0) this.#away.add(token, delay, this.#isOwn(ticket.message));
+    if (how === 'retried' && delay > 0)
+      this.#away.add(token, delay, receiptOf(ticket.message, ticket, ticket.stream), this.#isOwn(ticket.message));
     return this.#answer(ticket, how, delay);
   }
 
@@ -295,11 +318,11 @@ export class GroupConsumer implements DriverConsumer {
   #deliver(message: Msg, facts: DeliveryFacts): void {
     const ticket = this.#leases.begin(message, facts, this.#stream);
     const { names, group, sweeper } = this.#options;
-    const target = names.targetOf(message.subject);
+    const consumer = names.consumer(group);
     // A server that failed may have forgotten what it was told. It is told again.
     if (this.#settling.isFinishing(facts.sequence)) {
       this.#poke();
-    } else if ((target !== undefined && target !== names.consumer(group)) || sweeper.isSettled(group, ticket)) {
+    } else if (!isFor(consumer, names.targetOf(message.subject)) || sweeper.isSettled(consumer, ticket)) {
       unawaited(this.#answer(ticket, 'acked', 0));
     } else if (!this.#inFlight.canDeliver || this.#closing) {
       unawaited(this.#answer(ticket, 'released', 0));

@@ -4,11 +4,10 @@ import { IN_PROGRESS } from './answers.js';
 import { isUnanswered, type NatsLink } from './link.js';
 import type { DeliveryFacts } from './message.js';
 
-/** A delivery that is out, as the server knows it. */
-export interface Ticket {
-  /** As it came, in case it goes to quarantine. */
-  readonly message: Msg;
-  /** Where it is answered. */
+/** A delivery, as the server knows it. */
+export interface Receipt {
+  readonly subject: string;
+  /** The subject on which it is settled. */
   readonly reply: string;
   /** Its place in the stream. */
   readonly sequence: number;
@@ -16,6 +15,12 @@ export interface Ticket {
   readonly storedAt: number;
   /** When that stream was made. */
   readonly stream: string | undefined;
+}
+
+/** The lease of a delivery that is in flight. */
+export interface Ticket extends Receipt {
+  /** The message as it arrived, in case it is quarantined. */
+  readonly message: Msg;
   /** Until when nobody else gets it, by the clock of `performance`. */
   until: number;
 }
@@ -63,16 +68,17 @@ export class Leases {
   /** The lease of a message that has come just now. */
   begin(message: Msg, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
     return {
+      ...receiptOf(message, { sequence, storedAt }, stream),
       message,
-      reply: message.reply ?? '',
-      sequence,
-      storedAt,
-      stream,
       until: performance.now() + this.#options.lease,
     };
   }
 
-  /** A message is out. */
+  has(token: string): boolean {
+    return this.#tickets.has(token);
+  }
+
+  /** A message is in flight. */
   keep(token: string, ticket: Ticket): void {
     this.#tickets.set(token, ticket);
     this.watch();
@@ -129,4 +135,12 @@ export class Leases {
       this.#options.onFailed(error);
     }
   }
+}
+
+export function receiptOf(
+  { subject, reply = '' }: Msg,
+  { sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>,
+  stream: string | undefined,
+): Receipt {
+  return { subject, reply, sequence, storedAt, stream };
 }

@@ -109,7 +109,7 @@ export class NatsLink implements Link {
       timeout: 2 * patience,
       ...(domain !== undefined && { domain }),
     });
-    this.#manager = jetStreamApi(manager, (call) => this.#answerTo(call));
+    this.#manager = jetStreamApi(manager, (call) => this.inTime(call));
     this.#inbox = newInbox(connection);
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, answer) => (error === null ? this.#answered(answer) : lost(error)),
@@ -166,7 +166,7 @@ export class NatsLink implements Link {
     const request = { subject, refuse };
     this.#requests.add(request);
     try {
-      return await this.#answerTo(answer);
+      return await this.inTime(answer);
     } finally {
       this.forget(token);
       this.#requests.delete(request);
@@ -200,8 +200,8 @@ export class NatsLink implements Link {
     };
   }
 
-  /** Waits for the answer to a request. If the answer does not come in time, the link is lost: nobody knows what else it swallows. */
-  async #answerTo<Value>(request: Promise<Value>): Promise<Value> {
+  /** Waits for the answer to what was sent. If the answer does not come in time, the link is lost: nobody knows what else it swallows. */
+  async inTime<Value>(request: Promise<Value>): Promise<Value> {
     let stop = () => {};
     const late = new Promise<never>((_, reject) => {
       stop = this.watch(() => {

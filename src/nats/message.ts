@@ -56,13 +56,16 @@ export function copyId(reply: string): string {
   return [stream, consumer, sequence, storedAt].join('.');
 }
 
+/** What a message is read from. */
+export type Readable = Pick<Msg, 'subject' | 'string' | 'headers'>;
+
 /** A message of the stream. Its token is its sequence number: several messages may have the same id. */
 export type NatsMessage = Message & { readonly token: string };
 
 /** A message of the stream, or why it is none. @param prefix how many characters stand before the key in the subject */
 export function readMessage(
-  message: Msg,
-  { deliveries, sequence, storedAt }: DeliveryFacts,
+  message: Readable,
+  { deliveries, sequence, storedAt }: Omit<DeliveryFacts, 'pending'>,
   prefix: number,
 ): NatsMessage | string {
   const headers = readHeaders(message);
@@ -79,7 +82,8 @@ export function readMessage(
     token,
     ...content,
     attempt: deliveries,
-    publishedAt: Number.isSafeInteger(publishedAt) ? publishedAt : storedAt,
+    // A message that is not due yet has zeros there.
+    publishedAt: Number.isSafeInteger(publishedAt) && publishedAt !== 0 ? publishedAt : storedAt,
   };
 }
 
@@ -103,7 +107,7 @@ function decodeId(encoded: string): string | undefined {
 }
 
 /** The headers of a message; undefined where it has none, or what the client cannot read. */
-export function readHeaders(message: Msg): MsgHdrs | undefined {
+export function readHeaders(message: Pick<Msg, 'headers'>): MsgHdrs | undefined {
   try {
     return message.headers;
   } catch {
@@ -113,7 +117,7 @@ export function readHeaders(message: Msg): MsgHdrs | undefined {
 }
 
 /** A copy of the headers of a message, without those that tell the server what to do. */
-export function copyHeaders(message: Msg): MsgHdrs {
+export function copyHeaders(message: Pick<Msg, 'headers'>): MsgHdrs {
   const copy = createHeaders();
   const headers = readHeaders(message);
   for (const name of headers?.keys() ?? []) if (!/^Nats-/i.test(name)) copy.set(name, headers?.get(name) ?? '');
@@ -151,7 +155,23 @@ export function forwardHeaders(
   // A message that the stream stored within its window may have been published long after this one, and is no duplicate then.
   const isLate = headers.has(GIVEN_ID_HEADER) && now - storedAt > dedupeWindow;
   if (id !== '') headers.set(ID_HEADER, isLate ? forwardId(sequence, storedAt) : id);
-  headers.set(PUBLISHED_AT_HEADER, writePublishedAt(storedAt));
+  // A copy for one group says when the original was published.
+  const publishedAt = Number(headers.get(PUBLISHED_AT_HEADER)) || storedAt;
+  headers.set(PUBLISHED_AT_HEADER, writePublishedAt(publishedAt));
+  return headers;
+}
+
+/** Writes the headers of a copy of a delayed message, for the group of one consumer. */
+export function delayedCopyHeaders(
+  message: Readable,
+  { sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>,
+  consumer: string,
+): MsgHdrs {
+  const headers = copyHeaders(message);
+  const id = readId(readHeaders(message));
+  if (id !== undefined) headers.set(GIVEN_ID_HEADER, encodeId(id));
+  headers.set(ID_HEADER, `${forwardId(sequence, storedAt)}/${consumer}`);
+  headers.set(PUBLISHED_AT_HEADER, String(storedAt).padStart(TIME_DIGITS + FORWARD_ID_LENGTH, '0'));
   return headers;
 }
 

@@ -152,6 +152,17 @@ export class Mover {
     if (this.#wanted) void this.#begin();
   }
 
+  /** The server's time, as far as it is known, in milliseconds since the epoch. */
+  get now(): number {
+    return this.#clock.now;
+  }
+
+  /** Keeps messages that were removed from the stream from being moved. */
+  discard(isRemoved: (sequence: number) => boolean): void {
+    this.#arrived = this.#arrived.filter(({ facts }) => !isRemoved(facts.sequence));
+    this.#soon = this.#soon.filter(({ sequence }) => !isRemoved(sequence));
+  }
+
   /** Resolves when what is being moved now is in one place again. */
   async moved(): Promise<void> {
     await Promise.all(this.#moving);
@@ -331,19 +342,9 @@ export class Mover {
   /** Reads the subject `<stream>.<milliseconds>.<key>`. Undefined for what is none. */
   #read(message: Msg, facts: DeliveryFacts, now: number): Due | undefined {
     const { storedAt, sequence } = facts;
-    const { subject } = message;
-    const { delayed, messages } = this.#options.names;
-    const from = delayed.length - 1;
-    const end = subject.indexOf('.', from);
-    const delay = subject.slice(from, end);
-    if (end < 0 || !/^\d{1,16}$/.test(delay)) return undefined;
-    return {
-      message,
-      at: this.#dueAt(facts, Number(delay), now),
-      subject: `${messages.slice(0, -1)}${subject.slice(end + 1)}`,
-      storedAt,
-      sequence,
-    };
+    const read = this.#options.names.readDelayed(message.subject);
+    if (read === undefined) return undefined;
+    return { message, at: this.#dueAt(facts, read.delay, now), subject: read.subject, storedAt, sequence };
   }
 
   /** When a message is due, by the clock of the server. If that was set since this process saw the message first, the time that has passed here counts. */

@@ -10,6 +10,17 @@ const LONGEST_NAME = 128;
  */
 const FOR_ONE = '=to';
 
+/** The delay in the subject of a delayed message, in milliseconds, and what follows. */
+const DELAYED = /^(\d{1,16})\.(.*)$/;
+
+/** What the subject of a delayed message says. */
+export interface DelayedSubject {
+  /** In milliseconds, from when the server stored it. */
+  readonly delay: number;
+  /** The subject on which the message is stored when it is due. */
+  readonly subject: string;
+}
+
 /** What a queue is called on the server. All of it begins with its name. */
 export interface QueueNames {
   readonly stream: string;
@@ -40,6 +51,10 @@ export interface QueueNames {
   targetOf(subject: string): string | undefined;
   /** The same of a delayed message. */
   delayedTargetOf(subject: string): string | undefined;
+  /** Reads the subject of a delayed message. Undefined if it is none. */
+  readDelayed(subject: string): DelayedSubject | undefined;
+  /** The subject of a delayed message that only the group of this consumer gets. */
+  delayedSubjectFor(consumer: string, delay: number, subject: string): string;
   /** Where the key begins in the subject of a message. */
   keyStart(subject: string): number;
   /** The subject on which what is no message is kept. */
@@ -83,12 +98,23 @@ export function queueNames(queue: string): QueueNames {
       return end < 0 ? undefined : subject.slice(targetedPrefix.length, end);
     },
     delayedTargetOf: (subject) => delayedTarget.exec(subject.slice(delayedStream.length + 1))?.[1],
+    readDelayed: (subject) => {
+      const [, delay, rest] = DELAYED.exec(subject.slice(delayedStream.length + 1)) ?? [];
+      return delay === undefined ? undefined : { delay: Number(delay), subject: `${stream}.${rest}` };
+    },
+    delayedSubjectFor: (name, delay, subject) =>
+      `${delayedStream}.${Math.ceil(delay)}.${FOR_ONE}.${name}.${subject.slice(stream.length + 1)}`,
     keyStart: (subject) => {
       const end = targetEnd(subject);
       return end < 0 ? stream.length + 1 : end + 1;
     },
     asideSubject: (subject) => `${aside}.${subject}`,
   };
+}
+
+/** Whether the group of a consumer gets a message. @param target the consumer of the only group that gets it */
+export function isFor(consumer: string, target: string | undefined): boolean {
+  return target === undefined || target === consumer;
 }
 
 /** The group of a consumer. Undefined where the name was too long, or another program made the consumer. */

@@ -1,12 +1,13 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
-import type { ConsumerGroup, QueueStats } from '../backend.js';
-import type { Driver, DriverConsumer } from '../core/driver.js';
+import type { ConsumerGroup, GroupInfo, MessageView, QueueStats } from '../backend.js';
 import type { Connection } from '../core/connection.js';
+import type { Driver, DriverAdministration, DriverConsumer } from '../core/driver.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import { FatalErrors } from '../core/fatal-errors.js';
 import { Refusals } from '../core/refusals.js';
 import { AbandonedGroups } from './abandoned-groups.js';
-import { Counts, type Delayed, type Unsettled } from './counts.js';
+import { Administration } from './administration.js';
+import { Counts } from './counts.js';
 import { GroupConsumer } from './group-consumer.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
 import { copyHeaders, copyId, ID_HEADER, writeHeadersHeader } from './message.js';
@@ -15,8 +16,10 @@ import { type QueueNames, queueNames } from './names.js';
 import { isNotFound } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
 import { Publisher } from './publisher.js';
+import { Purge } from './purge.js';
 import { Removals } from './removals.js';
 import { Server } from './server.js';
+import { NOTHING_KEPT, Stats } from './stats.js';
 import { Sweeper } from './sweeper.js';
 import { Topology } from './topology.js';
 
@@ -30,7 +33,7 @@ const REASON_HEADER = 'Sluice-Reason';
 const BUDGET = 1024 * 1024;
 
 /** A queue on NATS JetStream. */
-export class NatsDriver implements Driver {
+export class NatsDriver implements Driver, DriverAdministration {
   readonly failures: EngineErrors;
   readonly publisher: Publisher;
   readonly #options: CheckedNatsOptions;
@@ -41,6 +44,9 @@ export class NatsDriver implements Driver {
   readonly #removals: Removals;
   readonly #sweeper: Sweeper;
   readonly #counts: Counts;
+  readonly #stats: Stats;
+  readonly #purge: Purge;
+  readonly #administration: Administration;
   readonly #abandoned: AbandonedGroups;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
   /** The groups that were not declared, and that messages were published for. */
@@ -86,6 +92,15 @@ export class NatsDriver implements Driver {
       sweep: () => this.#sweeper.sweep(),
       kept: (consumer) => this.#consumerNamed(consumer)?.kept.all ?? 0,
     });
+    this.#stats = new Stats({
+      names: this.#names,
+      counts: this.#counts,
+      declared: () => this.#topology.groups,
+      known: () => this.#groups(),
+      expected: options.groups,
+      kept: (consumer) => this.#consumerNamed(consumer)?.kept ?? NOTHING_KEPT,
+      moved: () => this.#mover.moved(),
+    });
     this.#abandoned = new AbandonedGroups({
       queueName: name,
       names: this.#names,
@@ -105,6 +120,26 @@ export class NatsDriver implements Driver {
       forward: (link, subject, data, headers) => this.publisher.forward(link, subject, data, headers),
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
     });
+    const consumer = (consumerName: string) => this.#consumerNamed(consumerName);
+    this.#purge = new Purge({
+      queueName: name,
+      names: this.#names,
+      removals: this.#removals,
+      sweeper: this.#sweeper,
+      mover: this.#mover,
+      consumer,
+      store: (link, subject, data, headers) => this.publisher.forward(link, subject, data, headers),
+    });
+    this.#administration = new Administration({
+      names: this.#names,
+      consumer,
+      purge: this.#purge,
+      moved: () => this.#mover.moved(),
+    });
+  }
+
+  get administration(): DriverAdministration {
+    return this;
   }
 
   createConsumer(group: ConsumerGroup): DriverConsumer {
@@ -135,20 +170,45 @@ export class NatsDriver implements Driver {
     return consumer;
   }
 
-  async count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    for (;;) {
-      const link = await this.#connection.acquire(signal);
-      try {
-        return await (group === undefined ? this.#countAll(link) : this.#countGroup(link, group));
-      } catch (error) {
-        const kind = this.failures.classify(error);
-        if (this.#closed || kind === 'fatal') throw error;
-        if (isNotFound(error)) await this.#open(link);
-        else if (kind === 'refused') throw error;
-        // Over a link that fails at once, this would not end, and nothing else would begin.
-        else this.#connection.lose(link, error);
+  count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
+    return this.#request(signal, (link) =>
+      group === undefined ? this.#stats.all(link) : this.#stats.group(link, group),
+    );
+  }
+
+  groups(signal: AbortSignal): Promise<Omit<GroupInfo, 'declared'>[]> {
+    return this.#request(signal, (link) => this.#stats.groups(link));
+  }
+
+  deleteGroup(group: ConsumerGroup, signal: AbortSignal): Promise<boolean> {
+    return this.#request(signal, (link) => this.#administration.deleteGroup(link, group));
+  }
+
+  peek(group: ConsumerGroup, limit: number, signal: AbortSignal): Promise<MessageView[]> {
+    return this.#request(signal, (link) => this.#administration.peek(link, group, limit));
+  }
+
+  async purge(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<number> {
+    let removed = 0;
+    const onRemoved = (count: number) => {
+      removed += count;
+    };
+    await this.#request(signal, (link) => this.#purge.run(link, group, onRemoved));
+    return removed;
+  }
+
+  /** Sends a request, and creates the stream first if it is missing. */
+  #request<Value>(signal: AbortSignal, send: (link: NatsLink) => Promise<Value>): Promise<Value> {
+    return this.#connection.request(signal, async (link) => {
+      for (;;) {
+        try {
+          return await send(link);
+        } catch (error) {
+          if (this.#closed || !isNotFound(error)) throw error;
+        }
+        await this.#open(link);
       }
-    }
+    });
   }
 
   lastError(): unknown {
@@ -260,53 +320,4 @@ export class NatsDriver implements Driver {
     for (const [group, consumer] of this.#consumers) if (this.#names.consumer(group) === name) return consumer;
     return undefined;
   }
-
-  /** What waits for its time, but for what this process is moving: that is in the stream. It is counted first: what becomes due meanwhile is rather counted twice than not at all. */
-  async #countDelayed(link: NatsLink): Promise<Delayed> {
-    await this.#mover.moved();
-    return this.#counts.delayed(link);
-  }
-
-  async #countGroup(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
-    const { total, targets } = await this.#countDelayed(link);
-    const unsettled = await this.#counts.group(link, group);
-    const name = this.#names.consumer(group);
-    let delayed = total;
-    for (const [target, count] of targets) if (target !== name) delayed -= count;
-    return { ready: this.#readyOf(name, unsettled).all, unfinished: unsettled.held + Math.max(0, delayed) };
-  }
-
-  /** How many of the messages that a group has not settled a consumer may get, as far as this process knows; and how many of these no other group gets. */
-  #readyOf(name: string, { held, own }: Unsettled): { readonly all: number; readonly own: number } {
-    const kept = this.#consumerNamed(name)?.kept ?? { all: 0, own: 0 };
-    const all = Math.max(0, held - kept.all);
-    return { all, own: Math.min(all, Math.max(0, own - kept.own)) };
-  }
-
-  /**
-   * Counts each message once. Of the messages for all groups, the slowest group usually has all that the others have; messages for one group are added. Counts all
-   * groups on the server, and those that are declared or consumed for here and are still missing.
-   */
-  async #countAll(link: NatsLink): Promise<QueueStats> {
-    const { total } = await this.#countDelayed(link);
-    const counts = await this.#counts.groups(link);
-    const groups = this.#groups();
-    // The messages wait for whichever group is made next.
-    const expected = groups.size + counts.size > 0 ? groups : this.#options.groups;
-    for (const group of expected) {
-      const name = this.#names.consumer(group);
-      if (!counts.has(name)) counts.set(name, await this.#counts.group(link, group));
-    }
-    const all = [...counts].map(([name, unsettled]) => ({ unsettled, ready: this.#readyOf(name, unsettled) }));
-    return {
-      ready: together(all.map(({ ready }) => ready)),
-      unfinished: together(all.map(({ unsettled: { held, own } }) => ({ all: held, own }))) + total,
-    };
-  }
-}
-
-/** How many messages several groups have together, of which each has some that no other group gets. */
-function together(counts: readonly { readonly all: number; readonly own: number }[]): number {
-  const own = counts.reduce((sum, count) => sum + count.own, 0);
-  return own + Math.max(0, ...counts.map((count) => count.all - count.own));
 }

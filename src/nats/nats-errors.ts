@@ -1,4 +1,5 @@
 import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-errors.js';
+import { BackendUnavailableError } from '../errors.js';
 import { kindOfCode } from './api-errors.js';
 
 /** What the API answers to whoever asks for what does not exist. */
@@ -35,6 +36,8 @@ interface ApiError extends Error {
 }
 
 function classify(error: unknown): ErrorKind {
+  // The queue's own refusal, for now.
+  if (BackendUnavailableError.is(error)) return 'refused';
   if (isApiError(error)) return kindOfCode(error.code, error.status);
   if (isRefusedLogin(error) || isForbidden(error)) return 'fatal';
   if (isTlsMismatch(error as Error) || NOT_NATS.test((error as Error).message)) return 'fatal';

@@ -1,8 +1,8 @@
 import {
-  type DriverOptions,
   type CheckedDriverOptions,
   checkDriverOptions,
   checkServer,
+  type DriverOptions,
   readDriverEnv,
 } from '../core/options.js';
 import { ConfigurationError } from '../errors.js';

@@ -1,7 +1,7 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import type { DriverPublisher } from '../core/driver.js';
 import type { Connection } from '../core/connection.js';
+import type { DriverPublisher } from '../core/driver.js';
 import { ConnectionLostError, type EngineErrors } from '../core/engine-errors.js';
 import { writePayload } from '../core/envelope.js';
 import { MessageIds } from '../core/message-ids.js';

@@ -31,6 +31,16 @@ export interface Floors {
   readonly isQuiet: boolean;
 }
 
+/** The groups of a stream. */
+export interface Groups {
+  readonly stream: StreamInfo;
+  readonly groups: readonly ConsumerInfo[];
+  /** False if a consumer has no leader, and is not listed. */
+  readonly isComplete: boolean;
+  /** As in `Floors`. */
+  readonly canPurge: boolean;
+}
+
 /** How many messages are removed at a time. */
 const REMOVED_TOGETHER = 256;
 
@@ -58,20 +68,24 @@ export class Removals {
 
   /** Up to which place in the stream each group has settled all. Undefined where not all groups are there, or some are not told of. */
   async floors(link: NatsLink): Promise<Floors | undefined> {
-    const { names, groups } = this.#options;
-    const { manager } = link;
-    const floors = new Map<string, number>();
-    const listed = await manager.consumers.list(names.stream);
-    const all = listed.filter(({ config }) => isGroup(config));
-    for (const { name, ack_floor } of all) floors.set(name, ack_floor.stream_seq);
-    // A consumer that has no leader is not listed. One that comes into being after this begins with what is there when it does.
-    const info = await manager.streams.info(names.stream);
-    const { state, created } = info;
-    const complete =
-      listed.length >= state.consumer_count && groups().every((group) => floors.has(names.consumer(group)));
+    const { names } = this.#options;
+    const { stream, groups, isComplete, canPurge } = await this.groups(link);
+    const floors = new Map(groups.map(({ name, ack_floor }) => [name, ack_floor.stream_seq]));
+    const complete = isComplete && this.#options.groups().every((group) => floors.has(names.consumer(group)));
     if (!complete || floors.size === 0) return undefined;
-    const isQuiet = all.every(({ num_ack_pending }) => num_ack_pending === 0);
-    return { created, first: state.first_seq, floors, isQuiet, canPurge: this.#canPurge(link, info, all) };
+    const isQuiet = groups.every(({ num_ack_pending }) => num_ack_pending === 0);
+    return { created: stream.created, first: stream.state.first_seq, floors, isQuiet, canPurge };
+  }
+
+  /** Lists the consumers of the groups, and says what the stream holds. */
+  async groups(link: NatsLink): Promise<Groups> {
+    const { stream } = this.#options.names;
+    const listed = await link.manager.consumers.list(stream);
+    const groups = listed.filter(({ config }) => isGroup(config));
+    // One that comes into being after this begins with what is there when it does.
+    const info = await link.manager.streams.info(stream);
+    const isComplete = listed.length >= info.state.consumer_count;
+    return { stream: info, groups, isComplete, canPurge: this.#canPurge(link, info, groups) };
   }
 
   /** The place of the first message that the stream holds, and when the stream was made. */
@@ -123,22 +137,23 @@ export class Removals {
   /**
    * Removes all messages up to a place with one request. Only where nothing is in flight: before 2.10, each consumer forgets what is. From 2.10 on, each consumer forgets
    * which messages were given back: they would be redelivered when their leases expire.
-   * @returns false if the server refuses it. The messages are then removed one by one, as long as the connection lasts
+   * @returns how many it removed; undefined if the server refuses it. The messages are then removed one by one, as long as the connection lasts
    * @see https://docs.nats.io/reference/reference-protocols/nats_api_reference
    */
-  async purge(link: NatsLink, last: number): Promise<boolean> {
+  async purge(link: NatsLink, last: number): Promise<number | undefined> {
     const subject = `${link.api}.STREAM.PURGE.${this.#options.names.stream}`;
     try {
       const answer = await link.request(subject, JSON.stringify({ seq: last + 1 }));
       // An account may import some subjects of the API and not this one.
       const error = isUnanswered(answer) ? { description: `nothing answers at ${subject}` } : errorOf(answer);
-      if (error === undefined || isStreamMissing(error.err_code)) return true;
+      if (error === undefined) return answer.json<{ readonly purged: number }>().purged;
+      if (isStreamMissing(error.err_code)) return 0;
       this.#refused(`NATS refuses a purge: ${error.description}`);
     } catch (error) {
       if (!isForbidden(error)) throw error;
       this.#refused(`The user may not publish to ${subject}`);
     }
-    return false;
+    return undefined;
   }
 
   /**

@@ -1,4 +1,3 @@
-import type { ConsumerGroup } from '../backend.js';
 import type { Settled } from '../core/delivery.js';
 import { type PendingSettlement, SettlementQueue } from '../core/settlement-queue.js';
 import { ACK, type Answer, nak, TERMINATE } from './answers.js';
@@ -14,7 +13,8 @@ interface Verdict {
 }
 
 export interface SettlingOptions {
-  readonly group: ConsumerGroup;
+  /** The consumer of the group. */
+  readonly consumer: string;
   readonly sweeper: Sweeper;
   /** Something was answered, or has to be sent again. */
   readonly onChange: () => void;
@@ -132,11 +132,11 @@ export class Settling {
   }
 
   #answered(settlements: readonly PendingSettlement<Verdict>[]): void {
-    const { group, sweeper } = this.#options;
+    const { consumer, sweeper } = this.#options;
     for (const { verdict } of settlements) {
       const { how, ticket } = verdict;
       this.#finishing.delete(ticket.sequence);
-      if (isDone(how)) sweeper.settled(group, ticket);
+      if (isDone(how)) sweeper.settled(consumer, ticket);
     }
     this.#settlements.answered(() => true);
   }

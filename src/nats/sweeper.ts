@@ -1,9 +1,8 @@
-import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../core/connection.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import { Refusals } from '../core/refusals.js';
 import type { Logger } from '../internal/logger.js';
-import type { Ticket } from './leases.js';
+import type { Receipt } from './leases.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
 import { isNotFound } from './nats-errors.js';
@@ -86,12 +85,10 @@ export class Sweeper {
       places.clear();
   }
 
-  /** A group has settled a message, or has passed one that only another group gets. */
-  settled(group: ConsumerGroup, { stream, sequence, storedAt, message }: Ticket): void {
+  /** The group of a consumer has settled a message, or has passed one that only another group gets. */
+  settled(name: string, { stream, sequence, storedAt, subject }: Receipt): void {
     if (stream !== this.#stream) return;
-    const { names } = this.#options;
-    const name = names.consumer(group);
-    const target = names.targetOf(message.subject);
+    const target = this.#options.names.targetOf(subject);
     // The other group removes its message. If that group is gone, the message goes when all before it is settled.
     if (target === undefined || target === name) add(this.#settled, name, [[sequence, storedAt]]);
     if (target === name) {
@@ -102,10 +99,9 @@ export class Sweeper {
   }
 
   /** Whether this process has settled it, and the server said so. Where that was not on the disk yet when the server failed, the message comes again. */
-  isSettled(group: ConsumerGroup, { stream, sequence, storedAt }: Ticket): boolean {
+  isSettled(name: string, { stream, sequence, storedAt }: Pick<Receipt, 'stream' | 'sequence' | 'storedAt'>): boolean {
     if (stream !== this.#stream) return false;
     this.#turn();
-    const name = this.#options.names.consumer(group);
     const isIn = (places: ReadonlyMap<string, Places>) => places.get(name)?.get(sequence) === storedAt;
     return isIn(this.#settled) || isIn(this.#removed) || isIn(this.#removedBefore);
   }
@@ -190,7 +186,7 @@ export class Sweeper {
     const floor = Math.min(...floors.values());
     // A stream that never had a message, or lost its files, begins at 0. Before 2.12, a purge up to 0 removes all.
     if (floor > 0 && floor >= first) {
-      if (!(await this.#options.removals.purge(link, floor))) return false;
+      if ((await this.#options.removals.purge(link, floor)) === undefined) return false;
       this.#refusals.end();
     }
     if (stream === this.#stream) this.#forget(before, (sequence) => sequence <= floor);
