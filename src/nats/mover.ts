@@ -1,4 +1,4 @@
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { Msg } from '@nats-io/transport-node';
 import type { Connection } from '../core/connection.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import type { EngineErrors } from '../core/engine-errors.js';
@@ -9,6 +9,7 @@ import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
 import type { NatsLink } from './link.js';
 import { type DeliveryFacts, forwardHeaders } from './message.js';
 import type { QueueNames } from './names.js';
+import { store } from './publisher.js';
 import { Puller } from './puller.js';
 import { JITTER, ServerClock } from './server-clock.js';
 import type { MoverState } from './topology.js';
@@ -22,8 +23,6 @@ export interface MoverOptions {
   readonly state: (link: NatsLink) => Promise<MoverState>;
   /** Returns how long the stream remembers ids, in milliseconds. */
   readonly dedupeWindow: () => number;
-  /** Stores a message in the stream. Rejects when the stream does not take it. */
-  readonly forward: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<void>;
   /** Keeps what is no message, for somebody to look at. */
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
   readonly failures: EngineErrors;
@@ -361,10 +360,10 @@ export class Mover {
 
   async #forward(link: NatsLink, due: Due): Promise<void> {
     const { message, subject } = due;
-    const { forward, dedupeWindow } = this.#options;
+    const { dedupeWindow } = this.#options;
     const headers = forwardHeaders(message, due, { dedupeWindow: dedupeWindow(), now: this.#clock.now });
     try {
-      await forward(link, subject, message.data, headers);
+      await store(link, subject, message.data, headers);
       await link.request(message.reply as string, ACK);
       this.#accepted(placeOf(due));
     } catch (error) {

@@ -1,21 +1,23 @@
-import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
+import { headers as createHeaders, type Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup, GroupInfo, MessageView, QueueStats } from '../backend.js';
 import type { Connection } from '../core/connection.js';
 import type { Driver, DriverAdministration, DriverConsumer } from '../core/driver.js';
 import type { EngineErrors } from '../core/engine-errors.js';
+import { QueueEvents } from '../core/events.js';
 import { FatalErrors } from '../core/fatal-errors.js';
+import { PublishLoop } from '../core/publish-loop.js';
 import { Refusals } from '../core/refusals.js';
 import { AbandonedGroups } from './abandoned-groups.js';
 import { Administration } from './administration.js';
 import { Counts } from './counts.js';
 import { GroupConsumer } from './group-consumer.js';
-import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
+import { isTooLarge, type NatsLink } from './link.js';
 import { copyHeaders, copyId, ID_HEADER, writeHeadersHeader } from './message.js';
 import { Mover } from './mover.js';
 import { type QueueNames, queueNames } from './names.js';
 import { isNotFound } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
-import { Publisher } from './publisher.js';
+import { type Parcel, Publisher, store } from './publisher.js';
 import { Purge } from './purge.js';
 import { Removals } from './removals.js';
 import { Server } from './server.js';
@@ -35,7 +37,10 @@ const BUDGET = 1024 * 1024;
 /** A queue on NATS JetStream. */
 export class NatsDriver implements Driver, DriverAdministration {
   readonly failures: EngineErrors;
-  readonly publisher: Publisher;
+  readonly events: QueueEvents;
+  readonly publisher: PublishLoop<NatsLink, Parcel>;
+  readonly #publisher: Publisher;
+  readonly #publishRefusals: Refusals;
   readonly #options: CheckedNatsOptions;
   readonly #names: QueueNames;
   readonly #topology: Topology;
@@ -63,18 +68,30 @@ export class NatsDriver implements Driver, DriverAdministration {
     this.#topology = new Topology(options, this.#names);
     const server = new Server(options);
     this.failures = server.failures;
-    this.#connection = server.connect((link) => this.#prepare(link));
+    this.events = new QueueEvents({ queue: name, logger: options.logger });
+    this.#connection = server.connect(this.events, (link) => this.#prepare(link));
     const shared = { names: this.#names, connection: this.#connection, open: (link: NatsLink) => this.#open(link) };
-    this.publisher = new Publisher({
+    const { logger } = options;
+    this.#publisher = new Publisher({
       ...shared,
       queueName: name,
       onDelayed: () => this.#mover.start(),
       onGroup: (group) => this.#address(group),
+    });
+    const requests = `publishes to queue ${JSON.stringify(name)}`;
+    this.#publishRefusals = new Refusals({ broker: this.failures.broker, queue: name, requests, logger });
+    this.publisher = new PublishLoop({
+      queueName: name,
+      connection: this.#connection,
       publishTimeout,
       maxPending,
       failures: this.failures,
+      refusals: this.#publishRefusals,
+      events: this.events,
+      driver: this.#publisher,
+      lastError: () => this.lastError(),
     });
-    const { logger } = options;
+    this.#publisher.loop = this.publisher;
     this.#removals = new Removals({ queueName: name, names: this.#names, groups: () => this.#topology.groups, logger });
     this.#sweeper = new Sweeper({
       queueName: name,
@@ -117,7 +134,6 @@ export class NatsDriver implements Driver, DriverAdministration {
       dedupeWindow: () => this.#topology.dedupeWindow,
       failures: this.failures,
       logger: options.logger,
-      forward: (link, subject, data, headers) => this.publisher.forward(link, subject, data, headers),
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
     });
     const consumer = (consumerName: string) => this.#consumerNamed(consumerName);
@@ -128,7 +144,6 @@ export class NatsDriver implements Driver, DriverAdministration {
       sweeper: this.#sweeper,
       mover: this.#mover,
       consumer,
-      store: (link, subject, data, headers) => this.publisher.forward(link, subject, data, headers),
     });
     this.#administration = new Administration({
       names: this.#names,
@@ -212,7 +227,8 @@ export class NatsDriver implements Driver, DriverAdministration {
   }
 
   lastError(): unknown {
-    return this.#connection.lastError ?? this.#connection.link?.refusal;
+    const { lastError, link } = this.#connection;
+    return lastError ?? this.#publishRefusals.last ?? link?.refusal;
   }
 
   async shutDown(): Promise<void> {
@@ -225,6 +241,7 @@ export class NatsDriver implements Driver, DriverAdministration {
   close(): void {
     this.#closed = true;
     this.#abandoned.stop();
+    this.#publisher.stop();
     this.#mover.close();
     this.#sweeper.stop();
     this.#connection.close();
@@ -236,7 +253,6 @@ export class NatsDriver implements Driver, DriverAdministration {
     if ((await this.#counts.delayed(link)).total > 0) this.#mover.start();
     void this.#abandoned.look(link);
     this.#mover.reconnected();
-    this.publisher.reconnected();
     for (const consumer of this.#consumers.values()) consumer.reconnected();
   }
 
@@ -298,21 +314,15 @@ export class NatsDriver implements Driver, DriverAdministration {
     const id = copyId(message.reply ?? '');
     headers.set(ID_HEADER, id);
     try {
-      await this.#storeAside(link, message.subject, message.data, headers);
+      await store(link, this.#names.asideSubject(message.subject), message.data, headers);
     } catch (error) {
       if (!isTooLarge(error)) throw error;
       const alone = createHeaders();
       alone.set(REASON_HEADER, written);
       alone.set(ID_HEADER, id);
-      await this.#storeAside(link, message.subject, new Uint8Array(), alone);
-      await this.#storeAside(link, message.subject, message.data, copyHeaders(message));
+      await store(link, this.#names.asideSubject(message.subject), new Uint8Array(), alone);
+      await store(link, this.#names.asideSubject(message.subject), message.data, copyHeaders(message));
     }
-  }
-
-  async #storeAside(link: NatsLink, subject: string, data: Uint8Array, headers?: MsgHdrs): Promise<void> {
-    const answer = await link.request(this.#names.asideSubject(subject), data, headers);
-    if (isUnanswered(answer) || answer.json<{ error?: unknown }>().error !== undefined)
-      throw new Error('JetStream did not take it');
   }
 
   /** The consumer here of a group, by its name on the server. */

@@ -1,5 +1,4 @@
 import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-errors.js';
-import { BackendUnavailableError } from '../errors.js';
 import { kindOfCode } from './api-errors.js';
 
 /** What the API answers to whoever asks for what does not exist. */
@@ -29,6 +28,9 @@ const NOT_NATS =
 /** What the errors of the client and of JetStream mean. */
 export const NATS_FAILURES: ErrorRules = { broker: 'NATS', classify, explain };
 
+/** JetStream refuses a request for now. */
+export class RefusedError extends Error {}
+
 /** An answer of JetStream's API, as the client throws it. */
 interface ApiError extends Error {
   readonly code: number;
@@ -36,8 +38,7 @@ interface ApiError extends Error {
 }
 
 function classify(error: unknown): ErrorKind {
-  // The queue's own refusal, for now.
-  if (BackendUnavailableError.is(error)) return 'refused';
+  if (error instanceof RefusedError) return 'refused';
   if (isApiError(error)) return kindOfCode(error.code, error.status);
   if (isRefusedLogin(error) || isForbidden(error)) return 'fatal';
   if (isTlsMismatch(error as Error) || NOT_NATS.test((error as Error).message)) return 'fatal';

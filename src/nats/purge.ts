@@ -1,7 +1,6 @@
 import type { ConsumerInfo, StreamInfo } from '@nats-io/jetstream';
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
-import { BackendUnavailableError } from '../errors.js';
 import { ACK, type Answer, nak, TERMINATE } from './answers.js';
 import type { GroupConsumer } from './group-consumer.js';
 import { type Receipt, receiptOf } from './leases.js';
@@ -9,6 +8,8 @@ import { type NatsLink, newInbox } from './link.js';
 import { type DeliveryFacts, delayedCopyHeaders, readFacts } from './message.js';
 import type { Mover } from './mover.js';
 import { isFor, type QueueNames } from './names.js';
+import { RefusedError } from './nats-errors.js';
+import { store } from './publisher.js';
 import type { Removals } from './removals.js';
 import { asMessage, deleteBetween, deleteStored, readStored, storedAt } from './stored.js';
 import type { Sweeper } from './sweeper.js';
@@ -21,8 +22,6 @@ export interface PurgeOptions {
   readonly mover: Mover;
   /** The consumer of this process for a group, by its name on the server. */
   readonly consumer: (name: string) => GroupConsumer | undefined;
-  /** Stores a message. Rejects if the stream does not take it. */
-  readonly store: (link: NatsLink, subject: string, data: Uint8Array, headers: MsgHdrs) => Promise<void>;
 }
 
 /** How many messages are taken from a group at a time. */
@@ -53,9 +52,8 @@ export class Purge {
     await sweeper.sweep();
     const { stream, groups, isComplete, canPurge } = await removals.groups(link);
     if (!isComplete)
-      throw new BackendUnavailableError(
-        `A group of queue ${JSON.stringify(queueName)} has no leader on the server at the moment: purge it later`,
-        { retryable: true },
+      throw new RefusedError(
+        `A group of queue ${JSON.stringify(queueName)} has no leader at the moment. Purge it later`,
       );
     const purged = groups.filter(({ name }) => wanted === undefined || name === wanted);
     const { first_seq, last_seq } = stream.state;
@@ -188,7 +186,7 @@ export class Purge {
     others: readonly string[],
     onRemoved: (count: number) => void,
   ): Promise<void> {
-    const { names, mover, store } = this.#options;
+    const { names, mover } = this.#options;
     const copied = new Set<number>();
     for await (const stored of readStored(link, names.delayedStream, 1)) {
       const target = names.delayedTargetOf(stored.subject);

@@ -2,6 +2,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Connection } from '../core/connection.js';
 import { within } from '../core/deadline.js';
 import { EngineErrors, FatalError } from '../core/engine-errors.js';
+import type { QueueEvents } from '../core/events.js';
 import { connectTimeoutFor, responseTimeoutFor } from '../core/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import { LONGEST_TIMER } from '../internal/after.js';
@@ -47,11 +48,12 @@ export class Server {
   }
 
   /** A connection that is made when it is needed; `prepare` is called with each new one. */
-  connect(prepare: (link: NatsLink) => Promise<void>): Connection<NatsLink> {
+  connect(events: QueueEvents, prepare: (link: NatsLink) => Promise<void>): Connection<NatsLink> {
     const { server, name, lease, domain } = this.#options;
     return new Connection({
       server: `NATS at ${this.#where}`,
       queue: name,
+      events,
       connection: 'everything',
       broker: this.failures.broker,
       classify: this.failures.classify,
