@@ -1,6 +1,6 @@
 import type { StoredMsg } from '@nats-io/jetstream';
 import type { ConsumerGroup, MessageView } from '../backend.js';
-import type { GroupConsumer } from './group-consumer.js';
+import type { NatsSession } from './group-session.js';
 import type { NatsLink } from './link.js';
 import { readMessage } from './message.js';
 import { isFor, type QueueNames } from './names.js';
@@ -11,7 +11,7 @@ import { asMessage, readStored, storedAt } from './stored.js';
 export interface AdministrationOptions {
   readonly names: QueueNames;
   /** The consumer of this process for a group, by its name on the server. */
-  readonly consumer: (name: string) => GroupConsumer | undefined;
+  readonly consumer: (name: string) => NatsSession | undefined;
   readonly purge: Purge;
   /** Resolves when what is being moved now is in one place again. */
   readonly moved: () => Promise<void>;

@@ -5,12 +5,13 @@ import type { Driver, DriverAdministration, DriverConsumer } from '../core/drive
 import type { EngineErrors } from '../core/engine-errors.js';
 import { QueueEvents } from '../core/events.js';
 import { FatalErrors } from '../core/fatal-errors.js';
+import { GroupLoop } from '../core/group-loop.js';
 import { PublishLoop } from '../core/publish-loop.js';
 import { Refusals } from '../core/refusals.js';
 import { AbandonedGroups } from './abandoned-groups.js';
 import { Administration } from './administration.js';
 import { Counts } from './counts.js';
-import { GroupConsumer } from './group-consumer.js';
+import { NatsSession } from './group-session.js';
 import { isTooLarge, type NatsLink } from './link.js';
 import { copyHeaders, copyId, ID_HEADER, writeHeadersHeader } from './message.js';
 import { Mover } from './mover.js';
@@ -53,7 +54,7 @@ export class NatsDriver implements Driver, DriverAdministration {
   readonly #purge: Purge;
   readonly #administration: Administration;
   readonly #abandoned: AbandonedGroups;
-  readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
+  readonly #sessions = new Map<ConsumerGroup, NatsSession>();
   /** The groups that were not declared, and that messages were published for. */
   readonly #addressed = new Set<ConsumerGroup>();
   /** When the stream was made that all groups were opened in. */
@@ -101,13 +102,13 @@ export class NatsDriver implements Driver, DriverAdministration {
       removals: this.#removals,
       connection: this.#connection,
       onAnother: (created) => {
-        for (const consumer of this.#consumers.values()) consumer.recreated(created);
+        for (const session of this.#sessions.values()) session.recreated(created);
       },
     });
     this.#counts = new Counts({
       names: this.#names,
       sweep: () => this.#sweeper.sweep(),
-      kept: (consumer) => this.#consumerNamed(consumer)?.kept.all ?? 0,
+      kept: (consumer) => this.#sessionNamed(consumer)?.kept.all ?? 0,
     });
     this.#stats = new Stats({
       names: this.#names,
@@ -115,7 +116,7 @@ export class NatsDriver implements Driver, DriverAdministration {
       declared: () => this.#topology.groups,
       known: () => this.#groups(),
       expected: options.groups,
-      kept: (consumer) => this.#consumerNamed(consumer)?.kept ?? NOTHING_KEPT,
+      kept: (consumer) => this.#sessionNamed(consumer)?.kept ?? NOTHING_KEPT,
       moved: () => this.#mover.moved(),
     });
     this.#abandoned = new AbandonedGroups({
@@ -123,7 +124,7 @@ export class NatsDriver implements Driver, DriverAdministration {
       names: this.#names,
       domain: options.domain,
       counts: this.#counts,
-      known: () => new Set([...options.groups, ...this.#consumers.keys()].map(this.#names.consumer)),
+      known: () => new Set([...options.groups, ...this.#sessions.keys()].map(this.#names.consumer)),
       link: () => (this.#connection.isReady ? this.#connection.link : undefined),
       logger: options.logger,
     });
@@ -136,7 +137,7 @@ export class NatsDriver implements Driver, DriverAdministration {
       logger: options.logger,
       setAside: (link, message, reason) => this.#setAside(link, message, reason),
     });
-    const consumer = (consumerName: string) => this.#consumerNamed(consumerName);
+    const consumer = (consumerName: string) => this.#sessionNamed(consumerName);
     this.#purge = new Purge({
       queueName: name,
       names: this.#names,
@@ -160,29 +161,39 @@ export class NatsDriver implements Driver, DriverAdministration {
   createConsumer(group: ConsumerGroup): DriverConsumer {
     const { name, lease, logger } = this.#options;
     const requests = `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`;
-    const consumer = new GroupConsumer({
+    return new GroupLoop({
       queueName: name,
-      names: this.#names,
       group,
-      lease,
-      share: () => BUDGET / Math.max(1, this.#consumed().length),
       connection: this.#connection,
-      open: async (link) => {
-        this.#mover.start();
-        await this.#openGroup(link, group);
-        return this.#topology.created;
-      },
-      messageSize: () => this.#topology.messageSize,
-      created: async (link) => (await this.#removals.first(link)).created,
-      setAside: (link, message, reason) => this.#setAside(link, message, reason),
-      sweeper: this.#sweeper,
       failures: this.failures,
       refusals: new Refusals({ broker: this.failures.broker, queue: name, group, requests, logger }),
       fatalErrors: new FatalErrors({ queue: name, group, logger }),
+      events: this.events,
       logger,
+      createSession: (host) => {
+        const session = new NatsSession(host, {
+          queueName: name,
+          names: this.#names,
+          group,
+          lease,
+          share: () => BUDGET / Math.max(1, this.#consumed().length),
+          connection: this.#connection,
+          open: async (link) => {
+            this.#mover.start();
+            await this.#openGroup(link, group);
+            return this.#topology.created;
+          },
+          messageSize: () => this.#topology.messageSize,
+          created: async (link) => (await this.#removals.first(link)).created,
+          setAside: (link, message, reason) => this.#setAside(link, message, reason),
+          sweeper: this.#sweeper,
+          failures: this.failures,
+          logger,
+        });
+        this.#sessions.set(group, session);
+        return session;
+      },
     });
-    this.#consumers.set(group, consumer);
-    return consumer;
   }
 
   count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
@@ -253,7 +264,6 @@ export class NatsDriver implements Driver, DriverAdministration {
     if ((await this.#counts.delayed(link)).total > 0) this.#mover.start();
     void this.#abandoned.look(link);
     this.#mover.reconnected();
-    for (const consumer of this.#consumers.values()) consumer.reconnected();
   }
 
   /** The groups that are consumed for here, and those that messages were published for. */
@@ -262,7 +272,7 @@ export class NatsDriver implements Driver, DriverAdministration {
   }
 
   #consumed(): ConsumerGroup[] {
-    return [...this.#consumers].filter(([, consumer]) => consumer.isNeeded).map(([group]) => group);
+    return [...this.#sessions].filter(([, session]) => session.isNeeded).map(([group]) => group);
   }
 
   /** A message is published for a group. Returns whether that may be missing: one that was not declared is not made before. */
@@ -326,8 +336,8 @@ export class NatsDriver implements Driver, DriverAdministration {
   }
 
   /** The consumer here of a group, by its name on the server. */
-  #consumerNamed(name: string): GroupConsumer | undefined {
-    for (const [group, consumer] of this.#consumers) if (this.#names.consumer(group) === name) return consumer;
+  #sessionNamed(name: string): NatsSession | undefined {
+    for (const [group, session] of this.#sessions) if (this.#names.consumer(group) === name) return session;
     return undefined;
   }
 }

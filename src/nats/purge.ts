@@ -2,7 +2,7 @@ import type { ConsumerInfo, StreamInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { ACK, type Answer, nak, TERMINATE } from './answers.js';
-import type { GroupConsumer } from './group-consumer.js';
+import type { NatsSession } from './group-session.js';
 import { type Receipt, receiptOf } from './leases.js';
 import { type NatsLink, newInbox } from './link.js';
 import { type DeliveryFacts, delayedCopyHeaders, readFacts } from './message.js';
@@ -21,7 +21,7 @@ export interface PurgeOptions {
   readonly sweeper: Sweeper;
   readonly mover: Mover;
   /** The consumer of this process for a group, by its name on the server. */
-  readonly consumer: (name: string) => GroupConsumer | undefined;
+  readonly consumer: (name: string) => NatsSession | undefined;
 }
 
 /** How many messages are taken from a group at a time. */

@@ -37,7 +37,7 @@ export class Settling {
   /** The places of messages that are done with, of which the server has not confirmed that it knows. */
   readonly #finishing = new Set<number>();
   #returning = 0;
-  #travelling = false;
+  #sending: Promise<void> | undefined;
 
   constructor(options: SettlingOptions) {
     this.#options = options;
@@ -74,10 +74,18 @@ export class Settling {
     return this.#finishing.has(sequence);
   }
 
-  /** Sends what waits, unless something is on its way. */
-  async send(link: NatsLink): Promise<void> {
-    if (this.#travelling || !this.isPending) return;
-    this.#travelling = true;
+  /** Sends the settlements that wait, once those on their way are confirmed. */
+  send(link: NatsLink): Promise<void> {
+    if (this.#sending === undefined && this.isPending) {
+      this.#sending = this.#send(link).then(() => {
+        this.#sending = undefined;
+        this.#options.onChange();
+      });
+    }
+    return this.#sending ?? Promise.resolve();
+  }
+
+  async #send(link: NatsLink): Promise<void> {
     this.dropLate(performance.now());
     const settlements = this.#settlements.take(MOST);
     const before = settlements.slice(0, -1);
@@ -89,14 +97,12 @@ export class Settling {
       if (answer !== undefined && isUnanswered(answer)) {
         // The server is going down, or the group is gone: they are sent again when it is back.
         this.#putBack(before, { again: true });
-        this.#options.onMissing('nobody takes its settlements');
+        this.#options.onMissing('nothing takes its settlements');
       } else this.#answered(settlements);
     } catch (error) {
       this.#putBack(isUp ? settlements : [], { again: isUp });
       this.#options.onFailed(error);
     }
-    this.#travelling = false;
-    this.#options.onChange();
   }
 
   /** Lets go of those whose leases have ended before they could be sent. */
