@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { ConfigurationError, type GroupInfo, type ManagedQueue } from 'sluice';
-import { ManagedStore, type ManagedStoreBackend } from '../managed-store.js';
-import { brokenQueues, type Change } from './managed.js';
+import { ManagedStore } from '../managed-store.js';
+import { brokenQueues, type Change, type DefectiveQueue } from './managed.js';
 
 const DEFAULT = 'admin: groups() of a queue without declared groups lists `default`, with its counts';
 const DECLARED = 'admin: groups() lists each declared group with its own counts';
@@ -16,7 +16,7 @@ function listing(change: (group: GroupInfo) => Partial<GroupInfo>): Change {
 }
 
 /** Replaces `deleteGroup()`. */
-function deleting(deleteGroup: (queue: ManagedStoreBackend, group: string) => Promise<boolean>): Change {
+function deleting(deleteGroup: (queue: DefectiveQueue, group: string) => Promise<boolean>): Change {
   return (queue) => ({ deleteGroup: (group) => deleteGroup(queue, group) });
 }
 

@@ -1,36 +1,67 @@
-import type { ManagedQueue } from 'sluice';
+import { setImmediate as turn } from 'node:timers/promises';
+import { BehaviorSubject, distinctUntilChanged, type Observable, takeWhile } from 'rxjs';
+import type { ManagedQueue, QueueStatus } from 'sluice';
 import type { BackendCapabilities } from 'sluice/testing';
-import { MANAGED_STORE, ManagedStore, ManagedStoreBackend } from '../managed-store.js';
+import { MANAGED_STORE, ManagedStore, ManagedStoreBackend, type ManagedStoreOptions } from '../managed-store.js';
 import type { Broken } from './wrapped.js';
 
-export type Change = (queue: ManagedStoreBackend) => Partial<ManagedQueue>;
+/** A managed queue that exposes what its defects change. */
+export class DefectiveQueue extends ManagedStoreBackend {
+  readonly store: ManagedStore;
+  readonly declared: readonly string[];
+  /** The status of the queue. `status$` is made of it. */
+  readonly status = new BehaviorSubject<QueueStatus>('idle');
+
+  constructor(options: ManagedStoreOptions) {
+    super(options);
+    this.store = options.store;
+    this.declared = options.groups ?? ['default'];
+    super.status$.subscribe((status) => status !== 'connecting' && this.status.next(status));
+  }
+
+  override get status$(): Observable<QueueStatus> {
+    return this.status.pipe(
+      distinctUntilChanged(),
+      takeWhile((status) => status !== 'closed', true),
+    );
+  }
+
+  /** Reports a short loss of the connection. */
+  override async disconnect(): Promise<void> {
+    this.status.next('disconnected');
+    await turn();
+    this.status.next('connected');
+  }
+}
+
+export type Change = (queue: DefectiveQueue) => Partial<ManagedQueue>;
 
 /** A managed queue with one defect, in the backend or in its store. */
 export interface ManagedDefect extends Omit<Broken, 'create' | 'capabilities'> {
-  /** Other methods of the backend. */
+  /** Replaces methods of the backend. */
   readonly change?: Change;
   readonly store?: ManagedStore;
-  /** What differs from `MANAGED_STORE`. */
+  /** Capabilities that differ from `MANAGED_STORE`. */
   readonly capabilities?: BackendCapabilities;
 }
 
-/** Turns defects into broken backends, each on a store of its own. */
+/** Turns defects into broken backends, each on its own store. */
 export function brokenQueues(defects: readonly ManagedDefect[]): readonly Broken[] {
   return defects.map(({ change = () => ({}), store = new ManagedStore(), capabilities, ...defect }) => ({
     ...defect,
     capabilities: { ...MANAGED_STORE, disconnect, ...capabilities },
     create: (_, needs) => {
-      const queue = new ManagedStoreBackend({ ...needs, store });
+      const queue = new DefectiveQueue({ ...needs, store });
       return overriding(queue, change(queue));
     },
   }));
 }
 
 async function disconnect(backend: unknown): Promise<void> {
-  await (backend as ManagedStoreBackend).disconnect();
+  await (backend as DefectiveQueue).disconnect();
 }
 
-/** An object with other properties. Its own methods do not see them. */
+/** Overrides properties of an object. Its own methods do not see them. */
 function overriding<Target extends object>(target: Target, change: Partial<Target>): Target {
   return new Proxy(target, {
     get: (_, name) => {

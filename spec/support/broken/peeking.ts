@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { MessageView, PeekOptions } from 'sluice';
 import { numberOf } from '../consumers.js';
-import { ManagedStore, type ManagedStoreBackend } from '../managed-store.js';
-import { brokenQueues, type Change } from './managed.js';
+import { ManagedStore } from '../managed-store.js';
+import { brokenQueues, type Change, type DefectiveQueue } from './managed.js';
 
 const SAYS = 'admin: peek() shows what a delivery will say, in order';
 const TAKES = 'admin: peek() takes nothing: a consumer then gets all messages, with attempt 1';
@@ -14,7 +14,7 @@ const ONE_GROUP = 'admin: peek() shows the messages of one group';
 const UNSUPPORTED = 'admin: peek() that the engine cannot do rejects with an UnsupportedOperationError';
 
 /** Replaces `peek()`. */
-function peeking(peek: (queue: ManagedStoreBackend, options: PeekOptions) => Promise<MessageView[]>): Change {
+function peeking(peek: (queue: DefectiveQueue, options: PeekOptions) => Promise<MessageView[]>): Change {
   return (queue) => ({ peek: (options = {}) => peek(queue, options) });
 }
 
@@ -47,7 +47,7 @@ class ClaimingStore extends ManagedStore {
     const { messages } = await this.claim(name, group, limit);
     if (this.requeues) {
       const back = (attempt: number) => ({ attempt: attempt + 1, due: 0 });
-      await Promise.all(messages.map((message) => this.settle(name, group, message, back(message.attempt))));
+      await Promise.all(messages.map((message) => this.settle(name, group, message.receipt, back(message.attempt))));
     }
     return views;
   }

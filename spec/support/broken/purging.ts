@@ -1,6 +1,6 @@
 import type { PurgeOptions } from 'sluice';
-import { ManagedStore, type ManagedStoreBackend } from '../managed-store.js';
-import { brokenQueues, type Change } from './managed.js';
+import { ManagedStore } from '../managed-store.js';
+import { brokenQueues, type Change, type DefectiveQueue } from './managed.js';
 
 const EMPTY = 'admin: purge() of an empty queue resolves to 0';
 const ALL = 'admin: purge() removes ready and delayed messages, and resolves to their number';
@@ -8,10 +8,10 @@ const IN_FLIGHT = 'admin: purge() removes no message that is in flight';
 const ONE_GROUP = 'admin: purge() of one group leaves the other groups their messages';
 
 type StoredGroups = ReturnType<ManagedStore['queue']>['groups'];
-type Entry = StoredGroups extends Map<string, Map<string, infer Value>> ? Value : never;
+type Entry = StoredGroups extends Map<string, Map<infer _, infer Value>> ? Value : never;
 
 /** Replaces `purge()`. */
-function purging(purge: (queue: ManagedStoreBackend, options: PurgeOptions) => Promise<number>): Change {
+function purging(purge: (queue: DefectiveQueue, options: PurgeOptions) => Promise<number>): Change {
   return (queue) => ({ purge: (options = {}) => purge(queue, options) });
 }
 
@@ -40,10 +40,10 @@ class SweepingStore extends ManagedStore {
   override async purge(name: string, group?: string): Promise<number> {
     const { groups } = this.queue(name);
     const waiting = [...groups.values()].flatMap((entries) =>
-      [...entries].filter(([, { claim }]) => claim === undefined).map(([id]) => id),
+      [...entries].filter(([, { claim }]) => claim === undefined).map(([message]) => message),
     );
     const removed = await super.purge(name, group);
-    for (const id of waiting) for (const entries of groups.values()) entries.delete(id);
+    for (const message of waiting) for (const entries of groups.values()) entries.delete(message);
     return removed;
   }
 }
@@ -72,12 +72,12 @@ class DeletingStore extends ManagedStore {
 class HidingStore extends ManagedStore {
   override async purge(name: string, group?: string): Promise<number> {
     const { groups, messages } = this.queue(name);
-    const delayed = [...messages.values()].filter(({ due }) => due > Date.now());
+    const delayed = [...messages].filter(({ due }) => due > Date.now());
     const removed = await super.purge(name, group);
     for (const message of delayed) {
       const restore = () => {
-        messages.set(message.id, message);
-        groups.get('default')?.set(message.id, { message, attempt: 1, due: 0, claim: undefined });
+        messages.add(message);
+        groups.get('default')?.set(message, { message, attempt: 1, due: 0, claim: undefined });
       };
       setTimeout(restore, message.due - Date.now()).unref();
     }

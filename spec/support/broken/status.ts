@@ -1,7 +1,6 @@
 import { concat, EMPTY, map, NEVER, type Observable, of, ReplaySubject, Subject, takeWhile } from 'rxjs';
 import type { QueueStatus } from 'sluice';
-import type { ManagedStoreBackend } from '../managed-store.js';
-import { brokenQueues, type Change } from './managed.js';
+import { brokenQueues, type Change, type DefectiveQueue } from './managed.js';
 
 const USED = "admin: `status$` is 'idle' before the first use and 'connected' after it";
 const CLOSED = "admin: `status$` completes after 'closed', also for a subscriber that comes later";
@@ -9,7 +8,7 @@ const UNUSED = "admin: `status$` of a queue that nothing has used goes from 'idl
 const LOST = "admin: `status$` is 'disconnected' after a lost connection, and 'connected' again after it";
 
 /** Replaces `status$`. */
-function replacing(change: (queue: ManagedStoreBackend) => Observable<QueueStatus>): Change {
+function replacing(change: (queue: DefectiveQueue) => Observable<QueueStatus>): Change {
   return (queue) => ({ status$: change(queue) });
 }
 
@@ -22,7 +21,7 @@ function through(subject: Subject<QueueStatus>): Change {
 }
 
 /** Replaces `disconnect()`. */
-function losing(disconnect: (queue: ManagedStoreBackend) => Promise<void>): Change {
+function losing(disconnect: (queue: DefectiveQueue) => Promise<void>): Change {
   return (queue) => {
     Object.assign(queue, { disconnect: () => disconnect(queue) });
     return {};
@@ -30,7 +29,7 @@ function losing(disconnect: (queue: ManagedStoreBackend) => Promise<void>): Chan
 }
 
 /** All queues report the status of the first one. */
-let first: ManagedStoreBackend | undefined;
+let first: DefectiveQueue | undefined;
 
 /** Managed queues with defects in `status$`. */
 export const reporting = brokenQueues([
@@ -92,7 +91,7 @@ export const reporting = brokenQueues([
       const { status } = queue;
       const { publish } = queue;
       Object.assign(queue, {
-        publish: async (...message: Parameters<ManagedStoreBackend['publish']>) => {
+        publish: async (...message: Parameters<DefectiveQueue['publish']>) => {
           await publish.apply(queue, message);
           status.next('connected');
         },
