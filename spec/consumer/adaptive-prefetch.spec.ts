@@ -83,9 +83,9 @@ describe("A consumer with the default prefetch, 'auto',", () => {
   it('forgets what was started before the clock was set back', () => {
     const credit = new Credit(1);
     const prefetch = new AdaptivePrefetch(credit, 1, new VirtualClock().scheduler);
-    for (const n of upTo(50)) prefetch.started(3_600_000 + n);
+    for (const n of upTo(50)) prefetch.handlerStarted(3_600_000 + n);
     expect(credit.limit).toBe(50);
-    for (const n of upTo(3)) prefetch.started(n);
+    for (const n of upTo(3)) prefetch.handlerStarted(n);
     expect(credit.limit).toBe(3);
     prefetch.stop();
   });

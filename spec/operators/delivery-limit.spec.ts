@@ -25,7 +25,7 @@ describe('A message that was delivered before', () => {
     expect(handled.statuses).toEqual([`1#${crashes + 1} acked`]);
   });
 
-  it('more than `retry.count` + 20 times is told of once, with what to set', async () => {
+  it('more than `retry.count` + 20 times is logged once, with the option to set', async () => {
     expect((await afterCrashes(22)).handled.logger.warnings).toEqual([]);
     const told =
       'Delivered more often than `retry.count` + 20: delivery 1 ("number") from queue "default", attempt 24. ';
@@ -33,7 +33,7 @@ describe('A message that was delivered before', () => {
     await until(() => queue.unfinished === 0);
     expect(handled.statuses).toEqual(['1#24 retried', '1#25 retried', '1#26 retried', '1#27 acked']);
     expect(handled.logger.warnings).toEqual([
-      `${told.replace('delivery 1', `delivery ${handled.outcomes[0]?.delivery.id}`)}If its handler ends the process, set \`deliveryLimit\`, to at least 4: a message that was delivered more often is then given up`,
+      `${told.replace('delivery 1', `delivery ${handled.outcomes[0]?.delivery.id}`)}If its handler ends the process, set \`deliveryLimit\` to at least 4: a message that is delivered more often is given up`,
     ]);
     expect(queue.unfinished).toBe(0);
   });

@@ -98,7 +98,7 @@ describe('A dead letter of handle that is refused as invalid', () => {
           /^it cannot be dead-lettered \(InvalidMessageError: Expected .* got Infinity\) after its handler failed \(Error: boom x+\)$/,
         ),
       ]);
-      expect(handled.logger.errors).toEqual([expect.stringMatching(/; it goes to quarantine$/)]);
+      expect(handled.logger.errors).toEqual([expect.stringMatching(/; it is quarantined$/)]);
     },
   );
 

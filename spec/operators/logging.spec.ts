@@ -48,7 +48,7 @@ describe('What handle logs', () => {
     },
   );
 
-  it('says that a message goes to the dead letters, as a warning, and that it could not, as an error', async () => {
+  it('warns that a message is dead-lettered, and logs an error if the dead letter could not be delivered', async () => {
     const logger = fullLogger();
     const processing = new Processing(() => throwError(() => new Error('boom')), {
       logger,
@@ -58,7 +58,7 @@ describe('What handle logs', () => {
     processing.publish([1]);
     await turns();
     expect(logger.told.map(({ level }) => level)).toEqual(['warn', 'error']);
-    expect(logger.told[0]?.message).toContain('dead letter');
+    expect(logger.told[0]?.message).toContain('it is dead-lettered');
     for (const part of ['gone', '1000', 'number', 'attempt 1']) expect(logger.told[1]?.message).toContain(part);
     processing.subscription.unsubscribe();
   });

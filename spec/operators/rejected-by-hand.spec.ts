@@ -62,7 +62,7 @@ describe('A rejection by hand in a handler of handle', () => {
     expect(logger.told).toEqual([
       [
         'warn',
-        `A handler rejected its message: delivery ${id} ("order") from queue "work", attempt 1: Error: The id is not a number; it is not delivered again`,
+        `A handler rejected its message: delivery ${id} ("order") from queue "work", attempt 1: Error: The id is not a number; it is not redelivered`,
         { queue: 'work', key: 'order', id, attempt: 1, error: REASON },
       ],
     ]);
@@ -76,7 +76,7 @@ describe('A rejection by hand in a handler of handle', () => {
     expect(logger.told).toEqual([
       [
         'warn',
-        expect.stringMatching(/, attempt 1: it gave no reason; it is not delivered again$/),
+        expect.stringMatching(/, attempt 1: it gave no reason; it is not redelivered$/),
         { queue: 'work', key: 'order', id: expect.any(String), attempt: 1 },
       ],
     ]);

@@ -57,7 +57,7 @@ export function expectToldOf(outcomes: readonly Outcome[], { errors }: Recording
     const told = errors.filter((error) => error.includes(`delivery ${delivery.id} ("${delivery.key}")`));
     expect(told).toEqual([
       expect.stringMatching(
-        /^A message cannot be dead-lettered: .*InvalidMessageError: Expected .*; it goes to quarantine$/,
+        /^A message cannot be dead-lettered: .*InvalidMessageError: Expected .*; it is quarantined$/,
       ),
     ]);
   }

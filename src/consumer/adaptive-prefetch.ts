@@ -1,28 +1,29 @@
 import type { SchedulerLike, Subscription } from 'rxjs';
 import type { Credit } from '../bridge/credit.js';
 import { after } from '../internal/after.js';
-import type { Pace } from '../operators/handling/pace.js';
+import type { PrefetchController } from '../operators/handle-options.js';
 
-/** The most that is held, unless there are more handlers. */
+/** The highest credit, unless `concurrency` is higher. */
 const MOST = 256;
 
-/** The span in which starts are counted, in milliseconds. */
+/** How long a start counts, in milliseconds. */
 const SPAN = 1000;
 
 /**
- * Lets a consumer hold as many messages as its handlers started within the last second, at least `concurrency` + 1, at most 256: it has the next message when a handler
- * ends, and holds none for long that another consumer could handle.
+ * Sets the credit to the number of handlers that started within the last second, at least `concurrency` + 1, at most 256.
+ *
+ * So the next message has arrived when a handler ends, and no message waits long that another consumer could handle.
  */
-export class AdaptivePrefetch implements Pace {
+export class AdaptivePrefetch implements PrefetchController {
   readonly #credit: Credit;
   readonly #scheduler: SchedulerLike;
   readonly #least: number;
-  /** When the last handlers were started: a ring. */
+  /** The times of the last starts, as a ring buffer. */
   readonly #starts = new Float64Array(MOST);
-  /** Where the next start goes, and how many before it are within the span. */
+  /** The index of the next start, and how many before it count. */
   #next = 0;
   #count = 0;
-  /** Runs while the credit is more than the least: when nothing starts any more, it shrinks. */
+  /** Runs while the credit is above the minimum, so that it shrinks when no more handlers start. */
   #timer: Subscription | undefined;
 
   constructor(credit: Credit, concurrency: number, scheduler: SchedulerLike) {
@@ -32,7 +33,7 @@ export class AdaptivePrefetch implements Pace {
     credit.allow(this.#least);
   }
 
-  started(now: number): void {
+  handlerStarted(now: number): void {
     this.#starts[this.#next] = now;
     this.#next = (this.#next + 1) % MOST;
     if (this.#count < MOST) this.#count++;
@@ -50,7 +51,7 @@ export class AdaptivePrefetch implements Pace {
     this.#credit.allow(Math.max(this.#least, this.#count));
   }
 
-  /** Whether a start counts. One in the future does not: the clock was set back since. */
+  /** Whether a start counts. A start in the future does not: the clock was set back. */
   #isRecent(start: number, now: number): boolean {
     return start <= now && now - start < SPAN;
   }

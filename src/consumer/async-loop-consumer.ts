@@ -19,11 +19,11 @@ import type { EventConsumer, EventHandler, ShutdownOptions } from './event-consu
 import { payloadDeliveries } from './payload-deliveries.js';
 import { Run } from './run.js';
 
-/** What is held at most on a backend that knows no credit that changes. */
+/** The prefetch of `'auto'` on a backend whose credit cannot change. */
 const FIXED_PREFETCH = 32;
 const DEFAULT_SHUTDOWN_TIMEOUT = 30_000;
 
-/** The queue of a consumer: any backend. One that lacks `deliveries`, such as a fake in a test, will do, without retries. */
+/** The queue of a consumer. Any backend; also a fake without `deliveries`, but then without retries. */
 export type ConsumerQueue<Events extends EventMap<Events> = AnyEvents> = Pick<
   QueueBackend<Events>,
   'publish' | 'consume'
@@ -35,25 +35,25 @@ export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyE
   /** The group to consume for. Default: `default`. */
   readonly group?: ConsumerGroup | undefined;
   /**
-   * How many unsettled deliveries the consumer may hold, a whole number from 1 up. `'auto'`: as many as its handlers started within the last second, at
-   * least `concurrency` + 1, at most 256. On a backend that cannot change it while the consumer runs, `'auto'` is 32, or `concurrency` if that is more.
+   * How many deliveries may be in flight: an integer >= 1. `'auto'`: the number of handlers that started within the last second, at least `concurrency` + 1,
+   * at most 256. On a backend that cannot change it while the consumer runs, `'auto'` is 32, or `concurrency` if that is more.
    * Default: `'auto'`.
    */
   readonly prefetch?: number | 'auto' | undefined;
 }
 
-/** What becomes of a failure where nothing can go back to the queue. */
+/** The options for a queue that cannot requeue. */
 const NO_RETRIES = { retryCount: 0, deliveryLimit: Number.POSITIVE_INFINITY };
 
 /**
- * Runs a handler over the messages of a queue until it is told to stop: `handle()` as a long-running service, on any backend.
+ * Runs a handler for each message of a queue, until it is shut down: `handle()` as a long-running service, on any backend.
  *
- * A message is done when its handler ends, and is tried again when it fails, as often as `retry` says; then it goes to `deadLetter`. A handler's error is
- * logged and never stops the loop.
+ * A message is done when its handler ends. If the handler fails, the message is retried as `retry` says, then dead-lettered. An error of a handler is logged and
+ * never stops the loop.
  *
- * *Gotchas*: at least once: a handler may see a message again, also one that it had finished. With `orderBy`, give `prefetch` a number: deliveries that wait
- * behind others of their key count as held. On a queue without `deliveries()`, such as a fake that a test made of `publish` and `consume`, each message is
- * handled once, without retries, and the consumer logs a warning.
+ * *Gotchas*: delivery is at least once. A handler may get a message again that it has finished. With `orderBy`, set `prefetch` to a number: deliveries that wait
+ * behind others of their key keep their credit. On a queue without `deliveries()`, such as a fake with only `publish` and `consume`, each message is handled
+ * once, without retries, and the consumer logs a warning.
  *
  * @example
  * ```ts
@@ -70,7 +70,7 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   readonly #outcomes = new Subject<Outcome>();
   #run: Run | undefined;
 
-  /** @throws {TypeError | RangeError} for a queue or an option without sense; it names the option */
+  /** @throws {TypeError | RangeError} if the queue or an option is invalid. The message names the option. */
   constructor(queue: ConsumerQueue<Events>, options?: AsyncLoopConsumerOptions<Events>) {
     const { group, prefetch: wished = 'auto', ...handleOptions } = checkOptions(options);
     const checked = checkHandleOptions(handleOptions as HandleOptions);
@@ -87,7 +87,7 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     };
   }
 
-  /** What becomes of each delivery, for metrics. Hot, and without an end: the consumer may run again. */
+  /** The outcome of each delivery, for metrics. Hot. Never completes, because the consumer may run again. */
   get outcomes$(): Observable<Outcome<Delivery<Events>>> {
     return new Observable((subscriber) =>
       this.#outcomes.subscribe(inContext(subscriber)),
@@ -95,10 +95,10 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   }
 
   /**
-   * Handles messages until the consumer is shut down, its `signal` aborts or the queue has ended; then resolves. While it runs, another call returns the same
+   * Handles messages. Resolves when the consumer has shut down, its `signal` has aborted or the queue has ended. While it runs, another call returns the same
    * promise. The handler and the functions of the options run in the `AsyncLocalStorage` context of this call.
-   * @throws {TypeError} (a rejection) when the handler is no function
-   * @throws what the backend failed with (a rejection), if it failed for good
+   * @throws {TypeError} (a rejection) if the handler is not a function
+   * @throws the fatal error of the backend (a rejection)
    */
   run(handler: EventHandler<Events>): Promise<void> {
     if (this.#run?.over === false) return this.#run.ended;
@@ -111,12 +111,12 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   }
 
   /**
-   * Starts nothing more, gives back what was not started, and resolves when the handlers that run have finished. Those that take longer than `timeout` are
-   * told by their signals, and their messages are given back, with their attempts uncounted where the broker allows. Idempotent; a later `run` starts
-   * anew. A handler may call it, but must not await it: it would wait for itself.
+   * Starts no more handlers, releases the deliveries that wait, and resolves when the running handlers have finished. After `timeout`, the signals of those
+   * that still run abort, and their messages are released, with their attempts uncounted where the broker allows. Idempotent. The consumer can run again. A
+   * handler may call `shutdown`, but must not await it: it would wait for itself.
    *
-   * It does not wait until a broker knows what was given back. Await `close()` of the queue before the process exits.
-   * @throws {TypeError | RangeError} (a rejection) for a timeout without sense
+   * It does not wait until the broker has confirmed the releases. Await `close()` of the queue before the process exits.
+   * @throws {TypeError | RangeError} (a rejection) if the timeout is invalid
    */
   async shutdown(options?: ShutdownOptions): Promise<void> {
     const { timeout = DEFAULT_SHUTDOWN_TIMEOUT } = checkOptions(options);
@@ -126,7 +126,7 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     run.stop();
     const deadline =
       timeout === Number.POSITIVE_INFINITY ? undefined : after(this.#handle.scheduler, timeout, () => run.abandon());
-    // Whether it failed is for `run` to say.
+    // `run` reports a failure.
     await run.ended.catch(() => undefined);
     deadline?.unsubscribe();
   }
@@ -137,8 +137,10 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     const handled: Handler = (delivery, context) => handler(delivery.payload, delivery, context);
     const options = { ...this.#handle, ...(this.#queue.deliveries === undefined && NO_RETRIES), signal: run.signal };
     const { concurrency, scheduler } = options;
-    const paceOf = this.#adapts ? (credit: Credit) => new AdaptivePrefetch(credit, concurrency, scheduler) : undefined;
-    const work = defer(() => this.#deliveries(run.signal).pipe(handleChecked(handled, options, paceOf)));
+    const controlPrefetch = this.#adapts
+      ? (credit: Credit) => new AdaptivePrefetch(credit, concurrency, scheduler)
+      : undefined;
+    const work = defer(() => this.#deliveries(run.signal).pipe(handleChecked(handled, options, controlPrefetch)));
     run.start(work.pipe(tap({ error: (error) => this.#failed(error) })), this.#handle.signal);
     return run.ended;
   }

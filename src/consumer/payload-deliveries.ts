@@ -1,28 +1,18 @@
-import { Observable, type Subscriber } from 'rxjs';
-import type {
-  ConsumerGroup,
-  Delivery,
-  MessageHeaders,
-  QueueBackend,
-  QueueKey,
-  QueuePayload,
-  Settlement,
-} from '../backend.js';
+import { Observable } from 'rxjs';
+import type { ConsumerGroup, Delivery, QueueBackend, QueuePayload, Settlement } from '../backend.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { onAbort } from '../internal/on-abort.js';
-import { notedRejection, noteRejection, REJECTION, type TellsRejection } from '../internal/rejection.js';
 import { turn } from '../internal/turn.js';
-import type { AnyDelivery } from '../operators/handle-options.js';
 
-/** A queue that can be consumed from, and no more: what somebody writes for a test. */
+/** A queue without `deliveries()`, such as a hand-made fake. */
 export type PayloadQueue = Pick<QueueBackend, 'consume'> & Partial<Pick<QueueBackend, 'name'>>;
 
-export interface PayloadIntake {
+export interface PayloadDeliveriesOptions {
   readonly group: ConsumerGroup | undefined;
-  /** How many payloads may be unsettled at a time. */
+  /** How many payloads may be in flight. */
   readonly limit: number;
   /** Stops the intake. */
   readonly signal: AbortSignal;
@@ -30,162 +20,82 @@ export interface PayloadIntake {
 }
 
 /**
- * The payloads of `consume()` as deliveries, for a queue without `deliveries()`.
+ * Turns the payloads of `consume()` into deliveries.
  *
- * A payload is done with when the next one is asked for, whatever comes of it: it cannot go back. So none is asked for before it can be handled.
+ * `consume()` acknowledges a payload when the next one is requested, and cannot requeue it. So a
+ * payload is requested only when a handler is free.
  */
-export function payloadDeliveries(queue: PayloadQueue, intake: PayloadIntake): Observable<Delivery> {
+export function payloadDeliveries(queue: PayloadQueue, options: PayloadDeliveriesOptions): Observable<Delivery> {
+  const { group, limit, signal, logger } = options;
+  const { name = 'unnamed' } = queue;
+  const ofQueue = `of queue ${JSON.stringify(name)}`;
   return new Observable((subscriber) => {
-    const pull = new PayloadPull(queue, subscriber, intake);
-    const ignoreAbort = onAbort(intake.signal, () => pull.stop());
+    const iterator = queue.consume({ group, signal })[Symbol.asyncIterator]();
+    let received = 0;
+    let inFlight = 0;
+    let requesting = false;
+    let ended = false;
+
+    const request = (): void => {
+      if (requesting || ended || inFlight >= limit) return;
+      requesting = true;
+      (async () => iterator.next())().then(receive, (error) => {
+        ended = true;
+        subscriber.error(error);
+      });
+    };
+    const receive = ({ done, value }: IteratorResult<QueuePayload>): void => {
+      requesting = false;
+      if (done) end();
+      else if (ended)
+        logger.warn(`A payload ${ofQueue} is lost: it arrived after its consumer stopped`, { queue: name });
+      else {
+        inFlight++;
+        subscriber.next(deliveryOf(value, String(++received)));
+        turn.run(request);
+      }
+    };
+    const end = (): void => {
+      ended = true;
+      subscriber.complete();
+    };
+    const stop = (): void => {
+      if (ended) return;
+      end();
+      // Whether the iterator keeps a payload that it is about to return is up to it. The queues of this library do.
+      (async () => iterator.return?.())().catch((error: unknown) => {
+        logger.error(`return() of the iterator ${ofQueue} failed: ${describeError(error)}`, { queue: name, error });
+      });
+    };
+    const deliveryOf = (payload: QueuePayload, id: string): Delivery => {
+      let settled: Settlement = false;
+      const settle = (how: Exclude<Settlement, false>) => (): Promise<boolean> => {
+        const details = { queue: name, id };
+        if (settled) {
+          logger.warn(`Payload ${id} ${ofQueue} was already ${settled}; settling it again has no effect`, details);
+          return NOT_COUNTED;
+        }
+        settled = how;
+        inFlight--;
+        if (how === 'retried' || how === 'released')
+          logger.warn(`Payload ${id} ${ofQueue} is lost: a queue without deliveries() cannot requeue it`, details);
+        request();
+        return COUNTED;
+      };
+      return {
+        ...{ queue: name, id, key: '', payload, headers: NO_HEADERS, attempt: 1, publishedAt: Number.NaN },
+        ...{ ack: settle('acked'), nack: settle('retried'), release: settle('released'), reject: settle('rejected') },
+        get settled() {
+          return settled;
+        },
+      };
+    };
+
+    const ignoreAbort = onAbort(signal, stop);
     subscriber.add(() => {
       ignoreAbort();
-      pull.stop();
+      stop();
     });
-    pull.ask();
+    request();
   });
-}
-
-class PayloadPull {
-  readonly #iterator: AsyncIterator<QueuePayload>;
-  readonly #subscriber: Subscriber<Delivery>;
-  readonly #intake: PayloadIntake;
-  readonly #queueName: string;
-  #taken = 0;
-  #out = 0;
-  #asking = false;
-  #ended = false;
-
-  constructor(queue: PayloadQueue, subscriber: Subscriber<Delivery>, intake: PayloadIntake) {
-    this.#subscriber = subscriber;
-    this.#intake = intake;
-    this.#queueName = queue.name ?? 'unnamed';
-    this.#iterator = queue.consume({ group: intake.group, signal: intake.signal })[Symbol.asyncIterator]();
-  }
-
-  /** Asks for no more. The iterator is told, and whether it keeps what it was about to hand over is up to it: the queues of this library do. */
-  stop(): void {
-    if (this.#ended) return;
-    this.#end();
-    (async () => this.#iterator.return?.())().catch((error: unknown) => {
-      this.#intake.logger.error(
-        `return() of the iterator of queue ${JSON.stringify(this.#queueName)} failed: ${describeError(error)}`,
-        {
-          queue: this.#queueName,
-          error,
-        },
-      );
-    });
-  }
-
-  /** A payload is settled. */
-  settled(delivery: PayloadDelivery, how: Exclude<Settlement, false>): void {
-    this.#out--;
-    if (how === 'retried' || how === 'released') {
-      this.#intake.logger.warn(
-        `Payload ${delivery.id} of queue ${JSON.stringify(this.#queueName)} is lost: without deliveries() it cannot go back`,
-        {
-          queue: this.#queueName,
-          id: delivery.id,
-        },
-      );
-    }
-    this.ask();
-  }
-
-  settledAgain({ id, settled }: PayloadDelivery): void {
-    this.#intake.logger.warn(
-      `Payload ${id} of queue ${JSON.stringify(this.#queueName)} was settled again, which changed nothing: it was already ${settled}`,
-      { queue: this.#queueName, id },
-    );
-  }
-
-  /** Asks for a payload, if one may come. */
-  ask(): void {
-    if (this.#asking || this.#ended || this.#out >= this.#intake.limit) return;
-    this.#asking = true;
-    (async () => this.#iterator.next())().then(
-      (result) => this.#answered(result),
-      (error) => this.#failed(error),
-    );
-  }
-
-  #answered({ done, value }: IteratorResult<QueuePayload, unknown>): void {
-    this.#asking = false;
-    if (done) this.#end();
-    else if (this.#ended)
-      this.#intake.logger.warn(
-        `A payload of queue ${JSON.stringify(this.#queueName)} is lost: it came when its consumer had stopped`,
-        {
-          queue: this.#queueName,
-        },
-      );
-    else {
-      this.#out++;
-      this.#subscriber.next(new PayloadDelivery(this, this.#queueName, value as QueuePayload, ++this.#taken));
-      turn.run(() => this.ask());
-    }
-  }
-
-  #failed(error: unknown): void {
-    this.#asking = false;
-    this.#ended = true;
-    this.#subscriber.error(error);
-  }
-
-  #end(): void {
-    this.#ended = true;
-    this.#subscriber.complete();
-  }
-}
-
-/** A payload, seen as a delivery. What `consume()` does not tell is left empty. */
-class PayloadDelivery implements AnyDelivery, TellsRejection {
-  readonly key: QueueKey = '';
-  readonly headers: MessageHeaders = NO_HEADERS;
-  readonly attempt = 1;
-  readonly publishedAt = Number.NaN;
-  readonly queue: string;
-  readonly id: string;
-  readonly payload: QueuePayload;
-  settled: Settlement = false;
-  readonly #pull: PayloadPull;
-
-  constructor(pull: PayloadPull, queue: string, payload: QueuePayload, number: number) {
-    this.#pull = pull;
-    this.queue = queue;
-    this.id = String(number);
-    this.payload = payload;
-  }
-
-  get [REJECTION](): unknown {
-    return notedRejection(this);
-  }
-
-  ack(): Promise<boolean> {
-    return this.#settle('acked');
-  }
-
-  nack(): Promise<boolean> {
-    return this.#settle('retried');
-  }
-
-  release(): Promise<boolean> {
-    return this.#settle('released');
-  }
-
-  reject(reason?: unknown): Promise<boolean> {
-    if (!this.settled) noteRejection(this, reason);
-    return this.#settle('rejected');
-  }
-
-  #settle(how: Exclude<Settlement, false>): Promise<boolean> {
-    if (this.settled) {
-      this.#pull.settledAgain(this);
-      return NOT_COUNTED;
-    }
-    this.settled = how;
-    this.#pull.settled(this, how);
-    return COUNTED;
-  }
 }

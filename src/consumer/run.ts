@@ -1,9 +1,9 @@
 import { type Observable, Subscription } from 'rxjs';
 import { onAbort } from '../internal/on-abort.js';
 
-/** One run of a consumer: from its start until nothing runs any more. */
+/** One run of a consumer, from its start until all handlers have finished. */
 export class Run {
-  /** Resolves when it has stopped or its source has ended; rejects when its source has failed. */
+  /** Resolves when the run has stopped or its source has ended. Rejects when its source has failed. */
   readonly ended: Promise<void>;
   readonly #stop = new AbortController();
   readonly #subscription = new Subscription();
@@ -17,21 +17,25 @@ export class Run {
     });
   }
 
-  /** Aborts when no more is to be started. */
+  /** Aborts when no more handlers may start. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** Whether it has ended is known here at once, and by its promise a microtask later. */
+  /** Whether the run has ended. True at once, while the promise settles a microtask later. */
   get over(): boolean {
     return this.#subscription.closed;
   }
 
-  /** Runs; what it works on obeys `signal`. An abort of `obeyed` stops it too. */
+  /**
+   * Starts the run.
+   * @param work obeys `signal`
+   * @param obeyed also stops the run when it aborts
+   */
   start(work: Observable<unknown>, obeyed: AbortSignal | undefined): void {
     if (obeyed?.aborted) this.stop();
     this.#subscription.add(onAbort(obeyed?.aborted ? undefined : obeyed, () => this.stop()));
-    // A handler that runs within this call may have stopped it.
+    // A handler that runs within this call may have stopped the run.
     this.#subscription.add(
       work.subscribe({
         error: (error: unknown) => {
@@ -43,12 +47,12 @@ export class Run {
     );
   }
 
-  /** Starts no more; what runs may finish. */
+  /** Starts no more handlers. Those that run may finish. */
   stop(): void {
     this.#stop.abort();
   }
 
-  /** Stops what runs, too. */
+  /** Also stops the handlers that run. */
   abandon(): void {
     this.#subscription.unsubscribe();
     this.#resolve();

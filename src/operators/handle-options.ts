@@ -8,6 +8,7 @@ import type {
   QueuePayload,
   Settlement,
 } from '../backend.js';
+import { AsyncContext } from '../internal/async-context.js';
 import { describe } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
@@ -22,37 +23,37 @@ import {
 
 const DEFAULT_RETRIES = 3;
 
-/** A delivery of some queue: of any, or of one with typed events. */
+/** A delivery of any queue, with or without typed events. */
 export type AnyDelivery = DeliveryOf<QueueKey, QueuePayload>;
 
-/** What a handler gets beside the delivery. */
+/** The second argument of a handler. */
 export interface HandlerContext {
   /**
-   * Aborts when the handler has taken longer than its `timeout`, and when the subscriber leaves. It is made when it is first asked for; so ask before the
-   * work begins, as `(delivery, { signal }) => …` does.
+   * Aborts when the handler exceeds its `timeout`, and when the subscriber unsubscribes. It is created when it is first read, so read it before the work
+   * begins, as `(delivery, { signal }) => …` does.
    */
   readonly signal: AbortSignal;
 }
 
 /**
- * What works on a delivery. It may return nothing, a value, a promise, an Observable or an async iterable; when that ends, the delivery is acknowledged.
- * To fail is to throw, to reject or to error. A failure with an `UnrecoverableError` gets no retries.
+ * Processes a delivery. It may return nothing, a value, a promise, an Observable or an async iterable. When that ends, the delivery is acknowledged. A handler
+ * fails if it throws, rejects or errors. A failure with an `UnrecoverableError` is not retried.
  */
 export type Handler<Item extends AnyDelivery = Delivery, Result = unknown> = (
   delivery: Item,
   context: HandlerContext,
 ) => Result;
 
-// biome-ignore lint/suspicious/noConfusingVoidType: what a handler returns that returns nothing has this type.
+// biome-ignore lint/suspicious/noConfusingVoidType: the type of a handler that returns nothing.
 type Nothing = undefined | void;
 
-/** An Observable of any library, by methods that they share: `Symbol.observable` has no type of its own that could tell it. */
+/** An Observable of any library, by the methods that they share. `Symbol.observable` has no type of its own. */
 interface AnyObservable<Value> {
   subscribe(...args: never[]): unknown;
   forEach(next: (value: Value) => void): PromiseLike<void>;
 }
 
-/** What flows downstream of a handler: values of an Observable or an async iterable one by one, any other result as it is, but undefined. */
+/** The values that `handle` emits: those of an Observable or an async iterable one by one, any other result as it is, except undefined. */
 export type HandlerOutput<Result> =
   Result extends AnyObservable<infer Value>
     ? Value
@@ -62,40 +63,40 @@ export type HandlerOutput<Result> =
         ? Value
         : Exclude<Result, Nothing>;
 
-/** How the handling of a delivery ended. */
+/** How a delivery ended. */
 export type OutcomeStatus = Exclude<Settlement, false> | 'dead-lettered';
 
-/** What became of a delivery: one for each run of the handler, and one for each delivery that was given back or given up without a run. */
+/** The result of a delivery: one for each run of the handler, and one for each delivery that was released or given up without a run. */
 export interface Outcome<Item extends AnyDelivery = Delivery> {
   /**
-   * `'acked'`: done. `'retried'`: it failed and will be tried again. `'dead-lettered'`, `'rejected'`: it was given up. `'released'`: given back, since
-   * the consumer stopped, or another message has to be run alone.
+   * `'acked'`: done. `'retried'`: it failed and is retried. `'dead-lettered'`, `'rejected'`: it was given up. `'released'`: it was requeued because the
+   * consumer stopped, or because another message must run alone.
    */
   readonly status: OutcomeStatus;
   readonly delivery: Item;
   /**
-   * How long the handler ran, in milliseconds by the clock of `scheduler`. Where it took over from another at once, what `onOutcome` took for that one
-   * is counted too.
+   * How long the handler ran, in milliseconds by the clock of `scheduler`. A handler that starts as soon as another one ends includes the time of that
+   * one's `onOutcome`.
    */
   readonly duration: number;
-  /** What the handler failed with, or else the reason that it gave to `reject()`; absent if there is none. */
+  /** The error of the handler, or the reason that it passed to `reject()`; absent if there is none. */
   readonly error?: unknown;
 }
 
 export interface RetryOptions<Item extends AnyDelivery = Delivery> {
-  /** How many times a failed message is tried again, a whole number from 0 up, or Infinity. Default: 3. */
+  /** How many times a failed message is retried: an integer >= 0, or Infinity. Default: 3. */
   readonly count?: number | undefined;
   /**
-   * How long it waits before that: milliseconds from 0 up, or a function of the error, the number of the retry, from 1 up, and the failed delivery, that
-   * returns them.
+   * The delay before a retry, in milliseconds >= 0, or a function that returns it. The function gets the error, the number of the retry, from 1, and the
+   * failed delivery.
    * Default: `exponentialBackoff({ initial: 1000, max: 30_000, jitter: 0.2 })`.
    */
   readonly delay?: number | ((error: unknown, retryCount: number, delivery: Item) => number) | undefined;
 }
 
 /**
- * Takes a message that was given up. If it throws or rejects, `handle` calls it again later, with the same delivery and error. If it fails with an
- * `InvalidMessageError`, `handle` quarantines the message instead.
+ * Takes a message that was given up. If it fails, `handle` calls it again later, with the same delivery and error. If it fails with an `InvalidMessageError`,
+ * `handle` quarantines the message instead.
  */
 export type DeadLetterFunction<Item extends AnyDelivery = Delivery> = (
   delivery: Item,
@@ -104,40 +105,40 @@ export type DeadLetterFunction<Item extends AnyDelivery = Delivery> = (
 ) => Promise<void> | void;
 
 export interface HandleOptions<Item extends AnyDelivery = Delivery> {
-  /** How many handlers run at a time at most, a whole number from 1 up. The `prefetch` of the stream should not be smaller. Default: 1. */
+  /** How many handlers may run at a time: an integer >= 1. The `prefetch` of the stream should not be smaller. Default: 1. */
   readonly concurrency?: number | undefined;
   /**
-   * Deliveries of one key are handled in order, one after the other; different keys in parallel. `'key'`: by the key of the message. A function: by
-   * what it returns, compared as a `Map` does. A failed delivery is then retried in place. Default: no order.
+   * Handles deliveries of one key in order, one at a time, and different keys in parallel. `'key'`: by the key of the message. A function: by its return
+   * value, compared as a `Map` does. A failed delivery is then retried in place. Default: no order.
    */
   readonly orderBy?: 'key' | ((delivery: Item) => unknown) | undefined;
-  /** How long a handler may take, in milliseconds, from 1 up; then its signal aborts, and it has failed. Default: for ever. */
+  /** How long a handler may run, in milliseconds >= 1. Then its signal aborts, and it has failed. Default: no limit. */
   readonly timeout?: number | undefined;
   readonly retry?: RetryOptions<Item> | undefined;
   /**
-   * Gives up a message that was delivered more often than this without running it, since it ends its consumers: a whole number, or Infinity, at least
-   * `retry.count` + 1. With a limit, a delivery past `retry.count` + 1 is run alone: the consumer holds nothing else meanwhile, so that only the message that
-   * ends the process is counted. Default: Infinity.
+   * Gives up a message that was delivered more often, without running it, because it crashes its consumers: an integer >= `retry.count` + 1, or Infinity.
+   * With a limit, a delivery past `retry.count` + 1 runs alone: the consumer has nothing else in flight, so that only the message that ends the process
+   * counts one more delivery. Default: Infinity.
    */
   readonly deliveryLimit?: number | undefined;
   /**
-   * Where a message goes that is given up: a queue, which gets it with the headers `sluice-error`, `sluice-attempts`, `sluice-queue` and `sluice-group`, or a function.
-   * A queue that refuses it as invalid gets it with shorter headers, then without those of ours; if that is invalid too, the engine of the delivery
-   * quarantines the message, and memory rejects it. Default: nowhere. It is rejected, and logged as an error.
+   * Takes messages that are given up: a queue, which gets the headers `sluice-error`, `sluice-attempts`, `sluice-queue` and `sluice-group`, or a function. If the
+   * queue refuses a message as invalid, `handle` shortens these headers, then leaves them out. If the message is still invalid, the engine of the delivery
+   * quarantines it; memory rejects it. Default: none. Messages that are given up are rejected and logged as errors.
    */
   readonly deadLetter?: Pick<QueueBackend, 'publish'> | DeadLetterFunction<Item> | undefined;
-  /** Starts no more handlers: those that run finish, everything else is released, and the stream completes. */
+  /** Stops the stream: running handlers finish, everything else is released, and the stream completes. */
   readonly signal?: AbortSignal | undefined;
-  /** Called with what became of each delivery, after it was settled. What it throws is logged. */
+  /** Called with the outcome of each delivery, after it is settled. If it throws, the error is logged. */
   readonly onOutcome?: ((outcome: Outcome<Item>) => void) | undefined;
-  /** Tells the time and runs the timers: of timeouts, of retries in place and of dead letters. Default: RxJS's `asyncScheduler`. */
+  /** The clock, and the timers of timeouts, retries in place and dead letters. Default: RxJS's `asyncScheduler`. */
   readonly scheduler?: SchedulerLike | undefined;
-  /** Where failures are reported: with the key, the id and the attempt of the message, never its payload. Default: the console. */
+  /** Logs failures with the key, the id and the attempt of the message, never its payload. Default: the console. */
   readonly logger?: Logger | undefined;
 }
 
 export interface CheckedHandleOptions {
-  /** The group of the consumer, for deliveries that do not tell theirs; undefined if it is not known. */
+  /** The group of the consumer, for deliveries that do not tell theirs; undefined if it is unknown. */
   readonly group?: ConsumerGroup | undefined;
   readonly concurrency: number;
   readonly orderBy: ((delivery: Delivery) => unknown) | undefined;
@@ -152,7 +153,23 @@ export interface CheckedHandleOptions {
   readonly logger: Logger;
 }
 
-/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+/** The options of one subscription. Their functions run in its asynchronous context. */
+export interface BoundHandleOptions extends CheckedHandleOptions {
+  readonly context: AsyncContext;
+}
+
+/** Adapts the credit of a subscription to its handlers. */
+export interface PrefetchController {
+  /**
+   * A handler has started.
+   * @param now the time of the scheduler, in milliseconds
+   */
+  handlerStarted(now: number): void;
+  /** No more handlers will start. */
+  stop(): void;
+}
+
+/** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkHandleOptions(options: HandleOptions | undefined): CheckedHandleOptions {
   const given = checkOptions(options);
   const {
@@ -184,6 +201,28 @@ export function checkHandleOptions(options: HandleOptions | undefined): CheckedH
     onOutcome: onOutcome === undefined ? undefined : checkFunction('onOutcome', onOutcome),
     scheduler: checkMethods('scheduler', scheduler, ['now', 'schedule']),
     logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
+  };
+}
+
+/**
+ * Binds the functions of the options to the asynchronous context of this call.
+ *
+ * The handler is not among them: `Workers` enters the context, because it also subscribes to the handler's result there.
+ */
+export function bindHandleOptions(options: CheckedHandleOptions): BoundHandleOptions {
+  const context = new AsyncContext();
+  const { orderBy, retryDelay, deadLetter, onOutcome, logger } = options;
+  return {
+    ...options,
+    context,
+    orderBy: orderBy && context.bind(orderBy),
+    retryDelay: context.bind(retryDelay),
+    deadLetter:
+      typeof deadLetter === 'function'
+        ? context.bind(deadLetter)
+        : deadLetter && { publish: context.bind((...message) => deadLetter.publish(...message)) },
+    onOutcome: onOutcome && context.bind(onOutcome),
+    logger: { debug: context.bind(logger.debug), warn: context.bind(logger.warn), error: context.bind(logger.error) },
   };
 }
 

@@ -6,24 +6,24 @@ import { checkObservable, toOwnObservable } from '../internal/observables.js';
 import { checkFunction } from '../internal/options.js';
 import {
   type AnyDelivery,
+  bindHandleOptions,
   type CheckedHandleOptions,
   checkHandleOptions,
   type HandleOptions,
   type Handler,
   type HandlerOutput,
+  type PrefetchController,
 } from './handle-options.js';
-import { bindOptions } from './handling/bound-options.js';
 import { Handling } from './handling/handling.js';
-import type { Pace } from './handling/pace.js';
 import { warnOfPrefetch } from './prefetch.js';
 
 /**
- * Runs a handler over deliveries and settles them for it: to end is to acknowledge, to fail is to be tried again.
+ * Runs a handler for each delivery, and acknowledges or retries the delivery by the handler's result.
  *
- * The handler may return nothing, a value, a promise, an Observable or an async iterable. Results flow downstream: a value and what a promise resolves to
- * once the delivery was acknowledged, the values of an Observable or an async iterable as they come. A failed message is delivered again, up to `retry.count`
- * times, then it goes to `deadLetter`, or is rejected and logged. A handler that settles its delivery by hand is left alone. One bad message never ends the
- * stream; an error of the source ends it, once the handlers that run have finished.
+ * The handler may return nothing, a value, a promise, an Observable or an async iterable. `handle` emits its results: a value, or the value of a promise, after
+ * the delivery is acknowledged; the values of an Observable or an async iterable as they arrive. A failed message is retried up to `retry.count` times. Then it is
+ * dead-lettered, or rejected and logged. If the handler settles its delivery itself, `handle` does not. A failing message never ends the stream. An error of the
+ * source ends it after the running handlers have finished.
  *
  * ```text
  * source     a---b---c-------|
@@ -31,20 +31,19 @@ import { warnOfPrefetch } from './prefetch.js';
  * output     -----A---B---C--|
  * ```
  *
- * *When to use*: in a pipeline. For a service that runs until it is told to stop, `AsyncLoopConsumer` is the same with a way to stop it.
+ * *When to use*: in a pipeline. For a long-running service, use `AsyncLoopConsumer`: the same with `run()` and `shutdown()`.
  *
- * *Gotchas*: at least once: a handler may see a message again, also one that it had finished, so it should be idempotent. With a `concurrency` above 1,
- * order is kept only where `orderBy` says so. Give the stream a `prefetch` of at least the `concurrency`; with `orderBy` of more, since deliveries that wait
- * behind others of their key, or for a retry, keep their credit.
+ * *Gotchas*: delivery is at least once. A handler may get a message again that it has finished, so make it idempotent. With a `concurrency` above 1, only
+ * `orderBy` keeps an order. The `prefetch` of the stream should be at least the `concurrency`. With `orderBy` it should be more: deliveries that wait behind
+ * others of their key, or for a retry, keep their credit.
  *
- * To stop, abort `signal`: running handlers finish, everything else goes back to the queue, and the stream completes. Unsubscribing is the hard way: it
- * aborts the signals of the handlers that run, and gives their messages back too. Neither uses up a message's retries, unless the broker counts what another
- * process has given back.
+ * To stop, abort `signal`: running handlers finish, everything else is released, and the stream completes. Unsubscribing also aborts the running handlers and
+ * releases their messages. Neither uses up a message's retries, unless the broker counts the releases of another process.
  *
- * The handler, the functions of the options and what is downstream run in the `AsyncLocalStorage` context
- * of the subscription, never in that of a publisher.
+ * The handler, the functions of the options and the downstream subscriber run in the `AsyncLocalStorage` context of the subscription, never in that of a
+ * publisher.
  *
- * With a `deliveryLimit`, apply it to the stream itself: with an operator in between, it cannot stop the intake while it runs a message alone.
+ * With a `deliveryLimit`, apply `handle` directly to the stream. After another operator, it cannot pause the intake while it runs a message alone.
  *
  * @example
  * ```ts
@@ -53,7 +52,7 @@ import { warnOfPrefetch } from './prefetch.js';
  *   .pipe(handle(async ({ payload }, { signal }) => charge(payload, { signal }), { concurrency: 8, timeout: 5000, deadLetter: failed }))
  *   .subscribe((receipt) => console.log(receipt));
  * ```
- * @throws {TypeError | RangeError} for a handler or an option without sense, when the operator is made
+ * @throws {TypeError | RangeError} if the handler or an option is invalid. The message names it.
  */
 export function handle<Item extends AnyDelivery, Result>(
   handler: Handler<Item, Result>,
@@ -67,29 +66,29 @@ export function handle<Item extends AnyDelivery, Result>(
 }
 
 /**
- * `handle`, with options that were checked before.
- * @param paceOf makes what sets the credit of a subscription; undefined where the `prefetch` of the stream is kept
+ * Makes the operator from options that are already validated.
+ * @param controlPrefetch makes the controller of a subscription's credit; undefined keeps the `prefetch` of the stream
  */
 export function handleChecked(
   handler: Handler,
   options: CheckedHandleOptions,
-  paceOf?: (credit: Credit) => Pace,
+  controlPrefetch?: (credit: Credit) => PrefetchController,
 ): OperatorFunction<Delivery, unknown> {
   const { concurrency, logger, deliveryLimit } = options;
-  const changesCredit = paceOf !== undefined || deliveryLimit !== Number.POSITIVE_INFINITY;
-  const warn = warnOfPrefetch('concurrency', concurrency, 'fewer handlers run at a time than could', logger);
+  const changesCredit = controlPrefetch !== undefined || deliveryLimit !== Number.POSITIVE_INFINITY;
+  const warn = warnOfPrefetch('concurrency', concurrency, 'fewer handlers run at a time', logger);
   return (source) => {
     const deliveries = checkObservable<Delivery>('source', source);
     warn(source);
     return new Observable((subscriber) => {
-      const bound = bindOptions(options);
+      const bound = bindHandleOptions(options);
       const downstream = inContext(subscriber, bound.context);
       const credit = new Credit((source as DeliveryStream).prefetch);
-      // Also if the credit never changes: a stream warns of stalled subscribers that bring no credit, and handlers may take long.
+      // Also if the credit never changes: the stream reports a subscriber without a credit as stalled, and handlers may run long.
       const stream = withCredit(source, credit);
       const connected = stream === undefined ? deliveries : toOwnObservable(stream);
       if (stream === undefined || !changesCredit) new Handling(downstream, handler, bound).connect(connected);
-      else new Handling(downstream, handler, bound, credit, paceOf?.(credit)).connect(connected);
+      else new Handling(downstream, handler, bound, credit, controlPrefetch?.(credit)).connect(connected);
     });
   };
 }

@@ -14,26 +14,26 @@ import { checkObservable } from '../internal/observables.js';
 import { checkCount, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
 import type { AnyDelivery } from './handle-options.js';
-import { giveBack } from './handling/failures.js';
+import { releaseUnsettled } from './handling/settle.js';
 import { warnOfPrefetch } from './prefetch.js';
 
 export interface InBatchesOptions {
-  /** How many deliveries make a batch at most, a whole number from 1 up. The `prefetch` of the stream should not be smaller. */
+  /** How many deliveries a batch may have: an integer >= 1. The `prefetch` of the stream should not be smaller. */
   readonly maxSize: number;
-  /** How long the first delivery of a batch waits for others at most, in milliseconds, from 0 up. */
+  /** How long the first delivery of a batch may wait for others, in milliseconds >= 0. */
   readonly maxWait: number;
   /** Runs the timer. Default: RxJS's `asyncScheduler`. */
   readonly scheduler?: SchedulerLike | undefined;
-  /** Where a warning goes. Default: the console. */
+  /** Logs warnings. Default: the console. */
   readonly logger?: Logger | undefined;
 }
 
 /**
- * Deliveries that are settled as one. Each method settles those that nobody has settled by hand, and resolves to whether it counted for all of them;
- * where none is left it changes nothing, logs a warning and resolves to `false`.
+ * Deliveries that are settled together. Each method settles those that are not settled yet, and resolves to whether it counted for all of them. If all are
+ * settled, it has no effect, logs a warning and resolves to `false`.
  */
 export interface DeliveryBatch<Item extends AnyDelivery = Delivery> {
-  /** In the order in which they came; at least one. */
+  /** At least one, in the order of their arrival. */
   readonly deliveries: readonly Item[];
   ack(): Promise<boolean>;
   nack(options?: NackOptions): Promise<boolean>;
@@ -42,11 +42,11 @@ export interface DeliveryBatch<Item extends AnyDelivery = Delivery> {
 }
 
 /**
- * Collects deliveries into batches: one is handed on when it is full, or when its first delivery has waited long enough. You settle it.
+ * Collects deliveries into batches. It emits a batch when it is full, or when its first delivery has waited for `maxWait`. You settle the batch.
  *
- * What is unfinished is handed on when the source completes, and released when the subscriber leaves or the source fails.
+ * The last batch is emitted when the source completes. It is released when the subscriber unsubscribes or the source fails.
  *
- * *Gotchas*: deliveries count as held while they wait in a batch: with a `prefetch` below `maxSize` no batch is ever full, and each waits for its time.
+ * *Gotchas*: deliveries keep their credit while they wait in a batch. With a `prefetch` below `maxSize` no batch is ever full, and each one waits for `maxWait`.
  *
  * @example
  * ```ts
@@ -61,7 +61,7 @@ export interface DeliveryBatch<Item extends AnyDelivery = Delivery> {
  *   )
  *   .subscribe();
  * ```
- * @throws {TypeError | RangeError} for an option without sense, when the operator is made
+ * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
  */
 export function inBatches<Item extends AnyDelivery>(
   options: InBatchesOptions,
@@ -73,7 +73,7 @@ export function inBatches<Item extends AnyDelivery>(
     scheduler: checkMethods('scheduler', scheduler, ['now', 'schedule']),
     logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
   };
-  const warn = warnOfPrefetch('maxSize', checked.maxSize, 'each batch waits for its time', checked.logger);
+  const warn = warnOfPrefetch('maxSize', checked.maxSize, 'each batch waits for `maxWait`', checked.logger);
   return (source) => {
     const deliveries = checkObservable<Item>('source', source);
     warn(source);
@@ -103,45 +103,45 @@ class Batching<Item extends AnyDelivery> implements SourceObserver<Item> {
 
   connect(source: Observable<Item>): void {
     this.#subscriber.add(() => {
-      this.#giveBack();
+      this.#releaseAll();
       this.#source.unsubscribe();
     });
     source.subscribe(this.#source);
   }
 
   take(delivery: Item): void {
-    // It may come after the subscriber has left, from a source that emits while it is subscribed to.
-    if (this.#subscriber.closed) giveBack(delivery, this.#options.logger);
-    else if (this.#deliveries.push(delivery) >= this.#options.maxSize) this.#handOn();
+    // A source that emits within `subscribe` may emit after the unsubscribe.
+    if (this.#subscriber.closed) releaseUnsettled(delivery, this.#options.logger);
+    else if (this.#deliveries.push(delivery) >= this.#options.maxSize) this.#emit();
     else if (this.#timer === undefined) this.#startTimer();
   }
 
   exhaust(failure?: { readonly error: unknown }): void {
     if (failure !== undefined) {
-      this.#giveBack();
+      this.#releaseAll();
       this.#subscriber.error(failure.error);
       return;
     }
-    if (this.#deliveries.length > 0) this.#handOn();
+    if (this.#deliveries.length > 0) this.#emit();
     this.#subscriber.complete();
   }
 
   #startTimer(): void {
     const { scheduler, maxWait } = this.#options;
     this.#timer = new Subscription();
-    // Some schedulers run what has no delay within the call.
-    this.#timer.add(after(scheduler, maxWait, () => this.#handOn()));
+    // Some schedulers run a task without delay within the call.
+    this.#timer.add(after(scheduler, maxWait, () => this.#emit()));
   }
 
-  #handOn(): void {
-    this.#subscriber.next(new Batch(this.#takeOut()));
+  #emit(): void {
+    this.#subscriber.next(new Batch(this.#takeAll()));
   }
 
-  #giveBack(): void {
-    for (const delivery of this.#takeOut()) giveBack(delivery, this.#options.logger);
+  #releaseAll(): void {
+    for (const delivery of this.#takeAll()) releaseUnsettled(delivery, this.#options.logger);
   }
 
-  #takeOut(): Item[] {
+  #takeAll(): Item[] {
     this.#timer?.unsubscribe();
     this.#timer = undefined;
     const deliveries = this.#deliveries;
@@ -174,10 +174,10 @@ class Batch<Item extends AnyDelivery> implements DeliveryBatch<Item> {
   }
 
   async #settle(settle: (delivery: Item) => Promise<boolean>): Promise<boolean> {
-    const open = this.deliveries.filter(({ settled }) => !settled);
-    // The first one of a batch that is settled already says what is wrong, once.
+    const unsettled = this.deliveries.filter(({ settled }) => !settled);
+    // If all are settled, the first one logs the warning.
     const answers = await Promise.all(
-      (open.length > 0 ? open : this.deliveries.slice(0, 1)).map(async (delivery) => settle(delivery)),
+      (unsettled.length > 0 ? unsettled : this.deliveries.slice(0, 1)).map(async (delivery) => settle(delivery)),
     );
     return answers.every((counted) => counted !== false);
   }

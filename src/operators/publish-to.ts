@@ -10,28 +10,29 @@ import { checkCount, checkFunction, checkMethods, checkOptions, checkSignal } fr
 import { Sink, type SourceObserver } from '../internal/sink.js';
 
 export interface PublishToOptions {
-  /** How many messages may be under way to the queue at a time, a whole number from 1 up. Above 1, values may be emitted out of order. Default: 1. */
+  /** How many publishes may wait for their confirm at a time: an integer >= 1. Above 1, values may be emitted out of order. Default: 1. */
   readonly concurrency?: number | undefined;
 }
 
 /**
- * Publishes each value, and emits it once the queue has taken it.
+ * Publishes each value, and emits it once the queue has confirmed it.
  *
- * It waits where the queue makes `publish` wait: values that come meanwhile are kept, without a bound, since an Observable cannot be slowed down. A
- * publish that fails ends the stream with its error. Unsubscribing takes back what waits for room: it is not enqueued. After an error of the source, what
- * came before it is published first.
+ * While `publish` waits, values that arrive are buffered without a bound, because an Observable cannot be slowed down. A publish that fails ends the stream
+ * with its error. Unsubscribing aborts the publishes that wait for capacity: their messages are not enqueued. After an error of the source, the values before
+ * it are published first.
  *
- * `toEntry`, `publish` and what is downstream run in the `AsyncLocalStorage` context of the subscription: a value may wait, and would get the context of another.
+ * `toEntry`, `publish` and the downstream subscriber run in the `AsyncLocalStorage` context of the subscription. A value that waited would otherwise get the
+ * context of another one.
  *
- * *Gotchas*: a publish that waited for room is known to be done a microtask later, also under virtual time: give the queue of a marble test room enough.
+ * *Gotchas*: a publish that waited for capacity resolves a microtask later, also in virtual time. In a marble test, give the queue enough capacity.
  *
  * @example
  * ```ts
  * orders$.pipe(publishTo(queue, (order) => ['orders.created', order])).subscribe();
  * orders$.pipe(publishTo(queue, (order) => ['orders.remind', order, { delay: 60_000 }])).subscribe();
  * ```
- * @param toEntry returns the message for a value: its key, its payload and, if it has any, the options of `publish`
- * @throws {TypeError | RangeError} for a queue, a function or an option without sense, when the operator is made
+ * @param toEntry returns the message for a value: its key, its payload and optionally the options of `publish`
+ * @throws {TypeError | RangeError} if the queue, the function or an option is invalid. The message names it.
  */
 export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
   queue: Pick<QueueBackend<Events>, 'publish'>,
@@ -42,12 +43,12 @@ export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
   checkFunction('toEntry', toEntry);
   const { concurrency = 1 } = checkOptions(options);
   checkCount('concurrency', concurrency);
-  const send = (value: Value, left: AbortSignal): Promise<void> => {
+  const send = (value: Value, unsubscribed: AbortSignal): Promise<void> => {
     const [key, payload, options] = checkEntry(toEntry(value));
     const publish = (signal: AbortSignal) =>
       (queue as Pick<QueueBackend, 'publish'>).publish(key, payload, { ...options, signal });
     const signal = checkSignal('signal', options?.signal);
-    return signal === undefined ? publish(left) : withEither(left, signal, publish);
+    return signal === undefined ? publish(unsubscribed) : withEither(unsubscribed, signal, publish);
   };
   return (source) => {
     const values = checkObservable<Value>('source', source);
@@ -58,7 +59,7 @@ export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
   };
 }
 
-/** @throws {TypeError} for what is no message */
+/** @throws {TypeError} if the entry is not a message */
 function checkEntry(entry: unknown): PublishArguments {
   const isArray = Array.isArray(entry);
   if (!isArray || entry.length < 2 || entry.length > 3) {
@@ -71,7 +72,7 @@ function checkEntry(entry: unknown): PublishArguments {
   return entry as PublishArguments;
 }
 
-/** Makes a call with a signal that aborts when one of two does. Afterwards no listener is left on them. */
+/** Makes a call with a signal that aborts when one of two does. Removes its listeners when the call is done. */
 function withEither(one: AbortSignal, other: AbortSignal, call: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const aborted = [one, other].find((signal) => signal.aborted);
   if (aborted !== undefined) return call(aborted);
@@ -91,9 +92,9 @@ class Publishing<Value> implements SourceObserver<Value> {
   readonly #send: (value: Value, signal: AbortSignal) => Promise<void>;
   readonly #concurrency: number;
   readonly #source = new Sink<Value>(this, true);
-  readonly #left = new AbortController();
+  readonly #unsubscribed = new AbortController();
   readonly #waiting = new BlockQueue<Value>();
-  #underWay = 0;
+  #publishing = 0;
   #sending = false;
   #sourceEnded = false;
   #failure: { readonly error: unknown } | undefined;
@@ -110,7 +111,7 @@ class Publishing<Value> implements SourceObserver<Value> {
 
   connect(source: Observable<Value>): void {
     this.#subscriber.add(() => {
-      this.#left.abort();
+      this.#unsubscribed.abort();
       this.#source.unsubscribe();
     });
     source.subscribe(this.#source);
@@ -127,22 +128,22 @@ class Publishing<Value> implements SourceObserver<Value> {
     this.#endIfDone();
   }
 
-  /** A loop, where a publish that is done within its call would make a recursion. */
+  /** Loops instead of recursing when a publish is done within its call. */
   #sendWaiting(): void {
     if (this.#sending) return;
     this.#sending = true;
-    while (this.#waiting.length > 0 && this.#underWay < this.#concurrency && !this.#subscriber.closed)
+    while (this.#waiting.length > 0 && this.#publishing < this.#concurrency && !this.#subscriber.closed)
       this.#sendOne(this.#waiting.shift());
     this.#sending = false;
     this.#endIfDone();
   }
 
   #sendOne(value: Value): void {
-    this.#underWay++;
+    this.#publishing++;
     whenDone(
-      () => this.#send(value, this.#left.signal),
+      () => this.#send(value, this.#unsubscribed.signal),
       () => {
-        this.#underWay--;
+        this.#publishing--;
         this.#subscriber.next(value);
         this.#sendWaiting();
       },
@@ -151,7 +152,7 @@ class Publishing<Value> implements SourceObserver<Value> {
   }
 
   #endIfDone(): void {
-    if (!this.#sourceEnded || this.#underWay > 0 || this.#waiting.length > 0) return;
+    if (!this.#sourceEnded || this.#publishing > 0 || this.#waiting.length > 0) return;
     if (this.#failure === undefined) this.#subscriber.complete();
     else this.#subscriber.error(this.#failure.error);
   }

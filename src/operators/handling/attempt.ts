@@ -1,38 +1,56 @@
 import type { Delivery } from '../../backend.js';
-import type { HandlerContext } from '../handle-options.js';
+import type { HandlerContext, Outcome, OutcomeStatus } from '../handle-options.js';
+import type { Lane } from './attempt-queue.js';
 
-/** The deliveries of one key. It belongs to the lanes. */
-export interface Lane {
-  /** Who may go on; undefined while nobody is in it. */
-  first: Attempt | undefined;
-  last: Attempt | undefined;
+export interface Failure {
+  readonly error: unknown;
 }
 
-/** One try at a delivery: what its handler gets as its context, and its place in line until then. */
+/** An outcome that may still change. */
+type PendingOutcome = { -readonly [Name in keyof Outcome]: Outcome[Name] };
+
+/** One try at a delivery: the context of its handler, its place in the queue, and its result. */
 export class Attempt implements HandlerContext {
   readonly delivery: Delivery;
-  /** Deliveries of one lane are handled one after the other; undefined where there is no order. */
-  readonly lane: Lane | undefined;
-  /** Who is next in the lane. It belongs to the lanes. */
-  behind: Attempt | undefined;
-  /** Who is next in the line for a handler. It belongs to the line. */
-  following: Attempt | undefined;
+  /** What `onOutcome` gets; undefined without an `onOutcome`, and once it was called. */
+  outcome: PendingOutcome | undefined;
+  failure: Failure | undefined;
+  /** The value to emit downstream. */
+  value: unknown;
+  /** The lane that the attempt occupies; undefined without `orderBy`, and once it has left. */
+  lane: Lane | undefined;
+  /** The next attempt in the lane, and the next one that is ready. Both belong to the queue. */
+  nextInLane: Attempt | undefined;
+  nextReady: Attempt | undefined;
   #controller: AbortController | undefined;
 
-  constructor(delivery: Delivery, lane: Lane | undefined) {
+  /** @param reported whether there is an `onOutcome` */
+  constructor(delivery: Delivery, reported: boolean) {
     this.delivery = delivery;
-    this.lane = lane;
+    this.outcome = reported ? { status: 'acked', delivery, duration: 0 } : undefined;
   }
 
   get signal(): AbortSignal {
-    // Most handlers never ask, and a controller costs more than all the rest.
+    // Made on demand: most handlers never read it, and a controller costs more than the attempt.
     this.#controller ??= new AbortController();
     return this.#controller.signal;
   }
 
-  /** Tells the handler that nobody waits for it any more. */
   abort(reason: unknown): void {
     this.#controller ??= new AbortController();
     this.#controller.abort(reason);
+  }
+
+  set status(status: OutcomeStatus) {
+    if (this.outcome !== undefined) this.outcome.status = status;
+  }
+
+  set duration(milliseconds: number) {
+    if (this.outcome !== undefined) this.outcome.duration = milliseconds;
+  }
+
+  fail(error: unknown): void {
+    this.failure = { error };
+    if (this.outcome !== undefined) this.outcome.error = error;
   }
 }

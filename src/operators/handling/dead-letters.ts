@@ -6,169 +6,163 @@ import { whenDone } from '../../internal/answers.js';
 import { describeError } from '../../internal/describe.js';
 import { groupOf } from '../../internal/group-of.js';
 import { isQuarantinable } from '../../internal/quarantine.js';
-import type { CheckedHandleOptions, HandlerContext } from '../handle-options.js';
+import type { CheckedHandleOptions, HandlerContext, OutcomeStatus } from '../handle-options.js';
 import { Attempt } from './attempt.js';
-import { logFailure, retryDelay } from './failures.js';
+import { logFailure } from './delivery-log.js';
+import { retryDelay } from './retry.js';
+import type { SettlementMethod } from './settle.js';
 
-/** The least time between two tries at one dead letter, in milliseconds. */
-const SHORTEST_PAUSE = 1000;
+/** The shortest delay before a dead letter is retried, in milliseconds. */
+const SHORTEST_DELAY = 1000;
 
 /**
- * How much of an error's text goes into a header, in UTF-16 code units: at first, and once the queue has refused the message, which may leave less room.
- * Past the end the dead letter goes without headers of ours.
+ * The longest text of an error in a header, in UTF-16 code units: for the first try, and after the
+ * queue has refused the message. After the last one, the dead letter has none of these headers.
  */
 const LONGEST_ERRORS = [1000, 100];
 
-/** A delivery that was given up. */
-export interface Lost {
+/** Settles an attempt whose dead-lettering has ended. */
+export type OnDeadLetterEnd = (
+  attempt: Attempt,
+  status: OutcomeStatus,
+  method: SettlementMethod,
+  argument?: unknown,
+) => void;
+
+interface DeadLetter {
   readonly attempt: Attempt;
-  readonly error: unknown;
-  readonly duration: number;
-}
-
-export interface DeadLetterOwner {
-  /** It has arrived where it goes. */
-  deadLettered(lost: Lost): void;
-  /** Its destination will never take it, for a reason in words. */
-  refused(lost: Lost, reason: string): void;
-  /** It could not be delivered, and is not tried again. */
-  undeliverable(lost: Lost): void;
-}
-
-interface Entry extends Lost {
   /** How many tries have failed. */
   failures: number;
-  /** How often the dead letter was refused as invalid, and has been shortened since. */
+  /** How often the queue has refused the message as invalid. Each time, it is shortened. */
   refusals: number;
-  /** The try that is under way. */
+  /** The context of the current try. */
   current: Attempt | undefined;
-  /** Runs out when it is tried again. */
+  /** Fires when the next try is due. */
   timer: Subscription | undefined;
 }
 
-/** Delivers what was given up to where it goes, for as long as it takes. The delivery stays out meanwhile, so that nothing is lost in between. */
+/**
+ * Delivers dead letters, and retries until each one is delivered. The deliveries stay in flight
+ * meanwhile, so that no message is lost.
+ */
 export class DeadLetters {
-  readonly #owner: DeadLetterOwner;
   readonly #options: CheckedHandleOptions;
-  readonly #entries = new Set<Entry>();
+  readonly #onEnd: OnDeadLetterEnd;
+  readonly #letters = new Set<DeadLetter>();
   #stopped = false;
 
-  constructor(owner: DeadLetterOwner, options: CheckedHandleOptions) {
-    this.#owner = owner;
+  constructor(options: CheckedHandleOptions, onEnd: OnDeadLetterEnd) {
     this.#options = options;
+    this.#onEnd = onEnd;
   }
 
-  /** How many are not delivered yet: they wait for a try, or one is under way. */
+  /** How many are not delivered yet. */
   get size(): number {
-    return this.#entries.size;
+    return this.#letters.size;
   }
 
-  send(lost: Lost): void {
-    const entry: Entry = { ...lost, failures: 0, refusals: 0, current: undefined, timer: undefined };
-    this.#entries.add(entry);
-    this.#try(entry);
+  send(attempt: Attempt): void {
+    const letter: DeadLetter = { attempt, failures: 0, refusals: 0, current: undefined, timer: undefined };
+    this.#letters.add(letter);
+    this.#try(letter);
   }
 
-  /** Tries nothing again: those that wait for it come back as undeliverable. */
+  /** Starts no more tries, and releases the deliveries that wait for one. */
   stop(): void {
     this.#stopped = true;
-    for (const entry of this.#entries) {
-      if (entry.current === undefined) this.#giveBack(entry);
+    for (const letter of this.#letters) {
+      if (letter.current === undefined) this.#release(letter);
     }
   }
 
-  /** Stops, and aborts the tries that are under way. */
+  /** Stops, and aborts the current tries. */
   abort(): void {
     this.#stopped = true;
-    for (const entry of this.#entries) {
-      const { current } = entry;
-      this.#giveBack(entry);
+    for (const letter of this.#letters) {
+      const { current } = letter;
+      this.#release(letter);
       current?.abort(undefined);
     }
   }
 
-  #try(entry: Entry): void {
-    const { delivery } = entry.attempt;
-    // It may have gone to another consumer meanwhile.
+  #try(letter: DeadLetter): void {
+    const { delivery } = letter.attempt;
+    // Another consumer may have the message by now.
     if (delivery.settled) {
-      this.#giveBack(entry);
+      this.#release(letter);
       return;
     }
-    const current = new Attempt(delivery, undefined);
-    entry.current = current;
-    entry.timer = undefined;
+    const current = new Attempt(delivery, false);
+    letter.current = current;
+    letter.timer = undefined;
     const ended = (then: () => void) => {
-      // It may have been aborted before.
-      if (entry.current !== current) return;
-      entry.current = undefined;
+      if (letter.current !== current) return;
+      letter.current = undefined;
       then();
     };
     whenDone(
-      () => this.#deliver(entry, current),
-      () =>
-        ended(() => {
-          this.#entries.delete(entry);
-          this.#owner.deadLettered(entry);
-        }),
+      () => this.#deliver(letter, current),
+      () => ended(() => this.#end(letter, 'dead-lettered', 'ack')),
       (error) =>
-        ended(() => (InvalidMessageError.is(error) ? this.#invalid(entry, error) : this.#failed(entry, error))),
+        ended(() => (InvalidMessageError.is(error) ? this.#refused(letter, error) : this.#failed(letter, error))),
     );
   }
 
-  #deliver({ attempt: { delivery }, error, refusals }: Entry, context: HandlerContext): Promise<void> | void {
+  #deliver({ attempt, refusals }: DeadLetter, context: HandlerContext): Promise<void> | void {
     const { deadLetter, group } = this.#options;
-    if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
-    const headers = headersOf(delivery, error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
+    const { delivery, failure } = attempt;
+    if (typeof deadLetter === 'function') return deadLetter(delivery, failure?.error, context);
+    const headers = headersOf(delivery, failure?.error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
     return deadLetter?.publish(delivery.key, delivery.payload, { headers, signal: context.signal });
   }
 
-  /** The same message is invalid the next time too: tries a shorter one at once, or ends it. */
-  #invalid(entry: Entry, refusal: InvalidMessageError): void {
+  /** An invalid message stays invalid: tries a shorter one at once, or quarantines the message. */
+  #refused(letter: DeadLetter, refusal: InvalidMessageError): void {
     const { deadLetter, logger } = this.#options;
-    if (typeof deadLetter !== 'function' && entry.refusals++ < LONGEST_ERRORS.length) {
-      this.#try(entry);
+    if (typeof deadLetter !== 'function' && letter.refusals++ < LONGEST_ERRORS.length) {
+      this.#try(letter);
       return;
     }
-    const { delivery } = entry.attempt;
-    const next = isQuarantinable(delivery) ? 'it goes to quarantine' : 'it is rejected';
+    const { delivery, failure } = letter.attempt;
+    const next = isQuarantinable(delivery) ? 'it is quarantined' : 'it is rejected';
     logFailure(logger, 'error', 'A message cannot be dead-lettered', delivery, refusal, next);
-    // The logger may have had it given back.
-    if (!this.#entries.delete(entry)) return;
-    this.#owner.refused(
-      entry,
-      `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(entry.error)})`,
-    );
+    const reason = `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(failure?.error)})`;
+    this.#end(letter, 'rejected', 'quarantine', reason);
   }
 
-  #failed(entry: Entry, error: unknown): void {
+  #failed(letter: DeadLetter, error: unknown): void {
     const { logger, scheduler } = this.#options;
-    const { delivery } = entry.attempt;
-    const delay = Math.max(SHORTEST_PAUSE, retryDelay(this.#options, delivery, error, ++entry.failures));
-    // It may have been given back from inside `retry.delay`.
-    if (!this.#entries.has(entry)) return;
+    const { delivery } = letter.attempt;
+    const delay = Math.max(SHORTEST_DELAY, retryDelay(this.#options, delivery, error, ++letter.failures));
+    // `retry.delay` may have unsubscribed.
+    if (!this.#letters.has(letter)) return;
     const tryAgain = !this.#stopped && !delivery.settled;
-    // Before anybody hears of it, who may stop us: a stop has to find it here.
-    if (tryAgain) entry.timer = after(scheduler, delay, () => this.#try(entry));
-    const next = tryAgain ? `it stays in the queue, next try in ${Math.round(delay)} ms` : 'it goes back to the queue';
-    logFailure(logger, 'error', 'The dead letter could not be delivered', delivery, error, next);
-    if (!tryAgain) this.#giveBack(entry);
+    // Before the log line: the logger may stop the consumer, and `stop` must find the timer.
+    if (tryAgain) letter.timer = after(scheduler, delay, () => this.#try(letter));
+    const next = tryAgain ? `it stays in the queue, next try in ${Math.round(delay)} ms` : 'it is requeued';
+    logFailure(logger, 'error', 'A dead letter could not be delivered', delivery, error, next);
+    if (!tryAgain) this.#release(letter);
   }
 
-  #giveBack(entry: Entry): void {
-    entry.timer?.unsubscribe();
-    entry.current = undefined;
-    this.#entries.delete(entry);
-    this.#owner.undeliverable(entry);
+  #release(letter: DeadLetter): void {
+    letter.timer?.unsubscribe();
+    letter.current = undefined;
+    this.#end(letter, 'released', 'release');
+  }
+
+  /** Ends a dead letter, unless the logger or a callback has ended it. */
+  #end(letter: DeadLetter, status: OutcomeStatus, method: SettlementMethod, argument?: unknown): void {
+    if (this.#letters.delete(letter)) this.#onEnd(letter.attempt, status, method, argument);
   }
 }
 
-/** The headers of a dead letter that say what happened. They replace those of an earlier time. */
+/** The headers that describe the failure. They replace those of an earlier dead-lettering. */
 const OURS = new Set(['sluice-error', 'sluice-attempts', 'sluice-queue', 'sluice-group']);
 
 /**
- * The headers of a dead letter: those of the message, and what it failed with, how often it was tried, and where it comes from.
- * @param group where it failed; undefined if that is not known
- * @param longest how much of the error they tell; undefined: they tell nothing
+ * Returns the headers of the message, and those that describe its failure.
+ * @param group undefined if it is not known
+ * @param longest the longest text of the error; undefined leaves our headers out
  */
 function headersOf(
   { headers, attempt, queue }: Delivery,
@@ -178,11 +172,11 @@ function headersOf(
 ): MessageHeaders {
   const others = Object.fromEntries(Object.entries({ ...headers }).filter(([name]) => !OURS.has(name)));
   if (longest === undefined) return others;
-  const about = { 'sluice-error': textOf(error, longest), 'sluice-attempts': String(attempt), 'sluice-queue': queue };
-  return { ...others, ...about, ...(group !== undefined && { 'sluice-group': group }) };
+  const ours = { 'sluice-error': textOf(error, longest), 'sluice-attempts': String(attempt), 'sluice-queue': queue };
+  return { ...others, ...ours, ...(group !== undefined && { 'sluice-group': group }) };
 }
 
-/** An error as a header can hold it: not too long, and without half a character, which no backend takes. */
+/** Describes an error within a length, without half a character, which no backend accepts. */
 function textOf(error: unknown, longest = LONGEST_ERRORS[0]): string {
   return describeError(error)
     .slice(0, longest)

@@ -1,103 +1,96 @@
-import { type Observable, type Subscriber, Subscription } from 'rxjs';
+import type { Observable, Subscriber } from 'rxjs';
 import type { Delivery } from '../../backend.js';
 import type { Credit } from '../../bridge/credit.js';
-import { type HandlerTimeoutError, SluiceError, UnrecoverableError } from '../../errors.js';
-import { after } from '../../internal/after.js';
+import { UnrecoverableError } from '../../errors.js';
 import { onAbort } from '../../internal/on-abort.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { clockOf, isVirtual } from '../../internal/virtual-time.js';
-import type { Handler } from '../handle-options.js';
-import { Attempt, type Lane } from './attempt.js';
-import type { BoundHandleOptions } from './bound-options.js';
-import { type DeadLetterOwner, DeadLetters, type Lost } from './dead-letters.js';
-import { giveBack, logFailure, nothingFollows, retryDelay, tellRejection } from './failures.js';
-import { Lanes } from './lanes.js';
-import { nextTry } from './next-try.js';
-import { OftenDelivered } from './often-delivered.js';
-import type { Pace } from './pace.js';
-import { CLOSING, OPEN, OVER, type Phase, STOPPING } from './phases.js';
-import { type Failure, type Result, Settlements, type SettlementsOwner } from './settlements.js';
-import type { Slot, SlotOwner } from './slot.js';
-import { Suspects, type SuspectsOwner } from './suspects.js';
-import { Workers } from './workers.js';
+import type { BoundHandleOptions, Handler, OutcomeStatus, PrefetchController } from '../handle-options.js';
+import { Attempt, type Failure } from './attempt.js';
+import { AttemptQueue, type Lane } from './attempt-queue.js';
+import { DeadLetters } from './dead-letters.js';
+import { describeSettled, logFailure, logRejection, ManyDeliveriesWarning, tooManyDeliveries } from './delivery-log.js';
+import { nextTry, RetryTimers, retryDelay } from './retry.js';
+import { releaseUnsettled, reportOutcome, type SettlementMethod, settle } from './settle.js';
+import { Suspects } from './suspects.js';
+import { type Worker, Workers } from './workers.js';
+
+/** Takes deliveries and starts handlers. */
+const OPEN = 0;
+/** Starts no handlers. Those that run finish, then everything else is released. */
+const STOPPING = 1;
+/** The stream has ended, or the subscriber has unsubscribed. */
+const OVER = 2;
 
 /**
- * One subscription to `handle`: decides what becomes of each delivery, and when it is over.
+ * One subscription to `handle`: the states of its deliveries.
  *
- * | the handler                             | the delivery                                           |
- * | --------------------------------------- | ------------------------------------------------------ |
- * | ends                                    | `ack()`                                                |
- * | fails on attempt a, a ≤ `retry.count`   | `nack({ delay })`; in a lane it waits where it is      |
- * | fails on attempt a, a > `retry.count`   | goes to `deadLetter`, then `ack()`; else `reject()`    |
- * | fails with an `UnrecoverableError`      | the same, on any attempt                               |
- * | is not run: attempt > `deliveryLimit`   | goes to `deadLetter`, then `ack()`; else `reject()`    |
- * | settled it by hand                      | is left alone                                          |
- * | runs when the subscriber leaves         | `release()`                                            |
- * | was not started when the end came       | `release()`                                            |
+ * ```text
+ *            ┌──────────── #retries (orderBy) ◀─────────────┐
+ *            ▼                                              │
+ * take ─▶ #queue ─▶ #workers ─▶ #finish ─▶ ok ──────────────┼─▶ #settle ─▶ #conclude
+ *   │        ▲                        └──▶ #failed ─────────┤      ▲
+ *   └▶ #suspects (run alone)                  └▶ #deadLetters ─────┘
+ * ```
+ *
+ * The parts hold state and return results. Each event changes the state, then calls `#moveOn` once.
  */
-export class Handling implements SourceObserver<Delivery>, SlotOwner, SettlementsOwner, DeadLetterOwner, SuspectsOwner {
+export class Handling implements SourceObserver<Delivery> {
   readonly #subscriber: Subscriber<unknown>;
   readonly #options: BoundHandleOptions;
+  readonly #prefetch: PrefetchController | undefined;
   readonly #source = new Sink<Delivery>(this, true);
+  readonly #queue = new AttemptQueue();
   readonly #workers: Workers;
-  readonly #lanes = new Lanes();
-  readonly #settlements: Settlements;
+  /** Attempts that wait to be retried in place. */
+  readonly #retries: RetryTimers;
   readonly #deadLetters: DeadLetters;
-  readonly #often: OftenDelivered;
-  readonly #pace: Pace | undefined;
-  /** Only where there is a limit: without one, nothing is given up for being delivered too often. */
+  /** Undefined without a `deliveryLimit`. */
   readonly #suspects: Suspects | undefined;
-  /** Deliveries that are tried again where they are, when their timers run out. */
-  readonly #retries = new Map<Attempt, Subscription>();
-  #phase: Phase = OPEN;
+  readonly #manyDeliveries: ManyDeliveriesWarning;
+  /** How many settlements the backend has not answered. */
+  #settling = 0;
+  #phase: typeof OPEN | typeof STOPPING | typeof OVER = OPEN;
+  #moving = false;
   #sourceEnded = false;
   #failure: Failure | undefined;
 
-  /**
-   * @param credit what the source obeys; undefined where it obeys none
-   * @param pace sets the credit; undefined where that stays as it is
-   */
+  /** Without a `credit`, the source obeys none. Without a `prefetch`, the credit is fixed. */
   constructor(
     subscriber: Subscriber<unknown>,
     handler: Handler,
     options: BoundHandleOptions,
     credit?: Credit,
-    pace?: Pace,
+    prefetch?: PrefetchController,
   ) {
-    const { concurrency, timeout, scheduler, onOutcome, retryCount, deliveryLimit, context } = options;
+    const { scheduler, onOutcome, retryCount, deliveryLimit } = options;
     this.#subscriber = subscriber;
     this.#options = options;
-    this.#workers = new Workers(this, {
+    this.#prefetch = prefetch;
+    this.#workers = new Workers({
+      ...options,
       handler,
-      concurrency,
-      context,
-      timeout,
-      scheduler,
       virtual: isVirtual(scheduler),
-      clock: onOutcome || pace ? clockOf(scheduler) : undefined,
-      onStart: pace && ((now) => pace.started(now)),
+      clock: onOutcome || prefetch ? clockOf(scheduler) : undefined,
+      onStart: prefetch && ((now) => prefetch.handlerStarted(now)),
+      onValue: (value) => subscriber.next(value),
+      onEnd: (worker) => this.#moveOn(this.#finish(worker)),
     });
-    this.#settlements = new Settlements(this, options);
-    this.#deadLetters = new DeadLetters(this, options);
-    this.#often = new OftenDelivered(options);
-    this.#pace = pace;
-    // One that is delivered more often than it is retried was held when its consumer ended.
-    this.#suspects =
-      deliveryLimit === Number.POSITIVE_INFINITY
-        ? undefined
-        : new Suspects(this, { from: retryCount + 2, credit, scheduler });
-  }
-
-  get atRest(): boolean {
-    return this.#workers.idle && this.#settlements.pending === 0 && this.#retries.size === 0;
-  }
-
-  get givenUp(): number {
-    return this.#deadLetters.size;
-  }
-
-  get hasSlot(): boolean {
-    return this.#workers.hasSlot;
+    this.#deadLetters = new DeadLetters(options, (...settlement) => {
+      this.#settle(...settlement);
+      this.#moveOn();
+    });
+    this.#retries = new RetryTimers(scheduler);
+    this.#manyDeliveries = new ManyDeliveriesWarning(options);
+    if (deliveryLimit === Number.POSITIVE_INFINITY) return;
+    this.#suspects = new Suspects({
+      // More deliveries than its retries: it was in flight when a consumer crashed.
+      from: retryCount + 2,
+      credit,
+      scheduler,
+      deadLettering: () => this.#deadLetters.size,
+      onReady: () => this.#moveOn(),
+    });
   }
 
   connect(source: Observable<Delivery>): void {
@@ -115,300 +108,293 @@ export class Handling implements SourceObserver<Delivery>, SlotOwner, Settlement
   }
 
   take(delivery: Delivery): void {
-    const { orderBy, deliveryLimit } = this.#options;
-    if (this.#phase !== OPEN) this.#hold(delivery);
-    else if (delivery.attempt > deliveryLimit) this.#giveUpUnrun(delivery);
-    else if (this.#suspects === undefined || this.#suspects.admits(delivery)) {
-      this.#often.look(delivery);
-      if (orderBy === undefined) this.#offer(new Attempt(delivery, undefined));
-      else this.#enterLane(delivery, orderBy);
-    }
+    const attempt = new Attempt(delivery, this.#options.onOutcome !== undefined);
+    const { deliveryLimit } = this.#options;
+    if (this.#phase !== OPEN) this.#takeLate(attempt);
+    else if (delivery.attempt > deliveryLimit) this.#failed(attempt, tooManyDeliveries(delivery, deliveryLimit));
+    else if (this.#suspects === undefined || this.#suspects.admits(attempt)) this.#admit(attempt);
   }
 
   exhaust(failure?: Failure): void {
     this.#sourceEnded = true;
     this.#failure = failure;
-    if (failure === undefined) this.#endIfDone();
+    if (failure === undefined) this.#moveOn();
     else this.#stop();
   }
 
-  emit(value: unknown): void {
-    this.#workers.timePasses();
-    this.#subscriber.next(value);
-  }
-
-  gone(attempt: Attempt): void {
-    this.release(attempt);
-    this.#suspects?.over(attempt);
-  }
-
-  ended(slot: Slot): void {
-    this.#settleEnded(slot);
-    this.#workers.free(slot);
-    this.moveOn();
-  }
-
-  timedOut(slot: Slot, attempt: Attempt, error: HandlerTimeoutError): void {
-    this.#failed(attempt, error, this.#workers.durationOf(slot));
-    this.#suspects?.over(attempt);
-    this.#workers.discard(slot);
-    this.moveOn();
-  }
-
-  concluded(attempt: Attempt, value: unknown): void {
-    if (attempt.lane !== undefined) this.#leaveLane(attempt, attempt.lane);
-    if (value !== undefined) this.emit(value);
-  }
-
-  moveOn(): void {
-    this.#workers.pump();
-    this.#suspects?.advance();
+  /**
+   * Starts the handlers that may start, and ends the stream if it is over. An event that arises
+   * within this call leaves the rest to it, so that the stack does not grow.
+   * @param now the time, if it is known; else 0
+   */
+  #moveOn(now = 0): void {
+    if (this.#moving) return;
+    this.#moving = true;
+    for (let time = now; ; time = 0) {
+      while (this.#queue.first !== undefined && this.#mayStart()) time = this.#start(this.#queue.shift(), time);
+      if (this.#suspects === undefined || !this.#advance(this.#suspects)) break;
+    }
+    this.#moving = false;
     if (this.#workers.running === 0) this.#endIfDone();
   }
 
-  release(attempt: Attempt): void {
-    this.#release({ attempt, duration: 0 });
+  #mayStart(): boolean {
+    return (
+      this.#workers.running < this.#options.concurrency && this.#phase === OPEN && this.#suspects?.running === undefined
+    );
   }
 
-  releaseFollowers(): void {
-    // As attempts of no lane: they have left theirs.
-    for (const { delivery } of this.#lanes.takeFollowers()) this.release(new Attempt(delivery, undefined));
+  /** Starts the next suspect, or what waits for the last one. Returns whether anything changed. */
+  #advance(suspects: Suspects): boolean {
+    if (this.#phase !== OPEN) return false;
+    if (suspects.finished) {
+      suspects.resume();
+      return true;
+    }
+    const heldBack = suspects.nextHeldBack();
+    if (heldBack !== undefined) {
+      this.#admit(heldBack);
+      return true;
+    }
+    const busy = this.#workers.running + this.#settling + this.#retries.size > 0;
+    const atRest = !busy && this.#queue.first === undefined;
+    if (!suspects.mayRun(atRest) || !this.#mayStart()) return false;
+    // The backend must answer the releases first.
+    if (suspects.releasesOthers) {
+      const followers = this.#releaseAll(this.#queue.drainLanes());
+      if (this.#releaseAll(suspects.drainOthers()) || followers) return true;
+    }
+    this.#start(suspects.next(), 0);
+    return true;
   }
 
-  runAlone(attempt: Attempt): void {
-    this.#workers.startAlone(attempt);
+  #admit(attempt: Attempt): void {
+    const { orderBy } = this.#options;
+    this.#manyDeliveries.check(attempt.delivery);
+    if (orderBy !== undefined && !this.#enterLane(attempt, orderBy)) return;
+    this.#enqueue(attempt);
+    if (this.#workers.running < this.#options.concurrency) this.#moveOn();
   }
 
-  resumeHandlers(): void {
-    this.#workers.resume();
-  }
-
-  deadLettered({ attempt, error, duration }: Lost): void {
-    this.#settlements.settle({ attempt, status: 'dead-lettered', duration, failure: { error } }, 'ack');
-    this.moveOn();
-  }
-
-  refused({ attempt, error, duration }: Lost, reason: string): void {
-    this.#settlements.settle({ attempt, status: 'rejected', duration, failure: { error } }, 'quarantine', reason);
-    this.moveOn();
-  }
-
-  undeliverable({ attempt, error, duration }: Lost): void {
-    this.#release({ attempt, duration, failure: { error } });
-    this.moveOn();
-  }
-
-  /** It comes when no more handlers are started. */
-  #hold(delivery: Delivery): void {
-    if (this.#phase === STOPPING) this.#workers.enqueue(new Attempt(delivery, undefined));
-    else giveBack(delivery, this.#options.logger);
-  }
-
-  #enterLane(delivery: Delivery, orderBy: (delivery: Delivery) => unknown): void {
+  /** Returns whether the attempt is the first of its lane. */
+  #enterLane(attempt: Attempt, orderBy: (delivery: Delivery) => unknown): boolean {
     let key: unknown;
     try {
-      key = orderBy(delivery);
+      key = orderBy(attempt.delivery);
     } catch (error) {
-      this.#failed(new Attempt(delivery, undefined), error, 0);
-      return;
+      this.#failed(attempt, error);
+      return false;
     }
-    // It may have stopped us.
-    if (this.#phase !== OPEN) {
-      this.#hold(delivery);
-      return;
+    // `orderBy` may have stopped the consumer.
+    if (this.#phase === OPEN) return this.#queue.enterLane(attempt, key);
+    this.#takeLate(attempt);
+    return false;
+  }
+
+  #enqueue(attempt: Attempt): void {
+    if (this.#phase === OPEN && this.#suspects?.includes(attempt)) this.#suspects.add(attempt);
+    else this.#queue.push(attempt);
+  }
+
+  /** Takes an attempt that arrives when no more handlers start. */
+  #takeLate(attempt: Attempt): void {
+    if (this.#phase === STOPPING) this.#queue.push(attempt);
+    else releaseUnsettled(attempt.delivery, this.#options.logger);
+  }
+
+  /** Starts a handler. Returns the time if it is known afterwards; else 0. */
+  #start(attempt: Attempt, now: number): number {
+    const { settled } = attempt.delivery;
+    if (settled === 'retried' || settled === 'released') {
+      // The queue was closed or the lease has expired: another consumer has the message.
+      this.#release(attempt);
+      this.#suspects?.ended(attempt);
+      return 0;
     }
-    const lane = this.#lanes.of(key);
-    const attempt = new Attempt(delivery, lane);
-    if (this.#lanes.enter(attempt, lane)) this.#offer(attempt);
+    const ended = this.#workers.start(attempt, now);
+    return ended === undefined ? 0 : this.#finish(ended);
   }
 
-  /** An attempt that waits for nothing but a handler. */
-  #offer(attempt: Attempt): void {
-    if (this.#suspects?.suspects(attempt.delivery)) this.#suspects.add(attempt);
-    else this.#workers.offer(attempt);
+  /** Settles the delivery of a handler that has ended. Returns the time if it is known afterwards; else 0. */
+  #finish(worker: Worker): number {
+    const { failed, result } = worker;
+    const attempt = worker.attempt as Attempt;
+    worker.attempt = worker.result = undefined;
+    const now = this.#workers.now();
+    attempt.duration = now - worker.startedAt;
+    if (failed) this.#failed(attempt, result);
+    else {
+      attempt.value = result;
+      this.#settle(attempt, 'acked', 'ack');
+    }
+    this.#suspects?.ended(attempt);
+    // Only now, so that no other result overtakes this one.
+    this.#workers.free(worker);
+    return result === undefined ? now : 0;
   }
 
-  #leaveLane(attempt: Attempt, lane: Lane): void {
-    // Later, who waits in a lane is no longer in line for a handler.
-    if (this.#phase >= CLOSING) return;
-    const next = this.#lanes.leave(attempt, lane);
-    if (next === undefined) return;
-    if (this.#suspects?.suspects(next.delivery)) this.#suspects.add(next);
-    else this.#workers.enqueue(next);
-  }
-
-  /** A handler has ended by itself. Its slot is not free before this is done, so that nothing overtakes its result. */
-  #settleEnded(slot: Slot): void {
-    const { failed, result } = slot;
-    const attempt = slot.attempt as Attempt;
-    slot.attempt = undefined;
-    slot.result = undefined;
-    if (failed) this.#failed(attempt, result, this.#workers.durationOf(slot));
-    else this.#settlements.ack(attempt, this.#workers.durationOf(slot), result);
-    this.#suspects?.over(attempt);
-  }
-
-  #failed(attempt: Attempt, error: unknown, duration: number): void {
+  #failed(attempt: Attempt, error: unknown): void {
     const { delivery } = attempt;
     const { retryCount, logger } = this.#options;
+    attempt.fail(error);
     if (delivery.settled) {
-      logFailure(logger, 'warn', 'A handler failed', delivery, error, nothingFollows(delivery));
-      this.#release({ attempt, duration, failure: { error } });
-    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, error, duration);
-    else this.#giveUp(attempt, error, duration);
+      logFailure(logger, 'warn', 'A handler failed', delivery, error, describeSettled(delivery));
+      this.#release(attempt);
+    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, error);
+    else this.#giveUp(attempt, error);
   }
 
-  #retry(attempt: Attempt, error: unknown, duration: number): void {
+  #retry(attempt: Attempt, error: unknown): void {
     const { delivery, lane } = attempt;
-    const { logger, scheduler } = this.#options;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
-    const result: Result = { attempt, status: 'retried', duration, failure: { error } };
-    const soon = `next try in ${Math.round(delay)} ms`;
-    if (lane === undefined) {
-      logFailure(logger, 'warn', 'A handler failed', delivery, error, soon);
-      this.#settlements.settle(result, 'nack', { delay });
-    } else if (this.#phase !== OPEN) {
-      logFailure(logger, 'warn', 'A handler failed', delivery, error, 'it goes back to the queue');
-      // At once: what is behind it in its lane goes back too, and is not to overtake it.
-      this.#settlements.settle(result, 'nack');
+    const inPlace = lane !== undefined && this.#phase === OPEN;
+    // The timer first: the log line and the outcome may stop the consumer, and `#stop` must find it.
+    if (inPlace) this.#retries.start(attempt, delay, () => this.#retryInPlace(attempt, lane));
+    const next = inPlace || lane === undefined ? `next try in ${Math.round(delay)} ms` : 'it is requeued';
+    logFailure(this.#options.logger, 'warn', 'A handler failed', delivery, error, next);
+    if (inPlace) {
+      attempt.status = 'retried';
+      reportOutcome(attempt, this.#options);
     } else {
-      // Before anybody hears of it, who may stop us: a stop has to find it here.
-      const timer = new Subscription();
-      this.#retries.set(attempt, timer);
-      // Some schedulers run what has no delay within the call.
-      timer.add(after(scheduler, delay, () => this.#tryAgain(attempt, lane)));
-      logFailure(logger, 'warn', 'A handler failed', delivery, error, soon);
-      this.#settlements.report(attempt, 'retried', duration, { error });
+      // In a lane without the delay: the rest of the lane is requeued, too, and must not overtake it.
+      this.#settle(attempt, 'retried', 'nack', lane === undefined ? { delay } : undefined);
     }
   }
 
-  #tryAgain(attempt: Attempt, lane: Lane): void {
-    this.#retries.delete(attempt);
+  #retryInPlace(attempt: Attempt, lane: Lane): void {
     const { delivery } = attempt;
     if (delivery.settled) {
-      tellRejection(this.#options.logger, delivery);
+      logRejection(this.#options.logger, delivery);
       this.#leaveLane(attempt, lane);
     } else {
-      const next = new Attempt(nextTry(delivery), lane);
-      this.#lanes.replace(attempt, next, lane);
-      this.#workers.enqueue(next);
+      const next = new Attempt(nextTry(delivery), this.#options.onOutcome !== undefined);
+      this.#queue.replace(attempt, next, lane);
+      this.#queue.push(next);
     }
-    this.moveOn();
+    this.#moveOn();
   }
 
-  /** Those that wait for another try do not get it here. */
-  #giveBackRetries(): void {
-    for (const [attempt, timer] of this.#retries) {
-      timer.unsubscribe();
-      this.#retries.delete(attempt);
-      this.#settlements.settle({ attempt, status: 'retried', duration: 0, reported: true }, 'nack');
+  #requeueRetries(): void {
+    for (const attempt of this.#retries.cancel()) {
+      // It was logged. The handler may have rejected the delivery since.
+      attempt.failure = undefined;
+      this.#settle(attempt, 'retried', 'nack');
     }
   }
 
-  #giveUpUnrun(delivery: Delivery): void {
-    const { deliveryLimit } = this.#options;
-    const error = new SluiceError(
-      `Delivered ${delivery.attempt} times, more often than the \`deliveryLimit\` of ${deliveryLimit} allows`,
-    );
-    this.#giveUp(new Attempt(delivery, undefined), error, 0);
-  }
-
-  #giveUp(attempt: Attempt, error: unknown, duration: number): void {
+  #giveUp(attempt: Attempt, error: unknown): void {
     const { delivery } = attempt;
     const { deadLetter, logger } = this.#options;
     if (deadLetter === undefined) {
       logFailure(logger, 'error', 'A message is given up', delivery, error, 'it is rejected');
-      this.#settlements.settle({ attempt, status: 'rejected', duration, failure: { error } }, 'reject', error);
-    } else {
-      const next =
-        this.#phase === OVER ? 'it goes back to the queue, since its consumer has left' : 'it goes to the dead letters';
-      logFailure(logger, 'warn', 'A message is given up', delivery, error, next);
-      this.#deadLetter({ attempt, error, duration });
+      this.#settle(attempt, 'rejected', 'reject', error);
+      return;
     }
-  }
-
-  #deadLetter(lost: Lost): void {
-    if (this.#phase === OVER) this.undeliverable(lost);
+    const next = this.#phase === OVER ? 'it is requeued, since its consumer has unsubscribed' : 'it is dead-lettered';
+    logFailure(logger, 'warn', 'A message is given up', delivery, error, next);
+    if (this.#phase === OVER) this.#release(attempt);
     else {
-      this.#deadLetters.send(lost);
-      this.#suspects?.gaveUp();
+      this.#deadLetters.send(attempt);
+      this.#suspects?.deadLettering();
     }
   }
 
-  #release(result: Omit<Result, 'status'>): void {
-    this.#settlements.settle({ ...result, status: 'released' }, 'release');
+  #release(attempt: Attempt): void {
+    this.#settle(attempt, 'released', 'release');
   }
 
-  /** Releases what was not started, one by one: each outcome may make the subscriber leave, and what is held then would count as failed. */
-  #releaseHeld(): void {
-    for (const held of [this.#workers.drain(), this.#lanes.takeFollowers(), this.#suspects?.drain() ?? []]) {
-      for (const attempt of held) this.release(attempt);
+  /** Releases attempts one by one, since each outcome may unsubscribe. Returns whether there were any. */
+  #releaseAll(attempts: Iterable<Attempt>): boolean {
+    let any = false;
+    for (const attempt of attempts) {
+      any = true;
+      this.#release(attempt);
+    }
+    return any;
+  }
+
+  #settle(attempt: Attempt, status: OutcomeStatus, method: SettlementMethod, argument?: unknown): void {
+    attempt.status = status;
+    const confirmed = settle(attempt, method, argument, this.#options.logger);
+    if (confirmed === undefined) this.#conclude(attempt);
+    else {
+      this.#settling++;
+      void confirmed.then(this.#onConfirmed);
     }
   }
 
-  /** Starts no more. */
+  readonly #onConfirmed = (attempt: Attempt): void => {
+    this.#conclude(attempt);
+    this.#settling--;
+    this.#moveOn();
+  };
+
+  #conclude(attempt: Attempt): void {
+    reportOutcome(attempt, this.#options);
+    if (attempt.lane !== undefined) this.#leaveLane(attempt, attempt.lane);
+    if (attempt.value !== undefined) this.#subscriber.next(attempt.value);
+  }
+
+  #leaveLane(attempt: Attempt, lane: Lane): void {
+    const next = this.#queue.leaveLane(attempt, lane);
+    if (next !== undefined) this.#enqueue(next);
+  }
+
   #stop(): void {
     if (this.#phase !== OPEN) return;
     this.#phase = STOPPING;
     this.#startNoMore();
-    this.#giveBackRetries();
+    this.#requeueRetries();
     this.#deadLetters.stop();
-    this.#endIfDone();
-  }
-
-  #endIfDone(): void {
-    if (
-      this.#workers.running > 0 ||
-      this.#settlements.pending > 0 ||
-      this.#retries.size > 0 ||
-      this.#deadLetters.size > 0
-    )
-      return;
-    if (this.#phase === OPEN && this.#sourceEnded && this.#workers.idle && this.#suspects?.idle !== false) this.#end();
-    else if (this.#phase === STOPPING) this.#close();
-    else if (this.#phase === CLOSING) this.#end();
-  }
-
-  /** Nothing is under way any more: gives back what is held, and leaves the source. */
-  #close(): void {
-    this.#phase = CLOSING;
-    // First this: what is held when the source is left would count as failed.
-    this.#releaseHeld();
-    this.#source.unsubscribe();
-    this.#endIfDone();
+    this.#moveOn();
   }
 
   #startNoMore(): void {
-    this.#workers.close();
     this.#suspects?.stop();
-    this.#pace?.stop();
+    this.#prefetch?.stop();
+  }
+
+  #endIfDone(): void {
+    const isBusy = () => this.#workers.running + this.#settling + this.#retries.size + this.#deadLetters.size > 0;
+    if (isBusy()) return;
+    if (this.#phase === STOPPING) {
+      this.#releaseAndLeave();
+      // The backend must answer the releases first.
+      if (this.#phase === STOPPING && !isBusy()) this.#end();
+    } else if (
+      this.#phase === OPEN &&
+      this.#sourceEnded &&
+      this.#queue.first === undefined &&
+      this.#suspects?.idle !== false
+    )
+      this.#end();
+  }
+
+  /** Releases what has not started, and then unsubscribes, which would count it as failed. */
+  #releaseAndLeave(): void {
+    this.#releaseAll(this.#queue.drain());
+    if (this.#suspects !== undefined) this.#releaseAll(this.#suspects.drain());
+    this.#source.unsubscribe();
   }
 
   #end(): void {
     this.#phase = OVER;
-    this.#pace?.stop();
+    this.#prefetch?.stop();
     if (this.#failure === undefined) this.#subscriber.complete();
     else this.#subscriber.error(this.#failure.error);
   }
 
-  /** The subscriber has left. */
+  /** Requeues everything, since the subscriber has unsubscribed. */
   #leave(): void {
     if (this.#phase === OVER) return;
     this.#phase = OVER;
     this.#startNoMore();
-    for (const slot of this.#workers.busy()) {
-      if (slot.over) this.#settleEnded(slot);
-      else this.#abandon(slot);
+    for (const worker of this.#workers.busy()) {
+      if (worker.ended) this.#finish(worker);
+      else this.#release(this.#workers.abandon(worker));
     }
-    this.#giveBackRetries();
+    this.#requeueRetries();
     this.#deadLetters.abort();
-    this.#releaseHeld();
-    this.#source.unsubscribe();
-  }
-
-  #abandon(slot: Slot): void {
-    const attempt = slot.attempt as Attempt;
-    slot.abandon(undefined);
-    this.#release({ attempt, duration: this.#workers.durationOf(slot) });
+    this.#releaseAndLeave();
   }
 }

@@ -1,153 +1,221 @@
-import type { TimestampProvider } from 'rxjs';
+import type { Observable, SchedulerLike, Subscription, TimestampProvider } from 'rxjs';
+import { fromAsyncIterable } from '../../bridge/from-async-iterable.js';
+import { HandlerTimeoutError } from '../../errors.js';
+import { after } from '../../internal/after.js';
 import { type AsyncContext, isContextInUse } from '../../internal/async-context.js';
+import { isAsyncIterable } from '../../internal/is-async-iterable.js';
+import { isObservable, toOwnObservable } from '../../internal/observables.js';
+import { watchRejection } from '../../internal/rejection.js';
+import { Sink, type SourceObserver } from '../../internal/sink.js';
+import { turn } from '../../internal/turn.js';
+import type { Handler } from '../handle-options.js';
 import type { Attempt } from './attempt.js';
-import { Line } from './line.js';
-import { Slot, type SlotOptions, type SlotOwner } from './slot.js';
+import { nameOf } from './delivery-log.js';
 
-export interface WorkersOptions extends SlotOptions {
-  readonly concurrency: number;
-  /** Handlers run in it. */
+export interface WorkersOptions {
+  readonly handler: Handler;
+  /** The asynchronous context of the handlers. */
   readonly context: AsyncContext;
-  /** Tells when a handler was started, where somebody wants to know. */
+  readonly timeout: number | undefined;
+  readonly scheduler: SchedulerLike;
+  /** Whether the scheduler runs in virtual time. */
+  readonly virtual: boolean;
+  /** Measures durations; undefined if nothing needs them: reading it costs as much as an empty handler. */
   readonly clock: TimestampProvider | undefined;
-  /** Called at each start, with what `clock` says. */
   readonly onStart: ((now: number) => void) | undefined;
+  /** Called with each value of an Observable or an async iterable. */
+  readonly onValue: (value: unknown) => void;
+  /** Called when a handler has ended after its start returned. */
+  readonly onEnd: (worker: Worker) => void;
 }
 
-/** Runs handlers, as many at a time as there may be, in the order in which their deliveries were offered. */
+/** The handlers that run. */
 export class Workers {
-  /** How many handlers run. */
   running = 0;
-  readonly #owner: SlotOwner;
   readonly #options: WorkersOptions;
-  readonly #ready = new Line();
-  readonly #slots = new Set<Slot>();
-  readonly #free: Slot[] = [];
-  #starting = false;
-  #closed = false;
-  /** None is started, whatever is free: it is closed, or a handler runs alone. */
-  #barred = false;
-  /** When a handler ended, for as long as that may pass for now; 0 where that is unknown. */
-  #endedAt = 0;
+  readonly #all = new Set<Worker>();
+  readonly #free: Worker[] = [];
 
-  constructor(owner: SlotOwner, options: WorkersOptions) {
-    this.#owner = owner;
+  constructor(options: WorkersOptions) {
     this.#options = options;
   }
 
-  get idle(): boolean {
-    return this.running === 0 && this.#ready.first === undefined;
+  /** Returns the time, or 0 if nothing needs it. */
+  now(): number {
+    return this.#options.clock === undefined ? 0 : this.#options.clock.now();
   }
 
-  /** Whether one more handler may run. */
-  get hasSlot(): boolean {
-    return this.running < this.#options.concurrency;
-  }
-
-  /** Starts an attempt, now or when its turn has come. */
-  offer(attempt: Attempt): void {
-    if (this.#starting || this.#barred || !this.hasSlot || this.#ready.first !== undefined) this.#ready.push(attempt);
-    else {
-      this.#start(attempt);
-      this.pump();
-    }
-  }
-
-  /** Puts an attempt in line, for the next `pump`. */
-  enqueue(attempt: Attempt): void {
-    this.#ready.push(attempt);
-  }
-
-  /** Starts what waits, as far as there is room. What is offered from inside a handler waits for the loop here: the stack does not grow. */
-  pump(): void {
-    if (this.#starting) return;
-    while (this.#ready.first !== undefined && this.hasSlot && !this.#barred) this.#startOrDrop(this.#ready.shift());
-    this.#endedAt = 0;
-  }
-
-  /** Starts an attempt, and none after it until `resume` is called. */
-  startAlone(attempt: Attempt): void {
-    this.#barred = true;
-    this.#startOrDrop(attempt);
-    // If its handler has ended within the call, others may start.
-    this.pump();
-  }
-
-  /** Others may be started again, by the next `pump`. */
-  resume(): void {
-    this.#barred = this.#closed;
-  }
-
-  /** Somebody else has the floor: what the clock said before is no longer true. */
-  timePasses(): void {
-    this.#endedAt = 0;
-  }
-
-  /** How long the handler of a slot has run, in milliseconds; 0 where nobody wants to know. */
-  durationOf({ startedAt }: Slot): number {
-    const { clock } = this.#options;
-    if (clock === undefined) return 0;
-    this.#endedAt = clock.now();
-    return this.#endedAt - startedAt;
-  }
-
-  /** The handler of a slot has ended, and its delivery is taken care of. */
-  free(slot: Slot): void {
-    this.running--;
-    this.#free.push(slot);
-  }
-
-  /** The same for a slot that was abandoned: its handler may still run, and would call back. */
-  discard(slot: Slot): void {
-    this.running--;
-    this.#slots.delete(slot);
-  }
-
-  /** Starts no more. */
-  close(): void {
-    this.#closed = this.#barred = true;
-  }
-
-  /** Takes out, one by one, what was not started. */
-  *drain(): Generator<Attempt, void> {
-    while (this.#ready.first !== undefined) yield this.#ready.shift();
-  }
-
-  /** The slots whose handlers run, or have ended without the owner having heard of it. */
-  busy(): Slot[] {
-    return [...this.#slots].filter(({ attempt }) => attempt !== undefined);
-  }
-
-  #startOrDrop(attempt: Attempt): void {
-    const { settled } = attempt.delivery;
-    // A broker takes it back when the queue is closed or the lease has ended: somebody else has it then.
-    if (settled === 'retried' || settled === 'released') this.#owner.gone(attempt);
-    else this.#start(attempt);
-  }
-
-  #start(attempt: Attempt): void {
-    const slot = this.#free.pop() ?? this.#newSlot();
+  /**
+   * Starts the handler of an attempt. Returns its worker if the handler ended within this call.
+   * @param now the time, if it is known; else 0
+   */
+  start(attempt: Attempt, now: number): Worker | undefined {
+    const worker = this.#free.pop() ?? this.#newWorker();
     this.running++;
-    this.#starting = true;
-    // Reading the clock costs as much as a handler that does nothing: the end of one is the start of the next.
     if (this.#options.clock !== undefined) {
-      slot.startedAt = this.#endedAt || this.#options.clock.now();
-      this.#options.onStart?.(slot.startedAt);
+      worker.startedAt = now || this.#options.clock.now();
+      this.#options.onStart?.(worker.startedAt);
     }
-    this.timePasses();
-    if (isContextInUse()) this.#runInContext(slot, attempt);
-    else slot.run(attempt);
-    this.#starting = false;
+    if (isContextInUse()) this.#runInContext(worker, attempt);
+    else worker.run(attempt);
+    return worker.endedInCall ? worker : undefined;
   }
 
-  /** Apart from `#start`, where the closure would cost every call. */
-  #runInContext(slot: Slot, attempt: Attempt): void {
-    this.#options.context.run(() => slot.run(attempt));
+  /** Takes a worker back whose handler has ended. */
+  free(worker: Worker): void {
+    this.running--;
+    if (worker.timedOut) this.#all.delete(worker);
+    else this.#free.push(worker);
   }
 
-  #newSlot(): Slot {
-    const slot = new Slot(this.#owner, this.#options);
-    this.#slots.add(slot);
-    return slot;
+  /** Abandons a handler that runs. Returns its attempt. */
+  abandon(worker: Worker): Attempt {
+    const attempt = worker.attempt as Attempt;
+    worker.abandon(undefined);
+    attempt.duration = this.now() - worker.startedAt;
+    return attempt;
   }
+
+  /** Returns the workers whose handlers run, or whose end has not been handled yet. */
+  busy(): Worker[] {
+    return [...this.#all].filter(({ attempt }) => attempt !== undefined);
+  }
+
+  /** Separate from `start`: a closure in a function costs each of its calls. */
+  #runInContext(worker: Worker, attempt: Attempt): void {
+    this.#options.context.run(() => worker.run(attempt));
+  }
+
+  #newWorker(): Worker {
+    const worker = new Worker(this.#options);
+    this.#all.add(worker);
+    return worker;
+  }
+}
+
+/** Runs one handler at a time. It is reused, so that its callbacks are made once for many attempts. */
+export class Worker implements SourceObserver<unknown> {
+  /** The attempt whose handler runs; undefined while the worker is free. */
+  attempt: Attempt | undefined;
+  startedAt = 0;
+  /** Whether the handler has ended, and how: `result` is its value or its error. */
+  ended = false;
+  failed = false;
+  result: unknown;
+  /** Whether it ended before `run` returned. Then `onEnd` is not called. */
+  endedInCall = false;
+  /** Whether the handler timed out. It may still run, so the worker must not be reused. */
+  timedOut = false;
+  readonly #options: WorkersOptions;
+  #timer: Subscription | undefined;
+  #values: Sink<unknown> | undefined;
+
+  readonly #onResult = (value: unknown): void => this.#endInTurn(false, value);
+  readonly #onError = (error: unknown): void => this.#endInTurn(true, error);
+  readonly #tellEnd = (): void => {
+    if (this.attempt !== undefined) this.#options.onEnd(this);
+  };
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+  }
+
+  run(attempt: Attempt): void {
+    this.attempt = attempt;
+    this.ended = this.endedInCall = false;
+    watchRejection(attempt.delivery);
+    let result: unknown;
+    let work: Promise<unknown> | Observable<unknown> | undefined;
+    try {
+      result = this.#options.handler(attempt.delivery, attempt);
+      work = result instanceof Promise ? result : workOf(result);
+    } catch (error) {
+      this.endedInCall = this.#end(true, error);
+      return;
+    }
+    if (work === undefined) this.endedInCall = this.#end(false, result);
+    else if (work instanceof Promise) this.#await(work);
+    else this.#flatten(work);
+  }
+
+  /** Aborts the handler and ignores what it does from now on. */
+  abandon(reason: unknown): void {
+    const { attempt } = this;
+    this.attempt = undefined;
+    this.#timer?.unsubscribe();
+    // The signal first: a handler can then tell an abort from an end.
+    attempt?.abort(reason);
+    this.#values?.unsubscribe();
+  }
+
+  take(value: unknown): void {
+    if (this.attempt !== undefined) this.#options.onValue(value);
+  }
+
+  exhaust(failure?: { readonly error: unknown }): void {
+    this.#values = undefined;
+    this.#endInTurn(failure !== undefined, failure?.error);
+  }
+
+  #await(result: Promise<unknown>): void {
+    // Also after an abort within the handler: a rejection must not be unhandled.
+    result.then(this.#onResult, this.#onError);
+    this.#startTimer();
+  }
+
+  #flatten(values: Observable<unknown>): void {
+    // The handler may have unsubscribed.
+    if (this.attempt === undefined) return;
+    this.#startTimer();
+    this.#values = new Sink(this);
+    values.subscribe(this.#values);
+  }
+
+  #startTimer(): void {
+    const { timeout } = this.#options;
+    if (timeout !== undefined && this.attempt !== undefined) this.#startTimerOf(this.attempt, timeout);
+  }
+
+  #startTimerOf(attempt: Attempt, timeout: number): void {
+    this.#timer = after(this.#options.scheduler, timeout, () => {
+      const error = new HandlerTimeoutError(`The handler took longer than ${timeout} ms: ${nameOf(attempt.delivery)}`);
+      this.abandon(error);
+      this.timedOut = true;
+      this.attempt = attempt;
+      this.#end(true, error);
+      this.#options.onEnd(this);
+    });
+  }
+
+  /** Ends a handler that may never have waited. It must not starve the event loop. */
+  #endInTurn(failed: boolean, result: unknown): void {
+    if (!this.#end(failed, result)) return;
+    if (this.#options.virtual) this.#options.onEnd(this);
+    else turn.run(this.#tellEnd);
+  }
+
+  /** Notes the end. Returns false if the handler was abandoned. */
+  #end(failed: boolean, result: unknown): boolean {
+    if (this.attempt === undefined) return false;
+    if (this.#timer !== undefined) {
+      this.#timer.unsubscribe();
+      this.#timer = undefined;
+    }
+    this.ended = true;
+    this.failed = failed;
+    this.result = result;
+    return true;
+  }
+}
+
+/** Returns the work that a handler has started; undefined if its result is a plain value. */
+function workOf(result: unknown): Promise<unknown> | Observable<unknown> | undefined {
+  if (typeof result !== 'object' || result === null) return undefined;
+  if (isObservable(result)) return toOwnObservable(result);
+  if (isThenable(result)) return Promise.resolve(result);
+  return isAsyncIterable(result) ? fromAsyncIterable(result) : undefined;
+}
+
+function isThenable(value: object): value is PromiseLike<unknown> {
+  return typeof (value as Partial<PromiseLike<unknown>>).then === 'function';
 }
