@@ -1,31 +1,20 @@
-/** Turns each Lua script of `src/redis/scripts` into a module that exports its text: for rollup, jest and Node.js. */
-import { createHash } from 'node:crypto';
+/** Turns the Lua scripts of `src/redis/scripts` into modules that export their text: for rollup, jest and Node.js. */
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const isLua = (file) => file.endsWith('.lua');
-
-/** Reads a script, with the files that its lines `-- include: FILE` name. */
-function readLua(file) {
-  const include = (_, name) => readLua(path.resolve(path.dirname(file), name)).trimEnd();
-  return readFileSync(file, 'utf8').replace(/^-- include: (\S+)$/gm, include);
-}
+const exported = (text) => `export default ${JSON.stringify(text)};`;
 
 /** A plugin of rollup. */
-export const lua = {
-  name: 'lua',
-  load: (id) => (isLua(id) ? `export default ${JSON.stringify(readLua(id))};` : null),
-};
+export const lua = { name: 'lua', transform: (text, id) => (isLua(id) ? { code: exported(text), map: null } : null) };
 
-/** A hook of Node.js, for programs that run from the sources: `node --import tsx --import ./scripts/lua-loader.mjs`. */
+/** A hook of Node.js: see `lua-loader.mjs`. */
 export function load(url, context, nextLoad) {
   if (!isLua(url)) return nextLoad(url, context);
-  return { format: 'module', shortCircuit: true, source: lua.load(fileURLToPath(url)) };
+  return { format: 'module', shortCircuit: true, source: exported(readFileSync(fileURLToPath(url), 'utf8')) };
 }
 
 /** A transformer of jest. */
 export default {
-  getCacheKey: (_, file) => createHash('sha1').update(readLua(file)).digest('hex'),
-  process: (_, file) => ({ code: `exports.__esModule = true; exports.default = ${JSON.stringify(readLua(file))};` }),
+  process: (text) => ({ code: `exports.__esModule = true; exports.default = ${JSON.stringify(text)};` }),
 };

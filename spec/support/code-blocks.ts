@@ -53,6 +53,7 @@ export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<vo
     format: 'esm',
     platform: 'node',
     target: 'node20',
+    loader: { '.lua': 'text' },
     sourcemap: 'inline',
     tsconfig: path.join(ROOT, 'tsconfig.json'),
     logLevel: 'silent',

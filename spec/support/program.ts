@@ -23,6 +23,7 @@ function build(source: string): string {
     platform: 'node',
     format: 'esm',
     target: 'node20',
+    loader: { '.lua': 'text' },
     write: false,
   });
   const [{ contents }] = outputFiles as [(typeof outputFiles)[number]];

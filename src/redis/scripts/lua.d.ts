@@ -1,4 +1,4 @@
-/** The text of a Lua script, with the files that it includes. `scripts/lua.mjs` makes the module. */
+/** A Lua script as text. `scripts/lua.mjs` makes modules of such files, except for esbuild, which has a loader. */
 declare module '*.lua' {
   const text: string;
   export default text;

@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto';
 
-/** A script as the server knows it: by the hash of its text, or where it has not seen it yet, by its text. */
+/** A script, which a server knows by the hash of its text once it has seen the text. */
 export class Script {
-  readonly #source: string;
+  readonly #text: string;
   readonly #hash: string;
 
-  constructor(source: string) {
-    this.#source = source;
-    this.#hash = createHash('sha1').update(source).digest('hex');
+  constructor(text: string) {
+    this.#text = text;
+    this.#hash = createHash('sha1').update(text).digest('hex');
   }
 
-  /** The command that calls it by its hash, which the server answers with NOSCRIPT if it does not know it. */
+  /** The command that calls the script by its hash. A server that does not know the script replies with NOSCRIPT. */
   byHash(keys: readonly string[], args: readonly string[]): string[] {
     return ['EVALSHA', this.#hash, String(keys.length), ...keys, ...args];
   }
 
   byText(keys: readonly string[], args: readonly string[]): string[] {
-    return ['EVAL', this.#source, String(keys.length), ...keys, ...args];
+    return ['EVAL', this.#text, String(keys.length), ...keys, ...args];
   }
 }
