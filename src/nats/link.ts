@@ -265,13 +265,18 @@ function forbiddenSubject(error: Error): string | undefined {
     : undefined;
 }
 
-/** The client counts a message when all of it has arrived. Its socket, which is private, counts bytes. */
-function socketOf(connection: NatsConnection): { readonly bytesRead?: number } | undefined {
-  return (connection as { protocol?: { transport?: { socket?: { readonly bytesRead?: number } } } }).protocol?.transport
-    ?.socket;
+/**
+ * The socket of a connection, which is private to `@nats-io/transport-node` (3.0 to 3.4). It counts bytes as they arrive; `stats()` counts a message when all of it has arrived,
+ * so a large message on a slow link looks like silence. Undefined if the client keeps it elsewhere, or has another transport.
+ */
+export function socketOf(connection: NatsConnection): { readonly bytesRead?: number } | undefined {
+  type Internals = {
+    readonly protocol?: { readonly transport?: { readonly socket?: { readonly bytesRead?: number } } };
+  };
+  return (connection as Internals).protocol?.transport?.socket;
 }
 
-/** A subject for answers, where the connection says that it may hear them. */
+/** Creates an inbox below the prefix of a connection, which a client that is handed in has in private options. */
 export function newInbox(connection: NatsConnection): string {
   const { options } = connection as { options?: { inboxPrefix?: string } };
   return createInbox(options?.inboxPrefix);
