@@ -1,7 +1,20 @@
-export type { DriverAdministration } from './driver.js';
+export { Connection, type ConnectionOptions, type Link } from './connection.js';
+export type { DriverDelivery } from './delivery.js';
+export type { Driver, DriverAdministration, DriverConsumer, DriverPublisher } from './driver.js';
 export { DriverBackend } from './driver-backend.js';
-export type { ErrorKind } from './engine-errors.js';
-export type { DriverOptions } from './options.js';
+export { EngineErrors, type ErrorKind, type ErrorRules } from './engine-errors.js';
+export { type Message, readEnvelope, writeHeaders, writePayload } from './envelope.js';
+export { type QueueEvent, QueueEvents } from './events.js';
+export {
+  type DeliverySettlement,
+  type GroupHost,
+  GroupLoop,
+  type GroupLoopOptions,
+  type GroupSession,
+} from './group-loop.js';
+export { type CheckedDriverOptions, checkDriverOptions, type DriverOptions } from './options.js';
+export type { Pending } from './outbox.js';
+export { type Batch, type PublishDriver, PublishLoop, type PublishLoopOptions } from './publish-loop.js';
 export { PullBackend } from './pull-backend.js';
 export type {
   ExchangeReply,
