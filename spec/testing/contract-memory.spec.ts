@@ -4,8 +4,8 @@ import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 
 const REASONS: BackendCapabilities['reasons'] = {
-  addedGroups: 'a MemoryBackend has the groups that it was made with',
-  shared: 'messages of a MemoryBackend live in one object, and are gone with it',
+  addedGroups: 'a MemoryBackend keeps the groups of its constructor',
+  shared: 'the messages of a MemoryBackend live in one object',
   lease: 'a consumer in this process cannot die without its queue',
   expire: 'a consumer in this process cannot die without its queue',
   disconnect: 'there is no connection',
@@ -17,17 +17,21 @@ const COMMON: BackendCapabilities = {
   release: 'uncounted',
   close: 'drained',
   logger: true,
+  dedupe: true,
+  managed: true,
+  peek: true,
   deadline: CONTRACT_DEADLINE,
   reasons: REASONS,
 };
 
 describe('The contract, kept by a MemoryBackend', () => {
-  const create = async ({ name, logger = silentLogger }: BackendNeeds = {}) => new MemoryBackend({ name, logger });
+  const create = async ({ name, dedupeWindow, logger = silentLogger }: BackendNeeds = {}) =>
+    new MemoryBackend({ name, dedupeWindow, logger });
   testEach(queueBackendContract(create, { ...COMMON, groups: 'ignored', validation: 'shape' }));
 });
 
 describe('The contract, kept by a MemoryBackend with groups and JSON', () => {
-  const create = async ({ name, groups = ['default'], logger = silentLogger }: BackendNeeds = {}) =>
-    new MemoryBackend({ name, groups, logger, validate: 'json' });
+  const create = async ({ name, groups = ['default'], dedupeWindow, logger = silentLogger }: BackendNeeds = {}) =>
+    new MemoryBackend({ name, groups, dedupeWindow, logger, validate: 'json' });
   testEach(queueBackendContract(create, { ...COMMON, groups: 'separate', validation: 'json' }));
 });

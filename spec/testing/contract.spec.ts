@@ -24,13 +24,13 @@ const EVERYTHING: BackendCapabilities = {
 const create = async () => new MemoryBackend({ logger: silentLogger });
 
 describe('queueBackendContract', () => {
-  it('has cases for all fifteen rules, also for a backend that promises nothing', () => {
+  it('has cases for all fifteen rules, also for a backend without capabilities', () => {
     const run = queueBackendContract(create).filter(({ skipped }) => skipped === undefined);
     const rules = new Set(run.map(({ rule }) => rule));
     expect([...rules]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
   });
 
-  it('names each case by its rule or `admin`, and no two alike', () => {
+  it('names each case by its rule or `admin`, and each differently', () => {
     const names = queueBackendContract(create, EVERYTHING).map(({ name, rule }) => {
       expect(name).toMatch(rule === 0 ? /^admin: / : new RegExp(`^rule ${rule}: `));
       return name;
@@ -38,7 +38,7 @@ describe('queueBackendContract', () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it('skips nothing of a backend that promises everything, but what is for other ways to behave', () => {
+  it('skips only the cases of other behaviour for a backend with all capabilities', () => {
     const skipped = queueBackendContract(create, EVERYTHING).filter((candidate) => candidate.skipped !== undefined);
     expect(skipped.map(({ name }) => name)).toEqual([
       "rule 1: consumers of ignored groups compete (skipped: it needs `groups: 'ignored'`, and the backend has 'separate')",
@@ -49,7 +49,7 @@ describe('queueBackendContract', () => {
     ]);
   });
 
-  it('makes no backend for a case that it skips, and prints why', async () => {
+  it('creates no backend for a skipped case, and prints the reason', async () => {
     const log = jest.spyOn(console, 'log').mockImplementation(() => {});
     const make = jest.fn(create);
     const skipped = queueBackendContract(make, { reasons: { shared: 'one process only' } }).filter(
@@ -65,12 +65,12 @@ describe('queueBackendContract', () => {
     );
   });
 
-  it('closes every backend that a case has made, also when the case fails', async () => {
+  it('closes every backend of a case, also if the case fails', async () => {
     const made: MemoryBackend[] = [];
     const make = async () => {
       const backend = new MemoryBackend({ logger: silentLogger });
       made.push(backend);
-      // A queue that gives back nothing fails every case that consumes.
+      // A queue that delivers nothing fails every case with a consumer.
       jest.spyOn(backend, 'deliveries').mockReturnValue(new MemoryBackend({ logger: silentLogger }).deliveries());
       return backend;
     };
@@ -80,12 +80,12 @@ describe('queueBackendContract', () => {
     const results = await Promise.allSettled(cases.map(({ run }) => run()));
     expect(results.some(({ status }) => status === 'rejected')).toBe(true);
     expect(made.length).toBeGreaterThanOrEqual(cases.length);
-    // One that was made too late for its case is closed when it is there.
+    // A backend that is created too late for its case is closed afterwards.
     for (let look = 0; look < 1000 && made.some(({ closed }) => !closed); look++) await turns();
     expect(made.filter(({ closed }) => !closed)).toEqual([]);
   });
 
-  it('fails a case whose backend cannot be made or closed', async () => {
+  it('fails a case whose backend cannot be created or closed', async () => {
     const refused = queueBackendContract(() => Promise.reject(new Error('ECONNREFUSED')));
     await expect(refused[0]?.run()).rejects.toThrow('ECONNREFUSED');
     const stuck = queueBackendContract(
@@ -97,7 +97,7 @@ describe('queueBackendContract', () => {
     await expect(first?.run()).rejects.toThrow('Waited 20 ms for close() to resolve');
   });
 
-  it('passes ten times side by side', async () => {
+  it('passes ten times concurrently', async () => {
     const failed: string[] = [];
     const runAll = async () => {
       for (const { name, run, skipped } of queueBackendContract(create, { close: 'drained', scale: 0.1 })) {
@@ -109,16 +109,20 @@ describe('queueBackendContract', () => {
   }, 60_000);
 
   it.each<[string, unknown, string]>([
-    ['no object', 'redis', '`capabilities`'],
+    ['a string', 'redis', '`capabilities`'],
     ['an unknown name', { restarts: true }, '`capabilities.restarts`'],
     ['an unknown value', { groups: 'some' }, "`capabilities.groups` to be separate or ignored, got 'some'"],
-    ['a flag that is none', { shared: 'yes' }, '`capabilities.shared`'],
-    ['a hook that is none', { restart: true }, '`capabilities.restart` to be a function'],
+    ['a flag that is not a boolean', { shared: 'yes' }, '`capabilities.shared`'],
+    ['a hook that is not a function', { restart: true }, '`capabilities.restart` to be a function'],
     ['a deadline of 0', { deadline: 0 }, '`capabilities.deadline`'],
     ['a scale above 1', { scale: 2 }, '`capabilities.scale`'],
-    ['reasons that are no object', { reasons: 5 }, '`capabilities.reasons` to be an object, got 5'],
-    ['a reason for what is no capability', { reasons: { shard: 'x' } }, '`capabilities.reasons.shard` to be absent'],
-    ['a reason that is no string', { reasons: { shared: 5 } }, '`capabilities.reasons.shared` to be a non-empty string'],
+    ['reasons that are not an object', { reasons: 5 }, '`capabilities.reasons` to be an object, got 5'],
+    ['a reason for an unknown capability', { reasons: { shard: 'x' } }, '`capabilities.reasons.shard` to be absent'],
+    [
+      'a reason that is not a string',
+      { reasons: { shared: 5 } },
+      '`capabilities.reasons.shared` to be a non-empty string',
+    ],
     ['an empty reason', { reasons: { shared: '' } }, '`capabilities.reasons.shared` to be a non-empty string'],
   ])('refuses capabilities with %s', (_, capabilities, text) => {
     const error = thrownBy(() => queueBackendContract(create, capabilities as BackendCapabilities));
@@ -128,12 +132,12 @@ describe('queueBackendContract', () => {
 
   it.each([
     ['undefined', undefined, 'with a method `publish`, got undefined'],
-    ['what lacks a method', { publish() {}, consume() {} }, 'with a method `deliveries`, got object'],
-  ])('fails a case whose `create` resolves to %s, and says so', async (_, made, text) => {
+    ['an object without a method', { publish() {}, consume() {} }, 'with a method `deliveries`, got object'],
+  ])('fails a case whose `create` resolves to %s, with a clear message', async (_, made, text) => {
     await expect(queueBackendContract(async () => made as never)[0]?.run()).rejects.toThrow(text);
   });
 
-  it('refuses a `create` that is no function', () => {
+  it('refuses a `create` that is not a function', () => {
     expect(thrownBy(() => queueBackendContract({} as never))).toMatchObject({
       name: 'TypeError',
       message: expect.stringContaining('`create`'),

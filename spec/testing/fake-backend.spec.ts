@@ -14,7 +14,7 @@ interface OrderEvents {
 const numbers = (count: number): FakeMessage[] => upTo(count).map((n) => ['number', { n }]);
 
 describe('fakeBackend', () => {
-  it('serves its messages once each, in order, and records what was settled and how', async () => {
+  it('serves each message once, in order, and records the settlements', async () => {
     const queue = fakeBackend(numbers(4));
     const holder = new Holder(queue, { group: 'billing' });
     expect(holder.numbers).toEqual(upTo(4));
@@ -33,7 +33,7 @@ describe('fakeBackend', () => {
     ]);
   });
 
-  it('serves what a message says of itself', () => {
+  it('serves the fields of a message', () => {
     const message = {
       key: 'order',
       payload: { n: 1 },
@@ -47,7 +47,7 @@ describe('fakeBackend', () => {
     expect(second).toMatchObject({ key: 'order', payload: { n: 2 }, headers: {}, attempt: 1, id: 'fake-2' });
   });
 
-  it('takes messages of typed events', async () => {
+  it('accepts messages of typed events', async () => {
     const queue = fakeBackend<OrderEvents>([
       ['orders.placed', { n: 1 }],
       { key: 'orders.paid', payload: { cents: 5 } },
@@ -68,7 +68,7 @@ describe('fakeBackend', () => {
     expect(queue.settlements).toHaveLength(1);
   });
 
-  it('lends no more than the prefetch, and serves consumers in turn', async () => {
+  it('delivers no more than the prefetch, and serves consumers in turn', async () => {
     const queue = fakeBackend(numbers(6));
     expect(queue.deliveries().prefetch).toBe(32);
     const first = new Holder(queue, { prefetch: 2 });
@@ -84,7 +84,7 @@ describe('fakeBackend', () => {
     expect([first.completed, second.completed]).toEqual([true, true]);
   });
 
-  it('records what a consumer left behind, and does not serve it again', async () => {
+  it('records unsettled deliveries when a consumer unsubscribes, and does not redeliver them', async () => {
     const queue = fakeBackend(numbers(3));
     const first = new Holder(queue, { prefetch: 2 });
     first.subscription.unsubscribe();
@@ -95,7 +95,7 @@ describe('fakeBackend', () => {
     expect(new Holder(queue).numbers).toEqual([3]);
   });
 
-  it('gives no message to a subscriber that left in the middle of one', async () => {
+  it('delivers nothing more to a subscriber that unsubscribes inside next', async () => {
     const queue = fakeBackend(numbers(3));
     expect(
       await lastValueFrom(
@@ -108,7 +108,7 @@ describe('fakeBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 2, unfinished: 2 });
   });
 
-  it('stops the intake on an abort, and leaves no listener', async () => {
+  it('stops the intake at an abort, and leaves no listener', async () => {
     const queue = fakeBackend(numbers(3));
     const controller = new AbortController();
     const holder = new Holder(queue, { prefetch: 1, signal: controller.signal });
@@ -120,14 +120,14 @@ describe('fakeBackend', () => {
     expect([late.numbers, late.completed]).toEqual([[], true]);
   });
 
-  it('can be iterated over: what the body did not settle is acknowledged', async () => {
+  it('acks in a loop what the body did not settle', async () => {
     const queue = fakeBackend(numbers(3));
     for await (const delivery of queue.deliveries()) if (delivery.id === 'fake-2') await delivery.reject();
     expect(queue.settlements.map(({ how }) => how)).toEqual(['acked', 'rejected', 'acked']);
     expect(await drain(fakeBackend(numbers(2)).consume())).toEqual([{ n: 1 }, { n: 2 }]);
   });
 
-  it('records how a loop was left', async () => {
+  it('records the settlements when a loop exits', async () => {
     const deliveries = fakeBackend(numbers(2));
     for await (const _ of deliveries.deliveries({ prefetch: 2 })) break;
     expect(deliveries.settlements.map(({ id, how }) => [id, how])).toEqual([
@@ -140,7 +140,7 @@ describe('fakeBackend', () => {
   });
 
   it.each(['deliveries', 'consume'] as const)(
-    'lets the body of a loop over %s() finish after an abort, and releases what it never saw',
+    'lets the body of a loop over %s() finish after an abort, and releases prefetched messages',
     async (face) => {
       const queue = fakeBackend(numbers(4));
       const controller = new AbortController();
@@ -160,7 +160,7 @@ describe('fakeBackend', () => {
     },
   );
 
-  it('takes nothing for a loop whose signal was aborted before, and ends a next() that waits by an abort', async () => {
+  it('takes nothing for a loop with an aborted signal, and ends a waiting next() at an abort', async () => {
     const queue = fakeBackend(numbers(1));
     expect(await drain(queue.consume({ signal: AbortSignal.abort() }))).toEqual([]);
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
@@ -172,7 +172,7 @@ describe('fakeBackend', () => {
     await holder.of(1).ack();
   });
 
-  it('gives back what a loop never saw when it is closed', async () => {
+  it('releases the prefetched messages of a loop at close()', async () => {
     const queue = fakeBackend(numbers(3));
     const payloads = queue.consume({ prefetch: 2 });
     expect(await payloads.next()).toEqual({ done: false, value: { n: 1 } });
@@ -184,7 +184,7 @@ describe('fakeBackend', () => {
     ]);
   });
 
-  it('has iterators that end, by all their methods', async () => {
+  it('ends its iterators by return(), throw() and Symbol.asyncDispose', async () => {
     const queue = fakeBackend(numbers(1));
     const holder = new Holder(queue);
     const waiting = full(queue.consume());
@@ -201,13 +201,13 @@ describe('fakeBackend', () => {
     await holder.of(1).ack();
   });
 
-  it('answers several next() with a message each', async () => {
+  it('answers concurrent next() calls with a message each', async () => {
     const payloads = fakeBackend(numbers(3)).consume();
     const results = await Promise.all([payloads.next(), payloads.next(), payloads.next(), payloads.next()]);
     expect(results.map(({ value }) => value)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }, undefined]);
   });
 
-  it('records what is published, and refuses it as it is told to', async () => {
+  it('records published messages, and rejects as `onPublish` does', async () => {
     const onPublish = ({ key }: { key: string }) => {
       if (key === 'bad') throw new Error('unavailable');
     };
@@ -225,7 +225,7 @@ describe('fakeBackend', () => {
     expect(new Holder(queue).numbers).toEqual([]);
   });
 
-  it('records what was published then, whatever becomes of the object', async () => {
+  it('records a copy of the published payload', async () => {
     const queue = fakeBackend();
     const at = new Date(0);
     const payload: { n: number; list: object[]; at: Date; self?: object } = { n: 1, list: [{ n: 1 }], at };
@@ -248,16 +248,26 @@ describe('fakeBackend', () => {
       () => fakeBackend().consume({ prefetch: Number.NaN }),
     ],
     ['an empty group', 'RangeError', '`group`', () => fakeBackend().deliveries({ group: '' })],
-    ['a group that is no string', 'TypeError', '`group`', () => fakeBackend().consume({ group: 5 as never })],
-    ['a signal that is none', 'TypeError', '`signal`', () => fakeBackend().deliveries({ signal: {} as never })],
+    ['a group that is not a string', 'TypeError', '`group`', () => fakeBackend().consume({ group: 5 as never })],
+    [
+      'a signal that is not an AbortSignal',
+      'TypeError',
+      '`signal`',
+      () => fakeBackend().deliveries({ signal: {} as never }),
+    ],
     ['null as options', 'TypeError', '`options`', () => fakeBackend([], null as never)],
     ['an empty name', 'RangeError', '`name`', () => fakeBackend([], { name: '' })],
-    ['a callback that is none', 'TypeError', '`onPublish`', () => fakeBackend([], { onPublish: 'no' as never })],
+    [
+      'a callback that is not a function',
+      'TypeError',
+      '`onPublish`',
+      () => fakeBackend([], { onPublish: 'no' as never }),
+    ],
   ])('refuses %s', (_, name, part, call) => {
     expect(thrownBy(call)).toMatchObject({ name, message: expect.stringContaining(part) });
   });
 
-  it('refuses a delay without sense, and the delivery stays out', async () => {
+  it('refuses an invalid delay, and the delivery stays in flight', async () => {
     const queue = fakeBackend(numbers(1));
     const delivery = new Holder(queue).of(1);
     expect(await rejectionOf(delivery.nack({ delay: Number.NaN }))).toMatchObject({
@@ -270,7 +280,7 @@ describe('fakeBackend', () => {
     expect([delivery.settled, queue.settlements, queue.published]).toEqual([false, [], []]);
   });
 
-  it('ends when it is closed, whatever is out', async () => {
+  it('ends its streams at close(), also with deliveries in flight', async () => {
     const queue = fakeBackend(numbers(3));
     const holder = new Holder(queue, { prefetch: 1 });
     await queue.close();
@@ -283,7 +293,7 @@ describe('fakeBackend', () => {
     expect(disposed.closed).toBe(true);
   });
 
-  it('works under handle(): retries are recorded with their delay, and given up where the last attempt was', async () => {
+  it('works with handle(): records retries with their delay, and dead letters after the last attempt', async () => {
     const queue = fakeBackend([...numbers(2), { key: 'number', payload: { n: 3 }, attempt: 2 }]);
     const dead = fakeBackend();
     const results = queue.deliveries().pipe(
@@ -308,7 +318,7 @@ describe('fakeBackend', () => {
     ]);
   });
 
-  it('works under AsyncLoopConsumer, which ends with its messages', async () => {
+  it('works with AsyncLoopConsumer, which stops after the last message', async () => {
     const queue = fakeBackend(numbers(3));
     const handled: object[] = [];
     await new AsyncLoopConsumer(queue, { group: 'billing' }).run(async (payload) => void handled.push(payload));
@@ -321,7 +331,7 @@ describe('fakeBackend', () => {
   });
 
   it.each([[{ key: 'order' }], [null], [5], [['order', [1]]], [{ key: 5, payload: {} }]])(
-    'refuses %j, which is no message, and says which',
+    'refuses %j, which is not a message, and names its index',
     (message) => {
       expect(thrownBy(() => fakeBackend([['order', {}], message as never]))).toMatchObject({
         name: 'TypeError',

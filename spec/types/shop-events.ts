@@ -7,7 +7,7 @@ export interface Cancellation {
   readonly reason: string;
 }
 
-/** As an interface, of interfaces. */
+/** Events as an interface of interfaces. */
 export interface ShopEvents {
   'orders.created': Order;
   'orders.cancelled': Cancellation;

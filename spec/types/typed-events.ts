@@ -4,7 +4,7 @@ import type { Observable } from 'rxjs';
 import { type AnyEvents, type Delivery, MemoryBackend, type QueueBackend, type QueueEntry, receive } from 'sluice';
 import type { Cancellation, Order, ShopEvents } from './shop-events.js';
 
-/** As a type alias, of literals. */
+/** Events as a type alias of literals. */
 type LiteralEvents = { a: { readonly a: number }; b: { readonly b: string } };
 
 export async function publishChecksThePair(
@@ -36,14 +36,14 @@ export async function aKeyOfAUnionTypeIsCheckedWithItsPayload(
   either: Order | Cancellation,
   entry: QueueEntry<ShopEvents>,
 ): Promise<void> {
-  // @ts-expect-error - either key with either payload makes four pairs, of which two are wrong
+  // @ts-expect-error - two of the four pairs of key and payload are wrong
   await queue.publish(key, either);
   await queue.publish(...entry);
 }
 
 export function theKeyNarrowsThePayload(delivery: Delivery<ShopEvents>): void {
   expectTypeOf(delivery.key).toEqualTypeOf<'orders.created' | 'orders.cancelled'>();
-  // @ts-expect-error - not before the key was looked at
+  // @ts-expect-error - the key was not checked before
   delivery.payload.reason;
   if (delivery.key === 'orders.cancelled') expectTypeOf(delivery.payload).toEqualTypeOf<Cancellation>();
   else expectTypeOf(delivery.payload).toEqualTypeOf<Order>();
@@ -66,15 +66,19 @@ export async function everyWayOfConsumingIsTyped(queue: MemoryBackend<LiteralEve
   for await (const delivery of queue.deliveries()) expectTypeOf(delivery).toEqualTypeOf<Delivery<LiteralEvents>>();
   queue.deliveries().subscribe((delivery) => {
     expectTypeOf(delivery).toEqualTypeOf<Delivery<LiteralEvents>>();
-    // @ts-expect-error - what was delivered is not to be changed
+    // @ts-expect-error - a delivery is read-only
     delivery.payload = { a: 1 };
   });
 }
 
-export async function withoutEventsAnyKeyAndAnyObjectGo(queue: QueueBackend, order: Order, key: string): Promise<void> {
+export async function withoutEventsAnyKeyAndAnyObjectAreAccepted(
+  queue: QueueBackend,
+  order: Order,
+  key: string,
+): Promise<void> {
   await queue.publish(key, order);
   await queue.publish('orders.created', { anything: ['goes'] });
-  // @ts-expect-error - but no value that is not an object
+  // @ts-expect-error - a payload has to be an object
   await queue.publish('orders.created', 'text');
   for await (const payload of queue.consume()) expectTypeOf(payload).toEqualTypeOf<object>();
   expectTypeOf(new MemoryBackend()).toEqualTypeOf<MemoryBackend<AnyEvents>>();

@@ -89,7 +89,7 @@ export function handlersAndTheirOptionsKnowTheEvents(
 
   // @ts-expect-error - no such option
   handle(() => {}, { attempts: 3 });
-  // @ts-expect-error - milliseconds
+  // @ts-expect-error - a number of milliseconds
   handle(() => {}, { timeout: '5s' });
   // @ts-expect-error - the field of RxJS is called `count`
   handle(() => {}, { retry: { attempts: 3 } });
@@ -136,7 +136,7 @@ export function filtersNarrowTheEvents(queue: QueueBackend<ShopEvents>, anything
     )
     .subscribe();
 
-  // @ts-expect-error - a delivery that is nacked at once would come back at once
+  // @ts-expect-error - a nack without a delay would redeliver at once
   filterDeliveries(() => true, { otherwise: 'nack' });
   // @ts-expect-error - a promise is always truthy
   filterDeliveries(async () => true);
@@ -254,7 +254,7 @@ export async function consumersKnowTheEvents(queue: QueueBackend<ShopEvents>, lo
   await contract.shutdown({ timeout: Number.POSITIVE_INFINITY });
 
   await new AsyncLoopConsumer(new MemoryBackend()).run(() => {});
-  // What a test makes of two functions.
+  // A fake of two functions, as in a test.
   const fake = {
     async publish() {},
     async *consume() {
@@ -266,7 +266,7 @@ export async function consumersKnowTheEvents(queue: QueueBackend<ShopEvents>, lo
   new AsyncLoopConsumer({ async publish() {} });
 }
 
-/** The part of pino's logger that matters, with its own signatures. */
+/** The log methods of pino, with its own signatures. */
 interface PinoLike {
   debug(object: unknown, message?: string, ...args: unknown[]): void;
   debug(message: string, ...args: unknown[]): void;
