@@ -218,13 +218,15 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     }
   }
 
-  /** Waits until a message is published or confirmed, or the connection changes. */
+  /** Waits until the end of a turn in which a message is published or confirmed, or the connection changes. */
   async #sleep(): Promise<void> {
     if (this.#outbox.isEmpty || this.#restart !== undefined) return;
     await new Promise<void>((resolve) => {
-      this.#wake = resolve;
+      this.#wake = () => {
+        this.#wake = undefined;
+        setImmediate(resolve);
+      };
     });
-    this.#wake = undefined;
   }
 
   /** The messages that may be sent now. */
