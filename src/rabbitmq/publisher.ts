@@ -102,7 +102,6 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
   readonly #redelivery = new Map<ConsumerGroup, Route>();
   readonly #ids = new MessageIds();
   #channel: PublishChannel | undefined;
-  #waking: NodeJS.Immediate | undefined;
   #closed = false;
   /** The largest message, as far as the server has said. */
   #mostBytes = MOST_BYTES;
@@ -199,7 +198,6 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
 
   abandon(): void {
     this.#closed = true;
-    clearImmediate(this.#waking);
     this.#loop.abandon();
   }
 
@@ -308,15 +306,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     if (isNew) this.#options.delayed.oneGroup.published(group, delay);
     pending.confirm();
     this.#loop.accepted();
-    this.#wakeLater();
-  }
-
-  /** The window has room again. What is confirmed in one turn makes room for one batch. */
-  #wakeLater(): void {
-    this.#waking ??= setImmediate(() => {
-      this.#waking = undefined;
-      this.#loop.wake();
-    });
+    this.#loop.wake();
   }
 
   #failed(from: PublishChannel, pending: Pending<Parcel>, error: unknown, refusals: number): void {
@@ -329,7 +319,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
       else {
         const what = `${server.failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
         pending.fail(new BackendUnavailableError(what, { cause: error }));
-        this.#wakeLater();
+        this.#loop.wake();
       }
       return;
     }
