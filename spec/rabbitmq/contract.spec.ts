@@ -22,10 +22,15 @@ const CAPABILITIES: BackendCapabilities = {
   close: 'at once',
   logger: true,
   lease: LEASE,
+  dedupe: false,
+  managed: true,
+  peek: false,
   reasons: {
     addedGroups: 'RabbitMQ gives a queue only what is published after it was bound',
-    attempt: 'RabbitMQ counts what was on its way to a consumer that left',
-    release: 'RabbitMQ counts every message that goes back',
+    attempt: 'RabbitMQ counts what was in transit to a consumer that left',
+    dedupe: 'RabbitMQ does not deduplicate',
+    peek: 'AMQP shows no message without taking it',
+    release: 'RabbitMQ counts every requeue',
   },
 };
 

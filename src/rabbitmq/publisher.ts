@@ -306,7 +306,6 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     if (isNew) this.#options.delayed.oneGroup.published(group, delay);
     pending.confirm();
     this.#loop.accepted();
-    this.#loop.wake();
   }
 
   #failed(from: PublishChannel, pending: Pending<Parcel>, error: unknown, refusals: number): void {
@@ -319,7 +318,6 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
       else {
         const what = `${server.failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
         pending.fail(new BackendUnavailableError(what, { cause: error }));
-        this.#loop.wake();
       }
       return;
     }
