@@ -3,7 +3,7 @@
  * result on all of them.
  *
  *     QUEUE_BACKEND=memory QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
- *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
+ *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx --import ./scripts/lua-loader.mjs examples/any-backend.ts
  *     QUEUE_BACKEND=nats NATS_URL=nats://localhost:4222 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
  *     QUEUE_BACKEND=rabbitmq RABBITMQ_URL=amqp://localhost:5672 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
  */
