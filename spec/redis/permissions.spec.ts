@@ -93,6 +93,25 @@ describeWithRedis('A user with the rights of the guide', () => {
     expect(failures.filter(({ message }) => !message.startsWith('NOPERM'))).toEqual([]);
   });
 
+  it('can administrate the queue with the commands that the guide adds', async () => {
+    const added = ['+xrevrange', '+xgroup|destroy'];
+    const guide = await readFile(GUIDE, 'utf8');
+    for (const rule of added) expect(guide).toContain(`\`${rule}\``);
+    const foreign = suite.open({ groups: ['a', 'b'] });
+    await foreign.publish('key', { n: 1 });
+    await foreign.publish('key', { n: 2 }, { group: 'b', delay: 60_000 });
+    const rules = await documentedRules(suite.name);
+    const limited = suite.open({ url: await newUser(rules), groups: ['a'] });
+    expect(await limited.peek({ group: 'a' })).toHaveLength(1);
+    expect(await limited.groups()).toHaveLength(2);
+    for (const refused of [limited.purge(), limited.deleteGroup('b')])
+      expect((await failureOf(refused)).message).toContain('NOPERM');
+    const queue = suite.open({ url: await newUser([...rules, ...added]), groups: ['a'] });
+    expect(await queue.deleteGroup('b')).toBe(true);
+    expect(await queue.purge()).toBe(1);
+    expect(await suite.length()).toBe(0);
+  });
+
   it('does without the server’s version, if it may not ask for it', async () => {
     const rules = await documentedRules(suite.name);
     const queue = suite.open({ url: await newUser(rules.filter((rule) => rule !== '+info')) });
