@@ -84,7 +84,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
     expect(await suite.keys()).toEqual(['', 'bell'].filter((key) => key === '' || key === 'bell'));
   });
 
-  it('fail at once where the database is out of range', async () => {
+  it('fail at once if the database is out of range', async () => {
     const queue = suite.open({ url: `${suite.url}/99` });
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({
       retryable: false,
@@ -133,7 +133,7 @@ describeWithRedis('A RedisBackend whose server is replaced', () => {
     ['a publish', (queue) => queue.publish('key', {})],
     ['a count', (queue) => queue.stats()],
     ['a stream', (queue) => lastValueFrom(queue.deliveries())],
-  ])('connects anew after a fatal answer to %s', async (_what, use) => {
+  ])('reconnects after a fatal reply to %s', async (_what, use) => {
     const successor = await RedisServer.start();
     suite.ending(() => successor.stop());
     const { proxy, url } = await suite.proxy();
@@ -185,7 +185,7 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
     await works(queue);
   });
 
-  it('does not try again with a wrong password while nobody subscribes', async () => {
+  it('does not try again with a wrong password without a subscriber', async () => {
     await suite.run('ACL', 'LOG', 'RESET');
     const holder = new Holder(suite.open({ url: `redis://:wr0ng-secret@127.0.0.1:${suite.server.port}` }));
     await eventually(() => holder.error !== undefined);
@@ -212,12 +212,12 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
 describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
   const suite = new RedisSuite({ tls: true });
 
-  it('trusts a certificate that a client that is handed in brings', async () => {
+  it('trusts the certificate authority of a given client', async () => {
     const client = createClient({ url: suite.url, socket: { tls: true, ca: suite.server.ca } });
     await works(suite.open({ client }));
   });
 
-  it('fails at once where nobody vouches for the certificate', async () => {
+  it('fails at once if the certificate is not trusted', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     const error = await failureOf(queue.publish('key', {}));

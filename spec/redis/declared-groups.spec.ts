@@ -48,7 +48,7 @@ describeWithRedis('A RedisBackend without the option `groups`', () => {
     expect(await groups()).toEqual(['billing']);
   });
 
-  it('creates `default` where somebody consumes for it, from what the queue holds', async () => {
+  it('creates `default` for a consumer, with what the queue holds', async () => {
     const declaring = suite.open({ groups: ['billing'] });
     for (const n of [1, 2]) await declaring.publish('key', { n });
     const queue = suite.open();

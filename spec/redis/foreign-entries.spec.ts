@@ -12,8 +12,8 @@ describeWithRedis('An entry of the stream that is no message', () => {
 
   const add = async (...fields: string[]) => (await suite.run('XADD', suite.name, '*', ...fields)) as string;
 
-  /** What was moved aside, by id. */
-  const aside = async (): Promise<Record<string, { reason: string; fields: string[] }>> => {
+  /** The quarantine, by id. */
+  const quarantine = async (): Promise<Record<string, { reason: string; fields: string[] }>> => {
     const all = (await suite.run('HGETALL', suite.key('aside'))) as string[];
     const ids = all.filter((_, index) => index % 2 === 0);
     return Object.fromEntries(ids.map((id, index) => [id, JSON.parse(String(all[2 * index + 1]))]));
@@ -32,9 +32,9 @@ describeWithRedis('An entry of the stream that is no message', () => {
     ['is a JSON string', ['key', 'k', 'payload', '"x"'], /"payload" is no JSON object/],
     ['has headers that are not JSON', [...GOOD, 'headers', 'x'], /"headers" is not JSON/],
     ['has headers that are a list', [...GOOD, 'headers', '[]'], /"headers" is no JSON object/],
-    ['has headers that are no strings', [...GOOD, 'headers', '{"a":1}'], /"headers"/],
+    ['has headers that are not strings', [...GOOD, 'headers', '{"a":1}'], /"headers"/],
     ['has a time that is none', [...GOOD, 'publishedAt', 'yesterday'], /"publishedAt"/],
-  ])('is moved aside when it %s', async (_what, fields, reason) => {
+  ])('is quarantined if it %s', async (_what, fields, reason) => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.publish('key', { n: 1 });
@@ -43,7 +43,7 @@ describeWithRedis('An entry of the stream that is no message', () => {
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats()).unfinished === 0);
     expect(holder.numbers).toEqual([1, 2]);
-    expect(await aside()).toEqual({ [id]: { reason: expect.stringMatching(reason), fields } });
+    expect(await quarantine()).toEqual({ [id]: { reason: expect.stringMatching(reason), fields } });
     expect(logger.errors).toHaveLength(1);
     expect(logger.errors[0]).toContain(id);
     expect(logger.errors[0]).toContain(suite.key('aside'));
@@ -82,16 +82,16 @@ describeWithRedis('An entry of the stream that is no message', () => {
     expect(await suite.pending()).toEqual([]);
   });
 
-  it('is moved aside by each group, once', async () => {
+  it('is quarantined once, whatever the number of groups', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await queue.stats();
     const id = await add('not', 'ours');
     void new Holder(queue, { group: 'a' });
-    await eventually(async () => Object.keys(await aside()).length === 1);
+    await eventually(async () => Object.keys(await quarantine()).length === 1);
     expect(await suite.length()).toBe(1);
     void new Holder(queue, { group: 'b' });
     await eventually(async () => (await suite.length()) === 0);
-    expect(Object.keys(await aside())).toEqual([id]);
+    expect(Object.keys(await quarantine())).toEqual([id]);
     expect(await suite.pending('a')).toEqual([]);
     expect(await suite.pending('b')).toEqual([]);
   });
@@ -141,7 +141,7 @@ describeWithRedis('A key of another type', () => {
   );
 
   it.each(['settled', 'delayed', 'returned:default', 'later:default'])(
-    'that comes under %j while a message is out has its acknowledgement fail, and not be carried out',
+    'that appears under %j makes the ack of a message in flight fail',
     async (suffix) => {
       const logger = recordingLogger();
       const queue = suite.open({ logger });
@@ -167,7 +167,7 @@ describeWithRedis('A key of another type', () => {
     },
   );
 
-  it('does not end the process where nobody waits for the acknowledgement that fails', async () => {
+  it('does not end the process if no caller awaits the ack that fails', async () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => unhandled.push(reason);
     process.on('unhandledRejection', note);

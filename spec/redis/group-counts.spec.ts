@@ -87,7 +87,7 @@ class Model {
     await this.#queue.publish('key', { n }, { group: only, delay: later ? LONG : 0 });
   }
 
-  /** Subscribes anew, with room for so many; an earlier subscriber would get a share. */
+  /** Subscribes again, with credit for so many. An earlier subscriber would get a share. */
   async #take(name: string, count: number): Promise<void> {
     await this.#stop(name);
     const out = this.#out.get(name) as Delivery[];

@@ -74,7 +74,7 @@ describeWithRedis('A message that is published for one group', () => {
     a.subscription.unsubscribe();
   });
 
-  it('is counted once its delay is over, though nobody was there to see it', async () => {
+  it('is counted as ready once it is due, without any consumer', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 1 }, { group: 'a', delay: 1 });
     await queue.publish('key', { n: 2 }, { delay: 1 });
@@ -128,7 +128,7 @@ describeWithRedis('A message that is published for one group', () => {
     expect(await counts(queue)).toBe('0/0 3/3 3/3');
   });
 
-  it('does not come to another group when a consumer of that one has died with it', async () => {
+  it('is not delivered to another group when a consumer of that group dies with it', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ groups: GROUPS, lease: 200, logger });
     for (const n of [1, 2]) await queue.publish('key', { n }, { group: 'a' });
@@ -177,7 +177,7 @@ describeWithRedis('A message that is published for one group', () => {
     expect(a.numbers).toEqual([1, 2, 3]);
   });
 
-  it('is nobody’s when its group is destroyed, and goes when a process connects', async () => {
+  it('is removed after its group was destroyed, once a process connects', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 1 }, { group: 'b' });
     await queue.publish('key', { n: 2 });

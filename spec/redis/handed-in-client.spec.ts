@@ -92,7 +92,7 @@ describeWithRedis('A client that is handed in to a RedisBackend', () => {
     expect(await suite.run('CLIENT', 'LIST')).toContain('name=my-service');
   });
 
-  it('brings its credentials, also ones that change', async () => {
+  it('passes on its credentials, also changing ones', async () => {
     await suite.run('ACL', 'SETUSER', 'app', 'on', '>first', '~*', '+@all');
     suite.ending(() => suite.run('ACL', 'DELUSER', 'app'));
     let password = 'first';

@@ -47,7 +47,7 @@ describeWithRedis('A RedisBackend whose server closes idle connections', () => {
     suite.closeOwn();
     for (let times = 0; times < 2; times++) await idleTimeout();
     expect(logger.warnings).toEqual([]);
-    // One that nobody needs may be gone, but none is new.
+    // An unused connection may be closed, but none is new.
     expect(before).toEqual(expect.arrayContaining(await suite.connections()));
   });
 });

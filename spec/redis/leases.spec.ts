@@ -31,7 +31,7 @@ describeWithRedis('The lease of a consumer', () => {
   it.each([
     ['says in its name', `dead~${LEASE}`, 600_000],
     ['of the one that looks, where its name says nothing', 'stranger', LEASE],
-  ])('of one that has died is as long as it %s', async (_what, name, lease) => {
+  ])('of an expired consumer is as long as it %s', async (_what, name, lease) => {
     const queue = suite.open({ lease });
     await publish(queue, 1, 2, 3);
     await takeAs(name, 2);
@@ -46,7 +46,7 @@ describeWithRedis('The lease of a consumer', () => {
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true, true]);
   });
 
-  it('of one that has died does not end before its time', async () => {
+  it('of a dead consumer does not end early', async () => {
     const queue = suite.open({ lease: LEASE });
     await publish(queue, 1);
     await takeAs('patient~60000', 1);
@@ -68,7 +68,7 @@ describeWithRedis('The lease of a consumer', () => {
     expect(holder.of(1).attempt).toBe(3);
   });
 
-  it('gives hundreds of messages of several dead consumers back, in order', async () => {
+  it('requeues hundreds of messages of several expired consumers, in order', async () => {
     const queue = suite.open({ lease: LEASE });
     await Promise.all(Array.from({ length: 1300 }, (_, n) => queue.publish('key', { n })));
     for (const name of ['a~100', 'b~100']) await takeAs(name, 600);
@@ -80,7 +80,7 @@ describeWithRedis('The lease of a consumer', () => {
     expect(await consumers()).toHaveLength(2);
   });
 
-  it('of one that has died, with nothing out, is forgotten with it', async () => {
+  it('of an expired consumer with nothing in flight ends with it', async () => {
     const queue = suite.open({ lease: LEASE });
     await queue.stats();
     await suite.run('XGROUP', 'CREATECONSUMER', suite.name, 'default', 'gone~100');
@@ -91,7 +91,7 @@ describeWithRedis('The lease of a consumer', () => {
   });
 });
 
-describeWithRedis('A consumer that is taken for dead', () => {
+describeWithRedis('A consumer whose lease has expired although it lives', () => {
   const suite = new RedisSuite();
 
   /** A consumer behind a proxy that holds two messages, and is cut off until another has them. */
@@ -178,7 +178,7 @@ describeWithRedis('A consumer that is taken for dead', () => {
     expect(await back.of(3).ack()).toBe(true);
   });
 
-  it('gets false also when its group was deleted, made anew, and has given the message to another', async () => {
+  it('gets false also after its group was deleted and created again, and gave the message to another consumer', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 });
     const holder = new Holder(queue, { prefetch: 1 });

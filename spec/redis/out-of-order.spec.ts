@@ -15,7 +15,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect(await Promise.all(numbers.map((n) => holder.of(n).ack()))).toEqual(numbers.map(() => true));
   };
 
-  /** A queue with 1 to `count`, all of which are out with each of the groups. */
+  /** Makes a queue with the messages 1 to `count`, all in flight in each of the groups. */
   const hold = async (
     count: number,
     groups: readonly string[],
@@ -86,7 +86,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect(left.map(([id]) => id)).toEqual(one.deliveries.map(({ id }) => id).filter((id) => id !== one.of(59).id));
   });
 
-  it('are counted by nobody', async () => {
+  it('do not count', async () => {
     const { queue, holders } = await hold(40, ['default']);
     await ack(
       holders[0] as Holder,

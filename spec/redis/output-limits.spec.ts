@@ -47,7 +47,7 @@ describeWithRedis('A RedisBackend whose server drops a connection that has more 
   });
 
   it.each(['before', 'while'])(
-    'moves a message aside that never fits, and goes on: published %s the consumer waits',
+    'quarantines a message that never fits, and goes on: published %s the consumer waits',
     async (when) => {
       const { queue, logger, losses } = open();
       await queue.stats();

@@ -192,7 +192,7 @@ describe('The kind of a failure', () => {
     new SimpleError('ERR unknown command'),
     new SimpleError(returned('WRONGTYPE Operation against a key holding the wrong kind of value')),
     new SimpleError(raised('WRONGTYPE Operation against a key holding the wrong kind of value')),
-    // The name of a group, as somebody may have chosen it.
+    // A group may have such a name.
     new SimpleError(`NOGROUP No such key 'q' or consumer group '${returned(outOfMemory)}'`),
     new SimpleError('BUSYGROUP Consumer Group name already exists'),
     Object.assign(new Error('self-signed certificate'), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }),
@@ -200,7 +200,7 @@ describe('The kind of a failure', () => {
     Object.assign(new Error('certificate has expired'), { code: 'CERT_HAS_EXPIRED' }),
     Object.assign(new Error('wrong version number'), { code: 'ERR_SSL_WRONG_VERSION_NUMBER' }),
     new Error('Unknown RESP type 72 "H"'),
-  ])('is that it fails until somebody changes something: %p', (error) => {
+  ])('is fatal: %p', (error) => {
     expect(classify(error)).toBe('fatal');
   });
 

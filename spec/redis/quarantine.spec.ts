@@ -3,7 +3,7 @@ import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { expectToldOf, GOOD, giveUpAll, statusesOf, UNDELIVERABLE } from '../support/undeliverable.js';
 
-describeWithRedis('What no dead letter queue takes', () => {
+describeWithRedis('A message that no dead letter queue takes', () => {
   const suite = new RedisSuite();
 
   it('goes to quarantine as it was stored, and holds up nothing', async () => {

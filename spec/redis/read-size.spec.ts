@@ -42,7 +42,7 @@ describe('ReadSize', () => {
     expect(other.bytes).toBe(50 * KB);
   });
 
-  it('is any again after a minute, which begins anew with each loss', () => {
+  it('is unlimited again a minute after the last loss', () => {
     const size = new ReadSize();
     size.lost(several(1000 * KB));
     pass(MINUTE - 1);

@@ -134,7 +134,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     const logger = recordingLogger();
     const queue = suite.open({ lease: 300, logger });
     await queue.publish('key', { n: 1 });
-    // The answer comes while nobody can read it.
+    // The reply arrives while the process cannot read it.
     await suite.run('CLIENT', 'PAUSE', '500');
     const stats = queue.stats();
     await turns(5);

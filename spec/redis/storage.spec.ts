@@ -55,7 +55,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
     await isEmpty(['a', 'b']);
   });
 
-  it('is freed when a group is destroyed by hand, as soon as somebody opens the queue', async () => {
+  it('is freed after a group was destroyed by hand, once a backend opens the queue', async () => {
     const queue = suite.open({ groups: ['used', 'abandoned'] });
     await queue.stats();
     const abandoned = new Holder(queue, { group: 'abandoned' });
@@ -96,7 +96,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
   });
 });
 
-describeWithRedis('A message that somebody else deletes from the stream', () => {
+describeWithRedis('A message that another program deletes from the stream', () => {
   const suite = new RedisSuite();
 
   /** A queue with two messages out, the first of which was deleted. */
@@ -163,7 +163,7 @@ describeWithRedis('A message that somebody else deletes from the stream', () => 
     await isOver();
   });
 
-  it('is reported as lost when its consumer has died', async () => {
+  it('is reported as lost when the lease of its consumer expires', async () => {
     const { queue, holder, isReported, isOver } = await prepare();
     await Promise.all(holder.held.map((delivery) => delivery.nack()));
     holder.subscription.unsubscribe();
@@ -177,7 +177,7 @@ describeWithRedis('A message that somebody else deletes from the stream', () => 
     await isOver();
   });
 
-  it('is none of the queue any more when nobody had it', async () => {
+  it('is no longer in the queue if no consumer had it', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 });
     await queue.publish('key', { n: 2 });

@@ -124,7 +124,7 @@ describeWithRedis('A command that the server never answers', () => {
     await queue.close();
     await swallowed('close');
     for (const each of proxy.seen) seen.add(each);
-    // It has said shutDown: what it held is nobody's.
+    // It has left the group, and its message is requeued.
     await suite.run('SELECT', '1');
     suite.ending(() => suite.run('SELECT', '0'));
     expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked']);

@@ -11,7 +11,7 @@ import { isAtLeast } from '../support/servers/server-version.js';
 
 const run = promisify(execFile);
 
-describeWithRedis('A group that nobody declares and nobody reads', () => {
+describeWithRedis('A group that is neither declared nor read', () => {
   const suite = new RedisSuite();
 
   /** A queue on which group `audit` has so many messages, and the process that declared it is gone. */
@@ -102,7 +102,7 @@ describeWithRedis('A group that nobody declares and nobody reads', () => {
     expect(warnings.map(([message]) => message)).toEqual([expect.stringContaining('Group "unread"')]);
   });
 
-  it('is one whose last consumer has died', async () => {
+  it('may have had a consumer whose lease expired', async () => {
     await retaining(1);
     await suite.run('XREADGROUP', 'GROUP', 'audit', 'dead~1', 'COUNT', '1', 'STREAMS', suite.name, '>');
     await eventually(async () => {

@@ -98,7 +98,7 @@ describeWithRedis('A consumer that waits', () => {
     });
   });
 
-  it('is served in time with what falls due earlier than what it knows of', async () => {
+  it('gets a message in time that becomes due earlier than it knows', async () => {
     const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 60_000 });
     const holder = await idle();
@@ -109,14 +109,14 @@ describeWithRedis('A consumer that waits', () => {
     expect(holder.numbers).toEqual([3, 2]);
   });
 
-  it('is not rung for what falls due later than what it knows of', async () => {
+  it('is not woken for a message that becomes due later than it knows', async () => {
     const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 60_000 });
     await idle();
-    const rings = async () => Number(String(await suite.run('XINFO', 'STREAM', suite.key('bell'))).split(',')[9]);
-    const before = await rings();
+    const wakeUps = async () => Number(String(await suite.run('XINFO', 'STREAM', suite.key('bell'))).split(',')[9]);
+    const before = await wakeUps();
     await publisher.publish('key', { n: 2 }, { delay: 61_000 });
-    expect(await rings()).toBe(before);
+    expect(await wakeUps()).toBe(before);
   });
 
   it.each<[how: string, giveBack: (holder: Holder, queue: RedisBackend) => unknown]>([
@@ -141,7 +141,7 @@ describeWithRedis('A consumer that waits', () => {
     await busy;
     await comes(other, 2);
     await holder.of(1).nack({ delay: 300 });
-    // It waits for it to fall due, and then has no room any more.
+    // It waits until the message becomes due, and then has no credit any more.
     await waits(2);
     await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":3}');
     await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":4}');
@@ -159,7 +159,7 @@ describeWithRedis('A consumer that waits', () => {
     await waits(1);
     const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 4000 });
-    // The ring has come to it by now: it knows when to look, and is alone with that.
+    // It has received the wake-up by now, and is the only one that knows when to look.
     await sleep(100);
     await waits(1);
     const second = open();
@@ -180,9 +180,9 @@ describeWithRedis('A consumer that waits', () => {
           .publish('key', { n: 1 })
           .then(() => delayed(watcher)),
     ],
-  ])('takes over the watch of another that has died with nothing out, over %s with a delay', async (_what, prepare) => {
+  ])('waits in place of an expired consumer with nothing in flight for %s with a delay', async (_what, prepare) => {
     const { proxy, url } = await suite.proxy();
-    // Who has waited for longest is told: the other begins anew again and again.
+    // The server wakes the consumer that has waited longest: the other one begins again and again.
     const watcher = new Holder(open({ url }), { prefetch: 1 });
     await waits(1);
     const other = new Holder(open({ lease: 500 }));
@@ -209,7 +209,7 @@ describeWithRedis('A consumer that waits', () => {
     await comes(other);
   });
 
-  it('hears the bell through another that leaves when it has been rung', async () => {
+  it('is woken by another consumer that leaves after it was woken', async () => {
     const { proxy, url } = await suite.proxy();
     const leaving = new Holder(open({ url }));
     await waits(1);
@@ -236,7 +236,7 @@ describeWithRedis('A consumer that waits', () => {
     expect(b.numbers).toEqual([1]);
   });
 
-  it('finds its way when the bell is gone', async () => {
+  it('continues after the wake stream was deleted', async () => {
     const holder = await idle();
     await suite.run('DEL', suite.key('bell'));
     if (!isAtLeast('redis-server', [7, 0])) {

@@ -223,7 +223,7 @@ if resent or isFenced then
       mine[#mine + 1] = id
       counted[i] = '1'
     else
-      -- If it was sent before and nobody holds the message, it counted then.
+      -- If it was sent before and no consumer holds the message, it counted then.
       counted[i] = resent and not redis.call('XPENDING', stream, group, id, id, 1)[1] and '1' or '0'
     end
   end
