@@ -1,10 +1,4 @@
-import type { Attempt } from './attempt.js';
-
-/** The attempts of one key. Only the first may run. */
-export interface Lane {
-  first: Attempt | undefined;
-  last: Attempt | undefined;
-}
+import type { Attempt, Lane } from './attempt.js';
 
 /** How many empty lanes are kept, in addition to twice the number of occupied lanes. */
 const SPARE_LANES = 1024;

@@ -1,9 +1,14 @@
 import type { Delivery } from '../../backend.js';
 import type { HandlerContext, Outcome, OutcomeStatus } from '../handle-options.js';
-import type { Lane } from './attempt-queue.js';
 
 export interface Failure {
   readonly error: unknown;
+}
+
+/** The attempts of one key. Only the first may run. */
+export interface Lane {
+  first: Attempt | undefined;
+  last: Attempt | undefined;
 }
 
 /** An outcome that may still change. */
