@@ -114,6 +114,7 @@ const fates = fc.array(
 describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an engine of any fate', (mode) => {
   it('confirms what is stored, in order, and fails nothing that a second attempt stores', async () => {
     const run = async (steps: readonly ({ publish: number } | { pass: number })[], plan: readonly Fate[]) => {
+      jest.clearAllTimers();
       const engine = new Engine(mode);
       engine.fates.push(...plan);
       const published: Promise<void>[] = [];
