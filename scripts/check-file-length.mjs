@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-const MOST_LINES = 460;
+const MOST_LINES = 400;
 
 const tooLong = ['src', 'spec']
   .flatMap((folder) => readdirSync(folder, { recursive: true, withFileTypes: true }))
