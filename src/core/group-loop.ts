@@ -183,9 +183,9 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     const { connection } = this.#options;
     // Without a connection, a flush would wait for one.
     if (connection.isReady) await this.#flushing;
+    const { link } = connection;
     // If this fails, the connection is lost, and the leases expire.
-    if (connection.isReady && this.#link === connection.link && this.#link !== undefined)
-      await this.#session.leave(this.#link).catch(() => {});
+    if (connection.isReady && link !== undefined && this.#link !== undefined) await this.#leave(link).catch(() => {});
     this.abandon();
   }
 
@@ -196,6 +196,12 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     this.#stopListening();
     this.#session.giveUp();
     this.#session.stop();
+  }
+
+  /** The link may be one that no flush has used: the connection was lost while there was nothing to send. */
+  async #leave(link: AnyLink): Promise<void> {
+    if (link !== this.#link) await this.#session.begin?.(link);
+    await this.#session.leave(link);
   }
 
   #creditShrank(): void {
