@@ -107,6 +107,8 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   #pause: NodeJS.Timeout | undefined;
   /** Failures since the last flush that succeeded. */
   #failures = 0;
+  /** The last error was fatal, and no subscriber has joined since. */
+  #hasFailed = false;
   #closing = false;
   #stopped = false;
 
@@ -124,7 +126,8 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
       settle: (delivery, how, delay, quarantine) => this.#session.settle({ delivery, how, delay, quarantine }),
     });
     this.#session = createSession(this);
-    this.#stopListening = connection.onChange(() => this.wake());
+    // After a fatal error, a new link wakes nothing: the next flush would fail, drop the link, and cause another one.
+    this.#stopListening = connection.onChange(() => this.#hasFailed || this.wake());
   }
 
   get isClosing(): boolean {
@@ -132,6 +135,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   }
 
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
+    this.#hasFailed = false;
     this.inFlight.connect(subscriber, intake);
   }
 
@@ -229,6 +233,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
       }
       await this.#session.flush(link);
       this.#failures = 0;
+      this.#hasFailed = false;
       refusals.end();
       fatalErrors.end();
     } catch (error) {
@@ -240,6 +245,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   /** No second attempt can succeed: the streams end with the error. The next subscriber tries again. */
   #end(error: unknown): void {
     const { connection, failures, fatalErrors } = this.#options;
+    this.#hasFailed = true;
     connection.drop(error);
     const explained = failures.explained(error);
     this.#session.giveUp(explained);
