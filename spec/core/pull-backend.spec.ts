@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { Delivery } from '../../src/backend.js';
+import { Credit, withCredit } from '../../src/bridge/credit.js';
 import { PullBackend } from '../../src/core/pull-backend.js';
 import type {
   ExchangeReply,
@@ -195,6 +196,37 @@ describe('A backend over a store whose calls get lost', () => {
     expect(logger.errors).toEqual([
       expect.stringMatching(/^Message \S+ of queue "orders" is no message: .*quarantine/),
     ]);
+    await queue.close();
+  });
+
+  it('tells a subscriber that pauses when nothing is in transit to it', async () => {
+    const queue = new PullBackend(new UnreliableStore(), { name: 'orders', logger: recordingLogger() });
+    const credit = new Credit(5);
+    const subscription = withCredit(queue.deliveries(), credit)?.subscribe();
+    for (let round = 0; round < 5; round++) await pass(10);
+    let isQuiet = false;
+    credit.pause(() => {
+      isQuiet = true;
+    });
+    await pass(10);
+    expect(isQuiet).toBe(true);
+    subscription?.unsubscribe();
+    await queue.close();
+  });
+
+  it('does not count an ack that the store refused until the lease had expired', async () => {
+    const store = Object.assign(new UnreliableStore(), { classify: () => 'refused' as const });
+    const queue = new PullBackend(store, { name: 'orders', logger: recordingLogger() });
+    await queue.publish('n', { n: 0 });
+    const held: Delivery[] = [];
+    queue.deliveries({ prefetch: 1 }).subscribe((delivery) => held.push(delivery));
+    for (let round = 0; round < 5; round++) await pass(10);
+    store.fates = ['lost before'];
+    const acked = held[0]?.ack() as Promise<boolean>;
+    await turns(5);
+    store.expire(new Set());
+    await pass(1000);
+    expect(await meanwhile(acked)).toBe(false);
     await queue.close();
   });
 });

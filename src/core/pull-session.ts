@@ -1,5 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Link } from './connection.js';
+import type { ErrorKind } from './engine-errors.js';
 import { readEnvelope } from './envelope.js';
 import type { DeliverySettlement, GroupHost, GroupSession } from './group-loop.js';
 import { LeaseTimer } from './lease-timer.js';
@@ -106,8 +107,13 @@ export class PullSession implements GroupSession<Link> {
     return settled;
   }
 
-  interrupted(): void {
-    this.#settlements.putBack({ again: true });
+  /** Nothing is in transit between two exchanges. */
+  turnEnded(): void {
+    this.#host.inFlight.quiet();
+  }
+
+  interrupted(_error: unknown, kind: ErrorKind): void {
+    this.#settlements.putBack({ again: kind === 'retryable' });
   }
 
   giveUp(error?: Error): void {
