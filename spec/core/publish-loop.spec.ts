@@ -6,6 +6,7 @@ import { type Batch, type PublishDriver, PublishLoop } from '../../src/core/publ
 import { Refusals } from '../../src/core/refusals.js';
 import { outcomeOf, turns } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { type FakeLink, Stage } from './fake-link.js';
 import { fakeTime, pass } from './fakes.js';
 
 interface Parcel {
@@ -152,5 +153,52 @@ describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an
     await engine.loop.close();
     engine.connection.close();
     expect((await outcomeOf(published)).state).not.toBe('pending');
+  });
+});
+
+describe('A publish loop whose link is lost while it backs off', () => {
+  it('sends nothing over the lost link', async () => {
+    const stage = new Stage();
+    stage.onLink = (link) => link.open();
+    const { connection, logger } = stage;
+    const failures = new EngineErrors(
+      { broker: 'Broker', classify: () => 'retryable', explain: () => undefined },
+      { queue: 'orders', server: 'here:1' },
+    );
+    const sent: boolean[] = [];
+    let isPrepared = false;
+    const loop = new PublishLoop<FakeLink, string>({
+      queueName: 'orders',
+      connection,
+      publishTimeout: 100_000,
+      maxPending: 10,
+      failures,
+      refusals: new Refusals({ broker: 'Broker', queue: 'orders', requests: 'publishes', logger }),
+      driver: {
+        mode: 'pipeline',
+        window: { messages: 10, size: 10 },
+        write: () => 'message',
+        sizeOf: () => 1,
+        isPrepared: () => isPrepared,
+        prepare: async (link) => {
+          isPrepared = true;
+          connection.lose(link, LOSS);
+          throw LOSS;
+        },
+        send: (link, { messages }) => {
+          sent.push(connection.link === link);
+          for (const pending of messages) pending.confirm();
+        },
+      },
+    });
+    const confirmed = loop.send('message');
+    await turns(10);
+    expect([stage.links.length, sent]).toEqual([2, []]);
+    connection.renew(LOSS);
+    await pass(1000);
+    await confirmed;
+    expect(sent).toEqual([true]);
+    await loop.close();
+    connection.close();
   });
 });

@@ -174,7 +174,8 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
         const link = await connection.acquire();
         if (!this.#hasWork) break;
         if (link !== this.#link || this.#restart !== undefined) await this.#begin(link);
-        await this.#send(link);
+        // While the loop backed off, another link may have taken its place.
+        if (link === connection.link) await this.#send(link);
       } catch (error) {
         await this.#failed(error);
       }
