@@ -52,7 +52,12 @@ end
 if redis.call('EXISTS', delayed) == 1 then enterDelayed() end
 
 local function isDuplicate(id)
-  return id and not redis.call('SET', ids .. id, '1', 'NX', 'PX', rare.dedupeWindow)
+  return id and redis.call('EXISTS', ids .. id) == 1
+end
+
+-- Only after the message is stored: if that fails, its publisher tries again with the same id.
+local function remember(id)
+  if id then redis.call('SET', ids .. id, '1', 'PX', rare.dedupeWindow) end
 end
 
 local function store(place, key, payload, headers, delay)
@@ -69,6 +74,7 @@ local function store(place, key, payload, headers, delay)
     if group then add('group', group) end
     local entry = redis.call('XADD', stream, '*', unpack(fields))
     if group then address(addressed, entry, group) end
+    remember(id)
     return false
   end
   if not now then enterDelayed() end
@@ -80,6 +86,7 @@ local function store(place, key, payload, headers, delay)
   local from = delay ~= '0' and rare.from or now
   redis.call('ZADD', delayed, from + tonumber(delay), delayedMember)
   if group then redis.call('ZADD', addressed, 0, addressedMember(delayedMember, group)) end
+  remember(id)
   return true
 end
 
