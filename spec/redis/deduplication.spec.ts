@@ -1,5 +1,6 @@
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
+import { failureOf } from '../support/promises.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
@@ -75,6 +76,24 @@ describeWithRedis('A message with an id', () => {
     proxy.cut();
     await published;
     expect(await suite.length()).toBe(50);
+  });
+
+  it('is stored by a second attempt if the first one failed', async () => {
+    const rules = ['reset', 'on', '>secret', '+@all', '-xadd', '~*'];
+    await suite.run('ACL', 'SETUSER', 'publisher', ...rules);
+    suite.ending(() => suite.run('ACL', 'DELUSER', 'publisher'));
+    const queue = suite.open({ url: suite.url.replace('redis://', 'redis://publisher:secret@') });
+    expect(await failureOf(queue.publish('key', { n: 1 }, { id: 'one' }))).toMatchObject({ retryable: false });
+    await suite.run('ACL', 'SETUSER', 'publisher', '+xadd');
+    await queue.publish('key', { n: 1 }, { id: 'one' });
+    expect(await suite.length()).toBe(1);
+  });
+
+  it('may have a window that is no whole number of milliseconds', async () => {
+    const queue = suite.open({ dedupeWindow: 60_000.5 });
+    await queue.publish('key', { n: 1 }, { id: 'one' });
+    await queue.publish('key', { n: 2 }, { id: 'one' });
+    expect(await suite.length()).toBe(1);
   });
 
   it('costs a publish without an id nothing', async () => {

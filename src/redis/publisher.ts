@@ -125,7 +125,8 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
       if (id !== undefined) idAt[place] = id;
       isRare = true;
     }
-    const { dedupeWindow } = this.#options;
+    // Redis takes whole milliseconds only.
+    const dedupeWindow = Math.ceil(this.#options.dedupeWindow);
     return { rare: isRare ? JSON.stringify({ from: from?.server, groupAt, idAt, dedupeWindow }) : '', rows };
   }
 
