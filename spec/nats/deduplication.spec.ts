@@ -64,6 +64,20 @@ describeWithNats('A message with an id', () => {
     await eventually(() => holder.deliveries.length === taken);
   });
 
+  it('is stored if the id is that of a delivery whose publisher gave none', async () => {
+    const queue = suite.open();
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    const { id } = holder.of(1);
+    await queue.publish('key', { n: 2 }, { id });
+    await queue.publish('key', { n: 3 }, { id });
+    expect(await stored()).toEqual([1, 2]);
+    await holder.of(1).ack();
+    await eventually(() => holder.deliveries.length === 2);
+    expect(holder.of(2).id).toBe(id);
+  });
+
   it('is stored once, though it was published for one group before', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await queue.publish('key', { n: 1 }, { id: 'x', group: 'a' });

@@ -95,8 +95,15 @@ function readId(headers: MsgHdrs | undefined): string | undefined {
   return isOwnId(own) ? own : undefined;
 }
 
-/** Encodes an id for a header, which holds no line break and loses the spaces at its ends. */
-export const encodeId = encodeURIComponent;
+/**
+ * Encodes an id for a header, which holds no line break and loses the spaces at its ends.
+ *
+ * The result never equals an id that Sluice makes: a message that is published with the id of a
+ * delivery is no duplicate of that delivery's message.
+ */
+export function encodeId(id: string): string {
+  return isOwnId(id) ? `%${id.charCodeAt(0).toString(16)}${id.slice(1)}` : encodeURIComponent(id);
+}
 
 function decodeId(encoded: string): string | undefined {
   try {
