@@ -68,7 +68,12 @@ export class Leases {
   /** The lease of a message that has come just now. */
   begin(message: Msg, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
     return {
-      ...receiptOf(message, { sequence, storedAt }, stream),
+      // No spread: this is done for each message.
+      subject: message.subject,
+      reply: message.reply ?? '',
+      sequence,
+      storedAt,
+      stream,
       message,
       until: performance.now() + this.#options.lease,
     };

@@ -2,12 +2,12 @@ import type { Msg } from '@nats-io/transport-node';
 import type { Connection } from '../core/connection.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import type { EngineErrors } from '../core/engine-errors.js';
-import { Refusals } from '../core/refusals.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
 import type { NatsLink } from './link.js';
 import { type DeliveryFacts, forwardHeaders } from './message.js';
+import { MessageRefusals } from './message-refusals.js';
 import type { QueueNames } from './names.js';
 import { store } from './publisher.js';
 import { Puller } from './puller.js';
@@ -18,12 +18,12 @@ export interface MoverOptions {
   readonly queueName: string;
   readonly names: QueueNames;
   readonly connection: Connection<NatsLink>;
-  /** Sees to it that the stream and its consumers are there. */
+  /** Creates the streams and their consumers if they are missing. */
   readonly open: (link: NatsLink) => Promise<unknown>;
   readonly state: (link: NatsLink) => Promise<MoverState>;
   /** Returns how long the stream remembers ids, in milliseconds. */
   readonly dedupeWindow: () => number;
-  /** Keeps what is no message, for somebody to look at. */
+  /** Puts a message in quarantine. */
   readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
   readonly failures: EngineErrors;
   readonly logger: Logger;
@@ -32,64 +32,67 @@ export interface MoverOptions {
 interface Arrival {
   readonly message: Msg;
   readonly facts: DeliveryFacts;
-  /** This process saw the delay begin: it does not depend on the clock of the server. */
+  /** Whether this process saw the delay begin. Then the delay does not depend on the server's clock. */
   readonly isKnown: boolean;
 }
 
-/** A message whose time has come. */
+/** A message that is due, or will be soon. */
 interface Due {
   readonly message: Msg;
-  /** By the clock of the server. */
+  /** When it is due, by the server's clock. */
   at: number;
-  /** Where its key begins in its subject. */
+  /** The subject on which it is stored then. */
   readonly subject: string;
   readonly storedAt: number;
-  /** Its place among those that wait. */
+  /** Its sequence number in the stream of delayed messages. */
   readonly sequence: number;
 }
 
-/** How many messages are looked at together at most. */
+/** How many messages are asked for at most. */
 const MOST = 256;
 
-/** How often the server has to be heard of, in milliseconds. */
+/** How often the server sends a heartbeat while no message comes, in milliseconds. */
 const HEARTBEAT = 7500;
 
 /**
- * How long the server keeps a request for messages, in milliseconds. Before 2.10, a message that it would have served a process with that was killed comes to nobody
- * until its lease is over: the sooner such a request is forgotten, the rarer is that.
+ * How long the server keeps a request for messages, in milliseconds. Before 2.10, the server delivers messages to the request of a killed process, and no other process gets them
+ * until their leases expire. A short time makes that rare.
  */
 const EXPIRES = 15_000;
 
-/** What is due within so many milliseconds waits here; what is sent back is to come so early, since it comes some of them late. All then move in order. */
+/**
+ * A message that is due within `SOON` ms waits here, so that all are stored in order. Others are requeued until `EARLY` ms before they are due, since the server delivers them up to
+ * that late.
+ */
 const SOON = 40;
 const EARLY = 30;
 
-/** How many bytes may be on their way here at a time, to be moved. */
+/** How many bytes of delayed messages may be on their way here at a time. */
 const SHARE = 16 * 1024 * 1024;
 
-/** How much too early a message may be taken for due, in milliseconds: the server counts in tens of them. */
+/** How much too early a message may count as due, in milliseconds. */
 const TOLERANCE = 1;
 
-/** After what time a message is tried again that could not be stored, in milliseconds. */
+/** After how many milliseconds a message is tried again that was refused. */
 const AGAIN = 500;
 
-/** What was refused is tried again sooner than so many milliseconds later; if not here, another process has it. */
-const FORGOTTEN = 20 * AGAIN;
+/** After how many milliseconds a refused message counts as moved by another process. */
+const FORGET_AFTER = 20 * AGAIN;
 
-/** For how many milliseconds a reading of the clock of the server serves for messages whose delay this process did not see begin. */
+/** For how many milliseconds a reading of the server's clock is used for messages whose delay this process did not see begin. */
 const RECENT = 250;
 
-/** What was sent back comes again after its delay, here or elsewhere. It is forgotten so many milliseconds later. */
-const SENT_BACK = { most: 100_000, lateness: 10_000 };
+/** A requeued message arrives after its delay, here or in another process. It is forgotten `lateness` ms later. */
+const REQUEUED = { most: 100_000, lateness: 10_000 };
 
 const backoff = exponentialBackoff({ initial: 100, max: 5000, jitter: 0.5 });
 
 /**
- * Moves messages that were published with a delay to where the groups find them, when their time has come. Until then the server keeps them for it: each is
- * sent back for the rest of its delay. Any number of processes do this at a time, and each message is with one of them.
+ * Moves delayed messages to the stream of the groups when they are due. Before that, it requeues each message with the rest of its delay. Several processes move messages at a
+ * time; each message is in flight to one of them.
  *
- * A process that receives a message as soon as it is stored measures the delay by its own monotonic clock. Only for other messages does it compare the time of storage with the
- * clock of the server, which it reads anew each time: that may be set, and another server of a cluster has another.
+ * A process that receives a message as soon as it is stored measures the delay by its own monotonic clock. For other messages, it compares the time of storage with the server's
+ * clock, which it reads again each time: somebody may set that clock, and another server of a cluster has another one.
  */
 export class Mover {
   readonly #options: MoverOptions;
@@ -99,23 +102,20 @@ export class Mover {
   #link: NatsLink | undefined;
   readonly #clock = new ServerClock();
   #reading = false;
-  /** The server had no message that nobody has received: the next one that is received for the first time was stored just now. */
+  /** The server had no undelivered message: the next one that is delivered for the first time was stored just now. */
   #caughtUp = false;
-  /** What this process has sent back, by place and time in the stream. */
-  readonly #sentBack = new DelayedInTransit(SENT_BACK);
-  /** What has come in this turn, or since the clock is read. */
+  /** The messages that this process has requeued. */
+  readonly #requeued = new DelayedInTransit(REQUEUED);
+  /** The messages that arrived in this turn, or while the clock is read. */
   #arrived: Arrival[] = [];
-  /** What is due soon. */
   #soon: Due[] = [];
-  /** What is being moved, and is in both places for a moment. */
+  /** Messages that are in both streams for a moment. */
   readonly #moving = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
-  readonly #refusals: Refusals;
-  /** What was refused last, and when: the places of messages, and what is done for all of them. */
-  readonly #refused = new Map<string, number>();
+  readonly #refusals: MessageRefusals;
   #closed = false;
 
   constructor(options: MoverOptions) {
@@ -123,7 +123,7 @@ export class Mover {
     const { queueName: queue, logger } = options;
     const { delayedStream: stream, mover } = options.names;
     const requests = `requests for the delayed messages of queue ${JSON.stringify(queue)}`;
-    this.#refusals = new Refusals({ broker: 'NATS', queue, requests, logger });
+    this.#refusals = new MessageRefusals({ broker: 'NATS', queue, requests, logger, forgetAfter: FORGET_AFTER });
     this.#puller = new Puller({
       stream,
       consumer: mover,
@@ -132,21 +132,20 @@ export class Mover {
       share: () => SHARE,
       onMessage: (message, facts) => this.#received(message, facts),
       onChange: () => this.#pull(),
-      onMissing: () => this.#rest(),
+      onMissing: () => this.#backOff(),
       onRefused: (reason) => {
         this.#refuse('pull', new Error(reason));
-        this.#rest();
+        this.#backOff();
       },
     });
   }
 
-  /** From now on, over this connection and those that follow. */
+  /** Starts, over this connection and those that follow. */
   start(): void {
     this.#wanted = true;
     if (this.#options.connection.link !== this.#link || this.#link === undefined) void this.#begin();
   }
 
-  /** There is a new connection. */
   reconnected(): void {
     if (this.#wanted) void this.#begin();
   }
@@ -162,20 +161,20 @@ export class Mover {
     this.#soon = this.#soon.filter(({ sequence }) => !isRemoved(sequence));
   }
 
-  /** Resolves when what is being moved now is in one place again. */
+  /** Resolves when the messages that are moved now are in one stream again. */
   async moved(): Promise<void> {
     await Promise.all(this.#moving);
   }
 
-  /** Takes no more, and sends back what waits here, for whoever else moves what falls due. Resolves when the server has been told. */
+  /** Takes no more messages, and requeues those that wait here, for other processes. Resolves when that is sent. */
   async leave(): Promise<void> {
     this.#closed = true;
     const { connection } = this.#options;
     const link = this.#link;
     if (link === undefined || !connection.isReady || connection.link !== link) return;
-    // If this fails, the connection is lost, and the messages go to another process when their leases expire.
+    // If this fails, the connection is lost, and the leases expire.
     await this.#puller.withdraw().catch(() => {});
-    // What was on its way here has come when this is answered. A failure means the same.
+    // The messages on their way here have arrived when the server answers this. A failure means the same.
     await link.flush().catch(() => {});
     clearTimeout(this.#timer);
     this.#sort(link);
@@ -201,13 +200,13 @@ export class Mover {
       if (this.#closed) return;
       this.#link = link;
       this.#caughtUp = undelivered === 0;
-      // What was here over another link comes again.
+      // The messages of another link are delivered again.
       this.#arrived = [];
       this.#soon = [];
       this.#puller.start(link);
       this.#pull();
       this.#failures = 0;
-      this.#accepted('begin');
+      this.#refusals.accepted('begin');
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -216,28 +215,16 @@ export class Mover {
   }
 
   #failed(error: unknown): void {
-    // A refusal may pass at once, as where the stream has just been deleted; and the connection tells of its own loss.
+    // A first refusal may pass at once, as when the stream was just deleted. The connection reports its own loss.
     if (this.#failures > 0 && this.#options.failures.classify(error) !== 'retryable') this.#refuse('begin', error);
-    this.#rest();
+    this.#backOff();
   }
 
-  /** Tells what keeps delayed messages where they are. */
   #refuse(what: string, error: unknown): void {
-    if (this.#closed) return;
-    this.#refused.set(what, performance.now());
-    this.#refusals.add(error);
+    if (!this.#closed) this.#refusals.add(what, error);
   }
 
-  /** The refusals end when nothing that was refused still is: one message may be refused while others are moved. */
-  #accepted(what: string): void {
-    if (this.#refused.size === 0) return;
-    this.#refused.delete(what);
-    const stale = performance.now() - FORGOTTEN;
-    for (const [place, at] of this.#refused) if (at < stale) this.#refused.delete(place);
-    if (this.#refused.size === 0) this.#refusals.end();
-  }
-
-  #rest(): void {
+  #backOff(): void {
     if (this.#closed) return;
     this.#failures += 1;
     this.#puller.stop();
@@ -256,11 +243,11 @@ export class Mover {
   }
 
   #received(message: Msg, facts: DeliveryFacts): void {
-    this.#accepted('pull');
+    this.#refusals.accepted('pull');
     const isFresh = this.#caughtUp && facts.deliveries === 1;
     this.#caughtUp = facts.pending === 0;
     if (isFresh) this.#readClock(facts.storedAt);
-    this.#arrived.push({ message, facts, isKnown: isFresh || this.#sentBack.dueAt(placeOf(facts)) !== undefined });
+    this.#arrived.push({ message, facts, isKnown: isFresh || this.#requeued.dueAt(placeOf(facts)) !== undefined });
     this.#scheduled ??= setImmediate(() => {
       this.#scheduled = undefined;
       void this.#handle();
@@ -268,7 +255,7 @@ export class Mover {
     this.#pull();
   }
 
-  /** Sorts what has arrived; reads the clock of the server first where something depends on it. */
+  /** Sorts the messages that have arrived. Reads the server's clock first if one depends on it. */
   async #handle(): Promise<void> {
     const link = this.#link;
     if (this.#reading || link === undefined) return;
@@ -278,7 +265,7 @@ export class Mover {
       try {
         await this.#askTime(link, stranger);
       } catch (error) {
-        // What has arrived comes again.
+        // The leases of these messages expire.
         this.#failed(error);
         return;
       } finally {
@@ -288,7 +275,7 @@ export class Mover {
     if (link === this.#link) this.#sort(link);
   }
 
-  /** Reads the clock of the server: renewing a message makes the server note the time. */
+  /** Reads the server's clock: when a lease is renewed, the server notes the time. */
   async #askTime(link: NatsLink, { message, facts }: Arrival): Promise<void> {
     const asked = performance.now();
     await link.request(message.reply as string, IN_PROGRESS);
@@ -297,13 +284,13 @@ export class Mover {
     else this.#readClock(activeAt, asked);
   }
 
-  /** The server has shown its time. If its clock was set, what waits here is not due sooner or later for that. */
+  /** Takes a time of the server. If its clock was set, the messages here keep their remaining delays. */
   #readClock(time: number, since?: number): void {
     const step = this.#clock.read(time, since);
     for (const due of this.#soon) due.at += step;
   }
 
-  /** Keeps what is due soon, or one would overtake another, and sends back the rest; all of it, where nobody will be here for it. */
+  /** Keeps the messages that are due soon, and requeues the others; all of them if the queue is closed. */
   #sort(link: NatsLink): void {
     const arrived = this.#arrived;
     this.#arrived = [];
@@ -314,7 +301,7 @@ export class Mover {
       else if (this.#closed) this.#answer(link, message, nak(isKnown ? delayed.at - now : 0));
       else if (delayed.at <= now + SOON) this.#soon.push(delayed);
       else {
-        this.#sentBack.add(placeOf(facts), delayed.at - now);
+        this.#requeued.add(placeOf(facts), delayed.at - now);
         this.#answer(link, message, nak(delayed.at - now - EARLY));
       }
     }
@@ -322,7 +309,7 @@ export class Mover {
     else this.#move();
   }
 
-  /** Moves what is due, in the order in which it fell due, and waits for the rest. */
+  /** Moves the messages that are due, in the order in which they became due, and waits for the others. */
   #move(): void {
     clearTimeout(this.#timer);
     const link = this.#link;
@@ -338,7 +325,7 @@ export class Mover {
     if (next !== undefined) this.#timer = setTimeout(() => this.#move(), Math.max(1, next.at - now));
   }
 
-  /** Reads the subject `<stream>.<milliseconds>.<key>`. Undefined for what is none. */
+  /** @returns undefined if the subject says no delay */
   #read(message: Msg, facts: DeliveryFacts, now: number): Due | undefined {
     const { storedAt, sequence } = facts;
     const read = this.#options.names.readDelayed(message.subject);
@@ -346,40 +333,44 @@ export class Mover {
     return { message, at: this.#dueAt(facts, read.delay, now), subject: read.subject, storedAt, sequence };
   }
 
-  /** When a message is due, by the clock of the server. If that was set since this process saw the message first, the time that has passed here counts. */
+  /** Returns when a message is due, by the server's clock. If that clock was set since this process requeued the message, the time that has passed here counts. */
   #dueAt(facts: DeliveryFacts, delay: number, now: number): number {
-    // Nothing is stored in the future: that would be the time of a clock that was set since.
+    // A time of storage in the future is of a clock that was set since.
     const at = Math.min(facts.storedAt, now) + delay;
     const place = placeOf(facts);
-    const due = this.#sentBack.dueAt(place);
+    const due = this.#requeued.dueAt(place);
     if (due === undefined) return at;
-    this.#sentBack.delete(place);
+    this.#requeued.delete(place);
     const here = now + due - performance.now();
     return Math.abs(here - at) > JITTER ? here : at;
   }
 
-  async #forward(link: NatsLink, due: Due): Promise<void> {
+  #forward(link: NatsLink, due: Due): Promise<void> {
     const { message, subject } = due;
-    const { dedupeWindow } = this.#options;
-    const headers = forwardHeaders(message, due, { dedupeWindow: dedupeWindow(), now: this.#clock.now });
-    try {
+    const headers = forwardHeaders(message, due, {
+      dedupeWindow: this.#options.dedupeWindow(),
+      now: this.#clock.now,
+    });
+    return this.#settleAfter(link, message, placeOf(due), async () => {
       await store(link, subject, message.data, headers);
       await link.request(message.reply as string, ACK);
-      this.#accepted(placeOf(due));
-    } catch (error) {
-      // Over a lost connection, the message comes again without that.
-      if (!link.isUp) return;
-      this.#refuse(placeOf(due), error);
-      this.#answer(link, message, nak(AGAIN));
-    }
+    });
   }
 
-  async #setAside(link: NatsLink, message: Msg, place: string): Promise<void> {
-    try {
+  #setAside(link: NatsLink, message: Msg, place: string): Promise<void> {
+    return this.#settleAfter(link, message, place, async () => {
       await this.#options.setAside(link, message, 'its subject says no delay');
       this.#answer(link, message, ACK);
-      this.#accepted(place);
+    });
+  }
+
+  /** Moves a message, or tries again later. */
+  async #settleAfter(link: NatsLink, message: Msg, place: string, move: () => Promise<void>): Promise<void> {
+    try {
+      await move();
+      this.#refusals.accepted(place);
     } catch (error) {
+      // After a lost connection, the lease expires.
       if (!link.isUp) return;
       this.#refuse(place, error);
       this.#answer(link, message, nak(AGAIN));
@@ -390,12 +381,12 @@ export class Mover {
     try {
       link.publish(reply as string, answer);
     } catch {
-      // The connection is lost. The server delivers the message again when its lease expires.
+      // The connection is lost, and the lease expires.
     }
   }
 }
 
-/** By what a delayed message is known, also if another stream takes the place of the one that it is in. */
+/** Identifies a delayed message, also if the stream is created again. */
 function placeOf({ sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>): string {
   return `${sequence}-${storedAt}`;
 }
