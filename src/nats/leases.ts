@@ -9,7 +9,7 @@ export interface Receipt {
   readonly subject: string;
   /** The subject on which it is settled. */
   readonly reply: string;
-  /** Its place in the stream. */
+  /** Its sequence number in the stream. */
   readonly sequence: number;
   /** When the server stored it, in milliseconds since the epoch. */
   readonly storedAt: number;
@@ -21,7 +21,7 @@ export interface Receipt {
 export interface Ticket extends Receipt {
   /** The message as it arrived, in case it is quarantined. */
   readonly message: Msg;
-  /** Until when nobody else gets it, by the clock of `performance`. */
+  /** When the lease expires, by the clock of `performance`. */
   until: number;
 }
 
@@ -30,20 +30,20 @@ export interface LeasesOptions {
   readonly lease: number;
   /** The link of now, while there is one. */
   readonly link: () => NatsLink | undefined;
-  /** The leases of these have ended. */
+  /** A lease has expired. */
   readonly onEnded: (token: string) => void;
-  /** It is time to look at the leases of what is settled, too. Returns whether to look again. */
+  /** Checks the leases of settlements, too. Returns whether to check again. */
   readonly onLook: (now: number) => boolean;
-  /** Nobody renews them. */
+  /** Nothing renews the leases. */
   readonly onMissing: (reason: string) => void;
-  /** A renewal was not answered. Until the next one, the leases go on. */
+  /** A renewal was not confirmed. The leases last until the next one. */
   readonly onFailed: (error: unknown) => void;
 }
 
 /** What is left of a lease, as a share of it, when it is time to renew it. */
 const RENEWED = 0.75;
 
-/** Keeps the leases of what is out: JetStream has one for each message. */
+/** Renews the leases of messages in flight. JetStream has one for each message. */
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #keeper: LeaseTimer;
@@ -65,7 +65,7 @@ export class Leases {
     return count;
   }
 
-  /** The lease of a message that has come just now. */
+  /** Creates the lease of a message that has just arrived. */
   begin(message: Msg, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
     return {
       // No spread: this is done for each message.
@@ -89,19 +89,19 @@ export class Leases {
     this.watch();
   }
 
-  /** Sees to it that the leases are looked at. */
+  /** Checks the leases in time. */
   watch(): void {
     this.#keeper.keep(true);
   }
 
-  /** A message is not out any more. Returns its lease, unless that has ended. */
+  /** Removes the lease of a message that is settled. Returns it unless it has expired. */
   end(token: string): Ticket | undefined {
     const ticket = this.#tickets.get(token);
     this.#tickets.delete(token);
     return ticket !== undefined && ticket.until >= performance.now() ? ticket : undefined;
   }
 
-  /** Tells the server which deliveries are still worked on; lets go of those whose leases have ended. */
+  /** Renews the leases, and drops those that have expired. */
   renew(): void {
     const now = performance.now();
     const { lease, link, onEnded, onLook } = this.#options;
@@ -119,7 +119,7 @@ export class Leases {
     this.#keeper.keep(this.#tickets.size > 0 || again);
   }
 
-  /** What is out is out of another stream. */
+  /** The messages in flight are of another stream. */
   forget(): void {
     this.#tickets.clear();
   }
@@ -134,7 +134,7 @@ export class Leases {
     try {
       for (const ticket of tickets) if (ticket !== last) link.publish(ticket.reply, IN_PROGRESS);
       const answer = await link.request(last.reply, IN_PROGRESS);
-      if (isUnanswered(answer)) this.#options.onMissing('nobody renews its leases');
+      if (isUnanswered(answer)) this.#options.onMissing('nothing renews its leases');
       else for (const ticket of tickets) ticket.until = until;
     } catch (error) {
       this.#options.onFailed(error);

@@ -114,7 +114,7 @@ function decodeId(encoded: string): string | undefined {
 }
 
 /** The headers of a message; undefined where it has none, or what the client cannot read. */
-export function readHeaders(message: Pick<Msg, 'headers'>): MsgHdrs | undefined {
+function readHeaders(message: Pick<Msg, 'headers'>): MsgHdrs | undefined {
   try {
     return message.headers;
   } catch {
@@ -138,7 +138,7 @@ const TIME_DIGITS = 13;
 const FORWARD_ID_LENGTH = 30;
 
 /** Writes when a message was published. */
-export function writePublishedAt(milliseconds: number): string {
+function writePublishedAt(milliseconds: number): string {
   return String(milliseconds).padStart(TIME_DIGITS, '0');
 }
 

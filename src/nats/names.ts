@@ -14,7 +14,7 @@ const FOR_ONE = '=to';
 const DELAYED = /^(\d{1,16})\.(.*)$/;
 
 /** What the subject of a delayed message says. */
-export interface DelayedSubject {
+interface DelayedSubject {
   /** In milliseconds, from when the server stored it. */
   readonly delay: number;
   /** The subject on which the message is stored when it is due. */

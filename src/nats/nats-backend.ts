@@ -14,14 +14,13 @@ export interface NatsFromEnvOptions {
 /**
  * A queue on NATS JetStream, for NATS 2.9 and newer: at least once, for any number of processes.
  *
- * *When to use*: in production, where there is NATS with JetStream; with `replicas: 3` on a cluster, where not one confirmed message may be lost when one of its
- * machines fails.
+ * *When to use*: in production, if you run NATS with JetStream. Set `replicas: 3` on a cluster, so that no confirmed message is lost when one machine fails.
  *
- * *Gotchas*: a message stays until every group that exists has settled it, so a group without a consumer fills the server. A backend without `groups`
- * creates the group `default` only if the queue has no group yet, or if a consumer asks for it. `attempt` also counts what another process released, since the server counts deliveries. Who deletes the consumer of a group deletes the group, with what it had not
- * settled. A handler that blocks the event loop for longer than `lease` loses its messages to another consumer.
+ * *Gotchas*: the server keeps a message until every group has settled it, so a group without a consumer fills the server. A backend without `groups` creates the group `default`
+ * only if the queue has no group yet, or if a consumer subscribes to it. `attempt` also counts the releases of other processes, since the server counts deliveries. Deleting the
+ * consumer of a group deletes the group with its messages. A handler that blocks the event loop for longer than `lease` loses its messages to another consumer.
  *
- * Connects with the first publish or the first subscriber, and heals a lost connection by itself: consumers go on, publishes wait for `publishTimeout`.
+ * Connects with the first publish or the first subscriber. Reconnects by itself: consumers resume, and publishes wait for `publishTimeout`.
  *
  * @example
  * ```ts
@@ -33,7 +32,7 @@ export interface NatsFromEnvOptions {
 export class NatsBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
   /**
    * Does not connect yet.
-   * @throws {TypeError | RangeError} for an option without sense; it names the option
+   * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
    */
   constructor(options: NatsBackendOptions) {
     const checked = checkNatsOptions(options);
@@ -41,9 +40,9 @@ export class NatsBackend<Events extends EventMap<Events> = AnyEvents> extends Dr
   }
 
   /**
-   * The queue that the environment names: `NATS_URL`, and optionally `QUEUE_NAME` (default: `default`), `QUEUE_GROUPS` (a list with commas; default:
-   * `default`), `QUEUE_LEASE` and `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000), `NATS_DOMAIN` (default: the domain of the server).
-   * @throws {ConfigurationError} for a missing or malformed variable; it names the variable
+   * Creates a queue from the environment: `NATS_URL`, and optionally `QUEUE_NAME` (default: `default`), `QUEUE_GROUPS` (a list with commas; default: `default`), `QUEUE_LEASE`,
+   * `QUEUE_PUBLISH_TIMEOUT` and `QUEUE_DEDUPE_WINDOW` (milliseconds; default: 30,000, 10,000 and 120,000), `NATS_DOMAIN` (default: the domain of the server).
+   * @throws {ConfigurationError} if a variable is missing or malformed. The message names the variable.
    */
   static fromEnv<Events extends EventMap<Events> = AnyEvents>(
     env: Env = processEnv(),

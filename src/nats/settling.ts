@@ -16,11 +16,11 @@ export interface SettlingOptions {
   /** The consumer of the group. */
   readonly consumer: string;
   readonly sweeper: Sweeper;
-  /** Something was answered, or has to be sent again. */
+  /** Settlements were confirmed, or have to be sent again. */
   readonly onChange: () => void;
-  /** Nobody takes settlements. */
+  /** Nothing takes settlements. */
   readonly onMissing: (reason: string) => void;
-  /** SettlementQueue were not answered, and wait to be sent again. */
+  /** Settlements were not confirmed, and wait to be sent again. */
   readonly onFailed: (error: unknown) => void;
 }
 
@@ -28,13 +28,13 @@ export interface SettlingOptions {
 const MOST = 1000;
 
 /**
- * Sends the settlements of a group. Those of one turn travel together, and the server confirms the last of them: it takes the answers to one consumer in their
- * order, so that one confirmation is that of all. They belong to no connection: what is done with and was not confirmed is sent again over the next.
+ * Sends the settlements of a group. Those of one turn are sent together, and the server confirms the last one: it takes the settlements of a consumer in order, so this confirms
+ * all of them. An ack or reject that was not confirmed is sent again over the next connection.
  */
 export class Settling {
   readonly #options: SettlingOptions;
   readonly #settlements = new SettlementQueue<Verdict>((one, other) => Number(one) - Number(other));
-  /** The places of messages that are done with, of which the server has not confirmed that it knows. */
+  /** The sequence numbers of messages whose ack or reject is not confirmed. */
   readonly #finishing = new Set<number>();
   #returning = 0;
   #sending: Promise<void> | undefined;
@@ -48,7 +48,7 @@ export class Settling {
     return this.#settlements.size > 0;
   }
 
-  /** Whether something goes back, and the server has not confirmed that it has it: what it is asked for before would come first. */
+  /** Whether a requeue is not confirmed: a request for messages that is sent before it would get later messages first. */
   get isReturning(): boolean {
     return this.#returning > 0;
   }
@@ -69,7 +69,7 @@ export class Settling {
     return counts;
   }
 
-  /** Whether a message is done with, and the server is about to be told. */
+  /** Whether the ack or reject of a message is not confirmed. */
   isFinishing(sequence: number): boolean {
     return this.#finishing.has(sequence);
   }
@@ -105,7 +105,7 @@ export class Settling {
     }
   }
 
-  /** Lets go of those whose leases have ended before they could be sent. */
+  /** Drops the settlements whose leases have expired before they were sent. */
   dropLate(now: number): void {
     this.#settlements.drop((settlement) => {
       const late = isLate(settlement, now);
@@ -114,20 +114,20 @@ export class Settling {
     });
   }
 
-  /** None of them will be answered: they do not count, or fail with an error. */
+  /** Resolves all to `false`, or rejects them with an error. */
   giveUp(error?: unknown): void {
     this.#finishing.clear();
     this.#settlements.giveUp(({ resolve, reject }) => (error === undefined ? resolve(false) : reject(error)));
   }
 
-  /** Resolves when all there are now are answered. */
+  /** Resolves when the settlements of now are confirmed. */
   answeredNow(): Promise<void> {
     return this.#settlements.answeredNow();
   }
 
   /**
-   * What was taken was not confirmed, and is sent again; but for what goes back and has left: where the server has that, the message may be with somebody else by
-   * then, who would lose it to the second; and where not, the lease brings it back.
+   * Sends again what was not confirmed, except a requeue that has left. If the server has it, another consumer may hold the message, and would lose it to a second requeue. If not,
+   * the lease expires.
    */
   #putBack(left: readonly PendingSettlement<Verdict>[], { again }: { readonly again: boolean }): void {
     const gone = new Set(left.filter(({ verdict }) => !isDone(verdict.how)));
@@ -149,14 +149,14 @@ export class Settling {
 }
 
 /**
- * Whether the lease of a delivery has ended before its settlement was sent. One that was sent before may have counted then, and is sent again in any case: the
- * worst that a second `ack` can do is to spare somebody the same work.
+ * Whether a lease has expired before the settlement was sent. An ack that was sent before may have counted, and is sent again in any case: at worst, it spares another consumer the
+ * same work.
  */
 function isLate({ verdict: { ticket, how }, again }: PendingSettlement<Verdict>, now: number): boolean {
   return ticket.until < now && !(again && isDone(how));
 }
 
-/** Whether nobody has to handle the message again. */
+/** Whether the message is not delivered again. */
 function isDone(how: Settled): boolean {
   return how === 'acked' || how === 'rejected';
 }
