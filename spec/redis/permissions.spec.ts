@@ -104,8 +104,8 @@ describeWithRedis('A user with the rights of the guide', () => {
     const limited = suite.open({ url: await newUser(rules), groups: ['a'] });
     expect(await limited.peek({ group: 'a' })).toHaveLength(1);
     expect(await limited.groups()).toHaveLength(2);
-    for (const refused of [limited.purge(), limited.deleteGroup('b')])
-      expect((await failureOf(refused)).message).toContain('NOPERM');
+    expect((await failureOf(limited.purge())).message).toContain('The user may not do');
+    expect((await failureOf(limited.deleteGroup('b'))).message).toContain('The user may not do');
     const queue = suite.open({ url: await newUser([...rules, ...added]), groups: ['a'] });
     expect(await queue.deleteGroup('b')).toBe(true);
     expect(await queue.purge()).toBe(1);
