@@ -16,8 +16,13 @@ type Row = readonly [id: string, fields: Fields, attempt: number, due: string];
  * @param lease the lease of consumers whose name does not state one, in milliseconds
  */
 export async function listGroups(link: RedisLink, keys: QueueKeys, lease: number): Promise<GroupCounts[]> {
-  const infos = await Promise.all((await groupNames(link, keys)).map((name) => describeGroup(link, keys, lease, name)));
-  return infos.filter((info) => info !== undefined);
+  const infos: GroupCounts[] = [];
+  // One at a time: the answer to the last of many requests would come too late, and the connection would count as lost.
+  for (const name of await groupNames(link, keys)) {
+    const info = await describeGroup(link, keys, lease, name);
+    if (info !== undefined) infos.push(info);
+  }
+  return infos;
 }
 
 /** Deletes a group, with its messages. Resolves to whether there was one. */
