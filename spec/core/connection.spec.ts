@@ -97,7 +97,7 @@ describe('Connection', () => {
     };
     const error = await rejectionOf(stage.connection.ready());
     expect([error, (error as FatalError).cause]).toEqual([
-      new FatalError('The client cannot be made'),
+      new FatalError('The client could not be created'),
       new TypeError('no such option'),
     ]);
     stage.onLink = () => {};

@@ -37,7 +37,7 @@ describe('EngineErrors', () => {
     [new TypeError('odd'), 'Broker cannot be used: TypeError: odd', true],
     [undefined, 'Broker cannot be used: undefined', true],
     [
-      new FatalError('The client cannot be made', { cause: new Error('no such option') }),
+      new FatalError('The client could not be created', { cause: new Error('no such option') }),
       'Broker cannot be used: Error: no such option',
       false,
     ],

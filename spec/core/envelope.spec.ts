@@ -53,13 +53,13 @@ describe('readEnvelope', () => {
     [{ key: undefined, payload: '{}' }, 'its "key" is undefined'],
     [{ key: '', payload: '{}' }, 'its "key" is ""'],
     [{ payload: undefined }, 'it has no "payload"'],
-    [{ payload: '[1]' }, 'its "payload" is no JSON object but an array'],
-    [{ payload: 'null' }, 'its "payload" is no JSON object but null'],
-    [{ payload: '"x"' }, 'its "payload" is no JSON object but a string'],
-    [{ payload: '4111' }, 'its "payload" is no JSON object but a number'],
-    [{ payload: 'true' }, 'its "payload" is no JSON object but a boolean'],
-    [{ payload: '{}', headers: '7' }, 'its "headers" is no JSON object but a number'],
-    [{ payload: '{}', headers: '{"a":"1","b":2}' }, 'its "headers" have something else than a string under "b"'],
+    [{ payload: '[1]' }, 'its "payload" is not a JSON object but an array'],
+    [{ payload: 'null' }, 'its "payload" is not a JSON object but null'],
+    [{ payload: '"x"' }, 'its "payload" is not a JSON object but a string'],
+    [{ payload: '4111' }, 'its "payload" is not a JSON object but a number'],
+    [{ payload: 'true' }, 'its "payload" is not a JSON object but a boolean'],
+    [{ payload: '{}', headers: '7' }, 'its "headers" is not a JSON object but a number'],
+    [{ payload: '{}', headers: '{"a":"1","b":2}' }, 'its header "b" is not a string'],
   ])('says of %p: %s', (envelope, reason) => {
     expect(readEnvelope({ key: 'key', headers: undefined, ...envelope } as Parameters<typeof readEnvelope>[0])).toBe(
       reason,
@@ -72,7 +72,7 @@ describe('readEnvelope', () => {
       for (const part of ['payload', 'headers']) {
         const envelope = { key: 'key', payload: '{}', headers: undefined, [part]: text };
         expect(readEnvelope(envelope)).toMatch(
-          new RegExp(`^its "${part}" is (not JSON|no JSON object but an? (string|array))$`),
+          new RegExp(`^its "${part}" is (not JSON|not a JSON object but an? (string|array))$`),
         );
       }
     },
@@ -94,7 +94,7 @@ describe('writePayload', () => {
   it('says how much that would be', () => {
     const error = thrownBy(() => writePayload({ text: 'é' }, 12, 'Broker'));
     expect(error).toEqual(
-      new InvalidMessageError('payload', 'at most 12 bytes of JSON, which is the most that Broker takes', '13 bytes'),
+      new InvalidMessageError('payload', 'at most 12 bytes of JSON, the limit of Broker', '13 bytes'),
     );
   });
 

@@ -64,7 +64,7 @@ describe('InFlight', () => {
     expect(await delivery?.ack()).toBe(false);
     expect(delivery?.settled).toBe('retried');
     expect(counter.logger.warnings).toEqual([
-      'Delivery 1 ("key") from queue "orders" could not be acked: its lease has ended, or the queue was closed or emptied',
+      'Delivery 1 ("key") from queue "orders" could not be acked: its lease has expired, or the queue was closed or purged',
     ]);
   });
 

@@ -194,7 +194,7 @@ describe('A backend over a store whose calls get lost', () => {
     for (let round = 0; round < 5; round++) await pass(10);
     expect(seen).toEqual([{ n: 1 }]);
     expect(logger.errors).toEqual([
-      expect.stringMatching(/^Message \S+ of queue "orders" is no message: .*quarantine/),
+      expect.stringMatching(/^Message \S+ of queue "orders" is invalid: .*quarantine/),
     ]);
     await queue.close();
   });

@@ -36,7 +36,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     ['an empty one', {}, Buffer.alloc(0), /"messageId"/],
     ['JSON of another program', { messageId: 'x', type: 'key' }, { n: 1 }, /"sluice-published-at"/],
     ['one that is not JSON', ours(1), Buffer.from('{"n":'), /"payload" is not JSON/],
-    ['one that is no object', ours(1), Buffer.from('[1]'), /"payload" is no JSON object/],
+    ['one that is no object', ours(1), Buffer.from('[1]'), /"payload" is not a JSON object/],
     ['one without a key', without(ours(1), 'type'), Buffer.from('{}'), /"key"/],
     ['one with an empty key', ours(1, { type: '' }), Buffer.from('{}'), /"key"/],
     ['one without an id', without(ours(1), 'messageId'), Buffer.from('{}'), /"messageId"/],

@@ -27,12 +27,12 @@ describeWithRedis('An entry of the stream that is no message', () => {
     ['has no payload', ['key', 'k'], /no "payload"/],
     ['has an empty payload', ['key', 'k', 'payload', ''], /"payload" is not JSON/],
     ['is not JSON', ['key', 'k', 'payload', '{"n":'], /"payload" is not JSON/],
-    ['is a JSON array', ['key', 'k', 'payload', '[1]'], /"payload" is no JSON object but an array/],
-    ['is a JSON null', ['key', 'k', 'payload', 'null'], /"payload" is no JSON object but null/],
-    ['is a JSON string', ['key', 'k', 'payload', '"x"'], /"payload" is no JSON object/],
+    ['is a JSON array', ['key', 'k', 'payload', '[1]'], /"payload" is not a JSON object but an array/],
+    ['is a JSON null', ['key', 'k', 'payload', 'null'], /"payload" is not a JSON object but null/],
+    ['is a JSON string', ['key', 'k', 'payload', '"x"'], /"payload" is not a JSON object/],
     ['has headers that are not JSON', [...GOOD, 'headers', 'x'], /"headers" is not JSON/],
-    ['has headers that are a list', [...GOOD, 'headers', '[]'], /"headers" is no JSON object/],
-    ['has headers that are not strings', [...GOOD, 'headers', '{"a":1}'], /"headers"/],
+    ['has headers that are a list', [...GOOD, 'headers', '[]'], /"headers" is not a JSON object/],
+    ['has headers that are no strings', [...GOOD, 'headers', '{"a":1}'], /"headers"/],
     ['has a time that is none', [...GOOD, 'publishedAt', 'yesterday'], /"publishedAt"/],
   ])('is quarantined if it %s', async (_what, fields, reason) => {
     const logger = recordingLogger();

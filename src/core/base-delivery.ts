@@ -32,8 +32,8 @@ export interface BaseDeliveryOwner {
  * Implements the settlement rules of every delivery: the first settlement wins, and later ones
  * change nothing.
  *
- * A subclass supplies the message's fields and sends the first settlement to its engine. This
- * module needs nothing of Node.js: the delivery of `MemoryBackend` extends it too.
+ * A subclass supplies the fields of the message and sends the first settlement to its engine. This
+ * module uses nothing of Node.js, because the delivery of `MemoryBackend` extends it too.
  */
 export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>, TellsGroup, TellsRejection {
   abstract readonly queue: string;
@@ -41,7 +41,7 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
   abstract readonly headers: MessageHeaders;
   abstract readonly attempt: number;
   abstract readonly publishedAt: number;
-  // Declared, not defined: a field definition would write each of them twice, for every message.
+  // Declared, not defined: a field definition would write each field twice for every message.
   declare readonly key: QueueKey;
   declare readonly payload: QueuePayload;
   #settled: Settlement = false;
@@ -52,13 +52,12 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
   }
 
   /**
-   * A getter of the subclass's private field: an own property would show up in copies of the
-   * delivery.
+   * A getter of the subclass's private field: copies of the delivery would contain an own property.
    */
   protected abstract get owner(): BaseDeliveryOwner;
 
   /**
-   * Sends the first settlement. `settled` already tells it. Resolves to whether it counted.
+   * Sends the first settlement. Resolves to whether it counted. `settled` is already set.
    * @param delay in milliseconds, for `'retried'`
    * @param quarantine why the message goes to quarantine, for `'rejected'`. Undefined: it does not
    */
@@ -105,9 +104,7 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
     return this.settle('rejected', 'reject', 0);
   }
 
-  /**
-   * Marks the message as requeued by the engine, not by a call: it is redelivered as a failed one.
-   */
+  /** Marks the message as requeued by the engine: it is redelivered like a failed one. */
   recall(): void {
     this.#settled = 'retried';
   }

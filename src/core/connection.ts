@@ -6,25 +6,28 @@ import { ConnectionLostError, type ErrorKind, FatalError } from './engine-errors
 import { type ConnectionReporter, QueueEvents } from './events.js';
 import type { OutageOptions } from './outages.js';
 
-/** One connection of a client, or a channel of one: it is made, it breaks, and another takes its place. */
+/** One connection of a client, or one channel of it. A lost link is replaced by a new one. */
 export interface Link {
   connect(): Promise<void>;
-  /** Lets go of it at once, in any state. */
+  /** Closes it immediately, in any state. */
   destroy(): void;
 }
 
 export interface ConnectionOptions<AnyLink extends Link> extends OutageOptions {
   /** Where the connection reports its state. Default: events of its own, which are only logged. */
   readonly events?: QueueEvents | undefined;
-  /** What the broker is called in messages. */
+  /** The name of the engine in messages, such as `Redis`. */
   readonly broker: string;
-  /** A new link, which does not reconnect by itself. It calls `lost` when it breaks, and whenever it knows a better reason than what its methods reject with. */
+  /**
+   * Creates a link, which does not reconnect by itself. The link calls `lost` when it breaks, and
+   * when it knows a better reason than the error of its methods.
+   */
   readonly createLink: (lost: (cause: unknown) => void) => AnyLink;
-  /** Called with each new link before anybody else may use it. */
+  /** Prepares each new link before it is used. */
   readonly prepare?: ((link: AnyLink) => Promise<void>) | undefined;
-  /** How long connecting may take, in milliseconds. */
+  /** The deadline of an attempt to connect, in milliseconds. */
   readonly connectTimeout: number;
-  /** The longest pause between two attempts to connect, in milliseconds. Default: 5,000. */
+  /** The longest backoff between two attempts to connect, in milliseconds. Default: 5,000. */
   readonly maxBackoff?: number | undefined;
   readonly classify: (error: unknown) => ErrorKind;
 }
@@ -35,23 +38,26 @@ interface Waiter {
   readonly ignoreAbort: () => void;
 }
 
-/** A link that lasted for as long, in milliseconds, is none that breaks by what it is used for. */
+/** How long a link must last to count as stable, in milliseconds. */
 const STABLE = 5000;
 
-/** A connection that heals: it connects when it is needed first, and again whenever it is lost, until it is closed. */
+/**
+ * A connection that reconnects. It connects on first use, and again whenever it is lost, until it
+ * is closed.
+ */
 export class Connection<AnyLink extends Link> {
   readonly #options: ConnectionOptions<AnyLink>;
   #phase: 'idle' | 'connecting' | 'ready' | 'closed' = 'idle';
   #link: AnyLink | undefined;
   readonly #waiters = new Set<Waiter>();
   #pause: NodeJS.Timeout | undefined;
-  /** Comes with `close()`, also for a link that never settles what it was asked for. */
+  /** Rejects pending calls on `close()`, even if a link never settles them. */
   readonly #closed = new Disconnection();
   #lastError: unknown;
   readonly #report: ConnectionReporter;
   readonly #listeners = new Set<() => void>();
   #readyAt = 0;
-  /** How many links were lost one after the other that did not last. */
+  /** How many links in a row were lost before they were stable. */
   #relapses = 0;
   readonly #backoff: (error: unknown, failures: number) => number;
 
@@ -65,31 +71,34 @@ export class Connection<AnyLink extends Link> {
     return this.#phase === 'ready';
   }
 
-  /** Whether what waits for it may soon go on: there is a connection, or nothing yet speaks against one. */
+  /**
+   * Whether pending calls may succeed soon: there is a connection, or no attempt has failed yet.
+   */
   get mayRecover(): boolean {
     return this.isReady || (this.#phase !== 'closed' && this.#lastError === undefined);
   }
 
-  /** The link of now, also while it is being prepared. */
+  /** The current link, also while it is prepared. */
   get link(): AnyLink | undefined {
     return this.#link;
   }
 
-  /** Why there is no connection, as far as that is known. */
+  /** Why there is no connection. Undefined if there is one, or if the reason is unknown. */
   get lastError(): unknown {
     return this.isReady ? undefined : this.#lastError;
   }
 
   /**
-   * Resolves once there is a connection; connects if nobody did. Rejects when it is closed, and with the error that no second attempt mends: the next call
-   * then tries again. Rejects with the reason of the signal when that aborts, or has aborted.
+   * Resolves when there is a connection, and connects if necessary. Rejects when the connection is
+   * closed, when the signal aborts, and with a fatal error. After a fatal error, the next call
+   * connects again.
    */
   ready(signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#phase === 'ready') return Promise.resolve();
     if (this.#phase === 'closed') return Promise.reject(new ConnectionLostError('The connection was closed'));
     return new Promise((resolve, reject) => {
-      // Whoever gives up leaves nothing behind, however long there is no connection.
+      // An aborted call must not leak, however long the outage lasts.
       const ignoreAbort = onAbort(signal, () => {
         this.#waiters.delete(waiter);
         reject(signal?.reason);
@@ -100,13 +109,15 @@ export class Connection<AnyLink extends Link> {
     });
   }
 
-  /** Calls back when a link is ready, and when one is lost or dropped. Returns a function that stops that. */
+  /**
+   * Calls back when a link is ready, lost or dropped. Returns a function that removes the listener.
+   */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** The link, once there is one that is ready. Rejects as `ready()` does. */
+  /** Returns the link when it is ready. Rejects as `ready()` does. */
   async acquire(signal?: AbortSignal): Promise<AnyLink> {
     for (;;) {
       await this.ready(signal);
@@ -115,8 +126,8 @@ export class Connection<AnyLink extends Link> {
   }
 
   /**
-   * Sends a request, again over the next link when the link is lost meanwhile. Rejects with the reason of the signal when it aborts, and
-   * with any error that is not retryable.
+   * Sends a request, and repeats it over the next link if the link is lost. Rejects with the reason
+   * of the signal when it aborts, and with an error that is not retryable.
    */
   async request<Value>(signal: AbortSignal, send: (link: AnyLink) => Promise<Value>): Promise<Value> {
     for (;;) {
@@ -126,13 +137,14 @@ export class Connection<AnyLink extends Link> {
       } catch (error) {
         if (error === signal.reason || this.#phase === 'closed' || this.#options.classify(error) !== 'retryable')
           throw error;
-        // A request that fails again at once would starve the event loop over the same link.
+        // Repeated over the same link, a request that fails immediately would starve the event
+        // loop.
         this.lose(link, error);
       }
     }
   }
 
-  /** Drops a link that does not work any more, and connects anew. Does nothing if it is not the link of now. */
+  /** Drops a broken link and reconnects. Does nothing if it is not the current link. */
   lose(link: AnyLink, cause: unknown): void {
     if (this.#link !== link || this.#phase !== 'ready') return;
     this.#link = undefined;
@@ -141,17 +153,17 @@ export class Connection<AnyLink extends Link> {
     this.#report.lost(cause);
     this.#changed();
     this.#relapses = performance.now() - this.#readyAt < STABLE ? this.#relapses + 1 : 0;
-    // What breaks each link is not to be sent over a hundred a second.
+    // Back off: a request that breaks every link must not reconnect a hundred times a second.
     if (this.#relapses > 1) this.#connectLater(2, this.#relapses - 1);
     else void this.#connect(2);
   }
 
-  /** Drops the link of now, and connects anew. */
+  /** Drops the current link and reconnects. */
   renew(cause: unknown): void {
     if (this.#link !== undefined) this.lose(this.#link, cause);
   }
 
-  /** Drops the link of now. The next call that needs a connection makes a new one. */
+  /** Drops the current link. The next call that needs a connection makes a new one. */
   drop(cause: unknown): void {
     const link = this.#link;
     if (link === undefined || this.#phase !== 'ready') return;
@@ -163,7 +175,7 @@ export class Connection<AnyLink extends Link> {
     this.#changed();
   }
 
-  /** Ends it, and whatever waits for it. */
+  /** Closes the connection, and rejects all pending calls. */
   close(): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
@@ -172,14 +184,14 @@ export class Connection<AnyLink extends Link> {
     this.#link?.destroy();
     this.#link = undefined;
     this.#closed.come(new ConnectionLostError('The connection was closed'));
-    this.#tell(({ reject }) => reject(new ConnectionLostError('The connection was closed')));
+    this.#settleWaiters(({ reject }) => reject(new ConnectionLostError('The connection was closed')));
   }
 
   async #connect(attempt: number): Promise<void> {
     const { createLink, connectTimeout, broker } = this.#options;
     this.#phase = 'connecting';
     this.#report.connecting();
-    // A client that fails says so in two ways, and its event has the better reason.
+    // A client reports a failure twice. Its event has the better reason.
     let reason: unknown;
     let link: AnyLink;
     try {
@@ -190,14 +202,14 @@ export class Connection<AnyLink extends Link> {
     } catch (error) {
       this.#phase = 'idle';
       this.#report.left();
-      this.#tell(({ reject }) => reject(new FatalError('The client cannot be made', { cause: error })));
+      this.#settleWaiters(({ reject }) => reject(new FatalError('The client could not be created', { cause: error })));
       return;
     }
     this.#link = link;
     try {
       const late = () => new Error(`${broker} did not answer in time`);
       await withDeadline(this.#closed.before(this.#establish(link)), connectTimeout, late);
-      // It may have broken without any call of it failing.
+      // The link may break without failing any of its calls.
       if (reason !== undefined) throw reason;
     } catch (error) {
       link.destroy();
@@ -208,7 +220,7 @@ export class Connection<AnyLink extends Link> {
     this.#phase = 'ready';
     this.#readyAt = performance.now();
     this.#report.connected();
-    this.#tell(({ resolve }) => resolve());
+    this.#settleWaiters(({ resolve }) => resolve());
     this.#changed();
   }
 
@@ -227,7 +239,7 @@ export class Connection<AnyLink extends Link> {
     if (kind === 'fatal') {
       this.#phase = 'idle';
       this.#report.left();
-      this.#tell(({ reject }) => reject(error));
+      this.#settleWaiters(({ reject }) => reject(error));
       return;
     }
     this.#report.failed(error, kind === 'refused');
@@ -243,12 +255,12 @@ export class Connection<AnyLink extends Link> {
     for (const listener of this.#listeners) listener();
   }
 
-  #tell(how: (waiter: Waiter) => void): void {
+  #settleWaiters(settle: (waiter: Waiter) => void): void {
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) {
       waiter.ignoreAbort();
-      how(waiter);
+      settle(waiter);
     }
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Waits for the answer to a request until its deadline. A late answer is ignored, also when it is an error. An answer that has arrived is in time, also if the event
- * loop was blocked and could not read it before.
+ * Waits for a response until a deadline. Ignores a late response, also if it is an error. A
+ * response that has arrived is in time, even if the blocked event loop has not read it yet.
  * @param deadline in milliseconds
- * @param late makes the error if the deadline passes first
+ * @param late creates the error if the deadline passes first
  * @param keepAlive whether the process stays alive until the deadline. Default: true
  */
 export async function withDeadline<Value>(
@@ -14,7 +14,7 @@ export async function withDeadline<Value>(
   let timer: NodeJS.Timeout | undefined;
   let immediate: NodeJS.Immediate | undefined;
   const passed = new Promise<never>((_, reject) => {
-    // The event loop reads what has arrived between the timers and the immediates.
+    // The event loop reads sockets between timers and immediates.
     timer = setTimeout(() => {
       immediate = setImmediate(() => reject(late()));
     }, deadline);
@@ -28,7 +28,7 @@ export async function withDeadline<Value>(
   }
 }
 
-/** Waits for something to end, but no longer than that many milliseconds. */
+/** Waits for a promise, but at most for `longest` milliseconds. */
 export async function within(longest: number, end: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const enough = new Promise((resolve) => {

@@ -1,19 +1,25 @@
-export interface UnderwayOptions {
-  /** How many messages are remembered at most: where there are more, the rest counts as there. */
+export interface DelayedInTransitOptions {
+  /** How many messages are remembered at most. More of them count as stored. */
   readonly most: number;
-  /** How long after its time a message may come, in milliseconds: later, it is there, or somebody else has it. */
+  /**
+   * How long after it is due a message may arrive, in milliseconds. Later, it counts as stored, or
+   * another consumer has it.
+   */
   readonly lateness: number;
 }
 
-/** Messages that this process has sent on the way of a delay, and that have not come back to it: until their time, and a little longer, they are with nobody. */
+/**
+ * Delayed messages that this process has sent and that have not returned. Until shortly after they
+ * are due, no queue contains them.
+ */
 export class DelayedInTransit {
-  readonly #options: UnderwayOptions;
-  /** Until when each is remembered, by the clock of `performance`; by id. */
+  readonly #options: DelayedInTransitOptions;
+  /** Until when each message is remembered, as `performance.now()`, by id. */
   readonly #until = new Map<string, number>();
-  /** None is to be forgotten before this. */
+  /** No message expires before this time. */
   #earliest = Number.POSITIVE_INFINITY;
 
-  constructor(options: UnderwayOptions) {
+  constructor(options: DelayedInTransitOptions) {
     this.#options = options;
   }
 
@@ -27,13 +33,16 @@ export class DelayedInTransit {
     return this.#until.keys();
   }
 
-  /** Those that are not later than so many milliseconds: fewer than `lateness`. */
+  /**
+   * The messages that are late by at most `lateness` milliseconds, which must be less than the
+   * option.
+   */
   idsWithin(lateness: number): string[] {
     const from = performance.now() + this.#options.lateness - lateness;
     return [...this.#until].flatMap(([id, until]) => (until < from ? [] : [id]));
   }
 
-  /** @param delay in milliseconds, from now on */
+  /** @param delay in milliseconds from now */
   add(id: string, delay: number): void {
     const { most, lateness } = this.#options;
     if (this.#until.size >= most) this.#forgetLate();
@@ -43,13 +52,13 @@ export class DelayedInTransit {
     this.#earliest = Math.min(this.#earliest, until);
   }
 
-  /** When the delay of a message ends, by the clock of `performance`. Undefined unless the message is remembered. */
+  /** When a message becomes due, as `performance.now()`. Undefined unless it is remembered. */
   dueAt(id: string): number | undefined {
     const until = this.#until.get(id);
     return until === undefined ? undefined : until - this.#options.lateness;
   }
 
-  /** It has come, or it was not sent. */
+  /** The message has returned, or was not sent. */
   delete(id: string): void {
     if (this.#until.size > 0) this.#until.delete(id);
   }
@@ -60,7 +69,7 @@ export class DelayedInTransit {
 
   #forgetLate(): void {
     const now = performance.now();
-    // Most of the time there is nothing to look for, however many there are.
+    // Usually no message has expired, however many there are.
     if (now <= this.#earliest) return;
     this.#earliest = Number.POSITIVE_INFINITY;
     for (const [id, until] of this.#until) {

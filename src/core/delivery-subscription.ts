@@ -6,28 +6,27 @@ import { CreditCheck } from '../bridge/stall-watch.js';
 import type { Linked } from '../internal/linked-list.js';
 import type { Logger } from '../internal/logger.js';
 import { onAbort } from '../internal/on-abort.js';
+import { logRejected, logSettledAgain } from './base-delivery.js';
 import { type DeliveryOwner, DriverDelivery, type Settled } from './delivery.js';
 import type { Message } from './envelope.js';
 
-/** The side of a subscription where the messages come from. */
+/** The group that a subscription belongs to. */
 export interface SubscriptionOwner {
   readonly queueName: string;
   readonly logger: Logger;
-  /** The longest delay that the broker takes, in milliseconds. */
+  /** The longest delay that the engine accepts, in milliseconds. */
   readonly longestDelay: number;
-  /** The subscription can take a message: it joins the line, at its end. */
+  /** Appends a subscription with credit to the ready list. */
   addReady(subscription: DeliverySubscription): void;
-  /** It takes no more. */
   removeReady(subscription: DeliverySubscription): void;
-  /** It may hold more than before, or less. */
+  /** The credit has grown or shrunk. */
   creditChanged(subscription: DeliverySubscription): void;
-  /** It has left. */
   removeSubscription(subscription: DeliverySubscription): void;
-  /** A delivery of its was settled. Resolves to whether that counted. */
+  /** Settles a delivery. Resolves to whether that counted. */
   settle(delivery: DriverDelivery, how: Settled, delay: number, reason?: string): Promise<boolean>;
 }
 
-/** Lends messages of a group to one subscriber of `deliveries()`, as many at a time as it may hold unsettled. */
+/** Delivers messages of a group to one subscriber of `deliveries()`, up to its credit. */
 export class DeliverySubscription implements Linked, DeliveryOwner {
   list: object | undefined;
   before: Linked | undefined;
@@ -38,12 +37,12 @@ export class DeliverySubscription implements Linked, DeliveryOwner {
   readonly #credit: Credit;
   readonly #ignoreAbort: () => void;
   readonly #check: CreditCheck | undefined;
-  readonly #held = new Set<DriverDelivery>();
-  /** It may ask for less than it did: what was asked for may still come. */
-  #expecting = false;
-  /** How many it could hold when its credit changed last. */
+  readonly #inFlight = new Set<DriverDelivery>();
+  /** The credit has shrunk: messages that were requested before may still arrive. */
+  #mayGetExcess = false;
+  /** The limit at the last change of credit. */
   #limit: number;
-  /** The intake has ended: nothing more is taken, what is out can still be settled. */
+  /** The intake has ended. Messages in flight can still be settled. */
   #stopped = false;
 
   constructor(
@@ -63,7 +62,7 @@ export class DeliverySubscription implements Linked, DeliveryOwner {
       this.#check = new CreditCheck({ queue, group, prefetch, logger, newestOfAll: () => this.#newestOfAll });
   }
 
-  /** Takes its place in the line, until the subscriber leaves. */
+  /** Joins the ready list until the subscriber unsubscribes. */
   start(): void {
     this.#owner.addReady(this);
     this.#subscriber.add(() => this.#leave());
@@ -74,75 +73,70 @@ export class DeliverySubscription implements Linked, DeliveryOwner {
   }
 
   get #newestOfAll(): DriverDelivery | undefined {
-    return this.credit > 0 ? undefined : [...this.#held].at(-1);
+    return this.credit > 0 ? undefined : [...this.#inFlight].at(-1);
   }
 
-  /** How many messages it can take. */
+  /** How many more messages the subscriber accepts. */
   get credit(): number {
-    return this.#stopped || this.#credit.paused ? 0 : this.#credit.limit - this.#held.size;
+    return this.#stopped || this.#credit.paused ? 0 : this.#credit.limit - this.#inFlight.size;
   }
 
-  /** Whether it takes what was asked for before it could take less: that is better handled here than sent back, which some brokers count. */
+  /**
+   * Whether it accepts messages that were requested before its credit shrank. Some engines count a
+   * requeue as a delivery.
+   */
   get acceptsExcess(): boolean {
-    return this.#expecting && !this.#stopped;
+    return this.#mayGetExcess && !this.#stopped;
   }
 
-  /** Whether its subscriber waits until nothing is on its way. */
+  /** Whether its subscriber waits until no requested message can arrive. */
   get isPausing(): boolean {
     return this.acceptsExcess && this.#credit.paused;
   }
 
-  /** Takes a message, while there is credit. */
+  /** Creates the delivery of a message. Requires credit, or `acceptsExcess`. */
   take(message: Message): DriverDelivery {
     const delivery = new DriverDelivery(this, this.#owner.queueName, message);
-    this.#held.add(delivery);
+    this.#inFlight.add(delivery);
     if (this.credit > 0) this.#owner.addReady(this);
     return delivery;
   }
 
-  /** Hands a delivery that it took to the subscriber. */
+  /** Emits a delivery of `take`. */
   emit(delivery: DriverDelivery): void {
     this.#subscriber.next(delivery);
   }
 
-  /** What was asked for has come. */
+  /** All requested messages have arrived. */
   quiet(): void {
-    this.#expecting = false;
+    this.#mayGetExcess = false;
     if (this.#credit.paused) this.#credit.quiet();
   }
 
-  /** The queue has ended, or fails for good. */
+  /** The queue is closed, or fails for good. */
   end(failure?: { readonly error: unknown }): void {
     if (failure === undefined) this.#subscriber.complete();
     else this.#subscriber.error(failure.error);
   }
 
-  /** A delivery has gone to another consumer: it is nothing to wait for any more. */
+  /** Removes a delivery that another consumer may have now. */
   forget(delivery: DriverDelivery): void {
-    if (this.#held.delete(delivery)) this.#freed();
+    if (this.#inFlight.delete(delivery)) this.#freed();
   }
 
   settle(delivery: DriverDelivery, how: Settled, delay: number, reason?: string): Promise<boolean> {
-    this.#held.delete(delivery);
+    this.#inFlight.delete(delivery);
     const counted = this.#owner.settle(delivery, how, delay, reason);
     this.#freed();
     return counted;
   }
 
-  rejected({ id, key }: DriverDelivery, reason: unknown): void {
-    const { queueName: queue, logger } = this.#owner;
-    logger.debug(`Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)} was rejected`, {
-      queue,
-      key,
-      id,
-      error: reason,
-    });
+  rejected(delivery: DriverDelivery, reason: unknown): void {
+    logRejected(this.#owner.logger, delivery, reason);
   }
 
-  settledAgain({ id, key, settled }: DriverDelivery, call: string): void {
-    const { queueName: queue, logger } = this.#owner;
-    const which = `delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)}`;
-    logger.warn(`${call}() of ${which} changed nothing: it was already ${settled}`, { queue, key, id });
+  settledAgain(delivery: DriverDelivery, call: string): void {
+    logSettledAgain(this.#owner.logger, delivery, call);
   }
 
   #creditChanged(): void {
@@ -151,14 +145,14 @@ export class DeliverySubscription implements Linked, DeliveryOwner {
       this.quiet();
       return;
     }
-    if (paused || limit < this.#limit) this.#expecting = true;
+    if (paused || limit < this.#limit) this.#mayGetExcess = true;
     this.#limit = limit;
     this.#owner.creditChanged(this);
   }
 
   #freed(): void {
     if (this.credit > 0) this.#owner.addReady(this);
-    if (this.#stopped && this.#held.size === 0) this.#subscriber.complete();
+    if (this.#stopped && this.#inFlight.size === 0) this.#subscriber.complete();
   }
 
   #stop(): void {
@@ -168,16 +162,17 @@ export class DeliverySubscription implements Linked, DeliveryOwner {
     this.#check?.stop();
     this.#owner.removeReady(this);
     this.quiet();
-    if (this.#held.size === 0) this.#subscriber.complete();
+    if (this.#inFlight.size === 0) this.#subscriber.complete();
   }
 
-  /** The subscriber has left: what is out goes back, as failed, since the subscriber had it. */
+  /** Requeues deliveries in flight as failed, because the subscriber has seen them. */
   #leave(): void {
     this.#stop();
-    for (const delivery of this.#held) {
-      this.#held.delete(delivery);
+    for (const delivery of this.#inFlight) {
+      this.#inFlight.delete(delivery);
       delivery.recall();
-      // The owner logs a failure, or ends the streams with it. The message is redelivered when its lease expires.
+      // The owner logs a failure, or ends the streams with it. The message is redelivered when its
+      // lease expires.
       void this.#owner.settle(delivery, 'retried', 0).catch(() => {});
     }
     this.#owner.removeSubscription(this);

@@ -6,19 +6,19 @@ import type { Message } from './envelope.js';
 
 export type { Settled } from './base-delivery.js';
 
-/** The subscription that a broker's delivery belongs to. */
+/** The subscription that a delivery belongs to. */
 export interface DeliveryOwner extends BaseDeliveryOwner {
-  /** The longest delay that the broker accepts, in milliseconds. */
+  /** The longest delay that the engine accepts, in milliseconds. */
   readonly longestDelay: number;
   /**
-   * Sends the first settlement of a delivery to the broker. Resolves to whether it counted.
+   * Sends the first settlement of a delivery to the engine. Resolves to whether it counted.
    * @param delay in milliseconds, for `'retried'`
    * @param quarantine why the message goes to quarantine, for `'rejected'`. Undefined: it does not
    */
   settle(delivery: DriverDelivery, how: Settled, delay: number, quarantine?: string): Promise<boolean>;
 }
 
-/** A delivery of a broker's message. */
+/** A delivery of a message from an engine. */
 export class DriverDelivery extends BaseDelivery implements Quarantinable {
   readonly queue: string;
   readonly id: string;
@@ -51,8 +51,7 @@ export class DriverDelivery extends BaseDelivery implements Quarantinable {
 
   protected override send(how: Settled, delay: number, quarantine?: string): Promise<boolean> {
     const counted = this.#owner.settle(this, how, delay, quarantine);
-    // The settlement may fail for good. Without this, a caller that does not await it would end the
-    // process.
+    // A fatal error rejects the settlement. An unhandled rejection would end the process.
     unawaited(counted);
     return counted;
   }

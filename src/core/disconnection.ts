@@ -1,12 +1,12 @@
 /**
- * The end of something that may last for long. What has to come before it is waited for by `before`: to race a promise of the end would keep, for as long as that is pending,
- * whatever came of each race.
+ * The end of a connection, which may come much later than the calls that it rejects. `Promise.race`
+ * with one promise for the end would leak: that promise would keep the result of every race alive.
  */
 export class Disconnection {
   readonly #waiting = new Set<(error: unknown) => void>();
   #come: { readonly error: unknown } | undefined;
 
-  /** It has come; the first time counts. */
+  /** The connection has ended. Only the first call counts. */
   come(error: unknown): void {
     if (this.#come !== undefined) return;
     this.#come = { error };
@@ -14,7 +14,7 @@ export class Disconnection {
     this.#waiting.clear();
   }
 
-  /** What comes of something. Rejects with what has brought the end, if that comes first. */
+  /** Settles as `something` does. Rejects with the error of the end if that comes first. */
   before<Value>(something: Promise<Value>): Promise<Value> {
     return new Promise((resolve, reject) => {
       if (this.#come === undefined) this.#waiting.add(reject);

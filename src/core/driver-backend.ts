@@ -39,13 +39,12 @@ import { ConnectionLostError } from './engine-errors.js';
 import { QueueEvents } from './events.js';
 import type { CheckedDriverOptions } from './options.js';
 
-/** How many messages `peek` shows by default. */
 const DEFAULT_PEEK_LIMIT = 20;
 
-/** How long `close()` waits at most for an engine that does not answer, in milliseconds. */
+/** The deadline of `close()` for an engine that does not respond, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 5000;
 
-/** What the backends of all brokers have in common: the contract, over a `Driver`. */
+/** Implements the contract over a `Driver`. Every backend of an engine extends it. */
 export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents> implements ManagedQueue<Events> {
   readonly #options: CheckedDriverOptions;
   readonly #driver: Driver;
@@ -70,23 +69,23 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     };
   }
 
-  /** The name of the queue. */
   get name(): string {
     return this.#options.name;
   }
 
   /**
-   * Sends a message. Resolves when the broker has confirmed it; what is published in one turn travels together. A message that was on its way when the connection
-   * was lost is sent again.
-   * @throws {InvalidMessageError} (a rejection, as all of these) for a bad key or header, a payload that JSON would change, or one that is more than the broker takes
+   * Publishes a message and waits for the confirm of the engine. Messages that are published in one
+   * turn are sent together. After a lost connection, unconfirmed messages are sent again.
+   * @throws {InvalidMessageError} (a rejection, like all others) if the key, a header or the
+   * payload is invalid, or the payload is larger than the engine accepts
    * @throws {ConfigurationError} if `groups` does not declare the group
    * @throws {QueueClosedError} after `close()`
-   * @throws {BackendUnavailableError} when it was not confirmed within `publishTimeout`, or the broker refuses; the message says whether it may have been enqueued.
-   * While `maxPending` messages are not confirmed, it waits for room within the same time.
-   * @throws `signal.reason` when the signal aborted before it was sent
+   * @throws {BackendUnavailableError} if the message is not confirmed within `publishTimeout`, or
+   * the engine refuses it. The error says whether the message may have been enqueued.
+   * @throws `signal.reason` if the signal aborts before the message is sent
    */
   publish(...message: PublishArguments<Events>): Promise<void>;
-  // Not async: a promise less for each message that waits.
+  // Not async: that saves a promise for each message.
   publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
     return answerTo(() => {
       const message = checkMessage(key, payload, options);
@@ -97,8 +96,9 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   /**
-   * Payloads, one after the other: at most once. A payload is acknowledged when the loop comes back for the next one, or leaves, even by a throw.
-   * @throws {TypeError | RangeError} for an option without sense
+   * Iterates over payloads, at most once. The loop acknowledges a payload when it asks for the next
+   * one or leaves, even by a throw.
+   * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
    * @throws {ConfigurationError} if `groups` does not declare the group
    */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable {
@@ -107,9 +107,9 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   /**
-   * Messages on loan, to be settled by whoever holds them: at least once. Fails with a `BackendUnavailableError` where no second attempt would mend it, as
-   * with a wrong password; a connection that is lost is no failure.
-   * @throws {TypeError | RangeError} for an option without sense
+   * Delivers messages that the subscriber settles: at least once. A lost connection does not end
+   * the stream. A fatal error, such as a wrong password, ends it with a `BackendUnavailableError`.
+   * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
    * @throws {ConfigurationError} if `groups` does not declare the group
    */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events> {
@@ -117,10 +117,12 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   /**
-   * Counts, at this moment, after everything that was settled here before: of one group, or over all.
-   * @throws {QueueClosedError} (a rejection, as all of these) after `close()`
-   * @throws {ConfigurationError} if `groups` does not declare the group
-   * @throws {BackendUnavailableError} when the broker does not answer within `publishTimeout`
+   * Counts the messages of one group, or of all groups, after all settlements that were made
+   * before.
+   * @throws {ConfigurationError} (a rejection, like all others) if `groups` does not declare the
+   * group
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not respond within `publishTimeout`
    */
   async stats(options?: StatsOptions): Promise<QueueStats> {
     const { group } = checkOptions(options);
@@ -128,16 +130,10 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     return this.#request((signal) => this.#driver.count(group, signal));
   }
 
-  /** Emits the current status first, then every change. Completes after `'closed'`. */
   get status$(): Observable<QueueStatus> {
     return this.#events.status$;
   }
 
-  /**
-   * Lists the groups of the queue: the declared ones, and those that other processes have created.
-   * @throws {QueueClosedError} (a rejection, as all of these) after `close()`
-   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
-   */
   async groups(): Promise<GroupInfo[]> {
     const found = await this.#administer((administration, signal) => administration.groups(signal));
     const { groups } = this.#options;
@@ -148,12 +144,6 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     ];
   }
 
-  /**
-   * Deletes a group, with its messages. Resolves to whether there was one.
-   * @throws {ConfigurationError} (a rejection, as all of these) if this backend declares the group
-   * @throws {QueueClosedError} after `close()`
-   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
-   */
   async deleteGroup(name: ConsumerGroup): Promise<boolean> {
     checkName('name', name);
     if (this.#options.groups.includes(name)) {
@@ -165,13 +155,6 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     return this.#administer((administration, signal) => administration.deleteGroup(name, signal));
   }
 
-  /**
-   * Shows waiting messages, in order, without taking them. Delayed messages follow, with the time at which they become due.
-   * @throws {ConfigurationError} (a rejection, as all of these) if `groups` does not declare the group
-   * @throws {UnsupportedOperationError} if the engine cannot show waiting messages
-   * @throws {QueueClosedError} after `close()`
-   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
-   */
   async peek(options?: PeekOptions): Promise<MessageView[]> {
     const { group = DEFAULT_GROUP, limit = DEFAULT_PEEK_LIMIT } = checkOptions(options);
     this.#checkDeclared(checkName('group', group));
@@ -179,12 +162,6 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     return [...(await this.#administer((administration, signal) => administration.peek(group, limit, signal)))];
   }
 
-  /**
-   * Removes waiting and delayed messages, but none in flight. Resolves to how many messages it removed.
-   * @throws {ConfigurationError} (a rejection, as all of these) if `groups` does not declare the group
-   * @throws {QueueClosedError} after `close()`
-   * @throws {BackendUnavailableError} if the engine does not answer within `publishTimeout`
-   */
   async purge(options?: PurgeOptions): Promise<number> {
     const { group } = checkOptions(options);
     if (group !== undefined) this.#checkDeclared(checkName('group', group));
@@ -192,13 +169,15 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   /**
-   * Ends the queue for this process: streams end, what is out goes back, what was published before is still confirmed; then the connections are closed. Waits for
-   * nobody's handler, and for a broker that does not answer no longer than five seconds. Idempotent.
+   * Closes the queue in this process: ends the streams, requeues messages in flight, waits for
+   * confirms, then disconnects. Does not wait for handlers, and at most five seconds for an engine
+   * that does not respond. Idempotent.
    */
   close(): Promise<void> {
     if (this.#closed === undefined) {
       let done!: (closed: Promise<void>) => void;
-      // It is closed before the first stream ends: whoever hears of that may close it, too, or come anew.
+      // The queue counts as closed before a stream ends: a subscriber may call `close()` then, or
+      // subscribe again.
       this.#closed = new Promise((resolve) => {
         done = resolve;
       });
@@ -215,7 +194,7 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     const { publisher } = this.#driver;
     const consumers = [...this.#consumers.values()];
     const shutDown = async () => {
-      // A consumer may have something to publish yet: what goes back with a delay is a new message on some brokers.
+      // Consumers close first: some engines requeue with a delay by a new message.
       const ended = consumers.map((consumer) => consumer.close());
       await Promise.all(ended);
       await publisher.close();
@@ -223,7 +202,8 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     };
     await within(
       SHUTDOWN_TIMEOUT,
-      // A broker that could not be told redelivers when leases expire. Publishes that are not confirmed reject below.
+      // If the engine cannot be reached, it redelivers when leases expire. Unconfirmed publishes
+      // reject below.
       shutDown().catch(() => {}),
     );
     publisher.abandon();
@@ -274,29 +254,29 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     return this.#request((signal) => call(administration, signal));
   }
 
-  /** Sends a request after everything that was settled here before. */
+  /** Sends a request after all settlements that were made before. */
   async #request<Value>(send: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
     this.#checkOpen();
-    return this.#inTime(async (signal) => {
+    return this.#withTimeout(async (signal) => {
       await Promise.all([...this.#consumers.values()].map((consumer) => consumer.settled()));
       return send(signal);
     });
   }
 
-  /** What a call answers, unless it takes longer than a publish may. Its signal aborts when it is given up. */
-  async #inTime<Value>(call: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
+  /** Limits a call to `publishTimeout`. The signal of the call aborts when it fails. */
+  async #withTimeout<Value>(call: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
     const { publishTimeout } = this.#options;
     const { failures } = this.#driver;
     const late = () =>
       new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, {
         cause: this.#driver.lastError(),
       });
-    const givingUp = new AbortController();
+    const controller = new AbortController();
     try {
-      return await withDeadline(call(givingUp.signal), publishTimeout, late);
+      return await withDeadline(call(controller.signal), publishTimeout, late);
     } catch (error) {
       const explained = failures.explained(error);
-      givingUp.abort(explained);
+      controller.abort(explained);
       throw explained;
     }
   }

@@ -1,57 +1,59 @@
 import { BackendUnavailableError, SluiceError } from '../errors.js';
 import { describeError } from '../internal/describe.js';
 
-/** The connection was lost, or there was none. What was sent may have been carried out. */
+/** The connection was lost, or there was none. The engine may have carried out the request. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 }
 
-/** No attempt can succeed: something about the options or the broker is wrong. */
+/** No attempt can succeed: an option is wrong, or the setup of the server. */
 export class FatalError extends Error {
   override readonly name = 'FatalError';
 }
 
 /** What a failed command or connection says about the next attempt. */
 export type ErrorKind =
-  /** The connection is gone: send it again over the next one. */
+  /** The connection is lost: repeat the request over the next one. */
   | 'retryable'
-  /** The broker refuses for now. */
+  /** The server refuses the request for now: back off and repeat it. */
   | 'refused'
-  /** It will fail again until somebody changes something. */
+  /** The request fails until the configuration changes. */
   | 'fatal';
 
-/** What errors on the way to a broker mean, beyond those that every broker has. */
+/** How to read the errors of one client, beyond those that every engine has. */
 export interface ErrorRules {
-  /** What the broker is called in messages, such as `Redis`. */
+  /** The name of the engine in messages, such as `Redis`. */
   readonly broker: string;
-  /** What an error of the client says about the next attempt. */
   readonly classify: (error: unknown) => ErrorKind;
-  /** What an error of the client means to the user, in a sentence without its full stop; undefined: there is nothing to add to it. */
+  /**
+   * Explains an error of the client, in a sentence without its full stop. Undefined: the error
+   * explains itself.
+   */
   readonly explain: (error: unknown) => string | undefined;
 }
 
-/** Reads the errors of one queue on one broker. */
+/** Classifies and explains the errors of one queue on one server. */
 export class EngineErrors {
-  readonly #signs: ErrorRules;
+  readonly #rules: ErrorRules;
   readonly #where: string;
 
-  /** @param where which queue, and where its broker is; without a password */
-  constructor(signs: ErrorRules, { queue, server }: { readonly queue: string; readonly server: string }) {
-    this.#signs = signs;
-    this.#where = `queue ${JSON.stringify(queue)}, ${signs.broker} at ${server}`;
+  /** @param where the queue, and the address of its server without a password */
+  constructor(rules: ErrorRules, { queue, server }: { readonly queue: string; readonly server: string }) {
+    this.#rules = rules;
+    this.#where = `queue ${JSON.stringify(queue)}, ${rules.broker} at ${server}`;
   }
 
   get broker(): string {
-    return this.#signs.broker;
+    return this.#rules.broker;
   }
 
   readonly classify = (error: unknown): ErrorKind => {
     if (error instanceof ConnectionLostError) return 'retryable';
     if (error instanceof FatalError || (BackendUnavailableError.is(error) && !error.retryable)) return 'fatal';
-    return this.#signs.classify(error);
+    return this.#rules.classify(error);
   };
 
-  /** An error of the client, in the terms of this library. */
+  /** Wraps an error of the client in a `SluiceError`. */
   readonly explained = (error: unknown): SluiceError => {
     if (SluiceError.is(error)) return error;
     return new BackendUnavailableError(`${this.#explain(error)} (${this.#where})`, {
@@ -61,7 +63,7 @@ export class EngineErrors {
   };
 
   #explain(error: unknown): string {
-    const { broker, explain } = this.#signs;
+    const { broker, explain } = this.#rules;
     if (error instanceof ConnectionLostError)
       return `${error.message}${error.cause === undefined ? '' : ` (${describeError(error.cause)})`}`;
     const because = explain(error);
@@ -70,7 +72,9 @@ export class EngineErrors {
   }
 }
 
-/** Errors on the way to a server by which the two do not agree on TLS: no second attempt mends them. */
+/**
+ * Whether an error says that client and server do not agree on TLS. No second attempt can succeed.
+ */
 export function isTlsMismatch({
   code = '',
   message = '',

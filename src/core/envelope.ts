@@ -4,10 +4,13 @@ import { describe, kindOf } from '../internal/describe.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { isName } from '../internal/options.js';
 
-/** A message as it comes from a broker. */
+/** A message that an engine delivers. */
 export interface Message {
   readonly id: string;
-  /** Identifies the message while it is in flight, where `id` may not: a publisher may choose one id for several messages. Default: `id`. */
+  /**
+   * Identifies the message while it is in flight. `id` may not: a publisher may give one id to
+   * several messages. Default: `id`.
+   */
   readonly token?: string;
   readonly key: QueueKey;
   readonly payload: QueuePayload;
@@ -16,16 +19,18 @@ export interface Message {
   readonly publishedAt: number;
 }
 
-/** What a message is made of on the way. Somebody else may have written it. */
+/** The stored parts of a message. Another program may have written them. */
 export interface Envelope {
   readonly key: unknown;
   /** JSON. */
   readonly payload: string | undefined;
-  /** JSON; undefined for none. */
+  /** JSON. Undefined: there are none. */
   readonly headers: string | undefined;
 }
 
-/** What a broker's message holds, or why it is no message of ours, in words that follow "is no message: ". */
+/**
+ * Reads a stored message. Returns the reason if it is invalid, in words that follow "is invalid: ".
+ */
 export function readEnvelope({
   key,
   payload,
@@ -37,7 +42,7 @@ export function readEnvelope({
   const facts = headers === undefined ? NO_HEADERS : readObject('headers', headers);
   if (typeof facts === 'string') return facts;
   const wrong = Object.keys(facts).find((name) => typeof facts[name as keyof typeof facts] !== 'string');
-  if (wrong !== undefined) return `its "headers" have something else than a string under ${describe(wrong)}`;
+  if (wrong !== undefined) return `its header ${describe(wrong)} is not a string`;
   return { key, payload: body, headers: facts as MessageHeaders };
 }
 
@@ -46,32 +51,32 @@ function readObject(part: string, json: string | undefined): object | string {
   try {
     value = JSON.parse(json ?? '');
   } catch {
-    // Not the error: it quotes the text, which is not to be logged.
+    // The error quotes the text, which must not be logged.
     return json === undefined ? `it has no "${part}"` : `its "${part}" is not JSON`;
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  return `its "${part}" is no JSON object but ${kindOf(value)}`;
+  return `its "${part}" is not a JSON object but ${kindOf(value)}`;
 }
 
-/** The JSON of headers; undefined for none. */
+/** Writes headers as JSON. Undefined: there are none. */
 export function writeHeaders(headers: MessageHeaders): string | undefined {
   return Object.keys(headers).length === 0 ? undefined : JSON.stringify(headers);
 }
 
-/** The most bytes that a character of a JavaScript string takes in UTF-8. */
+/** The most bytes that UTF-8 uses for one UTF-16 code unit. */
 const MOST_BYTES_PER_CHARACTER = 3;
 
 /**
- * A payload that JSON does not change, as JSON.
- * @param most how many bytes the broker takes
- * @throws {InvalidMessageError} where it is longer
+ * Writes a checked payload as JSON.
+ * @param most how many bytes the engine accepts
+ * @throws {InvalidMessageError} if the JSON is longer
  */
 export function writePayload(payload: QueuePayload, most: number, broker: string): string {
   let json: string;
   try {
     json = JSON.stringify(payload);
   } catch (error) {
-    // Nothing in it but its length can make that fail.
+    // A checked payload can fail only because of its length.
     throw tooLong('more than a string can hold', { most, broker }, error);
   }
   if (json.length * MOST_BYTES_PER_CHARACTER > most) {
@@ -86,10 +91,7 @@ function tooLong(
   { most, broker }: { most: number; broker: string },
   cause?: unknown,
 ): InvalidMessageError {
-  return new InvalidMessageError(
-    'payload',
-    `at most ${most} bytes of JSON, which is the most that ${broker} takes`,
-    received,
-    { cause },
-  );
+  return new InvalidMessageError('payload', `at most ${most} bytes of JSON, the limit of ${broker}`, received, {
+    cause,
+  });
 }

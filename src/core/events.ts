@@ -3,7 +3,7 @@ import type { ConsumerGroup, QueueStatus } from '../backend.js';
 import type { Logger } from '../internal/logger.js';
 import { type OutageOptions, Outages } from './outages.js';
 
-/** What happens to a queue on an engine, for `status$`, the log and metrics. */
+/** An event of a queue on an engine, for `status$`, the log and metrics. */
 export type QueueEvent =
   | { readonly type: 'connecting' | 'connected'; readonly connection: string }
   | { readonly type: 'disconnected'; readonly connection: string; readonly error: unknown }
@@ -12,15 +12,13 @@ export type QueueEvent =
   | { readonly type: 'redelivered'; readonly group: ConsumerGroup; readonly id: string; readonly attempt: number }
   | Quarantined;
 
-/** A message went to quarantine. */
 export interface Quarantined {
   readonly type: 'quarantined';
   readonly group: ConsumerGroup;
-  /** The message, such as `Entry 1-0 of the stream of queue "orders"`. */
   readonly message: string;
-  /** Why, such as `is no message: its "payload" is not JSON`. */
+  /** Why, such as `is invalid: its "payload" is not JSON`. */
   readonly reason: string;
-  /** Where the message is kept now, such as `the hash "orders:{orders}:aside"`. */
+  /** Where the message is now, such as `the hash "orders:{orders}:aside"`. */
   readonly place: string;
 }
 
@@ -32,20 +30,23 @@ export interface ConnectionReporter {
   lost(error: unknown): void;
   /** An attempt to connect failed, and another follows. */
   failed(error: unknown, refused: boolean): void;
-  /** The connection was given up. The next request connects. */
+  /** The connection was dropped. The next request connects. */
   left(): void;
   closed(): void;
 }
 
 type ConnectionState = Exclude<QueueStatus, 'closed'>;
 
-/** From the most to the least important: the status of a queue with several connections is the first of these that one of them has. */
+/**
+ * From the most to the least important. The status of a queue is the first of these that one of its
+ * connections has.
+ */
 const BY_IMPORTANCE: readonly ConnectionState[] = ['disconnected', 'connected', 'connecting', 'idle'];
 
-/** The events of one queue on an engine: the log and `status$` are made of them. */
+/** The events of one queue on an engine: the source of the log and of `status$`. */
 export class QueueEvents {
   readonly #events = new Subject<QueueEvent>();
-  // A late subscriber still gets `'closed'`, then the completion.
+  // A late subscriber gets `'closed'`, then the completion.
   readonly #statuses = new ReplaySubject<QueueStatus>(1);
   readonly #connections = new Map<object, ConnectionState>();
   readonly #queue: string;
@@ -67,7 +68,9 @@ export class QueueEvents {
     return this.#statuses.asObservable();
   }
 
-  /** Whether an event of a single message has a subscriber. Hot paths ask before they create one. */
+  /**
+   * Whether an event of a single message has a subscriber. Hot paths ask before they create one.
+   */
   get isObserved(): boolean {
     return this.#events.observed;
   }
@@ -77,7 +80,9 @@ export class QueueEvents {
     this.#events.next(event);
   }
 
-  /** Adds a connection. Its outages are logged, together with those of other connections to the same server. */
+  /**
+   * Adds a connection. Logs its outages, together with those of other connections to the server.
+   */
   addConnection(options: Pick<OutageOptions, 'server' | 'connection'>): ConnectionReporter {
     const outages = new Outages({ ...options, queue: this.#queue, logger: this.#logger });
     const { connection } = options;
@@ -113,7 +118,6 @@ export class QueueEvents {
     };
   }
 
-  /** The queue is closed. */
   close(): void {
     if (this.#status === 'closed') return;
     this.#setStatus('closed');

@@ -7,7 +7,10 @@ export interface FatalErrorsOptions {
   readonly logger: Logger;
 }
 
-/** Logs the errors that end all streams of a group. An error is logged once, however many subscribers it ends, until the group works again. */
+/**
+ * Logs errors that end all streams of a group. Repetitions go to `debug` until the group works
+ * again.
+ */
 export class FatalErrors {
   readonly #options: FatalErrorsOptions;
   #last: string | undefined;
@@ -24,7 +27,6 @@ export class FatalErrors {
     logger[level](line, { queue, group, error });
   }
 
-  /** The group works. */
   end(): void {
     this.#last = undefined;
   }

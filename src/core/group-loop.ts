@@ -17,48 +17,54 @@ import type { Refusals } from './refusals.js';
 export interface DeliverySettlement {
   readonly delivery: DriverDelivery;
   readonly how: Settled;
-  /** For `'retried'`: how long the message stays away, in milliseconds. */
+  /** For `'retried'`: the delay before the redelivery, in milliseconds. */
   readonly delay: number;
   /** For `'rejected'`: why the message goes to quarantine. Undefined: it does not. */
   readonly quarantine: string | undefined;
 }
 
-/** What a session may ask of its loop, and tell it. */
+/** The loop, as its session sees it. */
 export interface GroupHost {
   readonly inFlight: InFlight;
-  /** The queue or the process closes: nothing more is delivered. */
+  /** The queue closes: the loop delivers no more messages. */
   readonly isClosing: boolean;
-  /** Flushes at the end of this turn, or after the pause of a failure. */
+  /** Flushes at the end of this turn, or after the backoff. */
   wake(): void;
-  /** Delivers a message to the subscriber whose turn it is. Returns whether there was one; if not, the session requeues the message. */
+  /**
+   * Delivers a message to the next subscriber. Returns false if there is none: the session then
+   * requeues the message.
+   */
   deliver(message: Message): boolean;
-  /** Calls `begin` before the next flush, though the link is the same. */
+  /** Calls `begin` before the next flush, also over the same link. */
   restart(): void;
-  /** Work that the session does beside `flush` has failed. */
+  /** Reports a failure outside `flush`. */
   failed(error: unknown, kind?: ErrorKind): void;
   /** Reports a message that the engine keeps in quarantine. */
   quarantined(message: string, reason: string, place: string): void;
 }
 
-/** What an engine does for one group: its commands and its wire format. `GroupLoop` calls one method at a time, except `settle`. */
+/**
+ * Implements one group on an engine: its commands and its wire format. `GroupLoop` calls one method
+ * at a time, except `settle`.
+ */
 export interface GroupSession<AnyLink extends Link> {
   /** Prepares a new link, or the same one after a failure: creates the group if it is missing. */
   begin?(link: AnyLink): Promise<void>;
   /** Whether `flush` has something to do. */
   readonly hasWork: boolean;
-  /** Sends settlements, and asks for as many messages as the subscribers have credit for. */
+  /** Sends settlements, and requests messages for the credit of the subscribers. */
   flush(link: AnyLink): Promise<void>;
-  /** A turn has ended in which something has changed, and no flush is running. */
+  /** Called at the end of a turn with a change, if no flush is running. */
   turnEnded?(): void;
   /** Takes a settlement; `flush` sends it. Resolves to whether it counted. Called at any time. */
   settle(settlement: DeliverySettlement): Promise<boolean>;
-  /** The credit has become smaller, or a subscriber pauses. */
+  /** The credit has shrunk, or a subscriber pauses. */
   creditShrank?(): void;
   /** A `flush` has failed, or the connection is lost. Settlements wait for the next link. */
   interrupted?(error: unknown, kind: ErrorKind): void;
-  /** Rejects the settlements that wait with the error, or resolves them to `false` without one. */
+  /** Rejects the pending settlements with the error. Without an error, resolves them to `false`. */
   giveUp(error?: Error): void;
-  /** Resolves when the engine has confirmed the settlements of now. */
+  /** Resolves when the engine has confirmed all settlements that were made before. */
   settled(): Promise<void>;
   /** Sends the last settlements, requeues what was prefetched, and leaves the group. */
   leave(link: AnyLink): Promise<void>;
@@ -81,16 +87,17 @@ export interface GroupLoopOptions<AnyLink extends Link> {
   readonly fatalErrors: Pick<FatalErrors, 'add' | 'end'>;
   readonly events?: QueueEvents | undefined;
   readonly logger: Logger;
-  /** The longest delay of a `nack` that the engine takes, in milliseconds. Default: any. */
+  /** The longest delay of a `nack` that the engine accepts, in milliseconds. Default: any. */
   readonly longestDelay?: number | undefined;
-  /** The longest pause after a failure, in milliseconds. Default: 5,000. */
+  /** The longest backoff after a failure, in milliseconds. Default: 5,000. */
   readonly maxBackoff?: number | undefined;
   readonly createSession: (host: GroupHost) => GroupSession<AnyLink>;
 }
 
 /**
- * All subscriptions of this process to one group. Whatever happens wakes the loop; at the end of the turn it flushes once, over the
- * link of the connection, so that the settlements of one turn are sent together. After a failure it backs off.
+ * Runs the subscriptions of this process to one group. Every change wakes the loop. It flushes once
+ * at the end of the turn, so that settlements of one turn are sent together. After a failure, it
+ * backs off.
  */
 export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHost {
   readonly inFlight: InFlight;
@@ -102,7 +109,6 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   #mustBegin = true;
   #scheduled: NodeJS.Immediate | undefined;
   #flushing: Promise<void> | undefined;
-  /** It was woken during a flush. */
   #wokenMeanwhile = false;
   #pause: NodeJS.Timeout | undefined;
   /** Failures since the last flush that succeeded. */
@@ -145,7 +151,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
       this.#scheduled = setImmediate(() => {
         this.#scheduled = undefined;
         this.#session.turnEnded?.();
-        // `leave` sends what is left.
+        // `leave` sends the last settlements.
         if (this.#session.hasWork && !this.#closing) this.#flush();
       });
     }
@@ -185,7 +191,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     this.inFlight.end();
     this.#endPause();
     const { connection } = this.#options;
-    // Without a connection, a flush would wait for one.
+    // Without a connection, the flush would wait for one.
     if (connection.isReady) await this.#flushing;
     const { link } = connection;
     // If this fails, the connection is lost, and the leases expire.
@@ -242,7 +248,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     }
   }
 
-  /** No second attempt can succeed: the streams end with the error. The next subscriber tries again. */
+  /** Ends the streams with a fatal error. The next subscriber tries again. */
   #end(error: unknown): void {
     const { connection, failures, fatalErrors } = this.#options;
     this.#hasFailed = true;
@@ -255,7 +261,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
 
   #backOff(error: unknown, kind: ErrorKind): void {
     this.#failures += 1;
-    // A first refusal may pass at once, for instance after the group was deleted.
+    // A single refusal can be transient, for instance after the group was deleted.
     if (kind === 'refused' && this.#failures > 1) this.#options.refusals.add(error);
     // A lost connection has a backoff of its own.
     const pause = this.#options.connection.isReady ? this.#backoff(undefined, this.#failures) : 0;

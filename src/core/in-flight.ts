@@ -7,22 +7,23 @@ import type { DriverDelivery, Settled } from './delivery.js';
 import { DeliverySubscription, type SubscriptionOwner } from './delivery-subscription.js';
 import type { Message } from './envelope.js';
 
-/** Who fetches the messages that are lent, and sends their settlements. */
+/** The group, as its messages in flight see it. */
 export interface InFlightOptions {
   readonly queueName: string;
   readonly logger: Logger;
-  /** The longest delay of a nack that the broker takes, in milliseconds. Default: any. */
+  /** The longest delay of a nack that the engine accepts, in milliseconds. Default: any. */
   readonly longestDelay?: number | undefined;
-  /** There may be more room than before, or a subscriber less. */
+  /** The credit may have grown, or a subscriber has left. */
   readonly onChange: () => void;
-  /** There is no room any more, since a subscriber stops. */
+  /** The last credit is gone, because a subscriber stops. */
   readonly onFull: () => void;
-  /** A subscriber may hold more than before, or less, or pauses. Default: `onChange`. */
+  /** The credit of a subscriber has changed, or it pauses. Default: `onChange`. */
   readonly onCredit?: (() => void) | undefined;
   /**
-   * Sends the settlement of a delivery, which is not out any more. Resolves to whether it counted.
+   * Sends the settlement of a delivery, which is no longer in flight. Resolves to whether it
+   * counted.
    * @param delay in milliseconds, for `'retried'`
-   * @param reason why the message goes to quarantine, for `'rejected'`; undefined: it does not
+   * @param reason why the message goes to quarantine, for `'rejected'`. Undefined: it does not
    */
   readonly settle: (
     delivery: DriverDelivery,
@@ -32,12 +33,18 @@ export interface InFlightOptions {
   ) => Promise<boolean>;
 }
 
-/** All subscriptions of this process to one group: who can take a message, in turn, and who holds which. */
+/**
+ * The subscriptions of this process to one group, and their messages in flight. Subscriptions with
+ * credit get messages in turn.
+ */
 export class InFlight implements SubscriptionOwner {
   readonly #options: InFlightOptions;
   readonly #ready = new LinkedList<DeliverySubscription>();
-  readonly #members = new Set<DeliverySubscription>();
-  readonly #held = new Map<string, { readonly delivery: DriverDelivery; readonly holder: DeliverySubscription }>();
+  readonly #subscriptions = new Set<DeliverySubscription>();
+  readonly #deliveries = new Map<
+    string,
+    { readonly delivery: DriverDelivery; readonly subscription: DeliverySubscription }
+  >();
 
   constructor(options: InFlightOptions) {
     this.#options = options;
@@ -55,32 +62,32 @@ export class InFlight implements SubscriptionOwner {
     return this.#options.longestDelay ?? Number.MAX_SAFE_INTEGER;
   }
 
-  /** Whether somebody can take a message. */
+  /** Whether a subscriber has credit. */
   get hasCredit(): boolean {
     return this.#ready.first !== undefined;
   }
 
-  /** Whether somebody takes a message that was asked for before. */
+  /** Whether a subscriber accepts a message that was requested before. */
   get canDeliver(): boolean {
     return this.#next !== undefined;
   }
 
-  /** Whether somebody may ask for less than it did, and takes what comes nevertheless. */
+  /** Whether a subscriber whose credit shrank accepts messages that were requested before. */
   get acceptsExcess(): boolean {
     return this.#some(({ acceptsExcess }) => acceptsExcess);
   }
 
-  /** Whether a subscriber waits until nothing is on its way to it. */
+  /** Whether a subscriber waits until no requested message can arrive. */
   get isPausing(): boolean {
     return this.#some(({ isPausing }) => isPausing);
   }
 
-  /** Whether somebody takes a message that has come. Who pauses does: it counts as delivered. */
+  /** Whether a subscriber accepts an arrived message. A pausing subscriber does. */
   get canReceive(): boolean {
     return this.hasCredit || this.isPausing;
   }
 
-  /** How many messages all of them can take. */
+  /** How many more messages all subscribers accept. */
   get credit(): number {
     let credit = 0;
     for (
@@ -93,61 +100,62 @@ export class InFlight implements SubscriptionOwner {
     return credit;
   }
 
-  /** How many are out. */
+  /** How many messages are in flight. */
   get size(): number {
-    return this.#held.size;
+    return this.#deliveries.size;
   }
 
-  /** The messages in flight, by their tokens. */
+  /** The tokens of the messages in flight. */
   get ids(): Iterable<string> {
-    return this.#held.keys();
+    return this.#deliveries.keys();
   }
 
-  /** Lends to a subscriber until it leaves, the signal aborts or all is over. */
+  /** Delivers to a subscriber until it unsubscribes, the signal aborts or the group ends. */
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
     const subscription = new DeliverySubscription(this, subscriber, intake);
-    this.#members.add(subscription);
+    this.#subscriptions.add(subscription);
     subscription.start();
   }
 
-  /** Lends a message to whose turn it is. Returns the delivery; undefined if nobody can take it. */
+  /** Delivers a message to the next subscriber. Returns undefined if no subscriber accepts it. */
   deliver(message: Message): DriverDelivery | undefined {
-    // It had come before, and its lease ended in the meantime: who has it from then has lost it, and may leave for that.
+    // Delivered before, and its lease expired: the earlier delivery ends, and its subscriber may
+    // unsubscribe.
     const { id, token = id } = message;
     this.recall(token);
-    const holder = this.#next;
-    if (holder === undefined) return undefined;
-    this.#ready.remove(holder);
-    const delivery = holder.take(message);
-    this.#held.set(token, { delivery, holder });
-    holder.emit(delivery);
+    const subscription = this.#next;
+    if (subscription === undefined) return undefined;
+    this.#ready.remove(subscription);
+    const delivery = subscription.take(message);
+    this.#deliveries.set(token, { delivery, subscription });
+    subscription.emit(delivery);
     return delivery;
   }
 
-  /** What is out may have gone to another consumer: it is nobody's here any more. */
+  /** Ends a delivery whose message may be with another consumer. */
   recall(token: string): void {
-    const loan = this.#held.get(token);
-    if (loan === undefined) return;
-    this.#held.delete(token);
-    loan.delivery.recall();
-    loan.holder.forget(loan.delivery);
+    const entry = this.#deliveries.get(token);
+    if (entry === undefined) return;
+    this.#deliveries.delete(token);
+    entry.delivery.recall();
+    entry.subscription.forget(entry.delivery);
   }
 
-  /** No more is on its way than there is room for. */
+  /** No more messages are requested than there is credit for. */
   quiet(): void {
-    for (const member of this.#members) if (member.acceptsExcess) member.quiet();
+    for (const subscription of this.#subscriptions) if (subscription.acceptsExcess) subscription.quiet();
   }
 
-  /** Ends all subscriptions, each of which gives back what it has out. */
+  /** Ends all subscriptions. Each requeues its messages in flight. */
   end(failure?: { readonly error: unknown }): void {
-    const members = [...this.#members];
-    this.#members.clear();
-    for (const member of members) member.end(failure);
+    const subscriptions = [...this.#subscriptions];
+    this.#subscriptions.clear();
+    for (const subscription of subscriptions) subscription.end(failure);
   }
 
   /** Whether there is a subscription. */
   get hasMembers(): boolean {
-    return this.#members.size > 0;
+    return this.#subscriptions.size > 0;
   }
 
   addReady(subscription: DeliverySubscription): void {
@@ -167,33 +175,32 @@ export class InFlight implements SubscriptionOwner {
   }
 
   removeSubscription(subscription: DeliverySubscription): void {
-    this.#members.delete(subscription);
+    this.#subscriptions.delete(subscription);
     this.#options.onChange();
   }
 
   async settle(delivery: DriverDelivery, how: Settled, delay: number, reason?: string): Promise<boolean> {
     const { id, token, key } = delivery;
-    if (this.#held.get(token)?.delivery === delivery) this.#held.delete(token);
+    if (this.#deliveries.get(token)?.delivery === delivery) this.#deliveries.delete(token);
     if (await this.#options.settle(delivery, how, delay, reason)) return true;
     delivery.recall();
     this.logger.warn(
-      `Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(this.queueName)} could not be ${how}: its lease has ended, or the queue was closed or emptied`,
+      `Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(this.queueName)} could not be ${how}: its lease has expired, or the queue was closed or purged`,
       { queue: this.queueName, key, id },
     );
     return false;
   }
 
-  /** Who gets the next message. */
   get #next(): DeliverySubscription | undefined {
     return this.#ready.first ?? this.#find(({ acceptsExcess }) => acceptsExcess);
   }
 
-  #some(condition: (member: DeliverySubscription) => boolean): boolean {
+  #some(condition: (subscription: DeliverySubscription) => boolean): boolean {
     return this.#find(condition) !== undefined;
   }
 
-  #find(condition: (member: DeliverySubscription) => boolean): DeliverySubscription | undefined {
-    for (const member of this.#members) if (condition(member)) return member;
+  #find(condition: (subscription: DeliverySubscription) => boolean): DeliverySubscription | undefined {
+    for (const subscription of this.#subscriptions) if (condition(subscription)) return subscription;
     return undefined;
   }
 }

@@ -1,7 +1,9 @@
-/** How often a lease is renewed before it would end. */
+/** How often a lease is renewed before it expires. */
 const RENEWALS = 3;
 
-/** Says when a lease has to be renewed: as long as something is out, several times within it. */
+/**
+ * Calls back when leases must be renewed: several times per lease, while messages are in flight.
+ */
 export class LeaseTimer {
   readonly #lease: number;
   readonly #renew: () => void;
@@ -13,19 +15,22 @@ export class LeaseTimer {
     this.#renew = renew;
   }
 
-  /** The broker has heard of this consumer just now: unless it holds nothing, the next time is due in a third of the lease. */
-  restart(holding: boolean): void {
+  /** All leases were renewed just now. Without messages in flight, the timer stops. */
+  restart(hasInFlight: boolean): void {
     this.stop();
-    if (!holding) return;
+    if (!hasInFlight) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#renew();
     }, this.#lease / RENEWALS);
   }
 
-  /** Each message has a lease of its own, and one more is out, or one less: the time that is due for the others stays. */
-  keep(holding: boolean): void {
-    if (!holding) this.stop();
+  /**
+   * The number of messages in flight has changed. Each has a lease of its own, so a running timer
+   * continues.
+   */
+  keep(hasInFlight: boolean): void {
+    if (!hasInFlight) this.stop();
     else if (this.#timer === undefined) this.restart(true);
   }
 

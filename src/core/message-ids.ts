@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 
 const FORMAT = /^[0-9a-f]{16}-\d+$/;
 
-/** Makes the ids of the messages of one publisher. */
+/** Creates the ids of the messages of one publisher. */
 export class MessageIds {
-  /** Sixteen characters that no other publisher has. */
+  /** Unique among all publishers. */
   readonly #name = randomBytes(8).toString('hex');
   #number = 0;
 
@@ -13,7 +13,10 @@ export class MessageIds {
   }
 }
 
-/** Whether a publisher of this library has made an id, so that no other message has it. Another program may give one id to many messages. */
+/**
+ * Whether a publisher of this library created the id, which is unique then. Other programs may
+ * reuse an id.
+ */
 export function isOwnId(id: string): boolean {
   return FORMAT.test(id);
 }

@@ -15,47 +15,59 @@ import {
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkCount, checkMethods, checkMilliseconds, checkName, checkNames } from '../internal/options.js';
 
-/** The shortest lease, in milliseconds: a consumer has to be heard of several times within it. */
-const LEAST_LEASE = 100;
+/** The shortest lease, in milliseconds. A consumer renews it several times within it. */
+const MIN_LEASE = 100;
 
 const DEFAULT_LEASE = 30_000;
 const DEFAULT_PUBLISH_TIMEOUT = 10_000;
 const DEFAULT_MAX_PENDING = 100_000;
 
-/** The options that every broker has. */
+/** The options of every engine. */
 export interface DriverOptions {
-  /** The name of the queue, with which all begins that it keeps on the broker: 1 to 255 bytes of UTF-8. Default: `default`. */
+  /**
+   * The name of the queue, 1 to 255 bytes of UTF-8. All its names on the server start with it.
+   * Default: `default`.
+   */
   readonly name?: string | undefined;
-  /** The groups that exist from the first publish, each of which gets every message. Default: one, `default`. */
+  /**
+   * The groups of the queue. Each gets every message from the first publish on. Default: one,
+   * `default`.
+   */
   readonly groups?: readonly ConsumerGroup[] | undefined;
   /**
-   * How long after the last sign of life of a consumer its messages go to another, in milliseconds, from 100 to 2³¹ - 1. Live consumers keep it by themselves,
-   * however long a handler takes, unless it blocks the event loop for as long. Default: 30,000.
+   * How long after a consumer dies its messages go to another consumer, in milliseconds, from 100
+   * to 2³¹ - 1. A live consumer renews its leases, however long its handlers run, unless a handler
+   * blocks the event loop for this long. Default: 30,000.
    */
   readonly lease?: number | undefined;
   /**
-   * How long a publish may wait for its confirmation, in milliseconds, from 1 to 2³¹ - 1. From 4,000 up, a publish survives that the broker vanishes once
-   * without a word: the connection counts as lost after a third of this time (RabbitMQ: by heartbeats, after five eighths at most). Default: 10,000.
+   * The deadline of a publish, in milliseconds, from 1 to 2³¹ - 1. From 4,000 up, a publish
+   * survives one connection that dies silently: it counts as lost after a third of this time
+   * (RabbitMQ: by heartbeats, after at most five eighths). Default: 10,000.
    */
   readonly publishTimeout?: number | undefined;
   /**
-   * How many messages may be unconfirmed at a time, a whole number from 1 up. The `publish` of one more waits for room, first come first served, until its signal
-   * aborts or `publishTimeout` has passed since the call: then it rejects, and the message was not enqueued. Default: 100,000.
+   * How many messages may be unconfirmed, an integer >= 1. Further publishes wait, in order, until
+   * their signal aborts or `publishTimeout` has passed. They then reject, and the message was not
+   * enqueued. Default: 100,000.
    */
   readonly maxPending?: number | undefined;
   /**
-   * How long a published `id` is remembered, in milliseconds, from 100 to 2³¹ - 1. A second message with that id is not stored
-   * within this time. Default: 120,000.
+   * How long a published `id` is remembered, in milliseconds, from 100 to 2³¹ - 1. Within this
+   * time, a second message with that id is not stored. Default: 120,000.
    */
   readonly dedupeWindow?: number | undefined;
-  /** Where warnings and errors go. Default: the console. */
+  /** Gets warnings and errors. Default: the console. */
   readonly logger?: Logger | undefined;
 }
 
 export interface CheckedDriverOptions {
   readonly name: string;
   readonly groups: readonly ConsumerGroup[];
-  /** Whether `groups` was given. If not, it is the group `default`, which a queue that has other groups may do without. */
+  /**
+   * Whether `groups` was given. Without it, a queue with other groups does not get the group
+   * `default`.
+   */
   readonly groupsDeclared: boolean;
   readonly lease: number;
   readonly publishTimeout: number;
@@ -65,7 +77,7 @@ export interface CheckedDriverOptions {
   readonly logger: Logger;
 }
 
-/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+/** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkDriverOptions(options: DriverOptions): CheckedDriverOptions {
   const {
     name = DEFAULT_NAME,
@@ -80,7 +92,7 @@ export function checkDriverOptions(options: DriverOptions): CheckedDriverOptions
     name: checkName('name', name),
     groups: checkNames('groups', groups, 'a list of group names that is not empty'),
     groupsDeclared: options.groups !== undefined,
-    lease: checkMilliseconds('lease', lease, { least: LEAST_LEASE, most: LONGEST_TIMER }),
+    lease: checkMilliseconds('lease', lease, { least: MIN_LEASE, most: LONGEST_TIMER }),
     publishTimeout: checkMilliseconds('publishTimeout', publishTimeout, { least: 1, most: LONGEST_TIMER }),
     maxPending: checkCount('maxPending', maxPending),
     dedupeWindow: checkDedupeWindow(dedupeWindow),
@@ -88,17 +100,23 @@ export function checkDriverOptions(options: DriverOptions): CheckedDriverOptions
   };
 }
 
-/** What the URL of a broker looks like. */
+/** The valid URLs of an engine. */
 export interface UrlRule {
-  /** In words, with an example. */
+  /** A description with an example. */
   readonly expected: string;
-  /** Where a URL leads, without user and password; undefined unless the client understands it. */
+  /**
+   * Returns the address in a URL, without user and password. Undefined if the client cannot parse
+   * it.
+   */
   readonly whereOf: (url: string) => string | undefined;
 }
 
 const SECRET = 'got something else (not shown: it may hold a password)';
 
-/** Where the broker is: by its URL or by a client. @throws {TypeError} unless it is one of the two, and of sense */
+/**
+ * Checks how to reach the server: by a URL or by a client.
+ * @throws {TypeError} unless exactly one of them is given and valid
+ */
 export function checkServer<Client extends object>(
   { url, client }: { readonly url?: unknown; readonly client?: Client | undefined },
   { expected, whereOf, checkClient }: UrlRule & { readonly checkClient: (client: Client) => void },
@@ -114,8 +132,10 @@ export function checkServer<Client extends object>(
 }
 
 /**
- * Reads the variable of the URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE, QUEUE_PUBLISH_TIMEOUT and QUEUE_DEDUPE_WINDOW.
- * @throws {ConfigurationError} for one that is missing or malformed; it names the variable, and no password
+ * Reads the variable of the URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE, QUEUE_PUBLISH_TIMEOUT and
+ * QUEUE_DEDUPE_WINDOW.
+ * @throws {ConfigurationError} if a variable is missing or malformed. The message names it, and
+ * contains no password.
  */
 export function readDriverEnv(
   env: Env,
@@ -129,32 +149,36 @@ export function readDriverEnv(
     url,
     name: readQueueName(env),
     groups: readGroups(env),
-    lease: readMilliseconds(env, 'QUEUE_LEASE', { least: LEAST_LEASE, most: LONGEST_TIMER }),
+    lease: readMilliseconds(env, 'QUEUE_LEASE', { least: MIN_LEASE, most: LONGEST_TIMER }),
     publishTimeout: readMilliseconds(env, 'QUEUE_PUBLISH_TIMEOUT', { least: 1, most: LONGEST_TIMER }),
     dedupeWindow: readDedupeWindow(env),
   };
 }
 
-/** The shortest and the longest time that a broker may take to answer, in milliseconds. */
-const LEAST_PATIENCE = 1000;
-const MOST_PATIENCE = 10_000;
+/** The shortest and the longest response timeout, in milliseconds. */
+const MIN_TIMEOUT = 1000;
+const MAX_TIMEOUT = 10_000;
 
-const LEAST_PAUSE = 50;
-const MOST_PAUSE = 5000;
+const MIN_BACKOFF = 50;
+const MAX_BACKOFF = 5000;
 
-/** How long it may take to make a connection, with all that has to be there before it is used, in milliseconds. */
+/** The deadline for connecting and preparing the link, in milliseconds. */
 export function connectTimeoutFor(lease: number): number {
-  return Math.min(MOST_PATIENCE, Math.max(LEAST_PATIENCE, lease / 3));
-}
-
-/** The longest pause between two attempts to reach a broker, in milliseconds: after an outage, a consumer has to be back before its lease expires. */
-export function maxBackoffFor(lease: number): number {
-  return Math.min(MOST_PAUSE, Math.max(LEAST_PAUSE, lease / 3));
+  return Math.min(MAX_TIMEOUT, Math.max(MIN_TIMEOUT, lease / 3));
 }
 
 /**
- * How long a broker may take to answer a request before its connection counts as lost, in milliseconds. A third of the lease, or leases would end unnoticed; and a
- * third of the time that a publish has, so that after one silent death the publish still has time to connect again and to be sent again.
+ * The longest backoff between two attempts to connect, in milliseconds. After an outage, a consumer
+ * must reconnect before its lease expires.
+ */
+export function maxBackoffFor(lease: number): number {
+  return Math.min(MAX_BACKOFF, Math.max(MIN_BACKOFF, lease / 3));
+}
+
+/**
+ * How long the server may take to respond before the connection counts as lost, in milliseconds. A
+ * third of the lease, so that no lease expires unnoticed. A third of `publishTimeout`, so that a
+ * publish has time to reconnect and to be sent again.
  */
 export function responseTimeoutFor({
   lease,
@@ -163,7 +187,7 @@ export function responseTimeoutFor({
   return connectTimeoutFor(Math.min(lease, publishTimeout));
 }
 
-/** @throws {URIError} for a percent sign that stands for nothing */
+/** @throws {URIError} if a part is not valid percent-encoding */
 export function decodeAll(...parts: readonly string[]): void {
   parts.forEach(decodeURIComponent);
 }

@@ -10,17 +10,17 @@ export interface OutageOptions {
   readonly logger: Logger;
 }
 
-/** An outage of one server, as all connections to it that have the same logger see it. */
+/** An outage of one server, shared by all its connections with the same logger. */
 interface Outage {
-  /** The queue of the connection that was lost first. */
+  /** The queue that lost its connection first. */
   readonly queue: string;
-  /** As `performance.now()`, as is `over`. */
+  /** As `performance.now()`, like `over`. */
   readonly since: number;
-  /** When a connection was last back. */
+  /** When the last connection reconnected. */
   over: number;
   /** How many connections are down. */
   down: number;
-  /** How many connections were back, and the most attempts that one needed. */
+  /** How many connections reconnected, and the most attempts of one. */
   reconnected: number;
   attempts: number;
   /** Whether the log says that the server refuses connections. */
@@ -29,8 +29,8 @@ interface Outage {
 }
 
 /**
- * How long all connections must be back before the outage counts as over, in milliseconds. Connections
- * notice the loss of one server at different times.
+ * How long all connections must be back before the outage ends, in milliseconds. They notice the
+ * loss of a server at different times.
  */
 const CALM = 500;
 
@@ -38,15 +38,15 @@ const CALM = 500;
 const outages = new WeakMap<Logger, Map<string, Outage>>();
 
 /**
- * Tells the outages of a server, as one connection sees them. The first loss is logged, and the end, when all connections are
- * back. What happens to each connection goes to `debug`.
+ * Reports the outages of a server, as one connection sees them. Logs the first loss, and the end
+ * when all connections are back. The details of each connection go to `debug`.
  */
 export class Outages {
   readonly #options: OutageOptions;
   /** The last outage that the connection was part of. */
   #outage: Outage | undefined;
   #isDown = false;
-  /** How many attempts to connect there were in that outage. */
+  /** The attempts to connect in that outage. */
   #attempts = 0;
   #wasBack = false;
 
@@ -54,18 +54,15 @@ export class Outages {
     this.#options = options;
   }
 
-  /** The connection was lost. */
   lost(error: unknown): void {
     this.#add('lost the connection to', error, 'Reconnecting', false);
   }
 
-  /** An attempt to connect failed, and another will follow. */
   failed(error: unknown, refused: boolean): void {
     this.#add('cannot connect to', error, 'Trying again', refused);
     this.#attempts += 1;
   }
 
-  /** The connection is there. */
   connected(): void {
     const outage = this.#outage;
     if (!this.#isDown || outage === undefined) return;
@@ -77,24 +74,23 @@ export class Outages {
     this.left();
   }
 
-  /** The connection is given up or closed. */
+  /** The connection was dropped or closed. */
   left(): void {
     const outage = this.#outage;
     if (!this.#isDown || outage === undefined) return;
     this.#isDown = false;
     outage.down -= 1;
     if (outage.down > 0) return;
-    // All of its connections were closed: there is no end to wait for.
+    // All its connections were closed: it has no end to log.
     if (outage.reconnected === 0) {
       this.#end(outage);
       return;
     }
     outage.ending = setTimeout(() => this.#end(outage), CALM);
-    // It keeps no process alive.
     outage.ending.unref();
   }
 
-  /** The connection is closed. No timer outlasts it: what it would have said is said now. */
+  /** Logs a pending end at once: no timer may outlast the connection. */
   closed(): void {
     this.left();
     if (this.#outage?.ending !== undefined) this.#end(this.#outage);
@@ -136,7 +132,6 @@ export class Outages {
   }
 }
 
-/** The outage of now, or a new one. */
 function outageOf({ server, queue, logger }: OutageOptions): { readonly outage: Outage; readonly isNew: boolean } {
   const known = outages.get(logger) ?? new Map<string, Outage>();
   outages.set(logger, known);

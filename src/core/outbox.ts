@@ -7,48 +7,50 @@ import type { QueueEvents } from './events.js';
 
 export interface OutboxOptions {
   readonly queueName: string;
-  /** What the broker is called in messages. */
+  /** The name of the engine in messages, such as `Redis`. */
   readonly broker: string;
-  /** How long a message may wait to be confirmed, in milliseconds. */
+  /** The deadline of a confirm, in milliseconds. */
   readonly publishTimeout: number;
-  /** How many messages may be unconfirmed at a time: those that are published beyond it wait for room. */
+  /** How many messages may be unconfirmed. Further messages wait for admission. */
   readonly maxPending: number;
-  /** Messages that waited for room wait to be sent now. */
+  /** Admitted messages wait to be sent now. */
   readonly onAdmitted: () => void;
-  /** Why there is no connection, as far as that is known. */
+  /** Why there is no connection. Undefined if the reason is unknown. */
   readonly lastError: () => unknown;
-  /** A message is confirmed or failed. */
+  /** Called when a message is confirmed or failed. */
   readonly onSettled?: (() => void) | undefined;
-  /** What a message takes of the window. Default: 0. */
+  /** The share of a message in the window. Default: 0. */
   readonly sizeOf?: ((parcel: never) => number) | undefined;
   readonly events?: QueueEvents | undefined;
 }
 
-/** A message on its way to the broker. */
+/** A published message that is not confirmed. */
 export interface Pending<Parcel> {
   readonly parcel: Parcel;
-  /** By the clock of `performance`. */
+  /** As `performance.now()`. */
   readonly enteredAt: number;
-  /** It was sent, and may have been stored. */
+  /** The message was sent, so the engine may have stored it. */
   readonly wasSent: boolean;
-  /** It was answered: confirmed, or given up. */
+  /** The message was confirmed, or has failed. */
   readonly isOver: boolean;
-  /** The broker has it. */
   confirm(): void;
-  /** The broker does not take it. */
   fail(error: unknown): void;
 }
 
-/** How many promises are rejected in one macrotask: what came at once fails at once, and the event loop is not to stand still meanwhile. */
+/**
+ * How many promises are rejected in one macrotask, so that a mass failure does not block the event
+ * loop.
+ */
 const SLICE = 1000;
 
-/** A message that has waited no longer, in milliseconds, was sent at once. */
-const AT_ONCE = 50;
+/** A message that has waited less than this counts as sent immediately, in milliseconds. */
+const IMMEDIATE = 50;
 
 /**
- * How much is left of the delay of a message, in milliseconds. Those of one turn leave one after the other, and are not to fall due in another order for that: what was sent at once
- * has all of it left, and what had one has some.
- * @param now by `performance.now()`: one moment for all that is sent together
+ * Returns the remaining delay of a message, in milliseconds. Messages of one turn must become due
+ * in order, although they are sent one after the other. So a message that is sent immediately keeps
+ * its full delay, and a delay never shrinks to 0.
+ * @param now as `performance.now()`, once for all messages that are sent together
  */
 export function remainingDelay(
   { parcel: { delay }, enteredAt }: Pick<Pending<{ readonly delay: number }>, 'parcel' | 'enteredAt'>,
@@ -56,26 +58,27 @@ export function remainingDelay(
 ): number {
   if (delay === 0) return 0;
   const waited = now - enteredAt;
-  return waited < AT_ONCE ? delay : Math.max(1, delay - waited);
+  return waited < IMMEDIATE ? delay : Math.max(1, delay - waited);
 }
 
 /**
- * What was published and is not confirmed: what was sent, what waits to be sent, and the line of what waits for room, in this order. Gives up what takes too long, or
- * is aborted. In line, a message costs its parcel, an entry and its promise.
+ * The unconfirmed messages: the sent ones, those that wait to be sent, and those that wait for
+ * admission, in this order. Fails messages that time out or are aborted. A message that waits for
+ * admission costs its parcel, an entry and its promise.
  */
 export class Outbox<Parcel> {
   readonly #options: OutboxOptions;
-  /** Those that are over are taken out when somebody looks: one by one, they would cost the square of their number. */
+  /** Contains settled entries until the next read: removing each one would take quadratic time. */
   #waiting: Entry<Parcel>[] = [];
-  /** How many of these are over. */
+  /** How many of these are settled. */
   #stale = 0;
-  /** In the order in which they were sent. */
+  /** In the order of sending. */
   readonly #sent = new Set<Entry<Parcel>>();
   #sentSize = 0;
-  readonly #line = new LinkedList<Entry<Parcel>>();
-  #lineLength = 0;
-  /** Those that are given up, and whose promises are not rejected yet. */
-  readonly #givenUp = new BlockQueue<Entry<Parcel>>();
+  readonly #admission = new LinkedList<Entry<Parcel>>();
+  #admissionLength = 0;
+  /** Failed entries whose promises are not rejected yet. */
+  readonly #failed = new BlockQueue<Entry<Parcel>>();
   #rejecting = false;
   #timer: NodeJS.Timeout | undefined;
   #abandoned = false;
@@ -85,9 +88,9 @@ export class Outbox<Parcel> {
     this.#options = options;
   }
 
-  /** What was not sent, or has to be sent again, in order. */
+  /** The messages to send, or to send again, in order. */
   get waiting(): readonly Pending<Parcel>[] {
-    return this.#fresh();
+    return this.#unsettled();
   }
 
   /** How many messages are sent and not confirmed. */
@@ -95,38 +98,41 @@ export class Outbox<Parcel> {
     return this.#sent.size;
   }
 
-  /** The size of these, as `sizeOf` gives it. */
+  /** Their size, by `sizeOf`. */
   get sentSize(): number {
     return this.#sentSize;
   }
 
   get isEmpty(): boolean {
-    return this.#pending + this.#lineLength === 0;
+    return this.#pending + this.#admissionLength === 0;
   }
 
   get #pending(): number {
     return this.#waiting.length - this.#stale + this.#sent.size;
   }
 
-  /** Adds a message at the end. Resolves when it is confirmed; rejects with the reason of the signal if that aborts before it is sent. */
+  /**
+   * Adds a message. Resolves when it is confirmed. Rejects with the reason of the signal if that
+   * aborts before the message is sent.
+   */
   add(parcel: Parcel, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#abandoned) return Promise.reject(this.#closedBefore('was sent'));
     return new Promise((resolve, reject) => {
       const entry = new Entry(parcel, resolve, reject, this.#ended);
       if (signal !== undefined) entry.ignoreAbort = onAbort(signal, () => this.#abort(entry, signal));
-      if (this.#lineLength === 0 && this.#pending < this.#options.maxPending) this.#waiting.push(entry);
+      if (this.#admissionLength === 0 && this.#pending < this.#options.maxPending) this.#waiting.push(entry);
       else {
-        this.#line.append(entry);
-        this.#lineLength += 1;
+        this.#admission.append(entry);
+        this.#admissionLength += 1;
       }
       this.#watchTime();
     });
   }
 
-  /** Takes the first `count` messages that wait: they are sent now. */
+  /** Takes the first `count` messages to send. */
   take(count: number): readonly Pending<Parcel>[] {
-    const waiting = this.#fresh();
+    const waiting = this.#unsettled();
     const taken = count >= waiting.length ? waiting : waiting.splice(0, count);
     if (taken === waiting) this.#waiting = [];
     for (const entry of taken) {
@@ -137,22 +143,22 @@ export class Outbox<Parcel> {
     return taken;
   }
 
-  /** What was sent and not answered has to be sent again, before what waits. */
+  /** Puts the sent, unconfirmed messages back, before those that wait: they are sent again. */
   putBack(): void {
     if (this.#sent.size === 0) return;
-    this.#waiting = [...this.#sent, ...this.#fresh()];
+    this.#waiting = [...this.#sent, ...this.#unsettled()];
     this.#sent.clear();
     this.#sentSize = 0;
   }
 
-  /** The broker takes none of these, and no second attempt mends that. What was sent before may have been stored. */
+  /** Fails all messages with a fatal error. Those that were sent may have been stored. */
   refuse(reason: SluiceError): void {
     const { message, cause } = reason;
     const ambiguous = new BackendUnavailableError(`${message}: it may have been enqueued`, { cause, retryable: false });
-    this.#giveUp(() => true, { ambiguous, unsent: reason, unplaced: reason });
+    this.#failLeading(() => true, { ambiguous, unsent: reason, unadmitted: reason });
   }
 
-  /** Resolves when nothing is left. */
+  /** Resolves when no message is left. */
   async emptied(): Promise<void> {
     if (this.isEmpty) return;
     await new Promise<void>((resolve) => {
@@ -160,14 +166,14 @@ export class Outbox<Parcel> {
     });
   }
 
-  /** The queue is closed: gives up what is not confirmed. */
+  /** Fails all messages, because the queue is closed. */
   abandon(): void {
     this.#abandoned = true;
     const unsent = this.#closedBefore('was sent');
-    this.#giveUp(() => true, {
+    this.#failLeading(() => true, {
       ambiguous: this.#closedBefore('was confirmed: it may have been enqueued'),
       unsent,
-      unplaced: unsent,
+      unadmitted: unsent,
     });
     clearTimeout(this.#timer);
   }
@@ -177,7 +183,7 @@ export class Outbox<Parcel> {
   }
 
   #abort(entry: Entry<Parcel>, signal: AbortSignal): void {
-    // On its way it cannot be called back: then what the broker answers counts.
+    // A sent message cannot be aborted: the confirm decides.
     if (!entry.wasSent) entry.fail(signal.reason);
   }
 
@@ -187,9 +193,9 @@ export class Outbox<Parcel> {
       if (failure === undefined) events.emit({ type: 'publish confirmed' });
       else events.emit({ type: 'publish failed', error: failure.error });
     }
-    if (entry.givenUpFor !== undefined) return;
-    if (this.#line.remove(entry)) this.#lineLength -= 1;
-    else if (!this.#unsend(entry)) this.#stale += 1;
+    if (entry.failure !== undefined) return;
+    if (this.#admission.remove(entry)) this.#admissionLength -= 1;
+    else if (!this.#removeSent(entry)) this.#stale += 1;
     this.#changed();
   };
 
@@ -197,112 +203,119 @@ export class Outbox<Parcel> {
     return this.#options.sizeOf?.(parcel as never) ?? 0;
   }
 
-  #unsend(entry: Entry<Parcel>): boolean {
+  #removeSent(entry: Entry<Parcel>): boolean {
     if (!this.#sent.delete(entry)) return false;
     this.#sentSize -= this.#sizeOf(entry);
     return true;
   }
 
-  /** There may be room, or nothing left. */
+  /** A message was settled: admits others, and resolves `emptied`. */
   #changed(): void {
-    if (this.#lineLength > 0) this.#admit();
+    if (this.#admissionLength > 0) this.#admit();
     this.#options.onSettled?.();
     if (this.#onEmpty === undefined || !this.isEmpty) return;
     this.#onEmpty();
     this.#onEmpty = undefined;
   }
 
-  /** Lets in as many as there is room for, first come first served. */
+  /** Admits messages in order, up to `maxPending`. */
   #admit(): void {
     const { maxPending, onAdmitted } = this.#options;
-    const before = this.#lineLength;
-    for (let first = this.#line.first; first !== undefined && this.#pending < maxPending; first = this.#line.first) {
-      this.#line.remove(first);
-      this.#lineLength -= 1;
+    const before = this.#admissionLength;
+    for (
+      let first = this.#admission.first;
+      first !== undefined && this.#pending < maxPending;
+      first = this.#admission.first
+    ) {
+      this.#admission.remove(first);
+      this.#admissionLength -= 1;
       this.#waiting.push(first);
     }
-    if (this.#lineLength < before) onAdmitted();
+    if (this.#admissionLength < before) onAdmitted();
   }
 
-  /** Those that wait, without those that are over. */
-  #fresh(): Entry<Parcel>[] {
+  /** The waiting messages, without settled entries. */
+  #unsettled(): Entry<Parcel>[] {
     if (this.#stale > 0) this.#waiting = this.#waiting.filter(({ isOver }) => !isOver);
     this.#stale = 0;
     return this.#waiting;
   }
 
-  /** One timer for all: who came first is out of time first. */
+  /** One timer for all messages: the oldest one times out first. */
   #watchTime(): void {
     if (this.#timer !== undefined) return;
-    const first = this.#sent.values().next().value ?? this.#fresh()[0] ?? this.#line.first;
+    const first = this.#sent.values().next().value ?? this.#unsettled()[0] ?? this.#admission.first;
     if (first === undefined) return;
     const { publishTimeout } = this.#options;
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;
-        this.#giveUpLate(performance.now() - publishTimeout);
+        this.#failLate(performance.now() - publishTimeout);
         this.#watchTime();
       },
       Math.max(1, first.enteredAt + publishTimeout - performance.now()),
     );
   }
 
-  #giveUpLate(enteredBefore: number): void {
+  #failLate(enteredBefore: number): void {
     const { queueName, broker, publishTimeout, maxPending, lastError } = this.#options;
     const cause = lastError();
     const reason = cause === undefined ? '' : ` (${describeError(cause)})`;
     const late = `${broker} did not confirm a message for queue ${JSON.stringify(queueName)} within ${publishTimeout} ms${reason}`;
     const full = `Queue ${JSON.stringify(queueName)} had no room for a message within ${publishTimeout} ms: \`maxPending\` of ${maxPending} messages were not confirmed${reason}`;
-    this.#giveUp(({ enteredAt }) => enteredAt <= enteredBefore, {
+    this.#failLeading(({ enteredAt }) => enteredAt <= enteredBefore, {
       ambiguous: new BackendUnavailableError(`${late}: it may have been enqueued`, { cause }),
       unsent: new BackendUnavailableError(`${late}: it was not enqueued`, { cause }),
-      unplaced: new BackendUnavailableError(`${full}; it was not enqueued`, { cause }),
+      unadmitted: new BackendUnavailableError(`${full}; it was not enqueued`, { cause }),
     });
   }
 
-  /** Gives up those at the beginning for which something holds. One error for all of a kind: to make one costs more than all the rest. */
-  #giveUp(holds: (entry: Entry<Parcel>) => boolean, { ambiguous, unsent, unplaced }: GiveUpErrors): void {
-    const give = (entry: Entry<Parcel>, error: SluiceError) => {
-      entry.givenUpFor = error;
-      this.#givenUp.push(entry);
+  /**
+   * Fails the leading messages that match. All of a kind share one error: creating an error is the
+   * greatest cost.
+   */
+  #failLeading(matches: (entry: Entry<Parcel>) => boolean, { ambiguous, unsent, unadmitted }: FailureErrors): void {
+    const fail = (entry: Entry<Parcel>, error: SluiceError) => {
+      entry.failure = error;
+      this.#failed.push(entry);
     };
-    for (const entry of leading(this.#sent, holds)) {
-      this.#unsend(entry);
-      give(entry, ambiguous);
+    for (const entry of leading(this.#sent, matches)) {
+      this.#removeSent(entry);
+      fail(entry, ambiguous);
     }
-    for (const entry of this.#fresh().splice(0, leading(this.#waiting, holds).length))
-      give(entry, entry.wasSent ? ambiguous : unsent);
-    for (let first = this.#line.first; first !== undefined && holds(first); first = this.#line.first) {
-      this.#line.remove(first);
-      this.#lineLength -= 1;
-      give(first, unplaced);
+    for (const entry of this.#unsettled().splice(0, leading(this.#waiting, matches).length))
+      fail(entry, entry.wasSent ? ambiguous : unsent);
+    for (let first = this.#admission.first; first !== undefined && matches(first); first = this.#admission.first) {
+      this.#admission.remove(first);
+      this.#admissionLength -= 1;
+      fail(first, unadmitted);
     }
     this.#changed();
-    if (!this.#rejecting) this.#rejectSome();
+    if (!this.#rejecting) this.#rejectSlice();
   }
 
-  #rejectSome(): void {
-    for (let count = 0; count < SLICE && this.#givenUp.length > 0; count++) {
-      const entry = this.#givenUp.shift();
-      entry.fail(entry.givenUpFor);
+  #rejectSlice(): void {
+    for (let count = 0; count < SLICE && this.#failed.length > 0; count++) {
+      const entry = this.#failed.shift();
+      entry.fail(entry.failure);
     }
-    this.#rejecting = this.#givenUp.length > 0;
-    if (this.#rejecting) setImmediate(() => this.#rejectSome());
+    this.#rejecting = this.#failed.length > 0;
+    if (this.#rejecting) setImmediate(() => this.#rejectSlice());
   }
 }
 
-/** Why messages are given up: those that were sent, those that were not, and those for which there was no room. */
-interface GiveUpErrors {
+/** The errors for sent messages, for unsent ones, and for those that were not admitted. */
+interface FailureErrors {
   readonly ambiguous: SluiceError;
   readonly unsent: SluiceError;
-  readonly unplaced: SluiceError;
+  readonly unadmitted: SluiceError;
 }
 
-/** Those at the beginning for which something holds. */
-function leading<Item>(items: Iterable<Item>, holds: (item: Item) => boolean): Item[] {
+/** Returns the leading items that match. */
+function leading<Item>(items: Iterable<Item>, matches: (item: Item) => boolean): Item[] {
   const found: Item[] = [];
   for (const item of items) {
-    if (!holds(item)) break;
+    if (!matches(item)) break;
     found.push(item);
   }
   return found;
@@ -314,7 +327,7 @@ class Entry<Parcel> implements Pending<Parcel>, Linked {
   wasSent = false;
   isOver = false;
   ignoreAbort: (() => void) | undefined;
-  givenUpFor: SluiceError | undefined;
+  failure: SluiceError | undefined;
   list: object | undefined;
   before: Linked | undefined;
   after: Linked | undefined;

@@ -1,19 +1,19 @@
-/** How many messages it remembers. */
-const MOST = 10_000;
+/** How many messages are remembered. */
+const MAX_MESSAGES = 10_000;
 
 /**
- * How often this process has given back each message without a handler having failed over it, on a broker that counts that as a delivery. What another process gives
- * back is not known here.
+ * Counts how often this process has released each message, on an engine that counts a release as a
+ * delivery. Releases of other processes are unknown.
  */
 export class OwnReleases {
-  /** In the order in which they were given back last. */
+  /** In the order of the last release. */
   readonly #counts = new Map<string, number>();
 
   add(message: string): void {
     const count = this.of(message);
     this.#counts.delete(message);
     this.#counts.set(message, count + 1);
-    if (this.#counts.size <= MOST) return;
+    if (this.#counts.size <= MAX_MESSAGES) return;
     for (const oldest of this.#counts.keys()) {
       this.#counts.delete(oldest);
       return;
@@ -24,7 +24,7 @@ export class OwnReleases {
     return this.#counts.size === 0 ? 0 : (this.#counts.get(message) ?? 0);
   }
 
-  /** It is done with, or counts its deliveries anew. */
+  /** The message is settled, or its deliveries are counted from 1 again. */
   delete(message: string): void {
     if (this.#counts.size > 0) this.#counts.delete(message);
   }

@@ -18,16 +18,20 @@ export interface Batch<Parcel> {
   readonly isAgain: boolean;
 }
 
-/** How an engine publishes: its commands and its wire format. */
+/** Implements publishing on an engine: its commands and its wire format. */
 export interface PublishDriver<AnyLink extends Link, Parcel> {
-  /** How much may be sent and not confirmed: messages, and their size as `sizeOf` gives it. One message always may. */
+  /** How much may be unconfirmed: messages, and their size by `sizeOf`. One message always may. */
   readonly window: { readonly messages: number; readonly size: number };
   /**
-   * `'batch'`: one batch at a time; a batch whose confirm was lost is sent again unchanged. `'pipeline'`: many batches at a time; after
-   * a lost link, every message that is not confirmed is sent again, in order.
+   * `'batch'`: one batch at a time. A batch without a confirm is sent again unchanged.
+   * `'pipeline'`: many batches at a time. After a lost link, every unconfirmed message is sent
+   * again, in order.
    */
   readonly mode: 'batch' | 'pipeline';
-  /** Writes a message as the engine takes it. @throws {InvalidMessageError} if the message is larger than the engine takes */
+  /**
+   * Encodes a message.
+   * @throws {InvalidMessageError} if the message is larger than the engine accepts
+   */
   write(message: CheckedMessage): Parcel;
   sizeOf(parcel: Parcel): number;
   /** Prepares a new link, or the same link after a refusal. */
@@ -38,13 +42,19 @@ export interface PublishDriver<AnyLink extends Link, Parcel> {
   prepare?(link: AnyLink, pending: Pending<Parcel>): Promise<void>;
   /** Whether a message may be sent while others are not confirmed. Default: always. */
   mayFollow?(parcel: Parcel): boolean;
-  /** Whether the engine takes no messages over this link for now. The driver calls `wake` when it does again. Default: never. */
+  /**
+   * Whether the engine accepts no messages over this link for now. The driver calls `wake` when it
+   * does again. Default: never.
+   */
   isBlocked?(link: AnyLink): boolean;
-  /** Whether an error that refuses a batch fails its messages at once, instead of after `publishTimeout`. Default: no. */
+  /**
+   * Whether a refusal fails a batch immediately, instead of after `publishTimeout`. Default: no.
+   */
   failsAtOnce?(error: unknown): boolean;
   /**
-   * Sends a batch. In `'batch'` mode, resolves when the engine has confirmed it. In `'pipeline'` mode, each message is settled by its
-   * `confirm()` or `fail(error)`; `PublishLoop.restart` sends again what is not.
+   * Sends a batch. In `'batch'` mode, resolves when the engine has confirmed it. In `'pipeline'`
+   * mode, `confirm()` or `fail(error)` settles each message. `PublishLoop.restart` sends the others
+   * again.
    */
   send(link: AnyLink, batch: Batch<Parcel>): Promise<void> | void;
 }
@@ -59,23 +69,23 @@ export interface PublishLoopOptions<AnyLink extends Link, Parcel> {
   readonly refusals: Refusals;
   readonly events?: QueueEvents | undefined;
   readonly driver: PublishDriver<AnyLink, Parcel>;
-  /** Why nothing can be sent, beyond a lost connection or a refusal. */
+  /** Why no message can be sent, beyond a lost connection or a refusal. */
   readonly lastError?: (() => unknown) | undefined;
 }
 
 const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
 
-/** Sends messages in order. What is published in one turn is sent together. */
+/** Sends messages in order. Messages of one turn are sent together. */
 export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublisher {
   readonly #options: PublishLoopOptions<AnyLink, Parcel>;
   readonly #outbox: Outbox<Parcel>;
   #running = false;
   #closed = false;
-  /** The batch that has no confirm yet, in `'batch'` mode. */
+  /** The unconfirmed batch, in `'batch'` mode. */
   #batch: Batch<Parcel> | undefined;
   #number = 0;
   #link: AnyLink | undefined;
-  /** Why the link has to be prepared again before the next message. */
+  /** Why the link must be prepared again before the next message. */
   #restart: { readonly error: unknown } | undefined;
   /** Refusals since the last confirm. */
   #refused = 0;
@@ -90,7 +100,7 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
       publishTimeout,
       maxPending,
       onAdmitted: () => this.wake(),
-      // There is room for the next message, or nothing left to wait for.
+      // The window has space for the next message, or no message is left.
       onSettled: () => this.#wake?.(),
       lastError: () => this.lastError,
       sizeOf: driver.sizeOf as (parcel: never) => number,
@@ -99,7 +109,7 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     connection.onChange(() => this.#wake?.());
   }
 
-  /** Why nothing can be sent, if that is known. */
+  /** Why no message can be sent. Undefined if the reason is unknown. */
   get lastError(): unknown {
     const { connection, refusals, lastError } = this.#options;
     return lastError?.() ?? connection.lastError ?? refusals.last;
@@ -113,14 +123,17 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     return this.send(this.#options.driver.write(message), message.signal);
   }
 
-  /** Sends what the driver has written itself, such as the copy of a delayed message. Resolves when the engine has confirmed it. */
+  /**
+   * Sends an encoded message, such as the copy of a delayed one. Resolves when the engine has
+   * confirmed it.
+   */
   send(parcel: Parcel, signal?: AbortSignal): Promise<void> {
     const confirmed = this.#outbox.add(parcel, signal);
     this.wake();
     return confirmed;
   }
 
-  /** Sends what can be sent at the end of this turn: what is published in one turn is sent together. */
+  /** Sends messages at the end of this turn, as many as the window allows. */
   wake(): void {
     this.#wake?.();
     if (this.#running || !this.#hasWork) return;
@@ -128,19 +141,18 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     setImmediate(() => void this.#run());
   }
 
-  /** Sends every message again that is not confirmed, after a pause if the engine refused one. */
+  /** Sends every unconfirmed message again, after a backoff if the engine refused one. */
   restart(error: unknown): void {
     this.#restart ??= { error };
     this.#wake?.();
   }
 
-  /** The engine has confirmed a message. */
   accepted(): void {
     this.#refused = 0;
     this.#options.refusals.end();
   }
 
-  /** Fails the waiting and sent messages that the engine turned out not to take. */
+  /** Fails the unconfirmed messages that the engine turned out not to accept. */
   failWhere(fails: (parcel: Parcel) => Error | undefined): void {
     this.#outbox.putBack();
     for (const pending of [...this.#outbox.waiting]) {
@@ -184,7 +196,7 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     this.#running = false;
   }
 
-  /** Prepares a new link, or the same link after a refusal. What is not confirmed is sent again. */
+  /** Prepares a new link, or the same link after a refusal. Unconfirmed messages are sent again. */
   async #begin(link: AnyLink): Promise<void> {
     const { driver } = this.#options;
     const restart = this.#restart;
@@ -274,14 +286,14 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     this.#refused += 1;
     if (failures.classify(error) === 'refused') refusals.add(error);
     const woken = new Promise<void>((resolve) => {
-      // Only `abandon` ends a pause: a publish does not.
+      // Only `abandon` ends the backoff early: a publish does not.
       this.#wake = () => this.#hasWork || resolve();
     });
     await within(backoff(undefined, this.#refused), woken);
     this.#wake = undefined;
   }
 
-  /** The engine takes none of these, and no second attempt changes that. */
+  /** Fails the unconfirmed messages with an error that no second attempt can avoid. */
   #refuse(error: unknown): void {
     const explained = this.#options.failures.explained(error);
     const batch = this.#batch;

@@ -22,14 +22,14 @@ import type { OutgoingMessage, PullDriver } from './pull-driver.js';
 import { PullSession } from './pull-session.js';
 import { Refusals } from './refusals.js';
 
-/** How much one call of `publish` takes at most: messages, and characters of their payloads and headers. */
+/** The limits of one call of `publish`: messages, and characters of their payloads and headers. */
 const MAX_BATCH = { messages: 256, size: 1_000_000 };
 
 /**
- * A backend over a `PullDriver`: what a backend of your own extends.
+ * Runs a `PullDriver` as a backend. A backend of your own extends this class.
  *
- * *When to use*: for a store that is asked for messages, such as a table in a database. The guide "Writing a backend" has a complete
- * one.
+ * *When to use*: for a store that consumers poll, such as a table in a database. The guide "Writing
+ * a backend" has a complete one.
  */
 export class PullBackend<Events extends EventMap<Events> = AnyEvents> extends DriverBackend<Events> {
   /** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
@@ -148,7 +148,7 @@ class PullEngine implements Driver {
     };
   }
 
-  /** Loses the link when a call fails that may succeed over the next one. */
+  /** Drops the link when a call fails with a retryable error. */
   readonly #call = async <Value>(link: Link, call: () => Promise<Value>): Promise<Value> => {
     try {
       return await call();

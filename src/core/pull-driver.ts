@@ -4,7 +4,7 @@ import type { ErrorKind } from './engine-errors.js';
 
 /** A message as an engine stores it. */
 export interface StoredMessage {
-  /** The id of the publisher, or one that no other message has. */
+  /** The id that the publisher gave, or a generated, unique one. */
   readonly id: string;
   readonly key: string;
   /** JSON. */
@@ -21,77 +21,99 @@ export interface OutgoingMessage extends StoredMessage {
   readonly group: ConsumerGroup | undefined;
   /** How long the message stays away, in milliseconds from now. */
   readonly delay: number;
-  /** Whether `id` is the publisher's own: then a message with that id is stored once within `dedupeWindow`. */
+  /**
+   * Whether the publisher gave `id`. A message with that id is then stored once within
+   * `dedupeWindow`.
+   */
   readonly deduplicate: boolean;
 }
 
 /** A message that the engine delivers. */
 export interface IncomingMessage extends StoredMessage {
-  /** Identifies this delivery: no other delivery of this or another message has it. */
+  /** Identifies this delivery. It is unique among all deliveries of all messages. */
   readonly receipt: string;
-  /** Which delivery of the message to this group this is, from 1 up. */
+  /** The number of this delivery of the message to this group, from 1 up. */
   readonly attempt: number;
 }
 
-/** How a delivery ended. */
+/** The settlement of a delivery. */
 export interface StoredSettlement<Incoming extends IncomingMessage = IncomingMessage> {
   /** As `exchange` returned it. */
   readonly message: Incoming;
-  /** `'done'`: never delivered again. `'requeue'`: back to its place. `'quarantine'`: kept apart, for a person to look at. */
+  /**
+   * `'done'`: never deliver it again. `'requeue'`: back to its place. `'quarantine'`: keep it
+   * apart, for inspection.
+   */
   readonly outcome: 'done' | 'requeue' | 'quarantine';
-  /** For `'requeue'`: which delivery the next one is. */
+  /** For `'requeue'`: the `attempt` of the next delivery. */
   readonly attempt: number;
-  /** For `'requeue'`: how long the message stays away, in milliseconds from now. */
+  /** For `'requeue'`: the delay of the next delivery, in milliseconds from now. */
   readonly delay: number;
   /** For `'quarantine'`: why. */
   readonly reason: string | undefined;
 }
 
-/** What a group asks of its engine in one round trip. */
+/** What a group requests in one round trip. */
 export interface ExchangeRequest<Incoming extends IncomingMessage = IncomingMessage> {
   readonly settlements: readonly StoredSettlement<Incoming>[];
   /** Messages in flight whose leases are to be renewed. */
   readonly renew: readonly Incoming[];
-  /** How many messages to deliver at most. */
+  /** The most messages to deliver. */
   readonly demand: number;
-  /** In milliseconds. A message that is neither settled nor renewed within it is delivered to another consumer. */
+  /**
+   * In milliseconds. A message that is neither settled nor renewed within it is delivered to
+   * another consumer.
+   */
   readonly lease: number;
 }
 
 export interface ExchangeReply<Incoming extends IncomingMessage = IncomingMessage> {
-  /** Whether each settlement counted, in the order of the request: `false` if the lease had expired. */
+  /**
+   * Whether each settlement counted, in the order of the request: `false` if the lease had expired.
+   */
   readonly settled: readonly boolean[];
-  /** In the order of the queue. The settlements of the request come first: a message that was requeued may be among them. */
+  /**
+   * In the order of the queue. Apply the settlements first: a requeued message may be among the
+   * messages.
+   */
   readonly messages: readonly Incoming[];
-  /** In how many milliseconds the next delayed message becomes due. Undefined: there is none. */
+  /**
+   * When the next delayed message becomes due, in milliseconds from now. Undefined: there is none.
+   */
   readonly wait?: number | undefined;
 }
 
 /**
- * A queue on an engine that is asked for messages, such as a table in a database. The core owns the rest: the contract, subscriptions
- * and credit, batching, reconnecting, leases, deadlines, closing.
+ * A queue on an engine that consumers poll, such as a table in a database. The core does the rest:
+ * the contract, subscriptions and credit, batching, reconnecting, leases, deadlines, closing.
  *
- * Calls may run concurrently, except `exchange` and `publish`, of which there is one at a time for a group and for the queue. A call
- * that rejects is repeated with the same arguments, unless `classify` calls the error fatal, so calls are idempotent. The driver must
- * not change or keep its arguments.
+ * Calls may run concurrently, except `publish`, and `exchange` of one group. A call that rejects is
+ * repeated with the same arguments, unless `classify` returns `'fatal'`. So calls must be
+ * idempotent. The driver must not change or keep its arguments.
  */
 export interface PullDriver<Incoming extends IncomingMessage = IncomingMessage> {
-  /** What the engine is called in messages, such as `PostgreSQL`. */
+  /** The name of the engine in messages, such as `PostgreSQL`. */
   readonly engine: string;
-  /** Where it is, for messages; without a password. Default: `the server`. */
+  /** The address of the server in messages, without a password. Default: `the server`. */
   readonly server?: string | undefined;
-  /** The largest payload that the engine takes, in bytes of JSON. Default: any. */
+  /** The largest payload that the engine accepts, in bytes of JSON. Default: any. */
   readonly maxPayload?: number | undefined;
-  /** Connects, and creates what is missing: the queue and its declared groups. Called before everything else, and after a lost connection. */
+  /**
+   * Connects, and creates the queue and its declared groups if they are missing. Called first, and
+   * after a lost connection.
+   */
   open(): Promise<void>;
   /** Stores messages in order. Resolves when they are safe. */
   publish(messages: readonly OutgoingMessage[]): Promise<void>;
   exchange(group: ConsumerGroup, request: ExchangeRequest<Incoming>): Promise<ExchangeReply<Incoming>>;
-  /** Calls back when a group may have a message. Returns a function that stops that. Default: the core asks every second. */
+  /**
+   * Calls back when a group may have a message. Returns a function that removes the listener.
+   * Default: the core polls every second.
+   */
   listen?(group: ConsumerGroup, wake: () => void): () => void;
   /** @param group undefined: every group, where a message counts once */
   count(group: ConsumerGroup | undefined): Promise<QueueStats>;
-  /** What an error says about the next attempt. Default: `'retryable'`. */
+  /** Classifies an error. Default: `'retryable'`. */
   classify?(error: unknown): ErrorKind;
   readonly administration?: DriverAdministration | undefined;
   close?(): Promise<void> | void;

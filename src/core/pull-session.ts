@@ -7,13 +7,16 @@ import { LeaseTimer } from './lease-timer.js';
 import type { IncomingMessage, PullDriver, StoredSettlement } from './pull-driver.js';
 import { SettlementQueue } from './settlement-queue.js';
 
-/** How many messages and settlements one exchange takes at most. */
+/** The most messages, and the most settlements, of one exchange. */
 const MAX_EXCHANGE = 1000;
 
-/** How often a group is asked whose engine does not call back, in milliseconds. */
+/** How often a group is polled whose engine does not call back, in milliseconds. */
 const POLL_INTERVAL = 1000;
 
-/** The longest time without an exchange, in milliseconds: a consumer of another process may have died. */
+/**
+ * The longest time between two exchanges, in milliseconds: a consumer of another process may have
+ * died.
+ */
 const LONGEST_WAIT = 15_000;
 
 export interface PullSessionOptions {
@@ -21,11 +24,14 @@ export interface PullSessionOptions {
   readonly group: ConsumerGroup;
   /** In milliseconds. */
   readonly lease: number;
-  /** Loses the link if the call fails and may succeed over the next one. */
+  /** Drops the link if the call fails with a retryable error. */
   readonly call: <Value>(link: Link, call: () => Promise<Value>) => Promise<Value>;
 }
 
-/** One group of a `PullDriver`: settlements and demand are sent together, one exchange at a time. */
+/**
+ * Runs one group of a `PullDriver`. Settlements and demand are sent together, one exchange at a
+ * time.
+ */
 export class PullSession implements GroupSession<Link> {
   readonly #driver: PullDriver;
   readonly #options: PullSessionOptions;
@@ -35,7 +41,10 @@ export class PullSession implements GroupSession<Link> {
   readonly #messages = new Map<string, IncomingMessage>();
   readonly #leaseTimer: LeaseTimer;
   #leaseDue = false;
-  /** The last exchange has returned fewer messages than demanded: nothing is to be had before a timer or the engine wakes the session. */
+  /**
+   * The last exchange returned fewer messages than requested. The next one waits for a timer or the
+   * engine.
+   */
   #isEmpty = false;
   #timer: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
@@ -80,7 +89,7 @@ export class PullSession implements GroupSession<Link> {
     const { settled, messages, wait } = await call(link, () => this.#driver.exchange(group, request));
     this.#leaseDue = false;
     const counted = new Map(settlements.map((settlement, index) => [settlement, settled[index]]));
-    // One that is sent again may have counted before its reply was lost.
+    // A settlement that is sent again may have counted before its response was lost.
     this.#settlements.answered((settlement) => settlement.again || counted.get(settlement) !== false);
     if (messages.length < demand) this.#waitFor(wait);
     for (const message of messages) this.#deliver(message);
@@ -101,7 +110,7 @@ export class PullSession implements GroupSession<Link> {
       delay,
       reason: quarantine,
     });
-    // What was requeued may come again at once.
+    // A requeued message may be delivered again immediately.
     if (isRequeued) this.#isEmpty = false;
     this.#host.wake();
     return settled;
@@ -149,7 +158,7 @@ export class PullSession implements GroupSession<Link> {
     const { id, receipt, attempt, publishedAt } = message;
     const content = readEnvelope(message);
     if (typeof content === 'string') {
-      this.#quarantine(message, 'is no message', content);
+      this.#quarantine(message, 'is invalid', content);
       this.#add(message, 'quarantine', content);
       return;
     }

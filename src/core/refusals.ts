@@ -3,17 +3,19 @@ import { describeError } from '../internal/describe.js';
 import type { LogDetails, Logger } from '../internal/logger.js';
 
 export interface RefusalsOptions {
-  /** What the broker is called in messages. */
+  /** The name of the engine in messages, such as `Redis`. */
   readonly broker: string;
   readonly queue: string;
-  /** Whose requests they are; undefined for those of the whole queue. */
+  /** The group that sends the requests. Undefined: the whole queue. */
   readonly group?: ConsumerGroup | undefined;
-  /** What it refuses, such as `publishes to queue "orders"`. */
+  /** The refused requests in messages, such as `publishes to queue "orders"`. */
   readonly requests: string;
   readonly logger: Logger;
 }
 
-/** Refusals of requests that are tried again. Logs when they begin and when they end. */
+/**
+ * Logs when an engine begins to refuse requests that are repeated, and when it accepts them again.
+ */
 export class Refusals {
   readonly #options: RefusalsOptions;
   #last: unknown;
@@ -24,7 +26,7 @@ export class Refusals {
     this.#options = options;
   }
 
-  /** The last refusal, until the broker accepts requests again. */
+  /** The last refusal. Undefined if the engine accepts requests. */
   get last(): unknown {
     return this.#last;
   }
@@ -39,7 +41,6 @@ export class Refusals {
     logger.debug(`${broker} refuses ${requests}: the error`, { ...this.#fields, error });
   }
 
-  /** The broker has accepted a request. */
   end(): void {
     if (this.#count === 0) return;
     const { broker, requests, logger } = this.#options;

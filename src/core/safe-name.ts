@@ -1,17 +1,22 @@
 import { createHash } from 'node:crypto';
 
-/** How many characters of the hash stand for the rest of a name that is too long: 128 bits. */
+/** The length of the hash that replaces the end of a long name: 128 bits. */
 const HASH_CHARACTERS = 32;
 
-/** What `encodeURIComponent` leaves, and the sign that it escapes by: some server would take that for a directive of a format. */
-const LEFT = /[.!~*'()]|%|^_/g;
+/**
+ * The characters that `encodeURIComponent` keeps, and its `%`, which some servers read as a format
+ * directive.
+ */
+const UNSAFE = /[.!~*'()]|%|^_/g;
 
 /**
- * A name in the characters that every broker takes: letters, digits, `-` and `_` stay (but for a `_` at the start, which is a server's own), all else becomes `=` and two hexadecimal digits a byte, so that no two
- * names become one. What is longer than `most` ends in a tilde and a hash of the whole; no other tilde is in a name.
+ * Encodes a name in characters that every engine accepts. Letters, digits, `-` and `_` stay, except
+ * a leading `_`, which servers reserve. Every other byte becomes `=` and two hexadecimal digits, so
+ * that names stay distinct. A name longer than `most` ends in a tilde and a hash of the whole name.
+ * Other names contain no tilde.
  */
 export function safeName(name: string, most: number): string {
-  const safe = encodeURIComponent(name).replace(LEFT, (sign) =>
+  const safe = encodeURIComponent(name).replace(UNSAFE, (sign) =>
     sign === '%' ? '=' : `=${sign.charCodeAt(0).toString(16).toUpperCase()}`,
   );
   if (safe.length <= most) return safe;

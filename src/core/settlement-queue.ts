@@ -1,35 +1,34 @@
-/** What became of a delivery, on its way to the broker. */
+/** A settlement that is not confirmed. */
 export interface PendingSettlement<Verdict> {
   readonly id: string;
   readonly verdict: Verdict;
-  /** When it was settled, by the clock of `performance`. */
+  /** As `performance.now()`. */
   readonly settledAt: number;
-  /** It was sent before, and nobody knows whether it was carried out. */
+  /** It was sent before, and the engine may have carried it out. */
   again: boolean;
   readonly resolve: (counted: boolean) => void;
   readonly reject: (error: unknown) => void;
   readonly answer: Promise<boolean>;
 }
 
-/** The settlements that have not been answered, in order. Those of one turn travel together. */
+/** The unconfirmed settlements, in order. Those of one turn are sent together. */
 export class SettlementQueue<Verdict> {
   readonly #compareIds: (one: string, other: string) => number;
   #waiting: PendingSettlement<Verdict>[] = [];
-  #travelling: readonly PendingSettlement<Verdict>[] = [];
+  #sent: readonly PendingSettlement<Verdict>[] = [];
 
-  /** @param compareIds which of two messages was published first, as a comparison for `sort` */
+  /** @param compareIds compares two messages by the order of their publication */
   constructor(compareIds: (one: string, other: string) => number) {
     this.#compareIds = compareIds;
   }
 
-  /** How many wait to be sent. */
   get size(): number {
     return this.#waiting.length;
   }
 
-  /** The ids of all that are not answered. */
+  /** The ids of all unconfirmed settlements. */
   get ids(): string[] {
-    return [...this.#travelling, ...this.#waiting].map(({ id }) => id);
+    return [...this.#sent, ...this.#waiting].map(({ id }) => id);
   }
 
   add(id: string, verdict: Verdict): Promise<boolean> {
@@ -42,32 +41,38 @@ export class SettlementQueue<Verdict> {
     return answer;
   }
 
-  /** The next ones to send, at most `most`, in the order of their publication: either all for the first time, or all again. */
+  /**
+   * Takes the next settlements to send, at most `most`, in the order of publication. Either all are
+   * sent for the first time, or all again.
+   */
   take(most: number): readonly PendingSettlement<Verdict>[] {
     const waiting = this.#waiting;
     const again = waiting[0]?.again;
     const change = waiting.findIndex((settlement) => settlement.again !== again);
     const end = Math.min(most, change < 0 ? waiting.length : change);
     this.#waiting = waiting.splice(end);
-    this.#travelling = waiting.sort((one, other) => this.#compareIds(one.id, other.id));
+    this.#sent = waiting.sort((one, other) => this.#compareIds(one.id, other.id));
     return waiting;
   }
 
-  /** What was taken was answered: whether each counted. */
+  /**
+   * The engine has confirmed the taken settlements.
+   * @param counted whether a settlement counted
+   */
   answered(counted: (settlement: PendingSettlement<Verdict>) => boolean): void {
-    const travelled = this.#travelling;
-    this.#travelling = [];
-    for (const settlement of travelled) settlement.resolve(counted(settlement));
+    const sent = this.#sent;
+    this.#sent = [];
+    for (const settlement of sent) settlement.resolve(counted(settlement));
   }
 
-  /** What was taken was not answered, and is first in the line again. */
+  /** Puts the taken settlements back at the front. */
   putBack({ again }: { readonly again: boolean }): void {
-    if (again) for (const settlement of this.#travelling) settlement.again = true;
-    this.#waiting = [...this.#travelling, ...this.#waiting];
-    this.#travelling = [];
+    if (again) for (const settlement of this.#sent) settlement.again = true;
+    this.#waiting = [...this.#sent, ...this.#waiting];
+    this.#sent = [];
   }
 
-  /** Those that wait and that it is too late for do not count. */
+  /** Resolves waiting settlements that are too late to `false`. */
   drop(isLate: (settlement: PendingSettlement<Verdict>) => boolean): void {
     const late = new Set(this.#waiting.filter(isLate));
     if (late.size === 0) return;
@@ -75,16 +80,16 @@ export class SettlementQueue<Verdict> {
     for (const settlement of late) settlement.resolve(false);
   }
 
-  /** None of them will be answered. */
+  /** Removes all settlements, and settles their promises by a function. */
   giveUp(how: (settlement: PendingSettlement<Verdict>) => void): void {
-    const all = [...this.#travelling, ...this.#waiting];
-    this.#travelling = [];
+    const all = [...this.#sent, ...this.#waiting];
+    this.#sent = [];
     this.#waiting = [];
     for (const settlement of all) how(settlement);
   }
 
-  /** Resolves when all there are now are answered. */
+  /** Resolves when all settlements of now are confirmed. */
   async answeredNow(): Promise<void> {
-    await Promise.allSettled([...this.#travelling, ...this.#waiting].map(({ answer }) => answer));
+    await Promise.allSettled([...this.#sent, ...this.#waiting].map(({ answer }) => answer));
   }
 }

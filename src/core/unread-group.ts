@@ -5,14 +5,14 @@ import type { Logger } from '../internal/logger.js';
 export interface UnreadGroup {
   readonly queue: string;
   readonly group: ConsumerGroup;
-  /** How many messages the group retains, or at most so many if `isBound` is true. */
+  /** How many messages the group retains. With `isBound`, an upper bound. */
   readonly count: number;
   readonly isBound?: boolean;
   /** The shell command that deletes the group. */
   readonly deletion: string;
 }
 
-/** Warns of a group that has no consumer and that this backend does not declare: it retains every message. */
+/** Warns of an undeclared group without a consumer: it retains every message. */
 export function warnOfUnreadGroup(
   logger: Logger,
   { queue, group, count, isBound = false, deletion }: UnreadGroup,
@@ -26,7 +26,7 @@ export function warnOfUnreadGroup(
   );
 }
 
-/** Joins words to a command line of a POSIX shell. */
+/** Joins words to a command line for a POSIX shell. */
 export function shellCommand(words: readonly string[]): string {
   return words.map(quoted).join(' ');
 }
