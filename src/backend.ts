@@ -1,6 +1,9 @@
 import type { Observable } from 'rxjs';
 
-/** The same as in the lib `esnext.disposable`: a reference to that lib is an error in TypeScript before 5.2. */
+/**
+ * Declared here, because a reference to the lib `esnext.disposable` is an error before TypeScript
+ * 5.2.
+ */
 declare global {
   interface SymbolConstructor {
     readonly dispose: unique symbol;
@@ -16,58 +19,69 @@ declare global {
   }
 }
 
-/** Routing key or topic of a message: 1 to 255 bytes of well-formed UTF-8. */
+/** The routing key or topic of a message: 1 to 255 bytes of well-formed UTF-8. */
 export type QueueKey = string;
 
-/** What a message carries: a JSON object. */
+/** The content of a message: a JSON object. */
 export type QueuePayload = object;
 
 /** The name of a consumer group: 1 to 255 bytes of well-formed UTF-8. */
 export type ConsumerGroup = string;
 
-/** What a map of events has to look like: each key names the payload type of its messages. Interfaces will do. */
+/**
+ * The constraint of an event map: each key names the payload type of its messages. Interfaces
+ * match.
+ */
 export type EventMap<Events> = { [Key in keyof Events]: QueuePayload };
 
-/** The events of a queue that was given none: any key, any object. */
+/** The events of an untyped queue: any key, any object. */
 export interface AnyEvents {
   [key: QueueKey]: QueuePayload;
 }
 
-/** The keys of a map of events. */
 export type KeyOf<Events> = Extract<keyof Events, QueueKey>;
 
-/** The payloads of a map of events. */
 export type PayloadOf<Events> = Events[KeyOf<Events>] & QueuePayload;
 
-/** A published message: its key and its payload. A union over the keys, so that the key narrows the payload. */
+/**
+ * A published message: its key and its payload. A union over the keys, so that the key narrows the
+ * payload.
+ */
 export type QueueEntry<Events extends EventMap<Events> = AnyEvents> = {
   [Key in KeyOf<Events>]: readonly [key: Key, payload: Events[Key]];
 }[KeyOf<Events>];
 
-/** What `publish` takes. A union over the keys, so that a key of a union type is checked with its payload too. */
+/**
+ * The arguments of `publish`. A union over the keys, so that a key of a union type is checked with
+ * its payload.
+ */
 export type PublishArguments<Events extends EventMap<Events> = AnyEvents> = {
   [Key in KeyOf<Events>]: [key: Key, payload: Events[Key], options?: PublishOptions | undefined];
 }[KeyOf<Events>];
 
-/** Facts about a message that travel beside its payload, from the producer to every consumer. */
+/** Metadata of a message, from its publisher to every consumer. */
 export type MessageHeaders = Readonly<Record<string, string>>;
 
 export interface PublishOptions {
-  /** Facts about the message that travel beside its payload. They are copied. Default: none. */
+  /** Metadata of the message. It is copied. Default: none. */
   readonly headers?: MessageHeaders | undefined;
-  /** How long no consumer sees the message, in milliseconds from the call, from 0 up. Default: 0. */
+  /** How long to delay the message, in milliseconds from the call, >= 0. Default: 0. */
   readonly delay?: number | undefined;
   /**
-   * The only group that gets the message: one that the backend declared. Default: every declared group.
-   * A publish for another group rejects with a `ConfigurationError`.
+   * The only group that gets the message. Default: every declared group. If the group is not
+   * declared, the publish rejects with a `ConfigurationError`.
    */
   readonly group?: ConsumerGroup | undefined;
   /**
-   * Identifies the message, 1 to 255 bytes of well-formed UTF-8: `delivery.id` is this id. A message whose id was published within
-   * the backend's `dedupeWindow` is not stored again, and its `publish` resolves. Default: an id that no other message has.
+   * The id of the message, 1 to 255 bytes of well-formed UTF-8, for deduplication. Within the
+   * `dedupeWindow` of the backend, a duplicate is not stored, and its `publish` resolves. Default:
+   * a unique id.
    */
   readonly id?: string | undefined;
-  /** Gives the publish up while it waits: it rejects with `signal.reason`, and the message was not enqueued. */
+  /**
+   * Aborts the publish while it waits. It rejects with `signal.reason`, and the message was not
+   * enqueued.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -75,11 +89,14 @@ export interface ConsumeOptions {
   /** The group to consume for. Default: `default`. */
   readonly group?: ConsumerGroup | undefined;
   /**
-   * How many unsettled deliveries the subscriber may hold, a whole number from 1 up.
-   * Default: 32 when subscribed to, 1 when iterated and for `consume`.
+   * How many deliveries the subscriber may have in flight, an integer >= 1. Default: 32 for a
+   * subscription, 1 for an iteration and for `consume`.
    */
   readonly prefetch?: number | undefined;
-  /** Stops the intake. The stream then ends without an error; what is out can still be settled. */
+  /**
+   * Stops the intake. The stream then ends without an error. Deliveries in flight can still be
+   * settled.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -89,104 +106,122 @@ export interface StatsOptions {
 }
 
 export interface QueueStats {
-  /** Messages that a consumer could have now: delayed ones and those that are out do not count. */
+  /** Messages that a consumer can receive now, without delayed messages and those in flight. */
   readonly ready: number;
-  /** Messages that are not settled yet: waiting, delayed or out. */
+  /** Messages that are not settled: waiting, delayed or in flight. */
   readonly unfinished: number;
 }
 
 export interface NackOptions {
-  /** How long the message stays away before it is delivered again, in milliseconds, from 0 up. Default: 0. */
+  /** The delay before the redelivery, in milliseconds, >= 0. Default: 0. */
   readonly delay?: number | undefined;
 }
 
-/** How a delivery ended for its holder; `false` while it is out. */
+/** How a delivery was settled. `false` while it is in flight. */
 export type Settlement = false | 'acked' | 'retried' | 'released' | 'rejected';
 
-/** A message on loan, with the key and the payload of one event. */
+/** A delivered message, with the key and the payload of one event. */
 export interface DeliveryOf<Key extends QueueKey, Payload extends QueuePayload> {
-  /** The queue that it comes from. */
   readonly queue: string;
-  /** The same for every delivery of one message, and of no other message. */
+  /** Identifies the message: all its deliveries have this id. */
   readonly id: string;
   readonly key: Key;
   readonly payload: Payload;
   readonly headers: MessageHeaders;
-  /** Which delivery of this message this is, from 1 up. On a broker an upper bound. */
+  /**
+   * The number of this delivery of the message, from 1 up. An upper bound on the engines with a
+   * server.
+   */
   readonly attempt: number;
   /** When the message was published, in milliseconds since the epoch. */
   readonly publishedAt: number;
-  /** How it was settled. `'retried'` or `'released'` also when it went back because its consumer left. */
+  /**
+   * How it was settled. Also `'retried'` or `'released'` if it was requeued because its consumer
+   * left.
+   */
   readonly settled: Settlement;
-  /** Done: the message is gone for this group. Resolves to whether this call counted. */
+  /** Acknowledges the message: it is done for this group. Resolves to whether this call counted. */
   ack(): Promise<boolean>;
   /**
-   * Failed: back to its place in the queue, to be delivered again with `attempt + 1`. Resolves to whether this call counted.
-   * @throws {TypeError | RangeError} (a rejection) for a `delay` without sense; the delivery stays out.
+   * Requeues the failed message to its place, with `attempt + 1`. Resolves to whether this call
+   * counted.
+   * @throws {TypeError | RangeError} (a rejection) if `delay` is invalid. The delivery stays in
+   * flight.
    */
   nack(options?: NackOptions): Promise<boolean>;
-  /** Not touched: back to its place in the queue, with `attempt` unchanged where the broker allows. Resolves to whether this call counted. */
+  /**
+   * Requeues the unprocessed message to its place. `attempt` stays the same if the engine allows.
+   * Resolves to whether this call counted.
+   */
   release(): Promise<boolean>;
-  /** Failed for good: never delivered again to this group. Resolves to whether this call counted. */
+  /** Rejects the message: this group never gets it again. Resolves to whether this call counted. */
   reject(reason?: unknown): Promise<boolean>;
 }
 
 /**
- * A message on loan: it counts as unfinished until somebody settles it.
+ * A message in flight, until its consumer settles it.
  *
- * The first settlement wins and resolves to `true`. A later one changes nothing, logs a warning and resolves to `false`.
- * With typed events this is a union over the keys: `delivery.key === 'orders.created'` narrows `delivery.payload`.
+ * The first settlement wins and resolves to `true`. A later one changes nothing, logs a warning and
+ * resolves to `false`. With typed events, this is a union over the keys: `delivery.key ===
+ * 'orders.created'` narrows `delivery.payload`.
  */
 export type Delivery<Events extends EventMap<Events> = AnyEvents> = {
   [Key in KeyOf<Events>]: DeliveryOf<Key, Events[Key]>;
 }[KeyOf<Events>];
 
 /**
- * Deliveries as an Observable, and as an AsyncIterable.
+ * A stream of deliveries: an Observable and an AsyncIterable.
  *
- * Subscribed to: the subscriber settles; it holds at most `prefetch` unsettled deliveries. Unsubscribing gives back what it holds.
- * Iterated: what the loop's body did not settle is acknowledged when the loop comes back, and given back when the loop leaves.
+ * A subscriber settles its deliveries, with at most `prefetch` in flight. Unsubscribing requeues
+ * them. A loop acknowledges an unsettled delivery when it asks for the next one, and requeues it
+ * when it leaves.
  */
 export type DeliveryStream<Events extends EventMap<Events> = AnyEvents> = StreamOf<Delivery<Events>>;
 
-/** A stream of deliveries of one type. Its parameter is what it delivers: a stream of some events is one of any, which their maps are not. */
+/**
+ * A stream of deliveries of one type. Its type parameter is the delivery, so that a stream of some
+ * events is assignable to a stream of any events. Event maps are not assignable in this way.
+ */
 export interface StreamOf<Item> extends Observable<Item> {
-  /** How many unsettled deliveries a subscriber may hold. */
+  /** How many deliveries a subscriber may have in flight. */
   readonly prefetch: number;
   [Symbol.asyncIterator](): AsyncIterableIterator<Item> & AsyncDisposable;
 }
 
 /**
- * The contract between a service and whatever carries its messages.
+ * The contract of a queue: what services use and backends implement.
  *
- * The stream methods may be called by many consumers at once. A payload belongs to the backend from `publish` on: do not change it.
+ * Many consumers may call the stream methods at once. Do not change a payload after `publish`: it
+ * belongs to the backend.
  */
 export interface QueueBackend<Events extends EventMap<Events> = AnyEvents> extends AsyncDisposable {
-  /** The queue that this backend is bound to. */
+  /** The name of the queue. */
   readonly name: string;
 
   /**
-   * Sends a message. Resolves when the backend has taken it; a message whose `publish` rejected was not enqueued, or the error says that it may have been.
-   * @throws {InvalidMessageError} (a rejection, as all of these) for a key, payload or header that cannot be sent.
-   * @throws {QueueClosedError} after `close()`.
-   * @throws {QueueOverflowError} when the queue is full and refuses.
-   * @throws `signal.reason` when the signal aborted first.
+   * Publishes a message and waits until the backend has stored it. If it rejects, the message was
+   * not enqueued, or the error says that it may have been.
+   * @throws {InvalidMessageError} (a rejection, like all others) if the key, the payload or a
+   * header is invalid
+   * @throws {QueueClosedError} after `close()`
+   * @throws {QueueOverflowError} if the queue is full and its policy is to refuse
+   * @throws `signal.reason` if the signal aborts first
    */
   publish(...message: PublishArguments<Events>): Promise<void>;
 
   /**
-   * Payloads, one after the other. A payload is acknowledged when the loop comes back for the next one, or leaves, even by a throw: at most once.
-   * For work that must not be lost use `deliveries()`.
+   * Iterates over payloads, at most once. The loop acknowledges a payload when it asks for the next
+   * one or leaves, even by a throw. For work that must not be lost use `deliveries()`.
    */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>>;
 
-  /** Messages on loan, to be settled by whoever holds them: at least once. */
+  /** Delivers messages that the subscriber settles: at least once. */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events>;
 
-  /** Counts, at this moment. */
+  /** Counts the messages. */
   stats(options?: StatsOptions): Promise<QueueStats>;
 
-  /** Ends the backend. Idempotent; waits for nobody's handler. */
+  /** Closes the backend. Does not wait for handlers. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -199,7 +234,9 @@ export interface GroupInfo {
   readonly ready: number;
   /** Messages that the group has not settled: waiting, delayed or in flight. */
   readonly unfinished: number;
-  /** How many consumers the group has, in all processes. Undefined if the engine does not tell. */
+  /**
+   * The number of consumers of the group, in all processes. Undefined if the engine does not tell.
+   */
   readonly consumers?: number | undefined;
 }
 
@@ -216,7 +253,7 @@ export interface MessageView {
   readonly key: QueueKey;
   readonly payload: QueuePayload;
   readonly headers: MessageHeaders;
-  /** Which delivery of this message the next one will be, from 1 up. */
+  /** The number of the next delivery of the message, from 1 up. */
   readonly attempt: number;
   /** When the message was published, in milliseconds since the epoch. */
   readonly publishedAt: number;
@@ -230,8 +267,9 @@ export interface PurgeOptions {
 }
 
 /**
- * The state of a backend's connection. `'idle'`: nothing has used the queue yet. `'disconnected'`: the connection was lost, and the
- * backend reconnects. A `MemoryBackend` goes from `'idle'` to `'connected'` with its first use.
+ * The state of a backend's connection. `'idle'`: nothing has used the queue yet. `'disconnected'`:
+ * the connection was lost, and the backend reconnects. A `MemoryBackend` goes from `'idle'` to
+ * `'connected'` with its first use.
  */
 export type QueueStatus = 'idle' | 'connecting' | 'connected' | 'disconnected' | 'closed';
 
@@ -240,21 +278,38 @@ export interface ManagedQueue<Events extends EventMap<Events> = AnyEvents> exten
   /** Emits the current status first, then every change. Completes after `'closed'`. */
   readonly status$: Observable<QueueStatus>;
 
-  /** Lists the groups of the queue: the declared ones, and those that other processes have created. */
+  /**
+   * Lists the groups of the queue: the declared ones, and those that other processes have created.
+   * @throws {QueueClosedError} (a rejection, like all others) after `close()`
+   * @throws {BackendUnavailableError} if the engine does not respond in time
+   */
   groups(): Promise<GroupInfo[]>;
 
   /**
-   * Deletes a group, with its messages. Resolves to whether there was one.
-   * @throws {ConfigurationError} (a rejection) if this backend declares the group.
+   * Deletes a group with its messages. Resolves to whether the group existed.
+   * @throws {ConfigurationError} (a rejection, like all others) if this backend declares the group
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not respond in time
    */
   deleteGroup(name: ConsumerGroup): Promise<boolean>;
 
   /**
-   * Shows waiting messages, in order, without taking them. Delayed messages follow, with the time at which they become due.
-   * @throws {UnsupportedOperationError} (a rejection) if the engine cannot do it.
+   * Returns waiting messages in order, without delivering them. Delayed messages follow, with the
+   * time at which they become due.
+   * @throws {UnsupportedOperationError} (a rejection, like all others) if the engine cannot show
+   * messages
+   * @throws {ConfigurationError} if the group is not declared
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not respond in time
    */
   peek(options?: PeekOptions): Promise<MessageView[]>;
 
-  /** Removes waiting and delayed messages, but none in flight. Resolves to how many messages it removed. */
+  /**
+   * Removes waiting and delayed messages, but none in flight. Resolves to the number of removed
+   * messages.
+   * @throws {ConfigurationError} (a rejection, like all others) if the group is not declared
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not respond in time
+   */
   purge(options?: PurgeOptions): Promise<number>;
 }

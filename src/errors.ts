@@ -1,18 +1,19 @@
 const BRAND = Symbol.for('sluice.error');
 
-/** As `ErrorOptions` of ES2022, which a program that is compiled for an older target does not know. */
+/** `ErrorOptions` of ES2022, which programs with an older target do not have. */
 interface CauseOptions {
   /** The original error. */
   readonly cause?: unknown;
 }
 
-/** A constructor of errors, as `is()` sees it. */
 type ErrorClass<Instance> = (abstract new (...args: never[]) => Instance) & { readonly code: string };
 
 /**
- * What every error of this library descends from. `code` is stable; messages may change. The original error, if there is one, is in `cause`.
+ * The base class of all errors of this library. `code` is stable; messages may change. `cause` is
+ * the original error, if there is one.
  *
- * Ask with `SluiceError.is(error)` rather than with `instanceof`: the ESM and the CommonJS build have a class each.
+ * Use `SluiceError.is(error)` instead of `instanceof`: the ESM and the CommonJS build have a class
+ * each.
  */
 export class SluiceError extends Error {
   static readonly code: string = 'SLUICE_ERROR';
@@ -21,7 +22,7 @@ export class SluiceError extends Error {
     return 'SluiceError';
   }
 
-  /** Names the kind of error; does not change between versions. */
+  /** Identifies the kind of error. It does not change between versions. */
   readonly code: string;
 
   constructor(message: string, options?: CauseOptions) {
@@ -30,19 +31,19 @@ export class SluiceError extends Error {
     Object.defineProperty(this, BRAND, { value: true });
   }
 
-  /** Whether a value is an error of this class, from whichever copy of the library it came. */
+  /** Whether a value is an error of this class, from any copy of the library. */
   static is<Instance extends SluiceError>(this: ErrorClass<Instance>, value: unknown): value is Instance {
     try {
       if (typeof value !== 'object' || value === null || !(BRAND in value)) return false;
       return this.code === SluiceError.code || ('code' in value && value.code === this.code);
     } catch {
-      // A handler may throw anything, also an object that cannot be read.
+      // A handler may throw anything, including an object that cannot be read.
       return false;
     }
   }
 }
 
-/** The queue was closed: nothing can be published to it or waited for in it any more. */
+/** The queue is closed. */
 export class QueueClosedError extends SluiceError {
   static override readonly code: string = 'SLUICE_QUEUE_CLOSED';
 
@@ -60,7 +61,7 @@ export class QueueOverflowError extends SluiceError {
   }
 }
 
-/** A key, a payload or a header that cannot be sent. Nothing was enqueued. */
+/** The key, the payload or a header is invalid. The message was not enqueued. */
 export class InvalidMessageError extends SluiceError {
   static override readonly code: string = 'SLUICE_INVALID_MESSAGE';
 
@@ -69,9 +70,9 @@ export class InvalidMessageError extends SluiceError {
   }
 
   /**
-   * @param path where the offending value stands, such as `payload.items[3].price`
-   * @param expected what should have been there, such as `a finite number`
-   * @param received what was there, described in words
+   * @param path the position of the invalid value, such as `payload.items[3].price`
+   * @param expected the expected value, such as `a finite number`
+   * @param received a description of the actual value
    */
   constructor(
     readonly path: string,
@@ -83,7 +84,10 @@ export class InvalidMessageError extends SluiceError {
   }
 }
 
-/** A variable of the environment is missing or malformed; the message names it and what it should look like. */
+/**
+ * The configuration is invalid, such as a missing or malformed environment variable. The message
+ * names it and the expected value.
+ */
 export class ConfigurationError extends SluiceError {
   static override readonly code: string = 'SLUICE_CONFIGURATION';
 
@@ -92,7 +96,7 @@ export class ConfigurationError extends SluiceError {
   }
 }
 
-/** No backend of that name, or the client that it needs is not installed. */
+/** The backend does not exist, or its client package is not installed. */
 export class BackendNotFoundError extends SluiceError {
   static override readonly code: string = 'SLUICE_BACKEND_NOT_FOUND';
 
@@ -101,7 +105,7 @@ export class BackendNotFoundError extends SluiceError {
   }
 }
 
-/** The backend could not be reached, or did not answer in time. */
+/** The backend cannot be reached, or did not respond in time. */
 export class BackendUnavailableError extends SluiceError {
   static override readonly code: string = 'SLUICE_BACKEND_UNAVAILABLE';
 
@@ -118,7 +122,7 @@ export class BackendUnavailableError extends SluiceError {
   }
 }
 
-/** A handler took longer than it may. */
+/** A handler exceeded its timeout. */
 export class HandlerTimeoutError extends SluiceError {
   static override readonly code: string = 'SLUICE_HANDLER_TIMEOUT';
 
@@ -128,8 +132,9 @@ export class HandlerTimeoutError extends SluiceError {
 }
 
 /**
- * Thrown by a handler of `handle` or `AsyncLoopConsumer` for a message that no retry can heal, such as an invalid one. The message gets no retries: it goes to
- * `deadLetter` at once, or is rejected. Only the thrown error itself counts, not its `cause`.
+ * Marks a message as failed for good. A handler of `handle` or `AsyncLoopConsumer` throws it, for
+ * instance for an invalid message. The message is not retried: it goes to `deadLetter`, or is
+ * rejected. Only the thrown error itself counts, not its `cause`.
  */
 export class UnrecoverableError extends SluiceError {
   static override readonly code: string = 'SLUICE_UNRECOVERABLE';
@@ -139,7 +144,7 @@ export class UnrecoverableError extends SluiceError {
   }
 }
 
-/** The engine cannot do what was asked. The message says what to use instead. */
+/** The engine does not support the operation. The message names an alternative. */
 export class UnsupportedOperationError extends SluiceError {
   static override readonly code: string = 'UNSUPPORTED_OPERATION';
 

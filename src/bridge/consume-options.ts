@@ -6,12 +6,12 @@ export const DEFAULT_GROUP: ConsumerGroup = 'default';
 
 export interface CheckedConsumeOptions {
   readonly group: ConsumerGroup;
-  /** As it was given: its default depends on the way of consuming. */
+  /** As given: the default depends on the way of consuming. */
   readonly prefetch: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** @throws {TypeError | RangeError} for a group, prefetch or signal without sense */
+/** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkConsumeOptions(options: ConsumeOptions | undefined): CheckedConsumeOptions {
   const { group = DEFAULT_GROUP, prefetch, signal } = checkOptions(options);
   return {

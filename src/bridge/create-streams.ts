@@ -12,12 +12,14 @@ import { checkDeclared } from '../internal/declared-groups.js';
 import { checkConsumeOptions } from './consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from './delivery-stream.js';
 
-/** Delivers to a subscriber until it leaves or the signal aborts: no more unsettled deliveries at a time than `intake.prefetch`. */
+/**
+ * Delivers to a subscriber until it unsubscribes or the signal aborts, with at most
+ * `intake.prefetch` deliveries in flight.
+ */
 export type ConnectSubscriber = (subscriber: Subscriber<Delivery>, intake: Intake) => TeardownLogic;
 
-/** What `createStreams` has to know of the queue to refuse a consumer for a group that is not declared. */
+/** The declared groups of a queue: `createStreams` refuses consumers of other groups. */
 export interface DeclaredGroups {
-  /** The name of the queue. */
   readonly name: string;
   /** The groups that the backend declares. */
   readonly groups: readonly ConsumerGroup[];
@@ -25,23 +27,30 @@ export interface DeclaredGroups {
 
 /** The methods of a backend that deliver. */
 export interface BackendStreams<Events extends EventMap<Events> = AnyEvents> {
-  /** @throws {TypeError | RangeError | ConfigurationError} if an option is invalid, or the group is not declared */
+  /**
+   * @throws {TypeError | RangeError | ConfigurationError} if an option is invalid, or the group is
+   * not declared
+   */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events>;
-  /** @throws {TypeError | RangeError | ConfigurationError} if an option is invalid, or the group is not declared */
+  /**
+   * @throws {TypeError | RangeError | ConfigurationError} if an option is invalid, or the group is
+   * not declared
+   */
   consume(options?: ConsumeOptions): AsyncIterableIterator<PayloadOf<Events>> & AsyncDisposable;
 }
 
 /**
- * `deliveries()` and `consume()` for a backend, made of its one way to deliver to one subscriber: streams, loops over them and all of the async-iterator
- * protocol.
+ * Implements `deliveries()` and `consume()` of a backend from its one way to deliver to a
+ * subscriber: streams, loops over them, and the whole async-iterator protocol.
  *
  * *When to use*: to write a backend. The guide "Writing a backend" has a complete one.
  *
- * *Gotchas*: `connect` is called for each subscriber, and not before there is one; never with a signal that was aborted before. What is out when the
- * subscriber leaves is the backend's to give back: in the teardown that `connect` returns, or by `subscriber.add(…)` if it emits before it returns.
- * The error of a stream is `subscriber.error`, its end `subscriber.complete`.
+ * *Gotchas*: `connect` is called once per subscriber, on subscription, and never with an aborted
+ * signal. When the subscriber unsubscribes, the backend requeues its deliveries in flight: in the
+ * teardown that `connect` returns, or by `subscriber.add(…)` if it emits before it returns.
+ * `subscriber.error` fails a stream, `subscriber.complete` ends it.
  *
- * @param declared the only groups that have consumers; without it, any group is taken
+ * @param declared the only groups that have consumers. Default: any group
  */
 export function createStreams<Events extends EventMap<Events> = AnyEvents>(
   connect: ConnectSubscriber,

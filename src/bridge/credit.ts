@@ -1,17 +1,17 @@
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import type { Delivery, DeliveryStream } from '../backend.js';
 
-/** The streams of this library have a method of this name, also those of its other build in the same process. */
+/** The streams of this library have a method of this name. Both builds in one process share it. */
 const WITH_CREDIT = Symbol.for('sluice.v0.with-credit');
 
-/** A stream whose backend obeys a credit that changes. */
+/** A stream whose backend obeys a changing credit. */
 interface CreditStream {
   [WITH_CREDIT]: (credit: Credit) => Observable<Delivery> | undefined;
 }
 
 /**
- * How many unsettled deliveries a subscriber may hold: the channel from an operator, which sets it while it runs, to the backend, which obeys it. Not part of
- * the contract: a backend that does not know it delivers by the stream's `prefetch`.
+ * Tells a backend how many deliveries a subscriber may have in flight. An operator sets it while it
+ * runs. It is not part of the contract: other backends deliver by the `prefetch` of the stream.
  *
  * A backend calls `obey` once, reads `limit` and `paused`, and calls `quiet` when it has paused.
  */
@@ -26,31 +26,33 @@ export class Credit {
     this.#limit = limit;
   }
 
-  /** How many unsettled deliveries the subscriber may hold. Where that is less than it holds, no more comes until it has settled enough. */
+  /**
+   * How many deliveries the subscriber may have in flight. If it has more, it gets no message until
+   * it has settled enough.
+   */
   get limit(): number {
     return Math.min(this.#limit, this.#most);
   }
 
-  /** Whether nothing more may be asked for. What is on its way still comes. */
+  /** Whether the backend must not request messages. Requested messages still arrive. */
   get paused(): boolean {
     return this.#paused;
   }
 
-  /** Allows the subscriber to hold so many. */
   allow(limit: number): void {
     const before = this.limit;
     this.#limit = limit;
     if (this.limit !== before) this.#onChange();
   }
 
-  /** Allows the subscriber to hold no more than that, however many are allowed, until it is called again. */
+  /** Caps the limit, whatever `allow` sets, until the next call. */
   narrow(most: number): void {
     const before = this.limit;
     this.#most = most;
     if (this.limit !== before) this.#onChange();
   }
 
-  /** Asks for no more, until `resume` is called. Calls back once, when nothing is on its way any more. */
+  /** Pauses until `resume`. Calls back once, when no requested message can arrive. */
   pause(onQuiet: () => void): void {
     this.#onQuiet = onQuiet;
     this.#paused = true;
@@ -63,12 +65,15 @@ export class Credit {
     this.#onChange();
   }
 
-  /** Calls the backend back when the limit has changed, or the subscriber pauses or resumes. */
+  /**
+   * Registers the backend, which is called when the limit changes, or the subscriber pauses or
+   * resumes.
+   */
   obey(onChange: () => void): void {
     this.#onChange = onChange;
   }
 
-  /** The backend says that nothing is on its way while it is paused. */
+  /** The backend reports that no requested message can arrive while it is paused. */
   quiet(): void {
     const onQuiet = this.#onQuiet;
     this.#onQuiet = undefined;
@@ -76,17 +81,23 @@ export class Credit {
   }
 }
 
-/** A stream that obeys a credit, instead of its `prefetch`; undefined where the backend, or an operator in between, does not know of credits. */
+/**
+ * Returns the stream with a credit instead of its `prefetch`. Undefined if the backend, or an
+ * operator in between, does not support credit.
+ */
 export function withCredit(stream: Observable<Delivery>, credit: Credit): Observable<Delivery> | undefined {
   return (stream as Partial<CreditStream>)[WITH_CREDIT]?.(credit);
 }
 
-/** Makes a stream one that obeys credits, by a function that connects with one. */
+/** Makes a stream obey credit, by a function that connects with one. */
 export function obeyCredit(stream: Observable<Delivery>, connect: (credit: Credit) => Observable<Delivery>): void {
   (stream as Partial<CreditStream>)[WITH_CREDIT] = connect;
 }
 
-/** Applies an operator that settles what it drops. Its output keeps the `prefetch` of the stream and obeys a credit as the stream does. */
+/**
+ * Applies an operator that settles the deliveries that it drops. The output keeps the `prefetch`
+ * and the credit of the stream.
+ */
 export function keepCredit(
   stream: Observable<Delivery>,
   operator: MonoTypeOperatorFunction<Delivery>,

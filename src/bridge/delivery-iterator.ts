@@ -5,26 +5,28 @@ import { BlockQueue } from '../internal/block-queue.js';
 import { NOTHING, PullIterator } from './pull-iterator.js';
 
 export interface DeliveryIteration<Item> {
-  /** The deliveries, with their intake under the control of a signal. */
+  /** Connects to the deliveries. The signal ends their intake. */
   readonly connect: (intake: AbortSignal) => Observable<Delivery>;
-  /** The loop was left while `count` of its calls waited. */
+  /** The loop left while `count` of its calls waited. */
   readonly waitCancelled: (count: number) => void;
-  /** What the loop's body gets of a delivery. */
+  /** Returns what the body of the loop gets for a delivery. */
   readonly unwrap: (delivery: Delivery) => Item;
-  /** What becomes of the delivery in the body's hands when the loop leaves. */
-  readonly onLeave: 'ack' | 'give back';
+  /** What happens to the last delivery when the loop leaves. */
+  readonly onLeave: 'ack' | 'requeue';
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Deliveries, one after the other, settled for the body of the loop: what it did not settle is acknowledged when it comes back for the next one.
+ * Iterates over deliveries. When the body asks for the next one, an unsettled delivery is
+ * acknowledged.
  *
- * What was prefetched and never seen is released when the loop ends. An abort ends the intake and lets the body finish.
+ * When the loop ends, it releases prefetched deliveries. An abort ends the intake; the body can
+ * finish.
  */
 export class DeliveryIterator<Item> extends PullIterator<Item> {
   readonly #iteration: DeliveryIteration<Item>;
   readonly #intake = new AbortController();
-  readonly #unseen = new BlockQueue<Delivery>();
+  readonly #prefetched = new BlockQueue<Delivery>();
   #last: Delivery | undefined;
   #subscription: Subscription | undefined;
 
@@ -42,7 +44,7 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
   }
 
   protected override pull(): Item | typeof NOTHING {
-    return this.#unseen.length > 0 ? this.#handOver(this.#unseen.shift()) : NOTHING;
+    return this.#prefetched.length > 0 ? this.#handOver(this.#prefetched.shift()) : NOTHING;
   }
 
   protected override doneWithLast(): void {
@@ -59,27 +61,29 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
 
   protected override shut(): void {
     this.#intake.abort();
-    this.#releaseUnseen();
+    this.#releasePrefetched();
   }
 
   protected override waitCancelled(count: number): void {
     this.#iteration.waitCancelled(count);
   }
 
-  /** A broker's stream ends while messages are out, when the queue is closed: what the loop has not seen goes back untouched. */
+  /**
+   * The stream of a closed queue ends while messages are in flight: prefetched ones are released.
+   */
   #sourceEnded(failure?: { readonly error: unknown }): void {
-    this.#releaseUnseen();
+    this.#releasePrefetched();
     this.exhaust(failure);
   }
 
-  #releaseUnseen(): void {
-    while (this.#unseen.length > 0) unawaited(this.#unseen.shift().release());
+  #releasePrefetched(): void {
+    while (this.#prefetched.length > 0) unawaited(this.#prefetched.shift().release());
   }
 
   #take(delivery: Delivery): void {
     if (this.over) unawaited(delivery.release());
     else if (this.waiting > 0) this.answer(this.#handOver(delivery));
-    else this.#unseen.push(delivery);
+    else this.#prefetched.push(delivery);
   }
 
   #handOver(delivery: Delivery): Item {

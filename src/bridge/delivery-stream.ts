@@ -5,10 +5,10 @@ import type { CheckedConsumeOptions } from './consume-options.js';
 import { Credit, obeyCredit } from './credit.js';
 import { DeliveryIterator } from './delivery-iterator.js';
 
-/** What a subscriber holds unsettled at most, where it did not say. */
+/** The `prefetch` of a subscriber. */
 const DEFAULT_PREFETCH = 32;
 
-/** What a loop holds unsettled at most, where it did not say: it works on one delivery at a time. */
+/** The `prefetch` of a loop, which works on one delivery at a time. */
 const DEFAULT_LOOP_PREFETCH = 1;
 
 export interface Intake {
@@ -17,24 +17,30 @@ export interface Intake {
   readonly signal: AbortSignal | undefined;
 }
 
-/** The intake of a backend that knows of credits: the limit of `credit` is the `prefetch`, unless the subscriber changes it. */
+/**
+ * The intake of a backend that supports credit. The limit of `credit` is the `prefetch`, unless the
+ * subscriber changes it.
+ */
 export interface CreditIntake extends Intake {
   readonly credit: Credit;
-  /** Whether to warn when the subscriber stalls: not where an operator or a loop of this library settles. Default: false. */
+  /**
+   * Whether to warn when the subscriber stalls. Operators and loops of this library do not.
+   * Default: false.
+   */
   readonly watched?: boolean | undefined;
 }
 
-/** What a backend does for the streams of its deliveries. */
+/** Connects subscribers to the deliveries of a backend. */
 export interface DeliverySource {
-  /** Whether it obeys a credit that changes. */
+  /** Whether it obeys a changing credit. */
   readonly obeysCredit: boolean;
-  /** Starts to deliver to a subscriber, until that leaves or the signal aborts. */
+  /** Delivers to a subscriber until it unsubscribes or the signal aborts. */
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): TeardownLogic;
-  /** A loop was left while `count` of its calls waited for a message. */
+  /** A loop left while `count` of its calls waited for a message. */
   waitCancelled(count: number): void;
 }
 
-/** Deliveries as an Observable that is an AsyncIterable too, over a backend's way of delivering to one subscriber. */
+/** Creates a stream of deliveries, which is an Observable and an AsyncIterable. */
 export function createDeliveryStream<Events extends EventMap<Events>>(
   source: DeliverySource,
   options: CheckedConsumeOptions,
@@ -60,11 +66,14 @@ class DeliveryObservable extends Observable<Delivery> implements DeliveryStream 
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Delivery> & AsyncDisposable {
-    return iterateDeliveries(this.#source, this.#options, { unwrap: (delivery) => delivery, onLeave: 'give back' });
+    return iterateDeliveries(this.#source, this.#options, { unwrap: (delivery) => delivery, onLeave: 'requeue' });
   }
 }
 
-/** Payloads of deliveries, each acknowledged when the loop comes back or leaves: `consume()` for any backend. */
+/**
+ * Iterates over payloads, for `consume()` of any backend. The loop acknowledges each one when it
+ * asks for the next one or leaves.
+ */
 export function consumeDeliveries(
   source: DeliverySource,
   options: CheckedConsumeOptions,
@@ -75,7 +84,7 @@ export function consumeDeliveries(
 function iterateDeliveries<Item>(
   source: DeliverySource,
   { group, prefetch = DEFAULT_LOOP_PREFETCH, signal }: CheckedConsumeOptions,
-  way: { readonly unwrap: (delivery: Delivery) => Item; readonly onLeave: 'ack' | 'give back' },
+  way: { readonly unwrap: (delivery: Delivery) => Item; readonly onLeave: 'ack' | 'requeue' },
 ): AsyncIterableIterator<Item> & AsyncDisposable {
   return new DeliveryIterator({
     ...way,

@@ -4,19 +4,20 @@ import { isAsyncIterable } from '../internal/is-async-iterable.js';
 import { turn } from '../internal/turn.js';
 
 /**
- * An async iterable as an Observable: each subscription iterates it anew, one `next()` after the other.
+ * Converts an async iterable to an Observable. Each subscription starts its own iteration, with one
+ * `next()` at a time.
  *
- * *When to use*: instead of RxJS's `from`, which leaves the iterator open when it is unsubscribed while a `next()` is pending. Here unsubscribing
- * calls `return()` at once.
+ * *When to use*: instead of `from` of RxJS, which leaves the iterator open when the subscriber
+ * unsubscribes while a `next()` is pending. Here, unsubscribing calls `return()` immediately.
  *
- * *Gotchas*: an Observable has no backpressure. The next value is asked for as soon as the last one was emitted; an operator that takes longer, such
- * as `mergeMap` with a concurrency, buffers without a bound.
+ * *Gotchas*: an Observable has no backpressure. The next value is requested as soon as the last one
+ * was emitted. A slower operator, such as `mergeMap` with a concurrency, buffers without a bound.
  *
  * @example
  * ```ts
  * fromAsyncIterable(queue.consume()).pipe(take(3)).subscribe(console.log);
  * ```
- * @throws {TypeError} when `iterable` is not an async iterable
+ * @throws {TypeError} if `iterable` is not an async iterable
  */
 export function fromAsyncIterable<Value>(iterable: AsyncIterable<Value>): Observable<Value> {
   if (!isAsyncIterable(iterable))
@@ -49,7 +50,7 @@ export function fromAsyncIterable<Value>(iterable: AsyncIterable<Value>): Observ
 
     pull();
     return () => {
-      // What fails here fails nobody's call: it shows as an unhandled rejection.
+      // An error of `return()` has no caller to reject: it becomes an unhandled rejection.
       if (!ended) void (async () => iterator.return?.())();
     };
   });

@@ -2,28 +2,30 @@ import { asyncDispose } from '../internal/async-dispose.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
 
-/** Says that there is no value to hand over: any other value may be one, undefined too. */
+/** Stands for no value: `undefined` may be one. */
 export const NOTHING: unique symbol = Symbol('nothing');
 
-/** A `next()` that waits, and the one that waits behind it. */
+/** A waiting `next()`, and the one after it. */
 interface Parked<Value> {
   readonly resolve: (result: IteratorResult<Value, unknown>) => void;
   readonly reject: (error: unknown) => void;
   behind: Parked<Value> | undefined;
 }
 
-/** Lazy: nothing is asked of the source before the first `next()`. */
+/** Lazy: the first `next()` opens the source. */
 const IDLE = 0;
 const OPEN = 1;
 const ENDED = 2;
 
 /**
- * The async-iterator protocol, to the letter and for any number of `next()` in flight. What is iterated over is the subclass's business.
+ * Implements the async-iterator protocol, for any number of concurrent `next()`. Subclasses supply
+ * the values.
  *
- * It is no async generator, and cannot be: a generator's `return()` waits behind a pending `next()`, which is just what it has to end.
+ * It cannot be an async generator: `return()` of a generator waits for the pending `next()` that it
+ * must end.
  */
 export abstract class PullIterator<Value> implements AsyncIterableIterator<Value, unknown, unknown>, AsyncDisposable {
-  /** The calls of `next()` that wait, in order. */
+  /** The waiting calls of `next()`, in order. */
   #firstParked: Parked<Value> | undefined;
   #lastParked: Parked<Value> | undefined;
   #parked = 0;
@@ -36,7 +38,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
   readonly #signal: AbortSignal | undefined;
   #ignoreAbort: (() => void) | undefined;
   #phase: typeof IDLE | typeof OPEN | typeof ENDED = IDLE;
-  /** The source has ended; what it gave before is still handed over. */
+  /** The source has ended. Its earlier values are still returned. */
   #exhausted = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -44,43 +46,46 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     this.#signal = signal;
   }
 
-  /** Called by the first `next()`: subscribe, connect, reserve. */
+  /** Connects to the source. The first `next()` calls it. */
   protected abstract open(): void;
 
-  /** The next value that can be handed over at once, or `NOTHING`. */
+  /** Returns the next available value, or `NOTHING`. */
   protected abstract pull(): Value | typeof NOTHING;
 
-  /** Called once, when it is over after it was opened: take nothing in any more, let go of what was never handed over. */
+  /**
+   * Disconnects from the source, and drops values that no call has returned. Called once, if it was
+   * opened.
+   */
   protected abstract shut(): void;
 
-  /** The consumer came back for more: it is done with what was handed over last. */
+  /** The consumer has finished the last value: it asks for the next one. */
   protected doneWithLast(): void {}
 
-  /** The consumer came back for good. Called after `shut`. */
+  /** The consumer leaves. Called after `shut`. */
   protected left(): void {
     this.doneWithLast();
   }
 
-  /** The consumer left while `count` calls of `next()` were waiting. */
+  /** The consumer left while `count` calls of `next()` waited. */
   protected waitCancelled(_count: number): void {}
 
-  /** How many `next()` wait. While there are any, there is nothing to pull. */
+  /** How many calls of `next()` wait. While there are any, `pull` has no value. */
   protected get waiting(): number {
     return this.#parked;
   }
 
-  /** Nothing more is wanted from the source. */
+  /** Whether it takes no more values from the source. */
   protected get over(): boolean {
     return this.#exhausted || this.#phase === ENDED;
   }
 
-  /** Hands a value to the `next()` that has waited longest. Only while `waiting > 0`. */
+  /** Resolves the oldest waiting `next()`. Requires `waiting > 0`. */
   protected answer(value: Value): void {
     turn.resolve(this.#unpark().resolve, { done: false, value });
     if (this.#parked > 0) this.doneWithLast();
   }
 
-  /** The source has ended, after an error if there is one. */
+  /** Ends the iteration after its values, with the error of the source if there is one. */
   exhaust(failure?: { readonly error: unknown }): void {
     if (this.over) return;
     this.#exhausted = true;
@@ -147,7 +152,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     }
   }
 
-  /** Ends it once: the source is let go of, then every `next()` that waits is answered. */
+  /** Ends it once: disconnects from the source, then settles every waiting `next()`. */
   #end(): void {
     const wasOpen = this.#phase === OPEN;
     this.#phase = ENDED;
@@ -157,12 +162,12 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     try {
       this.shut();
     } finally {
-      this.#answerAll();
+      this.#settleAll();
     }
   }
 
-  /** Answers every call that waits: with the error of the source, once, or with `done`. */
-  #answerAll(): void {
+  /** Settles every waiting call: one with the error of the source, the others with `done`. */
+  #settleAll(): void {
     if (this.#parked > 0 && !this.#exhausted) this.waitCancelled(this.#parked);
     while (this.#parked > 0) {
       const { resolve, reject } = this.#unpark();
@@ -173,7 +178,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     }
   }
 
-  /** Takes out the call that has waited longest. Only while there is one. */
+  /** Removes the oldest waiting call. Requires one. */
   #unpark(): Parked<Value> {
     const parked = this.#firstParked as Parked<Value>;
     this.#firstParked = parked.behind;
@@ -181,7 +186,10 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     return parked;
   }
 
-  /** Answers a `next()` after the end: the error of the source once, `done` from then on. */
+  /**
+   * Settles a `next()` after the end: the first with the error of the source, the others with
+   * `done`.
+   */
   #conclude(): Promise<IteratorResult<Value, unknown>> {
     const failure = this.#failure;
     if (failure === undefined) return turn.value({ done: true, value: undefined });

@@ -8,21 +8,24 @@ import { turn } from '../internal/turn.js';
 export type ReceiveOptions = Pick<ConsumeOptions, 'group' | 'signal'>;
 
 /**
- * Takes exactly one message, which stays out until it is settled.
+ * Receives exactly one message.
  *
- * *When to use*: in tests, and for request and reply, where one message is awaited at a time. For a service use `deliveries()`.
+ * *When to use*: in tests, and for request and reply, where one message is awaited at a time. For a
+ * service use `deliveries()`.
  *
- * *Gotchas*: give up by the signal, for instance `AbortSignal.timeout(1000)`, never by a `Promise.race`: an abort takes nothing out of the queue, while a
- * promise that lost a race still takes the next message, and nobody settles it.
+ * *Gotchas*: to give up, abort the signal, for instance `AbortSignal.timeout(1000)`. Do not use
+ * `Promise.race`: the promise that lost still receives the next message, which then stays in
+ * flight.
  *
  * @example
  * ```ts
  * const delivery = await receive(queue, { signal: AbortSignal.timeout(1000) });
  * await delivery.ack();
  * ```
- * @throws {QueueClosedError} (a rejection, as all of these) when the queue is closed before a message came
- * @throws `signal.reason` when the signal aborted first; then nothing was taken
- * @throws {TypeError | RangeError} for an option without sense
+ * @throws {QueueClosedError} (a rejection, like all others) if the queue is closed before a message
+ * arrives
+ * @throws `signal.reason` if the signal aborts first. Then no message was taken.
+ * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
  */
 export function receive<Events extends EventMap<Events>>(
   queue: QueueBackend<Events>,
@@ -45,7 +48,7 @@ export function receive<Events extends EventMap<Events>>(
     const ignoreAbort = onAbort(signal, () => {
       settle(() => reject(signal?.reason));
       intake.abort();
-      // It had come, and the answer was on its way: back it goes.
+      // The message has arrived, but the promise is not resolved yet: requeue the message.
       unawaited(taken?.release());
     });
     deliveries.subscribe({
@@ -58,7 +61,7 @@ export function receive<Events extends EventMap<Events>>(
       complete: () => {
         if (taken === undefined)
           settle(() =>
-            reject(new QueueClosedError(`Queue ${JSON.stringify(queue.name)} was closed while a message was awaited`)),
+            reject(new QueueClosedError(`Queue ${JSON.stringify(queue.name)} was closed before a message arrived`)),
           );
       },
     });

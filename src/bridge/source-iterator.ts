@@ -3,7 +3,7 @@ import { Sink, type SourceObserver } from '../internal/sink.js';
 import { PullIterator } from './pull-iterator.js';
 import { toObservable } from './source.js';
 
-/** An iterator over an Observable that it subscribes to on the first `next()`, and leaves when it ends. */
+/** Iterates over an Observable. Subscribes on the first `next()`, and unsubscribes at the end. */
 export abstract class SourceIterator<Source, Value> extends PullIterator<Value> implements SourceObserver<Source> {
   readonly #source: ObservableInput<Source>;
   #sink: Sink<Source> | undefined;
@@ -13,10 +13,9 @@ export abstract class SourceIterator<Source, Value> extends PullIterator<Value> 
     this.#source = source;
   }
 
-  /** A value came from the source. */
   abstract take(value: Source): void;
 
-  /** It is over: forget what was never handed over. */
+  /** Drops the values that no call has returned. */
   protected abstract discard(): void;
 
   protected override open(): void {

@@ -5,8 +5,10 @@ import { isObservable, toOwnObservable } from '../internal/observables.js';
 import { fromAsyncIterable } from './from-async-iterable.js';
 
 /**
- * Any input of RxJS as an Observable; an async iterable through our own bridge, which RxJS's does not match.
- * @throws {TypeError} for what is no input, and if `Symbol.observable` returns no Observable
+ * Converts any input of RxJS to an Observable. Async iterables use `fromAsyncIterable`, which
+ * closes their iterators.
+ * @throws {TypeError} if `source` is not a valid input, or its `Symbol.observable` returns no
+ * Observable
  */
 export function toObservable<Value>(source: ObservableInput<Value>): Observable<Value> {
   if (isObservable<Value>(source)) return toOwnObservable(source);

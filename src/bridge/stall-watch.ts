@@ -1,41 +1,42 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Logger } from '../internal/logger.js';
 
-/** How often the watch looks, in milliseconds. */
+/** The interval of the checks, in milliseconds. */
 const PERIOD = 5000;
 
-/** How long a subscriber may hold all of its credit, in milliseconds. */
+/** How long a subscriber may use up its credit without a settlement, in milliseconds. */
 const LONGEST_STALL = 60_000;
 
-/** How often a stall is seen again before it is logged. Looks are counted, not time: while the event loop is blocked, no subscriber can settle. */
+/**
+ * How many checks must see a stall before it is logged. Checks are counted instead of time: while
+ * the event loop is blocked, no subscriber can settle.
+ */
 const MOST_LOOKS = LONGEST_STALL / PERIOD;
 
-/** What is looked at now and then. */
 export interface Check {
   look(): void;
 }
 
 /**
- * Looks at all subscribers now and then, with one timer for all of them.
+ * Checks all subscribers periodically, with one timer.
  *
- * It holds them weakly: a queue that the program has dropped together with its subscribers is garbage.
+ * It holds them weakly: a dropped queue and its subscribers can be collected.
  */
 export class StallWatch {
   readonly #every: (task: () => void) => () => void;
   readonly #checks = new Set<WeakRef<Check>>();
   #stop: (() => void) | undefined;
 
-  /** @param every runs a task periodically, until the function that it returns is called */
+  /** @param every runs a task periodically. Returns a function that stops it. */
   constructor(every: (task: () => void) => () => void) {
     this.#every = every;
   }
 
-  /** How many are looked at. */
   get size(): number {
     return this.#checks.size;
   }
 
-  /** Looks at a check from now on, for as long as something else keeps it alive. Returns what `remove` takes. */
+  /** Adds a check, and holds it weakly. Returns the reference that `remove` takes. */
   add(check: Check): WeakRef<Check> {
     const reference = new WeakRef(check);
     this.#checks.add(reference);
@@ -59,17 +60,21 @@ export class StallWatch {
   }
 }
 
-// Taken here, so that no fake timers of a test see the interval. A runtime may have no timers.
+// Captured at load time: fake timers of a test must not see the interval. A runtime may have no
+// timers.
 const { setInterval, clearInterval } = globalThis as Partial<typeof globalThis>;
 
-/** Whether a test had replaced the timers before this module was loaded. To run all timers would then never end. */
+/**
+ * Whether the timers were fake when this module was loaded. Running all fake timers would then
+ * never end.
+ */
 const isFake = setInterval !== undefined && ('clock' in setInterval || '_isMockFunction' in setInterval);
 
-/** Runs a task in every period of real time. Does not keep the process alive. */
+/** Runs a task periodically in real time. Does not keep the process alive. */
 function everyPeriod(task: () => void): () => void {
   if (setInterval === undefined || isFake) return () => {};
   const timer = setInterval(task, PERIOD);
-  // In a browser, it is a number.
+  // In a browser, the timer is a number.
   (timer as unknown as { unref?(): void }).unref?.();
   return () => clearInterval?.(timer);
 }
@@ -86,11 +91,14 @@ export interface WatchedSubscription {
   readonly newestOfAll: () => object | undefined;
 }
 
-/** Logs a warning once, when a subscriber has held all of its credit for a minute and settled nothing. A subscription makes one, and stops it. */
+/** Warns once, when a subscriber has used up its credit for a minute and settled nothing. */
 export class CreditCheck implements Check {
   readonly #subscription: WatchedSubscription;
   readonly #reference = stallWatch.add(this);
-  /** While nothing is settled, the same delivery is the newest: a settlement frees the credit for another one. */
+  /**
+   * Without a settlement the newest delivery stays the same: a settlement frees credit for another
+   * one.
+   */
   #newest: object | undefined;
   #looks = 0;
 

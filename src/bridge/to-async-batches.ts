@@ -5,24 +5,26 @@ import { NOTHING } from './pull-iterator.js';
 import { SourceIterator } from './source-iterator.js';
 
 export interface ToAsyncBatchesOptions {
-  /** The most values of one batch, a whole number from 1 up. Default: Infinity. */
+  /** The most values of one batch, an integer >= 1. Default: Infinity. */
   readonly maxSize?: number | undefined;
-  /** Ends the iteration, without an error, like `return()`. */
+  /** Ends the iteration without an error, like `return()`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * An Observable as an AsyncIterable of batches: each holds all that came since the last one, in order, and is never empty.
+ * Converts an Observable to an AsyncIterable of batches. Each batch holds all values since the last
+ * one, in order, and is never empty.
  *
- * *When to use*: when values come in bursts, or faster than a loop can ask for them one by one. What comes in one turn comes in one batch.
+ * *When to use*: if values arrive in bursts, or faster than a loop can request them one by one.
+ * Values that arrive in one turn are in one batch.
  *
- * *Gotchas*: what comes while the loop is busy is buffered without a bound.
+ * *Gotchas*: values that arrive while the loop is busy are buffered without a bound.
  *
  * @example
  * ```ts
  * for await (const rows of toAsyncBatches(rows$, { maxSize: 500 })) await database.insert(rows);
  * ```
- * @throws {TypeError | RangeError} for an option without sense
+ * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
  */
 export function toAsyncBatches<Value>(
   source: ObservableInput<Value>,
@@ -34,11 +36,11 @@ export function toAsyncBatches<Value>(
 
 class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
   readonly #maxSize: number;
-  /** Batches that nobody has asked for yet; all but the last one are full. */
+  /** Batches that no call has returned. All but the last one are full. */
   #batches = new BlockQueue<Value[]>();
   /**
-   * The batch that values still go into: the last of those kept, or the one that a waiting `next()` was answered with in this very turn, whose
-   * consumer has not run yet.
+   * The batch that gets the next values: the last buffered one, or the one that resolved a waiting
+   * `next()` in this turn, whose consumer has not run yet.
    */
   #filling: Value[] | undefined;
 
@@ -63,7 +65,7 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
     this.#filling = undefined;
   }
 
-  /** Apart from `take`, where the closure would cost every value. */
+  /** Separate from `take`, where the closure would slow down every value. */
   #startBatch(value: Value): void {
     const batch = [value];
     this.#filling = batch;
@@ -71,7 +73,8 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
       this.#batches.push(batch);
       return;
     }
-    // Before the answer, so that it runs before the consumer does, which owns the batch from then on.
+    // Scheduled before `next()` resolves, so it runs before the consumer, which owns the batch from
+    // then on.
     void Promise.resolve().then(() => {
       if (this.#filling === batch) this.#filling = undefined;
     });

@@ -7,36 +7,41 @@ import { SourceIterator } from './source-iterator.js';
 
 const POLICIES = ['buffer', 'error', 'drop-oldest', 'drop-newest'] as const;
 
-/** What becomes of values that nobody has asked for yet. */
+/** What happens to values that arrive before the loop requests them. */
 export type BridgeOverflow = (typeof POLICIES)[number];
 
 export interface ToAsyncIterableOptions {
   /**
-   * `'buffer'`: keep all, without a bound, lossless. `'error'`: end with a `QueueOverflowError` when a value comes that `capacity` has no room for,
-   * after what was kept. `'drop-oldest'`, `'drop-newest'`: lossy; with a capacity of 1 the latest, the first. Default: `'buffer'`.
+   * `'buffer'`: buffers all values, without a bound. `'error'`: ends with a `QueueOverflowError`
+   * after the buffered values when the buffer overflows. `'drop-oldest'`, `'drop-newest'`: drops
+   * values. With a capacity of 1, these keep the latest or the first value. Default: `'buffer'`.
    */
   readonly overflow?: BridgeOverflow | undefined;
-  /** How many values are kept, a whole number from 1 up: for every policy but `'buffer'`, which has no bound. */
+  /**
+   * The size of the buffer, an integer >= 1. Required for every policy but `'buffer'`, which is
+   * unbounded.
+   */
   readonly capacity?: number | undefined;
-  /** Ends the iteration, without an error, like `return()`. */
+  /** Ends the iteration without an error, like `return()`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * An Observable as an AsyncIterable, one value at a time.
+ * Converts an Observable to an AsyncIterable, one value at a time.
  *
- * It subscribes on the first `next()` and unsubscribes when the loop leaves, on `return()` and on an abort, also while a `next()` is pending. Values
- * that came before an error come before it.
+ * Subscribes on the first `next()`. Unsubscribes when the loop leaves, on `return()` and on an
+ * abort, also while a `next()` is pending. Values are returned before an error that follows them.
  *
- * *Gotchas*: an Observable cannot be slowed down. What comes while the loop is busy is buffered, with the default without a bound: bound it with
- * `overflow` and `capacity`, or take all that came at once with `toAsyncBatches`.
+ * *Gotchas*: an Observable cannot be slowed down. By default, values that arrive while the loop is
+ * busy are buffered without a bound. Bound the buffer with `overflow` and `capacity`, or take all
+ * values at once with `toAsyncBatches`.
  *
  * @example
  * ```ts
  * for await (const tick of toAsyncIterable(interval(1000).pipe(take(3)))) console.log(tick);
  * // 0, 1, 2
  * ```
- * @throws {TypeError | RangeError} for an option without sense
+ * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
  */
 export function toAsyncIterable<Value>(
   source: ObservableInput<Value>,
@@ -46,7 +51,7 @@ export function toAsyncIterable<Value>(
   const unbounded = checkChoice('overflow', overflow, POLICIES) === 'buffer';
   if (unbounded && capacity !== undefined && capacity !== Number.POSITIVE_INFINITY) {
     throw new TypeError(
-      "Expected no `capacity` beside the overflow policy 'buffer', which keeps all: choose another `overflow`",
+      "Expected no `capacity` with the overflow policy 'buffer', which is unbounded: choose another `overflow`",
     );
   }
   const bound = unbounded ? Number.POSITIVE_INFINITY : checkCount('capacity', capacity);
@@ -86,7 +91,9 @@ class ObservableIterator<Value> extends SourceIterator<Value, Value> {
   #overrun(value: Value): void {
     if (this.#overflow === 'error') {
       this.exhaust({
-        error: new QueueOverflowError(`More than ${this.#capacity} values came while nobody asked for one`),
+        error: new QueueOverflowError(
+          `The buffer of ${this.#capacity} values overflowed before the loop requested one`,
+        ),
       });
       this.unsubscribe();
     } else if (this.#overflow === 'drop-oldest') {
