@@ -1,9 +1,12 @@
 import { type SchedulerLike, Subscription } from 'rxjs';
 
-/** The longest that a timer can be set for, in milliseconds: beyond it, Node and browsers fire at once. */
+/** The longest timer, in milliseconds: Node and browsers fire longer ones immediately. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** Runs a task once, after a finite delay of any length in milliseconds, unless the subscription is given up before. */
+/**
+ * Runs a task once after a finite delay in milliseconds, which may exceed `LONGEST_TIMER`.
+ * Unsubscribing cancels it.
+ */
 export function after(scheduler: SchedulerLike, delay: number, task: () => void): Subscription {
   if (delay <= LONGEST_TIMER) return scheduler.schedule(task, delay);
   const timer = new Subscription();

@@ -1,31 +1,37 @@
 import { processWide } from './process-wide.js';
 
 /**
- * The promises that a backend answers with when what was asked for has happened within the call. Whoever gets one of them need not wait a microtask to
- * go on, which is what keeps a pipeline under virtual time synchronous, and a fast one fast.
+ * Resolved promises that mean "done within the call". A backend returns them if the call had its
+ * effect synchronously. A caller that gets one of them continues without waiting for a microtask.
+ * This keeps pipelines fast, and synchronous under virtual time.
+ *
+ * `DONE`: a publish was stored. `COUNTED`, `NOT_COUNTED`: a settlement counted, or did not.
  */
 export const DONE: Promise<void> = processWide('done', () => Promise.resolve());
 export const COUNTED: Promise<boolean> = processWide('counted', () => Promise.resolve(true));
 export const NOT_COUNTED: Promise<boolean> = processWide('not counted', () => Promise.resolve(false));
 
-/** Goes on when a call is done, within this one if it is done already. A call that throws has failed as one that rejects. */
+/**
+ * Calls `onDone` when a call has succeeded: synchronously if it returns `DONE`. A call that throws
+ * counts as one that rejects.
+ */
 export function whenDone(
   call: () => Promise<void> | void,
   onDone: () => void,
   onError: (error: unknown) => void,
 ): void {
-  let answer: Promise<void> | void;
+  let done: Promise<void> | void;
   try {
-    answer = call();
+    done = call();
   } catch (error) {
     onError(error);
     return;
   }
-  if (answer === DONE) onDone();
-  else Promise.resolve(answer).then(onDone, onError);
+  if (done === DONE) onDone();
+  else Promise.resolve(done).then(onDone, onError);
 }
 
-/** What a call answers; of one that throws, a rejection. */
+/** Returns the promise of a call. If the call throws, returns a rejection. */
 export function answerTo<Value>(call: () => Promise<Value>): Promise<Value> {
   try {
     return Promise.resolve(call());
@@ -34,7 +40,7 @@ export function answerTo<Value>(call: () => Promise<Value>): Promise<Value> {
   }
 }
 
-/** Waits for nothing, and hears of no failure: whoever settles says what went wrong in its own log, or ends the stream with it. */
-export function unawaited(answer: Promise<boolean> | undefined): void {
-  if (answer !== COUNTED) answer?.catch(() => {});
+/** Ignores the result of a settlement. The backend logs a failure, or ends the stream with it. */
+export function unawaited(settled: Promise<boolean> | undefined): void {
+  if (settled !== COUNTED) settled?.catch(() => {});
 }

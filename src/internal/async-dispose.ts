@@ -1,3 +1,3 @@
-/** `Symbol.asyncDispose`, or where the runtime has none (browsers before 2025) the symbol that polyfills agree on. */
+/** `Symbol.asyncDispose`. Browsers before 2025 lack it: there, the symbol that polyfills use. */
 export const asyncDispose: typeof Symbol.asyncDispose =
   Symbol.asyncDispose ?? (Symbol.for('Symbol.asyncDispose') as typeof Symbol.asyncDispose);

@@ -3,26 +3,25 @@ interface Block<Value> {
   next: Block<Value> | undefined;
 }
 
-/** How many values the first block holds, and the largest one. */
+/** The sizes of the smallest and of the largest block. */
 const SMALLEST = 16;
 const LARGEST = 16_384;
 
 /**
  * A first-in-first-out queue of values, in linked blocks.
  *
- * Nothing is copied as it grows, as an array that doubles would be; taking from the front is O(1), as `Array.shift` is not; an emptied slot is cleared,
- * so that nothing stays alive for having passed through.
+ * Growing copies nothing, unlike a doubling array. Removing the first value is O(1), unlike
+ * `Array.shift`. Emptied slots are cleared, so that removed values can be collected.
  */
 export class BlockQueue<Value> {
   #length = 0;
   #first: Block<Value> = newBlock(SMALLEST);
   #last = this.#first;
   #spare: Block<Value> | undefined;
-  /** Where the next value is read in the first block, and written in the last one. */
+  /** The read position in the first block, and the write position in the last one. */
   #read = 0;
   #write = 0;
 
-  /** How many values there are. */
   get length(): number {
     return this.#length;
   }
@@ -33,19 +32,19 @@ export class BlockQueue<Value> {
     this.#length++;
   }
 
-  /** The first value, taken out. Only while `length > 0`. */
+  /** Removes the first value and returns it. Requires `length > 0`. */
   shift(): Value {
     const { slots } = this.#first;
     const value = slots[this.#read] as Value;
     slots[this.#read++] = undefined;
     if (--this.#length === 0) {
-      // Empty, so in its last block: start it again, and a queue that seldom holds much stays in one small block.
+      // Empty, so this is the last block: reuse it, so that a short queue stays in one small block.
       this.#read = this.#write = 0;
     } else if (this.#read === slots.length) this.#advance();
     return value;
   }
 
-  /** Yields all values, in order. The queue must not change meanwhile. */
+  /** Yields all values in order. The queue must not change meanwhile. */
   *[Symbol.iterator](): IterableIterator<Value> {
     let left = this.#length;
     let read = this.#read;

@@ -2,17 +2,20 @@ import type { ConsumerGroup, MessageHeaders, PublishOptions, QueueKey, QueuePayl
 import { checkKey, copyAsJson, NO_HEADERS } from './message.js';
 import { checkPublishOptions, type PublishDetails } from './publish-options.js';
 
-/** What a `publish` was given, checked: nothing of it changes any more, whatever its caller does. */
+/** The checked and copied arguments of a `publish`: later changes by the caller have no effect. */
 export interface CheckedMessage {
   readonly key: QueueKey;
-  /** A copy that JSON does not change. */
+  /** A copy as `JSON.parse(JSON.stringify(payload))` would return it. */
   readonly payload: QueuePayload;
   readonly headers: MessageHeaders;
-  /** In milliseconds; 0 for none. */
+  /** In milliseconds. 0: no delay. */
   readonly delay: number;
-  /** The only group that gets the message; undefined for all. The backend checks that it is declared. */
+  /**
+   * The only group that gets the message. Undefined: every group. The backend checks that it is
+   * declared.
+   */
   readonly group: ConsumerGroup | undefined;
-  /** The publisher's own id of the message, for deduplication; undefined: it has none. */
+  /** The id that the publisher gave, for deduplication. Undefined: it gave none. */
   readonly id: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -26,11 +29,14 @@ const NO_DETAILS: PublishDetails = {
 };
 
 /**
- * Checks the arguments of a `publish`, as every broker has to: the key, that JSON leaves the payload as it is, the headers, the delay, the name of the group and the signal.
+ * Checks and copies the arguments of a `publish`, as every engine must: the key, the headers, the
+ * options, and that JSON does not change the payload.
  *
- * *When to use*: to write a backend, as the first thing that its `publish` does. Inside an async function what it throws is a rejection.
- * @throws {InvalidMessageError} for a key, payload or header that cannot be sent; it names the path
- * @throws {TypeError | RangeError} for a delay or a signal without sense
+ * *When to use*: to write a backend, as the first step of its `publish`. In an async function, its
+ * errors are rejections.
+ * @throws {InvalidMessageError} if the key, the payload or a header is invalid. The message names
+ * the path.
+ * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
  */
 export function checkMessage(key: unknown, payload: unknown, options?: PublishOptions): CheckedMessage {
   checkKey(key);

@@ -4,8 +4,9 @@ import { ConfigurationError } from '../errors.js';
 /**
  * Checks that a group is declared.
  *
- * *When to use*: to write a backend, in `publish` and `stats` where a group is given.
- * @throws {ConfigurationError} if `group` is not one of the declared groups; it names them and both ways to declare one
+ * *When to use*: to write a backend, in `publish` and `stats` if a group is given.
+ * @throws {ConfigurationError} if `group` is not declared. The message names the declared groups
+ * and both ways to declare one.
  */
 export function checkDeclared(group: ConsumerGroup, declared: readonly ConsumerGroup[], queue: string): void {
   if (declared.includes(group)) return;

@@ -1,4 +1,7 @@
-/** Says in a few words what a value is, for error messages: never its whole content, never a failure of its own. */
+/**
+ * Describes a value in a few words, for error messages. Never shows its whole content, and never
+ * throws.
+ */
 export function describe(value: unknown): string {
   switch (typeof value) {
     case 'string':
@@ -16,15 +19,15 @@ export function describe(value: unknown): string {
   }
 }
 
-/** Says what kind of thing a value is, and nothing of its content. */
+/** Returns the kind of a value, without its content. */
 export function kindOf(value: unknown): string {
   if (typeof value !== 'object') return `a ${typeof value}`;
   return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
 }
 
 /**
- * Says in a line what failed; of what is no error only what kind of thing it is, since it may be anything. What was thrown is not ours, so reading it may
- * throw too.
+ * Describes a thrown value in one line. Of a value that is not an error, it shows only the kind,
+ * because handlers can throw anything. Reading the value may throw, too.
  */
 export function describeError(error: unknown): string {
   try {
@@ -32,17 +35,17 @@ export function describeError(error: unknown): string {
     const { name, message } = error;
     return name ? `${name}: ${message}` : `${message}`;
   } catch {
-    // The error that is described matters, not the one of its getter.
+    // The described error matters, not the error of its getter.
     return 'something that cannot be read';
   }
 }
 
-/** Whether a value is an error, also of another realm. */
+/** Whether a value is an error, also one from another realm. */
 export function isError(value: unknown): value is Error {
   try {
     return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
   } catch {
-    // An object that cannot be read, such as a revoked proxy, is no error of ours.
+    // An object that cannot be read, such as a revoked proxy, is not an error.
     return false;
   }
 }

@@ -1,20 +1,26 @@
 import { checkMilliseconds, checkOptions, checkShare } from './options.js';
 
-/** Beyond it the factor would be Infinity, and nothing times that is no number. */
-const MOST_DOUBLINGS = 1000;
+/** Beyond this, the factor would be Infinity, and 0 × Infinity is NaN. */
+const MAX_DOUBLINGS = 1000;
 
 export interface ExponentialBackoffOptions {
-  /** The first delay, in milliseconds, from 0 up. Default: 1,000, or `max` where that is less. */
+  /** The first delay, in milliseconds, >= 0. Default: 1,000, or `max` if that is less. */
   readonly initial?: number | undefined;
-  /** The longest delay, in milliseconds, not less than `initial`. Default: 30,000, or `initial` where that is more. */
+  /**
+   * The longest delay, in milliseconds, at least `initial`. Default: 30,000, or `initial` if that
+   * is more.
+   */
   readonly max?: number | undefined;
-  /** Which part of each delay is left to chance, from 0 to 1: a delay of d is anything from d × (1 - jitter) to d. Default: 0.2. */
+  /**
+   * The random part of each delay, from 0 to 1: a delay d becomes a value from d × (1 - jitter) to
+   * d. Default: 0.2.
+   */
   readonly jitter?: number | undefined;
 }
 
 /**
- * Delays for `retry.delay` that double from one retry to the next up to a cap, each shortened by chance, so that what failed together does not come
- * back together.
+ * Creates delays for `retry.delay` that double with each retry, up to a cap. Each is shortened at
+ * random, so that messages that failed together are not retried together.
  *
  * @example
  * ```ts
@@ -22,7 +28,7 @@ export interface ExponentialBackoffOptions {
  * [1, 2, 3, 4, 5].map((retryCount) => delay(undefined, retryCount)); // [100, 200, 400, 800, 1000]
  * ```
  * @returns a function of the error and the number of the retry, from 1 up, to milliseconds
- * @throws {TypeError | RangeError} for an option without sense
+ * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
  */
 export function exponentialBackoff(
   options?: ExponentialBackoffOptions,
@@ -38,5 +44,5 @@ export function exponentialBackoff(
   checkShare('jitter', jitter);
   if (max < initial) throw new RangeError(`Expected \`max\` to be at least \`initial\` (${initial}), got ${max}`);
   return (_error, retryCount) =>
-    Math.min(max, initial * 2 ** Math.min(retryCount - 1, MOST_DOUBLINGS)) * (1 - jitter * Math.random());
+    Math.min(max, initial * 2 ** Math.min(retryCount - 1, MAX_DOUBLINGS)) * (1 - jitter * Math.random());
 }

@@ -1,4 +1,4 @@
-/** A binary heap: what `isBefore` all others is on top. */
+/** A binary heap. Its first value `isBefore` all others. */
 export class Heap<Value> {
   readonly #values: Value[] = [];
   readonly #isBefore: (one: Value, other: Value) => boolean;

@@ -1,17 +1,22 @@
-/** A member of a list: it carries its own links, so that leaving from the middle is O(1) and joining allocates nothing. */
+/**
+ * A member of a list. It contains its own links: removal from the middle is O(1), and adding
+ * allocates nothing.
+ */
 export interface Linked {
-  /** The list that it is in. This and the links belong to the list: start with undefined and leave them alone. */
+  /**
+   * The list that contains it. Initialise all three fields with undefined; the list manages them.
+   */
   list: object | undefined;
   before: Linked | undefined;
   after: Linked | undefined;
 }
 
-/** A doubly linked list, for members that are in one list at a time. */
+/** A doubly linked list. A member is in at most one list at a time. */
 export class LinkedList<Member extends Linked> {
   first: Member | undefined;
   #last: Member | undefined;
 
-  /** Adds a member that is in no list at the end. */
+  /** Adds a member that is in no list to the end. */
   append(member: Member): void {
     const last = this.#last;
     member.list = this;
@@ -21,7 +26,7 @@ export class LinkedList<Member extends Linked> {
     this.#last = member;
   }
 
-  /** Takes a member out; says whether it was in this list. */
+  /** Removes a member. Returns whether it was in this list. */
   remove(member: Member): boolean {
     if (member.list !== this) return false;
     const { before, after } = member;

@@ -13,7 +13,8 @@ export interface LogDetails {
 }
 
 /**
- * Where the library logs. Each message is one complete line; `details` has the fields of {@link LogDetails} that apply, for structured logs.
+ * Gets the log lines of the library. Each message is one complete line. `details` has the fields of
+ * {@link LogDetails} that apply, for structured logs.
  *
  * *When to use*: pass `console`, a winston logger, or `pinoLogger(pino)`.
  */
@@ -23,13 +24,13 @@ export interface Logger {
   error(message: string, details?: object): void;
 }
 
-/** Characters that start a line, drive a terminal or change the direction of the text. */
+/** Characters that start a line, control a terminal or change the text direction. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to escape
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** Escapes what foreign text could forge log lines with, or drive a terminal with. */
+/** Escapes characters that could forge log lines or control a terminal. */
 export function toOneLine(text: string): string {
   return text.replace(
     UNSAFE,
@@ -37,12 +38,12 @@ export function toOneLine(text: string): string {
   );
 }
 
-/** The shields of the loggers, so that the backends of one logger share one. */
+/** The wrappers, by logger: all backends with one logger share one. */
 const shields = new WeakMap<Logger, Logger>();
 
 /**
- * Wraps a logger: each message is one line, and the details hold no thrown payload. An error that the logger throws fails no call of the library but is
- * thrown on its own.
+ * Wraps a logger. Each message is one line, and the details contain no thrown payload. An error of
+ * the logger does not fail a call of the library: it becomes an uncaught exception.
  */
 export function shieldLogger(logger: Logger): Logger {
   const existing = shields.get(logger);
@@ -74,17 +75,26 @@ export const defaultLogger: Logger = {
   },
 };
 
-/** Returns details whose `error` is safe to log. An object that is no error may be the payload: handlers can throw anything. */
+/**
+ * Returns details whose `error` is safe to log. An object that is no error may be the payload:
+ * handlers can throw anything.
+ */
 function withoutPayload(details: LogDetails): object {
   const { error } = details;
   const isObject = (typeof error === 'object' && error !== null) || typeof error === 'function';
   return isObject && !isError(error) ? { ...details, error: describeError(error) } : details;
 }
 
-/** A frame of Node, of a package, or of a built-in function, which has no file: `at Array.map (<anonymous>)`. */
+/**
+ * A frame of Node, of a package, or of a built-in function, which has no file: `at Array.map
+ * (<anonymous>)`.
+ */
 const FOREIGN_FRAME = /node:|node_modules|[( ]<anonymous>\)?$/;
 
-/** Returns where in the application an error was thrown, in parentheses; an empty string if its stack does not tell. */
+/**
+ * Returns where in the application an error was thrown, in parentheses; an empty string if its
+ * stack does not tell.
+ */
 function placeOf(error: unknown): string {
   const own = framesOf(error).find((line) => !FOREIGN_FRAME.test(line));
   return own === undefined ? '' : ` (${toOneLine(own.trim())})`;

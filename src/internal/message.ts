@@ -3,10 +3,12 @@ import { InvalidMessageError } from '../errors.js';
 import { describe } from './describe.js';
 import { isName, isWellFormed, NAME } from './options.js';
 
-/** The headers of a message that has none. */
 export const NO_HEADERS: MessageHeaders = Object.freeze({});
 
-/** How deep a payload may nest: far beyond any real message, and well before `JSON.stringify` runs out of stack. */
+/**
+ * The deepest nesting of a payload: far beyond real messages, and below the stack limit of
+ * `JSON.stringify`.
+ */
 const MAX_DEPTH = 1_000;
 
 /** @throws {InvalidMessageError} unless `key` is a string of 1 to 255 bytes of UTF-8 */
@@ -14,15 +16,19 @@ export function checkKey(key: unknown): void {
   if (!isName(key)) throw new InvalidMessageError('key', NAME, describe(key));
 }
 
-/** The payload as it is. @throws {InvalidMessageError} unless it is a plain object; what is in it is not looked at */
+/**
+ * Returns the payload.
+ * @throws {InvalidMessageError} unless it is a plain object. Its content is not checked.
+ */
 export function checkPayload(payload: unknown): QueuePayload {
   if (isPlainObject(payload)) return payload;
   throw new InvalidMessageError('payload', 'a plain object', describe(payload));
 }
 
 /**
- * A frozen copy of the headers.
- * @throws {InvalidMessageError} unless each is a string of well-formed UTF-8 under a name that is not empty
+ * Returns a frozen copy of the headers.
+ * @throws {InvalidMessageError} unless all names and values are strings of well-formed UTF-8, and
+ * no name is empty
  */
 export function copyHeaders(headers: unknown): MessageHeaders {
   if (headers === undefined) return NO_HEADERS;
@@ -38,8 +44,9 @@ export function copyHeaders(headers: unknown): MessageHeaders {
 }
 
 /**
- * A copy of the payload as `JSON.parse(JSON.stringify(payload))` would give it.
- * @throws {InvalidMessageError} where JSON would change more than leaving out undefined properties; it names the path
+ * Copies the payload as `JSON.parse(JSON.stringify(payload))` would.
+ * @throws {InvalidMessageError} if JSON would change more than drop undefined properties. The
+ * message names the path.
  */
 export function copyAsJson(payload: unknown): QueuePayload {
   return copyObject(checkPayload(payload), 'payload', []);
@@ -90,7 +97,7 @@ function copyObject(object: object, path: string, ancestors: object[]): object {
   return copy;
 }
 
-/** Assignment would call the setter of `__proto__`; as a message's field it is data like any other. */
+/** Assignment would call the setter of `__proto__`, which is ordinary data in a message. */
 function defineField(object: object, name: string, value: unknown): void {
   Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
 }
@@ -102,7 +109,7 @@ function enter(value: object, path: string, ancestors: object[]): void {
   ancestors.push(value);
 }
 
-/** Plain in any realm: a literal from another `vm` context or from `structuredClone` counts too. */
+/** Plain in any realm: also a literal from another `vm` context or from `structuredClone`. */
 function isPlainObject(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   const prototype = Object.getPrototypeOf(value);

@@ -2,8 +2,9 @@ import { Observable, type Subscriber, type TeardownLogic } from 'rxjs';
 import { describe } from './describe.js';
 
 /**
- * An Observable of this RxJS, of another version or copy of RxJS, or of another library. All but the first have a method under `Symbol.observable`, or under
- * `'@@observable'` if they were loaded before something defined that symbol.
+ * An Observable of this RxJS, of another version or copy of RxJS, or of another library. All but
+ * the first have a method `Symbol.observable`, or `'@@observable'` if they were loaded before that
+ * symbol was defined.
  */
 type AnyObservable<Value> = Observable<Value> | { readonly [key: PropertyKey]: unknown };
 
@@ -22,7 +23,8 @@ export function isObservable<Value>(value: unknown): value is AnyObservable<Valu
 }
 
 /**
- * Converts an Observable of any library to one of this RxJS, which may be subscribed to with a `Sink`. One of this RxJS is returned as it is.
+ * Converts an Observable of any library to one of this RxJS, which accepts a `Sink`. Returns one of
+ * this RxJS unchanged.
  * @throws {TypeError} if its `Symbol.observable` returns no Observable
  */
 export function toOwnObservable<Value>(value: AnyObservable<Value>): Observable<Value> {
@@ -53,14 +55,15 @@ function subscribe<Value>(source: Subscribable, subscriber: Subscriber<Value>): 
 }
 
 /**
- * A plain object with what another copy of RxJS 7 asks of a subscriber. So that copy emits into it directly and stops when `closed` is true, also before
- * `subscribe` returns.
+ * Creates a plain object with the members that another copy of RxJS 7 expects of a subscriber. That
+ * copy emits into it directly, and stops when `closed` is true, also before `subscribe` returns.
  */
 function observerOf<Value>(subscriber: Subscriber<Value>): object {
   return {
     next(this: { unsubscribe?: () => void } | undefined, value: Value): void {
       subscriber.next(value);
-      // RxJS 6 calls it on an object of its own, whose `unsubscribe` is the only way to leave before `subscribe` returns.
+      // RxJS 6 calls it on an object of its own, whose `unsubscribe` is the only way to stop before
+      // `subscribe` returns.
       if (subscriber.closed) this?.unsubscribe?.();
     },
     error: (error: unknown) => subscriber.error(error),
@@ -74,7 +77,7 @@ function observerOf<Value>(subscriber: Subscriber<Value>): object {
   };
 }
 
-/** Looked up for each value: libraries define `Symbol.observable` when they are loaded, which may be later. */
+/** Read for each value: a library that is loaded later may define `Symbol.observable`. */
 function observableKey(value: { readonly [key: PropertyKey]: unknown }): PropertyKey | undefined {
   const symbol: symbol | undefined = Symbol.observable;
   if (symbol !== undefined && typeof value[symbol] === 'function') return symbol;

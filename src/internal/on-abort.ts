@@ -1,6 +1,6 @@
 import { throwLater } from './throw-later.js';
 
-/** Who wants to hear of one signal's abort. */
+/** The callbacks for one signal. */
 class Listeners {
   readonly #callbacks = new Set<() => void>();
   readonly #signal: AbortSignal;
@@ -10,17 +10,17 @@ class Listeners {
   }
 
   add(callback: () => void): void {
-    if (this.#callbacks.size === 0) this.#signal.addEventListener('abort', this.#tell);
+    if (this.#callbacks.size === 0) this.#signal.addEventListener('abort', this.#callAll);
     this.#callbacks.add(callback);
   }
 
   remove(callback: () => void): void {
     if (this.#callbacks.delete(callback) && this.#callbacks.size === 0)
-      this.#signal.removeEventListener('abort', this.#tell);
+      this.#signal.removeEventListener('abort', this.#callAll);
   }
 
-  readonly #tell = (): void => {
-    this.#signal.removeEventListener('abort', this.#tell);
+  readonly #callAll = (): void => {
+    this.#signal.removeEventListener('abort', this.#callAll);
     for (const callback of this.#callbacks) {
       this.#callbacks.delete(callback);
       try {
@@ -35,15 +35,17 @@ class Listeners {
 const listeners = new WeakMap<AbortSignal, Listeners>();
 
 /**
- * Calls back once when a signal aborts, until the function that it returns is called. The signal must not have aborted yet.
+ * Calls back once when a signal aborts. Returns a function that cancels this. The signal must not
+ * be aborted yet.
  *
- * However many wait for one signal, it has one listener: a service that stops by one signal has many consumers, and Node warns of a leak at eleven.
+ * Adds one listener per signal, however many callbacks there are: a service may stop many consumers
+ * by one signal, and Node.js warns of a leak at eleven listeners.
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal === undefined) return () => {};
   const all = listeners.get(signal) ?? new Listeners(signal);
   listeners.set(signal, all);
-  // A function of its own for each call, so that one callback may wait twice.
+  // A new function per call, so that one callback may be added twice.
   const own = () => callback();
   all.add(own);
   return () => all.remove(own);

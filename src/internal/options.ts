@@ -1,21 +1,23 @@
 import { describe } from './describe.js';
 
-/** The error for an option of the wrong type or, where the type is right, of a value that it cannot have. */
+/**
+ * Creates the error for an invalid option: a `RangeError` if the type is right, else a `TypeError`.
+ */
 function invalid(name: string, expected: string, value: unknown, typeIsRight: boolean): Error {
   const message = `Expected \`${name}\` to be ${expected}, got ${describe(value)}`;
   return typeIsRight ? new RangeError(message) : new TypeError(message);
 }
 
 interface CountRange {
-  /** The least that it may be. Default: 1. */
+  /** The minimum. Default: 1. */
   readonly least?: number;
-  /** Where the least comes from, such as ` (retry.count + 1)`: for the error. */
+  /** The origin of the minimum for the error, such as ` (retry.count + 1)`. */
   readonly why?: string;
-  /** Whether it may be Infinity. Default: false. */
+  /** Whether Infinity is valid. Default: false. */
   readonly infinity?: boolean;
 }
 
-/** @throws {TypeError | RangeError} unless `value` is a whole number in the range */
+/** @throws {TypeError | RangeError} unless `value` is an integer in the range */
 export function checkCount(
   name: string,
   value: unknown,
@@ -28,13 +30,15 @@ export function checkCount(
 }
 
 export interface MillisecondsRange {
-  /** The least that it may be: 1, where none is no choice. Default: 0. */
+  /** The minimum. Default: 0. */
   readonly least?: number;
-  /** The most that it may be, where a timer is set for it. */
+  /** The maximum. Default: `Number.MAX_SAFE_INTEGER`. */
   readonly most?: number;
 }
 
-/** @throws {TypeError | RangeError} unless `value` is a finite number of milliseconds in the range */
+/**
+ * @throws {TypeError | RangeError} unless `value` is a finite number of milliseconds in the range
+ */
 export function checkMilliseconds(
   name: string,
   value: unknown,
@@ -45,7 +49,7 @@ export function checkMilliseconds(
   throw invalid(name, `a finite number of milliseconds, at least ${least}${limit}`, value, typeof value === 'number');
 }
 
-/** Whether a value is a length of time. */
+/** Whether a value is a valid duration. */
 export function isMilliseconds(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
 }
@@ -93,7 +97,10 @@ export function checkName(name: string, value: unknown): string {
   throw invalid(name, NAME, value, typeof value === 'string');
 }
 
-/** The names without repetitions. @throws {TypeError | RangeError} unless `value` is a list of names that is not empty */
+/**
+ * Returns the names without duplicates.
+ * @throws {TypeError | RangeError} unless `value` is a list of names that is not empty
+ */
 export function checkNames(
   name: string,
   value: unknown,
@@ -118,28 +125,28 @@ export function checkSignal(name: string, value: unknown): AbortSignal | undefin
   throw invalid(name, 'an AbortSignal', value, false);
 }
 
-/** @throws {TypeError} unless `value` is an object that holds options, or undefined */
+/** @throws {TypeError} unless `value` is an object or undefined */
 export function checkOptions<Options extends object>(value: Options | undefined, name = 'options'): Partial<Options> {
   if (value === undefined) return {};
   if (typeof value === 'object' && value !== null) return value;
   throw invalid(name, 'an object', value, false);
 }
 
-/** What `isName` asks for, in words. */
+/** Describes the values that `isName` accepts. */
 export const NAME = 'a string of 1 to 255 bytes of well-formed UTF-8';
 
 const MAX_NAME_BYTES = 255;
 const MAX_BYTES_PER_UNIT = 3;
 const encoder = new TextEncoder();
 
-/** Whether a value can name a key, a group or a queue. */
+/** Whether a value is a valid name of a key, a group or a queue. */
 export function isName(value: unknown): value is string {
   if (typeof value !== 'string' || value.length === 0 || value.length > MAX_NAME_BYTES) return false;
   if (!isWellFormed(value)) return false;
   return value.length * MAX_BYTES_PER_UNIT <= MAX_NAME_BYTES || encoder.encode(value).length <= MAX_NAME_BYTES;
 }
 
-/** Whether a string has a form in UTF-8, which half a surrogate pair has not: it would arrive as another character. */
+/** Whether a string is well-formed. A lone surrogate is not: UTF-8 would replace it. */
 export function isWellFormed(value: string): boolean {
   return !/\p{Surrogate}/u.test(value);
 }

@@ -8,7 +8,8 @@ export interface PinoLike {
 }
 
 /**
- * Adapts a pino logger, which takes the fields first and the message second. The field `error` becomes `err`, which pino serializes.
+ * Adapts a pino logger, which takes the fields first and the message second. The field `error`
+ * becomes `err`, which pino serializes.
  *
  * @example
  * ```ts

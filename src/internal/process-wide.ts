@@ -1,7 +1,8 @@
 /**
- * The one thing of that name in the process, made on first use.
+ * Returns the process-wide object of this name, and creates it on first use.
  *
- * An application can hold two copies of this library, the ESM and the CommonJS build; what has to be shared between them hangs on the global object.
+ * The ESM and the CommonJS build of this library may be in one process. They share such objects by
+ * the global object.
  */
 export function processWide<Thing>(name: string, create: () => Thing): Thing {
   const global = globalThis as { [key: symbol]: unknown };

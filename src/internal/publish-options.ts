@@ -2,19 +2,25 @@ import type { ConsumerGroup, MessageHeaders, PublishOptions } from '../backend.j
 import { copyHeaders } from './message.js';
 import { checkMilliseconds, checkName, checkOptions, checkSignal } from './options.js';
 
-/** What a publish says besides its key and payload, if it says anything; checked. */
+/** The checked options of a publish. */
 export interface PublishDetails {
   readonly headers: MessageHeaders;
-  /** In milliseconds; 0 for none. */
+  /** In milliseconds. 0: no delay. */
   readonly delay: number;
-  /** The only group that gets the message; undefined for all. The backend checks that it is declared. */
+  /**
+   * The only group that gets the message. Undefined: every group. The backend checks that it is
+   * declared.
+   */
   readonly group: ConsumerGroup | undefined;
-  /** The publisher's own id of the message, for deduplication; undefined: it has none. */
+  /** The id that the publisher gave, for deduplication. Undefined: it gave none. */
   readonly id: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** @throws {InvalidMessageError | TypeError | RangeError} if an option is invalid. The message names the option. */
+/**
+ * @throws {InvalidMessageError | TypeError | RangeError} if an option is invalid. The message names
+ * the option.
+ */
 export function checkPublishOptions(options: PublishOptions): PublishDetails {
   const { headers, delay = 0, group, id, signal } = checkOptions(options);
   return {

@@ -1,13 +1,20 @@
 import type { Delivery } from '../backend.js';
 
-/** One symbol for the ESM and the CommonJS build: the queue may come from the one, `handle` from the other. */
+/**
+ * Shared by the ESM and the CommonJS build: the queue may come from one build, `handle` from the
+ * other.
+ */
 export const QUARANTINE: unique symbol = Symbol.for('sluice.v0.quarantine');
 
-/** A delivery whose engine can quarantine its message: keep it as it was stored, out of the queue, for a person to look at. */
+/**
+ * A delivery whose engine can quarantine its message: keep it as it was stored, outside the queue,
+ * for inspection.
+ */
 export interface Quarantinable {
   /**
-   * Settles the delivery as rejected, once the message is in quarantine. The engine logs an error that says where that is. Resolves to whether it counted.
-   * @param reason why, in words; it is kept beside the message
+   * Quarantines the message and settles the delivery as rejected. The engine logs an error that
+   * names the place. Resolves to whether it counted.
+   * @param reason is stored with the message
    */
   [QUARANTINE](reason: string): Promise<boolean>;
 }

@@ -1,41 +1,50 @@
 import type { Delivery } from '../backend.js';
 
-/** One symbol for the ESM and the CommonJS build: the queue may come from the one, `handle` from the other. */
+/**
+ * Shared by the ESM and the CommonJS build: the queue may come from one build, `handle` from the
+ * other.
+ */
 export const REJECTION: unique symbol = Symbol.for('sluice.v0.rejection');
 
-/** A delivery that tells the reason of its `reject()`. */
+/** A delivery that knows the reason of its `reject()`. */
 export interface TellsRejection {
-  /** The reason of the `reject()` that settled it; undefined if there is none. */
+  /** Undefined if there is none. */
   readonly [REJECTION]: unknown;
 }
 
-/** The reasons of the deliveries of this library. Only a `reject()` with a reason costs an entry. */
+/** The reasons of deliveries of this library. Only a `reject()` with a reason adds an entry. */
 const reasons = new WeakMap<object, unknown>();
 
-/** Notes the reason of a delivery that `reject()` is about to settle. */
+/** Stores the reason before `reject()` settles the delivery. */
 export function noteRejection(delivery: object, reason: unknown): void {
   if (reason !== undefined) reasons.set(delivery, reason);
 }
 
-/** The reason that was noted for a delivery. */
 export function notedRejection(delivery: object): unknown {
   return reasons.get(delivery);
 }
 
-/** The reason of the `reject()` that settled a delivery; undefined if there is none, or if it was not watched. */
+/**
+ * Returns the reason of the `reject()` that settled a delivery. Undefined if there is none, or if
+ * the delivery is not watched.
+ */
 export function rejectionOf(delivery: Delivery): unknown {
   return (delivery as Partial<TellsRejection>)[REJECTION];
 }
 
 /**
- * Makes a delivery tell the reason of its `reject()`, if it does not: one of a backend of a third party. The handler gets the delivery itself, so its
- * `reject` is replaced. A frozen delivery stays as it is, and tells no reason.
+ * Makes a delivery of a third-party backend store the reason of its `reject()`. Replaces `reject`,
+ * because the handler gets the delivery itself. A frozen delivery stays unchanged and stores no
+ * reason.
  */
 export function watchRejection(delivery: Delivery): void {
   if (!(REJECTION in delivery)) watch(delivery);
 }
 
-/** Apart, since the deliveries of this library never come here: a function that is short is inlined. */
+/**
+ * Separate, so that `watchRejection` is short enough to be inlined. Deliveries of this library
+ * never get here.
+ */
 function watch(delivery: Delivery): void {
   const { reject } = delivery;
   if (

@@ -1,26 +1,27 @@
 import { Subscriber } from 'rxjs';
 
-/** Who is told what a source does. */
+/** Receives the notifications of a source. */
 export interface SourceObserver<Value> {
-  /** A value came. */
   take(value: Value): void;
-  /** The source has ended, after an error if there is one. */
+  /** The source has ended, with the error if there is one. */
   exhaust(failure?: { readonly error: unknown }): void;
 }
 
 /**
- * A subscriber of its own, for two reasons: it exists before `subscribe` returns, so that a source that emits synchronously without an end can be
- * left; and it spares each value the two calls of the wrapper that RxJS puts around a plain observer.
+ * A subscriber that exists before `subscribe` returns, so that it can leave a source that emits
+ * endlessly and synchronously. It also saves the two calls per value of the wrapper that RxJS puts
+ * around a plain observer.
  *
- * It has no `#private` members: operators of RxJS 6 call its methods on an object that inherits from it.
+ * It has no `#private` members: operators of RxJS 6 call its methods on an object that inherits
+ * from it.
  */
 export class Sink<Value> extends Subscriber<Value> {
   readonly entersContext: boolean;
   private readonly _observer: SourceObserver<Value>;
 
   /**
-   * @param entersContext whether the observer runs the user's code in the context of its own
-   *   subscriber, in whatever context a value comes. Default: false
+   * @param entersContext whether the observer itself runs the user's code in the context of its
+   *   subscriber. Default: false
    */
   constructor(observer: SourceObserver<Value>, entersContext = false) {
     super();
@@ -41,7 +42,7 @@ export class Sink<Value> extends Subscriber<Value> {
   }
 
   private _end(failure?: { readonly error: unknown }): void {
-    // A teardown that throws does not keep the end from the consumer.
+    // A teardown that throws must not hide the end from the consumer.
     try {
       this.unsubscribe();
     } finally {

@@ -1,4 +1,4 @@
-/** Throws an error that is nobody's to catch where the process hears of it, as RxJS does, and lets the caller go on. */
+/** Throws an error as an uncaught exception, as RxJS does, and lets the caller continue. */
 export function throwLater(error: unknown): void {
   setTimeout(() => {
     throw error;

@@ -2,29 +2,33 @@ import { DONE } from './answers.js';
 import { AsyncContext, isContextInUse } from './async-context.js';
 import { processWide } from './process-wide.js';
 
-/** How long a run of microtasks may last before promises wait for a macrotask, in milliseconds. */
+/** How long a run of microtasks may take before promises wait for a macrotask, in milliseconds. */
 const BUDGET = 4;
 
-/** The most promises that are answered between two looks at the clock. */
-const LONGEST_STRIDE = 128;
+/** The most promises between two reads of the clock. */
+const MAX_STRIDE = 128;
 
-/** The most looks at the clock in one run: more than fit into the budget, so that a run ends too if a test has stopped the clock. */
-const MOST_LOOKS = 512;
+/**
+ * The most reads of the clock in one run, more than fit into the budget. So a run also ends if a
+ * test has stopped the clock.
+ */
+const MAX_READS = 512;
 
-/** A promise that was asked for while promises wait. */
+/** A promise that waits for the macrotask. */
 interface Waiting {
   readonly open: () => void;
-  /** The promise of a `publish`; the publishes that follow at once may share it. */
+  /** The promise of a `publish`. Publishes that follow directly share it. */
   readonly shared?: Promise<void>;
 }
 
 /**
- * One clock for all the promises that the library answers, so that no loop over them starves the event loop.
+ * Limits how long the promises of the library can keep the event loop in microtasks.
  *
- * A loop of `await`s on promises that are settled already never leaves the microtask queue: no timer fires, no socket is read. When such a run has
- * lasted some milliseconds, every promise asked for from then on waits for one macrotask, and they settle in the order in which they were asked for.
- * Only the promises wait; what a call does, it has done when it returns. One clock for all of them, since a publisher that is let through while its
- * consumer waits would build up a backlog.
+ * A loop of `await`s on resolved promises never leaves the microtask queue: no timer fires, and no
+ * socket is read. When such a run has lasted some milliseconds, every further promise waits for one
+ * macrotask. They resolve in order. Only the promises wait: the effect of a call is synchronous.
+ * All promises share one instance. Otherwise a publisher could continue while its consumer waits,
+ * and build up a backlog.
  */
 export class Turn {
   readonly #now: () => number;
@@ -33,15 +37,15 @@ export class Turn {
   #running = false;
   #startedAt = 0;
   #checkedAt = 0;
-  #looks = 0;
+  #reads = 0;
   #stride = 1;
   #left = 1;
   #full = false;
   #waiting: Waiting[] = [];
 
   /**
-   * @param macrotask runs a task in a macrotask, unless a test has replaced what it is made of
-   * @param anotherMacrotask the same by other means: whichever comes first lets the promises go on
+   * @param macrotask runs a task in a macrotask, unless a test has replaced its timers
+   * @param anotherMacrotask does so by other means: the first of the two releases the promises
    */
   constructor(now: () => number, macrotask: (task: () => void) => void, anotherMacrotask: (task: () => void) => void) {
     this.#now = now;
@@ -49,25 +53,26 @@ export class Turn {
     this.#anotherMacrotask = anotherMacrotask;
   }
 
-  // The three ways of answering are split from their waiting: a closure in a function costs every call of it, also those that never make it.
+  // Each method is separate from its waiting part: a closure would slow down every call, even if it
+  // is not created.
 
-  /** Answers a call: with a promise that is resolved, or will be in its turn. */
+  /** Returns a promise that is resolved now, or in its turn. */
   done(): Promise<void> {
     return this.#count() ? this.#doneLater() : DONE;
   }
 
-  /** A promise of a value, resolved now or in its turn. */
+  /** Returns a promise of a value, resolved now or in its turn. */
   value<Value>(value: Value): Promise<Value> {
     return this.#count() ? this.#valueLater(value) : Promise.resolve(value);
   }
 
-  /** Resolves a promise that was handed out before, now or in its turn. */
+  /** Resolves an existing promise, now or in its turn. */
   resolve<Value>(resolve: (value: Value) => void, value: Value): void {
     if (this.#count()) this.#resolveLater(resolve, value);
     else resolve(value);
   }
 
-  /** Runs a task now or in its turn: for what goes on by a way of its own. */
+  /** Runs a task now or in its turn. */
   run(task: () => void): void {
     if (this.#count()) this.#runLater(task);
     else task();
@@ -92,45 +97,48 @@ export class Turn {
     this.#waiting.push({ open: () => resolve(value) });
   }
 
-  /** Keeps the asynchronous context of this call: the macrotask has that of another call. */
+  /** Keeps the async context of this call: the macrotask belongs to another call. */
   #runLater(task: () => void): void {
     this.#waiting.push({ open: isContextInUse() ? new AsyncContext().bind(task) : task });
   }
 
-  /** Counts one promise; says whether it has to wait. */
+  /** Counts one promise. Returns whether it must wait. */
   #count(): boolean {
     if (this.#full) return true;
-    return --this.#left === 0 && this.#look();
+    return --this.#left === 0 && this.#readClock();
   }
 
-  #look(): boolean {
+  #readClock(): boolean {
     const now = this.#now();
     if (!this.#running) {
       this.#running = true;
       this.#startedAt = now;
       this.#stride = 1;
-      this.#looks = 0;
+      this.#reads = 0;
       this.#macrotask(this.#end);
     } else {
       const remaining = this.#startedAt + BUDGET - now;
-      if (remaining <= 0 || ++this.#looks > MOST_LOOKS) {
+      if (remaining <= 0 || ++this.#reads > MAX_READS) {
         this.#full = true;
-        // Promises wait from here on, and the first macrotask may never come: asked for here, the other costs next to nothing.
+        // Promises wait from here on, and the first macrotask may never run. Requested here, the
+        // other one costs almost nothing.
         const waiting = this.#waiting;
-        // If the run has ended since, the other comes too late: it would let promises go on for longer than the budget, before timers run.
+        // If the run has ended, the other macrotask is too late: it would start a new budget before
+        // timers run.
         this.#anotherMacrotask(() => this.#waiting === waiting && this.#end());
         return true;
       }
-      // Look again before the budget is over, as far as the pace since the last look tells; at once if the clock tells nothing.
+      // Read the clock again before the budget is used up, judging by the pace so far. Read it
+      // every time if it stands still.
       const affordable = (this.#stride * remaining) / (now - this.#checkedAt) || 1;
-      this.#stride = Math.max(1, Math.min(this.#stride * 2, LONGEST_STRIDE, Math.ceil(affordable)));
+      this.#stride = Math.max(1, Math.min(this.#stride * 2, MAX_STRIDE, Math.ceil(affordable)));
     }
     this.#checkedAt = now;
     this.#left = this.#stride;
     return false;
   }
 
-  /** A macrotask has come, of this run or of one before: the run is over, and the promises that wait settle. */
+  /** A macrotask runs: the run is over, and the waiting promises resolve. */
   readonly #end = (): void => {
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -141,65 +149,71 @@ export class Turn {
   };
 }
 
-/** The part of the language that TypeScript knows from ES2024 on. */
+/** From ES2024, which the compiler target does not include. */
 interface AsyncAtomics {
   waitAsync(cell: Int32Array, index: number, value: number, timeout: number): { readonly value: PromiseLike<string> };
 }
 
-// Taken here, so that a test that fakes the timers later does not stop the promises.
+// Captured at load time: fake timers of a later test must not stop the promises.
 const { performance, setImmediate, setTimeout, MessageChannel } = globalThis as typeof globalThis & {
   setImmediate?: (task: () => void) => void;
 };
 const now = performance.now.bind(performance);
 const { waitAsync } = (globalThis.Atomics ?? {}) as typeof Atomics & AsyncAtomics;
 
-/** Later, after pending timers and input had their chance: `setImmediate` in Node, a zero timeout elsewhere. */
+/** Runs after pending timers and input: `setImmediate` in Node.js, a zero timeout elsewhere. */
 function macrotask(task: () => void): void {
   if (setImmediate === undefined) setTimeout(task, 0);
   else setImmediate(task);
 }
 
-/** How long the first macrotask may take before the promises go on without it, in milliseconds. */
+/** How long to wait for the first macrotask, in milliseconds. */
 const LONGEST_WAIT = 20;
 
-/** Later, by means that fake timers leave alone, in case they were at work before this module was loaded. */
+/**
+ * Runs a task by means that fake timers do not replace, in case they were installed before this
+ * module was loaded.
+ */
 function anotherMacrotask(task: () => void): void {
   for (const way of [waitForCell, sendMessage]) {
     try {
       way(task);
       return;
     } catch {
-      // Replaced or missing: the next way will do. If none does, the first macrotask is the only one.
+      // Replaced or missing: try the next one. If all fail, only the first macrotask remains.
     }
   }
 }
 
-/** Part of the language itself: the wait for a cell that nobody changes ends with its time. Until then, timers and input have had their chance. */
+/** Waits for a memory cell that never changes, until a timeout. Timers and input run meanwhile. */
 function waitForCell(task: () => void): void {
   if (!/\[native code\]/.test(String(waitAsync))) throw new Error('A test has replaced Atomics.waitAsync');
-  // Missing in a page that is not cross-origin isolated.
+  // Missing in a page without cross-origin isolation.
   const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const { value: end } = waitAsync(cell, 0, 0, LONGEST_WAIT);
-  const letGo = stayAlive();
+  const release = stayAlive();
   void end.then(() => {
-    letGo();
+    release();
     task();
   });
 }
 
-/** Keeps a process of Node alive, which a wait for a cell does not, until it is called back. */
+/**
+ * Keeps a Node.js process alive, which the wait for a cell does not, until the returned function is
+ * called.
+ */
 function stayAlive(): () => void {
   try {
     const { port1 } = new MessageChannel();
     port1.onmessage = () => {};
     return () => port1.close();
   } catch {
-    // Replaced: harmless where anything else keeps the process alive.
+    // Replaced by a test: harmless if anything else keeps the process alive.
     return () => {};
   }
 }
 
-/** A last resort: Node delivers dozens of messages in a row before it lets timers run. */
+/** The last resort: Node.js delivers dozens of messages in a row before it runs timers. */
 function sendMessage(task: () => void): void {
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = () => {

@@ -1,23 +1,24 @@
 import { asyncScheduler, type TimestampProvider } from 'rxjs';
 
-/** A difference to the clock on the wall, in milliseconds, that no clock on a wall has. */
-const ANOTHER_TIME = 86_400_000;
+/** A larger difference from the system clock means virtual time, in milliseconds. */
+const VIRTUAL_DIFFERENCE = 86_400_000;
 
 /**
- * Whether a clock keeps a time of its own at this moment, as RxJS's schedulers do under a `TestScheduler`. What happens then happens in one call of a
- * test: there is no event loop to be fair to, and what waited for a turn of it would come too late.
+ * Whether a clock is virtual now, as the schedulers of RxJS are under a `TestScheduler`. A test
+ * then runs everything in one call: there is no event loop to yield to, and a promise that waits
+ * for a macrotask would resolve too late.
  */
 export function isVirtual(clock: TimestampProvider): boolean {
-  return Math.abs(clock.now() - Date.now()) > ANOTHER_TIME;
+  return Math.abs(clock.now() - Date.now()) > VIRTUAL_DIFFERENCE;
 }
 
-/** Looks `Date` up at each call: a test may replace it. */
-const wallClock: TimestampProvider = { now: () => Date.now() };
+/** Reads `Date` at each call: a test may replace it. */
+const systemClock: TimestampProvider = { now: () => Date.now() };
 
 /**
- * The clock of a scheduler, for where it is read for every message: `asyncScheduler` in real time reads the clock on the wall, after a detour that costs
- * half as much again.
+ * Returns a fast clock of a scheduler, to read for every message. In real time, `asyncScheduler`
+ * reads the system clock by a detour that takes half as long again.
  */
 export function clockOf(scheduler: TimestampProvider): TimestampProvider {
-  return scheduler === asyncScheduler && !isVirtual(scheduler) ? wallClock : scheduler;
+  return scheduler === asyncScheduler && !isVirtual(scheduler) ? systemClock : scheduler;
 }
