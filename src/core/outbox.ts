@@ -194,13 +194,18 @@ export class Outbox<Parcel> {
       else events.emit({ type: 'publish failed', error: failure.error });
     }
     if (entry.failure !== undefined) return;
-    if (this.#admission.remove(entry)) this.#admissionLength -= 1;
-    else if (!this.#removeSent(entry)) this.#stale += 1;
+    if (!this.#removeFromAdmission(entry) && !this.#removeSent(entry)) this.#stale += 1;
     this.#changed();
   };
 
   #sizeOf({ parcel }: Entry<Parcel>): number {
     return this.#options.sizeOf?.(parcel as never) ?? 0;
+  }
+
+  #removeFromAdmission(entry: Entry<Parcel>): boolean {
+    if (!this.#admission.remove(entry)) return false;
+    this.#admissionLength -= 1;
+    return true;
   }
 
   #removeSent(entry: Entry<Parcel>): boolean {
@@ -222,13 +227,8 @@ export class Outbox<Parcel> {
   #admit(): void {
     const { maxPending, onAdmitted } = this.#options;
     const before = this.#admissionLength;
-    for (
-      let first = this.#admission.first;
-      first !== undefined && this.#pending < maxPending;
-      first = this.#admission.first
-    ) {
-      this.#admission.remove(first);
-      this.#admissionLength -= 1;
+    for (let first = this.#admission.first; first && this.#pending < maxPending; first = this.#admission.first) {
+      this.#removeFromAdmission(first);
       this.#waiting.push(first);
     }
     if (this.#admissionLength < before) onAdmitted();
@@ -285,9 +285,8 @@ export class Outbox<Parcel> {
     }
     for (const entry of this.#unsettled().splice(0, leading(this.#waiting, matches).length))
       fail(entry, entry.wasSent ? ambiguous : unsent);
-    for (let first = this.#admission.first; first !== undefined && matches(first); first = this.#admission.first) {
-      this.#admission.remove(first);
-      this.#admissionLength -= 1;
+    for (let first = this.#admission.first; first && matches(first); first = this.#admission.first) {
+      this.#removeFromAdmission(first);
       fail(first, unadmitted);
     }
     this.#changed();

@@ -8,7 +8,7 @@ export interface PendingSettlement<Verdict> {
   again: boolean;
   readonly resolve: (counted: boolean) => void;
   readonly reject: (error: unknown) => void;
-  readonly answer: Promise<boolean>;
+  readonly confirmed: Promise<boolean>;
 }
 
 /** The unconfirmed settlements, in order. Those of one turn are sent together. */
@@ -34,11 +34,11 @@ export class SettlementQueue<Verdict> {
   add(id: string, verdict: Verdict): Promise<boolean> {
     let resolve!: (counted: boolean) => void;
     let reject!: (error: unknown) => void;
-    const answer = new Promise<boolean>((...ends) => {
+    const confirmed = new Promise<boolean>((...ends) => {
       [resolve, reject] = ends;
     });
-    this.#waiting.push({ id, verdict, settledAt: performance.now(), again: false, resolve, reject, answer });
-    return answer;
+    this.#waiting.push({ id, verdict, settledAt: performance.now(), again: false, resolve, reject, confirmed });
+    return confirmed;
   }
 
   /**
@@ -90,6 +90,6 @@ export class SettlementQueue<Verdict> {
 
   /** Resolves when all settlements of now are confirmed. */
   async answeredNow(): Promise<void> {
-    await Promise.allSettled([...this.#sent, ...this.#waiting].map(({ answer }) => answer));
+    await Promise.allSettled([...this.#sent, ...this.#waiting].map(({ confirmed }) => confirmed));
   }
 }
