@@ -6,7 +6,7 @@ import { runScript } from '../support/run-script.js';
 
 const DONE = { done: true, value: undefined };
 
-/** A source whose teardown throws: unsubscribing from it does so, too. */
+/** A source whose teardown throws, so unsubscribing throws, too. */
 function fragile(): Observable<number> {
   return new Observable<number>(() => () => {
     throw new Error('teardown');
@@ -17,10 +17,10 @@ describe.each([
   ['toAsyncIterable', toAsyncIterable],
   ['toAsyncBatches', toAsyncBatches],
 ] as const)('%s over a source whose teardown throws', (_, iterate) => {
-  it.each(['return', 'throw'] as const)('answers every next() in flight with done on %s()', async (leave) => {
+  it.each(['return', 'throw'] as const)('resolves every next() in flight to done on %s()', async (leave) => {
     const iterator = full<unknown>(iterate(fragile()));
     const pending = [iterator.next(), iterator.next()].map(outcomeOf);
-    // Called outside of any promise: what it throws synchronously fails the test.
+    // Called outside of a promise: a synchronous error fails the test.
     const left = outcomeOf<unknown>(iterator[leave](new Error('left')));
     expect(await Promise.all(pending)).toEqual(Array(2).fill({ state: 'fulfilled', value: DONE }));
     expect((await left).state).not.toBe('pending');
@@ -29,11 +29,11 @@ describe.each([
 });
 
 describe('An abort', () => {
-  it('reaches everybody who waits for the signal, though the teardown of one source throws', async () => {
+  it('reaches all listeners of the signal, even if the teardown of one source throws', async () => {
     const result = await runScript(`
       import { Observable } from 'rxjs';
       const { MemoryBackend, receive, toAsyncIterable } = sluice;
-      // The error is nobody's: all that is asked is that it stops nothing else.
+      // The error has no handler. It must not stop anything else.
       process.on('uncaughtException', () => {});
       process.on('unhandledRejection', () => {});
       const { signal } = globalThis.controller = new AbortController();

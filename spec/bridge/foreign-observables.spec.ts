@@ -9,15 +9,15 @@ const asInput = (value: unknown) => value as ObservableInput<number>;
 const interop = (inner: unknown) => asInput({ '@@observable': () => inner });
 
 describe.each(FOREIGN_OBSERVABLES)('An Observable of %s', (_, create) => {
-  it('is iterated over when it emits within subscribe', async () => {
+  it('is iterated when it emits within subscribe', async () => {
     expect(await drain(toAsyncIterable(create(emitAll(1, 2))))).toEqual([1, 2]);
   });
 
-  it('is iterated over in batches', async () => {
+  it('is iterated in batches', async () => {
     expect((await drain(toAsyncBatches(create(emitAll(1, 2, 3))))).flat()).toEqual([1, 2, 3]);
   });
 
-  it('is iterated over when it emits later', async () => {
+  it('is iterated when it emits later', async () => {
     const source = create((producer) => {
       void turns(1).then(emitAll(1, 2).bind(undefined, producer));
       return () => {};
@@ -25,7 +25,7 @@ describe.each(FOREIGN_OBSERVABLES)('An Observable of %s', (_, create) => {
     expect(await drain(toAsyncIterable(source))).toEqual([1, 2]);
   });
 
-  it('hands its error over after its values', async () => {
+  it('throws its error after its values', async () => {
     const source = create((producer) => {
       producer.next(1);
       producer.error(new Error('boom'));
@@ -36,7 +36,7 @@ describe.each(FOREIGN_OBSERVABLES)('An Observable of %s', (_, create) => {
     expect(await rejectionOf(iterator.next())).toEqual(new Error('boom'));
   });
 
-  it('is left when the loop is left', async () => {
+  it('is unsubscribed when the loop leaves', async () => {
     let left = 0;
     const source = create((producer) => {
       producer.next(1);
@@ -51,7 +51,7 @@ describe.each(FOREIGN_OBSERVABLES)('An Observable of %s', (_, create) => {
     expect(left).toBe(1);
   });
 
-  it('is left when it overflows within subscribe', async () => {
+  it('is unsubscribed when it overflows within subscribe', async () => {
     let left = 0;
     const source = create((producer) => {
       for (const value of [1, 2, 3, 4]) producer.next(value);
@@ -102,7 +102,7 @@ describe('An Observable written by hand', () => {
     expect(await iterator.return()).toEqual({ done: true, value: undefined });
   });
 
-  it('may take the methods out of the observer', async () => {
+  it('may detach the methods of the observer', async () => {
     const source = interop({
       subscribe: ({ next, complete }: Subject<number>) => {
         next(1);
@@ -124,7 +124,7 @@ describe('An Observable written by hand', () => {
     expect(await drain(toAsyncIterable(source))).toEqual([1]);
   });
 
-  it('ends with what its subscribe throws', async () => {
+  it('fails with the error of its subscribe', async () => {
     const source = interop({
       subscribe: (observer: Subject<number>) => {
         observer.next(1);
@@ -136,7 +136,7 @@ describe('An Observable written by hand', () => {
     expect(await rejectionOf(iterator.next())).toEqual(new Error('boom'));
   });
 
-  it('may hand out an Observable of this RxJS', async () => {
+  it('may return an Observable of this RxJS', async () => {
     expect(await drain(toAsyncIterable(interop(of(1, 2))))).toEqual([1, 2]);
   });
 
@@ -145,7 +145,7 @@ describe('An Observable written by hand', () => {
     ['5', 5],
     ['an object', {}],
     ['an instance of Map', new Map()],
-  ])('is refused when it hands out no Observable but %s', async (described, inner) => {
+  ])('is refused when it returns %s instead of an Observable', async (described, inner) => {
     expect(await rejectionOf(toAsyncIterable(interop(inner)).next())).toMatchObject({
       name: 'TypeError',
       message: expect.stringMatching(new RegExp(`Symbol\\.observable.*got ${described}$`)),
@@ -160,7 +160,7 @@ describe('An operator of RxJS 6', () => {
     expect(await drain(toAsyncIterable(asInput(doubled)))).toEqual([2, 4]);
   });
 
-  it('is left when the loop is left', async () => {
+  it('is unsubscribed when the loop leaves', async () => {
     const source = new Subject<number>();
     const iterator = full(toAsyncIterable(asInput(map6((n: number) => n * 2)(source as never))));
     const first = iterator.next();

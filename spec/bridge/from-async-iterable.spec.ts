@@ -3,7 +3,7 @@ import { fromAsyncIterable, MemoryBackend } from 'sluice';
 import { numberOf, publishAll, upTo } from '../support/consumers.js';
 import { rejectionOf, thrownBy, turns, until } from '../support/promises.js';
 
-/** An async iterable that is answered by hand, and that counts what is asked of it. */
+/** An async iterable that the test resolves, and that counts its calls. */
 class ManualIterable implements AsyncIterable<number>, AsyncIterator<number> {
   iterations = 0;
   asked = 0;
@@ -64,7 +64,7 @@ describe('fromAsyncIterable', () => {
     expect(await lastValueFrom(fromAsyncIterable(count(1000)).pipe(toArray()))).toEqual(upTo(1000));
   });
 
-  it('iterates nothing before it is subscribed to, and anew for each subscription', async () => {
+  it('iterates once per subscription, and not before', async () => {
     const iterable = new ManualIterable();
     const values$ = fromAsyncIterable(iterable);
     await turns();
@@ -74,7 +74,7 @@ describe('fromAsyncIterable', () => {
     for (const subscription of subscriptions) subscription.unsubscribe();
   });
 
-  it('calls return() at once when it is unsubscribed while a next() is pending', () => {
+  it('calls return() immediately when unsubscribed while a next() is pending', () => {
     const iterable = new ManualIterable();
     const subscription = fromAsyncIterable(iterable).subscribe();
     expect(iterable.asked).toBe(1);
@@ -82,7 +82,7 @@ describe('fromAsyncIterable', () => {
     expect(iterable.returned).toBe(1);
   });
 
-  it('emits nothing after it was unsubscribed, and asks for nothing more', async () => {
+  it('emits and requests nothing after unsubscribing', async () => {
     const iterable = new ManualIterable();
     const observer = recorder();
     const subscription = fromAsyncIterable(iterable).subscribe(observer);
@@ -94,7 +94,7 @@ describe('fromAsyncIterable', () => {
     expect(iterable.returned).toBe(1);
   });
 
-  it('asks for one value at a time', async () => {
+  it('requests one value at a time', async () => {
     const iterable = new ManualIterable();
     const subscription = fromAsyncIterable(iterable).subscribe();
     await turns();
@@ -127,7 +127,7 @@ describe('fromAsyncIterable', () => {
     expect([ended.returned, failed.returned]).toEqual([0, 0]);
   });
 
-  it('passes on an error after the values that came before it', async () => {
+  it('passes on an error after the values before it', async () => {
     const iterable = new ManualIterable();
     const observer = recorder();
     const boom = new Error('boom');
@@ -156,7 +156,7 @@ describe('fromAsyncIterable', () => {
         }),
       },
     ],
-  ])('passes on what is thrown when %s', async (_, iterable) => {
+  ])('passes on the error when %s', async (_, iterable) => {
     const error = await rejectionOf(firstValueFrom(fromAsyncIterable(iterable)));
     expect((error as Error).message).toBe('boom');
   });
@@ -168,7 +168,7 @@ describe('fromAsyncIterable', () => {
     expect(subscription.closed).toBe(true);
   });
 
-  it('lets go of a queue at once when it is unsubscribed', async () => {
+  it('leaves a queue immediately when unsubscribed', async () => {
     const queue = new MemoryBackend();
     const observer = recorder();
     const subscription = fromAsyncIterable(queue.consume()).subscribe({
@@ -193,7 +193,7 @@ describe('fromAsyncIterable', () => {
     expect(seen).toBe(100_000);
   });
 
-  it('refuses what is no async iterable', () => {
+  it('refuses a value that is not an async iterable', () => {
     expect(thrownBy(() => fromAsyncIterable([1, 2] as unknown as AsyncIterable<number>))).toBeInstanceOf(TypeError);
     expect(thrownBy(() => fromAsyncIterable(null as unknown as AsyncIterable<number>))).toBeInstanceOf(TypeError);
   });

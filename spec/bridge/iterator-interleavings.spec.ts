@@ -28,7 +28,9 @@ function interleavings(next: number, push: number, end: number): Step[][] {
   ];
 }
 
-/** What each `next()` has to give, in the order of the calls: with the end by the consumer, what had come by then; else all that came. */
+/**
+ * The expected result of each `next()`, in order. If the consumer ends, only earlier values count.
+ */
 function expected(steps: readonly Step[], end: End): (number | 'done' | 'failed')[] {
   const endAt = steps.indexOf('end');
   const before = steps.slice(0, endAt);
@@ -66,7 +68,7 @@ interface Run {
   readonly gap: Gap;
 }
 
-/** Plays one order of calls; says what went wrong, if anything. */
+/** Runs one order of calls. Returns what went wrong, if anything. */
 async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }: Run): Promise<string[]> {
   const controller = new AbortController();
   const subject = create(controller.signal);
@@ -95,7 +97,7 @@ async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }
   const should = expected(steps, end);
   if (JSON.stringify(answers) !== JSON.stringify(should)) wrong.push(`answers ${answers}, expected ${should}`);
 
-  // A next() after the end of everything: it also says that the loop's body has finished, where an abort left it running.
+  // A last next(), which also acknowledges the delivery that an abort left with the body.
   const last = await subject.iterator.next().catch(() => ({ done: false, value: undefined }));
   if (end !== 'complete' && end !== 'fail' && (!last.done || last.value !== undefined))
     wrong.push('a next() after the end was not done');
@@ -104,7 +106,7 @@ async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }
   if (subject.connected()) wrong.push('still connected');
   if (subject.rest !== undefined && end !== 'complete') {
     const handedOver = should.filter((answer) => typeof answer === 'number').length;
-    // Given back by the end: only what the body still had in its hands, when no later next() had said that it was done with it.
+    // The end requeues only the last delivery, unless a later next() acknowledged it.
     const before = steps.slice(0, steps.indexOf('end')).filter((step) => step === 'next').length;
     const givenBack = givesBackLast && end !== 'abort' && handedOver > 0 && handedOver === before ? 1 : 0;
     const rest = upTo(pushes).slice(handedOver - givenBack);

@@ -19,7 +19,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(iterator[Symbol.asyncIterator]()).toBe(iterator);
   });
 
-  it('takes nothing in before the first next()', async () => {
+  it('does not subscribe before the first next()', async () => {
     const { signal } = new AbortController();
     const subject = create(signal);
     subject.push(1);
@@ -29,7 +29,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('takes something in on the first next()', async () => {
+  it('subscribes on the first next()', async () => {
     const subject = create();
     subject.push(1);
     const first = subject.iterator.next();
@@ -37,7 +37,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(await numbers(subject, [first])).toEqual([1]);
   });
 
-  it('answers several next() in flight in order, each with a value of its own', async () => {
+  it('resolves several next() in flight in order, each to its own value', async () => {
     const subject = create();
     const results = nexts(subject, 3);
     const order: number[] = [];
@@ -57,7 +57,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(await stateOf(second as Promise<unknown>)).toBe('pending');
   });
 
-  it('answers every next() in flight with done when return() is called, and return() last', async () => {
+  it('resolves every next() in flight to done when return() is called, and return() last', async () => {
     const subject = create();
     const settled: string[] = [];
     const results = nexts(subject, 3);
@@ -71,7 +71,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(settled).toEqual(['next 0', 'next 1', 'next 2', 'return']);
   });
 
-  it('lets go of the source within the call of return() while a next() is pending', () => {
+  it('leaves the source within the call of return() while a next() is pending', () => {
     const { signal } = new AbortController();
     const subject = create(signal);
     void subject.iterator.next();
@@ -81,7 +81,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('is done for good after return(), whatever comes', async () => {
+  it('stays done after return()', async () => {
     const subject = create();
     await subject.iterator.return();
     subject.push(1);
@@ -126,7 +126,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('is empty, and takes nothing in, when the signal was aborted at the start', async () => {
+  it('is empty and does not subscribe when the signal is aborted at the start', async () => {
     const subject = create(AbortSignal.abort());
     subject.push(1);
     const results = nexts(subject, 2);
@@ -144,7 +144,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('hands over what came before the source completed, then is done', async () => {
+  it('returns the values of a completed source, then is done', async () => {
     const { signal } = new AbortController();
     const subject = create(signal);
     const results = nexts(subject, 1);
@@ -156,7 +156,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(subject.connected()).toBe(false);
   });
 
-  it('answers every next() in flight with done when the source completes', async () => {
+  it('resolves every next() in flight to done when the source completes', async () => {
     const subject = create();
     const results = nexts(subject, 3);
     subject.complete();
@@ -174,7 +174,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('lets go of signal and source when the loop breaks', async () => {
+  it('leaves signal and source when the loop breaks', async () => {
     const { signal } = new AbortController();
     const subject = create(signal);
     for (const n of upTo(3)) subject.push(n);
@@ -188,7 +188,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('passes the error of the loop body on and lets go', async () => {
+  it('passes on the error of the loop body and leaves', async () => {
     const subject = create();
     subject.push(1);
     const error = new Error('body');
@@ -199,7 +199,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(subject.connected()).toBe(false);
   });
 
-  it('survives a return() from inside the answer to a next()', async () => {
+  it('survives a return() from within the resolution of a next()', async () => {
     const subject = create();
     const first = subject.iterator.next().then(async (result) => {
       await subject.iterator.return();
@@ -240,7 +240,7 @@ describe.each(ITERATOR_CASES.filter(({ create }) => create().fail !== undefined)
       expect(await iterator.next()).toEqual(DONE);
     });
 
-    it('comes once, after the values that came before it', async () => {
+    it('is thrown once, after the values before it', async () => {
       const subject = failing();
       const results = [subject.iterator.next()];
       for (const n of upTo(3)) subject.push(n);
@@ -251,7 +251,7 @@ describe.each(ITERATOR_CASES.filter(({ create }) => create().fail !== undefined)
       expect(await subject.iterator.next()).toEqual(DONE);
     });
 
-    it('is not seen by who left before it was handed out', async () => {
+    it('is not seen by a consumer that left before', async () => {
       const subject = failing();
       const first = subject.iterator.next();
       subject.push(1);

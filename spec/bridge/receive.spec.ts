@@ -9,13 +9,13 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const nOf = ({ payload }: Delivery): number => numberOf(payload);
 
 describe('receive', () => {
-  it('takes a message that waits already', async () => {
+  it('receives a waiting message', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1, 2]);
     expect(nOf(await receive(queue))).toBe(1);
   });
 
-  it('waits for a message to come', async () => {
+  it('waits for a message', async () => {
     const queue = new MemoryBackend();
     const received = receive(queue);
     expect(await stateOf(received)).toBe('pending');
@@ -34,7 +34,7 @@ describe('receive', () => {
     expect(queue.size).toBe(2);
   });
 
-  it('keeps its delivery out until it is settled', async () => {
+  it('keeps its delivery in flight until it is settled', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1]);
     const delivery = await receive(queue);
@@ -55,7 +55,7 @@ describe('receive', () => {
     expect(second.id).toBe(first.id);
   });
 
-  it('serves those who wait in turn', async () => {
+  it('serves waiting calls in turn', async () => {
     const queue = new MemoryBackend();
     const received = [receive(queue), receive(queue), receive(queue)];
     void publishAll(queue, [1, 2, 3]);
@@ -82,7 +82,7 @@ describe('receive', () => {
     expect(await pull(queue.consume(), 1)).toEqual([{ n: 1 }]);
   });
 
-  it('eats nothing when it has lost against a timeout', async () => {
+  it('takes no message after a timeout', async () => {
     const queue = new MemoryBackend();
     const received = receive(queue, { signal: AbortSignal.timeout(1) });
     await expect(received).rejects.toMatchObject({ name: 'TimeoutError' });
@@ -91,14 +91,14 @@ describe('receive', () => {
     expect([nOf(delivery), delivery.attempt]).toEqual([1, 1]);
   });
 
-  it('rejects with the reason of a signal that was aborted before, though a message waits', async () => {
+  it('rejects with the reason of an aborted signal, even if a message waits', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1]);
     expect(await rejectionOf(receive(queue, { signal: AbortSignal.abort('no') }))).toBe('no');
     expect([queue.size, queue.inFlight]).toEqual([1, 0]);
   });
 
-  it('either hands its message over or puts it back when the abort comes in the same turn as the message', async () => {
+  it('either resolves to its message or requeues it when the abort comes in the same turn', async () => {
     for (const publishFirst of [true, false]) {
       const queue = new MemoryBackend({ logger: silentLogger });
       const controller = new AbortController();
@@ -135,7 +135,7 @@ describe('receive', () => {
     expect(QueueClosedError.is(await rejectionOf(receive(queue)))).toBe(true);
   });
 
-  it('still receives what a closed queue holds', async () => {
+  it('still receives from a closed queue', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1]);
     await queue.close();
@@ -172,7 +172,7 @@ describe('receive', () => {
     expect(controller.added).toBe(controller.removed);
   });
 
-  it('leaves no subscription behind: the next message goes to others', async () => {
+  it('leaves no subscription: the next message goes to others', async () => {
     const { scheduler } = new VirtualClock();
     const queue = new MemoryBackend({ scheduler, logger: recordingLogger() });
     void publishAll(queue, [1]);
@@ -194,7 +194,7 @@ describe('receive', () => {
     ['signal', 'TypeError', { signal: null }],
     ['options', 'TypeError', null],
   ])('rejects for a bad %s with a %s that names it', async (name, errorName, options) => {
-    // Called outside of any promise: what it throws synchronously fails the test.
+    // Called outside of a promise: a synchronous error fails the test.
     const received = receive(new MemoryBackend(), options as ReceiveOptions);
     const error = await rejectionOf(received);
     expect(error).toMatchObject({ name: errorName, message: expect.stringContaining(name) });

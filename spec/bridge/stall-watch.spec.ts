@@ -17,7 +17,7 @@ import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { runScript } from '../support/run-script.js';
 
-/** Lets the watch look as often as it does in so many seconds. */
+/** Runs as many checks as there are in so many seconds. */
 function pass(seconds: number): void {
   for (let second = 0; second < seconds; second += 5) stallWatch.look();
 }
@@ -30,8 +30,8 @@ function setUp(messages: number) {
   return { queue, warnings, logger };
 }
 
-describe('The watch over subscribers', () => {
-  it('has one timer while there are any, and none afterwards', () => {
+describe('StallWatch', () => {
+  it('has one timer while there are subscribers', () => {
     const { queue } = setUp(0);
     expect(stallWatch.size).toBe(0);
     const [one, two] = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'billing' })];
@@ -48,7 +48,7 @@ describe('The watch over subscribers', () => {
     expect(stallWatch.size).toBe(0);
   });
 
-  it('looks by itself, with one interval that ends with the last subscriber', async () => {
+  it('checks by itself, with one interval that ends with the last subscriber', async () => {
     const intervals: (() => void)[] = [];
     let ended = 0;
     const watch = new StallWatch((task) => {
@@ -116,12 +116,12 @@ describe('The watch over subscribers', () => {
     expect(stallWatch.size).toBeLessThan(before + 5);
   });
 
-  it('looks every 5 seconds of real time', async () => {
+  it('checks every 5 seconds of real time', async () => {
     const faster =
       'const { setInterval: real, clearInterval: end } = globalThis; globalThis.setInterval = (task, ms) => real(task, ms / 1000);';
     const script = `
       const { MemoryBackend } = sluice;
-      // Kept: the watch holds a queue weakly.
+      // Referenced here, because the watch holds a queue weakly.
       globalThis.queue = new MemoryBackend({ name: 'orders', logger: { ...console, warn: (...said) => warn(...said) } });
       const alive = real(() => {}, 1000);
       const warn = (message, details) => {
@@ -147,7 +147,7 @@ describe('The watch over subscribers', () => {
   });
 });
 
-describe('A subscriber that holds all of its credit', () => {
+describe('A subscriber that uses up its credit', () => {
   it('for 60 seconds, and settles nothing, is logged once', () => {
     const { queue, warnings } = setUp(100);
     new Holder(queue, { group: 'billing', prefetch: 10 });
@@ -186,7 +186,7 @@ describe('A subscriber that holds all of its credit', () => {
     ],
     ['debounceTime', debounceTime(3_600_000)],
     ['a batch larger than the prefetch', inBatches({ maxSize: 20, maxWait: 3_600_000, logger: silentLogger })],
-  ])('since %s dropped or kept it all, is logged', (_name, operator) => {
+  ])('because %s dropped or collected it, is logged', (_name, operator) => {
     const { queue, warnings } = setUp(100);
     const subscription = queue.deliveries({ group: 'billing', prefetch: 10 }).pipe(operator).subscribe();
     pass(65);
@@ -206,7 +206,7 @@ describe('A subscriber that holds all of its credit', () => {
     expect(warnings.length).toBe(1);
   });
 
-  it('and has had its message requeued and delivered anew, is not', async () => {
+  it('and had its message redelivered, is not', async () => {
     const { queue, warnings } = setUp(1);
     const holder = new Holder(queue, { group: 'billing', prefetch: 1 });
     for (const _ of upTo(3)) {
@@ -224,7 +224,7 @@ describe('A subscriber that holds all of its credit', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('and takes no more since its signal aborted, is not', () => {
+  it('and stopped because its signal aborted, is not', () => {
     const { queue, warnings } = setUp(10);
     const intake = new AbortController();
     new Holder(queue, { group: 'billing', prefetch: 10, signal: intake.signal });
@@ -263,7 +263,7 @@ describe('A subscriber that holds all of its credit', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('is not when it has left', () => {
+  it('and has left, is not', () => {
     const { queue, warnings } = setUp(100);
     const { subscription } = new Holder(queue, { group: 'billing', prefetch: 10 });
     pass(30);

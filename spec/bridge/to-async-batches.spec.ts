@@ -6,7 +6,7 @@ import { listenersOf } from '../support/signals.js';
 
 const DONE = { done: true, value: undefined };
 
-/** An iterator whose first next() was answered with [0]: what is pushed from now on finds nobody waiting. */
+/** An iterator whose first next() returned [0]. Later values find no waiting call. */
 async function started(
   options?: ToAsyncBatchesOptions,
 ): Promise<{ source: Subject<number>; iterator: FullIterator<number[]> }> {
@@ -20,7 +20,7 @@ async function started(
 }
 
 describe('toAsyncBatches', () => {
-  it('gives all that came since the last batch', async () => {
+  it('returns all values since the last batch', async () => {
     const { source, iterator } = await started();
     for (const n of upTo(3)) source.next(n);
     expect(await iterator.next()).toEqual({ done: false, value: [1, 2, 3] });
@@ -31,14 +31,14 @@ describe('toAsyncBatches', () => {
     expect(await iterator.next()).toEqual({ done: false, value: [4, 5] });
   });
 
-  it('answers a waiting next() with all that comes in the same turn', async () => {
+  it('resolves a waiting next() to all values of the same turn', async () => {
     const { source, iterator } = await started();
     const pending = iterator.next();
     for (const n of upTo(3)) source.next(n);
     expect(await pending).toEqual({ done: false, value: [1, 2, 3] });
   });
 
-  it('does not touch a batch any more once its consumer has it', async () => {
+  it('does not change a batch that its consumer has', async () => {
     const { source, iterator } = await started();
     const pending = iterator.next();
     source.next(1);
@@ -50,7 +50,7 @@ describe('toAsyncBatches', () => {
     expect(await pull(iterator, 1)).toEqual([[2, 3]]);
   });
 
-  it('does not touch a batch that was taken from what was kept', async () => {
+  it('does not change a batch that was taken from the buffer', async () => {
     const { source, iterator } = await started();
     source.next(1);
     const taken = iterator.next();
@@ -59,7 +59,7 @@ describe('toAsyncBatches', () => {
     expect([value, ...(await pull(iterator, 1))].flat()).toEqual([1, 2]);
   });
 
-  it('never gives an empty batch', async () => {
+  it('never returns an empty batch', async () => {
     const { source, iterator } = await started();
     source.next(1);
     expect(await pull(iterator, 1)).toEqual([[1]]);
@@ -69,7 +69,7 @@ describe('toAsyncBatches', () => {
     expect(await pending).toEqual(DONE);
   });
 
-  it('gives each value exactly once, in order, whatever the rhythm', async () => {
+  it('returns each value exactly once, in order, at any pace', async () => {
     const source = new Subject<number>();
     const batches = drainSlowly(toAsyncBatches(source, { maxSize: 4 }));
     for (const n of upTo(200)) {
@@ -82,7 +82,7 @@ describe('toAsyncBatches', () => {
     expect((await batches).every(({ length }) => length >= 1 && length <= 4)).toBe(true);
   });
 
-  it('shares what came in one turn among several next() in flight without loss', async () => {
+  it('shares the values of one turn among several next() in flight without loss', async () => {
     const { source, iterator } = await started({ maxSize: 2 });
     const pending = [iterator.next(), iterator.next(), iterator.next()];
     for (const n of upTo(6)) source.next(n);
@@ -94,16 +94,16 @@ describe('toAsyncBatches', () => {
     ]);
   });
 
-  it('gives at most maxSize values at once, and the rest next', async () => {
+  it('returns at most maxSize values at once, and the rest next', async () => {
     expect(await drain(toAsyncBatches(range(1, 7), { maxSize: 3 }))).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
   });
 
-  it('gives a burst as one batch without maxSize', async () => {
+  it('returns a burst as one batch without maxSize', async () => {
     const batches = await drain(toAsyncBatches(range(1, 10_000)));
     expect(batches).toEqual([upTo(10_000)]);
   });
 
-  it('gives what was kept when the source completes', async () => {
+  it('returns the buffered values when the source completes', async () => {
     const { source, iterator } = await started();
     source.next(1);
     source.next(2);
@@ -111,7 +111,7 @@ describe('toAsyncBatches', () => {
     expect(await drain(iterator)).toEqual([[1, 2]]);
   });
 
-  it('gives what came before an error, then the error once', async () => {
+  it('returns the values before an error, then throws it once', async () => {
     const boom = new Error('boom');
     const iterator = toAsyncBatches(
       concat(
@@ -125,7 +125,7 @@ describe('toAsyncBatches', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it('drops what nobody asked for when its signal aborts', async () => {
+  it('drops buffered values when its signal aborts', async () => {
     const controller = new AbortController();
     const { source, iterator } = await started({ signal: controller.signal });
     source.next(1);

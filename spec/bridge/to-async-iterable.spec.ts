@@ -5,7 +5,7 @@ import { outcomeOf, rejectionOf, thrownBy, turns } from '../support/promises.js'
 
 const DONE = { done: true, value: undefined };
 
-/** An iterator that has subscribed and whose first next() was answered with 0: what is pushed from now on finds nobody waiting. */
+/** An iterator whose first next() returned 0. Later values find no waiting call. */
 async function started(
   options?: ToAsyncIterableOptions,
 ): Promise<{ source: Subject<number>; iterator: FullIterator<number> }> {
@@ -18,11 +18,11 @@ async function started(
 }
 
 describe('toAsyncIterable', () => {
-  it('gives every value in order', async () => {
+  it('returns every value in order', async () => {
     expect(await drain(toAsyncIterable(range(1, 1000)))).toEqual(upTo(1000));
   });
 
-  it('loses nothing that comes while the body of the loop is busy', async () => {
+  it('loses no value while the body of the loop is busy', async () => {
     const source = new Subject<number>();
     const seen: number[] = [];
     const loop = (async () => {
@@ -40,7 +40,7 @@ describe('toAsyncIterable', () => {
     expect(seen).toEqual(upTo(50));
   });
 
-  it('hands over undefined and null as the values that they are', async () => {
+  it('returns undefined and null as values', async () => {
     expect(await drain(toAsyncIterable(of(undefined, null, 0, '')))).toEqual([undefined, null, 0, '']);
   });
 
@@ -63,7 +63,7 @@ describe('toAsyncIterable', () => {
     expect(await drain(toAsyncIterable(Promise.resolve('value')))).toEqual(['value']);
   });
 
-  it('subscribes once, however many next() there are', async () => {
+  it('subscribes once for any number of next()', async () => {
     let subscriptions = 0;
     const iterator = toAsyncIterable(
       defer(() => {
@@ -80,7 +80,7 @@ describe('toAsyncIterable', () => {
     expect(subscriptions).toBe(1);
   });
 
-  it('unsubscribes once, at once, when return() comes while a next() is pending', () => {
+  it('unsubscribes once and immediately on return() while a next() is pending', () => {
     let teardowns = 0;
     const iterator = toAsyncIterable(new Observable(() => () => teardowns++));
     void iterator.next();
@@ -101,7 +101,7 @@ describe('toAsyncIterable', () => {
     expect(teardowns).toBe(1);
   });
 
-  it('drops what nobody asked for when it is left', async () => {
+  it('drops buffered values when the loop leaves', async () => {
     const { source, iterator } = await started();
     for (const n of upTo(3)) source.next(n);
     await iterator.return();
@@ -109,7 +109,7 @@ describe('toAsyncIterable', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it('drops what nobody asked for when its signal aborts', async () => {
+  it('drops buffered values when its signal aborts', async () => {
     const controller = new AbortController();
     const { source, iterator } = await started({ signal: controller.signal });
     for (const n of upTo(3)) source.next(n);
@@ -118,14 +118,14 @@ describe('toAsyncIterable', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it('ignores an abort that comes after the source has completed and the loop has ended', async () => {
+  it('ignores an abort after the source has completed and the loop has ended', async () => {
     const controller = new AbortController();
     expect(await drain(toAsyncIterable(of(1, 2), { signal: controller.signal }))).toEqual([1, 2]);
     controller.abort();
     await turns();
   });
 
-  it('gives the values that came before an error, then the error, then done', async () => {
+  it('returns the values before an error, throws the error, then is done', async () => {
     const boom = new Error('boom');
     const iterator = toAsyncIterable(
       concat(
@@ -158,7 +158,7 @@ describe('toAsyncIterable', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it('answers a next() that is called from inside the subscription', async () => {
+  it('resolves a next() that is called within subscribe', async () => {
     let inner: Promise<IteratorResult<number>> | undefined;
     const iterator: AsyncIterator<number> = toAsyncIterable(
       new Observable<number>((subscriber) => {
@@ -174,7 +174,7 @@ describe('toAsyncIterable', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it('can be left from inside the source, mid-emission', async () => {
+  it('can be left from within the source while it emits', async () => {
     const after: boolean[] = [];
     const iterator = full(
       toAsyncIterable(
@@ -193,7 +193,7 @@ describe('toAsyncIterable', () => {
 });
 
 describe('toAsyncIterable with a bounded buffer', () => {
-  it("ends with a QueueOverflowError after what was kept, with 'error'", async () => {
+  it("ends with a QueueOverflowError after the buffered values, with 'error'", async () => {
     const { source, iterator } = await started({ overflow: 'error', capacity: 2 });
     for (const n of upTo(4)) source.next(n);
     expect(source.observed).toBe(false);
@@ -203,7 +203,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it("takes as many as the capacity says without an error, with 'error'", async () => {
+  it("accepts as many values as the capacity without an error, with 'error'", async () => {
     const { source, iterator } = await started({ overflow: 'error', capacity: 2 });
     source.next(1);
     source.next(2);
@@ -241,7 +241,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
     expect(await pending).toEqual({ done: false, value: 6 });
   });
 
-  it('counts only what nobody waits for', async () => {
+  it('counts only buffered values', async () => {
     const { source, iterator } = await started({ overflow: 'error', capacity: 1 });
     const waiting = [iterator.next(), iterator.next()];
     for (const n of upTo(3)) source.next(n);
@@ -258,7 +258,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
   });
 });
 
-describe('toAsyncIterable with options without sense', () => {
+describe('toAsyncIterable with invalid options', () => {
   it.each<[string, 'TypeError' | 'RangeError', Record<string, unknown>]>([
     ['overflow', 'RangeError', { overflow: 'drop' }],
     ['overflow', 'TypeError', { overflow: 1, capacity: 1 }],

@@ -7,11 +7,11 @@ beforeEach(fakeTime);
 
 afterEach(() => jest.useRealTimers());
 
-/** What becomes of a link, each so many milliseconds after the last. */
+/** The fate of a link, each time in milliseconds after the last. */
 interface Fate {
-  /** Of connecting, and of being prepared: how long it takes, and how it ends. */
+  /** How long connecting and preparing take, and how they end. */
   readonly steps: readonly [takes: number, end: 'well' | 'retryable' | 'fatal'][];
-  /** After how long it breaks by itself, if it does; it may be before it is ready. */
+  /** When the link breaks by itself, if it does. It may not be ready by then. */
   readonly breaks: number | undefined;
 }
 
@@ -51,8 +51,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-describe('Connection beside links of any fate', () => {
-  it('has one link at a time, prepared before it is used, and answers all who wait', async () => {
+describe('Connection with links of any fate', () => {
+  it('has one link at a time, prepares it before use, and settles all waiting calls', async () => {
     const run = async (fates: readonly Fate[], steps: readonly Step[], closes: boolean) => {
       const stage = new Stage();
       const { connection, links, problems } = stage;
@@ -85,7 +85,7 @@ describe('Connection beside links of any fate', () => {
         connection.close();
         expect(await Promise.all(waits.map(async (wait) => (await outcomeOf(wait)).state))).not.toContain('pending');
       } else {
-        // Every fate is over sooner or later, as is a link that had bad news; all that comes after goes well.
+        // Every fate ends, and so does a link with a reported error. Later links work.
         for (let round = 0; round < fates.length + 2; round++) {
           wait('ready');
           await pass(PATIENCE * 2 + 5000 + 3000);

@@ -19,7 +19,6 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-/** A connection that is ready. */
 async function connected(): Promise<FakeLink> {
   const ready = stage.connection.ready();
   stage.link.open();
@@ -28,7 +27,7 @@ async function connected(): Promise<FakeLink> {
 }
 
 describe('Connection', () => {
-  it('connects when it is needed first, once for all who wait, and lets nobody use it before it is prepared', async () => {
+  it('connects once on first use, and is ready only when the link is prepared', async () => {
     const { connection, links } = stage;
     expect([links.length, connection.isReady, connection.link]).toEqual([0, false, undefined]);
     const waits = [connection.ready(), connection.acquire(), connection.ready()];
@@ -46,7 +45,7 @@ describe('Connection', () => {
     expect(stage.logger.warnings).toEqual([]);
   });
 
-  it('takes the better reason, which a link may have told before its call failed', async () => {
+  it('prefers the reason that a link reported before its call failed', async () => {
     const ready = stage.connection.ready();
     stage.link.lost('fatal: wrong password');
     stage.link.lost('fatal: too late');
@@ -59,7 +58,7 @@ describe('Connection', () => {
     ]);
   });
 
-  it('lets go of whoever gives up waiting', async () => {
+  it('forgets an aborted call', async () => {
     const { connection } = stage;
     const { signal, abort } = new Abort();
     const waits = [connection.ready(signal), connection.acquire(signal), connection.ready()];
@@ -69,14 +68,14 @@ describe('Connection', () => {
     expect(await rejectionOf(connection.ready(signal))).toBe('enough');
     await connected();
     await waits[2];
-    // Also where there is a connection by now: whoever asks again and again has to come to an end.
+    // Even if there is a connection by now: a caller that repeats its call must end.
     expect(
       await Promise.all([connection.ready(signal), connection.acquire(signal)].map((wait) => rejectionOf(wait))),
     ).toEqual(['enough', 'enough']);
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('tries again after a fatal failure when it is asked again, and not before', async () => {
+  it('tries again after a fatal failure only when it is called again', async () => {
     const { connection } = stage;
     const waits = [connection.ready(), connection.acquire()];
     stage.link.connecting.resolve();
@@ -91,7 +90,7 @@ describe('Connection', () => {
     expect([stage.links.length, connection.lastError]).toEqual([2, undefined]);
   });
 
-  it('takes a client that cannot be made for fatal', async () => {
+  it('treats a client that cannot be created as fatal', async () => {
     stage.onLink = () => {
       throw new TypeError('no such option');
     };
@@ -104,7 +103,7 @@ describe('Connection', () => {
     await connected();
   });
 
-  it('connects again at once when it was lost, and says so', async () => {
+  it('reconnects immediately after a loss, and logs it', async () => {
     const first = await connected();
     await pass(60_000);
     first.lost('reset by peer');
@@ -124,7 +123,7 @@ describe('Connection', () => {
     ]);
   });
 
-  it('is disturbed neither by a link of before, nor by news that come twice', async () => {
+  it('ignores an earlier link, and repeated reports', async () => {
     const first = await connected();
     await pass(60_000);
     stage.onLink = (link) => link.open();
@@ -167,14 +166,14 @@ describe('Connection', () => {
     ]);
   });
 
-  it('pauses also where each connection breaks as soon as it is there', async () => {
+  it('backs off when every connection breaks as soon as it is ready', async () => {
     stage.onLink = (link) => {
       link.open();
       setTimeout(() => link.lost('thrown out'), 10);
     };
     await stage.connection.ready();
     await pass(10_000);
-    // Without a pause there are a thousand.
+    // Without a backoff there are a thousand.
     expect(stage.links.length).toBeLessThan(200);
   });
 
@@ -213,7 +212,7 @@ describe('Connection', () => {
     },
   );
 
-  it('destroys a link that connects after it was given up', async () => {
+  it('destroys a link that connects after its deadline', async () => {
     const ready = stage.connection.ready();
     const first = stage.link;
     first.isDeaf = true;
@@ -226,7 +225,7 @@ describe('Connection', () => {
     await ready;
   });
 
-  it('does not take a link for one that works which broke while it was prepared', async () => {
+  it('does not use a link that broke while it was prepared', async () => {
     const ready = stage.connection.ready();
     stage.link.connecting.resolve();
     await turns(1);
@@ -239,7 +238,7 @@ describe('Connection', () => {
     expect(stage.links.length).toBe(2);
   });
 
-  it('makes who acquires it wait for the next link where the first is lost at once', async () => {
+  it('makes `acquire` wait for the next link if the first is lost immediately', async () => {
     const acquired = stage.connection.acquire();
     const ready = stage.connection.ready().then(() => stage.link.lost('reset by peer'));
     const lost = stage.connection.ready().then(() => stage.connection.acquire());
@@ -254,7 +253,7 @@ describe('Connection', () => {
 });
 
 describe('A closed Connection', () => {
-  /** Brings a connection to a phase; returns who waits for it. */
+  /** Brings a connection to a phase. Returns the waiting calls. */
   const phases: Record<string, () => Promise<Promise<unknown>[]>> = {
     idle: async () => [],
     connecting: async () => [stage.connection.ready(), stage.connection.acquire()],
@@ -295,7 +294,7 @@ describe('A closed Connection', () => {
     expect(stage.links.length).toBe(length);
   });
 
-  it('stays closed where its link connects all the same', async () => {
+  it('stays closed when its link connects later', async () => {
     const ready = stage.connection.ready();
     stage.link.open();
     stage.connection.close();
@@ -308,7 +307,7 @@ describe('A closed Connection', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('destroys a link that connects after the end', async () => {
+  it('destroys a link that connects after `close()`', async () => {
     const ready = rejectionOf(stage.connection.ready());
     stage.link.isDeaf = true;
     stage.connection.close();
@@ -317,7 +316,7 @@ describe('A closed Connection', () => {
     expect([await ready, stage.link.isDestroyed, stage.prepared.size]).toEqual([CLOSED, true, 0]);
   });
 
-  it('leaves no timer behind where its link takes no notice, as a client that cannot be stopped while it connects', async () => {
+  it('leaves no timer when its client cannot be stopped while it connects', async () => {
     const ready = stage.connection.ready();
     stage.link.isDeaf = true;
     stage.connection.close();

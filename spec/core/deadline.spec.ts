@@ -5,7 +5,7 @@ import { failureOf } from '../support/promises.js';
 import { StrangeServer } from '../support/servers/strange-server.js';
 
 describe('withDeadline', () => {
-  it('rejects when the deadline passes first, and ignores the answer that comes then', async () => {
+  it('rejects when the deadline passes first, and ignores the late response', async () => {
     let answer!: (error: Error) => void;
     const request = new Promise<void>((_, reject) => {
       answer = reject;
@@ -14,7 +14,7 @@ describe('withDeadline', () => {
     answer(new Error('no'));
   });
 
-  it('does not call it late when the answer came first', async () => {
+  it('does not reject when the response came first', async () => {
     let late = 0;
     const answered = withDeadline(Promise.resolve(1), 1, () => {
       late += 1;
@@ -25,11 +25,11 @@ describe('withDeadline', () => {
     expect(late).toBe(0);
   });
 
-  it('takes an answer that has arrived and could not be read, since the event loop was blocked', async () => {
+  it('accepts a response that arrived while the event loop was blocked', async () => {
     const server = await StrangeServer.start((socket) =>
       socket.on('data', () => {
         socket.write('answer');
-        // Both ends are on this event loop: the timer of the deadline is due before the other end can read.
+        // Client and server share this event loop: the deadline fires before the client can read.
         const end = performance.now() + 300;
         while (performance.now() < end);
       }),

@@ -11,7 +11,7 @@ beforeEach(() => {
 afterEach(() => jest.restoreAllMocks());
 
 describe('DelayedInTransit', () => {
-  it('counts a message until it comes, or until it cannot be late any more', () => {
+  it('counts a message until it returns, or until it is too late', () => {
     const underway = new DelayedInTransit({ most: 10, lateness: 1000 });
     underway.add('one', 50);
     underway.add('two', 5_000);
@@ -27,7 +27,7 @@ describe('DelayedInTransit', () => {
     expect(underway.size).toBe(0);
   });
 
-  it('remembers messages up to a limit, and has room again for what comes later', () => {
+  it('remembers messages up to a limit, and more when others have returned', () => {
     const underway = new DelayedInTransit({ most: 1024, lateness: 1000 });
     for (let n = 0; n < 5_000; n++) underway.add(`${n}`, n < 100 ? 10 : 60_000);
     expect(underway.size).toBe(1024);
@@ -36,7 +36,7 @@ describe('DelayedInTransit', () => {
     expect(underway.size).toBe(925);
   });
 
-  it('tells which messages are not later than some time', () => {
+  it('lists the messages within a lateness', () => {
     const underway = new DelayedInTransit({ most: 10, lateness: 1000 });
     underway.add('one', 50);
     underway.add('two', 500);
@@ -48,7 +48,7 @@ describe('DelayedInTransit', () => {
     ]);
   });
 
-  it('is what a list of messages and times would be', () => {
+  it('equals a list of messages and times', () => {
     const step = fc.oneof(
       fc.record({ add: fc.nat(30), delay: fc.nat(500) }),
       fc.record({ delete: fc.nat(30) }),
@@ -73,7 +73,7 @@ describe('DelayedInTransit', () => {
             underway.add(`${id}`, next.delay);
             if (rest.length < most) model = [...rest, { id: `${id}`, until: now + next.delay + 20 }];
           }
-          // To ask is to forget, so it is not asked after each step.
+          // Reading forgets late messages, so the test does not read after each step.
           if (id % 3 === 0) expect(underway.size).toBe(model.filter(({ until }) => until >= now).length);
         }
       }),

@@ -8,7 +8,7 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { listenersOf } from '../support/signals.js';
 import { Abort, messageOf } from './fakes.js';
 
-/** Writes down what a subscription tells it. */
+/** Records the calls of a subscription. */
 class RecordingOwner implements SubscriptionOwner {
   readonly queueName = 'orders';
   readonly longestDelay = 5000;
@@ -72,7 +72,7 @@ function subscribe({
 }
 
 describe('DeliverySubscription', () => {
-  it('lines up at its start, after a message while there is credit, and with every credit that comes back', async () => {
+  it('joins the ready list at its start, after a message while there is credit, and when credit is freed', async () => {
     const { owner, seen, subscription, take } = subscribe();
     const one = take('1');
     expect([owner.told.splice(0), subscription.credit]).toEqual([['line up', 'line up'], 1]);
@@ -86,7 +86,7 @@ describe('DeliverySubscription', () => {
     expect([owner.told, subscription.credit, seen]).toEqual([[], 2, ['1', '2']]);
   });
 
-  it('takes nothing after an abort, lets what is out be settled, and completes with the last of it', () => {
+  it('accepts no message after an abort, and completes when the last delivery is settled', () => {
     const { abort, signal } = new Abort();
     const { owner, seen, subscription, take } = subscribe({ prefetch: 3, signal });
     const [one, two] = [take('1'), take('2')];
@@ -99,14 +99,14 @@ describe('DeliverySubscription', () => {
     expect([owner.told, seen]).toEqual([['removeSubscription'], ['1', '2', 'complete']]);
   });
 
-  it('completes at once when nothing is out at an abort', () => {
+  it('completes immediately on an abort with nothing in flight', () => {
     const { abort, signal } = new Abort();
     const { owner, seen } = subscribe({ signal });
     abort();
     expect([seen, owner.told]).toEqual([['complete'], ['line up', 'step back', 'removeSubscription']]);
   });
 
-  it('gives back what is out, in its order, when the subscriber leaves; what comes of that concerns nobody', async () => {
+  it('requeues deliveries in flight in order when the subscriber leaves, and ignores the result', async () => {
     const { signal } = new Abort();
     const { owner, seen, subscriber, subscription, take } = subscribe({ signal });
     const [one] = [take('1'), take('2')];
@@ -118,7 +118,7 @@ describe('DeliverySubscription', () => {
     expect([owner.told.length, seen]).toEqual([4, ['1', '2']]);
   });
 
-  it('gives back what is out when the subscriber leaves in the midst of a delivery', () => {
+  it('requeues deliveries in flight when the subscriber leaves during a delivery', () => {
     const { owner, subscriber, take } = subscribe({ prefetch: 1 });
     subscriber.add(() => owner.told.push('left'));
     const next = jest.spyOn(subscriber, 'next').mockImplementation(() => subscriber.unsubscribe());
@@ -132,7 +132,7 @@ describe('DeliverySubscription', () => {
   it.each([
     [undefined, 'complete'],
     [{ error: new Error('wrong password') }, 'failed: Error: wrong password'],
-  ])('ends with its queue, and gives back what is out (%p)', (failure, last) => {
+  ])('ends with its queue, and requeues deliveries in flight (%p)', (failure, last) => {
     const { owner, seen, subscription, take } = subscribe();
     take('1');
     owner.told.length = 0;
@@ -144,7 +144,7 @@ describe('DeliverySubscription', () => {
     ]);
   });
 
-  it('leaves the line at once if its subscriber has left before it starts', () => {
+  it('leaves the ready list if its subscriber has left before it starts', () => {
     const owner = new RecordingOwner();
     const subscriber = new Subscriber<Delivery>();
     subscriber.unsubscribe();
@@ -157,7 +157,7 @@ describe('DeliverySubscription', () => {
     expect(owner.told).toEqual(['line up', 'step back', 'removeSubscription']);
   });
 
-  it('warns of a second settlement, and notes the reason of a rejection', async () => {
+  it('warns of a second settlement, and logs the reason of a rejection', async () => {
     const { owner, take } = subscribe();
     const delivery = take('1');
     void delivery.reject('no such customer');
@@ -168,7 +168,7 @@ describe('DeliverySubscription', () => {
     ]);
   });
 
-  it('warns once when its subscriber holds all of its credit and settles nothing for 60 seconds', () => {
+  it('warns once when its subscriber uses up its credit and settles nothing for 60 seconds', () => {
     const watched = subscribe({ watched: true });
     const intake = new Abort();
     const others = [
@@ -192,7 +192,7 @@ describe('DeliverySubscription', () => {
     expect(watched.owner.logger.warnings.length).toBe(1);
   });
 
-  it('gives its credit back once, however often a delivery is settled', () => {
+  it('frees credit once, however often a delivery is settled', () => {
     const { subscription, take } = subscribe();
     const delivery = take('1');
     take('2');

@@ -3,7 +3,7 @@ import { type DeliveryOwner, DriverDelivery } from '../../src/core/delivery.js';
 import { rejectionOf, turns } from '../support/promises.js';
 import { messageOf } from './fakes.js';
 
-/** Writes down what it is told. */
+/** Records its calls. */
 class RecordingOwner implements DeliveryOwner {
   readonly groupName = 'billing';
   readonly longestDelay = 5000;
@@ -40,14 +40,14 @@ const call = {
 };
 
 describe('DriverDelivery', () => {
-  it('shows the message, its queue, and no more than that to JSON and the inspector', () => {
+  it('shows only the message and its queue to JSON and the inspector', () => {
     const record = { queue: 'orders', ...messageOf('1-0', 2), settled: false };
     expect(delivery).toMatchObject(record);
     expect(JSON.parse(JSON.stringify(delivery))).toEqual(record);
     expect(inspect(delivery)).toBe(inspect(record));
   });
 
-  it('rejects when its settlement fails for good, and ends no process where nobody waits for that', async () => {
+  it('rejects when its settlement fails for good, without an unhandled rejection', async () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => unhandled.push(reason);
     process.on('unhandledRejection', note);
@@ -74,7 +74,7 @@ describe('DriverDelivery', () => {
     expect(owner.told).toEqual(Object.keys(call).map((later) => ['again', later, how]));
   });
 
-  it('is settled before the owner hears of it, and a reason before that', () => {
+  it('stores the reason, then is settled, then calls its owner', () => {
     void delivery.reject('why');
     expect(owner.told).toEqual([
       ['rejected', 'why', false],
@@ -82,12 +82,12 @@ describe('DriverDelivery', () => {
     ]);
   });
 
-  it('says whether the settlement counted', async () => {
+  it('resolves to whether the settlement counted', async () => {
     owner.counts = false;
     expect(await delivery.ack()).toBe(false);
   });
 
-  it('goes back after a delay that the broker takes', async () => {
+  it('is requeued with a delay that the engine accepts', async () => {
     expect(await delivery.nack({ delay: 5000 })).toBe(true);
     expect(owner.told).toEqual([['settle', 'retried', 5000, 'retried']]);
   });
@@ -108,7 +108,7 @@ describe('DriverDelivery', () => {
     expect(await delivery.ack()).toBe(true);
   });
 
-  it('cannot be settled once it was recalled', async () => {
+  it('cannot be settled after a recall', async () => {
     delivery.recall();
     expect([delivery.settled, await delivery.ack()]).toEqual(['retried', false]);
     expect(owner.told).toEqual([['again', 'ack', 'retried']]);

@@ -1,15 +1,15 @@
 import { Disconnection } from '../../src/core/disconnection.js';
 import { rejectionOf, stateOf, turns } from '../support/promises.js';
 
-describe('End', () => {
-  it('lets through what comes before it', async () => {
+describe('Disconnection', () => {
+  it('passes results that come before it', async () => {
     const end = new Disconnection();
     expect(await end.before(Promise.resolve(1))).toBe(1);
     expect(await rejectionOf(end.before(Promise.reject('failed')))).toBe('failed');
     end.come('too late');
   });
 
-  it('rejects what has not come, and all that is asked for later', async () => {
+  it('rejects pending and later calls', async () => {
     const end = new Disconnection();
     const never = [end.before(new Promise(() => {})), end.before(new Promise(() => {}))];
     expect(await stateOf(never[0] as Promise<unknown>)).toBe('pending');
@@ -20,7 +20,7 @@ describe('End', () => {
     expect(await rejectionOf(end.before(Promise.reject('failed')))).toBe('over');
   });
 
-  it('keeps nothing of what has come', async () => {
+  it('retains no settled result', async () => {
     const end = new Disconnection();
     const collected = jest.fn();
     const registry = new FinalizationRegistry(collected);
@@ -32,7 +32,7 @@ describe('End', () => {
     await turns(2);
     const before = process.memoryUsage().heapUsed;
     for (let n = 0; n < 20_000; n++) await end.before(Promise.resolve(new Array(100)));
-    // Each of them alone is 800 bytes.
+    // Each result alone has 800 bytes.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(20_000 * 800);
   });
 });

@@ -36,14 +36,14 @@ beforeEach(() => {
 afterEach(() => jest.useRealTimers());
 
 describe('DriverBackend', () => {
-  it('asks nothing of the broker before it is used', () => {
+  it('sends nothing to the engine before first use', () => {
     expect(queue.name).toBe('orders');
     queue.deliveries();
     queue.consume();
     expect(broker.told).toEqual([]);
   });
 
-  it('publishes what was checked', async () => {
+  it('publishes the checked message', async () => {
     await queue.publish('key', { n: 1, none: undefined }, { delay: 5 });
     expect(broker.published).toEqual([{ key: 'key', payload: { n: 1 }, headers: {}, delay: 5, signal: undefined }]);
     expect(await rejectionOf(queue.publish('', {}))).toBeInstanceOf(InvalidMessageError);
@@ -57,7 +57,7 @@ describe('DriverBackend', () => {
     expect(String(await rejectionOf(queue.publish('key', {}, { group: '' })))).toMatch(/RangeError: .*`group`/);
   });
 
-  it('refuses a group that was not declared, at the call, and tells the broker nothing', async () => {
+  it('refuses an undeclared group synchronously, and sends nothing', async () => {
     const late = { group: 'late' };
     const errors = [
       thrownBy(() => queue.deliveries(late)),
@@ -73,7 +73,7 @@ describe('DriverBackend', () => {
     expect([broker.told, broker.published]).toEqual([[], []]);
   });
 
-  it('has one consumer for a group, whoever subscribes', async () => {
+  it('has one consumer per group, shared by all subscribers', async () => {
     const holders = [new Holder(queue, { prefetch: 1 }), new Holder(queue), new Holder(queue, { group: 'audit' })];
     const next = queue.consume({ group: 'audit' }).next();
     expect(broker.told).toEqual(['create default', 'create audit']);
@@ -94,7 +94,7 @@ describe('DriverBackend', () => {
     holder.subscription.unsubscribe();
   });
 
-  it('costs the broker nothing where the signal has aborted', async () => {
+  it('sends nothing if the signal is aborted', async () => {
     const signal = AbortSignal.abort('early');
     const holder = new Holder(queue, { signal });
     expect([
@@ -105,7 +105,7 @@ describe('DriverBackend', () => {
     expect([broker.told, listenersOf(signal)]).toEqual([[], 0]);
   });
 
-  it('stops to deliver at an abort, and leaves no listener', async () => {
+  it('stops delivering on an abort, and leaves no listener', async () => {
     const { abort, signal } = new Abort();
     const holder = new Holder(queue, { signal });
     broker.lend('default', 1);
@@ -180,7 +180,7 @@ describe('The stats of a DriverBackend', () => {
     },
   );
 
-  it('that were answered in time are not given up', async () => {
+  it('are not aborted after a response in time', async () => {
     let given: AbortSignal | undefined;
     broker.count = async (_, signal) => {
       given = signal;
@@ -191,7 +191,7 @@ describe('The stats of a DriverBackend', () => {
     expect(given?.aborted).toBe(false);
   });
 
-  it('fail in the terms of this library', async () => {
+  it('fail with errors of this library', async () => {
     broker.count = () => Promise.reject(new Error('odd'));
     expect(await rejectionOf(queue.stats())).toEqual(
       new BackendUnavailableError('Broker cannot be used: Error: odd (queue "orders", Broker at somewhere)'),
@@ -202,13 +202,13 @@ describe('The stats of a DriverBackend', () => {
 });
 
 describe('close() of a DriverBackend', () => {
-  it('ends the streams, waits for the goodbyes, and then closes the connections', async () => {
+  it('ends the streams, waits until they have left, and then closes the connections', async () => {
     const holder = new Holder(queue);
     broker.lend('default', 1);
     broker.told.length = 0;
     await queue.close();
     expect([holder.completed, holder.of(1).settled]).toEqual([true, 'retried']);
-    // The consumers first: what goes back with a delay may have to be published.
+    // Consumers close first: a requeue with a delay may publish a message.
     expect(broker.told).toEqual([
       'close default',
       'publisher.close',
@@ -220,14 +220,14 @@ describe('close() of a DriverBackend', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('happens once', async () => {
+  it('runs once', async () => {
     const closed = [queue.close(), queue.close(), queue[Symbol.asyncDispose]()];
     await Promise.all(closed);
     await queue.close();
     expect(broker.told).toEqual(['publisher.close', 'shutDown', 'publisher.abandon', 'close']);
   });
 
-  it('is closed to all that comes later', async () => {
+  it('refuses later calls', async () => {
     const closed = queue.close();
     expect([await rejectionOf(queue.publish('key', {})), await rejectionOf(queue.stats())]).toEqual([CLOSED, CLOSED]);
     await closed;
@@ -239,7 +239,7 @@ describe('close() of a DriverBackend', () => {
     ]);
   });
 
-  it('happens once also where the end of a stream brings it about again, and nothing is published then', async () => {
+  it('runs once if the end of a stream calls it again, and refuses a publish then', async () => {
     const answers: Promise<unknown>[] = [];
     queue.deliveries().subscribe({ complete: () => answers.push(queue.close(), outcomeOf(queue.publish('key', {}))) });
     await queue.close();
@@ -250,7 +250,7 @@ describe('close() of a DriverBackend', () => {
     ]);
   });
 
-  it('ends also a stream that begins anew when it has ended', async () => {
+  it('ends a stream that resubscribes on its end', async () => {
     let completed = false;
     const subscription = queue
       .deliveries()
@@ -279,7 +279,7 @@ describe('close() of a DriverBackend', () => {
     },
   );
 
-  it('takes no longer than five seconds in all', async () => {
+  it('takes at most five seconds in total', async () => {
     broker.farewell = () => new Promise((resolve) => setTimeout(resolve, 3000));
     broker.lastWord = () => never;
     const closed = queue.close();
@@ -287,7 +287,7 @@ describe('close() of a DriverBackend', () => {
     expect(await stateOf(closed)).toBe('fulfilled');
   });
 
-  it.each(['farewell', 'lastWord'] as const)('lets go of everything also where a shutDown fails (%s)', async (step) => {
+  it.each(['farewell', 'lastWord'] as const)('closes the connections even if the shutdown fails (%s)', async (step) => {
     new Holder(queue);
     broker[step] = () => Promise.reject(new Error('odd'));
     await queue.close().catch(() => {});
@@ -295,7 +295,7 @@ describe('close() of a DriverBackend', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('tells how many calls of a loop waited when it was left', async () => {
+  it('logs how many calls of a loop waited when it left', async () => {
     const loop = queue.consume();
     const waits = [loop.next(), loop.next()];
     await turns(1);

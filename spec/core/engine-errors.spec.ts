@@ -43,13 +43,13 @@ describe('EngineErrors', () => {
     ],
     [new ConnectionLostError('The connection was lost'), 'The connection was lost', true],
     [new ConnectionLostError('It is late', { cause: new Error('refused') }), 'It is late (Error: refused)', true],
-  ])('explain %p in the terms of this library', (cause, message, retryable) => {
+  ])('explain %p as an error of this library', (cause, message, retryable) => {
     const error = explained(cause);
     expect(error).toEqual(new BackendUnavailableError(`${message} (queue "orders", Broker at somewhere:1)`));
     expect(error).toMatchObject({ cause, retryable });
   });
 
-  it('leave an error of this library as it is', () => {
+  it('return an error of this library unchanged', () => {
     const error = new QueueClosedError('closed');
     expect(explained(error)).toBe(error);
   });
@@ -74,7 +74,7 @@ describe('isTlsMismatch', () => {
     { code: 'ERR_TLS_CERT_ALTNAME_INVALID' },
     { code: 'ERR_SSL_WRONG_VERSION_NUMBER' },
     { message: 'UNABLE_TO_GET_ISSUER_CERT' },
-  ])('knows %p', (error) => {
+  ])('recognises %p', (error) => {
     expect(isTlsMismatch(error)).toBe(true);
   });
 
@@ -83,7 +83,7 @@ describe('isTlsMismatch', () => {
     { code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' },
     { code: 5 },
     new Error('Socket closed unexpectedly'),
-  ])('takes %p for something else', (error) => {
+  ])('does not match %p', (error) => {
     expect(isTlsMismatch(error)).toBe(false);
   });
 });

@@ -16,7 +16,7 @@ describe('readEnvelope', () => {
   );
   const key = fc.oneof(fc.constant<unknown>('key'), fc.string({ unit: 'binary' }), fc.anything());
 
-  it('makes a message or a reason of whatever there is, and never throws', () => {
+  it('returns a message or a reason for any input, and never throws', () => {
     fc.assert(
       fc.property(key, json, json, (key, payload, headers) => {
         const content = readEnvelope({ key, payload, headers });
@@ -32,7 +32,7 @@ describe('readEnvelope', () => {
     );
   });
 
-  it('reads what was written', () => {
+  it('reads written messages', () => {
     fc.assert(
       fc.property(
         fc.dictionary(fc.string(), fc.jsonValue()),
@@ -80,7 +80,7 @@ describe('readEnvelope', () => {
 });
 
 describe('writePayload', () => {
-  it('takes as many bytes as the broker does, and not one more', () => {
+  it('accepts exactly as many bytes as the engine', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 30 }), fc.integer({ min: -3, max: 3 }), (text, more) => {
         const json = JSON.stringify({ text });
@@ -91,14 +91,14 @@ describe('writePayload', () => {
     );
   });
 
-  it('says how much that would be', () => {
+  it('names the actual size in the error', () => {
     const error = thrownBy(() => writePayload({ text: 'é' }, 12, 'Broker'));
     expect(error).toEqual(
       new InvalidMessageError('payload', 'at most 12 bytes of JSON, the limit of Broker', '13 bytes'),
     );
   });
 
-  it('says so where it is more than a string can hold', () => {
+  it('reports JSON that exceeds the longest string', () => {
     const tooLong = new RangeError('Invalid string length');
     const toJSON = () => {
       throw tooLong;
@@ -109,7 +109,7 @@ describe('writePayload', () => {
 });
 
 describe('writeHeaders', () => {
-  it('writes none where there are none', () => {
+  it('writes nothing for empty headers', () => {
     expect([writeHeaders({}), writeHeaders({ a: 'b' })]).toEqual([undefined, '{"a":"b"}']);
   });
 });

@@ -48,7 +48,7 @@ describe('The status of a queue on an engine', () => {
     expect(seen).toEqual(['idle', 'connected', 'disconnected', 'connecting', 'connected']);
   });
 
-  it('is closed for a subscriber that comes late, and nothing follows', () => {
+  it('is closed for a late subscriber, then completes', () => {
     const { events } = watch();
     events.close();
     events.close();
@@ -59,7 +59,7 @@ describe('The status of a queue on an engine', () => {
 });
 
 describe('The events of a queue', () => {
-  it('name the connection, and count what a metric counts', () => {
+  it('name the connection, and report what metrics count', () => {
     const { events } = watch();
     expect(events.isObserved).toBe(false);
     const types: string[] = [];
@@ -74,7 +74,7 @@ describe('The events of a queue', () => {
     expect(types).toEqual(['connecting', 'connected', 'disconnected', 'publish confirmed', 'redelivered']);
   });
 
-  it('log a message that goes to quarantine', () => {
+  it('log a quarantined message', () => {
     const { events, logger } = watch();
     const place = 'the hash "orders:aside"';
     events.emit({ type: 'quarantined', group: 'default', message: 'Entry 1-0', reason: 'is no message', place });

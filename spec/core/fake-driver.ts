@@ -8,7 +8,7 @@ import { messageOf } from './fakes.js';
 
 export const never: Promise<never> = new Promise(() => {});
 
-/** A broker that does what a test says, and writes down what it is told. */
+/** An engine that follows the test, and records its calls. */
 export class FakeDriver implements Driver {
   readonly told: string[] = [];
   readonly logger = recordingLogger();
@@ -28,9 +28,9 @@ export class FakeDriver implements Driver {
     abandon: () => void this.told.push('publisher.abandon'),
   };
 
-  /** What the publisher and the consumers answer when they are closed. */
+  /** The result of closing the publisher and the consumers. */
   farewell = async (): Promise<void> => {};
-  /** What the broker answers after that. */
+  /** The result of shutting down. */
   lastWord = async (): Promise<void> => {};
   settled = async (): Promise<void> => {};
   count = async (group: ConsumerGroup | undefined, _signal: AbortSignal): Promise<QueueStats> => {
@@ -63,7 +63,6 @@ export class FakeDriver implements Driver {
     };
   }
 
-  /** A message for a group, whose payload is a number. */
   lend(group: ConsumerGroup, n: number): void {
     this.#inFlight.get(group)?.deliver({ ...messageOf(String(n)), payload: { n } });
   }

@@ -2,7 +2,7 @@ import { Connection, type Link } from '../../src/core/connection.js';
 import type { ErrorKind } from '../../src/core/engine-errors.js';
 import { recordingLogger } from '../support/recording-logger.js';
 
-/** A promise to be settled from outside. */
+/** A promise that the test settles. */
 class Step {
   resolve!: () => void;
   reject!: (error: unknown) => void;
@@ -16,13 +16,13 @@ class Step {
   }
 }
 
-/** A link that connects, is prepared and breaks when a test says so. */
+/** A link that connects, is prepared and breaks when the test says so. */
 export class FakeLink implements Link {
   readonly connecting = new Step();
   readonly preparing = new Step();
   isPrepared = false;
   isDestroyed = false;
-  /** It takes no notice of being destroyed while it connects. */
+  /** Destroying it does not stop it from connecting. */
   isDeaf = false;
   readonly #timers: NodeJS.Timeout[] = [];
 
@@ -43,7 +43,7 @@ export class FakeLink implements Link {
     this.preparing.reject(new Error('destroyed'));
   }
 
-  /** Does something later, unless it is destroyed before. */
+  /** Runs a task later, unless the link is destroyed before. */
   after(milliseconds: number, something: () => void): void {
     this.#timers.push(setTimeout(something, milliseconds));
   }
@@ -61,10 +61,9 @@ export const PATIENCE = 1000;
 export class Stage {
   readonly links: FakeLink[] = [];
   readonly prepared = new Set<FakeLink>();
-  /** When each link was made. */
   readonly times: number[] = [];
   readonly logger = recordingLogger();
-  /** What should not have happened. */
+  /** Violated invariants. */
   readonly problems: string[] = [];
   onLink: (link: FakeLink) => void = () => {};
 
@@ -95,12 +94,11 @@ export class Stage {
     },
   });
 
-  /** The link that was made last. */
   get link(): FakeLink {
     return this.links.at(-1) as FakeLink;
   }
 
-  /** How long it was from one link to the next, in milliseconds. */
+  /** The times between links, in milliseconds. */
   get pauses(): number[] {
     return this.times.slice(1).map((time, index) => Math.round(time - (this.times[index] as number)));
   }

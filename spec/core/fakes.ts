@@ -5,12 +5,12 @@ import type { CreditIntake } from '../../src/bridge/delivery-stream.js';
 import type { Message } from '../../src/core/envelope.js';
 import { turns } from '../support/promises.js';
 
-/** Puts time into the hands of the test: timers and `performance.now()`, but not what runs at the end of a turn. */
+/** Fakes timers and `performance.now()`, but not the end of a turn. */
 export function fakeTime(): void {
   jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate', 'clearImmediate'] });
 }
 
-/** Lets so many milliseconds pass, timer by timer, and after each what it sets off. */
+/** Advances the time, timer by timer, and runs what each sets off. */
 export async function pass(milliseconds: number): Promise<void> {
   let over = false;
   await turns(1);
@@ -23,17 +23,17 @@ export async function pass(milliseconds: number): Promise<void> {
   }
 }
 
-/** A message as a broker would bring it. */
+/** A message as an engine delivers it. */
 export function messageOf(id: string, attempt = 1): Message {
   return { id, key: 'key', payload: { id }, headers: {}, attempt, publishedAt: 1_700_000_000_000 };
 }
 
-/** An AbortController whose `abort` may be called on its own. */
+/** An AbortController with a bound `abort`. */
 export class Abort extends AbortController {
   override readonly abort = (reason?: unknown): void => super.abort(reason);
 }
 
-/** A subscriber with a signal of its own, and what it saw. */
+/** A subscriber with its own signal and the values that it saw. */
 export class Customer extends Abort {
   readonly seen: string[] = [];
   readonly subscription: Subscription;

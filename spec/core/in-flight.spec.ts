@@ -6,13 +6,12 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { listenersOf } from '../support/signals.js';
 import { Customer, messageOf } from './fakes.js';
 
-/** InFlight, and whoever was lent to. */
+/** InFlight and its subscribers. */
 class Counter {
   readonly logger = recordingLogger();
   readonly settled: string[] = [];
   changes = 0;
   fulls = 0;
-  /** Which settlements count. */
   counts: (id: string) => boolean = () => true;
 
   readonly inFlight = new InFlight({
@@ -32,7 +31,7 @@ class Counter {
 }
 
 describe('InFlight', () => {
-  it('lends nothing to nobody', () => {
+  it('delivers nothing without a subscriber', () => {
     const { inFlight } = new Counter();
     expect([
       inFlight.deliver(messageOf('1')),
@@ -43,7 +42,7 @@ describe('InFlight', () => {
     ]).toEqual([undefined, false, 0, 0, false]);
   });
 
-  it('serves subscribers in turn, each as long as it has room', () => {
+  it('delivers to subscribers in turn, while each has credit', () => {
     const counter = new Counter();
     const customers = [1, 3, 2].map((prefetch) => counter.connect(prefetch));
     expect(counter.inFlight.credit).toBe(6);
@@ -56,7 +55,7 @@ describe('InFlight', () => {
     ]);
   });
 
-  it('warns of a settlement that did not count, and shows the delivery as one that went back', async () => {
+  it('warns of a settlement that did not count, and shows the delivery as requeued', async () => {
     const counter = new Counter();
     counter.connect(1);
     counter.counts = () => false;
@@ -68,7 +67,7 @@ describe('InFlight', () => {
     ]);
   });
 
-  it('takes a message that comes again from whoever had it', async () => {
+  it('ends the earlier delivery of a redelivered message', async () => {
     const counter = new Counter();
     const [one, two] = [counter.connect(1), counter.connect(1)];
     const first = counter.inFlight.deliver(messageOf('1'));
@@ -78,7 +77,7 @@ describe('InFlight', () => {
     expect([await first?.ack(), await second?.ack(), counter.settled]).toEqual([false, true, ['1 acked 0']]);
   });
 
-  it('tells messages with the same id apart by their tokens', async () => {
+  it('distinguishes messages with the same id by their tokens', async () => {
     const counter = new Counter();
     counter.connect(2);
     const [first, second] = ['a', 'b'].map((token) => counter.inFlight.deliver({ ...messageOf('1'), token }));
@@ -87,25 +86,25 @@ describe('InFlight', () => {
     expect([first?.settled, await second?.ack(), counter.inFlight.size]).toEqual(['retried', true, 0]);
   });
 
-  it('takes any delay of a nack, unless the broker has a longest', () => {
+  it('accepts any delay of a nack, unless the engine has a maximum', () => {
     const { logger } = new Counter();
     const open = (longestDelay?: number) =>
       new InFlight({ queueName: 'q', logger, longestDelay, onChange() {}, onFull() {}, settle: async () => true });
     expect([open().longestDelay, open(7).longestDelay]).toEqual([Number.MAX_SAFE_INTEGER, 7]);
   });
 
-  it('lends nothing to a subscriber that leaves because of the message that it is to get', () => {
+  it('delivers nothing to a subscriber that leaves because its earlier delivery ended', () => {
     const counter = new Counter();
     const first = counter.connect(1, () => second.subscription.unsubscribe());
     const second = counter.connect(1);
     counter.inFlight.deliver(messageOf('1'));
     first.abort();
-    // The lease of the first has ended: it completes, and takes the second with it.
+    // The lease of the first expired: its subscriber completes, and unsubscribes the second.
     counter.inFlight.deliver(messageOf('1', 2));
     expect([first.seen, second.seen, counter.inFlight.size]).toEqual([['1', 'complete'], [], 0]);
   });
 
-  it('begins anew after its end', () => {
+  it('works again after its end', () => {
     const counter = new Counter();
     const first = counter.connect(1);
     counter.inFlight.deliver(messageOf('1'));
@@ -134,7 +133,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: some(fc.constant(0), 'end') },
 );
 
-/** A subscriber as the model knows it. */
+/** A subscriber of the model. */
 interface Known {
   readonly customer: Customer;
   readonly expected: string[];
@@ -143,7 +142,7 @@ interface Known {
   gone: boolean;
 }
 
-/** Who should have what. */
+/** The expected deliveries. */
 class Model {
   readonly members: Known[] = [];
   line: Known[] = [];
@@ -159,7 +158,7 @@ class Model {
     this.line.push(known);
   }
 
-  /** Says whether somebody takes it. */
+  /** Returns whether a subscriber accepts the message. */
   lend(id: string): boolean {
     this.free(id);
     const holder = this.line.shift();
@@ -170,7 +169,7 @@ class Model {
     return true;
   }
 
-  /** Takes a delivery from its holder, who has room again. */
+  /** Ends a delivery, and frees the credit of its subscriber. */
   free(id: string): void {
     const holder = this.members.find(({ held }) => held.has(id));
     if (holder === undefined) return;
@@ -195,8 +194,8 @@ class Model {
   }
 }
 
-describe('InFlight beside a model', () => {
-  it('knows at any time who has what, and who can take how many', async () => {
+describe('InFlight and a model', () => {
+  it('agrees on deliveries and credit at any time', async () => {
     const run = async (steps: readonly Step[]) => {
       const counter = new Counter();
       const { inFlight } = counter;
@@ -264,8 +263,8 @@ describe('InFlight beside a model', () => {
   });
 });
 
-describe('InFlight with a credit that changes', () => {
-  it('lend as many as it allows', () => {
+describe('InFlight with changing credit', () => {
+  it('delivers up to the credit', () => {
     const counter = new Counter();
     const customer = counter.connect(2);
     customer.credit.allow(3);
@@ -276,7 +275,7 @@ describe('InFlight with a credit that changes', () => {
     expect(counter.inFlight.credit).toBe(1);
   });
 
-  it('still lend what was asked for before there was less of it, until that has come', () => {
+  it('delivers messages that were requested before the credit shrank', () => {
     const counter = new Counter();
     const customer = counter.connect(3);
     customer.credit.allow(1);
@@ -291,7 +290,7 @@ describe('InFlight with a credit that changes', () => {
     expect([counter.inFlight.canDeliver, counter.inFlight.deliver(messageOf('3'))]).toEqual([false, undefined]);
   });
 
-  it('lend what is on its way to a subscriber that pauses, and tell it when nothing is', () => {
+  it('delivers requested messages to a pausing subscriber, and calls it back when none can arrive', () => {
     const counter = new Counter();
     const customer = counter.connect(3);
     let quiet = 0;
@@ -306,7 +305,7 @@ describe('InFlight with a credit that changes', () => {
     expect([counter.inFlight.credit, quiet]).toEqual([2, 1]);
   });
 
-  it('lend it to others first', () => {
+  it('prefers other subscribers', () => {
     const counter = new Counter();
     const [first, second] = [counter.connect(3), counter.connect(1)];
     first?.credit.pause(() => undefined);
@@ -314,7 +313,7 @@ describe('InFlight with a credit that changes', () => {
     expect([first?.seen, second?.seen]).toEqual([['2'], ['1']]);
   });
 
-  it('tell at once a subscriber that pauses and stops, in whatever order', () => {
+  it('calls back a subscriber that pauses and stops, in either order', () => {
     const counter = new Counter();
     const told: string[] = [];
     const one = counter.connect(2);

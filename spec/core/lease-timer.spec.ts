@@ -9,7 +9,7 @@ beforeEach(fakeTime);
 afterEach(() => jest.useRealTimers());
 
 describe('LeaseTimer', () => {
-  it('is due once, a third of the lease after the broker was heard of', () => {
+  it('fires once, a third of the lease after the last renewal', () => {
     const renew = jest.fn();
     const keeper = new LeaseTimer(LEASE, renew);
     keeper.restart(true);
@@ -21,7 +21,7 @@ describe('LeaseTimer', () => {
     expect([renew.mock.calls.length, jest.getTimerCount()]).toEqual([1, 0]);
   });
 
-  it('may be started again by what it calls', () => {
+  it('can be restarted by its callback', () => {
     const keeper = new LeaseTimer(LEASE, () => {
       renewals += 1;
       keeper.keep(true);
@@ -34,7 +34,7 @@ describe('LeaseTimer', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('is never late, and has no timer while nothing is out', () => {
+  it('is never late, and has no timer without messages in flight', () => {
     const step = fc.record({
       how: fc.constantFrom('restart', 'keep', 'stop'),
       holding: fc.boolean(),

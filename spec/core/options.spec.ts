@@ -19,7 +19,7 @@ const rule = {
 };
 
 describe('checkDriverOptions', () => {
-  it('fills in what was left out', () => {
+  it('applies the defaults', () => {
     expect(checkDriverOptions({})).toMatchObject({
       name: 'default',
       groups: ['default'],
@@ -29,12 +29,12 @@ describe('checkDriverOptions', () => {
     });
   });
 
-  it('tells whether groups were declared', () => {
+  it('reports whether groups were declared', () => {
     const declared = (groups?: readonly string[]) => checkDriverOptions({ groups }).groupsDeclared;
     expect([declared(), declared(['default']), declared(['a'])]).toEqual([false, true, true]);
   });
 
-  it('takes what is in range, and each group once', () => {
+  it('accepts values in range, and each group once', () => {
     const options = { name: 'é'.repeat(127), groups: ['a', 'b', 'a'], lease: 100, publishTimeout: 1, maxPending: 1 };
     expect(checkDriverOptions(options)).toMatchObject({ ...options, groups: ['a', 'b'] });
     expect(checkDriverOptions({ lease: 2 ** 31 - 1, publishTimeout: 2 ** 31 - 1 })).toMatchObject({
@@ -66,7 +66,7 @@ describe('checkDriverOptions', () => {
     expect(String(error)).toMatch(message);
   });
 
-  it('lets no logger that throws fail what it is told of', () => {
+  it('does not fail when the logger throws', () => {
     jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask'] });
     const broken = () => {
       throw new Error('full disk');
@@ -87,7 +87,7 @@ describe('checkServer', () => {
       },
     });
 
-  it('takes a URL or a client', () => {
+  it('accepts a URL or a client', () => {
     const client = { send() {} };
     expect(check({ url: 'broker://user:s3cret@host' })).toEqual({ url: 'broker://user:s3cret@host' });
     expect(check({ client })).toEqual({ client });
@@ -110,7 +110,7 @@ describe('checkServer', () => {
 describe('readDriverEnv', () => {
   const read = (env: Env) => readDriverEnv({ BROKER_URL: 'broker://host', ...env }, 'BROKER_URL', rule);
 
-  it('reads the URL, and leaves the rest to the defaults', () => {
+  it('reads the URL, and leaves the others undefined', () => {
     const options = read({ QUEUE_GROUPS: '', QUEUE_LEASE: '' });
     expect(options).toEqual({
       url: 'broker://host',
@@ -127,7 +127,7 @@ describe('readDriverEnv', () => {
     });
   });
 
-  it('reads all there is', () => {
+  it('reads all variables', () => {
     expect(
       read({ QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing, audit', QUEUE_LEASE: '100', QUEUE_PUBLISH_TIMEOUT: '1' }),
     ).toEqual({
@@ -166,7 +166,7 @@ describe('connectTimeoutFor', () => {
     [6000, 2000],
     [30_000, 10_000],
     [2 ** 31 - 1, 10_000],
-  ])('of a lease of %i ms is %i ms: a third, within reason', (lease, connectTimeout) => {
+  ])('is a third of the lease within limits: %i ms gives %i ms', (lease, connectTimeout) => {
     expect(connectTimeoutFor(lease)).toBe(connectTimeout);
   });
 });
@@ -193,7 +193,7 @@ describe('responseTimeoutFor', () => {
 });
 
 describe('decodeAll', () => {
-  it('throws for a percent sign that stands for nothing', () => {
+  it('throws for invalid percent-encoding', () => {
     expect(() => decodeAll('a%20b', 'c')).not.toThrow();
     expect(() => decodeAll('a', '100%')).toThrow(URIError);
   });

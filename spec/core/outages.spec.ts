@@ -2,7 +2,7 @@ import { Outages } from '../../src/core/outages.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { fakeTime } from './fakes.js';
 
-/** Longer than all connections must be back before an outage is over. */
+/** Longer than connections must be back before an outage ends. */
 const CALM = 1000;
 
 const reset = new Error('reset by peer');
@@ -40,7 +40,7 @@ describe('Outages', () => {
     expect(logger.errors).toEqual([]);
   });
 
-  it('has the error of each attempt at debug only', () => {
+  it('logs the error of each attempt at debug only', () => {
     const details: unknown[] = [];
     const debugged: unknown[] = [];
     const recording = {
@@ -60,7 +60,7 @@ describe('Outages', () => {
     ]);
   });
 
-  it('says nothing of a connection that works at once, or that is closed', () => {
+  it('logs nothing for a connection that works immediately, or that is closed', () => {
     const connection = connect();
     connection.connected();
     connection.left();
@@ -87,7 +87,7 @@ describe('Outages', () => {
     expect(logger.debugs).toHaveLength(100);
   });
 
-  it('goes on when another connection notices soon after the first is back', () => {
+  it('continues when another connection notices soon after the first is back', () => {
     const [first, second] = [connect(), connect()];
     first.lost(reset);
     first.connected();
@@ -102,7 +102,7 @@ describe('Outages', () => {
     ]);
   });
 
-  it('counts a connection once that is lost again and again', () => {
+  it('counts a connection once that is lost repeatedly', () => {
     const connection = connect();
     for (let n = 0; n < 3; n++) {
       connection.lost(reset);
@@ -131,7 +131,7 @@ describe('Outages', () => {
     ]);
   });
 
-  it('waits for the connections that are down only', () => {
+  it('waits only for connections that are down', () => {
     const [closed, open] = [connect(), connect()];
     closed.lost(reset);
     open.lost(reset);
@@ -154,7 +154,7 @@ describe('Outages', () => {
     expect(logger.warnings).toEqual([expect.stringContaining('lost the connection')]);
   });
 
-  it('tells servers and loggers apart', () => {
+  it('distinguishes servers and loggers', () => {
     const other = recordingLogger();
     const all = [connect(), connect({ server: 'Broker at there:2' }), connect({ logger: other })];
     for (const connection of all) connection.lost(reset);
@@ -169,7 +169,7 @@ describe('Outages', () => {
     expect(other.warnings).toHaveLength(2);
   });
 
-  it.each(['connected', 'left'] as const)('begins anew with the next outage, after one that ended with %s()', (end) => {
+  it.each(['connected', 'left'] as const)('starts a new outage after one that ended with %s()', (end) => {
     const [connection, other] = [connect(), connect()];
     for (const each of [connection, other]) {
       each.lost(reset);

@@ -34,7 +34,7 @@ beforeEach(() => {
 afterEach(() => jest.useRealTimers());
 
 describe('Outbox', () => {
-  it('gives out what was added, in order, and resolves when it is confirmed', async () => {
+  it('returns messages in order, and resolves when they are confirmed', async () => {
     const outbox = open();
     const [one, two] = [outbox.add(1, undefined), outbox.add(2, undefined)];
     const [first] = outbox.take(1);
@@ -45,7 +45,7 @@ describe('Outbox', () => {
     expect([await stateOf(two), outbox.isEmpty]).toEqual(['fulfilled', true]);
   });
 
-  it('counts the first answer only', async () => {
+  it('ignores a second confirm', async () => {
     const outbox = open();
     const answer = outbox.add(1, undefined);
     const [pending] = outbox.take(1);
@@ -55,13 +55,13 @@ describe('Outbox', () => {
     expect(await rejectionOf(answer)).toEqual(new Error('first'));
   });
 
-  it('takes nothing whose signal has aborted', async () => {
+  it('refuses a message whose signal is aborted', async () => {
     const outbox = open();
     expect(await rejectionOf(outbox.add(1, AbortSignal.abort('early')))).toBe('early');
     expect([outbox.isEmpty, jest.getTimerCount()]).toEqual([true, 0]);
   });
 
-  it('lets an abort take back what was never sent, and nothing else', async () => {
+  it('aborts only unsent messages', async () => {
     const outbox = open();
     const { signal, abort } = new Abort();
     const answers = [outbox.add(1, signal), outbox.add(2, undefined), outbox.add(3, signal)];
@@ -75,7 +75,7 @@ describe('Outbox', () => {
     expect(await rejectionOf(answers[2] as Promise<void>)).toBe('enough');
   });
 
-  it('says why there is no confirmation, as far as that is known', async () => {
+  it('names the last error when a confirm is late', async () => {
     const outbox = open();
     const answers = [outbox.add(1, undefined), outbox.add(2, undefined)];
     outbox.take(1);
@@ -91,7 +91,7 @@ describe('Outbox', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('refuses all there is, and says of what was sent that it may have been enqueued', async () => {
+  it('fails all messages, and reports the sent ones as ambiguous', async () => {
     const outbox = open();
     const answers = [1, 2, 3].map((parcel) => outbox.add(parcel, undefined));
     outbox.take(1);
@@ -106,7 +106,7 @@ describe('Outbox', () => {
     expect(outbox.isEmpty).toBe(true);
   });
 
-  it('says when it is empty: at once, or after the last answer', async () => {
+  it('reports when it is empty: immediately, or after the last confirm', async () => {
     const outbox = open();
     expect(await stateOf(outbox.emptied())).toBe('fulfilled');
     void outbox.add(1, undefined);
@@ -118,7 +118,7 @@ describe('Outbox', () => {
     expect([await stateOf(lost), await stateOf(emptied)]).toEqual(['rejected', 'fulfilled']);
   });
 
-  it('takes nothing any more once it was abandoned', async () => {
+  it('refuses messages after `abandon`', async () => {
     const outbox = open();
     const [before] = [outbox.add(1, undefined), outbox.abandon()];
     const errors = [await rejectionOf(before), await rejectionOf(outbox.add(2, undefined))];
@@ -128,8 +128,8 @@ describe('Outbox', () => {
   });
 });
 
-describe('Outbox that is full', () => {
-  it('lets what is added wait for room, and in, first come first served', async () => {
+describe('A full Outbox', () => {
+  it('admits waiting messages in order', async () => {
     const outbox = open(2);
     const answers = upTo(5).map((parcel) => outbox.add(parcel, undefined));
     expect([parcels(outbox.waiting), admissions]).toEqual([[1, 2], 0]);
@@ -152,7 +152,7 @@ describe('Outbox that is full', () => {
     expect([states, await stateOf(emptied)]).toEqual([['rejected', ...Array(5).fill('fulfilled')], 'fulfilled']);
   });
 
-  it('ends a wait for room by its signal: the message was not enqueued, and nothing is left of it', async () => {
+  it('aborts a message that waits for admission, and retains nothing of it', async () => {
     const outbox = open(1);
     const { signal, abort } = new Abort();
     const answers = [outbox.add(1, undefined), outbox.add(2, signal), outbox.add(3, undefined)];
@@ -162,7 +162,7 @@ describe('Outbox that is full', () => {
     expect(parcels(outbox.waiting)).toEqual([3]);
   });
 
-  it('ends a wait for room when the time of the publish is over, and says so', async () => {
+  it('fails a message that waits for admission after `publishTimeout`', async () => {
     const outbox = open(1);
     const answers = [outbox.add(1, undefined)];
     jest.advanceTimersByTime(TIMEOUT / 2);
@@ -183,8 +183,8 @@ describe('Outbox that is full', () => {
   });
 });
 
-describe('Outbox that gives up many at once', () => {
-  /** Of 4,000, some were sent, some wait to be sent, and some wait for room. */
+describe('An Outbox that fails many messages at once', () => {
+  /** 4,000 messages: sent, waiting to be sent, and waiting for admission. */
   function crowded() {
     const outbox = open(2000);
     const ended = { confirmed: 0, failed: 0 };
@@ -201,7 +201,7 @@ describe('Outbox that gives up many at once', () => {
     ['its time is over', () => jest.advanceTimersByTime(TIMEOUT)],
     ['they are refused', (outbox) => outbox.refuse(new BackendUnavailableError('no', { retryable: false }))],
     ['it is abandoned', (outbox) => outbox.abandon()],
-  ])('lets the event loop go on between them when %s', async (_, giveUp) => {
+  ])('does not block the event loop when %s', async (_, giveUp) => {
     const { outbox, ended } = crowded();
     giveUp(outbox);
     expect([outbox.isEmpty, parcels(outbox.waiting)]).toEqual([true, []]);
@@ -215,7 +215,7 @@ describe('Outbox that gives up many at once', () => {
     expect(Math.max(...steps)).toBeLessThanOrEqual(1000);
   });
 
-  it('takes a confirmation for what it is that comes before the rejection does', async () => {
+  it('lets a confirm win that comes before the rejection', async () => {
     const { sent, ended } = crowded();
     jest.advanceTimersByTime(TIMEOUT);
     for (const pending of sent) pending.confirm();
@@ -250,10 +250,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: 'put back' as const }) },
 );
 
-/** How many messages may be unconfirmed in the model. */
 const MAX_PENDING = 6;
 
-/** A message as the model knows it. */
+/** A message of the model. */
 interface Known {
   readonly parcel: number;
   readonly due: number;
@@ -261,7 +260,7 @@ interface Known {
   sent: boolean;
 }
 
-/** What should become of each message. */
+/** The expected outcome of each message. */
 class Model {
   waiting: Known[] = [];
   travelling: Known[] = [];
@@ -303,21 +302,21 @@ class Model {
   }
 }
 
-/** How a promise of `add` ended, in a few words. */
+/** Describes how a promise of `add` settled. */
 function endingOf(error: unknown): string {
   if (BackendUnavailableError.is(error)) return `late: ${error.message.split(/[:;] /).at(-1)}`;
   if (QueueClosedError.is(error)) return `closed: ${error.message.split(' before a message ').at(-1)}`;
   return String(error);
 }
 
-describe('Outbox beside a model', () => {
-  it('keeps the order, and answers each message once, with what became of it', async () => {
+describe('Outbox and a model', () => {
+  it('keeps the order, and settles each message once, with its outcome', async () => {
     const run = async (steps: readonly Step[]) => {
       const outbox = open(MAX_PENDING);
       const model = new Model();
       const signals = Array.from({ length: 4 }, () => new Abort());
       const endings: string[] = [];
-      /** Everything that was taken, also what is over. */
+      /** All taken messages, including settled ones. */
       const taken: Pending<number>[] = [];
       for (const step of steps) {
         if (step.do === 'add') {
@@ -383,17 +382,17 @@ describe('Outbox beside a model', () => {
   });
 });
 
-describe('What is left of a delay', () => {
+describe('remainingDelay', () => {
   const remaining = (enteredAt: number, now: number, delay = 100) =>
     remainingDelay({ parcel: { delay }, enteredAt }, now);
 
-  it('is all of it for what is sent at once, and less for what had to wait', () => {
+  it('is the full delay for a message that is sent immediately, and less after a wait', () => {
     expect([remaining(0, 0), remaining(0, 49), remaining(0, 60), remaining(0, 500), remaining(0, 500, 0)]).toEqual([
       100, 100, 40, 1, 0,
     ]);
   });
 
-  it('keeps the order of what is sent together', () => {
+  it('keeps the order of messages that are sent together', () => {
     const moments = fc.array(fc.double({ min: 0, max: 200, noNaN: true }), { maxLength: 30 });
     fc.assert(
       fc.property(moments, (entered) => {

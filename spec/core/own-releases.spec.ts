@@ -1,7 +1,7 @@
 import { OwnReleases } from '../../src/core/own-releases.js';
 
 describe('OwnReleases', () => {
-  it('counts by message, until that is done with', () => {
+  it('counts per message, until it is deleted', () => {
     const releases = new OwnReleases();
     for (const message of ['a', 'b', 'a']) releases.add(message);
     expect(['a', 'b', 'c'].map((message) => releases.of(message))).toEqual([2, 1, 0]);

@@ -14,12 +14,15 @@ interface Parcel {
   readonly size: number;
 }
 
-/** What the engine does with the next batch. */
+/** How the engine treats the next batch. */
 type Fate = 'stored' | 'lost before' | 'lost after' | 'refused' | 'fatal' | 'late';
 
 const LOSS = new ConnectionLostError('reset by peer');
 
-/** An engine that stores what it is sent, unless its next fate says otherwise. A batch or a message that is sent again is stored once. */
+/**
+ * An engine that stores messages, unless its next fate says otherwise. Messages that are sent again
+ * are stored once.
+ */
 class Engine implements PublishDriver<Link, Parcel> {
   readonly stored: number[] = [];
   readonly known = new Set<number>();
@@ -29,7 +32,7 @@ class Engine implements PublishDriver<Link, Parcel> {
   readonly window = { messages: 3, size: 10 };
   readonly connection: Connection<Link>;
   readonly loop: PublishLoop<Link, Parcel>;
-  /** What is sent and not answered. */
+  /** Unconfirmed messages. */
   #pending = new Map<number, Pending<Parcel>>();
 
   constructor(readonly mode: 'batch' | 'pipeline') {
@@ -126,7 +129,7 @@ describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an
           published.at(-1)?.catch(() => {});
         }
       }
-      // Many short times: work that waits for no timer gets its turns.
+      // Many short steps, so that tasks without a timer run, too.
       for (let round = 0; round < 40; round++) await pass(3000);
       const outcomes = await Promise.all(published.map((promise) => outcomeOf(promise)));
       const confirmed = outcomes.flatMap(({ state }, n) => (state === 'fulfilled' ? [n] : []));

@@ -22,7 +22,10 @@ interface Row {
   receipt: string | undefined;
 }
 
-/** A store whose calls fail before or after they are carried out. It keeps every rule that the docblock of `PullDriver` states. */
+/**
+ * A store whose calls fail before or after they take effect. It obeys all rules in the docblock of
+ * `PullDriver`.
+ */
 class UnreliableStore implements PullDriver {
   readonly engine = 'the store';
   readonly rows: Row[] = [];
@@ -78,7 +81,7 @@ class UnreliableStore implements PullDriver {
     return { ready: this.rows.filter(({ receipt }) => receipt === undefined).length, unfinished: this.rows.length };
   }
 
-  /** The lease of every message that nobody has, since a reply was lost, expires. */
+  /** Expires the leases of messages that were lost with a response. */
   expire(held: ReadonlySet<string>): void {
     for (const row of this.rows) {
       if (row.receipt === undefined || held.has(row.message.id)) continue;
@@ -101,7 +104,7 @@ function numberOf({ payload }: { payload: string }): number {
   return (JSON.parse(payload) as { n: number }).n;
 }
 
-/** What comes of a promise while time passes. */
+/** Settles a promise while time passes. */
 async function meanwhile<Value>(promise: Promise<Value>): Promise<Value> {
   let isOver = false;
   const over = () => {
@@ -126,7 +129,7 @@ const step = fc.oneof(
 );
 
 describe('A backend over a store whose calls get lost', () => {
-  it('loses no message, delivers none that is done, and holds no more than its prefetch', async () => {
+  it('loses no message, redelivers none that is settled, and respects the prefetch', async () => {
     const run = async (
       prefetch: number,
       steps: readonly { what: 'publish' | 'ack' | 'nack' | 'release' | 'pass'; n: number }[],
@@ -158,7 +161,7 @@ describe('A backend over a store whose calls get lost', () => {
       for (let round = 0; round < 60 && store.done.length < published.length; round++) {
         for (const delivery of held.splice(0)) void delivery.ack();
         await pass(1000);
-        // The exchange that the time has set off takes some turns.
+        // The exchange that the timer started takes some turns.
         await turns(10);
         store.expire(new Set(held.map(({ id }) => id)));
       }
@@ -181,7 +184,7 @@ describe('A backend over a store whose calls get lost', () => {
     await fc.assert(property, { numRuns: 60 });
   });
 
-  it('puts what is no message in quarantine, and delivers the next one', async () => {
+  it('quarantines an invalid message, and delivers the next one', async () => {
     const store = new UnreliableStore();
     const logger = recordingLogger();
     const queue = new PullBackend(store, { name: 'orders', logger });
@@ -193,9 +196,7 @@ describe('A backend over a store whose calls get lost', () => {
     queue.deliveries().subscribe(({ payload }) => seen.push(payload));
     for (let round = 0; round < 5; round++) await pass(10);
     expect(seen).toEqual([{ n: 1 }]);
-    expect(logger.errors).toEqual([
-      expect.stringMatching(/^Message \S+ of queue "orders" is invalid: .*quarantine/),
-    ]);
+    expect(logger.errors).toEqual([expect.stringMatching(/^Message \S+ of queue "orders" is invalid: .*quarantine/)]);
     await queue.close();
   });
 

@@ -3,7 +3,7 @@ import { safeName } from '../../src/core/safe-name.js';
 
 const MOST = 60;
 
-/** Names that are alike, and any others. */
+/** Similar names, and any others. */
 const name = fc.oneof(
   fc.string({
     unit: fc.constantFrom('a', 'A', '=', '%', '~', '.', '7', 'E', '2', '*', '>', ' '),
@@ -28,11 +28,11 @@ describe('safeName', () => {
     ['é', '=C3=A9'],
     ['😀', '=F0=9F=98=80'],
     ['\u0000\n', '=00=0A'],
-  ])('makes of %j %j', (given, expected) => {
+  ])('encodes %j as %j', (given, expected) => {
     expect(safeName(given, MOST)).toBe(expected);
   });
 
-  it('has only characters that every broker takes, and no more than it may have', () => {
+  it('has only characters that every engine accepts, and respects the length', () => {
     fc.assert(
       fc.property(name, fc.integer({ min: 40, max: 250 }), (given, most) => {
         const safe = safeName(given, most);
@@ -44,7 +44,7 @@ describe('safeName', () => {
     );
   });
 
-  it('gives no two names one', () => {
+  it('keeps names distinct', () => {
     fc.assert(
       fc.property(name, name, (one, other) => {
         fc.pre(one !== other);
@@ -54,7 +54,7 @@ describe('safeName', () => {
     );
   });
 
-  it('cuts what is too long between two characters, and tells apart what follows', () => {
+  it('cuts a long name between characters, and keeps long names distinct', () => {
     for (let length = 1; length <= 40; length++) {
       const names = ['x', 'y'].map((last) => safeName(`${'a'.repeat(length)}${'é'.repeat(20)}${last}`, MOST));
       expect(names[0]).toMatch(/^a+(=C3|=A9)*~[0-9a-f]{32}$/);
@@ -63,7 +63,7 @@ describe('safeName', () => {
     }
   });
 
-  it('leaves a name as it is that is just as long as it may be', () => {
+  it('keeps a name of the maximum length', () => {
     expect(safeName('x'.repeat(MOST), MOST)).toBe('x'.repeat(MOST));
     expect(safeName('x'.repeat(MOST + 1), MOST)).toMatch(/^x{27}~[0-9a-f]{32}$/);
   });

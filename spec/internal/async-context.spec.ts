@@ -5,7 +5,7 @@ import { runScript } from '../support/run-script.js';
 
 type Module = typeof import('../../src/internal/async-context.js');
 
-/** The module as it is on a runtime whose `process.getBuiltinModule` is another. */
+/** The module on a runtime with another `process.getBuiltinModule`. */
 function on(getBuiltinModule: unknown): Module {
   const original = process.getBuiltinModule;
   process.getBuiltinModule = getBuiltinModule as typeof original;
@@ -20,7 +20,7 @@ function on(getBuiltinModule: unknown): Module {
   }
 }
 
-/** Runs a task in a context that was captured in `captured`, from the context `caller`. */
+/** Runs a task in the context `captured`, called from the context `caller`. */
 function enter({ AsyncContext }: Module, contexts: Contexts): void {
   const context = contexts.in('captured', () => new AsyncContext());
   const note = (what: string) => contexts.note(what);
@@ -31,7 +31,7 @@ function enter({ AsyncContext }: Module, contexts: Contexts): void {
 }
 
 describe('A context', () => {
-  it('is entered where no hooks show that a storage is in use, as in Node 24', () => {
+  it('is entered if no hooks show that a storage is in use, as in Node 24', () => {
     const contexts = new Contexts();
     const module = on(() => ({ AsyncResource, AsyncLocalStorage: class {} }));
     expect(module.isContextInUse()).toBe(true);
@@ -52,7 +52,7 @@ describe('A context', () => {
 });
 
 describe('A task that waits for its turn', () => {
-  it('runs in the context in which it was given, not in that of the macrotask', () => {
+  it('runs in the context of its call, not in that of the macrotask', () => {
     const contexts = new Contexts();
     const macrotasks: (() => void)[] = [];
     let now = 0;

@@ -27,7 +27,7 @@ const cases = ENGINES.flatMap(({ Backend, url, variables }) =>
   variables.flatMap((variable) => SECRETS.map((secret) => ({ engine: Backend.name, Backend, url, variable, secret }))),
 );
 
-/** A logger that keeps all that it gets. */
+/** A logger that records its calls. */
 function completeLogger(): Logger & { readonly logged: unknown[] } {
   const logged: unknown[] = [];
   const log = (...call: unknown[]) => void logged.push(call);

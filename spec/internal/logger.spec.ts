@@ -4,7 +4,7 @@ import { handle, type Logger, MemoryBackend } from 'sluice';
 import { defaultLogger, shieldLogger, toOneLine } from '../../src/internal/logger.js';
 import { runScript } from '../support/run-script.js';
 
-/** What starts a line, drives a terminal or changes the direction of the text. */
+/** Characters that start a line, control a terminal or change the text direction. */
 const DANGEROUS = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
 
 const FORGED = 'a\n[ERROR] forged\u001b[31m\r\u009b2J\u202ecod\u2067\u2029\u0085';
@@ -15,7 +15,7 @@ interface Logged {
   readonly details: object[];
 }
 
-/** A logger that keeps all that it gets. */
+/** A logger that records its calls. */
 function completeLogger(): Logger & { readonly logged: Logged[] } {
   const logged: Logged[] = [];
   const log =
@@ -59,19 +59,19 @@ describe('toOneLine', () => {
     expect(toOneLine(text)).toBe(escaped);
   });
 
-  it('leaves every other text as it is', () => {
+  it('keeps every other text', () => {
     const text = 'Queue "Bücher — 本" \\ 100 % 👩‍💻 שלום';
     expect(toOneLine(text)).toBe(text);
   });
 
-  it('leaves nothing dangerous of any character', () => {
+  it('leaves no dangerous character', () => {
     const all = Array.from({ length: 0x10000 }, (_, code) => String.fromCharCode(code)).join('');
     expect(toOneLine(all)).not.toMatch(DANGEROUS);
   });
 });
 
 describe('shieldLogger', () => {
-  it('makes each message one line, and passes the fields as they are', () => {
+  it('makes each message one line, and passes the fields unchanged', () => {
     const logger = completeLogger();
     const error = new Error(FORGED);
     const shielded = shieldLogger(logger);
@@ -134,7 +134,7 @@ describe('shieldLogger', () => {
     expect(shieldLogger(shielded)).toBe(shielded);
   });
 
-  it('lets the process hear what a logger throws, each on its own, and its caller go on', async () => {
+  it('throws each error of a logger as an uncaught exception, and lets its caller continue', async () => {
     const { output } = await runScript(`
       const { handle, MemoryBackend, receive } = sluice;
       process.on('uncaughtException', ({ message }) => console.log('uncaught', message));
@@ -153,7 +153,7 @@ describe('shieldLogger', () => {
 });
 
 describe('defaultLogger', () => {
-  it('prints a warning and an error by one call with one text, and debug not at all', async () => {
+  it('prints warnings and errors by one call with one text, and no debug lines', async () => {
     const calls = await consoleCalls(() => {
       for (const level of ['debug', 'warn', 'error'] as const)
         defaultLogger[level](`${level} 100 %s`, { queue: 'orders', key: FORGED });
@@ -181,14 +181,14 @@ describe('defaultLogger', () => {
     expect(await consoleCalls(() => defaultLogger.warn('It failed', { error }))).toEqual([['warn', 'It failed']]);
   });
 
-  it('takes the top level of a module for a frame of the application', async () => {
+  it('treats the top level of a module as a frame of the application', async () => {
     const error = new Error('boom');
     error.stack = 'Error: boom\n    at new Promise (<anonymous>)\n    at Object.<anonymous> (/app/src/main.js:3:1)';
     const [call] = await consoleCalls(() => defaultLogger.error('It failed', { error }));
     expect(call).toEqual(['error', 'It failed (at Object.<anonymous> (/app/src/main.js:3:1))']);
   });
 
-  it('does not take a line of the message for a frame', async () => {
+  it('does not mistake a line of the message for a frame', async () => {
     const error = new Error('boom\n    at forged (/etc/passwd:1:1)');
     const [call] = await consoleCalls(() => defaultLogger.error('It failed', { error }));
     expect(call?.[1]).toContain(`(at `);
@@ -216,7 +216,7 @@ describe('defaultLogger', () => {
     ],
     ['no error', { stack: '    at charge (/app/billing.ts:7:11)' }],
     ['nothing', undefined],
-  ])('prints the message alone for %s', async (_, error) => {
+  ])('prints only the message for %s', async (_, error) => {
     expect(await consoleCalls(() => defaultLogger.error('It failed', { error }))).toEqual([['error', 'It failed']]);
   });
 });
@@ -225,7 +225,7 @@ describe('A key that forges log lines', () => {
   const key = 'a\n[ERROR] forged\u001b[31m';
   const name = 'q\r\u009b2J\u202e';
 
-  /** Fails, retries, gives up, rejects by hand and settles twice, for messages with the key. */
+  /** Fails, retries, gives up, rejects and settles twice, for messages with the key. */
   async function work(logger: Logger | undefined): Promise<void> {
     const queue = new MemoryBackend({ name, logger });
     let count = 0;

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { type Logger as Pino, pino } from 'pino';
 import { handle, MemoryBackend, type PinoLike, pinoLogger } from 'sluice';
 
-/** A pino logger that keeps its entries. */
+/** A pino logger that records its entries. */
 function recordingPino(): { readonly logger: Pino; readonly entries: Record<string, unknown>[] } {
   const entries: Record<string, unknown>[] = [];
   const destination = new Writable({

@@ -3,17 +3,17 @@ import { runScript } from '../support/run-script.js';
 
 type Library = typeof import('sluice');
 
-/** Where the copies of the library in one process keep the clock that they share. */
+/** Where the copies of the library in one process keep their shared turn. */
 const SHARED = Symbol.for('sluice.v0.turn');
 
 const { setImmediate: later } = globalThis;
 
-/** Where a loop stops that never lets a macrotask run. */
+/** The limit of a loop that never lets a macrotask run. */
 const TOO_MANY = 20_000_000;
 
 type Fake = () => () => void;
 
-/** Replaces a property, until it is called back. */
+/** Replaces a property. Returns a function that restores it. */
 function replaced(object: object, name: string, value: unknown): () => void {
   const original = Object.getOwnPropertyDescriptor(object, name);
   Object.defineProperty(object, name, { value, configurable: true, writable: true });
@@ -43,7 +43,7 @@ const primitives: Record<string, Fake> = {
   'a MessageChannel that is silent': () => replaced(globalThis, 'MessageChannel', SilentChannel),
   'a MessageChannel that throws': () => replaced(globalThis, 'MessageChannel', never),
   'Atomics.waitAsync': () => replaced(Atomics, 'waitAsync', () => ({ value: new Promise(never) })),
-  // As in a page that is not cross-origin isolated.
+  // As in a page without cross-origin isolation.
   'no SharedArrayBuffer': () => replaced(globalThis, 'SharedArrayBuffer', undefined),
 };
 
@@ -83,7 +83,7 @@ function jestFakes(options: Parameters<typeof jest.useFakeTimers>[0]): () => voi
   return () => jest.useRealTimers();
 }
 
-/** A copy of the library of its own, with a clock of its own. */
+/** A copy of the library with its own turn. */
 function load(): Library {
   Reflect.deleteProperty(globalThis, SHARED);
   let library: Library | undefined;
@@ -93,7 +93,7 @@ function load(): Library {
   return library as Library;
 }
 
-/** Publishes in a loop of awaits until a macrotask has run, some times over. */
+/** Publishes in a loop of awaits until macrotasks have run. */
 async function publishAcrossMacrotasks({ MemoryBackend }: Library): Promise<void> {
   const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-newest', logger: silentLogger });
   let published = 0;
@@ -109,7 +109,7 @@ async function publishAcrossMacrotasks({ MemoryBackend }: Library): Promise<void
   }
 }
 
-/** Takes batches of what is pushed while the consumer works. */
+/** Takes batches while values are pushed. */
 async function takeBatches({ toAsyncBatches }: Library): Promise<unknown[]> {
   const { Subject } = jest.requireActual<typeof import('rxjs')>('rxjs');
   const source = new Subject<number>();
@@ -131,24 +131,24 @@ describe.each(fakes)('With a fake: %s', (_, fake) => {
     Reflect.deleteProperty(globalThis, SHARED);
   });
 
-  it('a loop of awaits goes on, and lets macrotasks run, when the fake was there before the library', async () => {
+  it('a loop of awaits continues and lets macrotasks run when the fake was installed before the library', async () => {
     restore = fake();
     await publishAcrossMacrotasks(load());
   });
 
-  it('a loop of awaits goes on, and lets macrotasks run, when the fake comes after the library', async () => {
+  it('a loop of awaits continues and lets macrotasks run when the fake is installed after the library', async () => {
     const library = load();
     restore = fake();
     await publishAcrossMacrotasks(library);
   });
 
-  it('toAsyncBatches answers each batch once', async () => {
+  it('toAsyncBatches returns each batch once', async () => {
     restore = fake();
     expect(await takeBatches(load())).toEqual([[1, 2], [3]]);
   });
 });
 
-it('A process goes on with a loop of awaits where a fake never comes and nothing else keeps it alive', async () => {
+it('A process continues a loop of awaits if a fake never fires and nothing else keeps it alive', async () => {
   const script = `
     const queue = new sluice.MemoryBackend({ capacity: 1, overflow: 'drop-newest' });
     for (let n = 0; n < 200_000; n++) await queue.publish('key', { n });
