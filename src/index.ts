@@ -56,8 +56,7 @@ export {
   UnrecoverableError,
   UnsupportedOperationError,
 } from './errors.js';
-export { type CheckedMessage, checkMessage } from './internal/check-message.js';
-export { checkDeclared } from './internal/declared-groups.js';
+export { type CheckedMessage, checkDeclared, checkMessage } from './internal/check-message.js';
 export { type ExponentialBackoffOptions, exponentialBackoff } from './internal/exponential-backoff.js';
 export type { LogDetails, Logger } from './internal/logger.js';
 export { type PinoLike, pinoLogger } from './internal/pino-logger.js';

@@ -7,7 +7,7 @@ import {
   type QueueKey,
   type QueuePayload,
 } from 'sluice';
-import { QUARANTINE } from '../../src/internal/quarantine.js';
+import { QUARANTINE } from '../../src/internal/delivery-symbols.js';
 import { FakeDelivery, Handled, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';

@@ -8,7 +8,7 @@ import type {
   EventMap,
   PayloadOf,
 } from '../backend.js';
-import { checkDeclared } from '../internal/declared-groups.js';
+import { checkDeclared } from '../internal/check-message.js';
 import { checkConsumeOptions } from './consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource, type Intake } from './delivery-stream.js';
 

@@ -1,6 +1,6 @@
 import { Observable } from 'rxjs';
 import { describe } from '../internal/describe.js';
-import { isAsyncIterable } from '../internal/is-async-iterable.js';
+import { isAsyncIterable } from '../internal/observables.js';
 import { turn } from '../internal/turn.js';
 
 /**

@@ -1,7 +1,6 @@
 import { from, type Observable, type ObservableInput } from 'rxjs';
 import { describe } from '../internal/describe.js';
-import { isAsyncIterable } from '../internal/is-async-iterable.js';
-import { isObservable, toOwnObservable } from '../internal/observables.js';
+import { isAsyncIterable, isObservable, toOwnObservable } from '../internal/observables.js';
 import { fromAsyncIterable } from './from-async-iterable.js';
 
 /**

@@ -8,11 +8,18 @@ import type {
   Settlement,
 } from '../backend.js';
 import { NOT_COUNTED } from '../internal/answers.js';
-import { deliveryRecord, inspectCustom } from '../internal/delivery-record.js';
-import { GROUP, type TellsGroup } from '../internal/group-of.js';
+import {
+  deliveryRecord,
+  GROUP,
+  inspectCustom,
+  notedRejection,
+  noteRejection,
+  REJECTION,
+  type TellsGroup,
+  type TellsRejection,
+} from '../internal/delivery-symbols.js';
 import type { Logger } from '../internal/logger.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
-import { notedRejection, noteRejection, REJECTION, type TellsRejection } from '../internal/rejection.js';
 
 export type Settled = Exclude<Settlement, false>;
 

@@ -1,6 +1,6 @@
 import type { MessageHeaders } from '../backend.js';
 import { unawaited } from '../internal/answers.js';
-import { QUARANTINE, type Quarantinable } from '../internal/quarantine.js';
+import { QUARANTINE, type Quarantinable } from '../internal/delivery-symbols.js';
 import { BaseDelivery, type BaseDeliveryOwner, type Settled } from './base-delivery.js';
 import type { Message } from './envelope.js';
 

@@ -30,8 +30,7 @@ import {
 import { ConfigurationError, QueueClosedError, UnsupportedOperationError } from '../errors.js';
 import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
-import { checkMessage } from '../internal/check-message.js';
-import { checkDeclared } from '../internal/declared-groups.js';
+import { checkDeclared, checkMessage } from '../internal/check-message.js';
 import { checkCount, checkName, checkOptions } from '../internal/options.js';
 import { withDeadline, within } from './deadline.js';
 import type { Driver, DriverAdministration, DriverConsumer } from './driver.js';

@@ -1,23 +1,13 @@
 import type { ConsumerGroup, MessageHeaders, PublishOptions, QueueKey, QueuePayload } from '../backend.js';
-import { checkKey, copyAsJson, NO_HEADERS } from './message.js';
-import { checkPublishOptions, type PublishDetails } from './publish-options.js';
+import { ConfigurationError } from '../errors.js';
+import { checkKey, copyAsJson, copyHeaders, NO_HEADERS } from './message.js';
+import { checkMilliseconds, checkName, checkOptions, checkSignal } from './options.js';
 
 /** The checked and copied arguments of a `publish`: later changes by the caller have no effect. */
-export interface CheckedMessage {
+export interface CheckedMessage extends PublishDetails {
   readonly key: QueueKey;
   /** A copy as `JSON.parse(JSON.stringify(payload))` would return it. */
   readonly payload: QueuePayload;
-  readonly headers: MessageHeaders;
-  /** In milliseconds. 0: no delay. */
-  readonly delay: number;
-  /**
-   * The only group that gets the message. Undefined: every group. The backend checks that it is
-   * declared.
-   */
-  readonly group: ConsumerGroup | undefined;
-  /** The id that the publisher gave, for deduplication. Undefined: it gave none. */
-  readonly id: string | undefined;
-  readonly signal: AbortSignal | undefined;
 }
 
 const NO_DETAILS: PublishDetails = {
@@ -43,4 +33,50 @@ export function checkMessage(key: unknown, payload: unknown, options?: PublishOp
   const copy = copyAsJson(payload);
   const { headers, delay, group, id, signal } = options === undefined ? NO_DETAILS : checkPublishOptions(options);
   return { key: key as QueueKey, payload: copy, headers, delay, group, id, signal };
+}
+
+/** The checked options of a publish. */
+export interface PublishDetails {
+  readonly headers: MessageHeaders;
+  /** In milliseconds. 0: no delay. */
+  readonly delay: number;
+  /**
+   * The only group that gets the message. Undefined: every group. The backend checks that it is
+   * declared.
+   */
+  readonly group: ConsumerGroup | undefined;
+  /** The id that the publisher gave, for deduplication. Undefined: it gave none. */
+  readonly id: string | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * @throws {InvalidMessageError | TypeError | RangeError} if an option is invalid. The message names
+ * the option.
+ */
+export function checkPublishOptions(options: PublishOptions): PublishDetails {
+  const { headers, delay = 0, group, id, signal } = checkOptions(options);
+  return {
+    headers: copyHeaders(headers),
+    delay: checkMilliseconds('delay', delay),
+    group: group === undefined ? undefined : checkName('group', group),
+    id: id === undefined ? undefined : checkName('id', id),
+    signal: checkSignal('signal', signal),
+  };
+}
+
+/**
+ * Checks that a group is declared.
+ *
+ * *When to use*: to write a backend, in `publish` and `stats` if a group is given.
+ * @throws {ConfigurationError} if `group` is not declared. The message names the declared groups
+ * and both ways to declare one.
+ */
+export function checkDeclared(group: ConsumerGroup, declared: readonly ConsumerGroup[], queue: string): void {
+  if (declared.includes(group)) return;
+  const known = declared.map((name) => JSON.stringify(name)).join(', ');
+  throw new ConfigurationError(
+    `Group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)} is not declared; declared: ${known}. ` +
+      'Add it to the `groups` option or to QUEUE_GROUPS, in every process that uses this queue.',
+  );
 }

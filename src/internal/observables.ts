@@ -91,3 +91,11 @@ function isSubscribable(value: unknown): value is Subscribable {
 function isObject(value: unknown): value is { readonly [key: PropertyKey]: unknown } {
   return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
+
+export function isAsyncIterable<Value>(value: unknown): value is AsyncIterable<Value> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as Partial<AsyncIterable<Value>>)[Symbol.asyncIterator] === 'function'
+  );
+}

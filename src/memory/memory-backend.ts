@@ -23,13 +23,12 @@ import type {
 import { type CheckedConsumeOptions, checkConsumeOptions, DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { asyncDispose } from '../internal/async-dispose.js';
-import { checkDeclared } from '../internal/declared-groups.js';
+import { checkDeclared, checkPublishOptions, type PublishDetails } from '../internal/check-message.js';
 import { describeError } from '../internal/describe.js';
 import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
 import { checkCount, checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
-import { checkPublishOptions, type PublishDetails } from '../internal/publish-options.js';
 import { DeliverySubscription } from './delivery-subscription.js';
 import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
 import { PayloadIterator } from './payload-iterator.js';

@@ -9,9 +9,9 @@ import type {
 } from '../backend.js';
 import { ConfigurationError, QueueClosedError, QueueOverflowError } from '../errors.js';
 import { DONE } from '../internal/answers.js';
+import type { PublishDetails } from '../internal/check-message.js';
 import { describeError } from '../internal/describe.js';
 import { NO_HEADERS } from '../internal/message.js';
-import type { PublishDetails } from '../internal/publish-options.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
 import { isVirtual } from '../internal/virtual-time.js';

@@ -14,8 +14,8 @@ import type {
 } from '../backend.js';
 import { type BackendStreams, createStreams } from '../bridge/create-streams.js';
 import { QueueClosedError } from '../errors.js';
+import { checkPublishOptions } from '../internal/check-message.js';
 import { checkFunction, checkName, checkOptions } from '../internal/options.js';
-import { checkPublishOptions } from '../internal/publish-options.js';
 import { FakeQueue, type FakeSettlement, type ServedMessage } from './fake-queue.js';
 import { snapshot } from './snapshot.js';
 

@@ -3,8 +3,8 @@ import type { Delivery, MessageHeaders, QueueKey, QueuePayload, Settlement } fro
 import type { Intake } from '../bridge/delivery-stream.js';
 import { BaseDelivery, type BaseDeliveryOwner } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
+import { notedRejection } from '../internal/delivery-symbols.js';
 import { onAbort } from '../internal/on-abort.js';
-import { notedRejection } from '../internal/rejection.js';
 
 type Settled = Exclude<Settlement, false>;
 

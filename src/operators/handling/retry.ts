@@ -1,7 +1,7 @@
 import { type SchedulerLike, Subscription } from 'rxjs';
 import type { Delivery } from '../../backend.js';
 import { after } from '../../internal/after.js';
-import { deliveryRecord, inspectCustom } from '../../internal/delivery-record.js';
+import { deliveryRecord, inspectCustom } from '../../internal/delivery-symbols.js';
 import { describe, describeError } from '../../internal/describe.js';
 import { isMilliseconds } from '../../internal/options.js';
 import type { CheckedHandleOptions } from '../handle-options.js';
