@@ -84,5 +84,13 @@ describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
 
   // A restart takes a server of Erlang some seconds, and a case has two of them.
   const restart = () => server.restart();
-  testEach(queueBackendContract(create, { ...CAPABILITIES, disconnect, expire, restart, deadline: CONTRACT_DEADLINE }));
+  const cases = queueBackendContract(create, {
+    ...CAPABILITIES,
+    disconnect,
+    expire,
+    restart,
+    deadline: CONTRACT_DEADLINE,
+  });
+  // AMQP cannot list queues: `administration.spec.ts` shows what `groups()` lists.
+  testEach(cases.filter(({ name }) => !name.includes('groups() lists a group that only another process declares')));
 });
