@@ -39,6 +39,15 @@ describeWithRedis('A user with the rights of the guide', () => {
     return suite.url.replace('redis://', 'redis://app:secret@');
   };
 
+  it('keeps its connection when it may not administrate', async () => {
+    const queue = suite.open({ url: await newUser(['+@all', '-xrevrange', '~*']) });
+    await queue.publish('key', { n: 1 });
+    const statuses: string[] = [];
+    queue.status$.subscribe((status) => statuses.push(status));
+    expect(await failureOf(queue.purge())).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
+    expect(statuses).toEqual(['connected']);
+  });
+
   it('can do everything, and needs all of them', async () => {
     const logger = recordingLogger();
     const rules = await documentedRules(suite.name);

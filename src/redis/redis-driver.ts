@@ -103,7 +103,15 @@ export class RedisDriver implements Driver {
   }
 
   count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    return this.#request(signal, (link) => countMessages(link, this.#keys, group));
+    return this.#request(signal, async (link) => {
+      try {
+        return await countMessages(link, this.#keys, group);
+      } catch (error) {
+        // Publishers and consumers need what this needs. The next request prepares a new link.
+        if (this.failures.classify(error) === 'fatal') this.#connection.drop(error);
+        throw error;
+      }
+    });
   }
 
   lastError(): unknown {
@@ -149,7 +157,6 @@ export class RedisDriver implements Driver {
         return await send(link);
       } catch (error) {
         if (isElsewhere(error)) throw new ConnectionLostError('Another server has the queue', { cause: error });
-        if (this.failures.classify(error) === 'fatal') this.#connection.drop(error);
         throw error;
       }
     });
