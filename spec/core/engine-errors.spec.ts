@@ -9,14 +9,14 @@ import { BackendUnavailableError, QueueClosedError } from '../../src/errors.js';
 
 const failures = new EngineErrors(
   {
-    broker: 'Broker',
+    engine: 'Broker',
     classify: (error): ErrorKind => (error === 'busy' ? 'refused' : error === 'forbidden' ? 'fatal' : 'retryable'),
     explain: (error) => (error === 'forbidden' ? 'The user may not do that' : undefined),
   },
   { queue: 'orders', server: 'somewhere:1' },
 );
 
-const { classify, explained, broker } = failures;
+const { classify, explained, engine } = failures;
 
 describe('EngineErrors', () => {
   it.each<[unknown, ErrorKind]>([
@@ -28,7 +28,7 @@ describe('EngineErrors', () => {
     ['forbidden', 'fatal'],
     [undefined, 'retryable'],
   ])('say of %p that it is %s', (error, kind) => {
-    expect([classify(error), broker]).toEqual([kind, 'Broker']);
+    expect([classify(error), engine]).toEqual([kind, 'Broker']);
   });
 
   it.each([

@@ -15,7 +15,7 @@ export class FakeDriver implements Driver {
   readonly published: CheckedMessage[] = [];
   readonly #inFlight = new Map<ConsumerGroup, InFlight>();
   readonly failures = new EngineErrors(
-    { broker: 'Broker', classify: () => 'refused', explain: () => undefined },
+    { engine: 'Broker', classify: () => 'refused', explain: () => undefined },
     { queue: 'orders', server: 'somewhere' },
   );
 

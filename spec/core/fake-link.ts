@@ -71,7 +71,7 @@ export class Stage {
     server: 'Broker at here:1',
     queue: 'orders',
     connection: 'publishing',
-    broker: 'Broker',
+    engine: 'Broker',
     connectTimeout: PATIENCE,
     logger: this.logger,
     classify: (error): ErrorKind => (/^fatal/.test(String(error)) ? 'fatal' : 'retryable'),

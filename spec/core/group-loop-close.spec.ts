@@ -59,8 +59,8 @@ describe('GroupLoop while it closes', () => {
       onChange: () => () => {},
       acquire: () => (isReady ? Promise.resolve(link) : new Promise(() => {})),
     };
-    const names = { broker: 'Fake', queue: 'orders', group: 'default', logger };
-    const rules: ErrorRules = { broker: 'Fake', classify: () => 'fatal', explain: () => undefined };
+    const names = { engine: 'Fake', queue: 'orders', group: 'default', logger };
+    const rules: ErrorRules = { engine: 'Fake', classify: () => 'fatal', explain: () => undefined };
     let session!: FakeSession;
     const loop = new GroupLoop<typeof link>({
       queueName: 'orders',

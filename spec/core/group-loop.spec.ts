@@ -46,7 +46,7 @@ function createLoop(): { stage: Stage; session: Session; loop: GroupLoop<FakeLin
   const { logger, connection } = stage;
   const classify = (error: unknown) => (/fatal/.test(String(error)) ? ('fatal' as const) : ('retryable' as const));
   const failures = new EngineErrors(
-    { broker: 'Broker', classify, explain: () => undefined },
+    { engine: 'Broker', classify, explain: () => undefined },
     { queue: 'orders', server: 'here:1' },
   );
   let session!: Session;
@@ -55,7 +55,7 @@ function createLoop(): { stage: Stage; session: Session; loop: GroupLoop<FakeLin
     group: 'default',
     connection,
     failures,
-    refusals: new Refusals({ broker: 'Broker', queue: 'orders', requests: 'requests', logger }),
+    refusals: new Refusals({ engine: 'Broker', queue: 'orders', requests: 'requests', logger }),
     fatalErrors: new FatalErrors({ queue: 'orders', group: 'default', logger }),
     logger,
     createSession: (host) => {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Outbox, type Pending, remainingDelay } from '../../src/core/outbox.js';
+import { Outbox, type Pending } from '../../src/core/outbox.js';
 import { BackendUnavailableError, QueueClosedError } from '../../src/errors.js';
 import { upTo } from '../support/consumers.js';
 import { rejectionOf, stateOf, turns } from '../support/promises.js';
@@ -15,7 +15,7 @@ function open(maxPending = 100): Outbox<number> {
   const onAdmitted = () => void admissions++;
   return new Outbox<number>({
     queueName: 'orders',
-    broker: 'Broker',
+    engine: 'Broker',
     publishTimeout: TIMEOUT,
     maxPending,
     onAdmitted,
@@ -379,26 +379,5 @@ describe('Outbox and a model', () => {
       ]);
     };
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), run), { numRuns: 500 });
-  });
-});
-
-describe('remainingDelay', () => {
-  const remaining = (enteredAt: number, now: number, delay = 100) =>
-    remainingDelay({ parcel: { delay }, enteredAt }, now);
-
-  it('is the full delay for a message that is sent immediately, and less after a wait', () => {
-    expect([remaining(0, 0), remaining(0, 49), remaining(0, 60), remaining(0, 500), remaining(0, 500, 0)]).toEqual([
-      100, 100, 40, 1, 0,
-    ]);
-  });
-
-  it('keeps the order of messages that are sent together', () => {
-    const moments = fc.array(fc.double({ min: 0, max: 200, noNaN: true }), { maxLength: 30 });
-    fc.assert(
-      fc.property(moments, (entered) => {
-        const left = entered.toSorted((a, b) => a - b).map((enteredAt) => remaining(enteredAt, 200));
-        expect(left).toEqual(left.toSorted((a, b) => a - b));
-      }),
-    );
   });
 });

@@ -40,14 +40,14 @@ class Engine implements PublishDriver<Link, Parcel> {
     const classify = (error: unknown): ErrorKind =>
       error instanceof ConnectionLostError ? 'retryable' : String(error).includes('fatal') ? 'fatal' : 'refused';
     const failures = new EngineErrors(
-      { broker: 'Broker', classify, explain: () => undefined },
+      { engine: 'Broker', classify, explain: () => undefined },
       { queue: 'orders', server: 'here:1' },
     );
     this.connection = new Connection<Link>({
       server: 'Broker at here:1',
       queue: 'orders',
       connection: 'the queue',
-      broker: 'Broker',
+      engine: 'Broker',
       logger,
       connectTimeout: 1000,
       classify: failures.classify,
@@ -59,7 +59,7 @@ class Engine implements PublishDriver<Link, Parcel> {
       publishTimeout: 1_000_000,
       maxPending: 4,
       failures,
-      refusals: new Refusals({ broker: 'Broker', queue: 'orders', requests: 'publishes', logger }),
+      refusals: new Refusals({ engine: 'Broker', queue: 'orders', requests: 'publishes', logger }),
       driver: this,
     });
   }
@@ -165,7 +165,7 @@ describe('A publish loop whose link is lost while it backs off', () => {
     stage.onLink = (link) => link.open();
     const { connection, logger } = stage;
     const failures = new EngineErrors(
-      { broker: 'Broker', classify: () => 'retryable', explain: () => undefined },
+      { engine: 'Broker', classify: () => 'retryable', explain: () => undefined },
       { queue: 'orders', server: 'here:1' },
     );
     const sent: boolean[] = [];
@@ -176,7 +176,7 @@ describe('A publish loop whose link is lost while it backs off', () => {
       publishTimeout: 100_000,
       maxPending: 10,
       failures,
-      refusals: new Refusals({ broker: 'Broker', queue: 'orders', requests: 'publishes', logger }),
+      refusals: new Refusals({ engine: 'Broker', queue: 'orders', requests: 'publishes', logger }),
       driver: {
         mode: 'pipeline',
         window: { messages: 10, size: 10 },

@@ -10,7 +10,7 @@ describe('Refusals', () => {
   it('are logged when they begin and when they end, each time', () => {
     const logger = recordingLogger();
     const refusals = new Refusals({
-      broker: 'Broker',
+      engine: 'Broker',
       queue: 'orders',
       requests: 'publishes to queue "orders"',
       logger,

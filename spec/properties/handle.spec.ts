@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import { Holder, numberOf } from '../support/consumers.js';
-import {
-  fateOf,
-  type Inside,
-  Laboratory,
-  type Message,
-  type Settings,
-  type Step,
-  type Stop,
-} from '../support/model-handling.js';
+import type { Inside, Message, Settings, Step, Stop } from '../support/handling-steps.js';
+import { fateOf, Laboratory } from '../support/model-handling.js';
 
 const takes = fc.constantFrom(0, 0, 5, 15);
 const fails = fc.constantFrom<Step['end']>('throw', 'reject', 'error', 'never');

@@ -154,7 +154,7 @@ describe('The Publisher of a server that refuses for now', () => {
       maxPending: 1,
       failures: new EngineErrors(redisFailures('orders'), { queue: 'orders', server: 'here' }),
       refusals: new Refusals({
-        broker: 'Redis',
+        engine: 'Redis',
         queue: 'orders',
         requests: 'publishes to queue "orders"',
         logger: silentLogger,

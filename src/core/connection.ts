@@ -17,7 +17,7 @@ export interface ConnectionOptions<AnyLink extends Link> extends OutageOptions {
   /** Where the connection reports its state. Default: events of its own, which are only logged. */
   readonly events?: QueueEvents | undefined;
   /** The name of the engine in messages, such as `Redis`. */
-  readonly broker: string;
+  readonly engine: string;
   /**
    * Creates a link, which does not reconnect by itself. The link calls `lost` when it breaks, and
    * when it knows a better reason than the error of its methods.
@@ -188,7 +188,7 @@ export class Connection<AnyLink extends Link> {
   }
 
   async #connect(attempt: number): Promise<void> {
-    const { createLink, connectTimeout, broker } = this.#options;
+    const { createLink, connectTimeout, engine } = this.#options;
     this.#phase = 'connecting';
     this.#report.connecting();
     // A client reports a failure twice. Its event has the better reason.
@@ -207,7 +207,7 @@ export class Connection<AnyLink extends Link> {
     }
     this.#link = link;
     try {
-      const late = () => new Error(`${broker} did not answer in time`);
+      const late = () => new Error(`${engine} did not answer in time`);
       await withDeadline(this.#closed.before(this.#establish(link)), connectTimeout, late);
       // The link may break without failing any of its calls.
       if (reason !== undefined) throw reason;

@@ -247,7 +247,7 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     const { administration, failures } = this.#driver;
     if (administration === undefined) {
       throw new UnsupportedOperationError(
-        `This backend cannot administrate queues. Use the tools of ${failures.broker}.`,
+        `This backend cannot administrate queues. Use the tools of ${failures.engine}.`,
       );
     }
     return this.#request((signal) => call(administration, signal));
@@ -267,7 +267,7 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     const { publishTimeout } = this.#options;
     const { failures } = this.#driver;
     const late = () =>
-      new ConnectionLostError(`${failures.broker} did not answer within ${publishTimeout} ms`, {
+      new ConnectionLostError(`${failures.engine} did not answer within ${publishTimeout} ms`, {
         cause: this.#driver.lastError(),
       });
     const controller = new AbortController();

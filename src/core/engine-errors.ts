@@ -23,7 +23,7 @@ export type ErrorKind =
 /** How to read the errors of one client, beyond those that every engine has. */
 export interface ErrorRules {
   /** The name of the engine in messages, such as `Redis`. */
-  readonly broker: string;
+  readonly engine: string;
   readonly classify: (error: unknown) => ErrorKind;
   /**
    * Explains an error of the client, in a sentence without its full stop. Undefined: the error
@@ -40,11 +40,11 @@ export class EngineErrors {
   /** @param where the queue, and the address of its server without a password */
   constructor(rules: ErrorRules, { queue, server }: { readonly queue: string; readonly server: string }) {
     this.#rules = rules;
-    this.#where = `queue ${JSON.stringify(queue)}, ${rules.broker} at ${server}`;
+    this.#where = `queue ${JSON.stringify(queue)}, ${rules.engine} at ${server}`;
   }
 
-  get broker(): string {
-    return this.#rules.broker;
+  get engine(): string {
+    return this.#rules.engine;
   }
 
   readonly classify = (error: unknown): ErrorKind => {
@@ -63,12 +63,12 @@ export class EngineErrors {
   };
 
   #explain(error: unknown): string {
-    const { broker, explain } = this.#rules;
+    const { engine, explain } = this.#rules;
     if (error instanceof ConnectionLostError)
       return `${error.message}${error.cause === undefined ? '' : ` (${describeError(error.cause)})`}`;
     const because = explain(error);
     if (because !== undefined) return because;
-    return `${broker} cannot be used: ${describeError(error instanceof FatalError ? error.cause : error)}`;
+    return `${engine} cannot be used: ${describeError(error instanceof FatalError ? error.cause : error)}`;
   }
 }
 

@@ -71,27 +71,27 @@ const MOST_BYTES_PER_CHARACTER = 3;
  * @param most how many bytes the engine accepts
  * @throws {InvalidMessageError} if the JSON is longer
  */
-export function writePayload(payload: QueuePayload, most: number, broker: string): string {
+export function writePayload(payload: QueuePayload, most: number, engine: string): string {
   let json: string;
   try {
     json = JSON.stringify(payload);
   } catch (error) {
     // A checked payload can fail only because of its length.
-    throw tooLong('more than a string can hold', { most, broker }, error);
+    throw tooLong('more than a string can hold', { most, engine }, error);
   }
   if (json.length * MOST_BYTES_PER_CHARACTER > most) {
     const bytes = Buffer.byteLength(json);
-    if (bytes > most) throw tooLong(`${bytes} bytes`, { most, broker });
+    if (bytes > most) throw tooLong(`${bytes} bytes`, { most, engine });
   }
   return json;
 }
 
 function tooLong(
   received: string,
-  { most, broker }: { most: number; broker: string },
+  { most, engine }: { most: number; engine: string },
   cause?: unknown,
 ): InvalidMessageError {
-  return new InvalidMessageError('payload', `at most ${most} bytes of JSON, the limit of ${broker}`, received, {
+  return new InvalidMessageError('payload', `at most ${most} bytes of JSON, the limit of ${engine}`, received, {
     cause,
   });
 }

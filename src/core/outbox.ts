@@ -8,7 +8,7 @@ import type { QueueEvents } from './events.js';
 export interface OutboxOptions {
   readonly queueName: string;
   /** The name of the engine in messages, such as `Redis`. */
-  readonly broker: string;
+  readonly engine: string;
   /** The deadline of a confirm, in milliseconds. */
   readonly publishTimeout: number;
   /** How many messages may be unconfirmed. Further messages wait for admission. */
@@ -258,10 +258,10 @@ export class Outbox<Parcel> {
   }
 
   #failLate(enteredBefore: number): void {
-    const { queueName, broker, publishTimeout, maxPending, lastError } = this.#options;
+    const { queueName, engine, publishTimeout, maxPending, lastError } = this.#options;
     const cause = lastError();
     const reason = cause === undefined ? '' : ` (${describeError(cause)})`;
-    const late = `${broker} did not confirm a message for queue ${JSON.stringify(queueName)} within ${publishTimeout} ms${reason}`;
+    const late = `${engine} did not confirm a message for queue ${JSON.stringify(queueName)} within ${publishTimeout} ms${reason}`;
     const full = `Queue ${JSON.stringify(queueName)} had no room for a message within ${publishTimeout} ms: \`maxPending\` of ${maxPending} messages were not confirmed${reason}`;
     this.#failLeading(({ enteredAt }) => enteredAt <= enteredBefore, {
       ambiguous: new BackendUnavailableError(`${late}: it may have been enqueued`, { cause }),

@@ -96,7 +96,7 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     const { queueName, publishTimeout, maxPending, connection, failures, events, driver } = options;
     this.#outbox = new Outbox({
       queueName,
-      broker: failures.broker,
+      engine: failures.engine,
       publishTimeout,
       maxPending,
       onAdmitted: () => this.wake(),

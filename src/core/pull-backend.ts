@@ -56,14 +56,14 @@ class PullEngine implements Driver {
     const { name: queue, lease, logger, publishTimeout, maxPending } = options;
     const { engine, server = 'the server' } = driver;
     const classify = (error: unknown) => driver.classify?.(error) ?? 'retryable';
-    this.failures = new EngineErrors({ broker: engine, classify, explain: () => undefined }, { queue, server });
+    this.failures = new EngineErrors({ engine, classify, explain: () => undefined }, { queue, server });
     this.events = new QueueEvents({ queue, logger });
     this.administration = driver.administration;
     this.#connection = new Connection<Link>({
       server: `${engine} at ${server}`,
       queue,
       connection: 'the queue',
-      broker: engine,
+      engine,
       logger,
       events: this.events,
       createLink: () => ({ connect: () => driver.open(), destroy: () => {} }),
@@ -78,7 +78,7 @@ class PullEngine implements Driver {
       maxPending,
       failures: this.failures,
       refusals: new Refusals({
-        broker: engine,
+        engine,
         queue,
         requests: `publishes to queue ${JSON.stringify(queue)}`,
         logger,
@@ -108,7 +108,7 @@ class PullEngine implements Driver {
       group,
       connection: this.#connection,
       failures,
-      refusals: new Refusals({ broker: failures.broker, queue, group, requests, logger }),
+      refusals: new Refusals({ engine: failures.engine, queue, group, requests, logger }),
       fatalErrors: new FatalErrors({ queue, group, logger }),
       events,
       logger,

@@ -4,7 +4,7 @@ import type { LogDetails, Logger } from '../internal/logger.js';
 
 export interface RefusalsOptions {
   /** The name of the engine in messages, such as `Redis`. */
-  readonly broker: string;
+  readonly engine: string;
   readonly queue: string;
   /** The group that sends the requests. Undefined: the whole queue. */
   readonly group?: ConsumerGroup | undefined;
@@ -32,20 +32,20 @@ export class Refusals {
   }
 
   add(error: unknown): void {
-    const { broker, requests, logger } = this.#options;
+    const { engine, requests, logger } = this.#options;
     this.#last = error;
     this.#count += 1;
     if (this.#count > 1) return;
     this.#since = performance.now();
-    logger.warn(`${broker} refuses ${requests}, trying again: ${describeError(error)}`, this.#fields);
-    logger.debug(`${broker} refuses ${requests}: the error`, { ...this.#fields, error });
+    logger.warn(`${engine} refuses ${requests}, trying again: ${describeError(error)}`, this.#fields);
+    logger.debug(`${engine} refuses ${requests}: the error`, { ...this.#fields, error });
   }
 
   end(): void {
     if (this.#count === 0) return;
-    const { broker, requests, logger } = this.#options;
+    const { engine, requests, logger } = this.#options;
     const seconds = ((performance.now() - this.#since) / 1000).toFixed(1);
-    logger.warn(`${broker} accepts ${requests} again after ${seconds} s, ${this.#count + 1} attempts`, this.#fields);
+    logger.warn(`${engine} accepts ${requests} again after ${seconds} s, ${this.#count + 1} attempts`, this.#fields);
     this.#last = undefined;
     this.#count = 0;
   }

@@ -123,7 +123,7 @@ export class Mover {
     const { queueName: queue, logger } = options;
     const { delayedStream: stream, mover } = options.names;
     const requests = `requests for the delayed messages of queue ${JSON.stringify(queue)}`;
-    this.#refusals = new MessageRefusals({ broker: 'NATS', queue, requests, logger, forgetAfter: FORGET_AFTER });
+    this.#refusals = new MessageRefusals({ engine: 'NATS', queue, requests, logger, forgetAfter: FORGET_AFTER });
     this.#puller = new Puller({
       stream,
       consumer: mover,

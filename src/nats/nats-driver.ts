@@ -80,7 +80,7 @@ export class NatsDriver implements Driver, DriverAdministration {
       onGroup: (group) => this.#address(group),
     });
     const requests = `publishes to queue ${JSON.stringify(name)}`;
-    this.#publishRefusals = new Refusals({ broker: this.failures.broker, queue: name, requests, logger });
+    this.#publishRefusals = new Refusals({ engine: this.failures.engine, queue: name, requests, logger });
     this.publisher = new PublishLoop({
       queueName: name,
       connection: this.#connection,
@@ -166,7 +166,7 @@ export class NatsDriver implements Driver, DriverAdministration {
       group,
       connection: this.#connection,
       failures: this.failures,
-      refusals: new Refusals({ broker: this.failures.broker, queue: name, group, requests, logger }),
+      refusals: new Refusals({ engine: this.failures.engine, queue: name, group, requests, logger }),
       fatalErrors: new FatalErrors({ queue: name, group, logger }),
       events: this.events,
       logger,

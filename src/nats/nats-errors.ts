@@ -26,7 +26,7 @@ const NOT_NATS =
   /secure connection required|server does not support 'tls'|is not available on this server|unexpected response from server/i;
 
 /** What the errors of the client and of JetStream mean. */
-export const NATS_FAILURES: ErrorRules = { broker: 'NATS', classify, explain };
+export const NATS_FAILURES: ErrorRules = { engine: 'NATS', classify, explain };
 
 /** JetStream refuses a request for now. */
 export class RefusedError extends Error {}

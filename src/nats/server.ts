@@ -55,7 +55,7 @@ export class Server {
       queue: name,
       events,
       connection: 'everything',
-      broker: this.failures.broker,
+      engine: this.failures.engine,
       classify: this.failures.classify,
       createLink: (lost) => {
         const own = 'url' in server;

@@ -74,7 +74,7 @@ export class Sweeper {
     this.#options = options;
     const { queueName: queue, logger } = options;
     const requests = `removals of settled messages from queue ${JSON.stringify(queue)}`;
-    this.#refusals = new Refusals({ broker: 'NATS', queue, requests, logger });
+    this.#refusals = new Refusals({ engine: 'NATS', queue, requests, logger });
   }
 
   /** A group consumes from the stream that was made then. If it is another than before, all places are forgotten. */

@@ -25,7 +25,7 @@ export class GroupLog {
     this.#logger = logger;
     this.#fields = { queue, group };
     const requests = `subscribers to group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)}`;
-    this.#refusals = new Refusals({ broker: 'RabbitMQ', ...this.#fields, requests, logger });
+    this.#refusals = new Refusals({ engine: 'RabbitMQ', ...this.#fields, requests, logger });
     this.#fatalErrors = new FatalErrors({ ...this.#fields, logger });
   }
 

@@ -124,7 +124,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
       publishTimeout,
       maxPending,
       failures,
-      refusals: new Refusals({ broker: failures.broker, queue: queueName, requests, logger }),
+      refusals: new Refusals({ engine: failures.engine, queue: queueName, requests, logger }),
       events,
       driver: this,
       lastError: () => this.#blockedError,

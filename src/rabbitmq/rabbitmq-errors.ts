@@ -37,7 +37,7 @@ const EARLY_HEARTBEAT = /during negotiation: \{"type":8,/;
 
 /** The rules for errors of rabbitmq-client and of servers. */
 export function rabbitMqFailures(): ErrorRules {
-  return { broker: 'RabbitMQ', classify, explain };
+  return { engine: 'RabbitMQ', classify, explain };
 }
 
 /** Returns the code of an error of the client, such as `NOT_FOUND`. */

@@ -86,7 +86,7 @@ export class Server {
       queue,
       connection: purpose,
       events: this.#events,
-      broker: this.failures.broker,
+      engine: this.failures.engine,
       classify: this.failures.classify,
       createLink: (lost) =>
         new RabbitLink({

@@ -20,10 +20,7 @@ import type { SessionOptions } from './session-options.js';
 
 type Channel = GroupChannel<Arrival>;
 
-/**
- * How long a new channel waits for delayed nacks that are due before it consumes anything else, in
- * milliseconds.
- */
+/** How long a new channel waits for delayed nacks that are due before it consumes anything else, in milliseconds. */
 const LONGEST_HEAD_START = 1000;
 
 /** A channel that ends within so many milliseconds after it was opened makes the next one wait. */
@@ -36,9 +33,7 @@ const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
  * settlements are sent on the channel of their delivery.
  */
 export class SubscriberSession implements GroupSession<RabbitLink> {
-  /**
-   * Resolves when the subscriber has left and the broker knows its settlements, or cannot be told.
-   */
+  /** Resolves when the subscriber has left and the broker knows its settlements, or cannot be told. */
   readonly ended: Promise<void>;
   #end!: () => void;
   readonly #host: GroupHost;
@@ -55,9 +50,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   #openedAt = Number.NEGATIVE_INFINITY;
   /** The messages in flight, by token. */
   readonly #inFlight = new Map<string, MessageArrival>();
-  /**
-   * Prefetched messages without credit: of the queue `again`, which come first, and of the group's.
-   */
+  /** Prefetched messages without credit: of the queue `again`, which come first, and of the group's. */
   readonly #again: MessageArrival[] = [];
   readonly #next: MessageArrival[] = [];
   /** Messages that are requeued once no more arrive. */
@@ -176,10 +169,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     await this.#channel?.settled();
   }
 
-  /**
-   * Resolves when the broker has everything that was settled before, or returned because the
-   * subscriber has left.
-   */
+  /** Resolves when the broker has everything that was settled before, or returned because the subscriber has left. */
   async returned(): Promise<void> {
     await (this.#left ? this.ended : this.settled());
   }
@@ -345,9 +335,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#host.wake();
   }
 
-  /**
-   * Requeues the messages that were not delivered. Closes the channel once nothing is in flight.
-   */
+  /** Requeues the messages that were not delivered. Closes the channel once nothing is in flight. */
   async #drain(channel: Channel): Promise<void> {
     // Before they are requeued: another subscription may receive them at once.
     this.#returning.push(...this.#takeBuffered());

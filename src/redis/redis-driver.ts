@@ -139,7 +139,7 @@ export class RedisDriver implements Driver {
 
   #newRefusals(requests: string, group?: ConsumerGroup): Refusals {
     const { name: queue, logger } = this.#options;
-    const refusals = new Refusals({ broker: this.failures.broker, queue, group, requests, logger });
+    const refusals = new Refusals({ engine: this.failures.engine, queue, group, requests, logger });
     this.#refusals.push(refusals);
     return refusals;
   }

@@ -32,7 +32,7 @@ const NOT_REDIS = /RESP type/;
 
 /** Interprets the errors of node-redis and the error replies of a server. */
 export function redisFailures(queue: string): ErrorRules {
-  return { broker: 'Redis', classify, explain: (error) => explain(error, queue) };
+  return { engine: 'Redis', classify, explain: (error) => explain(error, queue) };
 }
 
 function classify(error: unknown): ErrorKind {

@@ -87,7 +87,7 @@ export class Server {
       server: `Redis at ${this.#where}`,
       queue: this.#queue,
       connection: group === undefined ? 'the queue' : `group "${group}"`,
-      broker: this.failures.broker,
+      engine: this.failures.engine,
       classify: this.failures.classify,
       createLink: (lost) => new RedisLink({ route: this.#createRoute(), responseTimeout, lost }),
       prepare: async (link) => {

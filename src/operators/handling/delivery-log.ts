@@ -1,7 +1,7 @@
 import { SluiceError } from '../../errors.js';
+import { rejectionOf } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
 import type { LogDetails, Logger } from '../../internal/logger.js';
-import { rejectionOf } from '../../internal/delivery-symbols.js';
 import type { AnyDelivery, CheckedHandleOptions } from '../handle-options.js';
 import type { Failure } from './attempt.js';
 

@@ -1,8 +1,8 @@
 import type { Delivery } from '../../backend.js';
 import { answerTo, COUNTED } from '../../internal/answers.js';
+import { quarantine } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
 import type { Logger } from '../../internal/logger.js';
-import { quarantine } from '../../internal/delivery-symbols.js';
 import type { AnyDelivery, CheckedHandleOptions, OutcomeStatus } from '../handle-options.js';
 import type { Attempt } from './attempt.js';
 import { logFailure, logRejection } from './delivery-log.js';
