@@ -64,6 +64,8 @@ class Engine implements PublishDriver<Link, Parcel> {
     });
   }
 
+  readonly #lost = new WeakSet<Link>();
+
   write(): Parcel {
     throw new Error('parcels are sent as they are');
   }
@@ -79,17 +81,23 @@ class Engine implements PublishDriver<Link, Parcel> {
     if (this.#pending.size > 1 && (this.#pending.size > this.window.messages || size > this.window.size)) {
       this.problems.push(`${this.#pending.size} messages of size ${size} in flight`);
     }
-    const fate = this.fates.shift() ?? 'stored';
+    const planned = this.fates.shift() ?? 'stored';
     await turns(1);
-    if (fate === 'late') await pass(10);
+    const fate = this.#lost.has(link) ? 'lost before' : planned;
     if (fate === 'stored' || fate === 'late' || fate === 'lost after') {
       for (const { parcel } of open) {
         if (!this.known.has(parcel.n)) this.stored.push(parcel.n);
         this.known.add(parcel.n);
       }
     }
+    // A link is ordered: a late confirm does not delay the storing.
+    if (fate === 'late') await pass(10);
     const error = fate === 'refused' || fate === 'fatal' ? new Error(fate) : fate.startsWith('lost') ? LOSS : undefined;
-    if (error === LOSS) this.connection.lose(link, LOSS);
+    if (error === LOSS) {
+      // Batches that were sent later over the same link are lost, too.
+      this.#lost.add(link);
+      this.connection.lose(link, LOSS);
+    }
     for (const { parcel } of open) this.#pending.delete(parcel.n);
     if (this.mode === 'batch') {
       if (error !== undefined) throw error;
