@@ -146,7 +146,8 @@ describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an
       if (!plan.includes('fatal')) expect(confirmed).toEqual(published.map((_, n) => n));
       for (const n of confirmed) expect(engine.known.has(n)).toBe(true);
       const order = engine.stored.filter((n) => confirmed.includes(n));
-      expect(order).toEqual([...order].sort((a, b) => a - b));
+      // In a pipeline, the next message may be stored before the refusal of the last one arrives.
+      if (mode === 'batch' || !plan.includes('refused')) expect(order).toEqual([...order].sort((a, b) => a - b));
       expect(engine.loop.isEmpty).toBe(true);
       await engine.loop.close();
       engine.connection.close();

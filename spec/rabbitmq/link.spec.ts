@@ -1,13 +1,13 @@
 import { ConnectionLostError } from '../../src/core/engine-errors.js';
 import type { Client } from '../../src/rabbitmq/client.js';
 import { RabbitLink } from '../../src/rabbitmq/link.js';
-import { OverdueError, ResponseTimeout } from '../../src/rabbitmq/response-timeout.js';
+import { newResponseTimeout, OverdueError } from '../../src/rabbitmq/response-timeout.js';
 import { never } from '../core/fake-driver.js';
 import { fakeTime, pass } from '../core/fakes.js';
 import { failureOf, rejectionOf, stateOf } from '../support/promises.js';
 
 /** How long a server may take to answer at first, in milliseconds. */
-const RESPONSE_TIMEOUT = new ResponseTimeout().get(0);
+const RESPONSE_TIMEOUT = newResponseTimeout().milliseconds;
 
 beforeEach(fakeTime);
 
@@ -29,7 +29,7 @@ function linkTo({ opensChannels = true, owned = true }) {
   const link = new RabbitLink({
     client,
     owned,
-    responseTimeout: new ResponseTimeout(),
+    responseTimeout: newResponseTimeout(),
     lease: 30_000,
     lost() {},
     onOverdue() {},

@@ -1,7 +1,7 @@
+import { ResponseTimeout } from '../../src/core/response-timeout.js';
 import { KeepAlive } from '../../src/redis/keep-alive.js';
 import { RedisLink } from '../../src/redis/link.js';
 import { checkRedisOptions } from '../../src/redis/options.js';
-import { ResponseTimeout } from '../../src/redis/response-timeout.js';
 import { direct } from '../../src/redis/route.js';
 import { Server } from '../../src/redis/server.js';
 import { fakeTime, pass } from '../core/fakes.js';
@@ -74,7 +74,7 @@ describe('A RedisLink', () => {
       },
     };
     const lost = jest.fn();
-    const link = new RedisLink({ route: direct(client), responseTimeout: new ResponseTimeout(60_000), lost });
+    const link = new RedisLink({ route: direct(client), responseTimeout: new ResponseTimeout(60_000, 12), lost });
     await link.connect();
     link.keepAlive(1000);
     await pass(2500);

@@ -91,6 +91,8 @@ export interface GroupLoopOptions<AnyLink extends Link> {
   readonly longestDelay?: number | undefined;
   /** The longest backoff after a failure, in milliseconds. Default: 5,000. */
   readonly maxBackoff?: number | undefined;
+  /** Whether a fatal error of the group drops the link: the next subscriber connects again. Default: true. */
+  readonly dropsLink?: boolean | undefined;
   readonly createSession: (host: GroupHost) => GroupSession<AnyLink>;
 }
 
@@ -252,7 +254,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   #end(error: unknown): void {
     const { connection, failures, fatalErrors } = this.#options;
     this.#hasFailed = true;
-    connection.drop(error);
+    if (this.#options.dropsLink !== false) connection.drop(error);
     const explained = failures.explained(error);
     this.#session.giveUp(explained);
     if (this.inFlight.hasMembers) fatalErrors.add(explained);

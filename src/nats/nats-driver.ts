@@ -170,6 +170,8 @@ export class NatsDriver implements Driver, DriverAdministration {
       fatalErrors: new FatalErrors({ queue: name, group, logger }),
       events: this.events,
       logger,
+      // Publishers and the other groups use the same link.
+      dropsLink: false,
       createSession: (host) => {
         const session = new NatsSession(host, {
           queueName: name,

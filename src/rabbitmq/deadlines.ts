@@ -1,7 +1,8 @@
 import { withDeadline } from '../core/deadline.js';
 import { Disconnection } from '../core/disconnection.js';
 import type { ConnectionLostError } from '../core/engine-errors.js';
-import { OverdueError, type ResponseTimeout } from './response-timeout.js';
+import type { ResponseTimeout } from '../core/response-timeout.js';
+import { OverdueError, readingTime } from './response-timeout.js';
 
 /** Bytes per millisecond. A link that brings fewer brings heartbeats only. */
 const SILENCE = 0.1;
@@ -38,7 +39,7 @@ export class Deadlines {
 
   /** How long the answer to a request that is sent now may take, in milliseconds. */
   get responseTimeout(): number {
-    return this.#options.responseTimeout.get(this.#unconfirmed);
+    return this.#options.responseTimeout.milliseconds + readingTime(this.#unconfirmed);
   }
 
   /** Notes that a message was sent. */
@@ -57,7 +58,7 @@ export class Deadlines {
    * take longer.
    */
   overdue(request: string): OverdueError {
-    this.#options.responseTimeout.overdue();
+    this.#options.responseTimeout.late();
     return new OverdueError(`RabbitMQ did not answer ${request} in time`);
   }
 

@@ -2,10 +2,11 @@ import type { Link } from '../core/connection.js';
 import { within } from '../core/deadline.js';
 import { Disconnection } from '../core/disconnection.js';
 import { ConnectionLostError } from '../core/engine-errors.js';
+import type { ResponseTimeout } from '../core/response-timeout.js';
 import type { Channel, Client, LinkChannel } from './client.js';
 import { channelMaxOf, frameMaxOf, isConnecting, socketOf } from './client-internals.js';
 import { Deadlines } from './deadlines.js';
-import { OverdueError, type ResponseTimeout } from './response-timeout.js';
+import { OverdueError } from './response-timeout.js';
 import { TimedChannel } from './timed-channel.js';
 
 /**
@@ -185,7 +186,7 @@ export class RabbitLink implements Link {
     return (
       !this.#isConnected ||
       this.#blocked !== undefined ||
-      performance.now() - this.#unblockedAt < this.#options.responseTimeout.get(0)
+      performance.now() - this.#unblockedAt < this.#options.responseTimeout.milliseconds
     );
   }
 

@@ -10,7 +10,7 @@ import { FRAME_MAX, flattenAllHeaders, refuseOtherProtocols } from './frames.js'
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
 import { rabbitMqFailures } from './rabbitmq-errors.js';
-import { type OverdueError, ResponseTimeout } from './response-timeout.js';
+import { newResponseTimeout, type OverdueError } from './response-timeout.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from './url.js';
 
 /** The size of a frame of a client that was handed in and does not tell: the client's default. */
@@ -76,7 +76,7 @@ export class Server {
 
   /** Returns a connection that connects when it is used. `prepare` is called with each new link. */
   connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
-    const responseTimeout = new ResponseTimeout();
+    const responseTimeout = newResponseTimeout();
     const server = `RabbitMQ at ${this.#where}`;
     const queue = this.#queue;
     const onOverdue = ({ message }: OverdueError) =>

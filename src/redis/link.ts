@@ -2,9 +2,9 @@ import type { Link } from '../core/connection.js';
 import { withDeadline } from '../core/deadline.js';
 import { Disconnection } from '../core/disconnection.js';
 import { ConnectionLostError } from '../core/engine-errors.js';
+import type { ResponseTimeout } from '../core/response-timeout.js';
 import { KeepAlive } from './keep-alive.js';
 import { isElsewhere, isReply } from './redis-errors.js';
-import type { ResponseTimeout } from './response-timeout.js';
 import type { RedisClient, Route } from './route.js';
 import type { Script } from './scripts/index.js';
 
@@ -61,7 +61,10 @@ export class RedisLink implements Link {
       const answer = await withDeadline(
         this.#client.sendCommand(command),
         responseTimeout.milliseconds + extraTime,
-        () => responseTimeout.late(),
+        () => {
+          responseTimeout.late();
+          return new Error('Redis did not answer in time');
+        },
       );
       responseTimeout.inTime();
       return answer;

@@ -4,13 +4,13 @@ import { Connection } from '../core/connection.js';
 import { EngineErrors } from '../core/engine-errors.js';
 import type { QueueEvents } from '../core/events.js';
 import { maxBackoffFor, responseTimeoutFor } from '../core/options.js';
+import { ResponseTimeout } from '../core/response-timeout.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
 import { queueKeys } from './keys.js';
 import { RedisLink } from './link.js';
 import type { CheckedRedisOptions, RedisClientTemplate } from './options.js';
 import { isReply, redisFailures } from './redis-errors.js';
-import { ResponseTimeout } from './response-timeout.js';
 import { direct, type RedisClient, type Route, routeOf, searches } from './route.js';
 import { readServerVersion } from './server-version.js';
 import { slotOf } from './slot.js';
@@ -45,6 +45,9 @@ const RESET_OPTIONS = {
 
 /** How long sentinels or cluster nodes may be asked for the server, in milliseconds: the client gives up a node that does not answer after five seconds. */
 const MAX_SEARCH = 10_000;
+
+/** How many times the usual response timeout a slow server gets at most. */
+const MAX_SLOWNESS = 12;
 
 /** Where the queue is, and how to connect to it. */
 export class Server {
@@ -81,7 +84,7 @@ export class Server {
     events?: QueueEvents,
   ): Connection<RedisLink> {
     const name = ['sluice', this.#queue, ...(group === undefined ? [] : [group])].join(':');
-    const responseTimeout = new ResponseTimeout(this.#responseTimeout);
+    const responseTimeout = new ResponseTimeout(this.#responseTimeout, MAX_SLOWNESS);
     const search = 'client' in this.#server && searches(this.#server.client) ? MAX_SEARCH : 0;
     return new Connection({
       server: `Redis at ${this.#where}`,
