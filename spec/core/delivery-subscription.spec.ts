@@ -2,6 +2,7 @@ import { Subscriber } from 'rxjs';
 import type { Delivery } from '../../src/backend.js';
 import { Credit } from '../../src/bridge/credit.js';
 import { stallWatch } from '../../src/bridge/stall-watch.js';
+import type { Disposition } from '../../src/core/base-delivery.js';
 import type { DriverDelivery } from '../../src/core/delivery.js';
 import { DeliverySubscription, type SubscriptionOwner } from '../../src/core/delivery-subscription.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -32,8 +33,8 @@ class RecordingOwner implements SubscriptionOwner {
     this.told.push('removeSubscription');
   }
 
-  settle({ id }: DriverDelivery, how: string, delay: number): Promise<boolean> {
-    this.told.push(`${id} ${how}${delay === 0 ? '' : ` in ${delay}`}`);
+  settle({ id, settled }: DriverDelivery, { delay }: Disposition): Promise<boolean> {
+    this.told.push(`${id} ${settled}${delay === 0 ? '' : ` in ${delay}`}`);
     return this.answer();
   }
 }

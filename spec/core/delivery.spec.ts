@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import type { Disposition } from '../../src/core/base-delivery.js';
 import { type DeliveryOwner, DriverDelivery } from '../../src/core/delivery.js';
 import { rejectionOf, turns } from '../support/promises.js';
 import { messageOf } from './fakes.js';
@@ -10,8 +11,8 @@ class RecordingOwner implements DeliveryOwner {
   readonly told: unknown[][] = [];
   counts = true;
 
-  async settle({ settled }: DriverDelivery, how: string, delay: number): Promise<boolean> {
-    this.told.push(['settle', how, delay, settled]);
+  async settle({ settled }: DriverDelivery, { action, isCounted, delay }: Disposition): Promise<boolean> {
+    this.told.push(['settle', isCounted ? action : `${action}, uncounted`, delay, settled]);
     return this.counts;
   }
 
@@ -61,13 +62,13 @@ describe('DriverDelivery', () => {
   });
 
   it.each([
-    ['ack', 'acked'],
-    ['nack', 'retried'],
-    ['release', 'released'],
-    ['reject', 'rejected'],
-  ] as const)('is settled by %s() once, as %s', async (name, how) => {
+    ['ack', 'acked', 'finish'],
+    ['nack', 'retried', 'requeue'],
+    ['release', 'released', 'requeue, uncounted'],
+    ['reject', 'rejected', 'drop'],
+  ] as const)('is settled by %s() once, as %s, and tells the engine to %s', async (name, how, action) => {
     expect(await call[name]()).toBe(true);
-    expect(delivery.settled).toBe(how);
+    expect([delivery.settled, owner.told.at(-1)]).toEqual([how, ['settle', action, 0, how]]);
     owner.told.length = 0;
     for (const later of Object.values(call)) expect(await later()).toBe(false);
     expect(delivery.settled).toBe(how);
@@ -78,7 +79,7 @@ describe('DriverDelivery', () => {
     void delivery.reject('why');
     expect(owner.told).toEqual([
       ['rejected', 'why', false],
-      ['settle', 'rejected', 0, 'rejected'],
+      ['settle', 'drop', 0, 'rejected'],
     ]);
   });
 
@@ -89,7 +90,7 @@ describe('DriverDelivery', () => {
 
   it('is requeued with a delay that the engine accepts', async () => {
     expect(await delivery.nack({ delay: 5000 })).toBe(true);
-    expect(owner.told).toEqual([['settle', 'retried', 5000, 'retried']]);
+    expect(owner.told).toEqual([['settle', 'requeue', 5000, 'retried']]);
   });
 
   it.each([

@@ -19,8 +19,8 @@ class Counter {
     logger: this.logger,
     onChange: () => this.changes++,
     onFull: () => this.fulls++,
-    settle: async ({ id }, how, delay) => {
-      this.settled.push(`${id} ${how} ${delay}`);
+    settle: async ({ id, settled }, { delay }) => {
+      this.settled.push(`${id} ${settled} ${delay}`);
       return this.counts(id);
     },
   });

@@ -162,7 +162,9 @@ describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an
     engine.fates.push('lost before');
     const published = engine.loop.send({ n: 0, size: 1 });
     published.catch(() => {});
-    await engine.loop.close();
+    const closed = engine.loop.close();
+    for (let round = 0; round < 10; round++) await pass(1000);
+    await closed;
     engine.connection.close();
     expect((await outcomeOf(published)).state).not.toBe('pending');
   });

@@ -76,9 +76,21 @@ describe('The rules that measure the house', () => {
       ]);
     });
 
+    it('are those that declare the events and show the counter, if the core has events', () => {
+      const files = {
+        ...core,
+        'src/core/events.ts': 'export class QueueEvents {}',
+        'src/core/driver-backend.ts': 'export class DriverBackend {}',
+        'src/kafka/driver.ts': "import { QueueEvents } from '../core/events.js';\nnew QueueEvents();",
+      };
+      expect(apply('filesOfCounter', files)).toEqual(['src/core/events.ts', 'src/core/driver-backend.ts']);
+    });
+
     it('refuse to count when the core has other classes', () => {
       const { 'src/core/outbox.ts': _, ...others } = core;
       expect(() => apply('filesOfCounter', others)).toThrow(/The core declares no class Outbox/);
+      const { 'src/core/connection.ts': __, ...rest } = core;
+      expect(() => apply('filesOfCounter', rest)).toThrow(/The core declares no class Connection/);
     });
   });
 

@@ -21,7 +21,24 @@ import {
 import type { Logger } from '../internal/logger.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
 
-export type Settled = Exclude<Settlement, false>;
+type Settled = Exclude<Settlement, false>;
+
+/** What an engine does with a message after its settlement. Engines know these three ways, not the kinds of settlement. */
+export interface Disposition {
+  /** `'finish'`: the message was processed. `'drop'`: it has failed for good. `'requeue'`: it is delivered again. */
+  readonly action: 'finish' | 'drop' | 'requeue';
+  /** For `'requeue'`: whether the delivery counts as an attempt. */
+  readonly isCounted: boolean;
+  /** For `'requeue'`: how long the message stays away, in milliseconds. */
+  readonly delay: number;
+  /** For `'drop'`: why the message goes to quarantine. Undefined: it does not. */
+  readonly quarantine?: string | undefined;
+}
+
+export const FINISH: Disposition = { action: 'finish', isCounted: true, delay: 0 };
+export const DROP: Disposition = { action: 'drop', isCounted: true, delay: 0 };
+export const REQUEUE: Disposition = { action: 'requeue', isCounted: true, delay: 0 };
+export const REQUEUE_UNCOUNTED: Disposition = { action: 'requeue', isCounted: false, delay: 0 };
 
 /** The subscription that a delivery belongs to. */
 export interface BaseDeliveryOwner {
@@ -63,12 +80,8 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
    */
   protected abstract get owner(): BaseDeliveryOwner;
 
-  /**
-   * Sends the first settlement. Resolves to whether it counted. `settled` is already set.
-   * @param delay in milliseconds, for `'retried'`
-   * @param quarantine why the message goes to quarantine, for `'rejected'`. Undefined: it does not
-   */
-  protected abstract send(how: Settled, delay: number, quarantine?: string): Promise<boolean>;
+  /** Sends the first settlement. `settled` already tells it. Resolves to whether it counted. */
+  protected abstract send(disposition: Disposition): Promise<boolean>;
 
   get settled(): Settlement {
     return this.#settled;
@@ -83,24 +96,21 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
   }
 
   ack(): Promise<boolean> {
-    return this.settle('acked', 'ack', 0);
+    return this.settle('acked', 'ack', FINISH);
   }
 
   nack(options?: NackOptions): Promise<boolean> {
     try {
       const { delay = 0 } = checkOptions(options);
-      return this.settle(
-        'retried',
-        'nack',
-        checkMilliseconds('delay', delay, { most: this.owner.longestDelay ?? Number.MAX_SAFE_INTEGER }),
-      );
+      checkMilliseconds('delay', delay, { most: this.owner.longestDelay ?? Number.MAX_SAFE_INTEGER });
+      return this.settle('retried', 'nack', delay === 0 ? REQUEUE : { ...REQUEUE, delay });
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   release(): Promise<boolean> {
-    return this.settle('released', 'release', 0);
+    return this.settle('released', 'release', REQUEUE_UNCOUNTED);
   }
 
   reject(reason?: unknown): Promise<boolean> {
@@ -108,7 +118,7 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
       noteRejection(this, reason);
       this.owner.rejected(this, reason);
     }
-    return this.settle('rejected', 'reject', 0);
+    return this.settle('rejected', 'reject', DROP);
   }
 
   /** Marks the message as requeued by the engine: it is redelivered like a failed one. */
@@ -124,13 +134,18 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
     return deliveryRecord(this);
   }
 
-  protected settle(how: Settled, call: string, delay: number, quarantine?: string): Promise<boolean> {
+  /** Drops the message, and has the engine keep it apart. */
+  protected quarantine(reason: string): Promise<boolean> {
+    return this.settle('rejected', 'reject', { ...DROP, quarantine: reason });
+  }
+
+  protected settle(how: Settled, call: string, disposition: Disposition): Promise<boolean> {
     if (this.#settled !== false) {
       this.owner.settledAgain(this, call);
       return NOT_COUNTED;
     }
     this.#settled = how;
-    return this.send(how, delay, quarantine);
+    return this.send(disposition);
   }
 }
 

@@ -6,8 +6,8 @@ import { CreditCheck } from '../bridge/stall-watch.js';
 import type { Linked } from '../internal/linked-list.js';
 import type { Logger } from '../internal/logger.js';
 import { onAbort } from '../internal/on-abort.js';
-import { logRejected, logSettledAgain } from './base-delivery.js';
-import { type DeliveryOwner, DriverDelivery, type Settled } from './delivery.js';
+import { type Disposition, logRejected, logSettledAgain, REQUEUE } from './base-delivery.js';
+import { type DeliveryOwner, DriverDelivery } from './delivery.js';
 import type { Message } from './envelope.js';
 
 /** The group that a subscription belongs to. */
@@ -23,7 +23,7 @@ export interface SubscriptionOwner {
   creditChanged(subscription: DeliverySubscription): void;
   removeSubscription(subscription: DeliverySubscription): void;
   /** Settles a delivery. Resolves to whether that counted. */
-  settle(delivery: DriverDelivery, how: Settled, delay: number, reason?: string): Promise<boolean>;
+  settle(delivery: DriverDelivery, disposition: Disposition): Promise<boolean>;
 }
 
 /** Delivers messages of a group to one subscriber of `deliveries()`, up to its credit. */
@@ -124,9 +124,9 @@ export class DeliverySubscription implements Linked, DeliveryOwner {
     if (this.#inFlight.delete(delivery)) this.#freed();
   }
 
-  settle(delivery: DriverDelivery, how: Settled, delay: number, reason?: string): Promise<boolean> {
+  settle(delivery: DriverDelivery, disposition: Disposition): Promise<boolean> {
     this.#inFlight.delete(delivery);
-    const counted = this.#owner.settle(delivery, how, delay, reason);
+    const counted = this.#owner.settle(delivery, disposition);
     this.#freed();
     return counted;
   }
@@ -173,7 +173,7 @@ export class DeliverySubscription implements Linked, DeliveryOwner {
       delivery.recall();
       // The owner logs a failure, or ends the streams with it. The message is redelivered when its
       // lease expires.
-      void this.#owner.settle(delivery, 'retried', 0).catch(() => {});
+      void this.#owner.settle(delivery, REQUEUE).catch(() => {});
     }
     this.#owner.removeSubscription(this);
   }

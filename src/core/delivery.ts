@@ -1,21 +1,15 @@
 import type { MessageHeaders } from '../backend.js';
 import { unawaited } from '../internal/answers.js';
 import { QUARANTINE, type Quarantinable } from '../internal/delivery-symbols.js';
-import { BaseDelivery, type BaseDeliveryOwner, type Settled } from './base-delivery.js';
+import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from './base-delivery.js';
 import type { Message } from './envelope.js';
-
-export type { Settled } from './base-delivery.js';
 
 /** The subscription that a delivery belongs to. */
 export interface DeliveryOwner extends BaseDeliveryOwner {
   /** The longest delay that the engine accepts, in milliseconds. */
   readonly longestDelay: number;
-  /**
-   * Sends the first settlement of a delivery to the engine. Resolves to whether it counted.
-   * @param delay in milliseconds, for `'retried'`
-   * @param quarantine why the message goes to quarantine, for `'rejected'`. Undefined: it does not
-   */
-  settle(delivery: DriverDelivery, how: Settled, delay: number, quarantine?: string): Promise<boolean>;
+  /** Sends the first settlement of a delivery to the engine. Resolves to whether it counted. */
+  settle(delivery: DriverDelivery, disposition: Disposition): Promise<boolean>;
 }
 
 /** A delivery of a message from an engine. */
@@ -46,11 +40,11 @@ export class DriverDelivery extends BaseDelivery implements Quarantinable {
   }
 
   [QUARANTINE](reason: string): Promise<boolean> {
-    return this.settle('rejected', 'reject', 0, reason);
+    return this.quarantine(reason);
   }
 
-  protected override send(how: Settled, delay: number, quarantine?: string): Promise<boolean> {
-    const counted = this.#owner.settle(this, how, delay, quarantine);
+  protected override send(disposition: Disposition): Promise<boolean> {
+    const counted = this.#owner.settle(this, disposition);
     // A fatal error rejects the settlement. An unhandled rejection would end the process.
     unawaited(counted);
     return counted;

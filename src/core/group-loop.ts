@@ -3,8 +3,9 @@ import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
+import type { Disposition } from './base-delivery.js';
 import type { Connection, Link } from './connection.js';
-import type { DriverDelivery, Settled } from './delivery.js';
+import type { DriverDelivery } from './delivery.js';
 import type { DriverConsumer } from './driver.js';
 import type { EngineErrors, ErrorKind } from './engine-errors.js';
 import type { Message } from './envelope.js';
@@ -12,16 +13,6 @@ import type { QueueEvents } from './events.js';
 import type { FatalErrors } from './fatal-errors.js';
 import { InFlight } from './in-flight.js';
 import type { Refusals } from './refusals.js';
-
-/** How a delivery was settled. */
-export interface DeliverySettlement {
-  readonly delivery: DriverDelivery;
-  readonly how: Settled;
-  /** For `'retried'`: the delay before the redelivery, in milliseconds. */
-  readonly delay: number;
-  /** For `'rejected'`: why the message goes to quarantine. Undefined: it does not. */
-  readonly quarantine: string | undefined;
-}
 
 /** The loop, as its session sees it. */
 export interface GroupHost {
@@ -57,7 +48,7 @@ export interface GroupSession<AnyLink extends Link> {
   /** Called at the end of a turn with a change, if no flush is running. */
   turnEnded?(): void;
   /** Takes a settlement; `flush` sends it. Resolves to whether it counted. Called at any time. */
-  settle(settlement: DeliverySettlement): Promise<boolean>;
+  settle(delivery: DriverDelivery, disposition: Disposition): Promise<boolean>;
   /** The credit has shrunk, or a subscriber pauses. */
   creditShrank?(): void;
   /** A `flush` has failed, or the connection is lost. Settlements wait for the next link. */
@@ -131,7 +122,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
       onChange: () => this.wake(),
       onFull: () => this.#creditShrank(),
       onCredit: () => this.#creditShrank(),
-      settle: (delivery, how, delay, quarantine) => this.#session.settle({ delivery, how, delay, quarantine }),
+      settle: (delivery, disposition) => this.#session.settle(delivery, disposition),
     });
     this.#session = createSession(this);
     // After a fatal error, a new link wakes nothing: the next flush would fail, drop the link, and cause another one.

@@ -3,7 +3,8 @@ import type { Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { LinkedList } from '../internal/linked-list.js';
 import type { Logger } from '../internal/logger.js';
-import type { DriverDelivery, Settled } from './delivery.js';
+import type { Disposition } from './base-delivery.js';
+import type { DriverDelivery } from './delivery.js';
 import { DeliverySubscription, type SubscriptionOwner } from './delivery-subscription.js';
 import type { Message } from './envelope.js';
 
@@ -19,18 +20,8 @@ export interface InFlightOptions {
   readonly onFull: () => void;
   /** The credit of a subscriber has changed, or it pauses. Default: `onChange`. */
   readonly onCredit?: (() => void) | undefined;
-  /**
-   * Sends the settlement of a delivery, which is no longer in flight. Resolves to whether it
-   * counted.
-   * @param delay in milliseconds, for `'retried'`
-   * @param reason why the message goes to quarantine, for `'rejected'`. Undefined: it does not
-   */
-  readonly settle: (
-    delivery: DriverDelivery,
-    how: Settled,
-    delay: number,
-    reason: string | undefined,
-  ) => Promise<boolean>;
+  /** Sends the settlement of a delivery, which is no longer in flight. Resolves to whether it counted. */
+  readonly settle: (delivery: DriverDelivery, disposition: Disposition) => Promise<boolean>;
 }
 
 /**
@@ -179,13 +170,13 @@ export class InFlight implements SubscriptionOwner {
     this.#options.onChange();
   }
 
-  async settle(delivery: DriverDelivery, how: Settled, delay: number, reason?: string): Promise<boolean> {
-    const { id, token, key } = delivery;
+  async settle(delivery: DriverDelivery, disposition: Disposition): Promise<boolean> {
+    const { id, token, key, settled } = delivery;
     if (this.#deliveries.get(token)?.delivery === delivery) this.#deliveries.delete(token);
-    if (await this.#options.settle(delivery, how, delay, reason)) return true;
+    if (await this.#options.settle(delivery, disposition)) return true;
     delivery.recall();
     this.logger.warn(
-      `Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(this.queueName)} could not be ${how}: its lease has expired, or the queue was closed or purged`,
+      `Delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(this.queueName)} could not be ${settled}: its lease has expired, or the queue was closed or purged`,
       { queue: this.queueName, key, id },
     );
     return false;

@@ -1,3 +1,4 @@
+export type { Disposition } from './base-delivery.js';
 export { Connection, type ConnectionOptions, type Link } from './connection.js';
 export type { DriverDelivery } from './delivery.js';
 export type { Driver, DriverAdministration, DriverConsumer, DriverPublisher } from './driver.js';
@@ -5,13 +6,7 @@ export { DriverBackend } from './driver-backend.js';
 export { EngineErrors, type ErrorKind, type ErrorRules } from './engine-errors.js';
 export { type Message, readEnvelope, writeHeaders, writePayload } from './envelope.js';
 export { type QueueEvent, QueueEvents } from './events.js';
-export {
-  type DeliverySettlement,
-  type GroupHost,
-  GroupLoop,
-  type GroupLoopOptions,
-  type GroupSession,
-} from './group-loop.js';
+export { type GroupHost, GroupLoop, type GroupLoopOptions, type GroupSession } from './group-loop.js';
 export { type CheckedDriverOptions, checkDriverOptions, type DriverOptions } from './options.js';
 export type { Pending } from './outbox.js';
 export { type Batch, type PublishDriver, PublishLoop, type PublishLoopOptions } from './publish-loop.js';

@@ -1,8 +1,11 @@
 import type { ConsumerGroup } from '../backend.js';
+import { NOT_COUNTED } from '../internal/answers.js';
+import type { Disposition } from './base-delivery.js';
 import type { Link } from './connection.js';
+import type { DriverDelivery } from './delivery.js';
 import type { ErrorKind } from './engine-errors.js';
 import { readEnvelope } from './envelope.js';
-import type { DeliverySettlement, GroupHost, GroupSession } from './group-loop.js';
+import type { GroupHost, GroupSession } from './group-loop.js';
 import { LeaseTimer } from './lease-timer.js';
 import type { IncomingMessage, PullDriver, StoredSettlement } from './pull-driver.js';
 import { SettlementQueue } from './settlement-queue.js';
@@ -97,21 +100,20 @@ export class PullSession implements GroupSession<Link> {
     this.#host.wake();
   }
 
-  settle({ delivery, how, delay, quarantine }: DeliverySettlement): Promise<boolean> {
+  settle(delivery: DriverDelivery, { action, isCounted, delay, quarantine }: Disposition): Promise<boolean> {
     const message = this.#messages.get(delivery.token);
     this.#messages.delete(delivery.token);
-    if (message === undefined) return Promise.resolve(false);
-    const isRequeued = how === 'retried' || how === 'released';
+    if (message === undefined) return NOT_COUNTED;
     if (quarantine !== undefined) this.#quarantine(message, 'is given up', quarantine);
     const settled = this.#settlements.add(delivery.token, {
       message,
-      outcome: isRequeued ? 'requeue' : quarantine === undefined ? 'done' : 'quarantine',
-      attempt: how === 'retried' ? message.attempt + 1 : message.attempt,
+      outcome: action === 'requeue' ? 'requeue' : quarantine === undefined ? 'done' : 'quarantine',
+      attempt: action === 'requeue' && isCounted ? message.attempt + 1 : message.attempt,
       delay,
       reason: quarantine,
     });
-    // A requeued message may be delivered again immediately.
-    if (isRequeued) this.#isEmpty = false;
+    // What was requeued may come again at once.
+    if (action === 'requeue') this.#isEmpty = false;
     this.#host.wake();
     return settled;
   }

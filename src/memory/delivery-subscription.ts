@@ -3,7 +3,7 @@ import type { ConsumerGroup, Delivery, QueueKey, QueuePayload } from '../backend
 import type { Credit } from '../bridge/credit.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import { CreditCheck } from '../bridge/stall-watch.js';
-import { logRejected, logSettledAgain, type Settled } from '../core/base-delivery.js';
+import { type Disposition, logRejected, logSettledAgain } from '../core/base-delivery.js';
 import type { Linked } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
 import { isVirtual } from '../internal/virtual-time.js';
@@ -88,9 +88,9 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     logSettledAgain(this.queue.options.logger, delivery, call);
   }
 
-  settle(delivery: MemoryDelivery, how: Settled, delay: number): void {
+  settle(delivery: MemoryDelivery, { action, delay }: Disposition): void {
     this.#remove(delivery);
-    if (how === 'retried' || how === 'released') this.#requeue(delivery, delay);
+    if (action === 'requeue') this.#requeue(delivery, delay);
     else {
       this.#updateReady();
       this.queue.settle(this.#group, delivery.publication);

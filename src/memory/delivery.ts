@@ -1,5 +1,5 @@
 import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
-import { BaseDelivery, type BaseDeliveryOwner, type Settled } from '../core/base-delivery.js';
+import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
 import { NO_HEADERS } from '../internal/message.js';
 import { idOfPlace, Message, type Publication } from './message.js';
@@ -13,7 +13,7 @@ export interface DeliveryOwner extends BaseDeliveryOwner {
    * Takes the first settlement of a delivery.
    * @param delay in milliseconds, for `'retried'`
    */
-  settle(delivery: MemoryDelivery, how: Settled, delay: number): void;
+  settle(delivery: MemoryDelivery, disposition: Disposition): void;
 }
 
 /** A delivery of a `MemoryBackend`. It computes what few consumers read only when they read it. */
@@ -83,8 +83,8 @@ export class MemoryDelivery extends BaseDelivery {
     return this.#owner;
   }
 
-  protected override send(how: Settled, delay: number): Promise<boolean> {
-    this.#owner.settle(this, how, delay);
+  protected override send(disposition: Disposition): Promise<boolean> {
+    this.#owner.settle(this, disposition);
     return COUNTED;
   }
 }

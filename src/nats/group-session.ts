@@ -1,9 +1,10 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
+import { type Disposition, DROP, FINISH, REQUEUE_UNCOUNTED } from '../core/base-delivery.js';
 import type { Connection } from '../core/connection.js';
-import type { Settled } from '../core/delivery.js';
+import type { DriverDelivery } from '../core/delivery.js';
 import type { EngineErrors } from '../core/engine-errors.js';
-import type { DeliverySettlement, GroupHost, GroupSession } from '../core/group-loop.js';
+import type { GroupHost, GroupSession } from '../core/group-loop.js';
 import { OwnReleases } from '../core/own-releases.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
@@ -160,13 +161,14 @@ export class NatsSession implements GroupSession<NatsLink> {
     if (this.#puller.asked <= this.#credit && this.#arrived.length === 0) this.#host.inFlight.quiet();
   }
 
-  settle({ delivery: { token }, how, delay, quarantine }: DeliverySettlement): Promise<boolean> {
+  settle({ token }: DriverDelivery, disposition: Disposition): Promise<boolean> {
+    const { delay, quarantine } = disposition;
     const ticket = this.#leases.end(token);
     if (ticket === undefined) return NOT_COUNTED;
     if (quarantine !== undefined) return this.#setAside(ticket, 'is given up', quarantine);
-    if (how === 'retried' && delay > 0)
+    if (delay > 0)
       this.#away.add(token, delay, receiptOf(ticket.message, ticket, ticket.stream), this.#isOwn(ticket.subject));
-    return this.#answer(ticket, how, delay);
+    return this.#answer(ticket, disposition);
   }
 
   interrupted(): void {
@@ -198,10 +200,11 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   /** Sends a settlement, with all others of this turn. */
-  #answer(ticket: Ticket, how: Settled, delay: number): Promise<boolean> {
-    if (how === 'released') this.#released.add(String(ticket.sequence));
-    else if (how !== 'retried') this.#released.delete(String(ticket.sequence));
-    const counts = this.#settling.add(ticket, how, delay);
+  #answer(ticket: Ticket, disposition: Disposition): Promise<boolean> {
+    const { action, isCounted } = disposition;
+    if (!isCounted) this.#released.add(String(ticket.sequence));
+    else if (action !== 'requeue') this.#released.delete(String(ticket.sequence));
+    const counts = this.#settling.add(ticket, disposition);
     this.#leases.watch();
     this.#host.wake();
     return counts;
@@ -266,11 +269,11 @@ export class NatsSession implements GroupSession<NatsLink> {
     // A server that failed may have forgotten a settlement. It is told again.
     if (this.#settling.isFinishing(facts.sequence)) return;
     if (!isFor(consumer, names.targetOf(message.subject)) || sweeper.isSettled(consumer, ticket)) {
-      unawaited(this.#answer(ticket, 'acked', 0));
+      unawaited(this.#answer(ticket, FINISH));
       return;
     }
     if (!inFlight.canDeliver || isClosing) {
-      unawaited(this.#answer(ticket, 'released', 0));
+      unawaited(this.#answer(ticket, REQUEUE_UNCOUNTED));
       return;
     }
     const deliveries = Math.max(1, facts.deliveries - this.releasesOf(facts.sequence));
@@ -283,7 +286,7 @@ export class NatsSession implements GroupSession<NatsLink> {
     this.#leases.keep(content.token, ticket);
     if (this.#host.deliver(content)) return;
     this.#leases.end(content.token);
-    unawaited(this.#answer(ticket, 'released', 0));
+    unawaited(this.#answer(ticket, REQUEUE_UNCOUNTED));
   }
 
   /** Whether no other group gets a message. */
@@ -298,7 +301,7 @@ export class NatsSession implements GroupSession<NatsLink> {
     const which = `A message on subject ${JSON.stringify(message.subject)} of queue ${JSON.stringify(queue)}`;
     try {
       await setAside(await connection.acquire(), message, reason);
-      const counted = await this.#answer(ticket, 'rejected', 0);
+      const counted = await this.#answer(ticket, DROP);
       this.#host.quarantined(which, `${what}: ${reason}`, `the stream ${JSON.stringify(names.aside)}`);
       return counted;
     } catch (error) {

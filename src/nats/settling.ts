@@ -1,4 +1,4 @@
-import type { Settled } from '../core/delivery.js';
+import type { Disposition } from '../core/base-delivery.js';
 import { type PendingSettlement, SettlementQueue } from '../core/settlement-queue.js';
 import { ACK, type Answer, nak, TERMINATE } from './answers.js';
 import type { Ticket } from './leases.js';
@@ -7,9 +7,7 @@ import type { Sweeper } from './sweeper.js';
 
 interface Verdict {
   readonly ticket: Ticket;
-  readonly how: Settled;
-  /** In milliseconds, from when it was settled. */
-  readonly delay: number;
+  readonly disposition: Disposition;
 }
 
 export interface SettlingOptions {
@@ -54,10 +52,10 @@ export class Settling {
   }
 
   /** Settles a delivery. Resolves to whether that counted. */
-  add(ticket: Ticket, how: Settled, delay: number): Promise<boolean> {
-    const counts = this.#settlements.add(String(ticket.sequence), { ticket, how, delay });
-    if (isDone(how)) this.#finishing.add(ticket.sequence);
-    else if (delay === 0) {
+  add(ticket: Ticket, disposition: Disposition): Promise<boolean> {
+    const counts = this.#settlements.add(String(ticket.sequence), { ticket, disposition });
+    if (isDone(disposition)) this.#finishing.add(ticket.sequence);
+    else if (disposition.delay === 0) {
       this.#returning += 1;
       const back = () => {
         this.#returning -= 1;
@@ -130,7 +128,7 @@ export class Settling {
    * the lease expires.
    */
   #putBack(left: readonly PendingSettlement<Verdict>[], { again }: { readonly again: boolean }): void {
-    const gone = new Set(left.filter(({ verdict }) => !isDone(verdict.how)));
+    const gone = new Set(left.filter(({ verdict }) => !isDone(verdict.disposition)));
     this.#settlements.putBack({ again });
     // Before they are dropped, or they would not count.
     for (const { resolve } of gone) resolve(true);
@@ -140,9 +138,9 @@ export class Settling {
   #answered(settlements: readonly PendingSettlement<Verdict>[]): void {
     const { consumer, sweeper } = this.#options;
     for (const { verdict } of settlements) {
-      const { how, ticket } = verdict;
+      const { disposition, ticket } = verdict;
       this.#finishing.delete(ticket.sequence);
-      if (isDone(how)) sweeper.settled(consumer, ticket);
+      if (isDone(disposition)) sweeper.settled(consumer, ticket);
     }
     this.#settlements.answered(() => true);
   }
@@ -152,17 +150,18 @@ export class Settling {
  * Whether a lease has expired before the settlement was sent. An ack that was sent before may have counted, and is sent again in any case: at worst, it spares another consumer the
  * same work.
  */
-function isLate({ verdict: { ticket, how }, again }: PendingSettlement<Verdict>, now: number): boolean {
-  return ticket.until < now && !(again && isDone(how));
+function isLate({ verdict: { ticket, disposition }, again }: PendingSettlement<Verdict>, now: number): boolean {
+  return ticket.until < now && !(again && isDone(disposition));
 }
 
 /** Whether the message is not delivered again. */
-function isDone(how: Settled): boolean {
-  return how === 'acked' || how === 'rejected';
+function isDone({ action }: Disposition): boolean {
+  return action !== 'requeue';
 }
 
-function answerFor({ verdict: { how, delay }, settledAt }: PendingSettlement<Verdict>): Answer {
-  if (how === 'acked') return ACK;
-  if (how === 'rejected') return TERMINATE;
+function answerFor({ verdict: { disposition }, settledAt }: PendingSettlement<Verdict>): Answer {
+  const { action, delay } = disposition;
+  if (action === 'finish') return ACK;
+  if (action === 'drop') return TERMINATE;
   return nak(delay === 0 ? 0 : settledAt + delay - performance.now());
 }

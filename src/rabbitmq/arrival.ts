@@ -1,4 +1,4 @@
-import type { Settled } from '../core/delivery.js';
+import type { Disposition } from '../core/base-delivery.js';
 import type { OwnReleases } from '../core/own-releases.js';
 import type { Delivered, GroupChannel } from './group-channel.js';
 import { comparePlaces, hasOwnId, type Place, type Received } from './message.js';
@@ -26,10 +26,14 @@ export function arrivalOf(channel: GroupChannel<Arrival>, received: Received, re
 }
 
 /** Notes how a message was settled, for the attempt of its next delivery. */
-export function noteSettled(released: OwnReleases, { place }: MessageArrival, how: Settled, delay = 0): void {
-  if (how === 'released') released.add(keyOf(place));
+export function noteSettled(
+  released: OwnReleases,
+  { place }: MessageArrival,
+  { action, isCounted, delay }: Disposition,
+): void {
+  if (!isCounted) released.add(keyOf(place));
   // The broker counts the deliveries of a copy from 0.
-  else if (how !== 'retried' || delay > 0) released.delete(keyOf(place));
+  else if (action !== 'requeue' || delay > 0) released.delete(keyOf(place));
 }
 
 function keyOf({ id, time }: Place): string {

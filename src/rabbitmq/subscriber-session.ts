@@ -1,8 +1,10 @@
 import type { Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
+import { type Disposition, FINISH, REQUEUE_UNCOUNTED } from '../core/base-delivery.js';
 import { within } from '../core/deadline.js';
-import type { DeliverySettlement, GroupHost, GroupSession } from '../core/group-loop.js';
+import type { DriverDelivery } from '../core/delivery.js';
+import type { GroupHost, GroupSession } from '../core/group-loop.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { onAbort } from '../internal/on-abort.js';
@@ -142,13 +144,14 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#deliverNext();
   }
 
-  settle({ delivery: { token }, how, delay, quarantine: reason }: DeliverySettlement): Promise<boolean> {
+  settle({ token }: DriverDelivery, disposition: Disposition): Promise<boolean> {
+    const { action, isCounted, delay, quarantine: reason } = disposition;
     const arrival = this.#inFlight.get(token);
     if (arrival === undefined) return NOT_COUNTED;
     this.#inFlight.delete(token);
     const { released, returning } = this.#options;
-    noteSettled(released, arrival, how, delay);
-    const isRequeued = how === 'retried' || how === 'released';
+    noteSettled(released, arrival, disposition);
+    const isRequeued = action === 'requeue';
     if (isRequeued && this.#subscriber.closed) {
       this.#returning.push(arrival);
       return COUNTED;
@@ -158,7 +161,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     if (delay > 0) return this.#redeliver(arrival, delay);
     if (!isRequeued) return channel.settle(arrival, 'ack');
     returning.add(place.id, 0);
-    return channel.settle(arrival, how === 'retried' ? 'reject' : 'nack');
+    return channel.settle(arrival, isCounted ? 'reject' : 'nack');
   }
 
   /** The settlements of a channel end with it. */
@@ -184,7 +187,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   /** Removes the messages that wait here for credit. Resolves to how many. */
   async purge(): Promise<number> {
     const waiting = [...this.#again.splice(0), ...this.#next.splice(0)];
-    for (const arrival of waiting) noteSettled(this.#options.released, arrival, 'acked');
+    for (const arrival of waiting) noteSettled(this.#options.released, arrival, FINISH);
     const counted = await Promise.all(waiting.map((arrival) => arrival.channel.settle(arrival, 'ack')));
     return counted.filter(Boolean).length;
   }
@@ -258,7 +261,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     returning.delete(arrival.place.id);
     if (done.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
-      noteSettled(released, arrival, 'released');
+      noteSettled(released, arrival, REQUEUE_UNCOUNTED);
       this.#returning.push(arrival);
       this.#host.wake();
     } else if (this.buffered === 0 && this.#host.inFlight.canReceive && !this.#gathering) this.#deliver(arrival);
@@ -283,7 +286,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     const isPlain = token === message.id;
     if (this.#host.deliver(isPlain ? message : { ...message, id: hasGivenId ? message.id : token, token })) return;
     this.#inFlight.delete(token);
-    noteSettled(this.#options.released, arrival, 'released');
+    noteSettled(this.#options.released, arrival, REQUEUE_UNCOUNTED);
     this.#returning.push(arrival);
   }
 
@@ -358,7 +361,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   /** Takes the prefetched messages. To deliver them again is no further attempt. */
   #takeBuffered(): MessageArrival[] {
     const buffered = [...this.#again.splice(0), ...this.#next.splice(0)];
-    for (const arrival of buffered) noteSettled(this.#options.released, arrival, 'released');
+    for (const arrival of buffered) noteSettled(this.#options.released, arrival, REQUEUE_UNCOUNTED);
     return buffered;
   }
 

@@ -1,5 +1,7 @@
+import type { Disposition } from '../core/base-delivery.js';
+import type { DriverDelivery } from '../core/delivery.js';
 import { ConnectionLostError, type EngineErrors, type ErrorKind } from '../core/engine-errors.js';
-import type { GroupSession as CoreGroupSession, DeliverySettlement, GroupHost } from '../core/group-loop.js';
+import type { GroupSession as CoreGroupSession, GroupHost } from '../core/group-loop.js';
 import { LeaseTimer } from '../core/lease-timer.js';
 import { SettlementQueue } from '../core/settlement-queue.js';
 import type { Logger } from '../internal/logger.js';
@@ -95,11 +97,10 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
     if (this.#listening === undefined) this.#options.host.inFlight.quiet();
   }
 
-  settle({ delivery, how, delay, quarantine }: DeliverySettlement): Promise<boolean> {
-    const { token, attempt } = delivery;
+  settle({ token, attempt }: DriverDelivery, { action, isCounted, delay, quarantine }: Disposition): Promise<boolean> {
     if (quarantine !== undefined) return this.#quarantine(token, 'is given up', quarantine);
-    if (how === 'acked' || how === 'rejected') return this.#add(token, { kind: 'ack' });
-    return this.#add(token, { kind: 'requeue', deliveries: how === 'released' ? attempt - 1 : attempt, delay });
+    if (action !== 'requeue') return this.#add(token, { kind: 'ack' });
+    return this.#add(token, { kind: 'requeue', deliveries: isCounted ? attempt : attempt - 1, delay });
   }
 
   creditShrank(): void {

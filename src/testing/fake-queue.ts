@@ -1,7 +1,7 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
 import type { Delivery, MessageHeaders, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import type { Intake } from '../bridge/delivery-stream.js';
-import { BaseDelivery, type BaseDeliveryOwner } from '../core/base-delivery.js';
+import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
 import { notedRejection } from '../internal/delivery-symbols.js';
 import { onAbort } from '../internal/on-abort.js';
@@ -168,8 +168,8 @@ class FakeConsumer implements BaseDeliveryOwner {
     this.#subscriber.complete();
   }
 
-  settle(delivery: FakeDelivery, how: Settled, delay: number): void {
-    const { id, key, payload, attempt } = delivery;
+  settle(delivery: FakeDelivery, { action, isCounted, delay }: Disposition): void {
+    const { id, key, payload, attempt, settled } = delivery;
     const reason = notedRejection(delivery);
     this.#unsettled.delete(delivery);
     this.#queue.settled({
@@ -178,8 +178,8 @@ class FakeConsumer implements BaseDeliveryOwner {
       payload,
       attempt,
       group: this.groupName,
-      how,
-      ...(how === 'retried' && { delay }),
+      how: settled as Settled,
+      ...(action === 'requeue' && isCounted && { delay }),
       ...(reason !== undefined && { reason }),
     });
     this.#queue.serve();
@@ -213,8 +213,8 @@ class FakeDelivery extends BaseDelivery implements ServedMessage {
     return this.#owner;
   }
 
-  protected override send(how: Settled, delay: number): Promise<boolean> {
-    this.#owner.settle(this, how, delay);
+  protected override send(disposition: Disposition): Promise<boolean> {
+    this.#owner.settle(this, disposition);
     return COUNTED;
   }
 }
