@@ -185,9 +185,9 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
       try {
         const link = await connection.acquire();
         if (!this.#hasWork) break;
+        // While the loop begins or backs off, another link may take the place of this one: it acquires again.
         if (link !== this.#link || this.#restart !== undefined) await this.#begin(link);
-        // While the loop backed off, another link may have taken its place.
-        if (link === connection.link) await this.#send(link);
+        else await this.#send(link);
       } catch (error) {
         await this.#failed(error);
       }
