@@ -1,6 +1,7 @@
 import type { ConsumerGroup, QueueStats } from '../../src/backend.js';
 import type { Driver, DriverConsumer, DriverPublisher } from '../../src/core/driver.js';
 import { EngineErrors } from '../../src/core/engine-errors.js';
+import { QueueEvents } from '../../src/core/events.js';
 import { InFlight } from '../../src/core/in-flight.js';
 import type { CheckedMessage } from '../../src/internal/check-message.js';
 import { recordingLogger } from '../support/recording-logger.js';
@@ -12,6 +13,7 @@ export const never: Promise<never> = new Promise(() => {});
 export class FakeDriver implements Driver {
   readonly told: string[] = [];
   readonly logger = recordingLogger();
+  readonly events = new QueueEvents({ queue: 'orders', logger: this.logger });
   readonly published: CheckedMessage[] = [];
   readonly #inFlight = new Map<ConsumerGroup, InFlight>();
   readonly failures = new EngineErrors(

@@ -20,7 +20,7 @@ import type {
   QueueStatus,
   StatsOptions,
 } from '../backend.js';
-import { checkConsumeOptions, DEFAULT_GROUP } from '../bridge/consume-options.js';
+import { checkConsumeOptions, checkPeekOptions } from '../bridge/consume-options.js';
 import {
   type CreditIntake,
   consumeDeliveries,
@@ -31,14 +31,12 @@ import { ConfigurationError, QueueClosedError, UnsupportedOperationError } from 
 import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { checkDeclared, checkMessage } from '../internal/check-message.js';
-import { checkCount, checkName, checkOptions } from '../internal/options.js';
+import { checkName, checkOptions } from '../internal/options.js';
 import { withDeadline, within } from './deadline.js';
 import type { Driver, DriverAdministration, DriverConsumer } from './driver.js';
 import { ConnectionLostError } from './engine-errors.js';
-import { QueueEvents } from './events.js';
+import type { QueueEvents } from './events.js';
 import type { CheckedDriverOptions } from './options.js';
-
-const DEFAULT_PEEK_LIMIT = 20;
 
 /** The deadline of `close()` for an engine that does not respond, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 5000;
@@ -55,7 +53,7 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   constructor(options: CheckedDriverOptions, driver: Driver) {
     this.#options = options;
     this.#driver = driver;
-    this.#events = driver.events ?? new QueueEvents({ queue: options.name, logger: options.logger });
+    this.#events = driver.events;
     const { name, logger } = options;
     this.#source = {
       obeysCredit: true,
@@ -155,9 +153,8 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   async peek(options?: PeekOptions): Promise<MessageView[]> {
-    const { group = DEFAULT_GROUP, limit = DEFAULT_PEEK_LIMIT } = checkOptions(options);
-    this.#checkDeclared(checkName('group', group));
-    checkCount('limit', limit);
+    const { group, limit } = checkPeekOptions(options);
+    this.#checkDeclared(group);
     return [...(await this.#administer((administration, signal) => administration.peek(group, limit, signal)))];
   }
 

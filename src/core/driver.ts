@@ -54,7 +54,7 @@ export interface DriverAdministration {
 /** A queue on an engine, under a `DriverBackend`. Nothing connects before it is used. */
 export interface Driver {
   readonly failures: EngineErrors;
-  readonly events?: QueueEvents | undefined;
+  readonly events: QueueEvents;
   readonly publisher: DriverPublisher;
   readonly administration?: DriverAdministration | undefined;
   createConsumer(group: ConsumerGroup): DriverConsumer;

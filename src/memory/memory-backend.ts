@@ -20,7 +20,12 @@ import type {
   QueueStatus,
   StatsOptions,
 } from '../backend.js';
-import { type CheckedConsumeOptions, checkConsumeOptions, DEFAULT_GROUP } from '../bridge/consume-options.js';
+import {
+  type CheckedConsumeOptions,
+  checkConsumeOptions,
+  checkPeekOptions,
+  DEFAULT_GROUP,
+} from '../bridge/consume-options.js';
 import { consumeDeliveries, createDeliveryStream, type DeliverySource } from '../bridge/delivery-stream.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { checkDeclared, checkPublishOptions, type PublishDetails } from '../internal/check-message.js';
@@ -28,7 +33,7 @@ import { describeError } from '../internal/describe.js';
 import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
-import { checkCount, checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
+import { checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
 import { DeliverySubscription } from './delivery-subscription.js';
 import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
 import { PayloadIterator } from './payload-iterator.js';
@@ -36,8 +41,6 @@ import { MemoryQueue } from './queue.js';
 import { shareByName } from './shared.js';
 
 const NO_KEY = Symbol('no key');
-
-const DEFAULT_PEEK_LIMIT = 20;
 
 export interface JoinOptions {
   /** Ends the wait: `join` rejects with `signal.reason`. */
@@ -287,9 +290,9 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
    * @throws {ConfigurationError} if `groups` does not declare the group
    */
   async peek(options?: PeekOptions): Promise<MessageView[]> {
-    const { group = DEFAULT_GROUP, limit = DEFAULT_PEEK_LIMIT } = checkOptions(options);
-    this.#checkGroup(checkName('group', group));
-    return this.#queue.peek(group, checkCount('limit', limit));
+    const { group, limit } = checkPeekOptions(options);
+    this.#checkGroup(group);
+    return this.#queue.peek(group, limit);
   }
 
   /**

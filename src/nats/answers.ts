@@ -1,7 +1,7 @@
 /** As the client takes it. */
 export type Answer = Uint8Array | string;
 
-/** What is answered to a delivery of JetStream: bytes, since the client would encode a text anew for each message. */
+/** The replies to a delivery of JetStream. They are bytes: the client would encode a text for each message. */
 export const ACK = Buffer.from('+ACK');
 export const IN_PROGRESS = Buffer.from('+WPI');
 export const TERMINATE = Buffer.from('+TERM');

@@ -6,7 +6,7 @@ import type { ErrorKind } from '../core/engine-errors.js';
  * @see https://github.com/nats-io/nats-server/blob/main/server/errors.json
  */
 const OUTLOOKS: ReadonlyMap<number, ErrorKind> = new Map<number, ErrorKind>([
-  // It passes: consumers make room, a cluster elects a leader, servers come back, somebody finishes what is being done.
+  // The error passes: consumers free space, a cluster elects a leader, servers come back, another request ends.
   [10002, 'refused'], // resource limits exceeded for account
   [10004, 'refused'], // incomplete results
   [10005, 'refused'], // no suitable peers for placement
@@ -41,7 +41,7 @@ const OUTLOOKS: ReadonlyMap<number, ErrorKind> = new Map<number, ErrorKind>([
   // The server has switched JetStream off. Another one of the cluster may have it.
   [10076, 'retryable'], // JetStream not enabled
 
-  // Somebody has to change the options, the server or the account.
+  // A second attempt fails, too, until the options, the server or the account change.
   [10003, 'fatal'], // bad request
   [10010, 'fatal'], // clustering required
   [10013, 'fatal'], // consumer name in use

@@ -43,6 +43,9 @@ export interface NatsSessionOptions {
 /** How long the server keeps a request for messages, in milliseconds. */
 const EXPIRES = 30_000;
 
+/** The pause before the last settlements are sent once more, in milliseconds. */
+const LEAVE_PAUSE = 50;
+
 /** One group over a durable pull consumer: it asks for as many messages as the subscribers have credit for, renews their leases, and sends settlements. */
 export class NatsSession implements GroupSession<NatsLink> {
   readonly #host: GroupHost;
@@ -190,8 +193,12 @@ export class NatsSession implements GroupSession<NatsLink> {
     await link.flush().catch(() => {});
     // What has arrived in this turn is released.
     await new Promise((resolve) => setImmediate(resolve));
-    do await this.#settling.send(link);
-    while (this.#settling.isPending && link.isUp);
+    await this.#settling.send(link);
+    while (this.#settling.isPending && link.isUp) {
+      // While no server takes settlements, requests without a pause would flood the link.
+      await new Promise((resolve) => setTimeout(resolve, LEAVE_PAUSE));
+      await this.#settling.send(link);
+    }
   }
 
   stop(): void {

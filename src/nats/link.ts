@@ -129,7 +129,7 @@ export class NatsLink implements Link {
     else this.#subscription?.unsubscribe();
   }
 
-  /** Sends a message. @throws where the connection cannot: it is lost then, and whoever has something to send does so over the next */
+  /** Sends a message. @throws if the connection cannot. The link is lost then, and the caller sends over the next one. */
   publish(subject: string, data: Uint8Array | string, options?: PublishOptions): void {
     try {
       this.connection.publish(subject, data, options);
@@ -200,7 +200,7 @@ export class NatsLink implements Link {
     };
   }
 
-  /** Waits for the answer to what was sent. If the answer does not come in time, the link is lost: nobody knows what else it swallows. */
+  /** Waits for the answer to what was sent. If the answer does not come in time, the link is lost: it may swallow more. */
   async inTime<Value>(request: Promise<Value>): Promise<Value> {
     let stop = () => {};
     const late = new Promise<never>((_, reject) => {
@@ -282,7 +282,7 @@ export function newInbox(connection: NatsConnection): string {
   return createInbox(options?.inboxPrefix);
 }
 
-/** Whether an answer says that nobody was there to take what was sent: the stream or the consumer is gone, or has no leader at the moment. */
+/** Whether an answer says that no stream or consumer received the request: it is gone, or has no leader at the moment. */
 export function isUnanswered({ data, headers }: Msg): boolean {
   return data.length === 0 && headers?.code === 503;
 }

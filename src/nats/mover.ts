@@ -92,7 +92,7 @@ const backoff = exponentialBackoff({ initial: 100, max: 5000, jitter: 0.5 });
  * time; each message is in flight to one of them.
  *
  * A process that receives a message as soon as it is stored measures the delay by its own monotonic clock. For other messages, it compares the time of storage with the server's
- * clock, which it reads again each time: somebody may set that clock, and another server of a cluster has another one.
+ * clock, which it reads again each time: that clock may be set, and each server of a cluster has its own.
  */
 export class Mover {
   readonly #options: MoverOptions;

@@ -1,7 +1,7 @@
 import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-errors.js';
 import { kindOfCode } from './api-errors.js';
 
-/** What the API answers to whoever asks for what does not exist. */
+/** The codes of the API for what does not exist. */
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_NOT_FOUND = 10014;
 

@@ -53,7 +53,7 @@ export interface CheckedNatsOptions extends CheckedDriverOptions {
 /** What a server accepts as a domain: one token of a subject. */
 const DOMAIN = 'the name of a domain, without spaces, `.`, `*` and `>`';
 
-/** @throws {TypeError | RangeError} for an option without sense; it names the option */
+/** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkNatsOptions(options: NatsBackendOptions | undefined): CheckedNatsOptions {
   const given = checkOptions(options);
   const { replicas, storage, domain } = given;

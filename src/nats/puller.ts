@@ -17,13 +17,13 @@ export interface PullerOptions {
   readonly onMessage: (message: Msg, facts: DeliveryFacts) => void;
   /** Less is on its way than was asked for: look whether to ask again. */
   readonly onChange: () => void;
-  /** The consumer is gone, or nobody answers for it. */
+  /** The consumer is gone, or no server answers for it. */
   readonly onMissing: (reason: string) => void;
   /** The server does not understand what it is asked, or does not do it. */
   readonly onRefused: (reason: string) => void;
 }
 
-/** After how many milliseconds without a request a consumer may have become another, of which nobody has told. */
+/** After how many milliseconds without a request the consumer may have been replaced unnoticed. */
 const IDLE = 1000;
 
 /** How many heartbeats may be missed. */
@@ -71,7 +71,7 @@ export class Puller {
     return this.#asked;
   }
 
-  /** Whether it has asked for nothing for so long that the consumer may be another by now: whoever asks hears of that. */
+  /** Whether the last request is so long ago that the consumer may have been replaced unnoticed. */
   get isIdle(): boolean {
     return this.#asked === 0 && performance.now() - this.#heardAt > IDLE;
   }
@@ -102,8 +102,8 @@ export class Puller {
   }
 
   /**
-   * Asks for so many more, or for as many as may be on their way. Not by `max_bytes`: before 2.10, a server that ends a request for that delivers some messages to
-   * nobody, until their leases are over.
+   * Asks for so many more, or for as many as may be on their way. Not by `max_bytes`: before 2.10, a server that ends a request for that reason loses some messages
+   * until their leases expire.
    */
   pull(more: number): void {
     const { stream, consumer, heartbeat, expires, share } = this.#options;
@@ -124,7 +124,7 @@ export class Puller {
   async withdraw(): Promise<void> {
     const link = this.#link;
     if (link === undefined || this.#asked === 0) return;
-    // Without somebody to answer to, the server drops a request. The messages that it has sent are waited for.
+    // The server drops a request whose reply subject has no subscriber. The messages that it has sent still arrive.
     // If that fails, the connection is lost, and the subscription with it.
     void this.#subscription?.drain().catch(() => {});
     this.#subscription = undefined;
@@ -163,7 +163,7 @@ export class Puller {
     const code = headers?.code ?? 0;
     if (code === 100) return;
     if (code === 503 || (code === 409 && GONE.test(headers?.description ?? ''))) {
-      onMissing(headers?.description || 'nobody answers for the consumer');
+      onMissing(headers?.description || 'no server answers for the consumer');
       return;
     }
     if (code === 400) this.#options.onRefused(headers?.description ?? 'a bad request');

@@ -1,4 +1,4 @@
-/** By how much two readings of a clock that nobody set may differ, in milliseconds: a message may travel, and wait for this process, for as long. */
+/** By how much two readings of an unchanged clock may differ, in milliseconds: a message may take so long to arrive and to be read. */
 export const JITTER = 100;
 
 /**

@@ -73,7 +73,7 @@ export class Server {
         await this.#checkServer(link);
         await prepare(link);
       },
-      // A stream that is missing is made anew after a pause.
+      // A missing stream is created again after a pause.
       connectTimeout: connectTimeoutFor(lease) + DELETION,
       logger: this.#logger,
     });

@@ -51,7 +51,7 @@ export class Sweeper {
   readonly #options: SweeperOptions;
   /** When the stream was made that all places are in: in another one, they are those of other messages. */
   #stream: string | undefined;
-  /** What this process has settled and nobody has removed yet, by consumer. */
+  /** The messages that this process has settled and that are not removed yet, by consumer. */
   readonly #settled = new Map<string, Places>();
   /** Where messages are that this process has settled, and that no other group gets. */
   readonly #own = new Set<number>();
@@ -157,7 +157,7 @@ export class Sweeper {
     try {
       const askedAt = performance.now();
       const seen = await removals.floors(link);
-      // Of a group that is not there, or is not told of, nobody knows what it has settled; of another stream, nobody here what is where.
+      // What a missing or unknown group has settled is unknown. In another stream, the sequence numbers mean other messages.
       if (seen !== undefined && seen.created !== this.#stream) onAnother(seen.created);
       else if (seen !== undefined && stream === this.#stream) {
         const isPurged = performance.now() - askedAt <= FRESH && (await this.#purge(link, before, seen));
@@ -215,7 +215,7 @@ export class Sweeper {
     return hasMore || left === LEFT_BEHIND;
   }
 
-  /** Tells what keeps settled messages on the server. The connection tells of its own loss, and whoever opens the queue makes anew what was deleted. */
+  /** Logs what keeps settled messages on the server. The connection logs its own loss, and opening the queue creates what was deleted. */
   #refused(error: unknown): void {
     if (isNotFound(error) || this.#options.failures.classify(error) === 'retryable') return;
     this.#refusals.add(error);

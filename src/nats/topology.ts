@@ -25,12 +25,12 @@ import type { CheckedNatsOptions } from './options.js';
 export const MOVER_LEASE = 5000;
 
 /**
- * How long after a stream was found to be missing it is made anew, in milliseconds. While a server deletes a stream, another can be made in its place, whose files it deletes too: such
+ * How long after a stream was found to be missing it is created again, in milliseconds. While a server deletes a stream, another can be made in its place, whose files it deletes too: such
  * a stream confirms messages and delivers none.
  */
 export const DELETION = 1000;
 
-/** The deliveries and settlements that nobody has to bound: credit does. */
+/** The bound of deliveries and settlements: credit bounds them already. */
 const UNLIMITED = -1;
 
 /** What bounds a stream, and what keeps it from being one for a queue. */
@@ -204,7 +204,7 @@ export class Topology {
   async #lookFor({ manager }: NatsLink, name: string): Promise<StreamInfo | undefined> {
     const info = await there(() => manager.streams.info(name));
     if (info !== undefined) this.#missingSince.set(name, undefined);
-    // Whoever looks again later has the rest of the pause to wait.
+    // A later look waits for the rest of the pause.
     else if (this.#missingSince.has(name))
       this.#missingSince.set(name, this.#missingSince.get(name) ?? performance.now());
     return info;
@@ -278,7 +278,7 @@ export class Topology {
         { queue: this.#options.name, group },
       );
     this.#warned = true;
-    // Whoever keeps its leases for longer would lose them, with a shorter one, to whoever came last.
+    // With a shorter one, consumers that renew less often would lose their leases.
     if (!longer) await manager.consumers.update(stream, name, { ack_wait: lease });
   }
 
@@ -307,33 +307,31 @@ export class Topology {
     if (wrong === undefined) return actual;
     const [what, value] = wrong;
     const has = JSON.stringify(actual[what as keyof ConsumerConfig]);
-    throw hopeless(
+    throw fatal(
       `Consumer "${actual.durable_name}" of stream "${stream}" has ${what} ${has}, where the queue expects ${JSON.stringify(value) ?? 'none'}`,
     );
   }
 
-  /** @throws {FatalError} for a stream that is not the queue's, or that keeps messages in another way than the options say */
+  /** @throws {FatalError} if the stream belongs to another program, or its configuration contradicts the options */
   #check(actual: StreamConfig, { name, subjects, retention }: QueueStream): void {
     const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
     const expected = { subjects, retention, storage, num_replicas: replicas };
     for (const [what, value] of Object.entries(expected)) {
       const has = JSON.stringify(actual[what as keyof typeof expected]);
       if (has !== JSON.stringify(value))
-        throw hopeless(`Stream "${name}" has ${what} ${has}, where the queue expects ${JSON.stringify(value)}`);
+        throw fatal(`Stream "${name}" has ${what} ${has}, where the queue expects ${JSON.stringify(value)}`);
     }
-    // A bound that refuses what is new is somebody's wish; one that throws away what is old would be a loss.
+    // A bound that refuses new messages is a choice. One that discards old messages loses them.
     const bounds = actual.discard === DiscardPolicy.Old ? ([...BOUNDS, 'max_age'] as const) : (['max_age'] as const);
     const bound = bounds.find((what) => (actual[what] ?? 0) > 0);
     if (bound !== undefined)
-      throw hopeless(
-        `Stream "${name}" has ${bound} ${actual[bound]}, by which it loses messages that nobody has settled`,
-      );
+      throw fatal(`Stream "${name}" has ${bound} ${actual[bound]}, which discards messages before they are settled`);
     const flag = FLAGS.find((what) => actual[what] === true);
-    if (flag !== undefined) throw hopeless(`Stream "${name}" has ${flag}, with which no queue can work`);
+    if (flag !== undefined) throw fatal(`Stream "${name}" has ${flag}, with which a queue cannot work`);
   }
 }
 
-/** Whether a consumer is that of a group: somebody who only looks, and will be gone, keeps nothing. */
+/** Whether a consumer is that of a group. An ephemeral consumer retains no messages. */
 export function isGroup({ durable_name }: ConsumerConfig): boolean {
   return Boolean(durable_name);
 }
@@ -358,7 +356,7 @@ async function made<Info>(make: () => Promise<Info>, find: () => Promise<Info>):
   try {
     return await make();
   } catch (error) {
-    // Somebody else was quicker, and it has to be looked at.
+    // Another process has created it meanwhile: its configuration is checked.
     if (!isTaken(error)) throw error;
     return find().catch((again: unknown) => {
       throw isNotFound(again) ? error : again;
@@ -366,6 +364,6 @@ async function made<Info>(make: () => Promise<Info>, find: () => Promise<Info>):
   }
 }
 
-function hopeless(reason: string): FatalError {
+function fatal(reason: string): FatalError {
   return new FatalError('', { cause: new Error(reason) });
 }
