@@ -295,7 +295,7 @@ export class MemoryQueue {
     this.watch.used();
     if (details !== undefined) this.#enterRecord(this.#record(key, payload, details));
     else {
-      this.buffer.next([key, payload]);
+      this.buffer.enter(key, payload);
       this.#entered();
     }
     this.serve();

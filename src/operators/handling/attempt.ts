@@ -1,5 +1,5 @@
 import type { Delivery } from '../../backend.js';
-import type { HandlerContext, Outcome, OutcomeStatus } from '../handle-options.js';
+import type { HandlerContext, OutcomeStatus } from '../handle-options.js';
 
 export interface Failure {
   readonly error: unknown;
@@ -11,28 +11,30 @@ export interface Lane {
   last: Attempt | undefined;
 }
 
-/** An outcome that may still change. */
-type PendingOutcome = { -readonly [Name in keyof Outcome]: Outcome[Name] };
+/** How an attempt has ended. It may change until the backend has answered: another consumer may have the message. */
+export interface Ending {
+  status: OutcomeStatus;
+  /** How long the handler ran, in milliseconds. */
+  readonly duration: number;
+  failure?: Failure | undefined;
+  /** What the handler returned. It is emitted if the settlement counts. */
+  readonly value?: unknown;
+}
 
-/** One try at a delivery: the context of its handler, its place in the queue, and its result. */
+/** One try at a delivery: the context of its handler, and its place in the queue. */
 export class Attempt implements HandlerContext {
   readonly delivery: Delivery;
-  /** What `onOutcome` gets; undefined without an `onOutcome`, and once it was called. */
-  outcome: PendingOutcome | undefined;
-  failure: Failure | undefined;
-  /** The value to emit downstream. */
-  value: unknown;
   /** The lane that the attempt occupies; undefined without `orderBy`, and once it has left. */
   lane: Lane | undefined;
   /** The next attempt in the lane, and the next one that is ready. Both belong to the queue. */
   nextInLane: Attempt | undefined;
   nextReady: Attempt | undefined;
+  /** Whether its outcome was reported. One that is retried in place is reported before its end. */
+  reported = false;
   #controller: AbortController | undefined;
 
-  /** @param reported whether there is an `onOutcome` */
-  constructor(delivery: Delivery, reported: boolean) {
+  constructor(delivery: Delivery) {
     this.delivery = delivery;
-    this.outcome = reported ? { status: 'acked', delivery, duration: 0 } : undefined;
   }
 
   get signal(): AbortSignal {
@@ -44,18 +46,5 @@ export class Attempt implements HandlerContext {
   abort(reason: unknown): void {
     this.#controller ??= new AbortController();
     this.#controller.abort(reason);
-  }
-
-  set status(status: OutcomeStatus) {
-    if (this.outcome !== undefined) this.outcome.status = status;
-  }
-
-  set duration(milliseconds: number) {
-    if (this.outcome !== undefined) this.outcome.duration = milliseconds;
-  }
-
-  fail(error: unknown): void {
-    this.failure = { error };
-    if (this.outcome !== undefined) this.outcome.error = error;
   }
 }

@@ -6,7 +6,7 @@ import { whenDone } from '../../internal/answers.js';
 import { groupOf, isQuarantinable } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
 import type { CheckedHandleOptions, HandlerContext, OutcomeStatus } from '../handle-options.js';
-import { Attempt } from './attempt.js';
+import { Attempt, type Ending } from './attempt.js';
 import { logFailure } from './delivery-log.js';
 import { retryDelay } from './retry.js';
 import type { SettlementMethod } from './settle.js';
@@ -21,15 +21,12 @@ const SHORTEST_DELAY = 1000;
 const LONGEST_ERRORS = [1000, 100];
 
 /** Settles an attempt whose dead-lettering has ended. */
-export type OnDeadLetterEnd = (
-  attempt: Attempt,
-  status: OutcomeStatus,
-  method: SettlementMethod,
-  argument?: unknown,
-) => void;
+export type OnDeadLetterEnd = (attempt: Attempt, method: SettlementMethod, ending: Ending, argument?: unknown) => void;
 
 interface DeadLetter {
   readonly attempt: Attempt;
+  /** How its last attempt has ended: with the error that the message failed with. */
+  readonly ending: Ending;
   /** How many tries have failed. */
   failures: number;
   /** How often the queue has refused the message as invalid. Each time, it is shortened. */
@@ -60,8 +57,8 @@ export class DeadLetters {
     return this.#letters.size;
   }
 
-  send(attempt: Attempt): void {
-    const letter: DeadLetter = { attempt, failures: 0, refusals: 0, current: undefined, timer: undefined };
+  send(attempt: Attempt, ending: Ending): void {
+    const letter: DeadLetter = { attempt, ending, failures: 0, refusals: 0, current: undefined, timer: undefined };
     this.#letters.add(letter);
     this.#try(letter);
   }
@@ -91,7 +88,7 @@ export class DeadLetters {
       this.#release(letter);
       return;
     }
-    const current = new Attempt(delivery, false);
+    const current = new Attempt(delivery);
     letter.current = current;
     letter.timer = undefined;
     const ended = (then: () => void) => {
@@ -107,11 +104,12 @@ export class DeadLetters {
     );
   }
 
-  #deliver({ attempt, refusals }: DeadLetter, context: HandlerContext): Promise<void> | void {
+  #deliver({ attempt, ending, refusals }: DeadLetter, context: HandlerContext): Promise<void> | void {
     const { deadLetter, group } = this.#options;
-    const { delivery, failure } = attempt;
-    if (typeof deadLetter === 'function') return deadLetter(delivery, failure?.error, context);
-    const headers = headersOf(delivery, failure?.error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
+    const { delivery } = attempt;
+    const error = ending.failure?.error;
+    if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
+    const headers = headersOf(delivery, error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
     return deadLetter?.publish(delivery.key, delivery.payload, { headers, signal: context.signal });
   }
 
@@ -122,10 +120,10 @@ export class DeadLetters {
       this.#try(letter);
       return;
     }
-    const { delivery, failure } = letter.attempt;
+    const { delivery } = letter.attempt;
     const next = isQuarantinable(delivery) ? 'it is quarantined' : 'it is rejected';
     logFailure(logger, 'error', 'A message cannot be dead-lettered', delivery, refusal, next);
-    const reason = `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(failure?.error)})`;
+    const reason = `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(letter.ending.failure?.error)})`;
     this.#end(letter, 'rejected', 'quarantine', reason);
   }
 
@@ -151,7 +149,9 @@ export class DeadLetters {
 
   /** Ends a dead letter, unless the logger or a callback has ended it. */
   #end(letter: DeadLetter, status: OutcomeStatus, method: SettlementMethod, argument?: unknown): void {
-    if (this.#letters.delete(letter)) this.#onEnd(letter.attempt, status, method, argument);
+    if (!this.#letters.delete(letter)) return;
+    letter.ending.status = status;
+    this.#onEnd(letter.attempt, method, letter.ending, argument);
   }
 }
 

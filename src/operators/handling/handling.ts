@@ -2,16 +2,17 @@ import type { Observable, Subscriber } from 'rxjs';
 import type { Delivery } from '../../backend.js';
 import type { Credit } from '../../bridge/credit.js';
 import { UnrecoverableError } from '../../errors.js';
+import { COUNTED } from '../../internal/answers.js';
 import { onAbort } from '../../internal/on-abort.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { clockOf, isVirtual } from '../../internal/virtual-time.js';
 import type { BoundHandleOptions, Handler, OutcomeStatus, PrefetchController } from '../handle-options.js';
-import { Attempt, type Failure, type Lane } from './attempt.js';
+import { Attempt, type Ending, type Failure, type Lane } from './attempt.js';
 import { AttemptQueue } from './attempt-queue.js';
 import { DeadLetters } from './dead-letters.js';
 import { describeSettled, logFailure, logRejection, ManyDeliveriesWarning, tooManyDeliveries } from './delivery-log.js';
 import { nextTry, RetryTimers, retryDelay } from './retry.js';
-import { releaseUnsettled, reportOutcome, type SettlementMethod, settle } from './settle.js';
+import { confirm, releaseUnsettled, reportOutcome, type SettlementMethod, settle } from './settle.js';
 import { Suspects } from './suspects.js';
 import { type Worker, Workers } from './workers.js';
 
@@ -63,7 +64,7 @@ export class Handling implements SourceObserver<Delivery> {
     credit?: Credit,
     prefetch?: PrefetchController,
   ) {
-    const { scheduler, onOutcome, retryCount, deliveryLimit } = options;
+    const { scheduler, onOutcome, deliveryLimit } = options;
     this.#subscriber = subscriber;
     this.#options = options;
     this.#prefetch = prefetch;
@@ -84,10 +85,8 @@ export class Handling implements SourceObserver<Delivery> {
     this.#manyDeliveries = new ManyDeliveriesWarning(options);
     if (deliveryLimit === Number.POSITIVE_INFINITY) return;
     this.#suspects = new Suspects({
-      // More deliveries than its retries: it was in flight when a consumer crashed.
-      from: retryCount + 2,
+      ...options,
       credit,
-      scheduler,
       deadLettering: () => this.#deadLetters.size,
       onReady: () => this.#moveOn(),
     });
@@ -108,10 +107,10 @@ export class Handling implements SourceObserver<Delivery> {
   }
 
   take(delivery: Delivery): void {
-    const attempt = new Attempt(delivery, this.#options.onOutcome !== undefined);
+    const attempt = new Attempt(delivery);
     const { deliveryLimit } = this.#options;
     if (this.#phase !== OPEN) this.#takeLate(attempt);
-    else if (delivery.attempt > deliveryLimit) this.#failed(attempt, tooManyDeliveries(delivery, deliveryLimit));
+    else if (delivery.attempt > deliveryLimit) this.#failed(attempt, tooManyDeliveries(delivery, deliveryLimit), 0);
     else if (this.#suspects === undefined || this.#suspects.admits(attempt)) this.#admit(attempt);
   }
 
@@ -182,7 +181,7 @@ export class Handling implements SourceObserver<Delivery> {
     try {
       key = orderBy(attempt.delivery);
     } catch (error) {
-      this.#failed(attempt, error);
+      this.#failed(attempt, error, 0);
       return false;
     }
     // `orderBy` may have stopped the consumer.
@@ -221,30 +220,26 @@ export class Handling implements SourceObserver<Delivery> {
     const attempt = worker.attempt as Attempt;
     worker.attempt = worker.result = undefined;
     const now = this.#workers.now();
-    attempt.duration = now - worker.startedAt;
-    if (failed) this.#failed(attempt, result);
-    else {
-      attempt.value = result;
-      this.#settle(attempt, 'acked', 'ack');
-    }
+    const duration = now - worker.startedAt;
+    if (failed) this.#failed(attempt, result, duration);
+    else this.#acknowledge(attempt, duration, result);
     this.#suspects?.ended(attempt);
     // Only now, so that no other result overtakes this one.
     this.#workers.free(worker);
     return result === undefined ? now : 0;
   }
 
-  #failed(attempt: Attempt, error: unknown): void {
+  #failed(attempt: Attempt, error: unknown, duration: number): void {
     const { delivery } = attempt;
     const { retryCount, logger } = this.#options;
-    attempt.fail(error);
     if (delivery.settled) {
       logFailure(logger, 'warn', 'A handler failed', delivery, error, describeSettled(delivery));
-      this.#release(attempt);
-    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, error);
-    else this.#giveUp(attempt, error);
+      this.#settle(attempt, 'release', { status: 'released', duration, failure: { error } });
+    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, error, duration);
+    else this.#giveUp(attempt, error, duration);
   }
 
-  #retry(attempt: Attempt, error: unknown): void {
+  #retry(attempt: Attempt, error: unknown, duration: number): void {
     const { delivery, lane } = attempt;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
     const inPlace = lane !== undefined && this.#phase === OPEN;
@@ -252,13 +247,10 @@ export class Handling implements SourceObserver<Delivery> {
     if (inPlace) this.#retries.start(attempt, delay, () => this.#retryInPlace(attempt, lane));
     const next = inPlace || lane === undefined ? `next try in ${Math.round(delay)} ms` : 'it is requeued';
     logFailure(this.#options.logger, 'warn', 'A handler failed', delivery, error, next);
-    if (inPlace) {
-      attempt.status = 'retried';
-      reportOutcome(attempt, this.#options);
-    } else {
-      // In a lane without the delay: the rest of the lane is requeued, too, and must not overtake it.
-      this.#settle(attempt, 'retried', 'nack', lane === undefined ? { delay } : undefined);
-    }
+    const failure = { error };
+    if (inPlace) reportOutcome(attempt, 'retried', duration, failure, this.#options);
+    // In a lane without the delay: the rest of the lane is requeued, too, and must not overtake it.
+    else this.#settle(attempt, 'nack', { status: 'retried', duration, failure }, lane ? undefined : { delay });
   }
 
   #retryInPlace(attempt: Attempt, lane: Lane): void {
@@ -267,7 +259,7 @@ export class Handling implements SourceObserver<Delivery> {
       logRejection(this.#options.logger, delivery);
       this.#leaveLane(attempt, lane);
     } else {
-      const next = new Attempt(nextTry(delivery), this.#options.onOutcome !== undefined);
+      const next = new Attempt(nextTry(delivery));
       this.#queue.replace(attempt, next, lane);
       this.#queue.push(next);
     }
@@ -276,31 +268,30 @@ export class Handling implements SourceObserver<Delivery> {
 
   #requeueRetries(): void {
     for (const attempt of this.#retries.cancel()) {
-      // It was logged. The handler may have rejected the delivery since.
-      attempt.failure = undefined;
-      this.#settle(attempt, 'retried', 'nack');
+      this.#settle(attempt, 'nack', { status: 'retried', duration: 0 });
     }
   }
 
-  #giveUp(attempt: Attempt, error: unknown): void {
+  #giveUp(attempt: Attempt, error: unknown, duration: number): void {
     const { delivery } = attempt;
     const { deadLetter, logger } = this.#options;
+    const ending: Ending = { status: 'rejected', duration, failure: { error } };
     if (deadLetter === undefined) {
       logFailure(logger, 'error', 'A message is given up', delivery, error, 'it is rejected');
-      this.#settle(attempt, 'rejected', 'reject', error);
+      this.#settle(attempt, 'reject', ending, error);
       return;
     }
     const next = this.#phase === OVER ? 'it is requeued, since its consumer has unsubscribed' : 'it is dead-lettered';
     logFailure(logger, 'warn', 'A message is given up', delivery, error, next);
-    if (this.#phase === OVER) this.#release(attempt);
+    if (this.#phase === OVER) this.#settle(attempt, 'release', { ...ending, status: 'released' });
     else {
-      this.#deadLetters.send(attempt);
+      this.#deadLetters.send(attempt, ending);
       this.#suspects?.deadLettering();
     }
   }
 
-  #release(attempt: Attempt): void {
-    this.#settle(attempt, 'released', 'release');
+  #release(attempt: Attempt, duration = 0): void {
+    this.#settle(attempt, 'release', { status: 'released', duration });
   }
 
   /** Releases attempts one by one, since each outcome may unsubscribe. Returns whether there were any. */
@@ -313,26 +304,38 @@ export class Handling implements SourceObserver<Delivery> {
     return any;
   }
 
-  #settle(attempt: Attempt, status: OutcomeStatus, method: SettlementMethod, argument?: unknown): void {
-    attempt.status = status;
-    const confirmed = settle(attempt, method, argument, this.#options.logger);
-    if (confirmed === undefined) this.#conclude(attempt);
+  /** @param value is emitted if the acknowledgement counts */
+  #acknowledge(attempt: Attempt, duration: number, value: unknown): void {
+    const answer = settle(attempt.delivery, 'ack');
+    // The usual way allocates nothing.
+    if (answer === COUNTED) this.#conclude(attempt, 'acked', duration, undefined, value);
+    else this.#awaitAnswer(answer, 'ack', attempt, { status: 'acked', duration, value });
+  }
+
+  #settle(attempt: Attempt, method: SettlementMethod, ending: Ending, argument?: unknown): void {
+    this.#awaitAnswer(settle(attempt.delivery, method, argument), method, attempt, ending);
+  }
+
+  /** Concludes an attempt when the backend has answered. */
+  #awaitAnswer(answer: Promise<boolean> | undefined, method: SettlementMethod, attempt: Attempt, ending: Ending): void {
+    const conclude = (counts: boolean) =>
+      this.#conclude(attempt, ending.status, ending.duration, ending.failure, counts ? ending.value : undefined);
+    const confirmed = confirm(answer, method, attempt.delivery, ending, this.#options.logger);
+    if (confirmed === undefined) conclude(true);
     else {
       this.#settling++;
-      void confirmed.then(this.#onConfirmed);
+      void confirmed.then((counts) => {
+        conclude(counts);
+        this.#settling--;
+        this.#moveOn();
+      });
     }
   }
 
-  readonly #onConfirmed = (attempt: Attempt): void => {
-    this.#conclude(attempt);
-    this.#settling--;
-    this.#moveOn();
-  };
-
-  #conclude(attempt: Attempt): void {
-    reportOutcome(attempt, this.#options);
+  #conclude(attempt: Attempt, status: OutcomeStatus, duration: number, failure?: Failure, value?: unknown): void {
+    reportOutcome(attempt, status, duration, failure, this.#options);
     if (attempt.lane !== undefined) this.#leaveLane(attempt, attempt.lane);
-    if (attempt.value !== undefined) this.#subscriber.next(attempt.value);
+    if (value !== undefined) this.#subscriber.next(value);
   }
 
   #leaveLane(attempt: Attempt, lane: Lane): void {
@@ -357,17 +360,12 @@ export class Handling implements SourceObserver<Delivery> {
   #endIfDone(): void {
     const isBusy = () => this.#workers.running + this.#settling + this.#retries.size + this.#deadLetters.size > 0;
     if (isBusy()) return;
+    const isDrained = this.#sourceEnded && this.#queue.first === undefined && this.#suspects?.idle !== false;
     if (this.#phase === STOPPING) {
       this.#releaseAndLeave();
       // The backend must answer the releases first.
       if (this.#phase === STOPPING && !isBusy()) this.#end();
-    } else if (
-      this.#phase === OPEN &&
-      this.#sourceEnded &&
-      this.#queue.first === undefined &&
-      this.#suspects?.idle !== false
-    )
-      this.#end();
+    } else if (this.#phase === OPEN && isDrained) this.#end();
   }
 
   /** Releases what has not started, and then unsubscribes, which would count it as failed. */
@@ -391,7 +389,7 @@ export class Handling implements SourceObserver<Delivery> {
     this.#startNoMore();
     for (const worker of this.#workers.busy()) {
       if (worker.ended) this.#finish(worker);
-      else this.#release(this.#workers.abandon(worker));
+      else this.#release(...this.#workers.abandon(worker));
     }
     this.#requeueRetries();
     this.#deadLetters.abort();

@@ -4,7 +4,7 @@ import { quarantine } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
 import type { Logger } from '../../internal/logger.js';
 import type { AnyDelivery, CheckedHandleOptions, OutcomeStatus } from '../handle-options.js';
-import type { Attempt } from './attempt.js';
+import type { Attempt, Ending, Failure } from './attempt.js';
 import { logFailure, logRejection } from './delivery-log.js';
 
 /**
@@ -21,34 +21,55 @@ import { logFailure, logRejection } from './delivery-log.js';
  */
 export type SettlementMethod = 'ack' | 'nack' | 'release' | 'reject' | 'quarantine';
 
-/**
- * Settles the delivery of an attempt, unless it is settled already, and corrects the attempt's result.
- *
- * Returns undefined if the result is final within the call; otherwise a promise of the attempt that
- * resolves when the backend has answered. The promise never rejects.
- */
-export function settle(
-  attempt: Attempt,
-  method: SettlementMethod,
-  argument: unknown,
-  logger: Logger,
-): Promise<Attempt> | undefined {
-  const { delivery } = attempt;
-  if (delivery.settled) {
-    noteSettled(attempt, delivery.settled, logger);
-    return undefined;
+/** Settles a delivery. Returns the answer of the backend; undefined if the delivery is settled already. */
+export function settle(delivery: Delivery, method: SettlementMethod, argument?: unknown): Promise<boolean> | undefined {
+  if (delivery.settled) return undefined;
+  // As `answerTo`, but without a function for each message.
+  try {
+    if (method === 'ack') return delivery.ack();
+    return method === 'quarantine' ? quarantine(delivery, argument as string) : delivery[method](argument as never);
+  } catch (error) {
+    return Promise.reject(error);
   }
-  const answer = call(delivery, method, argument);
-  return answer === COUNTED ? undefined : confirm(attempt, method, answer, logger);
 }
 
-/** Calls `onOutcome`, once for each attempt. */
-export function reportOutcome(attempt: Attempt, { onOutcome, logger }: CheckedHandleOptions): void {
-  const { outcome } = attempt;
-  if (outcome === undefined) return;
-  attempt.outcome = undefined;
+/**
+ * Corrects the ending of an attempt by the answer to its settlement.
+ *
+ * Returns undefined if the ending is final; otherwise a promise that resolves when it is, to whether
+ * the settlement counted. The promise never rejects.
+ * @param answer undefined: the handler had settled the delivery, or the queue had taken it back
+ */
+export function confirm(
+  answer: Promise<boolean> | undefined,
+  method: SettlementMethod,
+  delivery: Delivery,
+  ending: Ending,
+  logger: Logger,
+): Promise<boolean> | undefined {
+  if (answer === COUNTED) return undefined;
+  if (answer !== undefined) return confirmLater(answer, method, delivery, ending, logger);
+  ending.status = delivery.settled || ending.status;
+  ending.failure ??= logRejection(logger, delivery);
+  return undefined;
+}
+
+/**
+ * Calls `onOutcome`, once for each attempt. Its parts come one by one, so that the usual call
+ * allocates nothing.
+ */
+export function reportOutcome(
+  attempt: Attempt,
+  status: OutcomeStatus,
+  duration: number,
+  failure: Failure | undefined,
+  { onOutcome, logger }: CheckedHandleOptions,
+): void {
+  if (onOutcome === undefined || attempt.reported) return;
+  attempt.reported = true;
+  const { delivery } = attempt;
   try {
-    onOutcome?.(outcome);
+    onOutcome(failure === undefined ? { status, delivery, duration } : { status, delivery, duration, ...failure });
   } catch (error) {
     logger.error(`\`onOutcome\` failed: ${describeError(error)}`, { error });
   }
@@ -62,41 +83,23 @@ export function releaseUnsettled(delivery: AnyDelivery, logger: Logger): void {
   );
 }
 
-/** Notes how a delivery was settled: by its handler, or by the queue that took it back. */
-function noteSettled(attempt: Attempt, settled: OutcomeStatus, logger: Logger): void {
-  attempt.status = settled;
-  if (attempt.failure !== undefined) return;
-  const rejection = logRejection(logger, attempt.delivery);
-  if (rejection !== undefined) attempt.fail(rejection.error);
-}
-
-/** As `answerTo`, but without a function for each message. */
-function call(delivery: Delivery, method: SettlementMethod, argument: unknown): Promise<boolean> {
-  try {
-    if (method === 'ack') return delivery.ack();
-    return method === 'quarantine' ? quarantine(delivery, argument as string) : delivery[method](argument as never);
-  } catch (error) {
-    return Promise.reject(error);
-  }
-}
-
-async function confirm(
-  attempt: Attempt,
-  method: SettlementMethod,
+async function confirmLater(
   answer: Promise<boolean>,
+  method: SettlementMethod,
+  delivery: Delivery,
+  ending: Ending,
   logger: Logger,
-): Promise<Attempt> {
+): Promise<boolean> {
   try {
-    if ((await answer) !== false) return attempt;
+    if ((await answer) !== false) return true;
     // Another consumer has the message now.
-    attempt.status = attempt.delivery.settled || 'retried';
+    ending.status = delivery.settled || 'retried';
   } catch (error) {
-    logSettlementFailure(logger, method, attempt.delivery, error);
-    attempt.status = 'retried';
-    if (attempt.failure === undefined) attempt.fail(error);
+    logSettlementFailure(logger, method, delivery, error);
+    ending.status = 'retried';
+    ending.failure ??= { error };
   }
-  attempt.value = undefined;
-  return attempt;
+  return false;
 }
 
 function logSettlementFailure(logger: Logger, method: SettlementMethod, delivery: AnyDelivery, error: unknown): void {

@@ -4,8 +4,7 @@ import { after } from '../../internal/after.js';
 import type { Attempt } from './attempt.js';
 
 export interface SuspectsOptions {
-  /** The lowest `attempt` of a suspect. */
-  readonly from: number;
+  readonly retryCount: number;
   /** The credit of the stream; undefined if the stream obeys none. */
   readonly credit: Credit | undefined;
   readonly scheduler: SchedulerLike;
@@ -63,7 +62,8 @@ export class Suspects {
   }
 
   includes({ delivery }: Attempt): boolean {
-    return delivery.attempt >= this.#options.from;
+    // More deliveries than its retries: it was in flight when a consumer crashed.
+    return delivery.attempt > this.#options.retryCount + 1;
   }
 
   /** Whether an attempt may be admitted now. If not, it is held back. */

@@ -67,12 +67,11 @@ export class Workers {
     else this.#free.push(worker);
   }
 
-  /** Abandons a handler that runs. Returns its attempt. */
-  abandon(worker: Worker): Attempt {
+  /** Abandons a handler that runs. Returns its attempt, and how long it ran. */
+  abandon(worker: Worker): [Attempt, duration: number] {
     const attempt = worker.attempt as Attempt;
     worker.abandon(undefined);
-    attempt.duration = this.now() - worker.startedAt;
-    return attempt;
+    return [attempt, this.now() - worker.startedAt];
   }
 
   /** Returns the workers whose handlers run, or whose end has not been handled yet. */
