@@ -10,9 +10,11 @@ const MOST = 256;
 const SPAN = 1000;
 
 /**
- * Sets the credit to the number of handlers that started within the last second, at least `concurrency` + 1, at most 256.
+ * Sets the credit to the number of handlers that started within the last second, at least
+ * `concurrency` + 1, at most 256.
  *
- * So the next message has arrived when a handler ends, and no message waits long that another consumer could handle.
+ * So the next message has arrived when a handler ends, and no message waits long that another
+ * consumer could handle.
  */
 export class AdaptivePrefetch implements PrefetchController {
   readonly #credit: Credit;

@@ -23,7 +23,9 @@ import { Run } from './run.js';
 const FIXED_PREFETCH = 32;
 const DEFAULT_SHUTDOWN_TIMEOUT = 30_000;
 
-/** The queue of a consumer. Any backend; also a fake without `deliveries`, but then without retries. */
+/**
+ * The queue of a consumer. Any backend; also a fake without `deliveries`, but then without retries.
+ */
 export type ConsumerQueue<Events extends EventMap<Events> = AnyEvents> = Pick<
   QueueBackend<Events>,
   'publish' | 'consume'
@@ -35,8 +37,9 @@ export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyE
   /** The group to consume for. Default: `default`. */
   readonly group?: ConsumerGroup | undefined;
   /**
-   * How many deliveries may be in flight: an integer >= 1. `'auto'`: the number of handlers that started within the last second, at least `concurrency` + 1,
-   * at most 256. On a backend that cannot change it while the consumer runs, `'auto'` is 32, or `concurrency` if that is more.
+   * How many deliveries may be in flight: an integer >= 1. `'auto'`: the number of handlers that
+   * started within the last second, at least `concurrency` + 1, at most 256. On a backend that
+   * cannot change it while the consumer runs, `'auto'` is 32, or `concurrency` if that is more.
    * Default: `'auto'`.
    */
   readonly prefetch?: number | 'auto' | undefined;
@@ -46,14 +49,16 @@ export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyE
 const NO_RETRIES = { retryCount: 0, deliveryLimit: Number.POSITIVE_INFINITY };
 
 /**
- * Runs a handler for each message of a queue, until it is shut down: `handle()` as a long-running service, on any backend.
+ * Runs a handler for each message of a queue, until it is shut down: `handle()` as a long-running
+ * service, on any backend.
  *
- * A message is done when its handler ends. If the handler fails, the message is retried as `retry` says, then dead-lettered. An error of a handler is logged and
- * never stops the loop.
+ * A message is done when its handler ends. If the handler fails, the message is retried as `retry`
+ * says, then dead-lettered. An error of a handler is logged and never stops the loop.
  *
- * *Gotchas*: delivery is at least once. A handler may get a message again that it has finished. With `orderBy`, set `prefetch` to a number: deliveries that wait
- * behind others of their key keep their credit. On a queue without `deliveries()`, such as a fake with only `publish` and `consume`, each message is handled
- * once, without retries, and the consumer logs a warning.
+ * *Gotchas*: delivery is at least once. A handler may get a message again that it has finished.
+ * With `orderBy`, set `prefetch` to a number: deliveries that wait behind others of their key keep
+ * their credit. On a queue without `deliveries()`, such as a fake with only `publish` and
+ * `consume`, each message is handled once, without retries, and the consumer logs a warning.
  *
  * @example
  * ```ts
@@ -70,7 +75,10 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   readonly #outcomes = new Subject<Outcome>();
   #run: Run | undefined;
 
-  /** @throws {TypeError | RangeError} if the queue or an option is invalid. The message names the option. */
+  /**
+   * @throws {TypeError | RangeError} if the queue or an option is invalid. The message names the
+   * option.
+   */
   constructor(queue: ConsumerQueue<Events>, options?: AsyncLoopConsumerOptions<Events>) {
     const { group, prefetch: wished = 'auto', ...handleOptions } = checkOptions(options);
     const checked = checkHandleOptions(handleOptions as HandleOptions);
@@ -87,7 +95,10 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
     };
   }
 
-  /** The outcome of each delivery, for metrics. Hot. Never completes, because the consumer may run again. */
+  /**
+   * The outcome of each delivery, for metrics. Hot. Never completes, because the consumer may run
+   * again.
+   */
   get outcomes$(): Observable<Outcome<Delivery<Events>>> {
     return new Observable((subscriber) =>
       this.#outcomes.subscribe(inContext(subscriber)),
@@ -95,8 +106,9 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   }
 
   /**
-   * Handles messages. Resolves when the consumer has shut down, its `signal` has aborted or the queue has ended. While it runs, another call returns the same
-   * promise. The handler and the functions of the options run in the `AsyncLocalStorage` context of this call.
+   * Handles messages. Resolves when the consumer has shut down, its `signal` has aborted or the
+   * queue has ended. While it runs, another call returns the same promise. The handler and the
+   * functions of the options run in the `AsyncLocalStorage` context of this call.
    * @throws {TypeError} (a rejection) if the handler is not a function
    * @throws the fatal error of the backend (a rejection)
    */
@@ -111,11 +123,14 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
   }
 
   /**
-   * Starts no more handlers, releases the deliveries that wait, and resolves when the running handlers have finished. After `timeout`, the signals of those
-   * that still run abort, and their messages are released, with their attempts uncounted where the broker allows. Idempotent. The consumer can run again. A
-   * handler may call `shutdown`, but must not await it: it would wait for itself.
+   * Starts no more handlers, releases the deliveries that wait, and resolves when the running
+   * handlers have finished. After `timeout`, the signals of those that still run abort, and their
+   * messages are released, with their attempts uncounted where the broker allows. Idempotent. The
+   * consumer can run again. A handler may call `shutdown`, but must not await it: it would wait for
+   * itself.
    *
-   * It does not wait until the broker has confirmed the releases. Await `close()` of the queue before the process exits.
+   * It does not wait until the broker has confirmed the releases. Await `close()` of the queue
+   * before the process exits.
    * @throws {TypeError | RangeError} (a rejection) if the timeout is invalid
    */
   async shutdown(options?: ShutdownOptions): Promise<void> {

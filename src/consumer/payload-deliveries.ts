@@ -62,7 +62,8 @@ export function payloadDeliveries(queue: PayloadQueue, options: PayloadDeliverie
     const stop = (): void => {
       if (ended) return;
       end();
-      // Whether the iterator keeps a payload that it is about to return is up to it. The queues of this library do.
+      // Whether the iterator keeps a payload that it is about to return is up to it. The queues of
+      // this library do.
       (async () => iterator.return?.())().catch((error: unknown) => {
         logger.error(`return() of the iterator ${ofQueue} failed: ${describeError(error)}`, { queue: name, error });
       });

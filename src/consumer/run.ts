@@ -3,7 +3,9 @@ import { onAbort } from '../internal/on-abort.js';
 
 /** One run of a consumer, from its start until all handlers have finished. */
 export class Run {
-  /** Resolves when the run has stopped or its source has ended. Rejects when its source has failed. */
+  /**
+   * Resolves when the run has stopped or its source has ended. Rejects when its source has failed.
+   */
   readonly ended: Promise<void>;
   readonly #stop = new AbortController();
   readonly #subscription = new Subscription();

@@ -23,9 +23,15 @@ import { checkMilliseconds, checkOptions } from '../internal/options.js';
 
 type Settled = Exclude<Settlement, false>;
 
-/** What an engine does with a message after its settlement. Engines know these three ways, not the kinds of settlement. */
+/**
+ * What an engine does with a message after its settlement. Engines know these three ways, not the
+ * kinds of settlement.
+ */
 export interface Disposition {
-  /** `'finish'`: the message was processed. `'drop'`: it has failed for good. `'requeue'`: it is delivered again. */
+  /**
+   * `'finish'`: the message was processed. `'drop'`: it has failed for good. `'requeue'`: it is
+   * delivered again.
+   */
   readonly action: 'finish' | 'drop' | 'requeue';
   /** For `'requeue'`: whether the delivery counts as an attempt. */
   readonly isCounted: boolean;

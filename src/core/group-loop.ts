@@ -82,7 +82,10 @@ export interface GroupLoopOptions<AnyLink extends Link> {
   readonly longestDelay?: number | undefined;
   /** The longest backoff after a failure, in milliseconds. Default: 5,000. */
   readonly maxBackoff?: number | undefined;
-  /** Whether a fatal error of the group drops the link: the next subscriber connects again. Default: true. */
+  /**
+   * Whether a fatal error of the group drops the link: the next subscriber connects again. Default:
+   * true.
+   */
   readonly dropsLink?: boolean | undefined;
   readonly createSession: (host: GroupHost) => GroupSession<AnyLink>;
 }
@@ -125,7 +128,8 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
       settle: (delivery, disposition) => this.#session.settle(delivery, disposition),
     });
     this.#session = createSession(this);
-    // After a fatal error, a new link wakes nothing: the next flush would fail, drop the link, and cause another one.
+    // After a fatal error, a new link wakes nothing: the next flush would fail, drop the link, and
+    // cause another one.
     this.#stopListening = connection.onChange(() => this.#hasFailed || this.wake());
   }
 
@@ -201,7 +205,10 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     this.#session.stop();
   }
 
-  /** The link may be one that no flush has used: the connection was lost while there was nothing to send. */
+  /**
+   * The link may be one that no flush has used: the connection was lost while there was nothing to
+   * send.
+   */
   async #leave(link: AnyLink): Promise<void> {
     if (link !== this.#link) await this.#session.begin?.(link);
     await this.#session.leave(link);

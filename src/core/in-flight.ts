@@ -20,7 +20,10 @@ export interface InFlightOptions {
   readonly onFull: () => void;
   /** The credit of a subscriber has changed, or it pauses. Default: `onChange`. */
   readonly onCredit?: (() => void) | undefined;
-  /** Sends the settlement of a delivery, which is no longer in flight. Resolves to whether it counted. */
+  /**
+   * Sends the settlement of a delivery, which is no longer in flight. Resolves to whether it
+   * counted.
+   */
   readonly settle: (delivery: DriverDelivery, disposition: Disposition) => Promise<boolean>;
 }
 

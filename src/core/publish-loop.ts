@@ -185,7 +185,8 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
       try {
         const link = await connection.acquire();
         if (!this.#hasWork) break;
-        // While the loop begins or backs off, another link may take the place of this one: it acquires again.
+        // While the loop begins or backs off, another link may take the place of this one: it
+        // acquires again.
         if (link !== this.#link || this.#restart !== undefined) await this.#begin(link);
         else await this.#send(link);
       } catch (error) {
@@ -231,7 +232,10 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
     }
   }
 
-  /** Waits until the end of a turn in which a message is published or confirmed, or the connection changes. */
+  /**
+   * Waits until the end of a turn in which a message is published or confirmed, or the connection
+   * changes.
+   */
   async #sleep(): Promise<void> {
     if (this.#outbox.isEmpty || this.#restart !== undefined) return;
     await new Promise<void>((resolve) => {

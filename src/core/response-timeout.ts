@@ -2,8 +2,8 @@
 const ANSWERS_UNTIL_USUAL = 1000;
 
 /**
- * How long a server may take to answer. Each late answer doubles the timeout: the server or the link may be slow, and a client
- * does not see the parts of a large reply.
+ * How long a server may take to answer. Each late answer doubles the timeout: the server or the
+ * link may be slow, and a client does not see the parts of a large reply.
  */
 export class ResponseTimeout {
   readonly #usual: number;

@@ -1,7 +1,7 @@
 import type { ConsumerGroup, Delivery, DeliveryOf, QueueKey, QueuePayload } from '../backend.js';
 
-// Hidden members of deliveries. Their symbols are registered, because the queue may come from the ESM
-// build and `handle` from the CommonJS build, or the reverse.
+// Hidden members of deliveries. Their symbols are registered, because the queue may come from the
+// ESM build and `handle` from the CommonJS build, or the reverse.
 
 export const GROUP: unique symbol = Symbol.for('sluice.v0.group');
 

@@ -10,8 +10,9 @@ const SETTLEMENTS = ['ack', 'release', 'reject'] as const;
 
 export interface FilterDeliveriesOptions {
   /**
-   * How a delivery that does not match is settled. `'ack'`: this group is done with it. `'release'`: it is requeued for another consumer of the group.
-   * `'reject'`: it failed for good. Default: `'ack'`.
+   * How a delivery that does not match is settled. `'ack'`: this group is done with it.
+   * `'release'`: it is requeued for another consumer of the group. `'reject'`: it failed for good.
+   * Default: `'ack'`.
    */
   readonly otherwise?: (typeof SETTLEMENTS)[number] | undefined;
 }
@@ -19,11 +20,12 @@ export interface FilterDeliveriesOptions {
 /**
  * Passes on the deliveries that match, and settles the rest.
  *
- * *When to use*: instead of RxJS's `filter`, which drops deliveries without settling them. Each dropped delivery keeps its credit, so the stream stalls after
- * `prefetch` of them.
+ * *When to use*: instead of RxJS's `filter`, which drops deliveries without settling them. Each
+ * dropped delivery keeps its credit, so the stream stalls after `prefetch` of them.
  *
- * *Gotchas*: with `'release'`, a message that no consumer of the group wants is redelivered again and again, once per macrotask. A predicate that throws ends
- * the stream with its error, as in RxJS; every unsettled delivery is then requeued.
+ * *Gotchas*: with `'release'`, a message that no consumer of the group wants is redelivered again
+ * and again, once per macrotask. A predicate that throws ends the stream with its error, as in
+ * RxJS; every unsettled delivery is then requeued.
  *
  * @example
  * ```ts

@@ -29,15 +29,17 @@ export type AnyDelivery = DeliveryOf<QueueKey, QueuePayload>;
 /** The second argument of a handler. */
 export interface HandlerContext {
   /**
-   * Aborts when the handler exceeds its `timeout`, and when the subscriber unsubscribes. It is created when it is first read, so read it before the work
-   * begins, as `(delivery, { signal }) => …` does.
+   * Aborts when the handler exceeds its `timeout`, and when the subscriber unsubscribes. It is
+   * created when it is first read, so read it before the work begins, as `(delivery, { signal }) =>
+   * …` does.
    */
   readonly signal: AbortSignal;
 }
 
 /**
- * Processes a delivery. It may return nothing, a value, a promise, an Observable or an async iterable. When that ends, the delivery is acknowledged. A handler
- * fails if it throws, rejects or errors. A failure with an `UnrecoverableError` is not retried.
+ * Processes a delivery. It may return nothing, a value, a promise, an Observable or an async
+ * iterable. When that ends, the delivery is acknowledged. A handler fails if it throws, rejects or
+ * errors. A failure with an `UnrecoverableError` is not retried.
  */
 export type Handler<Item extends AnyDelivery = Delivery, Result = unknown> = (
   delivery: Item,
@@ -47,13 +49,19 @@ export type Handler<Item extends AnyDelivery = Delivery, Result = unknown> = (
 // biome-ignore lint/suspicious/noConfusingVoidType: the type of a handler that returns nothing.
 type Nothing = undefined | void;
 
-/** An Observable of any library, by the methods that they share. `Symbol.observable` has no type of its own. */
+/**
+ * An Observable of any library, by the methods that they share. `Symbol.observable` has no type of
+ * its own.
+ */
 interface AnyObservable<Value> {
   subscribe(...args: never[]): unknown;
   forEach(next: (value: Value) => void): PromiseLike<void>;
 }
 
-/** The values that `handle` emits: those of an Observable or an async iterable one by one, any other result as it is, except undefined. */
+/**
+ * The values that `handle` emits: those of an Observable or an async iterable one by one, any other
+ * result as it is, except undefined.
+ */
 export type HandlerOutput<Result> =
   Result extends AnyObservable<infer Value>
     ? Value
@@ -66,20 +74,26 @@ export type HandlerOutput<Result> =
 /** How a delivery ended. */
 export type OutcomeStatus = Exclude<Settlement, false> | 'dead-lettered';
 
-/** The result of a delivery: one for each run of the handler, and one for each delivery that was released or given up without a run. */
+/**
+ * The result of a delivery: one for each run of the handler, and one for each delivery that was
+ * released or given up without a run.
+ */
 export interface Outcome<Item extends AnyDelivery = Delivery> {
   /**
-   * `'acked'`: done. `'retried'`: it failed and is retried. `'dead-lettered'`, `'rejected'`: it was given up. `'released'`: it was requeued because the
-   * consumer stopped, or because another message must run alone.
+   * `'acked'`: done. `'retried'`: it failed and is retried. `'dead-lettered'`, `'rejected'`: it was
+   * given up. `'released'`: it was requeued because the consumer stopped, or because another
+   * message must run alone.
    */
   readonly status: OutcomeStatus;
   readonly delivery: Item;
   /**
-   * How long the handler ran, in milliseconds by the clock of `scheduler`. A handler that starts as soon as another one ends includes the time of that
-   * one's `onOutcome`.
+   * How long the handler ran, in milliseconds by the clock of `scheduler`. A handler that starts as
+   * soon as another one ends includes the time of that one's `onOutcome`.
    */
   readonly duration: number;
-  /** The error of the handler, or the reason that it passed to `reject()`; absent if there is none. */
+  /**
+   * The error of the handler, or the reason that it passed to `reject()`; absent if there is none.
+   */
   readonly error?: unknown;
 }
 
@@ -87,16 +101,17 @@ export interface RetryOptions<Item extends AnyDelivery = Delivery> {
   /** How many times a failed message is retried: an integer >= 0, or Infinity. Default: 3. */
   readonly count?: number | undefined;
   /**
-   * The delay before a retry, in milliseconds >= 0, or a function that returns it. The function gets the error, the number of the retry, from 1, and the
-   * failed delivery.
-   * Default: `exponentialBackoff({ initial: 1000, max: 30_000, jitter: 0.2 })`.
+   * The delay before a retry, in milliseconds >= 0, or a function that returns it. The function
+   * gets the error, the number of the retry, from 1, and the failed delivery. Default:
+   * `exponentialBackoff({ initial: 1000, max: 30_000, jitter: 0.2 })`.
    */
   readonly delay?: number | ((error: unknown, retryCount: number, delivery: Item) => number) | undefined;
 }
 
 /**
- * Takes a message that was given up. If it fails, `handle` calls it again later, with the same delivery and error. If it fails with an `InvalidMessageError`,
- * `handle` quarantines the message instead.
+ * Takes a message that was given up. If it fails, `handle` calls it again later, with the same
+ * delivery and error. If it fails with an `InvalidMessageError`, `handle` quarantines the message
+ * instead.
  */
 export type DeadLetterFunction<Item extends AnyDelivery = Delivery> = (
   delivery: Item,
@@ -105,40 +120,64 @@ export type DeadLetterFunction<Item extends AnyDelivery = Delivery> = (
 ) => Promise<void> | void;
 
 export interface HandleOptions<Item extends AnyDelivery = Delivery> {
-  /** How many handlers may run at a time: an integer >= 1. The `prefetch` of the stream should not be smaller. Default: 1. */
+  /**
+   * How many handlers may run at a time: an integer >= 1. The `prefetch` of the stream should not
+   * be smaller. Default: 1.
+   */
   readonly concurrency?: number | undefined;
   /**
-   * Handles deliveries of one key in order, one at a time, and different keys in parallel. `'key'`: by the key of the message. A function: by its return
-   * value, compared as a `Map` does. A failed delivery is then retried in place. Default: no order.
+   * Handles deliveries of one key in order, one at a time, and different keys in parallel. `'key'`:
+   * by the key of the message. A function: by its return value, compared as a `Map` does. A failed
+   * delivery is then retried in place. Default: no order.
    */
   readonly orderBy?: 'key' | ((delivery: Item) => unknown) | undefined;
-  /** How long a handler may run, in milliseconds >= 1. Then its signal aborts, and it has failed. Default: no limit. */
+  /**
+   * How long a handler may run, in milliseconds >= 1. Then its signal aborts, and it has failed.
+   * Default: no limit.
+   */
   readonly timeout?: number | undefined;
   readonly retry?: RetryOptions<Item> | undefined;
   /**
-   * Gives up a message that was delivered more often, without running it, because it crashes its consumers: an integer >= `retry.count` + 1, or Infinity.
-   * With a limit, a delivery past `retry.count` + 1 runs alone: the consumer has nothing else in flight, so that only the message that ends the process
-   * counts one more delivery. Default: Infinity.
+   * Gives up a message that was delivered more often, without running it, because it crashes its
+   * consumers: an integer >= `retry.count` + 1, or Infinity. With a limit, a delivery past
+   * `retry.count` + 1 runs alone: the consumer has nothing else in flight, so that only the message
+   * that ends the process counts one more delivery. Default: Infinity.
    */
   readonly deliveryLimit?: number | undefined;
   /**
-   * Takes messages that are given up: a queue, which gets the headers `sluice-error`, `sluice-attempts`, `sluice-queue` and `sluice-group`, or a function. If the
-   * queue refuses a message as invalid, `handle` shortens these headers, then leaves them out. If the message is still invalid, the engine of the delivery
-   * quarantines it; memory rejects it. Default: none. Messages that are given up are rejected and logged as errors.
+   * Takes messages that are given up: a queue, which gets the headers `sluice-error`,
+   * `sluice-attempts`, `sluice-queue` and `sluice-group`, or a function. If the queue refuses a
+   * message as invalid, `handle` shortens these headers, then leaves them out. If the message is
+   * still invalid, the engine of the delivery quarantines it; memory rejects it. Default: none.
+   * Messages that are given up are rejected and logged as errors.
    */
   readonly deadLetter?: Pick<QueueBackend, 'publish'> | DeadLetterFunction<Item> | undefined;
-  /** Stops the stream: running handlers finish, everything else is released, and the stream completes. */
+  /**
+   * Stops the stream: running handlers finish, everything else is released, and the stream
+   * completes.
+   */
   readonly signal?: AbortSignal | undefined;
-  /** Called with the outcome of each delivery, after it is settled. If it throws, the error is logged. */
+  /**
+   * Called with the outcome of each delivery, after it is settled. If it throws, the error is
+   * logged.
+   */
   readonly onOutcome?: ((outcome: Outcome<Item>) => void) | undefined;
-  /** The clock, and the timers of timeouts, retries in place and dead letters. Default: RxJS's `asyncScheduler`. */
+  /**
+   * The clock, and the timers of timeouts, retries in place and dead letters. Default: RxJS's
+   * `asyncScheduler`.
+   */
   readonly scheduler?: SchedulerLike | undefined;
-  /** Logs failures with the key, the id and the attempt of the message, never its payload. Default: the console. */
+  /**
+   * Logs failures with the key, the id and the attempt of the message, never its payload. Default:
+   * the console.
+   */
   readonly logger?: Logger | undefined;
 }
 
 export interface CheckedHandleOptions {
-  /** The group of the consumer, for deliveries that do not tell theirs; undefined if it is unknown. */
+  /**
+   * The group of the consumer, for deliveries that do not tell theirs; undefined if it is unknown.
+   */
   readonly group?: ConsumerGroup | undefined;
   readonly concurrency: number;
   readonly orderBy: ((delivery: Delivery) => unknown) | undefined;
@@ -207,7 +246,8 @@ export function checkHandleOptions(options: HandleOptions | undefined): CheckedH
 /**
  * Binds the functions of the options to the asynchronous context of this call.
  *
- * The handler is not among them: `Workers` enters the context, because it also subscribes to the handler's result there.
+ * The handler is not among them: `Workers` enters the context, because it also subscribes to the
+ * handler's result there.
  */
 export function bindHandleOptions(options: CheckedHandleOptions): BoundHandleOptions {
   const context = new AsyncContext();

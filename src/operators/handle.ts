@@ -18,11 +18,14 @@ import { Handling } from './handling/handling.js';
 import { warnOfPrefetch } from './prefetch.js';
 
 /**
- * Runs a handler for each delivery, and acknowledges or retries the delivery by the handler's result.
+ * Runs a handler for each delivery, and acknowledges or retries the delivery by the handler's
+ * result.
  *
- * The handler may return nothing, a value, a promise, an Observable or an async iterable. `handle` emits its results: a value, or the value of a promise, after
- * the delivery is acknowledged; the values of an Observable or an async iterable as they arrive. A failed message is retried up to `retry.count` times. Then it is
- * dead-lettered, or rejected and logged. If the handler settles its delivery itself, `handle` does not. A failing message never ends the stream. An error of the
+ * The handler may return nothing, a value, a promise, an Observable or an async iterable. `handle`
+ * emits its results: a value, or the value of a promise, after the delivery is acknowledged; the
+ * values of an Observable or an async iterable as they arrive. A failed message is retried up to
+ * `retry.count` times. Then it is dead-lettered, or rejected and logged. If the handler settles its
+ * delivery itself, `handle` does not. A failing message never ends the stream. An error of the
  * source ends it after the running handlers have finished.
  *
  * ```text
@@ -31,19 +34,23 @@ import { warnOfPrefetch } from './prefetch.js';
  * output     -----A---B---C--|
  * ```
  *
- * *When to use*: in a pipeline. For a long-running service, use `AsyncLoopConsumer`: the same with `run()` and `shutdown()`.
+ * *When to use*: in a pipeline. For a long-running service, use `AsyncLoopConsumer`: the same with
+ * `run()` and `shutdown()`.
  *
- * *Gotchas*: delivery is at least once. A handler may get a message again that it has finished, so make it idempotent. With a `concurrency` above 1, only
- * `orderBy` keeps an order. The `prefetch` of the stream should be at least the `concurrency`. With `orderBy` it should be more: deliveries that wait behind
- * others of their key, or for a retry, keep their credit.
+ * *Gotchas*: delivery is at least once. A handler may get a message again that it has finished, so
+ * make it idempotent. With a `concurrency` above 1, only `orderBy` keeps an order. The `prefetch`
+ * of the stream should be at least the `concurrency`. With `orderBy` it should be more: deliveries
+ * that wait behind others of their key, or for a retry, keep their credit.
  *
- * To stop, abort `signal`: running handlers finish, everything else is released, and the stream completes. Unsubscribing also aborts the running handlers and
- * releases their messages. Neither uses up a message's retries, unless the broker counts the releases of another process.
+ * To stop, abort `signal`: running handlers finish, everything else is released, and the stream
+ * completes. Unsubscribing also aborts the running handlers and releases their messages. Neither
+ * uses up a message's retries, unless the broker counts the releases of another process.
  *
- * The handler, the functions of the options and the downstream subscriber run in the `AsyncLocalStorage` context of the subscription, never in that of a
- * publisher.
+ * The handler, the functions of the options and the downstream subscriber run in the
+ * `AsyncLocalStorage` context of the subscription, never in that of a publisher.
  *
- * With a `deliveryLimit`, apply `handle` directly to the stream. After another operator, it cannot pause the intake while it runs a message alone.
+ * With a `deliveryLimit`, apply `handle` directly to the stream. After another operator, it cannot
+ * pause the intake while it runs a message alone.
  *
  * @example
  * ```ts
@@ -67,7 +74,8 @@ export function handle<Item extends AnyDelivery, Result>(
 
 /**
  * Makes the operator from options that are already validated.
- * @param controlPrefetch makes the controller of a subscription's credit; undefined keeps the `prefetch` of the stream
+ * @param controlPrefetch makes the controller of a subscription's credit; undefined keeps the
+ * `prefetch` of the stream
  */
 export function handleChecked(
   handler: Handler,
@@ -84,7 +92,8 @@ export function handleChecked(
       const bound = bindHandleOptions(options);
       const downstream = inContext(subscriber, bound.context);
       const credit = new Credit((source as DeliveryStream).prefetch);
-      // Also if the credit never changes: the stream reports a subscriber without a credit as stalled, and handlers may run long.
+      // Also if the credit never changes: the stream reports a subscriber without a credit as
+      // stalled, and handlers may run long.
       const stream = withCredit(source, credit);
       const connected = stream === undefined ? deliveries : toOwnObservable(stream);
       if (stream === undefined || !changesCredit) new Handling(downstream, handler, bound).connect(connected);

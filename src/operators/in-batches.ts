@@ -18,7 +18,10 @@ import { releaseUnsettled } from './handling/settle.js';
 import { warnOfPrefetch } from './prefetch.js';
 
 export interface InBatchesOptions {
-  /** How many deliveries a batch may have: an integer >= 1. The `prefetch` of the stream should not be smaller. */
+  /**
+   * How many deliveries a batch may have: an integer >= 1. The `prefetch` of the stream should not
+   * be smaller.
+   */
   readonly maxSize: number;
   /** How long the first delivery of a batch may wait for others, in milliseconds >= 0. */
   readonly maxWait: number;
@@ -29,8 +32,9 @@ export interface InBatchesOptions {
 }
 
 /**
- * Deliveries that are settled together. Each method settles those that are not settled yet, and resolves to whether it counted for all of them. If all are
- * settled, it has no effect, logs a warning and resolves to `false`.
+ * Deliveries that are settled together. Each method settles those that are not settled yet, and
+ * resolves to whether it counted for all of them. If all are settled, it has no effect, logs a
+ * warning and resolves to `false`.
  */
 export interface DeliveryBatch<Item extends AnyDelivery = Delivery> {
   /** At least one, in the order of their arrival. */
@@ -42,11 +46,14 @@ export interface DeliveryBatch<Item extends AnyDelivery = Delivery> {
 }
 
 /**
- * Collects deliveries into batches. It emits a batch when it is full, or when its first delivery has waited for `maxWait`. You settle the batch.
+ * Collects deliveries into batches. It emits a batch when it is full, or when its first delivery
+ * has waited for `maxWait`. You settle the batch.
  *
- * The last batch is emitted when the source completes. It is released when the subscriber unsubscribes or the source fails.
+ * The last batch is emitted when the source completes. It is released when the subscriber
+ * unsubscribes or the source fails.
  *
- * *Gotchas*: deliveries keep their credit while they wait in a batch. With a `prefetch` below `maxSize` no batch is ever full, and each one waits for `maxWait`.
+ * *Gotchas*: deliveries keep their credit while they wait in a batch. With a `prefetch` below
+ * `maxSize` no batch is ever full, and each one waits for `maxWait`.
  *
  * @example
  * ```ts

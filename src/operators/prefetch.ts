@@ -2,7 +2,9 @@ import type { Observable } from 'rxjs';
 import type { DeliveryStream } from '../backend.js';
 import type { Logger } from '../internal/logger.js';
 
-/** Returns a function that warns once of a source whose `prefetch` is less than an operator can use. */
+/**
+ * Returns a function that warns once of a source whose `prefetch` is less than an operator can use.
+ */
 export function warnOfPrefetch(
   option: string,
   least: number,

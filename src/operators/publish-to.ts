@@ -10,29 +10,36 @@ import { checkCount, checkFunction, checkMethods, checkOptions, checkSignal } fr
 import { Sink, type SourceObserver } from '../internal/sink.js';
 
 export interface PublishToOptions {
-  /** How many publishes may wait for their confirm at a time: an integer >= 1. Above 1, values may be emitted out of order. Default: 1. */
+  /**
+   * How many publishes may wait for their confirm at a time: an integer >= 1. Above 1, values may
+   * be emitted out of order. Default: 1.
+   */
   readonly concurrency?: number | undefined;
 }
 
 /**
  * Publishes each value, and emits it once the queue has confirmed it.
  *
- * While `publish` waits, values that arrive are buffered without a bound, because an Observable cannot be slowed down. A publish that fails ends the stream
- * with its error. Unsubscribing aborts the publishes that wait for capacity: their messages are not enqueued. After an error of the source, the values before
- * it are published first.
+ * While `publish` waits, values that arrive are buffered without a bound, because an Observable
+ * cannot be slowed down. A publish that fails ends the stream with its error. Unsubscribing aborts
+ * the publishes that wait for capacity: their messages are not enqueued. After an error of the
+ * source, the values before it are published first.
  *
- * `toEntry`, `publish` and the downstream subscriber run in the `AsyncLocalStorage` context of the subscription. A value that waited would otherwise get the
- * context of another one.
+ * `toEntry`, `publish` and the downstream subscriber run in the `AsyncLocalStorage` context of the
+ * subscription. A value that waited would otherwise get the context of another one.
  *
- * *Gotchas*: a publish that waited for capacity resolves a microtask later, also in virtual time. In a marble test, give the queue enough capacity.
+ * *Gotchas*: a publish that waited for capacity resolves a microtask later, also in virtual time.
+ * In a marble test, give the queue enough capacity.
  *
  * @example
  * ```ts
  * orders$.pipe(publishTo(queue, (order) => ['orders.created', order])).subscribe();
  * orders$.pipe(publishTo(queue, (order) => ['orders.remind', order, { delay: 60_000 }])).subscribe();
  * ```
- * @param toEntry returns the message for a value: its key, its payload and optionally the options of `publish`
- * @throws {TypeError | RangeError} if the queue, the function or an option is invalid. The message names it.
+ * @param toEntry returns the message for a value: its key, its payload and optionally the options
+ * of `publish`
+ * @throws {TypeError | RangeError} if the queue, the function or an option is invalid. The message
+ * names it.
  */
 export function publishTo<Value, Events extends EventMap<Events> = AnyEvents>(
   queue: Pick<QueueBackend<Events>, 'publish'>,
@@ -72,7 +79,10 @@ function checkEntry(entry: unknown): PublishArguments {
   return entry as PublishArguments;
 }
 
-/** Makes a call with a signal that aborts when one of two does. Removes its listeners when the call is done. */
+/**
+ * Makes a call with a signal that aborts when one of two does. Removes its listeners when the call
+ * is done.
+ */
 function withEither(one: AbortSignal, other: AbortSignal, call: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const aborted = [one, other].find((signal) => signal.aborted);
   if (aborted !== undefined) return call(aborted);

@@ -8,7 +8,10 @@ import type { AnyDelivery, Handler } from './handle-options.js';
 type WithKey<Item extends AnyDelivery, Key> =
   Item extends DeliveryOf<infer Keys, infer Payload> ? (Key extends Keys ? DeliveryOf<Key, Payload> : never) : never;
 
-/** A handler per key; `Results` maps each key to what its handler returns. A key that no delivery has gets no handler. */
+/**
+ * A handler per key; `Results` maps each key to what its handler returns. A key that no delivery
+ * has gets no handler.
+ */
 export type Routes<Item extends AnyDelivery, Results> = {
   readonly [Key in keyof Results]: Handler<WithKey<Item, Key>, Results[Key]> | undefined;
 } & { readonly [Key in Exclude<Extract<keyof Results, QueueKey>, Item['key']>]: never };
@@ -19,18 +22,23 @@ export type EventRoutes<Events extends EventMap<Events>, Result = unknown> = {
 };
 
 export interface RouteOptions<Item extends AnyDelivery = Delivery, Result = unknown> {
-  /** Handles the deliveries of every other key. Default: they fail, with an error that names the key. */
+  /**
+   * Handles the deliveries of every other key. Default: they fail, with an error that names the
+   * key.
+   */
   readonly otherwise?: Handler<Item, Result> | undefined;
 }
 
 /**
- * Makes one handler of a handler per key. Each gets deliveries of its key only, with the payload of that event.
+ * Makes one handler of a handler per key. Each gets deliveries of its key only, with the payload of
+ * that event.
  *
  * *When to use*: for a queue with several events, instead of a `switch` over `delivery.key`.
  *
- * *Gotchas*: a key without a handler fails like any other message: it is retried, then dead-lettered. Give `otherwise` to decide yourself, for instance
- * `() => {}` to acknowledge it. Outside of `handle(…)`, name the events: `route<Events>({ … })`. `AsyncLoopConsumer` passes the payload first:
- * `consumer.run((_payload, delivery, context) => handler(delivery, context))`.
+ * *Gotchas*: a key without a handler fails like any other message: it is retried, then
+ * dead-lettered. Give `otherwise` to decide yourself, for instance `() => {}` to acknowledge it.
+ * Outside of `handle(…)`, name the events: `route<Events>({ … })`. `AsyncLoopConsumer` passes the
+ * payload first: `consumer.run((_payload, delivery, context) => handler(delivery, context))`.
  *
  * @example
  * ```ts

@@ -8,18 +8,24 @@ export interface ContractLogger {
   error(message: string, details?: object): void;
 }
 
-/** What a case needs of a backend. If `create` cannot meet a need, it ignores it, and the capability is left out. */
+/**
+ * What a case needs of a backend. If `create` cannot meet a need, it ignores it, and the capability
+ * is left out.
+ */
 export interface BackendNeeds {
   /**
-   * The name of the queue, unused by earlier cases. Two calls with one name create two backends of one queue, like two
-   * processes. Promised by `shared`. Default: a queue of its own.
+   * The name of the queue, unused by earlier cases. Two calls with one name create two backends of
+   * one queue, like two processes. Promised by `shared`. Default: a queue of its own.
    */
   readonly name?: string | undefined;
   /** The declared groups. Promised by `groups: 'separate'`. Default: `default` only. */
   readonly groups?: readonly ConsumerGroup[] | undefined;
   /** The duration of a lease, in milliseconds. Promised by `lease`. Default: any. */
   readonly lease?: number | undefined;
-  /** For how long the backend remembers the `id` of a message, in milliseconds. Promised by `dedupe`. Default: any. */
+  /**
+   * For how long the backend remembers the `id` of a message, in milliseconds. Promised by
+   * `dedupe`. Default: any.
+   */
   readonly dedupeWindow?: number | undefined;
   /** The logger of the backend. Promised by `logger`. Default: any. */
   readonly logger?: ContractLogger | undefined;
@@ -35,24 +41,27 @@ export type CreateBackend = (needs?: BackendNeeds) => Promise<QueueBackend>;
  */
 export interface BackendCapabilities {
   /**
-   * `'separate'`: each group that `create({ groups })` declares gets every message, and other groups are refused.
-   * `'ignored'`: any group is accepted, and all consumers compete.
+   * `'separate'`: each group that `create({ groups })` declares gets every message, and other
+   * groups are refused. `'ignored'`: any group is accepted, and all consumers compete.
    */
   readonly groups?: 'separate' | 'ignored' | undefined;
   /**
-   * Where a group starts that a second backend adds to a running queue: with the messages that the queue still holds, or
-   * with the next message.
+   * Where a group starts that a second backend adds to a running queue: with the messages that the
+   * queue still holds, or with the next message.
    */
   readonly addedGroups?: 'held' | 'next' | undefined;
-  /** Whether `create({ name })` creates backends that share a queue, whose messages survive each backend. */
+  /**
+   * Whether `create({ name })` creates backends that share a queue, whose messages survive each
+   * backend.
+   */
   readonly shared?: boolean | undefined;
   /** Whether `attempt` is exact or an upper bound. Default: `'upper bound'`. */
   readonly attempt?: 'exact' | 'upper bound' | undefined;
   /** Whether `release()` counts as an attempt. */
   readonly release?: 'uncounted' | 'counted' | undefined;
   /**
-   * `'json'`: the backend refuses payloads that JSON would change, and consumers get copies. `'shape'`: it checks only that
-   * a payload is a plain object.
+   * `'json'`: the backend refuses payloads that JSON would change, and consumers get copies.
+   * `'shape'`: it checks only that a payload is a plain object.
    */
   readonly validation?: 'json' | 'shape' | undefined;
   /** Whether `close()` ends streams at once or after they are drained. */
@@ -60,22 +69,29 @@ export interface BackendCapabilities {
   /** Whether `create({ logger })` creates a backend with that logger. */
   readonly logger?: boolean | undefined;
   /**
-   * Whether a message is not stored again if its `id` was published within `create({ dedupeWindow })`. Every backend
-   * delivers the id, with this capability or without it.
+   * Whether a message is not stored again if its `id` was published within `create({ dedupeWindow
+   * })`. Every backend delivers the id, with this capability or without it.
    */
   readonly dedupe?: boolean | undefined;
-  /** Whether the backend is a `ManagedQueue`, with `groups`, `deleteGroup`, `peek`, `purge` and `status$`. */
+  /**
+   * Whether the backend is a `ManagedQueue`, with `groups`, `deleteGroup`, `peek`, `purge` and
+   * `status$`.
+   */
   readonly managed?: boolean | undefined;
-  /** For a managed queue. `true`: `peek()` shows waiting messages. `false`: it rejects with `UnsupportedOperationError`. */
+  /**
+   * For a managed queue. `true`: `peek()` shows waiting messages. `false`: it rejects with
+   * `UnsupportedOperationError`.
+   */
   readonly peek?: boolean | undefined;
   /**
-   * The shortest lease that `create({ lease })` renews reliably on a busy machine, in milliseconds, such as 1,000. One case
-   * keeps a message in flight for three leases.
+   * The shortest lease that `create({ lease })` renews reliably on a busy machine, in milliseconds,
+   * such as 1,000. One case keeps a message in flight for three leases.
    */
   readonly lease?: number | undefined;
   /**
-   * Lets all leases of a backend expire as if its process had stalled: the backend requeues nothing and lives on. Called for
-   * a backend of `create({ name, lease })`, if `lease` is promised. Resolves when the leases have expired or are about to.
+   * Lets all leases of a backend expire as if its process had stalled: the backend requeues nothing
+   * and lives on. Called for a backend of `create({ name, lease })`, if `lease` is promised.
+   * Resolves when the leases have expired or are about to.
    */
   readonly expire?: ((backend: QueueBackend) => Promise<void>) | undefined;
   /** Cuts the connections of a backend once. The backend must reconnect by itself. */
@@ -85,8 +101,8 @@ export interface BackendCapabilities {
   /** The reasons of missing capabilities, by name. Skipped cases print them. */
   readonly reasons?: Readonly<Partial<Record<Capability, string>>> | undefined;
   /**
-   * How long a case waits for one expectation, in milliseconds, from 1 up. A whole case may take six times as long. Give the
-   * test runner a longer timeout. Default: 10,000.
+   * How long a case waits for one expectation, in milliseconds, from 1 up. A whole case may take
+   * six times as long. Give the test runner a longer timeout. Default: 10,000.
    */
   readonly deadline?: number | undefined;
   /** The fraction of their messages that large cases send, above 0 and up to 1. Default: 1. */

@@ -18,7 +18,9 @@ const DEFAULT_DEADLINE = 10_000;
 /** The longest duration of a case, in deadlines. */
 const DEADLINES_PER_CASE = 6;
 
-/** The first checks of a condition follow each other in successive macrotasks. Later checks pause. */
+/**
+ * The first checks of a condition follow each other in successive macrotasks. Later checks pause.
+ */
 const EAGER_CHECKS = 30;
 /** The longest pause between two checks, in milliseconds. */
 const LONGEST_PAUSE = 20;
@@ -45,7 +47,9 @@ export async function turns(count = 1): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
-/** Waits for a duration. Only for checks that need one: a lease that is renewed, a window that ends. */
+/**
+ * Waits for a duration. Only for checks that need one: a lease that is renewed, a window that ends.
+ */
 export function pass(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
@@ -177,8 +181,8 @@ export class CaseContext {
   }
 
   /**
-   * Runs a function that must end before the delay that it starts. If the machine is too slow, the function runs again
-   * with a longer delay.
+   * Runs a function that must end before the delay that it starts. If the machine is too slow, the
+   * function runs again with a longer delay.
    */
   async inTime<Value>(
     begin: (delay: number) => Promise<Value>,
@@ -241,7 +245,10 @@ export class CaseContext {
     );
   }
 
-  /** Checks the attempt of a delivery or of a waiting message. If the backend gives an upper bound, a higher number passes too. */
+  /**
+   * Checks the attempt of a delivery or of a waiting message. If the backend gives an upper bound,
+   * a higher number passes too.
+   */
   isAttempt(message: Delivery | MessageView | undefined, expected: number): void {
     const { attempt, payload } = present(message);
     const what = `Expected \`attempt\` of ${JSON.stringify(payload)} to be ${expected}, got ${attempt}`;
@@ -263,7 +270,10 @@ export class CaseContext {
     return backend;
   }
 
-  /** Unsubscribes the consumers, then closes the backends: a draining backend would wait for its consumers. */
+  /**
+   * Unsubscribes the consumers, then closes the backends: a draining backend would wait for its
+   * consumers.
+   */
   async #end(): Promise<void> {
     this.#over = true;
     for (const consumer of this.#consumers) consumer.unsubscribe();

@@ -5,15 +5,24 @@ import { definitions } from './cases/index.js';
 /** A case of the contract suite, for any test runner. */
 export interface ContractCase {
   /**
-   * What the case checks, after the number of its rule or `admin`: `rule 6: a second settlement changes nothing and resolves to false`,
-   * `admin: purge() of an empty queue resolves to 0`.
+   * What the case checks, after the number of its rule or `admin`: `rule 6: a second settlement
+   * changes nothing and resolves to false`, `admin: purge() of an empty queue resolves to 0`.
    */
   readonly name: string;
-  /** The rule that the case checks, from 1 to 15. 0 for a case of the administration, `ManagedQueue`. */
+  /**
+   * The rule that the case checks, from 1 to 15. 0 for a case of the administration,
+   * `ManagedQueue`.
+   */
   readonly rule: number;
-  /** Why the case is skipped. Undefined if it is not. The name includes the reason, and `run` prints it. */
+  /**
+   * Why the case is skipped. Undefined if it is not. The name includes the reason, and `run` prints
+   * it.
+   */
   readonly skipped: string | undefined;
-  /** Creates backends, checks them and closes them. Rejects with an AssertionError or with an error of the backend. */
+  /**
+   * Creates backends, checks them and closes them. Rejects with an AssertionError or with an error
+   * of the backend.
+   */
   run(): Promise<void>;
 }
 
@@ -22,9 +31,9 @@ export interface ContractCase {
  *
  * *When to use*: to test a backend, with any test runner.
  *
- * *Gotchas*: give the runner a longer timeout than `deadline`, so that a case can report what it waited for. Cases share
- * nothing and may run concurrently. A case passes its needs to `create`. If a backend cannot meet a need, leave out the
- * capability that promises it.
+ * *Gotchas*: give the runner a longer timeout than `deadline`, so that a case can report what it
+ * waited for. Cases share nothing and may run concurrently. A case passes its needs to `create`. If
+ * a backend cannot meet a need, leave out the capability that promises it.
  *
  * @example
  * ```ts
@@ -34,8 +43,8 @@ export interface ContractCase {
  * });
  * ```
  * @param create creates a backend on an empty queue of its own. The suite closes it
- * @param capabilities what the backend can do, and how it behaves where backends differ. Cases that need a missing
- * capability are skipped, and each prints its reason
+ * @param capabilities what the backend can do, and how it behaves where backends differ. Cases that
+ * need a missing capability are skipped, and each prints its reason
  * @throws {TypeError} if a capability is unknown or has an invalid value
  */
 export function queueBackendContract(create: CreateBackend, capabilities: BackendCapabilities = {}): ContractCase[] {

@@ -54,7 +54,10 @@ export interface FakePublish {
 export interface FakeBackendOptions {
   /** The name of the queue. Default: `fake`. */
   readonly name?: string | undefined;
-  /** Runs for each `publish`, before it is recorded. If it throws or rejects, so does the publish, and nothing is recorded. */
+  /**
+   * Runs for each `publish`, before it is recorded. If it throws or rejects, so does the publish,
+   * and nothing is recorded.
+   */
   readonly onPublish?: ((message: FakePublish) => unknown) | undefined;
 }
 
@@ -71,13 +74,14 @@ export interface FakeBackend<Events extends EventMap<Events> = AnyEvents> extend
 /**
  * Creates a backend that serves fixed messages and records every settlement and every publish.
  *
- * *When to use*: in a test of one handler, loop or pipeline that checks how each message is settled: the delay of a nack,
- * the reason of a reject. For a test of a service with redeliveries, use `MemoryBackend`.
+ * *When to use*: in a test of one handler, loop or pipeline that checks how each message is
+ * settled: the delay of a nack, the reason of a reject. For a test of a service with redeliveries,
+ * use `MemoryBackend`.
  *
- * *Gotchas*: the fake serves each message once, whichever group consumes. It records a nack, a release or an unsubscribe
- * and does not redeliver: serve a message with `attempt: 2` to test a second attempt. Streams complete when all messages
- * are settled. The fake records published messages; it does not serve, validate or deduplicate them. All effects are
- * synchronous.
+ * *Gotchas*: the fake serves each message once, whichever group consumes. It records a nack, a
+ * release or an unsubscribe and does not redeliver: serve a message with `attempt: 2` to test a
+ * second attempt. Streams complete when all messages are settled. The fake records published
+ * messages; it does not serve, validate or deduplicate them. All effects are synchronous.
  *
  * @example
  * ```ts
@@ -86,7 +90,8 @@ export interface FakeBackend<Events extends EventMap<Events> = AnyEvents> extend
  * assert.deepEqual(queue.settlements.map(({ how }) => how), ['acked', 'rejected']);
  * ```
  * @throws {TypeError} if a message has no key or no payload
- * @throws {TypeError | RangeError} if an option is invalid. The methods of the fake throw the same errors as any backend.
+ * @throws {TypeError | RangeError} if an option is invalid. The methods of the fake throw the same
+ * errors as any backend.
  */
 export function fakeBackend<Events extends EventMap<Events> = AnyEvents>(
   messages: Iterable<FakeMessage<Events>> = [],

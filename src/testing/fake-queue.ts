@@ -92,7 +92,10 @@ export class FakeQueue {
     this.settlements.push(settlement);
   }
 
-  /** Serves waiting messages, then completes the streams if nothing is unfinished. Does nothing if called from inside. */
+  /**
+   * Serves waiting messages, then completes the streams if nothing is unfinished. Does nothing if
+   * called from inside.
+   */
   serve(): void {
     if (this.#serving) return;
     this.#serving = true;

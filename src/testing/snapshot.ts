@@ -1,4 +1,7 @@
-/** Copies plain objects and arrays deeply. Other values, such as a Date or a function, are not copied. */
+/**
+ * Copies plain objects and arrays deeply. Other values, such as a Date or a function, are not
+ * copied.
+ */
 export function snapshot<Value>(value: Value, copies = new Map<unknown, unknown>()): Value {
   if (!Array.isArray(value) && !isPlain(value)) return value;
   // A cycle leads to the copy that is being made.

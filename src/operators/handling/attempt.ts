@@ -11,7 +11,10 @@ export interface Lane {
   last: Attempt | undefined;
 }
 
-/** How an attempt has ended. It may change until the backend has answered: another consumer may have the message. */
+/**
+ * How an attempt has ended. It may change until the backend has answered: another consumer may have
+ * the message.
+ */
 export interface Ending {
   status: OutcomeStatus;
   /** How long the handler ran, in milliseconds. */

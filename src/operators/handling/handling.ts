@@ -214,7 +214,10 @@ export class Handling implements SourceObserver<Delivery> {
     return ended === undefined ? 0 : this.#finish(ended);
   }
 
-  /** Settles the delivery of a handler that has ended. Returns the time if it is known afterwards; else 0. */
+  /**
+   * Settles the delivery of a handler that has ended. Returns the time if it is known afterwards;
+   * else 0.
+   */
   #finish(worker: Worker): number {
     const { failed, result } = worker;
     const attempt = worker.attempt as Attempt;
@@ -243,7 +246,8 @@ export class Handling implements SourceObserver<Delivery> {
     const { delivery, lane } = attempt;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
     const inPlace = lane !== undefined && this.#phase === OPEN;
-    // The timer first: the log line and the outcome may stop the consumer, and `#stop` must find it.
+    // The timer first: the log line and the outcome may stop the consumer, and `#stop` must find
+    // it.
     if (inPlace) this.#retries.start(attempt, delay, () => this.#retryInPlace(attempt, lane));
     const next = inPlace || lane === undefined ? `next try in ${Math.round(delay)} ms` : 'it is requeued';
     logFailure(this.#options.logger, 'warn', 'A handler failed', delivery, error, next);
@@ -294,7 +298,10 @@ export class Handling implements SourceObserver<Delivery> {
     this.#settle(attempt, 'release', { status: 'released', duration });
   }
 
-  /** Releases attempts one by one, since each outcome may unsubscribe. Returns whether there were any. */
+  /**
+   * Releases attempts one by one, since each outcome may unsubscribe. Returns whether there were
+   * any.
+   */
   #releaseAll(attempts: Iterable<Attempt>): boolean {
     let any = false;
     for (const attempt of attempts) {

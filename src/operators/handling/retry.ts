@@ -70,10 +70,11 @@ export class RetryTimers {
 const ORIGINAL = Symbol('original');
 
 /**
- * Returns a view of a delivery that is retried in place, with `attempt + 1`, as if it were redelivered.
+ * Returns a view of a delivery that is retried in place, with `attempt + 1`, as if it were
+ * redelivered.
  *
- * A proxy, so that the view has whatever the delivery of any engine has. Methods run on the original,
- * since they may use private members.
+ * A proxy, so that the view has whatever the delivery of any engine has. Methods run on the
+ * original, since they may use private members.
  */
 export function nextTry(delivery: Delivery): Delivery {
   // Views are not nested: a message may be retried without end.

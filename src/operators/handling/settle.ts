@@ -21,7 +21,10 @@ import { logFailure, logRejection } from './delivery-log.js';
  */
 export type SettlementMethod = 'ack' | 'nack' | 'release' | 'reject' | 'quarantine';
 
-/** Settles a delivery. Returns the answer of the backend; undefined if the delivery is settled already. */
+/**
+ * Settles a delivery. Returns the answer of the backend; undefined if the delivery is settled
+ * already.
+ */
 export function settle(delivery: Delivery, method: SettlementMethod, argument?: unknown): Promise<boolean> | undefined {
   if (delivery.settled) return undefined;
   // As `answerTo`, but without a function for each message.
@@ -36,8 +39,8 @@ export function settle(delivery: Delivery, method: SettlementMethod, argument?: 
 /**
  * Corrects the ending of an attempt by the answer to its settlement.
  *
- * Returns undefined if the ending is final; otherwise a promise that resolves when it is, to whether
- * the settlement counted. The promise never rejects.
+ * Returns undefined if the ending is final; otherwise a promise that resolves when it is, to
+ * whether the settlement counted. The promise never rejects.
  * @param answer undefined: the handler had settled the delivery, or the queue had taken it back
  */
 export function confirm(

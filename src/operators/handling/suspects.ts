@@ -8,20 +8,26 @@ export interface SuspectsOptions {
   /** The credit of the stream; undefined if the stream obeys none. */
   readonly credit: Credit | undefined;
   readonly scheduler: SchedulerLike;
-  /** Returns how many deliveries are in flight until their dead letters are delivered. A suspect does not wait for them. */
+  /**
+   * Returns how many deliveries are in flight until their dead letters are delivered. A suspect
+   * does not wait for them.
+   */
   readonly deadLettering: () => number;
   /** Called when the next suspect may be able to run. */
   readonly onReady: () => void;
 }
 
-/** How long a suspect waits for running handlers, in milliseconds. A handler that never ends must not block it. */
+/**
+ * How long a suspect waits for running handlers, in milliseconds. A handler that never ends must
+ * not block it.
+ */
 const LONGEST_WAIT = 30_000;
 
 /**
  * Deliveries with so many attempts that their message may crash its consumers.
  *
- * Each suspect runs alone, with nothing else in flight. If it ends the process, only its own message
- * counts one more delivery, so that no other message is taken for the cause.
+ * Each suspect runs alone, with nothing else in flight. If it ends the process, only its own
+ * message counts one more delivery, so that no other message is taken for the cause.
  *
  * The first suspect pauses the intake. The handlers that run finish. Other suspects, and attempts
  * that wait in lanes, are released. Then the suspect runs. Afterwards the credit is 1 until a
@@ -77,7 +83,9 @@ export class Suspects {
     return false;
   }
 
-  /** Removes and returns the next attempt that was held back; undefined while suspects wait or run. */
+  /**
+   * Removes and returns the next attempt that was held back; undefined while suspects wait or run.
+   */
   nextHeldBack(): Attempt | undefined {
     const attempt = this.#active ? undefined : this.#heldBack.shift();
     if (attempt !== undefined && this.#narrow && !this.includes(attempt)) this.#setNarrow(false);

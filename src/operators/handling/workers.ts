@@ -19,7 +19,10 @@ export interface WorkersOptions {
   readonly scheduler: SchedulerLike;
   /** Whether the scheduler runs in virtual time. */
   readonly virtual: boolean;
-  /** Measures durations; undefined if nothing needs them: reading it costs as much as an empty handler. */
+  /**
+   * Measures durations; undefined if nothing needs them: reading it costs as much as an empty
+   * handler.
+   */
   readonly clock: TimestampProvider | undefined;
   readonly onStart: ((now: number) => void) | undefined;
   /** Called with each value of an Observable or an async iterable. */
@@ -91,7 +94,9 @@ export class Workers {
   }
 }
 
-/** Runs one handler at a time. It is reused, so that its callbacks are made once for many attempts. */
+/**
+ * Runs one handler at a time. It is reused, so that its callbacks are made once for many attempts.
+ */
 export class Worker implements SourceObserver<unknown> {
   /** The attempt whose handler runs; undefined while the worker is free. */
   attempt: Attempt | undefined;

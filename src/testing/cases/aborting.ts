@@ -100,7 +100,8 @@ export const aborting: readonly Definition[] = [
       if (!done) got.push(numberOf(value));
       await published;
     }
-    // Each iterator keeps its message in flight until its `return()`. All other messages are in the queue.
+    // Each iterator keeps its message in flight until its `return()`. All other messages are in the
+    // queue.
     const left = upTo(10).filter((n) => !got.includes(n));
     const consumer = t.addConsumer(queue, { prefetch: 20 });
     await t.publish(queue, [11]);

@@ -42,7 +42,10 @@ async function deletes(t: CaseContext, queue: ManagedQueue, group: string, expec
   assert.equal(deleted, expected, `Expected deleteGroup("${group}") to resolve to ${expected}, got ${deleted}`);
 }
 
-/** Makes one queue with a backend that declares both groups, and a backend that declares `billing` only. */
+/**
+ * Makes one queue with a backend that declares both groups, and a backend that declares `billing`
+ * only.
+ */
 async function openForeign(t: CaseContext): Promise<{ readonly foreign: ManagedQueue; readonly queue: ManagedQueue }> {
   const name = t.newName();
   const foreign = await t.openManaged({ name, groups: GROUPS });

@@ -95,7 +95,8 @@ export const cleanup: readonly Definition[] = [
     await many.during(async () => {
       for (const _ of upTo(10)) await cycle();
     });
-    // A backend may keep resources for its next consumer, but no more after many consumers than after few.
+    // A backend may keep resources for its next consumer, but no more after many consumers than
+    // after few.
     await t.until(
       () => `the resources of ten times as many consumers to be freed: ${many.active.join(', ')}`,
       () => many.active.length <= few.active.length,

@@ -10,7 +10,10 @@ const working: OnDelivery = async (delivery) => {
   await delivery.ack();
 };
 
-/** Waits until the consumers have received all numbers, each exactly once. A last marker arrives after any duplicate. */
+/**
+ * Waits until the consumers have received all numbers, each exactly once. A last marker arrives
+ * after any duplicate.
+ */
 async function eachOnce(
   t: CaseContext,
   queue: QueueBackend,

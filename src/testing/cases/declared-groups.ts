@@ -8,7 +8,10 @@ import { acking } from '../test-consumer.js';
 const GROUPS = ['billing', 'audit'] as const;
 const [BILLING, AUDIT] = GROUPS.map((group) => ({ group })) as [{ readonly group: string }, { readonly group: string }];
 
-/** Calls every method that takes a group. Resolves to the error of each call, or undefined if there was none. */
+/**
+ * Calls every method that takes a group. Resolves to the error of each call, or undefined if there
+ * was none.
+ */
 async function refusals(t: CaseContext, queue: QueueBackend, group: string): Promise<Map<string, unknown>> {
   const errors = new Map<string, unknown>();
   for (const face of ['deliveries', 'consume'] as const) {

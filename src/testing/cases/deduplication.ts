@@ -40,7 +40,10 @@ const INVALID_IDS: readonly [what: string, id: unknown][] = [
   ['an object as the id', {}],
 ];
 
-/** Publishes a number under an id until the backend confirms it. While the connection is down, the publish may reject. */
+/**
+ * Publishes a number under an id until the backend confirms it. While the connection is down, the
+ * publish may reject.
+ */
 async function publishUntilConfirmed(t: CaseContext, queue: QueueBackend, n: number): Promise<void> {
   const since = performance.now();
   for (;;) {

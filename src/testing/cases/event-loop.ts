@@ -7,10 +7,16 @@ import { type Definition, rule } from '../definition.js';
 /** The timer must fire this often while a loop runs. */
 const TIMER_RUNS = 10;
 
-/** A redelivery may not arrive within this many microtasks. In a later macrotask all of them have run. */
+/**
+ * A redelivery may not arrive within this many microtasks. In a later macrotask all of them have
+ * run.
+ */
 const MICROTASKS = 1000;
 
-/** The most deliveries of one message in one macrotask. Two subscribers that take turns correctly get two. */
+/**
+ * The most deliveries of one message in one macrotask. Two subscribers that take turns correctly
+ * get two.
+ */
 const MOST_IN_A_TURN = 1000;
 
 const { clearInterval, performance, setImmediate, setInterval } = globalThis;
@@ -57,7 +63,9 @@ function requeueing(how: 'nack' | 'release') {
   return { onDelivery, early: () => early };
 }
 
-/** Nacks each delivery while `more` holds. Fails if the redelivery spins, which no timer could end. */
+/**
+ * Nacks each delivery while `more` holds. Fails if the redelivery spins, which no timer could end.
+ */
 function nacking(more: () => boolean) {
   let inThisTurn = 0;
   let spins = false;

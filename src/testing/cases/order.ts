@@ -3,7 +3,9 @@ import { HOUR, notBefore, present, TOLERANCE, turns, upTo } from '../case-contex
 import { type Definition, rule } from '../definition.js';
 import { acking, numberOf } from '../test-consumer.js';
 
-/** A delay of almost 25 days, in milliseconds. A JavaScript timer that is this long fires at once. */
+/**
+ * A delay of almost 25 days, in milliseconds. A JavaScript timer that is this long fires at once.
+ */
 const LONG = 2 ** 31 + 1000;
 
 /** Rule 3: the order of messages. */
@@ -88,7 +90,8 @@ export const order: readonly Definition[] = [
     const [second, first] = [value.of(2), value.of(1)];
     t.isAttempt(first, 1);
     assert.deepEqual([first.key, { ...first.headers }], ['Orders.Later', { 'Trace-Id': 't-1' }]);
-    // Both times are from the clock of the backend. Message 2 was published after message 1 and before that was due.
+    // Both times are from the clock of the backend. Message 2 was published after message 1 and
+    // before that was due.
     const ahead = first.publishedAt - second.publishedAt;
     assert.ok(
       ahead <= TOLERANCE,

@@ -12,7 +12,10 @@ async function expire(t: CaseContext, backend: QueueBackend): Promise<void> {
   await t.within('expire() to resolve', Promise.resolve(t.capabilities.expire?.(backend)));
 }
 
-/** Publishes until the backend confirms. While the backend reconnects, a publish may reject as retryable. */
+/**
+ * Publishes until the backend confirms. While the backend reconnects, a publish may reject as
+ * retryable.
+ */
 async function publishUntilConfirmed(t: CaseContext, queue: QueueBackend, n: number): Promise<void> {
   const since = performance.now();
   for (;;) {
@@ -26,7 +29,10 @@ async function publishUntilConfirmed(t: CaseContext, queue: QueueBackend, n: num
   }
 }
 
-/** Publishes one message after another while connections fail. Waits until each has arrived at least once. */
+/**
+ * Publishes one message after another while connections fail. Waits until each has arrived at least
+ * once.
+ */
 async function allArrive(
   t: CaseContext,
   queue: QueueBackend,
@@ -191,7 +197,8 @@ export const outages: readonly Definition[] = [
       const queue = await t.open();
       await t.publish(queue, [1], { delay });
       await t.publish(queue, [2]);
-      // Later deliveries may be duplicates: the restart may lose the confirm of a broker that moves delayed messages.
+      // Later deliveries may be duplicates: the restart may lose the confirm of a broker that moves
+      // delayed messages.
       const consumer = t.addConsumer(queue, {}, (delivery, { deliveries }) => deliveries.length > 1 && delivery.ack());
       await t.until('the message without a delay', () => consumer.numbers.includes(2));
       await t.within('nack() to resolve', consumer.of(2).nack({ delay }));

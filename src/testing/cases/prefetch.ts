@@ -13,7 +13,10 @@ function thrownBy(call: () => unknown): string | undefined {
   return undefined;
 }
 
-/** Checks that a consumer that settles nothing gets `prefetch` of `count` messages, and another consumer gets the rest. */
+/**
+ * Checks that a consumer that settles nothing gets `prefetch` of `count` messages, and another
+ * consumer gets the rest.
+ */
 async function limitsInFlight(t: CaseContext, prefetch: number, count: number): Promise<void> {
   const queue = await t.open();
   const holder = t.addConsumer(queue, { prefetch });

@@ -4,7 +4,10 @@ import { type CaseContext, rejectionOf, upTo } from '../case-context.js';
 import { type Definition, rule } from '../definition.js';
 import { acking, numberOf } from '../test-consumer.js';
 
-/** Unsubscribes after one of five messages was emitted and others were prefetched. Resolves to the next attempts. */
+/**
+ * Unsubscribes after one of five messages was emitted and others were prefetched. Resolves to the
+ * next attempts.
+ */
 async function attemptsAfterOne(t: CaseContext): Promise<[first: number, ...others: number[]]> {
   const queue = await t.open();
   await t.publish(queue, upTo(5));
