@@ -88,9 +88,9 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     logSettledAgain(this.queue.options.logger, delivery, call);
   }
 
-  settle(delivery: MemoryDelivery, { action, delay }: Disposition): void {
+  settle(delivery: MemoryDelivery, disposition: Disposition): void {
     this.#remove(delivery);
-    if (action === 'requeue') this.#requeue(delivery, delay);
+    if (disposition.action === 'requeue') this.#requeue(delivery, disposition);
     else {
       this.#updateReady();
       this.queue.settle(this.#group, delivery.publication);
@@ -99,10 +99,10 @@ export class DeliverySubscription implements Consumer, DeliveryOwner {
     if (this.#stopped && this.#held.length === 0) this.#subscriber.complete();
   }
 
-  #requeue(delivery: MemoryDelivery, delay: number): void {
+  #requeue(delivery: MemoryDelivery, { delay, isCounted }: Disposition): void {
     if (delay === 0) this.#pauseIntake();
     else this.#updateReady();
-    this.queue.requeue(this.#group, delivery.toMessage(), delay);
+    this.queue.requeue(this.#group, delivery.toMessage(isCounted), delay);
   }
 
   #start(): void {

@@ -66,9 +66,9 @@ export class MemoryDelivery extends BaseDelivery {
     return publicationOf(this.#details);
   }
 
-  /** Creates the message for its next delivery. */
-  toMessage(): Message {
-    const attempt = this.settled === 'released' ? this.attempt : this.attempt + 1;
+  /** Creates the message for its next delivery. `isCounted`: this delivery counts as an attempt. */
+  toMessage(isCounted = true): Message {
+    const attempt = isCounted ? this.attempt + 1 : this.attempt;
     const { key, headers, publishedAt, publication } = this;
     const message = new Message(key, this.#stored, headers, publishedAt, attempt, this.#ownId, publication);
     message.place = this.#place;

@@ -65,13 +65,14 @@ export class AttemptQueue {
     return next;
   }
 
-  /** Replaces the first attempt of a lane. */
+  /** Replaces the first attempt of a lane by one that may run as soon as a handler is free. */
   replace(attempt: Attempt, next: Attempt, lane: Lane): void {
     next.lane = lane;
     next.nextInLane = attempt.nextInLane;
     attempt.lane = attempt.nextInLane = undefined;
     lane.first = next;
     if (lane.last === attempt) lane.last = next;
+    this.push(next);
   }
 
   /** Removes, one by one, the attempts that are not the first of their lane. */

@@ -6,10 +6,10 @@ import { whenDone } from '../../internal/answers.js';
 import { groupOf, isQuarantinable } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
 import type { CheckedHandleOptions, HandlerContext, OutcomeStatus } from '../handle-options.js';
-import { Attempt, type Ending } from './attempt.js';
+import { Attempt, type Ending, type Failure } from './attempt.js';
 import { logFailure } from './delivery-log.js';
 import { retryDelay } from './retry.js';
-import type { SettlementMethod } from './settle.js';
+import { endingOf, type SettlementMethod } from './settle.js';
 
 /** The shortest delay before a dead letter is retried, in milliseconds. */
 const SHORTEST_DELAY = 1000;
@@ -25,8 +25,9 @@ export type OnDeadLetterEnd = (attempt: Attempt, method: SettlementMethod, endin
 
 interface DeadLetter {
   readonly attempt: Attempt;
-  /** How its last attempt has ended: with the error that the message failed with. */
-  readonly ending: Ending;
+  /** How long its last attempt took, in milliseconds, and why it failed. */
+  readonly duration: number;
+  readonly failure: Failure;
   /** How many tries have failed. */
   failures: number;
   /** How often the queue has refused the message as invalid. Each time, it is shortened. */
@@ -57,8 +58,16 @@ export class DeadLetters {
     return this.#letters.size;
   }
 
-  send(attempt: Attempt, ending: Ending): void {
-    const letter: DeadLetter = { attempt, ending, failures: 0, refusals: 0, current: undefined, timer: undefined };
+  send(attempt: Attempt, duration: number, failure: Failure): void {
+    const letter: DeadLetter = {
+      attempt,
+      duration,
+      failure,
+      failures: 0,
+      refusals: 0,
+      current: undefined,
+      timer: undefined,
+    };
     this.#letters.add(letter);
     this.#try(letter);
   }
@@ -98,16 +107,16 @@ export class DeadLetters {
     };
     whenDone(
       () => this.#deliver(letter, current),
-      () => ended(() => this.#end(letter, 'dead-lettered', 'ack')),
+      () => ended(() => this.#end(letter, 'ack', undefined, 'dead-lettered')),
       (error) =>
         ended(() => (InvalidMessageError.is(error) ? this.#refused(letter, error) : this.#failed(letter, error))),
     );
   }
 
-  #deliver({ attempt, ending, refusals }: DeadLetter, context: HandlerContext): Promise<void> | void {
+  #deliver({ attempt, failure, refusals }: DeadLetter, context: HandlerContext): Promise<void> | void {
     const { deadLetter, group } = this.#options;
     const { delivery } = attempt;
-    const error = ending.failure?.error;
+    const { error } = failure;
     if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
     const headers = headersOf(delivery, error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
     return deadLetter?.publish(delivery.key, delivery.payload, { headers, signal: context.signal });
@@ -123,8 +132,8 @@ export class DeadLetters {
     const { delivery } = letter.attempt;
     const next = isQuarantinable(delivery) ? 'it is quarantined' : 'it is rejected';
     logFailure(logger, 'error', 'A message cannot be dead-lettered', delivery, refusal, next);
-    const reason = `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(letter.ending.failure?.error)})`;
-    this.#end(letter, 'rejected', 'quarantine', reason);
+    const reason = `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(letter.failure.error)})`;
+    this.#end(letter, 'quarantine', reason);
   }
 
   #failed(letter: DeadLetter, error: unknown): void {
@@ -144,14 +153,14 @@ export class DeadLetters {
   #release(letter: DeadLetter): void {
     letter.timer?.unsubscribe();
     letter.current = undefined;
-    this.#end(letter, 'released', 'release');
+    this.#end(letter, 'release');
   }
 
   /** Ends a dead letter, unless the logger or a callback has ended it. */
-  #end(letter: DeadLetter, status: OutcomeStatus, method: SettlementMethod, argument?: unknown): void {
+  #end(letter: DeadLetter, method: SettlementMethod, argument?: unknown, status?: OutcomeStatus): void {
     if (!this.#letters.delete(letter)) return;
-    letter.ending.status = status;
-    this.#onEnd(letter.attempt, method, letter.ending, argument);
+    const ending = endingOf(method, letter.duration, letter.failure);
+    this.#onEnd(letter.attempt, method, status === undefined ? ending : { ...ending, status }, argument);
   }
 }
 

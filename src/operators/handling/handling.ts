@@ -12,7 +12,15 @@ import { AttemptQueue } from './attempt-queue.js';
 import { DeadLetters } from './dead-letters.js';
 import { describeSettled, logFailure, logRejection, ManyDeliveriesWarning, tooManyDeliveries } from './delivery-log.js';
 import { nextTry, RetryTimers, retryDelay } from './retry.js';
-import { confirm, releaseUnsettled, reportOutcome, type SettlementMethod, settle } from './settle.js';
+import {
+  confirm,
+  endingOf,
+  isTakenBack,
+  releaseUnsettled,
+  reportOutcome,
+  type SettlementMethod,
+  settle,
+} from './settle.js';
 import { Suspects } from './suspects.js';
 import { type Worker, Workers } from './workers.js';
 
@@ -77,8 +85,8 @@ export class Handling implements SourceObserver<Delivery> {
       onValue: (value) => subscriber.next(value),
       onEnd: (worker) => this.#moveOn(this.#finish(worker)),
     });
-    this.#deadLetters = new DeadLetters(options, (...settlement) => {
-      this.#settle(...settlement);
+    this.#deadLetters = new DeadLetters(options, (attempt, method, ending, argument) => {
+      this.#awaitAnswer(settle(attempt.delivery, method, argument), method, attempt, ending);
       this.#moveOn();
     });
     this.#retries = new RetryTimers(scheduler);
@@ -138,9 +146,7 @@ export class Handling implements SourceObserver<Delivery> {
   }
 
   #mayStart(): boolean {
-    return (
-      this.#workers.running < this.#options.concurrency && this.#phase === OPEN && this.#suspects?.running === undefined
-    );
+    return this.#workers.hasFree && this.#phase === OPEN && this.#suspects?.running === undefined;
   }
 
   /** Starts the next suspect, or what waits for the last one. Returns whether anything changed. */
@@ -172,7 +178,7 @@ export class Handling implements SourceObserver<Delivery> {
     this.#manyDeliveries.check(attempt.delivery);
     if (orderBy !== undefined && !this.#enterLane(attempt, orderBy)) return;
     this.#enqueue(attempt);
-    if (this.#workers.running < this.#options.concurrency) this.#moveOn();
+    if (this.#workers.hasFree) this.#moveOn();
   }
 
   /** Returns whether the attempt is the first of its lane. */
@@ -203,10 +209,8 @@ export class Handling implements SourceObserver<Delivery> {
 
   /** Starts a handler. Returns the time if it is known afterwards; else 0. */
   #start(attempt: Attempt, now: number): number {
-    const { settled } = attempt.delivery;
-    if (settled === 'retried' || settled === 'released') {
-      // The queue was closed or the lease has expired: another consumer has the message.
-      this.#release(attempt);
+    if (isTakenBack(attempt.delivery)) {
+      this.#settle(attempt, 'release');
       this.#suspects?.ended(attempt);
       return 0;
     }
@@ -214,10 +218,7 @@ export class Handling implements SourceObserver<Delivery> {
     return ended === undefined ? 0 : this.#finish(ended);
   }
 
-  /**
-   * Settles the delivery of a handler that has ended. Returns the time if it is known afterwards;
-   * else 0.
-   */
+  /** Settles the delivery of a handler that has ended. Returns the time if it is known; else 0. */
   #finish(worker: Worker): number {
     const { failed, result } = worker;
     const attempt = worker.attempt as Attempt;
@@ -235,26 +236,26 @@ export class Handling implements SourceObserver<Delivery> {
   #failed(attempt: Attempt, error: unknown, duration: number): void {
     const { delivery } = attempt;
     const { retryCount, logger } = this.#options;
+    const failure = { error };
     if (delivery.settled) {
       logFailure(logger, 'warn', 'A handler failed', delivery, error, describeSettled(delivery));
-      this.#settle(attempt, 'release', { status: 'released', duration, failure: { error } });
-    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, error, duration);
-    else this.#giveUp(attempt, error, duration);
+      this.#settle(attempt, 'release', duration, failure);
+    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, failure, duration);
+    else this.#giveUp(attempt, failure, duration);
   }
 
-  #retry(attempt: Attempt, error: unknown, duration: number): void {
+  #retry(attempt: Attempt, failure: Failure, duration: number): void {
     const { delivery, lane } = attempt;
+    const { error } = failure;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
     const inPlace = lane !== undefined && this.#phase === OPEN;
-    // The timer first: the log line and the outcome may stop the consumer, and `#stop` must find
-    // it.
+    // The timer first: the log line and the outcome may stop the consumer, which must find it.
     if (inPlace) this.#retries.start(attempt, delay, () => this.#retryInPlace(attempt, lane));
     const next = inPlace || lane === undefined ? `next try in ${Math.round(delay)} ms` : 'it is requeued';
     logFailure(this.#options.logger, 'warn', 'A handler failed', delivery, error, next);
-    const failure = { error };
     if (inPlace) reportOutcome(attempt, 'retried', duration, failure, this.#options);
     // In a lane without the delay: the rest of the lane is requeued, too, and must not overtake it.
-    else this.#settle(attempt, 'nack', { status: 'retried', duration, failure }, lane ? undefined : { delay });
+    else this.#settle(attempt, 'nack', duration, failure, lane ? undefined : { delay });
   }
 
   #retryInPlace(attempt: Attempt, lane: Lane): void {
@@ -263,50 +264,41 @@ export class Handling implements SourceObserver<Delivery> {
       logRejection(this.#options.logger, delivery);
       this.#leaveLane(attempt, lane);
     } else {
-      const next = new Attempt(nextTry(delivery));
-      this.#queue.replace(attempt, next, lane);
-      this.#queue.push(next);
+      this.#queue.replace(attempt, new Attempt(nextTry(delivery)), lane);
     }
     this.#moveOn();
   }
 
   #requeueRetries(): void {
     for (const attempt of this.#retries.cancel()) {
-      this.#settle(attempt, 'nack', { status: 'retried', duration: 0 });
+      this.#settle(attempt, 'nack');
     }
   }
 
-  #giveUp(attempt: Attempt, error: unknown, duration: number): void {
+  #giveUp(attempt: Attempt, failure: Failure, duration: number): void {
     const { delivery } = attempt;
+    const { error } = failure;
     const { deadLetter, logger } = this.#options;
-    const ending: Ending = { status: 'rejected', duration, failure: { error } };
     if (deadLetter === undefined) {
       logFailure(logger, 'error', 'A message is given up', delivery, error, 'it is rejected');
-      this.#settle(attempt, 'reject', ending, error);
+      this.#settle(attempt, 'reject', duration, failure, error);
       return;
     }
     const next = this.#phase === OVER ? 'it is requeued, since its consumer has unsubscribed' : 'it is dead-lettered';
     logFailure(logger, 'warn', 'A message is given up', delivery, error, next);
-    if (this.#phase === OVER) this.#settle(attempt, 'release', { ...ending, status: 'released' });
+    if (this.#phase === OVER) this.#settle(attempt, 'release', duration, failure);
     else {
-      this.#deadLetters.send(attempt, ending);
+      this.#deadLetters.send(attempt, duration, failure);
       this.#suspects?.deadLettering();
     }
   }
 
-  #release(attempt: Attempt, duration = 0): void {
-    this.#settle(attempt, 'release', { status: 'released', duration });
-  }
-
-  /**
-   * Releases attempts one by one, since each outcome may unsubscribe. Returns whether there were
-   * any.
-   */
+  /** Releases one by one, since each outcome may unsubscribe. Returns whether there were any. */
   #releaseAll(attempts: Iterable<Attempt>): boolean {
     let any = false;
     for (const attempt of attempts) {
       any = true;
-      this.#release(attempt);
+      this.#settle(attempt, 'release');
     }
     return any;
   }
@@ -316,10 +308,11 @@ export class Handling implements SourceObserver<Delivery> {
     const answer = settle(attempt.delivery, 'ack');
     // The usual way allocates nothing.
     if (answer === COUNTED) this.#conclude(attempt, 'acked', duration, undefined, value);
-    else this.#awaitAnswer(answer, 'ack', attempt, { status: 'acked', duration, value });
+    else this.#awaitAnswer(answer, 'ack', attempt, endingOf('ack', duration, undefined, value));
   }
 
-  #settle(attempt: Attempt, method: SettlementMethod, ending: Ending, argument?: unknown): void {
+  #settle(attempt: Attempt, method: SettlementMethod, duration = 0, failure?: Failure, argument?: unknown): void {
+    const ending = endingOf(method, duration, failure);
     this.#awaitAnswer(settle(attempt.delivery, method, argument), method, attempt, ending);
   }
 
@@ -396,7 +389,7 @@ export class Handling implements SourceObserver<Delivery> {
     this.#startNoMore();
     for (const worker of this.#workers.busy()) {
       if (worker.ended) this.#finish(worker);
-      else this.#release(...this.#workers.abandon(worker));
+      else this.#settle(this.#workers.abandon(worker), 'release', worker.duration);
     }
     this.#requeueRetries();
     this.#deadLetters.abort();

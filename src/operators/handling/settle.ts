@@ -21,6 +21,25 @@ import { logFailure, logRejection } from './delivery-log.js';
  */
 export type SettlementMethod = 'ack' | 'nack' | 'release' | 'reject' | 'quarantine';
 
+/** The status of an attempt after each settlement, unless another one is given. */
+const STATUS: Readonly<Record<SettlementMethod, OutcomeStatus>> = {
+  ack: 'acked',
+  nack: 'retried',
+  release: 'released',
+  reject: 'rejected',
+  quarantine: 'rejected',
+};
+
+/** How an attempt ends that is settled in this way. */
+export function endingOf(method: SettlementMethod, duration: number, failure?: Failure, value?: unknown): Ending {
+  return { status: STATUS[method], duration, failure, value };
+}
+
+/** Whether the queue has taken a delivery back: it was closed, or the lease has expired. */
+export function isTakenBack({ settled }: Delivery): boolean {
+  return settled === 'retried' || settled === 'released';
+}
+
 /**
  * Settles a delivery. Returns the answer of the backend; undefined if the delivery is settled
  * already.

@@ -13,6 +13,7 @@ import { nameOf } from './delivery-log.js';
 
 export interface WorkersOptions {
   readonly handler: Handler;
+  readonly concurrency: number;
   /** The asynchronous context of the handlers. */
   readonly context: AsyncContext;
   readonly timeout: number | undefined;
@@ -40,6 +41,11 @@ export class Workers {
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+  }
+
+  /** Whether another handler may start. */
+  get hasFree(): boolean {
+    return this.running < this.#options.concurrency;
   }
 
   /** Returns the time, or 0 if nothing needs it. */
@@ -70,11 +76,12 @@ export class Workers {
     else this.#free.push(worker);
   }
 
-  /** Abandons a handler that runs. Returns its attempt, and how long it ran. */
-  abandon(worker: Worker): [Attempt, duration: number] {
+  /** Abandons a handler that runs. Returns its attempt, and notes how long it ran. */
+  abandon(worker: Worker): Attempt {
     const attempt = worker.attempt as Attempt;
     worker.abandon(undefined);
-    return [attempt, this.now() - worker.startedAt];
+    worker.duration = this.now() - worker.startedAt;
+    return attempt;
   }
 
   /** Returns the workers whose handlers run, or whose end has not been handled yet. */
@@ -101,6 +108,8 @@ export class Worker implements SourceObserver<unknown> {
   /** The attempt whose handler runs; undefined while the worker is free. */
   attempt: Attempt | undefined;
   startedAt = 0;
+  /** How long an abandoned handler ran, in milliseconds. */
+  duration = 0;
   /** Whether the handler has ended, and how: `result` is its value or its error. */
   ended = false;
   failed = false;
