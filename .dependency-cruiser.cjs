@@ -11,7 +11,7 @@ const layers = {
   bridge: ['backend', 'errors', 'internal'],
   memory: ['backend', 'errors', 'internal', 'bridge', 'core'],
   operators: ['backend', 'errors', 'internal', 'bridge'],
-  consumer: ['backend', 'errors', 'internal', 'bridge', 'operators'],
+  consumer: ['backend', 'errors', 'internal', 'bridge', 'operators', 'core/base-delivery'],
   loader: ['backend', 'errors', 'internal'],
   testing: ['backend', 'errors', 'internal', 'bridge', 'core/base-delivery'],
   core: ['backend', 'errors', 'internal', 'bridge'],

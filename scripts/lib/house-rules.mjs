@@ -3,9 +3,12 @@
  * path, with their text.
  */
 import ts from 'typescript';
+import { engines } from './engines.mjs';
 
 /** The layer that the engines share. At the base revision it is called `broker`. */
 const CORE = ['core', 'broker'];
+
+const engineFolders = engines.map(({ name }) => name);
 
 const isUnder = (file, folders) => folders.some((folder) => file.startsWith(`src/${folder}/`));
 
@@ -32,15 +35,21 @@ export function placesThatName(files, engine) {
 }
 
 /**
- * The files of `src` that name one of the two fields that a message only carries: the identifier
- * `publishedAt`, or the type of `headers`. One more such field changes these files. It does not
- * change `src/index.ts`, which exports the type.
+ * The files of `src` that know `headers`, the field that a message only carries from its publisher
+ * to its consumers: they name its type, or outside the folders of the engines the field. Within
+ * these folders, `headers` are also those of a client; there, what reads or writes a whole message
+ * counts if it names a part of the field. One more such field changes these files. It does not
+ * change `src/index.ts`, which exports the type, nor the cases of the contract that use headers to
+ * check something else: it gets a case of its own.
  */
 export function filesOfCarriedField(files) {
+  const isShared = (file) => !isUnder(file, engineFolders);
   return sources(files).filter(
-    (source) =>
-      source.fileName !== 'src/index.ts' &&
-      ['publishedAt', 'MessageHeaders'].some((name) => source.identifiers.has(name)),
+    ({ fileName, identifiers }) =>
+      fileName !== 'src/index.ts' &&
+      !fileName.startsWith('src/testing/cases/') &&
+      (['MessageHeaders', 'writeHeaders', 'copyHeaders'].some((name) => identifiers.has(name)) ||
+        (isShared(fileName) && identifiers.has('headers'))),
   );
 }
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { readEnvelope, writeHeaders, writePayload } from '../../src/core/envelope.js';
+import { readEnvelope, writePayload } from '../../src/core/envelope.js';
 import { InvalidMessageError } from '../../src/errors.js';
+import { writeMetadata } from '../../src/internal/metadata.js';
 import { thrownBy } from '../support/promises.js';
 
 describe('readEnvelope', () => {
@@ -18,8 +19,8 @@ describe('readEnvelope', () => {
 
   it('returns a message or a reason for any input, and never throws', () => {
     fc.assert(
-      fc.property(key, json, json, (key, payload, headers) => {
-        const content = readEnvelope({ key, payload, headers });
+      fc.property(key, json, json, (key, payload, metadata) => {
+        const content = readEnvelope({ key, payload, metadata });
         if (typeof content === 'string') {
           expect(content).toMatch(/^it/);
           return;
@@ -39,7 +40,7 @@ describe('readEnvelope', () => {
         fc.dictionary(fc.string({ minLength: 1 }), fc.string()),
         (object, headers) => {
           const payload = writePayload(object, 1_000_000, 'Broker');
-          expect(readEnvelope({ key: 'ü', payload, headers: writeHeaders(headers) })).toEqual({
+          expect(readEnvelope({ key: 'ü', payload, metadata: writeMetadata({ headers }) })).toEqual({
             key: 'ü',
             payload: JSON.parse(payload),
             headers,
@@ -58,10 +59,10 @@ describe('readEnvelope', () => {
     [{ payload: '"x"' }, 'its "payload" is not a JSON object but a string'],
     [{ payload: '4111' }, 'its "payload" is not a JSON object but a number'],
     [{ payload: 'true' }, 'its "payload" is not a JSON object but a boolean'],
-    [{ payload: '{}', headers: '7' }, 'its "headers" is not a JSON object but a number'],
-    [{ payload: '{}', headers: '{"a":"1","b":2}' }, 'its header "b" is not a string'],
+    [{ payload: '{}', metadata: '7' }, 'its "headers" is not a JSON object but a number'],
+    [{ payload: '{}', metadata: '{"a":"1","b":2}' }, 'its header "b" is not a string'],
   ])('says of %p: %s', (envelope, reason) => {
-    expect(readEnvelope({ key: 'key', headers: undefined, ...envelope } as Parameters<typeof readEnvelope>[0])).toBe(
+    expect(readEnvelope({ key: 'key', metadata: undefined, ...envelope } as Parameters<typeof readEnvelope>[0])).toBe(
       reason,
     );
   });
@@ -69,8 +70,11 @@ describe('readEnvelope', () => {
   it.each(['{"n":', '', 'secret', '{"secret" 1}', '"secret', '"secret"', '["secret"]', '5ecret'])(
     'shows nothing of the content of %p',
     (text) => {
-      for (const part of ['payload', 'headers']) {
-        const envelope = { key: 'key', payload: '{}', headers: undefined, [part]: text };
+      for (const [field, part] of [
+        ['payload', 'payload'],
+        ['metadata', 'headers'],
+      ] as const) {
+        const envelope = { key: 'key', payload: '{}', metadata: undefined, [field]: text };
         expect(readEnvelope(envelope)).toMatch(
           new RegExp(`^its "${part}" is (not JSON|not a JSON object but an? (string|array))$`),
         );
@@ -108,8 +112,8 @@ describe('writePayload', () => {
   });
 });
 
-describe('writeHeaders', () => {
+describe('writeMetadata', () => {
   it('writes nothing for empty headers', () => {
-    expect([writeHeaders({}), writeHeaders({ a: 'b' })]).toEqual([undefined, '{"a":"b"}']);
+    expect([writeMetadata({ headers: {} }), writeMetadata({ headers: { a: 'b' } })]).toEqual([undefined, '{"a":"b"}']);
   });
 });

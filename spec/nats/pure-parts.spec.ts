@@ -227,7 +227,7 @@ describe('readMessage', () => {
         fc.dictionary(fc.string(), fc.jsonValue()),
         fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' })),
         (key, payload, headers) => {
-          const written = writeHeadersHeader(headers);
+          const written = writeHeadersHeader({ headers });
           // Nothing that a header cannot hold, or that the client would trim.
           if (written !== undefined) expect(written).toMatch(/^\{[\u0020-\u007e]*\}$/);
           const data = JSON.stringify(payload);

@@ -213,7 +213,7 @@ describe('readMessage', () => {
             uniqueId,
             key: one,
             body: Buffer.from(JSON.stringify(payload)),
-            headers: JSON.stringify(headers),
+            metadata: JSON.stringify(headers),
             publishedAt: 1_700_000_000_123,
             delay,
           };

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as travel } from 'node:timers/promises';
 import type { GroupInfo, MessageView, QueueStats } from 'sluice';
-import { PullBackend, type PullDriver } from 'sluice/driver';
+import { PullBackend, type PullDriver, readEnvelope } from 'sluice/driver';
 import type { BackendCapabilities, BackendNeeds } from 'sluice/testing';
 import { MessageStore, StoreDriver } from '../../examples/third-party-backend.js';
 import { silentLogger } from './recording-logger.js';
@@ -63,13 +63,11 @@ function isDelayed({ due, message }: Entry): boolean {
 }
 
 function viewOf(entry: Entry): MessageView {
-  const { id, key, payload, headers, publishedAt } = entry.message;
+  const { id, publishedAt } = entry.message;
   const due = isDelayed(entry) ? entry.due : undefined;
   return {
     id,
-    key,
-    payload: JSON.parse(payload) as object,
-    headers: JSON.parse(headers ?? '{}') as MessageView['headers'],
+    ...(readEnvelope(entry.message) as Pick<MessageView, 'key' | 'payload' | 'headers'>),
     attempt: entry.attempt,
     publishedAt,
     due,

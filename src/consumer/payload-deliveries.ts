@@ -1,9 +1,10 @@
 import { Observable } from 'rxjs';
-import type { ConsumerGroup, Delivery, QueueBackend, QueuePayload, Settlement } from '../backend.js';
-import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
+import type { ConsumerGroup, Delivery, QueueBackend, QueuePayload } from '../backend.js';
+import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
+import { COUNTED } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
-import { NO_HEADERS } from '../internal/message.js';
+import { type Metadata, NO_METADATA } from '../internal/metadata.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
 
@@ -51,7 +52,7 @@ export function payloadDeliveries(queue: PayloadQueue, options: PayloadDeliverie
         logger.warn(`A payload ${ofQueue} is lost: it arrived after its consumer stopped`, { queue: name });
       else {
         inFlight++;
-        subscriber.next(deliveryOf(value, String(++received)));
+        subscriber.next(new PayloadDelivery(owner, String(++received), value));
         turn.run(request);
       }
     };
@@ -68,28 +69,24 @@ export function payloadDeliveries(queue: PayloadQueue, options: PayloadDeliverie
         logger.error(`return() of the iterator ${ofQueue} failed: ${describeError(error)}`, { queue: name, error });
       });
     };
-    const deliveryOf = (payload: QueuePayload, id: string): Delivery => {
-      let settled: Settlement = false;
-      const settle = (how: Exclude<Settlement, false>) => (): Promise<boolean> => {
-        const details = { queue: name, id };
-        if (settled) {
-          logger.warn(`Payload ${id} ${ofQueue} was already ${settled}; settling it again has no effect`, details);
-          return NOT_COUNTED;
-        }
-        settled = how;
+    const owner: PayloadOwner = {
+      queueName: name,
+      groupName: group,
+      settle({ id }, { action }) {
         inFlight--;
-        if (how === 'retried' || how === 'released')
-          logger.warn(`Payload ${id} ${ofQueue} is lost: a queue without deliveries() cannot requeue it`, details);
+        if (action === 'requeue')
+          logger.warn(`Payload ${id} ${ofQueue} is lost: a queue without deliveries() cannot requeue it`, {
+            queue: name,
+            id,
+          });
         request();
-        return COUNTED;
-      };
-      return {
-        ...{ queue: name, id, key: '', payload, headers: NO_HEADERS, attempt: 1, publishedAt: Number.NaN },
-        ...{ ack: settle('acked'), nack: settle('retried'), release: settle('released'), reject: settle('rejected') },
-        get settled() {
-          return settled;
-        },
-      };
+      },
+      rejected: () => {},
+      settledAgain: ({ id, settled }) =>
+        logger.warn(`Payload ${id} ${ofQueue} was already ${settled}; settling it again has no effect`, {
+          queue: name,
+          id,
+        }),
     };
 
     const ignoreAbort = onAbort(signal, stop);
@@ -99,4 +96,40 @@ export function payloadDeliveries(queue: PayloadQueue, options: PayloadDeliverie
     });
     request();
   });
+}
+
+interface PayloadOwner extends BaseDeliveryOwner {
+  readonly queueName: string;
+  settle(delivery: BaseDelivery, disposition: Disposition): void;
+}
+
+/** A payload as a delivery. Nothing else is known of it. */
+class PayloadDelivery extends BaseDelivery {
+  readonly queue: string;
+  readonly attempt = 1;
+  readonly publishedAt = Number.NaN;
+  readonly #owner: PayloadOwner;
+
+  constructor(
+    owner: PayloadOwner,
+    readonly id: string,
+    payload: QueuePayload,
+  ) {
+    super('', payload);
+    this.queue = owner.queueName;
+    this.#owner = owner;
+  }
+
+  protected override get owner(): PayloadOwner {
+    return this.#owner;
+  }
+
+  protected override get metadata(): Metadata {
+    return NO_METADATA;
+  }
+
+  protected override send(disposition: Disposition): Promise<boolean> {
+    this.#owner.settle(this, disposition);
+    return COUNTED;
+  }
 }

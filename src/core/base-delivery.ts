@@ -19,6 +19,7 @@ import {
   type TellsRejection,
 } from '../internal/delivery-symbols.js';
 import type { Logger } from '../internal/logger.js';
+import type { Metadata } from '../internal/metadata.js';
 import { checkMilliseconds, checkOptions } from '../internal/options.js';
 
 type Settled = Exclude<Settlement, false>;
@@ -48,8 +49,8 @@ export const REQUEUE_UNCOUNTED: Disposition = { action: 'requeue', isCounted: fa
 
 /** The subscription that a delivery belongs to. */
 export interface BaseDeliveryOwner {
-  /** The group that the consumer named. */
-  readonly groupName: ConsumerGroup;
+  /** The group that the consumer named. Undefined: the default of the queue. */
+  readonly groupName: ConsumerGroup | undefined;
   /** The longest delay that the engine accepts, in milliseconds. Undefined: any. */
   readonly longestDelay?: number | undefined;
   /** Notes a rejection, before the delivery is settled. */
@@ -68,7 +69,6 @@ export interface BaseDeliveryOwner {
 export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>, TellsGroup, TellsRejection {
   abstract readonly queue: string;
   abstract readonly id: string;
-  abstract readonly headers: MessageHeaders;
   abstract readonly attempt: number;
   abstract readonly publishedAt: number;
   // Declared, not defined: a field definition would write each field twice for every message.
@@ -86,14 +86,20 @@ export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>
    */
   protected abstract get owner(): BaseDeliveryOwner;
 
+  protected abstract get metadata(): Metadata;
+
   /** Sends the first settlement. `settled` already tells it. Resolves to whether it counted. */
   protected abstract send(disposition: Disposition): Promise<boolean>;
+
+  get headers(): MessageHeaders {
+    return this.metadata.headers;
+  }
 
   get settled(): Settlement {
     return this.#settled;
   }
 
-  get [GROUP](): ConsumerGroup {
+  get [GROUP](): ConsumerGroup | undefined {
     return this.owner.groupName;
   }
 

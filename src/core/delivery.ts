@@ -1,6 +1,6 @@
-import type { MessageHeaders } from '../backend.js';
 import { unawaited } from '../internal/answers.js';
 import { QUARANTINE, type Quarantinable } from '../internal/delivery-symbols.js';
+import type { Metadata } from '../internal/metadata.js';
 import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from './base-delivery.js';
 import type { Message } from './envelope.js';
 
@@ -15,24 +15,35 @@ export interface DeliveryOwner extends BaseDeliveryOwner {
 /** A delivery of a message from an engine. */
 export class DriverDelivery extends BaseDelivery implements Quarantinable {
   readonly queue: string;
-  readonly id: string;
-  readonly headers: MessageHeaders;
-  readonly attempt: number;
-  readonly publishedAt: number;
-  /** Identifies the message while it is in flight. */
-  readonly token: string;
   readonly #owner: DeliveryOwner;
+  readonly #message: Message;
 
   constructor(owner: DeliveryOwner, queue: string, message: Message) {
-    const { id, token = id, key, payload, headers, attempt, publishedAt } = message;
-    super(key, payload);
+    super(message.key, message.payload);
     this.queue = queue;
-    this.id = id;
-    this.headers = headers;
-    this.attempt = attempt;
-    this.publishedAt = publishedAt;
-    this.token = token;
     this.#owner = owner;
+    this.#message = message;
+  }
+
+  get id(): string {
+    return this.#message.id;
+  }
+
+  get attempt(): number {
+    return this.#message.attempt;
+  }
+
+  get publishedAt(): number {
+    return this.#message.publishedAt;
+  }
+
+  /** Identifies the message while it is in flight. */
+  get token(): string {
+    return this.#message.token ?? this.#message.id;
+  }
+
+  protected override get metadata(): Metadata {
+    return this.#message;
   }
 
   protected override get owner(): DeliveryOwner {

@@ -1,11 +1,11 @@
-import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
+import type { QueueKey, QueuePayload } from '../backend.js';
 import { InvalidMessageError } from '../errors.js';
-import { describe, kindOf } from '../internal/describe.js';
-import { NO_HEADERS } from '../internal/message.js';
+import { describe } from '../internal/describe.js';
+import { type Metadata, readMetadata, readObject } from '../internal/metadata.js';
 import { isName } from '../internal/options.js';
 
 /** A message that an engine delivers. */
-export interface Message {
+export interface Message extends Metadata {
   readonly id: string;
   /**
    * Identifies the message while it is in flight. `id` may not: a publisher may give one id to
@@ -14,7 +14,6 @@ export interface Message {
   readonly token?: string;
   readonly key: QueueKey;
   readonly payload: QueuePayload;
-  readonly headers: MessageHeaders;
   readonly attempt: number;
   readonly publishedAt: number;
 }
@@ -24,43 +23,20 @@ export interface Envelope {
   readonly key: unknown;
   /** JSON. */
   readonly payload: string | undefined;
-  /** JSON. Undefined: there are none. */
-  readonly headers: string | undefined;
+  /** As `writeMetadata` writes it. Undefined: there is none. */
+  readonly metadata: string | undefined;
 }
 
 /**
  * Reads a stored message. Returns the reason if it is invalid, in words that follow "is invalid: ".
  */
-export function readEnvelope({
-  key,
-  payload,
-  headers,
-}: Envelope): Pick<Message, 'key' | 'payload' | 'headers'> | string {
+export function readEnvelope(envelope: Envelope): (Pick<Message, 'key' | 'payload'> & Metadata) | string {
+  const { key } = envelope;
   if (!isName(key)) return `its "key" is ${describe(key)}`;
-  const body = readObject('payload', payload);
-  if (typeof body === 'string') return body;
-  const facts = headers === undefined ? NO_HEADERS : readObject('headers', headers);
-  if (typeof facts === 'string') return facts;
-  const wrong = Object.keys(facts).find((name) => typeof facts[name as keyof typeof facts] !== 'string');
-  if (wrong !== undefined) return `its header ${describe(wrong)} is not a string`;
-  return { key, payload: body, headers: facts as MessageHeaders };
-}
-
-function readObject(part: string, json: string | undefined): object | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(json ?? '');
-  } catch {
-    // The error quotes the text, which must not be logged.
-    return json === undefined ? `it has no "${part}"` : `its "${part}" is not JSON`;
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  return `its "${part}" is not a JSON object but ${kindOf(value)}`;
-}
-
-/** Writes headers as JSON. Undefined: there are none. */
-export function writeHeaders(headers: MessageHeaders): string | undefined {
-  return Object.keys(headers).length === 0 ? undefined : JSON.stringify(headers);
+  const payload = readObject('payload', envelope.payload);
+  if (typeof payload === 'string') return payload;
+  const metadata = readMetadata(envelope.metadata);
+  return typeof metadata === 'string' ? metadata : { key, payload, ...metadata };
 }
 
 /** The most bytes that UTF-8 uses for one UTF-16 code unit. */

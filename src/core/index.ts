@@ -1,10 +1,11 @@
+export { type Metadata, writeMetadata } from '../internal/metadata.js';
 export type { Disposition } from './base-delivery.js';
 export { Connection, type ConnectionOptions, type Link } from './connection.js';
 export type { DriverDelivery } from './delivery.js';
 export type { Driver, DriverAdministration, DriverConsumer, DriverPublisher } from './driver.js';
 export { DriverBackend } from './driver-backend.js';
 export { EngineErrors, type ErrorKind, type ErrorRules } from './engine-errors.js';
-export { type Message, readEnvelope, writeHeaders, writePayload } from './envelope.js';
+export { type Message, readEnvelope, writePayload } from './envelope.js';
 export { type QueueEvent, QueueEvents } from './events.js';
 export { type GroupHost, GroupLoop, type GroupLoopOptions, type GroupSession } from './group-loop.js';
 export { type CheckedDriverOptions, checkDriverOptions, type DriverOptions } from './options.js';

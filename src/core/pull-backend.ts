@@ -1,10 +1,11 @@
 import type { AnyEvents, ConsumerGroup, EventMap, QueueStats } from '../backend.js';
 import type { CheckedMessage } from '../internal/check-message.js';
+import { writeMetadata } from '../internal/metadata.js';
 import { Connection, type Link } from './connection.js';
 import type { Driver, DriverConsumer } from './driver.js';
 import { DriverBackend } from './driver-backend.js';
 import { EngineErrors } from './engine-errors.js';
-import { writeHeaders, writePayload } from './envelope.js';
+import { writePayload } from './envelope.js';
 import { QueueEvents } from './events.js';
 import { FatalErrors } from './fatal-errors.js';
 import { GroupLoop } from './group-loop.js';
@@ -22,7 +23,7 @@ import type { OutgoingMessage, PullDriver } from './pull-driver.js';
 import { PullSession } from './pull-session.js';
 import { Refusals } from './refusals.js';
 
-/** The limits of one call of `publish`: messages, and characters of their payloads and headers. */
+/** The limits of one call of `publish`: messages, and characters of their payloads and metadata. */
 const MAX_BATCH = { messages: 256, size: 1_000_000 };
 
 /**
@@ -88,7 +89,7 @@ class PullEngine implements Driver {
         mode: 'batch',
         window: MAX_BATCH,
         write: (message) => this.#write(message),
-        sizeOf: ({ payload, headers }) => payload.length + (headers?.length ?? 0),
+        sizeOf: ({ payload, metadata }) => payload.length + (metadata?.length ?? 0),
         send: (link, { messages }) => {
           const now = performance.now();
           const open = messages.filter(({ isOver }) => !isOver);
@@ -134,13 +135,14 @@ class PullEngine implements Driver {
     this.#connection.close();
   }
 
-  #write({ key, payload, headers, group, delay, id }: CheckedMessage): OutgoingMessage {
+  #write(message: CheckedMessage): OutgoingMessage {
+    const { key, payload, group, delay, id } = message;
     const { engine, maxPayload = Number.POSITIVE_INFINITY } = this.#driver;
     return {
       id: id ?? this.#ids.next(),
       key,
       payload: writePayload(payload, maxPayload, engine),
-      headers: writeHeaders(headers),
+      metadata: writeMetadata(message),
       publishedAt: Date.now(),
       group,
       delay,

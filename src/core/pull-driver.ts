@@ -9,8 +9,8 @@ export interface StoredMessage {
   readonly key: string;
   /** JSON. */
   readonly payload: string;
-  /** JSON. Undefined: there are none. */
-  readonly headers: string | undefined;
+  /** What else its publisher gave it, such as headers: JSON. Undefined: nothing. */
+  readonly metadata: string | undefined;
   /** In milliseconds since the epoch. */
   readonly publishedAt: number;
 }

@@ -1,6 +1,7 @@
-import type { ConsumerGroup, MessageHeaders, PublishOptions, QueueKey, QueuePayload } from '../backend.js';
+import type { ConsumerGroup, PublishOptions, QueueKey, QueuePayload } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
-import { checkKey, copyAsJson, copyHeaders, NO_HEADERS } from './message.js';
+import { checkKey, copyAsJson } from './message.js';
+import { checkMetadata, type Metadata, NO_METADATA } from './metadata.js';
 import { checkMilliseconds, checkName, checkOptions, checkSignal } from './options.js';
 
 /** The checked and copied arguments of a `publish`: later changes by the caller have no effect. */
@@ -11,7 +12,7 @@ export interface CheckedMessage extends PublishDetails {
 }
 
 const NO_DETAILS: PublishDetails = {
-  headers: NO_HEADERS,
+  ...NO_METADATA,
   delay: 0,
   group: undefined,
   id: undefined,
@@ -31,13 +32,12 @@ const NO_DETAILS: PublishDetails = {
 export function checkMessage(key: unknown, payload: unknown, options?: PublishOptions): CheckedMessage {
   checkKey(key);
   const copy = copyAsJson(payload);
-  const { headers, delay, group, id, signal } = options === undefined ? NO_DETAILS : checkPublishOptions(options);
-  return { key: key as QueueKey, payload: copy, headers, delay, group, id, signal };
+  const details = options === undefined ? NO_DETAILS : checkPublishOptions(options);
+  return { key: key as QueueKey, payload: copy, ...details };
 }
 
 /** The checked options of a publish. */
-export interface PublishDetails {
-  readonly headers: MessageHeaders;
+export interface PublishDetails extends Metadata {
   /** In milliseconds. 0: no delay. */
   readonly delay: number;
   /**
@@ -55,9 +55,9 @@ export interface PublishDetails {
  * the option.
  */
 export function checkPublishOptions(options: PublishOptions): PublishDetails {
-  const { headers, delay = 0, group, id, signal } = checkOptions(options);
+  const { delay = 0, group, id, signal } = checkOptions(options);
   return {
-    headers: copyHeaders(headers),
+    ...checkMetadata(options),
     delay: checkMilliseconds('delay', delay),
     group: group === undefined ? undefined : checkName('group', group),
     id: id === undefined ? undefined : checkName('id', id),

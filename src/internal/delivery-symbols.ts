@@ -1,4 +1,5 @@
 import type { ConsumerGroup, Delivery, DeliveryOf, QueueKey, QueuePayload } from '../backend.js';
+import { metadataOf } from './metadata.js';
 
 // Hidden members of deliveries. Their symbols are registered, because the queue may come from the
 // ESM build and `handle` from the CommonJS build, or the reverse.
@@ -97,8 +98,8 @@ export function isQuarantinable(delivery: Delivery): delivery is Delivery & Quar
 
 /** Returns the visible fields of a delivery, for `JSON.stringify` and the inspector. */
 export function deliveryRecord(delivery: DeliveryOf<QueueKey, QueuePayload>): object {
-  const { queue, id, key, payload, headers, attempt, publishedAt, settled } = delivery;
-  return { queue, id, key, payload, headers, attempt, publishedAt, settled };
+  const { queue, id, key, payload, attempt, publishedAt, settled } = delivery;
+  return { queue, id, key, payload, ...metadataOf(delivery), attempt, publishedAt, settled };
 }
 
 /** The method that `console.log` of Node.js calls to format an object. */

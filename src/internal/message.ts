@@ -1,9 +1,7 @@
-import type { MessageHeaders, QueuePayload } from '../backend.js';
+import type { QueuePayload } from '../backend.js';
 import { InvalidMessageError } from '../errors.js';
 import { describe } from './describe.js';
-import { isName, isWellFormed, NAME } from './options.js';
-
-export const NO_HEADERS: MessageHeaders = Object.freeze({});
+import { isName, NAME } from './options.js';
 
 /**
  * The deepest nesting of a payload: far beyond real messages, and below the stack limit of
@@ -23,24 +21,6 @@ export function checkKey(key: unknown): void {
 export function checkPayload(payload: unknown): QueuePayload {
   if (isPlainObject(payload)) return payload;
   throw new InvalidMessageError('payload', 'a plain object', describe(payload));
-}
-
-/**
- * Returns a frozen copy of the headers.
- * @throws {InvalidMessageError} unless all names and values are strings of well-formed UTF-8, and
- * no name is empty
- */
-export function copyHeaders(headers: unknown): MessageHeaders {
-  if (headers === undefined) return NO_HEADERS;
-  if (!isPlainObject(headers)) throw new InvalidMessageError('headers', 'a plain object of strings', describe(headers));
-  for (const [name, value] of Object.entries(headers)) {
-    if (name === '' || !isWellFormed(name))
-      throw new InvalidMessageError('headers', 'a plain object with names of well-formed UTF-8', describe(name));
-    if (typeof value !== 'string' || !isWellFormed(value)) {
-      throw new InvalidMessageError(at('headers', name), 'a string of well-formed UTF-8', describe(value));
-    }
-  }
-  return Object.freeze({ ...headers }) as MessageHeaders;
 }
 
 /**
@@ -74,7 +54,11 @@ function copyArray(array: readonly unknown[], path: string, ancestors: object[])
   enter(array, path, ancestors);
   const extra = Object.keys(array)[array.length];
   if (extra !== undefined)
-    throw new InvalidMessageError(at(path, extra), 'absent: JSON drops named properties of an array', 'a property');
+    throw new InvalidMessageError(
+      propertyPath(path, extra),
+      'absent: JSON drops named properties of an array',
+      'a property',
+    );
   const copy: unknown[] = [];
   for (let index = 0; index < array.length; index++) copy.push(copyValue(array[index], `${path}[${index}]`, ancestors));
   ancestors.pop();
@@ -89,7 +73,7 @@ function copyObject(object: object, path: string, ancestors: object[]): object {
   const copy: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(object)) {
     if (value === undefined) continue;
-    const copied = copyValue(value, at(path, name), ancestors);
+    const copied = copyValue(value, propertyPath(path, name), ancestors);
     if (name === '__proto__') defineField(copy, name, copied);
     else copy[name] = copied;
   }
@@ -110,13 +94,14 @@ function enter(value: object, path: string, ancestors: object[]): void {
 }
 
 /** Plain in any realm: also a literal from another `vm` context or from `structuredClone`. */
-function isPlainObject(value: unknown): value is object {
+export function isPlainObject(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
   if (prototype === Object.prototype) return true;
   return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'));
 }
 
-function at(path: string, name: string): string {
+/** Names a property in an error. */
+export function propertyPath(path: string, name: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
 }

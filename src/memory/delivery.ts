@@ -1,7 +1,7 @@
-import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
+import type { QueueKey, QueuePayload } from '../backend.js';
 import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
-import { NO_HEADERS } from '../internal/message.js';
+import { type Metadata, NO_METADATA } from '../internal/metadata.js';
 import { idOfPlace, Message, type Publication } from './message.js';
 import { type Details, publicationOf } from './message-buffer.js';
 import type { MemoryQueue } from './queue.js';
@@ -50,10 +50,6 @@ export class MemoryDelivery extends BaseDelivery {
     return this.#ownId ?? idOfPlace(this.#owner.queue.id, this.#place);
   }
 
-  get headers(): MessageHeaders {
-    return typeof this.#details === 'number' ? NO_HEADERS : this.#details.headers;
-  }
-
   get attempt(): number {
     return typeof this.#details === 'number' ? 1 : this.#details.attempt;
   }
@@ -69,8 +65,8 @@ export class MemoryDelivery extends BaseDelivery {
   /** Creates the message for its next delivery. `isCounted`: this delivery counts as an attempt. */
   toMessage(isCounted = true): Message {
     const attempt = isCounted ? this.attempt + 1 : this.attempt;
-    const { key, headers, publishedAt, publication } = this;
-    const message = new Message(key, this.#stored, headers, publishedAt, attempt, this.#ownId, publication);
+    const { key, metadata, publishedAt, publication } = this;
+    const message = new Message(key, this.#stored, metadata, publishedAt, attempt, this.#ownId, publication);
     message.place = this.#place;
     return message;
   }
@@ -81,6 +77,10 @@ export class MemoryDelivery extends BaseDelivery {
 
   protected override get owner(): DeliveryOwner {
     return this.#owner;
+  }
+
+  protected override get metadata(): Metadata {
+    return typeof this.#details === 'number' ? NO_METADATA : this.#details.metadata;
   }
 
   protected override send(disposition: Disposition): Promise<boolean> {

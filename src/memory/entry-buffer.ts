@@ -2,7 +2,7 @@ import { Observable, type SchedulerLike, Subject, type TimestampProvider } from 
 import type { ConsumerGroup, QueueEntry, QueueKey, QueuePayload } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { inContext } from '../internal/async-context.js';
-import { NO_HEADERS } from '../internal/message.js';
+import { NO_METADATA } from '../internal/metadata.js';
 import { clockOf } from '../internal/virtual-time.js';
 import { type Delayed, Delays } from './delays.js';
 import type { Emissions } from './emissions.js';
@@ -56,7 +56,7 @@ export class EntryBuffer extends Subject<QueueEntry> {
   override next(entry: QueueEntry): void {
     const [key, payload] = entry;
     if (this.onlyGroup !== undefined) this.push(this.onlyGroup, key, payload);
-    else this.#store(new Message(key, payload, NO_HEADERS, this.#options.scheduler.now(), 1), this.groups);
+    else this.#store(new Message(key, payload, NO_METADATA, this.#options.scheduler.now(), 1), this.groups);
     this.#emit(entry);
   }
 

@@ -1,4 +1,5 @@
-import type { MessageHeaders, QueueKey, QueuePayload } from '../backend.js';
+import type { QueueKey, QueuePayload } from '../backend.js';
+import type { Metadata } from '../internal/metadata.js';
 
 /**
  * The place of a message that has none yet. It gets one when it leaves the buffer or becomes due.
@@ -21,7 +22,7 @@ export class Message {
   constructor(
     readonly key: QueueKey,
     readonly payload: QueuePayload,
-    readonly headers: MessageHeaders,
+    readonly metadata: Metadata,
     /** In milliseconds since the epoch. */
     readonly publishedAt: number,
     /** The number of the next delivery, from 1 up. */
@@ -50,8 +51,8 @@ export class Publication {
   /** The message, for its first delivery in each group. */
   readonly message: Message;
 
-  constructor({ key, payload, headers, publishedAt, id }: Message, place: number) {
-    this.message = new Message(key, payload, headers, publishedAt, 1, id, this);
+  constructor({ key, payload, metadata, publishedAt, id }: Message, place: number) {
+    this.message = new Message(key, payload, metadata, publishedAt, 1, id, this);
     this.message.place = place;
   }
 }

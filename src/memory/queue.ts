@@ -11,7 +11,7 @@ import { ConfigurationError, QueueClosedError, QueueOverflowError } from '../err
 import { DONE } from '../internal/answers.js';
 import type { PublishDetails } from '../internal/check-message.js';
 import { describeError } from '../internal/describe.js';
-import { NO_HEADERS } from '../internal/message.js';
+import { metadataOf, NO_METADATA } from '../internal/metadata.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
 import { isVirtual } from '../internal/virtual-time.js';
@@ -233,9 +233,9 @@ export class MemoryQueue {
     const views: MessageView[] = [];
     for (const { key, payload, details, place, due } of this.buffer.waiting(this.buffer.group(name))) {
       const record = typeof details === 'number' ? undefined : details;
-      const { headers = NO_HEADERS, attempt = 1, publishedAt = this.publishedAt(details as number) } = record ?? {};
+      const { metadata = NO_METADATA, attempt = 1, publishedAt = this.publishedAt(details as number) } = record ?? {};
       const id = record?.id ?? idOfPlace(this.id, place);
-      const view = { id, key, payload: this.handOver(payload), headers, attempt, publishedAt };
+      const view = { id, key, payload: this.handOver(payload), ...metadata, attempt, publishedAt };
       if (views.push(due === undefined ? view : { ...view, due }) === limit) break;
     }
     return views;
@@ -313,9 +313,10 @@ export class MemoryQueue {
   }
 
   #record(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Entering {
-    const { headers = NO_HEADERS, delay = 0, group, id } = details ?? {};
+    const { delay = 0, group, id } = details ?? {};
+    const metadata = details === undefined ? NO_METADATA : metadataOf(details);
     const now = this.options.scheduler.now();
-    const message = new Message(key, payload, headers, now, 1, id);
+    const message = new Message(key, payload, metadata, now, 1, id);
     return { message, due: delay > 0 ? now + delay : undefined, recipients: this.buffer.recipients(group) };
   }
 

@@ -1,7 +1,7 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
-import type { MessageHeaders } from '../backend.js';
-import { type Message, readEnvelope, writeHeaders } from '../core/envelope.js';
+import { type Message, readEnvelope } from '../core/envelope.js';
 import { isOwnId } from '../core/message-ids.js';
+import { type Metadata, writeMetadata } from '../internal/metadata.js';
 import { isName } from '../internal/options.js';
 import { readKey } from './names.js';
 
@@ -72,7 +72,7 @@ export function readMessage(
   const content = readEnvelope({
     key: readKey(message.subject, prefix),
     payload: message.string(),
-    headers: headers?.get(HEADERS_HEADER) || undefined,
+    metadata: headers?.get(HEADERS_HEADER) || undefined,
   });
   if (typeof content === 'string') return content;
   const publishedAt = Number(headers?.get(PUBLISHED_AT_HEADER) || Number.NaN);
@@ -188,8 +188,8 @@ function forwardId(sequence: number, storedAt: number): string {
 }
 
 /** Headers as a header of NATS can hold them; undefined for none. */
-export function writeHeadersHeader(headers: MessageHeaders): string | undefined {
-  return writeHeaders(headers)?.replace(
+export function writeHeadersHeader(metadata: Metadata): string | undefined {
+  return writeMetadata(metadata)?.replace(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

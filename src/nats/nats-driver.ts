@@ -319,7 +319,7 @@ export class NatsDriver implements Driver, DriverAdministration {
   /** Keeps a message that is none, with the reason. One that leaves no room for that is kept after an empty one that has it. */
   async #setAside(link: NatsLink, message: Msg, reason: string): Promise<void> {
     await this.#topology.openAside(link);
-    const written = writeHeadersHeader({ reason }) ?? '';
+    const written = writeHeadersHeader({ headers: { reason } }) ?? '';
     const headers = copyHeaders(message);
     headers.set(REASON_HEADER, written);
     // If the lease ends meanwhile, the message is redelivered and copied again: the server keeps one copy.

@@ -76,8 +76,9 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     this.#options = options;
   }
 
-  write({ key, payload, headers, delay, group, id }: CheckedMessage): Parcel {
-    const written = writeHeadersHeader(headers);
+  write(message: CheckedMessage): Parcel {
+    const { key, payload, delay, group, id } = message;
+    const written = writeHeadersHeader(message);
     const messageId = id === undefined ? this.#ids.next() : encodeId(id);
     const most = id === undefined ? MOST_HEADERS : MOST_HEADERS - 2 * messageId.length;
     if (written !== undefined && written.length > most)

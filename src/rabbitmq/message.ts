@@ -34,8 +34,8 @@ export interface Outgoing {
   readonly key: QueueKey;
   /** JSON, in UTF-8. */
   readonly body: Buffer;
-  /** JSON. Undefined: there are none. */
-  readonly headers: string | undefined;
+  /** JSON. Undefined: there is none. */
+  readonly metadata: string | undefined;
   readonly publishedAt: number;
   /** The delay of the publish, in milliseconds. */
   readonly delay: number;
@@ -70,9 +70,9 @@ export function comparePlaces(one: Place, other: Place): number {
   );
 }
 
-export function propertiesOf({ id, uniqueId, key, headers, publishedAt, delay, attempts }: Outgoing): Properties {
+export function propertiesOf({ id, uniqueId, key, metadata, publishedAt, delay, attempts }: Outgoing): Properties {
   const table: Record<string, unknown> = { [PUBLISHED_AT]: publishedAt };
-  if (headers !== undefined) table[HEADERS] = headers;
+  if (metadata !== undefined) table[HEADERS] = metadata;
   if (uniqueId !== id) table[UNIQUE_ID] = uniqueId;
   if (delay > 0) table[DELAY] = Math.ceil(delay);
   if (attempts > 0) table[ATTEMPTS] = attempts;
@@ -86,16 +86,16 @@ export function readMessage(original: Incoming): Received | string {
   const deep = Object.keys(table).find((name) => isTooDeep(table[name]));
   if (deep !== undefined) return `its header "${deep}" is nested more than ${MOST_DEPTH} levels deep, and is left out`;
   if (typeof id !== 'string' || id === '') return 'it has no "messageId"';
-  const headers = table[HEADERS];
-  if (headers !== undefined && typeof headers !== 'string')
-    return `its "${HEADERS}" is no text but ${describe(headers)}`;
+  const metadata = table[HEADERS];
+  if (metadata !== undefined && typeof metadata !== 'string')
+    return `its "${HEADERS}" is no text but ${describe(metadata)}`;
   const publishedAt = table[PUBLISHED_AT];
   if (!isCount(publishedAt)) return `its "${PUBLISHED_AT}" is no time but ${describe(publishedAt)}`;
   const delay = table[DELAY] ?? 0;
   const attempts = table[ATTEMPTS] ?? 0;
   if (!isCount(delay)) return `its "${DELAY}" is no number of milliseconds but ${describe(delay)}`;
   if (!isCount(attempts)) return `its "${ATTEMPTS}" is no count but ${describe(attempts)}`;
-  const content = readEnvelope({ key, payload: Buffer.isBuffer(body) ? body.toString() : undefined, headers });
+  const content = readEnvelope({ key, payload: Buffer.isBuffer(body) ? body.toString() : undefined, metadata });
   if (typeof content === 'string') return content;
   const given = table[UNIQUE_ID];
   const hasGivenId = typeof given === 'string' && isOwnId(given);
@@ -133,7 +133,7 @@ export function copyOf({
     uniqueId,
     key,
     body: body as Buffer,
-    headers: headers[HEADERS] as string | undefined,
+    metadata: headers[HEADERS] as string | undefined,
     publishedAt,
     delay: (headers[DELAY] as number | undefined) ?? 0,
     attempts: attempt,

@@ -1,7 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../core/connection.js';
 import type { DriverPublisher } from '../core/driver.js';
-import { writeHeaders, writePayload } from '../core/envelope.js';
+import { writePayload } from '../core/envelope.js';
 import type { QueueEvents } from '../core/events.js';
 import { MessageIds } from '../core/message-ids.js';
 import { type Pending, remainingDelay } from '../core/outbox.js';
@@ -11,6 +11,7 @@ import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
+import { writeMetadata } from '../internal/metadata.js';
 import { checkMilliseconds } from '../internal/options.js';
 import type { Channel, Envelope, Incoming, Properties } from './client.js';
 import type { DelayedMessages } from './delayed-messages.js';
@@ -140,10 +141,11 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     return this.#send(this.write(message), message.signal);
   }
 
-  write({ key, payload, headers, delay, group, id }: CheckedMessage): Parcel {
+  write(checked: CheckedMessage): Parcel {
+    const { key, payload, delay, group, id } = checked;
     checkMilliseconds('delay', delay, { most: LONGEST_DELAY });
-    const json = writeHeaders(headers);
-    this.#checkHeaders(json);
+    const metadata = writeMetadata(checked);
+    this.#checkHeaders(metadata);
     const uniqueId = this.#ids.next();
     const body = Buffer.from(writePayload(payload, this.#mostBytes, 'RabbitMQ'));
     const message: Outgoing = {
@@ -151,7 +153,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
       uniqueId,
       key,
       body,
-      headers: json,
+      metadata,
       publishedAt: Date.now(),
       delay,
       attempts: 0,

@@ -22,7 +22,7 @@ export function readMessage(entry: string, attempt: number, fields: Fields): Mes
   let id = entry;
   let key: string | undefined;
   let payload: string | undefined;
-  let headers: string | undefined;
+  let metadata: string | undefined;
   let publishedAt: string | undefined;
   for (let index = 0; index < fields.length; index += 2) {
     const value = fields[index + 1] as string;
@@ -34,7 +34,7 @@ export function readMessage(entry: string, attempt: number, fields: Fields): Mes
         payload = value;
         break;
       case 'headers':
-        headers = value;
+        metadata = value;
         break;
       case 'publishedAt':
         publishedAt = value;
@@ -45,7 +45,7 @@ export function readMessage(entry: string, attempt: number, fields: Fields): Mes
       default:
     }
   }
-  const content = readEnvelope({ key, payload, headers });
+  const content = readEnvelope({ key, payload, metadata });
   if (typeof content === 'string') return content;
   if (publishedAt !== undefined && !/^\d{1,16}$/.test(publishedAt))
     return `its "publishedAt" must be a time in milliseconds, got ${describe(publishedAt)}`;

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import { writeHeaders, writePayload } from '../core/envelope.js';
+import { writePayload } from '../core/envelope.js';
 import type { Pending } from '../core/outbox.js';
 import type { Batch, PublishDriver } from '../core/publish-loop.js';
 import type { CheckedMessage } from '../internal/check-message.js';
+import { writeMetadata } from '../internal/metadata.js';
 import type { QueueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
 import { publishScript } from './scripts/index.js';
@@ -14,7 +15,8 @@ interface Parcel {
   /** JSON. */
   readonly payload: string;
   /** JSON; empty for none. */
-  readonly headers: string;
+  /** '': there is none. */
+  readonly metadata: string;
   /** In milliseconds, from the publish on. */
   readonly delay: number;
   /** The only group that gets the message; undefined for all. */
@@ -73,13 +75,14 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
     this.#options = options;
   }
 
-  write({ key, payload, headers, delay, group, id }: CheckedMessage): Parcel {
+  write(message: CheckedMessage): Parcel {
+    const { key, payload, delay, group, id } = message;
     const json = writePayload(payload, MAX_BYTES, 'Redis');
-    return { key, payload: json, headers: writeHeaders(headers) ?? '', delay, group, id };
+    return { key, payload: json, metadata: writeMetadata(message) ?? '', delay, group, id };
   }
 
-  sizeOf({ payload, headers }: Parcel): number {
-    return payload.length + headers.length;
+  sizeOf({ payload, metadata }: Parcel): number {
+    return payload.length + metadata.length;
   }
 
   failsAtOnce(error: unknown): boolean {
@@ -116,9 +119,9 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
     const rows: string[] = [];
     for (const { parcel, enteredAt, isOver } of messages) {
       if (isOver) continue;
-      const { key, payload, headers, delay, group, id } = parcel;
+      const { key, payload, metadata, delay, group, id } = parcel;
       const rest = delay === 0 ? 0 : Math.max(1, Math.ceil(enteredAt + delay - (from?.here ?? now)));
-      rows.push(key, payload, headers, String(rest));
+      rows.push(key, payload, metadata, String(rest));
       if (group === undefined && id === undefined) continue;
       const place = rows.length / 4;
       if (group !== undefined) groupAt[place] = group;

@@ -3,7 +3,6 @@ import type {
   ConsumerGroup,
   EventMap,
   KeyOf,
-  MessageHeaders,
   PublishArguments,
   PublishOptions,
   QueueBackend,
@@ -15,6 +14,7 @@ import type {
 import { type BackendStreams, createStreams } from '../bridge/create-streams.js';
 import { QueueClosedError } from '../errors.js';
 import { checkPublishOptions } from '../internal/check-message.js';
+import { checkMetadata, type GivenMetadata, type Metadata, metadataOf } from '../internal/metadata.js';
 import { checkFunction, checkName, checkOptions } from '../internal/options.js';
 import { FakeQueue, type FakeSettlement, type ServedMessage } from './fake-queue.js';
 import { snapshot } from './snapshot.js';
@@ -23,11 +23,9 @@ import { snapshot } from './snapshot.js';
 export type FakeMessage<Events extends EventMap<Events> = AnyEvents> =
   | QueueEntry<Events>
   | {
-      [Key in KeyOf<Events>]: {
+      [Key in KeyOf<Events>]: GivenMetadata & {
         readonly key: Key;
         readonly payload: Events[Key];
-        /** Default: none. */
-        readonly headers?: MessageHeaders | undefined;
         /** Default: 1. */
         readonly attempt?: number | undefined;
         /** Default: `fake-1`, `fake-2` and so on. */
@@ -38,11 +36,10 @@ export type FakeMessage<Events extends EventMap<Events> = AnyEvents> =
     }[KeyOf<Events>];
 
 /** A message that was published to a fake. */
-export interface FakePublish {
+export interface FakePublish extends Metadata {
   readonly key: QueueKey;
   /** A copy: later changes of the original do not show. */
   readonly payload: QueuePayload;
-  readonly headers: MessageHeaders;
   /** In milliseconds. */
   readonly delay: number;
   /** The only group that was to get the message. Absent for all groups. */
@@ -133,13 +130,14 @@ class Fake implements FakeBackend {
 
   publish(...message: PublishArguments): Promise<void>;
   async publish(key: QueueKey, payload: QueuePayload, options: PublishOptions = {}): Promise<void> {
-    const { headers, delay, group, id, signal } = checkPublishOptions(options);
+    const details = checkPublishOptions(options);
+    const { delay, group, id, signal } = details;
     if (this.#queue.closed) throw new QueueClosedError(`Queue ${JSON.stringify(this.name)} is closed`);
     signal?.throwIfAborted();
     const message = {
       key,
       payload: snapshot(payload),
-      headers,
+      ...metadataOf(details),
       delay,
       ...(group !== undefined && { group }),
       ...(id !== undefined && { id }),
@@ -163,7 +161,7 @@ class Fake implements FakeBackend {
 
 function complete(message: FakeMessage, index: number, now: number): ServedMessage {
   const isEntry = Array.isArray(message);
-  const { key, payload, headers, attempt, id, publishedAt } = (
+  const { key, payload, attempt, id, publishedAt } = (
     isEntry ? { key: message[0], payload: message[1] } : (message ?? {})
   ) as Partial<ServedMessage>;
   if (typeof key !== 'string' || typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
@@ -172,7 +170,7 @@ function complete(message: FakeMessage, index: number, now: number): ServedMessa
   return {
     key,
     payload,
-    headers: { ...headers },
+    ...checkMetadata(message as GivenMetadata),
     attempt: attempt ?? 1,
     id: id ?? `fake-${index + 1}`,
     publishedAt: publishedAt ?? now,

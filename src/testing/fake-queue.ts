@@ -1,19 +1,19 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
-import type { Delivery, MessageHeaders, QueueKey, QueuePayload, Settlement } from '../backend.js';
+import type { Delivery, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import type { Intake } from '../bridge/delivery-stream.js';
 import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
 import { notedRejection } from '../internal/delivery-symbols.js';
+import type { Metadata } from '../internal/metadata.js';
 import { onAbort } from '../internal/on-abort.js';
 
 type Settled = Exclude<Settlement, false>;
 
 /** A complete message. */
-export interface ServedMessage {
+export interface ServedMessage extends Metadata {
   readonly id: string;
   readonly key: QueueKey;
   readonly payload: QueuePayload;
-  readonly headers: MessageHeaders;
   readonly attempt: number;
   readonly publishedAt: number;
 }
@@ -194,21 +194,21 @@ class FakeConsumer implements BaseDeliveryOwner {
   settledAgain(): void {}
 }
 
-class FakeDelivery extends BaseDelivery implements ServedMessage {
+class FakeDelivery extends BaseDelivery {
   readonly queue: string;
   readonly id: string;
-  readonly headers: MessageHeaders;
   readonly attempt: number;
   readonly publishedAt: number;
+  protected readonly metadata: Metadata;
   readonly #owner: FakeConsumer;
 
-  constructor(owner: FakeConsumer, { id, key, payload, headers, attempt, publishedAt }: ServedMessage) {
-    super(key, payload);
+  constructor(owner: FakeConsumer, message: ServedMessage) {
+    super(message.key, message.payload);
     this.queue = owner.queueName;
-    this.id = id;
-    this.headers = headers;
-    this.attempt = attempt;
-    this.publishedAt = publishedAt;
+    this.id = message.id;
+    this.attempt = message.attempt;
+    this.publishedAt = message.publishedAt;
+    this.metadata = message;
     this.#owner = owner;
   }
 

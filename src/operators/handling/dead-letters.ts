@@ -5,6 +5,7 @@ import { after } from '../../internal/after.js';
 import { whenDone } from '../../internal/answers.js';
 import { groupOf, isQuarantinable } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
+import { metadataOf } from '../../internal/metadata.js';
 import type { CheckedHandleOptions, HandlerContext, OutcomeStatus } from '../handle-options.js';
 import { Attempt, type Ending, type Failure } from './attempt.js';
 import { logFailure } from './delivery-log.js';
@@ -119,7 +120,11 @@ export class DeadLetters {
     const { error } = failure;
     if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
     const headers = headersOf(delivery, error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
-    return deadLetter?.publish(delivery.key, delivery.payload, { headers, signal: context.signal });
+    return deadLetter?.publish(delivery.key, delivery.payload, {
+      ...metadataOf(delivery),
+      headers,
+      signal: context.signal,
+    });
   }
 
   /** An invalid message stays invalid: tries a shorter one at once, or quarantines the message. */
