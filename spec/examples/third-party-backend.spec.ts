@@ -22,6 +22,7 @@ describe('The example of a third-party backend', () => {
     close: 'at once',
     logger: true,
     dedupe: true,
+    dedupeDelayed: true,
     deadline: CONTRACT_DEADLINE,
     reasons: {
       managed: 'the store has no administration',

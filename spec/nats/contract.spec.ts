@@ -27,19 +27,15 @@ const CAPABILITIES: BackendCapabilities = {
   logger: true,
   dedupe: true,
   managed: true,
+  foreignGroups: 'listed',
   peek: true,
   lease: LEASE,
-  reasons: { release: 'JetStream counts every delivery' },
+  reasons: {
+    dedupeDelayed: 'delayed messages are in a second stream, which has ids of its own',
+    foreignGroups: 'the server does not tell messages in flight in another process from those that wait',
+    release: 'JetStream counts every delivery',
+  },
 };
-
-/** Cases that JetStream cannot keep. The guide says what holds instead. */
-const IMPOSSIBLE = new Set([
-  // Delayed messages are in a second stream, which has ids of its own.
-  'rule 15: a delayed message and its duplicates, delayed or not, are one message',
-  'rule 15: an id is a duplicate after its publisher was closed, also of a delayed message',
-  // The server does not tell messages that another process has in flight from those that wait.
-  'admin: groups() lists a group that only another process declares, with `declared: false`',
-]);
 
 describeWithNats('The contract, kept by a NatsBackend', () => {
   retryOnce();
@@ -96,10 +92,5 @@ describeWithNats('The contract, kept by a NatsBackend', () => {
     restart: () => server.restart(),
     deadline: CONTRACT_DEADLINE,
   });
-  testEach(cases.filter(({ name }) => !IMPOSSIBLE.has(name)));
-
-  it('has every case that JetStream cannot keep', () => {
-    const names = new Set(cases.map(({ name }) => name));
-    expect([...IMPOSSIBLE].filter((name) => !names.has(name))).toEqual([]);
-  });
+  testEach(cases);
 });

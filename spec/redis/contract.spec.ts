@@ -18,7 +18,9 @@ const CAPABILITIES: BackendCapabilities = {
   close: 'at once',
   logger: true,
   dedupe: true,
+  dedupeDelayed: true,
   managed: true,
+  foreignGroups: 'counted',
   peek: true,
   lease: 1000,
 };

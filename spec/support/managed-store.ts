@@ -136,6 +136,8 @@ export const MANAGED_STORE: BackendCapabilities = {
   validation: 'json',
   close: 'at once',
   dedupe: true,
+  dedupeDelayed: true,
   managed: true,
+  foreignGroups: 'counted',
   peek: true,
 };

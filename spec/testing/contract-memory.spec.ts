@@ -18,6 +18,7 @@ const COMMON: BackendCapabilities = {
   close: 'drained',
   logger: true,
   dedupe: true,
+  dedupeDelayed: true,
   managed: true,
   peek: true,
   deadline: CONTRACT_DEADLINE,

@@ -74,10 +74,20 @@ export interface BackendCapabilities {
    */
   readonly dedupe?: boolean | undefined;
   /**
+   * With `dedupe`: whether a delayed message and one without a delay are duplicates of each other if
+   * they have the same `id`.
+   */
+  readonly dedupeDelayed?: boolean | undefined;
+  /**
    * Whether the backend is a `ManagedQueue`, with `groups`, `deleteGroup`, `peek`, `purge` and
    * `status$`.
    */
   readonly managed?: boolean | undefined;
+  /**
+   * For a managed queue: whether `groups()` lists a group that only another process declares, and
+   * whether it counts the messages that this process has in flight. Absent: it does not list it.
+   */
+  readonly foreignGroups?: 'counted' | 'listed' | undefined;
   /**
    * For a managed queue. `true`: `peek()` shows waiting messages. `false`: it rejects with
    * `UnsupportedOperationError`.
@@ -142,7 +152,9 @@ const CHOICES = {
   shared: [true, false],
   logger: [true, false],
   dedupe: [true, false],
+  dedupeDelayed: [true, false],
   managed: [true, false],
+  foreignGroups: ['counted', 'listed'],
   peek: [true, false],
 } as const;
 

@@ -117,7 +117,26 @@ export const adminGroups: readonly Definition[] = [
 
   admin(
     'groups() lists a group that only another process declares, with `declared: false`',
-    { groups: 'separate', shared: true },
+    { groups: 'separate', shared: true, foreignGroups: true },
+    async (t) => {
+      const { foreign, queue } = await openForeign(t);
+      await t.publish(foreign, [1, 2]);
+      await t.publish(foreign, [3], AUDIT);
+      await lists(t, queue, {
+        audit: { declared: false, ready: 3, unfinished: 3 },
+        billing: { declared: true, ready: 2, unfinished: 2 },
+      });
+      await t.within('close() to resolve', foreign.close());
+      await lists(t, queue, {
+        audit: { declared: false, ready: 3, unfinished: 3 },
+        billing: { declared: true, ready: 2, unfinished: 2 },
+      });
+    },
+  ),
+
+  admin(
+    'groups() counts what another process has in flight in a group that only it declares',
+    { groups: 'separate', shared: true, foreignGroups: 'counted' },
     async (t) => {
       const { foreign, queue } = await openForeign(t);
       await t.publish(foreign, [1, 2]);
