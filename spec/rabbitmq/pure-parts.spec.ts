@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import manifest from '../../package.json';
 import { EngineErrors } from '../../src/core/engine-errors.js';
 import type { Channel, Incoming } from '../../src/rabbitmq/client.js';
 import { Delays, LONGEST_DELAY, levelsFor } from '../../src/rabbitmq/delays.js';
@@ -66,6 +67,12 @@ function matches(pattern: string, key: string): boolean {
   };
   return match(pattern.split('.'), key.split('.'));
 }
+
+describe('the peer range of rabbitmq-client', () => {
+  it('admits only patch versions, since Sluice uses private parts of the client', () => {
+    expect(manifest.peerDependencies['rabbitmq-client']).toMatch(/^~\d+\.\d+\.\d+$/);
+  });
+});
 
 describe('Delays', () => {
   it.each(['orders', 'orders:group:a:again'])(

@@ -37,12 +37,20 @@ describe('The rules that measure the house', () => {
 
   it('find the files of a field in the code, not in comments', () => {
     const files = {
-      'src/backend.ts': 'export interface Message { readonly publishedAt: number }',
-      'src/core/codec.ts': '// publishedAt\nexport const name = "publishedAt";',
+      'src/backend.ts': 'export type MessageHeaders = Record<string, string>;',
+      'src/internal/carry.ts': 'export const carry = ({ headers }) => headers;',
+      'src/core/codec.ts': '// headers\nexport const name = "headers";',
+      'src/nats/client.ts': 'client.send({ headers });',
+      'src/nats/message.ts': 'export const write = writeHeaders;',
       'src/index.ts': "export type { MessageHeaders } from './backend.js';",
-      'spec/backend.spec.ts': 'message.publishedAt;',
+      'src/testing/cases/order.ts': 'publish({ headers });',
+      'spec/backend.spec.ts': 'message.headers;',
     };
-    expect(apply('filesOfCarriedField', files)).toEqual(['src/backend.ts']);
+    expect(apply('filesOfCarriedField', files)).toEqual([
+      'src/backend.ts',
+      'src/internal/carry.ts',
+      'src/nats/message.ts',
+    ]);
   });
 
   it('find the files of a settlement by its types and by the name of a kind', () => {
