@@ -161,6 +161,9 @@ export interface DeliveryOf<Key extends QueueKey, Payload extends QueuePayload> 
 /**
  * A message in flight, until its consumer settles it.
  *
+ * *Gotchas*: a delivery computes some fields when they are read. `{ ...delivery }` and
+ * `structuredClone` do not copy all of them; `JSON.stringify` does.
+ *
  * The first settlement wins and resolves to `true`. A later one changes nothing, logs a warning and
  * resolves to `false`. With typed events, this is a union over the keys: `delivery.key ===
  * 'orders.created'` narrows `delivery.payload`.

@@ -35,12 +35,13 @@ export function placesThatName(files, engine) {
 }
 
 /**
- * The files of `src` that know `headers`, the field that a message only carries from its publisher
- * to its consumers: they name its type, or outside the folders of the engines the field. Within
- * these folders, `headers` are also those of a client; there, what reads or writes a whole message
- * counts if it names a part of the field. One more such field changes these files. It does not
- * change `src/index.ts`, which exports the type, nor the cases of the contract that use headers to
- * check something else: it gets a case of its own.
+ * The files of `src` that change for one more field like `headers`, which a message only carries.
+ *
+ * A file counts if it names the type `MessageHeaders` or, outside the folders of the engines, the
+ * identifier `headers`. In the folders of the engines, `headers` may be those of a client, so a file
+ * there counts if it names `writeHeaders` or `copyHeaders`. `src/index.ts` does not count, because
+ * it only exports the type. Cases of the contract do not count: they use headers to check other
+ * rules, and a new field gets its own case.
  */
 export function filesOfCarriedField(files) {
   const isShared = (file) => !isUnder(file, engineFolders);

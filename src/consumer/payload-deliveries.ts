@@ -103,7 +103,7 @@ interface PayloadOwner extends BaseDeliveryOwner {
   settle(delivery: BaseDelivery, disposition: Disposition): void;
 }
 
-/** A payload as a delivery. Nothing else is known of it. */
+/** A payload as a delivery. It has no key, no headers and no time of its own. */
 class PayloadDelivery extends BaseDelivery {
   readonly queue: string;
   readonly attempt = 1;

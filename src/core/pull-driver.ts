@@ -9,7 +9,7 @@ export interface StoredMessage {
   readonly key: string;
   /** JSON. */
   readonly payload: string;
-  /** What else its publisher gave it, such as headers: JSON. Undefined: nothing. */
+  /** Its metadata, such as headers, as JSON. Undefined: there is none. */
   readonly metadata: string | undefined;
   /** In milliseconds since the epoch. */
   readonly publishedAt: number;

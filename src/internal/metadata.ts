@@ -6,10 +6,11 @@ import { isWellFormed } from './options.js';
 
 /**
  * What a message carries from its publisher to its consumers, besides its key and payload. Queues
- * and engines pass it on and do not look inside: a new field is added here, to the public types, to
- * `BaseDelivery`, and to the fake backend.
+ * and engines pass it on as a whole. A new field changes this file, the public types in
+ * `backend.ts`, and the getters of `BaseDelivery`.
  */
 export interface Metadata {
+  /** Default: none. */
   readonly headers: MessageHeaders;
 }
 
@@ -34,14 +35,22 @@ export function metadataOf({ headers }: Metadata): Metadata {
   return headers === NO_HEADERS ? NO_METADATA : { headers };
 }
 
-/** Writes metadata as JSON. Undefined: there is none. */
+/** Returns a copy of metadata that a test gave, unchecked. */
+export function copyMetadata({ headers }: GivenMetadata): Metadata {
+  return { headers: { ...headers } };
+}
+
+/**
+ * Writes metadata as JSON. Undefined: there is none. The JSON is the object of the headers. A
+ * second field must be stored under the empty name, which no header has.
+ */
 export function writeMetadata({ headers }: Metadata): string | undefined {
   return Object.keys(headers).length === 0 ? undefined : JSON.stringify(headers);
 }
 
 /**
- * Reads metadata that `writeMetadata` or another program has written. Returns the reason if it is
- * invalid, in words that follow "is invalid: ".
+ * Reads metadata that `writeMetadata` or another program has written. If it is invalid, returns the
+ * reason, such as `its "headers" is not JSON`.
  */
 export function readMetadata(json: string | undefined): Metadata | string {
   if (json === undefined) return NO_METADATA;
@@ -51,7 +60,7 @@ export function readMetadata(json: string | undefined): Metadata | string {
   return wrong === undefined ? { headers: headers as MessageHeaders } : `its header ${describe(wrong)} is not a string`;
 }
 
-/** Reads a JSON object. Returns the reason if it is none. */
+/** Reads a JSON object. If the text is not one, returns the reason. */
 export function readObject(part: string, json: string | undefined): object | string {
   let value: unknown;
   try {

@@ -9,10 +9,7 @@ import type { MemoryQueue } from './queue.js';
 /** The subscription that a delivery belongs to. */
 export interface DeliveryOwner extends BaseDeliveryOwner {
   readonly queue: MemoryQueue;
-  /**
-   * Takes the first settlement of a delivery.
-   * @param delay in milliseconds, for `'retried'`
-   */
+  /** Takes the first settlement of a delivery. */
   settle(delivery: MemoryDelivery, disposition: Disposition): void;
 }
 

@@ -74,8 +74,8 @@ export interface BackendCapabilities {
    */
   readonly dedupe?: boolean | undefined;
   /**
-   * With `dedupe`: whether a delayed message and one without a delay are duplicates of each other if
-   * they have the same `id`.
+   * With `dedupe`: whether a delayed message and one without a delay are duplicates of each other
+   * if they have the same `id`.
    */
   readonly dedupeDelayed?: boolean | undefined;
   /**
@@ -84,8 +84,9 @@ export interface BackendCapabilities {
    */
   readonly managed?: boolean | undefined;
   /**
-   * For a managed queue: whether `groups()` lists a group that only another process declares, and
-   * whether it counts the messages that this process has in flight. Absent: it does not list it.
+   * For a managed queue: how `groups()` shows a group that only another process declares.
+   * `'counted'`: with exact counts. `'listed'`: the messages that the other process has in flight
+   * may count as ready. Absent: it does not list the group.
    */
   readonly foreignGroups?: 'counted' | 'listed' | undefined;
   /**

@@ -14,7 +14,7 @@ import type {
 import { type BackendStreams, createStreams } from '../bridge/create-streams.js';
 import { QueueClosedError } from '../errors.js';
 import { checkPublishOptions } from '../internal/check-message.js';
-import { checkMetadata, type GivenMetadata, type Metadata, metadataOf } from '../internal/metadata.js';
+import { copyMetadata, type GivenMetadata, type Metadata, metadataOf } from '../internal/metadata.js';
 import { checkFunction, checkName, checkOptions } from '../internal/options.js';
 import { FakeQueue, type FakeSettlement, type ServedMessage } from './fake-queue.js';
 import { snapshot } from './snapshot.js';
@@ -170,7 +170,7 @@ function complete(message: FakeMessage, index: number, now: number): ServedMessa
   return {
     key,
     payload,
-    ...checkMetadata(message as GivenMetadata),
+    ...copyMetadata(isEntry ? {} : (message as GivenMetadata)),
     attempt: attempt ?? 1,
     id: id ?? `fake-${index + 1}`,
     publishedAt: publishedAt ?? now,

@@ -199,8 +199,8 @@ class FakeDelivery extends BaseDelivery {
   readonly id: string;
   readonly attempt: number;
   readonly publishedAt: number;
-  protected readonly metadata: Metadata;
   readonly #owner: FakeConsumer;
+  readonly #message: ServedMessage;
 
   constructor(owner: FakeConsumer, message: ServedMessage) {
     super(message.key, message.payload);
@@ -208,12 +208,16 @@ class FakeDelivery extends BaseDelivery {
     this.id = message.id;
     this.attempt = message.attempt;
     this.publishedAt = message.publishedAt;
-    this.metadata = message;
     this.#owner = owner;
+    this.#message = message;
   }
 
   protected override get owner(): FakeConsumer {
     return this.#owner;
+  }
+
+  protected override get metadata(): Metadata {
+    return this.#message;
   }
 
   protected override send(disposition: Disposition): Promise<boolean> {

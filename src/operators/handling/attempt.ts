@@ -12,8 +12,8 @@ export interface Lane {
 }
 
 /**
- * How an attempt has ended. It may change until the backend has answered: another consumer may have
- * the message.
+ * How an attempt has ended. Its status changes if the backend says that the settlement did not
+ * count.
  */
 export interface Ending {
   status: OutcomeStatus;
@@ -32,7 +32,7 @@ export class Attempt implements HandlerContext {
   /** The next attempt in the lane, and the next one that is ready. Both belong to the queue. */
   nextInLane: Attempt | undefined;
   nextReady: Attempt | undefined;
-  /** Whether its outcome was reported. One that is retried in place is reported before its end. */
+  /** Whether its outcome was reported. A retry in place reports it early. */
   reported = false;
   #controller: AbortController | undefined;
 

@@ -13,7 +13,7 @@ import { DeadLetters } from './dead-letters.js';
 import { describeSettled, logFailure, logRejection, ManyDeliveriesWarning, tooManyDeliveries } from './delivery-log.js';
 import { nextTry, RetryTimers, retryDelay } from './retry.js';
 import {
-  confirm,
+  correct,
   endingOf,
   isTakenBack,
   releaseUnsettled,
@@ -35,11 +35,11 @@ const OVER = 2;
  * One subscription to `handle`: the states of its deliveries.
  *
  * ```text
- *            ┌──────────── #retries (orderBy) ◀─────────────┐
- *            ▼                                              │
- * take ─▶ #queue ─▶ #workers ─▶ #finish ─▶ ok ──────────────┼─▶ #settle ─▶ #conclude
- *   │        ▲                        └──▶ #failed ─────────┤      ▲
- *   └▶ #suspects (run alone)                  └▶ #deadLetters ─────┘
+ *            ┌──────────── #retries (orderBy) ◀────────────┐
+ *            ▼                                             │
+ * take ─▶ #queue ─▶ #workers ─▶ #finish ─▶ ok ─────────────┼─▶ settle ─▶ #conclude
+ *   │        ▲                        └──▶ #failed ────────┤      ▲
+ *   └▶ #suspects (run alone)                 └▶ #deadLetters ─────┘
  * ```
  *
  * The parts hold state and return results. Each event changes the state, then calls `#moveOn` once.
@@ -249,8 +249,8 @@ export class Handling implements SourceObserver<Delivery> {
     const { error } = failure;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
     const inPlace = lane !== undefined && this.#phase === OPEN;
-    // The timer first: the log line and the outcome may stop the consumer, which must find it.
-    if (inPlace) this.#retries.start(attempt, delay, () => this.#retryInPlace(attempt, lane));
+    // The timer first: the log line or the outcome may stop the consumer, and `#stop` must find it.
+    if (inPlace) this.#retries.start({ attempt, duration, failure }, delay, () => this.#retryInPlace(attempt, lane));
     const next = inPlace || lane === undefined ? `next try in ${Math.round(delay)} ms` : 'it is requeued';
     logFailure(this.#options.logger, 'warn', 'A handler failed', delivery, error, next);
     if (inPlace) reportOutcome(attempt, 'retried', duration, failure, this.#options);
@@ -270,8 +270,10 @@ export class Handling implements SourceObserver<Delivery> {
   }
 
   #requeueRetries(): void {
-    for (const attempt of this.#retries.cancel()) {
-      this.#settle(attempt, 'nack');
+    for (const { attempt, duration, failure } of this.#retries.cancel()) {
+      // The handler may have rejected the delivery since it failed.
+      if (attempt.delivery.settled) logRejection(this.#options.logger, attempt.delivery);
+      this.#settle(attempt, 'nack', duration, failure);
     }
   }
 
@@ -306,7 +308,7 @@ export class Handling implements SourceObserver<Delivery> {
   /** @param value is emitted if the acknowledgement counts */
   #acknowledge(attempt: Attempt, duration: number, value: unknown): void {
     const answer = settle(attempt.delivery, 'ack');
-    // The usual way allocates nothing.
+    // The common case allocates nothing.
     if (answer === COUNTED) this.#conclude(attempt, 'acked', duration, undefined, value);
     else this.#awaitAnswer(answer, 'ack', attempt, endingOf('ack', duration, undefined, value));
   }
@@ -317,14 +319,14 @@ export class Handling implements SourceObserver<Delivery> {
   }
 
   /** Concludes an attempt when the backend has answered. */
-  #awaitAnswer(answer: Promise<boolean> | undefined, method: SettlementMethod, attempt: Attempt, ending: Ending): void {
+  #awaitAnswer(answer: Promise<boolean> | false, method: SettlementMethod, attempt: Attempt, ending: Ending): void {
     const conclude = (counts: boolean) =>
       this.#conclude(attempt, ending.status, ending.duration, ending.failure, counts ? ending.value : undefined);
-    const confirmed = confirm(answer, method, attempt.delivery, ending, this.#options.logger);
-    if (confirmed === undefined) conclude(true);
+    const corrected = correct(answer, method, attempt.delivery, ending, this.#options.logger);
+    if (corrected === undefined) conclude(true);
     else {
       this.#settling++;
-      void confirmed.then((counts) => {
+      void corrected.then((counts) => {
         conclude(counts);
         this.#settling--;
         this.#moveOn();

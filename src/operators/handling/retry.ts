@@ -5,7 +5,7 @@ import { deliveryRecord, inspectCustom } from '../../internal/delivery-symbols.j
 import { describe, describeError } from '../../internal/describe.js';
 import { isMilliseconds } from '../../internal/options.js';
 import type { CheckedHandleOptions } from '../handle-options.js';
-import type { Attempt } from './attempt.js';
+import type { Attempt, Failure } from './attempt.js';
 import { fieldsOf, nameOf } from './delivery-log.js';
 
 /** The delay before a retry if `retry.delay` fails to return one, in milliseconds. */
@@ -33,10 +33,18 @@ export function retryDelay(
   return FALLBACK_DELAY;
 }
 
+/** An attempt that waits to be retried in place. */
+export interface WaitingRetry {
+  readonly attempt: Attempt;
+  /** How long its handler ran, in milliseconds. */
+  readonly duration: number;
+  readonly failure: Failure;
+}
+
 /** The timers of the attempts that are retried in place. */
 export class RetryTimers {
   readonly #scheduler: SchedulerLike;
-  readonly #timers = new Map<Attempt, Subscription>();
+  readonly #timers = new Map<WaitingRetry, Subscription>();
 
   constructor(scheduler: SchedulerLike) {
     this.#scheduler = scheduler;
@@ -46,23 +54,23 @@ export class RetryTimers {
     return this.#timers.size;
   }
 
-  start(attempt: Attempt, delay: number, onDue: () => void): void {
+  start(retry: WaitingRetry, delay: number, onDue: () => void): void {
     const timer = new Subscription();
-    this.#timers.set(attempt, timer);
+    this.#timers.set(retry, timer);
     const task = () => {
-      this.#timers.delete(attempt);
+      this.#timers.delete(retry);
       onDue();
     };
     // Some schedulers run a task without delay within the call.
     timer.add(after(this.#scheduler, delay, task));
   }
 
-  /** Cancels the timers, one by one, and returns their attempts. */
-  *cancel(): Generator<Attempt, void> {
-    for (const [attempt, timer] of this.#timers) {
+  /** Cancels the timers, one by one, and returns the attempts that waited. */
+  *cancel(): Generator<WaitingRetry, void> {
+    for (const [retry, timer] of this.#timers) {
       timer.unsubscribe();
-      this.#timers.delete(attempt);
-      yield attempt;
+      this.#timers.delete(retry);
+      yield retry;
     }
   }
 }

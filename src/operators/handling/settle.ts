@@ -30,7 +30,7 @@ const STATUS: Readonly<Record<SettlementMethod, OutcomeStatus>> = {
   quarantine: 'rejected',
 };
 
-/** How an attempt ends that is settled in this way. */
+/** Returns how an attempt ends whose delivery is settled by this method. */
 export function endingOf(method: SettlementMethod, duration: number, failure?: Failure, value?: unknown): Ending {
   return { status: STATUS[method], duration, failure, value };
 }
@@ -40,12 +40,9 @@ export function isTakenBack({ settled }: Delivery): boolean {
   return settled === 'retried' || settled === 'released';
 }
 
-/**
- * Settles a delivery. Returns the answer of the backend; undefined if the delivery is settled
- * already.
- */
-export function settle(delivery: Delivery, method: SettlementMethod, argument?: unknown): Promise<boolean> | undefined {
-  if (delivery.settled) return undefined;
+/** Settles a delivery. Returns the answer of the backend; false if it was settled already. */
+export function settle(delivery: Delivery, method: SettlementMethod, argument?: unknown): Promise<boolean> | false {
+  if (delivery.settled) return false;
   // As `answerTo`, but without a function for each message.
   try {
     if (method === 'ack') return delivery.ack();
@@ -56,28 +53,27 @@ export function settle(delivery: Delivery, method: SettlementMethod, argument?: 
 }
 
 /**
- * Corrects the ending of an attempt by the answer to its settlement.
- *
- * Returns undefined if the ending is final; otherwise a promise that resolves when it is, to
- * whether the settlement counted. The promise never rejects.
- * @param answer undefined: the handler had settled the delivery, or the queue had taken it back
+ * Corrects the ending of an attempt by the answer of the backend.
+ * @param answer false: the handler had settled the delivery, or the queue had taken it back
+ * @returns undefined if the ending is final. Otherwise a promise that resolves when it is, to
+ * whether the settlement counted. It never rejects.
  */
-export function confirm(
-  answer: Promise<boolean> | undefined,
+export function correct(
+  answer: Promise<boolean> | false,
   method: SettlementMethod,
   delivery: Delivery,
   ending: Ending,
   logger: Logger,
 ): Promise<boolean> | undefined {
   if (answer === COUNTED) return undefined;
-  if (answer !== undefined) return confirmLater(answer, method, delivery, ending, logger);
+  if (answer !== false) return correctLater(answer, method, delivery, ending, logger);
   ending.status = delivery.settled || ending.status;
   ending.failure ??= logRejection(logger, delivery);
   return undefined;
 }
 
 /**
- * Calls `onOutcome`, once for each attempt. Its parts come one by one, so that the usual call
+ * Calls `onOutcome`, once for each attempt. Takes the parts separately, so that the common case
  * allocates nothing.
  */
 export function reportOutcome(
@@ -105,7 +101,7 @@ export function releaseUnsettled(delivery: AnyDelivery, logger: Logger): void {
   );
 }
 
-async function confirmLater(
+async function correctLater(
   answer: Promise<boolean>,
   method: SettlementMethod,
   delivery: Delivery,

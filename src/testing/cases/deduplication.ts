@@ -314,6 +314,23 @@ export const deduplication: readonly Definition[] = [
 
   rule(
     15,
+    'an id of a delayed message is a duplicate after its publisher was closed, also without a delay',
+    { dedupe: true, dedupeDelayed: true, shared: true },
+    async (t) => {
+      const name = t.newName();
+      const first = await t.open({ name });
+      await t.publish(first, [1], { id: 'a', delay: HOUR });
+      await t.within('close() to resolve', first.close());
+      const second = await t.open({ name });
+      await t.publish(second, [2], { id: 'a' });
+      await t.publish(second, [3]);
+      await t.receivesExactly(t.addConsumer(second, {}, acking), [3]);
+      await t.counts(second, { ready: 0, unfinished: 1 });
+    },
+  ),
+
+  rule(
+    15,
     'a publish that is repeated after a lost connection is stored once',
     { dedupe: true, disconnect: true },
     async (t) => {
