@@ -6,7 +6,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 
 const HOUR = 3_600_000;
 
-describeWithRedis('The administration of a queue', () => {
+describeWithRedis('Administration of a Redis queue', () => {
   const suite = new RedisSuite();
 
   const publish = async (queue: RedisBackend, numbers: readonly number[], options?: object) => {
@@ -19,7 +19,7 @@ describeWithRedis('The administration of a queue', () => {
       return due === undefined ? [n, attempt] : [n, attempt, 'delayed'];
     });
 
-  /** A holder whose intake has stopped, so that what it requeues waits. */
+  /** A consumer that has stopped its intake, so that requeued messages stay in the queue. */
   const stoppedHolder = async (queue: RedisBackend, count: number, group?: string) => {
     const controller = new AbortController();
     const holder = new Holder(queue, { prefetch: count, group, signal: controller.signal });
@@ -28,7 +28,7 @@ describeWithRedis('The administration of a queue', () => {
     return holder;
   };
 
-  it('lists the groups of all processes, with their counts and consumers', async () => {
+  it('lists the groups of all processes with their counts and consumers', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, [1, 2]);
     await publish(queue, [3], { group: 'a' });
@@ -42,7 +42,7 @@ describeWithRedis('The administration of a queue', () => {
     ]);
   });
 
-  it('shows what waits, in order, with the attempt of the next delivery', async () => {
+  it('peeks at waiting messages in order, with the attempt of their next delivery', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, [1, 2, 3, 4, 5]);
     await publish(queue, [6], { group: 'b' });
@@ -82,13 +82,13 @@ describeWithRedis('The administration of a queue', () => {
     expect(await queue.stats({ group: 'a' })).toEqual({ ready: 4, unfinished: 8 });
   });
 
-  it('shows a message that became due as ready', async () => {
+  it('shows a message as ready once it is due', async () => {
     const queue = suite.open();
     await publish(queue, [1], { delay: 20 });
     await eventually(async () => JSON.stringify(await shown(queue, 'default')) === '[[1,1]]');
   });
 
-  it('purges what waits, not what is in flight, and counts each message once', async () => {
+  it('purges waiting messages but not those in flight, and counts each message once', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, upTo(2500));
     await publish(queue, [1], { group: 'b' });
@@ -113,7 +113,7 @@ describeWithRedis('The administration of a queue', () => {
     expect(await suite.keys()).toEqual(['', 'bell']);
   });
 
-  it('purges one group, and leaves the others their messages', async () => {
+  it('purges one group and leaves the messages of the other groups', async () => {
     const queue = suite.open({ groups: ['a', 'b', 'c'] });
     await publish(queue, [1, 2]);
     await publish(queue, [3], { group: 'a' });
@@ -134,7 +134,7 @@ describeWithRedis('The administration of a queue', () => {
     expect(await suite.length()).toBe(0);
   });
 
-  it('deletes a group, and what only that group retained', async () => {
+  it('deletes a group and the messages that only this group retained', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, upTo(1200));
     await publish(queue, [1], { group: 'b' });

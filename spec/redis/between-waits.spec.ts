@@ -10,10 +10,13 @@ jest.mock('../../src/redis/consumers.js', () => {
   return { ...actual, consumersOf: jest.fn(actual.consumersOf) };
 });
 
-describeWithRedis('A consumer between two waits', () => {
+describeWithRedis('A consumer between two blocking reads', () => {
   const suite = new RedisSuite();
 
-  /** Makes a consumer that has just asked which leases expire next. It gets no answer before `go()`. */
+  /**
+   * Makes a consumer that has just asked which leases expire next. The reply is held back until
+   * `go()`.
+   */
   const betweenWaits = async () => {
     const actual = jest.requireActual<typeof consumers>('../../src/redis/consumers.js');
     let go = () => {};
@@ -25,7 +28,7 @@ describeWithRedis('A consumer between two waits', () => {
       });
       return actual.consumersOf(...args);
     });
-    // A long lease means long waits. The test ends the first one itself.
+    // A long lease means long blocking reads. The test ends the first one itself.
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 2 });
     const blocked = async () => /^id=(\d+) .* flags=\S*b/m.exec(String(await suite.run('CLIENT', 'LIST')))?.[1];
@@ -35,7 +38,7 @@ describeWithRedis('A consumer between two waits', () => {
     return { queue, holder, go: () => go(), blocked };
   };
 
-  it('waits no more once its last subscriber has left', async () => {
+  it('does not read again if its last subscriber unsubscribes', async () => {
     const { holder, go, blocked } = await betweenWaits();
     holder.subscription.unsubscribe();
     go();
@@ -45,7 +48,7 @@ describeWithRedis('A consumer between two waits', () => {
     expect(await suite.pending()).toEqual([]);
   });
 
-  it('tells the server when it closes', async () => {
+  it('removes itself from the group when the queue closes', async () => {
     const { queue, go } = await betweenWaits();
     const closed = queue.close();
     go();
@@ -53,7 +56,7 @@ describeWithRedis('A consumer between two waits', () => {
     expect(await suite.run('XINFO', 'CONSUMERS', suite.name, 'default')).toEqual([]);
   });
 
-  it('serves a subscriber that joins then, within its prefetch', async () => {
+  it('serves a new subscriber within its prefetch', async () => {
     const { queue, holder, go } = await betweenWaits();
     holder.subscription.unsubscribe();
     const next = new Holder(queue, { prefetch: 1 });

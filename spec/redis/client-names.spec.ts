@@ -10,10 +10,10 @@ async function namesOn(suite: RedisSuite): Promise<string[]> {
   return [...list.matchAll(/ name=(\S+)/g)].map(([, name = '']) => name).toSorted();
 }
 
-describeWithRedis('The names of connections', () => {
+describeWithRedis('Connection names', () => {
   const suite = new RedisSuite();
 
-  it('tell the queue and the group, also of later connections', async () => {
+  it('contain the queue and the group, also after a reconnect', async () => {
     const queue = suite.open({ name: 'orders', groups: ['billing'] });
     void new Holder(queue, { group: 'billing' });
     await queue.publish('key', { n: 1 });
@@ -24,7 +24,7 @@ describeWithRedis('The names of connections', () => {
     await suite.run('FLUSHALL');
   });
 
-  it('have no character that the server refuses', async () => {
+  it('contain no character that the server refuses', async () => {
     const odd = 'a b\n\u0000ü😀~{}';
     const queue = suite.open({ name: odd, groups: [odd] });
     void new Holder(queue, { group: odd });
@@ -33,20 +33,20 @@ describeWithRedis('The names of connections', () => {
     await suite.run('FLUSHALL');
   });
 
-  it('are those of a client that is handed in, where it has one', async () => {
+  it('keep the name of the given client if it has one', async () => {
     const queue = suite.open({ client: createClient({ url: suite.url, name: 'mine' }), groups: ['billing'] });
     void new Holder(queue, { group: 'billing' });
     await queue.publish('key', { n: 1 });
     await eventually(async () => (await namesOn(suite)).join() === 'mine,mine');
   });
 
-  it('are ours where a client that is handed in has none', async () => {
+  it('contain the queue if the given client has no name', async () => {
     const queue = suite.open({ client: createClient({ url: suite.url, RESP: 3 }) });
     await queue.publish('key', { n: 1 });
     expect(await namesOn(suite)).toEqual([`sluice:${suite.name}`]);
   });
 
-  it('are not given to a client that is handed in, only to the connections of the queue', async () => {
+  it('are set on the connections of the queue but not on the given client', async () => {
     const client = await createClient({ url: suite.url }).connect();
     suite.ending(() => client.destroy());
     const queue = suite.open({ client });
@@ -55,7 +55,7 @@ describeWithRedis('The names of connections', () => {
     expect(await client.clientGetName()).toBeNull();
   });
 
-  it('need no right: without it, a connection has none', async () => {
+  it('stay empty if the user may not run CLIENT SETNAME', async () => {
     await suite.run(
       'ACL',
       'SETUSER',
@@ -78,13 +78,13 @@ describeWithRedis('The names of connections', () => {
   });
 });
 
-describeWithRedis('The names of connections to a cluster', () => {
+describeWithRedis('Connection names on a cluster', () => {
   const suite = new RedisSuite({ cluster: true });
 
-  it.each<[whose: string, name: string | undefined]>([
-    ['ours', undefined],
-    ['those of its nodes', 'mine'],
-  ])('are %s', async (_whose, name) => {
+  it.each<[source: string, name: string | undefined]>([
+    ['contain the queue', undefined],
+    ['keep the name that the client sets for its nodes', 'mine'],
+  ])('%s', async (_source, name) => {
     const client = createCluster({ rootNodes: [{ url: suite.url }], defaults: name === undefined ? {} : { name } });
     const queue = suite.open({ client });
     await queue.publish('key', { n: 1 });

@@ -7,10 +7,10 @@ import { EXERCISED, exercise } from '../support/redis-exercise.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-describeWithRedis('A queue on a cluster', () => {
+describeWithRedis('A queue on a Redis Cluster', () => {
   const suite = new RedisSuite({ cluster: true });
 
-  it.each(['plain', '{x}y', '}{100% ü😀\n'])('has all its keys in one slot: %j', async (prefix) => {
+  it.each(['plain', '{x}y', '}{100% ü😀\n'])('keeps all its keys in one slot, named %j', async (prefix) => {
     suite.name = `${prefix}${suite.name}`;
     const slots = new Set<unknown>();
     const kinds = new Set<string>();
@@ -42,7 +42,7 @@ describeWithRedis('A queue on a cluster', () => {
     ]);
   });
 
-  it('is served through a client of the cluster, which is neither used nor closed', async () => {
+  it('connects like a given cluster client and neither uses nor closes that client', async () => {
     const client = createCluster({ rootNodes: [{ url: suite.url }] });
     await client.connect();
     suite.ending(() => client.destroy());

@@ -19,7 +19,7 @@ import { describeWithRedis, describeWithRedisTls } from '../support/servers/desc
 import { RedisServer } from '../support/servers/redis-server.js';
 import { StrangeServer } from '../support/servers/strange-server.js';
 
-/** What shows that a queue works: one message there and back, acknowledged. */
+/** Publishes one message, receives it and acknowledges it. */
 async function works(queue: QueueBackend): Promise<void> {
   const holder = new Holder(queue);
   await queue.publish('key', { n: 1 });
@@ -29,11 +29,11 @@ async function works(queue: QueueBackend): Promise<void> {
   holder.subscription.unsubscribe();
 }
 
-describeWithRedis('The connections of a RedisBackend', () => {
+describeWithRedis('Connections of a RedisBackend', () => {
   retryOnce();
   const suite = new RedisSuite();
 
-  it('are none before it is used, and none after close()', async () => {
+  it('opens none before the first use and keeps none after close()', async () => {
     const queue = suite.open();
     queue.deliveries();
     queue.consume();
@@ -44,7 +44,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
     await eventually(async () => (await suite.connections()).length === 0);
   });
 
-  it('are one, and one for each group that is consumed, however many subscribe', async () => {
+  it('opens one, and one more for each consumed group, however many subscribers there are', async () => {
     const queue = suite.open({ groups: ['a', 'b', 'c', 'unused'] });
     await queue.publish('key', { n: 1 });
     expect(await suite.connections()).toHaveLength(1);
@@ -60,7 +60,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
     expect(await suite.connections()).toHaveLength(4);
   });
 
-  it('are one again some time after the last subscriber has left, and as many as before when one comes', async () => {
+  it('closes the connection of a group after its last subscriber leaves and reopens it for a new one', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     const holders = ['a', 'b'].map((group) => new Holder(queue, { group }));
     await eventually(async () => (await suite.connections()).length === 3);
@@ -75,7 +75,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
     expect(await holder.of(1).ack()).toBe(true);
   });
 
-  it('go to the database that the URL names', async () => {
+  it('selects the database of the URL', async () => {
     const queue = suite.open({ url: `${suite.url}/5` });
     await works(queue);
     expect(await suite.keys()).toEqual([]);
@@ -84,7 +84,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
     expect(await suite.keys()).toEqual(['', 'bell'].filter((key) => key === '' || key === 'bell'));
   });
 
-  it('fail at once if the database is out of range', async () => {
+  it('fails immediately if the database is out of range', async () => {
     const queue = suite.open({ url: `${suite.url}/99` });
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({
       retryable: false,
@@ -92,7 +92,7 @@ describeWithRedis('The connections of a RedisBackend', () => {
     });
   });
 
-  it('fail in time where TLS is spoken here, and not there', async () => {
+  it('fails before the publish timeout ends if the server does not speak TLS', async () => {
     const client = createClient({ socket: { host: '127.0.0.1', port: suite.server.port, tls: true } });
     const queue = suite.open({ client, publishTimeout: 500 });
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({
@@ -102,10 +102,10 @@ describeWithRedis('The connections of a RedisBackend', () => {
   });
 });
 
-describeWithRedis('A RedisBackend whose server is replaced', () => {
+describeWithRedis('RedisBackend when its server is replaced', () => {
   const suite = new RedisSuite();
 
-  it('goes to the one that its address leads to then, when the old one follows another and keeps its connections', async () => {
+  it('reconnects to the new server if the old one becomes a replica and keeps its connections', async () => {
     const successor = await RedisServer.start();
     suite.ending(() => successor.stop());
     let { port } = suite.server;
@@ -129,11 +129,11 @@ describeWithRedis('A RedisBackend whose server is replaced', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it.each<[what: string, use: (queue: QueueBackend) => Promise<unknown>]>([
+  it.each<[call: string, use: (queue: QueueBackend) => Promise<unknown>]>([
     ['a publish', (queue) => queue.publish('key', {})],
     ['a count', (queue) => queue.stats()],
     ['a stream', (queue) => lastValueFrom(queue.deliveries())],
-  ])('reconnects after a fatal reply to %s', async (_what, use) => {
+  ])('reconnects after a fatal reply to %s', async (_call, use) => {
     const successor = await RedisServer.start();
     suite.ending(() => successor.stop());
     const { proxy, url } = await suite.proxy();
@@ -148,11 +148,11 @@ describeWithRedis('A RedisBackend whose server is replaced', () => {
   });
 });
 
-describeWithRedis('A RedisBackend whose server wants a password', () => {
+describeWithRedis('RedisBackend with a password', () => {
   const password = 'pa:ss/w@rd? #%ü';
   const suite = new RedisSuite({ password });
 
-  it('gives it, from the URL', async () => {
+  it('authenticates with the password of the URL', async () => {
     await works(suite.open());
   });
 
@@ -160,7 +160,7 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
     ['a wrong password', ':wr0ng-secret@', ['default', '>wr0ng-secret']],
     ['no password', '', ['default', 'nopass']],
     ['an unknown user', 'somebody:wr0ng-secret@', ['somebody', 'on', '>wr0ng-secret', '~*', '+@all']],
-  ])('fails at once with %s, and works once that is right', async (_what, login, mend) => {
+  ])('fails immediately with %s and works once that is corrected', async (_what, login, mend) => {
     const errors: string[] = [];
     const keep = (...said: unknown[]) =>
       void errors.push(said.map((one) => `${one} ${(one as Error | undefined)?.stack}`).join());
@@ -185,7 +185,7 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
     await works(queue);
   });
 
-  it('does not try again with a wrong password without a subscriber', async () => {
+  it('does not retry a wrong password without a subscriber', async () => {
     await suite.run('ACL', 'LOG', 'RESET');
     const holder = new Holder(suite.open({ url: `redis://:wr0ng-secret@127.0.0.1:${suite.server.port}` }));
     await eventually(() => holder.error !== undefined);
@@ -195,7 +195,7 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
     expect(entry?.slice(0, 4)).toEqual(['count', 1, 'reason', 'auth']);
   });
 
-  it('waits with a publish while the password is changed under its connections', async () => {
+  it('fails a publish while the password is changed and works once it is restored', async () => {
     const queue = suite.open();
     await works(queue);
     const holder = new Holder(queue);
@@ -209,7 +209,7 @@ describeWithRedis('A RedisBackend whose server wants a password', () => {
   });
 });
 
-describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
+describeWithRedisTls('RedisBackend over TLS', () => {
   const suite = new RedisSuite({ tls: true });
 
   it('trusts the certificate authority of a given client', async () => {
@@ -217,7 +217,7 @@ describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
     await works(suite.open({ client }));
   });
 
-  it('fails at once if the certificate is not trusted', async () => {
+  it('fails immediately if the certificate is not trusted', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     const error = await failureOf(queue.publish('key', {}));
@@ -226,7 +226,7 @@ describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
     await eventually(() => holder.error !== undefined);
   });
 
-  it('fails at once where the certificate is for another host', async () => {
+  it('fails immediately if the certificate is for another host', async () => {
     const client = createClient({
       url: suite.url,
       socket: { tls: true, ca: suite.server.ca, servername: 'other.example' },
@@ -234,13 +234,13 @@ describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
     expect(await failureOf(suite.open({ client }).publish('key', {}))).toMatchObject({ retryable: false });
   });
 
-  it('says so where its URL is one without TLS', async () => {
+  it('fails with a helpful message if the URL is one without TLS', async () => {
     const queue = suite.open({ url: suite.url.replace('rediss:', 'redis:'), publishTimeout: 500 });
     const error = await failureOf(queue.publish('key', {}));
     expect(`${error.message} ${error.cause}`).toMatch(/ECONNRESET|closed|RESP type/);
   });
 
-  it('trusts what NODE_EXTRA_CA_CERTS names, with a rediss: URL', async () => {
+  it('trusts the authority in NODE_EXTRA_CA_CERTS with a rediss: URL', async () => {
     const ca = path.join(suite.server.folder, 'ca.pem');
     await writeFile(ca, suite.server.ca);
     const program = `
@@ -268,10 +268,10 @@ describeWithRedisTls('A RedisBackend whose server speaks TLS', () => {
   });
 });
 
-describeWithRedis('A RedisBackend whose server listens on a socket of Unix', () => {
+describeWithRedis('RedisBackend over a Unix socket', () => {
   const suite = new RedisSuite({ config: { unixsocket: 'redis.sock' } });
 
-  it('connects by a URL that names its path', async () => {
+  it('connects by a URL with the path of the socket', async () => {
     const queue = new RedisBackend({
       url: `unix://${suite.server.folder}/redis.sock`,
       name: suite.name,
@@ -282,7 +282,7 @@ describeWithRedis('A RedisBackend whose server listens on a socket of Unix', () 
     expect(await suite.run('CLIENT', 'LIST')).toContain('redis.sock');
   });
 
-  it('says where it is when it cannot be reached', async () => {
+  it('names the path in the error if the socket cannot be reached', async () => {
     const url = `unix://${suite.server.folder}/other.sock?db=2`;
     const queue = new RedisBackend({ url, name: suite.name, publishTimeout: 300, logger: silentLogger });
     suite.ending(() => queue.close());

@@ -25,12 +25,12 @@ const CAPABILITIES: BackendCapabilities = {
   lease: 1000,
 };
 
-describeWithRedis('The contract, kept by a RedisBackend', () => {
+describeWithRedis('Contract of RedisBackend', () => {
   retryOnce();
   let server: RedisServer;
 
   beforeAll(async () => {
-    // It survives the restarts that it is asked for, and does not wait for the disk otherwise: a busy machine's may take long.
+    // The data has to survive restarts. Syncing each write would be slow on a busy machine.
     server = await RedisServer.start({ config: { appendonly: 'yes', appendfsync: 'everysec' } });
   });
 
@@ -53,7 +53,10 @@ describeWithRedis('The contract, kept by a RedisBackend', () => {
       logger,
     });
 
-  /** Cuts every connection. One call after the other: each cuts that of the others too. */
+  /**
+   * Cuts every connection. The calls run one by one, because each also cuts the connection of the
+   * others.
+   */
   let cuts = Promise.resolve();
   const disconnect = () => {
     cuts = cuts.then(async () => void (await server.run('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')));

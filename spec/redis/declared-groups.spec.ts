@@ -7,7 +7,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 
 const acking = (delivery: { ack(): unknown }) => void delivery.ack();
 
-describeWithRedis('A RedisBackend without the option `groups`', () => {
+describeWithRedis('RedisBackend without the option `groups`', () => {
   const suite = new RedisSuite();
 
   const groups = async (): Promise<string[]> => {
@@ -15,12 +15,12 @@ describeWithRedis('A RedisBackend without the option `groups`', () => {
     return infos.map(([, name]) => name).toSorted();
   };
 
-  it('creates `default` where the queue has no group yet', async () => {
+  it('creates `default` if the queue has no group yet', async () => {
     await suite.open().publish('key', { n: 1 });
     expect(await groups()).toEqual(['default']);
   });
 
-  it('publishes to the groups that there are, and creates none', async () => {
+  it('publishes to the existing groups and creates none', async () => {
     const declaring = suite.open({ groups: ['billing', 'audit'] });
     await declaring.stats();
     const queue = suite.open();
@@ -37,7 +37,7 @@ describeWithRedis('A RedisBackend without the option `groups`', () => {
     expect(await groups()).toEqual(['audit', 'billing']);
   });
 
-  it('creates no `default` beside the groups that another process has made since the database was flushed', async () => {
+  it('does not create `default` if another process has created groups since FLUSHALL', async () => {
     const queue = suite.open();
     const declaring = suite.open({ groups: ['billing'] });
     await Promise.all([queue.stats(), declaring.stats()]);
@@ -48,7 +48,7 @@ describeWithRedis('A RedisBackend without the option `groups`', () => {
     expect(await groups()).toEqual(['billing']);
   });
 
-  it('creates `default` for a consumer, with what the queue holds', async () => {
+  it('creates `default` for a consumer, with all messages of the queue', async () => {
     const declaring = suite.open({ groups: ['billing'] });
     for (const n of [1, 2]) await declaring.publish('key', { n });
     const queue = suite.open();
@@ -66,7 +66,7 @@ describeWithRedis('A RedisBackend without the option `groups`', () => {
     expect(await declaring.stats({ group: 'billing' })).toEqual({ ready: 3, unfinished: 3 });
   });
 
-  it('creates `default` where a message is published for it', async () => {
+  it('creates `default` when a message is published for it', async () => {
     const declaring = suite.open({ groups: ['billing'] });
     await declaring.publish('key', { n: 1 });
     const queue = suite.open();
@@ -76,17 +76,17 @@ describeWithRedis('A RedisBackend without the option `groups`', () => {
     expect(await queue.stats({ group: 'default' })).toEqual({ ready: 2, unfinished: 2 });
   });
 
-  it('keeps `default` where that was declared', async () => {
+  it('keeps a declared group `default`', async () => {
     await suite.open({ groups: ['billing'] }).stats();
     await suite.open({ groups: ['default'] }).publish('key', { n: 1 });
     expect(await groups()).toEqual(['billing', 'default']);
   });
 });
 
-describeWithRedis('A group that a RedisBackend does not declare', () => {
+describeWithRedis('An undeclared group', () => {
   const suite = new RedisSuite();
 
-  it('is refused, and is not created', async () => {
+  it('is refused and not created', async () => {
     const queue = suite.open({ groups: ['a'] });
     await queue.publish('key', { n: 1 });
     expect(() => queue.consume({ group: 'b' })).toThrow(ConfigurationError);
@@ -108,7 +108,7 @@ describeWithRedis('A group that a RedisBackend does not declare', () => {
 describeWithRedis('A group that is added to the declaration of a running queue', () => {
   const suite = new RedisSuite();
 
-  it('starts with what the queue holds, also with what another process settles that does not know it', async () => {
+  it('receives the messages of the queue, also those that a process without this group settles', async () => {
     const running = suite.open({ groups: ['early'] });
     const early = new Holder(running, { group: 'early', prefetch: 5 });
     await Promise.all(upTo(10).map((n) => running.publish('key', { n })));

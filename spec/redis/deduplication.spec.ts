@@ -10,7 +10,7 @@ describeWithRedis('A message with an id', () => {
   const remembered = async () =>
     ((await suite.run('KEYS', suite.key('id:*'))) as string[]).map((key) => key.slice(suite.key('id:').length));
 
-  it('has that id on every delivery, and its place in the stream', async () => {
+  it('has this id and its order on every delivery', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 }, { id: 'one' });
     await queue.publish('key', { n: 2 });
@@ -31,7 +31,7 @@ describeWithRedis('A message with an id', () => {
     expect(await suite.length()).toBe(0);
   });
 
-  it('is stored once by all processes, with a delay and for one group too', async () => {
+  it('is stored once across all processes, also with a delay or for one group', async () => {
     const [queue, other] = [suite.open({ groups: ['a', 'b'] }), suite.open({ groups: ['a', 'b'] })];
     await queue.publish('key', { n: 1 }, { id: 'one' });
     await queue.publish('key', { n: 2 }, { id: 'late', delay: 20 });
@@ -49,7 +49,7 @@ describeWithRedis('A message with an id', () => {
     expect((await remembered()).toSorted()).toEqual(['a only', 'late', 'one']);
   });
 
-  it('is stored again after the deduplication window, when its key has expired', async () => {
+  it('is stored again once the deduplication window is over', async () => {
     const queue = suite.open({ dedupeWindow: 100 });
     await queue.publish('key', { n: 1 }, { id: 'one' });
     await queue.publish('key', { n: 2 }, { id: 'one' });
@@ -57,7 +57,7 @@ describeWithRedis('A message with an id', () => {
     await queue.publish('key', { n: 3 }, { id: 'one' });
     const holder = new Holder(queue, { prefetch: 5 });
     await eventually(() => holder.deliveries.length === 2);
-    // Both are in flight under one id: each is settled for itself.
+    // Both messages are in flight with the same id. Each is settled separately.
     expect(holder.attempts).toEqual([
       [1, 1],
       [3, 1],
@@ -68,7 +68,7 @@ describeWithRedis('A message with an id', () => {
     expect(await suite.length()).toBe(0);
   });
 
-  it('is stored once when its batch is sent again', async () => {
+  it('is stored once if its batch is resent', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.stats();
@@ -78,7 +78,7 @@ describeWithRedis('A message with an id', () => {
     expect(await suite.length()).toBe(50);
   });
 
-  it('is stored by a second attempt if the first one failed', async () => {
+  it('is stored by a second publish if the first one failed', async () => {
     const rules = ['reset', 'on', '>secret', '+@all', '-xadd', '~*'];
     await suite.run('ACL', 'SETUSER', 'publisher', ...rules);
     suite.ending(() => suite.run('ACL', 'DELUSER', 'publisher'));
@@ -89,19 +89,19 @@ describeWithRedis('A message with an id', () => {
     expect(await suite.length()).toBe(1);
   });
 
-  it('may have a window that is no whole number of milliseconds', async () => {
+  it('accepts a deduplication window with a fraction of a millisecond', async () => {
     const queue = suite.open({ dedupeWindow: 60_000.5 });
     await queue.publish('key', { n: 1 }, { id: 'one' });
     await queue.publish('key', { n: 2 }, { id: 'one' });
     expect(await suite.length()).toBe(1);
   });
 
-  it('costs a publish without an id nothing', async () => {
+  it('adds no command for a publish without an id', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 });
     const before = await suite.calls('set');
     await Promise.all(upTo(50).map((n) => queue.publish('key', { n })));
-    // Only the number of the batch.
+    // Only the number of the batch is stored.
     expect((await suite.calls('set')) - before).toBe(1);
     expect(await remembered()).toEqual([]);
   });

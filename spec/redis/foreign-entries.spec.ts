@@ -7,7 +7,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 
 const GOOD = ['key', 'k', 'payload', '{"n":1}'];
 
-describeWithRedis('An entry of the stream that is no message', () => {
+describeWithRedis('A stream entry that is not a Sluice message', () => {
   const suite = new RedisSuite();
 
   const add = async (...fields: string[]) => (await suite.run('XADD', suite.name, '*', ...fields)) as string;
@@ -33,7 +33,7 @@ describeWithRedis('An entry of the stream that is no message', () => {
     ['has headers that are not JSON', [...GOOD, 'headers', 'x'], /"headers" is not JSON/],
     ['has headers that are a list', [...GOOD, 'headers', '[]'], /"headers" is not a JSON object/],
     ['has headers that are no strings', [...GOOD, 'headers', '{"a":1}'], /header "a"/],
-    ['has a time that is none', [...GOOD, 'publishedAt', 'yesterday'], /"publishedAt"/],
+    ['has an invalid time', [...GOOD, 'publishedAt', 'yesterday'], /"publishedAt"/],
   ])('is quarantined if it %s', async (_what, fields, reason) => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
@@ -52,7 +52,7 @@ describeWithRedis('An entry of the stream that is no message', () => {
     expect(await suite.keys()).toEqual(['', 'aside', 'bell']);
   });
 
-  it('is kept as it was, also where its bytes are no text', async () => {
+  it('is quarantined byte by byte, even if it is not valid text', async () => {
     const queue = suite.open();
     await queue.stats();
     await suite.run('EVAL', "return redis.call('XADD', KEYS[1], '*', 'a\\255', '\\0\\254{')", '1', suite.name);
@@ -67,7 +67,7 @@ describeWithRedis('An entry of the stream that is no message', () => {
     expect(kept).toBe(1);
   });
 
-  it('holds up nothing: thousands of them, and messages between', async () => {
+  it('does not block messages between thousands of such entries', async () => {
     const queue = suite.open();
     await queue.stats();
     const script = "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'odd', i) end";
@@ -82,7 +82,7 @@ describeWithRedis('An entry of the stream that is no message', () => {
     expect(await suite.pending()).toEqual([]);
   });
 
-  it('is quarantined once, whatever the number of groups', async () => {
+  it('is quarantined once, however many groups there are', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await queue.stats();
     const id = await add('not', 'ours');
@@ -96,7 +96,7 @@ describeWithRedis('An entry of the stream that is no message', () => {
     expect(await suite.pending('b')).toEqual([]);
   });
 
-  it('may be put back by hand, and what is ours in it is read', async () => {
+  it('is delivered if its known fields are valid', async () => {
     const queue = suite.open();
     await queue.stats();
     await add('payload', '{"n":7}', 'unknown', 'x', 'key', 'k');
@@ -110,7 +110,7 @@ describeWithRedis('A key of another type', () => {
   const suite = new RedisSuite();
 
   it.each(['', 'bell', 'delayed', 'returned:default', 'later:default'])(
-    'under the name of the queue and %j fails at once, and is not touched',
+    'fails a publish and a consumer immediately and is not changed: queue name and suffix %j',
     async (suffix) => {
       const key = suffix === '' ? suite.name : suite.key(suffix);
       await suite.run('SET', key, 'precious');
@@ -141,7 +141,7 @@ describeWithRedis('A key of another type', () => {
   );
 
   it.each(['settled', 'delayed', 'returned:default', 'later:default'])(
-    'that appears under %j makes the ack of a message in flight fail',
+    'fails the ack of a message in flight: suffix %j',
     async (suffix) => {
       const logger = recordingLogger();
       const queue = suite.open({ logger });
@@ -159,7 +159,7 @@ describeWithRedis('A key of another type', () => {
       await suite.run('DEL', suite.key(suffix));
       let again = new Holder(queue);
       await eventually(() => {
-        // What had gone back when the first stream failed may have been refused just now, and that be heard of here.
+        // The release of the messages may fail only now, and then ends the new stream.
         if (again.error !== undefined) again = new Holder(queue);
         return again.deliveries.length === 2;
       });
@@ -167,7 +167,7 @@ describeWithRedis('A key of another type', () => {
     },
   );
 
-  it('does not end the process if no caller awaits the ack that fails', async () => {
+  it('causes no unhandled rejection if the failed ack is not awaited', async () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => unhandled.push(reason);
     process.on('unhandledRejection', note);
@@ -183,7 +183,7 @@ describeWithRedis('A key of another type', () => {
     expect(unhandled).toEqual([]);
   });
 
-  it('that comes while the queue is used fails at once too, and is forgotten when it is gone', async () => {
+  it('fails a running queue immediately and is forgotten once it is deleted', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });

@@ -12,7 +12,7 @@ providerEnvironment(RedisBackend, REDIS);
 describeWithRedis('RedisBackend.fromEnv', () => {
   const suite = new RedisSuite();
 
-  it('heeds every variable', async () => {
+  it('reads every variable', async () => {
     const groups = ' billing , audit,billing';
     const env = {
       REDIS_URL: `${suite.url}/3`,

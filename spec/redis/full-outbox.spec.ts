@@ -3,7 +3,7 @@ import { RedisSuite } from '../support/redis-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-describeWithRedis('A queue with as many unconfirmed messages as it may have', () => {
+describeWithRedis('RedisBackend with the maximum of unconfirmed messages', () => {
   retryOnce();
   fullOutbox(new RedisSuite());
 });

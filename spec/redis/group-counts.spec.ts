@@ -33,9 +33,9 @@ const operation = fc.oneof(
 type Operation = typeof operation extends fc.Arbitrary<infer Value> ? Value : never;
 type State = 'ready' | 'delayed' | 'out';
 
-/** Does one call after the other, and knows what each group has of each message. */
+/** Makes one call after the other and tracks the state of each message in each group. */
 class Model {
-  /** By group: what it has not settled. */
+  /** The unsettled messages of each group. */
   readonly states = new Map<string, Map<number, State>>(GROUPS.map((name) => [name, new Map()]));
   readonly #queue: QueueBackend;
   readonly #out = new Map<string, Delivery[]>(GROUPS.map((name) => [name, []]));
@@ -69,7 +69,7 @@ class Model {
     return { ready: ready.length, unfinished: all.size };
   }
 
-  /** How many messages the stream has to hold. */
+  /** The number of messages that the stream has to contain. */
   get stored(): number {
     return new Set(
       [...this.states.values()].flatMap((states) => [...states.keys()].filter((n) => !this.#delayed.has(n))),
@@ -87,7 +87,10 @@ class Model {
     await this.#queue.publish('key', { n }, { group: only, delay: later ? LONG : 0 });
   }
 
-  /** Subscribes again, with credit for so many. An earlier subscriber would get a share. */
+  /**
+   * Replaces the subscriber by one with the given prefetch. An earlier subscriber would get a
+   * share.
+   */
   async #take(name: string, count: number): Promise<void> {
     await this.#stop(name);
     const out = this.#out.get(name) as Delivery[];
@@ -108,7 +111,7 @@ class Model {
     const n = numberOf(delivery.payload);
     const states = this.#statesOf(name);
     if (states.get(n) !== 'ready')
-      throw new Error(`Message ${n} came to group ${name}, which has it as ${states.get(n)}`);
+      throw new Error(`Message ${n} was delivered to group ${name}, where its state is ${states.get(n)}`);
     states.set(n, 'out');
     this.#out.get(name)?.push(delivery);
   }
@@ -135,10 +138,10 @@ class Model {
   }
 }
 
-describeWithRedis('The counts of a queue, some of whose messages are for one group', () => {
+describeWithRedis('Counts of a queue with messages for single groups', () => {
   const suite = new RedisSuite();
 
-  it('are right after any sequence of calls', async () => {
+  it('are correct after any sequence of calls', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(operation, { maxLength: 50, size: 'max' }), async (operations) => {
         suite.name = `run ${Math.random()}`;
@@ -146,9 +149,9 @@ describeWithRedis('The counts of a queue, some of whose messages are for one gro
         const model = new Model(queue);
         for (const each of operations) {
           await model.do(each);
-          // What leaves a group, or is read by one that does not get it, is on its way for a moment.
+          // Released messages, and those that a group skips, take a moment to be counted.
           for (const name of [undefined, ...GROUPS]) {
-            // A subscriber may get what was published just now.
+            // A subscriber may still receive messages that were just published.
             const isRight = async () => isDeepStrictEqual(await queue.stats({ group: name }), model.statsOf(name));
             await eventually(isRight, () => ({ name, should: model.statsOf(name) }));
           }

@@ -8,7 +8,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 const GROUPS = ['a', 'b'];
 const acking = (delivery: { ack(): unknown }) => void delivery.ack();
 
-/** The counts of group `a`, of group `b`, and over all, as `ready/unfinished`. */
+/** The counts of group `a`, of group `b` and of the queue, each as `ready/unfinished`. */
 async function counts(queue: QueueBackend): Promise<string> {
   const text = ({ ready, unfinished }: QueueStats) => `${ready}/${unfinished}`;
   return [await queue.stats({ group: 'a' }), await queue.stats({ group: 'b' }), await queue.stats()]
@@ -16,7 +16,7 @@ async function counts(queue: QueueBackend): Promise<string> {
     .join(' ');
 }
 
-describeWithRedis('A message that is published for one group', () => {
+describeWithRedis('A message published for one group', () => {
   const suite = new RedisSuite();
 
   const isEmpty = async () => {
@@ -25,7 +25,7 @@ describeWithRedis('A message that is published for one group', () => {
     expect(await suite.keys()).toEqual(['', 'bell']);
   };
 
-  it('goes to that group alone, in the order of publishing, also with a delay and with headers', async () => {
+  it('is delivered to this group only, in publish order, also with a delay or headers', async () => {
     const queue = suite.open({ groups: GROUPS });
     const publish = (n: number, options?: object) => queue.publish('key', { n }, options);
     await Promise.all([
@@ -53,7 +53,7 @@ describeWithRedis('A message that is published for one group', () => {
     await isEmpty();
   });
 
-  it('is counted for that group alone, wherever it is', async () => {
+  it('is counted for this group only, in every state', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 1 });
     await queue.publish('key', { n: 2 }, { group: 'a' });
@@ -74,7 +74,7 @@ describeWithRedis('A message that is published for one group', () => {
     a.subscription.unsubscribe();
   });
 
-  it('is counted as ready once it is due, without any consumer', async () => {
+  it('is counted as ready once it is due, even without a consumer', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 1 }, { group: 'a', delay: 1 });
     await queue.publish('key', { n: 2 }, { delay: 1 });
@@ -83,7 +83,7 @@ describeWithRedis('A message that is published for one group', () => {
     expect(await counts(queue)).toBe('3/3 2/2 3/3');
   });
 
-  it('is counted while it waits to be redelivered', async () => {
+  it('is counted while it waits for redelivery', async () => {
     const queue = suite.open({ groups: GROUPS });
     for (const n of [1, 2]) await queue.publish('key', { n }, { group: 'a' });
     const a = new Holder(queue, { group: 'a' });
@@ -92,7 +92,7 @@ describeWithRedis('A message that is published for one group', () => {
     await eventually(async () => (await counts(queue)) === '2/2 0/0 2/2');
   });
 
-  it('is removed when that group has settled it, though other groups have not read so far', async () => {
+  it('is removed once its group has settled it, although other groups have not read so far', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 0 });
     await Promise.all(upTo(40).map((n) => queue.publish('key', { n }, { group: 'a' })));
@@ -106,7 +106,7 @@ describeWithRedis('A message that is published for one group', () => {
     await isEmpty();
   });
 
-  it('leaves the counts of a group right that had not read it when it was removed', async () => {
+  it('leaves the counts of a group correct that had not read it before it was removed', async () => {
     const queue = suite.open({ groups: GROUPS });
     const a = new Holder(queue, { group: 'a' }, acking);
     const b = new Holder(queue, { group: 'b' }, acking);
@@ -128,7 +128,7 @@ describeWithRedis('A message that is published for one group', () => {
     expect(await counts(queue)).toBe('0/0 3/3 3/3');
   });
 
-  it('is not delivered to another group when a consumer of that group dies with it', async () => {
+  it('is not delivered to another group after a consumer of that group dies', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ groups: GROUPS, lease: 200, logger });
     for (const n of [1, 2]) await queue.publish('key', { n }, { group: 'a' });
@@ -152,7 +152,7 @@ describeWithRedis('A message that is published for one group', () => {
     expect(logger.errors).toEqual([]);
   });
 
-  it('holds up no other group that has room for few', async () => {
+  it('does not block another group with a small prefetch', async () => {
     const queue = suite.open({ groups: GROUPS });
     await Promise.all(upTo(100).map((n) => queue.publish('key', { n }, n % 10 === 0 ? {} : { group: 'a' })));
     const b = new Holder(queue, { group: 'b', prefetch: 1 }, acking);
@@ -161,7 +161,7 @@ describeWithRedis('A message that is published for one group', () => {
     await eventually(async () => (await counts(queue)) === '100/100 0/0 100/100');
   });
 
-  it('waits for its group also where the database was flushed', async () => {
+  it('is delivered if the database was flushed before the publish', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.stats();
     await suite.run('FLUSHALL');
@@ -177,7 +177,7 @@ describeWithRedis('A message that is published for one group', () => {
     expect(a.numbers).toEqual([1, 2, 3]);
   });
 
-  it('is removed after its group was destroyed, once a process connects', async () => {
+  it('is removed when a process connects after its group was destroyed', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 1 }, { group: 'b' });
     await queue.publish('key', { n: 2 });

@@ -7,7 +7,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 
 type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>;
 
-describeWithRedis('A client that is handed in to a RedisBackend', () => {
+describeWithRedis('RedisBackend with a given client', () => {
   const suite = new RedisSuite();
 
   const newClient = (options: ClientOptions = {}) =>
@@ -23,13 +23,13 @@ describeWithRedis('A client that is handed in to a RedisBackend', () => {
     await queue.close();
   };
 
-  it('may be closed, and stays so', async () => {
+  it('leaves a closed client closed', async () => {
     const client = newClient();
     await worksWith(client);
     expect(client.isOpen).toBe(false);
   });
 
-  it('may be open, and is neither used nor closed', async () => {
+  it('neither uses nor closes an open client', async () => {
     const client = newClient();
     await client.connect();
     suite.ending(() => client.destroy());
@@ -38,7 +38,7 @@ describeWithRedis('A client that is handed in to a RedisBackend', () => {
     expect(client.isReady).toBe(true);
     await eventually(async () => (await suite.connections()).length === 1);
     expect(await suite.connections()).toEqual([id]);
-    // Before 7.0 without the subcommand.
+    // Before 7.0, the server does not show the subcommand.
     expect(await client.sendCommand(['CLIENT', 'INFO'])).toMatch(/ cmd=client(?:\|info)? /);
   });
 
@@ -46,27 +46,27 @@ describeWithRedis('A client that is handed in to a RedisBackend', () => {
     ['RESP 3', { RESP: 3 }],
     ['RESP 2', { RESP: 2 }],
     ['notifications of maintenance', { RESP: 3, maintNotifications: 'auto' }],
-    ['events for what is invalid', { RESP: 3, emitInvalidate: true }],
-    ['a cache', { RESP: 3, clientSideCache: { ttl: 1000, maxEntries: 10 } }],
+    ['invalidation events', { RESP: 3, emitInvalidate: true }],
+    ['a client-side cache', { RESP: 3, clientSideCache: { ttl: 1000, maxEntries: 10 } }],
     ['pings', { pingInterval: 20 }],
-    ['a timeout of its socket', { socket: { socketTimeout: 100 } }],
-    ['a timeout of its commands', { commandOptions: { timeout: 50 } }],
-    ['a bound for its queue', { commandsQueueMaxLength: 1 }],
+    ['a socket timeout', { socket: { socketTimeout: 100 } }],
+    ['a command timeout', { commandOptions: { timeout: 50 } }],
+    ['a limit for its command queue', { commandsQueueMaxLength: 1 }],
     ['an offline queue', { disableOfflineQueue: false }],
-    ['a strategy to reconnect', { socket: { reconnectStrategy: () => 1 } }],
+    ['a reconnect strategy', { socket: { reconnectStrategy: () => 1 } }],
     ['a database', { database: 2 }],
     ['a name', { name: 'mine' }],
-  ])('may have %s', async (_what, options) => {
+  ])('works with a client that has %s', async (_what, options) => {
     const client = newClient(options);
     await worksWith(client);
   });
 
-  it('may map types to others', async () => {
+  it('works with a client that maps types', async () => {
     const client = newClient().withTypeMapping({ 36: Buffer, 43: Buffer, 58: String });
     await worksWith(client as unknown as ReturnType<typeof newClient>);
   });
 
-  it('does not disturb an idle consumer by its own ideas of silence', async () => {
+  it('does not apply the timeouts of the client to an idle consumer', async () => {
     const warnings: string[] = [];
     const logger = {
       debug() {},
@@ -86,13 +86,13 @@ describeWithRedis('A client that is handed in to a RedisBackend', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('is asked for its name on each connection', async () => {
+  it('sets the name of the client on its connections', async () => {
     const queue = suite.open({ client: newClient({ name: 'my-service' }) });
     await queue.publish('key', {});
     expect(await suite.run('CLIENT', 'LIST')).toContain('name=my-service');
   });
 
-  it('passes on its credentials, also changing ones', async () => {
+  it('uses the credentials provider of the client on each connection', async () => {
     await suite.run('ACL', 'SETUSER', 'app', 'on', '>first', '~*', '+@all');
     suite.ending(() => suite.run('ACL', 'DELUSER', 'app'));
     let password = 'first';
@@ -107,7 +107,7 @@ describeWithRedis('A client that is handed in to a RedisBackend', () => {
     expect(await suite.length()).toBe(2);
   });
 
-  it('that cannot be duplicated makes publishes and streams fail at once, and nothing else', async () => {
+  it('fails publishes and streams immediately if the client cannot be duplicated', async () => {
     const client = {
       duplicate() {
         throw new Error('no, not this one');

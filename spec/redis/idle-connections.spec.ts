@@ -6,14 +6,14 @@ import { RedisSuite } from '../support/redis-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-describeWithRedis('A RedisBackend whose server closes idle connections', () => {
+describeWithRedis('RedisBackend when its server closes idle connections', () => {
   retryOnce();
   const suite = new RedisSuite({ config: { timeout: '3' } });
 
-  /** Waits until the server has closed a connection that was made now, and is idle. */
+  /** Waits until the server has closed an idle connection that was opened now. */
   const idleTimeout = async () => {
     const client = createClient({ url: suite.url, socket: { reconnectStrategy: false } });
-    // Not with `once` of node:events, which rejects with the reset of a connection.
+    // `once` of node:events would reject if the connection is reset.
     const closed = new Promise((resolve) => client.once('terminated', resolve));
     client.on('error', () => undefined);
     await client.connect();
@@ -21,16 +21,16 @@ describeWithRedis('A RedisBackend whose server closes idle connections', () => {
   };
 
   it.each<[what: string, begin: (open: () => ReturnType<typeof suite.open>) => Promise<unknown>]>([
-    ['of a publisher that has nothing to publish', (open) => open().publish('key', { n: 1 })],
+    ['publisher without messages', (open) => open().publish('key', { n: 1 })],
     [
-      'of a consumer that waits for messages',
+      'consumer that waits for messages',
       async (open) => {
         void new Holder(open());
         await eventually(async () => (await suite.connections()).length === 2);
       },
     ],
     [
-      'of a consumer whose handlers take their time',
+      'consumer with a slow handler',
       async (open) => {
         const queue = open();
         const holder = new Holder(queue, { prefetch: 1 });
@@ -39,15 +39,15 @@ describeWithRedis('A RedisBackend whose server closes idle connections', () => {
         await eventually(() => holder.deliveries.length === 1);
       },
     ],
-  ])('keeps its connections: %s', async (_what, begin) => {
+  ])('keeps the connection open: %s', async (_what, begin) => {
     const logger = recordingLogger();
     await begin(() => suite.open({ logger }));
     const before = await suite.connections();
-    // The server would close it while it is idle, and a command that is sent at that moment fails.
+    // The server would close the connection of the suite, and a command sent at that moment fails.
     suite.closeOwn();
     for (let times = 0; times < 2; times++) await idleTimeout();
     expect(logger.warnings).toEqual([]);
-    // An unused connection may be closed, but none is new.
+    // Unused connections may be closed, but no connection may be new.
     expect(before).toEqual(expect.arrayContaining(await suite.connections()));
   });
 });

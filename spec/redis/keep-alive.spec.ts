@@ -28,7 +28,7 @@ describe('KeepAlive', () => {
     expect(times.slice(4)).toEqual([6501]);
   });
 
-  it('does not ping a connection that is used', () => {
+  it('does not ping a connection that is in use', () => {
     const ping = jest.fn();
     const keepAlive = new KeepAlive(ping);
     keepAlive.start(1000);
@@ -39,7 +39,7 @@ describe('KeepAlive', () => {
     expect(ping).not.toHaveBeenCalled();
   });
 
-  it('neither pings nor keeps a timer if the server closes no idle connections, nor once it is stopped', () => {
+  it('neither pings nor keeps a timer without an interval or after stop()', () => {
     const ping = jest.fn();
     const keepAlive = new KeepAlive(ping);
     keepAlive.start(Number.POSITIVE_INFINITY);
@@ -52,12 +52,12 @@ describe('KeepAlive', () => {
   });
 });
 
-describe('A RedisLink', () => {
+describe('RedisLink', () => {
   beforeEach(fakeTime);
 
   afterEach(() => jest.useRealTimers());
 
-  it('sends a PING when it is idle, and none while a command waits for its reply', async () => {
+  it('sends a PING when it is idle, but not while a command waits for its reply', async () => {
     const sent: string[] = [];
     let answer: (reply: unknown) => void = () => {};
     const client = {
@@ -91,14 +91,14 @@ describe('A RedisLink', () => {
   });
 });
 
-describe('A connection to a server', () => {
+describe('Maximum idle time of a connection', () => {
   it.each<[what: string, answer: () => unknown, maxIdle: number]>([
-    ['may be idle for any time where the server closes none', () => ['timeout', '0'], Number.POSITIVE_INFINITY],
-    ['is used three times within the timeout of the server', () => ['timeout', '300'], 100_000],
-    ['is used every 20 seconds where the server does not tell its timeout', () => 'OK', 20_000],
-    ['is used every 20 seconds where the server knows no timeout', () => [], 20_000],
+    ['is unlimited if the server closes no idle connection', () => ['timeout', '0'], Number.POSITIVE_INFINITY],
+    ['is a third of the timeout of the server', () => ['timeout', '300'], 100_000],
+    ['is 20 seconds if the server does not return its timeout', () => 'OK', 20_000],
+    ['is 20 seconds if the server has no timeout setting', () => [], 20_000],
     [
-      'is used every 20 seconds where its user may not ask',
+      'is 20 seconds if the user may not read the setting',
       () => {
         throw new ErrorReply('NOPERM');
       },

@@ -9,10 +9,10 @@ describeWithRedis('A large payload', () => {
   const suite = new RedisSuite();
 
   it.each([
-    ['a string can hold', '\u0001', 18_000_000, /got more than a string can hold/],
-    ['Redis takes', '€', 36_000_000, /got 5400000\d\d bytes/],
+    ['fits in a string', '\u0001', 18_000_000, /got more than fits in a string/],
+    ['Redis accepts', '€', 36_000_000, /got 5400000\d\d bytes/],
   ])(
-    'is refused before it is sent when it is more than %s, and nothing is enqueued',
+    'is refused before it is sent if it is larger than %s',
     async (_what, character, times, got) => {
       const queue = suite.open();
       await queue.stats();
@@ -28,7 +28,7 @@ describeWithRedis('A large payload', () => {
     60_000,
   );
 
-  it('arrives whole, among small ones and in order, at once and delayed', async () => {
+  it('arrives complete and in order among small ones, also with a delay', async () => {
     const queue = suite.open();
     const text = 'x😀'.repeat(1_000_000);
     const published = [0, 1, 2, 3].map((n) => queue.publish('key', { n, text: n % 2 === 0 ? text : '' }));

@@ -9,7 +9,7 @@ import { describeWithRedis } from '../support/servers/describe-with.js';
 
 const LEASE = 500;
 
-describeWithRedis('The lease of a consumer', () => {
+describeWithRedis('Lease of a Redis consumer', () => {
   retryOnce();
   const suite = new RedisSuite();
 
@@ -17,7 +17,7 @@ describeWithRedis('The lease of a consumer', () => {
     for (const n of numbers) await queue.publish('key', { n });
   };
 
-  /** Takes messages as another program would, and is not heard of again. */
+  /** Reads messages as a consumer that then dies. */
   const takeAs = (consumer: string, count: number, group = 'default') =>
     suite.run('XREADGROUP', 'GROUP', group, consumer, 'COUNT', String(count), 'STREAMS', suite.name, '>');
 
@@ -29,9 +29,9 @@ describeWithRedis('The lease of a consumer', () => {
   keptLeases(suite, LEASE);
 
   it.each([
-    ['says in its name', `dead~${LEASE}`, 600_000],
-    ['of the one that looks, where its name says nothing', 'stranger', LEASE],
-  ])('of an expired consumer is as long as it %s', async (_what, name, lease) => {
+    ['that of its own name', `dead~${LEASE}`, 600_000],
+    ['that of the consumer that checks, if its name has none', 'stranger', LEASE],
+  ])('of an expired consumer has a length: %s', async (_what, name, lease) => {
     const queue = suite.open({ lease });
     await publish(queue, 1, 2, 3);
     await takeAs(name, 2);
@@ -56,7 +56,7 @@ describeWithRedis('The lease of a consumer', () => {
     expect(await consumers()).toContain('patient~60000');
   });
 
-  it('that ran out several times counts an attempt each time', async () => {
+  it('counts an attempt each time it expires', async () => {
     const queue = suite.open({ lease: LEASE });
     await publish(queue, 1);
     await takeAs('dead~100', 1);
@@ -68,7 +68,7 @@ describeWithRedis('The lease of a consumer', () => {
     expect(holder.of(1).attempt).toBe(3);
   });
 
-  it('requeues hundreds of messages of several expired consumers, in order', async () => {
+  it('requeues hundreds of messages of several expired consumers in order', async () => {
     const queue = suite.open({ lease: LEASE });
     await Promise.all(Array.from({ length: 1300 }, (_, n) => queue.publish('key', { n })));
     for (const name of ['a~100', 'b~100']) await takeAs(name, 600);
@@ -80,7 +80,7 @@ describeWithRedis('The lease of a consumer', () => {
     expect(await consumers()).toHaveLength(2);
   });
 
-  it('of an expired consumer with nothing in flight ends with it', async () => {
+  it('removes an expired consumer with nothing in flight', async () => {
     const queue = suite.open({ lease: LEASE });
     await queue.stats();
     await suite.run('XGROUP', 'CREATECONSUMER', suite.name, 'default', 'gone~100');
@@ -91,10 +91,13 @@ describeWithRedis('The lease of a consumer', () => {
   });
 });
 
-describeWithRedis('A consumer whose lease has expired although it lives', () => {
+describeWithRedis('A live consumer whose lease has expired', () => {
   const suite = new RedisSuite();
 
-  /** A consumer behind a proxy that holds two messages, and is cut off until another has them. */
+  /**
+   * Makes a consumer behind a proxy with two messages in flight. Cuts it off until another consumer
+   * has them.
+   */
   const prepare = async (prefetch = 2) => {
     const warnings: string[] = [];
     const { proxy, url } = await suite.proxy();
@@ -118,27 +121,24 @@ describeWithRedis('A consumer whose lease has expired although it lives', () => 
     return { proxy, queue, holder, first: holder.of(1), second: holder.of(2), rescuer, other, settled };
   };
 
-  it.each(['ack', 'nack', 'release', 'reject'] as const)(
-    'gets false from %s(), and a warning, and changes nothing',
-    async (how) => {
-      const { proxy, holder, first, other, settled } = await prepare();
-      const counted = first[how]();
-      await proxy.accept();
-      expect(await counted).toBe(false);
-      expect(settled()).toHaveLength(1);
-      expect(settled()[0]).toContain(first.id);
-      expect(first.settled).toBe('retried');
-      expect(await first.ack()).toBe(false);
-      expect(settled()).toHaveLength(2);
-      expect(holder.of(2).settled).toBe(false);
-      expect(await holder.of(2)[how]()).toBe(false);
-      expect(settled()).toHaveLength(3);
-      expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
-      expect(await suite.pending()).toEqual([]);
-    },
-  );
+  it.each(['ack', 'nack', 'release', 'reject'] as const)('gets false from %s() and logs a warning', async (how) => {
+    const { proxy, holder, first, other, settled } = await prepare();
+    const counted = first[how]();
+    await proxy.accept();
+    expect(await counted).toBe(false);
+    expect(settled()).toHaveLength(1);
+    expect(settled()[0]).toContain(first.id);
+    expect(first.settled).toBe('retried');
+    expect(await first.ack()).toBe(false);
+    expect(settled()).toHaveLength(2);
+    expect(holder.of(2).settled).toBe(false);
+    expect(await holder.of(2)[how]()).toBe(false);
+    expect(settled()).toHaveLength(3);
+    expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
+    expect(await suite.pending()).toEqual([]);
+  });
 
-  it('also when its acknowledgements travel with ones that count', async () => {
+  it('gets false although other acks in the same batch count', async () => {
     const { proxy, queue, holder, first, other } = await prepare();
     await proxy.accept();
     await queue.publish('key', { n: 3 });
@@ -148,12 +148,12 @@ describeWithRedis('A consumer whose lease has expired although it lives', () => 
     expect(await Promise.all(other.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
   });
 
-  it('holds them as before, until they come to it again: then what it held has gone back', async () => {
+  it('keeps its deliveries until it receives the same messages again', async () => {
     const { proxy, holder, first, second, other } = await prepare(3);
     await proxy.accept();
     expect([first.settled, second.settled]).toEqual([false, false]);
     other.subscription.unsubscribe();
-    // It has room for one: the other comes into the place of the first, which is nothing to wait for any more.
+    // It has credit for one. The second message takes the credit of its expired delivery.
     await eventually(() => holder.deliveries.length === 4);
     expect(holder.attempts.slice(2).toSorted()).toEqual([
       [1, 3],
@@ -165,7 +165,7 @@ describeWithRedis('A consumer whose lease has expired although it lives', () => 
     expect(await suite.length()).toBe(0);
   });
 
-  it('takes part again, and keeps its lease', async () => {
+  it('rejoins and renews its lease', async () => {
     const { proxy, queue, other, rescuer } = await prepare();
     await proxy.accept();
     await Promise.all(other.held.map((delivery) => delivery.ack()));
@@ -178,7 +178,7 @@ describeWithRedis('A consumer whose lease has expired although it lives', () => 
     expect(await back.of(3).ack()).toBe(true);
   });
 
-  it('gets false also after its group was deleted and created again, and gave the message to another consumer', async () => {
+  it('gets false if its group was recreated and another consumer received the message', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 });
     const holder = new Holder(queue, { prefetch: 1 });
@@ -190,7 +190,7 @@ describeWithRedis('A consumer whose lease has expired although it lives', () => 
     expect(await other.of(1).ack()).toBe(true);
   });
 
-  it('is fenced off no longer when it has closed in good order', async () => {
+  it('removes its fence when it closes normally', async () => {
     const { proxy, queue } = await prepare();
     const fences = async () => (await suite.keys()).filter((key) => key.startsWith('fenced:')).length;
     expect(await fences()).toBe(1);

@@ -6,7 +6,7 @@ import { turns } from '../support/promises.js';
 
 class ErrorReply extends Error {}
 
-/** A connection whose commands get no reply before it is renewed. */
+/** A connection whose commands get no reply until it is renewed. */
 class FakeConnection {
   readonly isReady = true;
   readonly link = this;
@@ -32,9 +32,9 @@ describe('Listener', () => {
   it.each<[how: string, unblock: () => unknown, cause: RegExp]>([
     ['is never answered', () => Promise.reject(new Error('lost before the answer')), /lost/],
     ['is not allowed', () => Promise.reject(new ErrorReply('NOPERM')), /NOPERM/],
-    ['is carried out, and the answer to the wait never comes', () => 1, /could not be ended/],
-    ['is not carried out, since the server knows no such wait', () => 0, /could not be ended/],
-  ])('drops the connection that it waits on where the command that ends the wait %s', async (_how, unblock, cause) => {
+    ['succeeds but the blocking read gets no reply', () => 1, /could not be ended/],
+    ['finds no blocked client', () => 0, /could not be ended/],
+  ])('drops its connection if CLIENT UNBLOCK %s', async (_how, unblock, cause) => {
     const connection = new FakeConnection();
     const other = { link: { send: async () => unblock() } };
     const listener = new Listener({

@@ -4,8 +4,8 @@ import type { RedisLink } from '../../src/redis/link.js';
 import { upTo } from '../support/consumers.js';
 import { turns } from '../support/promises.js';
 
-describe('A queue with many groups', () => {
-  it('describes one after the other, so that no answer waits for those of all others', async () => {
+describe('listGroups', () => {
+  it('describes a few groups at a time, so that no reply waits behind all others', async () => {
     let unanswered = 0;
     let most = 0;
     const answer = async (value: unknown) => {

@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-/** Groups, publishers and consumers to ask the keys for. */
+/** Names of groups, publishers and consumers to make keys of. */
 const GROUPS = ['default', 'a', 'a:b', '{a}', ':'];
 
 function allKeys(queue: string): string[] {
@@ -28,7 +28,7 @@ function allKeys(queue: string): string[] {
   ];
 }
 
-/** What a cluster hashes of a key. */
+/** The part of a key that a cluster hashes. */
 function hashTag(key: string): string {
   const open = key.indexOf('{');
   const close = key.indexOf('}', open + 1);
@@ -41,7 +41,7 @@ const name = fc.oneof(
 );
 
 describe('queueKeys', () => {
-  it('gives no key of one queue to another', () => {
+  it('never gives the same key to two queues', () => {
     fc.assert(
       fc.property(name, name, (one, other) => {
         fc.pre(one !== other);
@@ -52,7 +52,7 @@ describe('queueKeys', () => {
     );
   });
 
-  it('gives keys of one slot, that begin with one text and are all different', () => {
+  it('gives distinct keys in one slot with a common prefix', () => {
     fc.assert(
       fc.property(name, (queue) => {
         const keys = allKeys(queue);
@@ -64,13 +64,13 @@ describe('queueKeys', () => {
     );
   });
 
-  it('leaves a name alone that has no braces and no percent sign', () => {
+  it('does not change a name without braces and percent signs', () => {
     expect(queueKeys('orders: new/ü 😀\n').stream).toBe('orders: new/ü 😀\n');
     expect(queueKeys('{a}%').stream).toBe('%7Ba%7D%25');
   });
 });
 
-describeWithRedis('The name of a queue and of a group', () => {
+describeWithRedis('Names of queues and groups', () => {
   const suite = new RedisSuite();
 
   it.each([
@@ -89,7 +89,7 @@ describeWithRedis('The name of a queue and of a group', () => {
     '*?[x]\\',
     'é'.repeat(127),
     'x'.repeat(255),
-  ])('may be %j', async (odd) => {
+  ])('are accepted: %j', async (odd) => {
     const queue = suite.open({ name: odd, groups: [odd, 'other'] });
     const holder = new Holder(queue, { group: odd, prefetch: 3 });
     await queue.publish('key', { n: 1 });
@@ -115,7 +115,7 @@ describeWithRedis('The name of a queue and of a group', () => {
     ['100%', '100%25'],
     ['a', 'A'],
     ['é', 'e\u0301'],
-  ])('keeps %j and %j apart', async (one, other) => {
+  ])('%j and %j belong to different queues', async (one, other) => {
     const queues = [suite.open({ name: one }), suite.open({ name: other })] as const;
     const holders = queues.map((queue) => new Holder(queue));
     await queues[0].publish('key', { n: 1 });

@@ -5,14 +5,14 @@ import { providerOptions } from '../support/provider-options.js';
 
 providerOptions(RedisBackend, REDIS, { client: createClient(), method: 'duplicate' });
 
-describe('The options of a RedisBackend', () => {
-  it('take a client of a cluster or of sentinels', async () => {
+describe('Options of RedisBackend', () => {
+  it('accept a client of a cluster or of sentinels', async () => {
     const cluster = createCluster({ rootNodes: [{ url: nowhere(REDIS) }] });
     const sentinel = createSentinel({ name: 'main', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] });
     for (const client of [cluster, sentinel]) await new RedisBackend({ client }).close();
   });
 
-  it('refuse a pool of clients', () => {
+  it('refuse a client pool', () => {
     const client = createClientPool() as unknown as RedisClientTemplate;
     expect(() => new RedisBackend({ client })).toThrow(TypeError);
     expect(() => new RedisBackend({ client })).toThrow(/`client`/);

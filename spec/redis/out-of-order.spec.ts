@@ -4,10 +4,10 @@ import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-describeWithRedis('Messages that are settled together, out of order', () => {
+describeWithRedis('Messages settled together and out of order', () => {
   const suite = new RedisSuite();
 
-  /** The batches that wait to be removed, each as the number of its messages. */
+  /** The batches that wait for removal, each as its number of messages. */
   const waiting = async () =>
     ((await suite.run('LRANGE', suite.key('settled'), '0', '-1')) as string[]).map((batch) => batch.split(',').length);
 
@@ -15,7 +15,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect(await Promise.all(numbers.map((n) => holder.of(n).ack()))).toEqual(numbers.map(() => true));
   };
 
-  /** Makes a queue with the messages 1 to `count`, all in flight in each of the groups. */
+  /** Makes a queue with the messages 1 to `count`, all of them in flight in each group. */
   const hold = async (
     count: number,
     groups: readonly string[],
@@ -34,7 +34,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
   };
 
   it.each([{ groups: ['one'] }, { groups: ['one', 'two', 'three'] }])(
-    'are removed with what was before them, of $groups',
+    'are removed together with the earlier messages: groups $groups',
     async ({ groups }) => {
       const { holders } = await hold(40, groups);
       for (const [index, holder] of holders.entries()) {
@@ -52,7 +52,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     },
   );
 
-  it('are removed at once where they are few', async () => {
+  it('are removed immediately if they are few', async () => {
     const { holders } = await hold(20, ['default']);
     await ack(
       holders[0] as Holder,
@@ -61,7 +61,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect([await suite.length(), await waiting()]).toEqual([5, []]);
   });
 
-  it('cost the server no more questions for being many, where there are many groups', async () => {
+  it('need no more commands for being many, even with many groups', async () => {
     const groups = ['one', 'two', 'three', 'four', 'five'];
     const { holders } = await hold(100, groups);
     const before = await suite.calls('xpending');
@@ -71,12 +71,12 @@ describeWithRedis('Messages that are settled together, out of order', () => {
         upTo(99).map((n) => n + 1),
       );
     }
-    // Each settles in one or two turns, and asks each group for its oldest, and for what it has of these.
+    // Each group settles in one or two exchanges, each of which asks for pending entries per group.
     expect((await suite.calls('xpending')) - before).toBeLessThan(5 * 2 * 2 * 5);
     expect([await suite.length(), (await waiting()).reduce((sum, count) => sum + count, 0)]).toEqual([100, 99]);
   });
 
-  it('are removed where no group has them, also where one has many between them', async () => {
+  it('are removed once all groups have settled them', async () => {
     const { holders } = await hold(60, ['one', 'two', 'three']);
     const [one, two, three] = holders as [Holder, Holder, Holder];
     await ack(two, [3, 59]);
@@ -86,7 +86,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect(left.map(([id]) => id)).toEqual(one.deliveries.map(({ id }) => id).filter((id) => id !== one.of(59).id));
   });
 
-  it('do not count', async () => {
+  it('are not counted', async () => {
     const { queue, holders } = await hold(40, ['default']);
     await ack(
       holders[0] as Holder,
@@ -97,7 +97,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     expect(await suite.length()).toBe(2);
   });
 
-  it('are none of a group that comes late', async () => {
+  it('are not delivered to a group that is added later', async () => {
     const { queue, holders } = await hold(40, ['default']);
     await ack(
       holders[0] as Holder,
@@ -112,7 +112,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     await isEmpty();
   });
 
-  it('do not pile up behind one that is held for long', async () => {
+  it('do not accumulate behind a message that stays in flight', async () => {
     const { queue, holders } = await hold(401, ['default']);
     for (let batch = 0; batch < 20; batch++)
       await ack(
@@ -126,7 +126,7 @@ describeWithRedis('Messages that are settled together, out of order', () => {
     await isEmpty();
   });
 
-  it('are removed in a while, also where nothing more is settled', async () => {
+  it('are removed after a while even if no other message is settled', async () => {
     const { holders } = await hold(40, ['default'], 300);
     await ack(
       holders[0] as Holder,

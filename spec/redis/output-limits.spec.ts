@@ -4,10 +4,12 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-/** To find the limit costs a few connections. A loss for every few messages would be many more. */
+/**
+ * The consumer loses a few connections to find the limit. One loss per few messages would be more.
+ */
 const FEW = 8;
 
-describeWithRedis('A RedisBackend whose server drops a connection that has more than 1 MB to read', () => {
+describeWithRedis('RedisBackend when its server drops connections with more than 1 MB to read', () => {
   const suite = new RedisSuite({ config: { 'client-output-buffer-limit': 'normal 1mb 0 0' } });
 
   const open = () => {
@@ -20,9 +22,9 @@ describeWithRedis('A RedisBackend whose server drops a connection that has more 
   const textOf = (kilobytes: number) => 'x'.repeat(kilobytes * 1000);
 
   it.each<[what: string, sizeOf: (n: number) => number]>([
-    ['that are as large as one another', () => 100],
+    ['of equal size', () => 100],
     ['of which some are nearly too large', (n) => (n % 3 === 0 ? 900 : 1)],
-  ])('reads less at a time, and loses no more connections: messages %s', async (_what, sizeOf) => {
+  ])('reads smaller batches and loses no more connections: messages %s', async (_what, sizeOf) => {
     const { queue, logger, losses } = open();
     const publisher = suite.open();
     const publish = (numbers: readonly number[]) =>
@@ -47,7 +49,7 @@ describeWithRedis('A RedisBackend whose server drops a connection that has more 
   });
 
   it.each(['before', 'while'])(
-    'quarantines a message that never fits, and goes on: published %s the consumer waits',
+    'quarantines a message that never fits and continues: published %s the consumer waits',
     async (when) => {
       const { queue, logger, losses } = open();
       await queue.stats();

@@ -14,32 +14,38 @@ import { isAtLeast } from '../support/servers/server-version.js';
 
 const GUIDE = path.join(ROOT, 'docs/guides/from-memory-to-redis.md');
 
-/** The rules of the user for the queue `orders` in the guide, for a queue of another name. */
+/** The ACL rules of the guide for queue `orders`, applied to a queue of another name. */
 async function documentedRules(name: string): Promise<string[]> {
   const command = /redis-cli ACL SETUSER orders on '>secret' ([^`]+)```/.exec(await readFile(GUIDE, 'utf8'))?.[1] ?? '';
   const rules = command.split(/[\s\\']+/).filter((rule) => rule !== '');
   return rules.map((rule) => (rule.startsWith('~') ? rule.replaceAll('orders', name) : rule));
 }
 
-/** The commands that a user may be denied: the client's name and its own, and the server's timeout. Before 7.0, `ACL LOG` names no subcommand. */
+/**
+ * Optional commands: the names of the client and of its library, and the server's timeout. Before
+ * 7.0, `ACL LOG` shows no subcommand.
+ */
 const DISPENSABLE = isAtLeast('redis-server', [7, 0])
   ? /^(client\|setinfo|client\|setname|config\|get)$/
   : /^(client|config)$/;
 
-/** The name under which the server counts the calls of a command. Before 7.0 it does not tell subcommands apart. */
+/**
+ * The name under which the server counts calls of a command. Before 7.0, subcommands are not
+ * counted separately.
+ */
 const counted = (command: string) => (isAtLeast('redis-server', [7, 0]) ? command : command.replace(/\|.*/, ''));
 
-describeWithRedis('A user with the rights of the guide', () => {
+describeWithRedis('A user with the permissions of the guide', () => {
   const suite = new RedisSuite();
 
-  /** The URL for a user with these rules. */
+  /** Creates a user with these rules and returns its URL. */
   const newUser = async (rules: readonly string[]) => {
     await suite.run('ACL', 'SETUSER', 'app', 'reset', 'on', '>secret', ...rules);
     suite.ending(() => suite.run('ACL', 'DELUSER', 'app'));
     return suite.url.replace('redis://', 'redis://app:secret@');
   };
 
-  it('keeps its connection when it may not administrate', async () => {
+  it('keeps its connection if an administration command is refused', async () => {
     const queue = suite.open({ url: await newUser(['+@all', '-xrevrange', '~*']) });
     await queue.publish('key', { n: 1 });
     const statuses: string[] = [];
@@ -48,7 +54,7 @@ describeWithRedis('A user with the rights of the guide', () => {
     expect(statuses).toEqual(['connected']);
   });
 
-  it('can do everything, and needs all of them', async () => {
+  it('can use every feature and needs every permission', async () => {
     const logger = recordingLogger();
     const rules = await documentedRules(suite.name);
     const url = await newUser(rules);
@@ -62,18 +68,18 @@ describeWithRedis('A user with the rights of the guide', () => {
     const log = (await suite.run('ACL', 'LOG')) as string[][];
     const denied = log.map((entry) => entry[entry.indexOf('object') + 1]);
     expect(denied.filter((command) => !DISPENSABLE.test(String(command)))).toEqual([]);
-    // Only a connection that is idle for long sends a PING.
+    // A PING is only sent on a connection that is idle for long.
     const commands = rules.filter((rule) => rule.startsWith('+') && rule !== '+ping').map((rule) => rule.slice(1));
     for (const command of commands) expect([command, await suite.calls(counted(command))]).not.toEqual([command, 0]);
     expect(logger.errors.filter((message) => !message.includes('quarantine'))).toEqual([]);
   });
 
-  it.each<[what: string, nameOf: (name: string) => string]>([
+  it.each<[how: string, nameOf: (name: string) => string]>([
     ['begins with its name', (name) => `${name}-of-another-tenant`],
-    ['is called as one of its keys', (name) => `${name}:{${name}}:delayed`],
-    ['begins as its keys do', (name) => `${name}:`],
-    ['has its name in the middle', (name) => `x:{${name}}:`],
-  ])('cannot touch another queue, whose name %s', async (_what, nameOf) => {
+    ['equals one of its keys', (name) => `${name}:{${name}}:delayed`],
+    ['begins with the prefix of its keys', (name) => `${name}:`],
+    ['contains its name', (name) => `x:{${name}}:`],
+  ])('cannot access another queue whose name %s', async (_how, nameOf) => {
     const url = await newUser(await documentedRules(suite.name));
     const name = nameOf(suite.name);
     expect(await failureOf(suite.open({ url, name }).publish('key', {}))).toMatchObject({
@@ -121,14 +127,14 @@ describeWithRedis('A user with the rights of the guide', () => {
     expect(await suite.length()).toBe(0);
   });
 
-  it('does without the server’s version, if it may not ask for it', async () => {
+  it('works without the server’s version if INFO is not allowed', async () => {
     const rules = await documentedRules(suite.name);
     const queue = suite.open({ url: await newUser(rules.filter((rule) => rule !== '+info')) });
     await queue.publish('key', {});
     expect(await suite.length()).toBe(1);
   });
 
-  it('is told what it may not do', async () => {
+  it('sees in the error which command is not allowed', async () => {
     const queue = suite.open({ url: await newUser([`~${suite.name}*`, '+client|id']) });
     const holder = new Holder(queue);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({

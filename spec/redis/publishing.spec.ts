@@ -17,13 +17,13 @@ describeWithRedis('Publishing to Redis', () => {
 
   const scripts = async () => (await suite.calls('evalsha')) + (await suite.calls('eval'));
 
-  /** The numbers that are stored, in order. */
+  /** The numbers of the stored messages, in order. */
   const stored = async () => {
     const entries = (await suite.run('XRANGE', suite.name, '-', '+')) as [string, string[]][];
     return entries.map(([, fields]) => JSON.parse(String(fields[fields.indexOf('payload') + 1])).n as number);
   };
 
-  it('sends what is published in one turn in one command', async () => {
+  it('sends the messages of one turn in one command', async () => {
     const queue = suite.open();
     await publish(queue, [0]);
     const before = await scripts();
@@ -32,7 +32,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await suite.length()).toBe(101);
   });
 
-  it('sends what is large in several commands, so that none holds up the server for long', async () => {
+  it('splits large batches into several commands, so that none blocks the server for long', async () => {
     const queue = suite.open();
     await publish(queue, [0]);
     const before = await scripts();
@@ -42,7 +42,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect((await scripts()) - before).toBe(4 + 3);
   });
 
-  it('counts a delay from the call, not from when there is a connection', async () => {
+  it('counts a delay from the call, not from the connect', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
     const queue = suite.open({ url });
@@ -57,7 +57,7 @@ describeWithRedis('Publishing to Redis', () => {
 
   const DELAY = 600_000;
 
-  /** Takes the delay from every delayed message. */
+  /** Makes every delayed message due. */
   const makeDue = () =>
     suite.run(
       'EVAL',
@@ -67,7 +67,7 @@ describeWithRedis('Publishing to Redis', () => {
       String(-DELAY),
     );
 
-  it('puts what is published after thousands have fallen due after all of them, also while batch follows batch', async () => {
+  it('stores a message after thousands that became due before, even if batches are in flight', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const published = upTo(2500).map((n) => queue.publish('key', { n }, { delay: DELAY }));
@@ -79,7 +79,7 @@ describeWithRedis('Publishing to Redis', () => {
         await one;
       }
     };
-    // While one of them is on its way, another waits for its turn.
+    // While one message is being sent, the next one waits.
     for (let turn = 0; turn < 3; turn++) {
       void pump();
       await turns(1);
@@ -96,7 +96,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(holder.numbers.filter((n) => n > 0)).toEqual(upTo(2501));
   });
 
-  it('sends what is settled in one turn in one command, with what comes next', async () => {
+  it('sends the settlements of one turn and the request for the next messages in one command', async () => {
     const queue = suite.open();
     await publish(queue, upTo(100));
     const holder = new Holder(queue, { prefetch: 50 });
@@ -107,7 +107,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect((await scripts()) - before).toBe(1);
   });
 
-  it('keeps the order of the calls across batches, large payloads, turns and lost connections', async () => {
+  it('keeps the order of calls across batches, large payloads, turns and lost connections', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const large = 'x'.repeat(600_000);
@@ -122,14 +122,14 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await stored()).toEqual(upTo(650));
   });
 
-  it('stores a batch once whose answer is lost', async () => {
+  it('stores a batch once if its reply is lost', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await publish(queue, [0]);
     proxy.stall('to-client');
     const published = Promise.all(upTo(5).map((n) => queue.publish('key', { n }, n === 5 ? { delay: 100 } : {})));
     await eventually(async () => (await suite.length()) === 5);
-    // It cannot know, and sends it again.
+    // The publisher does not know whether the batch arrived, and resends it.
     proxy.cut();
     proxy.resume();
     await published;
@@ -141,7 +141,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(proxy.accepted).toBeGreaterThan(1);
   });
 
-  it('stores a batch once that did not arrive', async () => {
+  it('stores a batch once if it did not arrive', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await publish(queue, [0]);
@@ -154,7 +154,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await stored()).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  it('says of what was not sent in time that it was not enqueued, and keeps to that', async () => {
+  it('reports unsent messages as not enqueued after the timeout and does not send them later', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
     const queue = suite.open({ url, publishTimeout: 1500 });
@@ -173,7 +173,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await stored()).toEqual([4]);
   });
 
-  it('says of what was sent and not answered in time that it may have been enqueued, of the rest that it was not', async () => {
+  it('reports a sent message as possibly enqueued after the timeout, and unsent ones as not enqueued', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, publishTimeout: 3000 });
     await publish(queue, [0]);
@@ -198,7 +198,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await stored()).toEqual([0, 1, 3]);
   });
 
-  it('gives each message a time of its own', async () => {
+  it('applies the timeout to each message separately', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
     const queue = suite.open({ url, publishTimeout: 1000 });
@@ -211,7 +211,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await lateFailure).toMatchObject({ retryable: true });
   });
 
-  it('says that a message may have been enqueued when the server refuses only what comes after it was sent', async () => {
+  it('reports a sent message as possibly enqueued if the server refuses the resend', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await publish(queue, [0]);
@@ -228,7 +228,7 @@ describeWithRedis('Publishing to Redis', () => {
     });
   });
 
-  it('does not send a message whose signal aborts while it waits for a connection', async () => {
+  it('does not send a message if its signal aborts while it waits for a connection', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
     const queue = suite.open({ url });
@@ -248,7 +248,7 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await stored()).toEqual([1, 3]);
   });
 
-  it('waits for the answer to a message that was sent, though its signal aborts', async () => {
+  it('waits for the confirm of a sent message although its signal aborts', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await publish(queue, [0]);
@@ -262,7 +262,7 @@ describeWithRedis('Publishing to Redis', () => {
     await published;
   });
 
-  it('confirms at close() what was published before, or says that it was not sent', async () => {
+  it('confirms pending messages at close() or reports them as not sent', async () => {
     const queue = suite.open();
     await publish(queue, [0]);
     const published = publish(queue, upTo(10));
@@ -279,7 +279,7 @@ describeWithRedis('Publishing to Redis', () => {
     });
   });
 
-  it('refuses at once what the server has no memory for, and says so', async () => {
+  it('fails immediately if the server is out of memory', async () => {
     const queue = suite.open();
     await publish(queue, [0]);
     await suite.run('CONFIG', 'SET', 'maxmemory', '1');
@@ -294,14 +294,14 @@ describeWithRedis('Publishing to Redis', () => {
     expect(await stored()).toEqual([0, 3]);
   });
 
-  it('is no condition of taking and settling: they go on on a server that has no memory left', async () => {
+  it('is refused without memory, but messages are still delivered and settled', async () => {
     const queue = suite.open();
     await publish(queue, [1, 2, 3]);
     await suite.run('XADD', suite.name, '*', 'not', 'ours');
     await queue.publish('key', { n: 4 }, { delay: 1 });
     await suite.run('CONFIG', 'SET', 'maxmemory', '1');
     suite.ending(() => suite.run('CONFIG', 'SET', 'maxmemory', '0'));
-    // One that connects only then.
+    // This queue connects while the server has no memory.
     const other = suite.open();
     const holder = new Holder(other, { prefetch: 1 });
     const next = (count: number) => eventually(() => holder.deliveries.length === count);
@@ -317,7 +317,7 @@ describeWithRedis('Publishing to Redis', () => {
     await eventually(async () => (await other.stats()).unfinished === 0);
   });
 
-  it('waits while the server refuses for now, and goes on then', async () => {
+  it('waits while the server refuses temporarily and then continues', async () => {
     const queue = suite.open();
     await publish(queue, [0]);
     await suite.run('REPLICAOF', '127.0.0.1', '1');

@@ -19,7 +19,7 @@ const verdict: fc.Arbitrary<Verdict> = fc.oneof(
 );
 
 describe('compareIds', () => {
-  it('puts ids in the order of the stream', () => {
+  it('sorts ids in stream order', () => {
     const numbers = (text: string) => text.split('-').map(BigInt) as [bigint, bigint];
     fc.assert(
       fc.property(id, id, (one, other) => {
@@ -40,7 +40,7 @@ describe('readMessage', () => {
   );
   const name = fc.oneof(fc.constantFrom('key', 'payload', 'headers', 'publishedAt', 'id'), fc.string());
 
-  it('makes a message or a reason of whatever there is, and never throws', () => {
+  it('returns a message or a reason for any fields and never throws', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(name, text)), fc.integer({ min: 1, max: 9 }), (pairs, attempt) => {
         const message = readMessage('1700000000000-0', attempt, pairs.flat());
@@ -58,7 +58,7 @@ describe('readMessage', () => {
     );
   });
 
-  it('reads what a publish wrote', () => {
+  it('reads the fields that a publish writes', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
@@ -91,7 +91,7 @@ describe('readMessage', () => {
     );
   });
 
-  it('takes the time of its id for that of its publication, unless there is another', () => {
+  it('takes the publish time from the id if there is no other', () => {
     expect(readMessage('1700000000001-5', 1, ['key', 'k', 'payload', '{}'])).toMatchObject({
       publishedAt: 1_700_000_000_001,
       headers: {},
@@ -99,14 +99,14 @@ describe('readMessage', () => {
   });
 });
 
-describe('The settlements of an exchange', () => {
+describe('Settlements of an exchange', () => {
   const taken = (verdicts: readonly Verdict[]) => {
     const settlements = new SettlementQueue<Verdict>(compareIds);
     verdicts.forEach((verdict, number) => void settlements.add(`1-${number}`, verdict));
     return settlements.take(verdicts.length);
   };
 
-  it('reach the script each under its verdict, and find their answers', () => {
+  it('are passed to the script by verdict and matched with their replies', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(verdict, fc.boolean()), { maxLength: 12 }), (all) => {
         const settlements = taken(all.map(([verdict]) => verdict));
@@ -131,7 +131,7 @@ describe('The settlements of an exchange', () => {
     );
   });
 
-  it('send the rest of a delay, and none where it is over', () => {
+  it('contain the rest of a delay, or none if the delay is over', () => {
     const settlements = taken([
       { kind: 'requeue', deliveries: 2, delay: 10_000 },
       { kind: 'requeue', deliveries: 1, delay: 0 },
@@ -150,11 +150,14 @@ describe('The settlements of an exchange', () => {
   });
 });
 
-describe('The kind of a failure', () => {
+describe('Classification of Redis errors', () => {
   class ErrorReply extends Error {}
   class SimpleError extends ErrorReply {}
 
-  /** How a server before version 7 says that a script was refused a command that it returned the error of, and one that it raised the error of. */
+  /**
+   * Before version 7, a script reports a refused command in two ways: with a returned error, and
+   * with a raised error.
+   */
   const returned = (reply: string) => `@user_script: 95: -${reply}`;
   const raised = (reply: string) =>
     `ERR Error running script (call to f_0123456789abcdef0123456789abcdef01234567): @user_script:34: @user_script: 34: -${reply} `;
@@ -182,7 +185,7 @@ describe('The kind of a failure', () => {
     raised(outOfMemory),
     'UNBLOCKED the stream key no longer exists',
     'ERR max number of clients reached',
-  ])('is that the server refuses for now: %s', (message) => {
+  ])('classifies as refused: %s', (message) => {
     expect(classify(new SimpleError(message))).toBe('refused');
   });
 
@@ -192,7 +195,7 @@ describe('The kind of a failure', () => {
     new SimpleError('ERR unknown command'),
     new SimpleError(returned('WRONGTYPE Operation against a key holding the wrong kind of value')),
     new SimpleError(raised('WRONGTYPE Operation against a key holding the wrong kind of value')),
-    // A group may have such a name.
+    // A group name may look like an error.
     new SimpleError(`NOGROUP No such key 'q' or consumer group '${returned(outOfMemory)}'`),
     new SimpleError('BUSYGROUP Consumer Group name already exists'),
     Object.assign(new Error('self-signed certificate'), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }),
@@ -200,7 +203,7 @@ describe('The kind of a failure', () => {
     Object.assign(new Error('certificate has expired'), { code: 'CERT_HAS_EXPIRED' }),
     Object.assign(new Error('wrong version number'), { code: 'ERR_SSL_WRONG_VERSION_NUMBER' }),
     new Error('Unknown RESP type 72 "H"'),
-  ])('is fatal: %p', (error) => {
+  ])('classifies as fatal: %p', (error) => {
     expect(classify(error)).toBe('fatal');
   });
 
@@ -208,7 +211,7 @@ describe('The kind of a failure', () => {
     Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }),
     new Error('Socket closed unexpectedly'),
     Object.assign(new Error('getaddrinfo ENOTFOUND nowhere'), { code: 'ENOTFOUND' }),
-  ])('is that the next connection may do: %p', (error) => {
+  ])('classifies as retryable: %p', (error) => {
     expect(classify(error)).toBe('retryable');
   });
 
@@ -218,18 +221,18 @@ describe('The kind of a failure', () => {
     readOnly,
     returned(readOnly),
     raised(readOnly),
-  ])('is that another server has the queue: %s', (message) => {
+  ])('recognizes that another server has the queue: %s', (message) => {
     expect(isElsewhere(new SimpleError(message))).toBe(true);
   });
 
   it.each([outOfMemory, returned(outOfMemory), raised(tooFewReplicas)])(
-    'is that this server still has the queue: %s',
+    'recognizes that this server still has the queue: %s',
     (message) => {
       expect(isElsewhere(new SimpleError(message))).toBe(false);
     },
   );
 
-  it('is told by what the class of an answer is called, and never throws', () => {
+  it('recognizes a reply by its class name and never throws', () => {
     expect([new SimpleError('x'), new ErrorReply('x')].map(isReply)).toEqual([true, true]);
     expect([new Error('x'), undefined, null, 'x', 5, Object.create(null)].map(isReply)).toEqual([
       false,

@@ -3,10 +3,10 @@ import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { expectToldOf, GOOD, giveUpAll, statusesOf, UNDELIVERABLE } from '../support/undeliverable.js';
 
-describeWithRedis('A message that no dead letter queue takes', () => {
+describeWithRedis('A message that no dead letter queue accepts', () => {
   const suite = new RedisSuite();
 
-  it('goes to quarantine as it was stored, and holds up nothing', async () => {
+  it('is quarantined as it was stored and does not block others', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.stats();

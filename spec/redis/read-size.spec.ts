@@ -18,7 +18,7 @@ describe('ReadSize', () => {
 
   const pass = (milliseconds: number) => jest.advanceTimersByTime(milliseconds);
 
-  it('is any, also after nothing or little was lost', () => {
+  it('is unlimited, even after a small reply was lost', () => {
     const size = new ReadSize();
     expect(size.bytes).toBe(ANY);
     expect([
@@ -29,7 +29,7 @@ describe('ReadSize', () => {
     expect(size.bytes).toBe(ANY);
   });
 
-  it('is small after a large reply was lost, and half as large after each one more', () => {
+  it('shrinks after a large reply was lost and halves with each further loss', () => {
     const size = new ReadSize();
     size.lost(several(100_000 * KB));
     expect(size.bytes).toBe(256 * KB);
@@ -53,7 +53,7 @@ describe('ReadSize', () => {
     expect(size.bytes).toBe(ANY);
   });
 
-  it('is small for longer where large replies are lost again soon, and for a minute where they are lost again late', () => {
+  it('stays small for longer if large replies are lost again soon after it grew', () => {
     const size = new ReadSize();
     for (const minutes of [1, 8, 64, 512, 1440, 1440]) {
       size.lost(several(1000 * KB));
@@ -69,10 +69,10 @@ describe('ReadSize', () => {
     expect(size.bytes).toBe(ANY);
   });
 
-  it('tells of a message that was read alone and lost five times', () => {
+  it('reports a message that was read alone and lost five times', () => {
     const size = new ReadSize();
     const tries = [1, 2, 3, 4, 5].map(() => {
-      // Others arrive meanwhile.
+      // Other messages arrive meanwhile.
       size.arrived('1-0');
       pass(MINUTE);
       return size.lost(single('2-0'));
@@ -81,7 +81,7 @@ describe('ReadSize', () => {
     expect(size.bytes).toBe(256 * KB);
   });
 
-  it('does not suspect a message that arrived, that was not alone, or that is another', () => {
+  it('does not report a message that arrived, was not read alone or is another one', () => {
     const size = new ReadSize();
     const loseTwice = () => [size.lost(single('2-0')), size.lost(single('2-0'))];
     const tries = [

@@ -8,7 +8,7 @@ import { RedisSuite } from '../support/redis-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-describeWithRedis('A RedisBackend whose server refuses', () => {
+describeWithRedis('RedisBackend when its server refuses requests', () => {
   retryOnce();
   const suite = new RedisSuite();
 
@@ -18,14 +18,14 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
   };
   const allow = () => suite.run('ACL', 'SETUSER', 'default', '+@all');
 
-  /** As a server that has become a replica, until `lead()`. */
+  /** Makes the server a replica until `lead()`. */
   const follow = async () => {
     await suite.run('REPLICAOF', '127.0.0.1', '1');
     suite.ending(lead);
   };
   const lead = () => suite.run('REPLICAOF', 'NO', 'ONE');
 
-  /** As a server that has lost its replicas, until `allowAlone()`. */
+  /** Makes the server refuse writes for lack of replicas, until `allowAlone()`. */
   const refuseAlone = async () => {
     await suite.run('CONFIG', 'SET', 'min-replicas-to-write', '1');
     suite.ending(allowAlone);
@@ -41,7 +41,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     return { queue, holder, logger };
   };
 
-  it('ends its streams with an error for good, and gives to the next what was out', async () => {
+  it('ends its streams after a fatal error and redelivers messages in flight to the next consumer', async () => {
     const { queue, holder, logger } = await holding(1, 2);
     await forbid();
     expect(await failureOf(holder.of(1).ack())).toMatchObject({
@@ -62,9 +62,9 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
   });
 
   it.each([
-    { how: 'a server that follows another', refuse: follow, allow: lead },
+    { how: 'a replica', refuse: follow, allow: lead },
     { how: 'a server without replicas', refuse: refuseAlone, allow: allowAlone },
-  ])('goes on with its streams when it is refused for now by $how, and settles then', async ({ refuse, allow }) => {
+  ])('keeps its streams and retries settlements while refused by $how', async ({ refuse, allow }) => {
     const { queue, holder, logger } = await holding(1, 2);
     await refuse();
     const settled = [holder.of(1).ack(), holder.of(2).nack()];
@@ -76,14 +76,14 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     expect(holder.attempts.at(-1)).toEqual([2, 2]);
     await queue.publish('key', { n: 3 });
     await eventually(() => holder.numbers.includes(3));
-    // Once for all that it was refused.
+    // One warning covers all refused settlements.
     expect(logger.warnings.filter((message) => message.includes('refuses'))).toHaveLength(1);
   });
 
   it.each([
-    ['follows another', follow],
-    ['is without replicas', refuseAlone],
-  ])('closes between two attempts where it %s', async (_how, refuse) => {
+    ['is a replica', follow],
+    ['has no replicas', refuseAlone],
+  ])('closes between two attempts if the server %s', async (_how, refuse) => {
     const { queue, holder } = await holding(1);
     await refuse();
     void holder.of(1).ack();
@@ -91,7 +91,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     await queue.close();
   });
 
-  it('says shutDown between two attempts, where the server takes it again', async () => {
+  it('shuts down between two attempts if the server accepts requests again', async () => {
     const { queue, holder } = await holding(1, 2);
     await refuseAlone();
     const acknowledged = holder.of(1).ack();
@@ -104,7 +104,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     expect(next.attempts).toEqual([[2, 2]]);
   });
 
-  it('closes though the server never answers any more, and its settlements are not counted', async () => {
+  it('closes although the server never replies, and resolves its acks with false', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });
@@ -118,7 +118,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     expect(await acknowledged).toBe(false);
   }, 20_000);
 
-  it('answers stats() though its connection is lost meanwhile', async () => {
+  it('answers stats() although its connection is lost meanwhile', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });
@@ -130,7 +130,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     expect(await stats).toEqual({ ready: 1, unfinished: 1 });
   });
 
-  it('keeps its connections when the event loop is blocked for longer than an answer may take', async () => {
+  it('keeps its connections when the event loop is blocked for longer than the response timeout', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ lease: 300, logger });
     await queue.publish('key', { n: 1 });
@@ -145,7 +145,7 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('keeps its connections while a consumer waits for longer than an answer may take', async () => {
+  it('keeps its connections while a consumer waits for longer than the response timeout', async () => {
     const logger = recordingLogger();
     const holder = new Holder(suite.open({ lease: 3000, logger }));
     await sleep(1500);
@@ -155,17 +155,17 @@ describeWithRedis('A RedisBackend whose server refuses', () => {
   });
 });
 
-describeWithRedis('A RedisBackend whose connections are cut', () => {
+describeWithRedis('RedisBackend when its connections are cut', () => {
   const suite = new RedisSuite();
 
-  it('gives back what was on its way and never arrived, uncounted', async () => {
+  it('requeues messages lost on their way to the consumer, without counting an attempt', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const holder = new Holder(queue);
     const direct = suite.open();
     await direct.publish('key', { n: 1 });
     await eventually(() => holder.deliveries.length === 1);
-    // It waits for the next one.
+    // The consumer waits for the next message.
     await eventually(async () => /blocked_clients:[1-9]/.test(String(await suite.run('INFO', 'clients'))));
     proxy.stall('to-client');
     await direct.publish('key', { n: 2 });
@@ -180,9 +180,9 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
   });
 
-  it('gives back what was on its way to a subscriber that has left meanwhile', async () => {
+  it('requeues messages lost on their way to a subscriber that has unsubscribed', async () => {
     const { proxy, url } = await suite.proxy();
-    // Leases outlast the test: messages come to another consumer only because they are given back.
+    // Leases outlast the test, so the other consumer receives only requeued messages.
     const queue = suite.open({ url, lease: 600_000 });
     for (const n of [1, 2]) await queue.publish('key', { n });
     proxy.stall('to-client');
@@ -206,7 +206,7 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     ['nack', (delivery) => delivery.nack(), [1, 2]],
     ['nack with a delay', (delivery) => delivery.nack({ delay: 200 }), [1, 2]],
     ['release', (delivery) => delivery.release(), [1, 1]],
-  ])('counts a settlement once whose answer is lost: %s', async (how, settle, next) => {
+  ])('counts a settlement once if its reply is lost: %s', async (how, settle, next) => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });
@@ -225,7 +225,7 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     expect(await holder.held[0]?.ack()).toBe(true);
   });
 
-  it('gives back what was on its way and never arrived, also to one that holds more than a hundred thousand', async () => {
+  it('requeues messages lost on their way to a consumer with more than 100 000 in flight', async () => {
     const count = 100_100;
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
@@ -245,7 +245,7 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     expect(holder.attempts.slice(count)).toEqual([[count + 1, 1]]);
   });
 
-  it('delivers again what was acknowledged, where the server that is there then has not heard of that', async () => {
+  it('redelivers an acknowledged message if the new master has lost the ack', async () => {
     const queue = suite.open({ groups: ['default', 'other'], lease: 500 });
     for (const n of [1, 2, 3]) await queue.publish('key', { n });
     const holder = new Holder(queue, { prefetch: 2 });
@@ -253,7 +253,7 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     const [[id, consumer]] = (await suite.pending()) as [[string, string, number]];
     expect(await holder.of(1).ack()).toBe(true);
     await eventually(() => holder.deliveries.length === 3);
-    // As a replica that takes over and lacks the last acknowledgement.
+    // As after a failover to a replica that lacks the last ack.
     await suite.run('XCLAIM', suite.name, 'default', consumer, '0', id, 'RETRYCOUNT', '1', 'FORCE', 'JUSTID');
     await suite.disconnect();
     await eventually(async () => (await suite.pending()).some(([, name]) => name !== consumer));
@@ -264,7 +264,7 @@ describeWithRedis('A RedisBackend whose connections are cut', () => {
     expect(await queue.stats({ group: 'default' })).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('warns once that a connection was lost, and once that there is one again', async () => {
+  it('logs one warning when a connection is lost and one when it is restored', async () => {
     const logger = recordingLogger();
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, logger });

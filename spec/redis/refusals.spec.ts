@@ -16,7 +16,7 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { isAtLeast } from '../support/servers/server-version.js';
 
-describeWithRedis('A RedisBackend whose server refuses for now', () => {
+describeWithRedis('RedisBackend when its server refuses temporarily', () => {
   retryOnce();
   const suite = new RedisSuite({ config: { 'lua-time-limit': '20' } });
 
@@ -27,7 +27,7 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
     return () => set('0');
   };
 
-  /** A script of another client that does not end by itself. */
+  /** Runs a script of another client that does not end by itself. */
   const withEndlessScript = async () => {
     const client = createClient({ url: suite.url }).on('error', () => undefined);
     await client.connect();
@@ -68,9 +68,9 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
     ...(refusesScriptsWithoutReplicas
       ? [{ how: 'a server without replicas', refuse: withoutReplicas, reply: /NOREPLICAS/ }]
       : []),
-    { how: 'a script without end', refuse: withEndlessScript, reply: /BUSY/ },
-  ])('by $how', ({ refuse, reply }) => {
-    it('says why a publish was not confirmed, and logs that once when it begins and once when it ends', async () => {
+    { how: 'an endless script', refuse: withEndlessScript, reply: /BUSY/ },
+  ])('because of $how', ({ refuse, reply }) => {
+    it('gives the reason for an unconfirmed publish and logs once when it begins and once when it ends', async () => {
       const { queue, warned } = await open();
       const allow = await refuse();
       for (const n of upTo(2)) {
@@ -95,7 +95,7 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
       ]);
     });
 
-    it('says why stats() did not answer, and logs once that a group is refused, and once that it is not', async () => {
+    it('gives the reason for a failed stats() and logs once when a group is refused and once when it is not', async () => {
       const { queue, warned } = await open();
       const holder = new Holder(queue);
       await eventually(() => holder.deliveries.length === 1);
@@ -117,7 +117,7 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
       expect(holder.error).toBeUndefined();
     });
 
-    it('says why there is no new connection, and logs that once', async () => {
+    it('gives the reason for a missing connection and logs it once', async () => {
       const { proxy, queue, warned } = await open();
       const allow = await refuse();
       proxy.cut();
@@ -130,14 +130,14 @@ describeWithRedis('A RedisBackend whose server refuses for now', () => {
   });
 });
 
-describe('The Publisher of a server that refuses for now', () => {
+describe('Publisher when its server refuses temporarily', () => {
   class ErrorReply extends Error {}
 
   beforeEach(fakeTime);
 
   afterEach(() => jest.useRealTimers());
 
-  it('leaves no timer behind when it is abandoned', async () => {
+  it('leaves no timer after abandon()', async () => {
     const refuse = jest.fn(async () => {
       throw new ErrorReply('NOREPLICAS Not enough good replicas to write.');
     });

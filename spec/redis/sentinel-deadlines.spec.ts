@@ -7,17 +7,17 @@ const SEARCH = 9000;
 const sentinelRootNodes = ['one', 'two', 'three'].map((host) => ({ host, port: 26_379 }));
 
 const noServer = () => {
-  throw new Error('Expected no server to be found');
+  throw new Error('Expected that no server is found');
 };
 
-/** What the queue's own client of sentinels is made with. */
+/** The options with which the queue makes its own sentinel client. */
 function overridesFor(client: Parameters<typeof routeOf>[0]): unknown {
   const duplicate = jest.spyOn(client, 'duplicate');
   routeOf(client, 0, noServer, SEARCH).destroy();
   return duplicate.mock.lastCall?.[0];
 }
 
-describe('The client that asks the sentinels', () => {
+describe('The client that queries sentinels', () => {
   it.each([
     ['its share of the search', undefined, { connectTimeout: 3000, socketTimeout: 3000 }],
     [
@@ -26,16 +26,16 @@ describe('The client that asks the sentinels', () => {
       { connectTimeout: 3000, socketTimeout: 3000 },
     ],
     [
-      'no more than the client gives it',
+      'no more than the client allows',
       { connectTimeout: 200, socketTimeout: 100 },
       { connectTimeout: 200, socketTimeout: 100 },
     ],
     [
-      'its share where the client sets no limit',
+      'its share if the client sets no limit',
       { connectTimeout: 0, socketTimeout: 0 },
       { connectTimeout: 3000, socketTimeout: 3000 },
     ],
-  ])('gives each %s', (_what, socket, expected) => {
+  ])('gives each sentinel %s', (_what, socket, expected) => {
     const client = createSentinel({
       name: 'main',
       sentinelRootNodes,
@@ -54,7 +54,7 @@ describe('The client that asks the sentinels', () => {
     expect(overridesFor(client)).toMatchObject({ sentinelClientOptions });
   });
 
-  it('gives each of many sentinels a second', () => {
+  it('gives each of many sentinels one second', () => {
     const many = Array.from({ length: 50 }, (_, index) => ({ host: `sentinel-${index}`, port: 26_379 }));
     expect(overridesFor(createSentinel({ name: 'main', sentinelRootNodes: many }))).toMatchObject({
       sentinelClientOptions: { socket: { connectTimeout: 1000, socketTimeout: 1000 } },
@@ -64,15 +64,12 @@ describe('The client that asks the sentinels', () => {
   it.each<[what: string, duplicate: () => unknown]>([
     ['another client', () => ({ on: () => {}, destroy: () => {} })],
     ['nothing', () => undefined],
-  ])(
-    'has the options of the client as they are, where that one does not tell them and its duplicate is %s',
-    (_what, duplicate) => {
-      const finder = { on: () => {}, destroy: () => {} };
-      const client = {
-        getSentinelNode: () => undefined,
-        duplicate: (overrides?: object) => (overrides === undefined ? duplicate() : finder),
-      };
-      expect(overridesFor(client)).not.toHaveProperty('sentinelClientOptions');
-    },
-  );
+  ])('keeps the options of the client if they cannot be read and its duplicate is %s', (_what, duplicate) => {
+    const finder = { on: () => {}, destroy: () => {} };
+    const client = {
+      getSentinelNode: () => undefined,
+      duplicate: (overrides?: object) => (overrides === undefined ? duplicate() : finder),
+    };
+    expect(overridesFor(client)).not.toHaveProperty('sentinelClientOptions');
+  });
 });

@@ -3,7 +3,7 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { silentDeath } from '../support/silent-death.js';
 
-describeWithRedis('A server that vanishes without a word', () => {
+describeWithRedis('RedisBackend when its server vanishes silently', () => {
   retryOnce();
   silentDeath(new RedisSuite());
 });

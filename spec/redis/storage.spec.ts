@@ -6,7 +6,7 @@ import { providerStorage } from '../support/provider-storage.js';
 import { RedisSuite } from '../support/redis-suite.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 
-describeWithRedis('What a queue keeps in Redis', () => {
+describeWithRedis('Storage of a Redis queue', () => {
   const suite = new RedisSuite();
 
   const publish = (queue: RedisBackend, count: number) =>
@@ -26,7 +26,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
     isEmpty,
   });
 
-  it('does not grow with the number of messages and of consumers that there were', async () => {
+  it('does not grow with the number of past messages and consumers', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     const used = async () => {
       let bytes = 0;
@@ -55,7 +55,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
     await isEmpty(['a', 'b']);
   });
 
-  it('is freed after a group was destroyed by hand, once a backend opens the queue', async () => {
+  it('is freed when a backend opens the queue after a group was destroyed manually', async () => {
     const queue = suite.open({ groups: ['used', 'abandoned'] });
     await queue.stats();
     const abandoned = new Holder(queue, { group: 'abandoned' });
@@ -73,7 +73,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
     expect(await suite.length()).toBe(0);
   });
 
-  it('is remembered of a publisher for little longer than a publish may last', async () => {
+  it('remembers a publisher for little longer than the publish timeout', async () => {
     const queue = suite.open({ publishTimeout: 5000.5 });
     await publish(queue, 3);
     const [key, ...others] = (await suite.run('KEYS', `${suite.name}:*:published:*`)) as string[];
@@ -83,7 +83,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
     expect(left).toBeGreaterThan(1000);
   });
 
-  it('is all a late group gets: what is held, waiting or out, in order', async () => {
+  it('gives a new group all stored messages in order, waiting or in flight elsewhere', async () => {
     const queue = suite.open({ groups: ['early'] });
     const early = new Holder(queue, { group: 'early', prefetch: 4 });
     await publish(queue, 6);
@@ -99,7 +99,7 @@ describeWithRedis('What a queue keeps in Redis', () => {
 describeWithRedis('A message that another program deletes from the stream', () => {
   const suite = new RedisSuite();
 
-  /** A queue with two messages out, the first of which was deleted. */
+  /** Makes a queue with two messages in flight. `remove` deletes the first one. */
   const prepare = async () => {
     const errors: string[] = [];
     const queue = suite.open({
@@ -124,7 +124,7 @@ describeWithRedis('A message that another program deletes from the stream', () =
     return { queue, holder, remove, isReported, isOver, errors };
   };
 
-  it('is done with when it is acknowledged', async () => {
+  it('counts as settled when it is acknowledged', async () => {
     const { holder, remove, isOver, errors } = await prepare();
     await remove();
     expect(await holder.of(1).ack()).toBe(true);
@@ -136,7 +136,7 @@ describeWithRedis('A message that another program deletes from the stream', () =
     ['nacked', (delivery) => delivery.nack()],
     ['nacked with a delay', (delivery) => delivery.nack({ delay: 20 })],
     ['released', (delivery) => delivery.release()],
-  ])('is reported as lost when it is %s, and sticks nowhere', async (_how, settle) => {
+  ])('is reported as lost when it is %s and leaves nothing behind', async (_how, settle) => {
     const { holder, remove, isReported, isOver } = await prepare();
     await remove();
     await settle(holder.of(1));
@@ -144,7 +144,7 @@ describeWithRedis('A message that another program deletes from the stream', () =
     await isOver();
   });
 
-  it('is reported as lost when it waits to be delivered again', async () => {
+  it('is reported as lost while it waits for redelivery', async () => {
     const { holder, remove, isReported, isOver } = await prepare();
     await holder.of(1).nack({ delay: 100 });
     await remove();
@@ -177,7 +177,7 @@ describeWithRedis('A message that another program deletes from the stream', () =
     await isOver();
   });
 
-  it('is no longer in the queue if no consumer had it', async () => {
+  it('is not counted if it was never delivered', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 });
     await queue.publish('key', { n: 2 });

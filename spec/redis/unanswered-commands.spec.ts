@@ -13,26 +13,26 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   stats: statsScript,
 };
 
-/** Whether it calls a script is told by its second word. */
+// The second word of a command tells which script it calls.
 const SCRIPT_OF = new Map(
   Object.entries(SCRIPTS).flatMap(([name, script]) =>
     [script.byHash([], []), script.byText([], [])].map(([, which]) => [which, name] as const),
   ),
 );
 
-/** What kind of command it is, as this spec calls it. */
+/** Returns the kind of a command, as this spec calls it. */
 function kindOf([name = '', ...args]: readonly string[]): string {
   if (/^EVAL/.test(name)) return `${name} ${SCRIPT_OF.get(args[0])}`;
   if (name === 'XREADGROUP') return args.includes('BLOCK') ? 'XREADGROUP BLOCK' : name;
   return /^(CLIENT|XINFO|CONFIG)$/.test(name) ? `${name} ${args[0]}` : name;
 }
 
-/** What a queue does, step by step. */
+/** The steps of a queue, in order. */
 const STEPS = ['publish', 'rest', 'consume', 'wait', 'count', 'leave', 'close'] as const;
 
 type Step = (typeof STEPS)[number];
 
-/** Every kind of command that a queue sends, and the step from which on its answer is waited for. */
+/** Every kind of command, and the step from which its reply is swallowed. */
 const COMMANDS: readonly [kind: string, from: Step][] = [
   ['AUTH', 'publish'],
   ['SELECT', 'publish'],
@@ -62,17 +62,17 @@ const COMMANDS: readonly [kind: string, from: Step][] = [
   ['EVALSHA exchange', 'close'],
 ];
 
-describeWithRedis('A command that the server never answers', () => {
+describeWithRedis('A command that is never answered', () => {
   retryOnce();
   const suite = new RedisSuite({ password: 'secret', config: { timeout: '3' } });
   const seen = new Set<string>();
 
-  /** Has a queue do all that it does, while the answer to one command is swallowed. */
+  /** Runs every step of a queue while the reply to one command is swallowed. */
   const live = async (kind: string, from: Step) => {
     await suite.run('SCRIPT', 'FLUSH');
     const proxy = await MuteProxy.start(suite.server.port, kindOf);
     suite.ending(() => proxy.stop());
-    // Another database than that of the suite, since to select it is a command, too.
+    // Not the database of the suite, because SELECT is a command, too.
     const queue = suite.open({ url: `redis://:secret@127.0.0.1:${proxy.port}/1`, lease: 3000, publishTimeout: 60_000 });
     const begin = (step: Step) => {
       if (step === from) proxy.mute(kind);
@@ -124,15 +124,15 @@ describeWithRedis('A command that the server never answers', () => {
     await queue.close();
     await swallowed('close');
     for (const each of proxy.seen) seen.add(each);
-    // It has left the group, and its message is requeued.
+    // The consumer has left the group, and its message is requeued.
     await suite.run('SELECT', '1');
     suite.ending(() => suite.run('SELECT', '0'));
     expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked']);
   };
 
-  it.each(COMMANDS)('is given up, and what it was for is done all the same: %s, from "%s" on', live);
+  it.each(COMMANDS)('is given up and its work is done anyway: %s, from step "%s"', live);
 
-  it('is of a kind that is tested here', () => {
+  it('has a case for every kind of command', () => {
     expect([...seen].toSorted()).toEqual([...new Set(COMMANDS.map(([kind]) => kind))].toSorted());
   });
 });

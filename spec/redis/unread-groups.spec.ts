@@ -11,10 +11,10 @@ import { isAtLeast } from '../support/servers/server-version.js';
 
 const run = promisify(execFile);
 
-describeWithRedis('A group that is neither declared nor read', () => {
+describeWithRedis('An undeclared group without consumers', () => {
   const suite = new RedisSuite();
 
-  /** A queue on which group `audit` has so many messages, and the process that declared it is gone. */
+  /** Makes `group` retain `count` messages. The process that declared it is closed. */
   const retaining = async (count: number, name = suite.name, group = 'audit') => {
     const queue = suite.open({ name, groups: ['billing', group] });
     await queue.stats();
@@ -22,7 +22,7 @@ describeWithRedis('A group that is neither declared nor read', () => {
     await queue.close();
   };
 
-  /** What a backend warns of, by its first look, and later. */
+  /** Opens a backend and records its warnings. */
   const opened = async (options: object = {}) => {
     const warnings: [message: string, details: object | undefined][] = [];
     const logger: Logger = {
@@ -35,14 +35,17 @@ describeWithRedis('A group that is neither declared nor read', () => {
     return { queue, warnings };
   };
 
-  /** What the warning says. Before 7.0, the server does not tell how much a group has not read: at most what the queue holds. */
+  /**
+   * The text of the warning. Before 7.0, the server does not know how many messages are unread: at
+   * most all.
+   */
   const retains = (count: number, held = count) => {
     const tells = isAtLeast('redis-server', [7, 0]);
     const most = tells ? count : held;
     return `retains ${tells ? '' : 'up to '}${most} ${most === 1 ? 'message' : 'messages'} and`;
   };
 
-  it('is told of once, with what it retains and how to delete it', async () => {
+  it('causes one warning with its number of messages and the command to delete it', async () => {
     await retaining(3);
     const { queue, warnings } = await opened();
     await eventually(() => warnings.length === 1);
@@ -60,7 +63,7 @@ describeWithRedis('A group that is neither declared nor read', () => {
     expect(warnings.filter(([message]) => message.includes('audit'))).toHaveLength(1);
   });
 
-  it('is told of where a backend declares no groups', async () => {
+  it('causes a warning if a backend declares no groups', async () => {
     await retaining(1);
     const { warnings } = await opened({ groups: undefined });
     await eventually(() => warnings.length === 2);
@@ -70,7 +73,7 @@ describeWithRedis('A group that is neither declared nor read', () => {
     ]);
   });
 
-  it('does not count what is for other groups alone', async () => {
+  it('does not retain messages for other groups', async () => {
     await retaining(1);
     await (await opened()).queue.publish('key', { n: 2 }, { group: 'billing' });
     const { warnings } = await opened();
@@ -78,7 +81,7 @@ describeWithRedis('A group that is neither declared nor read', () => {
     expect(warnings[0]?.[0]).toContain(retains(1, 2));
   });
 
-  it('retains at most what the queue holds, where the server does not tell', async () => {
+  it('is reported with at most the length of the queue if the server does not know its number', async () => {
     await retaining(3);
     const [, [id]] = (await suite.run('XRANGE', suite.name, '-', '+')) as [unknown, [string]];
     await suite.run('XDEL', suite.name, id);
@@ -88,7 +91,7 @@ describeWithRedis('A group that is neither declared nor read', () => {
     expect(warnings[0]?.[0]).toContain('retains up to 2 messages and');
   });
 
-  it('is none that another process consumes for, busy or idle', async () => {
+  it('is not reported if another process consumes for it, busy or idle', async () => {
     const other = suite.open({ groups: ['audit', 'idle', 'unread'], lease: 60_000 });
     const busy = new Holder(other, { group: 'audit' });
     await other.publish('key', { n: 1 });
@@ -97,12 +100,12 @@ describeWithRedis('A group that is neither declared nor read', () => {
       async () => busy.deliveries.length === 1 && (await other.stats({ group: 'idle' })).unfinished === 0,
     );
     const { warnings } = await opened();
-    // The groups are looked at in the order of their names.
+    // The groups are checked in the order of their names.
     await eventually(() => warnings.length > 0);
     expect(warnings.map(([message]) => message)).toEqual([expect.stringContaining('Group "unread"')]);
   });
 
-  it('may have had a consumer whose lease expired', async () => {
+  it('is reported if the lease of its last consumer has expired', async () => {
     await retaining(1);
     await suite.run('XREADGROUP', 'GROUP', 'audit', 'dead~1', 'COUNT', '1', 'STREAMS', suite.name, '>');
     await eventually(async () => {
@@ -114,7 +117,7 @@ describeWithRedis('A group that is neither declared nor read', () => {
     expect(warnings[0]?.[0]).toContain(retains(1));
   });
 
-  it('does not keep a user without the right to look from using the queue', async () => {
+  it('is not reported if the user may not check, and the queue still works', async () => {
     await retaining(1);
     await suite.run(
       'ACL',
@@ -149,7 +152,7 @@ describeWithRedis('A group that is neither declared nor read', () => {
     'ü😀',
     'line\nbreak\t\u0007',
     '\u0000\u0085',
-  ])('is deleted by the command of the warning, as it stands: %j', async (odd) => {
+  ])('is deleted by the command of the warning: %j', async (odd) => {
     await retaining(1, odd, odd);
     const { warnings } = await opened({ name: odd });
     await eventually(() => warnings.length === 1);

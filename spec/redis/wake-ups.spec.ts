@@ -8,7 +8,7 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
 import { isAtLeast } from '../support/servers/server-version.js';
 
-/** In milliseconds: no consumer looks by itself before the test has failed, unless another wakes it up. */
+/** In milliseconds. Longer than the test, so that a consumer checks only if it is woken up. */
 const NEVER = 600_000;
 
 jest.mock('../../src/redis/listener.js', () => ({
@@ -16,13 +16,13 @@ jest.mock('../../src/redis/listener.js', () => ({
   LONGEST_WAIT: 600_000,
 }));
 
-describeWithRedis('A consumer that waits', () => {
+describeWithRedis('A waiting Redis consumer', () => {
   retryOnce();
   const suite = new RedisSuite();
 
   const open = (options: Partial<RedisBackendOptions> = {}) => suite.open({ lease: 2 * NEVER, ...options });
 
-  /** How many consumers of the group wait on the server. */
+  /** The number of consumers that wait on the server. */
   const waiting = async () =>
     String(await suite.run('CLIENT', 'LIST'))
       .split('\n')
@@ -30,14 +30,14 @@ describeWithRedis('A consumer that waits', () => {
 
   const waits = (count = 1) => eventually(async () => (await waiting()) === count);
 
-  /** A consumer in a backend of its own, which waits. */
+  /** Makes a waiting consumer in a backend of its own. */
   const idle = async (prefetch = 10, count = 1) => {
     const holder = new Holder(open(), { prefetch });
     await waits(count);
     return holder;
   };
 
-  /** A backend whose consumer holds message 1. */
+  /** Makes a backend with message 1 in flight. */
   const holding = async (prefetch = 1) => {
     const queue = open();
     await queue.publish('key', { n: 1 });
@@ -46,7 +46,7 @@ describeWithRedis('A consumer that waits', () => {
     return { queue, holder };
   };
 
-  /** Has the one that got message 1 nack it, so that it knows when that comes again. */
+  /** Nacks message 1 with a delay. The consumer then knows when that message is due. */
   const delayed = async (holder: Holder) => {
     await eventually(() => holder.deliveries.length === 1);
     expect(await holder.of(1).nack({ delay: 300 })).toBe(true);
@@ -54,20 +54,20 @@ describeWithRedis('A consumer that waits', () => {
 
   const comes = (holder: Holder, n = 1) => eventually(() => holder.numbers.includes(n));
 
-  it('is served at once with what is published', async () => {
+  it('receives a published message immediately', async () => {
     const holder = await idle();
     await open().publish('key', { n: 1 });
     await comes(holder);
   });
 
-  it('is served in time with what another publishes with a delay', async () => {
+  it('receives a message that another backend publishes with a delay once it is due', async () => {
     const holder = await idle();
     await open().publish('key', { n: 1 }, { delay: 100 });
     await comes(holder);
   });
 
-  describe('if it pauses', () => {
-    /** A subscriber beside another one of its process, which gets what there is. */
+  describe('when it pauses', () => {
+    /** Adds a subscriber beside another one of the same process, which receives all messages. */
     const besideAnother = async (onNext?: (pause: () => void) => void) => {
       const queue = open();
       const credit = new Credit(1);
@@ -83,14 +83,14 @@ describeWithRedis('A consumer that waits', () => {
       return { pause, becomesQuiet: () => eventually(() => isQuiet) };
     };
 
-    it('is told that nothing is on its way, though another one of its process waits', async () => {
+    it('learns that nothing is on its way while another consumer of its process waits', async () => {
       const { pause, becomesQuiet } = await besideAnother();
       pause();
       await becomesQuiet();
       await waits();
     });
 
-    it('is told that nothing is on its way before another one of its process waits', async () => {
+    it('learns that nothing is on its way before another consumer of its process waits', async () => {
       await open().publish('key', { n: 1 });
       const { becomesQuiet } = await besideAnother((pause) => pause());
       await becomesQuiet();
@@ -98,7 +98,7 @@ describeWithRedis('A consumer that waits', () => {
     });
   });
 
-  it('gets a message in time that becomes due earlier than it knows', async () => {
+  it('receives a message that becomes due earlier than expected', async () => {
     const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 60_000 });
     const holder = await idle();
@@ -109,7 +109,7 @@ describeWithRedis('A consumer that waits', () => {
     expect(holder.numbers).toEqual([3, 2]);
   });
 
-  it('is not woken for a message that becomes due later than it knows', async () => {
+  it('is not woken by a message that becomes due later than the next one', async () => {
     const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 60_000 });
     await idle();
@@ -123,9 +123,9 @@ describeWithRedis('A consumer that waits', () => {
     ['releases', ({ deliveries: [delivery] }) => delivery?.release()],
     ['nacks', ({ deliveries: [delivery] }) => delivery?.nack()],
     ['nacks with a delay', ({ deliveries: [delivery] }) => delivery?.nack({ delay: 100 })],
-    ['gives back by leaving', ({ subscription }) => subscription.unsubscribe()],
-    ['gives back by closing', (_holder, queue) => queue.close()],
-  ])('is served in time with what another consumer, which then leaves, %s', async (_how, giveBack) => {
+    ['requeues by unsubscribing', ({ subscription }) => subscription.unsubscribe()],
+    ['requeues by closing', (_holder, queue) => queue.close()],
+  ])('receives a message that another consumer %s before it leaves', async (_how, giveBack) => {
     const { queue, holder } = await holding();
     const other = await idle();
     const given = giveBack(holder, queue);
@@ -134,14 +134,14 @@ describeWithRedis('A consumer that waits', () => {
     await comes(other);
   });
 
-  it('is served in time with what another consumer nacks with a delay, and is too busy to take then', async () => {
+  it('receives a message that another, now busy, consumer nacks with a delay', async () => {
     const { queue, holder } = await holding(1);
     const other = await idle();
     const busy = queue.publish('key', { n: 2 });
     await busy;
     await comes(other, 2);
     await holder.of(1).nack({ delay: 300 });
-    // It waits until the message becomes due, and then has no credit any more.
+    // The holder waits until the message becomes due, and then has no credit left.
     await waits(2);
     await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":3}');
     await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":4}');
@@ -152,14 +152,14 @@ describeWithRedis('A consumer that waits', () => {
   it.each<[how: string, leave: (holder: Holder, queue: RedisBackend) => unknown]>([
     ['unsubscribes', ({ subscription }) => subscription.unsubscribe()],
     ['closes', (_holder, queue) => queue.close()],
-    ['has taken all that it may hold', () => open().publish('key', { n: 99 })],
-  ])('takes over the watch of another that %s', async (_how, stop) => {
+    ['has no credit left', () => open().publish('key', { n: 99 })],
+  ])('takes over waiting for a due message from a consumer that %s', async (_how, stop) => {
     const first = open();
     const watcher = new Holder(first, { prefetch: 1 });
     await waits(1);
     const publisher = open();
     await publisher.publish('key', { n: 1 }, { delay: 4000 });
-    // It has received the wake-up by now, and is the only one that knows when to look.
+    // The watcher has received the wake-up and is the only one that knows when the message is due.
     await sleep(100);
     await waits(1);
     const second = open();
@@ -180,22 +180,23 @@ describeWithRedis('A consumer that waits', () => {
           .publish('key', { n: 1 })
           .then(() => delayed(watcher)),
     ],
-  ])('waits in place of an expired consumer with nothing in flight for %s with a delay', async (_what, prepare) => {
+  ])('replaces an expired idle consumer that waits for %s with a delay', async (_what, prepare) => {
     const { proxy, url } = await suite.proxy();
-    // The server wakes the consumer that has waited longest: the other one begins again and again.
+    // The server wakes the consumer that has waited longest. The other one restarts its wait
+    // repeatedly.
     const watcher = new Holder(open({ url }), { prefetch: 1 });
     await waits(1);
     const other = new Holder(open({ lease: 500 }));
     await waits(2);
     await prepare(watcher);
-    // It alone has been told when to look, and does not live to see it.
+    // Only the watcher knows when the message is due, and it dies before that.
     proxy.stall();
     await proxy.refuse();
     proxy.cut();
     await comes(other);
   });
 
-  it('takes over the watch of another that leaves before the answer comes which tells it to wait', async () => {
+  it('takes over from a consumer that leaves before it receives the reply', async () => {
     const { proxy, url } = await suite.proxy();
     const leaving = new Holder(open({ url }), { prefetch: 1 });
     await open().publish('key', { n: 1 });
@@ -215,7 +216,7 @@ describeWithRedis('A consumer that waits', () => {
     await waits(1);
     const other = await idle(10, 2);
     proxy.stall('to-client');
-    // The one that has waited for longer is told.
+    // The server wakes the consumer that has waited longest.
     await open().publish('key', { n: 1 }, { delay: 500 });
     await waits(1);
     leaving.subscription.unsubscribe();
@@ -223,7 +224,7 @@ describeWithRedis('A consumer that waits', () => {
     await comes(other);
   });
 
-  it('hears of each group what concerns it', async () => {
+  it('is woken for the messages of its own group', async () => {
     const queue = open({ groups: ['a', 'b'] });
     const a = new Holder(queue, { group: 'a', prefetch: 1 });
     const b = new Holder(open({ groups: ['a', 'b'] }), { group: 'b' });
@@ -240,7 +241,7 @@ describeWithRedis('A consumer that waits', () => {
     const holder = await idle();
     await suite.run('DEL', suite.key('bell'));
     if (!isAtLeast('redis-server', [7, 0])) {
-      // The server does not tell those that wait: the consumer finds out when it waits again.
+      // The server does not notify waiting consumers. The consumer notices when it waits again.
       await suite.run('XADD', suite.name, '*', 'key', 'key', 'payload', '{"n":0}');
       await comes(holder, 0);
     }
@@ -253,7 +254,7 @@ describeWithRedis('A consumer that waits', () => {
     await comes(holder);
   });
 
-  it('stops when its last subscriber leaves, and takes nothing any more', async () => {
+  it('stops when its last subscriber leaves and takes no more messages', async () => {
     const holder = await idle();
     holder.subscription.unsubscribe();
     await waits(0);
@@ -261,7 +262,7 @@ describeWithRedis('A consumer that waits', () => {
     expect(await suite.pending()).toEqual([]);
   });
 
-  it('does not begin to wait when its last subscriber has left before there was a connection for that', async () => {
+  it('does not begin to wait if its last subscriber leaves before there is a connection', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = open({ url });
     await queue.stats();
@@ -279,13 +280,13 @@ describeWithRedis('A consumer that waits', () => {
     expect(await suite.pending()).toEqual([]);
   });
 
-  it.each(['never comes to be', 'is lost'])(
-    'asks now and then while the connection that it waits on %s, and closes promptly',
+  it.each(['is never established', 'is lost'])(
+    'polls while its waiting connection %s, and closes promptly',
     async (how) => {
       const { proxy, url } = await suite.proxy();
       const queue = open({ url });
       await queue.stats();
-      if (how === 'never comes to be') await proxy.refuse();
+      if (how === 'is never established') await proxy.refuse();
       const holder = new Holder(queue);
       if (how === 'is lost') {
         await waits(1);
@@ -298,12 +299,12 @@ describeWithRedis('A consumer that waits', () => {
         await comes(holder, n);
       }
       await queue.close();
-      // It has said shutDown: both have gone back.
+      // The queue has shut down: both messages are requeued.
       expect((await suite.pending()).map(([, consumer]) => consumer)).toEqual(['sluice:parked', 'sluice:parked']);
     },
   );
 
-  it('waits on its connection again, once there is one', async () => {
+  it('waits on its connection again once it is established', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = open({ url });
     await queue.stats();
@@ -317,7 +318,7 @@ describeWithRedis('A consumer that waits', () => {
     await comes(holder, 2);
   });
 
-  it('takes what was published in the turn in which its last subscriber left, and gives it back untouched', async () => {
+  it('requeues a message published while its last subscriber leaves, without settling it', async () => {
     const holder = await idle();
     const queue = open();
     await Promise.all([queue.publish('key', { n: 1 }), sleep(1).then(() => holder.subscription.unsubscribe())]);
@@ -327,7 +328,7 @@ describeWithRedis('A consumer that waits', () => {
     await eventually(() => [...holder.attempts, ...(next?.attempts ?? [])].length > 0);
   });
 
-  it('is given delayed messages in the order of their times: with one delay, in the order of the calls', async () => {
+  it('receives delayed messages in the order of their due times, then of the calls', async () => {
     const queue = open();
     await Promise.all(Array.from({ length: 1500 }, (_, n) => queue.publish('key', { n }, { delay: 100 })));
     const holder = new Holder(queue, { prefetch: 3000 });
@@ -335,7 +336,7 @@ describeWithRedis('A consumer that waits', () => {
     expect(holder.numbers).toEqual(Array.from({ length: 1500 }, (_, n) => n));
   });
 
-  it('is given what is published after thousands have fallen due after all of them', async () => {
+  it('receives a message published after thousands became due after all of them', async () => {
     const queue = open();
     await Promise.all(Array.from({ length: 2500 }, (_, n) => queue.publish('key', { n }, { delay: 1 })));
     await sleep(100);
@@ -345,7 +346,7 @@ describeWithRedis('A consumer that waits', () => {
     expect(holder.numbers.at(-1)).toBe(2500);
   });
 
-  it('gives what thousands of nacks have delayed its old order back', async () => {
+  it('receives messages in their original order after thousands of delayed nacks', async () => {
     const queue = open();
     await Promise.all(Array.from({ length: 2500 }, (_, n) => queue.publish('key', { n })));
     const first = new Holder(queue, { prefetch: 2500 });

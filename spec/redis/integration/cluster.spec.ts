@@ -13,10 +13,10 @@ import { consumeHere } from './in-process.js';
 
 const LOAD = 2_000;
 const BEFORE = 500;
-/** How many messages a consumer has in flight at most. */
+/** Maximum number of messages that a consumer has in flight. */
 const PREFETCH = 32;
 
-describeWithRedis('A Redis queue on a cluster', () => {
+describeWithRedis('A queue on a Redis Cluster', () => {
   retryOnce();
   let cluster: RedisCluster;
   const endings: (() => unknown)[] = [];
@@ -31,7 +31,7 @@ describeWithRedis('A Redis queue on a cluster', () => {
 
   afterAll(() => cluster.stop());
 
-  it('survives a planned failover by an address that follows the master', async () => {
+  it('survives a planned failover behind an address that follows the master', async () => {
     const name = 'followed';
     const proxy = await TcpProxy.start((await cluster.masterOf(name)).port);
     endings.push(() => proxy.stop());
@@ -48,7 +48,7 @@ describeWithRedis('A Redis queue on a cluster', () => {
     const published = publishLoad(queue, { tally, count: LOAD, ahead: 300 });
     await eventually(() => tally.done >= BEFORE);
     const { port } = await cluster.failOver(name);
-    // The old master answers MOVED until the address follows.
+    // The old master replies MOVED until the address follows.
     proxy.retarget(port);
     await published;
     await eventually(async () => (await queue.stats()).unfinished === 0);
@@ -62,7 +62,7 @@ describeWithRedis('A Redis queue on a cluster', () => {
     tally.close('Redis Cluster: a planned failover, by an address that follows the master', 0);
   }, 100_000);
 
-  it('is found though a node does not answer', async () => {
+  it('connects although one node does not answer', async () => {
     const silent = await StrangeServer.start(() => undefined);
     endings.push(() => silent.stop());
     const urls = [`redis://127.0.0.1:${silent.port}`, ...cluster.servers.map(({ url }) => url)];
@@ -81,7 +81,7 @@ describeWithRedis('A Redis queue on a cluster', () => {
     }
   }, 150_000);
 
-  it('follows failovers through a client of the cluster', async () => {
+  it('follows failovers with a cluster client', async () => {
     const name = 'by-cluster';
     const client = createCluster({ rootNodes: cluster.servers.map(({ url }) => ({ url })) });
     const queue = new RedisBackend({ client, name, lease: 5_000, publishTimeout: 60_000, logger: silentLogger });
@@ -92,7 +92,7 @@ describeWithRedis('A Redis queue on a cluster', () => {
     await eventually(() => tally.done >= BEFORE);
     await cluster.failOver(name);
     await eventually(() => tally.done >= LOAD + BEFORE);
-    // The replica has to have what the master has confirmed.
+    // The replica needs everything that the master has confirmed.
     await cluster.whole();
     const master = await cluster.masterOf(name);
     const replica = await cluster.replicaOf(name);

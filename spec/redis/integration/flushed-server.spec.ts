@@ -7,10 +7,10 @@ const LEASE = 5_000;
 const PREFETCH = 32;
 const CONSUMERS = 2;
 
-describeWithRedis('A Redis queue whose keys somebody removes', () => {
+describeWithRedis('A Redis queue when keys are deleted', () => {
   const stage = new Stage(redis);
 
-  it('takes and delivers messages again after FLUSHALL', async () => {
+  it('publishes and delivers again after FLUSHALL', async () => {
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
     const tally = new Tally();
     await stage.consumers(CONSUMERS, { ...settings, work: 0 }, tally);
@@ -18,14 +18,14 @@ describeWithRedis('A Redis queue whose keys somebody removes', () => {
     await stage.settled(queue, tally);
 
     await stage.server.run('FLUSHALL');
-    // What was in the queue is gone, by the wish of whoever did that. What is confirmed from now on is not.
+    // FLUSHALL deletes the stored messages. Messages confirmed after it must not be lost.
     await stage.publish(queue, { tally, from: 1_000, count: 1_000 });
     await stage.until(() => tally.done === 2_000, tally);
     await stage.settled(queue, tally);
     stage.close(tally, 'FLUSHALL', 0);
   }, 100_000);
 
-  it('loses nothing that is published after FLUSHALL under load', async () => {
+  it('loses no message published after FLUSHALL under load', async () => {
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
     const tally = new Tally();
     await stage.consumers(CONSUMERS, { ...settings, work: 10 }, tally);
@@ -39,7 +39,7 @@ describeWithRedis('A Redis queue whose keys somebody removes', () => {
     stage.close(tally, 'FLUSHALL under load', 0);
   }, 100_000);
 
-  it('says that an acknowledgement did not count when FLUSHALL took the message', async () => {
+  it('resolves an ack with false if FLUSHALL deleted the message', async () => {
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: 5 });
     const tally = new Tally();
     const holder = await stage.consumer({ ...settings, work: 'until-told' }, tally);
@@ -56,11 +56,11 @@ describeWithRedis('A Redis queue whose keys somebody removes', () => {
     stage.close(tally, 'FLUSHALL with messages in flight', 0);
   }, 100_000);
 
-  it('keeps for every declared group what is published after FLUSHALL', async () => {
+  it('keeps messages published after FLUSHALL for every declared group', async () => {
     const { settings } = stage.open({ lease: LEASE });
     const { queue } = stage.open({ lease: LEASE, groups: ['default', 'audit'] });
     const tally = new Tally();
-    // A consumer that knows its own group only.
+    // This consumer knows only its own group.
     await stage.consumer({ ...settings, work: 0 }, tally);
     await stage.publish(queue, { tally, count: 10 });
     await stage.until(() => tally.done === 10, tally);
@@ -71,7 +71,7 @@ describeWithRedis('A Redis queue whose keys somebody removes', () => {
     expect(await queue.stats({ group: 'audit' })).toEqual({ ready: 10, unfinished: 10 });
   }, 100_000);
 
-  it('leaves a message to the consumer that has it from the group that was made anew', async () => {
+  it('settles a message only for the consumer that received it from the recreated group', async () => {
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: 8 });
     const tally = new Tally();
     const before = await stage.consumer({ ...settings, work: 'until-told' }, tally);
@@ -79,7 +79,7 @@ describeWithRedis('A Redis queue whose keys somebody removes', () => {
     await stage.until(() => before.got.length === 8, tally);
     const after = await stage.consumer({ ...settings, work: 'until-told' }, tally);
     await stage.server.run('XGROUP', 'DESTROY', stage.name, 'default');
-    // The one has no room for more, so that they all go to the other.
+    // The first consumer has no credit left, so all messages go to the second.
     await stage.until(() => after.got.length === 8, tally);
 
     before.finish();

@@ -1,7 +1,10 @@
 import type { QueueBackend } from 'sluice';
 import type { Tally } from '../../support/tally.js';
 
-/** A consumer in this process that handles each message at once, and notes it. Returns what has become of its acknowledgements and its stream. */
+/**
+ * Consumes in this process: acknowledges each message immediately and counts it in the tally.
+ * Returns the results of the acks and the error of the stream.
+ */
 export function consumeHere(queue: QueueBackend, tally: Tally): { readonly counted: boolean[]; error: unknown } {
   const fate: { readonly counted: boolean[]; error: unknown } = { counted: [], error: undefined };
   queue.deliveries().subscribe({

@@ -8,15 +8,15 @@ import { broker as redis } from './broker.js';
 const HOUR = 3_600_000;
 const LEASE = 1_500;
 const PREFETCH = 8;
-/** How much earlier than a delay a timer may be, by rounding. */
+/** How much earlier than its delay a timer may fire, because of rounding. */
 const ROUNDING = 5;
 
-describeWithRedis('A Redis queue whose users have clocks that jump', () => {
+describeWithRedis('A Redis queue when client clocks jump', () => {
   const stage = new Stage(redis);
 
   afterEach(() => shiftClock(0));
 
-  it('keeps leases when the clocks of its users jump', async () => {
+  it('keeps leases', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
     const holder = await stage.consumer({ ...settings, work: 3 * LEASE }, tally);
@@ -32,14 +32,14 @@ describeWithRedis('A Redis queue whose users have clocks that jump', () => {
     expect([...holder.settled.values()]).not.toContain(false);
     expect(others.flatMap(({ got }) => got)).toEqual([]);
     await stage.settled(queue, tally);
-    stage.close(tally, 'clocks that jump while messages are held', 0);
+    stage.close(tally, 'clocks that jump while messages are in flight', 0);
   }, 100_000);
 
   it.each([
     ['ahead', 5 * HOUR],
     ['behind', -5 * HOUR],
   ])(
-    'keeps delays when the clocks of its users go hours %s',
+    'keeps delays when clocks are hours %s',
     async (where, by) => {
       const tally = new Tally();
       const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
@@ -47,7 +47,7 @@ describeWithRedis('A Redis queue whose users have clocks that jump', () => {
       shiftClock(by);
       const start = monotonic();
       await tally.published(0, queue.publish('load', { id: 0, nackFor: 800 }, { delay: 1_000 }));
-      // By the clock, the delay is over at once, or lasts for hours.
+      // By the clock, the delay has already ended or lasts for hours.
       shiftClock(-by);
       consumer.shiftClock(by);
       await stage.until(() => consumer.settled.size === 1, tally);
@@ -57,7 +57,7 @@ describeWithRedis('A Redis queue whose users have clocks that jump', () => {
       expect([first?.attempt, second?.attempt]).toEqual([1, 2]);
       await stage.publish(queue, { tally, from: 1, count: 200 });
       await stage.settled(queue, tally);
-      // That it was nacked is not the fault of a clock.
+      // The nack causes one redelivery, not the clock.
       stage.close(tally, `clocks that jump ${where} while messages are delayed`, 1);
     },
     100_000,

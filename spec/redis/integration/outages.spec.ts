@@ -10,15 +10,15 @@ import { RedisServer, type RedisServerOptions } from '../../support/servers/redi
 import { TcpProxy } from '../../support/servers/tcp-proxy.js';
 
 const LEASE = 4_000;
-/** Longer than a lease, by more than the time between two heartbeats. */
+/** Longer than a lease by more than the interval of heartbeats. */
 const OUTAGE = 1.5 * LEASE;
 const HELD = 8;
 
 interface Scene {
   readonly server: RedisServer;
-  /** Between the server and the consumer that holds messages. */
+  /** Between the server and the consumer that has messages in flight. */
   readonly proxy: TcpProxy;
-  /** Between the server and everybody else. */
+  /** Between the server and all other clients. */
   readonly otherProxy: TcpProxy;
   startServer(options?: RedisServerOptions): Promise<RedisServer>;
 }
@@ -26,7 +26,10 @@ interface Scene {
 interface Outage {
   readonly cause: string;
   readonly options?: RedisServerOptions;
-  /** Lasts for longer than a lease. Returns when the server is about to serve again, and calls `ending` just before. */
+  /**
+   * Makes an outage that is longer than a lease. Calls `ending` just before the server serves
+   * again.
+   */
   readonly happens: (scene: Scene, ending: () => Promise<void>) => Promise<void>;
 }
 
@@ -50,7 +53,7 @@ const OUTAGES: readonly Outage[] = [
     happens: async ({ server, proxy, otherProxy, startServer }, ending) => {
       const replica = await startServer({ config: { replicaof: `127.0.0.1 ${server.port}` } });
       await eventually(async () => String(await replica.run('INFO', 'replication')).includes('master_link_status:up'));
-      // The replica has what was written, and hears of nothing else.
+      // The replica has all messages, but heartbeats do not reach it.
       await sleep(OUTAGE);
       await ending();
       await server.kill();
@@ -77,7 +80,7 @@ const OUTAGES: readonly Outage[] = [
   },
 ];
 
-describeWithRedis('A Redis queue whose server is out for longer than a lease', () => {
+describeWithRedis('A Redis queue during an outage longer than a lease', () => {
   retryOnce();
   const endings: (() => unknown)[] = [];
 
@@ -110,7 +113,7 @@ describeWithRedis('A Redis queue whose server is out for longer than a lease', (
   };
 
   it.each(OUTAGES)(
-    'leaves the messages of a live consumer to it, when the server was $cause',
+    'does not redeliver the messages of a live consumer: server $cause',
     async ({ options, happens }) => {
       const server = await startServer(options);
       const [proxy, otherProxy] = [await startProxy(server), await startProxy(server)];
@@ -126,7 +129,7 @@ describeWithRedis('A Redis queue whose server is out for longer than a lease', (
         await proxy.refuse();
         proxy.cut();
       });
-      // The other is back first.
+      // The other consumer reconnects first.
       await rest.publish('key', { n: HELD + 1 });
       await eventually(() => other.numbers.includes(HELD + 1));
       await proxy.accept();
@@ -141,7 +144,7 @@ describeWithRedis('A Redis queue whose server is out for longer than a lease', (
     100_000,
   );
 
-  it('lets a replica know of heartbeats', async () => {
+  it('replicates heartbeats', async () => {
     const server = await startServer();
     const replica = await startServer({ config: { replicaof: `127.0.0.1 ${server.port}` } });
     const queue = open(await startProxy(server));

@@ -13,11 +13,11 @@ import { consumeHere } from './in-process.js';
 
 const LOAD = 2_000;
 const BEFORE = 500;
-/** How many messages a consumer has in flight at most. */
+/** Maximum number of messages that a consumer has in flight. */
 const PREFETCH = 32;
 const password = 'secret';
 
-describeWithRedisSentinel('A Redis queue on a server that sentinels watch', () => {
+describeWithRedisSentinel('A Redis queue with Sentinel', () => {
   let set: SentinelSet;
   const endings: (() => unknown)[] = [];
 
@@ -52,7 +52,7 @@ describeWithRedisSentinel('A Redis queue on a server that sentinels watch', () =
     });
 
   it.each(['killed', 'frozen'] as const)(
-    'loses nothing when the server is %s under load',
+    'loses no message when the server is %s under load',
     async (how) => {
       const client = newClient();
       const queue = open({ client, name: `by-sentinel-${how}` });
@@ -78,7 +78,7 @@ describeWithRedisSentinel('A Redis queue on a server that sentinels watch', () =
     200_000,
   );
 
-  it('is found though the first sentinel is down', async () => {
+  it('connects although the first sentinel is down', async () => {
     const queue = open({
       client: newClient({ sentinelRootNodes: [{ host: '127.0.0.1', port: await freePort() }, ...set.nodes] }),
     });
@@ -86,7 +86,7 @@ describeWithRedisSentinel('A Redis queue on a server that sentinels watch', () =
     expect((await queue.stats()).ready).toBe(1);
   });
 
-  it('is found though the first sentinels accept connections and do not answer', async () => {
+  it('connects although the first sentinels accept connections and never answer', async () => {
     let accepted = 0;
     const silent = await Promise.all(
       [1, 2].map(() =>
@@ -103,10 +103,14 @@ describeWithRedisSentinel('A Redis queue on a server that sentinels watch', () =
     expect((await queue.stats()).ready).toBe(1);
   });
 
-  it.each<[what: string, options: Parameters<typeof newClient>[0], reason: RegExp]>([
-    ['the sentinels do not know it', { name: 'unknown' }, /No such master/],
-    ['it refuses the password', { nodeClientOptions: { password: 'wrong' } }, /refused the user or the password/],
-  ])('fails at once where %s', async (_what, options, reason) => {
+  it.each<[cause: string, options: Parameters<typeof newClient>[0], reason: RegExp]>([
+    ['the sentinels do not know the master', { name: 'unknown' }, /No such master/],
+    [
+      'the server refuses the password',
+      { nodeClientOptions: { password: 'wrong' } },
+      /refused the user or the password/,
+    ],
+  ])('fails immediately if %s', async (_cause, options, reason) => {
     expect(await failureOf(open({ client: newClient(options) }).publish('key', {}))).toMatchObject({
       retryable: false,
       message: expect.stringMatching(reason),
