@@ -6,11 +6,11 @@ import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
+describeWithRabbitMq('Administration of a RabbitMQ queue', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
 
-  const came = (holder: Holder, count: number) => eventually(() => holder.deliveries.length === count);
+  const received = (holder: Holder, count: number) => eventually(() => holder.deliveries.length === count);
   const idle = { ready: 0, unfinished: 0 };
   const onServer = async () => {
     const named = async (list: string) => (await suite.rows(list, 'name')).map(([name]) => name ?? '');
@@ -19,7 +19,7 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     );
   };
 
-  it('lists the declared groups, and `default` where another process has created it', async () => {
+  it('lists the declared groups, and `default` if another process has created it', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     expect(await queue.groups()).toEqual([
       { name: 'a', declared: true, ...idle, consumers: 0 },
@@ -39,12 +39,12 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     ]);
   });
 
-  it('deletes a group with all that it has on the server', async () => {
+  it('deletes a group with its queues and exchanges', async () => {
     const before = suite.open({ groups: ['a', 'b'] });
     await before.publish('key', { n: 1 });
     await before.publish('key', { n: 2 }, { group: 'b', delay: 60_000 });
     const holder = new Holder(before, { group: 'b' });
-    await came(holder, 1);
+    await received(holder, 1);
     expect(await holder.of(1).nack({ delay: 60_000 })).toBe(true);
     await before.close();
     const after = suite.open({ groups: ['a'] });
@@ -54,7 +54,7 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     expect(await after.deleteGroup('b')).toBe(false);
   });
 
-  it('goes on deleting a group where another call was interrupted', async () => {
+  it('completes the deletion of a group that another call has begun', async () => {
     await suite.open({ groups: ['a', 'b'] }).stats();
     const channel = await suite.channel();
     const { queue, again } = suite.names.group('b');
@@ -65,13 +65,13 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     expect(await suite.length(queue)).toBeUndefined();
   });
 
-  it('removes what waits and what is delayed, but nothing that is in flight', async () => {
+  it('purges waiting and delayed messages but not those in flight', async () => {
     const queue = suite.open();
     for (const n of upTo(3)) await queue.publish('key', { n });
     const holder = new Holder(queue, { prefetch: 1 });
-    await came(holder, 1);
+    await received(holder, 1);
     await holder.of(1).nack({ delay: 60_000 });
-    await came(holder, 2);
+    await received(holder, 2);
     await queue.publish('key', { n: 4 }, { delay: 60_000 });
     await queue.publish('key', { n: 5 }, { delay: 60_000, group: 'default' });
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 5 });
@@ -82,18 +82,18 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     expect(await queue.stats()).toEqual(idle);
     expect(await queue.purge({ group: 'default' })).toBe(0);
     await queue.publish('key', { n: 6 });
-    await came(holder, 3);
+    await received(holder, 3);
     expect(holder.numbers).toEqual([1, 2, 6]);
   });
 
-  it('removes a message that was prefetched here and waits for credit', async () => {
+  it('purges a prefetched message that waits for credit', async () => {
     const queue = suite.open();
     for (const n of upTo(2)) await queue.publish('key', { n });
     const holder = new Holder(queue, { prefetch: 1 });
-    await came(holder, 1);
+    await received(holder, 1);
     await holder.of(1).nack({ delay: 20 });
-    await came(holder, 2);
-    // The broker has delivered it: there is none in a queue.
+    await received(holder, 2);
+    // The broker has delivered the message: its queues are empty.
     const { queue: name, again, delay } = suite.names.group('default');
     await eventually(async () => {
       const lengths = await Promise.all([name, again, `${delay}:0`, `${delay}:1`].map((each) => suite.length(each)));
@@ -103,21 +103,21 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
     await holder.of(2).ack();
     await queue.publish('key', { n: 3 });
-    await came(holder, 3);
+    await received(holder, 3);
     expect(holder.numbers).toEqual([1, 2, 3]);
   });
 
-  it('removes what a subscriber has returned just before', async () => {
+  it('purges messages that a subscriber has just requeued', async () => {
     const queue = suite.open();
     for (const n of upTo(9)) await queue.publish('key', { n });
     const holder = new Holder(queue, { prefetch: 4 });
-    await came(holder, 4);
+    await received(holder, 4);
     holder.subscription.unsubscribe();
     expect(await queue.purge()).toBe(9);
     expect(await queue.stats()).toEqual(idle);
   });
 
-  it('counts a message once over all groups', async () => {
+  it('counts a purged message once for all groups', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     for (const n of upTo(3)) await queue.publish('key', { n });
     await queue.publish('key', { n: 4 }, { group: 'a' });
@@ -125,12 +125,12 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     await queue.publish('key', { n: 6 }, { delay: 60_000 });
     await queue.publish('key', { n: 7 }, { group: 'b', delay: 60_000 });
     const holder = new Holder(queue, { group: 'a', prefetch: 1 });
-    await came(holder, 1);
+    await received(holder, 1);
     expect(await queue.purge()).toBe(7);
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
   });
 
-  it('removes from one group only what the other groups do not share', async () => {
+  it('purges from one group only the messages that the other groups do not share', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await queue.publish('key', { n: 1 });
     await queue.publish('key', { n: 2 }, { delay: 60_000 });
@@ -140,14 +140,14 @@ describeWithRabbitMq('The administration of a RabbitMqBackend', () => {
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 0, unfinished: 1 });
   });
 
-  it('shows no messages, and says what does', async () => {
+  it('cannot peek and names the tools that can', async () => {
     const failure = await failureOf(suite.open({ groups: ['b'] }).peek({ group: 'b' }));
     expect(failure).toBeInstanceOf(UnsupportedOperationError);
     expect(failure.message).toMatch(/management UI.*release/);
     expect(failure.message).toContain(suite.names.group('b').queue);
   });
 
-  it('goes on over the next connection when one is lost', async () => {
+  it('retries on the next connection if a connection is lost', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });

@@ -5,10 +5,10 @@ import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
+describeWithRabbitMq('Requeued messages on RabbitMQ', () => {
   const suite = new RabbitMqSuite();
 
-  it('is not lost when the queue of the group is deleted while it is delivered again', async () => {
+  it("survive the deletion of the group's queue while they are redelivered", async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     const all = upTo(400);
@@ -24,7 +24,7 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     });
     await eventually(() => delayed === all.length && acked.size > 40);
     const channel = await suite.channel();
-    // What is in it is erased: nothing is, since all of it waits to be tried again.
+    // Deleting the queue loses its messages. It is empty, because all of them wait for redelivery.
     expect(await channel.queueDelete({ queue: suite.names.group('default').queue })).toMatchObject({ messageCount: 0 });
     await eventually(
       () => acked.size === all.length,
@@ -34,7 +34,7 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it.each(['nack', 'release'] as const)('by %s() is unfinished at any moment', async (how) => {
+  it.each(['nack', 'release'] as const)('count as unfinished at every moment: %s()', async (how) => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 3 }, (delivery) => void delivery[how]());
     await Promise.all(upTo(3).map((n) => queue.publish('key', { n })));
@@ -42,7 +42,7 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     expect(holder.deliveries.length).toBeGreaterThan(3);
   });
 
-  it('after delays that ended while nobody consumed comes in the order of its places', async () => {
+  it('are delivered in publish order if their delays ended without a consumer', async () => {
     const queue = suite.open();
     const first = new Holder(queue, { prefetch: 3 });
     for (const n of upTo(3)) await queue.publish('key', { n });
@@ -50,7 +50,7 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     const nacked = Promise.all(
       [[1, 400] as const, [2, 200] as const, [3, 20] as const].map(([n, delay]) => first.of(n).nack({ delay })),
     );
-    // Before the first delay can end.
+    // Unsubscribes before the first delay can end.
     first.subscription.unsubscribe();
     expect(await nacked).toEqual([true, true, true]);
     await eventually(async () => (await queue.stats()).ready === 3);
@@ -59,7 +59,7 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     expect(next.attempts).toEqual(upTo(3).map((n) => [n, 2]));
   });
 
-  it('comes before what waits, also where it is more than a consumer may hold', async () => {
+  it('are delivered before waiting messages, even if they exceed the prefetch', async () => {
     const queue = suite.open();
     const first = new Holder(queue, { prefetch: 6 });
     await Promise.all(upTo(8).map((n) => queue.publish('key', { n })));
@@ -69,12 +69,12 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     await eventually(async () => (await queue.stats()).ready === 8);
     const next = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await eventually(() => next.deliveries.length === 8);
-    // Delays end in an order of their own, and only what a consumer may hold at once can be put in order.
+    // Delays end in any order. Only messages within the prefetch are sorted.
     const [again, waiting] = [next.numbers.slice(0, 6), next.numbers.slice(6)];
     expect([again.toSorted(), waiting]).toEqual([upTo(6), [7, 8]]);
   });
 
-  it('may have as many headers as a message takes, after many delays', async () => {
+  it('keep the maximum of headers over many delays', async () => {
     const queue = suite.open();
     const headers = { long: 'x'.repeat(130_000) };
     await queue.publish('k'.repeat(255), { n: 1 }, { headers, delay: 1000 });
@@ -87,7 +87,7 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
   });
 
-  it('in the order of its delivery, whatever the clocks of its publishers say', async () => {
+  it('are sorted by delivery order, whatever the clocks of their publishers say', async () => {
     const queue = suite.open();
     await queue.stats();
     const publishedAt = Date.now();
@@ -109,16 +109,16 @@ describeWithRabbitMq('What goes back to a queue on RabbitMQ', () => {
   });
 });
 
-describeWithRabbitMq('A RabbitMqBackend with a client that is closed under it', () => {
+describeWithRabbitMq('RabbitMqBackend when its client is closed externally', () => {
   const suite = new RabbitMqSuite();
 
-  it('has stats() reject in time, and starves nobody', async () => {
+  it('rejects stats() in time', async () => {
     const client = suite.client().on('error', () => undefined);
     const queue = suite.open({ client, publishTimeout: 3000 });
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
     await eventually(() => holder.deliveries.length === 1);
-    // It waits for the channels that are open.
+    // The client waits for its open channels.
     void client.close();
     expect(await failureOf(queue.stats())).toMatchObject({ retryable: true });
   });

@@ -5,14 +5,14 @@ import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** How many channels the server allows on a connection: subscribers take at most half of them. */
+/** Channels per connection that the server allows. Subscribers take at most half of them. */
 const CHANNELS = 8;
 
-describeWithRabbitMq('A RabbitMqBackend with more subscribers than a connection has channels', () => {
+describeWithRabbitMq('RabbitMqBackend with more subscribers than channels per connection', () => {
   retryOnce();
   const suite = new RabbitMqSuite({ config: { channel_max: String(CHANNELS) } });
 
-  it('serves all of them, over more connections, and answers stats', async () => {
+  it('serves all subscribers on several connections and answers stats()', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const holders = upTo(3 * CHANNELS).map(() => new Holder(queue, { prefetch: 1 }));
@@ -29,7 +29,7 @@ describeWithRabbitMq('A RabbitMqBackend with more subscribers than a connection 
     await eventually(() => proxy.connections === 0);
   });
 
-  it('takes a channel for a new subscriber when another has left', async () => {
+  it('reuses the channel of a subscriber that has unsubscribed', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     for (const n of upTo(3 * CHANNELS)) {
@@ -42,7 +42,7 @@ describeWithRabbitMq('A RabbitMqBackend with more subscribers than a connection 
     expect(proxy.accepted).toBe(2);
   });
 
-  it('fails the streams that find no channel on a connection that was handed in, says why, and goes on', async () => {
+  it('fails streams that get no channel on a given connection and serves the others', async () => {
     const client = suite.client().on('error', () => undefined);
     const queue = suite.open({ client });
     const holders = upTo(CHANNELS).map(() => new Holder(queue, { prefetch: 1 }));

@@ -12,21 +12,24 @@ import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** What the server accepts by default. */
+/** The default of the server. */
 const FRAME_MAX = 131_072;
 
-/** If a test fails with a new version of rabbitmq-client, adapt `client-internals.ts` before you widen the peer range. */
-describeWithRabbitMq('The internals of rabbitmq-client', () => {
+/**
+ * If a test fails with a new version of rabbitmq-client, adapt `client-internals.ts` before you
+ * widen the peer range.
+ */
+describeWithRabbitMq('Internals of rabbitmq-client', () => {
   const suite = new RabbitMqSuite();
 
-  it('tell what the client and the server have agreed', async () => {
+  it('tell the limits that client and server have negotiated', async () => {
     const client = suite.client({ frameMax: 2 * FRAME_MAX, maxChannels: 7 });
     expect([frameMaxOf(client), vhostOf(client), isConnecting(client)]).toEqual([2 * FRAME_MAX, '/', true]);
     await once(client, 'connection');
     expect([frameMaxOf(client), channelMaxOf(client), isConnecting(client)]).toEqual([FRAME_MAX, 7, false]);
   });
 
-  it('tell how many bytes have come over the current connection, and end it', async () => {
+  it('tell the bytes read on the current connection and can destroy its socket', async () => {
     const client = suite.client();
     await once(client, 'connection');
     const first = socketOf(client);
@@ -43,7 +46,7 @@ describeWithRabbitMq('The internals of rabbitmq-client', () => {
     expect(socketOf(client)).not.toBe(first);
   });
 
-  it('hold back what the client writes', async () => {
+  it('can cork the socket of the client', async () => {
     const client = suite.client();
     const channel = await client.acquire();
     const socket = socketOf(client) as { readonly writableLength: number } & ReturnType<typeof socketOf>;
@@ -56,7 +59,7 @@ describeWithRabbitMq('The internals of rabbitmq-client', () => {
     await channel.close();
   });
 
-  it('are read frame by frame: first the start, then the content and the last byte', async () => {
+  it('read each frame in two steps: the start, then the content with the last byte', async () => {
     const client = suite.client();
     await once(client, 'connection');
     const socket = socketOf(client);
@@ -74,7 +77,7 @@ describeWithRabbitMq('The internals of rabbitmq-client', () => {
     expect(sizes).toEqual([7, 9, 7, 5]);
   });
 
-  it('reject a delivery', async () => {
+  it('can reject a delivery', async () => {
     const channel = await suite.channel();
     const { queue } = await channel.queueDeclare({
       queue: suite.name,

@@ -9,16 +9,16 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
+describeWithRabbitMq('Connections of a RabbitMqBackend', () => {
   retryOnce();
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
 
-  const came = (holder: Holder, count: number) =>
+  const received = (holder: Holder, count: number) =>
     eventually(
       () => holder.deliveries.length === count,
       () => holder.attempts,
     );
-  it('are made when they are needed, one for publishing and one for consuming, and are closed', async () => {
+  it('are opened on first use, one for publishing and one for consuming, and closed by close()', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const stream = queue.deliveries();
@@ -38,7 +38,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     expect(await failureOf(queue.stats())).toBeInstanceOf(QueueClosedError);
   });
 
-  it('keep apart what queues of one name have delayed in different vhosts', async () => {
+  it('separate the delays of queues of one name in different vhosts', async () => {
     const [vhost, otherVhost] = [`a-${suite.name}`, `b-${suite.name}`];
     for (const each of [vhost, otherVhost]) {
       await suite.server.run('add_vhost', each);
@@ -55,7 +55,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     expect(stats.map(({ unfinished }) => unfinished)).toEqual([5, 0, 0]);
   });
 
-  it('heal: what is published meanwhile waits, and is stored in its order', async () => {
+  it('recover: messages published meanwhile wait and are stored in order', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });
@@ -67,11 +67,11 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     await proxy.accept();
     await Promise.all(published);
     const holder = new Holder(queue);
-    await came(holder, 4);
+    await received(holder, 4);
     expect(holder.numbers.filter((n) => n !== 3)).toEqual([1, 2, 4]);
   });
 
-  it('have a publish reject in time, which says whether the message may have been enqueued', async () => {
+  it('reject a publish in time and tell whether the message may have been enqueued', async () => {
     const { proxy, url } = await suite.proxy();
     const logger = recordingLogger();
     const queue = suite.open({ url, publishTimeout: 3000, logger });
@@ -104,7 +104,8 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     expect(await failures[1]).toBe(reason);
     expect(await failures[2]).toMatchObject({ code: BackendUnavailableError.code, retryable: true });
     await proxy.accept();
-    // The pause until the next attempt to connect may be longer than a publish waits here; and one that was sent too late may have been enqueued.
+    // The backoff may be longer than the publish timeout of this queue. A message that was sent too
+    // late may be enqueued.
     let n = 3;
     await eventually(() =>
       queue.publish('key', { n: ++n }).then(
@@ -120,13 +121,13 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
   });
 
   it.each(['refuses', 'stalls', 'stalls new ones'] as const)(
-    'are closed soon though the broker %s, with what is out',
+    'close soon with messages in flight although the broker %s connections',
     async (how) => {
       const { proxy, url } = await suite.proxy();
       const queue = suite.open({ url });
       const holder = new Holder(queue);
       await queue.publish('key', { n: 1 });
-      await came(holder, 1);
+      await received(holder, 1);
       if (how === 'refuses') await proxy.refuse();
       else proxy.stall();
       if (how !== 'stalls') proxy.cut();
@@ -145,7 +146,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     },
   );
 
-  it('are waited for by close() where there was none yet, with what was published and what was nacked with a delay', async () => {
+  it('are opened by close() to finish a publish and a nack with a delay', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     const published = queue.publish('key', { n: 1 });
@@ -153,27 +154,27 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     await published;
     const consumer = suite.open({ logger });
     const holder = new Holder(consumer);
-    await came(holder, 1);
+    await received(holder, 1);
     const before = performance.now();
     const counted = holder.of(1).nack({ delay: 1000 });
     await consumer.close();
     expect(await counted).toBe(true);
     const other = new Holder(suite.open());
-    await came(other, 1);
+    await received(other, 1);
     expect(performance.now() - before).toBeGreaterThanOrEqual(999);
     expect(other.attempts).toEqual([[1, 2]]);
     expect(logger.warnings).toEqual([]);
   });
 
-  it('that are blocked keep publishes waiting, which reject with the reason; consumers go on, and so do publishes later', async () => {
+  it('keep publishes waiting while blocked, reject them with the reason, and do not affect consumers', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ publishTimeout: 3000, logger });
     const holder = new Holder(queue, { prefetch: 1 });
     await Promise.all(upTo(3).map((n) => queue.publish('key', { n })));
-    await came(holder, 1);
+    await received(holder, 1);
     await suite.server.run('set_vm_memory_high_watermark', '0');
     try {
-      // The broker says so to those that publish.
+      // The broker notifies publishers only.
       expect((await failureOf(queue.publish('key', { n: 4 }))).message).toMatch(
         /blocked.*memory.*may have been enqueued/,
       );
@@ -183,10 +184,10 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       ];
       for (const n of [1, 2]) {
         expect(await holder.of(n).ack()).toBe(true);
-        await came(holder, n + 1);
+        await received(holder, n + 1);
       }
       expect(await holder.of(3).release()).toBe(true);
-      await came(holder, 4);
+      await received(holder, 4);
       for (const failure of failures) expect((await failure).message).toMatch(/blocked.*memory.*was not enqueued/);
       const waiting = queue.publish('key', { n: 7 });
       await suite.server.run('set_vm_memory_high_watermark', '0.4');
@@ -198,10 +199,10 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     }
   });
 
-  describe('that are handed in', () => {
+  describe('of a given client', () => {
     const handed = (url = suite.url): Connection => suite.client({ url }).on('error', () => undefined);
 
-    it('are used, by several queues, and not closed; nothing is left on them', async () => {
+    it('are shared by several queues, stay open, and keep no listeners', async () => {
       const { proxy, url } = await suite.proxy();
       const client = handed(url);
       const listeners = () =>
@@ -213,11 +214,11 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       const holders = queues.map((queue) => new Holder(queue));
       await Promise.all(queues.map((queue) => queue.publish('key', { n: 1 }, { headers: { a: 'b' }, delay: 1 })));
       for (const holder of holders) {
-        await came(holder, 1);
+        await received(holder, 1);
         expect(await holder.of(1).ack()).toBe(true);
       }
       expect(proxy.accepted).toBe(1);
-      // Beyond, Node warns of a leak.
+      // Node warns of a leak beyond this number.
       for (const count of listeners()) expect(count).toBeLessThanOrEqual(client.getMaxListeners());
       await Promise.all(queues.map((queue) => queue.close()));
       expect(listeners()).toEqual(before);
@@ -227,7 +228,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       await channel.close();
     });
 
-    it('keep taking any number of listeners, where they did', async () => {
+    it('keep an unlimited number of listeners', async () => {
       const client = handed().setMaxListeners(0);
       const queue = suite.open({ client });
       await queue.publish('key', { n: 1 });
@@ -236,7 +237,7 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       expect(client.getMaxListeners()).toBe(0);
     });
 
-    it('heal by themselves, and so do the queues on them', async () => {
+    it('recover together with the queues that use them', async () => {
       const { proxy, url } = await suite.proxy();
       const queue = suite.open({ client: handed(url) });
       const holder = new Holder(queue);
@@ -249,13 +250,13 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true, true, true]);
     });
 
-    it('are not disturbed by errors of channels, of ours or of others', async () => {
+    it('are not affected by channel errors of the queue or of other code', async () => {
       const client = handed();
       const logger = recordingLogger();
       const queue = suite.open({ client, logger });
       const holder = new Holder(queue);
       await queue.publish('key', { n: 1 });
-      await came(holder, 1);
+      await received(holder, 1);
       const other = await client.acquire();
       await failureOf(other.queueDeclare({ queue: 'none', passive: true }));
       await other.close();
@@ -265,12 +266,12 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
       expect(logger.warnings).toEqual([]);
     });
 
-    it('may be closed by their owner: the queue does not end, closes soon, and ends nothing else', async () => {
+    it('may be closed by their owner: the queue rejects publishes and closes soon', async () => {
       const client = handed();
       const queue = suite.open({ client, publishTimeout: 3000 });
       const holder = new Holder(queue);
       await queue.publish('key', { n: 1 });
-      await came(holder, 1);
+      await received(holder, 1);
       client.unsafeDestroy();
       expect(await failureOf(queue.publish('key', { n: 2 }))).toMatchObject({ retryable: true });
       expect(await holder.of(1).ack()).toBe(false);
@@ -278,11 +279,11 @@ describeWithRabbitMq('The connections of a RabbitMqBackend', () => {
     });
   });
 
-  it('leave what is delayed to the broker: it outlives its publisher, its consumer and a restart', async () => {
+  it('leave delays to the broker, so that they survive a publisher, a consumer and a restart', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     const holder = new Holder(queue, { group: 'a' });
     await queue.publish('key', { n: 1 });
-    await came(holder, 1);
+    await received(holder, 1);
     const before = performance.now();
     await queue.publish('key', { n: 2 }, { delay: 2500 });
     expect(await holder.of(1).nack({ delay: 3000 })).toBe(true);

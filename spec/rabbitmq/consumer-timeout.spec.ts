@@ -6,16 +6,16 @@ import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** After which the broker takes back what a consumer holds, in milliseconds. */
+/** In milliseconds, after which the broker requeues the messages in flight of a consumer. */
 const TIMEOUT = 6000;
 
-/** Twelve of these take longer than that together, and two do not. */
+// Twelve of these take longer than TIMEOUT, two do not.
 const HANDLER = 800;
 
-describeWithRabbitMq('A consumer of a broker with a consumer_timeout', () => {
+describeWithRabbitMq('A consumer on a broker with a consumer_timeout', () => {
   const suite = new RabbitMqSuite({ advanced: { channel_tick_interval: '100', consumer_timeout: String(TIMEOUT) } });
 
-  it('runs each message once, since by default it holds no more than its handlers start soon', async () => {
+  it('runs each message once, because by default it prefetches only what its handlers start soon', async () => {
     const queue = suite.open();
     const consumer = new AsyncLoopConsumer(queue, { logger: silentLogger });
     const attempts: number[] = [];

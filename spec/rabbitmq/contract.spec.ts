@@ -35,16 +35,17 @@ const CAPABILITIES: BackendCapabilities = {
   },
 };
 
-describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
+describeWithRabbitMq('Contract of RabbitMqBackend', () => {
   retryOnce();
   let server: RabbitMqServer;
-  /** In front of all that are not asked for a lease. */
+  /** In front of the server for all backends without a lease. */
   let proxy: TcpProxy;
-  /** Each in front of one that is. */
+  /** One proxy per backend with a lease. */
   const proxies = new Map<QueueBackend, TcpProxy>();
 
   beforeAll(async () => {
-    // A message that falls due while the broker starts goes on when this time is over, in milliseconds; by default that is three minutes.
+    // The retry interval for messages that become due while the broker starts, in milliseconds. The
+    // default is three minutes.
     server = await RabbitMqServer.start({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
     proxy = await TcpProxy.start(server.port);
   }, 60_000);
@@ -76,14 +77,14 @@ describeWithRabbitMq('The contract, kept by a RabbitMqBackend', () => {
   /** Cuts every connection. */
   const disconnect = async () => proxy.cut();
 
-  /** It is cut off, and stays so: the broker gives what it held to others at once. */
+  /** Cuts the backend off for good. The broker immediately redelivers its messages in flight. */
   const expire = async (backend: QueueBackend) => {
     await proxies.get(backend)?.refuse();
     proxies.get(backend)?.cut();
     await sleep(LEASE);
   };
 
-  // A restart takes a server of Erlang some seconds, and a case has two of them.
+  // A restart of the server takes seconds, and a case has two of them.
   const restart = () => server.restart();
   const cases = queueBackendContract(create, {
     ...CAPABILITIES,

@@ -2,11 +2,11 @@ import { Counts } from '../../src/rabbitmq/counts.js';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
 import { failureOf } from '../support/promises.js';
 
-/** How many levels a delay has. */
+// The number of levels of a delay.
 const LEVELS = 5;
 
 describe('Counts', () => {
-  it('look at no more queues when they are given up, and close their channel', async () => {
+  it('stop querying and close their channel when they are aborted', async () => {
     const told: string[] = [];
     const channel = {
       queueDeclare: async ({ queue }: { readonly queue: string }) => {

@@ -13,7 +13,7 @@ describeWithRabbitMq('A message with a deeply nested header', () => {
     { depth: 3_000, handedIn: false },
     { depth: 18_000, handedIn: false },
     { depth: 3_000, handedIn: true },
-  ])('is moved aside, and its neighbours are handled once: %p', async ({ depth, handedIn }) => {
+  ])('is quarantined, and its neighbours are handled once: %p', async ({ depth, handedIn }) => {
     const logger = recordingLogger();
     const client = handedIn ? suite.client().on('error', () => undefined) : undefined;
     const queue = suite.open({ logger, client });
@@ -32,7 +32,8 @@ describeWithRabbitMq('A message with a deeply nested header', () => {
     await eventually(() => logger.errors.length > 0);
     await eventually(async () => (await queue.stats()).unfinished === 0);
     const [moved, ...more] = await suite.take(suite.names.quarantine);
-    // RabbitMQ 4 decodes headers when it delivers them. The deepest ones can take longer than a deadline: then its channel is given up.
+    // RabbitMQ 4 decodes headers on delivery. For the deepest ones this may exceed the deadline,
+    // and the channel is given up.
     if (depth > 10_000 && (await suite.server.isAtLeast(4, 0)))
       expect(new Set(holder.numbers)).toEqual(new Set([1, 2]));
     else {
@@ -65,14 +66,14 @@ describe('flattenHeaders', () => {
     return { before, after };
   };
 
-  it('leaves alone what is nested less deep', () => {
+  it('does not change headers that are nested less deep', () => {
     // The table itself is the first level.
     const { before, after } = flattened(deepTable(MOST_DEPTH - 1, { long: 'x'.repeat(5_000) }));
     expect(after.equals(before)).toBe(true);
   });
 
   it.each([MOST_DEPTH, MOST_DEPTH + 1, 18_000])(
-    'changes one byte where it is nested %d levels below the table',
+    'changes one byte of headers that are nested %d levels below the table',
     (depth) => {
       const { before, after } = flattened(deepTable(depth));
       const changed = [...before.keys()].filter((at) => before[at] !== after[at]);
@@ -81,7 +82,7 @@ describe('flattenHeaders', () => {
     },
   );
 
-  it('leaves alone what is no table, wherever it ends', () => {
+  it('does not throw for bytes that are not a table', () => {
     const { before } = flattened(deepTable(200));
     for (const length of upTo(before.length)) {
       const cut = Buffer.from(before.subarray(0, length));

@@ -20,7 +20,7 @@ describe('DelayedMessages', () => {
     return { delayed, idsOf };
   };
 
-  it('counts what is published in each group until it has come there', () => {
+  it('counts a published message in each group until it arrives', () => {
     const { delayed, idsOf } = open();
     delayed.sent('one', SECOND, undefined);
     delayed.sent('two', SECOND, 'b');
@@ -32,7 +32,7 @@ describe('DelayedMessages', () => {
     delayed.release();
   });
 
-  it('counts a message for as long as the broker may try to hand it on', () => {
+  it('counts a message for as long as the broker may retry it', () => {
     const { delayed, idsOf } = open();
     delayed.sent('one', SECOND, undefined);
     now = 6 * MINUTE;
@@ -42,7 +42,7 @@ describe('DelayedMessages', () => {
     delayed.release();
   });
 
-  it('takes a message for taken by another process soon after it is due, if one consumes and nothing has failed', () => {
+  it('assumes that another process received a message soon after it was due, if one consumes and nothing failed', () => {
     const { delayed, idsOf } = open();
     let own = 1;
     const left = delayed.subscribed('a', () => own);
@@ -50,9 +50,9 @@ describe('DelayedMessages', () => {
     now = 2 * SECOND;
     expect(idsOf('a', 2)).toEqual(['one']);
     now += 1;
-    // Its own subscriber has not got it.
+    // The subscriber of this process has not received it.
     expect([idsOf('a', 1), idsOf('a', 2)]).toEqual([['one'], []]);
-    // While its prefetch changes, a subscriber may have two consumers, and none while it pauses.
+    // A subscriber may have two consumers while its prefetch changes, and none while it pauses.
     own = 2;
     expect(idsOf('a', 2)).toEqual(['one']);
     own = 0;
@@ -64,7 +64,7 @@ describe('DelayedMessages', () => {
     delayed.release();
   });
 
-  it('tells how many may be late, after something has failed', () => {
+  it('counts messages that may be late after a failure', () => {
     const { delayed } = open();
     const late = () => ['a', 'b'].map((group) => delayed.countLate(group));
     delayed.sent('one', SECOND, undefined);
@@ -79,17 +79,17 @@ describe('DelayedMessages', () => {
     now = MINUTE;
     expect(late()).toEqual([2, 2]);
     now = 6 * MINUTE + 2 * SECOND;
-    // The first ones have been late for as long as they can be.
+    // The first messages have been late for as long as they can be.
     expect(late()).toEqual([2, 2]);
     now += 1;
     expect(late()).toEqual([1, 1]);
     now += SECOND;
-    // What has failed was too long ago.
+    // The failure was too long ago.
     expect(late()).toEqual([0, 0]);
     delayed.release();
   });
 
-  it('is one for all backends of a queue in this process, until the last of them is closed', () => {
+  it('is shared by all backends of a queue in this process until the last one is closed', () => {
     const one = open();
     const two = open();
     const others = [open({ exchange: 'invoices' }), open({ server: 'host 5672 other' })];

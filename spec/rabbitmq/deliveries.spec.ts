@@ -8,14 +8,17 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** Longer than the longest delay that is waited for here, and what the broker may take to look for deliveries that are out for too long. */
+/**
+ * In milliseconds. Longer than the longest delay in these tests, and the interval of the broker's
+ * check for consumer timeouts.
+ */
 const TICK = 300;
 
-describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
+describeWithRabbitMq('Deliveries of a RabbitMqBackend', () => {
   retryOnce();
   const suite = new RabbitMqSuite({ advanced: { channel_tick_interval: String(TICK) } });
 
-  const came = (holder: Holder, count: number) =>
+  const received = (holder: Holder, count: number) =>
     eventually(
       () => holder.deliveries.length === count,
       () => holder.attempts,
@@ -28,12 +31,12 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       () => queue.stats(),
     );
 
-  it('may be settled in any order, and more than once: each is settled once, and no channel is closed', async () => {
+  it('are settled once, in any order, and a second settlement does not close the channel', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     const holder = new Holder(queue, { prefetch: 9 });
     await publish(upTo(9), queue);
-    await came(holder, 9);
+    await received(holder, 9);
     const hows = ['ack', 'reject', 'ack', 'release', 'nack', 'ack', 'ack', 'reject', 'ack'] as const;
     const order = [9, 2, 8, 1, 4, 7, 5, 3, 6];
     const once = await Promise.all(order.map((n) => holder.of(n)[hows[n - 1] ?? 'ack']()));
@@ -42,9 +45,9 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       holder.deliveries.slice(0, 9).flatMap((delivery) => [delivery.ack(), delivery.nack(), delivery.reject()]),
     );
     expect(twice).toEqual(Array(27).fill(false));
-    await came(holder, 11);
+    await received(holder, 11);
     expect(holder.attempts.slice(9)).toEqual([
-      // Released by this process, which knows that.
+      // This process released the message, so it does not count the attempt.
       [4, 1],
       [5, 2],
     ]);
@@ -54,16 +57,16 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     expect(suite.server.log).not.toContain('unknown delivery tag');
   });
 
-  it('of a connection that is gone cannot be settled, which is said once for each, and disturbs nobody', async () => {
+  it('of a lost connection resolve settlements with false and log one warning each', async () => {
     const { proxy, url } = await suite.proxy();
     const logger = recordingLogger();
     const queue = suite.open({ url, logger });
     const holder = new Holder(queue, { prefetch: 5 });
     await publish(upTo(5));
-    await came(holder, 5);
+    await received(holder, 5);
     const old = [...holder.deliveries];
     proxy.cut();
-    await came(holder, 10);
+    await received(holder, 10);
     const warned = logger.warnings.length;
     expect(old.map(({ settled }) => settled)).toEqual(Array(5).fill('retried'));
     expect(await Promise.all(old.map((delivery) => delivery.ack()))).toEqual(Array(5).fill(false));
@@ -73,38 +76,36 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     await emptied(queue);
   });
 
-  it.each(['queue', 'again'] as const)(
-    'go on when the broker forgets the consumer of the %s without a word',
-    async (of) => {
-      const logger = recordingLogger();
-      const queue = suite.open({ logger });
-      const holder = new Holder(queue, { prefetch: 5 }, (delivery) => void delivery.ack());
-      await publish([1], queue);
-      await came(holder, 1);
-      const name = queueNames(suite.name).group('default')[of];
-      const consumers = (await suite.server.run('list_consumers')).split('\n').map((line) => line.split('\t'));
-      const [, channel, tag] = consumers.find(([consumed]) => consumed === name) ?? [];
-      const lookup = `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${name}">>))`;
-      const cancel = `rabbit_fifo:make_checkout({<<"${tag}">>, rabbit_misc:string_to_pid("${channel}")}, cancel, #{})`;
-      await suite.server.run('eval', `${lookup}, {ok, _, _} = ra:process_command(amqqueue:get_pid(Q), ${cancel}).`);
-      const consuming = async () =>
-        (await suite.server.use((connection) => connection.queueDeclare({ queue: name, passive: true }))).consumerCount;
-      expect(await consuming()).toBe(0);
-      await eventually(() => logger.warnings.length > 0);
-      expect(logger.warnings).toEqual([expect.stringContaining('it is declared again')]);
-      // Until its channel is closed, the other one of the two queues is consumed on it: what comes there goes back, and has been delivered once.
-      await eventually(async () => (await consuming()) === 1);
-      await publish([2], queue);
-      await came(holder, 2);
-      expect(holder.attempts).toEqual([
-        [1, 1],
-        [2, 1],
-      ]);
-      await emptied(queue);
-    },
-  );
+  it.each(['queue', 'again'] as const)('continue when the broker silently removes the consumer: %s', async (of) => {
+    const logger = recordingLogger();
+    const queue = suite.open({ logger });
+    const holder = new Holder(queue, { prefetch: 5 }, (delivery) => void delivery.ack());
+    await publish([1], queue);
+    await received(holder, 1);
+    const name = queueNames(suite.name).group('default')[of];
+    const consumers = (await suite.server.run('list_consumers')).split('\n').map((line) => line.split('\t'));
+    const [, channel, tag] = consumers.find(([consumed]) => consumed === name) ?? [];
+    const lookup = `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${name}">>))`;
+    const cancel = `rabbit_fifo:make_checkout({<<"${tag}">>, rabbit_misc:string_to_pid("${channel}")}, cancel, #{})`;
+    await suite.server.run('eval', `${lookup}, {ok, _, _} = ra:process_command(amqqueue:get_pid(Q), ${cancel}).`);
+    const consuming = async () =>
+      (await suite.server.use((connection) => connection.queueDeclare({ queue: name, passive: true }))).consumerCount;
+    expect(await consuming()).toBe(0);
+    await eventually(() => logger.warnings.length > 0);
+    expect(logger.warnings).toEqual([expect.stringContaining('it is declared again')]);
+    // Until its channel is closed, the other of the two queues is still consumed on it. Messages
+    // delivered there are requeued with one attempt counted.
+    await eventually(async () => (await consuming()) === 1);
+    await publish([2], queue);
+    await received(holder, 2);
+    expect(holder.attempts).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    await emptied(queue);
+  });
 
-  it('are no more than asked for, with what was nacked with a delay as well', async () => {
+  it('do not exceed the prefetch when messages are nacked with a delay', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 3 });
     let most = 0;
@@ -118,7 +119,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     await eventually(async () => (await queue.stats()).unfinished <= 6);
     expect(most).toBe(3);
     expect(holder.deliveries).toHaveLength(3);
-    // What waits for room with the one that is full comes when it has some.
+    // Messages prefetched by the full consumer arrive once it has credit.
     await eventually(async () => {
       await Promise.all(holder.held.map((delivery) => delivery.ack()));
       return (await queue.stats()).unfinished === 0;
@@ -127,27 +128,27 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     expect(new Set(done.map(({ payload }) => (payload as { n: number }).n))).toEqual(new Set(upTo(60)));
   });
 
-  it('come first when they were nacked with a delay that is over, to one that comes later too', async () => {
+  it('start with messages whose nack delay has ended, also for a later subscriber', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 2 });
     await publish(upTo(5), queue);
-    await came(holder, 2);
+    await received(holder, 2);
     await Promise.all([holder.of(1).nack({ delay: 40 }), holder.of(2).nack({ delay: 20 })]);
     holder.subscription.unsubscribe();
     await eventually(async () => (await queue.stats()).ready === 5);
     const other = new Holder(suite.open(), { prefetch: 9 });
-    await came(other, 5);
+    await received(other, 5);
     expect(other.numbers.slice(0, 2).toSorted()).toEqual([1, 2]);
     expect(other.numbers.slice(2)).toEqual([3, 4, 5]);
   });
 
-  it('wait no longer than until a subscriber that is full has room, where it has taken one beside what was nacked', async () => {
+  it('reach another consumer if a full subscriber has prefetched them', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 1 });
     await publish([1], queue);
-    await came(holder, 1);
+    await received(holder, 1);
     await holder.of(1).nack({ delay: 20 });
-    await came(holder, 2);
+    await received(holder, 2);
     await publish([2], queue);
     await eventually(async () => (await queue.stats()).unfinished === 2);
     const idle = new Holder(suite.open(), { prefetch: 1 });
@@ -155,13 +156,13 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     await eventually(() => [...idle.numbers, ...holder.numbers].includes(2));
   });
 
-  it('go on when the queues of the group are deleted, which is said', async () => {
+  it('continue when the queues of the group are deleted, which is logged', async () => {
     const logger = recordingLogger();
     const warn = jest.spyOn(logger, 'warn');
     const queue = suite.open({ logger });
     const holder = new Holder(queue);
     await publish([1], queue);
-    await came(holder, 1);
+    await received(holder, 1);
     const channel = await suite.channel();
     const { queue: group, again } = suite.names.group('default');
     await channel.queueDelete(group);
@@ -174,31 +175,31 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     });
     expect(await holder.of(1).ack()).toBe(false);
     await publish([2], queue);
-    await came(holder, 2);
+    await received(holder, 2);
     await channel.queueDelete(again);
     await eventually(async () => (await suite.length(again)) === 0);
-    await came(holder, 3);
+    await received(holder, 3);
     expect(await holder.of(2).nack({ delay: 10 })).toBe(true);
-    await came(holder, 4);
+    await received(holder, 4);
     expect(await holder.of(2).ack()).toBe(true);
     await emptied(queue);
   });
 
-  it('go on in every group when the exchange is deleted', async () => {
+  it('continue in every group when the exchange is deleted', async () => {
     const groups = ['a', 'b'];
     const queue = suite.open({ groups });
     const holders = groups.map((group) => new Holder(queue, { group }));
     await publish([1], queue);
-    for (const holder of holders) await came(holder, 1);
+    for (const holder of holders) await received(holder, 1);
     await (await suite.channel()).exchangeDelete({ exchange: suite.names.exchange });
     await publish([2, 3], queue);
     for (const holder of holders) {
-      await came(holder, 3);
+      await received(holder, 3);
       expect(holder.attempts).toEqual(upTo(3).map((n) => [n, 1]));
     }
   });
 
-  it('that are out for longer than the broker allows go back, which is said as an error, and the rest goes on', async () => {
+  it('are redelivered after a consumer timeout, which is logged as an error', async () => {
     const limit = (milliseconds: number) =>
       suite.server.run('eval', `application:set_env(rabbit, consumer_timeout, ${milliseconds}).`);
     const logger = recordingLogger();
@@ -207,7 +208,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       const queue = suite.open({ logger });
       const holder = new Holder(queue, { prefetch: 2 });
       await publish([1, 2], queue);
-      await came(holder, 2);
+      await received(holder, 2);
       expect(await holder.of(2).ack()).toBe(true);
       await eventually(() => logger.errors.length === 1);
       expect(logger.errors[0]).toMatch(
@@ -224,7 +225,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     }
   });
 
-  it('are served by channels of their own, and leave none behind', async () => {
+  it('use channels of their own and leave none behind', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const channels = async () =>
@@ -238,7 +239,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       for (const { subscription } of holders) subscription.unsubscribe();
     }
     const last = new Holder(queue);
-    await came(last, 1);
+    await received(last, 1);
     await eventually(async () => {
       const counts = (await channels()).map(([, count]) => Number(count));
       return counts.length === 2 && counts.toSorted().join() === '1,1';
@@ -249,7 +250,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('of what was published with a delay come when that is over, never before, in every group, and in the order in which they fall due', async () => {
+  it('of delayed messages arrive in every group once they are due, in due order', async () => {
     const groups = ['a', 'b'];
     const queue = suite.open({ groups });
     const times = new Map<number, number>();
@@ -259,7 +260,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
           times.set(numberOf(delivery.payload), performance.now()),
         ),
     );
-    // What a delay needs on the broker is there then, and none of them is over before it is sent.
+    // This declares what delays need on the broker, so that no delay ends before it is sent.
     await queue.publish('key', { n: 98 }, { delay: 700 });
     const delays = [700, 1, 15, 16, 17, 33, 250, 127.5, 0.5, 500];
     const before = new Map<number, number>();
@@ -270,7 +271,7 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
       }),
     );
     await queue.publish('key', { n: 99 });
-    for (const holder of holders) await came(holder, delays.length + 2);
+    for (const holder of holders) await received(holder, delays.length + 2);
     for (const [at, delay] of delays.entries())
       expect((times.get(at) ?? 0) - (before.get(at) ?? 0)).toBeGreaterThanOrEqual(delay - 1);
     for (const holder of holders) {
@@ -280,14 +281,14 @@ describeWithRabbitMq('The deliveries of a RabbitMqBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('are delayed for 49 days at most, and stay out where more is asked for', async () => {
+  it('can be delayed by up to 49 days and stay in flight if a delay is too long', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     for (const delay of [LONGEST_DELAY + 1, Number.POSITIVE_INFINITY, -1, Number.NaN])
       await expect(queue.publish('key', { n: 0 }, { delay })).rejects.toThrow(RangeError);
     await queue.publish('key', { n: 1 });
     await queue.publish('key', { n: 2 }, { delay: LONGEST_DELAY });
-    await came(holder, 1);
+    await received(holder, 1);
     await expect(holder.of(1).nack({ delay: LONGEST_DELAY + 1 })).rejects.toThrow(RangeError);
     expect(holder.of(1).settled).toBe(false);
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 2 });

@@ -4,7 +4,7 @@ import { type Received, readMessage } from '../../src/rabbitmq/message.js';
 
 const MINUTE = 60_000;
 
-/** As the publisher makes ids: those are remembered. */
+/** An id as the publisher makes them. Only these are remembered. */
 const ownId = (n: number) => `0123456789abcdef-${n}`;
 const OWN = ownId(1);
 const OTHER = ownId(2);
@@ -44,7 +44,7 @@ function received(given: {
 }
 
 describe('DoneWith', () => {
-  it('knows a message that the broker delivers again, once', () => {
+  it('recognizes a redelivered message once', () => {
     const done = new DoneWith();
     done.add(received({}));
     expect(done.take(received({ redelivered: true, deliveries: 1 }))).toBe(true);
@@ -57,20 +57,20 @@ describe('DoneWith', () => {
     ['another time', { time: 2, redelivered: true }],
     ['another body', { body: '{"n":1}', redelivered: true }],
     ['a copy for a later attempt', { attempts: 1, redelivered: true }],
-  ])('does not take for it %s', (_, other) => {
+  ])('does not confuse with the message: %s', (_, other) => {
     const done = new DoneWith();
     done.add(received({}));
     expect(done.take(received(other))).toBe(false);
     expect(done.take(received({ redelivered: true }))).toBe(true);
   });
 
-  it('knows a redelivery by its count, too', () => {
+  it('recognizes a redelivery by its count', () => {
     const done = new DoneWith();
     done.add(received({}));
     expect(done.take(received({ deliveries: 1 }))).toBe(true);
   });
 
-  it('counts messages that are alike in everything', () => {
+  it('counts identical messages', () => {
     const done = new DoneWith();
     done.add(received({}));
     done.add(received({}));
@@ -78,7 +78,7 @@ describe('DoneWith', () => {
     expect([done.take(again), done.take(again), done.take(again)]).toEqual([true, true, false]);
   });
 
-  it('does not know a message of another program: one that is equal in everything may be another one', () => {
+  it('does not recognize messages of other programs, because an equal one may be another message', () => {
     const done = new DoneWith();
     for (const id of ['a', '0123456789ABCDEF-1', '0123456789abcdef', '00123456789abcdef-1', '0123456789abcdef-1x']) {
       done.add(received({ id }));
@@ -96,7 +96,7 @@ describe('DoneWith', () => {
     expect(done.take(received({ id: OTHER, redelivered: true }))).toBe(true);
   });
 
-  it('remembers the latest 10,000', () => {
+  it('remembers the latest 10,000 messages', () => {
     const done = new DoneWith();
     for (let n = 0; n < 10_001; n++) done.add(received({ id: ownId(n) }));
     expect(done.take(received({ id: ownId(0), redelivered: true }))).toBe(false);

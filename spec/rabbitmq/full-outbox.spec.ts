@@ -3,7 +3,7 @@ import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-describeWithRabbitMq('A queue with as many unconfirmed messages as it may have', () => {
+describeWithRabbitMq('RabbitMqBackend with the maximum of unconfirmed messages', () => {
   retryOnce();
   fullOutbox(new RabbitMqSuite());
 });

@@ -5,28 +5,28 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** An id in the form in which Sluice makes ids: a forwarded message has such a one. */
+/** An id in the form that Sluice generates. A forwarded message may have one. */
 const FORWARDED = '0123456789abcdef-1';
 
-describeWithRabbitMq('A message on RabbitMQ to which its publisher gave an id', () => {
+describeWithRabbitMq('A RabbitMQ message with an id from its publisher', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
 
-  const came = (holder: Holder, count: number) =>
+  const received = (holder: Holder, count: number) =>
     eventually(
       () => holder.deliveries.length === count,
       () => holder.attempts,
     );
 
   it.each(['order 42', FORWARDED, 'ü'.repeat(127)])(
-    'is delivered with that id, as often as it was published: %s',
+    'is delivered with this id as often as it was published: %s',
     async (id) => {
       const logger = recordingLogger();
       const queue = suite.open({ logger });
       await Promise.all(upTo(3).map((n) => queue.publish('key', { n }, { id })));
       await queue.publish('key', { n: 3 }, { id });
       const holder = new Holder(queue, { prefetch: 9 });
-      await came(holder, 4);
+      await received(holder, 4);
       expect(holder.numbers).toEqual([1, 2, 3, 3]);
       expect(new Set(holder.deliveries.map((delivery) => delivery.id))).toEqual(new Set([id]));
       expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual(Array(4).fill(true));
@@ -35,14 +35,14 @@ describeWithRabbitMq('A message on RabbitMQ to which its publisher gave an id', 
     },
   );
 
-  it('keeps it when it is redelivered, with and without a delay', async () => {
+  it('keeps the id when it is redelivered, with or without a delay', async () => {
     const queue = suite.open();
     await Promise.all(upTo(2).map((n) => queue.publish('key', { n }, { id: 'order', delay: 20 })));
     expect((await queue.stats()).unfinished).toBe(2);
     const holder = new Holder(queue, { prefetch: 9 });
-    await came(holder, 2);
+    await received(holder, 2);
     await Promise.all([holder.of(1).nack({ delay: 20 }), holder.of(2).nack()]);
-    await came(holder, 4);
+    await received(holder, 4);
     expect(holder.attempts.toSorted()).toEqual([
       [1, 1],
       [1, 2],
@@ -54,7 +54,7 @@ describeWithRabbitMq('A message on RabbitMQ to which its publisher gave an id', 
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('is delivered once when it was stored twice, since its confirm was lost', async () => {
+  it('is delivered once if it was stored twice because its confirm was lost', async () => {
     const queue = suite.open();
     await queue.stats();
     const headers = { 'sluice-published-at': Date.now(), 'sluice-unique-id': FORWARDED };
@@ -69,17 +69,17 @@ describeWithRabbitMq('A message on RabbitMQ to which its publisher gave an id', 
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
-  it('is put in order within one millisecond by the order of its publication, not by its id', async () => {
+  it('is sorted by publish order within one millisecond, not by its id', async () => {
     const queue = suite.open();
     jest.spyOn(Date, 'now').mockReturnValue(1_700_000_000_000);
     await Promise.all(upTo(5).map((n) => queue.publish('key', { n }, { id: `${9 - n}` })));
     jest.restoreAllMocks();
     const first = new Holder(queue, { prefetch: 5 });
-    await came(first, 5);
+    await received(first, 5);
     for (const n of [4, 2, 5]) void first.of(n).nack();
     first.subscription.unsubscribe();
     const second = new Holder(queue, { prefetch: 5 });
-    await came(second, 5);
+    await received(second, 5);
     expect(second.numbers).toEqual(upTo(5));
   });
 });

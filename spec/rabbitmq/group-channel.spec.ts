@@ -3,10 +3,10 @@ import { GroupChannel } from '../../src/rabbitmq/group-channel.js';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
 import { fakeTime, pass } from '../core/fakes.js';
 
-/** More than the time after which a channel looks, and what its looks take, in milliseconds. */
+/** In milliseconds. Longer than the interval of checks and the checks themselves. */
 const A_WHILE = 7000;
 
-/** Lets time pass in small steps: what a look has to wait for beside the time has come by the next one. */
+/** Advances the time in small steps, so that promises settle in between. */
 async function passSlowly(milliseconds: number): Promise<void> {
   for (let passed = 0; passed < milliseconds; passed += 50) await pass(50);
 }
@@ -15,7 +15,7 @@ beforeEach(fakeTime);
 
 afterEach(() => jest.useRealTimers());
 
-/** A channel that consumes, and what delivers over it. */
+/** A consuming channel, and a function that delivers a message on it. */
 function fakeChannel(methods: object) {
   let deliver: (message: Incoming) => void = () => {};
   const channel = {
@@ -31,7 +31,7 @@ function fakeChannel(methods: object) {
   return { channel, deliver: (tag: number) => deliver({ deliveryTag: tag } as Incoming) };
 }
 
-/** A channel on a broker that says how many messages wait and how many consumers it has, and a consumer of it. */
+/** Opens a channel with a consumer. In check n, the broker reports `waiting(n)` messages. */
 async function open({ waiting, consumers = 2 }: { waiting: (look: number) => number; consumers?: number }) {
   let looks = 0;
   const { channel, deliver } = fakeChannel({
@@ -44,13 +44,13 @@ async function open({ waiting, consumers = 2 }: { waiting: (look: number) => num
     onUnconfirmed: () => undefined,
   });
   await consumer.consume('orders', 2, () => undefined);
-  // The first interval had the start in it.
+  // The first interval includes the start.
   await passSlowly(5000);
   return { alarms, consumer, deliver, end: () => consumer.abandon() };
 }
 
-describe('A channel that gets nothing though there is room', () => {
-  it('tells of a queue that has messages each time that it is looked at', async () => {
+describe('A channel that receives no messages although it has credit', () => {
+  it('reports a queue that has messages at each check', async () => {
     const { alarms, end } = await open({ waiting: () => 3 });
     await passSlowly(A_WHILE);
     expect(alarms).toEqual([
@@ -59,24 +59,21 @@ describe('A channel that gets nothing though there is room', () => {
     end();
   });
 
-  it('tells of a queue that knows no consumer', async () => {
+  it('reports a queue that knows no consumer', async () => {
     const { alarms, end } = await open({ waiting: () => 0, consumers: 0 });
     await passSlowly(A_WHILE);
     expect(alarms).toHaveLength(1);
     end();
   });
 
-  it.each([0, 1, 2, 3, 4])(
-    'says nothing of messages that are on their way to others, and gone in look %d',
-    async (gone) => {
-      const { alarms, end } = await open({ waiting: (look) => (look % 5 === gone % 5 ? 0 : 1) });
-      await passSlowly(A_WHILE);
-      expect(alarms).toEqual([]);
-      end();
-    },
-  );
+  it.each([0, 1, 2, 3, 4])('does not report messages that others receive: none left in check %d', async (gone) => {
+    const { alarms, end } = await open({ waiting: (look) => (look % 5 === gone % 5 ? 0 : 1) });
+    await passSlowly(A_WHILE);
+    expect(alarms).toEqual([]);
+    end();
+  });
 
-  it('says nothing where it was full until just now, and the broker may not know of the room yet', async () => {
+  it('does not report a queue if it was full until just now', async () => {
     const { alarms, consumer, deliver, end } = await open({ waiting: () => 3 });
     for (const tag of [1, 2]) deliver(tag);
     await passSlowly(9900);
@@ -86,7 +83,7 @@ describe('A channel that gets nothing though there is room', () => {
     end();
   });
 
-  it('says nothing where something comes between its looks', async () => {
+  it('does not report a queue if a message arrives between checks', async () => {
     const { alarms, deliver, end } = await open({ waiting: () => 3 });
     await passSlowly(5300);
     deliver(1);
@@ -97,7 +94,7 @@ describe('A channel that gets nothing though there is room', () => {
 });
 
 describe('A channel whose consumers are cancelled', () => {
-  /** A channel whose cancellations are answered when the test says so. */
+  /** Opens a channel whose cancellations are confirmed when the test says so. */
   async function openCancellable() {
     const cancelled: (() => void)[] = [];
     let closed: (cause: unknown) => void = () => {};
@@ -115,7 +112,7 @@ describe('A channel whose consumers are cancelled', () => {
     return { consumer, cancelled, deliver };
   }
 
-  it('says that nothing more comes when each cancellation is answered, also one of a pause before', async () => {
+  it('finishes once each cancellation is confirmed, including that of an earlier pause', async () => {
     const { consumer, cancelled } = await openCancellable();
     const ended: string[] = [];
     void consumer.pause().then(() => ended.push('pause'));
@@ -130,9 +127,9 @@ describe('A channel whose consumers are cancelled', () => {
   });
 
   it.each([
-    ['names the queue of one that had a message in flight: that may have timed out', [1], 'orders'],
-    ['names no queue of one that had none', [], undefined],
-  ] as const)('by the broker, %s', async (_what, tags, expected) => {
+    ['names the queue if messages were in flight, because they may have timed out', [1], 'orders'],
+    ['names no queue if none were in flight', [], undefined],
+  ] as const)('by the broker %s', async (_what, tags, expected) => {
     let cancel: (consumerTag: string, error: unknown) => void = () => {};
     let consumerTag = '';
     let deliver: (message: Incoming) => void = () => {};
@@ -158,7 +155,7 @@ describe('A channel whose consumers are cancelled', () => {
     consumer.abandon();
   });
 
-  it('counts them like the broker, until what they got is settled', async () => {
+  it('counts consumers like the broker, until their messages are settled', async () => {
     const { consumer, cancelled, deliver } = await openCancellable();
     const counts: number[] = [];
     const count = () => counts.push(consumer.countConsumers('orders'));
@@ -178,7 +175,7 @@ describe('A channel whose consumers are cancelled', () => {
     await consumer.close();
   });
 
-  it('counts them until the broker has answered each cancellation, also with nothing to settle', async () => {
+  it('counts consumers until the broker has confirmed each cancellation, even without messages', async () => {
     const { consumer, cancelled } = await openCancellable();
     void consumer.pause();
     const counts = [consumer.countConsumers('orders')];
@@ -194,7 +191,7 @@ describe('A channel whose consumers are cancelled', () => {
     await consumer.close();
   });
 
-  it('settles what was held before it closes', async () => {
+  it('settles held acks before it closes', async () => {
     const { consumer } = await openCancellable();
     consumer.hold();
     const ended: unknown[] = [];

@@ -13,7 +13,7 @@ describe('GroupLog', () => {
   const error = new Error('Gone');
   const fields = { queue: 'orders', group: 'billing' };
 
-  it('logs an expected event in one line, and the error at debug', () => {
+  it('logs an expected event in one line and the error at debug', () => {
     const { said, log } = create();
     log.warn('Trying again', error, { id: '1' });
     expect(said).toEqual([
@@ -22,7 +22,7 @@ describe('GroupLog', () => {
     ]);
   });
 
-  it('logs once that subscribers are refused, and once that none of them is any more', () => {
+  it('logs once when subscribers are refused and once when none is refused any more', () => {
     const { said, log } = create();
     const [first, second, third] = [{}, {}, {}].map((subscriber) => ({ subscriber, ...log.reportsOf(subscriber) }));
     for (const each of [first, second, third, first]) each?.refusals.add(error);
@@ -44,7 +44,7 @@ describe('GroupLog', () => {
     ]);
   });
 
-  it('logs a fatal error once, until another subscriber is served', () => {
+  it('logs a fatal error once until another subscriber is served', () => {
     const { said, log } = create();
     const count = () => said.filter(([level]) => level === 'error').length;
     const served = log.reportsOf({});
@@ -59,7 +59,7 @@ describe('GroupLog', () => {
     expect(count()).toBe(2);
   });
 
-  it('logs an error with its cause, if there is one', () => {
+  it('logs an error with its cause if there is one', () => {
     const { said, log } = create();
     log.error('It fails', { error });
     log.error('It was moved', { key: 'k' });

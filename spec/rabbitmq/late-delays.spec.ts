@@ -7,10 +7,13 @@ import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** How long the broker waits before it hands on again what was refused, in milliseconds: far more than it is late otherwise, and less than by default. */
+/**
+ * The interval after which the broker retries a refused message, in milliseconds: much longer than
+ * other latencies, but shorter than the default.
+ */
 const AGAIN = 4000;
 
-describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
+describeWithRabbitMq('Delayed messages on RabbitMQ that arrive late', () => {
   retryOnce();
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: String(AGAIN) } });
 
@@ -18,13 +21,16 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
   const publishDelayed = (queue: QueueBackend, delay: number) =>
     Promise.all(numbers.map((n) => queue.publish('key', { n }, { delay })));
 
-  /** Waits until `stats()` say that all is done, and looks what a consumer has got by then. */
+  /**
+   * Waits until `stats()` report no unfinished message, and returns the numbers that the consumer
+   * has received by then.
+   */
   const doneOf = async (queue: QueueBackend, holder: Holder, group?: string) => {
     await eventually(async () => (await queue.stats({ group }).catch(() => undefined))?.unfinished === 0);
     return new Set(holder.numbers.filter((n) => n > 100));
   };
 
-  /** Limits the queue of a group by a policy, and publishes until it is full. */
+  /** Limits the queue of a group with a policy and publishes until it is full. */
   const fill = async (queue: QueueBackend, full: string) => {
     await suite.server.run('set_policy', suite.name, `^${full}$`, '{"max-length":3}', '--apply-to', 'queues');
     suite.ending(() => suite.server.run('clear_policy', suite.name));
@@ -41,21 +47,21 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
     );
   };
 
-  it('are unfinished until they come, when the queue of a group was full', async () => {
+  it('are unfinished until they arrive, if the queue of a group was full', async () => {
     const groups = ['a', 'b'];
     const full = suite.names.group('b').queue;
     const queue = suite.open({ groups });
     await fill(queue, full);
     const other = new Holder(suite.open({ groups }), { group: 'a' }, (delivery) => void delivery.ack());
     await publishDelayed(queue, 200);
-    // They have come to one group, and were refused by the other.
+    // The messages have arrived in one group and were refused by the other.
     await eventually(() => numbers.every((n) => other.numbers.includes(n)));
     expect(await suite.length(full)).toBeLessThan(10);
     const holder = new Holder(suite.open({ groups }), { group: 'b' }, (delivery) => void delivery.ack());
     expect(await doneOf(queue, holder, 'b')).toEqual(new Set(numbers));
   });
 
-  it('are unfinished beside what waits, when the queue is full', async () => {
+  it('are unfinished in addition to waiting messages while the queue is full', async () => {
     const { queue: full } = suite.names.group('default');
     const queue = suite.open();
     await fill(queue, full);
@@ -71,7 +77,7 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
     expect(new Set(holder.numbers).size).toBe(total);
   });
 
-  it('are unfinished until they come, when the broker was killed', async () => {
+  it('are unfinished until they arrive, if the broker was killed', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 });
@@ -82,11 +88,11 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
     expect(await doneOf(queue, holder)).toEqual(new Set(numbers));
   });
 
-  it('are unfinished when a connection was lost, also to a backend that published none of them', async () => {
+  it('are unfinished after a lost connection, even for a backend that published none of them', async () => {
     const { queue: full } = suite.names.group('default');
     const [sender, queue] = [suite.open(), suite.open()];
     await queue.stats();
-    // The same server by another name: a publisher and a consumer of which these know as little as of another process.
+    // The same server by another name: these backends count as another process.
     const other = suite.open({ url: suite.url.replace('127.0.0.1', 'localhost') });
     const holder = new Holder(other, { prefetch: 1 });
     await fill(other, full);
@@ -94,13 +100,13 @@ describeWithRabbitMq('Delayed messages on RabbitMQ that come late', () => {
     await publishDelayed(sender, 200);
     await sender.close();
     await refused(200);
-    // What is late is with the other consumer, if nothing has failed.
+    // Without a failure, late messages are assumed to be with the other consumer.
     await eventually(async () => (await queue.stats()).unfinished < numbers.length);
     await suite.server.run('close_all_connections', 'as the test wants it');
     const stats = () => queue.stats().catch(() => undefined);
     await eventually(async () => (await stats()) !== undefined);
     const { ready = 0, unfinished = 0 } = (await stats()) ?? {};
-    // While the broker tries again, it may count one of them too.
+    // While the broker retries, it may count one of them too.
     expect(unfinished - ready).toBeGreaterThanOrEqual(numbers.length);
   });
 });

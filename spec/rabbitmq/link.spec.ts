@@ -6,14 +6,14 @@ import { never } from '../core/fake-driver.js';
 import { fakeTime, pass } from '../core/fakes.js';
 import { failureOf, rejectionOf, stateOf } from '../support/promises.js';
 
-/** How long a server may take to answer at first, in milliseconds. */
+/** The response timeout of a new link, in milliseconds. */
 const RESPONSE_TIMEOUT = newResponseTimeout().milliseconds;
 
 beforeEach(fakeTime);
 
 afterEach(() => jest.useRealTimers());
 
-/** A link to a server that opens channels, if it does, and answers nothing else. */
+/** A link to a server that answers nothing but, optionally, the opening of channels. */
 function linkTo({ opensChannels = true, owned = true }) {
   const channel = { active: true, on: () => channel, basicConsume: () => never, close: () => never };
   const destroySocket = jest.fn();
@@ -39,14 +39,14 @@ function linkTo({ opensChannels = true, owned = true }) {
   return { link, destroySocket, consume };
 }
 
-describe('A link to a server that does not answer, when it is destroyed,', () => {
-  /** What keeps a process alive for as long as the server may take to answer. */
+describe('RabbitLink.destroy() while the server does not answer', () => {
+  /** Expects that no timer keeps the process alive. */
   const expectNoTimer = async () => {
     await pass(0);
     expect(jest.getTimerCount()).toBe(0);
   };
 
-  it('waits no longer for what it was asked for', async () => {
+  it('ends pending requests', async () => {
     const { link, consume } = linkTo({});
     await link.connect();
     const channel = await link.openChannel(() => {});
@@ -59,26 +59,23 @@ describe('A link to a server that does not answer, when it is destroyed,', () =>
     await expectNoTimer();
   });
 
-  it.each([true, false])(
-    'waits no longer for the end of a channel that it has given up (opened: %p)',
-    async (opensChannels) => {
-      const { link, consume } = linkTo({ opensChannels });
-      await link.connect();
-      const failure = failureOf(consume());
-      await pass(RESPONSE_TIMEOUT);
-      expect(await failure).toBeInstanceOf(OverdueError);
-      link.destroy();
-      await expectNoTimer();
-    },
-  );
+  it.each([true, false])('does not wait for an abandoned channel to close (opened: %p)', async (opensChannels) => {
+    const { link, consume } = linkTo({ opensChannels });
+    await link.connect();
+    const failure = failureOf(consume());
+    await pass(RESPONSE_TIMEOUT);
+    expect(await failure).toBeInstanceOf(OverdueError);
+    link.destroy();
+    await expectNoTimer();
+  });
 
-  it('ends a connection that was handed in, where the server does not close the channels', async () => {
+  it('destroys a given connection if the server does not close the channels', async () => {
     const { link, destroySocket, consume } = linkTo({ owned: false });
     void consume().catch(() => {});
     await pass(0);
     link.destroy();
     expect(destroySocket).not.toHaveBeenCalled();
-    // First for what was asked for, then, for longer, to see the channel closed.
+    // The link waits for the request first, and then longer for the channel to close.
     for (let passed = 0; passed < 4; passed++) await pass(RESPONSE_TIMEOUT);
     expect(destroySocket).toHaveBeenCalledTimes(1);
     await expectNoTimer();

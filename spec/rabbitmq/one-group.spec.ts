@@ -7,11 +7,11 @@ import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 const GROUPS = ['a', 'b'];
 
-describeWithRabbitMq('A message for one group on RabbitMQ', () => {
+describeWithRabbitMq('A RabbitMQ message for one group', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
 
-  const came = (holder: Holder, count: number) =>
+  const received = (holder: Holder, count: number) =>
     eventually(
       () => holder.deliveries.length === count,
       () => holder.attempts,
@@ -20,7 +20,7 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).not.toContain(false);
   };
 
-  it('reaches that group alone, in the order of all that was published', async () => {
+  it('reaches only this group, in publish order among all messages', async () => {
     const queue = suite.open({ groups: GROUPS });
     // The last number says for which groups it is.
     const groupOf = (n: number) => [undefined, ...GROUPS][n % 3];
@@ -28,14 +28,14 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
     await Promise.all(numbers.map((n) => queue.publish('key', { n }, { group: groupOf(n) })));
     for (const group of GROUPS) {
       const holder = new Holder(queue, { group, prefetch: 300 });
-      await came(holder, 200);
+      await received(holder, 200);
       expect(holder.numbers).toEqual(numbers.filter((n) => [undefined, group].includes(groupOf(n))));
       await settle(holder);
     }
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('keeps its place in the order from the first message on, where the queues are new', async () => {
+  it('keeps its order from the first message on, in new queues', async () => {
     const queue = suite.open({ groups: GROUPS });
     const holders = GROUPS.map((group) => new Holder(queue, { group, prefetch: 99 }));
     await Promise.all([
@@ -43,27 +43,27 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
       ...upTo(20).map((n) => queue.publish('key', { n: n + 1 })),
       queue.publish('key', { n: 22 }, { group: 'b' }),
     ]);
-    await came(holders[0] as Holder, 21);
-    await came(holders[1] as Holder, 21);
+    await received(holders[0] as Holder, 21);
+    await received(holders[1] as Holder, 21);
     expect(holders.map(({ numbers }) => numbers)).toEqual([upTo(21), upTo(22).slice(1)]);
   });
 
-  it('comes behind what waits there when its delay is over, and to no other group', async () => {
+  it('arrives behind waiting messages when its delay ends, and in no other group', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 2 }, { group: 'a', delay: 50 });
     await queue.publish('key', { n: 1 });
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 1, unfinished: 1 });
     await eventually(async () => (await queue.stats({ group: 'a' })).ready === 2);
     const [a, b] = GROUPS.map((group) => new Holder(queue, { group })) as [Holder, Holder];
-    await came(a, 2);
+    await received(a, 2);
     expect(a.numbers).toEqual([1, 2]);
     await queue.publish('key', { n: 3 }, { group: 'b', delay: 1 });
-    await came(b, 2);
+    await received(b, 2);
     expect(b.numbers).toEqual([1, 3]);
     expect(a.numbers).toEqual([1, 2]);
   });
 
-  it('is counted once, in its group and over all', async () => {
+  it('is counted once, in its group and in total', async () => {
     const queue = suite.open({ groups: GROUPS });
     const counts = async () => {
       const all = await Promise.all([queue.stats(), ...GROUPS.map((group) => queue.stats({ group }))]);
@@ -87,9 +87,9 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
       [3, 5],
     ]);
     const holder = new Holder(queue, { group: 'b' });
-    await came(holder, 3);
+    await received(holder, 3);
     expect(await counts()).toEqual([
-      // The other group has nothing of these yet.
+      // The other group has not received these yet.
       [2, 7],
       [2, 4],
       [0, 5],
@@ -101,7 +101,7 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
       [0, 2],
     ]);
     const other = new Holder(queue, { group: 'a' });
-    await came(other, 2);
+    await received(other, 2);
     await settle(other);
     expect(await counts()).toEqual([
       [0, 3],
@@ -110,7 +110,7 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
     ]);
   });
 
-  it('is counted over all for another backend of the process, and when it was delayed', async () => {
+  it('is counted by another backend of the process, also after a delay', async () => {
     const queue = suite.open({ groups: GROUPS });
     for (const group of GROUPS) await queue.publish('key', {}, { group, delay: 20 });
     const other = suite.open({ groups: GROUPS });
@@ -118,7 +118,7 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
     expect(await other.stats()).toEqual({ ready: 2, unfinished: 2 });
   });
 
-  it('is not counted any more when another process has consumed it', async () => {
+  it('is not counted after another process has consumed it', async () => {
     const queue = suite.open({ groups: GROUPS });
     for (const group of GROUPS) for (const n of upTo(3)) await queue.publish('key', { n }, { group });
     for (const n of upTo(2)) await queue.publish('key', { n });
@@ -129,7 +129,7 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
     expect(await queue.stats()).toEqual({ ready: 2, unfinished: 2 });
   });
 
-  it('is stored though the queue of the group, or the exchange to it, was deleted', async () => {
+  it('is stored although the queue or the exchange of the group was deleted', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ groups: GROUPS, logger });
     const only = (n: number) => queue.publish('key', { n }, { group: 'a' });
@@ -141,36 +141,36 @@ describeWithRabbitMq('A message for one group on RabbitMQ', () => {
     await channel.exchangeDelete({ exchange: name });
     await only(3);
     const holder = new Holder(queue, { group: 'a' });
-    await came(holder, 2);
+    await received(holder, 2);
     expect(holder.numbers).toEqual([2, 3]);
   });
 
-  it('repeats a message for the group that failed, and not for one that has handled it', async () => {
+  it('is redelivered to the group that failed and not to one that has acknowledged it', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 1 });
     const [a, b] = GROUPS.map((group) => new Holder(queue, { group })) as [Holder, Holder];
-    await came(a, 1);
-    await came(b, 1);
+    await received(a, 1);
+    await received(b, 1);
     await b.of(1).ack();
     const { key, payload, headers } = a.of(1);
     await queue.publish(key, payload, { headers, group: 'a' });
     await a.of(1).ack();
-    await came(a, 2);
+    await received(a, 2);
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 0, unfinished: 0 });
     expect(b.deliveries).toHaveLength(1);
   });
 });
 
-describeWithRabbitMq('A group that is added to the declaration of a running queue on RabbitMQ', () => {
+describeWithRabbitMq('A group that is added to a running queue on RabbitMQ', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
 
-  it('starts with the next message of a process that declares it', async () => {
+  it('starts with the next message', async () => {
     const before = suite.open({ groups: ['a'] });
     await before.publish('key', { n: 1 });
     const after = suite.open({ groups: GROUPS });
     expect(await after.stats({ group: 'b' })).toEqual({ ready: 0, unfinished: 0 });
-    // It exists, so that it also gets what a process publishes that does not declare it.
+    // The group exists, so it also receives messages of a process that does not declare it.
     await before.publish('key', { n: 2 });
     await after.publish('key', { n: 3 });
     const holders = GROUPS.map((group) => new Holder(after, { group }));

@@ -5,16 +5,16 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-describeWithRabbitMq('A policy of RabbitMQ', () => {
+describeWithRabbitMq('A RabbitMQ policy', () => {
   retryOnce();
   const suite = new RabbitMqSuite({ advanced: { dead_letter_worker_publisher_confirm_timeout: '1000' } });
 
-  /** Sets it before the queues are declared, so that it holds from the first message on. */
+  /** Sets a policy before the queues are declared, so that it applies from the first message on. */
   const setPolicy = async (pattern: string, definition: object, kind: 'policy' | 'operator_policy' = 'policy') => {
     await suite.server.run(`set_${kind}`, suite.name, pattern, JSON.stringify(definition), '--apply-to', 'queues');
     suite.ending(() => suite.server.run(`clear_${kind}`, suite.name));
   };
-  /** The queues of groups, and all that the queue keeps on the broker. */
+  // Patterns for the queues of groups, and for everything that the queue stores on the broker.
   const groups = () => `^${suite.name}:group:`;
   const everything = () => `^${suite.name}`;
 
@@ -28,7 +28,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     };
   };
 
-  it('with a `max-length` makes a publish reject, and drops nothing that was confirmed', async () => {
+  it('with a `max-length` rejects publishes and drops no confirmed message', async () => {
     await setPolicy(everything(), { 'max-length': 5 });
     const queue = suite.open();
     const confirmed: number[] = [];
@@ -43,7 +43,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     for (const failure of failures)
       expect(failure).toMatchObject({ retryable: true, message: expect.stringContaining('a queue is full') });
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
-    // A refused message may be in the queue, too.
+    // A refused message may be stored, too.
     await eventually(
       () => confirmed.every((n) => holder.numbers.includes(n)),
       () => [confirmed, holder.numbers],
@@ -52,7 +52,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     await eventually(() => holder.numbers.includes(21));
   }, 60_000);
 
-  it('with a `max-length` drops nothing that becomes due while the queue is full', async () => {
+  it('with a `max-length` drops no message that becomes due while the queue is full', async () => {
     await setPolicy(groups(), { 'max-length': 3 }, 'operator_policy');
     const queue = suite.open();
     for (const n of upTo(10)) await queue.publish('key', { n }, { delay: 300 });
@@ -65,14 +65,14 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     expect(new Set(holder.numbers)).toEqual(new Set(upTo(10)));
   });
 
-  it('with a `message-ttl` moves what expires into quarantine', async () => {
+  it('with a `message-ttl` quarantines expired messages', async () => {
     await setPolicy(`${groups()}[^:]+$`, { 'message-ttl': 100 });
     const queue = suite.open();
     for (const n of upTo(10)) await queue.publish('key', { n });
     expect(await quarantined(10)).toEqual({ numbers: upTo(10), reasons: new Set(['expired']) });
   });
 
-  it('with a `message-ttl` moves what was nacked with a delay and expires into quarantine', async () => {
+  it('with a `message-ttl` quarantines expired messages that were nacked with a delay', async () => {
     await setPolicy(`${groups()}.*:again$`, { 'message-ttl': 100 }, 'operator_policy');
     const queue = suite.open();
     const holder = new Holder(queue);
@@ -84,7 +84,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
   });
 
   it.each(['policy', 'operator_policy'] as const)(
-    '(%s) with a `delivery-limit` moves what is delivered more often into quarantine',
+    '(%s) with a `delivery-limit` quarantines messages that exceed the limit',
     async (kind) => {
       await setPolicy(groups(), { 'delivery-limit': 2 }, kind);
       const queue = suite.open();
@@ -100,7 +100,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
     },
   );
 
-  it('with a `delivery-limit` counts a release before 4.3 only', async () => {
+  it('with a `delivery-limit` counts releases only before 4.3', async () => {
     await setPolicy(groups(), { 'delivery-limit': 2 });
     const queue = suite.open();
     const holder = new Holder(
@@ -122,7 +122,7 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
   describe('on a queue that an older version has declared', () => {
     const older = { 'x-queue-type': 'quorum', 'x-delivery-limit': 2 ** 31 - 1 } as const;
 
-    it('may drop messages: the queue is used as it is, which is said once', async () => {
+    it('may drop messages: the queue is used as it is, with one warning', async () => {
       const channel = await suite.channel();
       const { queue: group, again } = suite.names.group('default');
       for (const queue of [group, again, suite.names.quarantine])
@@ -145,11 +145,11 @@ describeWithRabbitMq('A policy of RabbitMQ', () => {
       expect(said()).toHaveLength(3);
     });
 
-    it('delays messages as before', async () => {
+    it('does not affect delays', async () => {
       const channel = await suite.channel();
       const { again, delay } = suite.names.group('default');
       const [exchange, queue] = [`${delay}:0`, `${delay}:0`];
-      // It hands on to the queue over the default exchange.
+      // The queue dead-letters through the default exchange.
       const to = {
         'x-dead-letter-exchange': '',
         'x-dead-letter-routing-key': again,

@@ -22,7 +22,7 @@ function following(limit: number, full = true) {
 }
 
 describe('Prefetch', () => {
-  it('replaces its consumers when the credit has doubled, not before', async () => {
+  it('replaces its consumers once the credit has doubled', async () => {
     const { credit, calls, prefetch } = following(10);
     prefetch.begin(10);
     credit.allow(19);
@@ -33,7 +33,7 @@ describe('Prefetch', () => {
     expect(calls).toEqual(['pause', 20]);
   });
 
-  it('replaces them when the credit is half as much, after a while', async () => {
+  it('replaces its consumers some time after the credit has halved', async () => {
     const { credit, calls, prefetch } = following(10);
     const now = jest.spyOn(performance, 'now').mockReturnValue(5000);
     prefetch.begin(10);
@@ -47,11 +47,11 @@ describe('Prefetch', () => {
     now.mockRestore();
   });
 
-  describe('with a smaller credit, within a second of the last change', () => {
+  describe('with a smaller credit within a second of the last change', () => {
     beforeEach(fakeTime);
     afterEach(() => jest.useRealTimers());
 
-    it('replaces its consumers when the second is over, though nothing else happens', async () => {
+    it('replaces its consumers when the second is over', async () => {
       const { credit, calls, prefetch } = following(2);
       prefetch.begin(2);
       credit.allow(256);
@@ -65,7 +65,7 @@ describe('Prefetch', () => {
       expect(jest.getTimerCount()).toBe(0);
     });
 
-    it('waits with one timer, and replaces nothing when the credit is larger again by then', async () => {
+    it('uses one timer and replaces nothing if the credit has grown again by then', async () => {
       const { credit, calls, prefetch } = following(256);
       prefetch.begin(256);
       for (const limit of [100, 50, 2]) credit.allow(limit);
@@ -75,7 +75,7 @@ describe('Prefetch', () => {
       expect([calls, jest.getTimerCount()]).toEqual([[], 0]);
     });
 
-    it('leaves no timer when it ends, and follows no more', async () => {
+    it('leaves no timer after end() and follows the credit no longer', async () => {
       const { credit, calls, prefetch } = following(256);
       prefetch.begin(256);
       credit.allow(2);
@@ -86,7 +86,7 @@ describe('Prefetch', () => {
       expect([calls, jest.getTimerCount()]).toEqual([[], 0]);
     });
 
-    it('leaves no timer when it ends while it replaces its consumers', async () => {
+    it('leaves no timer if it ends while it replaces its consumers', async () => {
       const { credit, calls, prefetch } = following(2);
       prefetch.begin(2);
       credit.allow(256);
@@ -98,7 +98,7 @@ describe('Prefetch', () => {
     });
   });
 
-  it('consumes nothing while the subscriber pauses, also when it pauses before it begins', async () => {
+  it('consumes nothing while the subscriber pauses, even before begin()', async () => {
     const { credit, calls, prefetch } = following(10);
     expect([prefetch.wanted, prefetch.isPaused]).toEqual([10, false]);
     credit.pause(() => undefined);
@@ -111,7 +111,7 @@ describe('Prefetch', () => {
     expect([calls, prefetch.isPaused]).toEqual([['pause', 'pause', 10], false]);
   });
 
-  it('catches up with what changes while it replaces them', async () => {
+  it('follows changes that happen while it replaces its consumers', async () => {
     const { credit, calls, prefetch } = following(1);
     prefetch.begin(1);
     credit.allow(2);
@@ -122,7 +122,7 @@ describe('Prefetch', () => {
     expect(calls).toEqual(['pause', 64]);
   });
 
-  it('never exceeds what AMQP can say', () => {
+  it('never exceeds the maximum of AMQP', () => {
     expect(following(1_000_000).prefetch.wanted).toBe(65_535);
   });
 });

@@ -17,7 +17,7 @@ import { queueNames } from '../../src/rabbitmq/names.js';
 import { isConsumerTimeout, rabbitMqFailures } from '../../src/rabbitmq/rabbitmq-errors.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from '../../src/rabbitmq/url.js';
 
-/** A broker of which only the exchanges, the queues and their bindings are kept: by pattern, for what is bound by one. */
+/** A broker that stores only exchanges, queues and their bindings. */
 function fakeBroker() {
   const bindings = new Map<string, { pattern: string; to: string; isQueue: boolean }[]>();
   const queues = new Map<string, Readonly<Record<string, string | number>>>();
@@ -35,7 +35,7 @@ function fakeBroker() {
       bind(source, routingKey, destination, false),
   } as unknown as Channel;
 
-  /** The way of a message: how long it was kept in all, and where it came to. */
+  /** Routes a message. Returns its total delay and its destination. */
   const follow = (exchange: string, key: string): { kept: number; end: string } => {
     let kept = 0;
     for (let at = exchange; ; ) {
@@ -57,7 +57,7 @@ function fakeBroker() {
   return { link, follow, queues };
 }
 
-/** As a topic exchange has it. */
+/** Matches like a topic exchange. */
 function matches(pattern: string, key: string): boolean {
   const match = ([first, ...patterns]: readonly string[], words: readonly string[]): boolean => {
     if (first === undefined) return words.length === 0;
@@ -76,7 +76,7 @@ describe('the peer range of rabbitmq-client', () => {
 
 describe('Delays', () => {
   it.each(['orders', 'orders:group:a:again'])(
-    'lead to %p after a time that is no shorter, and less than a step longer',
+    'lead to %p after at least the delay and less than a step more',
     async (destination) => {
       const { link, follow } = fakeBroker();
       const delays = new Delays('d', destination);
@@ -123,7 +123,7 @@ describe('Delays', () => {
   });
 });
 
-describe('The names on the broker', () => {
+describe('Names on the broker', () => {
   const name = fc.oneof(
     fc.string({ unit: 'grapheme', minLength: 1, maxLength: 260 }),
     fc.string({ unit: fc.constantFrom('a', ':', '.', '=', '~'), minLength: 1 }),
@@ -138,7 +138,7 @@ describe('The names on the broker', () => {
     ];
   };
 
-  it('are plain, fit, begin with that of the queue, and never meet those of others', () => {
+  it('are plain, short enough, prefixed with the queue name, and distinct', () => {
     fc.assert(
       fc.property(name, name, name, name, (queue, group, otherQueue, otherGroup) => {
         const names = allOf(queue, group);
@@ -178,7 +178,7 @@ describe('readMessage', () => {
     fc.jsonValue(),
   );
 
-  it('makes a message or a reason of whatever there is, and never throws', () => {
+  it('returns a message or a reason for any input and never throws', () => {
     const incoming = fc.record(
       { messageId: value, type: value, contentType: text, headers: fc.dictionary(header, value), body },
       { requiredKeys: ['body'] },
@@ -202,7 +202,7 @@ describe('readMessage', () => {
     );
   });
 
-  it('reads what a publish wrote, and its copies', () => {
+  it('reads messages that a publish wrote, and their copies', () => {
     const key = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(
@@ -253,7 +253,7 @@ describe('readMessage', () => {
     );
   });
 
-  it('puts the messages of one publisher in the order of their publication', () => {
+  it('sorts the messages of one publisher in publish order', () => {
     const ids = ['a-1', 'a-2', 'a-9', 'a-10', 'a-99', 'a-100'];
     expect(
       ids.toReversed().toSorted((one, other) => comparePlaces({ time: 1, id: one }, { time: 1, id: other })),
@@ -262,8 +262,8 @@ describe('readMessage', () => {
   });
 });
 
-describe('The URL that the client gets', () => {
-  it('has a user, and nothing that the options decide', () => {
+describe('URL for the client', () => {
+  it('becomes options with a user and without the parts that Sluice sets', () => {
     expect(clientOptions('amqp://host')).toEqual({
       hostname: 'host',
       port: '5672',
@@ -281,7 +281,7 @@ describe('The URL that the client gets', () => {
     });
   });
 
-  it('identifies a server by its host, port and vhost, and a client by itself', () => {
+  it('identifies a server by host, port and vhost, and a given client by itself', () => {
     const ids = ['amqp://host', 'amqp://user:secret@host:5672/%2F', 'amqps://host:5672'].map((url) =>
       serverIdOf({ url }),
     );
@@ -294,7 +294,7 @@ describe('The URL that the client gets', () => {
     expect(clients.map(serverIdOf)).toEqual(others.slice(3));
   });
 
-  it('is told by its host alone', () => {
+  it('is shown without its password', () => {
     fc.assert(
       fc.property(fc.webAuthority({ withPort: true }), fc.string({ unit: 'grapheme' }), (authority, password) => {
         const where = RABBITMQ_URL.whereOf(`amqp://user:${encodeURIComponent(`s3cret${password}`)}@${authority}/vhost`);
@@ -304,7 +304,7 @@ describe('The URL that the client gets', () => {
   });
 });
 
-describe('The kind of a failure', () => {
+describe('Classification of RabbitMQ errors', () => {
   const { classify } = new EngineErrors(rabbitMqFailures(), { queue: 'q', server: 'somewhere' });
   const error = (code: string, message = code) => Object.assign(new Error(message), { code });
 
@@ -316,7 +316,7 @@ describe('The kind of a failure', () => {
     error('NOT_ALLOWED', 'node connection limit (5) is reached'),
     error('PRECONDITION_FAILED', "cannot declare queue 'q' in vhost '/': queue limit in vhost '/' (5) is reached"),
     error('PRECONDITION_FAILED', 'delivery acknowledgement on channel 1 timed out'),
-  ])('is that the server refuses for now: %p', (each) => {
+  ])('classifies as refused: %p', (each) => {
     expect(classify(each)).toBe('refused');
   });
 
@@ -331,7 +331,7 @@ describe('The kind of a failure', () => {
     error('VERSION_MISMATCH'),
     error('ERR_SSL_WRONG_VERSION_NUMBER'),
     new Error('maximum number of AMQP Channels already opened (2047)'),
-  ])('is that it fails until somebody changes something: %p', (each) => {
+  ])('classifies as fatal: %p', (each) => {
     expect(classify(each)).toBe('fatal');
   });
 
@@ -341,11 +341,11 @@ describe('The kind of a failure', () => {
     error('CONNECTION_FORCED'),
     error('CH_CLOSE'),
     error('COMMAND_INVALID', 'received unexpected frame during negotiation: {"type":8,"channelId":0}'),
-  ])('is that the next connection may do: %p', (each) => {
+  ])('classifies as retryable: %p', (each) => {
     expect(classify(each)).toBe('retryable');
   });
 
-  it('tells a delivery that was taken back from other preconditions', () => {
+  it('distinguishes a consumer timeout from other failed preconditions', () => {
     expect(
       isConsumerTimeout(
         error(

@@ -5,10 +5,10 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import { expectToldOf, GOOD, giveUpAll, statusesOf, UNDELIVERABLE } from '../support/undeliverable.js';
 
-describeWithRabbitMq('What no dead letter queue takes', () => {
+describeWithRabbitMq('A message that no dead letter queue accepts', () => {
   const suite = new RabbitMqSuite();
 
-  it('goes to quarantine as it was stored, and holds up nothing', async () => {
+  it('is quarantined as it was stored and does not block others', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.publish(GOOD, {});

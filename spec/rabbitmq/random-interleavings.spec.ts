@@ -7,7 +7,7 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 
-describeWithRabbitMq('Any interleaving of calls, on two backends and in two groups', () => {
+describeWithRabbitMq('Random interleavings of calls on two backends and two groups', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
   let proxy: TcpProxy;
@@ -35,15 +35,19 @@ describeWithRabbitMq('Any interleaving of calls, on two backends and in two grou
     left: lengths,
   };
 
-  it('loses, doubles and swaps nothing, and counts right', () => holds(stage, { cuts: false, numRuns: 25 }), 120_000);
+  it(
+    'lose, duplicate and reorder no message and keep counts correct',
+    () => holds(stage, { cuts: false, numRuns: 25 }),
+    120_000,
+  );
 
   it(
-    'loses nothing, and hands out no more than asked for, though connections are cut',
+    'lose no message and respect the prefetch when connections are cut',
     () => holds(stage, { cuts: true, numRuns: 12 }),
     120_000,
   );
 
-  it('has what goes back come before what is newer, in its order', async () => {
+  it('deliver requeued messages before newer ones, in order', async () => {
     const answer = fc.constantFrom('ack' as const, 'nack' as const, 'release' as const, undefined);
     let runs = 0;
     await fc.assert(

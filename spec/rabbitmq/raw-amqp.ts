@@ -1,11 +1,11 @@
 import type { Connection } from 'rabbitmq-client';
 
-/** A message in the bytes of AMQP: with headers that no client would write. */
+/** A message in the bytes of AMQP, with headers that no client would write. */
 export interface RawMessage {
   readonly contentType?: string;
   readonly messageId: string;
   readonly type: string;
-  /** A table, with its length. */
+  /** A table, including its length. */
   readonly headers: Buffer;
   readonly body: Buffer;
 }
@@ -28,7 +28,7 @@ function withLength(content: Buffer): Buffer {
   return Buffer.concat([length, content]);
 }
 
-/** A table with tables in one another under the key `deep`, so many levels, and plain values beside them. */
+/** Makes a table with this many tables nested under the key `deep`, beside plain values. */
 export function deepTable(levels: number, values: Readonly<Record<string, string | number>> = {}): Buffer {
   const fields = Object.entries(values).map(([key, value]) => {
     if (typeof value === 'string')
@@ -37,7 +37,7 @@ export function deepTable(levels: number, values: Readonly<Record<string, string
     number.writeBigInt64BE(BigInt(value));
     return Buffer.concat([shortString(key), Buffer.from('l'), number]);
   });
-  // Each level is a key of one letter, the type of a table, and its length; from the inside, so that the lengths are known.
+  // Each level is a key of one letter, the type of a table, and its length.
   const deep = Buffer.alloc(7 * (levels - 1));
   for (let level = 0; level < levels - 1; level++) {
     const at = 7 * level;
@@ -65,7 +65,7 @@ function frame(kind: number, channel: number, content: Buffer): Buffer {
   return Buffer.concat([start, content, Buffer.from([FRAME_END])]);
 }
 
-/** Publishes a message as it is, and waits until the broker has read it. */
+/** Publishes a message byte by byte and waits until the broker has read it. */
 export async function publishRaw(client: Connection, exchange: string, message: RawMessage): Promise<void> {
   const channel = await client.acquire();
   const method = Buffer.alloc(6);

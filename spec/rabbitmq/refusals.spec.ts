@@ -11,11 +11,11 @@ import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
 const MOST = 100_000;
 
-describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', () => {
+describeWithRabbitMq('Messages on RabbitMQ', () => {
   retryOnce();
   const suite = new RabbitMqSuite({ config: { max_message_size: String(MOST) } });
 
-  const came = (holder: Holder, count: number) =>
+  const received = (holder: Holder, count: number) =>
     eventually(
       () => holder.deliveries.length === count,
       () => holder.attempts,
@@ -33,30 +33,30 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
 
   const odd: readonly (readonly [what: string, envelope: Envelope, body: unknown, reason: RegExp])[] = [
     ['a text', {}, 'hello', /"messageId"/],
-    ['an empty one', {}, Buffer.alloc(0), /"messageId"/],
+    ['an empty message', {}, Buffer.alloc(0), /"messageId"/],
     ['JSON of another program', { messageId: 'x', type: 'key' }, { n: 1 }, /"sluice-published-at"/],
-    ['one that is not JSON', ours(1), Buffer.from('{"n":'), /"payload" is not JSON/],
-    ['one that is no object', ours(1), Buffer.from('[1]'), /"payload" is not a JSON object/],
-    ['one without a key', without(ours(1), 'type'), Buffer.from('{}'), /"key"/],
-    ['one with an empty key', ours(1, { type: '' }), Buffer.from('{}'), /"key"/],
-    ['one without an id', without(ours(1), 'messageId'), Buffer.from('{}'), /"messageId"/],
-    ['binary', ours(1), Buffer.from([0, 255, 254, 123]), /not JSON/],
-    ['a compressed one', ours(1, { contentEncoding: 'gzip' }), Buffer.from([0x1f, 0x8b, 8]), /not JSON/],
+    ['invalid JSON', ours(1), Buffer.from('{"n":'), /"payload" is not JSON/],
+    ['JSON that is not an object', ours(1), Buffer.from('[1]'), /"payload" is not a JSON object/],
+    ['a message without a key', without(ours(1), 'type'), Buffer.from('{}'), /"key"/],
+    ['a message with an empty key', ours(1, { type: '' }), Buffer.from('{}'), /"key"/],
+    ['a message without an id', without(ours(1), 'messageId'), Buffer.from('{}'), /"messageId"/],
+    ['binary data', ours(1), Buffer.from([0, 255, 254, 123]), /not JSON/],
+    ['a compressed message', ours(1, { contentEncoding: 'gzip' }), Buffer.from([0x1f, 0x8b, 8]), /not JSON/],
     [
-      'headers that are no JSON',
+      'headers that are not JSON',
       ours(1, { headers: { 'sluice-headers': 'a: b' } }),
       Buffer.from('{}'),
       /"headers" is not JSON/,
     ],
-    ['headers that are no text', ours(1, { headers: { 'sluice-headers': 5 } }), Buffer.from('{}'), /"sluice-headers"/],
+    ['headers that are not text', ours(1, { headers: { 'sluice-headers': 5 } }), Buffer.from('{}'), /"sluice-headers"/],
     [
-      'a header that is no string',
+      'a header that is not a string',
       ours(1, { headers: { 'sluice-headers': '{"a":1}' } }),
       Buffer.from('{}'),
       /header "a"/,
     ],
     [
-      'a time that is none',
+      'an invalid time',
       ours(1, { headers: { 'sluice-published-at': 'now' } }),
       Buffer.from('{}'),
       /"sluice-published-at"/,
@@ -64,7 +64,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     ['attempts below zero', ours(1, { headers: { 'sluice-attempts': -1 } }), Buffer.from('{}'), /"sluice-attempts"/],
   ];
 
-  it('are those that are ours: others are moved aside as they are, with the reason, each once and none lost', async () => {
+  it('of other formats are quarantined unchanged, once each, with the reason', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.publish('key', { n: 1 });
@@ -72,7 +72,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       await suite.add({ ...envelope, headers: { ...envelope.headers, what } }, body);
     await queue.publish('key', { n: 2 });
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
-    await came(holder, 2);
+    await received(holder, 2);
     await eventually(async () => (await queue.stats()).unfinished === 0);
     const aside = await suite.take(suite.names.quarantine);
     const of = (wanted: string) => aside.filter(({ headers }) => headers.what === wanted);
@@ -83,11 +83,11 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     for (const error of logger.errors) expect(error).toContain(suite.names.quarantine);
   });
 
-  it('are moved aside once, whatever their headers say', async () => {
+  it('are quarantined once, whatever their headers contain', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
-    await came(holder, 1);
+    await received(holder, 1);
     const { queue: group } = suite.names.group('default');
     await suite.add(
       {
@@ -100,15 +100,15 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     await eventually(async () => ((await suite.length(suite.names.quarantine)) ?? 0) > 0);
     await eventually(async () => (await queue.stats()).unfinished === 1);
     await queue.publish('key', { n: 2 });
-    await came(holder, 2);
+    await received(holder, 2);
     expect(await suite.length(suite.names.quarantine)).toBe(1);
   });
 
-  it('that are not ours are moved aside without their headers, where these leave no room for the reason', async () => {
+  it('are quarantined without their headers if these leave no space for the reason', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.publish('key', { n: 1 });
-    // What a frame holds, but for the few bytes that the reason takes.
+    // Nearly fills a frame: the few bytes of the reason do not fit.
     await suite.add({ routingKey: 'key', headers: { long: 'x'.repeat(130_980) } }, Buffer.from('precious'));
     await queue.publish('key', { n: 2 });
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
@@ -124,7 +124,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('that are not ours are tried again when they cannot be moved aside, and hold up nobody for good', async () => {
+  it('are retried if they cannot be quarantined, and do not block others for good', async () => {
     const logger = recordingLogger();
     const { proxy, url } = await suite.proxy();
     const publisher = suite.open();
@@ -138,33 +138,33 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     await eventually(() => logger.warnings.some((warning) => warning.includes('cannot connect')));
     expect(holder.numbers).toEqual([1]);
     await proxy.accept();
-    await came(holder, 2);
+    await received(holder, 2);
     expect(await suite.length(suite.names.quarantine)).toBe(1);
   });
 
-  it('of other programs are all taken, though they have one id', async () => {
+  it('of other programs are all delivered, even with the same id', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 0 });
-    await came(holder, 1);
+    await received(holder, 1);
     for (const n of upTo(3)) await suite.add(ours(7), Buffer.from(JSON.stringify({ n })));
-    await came(holder, 4);
+    await received(holder, 4);
     expect(holder.numbers).toEqual([0, 1, 2, 3]);
   });
 
-  it('of other programs are all taken, though they are equal in everything', async () => {
+  it('of other programs are all delivered, even if they are identical', async () => {
     const queue = suite.open();
     await queue.stats();
     const tick = ours(7, { messageId: 'shared' });
     for (const _ of upTo(10)) await suite.add(tick, Buffer.from('{"n":1}'));
     const holder = new Holder(queue, { prefetch: 10 });
-    await came(holder, 10);
+    await received(holder, 10);
     expect(new Set(holder.deliveries.map(({ id }) => id)).size).toBe(10);
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual(Array(10).fill(true));
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('come once when this program has stored them twice, since the confirmation of the first was lost', async () => {
+  it('are delivered once if a publisher stored them twice because a confirm was lost', async () => {
     const queue = suite.open();
     await queue.stats();
     const once = ours(1, { messageId: '0123456789abcdef-1' });
@@ -177,7 +177,7 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
-  it('may have any key and any headers, with a delay as well', async () => {
+  it('may have any key and any headers, also with a delay', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 100 });
     const keys = [
@@ -200,36 +200,36 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       '{"a":"line\\r\\nbreak","b\\r\\n":"\\n","é":"ü😀"," ":"","__proto__":"x","x-death":"y","CC":"default","\\u0000":"\\u0000"}',
     );
     for (const [at, key] of keys.entries()) await queue.publish(key, { n: at }, { headers, delay: at % 2 });
-    await came(holder, keys.length);
+    await received(holder, keys.length);
     for (const [at, key] of keys.entries()) {
       expect(holder.of(at).key).toBe(key);
       expect(Object.entries(holder.of(at).headers)).toEqual(Object.entries(headers));
     }
     await Promise.all(holder.held.map((delivery) => delivery.nack({ delay: 1 })));
-    await came(holder, 2 * keys.length);
+    await received(holder, 2 * keys.length);
     expect(holder.of(3)).toMatchObject({ key: keys[3], attempt: 2 });
     expect(Object.entries(holder.of(3).headers)).toEqual(Object.entries(headers));
   });
 
   it.each(['a.b:c', '*', '\u0000 \r\n', '=3A', 'é😀', 'amq', '.', 'x'.repeat(255), '😀'.repeat(63)])(
-    'go through a queue and a group called %j',
+    'pass through a queue and a group named %j',
     async (name) => {
       const odd = { name: name.length > 100 ? name : `${name}${suite.name}`, groups: [name, 'other'] };
       const queue = suite.open(odd);
       const holder = new Holder(queue, { group: name });
       await queue.publish('key', { n: 1 });
       await queue.publish('key', { n: 2 }, { delay: 1 });
-      await came(holder, 2);
+      await received(holder, 2);
       expect(holder.of(1).queue).toBe(odd.name);
       expect(await queue.stats({ group: odd.groups[1] as string })).toEqual({ ready: 2, unfinished: 2 });
       await holder.of(1).nack({ delay: 1 });
-      await came(holder, 3);
+      await received(holder, 3);
       expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
       expect(await queue.stats({ group: name })).toEqual({ ready: 0, unfinished: 0 });
     },
   );
 
-  it('have headers up to what fits a frame, and are refused beyond', async () => {
+  it('may have headers up to the size of a frame, and are refused beyond', async () => {
     for (const [client, fits] of [
       [undefined, 129_900],
       [suite.client(), 7000],
@@ -245,14 +245,14 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
         expect(InvalidMessageError.is(error)).toBe(true);
         expect(error.message).toContain('headers');
       }
-      await came(holder, 2);
+      await received(holder, 2);
       expect(await holder.of(1).nack({ delay: 17 })).toBe(true);
-      await came(holder, 3);
+      await received(holder, 3);
       expect(holder.of(1).headers.pad).toBe('x'.repeat(fits));
     }
   });
 
-  it('that are longer than the broker takes are refused, alone and at once, and others are stored once', async () => {
+  it("larger than the broker's maximum are refused immediately, without affecting others", async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     const pad = 'x'.repeat(MOST);
@@ -269,13 +269,13 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       expect(reason).not.toMatchObject({ code: BackendUnavailableError.code, retryable: true });
     }
     const holder = new Holder(queue);
-    await came(holder, 5);
+    await received(holder, 5);
     expect(new Set(holder.numbers)).toEqual(new Set([1, 2, 4, 5, 7]));
     expect(logger.warnings.length).toBeLessThan(10);
   });
 
-  describe('by a server that refuses', () => {
-    /** Publishes and consumes: both have to fail for good, soon, and to say why. */
+  describe('on a server that refuses access', () => {
+    /** Expects that publishing and consuming fail with a fatal error that matches `why`. */
     const failsAtOnce = async (options: Partial<RabbitMqBackendOptions>, why: RegExp) => {
       const logger = recordingLogger();
       const queue = suite.open({ logger, publishTimeout: 60_000, ...options });
@@ -296,13 +296,13 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
     };
     const as = (user: string, vhost = '') => `amqp://${user}@127.0.0.1:${suite.server.port}${vhost}`;
 
-    it('the password, the user or the vhost', async () => {
+    it('fail immediately if the password, the user or the vhost is wrong', async () => {
       await failsAtOnce({ url: as('guest:s3cret') }, /user.*password/);
       await failsAtOnce({ url: as('nobody:s3cret') }, /user.*password/);
       await failsAtOnce({ url: as('guest:guest', '/none') }, /vhost/);
     });
 
-    it('what has that name and is another thing, until it is gone', async () => {
+    it('fail immediately if an object of the same name has other settings, until it is deleted', async () => {
       const channel = await suite.channel();
       const { exchange } = suite.names;
       await channel.exchangeDeclare({ exchange, type: 'direct', durable: true });
@@ -316,10 +316,10 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       await channel.queueDelete(group);
       await queue.publish('key', { n: 1 });
       const holder = new Holder(queue);
-      await came(holder, 1);
+      await received(holder, 1);
     });
 
-    it('a right that the queue needs: to configure, to write, to read', async () => {
+    it('need the permissions to configure, write and read', async () => {
       const user = `user-${suite.name}`;
       await suite.server.run('add_user', user, 's3cret');
       const needed = `^${suite.name}(:.*)?$`;
@@ -328,13 +328,13 @@ describeWithRabbitMq('The messages that a RabbitMqBackend takes and refuses', ()
       const queue = suite.open({ url: as(`${user}:s3cret`), logger });
       const holder = new Holder(queue);
       await queue.publish('key', { n: 1 }, { delay: 1 });
-      await came(holder, 1);
+      await received(holder, 1);
       expect(await holder.of(1).nack({ delay: 1 })).toBe(true);
-      await came(holder, 2);
-      // What cannot be delayed comes again at once, with a warning.
+      await received(holder, 2);
+      // Without permission to delay, a message would be requeued immediately with a warning.
       expect(logger.warnings).toEqual([]);
       for (const delay of [0, 1]) await queue.publish('key', { n: 2 }, { group: 'default', delay });
-      await came(holder, 4);
+      await received(holder, 4);
       await queue.close();
       await suite.server.run('set_permissions', user, '^$', needed, needed);
       await failsAtOnce({ url: as(`${user}:s3cret`) }, /configure, write and read/);

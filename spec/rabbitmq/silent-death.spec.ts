@@ -3,7 +3,7 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 import { silentDeath } from '../support/silent-death.js';
 
-describeWithRabbitMq('A server that vanishes without a word', () => {
+describeWithRabbitMq('RabbitMqBackend when its server vanishes silently', () => {
   retryOnce();
   silentDeath(new RabbitMqSuite());
 });

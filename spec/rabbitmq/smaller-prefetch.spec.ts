@@ -11,13 +11,16 @@ import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 const SMALL = 2;
 const LARGE = 256;
 
-describeWithRabbitMq('A smaller prefetch that is asked for just after a larger one', () => {
+describeWithRabbitMq('A prefetch that shrinks just after it has grown', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
 
   afterEach(() => jest.restoreAllMocks());
 
-  /** A subscriber that holds two messages, and asks for the smaller prefetch as soon as it has the larger one. */
+  /**
+   * Makes a subscriber with two messages in flight that asks for the smaller prefetch as soon as it
+   * has the larger one.
+   */
   const begin = async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
@@ -35,13 +38,13 @@ describeWithRabbitMq('A smaller prefetch that is asked for just after a larger o
     return { proxy, queue, subscription, consumed, end };
   };
 
-  it('is consumed with, though no message comes meanwhile', async () => {
+  it('is applied although no message arrives meanwhile', async () => {
     const { consumed } = await begin();
     await eventually(() => consumed().at(-1) === SMALL, consumed);
   });
 
   it.each(['its subscriber leaves', 'the queue is closed', 'the connection is lost'])(
-    'is waited for no more when %s',
+    'is not applied if %s',
     async (how) => {
       const { proxy, queue, subscription, end } = await begin();
       expect(end).not.toHaveBeenCalled();

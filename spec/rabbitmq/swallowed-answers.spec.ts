@@ -9,7 +9,10 @@ import { retryOnce } from '../support/retry-once.js';
 import { AmqpProxy, type Answer } from '../support/servers/amqp-proxy.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** Which answer is swallowed, and after how many that are passed on: until the last one that the exercise asks for. */
+/**
+ * The swallowed replies, and how many of their kind pass before: up to the last one of the
+ * exercise.
+ */
 const SWALLOWED: readonly (readonly [answer: Answer, passes: readonly number[]])[] = [
   ['connection.start', [0, 1]],
   ['connection.tune', [0, 1]],
@@ -28,7 +31,7 @@ const SWALLOWED: readonly (readonly [answer: Answer, passes: readonly number[]])
   ['confirm.select-ok', [0]],
 ];
 
-/** The same on a client that is handed in, which keeps its connection. */
+/** The same for a given client, which keeps its connection. */
 const HANDED_IN: typeof SWALLOWED = [
   ['channel.open-ok', [0, 2]],
   ['channel.close-ok', [0]],
@@ -38,18 +41,18 @@ const HANDED_IN: typeof SWALLOWED = [
   ['basic.ack', [0]],
 ];
 
-type Row = readonly [answer: Answer, passes: number, connection: 'its own' | 'one that was handed in'];
+type Row = readonly [answer: Answer, passes: number, connection: 'its own' | 'a given one'];
 
 const rowsOf = (table: typeof SWALLOWED, connection: Row[2]): Row[] =>
   table.flatMap(([answer, passes]) => passes.map((passed): Row => [answer, passed, connection]));
 
-describeWithRabbitMq('A RabbitMqBackend that waits in vain for', () => {
+describeWithRabbitMq('RabbitMqBackend when a reply never arrives', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
-  const rows = [...rowsOf(SWALLOWED, 'its own'), ...rowsOf(HANDED_IN, 'one that was handed in')];
+  const rows = [...rowsOf(SWALLOWED, 'its own'), ...rowsOf(HANDED_IN, 'a given one')];
   const runs = new Map<string, Promise<void>>();
 
-  /** Uses all that a queue can do: each part has to end, whatever answer is swallowed. */
+  /** Uses every feature of a queue. Each part has to finish, whichever reply is swallowed. */
   const exercise = async (row: Row) => {
     const [answer, passes, connection] = row;
     const proxy = await AmqpProxy.start(suite.server.port);
@@ -68,7 +71,7 @@ describeWithRabbitMq('A RabbitMqBackend that waits in vain for', () => {
       const settle = async (delivery: Delivery) => {
         const n = numberOf(delivery.payload);
         if (n === 2 && delivery.attempt === 1) await delivery.nack({ delay: 20 });
-        // Where the answer to it was swallowed, an acknowledgement does not count, though the broker has it.
+        // If the reply was swallowed, the ack resolves with false although the broker has it.
         else await delivery.ack().then(() => done.add(n));
       };
       const subscription = queue.deliveries({ prefetch: 2 }).subscribe((delivery) => void settle(delivery));
@@ -79,11 +82,11 @@ describeWithRabbitMq('A RabbitMqBackend that waits in vain for', () => {
         () => done.size === 3,
         () => ({ row, done, swallowed: proxy.swallowed, logger }),
       );
-      // What was sent again, since its confirmation was swallowed, comes again.
+      // A message that was resent because its confirm was swallowed is delivered again.
       await eventually(async () => (await queue.stats()).unfinished === 0);
       subscription.unsubscribe();
 
-      // One that is stopped while it holds something gives back the rest, and can still settle.
+      // A stopped subscriber requeues prefetched messages and can still settle those in flight.
       const stopping = new AbortController();
       const held: Delivery[] = [];
       const ended = new Promise<void>((complete) => {
@@ -112,15 +115,15 @@ describeWithRabbitMq('A RabbitMqBackend that waits in vain for', () => {
     await proxy.stop();
   };
 
-  // Side by side, since most of it is waiting.
+  // The cases run concurrently, because most of their time is waiting.
   beforeAll(() => {
     for (const row of rows) {
       const run = exercise(row);
-      // What has failed is told where it is waited for.
+      // A failure is reported where the run is awaited.
       run.catch(() => undefined);
       runs.set(row.join(), run);
     }
   });
 
-  it.each(rows)('%s, after %d that came, on %s, goes on', (...row) => runs.get(row.join()));
+  it.each(rows)('continues: %s, after %d others, on %s connection', (...row) => runs.get(row.join()));
 });

@@ -2,7 +2,7 @@ import type { Channel } from '../../src/rabbitmq/client.js';
 import type { Deadlines } from '../../src/rabbitmq/deadlines.js';
 import { TimedChannel } from '../../src/rabbitmq/timed-channel.js';
 
-/** What a channel asks of a client that has these methods, too. */
+/** A timed channel on a client with these additional methods. */
 function requestsOf(methods: object): { readonly channel: TimedChannel; readonly nacked: unknown[] } {
   const nacked: unknown[] = [];
   const client = {
@@ -19,10 +19,10 @@ function requestsOf(methods: object): { readonly channel: TimedChannel; readonly
   return { channel, nacked };
 }
 
-describe('A channel that rejects a delivery', () => {
+describe('TimedChannel.basicReject()', () => {
   const delivery = { deliveryTag: 7, requeue: true };
 
-  it('sends `basic.reject`, which the client knows but does not offer', () => {
+  it('sends `basic.reject`, which the client supports but does not offer', () => {
     const sent: unknown[] = [];
     const { channel, nacked } = requestsOf({ _invokeNowait: (...request: unknown[]) => sent.push(request) });
     channel.basicReject(delivery);
@@ -30,7 +30,7 @@ describe('A channel that rejects a delivery', () => {
     expect(nacked).toEqual([]);
   });
 
-  it('nacks it if the client hides how it sends a request', () => {
+  it('nacks if the client hides how it sends requests', () => {
     const { channel, nacked } = requestsOf({});
     channel.basicReject(delivery);
     expect(nacked).toEqual([delivery]);

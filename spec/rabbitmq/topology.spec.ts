@@ -31,7 +31,7 @@ beforeEach(fakeTime);
 afterEach(() => jest.useRealTimers());
 
 describe('Declarations of one queue in one process', () => {
-  it('are made one after the other', async () => {
+  it('run one after the other', async () => {
     let answer: (value?: unknown) => void = () => undefined;
     const answers = new Promise((resolve) => {
       answer = resolve;
@@ -55,7 +55,7 @@ describe('Declarations of one queue in one process', () => {
     await pass(60_000);
   });
 
-  it('go on when one of them never settles', async () => {
+  it('continue if one of them never settles', async () => {
     void declareGroups(linkThat(new Promise(() => undefined)), ['a'], optionsOf());
     const declared: string[] = [];
     const second = declareGroups(linkThat(Promise.resolve(), declared), ['b'], optionsOf());

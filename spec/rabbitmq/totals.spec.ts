@@ -11,18 +11,18 @@ beforeEach(() => {
 afterEach(() => jest.restoreAllMocks());
 
 describe('OneGroupMessages', () => {
-  it('counts those among the newest messages of a group that no other group got', () => {
+  it('counts the messages for one group among the newest of a group', () => {
     const messages = new OneGroupMessages();
     for (const group of ['a', undefined, 'a', 'b', undefined, 'b']) messages.published(group, 0);
     const counts = (group: string) => [0, 1, 2, 3, 4, 9].map((newest) => messages.countAmong(group, newest));
-    // To a, to all, to a, to all.
+    // For a, for all, for a, for all.
     expect(counts('a')).toEqual([0, 0, 1, 1, 2, 2]);
-    // To all, to b, to all, to b.
+    // For all, for b, for all, for b.
     expect(counts('b')).toEqual([0, 1, 1, 2, 2, 2]);
     expect(counts('c')).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  it('takes a delayed message for the newest when it is due', () => {
+  it('counts a delayed message as the newest when it is due', () => {
     const messages = new OneGroupMessages();
     messages.published('a', 1000);
     messages.published('a', 10);
@@ -35,7 +35,7 @@ describe('OneGroupMessages', () => {
     expect(messages.countAmong('a', 3)).toBe(2);
   });
 
-  it('remembers the last 10,000 of each kind at least', () => {
+  it('remembers at least the last 10,000 of each kind', () => {
     const messages = new OneGroupMessages();
     for (let n = 0; n < 35_000; n++) messages.published('a', 0);
     expect(messages.countAmong('a', 10_000)).toBe(10_000);
@@ -46,7 +46,7 @@ describe('OneGroupMessages', () => {
   });
 });
 
-describe('The total of several groups', () => {
+describe('totalOf', () => {
   const counts = (all: number, only: number) => ({
     all: { ready: all, unfinished: all + 1 },
     only: { ready: only, unfinished: only + 1 },
@@ -57,7 +57,7 @@ describe('The total of several groups', () => {
     expect(totalOf([counts(5, 3), counts(3, 1)])).toEqual({ ready: 6, unfinished: 8 });
   });
 
-  it('is no less than any group has, and no more than all have together', () => {
+  it('is at least the maximum of all groups and at most their sum', () => {
     expect(totalOf([counts(5, 9), counts(3, 9)])).toEqual({ ready: 8, unfinished: 10 });
     expect(totalOf([counts(0, 9), counts(3, 0)]).ready).toBe(3);
     expect(totalOf([])).toEqual({ ready: 0, unfinished: 0 });

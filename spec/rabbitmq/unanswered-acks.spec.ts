@@ -5,11 +5,11 @@ import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-describeWithRabbitMq('An acknowledgement that is on its way when the connection to RabbitMQ breaks', () => {
+describeWithRabbitMq('An ack in transit when the connection to RabbitMQ breaks', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
 
-  /** Publishes messages of another program, which all have one id and one time. */
+  /** Publishes messages of another program, all with the same id and time. */
   const addForeign = async (numbers: readonly number[]) => {
     const headers = { 'sluice-published-at': Date.now() };
     for (const n of numbers)
@@ -26,7 +26,10 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
     return { proxy, queue, consume: () => new Holder(queue, options, onNext) };
   };
 
-  /** Acknowledges the first of 50 messages, of which as many as the prefetch are in flight, and has the connection break when the broker knows. */
+  /**
+   * Acknowledges the first of 50 messages while `prefetch` are in flight, and cuts the connection
+   * once the broker has the ack.
+   */
   const breakAfterAck = async (numbers: readonly number[], prefetch: number) => {
     const acked: number[] = [];
     let broken = false;
@@ -38,7 +41,7 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
     await eventually(() => holder.held.length === prefetch);
     proxy.stall('to-client');
     const counted = holder.deliveries[0]?.ack();
-    // The acknowledgement arrives before the connection breaks, and its answer never comes.
+    // The ack arrives before the connection breaks, and its reply never comes.
     await eventually(
       async () => (await suite.length(suite.names.group('default').queue)) === numbers.length - prefetch - 1,
     );
@@ -55,21 +58,21 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
   };
 
   it.each([1, 5])(
-    'settles that message only: all others with its id are handled, with a prefetch of %d',
+    'settles only its own message, not others with the same id, with a prefetch of %d',
     async (prefetch) => {
       const acked = await breakAfterAck(upTo(50), prefetch);
       expect(new Set(acked)).toEqual(new Set(upTo(50).slice(1)));
     },
   );
 
-  it.each([1, 5])(
-    'settles that message only, also where another program publishes many that are equal in everything, with a prefetch of %d',
-    async (prefetch) => {
-      expect(await breakAfterAck(Array(50).fill(1), prefetch)).toHaveLength(49);
-    },
-  );
+  it.each([1, 5])('settles only its own message, not identical ones, with a prefetch of %d', async (prefetch) => {
+    expect(await breakAfterAck(Array(50).fill(1), prefetch)).toHaveLength(49);
+  });
 
-  /** Acknowledges the second of three messages, which does not reach the broker, and returns the numbers that are delivered over the next connection. */
+  /**
+   * Acknowledges the second of three messages without reaching the broker. Returns the numbers that
+   * are delivered on the next connection.
+   */
   const redelivered = async (publish: (queue: QueueBackend) => Promise<unknown>, count: number) => {
     const { proxy, queue, consume } = await started({ prefetch: 3 });
     await publish(queue);
@@ -77,7 +80,7 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
     await eventually(() => holder.held.length === 3);
     proxy.stall('to-target');
     const counted = holder.of(2).ack();
-    // The acknowledgement is written in a later turn of the event loop.
+    // The ack is written in a later turn of the event loop.
     await new Promise((resolve) => setTimeout(resolve, 50));
     proxy.cut();
     proxy.resume();
@@ -87,12 +90,12 @@ describeWithRabbitMq('An acknowledgement that is on its way when the connection 
     return holder.numbers.slice(3);
   };
 
-  it('settles the message when the broker delivers it again, without a second run', async () => {
+  it('settles the message when the broker redelivers it, without running it again', async () => {
     const publish = (queue: QueueBackend) => Promise.all(upTo(3).map((n) => queue.publish('key', { n })));
     expect(await redelivered(publish, 2)).toEqual([1, 3]);
   });
 
-  it('does not settle a message of another program when the broker delivers it again, since it may be another one that is equal', async () => {
+  it('does not settle a redelivered message of another program, which may be another identical one', async () => {
     expect(await redelivered(() => addForeign(upTo(3)), 3)).toEqual([1, 2, 3]);
   });
 });

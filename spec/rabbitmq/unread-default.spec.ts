@@ -10,20 +10,20 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRabbitMq } from '../support/servers/describe-with.js';
 
-/** As a shell splits the command that a warning ends with. */
+/** Splits the command at the end of a warning, as a shell does. */
 const argumentsOf = async (warning: string): Promise<string[]> => {
   const command = warning.slice(warning.indexOf('rabbitmqctl'));
   const { stdout } = await promisify(exec)(`rabbitmqctl() { printf '%s\\n' "$@"; }; ${command}`, { shell: '/bin/sh' });
   return stdout.trimEnd().split('\n');
 };
 
-describeWithRabbitMq('A group `default` that nobody reads', () => {
+describeWithRabbitMq('An unread group `default`', () => {
   retryOnce();
   const suite = new RabbitMqSuite();
 
   const url = (vhost: string) => `${suite.url}/${encodeURIComponent(vhost)}`;
 
-  it('is told of once, with what it retains and a command that deletes it', async () => {
+  it('causes one warning with its number of messages and a command that deletes it', async () => {
     const vhost = `it's ${suite.name}`;
     await suite.server.run('add_vhost', vhost);
     await suite.server.run('set_permissions', '-p', vhost, 'guest', '.*', '.*', '.*');
@@ -69,7 +69,7 @@ describeWithRabbitMq('A group `default` that nobody reads', () => {
     ['it is declared', { groups: ['billing', 'default'] }, false],
     ['no groups are declared', {}, false],
     ['it does not exist', { groups: ['billing'], name: 'other' }, false],
-  ])('is not told of where %s', async (_, options, isConsumed) => {
+  ])('causes no warning if %s', async (_, options, isConsumed) => {
     const careless = suite.open();
     await careless.publish('key', { n: 1 });
     if (isConsumed) {
@@ -83,11 +83,11 @@ describeWithRabbitMq('A group `default` that nobody reads', () => {
     await queue.stats();
     await queue.close();
     expect([logger.debugs, logger.warnings, logger.errors]).toEqual([[], [], []]);
-    // The look has ended a channel, and no connection.
+    // The check has cost a channel but no connection.
     expect(proxy.accepted).toBe(2);
   });
 
-  it('is looked for on a client that was handed in, too', async () => {
+  it('causes a warning on a given client, too', async () => {
     await suite.open().publish('key', { n: 1 });
     const logger = recordingLogger();
     const client = suite.client();
@@ -106,9 +106,9 @@ describeWithRabbitMq('A group `default` that nobody reads', () => {
   });
 });
 
-describe('The look for a group `default` that nobody reads', () => {
+describe('The check for an unread group `default`', () => {
   const errorOf = (code: string) => Object.assign(new Error(code), { code });
-  /** A link whose passive declarations are answered so, one after the other. */
+  /** A link whose passive declarations get these answers, one after the other. */
   const linkThat = (...answers: unknown[]) => {
     const queueDeclare = async () => {
       const answer = answers.shift();
@@ -125,7 +125,7 @@ describe('The look for a group `default` that nobody reads', () => {
     return { logger, look: new UnreadDefault({ ...options, classify }).look };
   };
 
-  it('is skipped where the broker refuses it, which is said at debug', async () => {
+  it('is skipped if the broker refuses it, which is logged at debug', async () => {
     const { logger, look } = create();
     await look(linkThat(errorOf('ACCESS_REFUSED')));
     expect(logger.warnings).toEqual([]);
@@ -134,7 +134,7 @@ describe('The look for a group `default` that nobody reads', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('begins again over the next connection where one is lost', async () => {
+  it('restarts on the next connection if a connection is lost', async () => {
     const { logger, look } = create();
     await look(linkThat(errorOf('LOST')));
     expect([logger.debugs, logger.warnings]).toEqual([[], []]);

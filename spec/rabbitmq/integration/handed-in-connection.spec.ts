@@ -6,6 +6,5 @@ import { broker } from './broker.js';
 describeWithRabbitMq('A process that has closed its queue while RabbitMQ does not answer', () => {
   const expectEnd = closingProcesses(new Stage(broker));
 
-  it('ends by itself when it has destroyed a connection that it had handed in', () =>
-    expectEnd({ role: 'consumer', handedIn: true }));
+  it('exits after it has destroyed its given connection', () => expectEnd({ role: 'consumer', handedIn: true }));
 });

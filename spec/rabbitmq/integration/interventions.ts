@@ -7,12 +7,12 @@ import { Tally } from '../../support/tally.js';
 const PREFETCH = 32;
 const CONSUMERS = 2;
 
-/** What the broker does to a queue, or its operator. */
+/** Cases of queues that the broker or its operator changes. */
 export function interventions(stage: Stage<RabbitMqServer>): void {
   const deleteQueue = () =>
     stage.server.use((connection) => connection.queueDelete(queueNames(stage.name).group('default').queue));
 
-  /** Channels that are opened after it give a consumer so long for a message, in milliseconds. */
+  /** Sets the consumer timeout in milliseconds for channels that are opened later. */
   const limitConsumers = (timeout: number | 'undefined') =>
     stage.server.run(
       'eval',
@@ -21,7 +21,7 @@ export function interventions(stage: Stage<RabbitMqServer>): void {
 
   const limitMemory = (share: number) => stage.server.run('set_vm_memory_high_watermark', String(share));
 
-  it('loses nothing that is published after the queue of its group was deleted under load', async () => {
+  it('loses no message published after the queue of its group was deleted under load', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease: 3_000, publishTimeout: 60_000, prefetch: PREFETCH });
     await stage.consumers(CONSUMERS, { ...settings, work: 10 }, tally);
@@ -36,7 +36,7 @@ export function interventions(stage: Stage<RabbitMqServer>): void {
     stage.close(tally, 'the queue of a group deleted under load', 0, 1);
   }, 100_000);
 
-  it('says that an acknowledgement did not count when the message was deleted with its queue', async () => {
+  it('resolves an ack with false if the message was deleted with its queue', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ prefetch: 5 });
     const holder = await stage.consumer({ ...settings, work: 'until-told' }, tally);
@@ -54,7 +54,7 @@ export function interventions(stage: Stage<RabbitMqServer>): void {
     stage.close(tally, 'the queue of a group deleted with messages in flight', 0);
   }, 100_000);
 
-  it('delivers again what a consumer held for longer than the broker allows, and says what to set', async () => {
+  it('redelivers messages after the consumer timeout and logs the setting to change', async () => {
     const held = 8;
     const tally = new Tally();
     await limitConsumers(1_500);
@@ -73,7 +73,7 @@ export function interventions(stage: Stage<RabbitMqServer>): void {
     stage.close(tally, 'a handler longer than the consumer_timeout of the broker', held * timeouts.length);
   }, 100_000);
 
-  it('keeps publishes waiting while the broker has no memory, and rejects those whose time is over with the reason', async () => {
+  it('keeps publishes waiting while the broker is out of memory and rejects them with the reason', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ publishTimeout: 1_000 });
     const { queue: patient } = stage.open({ publishTimeout: 60_000 });

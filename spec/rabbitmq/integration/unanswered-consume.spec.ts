@@ -5,7 +5,10 @@ import { describeWithRabbitMq } from '../../support/servers/describe-with.js';
 import { Tally } from '../../support/tally.js';
 import { broker as rabbitMq } from './broker.js';
 
-/** How many answers come before all others are swallowed, and how many are swallowed before the consumer is stopped: each waits for a channel of its own. */
+/**
+ * Number of replies that pass before all others are swallowed, and number of swallowed replies
+ * before the consumer is stopped.
+ */
 const CASES: readonly (readonly [passes: number, swallowed: number])[] = [
   [0, 1],
   [1, 1],
@@ -15,7 +18,7 @@ const CASES: readonly (readonly [passes: number, swallowed: number])[] = [
 describeWithRabbitMq('A consumer whose basic.consume the broker never answers', () => {
   const stage = new Stage(rabbitMq);
 
-  /** A queue with one message, and the way to it on which the answers are swallowed. */
+  /** Makes a queue with one message behind a proxy that swallows the replies. */
   const begin = async (passes: number) => {
     const proxy = await AmqpProxy.start(stage.server.port);
     stage.ending(() => proxy.stop());
@@ -28,7 +31,7 @@ describeWithRabbitMq('A consumer whose basic.consume the broker never answers', 
   };
 
   it.each(CASES)(
-    'ends on SIGTERM, and leaves the message to another (%d answered, %d not)',
+    'exits on SIGTERM and leaves the message to another consumer (%d answered, %d not)',
     async (passes, swallowed) => {
       const tally = new Tally();
       const { proxy, direct, settings } = await begin(passes);
@@ -41,19 +44,16 @@ describeWithRabbitMq('A consumer whose basic.consume the broker never answers', 
     },
   );
 
-  it.each(CASES)(
-    'resolves shutdown() and close(), and the promise of run() (%d answered, %d not)',
-    async (passes, swallowed) => {
-      const { proxy, direct, queue } = await begin(passes);
-      const handled: unknown[] = [];
-      const consumer = new AsyncLoopConsumer(queue);
-      const ended = consumer.run((payload) => void handled.push(payload));
-      await stage.until(() => proxy.swallowed >= swallowed);
-      await consumer.shutdown();
-      await ended;
-      await queue.close();
-      // Nobody has got the message, or it is done with.
-      await stage.until(async () => (await direct.queue.stats()).ready === 1 - handled.length);
-    },
-  );
+  it.each(CASES)('resolves shutdown(), close() and run() (%d answered, %d not)', async (passes, swallowed) => {
+    const { proxy, direct, queue } = await begin(passes);
+    const handled: unknown[] = [];
+    const consumer = new AsyncLoopConsumer(queue);
+    const ended = consumer.run((payload) => void handled.push(payload));
+    await stage.until(() => proxy.swallowed >= swallowed);
+    await consumer.shutdown();
+    await ended;
+    await queue.close();
+    // The message is either still ready or handled.
+    await stage.until(async () => (await direct.queue.stats()).ready === 1 - handled.length);
+  });
 });
