@@ -23,7 +23,7 @@ async function peekNumbers(queue: ManagedQueue, group?: string): Promise<number[
 }
 
 describe('groups()', () => {
-  it('lists `default` where groups are ignored', async () => {
+  it('lists `default` if groups are ignored', async () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(3));
     void queue.publish('number', { n: 4 }, { delay: 10 });
@@ -31,7 +31,7 @@ describe('groups()', () => {
     expect(await queue.groups()).toEqual([{ name: 'default', declared: true, ready: 2, unfinished: 4, consumers: 1 }]);
   });
 
-  it('lists the declared groups, each with its own counts', async () => {
+  it('lists the declared groups with their own counts', async () => {
     const { queue } = setUp({ groups: GROUPS });
     void publishAll(queue, [1]);
     void queue.publish('number', { n: 2 }, { group: 'audit' });
@@ -49,7 +49,7 @@ describe('deleteGroup()', () => {
   it.each([
     ['default', undefined],
     ['billing', GROUPS],
-  ] as const)('refuses the group %s of the queue itself', async (name, groups) => {
+  ] as const)("refuses to delete the queue's own group %s", async (name, groups) => {
     const { queue } = setUp({ groups });
     void publishAll(queue, [1]);
     const error = await rejectionOf(queue.deleteGroup(name));
@@ -63,14 +63,14 @@ describe('deleteGroup()', () => {
     expect(await setUp({ groups: GROUPS }).queue.deleteGroup('default')).toBe(false);
   });
 
-  it.each([[''], [5], [undefined]])('refuses the name %p', async (name) => {
+  it.each([[''], [5], [undefined]])('throws for the name %p', async (name) => {
     const error = await rejectionOf(setUp().queue.deleteGroup(name as string));
     expect(String(error)).toMatch(/^(Type|Range)Error: Expected `name`/);
   });
 });
 
 describe('peek()', () => {
-  it('shows each message as its next delivery does', async () => {
+  it('shows each message as its next delivery will', async () => {
     const { queue, clock } = setUp();
     void publishAll(queue, upTo(2));
     clock.advance(5);
@@ -91,7 +91,7 @@ describe('peek()', () => {
     expect(views.map(({ publishedAt }) => publishedAt - (views[0]?.publishedAt ?? 0))).toEqual([0, 0, 5, 5]);
   });
 
-  it('takes nothing and does not change the queue', async () => {
+  it('takes no message and does not change the queue', async () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(3));
     expect([await peekNumbers(queue), await peekNumbers(queue)]).toEqual([upTo(3), upTo(3)]);
@@ -99,7 +99,7 @@ describe('peek()', () => {
     expect(new Holder(queue).deliveries.map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
   });
 
-  it('shows requeued messages in their place, and none that is in flight', async () => {
+  it('shows requeued messages in order and omits those in flight', async () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(4));
     const controller = new AbortController();
@@ -116,7 +116,7 @@ describe('peek()', () => {
     expect(views[1]?.id).toBe(holder.of(2).id);
   });
 
-  it('shows delayed messages last, in the order in which they become due', async () => {
+  it('shows delayed messages last, in due order', async () => {
     const { queue, clock } = setUp();
     void queue.publish('number', { n: 1 });
     const holder = new Holder(queue, { prefetch: 1 });
@@ -136,7 +136,7 @@ describe('peek()', () => {
     const later = await queue.peek();
     expect(later.map(({ payload }) => numberOf(payload))).toEqual([1, 4, 3, 2]);
     expect(later.some((view) => 'due' in view)).toBe(false);
-    // A message keeps the id that it was shown with.
+    // A message keeps the id with which it was shown.
     const ids = (shown: typeof views) => new Map(shown.map(({ payload, id }) => [numberOf(payload), id]));
     expect(new Map([...ids(later)].sort())).toEqual(new Map([...ids(views)].sort()));
     const { deliveries } = new Holder(queue);
@@ -170,7 +170,7 @@ describe('peek()', () => {
   it.each([
     ['shape', true],
     ['json', false],
-  ] as const)('shows the payload itself with validate %p: %p', async (validate, same) => {
+  ] as const)('shows the payload with validate %p, as the same object: %p', async (validate, same) => {
     const { queue } = setUp({ validate });
     const payload = { n: 1 };
     void queue.publish('number', payload);
@@ -181,7 +181,7 @@ describe('peek()', () => {
   });
 
   it.each([[{ limit: 0 }], [{ limit: 1.5 }], [{ limit: '5' }], [{ limit: null }], [{ group: '' }], [null]])(
-    'refuses %p',
+    'throws for %p',
     async (options) => {
       const error = await rejectionOf(setUp().queue.peek(options as object));
       expect(String(error)).toMatch(/^(Type|Range)Error: Expected `(limit|group|options)`/);
@@ -190,7 +190,7 @@ describe('peek()', () => {
 });
 
 describe('purge()', () => {
-  it('removes what waits or is delayed, but nothing in flight', async () => {
+  it('removes waiting and delayed messages but not those in flight', async () => {
     const { queue, clock } = setUp();
     void publishAll(queue, upTo(5));
     void queue.publish('number', { n: 6 }, { delay: 10 });
@@ -205,7 +205,7 @@ describe('purge()', () => {
     await queue.join();
   });
 
-  it('counts the messages as done', async () => {
+  it('counts purged messages as settled', async () => {
     const { queue } = setUp();
     const counts: number[] = [];
     queue.unfinished$.subscribe((count) => counts.push(count));
@@ -216,7 +216,7 @@ describe('purge()', () => {
     await joined;
   });
 
-  it('counts each message once, and removes it from each group', async () => {
+  it('removes a message from all groups and counts it once', async () => {
     const { queue } = setUp({ groups: GROUPS });
     void publishAll(queue, [1, 2]);
     void queue.publish('number', { n: 3 }, { delay: 10 });
@@ -227,7 +227,7 @@ describe('purge()', () => {
     expect([holder.numbers, queue.unfinished]).toEqual([[1], 0]);
   });
 
-  it('leaves the messages of other groups', async () => {
+  it('keeps the messages of other groups', async () => {
     const { queue, clock } = setUp({ groups: GROUPS });
     void publishAll(queue, [1]);
     void queue.publish('number', { n: 2 }, { delay: 10 });
@@ -244,7 +244,7 @@ describe('purge()', () => {
     expect(ConfigurationError.is(await rejectionOf(queue.purge({ group: 'late' })))).toBe(true);
   });
 
-  it('makes room for a publish that waits', async () => {
+  it('frees capacity for a waiting publish', async () => {
     const { queue } = setUp({ capacity: 2 });
     const published = publishAll(queue, upTo(4));
     expect(await stateOf(published[3] as Promise<void>)).toBe('pending');
@@ -253,7 +253,7 @@ describe('purge()', () => {
     expect(await peekNumbers(queue)).toEqual([3, 4]);
   });
 
-  it.each([[{ group: '' }], [{ group: 5 }], [null]])('refuses %p', async (options) => {
+  it.each([[{ group: '' }], [{ group: 5 }], [null]])('throws for %p', async (options) => {
     const error = await rejectionOf(setUp().queue.purge(options as object));
     expect(String(error)).toMatch(/^(Type|Range)Error: Expected `(group|options)`/);
   });
@@ -276,7 +276,7 @@ describe('status$', () => {
     ['groups', (queue) => queue.groups()],
     ['peek', (queue) => queue.peek()],
     ['purge', (queue) => queue.purge()],
-  ])("is 'idle' before %s and 'connected' after it, once", (_, use) => {
+  ])("changes from 'idle' to 'connected' once: %s", (_, use) => {
     const { queue } = setUp();
     const seen = watch(queue);
     void queue.deliveries();
@@ -288,7 +288,7 @@ describe('status$', () => {
     expect(watch(queue)).toEqual(['connected']);
   });
 
-  it("stays 'idle' after a publish that was refused", async () => {
+  it("stays 'idle' after a refused publish", async () => {
     const { queue } = setUp();
     const seen = watch(queue);
     await rejectionOf(queue.publish('number', [] as object));
@@ -296,7 +296,7 @@ describe('status$', () => {
     expect(seen).toEqual(['idle']);
   });
 
-  it("completes after 'closed', also for a late subscriber, and stays closed", async () => {
+  it("completes after 'closed', also for a late subscriber", async () => {
     const { queue } = setUp();
     const seen = watch(queue);
     await queue.close();
@@ -306,7 +306,7 @@ describe('status$', () => {
     expect(watch(queue)).toEqual(['closed', 'complete']);
   });
 
-  it('emits after the emission that is running, never inside it', async () => {
+  it('emits after a running emission, never inside it', async () => {
     const { queue } = setUp();
     const seen: string[] = [];
     queue.status$.subscribe((status) => seen.push(status));
@@ -319,8 +319,8 @@ describe('status$', () => {
   });
 });
 
-describe('The administration after close()', () => {
-  it('still answers, as stats() does', async () => {
+describe('Administration after close()', () => {
+  it('still works', async () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(3));
     await queue.close();
@@ -332,8 +332,8 @@ describe('The administration after close()', () => {
   });
 });
 
-describe('The administration where groups are ignored', () => {
-  it('accepts any group, and warns once', async () => {
+describe('Administration with ignored groups', () => {
+  it('accepts any group and warns once', async () => {
     const logger = recordingLogger();
     const { queue } = setUp({ logger });
     void publishAll(queue, [1]);

@@ -19,7 +19,7 @@ const publish = (queue: MemoryBackend, publisher: string, ...numbers: number[]) 
     for (const n of numbers) void queue.publish('number', { n });
   });
 
-/** An observer that notes what it is told. */
+/** An observer that records its notifications. */
 const noting = (name = 'next') => ({
   next: (value: unknown) =>
     contexts.note(`${name} ${typeof value === 'object' ? numberOf((value as Delivery).payload) : value}`),
@@ -27,15 +27,15 @@ const noting = (name = 'next') => ({
   complete: () => contexts.note('complete'),
 });
 
-describe('The asynchronous context of a subscriber', () => {
-  it('is none where it subscribed before there was a storage', () => {
+describe('Async context of a subscriber', () => {
+  it('is undefined if it subscribed before a storage existed', () => {
     const queue = open();
     queue.deliveries().subscribe(noting());
     publish(queue, 'publisher', 1);
     expect(contexts.notes).toEqual(['next 1 in none']);
   });
 
-  it('is the one in which it subscribed, not that of a publisher', () => {
+  it('is that of its subscribe call, not of a publisher', () => {
     const queue = open();
     contexts.in('subscriber', () => queue.deliveries().subscribe(noting()));
     publish(queue, 'publisher', 1);
@@ -43,14 +43,14 @@ describe('The asynchronous context of a subscriber', () => {
     expect(contexts.notes).toEqual(['next 1 in subscriber', 'next 2 in subscriber']);
   });
 
-  it('is the same for the end of the stream', async () => {
+  it('is kept for the completion', async () => {
     const queue = open();
     contexts.in('subscriber', () => queue.deliveries().subscribe(noting()));
     await contexts.in('closer', () => queue.close());
     expect(contexts.notes).toEqual(['complete in subscriber']);
   });
 
-  it('is the same after an acknowledgement, a delay and an abort elsewhere', async () => {
+  it('is kept after an ack, a delay and an abort elsewhere', async () => {
     const clock = new VirtualClock();
     const queue = open({ scheduler: clock.scheduler });
     const intake = new AbortController();
@@ -78,7 +78,7 @@ describe('The asynchronous context of a subscriber', () => {
     ]);
   });
 
-  it('is its own where one publish serves several, and the publisher keeps its own', () => {
+  it('is kept per subscriber when one publish serves several, and the publisher keeps its own', () => {
     const queue = open({ groups: ['a', 'b'] });
     for (const group of ['a', 'b'])
       contexts.in(`subscriber ${group}`, () => queue.deliveries({ group }).subscribe(noting(group)));
@@ -98,7 +98,7 @@ describe('The asynchronous context of a subscriber', () => {
     expect(contexts.notes).toEqual(['next 1 in first', 'complete in first', 'next 1 in second', 'complete in second']);
   });
 
-  it('is not changed by what a subscriber enters, and neither is that of the publisher', () => {
+  it("is not changed by a context that a subscriber enters, and neither is the publisher's", () => {
     const queue = open();
     contexts.in('subscriber', () =>
       queue.deliveries().subscribe((delivery) => {
@@ -113,7 +113,7 @@ describe('The asynchronous context of a subscriber', () => {
     expect(contexts.notes).toEqual(['next 1 in subscriber', 'next 2 in subscriber', 'publisher in publisher']);
   });
 
-  it('is kept by the streams of any backend that are made by createStreams', () => {
+  it('is kept by streams of any backend made with createStreams', () => {
     const source = new Subject<Delivery>();
     const { deliveries } = createStreams((subscriber) => source.subscribe(subscriber));
     contexts.in('subscriber', () => deliveries().subscribe(noting()));
@@ -124,7 +124,7 @@ describe('The asynchronous context of a subscriber', () => {
     expect(contexts.notes).toEqual(['next 1 in subscriber', 'error in subscriber']);
   });
 
-  it('is that of a tap', async () => {
+  it('is kept by observers of published$, unfinished$ and outcomes$', async () => {
     const queue = open();
     const consumer = new AsyncLoopConsumer(queue, { logger: silentLogger });
     contexts.in('tap', () => {
@@ -139,8 +139,8 @@ describe('The asynchronous context of a subscriber', () => {
   });
 });
 
-describe('The asynchronous context of a loop', () => {
-  it.each(['deliveries', 'consume'] as const)('is the one in which it runs: %s()', async (method) => {
+describe('Async context of a loop', () => {
+  it.each(['deliveries', 'consume'] as const)('is that in which the loop runs: %s()', async (method) => {
     const queue = open();
     const loop = contexts.in('loop', async () => {
       for await (const _ of queue[method]()) contexts.note('body');
@@ -155,7 +155,7 @@ describe('The asynchronous context of a loop', () => {
     expect(contexts.notes).toEqual(['body in loop', 'body in loop', 'end in loop']);
   });
 
-  it('is the one in which a message is received', async () => {
+  it('is that in which receive() is called', async () => {
     const queue = open();
     const received = contexts.in('receiver', async () => {
       await receive(queue);

@@ -5,7 +5,7 @@ import { silentLogger } from '../support/recording-logger.js';
 
 /** A consumer that waits for one message and can be cancelled. */
 interface Reader {
-  /** The number that it got, or nothing when it was cancelled. */
+  /** The received number, or undefined if it was cancelled. */
   readonly result: Promise<number | undefined>;
   cancel(): void;
 }
@@ -16,7 +16,7 @@ const READERS: Record<string, (queue: QueueBackend) => Reader> = {
     const received = receive(queue, { signal: controller.signal });
     return { result: received.then(settled, () => undefined), cancel: () => controller.abort() };
   },
-  'consume() that is returned from': (queue) => {
+  'consume() ended by return()': (queue) => {
     const payloads = full(queue.consume());
     return { result: payloads.next().then(payloadNumber), cancel: () => void payloads.return() };
   },
@@ -26,11 +26,11 @@ const READERS: Record<string, (queue: QueueBackend) => Reader> = {
     const result = payloads.next().then(payloadNumber);
     return { result: result.finally(() => payloads.return()), cancel: () => controller.abort() };
   },
-  'consume() with a prefetch of 8 that is returned from': (queue) => {
+  'consume() with a prefetch of 8 ended by return()': (queue) => {
     const payloads = full(queue.consume({ prefetch: 8 }));
     return { result: payloads.next().then(payloadNumber), cancel: () => void payloads.return() };
   },
-  'an iteration of deliveries() that is aborted': (queue) => {
+  'an aborted iteration of deliveries()': (queue) => {
     const controller = new AbortController();
     const deliveries = full(queue.deliveries({ signal: controller.signal })[Symbol.asyncIterator]());
     const result = deliveries.next().then(({ done, value }) => (done ? undefined : settled(value as Delivery)));
@@ -47,10 +47,10 @@ function payloadNumber({ done, value }: IteratorResult<object, unknown>): number
   return done ? undefined : numberOf(value as object);
 }
 
-describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) => {
+describe.each(Object.entries(READERS))('A waiting reader: %s', (_, read) => {
   const setUp = () => new MemoryBackend({ logger: silentLogger });
 
-  it('takes nothing once it was cancelled', async () => {
+  it('takes no message after it was cancelled', async () => {
     const queue = setUp();
     const reader = read(queue);
     await turns();
@@ -61,13 +61,13 @@ describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) =>
     expect(new Holder(queue).attempts).toEqual([[1, 1]]);
   });
 
-  it.each(['the message comes first', 'the cancellation comes first'])(
-    'loses and doubles nothing when it is cancelled in the turn of the message: %s',
+  it.each(['publish first', 'cancel first'])(
+    'neither loses nor duplicates a message if it is cancelled in the same turn: %s',
     async (order) => {
       const queue = setUp();
       const [first, second] = [read(queue), read(queue)];
       await turns();
-      if (order === 'the message comes first') {
+      if (order === 'publish first') {
         void publishAll(queue, [1]);
         first.cancel();
       } else {
@@ -82,11 +82,11 @@ describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) =>
       const left = new Holder(queue).numbers;
       expect([...got, ...left].toSorted()).toEqual([1, 2]);
       expect(got.length).toBeGreaterThan(0);
-      if (order === 'the cancellation comes first') expect(await first.result).toBeUndefined();
+      if (order === 'cancel first') expect(await first.result).toBeUndefined();
     },
   );
 
-  it('passes its turn on, and those who remain get everything', async () => {
+  it('passes its turn to the remaining readers', async () => {
     const queue = setUp();
     const readers = upTo(5).map(() => read(queue));
     await turns();
@@ -104,7 +104,7 @@ describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) =>
     expect(await Promise.all(readers.map(({ result }) => result))).toEqual([1, 2, 3, 4]);
   });
 
-  it('gets the message that another one gave up, after it', async () => {
+  it('receives a message that another consumer requeues', async () => {
     const queue = setUp();
     const holder = new Holder(queue, { prefetch: 1 });
     void publishAll(queue, [1]);
@@ -121,7 +121,7 @@ describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) =>
     expect(await reader.result).toBeUndefined();
   });
 
-  it('loses nothing when readers come and go while messages come', async () => {
+  it('loses no message while readers come and go', async () => {
     const queue = setUp();
     const got: number[] = [];
     for (const n of upTo(300)) {
@@ -140,8 +140,8 @@ describe.each(Object.entries(READERS))('A reader that waits by %s', (_, read) =>
   });
 });
 
-describe('A cancelled wait', () => {
-  it('of a publish and of a reader at once leaves a queue that works', async () => {
+describe('Cancellation', () => {
+  it('of publishes and readers at once leaves a working queue', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     void publishAll(queue, [1]);
@@ -157,7 +157,7 @@ describe('A cancelled wait', () => {
     expect(await pending).toEqual({ done: false, value: { n: 9 } });
   });
 
-  it('of a subscriber in the turn of its message gives the message to the next one', () => {
+  it('of a subscriber in the turn of its message redelivers the message to the next one', () => {
     const queue = new MemoryBackend();
     const [first, second] = [new Holder(queue), new Holder(queue)];
     void publishAll(queue, [1]);
@@ -166,7 +166,7 @@ describe('A cancelled wait', () => {
     expect([queue.size, queue.inFlight]).toEqual([0, 1]);
   });
 
-  it('is logged at debug, if at all, never as a warning or an error', async () => {
+  it('is never logged as a warning or an error', async () => {
     const logged: string[] = [];
     const queueLogger = {
       debug() {},
@@ -190,8 +190,8 @@ describe('A cancelled wait', () => {
   });
 });
 
-describe('A queue that is shut down', () => {
-  it('ends waiting readers, delivers waiting messages, and join waits for those in flight', async () => {
+describe('Closing a queue', () => {
+  it('ends waiting readers, delivers waiting messages and makes join() wait for those in flight', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(3));
     const out = await receive(queue);
@@ -200,11 +200,11 @@ describe('A queue that is shut down', () => {
     expect(await pull(queue.consume(), 2)).toEqual([{ n: 2 }, { n: 3 }]);
     expect(await stateOf(joined)).toBe('pending');
     await out.ack();
-    // The last payload that was pulled is still in the hands of its iterator.
+    // The last pulled payload is not acknowledged yet.
     expect(queue.unfinished).toBe(1);
   });
 
-  it('drops waiting messages at once and counts them as done; those in flight must still be settled', async () => {
+  it('drops waiting messages immediately with drain: false, but not those in flight', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(3));
     const out = await receive(queue);

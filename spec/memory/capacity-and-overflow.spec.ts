@@ -6,11 +6,11 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const states = (promises: Promise<unknown>[]) => Promise.all(promises.map(stateOf));
 
-/** What waits in a queue, in order; the queue is empty afterwards. */
+/** Empties a queue and returns its waiting messages in order. */
 const waitingIn = (queue: MemoryBackend): number[] => queue.clear().map(([, payload]) => numberOf(payload));
 
-describe('A full queue that waits', () => {
-  it('makes publish wait until there is room', async () => {
+describe("A full queue with the policy 'wait'", () => {
+  it('makes publish wait for free capacity', async () => {
     const queue = new MemoryBackend({ capacity: 2 });
     const published = publishAll(queue, upTo(3));
     expect(await states(published)).toEqual(['fulfilled', 'fulfilled', 'pending']);
@@ -21,7 +21,7 @@ describe('A full queue that waits', () => {
     expect(holder.numbers).toEqual([1]);
   });
 
-  it('admits who waits first come, first served', async () => {
+  it('admits waiting publishes first come, first served', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const published = publishAll(queue, upTo(4));
     const holder = new Holder(queue, { prefetch: 1 });
@@ -34,7 +34,7 @@ describe('A full queue that waits', () => {
     expect(await states(published)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'fulfilled']);
   });
 
-  it('counts waiting messages, not those in flight', async () => {
+  it('counts waiting messages but not those in flight', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const holder = new Holder(queue, { prefetch: 5 });
     expect(await states(publishAll(queue, upTo(7)))).toEqual([...Array(6).fill('fulfilled'), 'pending']);
@@ -43,7 +43,7 @@ describe('A full queue that waits', () => {
   });
 
   it.each(['wait', 'error', 'drop-newest'] as const)(
-    "has room for as much as the consumer's credit when its handler publishes (%s)",
+    "has capacity for the consumer's credit when its handler publishes (%s)",
     async (overflow) => {
       const queue = new MemoryBackend({ capacity: 1, overflow });
       const seen: number[] = [];
@@ -59,7 +59,7 @@ describe('A full queue that waits', () => {
     },
   );
 
-  it('has room for what goes straight to a waiting consumer', async () => {
+  it('has capacity for messages that go straight to a waiting consumer', async () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'error' });
     const consumer = queue.consume();
     const results = [consumer.next(), consumer.next(), consumer.next()];
@@ -67,7 +67,7 @@ describe('A full queue that waits', () => {
     expect((await Promise.all(results)).map(({ value }) => numberOf(value))).toEqual([1, 2, 3]);
   });
 
-  it('counts what is delayed', async () => {
+  it('counts delayed messages', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ capacity: 1, scheduler: clock.scheduler });
     const delayed = queue.publish('number', { n: 1 }, { delay: 10 });
@@ -79,7 +79,7 @@ describe('A full queue that waits', () => {
     expect(await stateOf(next)).toBe('fulfilled');
   });
 
-  it('has room for a publish that waits as soon as a consumer waits for it', async () => {
+  it('admits a waiting publish as soon as a consumer waits for it', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ capacity: 1, scheduler: clock.scheduler });
     void queue.publish('number', { n: 1 }, { delay: 1000 });
@@ -92,7 +92,7 @@ describe('A full queue that waits', () => {
     expect(queue.size).toBe(1);
   });
 
-  it('may exceed its capacity when messages are requeued, and admits no publish until it holds less', async () => {
+  it('may exceed its capacity by requeued messages and admits no publish meanwhile', async () => {
     const queue = new MemoryBackend({ capacity: 2 });
     const holder = new Holder(queue, { prefetch: 3 });
     const published = publishAll(queue, upTo(5));
@@ -107,7 +107,7 @@ describe('A full queue that waits', () => {
     expect(queue.size).toBe(2);
   });
 
-  it('never lets tryPublish overtake a publish that waits', async () => {
+  it('never lets tryPublish overtake a waiting publish', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     expect(queue.tryPublish('number', { n: 1 })).toBe(true);
     expect(queue.tryPublish('number', { n: 99 })).toBe(false);
@@ -125,7 +125,7 @@ describe('A full queue that waits', () => {
     expect(waitingIn(queue)).toEqual([5]);
   });
 
-  it('never lets tryPublish overtake from inside a handler or a tap either', () => {
+  it('never lets tryPublish overtake from inside a handler or an observer', () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const tried: boolean[] = [];
     void publishAll(queue, [1, 2, 3]);
@@ -138,7 +138,7 @@ describe('A full queue that waits', () => {
     expect(tried.length).toBeGreaterThan(2);
   });
 
-  it('carries ten thousand messages through a single place, in order', async () => {
+  it('passes ten thousand messages through a capacity of 1 in order', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     let most = 0;
     const producer = (async () => {
@@ -153,7 +153,7 @@ describe('A full queue that waits', () => {
     expect(most).toBeLessThanOrEqual(1);
   });
 
-  it('carries the messages of many publishers to many consumers through a single place', async () => {
+  it('passes messages of many publishers to many consumers through a capacity of 1', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const consumers = upTo(3).map(() => drain(queue.consume()));
     await Promise.all(
@@ -168,8 +168,8 @@ describe('A full queue that waits', () => {
   });
 });
 
-describe('A publish that waits', () => {
-  it('is not enqueued when it was aborted, and rejects with the reason', async () => {
+describe('A waiting publish', () => {
+  it('is not enqueued if it is aborted, and rejects with the reason', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     void publishAll(queue, [1]);
@@ -182,7 +182,7 @@ describe('A publish that waits', () => {
     expect(queue.size).toBe(0);
   });
 
-  it('can be tried again without a duplicate', async () => {
+  it('can be retried after an abort without a duplicate', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     void publishAll(queue, [1]);
@@ -194,7 +194,7 @@ describe('A publish that waits', () => {
     expect(queue.size).toBe(0);
   });
 
-  it('is passed over when it was aborted, and the next one proceeds', async () => {
+  it('is skipped after an abort', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     void publishAll(queue, [1]);
@@ -207,7 +207,7 @@ describe('A publish that waits', () => {
     expect(waitingIn(queue)).toEqual([3]);
   });
 
-  it('stays in the queue when the abort comes after it was admitted', async () => {
+  it('stays in the queue if the abort comes after it was admitted', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     void publishAll(queue, [1]);
@@ -218,7 +218,7 @@ describe('A publish that waits', () => {
     expect(waitingIn(queue)).toEqual([2]);
   });
 
-  it('leaves no listener on its signal, however it ended', async () => {
+  it('leaves no listener on its signal', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new CountingController();
     const { signal } = controller;
@@ -235,7 +235,7 @@ describe('A publish that waits', () => {
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('leaves no listener on its signal when it was aborted', async () => {
+  it('leaves no listener on an aborted signal', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     const { signal } = controller;
@@ -247,7 +247,7 @@ describe('A publish that waits', () => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('is rejected when the queue closes, and is not delivered', async () => {
+  it('is rejected when the queue closes', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const [, waiting] = publishAll(queue, [1, 2]);
     const reason = rejectionOf(waiting as Promise<void>);
@@ -263,7 +263,7 @@ describe('A publish that waits', () => {
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 
-  it('reaches no consumer before its delay has passed, however late it is admitted', async () => {
+  it('is delivered after its delay, however late it is admitted', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ capacity: 1, scheduler: clock.scheduler });
     void publishAll(queue, [1]);
@@ -280,7 +280,7 @@ describe('A publish that waits', () => {
 });
 
 describe("A full queue with the policy 'error'", () => {
-  it('rejects with QueueOverflowError and changes nothing', async () => {
+  it('rejects with a QueueOverflowError and changes nothing', async () => {
     const queue = new MemoryBackend({ capacity: 2, overflow: 'error' });
     const [, , third] = publishAll(queue, upTo(3));
     expect(QueueOverflowError.is(await rejectionOf(third as Promise<void>))).toBe(true);
@@ -289,7 +289,7 @@ describe("A full queue with the policy 'error'", () => {
     expect(waitingIn(queue)).toEqual([1, 2]);
   });
 
-  it('takes messages again when there is room', async () => {
+  it('accepts messages again once it has capacity', async () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'error' });
     void publishAll(queue, [1]);
     await rejectionOf(queue.publish('number', { n: 2 }));
@@ -301,7 +301,7 @@ describe("A full queue with the policy 'error'", () => {
 });
 
 describe("A full queue with the policy 'drop-oldest'", () => {
-  it('drops what has waited longest, and counts it', async () => {
+  it('drops and counts the message that has waited longest', async () => {
     const queue = new MemoryBackend({ capacity: 2, overflow: 'drop-oldest' });
     expect(await states(publishAll(queue, upTo(5)))).toEqual(Array(5).fill('fulfilled'));
     expect(queue.dropped).toBe(3);
@@ -309,7 +309,7 @@ describe("A full queue with the policy 'drop-oldest'", () => {
     expect(waitingIn(queue)).toEqual([4, 5]);
   });
 
-  it('takes a tryPublish in the place of the oldest', () => {
+  it('accepts a tryPublish in place of the oldest message', () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-oldest' });
     void publishAll(queue, [1]);
     expect(queue.tryPublish('number', { n: 2 })).toBe(true);
@@ -317,7 +317,7 @@ describe("A full queue with the policy 'drop-oldest'", () => {
     expect(waitingIn(queue)).toEqual([2]);
   });
 
-  it('leaves messages in flight alone', async () => {
+  it('does not drop messages in flight', async () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-oldest' });
     const holder = new Holder(queue, { prefetch: 1 });
     void publishAll(queue, upTo(4));
@@ -326,7 +326,7 @@ describe("A full queue with the policy 'drop-oldest'", () => {
     expect(holder.numbers).toEqual([1, 4]);
   });
 
-  it('lets join resolve when the last one was dropped or settled', async () => {
+  it('lets join() resolve once the last message is dropped or settled', async () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-oldest' });
     void publishAll(queue, upTo(3));
     const joined = queue.join();
@@ -339,7 +339,7 @@ describe("A full queue with the policy 'drop-oldest'", () => {
 });
 
 describe("A full queue with the policy 'drop-newest'", () => {
-  it('resolves publish without taking the message, and counts it', async () => {
+  it('resolves publish without storing the message, and counts it', async () => {
     const queue = new MemoryBackend({ capacity: 2, overflow: 'drop-newest' });
     expect(await states(publishAll(queue, upTo(5)))).toEqual(Array(5).fill('fulfilled'));
     expect(queue.dropped).toBe(3);
@@ -347,7 +347,7 @@ describe("A full queue with the policy 'drop-newest'", () => {
     expect(waitingIn(queue)).toEqual([1, 2]);
   });
 
-  it('answers tryPublish with false', async () => {
+  it('returns false from tryPublish', async () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-newest' });
     expect(queue.tryPublish('number', { n: 1 })).toBe(true);
     expect(queue.tryPublish('number', { n: 2 })).toBe(false);

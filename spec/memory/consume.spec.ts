@@ -4,7 +4,7 @@ import { rejectionOf, stateOf, turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { listenersOf } from '../support/signals.js';
 
-/** What is left in a queue: number and attempt. */
+/** The number and attempt of each message left in a queue. */
 function left(queue: MemoryBackend): [n: number, attempt: number][] {
   const seen: [number, number][] = [];
   const subscription = queue
@@ -14,7 +14,7 @@ function left(queue: MemoryBackend): [n: number, attempt: number][] {
   return seen;
 }
 
-// The contract is the same for both; with a prefetch of 1 it may go another way underneath.
+// The contract is the same for both. A prefetch of 1 may use a shortcut.
 describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
   const setUp = (numbers: number[] = []) => {
     const queue = new MemoryBackend({ logger: silentLogger });
@@ -22,7 +22,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     return queue;
   };
 
-  it('acknowledges a payload within the call of the next() after it', async () => {
+  it('acknowledges a payload synchronously in the following next()', async () => {
     const queue = setUp(upTo(3));
     const payloads = queue.consume({ prefetch });
     await payloads.next();
@@ -34,7 +34,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('acknowledges at once what is answered to a next() behind which another one waits', () => {
+  it('acknowledges a payload immediately if another next() is pending', () => {
     const queue = setUp();
     const payloads = queue.consume({ prefetch });
     void payloads.next();
@@ -45,7 +45,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('keeps a payload unfinished while the body runs, so that join waits for it', async () => {
+  it('keeps a payload unfinished while the loop body runs', async () => {
     const queue = setUp(upTo(2));
     const unfinished: number[] = [];
     const joinedIn: string[] = [];
@@ -60,7 +60,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     await queue.join();
   });
 
-  it('acknowledges the last payload when the loop breaks, and leaves the rest untouched', async () => {
+  it('acknowledges the last payload on break and leaves the rest untouched', async () => {
     const queue = setUp(upTo(4));
     for await (const payload of queue.consume({ prefetch })) if (numberOf(payload) === 2) break;
     expect([queue.size, queue.inFlight]).toEqual([2, 0]);
@@ -70,7 +70,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     ]);
   });
 
-  it('acknowledges the payload though the body threw', async () => {
+  it('acknowledges a payload although the loop body throws', async () => {
     const queue = setUp(upTo(2));
     const boom = new Error('boom');
     const loop = async (): Promise<void> => {
@@ -80,7 +80,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(left(queue)).toEqual([[2, 1]]);
   });
 
-  it.each(['return', 'throw'] as const)('acknowledges the last payload within the call of %s()', async (leave) => {
+  it.each(['return', 'throw'] as const)('acknowledges the last payload synchronously in %s()', async (leave) => {
     const queue = setUp(upTo(2));
     const payloads = full(queue.consume({ prefetch }));
     await payloads.next();
@@ -89,7 +89,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(left(queue)).toEqual([[2, 1]]);
   });
 
-  it('stops the intake before it acknowledges on leaving', async () => {
+  it('stops the intake before it acknowledges on return()', async () => {
     const queue = setUp(upTo(3));
     const payloads = full(queue.consume({ prefetch }));
     await payloads.next();
@@ -99,7 +99,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(seen.at(-1)).toEqual([2, 0]);
   });
 
-  it('takes no more than its prefetch out of the queue', async () => {
+  it('takes no more than its prefetch', async () => {
     const queue = setUp(upTo(20));
     const payloads = queue.consume({ prefetch });
     expect(queue.inFlight).toBe(0);
@@ -111,7 +111,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(queue.size).toBe(20 - prefetch - 4);
   });
 
-  it('hands a message that comes while it waits straight to it', async () => {
+  it('receives a published message immediately while it waits', async () => {
     const queue = setUp();
     const pending = queue.consume({ prefetch }).next();
     void publishAll(queue, [1]);
@@ -119,7 +119,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(await pending).toEqual({ done: false, value: { n: 1 } });
   });
 
-  it('ends without an error on an abort while it waits, and takes nothing more', async () => {
+  it('ends without an error if it is aborted while it waits', async () => {
     const queue = setUp();
     const controller = new AbortController();
     const seen = drain(queue.consume({ prefetch, signal: controller.signal }));
@@ -131,7 +131,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('lets the running body finish after an abort: its payload is acknowledged then, the rest is given back at once', async () => {
+  it('lets the loop body finish after an abort, then acknowledges it, and requeues the rest immediately', async () => {
     const queue = setUp(upTo(4));
     const controller = new AbortController();
     const seen: number[] = [];
@@ -156,13 +156,13 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     ]);
   });
 
-  it('is empty when its signal was aborted before', async () => {
+  it('is empty if its signal is already aborted', async () => {
     const queue = setUp([1]);
     expect(await drain(queue.consume({ prefetch, signal: AbortSignal.abort() }))).toEqual([]);
     expect(left(queue)).toEqual([[1, 1]]);
   });
 
-  it('loses nothing when return() comes while a next() is pending', async () => {
+  it('loses no message if return() is called while a next() is pending', async () => {
     const queue = setUp();
     const payloads = full(queue.consume({ prefetch }));
     const pending = payloads.next();
@@ -181,14 +181,14 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(await drain(queue.consume({ prefetch }))).toEqual([]);
   });
 
-  it('ends while it waits when the queue is closed', async () => {
+  it('ends when the queue closes while it waits', async () => {
     const queue = setUp();
     const pending = queue.consume({ prefetch }).next();
     await queue.close();
     expect(await pending).toEqual({ done: true, value: undefined });
   });
 
-  it('gets what another consumer of a closed queue requeues', async () => {
+  it('receives messages that another consumer of a closed queue requeues', async () => {
     const queue = setUp([1]);
     const holder = queue.deliveries().subscribe();
     const pending = queue.consume({ prefetch }).next();
@@ -198,7 +198,7 @@ describe.each([1, 8])('consume() with a prefetch of %i', (prefetch) => {
     expect(await pending).toEqual({ done: false, value: { n: 1 } });
   });
 
-  it('takes a message that comes in by a redelivery', async () => {
+  it('receives a redelivered message', async () => {
     const queue = setUp([1]);
     let nacked = 0;
     const subscription = queue.deliveries().subscribe((delivery) => {
@@ -221,7 +221,7 @@ describe('consume()', () => {
     expect([queue.inFlight, queue.size]).toEqual([1, 4]);
   });
 
-  it('shares the work between two loops', async () => {
+  it('distributes messages between two loops', async () => {
     const queue = new MemoryBackend();
     const [first, second] = [drain(queue.consume()), drain(queue.consume())];
     for (const n of upTo(20)) {

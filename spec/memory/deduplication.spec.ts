@@ -14,8 +14,8 @@ function setUp(options?: MemoryBackendOptions) {
   return { clock, queue, publish, waiting };
 }
 
-describe('A message that was published with an id', () => {
-  it('has that id on every delivery, delayed or not, in every group', () => {
+describe('A message with an id', () => {
+  it('has this id on every delivery in every group, delayed or not', () => {
     const { queue, publish, clock } = setUp({ groups: ['billing', 'audit'] });
     void publish(1, 'one');
     void publish(2, 'two', { delay: 10 });
@@ -37,13 +37,13 @@ describe('A message that was published with an id', () => {
     clock.advance(1);
     await Promise.all([publish(6, 'a'), publish(7, 'b'), publish(8, 'c')]);
     expect(await waiting()).toEqual([1, 2, 5, 6, 7]);
-    // The window begins with the message that was stored, not with its duplicates.
+    // The window begins with the stored message, not with its duplicates.
     clock.advance(99);
     await Promise.all([publish(9, 'c'), publish(10, 'a')]);
     expect(await waiting()).toEqual([1, 2, 5, 6, 7, 9]);
   });
 
-  it('is a duplicate whatever has happened to the first one', async () => {
+  it('is a duplicate, whatever happened to the first one', async () => {
     const { queue, publish, waiting } = setUp();
     void publish(1, 'acked');
     void publish(2, 'rejected');
@@ -57,7 +57,7 @@ describe('A message that was published with an id', () => {
     expect(await waiting()).toEqual([]);
   });
 
-  it('does not reach the taps twice', () => {
+  it('is emitted once by published$', () => {
     const { queue, publish } = setUp();
     const seen: unknown[] = [];
     queue.published$.subscribe(([, payload]) => seen.push(payload));
@@ -75,8 +75,8 @@ describe('A message that was published with an id', () => {
   });
 });
 
-describe('A publish that was not taken', () => {
-  it('does not count where it was refused or aborted', async () => {
+describe('A publish that was not stored', () => {
+  it('does not deduplicate if it was refused or aborted', async () => {
     const { queue, publish, waiting } = setUp({ capacity: 1 });
     await rejectionOf(queue.publish('number', [] as object, { id: 'a' }));
     await rejectionOf(publish(1, 'a', { delay: -1 }));
@@ -91,7 +91,7 @@ describe('A publish that was not taken', () => {
     expect(await waiting()).toEqual([5]);
   });
 
-  it.each(['error', 'drop-newest'] as const)('does not count where the policy %p refused it', async (overflow) => {
+  it.each(['error', 'drop-newest'] as const)('does not deduplicate if the policy %p refused it', async (overflow) => {
     const { queue, publish, waiting } = setUp({ capacity: 1, overflow });
     void publishAll(queue, [1]);
     await publish(2, 'a').catch(() => {});
@@ -100,7 +100,7 @@ describe('A publish that was not taken', () => {
     expect(await waiting()).toEqual([3]);
   });
 
-  it('counts where a later message has displaced it', async () => {
+  it('deduplicates if a later message replaced it', async () => {
     const { publish, waiting } = setUp({ capacity: 1, overflow: 'drop-oldest' });
     await publish(1, 'a');
     await publish(2, 'b');
@@ -108,7 +108,7 @@ describe('A publish that was not taken', () => {
     expect(await waiting()).toEqual([2]);
   });
 
-  it('needs no room if it is a duplicate', async () => {
+  it('needs no capacity if it is a duplicate', async () => {
     const { queue, publish } = setUp({ capacity: 1 });
     await publish(1, 'a');
     await publish(2, 'a');
@@ -119,8 +119,8 @@ describe('A publish that was not taken', () => {
   });
 });
 
-describe('Publishes with one id that wait for room', () => {
-  it('store one message, and all resolve', async () => {
+describe('Waiting publishes with the same id', () => {
+  it('store one message and all resolve', async () => {
     const { queue, publish, waiting } = setUp({ capacity: 1 });
     void publishAll(queue, [1]);
     const published = [publish(2, 'a'), publish(3, 'a'), publish(4, 'b'), publish(5, 'a')];
@@ -132,7 +132,7 @@ describe('Publishes with one id that wait for room', () => {
     expect(await waiting()).toEqual([4]);
   });
 
-  it('store the second one if the first is aborted', async () => {
+  it('store the second message if the first is aborted', async () => {
     const { queue, publish, waiting } = setUp({ capacity: 1 });
     void publishAll(queue, [1]);
     const controller = new AbortController();
@@ -145,7 +145,7 @@ describe('Publishes with one id that wait for room', () => {
     expect(await waiting()).toEqual([3]);
   });
 
-  it.each(['deliveries', 'consume'] as const)('do not keep what waits behind them from %s()', async (face) => {
+  it.each(['deliveries', 'consume'] as const)('do not block later messages for %s()', async (face) => {
     const { queue, publish } = setUp({ capacity: 1 });
     void publish(1, 'a');
     void publish(2, 'b');
@@ -165,8 +165,8 @@ describe('Publishes with one id that wait for room', () => {
   });
 });
 
-describe('The memory of published ids', () => {
-  it('is bounded by the ids of one window, without a timer', () => {
+describe('RecentIds', () => {
+  it('stores at most the ids of one window, without a timer', () => {
     const { scheduler } = new VirtualClock();
     const ids = new RecentIds(100, scheduler);
     for (const time of upTo(1000)) {
@@ -178,7 +178,7 @@ describe('The memory of published ids', () => {
     expect(scheduler.actions).toEqual([]);
   });
 
-  it('is kept up after an expired id was published again', () => {
+  it('forgets correctly after an expired id is added again', () => {
     const { scheduler } = new VirtualClock();
     const ids = new RecentIds(100, scheduler);
     ids.add('a');

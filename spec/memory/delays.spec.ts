@@ -13,8 +13,8 @@ function setUp(options: ConstructorParameters<typeof MemoryBackend>[0] = {}) {
   return { clock, queue, publish };
 }
 
-describe('The clock of a queue', () => {
-  it('may be set back, and messages still become due on time', async () => {
+describe('Clock of a queue', () => {
+  it('may be set back without affecting due times', async () => {
     const clock = new VirtualClock();
     let setBack = 0;
     jest.spyOn(clock.scheduler, 'now').mockImplementation(() => clock.scheduler.frame - setBack);
@@ -30,7 +30,7 @@ describe('The clock of a queue', () => {
 });
 
 describe('A delayed publish', () => {
-  it('reaches no consumer before it is due, to the millisecond', () => {
+  it('is not delivered a millisecond before it is due', () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue);
     void publish(1, 10);
@@ -40,7 +40,7 @@ describe('A delayed publish', () => {
     expect(holder.numbers).toEqual([1]);
   });
 
-  it('resolves at once, and counts as waiting and unfinished, not as ready', async () => {
+  it('resolves immediately and counts as waiting and unfinished but not as ready', async () => {
     const { clock, queue, publish } = setUp();
     expect(await stateOf(publish(1, 10))).toBe('fulfilled');
     expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([1, 0, 1]);
@@ -49,7 +49,7 @@ describe('A delayed publish', () => {
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 
-  it('takes its place when it becomes due', () => {
+  it('joins the order when it becomes due', () => {
     const { clock, queue, publish } = setUp();
     void publish(1, 10);
     void publishAll(queue, [2]);
@@ -58,7 +58,7 @@ describe('A delayed publish', () => {
     expect(new Holder(queue).numbers).toEqual([2, 1, 3]);
   });
 
-  it('takes its place when it becomes due, also without a consumer', () => {
+  it('joins the order when it becomes due, also without a consumer', () => {
     const { clock, queue, publish } = setUp();
     void publish(1, 10);
     void publish(2, 5);
@@ -67,7 +67,7 @@ describe('A delayed publish', () => {
     expect(new Holder(queue).numbers).toEqual([3, 2, 1]);
   });
 
-  it('comes in the order of the times, and for one time in the order of the calls', () => {
+  it('is delivered in due order, then in the order of the calls', () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue, { prefetch: 1000 });
     const due = upTo(300).map((n): [n: number, delay: number] => [n, (n * 7919) % 50]);
@@ -76,14 +76,14 @@ describe('A delayed publish', () => {
     expect(holder.numbers).toEqual(due.toSorted(([n, a], [m, b]) => a - b || n - m).map(([n]) => n));
   });
 
-  it('with a delay of 0 is one without delay', () => {
+  it('with a delay of 0 is not delayed', () => {
     const { queue, publish } = setUp();
     const holder = new Holder(queue);
     void publish(1, 0);
     expect(holder.numbers).toEqual([1]);
   });
 
-  it('reaches a consumer that waits', async () => {
+  it('reaches a waiting consumer', async () => {
     const { clock, queue, publish } = setUp();
     const pending = queue.consume().next();
     void publish(1, 10);
@@ -92,7 +92,7 @@ describe('A delayed publish', () => {
     expect(await pending).toEqual({ done: false, value: { n: 1 } });
   });
 
-  it('reaches one subscriber after the other, in turn', () => {
+  it('is distributed between subscribers in turn', () => {
     const { clock, queue, publish } = setUp();
     const holders = [new Holder(queue), new Holder(queue)];
     for (const n of upTo(4)) void publish(n, n);
@@ -103,7 +103,7 @@ describe('A delayed publish', () => {
     ]);
   });
 
-  it('waits longer than a timer can', () => {
+  it('may exceed the maximum of a timer', () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue);
     void publish(1, BEYOND_A_TIMER);
@@ -113,7 +113,7 @@ describe('A delayed publish', () => {
     expect(holder.numbers).toEqual([1]);
   });
 
-  it('waits longer than several timers can, beside a short one', () => {
+  it('may exceed the maximum of a timer several times, beside a short delay', () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue);
     void publish(1, 5 * BEYOND_A_TIMER);
@@ -126,7 +126,7 @@ describe('A delayed publish', () => {
     expect(holder.numbers).toEqual([2, 1]);
   });
 
-  it('never asks the scheduler for more than a timer can', () => {
+  it('never schedules more than the maximum of a timer', () => {
     const schedule = jest.spyOn(asyncScheduler, 'schedule');
     try {
       const queue = new MemoryBackend();
@@ -142,7 +142,7 @@ describe('A delayed publish', () => {
     }
   });
 
-  it('comes in real time, in the order of the times', async () => {
+  it('is delivered in real time in due order', async () => {
     const queue = new MemoryBackend();
     for (const [n, delay] of [
       [1, 30],
@@ -156,7 +156,7 @@ describe('A delayed publish', () => {
     expect((await seen).map(numberOf)).toEqual([2, 3, 1]);
   });
 
-  it('can be cleared, and then never comes', async () => {
+  it('can be cleared', async () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue);
     void publish(1, 10);
@@ -175,7 +175,7 @@ describe('A delayed publish', () => {
 });
 
 describe('A delayed nack', () => {
-  it('returns to its old place when it becomes due', async () => {
+  it('returns the message to its original place when it is due', async () => {
     const { clock, queue } = setUp();
     void publishAll(queue, upTo(4));
     const holder = new Holder(queue, { prefetch: 1 });
@@ -194,7 +194,7 @@ describe('A delayed nack', () => {
     ]);
   });
 
-  it('frees its credit at once, and counts as waiting, not as ready', async () => {
+  it('frees its credit immediately, and counts as waiting but not as ready', async () => {
     const { queue } = setUp();
     void publishAll(queue, [1]);
     const holder = new Holder(queue, { prefetch: 1 });
@@ -205,7 +205,7 @@ describe('A delayed nack', () => {
     expect(holder.numbers).toEqual([1, 2]);
   });
 
-  it('comes back to its place before a delayed publish of the same time', () => {
+  it('is ordered before a delayed publish with the same due time', () => {
     const { clock, queue, publish } = setUp();
     void publishAll(queue, [1, 2]);
     const holder = new Holder(queue, { prefetch: 2 });
@@ -217,7 +217,7 @@ describe('A delayed nack', () => {
     expect(new Holder(queue).numbers).toEqual([1, 2, 3]);
   });
 
-  it('waits longer than a timer can', () => {
+  it('may exceed the maximum of a timer', () => {
     const { clock, queue } = setUp();
     void publishAll(queue, [1]);
     const holder = new Holder(queue);
@@ -231,7 +231,7 @@ describe('A delayed nack', () => {
     ]);
   });
 
-  it('goes to another consumer when the one that nacked it has left', () => {
+  it('is delivered to another consumer if its consumer has unsubscribed', () => {
     const { clock, queue } = setUp();
     void publishAll(queue, [1]);
     const leaving = new Holder(queue);
@@ -245,8 +245,8 @@ describe('A delayed nack', () => {
   });
 });
 
-describe('The timer of a queue', () => {
-  it('is one for all delayed messages', () => {
+describe('Timer of a queue', () => {
+  it('is shared by all delayed messages', () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue, { prefetch: 1000 });
     for (const n of upTo(100)) void publish(n, 1 + ((n * 31) % 97));
@@ -259,7 +259,7 @@ describe('The timer of a queue', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('is there only while there is something to wait for', () => {
+  it('exists only while messages are delayed', () => {
     const { clock, queue, publish } = setUp();
     expect(clock.timers).toBe(0);
     void publish(1, 10);
@@ -267,7 +267,7 @@ describe('The timer of a queue', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('runs only while a consumer is subscribed, once the queue is closed', async () => {
+  it('runs in a closed queue only while a consumer is subscribed', async () => {
     const { clock, queue, publish } = setUp();
     void publish(1, 10);
     await queue.close();
@@ -284,7 +284,7 @@ describe('The timer of a queue', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('is there for a loop that waits on a closed queue, and gone when it has left', async () => {
+  it('runs in a closed queue for a waiting loop until it returns', async () => {
     const { clock, queue, publish } = setUp();
     void publish(1, 10);
     await queue.close();
@@ -296,7 +296,7 @@ describe('The timer of a queue', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('does not stop for a handler that throws away its subscription', async () => {
+  it('keeps running if a handler unsubscribes', async () => {
     const { clock, queue, publish } = setUp();
     const holder = new Holder(queue, {}, () => holder.subscription.unsubscribe());
     void publish(1, 5);

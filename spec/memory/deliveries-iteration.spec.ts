@@ -12,7 +12,7 @@ function setUp(numbers: number[]) {
 }
 
 describe('for await … of deliveries()', () => {
-  it('acknowledges what the body did not settle when the loop comes back', async () => {
+  it('acknowledges a delivery that the loop body did not settle', async () => {
     const { queue, logger } = setUp(upTo(3));
     const unfinished: number[] = [];
     await queue.close();
@@ -25,7 +25,7 @@ describe('for await … of deliveries()', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('acknowledges within the call of the next()', async () => {
+  it('acknowledges synchronously in next()', async () => {
     const { queue } = setUp(upTo(2));
     const deliveries = queue.deliveries()[Symbol.asyncIterator]();
     const [first] = await pull(deliveries, 1);
@@ -34,7 +34,7 @@ describe('for await … of deliveries()', () => {
     expect(first?.settled).toBe('acked');
   });
 
-  it('requeues with one attempt more what the body did not settle when the loop breaks', async () => {
+  it('requeues an unsettled delivery on break with one more attempt', async () => {
     const { queue } = setUp(upTo(3));
     for await (const delivery of queue.deliveries()) if (numberOf(delivery.payload) === 2) break;
     expect([queue.size, queue.inFlight]).toEqual([2, 0]);
@@ -44,7 +44,7 @@ describe('for await … of deliveries()', () => {
     ]);
   });
 
-  it('requeues when the body throws: the message is redelivered', async () => {
+  it('redelivers the message if the loop body throws', async () => {
     const { queue } = setUp([1]);
     const boom = new Error('boom');
     const loop = async (): Promise<void> => {
@@ -55,7 +55,7 @@ describe('for await … of deliveries()', () => {
     expect(new Holder(queue).attempts).toEqual([[1, 3]]);
   });
 
-  it('says how the delivery went back that it gave back', async () => {
+  it('marks a delivery as retried that it requeued on return()', async () => {
     const { queue } = setUp([1]);
     const deliveries = full(queue.deliveries()[Symbol.asyncIterator]());
     const [delivery] = await pull(deliveries, 1);
@@ -69,7 +69,7 @@ describe('for await … of deliveries()', () => {
     ['reject', 0, []],
     ['nack', 1, [[1, 2]]],
     ['release', 1, [[1, 1]]],
-  ] as const)('leaves alone what the body settled by %s', async (settle, unfinished, attempts) => {
+  ] as const)('does not touch a delivery that the loop body settled with %s', async (settle, unfinished, attempts) => {
     const { queue, logger } = setUp([1]);
     for await (const delivery of queue.deliveries()) {
       expect(await delivery[settle]()).toBe(true);
@@ -80,7 +80,7 @@ describe('for await … of deliveries()', () => {
     expect(new Holder(queue).attempts).toEqual(attempts);
   });
 
-  it('goes on after the body settled by hand, without a warning', async () => {
+  it('continues after manual settlements without a warning', async () => {
     const { queue, logger } = setUp(upTo(4));
     await queue.close();
     const ways = ['ack', 'reject', 'nack', 'release'] as const;
@@ -102,7 +102,7 @@ describe('for await … of deliveries()', () => {
     expect([queue.inFlight, queue.size]).toEqual([1, 4]);
   });
 
-  it('requeues prefetched messages that the body never saw unchanged, in their places', async () => {
+  it('requeues prefetched messages in order and without counting an attempt', async () => {
     const { queue } = setUp(upTo(6));
     for await (const delivery of queue.deliveries({ prefetch: 4 })) {
       expect(queue.inFlight).toBe(4);
@@ -117,7 +117,7 @@ describe('for await … of deliveries()', () => {
     ]);
   });
 
-  it('lets the running body finish after an abort, and requeues at once what it never saw', async () => {
+  it('lets the loop body finish after an abort and requeues prefetched messages immediately', async () => {
     const { queue, logger } = setUp(upTo(6));
     const controller = new AbortController();
     const seen: number[] = [];
@@ -140,7 +140,7 @@ describe('for await … of deliveries()', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('lets the body settle by hand after an abort', async () => {
+  it('lets the loop body settle after an abort', async () => {
     const { queue } = setUp([1]);
     const controller = new AbortController();
     for await (const delivery of queue.deliveries({ signal: controller.signal })) {
@@ -150,7 +150,7 @@ describe('for await … of deliveries()', () => {
     expect(new Holder(queue).attempts).toEqual([[1, 2]]);
   });
 
-  it('gives every loop over one stream deliveries of its own', async () => {
+  it('gives each loop over one stream its own deliveries', async () => {
     const { queue } = setUp(upTo(2));
     const stream = queue.deliveries();
     const loops = [stream[Symbol.asyncIterator](), stream[Symbol.asyncIterator]()];
@@ -169,7 +169,7 @@ describe('for await … of deliveries()', () => {
     expect(holder.numbers).toEqual([2, 3]);
   });
 
-  it('takes the message that a nack without delay put back in a later macrotask', async () => {
+  it('receives a nacked message again in a later macrotask', async () => {
     const { queue } = setUp([1]);
     const seen: number[] = [];
     for await (const delivery of queue.deliveries()) {

@@ -7,21 +7,24 @@ import { type Ticker, ticksDuring } from '../support/ticker.js';
 
 const PAYLOAD = { n: 1 };
 
-// These loops take all of a core, and a machine that is shared may give them little of one.
+// These loops use a full core, and a shared machine may provide only part of one.
 jest.setTimeout(180_000);
 
-/** How often the timer has to fire before a loop is stopped. */
+// A loop stops once the timer has fired this often.
 const ENOUGH_TICKS = 10;
 
-/** Where a loop stops that the timer never stopped: many times what fits between two ticks. */
+/** Where a loop stops if the timer never fires: many times the iterations between two ticks. */
 const TOO_MANY = 20_000_000;
 
-/** What may wait at most between a publisher and a consumer that both await: far below what they pass on. */
+/**
+ * Maximum backlog between an awaiting publisher and an awaiting consumer: far below the number of
+ * messages.
+ */
 const BACKLOG = 1_000;
 
 const silent = (options = {}) => new MemoryBackend({ logger: silentLogger, ...options });
 
-/** Runs until a promise of a queue is not resolved any more within the microtasks: from here on it waits for a macrotask. */
+/** Runs until promises of a queue no longer resolve within microtasks but wait for a macrotask. */
 async function untilPromisesWait(): Promise<void> {
   const queue = silent({ capacity: 1, overflow: 'drop-newest' });
   for (let round = 0; round < TOO_MANY; round++) {
@@ -35,7 +38,7 @@ async function untilPromisesWait(): Promise<void> {
   }
 }
 
-/** Publishes one after the other, awaiting each, until the ticker has fired often enough. */
+/** Publishes and awaits messages until the ticker has fired often enough. */
 async function publishUntilEnough(queue: MemoryBackend, ticker: Ticker): Promise<{ published: number; peak: number }> {
   let published = 0;
   let peak = 0;
@@ -48,9 +51,9 @@ async function publishUntilEnough(queue: MemoryBackend, ticker: Ticker): Promise
   return { published, peak };
 }
 
-describe('A 5 ms timer goes on firing', () => {
+describe('A 5 ms timer keeps firing', () => {
   it.each([Number.POSITIVE_INFINITY, 16, 1])(
-    'beside an awaiting publisher and an awaiting consumer, and no backlog grows (capacity %p)',
+    'beside an awaiting publisher and an awaiting consumer, without a backlog (capacity %p)',
     async (capacity) => {
       const queue = silent({ capacity });
       let consumed = 0;
@@ -66,13 +69,13 @@ describe('A 5 ms timer goes on firing', () => {
     },
   );
 
-  it('beside an awaiting publisher and a loop over deliveries(), and no backlog grows', async () => {
+  it('beside an awaiting publisher and a loop over deliveries(), without a backlog', async () => {
     const queue = silent();
     let result = { published: 0, peak: 0 };
     const ticks = await ticksDuring(async (ticker) => {
       const publisher = publishUntilEnough(queue, ticker);
       for await (const _ of queue.deliveries()) {
-        // Acknowledged on the way round.
+        // The loop acknowledges each delivery.
       }
       result = await publisher;
     });
@@ -80,7 +83,7 @@ describe('A 5 ms timer goes on firing', () => {
     expect(result.peak).toBeLessThan(BACKLOG);
   });
 
-  it('beside eight awaiting publishers and eight awaiting consumers, and no backlog grows', async () => {
+  it('beside eight awaiting publishers and eight awaiting consumers, without a backlog', async () => {
     const queue = silent();
     let peak = 0;
     let [published, consumed] = [0, 0];
@@ -105,7 +108,7 @@ describe('A 5 ms timer goes on firing', () => {
     expect(peak).toBeLessThan(BACKLOG);
   });
 
-  it('while a loop with an empty body drains a million messages', async () => {
+  it('while an empty loop drains a million messages', async () => {
     const queue = silent();
     for (let n = 0; n < 1_000_000; n++) queue.tryPublish('key', PAYLOAD);
     await queue.close();
@@ -117,7 +120,7 @@ describe('A 5 ms timer goes on firing', () => {
     expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
   });
 
-  it('while a publisher awaits and there is no consumer', async () => {
+  it('while a publisher awaits without a consumer', async () => {
     const queue = silent({ capacity: 1, overflow: 'drop-oldest' });
     let published = 0;
     const ticks = await ticksDuring(async (ticker) => {
@@ -142,7 +145,7 @@ describe('A 5 ms timer goes on firing', () => {
   });
 
   it.each(['nack', 'release'] as const)(
-    'while a handler answers every delivery by a %s, and no backlog grows',
+    'while a handler settles every delivery with %s, without a backlog',
     async (settle) => {
       const queue = silent();
       let delivered = 0;
@@ -151,7 +154,7 @@ describe('A 5 ms timer goes on firing', () => {
         const subscription = queue.deliveries().subscribe((delivery) => {
           delivered++;
           void delivery[settle]();
-          // A redelivery that spins never comes back to the timer: this is its end.
+          // A redelivery that blocks the event loop would never end otherwise.
           if (delivered > 1_000_000) subscription.unsubscribe();
         });
         await until(() => ticker.fired >= ENOUGH_TICKS);
@@ -163,7 +166,7 @@ describe('A 5 ms timer goes on firing', () => {
     },
   );
 
-  it('while a loop over deliveries() answers every one by a nack', async () => {
+  it('while a loop over deliveries() nacks every delivery', async () => {
     const queue = silent();
     void publishAll(queue, upTo(3));
     let delivered = 0;
@@ -177,7 +180,7 @@ describe('A 5 ms timer goes on firing', () => {
     expect(queue.size).toBe(3);
   });
 
-  it('while two subscribers play a message to and fro by nacks', async () => {
+  it('while two subscribers nack the same message in turn', async () => {
     const queue = silent();
     let delivered = 0;
     await ticksDuring(async (ticker) => {
@@ -206,7 +209,7 @@ describe('A 5 ms timer goes on firing', () => {
 });
 
 describe('While promises wait for the event loop', () => {
-  it('the effects of the calls stay where they were', async () => {
+  it('calls still take effect synchronously', async () => {
     const queue = silent();
     let late = 0;
     let published = 0;
@@ -228,7 +231,7 @@ describe('While promises wait for the event loop', () => {
     expect(late).toBe(0);
   });
 
-  it('a receive() that is aborted before its answer has come gives its message back untouched', async () => {
+  it('an aborted receive() requeues its message without counting an attempt', async () => {
     const queue = silent();
     void publishAll(queue, [1]);
     await untilPromisesWait();
@@ -240,7 +243,7 @@ describe('While promises wait for the event loop', () => {
     expect(new Holder(queue).attempts).toEqual([[1, 1]]);
   });
 
-  it('they settle in the order of the calls', async () => {
+  it('publishes settle in the order of the calls', async () => {
     const queue = silent();
     const settled: number[] = [];
     let calls = 0;
@@ -257,7 +260,7 @@ describe('While promises wait for the event loop', () => {
     expect(settled.every((call, index) => call === index)).toBe(true);
   });
 
-  it('the next() of several iterators settle in the order of the calls', async () => {
+  it('next() of several iterators settle in the order of the calls', async () => {
     const queue = silent();
     const iterators = upTo(4).map(() => queue.consume());
     const settled: number[] = [];
@@ -277,11 +280,11 @@ describe('While promises wait for the event loop', () => {
   });
 });
 
-describe('A 5 ms timer goes on firing beside the bridge', () => {
+describe('A 5 ms timer keeps firing with the bridge', () => {
   it.each<[string, (source: Subject<number>) => AsyncIterable<unknown>]>([
     ['toAsyncIterable', (source) => toAsyncIterable(source)],
     ['toAsyncBatches', (source) => toAsyncBatches(source, { maxSize: 1 })],
-  ])('when a loop with an empty body runs through what %s has kept', async (_, iterate) => {
+  ])('while an empty loop reads the buffer of %s', async (_, iterate) => {
     const source = new Subject<number>();
     const iterator = iterate(source)[Symbol.asyncIterator]();
     const first = iterator.next();
@@ -296,7 +299,7 @@ describe('A 5 ms timer goes on firing beside the bridge', () => {
     expect(ticks).toBeGreaterThan(2);
   });
 
-  it('when fromAsyncIterable runs through an iterable whose values are all there', async () => {
+  it('while fromAsyncIterable reads an iterable whose values are all available', async () => {
     let asked = 0;
     const ticks = await ticksDuring(async (ticker) => {
       const endless: AsyncIterable<number> = {

@@ -3,8 +3,8 @@ import { runScript } from '../support/run-script.js';
 const HOUR = 3_600_000;
 
 describe('A process with a queue', () => {
-  // One after the other in one process: each part that kept the process alive would keep it alive here, too.
-  it('exits by itself after close, whatever was going on', async () => {
+  // All cases run in one process: each of them would keep it alive.
+  it('exits after close() in any state', async () => {
     const result = await runScript(`
       const { MemoryBackend, receive } = sluice;
       const afterDelayedPublish = new MemoryBackend();
@@ -41,7 +41,7 @@ describe('A process with a queue', () => {
     expect(result).toEqual({ exit: 0, output: 'end of script' });
   });
 
-  it('exits by itself with an idle queue that was not closed', async () => {
+  it('exits with an idle queue that is not closed', async () => {
     const result = await runScript(`
       const { MemoryBackend, receive } = sluice;
       const queue = new MemoryBackend();

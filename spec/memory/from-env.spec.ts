@@ -5,7 +5,7 @@ import { recordingLogger, silentLogger } from '../support/recording-logger.js';
 
 let names = 0;
 
-/** A name of its own for each test: what is made by name is shared in the whole process. */
+/** A new name for each test, because queues are shared by name in the whole process. */
 const freshName = () => `from-env-${++names}`;
 
 const fromEnv = (env: Record<string, string>) => MemoryBackend.fromEnv(env, { logger: silentLogger });
@@ -16,7 +16,7 @@ describe('MemoryBackend.fromEnv', () => {
     expect(fromEnv({ QUEUE_NAME }).name).toBe(QUEUE_NAME);
   });
 
-  it('reads process.env when nothing else is given', () => {
+  it('reads process.env by default', () => {
     const before = process.env.QUEUE_NAME;
     const warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
     const name = freshName();
@@ -40,7 +40,7 @@ describe('MemoryBackend.fromEnv', () => {
     expect(logger.warnings.join('')).not.toMatch(/[\r\n]/);
   });
 
-  it('refuses what is no logger', () => {
+  it('refuses an invalid logger', () => {
     expect(thrownBy(() => MemoryBackend.fromEnv({}, { logger: {} as never }))).toMatchObject({
       message: expect.stringContaining('`logger'),
     });
@@ -68,7 +68,7 @@ describe('MemoryBackend.fromEnv', () => {
     expect(queue.tryPublish('number', { n: 2 })).toBe(false);
   });
 
-  it('takes Infinity for a capacity', () => {
+  it('accepts Infinity as capacity', () => {
     const queue = fromEnv({ QUEUE_NAME: freshName(), QUEUE_CAPACITY: 'Infinity' });
     void publishAll(queue, [1]);
     expect(queue.tryPublish('number', { n: 2 })).toBe(true);
@@ -84,7 +84,7 @@ describe('MemoryBackend.fromEnv', () => {
     expect(payloads).toEqual([[{ n: 1 }], [{ n: 1 }]]);
   });
 
-  it('refuses what a broker refuses: a payload that JSON would change', async () => {
+  it('refuses a payload that JSON would change, like a broker', async () => {
     const queue = fromEnv({ QUEUE_NAME: freshName() });
     const payload = { items: [{ at: new Date(0) }] };
     expect(await rejectionOf(queue.publish('order', payload))).toMatchObject({
@@ -94,7 +94,7 @@ describe('MemoryBackend.fromEnv', () => {
     expect(queue.size).toBe(0);
   });
 
-  it('gives consumers a copy of the payload, as a broker does', async () => {
+  it('delivers a copy of the payload, like a broker', async () => {
     const queue = fromEnv({ QUEUE_NAME: freshName() });
     const payload = { n: 1 };
     void queue.publish('number', payload);
@@ -125,7 +125,7 @@ describe('MemoryBackend.fromEnv', () => {
     ['QUEUE_GROUPS', 'billing,,audit'],
     ['QUEUE_GROUPS', ','],
     ['QUEUE_GROUPS', `billing,${'g'.repeat(256)}`],
-  ])('refuses %s=%s with a ConfigurationError that names the variable', (variable, value) => {
+  ])('throws a ConfigurationError for %s=%s that names the variable', (variable, value) => {
     const error = thrownBy(() => fromEnv({ QUEUE_NAME: freshName(), [variable]: value }));
     expect(ConfigurationError.is(error)).toBe(true);
     expect(SluiceError.is(error)).toBe(true);
@@ -134,7 +134,7 @@ describe('MemoryBackend.fromEnv', () => {
 });
 
 describe('Queues from the environment', () => {
-  it('of one name share one queue', async () => {
+  it('with the same name share one queue', async () => {
     const env = { QUEUE_NAME: freshName() };
     const [producer, consumer] = [fromEnv(env), fromEnv(env)];
     void publishAll(producer, [1]);
@@ -142,20 +142,20 @@ describe('Queues from the environment', () => {
     expect(await pull(consumer.consume(), 1)).toEqual([{ n: 1 }]);
   });
 
-  it('of different names do not', () => {
+  it('with different names are separate', () => {
     const [one, other] = [fromEnv({ QUEUE_NAME: freshName() }), fromEnv({ QUEUE_NAME: freshName() })];
     void publishAll(one, [1]);
     expect(other.size).toBe(0);
   });
 
-  it('may be called __proto__ or constructor', () => {
+  it('may be named __proto__ or constructor', () => {
     const [one, other] = [fromEnv({ QUEUE_NAME: '__proto__' }), fromEnv({ QUEUE_NAME: 'constructor' })];
     void publishAll(one, [1]);
     expect(other.size).toBe(0);
     expect(fromEnv({ QUEUE_NAME: '__proto__' }).size).toBe(1);
   });
 
-  it('are not what new gives', () => {
+  it('are separate from queues created with new', () => {
     const name = freshName();
     const shared = fromEnv({ QUEUE_NAME: name });
     const own = new MemoryBackend({ name });
@@ -167,7 +167,7 @@ describe('Queues from the environment', () => {
     ['QUEUE_CAPACITY', '2', '3'],
     ['QUEUE_GROUPS', 'billing', 'billing,audit'],
     ['QUEUE_DEDUPE_WINDOW', '1000', '2000'],
-  ])('take the %s of the first, and warn of a different wish', (variable, first, second) => {
+  ])('use the %s of the first one and warn if another one differs', (variable, first, second) => {
     const QUEUE_NAME = freshName();
     const queue = fromEnv({ QUEUE_NAME, [variable]: first });
     const logger = recordingLogger();
@@ -180,7 +180,7 @@ describe('Queues from the environment', () => {
     expect(queue.tryPublish('number', { n: 3 })).toBe(false);
   });
 
-  it('are closed for all by one caller, and created again after that', async () => {
+  it('are all closed by one caller and can be created again', async () => {
     const env = { QUEUE_NAME: freshName() };
     const [first, second] = [fromEnv(env), fromEnv(env)];
     void publishAll(first, [1]);

@@ -11,7 +11,7 @@ function declared(...groups: string[]) {
   return { clock, logger, queue };
 }
 
-describe('Groups that are ignored', () => {
+describe('Ignored groups', () => {
   it('compete for the messages', () => {
     const queue = new MemoryBackend({ logger: recordingLogger() });
     const [billing, audit] = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'audit' })];
@@ -28,24 +28,27 @@ describe('Groups that are ignored', () => {
     ['receive()', (queue) => void receive(queue, { group: 'billing' })],
     ['stats()', (queue) => queue.stats({ group: 'billing' })],
     ['publish()', (queue) => queue.publish('number', { n: 1 }, { group: 'billing' })],
-  ])('log one warning at the first name given to %s, with what a broker does and what to set', async (_, name) => {
-    const logger = recordingLogger();
-    const queue = new MemoryBackend({ name: 'orders', logger });
-    queue.deliveries();
-    queue.consume({ group: 'default' });
-    await queue.stats({ group: 'default' });
-    await queue.publish('number', { n: 0 }, { group: 'default' });
-    expect(logger.warnings).toEqual([]);
-    await name(queue);
-    expect(logger.warnings).toEqual([
-      expect.stringMatching(/"orders".*"billing".*broker refuses.*`groups`.*QUEUE_GROUPS/),
-    ]);
-    await name(queue);
-    queue.deliveries({ group: 'audit' });
-    expect(logger.warnings.length).toBe(1);
-  });
+  ])(
+    'log one warning at the first name given to %s, with the behaviour of brokers and the option to set',
+    async (_, name) => {
+      const logger = recordingLogger();
+      const queue = new MemoryBackend({ name: 'orders', logger });
+      queue.deliveries();
+      queue.consume({ group: 'default' });
+      await queue.stats({ group: 'default' });
+      await queue.publish('number', { n: 0 }, { group: 'default' });
+      expect(logger.warnings).toEqual([]);
+      await name(queue);
+      expect(logger.warnings).toEqual([
+        expect.stringMatching(/"orders".*"billing".*broker refuses.*`groups`.*QUEUE_GROUPS/),
+      ]);
+      await name(queue);
+      queue.deliveries({ group: 'audit' });
+      expect(logger.warnings.length).toBe(1);
+    },
+  );
 
-  it('are ignored by publish: every consumer may get the message', () => {
+  it('are ignored by publish()', () => {
     const queue = new MemoryBackend({ logger: recordingLogger() });
     void queue.publish('number', { n: 1 }, { group: 'billing' });
     void queue.publish('number', { n: 2 }, { group: 'billing', headers: { a: 'b' } });
@@ -53,15 +56,15 @@ describe('Groups that are ignored', () => {
     expect(queue.inFlight).toBe(2);
   });
 
-  it('are ignored by stats', async () => {
+  it('are ignored by stats()', async () => {
     const queue = new MemoryBackend({ logger: recordingLogger() });
     void publishAll(queue, upTo(2));
     expect(await queue.stats({ group: 'billing' })).toEqual({ ready: 2, unfinished: 2 });
   });
 });
 
-describe('Groups that are declared', () => {
-  it('each get every message, published before or after they came', () => {
+describe('Declared groups', () => {
+  it('all receive every message, published before or after they subscribed', () => {
     const { queue, logger } = declared('billing', 'audit');
     void publishAll(queue, [1, 2]);
     const billing = new Holder(queue, { group: 'billing' });
@@ -72,7 +75,7 @@ describe('Groups that are declared', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('share a message among the consumers of one group', () => {
+  it('distribute messages between their consumers', () => {
     const { queue } = declared('billing', 'audit');
     const billing = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'billing' })];
     const audit = new Holder(queue, { group: 'audit' });
@@ -84,7 +87,7 @@ describe('Groups that are declared', () => {
     expect(audit.numbers).toEqual(upTo(4));
   });
 
-  it('hold a message until every one of them has settled it', async () => {
+  it('keep a message until every group has settled it', async () => {
     const { queue } = declared('billing', 'audit');
     void publishAll(queue, [1]);
     const [billing, audit] = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'audit' })];
@@ -106,7 +109,7 @@ describe('Groups that are declared', () => {
     expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 5, 5]);
   });
 
-  it('hold a message for a group that has no consumer', () => {
+  it('keep a message for a group without a consumer', () => {
     const { queue } = declared('billing', 'audit');
     void publishAll(queue, [1]);
     void new Holder(queue, { group: 'billing' }).of(1).ack();
@@ -114,7 +117,7 @@ describe('Groups that are declared', () => {
     expect(new Holder(queue, { group: 'audit' }).numbers).toEqual([1]);
   });
 
-  it('count attempts and settle each on their own', async () => {
+  it('count attempts and settle separately', async () => {
     const { queue, clock } = declared('billing', 'audit');
     void publishAll(queue, [1]);
     const [billing, audit] = [new Holder(queue, { group: 'billing' }), new Holder(queue, { group: 'audit' })];
@@ -134,7 +137,7 @@ describe('Groups that are declared', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('do not stall one another', async () => {
+  it('do not block each other', async () => {
     const { queue } = declared('fast', 'slow');
     const slow = new Holder(queue, { group: 'slow', prefetch: 1 });
     void publishAll(queue, upTo(100));
@@ -145,7 +148,7 @@ describe('Groups that are declared', () => {
     expect(slow.numbers).toEqual([1, 2]);
   });
 
-  it('do not stall one another by a nack with a delay', () => {
+  it('do not block each other with a delayed nack', () => {
     const { queue, clock } = declared('fast', 'slow');
     const [fast, slow] = [new Holder(queue, { group: 'fast' }), new Holder(queue, { group: 'slow' })];
     void publishAll(queue, [1]);
@@ -157,7 +160,7 @@ describe('Groups that are declared', () => {
     expect(slow.numbers).toEqual([1, 1]);
   });
 
-  it('bound what waits together: a full queue makes publish wait for the slowest', async () => {
+  it('share the capacity: a full queue makes publish wait for the slowest group', async () => {
     const queue = new MemoryBackend({ groups: ['fast', 'slow'], capacity: 1 });
     void publishAll(queue, [1]);
     const second = queue.publish('number', { n: 2 });
@@ -172,7 +175,7 @@ describe('Groups that are declared', () => {
     ]);
   });
 
-  it('are dropped from together by an overflow policy', () => {
+  it('all lose a message that an overflow policy drops', () => {
     const queue = new MemoryBackend({ groups: ['a', 'b'], capacity: 1, overflow: 'drop-oldest' });
     void publishAll(queue, [1, 2]);
     expect(queue.dropped).toBe(1);
@@ -190,7 +193,7 @@ describe('Groups that are declared', () => {
     expect(await queue.stats()).toMatchObject({ unfinished: 3 });
   });
 
-  it('end each on its own when the queue closes', async () => {
+  it('complete separately when the queue closes', async () => {
     const { queue } = declared('billing', 'audit');
     void publishAll(queue, upTo(2));
     const audit = new Holder(queue, { group: 'audit' });
@@ -202,7 +205,7 @@ describe('Groups that are declared', () => {
     expect(audit.completed).toBe(true);
   });
 
-  it('are all cleared at once: each message is returned once', async () => {
+  it('are all cleared, and each message is returned once', async () => {
     const { queue } = declared('billing', 'audit');
     void publishAll(queue, upTo(2));
     expect(queue.clear()).toEqual([
@@ -214,7 +217,7 @@ describe('Groups that are declared', () => {
     await queue.join();
   });
 
-  it('are cleared of a message once, though it is delayed in both', () => {
+  it('return a message once from clear() if it is delayed in both', () => {
     const { queue } = declared('billing', 'audit');
     void publishAll(queue, [1]);
     void new Holder(queue, { group: 'billing' }).of(1).nack({ delay: 10 });
@@ -223,7 +226,7 @@ describe('Groups that are declared', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('are cleared of a message once, though it waits in one and is delayed in another', () => {
+  it('return a message once from clear() if it waits in one group and is delayed in another', () => {
     const { queue, clock } = declared('billing', 'audit');
     void publishAll(queue, [1, 2]);
     const audit = new Holder(queue, { group: 'audit' });
@@ -236,8 +239,8 @@ describe('Groups that are declared', () => {
   });
 });
 
-describe('A group that was not declared', () => {
-  /** Where the error says what it should. */
+describe('An undeclared group', () => {
+  /** Expects an error that names the group, the declared groups and the setting. */
   const refused = (error: unknown, group: string) => {
     expect(ConfigurationError.is(error)).toBe(true);
     expect(error).toMatchObject({ message: expect.stringContaining(`"${group}"`) });
@@ -260,7 +263,7 @@ describe('A group that was not declared', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('is refused as `default` where a consumer names none', () => {
+  it('is refused as `default` if a consumer names no group', () => {
     const { queue } = declared('billing', 'audit');
     refused(
       thrownBy(() => queue.deliveries()),
@@ -272,7 +275,7 @@ describe('A group that was not declared', () => {
     );
   });
 
-  it('keeps no message: what the declared groups have settled is gone', () => {
+  it('retains no messages', () => {
     const { queue } = declared('billing');
     thrownBy(() => queue.deliveries({ group: 'late' }));
     void publishAll(queue, [1]);

@@ -10,14 +10,17 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const CYCLES = 10_000;
 const MEGABYTE = 2 ** 20;
 
-/** What a cycle may leave behind in the heap, as an average over all: less than an iterator or a listener takes. */
+/** Heap that a cycle may leave behind, on average: less than an iterator or a listener. */
 const BYTES_PER_CYCLE = 100;
 
-/** How many of the objects may still be there because a register of the running test happens to hold them. */
+/**
+ * Number of objects that may survive because a register of the running test happens to reference
+ * them.
+ */
 const STRAGGLERS = 5;
 
 interface Waiting {
-  /** What must not be left when the wait is over. */
+  /** The object that must be collected after the wait. */
   readonly object: object;
   readonly ended: Promise<unknown>;
   leave(): void;
@@ -28,7 +31,7 @@ interface Subjects {
   readonly source: Subject<number>;
 }
 
-/** Every way to wait for something under a signal. */
+/** Every way to wait with a signal. */
 const WAYS: Record<string, (subjects: Subjects, signal: AbortSignal) => Waiting> = {
   'consume()': ({ queue }, signal) => iterated(queue.consume({ signal })),
   'consume() with a prefetch of 8': ({ queue }, signal) => iterated(queue.consume({ signal, prefetch: 8 })),
@@ -61,11 +64,11 @@ function setUp(): Subjects & { expectNoSubscribers(): void } {
   };
 }
 
-describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wait) => {
-  // Ten thousand of what services do all the time; of the rest as many as show a leak.
+describe.each(Object.entries(WAYS))('Many cycles of %s', (way, wait) => {
+  // Ten thousand cycles of what services do all the time, and enough of the others to show a leak.
   const cycles = way.includes('toAsync') ? 2_000 : CYCLES;
 
-  it('leave nothing behind, each ended by a signal of its own', async () => {
+  it('leave nothing behind if each is ended by its own signal', async () => {
     const { expectNoSubscribers, ...subjects } = setUp();
     let listeners = 0;
     const cycle = async (): Promise<WeakRef<object>> => {
@@ -87,7 +90,7 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
     expectNoSubscribers();
   });
 
-  it('leave nothing on one signal that goes on, each ended by the consumer', async () => {
+  it('leave nothing on a shared signal if each is ended by the consumer', async () => {
     const { expectNoSubscribers, ...subjects } = setUp();
     const controller = new CountingController();
     const references: WeakRef<object>[] = [];
@@ -104,11 +107,11 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
     expectNoSubscribers();
   });
 
-  it('leave nothing when one signal ends them all at once', async () => {
+  it('leave nothing behind if one signal ends all of them', async () => {
     const { expectNoSubscribers, ...subjects } = setUp();
     const controller = new AbortController();
     const waiting = upTo(cycles).map(() => wait(subjects, controller.signal));
-    // However many wait: Node warns of a leak at eleven listeners on one signal.
+    // Node warns of a leak at eleven listeners on one signal.
     expect(listenersOf(controller.signal)).toBe(1);
     controller.abort();
     await Promise.all(waiting.map(({ ended }) => ended));
@@ -118,7 +121,7 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
     expectNoSubscribers();
   });
 
-  it('add no listener when the signal was aborted before', async () => {
+  it('add no listener if the signal is already aborted', async () => {
     const { expectNoSubscribers, ...subjects } = setUp();
     const controller = new CountingController();
     controller.abort();
@@ -130,14 +133,15 @@ describe.each(Object.entries(WAYS))('Many times %s, begun and ended,', (way, wai
 
 describe('A queue leaves no listener behind', () => {
   it.each<[string, (queue: MemoryBackend, signal: AbortSignal) => Promise<unknown>]>([
-    ['publish() that waits', (queue, signal) => queue.publish('number', { n: 2 }, { signal })],
+    ['a waiting publish()', (queue, signal) => queue.publish('number', { n: 2 }, { signal })],
     ['join()', (queue, signal) => queue.join({ signal })],
     ['receive()', (queue, signal) => receive(queue, { signal })],
-  ])('after ten thousand times %s was aborted', async (_, wait) => {
+  ])('after %s was aborted ten thousand times', async (_, wait) => {
     const queue = new MemoryBackend({ capacity: 1, logger: silentLogger });
     const holder = new Holder(queue, { prefetch: 1 });
     void publishAll(queue, [1]);
-    // Full for the publish, unfinished for the join, and nothing ready for the receive but what a nack with a delay holds back.
+    // The queue is full for publish() and unfinished for join(). Only a delayed message exists for
+    // receive().
     void queue.publish('number', { n: 2 }, { delay: 1_000_000 });
     let listeners = 0;
     let rejected = 0;
@@ -159,7 +163,7 @@ describe('A queue leaves no listener behind', () => {
     queue.clear();
   });
 
-  it('on a signal under which twenty thousand messages were published and consumed', async () => {
+  it('on a signal with which twenty thousand messages were published and consumed', async () => {
     const queue = new MemoryBackend({ capacity: 10 });
     const controller = new CountingController();
     const { signal } = controller;
@@ -176,8 +180,8 @@ describe('A queue leaves no listener behind', () => {
   });
 });
 
-describe('A queue keeps no memory', () => {
-  it('of messages that are settled, whichever way they went', async () => {
+describe('A queue does not retain', () => {
+  it('settled messages', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const run = async (count: number) => {
       for (const n of upTo(count))
@@ -202,7 +206,7 @@ describe('A queue keeps no memory', () => {
   it.each<[string, PublishOptions | undefined]>([
     ['plain', undefined],
     ['with headers', { headers: { trace: 'abc' } }],
-  ])('of payloads, %s: each can be collected as soon as it is settled', async (_, options) => {
+  ])('payloads of settled messages: %s', async (_, options) => {
     const queue = new MemoryBackend();
     const references = upTo(100).map((n) => {
       const payload = { n };
@@ -215,7 +219,7 @@ describe('A queue keeps no memory', () => {
     expect(await survivors(references)).toBe(0);
   });
 
-  it('of the groups of messages that every group has settled', async () => {
+  it('groups of messages that every group has settled', async () => {
     const queue = new MemoryBackend({ groups: ['a', 'b'], logger: silentLogger });
     const [a, b] = [queue.consume({ group: 'a' }), queue.consume({ group: 'b' })];
     const run = async (count: number) => {
@@ -230,7 +234,7 @@ describe('A queue keeps no memory', () => {
     expect((await heapUsed()) - before).toBeLessThan(MEGABYTE);
   });
 
-  it('of subscribers that left while they paused after a nack', async () => {
+  it('subscribers that unsubscribed while they paused after a nack', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ scheduler: clock.scheduler, logger: silentLogger });
     void publishAll(queue, [1]);
@@ -243,7 +247,7 @@ describe('A queue keeps no memory', () => {
     expect(new Holder(queue).of(1).attempt).toBe(CYCLES + 1);
   });
 
-  it('of itself when it is closed, though a signal that it was used with goes on', async () => {
+  it('itself after close(), even if a signal that it used lives on', async () => {
     const controller = new AbortController();
     const use = async (): Promise<WeakRef<object>> => {
       const queue = new MemoryBackend({ capacity: 1, logger: silentLogger });

@@ -14,7 +14,7 @@ function setUp(numbers: number[] = []) {
 }
 
 describe('close()', () => {
-  it('refuses every publish from then on', async () => {
+  it('rejects every later publish', async () => {
     const { queue } = setUp();
     await queue.close();
     expect(QueueClosedError.is(await rejectionOf(queue.publish('number', { n: 1 })))).toBe(true);
@@ -22,7 +22,7 @@ describe('close()', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('refuses a publish that is called from inside a handler', async () => {
+  it('rejects a publish from inside a handler', async () => {
     const { queue } = setUp();
     let published: Promise<void> | undefined;
     new Holder(queue, {}, () => {
@@ -34,14 +34,14 @@ describe('close()', () => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('resolves at once, without waiting for a handler', async () => {
+  it('resolves immediately, without waiting for a handler', async () => {
     const { queue } = setUp(upTo(3));
     new Holder(queue, { prefetch: 1 });
     expect(await stateOf(queue.close())).toBe('fulfilled');
     expect(queue.unfinished).toBe(3);
   });
 
-  it('is idempotent, and may be called many times at once', async () => {
+  it('is idempotent and may be called concurrently', async () => {
     const { queue } = setUp([1]);
     const outcomes = await Promise.all(upTo(10).map(() => outcomeOf(queue.close())));
     expect(outcomes).toEqual(Array(10).fill({ state: 'fulfilled', value: undefined }));
@@ -49,7 +49,7 @@ describe('close()', () => {
     expect(queue.size).toBe(1);
   });
 
-  it('lets consumers have what waits, then ends them', async () => {
+  it('delivers waiting messages, then completes the streams', async () => {
     const { queue } = setUp(upTo(5));
     const holder = new Holder(queue, { prefetch: 2 });
     await queue.close();
@@ -58,7 +58,7 @@ describe('close()', () => {
     expect([holder.numbers, holder.completed]).toEqual([upTo(5), true]);
   });
 
-  it('lets a consumer that comes later have what waits, too', async () => {
+  it('delivers waiting messages to later consumers, too', async () => {
     const { queue } = setUp(upTo(3));
     await queue.close();
     expect((await drain(queue.consume())).map(numberOf)).toEqual(upTo(3));
@@ -66,7 +66,7 @@ describe('close()', () => {
     expect([late.numbers, late.completed]).toEqual([[], true]);
   });
 
-  it('ends a stream only when its group has nothing in flight', async () => {
+  it('completes a stream only when its group has nothing in flight', async () => {
     const { queue } = setUp([1]);
     const busy = new Holder(queue);
     const idle = new Holder(queue);
@@ -78,7 +78,7 @@ describe('close()', () => {
     expect([busy.completed, idle.completed]).toEqual([true, true]);
   });
 
-  it('lets consumers have what is delayed, in its time', async () => {
+  it('delivers delayed messages when they are due', async () => {
     const { queue, clock } = setUp();
     void queue.publish('number', { n: 1 }, { delay: 10 });
     const holder = new Holder(queue);
@@ -94,7 +94,7 @@ describe('close()', () => {
     expect([holder.numbers, holder.completed]).toEqual([[1, 1], true]);
   });
 
-  it('ends at once the streams that wait for a queue that is empty', async () => {
+  it('immediately completes waiting streams of an empty queue', async () => {
     const { queue } = setUp();
     const holder = new Holder(queue);
     const pending = queue.consume().next();
@@ -103,7 +103,7 @@ describe('close()', () => {
     expect(await pending).toEqual({ done: true, value: undefined });
   });
 
-  it('discards what waits and is delayed with drain: false, and counts it as done', async () => {
+  it('discards waiting and delayed messages with drain: false and counts them as settled', async () => {
     const { queue } = setUp(upTo(3));
     void queue.publish('number', { n: 4 }, { delay: 10 });
     const joined = queue.join();
@@ -113,7 +113,7 @@ describe('close()', () => {
     expect(await drain(queue.consume())).toEqual([]);
   });
 
-  it('leaves deliveries in flight to their consumer, with drain: false', async () => {
+  it('leaves deliveries in flight to their consumer with drain: false', async () => {
     const { queue } = setUp(upTo(3));
     const holder = new Holder(queue, { prefetch: 1 });
     const joined = queue.join();
@@ -125,7 +125,7 @@ describe('close()', () => {
     expect([holder.numbers, holder.completed]).toEqual([[1], true]);
   });
 
-  it('discards what is given back later, with drain: false', async () => {
+  it('discards messages that are requeued later with drain: false', async () => {
     const { queue, clock } = setUp(upTo(3));
     const holder = new Holder(queue);
     const joined = queue.join();
@@ -140,7 +140,7 @@ describe('close()', () => {
     expect(new Holder(queue).completed).toBe(true);
   });
 
-  it('discards with drain: false after a first close that drains', async () => {
+  it('discards messages with drain: false after a first close() that drains', async () => {
     const { queue, clock } = setUp(upTo(3));
     void queue.publish('number', { n: 4 }, { delay: 10 });
     const holder = new Holder(queue, { prefetch: 1 });
@@ -152,7 +152,7 @@ describe('close()', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('completes published$, also for who comes later', async () => {
+  it('completes published$, also for late subscribers', async () => {
     const { queue } = setUp();
     const seen = lastValueFrom(queue.published$.pipe(toArray()), { defaultValue: [] });
     void publishAll(queue, [1]);
@@ -170,7 +170,7 @@ describe('close()', () => {
     expect([holder.numbers, holder.completed]).toEqual([upTo(3), true]);
   });
 
-  it('is what await using does', async () => {
+  it('is called by await using', async () => {
     const { queue } = setUp();
     await queue[Symbol.asyncDispose]();
     expect(QueueClosedError.is(await rejectionOf(queue.publish('number', { n: 1 })))).toBe(true);
@@ -192,7 +192,7 @@ describe('close()', () => {
 });
 
 describe('join()', () => {
-  it('resolves at once, and twice, for a queue where nothing is unfinished', async () => {
+  it('resolves immediately if nothing is unfinished', async () => {
     const { queue } = setUp();
     await queue.join();
     await queue.join();
@@ -200,7 +200,7 @@ describe('join()', () => {
     await queue.join();
   });
 
-  it.each(['ack', 'reject'] as const)('resolves when the last message was settled by %s', async (settle) => {
+  it.each(['ack', 'reject'] as const)('resolves when the last message is settled with %s', async (settle) => {
     const { queue } = setUp(upTo(2));
     const holder = new Holder(queue);
     const joined = [queue.join(), queue.join()];
@@ -210,7 +210,7 @@ describe('join()', () => {
     expect(await Promise.all(joined.map(stateOf))).toEqual(['fulfilled', 'fulfilled']);
   });
 
-  it.each(['nack', 'release'] as const)('goes on waiting after a %s', async (settle) => {
+  it.each(['nack', 'release'] as const)('keeps waiting after %s', async (settle) => {
     const { queue, clock } = setUp([1]);
     const holder = new Holder(queue);
     const joined = queue.join();
@@ -221,7 +221,7 @@ describe('join()', () => {
     expect(await stateOf(joined)).toBe('fulfilled');
   });
 
-  it('waits for what is delayed', async () => {
+  it('waits for delayed messages', async () => {
     const { queue, clock } = setUp();
     void queue.publish('number', { n: 1 }, { delay: 10 });
     const joined = queue.join();
@@ -232,7 +232,7 @@ describe('join()', () => {
     expect(await stateOf(joined)).toBe('fulfilled');
   });
 
-  it('resolves once for a message that was settled twice', async () => {
+  it('counts a message that is settled twice once', async () => {
     const { queue } = setUp(upTo(2));
     const holder = new Holder(queue);
     const joined = queue.join();
@@ -242,7 +242,7 @@ describe('join()', () => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('does not wait for what is published after the queue was empty', async () => {
+  it('does not wait for messages that are published after the queue was empty', async () => {
     const { queue } = setUp([1]);
     const holder = new Holder(queue);
     const joined = queue.join();
@@ -252,7 +252,7 @@ describe('join()', () => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('rejects with the reason of its signal, and leaves no listener', async () => {
+  it('rejects with the reason of its signal and leaves no listener', async () => {
     const { queue } = setUp([1]);
     const controller = new AbortController();
     const joined = queue.join({ signal: controller.signal });
@@ -263,7 +263,7 @@ describe('join()', () => {
     expect(await rejectionOf(queue.join({ signal: controller.signal }))).toBe('enough');
   });
 
-  it('leaves no listener when it resolved', async () => {
+  it('leaves no listener after it resolved', async () => {
     const { queue } = setUp([1]);
     const { signal } = new AbortController();
     const joined = queue.join({ signal });
@@ -273,14 +273,14 @@ describe('join()', () => {
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('rejects for a signal that was aborted before, though nothing is unfinished', async () => {
+  it('rejects if the signal is already aborted, even if nothing is unfinished', async () => {
     const { queue } = setUp();
     expect(await rejectionOf(queue.join({ signal: AbortSignal.abort('no') }))).toBe('no');
   });
 });
 
 describe('clear()', () => {
-  it('removes what waits or is delayed, returns it in order, and counts it as done', async () => {
+  it('removes waiting and delayed messages, returns them in order and counts them as settled', async () => {
     const { queue } = setUp(upTo(3));
     void queue.publish('later', { n: 4 }, { delay: 10 });
     const joined = queue.join();
@@ -301,7 +301,7 @@ describe('clear()', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('admits the publishes that wait for room, in order', async () => {
+  it('admits waiting publishes in order', async () => {
     const queue = new MemoryBackend({ capacity: 2 });
     const published = publishAll(queue, upTo(5));
     expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([1, 2]);
@@ -316,7 +316,7 @@ describe('clear()', () => {
     expect(queue.clear().map(([, payload]) => numberOf(payload))).toEqual([5]);
   });
 
-  it('ends the streams of a queue that is closed', async () => {
+  it('completes the streams of a closed queue', async () => {
     const { queue, clock } = setUp();
     void queue.publish('number', { n: 1 }, { delay: 10 });
     const holder = new Holder(queue);
@@ -327,7 +327,7 @@ describe('clear()', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('leaves a queue that works on', async () => {
+  it('leaves a working queue', async () => {
     const { queue } = setUp(upTo(3));
     queue.clear();
     void publishAll(queue, [4]);

@@ -5,8 +5,8 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { runScript } from '../support/run-script.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-describe('What a queue logs', () => {
-  it('is nothing when all goes well', async () => {
+describe('Logs of a queue', () => {
+  it('are empty if all goes well', async () => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger, capacity: 2 });
     const holder = new Holder(queue, { prefetch: 3 });
@@ -16,7 +16,7 @@ describe('What a queue logs', () => {
     expect([logger.debugs, logger.warnings, logger.errors]).toEqual([[], [], []]);
   });
 
-  it('never fails the call that it is about, though the logger throws', async () => {
+  it('never affect a call, even if the logger throws', async () => {
     const result = await runScript(`
       const { MemoryBackend, receive } = sluice;
       process.on('uncaughtException', ({ message }) => console.log('uncaught', message));
@@ -37,7 +37,7 @@ describe('What a queue logs', () => {
     expect(result.output).toContain('uncaught logger');
   });
 
-  it('is a publish that was cancelled while it waited, at debug', async () => {
+  it('contain an aborted waiting publish at debug', async () => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger, capacity: 1, name: 'orders' });
     const controller = new AbortController();
@@ -49,7 +49,7 @@ describe('What a queue logs', () => {
     expect([logger.warnings, logger.errors]).toEqual([[], []]);
   });
 
-  it.each([1, 8])('is a next() that was cancelled while it waited, at debug (prefetch %i)', async (prefetch) => {
+  it.each([1, 8])('contain a cancelled waiting next() at debug (prefetch %i)', async (prefetch) => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger, name: 'orders' });
     const payloads = full(queue.consume({ prefetch }));
@@ -63,7 +63,7 @@ describe('What a queue logs', () => {
   it.each<[string, (queue: MemoryBackend, signal: AbortSignal) => Promise<unknown>]>([
     ['join()', (queue, signal) => queue.join({ signal })],
     ['receive()', (queue, signal) => receive(queue, { signal })],
-  ])('is a %s that was cancelled while it waited, not as a warning or an error', async (_, wait) => {
+  ])('do not contain an aborted %s as a warning or an error', async (_, wait) => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger });
     new Holder(queue, { prefetch: 1 });
@@ -75,7 +75,7 @@ describe('What a queue logs', () => {
     expect([logger.warnings, logger.errors]).toEqual([[], []]);
   });
 
-  it('is a settlement too many, at warn, with what it is about', async () => {
+  it('contain a second settlement at warn, with the queue and the id', async () => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger, name: 'orders' });
     const holder = new Holder(queue);
@@ -87,7 +87,7 @@ describe('What a queue logs', () => {
     expect(logger.errors).toEqual([]);
   });
 
-  it('is an error of the scheduler that it was given, at error, and the caller gets it', async () => {
+  it('contain an error of the given scheduler, which the caller receives, too', async () => {
     const boom = new Error('boom');
     const logger = recordingLogger();
     const scheduler = {
@@ -102,7 +102,7 @@ describe('What a queue logs', () => {
     expect(logger.errors.length).toBe(1);
   });
 
-  it('never makes a settlement fail: a redelivery works when the logger is silent', async () => {
+  it('do not affect a redelivery after a second settlement', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ scheduler: clock.scheduler, logger: { debug() {}, warn() {}, error() {} } });
     const holder = new Holder(queue);

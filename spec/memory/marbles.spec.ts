@@ -6,7 +6,7 @@ import { silentLogger } from '../support/recording-logger.js';
 
 type Helpers = Parameters<Parameters<TestScheduler['run']>[0]>[0];
 
-/** Runs a test in virtual time, with queues that keep that time. */
+/** Runs a test in virtual time, with queues that use this time. */
 function marbles(test: (helpers: Helpers & { create(options?: MemoryBackendOptions): MemoryBackend }) => void): void {
   const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
   scheduler.run((helpers) => {
@@ -14,7 +14,7 @@ function marbles(test: (helpers: Helpers & { create(options?: MemoryBackendOptio
   });
 }
 
-/** Publishes each letter as the key of a message, and closes the queue at the end. */
+/** Publishes each letter as the key of a message and closes the queue at the end. */
 function publishLetters(queue: MemoryBackend, letters$: Observable<string>): void {
   letters$.subscribe({ next: (letter) => void queue.publish(letter, {}), complete: () => void queue.close() });
 }
@@ -24,15 +24,15 @@ const acknowledge = tap((delivery: Delivery) => void delivery.ack());
 const acknowledgeAfter = (frames: number) =>
   tap((delivery: Delivery) => void timer(frames).subscribe(() => void delivery.ack()));
 
-/** Works on one delivery for some frames, acknowledges it and gives its key. */
+/** Processes a delivery for some frames, acknowledges it and emits its key. */
 const work = (frames: number) => (delivery: Delivery) =>
   timer(frames).pipe(
     tap(() => void delivery.ack()),
     map(() => delivery.key),
   );
 
-describe('A pipeline over deliveries(), in marbles', () => {
-  it('gets each message in the frame in which it was published, and the end', () => {
+describe('A pipeline over deliveries() in marbles', () => {
+  it('receives each message in the frame of its publish, and the completion', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('                              -a-b-(cd)-e-|'));
@@ -40,7 +40,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('is held back by a prefetch of 1: the next one comes in the frame of the acknowledgement', () => {
+  it('with a prefetch of 1 receives the next message in the frame of the ack', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('                                                         (abcd)-------|'));
@@ -48,7 +48,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('is held back by its prefetch, whatever it is', () => {
+  it('is limited by its prefetch', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('                                                         (abcde)--------|'));
@@ -56,7 +56,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('does one after the other with concatMap, and ends after the last', () => {
+  it('processes one message at a time with concatMap and completes after the last', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('                                                -a-b-|'));
@@ -64,7 +64,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('does as many at a time as mergeMap says', () => {
+  it('processes as many messages at a time as mergeMap allows', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('                                    (abcde)------------'));
@@ -72,7 +72,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('loses nothing to an operator that ignores what it is too busy for', () => {
+  it('loses no message with an operator that ignores deliveries while busy', () => {
     marbles(({ create, hot, expectObservable, flush }) => {
       const queue = create();
       publishLetters(queue, hot('                                            abc--d---'));
@@ -82,7 +82,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('gets a message again in the time that its nack gave', () => {
+  it('receives a message again after the delay of its nack', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('  -a-----b--------'));
@@ -97,17 +97,20 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it.each(['nack', 'release'] as const)('gets a message again in the same frame after a %s without delay', (settle) => {
-    marbles(({ create, hot, expectObservable }) => {
-      const queue = create();
-      publishLetters(queue, hot('-a'));
-      let left = 3;
-      const threeTimes = tap((delivery: Delivery) => void (--left > 0 ? delivery[settle]() : delivery.ack()));
-      expectObservable(queue.deliveries().pipe(threeTimes, toKey)).toBe('-(aaa)');
-    });
-  });
+  it.each(['nack', 'release'] as const)(
+    'receives a message again in the same frame after a %s without delay',
+    (settle) => {
+      marbles(({ create, hot, expectObservable }) => {
+        const queue = create();
+        publishLetters(queue, hot('-a'));
+        let left = 3;
+        const threeTimes = tap((delivery: Delivery) => void (--left > 0 ? delivery[settle]() : delivery.ack()));
+        expectObservable(queue.deliveries().pipe(threeTimes, toKey)).toBe('-(aaa)');
+      });
+    },
+  );
 
-  it('gets a delayed message in its frame', () => {
+  it('receives a delayed message in its frame', () => {
     marbles(({ create, expectObservable }) => {
       const queue = create();
       void queue.publish('a', {}, { delay: 5 });
@@ -118,7 +121,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('is tried again by retry, with the message that failed', () => {
+  it('receives the failed message again with retry', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('-a--b'));
@@ -131,7 +134,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('shares the messages with another one, in turn', () => {
+  it('shares the messages with another pipeline in turn', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('                                              abcd'));
@@ -140,7 +143,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('leaves its messages to another one when it is unsubscribed', () => {
+  it('leaves its messages to another pipeline when it is unsubscribed', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('                               abc-----'));
@@ -149,7 +152,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('takes nothing more after an abort, and completes when all deliveries in flight are settled', () => {
+  it('takes no more messages after an abort and completes when all in flight are settled', () => {
     marbles(({ create, hot, expectObservable, flush }) => {
       const queue = create();
       const controller = new AbortController();
@@ -162,7 +165,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('lets a publish in that waited for room in the frame in which there is some', () => {
+  it('admits a waiting publish in the frame in which capacity becomes free', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create({ capacity: 1 });
       publishLetters(queue, hot('                          (abcd)'));
@@ -171,7 +174,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('shows in unfinished$ what it has not settled', () => {
+  it('shows its unsettled messages in unfinished$', () => {
     marbles(({ create, hot, expectObservable }) => {
       const queue = create();
       publishLetters(queue, hot('              -----a-b-c---'));
@@ -180,7 +183,7 @@ describe('A pipeline over deliveries(), in marbles', () => {
     });
   });
 
-  it('keeps virtual time with the default scheduler, too', () => {
+  it('uses virtual time with the default scheduler, too', () => {
     marbles(({ expectObservable }) => {
       const queue = new MemoryBackend();
       void queue.publish('a', {}, { delay: 5 });

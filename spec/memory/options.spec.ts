@@ -77,19 +77,19 @@ const BAD_PUBLISHES: Bad[] = [
   ['options', 'TypeError', 5],
 ];
 
-/** A title for a row: what was given, in words that a report can show. */
+/** Adds a readable title of the given option to each row. */
 const titled = (rows: Bad[]) =>
   rows.map((row) => ({ row, title: `${row[0]}: ${String(Object.values(row[2] ?? {})[0] ?? row[2])}`, error: row[1] }));
 
-describe('The options of a queue', () => {
-  it.each(titled(BAD_QUEUES))('are refused with a $error for $title', ({ row }) => {
+describe('Queue options', () => {
+  it.each(titled(BAD_QUEUES))('throw a $error for $title', ({ row }) => {
     expectRefusal(
       thrownBy(() => new MemoryBackend(row[2] as MemoryBackendOptions)),
       row,
     );
   });
 
-  it('may be left out, one by one or all', () => {
+  it('are all optional', () => {
     expect(() => new MemoryBackend()).not.toThrow();
     expect(() => new MemoryBackend({})).not.toThrow();
     const undefinedOptions = {
@@ -105,7 +105,7 @@ describe('The options of a queue', () => {
     expect(() => new MemoryBackend({ capacity: Number.POSITIVE_INFINITY, groups: 'ignored' })).not.toThrow();
   });
 
-  it('do not change the queue when their list of groups changes afterwards', async () => {
+  it('are not affected by later changes to the list of groups', async () => {
     const groups = ['billing'];
     const queue = new MemoryBackend({ groups });
     groups.push('audit');
@@ -115,8 +115,8 @@ describe('The options of a queue', () => {
   });
 });
 
-describe('The options of a consumer', () => {
-  it.each(titled(BAD_CONSUMERS))('are refused with a $error for $title', ({ row }) => {
+describe('Consumer options', () => {
+  it.each(titled(BAD_CONSUMERS))('throw a $error for $title', ({ row }) => {
     const queue = new MemoryBackend();
     const options = row[2] as ConsumeOptions;
     expectRefusal(
@@ -130,39 +130,36 @@ describe('The options of a consumer', () => {
   });
 });
 
-describe('The options of a publish', () => {
-  it.each(titled(BAD_PUBLISHES))(
-    'are refused with a $error for $title, as a rejection, and nothing is enqueued',
-    async ({ row }) => {
-      const queue = new MemoryBackend();
-      const published = queue.publish('key', {}, row[2] as PublishOptions);
-      expectRefusal(await rejectionOf(published), row);
-      expect(queue.unfinished).toBe(0);
-    },
-  );
+describe('Publish options', () => {
+  it.each(titled(BAD_PUBLISHES))('reject with a $error for $title, and nothing is enqueued', async ({ row }) => {
+    const queue = new MemoryBackend();
+    const published = queue.publish('key', {}, row[2] as PublishOptions);
+    expectRefusal(await rejectionOf(published), row);
+    expect(queue.unfinished).toBe(0);
+  });
 });
 
-describe('The options of a join', () => {
+describe('Options of join()', () => {
   it.each(
     titled([
       ['signal', 'TypeError', { signal: {} }],
       ['signal', 'TypeError', { signal: null }],
       ['options', 'TypeError', null],
     ]),
-  )('are refused with a $error for $title, as a rejection', async ({ row }) => {
+  )('reject with a $error for $title', async ({ row }) => {
     const joined = new MemoryBackend().join(row[2] as { signal?: AbortSignal });
     expectRefusal(await rejectionOf(joined), row);
   });
 });
 
-describe('The options of a close', () => {
+describe('Options of close()', () => {
   it.each(
     titled([
       ['drain', 'TypeError', { drain: 'no' }],
       ['drain', 'TypeError', { drain: null }],
       ['options', 'TypeError', null],
     ]),
-  )('are refused with a $error for $title, as a rejection, and the queue stays open', async ({ row }) => {
+  )('reject with a $error for $title, and the queue stays open', async ({ row }) => {
     const queue = new MemoryBackend();
     const closed = queue.close(row[2] as { drain?: boolean });
     expectRefusal(await rejectionOf(closed), row);

@@ -5,13 +5,13 @@ import { outcomeOf, stateOf, turns } from '../support/promises.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 describe('MemoryBackend', () => {
-  it('delivers what was published before anybody consumed', async () => {
+  it('delivers messages published before there was a consumer', async () => {
     const queue = new MemoryBackend();
     await Promise.all(publishAll(queue, upTo(3)));
     expect(await pull(queue.consume(), 3)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
   });
 
-  it('delivers within the call of publish to a subscriber that has room', () => {
+  it('delivers synchronously in publish() to a subscriber with credit', () => {
     const queue = new MemoryBackend();
     const holder = new Holder(queue);
     void queue.publish('number', { n: 1 });
@@ -19,13 +19,13 @@ describe('MemoryBackend', () => {
     expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 1, 1]);
   });
 
-  it('delivers within the call of subscribe what waits', () => {
+  it('delivers waiting messages synchronously in subscribe()', () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(3));
     expect(new Holder(queue, { prefetch: 2 }).numbers).toEqual([1, 2]);
   });
 
-  it('delivers the next one within the call of ack', () => {
+  it('delivers the next message synchronously in ack()', () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(3));
     const holder = new Holder(queue, { prefetch: 1 });
@@ -33,7 +33,7 @@ describe('MemoryBackend', () => {
     expect(holder.numbers).toEqual([1, 2]);
   });
 
-  it('keeps the order of the publish calls for one consumer', async () => {
+  it('keeps the publish order for one consumer', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(500));
     const consumer = queue.consume();
@@ -42,19 +42,19 @@ describe('MemoryBackend', () => {
     expect([...first, ...(await pull(consumer, 252))].map(numberOf)).toEqual(upTo(502));
   });
 
-  it('resolves publish with nothing when it has taken the message', async () => {
+  it('resolves publish() with undefined once the message is stored', async () => {
     const queue = new MemoryBackend();
     expect(await outcomeOf(queue.publish('number', { n: 1 }))).toEqual({ state: 'fulfilled', value: undefined });
   });
 
-  it('hands on the payload that was published', async () => {
+  it('delivers the published payload itself', async () => {
     const queue = new MemoryBackend();
     const payload = { nested: { list: [1, 2, 3] } };
     void queue.publish('any', payload);
     expect(await pull(queue.consume(), 1)).toEqual([payload]);
   });
 
-  it('rejects a publish whose signal was aborted before, and enqueues nothing', async () => {
+  it('rejects a publish whose signal is already aborted', async () => {
     const queue = new MemoryBackend();
     const published = queue.publish('number', { n: 1 }, { signal: AbortSignal.abort('no') });
     expect(await outcomeOf(published)).toEqual({ state: 'rejected', reason: 'no' });
@@ -66,13 +66,13 @@ describe('MemoryBackend', () => {
     expect(new MemoryBackend().name).not.toBe('');
   });
 
-  it('holds no messages in common with another queue of the same name', () => {
+  it('shares no messages with another queue of the same name', () => {
     const [one, other] = [new MemoryBackend({ name: 'orders' }), new MemoryBackend({ name: 'orders' })];
     void publishAll(one, [1]);
     expect([one.size, other.size]).toEqual([1, 0]);
   });
 
-  it('takes nothing before it is iterated or subscribed to', async () => {
+  it('takes no message before it is iterated or subscribed to', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1]);
     queue.consume();
@@ -86,7 +86,7 @@ describe('MemoryBackend', () => {
 });
 
 describe('A delivery', () => {
-  it('says what was published, where and when', () => {
+  it('has the data of the publish, the queue and the time', () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ name: 'orders', scheduler: clock.scheduler });
     clock.advance(42);
@@ -103,13 +103,13 @@ describe('A delivery', () => {
     });
   });
 
-  it('has no headers when none were given', () => {
+  it('has no headers if none were given', () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1]);
     expect(new Holder(queue).of(1).headers).toEqual({});
   });
 
-  it('keeps its headers when the publisher changes the object', () => {
+  it('keeps its headers if the publisher changes the object', () => {
     const queue = new MemoryBackend();
     const headers = { trace: 'abc' };
     void queue.publish('number', { n: 1 }, { headers });
@@ -117,7 +117,7 @@ describe('A delivery', () => {
     expect(new Holder(queue).of(1).headers).toEqual({ trace: 'abc' });
   });
 
-  it('has an id of its own, as a string', () => {
+  it('has a unique id that is a string', () => {
     const queue = new MemoryBackend();
     void publishAll(queue, upTo(100));
     const { deliveries } = new Holder(queue, { prefetch: 100 });
@@ -125,7 +125,7 @@ describe('A delivery', () => {
     expect(deliveries.every(({ id }) => typeof id === 'string' && id.length > 0)).toBe(true);
   });
 
-  it('keeps id and time of publication when it is delivered again', async () => {
+  it('keeps its id and publish time when it is redelivered', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ scheduler: clock.scheduler });
     clock.advance(7);
@@ -141,7 +141,7 @@ describe('A delivery', () => {
 });
 
 describe('Consumers of one queue', () => {
-  it('get each message once between them', async () => {
+  it('receive each message once between them', async () => {
     const queue = new MemoryBackend();
     const consumers = upTo(8).map(() => drain(queue.consume()));
     await Promise.all(publishAll(queue, upTo(1000)));
@@ -161,7 +161,7 @@ describe('Consumers of one queue', () => {
     ]);
   });
 
-  it('are passed over while they hold all they may', () => {
+  it('are skipped while they have no credit', () => {
     const queue = new MemoryBackend();
     const busy = new Holder(queue, { prefetch: 1 });
     const free = new Holder(queue, { prefetch: 10 });
@@ -172,7 +172,7 @@ describe('Consumers of one queue', () => {
     expect(busy.numbers.length).toBe(2);
   });
 
-  it('pass their turn on when they leave', () => {
+  it('pass their turn on when they unsubscribe', () => {
     const queue = new MemoryBackend();
     const [first, second, third] = [new Holder(queue), new Holder(queue), new Holder(queue)];
     void publishAll(queue, [1]);
@@ -181,7 +181,7 @@ describe('Consumers of one queue', () => {
     expect([first.numbers, second.numbers, third.numbers]).toEqual([[1, 3], [], [2]]);
   });
 
-  it('are served in the order in which their next() were called', async () => {
+  it('are served in the order of their next() calls', async () => {
     const queue = new MemoryBackend();
     const [first, second] = [queue.consume(), queue.consume()];
     const results = [first.next(), second.next()];
@@ -191,7 +191,7 @@ describe('Consumers of one queue', () => {
 });
 
 describe('A publish from inside a subscriber', () => {
-  it('is delivered as soon as the handler returns, never within it', () => {
+  it('is delivered when the handler returns, not before', () => {
     const queue = new MemoryBackend();
     const events: string[] = [];
     queue.deliveries().subscribe((delivery) => {
@@ -204,7 +204,7 @@ describe('A publish from inside a subscriber', () => {
     expect(events).toEqual(['begin 1', 'end 1', 'begin 2', 'end 2', 'begin 3', 'end 3']);
   });
 
-  it('does not reach another subscriber before the handler has returned', () => {
+  it('does not reach another subscriber before the handler returns', () => {
     const queue = new MemoryBackend();
     const events: string[] = [];
     const handle = (name: string) => (delivery: Delivery) => {
@@ -241,7 +241,7 @@ describe('A publish from inside a subscriber', () => {
     expect(events).toEqual(['begin 1', 'end 1', 'begin 2', 'end 2', 'begin 3', 'end 3']);
   });
 
-  it('is delivered after what the acknowledgement of the handler let through', () => {
+  it("is delivered after the message that the handler's ack let through", () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1, 2]);
     const holder = new Holder(queue, { prefetch: 1 }, (delivery) => {
@@ -251,7 +251,7 @@ describe('A publish from inside a subscriber', () => {
     expect(holder.numbers).toEqual([1, 2, 3]);
   });
 
-  it('has been taken when its promise resolves', async () => {
+  it('is stored when its promise resolves', async () => {
     const queue = new MemoryBackend();
     let published: Promise<void> | undefined;
     const holder = new Holder(queue, {}, (delivery) => {

@@ -18,7 +18,7 @@ function setUp(options?: MemoryBackendOptions) {
 }
 
 describe('A publish for one group', () => {
-  it('reaches that group only, in order with what goes to all', () => {
+  it('reaches only this group, in order with messages for all', () => {
     const { publish, hold, queue } = setUp();
     const billing = hold('billing');
     void publish(1);
@@ -31,7 +31,7 @@ describe('A publish for one group', () => {
     ]);
   });
 
-  it('is finished when that group has settled it', async () => {
+  it('is finished when this group has settled it', async () => {
     const { publish, hold, queue } = setUp();
     void publish(1, 'billing');
     const joined = queue.join();
@@ -43,7 +43,7 @@ describe('A publish for one group', () => {
     await joined;
   });
 
-  it('counts once over all groups, and only in its own', async () => {
+  it('is counted once over all groups and only in its own', async () => {
     const { publish, queue } = setUp();
     void publish(1);
     void publish(2, 'billing');
@@ -53,7 +53,7 @@ describe('A publish for one group', () => {
     expect(await queue.stats({ group: 'audit' })).toEqual({ ready: 1, unfinished: 2 });
   });
 
-  it('takes its place when it becomes due', () => {
+  it('joins the order when it becomes due', () => {
     const { publish, hold, clock } = setUp();
     const [billing, audit] = [hold('billing'), hold('audit')];
     void publish(1, 'billing', 10);
@@ -83,7 +83,7 @@ describe('A publish for one group', () => {
     expect(hold('audit').numbers).toEqual([1, 3, 5]);
   });
 
-  it('arrives with its headers, and with an id of its own', () => {
+  it('arrives with its headers and a unique id', () => {
     const { queue, hold } = setUp();
     void queue.publish('number', { n: 1 }, { group: 'billing', headers: { a: 'b' } });
     void queue.publish('number', { n: 2 }, { group: 'audit' });
@@ -92,7 +92,7 @@ describe('A publish for one group', () => {
     expect(billing.of(1).id).not.toBe(audit.of(2).id);
   });
 
-  it('is seen by the taps like any other', () => {
+  it('is emitted by published$ and unfinished$', () => {
     const { queue, publish, hold } = setUp();
     const entries: number[] = [];
     const counts: number[] = [];
@@ -103,7 +103,7 @@ describe('A publish for one group', () => {
     expect([entries, counts]).toEqual([[1], [0, 1, 0]]);
   });
 
-  it('needs no room where a consumer of its group waits', async () => {
+  it('needs no capacity if a consumer of its group waits', async () => {
     const { publish, hold } = setUp({ capacity: 1 });
     void publish(1, 'audit');
     const billing = hold('billing');
@@ -114,7 +114,7 @@ describe('A publish for one group', () => {
   it.each([
     ['deliveries()', (queue: MemoryBackend) => new Holder(queue, { group: 'billing' }).numbers],
     ['consume()', async (queue: MemoryBackend) => (await pull(queue.consume({ group: 'billing' }), 1)).map(numberOf)],
-  ])('that waits for room goes straight to a consumer of its group that comes by %s', async (_, take) => {
+  ])('that waits for capacity goes straight to a new consumer of its group: %s', async (_, take) => {
     const { queue, publish } = setUp({ capacity: 1 });
     void publish(1, 'audit');
     const waiting = publish(2, 'billing');
@@ -123,7 +123,7 @@ describe('A publish for one group', () => {
     expect(await stateOf(waiting)).toBe('fulfilled');
   });
 
-  it('waits for room, first come first served, and may be aborted', async () => {
+  it('waits for capacity first come, first served, and can be aborted', async () => {
     const { queue, publish, hold } = setUp({ capacity: 1 });
     void publish(1, 'billing');
     const controller = new AbortController();
@@ -138,7 +138,7 @@ describe('A publish for one group', () => {
     expect([billing.numbers, hold('audit').numbers]).toEqual([[1], [3]]);
   });
 
-  it('is dropped by an overflow policy like any other', () => {
+  it('is dropped by an overflow policy', () => {
     const { queue, publish, hold } = setUp({ capacity: 2, overflow: 'drop-oldest' });
     void publish(1, 'billing');
     void publish(2, 'audit');
@@ -159,7 +159,7 @@ describe('A publish for one group', () => {
     expect([hold('billing').numbers, hold('audit').numbers]).toEqual([[], []]);
   });
 
-  it('keeps the streams of its group alone open while it is delayed in a closed queue', async () => {
+  it('keeps only the streams of its group open while it is delayed in a closed queue', async () => {
     const { queue, publish, clock, hold } = setUp();
     void publish(1, 'billing', 10);
     const [billing, audit] = [hold('billing'), drain(queue.consume({ group: 'audit' }))];

@@ -13,7 +13,7 @@ const SETTLEMENTS: readonly [Settle, Delivery['settled'], number][] = [
   ['reject', 'rejected', 0],
 ];
 
-/** A queue under virtual time. */
+/** A queue with a virtual clock. */
 function setUp() {
   const clock = new VirtualClock();
   const logger = recordingLogger();
@@ -21,9 +21,9 @@ function setUp() {
   return { clock, logger, queue };
 }
 
-describe('The settlement of a delivery', () => {
+describe('Settlement of a delivery', () => {
   it.each(SETTLEMENTS)(
-    'by %s takes effect within the call, counts, and says how: %s',
+    'with %s takes effect synchronously, counts, and sets `settled` to %s',
     async (settle, settled, unfinished) => {
       const { queue, logger } = setUp();
       void publishAll(queue, [1]);
@@ -38,7 +38,7 @@ describe('The settlement of a delivery', () => {
   );
 
   it.each(SETTLEMENTS)(
-    'by %s wins over every later one, each of which logs one warning and resolves to false',
+    'with %s wins over later ones, which log one warning each and resolve with false',
     async (settle, settled, unfinished) => {
       for (const [later] of SETTLEMENTS) {
         const { queue, logger } = setUp();
@@ -69,7 +69,7 @@ describe('The settlement of a delivery', () => {
     expect(counts).toEqual([0, 1, 2, 3, 2, 1, 0]);
   });
 
-  it('can be done later than the next delivery, and for another one meanwhile', async () => {
+  it('may happen in any order', async () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(3));
     const holder = new Holder(queue);
@@ -80,7 +80,7 @@ describe('The settlement of a delivery', () => {
     expect(queue.unfinished).toBe(1);
   });
 
-  it('by ack or reject is final', () => {
+  it('with ack or reject is final', () => {
     const { queue, clock } = setUp();
     void publishAll(queue, [1, 2]);
     const holder = new Holder(queue);
@@ -91,7 +91,7 @@ describe('The settlement of a delivery', () => {
     expect(new Holder(queue).numbers).toEqual([]);
   });
 
-  it('by nack counts an attempt, by release none', () => {
+  it('counts an attempt with nack and none with release', () => {
     const { queue, clock } = setUp();
     void publishAll(queue, [1]);
     const holder = new Holder(queue);
@@ -109,7 +109,7 @@ describe('The settlement of a delivery', () => {
     ]);
   });
 
-  it('puts the message back to the place that its publication gave it', () => {
+  it('returns a requeued message to its original place', () => {
     const { queue, clock } = setUp();
     void publishAll(queue, upTo(5));
     const holder = new Holder(queue, { prefetch: 3 });
@@ -124,7 +124,7 @@ describe('The settlement of a delivery', () => {
     ]);
   });
 
-  it('does not touch what another subscriber holds, when the message went to it', async () => {
+  it('does not affect a message that was redelivered to another subscriber', async () => {
     const { queue, logger } = setUp();
     void publishAll(queue, [1]);
     const first = new Holder(queue);
@@ -146,7 +146,7 @@ describe('The settlement of a delivery', () => {
     ['RangeError', Number.NaN],
     ['TypeError', '5'],
     ['TypeError', null],
-  ])('by a nack with a bad delay is refused with a %s (%p), and the delivery stays out', async (name, delay) => {
+  ])('with nack throws a %s for the delay %p, and the delivery stays in flight', async (name, delay) => {
     const { queue } = setUp();
     void publishAll(queue, [1]);
     const delivery = new Holder(queue).of(1);
@@ -159,8 +159,8 @@ describe('The settlement of a delivery', () => {
   });
 });
 
-describe('A subscriber to deliveries', () => {
-  it('holds 32 at most by default, and says so', () => {
+describe('A subscriber to deliveries()', () => {
+  it('has a prefetch of 32 by default and exposes it', () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(40));
     expect(queue.deliveries().prefetch).toBe(32);
@@ -172,7 +172,7 @@ describe('A subscriber to deliveries', () => {
     ['the oldest first', (held) => held[0]],
     ['the newest first', (held) => held.at(-1)],
     ['from the middle', (held) => held[held.length >> 1]],
-  ])('never holds more than its prefetch when it settles %s', (_, choose) => {
+  ])('never has more than its prefetch in flight when it settles %s', (_, choose) => {
     const { queue, clock } = setUp();
     void publishAll(queue, upTo(60));
     const ways: Settle[] = ['ack', 'reject', 'nack', 'ack', 'release'];
@@ -189,7 +189,7 @@ describe('A subscriber to deliveries', () => {
     expect(new Set(holder.numbers).size).toBe(60);
   });
 
-  it('requeues its unsettled deliveries at once, with one attempt more', () => {
+  it('requeues its deliveries in flight when it unsubscribes, with one more attempt', () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(4));
     const holder = new Holder(queue, { prefetch: 3 });
@@ -204,7 +204,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('requeues released messages without counting the attempt', () => {
+  it('requeues released messages without counting an attempt', () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(2));
     const holder = new Holder(queue);
@@ -216,7 +216,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('passes its messages to a waiting subscriber within the call of unsubscribe', () => {
+  it('passes its messages to a waiting subscriber synchronously in unsubscribe()', () => {
     const { queue } = setUp();
     const [leaving, waiting] = [new Holder(queue, { prefetch: 2 }), new Holder(queue, { prefetch: 4 })];
     void publishAll(queue, upTo(4));
@@ -230,7 +230,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('gives everything back when an operator below it throws', () => {
+  it('requeues all messages when an operator below it throws', () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(3));
     const errors: unknown[] = [];
@@ -252,7 +252,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('keeps the state of the queue true when its own handler throws', async () => {
+  it('keeps a consistent queue when its handler throws', async () => {
     const { queue } = setUp();
     const thrown: unknown[] = [];
     const before = config.onUnhandledError;
@@ -275,7 +275,7 @@ describe('A subscriber to deliveries', () => {
     }
   });
 
-  it('gets nothing more once it has left from inside its own handler', () => {
+  it('receives no more messages after it unsubscribes inside its handler', () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(4));
     const seen: number[] = [];
@@ -293,7 +293,7 @@ describe('A subscriber to deliveries', () => {
     ]);
   });
 
-  it('keeps its deliveries in flight when its signal aborts, and completes when the last one is settled', async () => {
+  it('keeps its deliveries in flight when its signal aborts and completes when the last one is settled', async () => {
     const { queue, logger } = setUp();
     const controller = new AbortController();
     void publishAll(queue, upTo(4));
@@ -308,7 +308,7 @@ describe('A subscriber to deliveries', () => {
     expect(queue.size).toBe(3);
   });
 
-  it('completes at once on an abort with nothing in flight, and when the signal was aborted before', () => {
+  it('completes immediately on an abort with nothing in flight or an aborted signal', () => {
     const { queue } = setUp();
     const controller = new AbortController();
     const waiting = new Holder(queue, { signal: controller.signal });
@@ -322,7 +322,7 @@ describe('A subscriber to deliveries', () => {
 
 describe('A redelivery', () => {
   it.each(['nack', 'release'] as const)(
-    'after %s comes to the same subscriber in a later macrotask of its scheduler',
+    'after %s reaches the same subscriber in a later macrotask of the scheduler',
     (settle) => {
       const { queue, clock } = setUp();
       void publishAll(queue, upTo(2));
@@ -335,28 +335,25 @@ describe('A redelivery', () => {
     },
   );
 
-  it.each(['nack', 'release'] as const)(
-    'after %s comes in real time without a scheduler of its own',
-    async (settle) => {
-      const queue = new MemoryBackend({ logger: silentLogger });
-      void publishAll(queue, [1]);
-      const holder = new Holder(queue);
-      await holder.of(1)[settle]();
-      await Promise.resolve();
-      expect(holder.numbers).toEqual([1]);
-      const second = new Promise<void>((resolve) => {
-        const timer = setInterval(() => {
-          if (holder.numbers.length < 2) return;
-          clearInterval(timer);
-          resolve();
-        }, 1);
-      });
-      await second;
-      expect(holder.of(1).attempt).toBe(settle === 'nack' ? 2 : 1);
-    },
-  );
+  it.each(['nack', 'release'] as const)('after %s happens in real time without a scheduler', async (settle) => {
+    const queue = new MemoryBackend({ logger: silentLogger });
+    void publishAll(queue, [1]);
+    const holder = new Holder(queue);
+    await holder.of(1)[settle]();
+    await Promise.resolve();
+    expect(holder.numbers).toEqual([1]);
+    const second = new Promise<void>((resolve) => {
+      const timer = setInterval(() => {
+        if (holder.numbers.length < 2) return;
+        clearInterval(timer);
+        resolve();
+      }, 1);
+    });
+    await second;
+    expect(holder.of(1).attempt).toBe(settle === 'nack' ? 2 : 1);
+  });
 
-  it.each(['nack', 'release'] as const)('after %s holds up whatever the same subscriber would take next', (settle) => {
+  it.each(['nack', 'release'] as const)('after %s delays the next messages of the same subscriber', (settle) => {
     const { queue, clock } = setUp();
     void publishAll(queue, upTo(3));
     const holder = new Holder(queue, { prefetch: 3 });
@@ -368,7 +365,7 @@ describe('A redelivery', () => {
     expect(holder.numbers).toEqual([1, 2, 3, 2, 4]);
   });
 
-  it('goes to another subscriber that waits at once', () => {
+  it('goes to another waiting subscriber immediately', () => {
     const { queue } = setUp();
     const first = new Holder(queue, { prefetch: 1 });
     const second = new Holder(queue, { prefetch: 1 });
@@ -377,7 +374,7 @@ describe('A redelivery', () => {
     expect(second.attempts).toEqual([[1, 2]]);
   });
 
-  it('is not waited for by a subscriber that left meanwhile: no timer stays behind', async () => {
+  it('leaves no timer behind if its subscriber unsubscribes meanwhile', async () => {
     const { queue, clock } = setUp();
     void publishAll(queue, [1]);
     const holder = new Holder(queue);

@@ -14,7 +14,7 @@ function setUp(messages = 0): MemoryBackend {
 }
 
 describe('The stack does not grow', () => {
-  it('with a million acknowledgements from inside next, of messages that waited', () => {
+  it('with a million acks of waiting messages inside next', () => {
     const queue = setUp(MILLION);
     let seen = 0;
     queue.deliveries({ prefetch: 1 }).subscribe((delivery) => {
@@ -25,7 +25,7 @@ describe('The stack does not grow', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('with settlements from inside next of one delivery in three, with a prefetch that is left free', () => {
+  it('with settlements of every third delivery inside next', () => {
     const queue = setUp(200_000);
     const held: Delivery[] = [];
     let seen = 0;
@@ -38,7 +38,7 @@ describe('The stack does not grow', () => {
     expect(queue.unfinished).toBe(200_000 % 3);
   });
 
-  it('with a handler that publishes the next message from inside next, a million times', () => {
+  it('with a million publishes of the next message inside next', () => {
     const queue = setUp();
     let seen = 0;
     queue.deliveries({ prefetch: 1 }).subscribe((delivery) => {
@@ -50,7 +50,7 @@ describe('The stack does not grow', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('with a handler that publishes before it acknowledges, to a queue with a single place', () => {
+  it('with a handler that publishes before it acknowledges, at a capacity of 1', () => {
     const queue = new MemoryBackend({ capacity: 1, logger: silentLogger });
     let seen = 0;
     queue.deliveries({ prefetch: 1 }).subscribe((delivery) => {
@@ -62,7 +62,7 @@ describe('The stack does not grow', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('with a handler that admits one of a hundred thousand waiting publishes at a time', () => {
+  it('with a handler that admits a hundred thousand waiting publishes one by one', () => {
     const queue = new MemoryBackend({ capacity: 1, logger: silentLogger });
     for (let n = 0; n < 100_000; n++) void queue.publish('key', PAYLOAD);
     let seen = 0;
@@ -73,7 +73,7 @@ describe('The stack does not grow', () => {
     expect(seen).toBe(100_000);
   });
 
-  it('with observers of the taps that publish a hundred thousand times', () => {
+  it('with observers of published$ and unfinished$ that publish a hundred thousand times', () => {
     const queue = setUp();
     let taken = 0;
     queue.published$.subscribe(() => {
@@ -89,7 +89,7 @@ describe('The stack does not grow', () => {
     expect(counted).toBe(200_000);
   });
 
-  it('with twenty thousand subscribers, each of which leaves its message to the next', async () => {
+  it('with twenty thousand subscribers that pass a message on', async () => {
     const queue = setUp(1);
     let seen = 0;
     for (let n = 0; n < 20_000; n++) {
@@ -121,7 +121,7 @@ describe('The stack does not grow', () => {
   });
 
   it.each(['before', 'after'])(
-    'with a pipeline that fails on every message under retry(20_000), for a message published %s the subscription',
+    'with a pipeline under retry(20_000) that fails on a message published %s the subscription',
     async (when) => {
       const queue = setUp();
       const attempts: number[] = [];
@@ -144,7 +144,7 @@ describe('The stack does not grow', () => {
     },
   );
 
-  it('with a pipeline that fails on every one of many messages under retry(20_000)', async () => {
+  it('with a pipeline under retry(20_000) that fails on every one of many messages', async () => {
     const queue = setUp(50);
     let failures = 0;
     const errors: unknown[] = [];

@@ -11,12 +11,12 @@ function setUp(groups?: readonly string[]) {
 }
 
 describe('stats()', () => {
-  it('counts nothing in an empty queue', async () => {
+  it('returns zeros for an empty queue', async () => {
     const { queue } = setUp();
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('tells what could be had now from what is delayed or out', async () => {
+  it('distinguishes ready messages from delayed ones and those in flight', async () => {
     const { queue, clock } = setUp();
     void publishAll(queue, upTo(5));
     void queue.publish('number', { n: 6 }, { delay: 10 });
@@ -34,7 +34,7 @@ describe('stats()', () => {
     expect(await queue.stats()).toEqual({ ready: 5, unfinished: 5 });
   });
 
-  it('agrees with the counts of the queue', async () => {
+  it('agrees with the properties of the queue', async () => {
     const { queue } = setUp();
     void publishAll(queue, upTo(5));
     new Holder(queue, { prefetch: 2 });
@@ -42,7 +42,7 @@ describe('stats()', () => {
     expect(await queue.stats()).toEqual({ ready: queue.size, unfinished: queue.unfinished });
   });
 
-  it('does not count a publish that waits for room', async () => {
+  it('does not count a publish that waits for capacity', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     void publishAll(queue, upTo(3));
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
@@ -55,7 +55,7 @@ describe('stats()', () => {
     expect(await stats).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('counts for one group what that group has not settled', async () => {
+  it('counts the unsettled messages of one group', async () => {
     const { queue } = setUp(['billing', 'audit']);
     void publishAll(queue, upTo(3));
     const billing = new Holder(queue, { group: 'billing' });
@@ -71,7 +71,7 @@ describe('stats()', () => {
     expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
   });
 
-  it('counts a message over all groups as ready while it is for any of them', async () => {
+  it('counts a message as ready if it is ready in any group', async () => {
     const { queue, clock } = setUp(['billing', 'audit']);
     void publishAll(queue, [1]);
     const billing = new Holder(queue, { group: 'billing' });
@@ -98,7 +98,7 @@ describe('stats()', () => {
     ['group', 'TypeError', { group: 1 }],
     ['group', 'TypeError', { group: null }],
     ['options', 'TypeError', null],
-  ])('rejects for a bad %s with a %s that names it', async (parameter, name, options) => {
+  ])('rejects an invalid %s with a %s that names it', async (parameter, name, options) => {
     const { queue } = setUp();
     const stats = queue.stats(options as StatsOptions);
     expect(await rejectionOf(stats)).toMatchObject({ name, message: expect.stringContaining(parameter) });

@@ -6,7 +6,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const numberIn = ([, payload]: QueueEntry): number => numberOf(payload);
 
-/** Collects what RxJS reports as unhandled while `run` runs, instead of letting it end the process. */
+/** Collects the errors that RxJS reports as unhandled while `run` runs. */
 async function unhandledIn(run: () => void): Promise<unknown[]> {
   const errors: unknown[] = [];
   const before = config.onUnhandledError;
@@ -21,7 +21,7 @@ async function unhandledIn(run: () => void): Promise<unknown[]> {
 }
 
 describe('published$', () => {
-  it('emits each entry as it is taken, and nothing from before the subscription', () => {
+  it('emits each entry when it is stored, and none from before the subscription', () => {
     const queue = new MemoryBackend();
     const seen: QueueEntry[] = [];
     void publishAll(queue, [1]);
@@ -43,7 +43,7 @@ describe('published$', () => {
     expect(seen).toEqual(upTo(3));
   });
 
-  it('emits a publish that waits when it is admitted, and one that is refused never', async () => {
+  it('emits a waiting publish when it is admitted, and never a refused one', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const seen: number[] = [];
     queue.published$.pipe(map(numberIn)).subscribe((n) => seen.push(n));
@@ -59,7 +59,7 @@ describe('published$', () => {
     expect(seen).toEqual([1, 3]);
   });
 
-  it('emits nothing that an overflow policy did not take', () => {
+  it('emits nothing that an overflow policy dropped', () => {
     const queue = new MemoryBackend({ capacity: 1, overflow: 'drop-newest' });
     const seen: number[] = [];
     queue.published$.pipe(map(numberIn)).subscribe((n) => seen.push(n));
@@ -80,7 +80,7 @@ describe('published$', () => {
     expect(seen).toEqual([1]);
   });
 
-  it('is in order for every observer when one of them publishes', () => {
+  it('emits in order to every observer when one of them publishes', () => {
     const queue = new MemoryBackend();
     const [first, second]: [number[], number[]] = [[], []];
     let depth = 0;
@@ -98,7 +98,7 @@ describe('published$', () => {
     expect(queue.size).toBe(5);
   });
 
-  it('leaves the state of the queue true when an observer throws', async () => {
+  it('keeps a consistent queue when an observer throws', async () => {
     const queue = new MemoryBackend();
     const boom = new Error('boom');
     const seen: number[] = [];
@@ -130,7 +130,7 @@ describe('published$', () => {
     expect((await pull(queue.consume(), 3)).map(numberOf)).toEqual(upTo(3));
   });
 
-  it('can be left from inside an observer', () => {
+  it('can be unsubscribed from inside an observer', () => {
     const queue = new MemoryBackend();
     const seen: number[] = [];
     const subscription: Subscription = queue.published$.pipe(map(numberIn)).subscribe((n) => {
@@ -141,7 +141,7 @@ describe('published$', () => {
     expect(seen).toEqual([1, 2]);
   });
 
-  it('cannot be used to push into the queue', () => {
+  it('has no next() method', () => {
     const queue = new MemoryBackend();
     expect('next' in queue.published$).toBe(false);
     expect('next' in queue.unfinished$).toBe(false);
@@ -165,7 +165,7 @@ describe('unfinished$', () => {
     expect(late).toEqual([2, 1, 0]);
   });
 
-  it('says the change that clear() makes, and ends at 0', () => {
+  it('emits the change of clear() and ends at 0', () => {
     const queue = new MemoryBackend();
     const seen: number[] = [];
     void publishAll(queue, upTo(3));
@@ -174,7 +174,7 @@ describe('unfinished$', () => {
     expect([seen[0], seen.at(-1)]).toEqual([3, 0]);
   });
 
-  it('is in order for every observer when one of them publishes', () => {
+  it('emits in order to every observer when one of them publishes', () => {
     const queue = new MemoryBackend();
     const seen: number[][] = [[], [], []];
     queue.unfinished$.subscribe((count) => seen[0]?.push(count));
@@ -188,7 +188,7 @@ describe('unfinished$', () => {
     expect(queue.unfinished).toBe(5);
   });
 
-  it('is in order when an observer settles', () => {
+  it('emits in order when an observer settles', () => {
     const queue = new MemoryBackend();
     const holder = new Holder(queue);
     void publishAll(queue, upTo(3));
@@ -205,7 +205,7 @@ describe('unfinished$', () => {
     ]);
   });
 
-  it('is in order for an observer that comes from inside another one', () => {
+  it('emits in order to an observer that subscribes inside another one', () => {
     const queue = new MemoryBackend();
     const seen: number[] = [];
     const atTwo$ = queue.unfinished$.pipe(
@@ -220,7 +220,7 @@ describe('unfinished$', () => {
     expect(seen).toEqual([2, 3, 4]);
   });
 
-  it('keeps the queue going when an observer empties and fills it a hundred thousand times', () => {
+  it('works when an observer empties and fills the queue a hundred thousand times', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     let rounds = 0;
     queue.unfinished$.subscribe((count) => {
@@ -233,7 +233,7 @@ describe('unfinished$', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('leaves the state of the queue true when an observer throws', async () => {
+  it('keeps a consistent queue when an observer throws', async () => {
     const queue = new MemoryBackend();
     const boom = new Error('boom');
     const seen: number[] = [];
@@ -251,7 +251,7 @@ describe('unfinished$', () => {
     expect([holder.numbers, queue.unfinished]).toEqual([[1, 2], 1]);
   });
 
-  it('says what the queue says, whenever it is asked between two calls', () => {
+  it('equals the property of the queue after each call', () => {
     const queue = new MemoryBackend();
     let latest = -1;
     queue.unfinished$.subscribe((count) => {

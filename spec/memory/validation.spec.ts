@@ -7,7 +7,7 @@ class Order {
   readonly total = 5;
 }
 
-/** The error of a publish that has to be refused, with a look at whether the queue is unchanged. */
+/** The error of a publish that has to be refused. Expects that the queue is unchanged. */
 async function refusal(
   queue: MemoryBackend,
   key: unknown,
@@ -16,7 +16,7 @@ async function refusal(
 ): Promise<InvalidMessageError> {
   const published: unknown[] = [];
   const tapped = queue.published$.subscribe((entry) => published.push(entry));
-  // Called outside of any promise: what it throws synchronously fails the test.
+  // Not called inside a promise, so a synchronous exception fails the test.
   const promise = queue.publish(key as string, payload as object, options as PublishOptions);
   const error = await rejectionOf(promise);
   tapped.unsubscribe();
@@ -27,7 +27,7 @@ async function refusal(
   return error as InvalidMessageError;
 }
 
-describe('The key of a message', () => {
+describe('Message key', () => {
   it.each([
     ['empty', ''],
     ['too long', 'k'.repeat(256)],
@@ -38,7 +38,7 @@ describe('The key of a message', () => {
     ['a number', 5],
     ['an object', {}],
     ['a String object', Object('key')],
-  ])('is refused when it is %s', async (_, key) => {
+  ])('is refused if it is %s', async (_, key) => {
     const queue = new MemoryBackend();
     const error = await refusal(queue, key, { n: 1 });
     expect(error).toMatchObject({
@@ -70,7 +70,7 @@ describe('The key of a message', () => {
     expect(deliveries.map((delivery) => delivery.key)).toEqual([key, key]);
   });
 
-  it('is checked again when it changes between two publishes', async () => {
+  it('is checked again if it changes between two publishes', async () => {
     const queue = new MemoryBackend();
     await queue.publish('good', {});
     queue.clear();
@@ -80,7 +80,7 @@ describe('The key of a message', () => {
   });
 });
 
-describe.each(['shape', 'json'] as const)("The payload of a message, with validate: '%s'", (validate) => {
+describe.each(['shape', 'json'] as const)("Message payload with validate: '%s'", (validate) => {
   it.each<[string, unknown]>([
     ['undefined', undefined],
     ['null', null],
@@ -99,7 +99,7 @@ describe.each(['shape', 'json'] as const)("The payload of a message, with valida
     ['a Promise', Promise.resolve()],
     ['bytes', new Uint8Array(3)],
     ['an object with a prototype of its own', Object.create({ inherited: 1 })],
-  ])('is refused when it is %s', async (_, payload) => {
+  ])('is refused if it is %s', async (_, payload) => {
     const queue = new MemoryBackend({ validate });
     const error = await refusal(queue, 'key', payload);
     expect(error.path).toBe('payload');
@@ -134,7 +134,7 @@ describe.each(['shape', 'json'] as const)("The payload of a message, with valida
   });
 });
 
-describe("The payload of a message, with validate: 'json'", () => {
+describe("Message payload with validate: 'json'", () => {
   const cyclic: { list: unknown[] } = { list: [] };
   cyclic.list.push({ back: cyclic });
 
@@ -154,7 +154,7 @@ describe("The payload of a message, with validate: 'json'", () => {
     ['a cycle', cyclic, 'payload.list[0].back'],
     ['a name that is no identifier', { 'two words': Number.NaN }, 'payload["two words"]'],
     ['a bad field behind __proto__', JSON.parse('{ "__proto__": { "a": 1e999 } }') as object, 'payload.__proto__.a'],
-  ])('is refused for %s in it, with its path', async (_, payload, path) => {
+  ])('is refused if it contains %s, with the path', async (_, payload, path) => {
     const queue = new MemoryBackend({ validate: 'json' });
     const error = await refusal(queue, 'key', payload);
     expect(error.path).toBe(path);
@@ -162,20 +162,20 @@ describe("The payload of a message, with validate: 'json'", () => {
     expect(thrownBy(() => queue.tryPublish('key', payload))).toMatchObject({ path });
   });
 
-  it('is refused, and does not exhaust the stack, when it is nested very deeply', async () => {
+  it('is refused without a stack overflow if it is nested very deeply', async () => {
     let payload: object = {};
     for (let depth = 0; depth < 200_000; depth++) payload = { payload };
     await refusal(new MemoryBackend({ validate: 'json' }), 'key', payload);
   });
 
-  it('leaves undefined properties out', async () => {
+  it('omits undefined properties', async () => {
     const queue = new MemoryBackend({ validate: 'json' });
     await queue.publish('key', { a: undefined, b: { c: undefined, d: 1 } });
     const [payload] = await pull(queue.consume(), 1);
     expect(payload).toStrictEqual({ b: { d: 1 } });
   });
 
-  it('is a copy of its own in every group and on every delivery, as from a broker', async () => {
+  it('is a separate copy in every group and on every delivery', async () => {
     const queue = new MemoryBackend({ validate: 'json', groups: ['billing', 'audit'] });
     await queue.publish('key', { n: 1 });
     for (const attempt of [1, 2]) {
@@ -188,7 +188,7 @@ describe("The payload of a message, with validate: 'json'", () => {
     expect(value).toEqual({ n: 1 });
   });
 
-  it('is handed on as a copy, all the way down', async () => {
+  it('is delivered as a deep copy', async () => {
     const queue = new MemoryBackend({ validate: 'json' });
     const payload = { list: [{ n: 1 }] };
     await queue.publish('key', payload);
@@ -199,14 +199,14 @@ describe("The payload of a message, with validate: 'json'", () => {
     expect(received).not.toBe(payload);
   });
 
-  it('may hold one object twice, which is no cycle', async () => {
+  it('may contain an object twice, which is not a cycle', async () => {
     const queue = new MemoryBackend({ validate: 'json' });
     const shared = { n: 1 };
     await queue.publish('key', { a: shared, b: [shared, shared] });
     expect(await pull(queue.consume(), 1)).toEqual([{ a: { n: 1 }, b: [{ n: 1 }, { n: 1 }] }]);
   });
 
-  it('keeps a field that is called __proto__ a field', async () => {
+  it('keeps a field that is named __proto__', async () => {
     const queue = new MemoryBackend({ validate: 'json' });
     await queue.publish('key', JSON.parse('{ "deep": [{ "__proto__": { "x": 1 } }] }') as object);
     const [payload] = (await pull(queue.consume(), 1)) as [{ deep: [{ x?: number }] }];
@@ -216,8 +216,8 @@ describe("The payload of a message, with validate: 'json'", () => {
   });
 });
 
-describe("The payload of a message, with validate: 'shape'", () => {
-  it('is handed on as it is, whatever is in it', async () => {
+describe("Message payload with validate: 'shape'", () => {
+  it('is delivered as the same object, whatever it contains', async () => {
     const queue = new MemoryBackend();
     const payload = { at: new Date(0), big: 5n };
     await queue.publish('key', payload);
@@ -225,21 +225,21 @@ describe("The payload of a message, with validate: 'shape'", () => {
   });
 });
 
-describe('The headers of a message', () => {
+describe('Message headers', () => {
   it.each<[string, unknown, string]>([
-    ['no object', 'text', 'headers'],
+    ['a string', 'text', 'headers'],
     ['null', null, 'headers'],
     ['an array', ['a'], 'headers'],
     ['a Map', new Map(), 'headers'],
     ['a number as a value', { n: 1 }, 'headers.n'],
     ['undefined as a value', { trace: undefined }, 'headers.trace'],
-    ['a value that is no UTF-8', { trace: '\uDC00' }, 'headers.trace'],
-  ])('are refused for %s', async (_, headers, path) => {
+    ['a value that is not UTF-8', { trace: '\uDC00' }, 'headers.trace'],
+  ])('are refused if they are or contain %s', async (_, headers, path) => {
     const error = await refusal(new MemoryBackend(), 'key', {}, { headers });
     expect(error.path).toBe(path);
   });
 
-  it('may be odd strings, and are called what they like', () => {
+  it('may have any names and any strings as values', () => {
     const queue = new MemoryBackend();
     const headers = JSON.parse(
       '{ "__proto__": "a", "constructor": "b", "two words": "", "line\\nbreak": "\\r\\n\\u0000", "é": "😀" }',
