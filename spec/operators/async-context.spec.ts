@@ -30,14 +30,14 @@ const publish = (publisher: string, ...numbers: number[]) =>
     for (const n of numbers) void queue.publish('number', { n });
   });
 
-/** Lets time pass, in a context of its own. */
+/** Advances the clock in a context of its own. */
 async function pass(milliseconds = 0): Promise<void> {
   await turns();
   contexts.in('clock', () => clock.advance(milliseconds));
   await turns();
 }
 
-/** Runs a handler in the context `run`; what it emits is noted. */
+/** Subscribes with a handler in the context `run` and records its values. */
 function run(handler: TestHandler, options: HandleOptions = {}): Subscription {
   const { scheduler } = clock;
   return contexts.in('run', () =>
@@ -51,13 +51,13 @@ function run(handler: TestHandler, options: HandleOptions = {}): Subscription {
   );
 }
 
-/** The contexts of all that was noted. */
+/** The contexts of all notes. */
 const seen = () => [...new Set(contexts.notes.map((note) => note.split(' in ')[1]))];
 
-/** What was noted, each once. */
+/** The distinct notes. */
 const noted = () => [...new Set(contexts.notes.map((note) => note.split(' in ')[0]))];
 
-describe('The asynchronous context of a handler', () => {
+describe('Async context of a handler', () => {
   it.each([1, 2, 8])('is that of the subscription, with a concurrency of %p', async (concurrency) => {
     run(
       async ({ payload }) => {
@@ -74,7 +74,7 @@ describe('The asynchronous context of a handler', () => {
     expect(seen()).toEqual(['run']);
   });
 
-  it('is none where there was no storage when it was started', async () => {
+  it('is undefined if there was no storage at the subscription', async () => {
     queue
       .deliveries()
       .pipe(handle(() => contexts.note('handler')))
@@ -109,7 +109,7 @@ describe('The asynchronous context of a handler', () => {
     );
     publish('publisher', 1, 2);
     await pass(10);
-    // In place, the second follows the first.
+    // In place, the second message follows the first.
     await pass(10);
     const orderBy = options.orderBy === undefined ? [] : ['orderBy'];
     expect(noted().sort()).toEqual(
@@ -129,7 +129,7 @@ describe('The asynchronous context of a handler', () => {
     expect(seen()).toEqual(['run']);
   });
 
-  it('is that of the subscription for the publish of a dead letter that is tried again', async () => {
+  it('is that of the subscription when a dead letter is published again', async () => {
     let failures = 0;
     const deadLetter = {
       publish: async () => {
@@ -167,7 +167,7 @@ describe('The asynchronous context of a handler', () => {
     ]);
   });
 
-  it('is that of the subscription for the values of an Observable that emits elsewhere, and for the handler after it', async () => {
+  it('is that of the subscription for values of an Observable that emits elsewhere, and for the next handler', async () => {
     const values = new Subject<string>();
     run(({ payload }) => {
       contexts.note(`handler ${numberOf(payload)}`);
@@ -187,7 +187,7 @@ describe('The asynchronous context of a handler', () => {
     ]);
   });
 
-  it('is that of the subscription for what follows from an abort', async () => {
+  it('is that of the subscription after an abort', async () => {
     const stop = new AbortController();
     const job = deferred();
     run(() => job.promise, { signal: stop.signal, onOutcome: ({ status }) => contexts.note(status) });
@@ -198,14 +198,14 @@ describe('The asynchronous context of a handler', () => {
     expect(contexts.notes).toEqual(['acked in run', 'released in run', 'complete in run']);
   });
 
-  it('is that of the subscription for what follows when the subscriber leaves', () => {
+  it('is that of the subscription when the subscriber unsubscribes', () => {
     const subscription = run(() => NEVER, { onOutcome: ({ status }) => contexts.note(status) });
     publish('publisher', 1, 2);
     contexts.in('leaver', () => subscription.unsubscribe());
     expect(contexts.notes).toEqual(['released in run', 'released in run']);
   });
 
-  it('is that of each subscription, one after the other', async () => {
+  it('is that of each subscription', async () => {
     const handled = queue.deliveries().pipe(handle(() => contexts.note('handler')));
     const first = contexts.in('first', () => handled.subscribe());
     publish('publisher', 1);
@@ -216,19 +216,22 @@ describe('The asynchronous context of a handler', () => {
     expect(contexts.notes).toEqual(['handler in first', 'handler in second']);
   });
 
-  it.each([1, 4])('is not changed by what another handler enters, with a concurrency of %p', async (concurrency) => {
-    const handler = async () => {
-      contexts.note('handler');
-      contexts.enter('entered');
-      await turns(1);
-    };
-    run(handler, { concurrency, onOutcome: () => contexts.note('outcome') });
-    publish('publisher', 1, 2, 3, 4, 5, 6);
-    await until(() => contexts.notes.length === 12);
-    expect(seen()).toEqual(['run']);
-  });
+  it.each([1, 4])(
+    'is not changed by a context that another handler enters, with a concurrency of %p',
+    async (concurrency) => {
+      const handler = async () => {
+        contexts.note('handler');
+        contexts.enter('entered');
+        await turns(1);
+      };
+      run(handler, { concurrency, onOutcome: () => contexts.note('outcome') });
+      publish('publisher', 1, 2, 3, 4, 5, 6);
+      await until(() => contexts.notes.length === 12);
+      expect(seen()).toEqual(['run']);
+    },
+  );
 
-  it('is that of the subscription over a source that emits elsewhere', async () => {
+  it('is that of the subscription if the source emits elsewhere', async () => {
     const source = new Subject<FakeDelivery>();
     contexts.in('run', () =>
       source
@@ -246,7 +249,7 @@ describe('The asynchronous context of a handler', () => {
     expect(contexts.notes).toEqual(['handler in run', 'value 1 in run', 'complete in run']);
   });
 
-  it('is that of run() of a consumer', async () => {
+  it('is that of the run() call of a consumer', async () => {
     const consumer = new AsyncLoopConsumer(queue, { concurrency: 2, scheduler: clock.scheduler, logger: silentLogger });
     const running = contexts.in('run', async () => {
       await consumer.run((_, { attempt }) => {
@@ -263,8 +266,8 @@ describe('The asynchronous context of a handler', () => {
   });
 });
 
-describe('The asynchronous context downstream', () => {
-  it('is that of the subscription to inBatches, for full batches, those whose time is up and the last one', async () => {
+describe('Async context downstream', () => {
+  it('is that of the subscription to inBatches, for full, timed and last batches', async () => {
     const { scheduler } = clock;
     contexts.in('subscriber', () =>
       queue
@@ -291,7 +294,7 @@ describe('The asynchronous context downstream', () => {
     ]);
   });
 
-  it('is that of the subscriber for all that publishTo calls', async () => {
+  it('is that of the subscription to publishTo, for everything it calls', async () => {
     const values = new Subject<number>();
     const answers: (() => void)[] = [];
     const slow = {

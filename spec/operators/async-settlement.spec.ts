@@ -7,7 +7,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const BROKEN = new Error('connection lost');
 
-/** Handles deliveries whose settlements are answered by hand, by their number. */
+/** Handles deliveries whose settlements the test confirms by number. */
 function setUp(handler: TestHandler, options: HandleOptions = {}) {
   const clock = new VirtualClock();
   const source = new Subject<Delivery>();
@@ -38,11 +38,11 @@ const fail = () => {
   throw new Error('boom');
 };
 
-describe('handle over a backend that answers later', () => {
+describe('handle with a backend that confirms later', () => {
   it.each<[string, TestHandler]>([
     ['a value', () => 'done'],
     ['a promise', async () => 'done'],
-  ])('emits %s, and reports it, once its ack is confirmed', async (_, handler) => {
+  ])('emits and reports %s once its ack is confirmed', async (_, handler) => {
     const { handled, deliver, answer } = setUp(handler);
     const delivery = deliver(1);
     await turns();
@@ -51,7 +51,7 @@ describe('handle over a backend that answers later', () => {
     expect([handled.values, handled.statuses]).toEqual([['done'], ['1#1 acked']]);
   });
 
-  it('emits nothing where the ack did not count', async () => {
+  it('emits nothing if the ack did not count', async () => {
     const { handled, deliver, answer } = setUp(() => 'done');
     const delivery = deliver(1);
     delivery.settled = 'retried';
@@ -61,7 +61,7 @@ describe('handle over a backend that answers later', () => {
     expect(handled.outcomes[0]?.status).not.toBe('dead-lettered');
   });
 
-  it('says of an ack that did not count, as the message is with somebody else, that it was retried', async () => {
+  it('reports "retried" if the ack did not count because another consumer has the message', async () => {
     const source = new Subject<Delivery>();
     const handled = new Handled(source, () => 'done');
     const delivery = new FakeDelivery(1, async () => {
@@ -83,7 +83,7 @@ describe('handle over a backend that answers later', () => {
         throw BROKEN;
       },
     ],
-  ])('emits nothing where the ack %s, logs it, and goes on', async (_, answer) => {
+  ])('emits nothing if the ack %s, logs it and continues', async (_, answer) => {
     const handled = new Handled(of(new FakeDelivery(1, answer), new FakeDelivery(2)), (delivery) => delivery.id);
     await turns();
     expect(handled.values).toEqual(['fake-2']);
@@ -97,7 +97,7 @@ describe('handle over a backend that answers later', () => {
     ['nack', { retry: { count: 1 } }],
     ['reject', { retry: { count: 0 } }],
     ['ack', { retry: { count: 0 }, deadLetter: () => {} }],
-  ])('waits for the answer to a %s before it reports and completes', async (method, options) => {
+  ])('waits for the confirm of %s before it reports and completes', async (method, options) => {
     const { handled, source, deliver, answer } = setUp(fail, options);
     const delivery = deliver(1);
     source.complete();
@@ -111,7 +111,7 @@ describe('handle over a backend that answers later', () => {
     ['nack', { retry: { count: 1 } }],
     ['reject', { retry: { count: 0 } }],
     ['ack', { retry: { count: 0 }, deadLetter: () => {} }],
-  ])('goes on where a %s fails, and says what the handler had failed with', async (method, options) => {
+  ])("continues if %s fails, and reports the handler's error", async (method, options) => {
     const throws = (): Promise<boolean> => {
       throw BROKEN;
     };
@@ -130,7 +130,7 @@ describe('handle over a backend that answers later', () => {
     }
   });
 
-  it('completes when the last confirmation has come, and not before', async () => {
+  it('completes when the last settlement is confirmed', async () => {
     const { handled, source, deliver, answer } = setUp(() => 'done', { concurrency: 2 });
     deliver(1);
     deliver(2);
@@ -141,7 +141,7 @@ describe('handle over a backend that answers later', () => {
     expect([handled.values.length, handled.completed]).toEqual([2, true]);
   });
 
-  it('ends with the error of its source when the last confirmation has come', async () => {
+  it('ends with the error of its source once the last settlement is confirmed', async () => {
     const { handled, source, deliver, answer } = setUp(() => 'done');
     deliver(1);
     source.error(BROKEN);
@@ -151,7 +151,7 @@ describe('handle over a backend that answers later', () => {
     expect([handled.values, handled.error]).toEqual([['done'], BROKEN]);
   });
 
-  it('leaks no slot, whatever the answers are', async () => {
+  it('frees its slot, whatever the confirms are', async () => {
     const answers: (() => Promise<boolean>)[] = [
       async () => true,
       async () => false,
@@ -196,7 +196,7 @@ describe('handle over a backend that answers later', () => {
     ]);
   });
 
-  it('starts the next one of a lane when the settlement is confirmed, or has failed', async () => {
+  it('starts the next message of a lane once the settlement is confirmed or has failed', async () => {
     const started: number[] = [];
     const { deliver, answer, handled } = setUp(({ payload }) => void started.push((payload as { n: number }).n), {
       orderBy: 'key',
@@ -215,7 +215,7 @@ describe('handle over a backend that answers later', () => {
     expect(handled.outcomes.length).toBe(4);
   });
 
-  it('completes after an abort of `signal` when the releases are confirmed', async () => {
+  it('completes after an abort of `signal` once the releases are confirmed', async () => {
     const controller = new AbortController();
     const { deliver, answer, handled, source, clock } = setUp(() => new Promise(() => {}), {
       signal: controller.signal,
@@ -244,7 +244,7 @@ describe('handle over a backend that answers later', () => {
         throw BROKEN;
       },
     ],
-  ])('lets a stop and a leave be, where release() %s', async (_, answer) => {
+  ])('stops and unsubscribes even if release() %s', async (_, answer) => {
     for (const leave of [true, false]) {
       const controller = new AbortController();
       const source = new Subject<Delivery>();
@@ -259,7 +259,7 @@ describe('handle over a backend that answers later', () => {
     }
   });
 
-  it('tells nobody of an answer that comes after the subscriber has left, but the outcome', async () => {
+  it('reports only the outcome of a confirm that arrives after the subscriber has unsubscribed', async () => {
     const { deliver, answer, handled } = setUp(() => 'done');
     deliver(1);
     await turns();

@@ -22,8 +22,8 @@ const ENDS: [string, () => unknown][] = [
   ['rejects', async () => Promise.reject(new Error('boom'))],
 ];
 
-describe.each(WAYS)('A handler of handle that settles its delivery by %s', (method, settled, unfinished) => {
-  it.each(ENDS)('and then %s is left alone; the outcome says what it did', async (end, finish) => {
+describe.each(WAYS)('handle with a handler that settles its delivery with %s', (method, settled, unfinished) => {
+  it.each(ENDS)('and then %s reports that settlement', async (end, finish) => {
     let left = 1;
     const processing = new Processing((delivery) => {
       if (left-- > 0) void delivery[method]();
@@ -40,7 +40,7 @@ describe.each(WAYS)('A handler of handle that settles its delivery by %s', (meth
     expect(processing.values).toEqual(end === 'throws' || end === 'rejects' ? [] : ['result']);
   });
 
-  it('in the course of its work gets no second settlement, and no warning of one', async () => {
+  it('does not settle it a second time and logs no such warning', async () => {
     const warned: string[] = [];
     const spy = jest.spyOn(console, 'warn').mockImplementation((message: string) => void warned.push(message));
     try {
@@ -60,8 +60,8 @@ describe.each(WAYS)('A handler of handle that settles its delivery by %s', (meth
   });
 });
 
-describe('A delivery of handle', () => {
-  it('that was settled by hand leaves its slot occupied until its handler ends', async () => {
+describe('handle with a manual settlement', () => {
+  it('occupies the slot until the handler ends', async () => {
     const started: number[] = [];
     let end = (): void => {};
     const processing = new Processing(async (delivery) => {
@@ -79,7 +79,7 @@ describe('A delivery of handle', () => {
     expect(started).toEqual([1, 2]);
   });
 
-  it('that was nacked by hand with a delay comes again then, and costs an attempt', async () => {
+  it('redelivers after a nack with a delay and counts an attempt', async () => {
     const seen: string[] = [];
     const processing: Processing = new Processing((delivery) => {
       seen.push(`${delivery.attempt} at ${processing.clock.scheduler.frame}`);

@@ -5,8 +5,8 @@ import { FakeDelivery, Handled, Jobs, Processing } from '../support/handling.js'
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-describe('The concurrency of handle', () => {
-  it('is 1 by default: one after the other, in order', async () => {
+describe('Concurrency of handle', () => {
+  it('is 1 by default, in order', async () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler);
     processing.publish(upTo(3));
@@ -18,7 +18,7 @@ describe('The concurrency of handle', () => {
   });
 
   it.each([2, 3, 8])(
-    'of %p is used and never exceeded, and a slot is refilled as soon as it is free',
+    'of %p is reached but never exceeded, and free slots are refilled immediately',
     async (concurrency) => {
       const jobs = new Jobs();
       const processing = new Processing(jobs.handler, { concurrency, retry: { count: 0 } });
@@ -35,7 +35,7 @@ describe('The concurrency of handle', () => {
     },
   );
 
-  it('counts Observables until they end', () => {
+  it('counts Observables until they complete', () => {
     let [running, peak] = [0, 0];
     const processing: Processing = new Processing(
       () => {
@@ -69,7 +69,7 @@ describe('The concurrency of handle', () => {
     expect([running, peak, processing.values.length, processing.queue.unfinished]).toEqual([0, 2, 5, 0]);
   });
 
-  it('counts a handler that runs while another one is published to its queue', () => {
+  it('counts a handler that publishes to its own queue', () => {
     let [running, peak, left] = [0, 0, 50];
     const processing: Processing = new Processing(() => {
       peak = Math.max(peak, ++running);
@@ -80,7 +80,7 @@ describe('The concurrency of handle', () => {
     expect([peak, processing.outcomes.length]).toEqual([1, 51]);
   });
 
-  it('holds for a source that knows no prefetch', async () => {
+  it('holds for a source without a prefetch', async () => {
     const jobs = new Jobs();
     const source = new Subject<Delivery>();
     const handled = new Handled(source, jobs.handler, { concurrency: 2 });
@@ -92,7 +92,7 @@ describe('The concurrency of handle', () => {
     expect(deliveries.map(({ calls }) => calls)).toEqual(upTo(5).map(() => ['ack']));
   });
 
-  it('is kept where a handler throws, returns and waits in turn', async () => {
+  it('is kept for handlers that throw, return and wait', async () => {
     const seen: number[] = [];
     const kinds = [
       () => 1,
@@ -117,7 +117,7 @@ describe('The concurrency of handle', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('may be more than the prefetch of the stream: then that many run', () => {
+  it('is limited by the prefetch of the stream', () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { concurrency: 8 }, { prefetch: 3 });
     processing.publish(upTo(10));
@@ -125,7 +125,7 @@ describe('The concurrency of handle', () => {
     processing.subscription.unsubscribe();
   });
 
-  it('is that of each subscription', () => {
+  it('applies to each subscription separately', () => {
     const jobs = new Jobs();
     const [first, second] = [new Processing(jobs.handler), new Processing(jobs.handler)];
     first.publish([1, 2]);
@@ -134,7 +134,7 @@ describe('The concurrency of handle', () => {
   });
 });
 
-describe('The stack of handle', () => {
+describe('Stack of handle', () => {
   const MANY = 100_000;
   const BOOM = new Error('boom');
 
@@ -147,7 +147,7 @@ describe('The stack of handle', () => {
         throw BOOM;
       },
     ],
-  ])('stays as it is with a hundred thousand deliveries, all at once, to handlers that %s', async (_, handler) => {
+  ])('does not grow with a hundred thousand deliveries at once to handlers that %s', async (_, handler) => {
     const source = new Observable<Delivery>((subscriber) => {
       for (const n of upTo(MANY)) subscriber.next(new FakeDelivery(n));
       subscriber.complete();
@@ -168,7 +168,7 @@ describe('The stack of handle', () => {
   });
 
   it.each([8, MANY])(
-    'stays as it is where each of a hundred thousand handlers causes the next delivery (concurrency %p)',
+    'does not grow if each of a hundred thousand handlers causes the next delivery (concurrency %p)',
     async (concurrency) => {
       const source = new Subject<Delivery>();
       let runs = 0;
@@ -191,7 +191,7 @@ describe('The stack of handle', () => {
   it.each<[string, 'key' | undefined]>([
     ['without order', undefined],
     ['in one lane', 'key'],
-  ])('stays as it is where the first of a hundred thousand held up the others, %s', async (_, orderBy) => {
+  ])('does not grow if the first of a hundred thousand blocks the others, %s', async (_, orderBy) => {
     let go = (): void => {};
     const queue = new MemoryBackend({ logger: silentLogger });
     const first = new Promise<void>((resolve) => {

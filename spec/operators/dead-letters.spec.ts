@@ -16,9 +16,9 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const NO_RETRY = { count: 0 };
 
-/** Work of which everything fails at once, and where it goes. */
+/** A queue whose handler fails for every message, and its dead letter queue. */
 function failing(thrown: unknown, options: HandleOptions = {}) {
-  // Virtual time: what is published in it has arrived within the call.
+  // With virtual time, a published message arrives synchronously.
   const deadLetters = new MemoryBackend({
     name: 'dead',
     scheduler: new VirtualClock().scheduler,
@@ -41,7 +41,7 @@ function only(queue: MemoryBackend): Delivery {
 }
 
 describe('A dead letter queue of handle', () => {
-  it('gets what was given up: key, payload, and headers that say what happened', () => {
+  it('receives the key, the payload and headers about the failure', () => {
     const { deadLetters, processing } = failing(new RangeError('out of range'));
     void processing.queue.publish('orders.created', { n: 1 });
     const letter = only(deadLetters);
@@ -56,7 +56,7 @@ describe('A dead letter queue of handle', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('gets the headers that the message had, too', () => {
+  it('receives the headers of the message, too', () => {
     const { deadLetters, processing } = failing(new Error('boom'));
     void processing.queue.publish(
       'number',
@@ -73,7 +73,7 @@ describe('A dead letter queue of handle', () => {
   });
 
   it.each([undefined, 'key' as const])(
-    'gets it after the last retry, with the number of attempts (orderBy: %p)',
+    'receives the message after the last retry with the number of attempts (orderBy: %p)',
     async (orderBy) => {
       const { deadLetters, processing } = failing(new Error('boom'), { retry: { count: 2, delay: 5 }, orderBy });
       processing.publish([1]);
@@ -86,7 +86,7 @@ describe('A dead letter queue of handle', () => {
     },
   );
 
-  it('is told by the outcome what the handler failed with', () => {
+  it('appears in the outcome with the error of the handler', () => {
     const boom = new Error('boom');
     const { processing } = failing(boom);
     processing.publish([1]);
@@ -104,7 +104,7 @@ describe('A dead letter queue of handle', () => {
     ['a text with half a character', new Error('a\ud800b\udc00c'), 'a\ufffdb\ufffdc'],
     ['a text with line breaks', new Error('a\r\nb'), 'a'],
     ['a text with whole characters beyond 16 bits', new Error('a😀b'), 'a😀b'],
-  ])('gets the error as a header when it is %s', (_, thrown, text) => {
+  ])('receives the error as a header if it is %s', (_, thrown, text) => {
     const { deadLetters, processing } = failing(thrown);
     processing.publish([1]);
     const header = only(deadLetters).headers['sluice-error'] ?? '';
@@ -118,7 +118,7 @@ describe('A dead letter queue of handle', () => {
     ['pairs of surrogates', '😀'.repeat(500_000)],
     ['pairs of surrogates after a letter', `x${'😀'.repeat(500_000)}`],
     ['halves of characters', '\ud800'.repeat(1_000_000)],
-  ])('gets the beginning of a very long error of %s', (_, text) => {
+  ])('receives the beginning of a very long error of %s', (_, text) => {
     const { deadLetters, processing } = failing(new Error(text));
     processing.publish([1]);
     const header = only(deadLetters).headers['sluice-error'] ?? '';
@@ -142,7 +142,7 @@ describe('A dead letter queue of handle', () => {
   });
 });
 
-/** The headers of the only letter of a run in which everything fails. */
+/** The headers of all dead letters of a run in which every handler fails. */
 async function lettersOf(source: Observable<Delivery>, options: HandleOptions = {}): Promise<Delivery['headers'][]> {
   const letters: Delivery['headers'][] = [];
   const deadLetter = {
@@ -157,7 +157,7 @@ async function lettersOf(source: Observable<Delivery>, options: HandleOptions = 
   return letters;
 }
 
-describe('The group of a dead letter of handle', () => {
+describe('Group of a dead letter', () => {
   /** A closed queue with one message. */
   function queueOf(options: MemoryBackendOptions = {}): MemoryBackend {
     const queue = new MemoryBackend({ logger: silentLogger, ...options });
@@ -167,14 +167,14 @@ describe('The group of a dead letter of handle', () => {
   }
 
   it.each<MemoryBackendOptions>([{ groups: ['audit', 'billing'] }, {}])(
-    'is the one that the consumer named, on memory with %p',
+    'is the group of the consumer, in memory with %p',
     async (options) => {
       const deliveries = queueOf(options).deliveries({ group: 'billing' });
       expect(await lettersOf(deliveries)).toEqual([expect.objectContaining({ 'sluice-group': 'billing' })]);
     },
   );
 
-  it('is known behind other operators, and after a retry in place', async () => {
+  it('is known behind other operators and after a retry in place', async () => {
     const deliveries = queueOf()
       .deliveries({ group: 'billing' })
       .pipe(
@@ -185,7 +185,7 @@ describe('The group of a dead letter of handle', () => {
     expect(headers).toEqual([expect.objectContaining({ 'sluice-group': 'billing', 'sluice-attempts': '3' })]);
   });
 
-  it('is known of a delivery of a broker', async () => {
+  it('is known for a delivery of a broker', async () => {
     const owner = { groupName: 'billing', settle: async () => true } as Partial<DeliveryOwner> as DeliveryOwner;
     const delivery = new DriverDelivery(owner, 'orders', messageOf('1-0')) as Delivery;
     expect(await lettersOf(of(delivery))).toEqual([
@@ -193,7 +193,7 @@ describe('The group of a dead letter of handle', () => {
     ]);
   });
 
-  it('is left out where the backend does not tell it, also that of an earlier time', async () => {
+  it('is omitted if the backend does not provide it, and an old value is removed', async () => {
     const delivery = new FakeDelivery(1) as Delivery;
     const headers = { trace: 'abc', 'sluice-group': 'another' };
     const [letter] = await lettersOf(of(Object.assign(delivery, { headers })));
@@ -207,7 +207,7 @@ describe('The group of a dead letter of handle', () => {
 });
 
 describe('A dead letter function of handle', () => {
-  it('gets the delivery, the error and a context', async () => {
+  it('receives the delivery, the error and a context', async () => {
     const boom = new Error('boom');
     const calls: unknown[][] = [];
     const { processing } = failing(boom, {
@@ -228,14 +228,14 @@ describe('A dead letter function of handle', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('may return nothing', async () => {
+  it('may return undefined', async () => {
     const { processing } = failing('bad', { deadLetter: () => {} });
     processing.publish([1]);
     await turns();
     expect(processing.statuses).toEqual(['1#1 dead-lettered']);
   });
 
-  it('is waited for: the message stays unfinished, its slot is free and its credit kept', async () => {
+  it('is awaited: the message stays unfinished, its slot is freed and its credit kept', async () => {
     let arrived = (): void => {};
     const deadLetter = () =>
       new Promise<void>((resolve) => {
@@ -258,7 +258,7 @@ describe('A dead letter function of handle', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('is not bound by the concurrency', async () => {
+  it('is not limited by the concurrency', async () => {
     let under = 0;
     const deadLetter = () => {
       under++;
@@ -270,7 +270,7 @@ describe('A dead letter function of handle', () => {
     expect([under, processing.queue.inFlight]).toEqual([5, 5]);
   });
 
-  it('may settle the delivery by hand; the outcome says so', async () => {
+  it('may settle the delivery itself', async () => {
     const { processing } = failing('bad', { deadLetter: (delivery) => void delivery.reject('by hand') });
     processing.publish([1]);
     await turns();
@@ -279,8 +279,8 @@ describe('A dead letter function of handle', () => {
   });
 });
 
-describe('Without a deadLetter, handle', () => {
-  it('rejects what it gives up, and logs that as an error', () => {
+describe('handle without a deadLetter', () => {
+  it('rejects failed messages and logs an error', () => {
     const boom = new Error('boom');
     const { processing } = failing(boom, { deadLetter: undefined });
     processing.publish([1]);

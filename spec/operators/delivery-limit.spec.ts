@@ -4,7 +4,7 @@ import { Handled } from '../support/handling.js';
 import { turns, until } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-/** A handler over a message that was delivered some times before, to consumers that crashed over it. */
+/** Handles a message that was delivered before to consumers that crashed. */
 async function afterCrashes(crashes: number, options: HandleOptions = {}, nacks = 0) {
   const queue = new MemoryBackend({ logger: silentLogger });
   await queue.publish('number', { n: 1 });
@@ -19,7 +19,7 @@ async function afterCrashes(crashes: number, options: HandleOptions = {}, nacks 
 }
 
 describe('A message that was delivered before', () => {
-  it.each([3, 22, 23, 500])('to %p consumers that crashed is run, with the defaults', async (crashes) => {
+  it.each([3, 22, 23, 500])('to %p crashed consumers is handled by default', async (crashes) => {
     const { handled, runs } = await afterCrashes(crashes);
     expect(runs).toEqual([crashes + 1]);
     expect(handled.statuses).toEqual([`1#${crashes + 1} acked`]);
@@ -44,19 +44,16 @@ describe('A message that was delivered before', () => {
     [{ retry: { count: 0 } }, 21, 1],
     [{ retry: { count: 0 } }, 20, 0],
     [{ retry: { count: Number.POSITIVE_INFINITY } }, 500, 0],
-  ])(
-    'is told of whatever the limit, while it is not given up: with %j, on attempt %p',
-    async (options, attempt, times) => {
-      const { handled } = await afterCrashes(attempt - 1, options);
-      const told = handled.logger.warnings.filter((warning) => warning.includes('Delivered more often'));
-      expect(told.length).toBe(times);
-      expect(told.join()).toContain(
-        times > 0 && options.deliveryLimit ? 'given up after the `deliveryLimit` of 100' : '',
-      );
-    },
-  );
+  ])('is logged until it is given up: with %j, on attempt %p', async (options, attempt, times) => {
+    const { handled } = await afterCrashes(attempt - 1, options);
+    const told = handled.logger.warnings.filter((warning) => warning.includes('Delivered more often'));
+    expect(told.length).toBe(times);
+    expect(told.join()).toContain(
+      times > 0 && options.deliveryLimit ? 'given up after the `deliveryLimit` of 100' : '',
+    );
+  });
 
-  it('more than `deliveryLimit` times is given up without being run', async () => {
+  it('more than `deliveryLimit` times is given up without being handled', async () => {
     const { handled, runs, queue } = await afterCrashes(23, { deliveryLimit: 23 });
     expect(runs).toEqual([]);
     expect(handled.statuses).toEqual(['1#24 rejected']);
@@ -72,7 +69,7 @@ describe('A message that was delivered before', () => {
     [{ deliveryLimit: 4 }, 4],
     [{ deliveryLimit: 100 }, 100],
     [{ retry: { count: 0 }, deliveryLimit: 1 }, 1],
-  ] satisfies [HandleOptions, number][])('is run up to its limit, with %j', async (options, limit) => {
+  ] satisfies [HandleOptions, number][])('is handled up to its limit, with %j', async (options, limit) => {
     expect((await afterCrashes(limit - 1, options)).runs).toEqual([limit]);
     expect((await afterCrashes(limit, options)).runs).toEqual([]);
   });
@@ -80,11 +77,11 @@ describe('A message that was delivered before', () => {
   it.each<[string, HandleOptions]>([
     ['a deliveryLimit of Infinity', { deliveryLimit: Number.POSITIVE_INFINITY }],
     ['a count of Infinity', { retry: { count: Number.POSITIVE_INFINITY } }],
-  ])('is run however often that was, with %s', async (_, options) => {
+  ])('is handled any number of times, with %s', async (_, options) => {
     expect((await afterCrashes(500, options)).runs).toEqual([501]);
   });
 
-  it('is dead-lettered when it is given up without being run, and the next one is handled', async () => {
+  it('is dead-lettered if it is given up, and the next message is handled', async () => {
     const deadLetters = new MemoryBackend({ logger: silentLogger });
     const { queue, handled, runs } = await afterCrashes(4, { deliveryLimit: 4, deadLetter: deadLetters });
     expect([runs, handled.statuses, queue.unfinished]).toEqual([[], ['1#5 dead-lettered'], 0]);
@@ -99,7 +96,7 @@ describe('A message that was delivered before', () => {
     expect(handled.statuses.at(-1)).toBe('2#1 acked');
   });
 
-  it('occupies no slot when it is given up', async () => {
+  it('occupies no slot after it was given up', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     await queue.publish('number', { n: 1 });
     for (const _ of upTo(4)) queue.deliveries().subscribe().unsubscribe();

@@ -7,7 +7,7 @@ import { silentLogger } from '../support/recording-logger.js';
 
 const BOOM = new Error('source');
 
-/** A subject of fake deliveries, a handler that the test ends, and what comes of both. */
+/** A source of fake deliveries and a handler that the test finishes. */
 function overSubject(options: ConstructorParameters<typeof Handled>[2] = {}) {
   const source = new Subject<Delivery>();
   const jobs = new Jobs();
@@ -17,8 +17,8 @@ function overSubject(options: ConstructorParameters<typeof Handled>[2] = {}) {
   return { source, jobs, handled, deliveries, calls: () => deliveries.map(({ calls }) => calls) };
 }
 
-describe('The completion of the source of handle', () => {
-  it('is passed on when the handlers are done with everything that came before', async () => {
+describe('Completion of the source of handle', () => {
+  it('is forwarded once all handlers have finished', async () => {
     const { source, jobs, handled, calls } = overSubject({ concurrency: 2 });
     source.complete();
     for (const n of upTo(4)) {
@@ -29,7 +29,7 @@ describe('The completion of the source of handle', () => {
     expect(calls()).toEqual([['ack'], ['ack'], ['ack'], ['ack']]);
   });
 
-  it('comes after what waited behind the first, and is done within a call', async () => {
+  it('follows the messages that waited behind the first, synchronously', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const { deliveries } = new Holder(queue);
     for (const n of upTo(5)) void queue.publish('number', { n });
@@ -41,13 +41,13 @@ describe('The completion of the source of handle', () => {
     expect([handled.values, handled.completed, queue.unfinished]).toEqual([upTo(5), true, 0]);
   });
 
-  it('is passed on at once when nothing runs', () => {
+  it('is forwarded immediately if nothing runs', () => {
     const handled = new Handled(of(), () => 1);
     expect(handled.completed).toBe(true);
     expect(new Handled(of(new FakeDelivery(1)), () => 1)).toMatchObject({ completed: false });
   });
 
-  it('of a queue that is closed comes after all of it, retries too', async () => {
+  it('of a closed queue follows all messages and retries', async () => {
     const processing = new Processing(
       ({ attempt }) => {
         if (attempt === 1) throw new Error('boom');
@@ -62,7 +62,7 @@ describe('The completion of the source of handle', () => {
     expect([processing.completed, processing.statuses.slice(2)]).toEqual([true, ['1#2 acked', '2#2 acked']]);
   });
 
-  it('waits for retries in place, and for dead letters', async () => {
+  it('waits for retries in place and dead letters', async () => {
     const { scheduler, ...clock } = new Processing(() => {}).clock;
     void clock;
     const source = new Subject<Delivery>();
@@ -84,7 +84,7 @@ describe('The completion of the source of handle', () => {
 });
 
 describe('An error of the source of handle', () => {
-  it('ends the stream with it, once the handlers in flight are done', async () => {
+  it('ends the stream once the running handlers have finished', async () => {
     const { source, jobs, handled, calls } = overSubject({ concurrency: 2 });
     source.error(BOOM);
     expect([handled.error, jobs.running]).toEqual([undefined, [1, 2]]);
@@ -96,7 +96,7 @@ describe('An error of the source of handle', () => {
     expect(jobs.signals.get(1)?.aborted).toBe(false);
   });
 
-  it('ends the stream at once when nothing runs', () => {
+  it('ends the stream immediately if nothing runs', () => {
     const handled = new Handled(
       concat(
         of(new FakeDelivery(1)),
@@ -108,7 +108,7 @@ describe('An error of the source of handle', () => {
     return turns().then(() => expect([handled.values, handled.error]).toEqual([['done'], BOOM]));
   });
 
-  it('ends the stream also where the handler that was in flight fails', async () => {
+  it('ends the stream although a running handler fails', async () => {
     const { source, jobs, handled, calls } = overSubject();
     source.error(BOOM);
     await jobs.fail(1);
@@ -116,7 +116,7 @@ describe('An error of the source of handle', () => {
     expect(calls()).toEqual([['nack'], ['release'], ['release'], ['release']]);
   });
 
-  it('when it is subscribed to, comes out', () => {
+  it('is forwarded if it happens during the subscription', () => {
     const handled = new Handled(
       new Observable<Delivery>(() => {
         throw BOOM;
@@ -126,7 +126,7 @@ describe('An error of the source of handle', () => {
     expect(handled.error).toBe(BOOM);
   });
 
-  it('can be tried again with retry()', async () => {
+  it('can be retried with retry()', async () => {
     let left = 2;
     const delivery = new FakeDelivery(1);
     const source = defer(() => (left-- > 0 ? throwError(() => BOOM) : of(delivery)));
@@ -139,7 +139,7 @@ describe('An error of the source of handle', () => {
 });
 
 describe('Unsubscribing from handle', () => {
-  it('aborts the signals, and releases what runs and what was not started, with its attempt unchanged', async () => {
+  it('aborts the signals and releases running and waiting messages without counting an attempt', async () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { concurrency: 2 });
     processing.publish(upTo(4));
@@ -160,7 +160,7 @@ describe('Unsubscribing from handle', () => {
     ]);
   });
 
-  it('leaves no timer of a handler that had a timeout', () => {
+  it('leaves no timer of a handler with a timeout', () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { timeout: 1000, concurrency: 2 });
     processing.publish(upTo(3));
@@ -169,7 +169,7 @@ describe('Unsubscribing from handle', () => {
     expect(processing.clock.timers).toBe(0);
   });
 
-  it('from inside a handler does not even subscribe to what that returns', () => {
+  it("inside a handler prevents a subscription to the handler's result", () => {
     let begun = 0;
     const endless = new Observable<number>(() => {
       begun++;
@@ -193,7 +193,7 @@ describe('Unsubscribing from handle', () => {
     }
   });
 
-  it('never uses up a retry, however often it happens', () => {
+  it('never uses up a retry', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     void queue.publish('number', { n: 1 });
     for (const _ of upTo(100)) {
@@ -203,7 +203,7 @@ describe('Unsubscribing from handle', () => {
     }
   });
 
-  it('leaves Observables and iterators, and makes an abort visible also to a signal that is asked for later', async () => {
+  it('unsubscribes from Observables, returns iterators, and aborts signals that are read later', async () => {
     const order: string[] = [];
     let context: { signal: AbortSignal } | undefined;
     const processing = new Processing(
@@ -235,7 +235,7 @@ describe('Unsubscribing from handle', () => {
   it.each<[string, () => unknown]>([
     ['a value', () => 'done'],
     ['a promise', async () => 'done'],
-  ])('with take(1) leaves the message that gave %s acknowledged, and the others in the queue', async (_, handler) => {
+  ])('with take(1) acknowledges the message whose handler returned %s and requeues the others', async (_, handler) => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const statuses: string[] = [];
     const values: unknown[] = [];
@@ -256,7 +256,7 @@ describe('Unsubscribing from handle', () => {
     ]);
   });
 
-  it('with take(1) releases the message whose Observable had not come to its end', () => {
+  it('with take(1) releases a message whose Observable has not completed', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     queue
       .deliveries()
@@ -269,7 +269,7 @@ describe('Unsubscribing from handle', () => {
     expect(new Holder(queue).attempts).toEqual([[1, 1]]);
   });
 
-  it('from inside a handler releases its own delivery, whatever it returns', async () => {
+  it('inside a handler releases its own delivery, whatever it returns', async () => {
     const ends: (() => unknown)[] = [
       () => 'value',
       () => of(1),
@@ -304,7 +304,7 @@ describe('Unsubscribing from handle', () => {
     }
   });
 
-  it('from inside next() runs no other handler', async () => {
+  it('inside next() starts no other handler', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const runs: number[] = [];
     const subscription = queue
@@ -322,7 +322,7 @@ describe('Unsubscribing from handle', () => {
     expect(new Holder(queue).attempts).toEqual(upTo(3).map((n) => [n, 1]));
   });
 
-  it('while a source emits that does not stop by itself, takes no more of it', () => {
+  it('takes no more from a source that emits synchronously', () => {
     let emitted = 0;
     const endless = new Observable<Delivery>((subscriber) => {
       while (!subscriber.closed && emitted < 1000) subscriber.next(new FakeDelivery(++emitted));
@@ -333,8 +333,8 @@ describe('Unsubscribing from handle', () => {
   });
 });
 
-describe('An abort of the signal of deliveries()', () => {
-  it('lets handlers and what waits finish, then the stream completes', async () => {
+describe('Aborting the signal of deliveries()', () => {
+  it('finishes running and waiting messages, then completes the stream', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, {}, { signal: controller.signal, prefetch: 2 });

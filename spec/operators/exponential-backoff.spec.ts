@@ -8,11 +8,11 @@ const delays = (options: ExponentialBackoffOptions | undefined, retries: number[
 };
 
 describe('exponentialBackoff', () => {
-  it('doubles from one retry to the next, up to the cap', () => {
+  it('doubles with each retry up to the maximum', () => {
     expect(delays({ initial: 100, max: 1000, jitter: 0 }, upTo(6))).toEqual([100, 200, 400, 800, 1000, 1000]);
   });
 
-  it('starts with a second, ends with half a minute, and shortens by a fifth at most, by default', () => {
+  it('grows from one second to 30 seconds by default, shortened by up to a fifth', () => {
     expect(delays({ jitter: 0 }, [1, 2, 3, 4, 5, 6, 7])).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     for (const options of [undefined, {}]) {
       const first = upTo(2000).map(() => delays(options, [1])[0] as number);
@@ -22,7 +22,7 @@ describe('exponentialBackoff', () => {
     }
   });
 
-  it.each([0.2, 0.5, 1])('leaves a share of %p to chance', (jitter) => {
+  it.each([0.2, 0.5, 1])('randomizes a share of %p', (jitter) => {
     const random = jest.spyOn(Math, 'random');
     try {
       random.mockReturnValue(0);
@@ -36,20 +36,20 @@ describe('exponentialBackoff', () => {
     }
   });
 
-  it('never exceeds its cap, however many retries there were', () => {
+  it('never exceeds its maximum', () => {
     expect(delays({ jitter: 0 }, [100, 1023, 1024, 1025, 1100, 1e9])).toEqual(Array.from({ length: 6 }, () => 30_000));
   });
 
-  it('may start with 0, and stays there', () => {
+  it('stays at 0 if it starts with 0', () => {
     expect(delays({ initial: 0 }, [1, 2, 1000, 1025, 5000])).toEqual([0, 0, 0, 0, 0]);
   });
 
-  it('may have a cap of 0, or one that is its start', () => {
+  it('may have a maximum of 0 or equal to its start', () => {
     expect(delays({ initial: 0, max: 0, jitter: 0 }, [1, 2])).toEqual([0, 0]);
     expect(delays({ initial: 50, max: 50, jitter: 0 }, [1, 2])).toEqual([50, 50]);
   });
 
-  it('takes what is given as the default of the other, where that would not fit', () => {
+  it('adapts the default of one option to the other', () => {
     expect(delays({ initial: 60_000, jitter: 0 }, [1, 2])).toEqual([60_000, 60_000]);
     expect(delays({ max: 10, jitter: 0 }, [1, 2])).toEqual([10, 10]);
   });
@@ -68,21 +68,21 @@ describe('exponentialBackoff', () => {
     ['jitter', 'RangeError', 1.1],
     ['jitter', 'RangeError', Number.NaN],
     ['jitter', 'TypeError', true],
-  ])('refuses a bad `%s` with a %s (%p)', (name, error, value) => {
+  ])('throws for an invalid `%s` with a %s (%p)', (name, error, value) => {
     expect(thrownBy(() => exponentialBackoff({ [name]: value }))).toMatchObject({
       name: error,
       message: expect.stringContaining(`\`${name}\``),
     });
   });
 
-  it('refuses a `max` below its `initial`', () => {
+  it('throws if `max` is less than `initial`', () => {
     expect(thrownBy(() => exponentialBackoff({ initial: 10, max: 5 }))).toMatchObject({
       name: 'RangeError',
       message: expect.stringContaining('`max`'),
     });
   });
 
-  it.each([null, 5, 'fast'])('refuses options that are no object (%p)', (options) => {
+  it.each([null, 5, 'fast'])('throws for invalid options (%p)', (options) => {
     expect(thrownBy(() => exponentialBackoff(options as ExponentialBackoffOptions))).toMatchObject({
       name: 'TypeError',
     });

@@ -7,7 +7,7 @@ import { listenersOf } from '../support/signals.js';
 
 const GONE = new Error('dead letters are gone');
 
-/** Work of which message 1 fails at once, and the times at which its dead letter was tried. */
+/** A queue in which message 1 fails, and the times at which its dead letter was published. */
 function undeliverable(times: number, deadLetter: DeadLetterFunction, options: HandleOptions = {}) {
   const tries: number[] = [];
   const runs: string[] = [];
@@ -38,26 +38,23 @@ describe('A dead letter of handle that cannot be delivered', () => {
   it.each<[string, DeadLetterFunction]>([
     ['rejects', fails],
     ['throws', throws],
-  ])(
-    'is tried again after a second at least, without another run of the handler, when it %s',
-    async (_, deadLetter) => {
-      const { processing, tries, runs } = undeliverable(2, deadLetter);
-      processing.publish([1]);
-      await turns();
-      expect([tries, processing.outcomes, processing.queue.inFlight]).toEqual([[0], [], 1]);
-      await processing.pass(999);
-      expect(tries).toEqual([0]);
-      await processing.pass(1);
-      expect(tries).toEqual([0, 1000]);
-      await processing.pass(1000);
-      expect(tries).toEqual([0, 1000, 2000]);
-      expect(runs).toEqual(['1#1']);
-      expect(processing.statuses).toEqual(['1#1 dead-lettered']);
-      expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
-    },
-  );
+  ])('is retried after at least a second without another run of the handler, if it %s', async (_, deadLetter) => {
+    const { processing, tries, runs } = undeliverable(2, deadLetter);
+    processing.publish([1]);
+    await turns();
+    expect([tries, processing.outcomes, processing.queue.inFlight]).toEqual([[0], [], 1]);
+    await processing.pass(999);
+    expect(tries).toEqual([0]);
+    await processing.pass(1);
+    expect(tries).toEqual([0, 1000]);
+    await processing.pass(1000);
+    expect(tries).toEqual([0, 1000, 2000]);
+    expect(runs).toEqual(['1#1']);
+    expect(processing.statuses).toEqual(['1#1 dead-lettered']);
+    expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
+  });
 
-  it('gets the same delivery and error each time', async () => {
+  it('receives the same delivery and error each time', async () => {
     const calls: unknown[][] = [];
     const { processing } = undeliverable(2, (delivery, error) => {
       calls.push([delivery.id, delivery.attempt, error]);
@@ -70,7 +67,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     expect(calls[0]?.[2]).toMatchObject({ message: 'boom' });
   });
 
-  it('waits as long as `retry.delay` says where that is more than a second, by the number of its own tries', async () => {
+  it('waits for `retry.delay` if that is longer than a second, by its own number of retries', async () => {
     const asked: [unknown, number, number][] = [];
     const delay = (error: unknown, retryCount: number, { payload }: Delivery) => {
       asked.push([error, retryCount, numberOf(payload)]);
@@ -86,7 +83,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     ]);
   });
 
-  it('is tried again though `retry.delay` throws', async () => {
+  it('is retried although `retry.delay` throws', async () => {
     const delay = () => {
       throw new Error('no idea');
     };
@@ -108,7 +105,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     processing.subscription.unsubscribe();
   });
 
-  it('is released, with its error, when `signal` aborts while it waits', async () => {
+  it('is released with its error if `signal` aborts while it waits', async () => {
     const controller = new AbortController();
     const { processing, tries, runs } = undeliverable(FOR_EVER, throws, { signal: controller.signal });
     processing.publish([1, 2]);
@@ -122,7 +119,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     expect(new Holder(processing.queue).attempts).toEqual([[1, 1]]);
   });
 
-  it('is released when its try was under way as `signal` aborted, and fails', async () => {
+  it('is released if it was being published when `signal` aborted, and fails', async () => {
     const controller = new AbortController();
     let fail = (_: unknown): void => {};
     const deadLetter = () =>
@@ -140,7 +137,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     expect(new Holder(processing.queue).attempts).toEqual([[1, 1]]);
   });
 
-  it('is done when its try was under way as `signal` aborted, and succeeds', async () => {
+  it('is settled if it was being published when `signal` aborted, and succeeds', async () => {
     const controller = new AbortController();
     let arrive = (): void => {};
     const deadLetter = (_: unknown, __: unknown, { signal }: { signal: AbortSignal }) =>
@@ -160,7 +157,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     ]);
   });
 
-  it('is given up on when the subscriber leaves: its try is aborted, its message released', async () => {
+  it('is aborted when the subscriber unsubscribes, and its message is released', async () => {
     const signals: AbortSignal[] = [];
     const deadLetter: DeadLetterFunction = (_, __, { signal }) => {
       signals.push(signal);
@@ -177,7 +174,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     expect(new Holder(processing.queue).attempts).toEqual([[1, 1]]);
   });
 
-  it('is heard of no more once the subscriber has left, though it arrives', async () => {
+  it('is ignored when it arrives after the subscriber has unsubscribed', async () => {
     let arrive = (): void => {};
     const deadLetter = () =>
       new Promise<void>((resolve) => {
@@ -194,7 +191,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
   });
 
   it.each(['ack', 'reject', 'nack', 'release'] as const)(
-    'is not tried again when somebody settles the message by %s while it waits',
+    'is not retried if the message is settled with %s while it waits',
     async (method) => {
       const held: Delivery[] = [];
       const { processing, tries } = undeliverable(FOR_EVER, (delivery) => {
@@ -204,7 +201,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
       processing.publish([1]);
       await turns();
       await held[0]?.[method]();
-      // What went back is not to come again.
+      // Requeued messages must not be redelivered.
       processing.queue.clear();
       await processing.pass(10_000);
       expect([tries.length, processing.outcomes.map(({ status }) => status)]).toEqual([1, [held[0]?.settled]]);
@@ -212,7 +209,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     },
   );
 
-  it('is given up on when the subscriber leaves while it waits: no timer is left', async () => {
+  it('leaves no timer when the subscriber unsubscribes while it waits', async () => {
     const { processing, tries } = undeliverable(FOR_EVER, throws);
     processing.publish([1]);
     await turns();
@@ -228,7 +225,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     ['`retry.delay`', 'delay'],
     ['the logger', 'log'],
     ['the function itself', 'deadLetter'],
-  ])('is not tried again, and leaves no timer, when `signal` aborts from inside %s', async (_, where) => {
+  ])('is not retried and leaves no timer if `signal` aborts inside %s', async (_, where) => {
     const controller = new AbortController();
     let armed = false;
     const abort = (place: string) => {
@@ -261,7 +258,7 @@ describe('A dead letter of handle that cannot be delivered', () => {
     expect([tries.length, processing.statuses.length]).toEqual([1, 1]);
   });
 
-  it('is not tried again when somebody has settled the message meanwhile', async () => {
+  it('is not retried if the message has been settled meanwhile', async () => {
     const { processing, tries } = undeliverable(FOR_EVER, (delivery) => {
       void delivery.ack();
       throw GONE;
@@ -273,8 +270,8 @@ describe('A dead letter of handle that cannot be delivered', () => {
   });
 });
 
-describe('A dead letter queue of handle that is full', () => {
-  /** Three messages that fail, and a dead letter queue with room for one. */
+describe('A full dead letter queue of handle', () => {
+  /** Three failing messages, and a dead letter queue with a capacity of 1. */
   function intoFull(overflow: 'wait' | 'error', signal?: AbortSignal) {
     const deadLetters = new MemoryBackend({ capacity: 1, overflow, logger: silentLogger });
     const fail = () => {
@@ -285,7 +282,7 @@ describe('A dead letter queue of handle that is full', () => {
     return { processing, deadLetters };
   }
 
-  it('is waited for: nothing is lost, and all arrive in order', async () => {
+  it('makes dead letters wait and receives all of them in order', async () => {
     const { processing, deadLetters } = intoFull('wait');
     await turns();
     expect([processing.statuses, processing.queue.inFlight, deadLetters.size]).toEqual([['1#1 dead-lettered'], 2, 1]);
@@ -296,7 +293,7 @@ describe('A dead letter queue of handle that is full', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('that refuses is tried again: nothing is lost', async () => {
+  it('that rejects is retried without a loss', async () => {
     const { processing, deadLetters } = intoFull('error');
     await processing.pass();
     expect([processing.statuses, processing.queue.inFlight]).toEqual([['1#1 dead-lettered'], 2]);
@@ -307,7 +304,7 @@ describe('A dead letter queue of handle that is full', () => {
   });
 
   it.each(['wait', 'error'] as const)(
-    'leaves nothing half-done when the subscriber leaves (overflow: %p)',
+    'loses and duplicates nothing when the subscriber unsubscribes (overflow: %p)',
     async (overflow) => {
       const { processing, deadLetters } = intoFull(overflow);
       await turns();
@@ -323,7 +320,7 @@ describe('A dead letter queue of handle that is full', () => {
     },
   );
 
-  it('that refuses has its messages released when `signal` aborts', async () => {
+  it('that rejects has its messages released when `signal` aborts', async () => {
     const controller = new AbortController();
     const { processing } = intoFull('error', controller.signal);
     await turns();

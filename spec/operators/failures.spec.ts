@@ -72,7 +72,7 @@ const WAYS: [string, TestHandler][] = [
 ];
 
 describe.each(WAYS)('A handler of handle that %s', (_, handler) => {
-  it('has failed: its message is delivered again, then rejected, and the stream goes on', async () => {
+  it('has failed: its message is redelivered, then rejected, and the stream continues', async () => {
     const processing = new Processing(
       (delivery, context) => (numberOf(delivery.payload) === 1 ? handler(delivery, context) : 'fine'),
       {
@@ -95,7 +95,7 @@ describe.each(WAYS)('A handler of handle that %s', (_, handler) => {
     expect(processing.clock.timers).toBe(0);
   });
 
-  it('has its slot taken by the next one', async () => {
+  it('frees its slot', async () => {
     const processing = new Processing(handler, { concurrency: 2, retry: { count: 0 } });
     processing.publish(upTo(10));
     await turns(30);
@@ -139,7 +139,7 @@ const HOSTILE: [string, () => unknown][] = [
   ],
 ];
 
-describe('What a handler of handle throws', () => {
+describe('A value that a handler of handle throws', () => {
   it.each(HOSTILE)('may be %s', async (_, make) => {
     const thrown = make();
     const processing = new Processing(
@@ -158,7 +158,7 @@ describe('What a handler of handle throws', () => {
   });
 });
 
-describe('What a handler of handle returns', () => {
+describe('A value that a handler of handle returns', () => {
   it.each<[string, () => unknown]>([
     [
       'an object whose `then` cannot be read',
@@ -177,7 +177,7 @@ describe('What a handler of handle returns', () => {
         return proxy;
       },
     ],
-  ])('may be %s: it has failed, or it flows downstream, but the stream goes on', async (_, make) => {
+  ])('may be %s without ending the stream', async (_, make) => {
     const processing = new Processing(({ payload }) => (numberOf(payload) === 1 ? make() : 'fine'), {
       retry: { count: 0 },
     });
@@ -189,7 +189,7 @@ describe('What a handler of handle returns', () => {
 });
 
 describe('A handler of handle that never ends', () => {
-  it('occupies its slot only', async () => {
+  it('occupies only its own slot', async () => {
     const processing = new Processing(({ payload }) => (numberOf(payload) === 1 ? NEVER : of('fine')), {
       concurrency: 2,
     });

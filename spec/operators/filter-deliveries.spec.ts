@@ -33,7 +33,7 @@ function watch(source: Observable<AnyDelivery>) {
 }
 
 describe('filterDeliveries', () => {
-  it('passes what matches, unsettled, and acknowledges the rest', () => {
+  it('passes matching deliveries unsettled and acknowledges the others', () => {
     const queue = new MemoryBackend();
     const { numbers } = watch(queue.deliveries().pipe(filterDeliveries(isOdd)));
     void publishAll(queue, upTo(5));
@@ -41,7 +41,7 @@ describe('filterDeliveries', () => {
     expect([queue.size, queue.inFlight]).toEqual([0, 3]);
   });
 
-  it('goes on after any number of deliveries that do not match', () => {
+  it('continues after any number of deliveries that do not match', () => {
     const queue = new MemoryBackend();
     const { numbers } = watch(
       queue.deliveries({ prefetch: 10 }).pipe(filterDeliveries(({ payload }) => numberOf(payload) === 100)),
@@ -58,13 +58,13 @@ describe('filterDeliveries', () => {
     [{ otherwise: 'ack' }, ['ack']],
     [{ otherwise: 'release' }, ['release']],
     [{ otherwise: 'reject' }, ['reject']],
-  ])('with %j settles what it drops once, by %p', (options, calls) => {
+  ])('with %j settles a dropped delivery once, with %p', (options, calls) => {
     const [kept, dropped] = [new FakeDelivery(1), new FakeDelivery(2)];
     watch(from([kept, dropped]).pipe(filterDeliveries(isOdd, options)));
     expect([kept.calls, dropped.calls]).toEqual([[], calls]);
   });
 
-  it("with 'release' leaves a message to another consumer, and never spins over it", async () => {
+  it("with 'release' leaves a message to another consumer and does not redeliver it in a loop", async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const filtered = watch(queue.deliveries().pipe(filterDeliveries(isOdd, { otherwise: 'release' })));
     await Promise.all(publishAll(queue, [1, 2]));
@@ -74,7 +74,7 @@ describe('filterDeliveries', () => {
     expect([filtered.numbers, other.numbers, other.attempts]).toEqual([[1], [2], [1]]);
   });
 
-  it('leaves alone what the predicate settled', () => {
+  it('does not settle a delivery that the predicate has settled', () => {
     const delivery = new FakeDelivery(2);
     const settle = (dropped: AnyDelivery) => {
       void dropped.reject();
@@ -84,21 +84,21 @@ describe('filterDeliveries', () => {
     expect(delivery.calls).toEqual(['reject']);
   });
 
-  it('tells the predicate which delivery it is, from 0 up, as filter does', () => {
+  it('passes the index to the predicate, starting at 0', () => {
     const { numbers } = watch(
       from(upTo(4).map((n) => new FakeDelivery(n))).pipe(filterDeliveries((_delivery, index) => index > 1)),
     );
     expect(numbers).toEqual([3, 4]);
   });
 
-  it('ends as its source does', () => {
+  it('completes with its source', () => {
     const queue = new MemoryBackend();
     const seen = watch(queue.deliveries().pipe(filterDeliveries(isOdd)));
     void queue.close();
     expect(seen.completed).toBe(true);
   });
 
-  it('fails with what the predicate throws, and requeues everything', () => {
+  it('fails with the error of the predicate and requeues all deliveries', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const problem = new Error('no such field');
     const predicate = (delivery: AnyDelivery) => {
@@ -111,7 +111,7 @@ describe('filterDeliveries', () => {
     expect(watch(queue.deliveries()).attempts).toEqual([2, 2, 1]);
   });
 
-  it('requeues what it passed on when its subscriber leaves', () => {
+  it('requeues passed deliveries when its subscriber unsubscribes', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const { subscription } = watch(queue.deliveries().pipe(filterDeliveries(isOdd)));
     void publishAll(queue, upTo(2));
@@ -127,7 +127,7 @@ describe('filterDeliveries', () => {
         throw new Error('The connection is lost');
       },
     ],
-  ])('goes on after a settlement that %s', async (_how, answer) => {
+  ])('continues after a settlement that %s', async (_how, answer) => {
     const unhandled: unknown[] = [];
     const note = (error: unknown) => unhandled.push(error);
     process.on('unhandledRejection', note);
@@ -139,7 +139,7 @@ describe('filterDeliveries', () => {
     expect([numbers, error, unhandled]).toEqual([[3], undefined, []]);
   });
 
-  it('keeps to virtual time', () => {
+  it('uses virtual time', () => {
     new TestScheduler((actual, expected) => expect(actual).toEqual(expected)).run(({ expectObservable, cold }) => {
       const queue = new MemoryBackend();
       cold('a-b-c|', { a: 1, b: 2, c: 3 }).subscribe({
@@ -159,22 +159,22 @@ describe('filterDeliveries', () => {
     ['options', () => filterDeliveries(isOdd, 'ack' as never), TypeError],
     ['otherwise', () => filterDeliveries(isOdd, { otherwise: true as never }), TypeError],
     ['otherwise', () => filterDeliveries(isOdd, { otherwise: 'nack' as never }), RangeError],
-  ])('names `%s` when that is wrong', (name, make, Wrong) => {
+  ])('names an invalid `%s` in the error', (name, make, Wrong) => {
     const error = thrownBy(make) as Error;
     expect(error).toBeInstanceOf(Wrong);
     expect(error.message).toContain(`\`${name}\``);
   });
 });
 
-describe('What is under filterDeliveries', () => {
-  it('is still a stream with a prefetch, for operators that need to know', () => {
+describe('The result of filterDeliveries', () => {
+  it('is a stream with a prefetch', () => {
     const logger = recordingLogger();
     const filtered = new MemoryBackend().deliveries({ prefetch: 2 }).pipe(filterDeliveries(isOdd));
     filtered.pipe(handle(() => {}, { concurrency: 4, logger })).subscribe();
     expect(logger.warnings).toEqual([expect.stringContaining('`prefetch` of 2 is less than the `concurrency` of 4')]);
   });
 
-  it('takes nothing while a message past its retries runs alone, as without a filter', async () => {
+  it('takes no message while a message past its retries runs alone', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     void publishAll(queue, [1]);
     for (const _ of upTo(2)) queue.deliveries().subscribe().unsubscribe();
@@ -200,7 +200,7 @@ describe('What is under filterDeliveries', () => {
     expect([queue.size, queue.inFlight]).toEqual([2, 1]);
   });
 
-  it('is any Observable of deliveries', () => {
+  it('has no prefetch if the source has none', () => {
     expect('prefetch' in from([new FakeDelivery(1)]).pipe(filterDeliveries(isOdd))).toBe(false);
   });
 });

@@ -18,12 +18,12 @@ import { Processing } from '../support/handling.js';
 import { thrownBy, turns, until } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-/** An operator of the library, as RxJS 6 takes it. */
+/** An operator of the library with the type of RxJS 6. */
 const for6 = <In, Out>(operator: OperatorFunction<In, Out>) =>
   operator as unknown as (source: Observable6<In>) => Observable6<Out>;
 
 describe.each(FOREIGN_OBSERVABLES)('A handler that returns an Observable of %s', (_, create) => {
-  it('is done when that has completed', async () => {
+  it('finishes when the Observable completes', async () => {
     let finish = (): void => {};
     const handler = () =>
       create((producer) => {
@@ -39,14 +39,14 @@ describe.each(FOREIGN_OBSERVABLES)('A handler that returns an Observable of %s',
     expect([processing.values, processing.statuses]).toEqual([[1, 2], ['1#1 acked']]);
   });
 
-  it('is done when that has emitted and completed within subscribe', async () => {
+  it('finishes if the Observable emits and completes within subscribe', async () => {
     const processing = new Processing(() => create(emitAll(1, 2)));
     processing.publish([1]);
     await turns();
     expect([processing.values, processing.statuses]).toEqual([[1, 2], ['1#1 acked']]);
   });
 
-  it('fails with its error', async () => {
+  it('fails with the error of the Observable', async () => {
     const boom = new Error('boom');
     const failing = () =>
       create((producer) => {
@@ -59,7 +59,7 @@ describe.each(FOREIGN_OBSERVABLES)('A handler that returns an Observable of %s',
     expect(processing.outcomes).toMatchObject([{ status: 'rejected', error: boom }]);
   });
 
-  it('leaves it when the subscriber leaves', async () => {
+  it('unsubscribes when the subscriber unsubscribes', async () => {
     let left = 0;
     const handler = () =>
       create((producer) => {
@@ -76,7 +76,7 @@ describe.each(FOREIGN_OBSERVABLES)('A handler that returns an Observable of %s',
     expect([processing.statuses, left]).toEqual([['1#1 released'], 1]);
   });
 
-  it('leaves it when it takes too long', async () => {
+  it('unsubscribes after a timeout', async () => {
     let left = 0;
     const handler = () => create(() => () => void left++);
     const processing = new Processing(handler, { timeout: 10, retry: { count: 0 } });
@@ -85,7 +85,7 @@ describe.each(FOREIGN_OBSERVABLES)('A handler that returns an Observable of %s',
     expect([processing.statuses, left]).toEqual([['1#1 rejected'], 1]);
   });
 
-  it('leaves it when a subscriber takes one value that came within subscribe', async () => {
+  it('unsubscribes when a subscriber takes one value that was emitted within subscribe', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     await queue.publish('number', { n: 1 });
     let left = 0;
@@ -104,7 +104,7 @@ describe.each(FOREIGN_OBSERVABLES)('A handler that returns an Observable of %s',
     expect([values, left, queue.inFlight, queue.size]).toEqual([[1], 1, 0, 1]);
   });
 
-  it('is done in AsyncLoopConsumer when that has completed', async () => {
+  it('finishes in AsyncLoopConsumer when the Observable completes', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     await queue.publish('number', { n: 1 });
     const consumer = new AsyncLoopConsumer(queue, { logger: silentLogger });
@@ -138,7 +138,7 @@ describe('A handler that returns an object whose Symbol.observable returns no Ob
 });
 
 describe.each(FOREIGN_OBSERVABLES)('publishTo', (library, create) => {
-  it(`publishes what comes from an Observable of ${library}`, async () => {
+  it(`publishes the values of an Observable of ${library}`, async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const values: number[] = [];
     let completed = false;
@@ -154,7 +154,7 @@ describe.each(FOREIGN_OBSERVABLES)('publishTo', (library, create) => {
 });
 
 describe.each(FOREIGN_OBSERVABLES)('filterDeliveries', (library, create) => {
-  it(`selects from an Observable of ${library}`, () => {
+  it(`filters the deliveries of an Observable of ${library}`, () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const numbers: number[] = [];
     const deliveries = create((producer) => {
@@ -172,8 +172,8 @@ describe.each(FOREIGN_OBSERVABLES)('filterDeliveries', (library, create) => {
   });
 });
 
-describe('In a pipe of RxJS 6', () => {
-  it('publishTo publishes, and operators of RxJS 6 go on from there', async () => {
+describe('Operators in a pipe of RxJS 6', () => {
+  it('publishTo publishes, and operators of RxJS 6 follow', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const values: number[] = [];
     of6(1, 2, 3)
@@ -189,7 +189,7 @@ describe('In a pipe of RxJS 6', () => {
     ]);
   });
 
-  it('publishTo stops when RxJS 6 has taken enough', async () => {
+  it('publishTo stops when take() of RxJS 6 completes', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const source = new Subject6<number>();
     const values: number[] = [];
@@ -202,7 +202,7 @@ describe('In a pipe of RxJS 6', () => {
     expect([values, source.observers.length, queue.size]).toEqual([[1], 0, 1]);
   });
 
-  it('handle and inBatches work on deliveries', async () => {
+  it('handle and inBatches process deliveries', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     for (const n of upTo(4)) await queue.publish('number', { n });
     await queue.close();
@@ -225,7 +225,7 @@ describe('In a pipe of RxJS 6', () => {
     expect([batches, queue.unfinished]).toEqual([[[3, 4]], 0]);
   });
 
-  it('handle obeys its `deliveryLimit`', async () => {
+  it('handle applies its `deliveryLimit`', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     await queue.publish('number', { n: 1 });
     await queue.close();
@@ -248,7 +248,7 @@ describe.each<[string, OperatorFunction<never, unknown>]>([
     ['an array', []],
     ['a Promise', Promise.resolve()],
     ['an object', {}],
-  ])('refuses a source that is no Observable but %s', (described, source) => {
+  ])('throws for a source that is not an Observable but %s', (described, source) => {
     expect(thrownBy(() => operator(source as unknown as Observable<never>))).toMatchObject({
       name: 'TypeError',
       message: expect.stringContaining(`Expected \`source\` to be an Observable, got ${described}`),

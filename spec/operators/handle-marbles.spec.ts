@@ -15,14 +15,14 @@ type Helpers = Parameters<Parameters<TestScheduler['run']>[0]>[0];
 
 interface Kit extends Helpers {
   create(options?: MemoryBackendOptions): MemoryBackend;
-  /** Publishes each letter as the key of a message, and closes the queue at the end. */
+  /** Publishes each letter as the key of a message and closes the queue at the end. */
   publish(queue: MemoryBackend, letters$: Observable<string>): void;
 }
 
 const MODES: [string, (test: (kit: Kit) => void) => void][] = [
-  ['in run mode, with the default scheduler', (test) => runMarbles(undefined, test)],
-  ['in run mode, with the scheduler of the test', (test) => runMarbles('given', test)],
-  ['in run mode, after work that took a while', (test) => runMarbles(undefined, test, busy)],
+  ['in run mode with the default scheduler', (test) => runMarbles(undefined, test)],
+  ['in run mode with the scheduler of the test', (test) => runMarbles('given', test)],
+  ['in run mode after long synchronous work', (test) => runMarbles(undefined, test, busy)],
 ];
 
 function runMarbles(given: 'given' | undefined, test: (kit: Kit) => void, before = (): void => {}): void {
@@ -37,7 +37,7 @@ function runMarbles(given: 'given' | undefined, test: (kit: Kit) => void, before
   });
 }
 
-/** Keeps the process busy within one macrotask, with promises of a queue, until those wait for the next. */
+/** Blocks the macrotask with promises of a queue until these wait for the next macrotask. */
 function busy(): void {
   const queue = new MemoryBackend({ logger: silentLogger });
   const subscription = queue
@@ -53,8 +53,8 @@ function busy(): void {
 const quiet: HandleOptions = { logger: silentLogger };
 const keyAfter = (frames: number) => (delivery: Delivery) => timer(frames).pipe(map(() => delivery.key));
 
-describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
-  it('passes on what Observables give, one after the other', () => {
+describe.each(MODES)('handle in marbles %s', (_, marbles) => {
+  it('emits the values of Observables one after the other', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('                                                  (abc)------|'));
@@ -62,7 +62,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('runs as many at a time as it may', () => {
+  it('runs as many handlers at a time as the concurrency', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(
@@ -73,7 +73,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('passes on what is returned in the frame of the message', () => {
+  it('emits a returned value in the frame of the message', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('                                                          -a-b-(cd)-|'));
@@ -81,7 +81,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('starts as many synchronous Observables as there are in one frame', () => {
+  it('runs all synchronous Observables of one frame', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('                                                          -(abcdef)-|'));
@@ -89,7 +89,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('tries again when the delay is over', () => {
+  it('retries after the delay', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('                         -a---b---------------|'));
@@ -103,7 +103,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('tries again in place, which holds up its key only', () => {
+  it('retries in place and delays only its own key', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('             a-b-a-b-----a-----|'));
@@ -117,7 +117,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('ends what takes too long', () => {
+  it('ends a handler after its timeout', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('                abc------------|'));
@@ -130,7 +130,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('hands what it gives up to a dead letter queue in the same frame', () => {
+  it('publishes a failed message to the dead letter queue in the same frame', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const [queue, deadLetter] = [create(), create()];
       publish(queue, hot('                                               a--b--------|'));
@@ -144,7 +144,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('tries a dead letter again in its time', () => {
+  it('retries a dead letter after its delay', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('a|'));
@@ -165,7 +165,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('starts nothing more after an abort, and completes with the last that ran', () => {
+  it('starts no handler after an abort and completes with the last running one', () => {
     marbles(({ create, publish, hot, expectObservable, flush }) => {
       const queue = create();
       const controller = new AbortController();
@@ -178,7 +178,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('gives back what runs when it is unsubscribed', () => {
+  it('requeues the running message when it is unsubscribed', () => {
     marbles(({ create, publish, hot, expectObservable, flush }) => {
       const queue = create();
       publish(queue, hot('abc'));
@@ -188,7 +188,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('says how long handlers ran', () => {
+  it('reports the duration of handlers', () => {
     marbles(({ create, publish, hot, expectObservable }) => {
       const queue = create();
       publish(queue, hot('ab'));
@@ -201,7 +201,7 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
     });
   });
 
-  it('is done with ten thousand messages in one frame', () => {
+  it('handles ten thousand messages in one frame', () => {
     marbles(({ create, flush, expectObservable }) => {
       const queue = create();
       for (let n = 0; n < 10_000; n++) void queue.publish('a', { n });
@@ -216,8 +216,8 @@ describe.each(MODES)('handle, in marbles, %s,', (_, marbles) => {
   });
 });
 
-describe('handle under a TestScheduler that was given to it, without run mode,', () => {
-  it('keeps the time of the scheduler', () => {
+describe('handle with a given TestScheduler, without run mode', () => {
+  it('uses the time of the scheduler', () => {
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     const queue = new MemoryBackend({ scheduler, logger: silentLogger });
     scheduler.createHotObservable('-a----b-').subscribe((letter) => void queue.publish(letter, {}));

@@ -4,15 +4,15 @@ import { thrownBy } from '../support/promises.js';
 
 const made = (options: unknown) => thrownBy(() => handle(() => {}, options as HandleOptions));
 
-describe('handle refuses', () => {
-  it.each([undefined, null, 'handler', {}, Promise.resolve()])('a handler that is no function (%p)', (handler) => {
+describe('handle throws for', () => {
+  it.each([undefined, null, 'handler', {}, Promise.resolve()])('a handler that is not a function (%p)', (handler) => {
     expect(thrownBy(() => handle(handler as unknown as () => void))).toMatchObject({
       name: 'TypeError',
       message: expect.stringContaining('`handler`'),
     });
   });
 
-  it.each([null, 5, 'options', true])('options that are no object (%p)', (options) => {
+  it.each([null, 5, 'options', true])('options that are not an object (%p)', (options) => {
     expect(made(options)).toMatchObject({ name: 'TypeError', message: expect.stringContaining('`options`') });
   });
 
@@ -72,12 +72,12 @@ describe('handle refuses', () => {
     ['logger', 'TypeError', { debug() {}, warn() {} }],
     ['logger', 'TypeError', { debug() {}, error() {} }],
     ['logger', 'TypeError', { warn() {}, error() {} }],
-  ])('a bad `%s`, with a %s that names it, when it is made (%p)', (option, name, value) => {
+  ])('an invalid `%s`, with a %s that names it, before the subscription (%p)', (option, name, value) => {
     const error = made({ [option.split('.')[0] as string]: value });
     expect(error).toMatchObject({ name, message: expect.stringContaining(`\`${option}\``) });
   });
 
-  it('a deliveryLimit that is not more than the count of retries', () => {
+  it('a deliveryLimit that is not greater than retry.count', () => {
     expect(made({ retry: { count: 10 }, deliveryLimit: 10 })).toMatchObject({
       name: 'RangeError',
       message: expect.stringContaining('`deliveryLimit` to be an integer of at least 11 (`retry.count` + 1)'),
@@ -87,13 +87,13 @@ describe('handle refuses', () => {
     });
   });
 
-  it('says what it got, but never at length', () => {
+  it('a long value, which the message shortens', () => {
     const error = made({ concurrency: 'x'.repeat(10_000) }) as Error;
     expect(error.message.length).toBeLessThan(200);
   });
 });
 
-describe('handle takes', () => {
+describe('handle accepts', () => {
   it.each<[string, HandleOptions]>([
     ['none', {}],
     [
@@ -123,11 +123,11 @@ describe('handle takes', () => {
     expect(handled.values).toEqual(['done']);
   });
 
-  it('any object with a publish as a deadLetter', () => {
+  it('any object with a publish method as deadLetter', () => {
     expect(() => handle(() => {}, { deadLetter: { publish: async () => {} } })).not.toThrow();
   });
 
-  it('no options at all', () => {
+  it('no options', () => {
     expect(() => handle(() => {})).not.toThrow();
     expect(() => handle(() => {}, undefined)).not.toThrow();
   });

@@ -9,7 +9,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const numbersOf = ({ deliveries }: DeliveryBatch) => deliveries.map(({ payload }) => numberOf(payload));
 
-/** What came of deliveries in batches. */
+/** Records the batches of a source. */
 function watch(source: Observable<Delivery>, options: InBatchesOptions, onBatch?: (batch: DeliveryBatch) => void) {
   const batches: DeliveryBatch[] = [];
   const seen = { batches, completed: false, error: undefined as unknown };
@@ -41,7 +41,7 @@ function setUp(options: Partial<InBatchesOptions> = {}, onBatch?: (batch: Delive
 }
 
 describe('inBatches', () => {
-  it('hands a batch on as soon as it is full', () => {
+  it('emits a batch as soon as it is full', () => {
     const { clock, queue, seen } = setUp();
     void publishAll(queue, upTo(7));
     expect(seen.batches.map(numbersOf)).toEqual([
@@ -51,7 +51,7 @@ describe('inBatches', () => {
     expect([clock.timers, queue.inFlight]).toEqual([1, 7]);
   });
 
-  it('hands a batch on when its first delivery has waited long enough', () => {
+  it('emits a batch when its first delivery has waited for maxWait', () => {
     const { clock, queue, seen } = setUp();
     void publishAll(queue, [1]);
     clock.advance(6);
@@ -69,7 +69,7 @@ describe('inBatches', () => {
     expect(seen.batches.map(numbersOf)).toEqual([[1, 2], [3]]);
   });
 
-  it('gives each batch its own time, also after a full one', () => {
+  it('measures the time of each batch separately, also after a full one', () => {
     const { clock, queue, seen } = setUp();
     void publishAll(queue, [1, 2]);
     clock.advance(8);
@@ -80,19 +80,19 @@ describe('inBatches', () => {
     expect(seen.batches.map(numbersOf)).toEqual([[1, 2, 3], [4]]);
   });
 
-  it('never hands on an empty batch', () => {
+  it('never emits an empty batch', () => {
     const { clock, seen } = setUp();
     clock.advance(1000);
     expect([seen.batches, clock.timers]).toEqual([[], 0]);
   });
 
-  it('may have batches of one, without a timer', () => {
+  it('emits batches of one without a timer', () => {
     const { clock, queue, seen } = setUp({ maxSize: 1 });
     void publishAll(queue, [1, 2]);
     expect([seen.batches.map(numbersOf), clock.timers]).toEqual([[[1], [2]], 0]);
   });
 
-  it('collects with a maxWait of 0 what comes at once', () => {
+  it('with a maxWait of 0 collects synchronous deliveries', () => {
     const { clock, queue, seen } = setUp({ maxWait: 0 });
     void publishAll(queue, [1, 2]);
     expect(seen.batches).toEqual([]);
@@ -100,7 +100,7 @@ describe('inBatches', () => {
     expect(seen.batches.map(numbersOf)).toEqual([[1, 2]]);
   });
 
-  it('keeps a maxWait that is longer than a timer of the platform can be', () => {
+  it('supports a maxWait that exceeds the maximum of a timer', () => {
     const month = 30 * 24 * 3_600_000;
     const { clock, queue, seen } = setUp({ maxWait: month });
     void publishAll(queue, [1]);
@@ -110,7 +110,7 @@ describe('inBatches', () => {
     expect(seen.batches.length).toBe(1);
   });
 
-  it('hands on what is unfinished when the source completes', () => {
+  it('emits an incomplete batch when the source completes', () => {
     const clock = new VirtualClock();
     const source = new Subject<Delivery>();
     const seen = watch(source, { maxSize: 3, maxWait: 10, scheduler: clock.scheduler });
@@ -120,7 +120,7 @@ describe('inBatches', () => {
     expect(watch(of(), { maxSize: 3, maxWait: 10 })).toMatchObject({ batches: [], completed: true });
   });
 
-  it('releases what is unfinished when the subscriber leaves; what was handed on goes back as ever', () => {
+  it('releases an incomplete batch when the subscriber unsubscribes', () => {
     const { clock, queue, seen } = setUp();
     void publishAll(queue, upTo(5));
     seen.subscription.unsubscribe();
@@ -134,7 +134,7 @@ describe('inBatches', () => {
     ]);
   });
 
-  it('releases nothing that was settled by hand meanwhile', () => {
+  it('does not release deliveries that were settled meanwhile', () => {
     const clock = new VirtualClock();
     const source = new Subject<Delivery>();
     const seen = watch(source, { maxSize: 3, maxWait: 10, scheduler: clock.scheduler });
@@ -145,7 +145,7 @@ describe('inBatches', () => {
     expect(deliveries.map(({ calls }) => calls)).toEqual([['ack'], ['release']]);
   });
 
-  it('releases what is unfinished when the source fails, and ends with its error', () => {
+  it('releases an incomplete batch when the source fails, and ends with its error', () => {
     const clock = new VirtualClock();
     const source = new Subject<Delivery>();
     const boom = new Error('source');
@@ -157,7 +157,7 @@ describe('inBatches', () => {
     expect(deliveries.map(({ calls }) => calls)).toEqual([[], [], [], ['release'], ['release']]);
   });
 
-  it('releases also what arrives while it releases the rest', () => {
+  it('releases deliveries that arrive while it releases others', () => {
     const clock = new VirtualClock();
     const source = new Subject<Delivery>();
     const last = new FakeDelivery(2);
@@ -171,7 +171,7 @@ describe('inBatches', () => {
     expect([first.calls, last.calls, clock.timers, source.observed]).toEqual([['release'], ['release'], 0, false]);
   });
 
-  it('with take(1) gives back what comes after the first batch, attempt unchanged', () => {
+  it('with take(1) requeues deliveries after the first batch without counting an attempt', () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ scheduler: clock.scheduler, logger: silentLogger });
     void publishAll(queue, upTo(5));
@@ -196,7 +196,7 @@ describe('inBatches', () => {
         throw new Error('connection lost');
       },
     ],
-  ])('gives back the others, and leaves its source, where release() %s', async (_, answer) => {
+  ])('releases the others and unsubscribes from its source if release() %s', async (_, answer) => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => unhandled.push(reason);
     process.on('unhandledRejection', note);
@@ -208,7 +208,7 @@ describe('inBatches', () => {
       try {
         seen.subscription.unsubscribe();
       } catch {
-        // What a teardown throws, RxJS throws at whoever unsubscribes.
+        // RxJS throws the errors of a teardown at the caller of unsubscribe().
       }
       await turns(5);
       expect(deliveries.map(({ calls }) => calls)).toEqual([['release'], ['release'], ['release']]);
@@ -218,7 +218,7 @@ describe('inBatches', () => {
     }
   });
 
-  it('keeps the time of a marble test', () => {
+  it('uses the time of a marble test', () => {
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     scheduler.run(({ hot, expectObservable }) => {
       const queue = new MemoryBackend({ logger: silentLogger });
@@ -240,7 +240,7 @@ describe('inBatches', () => {
 });
 
 describe('A batch of inBatches', () => {
-  /** A batch of three. */
+  /** Makes a batch of three. */
   function batchOfThree() {
     const { queue, seen, ...rest } = setUp();
     void publishAll(queue, upTo(3));
@@ -252,14 +252,14 @@ describe('A batch of inBatches', () => {
     ['nack', 'retried', 3],
     ['release', 'released', 3],
     ['reject', 'rejected', 0],
-  ] as const)('settles as one by %s', async (method, settled, unfinished) => {
+  ] as const)('settles all deliveries with %s', async (method, settled, unfinished) => {
     const { queue, batch, logger } = batchOfThree();
     const counted = batch[method]();
     expect(batch.deliveries.map((delivery) => delivery.settled)).toEqual([settled, settled, settled]);
     expect([await counted, queue.unfinished, logger.warnings]).toEqual([true, unfinished, []]);
   });
 
-  it('comes again with its attempts, after a nack with a delay', async () => {
+  it('is redelivered after a nack with a delay', async () => {
     const { clock, queue, batch } = batchOfThree();
     expect(await batch.nack({ delay: 50 })).toBe(true);
     clock.advance(49);
@@ -268,7 +268,7 @@ describe('A batch of inBatches', () => {
     expect(queue.inFlight).toBe(3);
   });
 
-  it('passes on what a reject is for', async () => {
+  it('passes the reason of reject() to each delivery', async () => {
     const reasons: unknown[] = [];
     const answer = async (_: string, argument: unknown) => reasons.push(argument) > 0;
     const seen = watch(from([1, 2].map((n) => new FakeDelivery(n, answer))), { maxSize: 2, maxWait: 10 });
@@ -276,7 +276,7 @@ describe('A batch of inBatches', () => {
     expect(reasons).toEqual(['bad', 'bad']);
   });
 
-  it('leaves alone what was settled by hand', async () => {
+  it('does not settle deliveries that were settled separately', async () => {
     const { batch, logger, queue } = batchOfThree();
     await batch.deliveries[1]?.reject();
     expect(await batch.ack()).toBe(true);
@@ -285,7 +285,7 @@ describe('A batch of inBatches', () => {
   });
 
   it.each(['ack', 'nack', 'release', 'reject'] as const)(
-    'that is settled already is not settled by %s: false, and one warning',
+    'that is already settled returns false from %s and logs one warning',
     async (method) => {
       const { batch, logger } = batchOfThree();
       await batch.ack();
@@ -295,20 +295,20 @@ describe('A batch of inBatches', () => {
     },
   );
 
-  it('refuses a nack with a bad delay, and stays out', async () => {
+  it('rejects a nack with an invalid delay and stays in flight', async () => {
     const { batch, queue } = batchOfThree();
     expect(await rejectionOf(batch.nack({ delay: -1 }))).toMatchObject({ name: 'RangeError' });
     expect([queue.inFlight, await batch.ack()]).toEqual([3, true]);
   });
 
-  it('says whether it counted for all of them', async () => {
+  it('resolves with false if one settlement did not count', async () => {
     const deliveries = [new FakeDelivery(1), new FakeDelivery(2, async () => false)];
     const seen = watch(from(deliveries), { maxSize: 2, maxWait: 10 });
     expect(await seen.batches[0]?.ack()).toBe(false);
     expect(deliveries.map(({ calls }) => calls)).toEqual([['ack'], ['ack']]);
   });
 
-  it('settles the others where one fails', async () => {
+  it('settles the others if one settlement fails', async () => {
     const broken = new Error('connection lost');
     for (const how of [
       () => Promise.reject(broken),
@@ -325,7 +325,7 @@ describe('A batch of inBatches', () => {
 });
 
 describe('inBatches warns', () => {
-  it('once of a prefetch that is less than maxSize', () => {
+  it('once if the prefetch is less than maxSize', () => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger: silentLogger });
     const operator = inBatches({ maxSize: 100, maxWait: 10, logger });
@@ -333,7 +333,7 @@ describe('inBatches warns', () => {
     expect(logger.warnings).toEqual([expect.stringMatching(/prefetch.*99.*maxSize.*100/)]);
   });
 
-  it('not of one that is enough, or of a source that has none', () => {
+  it('about no sufficient prefetch and no source without one', () => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger: silentLogger });
     queue
@@ -348,7 +348,7 @@ describe('inBatches warns', () => {
   });
 });
 
-describe('inBatches refuses', () => {
+describe('inBatches throws for', () => {
   it.each<[string, string, object]>([
     ['maxSize', 'RangeError', { maxSize: 0 }],
     ['maxSize', 'RangeError', { maxSize: 1.5 }],
@@ -364,12 +364,12 @@ describe('inBatches refuses', () => {
     ['scheduler', 'TypeError', { scheduler: null }],
     ['logger', 'TypeError', { logger: {} }],
     ['logger', 'TypeError', { logger: null }],
-  ])('a bad `%s`, with a %s that names it, when it is made (%p)', (name, error, options) => {
+  ])('an invalid `%s`, with a %s that names it, before the subscription (%p)', (name, error, options) => {
     const made = () => inBatches({ maxSize: 5, maxWait: 10, ...options } as InBatchesOptions);
     expect(thrownBy(made)).toMatchObject({ name: error, message: expect.stringContaining(`\`${name}\``) });
   });
 
-  it.each([undefined, null, 5])('options that are missing (%p)', (options) => {
+  it.each([undefined, null, 5])('missing options (%p)', (options) => {
     expect(thrownBy(() => inBatches(options as unknown as InBatchesOptions))).toMatchObject({ name: 'TypeError' });
   });
 });

@@ -18,7 +18,10 @@ const boom = () => {
   throw new Error(`boom ${'x'.repeat(2000)}`);
 };
 
-/** A dead letter queue that refuses so many times, as invalid, and the headers of what it was given. */
+/**
+ * A dead letter queue that rejects the first `times` messages as invalid, and the headers that it
+ * received.
+ */
 function refusing(times: number) {
   const letters: PublishOptions['headers'][] = [];
   const publish = async (_key: QueueKey, _payload: QueuePayload, { headers }: PublishOptions = {}) => {
@@ -38,8 +41,8 @@ class Quarantined extends FakeDelivery {
   }
 }
 
-describe('A dead letter of handle that is refused as invalid', () => {
-  it('is tried again at once, with a shorter error and then without any headers of ours', async () => {
+describe('A dead letter of handle that is rejected as invalid', () => {
+  it("is retried immediately with a shorter error, then without Sluice's headers", async () => {
     const { letters, deadLetter } = refusing(2);
     const processing = new Processing(boom, { retry: { count: 0 }, deadLetter });
     void processing.queue.publish(
@@ -65,7 +68,7 @@ describe('A dead letter of handle that is refused as invalid', () => {
     expect(processing.logger.errors).toEqual([]);
   });
 
-  it('is rejected on memory, with one error that names its key and id, and never tried again', async () => {
+  it('is rejected in memory with one error that names its key and id, and never retried', async () => {
     const deadLetter = new MemoryBackend({ validate: 'json', logger: silentLogger });
     const processing = new Processing(boom, { retry: { count: 0 }, deadLetter }, { prefetch: 2 });
     for (const n of [Number.POSITIVE_INFINITY, Number.NaN, 3]) void processing.queue.publish('number', { n });
@@ -81,7 +84,7 @@ describe('A dead letter of handle that is refused as invalid', () => {
   });
 
   it.each([undefined, 'key' as const])(
-    'goes to the quarantine of its engine, with the reason (orderBy: %p)',
+    'is quarantined by its engine with the reason (orderBy: %p)',
     async (orderBy) => {
       const { letters, deadLetter } = refusing(Number.POSITIVE_INFINITY);
       const delivery = new Quarantined(1);
@@ -102,7 +105,7 @@ describe('A dead letter of handle that is refused as invalid', () => {
     },
   );
 
-  it('goes to quarantine as well when a function refuses it', async () => {
+  it('is quarantined if a function rejects it', async () => {
     const delivery = new Quarantined(1);
     let calls = 0;
     const deadLetter = () => {
@@ -114,7 +117,7 @@ describe('A dead letter of handle that is refused as invalid', () => {
     expect([calls, delivery.reasons.length, handled.statuses]).toEqual([1, 1, ['1#1 rejected']]);
   });
 
-  it('is given back when the subscriber leaves from inside the logger', async () => {
+  it('is released if the subscriber unsubscribes inside the logger', async () => {
     const { deadLetter } = refusing(Number.POSITIVE_INFINITY);
     const processing: Processing = new Processing(boom, {
       retry: { count: 0 },

@@ -3,7 +3,10 @@ import { publishAll } from '../support/consumers.js';
 import { Handled, type TestHandler } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 
-/** A handler that uses up what a run of microtasks may last, so that its settlement waits for a macrotask; then it ends, or fails. */
+/**
+ * A handler that uses up the time of a microtask run, so that its settlement waits for a macrotask.
+ * Then it returns or fails.
+ */
 function hog(failure?: Error): TestHandler {
   return async () => {
     const end = performance.now() + 20;
@@ -13,21 +16,21 @@ function hog(failure?: Error): TestHandler {
   };
 }
 
-/** Two handlers that have ended without having been settled, and nothing but microtasks since. */
+/** Runs two handlers that have ended but are not settled yet, within microtasks. */
 async function endedInTurn(handler: TestHandler, options: ConstructorParameters<typeof Handled>[2] = {}) {
   await turns();
   const queue = new MemoryBackend();
   void publishAll(queue, [1, 2]);
   const handled = new Handled(queue.deliveries(), handler, { concurrency: 2, ...options });
   for (let microtask = 0; microtask < 20; microtask++) await Promise.resolve();
-  // The first is settled when the clock has not been looked at since; the second never is.
+  // The first may be settled already, depending on the last clock check. The second is not.
   expect(handled.outcomes.length).toBeLessThan(2);
   expect(queue.unfinished).toBeGreaterThan(0);
   return { queue, handled };
 }
 
-describe('A subscriber of handle that leaves when handlers have ended and wait for their turn', () => {
-  it('has what they did acknowledged, and hears no more of it', async () => {
+describe('Unsubscribing from handle while ended handlers wait for their settlement', () => {
+  it('acknowledges them and emits no more values', async () => {
     const { queue, handled } = await endedInTurn(hog());
     const heard = handled.values.length;
     handled.subscription.unsubscribe();
@@ -38,7 +41,7 @@ describe('A subscriber of handle that leaves when handlers have ended and wait f
     expect(handled.outcomes.length).toBe(2);
   });
 
-  it('has what failed retried', async () => {
+  it('retries failed messages', async () => {
     const { queue, handled } = await endedInTurn(hog(new Error('boom')), { retry: { delay: 60_000 } });
     handled.subscription.unsubscribe();
     expect(handled.statuses).toEqual(['1#1 retried', '2#1 retried']);
@@ -48,7 +51,7 @@ describe('A subscriber of handle that leaves when handlers have ended and wait f
     queue.clear();
   });
 
-  it('has what failed for good back in the queue, where its dead letter would need somebody to wait for it', async () => {
+  it('releases a failed message instead of publishing its dead letter', async () => {
     const sent: number[] = [];
     const { queue, handled } = await endedInTurn(hog(new Error('boom')), {
       retry: { count: 0 },
@@ -62,7 +65,7 @@ describe('A subscriber of handle that leaves when handlers have ended and wait f
     expect(queue.size).toBe(2 - handled.statuses.filter((status) => status.endsWith('dead-lettered')).length);
   });
 
-  it('has nothing settled twice where a stop comes first', async () => {
+  it('settles nothing twice after an abort', async () => {
     const stop = new AbortController();
     const { queue, handled } = await endedInTurn(hog(), { signal: stop.signal });
     stop.abort();

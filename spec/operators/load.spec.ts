@@ -10,14 +10,14 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const HALF_A_MILLION = 500_000;
 const MEGABYTE = 2 ** 20;
 
-/** How often the timer has to fire at least beside a load that takes many times as long. */
+/** The minimum of timer ticks beside a load that takes many times as long. */
 const ENOUGH_TICKS = 10;
 
 async function* yieldOne(): AsyncGenerator<number> {
   yield 1;
 }
 
-describe('A 5 ms timer goes on firing', () => {
+describe('A 5 ms timer keeps firing', () => {
   it.each<[string, (delivery: Delivery) => unknown, HandleOptions]>([
     ['async () => {}', async () => {}, {}],
     [
@@ -44,7 +44,7 @@ describe('A 5 ms timer goes on firing', () => {
     expect(ticks).toBeGreaterThanOrEqual(ENOUGH_TICKS);
   });
 
-  it('beside publishers that keep a handler busy for ever', async () => {
+  it('beside publishers that keep a handler busy', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     let handled = 0;
     const ticks = await ticksDuring(async (ticker) => {
@@ -53,7 +53,7 @@ describe('A 5 ms timer goes on firing', () => {
         .pipe(handle(async () => handled++))
         .subscribe();
       let backlog = 0;
-      // Both go on, however slow the machine is: messages are handled, and the timer fires.
+      // Both continue, however slow the machine is: messages are handled and the timer fires.
       while (ticker.fired < ENOUGH_TICKS || handled <= 1000) {
         await queue.publish('number', { n: 1 });
         backlog = Math.max(backlog, queue.unfinished);
@@ -67,18 +67,18 @@ describe('A 5 ms timer goes on firing', () => {
   });
 });
 
-describe('handle keeps no memory', () => {
+describe('handle does not retain', () => {
   it.each<[string, (delivery: Delivery) => unknown, HandleOptions, many?: number]>([
     [
-      'of 200,000 keys that came and went',
+      '200,000 past keys',
       async () => {},
       { orderBy: ({ payload }) => `key ${numberOf(payload)}`, concurrency: 8 },
       200_000,
     ],
-    ['of messages of one key', async () => {}, { orderBy: 'key', concurrency: 8 }],
-    ['of timeouts', async () => {}, { timeout: 60_000, concurrency: 8 }],
+    ['messages of one key', async () => {}, { orderBy: 'key', concurrency: 8 }],
+    ['timeouts', async () => {}, { timeout: 60_000, concurrency: 8 }],
     [
-      'of handlers that failed, and were given up',
+      'failed and dead-lettered messages',
       () => Promise.reject('boom'),
       { orderBy: 'key', retry: { count: 0 }, deadLetter: () => {}, logger: silentLogger },
     ],
@@ -97,7 +97,7 @@ describe('handle keeps no memory', () => {
     subscription.unsubscribe();
   });
 
-  it('of payloads, keys and results: each can be collected as soon as it is settled', async () => {
+  it('payloads, keys and results of settled messages', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const references: WeakRef<object>[] = [];
     const subscription = queue
@@ -120,7 +120,7 @@ describe('handle keeps no memory', () => {
     subscription.unsubscribe();
   });
 
-  it('of handlers that took too long and never end', async () => {
+  it('handlers that timed out and never end', async () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ logger: silentLogger });
     const options = {
@@ -146,8 +146,8 @@ describe('handle keeps no memory', () => {
   });
 
   it.each<[string, 'key' | undefined]>([
-    ['of what came after a message whose handler goes on', undefined],
-    ['of what came behind a message of its key, though its context is kept', 'key'],
+    ['messages after one whose handler still runs', undefined],
+    ['messages behind one of the same key whose context is referenced', 'key'],
   ])('%s', async (_, orderBy) => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const references: WeakRef<object>[] = [];
@@ -175,7 +175,7 @@ describe('handle keeps no memory', () => {
     subscription.unsubscribe();
   });
 
-  it('of subscriptions that ended, though their signal goes on', async () => {
+  it('past subscriptions while their signal lives on', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const { signal } = new AbortController();
     const operator = handle(async () => {}, { signal, timeout: 60_000 });

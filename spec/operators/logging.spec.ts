@@ -8,7 +8,7 @@ import { runScript } from '../support/run-script.js';
 
 const SECRET = 'card 4111-1111';
 
-/** A logger that keeps everything that it was told, in full. */
+/** A logger that records every call with its details. */
 function fullLogger(): Logger & { readonly told: { level: string; message: string; details: unknown[] }[] } {
   const told: { level: string; message: string; details: unknown[] }[] = [];
   const tell =
@@ -18,9 +18,9 @@ function fullLogger(): Logger & { readonly told: { level: string; message: strin
   return { told, debug: tell('debug'), warn: tell('warn'), error: tell('error') };
 }
 
-describe('What handle logs', () => {
+describe('Logs of handle', () => {
   it.each([undefined, 'key' as const])(
-    'says of a failure the key, the id, the attempt and what is next (orderBy: %p)',
+    'contain the key, the id, the attempt and the next step of a failure (orderBy: %p)',
     async (orderBy) => {
       const logger = fullLogger();
       const boom = new Error('boom');
@@ -48,7 +48,7 @@ describe('What handle logs', () => {
     },
   );
 
-  it('warns that a message is dead-lettered, and logs an error if the dead letter could not be delivered', async () => {
+  it('contain a warning for a dead letter and an error if it could not be delivered', async () => {
     const logger = fullLogger();
     const processing = new Processing(() => throwError(() => new Error('boom')), {
       logger,
@@ -63,7 +63,7 @@ describe('What handle logs', () => {
     processing.subscription.unsubscribe();
   });
 
-  it('is nothing where nothing fails', async () => {
+  it('are empty if nothing fails', async () => {
     const processing = new Processing(async () => 'fine');
     processing.publish([1, 2, 3]);
     await turns();
@@ -71,7 +71,7 @@ describe('What handle logs', () => {
     expect([debugs, warnings, errors]).toEqual([[], [], []]);
   });
 
-  it('says what failed after a handler had settled by hand', async () => {
+  it('contain a failure after a manual settlement', async () => {
     const processing = new Processing((delivery) => {
       void delivery.ack();
       throw new Error('boom');
@@ -82,7 +82,7 @@ describe('What handle logs', () => {
     ]);
   });
 
-  it('never holds the payload, whatever happens', async () => {
+  it('never contain the payload', async () => {
     const logger = fullLogger();
     const consoled: unknown[] = [];
     const methods = ['debug', 'log', 'info', 'warn', 'error'] as const;
@@ -133,7 +133,7 @@ describe('What handle logs', () => {
     expect(text.join('\n')).not.toContain(SECRET);
   });
 
-  it('never holds a payload that was thrown', async () => {
+  it('never contain a payload that was thrown', async () => {
     const logger = fullLogger();
     const processing = new Processing(
       ({ payload }) => {
@@ -148,7 +148,7 @@ describe('What handle logs', () => {
     expect(inspect(logger.told, { depth: 20 })).not.toContain(SECRET);
   });
 
-  it('goes to the console by default: one line for each warning and error, without a stack', () => {
+  it('go to the console by default, with one line per warning and error and without a stack', () => {
     const warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
     const error = jest.spyOn(console, 'error').mockImplementation(() => {});
     try {
@@ -169,7 +169,7 @@ describe('What handle logs', () => {
       expect(warn.mock.calls).toEqual([
         [expect.stringMatching(new RegExp(`^A handler failed: ${failure}; .*60000 ms`))],
       ]);
-      // An error ends with the frame that the application threw in.
+      // An error ends with the stack frame in which the application threw it.
       const frame = String.raw`\(at \S*charge .*logging\.spec\.ts:\d+:\d+\)\)`;
       expect(error.mock.calls).toEqual([
         [expect.stringMatching(new RegExp(`^A message is given up: ${failure}; it is rejected ${frame}$`))],
@@ -181,7 +181,7 @@ describe('What handle logs', () => {
     }
   });
 
-  it('may go to a logger that throws: nothing else is disturbed, and the process hears of it', async () => {
+  it('do not affect messages if the logger throws, and the process is notified', async () => {
     const { output } = await runScript(`
       const { handle, MemoryBackend } = sluice;
       process.on('uncaughtException', ({ message }) => console.log('uncaught', message));
@@ -197,13 +197,13 @@ describe('What handle logs', () => {
     `);
     const lines = output.split('\n').filter((line) => line !== '');
     expect(lines.filter((line) => !line.startsWith('uncaught'))).toEqual(['1 1 retried', '2 1 acked', '1 2 rejected']);
-    // The prefetch, a failure, a message that is given up.
+    // The prefetch warning, a failure, and a message that is given up.
     expect(lines.filter((line) => line === 'uncaught disk full').length).toBe(3);
   });
 });
 
 describe('handle warns once', () => {
-  it('of a stream whose prefetch is less than its concurrency', () => {
+  it('if the prefetch of a stream is less than its concurrency', () => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger: silentLogger });
     const operator = handle(() => {}, { concurrency: 8, logger });
@@ -215,9 +215,9 @@ describe('handle warns once', () => {
   });
 
   it.each([
-    ['enough', 8],
-    ['more', 9],
-  ])('but not of one that has %s', (_, prefetch) => {
+    ['equal', 8],
+    ['greater', 9],
+  ])('but not if the prefetch is %s', (_, prefetch) => {
     const logger = recordingLogger();
     const queue = new MemoryBackend({ logger: silentLogger });
     queue
@@ -228,7 +228,7 @@ describe('handle warns once', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('but not of a source that has none', () => {
+  it('but not for a source without a prefetch', () => {
     const handled = new Handled(of(new FakeDelivery(1)), () => 'fine', { concurrency: 8 });
     expect(handled.logger.warnings).toEqual([]);
   });

@@ -7,11 +7,11 @@ import { silentLogger } from '../support/recording-logger.js';
 import { listenersOf } from '../support/signals.js';
 
 const WAYS: [string, (processing: Processing, controller: AbortController) => void][] = [
-  ['an abort of `signal`', (_, controller) => controller.abort()],
-  ['unsubscribing', ({ subscription }) => subscription.unsubscribe()],
+  ['Aborting `signal`', (_, controller) => controller.abort()],
+  ['Unsubscribing', ({ subscription }) => subscription.unsubscribe()],
 ];
 
-/** A lane of three, whose first waits for a retry, and another lane that is done. */
+/** A lane of three messages, of which the first waits for a retry. */
 async function withWaitingRetry(signal: AbortSignal) {
   const jobs = new Jobs();
   const processing = new Processing(jobs.handler, {
@@ -25,8 +25,8 @@ async function withWaitingRetry(signal: AbortSignal) {
   return { jobs, processing };
 }
 
-describe.each(WAYS)('%s, with handle in lanes,', (_, end) => {
-  it('nacks what waits for a retry, and releases the lane behind it: the order is kept on redelivery', async () => {
+describe.each(WAYS)('%s with handle in lanes', (_, end) => {
+  it('nacks a message that waits for a retry and releases its lane, which keeps the order', async () => {
     const controller = new AbortController();
     const { jobs, processing } = await withWaitingRetry(controller.signal);
     end(processing, controller);
@@ -43,7 +43,7 @@ describe.each(WAYS)('%s, with handle in lanes,', (_, end) => {
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('gives the lane to another consumer in order', async () => {
+  it('passes the lane to another consumer in order', async () => {
     const controller = new AbortController();
     const { processing } = await withWaitingRetry(controller.signal);
     const other = new Holder(processing.queue);
@@ -57,8 +57,8 @@ describe.each(WAYS)('%s, with handle in lanes,', (_, end) => {
   });
 });
 
-describe('An abort of `signal`, with handle in lanes,', () => {
-  it('lets what runs finish, and starts nothing of the lane behind it', async () => {
+describe('Aborting `signal` with handle in lanes', () => {
+  it('finishes the running message and starts no other of its lane', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { concurrency: 4, orderBy: 'key', signal: controller.signal });
@@ -72,7 +72,7 @@ describe('An abort of `signal`, with handle in lanes,', () => {
     ]);
   });
 
-  it('nacks what fails after it without a delay, so that what is behind it does not overtake it', async () => {
+  it('nacks a failing message without a delay, so that others do not overtake it', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, {
@@ -93,7 +93,7 @@ describe('An abort of `signal`, with handle in lanes,', () => {
     ]);
   });
 
-  it('while another lane still runs gives back what waits for a retry at once, and completes when that lane is done', async () => {
+  it('requeues a message that waits for a retry immediately and completes when other lanes are done', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, {
@@ -120,7 +120,7 @@ describe('An abort of `signal`, with handle in lanes,', () => {
     ['`retry.delay`', 'delay'],
     ['the logger', 'log'],
     ['onOutcome', 'outcome'],
-  ])('from inside %s leaves no timer, and does not wait for the retry', async (_, where) => {
+  ])('inside %s leaves no timer and does not wait for the retry', async (_, where) => {
     const controller = new AbortController();
     const abort = (place: string) => {
       if (place === where) controller.abort();
@@ -149,35 +149,32 @@ describe('An abort of `signal`, with handle in lanes,', () => {
 });
 
 describe.each<[string, (handled: Handled, controller: AbortController) => void]>([
-  ['An abort of `signal`', (_, controller) => controller.abort()],
+  ['Aborting `signal`', (_, controller) => controller.abort()],
   ['Unsubscribing', ({ subscription }) => subscription.unsubscribe()],
-])('%s from inside orderBy', (_, end) => {
-  it.each([true, false])(
-    'releases the delivery that it was asked about, and runs it not (another one runs: %p)',
-    async (busy) => {
-      const controller = new AbortController();
-      const source = new Subject<Delivery>();
-      const jobs = new Jobs();
-      const handled: Handled = new Handled(source, jobs.handler, {
-        signal: controller.signal,
-        concurrency: 4,
-        orderBy: ({ payload }) => {
-          if (numberOf(payload) === 2) end(handled, controller);
-          return numberOf(payload);
-        },
-      });
-      const deliveries = [new FakeDelivery(1), new FakeDelivery(2)];
-      for (const delivery of busy ? deliveries : deliveries.slice(1)) source.next(delivery);
-      await turns();
-      if (jobs.running.length > 0) await jobs.finish(1);
-      expect([jobs.started, deliveries[1]?.calls]).toEqual([busy ? ['1#1'] : [], ['release']]);
-      expect(source.observed).toBe(false);
-    },
-  );
+])('%s inside orderBy', (_, end) => {
+  it.each([true, false])('releases the current delivery without handling it (another one runs: %p)', async (busy) => {
+    const controller = new AbortController();
+    const source = new Subject<Delivery>();
+    const jobs = new Jobs();
+    const handled: Handled = new Handled(source, jobs.handler, {
+      signal: controller.signal,
+      concurrency: 4,
+      orderBy: ({ payload }) => {
+        if (numberOf(payload) === 2) end(handled, controller);
+        return numberOf(payload);
+      },
+    });
+    const deliveries = [new FakeDelivery(1), new FakeDelivery(2)];
+    for (const delivery of busy ? deliveries : deliveries.slice(1)) source.next(delivery);
+    await turns();
+    if (jobs.running.length > 0) await jobs.finish(1);
+    expect([jobs.started, deliveries[1]?.calls]).toEqual([busy ? ['1#1'] : [], ['release']]);
+    expect(source.observed).toBe(false);
+  });
 });
 
-describe('Unsubscribing, with handle in lanes,', () => {
-  it('releases what runs, and the lane behind it, in order', () => {
+describe('Unsubscribing from handle in lanes', () => {
+  it('releases the running message and its lane in order', () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { concurrency: 4, orderBy: 'key' });
     processing.publish(upTo(3));
@@ -190,7 +187,7 @@ describe('Unsubscribing, with handle in lanes,', () => {
     ['`retry.delay`', 'delay'],
     ['the logger', 'log'],
     ['onOutcome', 'outcome'],
-  ])('from inside %s leaves no timer', async (_, where) => {
+  ])('inside %s leaves no timer', async (_, where) => {
     const leave = (place: string) => {
       if (place === where) processing.subscription.unsubscribe();
     };
@@ -212,7 +209,7 @@ describe('Unsubscribing, with handle in lanes,', () => {
 });
 
 describe('An error of the source of handle in lanes', () => {
-  it('gives back what waits for a retry, and the lane behind it', async () => {
+  it('requeues a message that waits for a retry and its lane', async () => {
     const source = new Subject<Delivery>();
     const jobs = new Jobs();
     const handled = new Handled(source, jobs.handler, { orderBy: 'key', retry: { delay: 1_000_000 } });

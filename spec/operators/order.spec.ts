@@ -25,7 +25,7 @@ function queueOf(numbers: readonly number[]): MemoryBackend {
 }
 
 describe("handle with orderBy: 'key'", () => {
-  it('runs one after the other in a key, and the keys in parallel', async () => {
+  it('handles one message of a key at a time and different keys in parallel', async () => {
     const { jobs, processing } = inLanes();
     processing.publish(upTo(6), parity);
     expect(jobs.running).toEqual([1, 2]);
@@ -66,7 +66,7 @@ describe("handle with orderBy: 'key'", () => {
     expect(processing.statuses).toEqual(['21#1 acked', '22#1 acked', '23#1 acked']);
   });
 
-  it('retries a failing one in place, which holds up its own key only', async () => {
+  it('retries in place and delays only its own key', async () => {
     const { jobs, processing } = inLanes({ concurrency: 1 });
     processing.publish(upTo(4), parity);
     await jobs.fail(1);
@@ -95,7 +95,7 @@ describe("handle with orderBy: 'key'", () => {
   });
 
   it.each(['runs', 'waits for a retry'])(
-    'keeps a busy key apart while a thousand others come and go, whose first message %s',
+    'keeps the order of a key while a thousand others pass, if its first message %s',
     async (what) => {
       const { jobs, processing } = inLanes();
       processing.publish([1], () => 'busy');
@@ -115,7 +115,7 @@ describe("handle with orderBy: 'key'", () => {
     },
   );
 
-  it('emits the result of one before the next one of its key starts', async () => {
+  it('emits a result before the next message of its key starts', async () => {
     const sources: Observable<Delivery>[] = [
       of(new FakeDelivery(1), new FakeDelivery(2)),
       queueOf([1, 2]).deliveries(),
@@ -132,7 +132,7 @@ describe("handle with orderBy: 'key'", () => {
     }
   });
 
-  it('takes those in that come while the only one of a key is tried again, in order', async () => {
+  it('appends messages that arrive while the only one of a key is retried', async () => {
     const { jobs, processing } = inLanes();
     processing.publish([1]);
     await jobs.fail(1);
@@ -150,7 +150,7 @@ describe("handle with orderBy: 'key'", () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('tries one message again twenty thousand times, in constant stack', () => {
+  it('retries one message twenty thousand times without growing the stack', () => {
     const RETRIES = 20_000;
     const processing = new Processing(
       (delivery) => {
@@ -164,7 +164,7 @@ describe("handle with orderBy: 'key'", () => {
     expect([processing.values, processing.outcomes.length]).toEqual([[['number', false, 1]], RETRIES + 1]);
   });
 
-  it('keeps the order where a message is given up', async () => {
+  it('keeps the order after a message is given up', async () => {
     const { jobs, processing } = inLanes();
     processing.publish([1, 3], parity);
     for (const _ of upTo(3)) {
@@ -176,7 +176,7 @@ describe("handle with orderBy: 'key'", () => {
     expect(jobs.running).toEqual([3]);
   });
 
-  it('starts the next one of a key when the dead letter has arrived', async () => {
+  it('starts the next message of a key once the dead letter is published', async () => {
     let arrived = (): void => {};
     const deadLetter = () =>
       new Promise<void>((resolve) => {
@@ -193,7 +193,7 @@ describe("handle with orderBy: 'key'", () => {
     expect(jobs.running).toEqual([3]);
   });
 
-  it('tries a timed out one again in place, too', async () => {
+  it('retries a timed out message in place, too', async () => {
     const runs: string[] = [];
     const processing = new Processing(
       ({ payload, attempt }) => {
@@ -210,7 +210,7 @@ describe("handle with orderBy: 'key'", () => {
     expect(processing.clock.timers).toBe(0);
   });
 
-  it('keeps everything of a delivery from one try to the next, but the attempt', async () => {
+  it('keeps all properties of a delivery in a retry, except the attempt', async () => {
     const seen: Delivery[] = [];
     const processing = new Processing(
       (delivery) => {
@@ -245,7 +245,7 @@ describe("handle with orderBy: 'key'", () => {
   });
 
   it.each(['ack', 'nack', 'release', 'reject'] as const)(
-    'goes on with the key when a handler settles by %s in a later try',
+    'continues with the key if a handler settles with %s in a later attempt',
     async (method) => {
       let done = false;
       const runs: string[] = [];
@@ -268,7 +268,7 @@ describe("handle with orderBy: 'key'", () => {
     },
   );
 
-  it('goes on with the key when somebody settles a message while its retry waits', async () => {
+  it('continues with the key if a message is settled while its retry waits', async () => {
     const seen: Delivery[] = [];
     const processing = new Processing(
       (delivery) => {
@@ -284,7 +284,7 @@ describe("handle with orderBy: 'key'", () => {
     expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
   });
 
-  it('passes results on in the order of the key', async () => {
+  it('emits results in the order of the key', async () => {
     const processing = new Processing(async ({ payload }) => numberOf(payload), { orderBy: 'key', concurrency: 8 });
     processing.publish(upTo(50), parity);
     await turns(10);
@@ -300,7 +300,7 @@ describe('handle with an orderBy function', () => {
     ['undefined and NaN', ({ payload }) => (numberOf(payload) % 2 === 0 ? undefined : Number.NaN)],
     ['objects', ({ payload }) => [turns, inLanes][numberOf(payload) % 2]],
     ['null and false', ({ payload }) => [null, false][numberOf(payload) % 2]],
-  ])('orders by what it returns: %s', async (_, orderBy) => {
+  ])('orders by its return value: %s', async (_, orderBy) => {
     const { jobs, processing } = inLanes({ orderBy });
     processing.publish(upTo(4));
     expect(jobs.running).toEqual([1, 2]);
@@ -310,13 +310,13 @@ describe('handle with an orderBy function', () => {
     expect(jobs.running).toEqual([3, 4]);
   });
 
-  it('that returns a new object each time keeps no order', () => {
+  it('keeps no order if it returns a new object each time', () => {
     const { jobs, processing } = inLanes({ orderBy: () => ({}) });
     processing.publish(upTo(4));
     expect(jobs.running).toEqual(upTo(4));
   });
 
-  it('that throws fails that message only, as a handler that throws', async () => {
+  it('fails only its own message if it throws', async () => {
     const runs: number[] = [];
     const boom = new Error('no key');
     const processing = new Processing(({ payload }) => void runs.push(numberOf(payload)), {
@@ -334,7 +334,7 @@ describe('handle with an orderBy function', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('is asked once for each delivery', () => {
+  it('is called once per delivery', () => {
     let asked = 0;
     const processing = new Processing(
       ({ attempt }) => {

@@ -5,8 +5,8 @@ import { Handled, Processing } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-describe('The outcomes of handle', () => {
-  it('are one for each run: acked, retried, dead-lettered, rejected, released', async () => {
+describe('Outcomes of handle', () => {
+  it('are emitted once per run: acked, retried, dead-lettered, rejected, released', async () => {
     const deadLetter = new MemoryBackend({ logger: silentLogger });
     for (const [target, last] of [
       [deadLetter, 'dead-lettered'],
@@ -27,7 +27,7 @@ describe('The outcomes of handle', () => {
     }
   });
 
-  it('come after the settlement', () => {
+  it('follow the settlement', () => {
     const settled: unknown[] = [];
     const fail = () => {
       throw new Error('boom');
@@ -42,7 +42,7 @@ describe('The outcomes of handle', () => {
     expect(settled).toEqual(['rejected', 'retried']);
   });
 
-  it('say how long the handler ran, by the scheduler', async () => {
+  it('contain the duration of the handler by the scheduler', async () => {
     const processing: Processing = new Processing(
       ({ payload, attempt }) => {
         const { scheduler } = processing.clock;
@@ -73,7 +73,7 @@ describe('The outcomes of handle', () => {
         throw new Error('boom');
       },
     ],
-  ])('do not count the time in which nothing ran into the duration, after a handler that %s', async (_, first) => {
+  ])('do not include idle time after a handler that %s', async (_, first) => {
     const processing: Processing = new Processing(
       ({ payload }) => (numberOf(payload) === 1 ? first() : timer(10, processing.clock.scheduler)),
       {
@@ -90,7 +90,7 @@ describe('The outcomes of handle', () => {
     expect(processing.outcomes.map(({ duration }) => duration)).toEqual([0, 10, 10, 10]);
   });
 
-  it('do not count what a slow subscriber did with the result before', async () => {
+  it('do not include the time of a slow subscriber of results', async () => {
     let now = 0;
     const scheduler = { now: () => now, schedule: asyncScheduler.schedule.bind(asyncScheduler) };
     const queue = new MemoryBackend();
@@ -106,14 +106,15 @@ describe('The outcomes of handle', () => {
     expect(durations).toEqual([0, 0, 0]);
   });
 
-  it('do not count what a handler did that was started before, in the same go', async () => {
+  it('do not include the time of a handler that was started before', async () => {
     let now = 1000;
     const scheduler = { now: () => now, schedule: asyncScheduler.schedule.bind(asyncScheduler) };
     const queue = new MemoryBackend();
     const durations: [number, number][] = [];
     const handler = ({ payload }: Delivery) => {
       const n = numberOf(payload);
-      // The second begins when the first ends, has the third in line while it holds up the thread, and then waits.
+      // The second starts when the first ends. It queues the third, blocks the thread, and then
+      // waits.
       if (n === 2) {
         void queue.publish('another', { n: 3 });
         now += 100;
@@ -135,7 +136,7 @@ describe('The outcomes of handle', () => {
     ]);
   });
 
-  it('say how long each of many ran, that ran at a time', async () => {
+  it('contain the duration of each concurrent handler', async () => {
     const lengths = [30, 10, 20, 5, 40, 1];
     const processing: Processing = new Processing(
       ({ payload }) => timer(lengths[numberOf(payload)] as number, processing.clock.scheduler),
@@ -151,7 +152,7 @@ describe('The outcomes of handle', () => {
     );
   });
 
-  it('say how long a handler ran that was left, and 0 for what never ran', () => {
+  it('contain the duration of an unsubscribed handler, and 0 for one that never ran', () => {
     const processing = new Processing(() => NEVER);
     processing.publish([1, 2]);
     processing.clock.advance(77);
@@ -164,7 +165,7 @@ describe('The outcomes of handle', () => {
     ]);
   });
 
-  it('do not count into the duration what waited for a slot, or was dead-lettered', async () => {
+  it('do not include the time of waiting for a slot or of dead-lettering', async () => {
     const processing: Processing = new Processing(
       () => new Promise((_, reject) => processing.clock.scheduler.schedule(() => reject(new Error('boom')), 10)),
       {
@@ -179,7 +180,7 @@ describe('The outcomes of handle', () => {
     expect(processing.outcomes.map(({ duration }) => duration)).toEqual([10, 10]);
   });
 
-  it('may go to a function that throws: that is logged, and nothing else is disturbed', async () => {
+  it('are logged and otherwise ignored if onOutcome throws', async () => {
     const processing = new Processing(
       ({ payload, attempt }) => {
         if (numberOf(payload) === 2 && attempt === 1) throw new Error('boom');
@@ -199,7 +200,7 @@ describe('The outcomes of handle', () => {
     expect(processing.logger.errors.filter((message) => message.includes('metrics are down')).length).toBe(4);
   });
 
-  it('may be what ends it: unsubscribing from inside leaves nothing running', async () => {
+  it('may unsubscribe and leave nothing running', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const runs: number[] = [];
     const handled: Handled = new Handled(queue.deliveries(), ({ payload }) => void runs.push(numberOf(payload)), {
@@ -213,7 +214,7 @@ describe('The outcomes of handle', () => {
     expect([queue.size, queue.inFlight]).toEqual([2, 0]);
   });
 
-  it('hold the delivery that the handler had', () => {
+  it('contain the delivery of the handler', () => {
     const seen: unknown[] = [];
     const outcomes: Outcome[] = [];
     const processing = new Processing((delivery) => void seen.push(delivery), {

@@ -6,7 +6,7 @@ import { silentLogger } from '../support/recording-logger.js';
 import { CountingController, listenersOf } from '../support/signals.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-/** A queue that keeps what it was given, and confirms nothing until its signal aborts. */
+/** A queue that records published messages and confirms nothing until its signal aborts. */
 class SilentQueue implements Pick<QueueBackend, 'publish'> {
   readonly published: PublishArguments[] = [];
 
@@ -24,7 +24,7 @@ class SilentQueue implements Pick<QueueBackend, 'publish'> {
   }
 }
 
-describe('The options of a message that publishTo publishes', () => {
+describe('Message options of publishTo', () => {
   it('reach the queue: headers and a delay', () => {
     const clock = new VirtualClock();
     const queue = new MemoryBackend({ scheduler: clock.scheduler, logger: silentLogger });
@@ -42,7 +42,7 @@ describe('The options of a message that publishTo publishes', () => {
     expect(holder.deliveries.map(({ headers }) => headers)).toEqual([{}, { trace: 'abc' }]);
   });
 
-  it('reach the queue as they are, beside a signal', () => {
+  it('reach the queue unchanged, beside a signal', () => {
     const queue = new SilentQueue();
     of(1)
       .pipe(publishTo(queue, () => ['key', {}, { group: 'billing', delay: 5 }]))
@@ -59,8 +59,8 @@ describe('The options of a message that publishTo publishes', () => {
   });
 });
 
-describe('The signal of a message that publishTo publishes', () => {
-  it('gives the publish up: the stream ends with its reason', async () => {
+describe('Message signal of publishTo', () => {
+  it('aborts the publish and ends the stream with its reason', async () => {
     const queue = new SilentQueue();
     const controller = new CountingController();
     let error: unknown;
@@ -73,7 +73,7 @@ describe('The signal of a message that publishTo publishes', () => {
     expect(error).toBe(reason);
   });
 
-  it('that has aborted before gives it up at once', async () => {
+  it('aborts the publish immediately if it is already aborted', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     let error: unknown;
     of(1)
@@ -83,7 +83,7 @@ describe('The signal of a message that publishTo publishes', () => {
     expect([error, queue.size]).toEqual(['too late', 0]);
   });
 
-  it('does not replace that of the subscription', () => {
+  it('does not replace the signal of the subscription', () => {
     const queue = new SilentQueue();
     const controller = new CountingController();
     const subscription = of(1)
@@ -94,7 +94,7 @@ describe('The signal of a message that publishTo publishes', () => {
     expect(queue.signal.aborted).toBe(true);
   });
 
-  it('keeps no listener once its message is published, refused, or given up', async () => {
+  it('keeps no listener once its message is published, rejected or aborted', async () => {
     const controller = new CountingController();
     const { signal } = controller;
     const entry = (): [string, object, PublishOptions] => ['key', {}, { signal }];
@@ -131,14 +131,14 @@ describe('The signal of a message that publishTo publishes', () => {
   });
 });
 
-describe('An entry of another shape', () => {
+describe('An invalid entry', () => {
   it.each<[string, unknown, RegExp]>([
-    ['with options that are no object', ['key', {}, 'delay'], /`options` .*to be an object, got "delay"/],
+    ['with options that are not an object', ['key', {}, 'delay'], /`options` .*to be an object, got "delay"/],
     ['with options that are null', ['key', {}, null], /`options` .*to be an object, got null/],
     ['with a fourth part', ['key', {}, {}, {}], /\[key, payload, options\], got an array of 4/],
     ['with a key alone', ['key'], /\[key, payload\] or \[key, payload, options\], got an array of 1/],
-    ['with a signal that is none', ['key', {}, { signal: 'stop' }], /`signal` to be an AbortSignal, got "stop"/],
-  ])('%s ends the stream of publishTo with a TypeError, and nothing is published', async (_, entry, message) => {
+    ['with an invalid signal', ['key', {}, { signal: 'stop' }], /`signal` to be an AbortSignal, got "stop"/],
+  ])('%s ends the stream of publishTo with a TypeError and publishes nothing', async (_, entry, message) => {
     const queue = new MemoryBackend({ logger: silentLogger });
     let error: unknown;
     of(1)

@@ -16,7 +16,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const toEntry = (n: number): QueueEntry => ['number', { n }];
 
-/** What comes of an Observable. */
+/** Records the notifications of an Observable. */
 class Watch<Value> {
   readonly values: Value[] = [];
   completed = false;
@@ -38,7 +38,7 @@ class Watch<Value> {
 
 const watch = <Value>(source: Observable<Value>) => new Watch(source);
 
-/** A queue whose publishes are confirmed by hand, in any order. */
+/** A queue whose publishes the test confirms in any order. */
 class SlowQueue implements Pick<QueueBackend, 'publish'> {
   readonly published: number[] = [];
   readonly signals: (AbortSignal | undefined)[] = [];
@@ -71,7 +71,7 @@ class SlowQueue implements Pick<QueueBackend, 'publish'> {
 }
 
 describe('publishTo', () => {
-  it('publishes each value, in order, and emits it', async () => {
+  it('publishes each value in order and emits it', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const seen = watch(from(upTo(10)).pipe(publishTo(queue, toEntry)));
     await turns();
@@ -81,7 +81,7 @@ describe('publishTo', () => {
     );
   });
 
-  it('emits the value itself, undefined too', async () => {
+  it('emits the value itself, even undefined', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const values = [undefined, null, 0, [1]];
     const seen = watch(from(values).pipe(publishTo(queue, () => ['key', {}])));
@@ -89,7 +89,7 @@ describe('publishTo', () => {
     expect([seen.values, queue.size]).toEqual([values, 4]);
   });
 
-  it('publishes nothing before it is subscribed to, and all of it for each subscription', async () => {
+  it('publishes nothing before it is subscribed to, and everything for each subscription', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const published$ = from([1, 2]).pipe(publishTo(queue, toEntry));
     expect(queue.size).toBe(0);
@@ -99,7 +99,7 @@ describe('publishTo', () => {
     expect(new Holder(queue).numbers.sort()).toEqual([1, 1, 2, 2]);
   });
 
-  it('emits a value once it is confirmed, and publishes the next one then', async () => {
+  it('emits a value once it is confirmed and then publishes the next', async () => {
     const queue = new SlowQueue();
     const seen = watch(from([1, 2, 3]).pipe(publishTo<number>(queue, toEntry)));
     expect([queue.published, seen.values]).toEqual([[1], []]);
@@ -110,7 +110,7 @@ describe('publishTo', () => {
     expect([seen.values, seen.completed, queue.peak]).toEqual([[1, 2, 3], true, 1]);
   });
 
-  it('has as many under way as `concurrency` says, and completes with the last of them', async () => {
+  it('publishes as many values at a time as `concurrency` and completes with the last', async () => {
     const queue = new SlowQueue();
     const seen = watch(from(upTo(6)).pipe(publishTo<number>(queue, toEntry, { concurrency: 3 })));
     expect(queue.published).toEqual([1, 2, 3]);
@@ -123,7 +123,7 @@ describe('publishTo', () => {
     expect([seen.values, seen.completed, queue.peak]).toEqual([[2, 4, 5, 6, 1, 3], true, 3]);
   });
 
-  it('waits where the queue has no room, and keeps what comes meanwhile', async () => {
+  it('waits while the queue has no capacity and buffers values meanwhile', async () => {
     const queue = new MemoryBackend({ capacity: 1, logger: silentLogger });
     const seen = watch(from(upTo(5)).pipe(publishTo(queue, toEntry)));
     await turns();
@@ -137,7 +137,7 @@ describe('publishTo', () => {
     expect([taken, seen.values, seen.completed]).toEqual([upTo(5), upTo(5), true]);
   });
 
-  it('takes back what waits for room when the subscriber leaves', async () => {
+  it('cancels waiting publishes when the subscriber unsubscribes', async () => {
     const queue = new MemoryBackend({ capacity: 1, logger: silentLogger });
     const seen = watch(from(upTo(5)).pipe(publishTo(queue, toEntry, { concurrency: 3 })));
     await turns();
@@ -148,7 +148,7 @@ describe('publishTo', () => {
     expect([holder.numbers, seen.values, seen.error]).toEqual([[1], [1], undefined]);
   });
 
-  it('leaves its source when the subscriber leaves, and with take(1) publishes no more', async () => {
+  it('unsubscribes from its source, and with take(1) publishes no more', async () => {
     const source = new Subject<number>();
     const queue = new SlowQueue();
     const seen = watch(source.pipe(publishTo<number>(queue, toEntry), take(1)));
@@ -158,7 +158,7 @@ describe('publishTo', () => {
     expect([seen.values, seen.completed, source.observed, queue.published]).toEqual([[1], true, false, [1]]);
   });
 
-  it('publishes what came before an error of the source, then ends with it', async () => {
+  it('publishes earlier values before it ends with an error of the source', async () => {
     const queue = new SlowQueue();
     const boom = new Error('source');
     const seen = watch(
@@ -173,7 +173,7 @@ describe('publishTo', () => {
     expect([seen.values, seen.error, seen.completed]).toEqual([[1, 2], boom, false]);
   });
 
-  it('ends with the error of a publish that fails: what waits is not published, what is under way is taken back', async () => {
+  it('ends with the error of a failed publish, publishes no buffered value and cancels the others', async () => {
     const queue = new SlowQueue();
     const boom = new Error('refused');
     const source = new Subject<number>();
@@ -203,7 +203,7 @@ describe('publishTo', () => {
     expect([seen.values, seen.error]).toEqual([[], expect.objectContaining({ message: 'refused' })]);
   });
 
-  it('ends with an error when the queue is closed, or refuses', async () => {
+  it('ends with an error if the queue is closed or rejects', async () => {
     const closed = new MemoryBackend({ logger: silentLogger });
     await closed.close();
     const full = new MemoryBackend({ capacity: 1, overflow: 'error', logger: silentLogger });
@@ -219,7 +219,7 @@ describe('publishTo', () => {
     ]);
   });
 
-  it('ends with what toEntry throws', async () => {
+  it('ends with the error of toEntry', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const boom = new Error('no entry');
     const seen = watch(
@@ -245,7 +245,7 @@ describe('publishTo', () => {
     [['key', 'payload']],
     [[5, {}]],
     [Promise.resolve(['key', {}])],
-  ])('ends with an error when toEntry returns %p', async (entry) => {
+  ])('ends with an error if toEntry returns %p', async (entry) => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const seen = watch(of(1).pipe(publishTo(queue, () => entry as unknown as QueueEntry)));
     await turns();
@@ -254,14 +254,14 @@ describe('publishTo', () => {
     expect((seen.error as Error).message).toMatch(/toEntry|key|payload/);
   });
 
-  it('completes at once with an empty source, and stays with one that never ends', () => {
+  it('completes immediately with an empty source', () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     expect(watch(of<number>().pipe(publishTo(queue, toEntry))).completed).toBe(true);
     expect(watch(NEVER.pipe(publishTo(queue, toEntry)))).toMatchObject({ completed: false, error: undefined });
   });
 
   it.each([1, 16])(
-    'publishes 200,000 values that come at once, in constant stack (concurrency %p)',
+    'publishes 200,000 synchronous values without growing the stack (concurrency %p)',
     async (concurrency) => {
       const MANY = 200_000;
       const queue = new MemoryBackend({ logger: silentLogger });
@@ -278,7 +278,7 @@ describe('publishTo', () => {
     },
   );
 
-  it('publishes what is emitted as a value comes out of it, in its turn', async () => {
+  it('publishes values that are emitted while it emits', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const source = new Subject<number>();
     const values: number[] = [];
@@ -293,7 +293,7 @@ describe('publishTo', () => {
     expect(queue.size).toBe(10_000);
   });
 
-  it('publishes also what came with the end of its source, from inside a value that comes out of it', () => {
+  it('publishes the last values of a source that completes while it emits', () => {
     const queue = new MemoryBackend({ scheduler: new VirtualClock().scheduler, logger: silentLogger });
     const source = new Subject<number>();
     const seen: unknown[] = [];
@@ -310,7 +310,7 @@ describe('publishTo', () => {
     expect([seen, queue.size]).toEqual([[1, 2, 'end'], 2]);
   });
 
-  it('emits in the frame of the value, in marbles, also after work that took a while', () => {
+  it('emits in the frame of the value in marbles, also after long synchronous work', () => {
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     const start = performance.now();
     while (performance.now() - start < 10) void new MemoryBackend({ logger: silentLogger }).publish('key', {});
@@ -324,7 +324,7 @@ describe('publishTo', () => {
   });
 });
 
-describe('publishTo refuses', () => {
+describe('publishTo throws for', () => {
   it.each<[string, string, unknown[]]>([
     ['queue', 'TypeError', [undefined, toEntry]],
     ['queue', 'TypeError', [null, toEntry]],
@@ -338,12 +338,12 @@ describe('publishTo refuses', () => {
     ['concurrency', 'TypeError', [new MemoryBackend(), toEntry, { concurrency: null }]],
     ['options', 'TypeError', [new MemoryBackend(), toEntry, null]],
     ['options', 'TypeError', [new MemoryBackend(), toEntry, 5]],
-  ])('a bad `%s`, with a %s that names it, when it is made', (name, error, [queue, entry, options]) => {
+  ])('an invalid `%s`, with a %s that names it, before the subscription', (name, error, [queue, entry, options]) => {
     const made = () => publishTo(queue as MemoryBackend, entry as typeof toEntry, options as PublishToOptions);
     expect(thrownBy(made)).toMatchObject({ name: error, message: expect.stringContaining(`\`${name}\``) });
   });
 
-  it('nothing that is undefined', () => {
+  it('no undefined option', () => {
     expect(() => publishTo(new MemoryBackend(), toEntry, { concurrency: undefined })).not.toThrow();
     expect(() => publishTo(new MemoryBackend(), toEntry, undefined)).not.toThrow();
   });

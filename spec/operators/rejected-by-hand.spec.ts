@@ -8,7 +8,7 @@ import { silentLogger } from '../support/recording-logger.js';
 
 const REASON = new Error('The id is not a number');
 
-/** A logger that keeps its warnings and errors, with their details. */
+/** A logger that records its warnings and errors with their details. */
 function fullLogger(): Logger & { readonly told: [level: string, message: string, ...details: unknown[]][] } {
   const told: [string, string, ...unknown[]][] = [];
   return {
@@ -19,7 +19,7 @@ function fullLogger(): Logger & { readonly told: [level: string, message: string
   };
 }
 
-/** A memory queue whose handler rejects by hand. */
+/** A memory queue whose handler calls reject(). */
 function rejecting(handler: TestHandler, options: HandleOptions = {}) {
   const logger = fullLogger();
   const processing = new Processing(handler, { logger, ...options });
@@ -53,8 +53,8 @@ const ENDS: [string, TestHandler][] = [
   ],
 ];
 
-describe('A rejection by hand in a handler of handle', () => {
-  it.each(ENDS)('is told by the outcome and one warning, if the handler %s', async (_, handler) => {
+describe('A manual reject() in a handler of handle', () => {
+  it.each(ENDS)('appears in the outcome and in one warning if the handler %s', async (_, handler) => {
     const { processing, logger } = rejecting(handler);
     await turns(50);
     expect(processing.outcomes).toEqual([expect.objectContaining({ status: 'rejected', error: REASON })]);
@@ -69,7 +69,7 @@ describe('A rejection by hand in a handler of handle', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('is warned of without a reason, too; the outcome then has no error', () => {
+  it('is logged without a reason, too, and the outcome has no error', () => {
     const { processing, logger } = rejecting((delivery) => void delivery.reject());
     expect(processing.outcomes[0]?.status).toBe('rejected');
     expect('error' in (processing.outcomes[0] ?? {})).toBe(false);
@@ -82,7 +82,7 @@ describe('A rejection by hand in a handler of handle', () => {
     ]);
   });
 
-  it('counts with the first reason only', () => {
+  it('counts only with the first reason', () => {
     const { processing, logger } = rejecting((delivery) => {
       void delivery.reject(REASON);
       void delivery.reject('another');
@@ -91,7 +91,7 @@ describe('A rejection by hand in a handler of handle', () => {
     expect(logger.told.length).toBe(1);
   });
 
-  it('is not what a late reject() of a settled delivery says', () => {
+  it('is ignored if the delivery is already settled', () => {
     const { processing, logger } = rejecting((delivery) => {
       void delivery.ack();
       void delivery.reject(REASON);
@@ -101,7 +101,7 @@ describe('A rejection by hand in a handler of handle', () => {
     expect(logger.told).toEqual([]);
   });
 
-  it.each([undefined, 'key' as const])('is told on a later attempt (orderBy: %p)', async (orderBy) => {
+  it.each([undefined, 'key' as const])('appears on a later attempt (orderBy: %p)', async (orderBy) => {
     const { processing, logger } = rejecting(
       (delivery) => {
         if (delivery.attempt === 1) throw new Error('503');
@@ -117,7 +117,7 @@ describe('A rejection by hand in a handler of handle', () => {
     ]);
   });
 
-  it('shares the warning of a handler that fails after it, whose error the outcome has', () => {
+  it('shares the warning of a handler that then fails, whose error is in the outcome', () => {
     const boom = new Error('boom');
     const { processing, logger } = rejecting((delivery) => {
       void delivery.reject(REASON);
@@ -128,7 +128,7 @@ describe('A rejection by hand in a handler of handle', () => {
     for (const part of ['boom', 'rejected', 'The id is not a number']) expect(logger.told[0]?.[1]).toContain(part);
   });
 
-  it('is told of a handler that the subscriber left', () => {
+  it('appears after the subscriber has unsubscribed', () => {
     const { processing, logger } = rejecting((delivery) => {
       void delivery.reject(REASON);
       return NEVER;
@@ -138,8 +138,8 @@ describe('A rejection by hand in a handler of handle', () => {
     expect(logger.told.length).toBe(1);
   });
 
-  it.each(['is tried again', 'stops'])(
-    'is warned of if it comes after a timeout, while its message waits for a retry in place, which then %s',
+  it.each(['is retried', 'stops'])(
+    'is logged if it follows a timeout while the message waits for a retry in place, which then %s',
     (end) => {
       let late!: Delivery;
       const { processing, logger } = rejecting(
@@ -161,7 +161,7 @@ describe('A rejection by hand in a handler of handle', () => {
     },
   );
 
-  it('is no warning where handle rejects: that is an error already', () => {
+  it('is not logged as a warning if handle rejects, which is logged as an error', () => {
     const { processing, logger } = rejecting(
       () => {
         throw REASON;
@@ -173,8 +173,8 @@ describe('A rejection by hand in a handler of handle', () => {
   });
 });
 
-describe('A rejection by hand of a delivery of a broker', () => {
-  it('is told while the broker is told', async () => {
+describe('A manual reject() of a broker delivery', () => {
+  it('is reported while the broker settles', async () => {
     const owner = { settle: async () => true, rejected() {} } as Partial<DeliveryOwner> as DeliveryOwner;
     const delivery = new DriverDelivery(owner, 'orders', messageOf('1-0')) as Delivery;
     const handled = new Handled(of(delivery), async (given) => void (await given.reject(REASON)));
@@ -187,7 +187,7 @@ describe('A rejection by hand of a delivery of a broker', () => {
   });
 });
 
-/** Deliveries of a backend that is not part of the library. */
+/** Deliveries of a third-party backend. */
 const THIRD_PARTIES: [string, () => Delivery][] = [
   ['a class', () => new FakeDelivery(1) as Delivery],
   [
@@ -209,8 +209,8 @@ const THIRD_PARTIES: [string, () => Delivery][] = [
   ],
 ];
 
-describe.each(THIRD_PARTIES)('A rejection by hand of a delivery of a third party, %s', (_, make) => {
-  it('is told in the same way, of the delivery itself', async () => {
+describe.each(THIRD_PARTIES)('A manual reject() of a third-party delivery: %s', (_, make) => {
+  it('is reported in the same way with the delivery itself', async () => {
     const delivery = make();
     const keys = Object.keys(delivery);
     const handled = new Handled(of(delivery), (given) => {
@@ -224,7 +224,7 @@ describe.each(THIRD_PARTIES)('A rejection by hand of a delivery of a third party
     expect(Object.keys(delivery)).toEqual(keys);
   });
 
-  it('is told once if the same object is delivered again and again', async () => {
+  it('is reported once per delivery if the same object is delivered repeatedly', async () => {
     const delivery = make();
     const handled = new Handled(of(delivery, delivery, delivery), (given) => void given.reject(REASON));
     await turns();
@@ -246,7 +246,7 @@ describe.each(THIRD_PARTIES)('A rejection by hand of a delivery of a third party
   });
 });
 
-describe('A rejection by hand in a handler of AsyncLoopConsumer', () => {
+describe('A manual reject() in a handler of AsyncLoopConsumer', () => {
   const queues: [string, () => Promise<ConstructorParameters<typeof AsyncLoopConsumer>[0]>][] = [
     [
       'a memory queue',
@@ -268,7 +268,7 @@ describe('A rejection by hand in a handler of AsyncLoopConsumer', () => {
     ],
   ];
 
-  it.each(queues)('is told by outcomes$ and one warning, for %s', async (_, open) => {
+  it.each(queues)('appears in outcomes$ and in one warning for %s', async (_, open) => {
     const logger = fullLogger();
     const consumer = new AsyncLoopConsumer(await open(), { logger });
     const outcomes: Outcome[] = [];

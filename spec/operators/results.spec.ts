@@ -21,7 +21,7 @@ const thenable = (value: unknown): PromiseLike<unknown> => ({
   then: (onDone, onError) => Promise.resolve(value).then(onDone, onError),
 });
 
-describe('What a handler of handle returns', () => {
+describe('The return value of a handler of handle', () => {
   it.each<[string, () => unknown, unknown[]]>([
     ['nothing', () => {}, []],
     ['undefined', () => undefined, []],
@@ -38,7 +38,7 @@ describe('What a handler of handle returns', () => {
     ['an Observable that emits at once', () => of(1, 2), [1, 2]],
     ['an empty Observable', () => of(), []],
     ['an Observable of undefined', () => of(undefined, null), [undefined, null]],
-  ])('flows downstream within the call, and its delivery is acknowledged, when it is %s', (_, handler, values) => {
+  ])('is emitted synchronously and the delivery acknowledged if it is %s', (_, handler, values) => {
     const processing = new Processing(handler);
     processing.publish([1]);
     expect(processing.values).toEqual(values);
@@ -63,7 +63,7 @@ describe('What a handler of handle returns', () => {
       () => ({ [Symbol.asyncIterator]: () => generate('x', 'y') }),
       ['x', 'y'],
     ],
-  ])('flows downstream, and its delivery is acknowledged, when it is %s', async (_, handler, values) => {
+  ])('is emitted and the delivery acknowledged if it is %s', async (_, handler, values) => {
     const processing = new Processing(handler);
     processing.publish([1]);
     await turns(6);
@@ -72,7 +72,7 @@ describe('What a handler of handle returns', () => {
     expect(processing.queue.unfinished).toBe(0);
   });
 
-  it('is asked of each delivery, with its context', () => {
+  it('is computed for each delivery with its context', () => {
     const seen: unknown[] = [];
     const processing = new Processing((delivery, context) => {
       seen.push([
@@ -91,7 +91,7 @@ describe('What a handler of handle returns', () => {
     ]);
   });
 
-  it('comes in the order in which the handlers ended', async () => {
+  it('is emitted in the order in which the handlers end', async () => {
     const jobs = upTo(3).map(() => deferred<string>());
     const processing = new Processing(({ payload }) => jobs[numberOf(payload) - 1]?.promise, { concurrency: 3 });
     processing.publish(upTo(3));
@@ -110,20 +110,17 @@ describe('The result of a handler of handle', () => {
     ['a value', () => 'done'],
     ['a promise', async () => 'done'],
     ['a thenable', () => thenable('done')],
-  ])(
-    'comes after the acknowledgement, so that firstValueFrom leaves nothing unfinished, when it is %s',
-    async (_, handler) => {
-      const queue = new MemoryBackend({ logger: silentLogger });
-      await queue.publish('number', { n: 1 });
-      expect(await firstValueFrom(queue.deliveries().pipe(handle(handler)))).toBe('done');
-      expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 0, 0]);
-    },
-  );
+  ])('follows the ack, so that firstValueFrom leaves nothing unfinished, if it is %s', async (_, handler) => {
+    const queue = new MemoryBackend({ logger: silentLogger });
+    await queue.publish('number', { n: 1 });
+    expect(await firstValueFrom(queue.deliveries().pipe(handle(handler)))).toBe('done');
+    expect([queue.size, queue.inFlight, queue.unfinished]).toEqual([0, 0, 0]);
+  });
 
   it.each<[string, () => unknown]>([
     ['a value', () => 'done'],
     ['a promise', async () => 'done'],
-  ])('comes after the outcome was reported, when it is %s', async (_, handler) => {
+  ])('follows the outcome if it is %s', async (_, handler) => {
     const order: unknown[] = [];
     const queue = new MemoryBackend({ logger: silentLogger });
     queue
@@ -139,7 +136,7 @@ describe('The result of a handler of handle', () => {
     expect(order).toEqual(['acked', 'acked', 0, 'done']);
   });
 
-  it('comes as it goes, and the acknowledgement after the last, when it is an Observable', () => {
+  it('precedes the ack for each value of an Observable', () => {
     const results = new Subject<string>();
     const processing = new Processing(() => results);
     processing.publish([1]);
@@ -152,7 +149,7 @@ describe('The result of a handler of handle', () => {
     expect(processing.statuses).toEqual(['1#1 acked']);
   });
 
-  it('comes as it goes, and the acknowledgement after the last, when it is an async iterable', async () => {
+  it('precedes the ack for each value of an async iterable', async () => {
     const gate = deferred();
     const processing = new Processing(async function* () {
       yield 'a';
@@ -167,7 +164,7 @@ describe('The result of a handler of handle', () => {
     expect([processing.values, processing.queue.unfinished]).toEqual([['a', 'b'], 0]);
   });
 
-  it('of an Observable that fails after some values keeps those, and its message is tried again', () => {
+  it('of a failing Observable includes its earlier values, and the message is retried', () => {
     let left = 1;
     const handler = (): Observable<string> =>
       concat(of('a'), left-- > 0 ? throwError(() => new Error('boom')) : of('b'));
@@ -179,7 +176,7 @@ describe('The result of a handler of handle', () => {
     expect(processing.statuses).toEqual(['1#1 retried', '1#2 acked']);
   });
 
-  it('of an Observable under virtual time comes in its time', () => {
+  it('of an Observable is emitted in virtual time', () => {
     const processing: Processing = new Processing(() => timer(5, processing.clock.scheduler));
     processing.publish([1]);
     processing.clock.advance(4);
@@ -188,7 +185,7 @@ describe('The result of a handler of handle', () => {
     expect([processing.values, processing.queue.unfinished]).toEqual([[0], 0]);
   });
 
-  it('is waited for without an end when there is none', async () => {
+  it('is awaited without an end if there is none', async () => {
     const processing = new Processing(() => NEVER);
     processing.publish([1, 2]);
     await processing.pass(1_000_000_000);
@@ -196,7 +193,7 @@ describe('The result of a handler of handle', () => {
     expect(processing.clock.timers).toBe(0);
   });
 
-  it('may be an async iterable whose return() is not called when it came to its end', async () => {
+  it('of an async iterable that ends does not call return()', async () => {
     let returned = 0;
     const values = generate(1);
     const iterable = {

@@ -8,7 +8,7 @@ class Failure extends Error {
   }
 }
 
-/** Fails until an attempt. */
+/** Fails before the given attempt. */
 const failUntil =
   (success: number) =>
   ({ attempt }: { attempt: number }) => {
@@ -16,11 +16,11 @@ const failUntil =
     return 'done';
   };
 
-/** Everything fails for ever. */
+// Always fails.
 const fail = failUntil(Number.POSITIVE_INFINITY);
 
-describe('The retry of handle', () => {
-  it.each([0, 1, 2, 5])('tries a failed message again %p times', (count) => {
+describe('Retries of handle', () => {
+  it.each([0, 1, 2, 5])('happen %p times for a failing message', (count) => {
     const processing = new Processing(fail, { retry: { count, delay: 10 } });
     processing.publish([1]);
     processing.clock.advance(1000);
@@ -31,7 +31,7 @@ describe('The retry of handle', () => {
     expect([processing.queue.unfinished, processing.clock.timers]).toEqual([0, 0]);
   });
 
-  it('stops with the first success', () => {
+  it('stop with the first success', () => {
     const processing = new Processing(failUntil(3), { retry: { count: 5, delay: 10 } });
     processing.publish([1]);
     processing.clock.advance(1000);
@@ -39,14 +39,14 @@ describe('The retry of handle', () => {
     expect(processing.values).toEqual(['done']);
   });
 
-  it('goes on for ever with a count of Infinity', () => {
+  it('never end with a count of Infinity', () => {
     const processing = new Processing(failUntil(1001), { retry: { count: Number.POSITIVE_INFINITY, delay: 1 } });
     processing.publish([1]);
     processing.clock.advance(1000);
     expect(processing.statuses.slice(-2)).toEqual(['1#1000 retried', '1#1001 acked']);
   });
 
-  it('waits as long as a number says, and does not occupy the slot meanwhile', () => {
+  it('wait for a fixed delay without occupying the slot', () => {
     const starts: string[] = [];
     const processing: Processing = new Processing(
       ({ payload, attempt }) => {
@@ -62,7 +62,7 @@ describe('The retry of handle', () => {
     expect(starts.slice(2)).toEqual(['1 at 7', '2 at 7', '1 at 14', '2 at 14']);
   });
 
-  it('waits as long as a function says, which gets the error and the number of the retry', () => {
+  it('wait for the result of a function of the error and the number of the retry', () => {
     const asked: [unknown, number][] = [];
     const starts: number[] = [];
     const processing: Processing = new Processing(
@@ -90,7 +90,7 @@ describe('The retry of handle', () => {
     expect(starts).toEqual([0, 100, 300, 600]);
   });
 
-  it.each([undefined, 'key' as const])('waits as long as a function of the delivery says (orderBy: %p)', (orderBy) => {
+  it.each([undefined, 'key' as const])('wait for the result of a function of the delivery (orderBy: %p)', (orderBy) => {
     const starts: number[] = [];
     const processing: Processing = new Processing(
       ({ attempt }) => {
@@ -107,14 +107,14 @@ describe('The retry of handle', () => {
     expect(starts).toEqual([0, 30, 90]);
   });
 
-  it('may be without delay', () => {
+  it('may have no delay', () => {
     const processing = new Processing(fail, { retry: { count: 3, delay: 0 } });
     processing.publish([1]);
     processing.clock.advance();
     expect(processing.statuses).toEqual(['1#1 retried', '1#2 retried', '1#3 retried', '1#4 rejected']);
   });
 
-  it('is there by default, three times, with a growing delay', () => {
+  it('happen three times with a growing delay by default', () => {
     const random = jest.spyOn(Math, 'random').mockReturnValue(0);
     try {
       const starts: number[] = [];
@@ -135,7 +135,7 @@ describe('The retry of handle', () => {
     ['only a count', { count: 1 }, [0, 1000]],
     ['only a delay', { delay: 10 }, [0, 10, 20, 30]],
     ['neither', {}, [0, 1000, 3000, 7000]],
-  ])('has a default for each field, with %s', (_, retry, expected) => {
+  ])('have a default for each field, with %s', (_, retry, expected) => {
     const random = jest.spyOn(Math, 'random').mockReturnValue(0);
     try {
       const starts: number[] = [];
@@ -167,7 +167,7 @@ describe('The retry of handle', () => {
     ['returns undefined', () => undefined as unknown as number],
     ['returns a string', () => '5' as unknown as number],
     ['returns a promise', () => Promise.resolve(5) as unknown as number],
-  ])('loses no message to a delay that %s, and says so', async (_, delay) => {
+  ])('lose no message if the delay %s, and log an error', async (_, delay) => {
     const processing = new Processing(failUntil(3), { retry: { delay } });
     processing.publish([1, 2]);
     processing.clock.advance(100_000);
@@ -184,7 +184,7 @@ describe('The retry of handle', () => {
     expect(processing.logger.errors[0]).toContain('delay');
   });
 
-  it('loses no message to a delay that throws in a lane', async () => {
+  it('lose no message if the delay throws in a lane', async () => {
     const delay = () => {
       throw new Error('no idea');
     };

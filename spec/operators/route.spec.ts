@@ -30,7 +30,7 @@ async function shop(): Promise<MemoryBackend<ShopEvents>> {
 }
 
 describe('route', () => {
-  it('runs the handler of the key, with the delivery and the context', () => {
+  it('runs the handler of the key with the delivery and the context', () => {
     const calls: unknown[][] = [];
     const handler = route({
       a: (...call) => void calls.push(['a', ...call]),
@@ -77,13 +77,13 @@ describe('route', () => {
     expect([handler(withKey('a'), context), handler(withKey('b'), context)]).toEqual(['a', 'other b false']);
   });
 
-  it('fails for a key without a handler, by name', () => {
+  it('throws for a key without a handler and names the key', () => {
     const error = thrownBy(() => route({ a: () => 'a' })(withKey('b'), context)) as SluiceError;
     expect(SluiceError.is(error)).toBe(true);
     expect(error.message).toContain('no handler for key "b"');
   });
 
-  it('retries and gives up a key without a handler as any other failure', async () => {
+  it('retries and gives up a key without a handler like any other failure', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     const statuses: string[] = [];
     const dead: string[] = [];
@@ -107,7 +107,7 @@ describe('route', () => {
   });
 
   it.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])(
-    'takes no handler from the prototype, for the key %p',
+    'uses no handler of the prototype for the key %p',
     (key) => {
       const otherwise = () => 'otherwise';
       expect(route({}, { otherwise })(withKey(key), context)).toBe('otherwise');
@@ -116,7 +116,7 @@ describe('route', () => {
     },
   );
 
-  it('knows the handlers that there were when it was made; an undefined one is none', () => {
+  it('ignores later changes of the handlers, and undefined ones', () => {
     const handlers: Record<string, (() => string) | undefined> = { a: () => 'a', b: undefined };
     const handler = route(handlers, { otherwise: () => 'otherwise' });
     handlers.b = () => 'b';
@@ -124,7 +124,7 @@ describe('route', () => {
     expect([handler(withKey('a'), context), handler(withKey('b'), context)]).toEqual(['a', 'otherwise']);
   });
 
-  it('lets what a handler throws through', () => {
+  it('throws the error of a handler', () => {
     const problem = new Error('The card has expired');
     const handler = route({
       a: () => {
@@ -142,7 +142,7 @@ describe('route', () => {
     ['handlers["a"]', () => route({ a: null as never })],
     ['options', () => route({}, (() => {}) as never)],
     ['otherwise', () => route({}, { otherwise: true as never })],
-  ])('names `%s` when that is wrong', (name, make) => {
+  ])('names an invalid `%s` in the error', (name, make) => {
     const error = thrownBy(make) as Error;
     expect(error).toBeInstanceOf(TypeError);
     expect(error.message).toContain(`\`${name}\``);

@@ -5,7 +5,7 @@ import { Handled } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-/** Runs handlers that never wait, until the settlement of the next one waits for a macrotask. */
+/** Runs handlers that never wait until the next settlement waits for a macrotask. */
 function untilSettlementsWait(): void {
   const queue = new MemoryBackend({ logger: silentLogger });
   const probe = new Handled(queue.deliveries(), () => of(1));
@@ -16,7 +16,7 @@ function untilSettlementsWait(): void {
   queue.clear();
 }
 
-/** A handler that has ended, and whose settlement waits. */
+/** Makes a handler that has ended and whose settlement waits for a macrotask. */
 function ended(handler: () => Observable<unknown>, options: HandleOptions = {}) {
   const queue = new MemoryBackend({ logger: silentLogger });
   const handled = new Handled(queue.deliveries(), handler, options);
@@ -29,17 +29,17 @@ function ended(handler: () => Observable<unknown>, options: HandleOptions = {}) 
 
 const fails = () => throwError(() => new Error('boom'));
 
-describe('A handler of handle that has ended, and whose settlement waits for a macrotask,', () => {
+describe('An ended handler of handle whose settlement waits for a macrotask', () => {
   beforeEach(() => turns());
 
-  it('is settled then, and the next one starts', async () => {
+  it('is settled in that macrotask, and the next one starts', async () => {
     const { queue, handled } = ended(() => of(1));
     await turns();
     expect(handled.statuses).toEqual(['1#1 acked', '2#1 acked']);
     expect(queue.unfinished).toBe(0);
   });
 
-  it('has its delivery acknowledged when the subscriber leaves before', async () => {
+  it('has its delivery acknowledged if the subscriber unsubscribes first', async () => {
     const { queue, handled } = ended(() => of(1));
     handled.subscription.unsubscribe();
     expect(handled.statuses).toEqual(['1#1 acked', '2#1 released']);
@@ -47,7 +47,7 @@ describe('A handler of handle that has ended, and whose settlement waits for a m
     expect([handled.outcomes.length, new Holder(queue).attempts]).toEqual([2, [[2, 1]]]);
   });
 
-  it('is retried if it had failed, when the subscriber leaves before', async () => {
+  it('is retried if it failed and the subscriber unsubscribes first', async () => {
     const { queue, handled } = ended(fails, { retry: { delay: 0 } });
     handled.subscription.unsubscribe();
     await turns();
@@ -58,7 +58,7 @@ describe('A handler of handle that has ended, and whose settlement waits for a m
     ]);
   });
 
-  it('begins no dead letter when the subscriber leaves before: its message goes back', async () => {
+  it('releases its message instead of dead-lettering it if the subscriber unsubscribes first', async () => {
     let letters = 0;
     const { queue, handled } = ended(fails, { retry: { count: 0 }, deadLetter: () => void letters++ });
     handled.subscription.unsubscribe();
@@ -70,7 +70,7 @@ describe('A handler of handle that has ended, and whose settlement waits for a m
     ]);
   });
 
-  it('is settled before the stream completes, after an abort of `signal`', async () => {
+  it('is settled before the stream completes after an abort of `signal`', async () => {
     const controller = new AbortController();
     const { queue, handled } = ended(() => of(1), { signal: controller.signal });
     controller.abort();
@@ -80,7 +80,7 @@ describe('A handler of handle that has ended, and whose settlement waits for a m
     expect(new Holder(queue).attempts).toEqual([[2, 1]]);
   });
 
-  it('has not taken too long, though its timeout runs out before', async () => {
+  it('does not time out although its timeout expires first', async () => {
     const { handled } = ended(() => of(1), { timeout: 1 });
     const start = performance.now();
     while (performance.now() - start < 5);

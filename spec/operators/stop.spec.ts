@@ -6,8 +6,8 @@ import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { listenersOf } from '../support/signals.js';
 
-describe('An abort of the `signal` of handle', () => {
-  it('starts nothing more, lets what runs finish, releases the rest, and completes', async () => {
+describe('Aborting the `signal` of handle', () => {
+  it('starts no handler, finishes running ones, releases the rest and completes', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { concurrency: 2, signal: controller.signal }, { prefetch: 4 });
@@ -24,7 +24,7 @@ describe('An abort of the `signal` of handle', () => {
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('reports everything that was given back as released', async () => {
+  it('reports requeued messages as released', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { signal: controller.signal }, { prefetch: 3 });
@@ -35,7 +35,7 @@ describe('An abort of the `signal` of handle', () => {
     expect(processing.outcomes.map(({ delivery }) => delivery.settled)).toEqual(['acked', 'released', 'released']);
   });
 
-  it('counts nothing as failed when a reported release makes the subscriber leave', async () => {
+  it('counts no attempt if a reported release makes the subscriber unsubscribe', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const onOutcome: HandleOptions['onOutcome'] = ({ status }) =>
@@ -48,7 +48,7 @@ describe('An abort of the `signal` of handle', () => {
     expect(new Holder(processing.queue).attempts).toEqual([2, 3, 4].map((n) => [n, 1]));
   });
 
-  it('holds what still arrives until the last handler has ended, then releases it', async () => {
+  it('releases messages that still arrive once the last handler has ended', async () => {
     const controller = new AbortController();
     const source = new Subject<Delivery>();
     const jobs = new Jobs();
@@ -66,7 +66,7 @@ describe('An abort of the `signal` of handle', () => {
     ]);
   });
 
-  it('releases also what arrives while it releases the rest', async () => {
+  it('releases messages that arrive while it releases others', async () => {
     const controller = new AbortController();
     const source = new Subject<Delivery>();
     const jobs = new Jobs();
@@ -87,7 +87,7 @@ describe('An abort of the `signal` of handle', () => {
     ]);
   });
 
-  it('when nothing runs completes within the call, and leaves the source', () => {
+  it('completes synchronously and unsubscribes from the source if nothing runs', () => {
     const controller = new AbortController();
     const processing = new Processing(() => {}, { signal: controller.signal });
     expect(listenersOf(controller.signal)).toBe(1);
@@ -97,7 +97,7 @@ describe('An abort of the `signal` of handle', () => {
     expect([processing.queue.size, processing.queue.inFlight]).toEqual([1, 0]);
   });
 
-  it('before it is subscribed to costs no subscription', () => {
+  it('before the subscription prevents a subscription to the source', () => {
     const controller = new AbortController();
     controller.abort();
     let subscribed = 0;
@@ -113,7 +113,7 @@ describe('An abort of the `signal` of handle', () => {
     ]);
   });
 
-  it('from inside a handler that returns a value lets that one finish', async () => {
+  it('inside a handler that returns a value finishes this handler', async () => {
     const controller = new AbortController();
     const processing = new Processing(
       ({ payload }) => {
@@ -131,7 +131,7 @@ describe('An abort of the `signal` of handle', () => {
     ]);
   });
 
-  it('from inside a handler that waits lets that one finish', async () => {
+  it('inside a handler that waits finishes this handler', async () => {
     const controller = new AbortController();
     const processing = new Processing(
       async ({ payload }) => {
@@ -150,7 +150,7 @@ describe('An abort of the `signal` of handle', () => {
     ]);
   });
 
-  it('from inside next() lets the others that run finish', async () => {
+  it('inside next() finishes the other running handlers', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const queue = new MemoryBackend({ logger: silentLogger });
@@ -171,7 +171,7 @@ describe('An abort of the `signal` of handle', () => {
     expect([completed, queue.size]).toEqual([true, 2]);
   });
 
-  it('while a source emits as it is subscribed to, is obeyed', () => {
+  it('works while a source emits synchronously', () => {
     const controller = new AbortController();
     const deliveries = upTo(5).map((n) => new FakeDelivery(n));
     const handled = new Handled(
@@ -189,7 +189,7 @@ describe('An abort of the `signal` of handle', () => {
     });
   });
 
-  it('lets a handler that runs fail: it is retried, or given up, as ever', async () => {
+  it('retries or gives up a running handler that fails', async () => {
     const controller = new AbortController();
     const jobs = new Jobs();
     const dead: number[] = [];
@@ -213,7 +213,7 @@ describe('An abort of the `signal` of handle', () => {
     expect(new Holder(processing.queue).attempts).toEqual([[2, 2]]);
   });
 
-  it('lets a timeout end what would never end', async () => {
+  it('applies the timeout to a handler that never ends', async () => {
     const controller = new AbortController();
     const processing = new Processing(() => NEVER, { signal: controller.signal, timeout: 100, retry: { count: 0 } });
     processing.publish([1]);
@@ -234,7 +234,7 @@ describe('An abort of the `signal` of handle', () => {
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('never loses a source error that comes later', async () => {
+  it('does not hide a later error of the source', async () => {
     const controller = new AbortController();
     const source = new Subject<Delivery>();
     const jobs = new Jobs();
@@ -246,7 +246,7 @@ describe('An abort of the `signal` of handle', () => {
     expect([handled.completed, handled.error]).toEqual([false, expect.objectContaining({ message: 'source' })]);
   });
 
-  it('is listened to once, however many subscriptions there are, and by nobody afterwards', async () => {
+  it('uses one listener for all subscriptions and none afterwards', async () => {
     const controller = new AbortController();
     const queue = new MemoryBackend({ logger: silentLogger });
     const ways = [
@@ -267,7 +267,7 @@ describe('An abort of the `signal` of handle', () => {
   it.each<[string, (queue: MemoryBackend, controller: AbortController) => void]>([
     ['completes', (queue) => void queue.close()],
     ['is stopped', (_, controller) => controller.abort()],
-  ])('leaves no listener when the stream %s', async (_, end) => {
+  ])('leaves no listener if the stream %s', async (_, end) => {
     const controller = new AbortController();
     const queue = new MemoryBackend({ logger: silentLogger });
     const handled = new Handled(queue.deliveries(), async () => 'done', { signal: controller.signal });

@@ -6,10 +6,10 @@ import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-/** With one retry, a delivery is a suspect from the third on. */
+/** With one retry, a delivery is a suspect from its third attempt on. */
 const LIMITED: HandleOptions = { retry: { count: 1, delay: 0 }, deliveryLimit: 10 };
 
-/** A queue of messages, each of which was delivered to so many consumers that crashed. */
+/** A queue of messages with the number of consumers that crashed on each. */
 function queueAfter(crashes: Readonly<Record<number, number>>) {
   const clock = new VirtualClock();
   const queue = new MemoryBackend({ name: 'work', scheduler: clock.scheduler, logger: silentLogger });
@@ -19,7 +19,7 @@ function queueAfter(crashes: Readonly<Record<number, number>>) {
   return { clock, queue };
 }
 
-/** A consumer holds all there is, and crashes over some of it. */
+/** Simulates a consumer that has all messages in flight and crashes on some of them. */
 function crashOver(queue: MemoryBackend, which: (n: number) => boolean): void {
   const { deliveries, subscription } = new Holder(queue, { prefetch: 1000 });
   for (const delivery of deliveries) if (!which(numberOf(delivery.payload))) void delivery.release();
@@ -28,7 +28,7 @@ function crashOver(queue: MemoryBackend, which: (n: number) => boolean): void {
 
 type Source = (queue: MemoryBackend) => ReturnType<MemoryBackend['deliveries']>;
 
-/** Handlers over such a queue, which note how many messages are out when each is started. */
+/** Handles the messages of such a queue and records how many are in flight at each start. */
 async function handling(
   crashes: Readonly<Record<number, number>>,
   options: HandleOptions = {},
@@ -54,8 +54,8 @@ async function handling(
   return { clock, queue, jobs, held, handled, pass, finish };
 }
 
-describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
-  it('is run alone, when what is held beside it is finished, and nothing is started meanwhile', async () => {
+describe('A delivery past `retry.count` + 1 with a `deliveryLimit`', () => {
+  it('runs alone once the others in flight are finished', async () => {
     const { queue, jobs, held, handled, pass, finish } = await handling({ 1: 0, 2: 0, 3: 2, 4: 0 }, { concurrency: 2 });
     expect(jobs.running).toEqual([1, 2]);
     await finish(1);
@@ -70,31 +70,32 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     expect(handled.statuses).toEqual(['1#1 acked', '2#1 acked', '3#3 acked', '4#1 acked']);
   });
 
-  it('is run beside others where there is no limit', async () => {
+  it('runs beside others without a limit', async () => {
     const { jobs } = await handling({ 1: 5, 2: 5, 3: 0 }, { concurrency: 3, deliveryLimit: undefined });
     expect(jobs.running).toEqual([1, 2, 3]);
   });
 
-  it('is run alone like each of several', async () => {
+  it('runs alone even if there are several', async () => {
     const { queue, jobs, held, finish } = await handling({ 1: 0, 2: 2, 3: 3, 4: 2, 5: 0 }, { concurrency: 4 });
     for (const n of upTo(5)) {
       expect(jobs.running).toEqual([n]);
       await finish(n);
     }
     expect(held.slice(1)).toEqual(['2: 1', '3: 1', '4: 1', '5: 1']);
-    // What was held beside the first went back, and came again as it was.
+    // Messages in flight beside the first were requeued and redelivered without counting an
+    // attempt.
     expect(jobs.started).toEqual(['1#1', '2#3', '3#4', '4#3', '5#1']);
     expect(queue.unfinished).toBe(0);
   });
 
-  it('is the first that a consumer gets: no other is asked for before it is over', async () => {
+  it('is the only delivery of a consumer that starts with it', async () => {
     const { queue, jobs, finish } = await handling({ 1: 2, 2: 0 });
     expect([jobs.running, queue.inFlight, queue.size]).toEqual([[1], 1, 1]);
     await finish(1);
     expect(jobs.running).toEqual([2]);
   });
 
-  it('takes its turn in its lane, and what waits behind it goes back', async () => {
+  it('waits for its turn in its lane, and messages behind it are requeued', async () => {
     const { queue, jobs, held, handled, finish } = await handling(
       { 1: 0, 2: 0, 3: 2, 4: 0, 5: 0 },
       { concurrency: 4, orderBy: ({ payload }) => numberOf(payload) % 2 },
@@ -129,7 +130,7 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     expect(jobs.running).toEqual([2]);
   });
 
-  it('waits for handlers that run no longer than 30 seconds, and is then run beside them', async () => {
+  it('waits up to 30 seconds for running handlers and then runs beside them', async () => {
     const { jobs, pass, finish } = await handling({ 1: 0, 2: 2, 3: 0 }, { concurrency: 3 });
     await pass(29_999);
     expect(jobs.running).toEqual([1]);
@@ -141,13 +142,13 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     expect(jobs.running).toEqual([3]);
   });
 
-  it('makes way for others when it has timed out', async () => {
+  it('ends its isolation after a timeout', async () => {
     const { jobs, pass, handled } = await handling({ 1: 2, 2: 0 }, { timeout: 50 });
     await pass(50);
     expect([handled.statuses, jobs.running]).toEqual([['1#3 rejected'], [1, 2]]);
   });
 
-  it('makes way for others while its dead letter cannot be delivered', async () => {
+  it('ends its isolation while its dead letter cannot be delivered', async () => {
     const { jobs, finish, handled, queue } = await handling(
       { 1: 2, 2: 2, 3: 0, 4: 0 },
       { deadLetter: () => new Promise(() => {}) },
@@ -162,7 +163,7 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
   });
 
   it.each(['signal', 'unsubscribe'] as const)(
-    'goes back uncounted when its consumer stops before it was started, by %s',
+    'is requeued without counting an attempt if its consumer stops first: %s',
     async (how) => {
       const controller = new AbortController();
       const { queue, jobs, handled, pass } = await handling({ 1: 0, 2: 2, 3: 2, 4: 0 }, { signal: controller.signal });
@@ -179,7 +180,7 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     },
   );
 
-  it('finishes when its consumer stops meanwhile, and nothing else is started', async () => {
+  it('finishes if its consumer stops meanwhile, and nothing else is started', async () => {
     const controller = new AbortController();
     const { queue, jobs, handled, clock } = await handling({ 1: 2, 2: 0 }, { signal: controller.signal });
     controller.abort();
@@ -194,7 +195,7 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     ]);
   });
 
-  it('is released when the release of what waits behind it stops its consumer', async () => {
+  it('is released if the release of messages behind it stops its consumer', async () => {
     const controller = new AbortController();
     const { queue, jobs, handled, finish } = await handling(
       { 1: 0, 2: 0, 3: 2, 4: 0, 5: 0, 7: 0 },
@@ -217,7 +218,7 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
     expect([jobs.running, handled.completed, queue.size, queue.inFlight]).toEqual([[], true, 3, 0]);
   });
 
-  it('leaves all others uncounted when it ends its consumers, until it is given up', async () => {
+  it('does not count attempts of other messages when it crashes its consumers', async () => {
     const { queue, clock } = queueAfter(Object.fromEntries(upTo(40).map((n) => [n, 2])));
     const done: number[] = [];
     for (let life = 3; life <= 11; life++) {
@@ -235,7 +236,7 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
       for (let turn = 0; turn < 50; turn++) clock.advance();
       expect([guilty?.attempt, queue.inFlight]).toEqual(life > 10 ? [undefined, 0] : [life, 1]);
       if (life > 10) expect(handled.statuses[0]).toBe('7#11 rejected');
-      // To be released is not to crash: a consumer that holds it counts it.
+      // A release is not a crash. A consumer that has the message in flight counts an attempt.
       handled.subscription.unsubscribe();
       if (queue.size > 0) crashOver(queue, (n) => n === 7);
     }
@@ -244,11 +245,11 @@ describe('A delivery past `retry.count` + 1, with a `deliveryLimit`,', () => {
   });
 });
 
-describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed down,', () => {
+describe('A delivery past `retry.count` + 1 of a stream without a prefetch', () => {
   const filtered = (queue: MemoryBackend) =>
     queue.deliveries({ prefetch: 100 }).pipe(filter(() => true)) as ReturnType<MemoryBackend['deliveries']>;
 
-  it('is run when what was held before it is finished, and what comes meanwhile waits', async () => {
+  it('runs once earlier deliveries are finished, and later ones wait', async () => {
     const { queue, jobs, finish } = await handling({ 1: 0, 2: 2, 3: 0 }, { concurrency: 2 }, filtered);
     expect(jobs.running).toEqual([1]);
     void publishAll(queue, [4]);
@@ -258,7 +259,7 @@ describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed d
     expect(jobs.running).toEqual([3, 4]);
   });
 
-  it('is one of those with the fewest attempts', async () => {
+  it('is handled in the order of attempts, fewest first', async () => {
     const { jobs, finish, queue } = await handling({ 1: 4, 2: 3, 3: 2, 4: 0 }, { concurrency: 2 }, filtered);
     await finish(1);
     const first = jobs.started.slice(1);
@@ -269,7 +270,7 @@ describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed d
     expect([jobs.started.slice(1), queue.unfinished]).toEqual([['3#3', '2#4', '4#1'], 0]);
   });
 
-  it('lets what was held back go on before what comes meanwhile', async () => {
+  it('lets messages that waited for it run before later ones', async () => {
     const { queue } = queueAfter({ 1: 2, 2: 0, 3: 0, 4: 0, 5: 0 });
     const jobs = new Jobs();
     const started: number[] = [];
@@ -285,7 +286,7 @@ describe('A delivery past `retry.count` + 1, of a stream that cannot be slowed d
     handled.subscription.unsubscribe();
   });
 
-  it('lets what waits in its lane go on when its handler returns at once', async () => {
+  it('lets messages in its lane run when its handler returns synchronously', async () => {
     const { queue } = queueAfter({ 1: 0, 2: 2, 3: 0, 4: 3 });
     const jobs = new Jobs();
     const handler: TestHandler = (delivery, context) =>

@@ -4,8 +4,8 @@ import { numberOf, publishAll, upTo } from '../support/consumers.js';
 import { Handled } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 
-describe('A scheduler that runs at once what has no delay', () => {
-  it('has handle complete after a retry in place', async () => {
+describe('A scheduler that runs actions without a delay synchronously', () => {
+  it('lets handle complete after a retry in place', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1, 2]);
     void queue.close();
@@ -21,7 +21,7 @@ describe('A scheduler that runs at once what has no delay', () => {
     expect(handled.completed).toBe(true);
   });
 
-  it('has inBatches hand on each delivery by itself', () => {
+  it('makes inBatches emit each delivery separately', () => {
     const queue = new MemoryBackend();
     const batches: number[][] = [];
     queue

@@ -4,7 +4,7 @@ import { numberOf } from '../support/consumers.js';
 import { type Deferred, deferred, Jobs, Processing, type TestHandler } from '../support/handling.js';
 import { turns } from '../support/promises.js';
 
-/** Calls back for the rejections that nobody handles. */
+/** Collects the unhandled rejections during `run`. */
 async function unhandledDuring(run: () => Promise<void>): Promise<unknown[]> {
   const unhandled: unknown[] = [];
   const note = (reason: unknown) => unhandled.push(reason);
@@ -18,7 +18,7 @@ async function unhandledDuring(run: () => Promise<void>): Promise<unknown[]> {
   return unhandled;
 }
 
-describe('The timeout of handle', () => {
+describe('Timeout of handle', () => {
   it.each<[string, TestHandler]>([
     ['a promise', () => new Promise(() => {})],
     ['an Observable', () => NEVER],
@@ -30,34 +30,31 @@ describe('The timeout of handle', () => {
         yield 1;
       },
     ],
-  ])(
-    'aborts the signal of the handler with a HandlerTimeoutError, and has it fail, when it is %s',
-    async (_, handler) => {
-      const signals: AbortSignal[] = [];
-      const processing = new Processing(
-        (delivery, context) => {
-          signals.push(context.signal);
-          return handler(delivery, context);
-        },
-        { timeout: 100, retry: { count: 1, delay: 5 } },
-      );
-      processing.publish([1]);
-      await processing.pass(99);
-      expect([signals[0]?.aborted, processing.outcomes.length]).toEqual([false, 0]);
-      await processing.pass(1);
-      expect(signals[0]?.aborted).toBe(true);
-      expect(signals[0]?.reason).toBeInstanceOf(HandlerTimeoutError);
-      expect(processing.statuses).toEqual(['1#1 retried']);
-      expect(processing.outcomes[0]).toMatchObject({ duration: 100, error: signals[0]?.reason });
-      await processing.pass(5);
-      expect(signals[1]?.aborted).toBe(false);
-      await processing.pass(100);
-      expect(processing.statuses).toEqual(['1#1 retried', '1#2 rejected']);
-      expect([processing.clock.timers, processing.queue.unfinished]).toEqual([0, 0]);
-    },
-  );
+  ])('aborts the signal with a HandlerTimeoutError and fails the handler if it returns %s', async (_, handler) => {
+    const signals: AbortSignal[] = [];
+    const processing = new Processing(
+      (delivery, context) => {
+        signals.push(context.signal);
+        return handler(delivery, context);
+      },
+      { timeout: 100, retry: { count: 1, delay: 5 } },
+    );
+    processing.publish([1]);
+    await processing.pass(99);
+    expect([signals[0]?.aborted, processing.outcomes.length]).toEqual([false, 0]);
+    await processing.pass(1);
+    expect(signals[0]?.aborted).toBe(true);
+    expect(signals[0]?.reason).toBeInstanceOf(HandlerTimeoutError);
+    expect(processing.statuses).toEqual(['1#1 retried']);
+    expect(processing.outcomes[0]).toMatchObject({ duration: 100, error: signals[0]?.reason });
+    await processing.pass(5);
+    expect(signals[1]?.aborted).toBe(false);
+    await processing.pass(100);
+    expect(processing.statuses).toEqual(['1#1 retried', '1#2 rejected']);
+    expect([processing.clock.timers, processing.queue.unfinished]).toEqual([0, 0]);
+  });
 
-  it('says what took too long', async () => {
+  it('names its duration in the error', async () => {
     const processing = new Processing(() => new Promise(() => {}), { timeout: 1500, retry: { count: 0 } });
     processing.publish([1]);
     await processing.pass(1500);
@@ -69,7 +66,7 @@ describe('The timeout of handle', () => {
     });
   });
 
-  it('frees the slot, though the handler may go on', async () => {
+  it('frees the slot although the handler may continue', async () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { timeout: 10, retry: { count: 0 } });
     processing.publish([1, 2]);
@@ -99,7 +96,7 @@ describe('The timeout of handle', () => {
     expect([processing?.values, processing?.statuses]).toEqual([[], ['1#1 rejected']]);
   });
 
-  it('unsubscribes from an Observable after its signal was aborted, and ignores what it emits later', () => {
+  it('unsubscribes from an Observable after the abort of its signal and ignores later values', () => {
     const order: unknown[] = [];
     let emit = (_: string): void => {};
     const processing = new Processing(
@@ -120,7 +117,7 @@ describe('The timeout of handle', () => {
     ['emits', (subscriber) => subscriber.next('late')],
     ['emits and completes', (subscriber) => concat(of('late')).subscribe(subscriber)],
     ['errors', (subscriber) => subscriber.error(new Error('late'))],
-  ])('ignores an Observable that %s as its signal aborts', (_, react) => {
+  ])('ignores an Observable that %s when its signal aborts', (_, react) => {
     const processing = new Processing(
       (__, { signal }) =>
         new Observable<string>((subscriber) => signal.addEventListener('abort', () => react(subscriber))),
@@ -132,7 +129,7 @@ describe('The timeout of handle', () => {
     expect(processing.outcomes[0]?.error).toBeInstanceOf(HandlerTimeoutError);
   });
 
-  it('calls return() of an iterator that waits', async () => {
+  it('calls return() of a waiting iterator', async () => {
     let returned = 0;
     const iterable = {
       [Symbol.asyncIterator]: () => ({
@@ -152,7 +149,7 @@ describe('The timeout of handle', () => {
     expect(processing.statuses).toEqual(['1#1 rejected']);
   });
 
-  it('counts for each handler from its own start', async () => {
+  it('is measured from the start of each handler', async () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler, { timeout: 10, concurrency: 2, retry: { count: 0 } });
     processing.publish([1]);
@@ -168,7 +165,7 @@ describe('The timeout of handle', () => {
     expect(processing.statuses).toEqual(['1#1 rejected', '2#1 rejected', '3#1 rejected']);
   });
 
-  it('is not there by default, and leaves no timer of a handler that ended in time', async () => {
+  it('does not exist by default, and its timer ends with the handler', async () => {
     const jobs = new Jobs();
     const processing = new Processing(jobs.handler);
     processing.publish([1]);
@@ -180,7 +177,7 @@ describe('The timeout of handle', () => {
     expect(limited.clock.timers).toBe(0);
   });
 
-  it('may be longer than a timer of the platform can be', async () => {
+  it('may exceed the maximum of a timer', async () => {
     const month = 30 * 24 * 3_600_000;
     const processing = new Processing(() => new Promise(() => {}), { timeout: month, retry: { count: 0 } });
     processing.publish([1]);
@@ -190,7 +187,7 @@ describe('The timeout of handle', () => {
     expect(processing.statuses).toEqual(['1#1 rejected']);
   });
 
-  it('does not touch a delivery that the handler had settled by hand', async () => {
+  it('does not affect a delivery that the handler has settled', async () => {
     const settling = new Processing(
       (delivery) => {
         void delivery.ack();

@@ -42,12 +42,12 @@ const WAYS: [string, TestHandler][] = [
   ],
 ];
 
-/** A queue for what is given up. What is published in virtual time has arrived within the call. */
+// With virtual time, a published message arrives synchronously.
 function deadLetterQueue(): MemoryBackend {
   return new MemoryBackend({ name: 'dead', scheduler: new VirtualClock().scheduler, logger: silentLogger });
 }
 
-describe('An UnrecoverableError', () => {
+describe('UnrecoverableError', () => {
   it('is a SluiceError with a cause and a code', () => {
     expect(INVALID).toMatchObject({
       name: 'UnrecoverableError',
@@ -62,7 +62,7 @@ describe('An UnrecoverableError', () => {
     ]).toEqual([true, true, false]);
   });
 
-  it.each(WAYS)('gets no retry when a handler %s', async (_, handler) => {
+  it.each(WAYS)('is not retried if a handler %s', async (_, handler) => {
     const deadLetter = deadLetterQueue();
     const processing = new Processing(handler, { retry: RETRY, deadLetter });
     processing.publish([1]);
@@ -94,7 +94,7 @@ describe('An UnrecoverableError', () => {
     ['with a retry.count of Infinity', { retry: { count: Number.POSITIVE_INFINITY, delay: 10 } }],
     ['with a retry.count of 0', { retry: { count: 0 } }],
     ['with a deliveryLimit', { retry: RETRY, deliveryLimit: 10 }],
-  ])('gives its own message up and no other, %s', async (_, options) => {
+  ])('gives up only its own message, %s', async (_, options) => {
     const processing = new Processing(
       (delivery, context) => (delivery.key === 'bad' ? fail(delivery, context) : undefined),
       options,
@@ -116,7 +116,7 @@ describe('An UnrecoverableError', () => {
     expect(processing.statuses).toEqual(['1#1 retried', '1#2 dead-lettered']);
   });
 
-  it('lets the next message of its key go on, with orderBy', async () => {
+  it('lets the next message of its key continue with orderBy', async () => {
     const processing = new Processing(
       ({ payload }) => ((payload as { n: number }).n === 1 ? Promise.reject(INVALID) : undefined),
       {
@@ -129,7 +129,7 @@ describe('An UnrecoverableError', () => {
     expect(processing.statuses).toEqual(['1#1 rejected', '2#1 acked']);
   });
 
-  it('is not special as the cause of another error', async () => {
+  it('has no effect as the cause of another error', async () => {
     const processing = new Processing(
       () => {
         throw new Error('wrapped', { cause: INVALID });
@@ -141,7 +141,7 @@ describe('An UnrecoverableError', () => {
     expect(processing.statuses).toEqual(['1#1 retried', '1#2 rejected']);
   });
 
-  it('is not special from a handler that has timed out', async () => {
+  it('has no effect after a timeout', async () => {
     const processing: Processing = new Processing(
       () =>
         new Promise((_, reject) => {
@@ -156,7 +156,7 @@ describe('An UnrecoverableError', () => {
     expect(HandlerTimeoutError.is(processing.outcomes[0]?.error)).toBe(true);
   });
 
-  it('is not special from a deadLetter function: the dead letter is tried again', async () => {
+  it('has no effect in a deadLetter function, which is retried', async () => {
     let calls = 0;
     const deadLetter = () => {
       if (++calls === 1) throw INVALID;
@@ -170,7 +170,7 @@ describe('An UnrecoverableError', () => {
     expect([calls, processing.statuses]).toEqual([2, ['1#1 dead-lettered']]);
   });
 
-  it('counts from another copy of the library, and from a class that extends it', async () => {
+  it('is recognized from another copy of the library and from a subclass', async () => {
     let other!: typeof UnrecoverableError;
     jest.isolateModules(() => {
       other = (jest.requireActual('../../src/errors.js') as { UnrecoverableError: typeof UnrecoverableError })
@@ -198,8 +198,8 @@ describe('An UnrecoverableError', () => {
   });
 });
 
-describe('A handler that throws what cannot be read', () => {
-  it('has failed as with any other error', async () => {
+describe('A handler that throws an unreadable value', () => {
+  it('fails like with any other error', async () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();
     const processing = new Processing(
