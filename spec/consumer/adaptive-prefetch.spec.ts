@@ -8,7 +8,7 @@ import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-/** A consumer whose handlers take some time, and a backlog. */
+/** A consumer whose handlers take `takes()` milliseconds. */
 function consumerOf(takes: () => number, options: AsyncLoopConsumerOptions = {}) {
   const clock = new VirtualClock();
   const { scheduler } = clock;
@@ -26,8 +26,8 @@ function consumerOf(takes: () => number, options: AsyncLoopConsumerOptions = {})
   return { clock, queue, consumer, publish, pass, running };
 }
 
-describe("A consumer with the default prefetch, 'auto',", () => {
-  it('holds as many messages as its handlers started within the last second', async () => {
+describe("A consumer with the default prefetch 'auto'", () => {
+  it('prefetches as many messages as its handlers started within the last second', async () => {
     const { queue, publish, pass } = consumerOf(() => 50, { concurrency: 1 });
     publish(200);
     expect(queue.inFlight).toBe(2);
@@ -38,7 +38,7 @@ describe("A consumer with the default prefetch, 'auto',", () => {
     expect(queue.inFlight).toBeLessThanOrEqual(21);
   });
 
-  it('holds one more than its handlers at least, and 256 at most', async () => {
+  it('prefetches at least one more message than its concurrency, and at most 256', async () => {
     const slow = consumerOf(() => 60_000, { concurrency: 8 });
     slow.publish(100);
     await slow.pass(5000, 100);
@@ -53,7 +53,7 @@ describe("A consumer with the default prefetch, 'auto',", () => {
     expect(wide.queue.inFlight).toBe(301);
   });
 
-  it('takes nothing more when its handlers become slow, until it holds what they start', async () => {
+  it('takes no more messages when its handlers become slow, until it has what they can start', async () => {
     let takes = 0;
     const { queue, publish, pass } = consumerOf(() => takes, { concurrency: 4 });
     publish(3000);
@@ -67,7 +67,7 @@ describe("A consumer with the default prefetch, 'auto',", () => {
     expect(queue.size).toBe(left);
   });
 
-  it('holds little again after a pause', async () => {
+  it('prefetches few messages again after a pause', async () => {
     let takes = 0;
     const { queue, clock, publish, pass } = consumerOf(() => takes);
     publish(300);
@@ -80,7 +80,7 @@ describe("A consumer with the default prefetch, 'auto',", () => {
     expect(queue.inFlight).toBe(2);
   });
 
-  it('forgets what was started before the clock was set back', () => {
+  it('forgets earlier starts when the clock is set back', () => {
     const credit = new Credit(1);
     const prefetch = new AdaptivePrefetch(credit, 1, new VirtualClock().scheduler);
     for (const n of upTo(50)) prefetch.handlerStarted(3_600_000 + n);
@@ -103,7 +103,7 @@ describe("A consumer with the default prefetch, 'auto',", () => {
     [1, 32],
     [50, 50],
   ])(
-    'has a fixed prefetch on a backend that cannot change it: with a concurrency of %p, %p',
+    'has a fixed prefetch on a backend that cannot change it: for a concurrency of %p, %p',
     (concurrency, expected) => {
       const queue = new ChangedQueue({ logger: silentLogger }, (stream) => stream.pipe(filter(() => true)));
       void publishAll(queue, upTo(100));

@@ -9,7 +9,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const never = () => new Promise<void>(() => {});
 
-/** How often the timer has to fire while the work is done: a small part of what it could. */
+/** The minimum of timer ticks during the work: a small part of the possible number. */
 const ENOUGH_TICKS = 10;
 
 function setUp(options: AsyncLoopConsumerOptions) {
@@ -19,7 +19,7 @@ function setUp(options: AsyncLoopConsumerOptions) {
   return { clock, queue, consumer: new AsyncLoopConsumer(queue, { scheduler, logger: silentLogger, ...options }) };
 }
 
-describe('An AsyncLoopConsumer that has ended', () => {
+describe('An AsyncLoopConsumer after its end', () => {
   it.each<[string, AsyncLoopConsumerOptions, () => unknown]>([
     ['handlers with a timeout', { timeout: 5000, concurrency: 3 }, never],
     ['retries in place', { orderBy: 'key', retry: { delay: 5000 } }, () => Promise.reject(new Error('no'))],
@@ -28,8 +28,8 @@ describe('An AsyncLoopConsumer that has ended', () => {
       { retry: { count: 0 }, deadLetter: () => Promise.reject(new Error('no')) },
       () => Promise.reject(new Error('no')),
     ],
-    ['dead letters under way', { retry: { count: 0 }, deadLetter: never }, () => Promise.reject(new Error('no'))],
-  ])('leaves no timer and no listener behind, after a shutdown over %s', async (_, options, handler) => {
+    ['dead letters being published', { retry: { count: 0 }, deadLetter: never }, () => Promise.reject(new Error('no'))],
+  ])('leaves no timer and no listener behind, after a shutdown with %s', async (_, options, handler) => {
     const controller = new CountingController();
     const { clock, queue, consumer } = setUp({ ...options, signal: controller.signal });
     void publishAll(queue, upTo(5));
@@ -46,7 +46,7 @@ describe('An AsyncLoopConsumer that has ended', () => {
     expect(queue.unfinished).toBe(5);
   });
 
-  it('leaves no listener behind when the queue has ended', async () => {
+  it('leaves no listener behind if the queue has ended', async () => {
     const { signal } = new AbortController();
     const { clock, queue, consumer } = setUp({ signal, timeout: 100 });
     void publishAll(queue, upTo(5));
@@ -56,7 +56,7 @@ describe('An AsyncLoopConsumer that has ended', () => {
     expect([clock.timers, listenersOf(signal)]).toEqual([0, 0]);
   });
 
-  it('leaves no listener behind when its signal has aborted', async () => {
+  it('leaves no listener behind if its signal has aborted', async () => {
     const controller = new AbortController();
     const { queue, consumer } = setUp({ signal: controller.signal });
     void publishAll(queue, upTo(5));
@@ -67,7 +67,7 @@ describe('An AsyncLoopConsumer that has ended', () => {
     expect(queue.inFlight).toBe(0);
   });
 
-  it('hears no signal any more that aborts later', async () => {
+  it('ignores a signal that aborts later', async () => {
     const controller = new AbortController();
     const { queue, consumer } = setUp({ signal: controller.signal });
     const running = consumer.run(() => {});
@@ -77,7 +77,7 @@ describe('An AsyncLoopConsumer that has ended', () => {
     expect(queue.inFlight).toBe(0);
   });
 
-  it('lets the process exit by itself, whatever was going on', async () => {
+  it('lets the process exit in any state', async () => {
     const result = await runScript(`
       const { AsyncLoopConsumer, MemoryBackend } = sluice;
       const logger = { debug() {}, warn() {}, error() {} };
@@ -113,7 +113,7 @@ describe('An AsyncLoopConsumer that has ended', () => {
     expect(result).toEqual({ exit: 0, output: 'end of script' });
   });
 
-  it('lets the process exit by itself with a consumer that idles on a queue that nobody closed', async () => {
+  it('lets the process exit with an idle consumer on an open queue', async () => {
     const result = await runScript(`
       const { AsyncLoopConsumer, MemoryBackend } = sluice;
       const queue = new MemoryBackend();
@@ -124,7 +124,7 @@ describe('An AsyncLoopConsumer that has ended', () => {
   });
 });
 
-describe('A 5 ms timer goes on firing', () => {
+describe('A 5 ms timer keeps firing', () => {
   it.each<[string, AsyncLoopConsumerOptions]>([
     ['one by one', {}],
     ['eight at a time', { concurrency: 8 }],
@@ -145,14 +145,14 @@ describe('A 5 ms timer goes on firing', () => {
   });
 
   it.each([1, 8])(
-    'beside trivial async handlers over a queue that is only an async generator, with a concurrency of %p',
+    'beside trivial async handlers on a queue that is only an async generator, with a concurrency of %p',
     async (concurrency) => {
       let handled = 0;
       const ticks = await ticksDuring(async (ticker) => {
         const queue = {
           publish: async () => {},
           async *consume() {
-            // The end is what keeps the test from running for ever where the timer never fires.
+            // The limit ends the test if the timer never fires.
             for (let n = 0; n < 5_000_000 && ticker.fired < ENOUGH_TICKS; n++) yield { n };
           },
         };

@@ -26,7 +26,7 @@ function setUp(options: AsyncLoopConsumerOptions = {}) {
 }
 
 describe('AsyncLoopConsumer', () => {
-  it('gives its handler the payload, the delivery and a signal', async () => {
+  it('passes the payload, the delivery and a signal to its handler', async () => {
     const { queue, consumer } = setUp();
     await queue.publish('orders.created', { n: 7 }, { headers: { trace: 'x' } });
     const handler = jest.fn();
@@ -45,7 +45,7 @@ describe('AsyncLoopConsumer', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('acknowledges what its handler has done, not before', async () => {
+  it('acknowledges a message after its handler, not before', async () => {
     const { queue, consumer, statuses } = setUp();
     void publishAll(queue, [1]);
     let finish = () => {};
@@ -57,7 +57,7 @@ describe('AsyncLoopConsumer', () => {
     expect(statuses()).toEqual(['acked']);
   });
 
-  it.each([undefined, 1, 3])('runs as many handlers at a time as `concurrency` says: %p', async (concurrency) => {
+  it.each([undefined, 1, 3])('runs as many handlers at a time as `concurrency`: %p', async (concurrency) => {
     const { queue, consumer } = setUp({ concurrency });
     let running = 0;
     let most = 0;
@@ -73,12 +73,12 @@ describe('AsyncLoopConsumer', () => {
 
   it.each([
     ['the default', {}, 2],
-    ['the default, beside a concurrency', { concurrency: 50 }, 51],
+    ['the default with a concurrency', { concurrency: 50 }, 51],
     ["'auto'", { prefetch: 'auto', concurrency: 3 }, 4],
-    ['as given', { prefetch: 5 }, 5],
-    ['as given, beside a concurrency', { prefetch: 100, concurrency: 40 }, 100],
+    ['a given number', { prefetch: 5 }, 5],
+    ['a given number with a concurrency', { prefetch: 100, concurrency: 40 }, 100],
   ] satisfies [string, AsyncLoopConsumerOptions, number][])(
-    'holds no more than `prefetch` deliveries: %s',
+    'has at most `prefetch` deliveries in flight: %s',
     (_, options, expected) => {
       const { queue, consumer, logger } = setUp(options);
       void publishAll(queue, upTo(200));
@@ -88,7 +88,7 @@ describe('AsyncLoopConsumer', () => {
     },
   );
 
-  it('warns of a `prefetch` that is less than its `concurrency`', () => {
+  it('warns if `prefetch` is less than `concurrency`', () => {
     const { queue, consumer, logger } = setUp({ prefetch: 2, concurrency: 3 });
     void publishAll(queue, upTo(5));
     const handler = jest.fn(never);
@@ -107,7 +107,7 @@ describe('AsyncLoopConsumer', () => {
     expect(await queue.stats({ group: 'billing' })).toEqual({ ready: 2, unfinished: 2 });
   });
 
-  it('keeps the order within what `orderBy` names, and handles the rest in parallel', async () => {
+  it('keeps the order within each value of `orderBy` and handles others in parallel', async () => {
     const { queue, consumer } = setUp({ concurrency: 4, orderBy: ({ payload }) => numberOf(payload) % 2 });
     const started: number[] = [];
     const finish = new Map<number, () => void>();
@@ -135,7 +135,7 @@ describe('AsyncLoopConsumer', () => {
     expect(started).toEqual([0, 2]);
   });
 
-  it('aborts the signal of a handler that takes longer than `timeout`, and tries its message again', async () => {
+  it('aborts the signal of a handler after `timeout` and retries its message', async () => {
     const { clock, queue, consumer, outcomes } = setUp({ timeout: 100, retry: { delay: 50 } });
     void publishAll(queue, [1]);
     const signals: AbortSignal[] = [];
@@ -155,7 +155,7 @@ describe('AsyncLoopConsumer', () => {
     expect([signals[1]?.aborted, clock.timers]).toEqual([false, 0]);
   });
 
-  it('tries as often and as late as `retry` says', () => {
+  it('retries as often and after as long as `retry`', () => {
     const delay = jest.fn((_error: unknown, retryCount: number, _delivery: Delivery) => retryCount * 10);
     const { clock, queue, consumer, statuses } = setUp({ retry: { count: 2, delay } });
     void publishAll(queue, [1]);
@@ -175,7 +175,7 @@ describe('AsyncLoopConsumer', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('tries three times more by default, about a second later and then twice as late, and rejects with an error in the log', () => {
+  it('retries three times by default with a doubling delay, then rejects and logs an error', () => {
     const { clock, queue, consumer, statuses, logger } = setUp();
     void queue.publish('orders.created', { card: '4242' });
     const times: number[] = [];
@@ -202,22 +202,19 @@ describe('AsyncLoopConsumer', () => {
   it.each([
     [1, [1, 2], ['acked', 'acked']],
     [2, [2], ['rejected', 'acked']],
-  ])(
-    'gives up without running it what was delivered more often than `deliveryLimit`: after %p crashes',
-    (crashes, runs, statuses) => {
-      const { queue, consumer, outcomes } = setUp({ retry: { count: 1 }, deliveryLimit: 2 });
-      void publishAll(queue, upTo(2));
-      for (let crash = 0; crash < crashes; crash++) new Holder(queue, { prefetch: 1 }).subscription.unsubscribe();
-      const handled: number[] = [];
-      void consumer.run((payload) => void handled.push(numberOf(payload)));
-      expect(handled).toEqual(runs);
-      expect(outcomes.map(({ status, duration }) => [status, duration])).toEqual(statuses.map((status) => [status, 0]));
-      for (const { error } of outcomes.filter(({ status }) => status === 'rejected'))
-        expect(String(error)).toContain('deliveryLimit');
-    },
-  );
+  ])('gives up a message past the `deliveryLimit` without handling it: after %p crashes', (crashes, runs, statuses) => {
+    const { queue, consumer, outcomes } = setUp({ retry: { count: 1 }, deliveryLimit: 2 });
+    void publishAll(queue, upTo(2));
+    for (let crash = 0; crash < crashes; crash++) new Holder(queue, { prefetch: 1 }).subscription.unsubscribe();
+    const handled: number[] = [];
+    void consumer.run((payload) => void handled.push(numberOf(payload)));
+    expect(handled).toEqual(runs);
+    expect(outcomes.map(({ status, duration }) => [status, duration])).toEqual(statuses.map((status) => [status, 0]));
+    for (const { error } of outcomes.filter(({ status }) => status === 'rejected'))
+      expect(String(error)).toContain('deliveryLimit');
+  });
 
-  it('sends what it gives up to the `deadLetter` queue, with what failed', async () => {
+  it('publishes failed messages to the `deadLetter` queue with the error', async () => {
     const deadLetter = new MemoryBackend();
     const { queue, consumer, statuses } = setUp({ retry: { count: 0 }, deadLetter });
     await queue.publish('orders.created', { n: 1 }, { headers: { trace: 'x' } });
@@ -238,7 +235,7 @@ describe('AsyncLoopConsumer', () => {
   it.each([
     [undefined, 'default'],
     ['billing', 'billing'],
-  ])('says that a dead letter failed in its group, %p, also where the backend does not', async (group, expected) => {
+  ])('adds its group %p to a dead letter even if the backend does not provide it', async (group, expected) => {
     const deadLetter = new MemoryBackend();
     const third = fakeBackend([['orders.created', { n: 1 }]]);
     const consumer = new AsyncLoopConsumer(third, { group, retry: { count: 0 }, deadLetter, logger: silentLogger });
@@ -258,7 +255,7 @@ describe('AsyncLoopConsumer', () => {
     expect(deadLetter.mock.calls).toEqual([[expect.objectContaining({ payload: { n: 1 } }), error, expect.anything()]]);
   });
 
-  it('stops when its `signal` aborts: what runs finishes, the rest goes back untouched', async () => {
+  it('stops when its `signal` aborts: running handlers finish, the rest is requeued', async () => {
     const controller = new AbortController();
     const { queue, consumer, statuses } = setUp({ signal: controller.signal });
     void publishAll(queue, upTo(3));
@@ -275,7 +272,7 @@ describe('AsyncLoopConsumer', () => {
     ]);
   });
 
-  it('runs nothing and resolves when its `signal` has aborted before, each time', async () => {
+  it('handles nothing and resolves if its `signal` is already aborted', async () => {
     const { queue, consumer } = setUp({ signal: AbortSignal.abort() });
     void publishAll(queue, [1]);
     const handler = jest.fn();
@@ -285,7 +282,7 @@ describe('AsyncLoopConsumer', () => {
     expect(new Holder(queue).attempts).toEqual([[1, 1]]);
   });
 
-  it('logs what `onOutcome` throws, and goes on', async () => {
+  it('logs errors of `onOutcome` and continues', async () => {
     const { queue, consumer, logger } = setUp({
       onOutcome: () => {
         throw new Error('no metrics');
@@ -299,7 +296,7 @@ describe('AsyncLoopConsumer', () => {
   });
 });
 
-describe('AsyncLoopConsumer refuses, when it is made,', () => {
+describe('The constructor of AsyncLoopConsumer throws', () => {
   const BAD: [option: string, error: 'TypeError' | 'RangeError', options: unknown][] = [
     ...[0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY].flatMap((count): typeof BAD => [
       ['prefetch', 'RangeError', { prefetch: count }],
@@ -326,12 +323,12 @@ describe('AsyncLoopConsumer refuses, when it is made,', () => {
     ['options', 'TypeError', 'billing'],
   ];
 
-  it.each(BAD)('%s, with a %s: %p', (option, name, options) => {
+  it.each(BAD)('for %s, a %s: %p', (option, name, options) => {
     const error = thrownBy(() => new AsyncLoopConsumer(new MemoryBackend(), options as AsyncLoopConsumerOptions));
     expect(error).toMatchObject({ name, message: expect.stringContaining(option) });
   });
 
-  it.each([undefined, null, {}, 'orders', { publish() {} }])('a queue that is none: %p', (queue) => {
+  it.each([undefined, null, {}, 'orders', { publish() {} }])('for an invalid queue: %p', (queue) => {
     const error = thrownBy(() => new AsyncLoopConsumer(queue as unknown as MemoryBackend));
     expect(error).toMatchObject({ name: 'TypeError', message: expect.stringContaining('queue') });
   });

@@ -22,7 +22,7 @@ const brief = ({ status, delivery, ...rest }: Outcome) => ({
 });
 
 describe('AsyncLoopConsumer.outcomes$', () => {
-  it('tells every status, with the delivery, the duration and the error', async () => {
+  it('emits every status with the delivery, the duration and the error', async () => {
     const deadLetter = new MemoryBackend();
     const { clock, queue, consumer } = setUp({ retry: { count: 1, delay: 10 }, deadLetter, concurrency: 10 });
     const outcomes: object[] = [];
@@ -52,7 +52,7 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     );
   });
 
-  it('tells what was rejected when there is no dead letter, and released where it was not started', async () => {
+  it('emits "rejected" without a dead letter, and "released" for a message that was not started', async () => {
     const { queue, consumer } = setUp({ retry: { count: 0 } });
     const outcomes: object[] = [];
     consumer.outcomes$.subscribe((outcome) => outcomes.push(brief(outcome)));
@@ -68,7 +68,7 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     ]);
   });
 
-  it('comes after the settlement', () => {
+  it('emits after the settlement', () => {
     const { queue, consumer } = setUp();
     const seen: unknown[] = [];
     consumer.outcomes$.subscribe(({ delivery }) => seen.push([delivery.settled, queue.unfinished]));
@@ -80,7 +80,7 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     ]);
   });
 
-  it('comes before the next handler, where there is one at a time', () => {
+  it('emits before the next handler at a concurrency of 1', () => {
     const { queue, consumer } = setUp({ prefetch: 1 });
     const events: string[] = [];
     consumer.outcomes$.subscribe(({ delivery, status }) => events.push(`${numberOf(delivery.payload)} ${status}`));
@@ -89,7 +89,7 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     expect(events).toEqual(['1 runs', '1 acked', '2 runs', '2 acked']);
   });
 
-  it('is hot, and tells several subscribers the same, beside `onOutcome`', () => {
+  it('is hot and emits the same outcomes to all subscribers and `onOutcome`', () => {
     const onOutcome = jest.fn();
     const { queue, consumer } = setUp({ onOutcome });
     const [early, late, gone] = [[], [], []] as Outcome[][];
@@ -108,7 +108,7 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     expect(onOutcome.mock.calls.map(([outcome]) => outcome)).toEqual(early);
   });
 
-  it('is told also where `onOutcome` throws', () => {
+  it('emits even if `onOutcome` throws', () => {
     const { queue, consumer } = setUp({
       onOutcome: () => {
         throw new Error('no metrics');
@@ -121,7 +121,7 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     expect(statuses).toEqual(['acked', 'acked']);
   });
 
-  it('goes on over the next run, and never completes', async () => {
+  it('continues over several runs and never completes', async () => {
     const { queue, consumer } = setUp();
     const events: unknown[] = [];
     consumer.outcomes$.subscribe({
@@ -139,12 +139,12 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     expect(events).toEqual(['acked', 'acked']);
   });
 
-  it('cannot be told anything from outside', () => {
+  it('has no next() method', () => {
     const { consumer } = setUp();
     expect(consumer.outcomes$).not.toHaveProperty('next');
   });
 
-  it('does not break the consumer, nor the other subscribers, when a subscriber throws', async () => {
+  it('affects neither the consumer nor other subscribers if a subscriber throws', async () => {
     const unhandled: unknown[] = [];
     config.onUnhandledError = (error) => unhandled.push(error);
     const { queue, consumer } = setUp();
@@ -164,7 +164,7 @@ describe('AsyncLoopConsumer.outcomes$', () => {
     expect(unhandled).toContain(error);
   });
 
-  it('lets a subscriber shut the consumer down, after so many messages', async () => {
+  it('lets a subscriber shut down the consumer', async () => {
     const { queue, consumer } = setUp();
     let count = 0;
     consumer.outcomes$.subscribe(() => {

@@ -13,7 +13,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const publish = async () => {};
 const payloads = (count: number) => upTo(count).map((n) => ({ n }));
 
-/** A queue as somebody writes it for a test, with nothing but `publish` and `consume`. */
+/** Minimal queues with only `publish` and `consume`, as in a test of an application. */
 const FAKES = {
   'an async generator': (count: number) => ({
     publish,
@@ -21,7 +21,7 @@ const FAKES = {
       yield* payloads(count);
     },
   }),
-  'an iterator written by hand, without `return`': (count: number) => ({
+  'an iterator without `return`': (count: number) => ({
     publish,
     consume() {
       const waiting = payloads(count);
@@ -41,7 +41,7 @@ const FAKES = {
   },
 };
 
-/** Never has a message, and knows of no signal. */
+/** A queue that never has a message and ignores its signal. */
 function stuck() {
   const returned = jest.fn(async () => ({ done: true as const, value: undefined }));
   const iterator: AsyncIterableIterator<object> = {
@@ -64,8 +64,8 @@ function setUp(queue: ConstructorParameters<typeof AsyncLoopConsumer>[0], option
   };
 }
 
-describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is only %s', (_, make) => {
-  it('handles everything once and in order, resolves at the end, and says that there are no retries', async () => {
+describe.each(Object.entries(FAKES))('AsyncLoopConsumer on %s', (_, make) => {
+  it('handles every message once and in order, resolves at the end and warns that there are no retries', async () => {
     const { consumer, logger, statuses } = setUp(make(20));
     const handled: number[] = [];
     await consumer.run(async (payload, delivery) => {
@@ -78,22 +78,19 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
     expect([logger.warnings, logger.errors]).toEqual([[expect.stringMatching(/without retries/)], []]);
   });
 
-  it.each([1, 3, 50])(
-    'runs no more handlers at a time than `concurrency` says, and as many: %p',
-    async (concurrency) => {
-      const { consumer } = setUp(make(20), { concurrency });
-      let running = 0;
-      let most = 0;
-      await consumer.run(async () => {
-        most = Math.max(most, ++running);
-        await turns(5);
-        running--;
-      });
-      expect(most).toBe(Math.min(concurrency, 20));
-    },
-  );
+  it.each([1, 3, 50])('runs as many handlers at a time as `concurrency`: %p', async (concurrency) => {
+    const { consumer } = setUp(make(20), { concurrency });
+    let running = 0;
+    let most = 0;
+    await consumer.run(async () => {
+      most = Math.max(most, ++running);
+      await turns(5);
+      running--;
+    });
+    expect(most).toBe(Math.min(concurrency, 20));
+  });
 
-  it('logs a handler that fails, does not try again, and goes on', async () => {
+  it('logs a failing handler, does not retry and continues', async () => {
     const { consumer, logger, statuses } = setUp(make(3), { retry: { count: 5, delay: 0 } });
     const handler = jest.fn((payload: object) => {
       if (numberOf(payload) === 2) throw new Error('no funds');
@@ -108,7 +105,7 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
     expect(logger.errors).toEqual([expect.stringContaining('no funds')]);
   });
 
-  it('calls the dead letter function over what failed, and publishes to a dead letter queue', async () => {
+  it('calls the dead letter function for failed messages', async () => {
     const deadLetter = jest.fn(async () => {});
     const failure = new Error('no');
     const { consumer, statuses } = setUp(make(2), { deadLetter });
@@ -119,7 +116,7 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
     expect(statuses()).toEqual(upTo(2).map((n) => [n, 'dead-lettered']));
   });
 
-  it('is shut down in the middle: it takes no more, and waits for the handler in flight', async () => {
+  it('finishes the running handler in a shutdown and takes no more messages', async () => {
     const { consumer, statuses } = setUp(make(20));
     let finish = () => {};
     const running = consumer.run(() => new Promise<void>((resolve) => (finish = resolve)));
@@ -131,7 +128,7 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
     expect(statuses()).toEqual([[1, 'acked']]);
   });
 
-  it('aborts the signal of a handler past the timeout of the shutdown', async () => {
+  it('aborts the signal of a handler after the timeout of the shutdown', async () => {
     const clock = new VirtualClock();
     const { consumer } = setUp(make(3), { scheduler: clock.scheduler });
     const signals: AbortSignal[] = [];
@@ -147,8 +144,8 @@ describe.each(Object.entries(FAKES))('AsyncLoopConsumer over a queue that is onl
   });
 });
 
-describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
-  it('keeps the order within what `orderBy` names', async () => {
+describe('AsyncLoopConsumer on a queue with only publish and consume', () => {
+  it('keeps the order within each value of `orderBy`', async () => {
     const { consumer } = setUp(FAKES['an async generator'](20), {
       concurrency: 4,
       orderBy: ({ payload }) => numberOf(payload) % 2,
@@ -163,7 +160,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(ended).toHaveLength(20);
   });
 
-  it('does not ask for a message before it can be handled', async () => {
+  it('does not request a message before it can be handled', async () => {
     let asked = 0;
     const queue = {
       publish,
@@ -177,7 +174,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(asked).toBe(3);
   });
 
-  it('passes its group and a signal, and the signal aborts at the shutdown', async () => {
+  it('passes its group and a signal that aborts at the shutdown', async () => {
     const { queue } = stuck();
     const consume = jest.fn<AsyncIterableIterator<object>, [ConsumeOptions?]>(queue.consume);
     const { consumer } = setUp({ publish, consume }, { group: 'billing' });
@@ -190,7 +187,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(options.signal?.aborted).toBe(true);
   });
 
-  it('is shut down at once while next() is pending for ever, and tells the iterator', async () => {
+  it('shuts down immediately while next() is pending, and calls return()', async () => {
     const { queue, returned } = stuck();
     const { consumer } = setUp(queue);
     const running = consumer.run(() => {});
@@ -200,7 +197,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(returned).toHaveBeenCalledTimes(1);
   });
 
-  it('is shut down at once also where the iterator is a generator that waits for ever', async () => {
+  it('shuts down immediately if the iterator is a generator that waits forever', async () => {
     const queue = {
       publish,
       consume: async function* () {
@@ -238,12 +235,12 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
         throw new Error('no such queue');
       },
     ],
-  ])('rejects when %s', async (_, consume) => {
+  ])('rejects if %s', async (_, consume) => {
     const { consumer } = setUp({ publish, consume });
     expect(await rejectionOf(consumer.run(() => {}))).toMatchObject({ message: 'no such queue' });
   });
 
-  it('starts anew after a shutdown, and goes on where it stopped', async () => {
+  it('can run again after a shutdown and continues where it stopped', async () => {
     const memory = new MemoryBackend();
     const { consumer } = setUp({ publish, consume: (options?: ConsumeOptions) => memory.consume(options) });
     void publishAll(memory, upTo(4));
@@ -274,7 +271,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     await consumer.shutdown();
   });
 
-  it('takes an iterator whose next() answers at once, without a promise', async () => {
+  it('accepts an iterator whose next() returns a result without a promise', async () => {
     const waiting = payloads(3);
     const iterator = {
       next: () => (waiting.length > 0 ? { done: false, value: waiting.shift() } : { done: true, value: undefined }),
@@ -285,7 +282,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(statuses()).toEqual(upTo(3).map((n) => [n, 'acked']));
   });
 
-  it('rejects when next() throws', async () => {
+  it('rejects if next() throws', async () => {
     const iterator = {
       next: () => {
         throw new Error('no such queue');
@@ -296,7 +293,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(await rejectionOf(consumer.run(() => {}))).toMatchObject({ message: 'no such queue' });
   });
 
-  it('warns that a message is lost whose handler did not finish before the timeout of a shutdown', async () => {
+  it('warns that a message is lost if its handler exceeds the timeout of a shutdown', async () => {
     const clock = new VirtualClock();
     const { consumer, logger, statuses } = setUp(FAKES['an async generator'](3), { scheduler: clock.scheduler });
     const running = consumer.run(() => new Promise(() => {}));
@@ -308,7 +305,7 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
     expect(logger.warnings).toEqual([expect.stringContaining('without retries'), expect.stringContaining('lost')]);
   });
 
-  it('warns that a message is lost that comes after the shutdown, and does not handle it', async () => {
+  it('warns that a message is lost if it arrives after the shutdown, and does not handle it', async () => {
     let answer: (payload: object) => void = () => {};
     const iterator: AsyncIterableIterator<object> = {
       next: () => new Promise((resolve) => (answer = (value) => resolve({ done: false, value }))),
@@ -327,8 +324,8 @@ describe('AsyncLoopConsumer over a queue with only publish and consume', () => {
   });
 });
 
-describe('AsyncLoopConsumer over an iterator whose return() fails', () => {
-  it('stops, and says so', async () => {
+describe('AsyncLoopConsumer on an iterator whose return() fails', () => {
+  it('stops and logs the error', async () => {
     const logger = recordingLogger();
     const waiting = new Promise<never>(() => {});
     const queue = {

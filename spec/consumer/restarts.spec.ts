@@ -7,7 +7,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const RESTARTS = 50;
 const MESSAGES = 60;
 
-/** The ways to stop a consumer. Each says when it is stopped. */
+/** The ways to stop a consumer. Each resolves when it is stopped. */
 const WAYS: Record<string, (consumer: AsyncLoopConsumer, clock: VirtualClock) => Promise<void>> = {
   'by a shutdown that waits': async (consumer, clock) => {
     const stopped = consumer.shutdown();
@@ -17,12 +17,12 @@ const WAYS: Record<string, (consumer: AsyncLoopConsumer, clock: VirtualClock) =>
     }
     await stopped;
   },
-  'by a shutdown that waits a little': async (consumer, clock) => {
+  'by a shutdown with a short timeout': async (consumer, clock) => {
     const stopped = consumer.shutdown({ timeout: 10 });
     clock.advance(10);
     await stopped;
   },
-  'by a shutdown that does not wait': async (consumer, clock) => {
+  'by a shutdown without waiting': async (consumer, clock) => {
     const stopped = consumer.shutdown({ timeout: 0 });
     clock.advance();
     await stopped;
@@ -43,52 +43,46 @@ function setUp(options: AsyncLoopConsumerOptions) {
   return { clock, logger, queue, make: () => new AsyncLoopConsumer(queue, { scheduler, logger, ...options }) };
 }
 
-describe.each(Object.entries(WAYS))(
-  'An AsyncLoopConsumer with default options that is stopped in the middle of work, %s, 50 times',
-  (_, stop) => {
-    it.each(Object.entries(SHAPES))(
-      'costs no message, and every message ends processed: %s',
-      async (_name, options) => {
-        const { clock, logger, queue, make } = setUp(options);
-        const done = new Set<number>();
-        for (const n of upTo(MESSAGES)) void queue.publish(`key ${n % 5}`, { n });
-        const consumer = make();
-        const work = (payload: object) =>
-          new Promise<void>((resolve) => {
-            // From 1 to 40 ms: some are always in the middle.
-            clock.scheduler.schedule(
-              () => {
-                done.add(numberOf(payload));
-                resolve();
-              },
-              1 + ((numberOf(payload) * 7) % 40),
-            );
-          });
-        for (let restart = 0; restart < RESTARTS; restart++) {
-          const running = consumer.run(work);
-          clock.advance(5);
-          await turns(1);
-          await stop(consumer, clock);
-          await running;
-          expect(queue.inFlight).toBe(0);
-        }
-        // In peace, what is left.
-        void consumer.run(work);
-        while (queue.unfinished > 0) {
-          clock.advance(50);
-          await turns(1);
-        }
-        await queue.join();
-        expect([...done].toSorted((a, b) => a - b)).toEqual(upTo(MESSAGES));
-        expect([logger.warnings, logger.errors]).toEqual([[], []]);
-      },
-    );
-  },
-);
+describe.each(Object.entries(WAYS))('An AsyncLoopConsumer that is stopped during work 50 times, %s', (_, stop) => {
+  it.each(Object.entries(SHAPES))('loses no message and handles every message: %s', async (_name, options) => {
+    const { clock, logger, queue, make } = setUp(options);
+    const done = new Set<number>();
+    for (const n of upTo(MESSAGES)) void queue.publish(`key ${n % 5}`, { n });
+    const consumer = make();
+    const work = (payload: object) =>
+      new Promise<void>((resolve) => {
+        // Between 1 and 40 ms, so that some handlers always run.
+        clock.scheduler.schedule(
+          () => {
+            done.add(numberOf(payload));
+            resolve();
+          },
+          1 + ((numberOf(payload) * 7) % 40),
+        );
+      });
+    for (let restart = 0; restart < RESTARTS; restart++) {
+      const running = consumer.run(work);
+      clock.advance(5);
+      await turns(1);
+      await stop(consumer, clock);
+      await running;
+      expect(queue.inFlight).toBe(0);
+    }
+    // Handles the remaining messages without a stop.
+    void consumer.run(work);
+    while (queue.unfinished > 0) {
+      clock.advance(50);
+      await turns(1);
+    }
+    await queue.join();
+    expect([...done].toSorted((a, b) => a - b)).toEqual(upTo(MESSAGES));
+    expect([logger.warnings, logger.errors]).toEqual([[], []]);
+  });
+});
 
-describe('An AsyncLoopConsumer that is stopped 50 times', () => {
+describe('Stopping an AsyncLoopConsumer 50 times', () => {
   it.each(Object.entries(SHAPES))(
-    'in the middle of the same message does not count that against it: %s',
+    'while it handles the same message does not count attempts: %s',
     async (_, options) => {
       const { clock, queue, make } = setUp(options);
       void publishAll(queue, upTo(3));
@@ -111,7 +105,7 @@ describe('An AsyncLoopConsumer that is stopped 50 times', () => {
     },
   );
 
-  it('while a message waits for a dead letter that cannot be delivered keeps it', async () => {
+  it('while a dead letter cannot be delivered keeps its message', async () => {
     let broken = true;
     const letters: number[] = [];
     const deadLetter = async ({ payload }: { payload: object }) => {

@@ -17,14 +17,14 @@ function setUp(queue = new MemoryBackend({ logger: silentLogger })) {
 }
 
 describe('AsyncLoopConsumer.run', () => {
-  it('reserves nothing before it is called', async () => {
+  it('takes no message before it is called', async () => {
     const { queue } = setUp();
     void publishAll(queue, [1]);
     await turns();
     expect([queue.size, queue.inFlight]).toEqual([1, 0]);
   });
 
-  it('goes on while the queue is empty', async () => {
+  it('keeps running while the queue is empty', async () => {
     const { queue, consumer } = setUp();
     const handler = jest.fn();
     const running = consumer.run(handler);
@@ -34,14 +34,14 @@ describe('AsyncLoopConsumer.run', () => {
     expect(await stateOf(running)).toBe('pending');
   });
 
-  it('resolves to nothing when the consumer was shut down', async () => {
+  it('resolves with undefined after a shutdown', async () => {
     const { consumer } = setUp();
     const running = consumer.run(() => {});
     await consumer.shutdown();
     expect(await outcomeOf(running)).toEqual({ state: 'fulfilled', value: undefined });
   });
 
-  it('resolves when the queue is closed and drained, after the last handler', async () => {
+  it('resolves after the last handler when the queue is closed and drained', async () => {
     const { queue, consumer } = setUp();
     void publishAll(queue, upTo(3));
     const finish: (() => void)[] = [];
@@ -56,14 +56,14 @@ describe('AsyncLoopConsumer.run', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('resolves at once on a queue that is closed and empty', async () => {
+  it('resolves immediately on a closed and empty queue', async () => {
     const { queue, consumer } = setUp();
     await queue.close();
     await consumer.run(() => {});
     await consumer.run(() => {});
   });
 
-  it('rejects when the stream fails, once the handlers in flight have finished', async () => {
+  it('rejects when the stream fails, once the running handlers have finished', async () => {
     const failing = new Subject<Delivery>();
     const queue = changed(
       (stream) => new Observable((subscriber) => stream.subscribe(subscriber).add(failing.subscribe(subscriber))),
@@ -78,12 +78,12 @@ describe('AsyncLoopConsumer.run', () => {
     finish();
     expect(await rejectionOf(running)).toMatchObject({ message: 'connection refused' });
     expect(logger.errors).toEqual([expect.stringContaining('connection refused')]);
-    // What was not started is back, and not lost.
+    // Messages that were not started are requeued.
     expect(new Holder(queue).numbers).toEqual(expect.arrayContaining([2, 3]));
     await consumer.shutdown();
   });
 
-  it('rejects when deliveries() throws or fails at once, and can be tried again', async () => {
+  it('rejects if deliveries() throws or fails immediately, and can be called again', async () => {
     const error = new Error('no such group');
     let fails = 0;
     const queue = changed((stream) => {
@@ -99,7 +99,7 @@ describe('AsyncLoopConsumer.run', () => {
     expect(handler).toHaveBeenCalledTimes(1);
   });
 
-  it('leaves the source when it ends', async () => {
+  it('unsubscribes from the source when it ends', async () => {
     let left = 0;
     const { consumer } = setUp(changed((stream) => stream.pipe(finalize(() => left++))));
     const running = consumer.run(() => {});
@@ -124,7 +124,7 @@ describe('AsyncLoopConsumer.run', () => {
     ],
     ['errors over an Observable that cannot be made', () => defer(() => thrown())],
     ['throws in the middle of an async iterable', () => values()],
-  ])('goes on after a handler that %s', async (_, handler) => {
+  ])('continues after a handler that %s', async (_, handler) => {
     const { queue, consumer, logger } = setUp();
     void publishAll(queue, upTo(3));
     const handled: number[] = [];
@@ -138,7 +138,7 @@ describe('AsyncLoopConsumer.run', () => {
     expect(logger.errors).toHaveLength(2);
   });
 
-  it('waits for the end of an Observable or an async iterable, and for a thenable', async () => {
+  it('waits for the end of an Observable, of an async iterable and of a thenable', async () => {
     const { queue, consumer } = setUp();
     const ends: (() => void)[] = [];
     const gate = () => new Promise<void>((resolve) => ends.push(resolve));
@@ -161,7 +161,7 @@ describe('AsyncLoopConsumer.run', () => {
     await queue.join();
   });
 
-  it('returns the same promise while it runs, whatever the second handler', async () => {
+  it('returns the same promise while it runs, whatever the second handler is', async () => {
     const { queue, consumer } = setUp();
     const [first, second] = [jest.fn(), jest.fn()];
     const running = consumer.run(first);
@@ -172,7 +172,7 @@ describe('AsyncLoopConsumer.run', () => {
     await running;
   });
 
-  it('returns the same promise from inside its handler, and while it stops', async () => {
+  it('returns the same promise inside its handler and during a shutdown', async () => {
     const { queue, consumer } = setUp();
     void publishAll(queue, [1]);
     const inner: Promise<void>[] = [];
@@ -188,7 +188,7 @@ describe('AsyncLoopConsumer.run', () => {
     await running;
   });
 
-  it('starts anew after the end, with the handler that it is given then', async () => {
+  it('runs again after the end with the new handler', async () => {
     const { queue, consumer } = setUp();
     const handlers = [jest.fn(), jest.fn(), jest.fn()];
     for (const [n, handler] of handlers.entries()) {
@@ -205,14 +205,14 @@ describe('AsyncLoopConsumer.run', () => {
   });
 
   it.each([undefined, null, 'handler', {}])(
-    'rejects with a TypeError for a handler that is no function: %p',
+    'rejects with a TypeError for a handler that is not a function: %p',
     async (handler) => {
       const { queue, consumer } = setUp();
       void publishAll(queue, [1]);
       const error = await rejectionOf(consumer.run(handler as unknown as EventHandler));
       expect(error).toMatchObject({ name: 'TypeError', message: expect.stringContaining('handler') });
       expect(queue.size).toBe(1);
-      // That was no run: another one can begin.
+      // The refused call was not a run, so another one can begin.
       const good = jest.fn();
       void consumer.run(good);
       expect(good).toHaveBeenCalledTimes(1);
@@ -229,7 +229,7 @@ describe('AsyncLoopConsumer.run', () => {
     expect(() => consumer.run(undefined as unknown as EventHandler).catch(() => {})).not.toThrow();
   });
 
-  it('leaves a delivery alone that its handler settled by hand', async () => {
+  it('does not settle a delivery that its handler has settled', async () => {
     const { queue, consumer } = setUp();
     const statuses: string[] = [];
     consumer.outcomes$.subscribe(({ status }) => statuses.push(status));
@@ -245,7 +245,7 @@ describe('AsyncLoopConsumer.run', () => {
   });
 });
 
-describe('AsyncLoopConsumer.run, with an order,', () => {
+describe('AsyncLoopConsumer.run with orderBy', () => {
   function setUpRetry(change: (stream: DeliveryStream) => Observable<Delivery>) {
     const clock = new VirtualClock();
     const { scheduler } = clock;
@@ -262,7 +262,7 @@ describe('AsyncLoopConsumer.run, with an order,', () => {
     };
   }
 
-  it('keeps the order within each of a thousand keys that come and go, beside one that stays', async () => {
+  it('keeps the order within each of a thousand short-lived keys and one long-lived key', async () => {
     const queue = new MemoryBackend();
     const consumer = new AsyncLoopConsumer(queue, { concurrency: 8, prefetch: 300, orderBy: 'key' });
     const keyOf = (n: number) => (n % 7 === 0 ? 'stays' : `key ${Math.floor(n / 40)}.${n % 11}`);
@@ -286,7 +286,7 @@ describe('AsyncLoopConsumer.run, with an order,', () => {
     await consumer.shutdown();
   });
 
-  it('does not resolve before a retry where the source has ended', async () => {
+  it('does not resolve before a retry although the source has ended', async () => {
     const settled = jest.fn(async () => true);
     const delivery = { key: 'k', payload: { n: 1 }, attempt: 1, settled: false, ack: settled } as unknown as Delivery;
     const { clock, consumer } = setUpRetry(() => of(delivery));
@@ -301,7 +301,7 @@ describe('AsyncLoopConsumer.run, with an order,', () => {
     expect([attempts, settled.mock.calls.length]).toEqual([[1, 2], 1]);
   });
 
-  it('leaves a retry out when its delivery was settled by hand meanwhile, and goes on behind it', async () => {
+  it('skips a retry if its delivery was settled meanwhile, and continues behind it', async () => {
     const { clock, queue, consumer } = setUpRetry((stream) => stream);
     void publishAll(queue, upTo(2));
     const held: Delivery[] = [];
@@ -319,7 +319,7 @@ describe('AsyncLoopConsumer.run, with an order,', () => {
 });
 
 describe('Two AsyncLoopConsumers', () => {
-  it('share one queue: each message goes to one of them, in turn', async () => {
+  it('share one queue: each message goes to one of them in turn', async () => {
     const { queue } = setUp();
     const handled: [string, number][] = [];
     const running = ['one', 'other'].map((name) => {
@@ -337,7 +337,7 @@ describe('Two AsyncLoopConsumers', () => {
     ]);
   });
 
-  it('take over from each other: what the one gives back, the other handles', async () => {
+  it('take over from each other: one handles the messages that the other requeues', async () => {
     const { queue } = setUp();
     const [one, other] = [new AsyncLoopConsumer(queue, { logger: silentLogger }), new AsyncLoopConsumer(queue)];
     void publishAll(queue, upTo(5));
@@ -350,7 +350,7 @@ describe('Two AsyncLoopConsumers', () => {
     expect(got.toSorted()).toEqual(upTo(5).map((n) => [n, 1]));
   });
 
-  it('of two groups get every message each', async () => {
+  it('of two groups each receive every message', async () => {
     const queue = new MemoryBackend({ groups: ['billing', 'audit'] });
     const counts = { billing: 0, audit: 0 };
     for (const group of ['billing', 'audit'] as const)

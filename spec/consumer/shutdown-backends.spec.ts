@@ -17,7 +17,7 @@ function setUp(change: (stream: DeliveryStream) => Observable<Delivery>, concurr
   return { clock, queue, consumer, logger, statuses };
 }
 
-/** A delivery that is settled when a backend says so: by a promise that a test resolves. */
+/** A delivery whose ack is confirmed when the test resolves it. */
 function confirmedBy(delivery: Delivery, confirmations: (() => void)[]): Delivery {
   return new Proxy(delivery, {
     get: (_, name) => {
@@ -30,8 +30,8 @@ function confirmedBy(delivery: Delivery, confirmations: (() => void)[]): Deliver
   });
 }
 
-describe('AsyncLoopConsumer.shutdown, over a backend that takes its time,', () => {
-  it('waits for the acknowledgement of what its handlers have done', async () => {
+describe('AsyncLoopConsumer.shutdown on a slow backend', () => {
+  it('waits for the acks of finished handlers', async () => {
     const confirmations: (() => void)[] = [];
     const { queue, consumer, statuses } = setUp((stream) =>
       stream.pipe(map((delivery) => confirmedBy(delivery, confirmations))),
@@ -46,7 +46,7 @@ describe('AsyncLoopConsumer.shutdown, over a backend that takes its time,', () =
     expect(queue.unfinished).toBe(0);
   });
 
-  it('does not wait for longer than its timeout where no acknowledgement comes', async () => {
+  it('waits no longer than its timeout for an ack', async () => {
     const { clock, queue, consumer } = setUp((stream) => stream.pipe(map((delivery) => confirmedBy(delivery, []))));
     void publishAll(queue, [1]);
     const running = consumer.run(() => {});
@@ -56,7 +56,7 @@ describe('AsyncLoopConsumer.shutdown, over a backend that takes its time,', () =
     expect([queue.size, clock.timers]).toEqual([1, 0]);
   });
 
-  it('gives back what a source emits within subscribe after its handler has called it', async () => {
+  it('releases messages that a source emits within subscribe after the call', async () => {
     const released: number[] = [];
     const fake = (n: number) =>
       ({
@@ -86,7 +86,7 @@ describe('AsyncLoopConsumer.shutdown, over a backend that takes its time,', () =
   });
 });
 
-describe('AsyncLoopConsumer.shutdown, over a backend that fails or ends meanwhile,', () => {
+describe('AsyncLoopConsumer.shutdown on a backend that fails or ends meanwhile', () => {
   function failingLater() {
     const end = new Subject<Delivery>();
     let finish = () => {};
@@ -94,7 +94,7 @@ describe('AsyncLoopConsumer.shutdown, over a backend that fails or ends meanwhil
     return { end, handler, finish: () => finish(), ...setUp((stream) => merge(stream, end)) };
   }
 
-  it('resolves, and run rejects, when the handler in flight has finished', async () => {
+  it('resolves when the running handler has finished, and run rejects', async () => {
     const { end, handler, finish, queue, consumer } = failingLater();
     void publishAll(queue, upTo(2));
     const running = consumer.run(handler);
@@ -106,12 +106,12 @@ describe('AsyncLoopConsumer.shutdown, over a backend that fails or ends meanwhil
     expect(await outcomeOf(stopped)).toMatchObject({ state: 'fulfilled' });
     expect(await rejectionOf(running)).toMatchObject({ message: 'connection lost' });
     expect(new Holder(queue).numbers).toContain(2);
-    // It is no longer running: this is another run.
+    // The consumer has stopped, so this is another run.
     const handled: number[] = [];
     void consumer.run((payload) => void handled.push(numberOf(payload))).catch(() => {});
   });
 
-  it('resolves, as run does, where the queue closes', async () => {
+  it('resolves, like run, when the queue closes', async () => {
     const { handler, finish, queue, consumer } = failingLater();
     void publishAll(queue, [1]);
     const running = consumer.run(handler);

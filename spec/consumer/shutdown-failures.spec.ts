@@ -16,12 +16,12 @@ function setUp(options: (clock: VirtualClock) => AsyncLoopConsumerOptions) {
   return { clock, logger, queue, consumer, statuses };
 }
 
-/** A handler of which the first message fails, and every other one is well. */
+// Fails for the first message only.
 function failsFirst(payload: object): void {
   if (numberOf(payload) === 1) throw new Error('no');
 }
 
-/** A function for dead letters whose calls a test ends by hand. */
+/** A dead letter function whose calls the test finishes. */
 function manualDeadLetter() {
   const calls: { finish(): void; fail(): void; signal: AbortSignal }[] = [];
   const deadLetter = (_delivery: object, _error: unknown, { signal }: { signal: AbortSignal }) =>
@@ -31,8 +31,8 @@ function manualDeadLetter() {
   return { calls, deadLetter };
 }
 
-describe('AsyncLoopConsumer.shutdown, while a retry waits,', () => {
-  it('does not wait for it: without an order it is in the queue already, with its delay', async () => {
+describe('AsyncLoopConsumer.shutdown while a retry is pending', () => {
+  it('does not wait for it without orderBy: the message is in the queue with its delay', async () => {
     const { clock, queue, consumer, statuses } = setUp(() => ({ retry: { delay: 1000 } }));
     void publishAll(queue, upTo(2));
     const running = consumer.run(failsFirst);
@@ -49,7 +49,7 @@ describe('AsyncLoopConsumer.shutdown, while a retry waits,', () => {
     expect(holder.attempts).toEqual([[1, 2]]);
   });
 
-  it('does not wait for it: with an order it is nacked, and what is behind it goes back untouched', async () => {
+  it('does not wait for it with orderBy: it nacks the message and releases those behind it', async () => {
     const { clock, queue, consumer, statuses } = setUp(() => ({
       retry: { delay: 1000 },
       orderBy: 'key',
@@ -73,7 +73,7 @@ describe('AsyncLoopConsumer.shutdown, while a retry waits,', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('nacks it also when a handler in flight is still waited for', async () => {
+  it('nacks its message while a handler still runs', async () => {
     const { clock, queue, consumer } = setUp(() => ({
       retry: { delay: 1000 },
       orderBy: ({ payload }) => numberOf(payload) % 2,
@@ -96,7 +96,7 @@ describe('AsyncLoopConsumer.shutdown, while a retry waits,', () => {
     ]);
   });
 
-  it('gives a handler that fails during it back with those behind it, in their order', async () => {
+  it('requeues a failing message with those behind it in order', async () => {
     const { queue, consumer, statuses } = setUp(() => ({ retry: { delay: 1000 }, orderBy: 'key' }));
     void publishAll(queue, upTo(3));
     let fail = () => {};
@@ -113,7 +113,7 @@ describe('AsyncLoopConsumer.shutdown, while a retry waits,', () => {
   });
 });
 
-describe('AsyncLoopConsumer.shutdown, while a dead letter is being published,', () => {
+describe('AsyncLoopConsumer.shutdown while a dead letter is being published', () => {
   it('waits for it', async () => {
     const { calls, deadLetter } = manualDeadLetter();
     const { queue, consumer, statuses } = setUp(() => ({ retry: { count: 0 }, deadLetter }));
@@ -130,7 +130,7 @@ describe('AsyncLoopConsumer.shutdown, while a dead letter is being published,', 
     expect([queue.unfinished, calls[0]?.signal.aborted]).toEqual([0, false]);
   });
 
-  it('leaves the message in the queue if that fails, and tries it no more', async () => {
+  it('leaves the message in the queue if it fails, and does not retry it', async () => {
     const { calls, deadLetter } = manualDeadLetter();
     const { clock, queue, consumer, statuses } = setUp(() => ({ retry: { count: 0 }, deadLetter }));
     void publishAll(queue, [1]);
@@ -144,7 +144,7 @@ describe('AsyncLoopConsumer.shutdown, while a dead letter is being published,', 
     expect([calls.length, clock.timers]).toEqual([1, 0]);
   });
 
-  it('aborts it when it takes longer than `timeout`, and the message goes back', async () => {
+  it('aborts it after `timeout` and requeues the message', async () => {
     const { calls, deadLetter } = manualDeadLetter();
     const { clock, queue, consumer, statuses, logger } = setUp(() => ({ retry: { count: 0 }, deadLetter }));
     void publishAll(queue, [1]);
@@ -157,13 +157,13 @@ describe('AsyncLoopConsumer.shutdown, while a dead letter is being published,', 
     await Promise.all([running, stopped]);
     expect(statuses()).toEqual([[1, 'released']]);
     expect(new Holder(queue).attempts).toEqual([[1, 1]]);
-    // A late end changes nothing any more.
+    // A late end has no effect.
     calls[0]?.finish();
     await turns();
     expect([queue.unfinished, statuses().length, logger.warnings]).toEqual([1, 1, []]);
   });
 
-  it('does not wait for the next try of one that has failed', async () => {
+  it('does not wait for the retry of a failed one', async () => {
     const { calls, deadLetter } = manualDeadLetter();
     const { clock, queue, consumer, statuses } = setUp(() => ({ retry: { count: 0, delay: 5000 }, deadLetter }));
     void publishAll(queue, [1]);
@@ -180,14 +180,14 @@ describe('AsyncLoopConsumer.shutdown, while a dead letter is being published,', 
   });
 });
 
-describe('AsyncLoopConsumer with a dead letter queue that is full', () => {
+describe('AsyncLoopConsumer with a full dead letter queue', () => {
   function withFullQueue(overflow: 'wait' | 'error') {
     const failed = new MemoryBackend({ capacity: 1, overflow, logger: recordingLogger() });
     void failed.publish('number', { n: 0 });
     return { failed, ...setUp(() => ({ retry: { count: 0, delay: 0 }, deadLetter: failed, concurrency: 1 })) };
   }
 
-  it('goes on with other messages meanwhile, and delivers it when there is room', async () => {
+  it('continues with other messages and publishes the dead letter once there is capacity', async () => {
     const { failed, queue, consumer, statuses } = withFullQueue('wait');
     void publishAll(queue, upTo(3));
     void consumer.run(failsFirst);
@@ -203,7 +203,7 @@ describe('AsyncLoopConsumer with a dead letter queue that is full', () => {
     await consumer.shutdown();
   });
 
-  it('is shut down when the timeout is over: the message stays, and is not dead-lettered after all', async () => {
+  it('shuts down after the timeout: the message stays in the queue and is not dead-lettered later', async () => {
     const { failed, clock, queue, consumer, statuses } = withFullQueue('wait');
     void publishAll(queue, upTo(2));
     const running = consumer.run(failsFirst);
@@ -221,7 +221,7 @@ describe('AsyncLoopConsumer with a dead letter queue that is full', () => {
     ]);
   });
 
-  it('tries again after at least a second where the queue refuses, and never runs the handler again', async () => {
+  it('retries after at least a second if the queue rejects, without running the handler again', async () => {
     const { failed, clock, queue, consumer, statuses } = withFullQueue('error');
     void publishAll(queue, upTo(2));
     const handler = jest.fn(failsFirst);
@@ -238,7 +238,7 @@ describe('AsyncLoopConsumer with a dead letter queue that is full', () => {
     expect(statuses().at(-1)).toEqual([1, 'dead-lettered']);
   });
 
-  it('tries again after the `delay` where that is longer, which is asked with the number of the try', async () => {
+  it('retries after `delay` if that is longer, called with the number of the retry', async () => {
     const times: number[] = [];
     const { clock, queue, consumer } = setUp(({ scheduler }) => ({
       retry: { count: 0, delay: (_error, retryCount) => retryCount * 2000 },
@@ -256,7 +256,7 @@ describe('AsyncLoopConsumer with a dead letter queue that is full', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('is shut down at once where the queue refuses', async () => {
+  it('shuts down immediately if the queue rejects', async () => {
     const { clock, queue, consumer } = withFullQueue('error');
     void publishAll(queue, upTo(2));
     const running = consumer.run(failsFirst);

@@ -20,7 +20,7 @@ function setUp(options: AsyncLoopConsumerOptions = {}) {
   return { clock, logger, queue, consumer, statuses };
 }
 
-/** Handlers that a test ends by hand. */
+/** Handlers that the test finishes. */
 class Gates {
   readonly signals: AbortSignal[] = [];
   readonly finish: (() => void)[] = [];
@@ -37,7 +37,7 @@ class Gates {
 const attempts = (queue: MemoryBackend) => new Holder(queue, { prefetch: 1000 }).attempts;
 
 describe('AsyncLoopConsumer.shutdown', () => {
-  it('resolves before run, and does not keep a later run from working', async () => {
+  it('resolves before run() and does not affect a later run', async () => {
     const { queue, consumer } = setUp();
     await consumer.shutdown();
     await consumer.shutdown({ timeout: 0 });
@@ -48,7 +48,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect(await stateOf(running)).toBe('pending');
   });
 
-  it('ends a run that has nothing to do, and takes no message after it', async () => {
+  it('ends an idle run and takes no more messages', async () => {
     const { queue, consumer } = setUp();
     const handler = jest.fn();
     const running = consumer.run(handler);
@@ -59,7 +59,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect(attempts(queue)).toEqual([[1, 1]]);
   });
 
-  it('starts nothing more, waits for the handlers in flight, and gives back the rest untouched', async () => {
+  it('starts no handler, waits for the running ones and requeues the rest', async () => {
     const { queue, consumer, statuses, logger } = setUp({ concurrency: 2 });
     const gates = new Gates();
     void publishAll(queue, upTo(5));
@@ -79,7 +79,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('keeps a failure of a handler in flight for later: it is retried, with the attempt counted', async () => {
+  it('retries a running handler that fails later, and counts the attempt', async () => {
     const { clock, queue, consumer, statuses } = setUp({ retry: { delay: 500 } });
     void publishAll(queue, [1]);
     let fail = () => {};
@@ -95,7 +95,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect(holder.attempts).toEqual([[1, 2]]);
   });
 
-  it('aborts the signals of handlers that take longer than `timeout`, and gives their messages back uncounted', async () => {
+  it('aborts the signals of handlers after `timeout` and requeues their messages without counting an attempt', async () => {
     const { clock, queue, consumer, statuses, logger } = setUp({ concurrency: 2 });
     const gates = new Gates();
     void publishAll(queue, upTo(3));
@@ -114,13 +114,13 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect(statuses().toSorted()).toEqual(upTo(3).map((n) => [n, 'released']));
     const later = new Holder(queue);
     expect(later.attempts).toEqual(upTo(3).map((n) => [n, 1]));
-    // What a handler does that nobody waits for any more settles nothing, and nobody is warned.
+    // A handler that ends later settles nothing and causes no warning.
     for (const finish of gates.finish) finish();
     await turns();
     expect([later.held.length, statuses().length, logger.warnings]).toEqual([3, 3, []]);
   });
 
-  it('unsubscribes from an Observable and leaves an async iterable that take longer than `timeout`', async () => {
+  it('unsubscribes from an Observable and returns an async iterable after `timeout`', async () => {
     const { clock, queue, consumer } = setUp({ concurrency: 2 });
     const left: string[] = [];
     const iterator: AsyncIterableIterator<number> = {
@@ -153,7 +153,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     await stopped;
   });
 
-  it('aborts at once with a `timeout` of 0, and what was not started goes back too', async () => {
+  it('aborts immediately with a `timeout` of 0 and requeues messages that were not started', async () => {
     const { clock, queue, consumer } = setUp();
     const gates = new Gates();
     void publishAll(queue, upTo(3));
@@ -165,7 +165,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect(attempts(queue)).toEqual(upTo(3).map((n) => [n, 1]));
   });
 
-  it('waits for ever with a `timeout` of Infinity, and without a timer', async () => {
+  it('waits forever with a `timeout` of Infinity, without a timer', async () => {
     const { clock, queue, consumer } = setUp();
     const gates = new Gates();
     void publishAll(queue, [1]);
@@ -179,7 +179,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect(queue.unfinished).toBe(0);
   });
 
-  it('takes a `timeout` that is longer than a timer can be', async () => {
+  it('accepts a `timeout` that exceeds the maximum of a timer', async () => {
     const { clock, queue, consumer } = setUp();
     const gates = new Gates();
     void publishAll(queue, [1]);
@@ -201,7 +201,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     ['timeout', 'TypeError', { timeout: null }],
     ['options', 'TypeError', null],
     ['options', 'TypeError', 5000],
-  ])('refuses a `%s` without sense, by rejecting with a %s, and stops nothing: %p', async (option, name, options) => {
+  ])('rejects for an invalid `%s` with a %s and stops nothing: %p', async (option, name, options) => {
     const { queue, consumer } = setUp();
     const expected = { name, message: expect.stringContaining(option) };
     expect(await rejectionOf(consumer.shutdown(options as object))).toMatchObject(expected);
@@ -211,7 +211,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
     expect([queue.unfinished, await stateOf(running)]).toEqual([0, 'pending']);
   });
 
-  it('may be called twice, and after the end', async () => {
+  it('may be called twice and after the end', async () => {
     const { clock, queue, consumer, statuses } = setUp();
     const gates = new Gates();
     void publishAll(queue, upTo(2));
@@ -233,24 +233,21 @@ describe('AsyncLoopConsumer.shutdown', () => {
     [Number.POSITIVE_INFINITY, 50],
     [5000, 50],
     [50, 5000],
-  ])(
-    'may be called in parallel with different timeouts, of which the shortest counts: %p and %p',
-    async (one, other) => {
-      const { clock, queue, consumer } = setUp();
-      const gates = new Gates();
-      void publishAll(queue, [1]);
-      const running = consumer.run(gates.handler);
-      const stopped = [one, other].map((timeout) => consumer.shutdown({ timeout }));
-      clock.advance(49);
-      expect(gates.aborted).toEqual([false]);
-      clock.advance(1);
-      await Promise.all([running, ...stopped]);
-      expect(gates.aborted).toEqual([true]);
-      expect(clock.timers).toBe(0);
-    },
-  );
+  ])('applies the shortest timeout of concurrent calls: %p and %p', async (one, other) => {
+    const { clock, queue, consumer } = setUp();
+    const gates = new Gates();
+    void publishAll(queue, [1]);
+    const running = consumer.run(gates.handler);
+    const stopped = [one, other].map((timeout) => consumer.shutdown({ timeout }));
+    clock.advance(49);
+    expect(gates.aborted).toEqual([false]);
+    clock.advance(1);
+    await Promise.all([running, ...stopped]);
+    expect(gates.aborted).toEqual([true]);
+    expect(clock.timers).toBe(0);
+  });
 
-  it('does not let the timeout of one run end the next', async () => {
+  it('does not apply the timeout of one run to the next', async () => {
     const { clock, queue, consumer } = setUp();
     const gates = new Gates();
     void publishAll(queue, [1]);
@@ -265,7 +262,7 @@ describe('AsyncLoopConsumer.shutdown', () => {
   });
 });
 
-describe('AsyncLoopConsumer.shutdown, while run is still starting,', () => {
+describe('AsyncLoopConsumer.shutdown while run() is starting', () => {
   it('ends a run of the same tick', async () => {
     const { queue, consumer } = setUp();
     const handled: number[] = [];
@@ -279,7 +276,7 @@ describe('AsyncLoopConsumer.shutdown, while run is still starting,', () => {
     );
   });
 
-  it('ends a run whose backend has not connected yet, and takes nothing when it would have', async () => {
+  it('ends a run whose backend has not connected yet, and takes no message later', async () => {
     const clock = new VirtualClock();
     const { scheduler } = clock;
     const queue = new ChangedQueue({ scheduler }, (stream) => timer(100, scheduler).pipe(switchMap(() => stream)));
@@ -293,20 +290,20 @@ describe('AsyncLoopConsumer.shutdown, while run is still starting,', () => {
     expect(clock.timers).toBe(0);
     clock.advance(1000);
     expect([handler.mock.calls.length, queue.size, queue.inFlight]).toEqual([0, 1, 0]);
-    // The same consumer works when it is given the time.
+    // The same consumer works if it has the time to connect.
     void consumer.run(handler);
     clock.advance(100);
     expect(handler).toHaveBeenCalledTimes(1);
   });
 });
 
-describe('AsyncLoopConsumer.shutdown, called from inside a handler that does not await it,', () => {
+describe('AsyncLoopConsumer.shutdown inside a handler that does not await it', () => {
   it.each([
-    ['from a synchronous one, within run', 'before', false],
-    ['from a synchronous one', 'after', false],
-    ['from an asynchronous one, within run', 'before', true],
-    ['from an asynchronous one', 'after', true],
-  ])('finishes that handler, and gives back the rest: %s', async (_, published, asynchronous) => {
+    ['in a synchronous handler, within run()', 'before', false],
+    ['in a synchronous handler', 'after', false],
+    ['in an asynchronous handler, within run()', 'before', true],
+    ['in an asynchronous handler', 'after', true],
+  ])('finishes this handler and requeues the rest: %s', async (_, published, asynchronous) => {
     const { queue, consumer, statuses } = setUp({ concurrency: 1 });
     const stopped: Promise<void>[] = [];
     if (published === 'before') void publishAll(queue, upTo(3));
@@ -326,7 +323,7 @@ describe('AsyncLoopConsumer.shutdown, called from inside a handler that does not
     expect(attempts(queue)).toEqual([[3, 1]]);
   });
 
-  it('gives up only the others when it is called with a `timeout` of 0 and the handler ends by itself', async () => {
+  it('with a `timeout` of 0 aborts only the other handlers if this one ends', async () => {
     const { clock, queue, consumer } = setUp({ concurrency: 2 });
     void publishAll(queue, upTo(2));
     const running = consumer.run((payload) => {
