@@ -7,11 +7,11 @@ beforeEach(fakeTime);
 
 afterEach(() => jest.useRealTimers());
 
-/** The fate of a link, each time in milliseconds after the last. */
+/** What happens to a link. Times are in milliseconds after the previous step. */
 interface Fate {
   /** How long connecting and preparing take, and how they end. */
   readonly steps: readonly [takes: number, end: 'well' | 'retryable' | 'fatal'][];
-  /** When the link breaks by itself, if it does. It may not be ready by then. */
+  /** When the link breaks by itself. It may not be ready by then. */
   readonly breaks: number | undefined;
 }
 
@@ -51,7 +51,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-describe('Connection with links of any fate', () => {
+describe('Connection with links that fail at random', () => {
   it('has one link at a time, prepares it before use, and settles all waiting calls', async () => {
     const run = async (fates: readonly Fate[], steps: readonly Step[], closes: boolean) => {
       const stage = new Stage();
@@ -63,7 +63,7 @@ describe('Connection with links of any fate', () => {
         waits.push(
           promise.then((link) => {
             if (link !== undefined && !link.isPrepared)
-              problems.push(`link ${link.number} was given away before it was prepared`);
+              problems.push(`link ${link.number} was returned before it was prepared`);
           }),
         );
         promise.catch(() => {});
@@ -85,7 +85,7 @@ describe('Connection with links of any fate', () => {
         connection.close();
         expect(await Promise.all(waits.map(async (wait) => (await outcomeOf(wait)).state))).not.toContain('pending');
       } else {
-        // Every fate ends, and so does a link with a reported error. Later links work.
+        // Every planned failure ends, and so does a link with a reported error. Later links work.
         for (let round = 0; round < fates.length + 2; round++) {
           wait('ready');
           await pass(PATIENCE * 2 + 5000 + 3000);

@@ -273,7 +273,7 @@ describe('A closed Connection', () => {
     },
   };
 
-  it.each(Object.entries(phases))('was %s, and is over: nobody waits, no timer is left', async (_phase, begin) => {
+  it.each(Object.entries(phases))('was %s: rejects waiting calls and leaves no timer', async (_phase, begin) => {
     const waits = (await begin()).map((wait) => rejectionOf(wait));
     await turns(1);
     stage.connection.close();

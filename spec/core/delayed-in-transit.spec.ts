@@ -11,7 +11,7 @@ beforeEach(() => {
 afterEach(() => jest.restoreAllMocks());
 
 describe('DelayedInTransit', () => {
-  it('counts a message until it returns, or until it is too late', () => {
+  it('counts a message until it arrives or is too late', () => {
     const underway = new DelayedInTransit({ most: 10, lateness: 1000 });
     underway.add('one', 50);
     underway.add('two', 5_000);
@@ -27,7 +27,7 @@ describe('DelayedInTransit', () => {
     expect(underway.size).toBe(0);
   });
 
-  it('remembers messages up to a limit, and more when others have returned', () => {
+  it('remembers messages up to a limit, and more once others have arrived', () => {
     const underway = new DelayedInTransit({ most: 1024, lateness: 1000 });
     for (let n = 0; n < 5_000; n++) underway.add(`${n}`, n < 100 ? 10 : 60_000);
     expect(underway.size).toBe(1024);

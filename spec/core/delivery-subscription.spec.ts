@@ -18,15 +18,15 @@ class RecordingOwner implements SubscriptionOwner {
   answer: () => Promise<boolean> = async () => true;
 
   addReady(): void {
-    this.told.push('line up');
+    this.told.push('addReady');
   }
 
   removeReady(): void {
-    this.told.push('step back');
+    this.told.push('removeReady');
   }
 
   creditChanged(): void {
-    this.told.push('credit changed');
+    this.told.push('creditChanged');
   }
 
   removeSubscription(): void {
@@ -73,16 +73,16 @@ function subscribe({
 }
 
 describe('DeliverySubscription', () => {
-  it('joins the ready list at its start, after a message while there is credit, and when credit is freed', async () => {
+  it('joins the ready list at its start, after a delivery while it has credit, and when credit is freed', async () => {
     const { owner, seen, subscription, take } = subscribe();
     const one = take('1');
-    expect([owner.told.splice(0), subscription.credit]).toEqual([['line up', 'line up'], 1]);
+    expect([owner.told.splice(0), subscription.credit]).toEqual([['addReady', 'addReady'], 1]);
     const two = take('2');
     expect([owner.told.splice(0), subscription.credit]).toEqual([[], 0]);
     expect(await two.nack({ delay: 7 })).toBe(true);
-    expect([owner.told.splice(0), subscription.credit]).toEqual([['2 retried in 7', 'line up'], 1]);
+    expect([owner.told.splice(0), subscription.credit]).toEqual([['2 retried in 7', 'addReady'], 1]);
     subscription.forget(one);
-    expect([owner.told.splice(0), subscription.credit]).toEqual([['line up'], 2]);
+    expect([owner.told.splice(0), subscription.credit]).toEqual([['addReady'], 2]);
     subscription.forget(one);
     expect([owner.told, subscription.credit, seen]).toEqual([[], 2, ['1', '2']]);
   });
@@ -93,7 +93,7 @@ describe('DeliverySubscription', () => {
     const [one, two] = [take('1'), take('2')];
     owner.told.length = 0;
     abort();
-    expect([owner.told.splice(0), subscription.credit, listenersOf(signal)]).toEqual([['step back'], 0, 0]);
+    expect([owner.told.splice(0), subscription.credit, listenersOf(signal)]).toEqual([['removeReady'], 0, 0]);
     void one.ack();
     expect([owner.told.splice(0), seen]).toEqual([['1 acked'], ['1', '2']]);
     subscription.forget(two);
@@ -104,28 +104,28 @@ describe('DeliverySubscription', () => {
     const { abort, signal } = new Abort();
     const { owner, seen } = subscribe({ signal });
     abort();
-    expect([seen, owner.told]).toEqual([['complete'], ['line up', 'step back', 'removeSubscription']]);
+    expect([seen, owner.told]).toEqual([['complete'], ['addReady', 'removeReady', 'removeSubscription']]);
   });
 
-  it('requeues deliveries in flight in order when the subscriber leaves, and ignores the result', async () => {
+  it('requeues deliveries in flight in order when the subscriber unsubscribes, and ignores the result', async () => {
     const { signal } = new Abort();
     const { owner, seen, subscriber, subscription, take } = subscribe({ signal });
     const [one] = [take('1'), take('2')];
     owner.told.length = 0;
     owner.answer = () => Promise.reject(new Error('the connection is gone'));
     subscriber.unsubscribe();
-    expect(owner.told).toEqual(['step back', '1 retried', '2 retried', 'removeSubscription']);
+    expect(owner.told).toEqual(['removeReady', '1 retried', '2 retried', 'removeSubscription']);
     expect([one.settled, await one.ack(), subscription.credit, listenersOf(signal)]).toEqual(['retried', false, 0, 0]);
     expect([owner.told.length, seen]).toEqual([4, ['1', '2']]);
   });
 
-  it('requeues deliveries in flight when the subscriber leaves during a delivery', () => {
+  it('requeues deliveries in flight when the subscriber unsubscribes during a delivery', () => {
     const { owner, subscriber, take } = subscribe({ prefetch: 1 });
     subscriber.add(() => owner.told.push('left'));
     const next = jest.spyOn(subscriber, 'next').mockImplementation(() => subscriber.unsubscribe());
     take('1');
     expect([owner.told, next.mock.calls.length]).toEqual([
-      ['line up', 'step back', '1 retried', 'removeSubscription', 'left'],
+      ['addReady', 'removeReady', '1 retried', 'removeSubscription', 'left'],
       1,
     ]);
   });
@@ -141,11 +141,11 @@ describe('DeliverySubscription', () => {
     subscription.end(failure);
     expect([seen, owner.told]).toEqual([
       ['1', last],
-      ['step back', '1 retried', 'removeSubscription'],
+      ['removeReady', '1 retried', 'removeSubscription'],
     ]);
   });
 
-  it('leaves the ready list if its subscriber has left before it starts', () => {
+  it('leaves the ready list if its subscriber has unsubscribed before it starts', () => {
     const owner = new RecordingOwner();
     const subscriber = new Subscriber<Delivery>();
     subscriber.unsubscribe();
@@ -155,7 +155,7 @@ describe('DeliverySubscription', () => {
       signal: undefined,
       credit: new Credit(1),
     }).start();
-    expect(owner.told).toEqual(['line up', 'step back', 'removeSubscription']);
+    expect(owner.told).toEqual(['addReady', 'removeReady', 'removeSubscription']);
   });
 
   it('warns of a second settlement, and logs the reason of a rejection', async () => {

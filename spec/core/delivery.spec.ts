@@ -48,7 +48,7 @@ describe('DriverDelivery', () => {
     expect(inspect(delivery)).toBe(inspect(record));
   });
 
-  it('rejects when its settlement fails for good, without an unhandled rejection', async () => {
+  it('rejects when its settlement fails with a fatal error, without an unhandled rejection', async () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => unhandled.push(reason);
     process.on('unhandledRejection', note);
@@ -75,7 +75,7 @@ describe('DriverDelivery', () => {
     expect(owner.told).toEqual(Object.keys(call).map((later) => ['again', later, how]));
   });
 
-  it('stores the reason, then is settled, then calls its owner', () => {
+  it('stores the reason, is settled, and then calls its owner', () => {
     void delivery.reject('why');
     expect(owner.told).toEqual([
       ['rejected', 'why', false],

@@ -2,7 +2,7 @@ import { Disconnection } from '../../src/core/disconnection.js';
 import { rejectionOf, stateOf, turns } from '../support/promises.js';
 
 describe('Disconnection', () => {
-  it('passes results that come before it', async () => {
+  it('passes earlier results', async () => {
     const end = new Disconnection();
     expect(await end.before(Promise.resolve(1))).toBe(1);
     expect(await rejectionOf(end.before(Promise.reject('failed')))).toBe('failed');

@@ -77,8 +77,8 @@ describe('DriverBackend', () => {
     const holders = [new Holder(queue, { prefetch: 1 }), new Holder(queue), new Holder(queue, { group: 'audit' })];
     const next = queue.consume({ group: 'audit' }).next();
     expect(broker.told).toEqual(['create default', 'create audit']);
-    for (let n = 1; n <= 3; n++) broker.lend('default', n);
-    for (let n = 1; n <= 2; n++) broker.lend('audit', n);
+    for (let n = 1; n <= 3; n++) broker.deliver('default', n);
+    for (let n = 1; n <= 2; n++) broker.deliver('audit', n);
     expect(holders.map(({ numbers }) => numbers)).toEqual([[1], [2, 3], [1]]);
     expect(await next).toEqual({ done: false, value: { n: 2 } });
   });
@@ -87,7 +87,7 @@ describe('DriverBackend', () => {
     const holder = new Holder(queue, { prefetch: 2 });
     const iterators = [queue.consume(), queue.deliveries()[Symbol.asyncIterator]()];
     const handed = iterators.map((iterator) => iterator.next());
-    for (let n = 1; n <= 4; n++) broker.lend('default', n);
+    for (let n = 1; n <= 4; n++) broker.deliver('default', n);
     await Promise.all(handed);
     for (let n = 1; n <= 13; n++) stallWatch.look();
     expect(broker.logger.warnings).toEqual([expect.stringContaining('`prefetch` of 2 and settled nothing')]);
@@ -108,17 +108,17 @@ describe('DriverBackend', () => {
   it('stops delivering on an abort, and leaves no listener', async () => {
     const { abort, signal } = new Abort();
     const holder = new Holder(queue, { signal });
-    broker.lend('default', 1);
+    broker.deliver('default', 1);
     abort();
-    broker.lend('default', 2);
+    broker.deliver('default', 2);
     expect([holder.numbers, holder.completed, listenersOf(signal)]).toEqual([[1], false, 0]);
     await holder.of(1).ack();
     expect(holder.completed).toBe(true);
   });
 });
 
-describe('The stats of a DriverBackend', () => {
-  it('count, after everything that was settled before', async () => {
+describe('stats() of a DriverBackend', () => {
+  it('counts after all earlier settlements', async () => {
     new Holder(queue);
     new Holder(queue, { group: 'audit' });
     broker.told.length = 0;
@@ -136,7 +136,7 @@ describe('The stats of a DriverBackend', () => {
   });
 
   it.each(['settled', 'count'] as const)(
-    'are refused when the broker takes longer than a publish may (%s)',
+    'rejects if the broker takes longer than `publishTimeout` (%s)',
     async (step) => {
       new Holder(queue);
       broker[step] = () => never;
@@ -155,7 +155,7 @@ describe('The stats of a DriverBackend', () => {
   );
 
   it.each(['settled', 'count'] as const)(
-    'tell the broker when they are given up, and not before (%s)',
+    'aborts the signal that it passed to the broker when it gives up, not before (%s)',
     async (step) => {
       new Holder(queue);
       let answer = () => {};
@@ -180,7 +180,7 @@ describe('The stats of a DriverBackend', () => {
     },
   );
 
-  it('are not aborted after a response in time', async () => {
+  it('does not abort the signal after a response in time', async () => {
     let given: AbortSignal | undefined;
     broker.count = async (_, signal) => {
       given = signal;
@@ -191,7 +191,7 @@ describe('The stats of a DriverBackend', () => {
     expect(given?.aborted).toBe(false);
   });
 
-  it('fail with errors of this library', async () => {
+  it('rejects with errors of this library', async () => {
     broker.count = () => Promise.reject(new Error('odd'));
     expect(await rejectionOf(queue.stats())).toEqual(
       new BackendUnavailableError('Broker cannot be used: Error: odd (queue "orders", Broker at somewhere)'),
@@ -202,9 +202,9 @@ describe('The stats of a DriverBackend', () => {
 });
 
 describe('close() of a DriverBackend', () => {
-  it('ends the streams, waits until they have left, and then closes the connections', async () => {
+  it('ends the streams, waits until the consumers have left, and then closes the connections', async () => {
     const holder = new Holder(queue);
-    broker.lend('default', 1);
+    broker.deliver('default', 1);
     broker.told.length = 0;
     await queue.close();
     expect([holder.completed, holder.of(1).settled]).toEqual([true, 'retried']);
@@ -264,8 +264,8 @@ describe('close() of a DriverBackend', () => {
     expect([completed, subscription.closed]).toEqual([true, true]);
   });
 
-  it.each(['farewell', 'lastWord'] as const)(
-    'takes five seconds where the broker does not answer (%s)',
+  it.each(['closeResult', 'shutDownResult'] as const)(
+    'takes five seconds if the broker does not answer (%s)',
     async (step) => {
       new Holder(queue);
       broker[step] = () => never;
@@ -280,22 +280,25 @@ describe('close() of a DriverBackend', () => {
   );
 
   it('takes at most five seconds in total', async () => {
-    broker.farewell = () => new Promise((resolve) => setTimeout(resolve, 3000));
-    broker.lastWord = () => never;
+    broker.closeResult = () => new Promise((resolve) => setTimeout(resolve, 3000));
+    broker.shutDownResult = () => never;
     const closed = queue.close();
     await pass(5000);
     expect(await stateOf(closed)).toBe('fulfilled');
   });
 
-  it.each(['farewell', 'lastWord'] as const)('closes the connections even if the shutdown fails (%s)', async (step) => {
-    new Holder(queue);
-    broker[step] = () => Promise.reject(new Error('odd'));
-    await queue.close().catch(() => {});
-    expect(broker.told.slice(-3)).toEqual(['publisher.abandon', 'abandon default', 'close']);
-    expect(jest.getTimerCount()).toBe(0);
-  });
+  it.each(['closeResult', 'shutDownResult'] as const)(
+    'closes the connections even if the shutdown fails (%s)',
+    async (step) => {
+      new Holder(queue);
+      broker[step] = () => Promise.reject(new Error('odd'));
+      await queue.close().catch(() => {});
+      expect(broker.told.slice(-3)).toEqual(['publisher.abandon', 'abandon default', 'close']);
+      expect(jest.getTimerCount()).toBe(0);
+    },
+  );
 
-  it('logs how many calls of a loop waited when it left', async () => {
+  it('logs the number of pending calls of a loop that returns', async () => {
     const loop = queue.consume();
     const waits = [loop.next(), loop.next()];
     await turns(1);

@@ -27,7 +27,7 @@ describe('EngineErrors', () => {
     ['busy', 'refused'],
     ['forbidden', 'fatal'],
     [undefined, 'retryable'],
-  ])('say of %p that it is %s', (error, kind) => {
+  ])('classifies %p as %s', (error, kind) => {
     expect([classify(error), engine]).toEqual([kind, 'Broker']);
   });
 
@@ -43,18 +43,18 @@ describe('EngineErrors', () => {
     ],
     [new ConnectionLostError('The connection was lost'), 'The connection was lost', true],
     [new ConnectionLostError('It is late', { cause: new Error('refused') }), 'It is late (Error: refused)', true],
-  ])('explain %p as an error of this library', (cause, message, retryable) => {
+  ])('explains %p as an error of this library', (cause, message, retryable) => {
     const error = explained(cause);
     expect(error).toEqual(new BackendUnavailableError(`${message} (queue "orders", Broker at somewhere:1)`));
     expect(error).toMatchObject({ cause, retryable });
   });
 
-  it('return an error of this library unchanged', () => {
+  it('returns an error of this library unchanged', () => {
     const error = new QueueClosedError('closed');
     expect(explained(error)).toBe(error);
   });
 
-  it('read anything that a client may throw', () => {
+  it('reads anything that a client may throw', () => {
     const odd = {
       get message(): string {
         throw new Error('unreadable');
@@ -74,7 +74,7 @@ describe('isTlsMismatch', () => {
     { code: 'ERR_TLS_CERT_ALTNAME_INVALID' },
     { code: 'ERR_SSL_WRONG_VERSION_NUMBER' },
     { message: 'UNABLE_TO_GET_ISSUER_CERT' },
-  ])('recognises %p', (error) => {
+  ])('recognizes %p', (error) => {
     expect(isTlsMismatch(error)).toBe(true);
   });
 

@@ -61,14 +61,14 @@ describe('readEnvelope', () => {
     [{ payload: 'true' }, 'its "payload" is not a JSON object but a boolean'],
     [{ payload: '{}', metadata: '7' }, 'its "headers" is not a JSON object but a number'],
     [{ payload: '{}', metadata: '{"a":"1","b":2}' }, 'its header "b" is not a string'],
-  ])('says of %p: %s', (envelope, reason) => {
+  ])('returns for %p: %s', (envelope, reason) => {
     expect(readEnvelope({ key: 'key', metadata: undefined, ...envelope } as Parameters<typeof readEnvelope>[0])).toBe(
       reason,
     );
   });
 
   it.each(['{"n":', '', 'secret', '{"secret" 1}', '"secret', '"secret"', '["secret"]', '5ecret'])(
-    'shows nothing of the content of %p',
+    'does not show the content of %p',
     (text) => {
       for (const [field, part] of [
         ['payload', 'payload'],

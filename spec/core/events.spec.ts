@@ -9,7 +9,7 @@ const watch = () => {
   return { events, logger, seen };
 };
 
-describe('The status of a queue on an engine', () => {
+describe("Status of a driver's queue", () => {
   it('follows its connection, and completes after closed', () => {
     const { events, seen } = watch();
     const main = events.addConnection({ server: 'Broker at here:1', connection: 'the queue' });
@@ -58,8 +58,8 @@ describe('The status of a queue on an engine', () => {
   });
 });
 
-describe('The events of a queue', () => {
-  it('name the connection, and report what metrics count', () => {
+describe('Events of a queue', () => {
+  it('contain the connection and everything that metrics count', () => {
     const { events } = watch();
     expect(events.isObserved).toBe(false);
     const types: string[] = [];
@@ -74,7 +74,7 @@ describe('The events of a queue', () => {
     expect(types).toEqual(['connecting', 'connected', 'disconnected', 'publish confirmed', 'redelivered']);
   });
 
-  it('log a quarantined message', () => {
+  it('cause a log line for a quarantined message', () => {
     const { events, logger } = watch();
     const place = 'the hash "orders:aside"';
     events.emit({ type: 'quarantined', group: 'default', message: 'Entry 1-0', reason: 'is no message', place });

@@ -9,7 +9,7 @@ import { messageOf } from './fakes.js';
 
 export const never: Promise<never> = new Promise(() => {});
 
-/** An engine that follows the test, and records its calls. */
+/** A driver that follows the test and records its calls. */
 export class FakeDriver implements Driver {
   readonly told: string[] = [];
   readonly logger = recordingLogger();
@@ -25,15 +25,15 @@ export class FakeDriver implements Driver {
     publish: async (message) => void this.published.push(message),
     close: () => {
       this.told.push('publisher.close');
-      return this.farewell();
+      return this.closeResult();
     },
     abandon: () => void this.told.push('publisher.abandon'),
   };
 
   /** The result of closing the publisher and the consumers. */
-  farewell = async (): Promise<void> => {};
+  closeResult = async (): Promise<void> => {};
   /** The result of shutting down. */
-  lastWord = async (): Promise<void> => {};
+  shutDownResult = async (): Promise<void> => {};
   settled = async (): Promise<void> => {};
   count = async (group: ConsumerGroup | undefined, _signal: AbortSignal): Promise<QueueStats> => {
     this.told.push(`count ${group ?? 'all'}`);
@@ -59,13 +59,13 @@ export class FakeDriver implements Driver {
       close: () => {
         this.told.push(`close ${group}`);
         inFlight.end();
-        return this.farewell();
+        return this.closeResult();
       },
       abandon: () => void this.told.push(`abandon ${group}`),
     };
   }
 
-  lend(group: ConsumerGroup, n: number): void {
+  deliver(group: ConsumerGroup, n: number): void {
     this.#inFlight.get(group)?.deliver({ ...messageOf(String(n)), payload: { n } });
   }
 
@@ -75,7 +75,7 @@ export class FakeDriver implements Driver {
 
   shutDown(): Promise<void> {
     this.told.push('shutDown');
-    return this.lastWord();
+    return this.shutDownResult();
   }
 
   close(): void {

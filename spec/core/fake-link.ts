@@ -22,7 +22,7 @@ export class FakeLink implements Link {
   readonly preparing = new Step();
   isPrepared = false;
   isDestroyed = false;
-  /** Destroying it does not stop it from connecting. */
+  /** If true, `destroy()` does not stop it from connecting. */
   isDeaf = false;
   readonly #timers: NodeJS.Timeout[] = [];
 
@@ -43,12 +43,12 @@ export class FakeLink implements Link {
     this.preparing.reject(new Error('destroyed'));
   }
 
-  /** Runs a task later, unless the link is destroyed before. */
+  /** Runs a callback later, unless the link is destroyed before. */
   after(milliseconds: number, something: () => void): void {
     this.#timers.push(setTimeout(something, milliseconds));
   }
 
-  /** Connects, and is prepared. */
+  // Connects and is prepared.
   open(): void {
     this.connecting.resolve();
     this.preparing.resolve();
@@ -78,7 +78,7 @@ export class Stage {
     createLink: (lost) => {
       const link = new FakeLink(this.links.length, lost);
       for (const { number, isDestroyed } of this.links)
-        if (!isDestroyed) this.problems.push(`link ${number} was left alone`);
+        if (!isDestroyed) this.problems.push(`link ${number} was not destroyed`);
       this.times.push(performance.now());
       this.onLink(link);
       this.links.push(link);

@@ -10,7 +10,7 @@ export function fakeTime(): void {
   jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate', 'clearImmediate'] });
 }
 
-/** Advances the time, timer by timer, and runs what each sets off. */
+/** Advances the time timer by timer and runs everything that each timer starts. */
 export async function pass(milliseconds: number): Promise<void> {
   let over = false;
   await turns(1);
@@ -33,7 +33,7 @@ export class Abort extends AbortController {
   override readonly abort = (reason?: unknown): void => super.abort(reason);
 }
 
-/** A subscriber with its own signal and the values that it saw. */
+/** A subscriber with its own signal that records the ids it receives. */
 export class Customer extends Abort {
   readonly seen: string[] = [];
   readonly subscription: Subscription;

@@ -14,7 +14,7 @@ describe('FatalErrors', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('have the error in their details', () => {
+  it('add the error to the details of the log entry', () => {
     const error = jest.fn();
     const cause = new Error('no password');
     new FatalErrors({ queue: 'orders', group: 'billing', logger: { ...recordingLogger(), error } }).add(cause);

@@ -15,7 +15,7 @@ class FakeSession implements GroupSession<typeof link> {
   hasWork = true;
   readonly calls: string[] = [];
   readonly host: GroupHost;
-  /** Ends `leave`. */
+  /** Resolves `leave()`. */
   left = () => {};
 
   constructor(host: GroupHost) {
@@ -85,7 +85,7 @@ describe('GroupLoop while it closes', () => {
     return { loop, session };
   };
 
-  it('tells the session of each turn in which something changed, and flushes if there is work', async () => {
+  it('calls turnEnded() in each turn with a change, and flushes if there is work', async () => {
     const { loop, session } = open(true);
     await turns(2);
     expect(session.calls).toEqual(['turnEnded', 'flush']);
@@ -110,7 +110,7 @@ describe('GroupLoop while it closes', () => {
     expect(session.calls.filter((call) => call !== 'turnEnded')).toEqual(['leave', 'stop']);
   });
 
-  it('closes at once if a flush waits for a connection', async () => {
+  it('closes immediately if a flush waits for a connection', async () => {
     const { loop, session } = open(false);
     await turns(2);
     await loop.close();

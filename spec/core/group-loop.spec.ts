@@ -6,7 +6,7 @@ import { turns } from '../support/promises.js';
 import { type FakeLink, Stage } from './fake-link.js';
 import { Customer, fakeTime, messageOf, pass } from './fakes.js';
 
-/** A session that does what a test says, and writes down what it is told. */
+/** A session that follows the test and records its calls. */
 class Session implements GroupSession<FakeLink> {
   readonly told: string[] = [];
   hasWork = false;
@@ -71,7 +71,7 @@ beforeEach(fakeTime);
 afterEach(() => jest.useRealTimers());
 
 describe('GroupLoop', () => {
-  it('requeues what is in flight over a link that it has not used yet, when it is closed', async () => {
+  it('requeues messages in flight on a link that it has not used yet when it is closed', async () => {
     const { stage, session, loop } = createLoop();
     new Customer(loop, 1);
     session.hasWork = true;
@@ -86,7 +86,7 @@ describe('GroupLoop', () => {
     expect(session.told.slice(2)).toEqual(['settle', 'begin 1', 'leave 1']);
   });
 
-  it('does not reconnect again and again after a fatal error', async () => {
+  it('does not reconnect repeatedly after a fatal error', async () => {
     const { stage, session, loop } = createLoop();
     const customer = new Customer(loop, 1);
     session.hasWork = true;
@@ -95,7 +95,7 @@ describe('GroupLoop', () => {
     await turns(50);
     expect(customer.seen).toEqual([expect.stringContaining('no permission')]);
     expect(stage.links.length).toBeLessThan(3);
-    // The next subscriber tries again.
+    // The next subscriber retries.
     session.flushed = async () => {
       session.hasWork = false;
     };

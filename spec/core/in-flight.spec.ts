@@ -55,7 +55,7 @@ describe('InFlight', () => {
     ]);
   });
 
-  it('warns of a settlement that did not count, and shows the delivery as requeued', async () => {
+  it('warns of a settlement that did not count and marks the delivery as retried', async () => {
     const counter = new Counter();
     counter.connect(1);
     counter.counts = () => false;
@@ -93,7 +93,7 @@ describe('InFlight', () => {
     expect([open().longestDelay, open(7).longestDelay]).toEqual([Number.MAX_SAFE_INTEGER, 7]);
   });
 
-  it('delivers nothing to a subscriber that leaves because its earlier delivery ended', () => {
+  it('delivers nothing to a subscriber that unsubscribes because its earlier delivery ended', () => {
     const counter = new Counter();
     const first = counter.connect(1, () => second.subscription.unsubscribe());
     const second = counter.connect(1);
@@ -121,13 +121,13 @@ describe('InFlight', () => {
 
 const HOW = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' } as const;
 
-type Step = readonly [what: 'connect' | 'lend' | 'recall' | 'leave' | 'abort' | 'end' | keyof typeof HOW, n: number];
+type Step = readonly [what: 'connect' | 'deliver' | 'recall' | 'leave' | 'abort' | 'end' | keyof typeof HOW, n: number];
 
 const some = <What extends Step[0]>(n: fc.Arbitrary<number>, ...what: What[]) => fc.tuple(fc.constantFrom(...what), n);
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: some(fc.integer({ min: 1, max: 4 }), 'connect') },
-  { weight: 9, arbitrary: some(fc.nat(15), 'lend') },
+  { weight: 9, arbitrary: some(fc.nat(15), 'deliver') },
   { weight: 5, arbitrary: some(fc.nat(15), 'ack', 'nack', 'release', 'reject') },
   { weight: 3, arbitrary: some(fc.nat(5), 'recall', 'leave', 'abort') },
   { weight: 1, arbitrary: some(fc.constant(0), 'end') },
@@ -159,7 +159,7 @@ class Model {
   }
 
   /** Returns whether a subscriber accepts the message. */
-  lend(id: string): boolean {
+  deliver(id: string): boolean {
     this.free(id);
     const holder = this.line.shift();
     if (holder === undefined) return false;
@@ -195,12 +195,12 @@ class Model {
 }
 
 describe('InFlight and a model', () => {
-  it('agrees on deliveries and credit at any time', async () => {
+  it('agree on deliveries and credit at any time', async () => {
     const run = async (steps: readonly Step[]) => {
       const counter = new Counter();
       const { inFlight } = counter;
       const model = new Model();
-      const lent: DriverDelivery[] = [];
+      const delivered: DriverDelivery[] = [];
       const answers: Promise<boolean>[] = [];
       const counted: boolean[] = [];
       counter.counts = (id) => Number(id) % 2 === 0;
@@ -210,10 +210,10 @@ describe('InFlight and a model', () => {
         const member = model.members[n];
         if (what === 'connect') {
           model.connect(counter.connect(n));
-        } else if (what === 'lend') {
+        } else if (what === 'deliver') {
           const delivery = inFlight.deliver(messageOf(String(n)));
-          expect(delivery?.id).toBe(model.lend(String(n)) ? String(n) : undefined);
-          if (delivery !== undefined) lent.push(delivery);
+          expect(delivery?.id).toBe(model.deliver(String(n)) ? String(n) : undefined);
+          if (delivery !== undefined) delivered.push(delivery);
         } else if (what === 'recall') {
           inFlight.recall(String(n));
           model.free(String(n));
@@ -225,7 +225,7 @@ describe('InFlight and a model', () => {
           inFlight.end();
           for (const other of model.members) model.leave(other, 'complete');
         } else {
-          const delivery = lent[lent.length - 1 - n];
+          const delivery = delivered[delivered.length - 1 - n];
           if (delivery === undefined) continue;
           const { id, settled } = delivery;
           answers.push(delivery[what]());
@@ -241,7 +241,7 @@ describe('InFlight and a model', () => {
           hasMembers: inFlight.hasMembers,
           settled: counter.settled,
         }).toEqual({
-          out: lent.filter(({ settled }) => settled === false).map(({ id }) => id),
+          out: delivered.filter(({ settled }) => settled === false).map(({ id }) => id),
           room: model.line.reduce((sum, one) => sum + model.credit(one), 0),
           hasCredit: model.line.length > 0,
           hasMembers: model.members.some(({ gone }) => !gone),
@@ -250,7 +250,7 @@ describe('InFlight and a model', () => {
         expect(inFlight.size).toBe(model.members.reduce((sum, { held }) => sum + held.size, 0));
         if (inFlight.credit > room || (hasMembers && !inFlight.hasMembers))
           expect(counter.changes).toBeGreaterThan(changes);
-        if (room > 0 && inFlight.credit === 0 && what !== 'lend') expect(counter.fulls).toBeGreaterThan(fulls);
+        if (room > 0 && inFlight.credit === 0 && what !== 'deliver') expect(counter.fulls).toBeGreaterThan(fulls);
       }
       for (const { customer, expected } of model.members) expect(customer.seen).toEqual(expected);
       expect(await Promise.all(answers)).toEqual(counted);
@@ -290,7 +290,7 @@ describe('InFlight with changing credit', () => {
     expect([counter.inFlight.canDeliver, counter.inFlight.deliver(messageOf('3'))]).toEqual([false, undefined]);
   });
 
-  it('delivers requested messages to a pausing subscriber, and calls it back when none can arrive', () => {
+  it('delivers requested messages to a pausing subscriber and calls back when none can arrive', () => {
     const counter = new Counter();
     const customer = counter.connect(3);
     let quiet = 0;

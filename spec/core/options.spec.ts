@@ -60,7 +60,7 @@ describe('checkDriverOptions', () => {
     [{ maxPending: Number.POSITIVE_INFINITY }, RangeError, /`maxPending`/],
     [{ maxPending: '7' }, TypeError, /`maxPending`/],
     [{ logger: {} }, TypeError, /`logger`.*`debug`/],
-  ])('refuses %p', (options, type, message) => {
+  ])('throws for %p', (options, type, message) => {
     const error = thrownBy(() => checkDriverOptions(options as DriverOptions));
     expect(error).toBeInstanceOf(type);
     expect(String(error)).toMatch(message);
@@ -102,7 +102,7 @@ describe('checkServer', () => {
       { url: 'http://:s3cret@host' },
       'Expected `url` to be a broker:// URL, such as "broker://localhost", got something else (not shown: it may hold a password)',
     ],
-  ])('refuses %p', (server, message) => {
+  ])('throws for %p', (server, message) => {
     expect(thrownBy(() => check(server))).toEqual(new TypeError(message));
   });
 });
@@ -151,7 +151,7 @@ describe('readDriverEnv', () => {
     [{ QUEUE_PUBLISH_TIMEOUT: '0' }, /QUEUE_PUBLISH_TIMEOUT.*from 1 to/],
     [{ QUEUE_PUBLISH_TIMEOUT: '1e3' }, /QUEUE_PUBLISH_TIMEOUT/],
     [{ QUEUE_PUBLISH_TIMEOUT: '-5' }, /QUEUE_PUBLISH_TIMEOUT/],
-  ])('refuses %p, and shows no password', (env, message) => {
+  ])('throws for %p and shows no password', (env, message) => {
     const error = thrownBy(() => read(env)) as Error;
     expect(error).toBeInstanceOf(ConfigurationError);
     expect(error.message).toMatch(message);
@@ -185,7 +185,7 @@ describe('responseTimeoutFor', () => {
     [30_000, 1, 1000],
     [2 ** 31 - 1, 2 ** 31 - 1, 10_000],
   ])(
-    'of a lease of %i ms and a publish time-out of %i ms is %i ms: a third of the shorter one, within reason',
+    'is a third of the shorter one, within limits: a lease of %i ms and a publish timeout of %i ms give %i ms',
     (lease, publishTimeout, timeout) => {
       expect(responseTimeoutFor({ lease, publishTimeout })).toBe(timeout);
     },

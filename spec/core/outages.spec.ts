@@ -2,7 +2,7 @@ import { Outages } from '../../src/core/outages.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { fakeTime } from './fakes.js';
 
-/** Longer than connections must be back before an outage ends. */
+// Longer than connections must be restored before an outage ends.
 const CALM = 1000;
 
 const reset = new Error('reset by peer');
@@ -68,7 +68,7 @@ describe('Outages', () => {
     expect([logger.warnings, logger.debugs, jest.getTimerCount()]).toEqual([[], [], 0]);
   });
 
-  it('logs one loss and one end for many connections that notice at different times', () => {
+  it('logs one loss and one end for many connections that are lost at different times', () => {
     const connections = Array.from({ length: 50 }, (_, index) => connect({ queue: `q${index}` }));
     for (const connection of connections) {
       connection.lost(reset);
@@ -87,7 +87,7 @@ describe('Outages', () => {
     expect(logger.debugs).toHaveLength(100);
   });
 
-  it('continues when another connection notices soon after the first is back', () => {
+  it('continues if another connection is lost soon after the first is restored', () => {
     const [first, second] = [connect(), connect()];
     first.lost(reset);
     first.connected();
@@ -102,7 +102,7 @@ describe('Outages', () => {
     ]);
   });
 
-  it('counts a connection once that is lost repeatedly', () => {
+  it('counts a connection that is lost repeatedly once', () => {
     const connection = connect();
     for (let n = 0; n < 3; n++) {
       connection.lost(reset);
@@ -116,7 +116,7 @@ describe('Outages', () => {
     ]);
   });
 
-  it('logs once that the server refuses connections after a loss', () => {
+  it('logs once when the server refuses connections after a loss', () => {
     const [first, second] = [connect(), connect()];
     first.lost(reset);
     second.lost(reset);
@@ -144,7 +144,7 @@ describe('Outages', () => {
     expect(logger.warnings.slice(1)).toEqual(['Reconnected to Broker at here:1 after 1.0 s, 1 attempt']);
   });
 
-  it('does not say that closed connections were reconnected', () => {
+  it('does not log closed connections as reconnected', () => {
     const connections = [connect(), connect()];
     for (const connection of connections) connection.lost(reset);
     for (const connection of connections) connection.failed(refused, false);
@@ -204,7 +204,7 @@ describe('Outages', () => {
     expect(queues).toEqual(['orders', 'orders']);
   });
 
-  it('keeps no process alive', () => {
+  it('does not keep the process alive', () => {
     const setTimeout = jest.spyOn(globalThis, 'setTimeout');
     const connection = connect();
     connection.lost(reset);

@@ -152,7 +152,7 @@ describe('A full Outbox', () => {
     expect([states, await stateOf(emptied)]).toEqual([['rejected', ...Array(5).fill('fulfilled')], 'fulfilled']);
   });
 
-  it('aborts a message that waits for admission, and retains nothing of it', async () => {
+  it('aborts a message that waits for admission, and keeps no listener', async () => {
     const outbox = open(1);
     const { signal, abort } = new Abort();
     const answers = [outbox.add(1, undefined), outbox.add(2, signal), outbox.add(3, undefined)];
@@ -198,10 +198,10 @@ describe('An Outbox that fails many messages at once', () => {
   }
 
   it.each<[string, (outbox: Outbox<number>) => void]>([
-    ['its time is over', () => jest.advanceTimersByTime(TIMEOUT)],
+    ['its timeout expires', () => jest.advanceTimersByTime(TIMEOUT)],
     ['they are refused', (outbox) => outbox.refuse(new BackendUnavailableError('no', { retryable: false }))],
     ['it is abandoned', (outbox) => outbox.abandon()],
-  ])('does not block the event loop when %s', async (_, giveUp) => {
+  ])('does not block the event loop if %s', async (_, giveUp) => {
     const { outbox, ended } = crowded();
     giveUp(outbox);
     expect([outbox.isEmpty, parcels(outbox.waiting)]).toEqual([true, []]);
@@ -215,7 +215,7 @@ describe('An Outbox that fails many messages at once', () => {
     expect(Math.max(...steps)).toBeLessThanOrEqual(1000);
   });
 
-  it('lets a confirm win that comes before the rejection', async () => {
+  it('resolves a message whose confirm arrives before the rejection', async () => {
     const { sent, ended } = crowded();
     jest.advanceTimersByTime(TIMEOUT);
     for (const pending of sent) pending.confirm();
@@ -310,7 +310,7 @@ function endingOf(error: unknown): string {
 }
 
 describe('Outbox and a model', () => {
-  it('keeps the order, and settles each message once, with its outcome', async () => {
+  it('keep the order and settle each message once with its outcome', async () => {
     const run = async (steps: readonly Step[]) => {
       const outbox = open(MAX_PENDING);
       const model = new Model();

@@ -14,14 +14,14 @@ interface Parcel {
   readonly size: number;
 }
 
-/** How the engine treats the next batch. */
+/** What happens to the next batch. */
 type Fate = 'stored' | 'lost before' | 'lost after' | 'refused' | 'fatal' | 'late';
 
 const LOSS = new ConnectionLostError('reset by peer');
 
 /**
- * An engine that stores messages, unless its next fate says otherwise. Messages that are sent again
- * are stored once.
+ * An engine that stores messages, unless its next fate says otherwise. It stores a resent message
+ * once.
  */
 class Engine implements PublishDriver<Link, Parcel> {
   readonly stored: number[] = [];
@@ -123,8 +123,8 @@ const fates = fc.array(
   { maxLength: 12 },
 );
 
-describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an engine of any fate', (mode) => {
-  it('confirms what is stored, in order, and fails nothing that a second attempt stores', async () => {
+describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode with an engine that fails at random', (mode) => {
+  it('confirms stored messages in order and does not fail messages that a retry stores', async () => {
     const run = async (steps: readonly ({ publish: number } | { pass: number })[], plan: readonly Fate[]) => {
       jest.clearAllTimers();
       const engine = new Engine(mode);
@@ -157,7 +157,7 @@ describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 14 }), fates, run), { numRuns: 60 });
   });
 
-  it('rejects at close what an unreachable engine cannot confirm', async () => {
+  it('rejects messages that an unreachable engine cannot confirm at close()', async () => {
     const engine = new Engine(mode);
     engine.fates.push('lost before');
     const published = engine.loop.send({ n: 0, size: 1 });
@@ -170,7 +170,7 @@ describe.each(['batch', 'pipeline'] as const)('PublishLoop in %s mode, beside an
   });
 });
 
-describe('A publish loop whose link is lost while it backs off', () => {
+describe('PublishLoop when its link is lost during a backoff', () => {
   it('sends nothing over the lost link', async () => {
     const stage = new Stage();
     stage.onLink = (link) => link.open();

@@ -104,7 +104,7 @@ function numberOf({ payload }: { payload: string }): number {
   return (JSON.parse(payload) as { n: number }).n;
 }
 
-/** Settles a promise while time passes. */
+/** Awaits a promise while time passes. */
 async function meanwhile<Value>(promise: Promise<Value>): Promise<Value> {
   let isOver = false;
   const over = () => {
@@ -112,7 +112,7 @@ async function meanwhile<Value>(promise: Promise<Value>): Promise<Value> {
   };
   promise.then(over, over);
   for (let round = 0; round < 100 && !isOver; round++) await pass(100);
-  if (!isOver) throw new Error('It did not end within 10 s');
+  if (!isOver) throw new Error('The promise did not settle within 10 s');
   return promise;
 }
 
@@ -128,7 +128,7 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ what: fc.constant('pass' as const), n: fc.constantFrom(0, 1, 50, 1000) }) },
 );
 
-describe('A backend over a store whose calls get lost', () => {
+describe('PullBackend on a store whose calls get lost', () => {
   it('loses no message, redelivers none that is settled, and respects the prefetch', async () => {
     const run = async (
       prefetch: number,
@@ -143,7 +143,7 @@ describe('A backend over a store whose calls get lost', () => {
       const published: Promise<void>[] = [];
       const subscription = queue.deliveries({ prefetch }).subscribe((delivery) => {
         if (store.done.includes((delivery.payload as { n: number }).n))
-          store.problems.push('a message that was done came');
+          store.problems.push('a settled message was redelivered');
         held.push(delivery);
         if (held.length > prefetch) store.problems.push(`${held.length} in flight`);
       });
@@ -200,7 +200,7 @@ describe('A backend over a store whose calls get lost', () => {
     await queue.close();
   });
 
-  it('tells a subscriber that pauses when nothing is in transit to it', async () => {
+  it('notifies a pausing subscriber when nothing is in transit to it', async () => {
     const queue = new PullBackend(new UnreliableStore(), { name: 'orders', logger: recordingLogger() });
     const credit = new Credit(5);
     const subscription = withCredit(queue.deliveries(), credit)?.subscribe();

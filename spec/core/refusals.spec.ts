@@ -7,7 +7,7 @@ beforeEach(fakeTime);
 afterEach(() => jest.useRealTimers());
 
 describe('Refusals', () => {
-  it('are logged when they begin and when they end, each time', () => {
+  it('are logged each time they begin and end', () => {
     const logger = recordingLogger();
     const refusals = new Refusals({
       engine: 'Broker',

@@ -32,7 +32,7 @@ describe('safeName', () => {
     expect(safeName(given, MOST)).toBe(expected);
   });
 
-  it('has only characters that every engine accepts, and respects the length', () => {
+  it('contains only characters that every engine accepts, and respects the length', () => {
     fc.assert(
       fc.property(name, fc.integer({ min: 40, max: 250 }), (given, most) => {
         const safe = safeName(given, most);

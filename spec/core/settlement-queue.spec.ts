@@ -10,7 +10,7 @@ function open(): SettlementQueue<string> {
 const ids = (settlements: readonly PendingSettlement<string>[]) => settlements.map(({ id }) => id);
 
 describe('SettlementQueue', () => {
-  it('are sent together in the order of publication', () => {
+  it('returns settlements together in publish order', () => {
     const settlements = open();
     for (const id of ['3', '1', '2']) void settlements.add(id, 'ack');
     expect(settlements.size).toBe(3);
@@ -21,7 +21,7 @@ describe('SettlementQueue', () => {
     expect(ids(settlements.take(2))).toEqual([]);
   });
 
-  it('know when they were made, and whether they were sent before', () => {
+  it('knows when each was made and whether it was sent before', () => {
     const settlements = open();
     const before = performance.now();
     void settlements.add('1', 'back');
@@ -38,7 +38,7 @@ describe('SettlementQueue', () => {
     expect(settlements.take(10)).toEqual([expect.objectContaining({ id: '1', again: true })]);
   });
 
-  it('report when all current ones are confirmed, whatever is added later', async () => {
+  it('reports when all current ones are confirmed, whatever is added later', async () => {
     const settlements = open();
     expect(await stateOf(settlements.answeredNow())).toBe('fulfilled');
     void settlements.add('1', 'ack');
@@ -50,7 +50,7 @@ describe('SettlementQueue', () => {
     expect(await stateOf(answered)).toBe('fulfilled');
   });
 
-  it('are settled when they fail with an error', async () => {
+  it('counts failed ones as settled', async () => {
     const settlements = open();
     const answer = settlements.add('1', 'ack');
     const answered = settlements.answeredNow();
@@ -59,7 +59,7 @@ describe('SettlementQueue', () => {
     expect(await stateOf(answered)).toBe('fulfilled');
   });
 
-  it('do not count when they are dropped, unless they are sent', async () => {
+  it('resolves dropped ones with false, unless they are sent', async () => {
     const settlements = open();
     const answers = ['1', '2', '3'].map((id) => settlements.add(id, 'ack'));
     settlements.take(1);
@@ -72,7 +72,7 @@ describe('SettlementQueue', () => {
     ]);
   });
 
-  it('are not all confirmed when the last one was dropped', async () => {
+  it('keeps waiting for earlier ones when the last one was dropped', async () => {
     const settlements = open();
     void settlements.add('1', 'ack');
     void settlements.add('2', 'back');
@@ -104,20 +104,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: 'give up' as const }) },
 );
 
-/** An unconfirmed settlement. Its number is that of its call. */
+/** An unconfirmed settlement, numbered by its call. */
 interface Known {
   readonly number: number;
   again: boolean;
 }
 
 describe('SettlementQueue and a model', () => {
-  it('are sent in order until they are confirmed, and get their own results', async () => {
+  it('send settlements in order until they are confirmed and return the right results', async () => {
     const run = async (steps: readonly Step[], most: number) => {
       const settlements = open();
       const answers: (boolean | undefined)[] = [];
       const expected: (boolean | undefined)[] = [];
       let waiting: Known[] = [];
-      /** Ids that sort by place first. The number makes them unique. */
+      // Ids that sort by place first. The number makes them unique.
       const numberOf = ({ id }: PendingSettlement<string>) => Number(id) % 1000;
       const counts = (number: number) => number % 3 === 0;
       const drop = (every: number) => {
