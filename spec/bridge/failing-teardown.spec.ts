@@ -16,7 +16,7 @@ function fragile(): Observable<number> {
 describe.each([
   ['toAsyncIterable', toAsyncIterable],
   ['toAsyncBatches', toAsyncBatches],
-] as const)('%s over a source whose teardown throws', (_, iterate) => {
+] as const)('%s with a source whose teardown throws', (_, iterate) => {
   it.each(['return', 'throw'] as const)('resolves every next() in flight to done on %s()', async (leave) => {
     const iterator = full<unknown>(iterate(fragile()));
     const pending = [iterator.next(), iterator.next()].map(outcomeOf);
@@ -28,8 +28,8 @@ describe.each([
   });
 });
 
-describe('An abort', () => {
-  it('reaches all listeners of the signal, even if the teardown of one source throws', async () => {
+describe('Aborting a signal', () => {
+  it('reaches all listeners, even if the teardown of one source throws', async () => {
     const result = await runScript(`
       import { Observable } from 'rxjs';
       const { MemoryBackend, receive, toAsyncIterable } = sluice;

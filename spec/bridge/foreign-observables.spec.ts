@@ -36,7 +36,7 @@ describe.each(FOREIGN_OBSERVABLES)('An Observable of %s', (_, create) => {
     expect(await rejectionOf(iterator.next())).toEqual(new Error('boom'));
   });
 
-  it('is unsubscribed when the loop leaves', async () => {
+  it('is unsubscribed when the loop ends early', async () => {
     let left = 0;
     const source = create((producer) => {
       producer.next(1);
@@ -81,7 +81,7 @@ describe.each(FOREIGN_OBSERVABLES.filter(([library]) => library.includes('RxJS')
   },
 );
 
-describe('An Observable written by hand', () => {
+describe('A hand-written Observable', () => {
   it.each([
     ['nothing', undefined],
     ['null', null],
@@ -160,7 +160,7 @@ describe('An operator of RxJS 6', () => {
     expect(await drain(toAsyncIterable(asInput(doubled)))).toEqual([2, 4]);
   });
 
-  it('is unsubscribed when the loop leaves', async () => {
+  it('is unsubscribed when the loop ends early', async () => {
     const source = new Subject<number>();
     const iterator = full(toAsyncIterable(asInput(map6((n: number) => n * 2)(source as never))));
     const first = iterator.next();

@@ -104,7 +104,7 @@ describe('fromAsyncIterable', () => {
     subscription.unsubscribe();
   });
 
-  it('calls return() once when an operator has enough', async () => {
+  it('calls return() once if an operator completes early', async () => {
     const iterable = new ManualIterable();
     const values = lastValueFrom(fromAsyncIterable(iterable).pipe(take(2), toArray()));
     await iterable.give(1);
@@ -114,7 +114,7 @@ describe('fromAsyncIterable', () => {
     expect(iterable.asked).toBe(2);
   });
 
-  it('does not call return() when the iterable ended or failed by itself', async () => {
+  it('does not call return() if the iterable ends or fails by itself', async () => {
     const ended = new ManualIterable();
     const observer = recorder();
     fromAsyncIterable(ended).subscribe(observer);
@@ -168,7 +168,7 @@ describe('fromAsyncIterable', () => {
     expect(subscription.closed).toBe(true);
   });
 
-  it('leaves a queue immediately when unsubscribed', async () => {
+  it('unsubscribes from a queue immediately', async () => {
     const queue = new MemoryBackend();
     const observer = recorder();
     const subscription = fromAsyncIterable(queue.consume()).subscribe({
@@ -186,14 +186,14 @@ describe('fromAsyncIterable', () => {
     expect(queue.inFlight).toBe(0);
   });
 
-  it('runs a hundred thousand values in constant stack', async () => {
+  it('reads a hundred thousand values without growing the stack', async () => {
     let seen = 0;
     const subscription = fromAsyncIterable(count(100_000)).subscribe({ next: () => seen++ });
     await until(() => subscription.closed);
     expect(seen).toBe(100_000);
   });
 
-  it('refuses a value that is not an async iterable', () => {
+  it('throws for a value that is not an async iterable', () => {
     expect(thrownBy(() => fromAsyncIterable([1, 2] as unknown as AsyncIterable<number>))).toBeInstanceOf(TypeError);
     expect(thrownBy(() => fromAsyncIterable(null as unknown as AsyncIterable<number>))).toBeInstanceOf(TypeError);
   });

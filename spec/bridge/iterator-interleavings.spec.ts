@@ -68,7 +68,7 @@ interface Run {
   readonly gap: Gap;
 }
 
-/** Runs one order of calls. Returns what went wrong, if anything. */
+/** Runs one order of calls. Returns a list of violations. */
 async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }: Run): Promise<string[]> {
   const controller = new AbortController();
   const subject = create(controller.signal);
@@ -100,7 +100,7 @@ async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }
   // A last next(), which also acknowledges the delivery that an abort left with the body.
   const last = await subject.iterator.next().catch(() => ({ done: false, value: undefined }));
   if (end !== 'complete' && end !== 'fail' && (!last.done || last.value !== undefined))
-    wrong.push('a next() after the end was not done');
+    wrong.push('a next() after the end did not return done');
   await subject.iterator.return();
   if (listenersOf(controller.signal) > 0) wrong.push('a listener was left');
   if (subject.connected()) wrong.push('still connected');
@@ -120,11 +120,11 @@ async function play({ create, givesBackLast }: IteratorCase, { steps, end, gap }
   return wrong;
 }
 
-describe.each(ITERATOR_CASES)('Many next() in flight of $name', (subjectCase) => {
+describe.each(ITERATOR_CASES)('Pending next() calls of $name', (subjectCase) => {
   const canFail = subjectCase.create().fail !== undefined;
 
   it.each(ENDS.filter((end) => end !== 'fail' || canFail))(
-    'are answered right when ended by %s at every possible point',
+    'get the right results when the iteration ends with %s at every possible point',
     async (end) => {
       const failures: string[] = [];
       for (const gap of Object.keys(GAPS) as Gap[]) {

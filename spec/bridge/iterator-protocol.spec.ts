@@ -5,7 +5,7 @@ import { listenersOf } from '../support/signals.js';
 
 const DONE = { done: true, value: undefined };
 
-describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create }) => {
+describe.each(ITERATOR_CASES)('Async-iterator protocol of $name', ({ create }) => {
   const nexts = (subject: IteratorSubject, count: number): Promise<IteratorResult<unknown>>[] =>
     upTo(count).map(() => subject.iterator.next());
   const numbers = async (
@@ -37,7 +37,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(await numbers(subject, [first])).toEqual([1]);
   });
 
-  it('resolves several next() in flight in order, each to its own value', async () => {
+  it('resolves pending next() calls in order, each with its own value', async () => {
     const subject = create();
     const results = nexts(subject, 3);
     const order: number[] = [];
@@ -49,7 +49,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(order).toEqual([0, 1, 2]);
   });
 
-  it('leaves a next() pending while there is no value', async () => {
+  it('keeps a next() pending while there is no value', async () => {
     const subject = create();
     const [first, second] = nexts(subject, 2);
     subject.push(1);
@@ -57,7 +57,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(await stateOf(second as Promise<unknown>)).toBe('pending');
   });
 
-  it('resolves every next() in flight to done when return() is called, and return() last', async () => {
+  it('resolves every pending next() with done, and then return()', async () => {
     const subject = create();
     const settled: string[] = [];
     const results = nexts(subject, 3);
@@ -71,7 +71,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(settled).toEqual(['next 0', 'next 1', 'next 2', 'return']);
   });
 
-  it('leaves the source within the call of return() while a next() is pending', () => {
+  it('unsubscribes synchronously in return() while a next() is pending', () => {
     const { signal } = new AbortController();
     const subject = create(signal);
     void subject.iterator.next();
@@ -89,14 +89,14 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(subject.connected()).toBe(false);
   });
 
-  it('passes the value of every return() through', async () => {
+  it('returns the value of every return()', async () => {
     const { iterator } = create();
     expect(await iterator.return(1)).toEqual({ done: true, value: 1 });
     expect(await iterator.return(2)).toEqual({ done: true, value: 2 });
     expect(await iterator.return()).toEqual(DONE);
   });
 
-  it('rejects throw(e) with e, and ends what is in flight with done', async () => {
+  it('rejects throw(e) with e and resolves pending next() calls with done', async () => {
     const { signal } = new AbortController();
     const subject = create(signal);
     const results = nexts(subject, 2);
@@ -115,7 +115,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it('ends what is in flight with done on an abort, without an error', async () => {
+  it('resolves pending next() calls with done on an abort, without an error', async () => {
     const controller = new AbortController();
     const subject = create(controller.signal);
     const results = nexts(subject, 3);
@@ -126,7 +126,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('is empty and does not subscribe when the signal is aborted at the start', async () => {
+  it('is empty and does not subscribe if the signal is already aborted', async () => {
     const subject = create(AbortSignal.abort());
     subject.push(1);
     const results = nexts(subject, 2);
@@ -134,7 +134,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(await Promise.all(results)).toEqual([DONE, DONE]);
   });
 
-  it('is empty when the signal aborts between creation and the first next()', async () => {
+  it('is empty if the signal aborts between creation and the first next()', async () => {
     const controller = new AbortController();
     const subject = create(controller.signal);
     subject.push(1);
@@ -156,7 +156,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(subject.connected()).toBe(false);
   });
 
-  it('resolves every next() in flight to done when the source completes', async () => {
+  it('resolves every pending next() with done when the source completes', async () => {
     const subject = create();
     const results = nexts(subject, 3);
     subject.complete();
@@ -174,7 +174,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('leaves signal and source when the loop breaks', async () => {
+  it('unsubscribes from signal and source when the loop breaks', async () => {
     const { signal } = new AbortController();
     const subject = create(signal);
     for (const n of upTo(3)) subject.push(n);
@@ -188,7 +188,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it('passes on the error of the loop body and leaves', async () => {
+  it('passes on the error of the loop body and unsubscribes', async () => {
     const subject = create();
     subject.push(1);
     const error = new Error('body');
@@ -199,7 +199,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(subject.connected()).toBe(false);
   });
 
-  it('survives a return() from within the resolution of a next()', async () => {
+  it('supports a return() inside the resolution of a next()', async () => {
     const subject = create();
     const first = subject.iterator.next().then(async (result) => {
       await subject.iterator.return();
@@ -211,7 +211,7 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
     expect(subject.connected()).toBe(false);
   });
 
-  it('ends a hundred thousand next() in flight in constant stack', async () => {
+  it('ends a hundred thousand pending next() calls without growing the stack', async () => {
     const subject = create();
     const results = nexts(subject, 100_000);
     await subject.iterator.return();
@@ -221,13 +221,13 @@ describe.each(ITERATOR_CASES)('The async-iterator protocol of $name', ({ create 
 });
 
 describe.each(ITERATOR_CASES.filter(({ create }) => create().fail !== undefined))(
-  'The error of the source of $name',
+  'An error of the source of $name',
   ({ create }) => {
     const boom = new Error('boom');
     const failing = (): IteratorSubject & { fail(error: Error): void } =>
       create() as IteratorSubject & { fail(error: Error): void };
 
-    it('rejects exactly one of many next() in flight', async () => {
+    it('rejects exactly one of many pending next() calls', async () => {
       const { iterator, fail } = failing();
       const results = upTo(3).map(() => iterator.next());
       fail(boom);
@@ -251,7 +251,7 @@ describe.each(ITERATOR_CASES.filter(({ create }) => create().fail !== undefined)
       expect(await subject.iterator.next()).toEqual(DONE);
     });
 
-    it('is not seen by a consumer that left before', async () => {
+    it('is not reported after return()', async () => {
       const subject = failing();
       const first = subject.iterator.next();
       subject.push(1);

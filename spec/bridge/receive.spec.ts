@@ -23,7 +23,7 @@ describe('receive', () => {
     expect(nOf(await received)).toBe(1);
   });
 
-  it('takes exactly one', async () => {
+  it('takes exactly one message', async () => {
     const queue = new MemoryBackend();
     const received = receive(queue);
     void publishAll(queue, [1, 2, 3]);
@@ -91,14 +91,14 @@ describe('receive', () => {
     expect([nOf(delivery), delivery.attempt]).toEqual([1, 1]);
   });
 
-  it('rejects with the reason of an aborted signal, even if a message waits', async () => {
+  it('rejects with the reason of an aborted signal, even if a message is waiting', async () => {
     const queue = new MemoryBackend();
     void publishAll(queue, [1]);
     expect(await rejectionOf(receive(queue, { signal: AbortSignal.abort('no') }))).toBe('no');
     expect([queue.size, queue.inFlight]).toEqual([1, 0]);
   });
 
-  it('either resolves to its message or requeues it when the abort comes in the same turn', async () => {
+  it('either resolves with its message or requeues it if the abort happens in the same turn', async () => {
     for (const publishFirst of [true, false]) {
       const queue = new MemoryBackend({ logger: silentLogger });
       const controller = new AbortController();
@@ -111,7 +111,7 @@ describe('receive', () => {
     }
   });
 
-  it('leaves the delivery alone when the signal aborts afterwards', async () => {
+  it('does not settle the delivery when the signal aborts afterwards', async () => {
     const queue = new MemoryBackend();
     const controller = new AbortController();
     void publishAll(queue, [1]);
@@ -129,7 +129,7 @@ describe('receive', () => {
     expect(QueueClosedError.is(await rejectionOf(received))).toBe(true);
   });
 
-  it('rejects with QueueClosedError when the queue is closed and empty already', async () => {
+  it('rejects with QueueClosedError if the queue is already closed and empty', async () => {
     const queue = new MemoryBackend();
     await queue.close();
     expect(QueueClosedError.is(await rejectionOf(receive(queue)))).toBe(true);
@@ -157,7 +157,7 @@ describe('receive', () => {
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
-  it('leaves no listener behind, however it ended', async () => {
+  it('leaves no listener behind', async () => {
     const queue = new MemoryBackend();
     const controller = new CountingController();
     void publishAll(queue, [1]);
@@ -172,7 +172,7 @@ describe('receive', () => {
     expect(controller.added).toBe(controller.removed);
   });
 
-  it('leaves no subscription: the next message goes to others', async () => {
+  it('leaves no subscription behind: the next message goes to others', async () => {
     const { scheduler } = new VirtualClock();
     const queue = new MemoryBackend({ scheduler, logger: recordingLogger() });
     void publishAll(queue, [1]);
@@ -193,7 +193,7 @@ describe('receive', () => {
     ['signal', 'TypeError', { signal: {} }],
     ['signal', 'TypeError', { signal: null }],
     ['options', 'TypeError', null],
-  ])('rejects for a bad %s with a %s that names it', async (name, errorName, options) => {
+  ])('rejects an invalid %s with a %s that names it', async (name, errorName, options) => {
     // Called outside of a promise: a synchronous error fails the test.
     const received = receive(new MemoryBackend(), options as ReceiveOptions);
     const error = await rejectionOf(received);

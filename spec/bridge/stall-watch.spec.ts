@@ -17,7 +17,7 @@ import { turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { runScript } from '../support/run-script.js';
 
-/** Runs as many checks as there are in so many seconds. */
+/** Runs the checks of this many seconds. */
 function pass(seconds: number): void {
   for (let second = 0; second < seconds; second += 5) stallWatch.look();
 }
@@ -71,7 +71,7 @@ describe('StallWatch', () => {
     expect([intervals.length, ended]).toEqual([2, 1]);
   });
 
-  it('has no timer under virtual time, and none that fake timers see', () => {
+  it('has no timer in virtual time, and none that fake timers see', () => {
     expect(stallWatch.size).toBe(0);
     new TestScheduler(() => {}).run(() => {
       new Holder(new MemoryBackend());
@@ -101,7 +101,7 @@ describe('StallWatch', () => {
     }
   });
 
-  it('holds no queue that the program has dropped', async () => {
+  it('retains no queue that the program has dropped', async () => {
     const before = stallWatch.size;
     const dropped = upTo(50).map(() => {
       const queue = new MemoryBackend();
@@ -148,7 +148,7 @@ describe('StallWatch', () => {
 });
 
 describe('A subscriber that uses up its credit', () => {
-  it('for 60 seconds, and settles nothing, is logged once', () => {
+  it('and settles nothing for 60 seconds is logged once', () => {
     const { queue, warnings } = setUp(100);
     new Holder(queue, { group: 'billing', prefetch: 10 });
     pass(60);
@@ -186,7 +186,7 @@ describe('A subscriber that uses up its credit', () => {
     ],
     ['debounceTime', debounceTime(3_600_000)],
     ['a batch larger than the prefetch', inBatches({ maxSize: 20, maxWait: 3_600_000, logger: silentLogger })],
-  ])('because %s dropped or collected it, is logged', (_name, operator) => {
+  ])('because %s dropped or collected messages is logged', (_name, operator) => {
     const { queue, warnings } = setUp(100);
     const subscription = queue.deliveries({ group: 'billing', prefetch: 10 }).pipe(operator).subscribe();
     pass(65);
@@ -194,7 +194,7 @@ describe('A subscriber that uses up its credit', () => {
     subscription.unsubscribe();
   });
 
-  it('and settles one now and then, is not', () => {
+  it('and settles a message sometimes is not logged', () => {
     const { queue, warnings } = setUp(100);
     const holder = new Holder(queue, { group: 'billing', prefetch: 10 });
     for (const _ of upTo(20)) {
@@ -206,7 +206,7 @@ describe('A subscriber that uses up its credit', () => {
     expect(warnings.length).toBe(1);
   });
 
-  it('and had its message redelivered, is not', async () => {
+  it('and receives its message again is not logged', async () => {
     const { queue, warnings } = setUp(1);
     const holder = new Holder(queue, { group: 'billing', prefetch: 1 });
     for (const _ of upTo(3)) {
@@ -217,14 +217,14 @@ describe('A subscriber that uses up its credit', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('but for one, is not', () => {
+  it('except for one message is not logged', () => {
     const { queue, warnings } = setUp(9);
     new Holder(queue, { group: 'billing', prefetch: 10 });
     pass(600);
     expect(warnings).toEqual([]);
   });
 
-  it('and stopped because its signal aborted, is not', () => {
+  it('and is stopped by its signal is not logged', () => {
     const { queue, warnings } = setUp(10);
     const intake = new AbortController();
     new Holder(queue, { group: 'billing', prefetch: 10, signal: intake.signal });
@@ -233,7 +233,7 @@ describe('A subscriber that uses up its credit', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('is not while `handle` runs handlers, and knows that it settles', async () => {
+  it('is not logged while `handle` runs handlers, which settle their messages', async () => {
     const { queue, warnings, logger } = setUp(100);
     const deliveries = queue.deliveries({ group: 'billing', prefetch: 4 });
     deliveries.pipe(handle(() => NEVER, { concurrency: 4, logger })).subscribe();
@@ -251,7 +251,7 @@ describe('A subscriber that uses up its credit', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('is not while the body of a loop works on it, nor while a received one is worked on', async () => {
+  it('is not logged while a loop body or the caller of receive() processes a message', async () => {
     const { queue, warnings } = setUp(100);
     await queue.deliveries({ group: 'billing' })[Symbol.asyncIterator]().next();
     await queue.deliveries({ group: 'billing', prefetch: 5 })[Symbol.asyncIterator]().next();
@@ -263,7 +263,7 @@ describe('A subscriber that uses up its credit', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('and has left, is not', () => {
+  it('and unsubscribes is not logged', () => {
     const { queue, warnings } = setUp(100);
     const { subscription } = new Holder(queue, { group: 'billing', prefetch: 10 });
     pass(30);

@@ -82,7 +82,7 @@ describe('toAsyncBatches', () => {
     expect((await batches).every(({ length }) => length >= 1 && length <= 4)).toBe(true);
   });
 
-  it('shares the values of one turn among several next() in flight without loss', async () => {
+  it('distributes the values of one turn among pending next() calls without a loss', async () => {
     const { source, iterator } = await started({ maxSize: 2 });
     const pending = [iterator.next(), iterator.next(), iterator.next()];
     for (const n of upTo(6)) source.next(n);
@@ -142,7 +142,7 @@ describe('toAsyncBatches', () => {
     ['maxSize', 'TypeError', { maxSize: '5' }],
     ['maxSize', 'TypeError', { maxSize: null }],
     ['signal', 'TypeError', { signal: 'stop' }],
-  ])('refuses a bad %s with a %s, and names it', (name, errorName, options) => {
+  ])('throws for an invalid %s with a %s that names it', (name, errorName, options) => {
     const error = thrownBy(() => toAsyncBatches(NEVER, options as ToAsyncBatchesOptions));
     expect(error).toMatchObject({ name: errorName, message: expect.stringContaining(name) });
   });

@@ -22,7 +22,7 @@ describe('toAsyncIterable', () => {
     expect(await drain(toAsyncIterable(range(1, 1000)))).toEqual(upTo(1000));
   });
 
-  it('loses no value while the body of the loop is busy', async () => {
+  it('loses no value while the loop body is busy', async () => {
     const source = new Subject<number>();
     const seen: number[] = [];
     const loop = (async () => {
@@ -55,15 +55,15 @@ describe('toAsyncIterable', () => {
         })(),
     ],
     ['an Observable', () => from([1, 2, 3])],
-  ])('takes %s', async (_, source) => {
+  ])('accepts %s', async (_, source) => {
     expect(await drain(toAsyncIterable(source()))).toEqual([1, 2, 3]);
   });
 
-  it('takes a promise', async () => {
+  it('accepts a promise', async () => {
     expect(await drain(toAsyncIterable(Promise.resolve('value')))).toEqual(['value']);
   });
 
-  it('subscribes once for any number of next()', async () => {
+  it('subscribes once for any number of next() calls', async () => {
     let subscriptions = 0;
     const iterator = toAsyncIterable(
       defer(() => {
@@ -101,7 +101,7 @@ describe('toAsyncIterable', () => {
     expect(teardowns).toBe(1);
   });
 
-  it('drops buffered values when the loop leaves', async () => {
+  it('drops buffered values when the loop ends early', async () => {
     const { source, iterator } = await started();
     for (const n of upTo(3)) source.next(n);
     await iterator.return();
@@ -174,7 +174,7 @@ describe('toAsyncIterable', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it('can be left from within the source while it emits', async () => {
+  it('supports a return() while the source emits', async () => {
     const after: boolean[] = [];
     const iterator = full(
       toAsyncIterable(
@@ -193,7 +193,7 @@ describe('toAsyncIterable', () => {
 });
 
 describe('toAsyncIterable with a bounded buffer', () => {
-  it("ends with a QueueOverflowError after the buffered values, with 'error'", async () => {
+  it("ends with a QueueOverflowError after the buffered values with 'error'", async () => {
     const { source, iterator } = await started({ overflow: 'error', capacity: 2 });
     for (const n of upTo(4)) source.next(n);
     expect(source.observed).toBe(false);
@@ -203,7 +203,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
     expect(await iterator.next()).toEqual(DONE);
   });
 
-  it("accepts as many values as the capacity without an error, with 'error'", async () => {
+  it("accepts as many values as the capacity with 'error'", async () => {
     const { source, iterator } = await started({ overflow: 'error', capacity: 2 });
     source.next(1);
     source.next(2);
@@ -213,7 +213,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
     expect(await drain(iterator)).toEqual([2, 3]);
   });
 
-  it("leaves an endless synchronous source that overflows, with 'error'", async () => {
+  it("unsubscribes from an endless synchronous source that overflows with 'error'", async () => {
     const iterator = toAsyncIterable(range(1, Number.POSITIVE_INFINITY), { overflow: 'error', capacity: 5 });
     const error = await rejectionOf(drain(iterator));
     expect(QueueOverflowError.is(error)).toBe(true);
@@ -222,7 +222,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
   it.each<[ToAsyncIterableOptions['overflow'], number[]]>([
     ['drop-oldest', [3, 4]],
     ['drop-newest', [1, 2]],
-  ])("keeps within its capacity, with '%s'", async (overflow, kept) => {
+  ])("stays within its capacity with '%s'", async (overflow, kept) => {
     const { source, iterator } = await started({ overflow, capacity: 2 });
     for (const n of upTo(4)) source.next(n);
     source.complete();
@@ -232,7 +232,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
   it.each<[ToAsyncIterableOptions['overflow'], string, number]>([
     ['drop-oldest', 'latest', 5],
     ['drop-newest', 'first', 1],
-  ])("gives with capacity 1 and '%s' the %s", async (overflow, _, kept) => {
+  ])("with capacity 1 and '%s' returns the %s value", async (overflow, _, kept) => {
     const { source, iterator } = await started({ overflow, capacity: 1 });
     for (const n of upTo(5)) source.next(n);
     expect(await pull(iterator, 1)).toEqual([kept]);
@@ -250,7 +250,7 @@ describe('toAsyncIterable with a bounded buffer', () => {
     expect(await drain(iterator)).toEqual([3]);
   });
 
-  it("keeps everything, with 'buffer'", async () => {
+  it("keeps all values with 'buffer'", async () => {
     const { source, iterator } = await started({ overflow: 'buffer' });
     for (const n of upTo(20_000)) source.next(n);
     source.complete();
@@ -272,7 +272,7 @@ describe('toAsyncIterable with invalid options', () => {
     ['capacity', 'TypeError', { overflow: 'error' }],
     ['signal', 'TypeError', { signal: {} }],
     ['signal', 'TypeError', { signal: null }],
-  ])('refuses a bad %s with a %s, and names it', (name, errorName, options) => {
+  ])('throws for an invalid %s with a %s that names it', (name, errorName, options) => {
     const error = thrownBy(() => toAsyncIterable(NEVER, options as ToAsyncIterableOptions));
     expect(error).toMatchObject({ name: errorName, message: expect.stringContaining(name) });
   });
