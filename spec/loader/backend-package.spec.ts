@@ -9,7 +9,7 @@ let names = 0;
 /** The name of a package that was not imported before. */
 const freshName = () => `fake-${++names}`;
 
-/** Installs a package, as far as this test can see. */
+/** Mocks an installed package. */
 const install = (name: string, module: () => unknown) =>
   jest.doMock(`sluice-backend-${name}`, module, { virtual: true });
 
@@ -21,7 +21,7 @@ const fromEnv = (env: { readonly FAKE?: string }) => ({ ...queue, name: `fake of
 /** The exports of an ES module. */
 const esModule = (exports: object) => Object.defineProperty({ ...exports }, '__esModule', { value: true });
 
-/** Its method needs its `this`, as those of most classes do. */
+// Its method needs `this`, like those of most classes.
 class FakeBackend {
   static readonly make = fromEnv;
   readonly kind = 'fake';
@@ -35,19 +35,19 @@ class OtherBackend extends FakeBackend {}
 
 beforeEach(forgetBackends);
 
-describe('A package of a backend', () => {
+describe('A backend package', () => {
   it.each<[string, object]>([
     ['exports fromEnv', { fromEnv }],
     ['exports a promise from fromEnv', { fromEnv: async (env: object) => fromEnv(env) }],
     ['has a default with fromEnv', esModule({ default: { fromEnv } })],
-    ['has a class with fromEnv for its default', esModule({ default: FakeBackend })],
+    ['has a default class with fromEnv', esModule({ default: FakeBackend })],
     ['is a class with fromEnv, as a CommonJS module', FakeBackend],
-    ['has a default within its default, as a compiled module has', esModule({ default: { default: FakeBackend } })],
+    ['has a default inside its default, like a compiled module', esModule({ default: { default: FakeBackend } })],
     ['exports a class with fromEnv', esModule({ FakeBackend, VERSION: '1', helper() {} })],
     ['exports that class twice', esModule({ FakeBackend, Alias: FakeBackend })],
     ['exports a class with fromEnv, as a CommonJS module', { FakeBackend }],
     ['prefers its fromEnv to its classes', esModule({ fromEnv, FakeBackend: class {}, OtherBackend })],
-  ])('may be one that %s', async (_, module) => {
+  ])('may be a module that %s', async (_, module) => {
     const name = freshName();
     install(name, () => module);
     expect((await load(name, { FAKE: 'this test' })).name).toBe('fake of this test');
@@ -62,7 +62,7 @@ describe('A package of a backend', () => {
     expect(await load(name)).toBe(queue);
   });
 
-  it('is not imported where its name is registered', async () => {
+  it('is not imported if its name is registered', async () => {
     const name = freshName();
     const module = jest.fn(() => ({ fromEnv }));
     install(name, module);
@@ -73,10 +73,10 @@ describe('A package of a backend', () => {
 
   it.each<[string, object, string]>([
     ['nothing', esModule({}), 'no exports'],
-    ['nothing that has fromEnv', esModule({ create() {}, default: {} }), 'the exports create, default'],
-    ['several classes that have it', esModule({ FakeBackend, OtherBackend }), 'the exports FakeBackend, OtherBackend'],
-    ['a fromEnv that is no function', esModule({ fromEnv: {} }), 'the exports fromEnv'],
-  ])('is refused when it exports %s', async (_, module, got) => {
+    ['nothing with fromEnv', esModule({ create() {}, default: {} }), 'the exports create, default'],
+    ['several classes with fromEnv', esModule({ FakeBackend, OtherBackend }), 'the exports FakeBackend, OtherBackend'],
+    ['a fromEnv that is not a function', esModule({ fromEnv: {} }), 'the exports fromEnv'],
+  ])('is refused if it exports %s', async (_, module, got) => {
     const name = freshName();
     install(name, () => module);
     const error = await failureOf(load(name));
@@ -87,7 +87,7 @@ describe('A package of a backend', () => {
     );
   });
 
-  it('is refused when it registers another name', async () => {
+  it('is refused if it registers another name', async () => {
     const name = freshName();
     install(name, () => {
       registerBackend('another', () => queue);
@@ -96,7 +96,7 @@ describe('A package of a backend', () => {
     expect(await failureOf(load(name))).toBeInstanceOf(TypeError);
   });
 
-  it('is refused when what it makes is no backend', async () => {
+  it('is refused if its factory returns no backend', async () => {
     const name = freshName();
     install(name, () => ({ fromEnv: () => ({ publish() {} }) }));
     const error = await failureOf(load(name));
@@ -104,7 +104,7 @@ describe('A package of a backend', () => {
     expect(error.message).toContain(`"${name}"`);
   });
 
-  it('that throws while it loads is not called missing', async () => {
+  it('that throws while it loads is not reported as missing', async () => {
     const name = freshName();
     const cause = new Error('no such thing as a fake');
     install(name, () => {
@@ -122,7 +122,7 @@ describe('A package of a backend', () => {
   it.each([
     ['while it loads', (error: Error) => () => Promise.reject(error)],
     ['in fromEnv', (error: Error) => ({ fromEnv: () => Promise.reject(error) })],
-  ])('may say what is wrong with its variables %s', async (when, moduleOf) => {
+  ])('may throw a ConfigurationError %s', async (when, moduleOf) => {
     const name = freshName();
     const error = new ConfigurationError('Expected FAKE to be there');
     install(name, () => {
@@ -134,7 +134,7 @@ describe('A package of a backend', () => {
 });
 
 describe('A backend that is not found', () => {
-  it('is named, with those that there are and the commands that install it', async () => {
+  it('is named in the error with the available ones and the install commands', async () => {
     registerBackend('kafka', () => queue);
     registerBackend('sqs', () => queue);
     const error = await failureOf(load('nowhere'));
@@ -152,11 +152,11 @@ describe('A backend that is not found', () => {
     expect(error.cause).toMatchObject({ code: 'MODULE_NOT_FOUND' });
   });
 
-  it('is said to be alone where none is registered', async () => {
+  it('is named with a note that none is registered', async () => {
     expect((await failureOf(load('nowhere'))).message).toContain('none is registered');
   });
 
-  it.each(['constructor', 'node', '-'])('may be called %s', async (name) => {
+  it.each(['constructor', 'node', '-'])('may be named %s', async (name) => {
     expect(BackendNotFoundError.is(await failureOf(load(name)))).toBe(true);
   });
 });

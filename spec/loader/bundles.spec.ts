@@ -22,10 +22,7 @@ const PROGRAM = `
   };
   main();`;
 
-/**
- * Bundles the program with all that it needs. A client of a backend that is followed is an error,
- * since this finds none.
- */
+/** Bundles the program with all its imports. Fails if the bundler follows a backend's client. */
 async function bundle(options: BuildOptions): Promise<string> {
   const { outputFiles, warnings } = await build({
     stdin: { contents: PROGRAM, resolveDir: ROOT },
@@ -38,7 +35,7 @@ async function bundle(options: BuildOptions): Promise<string> {
         name: 'no-clients',
         setup: ({ onResolve }) =>
           onResolve({ filter: /^(redis|sluice)/ }, ({ path: name }) => ({
-            errors: [{ text: `Nobody should ask for ${name}` }],
+            errors: [{ text: `The bundle must not import ${name}` }],
           })),
       },
     ],
@@ -48,8 +45,8 @@ async function bundle(options: BuildOptions): Promise<string> {
   return outputFiles?.[0]?.text ?? '';
 }
 
-describe('loadBackend, in a bundle', () => {
-  it('loads memory and what is registered where there is nothing of Node.js', async () => {
+describe('loadBackend in a bundle', () => {
+  it('loads memory and registered backends without Node.js', async () => {
     const code = await bundle({ platform: 'browser', format: 'iife' });
     const { setTimeout, clearTimeout, performance, AbortController, TextEncoder } = globalThis;
     const console = { warn() {}, error() {} };
@@ -74,7 +71,7 @@ describe('loadBackend, in a bundle', () => {
   });
 
   it.each(['esm', 'cjs'] as const)(
-    'for Node.js says what to do about a backend that is not in it: %s',
+    'for Node.js explains how to load a backend that is not included: %s',
     async (format) => {
       const folder = await mkdtemp(path.join(tmpdir(), 'sluice-bundle-'));
       try {

@@ -1,15 +1,15 @@
 import { clientsOf, engines, nowhere } from '../support/engines.js';
 import { PackedPackage } from '../support/packed-package.js';
 
-/** What became of one call of `loadBackend`. */
+/** The result of one call of `loadBackend`. */
 interface Report {
   readonly name?: string;
-  /** Whether it is of the class that the program gets from the subpath of the provider. */
+  /** Whether it is an instance of the class from the provider's subpath. */
   readonly sameClass?: boolean;
   readonly error?: { readonly code?: string; readonly message: string; readonly cause?: string };
 }
 
-/** Loads the backends that NAMES names, one after the other, and prints a report of each. */
+/** Loads the backends in NAMES one after the other and prints a report of each. */
 const LOAD = `
   const logger = { debug() {}, warn() {}, error() {} };
   const main = async (loadBackend, importSubpath) => {
@@ -27,7 +27,7 @@ const LOAD = `
     console.log(JSON.stringify(reports));
   };`;
 
-/** An application in either format. */
+/** An application in each module format. */
 const programs = {
   'program.mjs': `import { loadBackend } from 'sluice'; ${LOAD} await main(loadBackend, (subpath) => import(subpath));`,
   'program.cjs': `const { loadBackend } = require('sluice'); ${LOAD} main(loadBackend, require);`,
@@ -36,7 +36,7 @@ const programs = {
 const queue = (name: string) =>
   `{ name: '${name}', publish() {}, consume() {}, deliveries() {}, stats() {}, close() {} }`;
 
-/** Packages of backends: what stands in their package.json, and their one file. */
+/** Backend packages: the manifest and the only file. */
 const packages: Readonly<Record<string, { readonly manifest: object; readonly file: string; readonly code: string }>> =
   {
     esm: {
@@ -92,9 +92,9 @@ const packages: Readonly<Record<string, { readonly manifest: object; readonly fi
   };
 
 /**
- * Where a package is, and where the program. Beside `sluice` in one folder, as npm installs; or in
- * an application that has a link to `sluice`, from where the package is out of sight, as with pnpm.
- * There the program runs in its own folder or, the last, in another.
+ * The locations of the package and the program. "beside the library": in one folder with `sluice`,
+ * as npm installs. "in the application": in an application with a link to `sluice`, which cannot
+ * resolve the package itself, as with pnpm. There, the program runs in its own folder or elsewhere.
  */
 const layouts = [
   { layout: 'beside the library', home: '.', folder: '.' },
@@ -104,7 +104,7 @@ const layouts = [
 
 const cases = layouts.flatMap((layout) => Object.keys(programs).map((program) => ({ ...layout, program })));
 
-describe('loadBackend, of the packed package', () => {
+describe('loadBackend of the packed package', () => {
   let packed: PackedPackage;
 
   beforeAll(async () => {
@@ -113,7 +113,7 @@ describe('loadBackend, of the packed package', () => {
     for (const home of ['.', 'app']) {
       await packed.write(Object.fromEntries(Object.entries(programs).map(([file, text]) => [`${home}/${file}`, text])));
     }
-    // Each is in one of the two places, by its name: `beside-` or `app-`.
+    // Each package is in both places, with the prefix `beside-` or `app-` in its name.
     for (const [name, { manifest, file, code }] of Object.entries(packages)) {
       for (const [home, prefix] of [
         ['.', 'beside'],
@@ -161,7 +161,7 @@ describe('loadBackend, of the packed package', () => {
       ['without-entry', 'gone.js'],
       ['without-export', 'exports'],
       ['broken', 'Unexpected token'],
-    ])('blames a package that is there and fails for what it does: %s', (name, cause) => {
+    ])('reports the cause if an installed package fails to load: %s', (name, cause) => {
       const error = reports[nameOf(name)]?.error;
       expect(error).toMatchObject({ code: 'SLUICE_ERROR', cause: expect.stringContaining(cause) });
       expect(error?.message).toMatch(
@@ -169,7 +169,7 @@ describe('loadBackend, of the packed package', () => {
       );
     });
 
-    it('says how to install a package that is not there', () => {
+    it('shows how to install a missing package', () => {
       const error = reports[nameOf('nowhere')]?.error;
       const wanted = `sluice-backend-${nameOf('nowhere')}`;
       expect(error).toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND', cause: expect.stringContaining(`'${wanted}'`) });
@@ -177,13 +177,13 @@ describe('loadBackend, of the packed package', () => {
     });
   });
 
-  describe.each(engines)('A built-in backend: $name', (engine) => {
+  describe.each(engines)('Built-in backend $name', (engine) => {
     const { name, variable } = engine;
     const clients = clientsOf(engine);
     const url = nowhere(engine);
 
     it.each(Object.keys(programs))(
-      'says how to install a client that is not there, and works when it is: %s',
+      'shows how to install a missing client, and works once it is installed: %s',
       async (program) => {
         for (const client of clients) await packed.unlink(client);
         const env = { QUEUE_NAME: 'orders', [variable]: url, SUBPATH: `sluice/${name}` };
@@ -202,7 +202,7 @@ describe('loadBackend, of the packed package', () => {
     );
   });
 
-  it('shares what is registered between its two builds', async () => {
+  it('shares registered backends between its two builds', async () => {
     await packed.write({
       'registers.cjs': `const { registerBackend } = require('sluice'); registerBackend('kafka', () => (${queue('from the other build')}));`,
       'loads.mjs': `import './registers.cjs'; ${programs['program.mjs']}`,

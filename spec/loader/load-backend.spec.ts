@@ -20,7 +20,7 @@ jest.mock('../../src/loader/import-module.js', () => {
 
 let names = 0;
 
-/** A name of its own for each test: what memory makes by name is shared in the whole process. */
+/** A new name for each test, because memory queues are shared by name in the whole process. */
 const freshName = () => `loaded-${++names}`;
 
 beforeEach(() => {
@@ -28,8 +28,8 @@ beforeEach(() => {
   jest.mocked(imports.importModule).mockClear();
 });
 
-describe('loadBackend, where QUEUE_BACKEND is set', () => {
-  it('loads memory, which reads its own variables', async () => {
+describe('loadBackend if QUEUE_BACKEND is set', () => {
+  it('loads memory with its own variables', async () => {
     const QUEUE_NAME = freshName();
     const queue = await loadBackend({
       env: { QUEUE_BACKEND: 'memory', QUEUE_NAME, QUEUE_CAPACITY: '1' },
@@ -41,13 +41,13 @@ describe('loadBackend, where QUEUE_BACKEND is set', () => {
     expect((queue as MemoryBackend).tryPublish('number', { n: 2 })).toBe(false);
   });
 
-  it('says only once that memory is for development', async () => {
+  it('warns once that memory is for development', async () => {
     const logger = recordingLogger();
     await loadBackend({ env: { QUEUE_BACKEND: 'memory', QUEUE_NAME: freshName() }, logger });
     expect(logger.warnings).toEqual([expect.stringMatching(/development and testing/)]);
   });
 
-  it('loads what was registered, not what was registered first', async () => {
+  it('loads the registered backend of this name, not the first', async () => {
     const queue = fakeQueue('sqs');
     registerBackend('kafka', () => fakeQueue('kafka'));
     registerBackend('sqs', () => queue);
@@ -56,7 +56,7 @@ describe('loadBackend, where QUEUE_BACKEND is set', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('hands the factory the variables, and takes a promise of it', async () => {
+  it('passes the variables to the factory and awaits its promise', async () => {
     const env = { QUEUE_BACKEND: 'kafka', KAFKA_URL: 'kafka://localhost' };
     const queue = fakeQueue('kafka');
     const factory = jest.fn(async () => queue);
@@ -65,7 +65,7 @@ describe('loadBackend, where QUEUE_BACKEND is set', () => {
     expect(factory.mock.calls).toEqual([[env]]);
   });
 
-  it('makes a backend for each call', async () => {
+  it('creates a backend for each call', async () => {
     registerBackend('kafka', () => fakeQueue('kafka'));
     const env = { QUEUE_BACKEND: 'kafka' };
     const [first, second] = await Promise.all([loadBackend({ env }), loadBackend({ env })]);
@@ -90,7 +90,7 @@ describe('loadBackend, where QUEUE_BACKEND is set', () => {
     ['rédis', '"é"'],
     ['🐇', '"🐇"'],
     ['a\0', '"\\u0000"'],
-  ])('refuses %j before anything is imported', async (QUEUE_BACKEND, wrong) => {
+  ])('refuses %j before it imports anything', async (QUEUE_BACKEND, wrong) => {
     registerBackend('kafka', () => fakeQueue('kafka'));
     const logger = recordingLogger();
     const error = await failureOf(loadBackend({ env: { QUEUE_BACKEND }, logger }));
@@ -102,13 +102,13 @@ describe('loadBackend, where QUEUE_BACKEND is set', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('prints no password of an address that was put there', async () => {
+  it('does not print the password of a URL in QUEUE_BACKEND', async () => {
     const error = await failureOf(loadBackend({ env: { QUEUE_BACKEND: 'redis://user:secret@localhost' } }));
     expect(error.message).toContain('QUEUE_BACKEND');
     expect(error.message).not.toMatch(/secret|user/);
   });
 
-  it('reads process.env when nothing else is given', async () => {
+  it('reads process.env by default', async () => {
     const before = process.env.QUEUE_BACKEND;
     const queue = fakeQueue('kafka');
     registerBackend('sqs', () => fakeQueue('sqs'));
@@ -122,7 +122,7 @@ describe('loadBackend, where QUEUE_BACKEND is set', () => {
     }
   });
 
-  it('gives a queue of the events that it is asked for', async () => {
+  it('returns a queue with the given event types', async () => {
     interface Events {
       greeting: { readonly text: string };
     }
@@ -142,8 +142,8 @@ describe.each([
   ['not set', {}],
   ['undefined', { QUEUE_BACKEND: undefined }],
   ['empty', { QUEUE_BACKEND: '' }],
-])('loadBackend, where QUEUE_BACKEND is %s', (_, unset) => {
-  it('takes the backend that was registered first', async () => {
+])('loadBackend if QUEUE_BACKEND is %s', (_, unset) => {
+  it('uses the backend that was registered first', async () => {
     const queue = fakeQueue('kafka');
     registerBackend('kafka', () => queue);
     registerBackend('sqs', () => fakeQueue('sqs'));
@@ -153,7 +153,7 @@ describe.each([
     expect(logger.debugs).toEqual([expect.stringMatching(/"kafka"/)]);
   });
 
-  it('takes memory where nothing is registered, and says what to set', async () => {
+  it('uses memory if nothing is registered, and names the variable to set', async () => {
     const logger = recordingLogger();
     const queue = await loadBackend({ env: { ...unset, QUEUE_NAME: freshName() }, logger });
     expect(queue).toBeInstanceOf(MemoryBackend);
@@ -164,7 +164,7 @@ describe.each([
   });
 });
 
-describe('loadBackend, with a name or groups', () => {
+describe('loadBackend with a name or groups', () => {
   const env = {
     QUEUE_BACKEND: 'kafka',
     KAFKA_URL: 'kafka://localhost',
@@ -173,7 +173,7 @@ describe('loadBackend, with a name or groups', () => {
   };
   const { QUEUE_GROUPS: _, ...withoutGroups } = env;
 
-  /** The variables that a registered factory is given. */
+  /** The variables that a registered factory receives. */
   async function given(options: LoadBackendOptions): Promise<unknown> {
     const factory = jest.fn(() => fakeQueue('kafka'));
     registerBackend('kafka', factory);
@@ -181,7 +181,7 @@ describe('loadBackend, with a name or groups', () => {
     return (factory.mock.calls as unknown[][])[0]?.[0];
   }
 
-  it('overrides QUEUE_NAME, and leaves QUEUE_GROUPS to the queue that the environment names', async () => {
+  it('overrides QUEUE_NAME and omits QUEUE_GROUPS, which belongs to the queue of the environment', async () => {
     expect(await given({ name: 'orders.failed' })).toStrictEqual({ ...withoutGroups, QUEUE_NAME: 'orders.failed' });
   });
 
@@ -197,14 +197,14 @@ describe('loadBackend, with a name or groups', () => {
     expect(await given(options)).toStrictEqual({ ...env, QUEUE_NAME: 'invoices', QUEUE_GROUPS: 'archive' });
   });
 
-  it('changes nothing without them, and never the environment that it was given', async () => {
+  it('changes nothing without them and never changes the given environment', async () => {
     const before = { ...env };
     expect(await given({ name: undefined, groups: undefined })).toBe(env);
     await given({ name: 'invoices', groups: ['archive'] });
     expect(env).toEqual(before);
   });
 
-  it('makes a dead-letter queue beside a queue of groups, on memory', async () => {
+  it('creates a dead letter queue beside a queue with groups in memory', async () => {
     const QUEUE_NAME = freshName();
     const options = {
       env: { QUEUE_BACKEND: 'memory', QUEUE_NAME, QUEUE_GROUPS: 'billing,audit' },
@@ -218,7 +218,7 @@ describe('loadBackend, with a name or groups', () => {
     expect(() => orders.consume()).toThrow('declared: "billing", "audit"');
   });
 
-  it('declares the groups of a backend that is built in', async () => {
+  it('declares the groups of a built-in backend', async () => {
     const queue = await loadBackend({
       env: { QUEUE_BACKEND: 'memory' },
       name: freshName(),
@@ -229,7 +229,7 @@ describe('loadBackend, with a name or groups', () => {
     await queue.close();
   });
 
-  it('reads no variable that an option overrides', async () => {
+  it('ignores variables that an option overrides', async () => {
     const broken = {
       QUEUE_BACKEND: 'redis',
       REDIS_URL: 'redis://localhost',
@@ -251,7 +251,7 @@ describe('loadBackend, with a name or groups', () => {
     [{ groups: ['billing', 'audit,archive'] }, '`groups[1]`'],
     [{ groups: [' billing'] }, '`groups[0]`'],
     [{ groups: ['billing\n'] }, '`groups[0]`'],
-  ])('refuses %j, and names the option', async (options, named) => {
+  ])('throws for %j and names the option', async (options, named) => {
     const factory = jest.fn(() => fakeQueue('kafka'));
     registerBackend('kafka', factory);
     const error = await failureOf(loadBackend({ env, ...options } as LoadBackendOptions));
@@ -261,7 +261,7 @@ describe('loadBackend, with a name or groups', () => {
   });
 });
 
-describe('loadBackend, of a registered backend', () => {
+describe('loadBackend of a registered backend', () => {
   const env = { QUEUE_BACKEND: 'kafka' };
 
   it.each([
@@ -272,7 +272,7 @@ describe('loadBackend, of a registered backend', () => {
         throw error;
       },
     ],
-  ])('passes on what its factory %s', async (_, factoryOf) => {
+  ])('passes on the error that its factory %s', async (_, factoryOf) => {
     const error = new ConfigurationError('Expected KAFKA_URL to be an address');
     registerBackend('kafka', factoryOf(error));
     expect(await failureOf(loadBackend({ env }))).toBe(error);
@@ -287,7 +287,7 @@ describe('loadBackend, of a registered backend', () => {
     ['an object without methods', {}, '`publish`, got an object'],
     ['a backend that lacks a method', withoutStats, '`stats`, got an object'],
     ['a class', MemoryBackend, '`publish`, got a function'],
-  ])('refuses %s for a backend', async (_, value, expected) => {
+  ])('refuses %s as a backend', async (_, value, expected) => {
     registerBackend('kafka', () => value as never);
     const error = await failureOf(loadBackend({ env }));
     expect(error).toBeInstanceOf(TypeError);
@@ -295,7 +295,7 @@ describe('loadBackend, of a registered backend', () => {
   });
 });
 
-describe('loadBackend, of options without sense', () => {
+describe('loadBackend with invalid options', () => {
   it.each([
     [null, /`options`/],
     ['memory', /`options`/],
@@ -303,7 +303,7 @@ describe('loadBackend, of options without sense', () => {
     [{ env: 'QUEUE_BACKEND=memory' }, /`env`/],
     [{ env: {}, logger: {} }, /`logger`/],
     [{ env: {}, logger: null }, /`logger`/],
-  ])('refuses %j', async (options, expected) => {
+  ])('rejects %j', async (options, expected) => {
     const error = await failureOf(loadBackend(options as never));
     expect(error).toBeInstanceOf(TypeError);
     expect(error.message).toMatch(expected);
@@ -318,14 +318,14 @@ describe('loadBackend, of options without sense', () => {
     ['REDIS_URL', ['redis://:s3cret@localhost'], 'an array'],
     ['REDIS_URL', null, 'null'],
     ['REDIS_URL', new URL('redis://:s3cret@localhost'), 'an object'],
-  ])('refuses a %s that is no string, and does not show it: %p', async (variable, value, got) => {
+  ])('refuses a %s that is not a string and does not show it: %p', async (variable, value, got) => {
     const env = { QUEUE_BACKEND: 'redis', REDIS_URL: 'redis://localhost', [variable]: value } as Record<string, string>;
     const error = await failureOf(loadBackend({ env }));
     expect(error).toEqual(new ConfigurationError(`Expected ${variable} to be a string or not set, got ${got}`));
     expect(ConfigurationError.is(error)).toBe(true);
   });
 
-  it('refuses a QUEUE_BACKEND that is no string', async () => {
+  it('refuses a QUEUE_BACKEND that is not a string', async () => {
     const error = await failureOf(loadBackend({ env: { QUEUE_BACKEND: 5 } as never }));
     expect(ConfigurationError.is(error)).toBe(true);
     expect(error.message).toMatch(/QUEUE_BACKEND.*got 5$/);

@@ -29,11 +29,11 @@ function importsOf(folder: string): string[] {
 }
 
 describe('The table of providers', () => {
-  it('has a row for each folder with a backend, and no other', () => {
+  it('has exactly one row for each folder with a backend', () => {
     expect([...providers.keys()].sort()).toEqual(folders.sort());
   });
 
-  it('asks for no client of memory', async () => {
+  it('needs no client for memory', async () => {
     expect(providers.get('memory')?.clients).toEqual([]);
     expect(await providers.get('memory')?.load()).toBe(MemoryBackend);
   });
@@ -45,7 +45,7 @@ describe('The table of providers', () => {
       expect([...(provider?.clients ?? [])].sort()).toEqual(importsOf(folder));
     });
 
-    it('names packages that are optional peers', () => {
+    it('names only optional peers', () => {
       for (const client of provider?.clients ?? []) {
         expect(manifest.peerDependencies).toHaveProperty([client]);
         expect(manifest.peerDependenciesMeta).toHaveProperty([client, 'optional'], true);

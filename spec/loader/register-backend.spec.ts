@@ -9,14 +9,14 @@ beforeEach(forgetBackends);
 const load = (name: string) => loadBackend({ env: { QUEUE_BACKEND: name }, logger: silentLogger });
 
 describe('registerBackend', () => {
-  it.each(['kafka', 'sqs-fifo', 's3', '0', '-', 'constructor'])('takes the name %j', async (name) => {
+  it.each(['kafka', 'sqs-fifo', 's3', '0', '-', 'constructor'])('accepts the name %j', async (name) => {
     const queue = fakeQueue(name);
     registerBackend(name, () => queue);
     expect(await load(name)).toBe(queue);
   });
 
   it.each(['', ' ', 'Kafka', 'a/b', '../evil', 'a.b', 'a_b', ' kafka', 'kafka\n', 'kafkä', '@scope/kafka', 'file:x'])(
-    'refuses the name %j',
+    'throws for the name %j',
     (name) => {
       const error = thrownBy(() => registerBackend(name, () => fakeQueue('never')));
       expect(error).toBeInstanceOf(RangeError);
@@ -26,13 +26,16 @@ describe('registerBackend', () => {
     },
   );
 
-  it.each([undefined, null, 5, {}, ['kafka'], Symbol('kafka')])('refuses a name that is no string: %p', (name) => {
-    const error = thrownBy(() => registerBackend(name as never, () => fakeQueue('never')));
-    expect(error).toBeInstanceOf(TypeError);
-    expect((error as Error).message).toMatch(/^Expected `name` to be the name of a backend/);
-  });
+  it.each([undefined, null, 5, {}, ['kafka'], Symbol('kafka')])(
+    'throws for a name that is not a string: %p',
+    (name) => {
+      const error = thrownBy(() => registerBackend(name as never, () => fakeQueue('never')));
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(/^Expected `name` to be the name of a backend/);
+    },
+  );
 
-  it.each(['memory', 'redis'])('lets another backend stand in for %s, and warns when it is taken', async (name) => {
+  it.each(['memory', 'redis'])('lets another backend replace %s and warns when it is loaded', async (name) => {
     const queue = fakeQueue('stand-in');
     registerBackend(name, () => queue);
     const logger = recordingLogger();
@@ -40,20 +43,23 @@ describe('registerBackend', () => {
     expect(logger.warnings).toEqual([`The registered backend "${name}" replaces the built-in one`]);
   });
 
-  it('passes over what stands in for memory where QUEUE_BACKEND is not set', async () => {
+  it('skips a replacement of memory if QUEUE_BACKEND is not set', async () => {
     const queue = fakeQueue('kafka');
     registerBackend('memory', () => fakeQueue('stand-in'));
     registerBackend('kafka', () => queue);
     expect(await loadBackend({ env: {}, logger: silentLogger })).toBe(queue);
   });
 
-  it.each([undefined, null, {}, fakeQueue('no factory')])('refuses a factory that is no function: %p', (factory) => {
-    const error = thrownBy(() => registerBackend('kafka', factory as never));
-    expect(error).toBeInstanceOf(TypeError);
-    expect((error as Error).message).toMatch(/^Expected `factory` to be a function, got /);
-  });
+  it.each([undefined, null, {}, fakeQueue('no factory')])(
+    'throws for a factory that is not a function: %p',
+    (factory) => {
+      const error = thrownBy(() => registerBackend('kafka', factory as never));
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(/^Expected `factory` to be a function, got /);
+    },
+  );
 
-  it('registers nothing when it refuses', async () => {
+  it('registers nothing if it throws', async () => {
     thrownBy(() => registerBackend('kafka', undefined as never));
     await expect(load('kafka')).rejects.toMatchObject({ code: 'SLUICE_BACKEND_NOT_FOUND' });
   });
@@ -64,7 +70,7 @@ describe('registerBackend', () => {
     expect(factory).not.toHaveBeenCalled();
   });
 
-  it('shares what is registered with every copy of the library in the process', async () => {
+  it('shares registered backends with every copy of the library in the process', async () => {
     const queue = fakeQueue('kafka');
     registerBackend('kafka', () => queue);
     await jest.isolateModulesAsync(async () => {
@@ -75,8 +81,8 @@ describe('registerBackend', () => {
   });
 });
 
-describe('A name that is registered again', () => {
-  it('has the last factory, which whoever loads it is warned of', async () => {
+describe('Registering a name again', () => {
+  it('replaces the factory and warns when the backend is loaded', async () => {
     const [first, second] = [fakeQueue('first'), fakeQueue('second')];
     registerBackend('kafka', () => first);
     registerBackend('kafka', () => second);
@@ -87,7 +93,7 @@ describe('A name that is registered again', () => {
     ]);
   });
 
-  it('keeps its place', async () => {
+  it('keeps its position', async () => {
     const queue = fakeQueue('kafka, registered again');
     registerBackend('kafka', () => fakeQueue('kafka'));
     registerBackend('sqs', () => fakeQueue('sqs'));
@@ -95,7 +101,7 @@ describe('A name that is registered again', () => {
     expect(await loadBackend({ env: {}, logger: silentLogger })).toBe(queue);
   });
 
-  it('is no matter for a warning when the factory is the same', async () => {
+  it('does not warn if the factory is the same', async () => {
     const factory = () => fakeQueue('kafka');
     registerBackend('kafka', factory);
     registerBackend('kafka', factory);
@@ -104,7 +110,7 @@ describe('A name that is registered again', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('warns nobody who loads another', async () => {
+  it('does not warn when another backend is loaded', async () => {
     registerBackend('sqs', () => fakeQueue('sqs'));
     registerBackend('kafka', () => fakeQueue('first'));
     registerBackend('kafka', () => fakeQueue('second'));
