@@ -11,15 +11,18 @@ import { Stage } from './stage.js';
 
 const BURST = 300;
 
-/** How long the broker has to hear that a consumer holds less, in milliseconds: the next one is tried where one was too short. Less than the longest wait of a consumer. */
+/**
+ * Pauses for the broker to apply a smaller prefetch, in milliseconds. If one is too short, the test
+ * tries the next. All are shorter than the longest wait of a consumer.
+ */
 const PAUSES = [500, 2000, 8000];
 
-/** Longer than a consumer keeps a prefetch, in milliseconds. */
+/** In milliseconds. Longer than a consumer keeps a prefetch. */
 const LONGER_THAN_A_PREFETCH_STAYS = 1500;
 
 interface Expected {
   readonly concurrency: number;
-  /** The most that it may hold after a pause. */
+  /** The maximum in flight after a pause. */
   readonly most: number;
 }
 
@@ -30,7 +33,7 @@ function adaptivePrefetch<Server extends FaultyServer>(broker: Broker<Server>): 
   it.each<Expected>([
     { concurrency: 1, most: 2 },
     { concurrency: 8, most: 9 },
-  ])('holds little again after a pause: %p', async ({ concurrency, most }) => {
+  ])('prefetches few messages again after a pause: %p', async ({ concurrency, most }) => {
     const { queue } = stage.open();
     const clock = new VirtualClock();
     const consumer = new AsyncLoopConsumer(queue, { concurrency, scheduler: clock.scheduler, logger: silentLogger });
@@ -43,7 +46,10 @@ function adaptivePrefetch<Server extends FaultyServer>(broker: Broker<Server>): 
       return unfinished - ready;
     };
 
-    /** Handles a burst quickly and pauses. Resolves to how many messages of the next burst the consumer holds, whose handlers do not end. */
+    /**
+     * Handles a burst quickly and pauses. Then handlers no longer end: resolves to the number of
+     * messages of the next burst that are in flight.
+     */
     const heldAfter = async (pause: number) => {
       gate.resolve();
       await publish();
@@ -54,7 +60,7 @@ function adaptivePrefetch<Server extends FaultyServer>(broker: Broker<Server>): 
       await sleep(pause);
       await publish();
       await eventually(async () => (await held()) > concurrency);
-      // What was asked for beyond that comes now.
+      // Messages that were requested beyond that arrive now.
       await sleep(1000);
       return held();
     };
@@ -68,4 +74,4 @@ function adaptivePrefetch<Server extends FaultyServer>(broker: Broker<Server>): 
   });
 }
 
-describeWithEveryEngine('A consumer of %s whose prefetch adapts', adaptivePrefetch);
+describeWithEveryEngine('A consumer with an adaptive prefetch on %s', adaptivePrefetch);

@@ -7,7 +7,7 @@ import type { Broker, FaultyServer } from './broker.js';
 import { describeWithEveryEngine } from './every-engine.js';
 import { Stage } from './stage.js';
 
-/** Whose code runs in which asynchronous context. */
+/** Tests in which async context each function runs. */
 function keepsContexts(open: () => QueueBackend): void {
   let contexts: Contexts;
   let queue: QueueBackend;
@@ -17,7 +17,7 @@ function keepsContexts(open: () => QueueBackend): void {
     queue = open();
   });
 
-  /** Opens the connections, in the context of a request. */
+  /** Publishes in the context of a request, which also opens the connections. */
   const publish = (publisher: string, ...numbers: number[]) =>
     contexts.in(publisher, () => Promise.all(numbers.map((n) => queue.publish('number', { n }))));
 
@@ -27,7 +27,7 @@ function keepsContexts(open: () => QueueBackend): void {
       () => contexts.notes,
     );
 
-  it('runs all functions of two consumers in the context of their run()', async () => {
+  it('runs all functions of two consumers in the context of their run() calls', async () => {
     await publish('request', 1);
     const consumers = ['first', 'second'].map((name) => {
       const consumer = new AsyncLoopConsumer(queue, {
@@ -72,7 +72,7 @@ function keepsContexts(open: () => QueueBackend): void {
     expect(contexts.notes).toContainEqual(expect.stringContaining('delay'));
   });
 
-  it('emits to a subscriber in the context in which it subscribed, also after it subscribed anew', async () => {
+  it('emits to a subscriber in the context of its subscription, also after a resubscription', async () => {
     await publish('request', 1);
     const subscribe = (name: string) =>
       contexts.in(name, () =>
@@ -95,7 +95,7 @@ function keepsContexts(open: () => QueueBackend): void {
     expect(contexts.notes).toEqual(['1 in first', '2 in first', '3 in second', 'complete in second']);
   });
 
-  it('emits batches in the context of the subscriber, those whose time is up too', async () => {
+  it('emits batches in the context of the subscriber, also timed ones', async () => {
     await publish('request', 1);
     contexts.in('subscriber', () =>
       queue
@@ -111,7 +111,7 @@ function keepsContexts(open: () => QueueBackend): void {
     expect([...contexts.notes].sort()).toEqual(['1 in subscriber', '2 in subscriber', '3 in subscriber']);
   });
 
-  it('runs loops, and what follows receive(), in their own context', async () => {
+  it('runs loops and the code after receive() in their own context', async () => {
     await publish('request', 1);
     await contexts.in('receiver', async () => {
       await (await receive(queue)).ack();
@@ -135,6 +135,6 @@ function keepsContextsOn<Server extends FaultyServer>(broker: Broker<Server>): v
   keepsContexts(() => stage.open().queue);
 }
 
-describe('A queue in memory', () => keepsContexts(() => new MemoryBackend({ logger: silentLogger })));
+describe('An in-memory queue', () => keepsContexts(() => new MemoryBackend({ logger: silentLogger })));
 
 describeWithEveryEngine('A queue on %s', keepsContextsOn);

@@ -3,32 +3,30 @@ import type { DriverOptions } from '../../src/core/options.js';
 import type { ConsumerSettings } from '../support/consumer-process.js';
 import type { ServerProcess } from '../support/servers/server-process.js';
 
-/** A server to which something can be done. */
+/** A server for fault injection. */
 export type FaultyServer = ServerProcess & { readonly url: string };
 
-/** What the fault tests have to know of a broker. */
+/** What the fault tests need to know about a broker. */
 export interface Broker<Server extends FaultyServer = FaultyServer> {
-  /** What it is called. */
   readonly title: string;
-  /** What its backend is called. */
   readonly backend: ConsumerSettings['backend'];
   /**
-   * Whether a message that is sent again is stored once; else what was on its way when a connection
-   * was lost may be there twice.
+   * Whether a resent message is stored once. If not, messages in transit during a lost connection
+   * may be duplicated.
    */
   readonly storesOnce: boolean;
   /**
-   * Whether a settlement is on the disk only some time after it was confirmed: a server that is
-   * killed then delivers that message again.
+   * Whether the server writes a settlement to disk only some time after it was confirmed. If it is
+   * killed before, it redelivers the message.
    */
   readonly settlesLate: boolean;
-  /** Whether a message that another process released counts as one more attempt. */
+  /** Whether a release by another process counts as an attempt. */
   readonly countsReleases: boolean;
-  /** Starts a server that keeps every confirmed message, whatever happens to the server. */
+  /** Starts a server that keeps every confirmed message through any fault. */
   start(): Promise<Server>;
-  /** Starts a server that asks for a password, if the other one does not. */
+  /** Starts a server that requires a password, if the other one does not. */
   startLocked?(): Promise<Server>;
-  /** Prepares a server that is about to be killed right after its queues were created. */
+  /** Prepares a server that is killed right after its queues were created. */
   beforeKill?(server: Server): Promise<void>;
   open(options: DriverOptions & { readonly url: string }): QueueBackend;
 }

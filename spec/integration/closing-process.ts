@@ -10,24 +10,21 @@ import { guard } from '../support/servers/guard.js';
 import type { FaultyServer } from './broker.js';
 import type { Stage } from './stage.js';
 
-/** What a closing process is told at its start. */
+/** The settings of a closing process. */
 export interface ClosingSettings extends Pick<ConsumerSettings, 'backend' | 'options'> {
-  /**
-   * A consumer holds a message, whose ack is on its way when it closes the queue; a publisher has a
-   * publish on its way.
-   */
+  /** A consumer closes its queue with an ack in transit, a publisher with a publish in transit. */
   readonly role: 'consumer' | 'publisher';
   /**
-   * Its queue uses a connection that the process opens, and destroys when the queue is closed.
-   * Needs `integration/client.ts` of the engine.
+   * The queue uses a connection that the process opens, and destroys after `close()`. Needs
+   * `integration/client.ts` of the engine.
    */
   readonly handedIn?: boolean;
 }
 
-/** Far longer than a process takes that ends by itself, in milliseconds. */
+/** In milliseconds. Far longer than a process needs to exit by itself. */
 const LONGEST = 60_000;
 
-/** A process that uses a queue, and closes it when it is told to. */
+/** A process that uses a queue and closes it on SIGTERM. */
 class ClosingProcess {
   readonly #child: ChildProcessByStdio<null, Readable, null>;
   readonly #ended: Promise<unknown[]>;
@@ -48,7 +45,7 @@ class ClosingProcess {
     });
   }
 
-  /** Starts one; resolves when it has used its queue. */
+  /** Starts a process. Resolves when it has used its queue. */
   static async start(settings: ClosingSettings): Promise<ClosingProcess> {
     const closing = new ClosingProcess(settings);
     await eventually(() => closing.#ready || closing.#child.exitCode !== null);
@@ -57,8 +54,8 @@ class ClosingProcess {
   }
 
   /**
-   * Has it close the queue. Resolves to the code that it exited with by itself, and what kept it
-   * alive when the queue was closed; `hung` if it had to be killed.
+   * Closes the queue of the process. Resolves to the exit code and the resources that were active
+   * after `close()`. The exit code is `hung` if the process had to be killed.
    */
   async close(): Promise<{ readonly exit: unknown; readonly resources: readonly string[] | undefined }> {
     this.#child.kill('SIGTERM');
@@ -75,8 +72,8 @@ class ClosingProcess {
 }
 
 /**
- * Returns a function that expects a process to end by itself after it has closed its queue. Its
- * server keeps and accepts connections, and does not answer until the process has ended.
+ * Returns a function that expects a process to exit by itself after it has closed its queue. The
+ * server accepts connections but does not answer until the process has ended.
  */
 export function closingProcesses<Server extends FaultyServer>(stage: Stage<Server>) {
   return async (settings: Pick<ClosingSettings, 'role' | 'handedIn'>): Promise<void> => {

@@ -4,10 +4,10 @@ import { eventually } from '../support/eventually.js';
 import { failureOf } from '../support/promises.js';
 import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 
-/** How many calls are given up while there is no server. */
+/** Number of calls that time out while there is no server. */
 const GIVEN_UP = 100;
 
-/** More than what a new connection costs beside the counts. */
+/** More commands than a new connection needs beside the counts. */
 const A_HANDFUL = 10;
 
 interface Suite {
@@ -16,12 +16,12 @@ interface Suite {
 }
 
 /**
- * Tests that a backend drops the calls of `stats()` that were given up.
+ * Tests that a backend drops timed out calls of `stats()`.
  *
- * @param counted returns how often the server has counted
+ * @param counted returns the number of counts by the server
  */
 export function givesUp(suite: Suite, counted: () => number | Promise<number>): void {
-  it('asks the server for no stats that were given up before it came back', async () => {
+  it('does not send timed out stats() requests to the server once it is back', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
     const queue = suite.open({ url, publishTimeout: 500 });

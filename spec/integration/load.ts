@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from 'sluice';
 import type { Tally } from '../support/tally.js';
 
-/** How many publishes are under way at once. */
+/** Number of concurrent publishes. */
 export const AT_ONCE = 64;
 
 export interface LoadOptions {
@@ -10,13 +10,19 @@ export interface LoadOptions {
   /** The number of the first message. @default 0 */
   readonly from?: number;
   readonly count: number;
-  /** How many messages may be published and not over, so that publishing lasts as long as consuming. @default no limit */
+  /**
+   * Maximum number of published messages that are not handled, so that publishing lasts as long as
+   * consuming. @default no limit
+   */
   readonly ahead?: number;
-  /** Ends the publishing early. */
+  /** Stops publishing early. */
   readonly signal?: AbortSignal;
 }
 
-/** Publishes messages `{ id }`, each once, and notes how each publish ended. Resolves when the last has. */
+/**
+ * Publishes messages `{ id }` once each and records the result of each publish. Resolves after the
+ * last.
+ */
 export async function publishLoad(
   queue: QueueBackend,
   { tally, from = 0, count, ahead = Number.POSITIVE_INFINITY, signal }: LoadOptions,

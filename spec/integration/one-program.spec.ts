@@ -12,7 +12,7 @@ const EXPECTED = [
   '',
 ].join('\n');
 
-/** The same program, with nothing changed but what says where the queue is. */
+/** Runs the same program. Only the variables that select the queue differ. */
 async function run(backend: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
   const program = new Program('examples/any-backend.ts', {
     ...env,
@@ -24,7 +24,7 @@ async function run(backend: string, env: Readonly<Record<string, string>> = {}):
   return program.printedLines;
 }
 
-/** On a broker the queues are still there when it runs for the second time. */
+/** Runs the program twice. On a broker, the queues still exist the second time. */
 function runsTwice(backend: string, variable: string, start: () => Promise<FaultyServer>): void {
   let server: FaultyServer;
 
@@ -34,14 +34,14 @@ function runsTwice(backend: string, variable: string, start: () => Promise<Fault
 
   afterAll(() => server.stop());
 
-  it('prints what it prints on every backend, again and again', async () => {
+  it('prints the same output every time', async () => {
     expect(await run(backend, { [variable]: server.url })).toBe(EXPECTED);
     expect(await run(backend, { [variable]: server.url })).toBe(EXPECTED);
   });
 }
 
-describe('One program on memory', () => {
-  it('prints what it prints on every backend', async () => {
+describe('One program in memory', () => {
+  it('prints the same output', async () => {
     expect(await run('memory')).toBe(EXPECTED);
   });
 });

@@ -9,10 +9,10 @@ import { Stage } from './stage.js';
 
 const CONSUMERS = 50;
 
-/** How often each connection fails to reconnect: with its pauses, an outage of some seconds. */
+/** Number of failed reconnects per connection. With backoff, this is an outage of some seconds. */
 const FAILURES = 6;
 
-/** What one outage may write, however many consumers there are. */
+/** Maximum number of log lines of one outage, for any number of consumers. */
 const MOST_LINES = 10;
 
 interface Line {
@@ -21,7 +21,7 @@ interface Line {
   readonly details: LogDetails;
 }
 
-/** Keeps what an operator sees, in order; and what goes to `debug`. */
+/** Records what an operator sees, and what is logged at `debug`. */
 class OperatorLog {
   readonly lines: Line[] = [];
   readonly debugs: string[] = [];
@@ -49,14 +49,14 @@ function expectReadable(log: OperatorLog): void {
   ).toEqual([]);
 }
 
-/** A broker that refuses connections for some seconds. */
+/** Cases of a broker that refuses connections for some seconds. */
 function outagesOn<Server extends FaultyServer>(broker: Broker<Server>): void {
   const stage = new Stage(broker);
 
   it.each([
     ['backends', 1],
     ['subscriptions of one backend', CONSUMERS],
-  ])('is told in a few lines by fifty %s, all of which work again', async (_, each) => {
+  ])('is logged in a few lines by fifty %s, and all of them work again', async (_, each) => {
     const log = new OperatorLog();
     const { proxy, url } = await stage.proxy();
     const publisher = stage.open().queue;
@@ -68,7 +68,7 @@ function outagesOn<Server extends FaultyServer>(broker: Broker<Server>): void {
     const holders = backends.flatMap((queue) => upTo(each).map(() => new Holder(queue, { prefetch: 1 })));
     const publish = () => Promise.all(holders.map((_, n) => publisher.publish('number', { n })));
 
-    // With a prefetch of one, each gets one.
+    // With a prefetch of 1, each consumer gets one message.
     await publish();
     await eventually(() => holders.every(({ held }) => held.length === 1));
     await Promise.all(holders.map(({ held: [delivery] }) => delivery?.ack()));
@@ -85,18 +85,18 @@ function outagesOn<Server extends FaultyServer>(broker: Broker<Server>): void {
     await eventually(() => log.messages.some((message) => message.startsWith('Reconnected to')));
 
     expect(log.lines.length).toBeLessThanOrEqual(MOST_LINES);
-    // A connection that was being made is not lost.
+    // A connection that was being opened is not lost.
     expect(log.messages[0]).toMatch(/(lost the connection|cannot connect) to \S+ at /);
     expect(log.messages.at(-1)).toMatch(/^Reconnected to \S+ at \S+ after [\d.]+ s, \d+ attempts/);
     expectReadable(log);
   });
 }
 
-/** A server that does not take the password. */
+/** Cases of a server that refuses the password. */
 function wrongPasswordOn<Server extends FaultyServer>(broker: Broker<Server>): void {
   const stage = new Stage(broker);
 
-  /** A queue whose URL has a wrong password. */
+  /** Opens a queue whose URL has a wrong password. */
   const open = (log: OperatorLog): QueueBackend => {
     const url = new URL(stage.url);
     url.username = 'nobody';
@@ -106,7 +106,7 @@ function wrongPasswordOn<Server extends FaultyServer>(broker: Broker<Server>): v
     return queue;
   };
 
-  it('is told in a few lines by a publisher and a consumer', async () => {
+  it('is logged in a few lines by a publisher and a consumer', async () => {
     const log = new OperatorLog();
     const queue = open(log);
     const holder = new Holder(queue);
@@ -118,7 +118,7 @@ function wrongPasswordOn<Server extends FaultyServer>(broker: Broker<Server>): v
     expectReadable(log);
   });
 
-  it('is told once for a group, however many subscribers it has', async () => {
+  it('is logged once for a group with any number of subscribers', async () => {
     const log = new OperatorLog();
     const queue = open(log);
     const holders = upTo(CONSUMERS).map(() => new Holder(queue));

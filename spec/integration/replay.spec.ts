@@ -20,7 +20,7 @@ const LETTERS = 5;
 
 type Seen = readonly [n: number, headers: Delivery['headers'], attempt: number];
 
-/** Handles messages for a group, and gives up each number once that it is told to. */
+/** Handles messages for a group and fails those for which `fails` returns true. */
 function consumerOf(queue: QueueBackend, group: string, deadLetter: QueueBackend, fails: (n: number) => boolean) {
   const seen: Seen[] = [];
   const consumer = new AsyncLoopConsumer(queue, { group, deadLetter, retry: { count: 0 }, logger: silentLogger });
@@ -30,7 +30,7 @@ function consumerOf(queue: QueueBackend, group: string, deadLetter: QueueBackend
     seen.push([n, headers, attempt]);
   });
   return {
-    /** In the order of their numbers. */
+    // Sorted by number.
     get seen(): Seen[] {
       return seen.toSorted(([one], [other]) => one - other);
     },
@@ -38,7 +38,7 @@ function consumerOf(queue: QueueBackend, group: string, deadLetter: QueueBackend
   };
 }
 
-/** What a replay does on any backend: the first of the groups fails. */
+/** Replays on any backend. Handlers of the first group have failed. */
 async function replaysOnce(
   orders: QueueBackend,
   failed: QueueBackend,
@@ -68,19 +68,19 @@ function replaysOn<Server extends FaultyServer>(broker: Broker<Server>): void {
     return queue;
   };
 
-  it('publishes each dead letter again, as it was, to the group in which it failed only', async () => {
+  it('publishes each dead letter unchanged, only to the group in which it failed', async () => {
     await replaysOnce(open('', ['billing', 'audit']), open('.failed'), ['billing', 'audit']);
   });
 
-  it('publishes each dead letter again to the only group', async () => {
+  it('publishes each dead letter to the only group', async () => {
     await replaysOnce(open(''), open('.failed'), ['default']);
   });
 }
 
-describeWithEveryEngine('The replay of dead letters on %s', replaysOn);
+describeWithEveryEngine('Replay of dead letters on %s', replaysOn);
 
-describe('The replay of dead letters on memory', () => {
-  /** A dead letter queue with some letters. */
+describe('Replay of dead letters in memory', () => {
+  /** A dead letter queue with one letter from each of the given queues. */
   function lettersFrom(...queues: readonly string[]): MemoryBackend {
     const failed = new MemoryBackend({ name: 'failed', logger: silentLogger });
     for (const [index, queue] of queues.entries()) {
@@ -93,26 +93,26 @@ describe('The replay of dead letters on memory', () => {
     return failed;
   }
 
-  /** A queue that is told what to do with each message. */
+  /** A queue with the given publish function. */
   function queueOf(publish: (...message: PublishArguments) => Promise<void>): QueueBackend {
     const queue = new MemoryBackend({ name: 'orders', logger: silentLogger });
     return Object.assign(queue, { publish });
   }
 
   it.each([['billing'], ['default']] as const)(
-    'publishes each dead letter again, as it was, to the group %s',
+    'publishes each dead letter unchanged to the group %s',
     async (group) => {
       const orders = new MemoryBackend({ name: 'orders', groups: [group], logger: silentLogger });
       await replaysOnce(orders, lettersFrom(), [group]);
     },
   );
 
-  it('publishes each dead letter again to the group in which it failed only', async () => {
+  it('publishes each dead letter only to the group in which it failed', async () => {
     const groups = ['billing', 'audit'] as const;
     await replaysOnce(new MemoryBackend({ name: 'orders', groups, logger: silentLogger }), lettersFrom(), groups);
   });
 
-  it('names the group, and leaves out the headers of the dead letter', async () => {
+  it('names the group and omits the headers of the dead letter', async () => {
     const published: PublishArguments[] = [];
     await replay(lettersFrom('orders'), [queueOf(async (...message) => void published.push(message))]);
     expect(published).toEqual([['number', { n: 1 }, { headers: { trace: 'abc' }, group: 'billing' }]]);
@@ -128,7 +128,7 @@ describe('The replay of dead letters on memory', () => {
     expect([await replaying, failed.unfinished]).toEqual([1, 0]);
   });
 
-  it('keeps a dead letter whose message is not published, and those behind it', async () => {
+  it('keeps a dead letter whose publish fails, and those behind it', async () => {
     const failed = lettersFrom('orders', 'orders', 'orders');
     const refused = new Error('refused');
     const orders = queueOf(async (_, { n }: { n?: number }) => {
@@ -138,20 +138,20 @@ describe('The replay of dead letters on memory', () => {
     expect(failed.size).toBe(2);
   });
 
-  it('keeps a dead letter of a queue that it was not given', async () => {
+  it('keeps a dead letter from a queue that it was not given', async () => {
     const failed = lettersFrom('invoices');
     await expect(replay(failed, [queueOf(async () => {})])).rejects.toThrow(/ is from queue "invoices"\./);
     expect(failed.size).toBe(1);
   });
 
-  it('leaves what fails again for the next time', async () => {
+  it('leaves messages that fail again for the next replay', async () => {
     const failed = lettersFrom('orders', 'orders');
     const orders = queueOf(() => failed.publish('number', { n: 3 }, { headers: { 'sluice-queue': 'orders' } }));
     expect(await replay(failed, [orders])).toBe(2);
     expect(failed.size).toBe(2);
   });
 
-  it('ends when another consumer has taken the rest', async () => {
+  it('ends if another consumer has taken the rest', async () => {
     const failed = lettersFrom('orders', 'orders', 'orders');
     const orders = queueOf(async () => {
       for (const _ of upTo(2)) await (await receive(failed)).ack();

@@ -28,7 +28,7 @@ function keepsItsMessages<Server extends FaultyServer>(broker: Broker<Server>): 
   killingMessage(stage);
 }
 
-describe('A queue in memory', () => {
+describe('An in-memory queue', () => {
   it('counts no attempt for 40 graceful restarts of a consumer', async () => {
     const queue = new MemoryBackend({ logger: silentLogger });
     expect(attempts(await restartConsumers(queue, (run) => run(queue)))).toEqual([1]);

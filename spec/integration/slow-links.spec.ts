@@ -5,24 +5,24 @@ import type { Broker, FaultyServer } from './broker.js';
 import { describeWithEveryEngine } from './every-engine.js';
 import { Stage } from './stage.js';
 
-/** In milliseconds. A server has a third of it to answer. */
+/** In milliseconds. The response timeout is a third of it. */
 const LEASE = 6000;
 
-/** Longer than anything takes. */
+// Longer than any operation takes.
 const PUBLISH_TIMEOUT = 90_000;
 
-/** Bytes in a second: a message takes almost twice as long as a server has to answer. */
+/** Bytes per second. A message takes almost twice as long as the response timeout. */
 const SPEED = 260_000;
 
 const TEXT = 'x'.repeat(1_000_000);
 
 const COUNT = 3;
 
-/** A link on which a message takes longer than an answer may. */
+/** Cases of a link on which a message takes longer than the response timeout. */
 function slowLinks<Server extends FaultyServer>(broker: Broker<Server>): void {
   const stage = new Stage(broker);
 
-  /** A queue behind a slow link. */
+  /** Opens a queue behind a slow link. */
   const openSlowly = async () => {
     const { proxy, url } = await stage.proxy();
     proxy.throttle(SPEED);
@@ -34,10 +34,10 @@ function slowLinks<Server extends FaultyServer>(broker: Broker<Server>): void {
   const publishLarge = (queue: ReturnType<typeof open>) =>
     Promise.all(upTo(COUNT).map((n) => queue.publish('key', { n, text: TEXT })));
 
-  /** Every message was delivered once, in order. */
+  // Every message is delivered once, in order.
   const once = upTo(COUNT).map((n) => [n, 1]);
 
-  it('takes large messages from a publisher, each once', async () => {
+  it('transports large messages of a publisher once', async () => {
     const { slow } = await openSlowly();
     const queue = open();
     const holder = new Holder(queue);
@@ -47,7 +47,7 @@ function slowLinks<Server extends FaultyServer>(broker: Broker<Server>): void {
     expect(await queue.stats()).toMatchObject({ unfinished: COUNT });
   });
 
-  it('brings large messages to a consumer, each once, and their acks back', async () => {
+  it('transports large messages to a consumer once, and their acks back', async () => {
     const { slow } = await openSlowly();
     const queue = open();
     await publishLarge(queue);
@@ -66,7 +66,7 @@ function slowLinks<Server extends FaultyServer>(broker: Broker<Server>): void {
     // The queue is closed before they are confirmed.
     ['a publisher', (slow: ReturnType<typeof open>) => void publishLarge(slow).catch(() => {})],
     ['a consumer', (slow: ReturnType<typeof open>) => void new Holder(slow)],
-  ])('is still noticed to be dead, under %s', async (_who, use) => {
+  ])('is still recognized as dead with %s', async (_who, use) => {
     const { proxy, slow } = await openSlowly();
     await publishLarge(open());
     await slow.stats();
@@ -78,7 +78,7 @@ function slowLinks<Server extends FaultyServer>(broker: Broker<Server>): void {
   });
 }
 
-/** Waits until a good deal of a message has come through. */
+/** Waits until half of a message has been transferred. */
 async function halfOfAMessage(proxy: TcpProxy): Promise<void> {
   const sum = () => proxy.bytes['to-client'] + proxy.bytes['to-target'];
   const before = sum();

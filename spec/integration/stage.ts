@@ -10,25 +10,28 @@ import type { Broker, FaultyServer } from './broker.js';
 import { AT_ONCE, type LoadOptions, publishLoad } from './load.js';
 
 export interface QueueOptions extends Omit<DriverOptions, 'name' | 'logger'> {
-  /** Where its publisher, or its consumers, find the server. @default the server itself */
+  /** Where the publisher or the consumers connect. @default the server itself */
   readonly url?: string;
-  /** Of each consumer process. @default 32 */
+  /** The prefetch of each consumer process. @default 32 */
   readonly prefetch?: number;
 }
 
-/** A queue, and what a process is told that consumes it. */
+/** A queue and the settings of processes that consume it. */
 export interface Staged {
   readonly queue: QueueBackend;
   readonly settings: Omit<ConsumerSettings, 'work'>;
 }
 
-/** A server for the tests of a suite; what a test has started ends with it, in the reverse order. */
+/**
+ * A server for the tests of a suite. Everything that a test has started ends with it, in reverse
+ * order.
+ */
 export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSuite<Server> {
   readonly broker: Broker<Server>;
   readonly #consumers: ConsumerProcess[] = [];
   #over = new AbortController();
 
-  /** To be called where the suite is described. */
+  /** Must be called where the suite is described. */
   constructor(broker: Broker<Server>) {
     super(() => broker.start());
     this.broker = broker;
@@ -40,7 +43,7 @@ export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSui
     });
   }
 
-  /** A queue of this test's name. */
+  /** Opens a queue with the name of this test. */
   open({ prefetch = 32, ...given }: QueueOptions = {}): Staged {
     const options = { url: this.url, name: this.name, ...given };
     const queue = this.broker.open({ ...options, logger: silentLogger });
@@ -48,7 +51,6 @@ export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSui
     return { queue, settings: { backend: this.broker.backend, options, consume: { prefetch } } };
   }
 
-  /** Starts a consumer process. */
   async consumer(settings: ConsumerSettings, tally: Tally): Promise<ConsumerProcess> {
     const consumer = await ConsumerProcess.start(settings, tally);
     this.#consumers.push(consumer);
@@ -56,29 +58,35 @@ export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSui
     return consumer;
   }
 
-  /** Starts several alike. */
+  /** Starts several consumer processes with the same settings. */
   consumers(count: number, settings: ConsumerSettings, tally: Tally): Promise<ConsumerProcess[]> {
     return Promise.all(Array.from({ length: count }, () => this.consumer(settings, tally)));
   }
 
-  /** Publishes messages `{ id }`, each once, and notes how each publish ended. Resolves when the last has. */
+  /**
+   * Publishes messages `{ id }` once each and records the result of each publish. Resolves after
+   * the last.
+   */
   publish(queue: QueueBackend, options: LoadOptions): Promise<void> {
     return publishLoad(queue, { ...options, signal: this.#over.signal });
   }
 
-  /** Ends the server at once (SIGKILL). */
+  /** Kills the server with SIGKILL. */
   async killServer(): Promise<void> {
     await this.broker.beforeKill?.(this.server);
     await this.server.kill();
   }
 
-  /** Lets the server stand still, until it is thawed or the test is over. */
+  /** Freezes the server until it is thawed or the test ends. */
   freezeServer(): void {
     this.ending(() => this.server.thaw());
     this.server.freeze();
   }
 
-  /** Waits until something holds; fails when a consumer has ended by itself, or its stream has failed. */
+  /**
+   * Waits for a condition. Fails if a consumer process has ended by itself or its stream has
+   * failed.
+   */
   async until(condition: () => boolean | Promise<boolean>, tally?: Tally): Promise<void> {
     const check = () => {
       const failed = this.#consumers.find(({ failure }) => failure !== undefined);
@@ -88,18 +96,18 @@ export class Stage<Server extends FaultyServer = FaultyServer> extends ServerSui
     await eventually(check, () => ({ condition: String(condition), tally, consumers: this.#consumers }));
   }
 
-  /** Waits until every group has settled all that was published, and what the consumers did to it has been heard. */
+  /** Waits until every group has settled all messages and the consumers have reported it. */
   async settled(queue: QueueBackend, tally: Tally): Promise<void> {
     await this.until(async () => (await queue.stats()).unfinished === 0, tally);
     await Promise.all(this.#consumers.map((consumer) => consumer.caughtUp()));
-    // A broker may not tell what another process holds.
+    // A broker may not count messages in flight of another process.
     await this.until(() => tally.lost.length === 0, tally);
   }
 
   /**
-   * Prints the figures of a test that is over, and checks them.
-   * @param held how many messages consumers held, at most, that were taken from them
-   * @param publishersLost how often a publisher lost its connection under load
+   * Prints the figures of a finished test and checks them.
+   * @param held the maximum number of messages that were in flight and redelivered
+   * @param publishersLost the number of times that a publisher lost its connection under load
    */
   close(tally: Tally, fault: string, held: number, publishersLost = 0): void {
     const sentAgain = this.broker.storesOnce ? 0 : AT_ONCE * publishersLost;

@@ -4,9 +4,9 @@ import type { Stage } from '../stage.js';
 const LEASE = 1_500;
 const PREFETCH = 8;
 
-/** Consumers that take longer than their lease, and such as stand still. */
+/** Cases of handlers that exceed their lease, and of frozen consumers. */
 export function keptLease(stage: Stage): void {
-  it('keeps a lease while a handler takes several times as long', async () => {
+  it('renews a lease while a handler takes several times as long', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
     const slow = await stage.consumer({ ...settings, work: 2.5 * LEASE }, tally);
@@ -20,7 +20,7 @@ export function keptLease(stage: Stage): void {
     stage.close(tally, 'a handler longer than its lease', 0);
   }, 100_000);
 
-  it('ends the lease of a consumer that stands still, whose acknowledgement does not count then', async () => {
+  it('redelivers the messages of a frozen consumer, whose late acks resolve with false', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
     const frozen = await stage.consumer({ ...settings, work: 'until-told' }, tally);
@@ -36,10 +36,10 @@ export function keptLease(stage: Stage): void {
     frozen.finish();
     await stage.until(() => frozen.settled.size === PREFETCH, tally);
     expect([...frozen.settled.values()]).not.toContain(true);
-    // It is a consumer like any other again.
+    // The thawed consumer receives messages again.
     await stage.publish(queue, { tally, from: PREFETCH, count: 200 });
     await stage.settled(queue, tally);
     await stage.until(() => frozen.settled.size === PREFETCH + 200, tally);
-    stage.close(tally, 'a consumer that stood still for longer than its lease', PREFETCH);
+    stage.close(tally, 'a consumer frozen for longer than its lease', PREFETCH);
   }, 100_000);
 }

@@ -3,14 +3,17 @@ import type { Stage } from '../stage.js';
 
 const MESSAGES = 10_000;
 const PREFETCH = 32;
-/** What was in flight of each: what it had out, and as many that it had settled, of which the broker had not heard yet. */
+/**
+ * The maximum number of redeliveries per consumer: its messages in flight, and as many acks that
+ * have not reached the broker.
+ */
 const IN_FLIGHT = 2 * PREFETCH;
-/** Consumers are killed when so many messages are done. */
+// The numbers of handled messages at which a consumer is killed.
 const KILLS = [2_000, 5_000, 8_000];
 
-/** Consumers killed in the middle of their work. */
+/** Cases of consumers that are killed during their work. */
 export function killedConsumers(stage: Stage): void {
-  it('leaves the messages of killed consumers to the others', async () => {
+  it('redelivers the messages of killed consumers to the others', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease: 3_000, prefetch: PREFETCH });
     const alive = await stage.consumers(KILLS.length + 1, { ...settings, work: 10 }, tally);

@@ -8,9 +8,12 @@ const MESSAGES = 32;
 const LIMIT = 6;
 const HANDLING = { concurrency: 2, retry: { count: 1 }, deliveryLimit: LIMIT };
 
-/** A message that ends each process that handles it is given up after `deliveryLimit` deliveries, and takes none of those with it that were prefetched beside it. */
+/**
+ * Cases of a message that kills each process that handles it. It is given up after `deliveryLimit`
+ * deliveries, and prefetched messages are not given up with it.
+ */
 export function killingMessage<Server extends FaultyServer>(stage: Stage<Server>): void {
-  it('gives up a message that ends its consumers, and handles those that were prefetched beside it', async () => {
+  it('gives up a message that kills its consumers, and handles the messages prefetched beside it', async () => {
     const tally = new Tally();
     const { queue, settings } = stage.open({ lease: 1000, prefetch: MESSAGES });
     for (let id = 0; id < MESSAGES; id++) await queue.publish('message', id === 0 ? { id, kills: true } : { id });
@@ -24,7 +27,7 @@ export function killingMessage<Server extends FaultyServer>(stage: Stage<Server>
       stage.ending(() => process.kill());
       lives.push(process);
       const over = () => {
-        // One that is killed may have settled more than it could say.
+        // A killed process may have settled more than it reported.
         for (const id of process.handled) handled.add(id);
         return process.end !== undefined || handled.size + gaveUp.length + process.gaveUp.length >= MESSAGES;
       };

@@ -5,7 +5,7 @@ import { silentLogger } from '../../support/recording-logger.js';
 const MESSAGES = 200;
 const RESTARTS = 40;
 
-/** Runs a consumer with its defaults, and stops it in the middle of a handler. */
+/** Runs a consumer with default options and stops it while a handler runs. */
 async function runAndStop(queue: QueueBackend): Promise<void> {
   const consumer = new AsyncLoopConsumer(queue, { logger: silentLogger });
   let started = false;
@@ -18,7 +18,10 @@ async function runAndStop(queue: QueueBackend): Promise<void> {
   await running;
 }
 
-/** Publishes, restarts a consumer again and again, and handles all there is in the end. Returns what became of each message. */
+/**
+ * Publishes messages, restarts a consumer repeatedly, and finally handles all messages. Returns the
+ * outcome of each message.
+ */
 export async function restartConsumers(
   publisher: QueueBackend,
   restart: (run: (queue: QueueBackend) => Promise<void>) => Promise<void>,

@@ -4,11 +4,11 @@ import type { Stage } from '../stage.js';
 
 const PREFETCH = 32;
 const CONSUMERS = 2;
-/** How many messages there are for each fault, and how many of them are done when it comes. */
+/** Number of messages for each fault, and number of handled messages at which it happens. */
 const LOAD = 1_500;
 const BEFORE = 500;
 
-/** What is done to the server, one after the other. */
+/** The faults, one after the other. */
 const FAULTS: readonly ((stage: Stage) => Promise<void>)[] = [
   ({ server }) => server.restart(),
   async (stage) => {
@@ -17,25 +17,25 @@ const FAULTS: readonly ((stage: Stage) => Promise<void>)[] = [
   },
   async (stage) => {
     await stage.killServer();
-    // Long enough for several attempts to connect, each after a longer pause.
+    // Long enough for several attempts to connect, with a growing backoff.
     await sleep(1_500);
     await stage.server.start();
   },
 ];
 
 /**
- * A server that comes and goes under load, or stands still.
- * @param startsSlowly whether every start takes as long as the pause that is made before the last of them
+ * Cases of a server that is stopped, killed or frozen under load.
+ * @param startsSlowly whether every start takes as long as the pause before the last of them
  */
 export function restartedServer(stage: Stage, { startsSlowly = false } = {}): void {
   const faults = startsSlowly ? FAULTS.slice(0, -1) : FAULTS;
 
   const prepare = async (lease: number) => {
     const tally = new Tally();
-    // All of the interruptions are shorter than `publishTimeout`.
+    // All interruptions are shorter than `publishTimeout`.
     const { queue, settings } = stage.open({ lease, publishTimeout: 60_000, prefetch: PREFETCH });
     await stage.consumers(CONSUMERS, { ...settings, work: 10 }, tally);
-    /** Does something in the middle of so many messages. */
+    /** Causes a fault while `LOAD` messages are published and handled. */
     const amid = async (from: number, fault: () => Promise<void>) => {
       const published = stage.publish(queue, { tally, from, count: LOAD, ahead: 300 });
       await stage.until(() => tally.done >= from + BEFORE, tally);
@@ -47,7 +47,7 @@ export function restartedServer(stage: Stage, { startsSlowly = false } = {}): vo
     return { queue, tally, amid };
   };
 
-  it('goes on where it was when the server is stopped, or killed, and started again', async () => {
+  it('resumes after the server was stopped, killed and restarted', async () => {
     const { queue, tally, amid } = await prepare(5_000);
     let forgotten = 0;
     for (const [index, fault] of faults.entries()) {
@@ -66,7 +66,7 @@ export function restartedServer(stage: Stage, { startsSlowly = false } = {}): vo
     );
   }, 100_000);
 
-  it('goes on when the server has stood still for longer than a lease', async () => {
+  it('resumes after the server was frozen for longer than a lease', async () => {
     const { queue, tally, amid } = await prepare(1_500);
     await amid(0, async () => {
       stage.freezeServer();
@@ -74,7 +74,8 @@ export function restartedServer(stage: Stage, { startsSlowly = false } = {}): vo
       stage.server.thaw();
     });
     await stage.settled(queue, tally);
-    // What the consumers held, and what they had acknowledged just before: the server may look at its leases before it reads that.
-    stage.close(tally, 'a server that stood still for longer than a lease', 2 * PREFETCH * CONSUMERS, 1);
+    // Messages in flight, and messages acked just before: the server may check leases before it
+    // reads the acks.
+    stage.close(tally, 'a server frozen for longer than a lease', 2 * PREFETCH * CONSUMERS, 1);
   }, 100_000);
 }

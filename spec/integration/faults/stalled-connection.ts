@@ -4,13 +4,13 @@ import type { TcpProxy } from '../../support/servers/tcp-proxy.js';
 import { Tally } from '../../support/tally.js';
 import type { Stage } from '../stage.js';
 
-/** Connections of a publisher that stall, or are cut. */
+/** Cases of publisher connections that stall or are cut. */
 export function stalledPublisher(stage: Stage): void {
   it.each([
     ['is cut', (proxy: TcpProxy) => proxy.cut()],
     ['flows again', () => undefined],
   ])(
-    'fails publishes after their time, and takes those that are made when the connection %s',
+    'fails publishes after their timeout and accepts new ones once the connection %s',
     async (how, heal) => {
       const { proxy, url } = await stage.proxy();
       const { queue, settings } = stage.open();
@@ -33,7 +33,7 @@ export function stalledPublisher(stage: Stage): void {
 
       heal(proxy);
       proxy.resume();
-      // A publish that is made while the connection is found dead may take its whole time; one that is made later need not fail any more.
+      // A publish during the detection of the dead connection may time out. Later ones must not.
       let id = 1_000;
       const before = tally.confirmed;
       await stage.until(async () => {
@@ -49,7 +49,7 @@ export function stalledPublisher(stage: Stage): void {
     100_000,
   );
 
-  it('keeps publishes that have no short time until the connection is made anew', async () => {
+  it('keeps publishes with a long timeout until the connection is restored', async () => {
     const { proxy, url } = await stage.proxy();
     const { queue, settings } = stage.open();
     const { queue: through } = stage.open({ url, publishTimeout: 60_000 });
@@ -58,7 +58,7 @@ export function stalledPublisher(stage: Stage): void {
     const published = stage.publish(through, { tally, count: 3_000 });
     for (const at of [500, 1_500]) {
       await stage.until(() => tally.confirmed >= at, tally);
-      // The first time, messages arrive and their confirmations do not.
+      // The first time, messages arrive but their confirms do not.
       proxy.stall(at === 500 ? 'to-client' : 'both');
       await sleep(200);
       await proxy.refuse();
@@ -70,16 +70,16 @@ export function stalledPublisher(stage: Stage): void {
     await published;
     expect(tally.confirmed).toBe(3_000);
     await stage.settled(queue, tally);
-    // The publisher does not know whether what it sent had arrived, and sends it again.
+    // The publisher does not know whether sent messages have arrived, and resends them.
     stage.close(tally, 'a connection of a publisher cut twice under load', 0, 2);
   }, 100_000);
 }
 
 const PREFETCH = 16;
 
-/** Connections of a consumer that stall, or are cut. */
+/** Cases of consumer connections that stall or are cut. */
 export function stalledConsumer(stage: Stage): void {
-  /** A consumer behind a proxy that holds all messages there are. */
+  /** Makes a consumer behind a proxy with all messages in flight. */
   const hold = async (lease: number) => {
     const { proxy, url } = await stage.proxy();
     const tally = new Tally();
@@ -93,7 +93,7 @@ export function stalledConsumer(stage: Stage): void {
     return { proxy, queue, settings, tally, holder };
   };
 
-  it('gives the messages of a consumer that is cut off to another, and serves it again by itself', async () => {
+  it('redelivers the messages of a consumer that is cut off, and serves it again after a reconnect', async () => {
     const { proxy, queue, settings, tally, holder } = await hold(2_000);
     proxy.stall();
     const other = await stage.consumer({ ...settings, work: 0 }, tally);
@@ -102,7 +102,7 @@ export function stalledConsumer(stage: Stage): void {
     proxy.cut();
     proxy.resume();
     await stage.until(() => holder.settled.size === PREFETCH, tally);
-    // Another has had them meanwhile.
+    // Another consumer has settled them meanwhile.
     expect([...holder.settled.values()]).not.toContain(true);
     expect(await other.leave()).toBe(0);
     await stage.publish(queue, { tally, from: PREFETCH, count: 500 });
@@ -110,7 +110,7 @@ export function stalledConsumer(stage: Stage): void {
     stage.close(tally, 'a consumer cut off for longer than its lease', PREFETCH);
   }, 100_000);
 
-  it('serves a consumer again whose connection comes back within its lease', async () => {
+  it('serves a consumer again whose connection is restored within its lease', async () => {
     const { proxy, queue, tally, holder } = await hold(30_000);
     proxy.cut();
     await stage.until(() => proxy.connections > 0, tally);

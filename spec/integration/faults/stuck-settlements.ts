@@ -6,11 +6,11 @@ const LEASE = 2_000;
 const PREFETCH = 16;
 
 /**
- * Acknowledgements that are stuck on their way to a server that keeps leases beyond a connection.
- * @param tellsStale whether the server tells a second acknowledgement from one that comes too late
+ * Cases of acks that are stuck on their way to a server whose leases outlive connections.
+ * @param tellsStale whether the server distinguishes a repeated ack from a late one
  */
 export function stuckSettlements(stage: Stage, { tellsStale }: { readonly tellsStale: boolean }): void {
-  /** A consumer behind a proxy that holds all messages there are, and is about to settle them. */
+  /** Makes a consumer behind a proxy with all messages in flight. */
   const prepare = async () => {
     const { proxy, url } = await stage.proxy();
     const tally = new Tally();
@@ -29,7 +29,7 @@ export function stuckSettlements(stage: Stage, { tellsStale }: { readonly tellsS
     proxy.resume();
   };
 
-  it('counts an acknowledgement that arrived, and only its answer was lost', async () => {
+  it('counts an ack whose reply was lost', async () => {
     const { proxy, queue, tally, holder } = await prepare();
     proxy.stall('to-client');
     holder.finish();
@@ -40,7 +40,7 @@ export function stuckSettlements(stage: Stage, { tellsStale }: { readonly tellsS
     stage.close(tally, 'the answer to an acknowledgement lost', 0);
   }, 100_000);
 
-  it('leaves to another consumer what was acknowledged in vain', async () => {
+  it('redelivers a message whose ack never arrived to another consumer', async () => {
     const { proxy, queue, tally, holder, startAnother } = await prepare();
     proxy.stall('to-target');
     holder.finish();
