@@ -22,7 +22,10 @@ const step = fc.oneof(
 const steps = fc.array(step, { maxLength: 40, size: 'max' });
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** Drives an iterator over a subject; collects how each `next()` was answered, in the order in which they were called. */
+/**
+ * Drives an iterator over a subject. Collects the result of each `next()` in the order of the
+ * calls.
+ */
 async function drive<Value>(
   create: (source: Subject<number>, signal: AbortSignal) => AsyncIterableIterator<Value>,
   steps: readonly Step[],
@@ -57,7 +60,7 @@ async function drive<Value>(
   return result;
 }
 
-/** The same with an array as the buffer: what each `next()` has to be answered with. */
+/** The model, with an array as the buffer: the expected result of each `next()`. */
 function expectedAnswers(steps: readonly Step[], overflow: BridgeOverflow, capacity: number): Answer[] {
   const answers: (Answer | undefined)[] = [];
   const parked: number[] = [];
@@ -114,7 +117,7 @@ function expectedAnswers(steps: readonly Step[], overflow: BridgeOverflow, capac
   return answers as Answer[];
 }
 
-describe('toAsyncIterable beside a simple model', () => {
+describe('toAsyncIterable and a simple model', () => {
   const policies = fc.constantFrom<{ overflow: BridgeOverflow; capacity?: number }>(
     { overflow: 'buffer' },
     { overflow: 'error', capacity: 2 },
@@ -122,7 +125,7 @@ describe('toAsyncIterable beside a simple model', () => {
     { overflow: 'drop-newest', capacity: 3 },
   );
 
-  it('answers every next() with its own value, once, in order, whatever ends it', async () => {
+  it('return the same result for every next(), whatever ends the iteration', async () => {
     await fc.assert(
       fc.asyncProperty(policies, steps, async (policy, steps) => {
         const answers = await drive((source, signal) => toAsyncIterable(source, { ...policy, signal }), steps);
@@ -134,7 +137,7 @@ describe('toAsyncIterable beside a simple model', () => {
 });
 
 describe('toAsyncBatches', () => {
-  it('hands on every value that toAsyncIterable would, in order, in batches that are neither empty nor too large', async () => {
+  it('returns the same values as toAsyncIterable in order, in batches that are neither empty nor too large', async () => {
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(1, 2, 3, Number.POSITIVE_INFINITY), steps, async (maxSize, steps) => {
         const open = steps.filter((step) => step === 'push' || step === 'next' || step === 'turn');
@@ -156,7 +159,7 @@ describe('toAsyncBatches', () => {
     );
   });
 
-  it('settles every next(), whatever ends it', async () => {
+  it('settles every next(), whatever ends the iteration', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const answers = await drive((source, signal) => toAsyncBatches(source, { signal }), steps);

@@ -25,7 +25,7 @@ interface ModelPublish {
   outcome: 'pending' | 'fulfilled' | 'rejected';
 }
 
-/** What rule 15 says, with arrays that are searched. All messages of one queue wait in one array. */
+/** Rule 15 as a model, with linear searches. All waiting messages of a queue are in one array. */
 class Model {
   readonly publishes: ModelPublish[] = [];
   waiting: number[] = [];
@@ -83,8 +83,8 @@ class Model {
   }
 }
 
-describe('MemoryBackend with ids, beside a model of rule 15', () => {
-  it('stores the same messages and answers each publish alike', async () => {
+describe('MemoryBackend with ids and a model of rule 15', () => {
+  it('store the same messages and settle each publish in the same way', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(Number.POSITIVE_INFINITY, 1, 3),
@@ -109,7 +109,8 @@ describe('MemoryBackend with ids, beside a model of rule 15', () => {
               const n = answers.length;
               const controller = new AbortController();
               aborts.push(controller);
-              // A delayed message has no place before it is due, so which one is the oldest is another test's matter.
+              // A delayed message has no position before it is due. Other tests cover which one is
+              // the oldest.
               const delay = overflow === 'drop-oldest' || overflow === 'wait' ? 0 : step.delay;
               const answer = queue.publish('key', { n }, { id: step.id, delay, signal: controller.signal });
               answer.catch(() => {});

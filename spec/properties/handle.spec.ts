@@ -55,15 +55,15 @@ const inside: fc.Arbitrary<Inside | undefined> = fc.option(
   fc.record({ where: fc.constantFrom('handler', 'outcome', 'deadLetter'), call: fc.integer({ min: 1, max: 6 }) }),
   { nil: undefined },
 );
-/** How far the clock has gone when the stop comes, and how many microtasks have run since: results may be on their way. */
+/** The clock at the stop, and the number of microtasks since then: results may be in transit. */
 const moment = fc.record({ since: fc.constantFrom(0, 5, 10, 15), microtasks: fc.nat(6) });
 
-/** One consumer, from its start until it was stopped, and what is published meanwhile. */
-const shift = fc.record({ via, twin: fc.boolean(), before: messages, during: messages, pauses, inside, moment, stop });
+/** A consumer from its start to its stop, and the messages that are published meanwhile. */
+const shift = fc.record({ via, pair: fc.boolean(), before: messages, during: messages, pauses, inside, moment, stop });
 
 const FINAL = new Set(['acked', 'rejected', 'dead-lettered']);
 
-/** Lets time pass until nothing is unfinished, or it never ends. */
+/** Advances the time until nothing is unfinished. */
 async function settle(laboratory: Laboratory): Promise<void> {
   for (let step = 0; step < 200 && laboratory.queue.unfinished > 0; step++)
     await laboratory.advance(step < 20 ? 50 : 5000);
@@ -71,7 +71,7 @@ async function settle(laboratory: Laboratory): Promise<void> {
   await laboratory.queue.join();
 }
 
-/** What holds at the end, whatever happened. */
+/** The invariants at the end of any run. */
 function expectGoodEnd(laboratory: Laboratory, { stopped }: { readonly stopped: boolean }): void {
   const { messages, outcomes, runs, problems, settings, failed, letters } = laboratory;
   expect(problems).toEqual([]);
@@ -82,7 +82,8 @@ function expectGoodEnd(laboratory: Laboratory, { stopped }: { readonly stopped: 
     .filter(({ status }) => status === 'dead-lettered')
     .map(({ delivery }) => numberOf(delivery.payload));
   const taken = settings.deadLetter === 'flaky' ? letters : new Holder(failed, { prefetch: 1000 }).numbers;
-  // A consumer that is stopped before the promise of a dead letter settles releases the message, with its error, though the letter may be taken.
+  // A consumer that stops before the publish of a dead letter settles releases the message with its
+  // error, although the dead letter may be stored.
   const undecided = outcomes.filter(({ status, error }) => stopped && status === 'released' && error !== undefined);
   const possible = [...deadLettered, ...undecided.map(({ delivery }) => numberOf(delivery.payload))];
   const countsIn = (list: readonly number[]) => messages.map((_, n) => list.filter((one) => one === n).length);
@@ -92,7 +93,10 @@ function expectGoodEnd(laboratory: Laboratory, { stopped }: { readonly stopped: 
   expect([laboratory.running, laboratory.timers, laboratory.queue.inFlight]).toEqual([0, 0, 0]);
 }
 
-/** Within a key whose messages nobody sent back by hand, they were handled well in the order of their publication. */
+/**
+ * Expects that messages of a key were handled in publish order, unless a handler requeued one
+ * itself.
+ */
 function expectOrder({ messages, outcomes }: Laboratory): void {
   for (const key of ['a', 'b', 'c']) {
     const own = messages.flatMap((message, n) => (message.key === key ? [{ message, n }] : []));
@@ -104,12 +108,12 @@ function expectOrder({ messages, outcomes }: Laboratory): void {
   }
 }
 
-describe('handle and AsyncLoopConsumer, over random messages, handlers and options,', () => {
-  it('do with each message exactly what its handlers and the options say, when they are never stopped', async () => {
+describe('handle and AsyncLoopConsumer with random messages, handlers and options', () => {
+  it('handle each message exactly as the model predicts if they are never stopped', async () => {
     await fc.assert(
       fc.asyncProperty(settings, messages, messages, pauses, via, async (settings, before, during, pauses, via) => {
         const laboratory = new Laboratory(settings);
-        // A handler that never ends, and no timeout: nothing would follow.
+        // A handler that never ends without a timeout would block the others.
         const endless = ({ steps }: Message) =>
           settings.timeout === undefined && steps.some(({ end }) => end === 'never');
         for (const message of before) if (!endless(message)) laboratory.publish(message);
@@ -117,7 +121,7 @@ describe('handle and AsyncLoopConsumer, over random messages, handlers and optio
         for (const pause of pauses) await laboratory.advance(pause);
         for (const message of during) if (!endless(message)) laboratory.publish(message);
         await settle(laboratory);
-        // Until the last handlers were started more than a second ago.
+        // Advances until the last handler was started more than a second ago.
         await laboratory.advance(3000);
         expectGoodEnd(laboratory, { stopped: false });
         if (settings.ordered) expectOrder(laboratory);
@@ -134,7 +138,7 @@ describe('handle and AsyncLoopConsumer, over random messages, handlers and optio
     );
   });
 
-  it('lose and double nothing when they are stopped at random points, and start again', async () => {
+  it('lose and duplicate no message if they are stopped at random points and started again', async () => {
     await fc.assert(
       fc.asyncProperty(
         settings,
@@ -142,26 +146,26 @@ describe('handle and AsyncLoopConsumer, over random messages, handlers and optio
         via,
         async (settings, shifts, last) => {
           const laboratory = new Laboratory(settings);
-          laboratory.twins = shifts.some(({ twin }) => twin) && shifts.length % 2 === 0;
-          for (const { via, twin, before, during, pauses, inside, moment, stop } of shifts) {
+          laboratory.inPairs = shifts.some(({ pair }) => pair) && shifts.length % 2 === 0;
+          for (const { via, pair, before, during, pauses, inside, moment, stop } of shifts) {
             for (const message of before) laboratory.publish(message);
             const workers = [laboratory.start(via, stop, inside)];
-            if (laboratory.twins && twin) workers.push(laboratory.start(via, stop, inside));
+            if (laboratory.inPairs && pair) workers.push(laboratory.start(via, stop, inside));
             for (const pause of pauses) await laboratory.advance(pause);
             for (const message of during) laboratory.publish(message);
             laboratory.clock.advance(moment.since);
             for (let tick = 0; tick < moment.microtasks; tick++) await null;
             for (const worker of workers) await worker.stop(stop);
             expect([laboratory.queue.inFlight, laboratory.running]).toEqual([0, 0]);
-            // The one timer of the queue, for what was nacked with a delay.
+            // The queue has one timer, for messages nacked with a delay.
             expect(laboratory.timers).toBeLessThanOrEqual(laboratory.queue.size === 0 ? 0 : 1);
           }
-          laboratory.kind = true;
+          laboratory.succeeds = true;
           const worker = laboratory.start(last);
           await settle(laboratory);
           await worker.stop({ how: 'shutdown', timeout: 0 });
           expectGoodEnd(laboratory, { stopped: true });
-          if (settings.ordered && !laboratory.twins) expectOrder(laboratory);
+          if (settings.ordered && !laboratory.inPairs) expectOrder(laboratory);
         },
       ),
       { numRuns: 300 },

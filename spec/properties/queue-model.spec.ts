@@ -58,7 +58,7 @@ const options: fc.Arbitrary<ModelOptions> = fc.record({
   groups: fc.constantFrom<ModelOptions['groups']>('ignored', 'ignored', ['default', 'billing']),
 });
 
-/** The real queue and the model, driven side by side. */
+/** Drives the queue and the model side by side. */
 class Pair {
   readonly model: ModelQueue;
   readonly real: MemoryBackend;
@@ -160,7 +160,7 @@ class Pair {
     if (this.watched) expect(this.entered).toEqual(this.model.entered);
   }
 
-  /** After the promises have settled. */
+  /** Compares results after the promises have settled. */
   async compareAnswers(): Promise<void> {
     for (const group of [undefined, ...GROUPS.filter((name) => !this.model.refuses(name))]) {
       expect(await this.real.stats({ group })).toEqual(this.model.stats(group));
@@ -176,8 +176,8 @@ class Pair {
     expect(Object.fromEntries(this.outcomes)).toEqual(Object.fromEntries(this.#expectedOutcomes));
   }
 
-  /** Closes the queue and lets everybody finish: nothing may be left. */
-  async wind(): Promise<void> {
+  /** Closes the queue and lets all consumers finish. Nothing may be left. */
+  async drain(): Promise<void> {
     this.run({ do: 'close', drain: true });
     for (let i = 0; i < this.#payloads.length; i++) this.run({ do: 'return', index: i });
     for (let i = 0; i < this.#subscribers.length; i++) this.run({ do: 'unsubscribe', index: i });
@@ -196,7 +196,7 @@ class Pair {
     this.#expectedOutcomes.set(n, this.model.publish(n, delay, to));
     this.outcomes.set(n, 'waiting');
     const dropped = this.real.dropped;
-    // Without options, half of them: that is a way of its own through the queue.
+    // Half of the publishes have no options, because the queue has a separate path for them.
     const details =
       n % 2 === 0 || delay > 0 || to !== undefined ? { delay, group: to, signal: controller.signal } : undefined;
     const publishing = this.real.publish('key', { n }, details);
@@ -216,7 +216,7 @@ class Pair {
     }
     const n = this.#published++;
     const expected = this.model.publish(n, 0, undefined);
-    // It never waits, so it is not in line either.
+    // tryPublish() never waits.
     if (expected === 'waiting') this.model.publishers.pop();
     expect(this.real.tryPublish('key', { n })).toBe(expected === 'taken');
   }
@@ -312,8 +312,8 @@ function numberOf(payload: object): number {
 
 const macrotask = () => new Promise((resolve) => setImmediate(resolve));
 
-describe('MemoryBackend beside a simple model', () => {
-  it('does the same, whatever is done with it in whatever order', async () => {
+describe('MemoryBackend and a simple model', () => {
+  it('behave in the same way for any order of calls', async () => {
     await fc.assert(
       fc.asyncProperty(
         options,
@@ -328,7 +328,7 @@ describe('MemoryBackend beside a simple model', () => {
           await macrotask();
           await macrotask();
           await pair.compareAnswers();
-          await pair.wind();
+          await pair.drain();
         },
       ),
       { numRuns: 500 },

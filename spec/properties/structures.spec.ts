@@ -4,11 +4,11 @@ import { Heap } from '../../src/internal/heap.js';
 import { type Linked, LinkedList } from '../../src/internal/linked-list.js';
 import { type Details, MessageBuffer } from '../../src/memory/message-buffer.js';
 
-/** Runs of pushes and shifts, long enough to go through several blocks. */
+/** Series of pushes and shifts that span several blocks. */
 const steps = fc.array(fc.integer({ min: -40_000, max: 40_000 }), { maxLength: 12, size: 'max' });
 
-describe('BlockQueue beside an array', () => {
-  it('returns what was pushed, in order', () => {
+describe('BlockQueue and an array', () => {
+  it('return values in the order of their pushes', () => {
     fc.assert(
       fc.property(steps, (steps) => {
         const queue = new BlockQueue<number>();
@@ -33,17 +33,17 @@ describe('BlockQueue beside an array', () => {
   });
 });
 
-describe('MessageBuffer beside an array', () => {
+describe('MessageBuffer and an array', () => {
   const message = fc.record({
     key: fc.constantFrom('a', 'b'),
-    // Times, as most details are, and now and then something else that counts as a run of its own.
+    // Times, like most details, and sometimes other objects, each of which starts a new run.
     details: fc.oneof(
       { weight: 5, arbitrary: fc.nat(2) },
       { weight: 1, arbitrary: fc.object() as unknown as fc.Arbitrary<Details> },
     ),
   });
 
-  it('gives each message its own key and details', () => {
+  it('return each message with its own key and details', () => {
     fc.assert(
       fc.property(
         fc.array(fc.oneof(message, fc.constant('shift' as const)), { maxLength: 200, size: 'max' }),
@@ -70,8 +70,8 @@ describe('MessageBuffer beside an array', () => {
   });
 });
 
-describe('Heap beside a sorted array', () => {
-  it('pops the least, whatever was pushed before', () => {
+describe('Heap and a sorted array', () => {
+  it('pop the least value', () => {
     fc.assert(
       fc.property(
         fc.array(fc.oneof(fc.nat(50), fc.constantFrom('pop' as const, 'drain' as const)), {
@@ -97,8 +97,8 @@ describe('Heap beside a sorted array', () => {
   });
 });
 
-describe('LinkedList beside an array', () => {
-  it('keeps its order through removals anywhere', () => {
+describe('LinkedList and an array', () => {
+  it('keep the same order through removals', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(9)), { maxLength: 100, size: 'max' }), (steps) => {
         const list = new LinkedList<Linked>();

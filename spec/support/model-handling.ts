@@ -98,9 +98,9 @@ export class Laboratory {
   /** What the flaky dead letter function has taken. */
   readonly letters: number[] = [];
   /** Whether every handler is well from now on. */
-  kind = false;
+  succeeds = false;
   /** Whether two consumers are there at a time, so that nothing can be said of the order. */
-  twins = false;
+  inPairs = false;
   readonly #messages: Message[] = [];
   readonly #flakes = new Map<number, number>();
   readonly #running: Run[] = [];
@@ -153,7 +153,7 @@ export class Laboratory {
 
   get #mostHeld(): number {
     const { prefetch } = this.settings;
-    return (prefetch === 'auto' ? MOST : prefetch) * (this.twins ? 2 : 1);
+    return (prefetch === 'auto' ? MOST : prefetch) * (this.inPairs ? 2 : 1);
   }
 
   #nextDue(): number {
@@ -272,7 +272,7 @@ export class Laboratory {
     const n = numberOf(delivery.payload);
     const { attempt } = delivery;
     const tries = this.runs.filter((run) => run.n === n).length;
-    const step = this.kind ? WELL : (this.#messages[n]?.steps[tries] ?? WELL);
+    const step = this.succeeds ? WELL : (this.#messages[n]?.steps[tries] ?? WELL);
     const run: Run = { n, delivery, attempt, outcomes: [], hand: false };
     this.runs.push(run);
     this.#checkStart(run, mine.size);
@@ -297,13 +297,13 @@ export class Laboratory {
     if (limited && timeout !== undefined && attempt > retry.count + 1) {
       if (others > 0) this.problems.push(`${n} is run beside ${others} others`);
       // What is given up and held meanwhile is not waited for.
-      const isAlone = this.queue.inFlight === 1 || deadLetter === 'flaky' || !obeysCredit || this.twins;
+      const isAlone = this.queue.inFlight === 1 || deadLetter === 'flaky' || !obeysCredit || this.inPairs;
       if (!isAlone) this.problems.push(`${n} is run while ${this.queue.inFlight} are held`);
     }
     if (others >= concurrency) this.problems.push(`${others + 1} handlers run at a time`);
     if (delivery.settled !== false) this.problems.push(`${n} was ${delivery.settled} before its handler`);
     if (this.queue.inFlight > this.#mostHeld) this.problems.push('Too many are out');
-    if (this.twins) return;
+    if (this.inPairs) return;
     const key = this.#messages[n]?.key;
     if (ordered && this.#running.some((other) => this.#messages[other.n]?.key === key))
       this.problems.push(`${n} overlaps within ${key}`);
