@@ -16,7 +16,7 @@ describe('the packed package', () => {
 
   afterAll(() => packed?.remove());
 
-  it('holds the build, the guides and the examples, and nothing that only contributors need', async () => {
+  it('contains the build, the guides and the examples, and no contributor files', async () => {
     expect(packed.files).toEqual(
       expect.arrayContaining(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'docs/guides/README.md']),
     );
@@ -24,7 +24,7 @@ describe('the packed package', () => {
     expect(packed.files.filter((file) => !wanted.test(file))).toEqual([]);
   });
 
-  it('has source maps that carry their sources and no path of the machine that built them', async () => {
+  it('has source maps with their sources and without paths of the build machine', async () => {
     const maps = packed.files.filter((file) => file.endsWith('.map'));
     expect(maps).not.toEqual([]);
     for (const map of maps) {
@@ -38,16 +38,13 @@ describe('the packed package', () => {
     expect(await packed.run(fixture(script))).toBe('received 1, then 2\nhandled 3\n');
   });
 
-  it.each(['kit.mjs', 'kit.cjs'])(
-    'has a testing kit, and each broker once its client is installed: %s',
-    async (script) => {
-      const table = engines.map((engine) => ({ subpath: engine.name, name: engine.class, url: nowhere(engine) }));
-      const lines = [...engines.map((engine) => `${engine.class} orders`), '15 rules kept'];
-      expect(await packed.run(fixture(script), JSON.stringify(table))).toBe(`${lines.join('\n')}\n`);
-    },
-  );
+  it.each(['kit.mjs', 'kit.cjs'])('has a testing kit, and a backend for each installed client: %s', async (script) => {
+    const table = engines.map((engine) => ({ subpath: engine.name, name: engine.class, url: nowhere(engine) }));
+    const lines = [...engines.map((engine) => `${engine.class} orders`), '15 rules kept'];
+    expect(await packed.run(fixture(script), JSON.stringify(table))).toBe(`${lines.join('\n')}\n`);
+  });
 
-  it('shares the queues of the environment, the kinds of errors and what is known of promises between its two builds', async () => {
+  it('shares queues, error classes and settled promises between its two builds', async () => {
     expect(JSON.parse(await packed.run(fixture('both-builds.mjs')))).toEqual({
       sameClass: false,
       received: { id: 1 },
@@ -68,7 +65,7 @@ describe('the packed package', () => {
     ],
     ['a bundler', 'module', { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'], types: [] }],
   ] as const)(
-    'has types that suit %s',
+    'has types for %s',
     async (_, type, options) => {
       expect(await packed.compile(fixture('typed.ts'), type, { ...strict, ...options })).toBe('');
     },
@@ -91,7 +88,7 @@ describe('the packed package', () => {
       { module: 'NodeNext', lib: ['ES2022', 'DOM'], types: [] },
     ],
   ] as const)(
-    'has types that the oldest supported TypeScript understands, in %s',
+    'has types for the oldest supported TypeScript in %s',
     async (_, type, file, options) => {
       expect(
         await packed.compile(fixture(file), type, { ...strict, lib: ['ES2022'], ...options }, 'typescript-minimum'),
@@ -100,7 +97,7 @@ describe('the packed package', () => {
     60_000,
   );
 
-  it('has types that `await using` needs, also where the lib of the project lacks them', async () => {
+  it('has types for `await using`, even if the lib of the project lacks them', async () => {
     const options = { module: 'NodeNext', lib: ['ES2022', 'DOM'], types: [] };
     expect(await packed.compile(fixture('await-using.ts'), 'module', { ...strict, ...options })).toBe('');
   }, 60_000);
