@@ -8,7 +8,7 @@ import { ROOT } from '../support/root.js';
 
 const SCRIPT = path.join(ROOT, 'scripts/ensure-brokers.mjs');
 
-/** The real commands that the script needs; everything else that it calls is a fake. */
+/** The real commands that the script needs. All others are fakes. */
 const REAL = ['sh', 'rm', 'chmod', 'touch', 'env'];
 
 const BROKERS = engines.flatMap(({ servers }) => Object.keys(servers));
@@ -16,8 +16,8 @@ const BROKERS = engines.flatMap(({ servers }) => Object.keys(servers));
 const PACKAGES = engines.flatMap(({ servers }) => Object.values(servers).map(({ apt }) => apt));
 
 /**
- * What `apt-get` is asked, in a file, with the policy of that moment; an installation puts the
- * commands there, unless one is unknown.
+ * An `apt-get` that logs its calls and the policy at that moment. An installation creates the
+ * commands, unless one is unknown.
  */
 const APT_GET = `
 echo "$DEBIAN_FRONTEND: $*" >>"$FAKES/../asked"
@@ -26,7 +26,7 @@ case "$*" in *install*) sh "$SLUICE_POLICY_RC_D"; echo "policy says $?" >>"$FAKE
 case "$*" in *install*nats-server*) [ ! -e "$FAKES/../no-nats" ] || exit 100;; esac
 case "$*" in *install*) for word; do case "$word" in *-server|*-sentinel) touch "$FAKES/$word"; chmod 755 "$FAKES/$word";; esac; done;; esac`;
 
-describe('The script that installs the brokers', () => {
+describe('scripts/ensure-brokers.mjs', () => {
   let folder: string;
   let fakes: string;
   let policy: string;
@@ -34,7 +34,7 @@ describe('The script that installs the brokers', () => {
   const fake = (name: string, body: string) =>
     writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
-  /** Runs it where only the fakes are on the PATH. */
+  /** Runs the script with only the fakes on the PATH. */
   const run = (...args: readonly string[]) =>
     new Promise<{ code: number; output: string }>((resolve) => {
       const env = { PATH: fakes, FAKES: fakes, SLUICE_POLICY_RC_D: policy, CI: 'true' };
@@ -63,20 +63,20 @@ describe('The script that installs the brokers', () => {
 
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('asks nobody and says nothing when all is there', async () => {
+  it('prints nothing and runs nothing if all servers are installed', async () => {
     for (const broker of BROKERS) await fake(broker, '');
     await fake('id', 'echo "asked who I am" >>"$FAKES/../asked"');
     expect(await run()).toEqual({ code: 0, output: '' });
     expect(await asked()).toEqual([]);
   });
 
-  it('finds a server beside the commands, where not every user has it on the PATH', async () => {
+  it('finds a server in `sbin` beside a `bin` on the PATH', async () => {
     await mkdir(path.join(folder, 'sbin'));
     for (const broker of BROKERS) await fake(`../sbin/${broker}`, '');
     expect(await run()).toEqual({ code: 0, output: '' });
   });
 
-  it('installs nothing that is there', async () => {
+  it('does not install what is already there', async () => {
     await fake('redis-server', '');
     const { output } = await run();
     expect(output).toContain(
@@ -85,7 +85,7 @@ describe('The script that installs the brokers', () => {
     expect((await asked()).join()).not.toMatch(/redis-server/);
   });
 
-  it('installs what is missing as root, without questions, recommendations or a service', async () => {
+  it('installs missing servers as root, without questions, recommendations or services', async () => {
     const { code, output } = await run();
     expect(code).toBe(0);
     expect(output).toContain(`Installing ${PACKAGES.join(', ')} for the tests`);
@@ -99,14 +99,14 @@ describe('The script that installs the brokers', () => {
     expect(existsSync(policy)).toBe(false);
   });
 
-  it('leaves a policy as it is', async () => {
+  it('keeps an existing policy file', async () => {
     await writeFile(policy, '#!/bin/sh\nexit 7\n');
     await run();
     expect(await asked()).toContain('policy says 7');
     expect(await readFile(policy, 'utf8')).toBe('#!/bin/sh\nexit 7\n');
   });
 
-  it('never runs sudo unasked: it prints what to do', async () => {
+  it('never runs sudo by default but prints what to do', async () => {
     await fake('id', 'echo 1000');
     await fake('sudo', 'echo sudo >>"$FAKES/../asked"');
     const { code, output } = await run();
@@ -116,7 +116,7 @@ describe('The script that installs the brokers', () => {
     expect(await asked()).toEqual([]);
   });
 
-  it('runs sudo when it is asked to install', async () => {
+  it('runs sudo with --install', async () => {
     await fake('id', 'echo 1000');
     await fake('sudo', 'echo "sudo $1" >>"$FAKES/../asked"; exec "$@"');
     const { code, output } = await run('--install');
@@ -125,7 +125,7 @@ describe('The script that installs the brokers', () => {
     expect((await asked()).filter((line) => line.startsWith('sudo'))).toEqual(['sudo sh']);
   });
 
-  it('prints what to do when there is no sudo', async () => {
+  it('prints what to do if there is no sudo', async () => {
     await fake('id', 'echo 1000');
     const { code, output } = await run('--install');
     expect(code).toBe(0);
@@ -133,7 +133,7 @@ describe('The script that installs the brokers', () => {
     expect(await asked()).toEqual([]);
   });
 
-  it('does not fail when the installation does, and leaves no policy behind', async () => {
+  it('does not fail if the installation fails, and leaves no policy file behind', async () => {
     await writeFile(path.join(folder, 'no-network'), '');
     const { code, output } = await run();
     expect(code).toBe(0);
@@ -142,7 +142,7 @@ describe('The script that installs the brokers', () => {
     expect(existsSync(policy)).toBe(false);
   });
 
-  it('installs the others when apt-get does not know one', async () => {
+  it('installs the other servers if apt-get does not know one', async () => {
     await writeFile(path.join(folder, 'no-nats'), '');
     const { code, output } = await run();
     expect(code).toBe(0);
@@ -151,7 +151,7 @@ describe('The script that installs the brokers', () => {
     expect(existsSync(policy)).toBe(false);
   });
 
-  it('says what to install where there is no apt-get', async () => {
+  it('prints what to install if there is no apt-get', async () => {
     await rm(path.join(fakes, 'apt-get'));
     const { code, output } = await run();
     expect(code).toBe(0);

