@@ -4,7 +4,10 @@ import { brokenBackends } from '../support/broken/index.js';
 import { Wrapped } from '../support/broken/wrapped.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-/** How long a case waits for what never happens. Long enough for everything else on a busy machine. */
+/**
+ * Maximum wait of a case for an event that never happens. Enough for all other waits on a busy
+ * machine.
+ */
 const DEADLINE = 500;
 
 const PROMISED: BackendCapabilities = {

@@ -3,7 +3,7 @@ import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
 import { MANAGED_STORE, ManagedStore, ManagedStoreBackend } from '../support/managed-store.js';
 
-describe('The cases of ids and administration, passed by a queue that backends share', () => {
+describe('Contract cases of ids and administration for a queue that backends share', () => {
   const store = new ManagedStore();
   const create = async (needs?: BackendNeeds) => new ManagedStoreBackend({ ...needs, store });
   const disconnect = (backend: unknown) => (backend as ManagedStoreBackend).disconnect();
@@ -11,7 +11,7 @@ describe('The cases of ids and administration, passed by a queue that backends s
   testEach(cases.filter(({ rule }) => rule === 0 || rule === 15));
 });
 
-describe('The cases of administration, passed by a queue that cannot peek', () => {
+describe('Contract cases of administration for a queue that cannot peek', () => {
   const create = async (needs?: BackendNeeds) => {
     const peek = () => Promise.reject(new UnsupportedOperationError('Consume with `release()` instead of `peek()`.'));
     return Object.assign(new ManagedStoreBackend({ ...needs, store: new ManagedStore() }), { peek });

@@ -25,13 +25,13 @@ const COMMON: BackendCapabilities = {
   reasons: REASONS,
 };
 
-describe('The contract, kept by a MemoryBackend', () => {
+describe('Contract of MemoryBackend', () => {
   const create = async ({ name, dedupeWindow, logger = silentLogger }: BackendNeeds = {}) =>
     new MemoryBackend({ name, dedupeWindow, logger });
   testEach(queueBackendContract(create, { ...COMMON, groups: 'ignored', validation: 'shape' }));
 });
 
-describe('The contract, kept by a MemoryBackend with groups and JSON', () => {
+describe('Contract of MemoryBackend with groups and JSON', () => {
   const create = async ({ name, groups = ['default'], dedupeWindow, logger = silentLogger }: BackendNeeds = {}) =>
     new MemoryBackend({ name, groups, dedupeWindow, logger, validate: 'json' });
   testEach(queueBackendContract(create, { ...COMMON, groups: 'separate', validation: 'json' }));

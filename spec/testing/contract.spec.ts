@@ -26,13 +26,13 @@ const EVERYTHING: BackendCapabilities = {
 const create = async () => new MemoryBackend({ logger: silentLogger });
 
 describe('queueBackendContract', () => {
-  it('has cases for all fifteen rules, also for a backend without capabilities', () => {
+  it('has cases for all fifteen rules, even for a backend without capabilities', () => {
     const run = queueBackendContract(create).filter(({ skipped }) => skipped === undefined);
     const rules = new Set(run.map(({ rule }) => rule));
     expect([...rules]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
   });
 
-  it('names each case by its rule or `admin`, and each differently', () => {
+  it('names each case uniquely, with its rule or `admin`', () => {
     const names = queueBackendContract(create, EVERYTHING).map(({ name, rule }) => {
       expect(name).toMatch(rule === 0 ? /^admin: / : new RegExp(`^rule ${rule}: `));
       return name;
@@ -51,7 +51,7 @@ describe('queueBackendContract', () => {
     ]);
   });
 
-  it('creates no backend for a skipped case, and prints the reason', async () => {
+  it('creates no backend for a skipped case and prints the reason', async () => {
     const log = jest.spyOn(console, 'log').mockImplementation(() => {});
     const make = jest.fn(create);
     const skipped = queueBackendContract(make, { reasons: { shared: 'one process only' } }).filter(
@@ -126,7 +126,7 @@ describe('queueBackendContract', () => {
       '`capabilities.reasons.shared` to be a non-empty string',
     ],
     ['an empty reason', { reasons: { shared: '' } }, '`capabilities.reasons.shared` to be a non-empty string'],
-  ])('refuses capabilities with %s', (_, capabilities, text) => {
+  ])('throws for capabilities with %s', (_, capabilities, text) => {
     const error = thrownBy(() => queueBackendContract(create, capabilities as BackendCapabilities));
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toContain(text);
@@ -139,7 +139,7 @@ describe('queueBackendContract', () => {
     await expect(queueBackendContract(async () => made as never)[0]?.run()).rejects.toThrow(text);
   });
 
-  it('refuses a `create` that is not a function', () => {
+  it('throws for a `create` that is not a function', () => {
     expect(thrownBy(() => queueBackendContract({} as never))).toMatchObject({
       name: 'TypeError',
       message: expect.stringContaining('`create`'),

@@ -14,7 +14,7 @@ interface OrderEvents {
 const numbers = (count: number): FakeMessage[] => upTo(count).map((n) => ['number', { n }]);
 
 describe('fakeBackend', () => {
-  it('serves each message once, in order, and records the settlements', async () => {
+  it('delivers each message once, in order, and records the settlements', async () => {
     const queue = fakeBackend(numbers(4));
     const holder = new Holder(queue, { group: 'billing' });
     expect(holder.numbers).toEqual(upTo(4));
@@ -33,7 +33,7 @@ describe('fakeBackend', () => {
     ]);
   });
 
-  it('serves the fields of a message', () => {
+  it('delivers the fields of a message', () => {
     const message = {
       key: 'order',
       payload: { n: 1 },
@@ -60,7 +60,7 @@ describe('fakeBackend', () => {
     expect(queue.published).toEqual([{ key: 'orders.paid', payload: { cents: 7 }, headers: {}, delay: 0 }]);
   });
 
-  it('counts the first settlement only', async () => {
+  it('counts only the first settlement', async () => {
     const queue = fakeBackend(numbers(1));
     const delivery = new Holder(queue).of(1);
     expect([await delivery.ack(), await delivery.nack(), await delivery.reject()]).toEqual([true, false, false]);
@@ -68,7 +68,7 @@ describe('fakeBackend', () => {
     expect(queue.settlements).toHaveLength(1);
   });
 
-  it('delivers no more than the prefetch, and serves consumers in turn', async () => {
+  it('delivers no more than the prefetch and serves consumers in turn', async () => {
     const queue = fakeBackend(numbers(6));
     expect(queue.deliveries().prefetch).toBe(32);
     const first = new Holder(queue, { prefetch: 2 });
@@ -84,7 +84,7 @@ describe('fakeBackend', () => {
     expect([first.completed, second.completed]).toEqual([true, true]);
   });
 
-  it('records unsettled deliveries when a consumer unsubscribes, and does not redeliver them', async () => {
+  it('records unsettled deliveries when a consumer unsubscribes and does not redeliver them', async () => {
     const queue = fakeBackend(numbers(3));
     const first = new Holder(queue, { prefetch: 2 });
     first.subscription.unsubscribe();
@@ -95,7 +95,7 @@ describe('fakeBackend', () => {
     expect(new Holder(queue).numbers).toEqual([3]);
   });
 
-  it('delivers nothing more to a subscriber that unsubscribes inside next', async () => {
+  it('delivers no more to a subscriber that unsubscribes inside next', async () => {
     const queue = fakeBackend(numbers(3));
     expect(
       await lastValueFrom(
@@ -108,7 +108,7 @@ describe('fakeBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 2, unfinished: 2 });
   });
 
-  it('stops the intake at an abort, and leaves no listener', async () => {
+  it('stops the intake on an abort and leaves no listener', async () => {
     const queue = fakeBackend(numbers(3));
     const controller = new AbortController();
     const holder = new Holder(queue, { prefetch: 1, signal: controller.signal });
@@ -120,7 +120,7 @@ describe('fakeBackend', () => {
     expect([late.numbers, late.completed]).toEqual([[], true]);
   });
 
-  it('acks in a loop what the body did not settle', async () => {
+  it('acknowledges deliveries that a loop body did not settle', async () => {
     const queue = fakeBackend(numbers(3));
     for await (const delivery of queue.deliveries()) if (delivery.id === 'fake-2') await delivery.reject();
     expect(queue.settlements.map(({ how }) => how)).toEqual(['acked', 'rejected', 'acked']);
@@ -140,7 +140,7 @@ describe('fakeBackend', () => {
   });
 
   it.each(['deliveries', 'consume'] as const)(
-    'lets the body of a loop over %s() finish after an abort, and releases prefetched messages',
+    'lets a loop body over %s() finish after an abort and releases prefetched messages',
     async (face) => {
       const queue = fakeBackend(numbers(4));
       const controller = new AbortController();
@@ -160,7 +160,7 @@ describe('fakeBackend', () => {
     },
   );
 
-  it('takes nothing for a loop with an aborted signal, and ends a waiting next() at an abort', async () => {
+  it('delivers nothing to a loop with an aborted signal, and ends a waiting next() on an abort', async () => {
     const queue = fakeBackend(numbers(1));
     expect(await drain(queue.consume({ signal: AbortSignal.abort() }))).toEqual([]);
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
@@ -184,7 +184,7 @@ describe('fakeBackend', () => {
     ]);
   });
 
-  it('ends its iterators by return(), throw() and Symbol.asyncDispose', async () => {
+  it('ends its iterators with return(), throw() and Symbol.asyncDispose', async () => {
     const queue = fakeBackend(numbers(1));
     const holder = new Holder(queue);
     const waiting = full(queue.consume());
@@ -201,13 +201,13 @@ describe('fakeBackend', () => {
     await holder.of(1).ack();
   });
 
-  it('answers concurrent next() calls with a message each', async () => {
+  it('resolves concurrent next() calls with one message each', async () => {
     const payloads = fakeBackend(numbers(3)).consume();
     const results = await Promise.all([payloads.next(), payloads.next(), payloads.next(), payloads.next()]);
     expect(results.map(({ value }) => value)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }, undefined]);
   });
 
-  it('records published messages, and rejects as `onPublish` does', async () => {
+  it('records published messages, and rejects if `onPublish` throws', async () => {
     const onPublish = ({ key }: { key: string }) => {
       if (key === 'bad') throw new Error('unavailable');
     };
@@ -263,11 +263,11 @@ describe('fakeBackend', () => {
       '`onPublish`',
       () => fakeBackend([], { onPublish: 'no' as never }),
     ],
-  ])('refuses %s', (_, name, part, call) => {
+  ])('throws for %s', (_, name, part, call) => {
     expect(thrownBy(call)).toMatchObject({ name, message: expect.stringContaining(part) });
   });
 
-  it('refuses an invalid delay, and the delivery stays in flight', async () => {
+  it('rejects an invalid delay, and the delivery stays in flight', async () => {
     const queue = fakeBackend(numbers(1));
     const delivery = new Holder(queue).of(1);
     expect(await rejectionOf(delivery.nack({ delay: Number.NaN }))).toMatchObject({
@@ -280,7 +280,7 @@ describe('fakeBackend', () => {
     expect([delivery.settled, queue.settlements, queue.published]).toEqual([false, [], []]);
   });
 
-  it('ends its streams at close(), also with deliveries in flight', async () => {
+  it('ends its streams at close(), even with deliveries in flight', async () => {
     const queue = fakeBackend(numbers(3));
     const holder = new Holder(queue, { prefetch: 1 });
     await queue.close();
@@ -293,7 +293,7 @@ describe('fakeBackend', () => {
     expect(disposed.closed).toBe(true);
   });
 
-  it('works with handle(): records retries with their delay, and dead letters after the last attempt', async () => {
+  it('works with handle() and records retries with their delay, and dead letters after the last attempt', async () => {
     const queue = fakeBackend([...numbers(2), { key: 'number', payload: { n: 3 }, attempt: 2 }]);
     const dead = fakeBackend();
     const results = queue.deliveries().pipe(
@@ -331,7 +331,7 @@ describe('fakeBackend', () => {
   });
 
   it.each([[{ key: 'order' }], [null], [5], [['order', [1]]], [{ key: 5, payload: {} }]])(
-    'refuses %j, which is not a message, and names its index',
+    'throws for %j, which is not a message, and names its index',
     (message) => {
       expect(thrownBy(() => fakeBackend([['order', {}], message as never]))).toMatchObject({
         name: 'TypeError',

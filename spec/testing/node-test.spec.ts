@@ -24,8 +24,8 @@ function count(output: string, what: string): number {
   return Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(output)?.[1]);
 }
 
-describe('The contract suite under node:test', () => {
-  it('passes every case, and prints the reason of each skipped case', async () => {
+describe('Contract suite under node:test', () => {
+  it('passes every case and prints the reason of each skipped case', async () => {
     const cases = queueBackendContract(async () => new MemoryBackend(), {
       close: 'drained',
       reasons: { restart: 'there is no broker' },
