@@ -18,7 +18,7 @@ const pages = [
 const blocks = extractCodeBlocks(pages);
 const programs = blocks.filter(({ runs }) => runs);
 
-/** Lists the links of a page into the project: the files, with the headings that they name. */
+/** Lists the links of a page to files of the project, with their anchors. */
 function linksOf(
   page: string,
 ): { readonly link: string; readonly file: string; readonly anchor: string | undefined }[] {
@@ -30,7 +30,7 @@ function linksOf(
   }));
 }
 
-/** Lists the headings of a page as links name them. */
+/** Lists the anchors of the headings of a page. */
 function anchorsOf(file: string): string[] {
   return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
     heading
@@ -40,7 +40,7 @@ function anchorsOf(file: string): string[] {
   );
 }
 
-/** Lists the lines of prose that are too long. Tables and code may be. */
+/** Lists the lines of prose that are too long. Tables and code are exempt. */
 function longLines(text: string): string[] {
   return text
     .replaceAll(/^```.*?^```$/gms, '')
@@ -48,7 +48,7 @@ function longLines(text: string): string[] {
     .filter((line) => line.length > 120 && !line.startsWith('|'));
 }
 
-describe('the code of the documentation', () => {
+describe('The code in the documentation', () => {
   beforeAll(() => bundleCodeBlocks(programs));
 
   it('compiles', () => {
@@ -60,14 +60,14 @@ describe('the code of the documentation', () => {
     ).toEqual([]);
   });
 
-  it.each(programs)('runs and ends by itself: $page, line $line', async (program) => {
+  it.each(programs)('runs and exits: $page, line $line', async (program) => {
     const { code, stdout, stderr } = await runCodeBlock(program);
     if (program.output === undefined)
       expect([code, stdout + stderr]).toEqual([0, expect.not.stringContaining('Error')]);
     else expect([code, stdout, code === 0 ? '' : stderr]).toEqual([0, program.output, '']);
   });
 
-  it('has the `replay` of the example', () => {
+  it('contains the `replay` function of the example', () => {
     const replayOf = (text: string) => /^(?:export )?(async function replay\(.*?^\})$/ms.exec(text)?.[1];
     const [page, example] = ['docs/guides/retries-and-dead-letters.md', 'examples/replay.ts'].map((file) =>
       readFileSync(path.join(ROOT, file), 'utf8'),
@@ -76,21 +76,21 @@ describe('the code of the documentation', () => {
     expect(replayOf(page ?? '')).toBe(replayOf(example ?? ''));
   });
 
-  it('begins with a program that loses no message when its handler throws', () => {
+  it('starts with a program that loses no message when its handler throws', () => {
     const [first] = programs.filter(({ page }) => page === 'README.md');
     expect(first?.output).toBe('order 1, attempt 1\norder 1, attempt 2\n');
   });
 });
 
-describe('the pages of the documentation', () => {
-  it.each(pages)('%s has no dead link', (page) => {
+describe('The pages of the documentation', () => {
+  it.each(pages)('have no dead link: %s', (page) => {
     const dead = linksOf(page).filter(
       ({ file, anchor }) => !existsSync(file) || (anchor !== undefined && !anchorsOf(file).includes(anchor)),
     );
     expect(dead.map(({ link }) => link)).toEqual([]);
   });
 
-  it('name files of the project that exist', () => {
+  it('name only files of the project that exist', () => {
     const text = readFileSync(path.join(ROOT, 'CONTRIBUTING.md'), 'utf8');
     const named = [...text.matchAll(/`((?:bench|docs|scripts|spec|src)\/[\w./-]+)`/g)].map(([, file = '']) => file);
     expect(named).toContain('src/backend.ts');
@@ -101,14 +101,14 @@ describe('the pages of the documentation', () => {
     expect(readFileSync(path.join(ROOT, 'README.md'), 'utf8').split('\n').length).toBeLessThanOrEqual(250);
   });
 
-  it('are not hard-wrapped beyond 120 columns', () => {
+  it('have no line of prose with more than 120 columns', () => {
     const tooLong = pages
       .filter((page) => page !== 'docs/benchmarks.md') // Generated in part.
       .flatMap((page) => longLines(readFileSync(path.join(ROOT, page), 'utf8')).map((line) => `${page}: ${line}`));
     expect(tooLong).toEqual([]);
   });
 
-  it('are all in the index of the guides', () => {
+  it('are all listed in the index of the guides', () => {
     const listed = linksOf('docs/guides/README.md').map(({ file }) => path.relative(ROOT, file));
     expect(guides.filter((guide) => !listed.includes(guide))).toEqual(['docs/guides/README.md']);
   });

@@ -1,12 +1,12 @@
 import { Program } from '../support/run-example.js';
 
-/** What a program prints, line by line. */
+/** Joins the lines that a program prints. */
 function lines(...texts: readonly string[]): string {
   return `${texts.join('\n')}\n`;
 }
 
-describe('the examples', () => {
-  it('quickstart sends the whole catalogue through the queue and leaves nothing unfinished', async () => {
+describe('Examples', () => {
+  it('quickstart.ts sends the whole catalogue through the queue and leaves nothing unfinished', async () => {
     const program = new Program('examples/quickstart.ts');
     expect(await program.exited()).toBe(0);
     expect(program.output).toContain('1707 messages in');
@@ -23,13 +23,13 @@ describe('the examples', () => {
     expect(program.output).toContain('unfinished: 0');
   });
 
-  it('the pipeline passes its marble tests', async () => {
+  it('pipeline-under-test.ts passes its marble tests', async () => {
     const program = new Program('examples/pipeline-under-test.ts');
     expect(await program.exited()).toBe(0);
     expect(program.output).toBe('2 marble tests passed\n');
   });
 
-  it('the service stops on SIGINT, finishes what it does and exits by itself', async () => {
+  it('service.ts stops on SIGINT, finishes running handlers and exits', async () => {
     const program = new Program('examples/service.ts');
     await program.printed('orders.created 3 (attempt 1)');
     program.interrupt();
@@ -38,12 +38,12 @@ describe('the examples', () => {
     expect(program.output).toContain(`stopped: ${done} orders done, 10 still waiting, 0 unfinished`);
   });
 
-  describe('the billing service', () => {
-    it('bills every order, gives one up, and replays its dead letter', async () => {
+  describe('billing-service.ts', () => {
+    it('bills every order except one and replays its dead letter', async () => {
       const program = new Program('examples/billing-service.ts');
       expect(await program.exited()).toBe(0);
       const [first = '', second = ''] = program.output.split('dead letter:');
-      // Their retries come after delays that are partly left to chance, so only the order within one order is certain.
+      // Retries have random delays, so only the order within one order is certain.
       expect(first.match(/^order 1.*/gm)).toEqual(['order 1, attempt 1: acked']);
       expect(first.match(/^order 2.*/gm)).toEqual(['order 2, attempt 1: acked']);
       expect(first.match(/^order 3.*/gm)).toEqual([
@@ -80,7 +80,7 @@ describe('the examples', () => {
     });
 
     it.each(['SIGINT', 'SIGTERM'] as const)(
-      'stops on %s, and what waits for a retry stays in the queue',
+      'stops on %s and leaves a message that waits for a retry in the queue',
       async (signal) => {
         const program = new Program('examples/billing-service.ts');
         await program.printed('order 4, attempt 1: retried');
@@ -92,7 +92,7 @@ describe('the examples', () => {
     );
   });
 
-  it('the bookings of each account are kept in order, and a failing one holds up its own account only', async () => {
+  it('ordered-accounts.ts keeps the bookings of each account in order, and a failing one delays only its own account', async () => {
     const program = new Program('examples/ordered-accounts.ts');
     expect(await program.exited()).toBe(0);
     expect(program.output).toBe(
@@ -119,7 +119,7 @@ describe('the examples', () => {
     );
   });
 
-  it('the readings are inserted in batches, and one that failed comes again', async () => {
+  it('batch-inserts.ts inserts readings in batches and retries a failed batch', async () => {
     const program = new Program('examples/batch-inserts.ts');
     expect(await program.exited()).toBe(0);
     expect(program.output).toBe(
@@ -136,7 +136,7 @@ describe('the examples', () => {
     );
   });
 
-  it('the processing passes its marble tests', async () => {
+  it('processing-under-test.ts passes its marble tests', async () => {
     const program = new Program('examples/processing-under-test.ts');
     expect(await program.exited()).toBe(0);
     expect(program.output).toBe('3 marble tests passed\n');

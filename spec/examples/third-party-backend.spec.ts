@@ -8,7 +8,7 @@ import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { ROOT } from '../support/root.js';
 
-describe('The example of a third-party backend', () => {
+describe('Example of a third-party backend', () => {
   const store = new MessageStore();
   const create = async ({ name = randomUUID(), groups, dedupeWindow, logger = silentLogger }: BackendNeeds = {}) =>
     new StoreBackend({ store, name, groups, dedupeWindow, logger });
@@ -33,7 +33,7 @@ describe('The example of a third-party backend', () => {
   });
   testEach(cases);
 
-  it('is made from the environment', async () => {
+  it('is created from the environment', async () => {
     const env = { QUEUE_NAME: 'orders', QUEUE_GROUPS: 'billing, audit' };
     await fromEnv(env).publish('order', { id: 1 });
     expect(await fromEnv(env).stats({ group: 'audit' })).toEqual({ ready: 1, unfinished: 1 });
@@ -44,7 +44,7 @@ describe('The example of a third-party backend', () => {
     expect(await unset.stats({ group: 'default' })).toEqual({ ready: 1, unfinished: 1 });
   });
 
-  it('logs one line for each event, with its fields', async () => {
+  it('logs one line per event with its fields', async () => {
     const logged: unknown[][] = [];
     const log =
       (level: string) =>
@@ -64,7 +64,7 @@ describe('The example of a third-party backend', () => {
     ]);
   });
 
-  it('is shown in the guide as it is', () => {
+  it('is shown unchanged in the guide', () => {
     const guide = readFileSync(path.join(ROOT, 'docs/guides/writing-a-backend.md'), 'utf8');
     expect(guide).toContain(
       `\`\`\`ts\n${readFileSync(path.join(ROOT, 'examples/third-party-backend.ts'), 'utf8')}\`\`\`\n`,

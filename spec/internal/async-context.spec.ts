@@ -5,7 +5,7 @@ import { runScript } from '../support/run-script.js';
 
 type Module = typeof import('../../src/internal/async-context.js');
 
-/** The module on a runtime with another `process.getBuiltinModule`. */
+/** Loads the module with another `process.getBuiltinModule`. */
 function on(getBuiltinModule: unknown): Module {
   const original = process.getBuiltinModule;
   process.getBuiltinModule = getBuiltinModule as typeof original;
@@ -30,7 +30,7 @@ function enter({ AsyncContext }: Module, contexts: Contexts): void {
   });
 }
 
-describe('A context', () => {
+describe('AsyncContext', () => {
   it('is entered if no hooks show that a storage is in use, as in Node 24', () => {
     const contexts = new Contexts();
     const module = on(() => ({ AsyncResource, AsyncLocalStorage: class {} }));
@@ -39,16 +39,13 @@ describe('A context', () => {
     expect(contexts.notes).toEqual(['run in captured', 'bound in captured']);
   });
 
-  it.each([undefined, () => undefined])(
-    'is that of the caller where there is no node:async_hooks: %p',
-    (getBuiltinModule) => {
-      const contexts = new Contexts();
-      const module = on(getBuiltinModule);
-      enter(module, contexts);
-      expect(module.isContextInUse()).toBe(false);
-      expect(contexts.notes).toEqual(['run in caller', 'bound in caller']);
-    },
-  );
+  it.each([undefined, () => undefined])('is that of the caller without node:async_hooks: %p', (getBuiltinModule) => {
+    const contexts = new Contexts();
+    const module = on(getBuiltinModule);
+    enter(module, contexts);
+    expect(module.isContextInUse()).toBe(false);
+    expect(contexts.notes).toEqual(['run in caller', 'bound in caller']);
+  });
 });
 
 describe('A task that waits for its turn', () => {
@@ -69,7 +66,7 @@ describe('A task that waits for its turn', () => {
   });
 });
 
-it('A context is entered from the first storage on, also by code that was compiled before', async () => {
+it('An async context is entered from the first storage on, even by code that was compiled before', async () => {
   const script = `
     const { AsyncLocalStorage } = await import('node:async_hooks');
     const { handle, MemoryBackend } = sluice;

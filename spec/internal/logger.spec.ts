@@ -25,7 +25,7 @@ function completeLogger(): Logger & { readonly logged: Logged[] } {
   return { logged, debug: log('debug'), warn: log('warn'), error: log('error') };
 }
 
-/** Runs `act`, and returns the arguments of each call of the console. */
+/** Runs `act` and returns the arguments of each console call. */
 async function consoleCalls(act: () => unknown): Promise<unknown[][]> {
   const calls: unknown[][] = [];
   const methods = ['debug', 'log', 'info', 'warn', 'error'] as const;
@@ -71,7 +71,7 @@ describe('toOneLine', () => {
 });
 
 describe('shieldLogger', () => {
-  it('makes each message one line, and passes the fields unchanged', () => {
+  it('makes each message one line and passes the fields unchanged', () => {
     const logger = completeLogger();
     const error = new Error(FORGED);
     const shielded = shieldLogger(logger);
@@ -97,7 +97,7 @@ describe('shieldLogger', () => {
     ['an error', new RangeError('boom'), new RangeError('boom')],
     ['an error of another realm', runInNewContext('new Error("boom")'), expect.objectContaining({ message: 'boom' })],
   ])(
-    'passes errors and texts as they are, and describes anything else, which may be the payload: %s',
+    'passes errors and strings unchanged and describes other values, which may be the payload: %s',
     (_, error, expected) => {
       const logger = completeLogger();
       shieldLogger(logger).error('Failed', { queue: 'orders', error });
@@ -126,7 +126,7 @@ describe('shieldLogger', () => {
     expect(counter.count).toBe(3);
   });
 
-  it('is the same for the same logger, and for itself', () => {
+  it('returns the same result for the same logger and for itself', () => {
     const logger = completeLogger();
     const shielded = shieldLogger(logger);
     expect([shieldLogger(logger), shieldLogger(shielded)]).toEqual([shielded, shielded]);
@@ -134,7 +134,7 @@ describe('shieldLogger', () => {
     expect(shieldLogger(shielded)).toBe(shielded);
   });
 
-  it('throws each error of a logger as an uncaught exception, and lets its caller continue', async () => {
+  it('throws each error of a logger as an uncaught exception and lets its caller continue', async () => {
     const { output } = await runScript(`
       const { handle, MemoryBackend, receive } = sluice;
       process.on('uncaughtException', ({ message }) => console.log('uncaught', message));
@@ -153,7 +153,7 @@ describe('shieldLogger', () => {
 });
 
 describe('defaultLogger', () => {
-  it('prints warnings and errors by one call with one text, and no debug lines', async () => {
+  it('prints warnings and errors in one call with one text, and no debug lines', async () => {
     const calls = await consoleCalls(() => {
       for (const level of ['debug', 'warn', 'error'] as const)
         defaultLogger[level](`${level} 100 %s`, { queue: 'orders', key: FORGED });

@@ -44,7 +44,7 @@ describe('A name with line breaks and terminal codes is escaped in the error', (
     expect(logger.errors).toEqual([expect.stringContaining(`key ${ESCAPED}`)]);
   });
 
-  it('of a fake that is closed', async () => {
+  it('of a closed fake', async () => {
     const queue = fakeBackend([], { name: NAME });
     await queue.close();
     expect(await messageOf(queue.publish('key', {}))).toContain(ESCAPED);

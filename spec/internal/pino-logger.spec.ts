@@ -76,7 +76,7 @@ describe('pinoLogger', () => {
     expect(calls).toEqual([[like, { id: '7' }, 'Done']]);
   });
 
-  it('gets the failure of a handler, with the fields of its message', async () => {
+  it('logs the failure of a handler with the fields of its message', async () => {
     const { logger, entries } = recordingPino();
     const queue = new MemoryBackend({ name: 'orders' });
     const fail = () => {

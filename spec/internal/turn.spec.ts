@@ -123,7 +123,7 @@ async function takeBatches({ toAsyncBatches }: Library): Promise<unknown[]> {
   return taken;
 }
 
-describe.each(fakes)('With a fake: %s', (_, fake) => {
+describe.each(fakes)('With a fake %s', (_, fake) => {
   let restore = never;
 
   afterEach(() => {
@@ -131,12 +131,12 @@ describe.each(fakes)('With a fake: %s', (_, fake) => {
     Reflect.deleteProperty(globalThis, SHARED);
   });
 
-  it('a loop of awaits continues and lets macrotasks run when the fake was installed before the library', async () => {
+  it('a loop of awaits continues and lets macrotasks run if the fake was installed before the library', async () => {
     restore = fake();
     await publishAcrossMacrotasks(load());
   });
 
-  it('a loop of awaits continues and lets macrotasks run when the fake is installed after the library', async () => {
+  it('a loop of awaits continues and lets macrotasks run if the fake was installed after the library', async () => {
     const library = load();
     restore = fake();
     await publishAcrossMacrotasks(library);

@@ -1,4 +1,7 @@
-/** Compiled by the spec beside it, never run: each `@ts-expect-error` is a program that must not compile. */
+/**
+ * Compiled by the spec beside it, never run. Each `@ts-expect-error` marks code that must not
+ * compile.
+ */
 import { expectTypeOf } from 'expect-type';
 import type { Observable } from 'rxjs';
 import { type GroupInfo, type ManagedQueue, MemoryBackend, type MessageView, type QueueStatus } from 'sluice';
@@ -12,7 +15,7 @@ export async function administrationIsTyped(queue: ManagedQueue): Promise<void> 
   expectTypeOf(await queue.purge({ group: 'audit' })).toEqualTypeOf<number>();
   expectTypeOf(queue.status$).toEqualTypeOf<Observable<QueueStatus>>();
 
-  // @ts-expect-error - the group has to be named
+  // @ts-expect-error - the group is required
   await queue.deleteGroup();
   // @ts-expect-error - `limit` has to be a number
   await queue.peek({ limit: '5' });

@@ -1,4 +1,7 @@
-/** Compiled by the spec beside it, never run: each `@ts-expect-error` is a program that must not compile. */
+/**
+ * Compiled by the spec beside it, never run. Each `@ts-expect-error` marks code that must not
+ * compile.
+ */
 import { expectTypeOf } from 'expect-type';
 import type { Observable } from 'rxjs';
 import { type AnyEvents, type Delivery, MemoryBackend, type QueueBackend, type QueueEntry, receive } from 'sluice';

@@ -1,4 +1,7 @@
-/** Compiled by the spec beside it, never run: each `@ts-expect-error` is a program that must not compile. */
+/**
+ * Compiled by the spec beside it, never run. Each `@ts-expect-error` marks code that must not
+ * compile.
+ */
 import { expectTypeOf } from 'expect-type';
 import { concatMap, filter, from, interval, type Observable, of } from 'rxjs';
 import { of as of6 } from 'rxjs6';
@@ -254,7 +257,7 @@ export async function consumersKnowTheEvents(queue: QueueBackend<ShopEvents>, lo
   await contract.shutdown({ timeout: Number.POSITIVE_INFINITY });
 
   await new AsyncLoopConsumer(new MemoryBackend()).run(() => {});
-  // A fake of two functions, as in a test.
+  // A fake with two functions, as in a test.
   const fake = {
     async publish() {},
     async *consume() {
