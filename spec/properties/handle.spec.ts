@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Holder, numberOf } from '../support/consumers.js';
 import type { Inside, Message, Settings, Step, Stop } from '../support/handling-steps.js';
-import { fateOf, Laboratory } from '../support/model-handling.js';
+import { expectedRun, Laboratory } from '../support/model-handling.js';
 
 const takes = fc.constantFrom(0, 0, 5, 15);
 const fails = fc.constantFrom<Step['end']>('throw', 'reject', 'error', 'never');
@@ -126,7 +126,7 @@ describe('handle and AsyncLoopConsumer with random messages, handlers and option
         expectGoodEnd(laboratory, { stopped: false });
         if (settings.ordered) expectOrder(laboratory);
         for (const [n, message] of laboratory.messages.entries()) {
-          const { attempts, statuses } = fateOf(message, settings);
+          const { attempts, statuses } = expectedRun(message, settings);
           const runs = laboratory.runs.filter((run) => run.n === n);
           expect(runs.map(({ attempt }) => attempt)).toEqual(attempts);
           expect(runs.map(({ outcomes }) => outcomes[0]?.status)).toEqual(statuses);

@@ -4,11 +4,10 @@ import { pathToFileURL } from 'node:url';
 import { ROOT } from './root.js';
 
 /**
- * Calls a function of a module in `scripts`, in a process of its own: jest does not load ES
+ * Calls a function of a module in `scripts` in a process of its own, since jest does not load ES
  * modules.
- *
- * @param expression calls the function. `script` is the module, and `input` a copy of the other
- * argument.
+ * @param expression calls the function. `script` is the module and `input` a copy of the argument
+ *   `input`.
  */
 export function callScript(module: string, expression: string, input: unknown): unknown {
   const url = pathToFileURL(path.join(ROOT, 'scripts', module)).href;

@@ -8,13 +8,16 @@ import {
 } from 'sluice';
 import { obeyCredit, withCredit } from '../../src/bridge/credit.js';
 
-/** A queue whose stream of deliveries a test makes out of the true one. */
+/** A memory queue whose stream of deliveries is transformed by the test. */
 export class ChangedQueue extends MemoryBackend {
   readonly #change: (deliveries: DeliveryStream) => Observable<Delivery>;
 
   readonly #obeysCredit: boolean;
 
-  /** @param obeysCredit whether its streams obey a credit that changes, as those of every backend of the library */
+  /**
+   * @param obeysCredit whether its streams obey a changing credit, like those of every built-in
+   *   backend
+   */
   constructor(
     options: MemoryBackendOptions,
     change: (deliveries: DeliveryStream) => Observable<Delivery>,

@@ -6,17 +6,17 @@ import { ROOT } from './root.js';
 
 const folder = path.join(ROOT, '.cache', 'documentation');
 
-/** A block of TypeScript, and maybe a block of text under it: what the program prints. */
+/** A block of TypeScript, optionally followed by a block of text with the program's output. */
 const BLOCK = /^```ts( no-run)?\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?/gms;
 
-/** A block of TypeScript in a page, as a program of its own. */
+/** A TypeScript block of a page, extracted into a program. */
 export interface CodeBlock {
   readonly page: string;
   readonly line: number;
   readonly file: string;
-  /** Whether it ends by itself. One that is marked `no-run` is compiled only. */
+  /** Whether the program runs and ends by itself. A block marked `no-run` is only compiled. */
   readonly runs: boolean;
-  /** What the page says it prints. */
+  /** The output that the page shows. */
   readonly output: string | undefined;
 }
 
@@ -26,7 +26,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Writes each block of some pages into a file of its own. */
+/** Writes each block of some pages to a file of its own. */
 export function extractCodeBlocks(pages: readonly string[]): CodeBlock[] {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -41,7 +41,10 @@ export function extractCodeBlocks(pages: readonly string[]): CodeBlock[] {
   });
 }
 
-/** Bundles the blocks that run, with `sluice` standing for the sources: all at once, since to start a compiler for each takes longer than to run it. */
+/**
+ * Bundles the blocks that run, with `sluice` resolved to the sources.
+ * Bundles them together, since starting a compiler for each takes longer than running it.
+ */
 export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<void> {
   await build({
     entryPoints: blocks.map(({ file }) => file),
@@ -60,7 +63,7 @@ export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<vo
   });
 }
 
-/** Runs a block that was bundled, until it ends by itself. */
+/** Runs a bundled block until it ends. */
 export function runCodeBlock({ file }: CodeBlock): Promise<Ended> {
   return new Promise((resolve) => {
     execFile(

@@ -2,7 +2,7 @@ import path from 'node:path';
 import ts from 'typescript';
 import { ROOT } from './root.js';
 
-/** Compiles files as a part of the project. Returns the messages of the compiler, a line each. */
+/** Compiles files as a part of the project. Returns one line for each compiler error. */
 export function compile(files: readonly string[], options: ts.CompilerOptions = {}): string[] {
   const { config } = ts.readConfigFile(path.join(ROOT, 'tsconfig.json'), ts.sys.readFile);
   const project = ts.parseJsonConfigFileContent(config, ts.sys, ROOT);

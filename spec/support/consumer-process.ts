@@ -10,35 +10,38 @@ import { ROOT } from './root.js';
 import { guard } from './servers/guard.js';
 import type { Tally } from './tally.js';
 
-/** What a consumer process is told at its start. */
+/** The settings that a consumer process receives at its start. */
 export interface ConsumerSettings {
   readonly backend: string;
   /** The options of the backend. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly consume?: Omit<ConsumeOptions, 'signal'>;
-  /** How long each message takes, in milliseconds, or until `finish()` is called. */
+  /** How long each message takes, in milliseconds. `undefined`: until `finish()` is called. */
   readonly work: number | 'until-told';
-  /** How wrong its clock is, in milliseconds. */
+  /** The error of its clock, in milliseconds. */
   readonly clock?: number;
-  /** It handles messages with an `AsyncLoopConsumer` that has these options. Default: it settles them itself. */
+  /**
+   * Handles messages with an `AsyncLoopConsumer` with these options. Default: settles them
+   * directly.
+   */
   readonly handling?: Pick<HandleOptions, 'concurrency' | 'retry' | 'deliveryLimit'>;
 }
 
-/** A consumer in a process of its own. It says that it has done a message before it settles it. */
+/** A consumer in a separate process. It reports a message as processed before it settles it. */
 export class ConsumerProcess {
-  /** What it was given, as it came, and when, by `monotonic()`. */
+  /** The deliveries in order, with their times by `monotonic()`. */
   readonly got: { readonly id: number; readonly attempt: number; readonly at: number }[] = [];
-  /** Whether its acknowledgement counted, by message: of the last one, if there were several. */
+  /** Whether a message's acknowledgement counted. If it was acknowledged again, the last result. */
   readonly settled = new Map<number, boolean>();
-  /** What it had handled to the end before it settled it. */
+  /** The messages that were processed before they were settled. */
   readonly handled = new Set<number>();
-  /** What it gave up, and on which attempt. */
+  /** The messages that were given up, with their attempts. */
   readonly gaveUp: { readonly id: number; readonly attempt: number }[] = [];
-  /** What its backend logged. */
+  /** The warnings of the backend. */
   readonly warnings: string[] = [];
-  /** With what its stream failed, or how it ended when nobody ended it. */
+  /** The error of its stream, or how the stream ended if the test did not end it. */
   failure: string | undefined;
-  /** The code or the signal that it ended with. */
+  /** The exit code or the signal that ended the process. */
   end: string | number | undefined;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #tally: Tally;
@@ -46,7 +49,7 @@ export class ConsumerProcess {
   #ready = false;
   #asked = 0;
   #echoed = 0;
-  /** Somebody has told it to end. */
+  /** Whether the test has asked the process to end. */
   #ending = false;
 
   private constructor(settings: ConsumerSettings, tally: Tally) {
@@ -59,7 +62,7 @@ export class ConsumerProcess {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     guard(this.#child);
-    // What is written to one that was just killed is of no interest.
+    // Writing to a killed process fails. The error is ignored.
     this.#child.stdin.on('error', () => undefined);
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#hear(line));
     this.#closed = once(this.#child, 'close').then(([code, signal]) => {
@@ -68,7 +71,7 @@ export class ConsumerProcess {
     });
   }
 
-  /** Starts one; resolves when it has subscribed. */
+  /** Starts a process. Resolves when it has subscribed. */
   static async start(settings: ConsumerSettings, tally: Tally): Promise<ConsumerProcess> {
     const consumer = new ConsumerProcess(settings, tally);
     await eventually(() => consumer.#ready || consumer.end !== undefined);
@@ -76,24 +79,26 @@ export class ConsumerProcess {
     return consumer;
   }
 
-  /** Ends the work that waits for it. */
+  /** Finishes the messages that wait for it. */
   finish(): void {
     this.#child.stdin.write('finish\n');
   }
 
-  /** Resolves when all that it has said until now was heard here, too. At once for one that has ended. */
+  /**
+   * Resolves when the test has received everything the process has sent, or the process has ended.
+   */
   async caughtUp(): Promise<void> {
     const number = ++this.#asked;
     this.#child.stdin.write(`echo ${number}\n`);
     await eventually(() => this.#echoed >= number || this.end !== undefined);
   }
 
-  /** Sets its clock wrong by some milliseconds. */
+  /** Makes the process's clock wrong by some milliseconds. */
   shiftClock(by: number): void {
     this.#child.stdin.write(`clock ${by}\n`);
   }
 
-  /** Stops it in the middle of what it does. */
+  /** Suspends the process. */
   freeze(): void {
     this.#child.kill('SIGSTOP');
   }
@@ -102,14 +107,14 @@ export class ConsumerProcess {
     this.#child.kill('SIGCONT');
   }
 
-  /** Ends it at once. */
+  /** Kills the process. */
   async kill(): Promise<void> {
     this.#ending = true;
     this.#child.kill('SIGKILL');
     await this.#closed;
   }
 
-  /** Ends it in good order; resolves to the code that it exited with. */
+  /** Ends the process in an orderly way. Resolves to the exit code. */
   async leave(): Promise<string | number | undefined> {
     this.#ending = true;
     this.#child.stdin.write('leave\n');
@@ -117,7 +122,7 @@ export class ConsumerProcess {
     return this.end;
   }
 
-  /** Asks it to end with SIGTERM; resolves to the code that it exited with. */
+  /** Sends SIGTERM. Resolves to the exit code. */
   async terminate(): Promise<string | number | undefined> {
     this.#ending = true;
     this.#child.kill('SIGTERM');
@@ -125,7 +130,7 @@ export class ConsumerProcess {
     return this.end;
   }
 
-  /** What there is to know when a test waits for it in vain. */
+  /** Describes the state, for the message of a wait that times out. */
   [inspect.custom](): unknown {
     const { end, failure, warnings, got, settled, gaveUp } = this;
     return { end, failure, warnings, got: got.length, lastGot: got.slice(-5), settled: settled.size, gaveUp };

@@ -1,7 +1,7 @@
 import type { Subscription } from 'rxjs';
 import type { ConsumeOptions, Delivery, MemoryBackend, QueueBackend } from 'sluice';
 
-/** An iterator as every face of the queue and of the bridge hands it out: with all its methods. */
+/** An iterator with all the methods that the iterators of this library have. */
 export type FullIterator<Value> = Required<AsyncIterableIterator<Value, unknown, unknown>> & AsyncDisposable;
 
 export function full<Value>(iterator: AsyncIterator<Value>): FullIterator<Value> {
@@ -22,12 +22,12 @@ export function publishAll(queue: MemoryBackend, numbers: readonly number[]): Pr
   return numbers.map((n) => queue.publish('number', { n }));
 }
 
-/** 1 to `count`. */
+/** Returns the numbers from 1 to `count`. */
 export function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index + 1);
 }
 
-/** The values of the next `count` calls of `next()`, one after the other. */
+/** Returns the values of the next `count` calls of `next()`, which run one after another. */
 export async function pull<Value>(iterator: AsyncIterator<Value>, count: number): Promise<Value[]> {
   const values: Value[] = [];
   while (values.length < count) {
@@ -38,14 +38,14 @@ export async function pull<Value>(iterator: AsyncIterator<Value>, count: number)
   return values;
 }
 
-/** All values, to the end. */
+/** Returns all values of an iterable. */
 export async function drain<Value>(iterable: AsyncIterable<Value>): Promise<Value[]> {
   const values: Value[] = [];
   for await (const value of iterable) values.push(value);
   return values;
 }
 
-/** A subscriber to deliveries that keeps what it gets and settles nothing. */
+/** Subscribes to deliveries and collects them without settling them. */
 export class Holder {
   readonly deliveries: Delivery[] = [];
   completed = false;
@@ -72,17 +72,17 @@ export class Holder {
     return this.deliveries.map(({ payload }) => numberOf(payload));
   }
 
-  /** Number and attempt of each delivery. */
+  /** The number and attempt of each delivery. */
   get attempts(): [n: number, attempt: number][] {
     return this.deliveries.map(({ payload, attempt }) => [numberOf(payload), attempt]);
   }
 
-  /** The deliveries that are out. */
+  /** The unsettled deliveries. */
   get held(): Delivery[] {
     return this.deliveries.filter(({ settled }) => settled === false);
   }
 
-  /** The latest delivery of a number. */
+  /** Returns the latest delivery of a number. */
   of(n: number): Delivery {
     const delivery = this.deliveries.findLast(({ payload }) => numberOf(payload) === n);
     if (delivery === undefined) throw new Error(`${n} was never delivered`);

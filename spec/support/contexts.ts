@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** Asynchronous contexts with names, and notes of what ran in which. */
+/** Named asynchronous contexts, and a log of what ran in which context. */
 export class Contexts {
   readonly notes: string[] = [];
   readonly #storage = new AsyncLocalStorage<string>();
@@ -9,17 +9,17 @@ export class Contexts {
     return this.#storage.getStore() ?? 'none';
   }
 
-  /** Runs a task in the context of that name. */
+  /** Runs a task in a named context. */
   in<Result>(name: string, task: () => Result): Result {
     return this.#storage.run(name, task);
   }
 
-  /** Makes the context one of that name, as a tracer does. */
+  /** Enters a named context, as a tracer does. */
   enter(name: string): void {
     this.#storage.enterWith(name);
   }
 
-  /** Notes that something ran in the current context. */
+  /** Records that something ran in the current context. */
   note(what: string): void {
     this.notes.push(`${what} in ${this.current}`);
   }

@@ -1,6 +1,6 @@
 import rows from '../../engines.json';
 
-/** What the tests read of a row of the table of engines, see `scripts/lib/engines.mjs`. */
+/** The columns of the engine table that tests read, see `scripts/lib/engines.mjs`. */
 export interface Engine {
   readonly name: string;
   readonly title: string;

@@ -1,12 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
-/** Far longer than anything takes, even on a busy machine, and less than a test may take: it is told what did not come. */
+/**
+ * Longer than any operation takes on a busy machine, but shorter than a test's timeout, so that the
+ * message says what is missing.
+ */
 const DEADLINE = 100_000;
 
 /**
- * Waits until something holds that other processes bring about, and leaves them the processor meanwhile.
- * @param state told when it never comes, for the message
+ * Waits until a condition holds that other processes bring about. Leaves them the processor
+ * meanwhile.
+ * @param state returns the state to print if the condition never holds
  */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
@@ -15,7 +19,7 @@ export async function eventually(
   const deadline = performance.now() + DEADLINE;
   while (!(await condition())) {
     if (performance.now() > deadline)
-      throw new Error(`Did not come to be in ${DEADLINE / 1000} s: ${inspect(state(), { depth: 4 })}`);
+      throw new Error(`The condition did not hold within ${DEADLINE / 1000} s: ${inspect(state(), { depth: 4 })}`);
     await sleep(10);
   }
 }

@@ -1,9 +1,9 @@
 import type { QueueBackend } from 'sluice';
 
-/** What looks like a backend, and does nothing. */
+/** A backend that does nothing. */
 export function fakeQueue(name: string): QueueBackend {
   const unexpected = () => {
-    throw new Error('Expected nobody to use this queue');
+    throw new Error('This queue must not be used');
   };
   const queue = {
     name,

@@ -2,7 +2,8 @@ import type { ObservableInput } from 'rxjs';
 import { Observable as Observable6 } from 'rxjs6';
 import ZenObservable from 'zen-observable';
 
-// Defined after every library was loaded, so that all of them use '@@observable' and only what is written by hand has the symbol.
+// Defined after every library is loaded: all libraries use '@@observable', and only the handwritten
+// Observables use the symbol.
 if (Symbol.observable === undefined) Object.defineProperty(Symbol, 'observable', { value: Symbol('observable') });
 
 interface Producer {
@@ -14,7 +15,7 @@ interface Producer {
 
 type Connect = (producer: Producer) => () => void;
 
-/** RxJS 7 loaded a second time, with classes of its own. */
+/** Loads RxJS 7 a second time, with separate classes. */
 function otherRxjs(): typeof import('rxjs') {
   let copy!: typeof import('rxjs');
   jest.isolateModules(() => {
@@ -28,7 +29,7 @@ function byHand(key: PropertyKey, connect: Connect, subscriptionOf: (leave: () =
   return { [key]: () => inner };
 }
 
-/** Ways to make an Observable that is not of the RxJS that the library imports. */
+/** Creates Observables that do not come from the RxJS version that the library imports. */
 const makers: Readonly<Record<string, (connect: Connect) => object>> = {
   'RxJS 6': (connect) => new Observable6(connect),
   'another copy of RxJS 7': (connect) => new (otherRxjs().Observable)(connect),

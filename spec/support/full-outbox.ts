@@ -9,9 +9,9 @@ interface Suite {
   open(options: { url?: string; maxPending?: number; publishTimeout?: number }): QueueBackend;
 }
 
-/** More is published than may be unconfirmed, while the server confirms nothing. */
+/** Tests publishes beyond `maxPending` while the server confirms nothing. */
 export function fullOutbox(suite: Suite): void {
-  it('makes `publish` wait, which its signal ends, and takes them in order once the server confirms', async () => {
+  it('makes `publish` wait until the server confirms, in order, or its signal aborts', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, maxPending: 3, publishTimeout: 60_000 });
     await queue.publish('key', { n: 0 });
@@ -29,12 +29,12 @@ export function fullOutbox(suite: Suite): void {
     expect(holder.numbers).toEqual([0, ...upTo(20).filter((n) => n !== 7)]);
   });
 
-  it('rejects what found no room in its time, and what it held, and says which was not enqueued', async () => {
+  it('rejects pending and waiting publishes after their timeouts and says which were not enqueued', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, maxPending: 2, publishTimeout: 1500 });
     await queue.publish('key', { n: 0 });
     proxy.stall();
-    // All at one moment: one that came later would find room when the first are given up.
+    // Start all publishes at the same time: a later one would find credit when the first time out.
     const clock = jest.spyOn(performance, 'now').mockReturnValue(performance.now());
     const failures = upTo(4).map((n) => failureOf(queue.publish('key', { n })));
     clock.mockRestore();

@@ -1,32 +1,32 @@
-/** What a handler does with one try at a message. */
+/** What a handler does on one attempt. */
 export interface Step {
   readonly end: 'return' | 'throw' | 'resolve' | 'reject' | 'complete' | 'error' | 'iterate' | 'never';
-  /** How long it takes, where it is asynchronous. */
+  /** How many virtual milliseconds an asynchronous handler takes. */
   readonly takes: number;
-  /** How it settles by hand, before anything else. */
+  /** How the handler settles the delivery itself, before anything else. */
   readonly hand?: 'ack' | 'nack' | 'release' | 'reject' | undefined;
 }
 
 export interface Message {
   readonly key: string;
-  /** One for each try; when they are over, it is well. */
+  /** One step per attempt. Later attempts succeed. */
   readonly steps: readonly Step[];
 }
 
 export interface Settings {
   readonly concurrency: number;
-  /** `'auto'`: where it is a consumer; else as a stream has it that names none. */
+  /** With `'auto'`, a consumer uses that value, and a stream uses its default prefetch. */
   readonly prefetch: number | 'auto';
-  /** Whether there is a `deliveryLimit`, so high that nothing is given up for it: then some deliveries are run alone. */
+  /** Whether a `deliveryLimit` is set that is never reached. It makes some deliveries run alone. */
   readonly limited: boolean;
-  /** Whether the queue obeys a credit that changes. */
+  /** Whether the queue obeys a changing credit. */
   readonly obeysCredit: boolean;
   readonly ordered: boolean;
   readonly timeout: number | undefined;
   readonly retry: { readonly count: number; readonly delay: number };
-  /** `'flaky'`: a function that fails over each message at first. */
+  /** `'flaky'`: a function that fails for each message at first. */
   readonly deadLetter: 'none' | 'queue' | 'flaky';
-  /** Whether settlements are answered later, as by a broker. */
+  /** Whether settlements resolve later, like those of a broker. */
   readonly slow: boolean;
 }
 
@@ -35,17 +35,17 @@ export interface Stop {
   readonly timeout: number;
 }
 
-/** Where a consumer may be stopped from inside: within the so-manieth call. */
+/** The place where a consumer is stopped from inside: call number `call` of `where`. */
 export interface Inside {
   readonly where: 'handler' | 'outcome' | 'deadLetter';
   readonly call: number;
 }
 
-/** A consumer that works. */
+/** A running consumer. */
 export interface Worker {
   run(): void;
-  /** Begins to stop it. */
+  /** Begins to stop the consumer. */
   halt(stop: Stop): void;
-  /** Stops it, and waits until it has stopped, for so long as the stop says; then it is made to. */
+  /** Stops the consumer and waits for `timeout`. After that, the consumer is forced to stop. */
   stop(stop: Stop): Promise<void>;
 }

@@ -37,7 +37,7 @@ export function deferred<Value = void>(): Deferred<Value> {
   return { promise, resolve, reject };
 }
 
-/** A subscriber to `handle` that keeps what comes of it. */
+/** Subscribes to `handle` and records its outcomes. */
 export class Handled {
   readonly logger: RecordingLogger = recordingLogger();
   readonly outcomes: Outcome[] = [];
@@ -62,7 +62,7 @@ export class Handled {
     });
   }
 
-  /** What became of each delivery: its number, the attempt and the status. */
+  /** The number, attempt and status of each outcome. */
   get statuses(): string[] {
     return this.outcomes.map(
       ({ delivery: { payload, attempt }, status }) => `${numberOf(payload)}#${attempt} ${status}`,
@@ -70,7 +70,7 @@ export class Handled {
   }
 }
 
-/** A memory queue and a handler over it, both under virtual time. */
+/** A memory queue with a handler, both under virtual time. */
 export class Processing extends Handled {
   readonly clock: VirtualClock;
   readonly queue: MemoryBackend;
@@ -84,12 +84,12 @@ export class Processing extends Handled {
     this.queue = queue;
   }
 
-  /** Publishes `{ n }` for each number, under a key that the number may have of its own. */
+  /** Publishes `{ n }` for each number. */
   publish(numbers: readonly number[], keyOf: (n: number) => string = () => 'number'): void {
     for (const n of numbers) void this.queue.publish(keyOf(n), { n });
   }
 
-  /** Lets promises settle, then `milliseconds` pass, then promises settle. */
+  /** Lets promises settle, advances time by `milliseconds`, and lets promises settle again. */
   async pass(milliseconds = 0): Promise<void> {
     await turns();
     this.clock.advance(milliseconds);
@@ -97,9 +97,9 @@ export class Processing extends Handled {
   }
 }
 
-/** Handlers that return a promise each, which the test settles by the number of the delivery. */
+/** Handlers that each return a promise. The test settles it by the number of the delivery. */
 export class Jobs {
-  /** Number and attempt of each delivery whose handler was started. */
+  /** The number and attempt of each delivery whose handler started. */
   readonly started: string[] = [];
   readonly signals = new Map<number, AbortSignal>();
   peak = 0;
@@ -115,7 +115,7 @@ export class Jobs {
     return job.promise;
   };
 
-  /** The numbers whose handlers run. */
+  /** The numbers of the running handlers. */
   get running(): number[] {
     return [...this.#open.keys()];
   }
@@ -140,7 +140,7 @@ export class Jobs {
 
 const SETTLED = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' } as const;
 
-/** A delivery of no queue, whose settlements are answered as a test says. */
+/** A delivery without a queue. The test decides what its settlements return. */
 export class FakeDelivery implements AnyDelivery {
   readonly queue = 'fake';
   readonly id: string;
@@ -150,7 +150,7 @@ export class FakeDelivery implements AnyDelivery {
   readonly attempt: number;
   readonly publishedAt = 0;
   settled: Delivery['settled'] = false;
-  /** The settlements that were asked for. */
+  /** The requested settlements. */
   readonly calls: Method[] = [];
   readonly #answer: (method: Method, argument: unknown) => Promise<boolean>;
 

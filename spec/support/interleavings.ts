@@ -10,7 +10,7 @@ type How = (typeof HOWS)[number];
 
 const index = fc.nat(20);
 
-/** Calls of a program. */
+/** Generates calls. */
 function operation({ delays, waits }: Stage) {
   return fc.oneof(
     {
@@ -44,7 +44,7 @@ function operation({ delays, waits }: Stage) {
   );
 }
 
-/** Calls of a program, and connections that are cut. */
+/** Generates calls and lost connections. */
 function cutting(stage: Stage) {
   return fc.oneof(
     { weight: 25, arbitrary: operation(stage) },
@@ -54,32 +54,37 @@ function cutting(stage: Stage) {
 
 type Operation = ReturnType<typeof cutting> extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** Where runs take place, and what is true there. */
+/** Describes the backend that a run uses and what its broker guarantees. */
 export interface Stage {
-  /** Its name is that of the queue: another in each run. */
+  /** The suite, whose name is the queue's name: another one in each run. */
   readonly suite: { name: string };
-  /** A queue with the groups: in one run always the same one. */
+  /** Opens the run's queue, with its groups. */
   open(): QueueBackend;
-  /** Cuts the connections. */
+  /** Cuts all connections. */
   cut(): void | Promise<void>;
-  /** The delays of publishes, other than none, and how long is waited between calls, in milliseconds. */
+  /** The delays of publishes and the waits between calls, in milliseconds. */
   readonly delays: readonly number[];
   readonly waits: readonly number[];
-  /** Whether a delivery counts as an attempt only if it failed; else `attempt` is an upper bound. */
+  /** Whether `attempt` counts only failed deliveries. Otherwise, it is an upper bound. */
   readonly exactAttempts: boolean;
-  /** Whether all counts once though connections are cut; else what was settled or published may have counted, or not. */
+  /**
+   * Whether every call counts exactly once in spite of lost connections. Otherwise, a settlement or
+   * publish may or may not have counted.
+   */
   readonly exactOverCuts: boolean;
-  /** How long it may take until all is settled, in milliseconds: less than a lease where none is to run out. */
+  /**
+   * How long settling all messages may take, in milliseconds. Less than a lease if none may expire.
+   */
   readonly patience: number;
-  /** Looks whether the broker keeps nothing, when all is settled. */
+  /** Checks that the broker stores nothing after all messages are settled. */
   emptied(): Promise<void>;
-  /** What is left on the broker, for the message when it is not. */
+  /** Returns what the broker still stores, for the error message. */
   left(): Promise<unknown>;
-  /** Looks at what there is once the queues are closed, and removes it. */
+  /** Checks what is stored after the queues are closed, and deletes it. */
   closed?(): Promise<void>;
 }
 
-/** Runs programs of up to 60 calls, drawn at random. */
+/** Runs random programs of up to 60 calls. */
 export async function holds(
   stage: Stage,
   { cuts, numRuns }: { readonly cuts: boolean; readonly numRuns: number },
@@ -103,21 +108,21 @@ interface Subscription {
   leave(): void;
 }
 
-/** Drives two backends of one queue, and knows of each message what has to be true. */
+/** Drives two backends of one queue and checks every delivery. */
 class Run {
   readonly #stage: Stage;
   readonly #backends: readonly QueueBackend[];
   readonly #subscriptions: Subscription[] = [];
   readonly #calls: Promise<void>[] = [];
-  /** By whom each message was published. */
+  /** The index of the backend that published each message. */
   readonly #published: number[] = [];
-  /** By group and message: the deliveries that failed, and whether the message is done with. */
+  /** The failed deliveries, and the settled messages, by group and message. */
   readonly #failed = new Map<string, number>();
   readonly #done = new Set<string>();
-  /** Groups of which the order cannot be told any more. */
+  /** The groups whose order can no longer be predicted. */
   readonly #unordered = new Set<string>();
   readonly #latest = new Map<string, number>();
-  /** Connections were cut where that leaves open what has counted. */
+  /** Whether a lost connection has made the result of some calls unknown. */
   #uncertain = false;
   #broken: Error | undefined;
 
@@ -151,7 +156,7 @@ class Run {
     if (this.#broken !== undefined) throw this.#broken;
   }
 
-  /** Has the rest acknowledged, and looks at what is left. */
+  /** Acknowledges the remaining messages and checks that nothing is left. */
   async end(): Promise<void> {
     for (const group of GROUPS) this.#subscribe({ at: 0, group, prefetch: 4 });
     await Promise.all(this.#calls);
@@ -199,8 +204,8 @@ class Run {
   #settle({ of, held, how }: { of: number; held: number; how: How }): void {
     const subscription = this.#subscriptions[of % Math.max(1, this.#subscriptions.length)];
     if (subscription === undefined) return;
-    const out = heldBy(subscription);
-    const delivery = out[held % Math.max(1, out.length)];
+    const inFlight = heldBy(subscription);
+    const delivery = inFlight[held % Math.max(1, inFlight.length)];
     if (delivery !== undefined) this.#settleOne(subscription, delivery, how);
   }
 
@@ -240,28 +245,28 @@ class Run {
     subscription.leave();
   }
 
-  /** What has to be true of each delivery when it comes. */
+  /** Checks a delivery. */
   #check(subscription: Subscription, delivery: Delivery): void {
     const { group, prefetch } = subscription;
     const n = numberOf(delivery.payload);
     const id = `${group} ${n}`;
     const fail = (what: string) => {
-      this.#broken ??= new Error(`Message ${n} came to group ${group}, though ${what}`);
+      this.#broken ??= new Error(`Group ${group} received message ${n}, but ${what}`);
     };
-    if (heldBy(subscription).length > prefetch) fail(`more than ${prefetch} were out`);
+    if (heldBy(subscription).length > prefetch) fail(`more than ${prefetch} are in flight`);
     if (this.#uncertain) return;
-    if (this.#done.has(id)) fail('it was done with');
+    if (this.#done.has(id)) fail('it was already settled');
     const attempt = 1 + (this.#failed.get(id) ?? 0);
     if (this.#stage.exactAttempts ? delivery.attempt !== attempt : delivery.attempt < attempt)
-      fail(`it came as attempt ${delivery.attempt}, and this is attempt ${attempt}`);
+      fail(`its attempt is ${delivery.attempt} instead of ${attempt}`);
     const holders = this.#subscriptions.filter(
       (each) => each.group === group && heldBy(each).some(({ payload }) => numberOf(payload) === n),
     );
     if (holders.length !== 1 || heldBy(subscription).filter(({ payload }) => numberOf(payload) === n).length !== 1)
-      fail('somebody holds it');
+      fail('it is already in flight');
     const source = `${group} ${this.#published[n]}`;
     if (!this.#unordered.has(group) && n < (this.#latest.get(source) ?? -1))
-      fail(`message ${this.#latest.get(source)} had come before it`);
+      fail(`message ${this.#latest.get(source)} was delivered before it`);
     this.#latest.set(source, n);
   }
 
@@ -270,7 +275,7 @@ class Run {
     while (!(await condition())) {
       if (this.#broken !== undefined) throw this.#broken;
       if (performance.now() > deadline)
-        throw new Error(`Not all is done with: ${JSON.stringify(await this.#stage.left())}`);
+        throw new Error(`Not all messages were settled: ${JSON.stringify(await this.#stage.left())}`);
       await sleep(2);
     }
   }

@@ -3,26 +3,26 @@ import { type ConsumeOptions, type Delivery, MemoryBackend, toAsyncBatches, toAs
 import { type FullIterator, full, numberOf, pull } from './consumers.js';
 import { silentLogger } from './recording-logger.js';
 
-/** One way to make an async iterator of numbers, and the source behind it. */
+/** An async iterator of numbers and the source behind it. */
 export interface IteratorSubject {
   readonly iterator: FullIterator<unknown>;
-  /** The number in what `next()` gave. */
+  /** Returns the number in a result of `next()`. */
   read(value: unknown): number;
   push(n: number): void;
   complete(): void;
-  /** Only where a source can fail. */
+  /** Fails the source, if it can fail. */
   fail?(error: Error): void;
-  /** Whether the iterator takes something in: a subscriber at the source, or a message that is out. */
+  /** Whether the iterator is subscribed to its source or has a message in flight. */
   connected(): boolean;
-  /** What the source still holds after the end, for a source that keeps what was not handed over. */
+  /** Returns what the source still holds after the end, if it keeps undelivered values. */
   rest?(): Promise<number[]>;
-  /** Messages that nobody settled. */
+  /** The number of unsettled messages. */
   unfinished?(): number;
 }
 
 export interface IteratorCase {
   readonly name: string;
-  /** How many values the consumer still holds after it left: nothing where leaving acknowledges, the last one where leaving gives back. */
+  /** Whether ending the iterator early requeues the last value. Otherwise, it is acknowledged. */
   readonly givesBackLast: boolean;
   create(signal?: AbortSignal): IteratorSubject;
 }
@@ -53,7 +53,7 @@ function overQueue(
       iterator: full<unknown>(iterate(queue, { signal })),
       read,
       push: (n) => {
-        // One that comes after `close` is refused, which is no business of these tests.
+        // A publish after `close` is refused. These tests do not check that.
         queue.publish('number', { n }).catch(() => {});
       },
       complete: () => void queue.close(),
@@ -73,7 +73,7 @@ function overQueue(
 const readPayload = (value: unknown): number => numberOf(value as object);
 const readDelivery = (value: unknown): number => numberOf((value as Delivery).payload);
 
-/** Every face that hands out an async iterator; each has to keep the protocol. */
+/** Every API that returns an async iterator. All must follow the iterator protocol. */
 export const ITERATOR_CASES: readonly IteratorCase[] = [
   {
     name: 'toAsyncIterable',

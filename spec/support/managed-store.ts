@@ -9,7 +9,7 @@ import { silentLogger } from './recording-logger.js';
 type StoredQueue = ReturnType<ManagedStore['queue']>;
 type Entry = NonNullable<ReturnType<NonNullable<ReturnType<StoredQueue['groups']['get']>>['get']>>;
 
-/** The store of the example, with what an administrator asks of it. */
+/** The store of the example, with administration. */
 export class ManagedStore extends MessageStore {
   async listGroups(name: string): Promise<Omit<GroupInfo, 'declared'>[]> {
     await travel();
@@ -86,7 +86,7 @@ export interface ManagedStoreOptions extends BackendNeeds {
 
 class ManagedDriver extends StoreDriver {
   readonly administration: PullDriver['administration'];
-  /** Whether the next count fails, as over a lost connection. */
+  /** Whether the next count fails, as after a lost connection. */
   isCut = false;
 
   constructor(store: ManagedStore, queue: string, groups: readonly string[], dedupeWindow: number) {
@@ -110,7 +110,10 @@ class ManagedDriver extends StoreDriver {
   }
 }
 
-/** A managed queue that other backends can share: the reference for the cases that a `MemoryBackend` cannot run. */
+/**
+ * A managed queue that several backends can share. It runs the contract cases that `MemoryBackend`
+ * cannot run.
+ */
 export class ManagedStoreBackend extends PullBackend {
   readonly #driver: ManagedDriver;
 
@@ -126,7 +129,7 @@ export class ManagedStoreBackend extends PullBackend {
   }
 }
 
-/** What a `ManagedStoreBackend` can do. */
+/** The capabilities of a `ManagedStoreBackend`. */
 export const MANAGED_STORE: BackendCapabilities = {
   groups: 'separate',
   addedGroups: 'held',

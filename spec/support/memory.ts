@@ -5,7 +5,7 @@ import { turns } from './promises.js';
 v8.setFlagsFromString('--expose-gc');
 const gc = vm.runInNewContext('gc') as () => void;
 
-/** Collects all garbage, with what only a macrotask lets go of. */
+/** Collects all garbage, including objects that are released in a macrotask. */
 async function collectGarbage(): Promise<void> {
   for (let round = 0; round < 2; round++) {
     await turns(2);
@@ -13,13 +13,13 @@ async function collectGarbage(): Promise<void> {
   }
 }
 
-/** The heap in use after a collection, in bytes. */
+/** Returns the heap in use after a garbage collection, in bytes. */
 export async function heapUsed(): Promise<number> {
   await collectGarbage();
   return process.memoryUsage().heapUsed;
 }
 
-/** How many of the objects are still there after a collection. */
+/** Counts the objects that survive a garbage collection. */
 export async function survivors(references: readonly WeakRef<object>[]): Promise<number> {
   await collectGarbage();
   return references.filter((reference) => reference.deref() !== undefined).length;

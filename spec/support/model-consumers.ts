@@ -1,15 +1,15 @@
 import type { ModelConsumer, ModelMessage, ModelQueue } from './model-queue.js';
 
-/** What a subscriber does with a delivery in the middle of `next`. */
+/** What a subscriber does with a delivery within `next`. */
 export type Habit = 'keep' | 'ack' | 'nack twice';
 
-/** `deliveries()` as the model has it. */
+/** The model of `deliveries()`. */
 export class ModelSubscriber implements ModelConsumer {
   readonly held: ModelMessage[] = [];
   readonly group: string;
   closed = false;
   #stopped = false;
-  #resting = false;
+  #paused = false;
 
   constructor(
     readonly queue: ModelQueue,
@@ -35,10 +35,10 @@ export class ModelSubscriber implements ModelConsumer {
 
   settle(message: ModelMessage, how: 'ack' | 'nack' | 'release' | 'reject', delay: number): void {
     this.held.splice(this.held.indexOf(message), 1);
-    const goesBack = how === 'nack' || how === 'release';
-    if (goesBack && delay === 0 && !this.#stopped) this.#rest();
+    const isRequeued = how === 'nack' || how === 'release';
+    if (isRequeued && delay === 0 && !this.#stopped) this.#pause();
     else this.#addReady();
-    if (goesBack) this.queue.giveBack(message, this.group, delay, how === 'nack');
+    if (isRequeued) this.queue.requeue(message, this.group, delay, how === 'nack');
     else this.queue.settle(message, this.group);
     this.queue.serve();
     if (this.#stopped && this.held.length === 0) this.end();
@@ -46,7 +46,7 @@ export class ModelSubscriber implements ModelConsumer {
 
   abort(): void {
     this.#stopped = true;
-    this.queue.leaveLine(this);
+    this.queue.removeReady(this);
     if (this.held.length === 0) this.end();
   }
 
@@ -66,34 +66,34 @@ export class ModelSubscriber implements ModelConsumer {
   #leave(): void {
     this.#stopped = true;
     this.queue.removeSubscription(this);
-    for (const message of this.held.splice(0)) this.queue.giveBack(message, this.group, 0, true);
+    for (const message of this.held.splice(0)) this.queue.requeue(message, this.group, 0, true);
     this.queue.serve();
   }
 
   #addReady(): void {
-    if (this.held.length < this.prefetch && !this.#stopped && !this.#resting) this.queue.addReady(this);
+    if (this.held.length < this.prefetch && !this.#stopped && !this.#paused) this.queue.addReady(this);
   }
 
-  #rest(): void {
-    this.queue.leaveLine(this);
-    if (this.#resting) return;
-    this.#resting = true;
+  #pause(): void {
+    this.queue.removeReady(this);
+    if (this.#paused) return;
+    this.#paused = true;
     this.queue.later(() => {
-      this.#resting = false;
+      this.#paused = false;
       this.#addReady();
       this.queue.serve();
     });
   }
 }
 
-/** `consume()` as the model has it. */
+/** The model of `consume()`. */
 export class ModelPayloads implements ModelConsumer {
   readonly group: string;
   readonly answers: (number | 'done')[] = [];
   #phase: 'idle' | 'open' | 'ended' = 'idle';
   #exhausted = false;
   #parked = 0;
-  #out: ModelMessage | undefined;
+  #inFlight: ModelMessage | undefined;
 
   constructor(
     readonly queue: ModelQueue,
@@ -119,7 +119,7 @@ export class ModelPayloads implements ModelConsumer {
     }
     const message = this.queue.takeNow(this.group);
     if (message !== undefined) {
-      this.#out = message;
+      this.#inFlight = message;
       this.answers.push(message.n);
       this.queue.serve();
     } else if (this.#exhausted) {
@@ -132,7 +132,7 @@ export class ModelPayloads implements ModelConsumer {
   }
 
   take(message: ModelMessage): void {
-    this.#out = message;
+    this.#inFlight = message;
     this.answers.push(message.n);
     if (--this.#parked === 0) return;
     this.#settleLast();
@@ -144,7 +144,7 @@ export class ModelPayloads implements ModelConsumer {
     if (this.#parked > 0) this.leave();
   }
 
-  /** An abort: what was handed over is settled when the consumer comes back. */
+  /** Aborts the consumer. The message that was delivered is settled by the next call. */
   leave(): void {
     if (this.#phase === 'open') this.queue.removeSubscription(this);
     this.#phase = 'ended';
@@ -157,8 +157,8 @@ export class ModelPayloads implements ModelConsumer {
   }
 
   #settleLast(): void {
-    const last = this.#out;
-    this.#out = undefined;
+    const last = this.#inFlight;
+    this.#inFlight = undefined;
     if (last !== undefined) this.queue.settle(last, this.group);
   }
 }

@@ -15,27 +15,30 @@ import { turns } from './promises.js';
 import { silentLogger } from './recording-logger.js';
 import { VirtualClock } from './virtual-clock.js';
 
-const WELL: Step = { end: 'return', takes: 0 };
+const SUCCESS: Step = { end: 'return', takes: 0 };
 const FAILURES = new Set<Step['end']>(['throw', 'reject', 'error', 'never']);
 const HAND = { ack: 'acked', nack: 'retried', release: 'released', reject: 'rejected' } as const;
-/** How often the flaky dead letter function fails over one message. */
+/** How often the flaky dead letter function fails for each message. */
 const FLAKES = 2;
-/** More deliveries than there are. */
+/** A `deliveryLimit` that no test reaches. */
 const NEVER_REACHED = 1_000_000;
-/** The most that `'auto'` holds. */
-const MOST = 256;
+/** The largest prefetch that `'auto'` chooses. */
+const AUTO_PREFETCH_MAX = 256;
 
-/** What becomes of a message whose consumer is never stopped: the attempt that each handler sees, and the status of each outcome. */
-export function fateOf(
+/**
+ * Predicts a message's run if its consumer is never stopped.
+ * Returns the attempt that each handler sees and the status of each outcome.
+ */
+export function expectedRun(
   { steps }: Message,
   { retry, ordered, timeout, deadLetter }: Settings,
 ): { attempts: number[]; statuses: string[] } {
   const attempts: number[] = [];
   const statuses: string[] = [];
-  // In place, a retry counts for the handler, but the queue knows nothing of it.
+  // A retry in place raises the handler's attempt, but the queue does not count it.
   let counted = 1;
   let inPlace = 0;
-  for (const step of [...steps, WELL]) {
+  for (const step of [...steps, SUCCESS]) {
     const attempt = counted + inPlace;
     attempts.push(attempt);
     const waits = step.end !== 'return' && step.end !== 'throw';
@@ -58,7 +61,7 @@ export function fateOf(
   return { attempts, statuses };
 }
 
-/** A delivery that says when it is nacked, and whose promises take a while if they are to. */
+/** Wraps a delivery to report its nacks and, if `slow`, to delay its settlements. */
 function watched(delivery: Delivery, slow: boolean, onNack: () => void): Delivery {
   const later = async (answer: Promise<boolean>): Promise<boolean> => {
     await turns(1);
@@ -87,7 +90,10 @@ interface Run {
   hand: boolean;
 }
 
-/** A queue, its consumers one after the other, and everything that they do, written down. What must never happen throws. */
+/**
+ * Runs a queue and its consumers, and records every event.
+ * An event that must never happen is added to `problems`.
+ */
 export class Laboratory {
   readonly clock = new VirtualClock();
   readonly queue: MemoryBackend;
@@ -95,11 +101,11 @@ export class Laboratory {
   readonly runs: Run[] = [];
   readonly outcomes: Outcome[] = [];
   readonly problems: string[] = [];
-  /** What the flaky dead letter function has taken. */
+  /** The messages that the flaky dead letter function accepted. */
   readonly letters: number[] = [];
-  /** Whether every handler is well from now on. */
+  /** Whether every handler succeeds from now on. */
   succeeds = false;
-  /** Whether two consumers are there at a time, so that nothing can be said of the order. */
+  /** Whether two consumers run at the same time, so the order cannot be checked. */
   inPairs = false;
   readonly #messages: Message[] = [];
   readonly #flakes = new Map<number, number>();
@@ -127,7 +133,7 @@ export class Laboratory {
     return this.#running.length;
   }
 
-  /** The timers of the library. */
+  /** The number of running timers that belong to the library. */
   get timers(): number {
     return this.clock.timers - this.#timers;
   }
@@ -137,7 +143,9 @@ export class Laboratory {
     void this.queue.publish(message.key, { n });
   }
 
-  /** Lets time pass, timer by timer: what one of them starts is under way when the next one fires. */
+  /**
+   * Advances time one timer at a time, so the work that a timer starts runs before the next fires.
+   */
   async advance(milliseconds: number): Promise<void> {
     const { scheduler } = this.clock;
     const target = scheduler.frame + milliseconds;
@@ -147,20 +155,21 @@ export class Laboratory {
       await turns(2);
     }
     this.clock.advance(target - scheduler.frame);
-    const limit = this.#mostHeld;
-    if (this.queue.inFlight > limit) this.problems.push(`${this.queue.inFlight} messages are out, of at most ${limit}`);
+    const limit = this.#maxInFlight;
+    if (this.queue.inFlight > limit)
+      this.problems.push(`${this.queue.inFlight} messages are in flight, at most ${limit} are allowed`);
   }
 
-  get #mostHeld(): number {
+  get #maxInFlight(): number {
     const { prefetch } = this.settings;
-    return (prefetch === 'auto' ? MOST : prefetch) * (this.inPairs ? 2 : 1);
+    return (prefetch === 'auto' ? AUTO_PREFETCH_MAX : prefetch) * (this.inPairs ? 2 : 1);
   }
 
   #nextDue(): number {
     return Math.min(...this.clock.scheduler.actions.map(({ delay }) => delay));
   }
 
-  /** Starts a consumer, which begins to stop from inside a call, when it comes to that. */
+  /** Starts a consumer. With `inside`, the consumer begins to stop within that call. */
   start(via: 'operator' | 'consumer', stop?: Stop, inside?: Inside): Worker {
     this.#calls = 0;
     let worker: Worker | undefined;
@@ -189,7 +198,7 @@ export class Laboratory {
       via === 'operator'
         ? this.#pipe(work, prefetch, options, controller)
         : this.#consume(work, prefetch, options, controller);
-    // Not before: a handler may run within this call, and stop the consumer.
+    // Assign `worker` first: a handler may run within this call and stop the consumer.
     worker.run();
     return worker;
   }
@@ -236,7 +245,7 @@ export class Laboratory {
 
   readonly #flaky = async (delivery: Delivery, error: unknown, { signal }: HandlerContext): Promise<void> => {
     const n = numberOf(delivery.payload);
-    if (error === undefined) this.problems.push('A dead letter without an error');
+    if (error === undefined) this.problems.push('A dead letter has no error');
     const failures = this.#flakes.get(n) ?? 0;
     this.#flakes.set(n, failures + 1);
     this.#inside('deadLetter');
@@ -255,13 +264,13 @@ export class Laboratory {
     const waitsInPlace = this.settings.ordered && status === 'retried' && delivery.settled === false;
     if (waitsInPlace) this.#count(n);
     if (delivery.settled !== settled && !waitsInPlace)
-      this.problems.push(`${n} is ${delivery.settled}, but said to be ${status}`);
+      this.problems.push(`${n} is ${delivery.settled}, but its outcome is ${status}`);
     if (run === undefined && status !== 'released') this.problems.push(`${n} is ${status} without a run`);
     if (status === 'retried' && !run?.hand && delivery.attempt > this.settings.retry.count)
-      this.problems.push(`${n} is tried too often`);
+      this.problems.push(`${n} was retried too often`);
     this.#inside('outcome');
     const givenUp = status === 'dead-lettered' || (status === 'rejected' && !run?.hand);
-    if (givenUp && delivery.attempt <= this.settings.retry.count) this.problems.push(`${n} is given up too soon`);
+    if (givenUp && delivery.attempt <= this.settings.retry.count) this.problems.push(`${n} was given up too early`);
   }
 
   #count(n: number): void {
@@ -272,7 +281,7 @@ export class Laboratory {
     const n = numberOf(delivery.payload);
     const { attempt } = delivery;
     const tries = this.runs.filter((run) => run.n === n).length;
-    const step = this.succeeds ? WELL : (this.#messages[n]?.steps[tries] ?? WELL);
+    const step = this.succeeds ? SUCCESS : (this.#messages[n]?.steps[tries] ?? SUCCESS);
     const run: Run = { n, delivery, attempt, outcomes: [], hand: false };
     this.runs.push(run);
     this.#checkStart(run, mine.size);
@@ -293,24 +302,24 @@ export class Laboratory {
   #checkStart({ n, delivery, attempt }: Run, others: number): void {
     const { concurrency, ordered, limited, retry } = this.settings;
     const { timeout, deadLetter, obeysCredit } = this.settings;
-    // Without a time-out, a handler may last for longer than one that is to be run alone waits.
+    // Without a timeout, a handler may run longer than an isolated delivery waits for it.
     if (limited && timeout !== undefined && attempt > retry.count + 1) {
-      if (others > 0) this.problems.push(`${n} is run beside ${others} others`);
-      // What is given up and held meanwhile is not waited for.
+      if (others > 0) this.problems.push(`${n} should run alone, but ${others} other handlers run`);
+      // An isolated delivery does not wait for messages that are being given up.
       const isAlone = this.queue.inFlight === 1 || deadLetter === 'flaky' || !obeysCredit || this.inPairs;
-      if (!isAlone) this.problems.push(`${n} is run while ${this.queue.inFlight} are held`);
+      if (!isAlone) this.problems.push(`${n} should run alone, but ${this.queue.inFlight} are in flight`);
     }
-    if (others >= concurrency) this.problems.push(`${others + 1} handlers run at a time`);
-    if (delivery.settled !== false) this.problems.push(`${n} was ${delivery.settled} before its handler`);
-    if (this.queue.inFlight > this.#mostHeld) this.problems.push('Too many are out');
+    if (others >= concurrency) this.problems.push(`${others + 1} handlers run concurrently`);
+    if (delivery.settled !== false) this.problems.push(`${n} was ${delivery.settled} before its handler ran`);
+    if (this.queue.inFlight > this.#maxInFlight) this.problems.push('Too many messages are in flight');
     if (this.inPairs) return;
     const key = this.#messages[n]?.key;
     if (ordered && this.#running.some((other) => this.#messages[other.n]?.key === key))
-      this.problems.push(`${n} overlaps within ${key}`);
+      this.problems.push(`${n} overlaps another message of ${key}`);
     const counted = this.#counted.get(n) ?? 1;
-    // What was tried in place goes back as tried once.
+    // The queue counts all attempts in place as one.
     if (ordered ? attempt > counted : attempt !== counted)
-      this.problems.push(`${n} comes as attempt ${attempt} when it is ${counted}`);
+      this.problems.push(`${n} has attempt ${attempt}, expected ${counted}`);
   }
 
   #end({ end, takes }: Step, signal: AbortSignal, over: () => void): unknown {
@@ -347,7 +356,7 @@ export class Laboratory {
     }
   }
 
-  /** Waits in virtual time; for ever when the signal aborts. */
+  /** Waits in virtual time. The promise never settles if the signal aborts first. */
   #wait(milliseconds: number, signal: AbortSignal): Promise<void> {
     if (milliseconds === 0) return Promise.resolve();
     return new Promise((resolve) => {

@@ -1,26 +1,26 @@
 /**
- * What `MemoryBackend` promises, in the simplest way that can be written: arrays that are searched, nothing that is fast. The property tests run it beside
- * the real queue and compare what consumers see.
+ * The behaviour of `MemoryBackend` as a simple model that searches arrays and ignores speed.
+ * The property tests run the model beside the real queue and compare what consumers receive.
  */
 
-type State = 'ready' | 'delayed' | 'out' | 'done';
+type State = 'ready' | 'delayed' | 'in flight' | 'done';
 
 export interface ModelMessage {
   readonly n: number;
   place: number;
-  /** The only group that gets it; undefined for all. */
+  /** The only group that receives the message. `undefined`: every group. */
   readonly to: string | undefined;
-  /** By group; empty while the publish is delayed. */
+  /** The state per group. Empty while the publish is delayed. */
   readonly states: Map<string, State>;
   readonly attempts: Map<string, number>;
-  /** A delayed publish that is not due yet. */
+  /** Whether this is a delayed publish that is not due yet. */
   pending: boolean;
 }
 
 interface Delayed {
   readonly message: ModelMessage;
   readonly due: number;
-  /** Undefined for a delayed publish. */
+  /** `undefined` for a delayed publish. */
   readonly group: string | undefined;
 }
 
@@ -51,7 +51,7 @@ export class ModelQueue {
   closed = false;
   readonly #options: ModelOptions;
   readonly #groups: readonly string[];
-  readonly #line: ModelConsumer[] = [];
+  readonly #readyConsumers: ModelConsumer[] = [];
   readonly #consumers: ModelConsumer[] = [];
   readonly #timers: { due: number; run: () => void }[] = [];
   #delayed: Delayed[] = [];
@@ -81,7 +81,7 @@ export class ModelQueue {
     ).length;
   }
 
-  /** As `stats()` counts. */
+  /** Counts like `stats()`. */
   stats(name: string | undefined): { ready: number; unfinished: number } {
     if (name === undefined && this.#options.groups !== 'ignored') {
       const ready = this.messages.filter((message) => [...message.states.values()].includes('ready')).length;
@@ -100,7 +100,7 @@ export class ModelQueue {
       .sort((one, other) => one.place - other.place);
   }
 
-  /** Whether a group is refused. */
+  /** Whether subscribing to a group is refused. */
   refuses(group: string): boolean {
     return this.#options.groups !== 'ignored' && !this.#options.groups.includes(group);
   }
@@ -143,24 +143,24 @@ export class ModelQueue {
 
   removeSubscription(consumer: ModelConsumer): void {
     remove(this.#consumers, consumer);
-    remove(this.#line, consumer);
+    remove(this.#readyConsumers, consumer);
   }
 
   addReady(consumer: ModelConsumer): void {
-    if (!this.#line.includes(consumer)) this.#line.push(consumer);
+    if (!this.#readyConsumers.includes(consumer)) this.#readyConsumers.push(consumer);
   }
 
-  leaveLine(consumer: ModelConsumer): void {
-    remove(this.#line, consumer);
+  removeReady(consumer: ModelConsumer): void {
+    remove(this.#readyConsumers, consumer);
   }
 
-  /** For a consumer that asks for one message, and would wait if there is none. */
+  /** Takes a message for a consumer that asks for one and waits if there is none. */
   takeNow(group: string): ModelMessage | undefined {
     if (this.ready(group).length === 0)
       this.#admit((to) => this.#recipients(to).every((recipient) => recipient === group));
     const [first] = this.ready(group);
     if (first === undefined) return undefined;
-    first.states.set(group, 'out');
+    first.states.set(group, 'in flight');
     return first;
   }
 
@@ -169,7 +169,7 @@ export class ModelQueue {
     if (this.closed) this.serve();
   }
 
-  giveBack(message: ModelMessage, group: string, delay: number, counted: boolean): void {
+  requeue(message: ModelMessage, group: string, delay: number, counted: boolean): void {
     if (this.#discards) {
       this.settle(message, group);
       return;
@@ -179,7 +179,7 @@ export class ModelQueue {
     if (delay > 0) this.#delayed.push({ message, due: this.now + delay, group });
   }
 
-  /** After the event loop had its turn. */
+  /** Runs a function after one turn of the event loop. */
   later(run: () => void): void {
     this.#timers.push({ due: this.now, run });
   }
@@ -219,7 +219,7 @@ export class ModelQueue {
         timer.run();
       } else if (due <= end && (!this.closed || this.#consumers.length > 0)) {
         this.now = due;
-        this.#fallDue();
+        this.#becomeDue();
       } else break;
     }
     this.now = end;
@@ -229,12 +229,12 @@ export class ModelQueue {
     let served = false;
     for (const group of this.#groups) {
       while (this.#admit((to) => this.#allWait(to)));
-      const consumer = this.#line.find((candidate) => candidate.group === group);
+      const consumer = this.#readyConsumers.find((candidate) => candidate.group === group);
       const [message] = this.ready(group);
       if (consumer === undefined || message === undefined) continue;
       served = true;
-      remove(this.#line, consumer);
-      message.states.set(group, 'out');
+      remove(this.#readyConsumers, consumer);
+      message.states.set(group, 'in flight');
       consumer.take(message, message.attempts.get(group) ?? 1);
     }
     return served;
@@ -246,7 +246,7 @@ export class ModelQueue {
 
   #allWait(to: string | undefined): boolean {
     return this.#recipients(to).every(
-      (group) => this.ready(group).length === 0 && this.#line.some((consumer) => consumer.group === group),
+      (group) => this.ready(group).length === 0 && this.#readyConsumers.some((consumer) => consumer.group === group),
     );
   }
 
@@ -275,8 +275,8 @@ export class ModelQueue {
     }
   }
 
-  #fallDue(): void {
-    const due = this.#byDue().filter((delayed) => delayed.due <= this.now);
+  #becomeDue(): void {
+    const due = this.#sortedByDue().filter((delayed) => delayed.due <= this.now);
     this.#delayed = this.#delayed.filter((delayed) => !due.includes(delayed));
     for (const { message, group } of due) {
       if (group === undefined) this.#place(message);
@@ -285,7 +285,7 @@ export class ModelQueue {
     this.serve();
   }
 
-  #byDue(): Delayed[] {
+  #sortedByDue(): Delayed[] {
     return [...this.#delayed].sort((one, other) => one.due - other.due);
   }
 
@@ -293,7 +293,7 @@ export class ModelQueue {
     while (this.size >= this.#options.capacity) {
       const before = this.size;
       const [oldest] = this.#groups.flatMap((group) => this.ready(group)).sort((one, other) => one.place - other.place);
-      if (oldest === undefined) this.#dropDelayed(this.#byDue()[0] as Delayed);
+      if (oldest === undefined) this.#dropDelayed(this.#sortedByDue()[0] as Delayed);
       else for (const [group, state] of oldest.states) if (state === 'ready') oldest.states.set(group, 'done');
       this.dropped += before - this.size;
     }
@@ -309,7 +309,7 @@ export class ModelQueue {
     const waiting = this.messages
       .filter((message) => [...message.states.values()].includes('ready'))
       .sort((one, other) => one.place - other.place);
-    const delayed = this.#byDue();
+    const delayed = this.#sortedByDue();
     for (const entry of delayed) this.#dropDelayed(entry);
     for (const message of waiting)
       for (const [group, state] of message.states) if (state === 'ready') message.states.set(group, 'done');

@@ -15,24 +15,24 @@ import { silentLogger } from './recording-logger.js';
 import { ServerSuite } from './server-suite.js';
 import { NatsServer, type NatsServerOptions } from './servers/nats-server.js';
 
-/** How often a request is sent that the server does not answer. */
+/** How often a request is sent if the server does not respond. */
 const MOST_TRIES = 12;
 
-/** A suite with a server of NATS. */
+/** A suite with a NATS server. */
 export class NatsSuite extends ServerSuite<NatsServer> {
   #connection: NatsConnection | undefined;
 
-  /** @param options of the server, or makes them when the suite begins */
+  /** @param options of the server, or a function that creates them when the suite begins */
   constructor(options?: NatsServerOptions | (() => Promise<NatsServerOptions>)) {
     super(async () => NatsServer.start(typeof options === 'function' ? await options() : options));
   }
 
-  /** What this test's queue is called on the server. */
+  /** The names that the test's queue has on the server. */
   get names(): QueueNames {
     return queueNames(this.name);
   }
 
-  /** A queue of this test's name, unless the options have another. */
+  /** Opens the test's queue, unless the options name another. */
   open(options: Partial<NatsBackendOptions> = {}): NatsBackend {
     const url = options.client === undefined ? this.url : undefined;
     const queue = new NatsBackend({ url, name: this.name, logger: silentLogger, ...options });
@@ -40,14 +40,14 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     return queue;
   }
 
-  /** A plain client, closed at the end of the test. */
+  /** Opens a plain client that is closed at the end of the test. */
   async client(options: ConnectionOptions = {}): Promise<NatsConnection> {
     const connection = await connect({ ...this.#options, ...options });
     this.ending(() => connection.close());
     return connection;
   }
 
-  /** A connection that stays. */
+  /** Returns the suite's own connection. */
   async connection(): Promise<NatsConnection> {
     this.#connection ??= await connect({ ...this.#options, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
     return this.#connection;
@@ -57,7 +57,7 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     return jetstreamManager(await this.connection(), { checkAPI: false });
   }
 
-  /** Publishes as any other program may, and waits until the server has it. */
+  /** Publishes like another program and waits for the confirm. */
   async add(
     subject: string,
     data: string | Uint8Array,
@@ -67,7 +67,7 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     await connection.request(subject, data, { timeout: 5000, ...headers });
   }
 
-  /** Writes to the server what no client would write. */
+  /** Writes raw text to the server that no client would write. */
   async write(text: string): Promise<void> {
     const socket = connectSocket(this.server.port, '127.0.0.1');
     let received = '';
@@ -84,13 +84,13 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     socket.destroy();
   }
 
-  /** A message with headers as they stand on the wire. */
+  /** Adds a message with raw headers. */
   async addRaw(subject: string, headers: string, data: string): Promise<void> {
     const block = `NATS/1.0\r\n${headers}\r\n\r\n`;
     await this.write(`HPUB ${subject} ${block.length} ${block.length + data.length}\r\n${block}${data}\r\n`);
   }
 
-  /** How many messages a stream holds; undefined where there is none. */
+  /** Returns the number of messages in a stream, or `undefined` if the stream does not exist. */
   async length(stream = this.names.stream): Promise<number | undefined> {
     const info = await this.#ask((manager) => manager.streams.info(stream)).catch((error: unknown) => {
       if (error instanceof JetStreamApiError) return undefined;
@@ -99,7 +99,7 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     return info?.state.messages;
   }
 
-  /** All messages of a stream, in order. */
+  /** Returns all messages of a stream, in order. */
   async stored(stream = this.names.stream): Promise<StoredMsg[]> {
     const manager = await this.manager();
     const { state } = await this.#ask(() => manager.streams.info(stream));
@@ -111,7 +111,7 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     return all;
   }
 
-  /** What was moved aside: on which subject, why, and what it holds. */
+  /** Returns the quarantined messages: subject, reason and data. */
   async aside(): Promise<{ subject: string; reason: string; data: string }[]> {
     if ((await this.length(this.names.aside)) === undefined) return [];
     return (await this.stored(this.names.aside)).map(({ subject, header, data }) => ({
@@ -125,7 +125,10 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     return this.#ask((manager) => manager.consumers.info(this.names.stream, this.names.consumer(group)));
   }
 
-  /** Asks again when the server does not answer within five seconds, as after a restart on a machine that is busy. */
+  /**
+   * Repeats a request if the server does not respond within five seconds, as after a restart on a
+   * busy machine.
+   */
   async #ask<Answer>(request: (manager: JetStreamManager) => Promise<Answer>): Promise<Answer> {
     const manager = await this.manager();
     for (let tried = 1; ; tried++) {

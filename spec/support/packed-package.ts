@@ -9,10 +9,13 @@ const exec = promisify(execFile);
 const repository = path.resolve(__dirname, '../..');
 const installed = (name: string) => path.join(repository, 'node_modules', name);
 
-/** What a checkout has beside the sources. */
+/** The folders of a checkout that are not sources. */
 const NOT_SOURCES = new Set(['node_modules', 'dist', '.git', '.cache', 'coverage']);
 
-/** Copies the sources into a folder of their own: a build empties `dist`, from which another suite may be packing. */
+/**
+ * Copies the sources into a separate folder: a build empties `dist`, which another suite may be
+ * packing.
+ */
 async function copySources(): Promise<string> {
   const copy = await mkdtemp(path.join(tmpdir(), 'sluice-sources-'));
   const names = (await readdir(repository)).filter((name) => !NOT_SOURCES.has(name));
@@ -21,11 +24,11 @@ async function copySources(): Promise<string> {
   return copy;
 }
 
-/** The package as it would be published, unpacked into an empty project that has its peers and nothing else. */
+/** The package as it would be published, installed into an empty project with its peers only. */
 export class PackedPackage {
   private constructor(
     private readonly project: string,
-    /** What the tarball holds, by path within the package. */
+    /** The files of the tarball, by path within the package. */
     readonly files: readonly string[],
   ) {}
 
@@ -52,12 +55,12 @@ export class PackedPackage {
     return new PackedPackage(project, files);
   }
 
-  /** The text of a file of the package. */
+  /** Returns the text of a file of the package. */
   read(file: string): Promise<string> {
     return readFile(path.join(this.project, 'node_modules', 'sluice', file), 'utf8');
   }
 
-  /** Runs a script inside the project. Resolves to its output. */
+  /** Runs a script in the project. Resolves to its output. */
   async run(script: string, ...args: readonly string[]): Promise<string> {
     const copy = path.join(this.project, path.basename(script));
     await cp(script, copy);
@@ -65,7 +68,7 @@ export class PackedPackage {
     return stdout;
   }
 
-  /** Puts files into the project, by their paths. */
+  /** Writes files into the project. */
   async write(files: Readonly<Record<string, string>>): Promise<void> {
     for (const [file, text] of Object.entries(files)) {
       const home = path.join(this.project, file);
@@ -74,7 +77,10 @@ export class PackedPackage {
     }
   }
 
-  /** Installs a package into a folder of the project, as a link: from this repository, or from another folder of the project. */
+  /**
+   * Links a package into a folder of the project: from this repository, or from another folder of
+   * the project.
+   */
   async link(
     name: string,
     { into = '.', from = installed(name) }: { readonly into?: string; readonly from?: string } = {},
@@ -84,12 +90,15 @@ export class PackedPackage {
     await symlink(path.resolve(this.project, from), home, 'junction');
   }
 
-  /** Removes a package that was linked, if it was. */
+  /** Removes a linked package. */
   async unlink(name: string): Promise<void> {
     await rm(path.join(this.project, 'node_modules', name), { force: true });
   }
 
-  /** Runs a file of the project, in a folder of it and with some more variables. Resolves to what it printed. */
+  /**
+   * Runs a file of the project in one of its folders, with additional variables. Resolves to its
+   * output.
+   */
   async execute(
     file: string,
     { folder = '.', env = {} }: { readonly folder?: string; readonly env?: Readonly<Record<string, string>> } = {},
@@ -101,7 +110,10 @@ export class PackedPackage {
     return stdout;
   }
 
-  /** Compiles a file inside the project, as a package of that type. Resolves to what the compiler complained about. */
+  /**
+   * Compiles a file in the project as a package of the given type. Resolves to the compiler's
+   * errors.
+   */
   async compile(
     source: string,
     type: 'module' | 'commonjs',

@@ -7,7 +7,9 @@ import { ROOT } from './root.js';
 /** The programs that this process has built, by source file. */
 const built = new Map<string, string>();
 
-/** Builds a program of the tests into one file of JavaScript, which starts in half the time. Returns its path. */
+/**
+ * Builds a test program into one JavaScript file, which halves its start time. Returns its path.
+ */
 export function programOf(source: string): string {
   const program = built.get(source) ?? build(source);
   built.set(source, program);
@@ -28,11 +30,11 @@ function build(source: string): string {
   });
   const [{ contents }] = outputFiles as [(typeof outputFiles)[number]];
   const hash = createHash('sha256').update(contents).digest('hex').slice(0, 16);
-  // In the project, so that it finds the packages.
+  // Inside the project, so that it resolves the packages.
   const file = path.join(ROOT, '.cache', 'programs', `${path.basename(source, '.ts')}-${hash}.mjs`);
   if (existsSync(file)) return file;
   mkdirSync(path.dirname(file), { recursive: true });
-  // Several processes may build it at a time: it is there when it is whole.
+  // Several processes may build the same program: rename the file when it is complete.
   const part = `${file}.${process.pid}`;
   writeFileSync(part, contents);
   renameSync(part, file);

@@ -1,11 +1,14 @@
 const { setImmediate: later } = globalThis;
 
-/** Lets `count` macrotasks pass: every microtask, and every promise that waits for its turn, has run by then. */
+/** Waits for `count` macrotasks. By then, all microtasks and queued promise reactions have run. */
 export async function turns(count = 3): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => later(resolve));
 }
 
-/** Waits until something holds, macrotask by macrotask; jest's own timeout is what ends a wait for what never comes. */
+/**
+ * Waits until a condition holds and checks it after each macrotask. If it never holds, jest's
+ * timeout ends the wait.
+ */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turns(1);
 }
@@ -15,7 +18,7 @@ export type Outcome<Value> =
   | { readonly state: 'fulfilled'; readonly value: Value }
   | { readonly state: 'rejected'; readonly reason: unknown };
 
-/** What has become of a promise after some macrotasks. */
+/** Returns the state of a promise after some macrotasks. */
 export async function outcomeOf<Value>(promise: Promise<Value>): Promise<Outcome<Value>> {
   let outcome: Outcome<Value> = { state: 'pending' };
   promise.then(
@@ -34,14 +37,14 @@ export async function stateOf(promise: Promise<unknown>): Promise<Outcome<unknow
   return (await outcomeOf(promise)).state;
 }
 
-/** The reason a promise was rejected with. */
+/** Returns the reason that a promise was rejected with. */
 export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   const outcome = await outcomeOf(promise);
   if (outcome.state !== 'rejected') throw new Error(`Expected a rejection, but the promise is ${outcome.state}`);
   return outcome.reason;
 }
 
-/** The error that a promise is rejected with, however long that takes. */
+/** Waits for a promise's rejection and returns the error. */
 export function failureOf(promise: Promise<unknown>): Promise<Error> {
   return promise.then(
     () => Promise.reject(new Error('Expected a rejection, but the promise is fulfilled')),
@@ -49,7 +52,7 @@ export function failureOf(promise: Promise<unknown>): Promise<Error> {
   );
 }
 
-/** What a function throws. */
+/** Returns what a function throws. */
 export function thrownBy(run: () => unknown): unknown {
   try {
     run();

@@ -2,12 +2,12 @@ import { ConfigurationError } from 'sluice';
 import { thrownBy } from './promises.js';
 import { type BackendClass, badUrls, nowhere, type ProviderUrls, secretUrls, shown } from './provider.js';
 
-/** A provider's backend made from the environment: which variables it reads, what it refuses, and how it says so. */
+/** Tests a provider's `fromEnv`: the variables it reads, the values it refuses and its messages. */
 export function providerEnvironment(Backend: BackendClass, urls: ProviderUrls): void {
   const { variable, example } = urls;
   const url = { [variable]: nowhere(urls) };
 
-  /** What is thrown for these variables. */
+  /** Returns the error that `fromEnv` throws for these variables. */
   const failureWith = (env: Record<string, string | undefined>): Error => {
     const error = thrownBy(() => Backend.fromEnv(env));
     expect(ConfigurationError.is(error)).toBe(true);
@@ -42,18 +42,18 @@ export function providerEnvironment(Backend: BackendClass, urls: ProviderUrls): 
       expect(message).toContain('Expected');
     });
 
-    it('says what is expected', () => {
+    it('describes the expected values in its message', () => {
       expect(failureWith({}).message).toContain(example);
       expect(failureWith({ ...url, QUEUE_LEASE: '5' }).message).toMatch(/whole number of milliseconds, .*100/);
       expect(failureWith({ ...url, QUEUE_PUBLISH_TIMEOUT: 'x' }).message).toMatch(/whole number of milliseconds, .*1/);
       expect(failureWith({ ...url, QUEUE_GROUPS: 'a,,b' }).message).toContain('separated by commas');
     });
 
-    it.each(secretUrls(urls))('never shows the URL (%s)', (secret) => {
+    it.each(secretUrls(urls))('does not show the URL in its message (%s)', (secret) => {
       expect(shown(failureWith({ [variable]: secret }))).not.toContain('s3cret');
     });
 
-    it('takes empty variables for ones that are not set', async () => {
+    it('ignores empty variables', async () => {
       const queue = Backend.fromEnv({
         ...url,
         QUEUE_NAME: '',
@@ -65,7 +65,7 @@ export function providerEnvironment(Backend: BackendClass, urls: ProviderUrls): 
       await queue.close();
     });
 
-    it('reads the environment of the process', async () => {
+    it('reads `process.env` by default', async () => {
       const { env } = process;
       process.env = { ...env, ...url, QUEUE_NAME: 'of-the-process' };
       try {
@@ -77,7 +77,7 @@ export function providerEnvironment(Backend: BackendClass, urls: ProviderUrls): 
       }
     });
 
-    it('refuses a logger that is none', () => {
+    it('throws a TypeError if the logger has no logging methods', () => {
       expect(() => Backend.fromEnv(url, { logger: {} as never })).toThrow(TypeError);
       expect(() => Backend.fromEnv(url, null as never)).toThrow(TypeError);
     });

@@ -3,15 +3,21 @@ import type { QueueBackend } from 'sluice';
 import { Holder, upTo } from './consumers.js';
 import { eventually } from './eventually.js';
 
-/** Where a queue of the test's name is opened. */
+/** Opens the test's queue. */
 interface Opening {
   open(options: { readonly lease: number }): QueueBackend;
 }
 
-/** How many times longer a lease of hundreds of messages is: on a busy machine, it takes a while until they are all here. */
+/**
+ * How many times longer the lease is with hundreds of messages: a busy machine takes a while to
+ * deliver them all.
+ */
 const LONGER = 6;
 
-/** A lease of so many milliseconds that a consumer keeps, while another waits for what it holds. To be called where the suite is described. */
+/**
+ * Tests that a consumer renews its lease of `lease` milliseconds while another consumer waits.
+ * Call it in the suite's `describe`.
+ */
 export function keptLeases(suite: Opening, lease: number): void {
   const prepare = async (
     count: number,
@@ -25,7 +31,10 @@ export function keptLeases(suite: Opening, lease: number): void {
     return holder;
   };
 
-  /** Waits for longer than the lease: nobody else has got what the consumer holds, and all of it can be acknowledged. */
+  /**
+   * Waits longer than the lease and checks that the consumer still has its messages and that they
+   * can be acknowledged.
+   */
   const isKept = async (holder: Holder, count: number, { time = lease, wait = 3 * lease } = {}) => {
     const other = new Holder(suite.open({ lease: time }));
     await sleep(wait);
@@ -34,15 +43,15 @@ export function keptLeases(suite: Opening, lease: number): void {
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual(upTo(count).map(() => true));
   };
 
-  it('is kept while a handler runs for several times as long', async () => {
+  it('is renewed while a handler runs several times longer', async () => {
     await isKept(await prepare(2), 2);
   });
 
-  it('is kept while the consumer holds all that it may, and has nothing to say', async () => {
+  it('is renewed while the consumer has no credit left', async () => {
     await isKept(await prepare(1, { prefetch: 1 }), 1);
   });
 
-  it('is kept after the intake was stopped, while something is out', async () => {
+  it('is renewed after an abort while a message is in flight', async () => {
     const aborter = new AbortController();
     const holder = await prepare(1, { signal: aborter.signal });
     aborter.abort();
@@ -50,7 +59,7 @@ export function keptLeases(suite: Opening, lease: number): void {
     expect(holder.completed).toBe(true);
   });
 
-  it('is kept for hundreds at a time', async () => {
+  it('is renewed for hundreds of messages', async () => {
     const time = LONGER * lease;
     await isKept(await prepare(500, { prefetch: 500 }, time), 500, { time, wait: 1.5 * time });
   });

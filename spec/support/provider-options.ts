@@ -2,20 +2,20 @@ import { thrownBy } from './promises.js';
 import { type BackendClass, badUrls, goodUrls, nowhere, type ProviderUrls, secretUrls, shown } from './provider.js';
 import { silentLogger } from './recording-logger.js';
 
-/** What is wrong, whether the type or the value, and how the message names it. */
+/** Invalid options, the class of the error and the part of the message that names the option. */
 type Refused = readonly [options: object, type: typeof TypeError | typeof RangeError, message: RegExp];
 
 interface OptionsOfItsOwn {
-  /** A client that is taken. */
+  /** A valid client. */
   readonly client: object;
-  /** What it must have at least. */
+  /** What a client must have, as the message says it. */
   readonly method: string;
-  /** Options that only this provider has: what is refused, and what is taken. They get a URL where they have no client. */
+  /** The valid and invalid options of this provider only. Options without a client get a URL. */
   readonly refused?: readonly Refused[];
   readonly taken?: readonly object[];
 }
 
-/** The options of a provider's backend: what it takes, what it refuses, and how it says so. */
+/** Tests the options of a provider's backend: valid values, invalid values and messages. */
 export function providerOptions(Backend: BackendClass, urls: ProviderUrls, own: OptionsOfItsOwn): void {
   const { client } = own;
   const url = nowhere(urls);
@@ -62,11 +62,11 @@ export function providerOptions(Backend: BackendClass, urls: ProviderUrls, own: 
       expect(construct(options)).toThrow(message);
     });
 
-    it.each([[undefined], [null], [url], [7]])('that are %p instead of an object are refused', (options) => {
+    it.each([[undefined], [null], [url], [7]])('throw if they are %p instead of an object', (options) => {
       expect(construct(options)).toThrow(TypeError);
     });
 
-    it('take whatever is in range, and connect to nothing', async () => {
+    it('accept every value in range without connecting', async () => {
       for (const options of [
         { url },
         { url, name: 'x'.repeat(255), groups: ['a', 'a', 'ü'], lease: 100, publishTimeout: 1, maxPending: 1 },
@@ -92,7 +92,7 @@ export function providerOptions(Backend: BackendClass, urls: ProviderUrls, own: 
       expect(construct({ url: bad })).toThrow(`${urls.scheme}://`);
     });
 
-    it.each(secretUrls(urls))('is not shown when it is refused: it may hold a password (%s)', (secret) => {
+    it.each(secretUrls(urls))('is not shown in an error message, since it may contain a password (%s)', (secret) => {
       expect(shown(thrownBy(construct({ url: secret })) as Error)).not.toContain('s3cret');
     });
   });

@@ -2,18 +2,18 @@ import type { Delivery, QueueBackend } from 'sluice';
 import { Holder, upTo } from './consumers.js';
 import { eventually } from './eventually.js';
 
-/** A queue of the test's name, and what is stored of it. */
+/** The test's queue and what the broker stores of it. */
 interface Storage {
   open(options: { readonly groups: readonly string[] }): QueueBackend;
-  /** How many messages are stored. */
+  /** Returns the number of stored messages. */
   length(): Promise<number | undefined>;
-  /** Looks whether so many messages are stored; waits for that where what is settled goes later. */
+  /** Checks that this many messages are stored. Waits if settled messages are deleted later. */
   holds(count: number): Promise<void>;
-  /** Looks whether nothing is stored of any message, once these groups are done with all. */
+  /** Checks that nothing is stored of any message after these groups have settled all. */
   isEmpty(groups: readonly string[]): Promise<void>;
 }
 
-/** How a message is settled that comes for the first time, in turn. */
+/** How a message is settled on its first delivery, in turn. */
 const WAYS: readonly ((delivery: Delivery) => Promise<unknown>)[] = [
   (delivery) => delivery.ack(),
   (delivery) => delivery.nack(),
@@ -22,12 +22,15 @@ const WAYS: readonly ((delivery: Delivery) => Promise<unknown>)[] = [
   (delivery) => delivery.release(),
 ];
 
-/** What a broker keeps that lets go of a message when all groups have settled it. To be called where the suite is described. */
+/**
+ * Tests the storage of a broker that deletes a message when all groups have settled it.
+ * Call it in the suite's `describe`.
+ */
 export function providerStorage({ open, length, holds, isEmpty }: Storage): void {
   const publish = (queue: QueueBackend, count: number) =>
     Promise.all(upTo(count).map((n) => queue.publish('key', { n })));
 
-  it('is nothing of any message, once everything is settled in any order and in any way', async () => {
+  it('is empty after every message is settled, in any order and in any way', async () => {
     const groups = ['a', 'b', 'c'];
     const queue = open({ groups });
     await publish(queue, 40);
@@ -51,7 +54,7 @@ export function providerStorage({ open, length, holds, isEmpty }: Storage): void
     await isEmpty(groups);
   });
 
-  it('is what the slowest group has not settled', async () => {
+  it('holds the messages that the slowest group has not settled', async () => {
     const queue = open({ groups: ['fast', 'slow'] });
     await publish(queue, 10);
     const fast = new Holder(queue, { group: 'fast' });

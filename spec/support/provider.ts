@@ -1,20 +1,23 @@
 import type { Logger, QueueBackend } from 'sluice';
 
-/** What the class of a provider's backend has, whatever its options are. */
+/** The static side of a provider's backend class. */
 export interface BackendClass {
   new (options: never): QueueBackend;
   readonly name: string;
   fromEnv(env?: Readonly<Record<string, string | undefined>>, options?: { readonly logger?: Logger }): QueueBackend;
 }
 
-/** How the servers of a provider are named. */
+/** The URLs that a provider accepts and refuses. */
 export interface ProviderUrls {
   readonly scheme: string;
-  /** The variable that holds one. */
+  /** The environment variable that holds a URL. */
   readonly variable: string;
-  /** What messages say that a URL looks like. */
+  /** The example URL in error messages. */
   readonly example: string;
-  /** Ones that are taken, refused, and refused though they hold the password `s3cret`: those that not every scheme has. */
+  /**
+   * Valid URLs, invalid URLs, and invalid URLs with the password `s3cret`, beyond those that every
+   * scheme has.
+   */
   readonly good: readonly string[];
   readonly bad: readonly string[];
   readonly secret: readonly string[];
@@ -97,7 +100,7 @@ export const RABBITMQ: ProviderUrls = {
   secret: [],
 };
 
-/** A URL where nobody listens. */
+/** Returns a URL where no server listens. */
 export function nowhere({ scheme }: ProviderUrls): string {
   return `${scheme}://127.0.0.1:1`;
 }
@@ -116,7 +119,7 @@ export function badUrls({ scheme, bad }: ProviderUrls): string[] {
   ];
 }
 
-/** Ones that are refused, and hold the password `s3cret`. */
+/** Returns invalid URLs that contain the password `s3cret`. */
 export function secretUrls({ scheme, secret }: ProviderUrls): string[] {
   const logins = ['user:s3cret', ':s3cret'].flatMap((login) => [`${login}@`, `${login}@host:port`, `${login}%@host`]);
   return [
@@ -128,7 +131,7 @@ export function secretUrls({ scheme, secret }: ProviderUrls): string[] {
   ];
 }
 
-/** All that an error shows of itself. */
+/** Returns everything that an error shows: its message, its stack and its cause. */
 export function shown({ message, stack, cause }: Error): string {
   return [message, stack, String(cause)].join();
 }

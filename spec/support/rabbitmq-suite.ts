@@ -5,14 +5,14 @@ import { silentLogger } from './recording-logger.js';
 import { ServerSuite } from './server-suite.js';
 import { RabbitMqServer, type RabbitMqServerOptions } from './servers/rabbitmq-server.js';
 
-/** What a message in a queue is, to a plain client. */
+/** A message in a queue as a plain client reads it. */
 export interface Stored {
   readonly body: unknown;
   readonly headers: Readonly<Record<string, unknown>>;
   readonly reason: unknown;
 }
 
-/** A suite with a server of RabbitMQ. */
+/** A suite with a RabbitMQ server. */
 export class RabbitMqSuite extends ServerSuite<RabbitMqServer> {
   #connection: Connection | undefined;
 
@@ -20,12 +20,12 @@ export class RabbitMqSuite extends ServerSuite<RabbitMqServer> {
     super(() => RabbitMqServer.start(options));
   }
 
-  /** What this test's queue is called on the server. */
+  /** The names that the test's queue has on the server. */
   get names(): QueueNames {
     return queueNames(this.name);
   }
 
-  /** A queue of this test's name, unless the options have another. */
+  /** Opens the test's queue, unless the options name another. */
   open(options: Partial<RabbitMqBackendOptions> = {}): RabbitMqBackend {
     const url = options.client === undefined ? this.url : undefined;
     const queue = new RabbitMqBackend({ url, name: this.name, logger: silentLogger, ...options });
@@ -33,14 +33,17 @@ export class RabbitMqSuite extends ServerSuite<RabbitMqServer> {
     return queue;
   }
 
-  /** A plain client, destroyed at the end of the test. Nobody hears of its errors but by a listener of the test's own. */
+  /**
+   * Opens a plain client that is destroyed at the end of the test. Its errors reach only the test's
+   * own listeners.
+   */
   client(options: ConnectionOptions = {}): Connection {
     const client = new Connection({ url: this.url, retryLow: 50, retryHigh: 200, ...options });
     this.ending(() => client.unsafeDestroy());
     return client;
   }
 
-  /** A channel of a connection that stays, closed at the end of the test. */
+  /** Opens a channel of the suite's own connection. It is closed at the end of the test. */
   async channel(): Promise<Channel> {
     if (this.#connection === undefined) {
       this.#connection = new Connection({ url: this.url, frameMax: 131_072, retryLow: 50, retryHigh: 200 });
@@ -51,14 +54,16 @@ export class RabbitMqSuite extends ServerSuite<RabbitMqServer> {
     return channel;
   }
 
-  /** Publishes as any other program may, and waits until the server has it. */
+  /** Publishes like another program and waits for the confirm. */
   async add(envelope: Envelope, body: unknown): Promise<void> {
     const channel = await this.channel();
     await channel.confirmSelect();
     await channel.basicPublish({ exchange: this.names.exchange, durable: true, ...envelope }, body);
   }
 
-  /** How many messages wait in a queue; undefined where there is none. */
+  /**
+   * Returns the number of waiting messages in a queue, or `undefined` if the queue does not exist.
+   */
   async length(queue: string): Promise<number | undefined> {
     const channel = await this.channel();
     return channel.queueDeclare({ queue, passive: true }).then(
@@ -68,8 +73,8 @@ export class RabbitMqSuite extends ServerSuite<RabbitMqServer> {
   }
 
   /**
-   * Takes all messages out of a queue, in order, without the broker's count of their deliveries: only some versions
-   * add it to a first delivery.
+   * Takes all messages out of a queue, in order. Omits the delivery count, which only some versions
+   * of the broker add to a first delivery.
    */
   async take(queue: string): Promise<Stored[]> {
     const channel = await this.channel();
@@ -82,7 +87,7 @@ export class RabbitMqSuite extends ServerSuite<RabbitMqServer> {
     }
   }
 
-  /** The rows of a table that `rabbitmqctl` prints. */
+  /** Returns the rows of a table that `rabbitmqctl` prints. */
   async rows(...command: string[]): Promise<string[][]> {
     const printed = await this.server.run(...command);
     return printed === '' ? [] : printed.split('\n').map((line) => line.split('\t'));

@@ -6,7 +6,7 @@ export interface RecordingLogger extends Logger {
   readonly errors: string[];
 }
 
-/** A logger that keeps what it was told. */
+/** A logger that records its messages. */
 export function recordingLogger(): RecordingLogger {
   const debugs: string[] = [];
   const warnings: string[] = [];
@@ -21,5 +21,5 @@ export function recordingLogger(): RecordingLogger {
   };
 }
 
-/** A logger for tests that look elsewhere. */
+/** A logger that discards its messages. */
 export const silentLogger: Logger = { debug() {}, warn() {}, error() {} };

@@ -4,13 +4,14 @@ import { Holder, upTo } from './consumers.js';
 import { eventually } from './eventually.js';
 import type { RedisSuite } from './redis-suite.js';
 
-/** The groups of a queue that does everything that it can do. */
+/** The groups of a queue that uses every feature. */
 export const EXERCISED: readonly string[] = ['a', 'b', 'late {group}'];
 
 /**
- * Has a queue with the groups of `EXERCISED` do everything that it can do, so that every key that it may have has been there.
- * @param open opens that queue, with a lease in milliseconds
- * @param look called now and then, while something of everything is there
+ * Makes a queue with the groups of `EXERCISED` use every feature, so that every kind of key exists
+ * at some time.
+ * @param open opens the queue with a lease in milliseconds
+ * @param look is called from time to time while keys of every kind exist
  */
 export async function exercise(
   suite: RedisSuite,
@@ -20,7 +21,7 @@ export async function exercise(
   const queue = open(200);
   await Promise.all(upTo(8).map((n) => queue.publish('key', { n }, n % 2 === 0 ? {} : { headers: { n: String(n) } })));
   await suite.run('XADD', suite.name, '*', 'not', 'ours');
-  // A consumer that takes something and is never heard of again.
+  // A consumer that takes messages and then stops responding.
   await suite.run('XREADGROUP', 'GROUP', 'b', 'dead~200', 'COUNT', '2', 'STREAMS', suite.name, '>');
   const later = queue.publish('key', { n: 9 }, { delay: 400 });
   const holders = EXERCISED.map((group) => new Holder(queue, { group }));
@@ -37,7 +38,7 @@ export async function exercise(
   await look();
   await queue.stats();
   await queue.stats({ group: 'a' });
-  // They wait on their listeners now, and are told to stop.
+  // The consumers now block on their listeners and are asked to stop.
   await sleep(100);
   for (const holder of holders) holder.subscription.unsubscribe();
   await look();
@@ -55,7 +56,10 @@ export async function exercise(
   await settleOutOfOrder(open(60_000), look);
 }
 
-/** Of the others, one has read the message when it is settled, and one has not. */
+/**
+ * Publishes a message for one group. When it is settled, one other group has read it and one has
+ * not.
+ */
 async function publishForOneGroup(queue: RedisBackend, look: () => Promise<void>): Promise<void> {
   await queue.publish('key', { n: 10 }, { group: 'a' });
   await queue.publish('key', { n: 11 }, { group: 'a', delay: 1 });
@@ -65,7 +69,10 @@ async function publishForOneGroup(queue: RedisBackend, look: () => Promise<void>
   for (const { subscription } of holders) subscription.unsubscribe();
 }
 
-/** Many at once, and what was published first at the end. A third of the lease later, what waits to be trimmed would be removed. */
+/**
+ * Settles many messages out of order, the first published one last. The messages that wait to be
+ * trimmed are removed a third of the lease later.
+ */
 async function settleOutOfOrder(queue: RedisBackend, look: () => Promise<void>): Promise<void> {
   await Promise.all(upTo(30).map((n) => queue.publish('key', { n })));
   const holders = EXERCISED.map((group) => new Holder(queue, { group }));

@@ -6,7 +6,7 @@ import { RedisServer, type RedisServerOptions } from './servers/redis-server.js'
 
 type Reply = string | number | null | readonly Reply[];
 
-/** A suite with a server of Redis. */
+/** A suite with a Redis server. */
 export class RedisSuite extends ServerSuite<RedisServer> {
   #client: { sendCommand(command: string[]): Promise<unknown>; destroy(): void } | undefined;
 
@@ -14,7 +14,7 @@ export class RedisSuite extends ServerSuite<RedisServer> {
     super(() => RedisServer.start(options));
   }
 
-  /** A queue of this test's name, unless the options have another. */
+  /** Opens the test's queue, unless the options name another. */
   open(options: Partial<RedisBackendOptions> = {}): RedisBackend {
     const url = options.client === undefined ? this.url : undefined;
     const queue = new RedisBackend({ url, name: this.name, logger: silentLogger, ...options });
@@ -22,7 +22,7 @@ export class RedisSuite extends ServerSuite<RedisServer> {
     return queue;
   }
 
-  /** Runs a command, over a connection that stays. */
+  /** Runs a command over the suite's own connection. */
   async run(...command: string[]): Promise<Reply> {
     if (this.#client === undefined) {
       const client = createClient({ url: this.url, RESP: 2 });
@@ -33,12 +33,14 @@ export class RedisSuite extends ServerSuite<RedisServer> {
     return (await this.#client.sendCommand(command)) as Reply;
   }
 
-  /** A key of this test's queue, other than its stream. */
+  /** Returns the name of a key of the test's queue, other than its stream. */
   key(suffix: string, name = this.name): string {
     return `${name}:{${name}}:${suffix}`;
   }
 
-  /** What there is of this test's queue, but what a publisher is remembered by: without the name of the queue. */
+  /**
+   * Returns the keys of the test's queue without the queue's name, except the deduplication keys.
+   */
   async keys(name = this.name): Promise<string[]> {
     const all = (await this.run('KEYS', '*')) as string[];
     return all
@@ -47,12 +49,12 @@ export class RedisSuite extends ServerSuite<RedisServer> {
       .toSorted();
   }
 
-  /** How many messages are stored. */
+  /** Returns the number of stored messages. */
   async length(): Promise<number> {
     return (await this.run('XLEN', this.name)) as number;
   }
 
-  /** What a group has not settled: id, consumer, and how often it was delivered. */
+  /** Returns the entries that a group has not settled: id, consumer and number of deliveries. */
   async pending(group = 'default'): Promise<[id: string, consumer: string, deliveries: number][]> {
     const rows = (await this.run('XPENDING', this.name, group, '-', '+', '10000')) as [
       string,
@@ -63,25 +65,25 @@ export class RedisSuite extends ServerSuite<RedisServer> {
     return rows.map(([id, consumer, , deliveries]) => [id, consumer, deliveries]);
   }
 
-  /** How often a command was called, so far. */
+  /** Returns how often a command was called. */
   async calls(command: string): Promise<number> {
     const stats = String(await this.run('INFO', 'commandstats'));
     return Number(new RegExp(`cmdstat_${command.replace('|', '\\|')}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
   }
 
-  /** The ids of all connections but the suite's own. */
+  /** Returns the ids of all connections except the suite's own. */
   async connections(): Promise<string[]> {
     const own = String(await this.run('CLIENT', 'ID'));
     const list = String(await this.run('CLIENT', 'LIST', 'TYPE', 'normal'));
     return [...list.matchAll(/^id=(\d+)/gm)].map(([, id = '']) => id).filter((id) => id !== own);
   }
 
-  /** Cuts every connection but the suite's own. */
+  /** Cuts every connection except the suite's own. */
   async disconnect(): Promise<void> {
     await this.run('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   }
 
-  /** Closes the suite's own connection. The next command opens another one. */
+  /** Closes the suite's own connection. The next command opens a new one. */
   closeOwn(): void {
     this.#client?.destroy();
     this.#client = undefined;

@@ -1,4 +1,4 @@
-/** Forgets every backend that was registered, which no application can: the registry belongs to the process. */
+/** Removes all registered backends. Applications cannot do that: the registry is global. */
 export function forgetBackends(): void {
   delete (globalThis as { [key: symbol]: unknown })[Symbol.for('sluice.v0.backends')];
 }

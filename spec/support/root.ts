@@ -1,4 +1,4 @@
 import path from 'node:path';
 
-/** The folder of the project. */
+/** The project's folder. */
 export const ROOT = path.resolve(__dirname, '..', '..');

@@ -4,16 +4,16 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { ROOT } from './root.js';
 
-/** A program that was started, and what it has printed so far. */
+/** A running program and its output. */
 export class Program {
-  /** Everything that it has printed. */
+  /** The complete output. */
   output = '';
-  /** What it has printed with `console.log`, and not as a warning. */
+  /** The output of `console.log`, without warnings. */
   printedLines = '';
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
   readonly #exit: Promise<number | null>;
 
-  /** Starts a TypeScript file as a user would, with `sluice` standing for the sources. */
+  /** Starts a TypeScript file as a user would, with `sluice` resolved to the sources. */
   constructor(file: string, env: Readonly<Record<string, string>> = {}) {
     this.#child = spawn(
       process.execPath,
@@ -35,7 +35,7 @@ export class Program {
     this.#exit = once(this.#child, 'close').then(([code]) => code as number | null);
   }
 
-  /** Waits until it has printed a text, or has ended without. */
+  /** Waits until the program prints a text. Rejects if it ends without printing it. */
   async printed(text: string): Promise<void> {
     while (!this.output.includes(text)) {
       const ended = await Promise.race([
@@ -51,7 +51,7 @@ export class Program {
     this.#child.kill(signal);
   }
 
-  /** Its exit code, when it has ended by itself. */
+  /** Resolves to the exit code when the program ends by itself. */
   exited(): Promise<number | null> {
     return this.#exit;
   }

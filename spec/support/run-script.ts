@@ -3,15 +3,15 @@ import { pathToFileURL } from 'node:url';
 
 const source = pathToFileURL(`${process.cwd()}/src/index.ts`).href;
 
-/** What a script left behind: the code it exited with by itself, or `hung` when it had to be killed. */
+/** The result of a script: its exit code, or `hung` if it had to be killed. */
 export interface ScriptResult {
   readonly exit: number | 'hung' | null;
   readonly output: string;
 }
 
 /**
- * Runs a script, which finds the library under `sluice`, in a process of its own.
- * @param before runs before the library is loaded
+ * Runs a script in a process of its own. The script imports the library as `sluice`.
+ * @param before code that runs before the library is loaded
  */
 export async function runScript(script: string, before = ''): Promise<ScriptResult> {
   const code = `${before}\nconst sluice = await import(${JSON.stringify(source)});\n${script}`;
@@ -24,7 +24,7 @@ export async function runScript(script: string, before = ''): Promise<ScriptResu
       output += chunk;
     });
   }
-  // Far longer than a script needs, and far shorter than any delay in one.
+  // Far longer than a script runs, and far shorter than the delays in scripts.
   const killer = setTimeout(() => child.kill('SIGKILL'), 60_000);
   return new Promise((resolve, reject) => {
     child.on('error', reject);

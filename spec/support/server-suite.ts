@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto';
 import type { ServerProcess } from './servers/server-process.js';
 import { TcpProxy } from './servers/tcp-proxy.js';
 
-/** More than a server waits for its own start, on a busy machine. */
+/** Longer than a server waits for its own start on a busy machine. */
 const START_DEADLINE = 70_000;
 
-/** A server for the tests of a suite, a queue's name for each of them, and what they open: closed after each. */
+/** A server for the tests of a suite, and a queue name for each test. Closes what a test opens. */
 export abstract class ServerSuite<Server extends ServerProcess & { readonly url: string }> {
   /** The name of this test's queue. */
   name = '';
   #server: Server | undefined;
   readonly #endings: (() => unknown)[] = [];
 
-  /** To be called where the suite is described. */
+  /** Call it in the suite's `describe`. */
   constructor(start: () => Promise<Server>) {
     beforeAll(async () => {
       this.#server = await start();
@@ -22,7 +22,7 @@ export abstract class ServerSuite<Server extends ServerProcess & { readonly url:
     });
     afterEach(async () => {
       for (const end of this.#endings.splice(0).reverse()) await end();
-      // A test that failed may have left it down, or frozen.
+      // A failed test may have left the server down or frozen.
       this.#server?.thaw();
       if (this.#server?.pid === undefined) await this.#server?.start();
     });
@@ -41,7 +41,7 @@ export abstract class ServerSuite<Server extends ServerProcess & { readonly url:
     return this.server.url;
   }
 
-  /** A proxy in front of the server, and the URL of that. */
+  /** Starts a proxy in front of the server. Returns it with its URL. */
   async proxy(): Promise<{ readonly proxy: TcpProxy; readonly url: string }> {
     const proxy = await TcpProxy.start(this.server.port);
     this.ending(() => proxy.stop());
@@ -50,11 +50,11 @@ export abstract class ServerSuite<Server extends ServerProcess & { readonly url:
     return { proxy, url: url.href };
   }
 
-  /** Has something done at the end of the test. */
+  /** Runs a function at the end of the test. */
   ending(end: () => unknown): void {
     this.#endings.push(end);
   }
 
-  /** Closes the connection of the suite itself, before the server is stopped. */
+  /** Closes the suite's own connection, before the server stops. */
   protected abstract disconnectOwn(): unknown;
 }

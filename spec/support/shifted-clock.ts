@@ -1,6 +1,9 @@
 const RealDate = globalThis.Date;
 
-/** Sets the clock that this process reads wrong by some milliseconds; 0 sets it right. Timers and `performance.now()` do not follow it, as in life. */
+/**
+ * Makes the clock of this process wrong by some milliseconds; 0 corrects it. As on a real machine,
+ * timers and `performance.now()` are not affected.
+ */
 export function shiftClock(by: number): void {
   globalThis.Date =
     by === 0
@@ -16,7 +19,10 @@ export function shiftClock(by: number): void {
         } as unknown as DateConstructor);
 }
 
-/** Milliseconds since some moment in the past that is the same for all processes of a machine. No clock that is set wrong changes it. */
+/**
+ * Returns milliseconds since a moment that is the same for all processes of this machine. Wrong
+ * clocks do not affect it.
+ */
 export function monotonic(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }

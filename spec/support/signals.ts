@@ -1,15 +1,15 @@
 import { getEventListeners } from 'node:events';
 
-/** How many listeners wait for a signal. */
+/** Returns the number of listeners of a signal. */
 export function listenersOf(signal: AbortSignal): number {
   return getEventListeners(signal, 'abort').length;
 }
 
-/** An AbortController whose signal counts what was added to it and what was taken away again. */
+/** An AbortController whose signal counts the added and the removed listeners. */
 export class CountingController extends AbortController {
   added = 0;
   removed = 0;
-  /** The most listeners that there were at one time. */
+  /** The largest number of listeners at one time. */
   peak = 0;
 
   constructor() {

@@ -8,9 +8,9 @@ interface Suite {
   open(options: { url?: string }): QueueBackend;
 }
 
-/** The connections of a publisher fall silent: they stay open, and nothing comes or goes. New ones work. */
+/** Tests a publisher whose open connections stop transmitting. New connections work. */
 export function silentDeath(suite: Suite): void {
-  it('is survived by the first publish after it, with the default time-outs', async () => {
+  it('confirms the next publish with the default timeouts', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });

@@ -8,10 +8,13 @@ import type { BackendClass, ProviderUrls } from './provider.js';
 import { recordingLogger } from './recording-logger.js';
 import { StrangeServer } from './servers/strange-server.js';
 
-/** In milliseconds: longer than a test may take. A publish that waits for its timeout fails the test. */
+/** A publish timeout that is longer than any test. A publish that waits for it fails the test. */
 const NEVER = 600_000;
 
-/** Servers that are not what a queue expects, and queues that turn to them: both end with the test. */
+/**
+ * Servers that a queue does not expect, and queues that connect to them. Both close after each
+ * test.
+ */
 export class StrangeServers {
   readonly #Backend: BackendClass;
   readonly #scheme: string;
@@ -35,7 +38,7 @@ export class StrangeServers {
     return { queue, logger, said: () => [...logger.debugs, ...logger.warnings, ...logger.errors].join('\n') };
   }
 
-  /** Starts one, and gives its URL. @param serve what it does with each connection */
+  /** Starts a server and returns its URL. @param serve handles each connection */
   async start(serve: (socket: Socket) => void): Promise<string> {
     const server = await StrangeServer.start(serve);
     this.#endings.push(() => server.stop());
@@ -52,7 +55,7 @@ export class StrangeServers {
     return this.#url((server.address() as AddressInfo).port);
   }
 
-  /** A URL where there was a server just now. */
+  /** Returns a URL where a server no longer listens. */
   async none(): Promise<string> {
     const server = await StrangeServer.start(() => {});
     const { port } = server;
@@ -60,7 +63,7 @@ export class StrangeServers {
     return this.#url(port);
   }
 
-  /** Publishes and consumes: both have to fail for good, long before the timeout of a publish, and to say why. */
+  /** Checks that `publish` and `stats` fail permanently before the publish timeout and say why. */
   async failsAtOnce(url: string, why: RegExp): Promise<void> {
     const { queue, said } = this.open(url);
     const holder = new Holder(queue);
@@ -79,7 +82,7 @@ export class StrangeServers {
     expect(said()).not.toContain('s3cret');
   }
 
-  /** Publishes: it may become better, so that fails after its time, and says why. */
+  /** Checks that `publish` fails after its timeout, since the server may recover, and says why. */
   async failsInTime(url: string, why: RegExp, publishTimeout = 2000): Promise<void> {
     const { queue, logger, said } = this.open(url, publishTimeout);
     const holder = new Holder(queue);
@@ -98,24 +101,24 @@ export class StrangeServers {
   }
 }
 
-/** What is said of a server that closes every connection, of one that never answers, and of none. */
+/** The messages about a server that closes every connection, never answers, or does not exist. */
 interface Whys {
   readonly closing: RegExp;
   readonly silent: RegExp;
   readonly none: RegExp;
 }
 
-/** Servers that may yet become well. */
+/** Tests servers that may recover. */
 export function absentServers(strange: StrangeServers, { closing, silent, none }: Whys): void {
-  it('fails in time when it closes every connection', async () => {
+  it('rejects a publish after its timeout if the server closes every connection', async () => {
     await strange.failsInTime(await strange.start((socket) => socket.destroy()), closing);
   });
 
-  it('fails in time when it never answers', async () => {
+  it('rejects a publish after its timeout if the server never answers', async () => {
     await strange.failsInTime(await strange.start(() => {}), silent);
   });
 
-  it('fails in time when there is none', async () => {
+  it('rejects a publish after its timeout if no server is running', async () => {
     await strange.failsInTime(await strange.none(), none);
   });
 }

@@ -24,24 +24,24 @@ describe('Tally', () => {
     }
   };
 
-  it('is content when everything was processed, and prints the figures', async () => {
+  it('prints the figures if every message was processed', async () => {
     const tally = new Tally();
     await confirm(tally, 1, 2);
     work(tally, 1, 2, 2);
     tally.close('a fault', 1);
-    expect(written).toBe('a fault: 2 confirmed, 0 lost, 1 doubled (doubled at most 1)\n');
+    expect(written).toBe('a fault: 2 confirmed, 0 lost, 1 duplicates (at most 1)\n');
   });
 
-  it('complains about what was lost', async () => {
+  it('throws if a message is lost', async () => {
     const tally = new Tally();
     await confirm(tally, 1, 2);
     work(tally, 1);
-    // Begun is not done.
+    // Message 2 is started but not finished.
     tally.started(2);
     expect(() => tally.close('a fault', 9)).toThrow('lost 2');
   });
 
-  it('does not expect what was erased', async () => {
+  it('does not expect erased messages', async () => {
     const tally = new Tally();
     await confirm(tally, 1, 2, 3);
     work(tally, 1);
@@ -51,17 +51,17 @@ describe('Tally', () => {
     expect(tally.over).toBe(3);
     await confirm(tally, 4);
     expect(tally.lost).toEqual([4]);
-    expect(String(tally)).toBe('4 confirmed, 1 lost, 0 doubled, 1 erased');
+    expect(String(tally)).toBe('4 confirmed, 1 lost, 0 duplicates, 1 erased');
   });
 
-  it('complains when more is doubled than was in flight', async () => {
+  it('throws if more messages are duplicated than were in flight', async () => {
     const tally = new Tally();
     await confirm(tally, 1);
     work(tally, 1, 1, 1);
-    expect(() => tally.close('a fault', 1)).toThrow('more were doubled');
+    expect(() => tally.close('a fault', 1)).toThrow('more duplicates');
   });
 
-  it('counts neither way what may have been enqueued, and complains when what was refused is delivered', async () => {
+  it('ignores a message that may have been enqueued and throws if a refused message is delivered', async () => {
     const tally = new Tally();
     const fail = (message: string) => Promise.reject(new BackendUnavailableError(message));
     await tally.published(1, fail('No answer: the message may have been enqueued'));
@@ -71,6 +71,6 @@ describe('Tally', () => {
     work(tally, 1);
     tally.close('a fault', 0);
     work(tally, 2);
-    expect(() => tally.close('a fault', 0)).toThrow('delivered all the same: 2');
+    expect(() => tally.close('a fault', 0)).toThrow('refused but delivered: 2');
   });
 });

@@ -1,10 +1,10 @@
 import { inspect } from 'node:util';
 import { BackendUnavailableError } from 'sluice';
 
-/** The numbers of some messages, few enough to be read. */
+/** Prints at most ten message numbers. */
 const some = (ids: readonly number[]) => (ids.length > 10 ? `${ids.slice(0, 10).join(', ')}, …` : ids.join(', '));
 
-/** Keeps count, across a fault, of what was published and what was processed. Messages are known by a number. */
+/** Counts what was published and what was processed across a fault. Messages are numbered. */
 export class Tally {
   readonly #begun = new Set<number>();
   readonly #confirmed = new Set<number>();
@@ -13,74 +13,80 @@ export class Tally {
   readonly #refused = new Map<number, unknown>();
   readonly #started = new Map<number, number>();
   readonly #done = new Set<number>();
-  /** How many were erased, and have not been done since. */
+  /** How many messages were erased and have not been processed since. */
   #gone = 0;
 
-  /** Waits for a publish and notes how it ended. Does not reject. */
+  /** Waits for a publish and records its result. Does not reject. */
   async published(id: number, publish: Promise<void>): Promise<void> {
     this.#begun.add(id);
     try {
       await publish;
       this.#confirmed.add(id);
     } catch (error) {
-      // Such a message counts for nothing: it may come, or not.
+      // Such a message is not expected, but may be delivered.
       if (BackendUnavailableError.is(error) && /may have been enqueued/.test(error.message)) this.#unclear.add(id);
       else this.#refused.set(id, error);
     }
   }
 
-  /** A consumer begins the work of a message. It may have done some of it when it is killed: that counts when it comes to what is doubled. */
+  /**
+   * Records that a consumer begins to process a message. Duplicates are counted from these records:
+   * a consumer that is killed may have done part of the work.
+   */
   started(id: number): void {
     this.#started.set(id, (this.#started.get(id) ?? 0) + 1);
   }
 
-  /** A consumer has done the work of a message, to the end, and is about to acknowledge it. Only that counts when it comes to what is lost. */
+  /**
+   * Records that a consumer has processed a message and is about to acknowledge it. Losses are
+   * counted from these records.
+   */
   finished(id: number): void {
     if (this.#erased.has(id) && !this.#done.has(id)) this.#gone -= 1;
     this.#done.add(id);
   }
 
-  /** Somebody has just emptied the queue: of what was being published until now, nothing that is not done needs to come. */
+  /** Records that the queue was cleared. Messages published until now need not be delivered. */
   emptied(): void {
     for (const id of this.#begun) if (!this.#done.has(id)) this.#erased.add(id);
     this.#gone = [...this.#erased].filter((id) => !this.#done.has(id)).length;
   }
 
-  /** How many publishes resolved. */
+  /** The number of publishes that resolved. */
   get confirmed(): number {
     return this.#confirmed.size;
   }
 
-  /** How many publishes rejected with an error that says that the message may have been enqueued. */
+  /** The number of publishes that rejected with "may have been enqueued". */
   get unclear(): number {
     return this.#unclear.size;
   }
 
-  /** With what publishes rejected whose message was not enqueued, they say. */
+  /** The errors of the publishes whose messages were not enqueued. */
   get refusals(): readonly unknown[] {
     return [...this.#refused.values()];
   }
 
-  /** How many messages were processed at least once. */
+  /** The number of messages that were processed at least once. */
   get done(): number {
     return this.#done.size;
   }
 
-  /** How many messages are done, or need not come any more. */
+  /** The number of messages that are processed or no longer expected. */
   get over(): number {
     return this.done + this.#gone;
   }
 
-  /** What was confirmed and never processed, unless it was erased. */
+  /** The messages that were confirmed but neither processed nor erased. */
   get lost(): readonly number[] {
     return [...this.#confirmed].filter((id) => !this.#done.has(id) && !this.#erased.has(id));
   }
 
-  /** How often a message was begun that had been begun before. */
-  get doubled(): number {
-    let doubled = 0;
-    for (const times of this.#started.values()) doubled += times - 1;
-    return doubled;
+  /** How many times the processing of a message began again. */
+  get duplicates(): number {
+    let duplicates = 0;
+    for (const times of this.#started.values()) duplicates += times - 1;
+    return duplicates;
   }
 
   [inspect.custom](): string {
@@ -88,7 +94,7 @@ export class Tally {
   }
 
   toString(): string {
-    const parts = [`${this.confirmed} confirmed`, `${this.lost.length} lost`, `${this.doubled} doubled`];
+    const parts = [`${this.confirmed} confirmed`, `${this.lost.length} lost`, `${this.duplicates} duplicates`];
     const erased = [...this.#erased].filter((id) => this.#confirmed.has(id) && !this.#done.has(id)).length;
     if (erased > 0) parts.push(`${erased} erased`);
     if (this.unclear > 0) parts.push(`${this.unclear} may have been enqueued`);
@@ -97,17 +103,17 @@ export class Tally {
   }
 
   /**
-   * Prints the figures and checks them, when all is over.
-   * @param fault what was done to the queue
-   * @param mostDoubled how many messages were in flight, at most, when it was done
+   * Prints the figures and checks them. Call it when all messages are processed.
+   * @param fault describes what was done to the queue
+   * @param maxDuplicates the largest number of messages in flight when the fault happened
    */
-  close(fault: string, mostDoubled: number): void {
-    process.stdout.write(`${fault}: ${this} (doubled at most ${mostDoubled})\n`);
+  close(fault: string, maxDuplicates: number): void {
+    process.stdout.write(`${fault}: ${this} (at most ${maxDuplicates})\n`);
     const { lost } = this;
     if (lost.length > 0) throw new Error(`${fault}: lost ${some(lost)} (${this})`);
-    if (this.doubled > mostDoubled)
-      throw new Error(`${fault}: more were doubled than were in flight, ${mostDoubled} (${this})`);
+    if (this.duplicates > maxDuplicates)
+      throw new Error(`${fault}: more duplicates than messages in flight, ${maxDuplicates} (${this})`);
     const delivered = [...this.#refused.keys()].filter((id) => this.#started.has(id));
-    if (delivered.length > 0) throw new Error(`${fault}: refused, and delivered all the same: ${some(delivered)}`);
+    if (delivered.length > 0) throw new Error(`${fault}: refused but delivered: ${some(delivered)}`);
   }
 }

@@ -1,6 +1,8 @@
 const { setInterval: every, clearInterval: stop } = globalThis;
 
-/** A timer of 5 ms that counts how often it fired: it stands still while the event loop is starved. */
+/**
+ * A 5 ms timer that counts how often it fires. It does not fire while the event loop is blocked.
+ */
 export class Ticker {
   fired = 0;
   readonly #timer = every(() => {
@@ -18,7 +20,7 @@ export class Ticker {
   }
 }
 
-/** Runs something beside a 5 ms timer; says how often it fired meanwhile. */
+/** Runs a function beside a 5 ms timer and returns how often the timer fired. */
 export async function ticksDuring(run: (ticker: Ticker) => Promise<unknown>): Promise<number> {
   const ticker = new Ticker();
   try {

@@ -2,7 +2,7 @@ import { handle, type Outcome, type QueueBackend } from 'sluice';
 import { eventually } from './eventually.js';
 import { type RecordingLogger, recordingLogger } from './recording-logger.js';
 
-/** What other programs may store and no `publish` takes: the JSON of a payload, and of headers if it has any. */
+/** JSON that other programs may store but `publish` refuses: a payload, and maybe headers. */
 export interface Undeliverable {
   readonly payload: string;
   readonly headers?: string;
@@ -16,10 +16,10 @@ export const UNDELIVERABLE: readonly Undeliverable[] = [
   { payload: '{"n":1}', headers: '{"half":"\\ud800"}' },
 ];
 
-/** The key of what is handled without a failure. */
+/** The key of the messages that the handler processes successfully. */
 export const GOOD = 'good';
 
-/** Handles everything that a queue holds, with two credits; all but what has the key `good` fails. */
+/** Handles all messages of a queue with a prefetch of 2. Fails for every key except `good`. */
 export async function giveUpAll(
   queue: QueueBackend,
   deadLetter: QueueBackend,
@@ -44,14 +44,17 @@ export async function giveUpAll(
   return { outcomes, logger };
 }
 
-/** The statuses of what has the key `good`, and of all else. */
+/** Returns the statuses of the messages with the key `good`, and of all others. */
 export function statusesOf(outcomes: readonly Outcome[]): { good: string[]; others: string[] } {
   const of = (good: boolean) =>
     outcomes.filter(({ delivery }) => (delivery.key === GOOD) === good).map(({ status }) => status);
   return { good: of(true), others: of(false) };
 }
 
-/** What the log of `handle` says about each message that could not be dead-lettered: its id and key, why, and what becomes of it. */
+/**
+ * Checks the log of `handle` for each message that could not be dead-lettered: its id and key, the
+ * cause and the consequence.
+ */
 export function expectToldOf(outcomes: readonly Outcome[], { errors }: RecordingLogger): void {
   for (const { delivery } of outcomes.filter(({ status }) => status === 'rejected')) {
     const told = errors.filter((error) => error.includes(`delivery ${delivery.id} ("${delivery.key}")`));

@@ -1,6 +1,6 @@
 import { VirtualTimeScheduler } from 'rxjs';
 
-/** Virtual time that a test moves by hand. */
+/** Virtual time that a test advances. */
 export class VirtualClock {
   readonly scheduler = new VirtualTimeScheduler();
 
@@ -8,16 +8,16 @@ export class VirtualClock {
     this.scheduler.maxFrames = 0;
   }
 
-  /** Runs what is due within the next `milliseconds`; 0 runs what is due now. */
+  /** Runs what is due within the next `milliseconds`. 0 runs what is due now. */
   advance(milliseconds = 0): void {
     const { scheduler } = this;
     scheduler.maxFrames = scheduler.frame + milliseconds;
-    // The clock stands still between two actions: this one takes it to the end of the span.
+    // Time does not advance between actions. This empty action advances it to the end of the span.
     scheduler.schedule(() => {}, milliseconds);
     scheduler.flush();
   }
 
-  /** How many timers run. */
+  /** The number of running timers. */
   get timers(): number {
     return this.scheduler.actions.length;
   }

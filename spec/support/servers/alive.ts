@@ -1,4 +1,4 @@
-/** Whether there is a process with this id. */
+/** Returns whether a process with this id exists. */
 export function alive(pid: number): boolean {
   try {
     process.kill(pid, 0);

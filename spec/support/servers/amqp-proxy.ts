@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { StrangeServer } from './strange-server.js';
 
-/** What a server of AMQP answers, by its class and method. */
+/** The answers of an AMQP server, by class and method. */
 const ANSWERS = {
   'connection.start': '10.10',
   'connection.tune': '10.30',
@@ -22,12 +22,12 @@ const ANSWERS = {
 
 export type Answer = keyof typeof ANSWERS;
 
-/** Type, channel and size come before the content of a frame, one byte after it. */
+// Type, channel and size precede the content of a frame. One byte follows it.
 const HEAD = 7;
 const TAIL = 1;
 const METHOD = 1;
 
-/** A proxy in front of a server of AMQP, which can swallow its answers: one, or all of a kind. */
+/** A proxy in front of an AMQP server. It can swallow one answer or all answers of a kind. */
 export class AmqpProxy {
   readonly #target: number;
   readonly #server: Promise<StrangeServer>;
@@ -39,24 +39,24 @@ export class AmqpProxy {
     this.#server = StrangeServer.start((client) => this.#join(client));
   }
 
-  /** Starts one in front of a port of 127.0.0.1. */
+  /** Starts a proxy in front of a port of 127.0.0.1. */
   static async start(target: number): Promise<AmqpProxy> {
     const proxy = new AmqpProxy(target);
     await proxy.#server;
     return proxy;
   }
 
-  /** Passes on an answer so many times from now on, swallows the next one, and passes on everything after. */
+  /** Passes `passes` answers of a kind, swallows the next one, and passes all later ones. */
   swallow(answer: Answer, passes = 0): void {
     this.#chosen = { method: ANSWERS[answer], passes, left: 1 };
   }
 
-  /** Passes on an answer so many times from now on, and swallows it each time after. */
+  /** Passes `passes` answers of a kind and swallows all later ones. */
   swallowAll(answer: Answer, passes = 0): void {
     this.#chosen = { method: ANSWERS[answer], passes, left: Number.POSITIVE_INFINITY };
   }
 
-  /** How many answers were swallowed. */
+  /** The number of swallowed answers. */
   get swallowed(): number {
     return this.#swallowed;
   }
@@ -71,7 +71,7 @@ export class AmqpProxy {
 
   #join(client: Socket): void {
     const server = connect(this.#target, '127.0.0.1');
-    // What the server still answers may be what is to be swallowed.
+    // When the client disconnects, the server may still send the answer to swallow.
     client.on('error', () => undefined).on('close', () => server.end());
     server.on('error', () => undefined).on('close', () => client.destroy());
     client.pipe(server);

@@ -8,11 +8,11 @@ export interface Certificate {
   readonly keyFile: string;
   /** The file of the certificate. */
   readonly certificateFile: string;
-  /** What a client must trust, as PEM. */
+  /** The certificate that a client must trust, as PEM. */
   readonly ca: string;
 }
 
-/** Makes a certificate that signs itself, for a server on 127.0.0.1. @param folder where its files are put */
+/** Generates a self-signed certificate for a server on 127.0.0.1. @param folder for its files */
 export async function makeCertificate(folder: string): Promise<Certificate> {
   const [keyFile, certificateFile] = [path.join(folder, 'key.pem'), path.join(folder, 'certificate.pem')];
   const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];

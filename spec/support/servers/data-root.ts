@@ -1,13 +1,16 @@
 import { access, constants, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 
-/** A file system in memory. A disk may stall for seconds, and the servers on it with it. */
+/** A file system in memory. A disk may stall for seconds and stall the servers with it. */
 const IN_MEMORY = '/dev/shm';
 
-/** The least free space for servers that run side by side, in bytes. */
+/** The minimum free space for servers that run side by side, in bytes. */
 const LEAST_FREE = 4 * 1024 ** 3;
 
-/** Returns the folder for the data of servers: in memory where there is room, unless `TMPDIR` names another. */
+/**
+ * Returns the folder for the data of servers: in memory if there is enough space, unless `TMPDIR`
+ * is set.
+ */
 export async function dataRoot(): Promise<string> {
   if (process.env.TMPDIR !== undefined) return tmpdir();
   try {

@@ -12,7 +12,7 @@ describe('A suite that needs redis-server', () => {
 
   afterAll(() => rm(folder, { recursive: true }));
 
-  it('is skipped where there is none, and says how to get one', () => {
+  it('is skipped with installation instructions if redis-server is missing', () => {
     expect(verdictOn('redis-server', { PATH: folder })).toEqual({
       run: false,
       fail: false,
@@ -20,11 +20,11 @@ describe('A suite that needs redis-server', () => {
     });
   });
 
-  it('fails where there is none and CI is true', () => {
+  it('fails if redis-server is missing and `CI` is `true`', () => {
     expect(verdictOn('redis-server', { PATH: folder, CI: 'true' })).toMatchObject({ run: false, fail: true });
   });
 
-  it('runs where there is one that may be run', async () => {
+  it('runs if an executable redis-server is on the PATH', async () => {
     const file = path.join(folder, 'redis-server');
     await writeFile(file, '');
     expect(verdictOn('redis-server', { PATH: `/nowhere:${folder}` })).toMatchObject({ run: false });
@@ -32,7 +32,7 @@ describe('A suite that needs redis-server', () => {
     expect(verdictOn('redis-server', { PATH: `/nowhere:${folder}` })).toEqual({ run: true });
   });
 
-  it('runs where there is one beside the commands, in a folder that not every user has on the PATH', async () => {
+  it('runs if redis-server is in the `sbin` folder beside a `bin` on the PATH', async () => {
     await Promise.all(['bin', 'sbin'].map((name) => mkdir(path.join(folder, name))));
     await writeFile(path.join(folder, 'sbin/redis-server'), '', { mode: 0o755 });
     expect(verdictOn('redis-server', { PATH: path.join(folder, 'bin') })).toEqual({ run: true });

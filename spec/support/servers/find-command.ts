@@ -12,11 +12,13 @@ function isCommand(file: string): boolean {
   }
 }
 
-/** Where servers are installed beside commands: not every user has it on the PATH. */
+/**
+ * Returns the `sbin` beside a `bin`. Servers are installed there, but not every PATH contains it.
+ */
 const besideBin = (folder: string): string[] =>
   path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder];
 
-/** Finds a command on the PATH, or in the `sbin` beside a `bin` that is on it. */
+/** Finds a command on the PATH, or in the `sbin` beside a `bin` on the PATH. */
 export function findCommand(command: string, env: Env = process.env): string | undefined {
   const folders = (env.PATH ?? '').split(path.delimiter).map((folder) => folder || '.');
   return folders

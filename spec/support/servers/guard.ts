@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * Ends a process when this one is gone, however it went: a test runner that is killed runs no hook, and inside jest `process.on('exit')` is
- * never called. So a shell waits for the end of its input, which comes when the last holder of the other end, this process, has died.
- *
- * @param folder removed with the process
+ * Ends a child process when this process ends for any reason. A killed test runner runs no hooks,
+ * and inside jest `process.on('exit')` is never emitted. So a shell waits for the end of its input,
+ * which closes when this process, the last holder of the other end, dies.
+ * @param folder is removed with the process
  */
 export function guard(child: ChildProcess, folder = ''): void {
   if (child.pid === undefined) return;
@@ -14,7 +14,7 @@ export function guard(child: ChildProcess, folder = ''): void {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   });
-  // A number that is free again may be given to another process: the guard goes with the process that it guards.
+  // When the child has ended, end the guard: its process id may be assigned to another process.
   void once(child, 'exit').then(() => shell.kill('SIGKILL'));
   shell.on('error', () => undefined);
   shell.stdin.on('error', () => undefined);

@@ -6,7 +6,7 @@ import { firstCommand, StrangeServer } from './strange-server.js';
  * that connection: a client of Redis matches answers to commands by their order only.
  */
 export class MuteProxy {
-  /** What has passed, by what `kindOf` calls it. */
+  /** The number of commands that have passed, by the kind that `kindOf` returns. */
   readonly seen = new Set<string>();
   readonly #server: StrangeServer;
   #muting: string | undefined;
@@ -15,7 +15,7 @@ export class MuteProxy {
     this.#server = server;
   }
 
-  /** @param kindOf what kind of command it is */
+  /** @param kindOf returns the kind of a command */
   static async start(targetPort: number, kindOf: (command: readonly string[]) => string): Promise<MuteProxy> {
     const server = await StrangeServer.start((client) => {
       const target = connect(targetPort, '127.0.0.1');
@@ -41,7 +41,7 @@ export class MuteProxy {
     return this.#server.port;
   }
 
-  /** Whether the answer that was to be swallowed has been. */
+  /** Whether the requested answer has been swallowed. */
   get hasMuted(): boolean {
     return this.#muting === undefined;
   }
@@ -55,7 +55,7 @@ export class MuteProxy {
     return this.#server.stop();
   }
 
-  /** A command passes. Returns whether its answer is to be swallowed. */
+  /** Counts a command. Returns whether its answer must be swallowed. */
   #passes(kind: string): boolean {
     this.seen.add(kind);
     if (kind !== this.#muting) return false;

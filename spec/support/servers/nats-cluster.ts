@@ -4,12 +4,15 @@ import { freePort } from './free-port.js';
 import { NatsServer, type NatsServerOptions } from './nats-server.js';
 
 const SIZE = 3;
-/** Short: while there is no leader nobody answers, and what is not done in time is asked again. */
+/** Short: without a leader no server responds, and the cluster asks again after the timeout. */
 const TIMEOUT = 1000;
 const DEADLINE = 60_000;
 const STARTS_TRIED = 3;
 
-/** Three servers of NATS with JetStream, `n1` to `n3`, in one cluster. One of them can be killed and started again. */
+/**
+ * Three NATS servers with JetStream, `n1` to `n3`, in one cluster. A test can kill and restart
+ * them.
+ */
 export class NatsCluster {
   readonly #options: Omit<NatsServerOptions, 'name' | 'routes'>;
   #servers: readonly NatsServer[] = [];
@@ -18,7 +21,7 @@ export class NatsCluster {
     this.#options = options;
   }
 
-  /** Starts one. */
+  /** Starts a cluster. */
   static async start(options?: Omit<NatsServerOptions, 'name' | 'routes'>): Promise<NatsCluster> {
     const cluster = new NatsCluster(options);
     await cluster.start();
@@ -29,12 +32,12 @@ export class NatsCluster {
     return this.#servers;
   }
 
-  /** Where its servers are, with a comma between them. */
+  /** The URLs of its servers, separated by commas. */
   get url(): string {
     return this.#servers.map(({ url }) => url).join(',');
   }
 
-  /** Starts its servers and waits until it is whole. */
+  /** Starts the servers and waits until the cluster is complete. */
   async start(): Promise<void> {
     for (let tried = 1; ; tried++) {
       try {
@@ -42,13 +45,17 @@ export class NatsCluster {
         return await this.whole();
       } catch (error) {
         await this.stop();
-        // Every server knows the ports for the others from its start, so that none can be changed alone.
+        // Every server knows the ports of the others from its start, so a single port cannot be
+        // changed.
         if (tried === STARTS_TRIED || !/address already in use/.test(String(error))) throw error;
       }
     }
   }
 
-  /** Waits until all its servers follow one leader, and every stream and consumer has a leader and all its copies. */
+  /**
+   * Waits until all servers follow one leader, and every stream and consumer has a leader and all
+   * replicas.
+   */
   async whole(): Promise<void> {
     const deadline = performance.now() + DEADLINE;
     for (;;) {
@@ -57,22 +64,24 @@ export class NatsCluster {
         return;
       } catch (error) {
         if (performance.now() > deadline)
-          throw new Error(`The cluster was not whole in ${DEADLINE / 1000} s`, { cause: error });
+          throw new Error(`The cluster was not complete within ${DEADLINE / 1000} s`, { cause: error });
         await sleep(100);
       }
     }
   }
 
-  /** The server that leads a stream; rejects while there is none. @param through a server that is up */
+  /**
+   * Returns the leader of a stream. Rejects while there is none. @param through a running server
+   */
   async leaderOf(stream: string, through = this.#servers[0]): Promise<NatsServer> {
     if (through === undefined) throw new Error('The cluster was not started');
     const { cluster } = await this.#manage(through, (manager) => manager.streams.info(stream));
     const leader = this.#servers.find(({ name }) => name === cluster?.leader);
-    if (leader === undefined) throw new Error(`Nobody leads the stream ${stream}`);
+    if (leader === undefined) throw new Error(`The stream ${stream} has no leader`);
     return leader;
   }
 
-  /** Ends it for good. May be called in any state. */
+  /** Stops the servers and removes their folders. May be called in any state. */
   async stop(): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.stop()));
     this.#servers = [];
@@ -95,14 +104,17 @@ export class NatsCluster {
   }
 
   async #check(): Promise<void> {
-    // A server that has just come back may be the last to learn of the leader.
+    // A restarted server may be the last to learn of the leader.
     for (const server of this.#servers) await this.#manage(server, (manager) => manager.getAccountInfo());
     const [first] = this.#servers;
     if (first !== undefined) await this.#manage(first, checkCopies);
   }
 }
 
-/** Rejects while a server is missing, which could not hold its copy of a new stream, or a stream or a consumer has no leader. */
+/**
+ * Rejects while a server is missing, and so could not store its replica of a new stream, or while a
+ * stream or a consumer has no leader.
+ */
 async function checkCopies(manager: JetStreamManager): Promise<void> {
   const probe = { name: 'sluice-probe', subjects: ['sluice-probe'], num_replicas: SIZE, storage: StorageType.Memory };
   await manager.streams.add(probe);
@@ -114,12 +126,12 @@ async function checkCopies(manager: JetStreamManager): Promise<void> {
       checkGroup(consumer.name, consumer.cluster);
       consumers += 1;
     }
-    // Those whose leader does not answer are left out.
+    // Streams and consumers whose leader does not respond are omitted.
     if (consumers < state.consumer_count) throw new Error(`a consumer of ${config.name} does not answer`);
   }
 }
 
-/** Whether a copy is `current` does not count: of a group where nothing happens that may stay false. */
+/** Ignores whether a replica is `current`: in an idle group that may stay false. */
 function checkGroup(name: string, cluster: ClusterInfo | undefined): void {
   const whole = cluster?.leader !== undefined && !(cluster.replicas ?? []).some(({ offline }) => offline);
   if (!whole) throw new Error(`${name} has no leader, or a copy is offline`);

@@ -2,36 +2,39 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { freePort, listen } from './free-port.js';
 
-/** A control line of the protocol, with the payload that follows it. */
+/** A control line of the protocol with its payload. */
 interface Frame {
   readonly tokens: readonly string[];
   readonly payload: Buffer;
 }
 
-/** What a proxy does with a frame: passes on the one that it returns, or drops the frame. */
+/** Returns the frame to pass on, or `undefined` to drop the frame. */
 type Filter = (frame: Frame) => Frame | undefined;
 
 const LINE_END = '\r\n';
 
 const CARRIES_PAYLOAD = /^H?(PUB|MSG)$/;
 
-/** Where a frame that carries a payload names the subject of the answer: the token before its sizes. */
+/** Returns the index of a frame's reply subject: the token before the sizes. */
 const replyAt = ({ tokens: [verb = '', ...rest] }: Frame, fixed: number): number => {
   const sizes = verb.startsWith('H') ? 2 : 1;
   return rest.length > fixed + sizes ? 1 + fixed : -1;
 };
 
-/** The subjects that a client has subscribed to, by the ids of its subscriptions. */
+/** The subjects of a client's subscriptions, by subscription id. */
 type Subscriptions = Map<string, string>;
 
-/** An answer that is swallowed once a request to `subject` calls for it. */
+/** Swallows the answer to the next request to `subject`. */
 interface Trap {
   readonly subject: RegExp;
-  /** Where the answer goes, once there was such a request. */
+  /** The reply subject of the request. */
   inbox: string | undefined;
 }
 
-/** A proxy that reads what clients and a NATS server say to each other. It can keep an answer to itself, and show the clients a server whose clock is set wrong. */
+/**
+ * A proxy that parses the traffic between clients and a NATS server. It can swallow an answer and
+ * make the server's clock look wrong.
+ */
 export class NatsProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -51,7 +54,7 @@ export class NatsProxy {
     });
   }
 
-  /** Starts one in front of a port of 127.0.0.1. */
+  /** Starts a proxy in front of a port of 127.0.0.1. */
   static async start(targetPort: number): Promise<NatsProxy> {
     const proxy = new NatsProxy(targetPort);
     proxy.#port = await freePort();
@@ -63,25 +66,28 @@ export class NatsProxy {
     return this.#port;
   }
 
-  /** How many connections there have been. */
+  /** The number of accepted connections. */
   get accepted(): number {
     return this.#accepted;
   }
 
-  /** How many answers it has kept to itself. */
+  /** The number of swallowed answers. */
   get swallowed(): number {
     return this.#swallowed;
   }
 
-  /** Keeps the answer to the next request to itself whose subject matches; for `PING`, the next pong. */
+  /**
+   * Swallows the answer to the next request whose subject matches. For `PING`, swallows the next
+   * pong.
+   */
   swallow(subject: RegExp): void {
     this.#traps.push({ subject, inbox: undefined });
   }
 
   /**
-   * Shows the clients times that are wrong.
-   * @param facts changes the time in the subject to which a delivery is answered, in milliseconds since the epoch
-   * @param answers changes each time in an answer of the API
+   * Changes the times that clients see.
+   * @param facts changes the time in a delivery's reply subject, in milliseconds since the epoch
+   * @param answers changes each time in an API response
    */
   shiftTimes(facts: (time: number) => number, answers: (time: number) => number = facts): void {
     this.#shift = (text) =>
@@ -113,7 +119,7 @@ export class NatsProxy {
         if (frame !== undefined) to.write(writeFrame(frame));
       }
     });
-    // `close` follows.
+    // The `close` event follows.
     from.on('error', () => undefined);
     from.on('close', () => {
       this.#sockets.delete(from);
@@ -133,7 +139,7 @@ export class NatsProxy {
   #fromServer(frame: Frame, subscriptions: Subscriptions): Frame | undefined {
     const [verb = '', subject = '', subscription = ''] = frame.tokens;
     const isMessage = CARRIES_PAYLOAD.test(verb);
-    // A pull is answered by messages that have their own subjects.
+    // The messages that answer a pull have their own subjects.
     const inboxes = isMessage ? [subject, subscriptions.get(subscription)] : [verb];
     const trap = this.#traps.find(({ inbox }) => inbox !== undefined && inboxes.includes(inbox));
     if (trap !== undefined) {
@@ -149,13 +155,13 @@ export class NatsProxy {
     const tokens = frame.tokens.map((token, index) => (index === reply ? this.#shift(token) : token));
     const text = frame.payload.toString('latin1');
     const payload = Buffer.from(text.startsWith('{"type":"io.nats.jetstream.api') ? this.#shift(text) : text, 'latin1');
-    // The sizes come last.
+    // The sizes are the last tokens.
     if (payload.length !== frame.payload.length) tokens[tokens.length - 1] = String(payload.length - LINE_END.length);
     return { tokens, payload };
   }
 }
 
-/** The first frame of what has arrived, if it is there to its end. */
+/** Reads the first frame of the received bytes if it is complete. */
 function readFrame(received: Buffer): { readonly frame: Frame; readonly length: number } | undefined {
   const end = received.indexOf(LINE_END);
   if (end < 0) return undefined;

@@ -34,7 +34,7 @@ describeWithNats('NatsServer', () => {
 
   afterEach(() => Promise.all(servers.splice(0).map((server) => server.stop())));
 
-  it('answers, and is gone with its folder after stop', async () => {
+  it('starts, and stop ends it and removes its folder', async () => {
     const server = await start();
     expect(server.url).toBe(`nats://127.0.0.1:${server.port}`);
     expect(await server.use(async ({ info }) => info)).toMatchObject({ host: '127.0.0.1', jetstream: true });
@@ -45,7 +45,7 @@ describeWithNats('NatsServer', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('keeps its port, and what it confirmed, when it is killed', async () => {
+  it('keeps its port and its confirmed messages when it is killed', async () => {
     const server = await start();
     const { port } = server;
     await makeStream(server);
@@ -59,7 +59,7 @@ describeWithNats('NatsServer', () => {
     expect(await stored(server)).toBe(1);
   });
 
-  it('stands still until it is thawed', async () => {
+  it('does not respond while it is frozen', async () => {
     const server = await start();
     await makeStream(server);
     server.freeze();
@@ -73,7 +73,7 @@ describeWithNats('NatsServer', () => {
     expect(await answer).toBe(0);
   });
 
-  it('can do without JetStream', async () => {
+  it('runs without JetStream', async () => {
     const server = await start({ jetStream: false });
     await expect(makeStream(server)).rejects.toThrow('jetstream is not enabled');
   });
@@ -91,7 +91,7 @@ describeWithNats('NatsServer', () => {
     await expect(connect({ port: server.port, reconnect: false })).rejects.toThrow(/authorization/i);
   });
 
-  it('speaks TLS with a certificate of its own', async () => {
+  it('supports TLS with a generated certificate', async () => {
     const server = await start({ tls: true });
     expect(server.url).toMatch(/^tls:/);
     expect(server.ca).toContain('BEGIN CERTIFICATE');
@@ -100,12 +100,12 @@ describeWithNats('NatsServer', () => {
     expect(await server.use(async ({ info }) => info?.tls_required)).toBe(true);
   });
 
-  it('takes no greater payload than it is told, and further lines', async () => {
+  it('applies `maxPayload` and `config`', async () => {
     const server = await start({ maxPayload: 2048, config: { max_subscriptions: '7', mappings: '{ "from": "to" }' } });
     expect(await server.use(async ({ info }) => info?.max_payload)).toBe(2048);
   });
 
-  it('shows what the server printed when it does not come up', async () => {
+  it('throws an error with the output of the server if it does not start', async () => {
     await expect(start({ config: { max_payload: 'nonsense' } })).rejects.toThrow(
       /nats-server ended with code 1:[\s\S]*nats\.conf/,
     );
@@ -121,7 +121,7 @@ describeWithNats('NatsCluster', () => {
 
   afterAll(() => cluster.stop());
 
-  it('keeps three copies, and is whole again when the server that led was killed and is back', async () => {
+  it('stores three replicas, and is complete again after its leader was killed and restarted', async () => {
     expect(cluster.servers.map(({ name }) => name)).toEqual(['n1', 'n2', 'n3']);
     expect(cluster.url.split(',')).toEqual(cluster.servers.map(({ url }) => url));
     const [first] = cluster.servers as [NatsServer, ...NatsServer[]];

@@ -4,43 +4,46 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type ServerCommand, ServerProcess } from './server-process.js';
 
-/** What clients must give. */
+/** The credentials of clients. */
 interface NatsLogin {
   readonly user?: string;
   readonly password?: string;
   readonly token?: string;
 }
 
-/** Its place in a cluster. */
+/** The position of a server in a cluster. */
 interface NatsRoutes {
   readonly cluster: string;
-  /** Where it listens for the others. */
+  /** The port for the other servers. */
   readonly port: number;
-  /** Where every server of the cluster does, itself among them. */
+  /** The ports of all servers of the cluster, including this one. */
   readonly ports: readonly number[];
 }
 
 export interface NatsServerOptions extends NatsLogin {
-  /** Its name; in a cluster each must have one of its own. @default 'sluice' */
+  /** The server's name, unique within a cluster. @default 'sluice' */
   readonly name?: string;
-  /** Whether it keeps streams, as files in its folder; or further lines of that block of its configuration. @default true */
+  /**
+   * Whether JetStream is enabled, with files in the server's folder, or further lines of its
+   * configuration block. @default true
+   */
   readonly jetStream?: boolean | Readonly<Record<string, string>>;
-  /** The greatest payload it takes, in bytes. @default 1 MiB, as the server has it */
+  /** The largest payload, in bytes. @default 1 MiB, the server's default */
   readonly maxPayload?: number;
-  /** Whether it speaks TLS only, with a certificate of its own making. @default false */
+  /** Whether the server speaks only TLS, with a generated certificate. @default false */
   readonly tls?: boolean;
-  /** Makes it one server of a cluster, which `start()` does not wait for. */
+  /** Makes the server a member of a cluster. `start()` does not wait for the cluster. */
   readonly routes?: NatsRoutes;
-  /** Further lines of its configuration: the values as they are written there, a block in braces. */
+  /** Further lines of the configuration. Values are raw: blocks are in braces. */
   readonly config?: Readonly<Record<string, string>>;
 }
 
 const TIMEOUT = 5000;
 
-/** Its configuration takes strings as JSON writes them. */
+// The configuration accepts JSON strings.
 const quoted = (text: string): string => JSON.stringify(text);
 
-/** A `nats-server` of the test's own. What it confirmed survives a SIGKILL. */
+/** A `nats-server` for tests. Confirmed messages survive SIGKILL. */
 export class NatsServer extends ServerProcess {
   protected override readonly title = 'nats-server';
   readonly #options: NatsServerOptions;
@@ -50,7 +53,7 @@ export class NatsServer extends ServerProcess {
     this.#options = options;
   }
 
-  /** Starts one. */
+  /** Starts a server. */
   static async start(options?: NatsServerOptions): Promise<NatsServer> {
     const server = new NatsServer(options);
     await server.start();
@@ -61,7 +64,7 @@ export class NatsServer extends ServerProcess {
     return this.#options.name ?? 'sluice';
   }
 
-  /** Where it is, with what it asks for. */
+  /** The URL with the credentials. */
   get url(): string {
     const { tls = false, user, password = '', token } = this.#options;
     const login = [user ?? token, user === undefined ? undefined : password]
@@ -70,12 +73,12 @@ export class NatsServer extends ServerProcess {
     return `${tls ? 'tls' : 'nats'}://${login.join(':')}${login.length > 0 ? '@' : ''}127.0.0.1:${this.port}`;
   }
 
-  /** Does something over a connection of its own, which does not reconnect. */
+  /** Calls a function with a new connection that does not reconnect. */
   async use<Answer>(ask: (connection: NatsConnection) => Promise<Answer>): Promise<Answer> {
     const { tls = false, user, password = '', token } = this.#options;
     const connection = await connect({
       servers: `127.0.0.1:${this.port}`,
-      // The client does not take them from a URL.
+      // The client does not read credentials from URLs.
       ...(user === undefined ? {} : { user, pass: password }),
       ...(token === undefined ? {} : { token }),
       ...(tls ? { tls: { ca: this.ca } } : {}),
@@ -119,7 +122,7 @@ export class NatsServer extends ServerProcess {
   protected override async ready(): Promise<void> {
     const { jetStream = true, routes } = this.#options;
     await this.use(async (connection) => {
-      // In a cluster JetStream has to wait for other servers.
+      // In a cluster, JetStream has to wait for other servers.
       if (jetStream === false || routes !== undefined) return;
       const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT });
       await manager.getAccountInfo();

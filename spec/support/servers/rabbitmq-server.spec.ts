@@ -8,7 +8,7 @@ import { RabbitMqServer } from './rabbitmq-server.js';
 
 const QUEUE = 'letters';
 
-/** A start takes seconds: the tests go on with one server, in their order. */
+/** A start takes seconds, so the tests share one server and run in order. */
 describeWithRabbitMq('RabbitMqServer', () => {
   const server = new RabbitMqServer({
     user: 'Ann "A"',
@@ -25,30 +25,30 @@ describeWithRabbitMq('RabbitMqServer', () => {
   const stored = () =>
     server.use(async (connection) => (await connection.queueDeclare({ queue: QUEUE, passive: true })).messageCount);
 
-  it('speaks TLS with a certificate of its own, and knows its user', async () => {
+  it('supports TLS with a generated certificate, and its user', async () => {
     expect(server.url).toBe(`amqps://Ann%20%22A%22:hush'%22%2F%5C%20%26%24%23%25%3A%40@127.0.0.1:${server.port}`);
     expect(server.ca).toContain('BEGIN CERTIFICATE');
     expect(await server.run('list_users')).toBe('Ann "A"\t[administrator]');
   });
 
-  it('is the process itself, not a script that has started it', async () => {
-    // Not the name of the program: a package that was unpacked elsewhere may start it by its dynamic loader.
+  it('runs the server itself as its process, without a shell script', async () => {
+    // Do not check the name of the program: an unpacked package may start it by its dynamic loader.
     const { stdout } = await promisify(execFile)('ps', ['-ww', '-o', 'args=', '-p', String(server.pid)]);
     expect(stdout).toMatch(/\bbeam\b/);
   });
 
-  it('has its connections closed by a command', async () => {
+  it('closes its connections by a command', async () => {
     const lost = server.use(() => new Promise<never>(() => undefined));
     const failure = expect(lost).rejects.toThrow('CONNECTION_FORCED');
     await eventually(async () => (await server.run('close_all_connections', 'test')) !== 'Closed 0 connections');
     await failure;
   });
 
-  it('takes settings', async () => {
+  it('applies its settings', async () => {
     await server.use(async (connection) => {
       await connection.queueDeclare({ queue: QUEUE, durable: true, arguments: { 'x-queue-type': 'quorum' } });
       const channel = await connection.acquire({ emitErrorsFromChannel: true });
-      // Before 4.3 the timeout of a consumer closes its channel.
+      // Before 4.3, the consumer timeout closes the channel.
       const failed = new Promise((resolve) => {
         channel.on('error', resolve);
         channel.on('basic.cancel', (_, error) => resolve(error));
@@ -63,7 +63,7 @@ describeWithRabbitMq('RabbitMqServer', () => {
     });
   });
 
-  it('keeps its port, and what a quorum queue confirmed, when it is killed', async () => {
+  it('keeps its port and the confirmed messages of a quorum queue when it is killed', async () => {
     const { port, pid } = server;
     await server.saveQueues();
     await server.kill();
@@ -74,7 +74,7 @@ describeWithRabbitMq('RabbitMqServer', () => {
     await eventually(async () => (await stored()) === 1);
   }, 90_000);
 
-  it('stands still until it is thawed', async () => {
+  it('does not respond while it is frozen', async () => {
     server.freeze();
     let answered = false;
     const answer = stored().finally(() => {
@@ -86,7 +86,7 @@ describeWithRabbitMq('RabbitMqServer', () => {
     expect(await answer).toBe(1);
   });
 
-  it('is gone with its folder after stop', async () => {
+  it('is ended by stop, which removes its folder', async () => {
     const { pid, folder } = server;
     await server.stop();
     expect(alive(Number(pid))).toBe(false);

@@ -10,23 +10,26 @@ import { freePort } from './free-port.js';
 import { type ServerCommand, ServerProcess } from './server-process.js';
 
 export interface RabbitMqServerOptions {
-  /** Who may do everything in the virtual host `/`. @default 'guest' */
+  /** The user with all permissions in the virtual host `/`. @default 'guest' */
   readonly user?: string;
   /** The user's password. @default 'guest' */
   readonly password?: string;
-  /** Whether it speaks TLS only, with a certificate of its own making. @default false */
+  /** Whether the server speaks only TLS, with a generated certificate. @default false */
   readonly tls?: boolean;
-  /** Further lines of its configuration. */
+  /** Further lines of the configuration. */
   readonly config?: Readonly<Record<string, string>>;
-  /** Settings of the application `rabbit` that no line of the configuration sets, such as `channel_tick_interval`: the values are terms of Erlang. */
+  /**
+   * Settings of the application `rabbit` that the configuration file cannot set, such as
+   * `channel_tick_interval`. The values are Erlang terms.
+   */
   readonly advanced?: Readonly<Record<string, string>>;
 }
 
 const TIMEOUT = 10_000;
 
 /**
- * What a package puts on the PATH may be a wrapper that changes the user, and then refuses all others. The command itself is beside the file that
- * the wrapper is.
+ * Returns the command itself. Packages may put a wrapper on the PATH that changes the user and
+ * refuses all others. The command is in the folder of the file that the wrapper links to.
  */
 async function commandItself(command: string): Promise<string> {
   const found = findCommand(command);
@@ -35,7 +38,8 @@ async function commandItself(command: string): Promise<string> {
 }
 
 /**
- * A `rabbitmq-server` of the test's own; it takes some seconds to start. What a quorum queue confirmed survives a SIGKILL, but see `saveQueues`.
+ * A `rabbitmq-server` for tests. It starts within some seconds. The confirmed messages of a quorum
+ * queue survive SIGKILL, but see `saveQueues`.
  */
 export class RabbitMqServer extends ServerProcess {
   protected override readonly title = 'rabbitmq-server';
@@ -47,20 +51,20 @@ export class RabbitMqServer extends ServerProcess {
     this.#options = options;
   }
 
-  /** Starts one. */
+  /** Starts a server. */
   static async start(options?: RabbitMqServerOptions): Promise<RabbitMqServer> {
     const server = new RabbitMqServer(options);
     await server.start();
     return server;
   }
 
-  /** Where it is, with the user and the password. */
+  /** The URL with the user and the password. */
   get url(): string {
     const { tls = false, user = 'guest', password = 'guest' } = this.#options;
     return `${tls ? 'amqps' : 'amqp'}://${encodeURIComponent(user)}:${encodeURIComponent(password)}@127.0.0.1:${this.port}`;
   }
 
-  /** Does something over a connection of its own, which does not reconnect. */
+  /** Calls a function with a new connection that does not reconnect. */
   async use<Answer>(ask: (connection: Connection) => Promise<Answer>): Promise<Answer> {
     const tls = this.#options.tls === true && { ca: this.ca };
     const connection = new Connection({ url: this.url, tls, connectionTimeout: TIMEOUT, acquireTimeout: TIMEOUT });
@@ -72,7 +76,7 @@ export class RabbitMqServer extends ServerProcess {
     }
   }
 
-  /** Runs `rabbitmqctl` on it and returns what that prints. */
+  /** Runs `rabbitmqctl` and returns its output. */
   async run(...args: string[]): Promise<string> {
     const erlang = `-sname ctl-${randomUUID()}@localhost -dist_listen false -erl_epmd_port ${this.#erlangPort}`;
     const env = { ...process.env, ...this.#env(), RABBITMQ_CTL_ERL_ARGS: erlang };
@@ -83,15 +87,16 @@ export class RabbitMqServer extends ServerProcess {
     return stdout.trimEnd();
   }
 
-  /** Whether it is this version of RabbitMQ, or a newer one. */
+  /** Returns whether the server has at least this version. */
   async isAtLeast(major: number, minor: number): Promise<boolean> {
     const [ownMajor = 0, ownMinor = 0] = (await this.run('version')).split('.').map(Number);
     return ownMajor > major || (ownMajor === major && ownMinor >= minor);
   }
 
   /**
-   * Has it write down which quorum queues there are. Its older releases do so by themselves only some time later: a queue that was declared less
-   * than about a second before a SIGKILL is there afterwards, but has no messages and never takes any again.
+   * Saves the list of quorum queues. Older releases save it some time later on their own: a queue
+   * that was declared less than about a second before a SIGKILL exists afterwards, but has no
+   * messages and accepts none.
    */
   async saveQueues(): Promise<void> {
     await this.run('eval', '[ok = dets:sync(Table) || Table <- dets:all()].');
@@ -102,7 +107,7 @@ export class RabbitMqServer extends ServerProcess {
     this.#erlangPort ??= await freePort();
     const settings = {
       ...(await this.#listener()),
-      // What it prints while all is well would hide what it prints when something is not.
+      // Informational output would hide errors.
       'log.console.level': 'warning',
       'disk_free_limit.absolute': '1MB',
       ...config,
@@ -113,7 +118,7 @@ export class RabbitMqServer extends ServerProcess {
       `-sname ${this.#node}`,
       `-erl_epmd_port ${this.#erlangPort}`,
       '-kernel inet_dist_use_interface {127,0,0,1}',
-      // The processors are shared with the test.
+      // The server shares the processors with the tests.
       '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
       ...Object.entries(advanced).map(([name, value]) => `-rabbit ${name} ${value}`),
     ];
@@ -122,7 +127,8 @@ export class RabbitMqServer extends ServerProcess {
       RABBITMQ_DEFAULT_USER: user,
       RABBITMQ_DEFAULT_PASS: password,
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: erlang.join(' '),
-      // Then the script becomes the server, which the signals must reach, instead of starting it as a child.
+      // With this variable, the script becomes the server instead of starting a child, which
+      // signals would not reach.
       RUNNING_UNDER_SYSTEMD: 'true',
     };
     return { file: await commandItself('rabbitmq-server'), args: [], env };
@@ -146,15 +152,16 @@ export class RabbitMqServer extends ServerProcess {
     return `sluice-${this.port}@localhost`;
   }
 
-  /** For the server and for `rabbitmqctl`. */
+  /** Returns the environment of the server and of `rabbitmqctl`. */
   #env(): Record<string, string> {
     const inFolder = (name: string) => path.join(this.folder, name);
     return {
-      // Where Erlang keeps the secret that both must know.
+      // Erlang stores the secret of both processes in the home folder.
       HOME: this.folder,
-      // Nodes of Erlang find each other through `epmd`, a service that the first of them starts and none ends. These two know the port.
+      // Erlang nodes find each other through `epmd`, a service that the first node starts and none
+      // stops. These two know the port.
       ERL_AFLAGS: '-start_epmd false',
-      // Every minute the server starts a node that only starts `epmd`, and now ends without.
+      // Every minute, the server starts a node only to start `epmd`. This makes that node exit.
       ERL_CRASH_DUMP_SECONDS: '0',
       RABBITMQ_NODENAME: this.#node,
       RABBITMQ_DIST_PORT: String(this.#erlangPort),

@@ -5,14 +5,14 @@ import { isAtLeast } from './server-version.js';
 const SHARDS = 3;
 const DEADLINE = 60_000;
 
-/** After how many milliseconds without an answer the others take a member for dead. */
+/** After this many milliseconds without a response, the other members consider a member dead. */
 const NODE_TIMEOUT = 2000;
 
-/** Six servers of Redis in one cluster: three masters that share the slots, and a replica of each. */
+/** Six Redis servers in one cluster: three masters that share the slots, with one replica each. */
 export class RedisCluster {
   #servers: readonly RedisServer[] = [];
 
-  /** Starts one. */
+  /** Starts a cluster. */
   static async start(): Promise<RedisCluster> {
     const cluster = new RedisCluster();
     try {
@@ -29,7 +29,7 @@ export class RedisCluster {
     return this.#servers;
   }
 
-  /** The member that has a key, as a member says that is up. */
+  /** Returns the member that owns a key, according to a running member. */
   async masterOf(key: string, through = this.#up()): Promise<RedisServer> {
     const slot = Number(await through.run('CLUSTER', 'KEYSLOT', key));
     const ranges = (await through.run('CLUSTER', 'SLOTS')) as [
@@ -43,7 +43,9 @@ export class RedisCluster {
     return master;
   }
 
-  /** The member that would take the place of the one that has a key. Waits until that has heard of one. */
+  /**
+   * Returns the replica of the member that owns a key. Waits until that member knows its replica.
+   */
   async replicaOf(key: string): Promise<RedisServer> {
     const master = await this.masterOf(key);
     const id = String(await master.run('CLUSTER', 'MYID'));
@@ -60,17 +62,18 @@ export class RedisCluster {
     return replica as RedisServer;
   }
 
-  /** Has the replica take the place of the member that has a key, as one plans it; resolves to the new master. */
+  /** Performs a planned failover of the member that owns a key. Resolves to the new master. */
   async failOver(key: string): Promise<RedisServer> {
     const [master, replica] = [await this.masterOf(key), await this.replicaOf(key)];
     await replica.run('CLUSTER', 'FAILOVER');
     await this.leads(replica, key);
-    // Redis 6.2 ends the pause of a planned failover by time alone: for ten seconds the former master applies no writes, not even those of its new master.
+    // In Redis 6.2, only time ends the pause of a planned failover: for ten seconds, the former
+    // master applies no writes, not even those of its new master.
     if (!isAtLeast('redis-server', [7, 0])) await master.run('CLIENT', 'UNPAUSE');
     return replica;
   }
 
-  /** Waits until a member has a key, and says so. */
+  /** Waits until a member reports that it owns a key. */
   async leads(server: RedisServer, key: string): Promise<void> {
     await until(async () => (await this.masterOf(key, server)) === server);
   }
@@ -95,13 +98,13 @@ export class RedisCluster {
     }
   }
 
-  /** Ends it for good. May be called in any state. */
+  /** Stops the servers and removes their folders. May be called in any state. */
   async stop(): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.stop()));
     this.#servers = [];
   }
 
-  /** A member that is up. */
+  /** Returns a running member. */
   #up(): RedisServer {
     const server = this.#servers.find(({ pid }) => pid !== undefined);
     if (server === undefined) throw new Error('No member is up');
@@ -123,7 +126,7 @@ export class RedisCluster {
     const replicas = this.#servers.slice(SHARDS);
     for (const [index, master] of masters.entries()) {
       const [from, to] = [index, index + 1].map((part) => Math.floor((part * SLOTS) / SHARDS)) as [number, number];
-      // Each has an epoch of its own from the start: they need not agree on who of two has the right one.
+      // Assign unique epochs from the start, so that the masters need not resolve conflicts.
       await master.run('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1));
       await master.run('CLUSTER', 'ADDSLOTS', ...slots(from, to));
     }
@@ -132,7 +135,7 @@ export class RedisCluster {
       await first.run('CLUSTER', 'MEET', '127.0.0.1', String(port), String(busPort));
     for (const [index, replica] of replicas.entries()) {
       const id = String(await masters[index]?.run('CLUSTER', 'MYID'));
-      // It has to hear of its master first.
+      // The replica has to learn about its master first.
       await until(async () => String(await replica.run('CLUSTER', 'NODES')).includes(id));
       await replica.run('CLUSTER', 'REPLICATE', id);
     }
@@ -144,7 +147,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + DEADLINE;
   while (!(await condition())) {
     if (performance.now() > deadline)
-      throw new Error(`The cluster did not get there in ${DEADLINE / 1000} s: ${condition}`);
+      throw new Error(`The cluster did not become ready within ${DEADLINE / 1000} s: ${condition}`);
     await sleep(100);
   }
 }

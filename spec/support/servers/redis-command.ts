@@ -2,15 +2,15 @@ import { createClient } from 'redis';
 
 export interface RedisAddress {
   readonly url: string;
-  /** The certificate to trust, as PEM, where it speaks TLS. */
+  /** The certificate to trust, as PEM, if the server uses TLS. */
   readonly ca?: string;
 }
 
-/** Runs one command over a connection of its own. */
+/** Runs a command over a new connection. */
 export async function runCommand({ url, ca }: RedisAddress, command: readonly string[]): Promise<unknown> {
   const socket = { reconnectStrategy: false as const, connectTimeout: 10_000 };
   const client = createClient({ url, socket: ca === undefined ? socket : { ...socket, tls: true, ca } });
-  // What goes wrong rejects `connect` or the command.
+  // Errors reject `connect` or the command.
   client.on('error', () => undefined);
   try {
     await client.connect();

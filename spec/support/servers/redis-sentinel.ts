@@ -7,7 +7,7 @@ import { type ServerCommand, ServerProcess } from './server-process.js';
 
 const SENTINELS = 3;
 const QUORUM = 2;
-/** After how many milliseconds without an answer a sentinel takes a server for dead. */
+/** After this many milliseconds without a response, a sentinel considers a server down. */
 const DOWN_AFTER = 2000;
 const DEADLINE = 90_000;
 
@@ -52,14 +52,14 @@ class Sentinel extends ServerProcess {
   }
 }
 
-/** A server of Redis, a replica of it, and three sentinels that watch both. */
+/** A Redis server, its replica, and three sentinels that watch both. */
 export class SentinelSet {
-  /** What the sentinels call the server. */
+  /** The name of the server in the sentinels' configuration. */
   static readonly name = 'main';
   readonly #servers: RedisServer[] = [];
   readonly #sentinels: Sentinel[] = [];
 
-  /** Starts one. */
+  /** Starts a set. */
   static async start(options: RedisServerOptions = {}): Promise<SentinelSet> {
     const set = new SentinelSet();
     try {
@@ -71,12 +71,12 @@ export class SentinelSet {
     return set;
   }
 
-  /** Where the sentinels are. */
+  /** The addresses of the sentinels. */
   get nodes(): { host: string; port: number }[] {
     return this.#sentinels.map(({ port }) => ({ host: '127.0.0.1', port }));
   }
 
-  /** The server that leads, as all sentinels say. */
+  /** Returns the current master, if all sentinels agree. */
   async master(): Promise<RedisServer> {
     const ports = new Set<number>();
     for (const sentinel of this.#sentinels) {
@@ -92,12 +92,15 @@ export class SentinelSet {
     return master;
   }
 
-  /** Waits until another server leads than this one. */
+  /** Waits until another server than `old` is the master. */
   async replaced(old: RedisServer): Promise<void> {
     await until(async () => (await this.master()) !== old);
   }
 
-  /** Waits until a server leads, the other follows, and all sentinels know both and one another. */
+  /**
+   * Waits until one server is the master, the other is its replica, and the sentinels know both and
+   * one another.
+   */
   async whole(): Promise<void> {
     await until(async () => {
       const master = await this.master();
@@ -111,7 +114,7 @@ export class SentinelSet {
     });
   }
 
-  /** Ends it for good. May be called in any state. */
+  /** Stops the servers and removes their folders. May be called in any state. */
   async stop(): Promise<void> {
     await Promise.all([...this.#sentinels, ...this.#servers].map((server) => server.stop()));
   }
@@ -129,7 +132,7 @@ export class SentinelSet {
   }
 }
 
-/** Asks again until something holds; a server that is down does not answer. */
+/** Repeats a check until it succeeds. A server that is down does not respond. */
 async function until(condition: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + DEADLINE;
   let lastError: unknown;
@@ -140,7 +143,9 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
       lastError = error;
     }
     if (performance.now() > deadline)
-      throw new Error(`The sentinels did not get there in ${DEADLINE / 1000} s: ${condition}`, { cause: lastError });
+      throw new Error(`The sentinels did not become ready within ${DEADLINE / 1000} s: ${condition}`, {
+        cause: lastError,
+      });
     await sleep(100);
   }
 }

@@ -18,7 +18,7 @@ describeWithRedis('RedisServer', () => {
 
   afterEach(() => Promise.all(servers.splice(0).map((server) => server.stop())));
 
-  it('answers, and is gone with its folder after stop', async () => {
+  it('starts, and stop ends it and removes its folder', async () => {
     const server = await start();
     expect(await server.run('PING')).toBe('PONG');
     const { pid, folder } = server;
@@ -28,7 +28,7 @@ describeWithRedis('RedisServer', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('keeps its port, and with an append-only file what it confirmed, when it is killed', async () => {
+  it('keeps its port and, with an append-only file, its confirmed data when it is killed', async () => {
     const server = await start({ appendOnly: true });
     const { port } = server;
     await server.run('SET', 'key', 'value');
@@ -41,13 +41,13 @@ describeWithRedis('RedisServer', () => {
     expect(await server.run('GET', 'key')).toBe('value');
   });
 
-  it('asks for its password', async () => {
+  it('requires its password', async () => {
     const server = await start({ password: 'hush "hush" / &' });
     expect(await server.run('PING')).toBe('PONG');
     await expect(new RedisServerWithoutPassword(server).run('PING')).rejects.toThrow('NOAUTH');
   });
 
-  it('is a cluster of one', async () => {
+  it('runs as a cluster of one node', async () => {
     const server = await start({ cluster: true });
     const cluster = createCluster({ rootNodes: [{ url: server.url }] });
     await cluster.connect();
@@ -61,13 +61,13 @@ describeWithRedis('RedisServer', () => {
     expect(String(await server.run('CLUSTER', 'INFO'))).toContain('cluster_state:ok');
   });
 
-  it('shows what the server printed when it does not come up', async () => {
+  it('throws an error with the output of the server if it does not start', async () => {
     const server = new RedisServer({ config: { maxmemory: 'nonsense' } });
     servers.push(server);
     await expect(server.start()).rejects.toThrow(/redis-server ended with code 1:[\s\S]*maxmemory/);
   });
 
-  it('is gone with the process that started it, when that is killed', async () => {
+  it('ends with the process that started it, even if that process is killed', async () => {
     const script = `
       import { RedisServer } from ${JSON.stringify(`${__dirname}/redis-server.ts`)};
       const server = await RedisServer.start();
@@ -93,7 +93,7 @@ describeWithRedisTls('RedisServer with TLS', () => {
 
   afterAll(() => server.stop());
 
-  it('makes a certificate for itself', async () => {
+  it('generates a certificate', async () => {
     await server.start();
     expect(server.url).toMatch(/^rediss:/);
     expect(server.ca).toContain('BEGIN CERTIFICATE');
@@ -103,7 +103,7 @@ describeWithRedisTls('RedisServer with TLS', () => {
   });
 });
 
-/** The same server, asked by somebody who does not know the password. */
+/** The same server, accessed without its password. */
 class RedisServerWithoutPassword extends RedisServer {
   readonly #server: RedisServer;
 

@@ -6,29 +6,38 @@ import { type ServerCommand, ServerProcess } from './server-process.js';
 import { isAtLeast } from './server-version.js';
 
 export interface RedisServerOptions {
-  /** Whether each command is on the disk before it is answered, so that nothing that was confirmed is lost by a SIGKILL. @default false */
+  /**
+   * Whether each command is on disk before it is confirmed, so that a SIGKILL loses nothing.
+   * @default false
+   */
   readonly appendOnly?: boolean;
-  /** What clients must give. */
+  /** The password of clients. */
   readonly password?: string;
-  /** Whether it speaks TLS only, with a certificate of its own making. @default false */
+  /** Whether the server speaks only TLS, with a generated certificate. @default false */
   readonly tls?: boolean;
-  /** Whether it is a cluster of this one node, which owns all slots, or is to become a member of one. @default false */
+  /**
+   * Whether the server is a cluster of one node that owns all slots, or will join a cluster.
+   * @default false
+   */
   readonly cluster?: boolean | 'member';
-  /** Further lines of its configuration. */
+  /** Further lines of the configuration. */
   readonly config?: Readonly<Record<string, string>>;
 }
 
 export const SLOTS = 16_384;
 
-/** How far the port for other members is from the port for clients by default. */
+/** The default distance between the ports for clients and for other members. */
 const BUS_OFFSET = 10_000;
 
-/** Names slots for `CLUSTER ADDSLOTS`, without the last: `ADDSLOTSRANGE` is new in 7.0. */
+/**
+ * Lists the slots from `from` up to, but not including, `to`, for `CLUSTER ADDSLOTS`.
+ * `ADDSLOTSRANGE` requires 7.0.
+ */
 export function slots(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, index) => String(from + index));
 }
 
-/** A `redis-server` of the test's own. */
+/** A `redis-server` for tests. */
 export class RedisServer extends ServerProcess {
   protected override readonly title = 'redis-server';
   readonly #options: RedisServerOptions;
@@ -39,27 +48,27 @@ export class RedisServer extends ServerProcess {
     this.#options = options;
   }
 
-  /** Starts one. */
+  /** Starts a server. */
   static async start(options?: RedisServerOptions): Promise<RedisServer> {
     const server = new RedisServer(options);
     await server.start();
     return server;
   }
 
-  /** Where it is, with its password. */
+  /** The URL with the password. */
   get url(): string {
     const { tls = false, password } = this.#options;
     const login = password === undefined ? '' : `:${encodeURIComponent(password)}@`;
     return `${tls ? 'rediss' : 'redis'}://${login}127.0.0.1:${this.port}`;
   }
 
-  /** Where the other members of its cluster find it. */
+  /** The port for the other members of its cluster. */
   get busPort(): number {
     if (this.#busPort === undefined) throw new Error('Expected a server with `cluster`');
     return this.#busPort;
   }
 
-  /** Runs one command over a connection of its own. */
+  /** Runs a command over a new connection. */
   async run(...command: string[]): Promise<unknown> {
     return runCommand(this.#options.tls ? this : { url: this.url }, command);
   }
@@ -103,7 +112,8 @@ export class RedisServer extends ServerProcess {
   }
 
   async #busSettings(): Promise<Record<string, string>> {
-    // Before 7.0 always the port + 10,000. If that is taken, the server does not start, and gets another port.
+    // Before 7.0, the port is always 10,000 higher. If it is taken, the server does not start and
+    // is given another port.
     if (!isAtLeast('redis-server', [7, 0])) {
       this.#busPort = this.port + BUS_OFFSET;
       return {};

@@ -9,23 +9,24 @@ import { findCommand } from './find-command.js';
 import { freePort } from './free-port.js';
 import { guard } from './guard.js';
 
-/** How a server is started. */
+/** The command that starts a server. */
 export interface ServerCommand {
-  /** A path, or a name to look for. */
+  /** A path or a name on the PATH. */
   readonly file: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Generous: the machine may be busy with other tests. A server that has ended by itself is not waited for. */
+/** Generous: other tests may keep the machine busy. If the server ends by itself, nothing waits. */
 const START_DEADLINE = 60_000;
 const STOP_DEADLINE = 15_000;
 const LINES_KEPT = 100;
 const PORTS_TRIED = 10;
 
 /**
- * A server that a test starts for itself: on a port of 127.0.0.1 of its own, with a temporary folder, and gone with the test, whatever happens to
- * the test. It is only ever ended by the id of the process that was started here.
+ * A server that a test starts, on its own port of 127.0.0.1 and with a temporary folder. It ends
+ * with the test, whatever happens to the test. Only the process that was started here is ever
+ * ended, by its id.
  */
 export abstract class ServerProcess {
   #folder: string | undefined;
@@ -34,25 +35,25 @@ export abstract class ServerProcess {
   #certificate: Certificate | undefined;
   #lines: string[] = [];
 
-  /** What it is called in messages. */
+  /** The server's name in messages. */
   protected abstract readonly title: string;
 
-  /** What to run. Called when `port` and `folder` are known, before every start. */
+  /** Returns the command. Called before every start, when `port` and `folder` are known. */
   protected abstract command(): Promise<ServerCommand>;
 
-  /** Resolves when the server answers, rejects as long as it does not. */
+  /** Resolves if the server responds; rejects while it does not. */
   protected abstract ready(): Promise<void>;
 
-  /** Whether what it printed says that its port was taken. */
+  /** Whether the output says that the port was taken. */
   protected abstract portTaken(log: string): boolean;
 
-  /** Stays the same from start to start. */
+  /** The port, the same for every start. */
   get port(): number {
     if (this.#port === undefined) throw new Error(`${this.title} was not started`);
     return this.#port;
   }
 
-  /** Where it keeps its data. Stays until `stop()`. */
+  /** The folder of the server's data. It exists until `stop()`. */
   get folder(): string {
     if (this.#folder === undefined) throw new Error(`${this.title} was not started`);
     return this.#folder;
@@ -62,18 +63,21 @@ export abstract class ServerProcess {
     return this.#child?.pid;
   }
 
-  /** The certificate that a client must trust, as PEM; only with `tls`. */
+  /** The certificate that a client must trust, as PEM. Requires `tls`. */
   get ca(): string {
     if (this.#certificate === undefined) throw new Error('Expected a server with `tls`');
     return this.#certificate.ca;
   }
 
-  /** The last lines that it printed. */
+  /** The last lines of output. */
   get log(): string {
     return this.#lines.join('\n');
   }
 
-  /** Starts it and waits until it answers; after `kill()` or `shutDown()` on the same port and with the same data. */
+  /**
+   * Starts the server and waits until it responds. After `kill()` or `shutDown()`, it has the same
+   * port and data.
+   */
   async start(): Promise<void> {
     if (this.#child !== undefined) throw new Error(`${this.title} runs already`);
     const first = this.#port === undefined;
@@ -86,17 +90,17 @@ export abstract class ServerProcess {
     }
   }
 
-  /** Ends it in good order; its data stay. */
+  /** Shuts the server down and keeps its data. */
   async shutDown(): Promise<void> {
     await this.#end('SIGTERM');
   }
 
-  /** Ends it at once (SIGKILL); its data stay. */
+  /** Kills the server (SIGKILL) and keeps its data. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
   }
 
-  /** Lets it stand still, with its connections open (SIGSTOP), until `thaw()`. */
+  /** Suspends the server with its connections open (SIGSTOP) until `thaw()`. */
   freeze(): void {
     this.#child?.kill('SIGSTOP');
   }
@@ -105,13 +109,13 @@ export abstract class ServerProcess {
     this.#child?.kill('SIGCONT');
   }
 
-  /** Ends it in good order, unless it is down already, and starts it on the same port with the same data. */
+  /** Shuts the server down if it runs, and starts it on the same port with the same data. */
   async restart(): Promise<void> {
     await this.shutDown();
     await this.start();
   }
 
-  /** Ends it for good and removes its folder. May be called in any state. */
+  /** Stops the server and removes its folder. May be called in any state. */
   async stop(): Promise<void> {
     await this.shutDown();
     if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
@@ -120,13 +124,13 @@ export abstract class ServerProcess {
     this.#certificate = undefined;
   }
 
-  /** A certificate of its own making. Stays the same from start to start. */
+  /** Returns a generated certificate, the same for every start. */
   protected async certificate(): Promise<Certificate> {
     this.#certificate ??= await makeCertificate(this.folder);
     return this.#certificate;
   }
 
-  /** Returns whether it came up; false when its port was taken. */
+  /** Starts the process. Returns whether it runs: false if its port was taken. */
   async #launch(): Promise<boolean> {
     const { file, args, env } = await this.command();
     this.#lines = [];
@@ -138,7 +142,7 @@ export abstract class ServerProcess {
     this.#child = child;
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => this.#keep(text));
-    // `close` comes when all that it printed has been read, also when it could not be started.
+    // `close` is emitted when all output has been read, even if the process could not be started.
     const ended = once(child, 'close').then(
       ([code, signal]) => `ended with ${signal ?? `code ${code}`}`,
       (error: Error) => error.message,
@@ -165,7 +169,7 @@ export abstract class ServerProcess {
       }
     }
     await this.kill();
-    throw new Error(`${this.title} did not come up in ${START_DEADLINE / 1000} s (${lastError}):\n${this.log}`);
+    throw new Error(`${this.title} did not start within ${START_DEADLINE / 1000} s (${lastError}):\n${this.log}`);
   }
 
   async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
@@ -173,7 +177,7 @@ export abstract class ServerProcess {
     if (child === undefined) return;
     const closed = once(child, 'close');
     child.kill(signal);
-    // One that stands still hears nothing but SIGKILL.
+    // A suspended process reacts only to SIGKILL.
     child.kill('SIGCONT');
     const killer = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE);
     await closed;

@@ -18,9 +18,12 @@ function serverVersion(command: string): Version {
   return version;
 }
 
-/** Whether a server on the PATH is of a version or newer. Valkey, which began as Redis 7.2, counts by its own versions. */
+/**
+ * Returns whether a server on the PATH has at least a version. Valkey, a fork of Redis 7.2, has its
+ * own version numbers.
+ */
 export function isAtLeast(command: string, [major, minor]: Version): boolean {
-  // Suites are described without their server, too, to be skipped.
+  // Suites are also described, as skipped, if their server is missing.
   if (findCommand(command) === undefined) return true;
   const [foundMajor, foundMinor] = serverVersion(command);
   return foundMajor > major || (foundMajor === major && foundMinor >= minor);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 
-/** A server of TCP that is not what its clients expect. */
+/** A TCP server that its clients do not expect. */
 export class StrangeServer {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -13,7 +13,7 @@ export class StrangeServer {
     });
   }
 
-  /** Starts one. @param serve what it does with each connection */
+  /** Starts a server. @param serve handles each connection */
   static async start(serve: (socket: Socket) => void): Promise<StrangeServer> {
     const server = new StrangeServer(serve);
     server.#server.listen(0, '127.0.0.1');
@@ -32,7 +32,7 @@ export class StrangeServer {
   }
 }
 
-/** Serves the commands of a client as a server of Redis does: `answer` gives the bytes. */
+/** Speaks the protocol of Redis: `answer` returns the bytes for each command. */
 export function speakRedis(answer: (command: readonly string[]) => string): (socket: Socket) => void {
   return (socket) => {
     let received = '';
@@ -46,12 +46,12 @@ export function speakRedis(answer: (command: readonly string[]) => string): (soc
   };
 }
 
-/** A bulk string, as Redis sends it. */
+/** Encodes a bulk string of Redis. */
 export function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
-/** The first complete command of what has arrived. Each character of the text is one byte. */
+/** Returns the first complete command of the received text. Each character is one byte. */
 export function firstCommand(
   text: string,
 ): { readonly command: readonly string[]; readonly length: number } | undefined {

@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { until } from '../promises.js';
 import { TcpProxy } from './tcp-proxy.js';
 
-/** A server that answers `<TEXT>` with `TEXT`, and keeps what it was sent. */
+/** A server that answers `<TEXT>` with `TEXT` and records what it receives. */
 interface Echo {
   readonly server: Server;
   readonly port: number;
@@ -48,7 +48,7 @@ class Client {
   }
 }
 
-/** Long enough for bytes that are not held back to come through. */
+/** Waits long enough for unblocked bytes to arrive. */
 const aWhile = () => new Promise((resolve) => setTimeout(resolve, 50));
 
 describe('TcpProxy', () => {
@@ -75,7 +75,7 @@ describe('TcpProxy', () => {
     await once(echo.server, 'close');
   });
 
-  it('passes bytes both ways and counts them', async () => {
+  it('passes bytes in both directions and counts them', async () => {
     const client = newClient();
     client.socket.write('hello');
     await until(() => client.heard === 'HELLO');
@@ -83,7 +83,7 @@ describe('TcpProxy', () => {
     expect(proxy.bytes).toEqual({ 'to-target': 5, 'to-client': 5 });
   });
 
-  it('passes on more than fits into the buffers of a socket', async () => {
+  it('passes more than the buffers of a socket hold', async () => {
     const client = newClient();
     const text = 'x'.repeat(5_000_000);
     client.socket.write(text);
@@ -91,7 +91,7 @@ describe('TcpProxy', () => {
     expect(echo.heard).toHaveLength(text.length);
   });
 
-  it('passes on the end of a connection', async () => {
+  it('passes the end of a connection', async () => {
     const client = newClient();
     client.socket.end('bye');
     await until(() => client.closed && proxy.connections === 0);
@@ -99,7 +99,7 @@ describe('TcpProxy', () => {
     expect(proxy.accepted).toBe(1);
   });
 
-  it('passes nothing while it stalls, and everything after', async () => {
+  it('passes nothing while it stalls, and everything afterwards', async () => {
     const before = newClient();
     before.socket.write('a');
     await until(() => before.heard === 'A');
@@ -115,7 +115,7 @@ describe('TcpProxy', () => {
     await until(() => before.heard === 'AB' && during.heard === 'C');
   });
 
-  it('can stall the answers alone', async () => {
+  it('can stall only the direction to the client', async () => {
     const client = newClient();
     proxy.stall('to-client');
     client.socket.write('a');
@@ -126,7 +126,7 @@ describe('TcpProxy', () => {
     await until(() => client.heard === 'A');
   });
 
-  it('can stall the questions alone', async () => {
+  it('can stall only the direction to the target', async () => {
     const client = newClient();
     await until(() => echo.sockets.size === 1);
     proxy.stall('to-target');
@@ -137,7 +137,7 @@ describe('TcpProxy', () => {
     expect(echo.heard).toBe('');
   });
 
-  it('passes no more than so many bytes in a second, each way', async () => {
+  it('limits the speed of each direction', async () => {
     const client = newClient();
     await until(() => echo.sockets.size === 1);
     const before = performance.now();
@@ -145,11 +145,11 @@ describe('TcpProxy', () => {
     client.socket.write('a'.repeat(200_000));
     await until(() => client.heard.length === 200_000);
     expect(client.heard).toBe('A'.repeat(200_000));
-    // What it has read last, it passes on at once: at most 64 kB.
+    // The last chunk that was read, at most 64 kB, is passed without a delay.
     expect(performance.now() - before).toBeGreaterThan(300);
   });
 
-  it('stalls a slow connection, too', async () => {
+  it('can stall a throttled connection', async () => {
     const client = newClient();
     await until(() => echo.sockets.size === 1);
     proxy.throttle(100_000);
@@ -164,7 +164,7 @@ describe('TcpProxy', () => {
     await until(() => client.heard.endsWith('B'));
   });
 
-  it('cuts every connection, also a stalled one, and accepts the next', async () => {
+  it('cuts every connection, even a stalled one, and accepts new ones', async () => {
     const client = newClient();
     await until(() => echo.sockets.size === 1);
     proxy.stall();
@@ -179,7 +179,7 @@ describe('TcpProxy', () => {
     expect(echo.heard).toBe('a');
   });
 
-  it('refuses new connections and keeps the old, until it accepts again', async () => {
+  it('refuses new connections and keeps open ones until it accepts again', async () => {
     const old = newClient();
     await until(() => echo.sockets.size === 1);
     await proxy.refuse();
@@ -194,7 +194,7 @@ describe('TcpProxy', () => {
     await until(() => next.heard === 'B');
   });
 
-  it('closes a connection whose target is not there', async () => {
+  it('closes a connection if its target is unreachable', async () => {
     const nowhere = await TcpProxy.start(1);
     const client = new Client(nowhere.port);
     clients.push(client);

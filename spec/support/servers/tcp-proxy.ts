@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { freePort, listen } from './free-port.js';
 
-/** Which bytes: those from the client to the target, those from the target to the client, or all. */
+/** A direction: from the client to the target, from the target to the client, or both. */
 export type Direction = 'to-target' | 'to-client' | 'both';
 
 type OneWay = Exclude<Direction, 'both'>;
@@ -10,7 +10,7 @@ type OneWay = Exclude<Direction, 'both'>;
 const ways = (direction: Direction): readonly OneWay[] =>
   direction === 'both' ? ['to-target', 'to-client'] : [direction];
 
-/** Both ends of a connection; bytes that go `to-target` are read from the client. */
+/** Both ends of a connection. `to-target` bytes are read from the client. */
 interface Link {
   readonly client: Socket;
   readonly target: Socket;
@@ -18,16 +18,18 @@ interface Link {
 
 const readerOf = (link: Link, way: OneWay): Socket => (way === 'to-target' ? link.client : link.target);
 
-/** A TCP proxy that does to connections what networks do: it slows them down, stalls them, cuts them and refuses them. */
+/**
+ * A TCP proxy that simulates network faults: it throttles, stalls, cuts and refuses connections.
+ */
 export class TcpProxy {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   readonly #stalled = new Set<OneWay>();
   readonly #silent = new WeakSet<Link>();
-  /** Bytes in a second, each way of each connection. */
+  /** The maximum number of bytes per second, for each direction of each connection. */
   #speed = Number.POSITIVE_INFINITY;
-  /** Those that take a rest, after what they have read. */
-  readonly #resting = new Set<Socket>();
+  /** The sockets that pause to limit the speed. */
+  readonly #paused = new Set<Socket>();
   readonly #bytes = { 'to-target': 0, 'to-client': 0 };
   #port = 0;
   #targetPort: number;
@@ -42,7 +44,7 @@ export class TcpProxy {
     });
   }
 
-  /** Starts one in front of a port of 127.0.0.1. */
+  /** Starts a proxy in front of a port of 127.0.0.1. */
   static async start(targetPort: number): Promise<TcpProxy> {
     for (;;) {
       const proxy = new TcpProxy(targetPort);
@@ -60,32 +62,35 @@ export class TcpProxy {
     return this.#port;
   }
 
-  /** How many connections are open. */
+  /** The number of open connections. */
   get connections(): number {
     return this.#links.size;
   }
 
-  /** How many connections there have been. */
+  /** The number of accepted connections. */
   get accepted(): number {
     return this.#accepted;
   }
 
-  /** How many bytes have been passed on. */
+  /** The number of passed bytes. */
   get bytes(): Readonly<Record<OneWay, number>> {
     return { ...this.#bytes };
   }
 
-  /** Leads new connections to another port of 127.0.0.1; those that are open stay. */
+  /** Connects new clients to another port of 127.0.0.1. Open connections stay. */
   retarget(port: number): void {
     this.#targetPort = port;
   }
 
-  /** Passes no more than so many bytes in a second, each way of each connection. */
+  /** Limits the bytes per second, for each direction of each connection. */
   throttle(bytesPerSecond: number): void {
     this.#speed = bytesPerSecond;
   }
 
-  /** Keeps and accepts connections, and passes nothing on: not even that one end has closed. What was sent meanwhile arrives after `resume()`. */
+  /**
+   * Keeps and accepts connections, but passes nothing, not even the end of a connection. What is
+   * sent meanwhile arrives after `resume()`.
+   */
   stall(direction: Direction = 'both'): void {
     for (const way of ways(direction)) {
       this.#stalled.add(way);
@@ -98,7 +103,7 @@ export class TcpProxy {
     for (const link of this.#links) for (const way of ways('both')) this.#read(link, way);
   }
 
-  /** Passes nothing on any more over the connections that are open, not even that one end has closed; new ones work. */
+  /** Stops passing anything over the open connections, not even their end. New ones work. */
   silence(): void {
     for (const link of this.#links) {
       this.#silent.add(link);
@@ -106,19 +111,19 @@ export class TcpProxy {
     }
   }
 
-  /** Destroys all connections, with what they have not passed on. */
+  /** Destroys all connections and the bytes that were not passed. */
   cut(): void {
     for (const link of this.#links) this.#drop(link);
   }
 
-  /** Refuses new connections; those that are open stay. */
+  /** Refuses new connections. Open connections stay. */
   async refuse(): Promise<void> {
     if (!this.#server.listening) return;
-    // Its `close` event waits for the open connections; the port is free at once.
+    // The `close` event waits for the open connections, but the port is free immediately.
     this.#server.close();
   }
 
-  /** Accepts new connections again, on the same port. */
+  /** Accepts new connections on the same port. */
   async accept(): Promise<void> {
     if (!this.#server.listening) await listen(this.#server, this.#port);
   }
@@ -138,16 +143,16 @@ export class TcpProxy {
       reader.on('data', (chunk: Buffer) => {
         this.#bytes[way] += chunk.length;
         if (!writer.write(chunk)) reader.pause();
-        this.#rest(link, way, chunk.length);
+        this.#pause(link, way, chunk.length);
       });
       writer.on('drain', () => this.#read(link, way));
       reader.on('end', () => writer.end());
-      // A connection that is reset closes the other end, too: `close` follows.
+      // If a connection is reset, the other end is closed too: `close` follows.
       reader.on('error', () => undefined);
       reader.on('close', (failed) => {
         if (failed || writer.destroyed) this.#drop(link);
       });
-      // Listening to `data` has set it going.
+      // Adding a `data` listener has resumed the socket.
       if (this.#stalled.has(way)) reader.pause();
       else this.#read(link, way);
     }
@@ -155,17 +160,17 @@ export class TcpProxy {
 
   #read(link: Link, way: OneWay): void {
     const reader = readerOf(link, way);
-    if (!this.#stalled.has(way) && !this.#silent.has(link) && !this.#resting.has(reader)) reader.resume();
+    if (!this.#stalled.has(way) && !this.#silent.has(link) && !this.#paused.has(reader)) reader.resume();
   }
 
-  #rest(link: Link, way: OneWay, bytes: number): void {
+  #pause(link: Link, way: OneWay, bytes: number): void {
     if (this.#speed === Number.POSITIVE_INFINITY) return;
     const reader = readerOf(link, way);
     reader.pause();
-    this.#resting.add(reader);
+    this.#paused.add(reader);
     setTimeout(
       () => {
-        this.#resting.delete(reader);
+        this.#paused.delete(reader);
         this.#read(link, way);
       },
       (bytes / this.#speed) * 1000,
