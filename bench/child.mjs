@@ -1,13 +1,14 @@
 /**
- * One run of one contender in one scenario, in this process of its own: `node --expose-gc
- * bench/child.mjs burst sluice 1000000`, and the addresses of the server where the scenario needs
- * one. Prints one line of JSON. Fails when a message is missing or out of order.
+ * Runs one contender in one scenario in this process:
+ * `node --expose-gc bench/child.mjs burst sluice 1000000`, followed by the addresses of the server
+ * if the scenario needs one. Prints one line of JSON. Fails if a message is missing or out of
+ * order.
  */
 import { scenarios } from './scenarios/index.mjs';
 
 /**
- * Several short runs: each begins and ends, as the measured one does, so that the compiler has seen
- * it all before.
+ * Several short runs precede the measured one. Each starts and ends like it, so that the compiler
+ * has already optimised the code.
  */
 const WARM_UPS = 6;
 const WARM_UP_MESSAGES = 50_000;
@@ -22,8 +23,8 @@ const { empty } = server === undefined ? {} : await import(`./${server}/server.m
 const run = (count) => scenario.run(contender, { messages: count, url, monitorUrl, empty, contenderId });
 
 for (let i = 0; i < warmUps; i++) await run(Math.min(warmUpMessages, messages));
-// No collection here: with the last queue of a kind, V8 throws away the code that it had optimised
-// for it.
+// Do not collect garbage here: with the last queue of a class, V8 discards the code that it
+// optimised for the class.
 const { seconds, value = messages / seconds / (unit === 'k/s' ? 1e3 : 1e6), details } = await run(messages);
 console.log(JSON.stringify({ value, seconds, messages, checked: true, details }));
 process.exit();

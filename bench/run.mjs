@@ -1,14 +1,16 @@
 /**
- * Runs every scenario with every contender, each run in a process of its own, and interleaves the rounds. Writes results.json,
- * results.svg and the tables of docs/benchmarks.md.
+ * Runs every scenario with every contender, each run in its own process, and interleaves the
+ * rounds. Writes results.json, results.svg and the tables of docs/benchmarks.md.
  *
- *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis] [--contenders sluice,limit]
- *                      [--timeout 60] [--write] [--redraw] [--server nats-2.15]
+ *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis]
+ *                      [--contenders sluice,limit] [--timeout 60] [--write] [--redraw]
+ *                      [--server nats-2.15]
  *
- * `--only` takes scenarios and tables of scenarios: `handlers` and the names of the engines. A scenario whose server is not
- * installed is skipped. With `--only`, with `--contenders`, or if a scenario was skipped, no file is written. `--write` then
- * writes the complete sections and leaves the others unchanged. `--redraw` measures nothing: it writes the files from
- * results.json. `--server` uses a version that `npm run servers` fetched, and writes no files.
+ * `--only` takes scenarios and tables of scenarios: `handlers` and the names of the engines. A
+ * scenario whose server is not installed is skipped. With `--only`, with `--contenders`, or if a
+ * scenario was skipped, no file is written. `--write` then writes the complete sections and leaves
+ * the others unchanged. `--redraw` measures nothing: it writes the files from results.json.
+ * `--server` uses a version that `npm run servers` fetched, and writes no files.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -22,10 +24,12 @@ import { environment, summarise } from './lib/summary.mjs';
 import { markdown, textTable } from './lib/tables.mjs';
 import { scenarios } from './scenarios/index.mjs';
 
-/** For contenders whose time grows with the square of the backlog. */
+/** The number of messages for contenders whose time grows with the square of the backlog. */
 const FEWER_MESSAGES = 50_000;
 
-/** The section of the scenarios that need no server; the others have the name of theirs. */
+/**
+ * The section of the scenarios without a server. The other sections have the name of the server.
+ */
 const IN_PROCESS = 'in-process';
 
 const { values: options } = parseArgs({
@@ -63,19 +67,19 @@ async function run() {
   const whole = Object.entries(sections).filter(([name]) => isWhole(name));
   if (options.server !== undefined) return;
   if (options.write && whole.length > 0) write({ ...readResults(), ...Object.fromEntries(whole) });
-  else if (leftOut.length > 0) console.log('Something was left out, so nothing was written.');
+  else if (leftOut.length > 0) console.log('Some scenarios or contenders were left out. No file was written.');
   else if (options.only === undefined && options.contenders === undefined) write(sections);
 }
 
-/** Has the server of a version found before the machine's own. */
+/** Puts a fetched version of a server first on the PATH. */
 async function takeServer(name) {
   checked([name]);
   const { reason } = await fetchServer(name);
-  if (reason !== undefined) throw new Error(`${name} cannot be had: ${reason}`);
+  if (reason !== undefined) throw new Error(`${name} is not available: ${reason}`);
   process.env.PATH = pathWith(name);
 }
 
-/** Whether nobody and nothing of a section was left out by the options. */
+/** Returns whether the options left nothing of a section out. */
 function isWhole(name) {
   const all = sectionsOf(scenarios)[name];
   return (
@@ -113,7 +117,7 @@ function write(sections) {
   writeFileSync(file('../docs/benchmarks.md'), page);
 }
 
-/** Resolves to undefined where there is no such server. */
+/** Resolves to `undefined` if the server is not installed. */
 async function measureOn(kind, chosen) {
   const server = await startIfInstalled(kind);
   if (server === undefined) return undefined;
@@ -141,7 +145,7 @@ async function measure(chosen, server, serverName) {
     for (const [id, scenario] of Object.entries(chosen)) {
       if (round >= roundsOf(scenario, rounds)) continue;
       console.error(`round ${round + 1} of ${rounds}: ${id}`);
-      // There and back, so that nobody is always the first.
+      // Alternate the order, so that no contender always comes first.
       const order = Object.keys(runs[id]);
       for (const contender of round % 2 === 0 ? order : order.reverse()) {
         await measureOnce(id, contender, atMost.messages, runs[id][contender], server);
@@ -162,7 +166,7 @@ async function measure(chosen, server, serverName) {
   };
 }
 
-/** Some scenarios take fewer than `--messages`. */
+/** Returns the number of messages of a scenario, at most `--messages`. */
 function messagesOf(scenario, messages) {
   return Math.min(scenario.messages ?? messages, messages);
 }
@@ -171,7 +175,7 @@ function roundsOf(scenario, rounds) {
   return Math.min(scenario.rounds ?? rounds, rounds);
 }
 
-/** One more run, unless one has failed already. */
+/** Measures another run, unless a run has failed already. */
 async function measureOnce(id, contender, messages, results, server) {
   if (results.some(({ failed }) => failed !== undefined)) return;
   const usual = messagesOf(scenarios[id], messages);
@@ -182,13 +186,13 @@ async function measureOnce(id, contender, messages, results, server) {
   results.push(result);
 }
 
-/** The entries that a list with commas names, by themselves or by their table, or all. */
+/** Returns the entries that a comma-separated list names, by their ids or tables. Default: all. */
 function choose(all, list) {
   if (list === undefined) return all;
   const names = list.split(',');
   const tables = new Set(Object.values(all).map(({ table }) => table));
   const unknown = names.find((name) => !Object.hasOwn(all, name) && !tables.has(name));
-  if (unknown !== undefined) throw new Error(`There is no "${unknown}": choose from ${Object.keys(all).join(', ')}`);
+  if (unknown !== undefined) throw new Error(`Unknown name "${unknown}". Choose from ${Object.keys(all).join(', ')}`);
   return Object.fromEntries(
     Object.entries(all).filter(([id, { table }]) => names.includes(id) || names.includes(table)),
   );

@@ -1,8 +1,8 @@
 import { queue as makeQueue } from 'async';
 
 /**
- * With a callback for each push: without one it makes a promise for each, and takes two to four
- * times as long.
+ * Passes a callback to each push: without one, `push` creates a promise and takes two to four times
+ * as long.
  */
 export async function handleAll(handler, { messages, concurrency }) {
   const queue = makeQueue(handler, concurrency);

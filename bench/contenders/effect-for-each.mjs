@@ -1,8 +1,8 @@
 import { Effect } from 'effect';
 
 /**
- * Over an array that is filled first. A `Queue` with a fiber for each worker is slower, a `Stream`
- * with `mapEffect` much slower.
+ * Iterates over an array that is filled first. A `Queue` with one fiber per worker is slower, a
+ * `Stream` with `mapEffect` much slower.
  */
 export function handleAll(handler, { messages, concurrency }) {
   const items = [];

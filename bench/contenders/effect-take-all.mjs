@@ -1,7 +1,7 @@
 import { Effect, Queue } from 'effect';
 import * as effect from './effect.mjs';
 
-/** The same queue, but the consumer takes all that is there as one array. */
+/** Uses the same queue, but the consumer takes all waiting values as one array. */
 export async function open(options) {
   const opened = await effect.open(options);
   return { ...opened, consume: (take) => consumeAll(opened.queue, take) };

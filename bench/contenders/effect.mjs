@@ -1,8 +1,8 @@
 import { Effect, Queue } from 'effect';
 
 /**
- * Effects instead of promises: publishers and consumers are generators that Effect runs, as its
- * users write them.
+ * Uses effects instead of promises: as Effect's users do, publishers and consumers are generators
+ * that Effect runs.
  */
 export async function open({ capacity } = {}) {
   const queue = await makeQueue(capacity);

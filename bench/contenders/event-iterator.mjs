@@ -2,8 +2,8 @@ import { EventIterator } from 'event-iterator';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
 /**
- * Its backpressure are events: at the high-water mark the publisher stops, at the low one it goes
- * on.
+ * Signals backpressure by events: the publisher pauses at the high-water mark and resumes at the
+ * low-water mark.
  */
 export function open({ capacity = Number.POSITIVE_INFINITY } = {}) {
   let queue;

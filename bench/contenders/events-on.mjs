@@ -46,7 +46,7 @@ export function bridge(source) {
   return events;
 }
 
-/** An event comes as the list of its arguments. */
+/** Each event is the array of its arguments. */
 export async function consumeBridge(events, take) {
   for await (const [payload] of events) take(payload.n);
 }

@@ -1,6 +1,6 @@
 import fastq from 'fastq';
 
-/** Each push returns a promise of its own; its users wait for those, or for the drain. */
+/** Each push returns a promise. Users wait for these promises or for the drain. */
 export async function handleAll(handler, { messages, concurrency }) {
   const queue = fastq.promise(handler, concurrency);
   for (let n = 0; n < messages; n++) void queue.push({ n });

@@ -1,6 +1,6 @@
 import fastq from 'fastq';
 
-/** No promise but the handler's. */
+/** Creates no promise except the handler's. */
 export function handleAll(handler, { messages, concurrency }) {
   return new Promise((resolve) => {
     const queue = fastq((task, done) => handler(task).then(() => done(null), done), concurrency);

@@ -1,7 +1,9 @@
 import { pushable } from 'it-pushable';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
-/** Its backpressure is `onEmpty`: who finds it full waits until it is empty. */
+/**
+ * Signals backpressure by `onEmpty`: a publisher that finds the queue full waits until it is empty.
+ */
 export function open({ capacity = Number.POSITIVE_INFINITY } = {}) {
   const queue = pushable({ objectMode: true });
   const push = (payload) => {

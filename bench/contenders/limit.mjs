@@ -1,7 +1,7 @@
 /**
- * The limit: a ring buffer written by hand, and an iterator over it whose `next()` returns a
- * resolved promise. It checks nothing, cannot be closed and cannot fail; every queue with that many
- * promises and that `for await` is slower.
+ * The limit: a handwritten ring buffer whose iterator's `next()` returns a resolved promise. It
+ * checks nothing, cannot be closed and cannot fail. Every queue that creates as many promises for
+ * `for await` is slower.
  */
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
@@ -36,9 +36,9 @@ class Ring {
 class LimitQueue {
   #capacity;
   #values = new Ring();
-  /** The `resolve` of each `next()` that waits. */
+  /** The `resolve` functions of the waiting `next()` calls. */
   #takers = new Ring();
-  /** What waits for room: its value, then the `resolve` of its promise. */
+  /** The waiting publishes: each value is followed by the `resolve` of its promise. */
   #putters = new Ring();
   #park = (resolve) => this.#takers.push(resolve);
 
@@ -86,9 +86,9 @@ export function bridge(source) {
   return queue;
 }
 
-/** Collects what comes in one turn into one array. */
+/** Collects the values of one turn in one array. */
 class LimitBatches {
-  /** The array that values still go into. */
+  /** The array that new values are added to. */
   #filling;
   #taker;
   #park = (resolve) => {
@@ -103,7 +103,7 @@ class LimitBatches {
     const batch = [value];
     this.#filling = batch;
     if (this.#taker === undefined) return;
-    // Runs before the consumer does.
+    // Runs before the consumer.
     queueMicrotask(() => {
       this.#filling = undefined;
     });

@@ -1,4 +1,4 @@
-/** What all of them call what they use, and how many messages a consumer holds at most. */
+/** The names that all contenders use, and the prefetch of their consumers. */
 export const QUEUE = 'bench';
 export const KEY = 'bench';
 export const PREFETCH = 64;

@@ -2,9 +2,8 @@ import { PassThrough } from 'node:stream';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
 /**
- * A stream holds `highWaterMark` objects on each of its two sides. Without a bound it gets a mark
- * that is never reached: who writes on at a lower one makes its time grow with the square of the
- * backlog.
+ * A stream buffers `highWaterMark` objects on each of its two sides. Without a capacity, the mark
+ * is never reached: above a lower mark, the time grows with the square of the backlog.
  */
 export function open({ capacity = Number.MAX_SAFE_INTEGER } = {}) {
   const stream = new PassThrough({ objectMode: true, highWaterMark: capacity });

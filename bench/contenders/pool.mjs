@@ -1,6 +1,6 @@
 /**
- * The limit of those who call handlers: workers that share an array. It is filled first; nothing
- * can be pushed later, settled or stopped.
+ * The limit of the contenders that call handlers: workers that share an array. The array is filled
+ * first. Nothing can be pushed later, settled or stopped.
  */
 export async function handleAll(handler, { messages, concurrency }) {
   const items = [];

@@ -2,7 +2,7 @@ import { Subject } from 'rxjs';
 import { bufferedValuesFrom, eachValueFrom } from 'rxjs-for-await';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
-/** It subscribes on the first `next()`: what is pushed before is lost. */
+/** Subscribes on the first `next()`. Earlier values are lost. */
 export const consumesFirst = true;
 
 export function open() {

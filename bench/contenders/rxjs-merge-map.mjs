@@ -1,8 +1,8 @@
 import { from, lastValueFrom, mergeMap } from 'rxjs';
 
 /**
- * Over an async iterable, where few values wait at a time: its buffer is an array that it shifts, a
- * hundred times slower when all come at once.
+ * Reads an async iterable, so that few values wait at a time. `mergeMap` buffers in an array and
+ * shifts it, which is a hundred times slower if all values arrive at once.
  */
 export async function handleAll(handler, { messages, concurrency }) {
   await lastValueFrom(from(payloads(messages)).pipe(mergeMap((payload) => handler(payload), concurrency)));

@@ -1,8 +1,8 @@
 import { KEY, PREFETCH } from './names.mjs';
 
 /**
- * Sluice as a contender with a server. @param create makes a queue, which connects with the first
- * call, on the server at a `url`
+ * Sluice as a contender with a server.
+ * @param create returns a queue on the server at a `url`. The queue connects with the first call.
  */
 export function sluiceQueue(create) {
   const open = async (url) => {

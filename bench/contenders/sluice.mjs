@@ -7,7 +7,7 @@ export function open({ capacity } = {}) {
   const queue = new MemoryBackend({ capacity });
   return {
     ...promiseQueue((payload) => queue.publish('bench', payload), { [Symbol.asyncIterator]: () => queue.consume() }),
-    /** Every message on loan, and settled at once. */
+    /** Acknowledges every delivery immediately. */
     consumeDeliveries(take) {
       queue.deliveries({ prefetch: PREFETCH }).subscribe((delivery) => {
         take(delivery.payload.n);
@@ -23,10 +23,7 @@ export function open({ capacity } = {}) {
   };
 }
 
-/**
- * As its users do it, with all that `handle()` does for them; done when the last message is
- * settled.
- */
+/** Uses `handle()` with all its features. Resolves when the last message is settled. */
 export function handleAll(handler, { messages, concurrency, orderBy, keys = ['bench'] }) {
   const queue = new MemoryBackend();
   return new Promise((resolve, reject) => {

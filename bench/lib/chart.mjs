@@ -1,6 +1,6 @@
 import { figure, otherMessages, usualMessages } from './tables.mjs';
 
-/** Colours that can be read on a light and on a dark background. */
+/** Colours that are readable on light and dark backgrounds. */
 const TEXT = '#7a828c';
 const FILL = { own: '#e8590c', limit: '#7a828c', peer: '#4c8fd6', batches: '#4c8fd6' };
 
@@ -10,13 +10,13 @@ const BAR = 12;
 const STEP = 17;
 const HEAD = 40;
 const GAP = 14;
-/** How far the scale goes, in parts of the limit; a longer bar is cut off and says so. */
+/** The end of the scale, as a multiple of the limit. A longer bar is cut off and marked. */
 const LONGEST = 1.3;
 const UNIT = (WIDTH - LEFT - 75) / LONGEST;
 
 /**
- * Grouped bars as SVG: the throughput of each contender relative to the limit, scenario by
- * scenario.
+ * Draws the throughput of each contender relative to the limit, as bars grouped by scenario.
+ * Returns SVG.
  */
 export function chart({ environment: { date, node, cpu }, rounds, messages, scenarios }) {
   const groups = scenarios.filter(

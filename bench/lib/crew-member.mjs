@@ -1,12 +1,12 @@
 /**
- * One process of a crew, with a consumer: `node crew-member.mjs bullmq redis://127.0.0.1:6379`. It
- * does what it is told by messages.
+ * One process of a crew, with one consumer: `node crew-member.mjs bullmq redis://127.0.0.1:6379`.
+ * It receives its commands as messages.
  */
 import { sharedNow } from './crew.mjs';
 
 /**
- * Milliseconds between two reports of what was acknowledged: one for each message would be work of
- * its own.
+ * Milliseconds between two reports of acknowledgements. A report for each message would distort the
+ * measurement.
  */
 const REPORT = 5;
 

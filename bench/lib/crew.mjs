@@ -3,10 +3,10 @@ import { fileURLToPath } from 'node:url';
 
 const MEMBER = fileURLToPath(new URL('crew-member.mjs', import.meta.url));
 
-/** Milliseconds of a clock that all processes of a machine share. */
+/** Returns milliseconds of a clock that all processes of the machine share. */
 export const sharedNow = () => Number(process.hrtime.bigint()) / 1e6;
 
-/** Some processes with a consumer each, which begin together. They end with this process. */
+/** Processes with one consumer each, which start together. They end with this process. */
 export class Crew {
   #members;
   #onReport = () => {};
@@ -22,12 +22,14 @@ export class Crew {
     });
   }
 
-  /** Each opens a consumer; resolves when all are connected. */
+  /** Opens a consumer in each process. Resolves when all are connected. */
   async open() {
     await this.#all('open');
   }
 
-  /** Resolves to the seconds from the word to go until the last of `messages` acknowledgements. */
+  /**
+   * Starts the consumers. Resolves to the seconds until the last of `messages` acknowledgements.
+   */
   async consume(messages) {
     let count = 0;
     let endedAt = 0;
@@ -44,7 +46,7 @@ export class Crew {
     return (endedAt - startedAt) / 1000;
   }
 
-  /** Each closes its consumer; resolves to the numbers of the messages that each has got. */
+  /** Closes the consumers. Resolves to the numbers of the messages that each one received. */
   async close() {
     return (await this.#all('close')).map(({ numbers }) => numbers);
   }
@@ -54,7 +56,7 @@ export class Crew {
   }
 }
 
-/** Resolves to what a member answers when it has done what it was told. */
+/** Sends a command to a member. Resolves to the answer when the member has completed it. */
 function tell(member, word) {
   return new Promise((resolve) => {
     const listen = (message) => {

@@ -1,22 +1,21 @@
 /**
- * What `push` of a contender returns that has nothing to wait for: an `await` of it costs less than
- * one of `undefined`.
+ * The result of a contender's `push` that need not wait. Awaiting it is cheaper than awaiting
+ * `undefined`.
  */
 export const RESOLVED = Promise.resolve();
 
 /**
- * A contender's queue, out of a function that sends one payload and an async iterable: the loops
- * are the same for all who work by promises.
- * @param push sends a payload and returns a promise, for a publisher that waits
- * @param values what the consumers iterate over, all of them over the same
+ * Creates a contender's queue. All contenders that use promises share these loops.
+ * @param push sends a payload and returns a promise that a publisher awaits
+ * @param values the async iterable that all consumers share
  */
 export function promiseQueue(push, values) {
   return {
     push,
     values,
     /**
-     * Sends first, first + step, … as long as they are less than `end`, each one when the one
-     * before it was taken.
+     * Sends first, first + step, … while they are less than `end`. Awaits each message before it
+     * sends the next.
      */
     async publish(first, step, end) {
       for (let n = first; n < end; n += step) await push({ n });

@@ -3,8 +3,8 @@ import { cpus, loadavg } from 'node:os';
 import { contenders } from '../contenders/index.mjs';
 
 /**
- * What the figures were taken on, without anything that names the machine; `server` is the name and
- * the version of the server, if there was one.
+ * Describes the environment of the measurement without naming the machine. `server` is the name and
+ * the version of the server, if any.
  */
 export function environment(loadBefore, server) {
   const list = cpus();
@@ -20,8 +20,8 @@ export function environment(loadBefore, server) {
 }
 
 /**
- * One scenario out of the runs of its contenders, with `messages` as a rule: `runs` maps a
- * contender's id to its results, one for each of its `rounds`.
+ * Summarises a scenario. `messages` is its usual number of messages. `runs` maps a contender's id
+ * to its results, one per round.
  */
 export function summarise(id, { title, text, unit, table, goals }, runs, { messages, rounds }) {
   const rows = Object.entries(runs).map(([contender, results]) => summariseRow(contender, results));
@@ -44,7 +44,7 @@ function summariseRow(id, results) {
   };
 }
 
-/** A goal with what was reached: the figure of sluice, or its ratio to that of another. */
+/** Judges a goal by the figure of sluice, or by its ratio to another contender's figure. */
 function judge(goal, rows) {
   const own = rows.find(({ id }) => id === 'sluice')?.median;
   const other = goal.of === undefined ? undefined : counterpart(goal.of, rows);
@@ -55,7 +55,7 @@ function judge(goal, rows) {
   return { ...goal, ...(other && { against: other.name }), reached, met };
 }
 
-/** The row that a goal is measured by: the best peer, the limit or a contender by its id. */
+/** Returns the row that a goal is compared with: the best peer, the limit or a contender. */
 export function counterpart(of, rows) {
   if (of === 'limit') return rows.find(({ role }) => role === 'limit');
   if (of !== 'best peer') return rows.find(({ id }) => id === of);

@@ -1,6 +1,6 @@
 import { counterpart } from './summary.mjs';
 
-/** A figure as the tables show it. */
+/** Formats a figure for the tables. */
 export function figure(value, unit) {
   if (value === undefined || value === null) return '–';
   if (unit === 'bytes') return value.toFixed(0);
@@ -18,10 +18,7 @@ export function goalText({ atLeast, atMost, of }, unit) {
 
 const verdict = (met) => (met === null ? 'unknown' : met ? 'met' : 'missed');
 
-/**
- * How many messages a scenario takes as a rule, and what the tables say where that is not what the
- * others take.
- */
+/** Returns the usual number of messages of a scenario. */
 export const usualMessages = (scenario, messages) => scenario.messages ?? messages;
 
 export function otherMessages(scenario, messages) {
@@ -51,8 +48,8 @@ function conditions({
 }
 
 /**
- * Everything, for the terminal: each scenario with its contenders, best first, and what became of
- * its goals.
+ * Formats everything for the terminal: each scenario with its contenders, the best one first, and
+ * whether its goals are met.
  */
 export function textTable(results) {
   const lines = [conditions(results)];
@@ -89,8 +86,8 @@ function explanation(scenario, { messages, rounds }) {
 }
 
 /**
- * The tables for the README: the goals, and every figure, of scenarios with much the same
- * contenders in a table each.
+ * Formats Markdown tables: the goals, and the figures. Scenarios with similar contenders share a
+ * table.
  */
 export function markdown(results) {
   const tables = [...new Set(results.scenarios.map(({ table }) => table))];
@@ -131,7 +128,7 @@ function figureTable(scenarios, messages) {
 }
 
 /**
- * A Markdown table as Biome formats it; a column whose head ends in `>` is aligned to the right.
+ * Formats a Markdown table as Biome does. A column whose head ends in `>` is aligned to the right.
  */
 function align(heads, lines) {
   const right = heads.map((head) => head.endsWith('>'));

@@ -12,8 +12,8 @@ export function inOrder(total) {
 }
 
 /**
- * For several publishers, where publisher p of P sends p, p + P, p + 2P, …: the messages of each
- * one have to come in its order.
+ * For several publishers: publisher p of P sends p, p + P, p + 2P, … Checks the order of each
+ * publisher.
  */
 export function inOrderPerPublisher(total, publishers) {
   return tally((finish, wrong) => {
@@ -29,8 +29,8 @@ export function inOrderPerPublisher(total, publishers) {
 }
 
 /**
- * For handlers that run at the same time: each of 0, 1, 2, … has to come exactly once, in whatever
- * order.
+ * For handlers that run concurrently: checks that each of 0, 1, 2, … is handled exactly once, in
+ * any order.
  */
 export function onceEach(total) {
   return tally((finish, wrong) => {
@@ -57,7 +57,7 @@ function tally(makeTake) {
   const failed = new Promise((_, reject) => {
     fail = reject;
   });
-  // Who does not look at it loses nothing: what was wrong is thrown as well.
+  // The error is also thrown, so this rejection may be ignored.
   failed.catch(() => {});
   const wrong = (message) => {
     const error = new Error(message);
@@ -66,33 +66,33 @@ function tally(makeTake) {
   };
   const take = makeTake(finish, wrong);
   return {
-    /** To be called with the number of each message that is consumed. */
+    /** Must be called with the number of each consumed message. */
     take,
     /**
-     * The seconds from `startedAt` to the last message.
-     * @param running the promises of the publishers and consumers; consumers may go on for ever
-     * @throws when a message came out of order or twice, or when one of `running` failed
+     * Returns the seconds from `startedAt` to the last message.
+     * @param running the promises of the publishers and consumers. Consumers need not end.
+     * @throws if a message is out of order or duplicated, or one of `running` fails
      */
     async seconds(startedAt, running) {
       const all = Promise.all(running);
       const endedAt = await Promise.race([finished, all.then(() => finished)]);
-      // A message too many comes now, and its consumer fails.
+      // A surplus message arrives now and makes its consumer fail.
       const idle = macrotask().then(() => macrotask());
       await Promise.race([idle, all.then(() => idle)]);
       return (endedAt - startedAt) / 1000;
     },
     /**
-     * The seconds from `startedAt` until `settled` resolves, for those who call a handler and know
-     * themselves when the last one has ended.
-     * @throws when a message is missing by then, or came out of order or twice, even if who called
-     * the handler kept its error to himself
+     * Returns the seconds from `startedAt` until `settled` resolves. It is for contenders that call
+     * a handler and know when the last one has ended.
+     * @throws if a message is missing, out of order or duplicated, even if the contender ignores
+     *   the handler's error
      */
     async secondsUntil(settled, startedAt) {
       await Promise.race([settled, failed]);
       const endedAt = performance.now();
-      // A message too many comes now.
+      // A surplus message arrives now.
       await Promise.race([macrotask().then(() => macrotask()), failed]);
-      if (!complete) throw new Error('Settled, but a message is missing');
+      if (!complete) throw new Error('All handlers ended, but a message is missing');
       return (endedAt - startedAt) / 1000;
     },
   };

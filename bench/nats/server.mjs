@@ -4,14 +4,14 @@ import { freePort, startServer } from '../lib/servers/start.mjs';
 
 export const start = (file) => startServer(file, launch, versionOf);
 
-/** Empties the server, before a run and outside of its time. */
+/** Empties the server before a run, outside the measured time. */
 export function empty(url) {
   return use(url, async (manager) => {
     for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name);
   });
 }
 
-/** With an address of its own for what the server tells of itself. */
+/** Starts the server with a separate address for monitoring. */
 async function launch({ folder, port }) {
   const monitorPort = await freePort();
   return {

@@ -9,20 +9,20 @@ import { LEFT_BEHIND } from './contenders/left-behind.mjs';
 
 const TIMEOUT = 5000;
 
-/** What is before the length of the version, and the version. */
+/** The bytes before the length of the version, and the version. */
 const VERSION = 'versionS';
 
 const command = 'rabbitmq-server';
 
 /**
- * What a package puts on the PATH may be a wrapper that changes the user. The command itself is
- * beside the file that the wrapper is.
+ * Returns the command itself. Packages may put a wrapper on the PATH that changes the user. The
+ * command is in the folder of the file that the wrapper links to.
  */
 export function start(file) {
   return startServer(findCommand(command, [path.dirname(realpathSync(file))]) ?? file, launch, versionOf);
 }
 
-/** Empties the server, before a run and outside of its time. */
+/** Empties the server before a run, outside the measured time. */
 export async function empty(url) {
   const connection = new Connection(url);
   for (const queue of LEFT_BEHIND.queues) await connection.queueDelete({ queue });
@@ -42,15 +42,15 @@ async function launch({ folder, port }) {
   writeFileSync(inFolder('rabbitmq.conf'), lines.join(''));
   const node = `sluice-bench-${port}@localhost`;
   const env = {
-    // Where Erlang keeps its secret.
+    // The folder of Erlang's secret.
     HOME: folder,
-    // Nodes of Erlang find each other through `epmd`, a service that the first of them starts and
-    // none ends. This one needs nobody.
+    // Erlang nodes find each other through `epmd`, a service that the first node starts and none
+    // stops. This node does not need it.
     ERL_AFLAGS: '-start_epmd false',
     ERL_CRASH_DUMP_SECONDS: '0',
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `-sname ${node} -erl_epmd_port ${erlangPort} -kernel inet_dist_use_interface {127,0,0,1}`,
-    // Then the script becomes the server, which the signals must reach, instead of starting it as a
-    // child.
+    // With this variable, the script becomes the server instead of starting a child, which signals
+    // would not reach.
     RUNNING_UNDER_SYSTEMD: 'true',
     RABBITMQ_NODENAME: node,
     RABBITMQ_DIST_PORT: String(erlangPort),
@@ -68,7 +68,7 @@ async function launch({ folder, port }) {
   return { url: `amqp://guest:guest@127.0.0.1:${port}`, args: [], env };
 }
 
-/** It is the first thing that a server says, which the client keeps to itself. */
+/** Reads the version from the server's first frame. The client does not expose it. */
 async function versionOf(url) {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port) });

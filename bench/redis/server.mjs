@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'redis';
 import { startServer } from '../lib/servers/start.mjs';
 
-/** Beyond that many bytes, the file of what was written is begun anew between two runs. */
+/** The size of the append-only file, in bytes, above which it is rewritten between two runs. */
 const LONGEST_FILE = 256 * 1024 * 1024;
 
 /**
- * What is confirmed is on the disk. The file is not written anew by itself, which could happen in
- * the middle of anybody's run.
+ * Confirmed data is on the disk. The file is not rewritten automatically, since that could happen
+ * during a run.
  */
 const SETTINGS = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--auto-aof-rewrite-percentage', '0'];
 
 export const start = (file) => startServer(file, launch, versionOf);
 
-/** Empties the server, before a run and outside of its time. */
+/** Empties the server before a run, outside the measured time. */
 export async function empty(url) {
   const client = await createClient({ url }).connect();
   await client.sendCommand(['FLUSHALL', 'SYNC']);

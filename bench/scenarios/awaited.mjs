@@ -11,7 +11,7 @@ async function run(contender, { messages }, capacity) {
 
 export const awaited = {
   title: 'Publisher awaits each publish',
-  text: 'One publisher, which awaits each publish, and one consumer.',
+  text: 'One publisher awaits each publish; one consumer.',
   unit: 'M/s',
   contenders: [
     'sluice',
@@ -25,7 +25,7 @@ export const awaited = {
     'effect',
     'effect-take-all',
   ],
-  // Its consumer takes more turns for a value than the publisher: a backlog builds up.
+  // The consumer takes more turns for a value than the publisher, so a backlog builds up.
   fewer: ['rxjs-for-await'],
   goals: [
     { atLeast: 1.1, of: 'best peer' },
@@ -36,7 +36,7 @@ export const awaited = {
 
 export const bounded = {
   title: 'The same with a capacity of 16',
-  text: 'The queue holds at most 16 messages; only contenders that have backpressure.',
+  text: 'The queue holds at most 16 messages. Only contenders with backpressure.',
   unit: 'M/s',
   contenders: [
     'sluice',

@@ -1,7 +1,7 @@
 const SHALLOW = 1000;
 const DEEP_PER_MESSAGE = 5;
 
-/** Nanoseconds for one message in and one out, with `depth` messages that wait all the time. */
+/** Returns nanoseconds per message that is added and taken while `depth` messages wait. */
 async function costAt(depth, contender, messages) {
   const queue = await contender.open();
   for (let n = 0; n < depth; n++) void queue.push({ n });
@@ -18,11 +18,14 @@ async function costAt(depth, contender, messages) {
 
 export const backlog = {
   title: 'A backlog of 5M against one of 1k',
-  text: 'Cost of one message in and one out while that many others wait, divided.',
+  text: 'The cost of adding and taking a message while 5M others wait, divided by the cost while 1k wait.',
   unit: '×',
   contenders: ['sluice', 'limit'],
   goals: [{ atMost: 1.5 }],
-  /** A million in and out takes as long again as the rest; the 5M grow with `--messages`. */
+  /**
+   * The million measured messages take as long as the rest. The backlog of 5M grows with
+   * `--messages`.
+   */
   async run(contender, { messages }) {
     const startedAt = performance.now();
     const shallow = await costAt(SHALLOW, contender, messages);

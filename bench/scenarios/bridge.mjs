@@ -4,8 +4,8 @@ import { consumeBatches, consumeValues } from '../lib/loops.mjs';
 import { inOrder } from '../lib/tally.mjs';
 
 /**
- * As a socket does: that many values in one turn, then the event loop goes round. What the consumer
- * does not get done by then adds up.
+ * The number of values per macrotask, as a socket emits them. Values that the consumer has not
+ * processed by the next macrotask accumulate.
  */
 const BATCH = 1000;
 
@@ -27,7 +27,7 @@ async function push(source, messages) {
 
 export const bridge = {
   title: 'Observable to for await, value by value',
-  text: 'A Subject emits 1,000 values at once, then waits for a macrotask.',
+  text: 'A Subject emits 1,000 values synchronously, then waits for a macrotask.',
   unit: 'M/s',
   contenders: [
     'sluice',
@@ -51,7 +51,7 @@ export const bridge = {
 
 export const batches = {
   title: 'Observable to for await, in batches',
-  text: 'The same source, but the consumer gets arrays.',
+  text: 'The same source, but the consumer receives arrays.',
   unit: 'M/s',
   contenders: ['sluice', 'limit', 'rxjs-for-await', 'effect-take-all'],
   goals: [{ atLeast: 1, of: 'rxjs-for-await' }],

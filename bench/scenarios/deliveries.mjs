@@ -3,7 +3,7 @@ import { burst } from './burst.mjs';
 
 export const deliveries = {
   title: 'Deliveries, acked at once',
-  text: 'As the burst, but with deliveries({ prefetch: 64 }). The limit settles nothing.',
+  text: 'Like `burst`, but with deliveries({ prefetch: 64 }). The limit settles nothing.',
   unit: 'M/s',
   contenders: ['sluice', 'sluice-iterated', 'limit'],
   goals: [{ atLeast: 0.8, of: 'limit' }],

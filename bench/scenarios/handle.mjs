@@ -2,7 +2,7 @@ import { inOrder, inOrderPerPublisher, onceEach } from '../lib/tally.mjs';
 
 const KEYS = Array.from({ length: 1000 }, (_, n) => `key-${n}`);
 
-/** A run with the slowest peer then takes a second. */
+/** With this number, a run of the slowest peer takes a second. */
 const MESSAGES = 200_000;
 
 async function run(contender, tally, options) {
@@ -16,7 +16,7 @@ async function run(contender, tally, options) {
 function handleWith(concurrency) {
   return {
     title: `Async handler, ${concurrency === 1 ? 'one' : concurrency} at a time`,
-    text: 'It only counts. From the first push until the last handler has ended; sluice also settles, counts attempts and tells the outcome.',
+    text: 'The handler only counts. Measured from the first push until the last handler ends. Sluice also settles, counts attempts and reports outcomes.',
     unit: 'M/s',
     table: 'handlers',
     messages: MESSAGES,
@@ -38,14 +38,14 @@ export const handle64 = handleWith(64);
 
 export const ordered = {
   title: 'In order by key, 8 at a time',
-  text: "The same handler with `orderBy: 'key'` and 1,000 keys, against sluice without it. No handler fails, so both begin in order, and it is checked for each key.",
+  text: "The same handler with `orderBy: 'key'` and 1,000 keys, compared with sluice without it. No handler fails, so both start in order. The order of each key is checked.",
   unit: 'M/s',
   table: 'handlers',
   messages: MESSAGES,
   contenders: ['sluice', 'sluice-unordered'],
   goals: [{ atLeast: 0.7, of: 'sluice-unordered' }],
   run(contender, { messages }) {
-    // A key is to its messages what a publisher is: theirs come in order.
+    // Check each key like a publisher: its messages arrive in order.
     return run(contender, inOrderPerPublisher(messages, KEYS.length), {
       messages,
       concurrency: 8,

@@ -2,7 +2,8 @@
  * The scenarios, in the order of the tables. A scenario has:
  *
  * - `title`, `text`, the `unit` of its figure, the ids of its `contenders`, and its `goals`;
- * - `fewer`: the contenders whose time grows with the square of the backlog. They get fewer messages;
+ * - `fewer`: the contenders whose time grows with the square of the backlog. They receive fewer
+ *   messages;
  * - `run`: resolves to the `seconds` for a number of messages, and to `value`, the figure. Default:
  *   messages a second, in millions, or in thousands with the unit `k/s`;
  * - `messages` and `rounds`: the maximum, if it is less than the options of the command;
@@ -10,9 +11,8 @@
  * - `timeout`: the maximum of a run in seconds, if it is more than `--timeout`;
  * - `table`: scenarios with the same table share a table of figures.
  *
- * The scenarios of an engine are in its own folder. Each gets the `url` of the server and a function
- * `empty(url)`. They run one after the other, while the server runs, and are skipped if the server
- * is not installed.
+ * The scenarios of an engine are in its own folder. Each receives the `url` of the server and a
+ * function `empty(url)`. They run one after another and are skipped if the server is not installed.
  */
 import { benches } from '../lib/engines.mjs';
 import { awaited, bounded } from './awaited.mjs';

@@ -5,7 +5,7 @@ const CONSUMERS = 8;
 
 export const many = {
   title: '8 publishers, 8 consumers',
-  text: 'Each publisher awaits each publish; the order is checked for each publisher. Only contenders that several consumers can share.',
+  text: 'Each publisher awaits each publish. The order of each publisher is checked. Only contenders that several consumers can share.',
   unit: 'M/s',
   contenders: [
     'sluice',
@@ -18,7 +18,7 @@ export const many = {
     'effect',
     'effect-take-all',
   ],
-  // Its consumer takes more turns for a value than the publisher: a backlog builds up.
+  // The consumer takes more turns for a value than the publisher, so a backlog builds up.
   fewer: ['rxjs-for-await'],
   goals: [{ atLeast: 1.1, of: 'best peer' }],
 

@@ -10,7 +10,7 @@ async function heapUsed() {
 
 export const memory = {
   title: 'Memory of a waiting message',
-  text: 'Bytes on the heap beside the payload.',
+  text: 'Heap bytes in addition to the payload.',
   unit: 'bytes',
   contenders: [
     'sluice',
@@ -33,8 +33,8 @@ export const memory = {
     const before = await heapUsed();
     for (let n = 0; n < messages; n++) void queue.push(payloads[n]);
     const used = (await heapUsed()) - before;
-    // They are still held, and by the queue too.
-    if (payloads.length !== messages || queue.push === undefined) throw new Error('Something was lost');
+    // Keep the payloads and the queue alive until here.
+    if (payloads.length !== messages || queue.push === undefined) throw new Error('A message was lost');
     void early;
     return { value: used / messages, seconds: (performance.now() - startedAt) / 1000 };
   },

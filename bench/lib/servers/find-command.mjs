@@ -2,8 +2,8 @@ import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * Finds a command on the PATH, or in the `sbin` beside a `bin` that is on it: not every user has
- * that on the PATH.
+ * Finds a command on the PATH, or in the `sbin` beside a `bin` on the PATH, since not every PATH
+ * contains `sbin`.
  */
 export function findCommand(command, folders = (process.env.PATH ?? '').split(path.delimiter)) {
   return folders

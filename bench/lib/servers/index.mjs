@@ -2,8 +2,8 @@ import { engines } from '../../../scripts/lib/engines.mjs';
 import { findCommand } from './find-command.mjs';
 
 /**
- * The servers of the engines, by name. Each has a `title`, a `command`, a `start(file)` with the
- * path of that command, and an `empty(url)`, which runs before a run and outside of its time.
+ * The servers of the engines, by name. Each has a `title`, a `command`, a `start(file)` that
+ * receives the path of the command, and an `empty(url)` that runs before each measured run.
  */
 export const servers = Object.fromEntries(
   await Promise.all(
@@ -14,7 +14,7 @@ export const servers = Object.fromEntries(
   ),
 );
 
-/** Starts one of them; resolves to undefined if its command is not on the PATH. */
+/** Starts a server. Resolves to `undefined` if its command is not on the PATH. */
 export async function startIfInstalled({ command, start }) {
   const file = findCommand(command);
   return file === undefined ? undefined : start(file);

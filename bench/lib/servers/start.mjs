@@ -10,25 +10,25 @@ const PORTS_TRIED = 5;
 const START_DEADLINE = 60_000;
 const STOP_DEADLINE = 15_000;
 
-/** How much is told of what a server printed that did not start, in characters. */
+/** How many characters of output an error shows if a server does not start. */
 const TOLD = 2000;
 
 let signalsWatched = false;
 
 /**
- * Starts a server on a free port of 127.0.0.1, with a temporary folder. It goes with this process,
- * or by its `stop()`.
- * @param file the server's command, in full
- * @param launch is given the `folder` and the `port`, and resolves to the `args` and the `env` that
- * it is started with, its `url`, and whatever else is to be known of it
- * @param versionOf resolves to the version of the server at a `url`, and rejects as long as it does
- * not answer
+ * Starts a server on a free port of 127.0.0.1 with a temporary folder. It ends with this process or
+ * by its `stop()`.
+ * @param file the path of the server's command
+ * @param launch receives the `folder` and the `port`. It resolves to the `args` and the `env` of
+ *   the command, the server's `url` and any further properties.
+ * @param versionOf resolves to the version of the server at a `url`. Rejects while the server does
+ *   not respond.
  */
 export async function startServer(file, launch, versionOf) {
   const folder = mkdtempSync(path.join(tmpdir(), 'sluice-bench-'));
   const log = path.join(folder, 'printed');
   let server;
-  // Synchronous: an exiting process waits for nothing.
+  // Synchronous: an exiting process does not wait.
   const clear = () => {
     server?.kill('SIGKILL');
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -42,7 +42,7 @@ export async function startServer(file, launch, versionOf) {
     const gone = new AbortController();
     const ended = once(server, 'exit').then(() => gone.abort());
     const version = await Promise.race([ended, firstAnswer(() => versionOf(known.url), gone.signal)]);
-    // Its port was taken, as a rule.
+    // Usually, the port was taken.
     if (version === undefined) continue;
     const stop = async () => {
       server.kill('SIGTERM');
@@ -72,9 +72,7 @@ function watchSignals() {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 }
 
-/**
- * Asks until there is an answer; resolves to nothing when the signal says that there will be none.
- */
+/** Repeats a request until it succeeds. Resolves to `undefined` if the signal aborts. */
 async function firstAnswer(ask, signal) {
   const deadline = performance.now() + START_DEADLINE;
   while (!signal.aborted) {

@@ -1,7 +1,10 @@
 import { RetentionPolicy } from '@nats-io/jetstream';
 import { openConsumer } from './jetstream.mjs';
 
-/** No acknowledgement is confirmed; at the end the server is asked until it has taken them all. */
+/**
+ * Does not wait for confirmed acknowledgements. At the end, polls the server until it has processed
+ * all.
+ */
 export async function consumer(url) {
   const opened = await openConsumer(url, RetentionPolicy.Limits, async (message) => {
     message.ack();

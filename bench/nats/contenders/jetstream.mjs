@@ -1,7 +1,7 @@
 /**
- * The limit: the client alone, with a stream and a durable consumer. Nothing is removed from the
- * stream, and nobody sends again what was not answered. What is settled is confirmed one by one,
- * with as many acknowledgements on their way as messages may be out.
+ * The limit: the client alone, with a stream and a durable consumer. It deletes nothing from the
+ * stream and does not publish again if a confirm is missing. Each acknowledgement is confirmed
+ * separately, with as many in flight as the prefetch allows.
  */
 import { randomBytes } from 'node:crypto';
 import { AckPolicy, jetstream, jetstreamManager, RetentionPolicy, StorageType } from '@nats-io/jetstream';
@@ -31,8 +31,8 @@ export async function openPublisher(url, retention) {
 }
 
 /**
- * @param settle takes a message, and resolves to whether its acknowledgement is confirmed, as far
- * as that is to be known
+ * @param settle acknowledges a message and resolves to whether the acknowledgement is known to be
+ *   confirmed
  */
 export async function openConsumer(url, retention, settle) {
   const { connection, manager } = await open(url, retention);

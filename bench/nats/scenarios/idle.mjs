@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { idle, openIdle } from '../../scenarios/servers/idle.mjs';
 
-/** As long as a consumer of ours waits at most, before it asks again. */
+/** The longest time that a consumer of sluice waits before it sends the next request. */
 const SECONDS = 30;
 
 export const natsIdle = {
   ...idle,
   title: 'NATS: an idle consumer',
-  text: `Messages that the server gets from a consumer that waits for messages, and sends to it, in ${SECONDS} seconds.`,
+  text: `Messages that the server exchanges with a waiting consumer in ${SECONDS} seconds.`,
   unit: 'messages/s',
   contenders: ['sluice'],
   goals: [{ atMost: 0.5 }],
@@ -25,7 +25,7 @@ export const natsIdle = {
   },
 };
 
-/** The messages that the server has counted. */
+/** Returns the number of messages that the server has counted. */
 async function count(monitorUrl) {
   const { in_msgs, out_msgs } = await (await fetch(`${monitorUrl}/varz`)).json();
   return { in: in_msgs, out: out_msgs };

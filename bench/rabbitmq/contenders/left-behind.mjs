@@ -1,8 +1,8 @@
 import { QUEUE } from '../../contenders/names.mjs';
 
 /**
- * What the contenders leave on the server: the queue of the raw client, and those of sluice's group
- * with the exchange before them.
+ * The queues and exchanges that the contenders leave on the server: those of the raw client and
+ * those of sluice.
  */
 export const LEFT_BEHIND = {
   queues: [QUEUE, `${QUEUE}:group:default`, `${QUEUE}:group:default:again`],

@@ -3,8 +3,8 @@ import { KEY, QUEUE } from '../../contenders/names.mjs';
 import { openPublisher } from './rabbitmq-client.mjs';
 
 /**
- * What sluice sends, by the client alone: through an exchange, with an id and a time, and told when
- * there is no queue behind the exchange.
+ * Publishes what sluice publishes with the client alone: through an exchange, with an id and a
+ * time, and as mandatory messages.
  */
 export function publisher(url) {
   const name = randomBytes(8).toString('hex');

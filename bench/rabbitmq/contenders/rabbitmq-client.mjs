@@ -1,6 +1,6 @@
 /**
- * The limit: channels alone, and one quorum queue. No message has an id or a time, and a lost
- * connection is a lost message.
+ * The limit: channels and one quorum queue. Messages have no id and no time. A lost connection
+ * loses messages.
  */
 import { Connection } from 'rabbitmq-client';
 import { PREFETCH, QUEUE } from '../../contenders/names.mjs';
@@ -16,7 +16,7 @@ async function open(url) {
   return { channel, close };
 }
 
-/** @param prepare is given the channel, and resolves to what sends a payload */
+/** @param prepare receives the channel and resolves to a function that sends a payload */
 export async function openPublisher(url, prepare) {
   const { channel, close } = await open(url);
   await channel.confirmSelect();
@@ -46,8 +46,8 @@ export async function consumer(url) {
       });
     },
     /**
-     * A quorum queue is told of only 32 acknowledgements at a time; what it has not been told when
-     * the channel closes is lost. A consumer it does answer for.
+     * A quorum queue receives acknowledgements in groups of 32. The rest is lost if the channel
+     * closes first. The broker answers a new consumer only after it has processed all.
      */
     async flush() {
       const { consumerTag } = await channel.basicConsume({ queue: QUEUE }, () => {});

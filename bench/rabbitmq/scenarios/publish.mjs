@@ -2,7 +2,7 @@ import { publishWith } from '../../scenarios/servers/publish.mjs';
 
 export const rabbitMqPublish64 = publishWith(64, {
   title: 'RabbitMQ: publish, 64 at a time',
-  text: 'By 64 publishers, each of which awaits each publish, from the first until the last is confirmed. The limit is a `basicPublish` each, straight to a quorum queue; another one is given what sluice sends: through an exchange, with an id and a time, and `mandatory`.',
+  text: '64 publishers await each publish. Measured from the first publish until the last confirm. The limit is a `basicPublish` per message to a quorum queue. Another limit publishes like sluice: through an exchange, with an id and a time, and `mandatory`.',
   contenders: ['sluice', 'rabbitmq-client', 'rabbitmq-client-exchange'],
   goals: [
     { atLeast: 0.85, of: 'limit' },

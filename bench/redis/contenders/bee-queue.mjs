@@ -2,8 +2,8 @@ import BeeQueue from 'bee-queue';
 import { PREFETCH, QUEUE } from '../../contenders/names.mjs';
 
 /**
- * Without what its readme says to turn off for those who only send, and for those who do not look
- * at a job again.
+ * Disables what its readme recommends to disable for processes that only send jobs or never look at
+ * them again.
  */
 export async function publisher(url) {
   const queue = new BeeQueue(QUEUE, { redis: url, isWorker: false, getEvents: false, storeJobs: false });

@@ -1,7 +1,7 @@
 import { QUEUE } from '../../contenders/names.mjs';
 import { GROUP, openConsumer } from './node-redis.mjs';
 
-/** An XACK for each message, sent together. */
+/** Sends an XACK for each message, in one pipeline. */
 export const consumer = (url) =>
   openConsumer(url, (client, ids) => Promise.all(ids.map((id) => client.xAck(QUEUE, GROUP, id))));
 

@@ -1,7 +1,7 @@
 /**
- * The limit: the commands alone, with a stream and a group. Nothing is removed from the stream,
- * nobody waits for a message, nobody looks for consumers that have died, and a lost connection is a
- * lost message.
+ * The limit: the commands alone, with a stream and a group. It deletes nothing from the stream,
+ * does not block for messages and does not look for dead consumers. A lost connection loses
+ * messages.
  */
 import { createClient } from 'redis';
 import { KEY, PREFETCH, QUEUE } from '../../contenders/names.mjs';
@@ -29,10 +29,10 @@ export async function publisher(url) {
   };
 }
 
-/** One XACK for what one fetch has brought. */
+/** Acknowledges all messages of one read with one XACK. */
 export const consumer = (url) => openConsumer(url, (client, ids) => client.xAck(QUEUE, GROUP, ids));
 
-/** @param ack acknowledges some ids; resolves when that is confirmed */
+/** @param ack acknowledges ids and resolves when the server confirms */
 export async function openConsumer(url, ack) {
   const client = await open(url);
   let closing = false;

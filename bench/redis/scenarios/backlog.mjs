@@ -3,7 +3,7 @@ import { onceEach } from '../../lib/tally.mjs';
 import { common, countAcks, payload } from '../../scenarios/servers/common.mjs';
 
 const SHALLOW = 1000;
-/** A million with 20,000 messages. */
+/** A million if 20,000 messages are measured. */
 const DEEP_PER_MESSAGE = 50;
 
 const FILL_AT_ONCE = 10_000;
@@ -13,7 +13,8 @@ for n = tonumber(ARGV[1]), tonumber(ARGV[2]) do
 end`;
 
 /**
- * The messages 0, 1, 2, … as a publisher writes them, but by a script: a million in a few seconds.
+ * Adds the messages 0, 1, 2, … as a publisher would, but by a script, which takes a few seconds for
+ * a million.
  */
 async function fill(url, messages) {
   const { createClient } = await import('redis');
@@ -27,8 +28,8 @@ async function fill(url, messages) {
 }
 
 /**
- * Thousands of messages a second that are consumed and acknowledged, with `depth` others behind
- * them.
+ * Returns the throughput, in thousands of messages per second, of consuming and acknowledging
+ * messages in front of a backlog of `depth`.
  */
 async function rateAt(depth, contender, { messages, url, empty }) {
   await empty(url);
@@ -49,7 +50,7 @@ async function rateAt(depth, contender, { messages, url, empty }) {
 export const redisBacklog = {
   ...common,
   title: 'Redis: a backlog of 1M against one of 1k',
-  text: 'Consume and ack as above while that many others wait: the rate with 1M, divided by that with 1k.',
+  text: 'Consume and ack as above while others wait: the throughput with a backlog of 1M, divided by the throughput with 1k.',
   unit: '×',
   warmUps: 0,
   contenders: ['sluice', 'node-redis'],
@@ -57,11 +58,11 @@ export const redisBacklog = {
 
   async run(contender, { messages, url, empty }) {
     const startedAt = performance.now();
-    // The first is for the compiler.
+    // The first run is for the compiler.
     await rateAt(SHALLOW, contender, { messages, url, empty });
     const before = await rateAt(SHALLOW, contender, { messages, url, empty });
     const deep = await rateAt(messages * DEEP_PER_MESSAGE, contender, { messages, url, empty });
-    // The disk is not always as fast.
+    // The speed of the disk varies.
     const after = await rateAt(SHALLOW, contender, { messages, url, empty });
     return {
       value: (2 * deep) / (before + after),

@@ -16,17 +16,17 @@ const consumed = {
 export const redisConsume = consumeAll({
   ...consumed,
   title: 'Redis: consume and ack, prefetch 64',
-  text: 'All messages wait; from the first fetch until the last acknowledgement is confirmed. The limit is an XREADGROUP of 64 and one XACK for what it brought, and leaves the messages in the stream.',
+  text: 'All messages wait. Measured from the first read until the last acknowledgement is confirmed. The limit is an XREADGROUP of 64 and one XACK for its messages. It leaves the messages in the stream.',
 });
 
-/** Kept from run to run: the warm-ups are theirs too. */
+/** The crew is kept between runs, so that the warm-ups also warm up its processes. */
 let crew;
 
 export const redisConsume4 = {
   ...consuming,
   ...consumed,
   title: 'Redis: the same in four processes',
-  text: 'Each has a consumer with a prefetch of 64. They begin together and share the messages.',
+  text: 'Each process has a consumer with a prefetch of 64. They start together and share the messages.',
 
   async run(contender, { messages, url, empty, contenderId }) {
     const publisher = await fill(contender, { messages, url, empty });

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { idle, openIdle } from '../../scenarios/servers/idle.mjs';
 
-/** Several times as long as a consumer of ours waits at most, which is fifteen seconds. */
+/** Several times the fifteen seconds that a consumer of sluice blocks at most. */
 const SECONDS = 48;
 
 export const redisIdle = {
   ...idle,
   title: 'Redis: an idle consumer',
-  text: `Commands that the server gets from a consumer that waits for messages, in ${SECONDS} seconds.`,
+  text: `Commands that the server receives from a waiting consumer in ${SECONDS} seconds.`,
   unit: 'commands/s',
   contenders: ['sluice'],
   goals: [{ atMost: 0.2 }],
@@ -19,7 +19,7 @@ export const redisIdle = {
     const monitor = await createClient({ url }).connect();
     let commands = 0;
     await monitor.monitor((line) => {
-      // What a script calls is part of it.
+      // The commands that a script calls count too.
       if (!/^\S+ \[\d+ lua\]/.test(line)) commands++;
     });
     const startedAt = performance.now();

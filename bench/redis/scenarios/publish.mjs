@@ -2,16 +2,16 @@ import { publishWith } from '../../scenarios/servers/publish.mjs';
 
 export const redisPublish1 = publishWith(1, {
   title: 'Redis: publish, one at a time',
-  text: 'From the first publish until the last is confirmed, which is when it is on the disk. The limit is an XADD each.',
+  text: 'Measured from the first publish until the last confirm. A confirmed message is on the disk. The limit is an XADD per message.',
   warmUpMessages: 1000,
   rounds: 3,
-  // A disk may take five milliseconds for each.
+  // A disk may take five milliseconds per publish.
   timeout: 180,
   contenders: ['sluice', 'node-redis'],
 });
 
 export const redisPublish64 = publishWith(64, {
   title: 'Redis: publish, 64 at a time',
-  text: 'The same by 64 publishers, each of which awaits each publish.',
+  text: 'The same with 64 publishers, each of which awaits each publish.',
   contenders: ['sluice', 'node-redis', 'bullmq', 'bee-queue'],
 });

@@ -1,9 +1,9 @@
-/** What the scenarios with a server have in common. */
+/** The defaults of the scenarios with a server. */
 export const common = { messages: 20_000, rounds: 5 };
 
 export const payload = (n) => ({ n, name: 'order', amount: 12.5 });
 
-/** Sends 0, 1, 2, …, by that many publishers, each of which awaits each publish. */
+/** Sends 0, 1, 2, … with several publishers. Each awaits each publish. */
 export async function publishAll({ publish }, messages, publishers) {
   let next = 0;
   const one = async () => {
@@ -18,8 +18,8 @@ export async function expectUnfinished(publisher, expected) {
 }
 
 /**
- * `all` resolves at the last of so many acknowledgements; `acked` is to be called with how many
- * more there are.
+ * Counts acknowledgements. Call `acked` with the number of new ones. `all` resolves after
+ * `messages` acknowledgements.
  */
 export function countAcks(messages) {
   let count = 0;

@@ -3,10 +3,10 @@ import { common, countAcks, expectUnfinished, publishAll } from './common.mjs';
 
 const PUBLISHERS = 512;
 
-/** What the scenarios have in common in which all messages wait and are consumed. */
+/** The defaults of the scenarios that consume waiting messages. */
 export const consuming = { ...common, unit: 'k/s', warmUps: 2, warmUpMessages: 5000 };
 
-/** A queue with its messages, as the one who sent them. */
+/** Opens a publisher and publishes all messages. */
 export async function fill(contender, { messages, url, empty }) {
   await empty(url);
   const publisher = await contender.publisher(url);
@@ -14,7 +14,7 @@ export async function fill(contender, { messages, url, empty }) {
   return publisher;
 }
 
-/** One consumer takes all that waits. */
+/** One consumer takes all waiting messages. */
 export function consumeAll(scenario) {
   return {
     ...consuming,
@@ -29,7 +29,7 @@ export function consumeAll(scenario) {
       const startedAt = performance.now();
       consumer.start(tally.take, acked);
       const seconds = await tally.secondsUntil(confirmed, startedAt);
-      // What was not acknowledged goes back.
+      // Unacknowledged messages are requeued.
       await consumer.close();
       await expectUnfinished(publisher, 0);
       await publisher.close();

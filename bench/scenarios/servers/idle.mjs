@@ -3,10 +3,10 @@ import { common, countAcks, payload } from './common.mjs';
 
 const CALM = 1000;
 
-/** What the scenarios have in common in which a consumer waits for messages. */
+/** The defaults of the scenarios in which a consumer waits for messages. */
 export const idle = { ...common, messages: 0, rounds: 1, warmUps: 0 };
 
-/** A consumer that has had one message, a while ago, and waits for more. */
+/** Opens a consumer that has received one message and now waits for more. */
 export async function openIdle(contender, url) {
   const publisher = await contender.publisher(url);
   const consumer = await contender.consumer(url);

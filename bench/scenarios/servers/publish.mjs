@@ -1,6 +1,6 @@
 import { common, expectUnfinished, publishAll } from './common.mjs';
 
-/** Publishes by that many publishers, each of which awaits each publish. */
+/** Creates a scenario with several publishers. Each awaits each publish. */
 export function publishWith(publishers, scenario) {
   return {
     ...common,
