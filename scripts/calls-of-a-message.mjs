@@ -40,7 +40,7 @@ queue
   )
   .subscribe({ error: (error) => console.error(error) });
 
-/** Publishes a message, and resolves when its ack is confirmed. */
+/** Publishes a message and resolves when its ack is confirmed. */
 async function send() {
   const confirmed = new Promise((resolve) => {
     confirm = resolve;

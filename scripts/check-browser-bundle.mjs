@@ -1,7 +1,4 @@
-/**
- * Bundles the built package for a browser, with its dependencies, and fails when something in it
- * needs Node.js.
- */
+/** Bundles the built package with its dependencies for a browser. Fails if a file needs Node.js. */
 import { builtinModules } from 'node:module';
 import { build } from 'esbuild';
 
@@ -10,8 +7,8 @@ const { metafile } = await build({
   bundle: true,
   platform: 'browser',
   format: 'esm',
-  // Not an error of esbuild but external, so that all of them can be named, each with the file that
-  // imports it.
+  // Mark the import as external instead of failing, so that all imports are listed with their
+  // files.
   external: ['node:*', ...builtinModules],
   metafile: true,
   write: false,

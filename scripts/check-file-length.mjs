@@ -1,4 +1,4 @@
-/** Fails if a source file is too long to read in one go. */
+/** Fails if a source file has too many lines. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -11,5 +11,5 @@ const tooLong = ['src', 'spec']
   .map((file) => ({ file, lines: readFileSync(file, 'utf8').trimEnd().split('\n').length }))
   .filter(({ lines }) => lines > MOST_LINES);
 
-for (const { file, lines } of tooLong) console.error(`${file} has ${lines} lines, the most is ${MOST_LINES}`);
+for (const { file, lines } of tooLong) console.error(`${file} has ${lines} lines, the maximum is ${MOST_LINES}`);
 if (tooLong.length > 0) process.exitCode = 1;

@@ -1,6 +1,6 @@
 /**
- * Runs every gate but the tests, all of them even when one fails. `npm run check -- types` runs
- * those whose name contains `types`.
+ * Runs all checks except the tests, even if one fails. `npm run check -- types` runs the checks
+ * whose name contains `types`.
  */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -8,11 +8,12 @@ import path from 'node:path';
 const bin = (name) => path.join('node_modules', '.bin', name);
 
 /**
- * Not `.bin/tsc`: npm may link that to `typescript-minimum`, which has a command of the same name.
+ * The path of the compiler. npm may link `.bin/tsc` to `typescript-minimum`, whose command has the
+ * same name.
  */
 const tsc = path.join('node_modules', 'typescript', 'bin', 'tsc');
 
-/** In this order: from the build on, each looks at what was built. */
+/** The checks in order: those after the build use its output. */
 const gates = [
   ['format and lint', bin('biome'), 'check', '--error-on-warnings'],
   ['types', process.execPath, tsc, '--noEmit'],
@@ -27,7 +28,7 @@ const gates = [
   ['browser bundle', process.execPath, 'scripts/check-browser-bundle.mjs'],
 ];
 
-/** What the gates pack is what the gate before them built. */
+/** Skips the scripts of the package: packing must not build again. */
 const env = { ...process.env, npm_config_ignore_scripts: 'true' };
 
 function run(command, args) {

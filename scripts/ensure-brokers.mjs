@@ -11,10 +11,13 @@ import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import { engines } from './lib/engines.mjs';
 
-/** The commands that the tests need, and where each comes from. */
+/** The commands that the tests need, with their packages. */
 const brokers = Object.assign({}, ...engines.map(({ servers }) => servers));
 
-/** Tells the packages of Debian whether they may start a service. The spec sets another path. */
+/**
+ * The script that tells Debian packages whether they may start a service. The spec uses another
+ * path.
+ */
 const policy = process.env.SLUICE_POLICY_RC_D ?? '/usr/sbin/policy-rc.d';
 
 /** Some servers are in `sbin`, which is not on the PATH of every user. The tests look there too. */
@@ -35,7 +38,7 @@ function found(command) {
 
 const missingCommands = () => Object.keys(brokers).filter((command) => !found(command));
 
-/** Returns the words that run a command as root, or undefined if this user may not. */
+/** Returns the prefix that runs a command as root, or `undefined` if this user may not. */
 function asRoot() {
   if (spawnSync('id', ['-u'], { encoding: 'utf8' }).stdout?.trim() === '0') return [];
   return process.argv.includes('--install') && found('sudo') ? ['sudo'] : undefined;
@@ -76,7 +79,7 @@ function install(prefix, packages) {
 function instructions(command) {
   const { apt, brew, dnf, docs } = brokers[command];
   return [
-    `${command} was not found: its tests are skipped, and fail where CI=true. To install it:`,
+    `${command} was not found: its tests are skipped, or fail if CI=true. To install it:`,
     `  Debian, Ubuntu  sudo apt-get install --no-install-recommends ${apt}`,
     `  macOS           brew install ${brew}`,
     `  Fedora          sudo dnf install ${dnf}`,

@@ -7,16 +7,16 @@ const slow = engines.filter(({ startsSlowly }) => startsSlowly).map(({ name }) =
 const folders = ['integration', ...slow].join('|');
 
 /**
- * The suites that take longest, though their files are short: the contract, the faults, and those
- * of a server that starts slowly.
+ * Matches the suites that take longest although their files are short: contracts, faults, and
+ * servers that start slowly.
  */
 const LONGEST = new RegExp(`[\\\\/](${folders})[\\\\/]|[\\\\/]contract\\.spec`);
 
 const takesLongest = ({ path }) => LONGEST.test(path);
 
 /**
- * Starts the longest suites first, so that no worker is left with one at the end. Where jest has
- * run before it goes by times; on a fresh machine it would go by the size of files.
+ * Starts the longest suites first, so that no worker runs one alone at the end. If jest has run
+ * before, it uses the recorded times. Otherwise, it would use the size of the files.
  */
 export default class LongestFirst extends TestSequencer {
   sort(tests) {

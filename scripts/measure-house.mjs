@@ -18,7 +18,7 @@ import { filesNow, filesOf } from './lib/revision.mjs';
 
 const BASE = 'df88d6d';
 
-/** The server of the calls. */
+/** The server that counts the calls. */
 const [REDIS] = Object.keys(engines.find(({ name }) => name === 'redis').servers);
 
 const { values: options } = parseArgs({
@@ -28,10 +28,10 @@ const { values: options } = parseArgs({
 const base = filesOf(BASE);
 const now = filesNow();
 
-/** The engines that exist at both revisions: an engine that was added since is no growth. */
+/** The engines that exist at both revisions. A new engine does not count as growth. */
 const both = engines.map(({ name }) => name).filter((name) => base === undefined || hasFolder(base, name));
 
-/** The name that is no other word: `redis` and `nats` also name clients, URLs and commands. */
+/** The name that has no other meaning: `redis` and `nats` also name clients, URLs and commands. */
 const named = both.at(-1);
 
 function hasFolder(files, name) {
@@ -61,7 +61,7 @@ const listed = (result) => (Array.isArray(result) ? result.map((each) => each.fi
 const print = (...cells) =>
   console.log(cells.map((cell, index) => (index === 0 ? cell.padEnd(84) : cell.padStart(14))).join(''));
 
-/** A rule that the code has outgrown says so, and spoils no other figure. */
+/** Reports a rule that no longer matches the code, without affecting the other figures. */
 function apply(rule, files) {
   if (files === undefined) return undefined;
   try {
@@ -82,7 +82,7 @@ for (const [title, goal, rule] of measures) {
 const calls = await countCalls();
 print('calls, functions and files of one message on Redis, publish to confirmed ack', calls.base, calls.now, 'half');
 
-/** The calls of the builds, on a server of their own. */
+/** Counts the calls of the builds on a temporary server. */
 async function countCalls() {
   const folder = mkdtempSync(path.join(tmpdir(), 'sluice-measure-'));
   const socket = path.join(folder, 'redis.sock');

@@ -1,12 +1,12 @@
 /**
- * Sums up the results of `npm test` in the folder that is the first argument: prints `PASSED
- * FAILED` on stdout, and on stderr the tests that passed at their second attempt. More than three
+ * Summarises the results of `npm test` in the folder given as the first argument. Prints `PASSED
+ * FAILED` on stdout, and the tests that passed on their second attempt on stderr. More than three
  * of these count as one failure.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** How many tests may need a second attempt. */
+/** The maximum number of tests that need a second attempt. */
 const MOST_RETRIED = 3;
 
 const folder = process.argv[2];
@@ -25,6 +25,6 @@ if (retried.length > MOST_RETRIED)
   console.error(`${retried.length} tests needed a second attempt, expected at most ${MOST_RETRIED}`);
 
 const passed = sum(({ numPassedTests }) => numPassedTests);
-// A suite that could not run has no test that failed.
+// A suite that could not run has no failed test.
 const failed = sum(({ numFailedTests, numRuntimeErrorTestSuites }) => numFailedTests + numRuntimeErrorTestSuites);
 console.log(passed, failed + (retried.length > MOST_RETRIED ? 1 : 0));

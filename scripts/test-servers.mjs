@@ -23,8 +23,8 @@ const jest = path.join(root, 'node_modules/jest/bin/jest.js');
 const longestFirst = engines.toReversed();
 
 /**
- * The suites mostly wait, and some take long. With two versions at a time, the processors stay busy
- * while the last suite of one version ends.
+ * Two versions at a time: suites mostly wait, and some take long, so the processors stay busy while
+ * the last suite of one version ends.
  */
 const AT_A_TIME = 2;
 
@@ -51,7 +51,9 @@ const suites = readdirSync(path.join(root, 'spec'), { recursive: true })
   .filter((file) => file.endsWith('.spec.ts'))
   .map((file) => path.join('spec', file));
 
-/** The suites of an engine call a helper that is named after its class, or after all engines. */
+/**
+ * Matches the suites of an engine: they call a helper named after its class or after all engines.
+ */
 function suitesOf(engine) {
   const prefix = engines.find(({ name }) => name === engine).class.replace(/Backend$/, '');
   const helper = new RegExp(`describeWith(${prefix}|EveryEngine)`);

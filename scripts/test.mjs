@@ -1,10 +1,9 @@
 /**
- * Runs the tests in phases: the suites that start servers side by side, since they mostly wait;
- * then the suites that keep a processor busy. The arguments are those of jest: `npm test --
+ * Runs the tests in phases. The suites that start servers run side by side, since they mostly wait.
+ * The suites that keep a processor busy follow. The arguments are passed to jest: `npm test --
  * spec/redis`.
- *
- * With TEST_RESULTS in the environment, each phase writes its results there, as `servers.json`,
- * `long.json` and `unit.json`.
+ * If TEST_RESULTS is set, each phase writes its results there, as `servers.json`, `long.json` and
+ * `unit.json`.
  */
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * How the size of the house is measured. Each rule takes a `Map` of the files of a revision, by
- * path, with their text.
+ * Measures the size of the code. Each rule takes a `Map` of the files of a revision, from path to
+ * text.
  */
 import ts from 'typescript';
 import { engines } from './engines.mjs';
@@ -66,9 +66,9 @@ export function filesOfSettlement(files) {
 }
 
 /**
- * What reports reconnects, confirms and failed publishes, and what shows a counter of them. The
- * events of the core report all three. Before there were any, `Connection` reported reconnects and
- * `Outbox` the rest, so that each place that constructs one had to pass the counter on.
+ * Each class that reports reconnects, confirms and failed publishes, or shows a counter of them.
+ * The events of the core report all three. Before they existed, `Connection` reported reconnects
+ * and `Outbox` the rest, and every place that constructed one had to pass the counter on.
  */
 const REPORTED = [
   { when: 'QueueEvents', changes: ['QueueEvents', 'DriverBackend'], passedOn: false },
@@ -108,7 +108,7 @@ export function deliveryClasses(files) {
 
 const parsed = new WeakMap();
 
-/** What the rules read of each source file: comments do not count. */
+/** What the rules read of each source file, without comments. */
 function sources(files) {
   if (!parsed.has(files)) {
     const all = [...files].filter(([file]) => file.startsWith('src/') && file.endsWith('.ts'));

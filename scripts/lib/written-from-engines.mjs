@@ -1,19 +1,18 @@
-/** The subpaths of the package that are no engine, and their folders in `src`. */
+/** The subpaths of the package that are not engines, with their folders in `src`. */
 const SUBPATHS = { driver: 'core', testing: 'testing' };
 
 const sorted = (object) =>
   Object.fromEntries(Object.entries(object).sort(([one], [other]) => (one < other ? -1 : Number(one > other))));
 
-/** The types and the code of an entry, for both module formats. */
+/** Returns the types and the code of an entry, for both module formats. */
 const entry = (file) => ({
   import: { types: `./dist/${file}.d.ts`, default: `./dist/${file}.js` },
   require: { types: `./dist/${file}.d.cts`, default: `./dist/${file}.cjs` },
 });
 
 /**
- * Returns the manifest of the package with everything in it that names an engine. A peer that is
- * not optional stays, and so does a keyword that belongs to no engine.
- *
+ * Returns the package manifest with all parts that name an engine. Keeps non-optional peers and
+ * keywords that belong to no engine.
  * @param {import('./engines.mjs').Engine[]} engines
  */
 export function manifestWith(engines, manifest) {

@@ -1,8 +1,7 @@
 /**
- * Servers of newer releases of Debian than the machine's, unpacked beside its own with all that
- * they need, down to the C library. Nothing is installed, and no right of root is needed. Each
- * executable is replaced by a script that starts it with the loader and the libraries of its
- * release.
+ * Unpacks servers of newer Debian releases with all their dependencies, including the C library.
+ * Installs nothing and does not need root. Each executable is replaced by a script that starts it
+ * with the loader and the libraries of its release.
  */
 import {
   chmodSync,
@@ -24,8 +23,8 @@ const LOADER = 'usr/lib64/ld-linux-x86-64.so.2';
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
 
 /**
- * Unpacks the packages into `folder`, with each of `commands` in its `bin`: all of them start
- * `file`, unless it is a program in Erlang, from a folder in `erlangLibrary`.
+ * Unpacks the packages into `folder`, with `commands` in its `bin`. All of them start `file`,
+ * unless the server is an Erlang program in a folder of `erlangLibrary`.
  */
 export async function fromDebian({ suites, packages, commands, file, erlangLibrary }, folder) {
   if (process.arch !== 'x64') throw new Error(`its packages are for x64, not for ${process.arch}`);
@@ -37,8 +36,8 @@ export async function fromDebian({ suites, packages, commands, file, erlangLibra
 }
 
 /**
- * Returns the name of the folder that holds an unpacked program in Erlang. It contains the version:
- * no command prints the version of a server that does not run.
+ * Returns the name of the folder of an unpacked Erlang program. The name contains the version: no
+ * command prints the version of a server that is not running.
  * @throws {Error} (a rejection) if Erlang does not run here
  */
 export async function erlangVersion(folder, erlangLibrary) {
@@ -46,17 +45,15 @@ export async function erlangVersion(folder, erlangLibrary) {
   return readdirSync(path.join(folder, 'root', erlangLibrary))[0];
 }
 
-/** Where this machine gets the packages of Debian from. */
+/** Returns the Debian mirror of this machine. */
 async function mirror() {
   const printed = await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages']);
   const found = printed.split('\n').find((uri) => /\/debian\/?$/.test(uri));
-  if (found === undefined) throw new Error('this machine has no mirror of Debian among its package sources');
+  if (found === undefined) throw new Error('the package sources of this machine contain no Debian mirror');
   return found;
 }
 
-/**
- * Has `apt-get` find and fetch the packages with all that they depend on, as for an empty machine.
- */
+/** Makes `apt-get` download the packages and all their dependencies, as for an empty machine. */
 async function unpack(uri, suites, packages, folder, tree) {
   const apt = path.join(folder, 'apt');
   for (const part of ['lists/partial', 'cache/archives/partial', 'none'])
@@ -90,10 +87,10 @@ async function unpack(uri, suites, packages, folder, tree) {
   for (const name of readdirSync(archives))
     if (name.endsWith('.deb')) await run('dpkg', ['-x', path.join(archives, name), tree]);
   rmSync(apt, { recursive: true });
-  if (!existsSync(path.join(tree, LOADER))) throw new Error('the packages hold no loader');
+  if (!existsSync(path.join(tree, LOADER))) throw new Error('the packages contain no loader');
 }
 
-/** A script that starts an executable with the loader and the libraries of its own release. */
+/** Creates a script that starts an executable with the loader and the libraries of its release. */
 function writeStarter(script, tree, file, name = '$0') {
   const words = [path.join(tree, LOADER), '--library-path', path.join(tree, LIBRARIES), '--argv0', name, file];
   writeScript(script, words);
@@ -104,7 +101,7 @@ function writeScript(script, words) {
   chmodSync(script, 0o755);
 }
 
-/** A program in Erlang starts the runtime, which starts executables of its own. */
+/** Wraps the executables that the Erlang runtime starts. */
 function setUpErlang(tree, bin, library, commands) {
   const erlang = path.join(tree, 'usr/lib/erlang');
   for (const name of readdirSync(erlang, { recursive: true })) wrap(path.join(erlang, name), tree);

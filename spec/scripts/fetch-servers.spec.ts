@@ -67,12 +67,12 @@ describe('Scripts that fetch and test other versions of servers', () => {
   it('prints why a version is unavailable and does not fail', async () => {
     expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({
       code: 0,
-      output: 'nats-2.10 cannot be had: `go` is not on the PATH\n',
+      output: 'nats-2.10 is not available: `go` is not on the PATH\n',
     });
     await fake('go', 'echo "go: no such module" >&2; exit 1');
     expect(await run('fetch-servers.mjs', 'nats-2.10')).toEqual({
       code: 0,
-      output: 'nats-2.10 cannot be had: `go install` failed: go: no such module\n',
+      output: 'nats-2.10 is not available: `go install` failed: go: no such module\n',
     });
     expect(await run('test-servers.mjs', 'nats-2.10')).toEqual({
       code: 0,
@@ -111,7 +111,7 @@ describe('Scripts that fetch and test other versions of servers', () => {
   it('does not keep a server that does not run', async () => {
     await fake('go', 'touch "$GOBIN/nats-server"');
     expect((await run('fetch-servers.mjs', 'nats-2.10')).output).toBe(
-      'nats-2.10 cannot be had: nats-server does not run here\n',
+      'nats-2.10 is not available: nats-server does not run here\n',
     );
     expect(readdirSync(path.join(folder, 'servers'))).toEqual([]);
   });
@@ -121,7 +121,7 @@ describe('Scripts that fetch and test other versions of servers', () => {
     async (script) => {
       const { code, output } = await run(script, 'nats-1.0');
       expect(code).toBe(1);
-      expect(output).toMatch(/There is no version "nats-1\.0": expected one of (\S+, )*nats-2\.10, /);
+      expect(output).toMatch(/Unknown version "nats-1\.0": expected one of (\S+, )*nats-2\.10, /);
     },
   );
 });
