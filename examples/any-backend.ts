@@ -1,11 +1,13 @@
 /**
- * One program for any backend, selected by QUEUE_BACKEND. Two groups, a retry, a delay and a dead letter have the same
- * result on all of them.
+ * One program for any backend, selected by QUEUE_BACKEND. Two groups, a retry, a delay and a dead
+ * letter have the same result on all of them.
  *
- *     QUEUE_BACKEND=memory QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
- *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx --import ./scripts/lua-loader.mjs examples/any-backend.ts
- *     QUEUE_BACKEND=nats NATS_URL=nats://localhost:4222 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
- *     QUEUE_BACKEND=rabbitmq RABBITMQ_URL=amqp://localhost:5672 QUEUE_NAME=orders QUEUE_GROUPS=billing,audit npx tsx examples/any-backend.ts
+ *     export QUEUE_NAME=orders QUEUE_GROUPS=billing,audit
+ *     QUEUE_BACKEND=memory npx tsx examples/any-backend.ts
+ *     QUEUE_BACKEND=nats NATS_URL=nats://localhost:4222 npx tsx examples/any-backend.ts
+ *     QUEUE_BACKEND=rabbitmq RABBITMQ_URL=amqp://localhost:5672 npx tsx examples/any-backend.ts
+ *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 \
+ *       npx tsx --import ./scripts/lua-loader.mjs examples/any-backend.ts
  */
 import { AsyncLoopConsumer, loadBackend, receive } from 'sluice';
 

@@ -1,8 +1,8 @@
 /**
- * Readings of a sensor go into a database, many at a time.
+ * Inserts the readings of a sensor into a database in batches.
  *
- * `publishTo` publishes them as fast as the queue has room. `inBatches` collects deliveries into batches. A batch is
- * settled as one, when its insert is done or has failed.
+ * `publishTo` publishes the readings and waits while the queue is full. `inBatches` collects
+ * deliveries into batches. A batch is settled as a whole, when its insert succeeds or fails.
  *
  *     npx tsx examples/batch-inserts.ts
  */
@@ -13,7 +13,7 @@ interface SensorEvents {
   reading: { readonly id: number; readonly celsius: number };
 }
 
-/** Stands for a table. Its second insert fails, as after a lost connection. */
+/** A simulated table. Its second insert fails, as after a lost connection. */
 class Table {
   readonly rows = new Map<number, number>();
   #inserts = 0;
@@ -37,13 +37,15 @@ async function insert(batch: DeliveryBatch<Delivery<SensorEvents>>): Promise<voi
     console.log(`inserted ${ids}`);
   } catch (error) {
     console.log(`failed   ${ids}: ${(error as Error).message}`);
-    await batch.nack({ delay: 100 }); // All of them are redelivered, without a limit: look at `attempt`.
+    // Redelivers the batch. There is no limit: check `attempt`.
+    await batch.nack({ delay: 100 });
   }
 }
 
 const inserting = lastValueFrom(
   queue.deliveries({ prefetch: 10 }).pipe(
-    inBatches({ maxSize: 5, maxWait: 10 }), // `prefetch` is at least `maxSize`, or no batch is ever full.
+    // `prefetch` must be at least `maxSize`. Otherwise, no batch becomes full.
+    inBatches({ maxSize: 5, maxWait: 10 }),
     concatMap(insert),
   ),
 );

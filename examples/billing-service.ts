@@ -1,8 +1,9 @@
 /**
- * A billing service: typed events, retries, a dead letter queue, counts of all outcomes, and a graceful shutdown.
+ * A billing service: typed events, retries, a dead letter queue, counts of all outcomes, and a
+ * graceful shutdown.
  *
- * It stops on SIGINT and SIGTERM, and by itself when every order is billed. Failed orders go to a dead letter queue.
- * They are replayed when the cause is repaired.
+ * It stops on SIGINT and SIGTERM, and by itself when every order is billed. Failed orders go to a
+ * dead letter queue. They are replayed when the cause is repaired.
  *
  *     npx tsx examples/billing-service.ts
  */
@@ -14,7 +15,10 @@ interface OrderEvents {
   'orders.returned': { readonly order: number };
 }
 
-/** Stands for a payment provider. It is down at first, one card has expired, and a key is charged once. */
+/**
+ * A simulated payment provider. It is down at first, one card has expired, and a key is charged
+ * once.
+ */
 class PaymentProvider {
   readonly charged = new Map([['order-1', 900]]);
   readonly expired = new Set(['card-expired']);
@@ -41,7 +45,8 @@ const billing = new AsyncLoopConsumer(orders, {
   timeout: 5000,
   retry: { count: 3, delay: exponentialBackoff({ initial: 100, max: 1000 }) },
   deadLetter: failed,
-  logger: { debug() {}, warn() {}, error: console.error }, // Failures are printed below, from the outcomes.
+  // Failures are printed below, from the outcomes.
+  logger: { debug() {}, warn() {}, error: console.error },
 });
 
 const counts: Partial<Record<OutcomeStatus, number>> = {};
@@ -52,11 +57,12 @@ billing.outcomes$.subscribe(({ status, delivery, error }) => {
   );
 });
 
-/** Runs until every order is settled, or until it is told to stop. */
+/** Runs until every order is settled or the signal aborts. */
 async function bill(): Promise<void> {
   void orders.join().then(() => billing.shutdown());
   await billing.run(async (_payload, delivery) => {
-    // A message may be delivered twice. The key identifies the charge. It comes from the content, not from the id.
+    // A message may be delivered twice. The key identifies the charge. It is built from the
+    // content, not from the id.
     const key = `order-${delivery.payload.order}`;
     if (delivery.key === 'orders.placed') await provider.charge(key, delivery.payload.card, delivery.payload.cents);
     else await provider.refund(key);

@@ -1,7 +1,8 @@
 /**
  * Bookings on accounts: in order on each account, several accounts in parallel.
  *
- * One booking fails twice. It is retried in place: the next bookings of its account wait, other accounts continue.
+ * One booking fails twice. It is retried in place: the next bookings of its account wait, other
+ * accounts continue.
  *
  *     npx tsx examples/ordered-accounts.ts
  */
@@ -20,7 +21,7 @@ interface Account {
 const accounts = new Map<string, Account>();
 let lockedOut = 2;
 
-/** Reads, waits, writes. Two at a time on one account would lose a booking. */
+/** Reads, waits, writes. Two concurrent bookings on one account would lose one of them. */
 async function book({ account, number, cents }: AccountEvents['booking']): Promise<string> {
   const { balance, booked } = accounts.get(account) ?? { balance: 0, booked: [] };
   await Promise.resolve();
@@ -45,7 +46,8 @@ await queue
       concurrency: 3,
       orderBy: ({ payload }) => payload.account,
       retry: { count: 5, delay: 20 },
-      logger: { debug() {}, warn() {}, error: console.error }, // Failures are printed from the outcomes.
+      // Failures are printed from the outcomes.
+      logger: { debug() {}, warn() {}, error: console.error },
       onOutcome: ({ status, delivery }) => {
         if (status === 'retried')
           console.log(`${delivery.payload.account} ${delivery.payload.number} failed on attempt ${delivery.attempt}`);

@@ -1,8 +1,9 @@
 /**
- * A reactive pipeline, and its test with marbles.
+ * A reactive pipeline and its marble tests.
  *
- * The queue takes effect synchronously, and its timers run on RxJS's schedulers. So under a `TestScheduler`, a pipeline
- * over a real queue is as deterministic as over a cold Observable, and a minute takes no time.
+ * The queue takes effect synchronously, and its timers run on RxJS's schedulers. So under a
+ * `TestScheduler`, a pipeline over a real queue is as deterministic as over a cold Observable, and
+ * a minute takes no time.
  *
  *     npx tsx examples/pipeline-under-test.ts
  */
@@ -15,7 +16,7 @@ interface SensorEvents {
   temperature: { readonly celsius: number };
 }
 
-/** The code under test: emits an alarm with the hot readings every 10 ms, then acknowledges them. */
+/** The code under test. Every 10 ms, emits an alarm with the hot readings and acknowledges them. */
 function alarms(queue: QueueBackend<SensorEvents>): Observable<string> {
   return queue.deliveries().pipe(
     bufferTime(10),

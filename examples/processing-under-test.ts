@@ -1,8 +1,10 @@
 /**
- * `handle` under test, with marbles and in virtual time: results, a timeout, retries with backoff and a dead letter.
+ * `handle` under test, with marbles and in virtual time: results, a timeout, retries with backoff
+ * and a dead letter.
  *
- * Under a `TestScheduler` the queue and `handle` run in its time. Promises do not: they resolve after the test has run.
- * So the services in these tests return Observables, which `handle` accepts, too.
+ * Under a `TestScheduler`, the queue and `handle` run in virtual time. Promises do not: they
+ * resolve after the test has run. So the services in these tests return Observables, which `handle`
+ * accepts.
  *
  *     npx tsx examples/processing-under-test.ts
  */
@@ -17,7 +19,10 @@ interface OrderEvents {
 
 type Charge = (order: string) => Observable<string> | Promise<string>;
 
-/** The code under test. Retries a charge that fails or takes longer than 10 ms after 5 ms and after 10 ms. */
+/**
+ * The code under test. If a charge fails or takes longer than 10 ms, it is retried after 5 ms and
+ * after 10 ms.
+ */
 function receipts(
   queue: QueueBackend<OrderEvents>,
   charge: Charge,
@@ -44,7 +49,7 @@ newScheduler().run(({ cold, expectObservable, flush }) => {
   assert.equal(queue.unfinished, 0);
 });
 
-// The first try hangs until the timeout, the second fails at once, the third takes 3 ms.
+// The first attempt hangs until the timeout, the second fails immediately, the third takes 3 ms.
 newScheduler().run(({ expectObservable, flush }) => {
   const queue = new MemoryBackend<OrderEvents>();
   const outcomes: Outcome[] = [];
@@ -70,7 +75,7 @@ newScheduler().run(({ expectObservable, flush }) => {
   assert.equal(queue.unfinished, 0);
 });
 
-// After the last try the message becomes a dead letter, and the stream continues.
+// After the last attempt, the message becomes a dead letter and the stream continues.
 newScheduler().run(({ expectObservable, flush }) => {
   const queue = new MemoryBackend<OrderEvents>();
   const failed = new MemoryBackend<OrderEvents>();

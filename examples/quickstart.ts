@@ -1,9 +1,9 @@
 /**
  * Quickstart: a week of earthquakes goes through a queue.
  *
- * One publisher sends the catalogue of the US Geological Survey as fast as the queue accepts it. Four consumers
- * compete for the messages and work on each for a millisecond. At most 64 messages wait in the queue. When it is
- * full, `publish` waits, so memory stays bounded.
+ * One publisher sends the catalogue of the US Geological Survey as fast as the queue accepts it.
+ * Four consumers compete for the messages and work on each for a millisecond. At most 64 messages
+ * wait in the queue. When it is full, `publish` waits, so memory stays bounded.
  *
  *     npm run quickstart
  */
@@ -43,10 +43,10 @@ const queue = new MemoryBackend<SeismicEvents>({ name: 'tremors', capacity: 64 }
 
 async function publishAll(): Promise<void> {
   for (const { properties } of catalogue.features) {
-    // Resolves when the queue has room: this is the backpressure.
+    // Waits while the queue is full: this is the backpressure.
     await queue.publish(keyOf(properties), { place: properties.place, magnitude: properties.mag });
   }
-  await queue.close(); // Consumers still get the waiting messages. Then their loops end.
+  await queue.close(); // Consumers still receive the waiting messages. Then their loops end.
 }
 
 const counts = new Map<string, number>();
@@ -54,9 +54,10 @@ let strongest: Tremor = { place: 'nowhere', magnitude: Number.NEGATIVE_INFINITY 
 
 async function consume(): Promise<number> {
   let done = 0;
-  // The loop acknowledges a delivery on the next iteration. If the body throws, it requeues the delivery.
+  // The loop acknowledges a delivery on the next iteration. If the body throws, the loop requeues
+  // the delivery.
   for await (const { key, payload } of queue.deliveries()) {
-    await pause(1); // The work of a real service.
+    await pause(1); // Stands for the work of a real service.
     counts.set(key, (counts.get(key) ?? 0) + 1);
     if (payload.magnitude > strongest.magnitude) strongest = payload;
     done++;

@@ -1,14 +1,17 @@
 /**
- * Replays dead letters, on every backend. A queue of a broker does not end, so `replay` asks how many dead letters are ready.
+ * Replays dead letters, on every backend. A broker's queue does not end, so `replay` asks how many
+ * dead letters are ready.
  *
  * `billing-service.ts` uses it.
  */
 import type { QueueBackend } from 'sluice';
 
 /**
- * Publishes the dead letters that are ready, each to the queue and the group in which it failed. Returns how many it published.
+ * Publishes the ready dead letters, each to the queue and the group in which it failed. Returns how
+ * many it published.
  *
- * A message that fails again becomes a new dead letter, which waits for the next replay. If a publish fails, `replay` rejects and the dead letter stays.
+ * A message that fails again becomes a new dead letter, which waits for the next replay. If a
+ * publish fails, `replay` rejects and the dead letter stays.
  *
  * @param queues the queues that the dead letters come from
  * @param signal stops after the current dead letter

@@ -1,8 +1,8 @@
 /**
- * A service that runs until it is told to stop, and leaves nothing behind.
+ * A service that runs until it receives a signal and then stops cleanly.
  *
- * On SIGINT (Ctrl-C) the signal aborts. The running body finishes, other messages are requeued and the loop ends. The
- * process exits by itself, since no timer, listener or subscription is left.
+ * On SIGINT (Ctrl-C) the signal aborts. The running body finishes, other messages are requeued and
+ * the loop ends. The process exits by itself, since no timer, listener or subscription is left.
  *
  *     npx tsx examples/service.ts
  */
