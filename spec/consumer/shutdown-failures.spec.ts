@@ -114,7 +114,7 @@ describe('AsyncLoopConsumer.shutdown while a retry is pending', () => {
 });
 
 describe('AsyncLoopConsumer.shutdown while a dead letter is being published', () => {
-  it('waits for it', async () => {
+  it('waits until it is published', async () => {
     const { calls, deadLetter } = manualDeadLetter();
     const { queue, consumer, statuses } = setUp(() => ({ retry: { count: 0 }, deadLetter }));
     void publishAll(queue, upTo(2));

@@ -141,7 +141,7 @@ describe.each(Object.entries(READERS))('A waiting reader: %s', (_, read) => {
 });
 
 describe('Cancellation', () => {
-  it('of publishes and readers at once leaves a working queue', async () => {
+  it('of concurrent publishes and readers leaves a working queue', async () => {
     const queue = new MemoryBackend({ capacity: 1 });
     const controller = new AbortController();
     void publishAll(queue, [1]);

@@ -79,7 +79,7 @@ describe('DelayedMessages', () => {
     now = MINUTE;
     expect(late()).toEqual([2, 2]);
     now = 6 * MINUTE + 2 * SECOND;
-    // The first messages have been late for as long as they can be.
+    // The first messages have reached the maximum lateness. Older ones are no longer counted.
     expect(late()).toEqual([2, 2]);
     now += 1;
     expect(late()).toEqual([1, 1]);

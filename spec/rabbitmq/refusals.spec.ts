@@ -74,9 +74,9 @@ describeWithRabbitMq('Messages on RabbitMQ', () => {
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await received(holder, 2);
     await eventually(async () => (await queue.stats()).unfinished === 0);
-    const aside = await suite.take(suite.names.quarantine);
-    const of = (wanted: string) => aside.filter(({ headers }) => headers.what === wanted);
-    expect(aside).toHaveLength(odd.length);
+    const quarantined = await suite.take(suite.names.quarantine);
+    const of = (wanted: string) => quarantined.filter(({ headers }) => headers.what === wanted);
+    expect(quarantined).toHaveLength(odd.length);
     for (const [what, , body, reason] of odd)
       expect(of(what)).toEqual([{ body, headers: expect.anything(), reason: expect.stringMatching(reason) }]);
     expect(logger.errors).toHaveLength(odd.length);

@@ -2,8 +2,8 @@ import { connect } from 'node:net';
 import { firstCommand, StrangeServer } from './strange-server.js';
 
 /**
- * A proxy in front of a Redis server. It swallows the answer to one command and all later answers on
- * that connection: a client of Redis matches answers to commands by their order only.
+ * A proxy in front of a Redis server. It swallows the answer to one command and all later answers
+ * on that connection: a client of Redis matches answers to commands by their order only.
  */
 export class MuteProxy {
   /** The number of commands that have passed, by the kind that `kindOf` returns. */
