@@ -120,15 +120,20 @@ describe('Aborting `signal` with handle in lanes', () => {
     ['`retry.delay`', 'delay'],
     ['the logger', 'log'],
     ['onOutcome', 'outcome'],
-  ])('inside %s leaves no timer and does not wait for the retry', async (_, where) => {
+  ])('inside %s leaves no timer, does not wait for the retry, and reports the error', async (_, where) => {
     const controller = new AbortController();
     const abort = (place: string) => {
       if (place === where) controller.abort();
     };
-    const processing = new Processing(() => Promise.reject(new Error('boom')), {
+    const boom = new Error('boom');
+    const errors: unknown[] = [];
+    const processing = new Processing(() => Promise.reject(boom), {
       orderBy: 'key',
       signal: controller.signal,
-      onOutcome: () => abort('outcome'),
+      onOutcome: ({ error }) => {
+        errors.push(error);
+        abort('outcome');
+      },
       logger: { ...silentLogger, warn: () => abort('log') },
       retry: {
         delay: () => {
@@ -141,6 +146,7 @@ describe('Aborting `signal` with handle in lanes', () => {
     await turns();
     expect([processing.clock.timers, processing.completed]).toEqual([0, true]);
     expect(processing.statuses).toEqual(['1#1 retried', '2#1 released']);
+    expect(errors).toEqual([boom, undefined]);
     expect(new Holder(processing.queue).attempts).toEqual([
       [1, 2],
       [2, 1],
