@@ -1,11 +1,11 @@
-import { Counts } from '../../src/rabbitmq/counts.js';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
+import { QueueRequests } from '../../src/rabbitmq/queue-requests.js';
 import { failureOf } from '../support/promises.js';
 
 // The number of levels of a delay.
 const LEVELS = 5;
 
-describe('Counts', () => {
+describe('QueueRequests', () => {
   it('stop querying and close their channel when they are aborted', async () => {
     const told: string[] = [];
     const channel = {
@@ -18,10 +18,10 @@ describe('Counts', () => {
       close: async () => void told.push('close'),
     };
     const givenUp = new AbortController();
-    const counts = new Counts({ openChannel: async () => channel } as unknown as RabbitLink, givenUp.signal);
-    expect(await failureOf(counts.delayed('orders:delay'))).toBe('too late');
+    const counts = new QueueRequests({ openChannel: async () => channel } as unknown as RabbitLink, givenUp.signal);
+    expect(await failureOf(counts.countDelayed('orders:delay'))).toBe('too late');
     expect(told).toEqual(['orders:delay:0', 'orders:delay:1', 'close']);
-    expect(await failureOf(counts.consumers('orders'))).toBe('too late');
+    expect(await failureOf(counts.countConsumers('orders'))).toBe('too late');
     expect(told).toHaveLength(3);
   });
 });

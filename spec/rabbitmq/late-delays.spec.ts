@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from 'sluice';
-import { levelName, levelsFor } from '../../src/rabbitmq/delays.js';
+import { levelsFor } from '../../src/rabbitmq/delays.js';
+import { levelName } from '../../src/rabbitmq/names.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';

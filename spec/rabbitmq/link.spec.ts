@@ -1,7 +1,7 @@
 import { ConnectionLostError } from '../../src/core/engine-errors.js';
 import type { Client } from '../../src/rabbitmq/client.js';
+import { newResponseTimeout, OverdueError } from '../../src/rabbitmq/deadlines.js';
 import { RabbitLink } from '../../src/rabbitmq/link.js';
-import { newResponseTimeout, OverdueError } from '../../src/rabbitmq/response-timeout.js';
 import { never } from '../core/fake-driver.js';
 import { fakeTime, pass } from '../core/fakes.js';
 import { failureOf, rejectionOf, stateOf } from '../support/promises.js';

@@ -1,5 +1,5 @@
+import { totalOf } from '../../src/rabbitmq/counts.js';
 import { OneGroupMessages } from '../../src/rabbitmq/one-group.js';
-import { totalOf } from '../../src/rabbitmq/totals.js';
 
 let now = 0;
 

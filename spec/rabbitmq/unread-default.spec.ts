@@ -122,7 +122,7 @@ describe('The check for an unread group `default`', () => {
     const options = { queueName: 'orders', names: queueNames('orders'), groups: ['billing'], vhost: 'shop', logger };
     const classify = (error: unknown) =>
       (error as { code?: unknown }).code === 'LOST' ? ('retryable' as const) : ('fatal' as const);
-    return { logger, look: new UnreadDefault({ ...options, classify }).look };
+    return { logger, look: new UnreadDefault({ ...options, failures: { classify } }).look };
   };
 
   it('is skipped if the broker refuses it, which is logged at debug', async () => {

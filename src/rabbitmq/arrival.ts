@@ -3,32 +3,24 @@ import type { OwnReleases } from '../core/own-releases.js';
 import type { Delivered, GroupChannel } from './group-channel.js';
 import { comparePlaces, hasOwnId, type Place, type Received } from './message.js';
 
-/** A delivery of the broker. */
+/** A message that a channel has delivered, and on which it must be settled. */
 export interface Arrival extends Delivered {
-  /** Undefined: it is no message of Sluice. */
-  readonly received?: Received;
-}
-
-/** A delivered message. */
-export interface MessageArrival extends Delivered {
   readonly received: Received;
-  readonly place: Place;
-  /** The channel that delivered it, and that settles it. */
-  readonly channel: GroupChannel<Arrival>;
+  readonly channel: GroupChannel;
 }
 
-/** Reads a delivery. Its attempt does not count the releases of this process. */
-export function arrivalOf(channel: GroupChannel<Arrival>, received: Received, released: OwnReleases): MessageArrival {
+/** Its attempt does not count the releases of this process. */
+export function arrivalOf(channel: GroupChannel, received: Received, released: OwnReleases): Arrival {
   const { message, place, original } = received;
   const attempt = Math.max(1, message.attempt - released.of(keyOf(place)));
   const uncounted = attempt === message.attempt ? received : { ...received, message: { ...message, attempt } };
-  return { received: uncounted, tag: original.deliveryTag, place, isFirst: message.attempt === 1, channel };
+  return { received: uncounted, tag: original.deliveryTag, isFirst: message.attempt === 1, channel };
 }
 
 /** Notes how a message was settled, for the attempt of its next delivery. */
 export function noteSettled(
   released: OwnReleases,
-  { place }: MessageArrival,
+  { received: { place } }: Arrival,
   { action, isCounted, delay }: Disposition,
 ): void {
   if (!isCounted) released.add(keyOf(place));
@@ -41,10 +33,10 @@ function keyOf({ id, time }: Place): string {
 }
 
 /**
- * Whether two deliveries with one id are of the same message. The publisher sends a message again
- * if its confirm was lost, so the broker may have stored it twice.
+ * Whether two deliveries with one id are of the same message. A publisher sends a message again if
+ * its confirm was lost, so the broker may have stored it twice.
  */
-export function isSame(one: Received, other: Received): boolean {
+export function isDuplicate(one: Received, other: Received): boolean {
   return (
     hasOwnId(one) &&
     one.place.time === other.place.time &&
@@ -56,11 +48,8 @@ export function isSame(one: Received, other: Received): boolean {
  * Whether messages were delivered in the order of their places. First deliveries always are,
  * whatever the clocks of their publishers say.
  */
-export function isInOrder(arrivals: readonly MessageArrival[]): boolean {
-  const delivered = arrivals.toSorted((one, other) => one.tag - other.tag);
-  if (delivered.every(({ isFirst }) => isFirst)) return true;
-  return delivered.every(
-    (arrival, index) =>
-      index === 0 || comparePlaces((delivered[index - 1] as MessageArrival).place, arrival.place) <= 0,
-  );
+export function isInOrder(arrivals: readonly Arrival[]): boolean {
+  if (arrivals.every(({ isFirst }) => isFirst)) return true;
+  const places = arrivals.toSorted((one, other) => one.tag - other.tag).map(({ received }) => received.place);
+  return places.every((place, index) => comparePlaces(places[index - 1] ?? place, place) <= 0);
 }

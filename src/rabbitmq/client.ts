@@ -1,7 +1,7 @@
 /** The parts of a channel of rabbitmq-client that are used. */
 export interface Channel {
   readonly active: boolean;
-  queueDeclare(options: QueueOptions): Promise<{ readonly messageCount: number; readonly consumerCount: number }>;
+  queueDeclare(options: QueueOptions): Promise<QueueCounts>;
   exchangeDeclare(options: {
     readonly exchange: string;
     readonly type?: string;
@@ -63,6 +63,11 @@ export interface Client {
   removeListener(event: string, listener: (...args: never[]) => void): unknown;
   getMaxListeners?(): number;
   setMaxListeners?(count: number): unknown;
+}
+
+export interface QueueCounts {
+  readonly messageCount: number;
+  readonly consumerCount: number;
 }
 
 export interface QueueOptions {

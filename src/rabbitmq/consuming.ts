@@ -1,56 +1,34 @@
 import type { Connection } from '../core/connection.js';
-import type { ErrorKind } from '../core/engine-errors.js';
 import type { GroupConnection } from '../core/group-loop.js';
 import type { RabbitLink } from './link.js';
-import { OverdueError } from './response-timeout.js';
 
-/**
- * The connections for consuming: one, and more if there are more subscribers than a connection has
- * channels.
- */
+/** A connection, and a link of it on which a channel is reserved. */
+interface Reservation {
+  readonly connection: Connection<RabbitLink>;
+  readonly link: RabbitLink;
+}
+
+/** The connections for consuming: one, and more if the subscribers need more channels than it has. */
 export class Consuming {
+  readonly first: Connection<RabbitLink>;
   readonly #connect: () => Connection<RabbitLink>;
-  readonly #connections: [Connection<RabbitLink>, ...Connection<RabbitLink>[]];
+  readonly #connections: Connection<RabbitLink>[];
 
   constructor(connect: () => Connection<RabbitLink>) {
     this.#connect = connect;
-    this.#connections = [connect()];
+    this.first = connect();
+    this.#connections = [this.first];
   }
 
-  get connections(): readonly [Connection<RabbitLink>, ...Connection<RabbitLink>[]] {
+  get connections(): readonly Connection<RabbitLink>[] {
     return this.#connections;
   }
 
   /**
-   * Asks something over the first connection, and again when that is lost.
-   * @param signal aborts when the caller gives up: `ask` then rejects with its reason
+   * Reserves a channel for a subscriber, on the first link that has one left.
+   * @throws (a rejection) if the connection of the caller's client has no channel left
    */
-  async ask<Answer>(
-    signal: AbortSignal,
-    classify: (error: unknown) => ErrorKind,
-    ask: (link: RabbitLink) => Promise<Answer>,
-  ): Promise<Answer> {
-    const [connection] = this.#connections;
-    for (;;) {
-      const link = await connection.acquire(signal);
-      try {
-        return await ask(link);
-      } catch (error) {
-        // The connection is not to blame for callers that give up.
-        if (error === signal.reason || classify(error) !== 'retryable') throw error;
-        // The channel has ended, not the connection.
-        if (error instanceof OverdueError) continue;
-        // The error may tell of the connection's end before the connection itself does.
-        connection.lose(link, error);
-      }
-    }
-  }
-
-  /**
-   * Reserves a channel for a subscriber, on the first link that has one.
-   * @throws (a rejection) if a connection that was handed in has no channel left
-   */
-  async join(signal: AbortSignal): Promise<{ readonly connection: Connection<RabbitLink>; readonly link: RabbitLink }> {
+  async join(signal: AbortSignal): Promise<Reservation> {
     for (let index = 0; ; index++) {
       const connection = this.#connections[index] ?? this.#connect();
       this.#connections[index] = connection;
@@ -64,7 +42,7 @@ export class Consuming {
 export class SubscriberConnection implements GroupConnection<RabbitLink> {
   readonly #consuming: Consuming;
   readonly #closing = new AbortController();
-  #current: { readonly connection: Connection<RabbitLink>; readonly link: RabbitLink } | undefined;
+  #reservation: Reservation | undefined;
 
   constructor(consuming: Consuming) {
     this.#consuming = consuming;
@@ -75,7 +53,7 @@ export class SubscriberConnection implements GroupConnection<RabbitLink> {
   }
 
   get link(): RabbitLink | undefined {
-    const { connection, link } = this.#current ?? {};
+    const { connection, link } = this.#reservation ?? {};
     return connection?.isReady && connection.link === link ? link : undefined;
   }
 
@@ -83,28 +61,28 @@ export class SubscriberConnection implements GroupConnection<RabbitLink> {
     const { link } = this;
     if (link !== undefined) return link;
     this.#leave();
-    const joined = await this.#consuming.join(this.#closing.signal);
-    this.#current = joined;
+    this.#reservation = await this.#consuming.join(this.#closing.signal);
+    const joined = this.#reservation.link;
     if (this.#closing.signal.aborted) this.#leave();
-    return joined.link;
+    return joined;
   }
 
-  /** The connection stays: other subscribers use it, and the error is not theirs. */
+  /** Keeps the connection: other subscribers use it, and the error does not concern them. */
   drop(): void {}
 
-  /** The end of the subscriber's channel wakes its loop. */
+  /** Never calls back: the end of the subscriber's channel wakes its loop. */
   onChange(): () => void {
     return () => {};
   }
 
-  /** Frees the channel. Rejects what waits for a connection. */
+  /** Frees the channel. Rejects pending calls of `acquire`. */
   close(): void {
     this.#closing.abort();
     this.#leave();
   }
 
   #leave(): void {
-    this.#current?.link.leave();
-    this.#current = undefined;
+    this.#reservation?.link.leave();
+    this.#reservation = undefined;
   }
 }

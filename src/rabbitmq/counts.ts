@@ -1,70 +1,89 @@
-import type { Channel } from './client.js';
-import { levelName } from './delays.js';
-import type { RabbitLink } from './link.js';
-import { codeOf } from './rabbitmq-errors.js';
+import type { ConsumerGroup, QueueStats } from '../backend.js';
+import type { QueueContext } from './context.js';
+import type { GroupConsumer } from './group-consumer.js';
+import type { QueueRequests } from './queue-requests.js';
 
-/** Counts the messages of queues. Asking for a missing queue ends a channel, so it has its own ones. */
-export class Counts {
-  readonly #link: RabbitLink;
-  readonly #signal: AbortSignal | undefined;
-  #channel: Channel | undefined;
+/** The counts of a group, and of its messages that are for that group only. */
+export interface GroupCounts {
+  readonly all: QueueStats;
+  readonly only: QueueStats;
+}
 
-  /** @param signal aborts when the caller gives up: the next call then rejects with its reason */
-  constructor(link: RabbitLink, signal?: AbortSignal) {
-    this.#link = link;
-    this.#signal = signal;
+export type GroupConsumers = ReadonlyMap<ConsumerGroup, GroupConsumer>;
+
+/**
+ * Counts waiting messages, and those in flight in this process. AMQP does not tell which messages
+ * are in flight in other processes.
+ */
+export async function countMessages(
+  requests: QueueRequests,
+  { names, delayed }: QueueContext,
+  groups: readonly ConsumerGroup[],
+  groupConsumers: GroupConsumers,
+): Promise<QueueStats> {
+  // The broker does not count a message while it moves from one queue to another.
+  const inTransit = (group: ConsumerGroup, consumers: number) => [
+    ...(groupConsumers.get(group)?.ids ?? []),
+    ...delayed.ids(group, consumers),
+  ];
+  const known = new Map<ConsumerGroup, { readonly consumers: number; readonly ids: Set<string> }>();
+  for (const group of groups) {
+    const consumers = await requests.countConsumers(names.group(group).queue);
+    known.set(group, { consumers, ids: new Set(inTransit(group, consumers)) });
   }
-
-  /** Returns how many messages wait in a queue; undefined: there is no such queue. */
-  async waiting(queue: string): Promise<number | undefined> {
-    return (await this.look(queue))?.messageCount;
+  const each: GroupCounts[] = [];
+  const unfinished = new Set<string>();
+  const delayedForAll = await requests.countDelayed(names.delay);
+  for (const [group, { consumers, ids }] of known) {
+    const { all, only } = await countGroup(requests, { names, delayed }, group, groupConsumers.get(group));
+    for (const id of inTransit(group, consumers)) ids.add(id);
+    for (const id of ids) unfinished.add(id);
+    each.push({ all: { ready: all.ready, unfinished: Math.max(all.unfinished + delayedForAll, ids.size) }, only });
   }
+  const total = totalOf(each);
+  return { ready: total.ready, unfinished: Math.max(total.unfinished, unfinished.size) };
+}
 
-  /** Returns how many consumers a queue has, in all processes. */
-  async consumers(queue: string): Promise<number> {
-    return (await this.look(queue))?.consumerCount ?? 0;
-  }
+/**
+ * Counts the messages of a group, without those that are delayed for every group. Asks in the order
+ * in which messages move: one that moves meanwhile is counted twice rather than not at all.
+ */
+async function countGroup(
+  requests: QueueRequests,
+  { names, delayed }: Pick<QueueContext, 'names' | 'delayed'>,
+  group: ConsumerGroup,
+  consumer: GroupConsumer | undefined,
+): Promise<GroupCounts> {
+  const { queue, again, delay, publishDelay } = names.group(group);
+  const published = await requests.countDelayed(publishDelay);
+  const retries = await requests.countDelayed(delay);
+  const waiting = (await requests.countWaiting(again)) + (await requests.countWaiting(queue));
+  // A message that was delivered before it could be counted arrives by then.
+  await consumer?.arrived();
+  const { inFlight, buffered } = consumer ?? { inFlight: 0, buffered: 0 };
+  const ready = waiting + buffered;
+  const unfinished = ready + inFlight + retries + delayed.countLate(group);
+  const { oneGroup } = delayed;
+  return {
+    all: { ready, unfinished: unfinished + published },
+    only: { ready: oneGroup.countAmong(group, ready), unfinished: oneGroup.countAmong(group, unfinished) + published },
+  };
+}
 
-  /**
-   * Returns how many messages are in the levels of a delay. It asks in the order in which messages
-   * pass through them: one that moves meanwhile is counted twice rather than not at all.
-   */
-  async delayed(delay: string): Promise<number> {
-    let sum = 0;
-    for (const level of await this.levels(delay)) sum += (await this.waiting(level)) ?? 0;
-    return sum;
-  }
-
-  /**
-   * Returns the names of the levels of a delay, in the order in which messages pass through them.
-   */
-  async levels(delay: string): Promise<string[]> {
-    const names: string[] = [];
-    for (let name = levelName(delay, 0); (await this.look(name)) !== undefined; name = levelName(delay, names.length))
-      names.unshift(name);
-    return names;
-  }
-
-  async close(): Promise<void> {
-    const channel = this.#channel;
-    this.#channel = undefined;
-    await channel?.close();
-  }
-
-  /** Returns the counts of a queue; undefined: there is no such queue. */
-  async look(queue: string): Promise<{ readonly messageCount: number; readonly consumerCount: number } | undefined> {
-    if (this.#signal?.aborted) {
-      await this.close();
-      throw this.#signal.reason;
+/**
+ * Adds up the counts of several groups, each message once. Messages for one group only add up. Of
+ * the others, every group that consumes in order has the newest ones: the group with most of them
+ * has them all.
+ */
+export function totalOf(groups: readonly GroupCounts[]): QueueStats {
+  const total = (what: keyof QueueStats) => {
+    let [shared, alone] = [0, 0];
+    for (const { all, only } of groups) {
+      const own = Math.min(all[what], only[what]);
+      shared = Math.max(shared, all[what] - own);
+      alone += own;
     }
-    this.#channel ??= await this.#link.openChannel(() => {
-      this.#channel = undefined;
-    });
-    try {
-      return await this.#channel.queueDeclare({ queue, passive: true });
-    } catch (error) {
-      if (codeOf(error) === 'NOT_FOUND') return undefined;
-      throw error;
-    }
-  }
+    return shared + alone;
+  };
+  return { ready: total('ready'), unfinished: total('unfinished') };
 }

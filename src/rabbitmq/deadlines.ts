@@ -1,10 +1,21 @@
 import { withDeadline } from '../core/deadline.js';
 import { Disconnection } from '../core/disconnection.js';
-import type { ConnectionLostError } from '../core/engine-errors.js';
-import type { ResponseTimeout } from '../core/response-timeout.js';
-import { OverdueError, readingTime } from './response-timeout.js';
+import { ConnectionLostError } from '../core/engine-errors.js';
+import { ResponseTimeout } from '../core/response-timeout.js';
 
-/** Bytes per millisecond. A link that brings fewer brings heartbeats only. */
+/**
+ * The usual timeout, in milliseconds: half of the default `publishTimeout`. The other half is left
+ * to send a message again.
+ */
+const USUAL = 5000;
+
+/** How many times the usual timeout a slow server gets at most. */
+const MAX_SLOWNESS = 8;
+
+/** The slowest link that is expected, in bytes per millisecond. */
+const SLOWEST_LINK = 50;
+
+/** Bytes per millisecond. A link that receives fewer receives heartbeats only. */
 const SILENCE = 0.1;
 
 /** How many timeouts an answer may take while other bytes arrive: it may be queued behind them. */
@@ -12,20 +23,26 @@ const MOST_WAITS = 10;
 
 const LATE = new Error('Late');
 
+/** The server did not answer a request in time. The server may have carried it out. */
+export class OverdueError extends ConnectionLostError {}
+
+export function newResponseTimeout(): ResponseTimeout {
+  return new ResponseTimeout(USUAL, MAX_SLOWNESS);
+}
+
 export interface DeadlinesOptions {
   /** Shared by successive connections. */
   readonly responseTimeout: ResponseTimeout;
   /** How many bytes the connection has received. */
   readonly bytesRead: () => number;
-  /** Whether the server has said that it accepts nothing for now: then nothing is late. */
+  /** Whether the server accepts nothing for now. Then no answer is late. */
   readonly isHeldUp: () => boolean;
 }
 
 /** The deadlines of the requests over one connection. */
 export class Deadlines {
   readonly #options: DeadlinesOptions;
-  /** The bytes of messages that are not confirmed. */
-  #unconfirmed = 0;
+  #unconfirmedBytes = 0;
   /** Ends the timers of requests that the client never answers. */
   readonly #end = new Disconnection();
 
@@ -39,38 +56,32 @@ export class Deadlines {
 
   /** How long the answer to a request that is sent now may take, in milliseconds. */
   get responseTimeout(): number {
-    return this.#options.responseTimeout.milliseconds + readingTime(this.#unconfirmed);
+    return this.#options.responseTimeout.milliseconds + this.#unconfirmedBytes / SLOWEST_LINK;
   }
 
   /** Notes that a message was sent. */
   sent(bytes: number): void {
-    this.#unconfirmed += bytes;
+    this.#unconfirmedBytes += bytes;
   }
 
   /** Notes that a message was confirmed, or will never be. */
   answered(bytes: number, isConfirmed: boolean): void {
-    this.#unconfirmed -= bytes;
+    this.#unconfirmedBytes -= bytes;
     if (isConfirmed) this.#options.responseTimeout.inTime();
   }
 
-  /**
-   * Returns the error of a request that the server did not answer in time. The next request may
-   * take longer.
-   */
+  /** Creates the error of an overdue answer. The next request may take longer. */
   overdue(request: string): OverdueError {
     this.#options.responseTimeout.late();
     return new OverdueError(`RabbitMQ did not answer ${request} in time`);
   }
 
-  /** Rejects every request that has no answer, and all that follow: the connection was closed. */
+  /** The connection was closed: rejects pending requests, and all that follow. */
   end(error: ConnectionLostError): void {
     this.#end.come(error);
   }
 
-  /**
-   * Waits for the answer to a request. @throws {OverdueError} (a rejection) if it does not arrive
-   * in time
-   */
+  /** @throws {OverdueError} (a rejection) if the answer to a request does not arrive in time */
   async answerTo<Answer>(request: string, answer: Promise<Answer>): Promise<Answer> {
     const awaited = this.#end.before(answer);
     let isAnswered = false;
@@ -83,8 +94,8 @@ export class Deadlines {
       const { responseTimeout } = this;
       const before = this.#options.bytesRead();
       try {
-        // The socket keeps the process alive while there is a connection. A connection that was
-        // handed in may end without an answer.
+        // The socket keeps the process alive while there is a connection. The connection of a
+        // caller's client may end without an answer.
         const value = await withDeadline(awaited, responseTimeout, () => LATE, false);
         this.#options.responseTimeout.inTime();
         return value;

@@ -1,6 +1,8 @@
 import type { QueueOptions } from './client.js';
 import type { RabbitLink } from './link.js';
-import { keepingQueue, Setup } from './topology.js';
+import { levelName } from './names.js';
+import { QueueRequests } from './queue-requests.js';
+import { keepingQueue } from './topology.js';
 
 /** The unit of delays, in milliseconds. Delays are rounded up to it. */
 const UNIT = 16;
@@ -15,11 +17,6 @@ export const LONGEST_DELAY = UNIT * (2 ** MOST_LEVELS - 1);
 export interface Detour {
   readonly exchange: string;
   readonly routingKey: string;
-}
-
-/** Returns the name of the exchange and the queue of a level. */
-export function levelName(delay: string, level: number): string {
-  return `${delay}:${level}`;
 }
 
 /** Returns how many levels a delay needs. */
@@ -67,12 +64,12 @@ export class Delays {
    */
   async declareFor(link: RabbitLink, delay: number): Promise<void> {
     const levels = levelsFor(delay);
-    const setup = new Setup(link);
+    const requests = new QueueRequests(link);
     for (let level = this.#declared; level < levels; level++) {
-      await this.#declareLevel(setup, level);
+      await this.#declareLevel(requests, level);
       this.#declared = level + 1;
     }
-    await setup.close();
+    await requests.close();
   }
 
   /** Returns the destination for a delay of more than 0 milliseconds. */
@@ -81,10 +78,10 @@ export class Delays {
     return { exchange: levelName(this.#name, bits.length - 1), routingKey: [...bits].join('.') };
   }
 
-  async #declareLevel(setup: Setup, level: number): Promise<void> {
+  async #declareLevel(requests: QueueRequests, level: number): Promise<void> {
     const name = levelName(this.#name, level);
     const below = level === 0 ? this.#destination : levelName(this.#name, level - 1);
-    await setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'topic', durable: true }));
+    await requests.send((channel) => channel.exchangeDeclare({ exchange: name, type: 'topic', durable: true }));
     const passingTo = (exchange: string, key: QueueOptions['arguments'] = {}) =>
       keepingQueue(name, {
         'x-message-ttl': UNIT * 2 ** level,
@@ -94,11 +91,11 @@ export class Delays {
         ...key,
       });
     // An older version passes messages to the queue of a group through the default exchange.
-    await setup.declareQueue(passingTo(below), passingTo('', { 'x-dead-letter-routing-key': below }));
+    await requests.declareQueue(passingTo(below), passingTo('', { 'x-dead-letter-routing-key': below }));
     // The bits of the levels below follow the bit of this level.
     const rest = '.*'.repeat(level);
-    await setup.declare((channel) => channel.queueBind({ exchange: name, queue: name, routingKey: `#.1${rest}` }));
-    await setup.declare((channel) =>
+    await requests.send((channel) => channel.queueBind({ exchange: name, queue: name, routingKey: `#.1${rest}` }));
+    await requests.send((channel) =>
       channel.exchangeBind({ source: name, destination: below, routingKey: `#.0${rest}` }),
     );
   }

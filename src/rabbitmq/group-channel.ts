@@ -1,7 +1,8 @@
 import { within } from '../core/deadline.js';
-import type { Incoming, LinkChannel } from './client.js';
+import type { Incoming, LinkChannel, QueueCounts } from './client.js';
+import { nextTurn } from './deadlines.js';
 import type { RabbitLink } from './link.js';
-import { comparePlaces, type Place } from './message.js';
+import { comparePlaces, type Received } from './message.js';
 import { type Consumer, SilentConsumers } from './silent-consumers.js';
 
 /**
@@ -13,36 +14,34 @@ type Method = 'ack' | 'nack' | 'reject';
 /** A delivery of the channel. */
 export interface Delivered {
   readonly tag: number;
-  readonly place?: Place;
+  /** Undefined if the message is unreadable. */
+  readonly received?: Received;
   /** Whether this is the first delivery of the message to any consumer. */
   readonly isFirst?: boolean;
 }
 
-interface ChannelSettlement<Item extends Delivered> {
-  readonly item: Item;
+interface ChannelSettlement {
+  readonly item: Delivered;
   readonly method: Method;
   /** As `performance.now()`. */
   sentAt: number;
   readonly resolve: (counted: boolean) => void;
 }
 
-export interface GroupChannelOptions<Item extends Delivered> {
+export interface GroupChannelOptions {
   /**
-   * Called when a consumer gets no more messages. `queue` is undefined if the broker did not cancel
-   * it, or if the consumer had no message in flight.
+   * Called when a consumer gets no more messages. `queue` is its queue, if the broker has cancelled
+   * a consumer that had messages in flight.
    */
   readonly onCancelled: (error: unknown, queue: string | undefined) => void;
-  /**
-   * Called for a message that was acknowledged just before the channel ended. The broker may
-   * redeliver it.
-   */
-  readonly onUnconfirmed: (item: Item) => void;
+  /** The broker may redeliver a message that was acknowledged just before the channel ended. */
+  readonly onUnconfirmed: (item: Delivered) => void;
 }
 
 /**
- * An ack counts although the channel ended before its confirm, if it was sent less than so many
- * milliseconds before. A broker that has not confirmed it for longer was gone, and has redelivered
- * the message.
+ * An ack counts although the channel ended before its confirm, if it was sent less than this many
+ * milliseconds before. If the broker has not confirmed it for longer, the broker was gone, and
+ * redelivers the message.
  */
 const TRANSIT_TIME = 1000;
 
@@ -58,12 +57,12 @@ const LONGEST_DELIVERY = 100;
  * Settlements of one turn are sent together. The broker does not answer a settlement, so the answer
  * to the next request confirms them.
  */
-export class GroupChannel<Item extends Delivered> {
+export class GroupChannel {
   /** Resolves with its cause when the channel has ended. */
   readonly closed: Promise<unknown>;
   readonly #link: RabbitLink;
   readonly #channel: LinkChannel;
-  readonly #options: GroupChannelOptions<Item>;
+  readonly #options: GroupChannelOptions;
   /** The tags of unsettled deliveries, in order, with their consumers. */
   readonly #outstanding = new Map<number, Consumer>();
   readonly #consumers = new Set<Consumer>();
@@ -80,15 +79,15 @@ export class GroupChannel<Item extends Delivered> {
   /** Called when a consumer that is about to be cancelled has used its prefetch. */
   #onFull: (() => void) | undefined;
   readonly #silent: SilentConsumers;
-  #waiting: ChannelSettlement<Item>[] = [];
+  #waiting: ChannelSettlement[] = [];
   /**
    * Whether settlements wait: the broker would use their credit to deliver more, or the same
    * messages again.
    */
   #holding = false;
-  #sent: ChannelSettlement<Item>[] = [];
+  #sent: ChannelSettlement[] = [];
   /** Settlements that the next answer confirms. */
-  #confirmable: ChannelSettlement<Item>[] = [];
+  #confirmable: ChannelSettlement[] = [];
   /** The result of the last settlement. They are confirmed in order. */
   #last: Promise<unknown> = Promise.resolve();
   #scheduled: NodeJS.Immediate | undefined;
@@ -99,12 +98,7 @@ export class GroupChannel<Item extends Delivered> {
   #hasRequeued = false;
   #over = false;
 
-  private constructor(
-    link: RabbitLink,
-    channel: LinkChannel,
-    closed: Promise<unknown>,
-    options: GroupChannelOptions<Item>,
-  ) {
+  private constructor(link: RabbitLink, channel: LinkChannel, closed: Promise<unknown>, options: GroupChannelOptions) {
     this.#link = link;
     this.#channel = channel;
     this.#options = options;
@@ -121,10 +115,7 @@ export class GroupChannel<Item extends Delivered> {
     });
   }
 
-  static async open<Item extends Delivered>(
-    link: RabbitLink,
-    options: GroupChannelOptions<Item>,
-  ): Promise<GroupChannel<Item>> {
+  static async open(link: RabbitLink, options: GroupChannelOptions): Promise<GroupChannel> {
     let end!: (cause: unknown) => void;
     const closed = new Promise<unknown>((resolve) => {
       end = resolve;
@@ -147,17 +138,9 @@ export class GroupChannel<Item extends Delivered> {
     return this.#hasRequeued;
   }
 
-  /** Returns how many messages wait in a queue that exists. */
-  async count(queue: string): Promise<number> {
-    return (await this.#channel.queueDeclare({ queue, passive: true })).messageCount;
-  }
-
-  /**
-   * Returns whether a queue has consumers, also on other channels. Rejects if there is no such
-   * queue.
-   */
-  async isConsumed(queue: string): Promise<boolean> {
-    return (await this.#channel.queueDeclare({ queue, passive: true })).consumerCount > 0;
+  /** Counts the messages and the consumers of a queue. Rejects if it does not exist. */
+  look(queue: string): Promise<QueueCounts> {
+    return this.#channel.queueDeclare({ queue, passive: true });
   }
 
   /**
@@ -234,7 +217,7 @@ export class GroupChannel<Item extends Delivered> {
       // The last one first: most messages come from its queue.
       await Promise.all(consumers.reverse().map(({ consumerTag }) => this.#channel.basicCancel({ consumerTag })));
       // The client delivers what has arrived in a later turn.
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     } catch {
       // The channel has ended.
     }
@@ -256,7 +239,7 @@ export class GroupChannel<Item extends Delivered> {
    * Settles a delivery. Resolves to whether that counted. After the end of the channel only a
    * requeue counts: the broker requeues everything.
    */
-  settle(item: Item, method: Method): Promise<boolean> {
+  settle(item: Delivered, method: Method): Promise<boolean> {
     if (this.#over) return Promise.resolve(method !== 'ack');
     if (method !== 'ack') this.#hasRequeued = true;
     this.#silent.noteActivity();
@@ -339,14 +322,16 @@ export class GroupChannel<Item extends Delivered> {
     this.#confirming ??= this.#confirm();
   }
 
-  #requeue(settlements: readonly ChannelSettlement<Item>[]): void {
+  #requeue(settlements: readonly ChannelSettlement[]): void {
     if (!this.#hasRequeued) return;
     const requeued = settlements.filter(({ method }) => method !== 'ack');
     // First deliveries arrive in the order of the queue, whatever the clocks of their publishers
     // say.
     const asDelivered = requeued.every(({ item }) => item.isFirst);
     requeued.sort(({ item: one }, { item: other }) =>
-      !asDelivered && one.place && other.place ? comparePlaces(one.place, other.place) : one.tag - other.tag,
+      !asDelivered && one.received && other.received
+        ? comparePlaces(one.received.place, other.received.place)
+        : one.tag - other.tag,
     );
     for (const { item, method } of requeued) {
       this.#outstanding.delete(item.tag);
@@ -357,7 +342,7 @@ export class GroupChannel<Item extends Delivered> {
   }
 
   /** One call acknowledges all deliveries up to a tag, if none of them is unsettled. */
-  #acknowledge(settlements: readonly ChannelSettlement<Item>[]): void {
+  #acknowledge(settlements: readonly ChannelSettlement[]): void {
     const acked = new Set<number>();
     for (const { item, method } of settlements) if (method === 'ack') acked.add(item.tag);
     let upTo: number | undefined;

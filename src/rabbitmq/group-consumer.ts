@@ -15,9 +15,7 @@ interface Member {
   readonly session: SubscriberSession;
 }
 
-/**
- * All subscriptions of this process to one group. The broker shares the messages out among them.
- */
+/** All subscriptions of this process to one group. The broker distributes the messages among them. */
 export class GroupConsumer implements DriverConsumer {
   readonly #options: SessionOptions;
   readonly #members = new Set<Member>();
@@ -26,20 +24,16 @@ export class GroupConsumer implements DriverConsumer {
     this.#options = options;
   }
 
-  /** How many messages are in flight here. */
-  get held(): number {
-    return this.#sum(({ held }) => held);
+  get inFlight(): number {
+    return this.#sum((session) => session.inFlight);
   }
 
   /** How many prefetched messages wait for credit. */
   get buffered(): number {
-    return this.#sum(({ buffered }) => buffered);
+    return this.#sum((session) => session.buffered);
   }
 
-  /**
-   * The unique ids of all messages that are here, or that were requeued and may not have reached
-   * the broker.
-   */
+  /** The unique ids of all messages that are here, or that were requeued a moment ago. */
   get ids(): string[] {
     return [...[...this.#members].flatMap(({ session }) => session.ids), ...this.#options.returning.ids];
   }
@@ -82,12 +76,12 @@ export class GroupConsumer implements DriverConsumer {
     await this.#all(({ session }) => session.settled());
   }
 
-  /** Resolves when everything that the broker had delivered has arrived. */
+  /** Resolves when all messages that the broker had sent have arrived. */
   async arrived(): Promise<void> {
     await this.#all(({ session }) => session.arrived());
   }
 
-  /** Resolves when the broker has what this process has settled or returned. */
+  /** Resolves when the broker has all settlements of this process. */
   async returned(): Promise<void> {
     await this.#all(({ session }) => session.returned());
   }

@@ -5,8 +5,7 @@ import { ConnectionLostError } from '../core/engine-errors.js';
 import type { ResponseTimeout } from '../core/response-timeout.js';
 import type { Channel, Client, LinkChannel } from './client.js';
 import { channelMaxOf, frameMaxOf, isConnecting, socketOf } from './client-internals.js';
-import { Deadlines } from './deadlines.js';
-import { OverdueError } from './response-timeout.js';
+import { Deadlines, OverdueError } from './deadlines.js';
 import { TimedChannel } from './timed-channel.js';
 
 /**

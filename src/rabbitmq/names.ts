@@ -48,3 +48,8 @@ export function queueNames(queue: string): QueueNames {
     },
   };
 }
+
+/** Names the exchange and the queue of one level of a delay. */
+export function levelName(delay: string, level: number): string {
+  return `${delay}:${level}`;
+}

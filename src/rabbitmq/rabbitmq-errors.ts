@@ -1,10 +1,8 @@
 import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-errors.js';
 import { describeError } from '../internal/describe.js';
+import type { QueueCounts } from './client.js';
 
-/**
- * Codes of errors that no further attempt can avoid: of AMQP, and of the client for bytes that it
- * cannot read.
- */
+/** Codes of AMQP, and of the client for bytes that it cannot read. */
 const FATAL = new Set([
   'ACCESS_REFUSED',
   'NOT_ALLOWED',
@@ -18,7 +16,6 @@ const FATAL = new Set([
   'CODEC',
 ]);
 
-/** Codes of refusals that may pass. */
 const REFUSED = new Set(['NOT_FOUND', 'RESOURCE_LOCKED', 'RESOURCE_ERROR', 'INTERNAL_ERROR', 'NACK']);
 
 /** Codes of answers that are not AMQP. */
@@ -27,7 +24,7 @@ const NOT_RABBITMQ = new Set(['VERSION_MISMATCH', 'FRAME_ERROR', 'CODEC', 'COMMA
 /** A limit of the server is reached. Other programs may free some of it. */
 const LIMIT = /limit\b.* \(\d+\) is reached|^(\w+: )*maximum number of/i;
 
-/** A connection that was handed in has no channel left. */
+/** The connection of a caller's client has no channel left. */
 const NO_CHANNEL = /maximum number of AMQP Channels/;
 
 /**
@@ -40,7 +37,7 @@ export function rabbitMqFailures(): ErrorRules {
   return { engine: 'RabbitMQ', classify, explain };
 }
 
-/** Returns the code of an error of the client, such as `NOT_FOUND`. */
+/** Such as `NOT_FOUND`. Empty if an error has no code. */
 export function codeOf(error: unknown): string {
   return String((error as { code?: unknown } | undefined)?.code ?? '');
 }
@@ -49,17 +46,38 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : '';
 }
 
-/** Returns whether the broker requeued a delivery that was in flight for too long. */
+/** Whether the broker has closed a channel because of its `consumer_timeout`. */
 export function isConsumerTimeout(error: unknown): boolean {
   return codeOf(error) === 'PRECONDITION_FAILED' && /delivery acknowledgement/.test(messageOf(error));
 }
 
-/** Returns the log line for a `consumer_timeout`. @param prefetch of the subscriber */
+/**
+ * Whether the broker has cancelled a consumer because of its `consumer_timeout`, as RabbitMQ does
+ * from version 4.3 on. The cancellation has no reason. But after a timeout the queue still counts
+ * the consumer. A deleted queue counts none, unless another process has already declared it again
+ * and consumes from it: then the logged cause is wrong.
+ * @param queue undefined if the consumer had no message in flight
+ */
+export async function isTimeoutCancellation(
+  error: unknown,
+  queue: string | undefined,
+  channel: { look(queue: string): Promise<QueueCounts> },
+): Promise<boolean> {
+  if (queue === undefined || codeOf(error) !== 'CANCEL_FORCED') return false;
+  try {
+    return (await channel.look(queue)).consumerCount > 0;
+  } catch {
+    // The queue is gone, or the broker does not answer. The channel ends.
+    return false;
+  }
+}
+
+/** Explains a `consumer_timeout` in the log. @param prefetch of the subscriber */
 export function consumerTimedOut(queueName: string, prefetch: number): string {
   return `RabbitMQ requeued the messages of a subscriber to queue ${JSON.stringify(queueName)}, since one was in flight for longer than its "consumer_timeout". The time that a message waits for its handler counts. Raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${prefetch})`;
 }
 
-/** Returns how many bytes of a message the server accepts, if the error tells. */
+/** The most bytes of a message that the server accepts, if the error tells. */
 export function largestBody(error: unknown): number | undefined {
   const said = /larger than configured max size (\d+)/.exec(messageOf(error));
   return said === null ? undefined : Number(said[1]);

@@ -1,16 +1,16 @@
 import { Connection as RabbitConnection } from 'rabbitmq-client';
 import { Connection } from '../core/connection.js';
-import { EngineErrors } from '../core/engine-errors.js';
+import { EngineErrors, type ErrorKind } from '../core/engine-errors.js';
 import type { QueueEvents } from '../core/events.js';
 import { connectTimeoutFor } from '../core/options.js';
 import type { Logger } from '../internal/logger.js';
 import type { Client } from './client.js';
 import { frameMaxOf, vhostOf } from './client-internals.js';
+import { newResponseTimeout, type OverdueError } from './deadlines.js';
 import { FRAME_MAX, flattenAllHeaders, refuseOtherProtocols } from './frames.js';
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
 import { rabbitMqFailures } from './rabbitmq-errors.js';
-import { newResponseTimeout, type OverdueError } from './response-timeout.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from './url.js';
 
 /** The size of a frame of a client that was handed in and does not tell: the client's default. */
@@ -38,9 +38,12 @@ export interface ConnectOptions {
 /** The server of a queue, and how to connect to it. */
 export class Server {
   readonly failures: EngineErrors;
+  /** Classifies the errors of connections. */
+  readonly classify = (error: unknown): ErrorKind => (this.#isLeaving ? 'fatal' : this.failures.classify(error));
   /** Identifies the server within this process. */
   readonly id: string;
   #frameMax: number;
+  #isLeaving = false;
   #release: (() => void) | undefined;
   readonly #server: CheckedRabbitMqOptions['server'];
   /** The server in messages, without a password. */
@@ -87,7 +90,7 @@ export class Server {
       connection: purpose,
       events: this.#events,
       engine: this.failures.engine,
-      classify: this.failures.classify,
+      classify: this.classify,
       createLink: (lost) =>
         new RabbitLink({
           ...this.#client(purpose, publishTimeout),
@@ -104,6 +107,11 @@ export class Server {
       connectTimeout: connectTimeoutFor(this.#lease),
       logger: this.#logger,
     });
+  }
+
+  /** Repeats no request from now on, and does not reconnect. */
+  stopReconnecting(): void {
+    this.#isLeaving = true;
   }
 
   /** Removes the listeners from a client that was handed in. */

@@ -8,34 +8,35 @@ import type { GroupHost, GroupSession } from '../core/group-loop.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { onAbort } from '../internal/on-abort.js';
-import { type Arrival, arrivalOf, isInOrder, isSame, type MessageArrival, noteSettled } from './arrival.js';
-import { closeCancelled } from './cancelled.js';
+import { type Arrival, arrivalOf, isDuplicate, isInOrder, noteSettled } from './arrival.js';
 import type { Incoming } from './client.js';
+import { Copies } from './copies.js';
+import { nextTurn } from './deadlines.js';
 import { GroupChannel } from './group-channel.js';
 import type { RabbitLink } from './link.js';
-import { comparePlaces, copyOf, readMessage } from './message.js';
+import { comparePlaces, readMessage } from './message.js';
 import type { GroupNames } from './names.js';
 import { Prefetch } from './prefetch.js';
-import { quarantine } from './quarantine.js';
-import { consumerTimedOut, isConsumerTimeout } from './rabbitmq-errors.js';
+import { consumerTimedOut, isConsumerTimeout, isTimeoutCancellation } from './rabbitmq-errors.js';
 import type { SessionOptions } from './session-options.js';
 
-type Channel = GroupChannel<Arrival>;
-
-/** How long a new channel waits for delayed nacks that are due before it consumes anything else, in milliseconds. */
+/**
+ * How long a new channel waits for delayed nacks that are due before it consumes anything else, in
+ * milliseconds.
+ */
 const LONGEST_HEAD_START = 1000;
 
-/** A channel that ends within so many milliseconds after it was opened makes the next one wait. */
+/** If a channel ends within this many milliseconds after it was opened, the next one waits. */
 const STABLE = 5000;
 
 const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
 
 /**
- * The channel of one subscriber, and another one whenever it ends. The broker pushes messages, and
- * settlements are sent on the channel of their delivery.
+ * Runs the channel of one subscriber, and another one whenever it ends. The broker pushes messages.
+ * A settlement is sent on the channel of its delivery.
  */
 export class SubscriberSession implements GroupSession<RabbitLink> {
-  /** Resolves when the subscriber has left and the broker knows its settlements, or cannot be told. */
+  /** Resolves when the subscriber has left, and its channel has ended. */
   readonly ended: Promise<void>;
   #end!: () => void;
   readonly #host: GroupHost;
@@ -44,22 +45,21 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   readonly #subscriber: Subscriber<Delivery>;
   readonly #intake: CreditIntake;
   readonly #ignoreAbort: () => void;
-  #channel: Channel | undefined;
+  #channel: GroupChannel | undefined;
   /** Of the channel. */
   #prefetch: Prefetch | undefined;
-  /** Channels in a row that ended soon, and when the last one was opened. */
+  /** How many channels in a row were not stable, and when the last one was opened. */
   #shortLived = 0;
   #openedAt = Number.NEGATIVE_INFINITY;
   /** The messages in flight, by token. */
-  readonly #inFlight = new Map<string, MessageArrival>();
-  /** Prefetched messages without credit: of the queue `again`, which come first, and of the group's. */
-  readonly #again: MessageArrival[] = [];
-  readonly #next: MessageArrival[] = [];
+  readonly #inFlight = new Map<string, Arrival>();
+  /** Prefetched messages without credit. Those of the queue `again` come first. */
+  readonly #again: Arrival[] = [];
+  readonly #next: Arrival[] = [];
   /** Messages that are requeued once no more arrive. */
-  #returning: MessageArrival[] = [];
-  /** The copies of delayed or quarantined messages that the broker has not confirmed. */
-  readonly #copies = new Set<Promise<unknown>>();
-  /** The delayed nacks that were due at the start arrive, and are delivered when all have. */
+  #returning: Arrival[] = [];
+  readonly #copies: Copies;
+  /** Delayed nacks that were due at the start are still arriving. They are delivered together. */
   #gathering = false;
   /** The intake has ended. */
   #stopped = false;
@@ -71,6 +71,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#host = host;
     this.#options = options;
     this.#names = options.names.group(options.group);
+    this.#copies = new Copies(host, options);
     this.#subscriber = subscriber;
     this.#intake = intake;
     this.#ignoreAbort = onAbort(intake.signal, () => this.#stop());
@@ -79,8 +80,8 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     });
   }
 
-  /** How many messages are in flight here, or not returned yet. */
-  get held(): number {
+  /** How many messages are in flight here, or not requeued yet. */
+  get inFlight(): number {
     return this.#host.inFlight.size + this.#returning.length + this.#copies.size;
   }
 
@@ -91,7 +92,8 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
 
   /** The unique ids of all messages that are here. */
   get ids(): string[] {
-    return [...this.#inFlight.values(), ...this.#again, ...this.#next, ...this.#returning].map(({ place }) => place.id);
+    const all = [...this.#inFlight.values(), ...this.#again, ...this.#next, ...this.#returning];
+    return all.map(({ received }) => received.place.id);
   }
 
   get hasWork(): boolean {
@@ -107,12 +109,12 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     if (this.#stopped) return;
     await topology.open(link, group);
     if (this.#stopped) return;
-    const channel: Channel = await GroupChannel.open<Arrival>(link, {
+    const channel = await GroupChannel.open(link, {
       onCancelled: (error, queue) => {
         if (this.#channel !== channel) return;
         topology.forget(link, group);
         this.#lost(channel);
-        void closeCancelled(channel, { error, queue, prefetch: this.#intake.credit.limit }, this.#options);
+        void this.#closeCancelled(channel, error, queue);
       },
       onUnconfirmed: ({ received }) => received && done.add(received),
     });
@@ -124,7 +126,10 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
       credit: this.#intake.credit,
       isFull: () => channel.isFull,
       pause: () => channel.pause(),
-      consume: (prefetch) => this.#consume(channel, prefetch),
+      consume: async (prefetch) => {
+        await this.#consumeAgain(channel, prefetch);
+        await this.#consumeNext(channel, prefetch);
+      },
       onChange: () => this.#host.wake(),
     });
     try {
@@ -156,11 +161,11 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
       this.#returning.push(arrival);
       return COUNTED;
     }
-    const { channel, received, place } = arrival;
-    if (reason !== undefined) return this.#copying(this.#quarantine(channel, received.original, 'is given up', reason));
-    if (delay > 0) return this.#redeliver(arrival, delay);
+    if (reason !== undefined) return this.#copies.giveUp(arrival, reason);
+    if (delay > 0) return this.#copies.redeliver(arrival, delay);
+    const { channel, received } = arrival;
     if (!isRequeued) return channel.settle(arrival, 'ack');
-    returning.add(place.id, 0);
+    returning.add(received.place.id, 0);
     return channel.settle(arrival, isCounted ? 'reject' : 'nack');
   }
 
@@ -168,26 +173,25 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   giveUp(): void {}
 
   async settled(): Promise<void> {
-    await Promise.all(this.#copies);
+    await this.#copies.confirmed();
     await this.#channel?.settled();
   }
 
-  /** Resolves when the broker has everything that was settled before, or returned because the subscriber has left. */
+  /** Resolves when the broker has all settlements, and all requeued messages of a subscriber that has left. */
   async returned(): Promise<void> {
     await (this.#left ? this.ended : this.settled());
   }
 
-  /** Resolves when everything that the broker had delivered has arrived. */
+  /** Resolves when all messages that the broker had sent have arrived. */
   async arrived(): Promise<void> {
     // Over a channel that has ended, nothing arrives.
     await this.#channel?.barrier().catch(() => {});
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
   }
 
   /** Removes the messages that wait here for credit. Resolves to how many. */
   async purge(): Promise<number> {
-    const waiting = [...this.#again.splice(0), ...this.#next.splice(0)];
-    for (const arrival of waiting) noteSettled(this.#options.released, arrival, FINISH);
+    const waiting = this.#takeBuffered(FINISH);
     const counted = await Promise.all(waiting.map((arrival) => arrival.channel.settle(arrival, 'ack')));
     return counted.filter(Boolean).length;
   }
@@ -210,35 +214,40 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#end();
   }
 
-  async #consume(channel: Channel, prefetch: number): Promise<void> {
-    await channel.consume(this.#names.again, prefetch, (message) => this.#receive(channel, message, this.#again));
-    await channel.consume(this.#names.queue, prefetch, (message) => this.#receive(channel, message, this.#next));
+  /** Consumes the delayed nacks that are due. */
+  #consumeAgain(channel: GroupChannel, prefetch: number, onMessage?: () => void): Promise<void> {
+    return channel.consume(this.#names.again, prefetch, (message) => {
+      this.#receive(channel, message, this.#again);
+      onMessage?.();
+    });
   }
 
-  /** Consumes the delayed nacks first: they are before the other messages. */
-  async #start(channel: Channel, prefetching: Prefetch): Promise<void> {
-    const { again } = this.#names;
+  #consumeNext(channel: GroupChannel, prefetch: number): Promise<void> {
+    return channel.consume(this.#names.queue, prefetch, (message) => this.#receive(channel, message, this.#next));
+  }
+
+  /** Consumes the delayed nacks first: they precede the other messages. */
+  async #start(channel: GroupChannel, prefetching: Prefetch): Promise<void> {
     const prefetch = prefetching.wanted;
     if (prefetch === 0) return prefetching.begin(0);
-    const due = await channel.count(again);
+    const { messageCount: due } = await channel.look(this.#names.again);
     if (this.#stopped) return;
     const first = Math.min(due, prefetch);
     let arrived = 0;
     this.#gathering = due > 0;
-    await channel.consume(again, prefetch, (message) => {
-      this.#receive(channel, message, this.#again);
+    await this.#consumeAgain(channel, prefetch, () => {
       if (++arrived === first || arrived >= due) this.#wake?.();
     });
     const consumeRest = async () => {
       if (arrived < first) await this.#sleep(LONGEST_HEAD_START);
       // They became due in an order of their own.
-      this.#again.sort((one, other) => comparePlaces(one.place, other.place));
+      this.#again.sort((one, other) => comparePlaces(one.received.place, other.received.place));
       this.#gathering = false;
       this.#host.wake();
       // More of them arrive when there is credit.
       if (arrived < due) await this.#sleep(LONGEST_HEAD_START);
       if (this.#stopped) return;
-      await channel.consume(this.#names.queue, prefetch, (message) => this.#receive(channel, message, this.#next));
+      await this.#consumeNext(channel, prefetch);
       prefetching.begin(prefetch);
     };
     if (due === 0) await consumeRest();
@@ -246,23 +255,22 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     else consumeRest().catch(() => channel.close());
   }
 
-  #receive(channel: Channel, original: Incoming, buffer: MessageArrival[]): void {
-    // A channel that is being closed still delivers for a moment. It requeues these messages when
-    // it is closed.
+  #receive(channel: GroupChannel, original: Incoming, buffer: Arrival[]): void {
+    // A channel that is being closed still delivers for a moment. The broker requeues these
+    // messages when the channel is closed.
     if (channel !== this.#channel) return;
     const received = readMessage(original);
     if (typeof received === 'string') {
-      void this.#quarantine(channel, original, 'is no message', received);
+      void this.#copies.quarantine(channel, original, 'is no message', received);
       return;
     }
     const { delayed, group, returning, released, done } = this.#options;
     const arrival = arrivalOf(channel, received, released);
-    delayed.arrived(group, arrival.place.id);
-    returning.delete(arrival.place.id);
+    delayed.arrived(group, received.place.id);
+    returning.delete(received.place.id);
     if (done.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
-      noteSettled(released, arrival, REQUEUE_UNCOUNTED);
-      this.#returning.push(arrival);
+      this.#return(arrival);
       this.#host.wake();
     } else if (this.buffered === 0 && this.#host.inFlight.canReceive && !this.#gathering) this.#deliver(arrival);
     else {
@@ -271,23 +279,22 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     }
   }
 
-  #deliver(arrival: MessageArrival): void {
-    const { received, place, tag, channel } = arrival;
-    const twin = this.#inFlight.get(place.id);
-    if (twin !== undefined && isSame(twin.received, received)) {
+  #deliver(arrival: Arrival): void {
+    const { received, tag, channel } = arrival;
+    const { message, place, hasGivenId } = received;
+    const other = this.#inFlight.get(place.id);
+    if (other !== undefined && isDuplicate(other.received, received)) {
       void channel.settle(arrival, 'ack');
       return;
     }
     // Another program may give one id to many messages.
-    const token = twin === undefined ? place.id : `${place.id}/${tag}`;
+    const token = other === undefined ? place.id : `${place.id}/${tag}`;
     this.#inFlight.set(token, arrival);
-    const { message, hasGivenId } = received;
     // A copy takes microseconds for each message, and most need none.
     const isPlain = token === message.id;
     if (this.#host.deliver(isPlain ? message : { ...message, id: hasGivenId ? message.id : token, token })) return;
     this.#inFlight.delete(token);
-    noteSettled(this.#options.released, arrival, REQUEUE_UNCOUNTED);
-    this.#returning.push(arrival);
+    this.#return(arrival);
   }
 
   /**
@@ -303,31 +310,6 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     else if (this.#prefetch?.isPaused) inFlight.quiet();
   }
 
-  /** Sends a copy that comes back after the delay, then acknowledges the message. */
-  #redeliver(arrival: MessageArrival, delay: number): Promise<boolean> {
-    const { publisher, group, queueName, log } = this.#options;
-    const { id, key } = arrival.received.message;
-    const copied = publisher.redeliver(group, copyOf(arrival.received), delay).then(
-      () => arrival.channel.settle(arrival, 'ack'),
-      (error: unknown) => {
-        const which = `Message ${JSON.stringify(id)} of queue ${JSON.stringify(queueName)}`;
-        log.warn(`${which} was requeued without its delay`, error, { key, id });
-        return arrival.channel.settle(arrival, 'reject');
-      },
-    );
-    return this.#copying(copied);
-  }
-
-  #quarantine(channel: Channel, original: Incoming, what: string, reason: string): Promise<boolean> {
-    return quarantine(channel, original, what, reason, { host: this.#host, options: this.#options });
-  }
-
-  /** Counts the original as held until its copy is confirmed. */
-  #copying(copied: Promise<boolean>): Promise<boolean> {
-    this.#copies.add(copied);
-    return copied.finally(() => this.#copies.delete(copied));
-  }
-
   #stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -339,17 +321,14 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   }
 
   /** Requeues the messages that were not delivered. Closes the channel once nothing is in flight. */
-  async #drain(channel: Channel): Promise<void> {
+  async #drain(channel: GroupChannel): Promise<void> {
     // Before they are requeued: another subscription may receive them at once.
     this.#returning.push(...this.#takeBuffered());
-    for (const { place } of this.#returning) this.#options.returning.add(place.id, 0);
+    for (const { received } of this.#returning) this.#options.returning.add(received.place.id, 0);
     // To close the channel requeues all messages in the order of their delivery. In another order,
     // they are requeued one by one.
-    if (this.#left && this.#copies.size === 0 && !channel.hasRequeued && isInOrder(this.#returning)) {
-      channel.release();
-      await channel.close();
-      return;
-    }
+    if (this.#left && this.#copies.size === 0 && !channel.hasRequeued && isInOrder(this.#returning))
+      return channel.close();
     await channel.cancel();
     for (const arrival of this.#returning.splice(0)) void channel.settle(arrival, 'nack');
     channel.release();
@@ -358,21 +337,26 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     await channel.close();
   }
 
-  /** Takes the prefetched messages. To deliver them again is no further attempt. */
-  #takeBuffered(): MessageArrival[] {
+  /** Requeues a message that no subscriber has seen, once no more arrive. */
+  #return(arrival: Arrival): void {
+    noteSettled(this.#options.released, arrival, REQUEUE_UNCOUNTED);
+    this.#returning.push(arrival);
+  }
+
+  /** Takes the prefetched messages. To requeue them is no further attempt. */
+  #takeBuffered(disposition = REQUEUE_UNCOUNTED): Arrival[] {
     const buffered = [...this.#again.splice(0), ...this.#next.splice(0)];
-    for (const arrival of buffered) noteSettled(this.#options.released, arrival, REQUEUE_UNCOUNTED);
+    for (const arrival of buffered) noteSettled(this.#options.released, arrival, disposition);
     return buffered;
   }
 
-  /** The channel has ended, and the broker requeues what it delivered on it. */
-  #lost(channel: Channel, cause?: unknown): void {
+  /** The channel has ended. The broker requeues the messages that are in flight on it. */
+  #lost(channel: GroupChannel, cause?: unknown): void {
     if (this.#channel !== channel) return;
-    const { log, queueName, delayed } = this.#options;
     if (!this.#stopped) {
-      if (isConsumerTimeout(cause)) log.error(consumerTimedOut(queueName, this.#intake.credit.limit), { error: cause });
-      // Until the broker knows, it counts a consumer more than there are here.
-      delayed.disturbed();
+      if (isConsumerTimeout(cause)) this.#logTimeout(cause);
+      // The broker counts the consumers of the channel until it knows.
+      this.#options.delayed.disturbed();
     }
     this.#prefetch?.end();
     this.#channel = this.#prefetch = undefined;
@@ -387,7 +371,24 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     else this.#host.restart();
   }
 
-  /** Sleeps until it is woken, or that many milliseconds have passed. */
+  /** Logs why the channel gets no more messages. Closes it, which requeues its messages in flight. */
+  async #closeCancelled(channel: GroupChannel, error: unknown, queue: string | undefined): Promise<void> {
+    const { queueName, group, log } = this.#options;
+    const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;
+    if (await isTimeoutCancellation(error, queue, channel)) this.#logTimeout(error);
+    else
+      log.warn(
+        `RabbitMQ has cancelled the consumer of ${which}, for instance since its queue was deleted: it is declared again`,
+        error,
+      );
+    await channel.close();
+  }
+
+  #logTimeout(error: unknown): void {
+    this.#options.log.error(consumerTimedOut(this.#options.queueName, this.#intake.credit.limit), { error });
+  }
+
+  /** Resolves when it is woken, or after this many milliseconds. */
   async #sleep(milliseconds: number): Promise<void> {
     if (this.#stopped) return;
     const woken = new Promise<void>((resolve) => {

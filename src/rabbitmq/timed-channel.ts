@@ -1,8 +1,7 @@
 import { Disconnection } from '../core/disconnection.js';
 import type { Channel, Envelope, LinkChannel, Requeue } from './client.js';
 import { reject } from './client-internals.js';
-import { type Deadlines, nextTurn } from './deadlines.js';
-import { OverdueError } from './response-timeout.js';
+import { type Deadlines, nextTurn, OverdueError } from './deadlines.js';
 
 /** The shortest pause between two checks of unconfirmed messages, in milliseconds. */
 const LEAST_PAUSE = 100;

@@ -1,13 +1,23 @@
 import type { ConsumerGroup } from '../backend.js';
 import { withDeadline } from '../core/deadline.js';
-import type { Logger } from '../internal/logger.js';
-import type { Channel, QueueOptions } from './client.js';
+import type { QueueOptions } from './client.js';
+import type { QueueContext } from './context.js';
 import type { RabbitLink } from './link.js';
-import type { QueueNames } from './names.js';
-import { codeOf } from './rabbitmq-errors.js';
+import { QueueRequests } from './queue-requests.js';
 
 /** The highest `x-delivery-limit`: the broker must not drop messages. */
 const NEVER_DROPPED = 2 ** 31 - 1;
+
+/** How long a declaration waits for the previous one, in milliseconds. */
+const LONGEST_TURN = 10_000;
+
+type DeclareOptions = Pick<QueueContext, 'queueName' | 'names' | 'serverId' | 'logger'>;
+
+/** The last declaration, by server and exchange. */
+const declaring = new Map<string, Promise<void>>();
+
+/** Queues of an older version that were logged, by server and name. */
+const outdated = new Set<string>();
 
 /** Returns the settings of a quorum queue that never drops a confirmed message. */
 export function keepingQueue(queue: string, settings: QueueOptions['arguments'] = {}): QueueOptions {
@@ -17,36 +27,6 @@ export function keepingQueue(queue: string, settings: QueueOptions['arguments'] 
     arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': NEVER_DROPPED, ...settings },
   };
 }
-
-/**
- * Returns the settings of the queue of a group. Whatever a policy limits, the broker drops no
- * confirmed message: a full queue refuses publishes, and a message that expires or was delivered
- * too often goes to quarantine.
- */
-function groupQueue(queue: string, { quarantine }: QueueNames): QueueOptions {
-  return keepingQueue(queue, {
-    'x-overflow': 'reject-publish',
-    'x-dead-letter-exchange': quarantine,
-    'x-dead-letter-strategy': 'at-least-once',
-  });
-}
-
-/** How long a declaration waits for the one before, in milliseconds. */
-const LONGEST_TURN = 10_000;
-
-export interface DeclareOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
-  /** Identifies the server within this process. */
-  readonly serverId: string;
-  readonly logger: Logger;
-}
-
-/** The last declaration, by server and exchange. */
-const declaring = new Map<string, Promise<void>>();
-
-/** Queues of an older version that were logged, by server and name. */
-const outdated = new Set<string>();
 
 /**
  * Declares the exchange, the quarantine and groups of a queue. A process runs one declaration of a
@@ -61,8 +41,8 @@ export async function declareGroups(
   const key = `${options.serverId} ${options.names.exchange}`;
   const before = declaring.get(key);
   const declared = (async () => {
-    // The server may have blocked the connection of the one before. To go ahead only risks the race
-    // above.
+    // The server may have blocked the connection of the previous one. To go ahead only risks the
+    // race above.
     if (before !== undefined) await withDeadline(before, LONGEST_TURN, () => new Error('Late')).catch(() => {});
     await declareInTurn(link, groups, options);
   })();
@@ -83,27 +63,34 @@ async function declareInTurn(
 ): Promise<void> {
   const { names } = options;
   const { exchange, quarantine } = names;
-  const setup = new Setup(link);
+  const requests = new QueueRequests(link);
   const declareExchange = (name: string) =>
-    setup.declare((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
+    requests.send((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
   const declareQueue = async (wanted: QueueOptions, group?: ConsumerGroup) => {
-    if (await setup.declareQueue(wanted, keepingQueue(wanted.queue))) warnOfOutdated(wanted.queue, group, options);
+    if (await requests.declareQueue(wanted, keepingQueue(wanted.queue))) warnOfOutdated(wanted.queue, group, options);
   };
   const bind = (from: string, queue: string) =>
-    setup.declare((channel) => channel.queueBind({ exchange: from, queue }));
+    requests.send((channel) => channel.queueBind({ exchange: from, queue }));
   for (const each of [exchange, quarantine]) await declareExchange(each);
   await declareQueue(keepingQueue(quarantine, { 'x-overflow': 'reject-publish' }));
   await bind(quarantine, quarantine);
+  // Whatever a policy limits, the broker drops no confirmed message: a full queue refuses publishes,
+  // and a message that expires or was delivered too often goes to quarantine.
+  const settings = {
+    'x-overflow': 'reject-publish',
+    'x-dead-letter-exchange': quarantine,
+    'x-dead-letter-strategy': 'at-least-once',
+  };
   for (const group of groups) {
     const { queue, again } = names.group(group);
-    for (const each of [queue, again]) await declareQueue(groupQueue(each, names), group);
+    for (const each of [queue, again]) await declareQueue(keepingQueue(each, settings), group);
     await bind(exchange, queue);
     for (const each of [queue, again]) {
       await declareExchange(each);
       await bind(each, each);
     }
   }
-  await setup.close();
+  await requests.close();
 }
 
 function warnOfOutdated(
@@ -120,70 +107,28 @@ function warnOfOutdated(
   );
 }
 
-/**
- * Declares over its own channel. An error ends the channel, and the next declaration opens another
- * one.
- */
-export class Setup {
-  readonly #link: RabbitLink;
-  #channel: Channel | undefined;
-
-  constructor(link: RabbitLink) {
-    this.#link = link;
-  }
-
-  async declare(ask: (channel: Channel) => Promise<unknown>): Promise<void> {
-    this.#channel ??= await this.#link.openChannel(() => {
-      this.#channel = undefined;
-    });
-    await ask(this.#channel);
-  }
-
-  /**
-   * Declares a queue. Returns whether an older version of Sluice has declared it; then it is used
-   * as it is.
-   * @param older the settings of the older version
-   */
-  async declareQueue(options: QueueOptions, older: QueueOptions): Promise<boolean> {
-    try {
-      await this.declare((channel) => channel.queueDeclare(options));
-      return false;
-    } catch (error) {
-      if (codeOf(error) !== 'PRECONDITION_FAILED') throw error;
-      await this.declare((channel) => channel.queueDeclare(older));
-      return true;
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#channel?.close();
-  }
-}
-
 /** Declares the groups that this process consumes for, once over each link. */
 export class Topology {
-  readonly #options: DeclareOptions;
-  readonly #declared: readonly ConsumerGroup[];
+  readonly #context: QueueContext;
   readonly #open = new WeakMap<RabbitLink, Map<ConsumerGroup, Promise<void>>>();
 
-  /** @param declared the declared groups */
-  constructor(options: DeclareOptions, declared: readonly ConsumerGroup[]) {
-    this.#options = options;
-    this.#declared = declared;
+  constructor(context: QueueContext) {
+    this.#context = context;
   }
 
   /** Declares the groups of the options. */
-  readonly prepare = async (link: RabbitLink): Promise<void> => {
-    await declareGroups(link, this.#declared, this.#options);
-    this.#open.set(link, new Map(this.#declared.map((group) => [group, Promise.resolve()])));
-  };
+  async prepare(link: RabbitLink): Promise<void> {
+    const { groups } = this.#context;
+    await declareGroups(link, groups, this.#context);
+    this.#open.set(link, new Map(groups.map((group) => [group, Promise.resolve()])));
+  }
 
   /** Resolves when the group exists. */
   async open(link: RabbitLink, group: ConsumerGroup): Promise<void> {
     const known = this.#open.get(link);
     let opened = known?.get(group);
     if (opened === undefined) {
-      opened = declareGroups(link, [group], this.#options);
+      opened = declareGroups(link, [group], this.#context);
       known?.set(group, opened);
       // Every caller of `open` gets the error.
       opened.catch(() => this.forget(link, group));

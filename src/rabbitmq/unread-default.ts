@@ -1,27 +1,17 @@
-import type { ConsumerGroup } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
-import type { ErrorKind } from '../core/engine-errors.js';
 import { shellCommand, warnOfUnreadGroup } from '../core/unread-group.js';
 import { describeError } from '../internal/describe.js';
-import type { Logger } from '../internal/logger.js';
-import { Counts } from './counts.js';
+import type { QueueContext } from './context.js';
 import type { RabbitLink } from './link.js';
-import type { QueueNames } from './names.js';
+import { QueueRequests } from './queue-requests.js';
 
-export interface UnreadDefaultOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
-  /** The declared groups. */
-  readonly groups: readonly ConsumerGroup[];
-  /** Undefined if a client was handed in that does not tell. */
-  readonly vhost: string | undefined;
-  readonly classify: (error: unknown) => ErrorKind;
-  readonly logger: Logger;
-}
+export type UnreadDefaultOptions = Pick<QueueContext, 'queueName' | 'names' | 'groups' | 'vhost' | 'logger'> & {
+  readonly failures: Pick<QueueContext['failures'], 'classify'>;
+};
 
 /**
  * Warns once of a group `default` that this backend does not declare and that has no consumer: it
- * retains every message. AMQP cannot list queues, so other undeclared groups stay unseen.
+ * retains every message. AMQP cannot list queues, so this class does not see other undeclared groups.
  */
 export class UnreadDefault {
   readonly #options: UnreadDefaultOptions;
@@ -36,11 +26,11 @@ export class UnreadDefault {
   readonly look = async (link: RabbitLink): Promise<void> => {
     if (this.#isOver) return;
     this.#isOver = true;
-    const { classify, queueName, logger } = this.#options;
+    const { failures, queueName, logger } = this.#options;
     try {
-      await this.#look(new Counts(link));
+      await this.#look(new QueueRequests(link));
     } catch (error) {
-      this.#isOver = classify(error) !== 'retryable';
+      this.#isOver = failures.classify(error) !== 'retryable';
       if (this.#isOver)
         logger.debug(
           `Queue ${JSON.stringify(queueName)}: cannot check for a group "default" without a consumer (${describeError(error)})`,
@@ -49,18 +39,20 @@ export class UnreadDefault {
     }
   };
 
-  async #look(counts: Counts): Promise<void> {
+  async #look(requests: QueueRequests): Promise<void> {
     const { names, queueName, logger } = this.#options;
     const { queue, again } = names.group(DEFAULT_GROUP);
-    const found = await counts.look(queue);
-    const retried = found?.consumerCount === 0 ? await counts.waiting(again) : undefined;
-    await counts.close();
+    const found = await requests.look(queue);
+    const retried = found?.consumerCount === 0 ? await requests.look(again) : undefined;
+    await requests.close();
     if (found?.consumerCount !== 0) return;
-    const count = found.messageCount + (retried ?? 0);
-    const deletion = (retried === undefined ? [queue] : [queue, again])
-      .map((each) => this.#deletionOf(each))
-      .join(' && ');
-    warnOfUnreadGroup(logger, { queue: queueName, group: DEFAULT_GROUP, count, deletion });
+    const queues = retried === undefined ? [queue] : [queue, again];
+    warnOfUnreadGroup(logger, {
+      queue: queueName,
+      group: DEFAULT_GROUP,
+      count: found.messageCount + (retried?.messageCount ?? 0),
+      deletion: queues.map((each) => this.#deletionOf(each)).join(' && '),
+    });
   }
 
   /** `--` ends the options: a name may begin with a dash. */
