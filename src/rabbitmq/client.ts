@@ -1,12 +1,11 @@
-/** The parts of a channel of rabbitmq-client that are used. */
+/** The part of a channel of rabbitmq-client that the queue uses. */
 export interface Channel {
   readonly active: boolean;
   queueDeclare(options: QueueOptions): Promise<QueueCounts>;
   exchangeDeclare(options: {
     readonly exchange: string;
-    readonly type?: string;
-    readonly durable?: boolean;
-    readonly passive?: boolean;
+    readonly type: string;
+    readonly durable: boolean;
   }): Promise<unknown>;
   queueBind(options: {
     readonly exchange: string;
@@ -18,9 +17,9 @@ export interface Channel {
     readonly destination: string;
     readonly routingKey: string;
   }): Promise<unknown>;
-  /** Does not fail if there is no such queue. */
+  /** Does not fail if the queue does not exist. */
   queueDelete(options: { readonly queue: string }): Promise<unknown>;
-  /** Does not fail if there is no such exchange. */
+  /** Does not fail if the exchange does not exist. */
   exchangeDelete(options: { readonly exchange: string }): Promise<unknown>;
   queuePurge(options: { readonly queue: string }): Promise<{ readonly messageCount: number }>;
   confirmSelect(): Promise<unknown>;
@@ -40,7 +39,6 @@ export interface Channel {
   on(event: 'basic.cancel', listener: (consumerTag: string, error: unknown) => void): unknown;
 }
 
-/** Requeues a delivery. */
 export interface Requeue {
   readonly deliveryTag: number;
   readonly requeue: boolean;
@@ -51,7 +49,7 @@ export interface LinkChannel extends Channel {
   basicReject(options: Requeue): void;
 }
 
-/** The parts of a connection of rabbitmq-client that are used. */
+/** The part of a connection of rabbitmq-client that the queue uses. */
 export interface Client {
   acquire(options: { readonly emitErrorsFromChannel: boolean }): Promise<Channel>;
   close(): Promise<void>;
@@ -73,12 +71,12 @@ export interface QueueCounts {
 export interface QueueOptions {
   readonly queue: string;
   readonly durable?: boolean;
-  /** Only looks whether the queue exists. */
+  /** Does not create the queue. */
   readonly passive?: boolean;
   readonly arguments?: Readonly<Record<string, string | number>>;
 }
 
-/** A message without its body, and its destination. */
+/** The properties of a message, and its destination. */
 export interface Envelope extends Properties {
   readonly exchange: string;
   readonly routingKey: string;
@@ -100,6 +98,6 @@ export interface Incoming extends Properties {
   readonly deliveryTag: number;
   /** Whether the broker has delivered it before. */
   readonly redelivered?: boolean;
-  /** A Buffer. The client decodes text and JSON without a content encoding. */
+  /** A Buffer, or text or JSON without a content encoding, which the client decodes. */
   readonly body: unknown;
 }

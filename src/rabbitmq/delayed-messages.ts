@@ -2,7 +2,7 @@ import type { ConsumerGroup } from '../backend.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import { OneGroupMessages } from './one-group.js';
 
-/** How many messages to remember for a group. */
+/** How many messages of a group are remembered. */
 const MOST = 10_000;
 
 /** How late a message may arrive while nothing fails, in milliseconds. */
@@ -10,8 +10,8 @@ const USUALLY_LATE = 1000;
 
 /**
  * How late a message may arrive after a leader has failed, or a queue was full, in milliseconds.
- * The queue that has it tries again after `dead_letter_worker_publisher_confirm_timeout`, by
- * default three minutes, and checks only once in that time.
+ * The broker's queue tries again after `dead_letter_worker_publisher_confirm_timeout`, by default
+ * three minutes, and checks only once in that time.
  */
 const LATEST = 2 * 180_000 + USUALLY_LATE;
 
@@ -27,7 +27,7 @@ const shared = new Map<string, DelayedMessages>();
 /**
  * The delayed messages that this process has sent and not received. The broker does not count a
  * message while one of its queues passes it to the next. All backends of the process with the same
- * `url` or `client` share this, since each may receive the messages of another.
+ * `url` or `client` share them, because each may receive the messages of another.
  */
 export class DelayedMessages {
   readonly oneGroup = new OneGroupMessages();
@@ -60,41 +60,35 @@ export class DelayedMessages {
   }
 
   /**
-   * Notes a message that is sent.
    * @param delay in milliseconds from now
-   * @param group the only group that gets it; undefined: every group
+   * @param group the only group that gets the message; undefined: every group
    */
   sent(id: string, delay: number, group: ConsumerGroup | undefined): void {
     for (const { inTransit } of this.#groupsOf(group)) inTransit.add(id, delay);
   }
 
-  /** Forgets a message that was not sent. */
+  /** The message was not sent. */
   failed(id: string, group: ConsumerGroup | undefined): void {
     for (const { inTransit } of this.#groupsOf(group)) inTransit.delete(id);
   }
 
-  /** Forgets a message that a subscriber of the group has received. */
   arrived(group: ConsumerGroup, id: string): void {
     this.#groups.get(group)?.inTransit.delete(id);
   }
 
-  /** Forgets the messages of a group that was purged or deleted. */
+  /** The group was purged or deleted. */
   purged(group: ConsumerGroup): void {
     this.#groups.get(group)?.inTransit.clear();
   }
 
-  /**
-   * Notes that the broker has refused a message or a connection was lost: messages in transit may
-   * be late.
-   */
+  /** The broker refused a message, or a connection was lost: messages in transit may be late. */
   disturbed(): void {
     this.#disturbedAt = performance.now();
   }
 
   /**
    * Adds a subscriber of this process. Returns a function that removes it.
-   * @param consumers returns how many consumers of the subscriber the broker counts at the queue of
-   * the group
+   * @param consumers returns how many of its consumers the broker counts at the queue of the group
    */
   subscribed(group: ConsumerGroup, consumers: () => number): () => void {
     const { subscribers } = this.#groupOf(group);
@@ -105,7 +99,7 @@ export class DelayedMessages {
   }
 
   /**
-   * Returns the ids of the messages that may be in transit to the group.
+   * The ids of the messages that may be in transit to the group.
    * @param consumers how many consumers the queue of the group has, in all processes. While other
    * processes consume and nothing fails, one of them has received a message that is late.
    */
@@ -118,10 +112,9 @@ export class DelayedMessages {
   }
 
   /**
-   * Returns how many due messages the queue of the group may have refused: the broker counts them
+   * Counts due messages that the queue of the group may have refused: the broker counts them
    * nowhere. While nothing fails, due messages wait in the queue, and the result is 0. After a
-   * failure the two cannot be told apart, and a message that waits is counted twice until it
-   * arrives.
+   * failure, a message that waits in the queue is counted twice until it arrives.
    */
   countLate(group: ConsumerGroup): number {
     const now = performance.now();

@@ -1,4 +1,4 @@
-import type { QueueOptions } from './client.js';
+import type { Envelope, QueueOptions } from './client.js';
 import type { RabbitLink } from './link.js';
 import { levelName } from './names.js';
 import { QueueRequests } from './queue-requests.js';
@@ -7,19 +7,13 @@ import { keepingQueue } from './topology.js';
 /** The unit of delays, in milliseconds. Delays are rounded up to it. */
 const UNIT = 16;
 
-/** How many levels there can be: the limit of `x-message-ttl` allows no more. */
+/** The limit of `x-message-ttl` allows no more levels. */
 const MOST_LEVELS = 28;
 
 /** The longest delay, in milliseconds: about 49 days. */
 export const LONGEST_DELAY = UNIT * (2 ** MOST_LEVELS - 1);
 
-/** The destination of a message that is delayed. */
-export interface Detour {
-  readonly exchange: string;
-  readonly routingKey: string;
-}
-
-/** Returns how many levels a delay needs. */
+/** How many levels a delay needs. */
 export function levelsFor(delay: number): number {
   return delay <= 0 ? 0 : unitsOf(delay).toString(2).length;
 }
@@ -30,25 +24,25 @@ function unitsOf(delay: number): number {
 
 /**
  * Delays messages without a plugin. Level n keeps a message for 2ⁿ units, then passes it to the
- * level below. A message enters at the level of the highest bit of its delay. Its routing key has
- * the bits from there on: at each level, a 1 keeps the message, and a 0 lets it pass.
+ * level below. A message enters at the level of the highest bit of its delay. Its routing key
+ * contains the bits from there on: at each level, a 1 keeps the message, and a 0 lets it pass.
  *
  * Each level is a topic exchange and a queue of the same name. Levels count the bits from the end
  * of the key, so they need not know how many levels are above.
  */
 export class Delays {
+  /** The exchange that gets the due messages, and those without a delay. */
+  readonly destination: string;
   readonly #name: string;
-  readonly #destination: string;
   /** How many levels are declared over the current link. */
   #declared = 0;
 
-  /** @param destination the exchange that gets the messages that are due */
   constructor(name: string, destination: string) {
     this.#name = name;
-    this.#destination = destination;
+    this.destination = destination;
   }
 
-  /** Returns whether the levels that a delay needs are declared. */
+  /** Whether the levels that a delay needs are declared. */
   isReadyFor(delay: number): boolean {
     return levelsFor(delay) <= this.#declared;
   }
@@ -72,15 +66,15 @@ export class Delays {
     await requests.close();
   }
 
-  /** Returns the destination for a delay of more than 0 milliseconds. */
-  detour(delay: number): Detour {
+  /** Where a message with a delay of more than 0 milliseconds is sent. */
+  detour(delay: number): Pick<Envelope, 'exchange' | 'routingKey'> {
     const bits = unitsOf(delay).toString(2);
     return { exchange: levelName(this.#name, bits.length - 1), routingKey: [...bits].join('.') };
   }
 
   async #declareLevel(requests: QueueRequests, level: number): Promise<void> {
     const name = levelName(this.#name, level);
-    const below = level === 0 ? this.#destination : levelName(this.#name, level - 1);
+    const below = level === 0 ? this.destination : levelName(this.#name, level - 1);
     await requests.send((channel) => channel.exchangeDeclare({ exchange: name, type: 'topic', durable: true }));
     const passingTo = (exchange: string, key: QueueOptions['arguments'] = {}) =>
       keepingQueue(name, {

@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { hasOwnId, isRedelivery, type Received } from './message.js';
 
 /**
- * How many different messages to remember: far more than are in flight when a connection is lost.
+ * How many different messages are remembered: far more than are in flight when a connection is
+ * lost.
  */
 const MOST = 10_000;
 
 /**
- * How long to remember a message, in milliseconds: longer than a broker takes to restart, or to
+ * How long a message is remembered, in milliseconds: longer than a broker takes to restart, or to
  * notice a dead connection.
  */
 const LONGEST = 600_000;
@@ -20,33 +21,27 @@ interface Entry {
 }
 
 /**
- * Messages that were acknowledged just before their connection ended. The broker may redeliver
- * them.
+ * Remembers messages that were acknowledged just before their connection ended. The broker may
+ * redeliver them.
  */
 export class DoneWith {
   /** By identity, in the order of expiry. */
   readonly #entries = new Map<string, Entry>();
 
-  /**
-   * Remembers a message, unless another program has published it: another message may be equal to
-   * that one.
-   */
+  /** Ignores messages of other programs: another message may be equal to such a message. */
   add(received: Received): void {
     if (!hasOwnId(received)) return;
     const identity = identityOf(received);
     const count = (this.#entries.get(identity)?.count ?? 0) + 1;
     this.#entries.delete(identity);
     this.#entries.set(identity, { count, until: performance.now() + LONGEST });
-    this.#forget();
+    this.#forgetExpired();
   }
 
-  /**
-   * Returns whether a delivery is one of these messages, and forgets the message: the broker
-   * redelivers it once.
-   */
+  /** Forgets a redelivered message. Returns whether it was remembered. */
   take(received: Received): boolean {
     if (this.#entries.size === 0 || !isRedelivery(received)) return false;
-    this.#forget();
+    this.#forgetExpired();
     const identity = identityOf(received);
     const entry = this.#entries.get(identity);
     if (entry === undefined) return false;
@@ -55,8 +50,7 @@ export class DoneWith {
     return true;
   }
 
-  /** Forgets expired messages, and the oldest if there are too many. */
-  #forget(): void {
+  #forgetExpired(): void {
     const now = performance.now();
     for (const [identity, { until }] of this.#entries) {
       if (until >= now && this.#entries.size <= MOST) return;
@@ -65,7 +59,7 @@ export class DoneWith {
   }
 }
 
-/** Returns the identity of a message. A copy for a later attempt has another one. */
+/** A copy for a later attempt has another identity. */
 function identityOf({ place, attempts, original }: Received): string {
   const digest = createHash('sha256')
     .update(original.body as Buffer)

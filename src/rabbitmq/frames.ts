@@ -2,13 +2,13 @@ import type { Client } from './client.js';
 import { type ClientSocket, socketOf } from './client-internals.js';
 
 /**
- * How deep headers may be nested, the table itself included. The client decodes them by recursion:
- * headers that are nested thousands of levels deep overflow its stack. It then drops the
- * connection, each time that the broker delivers them.
+ * How deep headers may be nested, the table itself included. The client decodes them by recursion.
+ * Headers that are nested thousands of levels deep overflow its stack, and it drops the connection
+ * each time that the broker delivers them.
  */
 export const MOST_DEPTH = 100;
 
-/** A table with fewer bytes is not nested too deep: each level takes a type and a length. */
+/** A smaller table, in bytes, is not nested too deep: each level takes a type and a length. */
 const LEAST_DEEP = MOST_DEPTH * 5;
 
 /** The types of AMQP whose values begin with a length. */
@@ -17,7 +17,7 @@ const ARRAY = 'A'.charCodeAt(0);
 const BYTES = 'x'.charCodeAt(0);
 const STRING = 'S'.charCodeAt(0);
 
-/** How many bytes a value of each other type takes. */
+/** The bytes of a value of each other type. */
 const SIZES = new Map(
   Object.entries({ V: 0, t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5, l: 8, L: 8, T: 8, d: 8 }).map(
     ([type, size]) => [type.charCodeAt(0), size],
@@ -27,17 +27,14 @@ const SIZES = new Map(
 const LENGTH = 4;
 
 /**
- * A frame begins with its type, its channel and the length of its content. One byte follows the
- * content.
+ * A frame begins with its type, its channel and the length of its content. It ends with one more
+ * byte.
  */
 const FRAME_START = 7;
 const HEADER_FRAME = 2;
 const FRAME_LENGTH = 3;
 
-/**
- * The properties of a content header follow its class, its weight, the size of the body, and the
- * flags that list the properties.
- */
+/** The properties follow the class, the weight, the size of the body, and flags for each property. */
 const FLAGS = 12;
 const PROPERTIES = 14;
 const CONTENT_TYPE = 0x8000;
@@ -47,16 +44,15 @@ const HEADERS = 0x2000;
 const patched = new WeakSet<ClientSocket>();
 
 /**
- * Flattens the headers of all messages that a client reads. The client decodes nested tables by
- * recursion, so deep ones overflow its stack. It reads the start of a frame, then its content; if
- * it did otherwise, the headers would stay.
+ * Flattens the headers of all messages that a client reads. This relies on the client reading the
+ * start of a frame first, then its content.
  */
 export function flattenAllHeaders(client: object): void {
   const socket = socketOf(client);
   const read = socket?.read;
   if (socket === undefined || read === undefined || patched.has(socket)) return;
   patched.add(socket);
-  /** How many bytes of a header frame are read next. */
+  /** The length of the header frame that is read next. */
   let expected: number | undefined;
   socket.read = (size) => {
     const bytes = read.call(socket, size);
@@ -70,21 +66,19 @@ export function flattenAllHeaders(client: object): void {
   };
 }
 
-/**
- * The most bytes of a frame on a connection that a backend opens: what servers accept by default.
- */
+/** The most bytes of a frame on a connection that a backend opens: the default of servers. */
 export const FRAME_MAX = 131_072;
 
 /**
- * How many bytes the client may read at once when it is connected. The server adds to the headers
- * of a delayed message which queues it has passed, even if they exceed a frame then.
+ * How many bytes the client may read at once when it is connected. The server adds the queues that
+ * a delayed message has passed to its headers, even if the headers exceed a frame then.
  */
 const MOST_READ = 2 * 1024 * 1024;
 
 /**
- * Ends a new connection if the server does not speak AMQP. The client takes any bytes for the
- * length of a frame. It then waits for that many bytes, or throws in an event handler of its
- * socket, where the error cannot be caught.
+ * Ends a new connection if the server does not speak AMQP. The client would take any bytes for the
+ * length of a frame, then wait for that many bytes, or throw in an event handler of its socket,
+ * where the error cannot be caught.
  */
 export function refuseOtherProtocols(client: Client): void {
   const socket = socketOf(client);
@@ -104,8 +98,8 @@ export function refuseOtherProtocols(client: Client): void {
 
 /**
  * Turns values that are nested too deep in the headers of a message into bytes, which the client
- * does not decode. A table, an array and bytes differ in their type only. Changes the content of
- * the header frame in place.
+ * does not decode: a table, an array and bytes differ in their type only. Changes the frame in
+ * place.
  */
 export function flattenHeaders(frame: Buffer): void {
   if (frame.length < PROPERTIES + LEAST_DEEP) return;
@@ -119,8 +113,7 @@ export function flattenHeaders(frame: Buffer): void {
 
 /** Stops at the first byte that breaks the format: the client refuses such a frame. */
 function flattenTable(frame: Buffer, start: number, end: number): void {
-  // The tables and arrays around the current byte, from the outside: where each ends, and whether
-  // its values have keys.
+  // The tables and arrays around the current byte, the outermost first.
   const around = [{ end, hasKeys: true }];
   let at = start;
   for (;;) {

@@ -39,14 +39,13 @@ export interface GroupChannelOptions {
 }
 
 /**
- * An ack counts although the channel ended before its confirm, if it was sent less than this many
- * milliseconds before. If the broker has not confirmed it for longer, the broker was gone, and
- * redelivers the message.
+ * If the channel ends before the confirm of an ack, the ack counts if it was sent less than this
+ * many milliseconds before. If it was sent earlier, the broker was gone, and redelivers the message.
  */
 const TRANSIT_TIME = 1000;
 
 /**
- * How long after it was requested a message may take to arrive before its consumer is cancelled, in
+ * How long a requested message may take to arrive before its consumer is cancelled, in
  * milliseconds.
  */
 const LONGEST_DELIVERY = 100;
@@ -66,12 +65,10 @@ export class GroupChannel {
   /** The tags of unsettled deliveries, in order, with their consumers. */
   readonly #outstanding = new Map<number, Consumer>();
   readonly #consumers = new Set<Consumer>();
-  /** Consumers whose cancellation the broker has not confirmed: it may still count them. */
+  /** Consumers whose cancellation is unconfirmed: the broker may still count them. */
   readonly #leaving = new Set<Consumer>();
-  /** The consumer that was added last. */
   #lastConsumer: Consumer | undefined;
-  /** How many consumers there have been. */
-  #tags = 0;
+  #consumerCount = 0;
   /** How many messages of a queue may be in flight. */
   #prefetch = 1;
   /** When the broker last got credit, as `performance.now()`. */
@@ -81,8 +78,8 @@ export class GroupChannel {
   readonly #silent: SilentConsumers;
   #waiting: ChannelSettlement[] = [];
   /**
-   * Whether settlements wait: the broker would use their credit to deliver more, or the same
-   * messages again.
+   * Whether settlements wait: the broker would use their credit to deliver more messages, or to
+   * redeliver the same ones.
    */
   #holding = false;
   #sent: ChannelSettlement[] = [];
@@ -109,6 +106,7 @@ export class GroupChannel {
       pause: (milliseconds) => this.lasts(milliseconds),
       onSilent: (error) => options.onCancelled(error, undefined),
     });
+    channel.on('basic.cancel', (tag, error) => this.#cancelledByBroker(tag, error));
     this.closed = closed.then((cause) => {
       this.abandon();
       return cause;
@@ -120,14 +118,7 @@ export class GroupChannel {
     const closed = new Promise<unknown>((resolve) => {
       end = resolve;
     });
-    const channel = await link.openChannel((cause) => end(cause));
-    const opened = new GroupChannel(link, channel, closed, options);
-    channel.on('basic.cancel', (consumerTag, error) => {
-      const consumer = [...opened.#consumers, ...opened.#leaving].find((each) => each.consumerTag === consumerTag);
-      const isHolding = consumer !== undefined && [...opened.#outstanding.values()].includes(consumer);
-      options.onCancelled(error, isHolding ? consumer.queue : undefined);
-    });
-    return opened;
+    return new GroupChannel(link, await link.openChannel((cause) => end(cause)), closed, options);
   }
 
   /**
@@ -138,25 +129,32 @@ export class GroupChannel {
     return this.#hasRequeued;
   }
 
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** Whether the last consumer has used its prefetch, so that no message is in transit to it. */
+  get isFull(): boolean {
+    let here = 0;
+    for (const consumer of this.#outstanding.values()) if (consumer === this.#lastConsumer) here++;
+    return here >= this.#prefetch;
+  }
+
   /** Counts the messages and the consumers of a queue. Rejects if it does not exist. */
   look(queue: string): Promise<QueueCounts> {
     return this.#channel.queueDeclare({ queue, passive: true });
   }
 
   /**
-   * Returns how many consumers of a queue the broker counts for this channel. It counts a cancelled
-   * one until it has confirmed that, and all its deliveries are settled.
+   * Counts the consumers of a queue that the broker counts for this channel: a cancelled one until
+   * its cancellation is confirmed and all its deliveries are settled.
    */
   countConsumers(queue: string): number {
     const consumers = new Set([...this.#consumers, ...this.#leaving, ...this.#outstanding.values()]);
     return [...consumers].filter((consumer) => consumer.queue === queue).length;
   }
 
-  get isOver(): boolean {
-    return this.#over;
-  }
-
-  /** Resolves after so many milliseconds, or when the channel has ended. */
+  /** Resolves after this many milliseconds, or when the channel has ended. */
   lasts(milliseconds: number): Promise<void> {
     return within(milliseconds, this.closed);
   }
@@ -167,7 +165,7 @@ export class GroupChannel {
     this.#prefetch = prefetch;
     await this.#channel.basicQos({ prefetchCount: prefetch });
     if (this.#cancelled !== undefined) return;
-    const consumerTag = `${this.#tags++}`;
+    const consumerTag = `${this.#consumerCount++}`;
     const consumer = { consumerTag, queue };
     this.#lastConsumer = consumer;
     this.#consumers.add(consumer);
@@ -181,58 +179,27 @@ export class GroupChannel {
     });
   }
 
+  /** Cancels the consumers. Resolves when no more messages arrive, or the channel has ended. */
+  pause(): Promise<void> {
+    // An earlier pause may be unconfirmed.
+    this.#paused = this.#paused.then(() => this.#cancelConsumers());
+    return this.#paused;
+  }
+
+  /** Pauses for good. */
+  cancel(): Promise<void> {
+    this.#cancelled ??= this.pause();
+    return this.#cancelled;
+  }
+
   /** Sends no settlement until `release()` is called. */
   hold(): void {
     this.#holding = true;
   }
 
-  /** Sends the settlements that were held. */
   release(): void {
     this.#holding = false;
     this.#schedule();
-  }
-
-  /** Whether the last consumer has used its prefetch, so that no message is in transit to it. */
-  get isFull(): boolean {
-    let here = 0;
-    for (const consumer of this.#outstanding.values()) if (consumer === this.#lastConsumer) here++;
-    return here >= this.#prefetch;
-  }
-
-  /** Cancels the consumers. Resolves when no more messages arrive, or the channel has ended. */
-  pause(): Promise<void> {
-    // An earlier pause may not be confirmed yet.
-    this.#paused = this.#paused.then(() => this.#cancelConsumers());
-    return this.#paused;
-  }
-
-  async #cancelConsumers(): Promise<void> {
-    const consumers = [...this.#consumers];
-    this.#consumers.clear();
-    for (const consumer of consumers) this.#leaving.add(consumer);
-    try {
-      // A quorum queue requeues what is in transit to a consumer that is cancelled, and counts it
-      // as delivered.
-      await this.#fill();
-      // The last one first: most messages come from its queue.
-      await Promise.all(consumers.reverse().map(({ consumerTag }) => this.#channel.basicCancel({ consumerTag })));
-      // The client delivers what has arrived in a later turn.
-      await nextTurn();
-    } catch {
-      // The channel has ended.
-    }
-    for (const consumer of consumers) this.#leaving.delete(consumer);
-    this.#onFull = undefined;
-    this.#schedule();
-  }
-
-  /**
-   * Cancels the consumers for good. Resolves when no more messages arrive, or the channel has
-   * ended.
-   */
-  cancel(): Promise<void> {
-    this.#cancelled ??= this.pause();
-    return this.#cancelled;
   }
 
   /**
@@ -251,24 +218,21 @@ export class GroupChannel {
     return counted;
   }
 
-  /** Resolves when the settlements of now are confirmed. */
+  /** Resolves when all settlements of now are confirmed. */
   async settled(): Promise<void> {
     await this.#last;
   }
 
   /**
-   * Resolves when the broker has read what was sent before, and what it had sent by then has
+   * Resolves when the broker has read all earlier requests, and what it had sent by then has
    * arrived.
-   * @throws what has ended the channel (a rejection)
+   * @throws the cause if the channel has ended (a rejection)
    */
   async barrier(): Promise<void> {
     await this.#channel.basicQos({ prefetchCount: this.#prefetch });
   }
 
-  /**
-   * Closes the channel once the broker has confirmed every settlement, including those that were
-   * held. Requeues unsettled deliveries.
-   */
+  /** Sends all settlements, then closes the channel. The broker requeues unsettled deliveries. */
   async close(): Promise<void> {
     this.release();
     await this.settled();
@@ -290,6 +254,32 @@ export class GroupChannel {
       if (wasInTransit) this.#options.onUnconfirmed(item);
       resolve(wasInTransit || method !== 'ack');
     }
+  }
+
+  #cancelledByBroker(consumerTag: string, error: unknown): void {
+    const consumer = [...this.#consumers, ...this.#leaving].find((each) => each.consumerTag === consumerTag);
+    const hasInFlight = consumer !== undefined && [...this.#outstanding.values()].includes(consumer);
+    this.#options.onCancelled(error, hasInFlight ? consumer.queue : undefined);
+  }
+
+  async #cancelConsumers(): Promise<void> {
+    const consumers = [...this.#consumers];
+    this.#consumers.clear();
+    for (const consumer of consumers) this.#leaving.add(consumer);
+    try {
+      // If a consumer is cancelled, a quorum queue requeues messages in transit to it, and counts
+      // them as delivered.
+      await this.#fill();
+      // The last one first: most messages come from its queue.
+      await Promise.all(consumers.reverse().map(({ consumerTag }) => this.#channel.basicCancel({ consumerTag })));
+      // The client delivers what has arrived in a later turn.
+      await nextTurn();
+    } catch {
+      // The channel has ended.
+    }
+    for (const consumer of consumers) this.#leaving.delete(consumer);
+    this.#onFull = undefined;
+    this.#schedule();
   }
 
   /** Gives no more credit. Resolves when the messages in transit have arrived. */
@@ -314,9 +304,10 @@ export class GroupChannel {
     for (const settlement of settlements) settlement.sentAt = now;
     this.#creditedAt = now;
     this.#sent.push(...settlements);
-    // A channel that is about to end takes nothing. Its end settles them.
+    // A channel that is about to end sends nothing. Its end settles them.
     if (!this.#channel.active) return;
-    // Requeues come first: the credit of an ack is then for them, not for newer messages.
+    // Requeues come first: the broker then uses the credit of an ack for them, not for newer
+    // messages.
     this.#requeue(settlements);
     this.#acknowledge(settlements);
     this.#confirming ??= this.#confirm();

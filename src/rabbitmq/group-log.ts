@@ -6,18 +6,16 @@ import type { LogDetails, Logger } from '../internal/logger.js';
 
 type MessageDetails = Pick<LogDetails, 'key' | 'id' | 'error'>;
 
-/** What the loop of one subscriber reports. */
 export interface SubscriberReports {
   readonly refusals: Pick<Refusals, 'add' | 'end'>;
   readonly fatalErrors: Pick<FatalErrors, 'add' | 'end'>;
 }
 
-/** Logs what happens to one group of a queue, with the fields that name both. */
+/** Logs events of one group of a queue, with the fields that name both. */
 export class GroupLog {
   readonly #logger: Logger;
   readonly #fields: { readonly queue: string; readonly group: ConsumerGroup };
   readonly #refusals: Refusals;
-  /** The subscribers that RabbitMQ refuses to serve. */
   readonly #refused = new Set<object>();
   readonly #fatalErrors: FatalErrors;
 
@@ -29,7 +27,7 @@ export class GroupLog {
     this.#fatalErrors = new FatalErrors({ ...this.#fields, logger });
   }
 
-  /** The refusals of a group end when none of its subscribers is refused. */
+  /** Returns the logs of one subscriber. Refusals end when no subscriber is refused any more. */
   reportsOf(subscriber: object): SubscriberReports {
     let isServed = false;
     return {
@@ -53,12 +51,11 @@ export class GroupLog {
     };
   }
 
-  /** Removes a subscriber that has left. */
   left(subscriber: object): void {
     this.#refused.delete(subscriber);
   }
 
-  /** Warns of an expected event in one line. The error with its stack is for debug. */
+  /** Warns of an expected event in one line. The error with its stack goes to `debug`. */
   warn(message: string, error: unknown, details?: MessageDetails): void {
     this.#logger.warn(`${message} (${describeError(error)})`, { ...this.#fields, ...details });
     this.#logger.debug(message, { ...this.#fields, ...details, error });

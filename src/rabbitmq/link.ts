@@ -8,11 +8,10 @@ import { channelMaxOf, frameMaxOf, isConnecting, socketOf } from './client-inter
 import { Deadlines, OverdueError } from './deadlines.js';
 import { TimedChannel } from './timed-channel.js';
 
-/**
- * How many times in a lease the link checks whether the event loop was blocked, and for how long it
- * remembers that, in milliseconds.
- */
+/** How many times in a lease the link checks whether the event loop was blocked. */
 const CHECKS = 4;
+
+/** How long the link remembers that the event loop was blocked, in milliseconds. */
 const BLOCKED_UNTIL_NOW = 2000;
 
 /** How many channels a connection has, if the client does not tell. */
@@ -28,19 +27,19 @@ const SHUTDOWN_TIMEOUT = 1000;
 
 export interface RabbitLinkOptions {
   readonly client: Client;
-  /** Whether the link ends the connection. A connection that was handed in reconnects by itself. */
+  /** Whether the link ends the connection. The client of a caller reconnects by itself. */
   readonly owned: boolean;
   /** Shared by successive links. */
   readonly responseTimeout: ResponseTimeout;
   /**
-   * How long the event loop may be blocked before the server takes the process for dead, in
+   * How long the event loop may be blocked before the server closes the connection, in
    * milliseconds.
    */
   readonly lease: number;
   readonly lost: (cause: unknown) => void;
-  /** Called when the server did not answer on a channel, and the channel is given up. */
+  /** The server did not answer on a channel, and the link gives the channel up. */
   readonly onOverdue: (error: OverdueError) => void;
-  /** Called when the server accepts messages again. */
+  /** The server accepts messages again. */
   readonly onUnblocked?: (() => void) | undefined;
 }
 
@@ -76,14 +75,14 @@ export class RabbitLink implements Link {
 
   /**
    * Whether the event loop was blocked for a lease until just now. The server may have closed the
-   * connection, which is not read yet.
+   * connection, and the client has not noticed yet.
    */
   get wasBlocked(): boolean {
     this.#checkEventLoop();
     return performance.now() - this.#wasBlockedAt < BLOCKED_UNTIL_NOW;
   }
 
-  /** Why the server accepts no messages; undefined while it does. */
+  /** Why the server accepts no messages. Undefined: it accepts them. */
   get blocked(): string | undefined {
     return this.#blocked;
   }
@@ -92,14 +91,19 @@ export class RabbitLink implements Link {
     return this.#options.owned;
   }
 
+  /** The most bytes of a frame that the server accepts, if the client tells. */
+  get frameMax(): number | undefined {
+    return frameMaxOf(this.#options.client);
+  }
+
   /**
-   * Reserves a channel for a subscriber, until `leave()`. Returns whether there was one left.
-   * @throws if there is none, and the connection was handed in, so that there is no other
+   * Reserves a channel for a subscriber, until `leave()`. Returns whether one was left.
+   * @throws if none is left on the client of a caller, which cannot have another connection
    */
   join(): boolean {
     const channelMax = channelMaxOf(this.#options.client) ?? DEFAULT_CHANNEL_MAX;
     const isFull = this.#subscribers >= Math.ceil(channelMax * SHARE_OF_SUBSCRIBERS);
-    // The client throws the same if all of its channels are open.
+    // The client throws the same error if all of its channels are open.
     if (isFull && !this.isOwned)
       throw new Error(
         `maximum number of AMQP Channels already opened by subscribers (${this.#subscribers} of ${channelMax})`,
@@ -113,18 +117,13 @@ export class RabbitLink implements Link {
     this.#subscribers -= 1;
   }
 
-  /** The most bytes of a frame that the server accepts, if the client tells. */
-  get frameMax(): number | undefined {
-    return frameMaxOf(this.#options.client);
-  }
-
   async connect(): Promise<void> {
     const { client, owned } = this.#options;
     if (owned) {
       const connected = new Promise<void>((resolve) => client.on('connection', resolve));
       await this.#end.before(connected);
     } else {
-      // It may have connected long ago. A channel tells whether it is connected.
+      // The client may have connected long ago. A channel tells whether it is connected.
       const channel = await this.openChannel(() => {});
       await channel.close();
     }
@@ -132,7 +131,7 @@ export class RabbitLink implements Link {
   }
 
   /**
-   * Opens a channel. `onClosed` is called when the channel ends, unless the link has ended.
+   * Opens a channel. Calls `onClosed` when the channel ends, unless the link has ended.
    * @throws {ConnectionLostError} (a rejection) if the link has ended
    */
   async openChannel(onClosed: (cause: unknown) => void): Promise<LinkChannel> {
@@ -147,51 +146,9 @@ export class RabbitLink implements Link {
     }
   }
 
-  async #open(onClosed: (cause: unknown) => void): Promise<LinkChannel> {
-    const channel = new TimedChannel(await this.#options.client.acquire({ emitErrorsFromChannel: true }), {
-      deadlines: this.#deadlines,
-      onEnd: (cause) => {
-        this.#channels.delete(channel);
-        onClosed(cause ?? this.#cause ?? new ConnectionLostError('The channel was closed'));
-      },
-      onOverdue: (error, closed) => {
-        this.#options.onOverdue(error);
-        void this.#expectClosed(closed, error);
-      },
-    });
-    this.#channels.add(channel);
-    return channel;
-  }
-
   /**
-   * If the server does not close a channel, only the end of the connection frees what the server
-   * keeps for it.
-   */
-  async #expectClosed(closed: Promise<void>, cause?: OverdueError): Promise<void> {
-    try {
-      await this.#deadlines.answerTo('channel.close', closed);
-    } catch (error) {
-      // Any other error means that the connection has ended.
-      if (error instanceof OverdueError) this.#break(cause ?? error);
-    }
-  }
-
-  /**
-   * Whether the server accepts nothing for now, so that nothing is late. Before it is connected,
-   * the connect timeout applies.
-   */
-  get #isHeldUp(): boolean {
-    if (this.#over) return false;
-    return (
-      !this.#isConnected ||
-      this.#blocked !== undefined ||
-      performance.now() - this.#unblockedAt < this.#options.responseTimeout.milliseconds
-    );
-  }
-
-  /**
-   * Sends what is written in this turn together. The client writes frame by frame, and a write
-   * costs more than the frame.
+   * Sends everything that is written in this turn together. The client writes frame by frame, and a
+   * write costs more than the frame.
    */
   gather(): void {
     const socket = socketOf(this.#options.client);
@@ -236,17 +193,54 @@ export class RabbitLink implements Link {
     }
   }
 
-  /** Also called for errors of other channels on a connection that was handed in. */
+  async #open(onClosed: (cause: unknown) => void): Promise<LinkChannel> {
+    const channel = new TimedChannel(await this.#options.client.acquire({ emitErrorsFromChannel: true }), {
+      deadlines: this.#deadlines,
+      onEnd: (cause) => {
+        this.#channels.delete(channel);
+        onClosed(cause ?? this.#cause ?? new ConnectionLostError('The channel was closed'));
+      },
+      onOverdue: (error, closed) => {
+        this.#options.onOverdue(error);
+        void this.#expectClosed(closed, error);
+      },
+    });
+    this.#channels.add(channel);
+    return channel;
+  }
+
+  /** If the server does not close a channel, only the end of the connection frees its resources. */
+  async #expectClosed(closed: Promise<void>, cause?: OverdueError): Promise<void> {
+    try {
+      await this.#deadlines.answerTo('channel.close', closed);
+    } catch (error) {
+      // Any other error means that the connection has ended.
+      if (error instanceof OverdueError) this.#break(cause ?? error);
+    }
+  }
+
+  /**
+   * Whether the server accepts nothing for now, so that no answer is late. Before the link is
+   * connected, the connect timeout applies.
+   */
+  get #isHeldUp(): boolean {
+    if (this.#over) return false;
+    if (!this.#isConnected || this.#blocked !== undefined) return true;
+    return performance.now() - this.#unblockedAt < this.#options.responseTimeout.milliseconds;
+  }
+
+  /** Also gets the errors of other channels on the client of a caller. */
   readonly #failed = (error: unknown): void => {
-    if (!this.#options.owned && (error as { name?: unknown } | undefined)?.name === 'AMQPChannelError') return;
-    // A client that was destroyed while it negotiated opens its connection nevertheless.
-    if (this.#over && this.#options.owned) this.#options.client.unsafeDestroy();
+    const { client, owned, lost } = this.#options;
+    if (!owned && (error as { name?: unknown } | undefined)?.name === 'AMQPChannelError') return;
+    // A client that was destroyed during the handshake opens its connection nevertheless.
+    if (this.#over && owned) client.unsafeDestroy();
     this.#cause ??= error;
-    this.#options.lost(error);
+    lost(error);
     this.#end.come(error);
   };
 
-  /** Ends the current connection. A client that was handed in reconnects by itself. */
+  /** Ends the current connection. The client of a caller reconnects by itself. */
   #break(cause: unknown): void {
     const { client, owned } = this.#options;
     if (owned) this.#failed(cause);

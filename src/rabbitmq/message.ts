@@ -5,31 +5,28 @@ import { describe } from '../internal/describe.js';
 import type { Incoming, Properties } from './client.js';
 import { MOST_DEPTH } from './frames.js';
 
-/** The headers of a message, as JSON. Names in AMQP tables are limited. */
+/** The headers of a message, as JSON, because AMQP limits the names in tables. */
 const HEADERS = 'sluice-headers';
 /** When the message was published, in milliseconds since the epoch. */
 const PUBLISHED_AT = 'sluice-published-at';
-/** How often the message was delivered before it was copied for a nack with a delay. */
+/** The deliveries before the message was copied for a nack with a delay. */
 const ATTEMPTS = 'sluice-attempts';
-/** The id that Sluice made for a message to which its publisher gave another one. */
+/** The id that Sluice created for a message whose publisher gave it another one. */
 const UNIQUE_ID = 'sluice-unique-id';
 /** The delay of the publish, in milliseconds. */
 const DELAY = 'sluice-delay';
 
-/** Why the message is in quarantine. */
 const REASON = 'sluice-reason';
 
-/**
- * How often the broker has delivered the message before. The second one exists from RabbitMQ 4 on.
- */
+/** The earlier deliveries of the message. The second one exists from RabbitMQ 4 on. */
 const DELIVERY_COUNT = 'x-delivery-count';
 const ACQUIRED_COUNT = 'x-acquired-count';
 
-/** A message that is sent. */
+/** A message to send. */
 export interface Outgoing {
-  /** The `id` of its deliveries: the publisher's own, or else `uniqueId`. */
+  /** The `id` of its deliveries: the publisher's own, or `uniqueId`. */
   readonly id: string;
-  /** No other message has it, unless another program has published this one. */
+  /** Unique, unless another program has published the message. */
   readonly uniqueId: string;
   readonly key: QueueKey;
   /** JSON, in UTF-8. */
@@ -39,25 +36,21 @@ export interface Outgoing {
   readonly publishedAt: number;
   /** The delay of the publish, in milliseconds. */
   readonly delay: number;
-  /** How often it was delivered before. */
+  /** Earlier deliveries. */
   readonly attempts: number;
 }
 
-/** A message that the broker has delivered. */
 export interface Received {
   readonly message: Message;
-  /** Whether its publisher gave it an id. Several messages may have that. */
+  /** Whether its publisher gave it an id. Several messages may have one id. */
   readonly hasGivenId: boolean;
   readonly place: Place;
-  /** How often it was delivered before it was copied for a nack with a delay. */
+  /** The deliveries before it was copied for a nack with a delay. */
   readonly attempts: number;
   readonly original: Incoming;
 }
 
-/**
- * The place of a message in the order of its queue: when it was due, in milliseconds since the
- * epoch, and its unique id.
- */
+/** The place of a message in its queue: its due time, as `Date.now()`, and its unique id. */
 export interface Place {
   readonly time: number;
   readonly id: string;
@@ -80,7 +73,7 @@ export function propertiesOf({ id, uniqueId, key, metadata, publishedAt, delay, 
   return { contentType: 'application/json', contentEncoding: 'utf-8', messageId: id, type: key, headers: table };
 }
 
-/** Reads a delivery. Returns why it is no message of Sluice if it is none. */
+/** Reads a delivery. Returns the reason if it is invalid. */
 export function readMessage(original: Incoming): Received | string {
   const { messageId: id, type: key, headers: table = {}, body } = original;
   const deep = Object.keys(table).find((name) => isTooDeep(table[name]));
@@ -110,19 +103,19 @@ export function readMessage(original: Incoming): Received | string {
 }
 
 /**
- * Whether Sluice has made the unique id of a message. Another program may publish many messages
+ * Whether Sluice has created the unique id of a message. Another program may publish many messages
  * that are equal in everything: to lose one of these is worse than to deliver one twice.
  */
 export function hasOwnId({ place }: Received): boolean {
   return isOwnId(place.id);
 }
 
-/** Returns whether the broker has delivered a message before, to any consumer. */
+/** Whether the broker has delivered a message before, to any consumer. */
 export function isRedelivery({ message, attempts, original }: Received): boolean {
   return original.redelivered === true || message.attempt > attempts + 1;
 }
 
-/** Returns a copy of a message for its next attempt. */
+/** Copies a message for its next attempt. */
 export function copyOf({
   message: { id, key, attempt, publishedAt },
   place: { id: uniqueId },
@@ -140,7 +133,7 @@ export function copyOf({
   };
 }
 
-/** Returns the properties of a message in quarantine: its own, and the reason. */
+/** Adds the reason to the properties of a message for the quarantine. */
 export function quarantineProperties(
   { contentType, contentEncoding, type, headers }: Incoming,
   reason: string,
@@ -155,17 +148,16 @@ export function quarantineProperties(
   };
 }
 
-/** Returns the body of a message as bytes. */
 export function bodyOf({ body }: Incoming): Buffer {
   if (Buffer.isBuffer(body)) return body;
   return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
 }
 
-/** @param level of the value, counted from the headers themselves */
+/** @param level of the value. The headers are level 1. */
 function isTooDeep(value: unknown, level = 2): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (level > MOST_DEPTH) return true;
-  // A Buffer has many values, and none is nested.
+  // The bytes of a Buffer are not nested.
   return !Buffer.isBuffer(value) && Object.values(value).some((each) => isTooDeep(each, level + 1));
 }
 

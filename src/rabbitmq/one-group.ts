@@ -1,6 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 
-/** How many messages to remember for a group. */
+/** How many messages of a group are remembered. */
 const MOST = 10_000;
 
 interface Group {
@@ -13,28 +13,26 @@ interface Group {
 }
 
 /**
- * Knows which of the last messages to a group went to that group only. The broker counts the
- * messages of each queue, but not how many of them other queues have, too. Consumers empty a queue
- * from its head, so its messages are the last ones that were published.
+ * Remembers which of the last messages to a group went to that group only. The broker counts the
+ * messages of each queue, but not how many of them are in other queues, too. Consumers empty a
+ * queue from its head, so its messages are the last ones that were published.
  */
 export class OneGroupMessages {
   #toAll = 0;
   readonly #groups = new Map<ConsumerGroup, Group>();
 
   /**
-   * Notes a confirmed message.
    * @param group the only group that gets it; undefined: every group
    * @param delay in milliseconds from now
    */
   published(group: ConsumerGroup | undefined, delay: number): void {
-    // The place that a delayed message gets is not known. To count it would hide a message for one
-    // group.
+    // The place of a delayed message is unknown. To count it would hide a message for one group.
     if (group === undefined) this.#toAll += delay > 0 ? 0 : 1;
     else if (delay === 0) this.#place(this.#groupOf(group));
     else this.#delay(this.#groupOf(group), performance.now() + delay);
   }
 
-  /** Returns how many of the `newest` messages of a group are for that group only. */
+  /** Counts those of the `newest` messages of a group that are for that group only. */
   countAmong(group: ConsumerGroup, newest: number): number {
     const known = this.#groups.get(group);
     if (known === undefined) return 0;
@@ -58,7 +56,7 @@ export class OneGroupMessages {
   #place(group: Group): void {
     group.published += 1;
     group.places.push(this.#toAll + group.published);
-    // To remove one at a time would cost the square of their number.
+    // To remove one at a time would take quadratic time.
     if (group.places.length >= 2 * MOST) group.places.splice(0, MOST);
   }
 
@@ -67,7 +65,7 @@ export class OneGroupMessages {
     if (group.delayed.length < MOST) group.delayed.push(dueAt);
   }
 
-  /** Gives the messages that have become due a place: as the newest. */
+  /** Adds the messages that have become due as the newest. */
   #placeDue(group: Group): void {
     const now = performance.now();
     const later = group.delayed.filter((dueAt) => dueAt > now);

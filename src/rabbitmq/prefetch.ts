@@ -6,9 +6,8 @@ export interface PrefetchOptions {
   readonly isFull: () => boolean;
   /** Stops consuming. Resolves when no more messages arrive. */
   readonly pause: () => Promise<void>;
-  /** Consumes with a prefetch. */
   readonly consume: (prefetch: number) => Promise<void>;
-  /** Called when the prefetch has changed. */
+  /** The prefetch has changed. */
   readonly onChange: () => void;
 }
 
@@ -19,8 +18,8 @@ const MOST = 65_535;
 const SHORTEST_STAY = 1000;
 
 /**
- * The prefetch of a channel's consumers, which follows the credit. A consumer keeps its prefetch,
- * and quorum queues support none for a whole channel, so the consumers are cancelled and replaced.
+ * Adapts the prefetch of a channel's consumers to the credit. A consumer keeps its prefetch, and
+ * quorum queues support none for a whole channel, so the consumers are cancelled and replaced.
  */
 export class Prefetch {
   readonly #options: PrefetchOptions;
@@ -36,34 +35,31 @@ export class Prefetch {
     this.#options = options;
   }
 
-  /** The prefetch for the current credit; 0 while the subscriber pauses. */
+  /** The prefetch for the current credit. 0: the subscriber pauses. */
   get wanted(): number {
     const { limit, paused } = this.#options.credit;
     return paused ? 0 : Math.min(MOST, limit);
   }
 
-  /** Whether the channel does not consume, since the subscriber pauses. */
+  /** Whether the channel does not consume, because the subscriber pauses. */
   get isPaused(): boolean {
     return this.#begun && this.#current === 0;
   }
 
   /** Whether `follow` may have something to do. */
   get mayChange(): boolean {
-    return (
-      this.isPaused ||
-      this.#later !== undefined ||
-      (this.#begun && !this.#adjusting && this.#stay < Number.POSITIVE_INFINITY)
-    );
+    if (this.isPaused || this.#later !== undefined) return true;
+    return this.#begun && !this.#adjusting && this.#stay < Number.POSITIVE_INFINITY;
   }
 
-  /** Notes that the channel has begun to consume. */
+  /** The channel has begun to consume. */
   begin(prefetch: number): void {
     this.#begun = true;
-    this.#note(prefetch);
+    this.#set(prefetch);
     this.#options.onChange();
   }
 
-  /** Adapts the prefetch to the credit, now or when it may change. A small difference stays. */
+  /** Adapts the prefetch now, or when it may change. A small difference stays. */
   follow(): void {
     clearTimeout(this.#later);
     this.#later = undefined;
@@ -73,7 +69,6 @@ export class Prefetch {
     else if (stay < Number.POSITIVE_INFINITY) this.#later = setTimeout(() => this.follow(), stay).unref();
   }
 
-  /** Stops following the credit. */
   end(): void {
     this.#begun = false;
     clearTimeout(this.#later);
@@ -82,11 +77,11 @@ export class Prefetch {
   /** How long the prefetch stays, in milliseconds. Infinity: until the credit changes. */
   get #stay(): number {
     const { wanted } = this;
-    const isFarOff =
-      this.#current === 0 || wanted <= this.#current / 2 || (wanted >= 2 * this.#current && this.#options.isFull());
-    if (!isFarOff || wanted === this.#current) return Number.POSITIVE_INFINITY;
-    const isSmaller = wanted > 0 && wanted < this.#current;
-    return isSmaller ? Math.max(0, this.#since + SHORTEST_STAY - performance.now()) : 0;
+    const current = this.#current;
+    if (wanted === current) return Number.POSITIVE_INFINITY;
+    if (wanted === 0 || current === 0 || (wanted >= 2 * current && this.#options.isFull())) return 0;
+    if (wanted > current / 2) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.#since + SHORTEST_STAY - performance.now());
   }
 
   async #adjust(): Promise<void> {
@@ -97,7 +92,7 @@ export class Prefetch {
         await pause();
         const prefetch = this.wanted;
         if (prefetch > 0) await consume(prefetch);
-        this.#note(prefetch);
+        this.#set(prefetch);
       }
     } catch {
       // The channel has ended. The next one begins with the credit of that time.
@@ -106,7 +101,7 @@ export class Prefetch {
     onChange();
   }
 
-  #note(prefetch: number): void {
+  #set(prefetch: number): void {
     this.#current = prefetch;
     this.#since = performance.now();
   }

@@ -2,7 +2,6 @@ import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../core/connection.js';
 import type { DriverPublisher } from '../core/driver.js';
 import { writePayload } from '../core/envelope.js';
-import type { QueueEvents } from '../core/events.js';
 import { MessageIds } from '../core/message-ids.js';
 import { type Pending, remainingDelay } from '../core/outbox.js';
 import { type Batch, type PublishDriver, PublishLoop } from '../core/publish-loop.js';
@@ -10,60 +9,43 @@ import { Refusals } from '../core/refusals.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import type { Logger } from '../internal/logger.js';
 import { writeMetadata } from '../internal/metadata.js';
 import { checkMilliseconds } from '../internal/options.js';
 import type { Channel, Envelope, Incoming, Properties } from './client.js';
-import type { DelayedMessages } from './delayed-messages.js';
+import type { QueueContext } from './context.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
 import type { RabbitLink } from './link.js';
 import { bodyOf, type Outgoing, propertiesOf, quarantineProperties } from './message.js';
-import type { QueueNames } from './names.js';
 import { codeOf, largestBody } from './rabbitmq-errors.js';
 import type { Server } from './server.js';
 import { declareGroups } from './topology.js';
 
-export interface PublisherOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
-  /** The declared groups. */
-  readonly groups: readonly ConsumerGroup[];
+export interface PublisherOptions extends QueueContext {
   readonly server: Server;
   readonly publishTimeout: number;
   readonly maxPending: number;
-  readonly delayed: DelayedMessages;
-  readonly events: QueueEvents;
-  readonly logger: Logger;
   /** Called when everything is declared over a new link. */
   readonly onDeclared: (link: RabbitLink) => void;
 }
 
-/** A message as it is sent. */
 interface Parcel {
   readonly uniqueId: string;
   readonly envelope: Envelope;
   readonly body: Buffer;
   /** The queues of its delay. Undefined: it has none. */
   readonly delays: Delays | undefined;
-  /** The only group that gets it. Undefined: every group. */
+  /** The only group that gets the message. Undefined: every group. */
   readonly group: ConsumerGroup | undefined;
   /** In milliseconds, from the call of `publish`. */
   readonly delay: number;
-  /** Whether it is new to its groups. A copy is not. */
+  /** Whether the message is new to its groups, which a copy is not. */
   readonly isNew: boolean;
 }
 
-/** How messages reach one destination, with and without a delay. */
-interface Route {
-  readonly exchange: string;
-  readonly delays: Delays;
-}
-
-/** The channel of a link on which messages are published. */
 interface PublishChannel {
   readonly link: RabbitLink;
   readonly channel: Channel;
-  /** The ids of messages that the broker returned, since no queue takes them. */
+  /** The ids of messages that the broker returned, because it has no queue for them. */
   readonly returned: Set<string>;
   /**
    * The destinations for which the broker has confirmed a message: a group, or undefined for all.
@@ -72,52 +54,48 @@ interface PublishChannel {
   readonly proven: Set<ConsumerGroup | undefined>;
 }
 
-/** The largest message that RabbitMQ takes by default, in bytes. */
+/** The largest message that RabbitMQ accepts by default, in bytes. */
 const MOST_BYTES = 128 * 1024 * 1024;
 
 /**
- * How often a message that the broker refuses is sent again. A new queue, or one that elects its
- * leader, refuses for a moment. A full queue goes on refusing, and each time the queues of other
- * groups may store the message.
+ * How often a refused message is sent again. A new queue, or one that elects its leader, refuses
+ * messages for a moment. A full queue goes on refusing, and each time the queues of other groups may
+ * store the message.
  */
 const MOST_REFUSALS = 4;
 
 const backoff = exponentialBackoff({ initial: 50, max: 1000, jitter: 0.5 });
 
-/** How many bytes of a frame the other properties of a message take at most, beside its headers. */
+/** The most bytes of the properties of a message other than its headers. */
 const OVERHEAD = 1024;
 
-/**
- * Publishes over one channel, with confirms. Over the next link, what was not confirmed is sent
- * again, in order.
- */
+/** Publishes over one channel, with confirms. Sends unconfirmed messages again over the next link. */
 export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Parcel> {
   readonly mode = 'pipeline';
   readonly window = { messages: 2048, size: 8 * 1024 * 1024 };
   readonly connection: Connection<RabbitLink>;
   readonly #options: PublisherOptions;
   readonly #loop: PublishLoop<RabbitLink, Parcel>;
-  readonly #toAll: Route;
-  readonly #toGroups = new Map<ConsumerGroup, Route>();
+  readonly #toAll: Delays;
+  readonly #toGroups = new Map<ConsumerGroup, Delays>();
   /** For messages that were nacked with a delay. */
-  readonly #redelivery = new Map<ConsumerGroup, Route>();
+  readonly #redelivery = new Map<ConsumerGroup, Delays>();
   readonly #ids = new MessageIds();
   #channel: PublishChannel | undefined;
   #closed = false;
-  /** The largest message, as far as the server has said. */
+  /** The largest message that the server accepts, as far as it has said. */
   #mostBytes = MOST_BYTES;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    const { queueName, publishTimeout, maxPending, names, server, events, logger } = options;
-    const { failures } = server;
+    const { queueName, publishTimeout, maxPending, names, server, failures, events, logger } = options;
     this.connection = server.connect({
       purpose: 'publishing',
       prepare: (link) => this.#open(link),
       onUnblocked: () => this.#loop.wake(),
       publishTimeout,
     });
-    this.#toAll = { exchange: names.exchange, delays: new Delays(names.delay, names.exchange) };
+    this.#toAll = new Delays(names.delay, names.exchange);
     const requests = `publishes to queue ${JSON.stringify(queueName)}`;
     this.#loop = new PublishLoop<RabbitLink, Parcel>({
       queueName,
@@ -132,7 +110,6 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     });
   }
 
-  /** Why nothing can be sent, if that is known. */
   get lastError(): unknown {
     return this.#loop.lastError;
   }
@@ -158,39 +135,31 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
       delay,
       attempts: 0,
     };
-    const { exchange, delays } = group === undefined ? this.#toAll : this.#routeTo(group);
-    const envelope = envelopeOf(propertiesOf(message), exchange, key);
+    const delays = group === undefined ? this.#toAll : this.#delaysTo(group);
+    const envelope = envelopeOf(propertiesOf(message), delays.destination, key);
     return { uniqueId, envelope, body, delays, group, delay, isNew: true };
   }
 
   /**
-   * Sends a copy of a message to one group again, after a delay in milliseconds. Resolves when the
-   * broker has confirmed it.
+   * Sends a copy of a message to one group again. Resolves when the broker has confirmed it.
+   * @param delay in milliseconds
    */
   redeliver(group: ConsumerGroup, message: Outgoing, delay: number): Promise<void> {
-    const { again: exchange, delay: name } = this.#options.names.group(group);
-    const route = this.#redelivery.get(group) ?? { exchange, delays: new Delays(name, exchange) };
-    this.#redelivery.set(group, route);
+    const { again, delay: name } = this.#options.names.group(group);
+    const delays = this.#redelivery.get(group) ?? new Delays(name, again);
+    this.#redelivery.set(group, delays);
     const { uniqueId, body } = message;
-    const envelope = envelopeOf(propertiesOf(message), exchange, '');
-    return this.#send({ uniqueId, envelope, body, delays: route.delays, group, delay, isNew: false });
+    const envelope = envelopeOf(propertiesOf(message), again, '');
+    return this.#send({ uniqueId, envelope, body, delays, group, delay, isNew: false });
   }
 
   /** Sends a message to the quarantine. Resolves when the broker has confirmed it. */
   quarantine(original: Incoming, reason: string): Promise<void> {
-    const messageId = original.messageId ?? this.#ids.next();
-    const properties = { ...quarantineProperties(original, reason), messageId };
+    const uniqueId = original.messageId ?? this.#ids.next();
+    const properties = { ...quarantineProperties(original, reason), messageId: uniqueId };
     const envelope = envelopeOf(properties, this.#options.names.quarantine, '');
     const body = bodyOf(original);
-    return this.#send({
-      uniqueId: messageId,
-      envelope,
-      body,
-      delays: undefined,
-      group: undefined,
-      delay: 0,
-      isNew: false,
-    });
+    return this.#send({ uniqueId, envelope, body, delays: undefined, group: undefined, delay: 0, isNew: false });
   }
 
   async close(): Promise<void> {
@@ -216,7 +185,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     return proven !== undefined && (proven.has(undefined) || (group !== undefined && proven.has(group)));
   }
 
-  /** The levels of its delay must exist. */
+  /** Whether the levels of its delay exist. */
   isPrepared(pending: Pending<Parcel>): boolean {
     const { delays } = pending.parcel;
     return delays === undefined || delays.isReadyFor(remainingDelay(pending, performance.now()));
@@ -226,8 +195,8 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     try {
       await delays?.declareFor(link, delay);
     } catch (error) {
-      // What was declared before may be gone. Over the next link, everything is declared again.
-      if (this.#options.server.failures.classify(error) !== 'fatal') this.connection.lose(link, error);
+      // Earlier declarations may be gone. Over the next link, everything is declared again.
+      if (this.#options.failures.classify(error) !== 'fatal') this.connection.lose(link, error);
       throw error;
     }
   }
@@ -236,7 +205,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     const channel = this.#channel;
     if (channel === undefined) return;
     link.gather();
-    // One moment for all: messages of one turn must not become due in another order.
+    // One moment for all: messages of one turn must become due in order.
     const now = performance.now();
     for (const pending of messages) this.#publish(channel, pending, now);
   }
@@ -253,29 +222,29 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     return confirmed;
   }
 
-  #routeTo(group: ConsumerGroup): Route {
-    let route = this.#toGroups.get(group);
-    if (route === undefined) {
-      const { queue: exchange, publishDelay } = this.#options.names.group(group);
-      route = { exchange, delays: new Delays(publishDelay, exchange) };
-      this.#toGroups.set(group, route);
+  #delaysTo(group: ConsumerGroup): Delays {
+    let delays = this.#toGroups.get(group);
+    if (delays === undefined) {
+      const { queue, publishDelay } = this.#options.names.group(group);
+      delays = new Delays(publishDelay, queue);
+      this.#toGroups.set(group, delays);
     }
-    return route;
+    return delays;
   }
 
   /** Opens the channel of a new link, and declares what messages need. */
   async #open(link: RabbitLink): Promise<void> {
-    const { queueName, names, groups, server, logger, delayed, onDeclared } = this.#options;
+    const { groups, delayed, onDeclared } = this.#options;
     const channel = await link.openChannel((cause) => {
       if (!this.#closed || !this.#loop.isEmpty) this.connection.lose(link, cause);
     });
-    await declareGroups(link, groups, { queueName, names, serverId: server.id, logger });
+    await declareGroups(link, groups, this.#options);
     onDeclared(link);
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
     if (this.#channel !== undefined) delayed.disturbed();
-    for (const { delays } of [this.#toAll, ...this.#redelivery.values(), ...this.#toGroups.values()]) delays.forget();
+    for (const delays of [this.#toAll, ...this.#redelivery.values(), ...this.#toGroups.values()]) delays.forget();
     this.#channel = { link, channel, returned, proven: new Set() };
   }
 
@@ -285,7 +254,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     return new Error(`RabbitMQ has blocked the connection, and accepts no messages: ${blocked}`);
   }
 
-  /** @param refusals how often the broker has refused the message before */
+  /** @param refusals how often the broker has refused the message */
   #publish(to: PublishChannel, pending: Pending<Parcel>, now: number, refusals = 0): void {
     const { envelope, body, delays } = pending.parcel;
     const rest = remainingDelay(pending, now);
@@ -311,14 +280,14 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
   }
 
   #failed(from: PublishChannel, pending: Pending<Parcel>, error: unknown, refusals: number): void {
-    const { server, delayed } = this.#options;
+    const { failures, delayed } = this.#options;
     if (codeOf(error) === 'NACK') {
       delayed.disturbed();
-      // A delayed message goes to one queue, which only this library fills. Of others, some groups
-      // may have the message.
+      // A delayed message goes to one queue, which only this library fills. Other messages may
+      // have reached some groups.
       if (pending.parcel.delay > 0 || refusals < MOST_REFUSALS) this.#publishLater(from, pending, refusals + 1);
       else {
-        const what = `${server.failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
+        const what = `${failures.explained(error).message}: a queue is full, or cannot store it; some groups may have the message`;
         pending.fail(new BackendUnavailableError(what, { cause: error }));
       }
       return;
@@ -326,11 +295,11 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     const most = largestBody(error);
     if (most !== undefined) this.#refuseLarger(most);
     // The client could not write the message, and has sent nothing of it.
-    if (codeOf(error) === 'CODEC') pending.fail(server.failures.explained(error));
+    if (codeOf(error) === 'CODEC') pending.fail(failures.explained(error));
     this.connection.lose(from.link, error);
   }
 
-  /** Sends a refused message once more. Over the next link it is sent again in any case. */
+  /** Sends a refused message again, unless the next link does. */
   #publishLater(to: PublishChannel, pending: Pending<Parcel>, refusals: number): void {
     // The connection keeps the process alive while the queue is open.
     setTimeout(
@@ -341,7 +310,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     ).unref();
   }
 
-  /** The server says how many bytes it takes, but not which message was larger. */
+  /** The server says how many bytes it accepts, but not which message was larger. */
   #refuseLarger(most: number): void {
     this.#mostBytes = most;
     this.#loop.failWhere(({ body: { length } }) =>

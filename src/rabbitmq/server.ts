@@ -13,15 +13,14 @@ import type { CheckedRabbitMqOptions } from './options.js';
 import { rabbitMqFailures } from './rabbitmq-errors.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from './url.js';
 
-/** The size of a frame of a client that was handed in and does not tell: the client's default. */
+/** The default of the client, for the client of a caller that hides its option. */
 const DEFAULT_FRAME_MAX = 8192;
 
-/**
- * How many heartbeats there are in a lease and in a `publishTimeout`, and the most seconds that
- * AMQP allows for one. The client gives up after two and a half missed heartbeats.
- */
+/** Heartbeats in a lease and in a `publishTimeout`. The client gives up after two and a half. */
 const HEARTBEATS = 3;
 const HEARTBEATS_IN_PUBLISH = 4;
+
+/** The longest heartbeat of AMQP, in seconds. */
 const MOST_HEARTBEAT = 65_535;
 
 /** The client's pause before it reconnects, in milliseconds. The core reconnects instead. */
@@ -31,7 +30,7 @@ export interface ConnectOptions {
   readonly purpose: string;
   readonly prepare: (link: RabbitLink) => Promise<void>;
   readonly onUnblocked?: (() => void) | undefined;
-  /** A dead peer is noticed within this many milliseconds, too. Default: within the lease. */
+  /** In milliseconds. A dead peer is noticed within it, too. Default: within the lease. */
   readonly publishTimeout?: number | undefined;
 }
 
@@ -46,7 +45,7 @@ export class Server {
   #isLeaving = false;
   #release: (() => void) | undefined;
   readonly #server: CheckedRabbitMqOptions['server'];
-  /** The server in messages, without a password. */
+  /** For messages; without a password. */
   readonly #where: string;
   readonly #queue: string;
   readonly #lease: number;
@@ -66,7 +65,7 @@ export class Server {
     this.#frameMax = 'url' in server ? FRAME_MAX : (frameMaxOf(server.client) ?? DEFAULT_FRAME_MAX);
   }
 
-  /** Undefined if a client was handed in that does not tell. */
+  /** Undefined for the client of a caller that hides its vhost. */
   get vhost(): string | undefined {
     if ('url' in this.#server) return clientOptions(this.#server.url).vhost;
     return vhostOf(this.#server.client);
@@ -77,7 +76,7 @@ export class Server {
     return this.#frameMax;
   }
 
-  /** Returns a connection that connects when it is used. `prepare` is called with each new link. */
+  /** Creates a connection, which connects when it is used. Calls `prepare` with each new link. */
   connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
     const responseTimeout = newResponseTimeout();
     const server = `RabbitMQ at ${this.#where}`;
@@ -114,16 +113,13 @@ export class Server {
     this.#isLeaving = true;
   }
 
-  /** Removes the listeners from a client that was handed in. */
+  /** Removes the listeners from the client of a caller. */
   release(): void {
     this.#release?.();
     this.#release = undefined;
   }
 
-  /**
-   * The client sends and reads frames of its configured size, even if the server accepts smaller
-   * ones only.
-   */
+  /** The client sends and reads frames by its option, even if the server accepts only smaller ones. */
   #checkFrames({ frameMax, isOwned }: RabbitLink): void {
     if (!isOwned || frameMax === undefined || frameMax >= this.#frameMax) return;
     this.#frameMax = frameMax;
@@ -135,7 +131,6 @@ export class Server {
     publishTimeout = Number.POSITIVE_INFINITY,
   ): { readonly client: Client; readonly owned: boolean } {
     if ('client' in this.#server) {
-      // Its errors need a listener between two links, too.
       this.#release ??= share(this.#server.client as Client);
       return { client: this.#server.client as Client, owned: false };
     }
@@ -159,18 +154,16 @@ export class Server {
   }
 }
 
-/**
- * How many listeners for one event a queue has on a client at most: one for each of its two links,
- * and one between links.
- */
+/** How many listeners for one event a queue needs: one for each of two links, one between links. */
 const LISTENERS = 3;
 
 /**
- * Prepares a client that was handed in: listens to its errors, flattens deep headers, raises the
- * limit of listeners. Returns the undo.
+ * Prepares the client of a caller: listens to its errors, flattens deep headers, raises the limit
+ * of listeners. Returns a function that undoes this.
  */
 function share(client: Client): () => void {
-  // The links report the errors. An `error` event without a listener ends the process.
+  // The links report the errors. Between two links, an `error` event without a listener would end
+  // the process.
   const ignore = () => {};
   // Each connection of the client has a socket of its own.
   const flatten = () => flattenAllHeaders(client);

@@ -1,4 +1,5 @@
 import type { LinkChannel } from './client.js';
+import { nextTurn } from './deadlines.js';
 import { codeOf } from './rabbitmq-errors.js';
 
 /** A consumer of a queue, from `basic.consume` to `basic.cancel`. */
@@ -10,9 +11,9 @@ export interface Consumer {
 export interface SilentConsumersOptions {
   readonly channel: LinkChannel;
   readonly consumers: ReadonlySet<Consumer>;
-  /** Whether the broker may deliver more. */
+  /** Whether the broker may deliver more messages. */
   readonly hasCredit: () => boolean;
-  /** Resolves after so many milliseconds, or when the channel has ended. */
+  /** Resolves after this many milliseconds, or when the channel has ended. */
   readonly pause: (milliseconds: number) => Promise<void>;
   readonly onSilent: (error: unknown) => void;
 }
@@ -20,12 +21,12 @@ export interface SilentConsumersOptions {
 /** How often an idle channel is checked, in milliseconds. */
 const INTERVAL = 5000;
 
-/** How many checks in a row must find undelivered messages, and the pause between them in milliseconds. */
+/**
+ * How many checks in a row must find undelivered messages, and the pause between them in
+ * milliseconds. Messages in transit to other consumers may seem to wait, but not each time.
+ */
 const CHECKS = 5;
 const PAUSE = 200;
-
-/** The broker delivers nothing, and does not say why. */
-class SilentError extends Error {}
 
 /**
  * Notices that the broker delivers nothing although there is credit. When a queue is deleted under
@@ -35,7 +36,6 @@ class SilentError extends Error {}
 export class SilentConsumers {
   readonly #options: SilentConsumersOptions;
   readonly #timer: NodeJS.Timeout;
-  /** Whether a message has arrived or was settled since the last check. */
   #wasActive = true;
   #stopped = false;
 
@@ -44,7 +44,7 @@ export class SilentConsumers {
     this.#timer = setInterval(() => void this.#check(), INTERVAL).unref();
   }
 
-  /** Notes that a message has arrived or was settled. */
+  /** A message has arrived or was settled. */
   noteActivity(): void {
     this.#wasActive = true;
   }
@@ -62,19 +62,17 @@ export class SilentConsumers {
     try {
       for (const consumer of consumers) {
         const found = await this.#undeliveredTo(consumer);
-        if (found !== undefined)
-          throw new SilentError(`Queue "${consumer.queue}" has ${found}, and delivers none here`);
+        if (found === undefined) continue;
+        onSilent(new Error(`Queue "${consumer.queue}" has ${found}, and delivers none here`));
+        return;
       }
     } catch (error) {
       // Any other error ends the channel.
-      if (codeOf(error) === 'NOT_FOUND' || error instanceof SilentError) onSilent(error);
+      if (codeOf(error) === 'NOT_FOUND') onSilent(error);
     }
   }
 
-  /**
-   * Describes what a queue does not deliver to a consumer; undefined: nothing. A message in transit
-   * to another consumer may seem to wait, but not each time.
-   */
+  /** Describes what a queue does not deliver to a consumer. Undefined: it delivers everything. */
   async #undeliveredTo(consumer: Consumer): Promise<string | undefined> {
     const { channel, consumers, pause } = this.#options;
     const { queue } = consumer;
@@ -85,7 +83,7 @@ export class SilentConsumers {
       if (isMoot() || !channel.active) return undefined;
       const { consumerCount, messageCount } = await channel.queueDeclare({ queue, passive: true });
       // The client delivers what has arrived in a later turn.
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       if (isMoot() || (consumerCount > 0 && messageCount === 0)) return undefined;
       found = `${consumerCount} consumers and ${messageCount} messages`;
     }

@@ -13,19 +13,15 @@ type RequestName = {
 
 export interface TimedChannelOptions {
   readonly deadlines: Deadlines;
-  /** Called once when the channel has ended, with the reason if there is one. */
+  /** Called once when the channel has ended. `cause` is undefined if it was closed. */
   readonly onEnd: (cause: unknown) => void;
   /**
-   * Called when the server did not answer in time. `closed` resolves when the server has closed the
-   * channel after all.
+   * The server did not answer in time. `closed` resolves when it has closed the channel after all.
    */
   readonly onOverdue: (error: OverdueError, closed: Promise<void>) => void;
 }
 
-/**
- * A channel of the client on which every request has a deadline. A missed deadline ends the channel
- * for its user.
- */
+/** A channel on which every request has a deadline. A missed deadline ends the channel. */
 export class TimedChannel implements LinkChannel {
   readonly queueDeclare = this.#timed('queueDeclare', 'queue.declare');
   readonly queueBind = this.#timed('queueBind', 'queue.bind');
@@ -44,10 +40,7 @@ export class TimedChannel implements LinkChannel {
   readonly #end = new Disconnection();
   #isOver = false;
   #closed: Promise<void> | undefined;
-  /**
-   * When each message must be confirmed, as `performance.now()`, by its number, in the order of
-   * sending.
-   */
+  /** When each message must be confirmed, as `performance.now()`, in the order of sending. */
   readonly #unconfirmed = new Map<number, number>();
   #published = 0;
   #check: NodeJS.Timeout | undefined;
@@ -67,7 +60,7 @@ export class TimedChannel implements LinkChannel {
     return !this.#isOver && this.#channel.active;
   }
 
-  /** One timer watches all unconfirmed messages: there are thousands in a second. */
+  /** One timer watches all unconfirmed messages, because there are thousands in a second. */
   basicPublish(envelope: Envelope, body: Buffer): Promise<unknown> {
     const { deadlines } = this.#options;
     const answer = this.#channel.basicPublish(envelope, body);
@@ -94,19 +87,17 @@ export class TimedChannel implements LinkChannel {
     this.#channel.basicNack(options);
   }
 
-  /** Requeues a delivery that failed. If the client cannot reject it, it is nacked. */
   basicReject(options: Requeue): void {
     if (!reject(this.#channel, options)) this.basicNack(options);
   }
 
   async close(): Promise<void> {
     if (this.#isOver) return;
-    await this.#ask('channel.close', this.#close()).catch(() => {
-      // Its user has no use for the error: the channel has ended.
-    });
+    // If this fails, the channel has ended.
+    await this.#ask('channel.close', this.#close()).catch(() => {});
   }
 
-  /** The client closes the channel after the answer to the request before. */
+  /** The client closes the channel after the answer to the previous request. */
   #close(): Promise<void> {
     this.#closed ??= this.#channel.close();
     return this.#closed;
@@ -133,7 +124,7 @@ export class TimedChannel implements LinkChannel {
   #giveUp(error: OverdueError): void {
     if (this.#isOver) return;
     this.#over(error);
-    // Requests behind the same answer fail with it.
+    // Requests behind this one fail with the same error.
     this.#end.come(error);
     this.#options.onOverdue(error, this.#close());
   }

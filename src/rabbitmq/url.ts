@@ -15,14 +15,14 @@ export const RABBITMQ_URL: UrlRule = {
   },
 };
 
-/** The numbers of clients that were handed in. */
+/** The ids of callers' clients. */
 const clients = new WeakMap<object, number>();
 let clientCount = 0;
 
 /**
- * Returns an id of a server and its vhost, within this process. URLs with the same host, port and
- * vhost have the same id, whatever their users are. A client that was handed in has its own id: it
- * may have several hosts.
+ * Identifies a server and its vhost within this process. URLs with the same host, port and vhost
+ * have one id, whatever their users are. The client of a caller has an id of its own, because it may
+ * have several hosts.
  */
 export function serverIdOf(server: { readonly url: string } | { readonly client: object }): string {
   if ('url' in server) {
@@ -34,16 +34,13 @@ export function serverIdOf(server: { readonly url: string } | { readonly client:
   return `client ${number}`;
 }
 
-/** The default user of a server, which may connect from its own machine only. */
+/** This default user of a server may connect from the server's machine only. */
 const DEFAULT_USER = 'guest';
 
-/** The default ports. */
 const PORT = '5672';
 const TLS_PORT = '5671';
 
-/**
- * Returns the client's options for a URL: with a user, and an IPv6 address without its brackets.
- */
+/** Reads the options of the client from a URL. An IPv6 address loses its brackets. */
 export function clientOptions(url: string): {
   hostname: string;
   port: string;
