@@ -1,6 +1,5 @@
 import { createCluster } from 'redis';
-import { queueKeys } from '../../src/redis/keys.js';
-import { slotOf } from '../../src/redis/slot.js';
+import { queueKeys, slotOf } from '../../src/redis/keys.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { EXERCISED, exercise } from '../support/redis-exercise.js';

@@ -1,15 +1,23 @@
-import type { ConsumerGroup, GroupInfo, MessageView } from '../backend.js';
+import type { ConsumerGroup, GroupInfo, MessageView, QueueStats } from '../backend.js';
 import { consumersOf, factsOf, isLive } from './consumers.js';
-import { countMessages } from './counts.js';
 import type { QueueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
 import { type Fields, readMessage } from './message.js';
 import { isReply } from './redis-errors.js';
-import { deleteGroupScript, peekScript, purgeDelayedScript, purgeScript } from './scripts/index.js';
+import { deleteGroupScript, peekScript, purgeDelayedScript, purgeScript, statsScript } from './scripts/index.js';
 
 type GroupCounts = Omit<GroupInfo, 'declared'>;
 
 type Row = readonly [id: string, fields: Fields, attempt: number, due: string];
+
+/** Counts the messages of one group, or of all groups, where a message counts once. */
+export async function countMessages(link: RedisLink, keys: QueueKeys, group?: ConsumerGroup): Promise<QueueStats> {
+  const { stream, delayed, settled, addressed, groupPrefix } = keys;
+  const args = group === undefined ? [groupPrefix] : [groupPrefix, group];
+  const counts = await link.run(statsScript, [stream, delayed, settled, addressed], args);
+  const [ready, unfinished] = counts as [ready: number, unfinished: number];
+  return { ready, unfinished };
+}
 
 /**
  * Lists the groups of a queue, in no order.
@@ -17,7 +25,7 @@ type Row = readonly [id: string, fields: Fields, attempt: number, due: string];
  */
 export async function listGroups(link: RedisLink, keys: QueueKeys, lease: number): Promise<GroupCounts[]> {
   const infos: GroupCounts[] = [];
-  // One at a time: the answer to the last of many requests would come too late, and the connection would count as lost.
+  // One at a time: the last of many answers would be late, and the connection would count as lost.
   for (const name of await groupNames(link, keys)) {
     const info = await describeGroup(link, keys, lease, name);
     if (info !== undefined) infos.push(info);
@@ -25,7 +33,7 @@ export async function listGroups(link: RedisLink, keys: QueueKeys, lease: number
   return infos;
 }
 
-/** Deletes a group, with its messages. Resolves to whether there was one. */
+/** Deletes a group, with its messages. Resolves to whether it existed. */
 export async function deleteGroup(link: RedisLink, keys: QueueKeys, group: ConsumerGroup): Promise<boolean> {
   const { stream, wakeStream, delayed, addressed } = keys;
   const ofGroup = [keys.requeued(group), keys.retries(group), keys.fence(group)];
@@ -54,14 +62,14 @@ export async function peek(
 }
 
 /**
- * Removes waiting and delayed messages of one group, or of all. Resolves to how many messages it removed.
- * Messages that are published meanwhile may stay.
+ * Removes waiting and delayed messages of one group, or of all groups. Resolves to how many it
+ * removed. Messages that are published meanwhile may stay.
  */
 export async function purge(link: RedisLink, keys: QueueKeys, group: ConsumerGroup | undefined): Promise<number> {
   const { stream, delayed, addressed } = keys;
   const groups = group === undefined ? await groupNames(link, keys) : [group];
   let removed = 0;
-  // Delayed messages first: those that become due meanwhile are in the stream then.
+  // Delayed messages first: those that become due meanwhile are then in the stream.
   for (let offset = 0; offset >= 0; ) {
     const reply = await link.run(purgeDelayedScript, [stream, delayed, addressed], [String(offset), ...groups]);
     const [count, next] = reply as [count: number, next: number];
@@ -71,7 +79,7 @@ export async function purge(link: RedisLink, keys: QueueKeys, group: ConsumerGro
   return removed + (await purgeStream(link, keys, groups));
 }
 
-/** Removes the waiting messages of these groups from the stream, and the entries that no group needs. */
+/** Removes waiting messages of groups from the stream, and the entries that no group needs. */
 async function purgeStream(link: RedisLink, keys: QueueKeys, groups: readonly ConsumerGroup[]): Promise<number> {
   const { stream, addressed, groupPrefix } = keys;
   // A busy publisher must not keep this going for ever.

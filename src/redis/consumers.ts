@@ -5,9 +5,9 @@ import type { RedisLink } from './link.js';
 /** A consumer of a group, in any process. */
 export interface Consumer {
   readonly name: string;
-  /** How many messages it has in flight. */
+  /** The number of its messages in flight. */
   readonly pending: number;
-  /** How long until its lease expires, in milliseconds; 0 or less: it has expired. */
+  /** The rest of its lease, in milliseconds. 0 or less: the lease has expired. */
   readonly left: number;
 }
 
@@ -34,7 +34,7 @@ export async function consumersOf(
   return consumers.filter(({ name }) => name !== PARKED);
 }
 
-/** Reads a reply that lists names and values by turns. */
+/** Reads a reply that alternates names and values. */
 export function factsOf(row: readonly unknown[]): ReadonlyMap<unknown, unknown> {
   const facts = new Map<unknown, unknown>();
   for (let index = 0; index < row.length; index += 2) facts.set(row[index], row[index + 1]);

@@ -1,4 +1,4 @@
-/** Pings a connection that was idle for a while, so that the server does not close it. */
+/** Pings an idle connection, so that the server does not close it. */
 export class KeepAlive {
   readonly #ping: () => void;
   #usedAt = 0;
@@ -28,7 +28,7 @@ export class KeepAlive {
     clearTimeout(this.#timer);
   }
 
-  // One timer that checks from time to time costs less than a timer that each command restarts.
+  // A timer that checks from time to time costs less than one that each command restarts.
   #watch(): void {
     clearTimeout(this.#timer);
     if (this.#isStopped || this.#interval === Number.POSITIVE_INFINITY) return;

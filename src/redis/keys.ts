@@ -1,25 +1,31 @@
 import type { ConsumerGroup } from '../backend.js';
 
-/** The consumer that owns a pending message while the message waits for its redelivery. No process reads by this name. */
+/** The consumer of pending messages that wait for their redelivery. No process reads by this name. */
 export const PARKED = 'sluice:parked';
 
 /** The keys of a queue. */
 export interface QueueKeys {
   /** Stream: the messages that some group has not settled. */
   readonly stream: string;
-  /** Stream of at most one entry, which wakes a waiting consumer: a message was requeued, or becomes due earlier than it knows. */
+  /**
+   * Stream of at most one entry, which wakes a waiting consumer: a message was requeued, or becomes
+   * due earlier than it knows.
+   */
   readonly wakeStream: string;
-  /** Sorted set: messages that were published with a delay, by the time at which they become due. */
+  /** Sorted set: delayed messages, by the time at which they become due. */
   readonly delayed: string;
   /** Hash: entries of the stream that are invalid or too large to be read, by id. */
   readonly quarantine: string;
   /** List: batches of messages that were settled out of order and are still in the stream. */
   readonly settled: string;
-  /** Sorted set: messages that are addressed to one group and not settled, in the order of the stream, then the delayed ones. */
+  /**
+   * Sorted set: unsettled messages that are addressed to one group, in the order of the stream, then
+   * the delayed ones.
+   */
   readonly addressed: string;
   /** The prefix of the keys of a group, before `returned:` and `later:`. */
   readonly groupPrefix: string;
-  /** The prefix of the strings that remember published ids, each until its deduplication window ends. */
+  /** The prefix of strings that remember published ids, until their deduplication window ends. */
   readonly idPrefix: string;
   /** Sorted set: messages that a group redelivers, in the order of the stream. */
   requeued(group: ConsumerGroup): string;
@@ -27,7 +33,7 @@ export interface QueueKeys {
   retries(group: ConsumerGroup): string;
   /** The prefix of the strings that fence consumers whose lease has expired, each for a day. */
   fence(group: ConsumerGroup): string;
-  /** String: the number of the last batch that a publisher stored, so that a batch that is sent again is stored once. */
+  /** String: the number of the last batch of a publisher. A batch that is sent again is stored once. */
   published(publisher: string): string;
 }
 
@@ -54,4 +60,19 @@ export function queueKeys(queue: string): QueueKeys {
     fence: (group) => `${prefix}fenced:${group}:`,
     published: (publisher) => `${prefix}published:${publisher}`,
   };
+}
+
+/** How many slots a Redis Cluster has. */
+const SLOTS = 16_384;
+
+const POLYNOMIAL = 0x1021;
+
+/** Computes the slot of a key without braces: its CRC-16/XMODEM, modulo the number of slots. */
+export function slotOf(key: string): number {
+  let crc = 0;
+  for (const byte of Buffer.from(key)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? POLYNOMIAL : 0)) & 0xffff;
+  }
+  return crc % SLOTS;
 }

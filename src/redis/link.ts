@@ -9,14 +9,13 @@ import type { RedisClient, Route } from './route.js';
 import type { Script } from './scripts/index.js';
 
 export interface RedisLinkOptions {
-  /** Leads to the server, and to a client that does not reconnect by itself. */
+  /** Leads to a client that does not reconnect by itself. */
   readonly route: Route;
   readonly responseTimeout: ResponseTimeout;
-  /** Called when the link is lost. */
   readonly lost: (cause: unknown) => void;
 }
 
-/** One connection to the server, which commands are sent over. */
+/** One connection to the server. */
 export class RedisLink implements Link {
   readonly #options: RedisLinkOptions;
   readonly #keepAlive = new KeepAlive(() => void this.#ping());
@@ -34,7 +33,8 @@ export class RedisLink implements Link {
     const { route, lost } = this.#options;
     const client = await this.#end.before(route.find());
     client.on('error', lost);
-    // node-redis leaves the socket of a client open that is destroyed before its socket connects. The socket keeps the process alive.
+    // If a client is destroyed before its socket connects, node-redis leaves the socket open, and
+    // the process cannot end.
     client.on('connect', () => this.#isDestroyed && client.destroy());
     this.#client = client;
     await client.connect();
@@ -51,7 +51,8 @@ export class RedisLink implements Link {
   /**
    * Sends a command.
    * @param extraTime how much longer than others the command may take, in milliseconds
-   * @throws {ConnectionLostError} (a rejection) if the connection is lost before the answer. The command may have been executed.
+   * @throws {ConnectionLostError} (a rejection) if the connection is lost before the answer. The
+   * server may have executed the command.
    */
   async send(command: readonly string[], extraTime = 0): Promise<unknown> {
     const { responseTimeout, lost } = this.#options;
@@ -88,12 +89,12 @@ export class RedisLink implements Link {
     }
   }
 
-  /** Names the connection, unless its client has a name. Not every user may: a connection without a name works as well. */
+  /** Names the connection, unless its client has a name or the user may not name it. */
   setName(name: string): void {
     if (this.#client?.options?.name === undefined) this.send(['CLIENT', 'SETNAME', name]).catch(() => {});
   }
 
-  /** @param interval how long the connection may be idle before it sends a PING, in milliseconds. Infinity: no PING. */
+  /** @param interval how long the connection may be idle before a PING, in milliseconds */
   keepAlive(interval: number): void {
     this.#keepAlive.start(interval);
   }

@@ -6,30 +6,33 @@ import type { Entry } from './exchange.js';
 import type { QueueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
 
-/** What a wait returns: new messages, or wake-ups, or neither. */
+/** The news that a wait returns: new messages, or wake-ups, or neither. */
 export interface Heard {
   readonly messages: readonly Entry[];
   /** Ids of entries of the wake stream. */
   readonly wakeUps: readonly string[];
 }
 
-/** The longest wait for a message, in milliseconds. With what the consumer asks after each wait, an idle consumer sends one command in six seconds. */
+/**
+ * The longest wait for a message, in milliseconds. An idle consumer sends some commands after each
+ * wait: one command in six seconds.
+ */
 export const LONGEST_WAIT = 15_000;
 
 const NOTHING: Heard = { messages: [], wakeUps: [] };
 
 type Reply = readonly (readonly [key: string, entries: readonly Entry[]])[] | null;
 
-/** After how long without a wait the connection is closed, in milliseconds: a server takes only so many connections. */
+/** How long a connection without a wait stays open, in milliseconds: a server limits connections. */
 const MAX_IDLE = 10_000;
 
-/** How long one wait for a connection lasts, in milliseconds: meanwhile the consumer learns nothing. */
+/** The longest wait for a connection, in milliseconds: meanwhile the consumer gets no news. */
 const CONNECT_WAIT = 1000;
 
-/** The pause before the next attempt to end a wait that had not reached the server, in milliseconds. */
+/** The pause between attempts to end a wait that has not reached the server yet, in milliseconds. */
 const RETRY_PAUSE = 10;
 
-/** After this many attempts, the connection may be dead, and is replaced. */
+/** After this many attempts, the connection is replaced, because it may be dead. */
 const MAX_ATTEMPTS = 100;
 
 export interface ListenerOptions {
@@ -42,7 +45,7 @@ export interface ListenerOptions {
   readonly consumer: string;
 }
 
-/** Waits for messages, on a connection of its own: a connection that waits takes no other command. */
+/** Waits for messages on a connection of its own: a waiting connection executes no other command. */
 export class Listener {
   readonly #options: ListenerOptions;
   #connection: Connection<RedisLink> | undefined;
@@ -60,12 +63,14 @@ export class Listener {
     this.#options = options;
   }
 
-  /** Whether it has a connection. Without one it learns of nothing. */
   get isReady(): boolean {
     return this.#connection?.isReady === true;
   }
 
-  /** Waits for at most `count` new messages, or a wake-up, for at most `most` milliseconds; one second without a connection. */
+  /**
+   * Waits for at most `count` new messages, or a wake-up.
+   * @param most in milliseconds. Without a connection, the wait ends after one second.
+   */
   async listen(count: number, most: number): Promise<Heard> {
     clearTimeout(this.#idle);
     const connection = this.#connected();
@@ -89,8 +94,9 @@ export class Listener {
   }
 
   /**
-   * Ends a wait, so that it takes no message without credit. `listen` returns what the wait has taken by
-   * then. A wait that cannot be ended loses its connection: the next exchange finds what it has taken.
+   * Ends a wait, so that it takes no message without credit. `listen` returns the messages that it
+   * has taken by then. If the wait cannot be ended, its connection is replaced, and the next exchange
+   * requeues these messages.
    */
   async cancel(): Promise<void> {
     if (!this.#isWaiting || this.#isCancelled) return;
@@ -103,7 +109,7 @@ export class Listener {
         if (link === undefined) throw new ConnectionLostError('There is no connection');
         await link.send(['CLIENT', 'UNBLOCK', this.#clientId]);
       } catch (error) {
-        // Not allowed, or not answered.
+        // The user may not do this, or the server does not answer.
         return this.#connection?.renew(error);
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE));
@@ -134,7 +140,7 @@ export class Listener {
     this.#connection = undefined;
   }
 
-  /** Waits for the connection, for that many milliseconds or until the wait is cancelled. */
+  /** Waits for the connection, for at most `most` milliseconds or until the wait is cancelled. */
   async #ready(connection: Connection<RedisLink>, most: number): Promise<void> {
     const cancelled = new Promise<void>((resolve) => {
       this.#giveUp = resolve;

@@ -3,7 +3,7 @@ import { type Message, readEnvelope } from '../core/envelope.js';
 import { describe } from '../internal/describe.js';
 import { isName } from '../internal/options.js';
 
-/** The fields of an entry of the stream: names and values by turns. */
+/** The fields of an entry of the stream. Names and values alternate. */
 export type Fields = readonly string[];
 
 /** Whether a message is addressed to another group than this. */
@@ -14,7 +14,7 @@ export function isForAnother(fields: Fields, group: ConsumerGroup): boolean {
 }
 
 /**
- * Reads a message from an entry of the stream. Returns why it is invalid otherwise.
+ * Reads a message from an entry of the stream. Returns the reason if it is invalid.
  * @param entry the id of the entry
  * @param attempt which delivery of the message this is
  */
@@ -50,7 +50,8 @@ export function readMessage(entry: string, attempt: number, fields: Fields): Mes
   if (publishedAt !== undefined && !/^\d{1,16}$/.test(publishedAt))
     return `its "publishedAt" must be a time in milliseconds, got ${describe(publishedAt)}`;
   if (!isName(id)) return `its "id" must be 1 to 255 bytes of UTF-8, got ${describe(id)}`;
-  // The id of an entry begins with the server's time. A delayed message enters the stream later than it was published.
+  // The id of an entry begins with the server's time. A delayed message enters the stream later
+  // than it was published.
   const time = Number(publishedAt ?? entry.slice(0, entry.indexOf('-')));
   return { id, token: entry, ...content, attempt, publishedAt: time };
 }

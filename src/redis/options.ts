@@ -17,12 +17,15 @@ export interface RedisClientTemplate {
 
 export interface RedisBackendOptions extends DriverOptions {
   /**
-   * The server: `redis://[[user][:password]@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`. Either this or `client`.
+   * The server: `redis://[[user][:password]@]host[:port][/database]`, `rediss://` for TLS, or
+   * `unix:///path`. Either this or `client`.
    */
   readonly url?: string | undefined;
   /**
-   * A client of node-redis whose options the queue uses for connections of its own: for certificates, changing credentials or sockets. A client of `createSentinel`
-   * (`redis` 6) or `createCluster` makes the queue follow a failover. The queue neither uses, opens nor closes the client itself. Either this or `url`.
+   * A client of node-redis whose options the queue uses for connections of its own: for
+   * certificates, changing credentials or sockets. With a client of `createSentinel` (`redis` 6) or
+   * `createCluster`, the queue follows a failover. The queue neither uses, opens nor closes the
+   * client itself. Either this or `url`.
    */
   readonly client?: RedisClientTemplate | undefined;
 }
@@ -31,7 +34,7 @@ export interface CheckedRedisOptions extends CheckedDriverOptions {
   readonly server: { readonly url: string } | { readonly client: RedisClientTemplate };
 }
 
-/** Checks the options. @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
+/** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkRedisOptions(options: RedisBackendOptions | undefined): CheckedRedisOptions {
   const given = checkOptions(options);
   return { server: checkServer(given, { ...REDIS_URL, checkClient }), ...checkDriverOptions(given) };

@@ -1,31 +1,30 @@
 /** The messages of a reply that was lost together with its connection. */
 export interface LostReply {
-  /** How many messages. */
   readonly count: number;
   readonly bytes: number;
-  /** The id of one of the messages; empty for none. */
+  /** The id of one of the messages. Empty: there are none. */
   readonly id: string;
 }
 
-/** A smaller reply is not why a connection was lost. */
+/** A smaller reply does not cause the loss of a connection. */
 const MIN_LOST_BYTES = 32 * 1024;
 
-/** How many bytes the consumer reads at a time at most, once a large reply was lost. */
+/** How many bytes the consumer reads at a time after the loss of a large reply. */
 const CAREFUL_BYTES = 256 * 1024;
 
 /** How often a message that was read alone may be lost. */
 const TRIES = 5;
 
-/** For how long the consumer reads less at a time, in milliseconds: at first, and at most. */
+/** The period in which the consumer reads less at a time, in milliseconds. */
 const FIRST_PERIOD = 60_000;
 const LONGEST_PERIOD = 24 * 60 * 60_000;
 const GROWTH = 8;
 
 /**
- * How much a consumer reads at a time. A server drops a connection over a reply that is larger than
- * its `client-output-buffer-limit`, and a slow link may take too long for a large reply. After the
- * loss of a large reply, the consumer reads less at a time for a while. The while grows if large
- * replies are lost again soon after it.
+ * How much a consumer reads at a time. A server drops a connection if a reply exceeds its
+ * `client-output-buffer-limit`, and a slow link may take too long for a large reply. After the loss
+ * of a large reply, the consumer reads less at a time for a period. The period grows if large replies
+ * are lost again soon after it.
  */
 export class ReadSize {
   #bytes = Number.POSITIVE_INFINITY;
@@ -35,15 +34,12 @@ export class ReadSize {
   #suspect = '';
   #tries = 0;
 
-  /** How many bytes of messages to read at most; Infinity: any number. */
+  /** The most bytes of messages to read. Infinity: any number. */
   get bytes(): number {
     return performance.now() < this.#carefulUntil ? this.#bytes : Number.POSITIVE_INFINITY;
   }
 
-  /**
-   * Takes note of a lost reply. Returns whether its message never arrives: it was read alone several
-   * times, and lost each time.
-   */
+  /** Returns whether the message never arrives: it was read alone several times, and lost each time. */
   lost({ count, bytes, id }: LostReply): boolean {
     if (bytes < MIN_LOST_BYTES) return false;
     this.#readLess(count, bytes);

@@ -12,16 +12,19 @@ export interface RedisFromEnvOptions {
 }
 
 /**
- * A queue on Redis Streams, with at-least-once delivery to any number of processes. For Redis 6.2 and newer, and Valkey.
+ * A queue on Redis Streams, with at-least-once delivery to any number of processes. For Redis 6.2
+ * and newer, and Valkey.
  *
- * *When to use*: in production, with a Redis that persists: `appendonly yes`. With `appendfsync always`, no confirmed message is lost if the machine fails.
+ * *When to use*: in production, with a Redis that persists: `appendonly yes`. With
+ * `appendfsync always`, no confirmed message is lost if the machine fails.
  *
  * *Gotchas*: a message stays until every group that exists has settled it, so a group without a
  * consumer fills the server. Without `groups`, the backend creates `default` if the queue has
  * no group, or if the process consumes for `default`. A handler that blocks the event loop for
  * longer than `lease` loses its messages to another consumer.
  *
- * The backend connects with the first publish or subscriber. It reconnects by itself: consumers go on, and publishes wait up to `publishTimeout`.
+ * The backend connects with the first publish or subscriber. It reconnects by itself: consumers
+ * resume, and publishes wait up to `publishTimeout`.
  *
  * @example
  * ```ts
@@ -41,9 +44,12 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> extends D
   }
 
   /**
-   * Creates the backend from the environment: `REDIS_URL`, and optionally `QUEUE_NAME` (default: `default`), `QUEUE_GROUPS` (separated by commas; default:
-   * `default`), `QUEUE_LEASE`, `QUEUE_PUBLISH_TIMEOUT` and `QUEUE_DEDUPE_WINDOW` (milliseconds; default: 30,000, 10,000 and 120,000).
-   * @throws {ConfigurationError} if a variable is missing or malformed. The message names the variable.
+   * Creates the backend from the environment: `REDIS_URL`, and optionally `QUEUE_NAME` (default:
+   * `default`), `QUEUE_GROUPS` (separated by commas; default: `default`), `QUEUE_LEASE`,
+   * `QUEUE_PUBLISH_TIMEOUT` and `QUEUE_DEDUPE_WINDOW` (milliseconds; default: 30,000, 10,000 and
+   * 120,000).
+   * @throws {ConfigurationError} if a variable is missing or malformed. The message names the
+   * variable.
    */
   static fromEnv<Events extends EventMap<Events> = AnyEvents>(
     env: Env = processEnv(),

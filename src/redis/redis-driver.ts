@@ -10,8 +10,7 @@ import { GroupLoop } from '../core/group-loop.js';
 import { maxBackoffFor } from '../core/options.js';
 import { PublishLoop } from '../core/publish-loop.js';
 import { Refusals } from '../core/refusals.js';
-import { deleteGroup, listGroups, peek, purge } from './administration.js';
-import { countMessages } from './counts.js';
+import { countMessages, deleteGroup, listGroups, peek, purge } from './administration.js';
 import { GroupSession } from './group-session.js';
 import { type QueueKeys, queueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
@@ -107,7 +106,7 @@ export class RedisDriver implements Driver {
       try {
         return await countMessages(link, this.#keys, group);
       } catch (error) {
-        // Publishers and consumers need what this needs. The next request prepares a new link.
+        // Publishers and consumers would fail, too. The next request prepares a new link.
         if (this.failures.classify(error) === 'fatal') this.#connection.drop(error);
         throw error;
       }
@@ -124,7 +123,10 @@ export class RedisDriver implements Driver {
     this.#connection.close();
   }
 
-  /** Without a declaration, `default` exists if a consumer joins it or the queue has no other group: a group without a consumer retains every message. */
+  /**
+   * Without a declaration, a queue with other groups gets `default` only if a consumer joins it: a
+   * group without a consumer retains every message.
+   */
   get #declared(): readonly ConsumerGroup[] {
     return this.#options.groupsDeclared ? this.#options.groups : [];
   }
@@ -144,13 +146,13 @@ export class RedisDriver implements Driver {
     return refusals;
   }
 
-  /** @param onlyFirst creates no group if the queue has one already */
+  /** @param onlyFirst creates no group if the queue has one */
   async #open(link: RedisLink, groups: readonly ConsumerGroup[], onlyFirst = false): Promise<void> {
     const { stream, wakeStream, settled, addressed } = this.#keys;
     await link.run(openScript, [stream, wakeStream, settled, addressed], [onlyFirst ? '1' : '0', ...groups]);
   }
 
-  /** Sends a request, again over the next link if this one is lost or leads to a server that does not have the queue. */
+  /** Sends a request, and again if the link is lost or another server has the queue. */
   #request<Value>(signal: AbortSignal, send: (link: RedisLink) => Promise<Value>): Promise<Value> {
     return this.#connection.request(signal, async (link) => {
       try {
@@ -163,7 +165,7 @@ export class RedisDriver implements Driver {
   }
 }
 
-/** Names a consumer, for people who look at the group and for the exchange script, which reads the lease after the tilde. */
+/** Names a consumer, for operators. The exchange script reads the lease after the tilde. */
 function consumerName(lease: number): string {
   return `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}~${Math.ceil(lease)}`;
 }

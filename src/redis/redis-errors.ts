@@ -2,20 +2,19 @@ import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-e
 import { queueKeys } from './keys.js';
 
 /**
- * What a server puts before the error code. Before version 7, it names the line of a script whose command failed: briefly if the script returned the
- * error, at length if the error ended the script.
+ * The text before an error code. Before version 7, a server names the line of a script whose command
+ * failed: briefly if the script returned the error, at length if the error ended the script.
  */
 const BEFORE_CODE = String.raw`^(?:ERR |(?:ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -)?`;
 
-/** Matches replies with one of these error codes. */
 function hasCode(...codes: string[]): RegExp {
   return new RegExp(String.raw`${BEFORE_CODE}(?:${codes.join('|')})\b`);
 }
 
-/** Replies of a server that does not have the queue: it is a replica, or another node of the cluster. */
+/** Replies of a server without the queue: a replica, or another node of the cluster. */
 const ELSEWHERE = hasCode('MASTERDOWN', 'READONLY', 'MOVED', 'ASK', 'CLUSTERDOWN');
 
-/** Other replies of a server that may take the same command later. */
+/** Other replies of a server that may accept the command later. */
 const TEMPORARY = hasCode(
   'LOADING',
   'BUSY',
@@ -41,7 +40,10 @@ function classify(error: unknown): ErrorKind {
   return NOT_REDIS.test(message) || isTlsMismatch(error as Error) ? 'fatal' : 'retryable';
 }
 
-/** Whether an error is a reply of the server. Checks the name of the class, since the client may come from another copy of node-redis. */
+/**
+ * Whether an error is a reply of the server. Checks the name of the class, because the client may
+ * come from another copy of node-redis.
+ */
 export function isReply(error: unknown): error is Error {
   for (
     let type = (error as Error | undefined)?.constructor;
@@ -53,12 +55,12 @@ export function isReply(error: unknown): error is Error {
   return false;
 }
 
-/** Whether a reply says that another server has the queue. The command was not executed, and a new connection may lead to that server. */
+/** Whether another server has the queue. The command was not executed. */
 export function isElsewhere(error: unknown): boolean {
   return isReply(error) && ELSEWHERE.test(error.message);
 }
 
-/** Whether a reply says that the group was deleted, that of the queue or of its wake stream. */
+/** Whether the group of the queue, or that of its wake stream, was deleted. */
 export function isGroupGone(error: unknown): boolean {
   return error instanceof Error && /NOGROUP|UNBLOCKED/.test(error.message);
 }

@@ -12,9 +12,9 @@ export interface RedisClient {
   sendCommand(command: readonly string[]): Promise<unknown>;
 }
 
-/** Leads to the server that has the queue. Each connection takes a new route, since another server may have the queue by then. */
+/** Leads to the server that has the queue. Each connection has its own, because the server may change. */
 export interface Route {
-  /** Finds the server. Resolves to a client for it that is not connected yet. */
+  /** Resolves to a client for the server that is not connected yet. */
   find(): Promise<RedisClient>;
   /** Ends the search, in any state. */
   destroy(): void;
@@ -23,7 +23,7 @@ export interface Route {
 /** Creates a client with the options of another one. */
 export type Duplicate = (client: RedisClientTemplate) => RedisClient;
 
-/** What a cluster client and a sentinel client have in common. */
+/** A cluster client or a sentinel client. */
 interface Finder {
   on(event: 'error' | 'node-error', listener: (error: unknown) => void): unknown;
   connect(): Promise<unknown>;
@@ -41,8 +41,8 @@ interface Cluster extends Finder {
 
 interface Sentinel extends Finder {
   /**
-   * Private in node-redis, and the only way to the client of the master, whose options the queue needs: `getMasterNode()` tells no
-   * more than its address. The integration suite finds a master with it, and fails if it changes.
+   * Private in node-redis, and the only way to the options of the client of the master:
+   * `getMasterNode()` returns only its address. The integration suite fails if this changes.
    */
   _execute<Value>(isReadonly: boolean, use: (client: RedisClientTemplate) => Promise<Value>): Promise<Value>;
 }
@@ -54,7 +54,7 @@ interface SentinelOptions {
     | undefined;
 }
 
-/** The least time that a sentinel has to answer, in milliseconds. */
+/** The shortest time for a sentinel to answer, in milliseconds. */
 const MIN_SENTINEL_TIMEOUT = 1000;
 
 /** Whether a client may have to look for the server. */
@@ -64,11 +64,11 @@ export function searches(client: object): boolean {
 
 /**
  * Creates the route of a client of one server, of a cluster or of a sentinel.
- * @param search how long sentinels may be asked for the server, all together, in milliseconds
+ * @param longest how long all sentinels together may take to answer, in milliseconds
  */
-export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Duplicate, search: number): Route {
+export function routeOf(client: RedisClientTemplate, slot: number, duplicate: Duplicate, longest: number): Route {
   if (isCluster(client)) return clusterRoute(client, slot, duplicate);
-  if (isSentinel(client)) return sentinelRoute(client, duplicate, search);
+  if (isSentinel(client)) return sentinelRoute(client, duplicate, longest);
   return direct(duplicate(client));
 }
 
@@ -86,46 +86,46 @@ function isSentinel(client: object): boolean {
 }
 
 function clusterRoute(client: RedisClientTemplate, slot: number, duplicate: Duplicate): Route {
-  // It connects only to the nodes that it needs.
   const overrides = { minimizeConnections: true, useReplicas: false, clientSideCache: undefined };
   const cluster: Cluster = client.duplicate(overrides);
-  return new Search(cluster, async () => {
+  return search(cluster, async () => {
     const master = cluster.slots[slot]?.master;
     if (master === undefined) throw new Error(`No node of the cluster serves slot ${slot}, which has the queue`);
     const connecting = cluster.nodeClient(master);
     const found = duplicate(master.client as RedisClientTemplate);
-    // The queue needs only the options of that client. But a client that is closed while it connects leaves its socket open.
-    await new Promise<void>((resolve) => {
-      const end = () => resolve();
-      cluster.on('node-error', end);
-      connecting.then(end, end);
+    // The queue needs only the options of that client. But a client that is closed while it
+    // connects leaves its socket open.
+    await new Promise<unknown>((resolve) => {
+      cluster.on('node-error', resolve);
+      connecting.then(resolve, resolve);
     });
     return found;
   });
 }
 
-function sentinelRoute(client: RedisClientTemplate, duplicate: Duplicate, search: number): Route {
+function sentinelRoute(client: RedisClientTemplate, duplicate: Duplicate, longest: number): Route {
   const sentinel: Sentinel = client.duplicate({
     masterPoolSize: 1,
     replicaPoolSize: 0,
     reserveClient: false,
     scanInterval: 0,
     maxCommandRediscovers: 0,
-    ...sentinelTimeouts(client, search),
+    ...sentinelTimeouts(client, longest),
     clientSideCache: undefined,
   });
-  return new Search(sentinel, () => sentinel._execute(false, async (master) => duplicate(master)));
+  return search(sentinel, () => sentinel._execute(false, async (master) => duplicate(master)));
 }
 
 /**
- * Options by which a client gives up a sentinel that does not answer, and asks the next one. By default node-redis waits for ever. Each
- * sentinel gets its share of the search. Empty if the options of the client are unknown, since overrides would replace them.
+ * Returns options that give each sentinel its share of the time. Then the client asks the next one.
+ * By default, node-redis waits for ever. Empty if the options of the client are unknown, because
+ * overrides would replace them.
  */
-function sentinelTimeouts(client: RedisClientTemplate, search: number): Partial<SentinelOptions> {
+function sentinelTimeouts(client: RedisClientTemplate, longest: number): Partial<SentinelOptions> {
   const options = optionsOf(client);
   if (options === undefined) return {};
   const { sentinelRootNodes, sentinelClientOptions } = options;
-  const share = Math.max(MIN_SENTINEL_TIMEOUT, search / sentinelRootNodes.length);
+  const share = Math.max(MIN_SENTINEL_TIMEOUT, longest / sentinelRootNodes.length);
   const socket = sentinelClientOptions?.socket;
   // 0 means no timeout.
   const atMost = (milliseconds = 0) => Math.min(share, milliseconds || share);
@@ -134,8 +134,9 @@ function sentinelTimeouts(client: RedisClientTemplate, search: number): Partial<
 }
 
 /**
- * Reads the options of a sentinel client. They are private in node-redis, but `duplicate` passes them to the constructor. If that
- * changes, the options are unknown, and the specs of the timeouts fail.
+ * Reads the options of a sentinel client. They are private in node-redis, but `duplicate` passes
+ * them to the constructor. If that changes, this returns undefined, and the specs of the timeouts
+ * fail.
  */
 function optionsOf(client: RedisClientTemplate): SentinelOptions | undefined {
   // Not an arrow function: `duplicate` calls it with `new`.
@@ -153,34 +154,26 @@ function optionsOf(client: RedisClientTemplate): SentinelOptions | undefined {
 }
 
 /** Asks a cluster or the sentinels for the server. */
-class Search implements Route {
-  readonly #finder: Finder;
-  readonly #pick: () => Promise<RedisClient>;
-  /** Why one of the nodes could not be asked. It says more than that none could. */
-  #reason: unknown;
-
-  constructor(finder: Finder, pick: () => Promise<RedisClient>) {
-    this.#finder = finder;
-    this.#pick = pick;
-    finder.on('error', (error) => {
-      if (error instanceof Error) this.#reason = error;
-    });
-  }
-
-  async find(): Promise<RedisClient> {
-    try {
-      await this.#finder.connect();
-      return await this.#pick();
-    } catch (error) {
-      throw isReply(error) ? error : (this.#reason ?? error);
-    } finally {
-      this.destroy();
-    }
-  }
-
-  destroy(): void {
-    const end = async () => this.#finder.destroy();
+function search(finder: Finder, pick: () => Promise<RedisClient>): Route {
+  // The error of one node says more than the error that no node has answered.
+  let nodeError: Error | undefined;
+  finder.on('error', (error) => {
+    if (error instanceof Error) nodeError = error;
+  });
+  const destroy = () => {
+    const end = async () => finder.destroy();
     // This fails only if the client is closed already.
     end().catch(() => {});
-  }
+  };
+  const find = async () => {
+    try {
+      await finder.connect();
+      return await pick();
+    } catch (error) {
+      throw isReply(error) ? error : (nodeError ?? error);
+    } finally {
+      destroy();
+    }
+  };
+  return { find, destroy };
 }

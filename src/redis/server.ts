@@ -7,25 +7,23 @@ import { maxBackoffFor, responseTimeoutFor } from '../core/options.js';
 import { ResponseTimeout } from '../core/response-timeout.js';
 import { BackendUnavailableError } from '../errors.js';
 import type { Logger } from '../internal/logger.js';
-import { queueKeys } from './keys.js';
+import { queueKeys, slotOf } from './keys.js';
 import { RedisLink } from './link.js';
 import type { CheckedRedisOptions, RedisClientTemplate } from './options.js';
 import { isReply, redisFailures } from './redis-errors.js';
 import { direct, type RedisClient, type Route, routeOf, searches } from './route.js';
-import { readServerVersion } from './server-version.js';
-import { slotOf } from './slot.js';
 import { REDIS_URL } from './url.js';
 
-/** How often a connection is used at least within the time after which the server closes it. */
+/** How often a connection is used within the time after which the server closes idle ones. */
 const USES = 3;
 
 /**
- * How long a connection may be idle if the server does not tell its timeout, in milliseconds. An idle
- * consumer uses its connection more often, and sends no PING for this.
+ * How long a connection may be idle if the timeout of the server is unknown, in milliseconds. An
+ * idle consumer uses its connection more often, and sends no PING for this.
  */
 const MAX_IDLE = 20_000;
 
-/** The oldest version of Redis that has the commands that the queue needs. All versions of Valkey have them. */
+/** The oldest version of Redis with all commands of the queue. All versions of Valkey have them. */
 const OLDEST = [6, 2] as const;
 
 /** The name of a connection must be ASCII, without spaces and control characters. */
@@ -34,7 +32,7 @@ const NOT_IN_A_NAME = /[^!-~]/gu;
 /** Replies as the scripts give them, and no second way to reconnect beside the queue's own. */
 const REQUIRED_OPTIONS = { RESP: 2, disableOfflineQueue: true } as const;
 
-/** Options of a given client that would need another protocol, change the types of replies, or end a wait that is meant to be long. */
+/** Options that need another protocol, change the types of replies, or limit the length of a wait. */
 const RESET_OPTIONS = {
   clientSideCache: undefined,
   emitInvalidate: undefined,
@@ -43,7 +41,10 @@ const RESET_OPTIONS = {
   commandsQueueMaxLength: undefined,
 };
 
-/** How long sentinels or cluster nodes may be asked for the server, in milliseconds: the client gives up a node that does not answer after five seconds. */
+/**
+ * How long the search for the server may take, in milliseconds. The client waits five seconds for a
+ * node that does not answer.
+ */
 const MAX_SEARCH = 10_000;
 
 /** How many times the usual response timeout a slow server gets at most. */
@@ -74,8 +75,8 @@ export class Server {
   }
 
   /**
-   * Creates a connection, which connects when it is needed.
-   * @param group the group whose messages it waits for; undefined: it is for the queue
+   * Creates a connection, which connects when it is used.
+   * @param group whose messages the connection waits for. Undefined: it is for the queue.
    * @param prepare called with each new link
    */
   connect(
@@ -110,20 +111,23 @@ export class Server {
     return this.#maxIdle;
   }
 
-  /** Logs the version of the server. @throws {BackendUnavailableError} (a rejection) if the server is too old */
+  /**
+   * Logs the version of the server.
+   * @throws {BackendUnavailableError} (a rejection) if the server is too old
+   */
   async checkVersion(link: RedisLink): Promise<void> {
     let info: unknown;
     try {
       info = await link.send(['INFO', 'server']);
     } catch (error) {
-      // Not every user may ask. Then the error of a missing command says so.
+      // Not every user may ask. A server that is too old then fails with an unknown command.
       if (isReply(error)) return;
       throw error;
     }
-    const version = readServerVersion(String(info));
+    const version = readVersion(String(info));
     if (version === undefined) return;
-    const { title, redis } = version;
-    if (redis[0] < OLDEST[0] || (redis[0] === OLDEST[0] && redis[1] < OLDEST[1])) {
+    const { title, isTooOld } = version;
+    if (isTooOld) {
       throw new BackendUnavailableError(
         `Expected Redis ${OLDEST.join('.')} or newer, or Valkey, got ${title} (queue "${this.#queue}", Redis at ${this.#where})`,
         { retryable: false },
@@ -137,7 +141,7 @@ export class Server {
     this.#version = title;
   }
 
-  /** Reads after how long the server closes idle connections. */
+  /** Reads when the server closes idle connections. */
   async readIdleTimeout(link: RedisLink): Promise<void> {
     this.#maxIdle = MAX_IDLE;
     try {
@@ -171,4 +175,19 @@ export class Server {
       socket: { ...socket, socketTimeout: undefined, connectTimeout: this.#responseTimeout, reconnectStrategy: false },
     });
   }
+}
+
+/**
+ * Reads the version from the reply to `INFO server`. Undefined if it has none. Valkey replies with
+ * its own `valkey_version`. Its `redis_version` is the version of Redis that it is compatible with.
+ */
+function readVersion(info: string): { readonly title: string; readonly isTooOld: boolean } | undefined {
+  const redis = /^redis_version:((\d+)\.(\d+)\S*)/m.exec(info);
+  if (redis === null) return undefined;
+  const [major, minor] = [Number(redis[2]), Number(redis[3])];
+  const valkey = /^valkey_version:(\S+)/m.exec(info)?.[1];
+  return {
+    title: valkey === undefined ? `Redis ${redis[1]}` : `Valkey ${valkey}`,
+    isTooOld: major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]),
+  };
 }

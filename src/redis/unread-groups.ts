@@ -1,8 +1,8 @@
 import type { ConsumerGroup } from '../backend.js';
 import { shellCommand, type UnreadGroup, warnOfUnreadGroup } from '../core/unread-group.js';
 import type { Logger } from '../internal/logger.js';
+import { countMessages } from './administration.js';
 import { consumersOf, factsOf, isLive } from './consumers.js';
-import { countMessages } from './counts.js';
 import type { QueueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
 import { isReply } from './redis-errors.js';
@@ -10,14 +10,16 @@ import { isReply } from './redis-errors.js';
 export interface UnreadGroupsOptions {
   readonly queueName: string;
   readonly keys: QueueKeys;
-  /** The groups that are not checked. */
   readonly declared: readonly ConsumerGroup[];
   /** The lease of consumers whose name does not state one, in milliseconds. */
   readonly lease: number;
   readonly logger: Logger;
 }
 
-/** Warns once about each group that this process does not declare and that has no consumer: such a group retains every message. */
+/**
+ * Warns once of each group that this process does not declare and that has no consumer: it retains
+ * every message.
+ */
 export class UnreadGroups {
   readonly #options: UnreadGroupsOptions;
   #isDone = false;
@@ -26,7 +28,7 @@ export class UnreadGroups {
     this.#options = options;
   }
 
-  /** Looks for such groups. Never rejects. If the connection is lost meanwhile, the next one looks again. */
+  /** Looks for such groups, again if the connection is lost. Does not reject. */
   async look(link: RedisLink): Promise<void> {
     if (this.#isDone) return;
     this.#isDone = true;
@@ -58,7 +60,10 @@ export class UnreadGroups {
     return found;
   }
 
-  /** Counts the messages that a group retains. Without the lag from the server, an exact count takes long: the length of the stream is the bound. */
+  /**
+   * Counts the messages that a group retains. If the server does not know the lag, an exact count
+   * takes long, and the length of the stream is the bound.
+   */
   async #count(link: RedisLink, group: ConsumerGroup, isBound: boolean): Promise<number> {
     const { keys } = this.#options;
     if (isBound) return (await link.send(['XLEN', keys.stream])) as number;
@@ -68,10 +73,10 @@ export class UnreadGroups {
 
 const CONTROL = /\p{Cc}/gu;
 
-/** Writes the command line of a POSIX shell with which `redis-cli` sends a command. */
+/** Writes the command line of a POSIX shell that sends a command with `redis-cli`. */
 function redisCli(...command: string[]): string {
   if (command.join('').search(CONTROL) < 0) return shellCommand(['redis-cli', ...command]);
-  // A shell has no way to write some of these characters, but `redis-cli` reads commands with escapes.
+  // A shell cannot write some of these characters, but `redis-cli` reads commands with escapes.
   return `${shellCommand(['printf', String.raw`%s\n`, command.map(quotedForRedis).join(' ')])} | redis-cli`;
 }
 

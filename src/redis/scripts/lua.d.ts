@@ -1,4 +1,4 @@
-/** A Lua script as text. `scripts/lua.mjs` makes modules of such files, except for esbuild, which has a loader. */
+/** A Lua script as text. `scripts/lua.mjs` creates these modules, except for esbuild. */
 declare module '*.lua' {
   const text: string;
   export default text;

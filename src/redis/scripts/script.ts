@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** A script, which a server knows by the hash of its text once it has seen the text. */
+/** A script. Once a server has seen its text, the server knows it by its hash. */
 export class Script {
   readonly #text: string;
   readonly #hash: string;
@@ -10,7 +10,7 @@ export class Script {
     this.#hash = createHash('sha1').update(text).digest('hex');
   }
 
-  /** The command that calls the script by its hash. A server that does not know the script replies with NOSCRIPT. */
+  /** Calls the script by its hash. A server that does not know the script replies NOSCRIPT. */
   byHash(keys: readonly string[], args: readonly string[]): string[] {
     return ['EVALSHA', this.#hash, String(keys.length), ...keys, ...args];
   }
