@@ -1,6 +1,6 @@
 import type { Incoming } from '../../src/rabbitmq/client.js';
-import { DoneWith } from '../../src/rabbitmq/done-with.js';
 import { type Received, readMessage } from '../../src/rabbitmq/message.js';
+import { UnconfirmedAcks } from '../../src/rabbitmq/unconfirmed-acks.js';
 
 const MINUTE = 60_000;
 
@@ -43,9 +43,9 @@ function received(given: {
   return readMessage(original) as Received;
 }
 
-describe('DoneWith', () => {
+describe('UnconfirmedAcks', () => {
   it('recognizes a redelivered message once', () => {
-    const done = new DoneWith();
+    const done = new UnconfirmedAcks();
     done.add(received({}));
     expect(done.take(received({ redelivered: true, deliveries: 1 }))).toBe(true);
     expect(done.take(received({ redelivered: true, deliveries: 2 }))).toBe(false);
@@ -58,20 +58,20 @@ describe('DoneWith', () => {
     ['another body', { body: '{"n":1}', redelivered: true }],
     ['a copy for a later attempt', { attempts: 1, redelivered: true }],
   ])('does not confuse with the message: %s', (_, other) => {
-    const done = new DoneWith();
+    const done = new UnconfirmedAcks();
     done.add(received({}));
     expect(done.take(received(other))).toBe(false);
     expect(done.take(received({ redelivered: true }))).toBe(true);
   });
 
   it('recognizes a redelivery by its count', () => {
-    const done = new DoneWith();
+    const done = new UnconfirmedAcks();
     done.add(received({}));
     expect(done.take(received({ deliveries: 1 }))).toBe(true);
   });
 
   it('counts identical messages', () => {
-    const done = new DoneWith();
+    const done = new UnconfirmedAcks();
     done.add(received({}));
     done.add(received({}));
     const again = received({ redelivered: true });
@@ -79,7 +79,7 @@ describe('DoneWith', () => {
   });
 
   it('does not recognize messages of other programs, because an equal one may be another message', () => {
-    const done = new DoneWith();
+    const done = new UnconfirmedAcks();
     for (const id of ['a', '0123456789ABCDEF-1', '0123456789abcdef', '00123456789abcdef-1', '0123456789abcdef-1x']) {
       done.add(received({ id }));
       expect(done.take(received({ id, redelivered: true }))).toBe(false);
@@ -87,7 +87,7 @@ describe('DoneWith', () => {
   });
 
   it('forgets a message after ten minutes', () => {
-    const done = new DoneWith();
+    const done = new UnconfirmedAcks();
     done.add(received({ id: OWN }));
     now = 9 * MINUTE;
     done.add(received({ id: OTHER }));
@@ -97,7 +97,7 @@ describe('DoneWith', () => {
   });
 
   it('remembers the latest 10,000 messages', () => {
-    const done = new DoneWith();
+    const done = new UnconfirmedAcks();
     for (let n = 0; n < 10_001; n++) done.add(received({ id: ownId(n) }));
     expect(done.take(received({ id: ownId(0), redelivered: true }))).toBe(false);
     expect(done.take(received({ id: ownId(1), redelivered: true }))).toBe(true);

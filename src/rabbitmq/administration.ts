@@ -106,28 +106,24 @@ export class Administration implements DriverAdministration {
     const purged = group === undefined ? groups : [group];
     const sharedDelay = groups.every((each) => purged.includes(each));
     const removed = new Map(purged.map((each) => [each, { waiting: 0, only: 0 }]));
-    let shared = 0;
-    await Promise.all(purged.map((each) => this.#consumers.get(each)?.returned()));
+    const shared = { waiting: 0, only: 0 };
+    await Promise.all(purged.map((each) => this.#consumers.get(each)?.requeued()));
     await this.#ask(signal, async (link) => {
       const requests = new QueueRequests(link, signal);
       // Adds up queue by queue: the connection may be lost between two of them.
-      const remove = async (queues: readonly string[], add: (count: number) => void) => {
-        for (const queue of queues) add((await requests.send((channel) => channel.queuePurge({ queue }))).messageCount);
+      const remove = async (queues: readonly string[], sums: typeof shared, kind: keyof typeof shared) => {
+        for (const queue of queues) {
+          const { messageCount } = await requests.send((channel) => channel.queuePurge({ queue }));
+          sums[kind] += messageCount;
+        }
       };
-      if (sharedDelay)
-        await remove(await requests.levels(names.delay), (count) => {
-          shared += count;
-        });
+      if (sharedDelay) await remove(await requests.levels(names.delay), shared, 'waiting');
       for (const [each, sums] of removed) {
         const { queue, again, delay, publishDelay } = names.group(each);
-        await remove(await requests.levels(publishDelay), (count) => {
-          sums.only += count;
-        });
+        await remove(await requests.levels(publishDelay), sums, 'only');
         const waiting = await requests.levels(delay);
         for (const name of [again, queue]) if ((await requests.look(name)) !== undefined) waiting.push(name);
-        await remove(waiting, (count) => {
-          sums.waiting += count;
-        });
+        await remove(waiting, sums, 'waiting');
       }
       await requests.close();
     });
@@ -143,6 +139,6 @@ export class Administration implements DriverAdministration {
       const count = waiting + only;
       return { all: { ready: count, unfinished: count }, only: { ready: alone, unfinished: alone } };
     });
-    return shared + totalOf(all).ready;
+    return shared.waiting + totalOf(all).ready;
   }
 }

@@ -8,7 +8,7 @@ interface Reservation {
   readonly link: RabbitLink;
 }
 
-/** The connections for consuming: one, and more if the subscribers need more channels than it has. */
+/** The connections for consuming: one, and more if one has too few channels for the subscribers. */
 export class Consuming {
   readonly first: Connection<RabbitLink>;
   readonly #connect: () => Connection<RabbitLink>;

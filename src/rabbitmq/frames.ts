@@ -34,7 +34,7 @@ const FRAME_START = 7;
 const HEADER_FRAME = 2;
 const FRAME_LENGTH = 3;
 
-/** The properties follow the class, the weight, the size of the body, and flags for each property. */
+/** The properties follow the class, the weight, the size of the body, and their flags. */
 const FLAGS = 12;
 const PROPERTIES = 14;
 const CONTENT_TYPE = 0x8000;

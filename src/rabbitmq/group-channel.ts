@@ -40,7 +40,8 @@ export interface GroupChannelOptions {
 
 /**
  * If the channel ends before the confirm of an ack, the ack counts if it was sent less than this
- * many milliseconds before. If it was sent earlier, the broker was gone, and redelivers the message.
+ * many milliseconds before. If it was sent earlier, the broker was gone, and redelivers the
+ * message.
  */
 const TRANSIT_TIME = 1000;
 

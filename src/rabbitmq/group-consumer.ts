@@ -15,7 +15,7 @@ interface Member {
   readonly session: SubscriberSession;
 }
 
-/** All subscriptions of this process to one group. The broker distributes the messages among them. */
+/** All subscriptions of this process to one group. The broker shares the messages among them. */
 export class GroupConsumer implements DriverConsumer {
   readonly #options: SessionOptions;
   readonly #members = new Set<Member>();
@@ -35,7 +35,7 @@ export class GroupConsumer implements DriverConsumer {
 
   /** The unique ids of all messages that are here, or that were requeued a moment ago. */
   get ids(): string[] {
-    return [...[...this.#members].flatMap(({ session }) => session.ids), ...this.#options.returning.ids];
+    return [...[...this.#members].flatMap(({ session }) => session.ids), ...this.#options.requeued.ids];
   }
 
   connect(subscriber: Subscriber<Delivery>, intake: CreditIntake): void {
@@ -82,14 +82,14 @@ export class GroupConsumer implements DriverConsumer {
   }
 
   /** Resolves when the broker has all settlements of this process. */
-  async returned(): Promise<void> {
-    await this.#all(({ session }) => session.returned());
+  async requeued(): Promise<void> {
+    await this.#all(({ session }) => session.requeued());
   }
 
   /** Removes the prefetched messages. Resolves to how many. */
   async purge(): Promise<number> {
     const purged = await Promise.all([...this.#members].map(({ session }) => session.purge()));
-    this.#options.returning.clear();
+    this.#options.requeued.clear();
     return purged.reduce((sum, count) => sum + count, 0);
   }
 

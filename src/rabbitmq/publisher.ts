@@ -59,8 +59,8 @@ const MOST_BYTES = 128 * 1024 * 1024;
 
 /**
  * How often a refused message is sent again. A new queue, or one that elects its leader, refuses
- * messages for a moment. A full queue goes on refusing, and each time the queues of other groups may
- * store the message.
+ * messages for a moment. A full queue goes on refusing, and each time the queues of other groups
+ * may store the message.
  */
 const MOST_REFUSALS = 4;
 
@@ -69,7 +69,7 @@ const backoff = exponentialBackoff({ initial: 50, max: 1000, jitter: 0.5 });
 /** The most bytes of the properties of a message other than its headers. */
 const OVERHEAD = 1024;
 
-/** Publishes over one channel, with confirms. Sends unconfirmed messages again over the next link. */
+/** Publishes over one channel. Sends unconfirmed messages again over the next link. */
 export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Parcel> {
   readonly mode = 'pipeline';
   readonly window = { messages: 2048, size: 8 * 1024 * 1024 };

@@ -40,7 +40,7 @@ export class QueueRequests {
     }
   }
 
-  /** Counts the messages and the consumers of a queue. Resolves to undefined if it does not exist. */
+  /** Counts the messages and consumers of a queue. Resolves to undefined if it does not exist. */
   async look(queue: string): Promise<QueueCounts | undefined> {
     if (this.#signal?.aborted) {
       await this.close();

@@ -23,7 +23,8 @@ export interface RabbitMqFromEnvOptions {
  * - A message stays until every group has settled it, so a group without a consumer fills the
  *   server. A group that is added to `groups` starts with the next message.
  * - RabbitMQ does not deduplicate: `publish` stores a second message with the same `id`, and
- *   `dedupeWindow` has no effect. A message whose confirm was lost with the connection is sent again
+ *   `dedupeWindow` has no effect. A message whose confirm was lost with the connection is sent
+ *   again
  *   and may be stored twice, with one `id`.
  * - `attempt` also counts the releases of other processes. `stats()` counts messages in flight in
  *   this process only.

@@ -10,7 +10,6 @@ import { Consuming } from './consuming.js';
 import type { QueueContext } from './context.js';
 import { OverdueError } from './deadlines.js';
 import { DelayedMessages } from './delayed-messages.js';
-import { DoneWith } from './done-with.js';
 import { GroupConsumer } from './group-consumer.js';
 import { GroupLog } from './group-log.js';
 import type { RabbitLink } from './link.js';
@@ -19,10 +18,11 @@ import type { CheckedRabbitMqOptions } from './options.js';
 import { Publisher } from './publisher.js';
 import { Server } from './server.js';
 import { Topology } from './topology.js';
+import { UnconfirmedAcks } from './unconfirmed-acks.js';
 import { UnreadDefault } from './unread-default.js';
 
-/** A requeued message is in transit for a moment only, in which the broker does not count it. */
-const RETURNING = { most: 1024, lateness: 1000 };
+/** The broker does not count a requeued message for a moment. */
+const REQUEUED = { most: 1024, lateness: 1000 };
 
 /** A queue on RabbitMQ: an exchange, and a quorum queue for each group. */
 export class RabbitMqDriver implements Driver {
@@ -86,9 +86,9 @@ export class RabbitMqDriver implements Driver {
       topology: this.#topology,
       publisher: this.publisher,
       log: new GroupLog(logger, queueName, group),
-      done: new DoneWith(),
+      unconfirmed: new UnconfirmedAcks(),
       released: new OwnReleases(),
-      returning: new DelayedInTransit(RETURNING),
+      requeued: new DelayedInTransit(REQUEUED),
     });
     this.#consumers.set(group, consumer);
     return consumer;

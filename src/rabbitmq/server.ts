@@ -119,7 +119,7 @@ export class Server {
     this.#release = undefined;
   }
 
-  /** The client sends and reads frames by its option, even if the server accepts only smaller ones. */
+  /** The client uses frames of its option's size, even if the server accepts only smaller ones. */
   #checkFrames({ frameMax, isOwned }: RabbitLink): void {
     if (!isOwned || frameMax === undefined || frameMax >= this.#frameMax) return;
     this.#frameMax = frameMax;

@@ -57,7 +57,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   readonly #again: Arrival[] = [];
   readonly #next: Arrival[] = [];
   /** Messages that are requeued once no more arrive. */
-  #returning: Arrival[] = [];
+  #requeues: Arrival[] = [];
   readonly #copies: Copies;
   /** Delayed nacks that were due at the start are still arriving. They are delivered together. */
   #gathering = false;
@@ -82,7 +82,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
 
   /** How many messages are in flight here, or not requeued yet. */
   get inFlight(): number {
-    return this.#host.inFlight.size + this.#returning.length + this.#copies.size;
+    return this.#host.inFlight.size + this.#requeues.length + this.#copies.size;
   }
 
   /** How many prefetched messages wait for credit. */
@@ -92,7 +92,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
 
   /** The unique ids of all messages that are here. */
   get ids(): string[] {
-    const all = [...this.#inFlight.values(), ...this.#again, ...this.#next, ...this.#returning];
+    const all = [...this.#inFlight.values(), ...this.#again, ...this.#next, ...this.#requeues];
     return all.map(({ received }) => received.place.id);
   }
 
@@ -103,7 +103,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
 
   /** Opens a channel and consumes over it. */
   async begin(link: RabbitLink): Promise<void> {
-    const { topology, group, done, delayed } = this.#options;
+    const { topology, group, unconfirmed, delayed } = this.#options;
     if (this.#channel !== undefined) return;
     if (this.#shortLived > 1) await this.#sleep(backoff(undefined, this.#shortLived - 1));
     if (this.#stopped) return;
@@ -116,7 +116,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
         this.#lost(channel);
         void this.#closeCancelled(channel, error, queue);
       },
-      onUnconfirmed: ({ received }) => received && done.add(received),
+      onUnconfirmed: ({ received }) => received && unconfirmed.add(received),
     });
     this.#channel = channel;
     this.#openedAt = performance.now();
@@ -154,18 +154,18 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     const arrival = this.#inFlight.get(token);
     if (arrival === undefined) return NOT_COUNTED;
     this.#inFlight.delete(token);
-    const { released, returning } = this.#options;
+    const { released, requeued } = this.#options;
     noteSettled(released, arrival, disposition);
     const isRequeued = action === 'requeue';
     if (isRequeued && this.#subscriber.closed) {
-      this.#returning.push(arrival);
+      this.#requeues.push(arrival);
       return COUNTED;
     }
     if (reason !== undefined) return this.#copies.giveUp(arrival, reason);
     if (delay > 0) return this.#copies.redeliver(arrival, delay);
     const { channel, received } = arrival;
     if (!isRequeued) return channel.settle(arrival, 'ack');
-    returning.add(received.place.id, 0);
+    requeued.add(received.place.id, 0);
     return channel.settle(arrival, isCounted ? 'reject' : 'nack');
   }
 
@@ -177,8 +177,10 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     await this.#channel?.settled();
   }
 
-  /** Resolves when the broker has all settlements, and all requeued messages of a subscriber that has left. */
-  async returned(): Promise<void> {
+  /**
+   * Resolves when all settlements are confirmed, and all messages of a gone subscriber requeued.
+   */
+  async requeued(): Promise<void> {
     await (this.#left ? this.ended : this.settled());
   }
 
@@ -264,13 +266,13 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
       void this.#copies.quarantine(channel, original, 'is no message', received);
       return;
     }
-    const { delayed, group, returning, released, done } = this.#options;
+    const { delayed, group, requeued, released, unconfirmed } = this.#options;
     const arrival = arrivalOf(channel, received, released);
     delayed.arrived(group, received.place.id);
-    returning.delete(received.place.id);
-    if (done.take(received)) void channel.settle(arrival, 'ack');
+    requeued.delete(received.place.id);
+    if (unconfirmed.take(received)) void channel.settle(arrival, 'ack');
     else if (this.#stopped) {
-      this.#return(arrival);
+      this.#requeueUnseen(arrival);
       this.#host.wake();
     } else if (this.buffered === 0 && this.#host.inFlight.canReceive && !this.#gathering) this.#deliver(arrival);
     else {
@@ -294,7 +296,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     const isPlain = token === message.id;
     if (this.#host.deliver(isPlain ? message : { ...message, id: hasGivenId ? message.id : token, token })) return;
     this.#inFlight.delete(token);
-    this.#return(arrival);
+    this.#requeueUnseen(arrival);
   }
 
   /**
@@ -320,17 +322,17 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#host.wake();
   }
 
-  /** Requeues the messages that were not delivered. Closes the channel once nothing is in flight. */
+  /** Requeues undelivered messages. Closes the channel once nothing is in flight. */
   async #drain(channel: GroupChannel): Promise<void> {
     // Before they are requeued: another subscription may receive them at once.
-    this.#returning.push(...this.#takeBuffered());
-    for (const { received } of this.#returning) this.#options.returning.add(received.place.id, 0);
+    this.#requeues.push(...this.#takeBuffered());
+    for (const { received } of this.#requeues) this.#options.requeued.add(received.place.id, 0);
     // To close the channel requeues all messages in the order of their delivery. In another order,
     // they are requeued one by one.
-    if (this.#left && this.#copies.size === 0 && !channel.hasRequeued && isInOrder(this.#returning))
+    if (this.#left && this.#copies.size === 0 && !channel.hasRequeued && isInOrder(this.#requeues))
       return channel.close();
     await channel.cancel();
-    for (const arrival of this.#returning.splice(0)) void channel.settle(arrival, 'nack');
+    for (const arrival of this.#requeues.splice(0)) void channel.settle(arrival, 'nack');
     channel.release();
     if (!this.#left) return;
     await this.settled();
@@ -338,9 +340,9 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
   }
 
   /** Requeues a message that no subscriber has seen, once no more arrive. */
-  #return(arrival: Arrival): void {
+  #requeueUnseen(arrival: Arrival): void {
     noteSettled(this.#options.released, arrival, REQUEUE_UNCOUNTED);
-    this.#returning.push(arrival);
+    this.#requeues.push(arrival);
   }
 
   /** Takes the prefetched messages. To requeue them is no further attempt. */
@@ -363,7 +365,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#shortLived = performance.now() - this.#openedAt > STABLE ? 0 : this.#shortLived + 1;
     this.#gathering = false;
     this.#takeBuffered();
-    this.#returning = [];
+    this.#requeues = [];
     const lost = [...this.#inFlight.keys()];
     this.#inFlight.clear();
     for (const token of lost) this.#host.inFlight.recall(token);
@@ -371,7 +373,9 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     else this.#host.restart();
   }
 
-  /** Logs why the channel gets no more messages. Closes it, which requeues its messages in flight. */
+  /**
+   * Logs why the broker has cancelled a consumer. Closes the channel, which requeues its messages.
+   */
   async #closeCancelled(channel: GroupChannel, error: unknown, queue: string | undefined): Promise<void> {
     const { queueName, group, log } = this.#options;
     const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;

@@ -74,8 +74,8 @@ async function declareInTurn(
   for (const each of [exchange, quarantine]) await declareExchange(each);
   await declareQueue(keepingQueue(quarantine, { 'x-overflow': 'reject-publish' }));
   await bind(quarantine, quarantine);
-  // Whatever a policy limits, the broker drops no confirmed message: a full queue refuses publishes,
-  // and a message that expires or was delivered too often goes to quarantine.
+  // Whatever a policy limits, the broker drops no confirmed message: a full queue refuses
+  // publishes, and a message that expires or was delivered too often goes to quarantine.
   const settings = {
     'x-overflow': 'reject-publish',
     'x-dead-letter-exchange': quarantine,

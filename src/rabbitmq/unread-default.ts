@@ -11,7 +11,7 @@ export type UnreadDefaultOptions = Pick<QueueContext, 'queueName' | 'names' | 'g
 
 /**
  * Warns once of a group `default` that this backend does not declare and that has no consumer: it
- * retains every message. AMQP cannot list queues, so this class does not see other undeclared groups.
+ * retains every message. AMQP cannot list queues, so no other undeclared group is found.
  */
 export class UnreadDefault {
   readonly #options: UnreadDefaultOptions;

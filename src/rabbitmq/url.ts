@@ -21,8 +21,8 @@ let clientCount = 0;
 
 /**
  * Identifies a server and its vhost within this process. URLs with the same host, port and vhost
- * have one id, whatever their users are. The client of a caller has an id of its own, because it may
- * have several hosts.
+ * have one id, whatever their users are. The client of a caller has an id of its own, because it
+ * may have several hosts.
  */
 export function serverIdOf(server: { readonly url: string } | { readonly client: object }): string {
   if ('url' in server) {

@@ -1,4 +1,4 @@
-/** Compares two stream ids, for `sort`. An id is two integers with a dash, too large for numbers. */
+/** Compares two stream ids, for `sort`. The integers of an id are too large for numbers. */
 export function compareIds(a: string, b: string): number {
   const dash = a.indexOf('-');
   if (dash !== b.indexOf('-')) return dash - b.indexOf('-');

@@ -1,6 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 
-/** The consumer of pending messages that wait for their redelivery. No process reads by this name. */
+/** The consumer of pending messages that wait for redelivery. No process reads by this name. */
 export const PARKED = 'sluice:parked';
 
 /** The keys of a queue. */
@@ -18,10 +18,7 @@ export interface QueueKeys {
   readonly quarantine: string;
   /** List: batches of messages that were settled out of order and are still in the stream. */
   readonly settled: string;
-  /**
-   * Sorted set: unsettled messages that are addressed to one group, in the order of the stream, then
-   * the delayed ones.
-   */
+  /** Sorted set: unsettled messages to one group, in the order of the stream, then delayed ones. */
   readonly addressed: string;
   /** The prefix of the keys of a group, before `returned:` and `later:`. */
   readonly groupPrefix: string;
@@ -33,7 +30,7 @@ export interface QueueKeys {
   retries(group: ConsumerGroup): string;
   /** The prefix of the strings that fence consumers whose lease has expired, each for a day. */
   fence(group: ConsumerGroup): string;
-  /** String: the number of the last batch of a publisher. A batch that is sent again is stored once. */
+  /** String: the number of a publisher's last batch. A batch that is sent again is stored once. */
   published(publisher: string): string;
 }
 

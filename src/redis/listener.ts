@@ -23,13 +23,15 @@ const NOTHING: Heard = { messages: [], wakeUps: [] };
 
 type Reply = readonly (readonly [key: string, entries: readonly Entry[]])[] | null;
 
-/** How long a connection without a wait stays open, in milliseconds: a server limits connections. */
+/** How long an unused connection stays open, in milliseconds: servers limit connections. */
 const MAX_IDLE = 10_000;
 
 /** The longest wait for a connection, in milliseconds: meanwhile the consumer gets no news. */
 const CONNECT_WAIT = 1000;
 
-/** The pause between attempts to end a wait that has not reached the server yet, in milliseconds. */
+/**
+ * The pause between attempts to end a wait, in milliseconds: it may not have reached the server.
+ */
 const RETRY_PAUSE = 10;
 
 /** After this many attempts, the connection is replaced, because it may be dead. */
@@ -45,7 +47,7 @@ export interface ListenerOptions {
   readonly consumer: string;
 }
 
-/** Waits for messages on a connection of its own: a waiting connection executes no other command. */
+/** Waits for messages on its own connection: a waiting connection executes no other command. */
 export class Listener {
   readonly #options: ListenerOptions;
   #connection: Connection<RedisLink> | undefined;
@@ -95,8 +97,8 @@ export class Listener {
 
   /**
    * Ends a wait, so that it takes no message without credit. `listen` returns the messages that it
-   * has taken by then. If the wait cannot be ended, its connection is replaced, and the next exchange
-   * requeues these messages.
+   * has taken by then. If the wait cannot be ended, its connection is replaced, and the next
+   * exchange requeues these messages.
    */
   async cancel(): Promise<void> {
     if (!this.#isWaiting || this.#isCancelled) return;

@@ -11,7 +11,7 @@ import { REDIS_URL } from './url.js';
 
 /** A client of node-redis, as `createClient`, `createSentinel` or `createCluster` makes it. */
 export interface RedisClientTemplate {
-  // biome-ignore lint/suspicious/noExplicitAny: the client's own types differ with its options, and all of them will do
+  // biome-ignore lint/suspicious/noExplicitAny: the client's own types differ with its options
   duplicate(overrides?: any): any;
 }
 

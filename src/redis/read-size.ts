@@ -23,8 +23,8 @@ const GROWTH = 8;
 /**
  * How much a consumer reads at a time. A server drops a connection if a reply exceeds its
  * `client-output-buffer-limit`, and a slow link may take too long for a large reply. After the loss
- * of a large reply, the consumer reads less at a time for a period. The period grows if large replies
- * are lost again soon after it.
+ * of a large reply, the consumer reads less at a time for a period. The period grows if large
+ * replies are lost again soon after it.
  */
 export class ReadSize {
   #bytes = Number.POSITIVE_INFINITY;
@@ -39,7 +39,7 @@ export class ReadSize {
     return performance.now() < this.#carefulUntil ? this.#bytes : Number.POSITIVE_INFINITY;
   }
 
-  /** Returns whether the message never arrives: it was read alone several times, and lost each time. */
+  /** Returns whether the message can never arrive: it was read alone and lost several times. */
   lost({ count, bytes, id }: LostReply): boolean {
     if (bytes < MIN_LOST_BYTES) return false;
     this.#readLess(count, bytes);

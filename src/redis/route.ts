@@ -12,7 +12,7 @@ export interface RedisClient {
   sendCommand(command: readonly string[]): Promise<unknown>;
 }
 
-/** Leads to the server that has the queue. Each connection has its own, because the server may change. */
+/** Leads to the server that has the queue. Each connection has its own: the server may change. */
 export interface Route {
   /** Resolves to a client for the server that is not connected yet. */
   find(): Promise<RedisClient>;

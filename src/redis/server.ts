@@ -32,7 +32,7 @@ const NOT_IN_A_NAME = /[^!-~]/gu;
 /** Replies as the scripts give them, and no second way to reconnect beside the queue's own. */
 const REQUIRED_OPTIONS = { RESP: 2, disableOfflineQueue: true } as const;
 
-/** Options that need another protocol, change the types of replies, or limit the length of a wait. */
+/** Options that need another protocol, change the types of replies, or limit a wait. */
 const RESET_OPTIONS = {
   clientSideCache: undefined,
   emitInvalidate: undefined,

@@ -1,5 +1,5 @@
--- Settles messages of one consumer and fetches its next ones, in one round trip and one flush to disk.
--- As one script, nothing can come between the check who holds a message and its settlement.
+-- Settles messages of one consumer and fetches its next ones, in one round trip and one flush to
+-- disk. As one script, nothing can come between the check who holds a message and its settlement.
 --
 -- KEYS  1 stream  2 wakeStream  3 delayed  4 requeued  5 retries  6 quarantine  7 settled
 --       8 fence: prefix of the keys of fenced consumers  9 addressed
@@ -35,8 +35,8 @@
 -- include: lib/trim.lua
 -- include: lib/delayed.lua
 
--- Batches of at least this many out-of-order acks wait for XTRIM instead of using XDEL: deleting a few
--- entries is cheap, deleting many is not.
+-- Batches of at least this many out-of-order acks wait for XTRIM instead of using XDEL: deleting a
+-- few entries is cheap, deleting many is not.
 local LEAST_BATCH = 16
 
 -- How many batches wait at most. The entries before the older ones take long to be settled.
@@ -52,8 +52,8 @@ local now = readClock()
 local acked = {}
 for id in string.gmatch(ARGV[6], '[^,]+') do acked[#acked + 1] = id end
 
--- A server without memory refuses the first command of a script that may need some, and none after a
--- command that does not. Settlements must get in, since they free memory.
+-- A server without memory refuses the first command of a script that may need some, and none after
+-- a command that does not. Settlements must get in, since they free memory.
 redis.pcall('XACK', stream, group, '0-0')
 local made = redis.pcall('XGROUP', 'CREATECONSUMER', stream, group, consumer)
 if type(made) == 'table' then
@@ -65,7 +65,8 @@ local consumers = request.reclaim and redis.call('XINFO', 'CONSUMERS', stream, g
 -- consumer lives. (The very last id would mean: new messages.)
 redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-0')
 
--- The consumer expired, or its group was deleted and created again: it may not hold what it settles.
+-- The consumer expired, or its group was deleted and created again: it may not hold what it
+-- settles.
 if made == 1 and request.joined then redis.call('SET', fence .. consumer, '1', 'PX', FENCE_PERIOD) end
 local isFenced = redis.call('EXISTS', fence .. consumer) == 1
 local resent = request.resent and not isFenced
@@ -141,8 +142,8 @@ local function takeOwn(ids, groups)
   return own, others
 end
 
--- Settles messages, as an ascending list, for this group. Removes those that every group has settled
--- from the stream. Returns how many this group had not settled before.
+-- Settles messages, as an ascending list, for this group. Removes those that every group has
+-- settled from the stream. Returns how many this group had not settled before.
 local function finish(ids)
   if #ids == 0 then return 0 end
   local removed = redis.call('XACK', stream, group, unpack(ids))
@@ -163,7 +164,8 @@ local function finish(ids)
   local waiting = redis.call('LLEN', settled)
   if trimmed < count or waiting > 0 then
     local gone = settledByOthers(ids, firstFrom(least, ids), groups, leastPending)
-    -- If many consumers share a queue, the entries before these are settled soon, and XTRIM reaches these too.
+    -- If many consumers share a queue, the entries before these are settled soon, and XTRIM reaches
+    -- these too.
     if #gone >= LEAST_BATCH then
       redis.call('RPUSH', settled, table.concat(gone, ','))
     elseif #gone > 0 then
@@ -274,9 +276,9 @@ end
 -- Requeues the messages of expired consumers, and removes these consumers.
 if consumers then
   removeSettled(stream, settled, 0)
-  -- Only this server learns from a read that the consumer lives. To claim a message that it holds is a
-  -- write, which replicas and the append-only file get too. (To claim a message that another program
-  -- has deleted would take it from the consumer.)
+  -- Only this server learns from a read that the consumer lives. To claim a message that it holds
+  -- is a write, which replicas and the append-only file get too. (To claim a message that another
+  -- program has deleted would take it from the consumer.)
   local own = redis.call('XPENDING', stream, group, '-', '+', 1, consumer)[1]
   if own and redis.call('XRANGE', stream, own[1], own[1])[1] then
     redis.call('XCLAIM', stream, group, consumer, 0, own[1], 'IDLE', own[3], 'RETRYCOUNT', own[4], 'JUSTID')
@@ -385,7 +387,8 @@ local anyWaiting = redis.call('ZCARD', requeued) > 0
 if not staysAwake and (isDueEarlier or (handsOver and (anyWaiting or wait >= 0))) then
   redis.pcall('XADD', wakeStream, 'MAXLEN', 1, '*', 'due', '1')
 end
--- XREADGROUP by the consumer itself returns new messages only: for requeued ones it has to call this again.
+-- XREADGROUP by the consumer itself returns new messages only: for requeued ones it has to call
+-- this again.
 if anyWaiting then wait = 0 end
 
 return { table.concat(counted), redelivered, fresh, wait, deleted, isFull and 1 or 0, lost }

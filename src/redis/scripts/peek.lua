@@ -1,5 +1,6 @@
--- Lists waiting messages of a group, without taking them: those that are ready, in the order in which
--- they would be delivered, then those that are not due, in the order in which they become due.
+-- Lists waiting messages of a group, without taking them: those that are ready, in the order in
+-- which they would be delivered, then those that are not due, in the order in which they become
+-- due.
 --
 -- KEYS  1 stream  2 delayed  3 requeued  4 retries  5 addressed
 -- ARGV  1 group

@@ -39,7 +39,8 @@ if next(groupAt) or redis.call('XLEN', stream) == 0 then
   for group in pairs(missing) do redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM') end
 end
 
--- A server without memory refuses this command too, so it remembers no batch and no id that it does not store.
+-- A server without memory refuses this command too, so it remembers no batch and no id that it does
+-- not store.
 if redis.call('SET', published, number, 'PX', ARGV[2], 'GET') == number then return 0 end
 
 local now, hasMoreDue, earliest
@@ -80,9 +81,11 @@ local function store(place, key, payload, headers, delay)
   if not now then enterDelayed() end
   add('publishedAt', string.format('%.0f', now))
   if group then add('group', group) end
-  -- Members with equal scores are in the order of their text: the order in which they were published.
+  -- Members with equal scores are in the order of their text: the order in which they were
+  -- published.
   local delayedMember = string.format('%016d%04d', number, place) .. ARGV[3] .. cmsgpack.pack(fields)
-  -- A message without a delay that has to wait for due ones becomes due now, also in a batch whose delays began earlier.
+  -- A message without a delay that has to wait for due ones becomes due now, also in a batch whose
+  -- delays began earlier.
   local from = delay ~= '0' and rare.from or now
   redis.call('ZADD', delayed, from + tonumber(delay), delayedMember)
   if group then redis.call('ZADD', addressed, 0, addressedMember(delayedMember, group)) end

@@ -1,5 +1,6 @@
--- Removes the waiting messages of some groups from a range of the stream, and the entries that no group
--- needs any more. Handles one page of entries at a time, so that other clients do not wait long.
+-- Removes the waiting messages of some groups from a range of the stream, and the entries that no
+-- group needs any more. Handles one page of entries at a time, so that other clients do not wait
+-- long.
 --
 -- KEYS  1 stream  2 addressed
 -- ARGV  1 prefix of the keys of a group, before 'returned:' and 'later:'

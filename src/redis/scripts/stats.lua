@@ -1,4 +1,5 @@
--- Counts the messages of a queue: those of one group, or of all groups, where a message counts once.
+-- Counts the messages of a queue: those of one group, or of all groups, where a message counts
+-- once.
 --
 -- KEYS  1 stream  2 delayed  3 settled  4 addressed
 -- ARGV  1 prefix of the keys of a group, before 'returned:' and 'later:'
@@ -105,7 +106,8 @@ end
 -- Without a group, the first group would get every message.
 if #groups == 0 then return { length + dueCount, length + delayedCount } end
 
--- Ready are the messages that the slowest group has not read, and of the others those that some group requeued.
+-- Ready are the messages that the slowest group has not read, and of the others those that some
+-- group requeued.
 local slowest, ahead = nil, -1
 local positions = {}
 for _, info in ipairs(groups) do

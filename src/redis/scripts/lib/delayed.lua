@@ -1,9 +1,9 @@
 -- Messages that are delayed or addressed to one group. Needs ids.lua.
 --
--- A member of `delayed` is 16 digits of the batch, 4 digits of the place in the batch, 16 characters
--- of the publisher, then the fields as MessagePack. Its score is the time at which it becomes due.
--- A member of `addressed` has 37 characters and then the group. The 37 characters are the id of an
--- entry, or a 'd' and the first 36 characters of a delayed message.
+-- A member of `delayed` is 16 digits of the batch, 4 digits of the place in the batch, 16
+-- characters of the publisher, then the fields as MessagePack. Its score is the time at which it
+-- becomes due. A member of `addressed` has 37 characters and then the group. The 37 characters are
+-- the id of an entry, or a 'd' and the first 36 characters of a delayed message.
 
 -- Lists an entry of the stream as addressed to one group.
 local function address(addressed, id, group)
@@ -23,8 +23,8 @@ local function delayedFields(delayedMember)
   return cmsgpack.unpack(string.sub(delayedMember, 37))
 end
 
--- Moves due messages into the stream: at most 1,000, so that other clients do not wait long. Returns
--- whether there are more.
+-- Moves due messages into the stream: at most 1,000, so that other clients do not wait long.
+-- Returns whether there are more.
 local function enterDue(delayed, addressed, stream, now)
   local all = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)
   for _, due in ipairs(all) do

@@ -11,7 +11,8 @@ local function leastUnsettled(stream, groups, leastPending)
       first = pending[1]
       leastPending[field(info, 'name')] = first
     else
-      -- The id after the last one that was read. Lua numbers are inexact above 2^53: then the entry stays for now.
+      -- The id after the last one that was read. Lua numbers are inexact above 2^53: then the entry
+      -- stays for now.
       local ms, seq = string.match(field(info, 'last-delivered-id'), '^(%d+)-(%d+)$')
       first = tonumber(seq) < 9007199254740991 and string.format('%s-%.0f', ms, tonumber(seq) + 1) or ms .. '-' .. seq
     end
@@ -20,22 +21,22 @@ local function leastUnsettled(stream, groups, leastPending)
   return least
 end
 
--- Deletes entries, as an ascending list. No group has them in flight, but some groups may not have read
--- them, since they are addressed to another group.
+-- Deletes entries, as an ascending list. No group has them in flight, but some groups may not have
+-- read them, since they are addressed to another group.
 local function deleteEntries(stream, ids, groups)
   for _, info in ipairs(groups) do
     local read = field(info, 'last-delivered-id')
-    -- If an entry that a group has not read is deleted, the server's lag stays too high. Setting the
-    -- position again drops the server's count, and the server counts again when it can. A user
+    -- If an entry that a group has not read is deleted, the server's lag stays too high. Setting
+    -- the position again drops the server's count, and the server counts again when it can. A user
     -- without the right to do so gets a wrong count, not an error.
     if field(info, 'entries-read') and not atMost(ids[#ids], read) then redis.pcall('XGROUP', 'SETID', stream, field(info, 'name'), read) end
   end
   redis.call('XDEL', stream, unpack(ids))
 end
 
--- Removes entries that were settled out of order. They wait in batches, as lists of ids separated by
--- commas, until XTRIM reaches them. Forgets the batches below `least` (optional), which are trimmed
--- already. Deletes the oldest others until at most `most` batches wait.
+-- Removes entries that were settled out of order. They wait in batches, as lists of ids separated
+-- by commas, until XTRIM reaches them. Forgets the batches below `least` (optional), which are
+-- trimmed already. Deletes the oldest others until at most `most` batches wait.
 local function removeSettled(stream, settled, most, least)
   while true do
     local batch = redis.call('LINDEX', settled, 0)

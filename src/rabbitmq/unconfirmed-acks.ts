@@ -24,7 +24,7 @@ interface Entry {
  * Remembers messages that were acknowledged just before their connection ended. The broker may
  * redeliver them.
  */
-export class DoneWith {
+export class UnconfirmedAcks {
   /** By identity, in the order of expiry. */
   readonly #entries = new Map<string, Entry>();
 
