@@ -8,7 +8,7 @@ import {
   bodyOf,
   comparePlaces,
   copyOf,
-  propertiesOf,
+  envelopeOf,
   quarantineProperties,
   type Received,
   readMessage,
@@ -224,8 +224,8 @@ describe('readMessage', () => {
             publishedAt: 1_700_000_000_123,
             delay,
           };
-          const deliver = (outgoing: Parameters<typeof propertiesOf>[0], count: number) => {
-            const { headers: table, ...properties } = propertiesOf(outgoing);
+          const deliver = (outgoing: Parameters<typeof envelopeOf>[0], count: number) => {
+            const { headers: table, ...properties } = envelopeOf(outgoing, '', '');
             return readMessage({
               ...properties,
               headers: { ...table, 'x-delivery-count': count },

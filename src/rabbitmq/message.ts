@@ -2,7 +2,7 @@ import type { QueueKey } from '../backend.js';
 import { type Message, readEnvelope } from '../core/envelope.js';
 import { isOwnId } from '../core/message-ids.js';
 import { describe } from '../internal/describe.js';
-import type { Incoming, Properties } from './client.js';
+import type { Envelope, Incoming, Properties } from './client.js';
 import { MOST_DEPTH } from './frames.js';
 
 /** The headers of a message, as JSON, because AMQP limits the names in tables. */
@@ -63,14 +63,28 @@ export function comparePlaces(one: Place, other: Place): number {
   );
 }
 
-export function propertiesOf({ id, uniqueId, key, metadata, publishedAt, delay, attempts }: Outgoing): Properties {
+export function envelopeOf(
+  { id, uniqueId, key, metadata, publishedAt, delay, attempts }: Outgoing,
+  exchange: string,
+  routingKey: string,
+): Envelope {
   const table: Record<string, unknown> = { [PUBLISHED_AT]: publishedAt };
   if (metadata !== undefined) table[HEADERS] = metadata;
   if (uniqueId !== id) table[UNIQUE_ID] = uniqueId;
   if (delay > 0) table[DELAY] = Math.ceil(delay);
   if (attempts > 0) table[ATTEMPTS] = attempts;
-  // With a content encoding, the client does not decode the body.
-  return { contentType: 'application/json', contentEncoding: 'utf-8', messageId: id, type: key, headers: table };
+  return {
+    contentType: 'application/json',
+    // With a content encoding, the client does not decode the body.
+    contentEncoding: 'utf-8',
+    messageId: id,
+    type: key,
+    headers: table,
+    exchange,
+    routingKey,
+    mandatory: true,
+    durable: true,
+  };
 }
 
 /** Reads a delivery. Returns the reason if it is invalid. */
@@ -81,13 +95,14 @@ export function readMessage(original: Incoming): Received | string {
   if (typeof id !== 'string' || id === '') return 'it has no "messageId"';
   const metadata = table[HEADERS];
   if (metadata !== undefined && typeof metadata !== 'string')
-    return `its "${HEADERS}" is no text but ${describe(metadata)}`;
+    return `its "${HEADERS}" must be a string, got ${describe(metadata)}`;
   const publishedAt = table[PUBLISHED_AT];
-  if (!isCount(publishedAt)) return `its "${PUBLISHED_AT}" is no time but ${describe(publishedAt)}`;
+  if (!isCount(publishedAt))
+    return `its "${PUBLISHED_AT}" must be a time in milliseconds, got ${describe(publishedAt)}`;
   const delay = table[DELAY] ?? 0;
   const attempts = table[ATTEMPTS] ?? 0;
-  if (!isCount(delay)) return `its "${DELAY}" is no number of milliseconds but ${describe(delay)}`;
-  if (!isCount(attempts)) return `its "${ATTEMPTS}" is no count but ${describe(attempts)}`;
+  if (!isCount(delay)) return `its "${DELAY}" must be in milliseconds, got ${describe(delay)}`;
+  if (!isCount(attempts)) return `its "${ATTEMPTS}" must be a count, got ${describe(attempts)}`;
   const content = readEnvelope({ key, payload: Buffer.isBuffer(body) ? body.toString() : undefined, metadata });
   if (typeof content === 'string') return content;
   const given = table[UNIQUE_ID];

@@ -11,11 +11,11 @@ import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { writeMetadata } from '../internal/metadata.js';
 import { checkMilliseconds } from '../internal/options.js';
-import type { Channel, Envelope, Incoming, Properties } from './client.js';
+import type { Channel, Envelope, Incoming } from './client.js';
 import type { QueueContext } from './context.js';
 import { Delays, LONGEST_DELAY } from './delays.js';
 import type { RabbitLink } from './link.js';
-import { bodyOf, type Outgoing, propertiesOf, quarantineProperties } from './message.js';
+import { bodyOf, envelopeOf, type Outgoing, quarantineProperties } from './message.js';
 import { codeOf, largestBody } from './rabbitmq-errors.js';
 import type { Server } from './server.js';
 import { declareGroups } from './topology.js';
@@ -136,7 +136,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
       attempts: 0,
     };
     const delays = group === undefined ? this.#toAll : this.#delaysTo(group);
-    const envelope = envelopeOf(propertiesOf(message), delays.destination, key);
+    const envelope = envelopeOf(message, delays.destination, key);
     return { uniqueId, envelope, body, delays, group, delay, isNew: true };
   }
 
@@ -149,7 +149,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     const delays = this.#redelivery.get(group) ?? new Delays(name, again);
     this.#redelivery.set(group, delays);
     const { uniqueId, body } = message;
-    const envelope = envelopeOf(propertiesOf(message), again, '');
+    const envelope = envelopeOf(message, again, '');
     return this.#send({ uniqueId, envelope, body, delays, group, delay, isNew: false });
   }
 
@@ -157,7 +157,8 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
   quarantine(original: Incoming, reason: string): Promise<void> {
     const uniqueId = original.messageId ?? this.#ids.next();
     const properties = { ...quarantineProperties(original, reason), messageId: uniqueId };
-    const envelope = envelopeOf(properties, this.#options.names.quarantine, '');
+    const exchange = this.#options.names.quarantine;
+    const envelope = { ...properties, exchange, routingKey: '', mandatory: true, durable: true };
     const body = bodyOf(original);
     return this.#send({ uniqueId, envelope, body, delays: undefined, group: undefined, delay: 0, isNew: false });
   }
@@ -313,14 +314,9 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
   /** The server says how many bytes it accepts, but not which message was larger. */
   #refuseLarger(most: number): void {
     this.#mostBytes = most;
+    const limit = `at most ${most} bytes, the limit of this server`;
     this.#loop.failWhere(({ body: { length } }) =>
-      length <= most
-        ? undefined
-        : new InvalidMessageError(
-            'payload',
-            `at most ${most} bytes, which is what this server takes`,
-            `${length} bytes`,
-          ),
+      length <= most ? undefined : new InvalidMessageError('payload', limit, `${length} bytes`),
     );
   }
 
@@ -330,30 +326,7 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     const most = this.#options.server.frameMax - OVERHEAD;
     if (json.length <= most / 3) return;
     const bytes = Buffer.byteLength(json);
-    if (bytes > most)
-      throw new InvalidMessageError(
-        'headers',
-        `at most ${most} bytes of JSON, which is the most that RabbitMQ takes`,
-        `${bytes} bytes`,
-      );
+    const limit = `at most ${most} bytes of JSON, the limit of RabbitMQ`;
+    if (bytes > most) throw new InvalidMessageError('headers', limit, `${bytes} bytes`);
   }
-}
-
-function envelopeOf(
-  { contentType, contentEncoding, messageId, type, headers }: Properties,
-  exchange: string,
-  routingKey: string,
-): Envelope {
-  // Field by field: a spread takes three microseconds for each message.
-  return {
-    contentType,
-    contentEncoding,
-    messageId,
-    type,
-    headers,
-    exchange,
-    routingKey,
-    mandatory: true,
-    durable: true,
-  } as Envelope;
 }

@@ -3,7 +3,6 @@ import { Connection } from '../core/connection.js';
 import { EngineErrors, type ErrorKind } from '../core/engine-errors.js';
 import type { QueueEvents } from '../core/events.js';
 import { connectTimeoutFor } from '../core/options.js';
-import type { Logger } from '../internal/logger.js';
 import type { Client } from './client.js';
 import { frameMaxOf, vhostOf } from './client-internals.js';
 import { newResponseTimeout, type OverdueError } from './deadlines.js';
@@ -44,21 +43,16 @@ export class Server {
   #frameMax: number;
   #isLeaving = false;
   #release: (() => void) | undefined;
-  readonly #server: CheckedRabbitMqOptions['server'];
+  readonly #options: CheckedRabbitMqOptions;
+  readonly #events: QueueEvents;
   /** For messages; without a password. */
   readonly #where: string;
-  readonly #queue: string;
-  readonly #lease: number;
-  readonly #logger: Logger;
-  readonly #events: QueueEvents;
 
-  constructor({ server, name, lease, logger }: CheckedRabbitMqOptions, events: QueueEvents) {
-    this.#server = server;
-    this.id = serverIdOf(server);
-    this.#queue = name;
-    this.#lease = lease;
-    this.#logger = logger;
+  constructor(options: CheckedRabbitMqOptions, events: QueueEvents) {
+    this.#options = options;
     this.#events = events;
+    const { server, name } = options;
+    this.id = serverIdOf(server);
     this.#where =
       ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
     this.failures = new EngineErrors(rabbitMqFailures(), { queue: name, server: this.#where });
@@ -67,8 +61,8 @@ export class Server {
 
   /** Undefined for the client of a caller that hides its vhost. */
   get vhost(): string | undefined {
-    if ('url' in this.#server) return clientOptions(this.#server.url).vhost;
-    return vhostOf(this.#server.client);
+    const { server } = this.#options;
+    return 'url' in server ? clientOptions(server.url).vhost : vhostOf(server.client);
   }
 
   /** How many bytes the properties of a message may take. */
@@ -78,11 +72,11 @@ export class Server {
 
   /** Creates a connection, which connects when it is used. Calls `prepare` with each new link. */
   connect({ purpose, prepare, onUnblocked, publishTimeout }: ConnectOptions): Connection<RabbitLink> {
+    const { name: queue, lease, logger } = this.#options;
     const responseTimeout = newResponseTimeout();
     const server = `RabbitMQ at ${this.#where}`;
-    const queue = this.#queue;
     const onOverdue = ({ message }: OverdueError) =>
-      this.#logger.warn(`Queue ${JSON.stringify(queue)} closes a channel to ${server}: ${message}`, { queue });
+      logger.warn(`Queue ${JSON.stringify(queue)} closes a channel to ${server}: ${message}`, { queue });
     return new Connection({
       server,
       queue,
@@ -93,7 +87,7 @@ export class Server {
       createLink: (lost) =>
         new RabbitLink({
           ...this.#client(purpose, publishTimeout),
-          lease: this.#lease,
+          lease,
           responseTimeout,
           lost,
           onOverdue,
@@ -103,8 +97,8 @@ export class Server {
         this.#checkFrames(link);
         await prepare(link);
       },
-      connectTimeout: connectTimeoutFor(this.#lease),
-      logger: this.#logger,
+      connectTimeout: connectTimeoutFor(lease),
+      logger,
     });
   }
 
@@ -130,17 +124,18 @@ export class Server {
     purpose: string,
     publishTimeout = Number.POSITIVE_INFINITY,
   ): { readonly client: Client; readonly owned: boolean } {
-    if ('client' in this.#server) {
-      this.#release ??= share(this.#server.client as Client);
-      return { client: this.#server.client as Client, owned: false };
+    const { server, name, lease } = this.#options;
+    if ('client' in server) {
+      this.#release ??= share(server.client as Client);
+      return { client: server.client as Client, owned: false };
     }
     const heartbeat = Math.min(
-      Math.round(this.#lease / 1000 / HEARTBEATS),
+      Math.round(lease / 1000 / HEARTBEATS),
       Math.floor(publishTimeout / 1000 / HEARTBEATS_IN_PUBLISH),
     );
     const client = new RabbitConnection({
-      ...clientOptions(this.#server.url),
-      connectionName: `Sluice, queue "${this.#queue}", ${purpose}`,
+      ...clientOptions(server.url),
+      connectionName: `Sluice, queue "${name}", ${purpose}`,
       heartbeat: Math.min(MOST_HEARTBEAT, Math.max(1, heartbeat)),
       frameMax: this.#frameMax,
       connectionTimeout: 0,

@@ -6,13 +6,11 @@ import type { QueueEvents } from '../core/events.js';
 import { maxBackoffFor, responseTimeoutFor } from '../core/options.js';
 import { ResponseTimeout } from '../core/response-timeout.js';
 import { BackendUnavailableError } from '../errors.js';
-import type { Logger } from '../internal/logger.js';
 import { queueKeys, slotOf } from './keys.js';
 import { RedisLink } from './link.js';
-import type { CheckedRedisOptions, RedisClientTemplate } from './options.js';
+import { type CheckedRedisOptions, REDIS_URL, type RedisClientTemplate } from './options.js';
 import { isReply, redisFailures } from './redis-errors.js';
 import { direct, type RedisClient, type Route, routeOf, searches } from './route.js';
-import { REDIS_URL } from './url.js';
 
 /** How often a connection is used within the time after which the server closes idle ones. */
 const USES = 3;
@@ -53,23 +51,18 @@ const MAX_SLOWNESS = 12;
 /** Where the queue is, and how to connect to it. */
 export class Server {
   readonly failures: EngineErrors;
-  readonly #server: CheckedRedisOptions['server'];
+  readonly #options: CheckedRedisOptions;
   /** For messages; without a password. */
   readonly #where: string;
-  readonly #queue: string;
   readonly #responseTimeout: number;
-  readonly #maxBackoff: number;
-  readonly #logger: Logger;
   #maxIdle = MAX_IDLE;
   /** The last version that was logged. */
   #version: string | undefined;
 
-  constructor({ server, name, lease, publishTimeout, logger }: CheckedRedisOptions) {
-    this.#server = server;
-    this.#queue = name;
-    this.#responseTimeout = responseTimeoutFor({ lease, publishTimeout });
-    this.#maxBackoff = maxBackoffFor(lease);
-    this.#logger = logger;
+  constructor(options: CheckedRedisOptions) {
+    this.#options = options;
+    const { server, name } = options;
+    this.#responseTimeout = responseTimeoutFor(options);
     this.#where = ('url' in server && REDIS_URL.whereOf(server.url)) || 'the server of the client that was handed in';
     this.failures = new EngineErrors(redisFailures(name), { queue: name, server: this.#where });
   }
@@ -84,12 +77,13 @@ export class Server {
     prepare: (link: RedisLink) => Promise<void>,
     events?: QueueEvents,
   ): Connection<RedisLink> {
-    const name = ['sluice', this.#queue, ...(group === undefined ? [] : [group])].join(':');
+    const { server, name: queue, lease, logger } = this.#options;
+    const name = ['sluice', queue, ...(group === undefined ? [] : [group])].join(':');
     const responseTimeout = new ResponseTimeout(this.#responseTimeout, MAX_SLOWNESS);
-    const search = 'client' in this.#server && searches(this.#server.client) ? MAX_SEARCH : 0;
+    const search = 'client' in server && searches(server.client) ? MAX_SEARCH : 0;
     return new Connection({
       server: `Redis at ${this.#where}`,
-      queue: this.#queue,
+      queue,
       connection: group === undefined ? 'the queue' : `group "${group}"`,
       engine: this.failures.engine,
       classify: this.failures.classify,
@@ -100,8 +94,8 @@ export class Server {
         link.keepAlive(this.#maxIdle);
       },
       connectTimeout: this.#responseTimeout + search,
-      maxBackoff: this.#maxBackoff,
-      logger: this.#logger,
+      maxBackoff: maxBackoffFor(lease),
+      logger,
       events,
     });
   }
@@ -127,17 +121,16 @@ export class Server {
     const version = readVersion(String(info));
     if (version === undefined) return;
     const { title, isTooOld } = version;
+    const { name: queue, logger } = this.#options;
     if (isTooOld) {
       throw new BackendUnavailableError(
-        `Expected Redis ${OLDEST.join('.')} or newer, or Valkey, got ${title} (queue "${this.#queue}", Redis at ${this.#where})`,
+        `Expected Redis ${OLDEST.join('.')} or newer, or Valkey, got ${title} (queue "${queue}", Redis at ${this.#where})`,
         { retryable: false },
       );
     }
     // Another version means an upgrade, or another server.
     if (title !== this.#version)
-      this.#logger.debug(`Queue ${JSON.stringify(this.#queue)} is on ${title} at ${this.#where}`, {
-        queue: this.#queue,
-      });
+      logger.debug(`Queue ${JSON.stringify(queue)} is on ${title} at ${this.#where}`, { queue });
     this.#version = title;
   }
 
@@ -155,16 +148,13 @@ export class Server {
   }
 
   #createRoute(): Route {
-    if ('url' in this.#server) {
+    const { server, name } = this.#options;
+    if ('url' in server) {
       const socket = { connectTimeout: this.#responseTimeout, reconnectStrategy: false } as const;
-      return direct(createClient({ ...REQUIRED_OPTIONS, url: this.#server.url, socket }) as unknown as RedisClient);
+      return direct(createClient({ ...REQUIRED_OPTIONS, url: server.url, socket }) as unknown as RedisClient);
     }
-    return routeOf(
-      this.#server.client,
-      slotOf(queueKeys(this.#queue).stream),
-      (client) => this.#duplicate(client),
-      MAX_SEARCH,
-    );
+    const slot = slotOf(queueKeys(name).stream);
+    return routeOf(server.client, slot, (client) => this.#duplicate(client), MAX_SEARCH);
   }
 
   #duplicate(client: RedisClientTemplate): RedisClient {

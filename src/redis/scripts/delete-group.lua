@@ -1,5 +1,5 @@
--- Deletes a group, with what the queue keeps for it. Entries that only this group had not settled
--- stay in the stream until purge.lua removes them.
+-- Deletes a group with its keys. Entries that only this group had not settled stay in the stream
+-- until purge.lua removes them.
 --
 -- KEYS  1 stream  2 wakeStream  3 delayed  4 requeued  5 retries
 --       6 fence: prefix of the keys of fenced consumers  7 addressed

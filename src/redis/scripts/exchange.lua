@@ -1,5 +1,5 @@
 -- Settles messages of one consumer and fetches its next ones, in one round trip and one flush to
--- disk. As one script, nothing can come between the check who holds a message and its settlement.
+-- disk. No other command runs between the check who owns a message and its settlement.
 --
 -- KEYS  1 stream  2 wakeStream  3 delayed  4 requeued  5 retries  6 quarantine  7 settled
 --       8 fence: prefix of the keys of fenced consumers  9 addressed
@@ -8,8 +8,8 @@
 --       3 want: how many messages to return at most
 --       4 lease, in ms
 --       5 steady: for how long the server has answered the consumer without a gap, in ms
---       6 ids of acknowledged messages, ascending, separated by commas. By far the most settlements:
---         to split one string takes less time than to receive an argument for each.
+--       6 ids of acknowledged messages, ascending, separated by commas. Most settlements are acks,
+--         and splitting one string takes less time than receiving many arguments.
 --       7 JSON object. Each field is optional, and a flag is true or absent:
 --         resent         flag: the settlements were sent before, and may have been carried out
 --         joined         flag: the consumer has been in the group before
@@ -20,12 +20,13 @@
 --         wakeUps        ids of the entries of wakeStream that the consumer has received
 --         requeue        list of { id, deliveries that count, delay in ms }
 --         quarantine     list of { id, reason }
---         held           ids that the consumer holds: what it was given beyond them was lost on the way, and is requeued
+--         held           ids in flight at the consumer: its other messages were lost on the way,
+--                        and are requeued
 -- Returns 'NOGROUP' if the group is missing, else:
 --       1 whether each settlement counted, '1' or '0': the acknowledged ids, then `requeue`
 --       2 redelivered messages as { id, fields, attempt }
 --       3 new messages as { id, fields }
---       4 in how many ms to look again, since a message becomes due or a lease may expire; -1: never
+--       4 in how many ms a message becomes due or a lease may expire; -1: never
 --       5 ids of messages that another program has deleted
 --       6 1 if there are more messages than `maxBytes` allows, else 0
 --       7 with `held`: how many messages were lost on the way, their bytes, and one id
@@ -39,7 +40,7 @@
 -- few entries is cheap, deleting many is not.
 local LEAST_BATCH = 16
 
--- How many batches wait at most. The entries before the older ones take long to be settled.
+-- How many batches wait at most. The entries before older batches take long to be settled.
 local MOST_BATCHES = 8
 
 -- For how long a consumer stays fenced, in ms.
@@ -52,8 +53,8 @@ local now = readClock()
 local acked = {}
 for id in string.gmatch(ARGV[6], '[^,]+') do acked[#acked + 1] = id end
 
--- A server without memory refuses the first command of a script that may need some, and none after
--- a command that does not. Settlements must get in, since they free memory.
+-- A server without memory refuses a script whose first command may need memory. Settlements must
+-- get in, because they free memory, so the first command is one that needs none.
 redis.pcall('XACK', stream, group, '0-0')
 local made = redis.pcall('XGROUP', 'CREATECONSUMER', stream, group, consumer)
 if type(made) == 'table' then
@@ -61,12 +62,11 @@ if type(made) == 'table' then
   return made
 end
 local consumers = request.reclaim and redis.call('XINFO', 'CONSUMERS', stream, group)
--- To read pending messages after the last possible id returns none, and tells the server that the
+-- Reading pending messages after the last possible id returns none, and tells the server that the
 -- consumer lives. (The very last id would mean: new messages.)
 redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '18446744073709551615-0')
 
--- The consumer expired, or its group was deleted and created again: it may not hold what it
--- settles.
+-- The consumer expired, or its group was deleted and created again: others may own its messages.
 if made == 1 and request.joined then redis.call('SET', fence .. consumer, '1', 'PX', FENCE_PERIOD) end
 local isFenced = redis.call('EXISTS', fence .. consumer) == 1
 local resent = request.resent and not isFenced
@@ -75,7 +75,7 @@ local function holds(id)
   return redis.call('XPENDING', stream, group, id, id, 1, consumer)[1] ~= nil
 end
 
--- Finds the place in an ascending list at which the ids from `least` on begin.
+-- Finds the first place in an ascending list whose id is at least `least`.
 local function firstFrom(least, ids)
   local from, to = 1, #ids + 1
   while from < to do
@@ -118,7 +118,7 @@ local function settledByOthers(all, from, groups, leastPending)
   return ids
 end
 
--- If no message is addressed to one group, such messages cost only this question.
+-- If no message is addressed to one group, this is the only cost of such messages.
 local anyAddressed = redis.call('ZCARD', addressed) > 0
 
 local function isForAnother(id)
@@ -128,8 +128,8 @@ local function isForAnother(id)
   return entry and string.sub(entry, 38) ~= group
 end
 
--- Removes the messages that are addressed to this group from `addressed`, and from the groups that
--- have read them. Returns these messages, and the others.
+-- Removes messages that are addressed to this group from `addressed`, and from the groups that have
+-- read them. Returns these messages, and the others.
 local function takeOwn(ids, groups)
   local own, others = {}, {}
   for _, id in ipairs(ids) do
@@ -151,7 +151,7 @@ local function finish(ids)
   local groups = redis.call('XINFO', 'GROUPS', stream)
   local count, own = #ids, {}
   if anyAddressed then own, ids = takeOwn(ids, groups) end
-  -- Nearly always these are the oldest entries. To trim is several times as fast as to delete.
+  -- Nearly always these are the oldest entries. Trimming is several times as fast as deleting.
   local leastPending = {}
   local least = leastUnsettled(stream, groups, leastPending)
   local trimmed = redis.call('XTRIM', stream, 'MINID', least)
@@ -164,8 +164,7 @@ local function finish(ids)
   local waiting = redis.call('LLEN', settled)
   if trimmed < count or waiting > 0 then
     local gone = settledByOthers(ids, firstFrom(least, ids), groups, leastPending)
-    -- If many consumers share a queue, the entries before these are settled soon, and XTRIM reaches
-    -- these too.
+    -- If many consumers share a queue, earlier entries are settled soon, and XTRIM reaches these.
     if #gone >= LEAST_BATCH then
       redis.call('RPUSH', settled, table.concat(gone, ','))
     elseif #gone > 0 then
@@ -176,7 +175,7 @@ local function finish(ids)
   return removed
 end
 
--- Whether a message was requeued that other consumers do not know of.
+-- Whether other consumers must learn of a requeued message.
 local anyRequeued = false
 
 -- Ids that another program has deleted from the stream.
@@ -216,7 +215,7 @@ for _, item in ipairs(request.quarantine or {}) do
   end
 end
 
--- Nearly always the consumer holds what it acknowledges: only fencing takes messages from it.
+-- Nearly always the consumer owns the messages that it acknowledges: only fencing changes that.
 local counted = {}
 if resent or isFenced then
   local mine = {}
@@ -225,7 +224,7 @@ if resent or isFenced then
       mine[#mine + 1] = id
       counted[i] = '1'
     else
-      -- If it was sent before and no consumer holds the message, it counted then.
+      -- If it was sent before and no consumer owns the message, it counted then.
       counted[i] = resent and not redis.call('XPENDING', stream, group, id, id, 1)[1] and '1' or '0'
     end
   end
@@ -276,8 +275,8 @@ end
 -- Requeues the messages of expired consumers, and removes these consumers.
 if consumers then
   removeSettled(stream, settled, 0)
-  -- Only this server learns from a read that the consumer lives. To claim a message that it holds
-  -- is a write, which replicas and the append-only file get too. (To claim a message that another
+  -- Only this server learns from a read that the consumer lives. Claiming one of its messages is a
+  -- write, which replicas and the append-only file get, too. (Claiming a message that another
   -- program has deleted would take it from the consumer.)
   local own = redis.call('XPENDING', stream, group, '-', '+', 1, consumer)[1]
   if own and redis.call('XRANGE', stream, own[1], own[1])[1] then
@@ -387,8 +386,7 @@ local anyWaiting = redis.call('ZCARD', requeued) > 0
 if not staysAwake and (isDueEarlier or (handsOver and (anyWaiting or wait >= 0))) then
   redis.pcall('XADD', wakeStream, 'MAXLEN', 1, '*', 'due', '1')
 end
--- XREADGROUP by the consumer itself returns new messages only: for requeued ones it has to call
--- this again.
+-- XREADGROUP by the consumer returns only new messages. For requeued ones, it must call this again.
 if anyWaiting then wait = 0 end
 
 return { table.concat(counted), redelivered, fresh, wait, deleted, isFull and 1 or 0, lost }

@@ -1,5 +1,5 @@
--- Creates missing groups at the beginning of the stream, and removes what no group needs: entries
--- that only a deleted group had not settled.
+-- Creates missing groups at the beginning of the stream, and removes entries that only a deleted
+-- group had not settled.
 --
 -- KEYS  1 stream  2 wakeStream  3 settled  4 addressed
 -- ARGV  1 '1': create no group if the queue has one already; else '0'
@@ -9,8 +9,8 @@
 -- include: lib/groups.lua
 -- include: lib/trim.lua
 local stream, wakeStream, settled, addressed = unpack(KEYS)
--- A server without memory refuses the first command of a script that may need some, and none after
--- a command that does not. Consumers must get in, since their settlements free memory.
+-- A server without memory refuses a script whose first command may need memory. Consumers must get
+-- in, because their settlements free memory, so the first command is one that needs none.
 redis.pcall('XACK', stream, ARGV[2], '0-0')
 -- A new group must not get messages that are settled.
 removeSettled(stream, settled, 0)

@@ -1,11 +1,11 @@
--- Lists waiting messages of a group, without taking them: those that are ready, in the order in
--- which they would be delivered, then those that are not due, in the order in which they become
--- due.
+-- Lists waiting messages of a group, without taking them: ready ones in the order of delivery, then
+-- delayed ones in the order in which they become due.
 --
 -- KEYS  1 stream  2 delayed  3 requeued  4 retries  5 addressed
 -- ARGV  1 group
 --       2 limit: how many messages to return at most
--- Returns a list of { id, fields, attempt of the next delivery, when it becomes due in ms since the epoch, or '' }.
+-- Returns a list of { id, fields, attempt of the next delivery, due time in ms since the epoch }.
+--       The due time of a ready message is ''.
 -- include: lib/ids.lua
 -- include: lib/clock.lua
 -- include: lib/groups.lua
@@ -67,7 +67,7 @@ if #views < limit then
     end
     offset = offset + limit
   until #rows < 2 * limit or found >= limit
-  -- By the id where the time is equal, as messages become due.
+  -- Messages with equal times become due in the order of their ids.
   table.sort(waiting, function(a, b)
     local dueOfA, dueOfB = tonumber(a[4]), tonumber(b[4])
     return dueOfA < dueOfB or (dueOfA == dueOfB and a[1] < b[1])

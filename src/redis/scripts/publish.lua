@@ -8,9 +8,9 @@
 --       4 JSON: which groups to create if the database was flushed
 --         groups      names
 --         declared    false: create them only if the queue has no group
---       5 JSON of what few batches have, or '':
---         from          when the delays begin, in ms since the epoch by the server's clock; absent: now
---         groupAt       the group of each message that is addressed to one group, by the place of the message in the batch
+--       5 JSON of rare fields, or '':
+--         from          when the delays begin, in ms of the server's clock; absent: now
+--         groupAt       the only group of a message, by the place of the message in the batch
 --         idAt          the publisher's own id of a message, by its place
 --         dedupeWindow  for how long to remember these ids, in ms
 --       then for each message: key, payload, headers ('' for none), delay in ms
@@ -39,8 +39,7 @@ if next(groupAt) or redis.call('XLEN', stream) == 0 then
   for group in pairs(missing) do redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM') end
 end
 
--- A server without memory refuses this command too, so it remembers no batch and no id that it does
--- not store.
+-- A server without memory refuses this command, too, so it remembers only batches that it stores.
 if redis.call('SET', published, number, 'PX', ARGV[2], 'GET') == number then return 0 end
 
 local now, hasMoreDue, earliest
@@ -81,11 +80,9 @@ local function store(place, key, payload, headers, delay)
   if not now then enterDelayed() end
   add('publishedAt', string.format('%.0f', now))
   if group then add('group', group) end
-  -- Members with equal scores are in the order of their text: the order in which they were
-  -- published.
+  -- Members with equal scores are in the order of their text: the order of publication.
   local delayedMember = string.format('%016d%04d', number, place) .. ARGV[3] .. cmsgpack.pack(fields)
-  -- A message without a delay that has to wait for due ones becomes due now, also in a batch whose
-  -- delays began earlier.
+  -- If a message without a delay waits behind due ones, it becomes due now, not at `from`.
   local from = delay ~= '0' and rare.from or now
   redis.call('ZADD', delayed, from + tonumber(delay), delayedMember)
   if group then redis.call('ZADD', addressed, 0, addressedMember(delayedMember, group)) end

@@ -1,7 +1,7 @@
 -- Removes delayed messages of some groups, one page at a time.
 --
 -- KEYS  1 stream  2 delayed  3 addressed
--- ARGV  1 offset: how many delayed messages to pass over
+-- ARGV  1 offset: how many delayed messages to skip
 --       then the groups
 -- Returns how many messages it removed, and the next offset; -1 at the end.
 -- include: lib/ids.lua
@@ -32,7 +32,7 @@ for i = 1, #rows, 2 do
     if only then
       redis.call('ZREM', addressed, addressedMember(delayedMember, only))
     else
-      -- Each other group keeps the message as one that is addressed to it.
+      -- Each other group gets the message as one that is addressed to it.
       for _, name in ipairs(others) do
         fields[#fields + 1] = 'group'
         fields[#fields + 1] = name

@@ -1,13 +1,12 @@
--- Removes the waiting messages of some groups from a range of the stream, and the entries that no
--- group needs any more. Handles one page of entries at a time, so that other clients do not wait
--- long.
+-- Removes waiting messages of some groups from a range of the stream, and entries that no group
+-- needs. Handles one page of entries at a time, so that other clients do not wait long.
 --
 -- KEYS  1 stream  2 addressed
 -- ARGV  1 prefix of the keys of a group, before 'returned:' and 'later:'
 --       2 first id of the range, as XRANGE takes it
 --       3 last id of the range
 --       then the groups; none: only the entries that no group needs
--- Returns how many messages it removed, and where to go on; '' at the end of the range.
+-- Returns how many messages it removed, and the next first id; '' at the end of the range.
 -- include: lib/ids.lua
 -- include: lib/groups.lua
 -- include: lib/trim.lua

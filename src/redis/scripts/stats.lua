@@ -1,5 +1,4 @@
--- Counts the messages of a queue: those of one group, or of all groups, where a message counts
--- once.
+-- Counts the messages of one group, or of all groups, where a message counts once.
 --
 -- KEYS  1 stream  2 delayed  3 settled  4 addressed
 -- ARGV  1 prefix of the keys of a group, before 'returned:' and 'later:'
@@ -19,7 +18,7 @@ local delayedCount = redis.call('ZCARD', delayed)
 local dueCount = redis.call('ZCOUNT', delayed, '-inf', now)
 local groups = groupsOf(stream)
 
--- The messages that are addressed to one group: the group by the member of the message.
+-- The groups of messages that are addressed to one group, by the member of the message.
 local groupOfMember, delayedForOthers = {}, 0
 for _, entry in ipairs(redis.call('ZRANGE', addressed, 0, -1)) do
   local group = string.sub(entry, 38)
@@ -32,7 +31,7 @@ end
 
 -- Counts the entries that a group has not read.
 local function unread(info)
-  -- Some versions count entries that were deleted unread, if the stream is empty.
+  -- If the stream is empty, some versions count entries that were deleted unread.
   if length == 0 then return 0 end
   -- From version 7 on, the server knows, unless one of them was deleted.
   local lag = field(info, 'lag')
@@ -48,14 +47,13 @@ local function unread(info)
   return count
 end
 
--- Lists the members of the messages that a group can redeliver now.
 local function requeuedOf(group)
   local members = redis.call('ZRANGE', prefix .. 'returned:' .. group, 0, -1)
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'later:' .. group, '-inf', now)) do members[#members + 1] = member end
   return members
 end
 
--- Counts the messages to other groups after a position, and says whether there are any up to it.
+-- Counts the messages to other groups after a position. Returns also whether any are before it.
 local function forOthers(position)
   local after, before = 0, false
   for id, group in pairs(groupOfMember) do
@@ -106,8 +104,7 @@ end
 -- Without a group, the first group would get every message.
 if #groups == 0 then return { length + dueCount, length + delayedCount } end
 
--- Ready are the messages that the slowest group has not read, and of the others those that some
--- group requeued.
+-- Ready are messages that the slowest group has not read, and others that some group requeued.
 local slowest, ahead = nil, -1
 local positions = {}
 for _, info in ipairs(groups) do

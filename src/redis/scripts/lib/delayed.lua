@@ -1,9 +1,9 @@
 -- Messages that are delayed or addressed to one group. Needs ids.lua.
 --
 -- A member of `delayed` is 16 digits of the batch, 4 digits of the place in the batch, 16
--- characters of the publisher, then the fields as MessagePack. Its score is the time at which it
--- becomes due. A member of `addressed` has 37 characters and then the group. The 37 characters are
--- the id of an entry, or a 'd' and the first 36 characters of a delayed message.
+-- characters of the publisher, then the fields as MessagePack. Its score is its due time.
+-- A member of `addressed` has 37 characters, then the group. The 37 characters are the id of an
+-- entry, or a 'd' and the first 36 characters of a delayed message.
 
 -- Lists an entry of the stream as addressed to one group.
 local function address(addressed, id, group)

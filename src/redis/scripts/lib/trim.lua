@@ -11,8 +11,7 @@ local function leastUnsettled(stream, groups, leastPending)
       first = pending[1]
       leastPending[field(info, 'name')] = first
     else
-      -- The id after the last one that was read. Lua numbers are inexact above 2^53: then the entry
-      -- stays for now.
+      -- The id after the last read one. Above 2^53, Lua numbers are inexact, and the entry stays.
       local ms, seq = string.match(field(info, 'last-delivered-id'), '^(%d+)-(%d+)$')
       first = tonumber(seq) < 9007199254740991 and string.format('%s-%.0f', ms, tonumber(seq) + 1) or ms .. '-' .. seq
     end
@@ -22,13 +21,13 @@ local function leastUnsettled(stream, groups, leastPending)
 end
 
 -- Deletes entries, as an ascending list. No group has them in flight, but some groups may not have
--- read them, since they are addressed to another group.
+-- read entries that are addressed to another group.
 local function deleteEntries(stream, ids, groups)
   for _, info in ipairs(groups) do
     local read = field(info, 'last-delivered-id')
-    -- If an entry that a group has not read is deleted, the server's lag stays too high. Setting
-    -- the position again drops the server's count, and the server counts again when it can. A user
-    -- without the right to do so gets a wrong count, not an error.
+    -- If an unread entry of a group is deleted, the server's lag stays too high. Setting the
+    -- position again makes the server count again when it can. A user without this permission gets
+    -- a wrong count, not an error.
     if field(info, 'entries-read') and not atMost(ids[#ids], read) then redis.pcall('XGROUP', 'SETID', stream, field(info, 'name'), read) end
   end
   redis.call('XDEL', stream, unpack(ids))
