@@ -32,10 +32,7 @@ function keyOf({ id, time }: Place): string {
   return `${id} ${time}`;
 }
 
-/**
- * Whether two deliveries with one id are of the same message. A publisher sends a message again if
- * its confirm was lost, so the broker may have stored it twice.
- */
+/** Whether a message was stored twice, because its publisher sent it again after a lost confirm. */
 export function isDuplicate(one: Received, other: Received): boolean {
   return (
     hasOwnId(one) &&

@@ -30,10 +30,7 @@ export function socketOf(client: object): ClientSocket | undefined {
   return (client as Internals)._socket;
 }
 
-/**
- * The most bytes of a frame that the server accepts, or before the handshake the option of the
- * client. The client sends frames by its option, even if the server accepts only smaller ones.
- */
+/** The most bytes of a frame, by the handshake or, before it, by the option of the client. */
 export function frameMaxOf(client: object): number | undefined {
   return (client as Internals)._state?.frameMax;
 }
@@ -53,9 +50,7 @@ export function vhostOf(client: object): string | undefined {
   return typeof vhost === 'string' ? vhost : undefined;
 }
 
-/**
- * Sends `basic.reject`, for which the client has no method. Returns false if that is impossible.
- */
+/** Sends `basic.reject`, for which the client has no method. Returns false if that fails. */
 export function reject(channel: Channel, delivery: Requeue): boolean {
   const internals = channel as { _invokeNowait?: (method: number, options: Requeue) => void };
   internals._invokeNowait?.(BASIC_REJECT, delivery);

@@ -11,10 +11,7 @@ export interface GroupCounts {
 
 export type GroupConsumers = ReadonlyMap<ConsumerGroup, GroupConsumer>;
 
-/**
- * Counts waiting messages, and those in flight in this process. AMQP does not tell which messages
- * are in flight in other processes.
- */
+/** Counts waiting messages, and those in flight here. AMQP hides those of other processes. */
 export async function countMessages(
   requests: QueueRequests,
   { names, delayed }: QueueContext,

@@ -3,10 +3,7 @@ import { Disconnection } from '../core/disconnection.js';
 import { ConnectionLostError } from '../core/engine-errors.js';
 import { ResponseTimeout } from '../core/response-timeout.js';
 
-/**
- * The usual timeout, in milliseconds: half of the default `publishTimeout`. The other half is left
- * to send a message again.
- */
+/** In milliseconds: half of the default `publishTimeout`, so that a message can be sent again. */
 const USUAL = 5000;
 
 /** How many times the usual timeout a slow server gets at most. */

@@ -88,7 +88,7 @@ export class DelayedMessages {
 
   /**
    * Adds a subscriber of this process. Returns a function that removes it.
-   * @param consumers returns how many of its consumers the broker counts at the queue of the group
+   * @param consumers returns how many of its consumers the broker counts at the queue
    */
   subscribed(group: ConsumerGroup, consumers: () => number): () => void {
     const { subscribers } = this.#groupOf(group);

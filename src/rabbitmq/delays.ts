@@ -52,10 +52,7 @@ export class Delays {
     this.#declared = 0;
   }
 
-  /**
-   * Declares the levels that a delay needs, from below: a message must never enter a level without
-   * the next one.
-   */
+  /** Declares the levels of a delay, the lowest first: a message passes from level to level. */
   async declareFor(link: RabbitLink, delay: number): Promise<void> {
     const levels = levelsFor(delay);
     const requests = new QueueRequests(link);

@@ -26,10 +26,7 @@ const SIZES = new Map(
 
 const LENGTH = 4;
 
-/**
- * A frame begins with its type, its channel and the length of its content. It ends with one more
- * byte.
- */
+/** A frame is its type, its channel, the length of its content, the content, and one more byte. */
 const FRAME_START = 7;
 const HEADER_FRAME = 2;
 const FRAME_LENGTH = 3;
@@ -43,10 +40,7 @@ const HEADERS = 0x2000;
 
 const patched = new WeakSet<ClientSocket>();
 
-/**
- * Flattens the headers of all messages that a client reads. This relies on the client reading the
- * start of a frame first, then its content.
- */
+/** Flattens the headers that a client reads. The client reads the start of a frame first. */
 export function flattenAllHeaders(client: object): void {
   const socket = socketOf(client);
   const read = socket?.read;

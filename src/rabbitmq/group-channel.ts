@@ -45,10 +45,7 @@ export interface GroupChannelOptions {
  */
 const TRANSIT_TIME = 1000;
 
-/**
- * How long a requested message may take to arrive before its consumer is cancelled, in
- * milliseconds.
- */
+/** How long a consumer waits for requested messages before it is cancelled, in milliseconds. */
 const LONGEST_DELIVERY = 100;
 
 /**
@@ -78,10 +75,7 @@ export class GroupChannel {
   #onFull: (() => void) | undefined;
   readonly #silent: SilentConsumers;
   #waiting: ChannelSettlement[] = [];
-  /**
-   * Whether settlements wait: the broker would use their credit to deliver more messages, or to
-   * redeliver the same ones.
-   */
+  /** Whether settlements wait: the broker would use their credit for more deliveries. */
   #holding = false;
   #sent: ChannelSettlement[] = [];
   /** Settlements that the next answer confirms. */
@@ -122,10 +116,7 @@ export class GroupChannel {
     return new GroupChannel(link, await link.openChannel((cause) => end(cause)), closed, options);
   }
 
-  /**
-   * Whether a message was requeued here. The broker may have redelivered it already, behind later
-   * ones.
-   */
+  /** Whether a message was requeued here. It may have been redelivered already, out of order. */
   get hasRequeued(): boolean {
     return this.#hasRequeued;
   }
@@ -225,8 +216,7 @@ export class GroupChannel {
   }
 
   /**
-   * Resolves when the broker has read all earlier requests, and what it had sent by then has
-   * arrived.
+   * Resolves when the broker has read all requests, and all messages that it had sent have arrived.
    * @throws the cause if the channel has ended (a rejection)
    */
   async barrier(): Promise<void> {

@@ -17,9 +17,7 @@ const BLOCKED_UNTIL_NOW = 2000;
 /** How many channels a connection has, if the client does not tell. */
 const DEFAULT_CHANNEL_MAX = 2047;
 
-/**
- * The share of the channels for subscribers. The others are for publishing, declaring and counting.
- */
+/** The share of the channels for subscribers. The others publish, declare and count. */
 const SHARE_OF_SUBSCRIBERS = 0.5;
 
 /** How long a connection may take to shut down, in milliseconds. */
@@ -31,10 +29,7 @@ export interface RabbitLinkOptions {
   readonly owned: boolean;
   /** Shared by successive links. */
   readonly responseTimeout: ResponseTimeout;
-  /**
-   * How long the event loop may be blocked before the server closes the connection, in
-   * milliseconds.
-   */
+  /** The server closes the connection of an event loop that is blocked for this long. */
   readonly lease: number;
   readonly lost: (cause: unknown) => void;
   /** The server did not answer on a channel, and the link gives the channel up. */
@@ -73,10 +68,7 @@ export class RabbitLink implements Link {
     this.#watch = setInterval(() => this.#checkEventLoop(), options.lease / CHECKS).unref();
   }
 
-  /**
-   * Whether the event loop was blocked for a lease until just now. The server may have closed the
-   * connection, and the client has not noticed yet.
-   */
+  /** Whether the event loop was just blocked for a lease. The connection may have ended. */
   get wasBlocked(): boolean {
     this.#checkEventLoop();
     return performance.now() - this.#wasBlockedAt < BLOCKED_UNTIL_NOW;
@@ -146,10 +138,7 @@ export class RabbitLink implements Link {
     }
   }
 
-  /**
-   * Sends everything that is written in this turn together. The client writes frame by frame, and a
-   * write costs more than the frame.
-   */
+  /** Sends all frames of this turn together: a write costs more than a frame. */
   gather(): void {
     const socket = socketOf(this.#options.client);
     if (socket?.cork === undefined) return;
@@ -157,10 +146,7 @@ export class RabbitLink implements Link {
     setImmediate(() => socket.uncork?.());
   }
 
-  /**
-   * Closes the channels and the connection properly, so that the server logs no failure. Resolves
-   * when that is done or takes too long.
-   */
+  /** Closes the channels and the connection properly, so that the server logs no failure. */
   async shutDown(): Promise<void> {
     if (this.#over) return;
     const { client, owned } = this.#options;
@@ -219,10 +205,7 @@ export class RabbitLink implements Link {
     }
   }
 
-  /**
-   * Whether the server accepts nothing for now, so that no answer is late. Before the link is
-   * connected, the connect timeout applies.
-   */
+  /** Whether no answer is late: the server accepts nothing, or the connect timeout applies. */
   get #isHeldUp(): boolean {
     if (this.#over) return false;
     if (!this.#isConnected || this.#blocked !== undefined) return true;

@@ -1,10 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import { safeName } from '../core/safe-name.js';
 
-/**
- * The most bytes of the name of a queue or group: with their suffixes, they must fit in the 255
- * bytes of AMQP.
- */
+/** The most bytes of the name of a queue or group: with suffixes, AMQP allows 255 bytes. */
 const MOST = 100;
 
 /** The names of a queue's objects on the broker. */
@@ -25,10 +22,7 @@ export interface QueueNames {
 export interface GroupNames {
   /** The queue of the group, and the exchange for messages to this group only. */
   readonly queue: string;
-  /**
-   * The queue of messages that were nacked with a delay and are due, and the exchange to it. It is
-   * consumed first.
-   */
+  /** The queue of delayed nacks that are due, and the exchange to it. It is consumed first. */
   readonly again: string;
   /** The prefix of the levels that delay a nack. */
   readonly delay: string;

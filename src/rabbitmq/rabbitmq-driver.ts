@@ -33,10 +33,7 @@ export class RabbitMqDriver implements Driver {
   readonly #context: QueueContext;
   readonly #topology: Topology;
   readonly #server: Server;
-  /**
-   * Apart from publishing: the broker reads nothing over a connection that it has blocked, no
-   * settlements either.
-   */
+  /** Not for publishing: the broker reads no settlements over a connection that it has blocked. */
   readonly #consuming: Consuming;
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
 

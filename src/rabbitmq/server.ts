@@ -152,10 +152,7 @@ export class Server {
 /** How many listeners for one event a queue needs: one for each of two links, one between links. */
 const LISTENERS = 3;
 
-/**
- * Prepares the client of a caller: listens to its errors, flattens deep headers, raises the limit
- * of listeners. Returns a function that undoes this.
- */
+/** Prepares the client of a caller. Returns a function that undoes this. */
 function share(client: Client): () => void {
   // The links report the errors. Between two links, an `error` event without a listener would end
   // the process.

@@ -20,10 +20,7 @@ import { Prefetch } from './prefetch.js';
 import { consumerTimedOut, isConsumerTimeout, isTimeoutCancellation } from './rabbitmq-errors.js';
 import type { SessionOptions } from './session-options.js';
 
-/**
- * How long a new channel waits for delayed nacks that are due before it consumes anything else, in
- * milliseconds.
- */
+/** How long a channel waits for delayed nacks before it consumes others, in milliseconds. */
 const LONGEST_HEAD_START = 1000;
 
 /** If a channel ends within this many milliseconds after it was opened, the next one waits. */
@@ -299,10 +296,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     this.#requeueUnseen(arrival);
   }
 
-  /**
-   * Delivers one message in a turn: a message that its subscriber requeues must not be delivered
-   * again in the same turn.
-   */
+  /** Delivers one message in a turn: none may be requeued and redelivered in one turn. */
   #deliverNext(): void {
     const { inFlight } = this.#host;
     if (!inFlight.canReceive || this.#gathering) return;

@@ -15,9 +15,7 @@ export interface TimedChannelOptions {
   readonly deadlines: Deadlines;
   /** Called once when the channel has ended. `cause` is undefined if it was closed. */
   readonly onEnd: (cause: unknown) => void;
-  /**
-   * The server did not answer in time. `closed` resolves when it has closed the channel after all.
-   */
+  /** The server did not answer in time. `closed` resolves when it has closed the channel. */
   readonly onOverdue: (error: OverdueError, closed: Promise<void>) => void;
 }
 

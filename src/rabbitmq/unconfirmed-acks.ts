@@ -1,16 +1,10 @@
 import { createHash } from 'node:crypto';
 import { hasOwnId, isRedelivery, type Received } from './message.js';
 
-/**
- * How many different messages are remembered: far more than are in flight when a connection is
- * lost.
- */
+/** How many messages are remembered: far more than are in flight when a connection is lost. */
 const MOST = 10_000;
 
-/**
- * How long a message is remembered, in milliseconds: longer than a broker takes to restart, or to
- * notice a dead connection.
- */
+/** For how long, in milliseconds: longer than a broker takes to restart. */
 const LONGEST = 600_000;
 
 interface Entry {
@@ -20,10 +14,7 @@ interface Entry {
   readonly until: number;
 }
 
-/**
- * Remembers messages that were acknowledged just before their connection ended. The broker may
- * redeliver them.
- */
+/** The broker may redeliver messages that were acknowledged just before their connection ended. */
 export class UnconfirmedAcks {
   /** By identity, in the order of expiry. */
   readonly #entries = new Map<string, Entry>();

@@ -7,10 +7,7 @@ export const PARKED = 'sluice:parked';
 export interface QueueKeys {
   /** Stream: the messages that some group has not settled. */
   readonly stream: string;
-  /**
-   * Stream of at most one entry, which wakes a waiting consumer: a message was requeued, or becomes
-   * due earlier than it knows.
-   */
+  /** Stream of one entry, which wakes a consumer: a message was requeued, or is due earlier. */
   readonly wakeStream: string;
   /** Sorted set: delayed messages, by the time at which they become due. */
   readonly delayed: string;

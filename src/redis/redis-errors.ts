@@ -2,9 +2,8 @@ import { type ErrorKind, type ErrorRules, isTlsMismatch } from '../core/engine-e
 import { queueKeys } from './keys.js';
 
 /**
- * The text before an error code. Before version 7, a server names the line of a script whose
- * command failed: briefly if the script returned the error, at length if the error ended the
- * script.
+ * The text before an error code. Before version 7, it names the line of a script whose command
+ * failed: briefly if the script returned the error, at length if the error ended the script.
  */
 const BEFORE_CODE = String.raw`^(?:ERR |(?:ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -)?`;
 

@@ -39,10 +39,7 @@ const RESET_OPTIONS = {
   commandsQueueMaxLength: undefined,
 };
 
-/**
- * How long the search for the server may take, in milliseconds. The client waits five seconds for a
- * node that does not answer.
- */
+/** The longest search for the server, in milliseconds. A silent node takes five seconds. */
 const MAX_SEARCH = 10_000;
 
 /** How many times the usual response timeout a slow server gets at most. */

@@ -16,10 +16,7 @@ export interface UnreadGroupsOptions {
   readonly logger: Logger;
 }
 
-/**
- * Warns once of each group that this process does not declare and that has no consumer: it retains
- * every message.
- */
+/** Warns once of undeclared groups without a consumer: they retain every message. */
 export class UnreadGroups {
   readonly #options: UnreadGroupsOptions;
   #isDone = false;
@@ -60,10 +57,7 @@ export class UnreadGroups {
     return found;
   }
 
-  /**
-   * Counts the messages that a group retains. If the server does not know the lag, an exact count
-   * takes long, and the length of the stream is the bound.
-   */
+  /** Counts retained messages. If the server has no lag, the length of the stream is the bound. */
   async #count(link: RedisLink, group: ConsumerGroup, isBound: boolean): Promise<number> {
     const { keys } = this.#options;
     if (isBound) return (await link.send(['XLEN', keys.stream])) as number;
