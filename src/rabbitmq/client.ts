@@ -1,35 +1,22 @@
+type Strings<Keys extends string> = Readonly<Record<Keys, string>>;
+
 /** The part of a channel of rabbitmq-client that the queue uses. */
 export interface Channel {
   readonly active: boolean;
   queueDeclare(options: QueueOptions): Promise<QueueCounts>;
-  exchangeDeclare(options: {
-    readonly exchange: string;
-    readonly type: string;
-    readonly durable: boolean;
-  }): Promise<unknown>;
-  queueBind(options: {
-    readonly exchange: string;
-    readonly queue: string;
-    readonly routingKey?: string;
-  }): Promise<unknown>;
-  exchangeBind(options: {
-    readonly source: string;
-    readonly destination: string;
-    readonly routingKey: string;
-  }): Promise<unknown>;
+  exchangeDeclare(options: Strings<'exchange' | 'type'> & { readonly durable: boolean }): Promise<unknown>;
+  queueBind(options: Strings<'exchange' | 'queue'> & { readonly routingKey?: string }): Promise<unknown>;
+  exchangeBind(options: Strings<'source' | 'destination' | 'routingKey'>): Promise<unknown>;
   /** Does not fail if the queue does not exist. */
-  queueDelete(options: { readonly queue: string }): Promise<unknown>;
+  queueDelete(options: Strings<'queue'>): Promise<unknown>;
   /** Does not fail if the exchange does not exist. */
-  exchangeDelete(options: { readonly exchange: string }): Promise<unknown>;
-  queuePurge(options: { readonly queue: string }): Promise<{ readonly messageCount: number }>;
+  exchangeDelete(options: Strings<'exchange'>): Promise<unknown>;
+  queuePurge(options: Strings<'queue'>): Promise<Pick<QueueCounts, 'messageCount'>>;
   confirmSelect(): Promise<unknown>;
   basicPublish(envelope: Envelope, body: Buffer): Promise<unknown>;
   basicQos(options: { readonly prefetchCount: number }): Promise<unknown>;
-  basicConsume(
-    options: { readonly queue: string; readonly consumerTag: string },
-    deliver: (message: Incoming) => void,
-  ): Promise<unknown>;
-  basicCancel(options: { readonly consumerTag: string }): Promise<unknown>;
+  basicConsume(options: Strings<'queue' | 'consumerTag'>, deliver: (message: Incoming) => void): Promise<unknown>;
+  basicCancel(options: Strings<'consumerTag'>): Promise<unknown>;
   basicAck(options: { readonly deliveryTag: number; readonly multiple?: boolean }): void;
   basicNack(options: Requeue): void;
   close(): Promise<void>;

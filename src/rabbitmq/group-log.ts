@@ -1,15 +1,12 @@
 import type { ConsumerGroup } from '../backend.js';
 import { FatalErrors } from '../core/fatal-errors.js';
+import type { GroupLoopOptions } from '../core/group-loop.js';
 import { Refusals } from '../core/refusals.js';
 import { describeError } from '../internal/describe.js';
 import type { LogDetails, Logger } from '../internal/logger.js';
+import type { RabbitLink } from './link.js';
 
 type MessageDetails = Pick<LogDetails, 'key' | 'id' | 'error'>;
-
-export interface SubscriberReports {
-  readonly refusals: Pick<Refusals, 'add' | 'end'>;
-  readonly fatalErrors: Pick<FatalErrors, 'add' | 'end'>;
-}
 
 /** Logs events of one group of a queue, with the fields that name both. */
 export class GroupLog {
@@ -28,7 +25,7 @@ export class GroupLog {
   }
 
   /** Returns the logs of one subscriber. Refusals end when no subscriber is refused any more. */
-  reportsOf(subscriber: object): SubscriberReports {
+  reportsOf(subscriber: object): Pick<GroupLoopOptions<RabbitLink>, 'refusals' | 'fatalErrors'> {
     let isServed = false;
     return {
       refusals: {

@@ -153,14 +153,10 @@ export function quarantineProperties(
   { contentType, contentEncoding, type, headers }: Incoming,
   reason: string,
 ): Properties {
-  const kept = { contentType, contentEncoding, type };
   // By these headers the broker would route the copy to other queues.
   const { CC: _cc, BCC: _bcc, ...others } = headers ?? {};
   const readable = Object.fromEntries(Object.entries(others).filter(([, value]) => !isTooDeep(value)));
-  return {
-    ...(Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) as Properties),
-    headers: { ...readable, [REASON]: reason },
-  };
+  return { contentType, contentEncoding, type, headers: { ...readable, [REASON]: reason } } as Properties;
 }
 
 export function bodyOf({ body }: Incoming): Buffer {

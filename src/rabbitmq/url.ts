@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'rabbitmq-client';
 import { decodeAll, type UrlRule } from '../core/options.js';
 
 /** The format of a RabbitMQ URL. */
@@ -41,14 +42,7 @@ const PORT = '5672';
 const TLS_PORT = '5671';
 
 /** Reads the options of the client from a URL. An IPv6 address loses its brackets. */
-export function clientOptions(url: string): {
-  hostname: string;
-  port: string;
-  username: string;
-  password: string;
-  vhost: string;
-  tls?: true;
-} {
+export function clientOptions(url: string): ConnectionOptions {
   const { protocol, hostname, port, pathname, username, password } = new URL(url);
   const tls = protocol === 'amqps:';
   return {

@@ -10,13 +10,13 @@ import { exchangeScript } from './scripts/index.js';
 /** How a message is settled. */
 export type Verdict =
   | { readonly kind: 'ack' }
-  /** @param deliveries how many deliveries count. @param delay in milliseconds, from the settlement on */
+  /** `deliveries`: how many deliveries count. `delay`: in milliseconds, from the settlement on. */
   | { readonly kind: 'requeue'; readonly deliveries: number; readonly delay: number }
   | { readonly kind: 'quarantine'; readonly reason: string };
 
 export type Settlement = PendingSettlement<Verdict>;
 
-/** What a consumer sends to its group. */
+/** A request of a consumer to its group. */
 export interface Request {
   /** How many messages the consumer has credit for. */
   readonly want: number;
@@ -25,15 +25,15 @@ export interface Request {
   readonly settlements: readonly Settlement[];
   /** The wake-ups that the consumer has received. */
   readonly wakeUps: readonly string[];
-  /** The consumer no longer waits for the next due message: another one must. */
+  /** The consumer no longer waits for the next due message: another consumer must. */
   readonly stopsWatching: boolean;
   /** Look for consumers whose lease has expired. */
   readonly reclaim: boolean;
   /** For how long the server has answered the consumer without a gap, in milliseconds. */
   readonly steady: number;
-  /** The messages that the consumer holds. Given if the server may hold others for it. */
+  /** The messages in flight. Given if the server may count more as in flight. */
   readonly held: readonly string[] | undefined;
-  /** As far as the consumer knows, nothing is requeued or becomes due: there are only new messages. */
+  /** As far as the consumer knows, no message is requeued or becomes due. */
   readonly onlyNew: boolean;
   /** The consumer has been in the group before. */
   readonly joined: boolean;
@@ -44,13 +44,13 @@ export interface Request {
 /** A message of the stream; `attempt` counts its deliveries to this group. */
 export type Entry = readonly [id: string, fields: Fields, attempt?: number];
 
-/** What the group answers. */
+/** The reply of the group. */
 export interface Answer {
-  /** For the settlements other than `quarantine`: whether each counted, as '1' or '0', first the acks. */
+  /** Whether each settlement but `quarantine` counted, as '1' or '0'. The acks come first. */
   readonly counted: string;
   /** In the order of delivery. A message without `attempt` was never delivered before. */
   readonly messages: readonly Entry[];
-  /** In how many milliseconds a message becomes due or a lease may expire. Undefined: none is known. */
+  /** In how many milliseconds a message becomes due or a lease may expire. Undefined: unknown. */
   readonly wait: number | undefined;
   /** Messages that another program has deleted before they could be redelivered. */
   readonly deleted: readonly string[];
@@ -79,14 +79,15 @@ type Reply = [
   lost?: [count: number, bytes: number, id: string],
 ];
 
-/** Sends settlements and fetches messages, in one round trip. Resolves to undefined if the group is missing. */
+/** Sends settlements and fetches messages. Resolves to undefined if the group is missing. */
 export async function exchange(link: RedisLink, asker: Asker, request: Request): Promise<Answer | undefined> {
   const { keys, group } = asker;
   const { stream, wakeStream, delayed, quarantine, settled, addressed } = keys;
   const ofGroup = [keys.requeued(group), keys.retries(group)];
   const names = [stream, wakeStream, delayed, ...ofGroup, quarantine, settled, keys.fence(group), addressed];
   const replied = link.run(exchangeScript, names, scriptArguments(asker, request)) as Promise<string | Reply>;
-  // Through a script, new messages cost twice as much. Sent together, the two take one round trip and one flush to disk.
+  // A script makes new messages cost twice as much. Together, the two commands take one round trip
+  // and one flush to disk.
   const [reply, read] = await Promise.all([replied, request.onlyNew ? readNew(link, asker, request.want) : []]);
   if (typeof reply === 'string' || read === undefined) return undefined;
   const [counted, redelivered, fresh, wait, deleted, more, lost] = reply;
@@ -163,7 +164,7 @@ function sorted(settlements: readonly Settlement[]): {
   return { acked, requeued, quarantined };
 }
 
-/** Reads messages that no consumer of the group has received. Resolves to undefined if the group is missing. */
+/** Reads new messages of the group. Resolves to undefined if the group is missing. */
 async function readNew(
   link: RedisLink,
   { keys, group, consumer }: Asker,

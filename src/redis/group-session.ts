@@ -24,7 +24,7 @@ export interface GroupSessionOptions extends Asker {
   readonly logger: Logger;
 }
 
-/** How many messages and settlements one exchange takes at most: Lua unpacks only some thousands. */
+/** The most messages and settlements of one exchange: Lua unpacks only some thousands. */
 const MAX_EXCHANGE = 1000;
 
 /**
@@ -45,13 +45,14 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
   /** How many messages that wait may return. */
   #asked = 0;
   #link: RedisLink | undefined;
-  /** The server may hold messages for this consumer that the consumer does not know: a reply or a settlement was lost. */
+  /** The server may count more messages as in flight here: a reply or a settlement was lost. */
   #mayHoldUnknown = false;
   /** The last error was fatal: the session waits for a new subscriber. */
   #hasFailed = false;
   /**
-   * Since when the server has answered without a gap, by the clock of `performance`. During an outage no consumer can renew its lease, so
-   * an expired lease counts only if the server was there for all of it.
+   * Since when the server has answered without a gap, as `performance.now()`. During an outage, no
+   * consumer can renew its lease, so an expired lease counts only if the server was there for all
+   * of it.
    */
   #steadySince = performance.now();
   /** The group of the queue, or that of its wake stream, was deleted. */
@@ -134,7 +135,7 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
     this.#options.listener.close();
   }
 
-  /** Whether a wait may return messages. A subscriber that pauses must know when nothing is on its way, though others have credit. */
+  /** Whether a wait may return messages. None may be in transit when a subscriber pauses. */
   get #mayWait(): boolean {
     const { inFlight } = this.#options.host;
     return inFlight.hasCredit && !inFlight.isPausing;
@@ -246,8 +247,9 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
   }
 
   /**
-   * Waits for news, or until there may be some: a message becomes due, or the lease of a consumer expires. Waits no longer than the
-   * lease: a consumer without messages may have died, and only that one may have known of the next due message.
+   * Waits for news, or until a message becomes due or the lease of a consumer expires. Waits no
+   * longer than the lease: if a consumer without messages has died, only that consumer may have
+   * known of the next due message.
    */
   async #wait(due: number): Promise<Heard> {
     const { listener, lease, host } = this.#options;
@@ -268,7 +270,7 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
     }
   }
 
-  /** Asks in how many milliseconds the lease of another consumer with messages expires. Infinity: there is none. */
+  /** When the next lease of another consumer with messages expires, in milliseconds from now. */
   async #nextExpiry(): Promise<number> {
     const { keys, group, lease, consumer } = this.#options;
     if (this.#link === undefined) throw new ConnectionLostError('There is no connection');
@@ -290,7 +292,7 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
       this.#settle(id, { kind: 'requeue', deliveries: attempt - 1, delay: 0 });
   }
 
-  /** A message that never arrives would hold up all messages behind it. */
+  /** A message that never arrives would block all messages behind it. */
   #quarantineTooLarge({ id, bytes }: LostReply): void {
     const reason = `the connection was lost each time while its ${bytes} bytes were read`;
     void this.#quarantine(id, 'cannot be read', reason).catch(() => {});
@@ -303,7 +305,7 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
     return this.#add(id, { kind: 'quarantine', reason });
   }
 
-  /** Settles a message that no subscriber has. If this fails, the message stays pending, and is settled again when the lease expires. */
+  /** Settles a message that no subscriber has seen. If this fails, its lease expires. */
   #settle(id: string, verdict: Verdict): void {
     void this.#add(id, verdict).catch(() => {});
   }
@@ -314,7 +316,7 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
     return counted;
   }
 
-  /** The server has just heard of this consumer. */
+  /** The server has just got a command of this consumer. */
   #keepLease(): void {
     const { inFlight, isClosing } = this.#options.host;
     this.#lease.restart(inFlight.size > 0 && !isClosing);

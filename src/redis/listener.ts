@@ -1,6 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
 import type { Connection } from '../core/connection.js';
-import { within } from '../core/deadline.js';
 import { ConnectionLostError } from '../core/engine-errors.js';
 import type { Entry } from './exchange.js';
 import type { QueueKeys } from './keys.js';
@@ -56,10 +55,8 @@ export class Listener {
   #clientId = '';
   #isWaiting = false;
   #isCancelled = false;
-  /** One wait for a connection, which several calls of `listen` share. */
-  #connecting: Promise<void> | undefined;
   /** Ends the wait for a connection. */
-  #giveUp: (() => void) | undefined;
+  #giveUp: AbortController | undefined;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -103,7 +100,7 @@ export class Listener {
   async cancel(): Promise<void> {
     if (!this.#isWaiting || this.#isCancelled) return;
     this.#isCancelled = true;
-    this.#giveUp?.();
+    this.#giveUp?.abort();
     for (let attempts = 0; this.#isWaiting && this.isReady && this.#isCancelled; attempts++) {
       if (attempts === MAX_ATTEMPTS) return this.#connection?.renew(new Error('A wait could not be ended'));
       try {
@@ -144,16 +141,15 @@ export class Listener {
 
   /** Waits for the connection, for at most `most` milliseconds or until the wait is cancelled. */
   async #ready(connection: Connection<RedisLink>, most: number): Promise<void> {
-    const cancelled = new Promise<void>((resolve) => {
-      this.#giveUp = resolve;
-    });
-    this.#connecting ??= connection.ready().finally(() => {
-      this.#connecting = undefined;
-    });
+    const giveUp = new AbortController();
+    this.#giveUp = giveUp;
+    const timer = setTimeout(() => giveUp.abort(), most);
     try {
-      await within(most, Promise.race([this.#connecting, cancelled]));
+      await connection.ready(giveUp.signal);
+    } catch (error) {
+      if (!giveUp.signal.aborted) throw error;
     } finally {
-      this.#giveUp = undefined;
+      clearTimeout(timer);
     }
   }
 }

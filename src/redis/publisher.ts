@@ -25,10 +25,10 @@ interface Parcel {
   readonly id: string | undefined;
 }
 
-/** Which groups a publish creates if they are missing since the database was flushed. */
+/** Which groups a publish creates if the database was flushed. */
 interface GroupRule {
   readonly groups: readonly ConsumerGroup[];
-  /** Whether they were declared. If not, a queue that has any group keeps the groups that it has. */
+  /** Whether they were declared. If not, they are created only if the queue has no group. */
   readonly declared: boolean;
 }
 
@@ -41,7 +41,7 @@ export interface PublisherOptions {
   readonly dedupeWindow: number;
 }
 
-/** What few messages of a batch have, by their places in the batch, from 1 up. */
+/** Rare fields of messages, by their places in the batch, from 1 up. */
 type PerMessage = Record<number, string>;
 
 /** One moment by two clocks, in milliseconds. */
@@ -53,21 +53,21 @@ interface Moment {
 /** The longest string that Redis takes (its `proto-max-bulk-len`), in bytes. */
 const MAX_BYTES = 512 * 1024 * 1024;
 
-/** How long the server remembers the last batch of a publisher beyond `publishTimeout`, in milliseconds. */
+/** How long the server remembers a batch beyond `publishTimeout`, in milliseconds. */
 const REMEMBERED = 60_000;
 
-/** By how much the times may differ that two batches take on the way, in milliseconds. A larger difference means that a clock was set. */
+/** The largest jitter between batches, in milliseconds. A larger one means that a clock was set. */
 const MAX_JITTER = 1000;
 
-/** Sends messages with the publish script. The server remembers the number of the last batch, so that a batch that is sent again is stored once. */
+/** Sends messages with the publish script, which stores a batch that is sent again once. */
 export class Publisher implements PublishDriver<RedisLink, Parcel> {
   readonly mode = 'batch';
-  /** At most so many messages, for Lua, and characters, so that a batch of large messages does not hold up the server. */
+  /** Messages are limited for Lua, characters so that large messages do not block the server. */
   readonly window = { messages: 256, size: 1_000_000 };
   readonly #options: PublisherOptions;
   /** Sixteen characters that no other publisher has. */
   readonly #name = randomBytes(8).toString('hex');
-  /** The delays of consecutive batches begin at one moment, or a batch that takes longer on the way would become due later. */
+  /** The delays of consecutive batches begin at one moment, however long a batch is in transit. */
   #moment: Moment | undefined;
   #confirmedAt = 0;
 
