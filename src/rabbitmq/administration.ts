@@ -129,7 +129,7 @@ export class Administration implements DriverAdministration {
     });
     for (const [each, sums] of removed) {
       const consumer = this.#consumers.get(each);
-      // What the broker had delivered before is here now.
+      // By then, all messages that the broker had sent are here.
       await consumer?.arrived();
       sums.waiting += (await consumer?.purge()) ?? 0;
       delayed.purged(each);

@@ -55,7 +55,7 @@ export class Copies {
 
   /**
    * Tries again while the channel lasts. Resolves to whether the settlement counted.
-   * @param what is wrong with the message, such as `is no message`
+   * @param what the problem, such as `is no message`
    */
   async quarantine(channel: GroupChannel, original: Incoming, what: string, reason: string): Promise<boolean> {
     const { publisher, queueName, names, log } = this.#options;
@@ -72,7 +72,7 @@ export class Copies {
       } catch (error) {
         const line = `${which} ${what}: ${reason}. It cannot be put in quarantine yet: ${describeError(error)}`;
         if (attempt === 1) log.error(line, { key, id, error });
-        // With the reason, the headers are more than a frame holds.
+        // With the reason, the headers exceed a frame.
         if (codeOf((error as Error).cause) === 'CODEC') kept = { ...original, headers: {} };
         await channel.lasts(backoff(undefined, attempt));
       }

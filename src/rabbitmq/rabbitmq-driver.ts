@@ -38,7 +38,7 @@ export class RabbitMqDriver implements Driver {
   readonly #consumers = new Map<ConsumerGroup, GroupConsumer>();
 
   constructor(options: CheckedRabbitMqOptions) {
-    const { name, groups, logger } = options;
+    const { name, groups, publishTimeout, maxPending, logger } = options;
     this.events = new QueueEvents({ queue: name, logger });
     const server = new Server(options, this.events);
     this.#server = server;
@@ -70,7 +70,8 @@ export class RabbitMqDriver implements Driver {
       };
       return server.connect({ purpose: 'consuming', prepare });
     });
-    this.publisher = new Publisher({ ...context, ...options, server, onDeclared: (link) => void unread.look(link) });
+    const onDeclared = (link: RabbitLink) => void unread.look(link);
+    this.publisher = new Publisher({ ...context, server, publishTimeout, maxPending, onDeclared });
     this.administration = new Administration(context, this.#consumers, (signal, ask) => this.#ask(signal, ask));
   }
 

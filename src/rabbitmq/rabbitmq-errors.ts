@@ -99,7 +99,7 @@ function explain(error: unknown): string | undefined {
   if (EARLY_HEARTBEAT.test(said)) return 'RabbitMQ did not accept the connection in time';
   if (NOT_RABBITMQ.has(code)) return `The server is not a RabbitMQ server: ${said}`;
   if (NO_CHANNEL.test(said))
-    return `The connection that was handed in has no channel left, and every subscriber needs one. Use fewer subscribers, or set \`url\` instead of \`client\`: then the queue opens as many connections as it needs: ${said}`;
+    return `The connection of \`client\` has no channel left, and every subscriber needs one. Use fewer subscribers, or set \`url\` instead of \`client\`: then the queue opens as many connections as it needs: ${said}`;
   if (code === 'PRECONDITION_FAILED')
     return `A queue or exchange exists on the broker with other settings than Sluice declares. Delete it, or give the queue another name: ${said}`;
   if (code === 'NOT_ALLOWED') return `RabbitMQ denies the user access to the vhost, or there is no such vhost: ${said}`;

@@ -53,8 +53,7 @@ export class Server {
     this.#events = events;
     const { server, name } = options;
     this.id = serverIdOf(server);
-    this.#where =
-      ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of the client that was handed in';
+    this.#where = ('url' in server && RABBITMQ_URL.whereOf(server.url)) || 'the server of `client`';
     this.failures = new EngineErrors(rabbitMqFailures(), { queue: name, server: this.#where });
     this.#frameMax = 'url' in server ? FRAME_MAX : (frameMaxOf(server.client) ?? DEFAULT_FRAME_MAX);
   }

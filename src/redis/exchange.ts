@@ -105,7 +105,7 @@ function scriptArguments({ group, consumer, lease }: Asker, request: Request): s
   const { want, maxBytes, settlements, wakeUps, stopsWatching, reclaim, steady, held, onlyNew, joined, leave } =
     request;
   const { acked, requeue, quarantine } = settlementArguments(settlements);
-  // JSON leaves out what is undefined.
+  // JSON omits undefined fields.
   const rare = {
     resent: settlements[0]?.again || undefined,
     joined: joined || undefined,

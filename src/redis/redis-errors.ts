@@ -69,7 +69,7 @@ function explain(error: unknown, queue: string): string | undefined {
   const { stream } = queueKeys(queue);
   const message = error instanceof Error ? error.message : '';
   if (/WRONGTYPE/.test(message))
-    return `A key of the queue holds something that is not the queue's: "${stream}" must be a stream or absent, and "${stream}:*" must belong to the queue`;
+    return `A key of the queue has another type: "${stream}" must be a stream or absent, and "${stream}:*" must belong to the queue`;
   if (/WRONGPASS|NOAUTH|invalid password|AUTH /.test(message))
     return `Redis refused the user or the password: ${message}`;
   if (/NOPERM|user executing the script|ACL failure in script/.test(message))

@@ -60,7 +60,7 @@ export class Server {
     this.#options = options;
     const { server, name } = options;
     this.#responseTimeout = responseTimeoutFor(options);
-    this.#where = ('url' in server && REDIS_URL.whereOf(server.url)) || 'the server of the client that was handed in';
+    this.#where = ('url' in server && REDIS_URL.whereOf(server.url)) || 'the server of `client`';
     this.failures = new EngineErrors(redisFailures(name), { queue: name, server: this.#where });
   }
 

@@ -237,7 +237,7 @@ for _, item in ipairs(request.requeue or {}) do
   local id, deliveries, delay = unpack(item)
   local counts = holds(id)
   if counts then requeue(id, deliveries, delay) end
-  -- If it was sent before and the consumer does not hold the message, it was requeued then.
+  -- If it was sent before and the consumer does not own the message, it was requeued then.
   counted[#counted + 1] = (counts or resent) and '1' or '0'
 end
 local isDueEarlier = redis.call('ZRANGE', retries, 0, 0)[1] ~= earliestRetry
@@ -379,7 +379,7 @@ if request.leave and #redis.call('XPENDING', stream, group, '-', '+', 1, consume
   redis.call('DEL', fence .. consumer)
 end
 
--- Wakes another consumer for what this one will not do.
+-- Wakes another consumer to continue.
 local staysAwake = #redelivered + #fresh < want and not isFull
 local handsOver = anyRequeued or request.leave or request.stopsWatching or request.wakeUps
 local anyWaiting = redis.call('ZCARD', requeued) > 0
