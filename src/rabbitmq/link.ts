@@ -29,7 +29,7 @@ export interface RabbitLinkOptions {
   readonly owned: boolean;
   /** Shared by successive links. */
   readonly responseTimeout: ResponseTimeout;
-  /** The server closes the connection of an event loop that is blocked for this long. */
+  /** In milliseconds. The server closes the connection if the event loop is blocked for longer. */
   readonly lease: number;
   readonly lost: (cause: unknown) => void;
   /** The server did not answer on a channel, and the link gives the channel up. */

@@ -16,7 +16,6 @@ export interface SessionOptions extends QueueContext {
   /** Sends the copies of messages that are delayed or go to quarantine. */
   readonly publisher: Publisher;
   readonly log: GroupLog;
-  /** Messages that were acknowledged here just before their channel ended. */
   readonly unconfirmed: UnconfirmedAcks;
   /** The releases of this process. The broker counts them as deliveries. */
   readonly released: OwnReleases;

@@ -174,9 +174,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     await this.#channel?.settled();
   }
 
-  /**
-   * Resolves when all settlements are confirmed, and all messages of a gone subscriber requeued.
-   */
+  /** Resolves when all settlements are confirmed, also after a subscriber has left. */
   async requeued(): Promise<void> {
     await (this.#left ? this.ended : this.settled());
   }
@@ -321,8 +319,8 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     // Before they are requeued: another subscription may receive them at once.
     this.#requeues.push(...this.#takeBuffered());
     for (const { received } of this.#requeues) this.#options.requeued.add(received.place.id, 0);
-    // To close the channel requeues all messages in the order of their delivery. In another order,
-    // they are requeued one by one.
+    // Closing the channel requeues all messages in the order of their delivery. If they need
+    // another order, they are requeued one by one.
     if (this.#left && this.#copies.size === 0 && !channel.hasRequeued && isInOrder(this.#requeues))
       return channel.close();
     await channel.cancel();
@@ -367,9 +365,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     else this.#host.restart();
   }
 
-  /**
-   * Logs why the broker has cancelled a consumer. Closes the channel, which requeues its messages.
-   */
+  /** Logs why the broker cancelled a consumer. Closes the channel, which requeues its messages. */
   async #closeCancelled(channel: GroupChannel, error: unknown, queue: string | undefined): Promise<void> {
     const { queueName, group, log } = this.#options;
     const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;

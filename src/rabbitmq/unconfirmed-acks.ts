@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { hasOwnId, isRedelivery, type Received } from './message.js';
 
-/** How many messages are remembered: far more than are in flight when a connection is lost. */
+/** How many acks are remembered: far more than are in flight when a connection is lost. */
 const MOST = 10_000;
 
-/** For how long, in milliseconds: longer than a broker takes to restart. */
+/** For how long an ack is remembered, in milliseconds: longer than a broker takes to restart. */
 const LONGEST = 600_000;
 
 interface Entry {
@@ -14,7 +14,7 @@ interface Entry {
   readonly until: number;
 }
 
-/** The broker may redeliver messages that were acknowledged just before their connection ended. */
+/** Remembers acks whose connection ended before their confirm: the message may be redelivered. */
 export class UnconfirmedAcks {
   /** By identity, in the order of expiry. */
   readonly #entries = new Map<string, Entry>();
