@@ -74,7 +74,7 @@ export async function isTimeoutCancellation(
 
 /** Explains a `consumer_timeout` in the log. @param prefetch of the subscriber */
 export function consumerTimedOut(queueName: string, prefetch: number): string {
-  return `RabbitMQ requeued the messages of a subscriber to queue ${JSON.stringify(queueName)}, since one was in flight for longer than its "consumer_timeout". The time that a message waits for its handler counts. Raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${prefetch})`;
+  return `RabbitMQ requeued the messages of a subscriber to queue ${JSON.stringify(queueName)}, because one was in flight for longer than its "consumer_timeout". The time that a message waits for its handler counts. Raise "consumer_timeout" in the configuration of the broker above prefetch ÷ concurrency × the time that a handler takes, or lower the prefetch (here ${prefetch})`;
 }
 
 /** The most bytes of a message that the server accepts, if the error tells. */

@@ -372,7 +372,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     if (await isTimeoutCancellation(error, queue, channel)) this.#logTimeout(error);
     else
       log.warn(
-        `RabbitMQ has cancelled the consumer of ${which}, for instance since its queue was deleted: it is declared again`,
+        `RabbitMQ has cancelled the consumer of ${which}, for instance because its queue was deleted: it is declared again`,
         error,
       );
     await channel.close();

@@ -131,7 +131,7 @@ export class Server {
     this.#version = title;
   }
 
-  /** Reads when the server closes idle connections. */
+  /** Reads after which time the server closes idle connections. */
   async readIdleTimeout(link: RedisLink): Promise<void> {
     this.#maxIdle = MAX_IDLE;
     try {
