@@ -60,12 +60,6 @@ export class EntryBuffer extends Subject<QueueEntry> {
     this.#emit(entry);
   }
 
-  /** Does what `next` does, without a tuple while nothing observes the buffer. */
-  enter(key: QueueKey, payload: QueuePayload): void {
-    if (this.onlyGroup !== undefined && !this.observed) this.push(this.onlyGroup, key, payload);
-    else this.next([key, payload]);
-  }
-
   /** Stores a message that has options, and emits it. `due` is in milliseconds since the epoch. */
   add(message: Message, due: number | undefined, recipients: readonly Group[]): void {
     if (due === undefined) this.#store(message, recipients);

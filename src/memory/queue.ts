@@ -251,23 +251,23 @@ export class MemoryQueue {
 
   /**
    * Takes a message that is nothing but a key and a payload into the only group, if nothing
-   * observes the queue. Returns whether it could. The message goes straight to a consumer that
-   * waits for a payload. Nearly every message enters this way.
+   * observes the queue and there is room. Returns whether it did. A consumer that waits for a
+   * payload gets it past the buffer. Nearly every message enters this way.
    */
   #enterPlainly(key: QueueKey, payload: QueuePayload): boolean {
     const group = this.buffer.onlyGroup;
     if (group === undefined || this.buffer.observed || this.watch.observed || this.#admission.hasPending) return false;
     const consumer = group.readyConsumers.first;
-    if (consumer === undefined) {
-      if (this.#admission.full) return false;
-      this.watch.used();
-      this.#dispatcher.messageEntered();
-      this.buffer.push(group, key, payload);
+    if (consumer?.payloadOnly && !this.#dispatcher.running && group.ready === 0) {
+      group.readyConsumers.remove(consumer);
+      group.deliverDirectly(consumer, key, payload);
       return true;
     }
-    if (!consumer.payloadOnly || this.#dispatcher.running || group.ready > 0) return false;
-    group.readyConsumers.remove(consumer);
-    group.deliverDirectly(consumer, key, payload);
+    if (this.#admission.full) return false;
+    this.watch.used();
+    this.#dispatcher.messageEntered();
+    this.buffer.push(group, key, payload);
+    if (consumer !== undefined) this.serve();
     return true;
   }
 
@@ -295,7 +295,7 @@ export class MemoryQueue {
     this.watch.used();
     if (details !== undefined) this.#enterRecord(this.#record(key, payload, details));
     else {
-      this.buffer.enter(key, payload);
+      this.buffer.next([key, payload]);
       this.#entered();
     }
     this.serve();
