@@ -1,6 +1,6 @@
 import type { ConsumerConfig, ConsumerInfo } from '@nats-io/jetstream';
 import type { JetStreamApi } from '../../src/nats/api.js';
-import { addConsumer } from '../../src/nats/consumer-limit.js';
+import { addConsumer } from '../../src/nats/counters.js';
 import { failureOf } from '../support/promises.js';
 
 /** An error as the client throws it. */

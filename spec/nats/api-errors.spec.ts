@@ -1,5 +1,4 @@
-import { kindOfCode } from '../../src/nats/api-errors.js';
-import { isWithoutJetStream, NATS_FAILURES } from '../../src/nats/nats-errors.js';
+import { isWithoutJetStream, kindOfCode, NATS_FAILURES } from '../../src/nats/nats-errors.js';
 
 /** Codes with the status that the server gives them. */
 const PASSING: readonly (readonly [code: number, status: number])[] = [

@@ -57,15 +57,18 @@ describe('Streams that are missing', () => {
   let server: FakeServer;
   let topology: Topology;
 
-  const open = () => topology.openAll(server.link, [], async () => {});
+  const open = () => topology.open(server.link);
 
   beforeEach(() => {
     jest.useFakeTimers();
     server = new FakeServer();
-    topology = new Topology(
-      checkNatsOptions({ url: 'nats://localhost', name: 'q', groups: ['default'], logger: silentLogger }),
-      names,
-    );
+    const options = checkNatsOptions({
+      url: 'nats://localhost',
+      name: 'q',
+      groups: ['default'],
+      logger: silentLogger,
+    });
+    topology = new Topology({ ...options, needed: () => [], beforeNew: async () => {} }, names);
   });
 
   afterEach(() => {

@@ -1,5 +1,6 @@
 import type { NatsLink } from '../../src/nats/link.js';
 import { queueNames } from '../../src/nats/names.js';
+import type { NatsQueue } from '../../src/nats/queue.js';
 import { Removals } from '../../src/nats/removals.js';
 import { recordingLogger } from '../support/recording-logger.js';
 
@@ -35,7 +36,8 @@ describe('Removals', () => {
       },
     };
     const link = { api: '$JS.API', manager, request: async () => answer } as unknown as NatsLink;
-    return { removals: new Removals({ queueName: 'orders', names, groups: () => [], logger }), link, logger };
+    const queue = { options: { name: 'orders', logger }, names, topology: { groups: [] } } as unknown as NatsQueue;
+    return { removals: new Removals(queue), link, logger };
   };
 
   const canPurge = async (options: Parameters<typeof serverOf>[0]) => {

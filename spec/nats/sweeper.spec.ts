@@ -1,6 +1,8 @@
 import type { Receipt } from '../../src/nats/leases.js';
 import { queueNames } from '../../src/nats/names.js';
-import { Sweeper, type SweeperOptions } from '../../src/nats/sweeper.js';
+import type { NatsQueue } from '../../src/nats/queue.js';
+import type { Removals } from '../../src/nats/removals.js';
+import { Sweeper } from '../../src/nats/sweeper.js';
 import { recordingLogger } from '../support/recording-logger.js';
 
 describe('Sweeper', () => {
@@ -50,16 +52,8 @@ describe('Sweeper', () => {
     };
     const failures = { classify: () => 'refused' };
     const connection = { link: {}, isReady: true };
-    const options = {
-      queueName: 'q',
-      names: queueNames('q'),
-      removals,
-      connection,
-      failures,
-      logger,
-      onAnother: () => {},
-    };
-    const sweeper = new Sweeper(options as unknown as SweeperOptions);
+    const queue = { options: { name: 'q', logger }, names: queueNames('q'), connection, failures };
+    const sweeper = new Sweeper(queue as unknown as NatsQueue, removals as unknown as Removals, () => {});
     sweeper.begin('then');
     const settle = (sequence: number) => sweeper.settled('default', ticket(sequence));
     return { sweeper, settle, removed, purged, refused, logger, tell: () => tell() };

@@ -1,5 +1,6 @@
 import type { ConsumerGroup } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
+import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
 
 export interface UnreadGroup {
@@ -10,6 +11,44 @@ export interface UnreadGroup {
   readonly isBound?: boolean;
   /** The shell command that deletes the group. */
   readonly deletion: string;
+}
+
+export interface UnreadGroupsOptions<AnyLink> {
+  readonly queue: string;
+  readonly logger: Logger;
+  /** Finds the undeclared groups without a consumer. */
+  readonly find: (link: AnyLink) => AsyncIterable<UnreadGroup>;
+  /** Whether the search would fail again over the next link. */
+  readonly isFinal: (error: unknown) => boolean;
+}
+
+/** Warns once of each undeclared group without a consumer. */
+export class UnreadGroups<AnyLink> {
+  readonly #options: UnreadGroupsOptions<AnyLink>;
+  readonly #warned = new Set<ConsumerGroup>();
+  #isDone = false;
+
+  constructor(options: UnreadGroupsOptions<AnyLink>) {
+    this.#options = options;
+  }
+
+  /** Looks for such groups. Never rejects. After a failure, the next call looks again. */
+  async look(link: AnyLink): Promise<void> {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    const { queue, logger, find, isFinal } = this.#options;
+    try {
+      for await (const found of find(link)) {
+        if (this.#warned.has(found.group)) continue;
+        this.#warned.add(found.group);
+        warnOfUnreadGroup(logger, found);
+      }
+    } catch (error) {
+      this.#isDone = isFinal(error);
+      const message = `Queue ${JSON.stringify(queue)}: cannot check for groups without a consumer`;
+      logger.debug(`${message}: ${describeError(error)}`, { queue, error });
+    }
+  }
 }
 
 /** Warns of an undeclared group without a consumer: it retains every message. */

@@ -1,21 +1,27 @@
-import { AckPolicy, type ConsumerInfo, DeliverPolicy } from '@nats-io/jetstream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AckPolicy, type ConsumerConfig, type ConsumerInfo, DeliverPolicy } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
+import type { JetStreamApi } from './api.js';
 import type { NatsLink } from './link.js';
+import { isConsumerLimit, isForbidden } from './nats-errors.js';
 
-/** How long the server keeps an unused counting consumer, in milliseconds. A count within that time reuses it. */
-export const COUNTER_KEPT = 2000;
+/** After what time without use the server deletes a counter, in milliseconds. */
+const COUNTER_EXPIRES = 2000;
 
-/** What the name of a counting consumer begins with. No group has such a name. */
+/** The prefix of the name of a counter. No group has such a name. */
 const COUNTER = 'count~';
 
-/** Whether a consumer only counts, and is gone soon. */
-export function isCounter({ name }: ConsumerInfo): boolean {
-  return name.startsWith(COUNTER);
-}
+/**
+ * The pause between two attempts to add a consumer, in milliseconds. A server of a cluster deletes
+ * an unused consumer up to a second late.
+ */
+const PAUSE = 250;
+const MAX_ATTEMPTS = Math.ceil((COUNTER_EXPIRES + 2000) / PAUSE);
 
 /**
- * Counts the messages that a stream holds from a place on, on some subjects. Resolves to undefined if the server refuses to count them.
- * @param title tells counts from the same place apart
+ * Counts the messages on some subjects of a stream, with a consumer that never pulls. Resolves to
+ * undefined if the server refuses.
+ * @param title distinguishes counters that begin at the same message
  */
 export async function countFrom(
   link: NatsLink,
@@ -24,7 +30,7 @@ export async function countFrom(
   subjects: string,
   title: string,
 ): Promise<number | undefined> {
-  // A consumer that is there already answers with its count of now.
+  // If the consumer exists, the server responds with its current count.
   const name = `${COUNTER}${first}~${title}`;
   const config = {
     name,
@@ -32,13 +38,41 @@ export async function countFrom(
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: first,
     ack_policy: AckPolicy.None,
-    inactive_threshold: nanos(COUNTER_KEPT),
+    inactive_threshold: nanos(COUNTER_EXPIRES),
     mem_storage: true,
   };
-  // The client would name the filter in the subject of the request, which takes another permission.
-  const answer = await link.request(
+  // The client would put the filter into the subject, which requires another permission.
+  const response = await link.request(
     `${link.api}.CONSUMER.CREATE.${stream}.${name}`,
     JSON.stringify({ stream_name: stream, config }),
   );
-  return answer.json<{ readonly num_pending?: number }>().num_pending;
+  return response.json<{ readonly num_pending?: number }>().num_pending;
+}
+
+/** Adds a consumer. If the stream has its maximum, waits until the server has deleted the counters. */
+export async function addConsumer(
+  manager: JetStreamApi,
+  stream: string,
+  config: Partial<ConsumerConfig>,
+): Promise<ConsumerInfo> {
+  let hadCounters = true;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await manager.consumers.add(stream, config);
+    } catch (error) {
+      if (!isConsumerLimit(error) || attempt === MAX_ATTEMPTS || !hadCounters) throw error;
+      // The server may have deleted the last one after its refusal: one more attempt follows.
+      hadCounters = await hasCounters(manager, stream);
+      if (hadCounters) await sleep(PAUSE);
+    }
+  }
+}
+
+async function hasCounters({ consumers }: JetStreamApi, stream: string): Promise<boolean> {
+  try {
+    return (await consumers.list(stream)).some(({ name }) => name.startsWith(COUNTER));
+  } catch (error) {
+    if (isForbidden(error)) return false;
+    throw error;
+  }
 }

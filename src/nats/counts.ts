@@ -1,101 +1,110 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConsumerInfo } from '@nats-io/jetstream';
-import type { ConsumerGroup } from '../backend.js';
-import type { JetStreamApi } from './api.js';
+import type { ConsumerGroup, GroupInfo, QueueStats } from '../backend.js';
 import { countFrom } from './counters.js';
+import type { NatsSession, Share } from './group-session.js';
 import type { NatsLink } from './link.js';
-import type { QueueNames } from './names.js';
+import type { Mover } from './mover.js';
+import { readGroup } from './names.js';
 import { isNotFound } from './nats-errors.js';
+import type { NatsQueue } from './queue.js';
+import type { Sweeper } from './sweeper.js';
 import { isGroup } from './topology.js';
 
-/** What a group has not settled. */
-export interface Unsettled {
-  readonly held: number;
-  /** How many of these no other group gets. */
-  readonly own: number;
+export interface CountsOptions {
+  readonly sweeper: Sweeper;
+  readonly mover: Mover;
+  /** By consumer. */
+  readonly sessions: ReadonlyMap<string, NatsSession>;
+  /** The groups that this process declares or uses. */
+  readonly known: () => ReadonlySet<ConsumerGroup>;
 }
 
-/** What waits for its time. */
-export interface Delayed {
+interface Delayed {
   readonly total: number;
-  /** How many of these only one group gets, by the name of its consumer. */
+  /** How many of these only one group gets, by consumer. */
   readonly targets: ReadonlyMap<string, number>;
 }
 
-export interface CountsOptions {
-  readonly names: QueueNames;
-  /** Removes what this process has settled. */
-  readonly sweep: () => Promise<void>;
-  /** How many messages of a group are in flight here, or were sent back from here for later. By the name of its consumer. */
-  readonly kept: (consumer: string) => number;
-}
-
-/** What the stream holds. */
 interface Contents {
   readonly messages: number;
   readonly first: number;
   readonly last: number;
-  /** How many messages only one group gets, by the name of its consumer. */
+  /** How many messages only one group gets, by consumer. */
   readonly targets: ReadonlyMap<string, number>;
 }
 
-/** What is in flight to a group may be messages that it does not get, which its consumers acknowledge at once: so often a count is repeated, after a pause in milliseconds. */
-const LOOKS = 4;
+/**
+ * How often a count is repeated, and the pause before, in milliseconds. Some messages in flight may
+ * be for other groups: the consumer acknowledges them immediately.
+ */
+const MAX_COUNTS = 4;
 const PAUSE = 20;
 
-/** How often counts are repeated that belong to different moments. */
-const TRIES = 5;
+/** How often the server is asked again if its responses are from different moments. */
+const MAX_ATTEMPTS = 5;
+
+const NO_SHARE: Share = { all: 0, own: 0 };
 
 /**
- * Counts what groups have not settled. The consumer of a group passes messages that only another group gets, and the server counts them for both. A second consumer, which
- * never pulls, tells how many of these are still to come.
+ * Counts the messages of a queue. The consumer of a group also passes the messages for one other
+ * group, and the server counts them for both. A second consumer, which never pulls, tells how many
+ * of these are not delivered yet.
  */
 export class Counts {
+  readonly #queue: NatsQueue;
   readonly #options: CountsOptions;
 
-  constructor(options: CountsOptions) {
+  constructor(queue: NatsQueue, options: CountsOptions) {
+    this.#queue = queue;
     this.#options = options;
   }
 
-  /** What a group has not settled; of one that does not exist, that with which it would begin. */
-  async group(link: NatsLink, group: ConsumerGroup): Promise<Unsettled> {
-    const { names, sweep } = this.#options;
-    const name = names.consumer(group);
-    try {
-      return await this.consumer(link, name);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      await sweep();
-      const contents = await this.#contents(link);
-      return { held: shareOf(name, contents), own: contents.targets.get(name) ?? 0 };
-    }
+  /** Counts a group. For a missing group, counts the messages that a new group gets. */
+  async group(link: NatsLink, group: ConsumerGroup): Promise<QueueStats> {
+    const delayed = await this.#withoutMoving(link);
+    return this.#statsOf(this.#queue.names.consumer(group), await this.#unsettledBy(link, group), delayed);
   }
 
-  /** What the group of a consumer has not settled. */
-  async consumer(link: NatsLink, name: string): Promise<Unsettled> {
-    const { names, sweep } = this.#options;
+  /** Counts each group on the server, and each declared one. The server does not count consumers. */
+  async groups(link: NatsLink): Promise<Omit<GroupInfo, 'declared'>[]> {
+    const { names, topology } = this.#queue;
+    const delayed = await this.#withoutMoving(link);
+    const declared = new Map(topology.groups.map((group) => [names.consumer(group), group]));
+    const counts = await this.#unsettledByAll(link, topology.groups);
+    return [...counts].map(([name, unsettled]) => ({
+      name: declared.get(name) ?? readGroup(name) ?? name,
+      ...this.#statsOf(name, unsettled, delayed),
+    }));
+  }
+
+  /**
+   * Counts each message of the queue once. Of the messages for all groups, the slowest group usually
+   * has all that the others have. The messages for one group are added.
+   */
+  async all(link: NatsLink): Promise<QueueStats> {
+    const { total } = await this.#withoutMoving(link);
+    const counts = [...(await this.#unsettledByAll(link, this.#options.known()))];
+    return {
+      ready: together(counts.map(([name, unsettled]) => this.#readyOf(name, unsettled))),
+      unfinished: together(counts.map(([, unsettled]) => unsettled)) + total,
+    };
+  }
+
+  /** Counts the messages that the group of a consumer has not settled. */
+  async unsettled(link: NatsLink, name: string): Promise<Share> {
+    const { names } = this.#queue;
     const info = await link.manager.consumers.info(names.stream, name);
     const contents = await this.#contents(link);
-    if (contents.targets.size === 0) return unsettled(info, contents, 0);
-    // What is settled counts as there until it is removed.
-    await sweep();
-    return this.#look(link, name);
+    if (contents.targets.size === 0) return unsettledOf(info, contents);
+    // Settled messages count until they are removed.
+    await this.#options.sweeper.sweep();
+    return this.#count(link, name);
   }
 
-  /** Counts what each group on the server has not settled, by the name of its consumer. Includes groups that this backend does not declare. */
-  async groups(link: NatsLink): Promise<Map<string, Unsettled>> {
-    const { names, sweep } = this.#options;
-    const listed = (await link.manager.consumers.list(names.stream)).filter(({ config }) => isGroup(config));
-    const contents = await this.#contents(link);
-    if (contents.targets.size === 0) return new Map(listed.map((info) => [info.name, unsettled(info, contents, 0)]));
-    await sweep();
-    return new Map(await Promise.all(listed.map(async ({ name }) => [name, await this.#look(link, name)] as const)));
-  }
-
-  /** What waits for its time. */
   async delayed({ manager }: NatsLink): Promise<Delayed> {
-    const { delayedStream, mover, targetedDelayed, delayedTargetOf } = this.#options.names;
-    // Not what the stream holds: a server that was killed may hold what it had moved, and knows that it had.
+    const { delayedStream, mover, targetedDelayed, delayedTargetOf } = this.#queue.names;
+    // Not the length of the stream: after a crash, the server may have restored moved messages.
     const { num_pending, num_ack_pending } = await manager.consumers.info(delayedStream, mover);
     const total = num_pending + num_ack_pending;
     if (total === 0) return { total, targets: new Map() };
@@ -103,39 +112,91 @@ export class Counts {
     return { total, targets: byTarget(state.subjects, delayedTargetOf) };
   }
 
-  /** Counts until nothing is in flight that the group does not get, as far as this process can tell. */
-  async #look(link: NatsLink, name: string): Promise<Unsettled> {
-    let least: Unsettled | undefined;
-    for (let look = 1; ; look++) {
-      const { info, contents, others } = await this.#moment(link, name);
-      const count = unsettled(info, contents, others);
-      if (least === undefined || count.held < least.held) least = count;
+  /**
+   * Counts the delayed messages when none is being moved. This comes first: a message that becomes
+   * due meanwhile counts twice rather than not at all.
+   */
+  async #withoutMoving(link: NatsLink): Promise<Delayed> {
+    await this.#options.mover.moved();
+    return this.delayed(link);
+  }
+
+  async #unsettledBy(link: NatsLink, group: ConsumerGroup): Promise<Share> {
+    const name = this.#queue.names.consumer(group);
+    try {
+      return await this.unsettled(link, name);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      await this.#options.sweeper.sweep();
+      const contents = await this.#contents(link);
+      return { all: shareOf(name, contents), own: contents.targets.get(name) ?? 0 };
+    }
+  }
+
+  /**
+   * Counts each group on the server, and the given groups. If there is none, counts the groups that
+   * the queue will have. Returns the counts by consumer.
+   */
+  async #unsettledByAll(link: NatsLink, groups: Iterable<ConsumerGroup>): Promise<Map<string, Share>> {
+    const { names, options } = this.#queue;
+    const listed = (await link.manager.consumers.list(names.stream)).filter(({ config }) => isGroup(config));
+    const contents = await this.#contents(link);
+    const isPlain = contents.targets.size === 0;
+    if (!isPlain) await this.#options.sweeper.sweep();
+    const counts = new Map(
+      await Promise.all(
+        listed.map(async (info) => {
+          const { name } = info;
+          return [name, isPlain ? unsettledOf(info, contents) : await this.#count(link, name)] as const;
+        }),
+      ),
+    );
+    const wanted = [...groups];
+    for (const group of wanted.length + counts.size > 0 ? wanted : options.groups) {
+      const name = names.consumer(group);
+      if (!counts.has(name)) counts.set(name, await this.#unsettledBy(link, group));
+    }
+    return counts;
+  }
+
+  /** Counts until no message for another group is in flight, as far as this process knows. */
+  async #count(link: NatsLink, name: string): Promise<Share> {
+    let least: Share | undefined;
+    for (let attempt = 1; ; attempt++) {
+      const { info, contents, others } = await this.#snapshot(link, name);
+      const count = unsettledOf(info, contents, others);
+      if (least === undefined || count.all < least.all) least = count;
       const passed = contents.messages - shareOf(name, contents) - others;
-      if (look === LOOKS || passed <= 0 || info.num_ack_pending <= this.#options.kept(name)) return least;
+      const kept = this.#options.sessions.get(name)?.kept.all ?? 0;
+      if (attempt === MAX_COUNTS || passed <= 0 || info.num_ack_pending <= kept) return least;
       await sleep(PAUSE);
     }
   }
 
-  /** What the server says of a consumer and of the stream at one moment; and how many of the messages that are still to come only other groups get. */
-  async #moment(
+  /** Reads a consumer and the stream as they were at one moment. */
+  async #snapshot(
     link: NatsLink,
     name: string,
   ): Promise<{ readonly info: ConsumerInfo; readonly contents: Contents; readonly others: number }> {
-    const { consumers } = link.manager;
-    const { stream } = this.#options.names;
-    let info = await consumers.info(stream, name);
-    for (let tried = 1; ; tried++) {
+    const read = () => link.manager.consumers.info(this.#queue.names.stream, name);
+    let info = await read();
+    for (let attempt = 1; ; attempt++) {
       const contents = await this.#contents(link);
-      const others = await this.#others(link, info, contents);
-      const again = await consumers.info(stream, name);
-      if (tried === TRIES || isSame(info, again)) return { info: again, contents, others };
+      const others = await this.#undeliveredToOthers(link, info, contents);
+      const again = await read();
+      const isSame = info.delivered.stream_seq === again.delivered.stream_seq && info.num_pending === again.num_pending;
+      if (attempt === MAX_ATTEMPTS || isSame) return { info: again, contents, others };
       info = again;
     }
   }
 
-  /** How many of the messages that a consumer has not been sent yet only other groups get. */
-  async #others(link: NatsLink, { name, delivered, num_pending }: ConsumerInfo, contents: Contents): Promise<number> {
-    const { stream, targeted, targetedTo } = this.#options.names;
+  /** Counts the undelivered messages of a consumer that only other groups get. */
+  async #undeliveredToOthers(
+    link: NatsLink,
+    { name, delivered, num_pending }: ConsumerInfo,
+    contents: Contents,
+  ): Promise<number> {
+    const { stream, targeted, targetedTo } = this.#queue.names;
     const all = contents.messages - shareOf(name, contents);
     const from = delivered.stream_seq + 1;
     if (all === 0 || num_pending === 0 || from > contents.last) return 0;
@@ -144,38 +205,47 @@ export class Counts {
       countFrom(link, stream, from, targeted, 'all'),
       contents.targets.has(name) ? countFrom(link, stream, from, targetedTo(name), name) : 0,
     ]);
-    // A refusal, as where the stream has as many consumers as it may have: too many is counted rather than too few.
+    // If the server refuses, as at its limit of consumers, the count is too high rather than too low.
     return every === undefined || own === undefined ? 0 : Math.max(0, every - own);
   }
 
-  async #contents({ manager }: { readonly manager: JetStreamApi }): Promise<Contents> {
-    const { stream, targeted, targetOf } = this.#options.names;
+  async #contents({ manager }: NatsLink): Promise<Contents> {
+    const { stream, targeted, targetOf } = this.#queue.names;
     const { state } = await manager.streams.info(stream, targeted);
-    return {
-      messages: state.messages,
-      first: state.first_seq,
-      last: state.last_seq,
-      targets: byTarget(state.subjects, targetOf),
-    };
+    const { messages, first_seq: first, last_seq: last, subjects } = state;
+    return { messages, first, last, targets: byTarget(subjects, targetOf) };
+  }
+
+  #statsOf(name: string, unsettled: Share, { total, targets }: Delayed): QueueStats {
+    const delayed = Math.max(0, total - othersThan(name, targets));
+    return { ready: this.#readyOf(name, unsettled).all, unfinished: unsettled.all + delayed };
+  }
+
+  /** Counts the messages of a group that a consumer may receive, as far as this process knows. */
+  #readyOf(name: string, unsettled: Share): Share {
+    const kept = this.#options.sessions.get(name)?.kept ?? NO_SHARE;
+    const all = Math.max(0, unsettled.all - kept.all);
+    return { all, own: Math.min(all, Math.max(0, unsettled.own - kept.own)) };
   }
 }
 
-/** @param others how many of the messages that are still to come only other groups get */
-function unsettled(
-  { name, num_pending, num_ack_pending }: ConsumerInfo,
-  contents: Contents,
-  others: number,
-): Unsettled {
-  // Before 2.10, what a consumer tells of itself may be one too many, once it has delivered a message again.
-  const held = Math.max(0, Math.min(shareOf(name, contents), num_pending - others + num_ack_pending));
-  return { held, own: Math.min(held, contents.targets.get(name) ?? 0) };
+/** @param others how many undelivered messages only other groups get */
+function unsettledOf({ name, num_pending, num_ack_pending }: ConsumerInfo, contents: Contents, others = 0): Share {
+  // Before 2.10, the numbers of a consumer may be one too high after a redelivery.
+  const all = Math.max(0, Math.min(shareOf(name, contents), num_pending - others + num_ack_pending));
+  return { all, own: Math.min(all, contents.targets.get(name) ?? 0) };
 }
 
-/** How many messages of the stream a group gets, or has got. */
-function shareOf(consumer: string, { messages, targets }: Contents): number {
-  let share = messages;
-  for (const [target, count] of targets) if (target !== consumer) share -= count;
-  return share;
+/** How many messages of the stream the group of a consumer gets. */
+function shareOf(name: string, { messages, targets }: Contents): number {
+  return messages - othersThan(name, targets);
+}
+
+/** How many messages only one other group gets. */
+function othersThan(name: string, targets: ReadonlyMap<string, number>): number {
+  let others = 0;
+  for (const [target, count] of targets) if (target !== name) others += count;
+  return others;
 }
 
 function byTarget(
@@ -190,7 +260,8 @@ function byTarget(
   return targets;
 }
 
-/** Whether nothing was sent to a consumer, and nothing came for it. */
-function isSame(one: ConsumerInfo, other: ConsumerInfo): boolean {
-  return one.delivered.stream_seq === other.delivered.stream_seq && one.num_pending === other.num_pending;
+/** Counts the messages of several groups once each. */
+function together(shares: readonly Share[]): number {
+  const own = shares.reduce((sum, share) => sum + share.own, 0);
+  return own + Math.max(0, ...shares.map((share) => share.all - share.own));
 }

@@ -1,112 +1,114 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
 import { type Disposition, DROP, FINISH, REQUEUE_UNCOUNTED } from '../core/base-delivery.js';
-import type { Connection } from '../core/connection.js';
 import type { DriverDelivery } from '../core/delivery.js';
-import type { EngineErrors } from '../core/engine-errors.js';
 import type { GroupHost, GroupSession } from '../core/group-loop.js';
 import { OwnReleases } from '../core/own-releases.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
-import type { Logger } from '../internal/logger.js';
-import { Away } from './away.js';
-import { Leases, receiptOf, type Ticket } from './leases.js';
+import { Leases, type Receipt, receiptOf, type Ticket } from './leases.js';
 import type { NatsLink } from './link.js';
-import { type DeliveryFacts, readMessage } from './message.js';
-import { isFor, type QueueNames } from './names.js';
+import { type DeliveryFacts, type Place, readMessage } from './message.js';
+import type { Mover } from './mover.js';
+import { Nacked } from './nacked.js';
+import { isFor } from './names.js';
 import { heartbeatFor, Puller } from './puller.js';
+import { quarantine } from './quarantine.js';
+import type { NatsQueue } from './queue.js';
 import { Settling } from './settling.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface NatsSessionOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
   readonly group: ConsumerGroup;
-  /** In milliseconds. */
-  readonly lease: number;
-  /** How many bytes may be on their way to this group at a time. */
+  /** How many bytes may be in transit to this group. */
   readonly share: () => number;
-  readonly connection: Connection<NatsLink>;
-  /** Creates the stream and the group if they are missing. Resolves to when the stream was created. */
-  readonly open: (link: NatsLink) => Promise<string | undefined>;
-  /** The average size of a message when the stream was opened, in bytes. Undefined if it was empty. */
-  readonly messageSize: () => number | undefined;
-  /** Resolves to when the stream was created. */
-  readonly created: (link: NatsLink) => Promise<string>;
-  /** Stores a message in the quarantine. */
-  readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
   readonly sweeper: Sweeper;
-  readonly failures: EngineErrors;
-  readonly logger: Logger;
+  readonly mover: Mover;
+}
+
+/** A number of messages of a group. */
+export interface Share {
+  readonly all: number;
+  /** How many of these no other group gets. */
+  readonly own: number;
 }
 
 /** How long the server keeps a request for messages, in milliseconds. */
 const EXPIRES = 30_000;
 
-/** The pause before the last settlements are sent once more, in milliseconds. */
+/** The pause before the last settlements are sent again, in milliseconds. */
 const LEAVE_PAUSE = 50;
 
-/** One group over a durable pull consumer: it asks for as many messages as the subscribers have credit for, renews their leases, and sends settlements. */
+/**
+ * Implements one group with a durable pull consumer: requests messages for the credit of the
+ * subscribers, renews their leases, and sends settlements.
+ */
 export class NatsSession implements GroupSession<NatsLink> {
+  readonly group: ConsumerGroup;
+  /** The messages that this process nacked with a delay. */
+  readonly nacked = new Nacked();
   readonly #host: GroupHost;
+  readonly #queue: NatsQueue;
   readonly #options: NatsSessionOptions;
+  readonly #consumer: string;
   readonly #puller: Puller;
   readonly #leases: Leases;
   readonly #settling: Settling;
-  readonly #away = new Away();
-  /** By sequence number: the server counts a released message as delivered. */
+  /** By sequence number. The server counts a released message as delivered. */
   readonly #released = new OwnReleases();
   #link: NatsLink | undefined;
+  /** When the stream was created. */
   #stream: string | undefined;
   /** The consumer is gone, or has no leader. */
-  #missing = false;
+  #isMissing = false;
   /** The messages that arrived in this turn. */
   #arrived: { readonly message: Msg; readonly facts: DeliveryFacts }[] = [];
 
-  constructor(host: GroupHost, options: NatsSessionOptions) {
+  constructor(host: GroupHost, queue: NatsQueue, options: NatsSessionOptions) {
     this.#host = host;
+    this.#queue = queue;
     this.#options = options;
-    const { names, group, lease, sweeper, connection } = options;
+    const { names, connection, topology } = queue;
+    const { group, share, sweeper } = options;
+    const { lease } = queue.options;
+    this.group = group;
     const consumer = names.consumer(group);
+    this.#consumer = consumer;
+    const onChange = () => host.wake();
     const onMissing = (reason: string) => this.#lost(reason);
-    const onFailed = (error: unknown) => this.#refused(error);
+    const onFailed = (error: unknown) => this.#failed(error);
     this.#leases = new Leases({
       lease,
       link: () => (connection.isReady && connection.link === this.#link ? this.#link : undefined),
-      onEnded: (token) => host.inFlight.recall(token),
-      onLook: (now) => this.#look(now),
+      onExpired: (token) => host.inFlight.recall(token),
+      onCheck: (now) => this.#checkSettlements(now),
       onMissing,
       onFailed,
     });
-    this.#settling = new Settling({ consumer, sweeper, onChange: () => host.wake(), onMissing, onFailed });
+    this.#settling = new Settling({ consumer, sweeper, onChange, onMissing, onFailed });
     this.#puller = new Puller({
       stream: names.stream,
       consumer,
       expires: EXPIRES,
-      share: options.share,
-      messageSize: options.messageSize,
+      share,
+      messageSize: () => topology.messageSize,
       heartbeat: heartbeatFor(lease),
       onMessage: (message, facts) => this.#arrive(message, facts),
-      onChange: () => host.wake(),
+      onChange,
       onMissing,
       onRefused: (reason) => this.#warn(`has made a request that NATS refuses: ${reason}`),
     });
   }
 
-  /** How many messages of the group no consumer can get now, as far as this process knows; and how many of these no other group gets. */
-  get kept(): { readonly all: number; readonly own: number } {
-    const inFlight = this.#leases.count(({ subject }) => this.#isOwn(subject));
-    return { all: this.#host.inFlight.size + this.#away.size, own: inFlight + this.#away.own };
+  /** The messages that no consumer can receive now, as far as this process knows. */
+  get kept(): Share {
+    const own = [...this.#leases.tickets, ...this.nacked.receipts].filter((receipt) => this.#isOwn(receipt));
+    return { all: this.#host.inFlight.size + this.nacked.size, own: own.length };
   }
 
-  /** Whether this process uses the group. If not, the group may be deleted, and stays so. */
+  /** Whether this process uses the group. If not, a deleted group is not created again. */
   get isNeeded(): boolean {
     return this.#host.inFlight.hasMembers || this.#leases.size > 0 || this.#settling.isPending;
-  }
-
-  /** The messages that this process nacked with a delay. */
-  get away(): Away {
-    return this.#away;
   }
 
   get hasWork(): boolean {
@@ -126,10 +128,11 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   /** Whether this process has acknowledged or rejected a message. */
-  hasSettled(sequence: number, storedAt: number): boolean {
-    const { sweeper, names, group } = this.#options;
-    const place = { stream: this.#stream, sequence, storedAt };
-    return this.#settling.isFinishing(sequence) || sweeper.isSettled(names.consumer(group), place);
+  hasSettled({ sequence, storedAt }: Place): boolean {
+    return (
+      this.#settling.isFinishing(sequence) ||
+      this.#options.sweeper.isSettled(this.#consumer, { stream: this.#stream, sequence, storedAt })
+    );
   }
 
   /** How often this process has released a message. */
@@ -137,27 +140,31 @@ export class NatsSession implements GroupSession<NatsLink> {
     return this.#released.of(String(sequence));
   }
 
-  /** The stream of now was created then. Begins again if it is another one than before. */
+  /** The current stream was created then. Begins again if it is another one. */
   recreated(created: string): void {
     if (created !== this.#stream) this.#host.restart();
   }
 
   async begin(link: NatsLink): Promise<void> {
+    const { topology } = this.#queue;
+    const { sweeper, mover } = this.#options;
     this.#puller.stop();
-    const created = await this.#options.open(link);
+    mover.start();
+    await topology.openGroup(link, this.group);
+    const { created } = topology;
     if (this.#stream !== undefined && created !== this.#stream) this.#forgetAll();
     this.#stream = created;
-    this.#options.sweeper.begin(created);
-    this.#missing = false;
+    sweeper.begin(created);
+    this.#isMissing = false;
     this.#link = link;
     this.#puller.start(link);
     this.#leases.renew();
   }
 
   async flush(link: NatsLink): Promise<void> {
-    if (this.#puller.isIdle && (await this.#isAnother(link))) await this.begin(link);
+    if (this.#puller.isIdle && (await this.#isRecreated(link))) await this.begin(link);
     if (this.#asksTooMuch) await this.#puller.withdraw();
-    // Requests for messages do not wait for its answer.
+    // Requests for messages do not wait for the confirm.
     void this.#settling.send(link);
     this.#pull();
     // The messages that arrived in this turn are delivered first.
@@ -165,12 +172,11 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   settle({ token }: DriverDelivery, disposition: Disposition): Promise<boolean> {
-    const { delay, quarantine } = disposition;
+    const { delay, quarantine: reason } = disposition;
     const ticket = this.#leases.end(token);
     if (ticket === undefined) return NOT_COUNTED;
-    if (quarantine !== undefined) return this.#setAside(ticket, 'is given up', quarantine);
-    if (delay > 0)
-      this.#away.add(token, delay, receiptOf(ticket.message, ticket, ticket.stream), this.#isOwn(ticket.subject));
+    if (reason !== undefined) return this.#quarantine(ticket, 'is given up', reason);
+    if (delay > 0) this.nacked.add(token, delay, receiptOf(ticket.message, ticket, ticket.stream));
     return this.#answer(ticket, disposition);
   }
 
@@ -189,9 +195,9 @@ export class NatsSession implements GroupSession<NatsLink> {
   async leave(link: NatsLink): Promise<void> {
     // If this fails, the connection is lost, and the leases expire.
     await this.#puller.withdraw().catch(() => {});
-    // The server has sent what it will send when it answers this. A failure means the same.
+    // After its response, no more messages arrive.
     await link.flush().catch(() => {});
-    // What has arrived in this turn is released.
+    // The messages that have arrived in this turn are released.
     await new Promise((resolve) => setImmediate(resolve));
     await this.#settling.send(link);
     while (this.#settling.isPending && link.isUp) {
@@ -217,20 +223,20 @@ export class NatsSession implements GroupSession<NatsLink> {
     return counts;
   }
 
-  /** Whether the stream was created again while this consumer asked for nothing. */
-  async #isAnother(link: NatsLink): Promise<boolean> {
-    const created = await this.#options.created(link);
+  /** Whether the stream was created again while this session requested nothing. */
+  async #isRecreated({ manager }: NatsLink): Promise<boolean> {
+    const { created } = await manager.streams.info(this.#queue.names.stream);
     this.#puller.confirm();
     return created !== this.#stream;
   }
 
-  /** The stream is another: what is in flight is not in it, and a settlement would concern another message. */
+  /** The stream was created again: settlements of its old messages would settle new ones. */
   #forgetAll(): void {
     const { inFlight } = this.#host;
     for (const token of [...inFlight.ids]) inFlight.recall(token);
-    this.#leases.forget();
+    this.#leases.clear();
     this.#arrived = [];
-    this.#away.clear();
+    this.nacked.clear();
     this.#released.clear();
     this.#settling.giveUp();
   }
@@ -240,23 +246,27 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   /**
-   * Whether it has asked for more than the subscribers take. A credit that shrinks is no reason while messages arrive: they use up what was asked for, and a server before 2.10
-   * may keep one that it was about to send until its lease expires.
+   * Whether more messages are requested than the subscribers accept. A smaller credit alone is no
+   * reason while messages arrive: they use up the requests, and a server before 2.10 may keep a
+   * message that it was about to send until its lease expires.
    */
   get #asksTooMuch(): boolean {
     const { inFlight } = this.#host;
-    const shrunk = inFlight.acceptsExcess && !inFlight.isPausing;
-    return this.#puller.asked > this.#credit && !(shrunk && this.#puller.isBusy);
+    const hasShrunk = inFlight.acceptsExcess && !inFlight.isPausing;
+    return this.#puller.asked > this.#credit && !(hasShrunk && this.#puller.isBusy);
   }
 
   #pull(): void {
-    if (this.#settling.isReturning) return;
+    if (this.#settling.isRequeuing) return;
     const credit = this.#credit;
-    // Some at a time: a request costs the server as much as a message.
+    // Several at a time: a request costs the server as much as a message.
     if (credit > 0 && this.#puller.asked <= credit / 2) this.#puller.pull(credit - this.#puller.asked);
   }
 
-  /** Delivers the messages of a turn in the order of the stream: the server sends those that were requeued in the order of their requeuing. */
+  /**
+   * Delivers the messages of a turn in the order of the stream. The server sends requeued messages
+   * in the order in which they were requeued.
+   */
   #arrive(message: Msg, facts: DeliveryFacts): void {
     if (this.#arrived.push({ message, facts }) > 1) return;
     setImmediate(() => {
@@ -270,12 +280,12 @@ export class NatsSession implements GroupSession<NatsLink> {
   /** Delivers a message to the next subscriber, or releases it if there is none. */
   #deliver(message: Msg, facts: DeliveryFacts): void {
     const ticket = this.#leases.begin(message, facts, this.#stream);
-    const { names, group, sweeper } = this.#options;
+    const { names } = this.#queue;
     const { inFlight, isClosing } = this.#host;
-    const consumer = names.consumer(group);
-    // A server that failed may have forgotten a settlement. It is told again.
+    // A server that crashed may have forgotten a settlement, which is sent again.
     if (this.#settling.isFinishing(facts.sequence)) return;
-    if (!isFor(consumer, names.targetOf(message.subject)) || sweeper.isSettled(consumer, ticket)) {
+    const isForUs = isFor(this.#consumer, names.targetOf(message.subject));
+    if (!isForUs || this.#options.sweeper.isSettled(this.#consumer, ticket)) {
       unawaited(this.#answer(ticket, FINISH));
       return;
     }
@@ -286,10 +296,10 @@ export class NatsSession implements GroupSession<NatsLink> {
     const deliveries = Math.max(1, facts.deliveries - this.releasesOf(facts.sequence));
     const content = readMessage(message, { ...facts, deliveries }, names.keyStart(message.subject));
     if (typeof content === 'string') {
-      void this.#setAside(ticket, 'is no message', content);
+      void this.#quarantine(ticket, 'is no message', content);
       return;
     }
-    this.#away.delete(content.token);
+    this.nacked.delete(content.token);
     this.#leases.keep(content.token, ticket);
     if (this.#host.deliver(content)) return;
     this.#leases.end(content.token);
@@ -297,31 +307,33 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   /** Whether no other group gets a message. */
-  #isOwn(subject: string): boolean {
-    return this.#options.names.targetOf(subject) !== undefined;
+  #isOwn({ subject }: Receipt): boolean {
+    return this.#queue.names.targetOf(subject) !== undefined;
   }
 
-  /** Puts a message in quarantine. Resolves to whether it is there. */
-  async #setAside(ticket: Ticket, what: string, reason: string): Promise<boolean> {
-    const { queueName: queue, group, names, logger, setAside, connection } = this.#options;
+  /** Puts a message in quarantine. Resolves to whether that counted. */
+  async #quarantine(ticket: Ticket, what: string, reason: string): Promise<boolean> {
+    const { names, connection, options } = this.#queue;
+    const { name, logger } = options;
     const { message } = ticket;
-    const which = `A message on subject ${JSON.stringify(message.subject)} of queue ${JSON.stringify(queue)}`;
+    const which = `A message on subject ${JSON.stringify(message.subject)} of queue ${JSON.stringify(name)}`;
     try {
-      await setAside(await connection.acquire(), message, reason);
+      await quarantine(this.#queue, await connection.acquire(), message, reason);
       const counted = await this.#answer(ticket, DROP);
       this.#host.quarantined(which, `${what}: ${reason}`, `the stream ${JSON.stringify(names.aside)}`);
       return counted;
     } catch (error) {
-      // Its lease expires, and it is delivered again.
+      // The lease expires, and the message is redelivered.
+      const details = { queue: name, group: this.group };
       const line = `${which} ${what}: ${reason}. It cannot be put in quarantine yet`;
-      logger.warn(`${line}: ${describeError(error)}`, { queue, group });
-      logger.debug(line, { queue, group, error });
+      logger.warn(`${line}: ${describeError(error)}`, details);
+      logger.debug(line, { ...details, error });
       return false;
     }
   }
 
-  /** Drops the settlements whose leases have expired. Returns whether there are others. */
-  #look(now: number): boolean {
+  /** Drops the settlements whose leases have expired. Returns whether to check again. */
+  #checkSettlements(now: number): boolean {
     this.#settling.dropLate(now);
     this.#host.wake();
     return this.#settling.isPending && !this.#host.isClosing;
@@ -329,25 +341,23 @@ export class NatsSession implements GroupSession<NatsLink> {
 
   /** The consumer is gone, or has no leader. */
   #lost(reason: string): void {
-    if (this.#host.isClosing || this.#missing) return;
+    if (this.#host.isClosing || this.#isMissing) return;
     this.#warn(`is gone, or has no leader: ${reason}. Looking for it, and creating it if it is missing.`);
-    this.#missing = true;
+    this.#isMissing = true;
     this.#puller.stop();
     this.#host.failed(new Error(reason), 'retryable');
     this.#host.restart();
   }
 
   #warn(what: string): void {
-    const { queueName: queue, group, logger } = this.#options;
-    logger.warn(`The consumer of group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)} ${what}`, {
-      queue,
-      group,
-    });
+    const { name: queue, logger } = this.#queue.options;
+    const which = `The consumer of group ${JSON.stringify(this.group)} of queue ${JSON.stringify(queue)}`;
+    logger.warn(`${which} ${what}`, { queue, group: this.group });
   }
 
-  /** A settlement or a renewal has failed. Over a lost connection, both are sent again with the next one. */
-  #refused(error: unknown): void {
-    if (this.#options.failures.classify(error) === 'retryable') return;
+  /** A settlement or a renewal has failed. After a lost connection, the next link repeats both. */
+  #failed(error: unknown): void {
+    if (this.#queue.failures.classify(error) === 'retryable') return;
     this.#host.failed(error);
     this.#host.restart();
   }

@@ -1,75 +1,83 @@
-/** How many bytes tell a slow link from a dead one: heartbeats of consumers are far smaller. */
-const MANY = 16 * 1024;
+/** After how many bytes a late link is slow rather than dead. Heartbeats of consumers are smaller. */
+const SLOW_AFTER = 16 * 1024;
 
-/** How many times longer a link gets that was late. */
-const LONGER = 4;
+/** By how much the time of a late link grows, and how many times the usual time it gets at most. */
+const GROWTH = 4;
+const MAX_FACTOR = 8;
 
-/** How many times the usual time it gets at most, where neither a publish may take longer nor much was sent. */
-const LONGEST = 8;
-
-/** How slow a link may be, in bytes per millisecond. One that takes longer for what was sent is dead, however long a publish may take. */
+/**
+ * The slowest link, in bytes per millisecond. A slower one counts as dead, however long a publish
+ * may take.
+ */
 const SLOWEST_LINK = 20;
 
-/** How many pings in the usual time make the link a quick one again. */
-const QUICK_AGAIN = 100;
+/** After how many pings in the usual time a link is fast again. */
+const FAST_AFTER = 100;
 
-/** Learns how slow the way to the server is. Outlives a connection: the next one is as slow. */
+/** Learns how slow the link to the server is. Outlives a connection: the next one is as slow. */
 export class Pace {
-  /** How many milliseconds more it gets for each byte that was sent. */
+  /** How many milliseconds more each sent byte gets. */
   #perByte = 0;
   #inTime = 0;
   readonly #publishTimeout: number;
 
-  /** @param publishTimeout how long a publish may take, in milliseconds */
+  /** @param publishTimeout in milliseconds */
   constructor(publishTimeout: number) {
     this.#publishTimeout = publishTimeout;
   }
 
-  /** How long an answer may take that comes after so many bytes. @param usual without them, in milliseconds */
+  /**
+   * Returns how long a response may take after this many bytes, in milliseconds.
+   * @param usual without the bytes, in milliseconds
+   */
   timeFor(bytes: number, usual: number): number {
-    const longest = Math.max(usual * LONGEST, Math.min(this.#publishTimeout, bytes / SLOWEST_LINK));
+    const longest = Math.max(usual * MAX_FACTOR, Math.min(this.#publishTimeout, bytes / SLOWEST_LINK));
     return Math.min(longest, usual + bytes * this.#perByte);
   }
 
-  /** An answer came. */
   answered(milliseconds: number, usual: number): void {
     this.#inTime = milliseconds <= usual ? this.#inTime + 1 : 0;
-    if (this.#inTime >= QUICK_AGAIN) this.#perByte = 0;
+    if (this.#inTime >= FAST_AFTER) this.#perByte = 0;
   }
 
-  /** An answer did not come in time. The kernel hides how much of what was sent has left; so the next connection gets longer for as much. */
+  /**
+   * A response was late. The kernel hides how many bytes have left, so the next connection gets
+   * more time for this many.
+   */
   late(bytes: number, usual: number): void {
     this.#inTime = 0;
-    // After a few bytes, the link is dead rather than slow.
-    if (bytes >= MANY) this.#perByte = LONGER * Math.max(this.#perByte, usual / bytes);
+    if (bytes >= SLOW_AFTER) this.#perByte = GROWTH * Math.max(this.#perByte, usual / bytes);
   }
 }
 
 export interface HeartbeatOptions {
-  /** How often the server is pinged, and how long an answer takes at most on a link that is not slow, in milliseconds. */
+  /** The time between pings, and for the response on a fast link, in milliseconds. */
   readonly interval: number;
   readonly pace: Pace;
-  /** Resolves when the server answers. */
+  /** Resolves when the server responds. */
   readonly ping: () => Promise<unknown>;
-  /** How many bytes were sent so far, and how many have come. */
+  /** How many bytes the connection has sent and received. */
   readonly sent: () => number;
   readonly received: () => number;
-  /** Called once, when the server does not answer. */
+  /** Called once, when the server does not respond. */
   readonly onSilent: () => void;
 }
 
-/** Pings the server, and reports when it does not answer. A ping and its answer queue behind large payloads, so on a slow link they get more time. */
+/**
+ * Pings the server, and reports when it does not respond. A ping and its response queue behind
+ * large payloads, so they get more time on a slow link.
+ */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
-  /** How many bytes had been sent before the last ping that was answered. */
+  /** How many bytes had been sent before the last answered ping. */
   #passed: number;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
     this.#passed = options.sent();
-    this.#rest();
+    this.#pause();
   }
 
   stop(): void {
@@ -77,7 +85,7 @@ export class Heartbeat {
     clearTimeout(this.#timer);
   }
 
-  #rest(): void {
+  #pause(): void {
     if (!this.#stopped) this.#timer = setTimeout(() => void this.#beat(), this.#options.interval);
   }
 
@@ -96,17 +104,17 @@ export class Heartbeat {
     clearTimeout(this.#timer);
     this.#passed = until;
     pace.answered(performance.now() - startedAt, interval);
-    this.#rest();
+    this.#pause();
   }
 
-  /** Waits for the answer to a ping, for as long as many bytes arrive before it. */
+  /** Waits for the response to a ping behind this many bytes, as long as many bytes arrive. */
   #watch(bytes: number): void {
     const { interval, pace, received, onSilent } = this.#options;
-    const patience = pace.timeFor(bytes, interval);
+    const timeout = pace.timeFor(bytes, interval);
     let before = received();
-    const look = () => {
+    const check = () => {
       const now = received();
-      if (now - before < MANY) {
+      if (now - before < SLOW_AFTER) {
         pace.late(bytes, interval);
         this.stop();
         onSilent();
@@ -115,9 +123,10 @@ export class Heartbeat {
       before = now;
       wait();
     };
-    // After the event loop was blocked, answers that have arrived are read before the immediate.
+    // The event loop may have been blocked: it reads the responses that have arrived before the
+    // immediate runs.
     const wait = () => {
-      const timer = setTimeout(() => setImmediate(() => this.#timer === timer && !this.#stopped && look()), patience);
+      const timer = setTimeout(() => setImmediate(() => this.#timer === timer && !this.#stopped && check()), timeout);
       this.#timer = timer;
     };
     wait();

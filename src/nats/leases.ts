@@ -1,74 +1,83 @@
 import type { Msg } from '@nats-io/transport-node';
 import { LeaseTimer } from '../core/lease-timer.js';
-import { IN_PROGRESS } from './answers.js';
 import { isUnanswered, type NatsLink } from './link.js';
-import type { DeliveryFacts } from './message.js';
+import type { Place } from './message.js';
 
-/** A delivery, as the server knows it. */
-export interface Receipt {
+export type Answer = Uint8Array | string;
+
+/** The answers to a delivery. They are bytes: the client would encode a text for each message. */
+export const ACK = Buffer.from('+ACK');
+export const IN_PROGRESS = Buffer.from('+WPI');
+export const TERMINATE = Buffer.from('+TERM');
+
+const NANOSECONDS_PER_MILLISECOND = 1_000_000;
+
+/** The longest delay that the server can count, in milliseconds: about 285 years. */
+const LONGEST_DELAY = 9e12;
+
+/** The answer that requeues a message, after a delay in milliseconds. */
+export function nak(delay: number): string {
+  if (delay <= 0) return '-NAK';
+  return `-NAK {"delay":${Math.ceil(Math.min(delay, LONGEST_DELAY) * NANOSECONDS_PER_MILLISECOND)}}`;
+}
+
+/** A delivery on the server. */
+export interface Receipt extends Place {
   readonly subject: string;
-  /** The subject on which it is settled. */
+  /** The subject of its answers. */
   readonly reply: string;
-  /** Its sequence number in the stream. */
-  readonly sequence: number;
-  /** When the server stored it, in milliseconds since the epoch. */
-  readonly storedAt: number;
-  /** When that stream was made. */
+  /** When its stream was created. */
   readonly stream: string | undefined;
 }
 
-/** The lease of a delivery that is in flight. */
+/** The lease of a delivery. */
 export interface Ticket extends Receipt {
-  /** The message as it arrived, in case it is quarantined. */
   readonly message: Msg;
-  /** When the lease expires, by the clock of `performance`. */
+  /** When the lease expires, as `performance.now()`. */
   until: number;
 }
 
 export interface LeasesOptions {
   /** In milliseconds. */
   readonly lease: number;
-  /** The link of now, while there is one. */
+  /** Returns the current link if it is ready. */
   readonly link: () => NatsLink | undefined;
-  /** A lease has expired. */
-  readonly onEnded: (token: string) => void;
-  /** Checks the leases of settlements, too. Returns whether to check again. */
-  readonly onLook: (now: number) => boolean;
-  /** Nothing renews the leases. */
+  readonly onExpired: (token: string) => void;
+  /** Checks the leases of settlements. Returns whether to check again. */
+  readonly onCheck: (now: number) => boolean;
+  /** No consumer has received the renewals. */
   readonly onMissing: (reason: string) => void;
-  /** A renewal was not confirmed. The leases last until the next one. */
+  /** The renewals are not confirmed. The leases last until the next attempt. */
   readonly onFailed: (error: unknown) => void;
 }
 
-/** What is left of a lease, as a share of it, when it is time to renew it. */
-const RENEWED = 0.75;
+/** The rest of a lease below which it is renewed, as a share. */
+const RENEWED_BELOW = 0.75;
 
-/** Renews the leases of messages in flight. JetStream has one for each message. */
+/** Renews the leases of messages in flight. On JetStream, each message has its own. */
 export class Leases {
   readonly #options: LeasesOptions;
-  readonly #keeper: LeaseTimer;
+  readonly #timer: LeaseTimer;
   /** By token. */
   readonly #tickets = new Map<string, Ticket>();
 
   constructor(options: LeasesOptions) {
     this.#options = options;
-    this.#keeper = new LeaseTimer(options.lease, () => this.renew());
+    this.#timer = new LeaseTimer(options.lease, () => this.renew());
   }
 
   get size(): number {
     return this.#tickets.size;
   }
 
-  count(condition: (ticket: Ticket) => boolean): number {
-    let count = 0;
-    for (const ticket of this.#tickets.values()) if (condition(ticket)) count += 1;
-    return count;
+  get tickets(): Iterable<Ticket> {
+    return this.#tickets.values();
   }
 
-  /** Creates the lease of a message that has just arrived. */
-  begin(message: Msg, { sequence, storedAt }: DeliveryFacts, stream: string | undefined): Ticket {
+  /** Creates the ticket of a message that has just arrived. */
+  begin(message: Msg, { sequence, storedAt }: Place, stream: string | undefined): Ticket {
     return {
-      // No spread: this is done for each message.
+      // No spread: this runs for each message.
       subject: message.subject,
       reply: message.reply ?? '',
       sequence,
@@ -83,49 +92,48 @@ export class Leases {
     return this.#tickets.has(token);
   }
 
-  /** A message is in flight. */
+  /** Renews a lease until `end`. */
   keep(token: string, ticket: Ticket): void {
     this.#tickets.set(token, ticket);
     this.watch();
   }
 
-  /** Checks the leases in time. */
+  /** Starts the timer. */
   watch(): void {
-    this.#keeper.keep(true);
+    this.#timer.keep(true);
   }
 
-  /** Removes the lease of a message that is settled. Returns it unless it has expired. */
+  /** Ends a lease. Returns its ticket unless it has expired. */
   end(token: string): Ticket | undefined {
     const ticket = this.#tickets.get(token);
     this.#tickets.delete(token);
     return ticket !== undefined && ticket.until >= performance.now() ? ticket : undefined;
   }
 
-  /** Renews the leases, and drops those that have expired. */
+  /** Renews the leases, and drops the expired ones. */
   renew(): void {
     const now = performance.now();
-    const { lease, link, onEnded, onLook } = this.#options;
+    const { lease, link, onExpired, onCheck } = this.#options;
     for (const [token, { until }] of this.#tickets) {
       if (until >= now) continue;
       this.#tickets.delete(token);
-      onEnded(token);
+      onExpired(token);
     }
-    const connected = link();
-    if (connected !== undefined) {
-      const due = [...this.#tickets.values()].filter(({ until }) => until - now < lease * RENEWED);
-      void this.#send(connected, due, now + lease);
+    const current = link();
+    if (current !== undefined) {
+      const due = [...this.#tickets.values()].filter(({ until }) => until - now < lease * RENEWED_BELOW);
+      void this.#send(current, due, now + lease);
     }
-    const again = onLook(now);
-    this.#keeper.keep(this.#tickets.size > 0 || again);
+    const again = onCheck(now);
+    this.#timer.keep(this.#tickets.size > 0 || again);
   }
 
-  /** The messages in flight are of another stream. */
-  forget(): void {
+  clear(): void {
     this.#tickets.clear();
   }
 
   stop(): void {
-    this.#keeper.stop();
+    this.#timer.stop();
   }
 
   async #send(link: NatsLink, tickets: readonly Ticket[], until: number): Promise<void> {
@@ -133,8 +141,8 @@ export class Leases {
     if (last === undefined) return;
     try {
       for (const ticket of tickets) if (ticket !== last) link.publish(ticket.reply, IN_PROGRESS);
-      const answer = await link.request(last.reply, IN_PROGRESS);
-      if (isUnanswered(answer)) this.#options.onMissing('nothing renews its leases');
+      const response = await link.request(last.reply, IN_PROGRESS);
+      if (isUnanswered(response)) this.#options.onMissing('nothing renews its leases');
       else for (const ticket of tickets) ticket.until = until;
     } catch (error) {
       this.#options.onFailed(error);
@@ -144,7 +152,7 @@ export class Leases {
 
 export function receiptOf(
   { subject, reply = '' }: Msg,
-  { sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>,
+  { sequence, storedAt }: Place,
   stream: string | undefined,
 ): Receipt {
   return { subject, reply, sequence, storedAt, stream };

@@ -13,38 +13,38 @@ import { ConnectionLostError } from '../core/engine-errors.js';
 import { type JetStreamApi, jetStreamApi } from './api.js';
 import { Heartbeat, type Pace } from './heartbeat.js';
 
-/** Called with the answer to something that was sent. */
-type OnAnswer = (answer: Msg) => void;
+type OnResponse = (response: Msg) => void;
 
-/** A request that waits for its answer. */
+/** A request that waits for its response. */
 interface Request {
   readonly subject: string;
   readonly refuse: (error: unknown) => void;
 }
 
 export interface LinkOptions {
-  /** Makes a connection that does not reconnect by itself, or gives the one that was handed in. */
+  /** Opens a connection that does not reconnect by itself, or returns the one of the user. */
   readonly open: (signal: AbortSignal) => Promise<NatsConnection>;
-  /** Whether the connection is the queue's own, and is closed with the link. */
+  /** Whether the queue owns the connection, and closes it with the link. */
   readonly own: boolean;
-  /** How long an answer may take, in milliseconds. */
-  readonly patience: number;
-  /** The JetStream domain. Undefined: that of the server. */
+  /** The deadline of a response, in milliseconds. */
+  readonly timeout: number;
+  /** The JetStream domain. Undefined: the domain of the server. */
   readonly domain: string | undefined;
   /** How slow the links before this one were. */
   readonly pace: Pace;
   readonly lost: (cause: unknown) => void;
 }
 
-/** What the client tells of a connection, until it is stopped. */
 type Statuses = ReturnType<NatsConnection['status']> & { stop?(): void };
 
-/** A connection to a NATS server for as long as it holds, with an inbox for all answers. */
+/** One connection to a NATS server, with an inbox for all responses. */
 export class NatsLink implements Link {
   readonly #options: LinkOptions;
-  readonly #answers = new Map<string, OnAnswer>();
+  /** By token. */
+  readonly #onResponse = new Map<string, OnResponse>();
   readonly #requests = new Set<Request>();
   readonly #end = new Disconnection();
+  readonly #opening = new AbortController();
   #connection: NatsConnection | undefined;
   #manager: JetStreamApi | undefined;
   #subscription: Subscription | undefined;
@@ -53,44 +53,39 @@ export class NatsLink implements Link {
   #inbox = '';
   #number = 0;
   #destroyed = false;
-  /** Ends the attempt to connect. */
-  readonly #opening = new AbortController();
   #refusal: unknown;
 
   constructor(options: LinkOptions) {
     this.#options = options;
   }
 
-  /** What the server refused last, without an answer to what was sent. */
+  /** The last refusal that was not the response to a request. */
   get refusal(): unknown {
     return this.#refusal;
   }
 
-  /** Whether what is sent may leave. */
   get isUp(): boolean {
     return this.#connection !== undefined && !this.#destroyed;
   }
 
-  /** @throws {ConnectionLostError} when it is not connected */
+  /** @throws {ConnectionLostError} if the link is not connected */
   get connection(): NatsConnection {
-    if (this.#connection === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');
-    return this.#connection;
+    return this.#connected(this.#connection);
   }
 
-  /** What the subjects of JetStream's API begin with. */
+  /** @throws {ConnectionLostError} if the link is not connected */
+  get manager(): JetStreamApi {
+    return this.#connected(this.#manager);
+  }
+
+  /** The prefix of the subjects of JetStream's API. */
   get api(): string {
     const { domain } = this.#options;
     return domain === undefined ? '$JS.API' : `$JS.${domain}.API`;
   }
 
-  /** Streams and consumers. */
-  get manager(): JetStreamApi {
-    if (this.#manager === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');
-    return this.#manager;
-  }
-
   async connect(): Promise<void> {
-    const { open, own, patience, domain, lost } = this.#options;
+    const { open, own, timeout, domain, lost } = this.#options;
     const opened = open(this.#opening.signal).then((connection) => {
       // The client may take longer than the link lasts.
       if (this.#destroyed && own) void connection.close();
@@ -98,21 +93,21 @@ export class NatsLink implements Link {
       return connection;
     });
     const connection = await this.#end.before(opened);
-    // One that was handed in outlives this link, and what waits for its end with it.
+    // A connection of the user outlives this link, and would keep its listeners.
     if (own)
       void connection.closed().then((error) => lost(error ?? new ConnectionLostError('The connection was closed')));
-    void this.#watch(connection);
+    void this.#watchStatus(connection);
     this.#heartbeat = this.#ping(connection);
-    // Longer than the deadline here, which drops the link.
     const manager = await jetstreamManager(connection, {
       checkAPI: false,
-      timeout: 2 * patience,
+      // Longer than the deadline of the link, which drops the link.
+      timeout: 2 * timeout,
       ...(domain !== undefined && { domain }),
     });
     this.#manager = jetStreamApi(manager, (call) => this.inTime(call));
     this.#inbox = newInbox(connection);
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
-      callback: (error, answer) => (error === null ? this.#answered(answer) : lost(error)),
+      callback: (error, response) => (error === null ? this.#responded(response) : lost(error)),
     });
   }
 
@@ -129,7 +124,7 @@ export class NatsLink implements Link {
     else this.#subscription?.unsubscribe();
   }
 
-  /** Sends a message. @throws if the connection cannot. The link is lost then, and the caller sends over the next one. */
+  /** @throws if the message cannot be sent. The link is then lost, unless the message is too large. */
   publish(subject: string, data: Uint8Array | string, options?: PublishOptions): void {
     try {
       this.connection.publish(subject, data, options);
@@ -139,57 +134,61 @@ export class NatsLink implements Link {
     }
   }
 
-  /** Sends what is answered by a message. The answer may never come; `forget` ends the wait for it. Returns what to forget it by. */
-  ask(subject: string, data: Uint8Array | string, onAnswer: OnAnswer, headers?: MsgHdrs): string {
+  /** Sends a request without a deadline. Returns the token with which `forget` ends the wait. */
+  ask(subject: string, data: Uint8Array | string, onResponse: OnResponse, headers?: MsgHdrs): string {
     const token = String(++this.#number);
     this.publish(subject, data, { reply: `${this.#inbox}.${token}`, ...(headers !== undefined && { headers }) });
-    this.#answers.set(token, onAnswer);
+    this.#onResponse.set(token, onResponse);
     return token;
   }
 
   forget(token: string): void {
-    this.#answers.delete(token);
+    this.#onResponse.delete(token);
   }
 
   /**
-   * Sends what is answered by a message, and waits for that.
-   * @throws {ConnectionLostError} (a rejection) when it does not come in time, or cannot come any more
-   * @throws `PermissionViolationError` (a rejection) when the user may not publish to the subject
+   * Sends a request and waits for its response.
+   * @throws {ConnectionLostError} if the response is late, or the link is lost
+   * @throws `PermissionViolationError` if the user may not publish to the subject
    */
   async request(subject: string, data: Uint8Array | string, headers?: MsgHdrs): Promise<Msg> {
     let token = '';
     let refuse!: Request['refuse'];
-    const answer = new Promise<Msg>((resolve, reject) => {
+    const response = new Promise<Msg>((resolve, reject) => {
       refuse = reject;
       token = this.ask(subject, data, resolve, headers);
     });
     const request = { subject, refuse };
     this.#requests.add(request);
     try {
-      return await this.inTime(answer);
+      return await this.inTime(response);
     } finally {
       this.forget(token);
       this.#requests.delete(request);
     }
   }
 
-  /** Resolves when the server has read what was sent before, and what it had sent by then is here. Rejects when the link is lost: the heartbeat notices a silent one. */
+  /**
+   * Resolves when the server has read what was sent before, and its own messages until then have
+   * arrived. Rejects when the link is lost: the heartbeat notices a silent one.
+   */
   async flush(): Promise<void> {
     await this.#end.before(this.connection.flush());
   }
 
   /**
-   * Calls `late` when the server does not answer in time what was sent before. The time that a slow link takes does not count: half of the patience begins when
-   * the server has read the request. Returns what ends the watch.
+   * Calls `late` if the server does not respond in time. The time that a slow link takes does not
+   * count: half of the timeout begins when the server has read the request. Returns a function that
+   * ends the watch.
    */
   watch(late: () => void): () => void {
-    const half = this.#options.patience / 2;
+    const half = this.#options.timeout / 2;
     let stopped = false;
     let timer = setTimeout(async () => {
       try {
         await this.flush();
       } catch {
-        // The link is lost. Every request rejects then.
+        // The link is lost, which rejects every request.
         return;
       }
       if (!stopped) timer = setTimeout(() => setImmediate(() => stopped || late()), half);
@@ -200,8 +199,8 @@ export class NatsLink implements Link {
     };
   }
 
-  /** Waits for the answer to what was sent. If the answer does not come in time, the link is lost: it may swallow more. */
-  async inTime<Value>(request: Promise<Value>): Promise<Value> {
+  /** Waits for a response. If it is late, the link is lost, since it may lose other messages too. */
+  async inTime<Value>(response: Promise<Value>): Promise<Value> {
     let stop = () => {};
     const late = new Promise<never>((_, reject) => {
       stop = this.watch(() => {
@@ -211,32 +210,30 @@ export class NatsLink implements Link {
       });
     });
     try {
-      return await this.#end.before(Promise.race([request, late]));
+      return await this.#end.before(Promise.race([response, late]));
     } finally {
       stop();
     }
   }
 
-  #answered(answer: Msg): void {
-    const token = answer.subject.slice(this.#inbox.length + 1);
-    const onAnswer = this.#answers.get(token);
-    this.#answers.delete(token);
-    onAnswer?.(answer);
+  #connected<Value>(value: Value | undefined): Value {
+    if (value === undefined || this.#destroyed) throw new ConnectionLostError('There is no connection');
+    return value;
   }
 
-  /** The server refuses something, and answers no request for that. */
-  #refused(error: Error): void {
-    this.#refusal = error;
-    const forbidden = forbiddenSubject(error);
-    for (const { subject, refuse } of this.#requests) if (subject === forbidden) refuse(error);
+  #responded(response: Msg): void {
+    const token = response.subject.slice(this.#inbox.length + 1);
+    const onResponse = this.#onResponse.get(token);
+    this.#onResponse.delete(token);
+    onResponse?.(response);
   }
 
   #ping(connection: NatsConnection): Heartbeat {
-    const { patience, pace, lost } = this.#options;
+    const { timeout, pace, lost } = this.#options;
     const socket = socketOf(connection);
     return new Heartbeat({
-      // A server that does not answer is noticed within its patience.
-      interval: patience / 2,
+      // A silent server is noticed within its timeout.
+      interval: timeout / 2,
       pace,
       ping: () => connection.flush(),
       sent: () => connection.stats().outBytes,
@@ -245,29 +242,30 @@ export class NatsLink implements Link {
     });
   }
 
-  async #watch(connection: NatsConnection): Promise<void> {
+  async #watchStatus(connection: NatsConnection): Promise<void> {
     const statuses: Statuses = connection.status();
     this.#statuses = statuses;
     for await (const status of statuses) {
       if (this.#destroyed) return;
-      // One that was handed in connects again by itself: the link is over all the same, since what was on its way is.
+      // A connection of the user reconnects by itself. What was sent before is lost all the same.
       if (status.type === 'disconnect') this.#options.lost(new ConnectionLostError('The connection was lost'));
       if (status.type === 'error') this.#refused(status.error);
     }
     if (!this.#destroyed) this.#options.lost(new ConnectionLostError('The connection was closed'));
   }
-}
 
-/** The subject to which the user may not publish. Undefined for another error. */
-function forbiddenSubject(error: Error): string | undefined {
-  return error.name === 'PermissionViolationError'
-    ? (error as Error & { readonly subject?: string }).subject
-    : undefined;
+  /** The server refuses a message, and sends no response to it. */
+  #refused(error: Error & { readonly subject?: string }): void {
+    this.#refusal = error;
+    if (error.name !== 'PermissionViolationError') return;
+    for (const { subject, refuse } of this.#requests) if (subject === error.subject) refuse(error);
+  }
 }
 
 /**
- * The socket of a connection, which is private to `@nats-io/transport-node` (3.0 to 3.4). It counts bytes as they arrive; `stats()` counts a message when all of it has arrived,
- * so a large message on a slow link looks like silence. Undefined if the client keeps it elsewhere, or has another transport.
+ * Returns the socket of a connection, which is private to `@nats-io/transport-node` (3.0 to 3.4).
+ * The socket counts bytes as they arrive. `stats()` counts a message when all of it has arrived, so
+ * a large message on a slow link looks like silence. Undefined if there is no such socket.
  */
 export function socketOf(connection: NatsConnection): { readonly bytesRead?: number } | undefined {
   type Internals = {
@@ -276,18 +274,18 @@ export function socketOf(connection: NatsConnection): { readonly bytesRead?: num
   return (connection as Internals).protocol?.transport?.socket;
 }
 
-/** Creates an inbox below the prefix of a connection, which a client that is handed in has in private options. */
+/** Creates an inbox with the prefix of the connection, which is in private options of the client. */
 export function newInbox(connection: NatsConnection): string {
   const { options } = connection as { options?: { inboxPrefix?: string } };
   return createInbox(options?.inboxPrefix);
 }
 
-/** Whether an answer says that no stream or consumer received the request: it is gone, or has no leader at the moment. */
+/** Whether no stream or consumer got the request: it is missing, or has no leader at the moment. */
 export function isUnanswered({ data, headers }: Msg): boolean {
   return data.length === 0 && headers?.code === 503;
 }
 
-/** Whether a message was not sent, because the server would not have taken it. */
+/** Whether a message was not sent because it is larger than the server accepts. */
 export function isTooLarge(error: unknown): boolean {
   return error instanceof Error && error.message.includes('max_payload');
 }

@@ -1,13 +1,13 @@
 import { Refusals, type RefusalsOptions } from '../core/refusals.js';
 
-/** Refusals of several messages. They end when none of the messages is refused any more: one may be refused while others are stored. */
+/** Logs refusals of several messages. They end when no message is refused any more. */
 export class MessageRefusals {
   readonly #refusals: Refusals;
   readonly #forgetAfter: number;
-  /** When each message was refused last, by the clock of `performance`. */
+  /** When each message was last refused, as `performance.now()`. */
   readonly #refused = new Map<string, number>();
 
-  /** @param forgetAfter a message that is not tried again within so many milliseconds is with another process */
+  /** @param options `forgetAfter`: a message is with another process after this time, in milliseconds */
   constructor(options: RefusalsOptions & { readonly forgetAfter: number }) {
     this.#refusals = new Refusals(options);
     this.#forgetAfter = options.forgetAfter;
@@ -23,7 +23,7 @@ export class MessageRefusals {
     if (this.#refused.size === 0) return;
     this.#refused.delete(what);
     const stale = performance.now() - this.#forgetAfter;
-    for (const [one, at] of this.#refused) if (at < stale) this.#refused.delete(one);
+    for (const [other, at] of this.#refused) if (at < stale) this.#refused.delete(other);
     if (this.#refused.size === 0) this.#refusals.end();
   }
 }

@@ -1,132 +1,114 @@
+import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
-import type { Connection } from '../core/connection.js';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
-import type { EngineErrors } from '../core/engine-errors.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import type { Logger } from '../internal/logger.js';
-import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
+import { ACK, type Answer, IN_PROGRESS, nak } from './leases.js';
 import type { NatsLink } from './link.js';
-import { type DeliveryFacts, forwardHeaders } from './message.js';
+import { type DeliveryFacts, forwardHeaders, type Place } from './message.js';
 import { MessageRefusals } from './message-refusals.js';
-import type { QueueNames } from './names.js';
 import { store } from './publisher.js';
 import { Puller } from './puller.js';
+import { quarantine } from './quarantine.js';
+import type { NatsQueue } from './queue.js';
 import { JITTER, ServerClock } from './server-clock.js';
-import type { MoverState } from './topology.js';
-
-export interface MoverOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
-  readonly connection: Connection<NatsLink>;
-  /** Creates the streams and their consumers if they are missing. */
-  readonly open: (link: NatsLink) => Promise<unknown>;
-  readonly state: (link: NatsLink) => Promise<MoverState>;
-  /** Returns how long the stream remembers ids, in milliseconds. */
-  readonly dedupeWindow: () => number;
-  /** Puts a message in quarantine. */
-  readonly setAside: (link: NatsLink, message: Msg, reason: string) => Promise<void>;
-  readonly failures: EngineErrors;
-  readonly logger: Logger;
-}
 
 interface Arrival {
   readonly message: Msg;
   readonly facts: DeliveryFacts;
-  /** Whether this process saw the delay begin. Then the delay does not depend on the server's clock. */
+  /** Whether this process saw the delay begin: then the server's clock does not matter. */
   readonly isKnown: boolean;
 }
 
-/** A message that is due, or will be soon. */
-interface Due {
+/** A delayed message that is due, or will be soon. */
+interface Due extends Place {
   readonly message: Msg;
   /** When it is due, by the server's clock. */
   at: number;
   /** The subject on which it is stored then. */
   readonly subject: string;
-  readonly storedAt: number;
-  /** Its sequence number in the stream of delayed messages. */
-  readonly sequence: number;
 }
 
-/** How many messages are asked for at most. */
-const MOST = 256;
+/** How many messages are requested at most. */
+const MAX_REQUESTED = 256;
 
-/** How often the server sends a heartbeat while no message comes, in milliseconds. */
+/** The time between heartbeats of the server while no message arrives, in milliseconds. */
 const HEARTBEAT = 7500;
 
 /**
- * How long the server keeps a request for messages, in milliseconds. Before 2.10, the server delivers messages to the request of a killed process, and no other process gets them
- * until their leases expire. A short time makes that rare.
+ * How long the server keeps a request for messages, in milliseconds. Before 2.10, the server delivers
+ * messages to the request of a killed process until it expires, and they wait for their leases.
  */
 const EXPIRES = 15_000;
 
 /**
- * A message that is due within `SOON` ms waits here, so that all are stored in order. Others are requeued until `EARLY` ms before they are due, since the server delivers them up to
- * that late.
+ * A message that is due within `SOON` milliseconds waits here, so that all are stored in order.
+ * Others are requeued until `EARLY` milliseconds before, since the server is late by up to that.
  */
 const SOON = 40;
 const EARLY = 30;
 
-/** How many bytes of delayed messages may be on their way here at a time. */
+/** How many bytes of delayed messages may be in transit. */
 const SHARE = 16 * 1024 * 1024;
 
-/** How much too early a message may count as due, in milliseconds. */
+/** How much too early a message may be due, in milliseconds. */
 const TOLERANCE = 1;
 
-/** After how many milliseconds a message is tried again that was refused. */
-const AGAIN = 500;
+/** The pause before a refused message is tried again, in milliseconds. */
+const RETRY_PAUSE = 500;
 
 /** After how many milliseconds a refused message counts as moved by another process. */
-const FORGET_AFTER = 20 * AGAIN;
+const FORGET_AFTER = 20 * RETRY_PAUSE;
 
-/** For how many milliseconds a reading of the server's clock is used for messages whose delay this process did not see begin. */
+/** How old a reading of the server's clock may be for messages with an unknown delay, in milliseconds. */
 const RECENT = 250;
 
-/** A requeued message arrives after its delay, here or in another process. It is forgotten `lateness` ms later. */
+/** A requeued message arrives after its delay, here or in another process. */
 const REQUEUED = { most: 100_000, lateness: 10_000 };
 
 const backoff = exponentialBackoff({ initial: 100, max: 5000, jitter: 0.5 });
 
 /**
- * Moves delayed messages to the stream of the groups when they are due. Before that, it requeues each message with the rest of its delay. Several processes move messages at a
- * time; each message is in flight to one of them.
+ * Moves delayed messages to the stream of the groups when they are due. Requeues other messages with
+ * the rest of their delay. Several processes move messages at a time; each message is in flight to
+ * one of them.
  *
- * A process that receives a message as soon as it is stored measures the delay by its own monotonic clock. For other messages, it compares the time of storage with the server's
- * clock, which it reads again each time: that clock may be set, and each server of a cluster has its own.
+ * If this process receives a message as soon as it is stored, its own monotonic clock measures the
+ * delay. For other messages, it compares the time of storage with the server's clock. It reads that
+ * clock each time: the clock may be set, and each server of a cluster has its own.
  */
 export class Mover {
-  readonly #options: MoverOptions;
+  readonly #queue: NatsQueue;
   readonly #puller: Puller;
-  #wanted = false;
-  #running = false;
-  #link: NatsLink | undefined;
   readonly #clock = new ServerClock();
-  #reading = false;
-  /** The server had no undelivered message: the next one that is delivered for the first time was stored just now. */
-  #caughtUp = false;
+  readonly #refusals: MessageRefusals;
+  #link: NatsLink | undefined;
+  #isWanted = false;
+  #isBeginning = false;
+  #isReadingClock = false;
+  #closed = false;
+  /** The server had no undelivered message: the next new one was stored just now. */
+  #isCaughtUp = false;
   /** The messages that this process has requeued. */
   readonly #requeued = new DelayedInTransit(REQUEUED);
-  /** The messages that arrived in this turn, or while the clock is read. */
+  /** The messages that arrived in this turn, or since the clock is read. */
   #arrived: Arrival[] = [];
   #soon: Due[] = [];
-  /** Messages that are in both streams for a moment. */
+  /** The moves in progress. Their messages are in both streams. */
   readonly #moving = new Set<Promise<void>>();
+  #handling: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #scheduled: NodeJS.Immediate | undefined;
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
-  readonly #refusals: MessageRefusals;
-  #closed = false;
 
-  constructor(options: MoverOptions) {
-    this.#options = options;
-    const { queueName: queue, logger } = options;
-    const { delayedStream: stream, mover } = options.names;
-    const requests = `requests for the delayed messages of queue ${JSON.stringify(queue)}`;
-    this.#refusals = new MessageRefusals({ engine: 'NATS', queue, requests, logger, forgetAfter: FORGET_AFTER });
+  constructor(queue: NatsQueue) {
+    this.#queue = queue;
+    const { names, options } = queue;
+    const { name, logger } = options;
+    const requests = `requests for the delayed messages of queue ${JSON.stringify(name)}`;
+    this.#refusals = new MessageRefusals({ engine: 'NATS', queue: name, requests, logger, forgetAfter: FORGET_AFTER });
     this.#puller = new Puller({
-      stream,
-      consumer: mover,
+      stream: names.delayedStream,
+      consumer: names.mover,
       heartbeat: HEARTBEAT,
       expires: EXPIRES,
       share: () => SHARE,
@@ -134,20 +116,20 @@ export class Mover {
       onChange: () => this.#pull(),
       onMissing: () => this.#backOff(),
       onRefused: (reason) => {
-        this.#refuse('pull', new Error(reason));
+        this.#refused('pull', new Error(reason));
         this.#backOff();
       },
     });
   }
 
-  /** Starts, over this connection and those that follow. */
+  /** Starts, over this link and the next ones. */
   start(): void {
-    this.#wanted = true;
-    if (this.#options.connection.link !== this.#link || this.#link === undefined) void this.#begin();
+    this.#isWanted = true;
+    if (this.#queue.connection.link !== this.#link || this.#link === undefined) void this.#begin();
   }
 
   reconnected(): void {
-    if (this.#wanted) void this.#begin();
+    if (this.#isWanted) void this.#begin();
   }
 
   /** The server's time, as far as it is known, in milliseconds since the epoch. */
@@ -155,26 +137,26 @@ export class Mover {
     return this.#clock.now;
   }
 
-  /** Keeps messages that were removed from the stream from being moved. */
+  /** Forgets messages that were removed from the stream. */
   discard(isRemoved: (sequence: number) => boolean): void {
     this.#arrived = this.#arrived.filter(({ facts }) => !isRemoved(facts.sequence));
     this.#soon = this.#soon.filter(({ sequence }) => !isRemoved(sequence));
   }
 
-  /** Resolves when the messages that are moved now are in one stream again. */
+  /** Resolves when each message that is being moved is in one stream again. */
   async moved(): Promise<void> {
     await Promise.all(this.#moving);
   }
 
-  /** Takes no more messages, and requeues those that wait here, for other processes. Resolves when that is sent. */
+  /** Requests no more messages, and requeues those that wait here, for other processes. */
   async leave(): Promise<void> {
     this.#closed = true;
-    const { connection } = this.#options;
+    const { connection } = this.#queue;
     const link = this.#link;
     if (link === undefined || !connection.isReady || connection.link !== link) return;
     // If this fails, the connection is lost, and the leases expire.
     await this.#puller.withdraw().catch(() => {});
-    // The messages on their way here have arrived when the server answers this. A failure means the same.
+    // After its response, no more messages arrive.
     await link.flush().catch(() => {});
     clearTimeout(this.#timer);
     this.#sort(link);
@@ -184,23 +166,23 @@ export class Mover {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#pause);
-    clearImmediate(this.#scheduled);
+    clearImmediate(this.#handling);
     clearTimeout(this.#timer);
     this.#puller.stop();
   }
 
   async #begin(): Promise<void> {
-    if (this.#running || this.#closed || this.#pause !== undefined) return;
-    this.#running = true;
-    const { connection, open, state } = this.#options;
+    if (this.#isBeginning || this.#closed || this.#pause !== undefined) return;
+    this.#isBeginning = true;
+    const { connection, topology } = this.#queue;
     try {
       const link = await connection.acquire();
-      if (this.#failures > 0) await open(link);
-      const { undelivered } = await state(link);
+      if (this.#failures > 0) await topology.open(link);
+      const { num_pending } = await this.#consumerInfo(link);
       if (this.#closed) return;
       this.#link = link;
-      this.#caughtUp = undelivered === 0;
-      // The messages of another link are delivered again.
+      this.#isCaughtUp = num_pending === 0;
+      // The messages of another link are redelivered.
       this.#arrived = [];
       this.#soon = [];
       this.#puller.start(link);
@@ -210,17 +192,18 @@ export class Mover {
     } catch (error) {
       this.#failed(error);
     } finally {
-      this.#running = false;
+      this.#isBeginning = false;
     }
   }
 
   #failed(error: unknown): void {
-    // A first refusal may pass at once, as when the stream was just deleted. The connection reports its own loss.
-    if (this.#failures > 0 && this.#options.failures.classify(error) !== 'retryable') this.#refuse('begin', error);
+    // A single refusal can be transient, for instance after the stream was deleted. The connection
+    // reports its own loss.
+    if (this.#failures > 0 && this.#queue.failures.classify(error) !== 'retryable') this.#refused('begin', error);
     this.#backOff();
   }
 
-  #refuse(what: string, error: unknown): void {
+  #refused(what: string, error: unknown): void {
     if (!this.#closed) this.#refusals.add(what, error);
   }
 
@@ -238,70 +221,76 @@ export class Mover {
   }
 
   #pull(): void {
-    if (this.#link !== undefined && !this.#closed && this.#puller.asked <= MOST / 2)
-      this.#puller.pull(MOST - this.#puller.asked);
+    if (this.#link !== undefined && !this.#closed && this.#puller.asked <= MAX_REQUESTED / 2)
+      this.#puller.pull(MAX_REQUESTED - this.#puller.asked);
+  }
+
+  #consumerInfo({ manager }: NatsLink): Promise<ConsumerInfo> {
+    return manager.consumers.info(this.#queue.names.delayedStream, this.#queue.names.mover);
   }
 
   #received(message: Msg, facts: DeliveryFacts): void {
     this.#refusals.accepted('pull');
-    const isFresh = this.#caughtUp && facts.deliveries === 1;
-    this.#caughtUp = facts.pending === 0;
+    const isFresh = this.#isCaughtUp && facts.deliveries === 1;
+    this.#isCaughtUp = facts.pending === 0;
     if (isFresh) this.#readClock(facts.storedAt);
-    this.#arrived.push({ message, facts, isKnown: isFresh || this.#requeued.dueAt(placeOf(facts)) !== undefined });
-    this.#scheduled ??= setImmediate(() => {
-      this.#scheduled = undefined;
+    this.#arrived.push({ message, facts, isKnown: isFresh || this.#requeued.dueAt(tokenOf(facts)) !== undefined });
+    this.#handling ??= setImmediate(() => {
+      this.#handling = undefined;
       void this.#handle();
     });
     this.#pull();
   }
 
-  /** Sorts the messages that have arrived. Reads the server's clock first if one depends on it. */
+  /** Sorts the messages that have arrived. Reads the server's clock first if a delay depends on it. */
   async #handle(): Promise<void> {
     const link = this.#link;
-    if (this.#reading || link === undefined) return;
-    const stranger = this.#arrived.find(({ isKnown }) => !isKnown);
-    if (stranger !== undefined && !this.#clock.wasRead(RECENT)) {
-      this.#reading = true;
+    if (this.#isReadingClock || link === undefined) return;
+    const unknown = this.#arrived.find(({ isKnown }) => !isKnown);
+    if (unknown !== undefined && !this.#clock.wasRead(RECENT)) {
+      this.#isReadingClock = true;
       try {
-        await this.#askTime(link, stranger);
+        await this.#askTime(link, unknown);
       } catch (error) {
         // The leases of these messages expire.
         this.#failed(error);
         return;
       } finally {
-        this.#reading = false;
+        this.#isReadingClock = false;
       }
     }
     if (link === this.#link) this.#sort(link);
   }
 
-  /** Reads the server's clock: when a lease is renewed, the server notes the time. */
+  /** Reads the server's clock: the server notes the time when a lease is renewed. */
   async #askTime(link: NatsLink, { message, facts }: Arrival): Promise<void> {
-    const asked = performance.now();
+    const askedAt = performance.now();
     await link.request(message.reply as string, IN_PROGRESS);
-    const { activeAt } = await this.#options.state(link);
-    if (Number.isNaN(activeAt)) this.#readClock(facts.storedAt);
-    else this.#readClock(activeAt, asked);
+    const { delivered } = await this.#consumerInfo(link);
+    // The client declares a number, and passes on the text of the server.
+    const time = Date.parse(String(delivered.last_active));
+    if (Number.isNaN(time)) this.#readClock(facts.storedAt);
+    else this.#readClock(time, askedAt);
   }
 
-  /** Takes a time of the server. If its clock was set, the messages here keep their remaining delays. */
+  /** Takes a time of the server. If its clock was set, messages keep their remaining delays. */
   #readClock(time: number, since?: number): void {
     const step = this.#clock.read(time, since);
     for (const due of this.#soon) due.at += step;
   }
 
-  /** Keeps the messages that are due soon, and requeues the others; all of them if the queue is closed. */
+  /** Keeps the messages that are due soon, and requeues the others. After closing, requeues all. */
   #sort(link: NatsLink): void {
     const arrived = this.#arrived;
     this.#arrived = [];
     const { now, isKnown } = this.#clock;
     for (const { message, facts } of arrived) {
       const delayed = this.#read(message, facts, now);
-      if (delayed === undefined) void this.#setAside(link, message, placeOf(facts));
+      if (delayed === undefined) void this.#quarantine(link, message, tokenOf(facts));
       else if (this.#closed) this.#answer(link, message, nak(isKnown ? delayed.at - now : 0));
       else if (delayed.at <= now + SOON) this.#soon.push(delayed);
       else {
-        this.#requeued.add(placeOf(facts), delayed.at - now);
+        this.#requeued.add(tokenOf(facts), delayed.at - now);
         this.#answer(link, message, nak(delayed.at - now - EARLY));
       }
     }
@@ -309,7 +298,7 @@ export class Mover {
     else this.#move();
   }
 
-  /** Moves the messages that are due, in the order in which they became due, and waits for the others. */
+  /** Moves the messages that are due, in that order, and waits for the others. */
   #move(): void {
     clearTimeout(this.#timer);
     const link = this.#link;
@@ -325,55 +314,56 @@ export class Mover {
     if (next !== undefined) this.#timer = setTimeout(() => this.#move(), Math.max(1, next.at - now));
   }
 
-  /** @returns undefined if the subject says no delay */
+  /** Returns undefined if the subject contains no delay. */
   #read(message: Msg, facts: DeliveryFacts, now: number): Due | undefined {
     const { storedAt, sequence } = facts;
-    const read = this.#options.names.readDelayed(message.subject);
+    const read = this.#queue.names.readDelayed(message.subject);
     if (read === undefined) return undefined;
     return { message, at: this.#dueAt(facts, read.delay, now), subject: read.subject, storedAt, sequence };
   }
 
-  /** Returns when a message is due, by the server's clock. If that clock was set since this process requeued the message, the time that has passed here counts. */
-  #dueAt(facts: DeliveryFacts, delay: number, now: number): number {
-    // A time of storage in the future is of a clock that was set since.
-    const at = Math.min(facts.storedAt, now) + delay;
-    const place = placeOf(facts);
-    const due = this.#requeued.dueAt(place);
+  /**
+   * Returns when a message is due, by the server's clock. If that clock was set since this process
+   * requeued the message, the own clock counts.
+   */
+  #dueAt(place: Place, delay: number, now: number): number {
+    // If the time of storage is in the future, the clock was set since.
+    const at = Math.min(place.storedAt, now) + delay;
+    const token = tokenOf(place);
+    const due = this.#requeued.dueAt(token);
     if (due === undefined) return at;
-    this.#requeued.delete(place);
-    const here = now + due - performance.now();
-    return Math.abs(here - at) > JITTER ? here : at;
+    this.#requeued.delete(token);
+    const atByOwnClock = now + due - performance.now();
+    return Math.abs(atByOwnClock - at) > JITTER ? atByOwnClock : at;
   }
 
   #forward(link: NatsLink, due: Due): Promise<void> {
     const { message, subject } = due;
-    const headers = forwardHeaders(message, due, {
-      dedupeWindow: this.#options.dedupeWindow(),
-      now: this.#clock.now,
-    });
-    return this.#settleAfter(link, message, placeOf(due), async () => {
+    const { dedupeWindow } = this.#queue.topology;
+    const headers = forwardHeaders(message, due, { dedupeWindow, now: this.#clock.now });
+    return this.#orLater(link, message, tokenOf(due), async () => {
       await store(link, subject, message.data, headers);
       await link.request(message.reply as string, ACK);
     });
   }
 
-  #setAside(link: NatsLink, message: Msg, place: string): Promise<void> {
-    return this.#settleAfter(link, message, place, async () => {
-      await this.#options.setAside(link, message, 'its subject says no delay');
+  #quarantine(link: NatsLink, message: Msg, token: string): Promise<void> {
+    return this.#orLater(link, message, token, async () => {
+      await quarantine(this.#queue, link, message, 'its subject says no delay');
       this.#answer(link, message, ACK);
     });
   }
 
-  /** Moves a message, or tries again later. */
-  async #settleAfter(link: NatsLink, message: Msg, place: string, move: () => Promise<void>): Promise<void> {
+  /** Moves a message. If the server refuses, requeues it for another attempt. */
+  async #orLater(link: NatsLink, message: Msg, token: string, move: () => Promise<void>): Promise<void> {
     try {
       await move();
-      this.#refusals.accepted(place);
+      this.#refusals.accepted(token);
     } catch (error) {
       // After a lost connection, the lease expires.
       if (!link.isUp) return;
-      this.#refuse(place, error);
-      this.#answer(link, message, nak(AGAIN));
+      this.#refused(token, error);
+      this.#answer(link, message, nak(RETRY_PAUSE));
     }
   }
 
@@ -387,6 +377,6 @@ export class Mover {
 }
 
 /** Identifies a delayed message, also if the stream is created again. */
-function placeOf({ sequence, storedAt }: Pick<DeliveryFacts, 'sequence' | 'storedAt'>): string {
+function tokenOf({ sequence, storedAt }: Place): string {
   return `${sequence}-${storedAt}`;
 }

@@ -11,8 +11,8 @@ import { describeVariable, type Env, hasCredentials, readVariable } from '../int
 import { checkChoice, checkCount, checkMethods, checkOptions } from '../internal/options.js';
 import { NATS_URL } from './url.js';
 
-/** The most replicas that JetStream keeps of a stream. */
-const MOST_REPLICAS = 5;
+/** The maximum of JetStream. */
+const MAX_REPLICAS = 5;
 
 /** A connection of `@nats-io/transport-node`. */
 export interface NatsClient {
@@ -28,18 +28,31 @@ export interface NatsClient {
 }
 
 export interface NatsBackendOptions extends DriverOptions {
-  /** The servers: `nats://[user:password@]host[:port]`, `nats://token@host`, `tls://` for TLS; several with commas between them. Either this or `client`. */
+  /**
+   * The servers: `nats://[user:password@]host[:port]`, `nats://token@host`, or `tls://` for TLS.
+   * Separate several with commas. Either this or `client`.
+   */
   readonly url?: string | undefined;
   /**
-   * A connection of `@nats-io/transport-node` that the queue uses and does not close, for whatever a URL cannot say: certificates, NKeys, JWTs. It has to reconnect by
-   * itself, without end. Either this or `url`.
+   * A connection of `@nats-io/transport-node`, for what a URL cannot express: certificates, NKeys,
+   * JWTs. It must reconnect by itself, without end. The queue does not close it. Either this or
+   * `url`.
    */
   readonly client?: NatsClient | undefined;
-  /** On how many servers of a cluster each message is kept, from 1 to 5. Default: what the queue has; 1 for a new one. */
+  /**
+   * How many servers of a cluster store each message, from 1 to 5. Default: as many as the queue
+   * has; 1 for a new one.
+   */
   readonly replicas?: number | undefined;
-  /** Where messages are kept: `'memory'` does not outlive the server. Default: what the queue has; `'file'` for a new one. */
+  /**
+   * Where the server stores messages. `'memory'` does not survive a restart. Default: where the
+   * queue has them; `'file'` for a new one.
+   */
   readonly storage?: 'file' | 'memory' | undefined;
-  /** The JetStream domain that keeps the queue, where leaf nodes have several. Default: the domain of the server that the queue is connected to. */
+  /**
+   * The JetStream domain of the queue, if leaf nodes have several. Default: the domain of the
+   * connected server.
+   */
   readonly domain?: string | undefined;
 }
 
@@ -50,15 +63,15 @@ export interface CheckedNatsOptions extends CheckedDriverOptions {
   readonly domain: string | undefined;
 }
 
-/** What a server accepts as a domain: one token of a subject. */
+/** A domain is one token of a subject. */
 const DOMAIN = 'the name of a domain, without spaces, `.`, `*` and `>`';
 
 /** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkNatsOptions(options: NatsBackendOptions | undefined): CheckedNatsOptions {
   const given = checkOptions(options);
   const { replicas, storage, domain } = given;
-  if (replicas !== undefined && checkCount('replicas', replicas) > MOST_REPLICAS)
-    throw new RangeError(`Expected \`replicas\` to be at most ${MOST_REPLICAS}, got ${replicas}`);
+  if (replicas !== undefined && checkCount('replicas', replicas) > MAX_REPLICAS)
+    throw new RangeError(`Expected \`replicas\` to be at most ${MAX_REPLICAS}, got ${replicas}`);
   if (storage !== undefined) checkChoice('storage', storage, ['file', 'memory']);
   if (domain !== undefined && !isDomain(domain)) {
     const InvalidError = typeof domain === 'string' ? RangeError : TypeError;
@@ -74,8 +87,8 @@ export function checkNatsOptions(options: NatsBackendOptions | undefined): Check
 }
 
 /**
- * Reads NATS_URL, NATS_DOMAIN, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT.
- * @throws {ConfigurationError} for one that is missing or malformed; it names the variable
+ * Reads NATS_URL, NATS_DOMAIN and the variables of every engine.
+ * @throws {ConfigurationError} if a variable is missing or malformed. The message names it.
  */
 export function readNatsEnv(env: Env): NatsBackendOptions {
   const options = readDriverEnv(env, 'NATS_URL', NATS_URL);

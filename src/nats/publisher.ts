@@ -1,6 +1,5 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
-import type { Connection } from '../core/connection.js';
 import { ConnectionLostError, type ErrorKind } from '../core/engine-errors.js';
 import { writePayload } from '../core/envelope.js';
 import { MessageIds } from '../core/message-ids.js';
@@ -8,7 +7,6 @@ import { type Pending, remainingDelay } from '../core/outbox.js';
 import type { Batch, PublishDriver, PublishLoop } from '../core/publish-loop.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
-import { kindOfCode } from './api-errors.js';
 import { isTooLarge, isUnanswered, type NatsLink } from './link.js';
 import {
   encodeId,
@@ -19,60 +17,57 @@ import {
   reservePublishedAt,
   writeHeadersHeader,
 } from './message.js';
-import type { QueueNames } from './names.js';
-import { RefusedError } from './nats-errors.js';
+import { kindOfCode, RefusedError } from './nats-errors.js';
+import type { NatsQueue } from './queue.js';
 
 export interface Parcel {
   readonly key: QueueKey;
-  /** By which the server deduplicates. */
+  /** The server deduplicates by this id. */
   readonly messageId: string;
-  /** Whether the publisher gave it that id. */
+  /** Whether the publisher gave the id. */
   readonly hasGivenId: boolean;
   /** JSON. */
   readonly payload: string;
-  /** JSON in ASCII; undefined for none. */
+  /** JSON in ASCII. Undefined: there are none. */
   readonly headers: string | undefined;
-  /** In milliseconds, from when it was published. */
+  /** In milliseconds, from the publish on. */
   readonly delay: number;
-  /** The only group that gets it; undefined for all. */
+  /** The only group that gets the message. Undefined: all groups. */
   readonly group: ConsumerGroup | undefined;
 }
 
 export interface PublisherOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
-  readonly connection: Connection<NatsLink>;
-  /** Creates the stream and its consumers if they are missing. */
-  readonly open: (link: NatsLink) => Promise<void>;
-  /** A message is published for one group. Returns whether the group may be missing: `open` creates it. */
+  /** A message is published for one group. Returns whether `Topology.open` must create the group. */
   readonly onGroup: (group: ConsumerGroup) => boolean;
   /** The server has stored a delayed message. */
   readonly onDelayed: () => void;
 }
 
-/** The longest string that a server can be set to take, in bytes. What this one takes, it says when it is connected. */
-const MOST_BYTES = 64 * 1024 * 1024;
+/** The largest `max_payload` that a server can have. The link knows that of its server. */
+const MAX_PAYLOAD = 64 * 1024 * 1024;
 
-/** The most bytes that the headers may take. The server takes 64 kB, with the id and the time. An id of the publisher is sent twice. */
-const MOST_HEADERS = 65_000;
+/** The maximum of the server is 64 kB, with the id and the time. A given id is sent twice. */
+const MAX_HEADERS = 65_000;
 
-/** Publishes to JetStream. A message that is sent again has the same id, so the server stores it once. */
+/** Publishes to JetStream. A message that is sent again has the same id: the server stores it once. */
 export class Publisher implements PublishDriver<NatsLink, Parcel> {
   readonly mode = 'pipeline';
-  /** A slow server is not flooded, and on a slow link settlements do not wait long behind messages. */
+  /** Does not flood a slow server. On a slow link, settlements do not wait long behind messages. */
   readonly window = { messages: 1024, size: 1024 * 1024 };
   /** Sends what `write` has written. */
   loop!: PublishLoop<NatsLink, Parcel>;
+  readonly #queue: NatsQueue;
   readonly #options: PublisherOptions;
   readonly #ids = new MessageIds();
-  /** The messages that are not confirmed, by the token of the answer. */
+  /** By the token of the request. */
   readonly #unconfirmed = new Map<string, Pending<Parcel>>();
   #link: NatsLink | undefined;
   #stopWatch: (() => void) | undefined;
   /** The groups that may be missing. */
   readonly #missing = new Set<ConsumerGroup>();
 
-  constructor(options: PublisherOptions) {
+  constructor(queue: NatsQueue, options: PublisherOptions) {
+    this.#queue = queue;
     this.#options = options;
   }
 
@@ -80,14 +75,14 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     const { key, payload, delay, group, id } = message;
     const written = writeHeadersHeader(message);
     const messageId = id === undefined ? this.#ids.next() : encodeId(id);
-    const most = id === undefined ? MOST_HEADERS : MOST_HEADERS - 2 * messageId.length;
+    const most = id === undefined ? MAX_HEADERS : MAX_HEADERS - 2 * messageId.length;
     if (written !== undefined && written.length > most)
       throw new InvalidMessageError(
         'headers',
         `at most ${most} bytes of JSON in ASCII, which is the most that NATS takes`,
         `${written.length} bytes`,
       );
-    const json = writePayload(payload, MOST_BYTES, 'NATS');
+    const json = writePayload(payload, MAX_PAYLOAD, 'NATS');
     if (group !== undefined && this.#options.onGroup(group)) this.#missing.add(group);
     return { key, messageId, hasGivenId: id !== undefined, payload: json, headers: written, delay, group };
   }
@@ -96,14 +91,14 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     return payload.length;
   }
 
-  /** The streams of a new link are there. After a refusal they may be missing. */
+  /** The streams of a new link exist. After a refusal, they may be missing. */
   async begin(link: NatsLink): Promise<void> {
     for (const token of this.#unconfirmed.keys()) this.#link?.forget(token);
     this.#unconfirmed.clear();
     this.stop();
     const isSame = link === this.#link;
     this.#link = link;
-    if (isSame) await this.#options.open(link);
+    if (isSame) await this.#queue.topology.open(link);
   }
 
   isPrepared({ parcel: { group } }: Pending<Parcel>): boolean {
@@ -111,14 +106,14 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
   }
 
   async prepare(link: NatsLink): Promise<void> {
-    await this.#options.open(link);
+    await this.#queue.topology.open(link);
     this.#missing.clear();
   }
 
   send(link: NatsLink, { messages }: Batch<Parcel>): void {
     const now = performance.now();
     for (const pending of messages) this.#sendOne(link, pending, now);
-    this.#watchTime(link);
+    this.#watchOldest(link);
   }
 
   /** Stops its timer. */
@@ -128,7 +123,7 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
   }
 
   #sendOne(link: NatsLink, pending: Pending<Parcel>, now: number): void {
-    const { names } = this.#options;
+    const { names } = this.#queue;
     const { key, messageId, hasGivenId, payload, headers, group } = pending.parcel;
     const rest = remainingDelay(pending, now);
     const facts = createHeaders();
@@ -139,7 +134,7 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     const subject = rest === 0 ? names.subject(key, group) : names.delayedSubject(key, rest, group);
     const bytes = Buffer.from(payload);
     try {
-      const token: string = link.ask(subject, bytes, (answer) => this.#answered(token, pending, answer), facts);
+      const token: string = link.ask(subject, bytes, (response) => this.#responded(token, pending, response), facts);
       this.#unconfirmed.set(token, pending);
     } catch (error) {
       if (!isTooLarge(error)) throw error;
@@ -155,20 +150,18 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     }
   }
 
-  #answered(token: string, pending: Pending<Parcel>, answer: Msg): void {
+  #responded(token: string, pending: Pending<Parcel>, response: Msg): void {
     this.#unconfirmed.delete(token);
     if (this.#unconfirmed.size === 0) this.stop();
-    const { names, connection, onDelayed } = this.#options;
-    const { stream, refusal } = readAnswer(answer);
-    if (refusal === undefined) {
-      if (stream === names.stream || stream === names.delayedStream) {
-        this.loop.accepted();
-        if (pending.parcel.delay > 0) onDelayed();
-        pending.confirm();
-      } else
-        pending.fail(
-          this.#unavailable(`The message went to stream "${stream}", which is not the queue's and takes its subjects`),
-        );
+    const { names, connection } = this.#queue;
+    const { stream, refusal } = readResponse(response);
+    if (refusal === undefined && (stream === names.stream || stream === names.delayedStream)) {
+      this.loop.accepted();
+      if (pending.parcel.delay > 0) this.#options.onDelayed();
+      pending.confirm();
+    } else if (refusal === undefined) {
+      const reason = `The message went to stream "${stream}", which is not the queue's and takes its subjects`;
+      pending.fail(this.#unavailable(reason));
     } else if (refusal.kind === 'fatal') pending.fail(this.#unavailable(refusal.error.message));
     else {
       if (refusal.kind === 'retryable') connection.renew(refusal.error);
@@ -177,41 +170,43 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     this.loop.wake();
   }
 
-  /** Drops the link if the oldest message is not confirmed in time, whatever is confirmed behind it. */
-  #watchTime(link: NatsLink): void {
+  /** Drops the link if the oldest message is not confirmed in time, also if later ones are. */
+  #watchOldest(link: NatsLink): void {
     const [first] = this.#unconfirmed;
     if (this.#stopWatch !== undefined || first === undefined) return;
     const [token, pending] = first;
     this.#stopWatch = link.watch(() => {
       this.#stopWatch = undefined;
       if (this.#unconfirmed.get(token) === pending)
-        this.#options.connection.lose(link, new ConnectionLostError('NATS did not answer in time'));
-      else this.#watchTime(link);
+        this.#queue.connection.lose(link, new ConnectionLostError('NATS did not answer in time'));
+      else this.#watchOldest(link);
     });
   }
 
-  #unavailable(what: string): BackendUnavailableError {
-    return new BackendUnavailableError(`${what} (queue "${this.#options.queueName}")`, { retryable: false });
+  #unavailable(reason: string): BackendUnavailableError {
+    return new BackendUnavailableError(`${reason} (queue "${this.#queue.options.name}")`, { retryable: false });
   }
 }
 
-/** Stores a message, such as one that is due. @throws (a rejection) if the stream does not take it */
+/**
+ * Stores a message, and waits for the confirm.
+ * @throws {RefusedError} if the stream refuses the message
+ */
 export async function store(link: NatsLink, subject: string, data: Uint8Array, headers?: MsgHdrs): Promise<void> {
-  const { refusal } = readAnswer(await link.request(subject, data, headers));
+  const { refusal } = readResponse(await link.request(subject, data, headers));
   if (refusal !== undefined) throw refusal.error;
 }
 
-interface Answer {
+interface PublishResponse {
   readonly stream?: string;
   readonly refusal?: { readonly kind: ErrorKind; readonly error: Error };
 }
 
-/** Reads what JetStream answers to a message. */
-function readAnswer(answer: Msg): Answer {
+function readResponse(response: Msg): PublishResponse {
   // The stream is gone, or has no leader.
-  if (isUnanswered(answer))
+  if (isUnanswered(response))
     return { refusal: { kind: 'refused', error: new ConnectionLostError('The stream does not answer') } };
-  const { stream = '', error } = answer.json<{
+  const { stream = '', error } = response.json<{
     readonly stream?: string;
     readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
   }>();

@@ -1,72 +1,81 @@
 import type { ConsumerInfo, StreamInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
-import { ACK, type Answer, nak, TERMINATE } from './answers.js';
 import type { NatsSession } from './group-session.js';
-import { type Receipt, receiptOf } from './leases.js';
+import { ACK, type Answer, nak, type Receipt, receiptOf, TERMINATE } from './leases.js';
 import { type NatsLink, newInbox } from './link.js';
 import { type DeliveryFacts, delayedCopyHeaders, readFacts } from './message.js';
 import type { Mover } from './mover.js';
-import { isFor, type QueueNames } from './names.js';
-import { RefusedError } from './nats-errors.js';
+import { isFor } from './names.js';
+import { isNotFound, RefusedError } from './nats-errors.js';
 import { store } from './publisher.js';
+import type { NatsQueue } from './queue.js';
 import type { Removals } from './removals.js';
-import { asMessage, deleteBetween, deleteStored, readStored, storedAt } from './stored.js';
+import { asMessage, deleteBetween, deleteStored, placeOf, readStored } from './stored.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface PurgeOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
   readonly removals: Removals;
   readonly sweeper: Sweeper;
   readonly mover: Mover;
-  /** The consumer of this process for a group, by its name on the server. */
-  readonly consumer: (name: string) => NatsSession | undefined;
+  /** By consumer. */
+  readonly sessions: ReadonlyMap<string, NatsSession>;
 }
 
 /** How many messages are taken from a group at a time. */
-const TAKEN_TOGETHER = 256;
+const BATCH = 256;
 
-/** Sequence numbers, from the first to the last. */
+/** Sequence numbers, both included. */
 type Interval = readonly [first: number, last: number];
 
+type OnRemoved = (count: number) => void;
+
+interface Settlement {
+  readonly receipt: Receipt;
+  readonly answer: Answer;
+}
+
 /**
- * Removes messages that wait or are delayed, and none that is in flight. It deletes messages that no group needs. It takes a message that another group needs through the consumer of
- * the purged group, and terminates it there.
+ * Removes messages that are waiting or delayed, and none that is in flight. Deletes the messages that
+ * no group needs. If another group needs a message, takes it through the consumer of the purged group
+ * and terminates it there.
  */
 export class Purge {
+  readonly #queue: NatsQueue;
   readonly #options: PurgeOptions;
 
-  constructor(options: PurgeOptions) {
+  constructor(queue: NatsQueue, options: PurgeOptions) {
+    this.#queue = queue;
     this.#options = options;
   }
 
   /**
    * Purges a group, or every group of the queue.
-   * @param group undefined for every group
-   * @param onRemoved called with how many messages are removed, several times
+   * @param onRemoved called with how many more messages are removed, several times
    */
-  async run(link: NatsLink, group: ConsumerGroup | undefined, onRemoved: (count: number) => void): Promise<void> {
-    const { queueName, names, sweeper, removals } = this.#options;
+  async run(link: NatsLink, group: ConsumerGroup | undefined, onRemoved: OnRemoved): Promise<void> {
+    const { names, options } = this.#queue;
+    const { sweeper, removals } = this.#options;
     const wanted = group === undefined ? undefined : names.consumer(group);
     await sweeper.sweep();
     const { stream, groups, isComplete, canPurge } = await removals.groups(link);
     if (!isComplete)
       throw new RefusedError(
-        `A group of queue ${JSON.stringify(queueName)} has no leader at the moment. Purge it later`,
+        `A group of queue ${JSON.stringify(options.name)} has no leader at the moment. Purge it later`,
       );
     const purged = groups.filter(({ name }) => wanted === undefined || name === wanted);
     const { first_seq, last_seq } = stream.state;
     sweeper.begin(stream.created);
     const deletable = deletableIn([first_seq, last_seq], groups, purged);
     const isFree = canPurge && purged.length === groups.length && groups.every(isQuiet);
+    if (!isFree || !(await this.#purgeAll(link, first_seq, deletable, onRemoved)))
+      for (const [first, last] of deletable) onRemoved(await deleteBetween(link, names.stream, first, last));
     const taken = new Set<number>();
+    // A message that several groups have is removed once.
     const onTaken = (sequence: number) => {
       if (!taken.has(sequence)) onRemoved(1);
       taken.add(sequence);
     };
-    if (!isFree || !(await this.#purgeAll(link, first_seq, deletable, onRemoved)))
-      for (const [first, last] of deletable) onRemoved(await deleteBetween(link, names.stream, first, last));
     for (const { name } of purged) {
       await this.#terminateNacked(link, name, stream.created, onTaken);
       await this.#takeWaiting(link, name, stream, onTaken);
@@ -74,26 +83,37 @@ export class Purge {
     await sweeper.sweep();
     await this.#purgeDelayed(
       link,
+      groups.filter((other) => !purged.includes(other)),
       wanted,
-      groups.map(({ name }) => name),
       onRemoved,
     );
   }
 
-  /** Deletes the messages that only the deleted group of a consumer got. */
-  async forget(link: NatsLink, consumer: string): Promise<void> {
-    const { names, removals } = this.#options;
+  /** Deletes a group and the messages that only it gets. Resolves to whether the group existed. */
+  async deleteGroup(link: NatsLink, group: ConsumerGroup): Promise<boolean> {
+    const { stream, consumer } = this.#queue.names;
+    const name = consumer(group);
+    try {
+      await link.manager.consumers.delete(stream, name);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return false;
+    }
     const { POSITIVE_INFINITY: all } = Number;
-    await deleteStored(link, names.stream, await removals.targetedUpTo(link, consumer, all, all));
-    await this.#deleteDelayed(link, consumer, [], () => {});
+    await deleteStored(link, stream, await this.#options.removals.targetedUpTo(link, name, all, all));
+    await this.#deleteDelayed(link, name, [], () => {});
+    return true;
   }
 
-  /** Removes all messages with two requests: those that are settled, which do not count, and those that wait. Resolves to whether the server does that. */
+  /**
+   * Removes all messages with two requests: the settled ones, which do not count, and the others.
+   * Resolves to whether the server accepts a purge.
+   */
   async #purgeAll(
     link: NatsLink,
     begin: number,
     [interval]: readonly Interval[],
-    onRemoved: (count: number) => void,
+    onRemoved: OnRemoved,
   ): Promise<boolean> {
     if (interval === undefined) return true;
     const { removals } = this.#options;
@@ -104,117 +124,120 @@ export class Purge {
     return count !== undefined;
   }
 
-  /** Terminates the messages that this process nacked with a delay. The server does not tell those of other processes from messages in flight. */
+  /**
+   * Terminates the messages that this process nacked with a delay. The server does not distinguish
+   * those of other processes from messages in flight.
+   */
   async #terminateNacked(
     link: NatsLink,
     name: string,
     created: string,
     onTaken: (sequence: number) => void,
   ): Promise<void> {
-    const away = this.#options.consumer(name)?.away;
-    const receipts = (away?.receipts ?? []).filter(({ stream }) => stream === created);
+    const nacked = this.#options.sessions.get(name)?.nacked;
+    const receipts = (nacked?.receipts ?? []).filter(({ stream }) => stream === created);
     await this.#settle(
       link,
       name,
       receipts.map((receipt) => ({ receipt, answer: TERMINATE })),
     );
     for (const { sequence } of receipts) {
-      away?.delete(String(sequence));
+      nacked?.delete(String(sequence));
       onTaken(sequence);
     }
   }
 
-  /** Takes the messages that are left to a group, as a consumer would, and terminates them. */
+  /** Takes the waiting messages of a group as a consumer does, and terminates them. */
   async #takeWaiting(
     link: NatsLink,
     name: string,
     { created, state }: StreamInfo,
     onTaken: (sequence: number) => void,
   ): Promise<void> {
-    const { names } = this.#options;
+    const { names } = this.#queue;
     const { num_pending, num_ack_pending } = await link.manager.consumers.info(names.stream, name);
     if (num_pending + num_ack_pending === 0) return;
-    for (;;) {
-      const messages = await pullNow(link, names.stream, name, TAKEN_TOGETHER);
-      let isPast = messages.length === 0;
-      const answers = messages.map(({ message, facts }) => {
+    for (let isPast = false; !isPast; ) {
+      const messages = await pullNow(link, names.stream, name);
+      isPast = messages.length === 0;
+      const settlements = messages.map(({ message, facts }) => {
         const receipt = receiptOf(message, facts, created);
         if (!isFor(name, names.targetOf(message.subject))) return { receipt, answer: ACK };
-        // Published since this began.
+        // The message was published after the purge began.
         const isNew = facts.sequence > state.last_seq;
         isPast ||= isNew;
         return { receipt, answer: isNew ? nak(0) : TERMINATE };
       });
-      await this.#settle(link, name, answers);
-      for (const { receipt, answer } of answers) if (answer === TERMINATE) onTaken(receipt.sequence);
-      if (isPast) return;
+      await this.#settle(link, name, settlements);
+      for (const { receipt, answer } of settlements) if (answer === TERMINATE) onTaken(receipt.sequence);
     }
   }
 
-  /** Settles messages. Resolves when the server has confirmed the last one, and so all of them. */
-  async #settle(link: NatsLink, name: string, answers: readonly { receipt: Receipt; answer: Answer }[]): Promise<void> {
-    const last = answers.at(-1);
+  /** Settles messages. The confirm of the last one confirms all. */
+  async #settle(link: NatsLink, name: string, settlements: readonly Settlement[]): Promise<void> {
+    const last = settlements.at(-1);
     if (last === undefined) return;
-    for (const { receipt, answer } of answers.slice(0, -1)) link.publish(receipt.reply, answer);
+    for (const { receipt, answer } of settlements.slice(0, -1)) link.publish(receipt.reply, answer);
     await link.request(last.receipt.reply, last.answer);
-    for (const { receipt, answer } of answers) if (answer === TERMINATE) this.#options.sweeper.settled(name, receipt);
+    for (const { receipt, answer } of settlements)
+      if (answer === TERMINATE) this.#options.sweeper.settled(name, receipt);
   }
 
   async #purgeDelayed(
     link: NatsLink,
+    others: readonly ConsumerInfo[],
     wanted: string | undefined,
-    all: readonly string[],
-    onRemoved: (count: number) => void,
+    onRemoved: OnRemoved,
   ): Promise<void> {
-    const { names, mover } = this.#options;
+    const { delayedStream } = this.#queue.names;
+    const { mover } = this.#options;
     await mover.moved();
-    const others = all.filter((name) => name !== wanted);
     if (wanted !== undefined && others.length > 0) {
-      await this.#deleteDelayed(link, wanted, others, onRemoved);
+      await this.#deleteDelayed(
+        link,
+        wanted,
+        others.map(({ name }) => name),
+        onRemoved,
+      );
       mover.start();
       return;
     }
-    const { state } = await link.manager.streams.info(names.delayedStream);
+    const { state } = await link.manager.streams.info(delayedStream);
     mover.discard((sequence) => sequence <= state.last_seq);
-    onRemoved(await deleteBetween(link, names.delayedStream, state.first_seq, state.last_seq));
+    onRemoved(await deleteBetween(link, delayedStream, state.first_seq, state.last_seq));
   }
 
-  /** Deletes the delayed messages of a group. One for all groups is replaced by a copy for each of the others. */
-  async #deleteDelayed(
-    link: NatsLink,
-    wanted: string,
-    others: readonly string[],
-    onRemoved: (count: number) => void,
-  ): Promise<void> {
-    const { names, mover } = this.#options;
-    const copied = new Set<number>();
+  /**
+   * Deletes the delayed messages of a group. A message for all groups is replaced by a copy for each
+   * of the others.
+   */
+  async #deleteDelayed(link: NatsLink, wanted: string, others: readonly string[], onRemoved: OnRemoved): Promise<void> {
+    const { names } = this.#queue;
+    const { mover } = this.#options;
+    const deleted = new Set<number>();
     for await (const stored of readStored(link, names.delayedStream, 1)) {
       const target = names.delayedTargetOf(stored.subject);
       const delayed = names.readDelayed(stored.subject);
       if (delayed === undefined || (target !== wanted && (target !== undefined || others.length === 0))) continue;
       if (target === undefined) {
-        const place = { sequence: stored.seq, storedAt: storedAt(stored) };
+        const place = placeOf(stored);
         const rest = Math.max(1, place.storedAt + delayed.delay - mover.now);
-        await Promise.all(
-          others.map((other) =>
-            store(
-              link,
-              names.delayedSubjectFor(other, rest, delayed.subject),
-              stored.data,
-              delayedCopyHeaders(asMessage(stored), place, other),
-            ),
-          ),
-        );
+        const copies = others.map((other) => {
+          const headers = delayedCopyHeaders(asMessage(stored), place, other);
+          return store(link, names.delayedSubjectFor(other, rest, delayed.subject), stored.data, headers);
+        });
+        await Promise.all(copies);
       }
-      copied.add(stored.seq);
+      deleted.add(stored.seq);
     }
-    mover.discard((sequence) => copied.has(sequence));
-    onRemoved(await deleteStored(link, names.delayedStream, copied));
+    mover.discard((sequence) => deleted.has(sequence));
+    onRemoved(await deleteStored(link, names.delayedStream, deleted));
   }
 }
 
 /**
- * Returns which messages may be deleted, and wait for a purged group. Between the first message that a group has not settled and its last delivery, messages may be in flight.
+ * Returns the messages that may be deleted and that wait for a purged group. Messages between the
+ * first unsettled message of a group and its last delivery may be in flight.
  */
 function deletableIn(
   [first, last]: Interval,
@@ -249,27 +272,24 @@ interface Arrival {
   readonly facts: DeliveryFacts;
 }
 
-/** Takes up to `count` messages that a consumer would get now. */
-async function pullNow(link: NatsLink, stream: string, consumer: string, count: number): Promise<Arrival[]> {
-  const inbox = newInbox(link.connection);
+/** Takes a batch of messages that a consumer would get now. */
+async function pullNow(link: NatsLink, stream: string, consumer: string): Promise<Arrival[]> {
+  const reply = newInbox(link.connection);
   const arrived: Arrival[] = [];
   let end = () => {};
   const ended = new Promise<void>((resolve) => {
     end = resolve;
   });
-  const subscription = link.connection.subscribe(inbox, {
+  const subscription = link.connection.subscribe(reply, {
     callback: (_error, message) => {
       const facts = readFacts(message?.reply ?? '');
       if (facts !== undefined) arrived.push({ message, facts });
-      if (facts === undefined || arrived.length === count) end();
+      if (facts === undefined || arrived.length === BATCH) end();
     },
   });
   try {
-    link.publish(
-      `${link.api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
-      JSON.stringify({ batch: count, no_wait: true }),
-      { reply: inbox },
-    );
+    const request = JSON.stringify({ batch: BATCH, no_wait: true });
+    link.publish(`${link.api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, request, { reply });
     await link.inTime(ended);
   } finally {
     subscription.unsubscribe();

@@ -1,181 +1,160 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConsumerInfo, StreamInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
-import type { ConsumerGroup } from '../backend.js';
-import type { Logger } from '../internal/logger.js';
-import type { JetStreamApi } from './api.js';
 import { isUnanswered, type NatsLink } from './link.js';
-import type { QueueNames } from './names.js';
 import { isForbidden, isStreamMissing } from './nats-errors.js';
+import type { NatsQueue } from './queue.js';
+import { batches, deletion, readMatching } from './stored.js';
 import { isGroup } from './topology.js';
 
-export interface RemovalsOptions {
-  readonly queueName: string;
-  readonly names: QueueNames;
-  /** The groups without which nothing may be removed. */
-  readonly groups: () => readonly ConsumerGroup[];
-  readonly logger: Logger;
+/** The stream and its groups. */
+export interface Groups {
+  readonly stream: StreamInfo;
+  readonly groups: readonly ConsumerInfo[];
+  /** False if a consumer has no leader: the list omits it. */
+  readonly isComplete: boolean;
+  /** Whether a purge is safe while no message is in flight, and the server accepts it. */
+  readonly canPurge: boolean;
 }
 
-/** What the stream holds, and what each group has settled. */
+/** The progress of all groups. The floor of a group: it has settled everything up to there. */
 export interface Floors {
-  /** When the stream was made. */
   readonly created: string;
-  /** The place of the first message. */
+  /** The first message of the stream. */
   readonly first: number;
-  /** Up to which place each group has settled all, by the name of its consumer. */
+  /** By consumer. */
   readonly floors: ReadonlyMap<string, number>;
-  /** Whether the stream may be purged at times: its servers are of 2.10 or newer, and accept a purge from this user. */
   readonly canPurge: boolean;
   /** Whether no message is in flight. */
   readonly isQuiet: boolean;
 }
 
-/** The groups of a stream. */
-export interface Groups {
-  readonly stream: StreamInfo;
-  readonly groups: readonly ConsumerInfo[];
-  /** False if a consumer has no leader, and is not listed. */
-  readonly isComplete: boolean;
-  /** As in `Floors`. */
-  readonly canPurge: boolean;
-}
+/**
+ * How long other processes may take to remove settled messages, in milliseconds. On a server that
+ * purges, they may remove messages only once a second while messages are in flight. Both are less
+ * than the deadline for opening a queue.
+ */
+const REMOVAL_TIMEOUT = 400;
+const PURGING_TIMEOUT = 1250;
 
-/** How many messages are removed at a time. */
-const REMOVED_TOGETHER = 256;
-
-/** How long a process may take to remove what every group has settled, in milliseconds. After that, it counts as dead. */
-const PATIENCE = 400;
-
-/** The same on a server that purges: while messages are in flight, a process removes messages once a second. Less than the deadline for opening a queue. */
-const LONG_PATIENCE = 1250;
-
-/** How long to wait between two looks, in milliseconds. */
+/** The pause between two checks, in milliseconds. */
 const PAUSE = 20;
 
 /** Removes settled messages from the stream of a queue. Several processes may do so at a time. */
 export class Removals {
-  readonly #options: RemovalsOptions;
-  /** Whether the user may read messages, as far as is known. */
-  #mayLook = true;
-  /** The connection for which it is decided how messages are removed. */
-  #decidedFor: NatsLink | undefined;
-  #purges = false;
+  readonly #queue: NatsQueue;
+  /** False if the server has refused to read messages for the user. */
+  #mayRead = true;
+  /** Whether purges are possible, which is decided for each link. */
+  #purging: { readonly link: NatsLink; readonly isPossible: boolean } | undefined;
 
-  constructor(options: RemovalsOptions) {
-    this.#options = options;
+  constructor(queue: NatsQueue) {
+    this.#queue = queue;
   }
 
-  /** Up to which place in the stream each group has settled all. Undefined where not all groups are there, or some are not told of. */
+  /** Resolves to undefined if a group is missing, or has no leader. */
   async floors(link: NatsLink): Promise<Floors | undefined> {
-    const { names } = this.#options;
+    const { names, topology } = this.#queue;
     const { stream, groups, isComplete, canPurge } = await this.groups(link);
     const floors = new Map(groups.map(({ name, ack_floor }) => [name, ack_floor.stream_seq]));
-    const complete = isComplete && this.#options.groups().every((group) => floors.has(names.consumer(group)));
-    if (!complete || floors.size === 0) return undefined;
+    const hasAll = isComplete && topology.groups.every((group) => floors.has(names.consumer(group)));
+    if (!hasAll || floors.size === 0) return undefined;
     const isQuiet = groups.every(({ num_ack_pending }) => num_ack_pending === 0);
     return { created: stream.created, first: stream.state.first_seq, floors, isQuiet, canPurge };
   }
 
-  /** Lists the consumers of the groups, and says what the stream holds. */
   async groups(link: NatsLink): Promise<Groups> {
-    const { stream } = this.#options.names;
+    const { stream } = this.#queue.names;
     const listed = await link.manager.consumers.list(stream);
     const groups = listed.filter(({ config }) => isGroup(config));
-    // One that comes into being after this begins with what is there when it does.
+    // A group that is created after this starts with what the stream holds then.
     const info = await link.manager.streams.info(stream);
     const isComplete = listed.length >= info.state.consumer_count;
-    return { stream: info, groups, isComplete, canPurge: this.#canPurge(link, info, groups) };
+    return { stream: info, groups, isComplete, canPurge: this.#canPurge(link, [info, ...groups]) };
   }
 
-  /** The place of the first message that the stream holds, and when the stream was made. */
-  async first({ manager }: NatsLink): Promise<{ readonly created: string; readonly first: number }> {
-    const { state, created } = await manager.streams.info(this.#options.names.stream);
+  /** Resolves to the first message of the stream, and to when the stream was created. */
+  async first({ manager }: NatsLink): Promise<Pick<Floors, 'created' | 'first'>> {
+    const { state, created } = await manager.streams.info(this.#queue.names.stream);
     return { created, first: state.first_seq };
   }
 
-  /** Where the messages are that only the group of a consumer gets, as far as a place: the first `most` of them. Empty for a user that may not look. */
+  /** Finds the first `most` messages up to `last` that only the group of a consumer gets. */
   async targetedUpTo(link: NatsLink, consumer: string, last: number, most: number): Promise<number[]> {
-    const { names } = this.#options;
-    const subject = `${link.api}.STREAM.MSG.GET.${names.stream}`;
+    const { names } = this.#queue;
     const found: number[] = [];
-    for (let from = 1; found.length < most && this.#mayLook; ) {
-      let answer: Msg;
-      try {
-        answer = await link.request(subject, JSON.stringify({ seq: from, next_by_subj: names.targetedTo(consumer) }));
-      } catch (error) {
-        if (!isForbidden(error)) throw error;
-        this.#mayLook = false;
-        this.#debug(
-          `The user may not publish to ${subject}: what a killed process settled for one group of queue ${this.#queue} stays longer`,
-        );
-        break;
-      }
-      const sequence = answer.json<{ readonly message?: { readonly seq: number } }>().message?.seq;
-      if (sequence === undefined || sequence > last) break;
-      found.push(sequence);
-      from = sequence + 1;
+    if (!this.#mayRead) return found;
+    try {
+      for await (const { seq } of readMatching(link, names.stream, 1, names.targetedTo(consumer)))
+        if (seq > last || found.push(seq) >= most) break;
+    } catch (error) {
+      if (!isForbidden(error)) throw error;
+      this.#mayRead = false;
+      const subject = `${link.api}.STREAM.MSG.GET.${names.stream}`;
+      this.#debug(`The user may not publish to ${subject}: messages for one group that a killed process settled stay`);
     }
     return found;
   }
 
-  /** Removes messages, one by one. */
+  /** Removes messages one by one. */
   async remove(link: NatsLink, sequences: readonly number[]): Promise<void> {
-    const subject = `${link.api}.STREAM.MSG.DELETE.${this.#options.names.stream}`;
-    const request = (sequence: number) => JSON.stringify({ seq: sequence, no_erase: true });
-    for (let from = 0; from < sequences.length; from += REMOVED_TOGETHER) {
-      const together = sequences.slice(from, from + REMOVED_TOGETHER);
-      const last = together.pop() as number;
-      for (const sequence of together) link.publish(subject, request(sequence));
-      // The server takes them in order, and is not flooded.
-      const answer = await link.request(subject, request(last));
-      // The stream that is made in its place has other messages there.
-      if (isStreamMissing(errorOf(answer)?.err_code)) return;
+    const { subject, write } = deletion(link, this.#queue.names.stream);
+    for (const batch of batches(sequences)) {
+      const last = batch.pop() as number;
+      for (const sequence of batch) link.publish(subject, write(sequence));
+      // The server handles them in order. Without a response, they would flood it.
+      const response = await link.request(subject, write(last));
+      // A new stream would have other messages there.
+      if (isStreamMissing(errorOf(response)?.err_code)) return;
     }
   }
 
   /**
-   * Removes all messages up to a place with one request. Only where nothing is in flight: before 2.10, each consumer forgets what is. From 2.10 on, each consumer forgets
-   * which messages were given back: they would be redelivered when their leases expire.
-   * @returns how many it removed; undefined if the server refuses it. The messages are then removed one by one, as long as the connection lasts
+   * Removes all messages up to `last` with one request. Only while no message is in flight: before
+   * 2.10, each consumer forgets the messages in flight; later, it forgets which were requeued, and
+   * redelivers them when their leases expire.
+   * @returns how many. Undefined if the server refuses: remove the messages one by one over this link
    * @see https://docs.nats.io/reference/reference-protocols/nats_api_reference
    */
   async purge(link: NatsLink, last: number): Promise<number | undefined> {
-    const subject = `${link.api}.STREAM.PURGE.${this.#options.names.stream}`;
+    const subject = `${link.api}.STREAM.PURGE.${this.#queue.names.stream}`;
+    let refusal = `The user may not publish to ${subject}`;
     try {
-      const answer = await link.request(subject, JSON.stringify({ seq: last + 1 }));
-      // An account may import some subjects of the API and not this one.
-      const error = isUnanswered(answer) ? { description: `nothing answers at ${subject}` } : errorOf(answer);
-      if (error === undefined) return answer.json<{ readonly purged: number }>().purged;
+      const response = await link.request(subject, JSON.stringify({ seq: last + 1 }));
+      // An account may import some subjects of the API, but not this one.
+      const error = isUnanswered(response) ? { description: `nothing answers at ${subject}` } : errorOf(response);
+      if (error === undefined) return response.json<{ readonly purged: number }>().purged;
       if (isStreamMissing(error.err_code)) return 0;
-      this.#refused(`NATS refuses a purge: ${error.description}`);
+      refusal = `NATS refuses a purge: ${error.description}`;
     } catch (error) {
       if (!isForbidden(error)) throw error;
-      this.#refused(`The user may not publish to ${subject}`);
     }
+    this.#purging = { link, isPossible: false };
+    this.#debug(`${refusal}. Settled messages are removed one by one, which is slower`);
     return undefined;
   }
 
   /**
-   * Waits until other processes have removed what every group has settled, as far as all before it is settled. A group that is created now starts with what the stream
-   * holds. It must not remove such messages itself: if the group existed before and was deleted, it has not settled them.
+   * Waits until other processes have removed the messages that all groups have settled. A new group
+   * starts with what the stream holds. It must not remove such messages itself: if the group existed
+   * before and was deleted, it has not settled them.
    */
-  async awaitOthers({ manager }: NatsLink): Promise<void> {
-    const { stream } = this.#options.names;
-    const begunAt = performance.now();
-    for (let settled: number | undefined; ; await sleep(PAUSE)) {
-      const info = await manager.streams.info(stream);
+  async awaitOthers(link: NatsLink): Promise<void> {
+    const { stream } = this.#queue.names;
+    const startedAt = performance.now();
+    for (let floor: number | undefined; ; await sleep(PAUSE)) {
+      const info = await link.manager.streams.info(stream);
       if (info.state.messages === 0) return;
-      settled ??= await this.#settledByAll(manager);
-      const patience = tellsTime(info) ? LONG_PATIENCE : PATIENCE;
-      if (settled < info.state.first_seq || performance.now() - begunAt > patience) return;
+      floor ??= await this.#lowestFloor(link);
+      const timeout = hasTime(info) ? PURGING_TIMEOUT : REMOVAL_TIMEOUT;
+      if (floor < info.state.first_seq || performance.now() - startedAt > timeout) return;
     }
   }
 
-  /** Up to which place every group has settled all. -1 without a group, and for a user that may not look. */
-  async #settledByAll({ consumers }: JetStreamApi): Promise<number> {
+  /** Resolves to -1 if there is no group, or the user may not list groups. */
+  async #lowestFloor({ manager }: NatsLink): Promise<number> {
     try {
-      const groups = (await consumers.list(this.#options.names.stream)).filter(({ config }) => isGroup(config));
+      const groups = (await manager.consumers.list(this.#queue.names.stream)).filter(({ config }) => isGroup(config));
       return groups.length === 0 ? -1 : Math.min(...groups.map(({ ack_floor }) => ack_floor.stream_seq));
     } catch (error) {
       if (isForbidden(error)) return -1;
@@ -183,48 +162,38 @@ export class Removals {
     }
   }
 
-  get #queue(): string {
-    return JSON.stringify(this.#options.queueName);
-  }
-
-  /** Decides once for each connection. In a cluster of old and new servers, a leader may move to an old one: so every answer counts. */
-  #canPurge(link: NatsLink, stream: StreamInfo, consumers: readonly ConsumerInfo[]): boolean {
-    const isNew = [stream, ...consumers].every(tellsTime);
-    if (this.#decidedFor !== link) {
-      this.#decidedFor = link;
-      this.#purges = isNew;
+  /** In a cluster of old and new servers, the leader may move to an old one: each response counts. */
+  #canPurge(link: NatsLink, infos: readonly { readonly ts?: string }[]): boolean {
+    const isNew = infos.every(hasTime);
+    if (this.#purging?.link !== link) {
+      this.#purging = { link, isPossible: isNew };
       const how = isNew
         ? 'by purging the stream when no message is in flight'
         : 'one by one: a purge is unsafe before NATS 2.10';
-      this.#debug(`Settled messages of queue ${this.#queue} are removed ${how}`);
+      this.#debug(`Settled messages are removed ${how}`);
     }
-    return this.#purges && isNew;
-  }
-
-  #refused(reason: string): void {
-    this.#purges = false;
-    this.#debug(`${reason}. Settled messages of queue ${this.#queue} are removed one by one, which is slower`);
+    return isNew && this.#purging.isPossible;
   }
 
   #debug(message: string): void {
-    const { queueName: queue, logger } = this.#options;
-    logger.debug(message, { queue });
+    const { name: queue, logger } = this.#queue.options;
+    logger.debug(`Queue ${JSON.stringify(queue)}: ${message}`, { queue });
   }
 }
 
 /**
- * Whether the server that leads a stream or a consumer tells its time, as those of 2.10 and newer do. A list of consumers is put together by one server of the cluster: if that
- * is a new one, it writes the year 1 for a consumer whose leader is older.
+ * Whether the leader of a stream or a consumer is of 2.10 or newer, and so tells its time. A new
+ * server that lists the consumers of a cluster writes the year 1 for one whose leader is older.
  */
-function tellsTime({ ts }: { readonly ts?: string }): boolean {
+function hasTime({ ts }: { readonly ts?: string }): boolean {
   return ts !== undefined && Date.parse(ts) > 0;
 }
 
-interface ApiError {
+interface ResponseError {
   readonly err_code?: number;
   readonly description?: string;
 }
 
-function errorOf(answer: Msg): ApiError | undefined {
-  return answer.json<{ readonly error?: ApiError }>().error;
+function errorOf(response: Msg): ResponseError | undefined {
+  return response.json<{ readonly error?: ResponseError }>().error;
 }

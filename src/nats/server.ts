@@ -1,3 +1,4 @@
+import { connect as connectSocket } from 'node:net';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Connection } from '../core/connection.js';
 import { within } from '../core/deadline.js';
@@ -6,8 +7,6 @@ import type { QueueEvents } from '../core/events.js';
 import { connectTimeoutFor, responseTimeoutFor } from '../core/options.js';
 import { BackendUnavailableError } from '../errors.js';
 import { LONGEST_TIMER } from '../internal/after.js';
-import type { Logger } from '../internal/logger.js';
-import { greeted } from './greeting.js';
 import { Pace } from './heartbeat.js';
 import { NatsLink } from './link.js';
 import { queueNames } from './names.js';
@@ -16,40 +15,43 @@ import type { CheckedNatsOptions } from './options.js';
 import { DELETION } from './topology.js';
 import { NATS_URL, parseUrl } from './url.js';
 
-/** The oldest server that has what the queue needs. */
-const OLDEST = [2, 9] as const;
+const OLDEST_VERSION = [2, 9] as const;
 
-/** How often a connection that was handed in is looked at, until it is connected again, in milliseconds. */
-const LOOK = 50;
+/** The pause between two checks whether a client of the user is connected again, in milliseconds. */
+const CHECK_PAUSE = 50;
 
-/** How long others may take to greet once a server has, in milliseconds. */
-const MORE = 20;
+/** How long the other servers may take to greet after the first one, in milliseconds. */
+const GREETING_MARGIN = 20;
 
-/** Where the queue is, and how to connect to it. */
+/** What a NATS server sends first. */
+const GREETING = 'INFO ';
+
+/** The server of a queue, and how to connect to it. */
 export class Server {
   readonly failures: EngineErrors;
   readonly #options: CheckedNatsOptions;
   readonly #where: string;
-  readonly #patience: number;
-  readonly #logger: Logger;
+  readonly #timeout: number;
   readonly #pace: Pace;
-  /** JetStream was there before. */
-  #known = false;
+  /** The server has had JetStream before. */
+  #hadJetStream = false;
 
   constructor(options: CheckedNatsOptions) {
-    const { server, name, logger } = options;
+    const { server, name, publishTimeout } = options;
     this.#options = options;
-    this.#patience = responseTimeoutFor(options);
-    this.#pace = new Pace(options.publishTimeout);
-    this.#logger = logger;
+    this.#timeout = responseTimeoutFor(options);
+    this.#pace = new Pace(publishTimeout);
     this.#where =
       'url' in server ? (NATS_URL.whereOf(server.url) as string) : 'the server of the connection that was handed in';
     this.failures = new EngineErrors(NATS_FAILURES, { queue: name, server: this.#where });
   }
 
-  /** A connection that is made when it is needed; `prepare` is called with each new one. */
+  /** @param prepare prepares each new link */
   connect(events: QueueEvents, prepare: (link: NatsLink) => Promise<void>): Connection<NatsLink> {
-    const { server, name, lease, domain } = this.#options;
+    const { server, name, lease, domain, logger } = this.#options;
+    const own = 'url' in server;
+    const open = (signal: AbortSignal) =>
+      own ? this.#open(server.url, signal) : connected(server.client as NatsConnection, this.#timeout);
     return new Connection({
       server: `NATS at ${this.#where}`,
       queue: name,
@@ -57,25 +59,14 @@ export class Server {
       connection: 'everything',
       engine: this.failures.engine,
       classify: this.failures.classify,
-      createLink: (lost) => {
-        const own = 'url' in server;
-        return new NatsLink({
-          own,
-          open: (signal) =>
-            own ? this.#open(server.url, signal) : awake(server.client as NatsConnection, this.#patience),
-          patience: this.#patience,
-          domain,
-          pace: this.#pace,
-          lost,
-        });
-      },
+      createLink: (lost) => new NatsLink({ own, open, timeout: this.#timeout, domain, pace: this.#pace, lost }),
       prepare: async (link) => {
         await this.#checkServer(link);
         await prepare(link);
       },
       // A missing stream is created again after a pause.
       connectTimeout: connectTimeoutFor(lease) + DELETION,
-      logger: this.#logger,
+      logger,
     });
   }
 
@@ -84,36 +75,37 @@ export class Server {
     if (address === undefined) throw new FatalError('The URL cannot be read');
     const { servers, tls, ...login } = address;
     return connect({
-      servers: await awakeOf(servers, this.#patience, signal),
+      servers: await greetingServers(servers, this.#timeout, signal),
       ...login,
       ...(tls && { tls: {} }),
       name: `sluice ${this.#options.name}`,
       inboxPrefix: queueNames(this.#options.name).inbox,
-      // No second way to reconnect beside ours.
+      // `Connection` reconnects.
       reconnect: false,
-      timeout: this.#patience,
-      // The link pings by itself, and knows of slow links.
+      timeout: this.#timeout,
+      // The link pings, and knows whether it is slow.
       pingInterval: LONGEST_TIMER,
       noAsyncTraces: true,
     });
   }
 
-  /** @throws {BackendUnavailableError} (a rejection) when the server is too old, or has no JetStream */
+  /** @throws {BackendUnavailableError} if the server is too old, or has no JetStream */
   async #checkServer(link: NatsLink): Promise<void> {
     const { version = '' } = link.connection.info ?? {};
     const [major = 0, minor = 0] = version.split('.').map(Number);
-    if (version !== '' && (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])))
-      throw this.#unusable(`Expected a server of version ${OLDEST.join('.')} or newer, got ${version}`);
+    const [oldestMajor, oldestMinor] = OLDEST_VERSION;
+    if (version !== '' && (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)))
+      throw this.#unusable(`Expected a server of version ${OLDEST_VERSION.join('.')} or newer, got ${version}`);
     const { domain } = this.#options;
     try {
       await link.manager.getAccountInfo();
-      this.#known = true;
+      this.#hadJetStream = true;
     } catch (error) {
-      // Its leaf node or its hub may be away for now.
+      // The leaf node or the hub of the domain may be unavailable for now.
       if (domain !== undefined && isWithoutJetStream(error))
         throw this.#unusable(`The JetStream domain "${domain}" does not answer`, error, true);
-      // A server that is starting has it later.
-      if (this.#known || !isWithoutJetStream(error)) throw error;
+      // A server that is starting enables JetStream later.
+      if (this.#hadJetStream || !isWithoutJetStream(error)) throw error;
       throw this.#unusable(
         'Expected a server with JetStream, which is not enabled there, or not for this account (nats-server --jetstream)',
         error,
@@ -121,52 +113,88 @@ export class Server {
     }
   }
 
-  #unusable(what: string, cause?: unknown, retryable = false): BackendUnavailableError {
-    return new BackendUnavailableError(`${what} (queue "${this.#options.name}", NATS at ${this.#where})`, {
+  #unusable(reason: string, cause?: unknown, retryable = false): BackendUnavailableError {
+    return new BackendUnavailableError(`${reason} (queue "${this.#options.name}", NATS at ${this.#where})`, {
       retryable,
       cause,
     });
   }
 }
 
-/** The servers that greet, as soon as one does; rejects with the reason of the first where none does. */
-async function awakeOf(servers: readonly string[], patience: number, signal: AbortSignal): Promise<string[]> {
-  const awake: string[] = [];
-  const greetings = servers.map(async (server) => {
-    await greeted(server, patience, signal);
-    awake.push(server);
+/**
+ * Returns the servers that greet, as soon as one does. If none does, rejects with the reason of the
+ * first.
+ */
+async function greetingServers(servers: readonly string[], timeout: number, signal: AbortSignal): Promise<string[]> {
+  const greeting: string[] = [];
+  const attempts = servers.map(async (server) => {
+    await greeted(server, timeout, signal);
+    greeting.push(server);
   });
-  const all = Promise.allSettled(greetings);
+  const all = Promise.allSettled(attempts);
   try {
-    await Promise.any(greetings);
+    await Promise.any(attempts);
   } catch {
-    // All have failed for reasons of their own: the first says more than a list of them.
+    // The reason of the first says more than a list of all reasons.
     const [first] = await all;
     if (first?.status === 'rejected') throw first.reason;
   }
-  // Those that are as quick share the load.
-  await within(MORE, all);
-  return [...awake];
+  // Servers that are about as fast share the load.
+  await within(GREETING_MARGIN, all);
+  return [...greeting];
 }
 
-/** A connection that was handed in, once it is connected. */
-async function awake(client: NatsConnection, patience: number): Promise<NatsConnection> {
-  const deadline = performance.now() + patience;
+/**
+ * Waits until a server greets, over a connection of its own.
+ *
+ * Works around a defect of `@nats-io/transport-node` (3.0 to 3.4): `NodeTransport.close()` does not
+ * destroy its socket before the server has sent `INFO`. After the timeout of `connect`, each attempt
+ * leaves a socket open. `spec/nats/client-internals.spec.ts` fails when the defect is fixed.
+ * @param address host and port
+ * @param timeout in milliseconds
+ */
+function greeted(address: string, timeout: number, signal: AbortSignal): Promise<void> {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  return new Promise((resolve, reject) => {
+    const socket = connectSocket({ host, port: Number(address.slice(colon + 1)) });
+    const end = (error?: Error) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+      socket.destroy();
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const abort = () => end(new Error('The connection was closed'));
+    signal.addEventListener('abort', abort);
+    const timer = setTimeout(() => end(new Error('NATS did not answer in time')), timeout);
+    let received = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (text) => {
+      received += text;
+      if (!received.startsWith(GREETING.slice(0, received.length)))
+        end(new Error('unexpected response from server: it does not greet as NATS does'));
+      else if (received.length >= GREETING.length) end();
+    });
+    socket.on('error', end);
+    socket.on('close', () => end(new Error('The connection was closed before the server said anything')));
+  });
+}
+
+/** Returns a connection of the user when it is connected. */
+async function connected(client: NatsConnection, timeout: number): Promise<NatsConnection> {
+  const deadline = performance.now() + timeout;
   for (;;) {
     if (client.isClosed())
       throw new FatalError('', { cause: new Error('the connection that was handed in is closed') });
-    // A round trip: it does not come back while the connection is down.
-    const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), LOOK).unref());
-    const up = await Promise.race([
-      client.flush().then(
-        () => true as const,
-        () => false as const,
-      ),
-      late,
-    ]);
-    if (up) return client;
-    // One that fails at once is not asked again at once.
-    await late;
+    // While the connection is down, the round trip does not end.
+    const pause = new Promise<false>((resolve) => setTimeout(() => resolve(false), CHECK_PAUSE).unref());
+    const roundTrip = client.flush().then(
+      () => true,
+      () => false,
+    );
+    if (await Promise.race([roundTrip, pause])) return client;
+    await pause;
     if (performance.now() > deadline) throw new Error('The connection that was handed in did not come back in time');
   }
 }

@@ -1,7 +1,6 @@
 import type { Disposition } from '../core/base-delivery.js';
 import { type PendingSettlement, SettlementQueue } from '../core/settlement-queue.js';
-import { ACK, type Answer, nak, TERMINATE } from './answers.js';
-import type { Ticket } from './leases.js';
+import { ACK, type Answer, nak, TERMINATE, type Ticket } from './leases.js';
 import { isUnanswered, type NatsLink } from './link.js';
 import type { Sweeper } from './sweeper.js';
 
@@ -10,69 +9,73 @@ interface Verdict {
   readonly disposition: Disposition;
 }
 
+type Settlement = PendingSettlement<Verdict>;
+
 export interface SettlingOptions {
-  /** The consumer of the group. */
   readonly consumer: string;
   readonly sweeper: Sweeper;
-  /** Settlements were confirmed, or have to be sent again. */
+  /** Settlements are confirmed, or must be sent again. */
   readonly onChange: () => void;
-  /** Nothing takes settlements. */
+  /** No consumer has received the settlements. */
   readonly onMissing: (reason: string) => void;
-  /** Settlements were not confirmed, and wait to be sent again. */
+  /** Settlements are not confirmed, and wait to be sent again. */
   readonly onFailed: (error: unknown) => void;
 }
 
-/** How many settlements go together at most. */
-const MOST = 1000;
+const BATCH = 1000;
 
 /**
- * Sends the settlements of a group. Those of one turn are sent together, and the server confirms the last one: it takes the settlements of a consumer in order, so this confirms
- * all of them. An ack or reject that was not confirmed is sent again over the next connection.
+ * Sends the settlements of a group. The server handles those of a consumer in order, so the confirm
+ * of the last one of a batch confirms all. An unconfirmed ack or reject is sent again over the next
+ * connection.
  */
 export class Settling {
   readonly #options: SettlingOptions;
   readonly #settlements = new SettlementQueue<Verdict>((one, other) => Number(one) - Number(other));
-  /** The sequence numbers of messages whose ack or reject is not confirmed. */
+  /** The sequence numbers of the unconfirmed acks and rejects. */
   readonly #finishing = new Set<number>();
-  #returning = 0;
+  #requeuing = 0;
   #sending: Promise<void> | undefined;
 
   constructor(options: SettlingOptions) {
     this.#options = options;
   }
 
-  /** Whether something waits to be sent. */
+  /** Whether a settlement waits to be sent. */
   get isPending(): boolean {
     return this.#settlements.size > 0;
   }
 
-  /** Whether a requeue is not confirmed: a request for messages that is sent before it would get later messages first. */
-  get isReturning(): boolean {
-    return this.#returning > 0;
+  /**
+   * Whether a requeue is unconfirmed. A request for messages before the confirm would get later
+   * messages first.
+   */
+  get isRequeuing(): boolean {
+    return this.#requeuing > 0;
   }
 
-  /** Settles a delivery. Resolves to whether that counted. */
+  /** Resolves to whether the settlement counted. */
   add(ticket: Ticket, disposition: Disposition): Promise<boolean> {
     const counts = this.#settlements.add(String(ticket.sequence), { ticket, disposition });
-    if (isDone(disposition)) this.#finishing.add(ticket.sequence);
+    if (isFinal(disposition)) this.#finishing.add(ticket.sequence);
     else if (disposition.delay === 0) {
-      this.#returning += 1;
-      const back = () => {
-        this.#returning -= 1;
+      this.#requeuing += 1;
+      const requeued = () => {
+        this.#requeuing -= 1;
         this.#options.onChange();
       };
       // The caller of `add` gets the error.
-      void counts.then(back, back);
+      void counts.then(requeued, requeued);
     }
     return counts;
   }
 
-  /** Whether the ack or reject of a message is not confirmed. */
+  /** Whether the ack or reject of a message is unconfirmed. */
   isFinishing(sequence: number): boolean {
     return this.#finishing.has(sequence);
   }
 
-  /** Sends the settlements that wait, once those on their way are confirmed. */
+  /** Sends the pending settlements when those before are confirmed. */
   send(link: NatsLink): Promise<void> {
     if (this.#sending === undefined && this.isPending) {
       this.#sending = this.#send(link).then(() => {
@@ -85,25 +88,25 @@ export class Settling {
 
   async #send(link: NatsLink): Promise<void> {
     this.dropLate(performance.now());
-    const settlements = this.#settlements.take(MOST);
+    const settlements = this.#settlements.take(BATCH);
     const before = settlements.slice(0, -1);
     const last = settlements.at(-1);
     const { isUp } = link;
     try {
-      for (const settlement of before) link.publish(settlement.verdict.ticket.reply, answerFor(settlement));
-      const answer = last && (await link.request(last.verdict.ticket.reply, answerFor(last)));
-      if (answer !== undefined && isUnanswered(answer)) {
-        // The server is going down, or the group is gone: they are sent again when it is back.
+      for (const settlement of before) link.publish(settlement.verdict.ticket.reply, answerOf(settlement));
+      const response = last && (await link.request(last.verdict.ticket.reply, answerOf(last)));
+      if (response !== undefined && isUnanswered(response)) {
+        // The server shuts down, or the group is gone. They are sent again when it is back.
         this.#putBack(before, { again: true });
         this.#options.onMissing('nothing takes its settlements');
-      } else this.#answered(settlements);
+      } else this.#confirmed(settlements);
     } catch (error) {
       this.#putBack(isUp ? settlements : [], { again: isUp });
       this.#options.onFailed(error);
     }
   }
 
-  /** Drops the settlements whose leases have expired before they were sent. */
+  /** Drops the unsent settlements whose leases have expired. */
   dropLate(now: number): void {
     this.#settlements.drop((settlement) => {
       const late = isLate(settlement, now);
@@ -112,54 +115,55 @@ export class Settling {
     });
   }
 
-  /** Resolves all to `false`, or rejects them with an error. */
+  /** Rejects all settlements with an error. Without an error, resolves them to `false`. */
   giveUp(error?: unknown): void {
     this.#finishing.clear();
     this.#settlements.giveUp(({ resolve, reject }) => (error === undefined ? resolve(false) : reject(error)));
   }
 
-  /** Resolves when the settlements of now are confirmed. */
+  /** Resolves when all settlements of now are confirmed. */
   answeredNow(): Promise<void> {
     return this.#settlements.answeredNow();
   }
 
   /**
-   * Sends again what was not confirmed, except a requeue that has left. If the server has it, another consumer may hold the message, and would lose it to a second requeue. If not,
-   * the lease expires.
+   * Puts unconfirmed settlements back, except requeues that were sent. If the server has carried one
+   * out, another consumer may have the message in flight, and would lose it to a second requeue. If
+   * not, the lease expires.
    */
-  #putBack(left: readonly PendingSettlement<Verdict>[], { again }: { readonly again: boolean }): void {
-    const gone = new Set(left.filter(({ verdict }) => !isDone(verdict.disposition)));
+  #putBack(sent: readonly Settlement[], { again }: { readonly again: boolean }): void {
+    const requeues = new Set(sent.filter(({ verdict }) => !isFinal(verdict.disposition)));
     this.#settlements.putBack({ again });
-    // Before they are dropped, or they would not count.
-    for (const { resolve } of gone) resolve(true);
-    this.#settlements.drop((settlement) => gone.has(settlement));
+    // `drop` resolves the others to `false`.
+    for (const { resolve } of requeues) resolve(true);
+    this.#settlements.drop((settlement) => requeues.has(settlement));
   }
 
-  #answered(settlements: readonly PendingSettlement<Verdict>[]): void {
+  #confirmed(settlements: readonly Settlement[]): void {
     const { consumer, sweeper } = this.#options;
     for (const { verdict } of settlements) {
       const { disposition, ticket } = verdict;
       this.#finishing.delete(ticket.sequence);
-      if (isDone(disposition)) sweeper.settled(consumer, ticket);
+      if (isFinal(disposition)) sweeper.settled(consumer, ticket);
     }
     this.#settlements.answered(() => true);
   }
 }
 
 /**
- * Whether a lease has expired before the settlement was sent. An ack that was sent before may have counted, and is sent again in any case: at worst, it spares another consumer the
- * same work.
+ * Whether the lease has expired before the settlement was sent. An ack that was sent before may have
+ * counted, and is sent again in any case: at worst, it spares another consumer the same work.
  */
-function isLate({ verdict: { ticket, disposition }, again }: PendingSettlement<Verdict>, now: number): boolean {
-  return ticket.until < now && !(again && isDone(disposition));
+function isLate({ verdict: { ticket, disposition }, again }: Settlement, now: number): boolean {
+  return ticket.until < now && !(again && isFinal(disposition));
 }
 
-/** Whether the message is not delivered again. */
-function isDone({ action }: Disposition): boolean {
+/** Whether the message is not redelivered. */
+function isFinal({ action }: Disposition): boolean {
   return action !== 'requeue';
 }
 
-function answerFor({ verdict: { disposition }, settledAt }: PendingSettlement<Verdict>): Answer {
+function answerOf({ verdict: { disposition }, settledAt }: Settlement): Answer {
   const { action, delay } = disposition;
   if (action === 'finish') return ACK;
   if (action === 'drop') return TERMINATE;

@@ -1,61 +1,62 @@
 import type { StoredMsg, StreamState } from '@nats-io/jetstream';
-import type { Msg } from '@nats-io/transport-node';
 import type { NatsLink } from './link.js';
+import type { Place, Readable } from './message.js';
 
-/** How many messages are read or deleted at a time at most. */
-const MOST_AT_ONCE = 256;
+/** How many messages are read or deleted at a time at most, and how many bytes are read. */
+const BATCH = 256;
+const BATCH_BYTES = 1024 * 1024;
 
-/** How many bytes are read at a time, as far as the average size tells. */
-const BYTES_AT_ONCE = 1024 * 1024;
-
-/** In a stream that has more gaps than this share of its sequence numbers, messages are read one after the other. */
+/** The share of sequence numbers in use above which messages are read by number. */
 const DENSE = 0.25;
 
-/** Reads the messages of a stream in order, from `from` to the last one that it has now. It takes none of them. */
+/** Reads the messages of a stream in order, from `from` to the last one at the time of the call. */
 export async function* readStored(link: NatsLink, stream: string, from: number): AsyncGenerator<StoredMsg> {
   const { streams } = link.manager;
   const { state } = await streams.info(stream);
-  const { messages, first_seq, last_seq } = state;
-  let next = Math.max(from, first_seq);
+  const { messages, bytes, first_seq, last_seq } = state;
   if (messages === 0) return;
+  const first = Math.max(from, first_seq);
   if (!isDense(state)) {
-    while (next <= last_seq) {
-      const message = await streams.getMessage(stream, { seq: next, next_by_subj: '>' });
-      if (message === undefined || message.seq > last_seq) return;
+    for await (const message of readMatching(link, stream, first, '>')) {
+      if (message.seq > last_seq) return;
       yield message;
-      next = message.seq + 1;
     }
     return;
   }
-  for (const atOnce = countAtOnce(state); next <= last_seq; next += atOnce) {
-    const sequences = [...range(next, Math.min(last_seq, next + atOnce - 1))];
-    const found = await Promise.all(sequences.map((seq) => streams.getMessage(stream, { seq })));
+  const most = Math.min(BATCH, Math.floor((BATCH_BYTES * messages) / Math.max(1, bytes)));
+  for (const batch of batches(range(first, last_seq), Math.max(1, most))) {
+    const found = await Promise.all(batch.map((seq) => streams.getMessage(stream, { seq })));
     for (const message of found) if (message !== undefined) yield message;
   }
 }
 
-/** Deletes messages of a stream. Resolves to how many it deleted. */
-export async function deleteStored(link: NatsLink, stream: string, sequences: Iterable<number>): Promise<number> {
-  const subject = `${link.api}.STREAM.MSG.DELETE.${stream}`;
-  let deleted = 0;
-  const flush = async (together: readonly number[]) => {
-    const answers = await Promise.all(
-      together.map((seq) => link.request(subject, JSON.stringify({ seq, no_erase: true }))),
-    );
-    for (const answer of answers) if (answer.json<{ readonly success?: boolean }>().success === true) deleted += 1;
-  };
-  let together: number[] = [];
-  for (const sequence of sequences) {
-    together.push(sequence);
-    if (together.length < MOST_AT_ONCE) continue;
-    await flush(together);
-    together = [];
+/** Reads the messages on some subjects in order, one at a time. */
+export async function* readMatching(
+  { manager }: NatsLink,
+  stream: string,
+  first: number,
+  subjects: string,
+): AsyncGenerator<StoredMsg> {
+  for (let seq = first; ; ) {
+    const message = await manager.streams.getMessage(stream, { seq, next_by_subj: subjects });
+    if (message === undefined) return;
+    yield message;
+    seq = message.seq + 1;
   }
-  await flush(together);
+}
+
+/** Deletes messages. Resolves to how many of them existed. */
+export async function deleteStored(link: NatsLink, stream: string, sequences: Iterable<number>): Promise<number> {
+  const { subject, write } = deletion(link, stream);
+  let deleted = 0;
+  for (const batch of batches(sequences)) {
+    const responses = await Promise.all(batch.map((sequence) => link.request(subject, write(sequence))));
+    deleted += responses.filter((response) => response.json<{ readonly success?: boolean }>().success === true).length;
+  }
   return deleted;
 }
 
-/** Deletes all messages of a stream between two sequence numbers. Resolves to how many it deleted. */
+/** Deletes all messages between two sequence numbers. Resolves to how many existed. */
 export async function deleteBetween(link: NatsLink, stream: string, first: number, last: number): Promise<number> {
   const { state } = await link.manager.streams.info(stream);
   if (isDense(state)) return deleteStored(link, stream, range(Math.max(first, state.first_seq), last));
@@ -67,8 +68,16 @@ export async function deleteBetween(link: NatsLink, stream: string, first: numbe
   return deleteStored(link, stream, sequences);
 }
 
-/** A stored message, as `readMessage` takes it. */
-export function asMessage(stored: StoredMsg): Pick<Msg, 'subject' | 'string' | 'headers'> {
+/** Returns the subject of requests that delete a message, and how to write one. */
+export function deletion(link: NatsLink, stream: string) {
+  return {
+    subject: `${link.api}.STREAM.MSG.DELETE.${stream}`,
+    write: (seq: number) => JSON.stringify({ seq, no_erase: true }),
+  };
+}
+
+/** Adapts a stored message to `readMessage`. */
+export function asMessage(stored: StoredMsg): Readable {
   return {
     subject: stored.subject,
     string: () => stored.string(),
@@ -78,19 +87,24 @@ export function asMessage(stored: StoredMsg): Pick<Msg, 'subject' | 'string' | '
   };
 }
 
-/** When the server stored a message, in milliseconds since the epoch. */
-export function storedAt({ time }: StoredMsg): number {
-  return time.getTime();
+export function placeOf({ seq, time }: StoredMsg): Place {
+  return { sequence: seq, storedAt: time.getTime() };
 }
 
 function isDense({ messages, first_seq, last_seq }: StreamState): boolean {
   return messages >= (last_seq - first_seq + 1) * DENSE;
 }
 
-function* range(first: number, last: number): Generator<number> {
+export function* range(first: number, last: number): Generator<number> {
   for (let sequence = first; sequence <= last; sequence++) yield sequence;
 }
 
-function countAtOnce({ messages, bytes }: StreamState): number {
-  return Math.max(1, Math.min(MOST_AT_ONCE, Math.floor((BYTES_AT_ONCE * messages) / Math.max(1, bytes))));
+export function* batches(sequences: Iterable<number>, most = BATCH): Generator<number[]> {
+  let batch: number[] = [];
+  for (const sequence of sequences) {
+    if (batch.push(sequence) < most) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -13,32 +13,31 @@ import type { ConsumerGroup } from '../backend.js';
 import { FatalError } from '../core/engine-errors.js';
 import { DEFAULT_DEDUPE_WINDOW } from '../internal/dedupe-window.js';
 import { describeError } from '../internal/describe.js';
-import type { Logger } from '../internal/logger.js';
-import type { JetStreamApi } from './api.js';
-import { addConsumer } from './consumer-limit.js';
+import { addConsumer } from './counters.js';
 import type { NatsLink } from './link.js';
 import type { QueueNames } from './names.js';
-import { isConfigurationRefused, isForbidden, isNotFound, isTaken } from './nats-errors.js';
+import { isForbidden, isInvalidConfiguration, isNotFound, isTaken } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
 
-/** How long the mover may take with a message, in milliseconds: less than the server remembers ids. */
+/** The lease of a delayed message in the mover, in milliseconds: less than the deduplication window. */
 export const MOVER_LEASE = 5000;
 
 /**
- * How long after a stream was found to be missing it is created again, in milliseconds. While a server deletes a stream, another can be made in its place, whose files it deletes too: such
- * a stream confirms messages and delivers none.
+ * How long after a stream was found to be missing it is created again, in milliseconds. While a
+ * server deletes a stream, it also deletes the files of a new one with the same name: such a stream
+ * confirms messages and delivers none.
  */
 export const DELETION = 1000;
 
-/** The bound of deliveries and settlements: credit bounds them already. */
+/** Credit bounds the messages in flight and their deliveries. */
 const UNLIMITED = -1;
 
-/** What bounds a stream, and what keeps it from being one for a queue. */
-const BOUNDS = ['max_msgs', 'max_bytes', 'max_msgs_per_subject'] as const;
+/** Limits and settings with which a stream cannot be a queue. */
+const LIMITS = ['max_msgs', 'max_bytes', 'max_msgs_per_subject'] as const;
 const FLAGS = ['no_ack', 'deny_delete', 'sealed'] as const;
 
-/** What the consumer of a group has to be like: one that is pulled from, gets every message, as often as it takes, and counts no more than credit does. */
-const OUR_CONSUMER: Partial<Record<keyof ConsumerConfig, unknown>> = {
+/** The required configuration of a consumer: every message, as often as necessary, by requests. */
+const REQUIRED: Partial<Record<keyof ConsumerConfig, unknown>> = {
   ack_policy: AckPolicy.Explicit,
   max_deliver: UNLIMITED,
   max_ack_pending: UNLIMITED,
@@ -49,113 +48,213 @@ const OUR_CONSUMER: Partial<Record<keyof ConsumerConfig, unknown>> = {
   headers_only: undefined,
 };
 
-/** What the queue wants a stream to be like. */
+/** With a `retention`, an existing stream must have the same configuration. */
 type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
 
-/** One that has to be like that, also where it was there before. */
-type QueueStream = WantedStream & Pick<StreamConfig, 'retention'>;
+type NewConsumer = Partial<ConsumerConfig> & { readonly durable_name: string };
 
-export interface MoverState {
-  readonly undelivered: number;
-  /** NaN before the first message. */
-  readonly activeAt: number;
+export interface TopologyOptions {
+  /** The groups that must exist beside the declared ones. */
+  readonly needed: () => Iterable<ConsumerGroup>;
+  /** Runs before groups are created: a new group gets all messages of the stream. */
+  readonly beforeNew: (link: NatsLink) => Promise<void>;
 }
 
-/** The streams and consumers of a queue. */
+/** The streams and consumers of a queue. Creates the missing ones. */
 export class Topology {
-  readonly #options: CheckedNatsOptions;
+  readonly #options: CheckedNatsOptions & TopologyOptions;
   readonly #names: QueueNames;
-  readonly #logger: Logger;
-  #created: string | undefined;
-  #messageSize: number | undefined;
-  #dedupeWindow: number;
-  /** The streams that were there once. For each that was found to be missing since: when, by the clock of `performance`. */
+  /** The stream when it was opened last. */
+  #info: StreamInfo | undefined;
+  /** The time of creation of the stream in which all groups were opened. */
+  #completedIn: string | undefined;
+  #completing: Promise<void> | undefined;
+  /** Each stream that has existed, and when it was found to be missing since then. */
   readonly #missingSince = new Map<string, number | undefined>();
-  #warned = false;
-  #warnedOfWindow = false;
-  /** False once the queue had groups, and not the group `default`. A stream that is created again keeps its messages for the next group. */
+  readonly #warned = new Set<'lease' | 'window'>();
+  /**
+   * False if the queue has had groups, but not the group `default`. If the stream is created again,
+   * its messages wait for the next group.
+   */
   #hasDefault = true;
 
-  constructor(options: CheckedNatsOptions, names: QueueNames) {
+  constructor(options: CheckedNatsOptions & TopologyOptions, names: QueueNames) {
     this.#options = options;
     this.#names = names;
-    this.#logger = options.logger;
-    this.#dedupeWindow = this.#window;
   }
 
-  /** How long the stream remembers the ids of messages, in milliseconds. */
-  get dedupeWindow(): number {
-    return this.#dedupeWindow;
-  }
-
-  /** The window that this process wants. A message that is sent again has to be within it, unless the user chose a shorter one. */
-  get #window(): number {
-    const { dedupeWindow, publishTimeout } = this.#options;
-    return Math.ceil(
-      dedupeWindow === DEFAULT_DEDUPE_WINDOW ? Math.max(dedupeWindow, publishTimeout * 2) : dedupeWindow,
-    );
-  }
-
-  /** When the stream was made that was there last. With another one, sequence numbers begin again. */
+  /** When the stream was created. In another stream, sequence numbers begin again. */
   get created(): string | undefined {
-    return this.#created;
+    return this.#info?.created;
   }
 
-  /** How large a message of the stream was on average when it was opened, in bytes. Undefined: it held none. */
+  /** The deduplication window of the stream, in milliseconds. */
+  get dedupeWindow(): number {
+    return this.#info === undefined ? this.#window : millis(this.#info.config.duplicate_window);
+  }
+
+  /** The average size of a message, in bytes. Undefined if the stream was empty. */
   get messageSize(): number | undefined {
-    return this.#messageSize;
+    const { messages = 0, bytes = 0 } = this.#info?.state ?? {};
+    return messages > 0 ? bytes / messages : undefined;
   }
 
-  /** The groups that are declared. Without a declaration: the group `default`, unless the queue has other groups and not that one. */
+  /**
+   * The declared groups. Without a declaration: `default`, unless the queue has only other groups.
+   */
   get groups(): readonly ConsumerGroup[] {
     return this.#hasDefault ? this.#options.groups : [];
   }
 
-  /** Sees to it that the streams are there, with the declared groups and these. */
-  async openAll(link: NatsLink, groups: Iterable<ConsumerGroup>, beforeNew: () => Promise<void>): Promise<void> {
-    const info = await this.#open(link);
-    if (!this.#options.groupsDeclared) this.#hasDefault = await this.#needsDefault(link, info);
-    for (const group of new Set([...this.groups, ...groups])) await this.#group(link, group, beforeNew);
+  /** Opens the streams and all groups. */
+  async open(link: NatsLink): Promise<void> {
+    const { groupsDeclared, needed } = this.#options;
+    const info = await this.#openStreams(link);
+    if (!groupsDeclared) this.#hasDefault = await this.#needsDefault(link, info);
+    await this.#openGroups(link, new Set([...this.groups, ...needed()]));
+    this.#completedIn = info.created;
   }
 
-  /**
-   * Sees to it that the streams are there, with one group.
-   * @param beforeNew is done before a group comes into being: it begins with what the stream holds then
-   */
-  async open(link: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<void> {
-    await this.#open(link);
-    await this.#group(link, group, beforeNew);
+  /** Opens the streams and one group, or all groups if the stream was created again. */
+  async openGroup(link: NatsLink, group: ConsumerGroup): Promise<void> {
+    await this.#openStreams(link);
+    await this.#openGroups(link, [group]);
+    if (this.created === this.#completedIn) return;
+    this.#completing ??= this.open(link).finally(() => {
+      this.#completing = undefined;
+    });
+    await this.#completing;
   }
 
-  /** Sees to it that the streams are there, with the consumer of what waits for its time. */
-  async #open(link: NatsLink): Promise<StreamInfo> {
-    const { manager } = link;
+  /** Opens the stream of the quarantine. */
+  async openAside(link: NatsLink): Promise<void> {
+    const { aside } = this.#names;
+    const description = 'Sluice: unreadable messages of the queue';
+    await this.#ensureStreams(link, { name: aside, description, subjects: [`${aside}.>`] });
+  }
+
+  /** The window of this process. A message that is sent again must be within the default window. */
+  get #window(): number {
+    const { dedupeWindow, publishTimeout } = this.#options;
+    const isDefault = dedupeWindow === DEFAULT_DEDUPE_WINDOW;
+    return Math.ceil(isDefault ? Math.max(dedupeWindow, publishTimeout * 2) : dedupeWindow);
+  }
+
+  async #openStreams(link: NatsLink): Promise<StreamInfo> {
     const { stream, messages, delayedStream, delayed, mover } = this.#names;
     const common = { description: 'Sluice: a queue', duplicate_window: nanos(this.#window) };
-    const [info] = await this.#streams(
+    const info = await this.#ensureStreams(
       link,
-      // Not by interest: such a stream confirms what it does not keep, while it has no consumer; and it has none while the server shuts down.
+      // Not by interest: without a consumer, as during the shutdown of a server, such a stream
+      // confirms messages and drops them.
       { ...common, name: stream, subjects: [messages], retention: RetentionPolicy.Limits },
       { ...common, name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue },
     );
-    this.#created = info.created;
-    this.#dedupeWindow = millis(info.config.duplicate_window);
-    const { messages: count, bytes } = info.state;
-    this.#messageSize = count > 0 ? bytes / count : undefined;
-    await this.#consumer(manager, delayedStream, { durable_name: mover, ack_wait: nanos(MOVER_LEASE) });
+    this.#info = info;
+    await this.#ensureConsumer(link, delayedStream, { durable_name: mover, ack_wait: nanos(MOVER_LEASE) });
     return info;
   }
 
-  /** Whether the queue has the group `default`, or none at all. */
+  /** Creates the missing streams, and resolves to the first one. */
+  async #ensureStreams(link: NatsLink, ...wanted: readonly WantedStream[]): Promise<StreamInfo> {
+    const found = await Promise.all(wanted.map(({ name }) => this.#findStream(link, name)));
+    await this.#deleted(wanted.filter((_, index) => found[index] === undefined));
+    // In order: if the first stream belongs to another program, the second one is not created.
+    for (const [index, config] of wanted.entries()) {
+      found[index] ??= await this.#createStream(link, config);
+      if (config.retention === undefined) continue;
+      this.#checkStream(found[index].config, config);
+      found[index] = await this.#lengthenWindow(link, found[index]);
+    }
+    return found[0] as StreamInfo;
+  }
+
+  async #findStream({ manager }: NatsLink, name: string): Promise<StreamInfo | undefined> {
+    const info = await unlessMissing(() => manager.streams.info(name));
+    if (info !== undefined) this.#missingSince.set(name, undefined);
+    // A later look waits for the rest of the pause.
+    else if (this.#missingSince.has(name))
+      this.#missingSince.set(name, this.#missingSince.get(name) ?? performance.now());
+    return info;
+  }
+
+  /**
+   * Waits until the server has deleted the streams that existed: once for all, since opening has a
+   * deadline.
+   */
+  async #deleted(missing: readonly WantedStream[]): Promise<void> {
+    const since = Math.max(...missing.map(({ name }) => this.#missingSince.get(name) ?? Number.NEGATIVE_INFINITY));
+    if (since === Number.NEGATIVE_INFINITY) return;
+    // The connection keeps the process alive as long as the queue is open.
+    await new Promise((resolve) => setTimeout(resolve, since + DELETION - performance.now()).unref());
+  }
+
+  async #createStream({ manager }: NatsLink, config: WantedStream): Promise<StreamInfo> {
+    const { storage = 'file', replicas = 1 } = this.#options;
+    const created = {
+      ...config,
+      storage: storage === 'file' ? StorageType.File : StorageType.Memory,
+      num_replicas: replicas,
+    };
+    const info = await create(
+      () => manager.streams.add(created),
+      () => manager.streams.info(config.name),
+    );
+    this.#missingSince.set(config.name, undefined);
+    return info;
+  }
+
+  /** @throws {FatalError} if another program owns the stream, or the options contradict it */
+  #checkStream(actual: StreamConfig, { name, subjects, retention }: WantedStream): void {
+    const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
+    const expected = { subjects, retention, storage, num_replicas: replicas };
+    for (const [setting, value] of Object.entries(expected)) {
+      const has = JSON.stringify(actual[setting as keyof typeof expected]);
+      if (has !== JSON.stringify(value))
+        throw fatal(`Stream "${name}" has ${setting} ${has}, where the queue expects ${JSON.stringify(value)}`);
+    }
+    // A limit that refuses new messages is a choice. A limit that discards old ones loses messages.
+    const limits = actual.discard === DiscardPolicy.Old ? ([...LIMITS, 'max_age'] as const) : (['max_age'] as const);
+    const limit = limits.find((setting) => (actual[setting] ?? 0) > 0);
+    if (limit !== undefined)
+      throw fatal(`Stream "${name}" has ${limit} ${actual[limit]}, which discards messages before they are settled`);
+    const flag = FLAGS.find((setting) => actual[setting] === true);
+    if (flag !== undefined) throw fatal(`Stream "${name}" has ${flag}, with which a queue cannot work`);
+  }
+
+  /** Lengthens a shorter deduplication window. Keeps a longer one: another process may need it. */
+  async #lengthenWindow({ manager }: NatsLink, info: StreamInfo): Promise<StreamInfo> {
+    const { name, dedupeWindow } = this.#options;
+    const { config } = info;
+    const actual = millis(config.duplicate_window);
+    const which = `Stream ${JSON.stringify(config.name)} of queue ${JSON.stringify(name)} deduplicates ids for ${actual} ms`;
+    if (actual >= this.#window) {
+      if (actual > this.#window && dedupeWindow !== DEFAULT_DEDUPE_WINDOW)
+        this.#warnOnce('window', `${which}, longer than \`dedupeWindow\` of ${dedupeWindow} ms. It keeps that.`);
+      return info;
+    }
+    try {
+      return await manager.streams.update(config.name, { ...config, duplicate_window: nanos(this.#window) });
+    } catch (error) {
+      if (!isForbidden(error) && !isInvalidConfiguration(error)) throw error;
+      this.#warnOnce(
+        'window',
+        `${which}, shorter than the ${this.#window} ms of this process: ${describeError(error)}`,
+      );
+      return info;
+    }
+  }
+
+  /** Whether the queue has the group `default`, or no group at all. */
   async #needsDefault({ manager }: NatsLink, { state }: StreamInfo): Promise<boolean> {
     const { stream, consumer } = this.#names;
     if (state.consumer_count === 0) return this.#hasDefault;
     const [name = ''] = this.#options.groups;
-    if ((await there(() => manager.consumers.info(stream, consumer(name)))) !== undefined) return true;
+    if ((await unlessMissing(() => manager.consumers.info(stream, consumer(name)))) !== undefined) return true;
     if (!this.#hasDefault) return false;
     try {
       const listed = await manager.consumers.list(stream);
-      // A consumer that has no leader is not listed.
+      // The list omits a consumer without a leader.
       return listed.length >= state.consumer_count && !listed.some(({ config }) => isGroup(config));
     } catch (error) {
       // The user may not list them: most likely they are groups.
@@ -164,185 +263,77 @@ export class Topology {
     }
   }
 
-  /** Sees to it that the stream is there that keeps what is no message. */
-  async openAside(link: NatsLink): Promise<void> {
-    const { aside } = this.#names;
-    if ((await this.#lookFor(link, aside)) !== undefined) return;
-    await this.#deleted([aside]);
-    await this.#made(link, {
-      name: aside,
-      description: 'Sluice: what was found in the queue and is no message',
-      subjects: [`${aside}.>`],
-    });
+  async #openGroups(link: NatsLink, groups: Iterable<ConsumerGroup>): Promise<void> {
+    let prepared: Promise<void> | undefined;
+    // Once for all groups, since opening has a deadline.
+    const beforeNew = () => {
+      prepared ??= this.#options.beforeNew(link);
+      return prepared;
+    };
+    for (const group of groups) await this.#openGroup(link, group, beforeNew);
   }
 
-  /** How many delayed messages no process has received yet; and when the server last sent or renewed one, in milliseconds since the epoch by its clock. */
-  async moverState({ manager }: NatsLink): Promise<MoverState> {
-    const { num_pending, delivered } = await manager.consumers.info(this.#names.delayedStream, this.#names.mover);
-    // The client declares a number here, and passes on the text that the server sent.
-    return { undelivered: num_pending, activeAt: Date.parse(String(delivered.last_active)) };
+  async #openGroup(link: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<void> {
+    const { stream, consumer } = this.#names;
+    const { lease, name } = this.#options;
+    const wanted = nanos(Math.ceil(lease));
+    const config = { durable_name: consumer(group), ack_wait: wanted };
+    const { ack_wait: actual = wanted } = await this.#ensureConsumer(link, stream, config, beforeNew);
+    if (actual === wanted) return;
+    const which = `Group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`;
+    if (actual > wanted) {
+      // With a shorter lease, consumers that renew less often would lose their messages.
+      const message = `${which} has a longer lease than ${lease} ms: it stays ${millis(actual)} ms, for all`;
+      this.#warnOnce('lease', message, group);
+    } else {
+      this.#warnOnce('lease', `${which} had a shorter lease: it is ${lease} ms now, for all`, group);
+      await link.manager.consumers.update(stream, consumer(group), { ack_wait: wanted });
+    }
   }
 
-  /** The streams of the queue, which are there, or are made. */
-  async #streams(
+  async #ensureConsumer(
     link: NatsLink,
-    ...wanted: readonly [QueueStream, QueueStream]
-  ): Promise<readonly [StreamInfo, StreamInfo]> {
-    const found = await Promise.all(wanted.map(({ name }) => this.#lookFor(link, name)));
-    await this.#deleted(wanted.map(({ name }) => name).filter((_, index) => found[index] === undefined));
-    const infos: StreamInfo[] = [];
-    // One after the other: nothing is made beside a stream that is not the queue's.
-    for (const [index, config] of wanted.entries()) {
-      const info = found[index] ?? (await this.#made(link, config));
-      this.#check(info.config, config);
-      infos.push(await this.#lengthenWindow(link, info));
-    }
-    return infos as [StreamInfo, StreamInfo];
-  }
-
-  /** Resolves to undefined where a stream is not there. */
-  async #lookFor({ manager }: NatsLink, name: string): Promise<StreamInfo | undefined> {
-    const info = await there(() => manager.streams.info(name));
-    if (info !== undefined) this.#missingSince.set(name, undefined);
-    // A later look waits for the rest of the pause.
-    else if (this.#missingSince.has(name))
-      this.#missingSince.set(name, this.#missingSince.get(name) ?? performance.now());
-    return info;
-  }
-
-  /** Waits until the server has deleted streams that were there: once for all of them, since opening has a deadline. */
-  async #deleted(missing: readonly string[]): Promise<void> {
-    const since = Math.max(...missing.map((name) => this.#missingSince.get(name) ?? Number.NEGATIVE_INFINITY));
-    if (since === Number.NEGATIVE_INFINITY) return;
-    // The connection keeps the process alive, as long as the queue is open.
-    await new Promise((resolve) => setTimeout(resolve, since + DELETION - performance.now()).unref());
-  }
-
-  async #made(link: NatsLink, config: WantedStream): Promise<StreamInfo> {
-    const { name } = config;
-    const info = await made(
-      () => link.manager.streams.add({ ...config, ...this.#keeping() }),
-      () => link.manager.streams.info(name),
-    );
-    this.#missingSince.set(name, undefined);
-    return info;
-  }
-
-  /** Lengthens the deduplication window of a stream that has a shorter one, if the user may. Other processes may want a longer one. */
-  async #lengthenWindow({ manager }: NatsLink, info: StreamInfo): Promise<StreamInfo> {
-    const { name, dedupeWindow } = this.#options;
-    const { config } = info;
-    const actual = millis(config.duplicate_window);
-    const which = `Stream ${JSON.stringify(config.name)} of queue ${JSON.stringify(name)} deduplicates ids for ${actual} ms`;
-    if (actual >= this.#window) {
-      if (actual > this.#window && dedupeWindow !== DEFAULT_DEDUPE_WINDOW)
-        this.#warnOfWindow(`${which}, longer than \`dedupeWindow\` of ${dedupeWindow} ms. It keeps that.`);
-      return info;
-    }
-    try {
-      return await manager.streams.update(config.name, { ...config, duplicate_window: nanos(this.#window) });
-    } catch (error) {
-      if (!isForbidden(error) && !isConfigurationRefused(error)) throw error;
-      this.#warnOfWindow(`${which}, shorter than the ${this.#window} ms of this process: ${describeError(error)}`);
-      return info;
-    }
-  }
-
-  #warnOfWindow(message: string): void {
-    if (!this.#warnedOfWindow) this.#logger.warn(message, { queue: this.#options.name });
-    this.#warnedOfWindow = true;
-  }
-
-  #keeping(): Pick<StreamConfig, 'storage' | 'num_replicas'> {
-    const { storage = 'file', replicas = 1 } = this.#options;
-    return { storage: storage === 'file' ? StorageType.File : StorageType.Memory, num_replicas: replicas };
-  }
-
-  async #group({ manager }: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<void> {
-    const { stream } = this.#names;
-    const name = this.#names.consumer(group);
-    const lease = nanos(Math.ceil(this.#options.lease));
-    const { ack_wait = lease } = await this.#consumer(
-      manager,
-      stream,
-      { durable_name: name, ack_wait: lease },
-      beforeNew,
-    );
-    if (ack_wait === lease) return;
-    const longer = ack_wait > lease;
-    if (!this.#warned)
-      this.#logger.warn(
-        longer
-          ? `Group ${JSON.stringify(group)} of queue ${JSON.stringify(this.#options.name)} has a longer lease than ${this.#options.lease} ms: it stays ${millis(ack_wait)} ms, for all`
-          : `Group ${JSON.stringify(group)} of queue ${JSON.stringify(this.#options.name)} had a shorter lease: it is ${this.#options.lease} ms now, for all`,
-        { queue: this.#options.name, group },
-      );
-    this.#warned = true;
-    // With a shorter one, consumers that renew less often would lose their leases.
-    if (!longer) await manager.consumers.update(stream, name, { ack_wait: lease });
-  }
-
-  async #consumer(
-    manager: JetStreamApi,
     stream: string,
-    config: Partial<ConsumerConfig> & { durable_name: string },
+    config: NewConsumer,
     beforeNew?: () => Promise<void>,
   ): Promise<ConsumerConfig> {
-    const { config: actual } = await found(
-      () => manager.consumers.info(stream, config.durable_name),
-      async () => {
-        await beforeNew?.();
-        return addConsumer(manager, stream, {
-          ...config,
-          deliver_policy: DeliverPolicy.All,
-          ack_policy: AckPolicy.Explicit,
-          max_deliver: UNLIMITED,
-          max_ack_pending: UNLIMITED,
-        });
-      },
-    );
-    const wrong = Object.entries(OUR_CONSUMER).find(
-      ([what, value]) => (actual[what as keyof ConsumerConfig] || undefined) !== value,
-    );
-    if (wrong === undefined) return actual;
-    const [what, value] = wrong;
-    const has = JSON.stringify(actual[what as keyof ConsumerConfig]);
-    throw fatal(
-      `Consumer "${actual.durable_name}" of stream "${stream}" has ${what} ${has}, where the queue expects ${JSON.stringify(value) ?? 'none'}`,
-    );
+    const { manager } = link;
+    const find = () => manager.consumers.info(stream, config.durable_name);
+    const add = async () => {
+      await beforeNew?.();
+      return addConsumer(manager, stream, {
+        ...config,
+        deliver_policy: DeliverPolicy.All,
+        ack_policy: AckPolicy.Explicit,
+        max_deliver: UNLIMITED,
+        max_ack_pending: UNLIMITED,
+      });
+    };
+    const { config: actual } = (await unlessMissing(find)) ?? (await create(add, find));
+    for (const [setting, value] of Object.entries(REQUIRED)) {
+      const has = actual[setting as keyof ConsumerConfig];
+      if ((has || undefined) !== value)
+        throw fatal(
+          `Consumer "${actual.durable_name}" of stream "${stream}" has ${setting} ${JSON.stringify(has)}, where the queue expects ${JSON.stringify(value) ?? 'none'}`,
+        );
+    }
+    return actual;
   }
 
-  /** @throws {FatalError} if the stream belongs to another program, or its configuration contradicts the options */
-  #check(actual: StreamConfig, { name, subjects, retention }: QueueStream): void {
-    const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
-    const expected = { subjects, retention, storage, num_replicas: replicas };
-    for (const [what, value] of Object.entries(expected)) {
-      const has = JSON.stringify(actual[what as keyof typeof expected]);
-      if (has !== JSON.stringify(value))
-        throw fatal(`Stream "${name}" has ${what} ${has}, where the queue expects ${JSON.stringify(value)}`);
-    }
-    // A bound that refuses new messages is a choice. One that discards old messages loses them.
-    const bounds = actual.discard === DiscardPolicy.Old ? ([...BOUNDS, 'max_age'] as const) : (['max_age'] as const);
-    const bound = bounds.find((what) => (actual[what] ?? 0) > 0);
-    if (bound !== undefined)
-      throw fatal(`Stream "${name}" has ${bound} ${actual[bound]}, which discards messages before they are settled`);
-    const flag = FLAGS.find((what) => actual[what] === true);
-    if (flag !== undefined) throw fatal(`Stream "${name}" has ${flag}, with which a queue cannot work`);
+  #warnOnce(topic: 'lease' | 'window', message: string, group?: ConsumerGroup): void {
+    if (this.#warned.has(topic)) return;
+    this.#warned.add(topic);
+    const { name: queue, logger } = this.#options;
+    logger.warn(message, group === undefined ? { queue } : { queue, group });
   }
 }
 
-/** Whether a consumer is that of a group. An ephemeral consumer retains no messages. */
+/** Whether a consumer belongs to a group. An ephemeral consumer retains no messages. */
 export function isGroup({ durable_name }: ConsumerConfig): boolean {
   return Boolean(durable_name);
 }
 
-/** What is there, or is made. */
-async function found<Info>(find: () => Promise<Info>, make: () => Promise<Info>): Promise<Info> {
-  return (await there(find)) ?? made(make, find);
-}
-
-/** Resolves to undefined where it is not there. */
-async function there<Info>(find: () => Promise<Info>): Promise<Info | undefined> {
+async function unlessMissing<Info>(find: () => Promise<Info>): Promise<Info | undefined> {
   try {
     return await find();
   } catch (error) {
@@ -351,12 +342,11 @@ async function there<Info>(find: () => Promise<Info>): Promise<Info | undefined>
   }
 }
 
-/** What is made. Two that make the same thing at a time both get it. */
-async function made<Info>(make: () => Promise<Info>, find: () => Promise<Info>): Promise<Info> {
+/** Creates a stream or consumer. If another process has created it meanwhile, resolves to that one. */
+async function create<Info>(add: () => Promise<Info>, find: () => Promise<Info>): Promise<Info> {
   try {
-    return await make();
+    return await add();
   } catch (error) {
-    // Another process has created it meanwhile: its configuration is checked.
     if (!isTaken(error)) throw error;
     return find().catch((again: unknown) => {
       throw isNotFound(again) ? error : again;

@@ -1,11 +1,10 @@
 import { decodeAll, type UrlRule } from '../core/options.js';
 
-/** Where a NATS server listens, unless its URL says otherwise. */
 const DEFAULT_PORT = '4222';
 
-/** What the URLs of the servers of one system say. */
+/** The address of one NATS system. */
 export interface NatsAddress {
-  /** Host and port of each. */
+  /** Host and port of each server. */
   readonly servers: string[];
   readonly tls: boolean;
   readonly user?: string;
@@ -13,7 +12,6 @@ export interface NatsAddress {
   readonly token?: string;
 }
 
-/** What a list of URLs of NATS servers looks like, and where they lead. */
 export const NATS_URL: UrlRule = {
   expected:
     'a URL such as nats://user:password@host:4222, nats://token@host, or tls:// for TLS; several with commas between them',
@@ -21,8 +19,9 @@ export const NATS_URL: UrlRule = {
 };
 
 /**
- * Reads URLs with commas between them. A server without a scheme has that of the first one. Credentials and TLS may stand in any of them, and are the same
- * for all. Undefined for what is no such URL.
+ * Parses URLs that are separated by commas. A server without a scheme has the scheme of the first
+ * one. Credentials and TLS may be in any URL, and apply to all. Returns undefined if a URL is
+ * invalid.
  */
 export function parseUrl(text: string): NatsAddress | undefined {
   try {
@@ -41,7 +40,7 @@ export function parseUrl(text: string): NatsAddress | undefined {
       ...(name !== '' && login),
     };
   } catch {
-    // It is not a URL. The caller says what it expects instead.
+    // The caller says what it expects.
     return undefined;
   }
 }
