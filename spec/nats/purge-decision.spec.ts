@@ -42,7 +42,7 @@ describe('Removals', () => {
 
   const canPurge = async (options: Parameters<typeof serverOf>[0]) => {
     const { removals, link } = serverOf(options);
-    return (await removals.floors(link))?.canPurge;
+    return (await removals.progress(link)).canPurge;
   };
 
   it('purges if all that lead tell their time', async () => {
@@ -59,9 +59,9 @@ describe('Removals', () => {
   it('removes one by one where nothing answers a purge', async () => {
     const unanswered = { data: new Uint8Array(), headers: { code: 503 }, json: () => JSON.parse('') };
     const { removals, link, logger } = serverOf({ answer: unanswered });
-    expect((await removals.floors(link))?.canPurge).toBe(true);
+    expect((await removals.progress(link)).canPurge).toBe(true);
     expect(await removals.purge(link, 3)).toBeUndefined();
-    expect((await removals.floors(link))?.canPurge).toBe(false);
+    expect((await removals.progress(link)).canPurge).toBe(false);
     expect(logger.debugs.at(-1)).toMatch(/nothing answers at \$JS\.API\.STREAM\.PURGE\.orders/);
   });
 });

@@ -24,20 +24,21 @@ describe('Sweeper', () => {
     const logger = recordingLogger();
     const refused: Error[] = [];
     let tell: () => void = () => {};
+    const stream = { created: 'then', state: { first_seq: first } };
     const removals = {
-      floors: async () => {
+      progress: async () => {
         await new Promise<void>((resolve) => {
           tell = resolve;
         });
         return {
-          created: 'then',
-          first,
-          canPurge: purge !== undefined,
-          isQuiet,
+          stream,
+          groups: [],
           floors: new Map(Object.entries(floors)),
+          isComplete: true,
+          isQuiet,
+          canPurge: purge !== undefined,
         };
       },
-      first: async () => ({ created: 'then', first }),
       targetedUpTo: async () => left,
       remove: async (_link: unknown, sequences: readonly number[]) => {
         const refusal = refused.shift();
@@ -51,8 +52,10 @@ describe('Sweeper', () => {
       },
     };
     const failures = { classify: () => 'refused' };
-    const connection = { link: {}, isReady: true };
-    const queue = { options: { name: 'q', logger }, names: queueNames('q'), connection, failures };
+    const link = { manager: { streams: { info: async () => stream } } };
+    const connection = { link, isReady: true };
+    const topology = { groups: [] };
+    const queue = { options: { name: 'q', logger }, names: queueNames('q'), topology, connection, failures };
     const sweeper = new Sweeper(queue as unknown as NatsQueue, removals as unknown as Removals, () => {});
     sweeper.begin('then');
     const settle = (sequence: number) => sweeper.settled('default', ticket(sequence));

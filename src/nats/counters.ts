@@ -11,16 +11,14 @@ const COUNTER_EXPIRES = 2000;
 /** The prefix of the name of a counter. No group has such a name. */
 const COUNTER = 'count~';
 
-/**
- * The pause between two attempts to add a consumer, in milliseconds. A server of a cluster deletes
- * an unused consumer up to a second late.
- */
+/** The pause between two attempts to add a consumer, in milliseconds. */
 const PAUSE = 250;
+
+/** A server of a cluster deletes an unused consumer up to a second late. */
 const MAX_ATTEMPTS = Math.ceil((COUNTER_EXPIRES + 2000) / PAUSE);
 
 /**
- * Counts the messages on some subjects of a stream, with a consumer that never pulls. Resolves to
- * undefined if the server refuses.
+ * Counts messages with a consumer that never pulls. Resolves to undefined if the server refuses.
  * @param title distinguishes counters that begin at the same message
  */
 export async function countFrom(

@@ -34,10 +34,7 @@ interface Contents {
   readonly targets: ReadonlyMap<string, number>;
 }
 
-/**
- * How often a count is repeated, and the pause before, in milliseconds. Some messages in flight may
- * be for other groups: the consumer acknowledges them immediately.
- */
+/** How often a count is repeated, and the pause before, in milliseconds. */
 const MAX_COUNTS = 4;
 const PAUSE = 20;
 
@@ -45,6 +42,14 @@ const PAUSE = 20;
 const MAX_ATTEMPTS = 5;
 
 const NO_SHARE: Share = { all: 0, own: 0 };
+
+/** A consumer and the stream at one moment. */
+interface Snapshot {
+  readonly info: ConsumerInfo;
+  readonly contents: Contents;
+  /** How many undelivered messages of the consumer only other groups get. */
+  readonly others: number;
+}
 
 /**
  * Counts the messages of a queue. The consumer of a group also passes the messages for one other
@@ -112,10 +117,7 @@ export class Counts {
     return { total, targets: byTarget(state.subjects, delayedTargetOf) };
   }
 
-  /**
-   * Counts the delayed messages when none is being moved. This comes first: a message that becomes
-   * due meanwhile counts twice rather than not at all.
-   */
+  /** Comes before other counts: a message that becomes due meanwhile is not missed. */
   async #withoutMoving(link: NatsLink): Promise<Delayed> {
     await this.#options.mover.moved();
     return this.delayed(link);
@@ -133,24 +135,16 @@ export class Counts {
     }
   }
 
-  /**
-   * Counts each group on the server, and the given groups. If there is none, counts the groups that
-   * the queue will have. Returns the counts by consumer.
-   */
+  /** Counts each group on the server and each given one; if there is none, those of the options. */
   async #unsettledByAll(link: NatsLink, groups: Iterable<ConsumerGroup>): Promise<Map<string, Share>> {
     const { names, options } = this.#queue;
     const listed = (await link.manager.consumers.list(names.stream)).filter(({ config }) => isGroup(config));
     const contents = await this.#contents(link);
     const isPlain = contents.targets.size === 0;
     if (!isPlain) await this.#options.sweeper.sweep();
-    const counts = new Map(
-      await Promise.all(
-        listed.map(async (info) => {
-          const { name } = info;
-          return [name, isPlain ? unsettledOf(info, contents) : await this.#count(link, name)] as const;
-        }),
-      ),
-    );
+    const countOf = async (info: ConsumerInfo) =>
+      [info.name, isPlain ? unsettledOf(info, contents) : await this.#count(link, info.name)] as const;
+    const counts = new Map(await Promise.all(listed.map(countOf)));
     const wanted = [...groups];
     for (const group of wanted.length + counts.size > 0 ? wanted : options.groups) {
       const name = names.consumer(group);
@@ -159,7 +153,7 @@ export class Counts {
     return counts;
   }
 
-  /** Counts until no message for another group is in flight, as far as this process knows. */
+  /** Counts until no message for another group is in flight: consumers acknowledge those quickly. */
   async #count(link: NatsLink, name: string): Promise<Share> {
     let least: Share | undefined;
     for (let attempt = 1; ; attempt++) {
@@ -173,11 +167,7 @@ export class Counts {
     }
   }
 
-  /** Reads a consumer and the stream as they were at one moment. */
-  async #snapshot(
-    link: NatsLink,
-    name: string,
-  ): Promise<{ readonly info: ConsumerInfo; readonly contents: Contents; readonly others: number }> {
+  async #snapshot(link: NatsLink, name: string): Promise<Snapshot> {
     const read = () => link.manager.consumers.info(this.#queue.names.stream, name);
     let info = await read();
     for (let attempt = 1; ; attempt++) {
@@ -190,13 +180,9 @@ export class Counts {
     }
   }
 
-  /** Counts the undelivered messages of a consumer that only other groups get. */
-  async #undeliveredToOthers(
-    link: NatsLink,
-    { name, delivered, num_pending }: ConsumerInfo,
-    contents: Contents,
-  ): Promise<number> {
+  async #undeliveredToOthers(link: NatsLink, info: ConsumerInfo, contents: Contents): Promise<number> {
     const { stream, targeted, targetedTo } = this.#queue.names;
+    const { name, delivered, num_pending } = info;
     const all = contents.messages - shareOf(name, contents);
     const from = delivered.stream_seq + 1;
     if (all === 0 || num_pending === 0 || from > contents.last) return 0;
@@ -229,7 +215,6 @@ export class Counts {
   }
 }
 
-/** @param others how many undelivered messages only other groups get */
 function unsettledOf({ name, num_pending, num_ack_pending }: ConsumerInfo, contents: Contents, others = 0): Share {
   // Before 2.10, the numbers of a consumer may be one too high after a redelivery.
   const all = Math.max(0, Math.min(shareOf(name, contents), num_pending - others + num_ack_pending));

@@ -59,7 +59,6 @@ export class NatsSession implements GroupSession<NatsLink> {
   #link: NatsLink | undefined;
   /** When the stream was created. */
   #stream: string | undefined;
-  /** The consumer is gone, or has no leader. */
   #isMissing = false;
   /** The messages that arrived in this turn. */
   #arrived: { readonly message: Msg; readonly facts: DeliveryFacts }[] = [];
@@ -122,7 +121,6 @@ export class NatsSession implements GroupSession<NatsLink> {
     );
   }
 
-  /** Whether this process has a message in flight. */
   holds(sequence: number): boolean {
     return this.#leases.has(String(sequence));
   }
@@ -135,7 +133,6 @@ export class NatsSession implements GroupSession<NatsLink> {
     );
   }
 
-  /** How often this process has released a message. */
   releasesOf(sequence: number): number {
     return this.#released.of(String(sequence));
   }
@@ -212,7 +209,6 @@ export class NatsSession implements GroupSession<NatsLink> {
     this.#puller.stop();
   }
 
-  /** Sends a settlement, with all others of this turn. */
   #answer(ticket: Ticket, disposition: Disposition): Promise<boolean> {
     const { action, isCounted } = disposition;
     if (!isCounted) this.#released.add(String(ticket.sequence));
@@ -263,10 +259,7 @@ export class NatsSession implements GroupSession<NatsLink> {
     if (credit > 0 && this.#puller.asked <= credit / 2) this.#puller.pull(credit - this.#puller.asked);
   }
 
-  /**
-   * Delivers the messages of a turn in the order of the stream. The server sends requeued messages
-   * in the order in which they were requeued.
-   */
+  /** Restores the order of the stream at the end of a turn: the server sends requeued messages late. */
   #arrive(message: Msg, facts: DeliveryFacts): void {
     if (this.#arrived.push({ message, facts }) > 1) return;
     setImmediate(() => {
@@ -285,16 +278,15 @@ export class NatsSession implements GroupSession<NatsLink> {
     // A server that crashed may have forgotten a settlement, which is sent again.
     if (this.#settling.isFinishing(facts.sequence)) return;
     const isForUs = isFor(this.#consumer, names.targetOf(message.subject));
-    if (!isForUs || this.#options.sweeper.isSettled(this.#consumer, ticket)) {
-      unawaited(this.#answer(ticket, FINISH));
-      return;
-    }
-    if (!inFlight.canDeliver || isClosing) {
-      unawaited(this.#answer(ticket, REQUEUE_UNCOUNTED));
-      return;
-    }
-    const deliveries = Math.max(1, facts.deliveries - this.releasesOf(facts.sequence));
-    const content = readMessage(message, { ...facts, deliveries }, names.keyStart(message.subject));
+    if (!isForUs || this.#options.sweeper.isSettled(this.#consumer, ticket)) unawaited(this.#answer(ticket, FINISH));
+    else if (!inFlight.canDeliver || isClosing) unawaited(this.#answer(ticket, REQUEUE_UNCOUNTED));
+    else this.#handOver(ticket, facts);
+  }
+
+  #handOver(ticket: Ticket, facts: DeliveryFacts): void {
+    const { message, sequence } = ticket;
+    const deliveries = Math.max(1, facts.deliveries - this.releasesOf(sequence));
+    const content = readMessage(message, { ...facts, deliveries }, this.#queue.names.keyStart(message.subject));
     if (typeof content === 'string') {
       void this.#quarantine(ticket, 'is no message', content);
       return;

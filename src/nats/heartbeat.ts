@@ -5,10 +5,7 @@ const SLOW_AFTER = 16 * 1024;
 const GROWTH = 4;
 const MAX_FACTOR = 8;
 
-/**
- * The slowest link, in bytes per millisecond. A slower one counts as dead, however long a publish
- * may take.
- */
+/** The slowest link that does not count as dead, in bytes per millisecond. */
 const SLOWEST_LINK = 20;
 
 /** After how many pings in the usual time a link is fast again. */
@@ -40,10 +37,7 @@ export class Pace {
     if (this.#inTime >= FAST_AFTER) this.#perByte = 0;
   }
 
-  /**
-   * A response was late. The kernel hides how many bytes have left, so the next connection gets
-   * more time for this many.
-   */
+  /** A response was late. The kernel hides how many bytes have left: the next link gets more time. */
   late(bytes: number, usual: number): void {
     this.#inTime = 0;
     if (bytes >= SLOW_AFTER) this.#perByte = GROWTH * Math.max(this.#perByte, usual / bytes);
@@ -63,10 +57,7 @@ export interface HeartbeatOptions {
   readonly onSilent: () => void;
 }
 
-/**
- * Pings the server, and reports when it does not respond. A ping and its response queue behind
- * large payloads, so they get more time on a slow link.
- */
+/** Reports when the server does not respond to pings, which queue behind large payloads. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   #timer: NodeJS.Timeout | undefined;
@@ -123,8 +114,7 @@ export class Heartbeat {
       before = now;
       wait();
     };
-    // The event loop may have been blocked: it reads the responses that have arrived before the
-    // immediate runs.
+    // After the event loop was blocked, it reads arrived responses before the immediate runs.
     const wait = () => {
       const timer = setTimeout(() => setImmediate(() => this.#timer === timer && !this.#stopped && check()), timeout);
       this.#timer = timer;

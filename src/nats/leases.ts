@@ -5,7 +5,7 @@ import type { Place } from './message.js';
 
 export type Answer = Uint8Array | string;
 
-/** The answers to a delivery. They are bytes: the client would encode a text for each message. */
+// They are bytes, since the client would encode a text for each message.
 export const ACK = Buffer.from('+ACK');
 export const IN_PROGRESS = Buffer.from('+WPI');
 export const TERMINATE = Buffer.from('+TERM');
@@ -15,10 +15,26 @@ const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** The longest delay that the server can count, in milliseconds: about 285 years. */
 const LONGEST_DELAY = 9e12;
 
-/** The answer that requeues a message, after a delay in milliseconds. */
+/** Returns the answer that requeues a message after a delay in milliseconds. */
 export function nak(delay: number): string {
   if (delay <= 0) return '-NAK';
   return `-NAK {"delay":${Math.ceil(Math.min(delay, LONGEST_DELAY) * NANOSECONDS_PER_MILLISECOND)}}`;
+}
+
+/**
+ * Answers deliveries of one consumer. The server handles the answers in order, so its response to the
+ * last one confirms all.
+ */
+export function answerAll<Item>(
+  link: NatsLink,
+  items: readonly Item[],
+  replyOf: (item: Item) => string,
+  answerTo: (item: Item) => Answer,
+): Promise<Msg | undefined> {
+  const last = items.at(-1);
+  if (last === undefined) return Promise.resolve(undefined);
+  for (const item of items) if (item !== last) link.publish(replyOf(item), answerTo(item));
+  return link.request(replyOf(last), answerTo(last));
 }
 
 /** A delivery on the server. */
@@ -74,7 +90,6 @@ export class Leases {
     return this.#tickets.values();
   }
 
-  /** Creates the ticket of a message that has just arrived. */
   begin(message: Msg, { sequence, storedAt }: Place, stream: string | undefined): Ticket {
     return {
       // No spread: this runs for each message.
@@ -98,7 +113,6 @@ export class Leases {
     this.watch();
   }
 
-  /** Starts the timer. */
   watch(): void {
     this.#timer.keep(true);
   }
@@ -137,12 +151,9 @@ export class Leases {
   }
 
   async #send(link: NatsLink, tickets: readonly Ticket[], until: number): Promise<void> {
-    const last = tickets.at(-1);
-    if (last === undefined) return;
     try {
-      for (const ticket of tickets) if (ticket !== last) link.publish(ticket.reply, IN_PROGRESS);
-      const response = await link.request(last.reply, IN_PROGRESS);
-      if (isUnanswered(response)) this.#options.onMissing('nothing renews its leases');
+      const response = await answerAll(link, tickets, replyOf, () => IN_PROGRESS);
+      if (response !== undefined && isUnanswered(response)) this.#options.onMissing('nothing renews its leases');
       else for (const ticket of tickets) ticket.until = until;
     } catch (error) {
       this.#options.onFailed(error);
@@ -150,10 +161,10 @@ export class Leases {
   }
 }
 
-export function receiptOf(
-  { subject, reply = '' }: Msg,
-  { sequence, storedAt }: Place,
-  stream: string | undefined,
-): Receipt {
+function replyOf({ reply }: Receipt): string {
+  return reply;
+}
+
+export function receiptOf({ subject, reply = '' }: Msg, { sequence, storedAt }: Place, stream?: string): Receipt {
   return { subject, reply, sequence, storedAt, stream };
 }

@@ -11,10 +11,7 @@ export const ID_HEADER = 'Nats-Msg-Id';
 /** The id of the publisher, percent-encoded. Absent if the publisher gave none. */
 export const GIVEN_ID_HEADER = 'Sluice-Id';
 
-/**
- * The headers of the message as JSON in ASCII. A header of NATS contains no line break, and loses
- * the spaces at its ends.
- */
+/** JSON in ASCII: a header of NATS contains no line break, and loses the spaces at its ends. */
 export const HEADERS_HEADER = 'Sluice-Headers';
 
 /** When a delayed message was published, in milliseconds since the epoch. */
@@ -58,9 +55,7 @@ export function readFacts(reply: string): DeliveryFacts | undefined {
   };
 }
 
-/**
- * Returns the id of a copy of a delivery. It is the same for each delivery of a message to a group.
- */
+/** Returns the id of a copy of a delivery: the same for each delivery of a message to a group. */
 export function copyId(reply: string): string {
   const tokens = reply.split('.');
   const [stream, consumer, , sequence, , storedAt] = tokens.slice(tokens.length === SHORT_REPLY ? 2 : 4);
@@ -100,10 +95,7 @@ export function readMessage(
   };
 }
 
-/**
- * Returns the id that Sluice or the publisher gave the message. Another program may give several
- * messages the same `Nats-Msg-Id`.
- */
+/** Ignores the id of another program, which may give several messages the same `Nats-Msg-Id`. */
 function readId(headers: MsgHdrs | undefined): string | undefined {
   const given = decode(headers?.get(GIVEN_ID_HEADER) ?? '');
   if (isName(given)) return given;
@@ -129,7 +121,7 @@ function readHeaders(message: Pick<Msg, 'headers'>): MsgHdrs | undefined {
   }
 }
 
-/** Copies the headers of a message, except those that instruct the server. */
+/** Omits the headers that instruct the server. */
 export function copyHeaders(message: Pick<Msg, 'headers'>): MsgHdrs {
   const copy = createHeaders();
   const headers = readHeaders(message);
@@ -141,10 +133,7 @@ export function copyHeaders(message: Pick<Msg, 'headers'>): MsgHdrs {
 const TIME_DIGITS = 13;
 const FORWARD_ID_LENGTH = 30;
 
-/**
- * Reserves space in a delayed message for the headers with which the mover stores it: the message
- * may already have the maximum size.
- */
+/** Reserves space for `forwardHeaders` in a delayed message, which may have the maximum size. */
 export function reservePublishedAt(hasGivenId: boolean): string {
   return '0'.repeat(hasGivenId ? TIME_DIGITS + FORWARD_ID_LENGTH : TIME_DIGITS);
 }

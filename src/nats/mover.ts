@@ -28,16 +28,12 @@ interface Due extends Place {
   readonly subject: string;
 }
 
-/** How many messages are requested at most. */
 const MAX_REQUESTED = 256;
 
 /** The time between heartbeats of the server while no message arrives, in milliseconds. */
 const HEARTBEAT = 7500;
 
-/**
- * How long the server keeps a request for messages, in milliseconds. Before 2.10, the server delivers
- * messages to the request of a killed process until it expires, and they wait for their leases.
- */
+/** How long the server keeps a request, in milliseconds: before 2.10, also that of a killed process. */
 const EXPIRES = 15_000;
 
 /**
@@ -211,13 +207,11 @@ export class Mover {
     if (this.#closed) return;
     this.#failures += 1;
     this.#puller.stop();
-    this.#pause ??= setTimeout(
-      () => {
-        this.#pause = undefined;
-        void this.#begin();
-      },
-      backoff(undefined, this.#failures),
-    );
+    const begin = () => {
+      this.#pause = undefined;
+      void this.#begin();
+    };
+    this.#pause ??= setTimeout(begin, backoff(undefined, this.#failures));
   }
 
   #pull(): void {
@@ -322,10 +316,7 @@ export class Mover {
     return { message, at: this.#dueAt(facts, read.delay, now), subject: read.subject, storedAt, sequence };
   }
 
-  /**
-   * Returns when a message is due, by the server's clock. If that clock was set since this process
-   * requeued the message, the own clock counts.
-   */
+  /** If the server's clock was set since this process requeued the message, the own clock counts. */
   #dueAt(place: Place, delay: number, now: number): number {
     // If the time of storage is in the future, the clock was set since.
     const at = Math.min(place.storedAt, now) + delay;

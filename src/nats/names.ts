@@ -14,55 +14,25 @@ const FOR_ONE = '=to';
 /** The delay in the subject of a delayed message, in milliseconds, and the rest. */
 const DELAYED = /^(\d{1,16})\.(.*)$/;
 
-interface DelayedSubject {
+export interface DelayedSubject {
   /** In milliseconds, from the time of storage on. */
   readonly delay: number;
   /** The subject on which the message is stored when it is due. */
   readonly subject: string;
 }
 
-/** The names of a queue on the server. All start with the name of the queue. */
-export interface QueueNames {
-  readonly stream: string;
-  readonly delayedStream: string;
-  /** The stream of the quarantine. */
-  readonly aside: string;
-  /** The subjects of the messages, and of the delayed messages. */
-  readonly messages: string;
-  readonly delayed: string;
-  /** The subjects of the messages for one group each, and of the delayed ones. */
-  readonly targeted: string;
-  readonly targetedDelayed: string;
-  /** The consumer of the delayed messages. */
-  readonly mover: string;
-  /**
-   * The prefix of the subjects on which responses and deliveries arrive. A user that may subscribe
-   * to no other subjects cannot receive the messages of another queue.
-   */
-  readonly inbox: string;
-  consumer(group: ConsumerGroup): string;
-  /** @param group the only group that gets the message. Undefined: all groups */
-  subject(key: QueueKey, group?: ConsumerGroup): string;
-  delayedSubject(key: QueueKey, delay: number, group?: ConsumerGroup): string;
-  /** Returns the subject of a copy of a delayed message, for the group of one consumer. */
-  delayedSubjectFor(consumer: string, delay: number, subject: string): string;
-  asideSubject(subject: string): string;
-  /** Returns the subjects of the messages for the group of one consumer. */
-  targetedTo(consumer: string): string;
-  /** Returns the consumer of the only group that gets a message. Undefined: all groups get it. */
-  targetOf(subject: string): string | undefined;
-  delayedTargetOf(subject: string): string | undefined;
-  /** Returns undefined if the subject contains no delay. */
-  readDelayed(subject: string): DelayedSubject | undefined;
-  /** Returns where the key begins in the subject of a message. */
-  keyStart(subject: string): number;
-}
+export type QueueNames = ReturnType<typeof queueNames>;
 
-/** No encoded name contains a tilde before a word, so the names of two queues never collide. */
-export function queueNames(queue: string): QueueNames {
+/**
+ * Returns the names of a queue on the server. All start with the name of the queue. No encoded name
+ * contains a tilde before a word, so the names of two queues never collide.
+ */
+export function queueNames(queue: string) {
   const stream = safeName(queue, LONGEST_NAME);
   const delayedStream = `${stream}~delayed`;
   const aside = `${stream}~aside`;
+  const targetedPrefix = `${stream}.${FOR_ONE}.`;
+  const delayedTarget = new RegExp(`^\\d+\\.${FOR_ONE}\\.([^.]+)\\.`);
   // Every message needs the name of a consumer.
   const consumers = new Map<ConsumerGroup, string>();
   const consumer = (group: ConsumerGroup): string => {
@@ -70,8 +40,6 @@ export function queueNames(queue: string): QueueNames {
     consumers.set(group, name);
     return name;
   };
-  const targetedPrefix = `${stream}.${FOR_ONE}.`;
-  const delayedTarget = new RegExp(`^\\d+\\.${FOR_ONE}\\.([^.]+)\\.`);
   const target = (group: ConsumerGroup | undefined) => (group === undefined ? '' : `${FOR_ONE}.${consumer(group)}.`);
   /** Returns where the consumer ends in the subject of a message for one group. Otherwise -1. */
   const targetEnd = (subject: string) =>
@@ -79,40 +47,49 @@ export function queueNames(queue: string): QueueNames {
   return {
     stream,
     delayedStream,
+    /** The stream of the quarantine. */
     aside,
-    messages: `${stream}.>`,
-    delayed: `${delayedStream}.>`,
-    targeted: `${targetedPrefix}*.>`,
-    targetedDelayed: `${delayedStream}.*.${FOR_ONE}.*.>`,
+    /** The consumer of the delayed messages. */
     mover: 'mover',
+    /** The prefix of responses and deliveries. A user may be restricted to those of one queue. */
     inbox: `_INBOX.${stream}`,
     consumer,
-    subject: (key, group) => `${stream}.${target(group)}${writeKey(key)}`,
-    delayedSubject: (key, delay, group) => `${delayedStream}.${Math.ceil(delay)}.${target(group)}${writeKey(key)}`,
-    delayedSubjectFor: (name, delay, subject) =>
+    /** The subjects of the messages, and of the delayed messages. */
+    messages: `${stream}.>`,
+    delayed: `${delayedStream}.>`,
+    /** The subjects of the messages for one group each, and of the delayed ones. */
+    targeted: `${targetedPrefix}*.>`,
+    targetedDelayed: `${delayedStream}.*.${FOR_ONE}.*.>`,
+    /** Returns the subjects of the messages for the group of one consumer. */
+    targetedTo: (name: string) => `${targetedPrefix}${name}.>`,
+    /** @param group the only group that gets the message. Undefined: all groups */
+    subject: (key: QueueKey, group?: ConsumerGroup) => `${stream}.${target(group)}${writeKey(key)}`,
+    delayedSubject: (key: QueueKey, delay: number, group?: ConsumerGroup) =>
+      `${delayedStream}.${Math.ceil(delay)}.${target(group)}${writeKey(key)}`,
+    /** Returns the subject of a copy of a delayed message, for the group of one consumer. */
+    delayedSubjectFor: (name: string, delay: number, subject: string) =>
       `${delayedStream}.${Math.ceil(delay)}.${FOR_ONE}.${name}.${subject.slice(stream.length + 1)}`,
-    asideSubject: (subject) => `${aside}.${subject}`,
-    targetedTo: (name) => `${targetedPrefix}${name}.>`,
-    targetOf: (subject) => {
+    asideSubject: (subject: string) => `${aside}.${subject}`,
+    /** Returns the consumer of the only group that gets a message. Undefined: all groups get it. */
+    targetOf: (subject: string) => {
       const end = targetEnd(subject);
       return end < 0 ? undefined : subject.slice(targetedPrefix.length, end);
     },
-    delayedTargetOf: (subject) => delayedTarget.exec(subject.slice(delayedStream.length + 1))?.[1],
-    readDelayed: (subject) => {
+    delayedTargetOf: (subject: string) => delayedTarget.exec(subject.slice(delayedStream.length + 1))?.[1],
+    /** Returns undefined if the subject contains no delay. */
+    readDelayed: (subject: string): DelayedSubject | undefined => {
       const [, delay, rest] = DELAYED.exec(subject.slice(delayedStream.length + 1)) ?? [];
       return delay === undefined ? undefined : { delay: Number(delay), subject: `${stream}.${rest}` };
     },
-    keyStart: (subject) => {
+    /** Returns where the key begins in the subject of a message. */
+    keyStart: (subject: string) => {
       const end = targetEnd(subject);
       return end < 0 ? stream.length + 1 : end + 1;
     },
   };
 }
 
-/**
- * Whether the group of a consumer gets a message.
- * @param target the consumer of the only group that gets it
- */
+/** @param target the consumer of the only group that gets the message. Undefined: all groups */
 export function isFor(consumer: string, target: string | undefined): boolean {
   return target === undefined || target === consumer;
 }
@@ -122,10 +99,7 @@ export function readGroup(consumer: string): ConsumerGroup | undefined {
   return /^(?:[\w-]|=[0-9A-F]{2})+$/.test(consumer) ? decode(consumer.replaceAll('=', '%')) : undefined;
 }
 
-/**
- * Writes a key as the tokens of a subject. `order.placed` stays, so that other programs can filter
- * by it.
- */
+/** Keeps the tokens of `order.placed`, so that other programs can filter by them. */
 function writeKey(key: QueueKey): string {
   return encodeURIComponent(key).replace(/\*|^\.|\.(?=\.|$)/g, (character) => (character === '*' ? '%2A' : '%2E'));
 }

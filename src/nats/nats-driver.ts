@@ -47,7 +47,6 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   readonly #removals: Removals;
   readonly #sweeper: Sweeper;
   readonly #counts: Counts;
-  readonly #purge: Purge;
   readonly #unread: UnreadGroups<NatsLink>;
   /** By consumer. */
   readonly #sessions = new Map<string, NatsSession>();
@@ -72,17 +71,12 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
     this.#sweeper = new Sweeper(this, this.#removals, (created) => {
       for (const session of this.#sessions.values()) session.recreated(created);
     });
-    const parts = {
-      mover: this.#mover,
-      removals: this.#removals,
-      sweeper: this.#sweeper,
-      sessions: this.#sessions,
-    };
     this.#counts = new Counts(this, {
-      ...parts,
+      sweeper: this.#sweeper,
+      mover: this.#mover,
+      sessions: this.#sessions,
       known: () => new Set([...this.topology.groups, ...this.#needed()]),
     });
-    this.#purge = new Purge(this, parts);
     const declared = new Set(options.groups.map(this.names.consumer));
     this.#unread = unreadGroups(this, {
       counts: this.#counts,
@@ -149,7 +143,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   }
 
   deleteGroup(group: ConsumerGroup, signal: AbortSignal): Promise<boolean> {
-    return this.#request(signal, (link) => this.#purge.deleteGroup(link, group));
+    return this.#request(signal, (link) => this.#purge(link).deleteGroup(group));
   }
 
   peek(group: ConsumerGroup, limit: number, signal: AbortSignal): Promise<MessageView[]> {
@@ -165,8 +159,13 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
     const onRemoved = (count: number) => {
       removed += count;
     };
-    await this.#request(signal, (link) => this.#purge.run(link, group, onRemoved));
+    await this.#request(signal, (link) => this.#purge(link, onRemoved).run(group));
     return removed;
+  }
+
+  #purge(link: NatsLink, onRemoved?: (count: number) => void): Purge {
+    const parts = { mover: this.#mover, removals: this.#removals, sweeper: this.#sweeper, sessions: this.#sessions };
+    return new Purge(this, parts, link, onRemoved);
   }
 
   lastError(): unknown {

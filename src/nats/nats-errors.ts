@@ -68,10 +68,7 @@ function classify(error: unknown): ErrorKind {
   return isNamed(error, 'TimeoutError', 'JetStreamNotEnabled') ? 'refused' : 'retryable';
 }
 
-/**
- * @param code the code of JetStream's API
- * @param status the status in the sense of HTTP
- */
+/** @param status as of HTTP, which decides for other codes */
 export function kindOfCode(code: number | undefined, status: number): ErrorKind {
   return KINDS.get(code) ?? (status >= SERVER_ERROR || status === TOO_MANY_REQUESTS ? 'refused' : 'fatal');
 }

@@ -11,10 +11,7 @@ export interface PullerOptions {
   readonly expires: number;
   /** How many bytes may be in transit, as far as the size of the last messages tells. */
   readonly share: () => number;
-  /**
-   * The average size of the stream's messages, in bytes. Undefined: the stream was empty. Default:
-   * the largest size that servers accept by default.
-   */
+  /** The average size of the stream's messages, in bytes. Default: the maximum of most servers. */
   readonly messageSize?: (() => number | undefined) | undefined;
   readonly onMessage: (message: Msg, facts: DeliveryFacts) => void;
   /** Fewer messages are requested than before: the owner may pull again. */
@@ -67,7 +64,6 @@ export class Puller {
     this.#size = options.messageSize === undefined ? LARGEST : SMALLEST;
   }
 
-  /** How many messages may still arrive. */
   get asked(): number {
     return this.#asked;
   }
@@ -82,7 +78,6 @@ export class Puller {
     return performance.now() - this.#receivedAt < IDLE;
   }
 
-  /** The consumer was not replaced. */
   confirm(): void {
     this.#heardAt = performance.now();
   }
@@ -120,10 +115,7 @@ export class Puller {
     if (this.#timer === undefined) this.#listen();
   }
 
-  /**
-   * Cancels the requests. Messages in transit still arrive. Resolves when the server serves the
-   * requests no more.
-   */
+  /** Cancels the requests. Resolves when the server has sent all messages that it will send. */
   async withdraw(): Promise<void> {
     const link = this.#link;
     if (link === undefined || this.#asked === 0) return;

@@ -7,32 +7,23 @@ import type { NatsQueue } from './queue.js';
 import { batches, deletion, readMatching } from './stored.js';
 import { isGroup } from './topology.js';
 
-/** The stream and its groups. */
-export interface Groups {
+/** The stream, and how far its groups are. */
+export interface Progress {
   readonly stream: StreamInfo;
   readonly groups: readonly ConsumerInfo[];
+  /** By consumer: up to which message a group has settled everything. */
+  readonly floors: ReadonlyMap<string, number>;
   /** False if a consumer has no leader: the list omits it. */
   readonly isComplete: boolean;
+  /** Whether no message is in flight. */
+  readonly isQuiet: boolean;
   /** Whether a purge is safe while no message is in flight, and the server accepts it. */
   readonly canPurge: boolean;
 }
 
-/** The progress of all groups. The floor of a group: it has settled everything up to there. */
-export interface Floors {
-  readonly created: string;
-  /** The first message of the stream. */
-  readonly first: number;
-  /** By consumer. */
-  readonly floors: ReadonlyMap<string, number>;
-  readonly canPurge: boolean;
-  /** Whether no message is in flight. */
-  readonly isQuiet: boolean;
-}
-
 /**
- * How long other processes may take to remove settled messages, in milliseconds. On a server that
- * purges, they may remove messages only once a second while messages are in flight. Both are less
- * than the deadline for opening a queue.
+ * How long other processes may take to remove settled messages, in milliseconds: less than the
+ * deadline for opening a queue. A server that purges may be up to a second late.
  */
 const REMOVAL_TIMEOUT = 400;
 const PURGING_TIMEOUT = 1250;
@@ -43,40 +34,24 @@ const PAUSE = 20;
 /** Removes settled messages from the stream of a queue. Several processes may do so at a time. */
 export class Removals {
   readonly #queue: NatsQueue;
-  /** False if the server has refused to read messages for the user. */
+  /** False if the user may not read messages. */
   #mayRead = true;
-  /** Whether purges are possible, which is decided for each link. */
+  /** Decided for each link. */
   #purging: { readonly link: NatsLink; readonly isPossible: boolean } | undefined;
 
   constructor(queue: NatsQueue) {
     this.#queue = queue;
   }
 
-  /** Resolves to undefined if a group is missing, or has no leader. */
-  async floors(link: NatsLink): Promise<Floors | undefined> {
-    const { names, topology } = this.#queue;
-    const { stream, groups, isComplete, canPurge } = await this.groups(link);
-    const floors = new Map(groups.map(({ name, ack_floor }) => [name, ack_floor.stream_seq]));
-    const hasAll = isComplete && topology.groups.every((group) => floors.has(names.consumer(group)));
-    if (!hasAll || floors.size === 0) return undefined;
-    const isQuiet = groups.every(({ num_ack_pending }) => num_ack_pending === 0);
-    return { created: stream.created, first: stream.state.first_seq, floors, isQuiet, canPurge };
-  }
-
-  async groups(link: NatsLink): Promise<Groups> {
-    const { stream } = this.#queue.names;
-    const listed = await link.manager.consumers.list(stream);
+  async progress(link: NatsLink): Promise<Progress> {
+    const listed = await link.manager.consumers.list(this.#queue.names.stream);
     const groups = listed.filter(({ config }) => isGroup(config));
     // A group that is created after this starts with what the stream holds then.
-    const info = await link.manager.streams.info(stream);
-    const isComplete = listed.length >= info.state.consumer_count;
-    return { stream: info, groups, isComplete, canPurge: this.#canPurge(link, [info, ...groups]) };
-  }
-
-  /** Resolves to the first message of the stream, and to when the stream was created. */
-  async first({ manager }: NatsLink): Promise<Pick<Floors, 'created' | 'first'>> {
-    const { state, created } = await manager.streams.info(this.#queue.names.stream);
-    return { created, first: state.first_seq };
+    const stream = await link.manager.streams.info(this.#queue.names.stream);
+    const floors = new Map(groups.map(({ name, ack_floor }) => [name, ack_floor.stream_seq]));
+    const isComplete = listed.length >= stream.state.consumer_count;
+    const isQuiet = groups.every(({ num_ack_pending }) => num_ack_pending === 0);
+    return { stream, groups, floors, isComplete, isQuiet, canPurge: this.#canPurge(link, [stream, ...groups]) };
   }
 
   /** Finds the first `most` messages up to `last` that only the group of a consumer gets. */
@@ -113,7 +88,7 @@ export class Removals {
    * Removes all messages up to `last` with one request. Only while no message is in flight: before
    * 2.10, each consumer forgets the messages in flight; later, it forgets which were requeued, and
    * redelivers them when their leases expire.
-   * @returns how many. Undefined if the server refuses: remove the messages one by one over this link
+   * @returns how many. Undefined if the server refuses purges over this link
    * @see https://docs.nats.io/reference/reference-protocols/nats_api_reference
    */
   async purge(link: NatsLink, last: number): Promise<number | undefined> {
@@ -135,15 +110,14 @@ export class Removals {
   }
 
   /**
-   * Waits until other processes have removed the messages that all groups have settled. A new group
-   * starts with what the stream holds. It must not remove such messages itself: if the group existed
-   * before and was deleted, it has not settled them.
+   * Waits until other processes have removed the messages that all groups have settled: a new group
+   * starts with what the stream holds. This process must not remove them itself: if the new group
+   * existed before and was deleted, it has not settled them.
    */
   async awaitOthers(link: NatsLink): Promise<void> {
-    const { stream } = this.#queue.names;
     const startedAt = performance.now();
     for (let floor: number | undefined; ; await sleep(PAUSE)) {
-      const info = await link.manager.streams.info(stream);
+      const info = await link.manager.streams.info(this.#queue.names.stream);
       if (info.state.messages === 0) return;
       floor ??= await this.#lowestFloor(link);
       const timeout = hasTime(info) ? PURGING_TIMEOUT : REMOVAL_TIMEOUT;
@@ -152,10 +126,10 @@ export class Removals {
   }
 
   /** Resolves to -1 if there is no group, or the user may not list groups. */
-  async #lowestFloor({ manager }: NatsLink): Promise<number> {
+  async #lowestFloor(link: NatsLink): Promise<number> {
     try {
-      const groups = (await manager.consumers.list(this.#queue.names.stream)).filter(({ config }) => isGroup(config));
-      return groups.length === 0 ? -1 : Math.min(...groups.map(({ ack_floor }) => ack_floor.stream_seq));
+      const { floors } = await this.progress(link);
+      return floors.size === 0 ? -1 : Math.min(...floors.values());
     } catch (error) {
       if (isForbidden(error)) return -1;
       throw error;
@@ -167,9 +141,7 @@ export class Removals {
     const isNew = infos.every(hasTime);
     if (this.#purging?.link !== link) {
       this.#purging = { link, isPossible: isNew };
-      const how = isNew
-        ? 'by purging the stream when no message is in flight'
-        : 'one by one: a purge is unsafe before NATS 2.10';
+      const how = isNew ? 'by purges while no message is in flight' : 'one by one: a purge is unsafe before NATS 2.10';
       this.#debug(`Settled messages are removed ${how}`);
     }
     return isNew && this.#purging.isPossible;
@@ -189,11 +161,6 @@ function hasTime({ ts }: { readonly ts?: string }): boolean {
   return ts !== undefined && Date.parse(ts) > 0;
 }
 
-interface ResponseError {
-  readonly err_code?: number;
-  readonly description?: string;
-}
-
-function errorOf(response: Msg): ResponseError | undefined {
-  return response.json<{ readonly error?: ResponseError }>().error;
+function errorOf(response: Msg): { readonly err_code?: number; readonly description?: string } | undefined {
+  return response.json<{ readonly error?: { readonly err_code?: number; readonly description?: string } }>().error;
 }

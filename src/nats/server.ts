@@ -121,10 +121,7 @@ export class Server {
   }
 }
 
-/**
- * Returns the servers that greet, as soon as one does. If none does, rejects with the reason of the
- * first.
- */
+/** Returns the servers that greet, as soon as one does. Otherwise rejects as the first one does. */
 async function greetingServers(servers: readonly string[], timeout: number, signal: AbortSignal): Promise<string[]> {
   const greeting: string[] = [];
   const attempts = servers.map(async (server) => {

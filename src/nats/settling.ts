@@ -1,6 +1,6 @@
 import type { Disposition } from '../core/base-delivery.js';
 import { type PendingSettlement, SettlementQueue } from '../core/settlement-queue.js';
-import { ACK, type Answer, nak, TERMINATE, type Ticket } from './leases.js';
+import { ACK, type Answer, answerAll, nak, TERMINATE, type Ticket } from './leases.js';
 import { isUnanswered, type NatsLink } from './link.js';
 import type { Sweeper } from './sweeper.js';
 
@@ -24,11 +24,7 @@ export interface SettlingOptions {
 
 const BATCH = 1000;
 
-/**
- * Sends the settlements of a group. The server handles those of a consumer in order, so the confirm
- * of the last one of a batch confirms all. An unconfirmed ack or reject is sent again over the next
- * connection.
- */
+/** Sends the settlements of a group. Sends an unconfirmed ack or reject again over the next link. */
 export class Settling {
   readonly #options: SettlingOptions;
   readonly #settlements = new SettlementQueue<Verdict>((one, other) => Number(one) - Number(other));
@@ -41,15 +37,11 @@ export class Settling {
     this.#options = options;
   }
 
-  /** Whether a settlement waits to be sent. */
   get isPending(): boolean {
     return this.#settlements.size > 0;
   }
 
-  /**
-   * Whether a requeue is unconfirmed. A request for messages before the confirm would get later
-   * messages first.
-   */
+  /** Whether a requeue is unconfirmed: a request for messages would get later messages first. */
   get isRequeuing(): boolean {
     return this.#requeuing > 0;
   }
@@ -89,15 +81,12 @@ export class Settling {
   async #send(link: NatsLink): Promise<void> {
     this.dropLate(performance.now());
     const settlements = this.#settlements.take(BATCH);
-    const before = settlements.slice(0, -1);
-    const last = settlements.at(-1);
     const { isUp } = link;
     try {
-      for (const settlement of before) link.publish(settlement.verdict.ticket.reply, answerOf(settlement));
-      const response = last && (await link.request(last.verdict.ticket.reply, answerOf(last)));
+      const response = await answerAll(link, settlements, replyOf, answerTo);
       if (response !== undefined && isUnanswered(response)) {
         // The server shuts down, or the group is gone. They are sent again when it is back.
-        this.#putBack(before, { again: true });
+        this.#putBack(settlements.slice(0, -1), { again: true });
         this.#options.onMissing('nothing takes its settlements');
       } else this.#confirmed(settlements);
     } catch (error) {
@@ -121,7 +110,6 @@ export class Settling {
     this.#settlements.giveUp(({ resolve, reject }) => (error === undefined ? resolve(false) : reject(error)));
   }
 
-  /** Resolves when all settlements of now are confirmed. */
   answeredNow(): Promise<void> {
     return this.#settlements.answeredNow();
   }
@@ -150,10 +138,7 @@ export class Settling {
   }
 }
 
-/**
- * Whether the lease has expired before the settlement was sent. An ack that was sent before may have
- * counted, and is sent again in any case: at worst, it spares another consumer the same work.
- */
+/** Whether the lease has expired. An ack that was sent before may have counted: it is sent again. */
 function isLate({ verdict: { ticket, disposition }, again }: Settlement, now: number): boolean {
   return ticket.until < now && !(again && isFinal(disposition));
 }
@@ -163,7 +148,11 @@ function isFinal({ action }: Disposition): boolean {
   return action !== 'requeue';
 }
 
-function answerOf({ verdict: { disposition }, settledAt }: Settlement): Answer {
+function replyOf({ verdict }: Settlement): string {
+  return verdict.ticket.reply;
+}
+
+function answerTo({ verdict: { disposition }, settledAt }: Settlement): Answer {
   const { action, delay } = disposition;
   if (action === 'finish') return ACK;
   if (action === 'drop') return TERMINATE;

@@ -3,7 +3,7 @@ import type { Receipt } from './leases.js';
 import type { NatsLink } from './link.js';
 import { isNotFound } from './nats-errors.js';
 import type { NatsQueue } from './queue.js';
-import type { Floors, Removals } from './removals.js';
+import type { Progress, Removals } from './removals.js';
 import { range } from './stored.js';
 
 /** How long after a settlement the stream is swept, in milliseconds: settlements are batched. */
@@ -13,15 +13,12 @@ const PAUSE = 50;
 const LONG_PAUSE = 1000;
 
 /**
- * How old the floors may be for a purge, in milliseconds. A purge names a sequence number, not a
+ * How old the progress of the groups may be for a purge, in milliseconds. A purge names a sequence number, not a
  * stream: if the stream was created again meanwhile, the purge would remove unsettled messages.
  */
 const FRESH = 500;
 
-/**
- * How long a removed message is remembered, in milliseconds. A server that crashes may have lost
- * both the settlement and the removal.
- */
+/** How long a removed message is remembered, in milliseconds: a crash of the server may undo it. */
 const REMEMBERED = 10_000;
 
 /** How many messages that another process left behind are removed at a time. */
@@ -30,8 +27,16 @@ const MAX_LEFT_BEHIND = 1000;
 /** How many settled messages of a group are remembered. Others are removed by the floors. */
 const MAX_PLACES = 100_000;
 
-/** When each message was stored, by sequence number: this tells messages of two streams apart. */
-type Places = Map<number, number>;
+/** Messages by consumer and sequence number: when each was stored. This tells two streams apart. */
+type Places = Map<string, Map<number, number>>;
+
+/** One run of the sweeper. */
+interface Sweep {
+  readonly link: NatsLink;
+  /** What this process had settled before it asked for the progress of the groups. */
+  readonly settled: Places;
+  readonly progress: Progress;
+}
 
 /**
  * Removes the messages that every group has settled. Messages that this process settled are removed
@@ -44,15 +49,15 @@ export class Sweeper {
   readonly #onOtherStream: (created: string) => void;
   /** When the stream of all places was created. */
   #stream: string | undefined;
-  /** The messages that this process has settled and that are not removed, by consumer. */
-  readonly #settled = new Map<string, Places>();
+  /** The messages that this process has settled and that are not removed. */
+  readonly #settled: Places = new Map();
   /** Those of them that no other group gets. */
   readonly #own = new Set<number>();
   /** The consumers for which a dead process may have left behind messages for one group. */
   readonly #unchecked = new Set<string>();
-  /** The messages that were removed lately, and those that were removed before, by consumer. */
-  #removed = new Map<string, Places>();
-  #removedBefore = new Map<string, Places>();
+  /** The messages that were removed lately, and those that were removed before. */
+  #removed: Places = new Map();
+  #removedBefore: Places = new Map();
   #rotatedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
@@ -86,11 +91,12 @@ export class Sweeper {
     if (stream !== this.#stream) return;
     const target = this.#queue.names.targetOf(subject);
     // The other group removes its message. If that group is gone, the floors remove the message.
-    if (target === undefined || target === name) add(this.#settled, name, [[sequence, storedAt]]);
-    if (target === name) {
-      if (this.#settled.get(name)?.has(sequence) === true) this.#own.add(sequence);
-      this.#unchecked.add(name);
+    if (target === undefined || target === name) {
+      const places = placesOf(this.#settled, name);
+      if (places.size < MAX_PLACES) places.set(sequence, storedAt);
+      if (target === name && places.has(sequence)) this.#own.add(sequence);
     }
+    if (target === name) this.#unchecked.add(name);
     this.#later();
   }
 
@@ -98,7 +104,7 @@ export class Sweeper {
   isSettled(name: string, { stream, sequence, storedAt }: Pick<Receipt, 'stream' | 'sequence' | 'storedAt'>): boolean {
     if (stream !== this.#stream) return false;
     this.#rotate();
-    const isIn = (places: ReadonlyMap<string, Places>) => places.get(name)?.get(sequence) === storedAt;
+    const isIn = (places: Places) => places.get(name)?.get(sequence) === storedAt;
     return isIn(this.#settled) || isIn(this.#removed) || isIn(this.#removedBefore);
   }
 
@@ -110,7 +116,7 @@ export class Sweeper {
     if (this.#sweeping !== undefined) await this.#sweeping;
     if (this.#settled.size === 0) return;
     this.#isThorough = true;
-    await this.#sweep();
+    await this.#run();
   }
 
   /** Sweeps for the last time. */
@@ -128,19 +134,19 @@ export class Sweeper {
     if (this.#closed) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      void this.#sweep();
+      void this.#run();
     }, pause);
   }
 
-  #sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweepOnce().finally(() => {
+  #run(): Promise<void> {
+    this.#sweeping ??= this.#runOnce().finally(() => {
       this.#sweeping = undefined;
     });
     return this.#sweeping;
   }
 
-  async #sweepOnce(): Promise<void> {
-    const { connection, failures } = this.#queue;
+  async #runOnce(): Promise<void> {
+    const { connection, failures, topology, names } = this.#queue;
     const { link } = connection;
     if (link === undefined || !connection.isReady) return;
     const stream = this.#stream;
@@ -151,14 +157,18 @@ export class Sweeper {
     let pause: number | undefined;
     try {
       const askedAt = performance.now();
-      const floors = await this.#removals.floors(link);
-      // Without the floors of all groups, nothing is removed. In another stream, the sequence
-      // numbers are those of other messages.
-      if (floors !== undefined && floors.created !== this.#stream) this.#onOtherStream(floors.created);
-      else if (floors !== undefined && stream === this.#stream) {
-        const isPurged = performance.now() - askedAt <= FRESH && (await this.#purge(link, settled, floors));
-        const isDue = !floors.canPurge || isThorough || performance.now() - this.#removedSinglyAt >= LONG_PAUSE;
-        if (isDue && (await this.#removeSingly(link, settled, floors, isPurged))) pause = PAUSE;
+      const progress = await this.#removals.progress(link);
+      const { created } = progress.stream;
+      const { isComplete, floors } = progress;
+      const hasAll =
+        isComplete && floors.size > 0 && topology.groups.every((group) => floors.has(names.consumer(group)));
+      // In another stream, the sequence numbers are those of other messages.
+      if (hasAll && created !== this.#stream) this.#onOtherStream(created);
+      else if (hasAll && stream === this.#stream) {
+        const sweep = { link, settled, progress };
+        const isPurged = performance.now() - askedAt <= FRESH && (await this.#purge(sweep));
+        const isDue = !progress.canPurge || isThorough || performance.now() - this.#removedSinglyAt >= LONG_PAUSE;
+        if (isDue && (await this.#removeSingly(sweep, isPurged))) pause = PAUSE;
         else if (!isDue && (!isPurged || this.#unchecked.size > 0)) pause = LONG_PAUSE;
       }
     } catch (error) {
@@ -169,16 +179,12 @@ export class Sweeper {
   }
 
   /** Purges the stream up to the lowest floor, if no message is in flight. Resolves to whether it did. */
-  async #purge(
-    link: NatsLink,
-    settled: ReadonlyMap<string, Places>,
-    { first, floors, canPurge, isQuiet }: Floors,
-  ): Promise<boolean> {
-    if (!canPurge || !isQuiet) return false;
+  async #purge({ link, settled, progress }: Sweep): Promise<boolean> {
+    if (!progress.canPurge || !progress.isQuiet) return false;
     const stream = this.#stream;
-    const floor = Math.min(...floors.values());
+    const floor = lowestFloor(progress);
     // A stream that never had a message begins at 0. Before 2.12, a purge up to 0 removes all.
-    if (floor > 0 && floor >= first) {
+    if (floor > 0 && floor >= progress.stream.state.first_seq) {
       if ((await this.#removals.purge(link, floor)) === undefined) return false;
       this.#refusals.end();
     }
@@ -190,53 +196,46 @@ export class Sweeper {
    * Removes messages one by one. On a server that purges, this runs once a second, for a queue that
    * always has messages in flight. Resolves to whether there may be more.
    */
-  async #removeSingly(
-    link: NatsLink,
-    settled: ReadonlyMap<string, Places>,
-    { created, floors }: Floors,
-    isPurged: boolean,
-  ): Promise<boolean> {
+  async #removeSingly(sweep: Sweep, isPurged: boolean): Promise<boolean> {
+    const { link, progress } = sweep;
     this.#removedSinglyAt = performance.now();
-    await this.#removeSettled(link, settled, floors);
-    const hasMore = await this.#removeTargeted(link, floors);
+    await this.#removeSettled(sweep);
+    const hasMore = await this.#removeTargeted(sweep);
     if (isPurged) return hasMore;
-    const now = await this.#removals.first(link);
-    const left = Math.min(Math.min(...floors.values()) - now.first + 1, MAX_LEFT_BEHIND);
-    if (now.created !== created || left <= 0) return hasMore;
-    await this.#remove(link, [...range(now.first, now.first + left - 1)]);
+    const { created, state } = await link.manager.streams.info(this.#queue.names.stream);
+    const first = state.first_seq;
+    const left = Math.min(lowestFloor(progress) - first + 1, MAX_LEFT_BEHIND);
+    if (created !== progress.stream.created || left <= 0) return hasMore;
+    await this.#remove(link, [...range(first, first + left - 1)]);
     return hasMore || left === MAX_LEFT_BEHIND;
   }
 
   /** Removes the messages that each group has settled: in this process, or up to its floor. */
-  async #removeSettled(
-    link: NatsLink,
-    settled: ReadonlyMap<string, Places>,
-    floors: ReadonlyMap<string, number>,
-  ): Promise<void> {
+  async #removeSettled({ link, settled, progress }: Sweep): Promise<void> {
     const all = new Set([...settled.values()].flatMap((places) => [...places.keys()]));
-    const done = [...all].filter(
-      (sequence) =>
-        this.#own.has(sequence) ||
-        [...floors].every(([name, floor]) => sequence <= floor || settled.get(name)?.has(sequence) === true),
-    );
-    if (done.length === 0) return;
+    const isSettledBy = (name: string, floor: number, sequence: number) =>
+      sequence <= floor || settled.get(name)?.has(sequence) === true;
+    const groups = [...progress.floors];
+    const isDone = (sequence: number) =>
+      this.#own.has(sequence) || groups.every(([name, floor]) => isSettledBy(name, floor, sequence));
+    const done = new Set([...all].filter(isDone));
+    if (done.size === 0) return;
     const stream = this.#stream;
-    await this.#remove(link, done);
-    if (stream !== this.#stream) return;
-    const removed = new Set(done);
-    this.#forget(settled, (sequence) => removed.has(sequence));
+    await this.#remove(link, [...done]);
+    if (stream === this.#stream) this.#forget(settled, (sequence) => done.has(sequence));
   }
 
   /**
    * Removes the messages for one group that a dead process left behind: the floors of other groups
    * say nothing about them. Resolves to whether there may be more.
    */
-  async #removeTargeted(link: NatsLink, floors: ReadonlyMap<string, number>): Promise<boolean> {
+  async #removeTargeted({ link, progress }: Sweep): Promise<boolean> {
     const names = [...this.#unchecked];
     this.#unchecked.clear();
     try {
       for (const name of names) {
-        const left = await this.#removals.targetedUpTo(link, name, floors.get(name) ?? 0, MAX_LEFT_BEHIND);
+        const floor = progress.floors.get(name) ?? 0;
+        const left = await this.#removals.targetedUpTo(link, name, floor, MAX_LEFT_BEHIND);
         if (left.length > 0) await this.#remove(link, left);
         if (left.length === MAX_LEFT_BEHIND) this.#unchecked.add(name);
       }
@@ -254,13 +253,14 @@ export class Sweeper {
   }
 
   /** Moves removed messages from the settled ones to the remembered ones. */
-  #forget(snapshot: ReadonlyMap<string, Places>, isRemoved: (sequence: number) => boolean): void {
+  #forget(snapshot: Places, isRemoved: (sequence: number) => boolean): void {
     this.#rotate();
     for (const [name, places] of snapshot) {
-      const removed = [...places].filter(([sequence]) => isRemoved(sequence));
-      add(this.#removed, name, removed);
       const settled = this.#settled.get(name);
-      for (const [sequence, storedAt] of removed) {
+      const removed = placesOf(this.#removed, name);
+      for (const [sequence, storedAt] of places) {
+        if (!isRemoved(sequence)) continue;
+        if (removed.size < MAX_PLACES) removed.set(sequence, storedAt);
         places.delete(sequence);
         this.#own.delete(sequence);
         if (settled?.get(sequence) === storedAt) settled.delete(sequence);
@@ -279,12 +279,12 @@ export class Sweeper {
   }
 }
 
-function add(
-  places: Map<string, Places>,
-  name: string,
-  added: readonly (readonly [sequence: number, storedAt: number])[],
-): void {
-  const known = places.get(name) ?? new Map();
+function lowestFloor({ floors }: Progress): number {
+  return Math.min(...floors.values());
+}
+
+function placesOf(places: Places, name: string): Map<number, number> {
+  const known = places.get(name) ?? new Map<number, number>();
   places.set(name, known);
-  for (const [sequence, storedAt] of added) if (known.size < MAX_PLACES) known.set(sequence, storedAt);
+  return known;
 }

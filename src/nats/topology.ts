@@ -72,10 +72,7 @@ export class Topology {
   /** Each stream that has existed, and when it was found to be missing since then. */
   readonly #missingSince = new Map<string, number | undefined>();
   readonly #warned = new Set<'lease' | 'window'>();
-  /**
-   * False if the queue has had groups, but not the group `default`. If the stream is created again,
-   * its messages wait for the next group.
-   */
+  /** False if the queue has had only other groups, also if its stream is created again. */
   #hasDefault = true;
 
   constructor(options: CheckedNatsOptions & TopologyOptions, names: QueueNames) {
@@ -99,9 +96,7 @@ export class Topology {
     return messages > 0 ? bytes / messages : undefined;
   }
 
-  /**
-   * The declared groups. Without a declaration: `default`, unless the queue has only other groups.
-   */
+  /** The declared groups. Default: `default`, unless the queue has only other groups. */
   get groups(): readonly ConsumerGroup[] {
     return this.#hasDefault ? this.#options.groups : [];
   }
@@ -178,10 +173,7 @@ export class Topology {
     return info;
   }
 
-  /**
-   * Waits until the server has deleted the streams that existed: once for all, since opening has a
-   * deadline.
-   */
+  /** Waits until the server has deleted streams that existed, once for all: opening has a deadline. */
   async #deleted(missing: readonly WantedStream[]): Promise<void> {
     const since = Math.max(...missing.map(({ name }) => this.#missingSince.get(name) ?? Number.NEGATIVE_INFINITY));
     if (since === Number.NEGATIVE_INFINITY) return;
@@ -209,9 +201,8 @@ export class Topology {
     const { storage = actual.storage, replicas = actual.num_replicas } = this.#options;
     const expected = { subjects, retention, storage, num_replicas: replicas };
     for (const [setting, value] of Object.entries(expected)) {
-      const has = JSON.stringify(actual[setting as keyof typeof expected]);
-      if (has !== JSON.stringify(value))
-        throw fatal(`Stream "${name}" has ${setting} ${has}, where the queue expects ${JSON.stringify(value)}`);
+      const has = actual[setting as keyof typeof expected];
+      if (JSON.stringify(has) !== JSON.stringify(value)) throw mismatch(`Stream "${name}"`, setting, has, value);
     }
     // A limit that refuses new messages is a choice. A limit that discards old ones loses messages.
     const limits = actual.discard === DiscardPolicy.Old ? ([...LIMITS, 'max_age'] as const) : (['max_age'] as const);
@@ -313,9 +304,7 @@ export class Topology {
     for (const [setting, value] of Object.entries(REQUIRED)) {
       const has = actual[setting as keyof ConsumerConfig];
       if ((has || undefined) !== value)
-        throw fatal(
-          `Consumer "${actual.durable_name}" of stream "${stream}" has ${setting} ${JSON.stringify(has)}, where the queue expects ${JSON.stringify(value) ?? 'none'}`,
-        );
+        throw mismatch(`Consumer "${actual.durable_name}" of stream "${stream}"`, setting, has, value);
     }
     return actual;
   }
@@ -352,6 +341,11 @@ async function create<Info>(add: () => Promise<Info>, find: () => Promise<Info>)
       throw isNotFound(again) ? error : again;
     });
   }
+}
+
+function mismatch(owner: string, setting: string, has: unknown, value: unknown): FatalError {
+  const expected = JSON.stringify(value) ?? 'none';
+  return fatal(`${owner} has ${setting} ${JSON.stringify(has)}, where the queue expects ${expected}`);
 }
 
 function fatal(reason: string): FatalError {

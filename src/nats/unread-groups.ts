@@ -18,10 +18,7 @@ export interface UnreadOptions {
   readonly signal: AbortSignal;
 }
 
-/**
- * How long a live consumer without messages in flight may request none, in milliseconds: between an
- * acknowledgement and its next request.
- */
+/** How long a live consumer may be idle between an ack and its next request, in milliseconds. */
 const PAUSE = 250;
 
 /**

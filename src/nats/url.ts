@@ -19,9 +19,8 @@ export const NATS_URL: UrlRule = {
 };
 
 /**
- * Parses URLs that are separated by commas. A server without a scheme has the scheme of the first
- * one. Credentials and TLS may be in any URL, and apply to all. Returns undefined if a URL is
- * invalid.
+ * Parses URLs that are separated by commas. The scheme of the first one, and credentials and TLS of
+ * any, apply to all. Returns undefined if a URL is invalid.
  */
 export function parseUrl(text: string): NatsAddress | undefined {
   try {
