@@ -7,10 +7,10 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { type RecordingLogger, recordingLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** Far longer than a backend looks at the groups, in milliseconds. */
+/** Longer than a backend looks for unread groups, in milliseconds. */
 const LOOKED = 1500;
 
-describeWithNats('A group without a consumer that a NatsBackend did not declare', () => {
+describeWithNats('The warning of an undeclared group without a consumer on NATS', () => {
   const suite = new NatsSuite();
 
   const openWith = async (groups: string[] | undefined, logger: RecordingLogger) => {
@@ -19,7 +19,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     return queue;
   };
 
-  it('is told of once: which group, how many messages it retains, and how to delete it', async () => {
+  it('is logged once: with the group, its number of messages, and the command that deletes it', async () => {
     const owner = suite.open({ groups: ['a', 'gone away', "it's"] });
     for (const n of upTo(3)) await owner.publish('key', { n });
     await owner.publish('key', { n: 4 }, { group: 'a' });
@@ -53,7 +53,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     expect(logger.warnings.filter((warning) => warning.includes('retains'))).toHaveLength(2);
   });
 
-  it('is the group default of a publisher that forgot to declare groups', async () => {
+  it('names the group default of a publisher that forgot to declare groups', async () => {
     await suite.open().publish('key', { n: 1 });
     const logger = recordingLogger();
     await openWith(['a'], logger);
@@ -61,7 +61,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     expect(logger.warnings[0]).toContain(`nats consumer rm ${suite.name} default`);
   });
 
-  it('is none that has a live consumer elsewhere, idle or busy', async () => {
+  it('is not logged for a group with a live consumer in another process, idle or busy', async () => {
     const owner = suite.open({ groups: ['idle', 'full', 'slow'] });
     const idle = new Holder(owner, { group: 'idle' }, (delivery) => void delivery.ack());
     const full = new Holder(owner, { group: 'full', prefetch: 1 });
@@ -81,7 +81,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     for (const { warnings } of loggers) expect(warnings).toEqual([]);
   });
 
-  it('is none that is declared, or consumed for here', async () => {
+  it('is not logged for a group that the process declares or consumes', async () => {
     const logger = recordingLogger();
     await openWith(undefined, logger);
     await openWith(['a', 'default'], logger);
@@ -90,7 +90,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     expect(logger.warnings).toEqual([]);
   });
 
-  it('is one whose last consumer died with messages in flight', async () => {
+  it('is logged for a group whose last consumer died with messages in flight', async () => {
     const owner = suite.open({ groups: ['dead'], lease: 100 });
     await owner.publish('key', { n: 1 });
     const connection = await suite.connection();
@@ -106,7 +106,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     expect(logger.warnings[0]).toContain('retains 1 message');
   });
 
-  it('has its name in quotes where a shell would change it, behind a sign that ends the options', async () => {
+  it('quotes names for the shell, after the end of the options', async () => {
     const odd = ['=ls', '~', '-f', 'a$b', "it's", 'plain'];
     await suite.open({ name: '-q', groups: odd }).stats();
     const logger = recordingLogger();
@@ -121,7 +121,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
     expect(new Set(printed)).toEqual(new Set(odd.map((group) => `consumer|rm|--|${stream}|${consumer(group)}|`)));
   });
 
-  it('is none whose only consumer holds what it can, and renews its lease', async () => {
+  it('is not logged for a group whose only consumer has no credit and renews its lease', async () => {
     const owner = suite.open({ groups: ['full'], lease: 400 });
     const full = new Holder(owner, { group: 'full', prefetch: 1 });
     await owner.publish('key', { n: 1 });
@@ -138,7 +138,7 @@ describeWithNats('A group without a consumer that a NatsBackend did not declare'
 const SUBJECTS =
   '["orders.>", "orders~delayed.>", "$JS.ACK.>", "$JS.API.INFO", "$JS.API.STREAM.>", "$JS.API.CONSUMER.INFO.>", "$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.>"]';
 
-describeWithNats('A user that may not list the groups of a queue', () => {
+describeWithNats('A user of NATS that may not list the groups of a queue', () => {
   const suite = new NatsSuite({
     user: 'admin',
     password: 'admin',
@@ -147,7 +147,7 @@ describeWithNats('A user that may not list the groups of a queue', () => {
     },
   });
 
-  it('is told of no group without a consumer, but in a debug line, and publishes', async () => {
+  it('gets no warning of unread groups, only a debug line, and publishes', async () => {
     await suite.open({ name: 'orders', groups: ['gone'] }).publish('key', { n: 1 });
     const logger = recordingLogger();
     for (const groups of [['a'], undefined]) {

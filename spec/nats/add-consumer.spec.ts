@@ -10,7 +10,10 @@ const refusal = Object.assign(new Error('maximum consumers limit reached'), {
   status: 400,
 });
 
-/** A stream with as many consumers as it may have. Before each attempt to add one it has these; before the last, one less. */
+/**
+ * A stream with its maximum of consumers. Before each attempt it has these; before the last, one
+ * less.
+ */
 function full(...listed: readonly (readonly string[])[]) {
   const left = [...listed];
   let attempts = 0;
@@ -26,20 +29,20 @@ function full(...listed: readonly (readonly string[])[]) {
   return { add, attempts: () => attempts };
 }
 
-describe('A consumer for which a stream has no room', () => {
-  it('is added once the consumers that count are gone', async () => {
+describe('addConsumer to a stream with its maximum of consumers', () => {
+  it('waits until the server has deleted the counters', async () => {
     const { add, attempts } = full(['a', 'count~2~all'], ['a', 'count~2~all']);
     expect(await add()).toEqual({ name: 'b' });
     expect(attempts()).toBe(3);
   });
 
-  it('is added if they went just before they were looked for', async () => {
+  it('tries once more if the server deleted the last counter before the check', async () => {
     const { add, attempts } = full(['a']);
     expect(await add()).toEqual({ name: 'b' });
     expect(attempts()).toBe(2);
   });
 
-  it('is refused if there are none', async () => {
+  it('fails if there are no counters', async () => {
     const { add, attempts } = full(['a', 'c'], ['a', 'c']);
     expect(await failureOf(add())).toBe(refusal);
     expect(attempts()).toBe(2);

@@ -28,7 +28,7 @@ describeWithNats('groups() on NATS', () => {
   retryOnce();
   const suite = new NatsSuite();
 
-  it('lists declared groups and those of other processes, with names that the server cannot hold', async () => {
+  it('lists the declared groups and those of other processes, also with encoded names', async () => {
     const long = 'g'.repeat(200);
     const other = suite.open({ groups: ['b.c', long] });
     await publish(other, 1, 2);
@@ -63,7 +63,7 @@ describeWithNats('peek() on NATS', () => {
   retryOnce();
   const suite = new NatsSuite();
 
-  it('shows what this process has neither in flight nor settled, and what it requeued', async () => {
+  it('shows the waiting and requeued messages of this process', async () => {
     const queue = suite.open();
     await publish(queue, ...upTo(6));
     const holder = await taking(queue, 5);
@@ -81,7 +81,7 @@ describeWithNats('peek() on NATS', () => {
     expect(Math.abs((views[3]?.due ?? 0) - Date.now() - HOUR)).toBeLessThan(60_000);
   });
 
-  it('shows what another process requeued, unless a consumer waits', async () => {
+  it('shows the requeued messages of another process, unless a consumer waits', async () => {
     const queue = suite.open();
     await publish(queue, 1, 2);
     const holder = await taking(queue, 1);
@@ -104,7 +104,7 @@ describeWithNats('peek() on NATS', () => {
     expect(numbersOf(await queue.peek({ group: 'b' }))).toEqual(upTo(4));
   });
 
-  it('skips what is no message, and reads a stream with gaps', async () => {
+  it('skips unreadable messages, and reads a stream with gaps', async () => {
     const queue = suite.open();
     await publish(queue, ...upTo(40));
     await suite.add(`${suite.names.stream}.k`, 'odd');
@@ -113,7 +113,7 @@ describeWithNats('peek() on NATS', () => {
     expect(numbersOf(await queue.peek())).toEqual([1, 40]);
   });
 
-  it('shows delayed messages by their time, of its group', async () => {
+  it('shows the delayed messages of the group by due time', async () => {
     const queue = suite.open({ groups: GROUPS });
     await queue.publish('key', { n: 1 }, { delay: 3 * HOUR, id: 'late' });
     await queue.publish('key', { n: 2 }, { delay: HOUR, group: 'a' });
@@ -131,7 +131,7 @@ describeWithNats('purge() on NATS', () => {
 
   const lengths = async () => [await suite.length(), await suite.length(suite.names.delayedStream)];
 
-  it('deletes what waits and what is delayed, and counts it', async () => {
+  it('deletes and counts the waiting and delayed messages', async () => {
     const queue = suite.open();
     await publish(queue, 1, 2);
     for (const delay of [HOUR, 20]) await queue.publish('key', { n: 3 }, { delay });
@@ -143,7 +143,7 @@ describeWithNats('purge() on NATS', () => {
     expect(numbersOf(await queue.peek())).toEqual([6]);
   });
 
-  it('leaves messages in flight, here and elsewhere, to their consumers', async () => {
+  it('keeps messages in flight, in this process and in others', async () => {
     const [queue, other] = [suite.open(), suite.open()];
     await publish(queue, ...upTo(6));
     const [here, elsewhere] = [await taking(queue, 2), await taking(other, 2)];
@@ -157,7 +157,7 @@ describeWithNats('purge() on NATS', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('removes what was requeued, and what this process nacked with a delay', async () => {
+  it('removes requeued messages, and those that this process nacked with a delay', async () => {
     const queue = suite.open();
     await publish(queue, ...upTo(5));
     const holder = await taking(queue, 4);
@@ -184,7 +184,7 @@ describeWithNats('purge() on NATS', () => {
     await eventually(async () => (await suite.length()) === 0);
   });
 
-  it('replaces a delayed message by a copy for each other group, as it was', async () => {
+  it('replaces a delayed message by an equal copy for each other group', async () => {
     const groups = ['a', 'b', 'c'];
     const queue = suite.open({ groups });
     await queue.publish('k.1', { n: 1 }, { delay: 800, id: 'x', headers: { h: 'v' } });
@@ -202,7 +202,7 @@ describeWithNats('purge() on NATS', () => {
     }
   });
 
-  it('keeps what one group has in flight, and takes it from the others', async () => {
+  it('keeps a message in flight to one group, and removes it from the others', async () => {
     const queue = suite.open({ groups: GROUPS });
     await publish(queue, 1, 2, 3);
     const holder = await taking(queue, 2, 'a');

@@ -62,17 +62,17 @@ const apiError = (code: number, status: number) =>
   Object.assign(new Error('described'), { name: 'JetStreamApiError', code, status });
 
 describe('The error codes of JetStream', () => {
-  it.each(PASSING)('%i passes, with status %i', (code, status) => {
+  it.each(PASSING)('%i with status %i is refused for now', (code, status) => {
     expect(kindOfCode(code, status)).toBe('refused');
     expect(NATS_FAILURES.classify(apiError(code, status))).toBe('refused');
   });
 
-  it.each(FOR_GOOD)('%i fails for good, with status %i', (code, status) => {
+  it.each(FOR_GOOD)('%i with status %i is fatal', (code, status) => {
     expect(kindOfCode(code, status)).toBe('fatal');
     expect(NATS_FAILURES.classify(apiError(code, status))).toBe('fatal');
   });
 
-  it('10076 ends the connection: another server may have JetStream', () => {
+  it('10076 drops the connection: another server may have JetStream', () => {
     expect(NATS_FAILURES.classify(apiError(10076, 503))).toBe('retryable');
   });
 
@@ -83,7 +83,7 @@ describe('The error codes of JetStream', () => {
     [400, 'fatal'],
     [404, 'fatal'],
     [409, 'fatal'],
-  ])('that are not known go by their status: %i', (status, kind) => {
+  ])('unknown codes are classified by their status: %i', (status, kind) => {
     expect(kindOfCode(19_999, status)).toBe(kind);
     expect(kindOfCode(undefined, status)).toBe(kind);
   });

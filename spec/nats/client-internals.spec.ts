@@ -6,8 +6,8 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-describe('The client of NATS', () => {
-  it('leaves its socket open to a server that never greets: once it does not, `greeting.ts` can go', async () => {
+describe('The defect of the NATS client', () => {
+  it('leaves its socket open if the server never greets: when it is fixed, remove `greeted` in server.ts', async () => {
     const sockets: Socket[] = [];
     let closed = 0;
     const server = createServer((socket) => {
@@ -26,17 +26,17 @@ describe('The client of NATS', () => {
   });
 });
 
-describeWithNats('The private parts of the client of NATS', () => {
+describeWithNats('The private parts of the NATS client', () => {
   const suite = new NatsSuite();
 
-  it('has a socket that counts the bytes of a message before all of it has arrived', async () => {
+  it('include a socket that counts the bytes of a message before all of it has arrived', async () => {
     const connection = await suite.client();
     const before = socketOf(connection)?.bytesRead ?? Number.NaN;
     await connection.flush();
     expect(socketOf(connection)?.bytesRead).toBeGreaterThan(before);
   });
 
-  it('has the prefix of its inboxes in its options', async () => {
+  it('include the prefix of its inboxes', async () => {
     const connection = await suite.client({ inboxPrefix: '_INBOX_app' });
     expect(newInbox(connection)).toMatch(/^_INBOX_app\./);
   });

@@ -6,11 +6,11 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import { NatsProxy } from '../support/servers/nats-proxy.js';
 
-/** By how much a clock is set: no delay here takes nearly as long, however busy the machine is. */
+/** By how much a clock is set: far longer than any delay here, also on a busy machine. */
 const STEP = 60_000;
 const DELAY = 2000;
 const FAR_TOO_LATE = 40_000;
-/** How much earlier than a delay a timer may be, by rounding. */
+/** How much earlier than its delay a timer may fire, due to rounding. */
 const ROUNDING = 5;
 
 describeWithNats('A delayed message, when the clock of the server is set', () => {
@@ -23,7 +23,7 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
     return { proxy, url: `nats://127.0.0.1:${proxy.port}` };
   };
 
-  /** What is stored from now on, and each answer from now on, has the time of a clock that was set. */
+  /** Later messages and responses have the time of a clock that was set. */
   const set = (proxy: NatsProxy, by: number) => {
     const since = Date.now();
     proxy.shiftTimes((time) => (time < since ? time : time + by));
@@ -51,7 +51,7 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
     expect({ early, late }).toEqual({ early: [], late: [] });
   };
 
-  it.each([STEP, -STEP])('comes after its delay: published after the clock was set by %d ms', async (by) => {
+  it.each([STEP, -STEP])('arrives after its delay: published after the clock was set by %d ms', async (by) => {
     const { proxy, url } = await start();
     const queue = suite.open({ url });
     const { times, publish } = watch(queue);
@@ -63,14 +63,14 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
     expectInTime(times, [1]);
   });
 
-  it.each([STEP, -STEP])('comes after its delay: the clock is set by %d ms during the delay', async (by) => {
+  it.each([STEP, -STEP])('arrives after its delay: the clock is set by %d ms during the delay', async (by) => {
     const { proxy, url } = await start();
     const queue = suite.open({ url });
     const { times, publish } = watch(queue);
     await publish(queue, 0, 100);
     await eventually(() => times.has(0));
     await publish(queue, 1, DELAY);
-    // It was sent back for the rest of its delay.
+    // The mover requeued it for the rest of its delay.
     await eventually(async () => {
       const { num_ack_pending } = await (await suite.manager()).consumers.info(
         suite.names.delayedStream,
@@ -80,14 +80,14 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
     });
     await sleep(200);
     set(proxy, by);
-    // Another one shows the new time.
+    // Another message shows the new time.
     await publish(queue, 2, DELAY);
     await eventually(() => times.has(1) && times.has(2));
     expectInTime(times, [1, 2]);
   });
 
   it.each([STEP, -STEP])(
-    'comes after its delay where several processes move: published after the clock was set by %d ms',
+    'arrives after its delay with several movers: published after the clock was set by %d ms',
     async (by) => {
       const { proxy, url } = await start();
       const queue = suite.open({ url });
@@ -107,7 +107,7 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
   );
 
   it.each([STEP, -STEP])(
-    'comes after its delay where the server that keeps it is %d ms off the others of its cluster',
+    'arrives after its delay if the clock of its server is %d ms off the others of the cluster',
     async (by) => {
       const { proxy, url } = await start();
       proxy.shiftTimes(
@@ -126,7 +126,7 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
     },
   );
 
-  it('comes after its delay though it lay there while no process was', async () => {
+  it('arrives after its delay if no process was running meanwhile', async () => {
     const publisher = suite.open();
     const queue = suite.open();
     const from = performance.now();
@@ -139,7 +139,7 @@ describeWithNats('A delayed message, when the clock of the server is set', () =>
   });
 });
 
-describeWithNats('A NATS account that allows one consumer to a stream', () => {
+describeWithNats('A NATS account that allows one consumer per stream', () => {
   const suite = new NatsSuite({
     config: {
       accounts: '{ A: { jetstream: { max_consumers: 1 }, users: [{ user: a, password: a }] } }',
@@ -147,7 +147,7 @@ describeWithNats('A NATS account that allows one consumer to a stream', () => {
     },
   });
 
-  it('delivers what is published with a delay', async () => {
+  it('delivers delayed messages', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 }, { delay: 100 });

@@ -12,7 +12,7 @@ import { retryOnce } from '../support/retry-once.js';
 import { ROOT } from '../support/root.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** What shows that a queue works: one message there and back, acknowledged. */
+/** Publishes a message, consumes and acknowledges it. */
 async function works(queue: QueueBackend): Promise<void> {
   const holder = new Holder(queue);
   await queue.publish('key', { n: 1 });
@@ -26,7 +26,7 @@ describeWithNats('The connection of a NatsBackend', () => {
   retryOnce();
   const suite = new NatsSuite();
 
-  it('is none before it is used, and none after close()', async () => {
+  it('does not exist before the first use, nor after close()', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     queue.deliveries();
@@ -38,18 +38,18 @@ describeWithNats('The connection of a NatsBackend', () => {
     await eventually(() => proxy.connections === 0);
   });
 
-  it('is one, however many subscribe', async () => {
+  it('is shared by all subscribers', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, groups: ['a', 'b', 'unused'] });
     const holders = upTo(20).map((n) => new Holder(queue, { group: n % 2 === 0 ? 'a' : 'b', prefetch: n }));
     await Promise.all(upTo(10).map((n) => queue.publish('key', { n }, { delay: n % 2 })));
     await eventually(() => holders.flatMap(({ deliveries }) => deliveries).length === 20);
     await queue.stats();
-    // The first of the two is gone when the server has greeted.
+    // The first of the two closes when the server has greeted.
     expect([proxy.accepted, proxy.connections]).toEqual([2, 1]);
   });
 
-  it('is quiet while there is nothing to do', async () => {
+  it('sends little while the queue is idle', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await works(queue);
@@ -65,7 +65,7 @@ describeWithNats('The connection of a NatsBackend', () => {
   it.each([
     ['frozen', 'freeze'],
     ['down', 'down'],
-  ])('is closed in time while the server is %s', async (_what, how) => {
+  ])('closes in time while the server is %s', async (_what, how) => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const holder = new Holder(queue, { prefetch: 2 });
@@ -85,7 +85,7 @@ describeWithNats('The connection of a NatsBackend', () => {
     await eventually(() => proxy.connections === 0);
   });
 
-  it('is closed in time while it was never there', async () => {
+  it('closes in time if it was never established', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
     const queue = suite.open({ url });
@@ -101,10 +101,10 @@ describeWithNats('The connection of a NatsBackend', () => {
     ['has done something of everything', ''],
     ['is cut off', 'await proxyCut();'],
     [
-      'waits for an answer',
+      'waits for a response',
       'process.kill(server, "SIGSTOP"); void queue.publish("key", { n: 9 }).catch(() => {}); setTimeout(() => process.kill(server, "SIGCONT"), 9000).unref();',
     ],
-  ])('keeps no process alive that has closed its queue after it %s', async (_what, before) => {
+  ])('does not keep a process alive that has closed its queue after it %s', async (_what, before) => {
     const { proxy, url } = await suite.proxy();
     const program = `
       import { NatsBackend } from '${ROOT}/src/nats/index.js';
@@ -120,7 +120,7 @@ describeWithNats('The connection of a NatsBackend', () => {
       while (times === 1) await new Promise((resolve) => setTimeout(resolve, 10));
       ${before}
       await queue.close();
-      // What the loader of this file keeps open is there before and after.
+      // The loader of this file keeps handles open before and after.
       for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
       const resources = process.getActiveResourcesInfo().filter((resource) => /Timeout|TCP/.test(resource));
       process.stdout.write('closed with [' + resources + ']\\n');`;

@@ -10,7 +10,7 @@ const LONG = 100_000;
 
 const ADVICE = /maximum consumers limit reached.*nats consumer rm.*max_consumers.*default_max_consumers/;
 
-/** Publishing and consuming fail at once, with the reason and what to do. */
+/** Expects publishing and consuming to fail immediately, with the reason and the remedy. */
 async function failsAtOnce(suite: NatsSuite, groups: readonly string[]): Promise<void> {
   const queue = suite.open({ groups, publishTimeout: LONG });
   const holder = new Holder(queue, { group: groups.at(-1) as string });
@@ -25,7 +25,7 @@ async function failsAtOnce(suite: NatsSuite, groups: readonly string[]): Promise
   }
 }
 
-describeWithNats('A NatsBackend whose stream has a limit of consumers', () => {
+describeWithNats('A NatsBackend whose stream has a maximum of consumers', () => {
   const suite = new NatsSuite();
 
   const limit = async (max_consumers: number) => {
@@ -41,7 +41,10 @@ describeWithNats('A NatsBackend whose stream has a limit of consumers', () => {
   const consumers = async () =>
     (await (await suite.manager()).consumers.list(suite.names.stream).next()).map(({ name }) => name);
 
-  /** The stream holds two messages for all and two for `a`. Group `b` has settled the first, and none of the others has reached it: one is its own. */
+  /**
+   * The stream has two messages for all groups and two for `a`. Group `b` has settled the first and
+   * has received no other: it will get one of them.
+   */
   const midway = async () => {
     const consumer = suite.open({ groups: ['a', 'b'] });
     await consumer.publish('key', { n: 1 });
@@ -54,27 +57,27 @@ describeWithNats('A NatsBackend whose stream has a limit of consumers', () => {
     return queue;
   };
 
-  it('fails at once for one group too many, and says what to do', async () => {
+  it('fails immediately for one group too many, and says what to do', async () => {
     await limit(1);
     await failsAtOnce(suite, ['a', 'b']);
     expect(await consumers()).toEqual(['a']);
   });
 
-  it('opens the groups that are there already', async () => {
+  it('opens the existing groups', async () => {
     await limit(2);
     await suite.open({ groups: ['a', 'b'] }).stats();
     await suite.open({ groups: ['a', 'b'] }).publish('key', { n: 1 });
     await suite.open({ groups: ['a', 'b'], lease: 60_000 }).publish('key', { n: 1 });
   });
 
-  it('counts too many rather than fail where there is no place for a consumer to count with', async () => {
+  it('counts too many messages rather than failing if the server refuses a counter', async () => {
     await limit(2);
     const queue = await midway();
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 2, unfinished: 2 });
     expect((await consumers()).sort()).toEqual(['a', 'b']);
   });
 
-  it('creates a group once the consumers that counted are gone', async () => {
+  it('creates a group when the counters are deleted', async () => {
     await limit(3);
     const queue = await midway();
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 1, unfinished: 1 });
@@ -83,7 +86,7 @@ describeWithNats('A NatsBackend whose stream has a limit of consumers', () => {
     expect((await consumers()).sort()).toEqual(['a', 'b', 'c']);
   });
 
-  it('does not wait for consumers of others', async () => {
+  it('does not wait for consumers of other programs', async () => {
     await limit(2);
     const { stream } = suite.names;
     await (await suite.manager()).consumers.add(stream, {
@@ -98,7 +101,7 @@ describeWithNats('A NatsBackend whose stream has a limit of consumers', () => {
 describeWithNatsSince([2, 15], 'A NatsBackend whose server limits the consumers of each stream', () => {
   const suite = new NatsSuite({ jetStream: { limits: '{ default_max_consumers: 2 }' } });
 
-  it('fails at once for one group too many, and says what to do', async () => {
+  it('fails immediately for one group too many, and says what to do', async () => {
     await suite.open({ groups: ['a', 'b'] }).publish('key', { n: 1 });
     await failsAtOnce(suite, ['a', 'b', 'c']);
   });

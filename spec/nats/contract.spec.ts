@@ -10,10 +10,10 @@ import { describeWithNats } from '../support/servers/describe-with.js';
 import { NatsServer } from '../support/servers/nats-server.js';
 import { TcpProxy } from '../support/servers/tcp-proxy.js';
 
-/** The lease of a backend that is asked for one, in milliseconds. */
+/** The lease of a backend for which a case requests one, in milliseconds. */
 const LEASE = 1000;
 
-/** The lease of all others: what was on its way over a connection that was lost comes again after it. */
+/** The lease of all others: messages in transit over a lost connection are redelivered after it. */
 const USUAL_LEASE = 3000;
 
 const CAPABILITIES: BackendCapabilities = {
@@ -37,12 +37,12 @@ const CAPABILITIES: BackendCapabilities = {
   },
 };
 
-describeWithNats('The contract, kept by a NatsBackend', () => {
+describeWithNats('The contract of NatsBackend', () => {
   retryOnce();
   let server: NatsServer;
-  /** In front of all that are not asked for a lease. */
+  /** The proxy of all backends without a requested lease. */
   let proxy: TcpProxy;
-  /** Each in front of one that is. */
+  /** The proxies of the others. */
   const proxies = new Map<QueueBackend, TcpProxy>();
 
   beforeAll(async () => {
@@ -78,7 +78,7 @@ describeWithNats('The contract, kept by a NatsBackend', () => {
 
   const disconnect = async () => proxy.cut();
 
-  /** It is cut off, and stays so. */
+  /** Cuts its connection for good. */
   const expire = async (backend: QueueBackend) => {
     await proxies.get(backend)?.refuse();
     proxies.get(backend)?.cut();

@@ -6,7 +6,7 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** What a backend in front of other groups asks, and where they are. */
+/** The requests of a backend in front of other groups, and where they are. */
 class GroupsSuite extends NatsSuite {
   async exists(group: ConsumerGroup): Promise<boolean> {
     return this.group(group).then(
@@ -23,14 +23,14 @@ class GroupsSuite extends NatsSuite {
 describeWithNats('A NatsBackend that declares no groups', () => {
   const suite = new GroupsSuite();
 
-  it('creates the group default where the queue has no group', async () => {
+  it('creates the group default if the queue has no group', async () => {
     await suite.open().publish('key', { n: 1 });
     expect(await suite.exists('default')).toBe(true);
     await suite.open().publish('key', { n: 2 });
     expect(await suite.open().stats({ group: 'default' })).toEqual({ ready: 2, unfinished: 2 });
   });
 
-  it('publishes to the groups that are there, and creates none beside them', async () => {
+  it('publishes to the existing groups, and creates no other', async () => {
     await suite.open({ groups: ['a', 'b'] }).stats();
     const queue = suite.open();
     for (const n of upTo(3)) await queue.publish('key', { n });
@@ -44,7 +44,7 @@ describeWithNats('A NatsBackend that declares no groups', () => {
     expect(await suite.exists('default')).toBe(false);
   });
 
-  it('creates none after the connection was lost, or after the stream was deleted', async () => {
+  it('creates no group after the connection was lost, or after the stream was deleted', async () => {
     await suite.open({ groups: ['a'] }).stats();
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
@@ -60,7 +60,7 @@ describeWithNats('A NatsBackend that declares no groups', () => {
     expect(holder.numbers).toEqual([3]);
   });
 
-  it('leaves the group default deleted, once there are others', async () => {
+  it('does not create a deleted group default again if there are others', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });
@@ -71,7 +71,7 @@ describeWithNats('A NatsBackend that declares no groups', () => {
     expect(await suite.exists('default')).toBe(false);
   });
 
-  it('creates the group default for a consumer, which gets what the queue holds', async () => {
+  it('creates the group default for a consumer, which gets all messages of the queue', async () => {
     const owner = suite.open({ groups: ['a'] });
     for (const n of upTo(2)) await owner.publish('key', { n });
     const queue = suite.open();
@@ -86,7 +86,7 @@ describeWithNats('A NatsBackend that declares no groups', () => {
     await eventually(async () => (await suite.length()) === 0);
   });
 
-  it('creates the group default for a message that is for it', async () => {
+  it('creates the group default for a message to that group', async () => {
     const owner = suite.open({ groups: ['a'] });
     await owner.stats();
     const queue = suite.open();
@@ -101,17 +101,17 @@ describeWithNats('A NatsBackend that declares no groups', () => {
     expect(holder.numbers.filter((n) => n !== 1)).toEqual([2, 3]);
   });
 
-  it('may say so, and has the group default then', async () => {
+  it('has the group default if it declares that group', async () => {
     await suite.open({ groups: ['a'] }).stats();
     await suite.open({ groups: ['default'] }).publish('key', { n: 1 });
     expect(await suite.exists('default')).toBe(true);
   });
 });
 
-describeWithNats('A NatsBackend that is asked for a group that it did not declare', () => {
+describeWithNats('A NatsBackend with a consumer for an undeclared group', () => {
   const suite = new GroupsSuite();
 
-  it('refuses it, and creates no group', async () => {
+  it('refuses the consumer, and creates no group', async () => {
     const queue = suite.open({ groups: ['a'] });
     const calls = [
       () => receive(queue),
@@ -129,10 +129,10 @@ describeWithNats('A NatsBackend that is asked for a group that it did not declar
   });
 });
 
-describeWithNats('A group that is added to those of a queue in use', () => {
+describeWithNats('A group that is added to a queue in use', () => {
   const suite = new GroupsSuite();
 
-  it('starts with what the queue still holds, and gets nothing that all others have settled', async () => {
+  it('gets the messages of the queue, and none that all other groups have settled', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     const [a, b] = ['a', 'b'].map((group) => new Holder(queue, { group })) as [Holder, Holder];
     for (const n of upTo(5)) await queue.publish('key', { n });
@@ -141,7 +141,7 @@ describeWithNats('A group that is added to those of a queue in use', () => {
     await eventually(() => a.deliveries.length >= 6 && b.deliveries.length >= 5);
     for (const n of [1, 2]) for (const holder of [a, b]) await holder.of(n).ack();
     await a.of(3).ack();
-    // The delayed message may be in the stream by then, or not.
+    // The delayed message may be in the stream already.
     const { streams } = await suite.manager();
     await eventually(async () => (await streams.info(suite.names.stream)).state.first_seq === 3);
     const late = suite.open({ groups: ['a', 'b', 'late'] });
@@ -152,10 +152,10 @@ describeWithNats('A group that is added to those of a queue in use', () => {
     expect(holder.numbers.toSorted((one, other) => one - other)).toEqual([3, 4, 5, 7, 8]);
   });
 
-  it('gets nothing that another process is about to remove, since every group has settled it', async () => {
+  it('gets no settled message that another process is about to remove', async () => {
     const queue = suite.open({ groups: ['a'] });
     const a = new Holder(queue, { group: 'a' });
-    // On NATS 2.10 and newer, what is settled soon after a removal waits for the next one.
+    // On NATS 2.10 and newer, messages that are settled soon after a removal wait for the next one.
     await queue.publish('key', { n: 0 });
     await eventually(() => a.deliveries.length === 1);
     await a.of(0).ack();
@@ -168,7 +168,7 @@ describeWithNats('A group that is added to those of a queue in use', () => {
     expect(late.numbers).toEqual([3, 4]);
   });
 
-  it('is created though the process that settled messages has died before it removed them', async () => {
+  it('is created if the process that settled messages died before it removed them', async () => {
     const queue = suite.open({ groups: ['a'] });
     for (const n of upTo(2)) await queue.publish('key', { n });
     await queue.close();

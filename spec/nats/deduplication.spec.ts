@@ -45,7 +45,7 @@ describeWithNats('A message with an id', () => {
     expect(holder.deliveries.map((delivery) => delivery.id)).toEqual([id, `${id.slice(1)}2`]);
   });
 
-  it('leaves room for its headers, up to what the server takes', async () => {
+  it('leaves room for its headers, up to the maximum of the server', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 100 });
     const id = '/'.repeat(240);
@@ -64,7 +64,7 @@ describeWithNats('A message with an id', () => {
     await eventually(() => holder.deliveries.length === taken);
   });
 
-  it('is stored if the id is that of a delivery whose publisher gave none', async () => {
+  it('is stored if the id is that of a delivery without a given id', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -78,7 +78,7 @@ describeWithNats('A message with an id', () => {
     expect(holder.of(2).id).toBe(id);
   });
 
-  it('is stored once, though it was published for one group before', async () => {
+  it('is stored once if it was published for one group before', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await queue.publish('key', { n: 1 }, { id: 'x', group: 'a' });
     await queue.publish('key', { n: 2 }, { id: 'x', group: 'a' });
@@ -86,7 +86,7 @@ describeWithNats('A message with an id', () => {
     expect(await stored()).toEqual([1]);
   });
 
-  it('is stored once though its answer is lost', async () => {
+  it('is stored once if its confirm is lost', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 0 });
@@ -99,7 +99,7 @@ describeWithNats('A message with an id', () => {
     expect(await stored()).toEqual([0, 1]);
   });
 
-  it('is stored once when both are delayed, however long', async () => {
+  it('is stored once if both messages are delayed, for any time', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 }, { id: 'x', delay: 300 });
@@ -112,7 +112,7 @@ describeWithNats('A message with an id', () => {
   it.each([
     ['the delayed one comes first', [100, 0]],
     ['the delayed one comes second', [0, 100]],
-  ])('is delivered once when only one is delayed, within the window: %s', async (_what, delays) => {
+  ])('is delivered once if only one is delayed, within the window: %s', async (_what, delays) => {
     const queue = suite.open({ groups: ['a', 'b'] });
     const holders = ['a', 'b'].map((group) => new Holder(queue, { group }, (delivery) => void delivery.ack()));
     for (const [n, delay] of delays.entries()) await queue.publish('key', { n }, { id: 'x', delay });
@@ -120,12 +120,12 @@ describeWithNats('A message with an id', () => {
     expect(holders.map(({ numbers }) => numbers)).toEqual([[delays.indexOf(0)], [delays.indexOf(0)]]);
   });
 
-  it('is not lost when it is due after its window, and its id was published again', async () => {
+  it('is not lost if it is due after its window, and its id was published again', async () => {
     const queue = suite.open({ dedupeWindow: 200 });
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 }, { id: 'x', delay: 1500 });
     await eventually(async () => (await suite.length(suite.names.delayedStream)) === 1);
-    // The window of the stream begins again with each of them.
+    // Each of them starts the window of the stream again.
     const again = async () => {
       if (holder.deliveries.some(({ payload }) => (payload as { n: number }).n === 1)) return true;
       await queue.publish('key', { n: 2 }, { id: 'x' });
@@ -135,7 +135,7 @@ describeWithNats('A message with an id', () => {
     expect(holder.of(1).id).toBe('x');
   });
 
-  it('is stored again after the window, and in flight beside the first', async () => {
+  it('is stored again after the window, and may be in flight together with the first', async () => {
     const queue = suite.open({ dedupeWindow: 100 });
     const holder = new Holder(queue);
     await eventually(async () => {
@@ -168,7 +168,7 @@ describeWithNats('The deduplication window of a stream', () => {
     return infos.map(({ config }) => config.duplicate_window / 1e6);
   };
 
-  it('is that of the option, and lengthened for a process that wants a longer one', async () => {
+  it('is set by the option, and lengthened for a process with a longer one', async () => {
     await suite.open({ dedupeWindow: 60_000 }).stats();
     expect(await windows()).toEqual([60_000, 60_000]);
     const logger = recordingLogger();
@@ -177,7 +177,7 @@ describeWithNats('The deduplication window of a stream', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('is never shortened, and a process that wants a shorter one says so', async () => {
+  it('is never shortened, and a process with a shorter one warns', async () => {
     await suite.open({ dedupeWindow: 300_000 }).stats();
     const logger = recordingLogger();
     await suite.open({ dedupeWindow: 1000, logger }).stats();
@@ -185,7 +185,7 @@ describeWithNats('The deduplication window of a stream', () => {
     expect(logger.warnings).toEqual([expect.stringMatching(/300000 ms, longer than `dedupeWindow` of 1000 ms/)]);
   });
 
-  it('stays as it is for a user that may not change it, who says so', async () => {
+  it('does not change if the user may not change it, which is logged', async () => {
     const manager = await suite.manager();
     const { stream, messages } = suite.names;
     await manager.streams.add({ name: stream, subjects: [messages], duplicate_window: nanos(1000) });

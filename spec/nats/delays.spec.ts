@@ -14,7 +14,7 @@ describeWithNats('A message that is published with a delay', () => {
   retryOnce();
   const suite = new NatsSuite();
 
-  it('comes when its time has come, not before, and says when it was published', async () => {
+  it('arrives when it is due, and says when it was published', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     const before = performance.now();
@@ -30,7 +30,7 @@ describeWithNats('A message that is published with a delay', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it.each([-2 * HOUR, 2 * HOUR])('is not misled by a clock of this process that is wrong by %d ms', async (by) => {
+  it.each([-2 * HOUR, 2 * HOUR])('arrives in time if the clock of this process is wrong by %d ms', async (by) => {
     suite.ending(() => shiftClock(0));
     shiftClock(by);
     const queue = suite.open();
@@ -45,7 +45,7 @@ describeWithNats('A message that is published with a delay', () => {
     await eventually(() => holder.deliveries.length === 3);
   });
 
-  it('outlives the backend that published it, and is moved by whoever is there', async () => {
+  it('outlives its publisher, and is moved by another process', async () => {
     const publisher = suite.open({ groups: ['a', 'b'] });
     await publisher.publish('key', { n: 1 }, { delay: 400 });
     await publisher.close();
@@ -55,7 +55,7 @@ describeWithNats('A message that is published with a delay', () => {
     await eventually(() => late.deliveries.length === 1);
   });
 
-  it('is moved in its time though its consumer was there before it was published, by another', async () => {
+  it('is moved if its consumer subscribed before another process published it', async () => {
     const holder = new Holder(suite.open());
     await eventually(async () => (await suite.length()) === 0);
     const publisher = suite.open();
@@ -64,7 +64,7 @@ describeWithNats('A message that is published with a delay', () => {
     await eventually(() => holder.deliveries.length === 1);
   });
 
-  it('is there for whoever comes, when the one that would have moved it has closed before', async () => {
+  it('is delivered to a later consumer if the process that would have moved it has closed', async () => {
     const comesTogether = async () => {
       const first = suite.open();
       await Promise.all(upTo(5).map((n) => first.publish('key', { n }, { delay: 500 })));
@@ -79,11 +79,12 @@ describeWithNats('A message that is published with a delay', () => {
       holder.subscription.unsubscribe();
       return Math.max(...times) - Math.min(...times) < MOVER_LEASE * 0.8;
     };
-    // One that a mover is thought to have comes when its lease is over, each time; a machine that stands still is not there each time.
+    // A message in flight to a mover is redelivered when its lease expires. A slow machine may
+    // miss that several times.
     expect((await comesTogether()) || (await comesTogether()) || (await comesTogether())).toBe(true);
   });
 
-  it('is moved by one of several, once', async () => {
+  it('is moved once by one of several processes', async () => {
     const queues = upTo(4).map(() => suite.open());
     const holders = queues.map((queue) => new Holder(queue, {}, (delivery) => void delivery.ack()));
     await Promise.all(upTo(100).map((n) => queues[n % 4]?.publish('key', { n }, { delay: 1 + (n % 5) * 20 })));
@@ -92,7 +93,7 @@ describeWithNats('A message that is published with a delay', () => {
     expect(holders.flatMap(({ numbers }) => numbers).toSorted((one, other) => one - other)).toEqual(upTo(100));
   });
 
-  it('is moved though the one that had it is cut off', async () => {
+  it('is moved if the connection of the process that had it is cut', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 }, { delay: 1500 });
@@ -103,13 +104,13 @@ describeWithNats('A message that is published with a delay', () => {
     await eventually(() => holder.deliveries.length === 1);
   });
 
-  it('comes in the order in which they fall due, as far as the server is in time', async () => {
+  it('arrives in the order of due times, as far as the server is punctual', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 100 });
     const numbers = upTo(40);
     await Promise.all(numbers.map((n) => queue.publish('key', { n }, { delay: 2500 - 50 * n })));
     await eventually(() => holder.deliveries.length === 40);
-    // A server that is busy may be late by more than what lies between two of them.
+    // A busy server may be late by more than the time between two of them.
     const late = 1000;
     holder.numbers.forEach((n, index) => {
       const earlier = holder.numbers.slice(index + 1).filter((other) => 50 * (other - n) > late);
@@ -118,7 +119,7 @@ describeWithNats('A message that is published with a delay', () => {
     expect([...holder.numbers].sort((one, other) => one - other)).toEqual(numbers);
   });
 
-  it('comes in the order of publication where they fall due together', async () => {
+  it('arrives in the order of publication if several are due together', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 1000 });
     for (const round of upTo(10)) {
@@ -128,7 +129,7 @@ describeWithNats('A message that is published with a delay', () => {
     expect(holder.numbers).toEqual(upTo(10).flatMap((round) => upTo(30).map((n) => 100 * round + n)));
   });
 
-  it.each([LONG, Number.MAX_SAFE_INTEGER])('may wait for %d ms, and disturbs nobody meanwhile', async (delay) => {
+  it.each([LONG, Number.MAX_SAFE_INTEGER])('may be delayed by %d ms, and does not delay others', async (delay) => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
@@ -142,7 +143,7 @@ describeWithNats('A message that is published with a delay', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
   });
 
-  it('comes though it is as long as the server takes', async () => {
+  it('arrives if it has the maximum size of the server', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     const { max_payload: most = 0 } = (await suite.connection()).info ?? {};
@@ -160,10 +161,10 @@ describeWithNats('A message that is published with a delay', () => {
   });
 });
 
-describeWithNats('A delivery that goes back with a delay', () => {
+describeWithNats('A delivery that is nacked with a delay', () => {
   const suite = new NatsSuite();
 
-  it('comes again after it, as the next attempt', async () => {
+  it('is redelivered after the delay, as the next attempt', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -176,7 +177,7 @@ describeWithNats('A delivery that goes back with a delay', () => {
     expect(holder.of(1).attempt).toBe(2);
   });
 
-  it('comes again after it to another, when its backend has closed', async () => {
+  it('is redelivered to another backend if its own has closed', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -189,7 +190,7 @@ describeWithNats('A delivery that goes back with a delay', () => {
   });
 
   it.each([LONG, 8e12, Number.MAX_SAFE_INTEGER])(
-    'of %d ms stays away, and disturbs nobody meanwhile',
+    'of %d ms is not redelivered, and does not delay others',
     async (delay) => {
       const { proxy, url } = await suite.proxy();
       const queue = suite.open({ url, lease: 1000 });
@@ -206,10 +207,10 @@ describeWithNats('A delivery that goes back with a delay', () => {
   );
 });
 
-describeWithNats('What waits for its time', () => {
+describeWithNats('A delayed message on NATS', () => {
   const suite = new NatsSuite();
 
-  it('outlives a restart of the server, and a SIGKILL', async () => {
+  it('survives a restart of the server, and a SIGKILL', async () => {
     const queue = suite.open({ lease: 3000 });
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -226,7 +227,7 @@ describeWithNats('What waits for its time', () => {
     await eventually(async () => (await queue.stats()).unfinished === 1);
   });
 
-  it('outlives its publisher and the server, with nobody there meanwhile', async () => {
+  it('survives its publisher and the server, with no process meanwhile', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 }, { delay: 500 });
     await queue.close();

@@ -7,7 +7,7 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-describeWithNats('A NatsBackend that somebody deletes something of', () => {
+describeWithNats('A NatsBackend whose stream or consumer is deleted', () => {
   retryOnce();
   const suite = new NatsSuite();
 
@@ -15,7 +15,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
   const removeConsumer = async (consumer = suite.names.consumer('default'), stream = suite.names.stream) =>
     deleteNatsConsumer(await suite.manager(), stream, consumer);
 
-  it('makes the consumer of a group anew, and loses nothing that is published after it', async () => {
+  it('recreates the consumer of a group, and loses no later message', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     const holder = new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
@@ -29,7 +29,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     expect(logger.warnings.filter((message) => message.includes('is gone'))).toHaveLength(1);
   });
 
-  it('loses nothing that is published after it, though nobody consumes at the time', async () => {
+  it('loses no later message if there is no subscriber at the time', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -39,7 +39,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await removeConsumer();
     await queue.publish('key', { n: 2 });
     await queue.publish('key', { n: 3 });
-    // What is settled is removed a little later.
+    // Settled messages are removed a little later.
     await sleep(300);
     const next = new Holder(queue);
     await queue.publish('key', { n: 4 });
@@ -47,7 +47,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     expect(next.numbers.filter((n) => n !== 1)).toEqual([2, 3, 4]);
   });
 
-  it('leaves a group deleted that it did not declare, and keeps nothing for it', async () => {
+  it('does not recreate an undeclared group, and retains no message for it', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 });
     const other = suite.open({ groups: ['default', 'passing'] });
@@ -64,7 +64,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await expect(suite.group('passing')).rejects.toThrow();
   });
 
-  it('loses nothing that is published after it, though another group settles all at once', async () => {
+  it('loses no later message if another group settles all immediately', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     void new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());
     const holder = new Holder(queue, { group: 'b', prefetch: 100 }, (delivery) => void delivery.ack());
@@ -85,7 +85,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
-  it('gets false for what was out when the consumer of its group was deleted, and it comes again', async () => {
+  it('resolves settlements to false if the consumer was deleted meanwhile, and redelivers the messages', async () => {
     const queue = suite.open({ lease: 1000 });
     const holder = new Holder(queue);
     for (const n of [1, 2]) await queue.publish('key', { n });
@@ -98,7 +98,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('makes the stream anew, for publishers and for consumers', async () => {
+  it('recreates the stream when it was deleted', async () => {
     const queue = suite.open();
     const other = suite.open();
     const holder = new Holder(other, { prefetch: 100 }, (delivery) => void delivery.ack());
@@ -111,8 +111,8 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
-  // While a server deletes a stream, it deletes the files of one that is made in its place.
-  it('gives the server time to delete the stream before it makes it anew', async () => {
+  // While a server deletes a stream, it also deletes the files of a new one with the same name.
+  it('gives the server time to delete the stream before it recreates it', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 });
@@ -123,12 +123,12 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await queue.publish('key', { n: 2 });
     await eventually(() => holder.numbers.includes(2));
     const { created } = await manager.streams.info(suite.names.stream);
-    // Timers may be early by a millisecond.
+    // Timers may fire a millisecond early.
     expect(Date.parse(created) - removedAt).toBeGreaterThan(990);
   });
 
-  it('loses nothing that is published after it, though the server takes its time to delete the stream', async () => {
-    // It deletes the consumers first, and is busy with that.
+  it('loses no later message if the server is slow to delete the stream', async () => {
+    // The server deletes the consumers first, which takes time.
     const queue = suite.open({ groups: upTo(60).map((n) => `g${n}`) });
     const holder = new Holder(queue, { group: 'g1', prefetch: 100 }, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 0 });
@@ -141,11 +141,11 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     );
   });
 
-  it('removes no message of the new stream for one of the old that was settled just before', async () => {
+  it('removes no message of the new stream in place of a settled one of the old stream', async () => {
     const other = suite.open();
     const queue = suite.open({ groups: ['default'] });
     const holder = new Holder(queue, { prefetch: 100 }, (delivery) => void delivery.ack());
-    // What is settled is removed some 50 ms later.
+    // Settled messages are removed some 50 ms later.
     for (const round of upTo(12)) {
       const first = round * 10;
       await other.publish('key', { n: first });
@@ -161,7 +161,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
-  it('does not take a message of the new stream for one of the old', async () => {
+  it('does not mistake a message of the new stream for one of the old stream', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     for (const n of upTo(4)) await queue.publish('key', { n });
@@ -179,7 +179,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
   });
 
   it.each([0, 1500])(
-    'hands on what is new in a stream that was made anew while nothing was asked for (%i ms later)',
+    'delivers the messages of a stream that was recreated while it requested nothing (%i ms later)',
     async (later) => {
       const queue = suite.open();
       const other = suite.open();
@@ -197,7 +197,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     },
   );
 
-  it('makes the stream of what waits for its time anew', async () => {
+  it('recreates the stream of delayed messages', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 }, { delay: 10 });
@@ -208,7 +208,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
-  it('makes the consumer of what waits for its time anew', async () => {
+  it('recreates the consumer of delayed messages', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 }, { delay: 10 });
@@ -218,7 +218,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(() => holder.deliveries.length === 2);
   });
 
-  it('makes the stream of what was moved aside anew', async () => {
+  it('recreates the stream of the quarantine', async () => {
     const queue = suite.open();
     void new Holder(queue);
     await queue.stats();
@@ -229,7 +229,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     }
   });
 
-  it('goes on when the stream is purged by hand', async () => {
+  it('resumes when the stream is purged manually', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await Promise.all(upTo(10).map((n) => queue.publish('key', { n })));
     const holder = new Holder(queue, { group: 'a', prefetch: 3 });
@@ -244,7 +244,7 @@ describeWithNats('A NatsBackend that somebody deletes something of', () => {
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 
-  it('answers stats() and closes when all of it is gone', async () => {
+  it('resolves stats() and closes if everything was deleted', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });

@@ -38,7 +38,7 @@ describeWithNats('A NatsBackend at a leaf node', () => {
     config: { leafnodes: `{ reconnect: 1, remotes: [{ url: "nats://127.0.0.1:${leafPort}" }] }` },
   }));
 
-  // The leaf node takes connections before it has one to the hub.
+  // The leaf node accepts connections before it is connected to the hub.
   beforeAll(async () => {
     const manager = await jetstreamManager(await leaf.connection(), { domain: 'hub', checkAPI: false });
     const answers = () => manager.getAccountInfo().then(Boolean, () => false);
@@ -58,7 +58,7 @@ describeWithNats('A NatsBackend at a leaf node', () => {
     return { hub: await count(hub), leaf: await count(leaf) };
   };
 
-  it('keeps its messages in the domain of the hub when it is told to, and does all that a queue does', async () => {
+  it('stores its messages in the domain of the hub if `domain` names it, and works there', async () => {
     const logger = recordingLogger();
     const queue = open({ domain: 'hub', lease: 1000, publishTimeout: 30_000, logger });
     await queue.publish('key', { n: 1 });
@@ -76,7 +76,7 @@ describeWithNats('A NatsBackend at a leaf node', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('keeps them in its own domain otherwise', async () => {
+  it('stores them in the domain of the leaf node by default', async () => {
     await open({}).publish('key', { n: 1 });
     expect(await streams()).toEqual({ hub: 0, leaf: 2 });
   });
@@ -91,12 +91,12 @@ describeWithNats('A NatsBackend at a leaf node', () => {
     expect(await streams()).toEqual({ hub: 2, leaf: 0 });
   });
 
-  it('uses the domain with a client that is handed in', async () => {
+  it('uses the domain with a client of the user', async () => {
     await open({ domain: 'hub', client: await leaf.client() }).publish('key', { n: 1 });
     expect(await streams()).toEqual({ hub: 2, leaf: 0 });
   });
 
-  it('goes on when the hub was away', async () => {
+  it('resumes after the hub was unavailable', async () => {
     const queue = open({ domain: 'hub', lease: 1000, publishTimeout: 60_000 });
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -107,7 +107,7 @@ describeWithNats('A NatsBackend at a leaf node', () => {
     await eventually(() => holder.numbers.includes(2));
   });
 
-  it('waits for a domain that does not answer, and names it', async () => {
+  it('waits for a domain that does not respond, and names it', async () => {
     const error = await failureOf(open({ domain: 'nowhere', publishTimeout: 1500 }).publish('key', { n: 1 }));
     expect(error).toMatchObject({
       name: 'BackendUnavailableError',

@@ -7,7 +7,7 @@ import { describeWithNats } from '../support/servers/describe-with.js';
 
 const HEADERS = 'Sluice-Headers';
 
-describeWithNats('A message of the stream that is none', () => {
+describeWithNats('An unreadable message in the stream of a NatsBackend', () => {
   const suite = new NatsSuite();
 
   it.each<[what: string, key: string, data: string, headers: string | undefined, reason: RegExp]>([
@@ -21,7 +21,7 @@ describeWithNats('A message of the stream that is none', () => {
     ['has headers that are no strings', 'k', '{"n":1}', '{"a":1}', /header "a"/],
     ['has a key that is not percent-encoded', '100%', '{"n":1}', undefined, /"key".*undefined/],
     ['has a key that is too long', 'x'.repeat(256), '{"n":1}', undefined, /"key"/],
-  ])('is moved aside when it %s', async (_what, key, data, headersText, reason) => {
+  ])('is quarantined if it %s', async (_what, key, data, headersText, reason) => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.publish('key', { n: 1 });
@@ -51,7 +51,7 @@ describeWithNats('A message of the stream that is none', () => {
     ['a header with a line feed in it', 'name: a\nb'],
     ['a header without a colon', 'nothing'],
     ['a header without a name', ': x'],
-  ])('is taken, or moved aside, when it has %s, and holds up nothing', async (_what, header) => {
+  ])('is delivered or quarantined if it has %s, and does not delay others', async (_what, header) => {
     const queue = suite.open({ lease: 1000 });
     await queue.publish('key', { n: 1 });
     await suite.addRaw(`${suite.names.stream}.k`, header, '{"n":7}');
@@ -65,7 +65,7 @@ describeWithNats('A message of the stream that is none', () => {
     ]).toEqual([[1, 2], ['{"n":7}']]);
   });
 
-  it('is kept as it was, also where its bytes are no text', async () => {
+  it('is quarantined unchanged, also if it is not text', async () => {
     const queue = suite.open();
     await queue.stats();
     const bytes = Uint8Array.from([0, 255, 254, 123]);
@@ -76,7 +76,7 @@ describeWithNats('A message of the stream that is none', () => {
     expect(kept?.data).toEqual(bytes);
   });
 
-  it('is moved aside though it is as long as the server takes', async () => {
+  it('is quarantined if it has the maximum size of the server', async () => {
     const queue = suite.open({ lease: 1000 });
     await queue.stats();
     const { max_payload: most = 0 } = (await suite.connection()).info ?? {};
@@ -90,7 +90,7 @@ describeWithNats('A message of the stream that is none', () => {
     expect(kept.some(({ header }) => header?.get('Sluice-Reason').includes('not JSON'))).toBe(true);
   });
 
-  it('holds up nothing: thousands of them, and messages between', async () => {
+  it('does not delay others: thousands of them, and valid messages in between', async () => {
     const queue = suite.open();
     await queue.stats();
     const connection = await suite.connection();
@@ -105,7 +105,7 @@ describeWithNats('A message of the stream that is none', () => {
     expect(await suite.length(suite.names.aside)).toBe(3000);
   });
 
-  it('is moved aside by each group', async () => {
+  it('is quarantined by each group', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await queue.stats();
     await suite.add(`${suite.names.stream}.k`, 'odd');
@@ -123,7 +123,7 @@ describeWithNats('A message of the stream that is none', () => {
 describeWithNats('A message of another program', () => {
   const suite = new NatsSuite();
 
-  it('is read where it is a message', async () => {
+  it('is delivered if it is valid', async () => {
     const queue = suite.open();
     await queue.stats();
     await suite.add(`${suite.names.stream}.order.placed`, '{"n":7}');
@@ -134,7 +134,7 @@ describeWithNats('A message of another program', () => {
     expect(await holder.of(7).ack()).toBe(true);
   });
 
-  it('is one of its own, though another has its place for an id', async () => {
+  it('is not mistaken for a message that has its sequence number as id', async () => {
     const queue = suite.open();
     await queue.stats();
     const headers = createHeaders();
@@ -147,7 +147,7 @@ describeWithNats('A message of another program', () => {
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
   });
 
-  it('asks for an answer, and gets the one of the stream', async () => {
+  it('gets the confirm of the stream for its request', async () => {
     const queue = suite.open();
     await queue.stats();
     const connection = await suite.connection();
@@ -156,7 +156,7 @@ describeWithNats('A message of another program', () => {
   });
 });
 
-describeWithNats('A message of another program among those that wait for their time', () => {
+describeWithNats('A message of another program among the delayed ones', () => {
   const suite = new NatsSuite();
 
   it.each([
@@ -164,10 +164,10 @@ describeWithNats('A message of another program among those that wait for their t
     ['on a subject that says a negative one', 'm.-5.key', '{"n":1}'],
     ['on a subject that says one that is too long', `m.${'9'.repeat(17)}.key`, '{"n":1}'],
     ['on a subject that has no key', 'm.5', '{"n":1}'],
-    ['on a subject that nobody reads', 'other', '{"n":1}'],
+    ['on a subject without a delay', 'other', '{"n":1}'],
     ['on the subject that is there for the clock', 'clock', '{"n":1}'],
     ['without a payload', 'm.5.key', ''],
-  ])('is moved aside, and nothing waits for it: %s', async (_what, subject, data) => {
+  ])('is quarantined, and does not delay others: %s', async (_what, subject, data) => {
     const queue = suite.open();
     void new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 });
@@ -182,7 +182,7 @@ describeWithNats('A message of another program among those that wait for their t
     ['a good one', 'Other: x'],
     ['one whose name has a space', 'bad name: x'],
     ['one with a line feed in it', 'name: a\nb'],
-  ])('comes in its time, with headers or moved aside: %s', async (_what, header) => {
+  ])('arrives when it is due, with headers or quarantined: %s', async (_what, header) => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.stats();

@@ -6,10 +6,10 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { failureOf } from '../support/promises.js';
 import { describeWithNats, describeWithNatsSince } from '../support/servers/describe-with.js';
 
-/** In milliseconds: longer than a test may take. A publish that waits for its timeout fails the test. */
+/** In milliseconds, longer than a test: a publish that waits for its timeout fails the test. */
 const NEVER = 600_000;
 
-describeWithNats('A stream or a consumer of the queue that is not its own', () => {
+describeWithNats('A stream or consumer of another program with a name of the queue', () => {
   const suite = new NatsSuite();
 
   const failsAtOnce = async (why: RegExp, options: Parameters<typeof suite.open>[0] = {}) => {
@@ -40,14 +40,14 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     ['has more subjects', { subjects: ['$own', 'elsewhere.>'] }, /subjects/],
     ['has another retention', { retention: RetentionPolicy.Interest }, /retention.*interest/],
     ['is a work queue', { retention: RetentionPolicy.Workqueue }, /retention.*workqueue/],
-    ['throws old messages away', { max_msgs: 5 }, /max_msgs/],
-    ['throws messages away that are old', { max_age: 60_000_000_000 }, /max_age/],
-    ['throws messages away beyond some bytes', { max_bytes: 1_000_000 }, /max_bytes/],
-    ['keeps one message for each subject', { max_msgs_per_subject: 1 }, /max_msgs_per_subject/],
-    ['does not let messages be deleted', { deny_delete: true }, /deny_delete/],
+    ['discards old messages beyond a number', { max_msgs: 5 }, /max_msgs/],
+    ['discards messages beyond an age', { max_age: 60_000_000_000 }, /max_age/],
+    ['discards old messages beyond a size', { max_bytes: 1_000_000 }, /max_bytes/],
+    ['keeps one message per subject', { max_msgs_per_subject: 1 }, /max_msgs_per_subject/],
+    ['forbids deletions of messages', { deny_delete: true }, /deny_delete/],
     ['does not confirm', { no_ack: true }, /no_ack/],
   ])(
-    'makes it fail at once when the stream %s, and is not touched',
+    'fails the backend immediately if the stream %s, and is not changed',
     async (_what, { subjects = ['$own'], ...config }, why) => {
       const manager = await suite.manager();
       const { stream, messages } = suite.names;
@@ -64,8 +64,8 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
 
   it.each<[what: string, config: Partial<StreamConfig>, why: RegExp]>([
     ['has other subjects', { subjects: ['elsewhere.>'] }, /subjects/],
-    ['keeps what was moved', { retention: RetentionPolicy.Limits }, /retention/],
-  ])('makes it fail at once when the stream of what waits for its time %s', async (_what, config, why) => {
+    ['keeps moved messages', { retention: RetentionPolicy.Limits }, /retention/],
+  ])('fails the backend immediately if the stream of delayed messages %s', async (_what, config, why) => {
     const manager = await suite.manager();
     const { delayedStream } = suite.names;
     await manager.streams.add({ name: delayedStream, subjects: [`${delayedStream}.>`], ...config });
@@ -74,7 +74,7 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     await works(queue);
   });
 
-  it('makes it fail at once when another stream has its subjects', async () => {
+  it('fails the backend immediately if another stream has its subjects', async () => {
     const manager = await suite.manager();
     const name = `other-${suite.name}`;
     await manager.streams.add({ name, subjects: [`${suite.names.stream}.order.*`] });
@@ -83,7 +83,7 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
     await works(queue);
   });
 
-  /** Fails while another program's consumer has the name of the group, and works once that is deleted. */
+  /** Fails while a consumer of another program has the name of the group, and works without it. */
   const failsForConsumer = async (config: Partial<ConsumerConfig>, why: RegExp) => {
     const opener = suite.open({ groups: ['other'] });
     await opener.stats();
@@ -101,39 +101,39 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
 
   it.each<[what: string, config: Partial<ConsumerConfig>, why: RegExp]>([
     ['acknowledges nothing', { ack_policy: AckPolicy.None }, /"default".*ack_policy/],
-    ['acknowledges all before', { ack_policy: AckPolicy.All }, /"default".*ack_policy/],
+    ['acknowledges all earlier messages', { ack_policy: AckPolicy.All }, /"default".*ack_policy/],
     ['has a filter', { filter_subject: '$own.order' }, /"default".*filter_subject/],
     ['is pushed', { deliver_subject: 'elsewhere' }, /"default".*deliver_subject/],
     ['gives up after some deliveries', { max_deliver: 3 }, /"default".*max_deliver/],
-    ['holds no more than a few', { max_ack_pending: 2 }, /"default".*max_ack_pending/],
-  ])('makes it fail at once when the consumer of its group %s', async (_what, config, why) => {
+    ['has a limit of messages in flight', { max_ack_pending: 2 }, /"default".*max_ack_pending/],
+  ])('fails the backend immediately if the consumer of its group %s', async (_what, config, why) => {
     await failsForConsumer(config, why);
   });
 
   describeWithNatsSince([2, 10], 'with several filters', () => {
-    it('makes it fail at once', async () => {
+    it('fails the backend immediately', async () => {
       await failsForConsumer({ filter_subjects: [] }, /"default".*filter_subjects/);
     });
   });
 
   describeWithNatsSince([2, 11], 'with priority groups', () => {
-    it('makes it fail at once', async () => {
+    it('fails the backend immediately', async () => {
       await failsForConsumer({ priority_groups: ['a'], priority_policy: 'overflow' }, /"default".*priority_groups/);
     });
   });
 
-  it('makes it fail at once when it wants more copies than the server can keep', async () => {
+  it('fails the backend immediately if it requires more replicas than the server has', async () => {
     await failsAtOnce(/replicas/, { replicas: 3 });
   });
 
-  it('is told of where the stream is kept in another way than its options say', async () => {
+  it('fails the backend if the storage contradicts its options', async () => {
     await suite.open({ storage: 'memory' }).stats();
     await failsAtOnce(/storage.*memory.*file/, { storage: 'file' });
     await works(suite.open());
     expect((await (await suite.manager()).streams.info(suite.names.stream)).config.storage).toBe(StorageType.Memory);
   });
 
-  it('does not hold up the rest when the stream of what is moved aside is another', async () => {
+  it('does not stop the queue if it has the name of the quarantine', async () => {
     const manager = await suite.manager();
     const { aside, stream } = suite.names;
     await manager.streams.add({ name: aside, subjects: ['elsewhere.aside'] });
@@ -153,7 +153,7 @@ describeWithNats('A stream or a consumer of the queue that is not its own', () =
 describeWithNats('Many backends that open a queue at the same time', () => {
   const suite = new NatsSuite();
 
-  it.each(upTo(5))('all find it, whatever their options are (%d)', async () => {
+  it.each(upTo(5))('all open it, with any options (%d)', async () => {
     const queues = upTo(8).map((n) => suite.open({ groups: [`g${n}`], lease: 1000 * n, publishTimeout: 100_000 * n }));
     await Promise.all(queues.map((queue, n) => queue.publish('key', { n })));
     const stats = await Promise.all(queues.map((queue, n) => queue.stats({ group: `g${n + 1}` })));

@@ -12,7 +12,7 @@ providerEnvironment(NatsBackend, NATS);
 describeWithNats('NatsBackend.fromEnv', () => {
   const suite = new NatsSuite();
 
-  it('heeds every variable', async () => {
+  it('reads every variable', async () => {
     const groups = ' billing , audit,billing';
     const env = {
       NATS_URL: suite.url,

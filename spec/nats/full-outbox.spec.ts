@@ -3,7 +3,7 @@ import { NatsSuite } from '../support/nats-suite.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-describeWithNats('A queue with as many unconfirmed messages as it may have', () => {
+describeWithNats('A NatsBackend with `maxPending` unconfirmed messages', () => {
   retryOnce();
   fullOutbox(new NatsSuite());
 });

@@ -7,17 +7,17 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** How many there are that hear what becomes of the client. */
+/** How many listeners the client has. */
 function listenersOf(client: NatsConnection): number {
   return (client as unknown as { protocol: { listeners: unknown[] } }).protocol.listeners.length;
 }
 
-/** How many subscriptions a client has: the queue leaves none behind. */
+/** How many subscriptions the client has. */
 function subscriptionsOf(client: NatsConnection): number {
   return (client as unknown as { protocol: { subscriptions: { size(): number } } }).protocol.subscriptions.size();
 }
 
-describeWithNats('A client that is handed in to a NatsBackend', () => {
+describeWithNats('A client of the user', () => {
   retryOnce();
   const suite = new NatsSuite();
 
@@ -31,14 +31,14 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     await queue.close();
   };
 
-  it('is used, and neither closed nor left with subscriptions or listeners', async () => {
+  it('is used and not closed, and keeps no subscriptions or listeners', async () => {
     const client = await suite.client();
     const before = subscriptionsOf(client);
     const listened = listenersOf(client);
     await worksWith(client);
     expect(client.isClosed()).toBe(false);
     await client.flush();
-    // A client that asks has one inbox for all answers.
+    // A client that sends requests has one inbox for all responses.
     expect(subscriptionsOf(client)).toBeLessThanOrEqual(before + 1);
     await worksWith(client);
     expect(subscriptionsOf(client)).toBeLessThanOrEqual(before + 1);
@@ -68,7 +68,7 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     await worksWith(await suite.client(options));
   });
 
-  it('connects again by itself, and the queue goes on', async () => {
+  it('reconnects by itself, and the queue resumes', async () => {
     const { proxy, url } = await suite.proxy();
     const client = await suite.client({
       servers: url.replace('nats://', ''),
@@ -94,7 +94,7 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     expect(client.isClosed()).toBe(false);
   });
 
-  it('that is closed gives a clear error at once', async () => {
+  it('gives a clear error immediately if it is closed', async () => {
     const client = await suite.client();
     await client.close();
     const queue = suite.open({ client, publishTimeout: 20_000 });
@@ -109,7 +109,7 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     await eventually(() => holder.error !== undefined);
   });
 
-  it('that is closed while it is used ends the streams with a clear error', async () => {
+  it('ends the streams with a clear error if it is closed while in use', async () => {
     const client = await suite.client();
     const queue = suite.open({ client, publishTimeout: 20_000 });
     const holder = new Holder(queue);
@@ -125,7 +125,7 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
     await queue.close();
   });
 
-  it('that is drained while it is used gives a clear error, too', async () => {
+  it('gives a clear error if it is drained while in use', async () => {
     const client = await suite.client();
     const queue = suite.open({ client, publishTimeout: 20_000 });
     const holder = new Holder(queue);
@@ -137,7 +137,7 @@ describeWithNats('A client that is handed in to a NatsBackend', () => {
   });
 
   it.each([false, true])(
-    'that is being drained gives a clear error, and lets other things be done meanwhile (a consumer: %s)',
+    'gives a clear error while it is drained, and does not block the event loop (a consumer: %s)',
     async (consumes) => {
       const client = await suite.client();
       const queue = suite.open({ client, publishTimeout: 20_000 });

@@ -31,7 +31,7 @@ describe('A heartbeat', () => {
     return pace;
   };
 
-  /** After how many milliseconds from now it says that the server is silent. */
+  /** Returns after how many milliseconds from now the heartbeat reports a silent server. */
   const silentAfter = async () => {
     const from = performance.now();
     while (silentAt === undefined && performance.now() - from < 100 * INTERVAL)
@@ -53,7 +53,7 @@ describe('A heartbeat', () => {
     jest.useRealTimers();
   });
 
-  it('pings once in an interval, while there are answers', async () => {
+  it('pings once per interval while the server responds', async () => {
     start();
     for (let n = 1; n <= 50; n++) {
       await jest.advanceTimersByTimeAsync(INTERVAL);
@@ -63,13 +63,13 @@ describe('A heartbeat', () => {
     expect(silentAt).toBeUndefined();
   });
 
-  it('notices within two intervals a server that does not answer', async () => {
+  it('reports a silent server within two intervals', async () => {
     start();
     expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
     expect(silentAt).toBeGreaterThan(0);
   });
 
-  it('notices it as soon where much was sent, and gives the next connection four times longer for as much', async () => {
+  it('reports it as soon after many bytes, and gives the next connection four times longer for as many', async () => {
     const pace = start();
     sent += LARGE;
     expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
@@ -81,7 +81,7 @@ describe('A heartbeat', () => {
     expect(longer).toBeLessThanOrEqual(6 * INTERVAL + 100);
   });
 
-  it('gives no longer for little, however slow the link was', async () => {
+  it('gives no more time for few bytes, however slow the link was', async () => {
     const pace = start();
     sent += LARGE;
     await silentAfter();
@@ -91,7 +91,7 @@ describe('A heartbeat', () => {
     expect(await silentAfter()).toBeLessThanOrEqual(2.1 * INTERVAL);
   });
 
-  it('never gives longer than eight intervals', async () => {
+  it('gives at most eight intervals', async () => {
     const pace = start();
     for (let n = 0; n < 5; n++) {
       sent += LARGE;
@@ -103,10 +103,10 @@ describe('A heartbeat', () => {
     expect(await silentAfter()).toBeLessThanOrEqual(9 * INTERVAL + 100);
   });
 
-  it('gives a large message the time that a publish has, before that has passed', async () => {
+  it('gives a large message up to the timeout of a publish', async () => {
     const publishTimeout = 45_000;
     const pace = new Pace(publishTimeout);
-    // Of a lease of five seconds, and on a link that takes 80,000 bytes in a second.
+    // A lease of five seconds, and a link of 80,000 bytes per second.
     const interval = 5000 / 6;
     const needed = LARGE / 80;
     const startedAt = performance.now();
@@ -126,7 +126,7 @@ describe('A heartbeat', () => {
   it.each([
     ['a publish may take', LARGE * 100, 20 * INTERVAL],
     ['the slowest link takes', LARGE, LARGE / 20],
-  ])('never gives longer than %s', async (_what, bytes, longest) => {
+  ])('gives at most %s', async (_what, bytes, longest) => {
     const pace = new Pace(20 * INTERVAL);
     for (let n = 0; n < 5; n++) pace.late(bytes, INTERVAL);
     start(pace);
@@ -136,14 +136,14 @@ describe('A heartbeat', () => {
     expect(after).toBeLessThanOrEqual(INTERVAL + longest + 100);
   });
 
-  it('notices as soon as ever a dead link over which little was sent, however long a publish may take', async () => {
+  it('reports a dead link as soon after few bytes, however long a publish may take', async () => {
     const pace = new Pace(20 * INTERVAL);
     for (let n = 0; n < 5; n++) pace.late(LARGE, INTERVAL);
     start(pace);
     expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
   });
 
-  it('counts what was sent before the last answered ping for nothing', async () => {
+  it('ignores the bytes before the last answered ping', async () => {
     const pace = new Pace(PUBLISH_TIMEOUT);
     pace.late(LARGE, INTERVAL);
     start(pace);
@@ -153,7 +153,7 @@ describe('A heartbeat', () => {
     expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
   });
 
-  it('waits while much comes, and no longer', async () => {
+  it('waits while many bytes arrive, and no longer', async () => {
     start();
     for (let n = 0; n < 20; n++) {
       await jest.advanceTimersByTimeAsync(INTERVAL);
@@ -164,7 +164,7 @@ describe('A heartbeat', () => {
     expect(await silentAfter()).toBeLessThanOrEqual(2 * INTERVAL + 100);
   });
 
-  it('does not take heartbeats of consumers for an answer', async () => {
+  it('does not mistake heartbeats of consumers for a response', async () => {
     start();
     const timer = setInterval(() => {
       received += 150;
@@ -173,7 +173,7 @@ describe('A heartbeat', () => {
     clearInterval(timer);
   });
 
-  it('pings no more when it was stopped, and when the connection is lost', async () => {
+  it('stops pinging after stop(), and after a lost connection', async () => {
     start();
     await jest.advanceTimersByTimeAsync(INTERVAL);
     heartbeat?.stop();
@@ -184,7 +184,7 @@ describe('A heartbeat', () => {
 });
 
 describe('The pace of a link', () => {
-  it('is that of a quick link again after a hundred answers in the usual time', () => {
+  it('is fast again after a hundred responses in the usual time', () => {
     const pace = new Pace(PUBLISH_TIMEOUT);
     pace.late(LARGE, INTERVAL);
     expect(pace.timeFor(LARGE, INTERVAL)).toBe(5 * INTERVAL);
@@ -196,7 +196,7 @@ describe('The pace of a link', () => {
     expect(pace.timeFor(LARGE, INTERVAL)).toBe(INTERVAL);
   });
 
-  it('is not learned from a link that dies after a few bytes', () => {
+  it('does not change if a link dies after few bytes', () => {
     const pace = new Pace(PUBLISH_TIMEOUT);
     pace.late(1000, INTERVAL);
     expect(pace.timeFor(LARGE, INTERVAL)).toBe(INTERVAL);

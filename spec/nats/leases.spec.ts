@@ -11,13 +11,13 @@ import { describeWithNats } from '../support/servers/describe-with.js';
 
 const LEASE = 800;
 
-/** Lets nothing else run for some milliseconds. */
+/** Blocks the event loop for some milliseconds. */
 function block(ms: number): void {
   const end = performance.now() + ms;
   while (performance.now() < end);
 }
 
-describeWithNats('The lease of a delivery', () => {
+describeWithNats('The lease of a delivery on NATS', () => {
   retryOnce();
   const suite = new NatsSuite();
 
@@ -25,7 +25,7 @@ describeWithNats('The lease of a delivery', () => {
     for (const n of numbers) await queue.publish('key', { n });
   };
 
-  /** A consumer behind a proxy that holds some messages and is cut off. */
+  /** A consumer with messages in flight whose connection is cut. */
   const dead = async (...numbers: number[]) => {
     const { proxy, url } = await suite.proxy();
     const logger = recordingLogger();
@@ -40,7 +40,7 @@ describeWithNats('The lease of a delivery', () => {
 
   keptLeases(suite, LEASE);
 
-  it('of one that is cut off ends, and another gets its messages, in order and as the next attempt', async () => {
+  it('expires after a cut connection, and another consumer gets the messages, in order and as the next attempt', async () => {
     const { holder } = await dead(1, 2, 3);
     const other = new Holder(suite.open({ lease: LEASE }));
     await eventually(() => other.deliveries.length === 3);
@@ -54,7 +54,7 @@ describeWithNats('The lease of a delivery', () => {
   });
 
   it.each(['ack', 'nack', 'release', 'reject'] as const)(
-    'that has ended makes %s() false, with a warning, and changes nothing',
+    'resolves a late %s() to false, with a warning and without effect',
     async (how) => {
       const { proxy, holder, logger } = await dead(1);
       const other = new Holder(suite.open({ lease: LEASE }));
@@ -68,7 +68,7 @@ describeWithNats('The lease of a delivery', () => {
     },
   );
 
-  it('counts the attempts of those that died', async () => {
+  it('counts the attempts of consumers that died', async () => {
     await dead(1);
     for (const attempt of [2, 3]) {
       const { proxy, url } = await suite.proxy();
@@ -83,7 +83,7 @@ describeWithNats('The lease of a delivery', () => {
     expect(last.of(1).attempt).toBe(4);
   });
 
-  it('gives back hundreds of messages of one that died, in order', async () => {
+  it('redelivers hundreds of messages of a dead consumer, in order', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, lease: 1000 });
     await Promise.all(upTo(700).map((n) => queue.publish('key', { n })));
@@ -97,12 +97,12 @@ describeWithNats('The lease of a delivery', () => {
     expect(other.numbers.filter((n) => n <= 600)).toEqual(upTo(600));
   });
 
-  it('that is too late for its settlement leaves the message to whoever has it then', async () => {
+  it('does not settle a message that another consumer has in flight', async () => {
     const queue = suite.open({ lease: LEASE });
     await publish(queue, 1, 2);
     const holder = new Holder(queue, { prefetch: 1 });
     await eventually(() => holder.deliveries.length === 1);
-    // In the callback of a read, so that no timer is looked at before what was settled is sent.
+    // In the callback of a read: no timer runs before the settlements are sent.
     const counted = await new Promise<boolean>((resolve) => {
       readFile(__filename, () => {
         resolve(holder.of(1).ack());
@@ -116,7 +116,7 @@ describeWithNats('The lease of a delivery', () => {
     expect(await suite.length()).toBe(2);
   });
 
-  it('lets a consumer that blocked for longer than it go on, when what it had has come again', async () => {
+  it('lets a consumer that blocked for too long resume when its messages are redelivered', async () => {
     const queue = suite.open({ lease: LEASE });
     const holder = new Holder(queue, { prefetch: 2 });
     await publish(queue, 1, 2, 3);
@@ -131,14 +131,14 @@ describeWithNats('The lease of a delivery', () => {
   });
 });
 
-describeWithNats('The lease of a group', () => {
+describeWithNats('The lease of a group on NATS', () => {
   const suite = new NatsSuite();
 
   it.each([
     [700, 5000, /had a shorter lease: it is 5000 ms now/],
     [5000, 700, /longer lease than 700 ms: it stays 5000 ms/],
   ])(
-    'is the longest that a backend was opened with, and another says so (%i ms, then %i ms)',
+    'is the longest of all backends, and a backend with another one warns (%i ms, then %i ms)',
     async (first, second, warning) => {
       await suite.open({ lease: first }).stats();
       const logger = recordingLogger();
@@ -148,7 +148,7 @@ describeWithNats('The lease of a group', () => {
     },
   );
 
-  it('is kept by whoever has the longer one, though somebody with a shorter one consumes, too', async () => {
+  it('is kept by a consumer with a longer one beside a consumer with a shorter one', async () => {
     const queue = suite.open({ lease: 6000 });
     const holder = new Holder(queue, { prefetch: 1 });
     await queue.publish('key', { n: 1 });

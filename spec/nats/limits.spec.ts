@@ -7,21 +7,21 @@ import { failureOf } from '../support/promises.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import type { NatsServerOptions } from '../support/servers/nats-server.js';
 
-/** Longer than any of these tests takes. */
+/** In milliseconds, longer than any of these tests. */
 const LONG = 100_000;
 
 const text = 'x'.repeat(40_000);
 
-/** A server with one account, with limits. */
+/** A server with one limited account. */
 const account = (limits: string): NatsServerOptions => ({
   config: { accounts: `{ A: { jetstream: { ${limits} }, users: [{ user: a, password: a }] } }`, no_auth_user: 'a' },
 });
 
-/** Publishes as many large messages as there is room for, and one that has none. Resolves to the publish of that. */
+/** Publishes large messages until one exceeds the limit. Resolves to that publish. */
 async function fill(queue: QueueBackend): Promise<{ readonly count: number; readonly last: Promise<void> }> {
   for (let n = 1; ; n++) {
     const last = queue.publish('key', { n, text });
-    // The test that waits for it looks at its error.
+    // The test checks its error.
     last.catch(() => {});
     const tooMany = new Promise((resolve) => setTimeout(() => resolve('full'), 1000));
     if ((await Promise.race([last, tooMany])) === 'full') return { count: n, last };
@@ -29,7 +29,7 @@ async function fill(queue: QueueBackend): Promise<{ readonly count: number; read
 }
 
 function passes(open: (options: { readonly publishTimeout: number }) => QueueBackend, reason: RegExp): void {
-  it('takes a message as soon as there is room again', async () => {
+  it('stores the message as soon as there is room again', async () => {
     const queue = open({ publishTimeout: LONG });
     const { count, last } = await fill(queue);
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
@@ -38,7 +38,7 @@ function passes(open: (options: { readonly publishTimeout: number }) => QueueBac
     expect(holder.attempts).toEqual(upTo(count).map((n) => [n, 1]));
   });
 
-  it('rejects what has no room for too long: retryable, and with the reason', async () => {
+  it('rejects the message after its timeout: retryable, and with the reason', async () => {
     const { last } = await fill(open({ publishTimeout: 2000 }));
     const error = await failureOf(last);
     expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: true });
@@ -46,7 +46,7 @@ function passes(open: (options: { readonly publishTimeout: number }) => QueueBac
   });
 }
 
-/** Publishing and consuming fail at once, with a reason. */
+/** Expects publishing and consuming to fail immediately, with a reason. */
 async function failsForGood(queue: QueueBackend, reason: RegExp): Promise<void> {
   const error = await failureOf(queue.publish('key', { n: 1 }));
   expect(error).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
@@ -97,38 +97,38 @@ describeWithNats('A NatsBackend whose stream has a limit', () => {
   passes((options) => suite.open(options), /maximum messages exceeded/);
 });
 
-describeWithNats('A NatsBackend whose account has all the streams that it may have', () => {
+describeWithNats('A NatsBackend whose account has its maximum of streams', () => {
   const suite = new NatsSuite(account('max_file: 10MB, max_streams: 1'));
 
-  it('fails at once', async () => {
+  it('fails immediately', async () => {
     await failsForGood(suite.open({ publishTimeout: LONG }), /maximum number of streams/);
   });
 });
 
-describeWithNats('A NatsBackend whose server does not remember ids for as long as the queue needs', () => {
+describeWithNats('A NatsBackend whose server limits the deduplication window', () => {
   const suite = new NatsSuite({ jetStream: { limits: '{ duplicate_window: "1m" }' } });
 
-  it('fails at once', async () => {
+  it('fails immediately', async () => {
     await failsForGood(suite.open({ publishTimeout: LONG }), /duplicates window/);
   });
 });
 
-describeWithNats('A NatsBackend whose server keeps no files', () => {
+describeWithNats('A NatsBackend whose server has no file storage', () => {
   const suite = new NatsSuite({ jetStream: { max_file_store: '0' } });
 
-  it('fails at once', async () => {
+  it('fails immediately', async () => {
     await failsForGood(suite.open({ publishTimeout: LONG }), /insufficient storage/);
   });
 
-  it('keeps messages in memory when it is told to', async () => {
+  it('stores messages in memory with `storage: memory`', async () => {
     await suite.open({ storage: 'memory' }).publish('key', { n: 1 });
   });
 });
 
-describeWithNats('A NatsBackend whose account may keep no files', () => {
+describeWithNats('A NatsBackend whose account has no file storage', () => {
   const suite = new NatsSuite(account('max_mem: 10MB, max_file: 0'));
 
-  it('fails at once', async () => {
+  it('fails immediately', async () => {
     await failsForGood(suite.open({ publishTimeout: LONG }), /insufficient storage/);
   });
 });

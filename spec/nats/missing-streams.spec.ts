@@ -5,18 +5,18 @@ import { checkNatsOptions } from '../../src/nats/options.js';
 import { Topology } from '../../src/nats/topology.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-/** How long the queue waits before it makes a stream anew, in milliseconds. */
+/** The pause before the queue recreates a stream, in milliseconds. */
 const PAUSE = 1000;
 
 const names = queueNames('q');
 
 const notFound = () => Object.assign(new Error('not found'), { name: 'JetStreamApiError', code: 10059, status: 404 });
 
-/** A server that takes a moment for each answer. */
+/** Responds asynchronously. */
 class FakeServer {
   readonly streams = new Map<string, Partial<StreamConfig>>();
   readonly consumers = new Map<string, Partial<ConsumerConfig>>();
-  /** When it made each stream, by the clock of `performance`. */
+  /** When each stream was created, as `performance.now()`. */
   readonly madeAt = new Map<string, number>();
 
   readonly link = {
@@ -39,7 +39,7 @@ class FakeServer {
     },
   } as unknown as NatsLink;
 
-  /** It is started again, and had kept all in memory. */
+  /** Restarts, and loses all streams. */
   restart(): void {
     this.streams.clear();
     this.consumers.clear();
@@ -53,7 +53,7 @@ class FakeServer {
   }
 }
 
-describe('Streams that are missing', () => {
+describe('Topology', () => {
   let server: FakeServer;
   let topology: Topology;
 
@@ -77,7 +77,7 @@ describe('Streams that are missing', () => {
     jest.useRealTimers();
   });
 
-  it('are made at once where there were none', async () => {
+  it('creates the streams immediately if they never existed', async () => {
     const startedAt = performance.now();
     await open();
     expect([...server.madeAt]).toEqual([
@@ -86,7 +86,7 @@ describe('Streams that are missing', () => {
     ]);
   });
 
-  it('are made anew after one pause, though both were there', async () => {
+  it('recreates both streams after one pause', async () => {
     await open();
     server.restart();
     const missedAt = performance.now();
@@ -101,7 +101,7 @@ describe('Streams that are missing', () => {
     ]);
   });
 
-  it('are made anew after a pause that begins when the last of them was found to be missing', async () => {
+  it('recreates the streams after a pause that begins when the last one was found to be missing', async () => {
     await open();
     server.streams.delete(names.delayedStream);
     const first = open();
@@ -117,7 +117,7 @@ describe('Streams that are missing', () => {
     expect(server.madeAt.get(names.stream)).toBe(missedAt + PAUSE);
   });
 
-  it('are made anew after one pause, also over a link that was connected meanwhile', async () => {
+  it('recreates the streams after one pause, also over another link', async () => {
     await open();
     server.restart();
     const missedAt = performance.now();
@@ -129,7 +129,7 @@ describe('Streams that are missing', () => {
     expect([...server.madeAt.values()]).toEqual([missedAt + PAUSE, missedAt + PAUSE]);
   });
 
-  it('keep no process alive', async () => {
+  it('does not keep the process alive', async () => {
     await open();
     server.restart();
     const setTimer = jest.spyOn(globalThis, 'setTimeout');

@@ -63,7 +63,7 @@ describeWithNats('The name of a queue and of a group', () => {
     ['é', 'e\u0301'],
     ['a*', 'a>'],
     [`${'x'.repeat(254)}a`, `${'x'.repeat(254)}b`],
-  ])('keeps %j and %j apart', async (one, other) => {
+  ])('distinguishes %j and %j', async (one, other) => {
     const queues = [suite.open({ name: one }), suite.open({ name: other })] as const;
     const holders = queues.map((queue) => new Holder(queue));
     await queues[0].publish('key', { n: 1 });
@@ -74,7 +74,7 @@ describeWithNats('The name of a queue and of a group', () => {
     await clear();
   });
 
-  it('keeps two groups apart whose names are alike', async () => {
+  it('distinguishes two groups with similar names', async () => {
     const groups = ['a.b', 'a b', 'a_b', 'A.B', 'a=2Eb'];
     const queue = suite.open({ groups });
     await queue.publish('key', { n: 1 });
@@ -119,7 +119,7 @@ describeWithNats('The key of a message', () => {
     '__proto__',
   ];
 
-  it('may be anything, with a delay and without', async () => {
+  it('may be any string, with a delay and without', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 200 });
     for (const key of odd) await queue.publish(key, { n: 1 });
@@ -130,7 +130,7 @@ describeWithNats('The key of a message', () => {
     expect(new Set(holder.deliveries.slice(odd.length).map(({ key }) => key))).toEqual(new Set(odd));
   });
 
-  it('is a subject that others can filter by, where its characters allow it', async () => {
+  it('is a subject that other programs can filter by, if its characters allow it', async () => {
     const queue = suite.open({ name: 'orders' });
     await queue.publish('order.placed', { n: 1 });
     await queue.publish('a b', { n: 2 });
@@ -158,7 +158,7 @@ describeWithNats('The headers of a message', () => {
     },
     { constructor: 'x', toString: 'y' },
     { long: 'x'.repeat(60_000) },
-  ])('come as they went: %#', async (headers) => {
+  ])('arrive unchanged: %#', async (headers) => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 }, { headers });
@@ -167,7 +167,7 @@ describeWithNats('The headers of a message', () => {
     expect(holder.deliveries.map((delivery) => ({ ...delivery.headers }))).toEqual([headers, headers]);
   });
 
-  it('are refused when they are more than the server takes, and so is nothing else', async () => {
+  it('are refused if they exceed the maximum of the server, without affecting other messages', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 200 });
     const good: number[] = [];

@@ -7,13 +7,13 @@ import { describeWithNatsSince } from '../support/servers/describe-with.js';
 
 const HOUR = 3_600_000;
 
-/** In milliseconds: after a second without a heartbeat, a consumer looks for what became of its group. */
+/** In milliseconds. After a second without a heartbeat, a consumer checks its group. */
 const LEASE = 1000;
 
 describeWithNatsSince([2, 11], 'A group of a NatsBackend that is paused on the server', () => {
   const suite = new NatsSuite();
 
-  it('gets nothing, keeps its messages and goes on when it is resumed', async () => {
+  it('gets no message, keeps its messages and continues when it is resumed', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ groups: ['a', 'b'], lease: LEASE, logger });
     const [a, b] = ['a', 'b'].map((group) => new Holder(queue, { group })) as [Holder, Holder];
@@ -23,7 +23,7 @@ describeWithNatsSince([2, 11], 'A group of a NatsBackend that is paused on the s
     await consumers.pause(suite.names.stream, 'a', new Date(Date.now() + HOUR));
     await queue.publish('key', { n: 2 });
     await eventually(() => b.numbers.includes(2));
-    // Several heartbeats: a group that is gone would be noticed.
+    // Several heartbeats: a deleted group would be noticed.
     await sleep(3 * LEASE);
     expect(a.numbers).toEqual([1]);
     expect(await queue.stats({ group: 'a' })).toEqual({ ready: 1, unfinished: 2 });

@@ -8,7 +8,7 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { ROOT } from '../support/root.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** The subjects in a block of the guide. */
+/** Returns the subjects in a block of the guide. */
 const subjectsOf = (block = '') => [...block.matchAll(/"([^"]+)"/g)].map(([, subject = '']) => subject);
 
 const guide = readFileSync(path.join(ROOT, 'docs/guides/on-nats.md'), 'utf8');
@@ -17,13 +17,13 @@ const [run, create, administrate] = [...rights.matchAll(/^```text\n(.*?)^```$/gm
   subjectsOf(block),
 );
 
-/** What the guide says that a user of the queue `orders` needs. */
+/** What a user of the queue `orders` needs, according to the guide. */
 const RUN = run?.filter((subject) => !subject.startsWith('_INBOX')) ?? [];
 const INBOX = run?.filter((subject) => subject.startsWith('_INBOX')) ?? [];
 const CREATE = create ?? [];
 const ADMINISTRATE = administrate ?? [];
 
-/** Users that have what the queue `orders` needs, or lack something of that. */
+/** Users that have all permissions for the queue `orders`, or lack some. */
 const USERS = {
   runner: { publish: RUN, subscribe: INBOX },
   creator: { publish: [...RUN, ...CREATE], subscribe: INBOX },
@@ -73,7 +73,7 @@ describeWithNats('A user of NATS', () => {
     for await (const name of manager.streams.names()) await manager.streams.delete(name);
   });
 
-  /** Does all that a queue does. */
+  /** Uses every feature of a queue. */
   const useAll = async (user: keyof typeof USERS) => {
     const logger = recordingLogger();
     const queue = open(user, logger);
@@ -98,11 +98,11 @@ describeWithNats('A user of NATS', () => {
     expect(logger.debugs.filter((line) => line.includes('may not'))).toEqual([]);
   };
 
-  it('may create a queue and do everything with the rights that the guide lists', async () => {
+  it('can create and use a queue with the permissions in the guide', async () => {
     await useAll('creator');
   });
 
-  it('may administrate a queue with the rights that the guide lists', async () => {
+  it('can administer a queue with the permissions in the guide', async () => {
     const other = suite.open({ name: 'orders', groups: ['default', 'other'] });
     for (const delay of [0, 3_600_000])
       for (const group of [undefined, 'other']) await other.publish('key', { n: 1 }, { delay, group });
@@ -119,7 +119,7 @@ describeWithNats('A user of NATS', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('may do everything with a queue that another user created, and create none', async () => {
+  it('can use a queue that another user created, and create none', async () => {
     const queue = open('creator');
     await queue.publish('key', { n: 0 });
     await suite.add('orders.k', 'odd');
@@ -139,7 +139,7 @@ describeWithNats('A user of NATS', () => {
     });
   });
 
-  describe.each(['runner', 'creator'] as const)('that has the rights of a %s', (user) => {
+  describe.each(['runner', 'creator'] as const)('with the permissions of a %s', (user) => {
     const INVOICES = [
       ...[
         'STREAM.INFO',
@@ -164,7 +164,7 @@ describeWithNats('A user of NATS', () => {
     ];
 
     it.each([...INVOICES, ...CONSUMERS, ...OTHERS, '$JS.API.STREAM.DELETE.orders'])(
-      'may not publish to %s',
+      'cannot publish to %s',
       async (subject) => {
         const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
         const error = await failureOf(client.request(subject, '', { timeout: 10_000 }));
@@ -173,7 +173,7 @@ describeWithNats('A user of NATS', () => {
     );
 
     it.each(['invoices.>', 'orders.>', '_INBOX.>', '_INBOX.invoices.>', '$JS.ACK.>'])(
-      'may not subscribe to %s',
+      'cannot subscribe to %s',
       async (subject) => {
         const client = await suite.client({ user, pass: 'secret', inboxPrefix: '_INBOX.orders' });
         const refused = new Promise((resolve) => client.subscribe(subject, { callback: resolve }));
@@ -194,7 +194,7 @@ describeWithNats('A user of NATS', () => {
     });
   });
 
-  it('that may not create streams cannot copy another queue', async () => {
+  it('cannot copy another queue without the permission to create streams', async () => {
     await suite.open({ name: 'invoices' }).publish('key', { n: 1 });
     const client = await suite.client({ user: 'runner', pass: 'secret', inboxPrefix: '_INBOX.orders' });
     const copy = JSON.stringify({ name: 'orders~aside', sources: [{ name: 'invoices' }] });
@@ -203,7 +203,7 @@ describeWithNats('A user of NATS', () => {
     );
   });
 
-  it('may have an inbox of its own, with a client that is handed in', async () => {
+  it('can have an inbox of its own, with a client of the user', async () => {
     const client = await suite.client({ user: 'inbox', pass: 'secret', inboxPrefix: '_INBOX_app' });
     const queue = suite.open({ name: 'orders', client, publishTimeout: 4000, lease: 3000 });
     const holder = new Holder(queue);
@@ -216,7 +216,7 @@ describeWithNats('A user of NATS', () => {
     ['ask the API of JetStream', 'noapi'],
     ['publish messages', 'nopublish'],
     ['hear answers', 'noinbox'],
-  ] as const)('is told that it may not %s', async (_what, user) => {
+  ] as const)('gets an error if it may not %s', async (_what, user) => {
     await suite.open({ name: 'orders' }).stats();
     const queue = open(user);
     const error = await failureOf(queue.publish('key', { n: 1 }));
@@ -228,7 +228,7 @@ describeWithNats('A user of NATS', () => {
   it.each([
     ['ask for messages', 'nopull'],
     ['settle them', 'noack'],
-  ] as const)('reads in the log that it may not %s', async (_what, user) => {
+  ] as const)('finds in the log that it may not %s', async (_what, user) => {
     await suite.open({ name: 'orders' }).publish('key', { n: 1 });
     const logger = recordingLogger();
     const queue = open(user, logger);

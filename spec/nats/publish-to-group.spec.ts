@@ -15,7 +15,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
       () => `the stream does not come to hold ${count}`,
     );
 
-  it('goes to that group only, also with a delay, in order with the messages for all', async () => {
+  it('is delivered to that group only, also with a delay, in order with the messages for all', async () => {
     const queue = suite.open({ groups });
     const [a, b] = groups.map((group) => new Holder(queue, { group, prefetch: 100 })) as [Holder, Holder];
     for (const n of upTo(30)) {
@@ -48,7 +48,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     ]);
   });
 
-  it('is counted for that group only, and once over all', async () => {
+  it('counts for that group only, and once in total', async () => {
     const queue = suite.open({ groups });
     const send = async (count: number, group?: string, delay = 0) => {
       for (const n of upTo(count)) await queue.publish('key', { n }, { group, delay });
@@ -69,7 +69,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect(await queue.stats({ group: 'a' })).toEqual({ ready: 2, unfinished: 9 });
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 6, unfinished: 7 });
     expect(await queue.stats()).toEqual({ ready: 6, unfinished: 11 });
-    // Two of its own and one for all.
+    // Two for the group and one for all.
     for (const delivery of a.held.slice(1, 4)) expect(await delivery.ack()).toBe(true);
     await eventually(() => a.deliveries.length === 7);
     expect(await queue.stats({ group: 'a' })).toEqual({ ready: 0, unfinished: 6 });
@@ -77,7 +77,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 6, unfinished: 9 });
   });
 
-  it('is not counted for a group that is in the midst of what it gets', async () => {
+  it('does not count for another group that has received some of the messages', async () => {
     const queue = suite.open({ groups });
     for (const n of upTo(40)) await queue.publish('key', { n }, n % 4 === 0 ? {} : { group: n % 4 === 1 ? 'a' : 'b' });
     const a = new Holder(queue, { group: 'a', prefetch: 3 });
@@ -90,7 +90,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 30, unfinished: 30 });
   });
 
-  it('is removed when its group has settled it, though another group has read nothing', async () => {
+  it('is removed when its group has settled it, if another group has read nothing', async () => {
     const queue = suite.open({ groups });
     for (const n of upTo(500)) await queue.publish('key', { n }, { group: 'a' });
     await queue.publish('key', { n: 501 });
@@ -106,7 +106,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     await holds(0);
   });
 
-  it('does not hold up the removal of messages for all', async () => {
+  it('does not delay the removal of messages for all', async () => {
     const queue = suite.open({ groups });
     for (const n of upTo(4)) await queue.publish('key', { n }, n === 1 || n === 4 ? { group: 'b' } : {});
     const holders = groups.map((group) => new Holder(queue, { group }));
@@ -115,7 +115,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     await holds(2);
   });
 
-  it('is removed with the next one, if the process that settled it died before it removed it', async () => {
+  it('is removed with the next one if the process that settled it died before it removed it', async () => {
     const queue = suite.open({ groups });
     for (const n of upTo(9)) await queue.publish('key', { n }, n === 4 ? {} : { group: 'b' });
     const { stream, consumer } = suite.names;
@@ -130,14 +130,14 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     await eventually(() => b.deliveries.length === 3);
     expect(b.numbers).toEqual([7, 8, 9]);
     await b.of(9).ack();
-    // Those before the first that is in flight, but for that which group a has not settled.
+    // Those before the first one in flight, except the one that group a has not settled.
     await holds(3);
     for (const n of [7, 8]) await b.of(n).ack();
     await holds(1);
     expect((await suite.stored()).map(({ seq }) => seq)).toEqual([4]);
   });
 
-  it('is removed in the end, however many a process left behind that died before it removed them', async () => {
+  it('is removed eventually, however many messages a dead process left behind', async () => {
     const queue = suite.open({ groups });
     const count = 2100;
     await Promise.all(upTo(count).map((n) => queue.publish('key', { n }, { group: 'b' })));
@@ -154,7 +154,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     await holds(1);
   });
 
-  it('is skipped by a consumer with a prefetch of 1 that has many of them before its own', async () => {
+  it('is skipped by a consumer of another group with a prefetch of 1', async () => {
     const queue = suite.open({ groups });
     await Promise.all(upTo(1000).map((n) => queue.publish('key', { n }, { group: 'b' })));
     await queue.publish('key', { n: 1001 }, { group: 'a' });
@@ -165,7 +165,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect(await queue.stats({ group: 'b' })).toEqual({ ready: 1000, unfinished: 1000 });
   });
 
-  it('is moved aside by that group only, if it is none', async () => {
+  it('is quarantined by that group only if it is unreadable', async () => {
     const queue = suite.open({ groups });
     const [a, b] = groups.map((group) => new Holder(queue, { group })) as [Holder, Holder];
     await queue.stats();
@@ -177,7 +177,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect([a.numbers, b.numbers]).toEqual([[2], [1, 2]]);
   });
 
-  it('goes nowhere when its group is deleted, and does not stay', async () => {
+  it('is removed with its group', async () => {
     const queue = suite.open({ groups: ['a', 'gone'] });
     await queue.publish('key', { n: 1 }, { group: 'gone' });
     await queue.close();
@@ -207,7 +207,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     `${'x'.repeat(254)}y`,
   ];
 
-  it('may be for a group of any name', async () => {
+  it('may be for a group with any name', async () => {
     const queue = suite.open({ groups: odd });
     const holders = odd.map((group) => new Holder(queue, { group }));
     for (const [index, group] of odd.entries()) await queue.publish('=to.a.b', { n: index }, { group });
@@ -221,8 +221,8 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 2 * odd.length });
   });
 
-  it('leaves what the earlier version stored as it is, and needs no change of it', async () => {
-    // As the earlier version makes them.
+  it('works with a stream and consumers of an earlier version', async () => {
+    // As an earlier version creates them.
     const manager = await suite.manager();
     const { stream, messages, subject, consumer } = suite.names;
     await manager.streams.add({ name: stream, subjects: [messages] });

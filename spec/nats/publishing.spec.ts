@@ -8,19 +8,19 @@ import { recordingLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-describeWithNats('A publish', () => {
+describeWithNats('A publish on NATS', () => {
   retryOnce();
   const suite = new NatsSuite();
 
   const stored = async () => (await suite.stored()).map((message) => message.json<{ n: number }>().n);
 
-  it('keeps the order of the calls, however many there are', async () => {
+  it('keeps the order of many calls', async () => {
     const queue = suite.open();
     await Promise.all(upTo(5000).map((n) => queue.publish('key', { n })));
     expect(await stored()).toEqual(upTo(5000));
   });
 
-  it('is stored once though its answer is lost, in its place', async () => {
+  it('is stored once and in order if its confirm is lost', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 0 });
@@ -33,7 +33,7 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual([0, ...upTo(50)]);
   });
 
-  it('is stored once though its answer is lost, with a delay', async () => {
+  it('is stored once if its confirm is lost, with a delay', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 0 });
@@ -46,7 +46,7 @@ describeWithNats('A publish', () => {
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 21 });
   });
 
-  it('keeps the order though the connection is cut again and again', async () => {
+  it('keeps the order while the connection is cut repeatedly', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     const published: Promise<void>[] = [];
@@ -59,7 +59,7 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual(upTo(600));
   });
 
-  it('waits while the server is down, and goes on when it is back', async () => {
+  it('waits while the server is down, and resumes when it is back', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 0 });
     await suite.server.shutDown();
@@ -70,7 +70,7 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual([0, ...upTo(20)]);
   });
 
-  it('rejects after its time while the server is down, and was not enqueued', async () => {
+  it('rejects after its timeout while the server is down, and was not enqueued', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, publishTimeout: 3000 });
     await queue.publish('key', { n: 0 });
@@ -89,7 +89,7 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual([0, 2]);
   });
 
-  it('rejects after its time when nothing comes back, and may have been enqueued', async () => {
+  it('rejects after its timeout if there is no confirm, and may have been enqueued', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, publishTimeout: 3000 });
     await queue.publish('key', { n: 0 });
@@ -105,7 +105,7 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual([0, 1, 2]);
   });
 
-  it('rejects with the reason of its signal when that aborts before it is sent, and not after', async () => {
+  it('rejects with the reason of its signal if that aborts before it is sent, not after', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 0 });
@@ -130,7 +130,7 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual([0, 1, 3]);
   });
 
-  it('notices a connection that is stalled, and goes on over another', async () => {
+  it('notices a stalled connection, and resumes over another', async () => {
     const { proxy, url } = await suite.proxy();
     const logger = recordingLogger();
     const queue = suite.open({ url, lease: 3000, logger });
@@ -144,7 +144,7 @@ describeWithNats('A publish', () => {
     expect(await stored()).toEqual([0, 1]);
   });
 
-  it('leaves room on the link: about a megabyte is on its way at a time, and one message at least', async () => {
+  it('leaves room on the link: about a megabyte is in transit, and at least one message', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 0 });
@@ -171,7 +171,7 @@ describeWithNats('A publish', () => {
     expect(QueueClosedError.is(await failureOf(queue.stats()))).toBe(true);
   });
 
-  it('is not held up by one that never gets an answer of its own', async () => {
+  it('is not delayed by a publish without a confirm', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 0 });
     await Promise.all(upTo(20).map((n) => queue.publish('key', { n, pad: 'x'.repeat(n % 2 === 0 ? 500_000 : 1) })));
@@ -179,10 +179,10 @@ describeWithNats('A publish', () => {
   });
 });
 
-describeWithNats('A publish of more than the server takes', () => {
+describeWithNats('A publish that exceeds the maximum of the server', () => {
   const suite = new NatsSuite({ maxPayload: 2000 });
 
-  it('is refused as what it is, to the byte, with its headers; and the others are stored', async () => {
+  it('is refused at the exact byte, with its headers, and other messages are stored', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     const calls = upTo(60).map((n) => {
@@ -204,14 +204,14 @@ describeWithNats('A publish of more than the server takes', () => {
     expect(logger.warnings).toEqual([]);
   });
 
-  it('does not hold up those behind it, however large it is', async () => {
+  it('does not delay later messages, however large it is', async () => {
     const queue = suite.open();
     const refused = failureOf(queue.publish('key', { n: 1, pad: 'x'.repeat(3_000_000) }));
     await queue.publish('key', { n: 2 });
     expect(InvalidMessageError.is(await refused)).toBe(true);
   });
 
-  it('is refused with a delay, too', async () => {
+  it('is refused with a delay', async () => {
     const queue = suite.open();
     const error = await failureOf(queue.publish('key', { pad: 'x'.repeat(2000) }, { delay: 10 }));
     expect(InvalidMessageError.is(error)).toBe(true);
@@ -219,7 +219,7 @@ describeWithNats('A publish of more than the server takes', () => {
   });
 });
 
-describeWithNats('A publish to a stream that is full', () => {
+describeWithNats('A publish to a full stream', () => {
   const suite = new NatsSuite();
 
   it('waits for room, and says why there was none', async () => {

@@ -3,13 +3,13 @@ import { eventually } from '../support/eventually.js';
 import { NatsSuite } from '../support/nats-suite.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** With its subject and headers, less than a server takes. */
+/** With its subject and headers, less than the maximum of the server. */
 const LARGE = 'x'.repeat(1_000_000);
 
-describeWithNats('What a NatsBackend asks for at a time', () => {
+describeWithNats('The number of messages that a NatsBackend requests at a time', () => {
   const suite = new NatsSuite();
 
-  /** How many messages each request is for. */
+  /** Resolves to how many messages each request is for. */
   const requests = async () => {
     const connection = await suite.connection();
     const batches: number[] = [];
@@ -20,7 +20,7 @@ describeWithNats('What a NatsBackend asks for at a time', () => {
     return batches;
   };
 
-  it('is one large message, so that a slow link brings it within its lease', async () => {
+  it('is one for large messages, so that a slow link transfers them within the lease', async () => {
     const batches = await requests();
     const groups = ['a', 'b'];
     const queue = suite.open({ groups });
@@ -31,7 +31,7 @@ describeWithNats('What a NatsBackend asks for at a time', () => {
     expect(Math.max(...batches)).toBe(1);
   });
 
-  it('is more of small messages, and no more than a thousand', async () => {
+  it('is higher for small messages, up to a thousand', async () => {
     const batches = await requests();
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 5000 }, (delivery) => void delivery.ack());

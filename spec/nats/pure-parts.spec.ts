@@ -23,7 +23,7 @@ const name = fc.oneof(
   fc.string({ unit: 'grapheme', minLength: 60, maxLength: 80 }),
 );
 
-/** What servers and clients take for a subject to publish to: tokens that are not empty, and without wildcards. */
+/** Whether a subject is valid for a publish: no token is empty, and there are no wildcards. */
 const SUBJECT = /^[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*$/;
 
 const message = (facts: { subject: string; data: string; headers?: Record<string, string> }): Msg => {
@@ -38,7 +38,7 @@ const message = (facts: { subject: string; data: string; headers?: Record<string
 };
 
 describe('queueNames', () => {
-  it('gives names that a server takes, of which none is that of another queue', () => {
+  it('returns valid names that differ for each queue', () => {
     fc.assert(
       fc.property(name, name, (one, other) => {
         fc.pre(one !== other);
@@ -55,7 +55,7 @@ describe('queueNames', () => {
     );
   });
 
-  it('gives consumers of their own to groups', () => {
+  it('returns a consumer per group', () => {
     const { consumer } = queueNames('q');
     fc.assert(
       fc.property(name, name, (one, other) => {
@@ -67,7 +67,7 @@ describe('queueNames', () => {
     );
   });
 
-  it('gives subjects that a server takes, and from which the key is read', () => {
+  it('returns valid subjects that contain the key', () => {
     fc.assert(
       fc.property(name, name, fc.nat(1e9), (queue, key, delay) => {
         const { stream, subject, delayedStream, delayedSubject, asideSubject } = queueNames(queue);
@@ -84,7 +84,7 @@ describe('queueNames', () => {
     );
   });
 
-  it('leaves a name and a key alone that a subject can hold', () => {
+  it('does not change a name or key that is valid in a subject', () => {
     expect(queueNames('orders-2').stream).toBe('orders-2');
     expect(queueNames('orders').subject('order.placed')).toBe('orders.order.placed');
   });
@@ -94,7 +94,7 @@ describe('parseUrl', () => {
   const secret = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
   const host = fc.constantFrom('localhost', 'nats.example.org', '10.0.0.1', '[::1]');
 
-  it('reads what was written, with any user and password', () => {
+  it('parses any user and password', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(host, fc.integer({ min: 1, max: 65_535 })), { minLength: 1, maxLength: 4 }),
@@ -111,7 +111,7 @@ describe('parseUrl', () => {
     );
   });
 
-  it('reads a token, TLS and the usual port', () => {
+  it('parses a token and TLS, and adds the default port', () => {
     expect(parseUrl('tls://t%40ken@one,nats://two')).toEqual({
       servers: ['one:4222', 'two:4222'],
       tls: true,
@@ -182,7 +182,7 @@ describe('readFacts', () => {
     expect(readFacts('$JS.ACK._.ACCHASH.orders.default.3.42.7.1700000000123456789.5.token')).toEqual(facts);
   });
 
-  it('reads nothing from what is no reply', () => {
+  it('returns undefined for any other subject', () => {
     for (const reply of ['', '_INBOX.x', '$JS.ACK', '$JS.API.ACK.a.b.c.d.e.f.g', '$JS.FC.a.b.c.d.e.f'])
       expect(readFacts(reply)).toBeUndefined();
   });
@@ -192,7 +192,7 @@ describe('readMessage', () => {
   const facts = { deliveries: 2, sequence: 9, storedAt: 1_700_000_000_123, pending: 0 };
   const line = fc.string({ unit: 'grapheme-ascii' });
 
-  it('makes a message or a reason of whatever there is, and never throws', () => {
+  it('returns a message or a reason for any input, and never throws', () => {
     const data = fc.oneof(fc.string(), fc.json(), fc.constantFrom('', '{}', '[]', 'null', '{"__proto__":{"a":1}}'));
     fc.assert(
       fc.property(line, data, line, line, line, (subject, data, id, headers, publishedAt) => {
@@ -219,7 +219,7 @@ describe('readMessage', () => {
     );
   });
 
-  it('reads what a publish wrote', () => {
+  it('reads the message of a publish', () => {
     const key = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(
@@ -228,7 +228,7 @@ describe('readMessage', () => {
         fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' })),
         (key, payload, headers) => {
           const written = writeHeadersHeader({ headers });
-          // Nothing that a header cannot hold, or that the client would trim.
+          // Nothing that a header cannot contain, or that the client would trim.
           if (written !== undefined) expect(written).toMatch(/^\{[\u0020-\u007e]*\}$/);
           const data = JSON.stringify(payload);
           const sent = message({
@@ -252,7 +252,7 @@ describe('readMessage', () => {
 });
 
 describe('nak', () => {
-  it('is an answer that a server can read, for any delay', () => {
+  it('returns a valid answer for any delay', () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.double({ min: 0, max: Number.MAX_SAFE_INTEGER, noNaN: true }), fc.maxSafeNat()),

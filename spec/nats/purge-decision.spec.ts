@@ -6,11 +6,11 @@ import { recordingLogger } from '../support/recording-logger.js';
 
 const NOW = '2026-01-01T00:00:00Z';
 
-/** What a new server writes in a list for a consumer whose leader is older than 2.10. */
+/** What a new server lists for a consumer whose leader is older than 2.10. */
 const NEVER = '0001-01-01T00:00:00Z';
 
 describe('Removals', () => {
-  /** A server: the times in its answers, and its answer to a purge. */
+  /** A server with these times in its responses, and this response to a purge. */
   const serverOf = ({
     times = [NOW],
     stream = NOW,
@@ -45,18 +45,18 @@ describe('Removals', () => {
     return (await removals.progress(link)).canPurge;
   };
 
-  it('purges if all that lead tell their time', async () => {
+  it('purges if all leaders tell their time', async () => {
     expect(await canPurge({ times: [NOW, NOW] })).toBe(true);
   });
 
   it.each([undefined, NEVER])(
-    'does not purge if a consumer is led by a server before 2.10, which tells %p',
+    'does not purge if the leader of a consumer is older than 2.10, and tells %p',
     async (ts) => {
       expect(await canPurge({ times: [NOW, ts] })).toBe(false);
     },
   );
 
-  it('removes one by one where nothing answers a purge', async () => {
+  it('removes messages one by one if the server does not respond to a purge', async () => {
     const unanswered = { data: new Uint8Array(), headers: { code: 503 }, json: () => JSON.parse('') };
     const { removals, link, logger } = serverOf({ answer: unanswered });
     expect((await removals.progress(link)).canPurge).toBe(true);

@@ -8,10 +8,10 @@ import { expectToldOf, GOOD, giveUpAll, statusesOf, UNDELIVERABLE } from '../sup
 
 const HEADERS = 'Sluice-Headers';
 
-describeWithNats('What no dead letter queue takes', () => {
+describeWithNats('A message that the dead letter queue of a NatsBackend refuses', () => {
   const suite = new NatsSuite();
 
-  it('goes to quarantine as it was stored, and holds up nothing', async () => {
+  it('is quarantined unchanged, and does not delay others', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ logger });
     await queue.stats();
@@ -46,11 +46,11 @@ describeWithNats('What no dead letter queue takes', () => {
     await eventually(async () => (await suite.length()) === 0);
   });
 
-  it('is dead-lettered without a word about its failure where it leaves no room for that', async () => {
+  it('is dead-lettered without its failure if it leaves no room for that', async () => {
     const queue = suite.open();
     await queue.stats();
     const { max_payload: most = 0 } = (await suite.connection()).info ?? {};
-    // The id that every message has takes less than this, and what a dead letter tells takes more.
+    // The id of a message is shorter than this, and the headers of a dead letter are longer.
     const payload = { text: 'x'.repeat(most - 80) };
     await queue.publish('k', payload);
     const deadLetters = suite.open({ name: `${suite.name}-dead` });
@@ -62,7 +62,7 @@ describeWithNats('What no dead letter queue takes', () => {
     expect(holder.deliveries[0]?.payload).toEqual(payload);
   });
 
-  it('goes to quarantine where it leaves no room even for an id, with its headers', async () => {
+  it('is quarantined with its headers if it leaves no room for an id', async () => {
     const queue = suite.open();
     await queue.stats();
     const { max_payload: most = 0 } = (await suite.connection()).info ?? {};
@@ -78,7 +78,7 @@ describeWithNats('What no dead letter queue takes', () => {
     expect([Buffer.from(kept?.data ?? []).toString() === data, kept?.header.get('Other')]).toEqual([true, 'kept']);
   });
 
-  it('goes to quarantine once, though its lease ends before it is there', async () => {
+  it('is quarantined once if its lease expires meanwhile', async () => {
     const lease = 500;
     const client = await suite.client();
     const publish = client.publish.bind(client);

@@ -5,10 +5,10 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import type { TcpProxy } from '../support/servers/tcp-proxy.js';
 
-/** What was on its way over a connection that is cut comes again after it. */
+/** In milliseconds. Messages in transit over a cut connection are redelivered after it. */
 const LEASE = 1000;
 
-describeWithNats('Any interleaving of calls, on two backends and in two groups', () => {
+describeWithNats('Any interleaving of calls, on two NatsBackends and in two groups', () => {
   retryOnce();
   const suite = new NatsSuite();
   let proxy: TcpProxy;
@@ -26,7 +26,7 @@ describeWithNats('Any interleaving of calls, on two backends and in two groups',
     waits: [0, 1, 5],
     exactAttempts: false,
     exactOverCuts: true,
-    // What the mover has when its connection is cut comes again after five seconds, and may be cut off again.
+    // Messages in the mover are redelivered 5 s after a cut connection, which may be cut again.
     patience: 30_000,
     emptied: async () => {
       await eventually(async () => (await suite.length()) === 0);
@@ -40,10 +40,14 @@ describeWithNats('Any interleaving of calls, on two backends and in two groups',
     },
   };
 
-  it('loses, doubles and swaps nothing, and counts right', () => holds(stage, { cuts: false, numRuns: 50 }), 120_000);
+  it(
+    'loses, duplicates and reorders no message, and counts correctly',
+    () => holds(stage, { cuts: false, numRuns: 50 }),
+    120_000,
+  );
 
   it(
-    'loses, doubles and swaps nothing, and counts right, though connections are cut',
+    'loses, duplicates and reorders no message, and counts correctly, while connections are cut',
     () => holds(stage, { cuts: true, numRuns: 30 }),
     120_000,
   );

@@ -19,7 +19,7 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     ['nack', (delivery) => delivery.nack(), 1],
     ['nack with a delay', (delivery) => delivery.nack({ delay: 200 }), 1],
     ['release', (delivery) => delivery.release(), 1],
-  ])('counts a settlement whose answer is lost: %s', async (how, settle, next) => {
+  ])('counts a settlement whose confirm is lost: %s', async (how, settle, next) => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, lease: LEASE });
     await queue.publish('key', { n: 1 });
@@ -40,7 +40,7 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     });
   });
 
-  it('takes nothing from who has it by then when the answer to a nack is lost', async () => {
+  it('does not requeue a message that another consumer has if the confirm of a nack is lost', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, lease: LEASE });
     await queue.publish('key', { n: 1 });
@@ -63,7 +63,7 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     expect((await suite.group()).delivered.consumer_seq).toBe(3);
   });
 
-  it('settles over the next one what it held', async () => {
+  it('settles its messages in flight over the next connection', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, lease: LEASE });
     await Promise.all(upTo(10).map((n) => queue.publish('key', { n })));
@@ -75,7 +75,7 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     expect(holder.deliveries).toHaveLength(10);
   });
 
-  it('gets what was on its way after the lease', async () => {
+  it('gets the messages in transit after the lease', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, lease: 1000 });
     const holder = new Holder(queue);
@@ -90,7 +90,7 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     expect(await Promise.all(holder.held.map((delivery) => delivery.ack()))).toEqual([true, true]);
   });
 
-  it('notices that it is stalled while it only consumes, and connects anew', async () => {
+  it('notices a stalled connection while it only consumes, and reconnects', async () => {
     const { proxy, url } = await suite.proxy();
     const logger = recordingLogger();
     const queue = suite.open({ url, lease: LEASE, logger });
@@ -105,7 +105,7 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
     await eventually(() => holder.numbers.includes(2));
   });
 
-  it('warns once that it was lost, and once that there is one again', async () => {
+  it('warns once of the lost connection, and once of the new one', async () => {
     const logger = recordingLogger();
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url, logger });
@@ -123,11 +123,11 @@ describeWithNats('A NatsBackend whose connection is lost', () => {
   });
 });
 
-describeWithNats('A NatsBackend whose server ends', () => {
+describeWithNats('A NatsBackend whose server stops', () => {
   const suite = new NatsSuite();
 
   it.each(['restart', 'kill', 'freeze'] as const)(
-    'loses nothing that was confirmed, and goes on (%s)',
+    'loses no confirmed message, and resumes (%s)',
     async (how) => {
       const queue = suite.open({ lease: LEASE, groups: ['a', 'b'], publishTimeout: 30_000 });
       const holders = ['a', 'b'].map(
@@ -167,10 +167,10 @@ describeWithNats('A NatsBackend whose server ends', () => {
   );
 });
 
-describeWithNats('A queue that is kept in memory', () => {
+describeWithNats('A NatsBackend with its stream in memory', () => {
   const suite = new NatsSuite();
 
-  it('begins anew with a server that has lost it', async () => {
+  it('starts again after the server has lost the stream', async () => {
     const queue = suite.open({ storage: 'memory', lease: LEASE });
     const holder = new Holder(queue);
     for (const n of upTo(3)) await queue.publish('key', { n });

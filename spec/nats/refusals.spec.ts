@@ -5,7 +5,7 @@ import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 
-/** What each user may not publish to. */
+/** The subjects to which each user may not publish. */
 const DENIED = {
   noack: ['$JS.ACK.orders.>'],
   nodelete: ['$JS.API.STREAM.MSG.DELETE.>', '$JS.API.STREAM.PURGE.>'],
@@ -16,7 +16,7 @@ const users = Object.entries(DENIED).map(
   ([user, deny]) => `{ user: ${user}, password: secret, permissions: { publish: { deny: ${JSON.stringify(deny)} } } }`,
 );
 
-describeWithNats('A NatsBackend whose server refuses something', () => {
+describeWithNats('A NatsBackend whose server refuses a request', () => {
   const suite = new NatsSuite({
     user: 'admin',
     password: 'admin',
@@ -34,7 +34,7 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
     for await (const name of manager.streams.names()) await manager.streams.delete(name);
   });
 
-  it('ends the stream and the settlement with an error when it may not settle', async () => {
+  it('ends the stream and the settlement with an error if it may not settle', async () => {
     const { queue } = open('noack');
     await queue.publish('key', { n: 1 });
     const holder = new Holder(queue);
@@ -48,7 +48,7 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
     expect(holder.error).toMatchObject({ name: 'BackendUnavailableError', retryable: false });
   });
 
-  it('ends the stream with an error when it may not renew leases', async () => {
+  it('ends the stream with an error if it may not renew leases', async () => {
     const { queue, logger } = open('noack');
     await queue.publish('key', { n: 1 });
     const holder = new Holder(queue);
@@ -57,7 +57,7 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
     expect(logger.errors.join()).toContain('may not');
   });
 
-  it('says once that it may not remove what is settled, and goes on', async () => {
+  it('logs once that it may not remove settled messages, and continues', async () => {
     const { queue, logger } = open('nodelete');
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     for (let n = 0; n < 5; n++) {
@@ -69,11 +69,11 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
       expect.stringContaining('refuses removals of settled messages from queue "orders"'),
     ]);
     const { consumers } = await suite.manager();
-    // The warning may come before the last acknowledgement is confirmed.
+    // The warning may be logged before the last ack is confirmed.
     await eventually(async () => (await consumers.info('orders', 'default')).num_ack_pending === 0);
   });
 
-  it('says once that delayed messages are refused, and once that they are accepted again', async () => {
+  it('logs once that delayed messages are refused, and once that they are accepted again', async () => {
     const { queue, logger } = open('noack');
     await queue.publish('late', { n: 1 });
     const { streams } = await suite.manager();
@@ -94,7 +94,7 @@ describeWithNats('A NatsBackend whose server refuses something', () => {
     expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
   });
 
-  it('says once that a delayed message cannot be stored where it is due', async () => {
+  it('logs once that a due message cannot be stored', async () => {
     const { queue, logger } = open('noforward');
     await queue.publish('late', { n: 1 }, { delay: 10 });
     await eventually(() => logger.warnings.length > 0);

@@ -22,7 +22,7 @@ describeWithNats('The removal of settled messages on NATS', () => {
   });
   const purges = () => isAtLeast('nats-server', [2, 10]);
 
-  /** Counts the requests to remove messages of this test's queue from now on. */
+  /** Counts the requests to remove messages of this queue from now on. */
   const countRequests = async () => {
     const counts = { purges: 0, removals: 0 };
     const connection = await suite.client();
@@ -42,7 +42,7 @@ describeWithNats('The removal of settled messages on NATS', () => {
     for (let n = 1; n <= count; n++) await queue.publish('key', { n });
   };
 
-  it('is one purge when no message is in flight, and singly before 2.10', async () => {
+  it('is one purge while no message is in flight, and one by one before 2.10', async () => {
     const counts = await countRequests();
     const logger = recordingLogger();
     const queue = suite.open({ logger });
@@ -57,7 +57,7 @@ describeWithNats('The removal of settled messages on NATS', () => {
     expect(decided).toEqual([expect.stringContaining(purges() ? 'by purging the stream' : 'one by one')]);
   });
 
-  it('keeps what is in flight: the messages are redelivered when their consumer dies', async () => {
+  it('keeps messages in flight: they are redelivered when their consumer dies', async () => {
     const { proxy, url } = await suite.proxy();
     const dying = new Holder(suite.open({ url, lease: LEASE }), { prefetch: MESSAGES });
     const queue = suite.open({ lease: LEASE });
@@ -73,7 +73,7 @@ describeWithNats('The removal of settled messages on NATS', () => {
     expect(next.numbers.toSorted((one, other) => one - other)).toEqual(upTo(MESSAGES).slice(half));
   });
 
-  it('reaches what is settled behind a message that is not', async () => {
+  it('includes settled messages behind an unsettled one', async () => {
     const queue = suite.open();
     await publish(queue);
     const holder = new Holder(queue, { prefetch: MESSAGES });
@@ -84,7 +84,7 @@ describeWithNats('The removal of settled messages on NATS', () => {
     await eventually(async () => (await suite.length()) === 0);
   });
 
-  it('goes on singly for a user that may not purge, and says so once at debug', async () => {
+  it('continues one by one for a user that may not purge, and logs that once at debug', async () => {
     const logger = recordingLogger();
     const queue = suite.open({ url: suite.url.replace('admin:admin', 'app:app'), logger });
     for (let round = 0; round < 2; round++) {
@@ -103,7 +103,7 @@ describeWithNats('The removal of settled messages on NATS', () => {
 describeWithNatsSince([2, 10], 'A purge on NATS', () => {
   const suite = new NatsSuite();
 
-  it('makes a consumer forget what was given back: once it does not, the queue may purge at any time', async () => {
+  it('makes a consumer forget its requeued messages: when that is fixed, purge at any time', async () => {
     const stream = suite.name;
     const manager = await suite.manager();
     await manager.streams.add({ name: stream, subjects: [stream] });
@@ -111,11 +111,11 @@ describeWithNatsSince([2, 10], 'A purge on NATS', () => {
     await manager.consumers.add(stream, { durable_name: consumer, ack_policy: AckPolicy.Explicit });
     for (const text of ['1', '2', '3']) await suite.add(stream, text);
     const connection = await suite.connection();
-    // The message comes with a subject of its own, by which the client finds no request.
+    // The message arrives on a subject that the client cannot match to its request.
     const options = { timeout: 5000, noMux: true };
     const next = () =>
       connection.request(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify({ batch: 1 }), options);
-    /** Confirmed, so that the server knows it before the purge. */
+    /** Waits for the confirm, so that the server knows it before the purge. */
     const answer = ({ reply = '' }: Msg, how: string) => connection.request(reply, how, options);
     const [first, second] = [await next(), await next()];
     await answer(first, '+ACK');

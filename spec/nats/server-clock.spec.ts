@@ -14,7 +14,7 @@ describe('ServerClock', () => {
 
   afterEach(() => jest.restoreAllMocks());
 
-  it('knows nothing before the first reading', () => {
+  it('is unknown before the first reading', () => {
     expect(clock.isKnown).toBe(false);
     expect(clock.wasRead(1e9)).toBe(false);
     expect(clock.read(SERVER)).toBe(0);
@@ -22,7 +22,7 @@ describe('ServerClock', () => {
     expect(clock.now).toBe(SERVER);
   });
 
-  it('goes on by the monotonic clock of this process', () => {
+  it('advances with the monotonic clock of this process', () => {
     clock.read(SERVER);
     now += 400;
     expect(clock.now).toBe(SERVER + 400);
@@ -30,7 +30,7 @@ describe('ServerClock', () => {
     expect(clock.wasRead(399)).toBe(false);
   });
 
-  it('keeps the reading that travelled for the shortest time', () => {
+  it('keeps the reading with the shortest transit', () => {
     clock.read(SERVER);
     now += 50;
     expect(clock.read(SERVER + 20)).toBe(0);
@@ -39,21 +39,24 @@ describe('ServerClock', () => {
     expect(clock.now).toBe(SERVER + 60);
   });
 
-  it.each([10_000, -10_000, JITTER + 1, -JITTER - 1])('follows a clock that was set by %d ms, and says so', (by) => {
-    clock.read(SERVER);
-    now += 500;
-    expect(clock.read(SERVER + 500 + by)).toBe(by);
-    expect(clock.now).toBe(SERVER + 500 + by);
-  });
+  it.each([10_000, -10_000, JITTER + 1, -JITTER - 1])(
+    'follows a clock that was set by %d ms, and returns the step',
+    (by) => {
+      clock.read(SERVER);
+      now += 500;
+      expect(clock.read(SERVER + 500 + by)).toBe(by);
+      expect(clock.now).toBe(SERVER + 500 + by);
+    },
+  );
 
-  it('is never ahead of what a slow answer leaves possible', () => {
+  it('is never ahead of the latest time that a slow response allows', () => {
     clock.read(SERVER);
     const asked = now;
     now += 3000;
-    // Between the question and the answer: the reading says nothing new.
+    // Between the request and the response: the reading says nothing new.
     expect(clock.read(SERVER + 1000, asked)).toBe(0);
     expect(clock.now).toBe(SERVER + 3000);
-    // Before the question: the clock was set.
+    // Before the request: the clock was set.
     expect(clock.read(SERVER - 1, asked)).toBe(-3001);
     expect(clock.now).toBe(SERVER - 1);
   });

@@ -11,13 +11,13 @@ describeWithNats('The stats of a NatsBackend', () => {
   retryOnce();
   const suite = new NatsSuite();
 
-  it('are those of a queue that nobody has used', async () => {
+  it('are zero for an unused queue', async () => {
     const queue = suite.open({ groups: ['a'] });
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
     expect(await queue.stats({ group: 'a' })).toEqual({ ready: 0, unfinished: 0 });
   });
 
-  it('follow a message through everything that becomes of it', async () => {
+  it('follow a message through its life', async () => {
     const queue = suite.open();
     await Promise.all(upTo(6).map((n) => queue.publish('key', { n })));
     await queue.publish('key', { n: 7 }, { delay: HOUR });
@@ -38,7 +38,7 @@ describeWithNats('The stats of a NatsBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 3, unfinished: 5 });
   });
 
-  it('are those of each group, and over all', async () => {
+  it('count per group and in total', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await Promise.all(upTo(5).map((n) => queue.publish('key', { n })));
     const holder = new Holder(queue, { group: 'a', prefetch: 3 });
@@ -50,7 +50,7 @@ describeWithNats('The stats of a NatsBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 5, unfinished: 5 });
   });
 
-  it('are also those of groups that others have declared, or consume for', async () => {
+  it('include groups that other processes declare or consume', async () => {
     const queue = suite.open({ groups: ['a'] });
     const other = suite.open({ groups: ['a', 'b', 'c'] });
     await other.stats();
@@ -60,13 +60,13 @@ describeWithNats('The stats of a NatsBackend', () => {
     void new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats({ group: 'a' })).unfinished === 0);
     expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
-    // The consumer of group c is the last that has all of them.
+    // Only the consumer of group c still has all of them.
     void new Holder(other, { group: 'b' }, (delivery) => void delivery.ack());
     await eventually(async () => (await other.stats({ group: 'b' })).unfinished === 0);
     expect(await queue.stats()).toEqual({ ready: 3, unfinished: 3 });
   });
 
-  it('know of a message that has come back after its delay', async () => {
+  it('count a message as ready after the delay of its nack', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, { prefetch: 1 });
     await queue.publish('key', { n: 1 });
@@ -77,7 +77,7 @@ describeWithNats('The stats of a NatsBackend', () => {
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 
-  it('are not reached while there is no server, and say so in time', async () => {
+  it('reject in time while there is no server', async () => {
     const { proxy, url } = await suite.proxy();
     await proxy.refuse();
     const queue = suite.open({ url, publishTimeout: 300 });
@@ -88,7 +88,7 @@ describeWithNats('The stats of a NatsBackend', () => {
     });
   });
 
-  it('come though the connection is lost meanwhile', async () => {
+  it('resolve if the connection is lost meanwhile', async () => {
     const { proxy, url } = await suite.proxy();
     const queue = suite.open({ url });
     await queue.publish('key', { n: 1 });

@@ -8,7 +8,7 @@ import { describeWithNats } from '../support/servers/describe-with.js';
 
 const HOUR = 3_600_000;
 
-describeWithNats('What a queue keeps in JetStream', () => {
+describeWithNats('The storage of a NatsBackend', () => {
   const suite = new NatsSuite();
 
   const publish = (queue: NatsBackend, count: number) =>
@@ -27,7 +27,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
 
   providerStorage({ open: (options) => suite.open(options), length: () => suite.length(), holds, isEmpty });
 
-  it('is one message, while that waits for an hour and thousands after it are settled', async () => {
+  it('is one message while it waits and thousands of later messages are settled', async () => {
     const queue = suite.open();
     await publish(queue, 3000);
     const holder = new Holder(queue, { prefetch: 200 }, (delivery) => {
@@ -38,7 +38,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 1 });
   });
 
-  it('is one message, while that waits for an hour in each of two groups', async () => {
+  it('is one message while it waits in each of two groups', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     await publish(queue, 500);
     for (const group of ['a', 'b']) {
@@ -50,7 +50,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     await holds(1);
   });
 
-  it('is one message, while a consumer holds it and another settles what comes after it', async () => {
+  it('is one message while it is in flight and another consumer settles later ones', async () => {
     const queue = suite.open();
     await publish(queue, 200);
     const slow = new Holder(queue, { prefetch: 1 });
@@ -61,7 +61,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     await isEmpty();
   });
 
-  it('is nothing, though whoever settled a part of it has closed at once', async () => {
+  it('is empty if a process closed immediately after it settled some messages', async () => {
     await publish(suite.open({ groups: ['a', 'b'] }), 30);
     for (const group of ['a', 'b', 'a', 'b']) {
       const queue = suite.open({ groups: ['a', 'b'] });
@@ -73,7 +73,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     await isEmpty();
   });
 
-  it('is emptied though the stream was deleted before, and its places began again', async () => {
+  it('is emptied after the stream was recreated, with the same sequence numbers', async () => {
     const queue = suite.open();
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await publish(queue, 100);
@@ -86,7 +86,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     await isEmpty();
   });
 
-  it('is freed when the consumer of a group is deleted by hand, as soon as somebody settles a message', async () => {
+  it('is freed after a group was deleted manually, when the next message is settled', async () => {
     const queue = suite.open({ groups: ['used', 'abandoned'] });
     await publish(queue, 10);
     const used = new Holder(queue, { group: 'used' }, (delivery) => void delivery.ack());
@@ -100,7 +100,7 @@ describeWithNats('What a queue keeps in JetStream', () => {
     await isEmpty();
   });
 
-  it('is as many consumers as there are groups, however often it is opened', async () => {
+  it('has one consumer per group, however often the queue is opened', async () => {
     for (const _time of upTo(5)) {
       const queue = suite.open({ groups: ['a', 'b'] });
       const holder = new Holder(queue, { group: 'a' }, (delivery) => void delivery.ack());
@@ -115,10 +115,10 @@ describeWithNats('What a queue keeps in JetStream', () => {
   });
 });
 
-describeWithNats('The groups of a queue', () => {
+describeWithNats('The groups of a NatsBackend', () => {
   const suite = new NatsSuite();
 
-  it('are looked for once for each, and once for its consumer, however many there are', async () => {
+  it('are checked once each, and once for their consumers, however many there are', async () => {
     const groups = upTo(30).map((n) => `group-${n}`);
     const connection = await suite.connection();
     const lookups: string[] = [];
@@ -134,7 +134,7 @@ describeWithNats('The groups of a queue', () => {
     expect(lookups.length).toBeLessThanOrEqual(2 * groups.length);
   });
 
-  it('are all made anew with the stream, also those that nobody here consumes for', async () => {
+  it('are all recreated with the stream, also those without a subscriber', async () => {
     const queue = suite.open({ groups: ['a', 'b'] });
     const holder = new Holder(queue, { group: 'a' });
     await queue.publish('key', { n: 1 });
@@ -149,10 +149,10 @@ describeWithNats('The groups of a queue', () => {
   });
 });
 
-describeWithNats('A group that comes late', () => {
+describeWithNats('A group that is created later', () => {
   const suite = new NatsSuite();
 
-  it('is told of nothing that all others have settled, and gets nothing of it', async () => {
+  it('does not count or get messages that all other groups have settled', async () => {
     const queue = suite.open();
     const holder = new Holder(queue);
     await Promise.all(upTo(5).map((n) => queue.publish('key', { n })));
@@ -168,7 +168,7 @@ describeWithNats('A group that comes late', () => {
     expect(late.numbers).toEqual([5, 6]);
   });
 
-  it('gets what still waits for its time, too', async () => {
+  it('gets the delayed messages', async () => {
     const queue = suite.open();
     await queue.publish('key', { n: 1 }, { delay: 300 });
     await queue.publish('key', { n: 2 });

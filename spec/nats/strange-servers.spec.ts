@@ -22,25 +22,25 @@ const greet = (facts: object) => (socket: Socket) => {
 };
 
 describe('A NatsBackend whose server is not NATS', () => {
-  it('fails, and says so, when it is an HTTP server', async () => {
+  it('fails with a clear error if it is an HTTP server', async () => {
     const { queue } = strange.open(await strange.startHttp(), 1500);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ name: 'BackendUnavailableError' });
   });
 
-  it('fails at once when it greets its clients, as mail servers do', async () => {
+  it('fails immediately if it greets differently, as mail servers do', async () => {
     await strange.failsAtOnce(
       await strange.start((socket) => socket.write('220 mail.example.org ESMTP\r\n')),
       /unexpected response|not.*NATS/i,
     );
   });
 
-  it('fails when it sends what is no text', async () => {
+  it('fails if it sends binary data', async () => {
     const url = await strange.start((socket) => socket.write(Buffer.from([0, 255, 13, 10, 1, 2, 3, 13, 10])));
     const { queue } = strange.open(url, 1500);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ name: 'BackendUnavailableError' });
   });
 
-  it('fails when its greeting is broken', async () => {
+  it('fails if its greeting is malformed', async () => {
     const { queue } = strange.open(await strange.start((socket) => socket.write('INFO {"server_id":\r\n')), 1500);
     expect(await failureOf(queue.publish('key', {}))).toMatchObject({ name: 'BackendUnavailableError' });
   });
@@ -51,7 +51,7 @@ describe('A NatsBackend whose server is not NATS', () => {
     none: /ECONNREFUSED|refused/i,
   });
 
-  it('leaves no connection behind to one that never answers, neither while it tries nor when it is closed', async () => {
+  it('leaves no connection open if it never responds, neither while it tries nor after close()', async () => {
     let connections = 0;
     let most = 0;
     const url = await strange.start((socket) => {
@@ -68,7 +68,7 @@ describe('A NatsBackend whose server is not NATS', () => {
     expect(most).toBeLessThanOrEqual(2);
   });
 
-  it('is let go of at once when the queue is closed while it has not answered', async () => {
+  it('closes the connection immediately if the queue is closed before a response', async () => {
     let connections = 0;
     const url = await strange.start((socket) => {
       connections += 1;
@@ -83,24 +83,24 @@ describe('A NatsBackend whose server is not NATS', () => {
     await queue.close();
     await published;
     await eventually(() => connections === 0);
-    // The time that a server may take to answer is ten seconds here.
+    // The response timeout is ten seconds here.
     expect(performance.now() - before).toBeLessThan(9000);
   });
 
-  it('fails in time when it greets, and answers nothing else', async () => {
+  it('fails in time if it greets, and responds to nothing else', async () => {
     await strange.failsInTime(await strange.start(greet({})), /time/i, 2500);
   });
 });
 
 describe('A NatsBackend whose server is of an old version', () => {
-  it.each(['2.8.4', '2.2.0', '1.4.1'])('fails at once: %s', async (version) => {
+  it.each(['2.8.4', '2.2.0', '1.4.1'])('fails immediately: %s', async (version) => {
     await strange.failsAtOnce(
       await strange.start(greet({ version })),
       new RegExp(`2\\.9.*newer.*${version.replaceAll('.', '\\.')}`),
     );
   });
 
-  it('fails at once when it knows no headers', async () => {
+  it('fails immediately if it does not support headers', async () => {
     await strange.failsAtOnce(await strange.start(greet({ headers: false, version: '2.1.9' })), /2\.9|headers/);
   });
 });
@@ -108,7 +108,7 @@ describe('A NatsBackend whose server is of an old version', () => {
 describeWithNats('A NatsBackend whose server has no JetStream', () => {
   const suite = new NatsSuite({ jetStream: false });
 
-  it('fails at once', async () => {
+  it('fails immediately', async () => {
     await strange.failsAtOnce(suite.url, /JetStream/);
   });
 });
@@ -122,21 +122,21 @@ describeWithNats('A NatsBackend whose account has no JetStream', () => {
     },
   });
 
-  it('fails at once', async () => {
+  it('fails immediately', async () => {
     await strange.failsAtOnce(suite.url.replace('nats://', 'nats://b:b@'), /JetStream/);
   });
 });
 
-describeWithNats('A NatsBackend whose server wants a user', () => {
+describeWithNats('A NatsBackend whose server requires a user', () => {
   const suite = new NatsSuite({ user: 'app', password: 'pa:ss/w@rd? #%ü' });
 
-  it('gives them, from the URL', async () => {
+  it('sends the user and password of the URL', async () => {
     const { queue } = strange.open(suite.url);
     await queue.publish('key', {});
   });
 
   it.each(['app:wr0ng-secret@', '', 'somebody:wr0ng-secret@', 'wr0ng-secret@'])(
-    'fails at once with the login "%s"',
+    'fails immediately with the login "%s"',
     async (login) => {
       await strange.failsAtOnce(
         `nats://${login}127.0.0.1:${suite.server.port}`,
@@ -145,7 +145,7 @@ describeWithNats('A NatsBackend whose server wants a user', () => {
     },
   );
 
-  it('shows no password when it is refused', async () => {
+  it('shows no password if it is refused', async () => {
     const { queue, logger } = strange.open(`nats://app:wr0ng-secret@127.0.0.1:${suite.server.port}`);
     const error = await failureOf(queue.publish('key', {}));
     const shown = [
@@ -159,15 +159,15 @@ describeWithNats('A NatsBackend whose server wants a user', () => {
   });
 });
 
-describeWithNats('A NatsBackend whose server wants a token', () => {
+describeWithNats('A NatsBackend whose server requires a token', () => {
   const suite = new NatsSuite({ token: 't%ken/?#@:' });
 
-  it('gives it, from the URL', async () => {
+  it('sends the token of the URL', async () => {
     const { queue } = strange.open(suite.url);
     await queue.publish('key', {});
   });
 
-  it.each(['wr0ng@', ''])('fails at once with the login "%s"', async (login) => {
+  it.each(['wr0ng@', ''])('fails immediately with the login "%s"', async (login) => {
     await strange.failsAtOnce(
       `nats://${login}127.0.0.1:${suite.server.port}`,
       /refused the user, the password or the token/,
@@ -175,28 +175,28 @@ describeWithNats('A NatsBackend whose server wants a token', () => {
   });
 });
 
-describeWithNats('A NatsBackend whose server speaks TLS', () => {
+describeWithNats('A NatsBackend whose server requires TLS', () => {
   const suite = new NatsSuite({ tls: true });
 
-  it('fails at once where nobody vouches for the certificate', async () => {
+  it('fails immediately if the certificate is not trusted', async () => {
     await strange.failsAtOnce(suite.url, /certificate/);
   });
 
-  it('says so where its URL is one without TLS', async () => {
+  it('fails with a clear error if its URL is one without TLS', async () => {
     await strange.failsAtOnce(suite.url.replace('tls:', 'nats:'), /certificate|TLS|secure/i);
   });
 
-  it('trusts a certificate that a client that is handed in brings', async () => {
+  it('trusts the certificate of a client of the user', async () => {
     const queue = suite.open({ client: await suite.client() });
     await queue.publish('key', { n: 1 });
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 });
 
-describeWithNats('A NatsBackend that wants TLS, and whose server does not speak it', () => {
+describeWithNats('A NatsBackend with TLS whose server does not support it', () => {
   const suite = new NatsSuite();
 
-  it('fails at once', async () => {
+  it('fails immediately', async () => {
     await strange.failsAtOnce(suite.url.replace('nats:', 'tls:'), /tls/i);
   });
 });
@@ -204,12 +204,12 @@ describeWithNats('A NatsBackend that wants TLS, and whose server does not speak 
 describeWithNats('A NatsBackend with several servers in its URL', () => {
   const suite = new NatsSuite();
 
-  it('takes the one that is there', async () => {
+  it('uses the one that is running', async () => {
     const { queue } = strange.open(`nats://127.0.0.1:1,${suite.url},nats://127.0.0.1:2`);
     await queue.publish('key', {});
   });
 
-  it('takes the one that answers', async () => {
+  it('uses the one that responds', async () => {
     const silent = await strange.start(() => {});
     for (const urls of [`${silent},${suite.url}`, `${suite.url},${silent}`]) {
       const { queue } = strange.open(urls);

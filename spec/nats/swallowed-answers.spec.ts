@@ -6,13 +6,13 @@ import { retryOnce } from '../support/retry-once.js';
 import { describeWithNats } from '../support/servers/describe-with.js';
 import { NatsProxy } from '../support/servers/nats-proxy.js';
 
-/** The server may take a second to answer: a third of the lease, and no less than that. */
+/** The response timeout is the minimum of one second. */
 const LEASE = 1500;
 
-/** What a queue with the name `orders` calls, by the subjects of its requests. */
+/** The name of the queue, for the subjects of its requests. */
 const STREAM = '[0-9a-f-]{36}';
 
-describeWithNats('A NatsBackend whose server swallows one answer', () => {
+describeWithNats('A NatsBackend whose server swallows one response', () => {
   retryOnce();
   const suite = new NatsSuite();
 
@@ -28,7 +28,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     return { proxy, queue };
   };
 
-  /** Uses the whole queue: both publishes are confirmed, both messages arrive, both acks count, and the queue is empty then. */
+  /** Uses the whole queue: publishes, consumes, acknowledges, and counts. */
   const works = async (queue: QueueBackend) => {
     const holder = new Holder(queue);
     await queue.publish('late', { n: 2 }, { delay: 50 });
@@ -75,7 +75,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     ['CONSUMER.LIST', /CONSUMER\.LIST\./],
     ['STREAM.INFO', RegExp(`STREAM\\.INFO\\.${STREAM}$`)],
     ['STREAM.MSG.DELETE, or STREAM.PURGE', /STREAM\.(?:MSG\.DELETE|PURGE)\./],
-  ])('drops the connection and goes on: %s', async (_method, subject) => {
+  ])('drops the connection and resumes: %s', async (_method, subject) => {
     const { proxy, queue } = await open();
     await works(queue);
     const { accepted } = proxy;
@@ -90,7 +90,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
   it.each([
     ['of a group', RegExp(`MSG\\.NEXT\\.${STREAM}\\.default$`)],
     ['of the mover', /MSG\.NEXT\..*\.mover$/],
-  ])('goes on: the answer to a pull %s', async (_what, subject) => {
+  ])('resumes: the response to a pull %s', async (_what, subject) => {
     const { proxy, queue } = await open();
     proxy.swallow(subject);
     await works(queue);
@@ -99,7 +99,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     await queue.close();
   });
 
-  it('confirms a publish whose answer is swallowed while others are answered', async () => {
+  it('confirms a publish whose confirm is swallowed while others arrive', async () => {
     const { proxy, queue } = await open();
     await works(queue);
     proxy.swallow(/\.swallowed$/);
@@ -114,7 +114,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     expect((await suite.stored()).filter(({ subject }) => subject.endsWith('.swallowed'))).toHaveLength(1);
   });
 
-  it('keeps its leases: the answer to a renewal', async () => {
+  it('keeps its leases: the response to a renewal', async () => {
     const { proxy, queue } = await open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -128,7 +128,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     expect(other.deliveries).toEqual([]);
   });
 
-  it.each(['ack', 'nack', 'release', 'reject'] as const)('settles: the answer to %s', async (how) => {
+  it.each(['ack', 'nack', 'release', 'reject'] as const)('settles: the response to %s', async (how) => {
     const { proxy, queue } = await open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -148,7 +148,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     ['STREAM.INFO', /STREAM\.INFO\..*~aside$/],
     ['STREAM.CREATE', /STREAM\.CREATE\..*~aside$/],
     ['the copy', /^[^$].*~aside\./],
-  ])('moves aside what is no message: %s', async (_method, subject) => {
+  ])('quarantines unreadable messages: %s', async (_method, subject) => {
     const { proxy, queue } = await open();
     await works(queue);
     proxy.swallow(subject);
@@ -159,7 +159,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     expect(proxy.swallowed).toBe(1);
   });
 
-  it('makes a lease longer: the answer to the update', async () => {
+  it('lengthens a lease: the response to the update', async () => {
     await suite.open({ lease: 1000 }).stats();
     const { proxy, queue } = await open();
     proxy.swallow(/CONSUMER\..*CREATE\..*\.default$/);
@@ -168,7 +168,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     expect((await suite.group()).config.ack_wait).toBe(LEASE * 1_000_000);
   });
 
-  it('closes: the answer to the last ping', async () => {
+  it('closes: the response to the last ping', async () => {
     const { proxy, queue } = await open();
     const holder = new Holder(queue);
     await queue.publish('key', { n: 1 });
@@ -176,7 +176,7 @@ describeWithNats('A NatsBackend whose server swallows one answer', () => {
     proxy.swallow(/^PING$/);
     await queue.close();
     expect(proxy.swallowed).toBe(1);
-    // What it held went back all the same.
+    // Its messages in flight were released all the same.
     const next = new Holder(suite.open({ lease: LEASE }));
     await eventually(() => next.deliveries.length === 1);
   });

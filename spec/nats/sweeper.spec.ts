@@ -7,17 +7,17 @@ import { recordingLogger } from '../support/recording-logger.js';
 
 describe('Sweeper', () => {
   interface Server {
-    /** Whether it purges: undefined before 2.10, a function that says whether it accepts. */
+    /** Whether the server accepts a purge. Undefined before 2.10. */
     readonly purge?: () => boolean;
-    /** Whether no message is in flight. @default true */
+    /** Whether no message is in flight. Default: true. */
     readonly isQuiet?: boolean;
-    /** The place of the first message. @default 1 */
+    /** The first message. Default: 1. */
     readonly first?: number;
-    /** Where messages are that another process left behind, and that only one group gets. */
+    /** The messages for one group that another process left behind. */
     readonly left?: readonly number[];
   }
 
-  /** A sweeper of a stream whose groups it is told of when the test says so, and what it has removed. */
+  /** Creates a sweeper that gets the progress of the groups when the test calls `tell`. */
   const sweeping = (floors: Record<string, number>, { purge, isQuiet = true, first = 1, left = [] }: Server = {}) => {
     const removed: number[] = [];
     const purged: number[] = [];
@@ -72,7 +72,7 @@ describe('Sweeper', () => {
     };
   };
 
-  it('removes nothing that is settled after it has asked for the groups', async () => {
+  it('removes no message that is settled after it has asked for the groups', async () => {
     const { sweeper, settle, removed, tell } = sweeping({ default: 0 });
     settle(1);
     const first = sweeper.sweep();
@@ -87,7 +87,7 @@ describe('Sweeper', () => {
     sweeper.stop();
   });
 
-  it('removes nothing of a stream that was found to be another while it asked for the groups', async () => {
+  it('removes nothing if the stream was recreated while it asked for the groups', async () => {
     const { sweeper, settle, removed, tell } = sweeping({ default: 0 });
     settle(1);
     sweeper.begin('before');
@@ -100,7 +100,7 @@ describe('Sweeper', () => {
     sweeper.stop();
   });
 
-  it('logs refusals once when they begin, and once when a message is removed again', async () => {
+  it('logs refusals once when they begin, and once when they end', async () => {
     const { sweeper, settle, removed, refused, logger, tell } = sweeping({ default: 0 });
     refused.push(new Error('no right'), new Error('no right'));
     settle(1);
@@ -119,7 +119,7 @@ describe('Sweeper', () => {
     sweeper.stop();
   });
 
-  it('knows what it has removed by its place, and by when it was stored', async () => {
+  it('remembers removed messages by sequence number and time of storage', async () => {
     const { sweeper, settle, tell } = sweeping({ default: 0 });
     settle(1);
     expect(sweeper.isSettled('default', ticket(1))).toBe(true);
@@ -135,7 +135,7 @@ describe('Sweeper', () => {
   describe('on a server that purges', () => {
     const purge = () => true;
 
-    it('removes with one request what all groups have settled', async () => {
+    it('removes with one request the messages that all groups have settled', async () => {
       const { sweeper, settle, removed, purged, tell } = sweeping({ default: 3, other: 2 }, { purge });
       for (const sequence of [1, 2, 3]) settle(sequence);
       const swept = sweeper.sweep();
@@ -147,7 +147,7 @@ describe('Sweeper', () => {
       sweeper.stop();
     });
 
-    it('removes one by one what no purge reaches', async () => {
+    it('removes one by one the messages that no purge reaches', async () => {
       const { sweeper, settle, removed, purged, tell } = sweeping({ default: 1 }, { purge });
       for (const sequence of [1, 3, 4]) settle(sequence);
       const swept = sweeper.sweep();
@@ -158,7 +158,7 @@ describe('Sweeper', () => {
       sweeper.stop();
     });
 
-    it('purges nothing while a message is in flight: a consumer would forget what was given back to it', async () => {
+    it('does not purge while a message is in flight: a consumer would forget its requeued messages', async () => {
       const { sweeper, settle, removed, purged, tell } = sweeping({ default: 1 }, { purge, isQuiet: false });
       settle(1);
       settle(3);
@@ -170,7 +170,7 @@ describe('Sweeper', () => {
       sweeper.stop();
     });
 
-    it('removes one by one when the server refuses the purge', async () => {
+    it('removes messages one by one if the server refuses the purge', async () => {
       const { sweeper, settle, removed, tell } = sweeping({ default: 2 }, { purge: () => false });
       for (const sequence of [1, 2]) settle(sequence);
       const swept = sweeper.sweep();
@@ -180,7 +180,7 @@ describe('Sweeper', () => {
       sweeper.stop();
     });
 
-    it('does not purge with floors that are too old: the stream may be another by now', async () => {
+    it('does not purge with floors that are too old: the stream may have been recreated', async () => {
       const { sweeper, settle, removed, purged, tell } = sweeping({ default: 2 }, { purge });
       for (const sequence of [1, 2]) settle(sequence);
       const now = jest.spyOn(performance, 'now');
@@ -195,7 +195,7 @@ describe('Sweeper', () => {
       sweeper.stop();
     });
 
-    it('purges nothing of a stream that begins at 0: before 2.12, the server would purge all', async () => {
+    it('does not purge a stream that begins at 0: before 2.12, the server would purge all', async () => {
       const { sweeper, settle, purged, tell } = sweeping({ default: 0 }, { purge, first: 0 });
       settle(1);
       const swept = sweeper.sweep();
@@ -205,18 +205,18 @@ describe('Sweeper', () => {
       sweeper.stop();
     });
 
-    describe('with timers of the test', () => {
+    describe('with fake timers', () => {
       beforeEach(() => jest.useFakeTimers());
       afterEach(() => jest.useRealTimers());
 
-      /** Lets a sweep ask for the groups after a time, and answers. */
+      /** Lets a sweep ask for the groups after a time, and responds. */
       const answerAfter = async (milliseconds: number, tell: () => void) => {
         await jest.advanceTimersByTimeAsync(milliseconds);
         tell();
         await jest.advanceTimersByTimeAsync(0);
       };
 
-      it('removes what another process left behind for one group, though a purge has removed all that was settled here', async () => {
+      it('removes messages for one group that another process left behind, also after a purge', async () => {
         const { sweeper, removed, purged, tell } = sweeping({ default: 3, other: 1 }, { purge, left: [2, 3] });
         sweeper.settled('default', {
           ...ticket(1),
@@ -229,9 +229,9 @@ describe('Sweeper', () => {
         sweeper.stop();
       });
 
-      it('removes what another process left behind for all, though nothing was settled here and a message is in flight', async () => {
+      it('removes messages for all groups that another process left behind, while a message is in flight', async () => {
         const { sweeper, removed, tell } = sweeping({ default: 2 }, { purge, isQuiet: false });
-        // Only passed: another group gets it.
+        // The group only passes it: another group gets it.
         sweeper.settled('default', {
           ...ticket(2),
           subject: queueNames('q').targetedTo('other'),

@@ -47,7 +47,7 @@ export async function countFrom(
   return response.json<{ readonly num_pending?: number }>().num_pending;
 }
 
-/** Adds a consumer. If the stream has its maximum, waits until the server has deleted the counters. */
+/** Adds a consumer. If the stream has its maximum, waits until the server deletes the counters. */
 export async function addConsumer(
   manager: JetStreamApi,
   stream: string,

@@ -71,7 +71,7 @@ export class Counts {
     return this.#statsOf(this.#queue.names.consumer(group), await this.#unsettledBy(link, group), delayed);
   }
 
-  /** Counts each group on the server, and each declared one. The server does not count consumers. */
+  /** Counts each group on the server and each declared one. The server does not count consumers. */
   async groups(link: NatsLink): Promise<Omit<GroupInfo, 'declared'>[]> {
     const { names, topology } = this.#queue;
     const delayed = await this.#withoutMoving(link);
@@ -84,8 +84,8 @@ export class Counts {
   }
 
   /**
-   * Counts each message of the queue once. Of the messages for all groups, the slowest group usually
-   * has all that the others have. The messages for one group are added.
+   * Counts each message of the queue once. Of the messages for all groups, the slowest group has
+   * usually all that the others have. The messages for one group are added.
    */
   async all(link: NatsLink): Promise<QueueStats> {
     const { total } = await this.#withoutMoving(link);
@@ -153,7 +153,7 @@ export class Counts {
     return counts;
   }
 
-  /** Counts until no message for another group is in flight: consumers acknowledge those quickly. */
+  /** Counts until no message for another group is in flight: consumers acknowledge those soon. */
   async #count(link: NatsLink, name: string): Promise<Share> {
     let least: Share | undefined;
     for (let attempt = 1; ; attempt++) {
@@ -191,7 +191,7 @@ export class Counts {
       countFrom(link, stream, from, targeted, 'all'),
       contents.targets.has(name) ? countFrom(link, stream, from, targetedTo(name), name) : 0,
     ]);
-    // If the server refuses, as at its limit of consumers, the count is too high rather than too low.
+    // If the server refuses, as at its limit of consumers, the count is rather too high.
     return every === undefined || own === undefined ? 0 : Math.max(0, every - own);
   }
 

@@ -259,7 +259,7 @@ export class NatsSession implements GroupSession<NatsLink> {
     if (credit > 0 && this.#puller.asked <= credit / 2) this.#puller.pull(credit - this.#puller.asked);
   }
 
-  /** Restores the order of the stream at the end of a turn: the server sends requeued messages late. */
+  /** Delivers the messages of a turn in the order of the stream, also requeued ones. */
   #arrive(message: Msg, facts: DeliveryFacts): void {
     if (this.#arrived.push({ message, facts }) > 1) return;
     setImmediate(() => {

@@ -1,4 +1,4 @@
-/** After how many bytes a late link is slow rather than dead. Heartbeats of consumers are smaller. */
+/** After how many bytes a late link is slow, not dead. Heartbeats of consumers are smaller. */
 const SLOW_AFTER = 16 * 1024;
 
 /** By how much the time of a late link grows, and how many times the usual time it gets at most. */
@@ -37,7 +37,7 @@ export class Pace {
     if (this.#inTime >= FAST_AFTER) this.#perByte = 0;
   }
 
-  /** A response was late. The kernel hides how many bytes have left: the next link gets more time. */
+  /** A response was late. The kernel hides how many bytes have left, so the next link gets time. */
   late(bytes: number, usual: number): void {
     this.#inTime = 0;
     if (bytes >= SLOW_AFTER) this.#perByte = GROWTH * Math.max(this.#perByte, usual / bytes);

@@ -22,8 +22,8 @@ export function nak(delay: number): string {
 }
 
 /**
- * Answers deliveries of one consumer. The server handles the answers in order, so its response to the
- * last one confirms all.
+ * Answers deliveries of one consumer. The server handles the answers in order, so its response to
+ * the last one confirms all.
  */
 export function answerAll<Item>(
   link: NatsLink,

@@ -124,7 +124,7 @@ export class NatsLink implements Link {
     else this.#subscription?.unsubscribe();
   }
 
-  /** @throws if the message cannot be sent. The link is then lost, unless the message is too large. */
+  /** @throws if the message cannot be sent. Unless it is too large, the link is then lost. */
   publish(subject: string, data: Uint8Array | string, options?: PublishOptions): void {
     try {
       this.connection.publish(subject, data, options);
@@ -199,7 +199,7 @@ export class NatsLink implements Link {
     };
   }
 
-  /** Waits for a response. If it is late, the link is lost, since it may lose other messages too. */
+  /** Waits for a response. If it is late, the link is lost: other messages may be lost too. */
   async inTime<Value>(response: Promise<Value>): Promise<Value> {
     let stop = () => {};
     const late = new Promise<never>((_, reject) => {
@@ -274,7 +274,7 @@ export function socketOf(connection: NatsConnection): { readonly bytesRead?: num
   return (connection as Internals).protocol?.transport?.socket;
 }
 
-/** Creates an inbox with the prefix of the connection, which is in private options of the client. */
+/** Creates an inbox with the prefix of the connection, which is in private options. */
 export function newInbox(connection: NatsConnection): string {
   const { options } = connection as { options?: { inboxPrefix?: string } };
   return createInbox(options?.inboxPrefix);

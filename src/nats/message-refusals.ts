@@ -7,7 +7,7 @@ export class MessageRefusals {
   /** When each message was last refused, as `performance.now()`. */
   readonly #refused = new Map<string, number>();
 
-  /** @param options `forgetAfter`: a message is with another process after this time, in milliseconds */
+  /** @param options `forgetAfter`: when another process has a message, in milliseconds */
   constructor(options: RefusalsOptions & { readonly forgetAfter: number }) {
     this.#refusals = new Refusals(options);
     this.#forgetAfter = options.forgetAfter;

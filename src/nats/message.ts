@@ -150,7 +150,7 @@ export function forwardHeaders(
 ): MsgHdrs {
   const headers = copyHeaders(message);
   const id = readHeaders(message)?.get(ID_HEADER) ?? '';
-  // After the window, a message with the same id is no duplicate: it was published long after this one.
+  // After the window, a message with the same id is no duplicate: it was published much later.
   const isLate = headers.has(GIVEN_ID_HEADER) && now - place.storedAt > dedupeWindow;
   if (id !== '') headers.set(ID_HEADER, isLate ? forwardId(place) : id);
   // A copy for one group says when the original was published.

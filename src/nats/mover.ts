@@ -33,7 +33,7 @@ const MAX_REQUESTED = 256;
 /** The time between heartbeats of the server while no message arrives, in milliseconds. */
 const HEARTBEAT = 7500;
 
-/** How long the server keeps a request, in milliseconds: before 2.10, also that of a killed process. */
+/** How long the server keeps a request, in milliseconds; before 2.10, also of a killed process. */
 const EXPIRES = 15_000;
 
 /**
@@ -55,7 +55,7 @@ const RETRY_PAUSE = 500;
 /** After how many milliseconds a refused message counts as moved by another process. */
 const FORGET_AFTER = 20 * RETRY_PAUSE;
 
-/** How old a reading of the server's clock may be for messages with an unknown delay, in milliseconds. */
+/** How old a reading of the server's clock may be for an unknown delay, in milliseconds. */
 const RECENT = 250;
 
 /** A requeued message arrives after its delay, here or in another process. */
@@ -64,9 +64,9 @@ const REQUEUED = { most: 100_000, lateness: 10_000 };
 const backoff = exponentialBackoff({ initial: 100, max: 5000, jitter: 0.5 });
 
 /**
- * Moves delayed messages to the stream of the groups when they are due. Requeues other messages with
- * the rest of their delay. Several processes move messages at a time; each message is in flight to
- * one of them.
+ * Moves delayed messages to the stream of the groups when they are due. Requeues other messages
+ * with the rest of their delay. Several processes move messages at a time; each message is in
+ * flight to one of them.
  *
  * If this process receives a message as soon as it is stored, its own monotonic clock measures the
  * delay. For other messages, it compares the time of storage with the server's clock. It reads that
@@ -236,7 +236,7 @@ export class Mover {
     this.#pull();
   }
 
-  /** Sorts the messages that have arrived. Reads the server's clock first if a delay depends on it. */
+  /** Sorts the arrived messages. Reads the server's clock first if a delay depends on it. */
   async #handle(): Promise<void> {
     const link = this.#link;
     if (this.#isReadingClock || link === undefined) return;
@@ -316,7 +316,7 @@ export class Mover {
     return { message, at: this.#dueAt(facts, read.delay, now), subject: read.subject, storedAt, sequence };
   }
 
-  /** If the server's clock was set since this process requeued the message, the own clock counts. */
+  /** If the server's clock was set since this process requeued it, the own clock counts. */
   #dueAt(place: Place, delay: number, now: number): number {
     // If the time of storage is in the future, the clock was set since.
     const at = Math.min(place.storedAt, now) + delay;

@@ -17,7 +17,7 @@ export class Nacked {
     return [...this.#delayed.ids].map((token) => this.#receipts.get(token) as Receipt);
   }
 
-  /** Returns when a message is due, as `performance.now()`. Undefined: this process did not nack it. */
+  /** Returns when a message is due, as `performance.now()`. Undefined if that is unknown. */
   dueAt(token: string): number | undefined {
     return this.#delayed.dueAt(token);
   }

@@ -27,8 +27,8 @@ import { unreadGroups } from './unread-groups.js';
 
 /**
  * How many bytes may be in transit to all groups of this process. On a slow link, a message and
- * those before it must arrive within its lease. By default, the server drops a connection that takes
- * no bytes for ten seconds, or for which 64 MB wait.
+ * those before it must arrive within its lease. By default, the server drops a connection that
+ * takes no bytes for ten seconds, or for which 64 MB wait.
  */
 const BYTES_IN_TRANSIT = 1024 * 1024;
 
@@ -176,7 +176,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   async shutDown(): Promise<void> {
     await this.#mover.leave();
     await this.#sweeper.close();
-    // Sends the last settlements. If this fails, the leases expire, and the messages are redelivered.
+    // Sends the last settlements. If this fails, the leases expire.
     if (this.connection.isReady) await this.connection.link?.flush().catch(() => {});
   }
 

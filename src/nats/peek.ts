@@ -6,7 +6,7 @@ import { readMessage } from './message.js';
 import { isFor, type QueueNames } from './names.js';
 import { asMessage, placeOf, readStored } from './stored.js';
 
-/** How far apart the first unsettled message and the last delivery may be for `peek` to read between. */
+/** How many messages `peek` reads from the first unsettled one to the last delivery. */
 const MAX_BETWEEN = 10_000;
 
 /** How many delayed messages `peek` reads to find those that are due first. */
@@ -23,7 +23,7 @@ interface PeekOptions {
   readonly moved: () => Promise<void>;
 }
 
-/** Shows the waiting messages of a group: the ready ones in order, then the delayed ones by time. */
+/** Shows the waiting messages of a group: the ready ones, then the delayed ones by due time. */
 export async function peek(link: NatsLink, options: PeekOptions): Promise<MessageView[]> {
   const { ready, delayed } = await peekStream(link, options);
   if (ready.length < options.limit) {

@@ -37,7 +37,7 @@ export interface Parcel {
 }
 
 export interface PublisherOptions {
-  /** A message is published for one group. Returns whether `Topology.open` must create the group. */
+  /** A message is published for one group. Returns whether the group may be missing. */
   readonly onGroup: (group: ConsumerGroup) => boolean;
   /** The server has stored a delayed message. */
   readonly onDelayed: () => void;
@@ -49,7 +49,7 @@ const MAX_PAYLOAD = 64 * 1024 * 1024;
 /** The maximum of the server is 64 kB, with the id and the time. A given id is sent twice. */
 const MAX_HEADERS = 65_000;
 
-/** Publishes to JetStream. A message that is sent again has the same id: the server stores it once. */
+/** Publishes to JetStream. The server deduplicates messages that are sent again. */
 export class Publisher implements PublishDriver<NatsLink, Parcel> {
   readonly mode = 'pipeline';
   /** Does not flood a slow server. On a slow link, settlements do not wait long behind messages. */

@@ -29,9 +29,9 @@ const BATCH = 256;
 type Interval = readonly [first: number, last: number];
 
 /**
- * Removes messages that are waiting or delayed, and none that is in flight. Deletes the messages that
- * no group needs. If another group needs a message, takes it through the consumer of the purged group
- * and terminates it there.
+ * Removes messages that are waiting or delayed, and none that is in flight. Deletes the messages
+ * that no group needs. If another group needs a message, takes it through the consumer of the
+ * purged group and terminates it there.
  */
 export class Purge {
   readonly #queue: NatsQueue;
@@ -190,7 +190,7 @@ export class Purge {
     this.#onRemoved(await deleteBetween(this.#link, delayedStream, state.first_seq, state.last_seq));
   }
 
-  /** Deletes the delayed messages of a group. Each other group gets a copy of those for all groups. */
+  /** Deletes the delayed messages of a group. Other groups get copies of those for all groups. */
   async #deleteDelayed(wanted: string, others: readonly string[]): Promise<void> {
     const { names } = this.#queue;
     const deleted = new Set<number>();

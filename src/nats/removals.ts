@@ -136,12 +136,14 @@ export class Removals {
     }
   }
 
-  /** In a cluster of old and new servers, the leader may move to an old one: each response counts. */
+  /** In a cluster of old and new servers, a leader may move to an old one: each response counts. */
   #canPurge(link: NatsLink, infos: readonly { readonly ts?: string }[]): boolean {
     const isNew = infos.every(hasTime);
     if (this.#purging?.link !== link) {
       this.#purging = { link, isPossible: isNew };
-      const how = isNew ? 'by purges while no message is in flight' : 'one by one: a purge is unsafe before NATS 2.10';
+      const how = isNew
+        ? 'by purging the stream when no message is in flight'
+        : 'one by one: a purge is unsafe before NATS 2.10';
       this.#debug(`Settled messages are removed ${how}`);
     }
     return isNew && this.#purging.isPossible;

@@ -1,4 +1,4 @@
-/** By how much two readings of one clock may differ, in milliseconds: a message takes time to arrive. */
+/** By how much two readings of one clock may differ, in milliseconds: messages take time. */
 export const JITTER = 100;
 
 /**

@@ -17,7 +17,7 @@ import { NATS_URL, parseUrl } from './url.js';
 
 const OLDEST_VERSION = [2, 9] as const;
 
-/** The pause between two checks whether a client of the user is connected again, in milliseconds. */
+/** The pause between two checks whether a client of the user is connected, in milliseconds. */
 const CHECK_PAUSE = 50;
 
 /** How long the other servers may take to greet after the first one, in milliseconds. */
@@ -145,8 +145,8 @@ async function greetingServers(servers: readonly string[], timeout: number, sign
  * Waits until a server greets, over a connection of its own.
  *
  * Works around a defect of `@nats-io/transport-node` (3.0 to 3.4): `NodeTransport.close()` does not
- * destroy its socket before the server has sent `INFO`. After the timeout of `connect`, each attempt
- * leaves a socket open. `spec/nats/client-internals.spec.ts` fails when the defect is fixed.
+ * destroy its socket before the server has sent `INFO`. After the timeout of `connect`, each
+ * attempt leaves a socket open. `spec/nats/client-internals.spec.ts` fails when that is fixed.
  * @param address host and port
  * @param timeout in milliseconds
  */

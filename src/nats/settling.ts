@@ -24,7 +24,7 @@ export interface SettlingOptions {
 
 const BATCH = 1000;
 
-/** Sends the settlements of a group. Sends an unconfirmed ack or reject again over the next link. */
+/** Sends the settlements of a group, and unconfirmed acks and rejects again over the next link. */
 export class Settling {
   readonly #options: SettlingOptions;
   readonly #settlements = new SettlementQueue<Verdict>((one, other) => Number(one) - Number(other));
@@ -115,9 +115,9 @@ export class Settling {
   }
 
   /**
-   * Puts unconfirmed settlements back, except requeues that were sent. If the server has carried one
-   * out, another consumer may have the message in flight, and would lose it to a second requeue. If
-   * not, the lease expires.
+   * Puts unconfirmed settlements back, except requeues that were sent. If the server has carried
+   * one out, another consumer may have the message in flight, and would lose it to a second
+   * requeue. If not, the lease expires.
    */
   #putBack(sent: readonly Settlement[], { again }: { readonly again: boolean }): void {
     const requeues = new Set(sent.filter(({ verdict }) => !isFinal(verdict.disposition)));
@@ -138,7 +138,7 @@ export class Settling {
   }
 }
 
-/** Whether the lease has expired. An ack that was sent before may have counted: it is sent again. */
+/** Whether the lease has expired. An ack that was sent before is kept: it may have counted. */
 function isLate({ verdict: { ticket, disposition }, again }: Settlement, now: number): boolean {
   return ticket.until < now && !(again && isFinal(disposition));
 }

@@ -13,8 +13,8 @@ const PAUSE = 50;
 const LONG_PAUSE = 1000;
 
 /**
- * How old the progress of the groups may be for a purge, in milliseconds. A purge names a sequence number, not a
- * stream: if the stream was created again meanwhile, the purge would remove unsettled messages.
+ * How old the progress of the groups may be for a purge, in milliseconds. A purge names a sequence
+ * number, not a stream: in a stream that was created again, it would remove unsettled messages.
  */
 const FRESH = 500;
 
@@ -39,9 +39,9 @@ interface Sweep {
 }
 
 /**
- * Removes the messages that every group has settled. Messages that this process settled are removed
- * when the other groups are past them. Messages that a dead process left behind are removed when all
- * earlier messages are settled.
+ * Removes the messages that every group has settled: those that this process settled when the other
+ * groups are past them, and those that a dead process left behind when all earlier messages are
+ * settled.
  */
 export class Sweeper {
   readonly #queue: NatsQueue;
@@ -178,7 +178,7 @@ export class Sweeper {
     if (pause !== undefined || this.#settled.size > 0) this.#later(pause ?? LONG_PAUSE);
   }
 
-  /** Purges the stream up to the lowest floor, if no message is in flight. Resolves to whether it did. */
+  /** Purges the stream up to the lowest floor, unless a message is in flight. */
   async #purge({ link, settled, progress }: Sweep): Promise<boolean> {
     if (!progress.canPurge || !progress.isQuiet) return false;
     const stream = this.#stream;

@@ -19,7 +19,7 @@ import type { QueueNames } from './names.js';
 import { isForbidden, isInvalidConfiguration, isNotFound, isTaken } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
 
-/** The lease of a delayed message in the mover, in milliseconds: less than the deduplication window. */
+/** The lease of a delayed message, in milliseconds: less than the deduplication window. */
 export const MOVER_LEASE = 5000;
 
 /**
@@ -173,7 +173,7 @@ export class Topology {
     return info;
   }
 
-  /** Waits until the server has deleted streams that existed, once for all: opening has a deadline. */
+  /** Waits until the server has deleted the streams: once for all, since opening has a deadline. */
   async #deleted(missing: readonly WantedStream[]): Promise<void> {
     const since = Math.max(...missing.map(({ name }) => this.#missingSince.get(name) ?? Number.NEGATIVE_INFINITY));
     if (since === Number.NEGATIVE_INFINITY) return;
@@ -331,7 +331,7 @@ async function unlessMissing<Info>(find: () => Promise<Info>): Promise<Info | un
   }
 }
 
-/** Creates a stream or consumer. If another process has created it meanwhile, resolves to that one. */
+/** Creates a stream or consumer, unless another process has created it meanwhile. */
 async function create<Info>(add: () => Promise<Info>, find: () => Promise<Info>): Promise<Info> {
   try {
     return await add();

@@ -22,9 +22,9 @@ export interface UnreadOptions {
 const PAUSE = 250;
 
 /**
- * Finds the groups that this process does not declare and that have no consumer. The server does not
- * tell whether a group has one: a live consumer requests messages, or receives one or renews a lease
- * within the time of the lease. So this looks twice.
+ * Finds the groups that this process does not declare and that have no consumer. The server does
+ * not say whether a group has one, so this looks twice: within the time of a lease, a live consumer
+ * requests or receives messages, or renews a lease.
  */
 export function unreadGroups(queue: NatsQueue, { counts, isKnown, signal }: UnreadOptions): UnreadGroups<NatsLink> {
   const { names, connection } = queue;

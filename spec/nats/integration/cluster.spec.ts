@@ -17,7 +17,7 @@ describeWithNats('A queue on a cluster of NATS', () => {
     open: (options) => new NatsBackend({ ...options, replicas: 3 }),
   });
 
-  it('loses nothing when the server that leads its stream is killed under load', async () => {
+  it('loses no message when the leader of its stream is killed under load', async () => {
     const cluster = new NatsCluster();
     stage.ending(() => cluster.stop());
     await cluster.start();
@@ -28,7 +28,7 @@ describeWithNats('A queue on a cluster of NATS', () => {
       publishTimeout: 60_000,
       prefetch: PREFETCH,
     });
-    // The publisher makes the stream.
+    // The publisher creates the stream.
     await stage.publish(queue, { tally, count: 1 });
     await stage.consumers(CONSUMERS, { ...settings, work: 10 }, tally);
     const published = stage.publish(queue, { tally, from: 1, count: MESSAGES - 1, ahead: 500 });
@@ -37,13 +37,13 @@ describeWithNats('A queue on a cluster of NATS', () => {
     const leader = await cluster.leaderOf(queueNames(stage.name).stream);
     await leader.kill();
     const { confirmed } = tally;
-    // The others go on without it.
+    // The others continue without the leader.
     await stage.until(() => tally.confirmed > confirmed + 500, tally);
     await leader.start();
     await published;
     await stage.settled(queue, tally);
     expect(tally.confirmed).toBe(MESSAGES);
-    // Once when it goes, and once when it comes back and is the leader again.
+    // Once when the leader stops, and once when it returns as the leader.
     stage.close(tally, 'the leader of the stream killed under load', 2 * PREFETCH * CONSUMERS);
   }, 100_000);
 });

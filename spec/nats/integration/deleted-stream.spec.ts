@@ -11,7 +11,7 @@ const LEASE = 3_000;
 const PREFETCH = 32;
 const CONSUMERS = 2;
 
-describeWithNats('A NATS queue whose stream or consumer somebody deletes', () => {
+describeWithNats('A NATS queue whose stream or consumer is deleted under load', () => {
   const stage = new Stage(nats);
 
   const manage = <Answer>(task: (manager: JetStreamManager) => Promise<Answer>) =>
@@ -19,7 +19,7 @@ describeWithNats('A NATS queue whose stream or consumer somebody deletes', () =>
 
   const deleteStream = () => manage((manager) => manager.streams.delete(queueNames(stage.name).stream));
 
-  /** Resolves to how many messages the stream held: what of them was delivered is delivered again. */
+  /** Resolves to how many messages the stream had: the delivered ones may be redelivered. */
   const deleteConsumer = () => {
     const { stream, consumer } = queueNames(stage.name);
     return manage(async (manager) => {
@@ -29,7 +29,7 @@ describeWithNats('A NATS queue whose stream or consumer somebody deletes', () =>
     });
   };
 
-  it('loses nothing that is published after its stream was deleted under load', async () => {
+  it('loses no message that is published after its stream was deleted', async () => {
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
     const tally = new Tally();
     await stage.consumers(CONSUMERS, { ...settings, work: 10 }, tally);
@@ -41,11 +41,11 @@ describeWithNats('A NATS queue whose stream or consumer somebody deletes', () =>
     await published;
     await stage.settled(queue, tally);
     expect(tally.confirmed).toBe(2_500);
-    // What was stored, and its confirmation was not sent yet, is stored again.
+    // A stored message whose confirm was not sent is stored again.
     stage.close(tally, 'a stream deleted under load', AT_ONCE);
   }, 100_000);
 
-  it('says that an acknowledgement did not count when the message was deleted with its stream', async () => {
+  it('resolves ack() to false if the message was deleted with its stream', async () => {
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: 5 });
     const tally = new Tally();
     const holder = await stage.consumer({ ...settings, work: 'until-told' }, tally);
@@ -62,7 +62,7 @@ describeWithNats('A NATS queue whose stream or consumer somebody deletes', () =>
     stage.close(tally, 'a stream deleted with messages in flight', 0);
   }, 100_000);
 
-  it('keeps every message when its consumer is deleted under load', async () => {
+  it('keeps every message if its consumer is deleted', async () => {
     const { queue, settings } = stage.open({ lease: LEASE, prefetch: PREFETCH });
     const tally = new Tally();
     await stage.consumers(CONSUMERS, { ...settings, work: 10 }, tally);
