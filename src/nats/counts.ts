@@ -16,7 +16,6 @@ export interface CountsOptions {
   readonly mover: Mover;
   /** By consumer. */
   readonly sessions: ReadonlyMap<string, NatsSession>;
-  /** The groups that this process declares or uses. */
   readonly known: () => ReadonlySet<ConsumerGroup>;
 }
 
@@ -43,7 +42,6 @@ const MAX_ATTEMPTS = 5;
 
 const NO_SHARE: Share = { all: 0, own: 0 };
 
-/** A consumer and the stream at one moment. */
 interface Snapshot {
   readonly info: ConsumerInfo;
   readonly contents: Contents;
@@ -96,7 +94,6 @@ export class Counts {
     };
   }
 
-  /** Counts the messages that the group of a consumer has not settled. */
   async unsettled(link: NatsLink, name: string): Promise<Share> {
     const { names } = this.#queue;
     const info = await link.manager.consumers.info(names.stream, name);

@@ -26,7 +26,6 @@ export interface NatsSessionOptions {
   readonly mover: Mover;
 }
 
-/** A number of messages of a group. */
 export interface Share {
   readonly all: number;
   /** How many of these no other group gets. */
@@ -60,7 +59,6 @@ export class NatsSession implements GroupSession<NatsLink> {
   /** When the stream was created. */
   #stream: string | undefined;
   #isMissing = false;
-  /** The messages that arrived in this turn. */
   #arrived: { readonly message: Msg; readonly facts: DeliveryFacts }[] = [];
 
   constructor(host: GroupHost, queue: NatsQueue, options: NatsSessionOptions) {
@@ -125,7 +123,6 @@ export class NatsSession implements GroupSession<NatsLink> {
     return this.#leases.has(String(sequence));
   }
 
-  /** Whether this process has acknowledged or rejected a message. */
   hasSettled({ sequence, storedAt }: Place): boolean {
     return (
       this.#settling.isFinishing(sequence) ||
@@ -298,7 +295,6 @@ export class NatsSession implements GroupSession<NatsLink> {
     unawaited(this.#answer(ticket, REQUEUE_UNCOUNTED));
   }
 
-  /** Whether no other group gets a message. */
   #isOwn({ subject }: Receipt): boolean {
     return this.#queue.names.targetOf(subject) !== undefined;
   }
@@ -331,7 +327,6 @@ export class NatsSession implements GroupSession<NatsLink> {
     return this.#settling.isPending && !this.#host.isClosing;
   }
 
-  /** The consumer is gone, or has no leader. */
   #lost(reason: string): void {
     if (this.#host.isClosing || this.#isMissing) return;
     this.#warn(`is gone, or has no leader: ${reason}. Looking for it, and creating it if it is missing.`);

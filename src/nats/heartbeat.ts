@@ -48,7 +48,6 @@ export interface HeartbeatOptions {
   /** The time between pings, and for the response on a fast link, in milliseconds. */
   readonly interval: number;
   readonly pace: Pace;
-  /** Resolves when the server responds. */
   readonly ping: () => Promise<unknown>;
   /** How many bytes the connection has sent and received. */
   readonly sent: () => number;

@@ -37,7 +37,6 @@ export function answerAll<Item>(
   return link.request(replyOf(last), answerTo(last));
 }
 
-/** A delivery on the server. */
 export interface Receipt extends Place {
   readonly subject: string;
   /** The subject of its answers. */
@@ -46,7 +45,6 @@ export interface Receipt extends Place {
   readonly stream: string | undefined;
 }
 
-/** The lease of a delivery. */
 export interface Ticket extends Receipt {
   readonly message: Msg;
   /** When the lease expires, as `performance.now()`. */
@@ -107,7 +105,6 @@ export class Leases {
     return this.#tickets.has(token);
   }
 
-  /** Renews a lease until `end`. */
   keep(token: string, ticket: Ticket): void {
     this.#tickets.set(token, ticket);
     this.watch();
@@ -124,7 +121,6 @@ export class Leases {
     return ticket !== undefined && ticket.until >= performance.now() ? ticket : undefined;
   }
 
-  /** Renews the leases, and drops the expired ones. */
   renew(): void {
     const now = performance.now();
     const { lease, link, onExpired, onCheck } = this.#options;

@@ -15,7 +15,6 @@ import { Heartbeat, type Pace } from './heartbeat.js';
 
 type OnResponse = (response: Msg) => void;
 
-/** A request that waits for its response. */
 interface Request {
   readonly subject: string;
   readonly refuse: (error: unknown) => void;
@@ -59,7 +58,6 @@ export class NatsLink implements Link {
     this.#options = options;
   }
 
-  /** The last refusal that was not the response to a request. */
   get refusal(): unknown {
     return this.#refusal;
   }

@@ -174,7 +174,6 @@ function forwardId({ sequence, storedAt }: Place): string {
   return `/${sequence.toString(36)}/${storedAt.toString(36)}`;
 }
 
-/** Writes headers as JSON in ASCII. Undefined: there are none. */
 export function writeHeadersHeader(headers: MessageHeaders): string | undefined {
   return writeHeaders(headers)?.replace(
     /[\u007f-\uffff]/g,

@@ -22,9 +22,7 @@ interface Arrival {
 /** A delayed message that is due, or will be soon. */
 interface Due extends Place {
   readonly message: Msg;
-  /** When it is due, by the server's clock. */
   at: number;
-  /** The subject on which it is stored then. */
   readonly subject: string;
 }
 
@@ -43,10 +41,8 @@ const EXPIRES = 15_000;
 const SOON = 40;
 const EARLY = 30;
 
-/** How many bytes of delayed messages may be in transit. */
 const SHARE = 16 * 1024 * 1024;
 
-/** How much too early a message may be due, in milliseconds. */
 const TOLERANCE = 1;
 
 /** The pause before a refused message is tried again, in milliseconds. */
@@ -84,7 +80,6 @@ export class Mover {
   #closed = false;
   /** The server had no undelivered message: the next new one was stored just now. */
   #isCaughtUp = false;
-  /** The messages that this process has requeued. */
   readonly #requeued = new DelayedInTransit(REQUEUED);
   /** The messages that arrived in this turn, or since the clock is read. */
   #arrived: Arrival[] = [];
@@ -133,7 +128,6 @@ export class Mover {
     return this.#clock.now;
   }
 
-  /** Forgets messages that were removed from the stream. */
   discard(isRemoved: (sequence: number) => boolean): void {
     this.#arrived = this.#arrived.filter(({ facts }) => !isRemoved(facts.sequence));
     this.#soon = this.#soon.filter(({ sequence }) => !isRemoved(sequence));
@@ -308,7 +302,6 @@ export class Mover {
     if (next !== undefined) this.#timer = setTimeout(() => this.#move(), Math.max(1, next.at - now));
   }
 
-  /** Returns undefined if the subject contains no delay. */
   #read(message: Msg, facts: DeliveryFacts, now: number): Due | undefined {
     const { storedAt, sequence } = facts;
     const read = this.#queue.names.readDelayed(message.subject);

@@ -4,7 +4,6 @@ import type { Receipt } from './leases.js';
 /** A busy server redelivers later than the delay. Messages beyond `most` count as ready. */
 const LIMITS = { most: 100_000, lateness: 250 };
 
-/** The messages of a group that this process nacked with a delay, by token. */
 export class Nacked {
   readonly #delayed = new DelayedInTransit(LIMITS);
   readonly #receipts = new Map<string, Receipt>();

@@ -76,7 +76,6 @@ export function queueNames(queue: string) {
       return end < 0 ? undefined : subject.slice(targetedPrefix.length, end);
     },
     delayedTargetOf: (subject: string) => delayedTarget.exec(subject.slice(delayedStream.length + 1))?.[1],
-    /** Returns undefined if the subject contains no delay. */
     readDelayed: (subject: string): DelayedSubject | undefined => {
       const [, delay, rest] = DELAYED.exec(subject.slice(delayedStream.length + 1)) ?? [];
       return delay === undefined ? undefined : { delay: Number(delay), subject: `${stream}.${rest}` };
@@ -109,7 +108,6 @@ export function readKey(subject: string, start: number): string | undefined {
   return decode(subject.slice(start));
 }
 
-/** Decodes percent-encoding. Returns undefined if it is invalid. */
 export function decode(encoded: string): string | undefined {
   try {
     return decodeURIComponent(encoded);

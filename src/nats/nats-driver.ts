@@ -32,7 +32,6 @@ import { unreadGroups } from './unread-groups.js';
  */
 const BYTES_IN_TRANSIT = 1024 * 1024;
 
-/** A queue on NATS JetStream. */
 export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   readonly options: CheckedNatsOptions;
   readonly names: QueueNames;
@@ -188,7 +187,6 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
     this.connection.close();
   }
 
-  /** Sends a request, and creates the stream first if it is missing. */
   #request<Value>(signal: AbortSignal, send: (link: NatsLink) => Promise<Value>): Promise<Value> {
     return this.connection.request(signal, async (link) => {
       for (;;) {
@@ -210,7 +208,6 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
     this.#mover.reconnected();
   }
 
-  /** The groups that this process consumes for or publishes to. */
   #needed(): ConsumerGroup[] {
     return [...this.#consumed(), ...this.#addressed];
   }
@@ -232,7 +229,6 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
     await this.#removals.awaitOthers(link);
   }
 
-  /** @param requests what the server refuses to this queue */
   #createRefusals(requests: string, group?: ConsumerGroup): Refusals {
     const { name, logger } = this.options;
     const { engine } = this.failures;

@@ -48,13 +48,11 @@ const RAISE_LIMIT =
 const NOT_NATS =
   /secure connection required|server does not support 'tls'|is not available on this server|unexpected response from server/i;
 
-/** How to read the errors of the client and of JetStream. */
 export const NATS_FAILURES: ErrorRules = { engine: 'NATS', classify, explain };
 
 /** JetStream refuses a request for now. */
 export class RefusedError extends Error {}
 
-/** An error of JetStream's API, as the client throws it. */
 interface ApiError extends Error {
   readonly code: number;
   readonly status: number;
@@ -82,7 +80,6 @@ function explain(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Whether the stream or the consumer does not exist. */
 export function isNotFound(error: unknown): boolean {
   return hasCode(error, STREAM_NOT_FOUND, CONSUMER_NOT_FOUND);
 }
@@ -91,7 +88,6 @@ export function isStreamMissing(code: number | undefined): boolean {
   return code === STREAM_NOT_FOUND;
 }
 
-/** Whether another stream or consumer has the name. */
 export function isTaken(error: unknown): boolean {
   return hasCode(error, ...NAME_TAKEN);
 }
@@ -100,7 +96,6 @@ export function isInvalidConfiguration(error: unknown): boolean {
   return hasCode(error, INVALID_CONFIGURATION);
 }
 
-/** Whether the stream has as many consumers as it may have. */
 export function isConsumerLimit(error: unknown): boolean {
   return hasCode(error, CONSUMER_LIMIT);
 }

@@ -9,14 +9,11 @@ import { asMessage, placeOf, readStored } from './stored.js';
 /** How many messages `peek` reads from the first unsettled one to the last delivery. */
 const MAX_BETWEEN = 10_000;
 
-/** How many delayed messages `peek` reads to find those that are due first. */
 const MAX_DELAYED = 10_000;
 
 interface PeekOptions {
   readonly names: QueueNames;
-  /** The consumer of the group. */
   readonly consumer: string;
-  /** The session of this process for the group. */
   readonly session: NatsSession | undefined;
   readonly limit: number;
   /** Resolves when no delayed message is being moved. */

@@ -22,9 +22,7 @@ import type { NatsQueue } from './queue.js';
 
 export interface Parcel {
   readonly key: QueueKey;
-  /** The server deduplicates by this id. */
   readonly messageId: string;
-  /** Whether the publisher gave the id. */
   readonly hasGivenId: boolean;
   /** JSON. */
   readonly payload: string;
@@ -39,7 +37,6 @@ export interface Parcel {
 export interface PublisherOptions {
   /** A message is published for one group. Returns whether the group may be missing. */
   readonly onGroup: (group: ConsumerGroup) => boolean;
-  /** The server has stored a delayed message. */
   readonly onDelayed: () => void;
 }
 
@@ -63,7 +60,6 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
   readonly #unconfirmed = new Map<string, Pending<Parcel>>();
   #link: NatsLink | undefined;
   #stopWatch: (() => void) | undefined;
-  /** The groups that may be missing. */
   readonly #missing = new Set<ConsumerGroup>();
 
   constructor(queue: NatsQueue, options: PublisherOptions) {

@@ -16,19 +16,15 @@ export interface PullerOptions {
   readonly onMessage: (message: Msg, facts: DeliveryFacts) => void;
   /** Fewer messages are requested than before: the owner may pull again. */
   readonly onChange: () => void;
-  /** The consumer is gone, or has no leader. */
   readonly onMissing: (reason: string) => void;
-  /** The server refuses a request. */
   readonly onRefused: (reason: string) => void;
 }
 
 /** After how long without a request the consumer may have been replaced, in milliseconds. */
 const IDLE = 1000;
 
-/** How many heartbeats may be missed. */
 const MAX_MISSED = 2;
 
-/** How many messages one request asks for at most. */
 const MAX_BATCH = 1000;
 
 /** Sizes of a message in bytes: the default maximum of servers, of an empty stream, the minimum. */
@@ -42,7 +38,6 @@ const DECAY = 0.95;
 /** The header that says how much of a request was not served when it ended. */
 const PENDING_MESSAGES = 'Nats-Pending-Messages';
 
-/** How the server describes a deleted consumer. */
 const GONE = /deleted/i;
 
 /** Requests messages from a consumer, and notices when the consumer is gone. */
@@ -51,7 +46,6 @@ export class Puller {
   #link: NatsLink | undefined;
   #inbox = '';
   #subscription: Subscription | undefined;
-  /** How many messages are requested and have not arrived. */
   #asked = 0;
   /** The expected size of the next messages, in bytes: that of the largest recent one. */
   #size: number;
@@ -73,7 +67,6 @@ export class Puller {
     return this.#asked === 0 && performance.now() - this.#heardAt > IDLE;
   }
 
-  /** Whether a message has arrived lately. */
   get isBusy(): boolean {
     return performance.now() - this.#receivedAt < IDLE;
   }

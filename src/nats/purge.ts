@@ -22,7 +22,6 @@ export interface PurgeOptions {
   readonly sessions: ReadonlyMap<string, NatsSession>;
 }
 
-/** How many messages are taken from a group at a time. */
 const BATCH = 256;
 
 /** Sequence numbers, both included. */
@@ -49,7 +48,6 @@ export class Purge {
     this.#onRemoved = onRemoved;
   }
 
-  /** Purges a group, or every group of the queue. */
   async run(group: ConsumerGroup | undefined): Promise<void> {
     const { names, options } = this.#queue;
     const { sweeper, removals } = this.#options;

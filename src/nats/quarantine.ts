@@ -6,7 +6,6 @@ import type { NatsQueue } from './queue.js';
 
 const REASON_HEADER = 'Sluice-Reason';
 
-/** Stores an unreadable message in the quarantine, with the reason. */
 export async function quarantine(
   { topology, names }: NatsQueue,
   link: NatsLink,

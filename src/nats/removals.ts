@@ -15,7 +15,6 @@ export interface Progress {
   readonly floors: ReadonlyMap<string, number>;
   /** False if a consumer has no leader: the list omits it. */
   readonly isComplete: boolean;
-  /** Whether no message is in flight. */
   readonly isQuiet: boolean;
   /** Whether a purge is safe while no message is in flight, and the server accepts it. */
   readonly canPurge: boolean;
@@ -71,7 +70,6 @@ export class Removals {
     return found;
   }
 
-  /** Removes messages one by one. */
   async remove(link: NatsLink, sequences: readonly number[]): Promise<void> {
     const { subject, write } = deletion(link, this.#queue.names.stream);
     for (const batch of batches(sequences)) {

@@ -16,7 +16,6 @@ export class ServerClock {
     return performance.now() + (this.#offset ?? performance.timeOrigin);
   }
 
-  /** Whether the clock was ever read. */
   get isKnown(): boolean {
     return this.#offset !== undefined;
   }

@@ -23,7 +23,6 @@ const CHECK_PAUSE = 50;
 /** How long the other servers may take to greet after the first one, in milliseconds. */
 const GREETING_MARGIN = 20;
 
-/** What a NATS server sends first. */
 const GREETING = 'INFO ';
 
 /** The server of a queue, and how to connect to it. */
@@ -33,7 +32,6 @@ export class Server {
   readonly #where: string;
   readonly #timeout: number;
   readonly #pace: Pace;
-  /** The server has had JetStream before. */
   #hadJetStream = false;
 
   constructor(options: CheckedNatsOptions) {

@@ -14,7 +14,6 @@ type Settlement = PendingSettlement<Verdict>;
 export interface SettlingOptions {
   readonly consumer: string;
   readonly sweeper: Sweeper;
-  /** Settlements are confirmed, or must be sent again. */
   readonly onChange: () => void;
   /** No consumer has received the settlements. */
   readonly onMissing: (reason: string) => void;
@@ -28,7 +27,6 @@ const BATCH = 1000;
 export class Settling {
   readonly #options: SettlingOptions;
   readonly #settlements = new SettlementQueue<Verdict>((one, other) => Number(one) - Number(other));
-  /** The sequence numbers of the unconfirmed acks and rejects. */
   readonly #finishing = new Set<number>();
   #requeuing = 0;
   #sending: Promise<void> | undefined;
@@ -62,7 +60,6 @@ export class Settling {
     return counts;
   }
 
-  /** Whether the ack or reject of a message is unconfirmed. */
   isFinishing(sequence: number): boolean {
     return this.#finishing.has(sequence);
   }
@@ -143,7 +140,6 @@ function isLate({ verdict: { ticket, disposition }, again }: Settlement, now: nu
   return ticket.until < now && !(again && isFinal(disposition));
 }
 
-/** Whether the message is not redelivered. */
 function isFinal({ action }: Disposition): boolean {
   return action !== 'requeue';
 }

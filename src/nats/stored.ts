@@ -76,7 +76,6 @@ export function deletion(link: NatsLink, stream: string) {
   };
 }
 
-/** Adapts a stored message to `readMessage`. */
 export function asMessage(stored: StoredMsg): Readable {
   return {
     subject: stored.subject,

@@ -21,7 +21,6 @@ const FRESH = 500;
 /** How long a removed message is remembered, in milliseconds: a crash of the server may undo it. */
 const REMEMBERED = 10_000;
 
-/** How many messages that another process left behind are removed at a time. */
 const MAX_LEFT_BEHIND = 1000;
 
 /** How many settled messages of a group are remembered. Others are removed by the floors. */
@@ -30,7 +29,6 @@ const MAX_PLACES = 100_000;
 /** Messages by consumer and sequence number: when each was stored. This tells two streams apart. */
 type Places = Map<string, Map<number, number>>;
 
-/** One run of the sweeper. */
 interface Sweep {
   readonly link: NatsLink;
   /** What this process had settled before it asked for the progress of the groups. */
@@ -61,7 +59,6 @@ export class Sweeper {
   #rotatedAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
-  /** When messages were last removed one by one. */
   #removedSinglyAt = performance.now();
   /** The next sweep removes all that can be removed. */
   #isThorough = false;
@@ -119,7 +116,6 @@ export class Sweeper {
     await this.#run();
   }
 
-  /** Sweeps for the last time. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.sweep();

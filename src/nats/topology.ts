@@ -64,7 +64,6 @@ export interface TopologyOptions {
 export class Topology {
   readonly #options: CheckedNatsOptions & TopologyOptions;
   readonly #names: QueueNames;
-  /** The stream when it was opened last. */
   #info: StreamInfo | undefined;
   /** The time of creation of the stream in which all groups were opened. */
   #completedIn: string | undefined;
@@ -101,7 +100,6 @@ export class Topology {
     return this.#hasDefault ? this.#options.groups : [];
   }
 
-  /** Opens the streams and all groups. */
   async open(link: NatsLink): Promise<void> {
     const { groupsDeclared, needed } = this.#options;
     const info = await this.#openStreams(link);
@@ -121,7 +119,6 @@ export class Topology {
     await this.#completing;
   }
 
-  /** Opens the stream of the quarantine. */
   async openAside(link: NatsLink): Promise<void> {
     const { aside } = this.#names;
     const description = 'Sluice: unreadable messages of the queue';

@@ -14,7 +14,6 @@ export interface UnreadOptions {
   readonly counts: Counts;
   /** Whether this process declares or consumes the group of a consumer. */
   readonly isKnown: (consumer: string) => boolean;
-  /** Ends the search. */
   readonly signal: AbortSignal;
 }
 

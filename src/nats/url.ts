@@ -2,7 +2,6 @@ import { decodeAll, type UrlRule } from '../core/options.js';
 
 const DEFAULT_PORT = '4222';
 
-/** The address of one NATS system. */
 export interface NatsAddress {
   /** Host and port of each server. */
   readonly servers: string[];
