@@ -1,6 +1,6 @@
 import { headers as createHeaders, type Msg } from '@nats-io/transport-node';
 import fc from 'fast-check';
-import { nak } from '../../src/nats/leases.js';
+import { nak } from '../../src/nats/answers.js';
 import {
   copyId,
   HEADERS_HEADER,

@@ -1,4 +1,4 @@
-import type { Receipt } from '../../src/nats/leases.js';
+import type { Receipt } from '../../src/nats/answers.js';
 import { queueNames } from '../../src/nats/names.js';
 import type { NatsQueue } from '../../src/nats/queue.js';
 import type { Removals } from '../../src/nats/removals.js';

@@ -6,7 +6,7 @@ import type { GroupHost, GroupSession } from '../core/group-loop.js';
 import { OwnReleases } from '../core/own-releases.js';
 import { NOT_COUNTED, unawaited } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
-import { Leases, type Receipt, receiptOf, type Ticket } from './leases.js';
+import { type Receipt, receiptOf } from './answers.js';
 import type { NatsLink } from './link.js';
 import { type DeliveryFacts, type Place, readMessage } from './message.js';
 import type { Mover } from './mover.js';
@@ -15,8 +15,8 @@ import { isFor } from './names.js';
 import { heartbeatFor, Puller } from './puller.js';
 import { quarantine } from './quarantine.js';
 import type { NatsQueue } from './queue.js';
-import { Settling } from './settling.js';
 import type { Sweeper } from './sweeper.js';
+import { type Ticket, Unsettled } from './unsettled.js';
 
 export interface NatsSessionOptions {
   readonly group: ConsumerGroup;
@@ -51,8 +51,7 @@ export class NatsSession implements GroupSession<NatsLink> {
   readonly #options: NatsSessionOptions;
   readonly #consumer: string;
   readonly #puller: Puller;
-  readonly #leases: Leases;
-  readonly #settling: Settling;
+  readonly #unsettled: Unsettled;
   /** By sequence number. The server counts a released message as delivered. */
   readonly #released = new OwnReleases();
   #link: NatsLink | undefined;
@@ -73,16 +72,16 @@ export class NatsSession implements GroupSession<NatsLink> {
     this.#consumer = consumer;
     const onChange = () => host.wake();
     const onMissing = (reason: string) => this.#lost(reason);
-    const onFailed = (error: unknown) => this.#failed(error);
-    this.#leases = new Leases({
+    this.#unsettled = new Unsettled({
       lease,
+      consumer,
+      sweeper,
       link: () => (connection.isReady && connection.link === this.#link ? this.#link : undefined),
       onExpired: (token) => host.inFlight.recall(token),
-      onCheck: (now) => this.#checkSettlements(now),
+      onChange,
       onMissing,
-      onFailed,
+      onFailed: (error) => this.#failed(error),
     });
-    this.#settling = new Settling({ consumer, sweeper, onChange, onMissing, onFailed });
     this.#puller = new Puller({
       stream: names.stream,
       consumer,
@@ -99,33 +98,35 @@ export class NatsSession implements GroupSession<NatsLink> {
 
   /** The messages that no consumer can receive now, as far as this process knows. */
   get kept(): Share {
-    const own = [...this.#leases.tickets, ...this.nacked.receipts].filter((receipt) => this.#isOwn(receipt));
+    const own = [...this.#unsettled.tickets.values(), ...this.nacked.receipts].filter((receipt) =>
+      this.#isOwn(receipt),
+    );
     return { all: this.#host.inFlight.size + this.nacked.size, own: own.length };
   }
 
   /** Whether this process uses the group. If not, a deleted group is not created again. */
   get isNeeded(): boolean {
-    return this.#host.inFlight.hasMembers || this.#leases.size > 0 || this.#settling.isPending;
+    return this.#host.inFlight.hasMembers || this.#unsettled.tickets.size > 0 || this.#unsettled.isPending;
   }
 
   get hasWork(): boolean {
     const { inFlight } = this.#host;
     return (
-      this.#settling.isPending ||
+      this.#unsettled.isPending ||
       inFlight.hasCredit ||
       inFlight.acceptsExcess ||
       this.#puller.asked > 0 ||
-      this.#leases.size > 0
+      this.#unsettled.tickets.size > 0
     );
   }
 
   holds(sequence: number): boolean {
-    return this.#leases.has(String(sequence));
+    return this.#unsettled.tickets.has(String(sequence));
   }
 
   hasSettled({ sequence, storedAt }: Place): boolean {
     return (
-      this.#settling.isFinishing(sequence) ||
+      this.#unsettled.isFinishing(sequence) ||
       this.#options.sweeper.isSettled(this.#consumer, { stream: this.#stream, sequence, storedAt })
     );
   }
@@ -152,14 +153,14 @@ export class NatsSession implements GroupSession<NatsLink> {
     this.#isMissing = false;
     this.#link = link;
     this.#puller.start(link);
-    this.#leases.renew();
+    this.#unsettled.renew();
   }
 
   async flush(link: NatsLink): Promise<void> {
     if (this.#puller.isIdle && (await this.#isRecreated(link))) await this.begin(link);
     if (this.#asksTooMuch) await this.#puller.withdraw();
     // Requests for messages do not wait for the confirm.
-    void this.#settling.send(link);
+    void this.#unsettled.send(link);
     this.#pull();
     // The messages that arrived in this turn are delivered first.
     if (this.#puller.asked <= this.#credit && this.#arrived.length === 0) this.#host.inFlight.quiet();
@@ -167,7 +168,7 @@ export class NatsSession implements GroupSession<NatsLink> {
 
   settle({ token }: DriverDelivery, disposition: Disposition): Promise<boolean> {
     const { delay, quarantine: reason } = disposition;
-    const ticket = this.#leases.end(token);
+    const ticket = this.#unsettled.end(token);
     if (ticket === undefined) return NOT_COUNTED;
     if (reason !== undefined) return this.#quarantine(ticket, 'is given up', reason);
     if (delay > 0) this.nacked.add(token, delay, receiptOf(ticket.message, ticket, ticket.stream));
@@ -175,15 +176,15 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   interrupted(): void {
-    if (this.#host.isClosing) this.#settling.giveUp();
+    if (this.#host.isClosing) this.#unsettled.giveUp();
   }
 
   giveUp(error?: Error): void {
-    this.#settling.giveUp(error);
+    this.#unsettled.giveUp(error);
   }
 
   settled(): Promise<void> {
-    return this.#settling.answeredNow();
+    return this.#unsettled.settled();
   }
 
   async leave(link: NatsLink): Promise<void> {
@@ -193,16 +194,16 @@ export class NatsSession implements GroupSession<NatsLink> {
     await link.flush().catch(() => {});
     // The messages that have arrived in this turn are released.
     await new Promise((resolve) => setImmediate(resolve));
-    await this.#settling.send(link);
-    while (this.#settling.isPending && link.isUp) {
+    await this.#unsettled.send(link);
+    while (this.#unsettled.isPending && link.isUp) {
       // While no server takes settlements, requests without a pause would flood the link.
       await new Promise((resolve) => setTimeout(resolve, LEAVE_PAUSE));
-      await this.#settling.send(link);
+      await this.#unsettled.send(link);
     }
   }
 
   stop(): void {
-    this.#leases.stop();
+    this.#unsettled.stop();
     this.#puller.stop();
   }
 
@@ -210,10 +211,7 @@ export class NatsSession implements GroupSession<NatsLink> {
     const { action, isCounted } = disposition;
     if (!isCounted) this.#released.add(String(ticket.sequence));
     else if (action !== 'requeue') this.#released.delete(String(ticket.sequence));
-    const counts = this.#settling.add(ticket, disposition);
-    this.#leases.watch();
-    this.#host.wake();
-    return counts;
+    return this.#unsettled.settle(ticket, disposition);
   }
 
   /** Whether the stream was created again while this session requested nothing. */
@@ -227,11 +225,10 @@ export class NatsSession implements GroupSession<NatsLink> {
   #forgetAll(): void {
     const { inFlight } = this.#host;
     for (const token of [...inFlight.ids]) inFlight.recall(token);
-    this.#leases.clear();
+    this.#unsettled.clear();
     this.#arrived = [];
     this.nacked.clear();
     this.#released.clear();
-    this.#settling.giveUp();
   }
 
   get #credit(): number {
@@ -250,7 +247,7 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   #pull(): void {
-    if (this.#settling.isRequeuing) return;
+    if (this.#unsettled.isRequeuing) return;
     const credit = this.#credit;
     // Several at a time: a request costs the server as much as a message.
     if (credit > 0 && this.#puller.asked <= credit / 2) this.#puller.pull(credit - this.#puller.asked);
@@ -269,11 +266,11 @@ export class NatsSession implements GroupSession<NatsLink> {
 
   /** Delivers a message to the next subscriber, or releases it if there is none. */
   #deliver(message: Msg, facts: DeliveryFacts): void {
-    const ticket = this.#leases.begin(message, facts, this.#stream);
+    const ticket = this.#unsettled.begin(message, facts, this.#stream);
     const { names } = this.#queue;
     const { inFlight, isClosing } = this.#host;
     // A server that crashed may have forgotten a settlement, which is sent again.
-    if (this.#settling.isFinishing(facts.sequence)) return;
+    if (this.#unsettled.isFinishing(facts.sequence)) return;
     const isForUs = isFor(this.#consumer, names.targetOf(message.subject));
     if (!isForUs || this.#options.sweeper.isSettled(this.#consumer, ticket)) unawaited(this.#answer(ticket, FINISH));
     else if (!inFlight.canDeliver || isClosing) unawaited(this.#answer(ticket, REQUEUE_UNCOUNTED));
@@ -289,9 +286,9 @@ export class NatsSession implements GroupSession<NatsLink> {
       return;
     }
     this.nacked.delete(content.token);
-    this.#leases.keep(content.token, ticket);
+    this.#unsettled.keep(content.token, ticket);
     if (this.#host.deliver(content)) return;
-    this.#leases.end(content.token);
+    this.#unsettled.end(content.token);
     unawaited(this.#answer(ticket, REQUEUE_UNCOUNTED));
   }
 
@@ -318,13 +315,6 @@ export class NatsSession implements GroupSession<NatsLink> {
       logger.debug(line, { ...details, error });
       return false;
     }
-  }
-
-  /** Drops the settlements whose leases have expired. Returns whether to check again. */
-  #checkSettlements(now: number): boolean {
-    this.#settling.dropLate(now);
-    this.#host.wake();
-    return this.#settling.isPending && !this.#host.isClosing;
   }
 
   #lost(reason: string): void {

@@ -2,7 +2,7 @@ import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
-import { ACK, type Answer, IN_PROGRESS, nak } from './leases.js';
+import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
 import type { NatsLink } from './link.js';
 import { type DeliveryFacts, forwardHeaders, type Place } from './message.js';
 import { MessageRefusals } from './message-refusals.js';

@@ -1,5 +1,5 @@
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
-import type { Receipt } from './leases.js';
+import type { Receipt } from './answers.js';
 
 /** A busy server redelivers later than the delay. Messages beyond `most` count as ready. */
 const LIMITS = { most: 100_000, lateness: 250 };

@@ -1,8 +1,8 @@
 import type { ConsumerInfo, StoredMsg, StreamInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
+import { ACK, type Answer, answerAll, nak, type Receipt, receiptOf, TERMINATE } from './answers.js';
 import type { NatsSession } from './group-session.js';
-import { ACK, type Answer, answerAll, nak, type Receipt, receiptOf, TERMINATE } from './leases.js';
 import { type NatsLink, newInbox } from './link.js';
 import { delayedCopyHeaders, readFacts } from './message.js';
 import type { Mover } from './mover.js';

@@ -1,5 +1,5 @@
 import { Refusals } from '../core/refusals.js';
-import type { Receipt } from './leases.js';
+import type { Receipt } from './answers.js';
 import type { NatsLink } from './link.js';
 import { isNotFound } from './nats-errors.js';
 import type { NatsQueue } from './queue.js';
