@@ -160,7 +160,7 @@ describeWithNats('A message of another program among the delayed ones', () => {
   const suite = new NatsSuite();
 
   it.each([
-    ['on a subject that says no delay', 'm.soon.key', '{"n":1}'],
+    ['on a subject that contains no delay', 'm.soon.key', '{"n":1}'],
     ['on a subject that says a negative one', 'm.-5.key', '{"n":1}'],
     ['on a subject that says one that is too long', `m.${'9'.repeat(17)}.key`, '{"n":1}'],
     ['on a subject that has no key', 'm.5', '{"n":1}'],

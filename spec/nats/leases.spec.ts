@@ -135,8 +135,8 @@ describeWithNats('The lease of a group on NATS', () => {
   const suite = new NatsSuite();
 
   it.each([
-    [700, 5000, /had a shorter lease: it is 5000 ms now/],
-    [5000, 700, /longer lease than 700 ms: it stays 5000 ms/],
+    [700, 5000, /had a shorter lease\. It is now 5000 ms/],
+    [5000, 700, /keeps its lease of 5000 ms, longer than the 700 ms of this process/],
   ])(
     'is the longest of all backends, and a backend with another one warns (%i ms, then %i ms)',
     async (first, second, warning) => {

@@ -19,17 +19,10 @@ export interface CountsOptions {
   readonly known: () => ReadonlySet<ConsumerGroup>;
 }
 
-interface Delayed {
-  readonly total: number;
-  /** How many of these only one group gets, by consumer. */
-  readonly targets: ReadonlyMap<string, number>;
-}
-
+/** The messages of a stream. */
 interface Contents {
   readonly messages: number;
-  readonly first: number;
-  readonly last: number;
-  /** How many messages only one group gets, by consumer. */
+  /** How many of these only one group gets, by consumer. */
   readonly targets: ReadonlyMap<string, number>;
 }
 
@@ -42,9 +35,14 @@ const MAX_ATTEMPTS = 5;
 
 const NO_SHARE: Share = { all: 0, own: 0 };
 
+interface StreamContents extends Contents {
+  readonly first: number;
+  readonly last: number;
+}
+
 interface Snapshot {
   readonly info: ConsumerInfo;
-  readonly contents: Contents;
+  readonly contents: StreamContents;
   /** How many undelivered messages of the consumer only other groups get. */
   readonly others: number;
 }
@@ -86,11 +84,11 @@ export class Counts {
    * usually all that the others have. The messages for one group are added.
    */
   async all(link: NatsLink): Promise<QueueStats> {
-    const { total } = await this.#withoutMoving(link);
+    const { messages } = await this.#withoutMoving(link);
     const counts = [...(await this.#unsettledByAll(link, this.#options.known()))];
     return {
       ready: together(counts.map(([name, unsettled]) => this.#readyOf(name, unsettled))),
-      unfinished: together(counts.map(([, unsettled]) => unsettled)) + total,
+      unfinished: together(counts.map(([, unsettled]) => unsettled)) + messages,
     };
   }
 
@@ -104,18 +102,18 @@ export class Counts {
     return this.#count(link, name);
   }
 
-  async delayed({ manager }: NatsLink): Promise<Delayed> {
+  async delayed({ manager }: NatsLink): Promise<Contents> {
     const { delayedStream, mover, targetedDelayed, delayedTargetOf } = this.#queue.names;
     // Not the length of the stream: after a crash, the server may have restored moved messages.
     const { num_pending, num_ack_pending } = await manager.consumers.info(delayedStream, mover);
-    const total = num_pending + num_ack_pending;
-    if (total === 0) return { total, targets: new Map() };
+    const messages = num_pending + num_ack_pending;
+    if (messages === 0) return { messages, targets: new Map() };
     const { state } = await manager.streams.info(delayedStream, targetedDelayed);
-    return { total, targets: byTarget(state.subjects, delayedTargetOf) };
+    return { messages, targets: byTarget(state.subjects, delayedTargetOf) };
   }
 
   /** Comes before other counts: a message that becomes due meanwhile is not missed. */
-  async #withoutMoving(link: NatsLink): Promise<Delayed> {
+  async #withoutMoving(link: NatsLink): Promise<Contents> {
     await this.#options.mover.moved();
     return this.delayed(link);
   }
@@ -177,7 +175,7 @@ export class Counts {
     }
   }
 
-  async #undeliveredToOthers(link: NatsLink, info: ConsumerInfo, contents: Contents): Promise<number> {
+  async #undeliveredToOthers(link: NatsLink, info: ConsumerInfo, contents: StreamContents): Promise<number> {
     const { stream, targeted, targetedTo } = this.#queue.names;
     const { name, delivered, num_pending } = info;
     const all = contents.messages - shareOf(name, contents);
@@ -192,16 +190,16 @@ export class Counts {
     return every === undefined || own === undefined ? 0 : Math.max(0, every - own);
   }
 
-  async #contents({ manager }: NatsLink): Promise<Contents> {
+  async #contents({ manager }: NatsLink): Promise<StreamContents> {
     const { stream, targeted, targetOf } = this.#queue.names;
     const { state } = await manager.streams.info(stream, targeted);
     const { messages, first_seq: first, last_seq: last, subjects } = state;
     return { messages, first, last, targets: byTarget(subjects, targetOf) };
   }
 
-  #statsOf(name: string, unsettled: Share, { total, targets }: Delayed): QueueStats {
-    const delayed = Math.max(0, total - othersThan(name, targets));
-    return { ready: this.#readyOf(name, unsettled).all, unfinished: unsettled.all + delayed };
+  #statsOf(name: string, unsettled: Share, delayed: Contents): QueueStats {
+    const unfinished = unsettled.all + Math.max(0, shareOf(name, delayed));
+    return { ready: this.#readyOf(name, unsettled).all, unfinished };
   }
 
   /** Counts the messages of a group that a consumer may receive, as far as this process knows. */
@@ -220,14 +218,9 @@ function unsettledOf({ name, num_pending, num_ack_pending }: ConsumerInfo, conte
 
 /** How many messages of the stream the group of a consumer gets. */
 function shareOf(name: string, { messages, targets }: Contents): number {
-  return messages - othersThan(name, targets);
-}
-
-/** How many messages only one other group gets. */
-function othersThan(name: string, targets: ReadonlyMap<string, number>): number {
-  let others = 0;
-  for (const [target, count] of targets) if (target !== name) others += count;
-  return others;
+  let share = messages;
+  for (const [target, count] of targets) if (target !== name) share -= count;
+  return share;
 }
 
 function byTarget(

@@ -92,7 +92,7 @@ export class NatsSession implements GroupSession<NatsLink> {
       onMessage: (message, facts) => this.#arrive(message, facts),
       onChange,
       onMissing,
-      onRefused: (reason) => this.#warn(`has made a request that NATS refuses: ${reason}`),
+      onRefused: (reason) => this.#warn(`sent a request that NATS refuses: ${reason}`),
     });
   }
 
@@ -319,7 +319,7 @@ export class NatsSession implements GroupSession<NatsLink> {
 
   #lost(reason: string): void {
     if (this.#host.isClosing || this.#isMissing) return;
-    this.#warn(`is gone, or has no leader: ${reason}. Looking for it, and creating it if it is missing.`);
+    this.#warn(`is gone or has no leader: ${reason}. It is created again if it is missing.`);
     this.#isMissing = true;
     this.#puller.stop();
     this.#host.failed(new Error(reason), 'retryable');

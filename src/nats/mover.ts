@@ -119,7 +119,8 @@ export class Mover {
     if (this.#queue.connection.link !== this.#link || this.#link === undefined) void this.#begin();
   }
 
-  reconnected(): void {
+  reconnected(hasMessages: boolean): void {
+    this.#isWanted ||= hasMessages;
     if (this.#isWanted) void this.#begin();
   }
 
@@ -333,7 +334,7 @@ export class Mover {
 
   #quarantine(link: NatsLink, message: Msg, token: string): Promise<void> {
     return this.#orLater(link, message, token, async () => {
-      await quarantine(this.#queue, link, message, 'its subject says no delay');
+      await quarantine(this.#queue, link, message, 'its subject contains no delay');
       this.#answer(link, message, ACK);
     });
   }

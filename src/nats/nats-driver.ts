@@ -203,9 +203,9 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   /** The declared groups exist before anything is published. */
   async #prepare(link: NatsLink): Promise<void> {
     await this.topology.open(link);
-    if ((await this.#counts.delayed(link)).total > 0) this.#mover.start();
+    const { messages } = await this.#counts.delayed(link);
+    this.#mover.reconnected(messages > 0);
     void this.#unread.look(link);
-    this.#mover.reconnected();
   }
 
   #needed(): ConsumerGroup[] {

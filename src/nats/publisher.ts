@@ -75,7 +75,7 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     if (written !== undefined && written.length > most)
       throw new InvalidMessageError(
         'headers',
-        `at most ${most} bytes of JSON in ASCII, which is the most that NATS takes`,
+        `at most ${most} bytes of JSON in ASCII, the limit of NATS`,
         `${written.length} bytes`,
       );
     const json = writePayload(payload, MAX_PAYLOAD, 'NATS');
@@ -139,7 +139,7 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
       pending.fail(
         new InvalidMessageError(
           'payload',
-          `at most ${most} bytes with its headers, which is what this server takes (max_payload)`,
+          `at most ${most} bytes with its headers, the max_payload of this server`,
           received,
         ),
       );
@@ -156,7 +156,7 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
       if (pending.parcel.delay > 0) this.#options.onDelayed();
       pending.confirm();
     } else if (refusal === undefined) {
-      const reason = `The message went to stream "${stream}", which is not the queue's and takes its subjects`;
+      const reason = `Stream "${stream}" of another program has the subjects of the queue, and stored the message`;
       pending.fail(this.#unavailable(reason));
     } else if (refusal.kind === 'fatal') pending.fail(this.#unavailable(refusal.error.message));
     else {

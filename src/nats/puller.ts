@@ -179,7 +179,7 @@ export class Puller {
         };
         void this.#link?.flush().then(answered, answered);
       }
-      if (missed > MAX_MISSED) onMissing(`nothing was heard of it for ${MAX_MISSED} heartbeats`);
+      if (missed > MAX_MISSED) onMissing(`it has missed more than ${MAX_MISSED} heartbeats`);
       else this.#timer = setTimeout(check, heartbeat);
     };
     this.#timer = setTimeout(check, heartbeat);

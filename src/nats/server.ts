@@ -105,7 +105,7 @@ export class Server {
       // A server that is starting enables JetStream later.
       if (this.#hadJetStream || !isWithoutJetStream(error)) throw error;
       throw this.#unusable(
-        'Expected a server with JetStream, which is not enabled there, or not for this account (nats-server --jetstream)',
+        'JetStream is not enabled on the server, or not for this account. Start it with nats-server --jetstream',
         error,
       );
     }
@@ -168,11 +168,11 @@ function greeted(address: string, timeout: number, signal: AbortSignal): Promise
     socket.on('data', (text) => {
       received += text;
       if (!received.startsWith(GREETING.slice(0, received.length)))
-        end(new Error('unexpected response from server: it does not greet as NATS does'));
+        end(new Error('unexpected response from server: it is not NATS'));
       else if (received.length >= GREETING.length) end();
     });
     socket.on('error', end);
-    socket.on('close', () => end(new Error('The connection was closed before the server said anything')));
+    socket.on('close', () => end(new Error('The server closed the connection before it greeted')));
   });
 }
 

@@ -207,7 +207,7 @@ export class Topology {
     if (limit !== undefined)
       throw fatal(`Stream "${name}" has ${limit} ${actual[limit]}, which discards messages before they are settled`);
     const flag = FLAGS.find((setting) => actual[setting] === true);
-    if (flag !== undefined) throw fatal(`Stream "${name}" has ${flag}, with which a queue cannot work`);
+    if (flag !== undefined) throw fatal(`Stream "${name}" has ${flag}, which a queue cannot use`);
   }
 
   /** Lengthens a shorter deduplication window. Keeps a longer one: another process may need it. */
@@ -218,7 +218,10 @@ export class Topology {
     const which = `Stream ${JSON.stringify(config.name)} of queue ${JSON.stringify(name)} deduplicates ids for ${actual} ms`;
     if (actual >= this.#window) {
       if (actual > this.#window && dedupeWindow !== DEFAULT_DEDUPE_WINDOW)
-        this.#warnOnce('window', `${which}, longer than \`dedupeWindow\` of ${dedupeWindow} ms. It keeps that.`);
+        this.#warnOnce(
+          'window',
+          `${which}, longer than \`dedupeWindow\` of ${dedupeWindow} ms. The longer window applies.`,
+        );
       return info;
     }
     try {
@@ -271,10 +274,10 @@ export class Topology {
     const which = `Group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`;
     if (actual > wanted) {
       // With a shorter lease, consumers that renew less often would lose their messages.
-      const message = `${which} has a longer lease than ${lease} ms: it stays ${millis(actual)} ms, for all`;
+      const message = `${which} keeps its lease of ${millis(actual)} ms, longer than the ${lease} ms of this process`;
       this.#warnOnce('lease', message, group);
     } else {
-      this.#warnOnce('lease', `${which} had a shorter lease: it is ${lease} ms now, for all`, group);
+      this.#warnOnce('lease', `${which} had a shorter lease. It is now ${lease} ms for all consumers`, group);
       await link.manager.consumers.update(stream, consumer(group), { ack_wait: wanted });
     }
   }

@@ -45,8 +45,8 @@ const RENEWED_BELOW = 0.75;
 const BATCH = 1000;
 
 /**
- * The unsettled deliveries of a group. Renews the leases of messages in flight, each of which has its
- * own, and sends settlements. Sends an unconfirmed ack or reject again over the next link.
+ * The unsettled deliveries of a group. Renews the lease of each message in flight, and sends
+ * settlements. Sends an unconfirmed ack or reject again over the next link.
  */
 export class Unsettled {
   readonly #options: UnsettledOptions;
@@ -188,7 +188,7 @@ export class Unsettled {
         ({ reply }) => reply,
         () => IN_PROGRESS,
       );
-      if (response !== undefined && isUnanswered(response)) this.#options.onMissing('nothing renews its leases');
+      if (response !== undefined && isUnanswered(response)) this.#options.onMissing('no server renews its leases');
       else for (const ticket of tickets) ticket.until = until;
     } catch (error) {
       this.#options.onFailed(error);
@@ -204,7 +204,7 @@ export class Unsettled {
       if (response !== undefined && isUnanswered(response)) {
         // The server shuts down, or the group is gone. They are sent again when it is back.
         this.#putBack(settlements.slice(0, -1), { again: true });
-        this.#options.onMissing('nothing takes its settlements');
+        this.#options.onMissing('no server takes its settlements');
       } else this.#confirmed(settlements);
     } catch (error) {
       this.#putBack(isUp ? settlements : [], { again: isUp });
