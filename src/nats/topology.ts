@@ -218,20 +218,15 @@ export class Topology {
     const which = `Stream ${JSON.stringify(config.name)} of queue ${JSON.stringify(name)} deduplicates ids for ${actual} ms`;
     if (actual >= this.#window) {
       if (actual > this.#window && dedupeWindow !== DEFAULT_DEDUPE_WINDOW)
-        this.#warnOnce(
-          'window',
-          `${which}, longer than \`dedupeWindow\` of ${dedupeWindow} ms. The longer window applies.`,
-        );
+        this.#warnOnce('window', `${which}, longer than \`dedupeWindow\` of ${dedupeWindow} ms. It stays longer.`);
       return info;
     }
     try {
       return await manager.streams.update(config.name, { ...config, duplicate_window: nanos(this.#window) });
     } catch (error) {
       if (!isForbidden(error) && !isInvalidConfiguration(error)) throw error;
-      this.#warnOnce(
-        'window',
-        `${which}, shorter than the ${this.#window} ms of this process: ${describeError(error)}`,
-      );
+      const reason = describeError(error);
+      this.#warnOnce('window', `${which}, shorter than the ${this.#window} ms of this process: ${reason}`);
       return info;
     }
   }

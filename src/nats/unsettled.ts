@@ -182,12 +182,7 @@ export class Unsettled {
 
   async #renew(link: NatsLink, tickets: readonly Ticket[], until: number): Promise<void> {
     try {
-      const response = await answerAll(
-        link,
-        tickets,
-        ({ reply }) => reply,
-        () => IN_PROGRESS,
-      );
+      const response = await answerAll(link, tickets, replyOf, () => IN_PROGRESS);
       if (response !== undefined && isUnanswered(response)) this.#options.onMissing('no server renews its leases');
       else for (const ticket of tickets) ticket.until = until;
     } catch (error) {
@@ -200,7 +195,7 @@ export class Unsettled {
     const settlements = this.#settlements.take(BATCH);
     const { isUp } = link;
     try {
-      const response = await answerAll(link, settlements, replyOf, answerTo);
+      const response = await answerAll(link, settlements, replyToSettlement, answerTo);
       if (response !== undefined && isUnanswered(response)) {
         // The server shuts down, or the group is gone. They are sent again when it is back.
         this.#putBack(settlements.slice(0, -1), { again: true });
@@ -255,7 +250,11 @@ function isFinal({ action }: Disposition): boolean {
   return action !== 'requeue';
 }
 
-function replyOf({ verdict }: Settlement): string {
+function replyOf({ reply }: Receipt): string {
+  return reply;
+}
+
+function replyToSettlement({ verdict }: Settlement): string {
   return verdict.ticket.reply;
 }
 
