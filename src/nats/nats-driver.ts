@@ -49,8 +49,6 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   readonly #unread: UnreadGroups<NatsLink>;
   /** By consumer. */
   readonly #sessions = new Map<string, NatsSession>();
-  /** The undeclared groups that messages were published for. */
-  readonly #addressed = new Set<ConsumerGroup>();
   readonly #closing = new AbortController();
 
   constructor(options: CheckedNatsOptions) {
@@ -82,10 +80,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
       isKnown: (consumer) => declared.has(consumer) || this.#sessions.has(consumer),
       signal: this.#closing.signal,
     });
-    this.#publisher = new Publisher(this, {
-      onDelayed: () => this.#mover.start(),
-      onGroup: (group) => this.#address(group),
-    });
+    this.#publisher = new Publisher(this, () => this.#mover.start());
     this.#publishRefusals = this.#createRefusals('publishes to');
     this.publisher = new PublishLoop({
       queueName: name,
@@ -209,18 +204,11 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   }
 
   #needed(): ConsumerGroup[] {
-    return [...this.#consumed(), ...this.#addressed];
+    return [...this.#consumed(), ...this.#publisher.addressed];
   }
 
   #consumed(): ConsumerGroup[] {
     return [...this.#sessions.values()].filter(({ isNeeded }) => isNeeded).map(({ group }) => group);
-  }
-
-  /** Returns whether the group may be missing. Declared groups exist. */
-  #address(group: ConsumerGroup): boolean {
-    if (this.options.groupsDeclared || this.#addressed.has(group)) return false;
-    this.#addressed.add(group);
-    return true;
   }
 
   /** A new group starts without the messages that all other groups have settled. */

@@ -34,12 +34,6 @@ export interface Parcel {
   readonly group: ConsumerGroup | undefined;
 }
 
-export interface PublisherOptions {
-  /** A message is published for one group. Returns whether the group may be missing. */
-  readonly onGroup: (group: ConsumerGroup) => boolean;
-  readonly onDelayed: () => void;
-}
-
 /** The largest `max_payload` that a server can have. The link knows that of its server. */
 const MAX_PAYLOAD = 64 * 1024 * 1024;
 
@@ -53,8 +47,10 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
   readonly window = { messages: 1024, size: 1024 * 1024 };
   /** Sends what `write` has written. */
   loop!: PublishLoop<NatsLink, Parcel>;
+  /** The undeclared groups that messages were published for. */
+  readonly addressed = new Set<ConsumerGroup>();
   readonly #queue: NatsQueue;
-  readonly #options: PublisherOptions;
+  readonly #onDelayed: () => void;
   readonly #ids = new MessageIds();
   /** By the token of the request. */
   readonly #unconfirmed = new Map<string, Pending<Parcel>>();
@@ -62,9 +58,10 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
   #stopWatch: (() => void) | undefined;
   readonly #missing = new Set<ConsumerGroup>();
 
-  constructor(queue: NatsQueue, options: PublisherOptions) {
+  /** @param onDelayed called when the server has stored a delayed message */
+  constructor(queue: NatsQueue, onDelayed: () => void) {
     this.#queue = queue;
-    this.#options = options;
+    this.#onDelayed = onDelayed;
   }
 
   write(message: CheckedMessage): Parcel {
@@ -79,7 +76,7 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
         `${written.length} bytes`,
       );
     const json = writePayload(payload, MAX_PAYLOAD, 'NATS');
-    if (group !== undefined && this.#options.onGroup(group)) this.#missing.add(group);
+    if (group !== undefined) this.#address(group);
     return { key, messageId, hasGivenId: id !== undefined, payload: json, headers: written, delay, group };
   }
 
@@ -102,8 +99,9 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
   }
 
   async prepare(link: NatsLink): Promise<void> {
+    const opened = [...this.#missing];
     await this.#queue.topology.open(link);
-    this.#missing.clear();
+    for (const group of opened) this.#missing.delete(group);
   }
 
   send(link: NatsLink, { messages }: Batch<Parcel>): void {
@@ -116,6 +114,13 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
   stop(): void {
     this.#stopWatch?.();
     this.#stopWatch = undefined;
+  }
+
+  /** Declared groups exist already. */
+  #address(group: ConsumerGroup): void {
+    if (this.#queue.options.groupsDeclared || this.addressed.has(group)) return;
+    this.addressed.add(group);
+    this.#missing.add(group);
   }
 
   #sendOne(link: NatsLink, pending: Pending<Parcel>, now: number): void {
@@ -153,7 +158,7 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     const { stream, refusal } = readResponse(response);
     if (refusal === undefined && (stream === names.stream || stream === names.delayedStream)) {
       this.loop.accepted();
-      if (pending.parcel.delay > 0) this.#options.onDelayed();
+      if (pending.parcel.delay > 0) this.#onDelayed();
       pending.confirm();
     } else if (refusal === undefined) {
       const reason = `Stream "${stream}" of another program has the subjects of the queue, and stored the message`;
