@@ -224,8 +224,8 @@ describeWithNats('A NatsBackend whose stream or consumer is deleted', () => {
     await queue.stats();
     for (const time of upTo(2)) {
       await suite.add(`${suite.names.stream}.k`, `odd ${time}`);
-      await eventually(async () => (await suite.length(suite.names.aside)) === 1);
-      await removeStream(suite.names.aside);
+      await eventually(async () => (await suite.length(suite.names.quarantine)) === 1);
+      await removeStream(suite.names.quarantine);
     }
   });
 

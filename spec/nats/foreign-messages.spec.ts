@@ -34,13 +34,13 @@ describeWithNats('An unreadable message in the stream of a NatsBackend', () => {
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats()).unfinished === 0);
     expect(holder.numbers).toEqual([1, 2]);
-    expect(await suite.aside()).toEqual([
-      { subject: `${suite.names.aside}.${subject}`, reason: expect.stringMatching(reason), data },
+    expect(await suite.quarantined()).toEqual([
+      { subject: `${suite.names.quarantine}.${subject}`, reason: expect.stringMatching(reason), data },
     ]);
-    const [kept] = await suite.stored(suite.names.aside);
+    const [kept] = await suite.stored(suite.names.quarantine);
     expect(kept?.header.get('Other')).toBe('kept');
     expect(logger.errors).toHaveLength(1);
-    expect(logger.errors[0]).toContain(suite.names.aside);
+    expect(logger.errors[0]).toContain(suite.names.quarantine);
     expect(logger.errors[0]).toMatch(reason);
     await eventually(async () => (await suite.length()) === 0);
   });
@@ -58,7 +58,7 @@ describeWithNats('An unreadable message in the stream of a NatsBackend', () => {
     await queue.publish('key', { n: 2 });
     const holder = new Holder(queue, { prefetch: 4 }, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats()).unfinished === 0);
-    const kept = (await suite.aside()).map(({ data }) => data);
+    const kept = (await suite.quarantined()).map(({ data }) => data);
     expect([
       holder.numbers.filter((n) => n !== 7),
       [...holder.numbers.filter((n) => n === 7).map((n) => JSON.stringify({ n })), ...kept],
@@ -71,8 +71,8 @@ describeWithNats('An unreadable message in the stream of a NatsBackend', () => {
     const bytes = Uint8Array.from([0, 255, 254, 123]);
     await suite.add(`${suite.names.stream}.k`, bytes);
     void new Holder(queue);
-    await eventually(async () => (await suite.length(suite.names.aside)) === 1);
-    const [kept] = await suite.stored(suite.names.aside);
+    await eventually(async () => (await suite.length(suite.names.quarantine)) === 1);
+    const [kept] = await suite.stored(suite.names.quarantine);
     expect(kept?.data).toEqual(bytes);
   });
 
@@ -85,7 +85,7 @@ describeWithNats('An unreadable message in the stream of a NatsBackend', () => {
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await eventually(async () => (await queue.stats()).unfinished === 0);
     expect(holder.numbers).toEqual([1]);
-    const kept = await suite.stored(suite.names.aside);
+    const kept = await suite.stored(suite.names.quarantine);
     expect(kept.map(({ data }) => data.length)).toContain(most);
     expect(kept.some(({ header }) => header?.get('Sluice-Reason').includes('not JSON'))).toBe(true);
   });
@@ -102,7 +102,7 @@ describeWithNats('An unreadable message in the stream of a NatsBackend', () => {
     const holder = new Holder(queue, { prefetch: 1 }, (delivery) => void delivery.ack());
     await eventually(() => holder.deliveries.length === 3);
     await eventually(async () => (await suite.length()) === 0);
-    expect(await suite.length(suite.names.aside)).toBe(3000);
+    expect(await suite.length(suite.names.quarantine)).toBe(3000);
   });
 
   it('is quarantined by each group', async () => {
@@ -110,11 +110,11 @@ describeWithNats('An unreadable message in the stream of a NatsBackend', () => {
     await queue.stats();
     await suite.add(`${suite.names.stream}.k`, 'odd');
     void new Holder(queue, { group: 'a' });
-    await eventually(async () => (await suite.length(suite.names.aside)) === 1);
+    await eventually(async () => (await suite.length(suite.names.quarantine)) === 1);
     expect(await suite.length()).toBe(1);
     void new Holder(queue, { group: 'b' });
     await eventually(async () => (await suite.length()) === 0);
-    const kept = await suite.aside();
+    const kept = await suite.quarantined();
     expect(new Set(kept.map(({ data }) => data))).toEqual(new Set(['odd']));
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
   });
@@ -172,8 +172,8 @@ describeWithNats('A message of another program among the delayed ones', () => {
     void new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.publish('key', { n: 1 });
     await suite.add(`${suite.names.delayedStream}.${subject}`, data);
-    await eventually(async () => (await suite.length(suite.names.aside)) === 1);
-    expect((await suite.aside()).map((kept) => kept.data)).toEqual([data]);
+    await eventually(async () => (await suite.length(suite.names.quarantine)) === 1);
+    expect((await suite.quarantined()).map((kept) => kept.data)).toEqual([data]);
     await eventually(async () => (await queue.stats()).unfinished === 0);
     expect(await suite.length(suite.names.delayedStream)).toBe(0);
   });
@@ -187,7 +187,7 @@ describeWithNats('A message of another program among the delayed ones', () => {
     const holder = new Holder(queue, {}, (delivery) => void delivery.ack());
     await queue.stats();
     await suite.addRaw(`${suite.names.delayedStream}.m.50.key`, header, '{"n":7}');
-    await eventually(async () => holder.deliveries.length + ((await suite.length(suite.names.aside)) ?? 0) === 1);
+    await eventually(async () => holder.deliveries.length + ((await suite.length(suite.names.quarantine)) ?? 0) === 1);
     await eventually(async () => (await queue.stats()).unfinished === 0);
   });
 });

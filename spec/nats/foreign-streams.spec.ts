@@ -135,8 +135,8 @@ describeWithNats('A stream or consumer of another program with a name of the que
 
   it('does not stop the queue if it has the name of the quarantine', async () => {
     const manager = await suite.manager();
-    const { aside, stream } = suite.names;
-    await manager.streams.add({ name: aside, subjects: ['elsewhere.aside'] });
+    const { quarantine, stream } = suite.names;
+    await manager.streams.add({ name: quarantine, subjects: ['elsewhere.aside'] });
     const queue = suite.open({ lease: 500 });
     const holder = new Holder(queue, { prefetch: 2 }, (delivery) => void delivery.ack());
     await queue.stats();
@@ -144,9 +144,9 @@ describeWithNats('A stream or consumer of another program with a name of the que
     await Promise.all(upTo(10).map((n) => queue.publish('key', { n })));
     await eventually(() => holder.deliveries.length === 10);
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
-    await manager.streams.delete(aside);
+    await manager.streams.delete(quarantine);
     await eventually(async () => (await queue.stats()).unfinished === 0);
-    expect((await suite.aside()).map(({ data }) => data)).toEqual(['odd']);
+    expect((await suite.quarantined()).map(({ data }) => data)).toEqual(['odd']);
   });
 });
 

@@ -30,7 +30,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     expect(b.of(2)).toMatchObject({ key: 'key.of.it', headers: { n: '2' }, attempt: 1 });
     for (const delivery of [...a.held, ...b.held]) expect(await delivery.ack()).toBe(true);
     await holds(0);
-    expect(await suite.aside()).toEqual([]);
+    expect(await suite.quarantined()).toEqual([]);
   });
 
   it('keeps its place and counts its attempts when it is requeued', async () => {
@@ -173,7 +173,7 @@ describeWithNats('A message for one group of a NatsBackend', () => {
     await suite.add(suite.names.subject('key', 'b'), '{"n":1}');
     await suite.add(suite.names.subject('key'), '{"n":2}');
     await eventually(() => a.deliveries.length + b.deliveries.length === 3);
-    await eventually(async () => (await suite.aside()).length === 1);
+    await eventually(async () => (await suite.quarantined()).length === 1);
     expect([a.numbers, b.numbers]).toEqual([[2], [1, 2]]);
   });
 

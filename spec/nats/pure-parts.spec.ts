@@ -44,7 +44,7 @@ describe('queueNames', () => {
         fc.pre(one !== other);
         const all = [one, other]
           .map(queueNames)
-          .map(({ stream, delayedStream, aside }) => [stream, delayedStream, aside]);
+          .map(({ stream, delayedStream, quarantine }) => [stream, delayedStream, quarantine]);
         expect(new Set(all.flat()).size).toBe(6);
         for (const each of all.flat()) {
           expect(each).toMatch(/^[\w=~-]+$/);
@@ -70,7 +70,7 @@ describe('queueNames', () => {
   it('returns valid subjects that contain the key', () => {
     fc.assert(
       fc.property(name, name, fc.nat(1e9), (queue, key, delay) => {
-        const { stream, subject, delayedStream, delayedSubject, asideSubject } = queueNames(queue);
+        const { stream, subject, delayedStream, delayedSubject, quarantineSubject } = queueNames(queue);
         const plain = subject(key);
         expect(plain).toMatch(SUBJECT);
         expect(readKey(plain, stream.length + 1)).toBe(key);
@@ -78,7 +78,7 @@ describe('queueNames', () => {
         expect(later).toMatch(SUBJECT);
         expect(later.startsWith(`${delayedStream}.`)).toBe(true);
         expect(readKey(later, later.indexOf(`.${delay}.`) + String(delay).length + 2)).toBe(key);
-        expect(asideSubject(plain)).toMatch(SUBJECT);
+        expect(quarantineSubject(plain)).toMatch(SUBJECT);
       }),
       { numRuns: 2000 },
     );

@@ -28,21 +28,21 @@ describeWithNats('A message that the dead letter queue of a NatsBackend refuses'
     expect(statusesOf(outcomes)).toEqual({ good: ['acked'], others: all.map(() => 'rejected') });
     expectToldOf(outcomes, told);
     expect(await deadLetters.stats()).toEqual({ ready: 0, unfinished: 0 });
-    const kept = await suite.stored(suite.names.aside);
+    const kept = await suite.stored(suite.names.quarantine);
     const contents = kept.map(({ subject, data, header }) =>
       [subject, Buffer.from(data).toString(), header.get(HEADERS)].join(' '),
     );
     const expected = all.map(({ payload, headers = '' }) =>
-      [`${suite.names.aside}.${subject}`, payload, headers].join(' '),
+      [`${suite.names.quarantine}.${subject}`, payload, headers].join(' '),
     );
     expect(contents.toSorted()).toEqual(expected.toSorted());
-    for (const { reason } of await suite.aside())
+    for (const { reason } of await suite.quarantined())
       expect(reason).toMatch(
         /cannot be dead-lettered \(InvalidMessageError: .*\) after its handler failed \(Error: boom\)/,
       );
-    expect(logger.errors.filter((error) => error.includes(subject) && error.includes(suite.names.aside))).toHaveLength(
-      all.length,
-    );
+    expect(
+      logger.errors.filter((error) => error.includes(subject) && error.includes(suite.names.quarantine)),
+    ).toHaveLength(all.length);
     await eventually(async () => (await suite.length()) === 0);
   });
 
@@ -73,7 +73,7 @@ describeWithNats('A message that the dead letter queue of a NatsBackend refuses'
     const { outcomes, logger } = await giveUpAll(queue, suite.open({ name: `${suite.name}-dead` }));
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected']);
     expectToldOf(outcomes, logger);
-    const [reason, kept] = await suite.stored(suite.names.aside);
+    const [reason, kept] = await suite.stored(suite.names.quarantine);
     expect(reason?.header.get('Sluice-Reason')).toContain('cannot be dead-lettered');
     expect([Buffer.from(kept?.data ?? []).toString() === data, kept?.header.get('Other')]).toEqual([true, 'kept']);
   });
@@ -85,7 +85,7 @@ describeWithNats('A message that the dead letter queue of a NatsBackend refuses'
     let begun = 0;
     let sent = 0;
     client.publish = (subject, ...content) => {
-      const isCopy = subject.startsWith(`${suite.names.aside}.`);
+      const isCopy = subject.startsWith(`${suite.names.quarantine}.`);
       const send = () => {
         publish(subject, ...content);
         if (isCopy) sent += 1;
@@ -99,6 +99,6 @@ describeWithNats('A message that the dead letter queue of a NatsBackend refuses'
     await suite.add(`${suite.names.stream}.k`, 'odd');
     await eventually(async () => sent > 1 && (await queue.stats()).unfinished === 0);
     await client.flush();
-    expect((await suite.aside()).map(({ data }) => data)).toEqual(['odd']);
+    expect((await suite.quarantined()).map(({ data }) => data)).toEqual(['odd']);
   });
 });

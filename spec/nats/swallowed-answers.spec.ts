@@ -155,7 +155,7 @@ describeWithNats('A NatsBackend whose server swallows one response', () => {
     new Holder(queue);
     await suite.add(`${suite.names.stream}.k`, 'odd');
     await eventually(async () => (await queue.stats()).unfinished === 0);
-    expect((await suite.aside()).length).toBeGreaterThan(0);
+    expect((await suite.quarantined()).length).toBeGreaterThan(0);
     expect(proxy.swallowed).toBe(1);
   });
 

@@ -111,10 +111,10 @@ export class NatsSuite extends ServerSuite<NatsServer> {
     return all;
   }
 
-  /** Returns the quarantined messages: subject, reason and data. */
-  async aside(): Promise<{ subject: string; reason: string; data: string }[]> {
-    if ((await this.length(this.names.aside)) === undefined) return [];
-    return (await this.stored(this.names.aside)).map(({ subject, header, data }) => ({
+  /** Resolves to the quarantined messages: their subjects, reasons and payloads. */
+  async quarantined(): Promise<{ subject: string; reason: string; data: string }[]> {
+    if ((await this.length(this.names.quarantine)) === undefined) return [];
+    return (await this.stored(this.names.quarantine)).map(({ subject, header, data }) => ({
       subject,
       reason: JSON.parse(header.get('Sluice-Reason')).reason,
       data: Buffer.from(data).toString(),

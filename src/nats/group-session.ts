@@ -305,7 +305,7 @@ export class NatsSession implements GroupSession<NatsLink> {
     try {
       await quarantine(this.#queue, await connection.acquire(), message, reason);
       const counted = await this.#answer(ticket, DROP);
-      this.#host.quarantined(which, `${what}: ${reason}`, `the stream ${JSON.stringify(names.aside)}`);
+      this.#host.quarantined(which, `${what}: ${reason}`, `the stream ${JSON.stringify(names.quarantine)}`);
       return counted;
     } catch (error) {
       // The lease expires, and the message is redelivered.

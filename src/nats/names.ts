@@ -30,7 +30,7 @@ export type QueueNames = ReturnType<typeof queueNames>;
 export function queueNames(queue: string) {
   const stream = safeName(queue, LONGEST_NAME);
   const delayedStream = `${stream}~delayed`;
-  const aside = `${stream}~aside`;
+  const quarantine = `${stream}~aside`;
   const targetedPrefix = `${stream}.${FOR_ONE}.`;
   const delayedTarget = new RegExp(`^\\d+\\.${FOR_ONE}\\.([^.]+)\\.`);
   // Every message needs the name of a consumer.
@@ -48,7 +48,7 @@ export function queueNames(queue: string) {
     stream,
     delayedStream,
     /** The stream of the quarantine. */
-    aside,
+    quarantine,
     /** The consumer of the delayed messages. */
     mover: 'mover',
     /** The prefix of responses and deliveries. A user may be restricted to those of one queue. */
@@ -69,7 +69,7 @@ export function queueNames(queue: string) {
     /** Returns the subject of a copy of a delayed message, for the group of one consumer. */
     delayedSubjectFor: (name: string, delay: number, subject: string) =>
       `${delayedStream}.${Math.ceil(delay)}.${FOR_ONE}.${name}.${subject.slice(stream.length + 1)}`,
-    asideSubject: (subject: string) => `${aside}.${subject}`,
+    quarantineSubject: (subject: string) => `${quarantine}.${subject}`,
     /** Returns the consumer of the only group that gets a message. Undefined: all groups get it. */
     targetOf: (subject: string) => {
       const end = targetEnd(subject);

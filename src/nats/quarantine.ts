@@ -12,8 +12,8 @@ export async function quarantine(
   message: Msg,
   reason: string,
 ): Promise<void> {
-  await topology.openAside(link);
-  const subject = names.asideSubject(message.subject);
+  await topology.openQuarantine(link);
+  const subject = names.quarantineSubject(message.subject);
   const withReason = (headers: MsgHdrs) => {
     headers.set(REASON_HEADER, writeHeadersHeader({ reason }) ?? '');
     // If the lease expires meanwhile, the message is stored again: the server keeps one copy.

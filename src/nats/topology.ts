@@ -119,10 +119,10 @@ export class Topology {
     await this.#completing;
   }
 
-  async openAside(link: NatsLink): Promise<void> {
-    const { aside } = this.#names;
+  async openQuarantine(link: NatsLink): Promise<void> {
+    const { quarantine } = this.#names;
     const description = 'Sluice: unreadable messages of the queue';
-    await this.#ensureStreams(link, { name: aside, description, subjects: [`${aside}.>`] });
+    await this.#ensureStreams(link, { name: quarantine, description, subjects: [`${quarantine}.>`] });
   }
 
   /** The window of this process. A message that is sent again must be within the default window. */

@@ -14,12 +14,12 @@ export interface Ticket extends Receipt {
   until: number;
 }
 
-interface Verdict {
+interface Settled {
   readonly ticket: Ticket;
   readonly disposition: Disposition;
 }
 
-type Settlement = PendingSettlement<Verdict>;
+type Settlement = PendingSettlement<Settled>;
 
 export interface UnsettledOptions {
   /** In milliseconds. */
@@ -53,7 +53,7 @@ export class Unsettled {
   readonly #timer: LeaseTimer;
   /** The messages in flight, by token. */
   readonly #tickets = new Map<string, Ticket>();
-  readonly #settlements = new SettlementQueue<Verdict>((one, other) => Number(one) - Number(other));
+  readonly #settlements = new SettlementQueue<Settled>((one, other) => Number(one) - Number(other));
   /** The sequence numbers of the unconfirmed acks and rejects. */
   readonly #finishing = new Set<number>();
   #requeuing = 0;
