@@ -1,7 +1,7 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
-import type { MessageHeaders } from '../backend.js';
-import { type Message, readEnvelope, writeHeaders } from '../core/envelope.js';
+import { type Message, readEnvelope } from '../core/envelope.js';
 import { isOwnId } from '../core/message-ids.js';
+import { type Metadata, writeMetadata } from '../internal/metadata.js';
 import { isName } from '../internal/options.js';
 import { decode, readKey } from './names.js';
 
@@ -80,7 +80,7 @@ export function readMessage(
   const content = readEnvelope({
     key: readKey(message.subject, keyStart),
     payload: message.string(),
-    headers: headers?.get(HEADERS_HEADER) || undefined,
+    metadata: headers?.get(HEADERS_HEADER) || undefined,
   });
   if (typeof content === 'string') return content;
   const publishedAt = Number(headers?.get(PUBLISHED_AT_HEADER) || Number.NaN);
@@ -174,8 +174,9 @@ function forwardId({ sequence, storedAt }: Place): string {
   return `/${sequence.toString(36)}/${storedAt.toString(36)}`;
 }
 
-export function writeHeadersHeader(headers: MessageHeaders): string | undefined {
-  return writeHeaders(headers)?.replace(
+/** Writes metadata as JSON in ASCII. Undefined: there is none. */
+export function writeHeadersHeader(metadata: Metadata): string | undefined {
+  return writeMetadata(metadata)?.replace(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

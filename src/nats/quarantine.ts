@@ -15,7 +15,7 @@ export async function quarantine(
   await topology.openQuarantine(link);
   const subject = names.quarantineSubject(message.subject);
   const withReason = (headers: MsgHdrs) => {
-    headers.set(REASON_HEADER, writeHeadersHeader({ reason }) ?? '');
+    headers.set(REASON_HEADER, writeHeadersHeader({ headers: { reason } }) ?? '');
     // If the lease expires meanwhile, the message is stored again: the server keeps one copy.
     headers.set(ID_HEADER, copyId(message.reply ?? ''));
     return headers;
