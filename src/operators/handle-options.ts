@@ -252,8 +252,15 @@ export function checkHandleOptions(options: HandleOptions | undefined): CheckedH
 export function bindHandleOptions(options: CheckedHandleOptions): BoundHandleOptions {
   const context = new AsyncContext();
   const { orderBy, retryDelay, deadLetter, onOutcome, logger } = options;
+  // A spread would give each subscription an object of another shape, and slow down all of them.
   return {
-    ...options,
+    group: options.group,
+    concurrency: options.concurrency,
+    timeout: options.timeout,
+    retryCount: options.retryCount,
+    deliveryLimit: options.deliveryLimit,
+    signal: options.signal,
+    scheduler: options.scheduler,
     context,
     orderBy: orderBy && context.bind(orderBy),
     retryDelay: context.bind(retryDelay),

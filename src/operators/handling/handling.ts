@@ -72,13 +72,17 @@ export class Handling implements SourceObserver<Delivery> {
     credit?: Credit,
     prefetch?: PrefetchController,
   ) {
-    const { scheduler, onOutcome, deliveryLimit } = options;
+    const { concurrency, context, timeout, scheduler, onOutcome, deliveryLimit } = options;
     this.#subscriber = subscriber;
     this.#options = options;
     this.#prefetch = prefetch;
+    // A spread would give each subscription an object of another shape, and slow down all of them.
     this.#workers = new Workers({
-      ...options,
       handler,
+      concurrency,
+      context,
+      timeout,
+      scheduler,
       virtual: isVirtual(scheduler),
       clock: onOutcome || prefetch ? clockOf(scheduler) : undefined,
       onStart: prefetch && ((now) => prefetch.handlerStarted(now)),
@@ -102,16 +106,15 @@ export class Handling implements SourceObserver<Delivery> {
 
   connect(source: Observable<Delivery>): void {
     const { signal } = this.#options;
-    if (signal?.aborted) {
-      this.#subscriber.complete();
-      return;
+    if (signal?.aborted) this.#subscriber.complete();
+    else {
+      const ignoreAbort = onAbort(signal, () => this.#stop());
+      this.#subscriber.add(() => {
+        ignoreAbort();
+        this.#leave();
+      });
+      source.subscribe(this.#source);
     }
-    const ignoreAbort = onAbort(signal, () => this.#stop());
-    this.#subscriber.add(() => {
-      ignoreAbort();
-      this.#leave();
-    });
-    source.subscribe(this.#source);
   }
 
   take(delivery: Delivery): void {
@@ -348,15 +351,11 @@ export class Handling implements SourceObserver<Delivery> {
   #stop(): void {
     if (this.#phase !== OPEN) return;
     this.#phase = STOPPING;
-    this.#startNoMore();
+    this.#suspects?.stop();
+    this.#prefetch?.stop();
     this.#requeueRetries();
     this.#deadLetters.stop();
     this.#moveOn();
-  }
-
-  #startNoMore(): void {
-    this.#suspects?.stop();
-    this.#prefetch?.stop();
   }
 
   #endIfDone(): void {
@@ -388,7 +387,8 @@ export class Handling implements SourceObserver<Delivery> {
   #leave(): void {
     if (this.#phase === OVER) return;
     this.#phase = OVER;
-    this.#startNoMore();
+    this.#suspects?.stop();
+    this.#prefetch?.stop();
     for (const worker of this.#workers.busy()) {
       if (worker.ended) this.#finish(worker);
       else this.#settle(this.#workers.abandon(worker), 'release', worker.duration);
