@@ -26,7 +26,7 @@ describe('SettlementQueue', () => {
     const before = performance.now();
     void settlements.add('1', 'back');
     const [settlement] = settlements.take(10);
-    expect(settlement).toMatchObject({ id: '1', verdict: 'back', again: false });
+    expect(settlement).toMatchObject({ id: '1', action: 'back', again: false });
     expect(settlement?.settledAt).toBeGreaterThanOrEqual(before);
     expect(settlement?.settledAt).toBeLessThanOrEqual(performance.now());
     settlements.putBack({ again: false });
@@ -40,9 +40,9 @@ describe('SettlementQueue', () => {
 
   it('reports when all current ones are confirmed, whatever is added later', async () => {
     const settlements = open();
-    expect(await stateOf(settlements.answeredNow())).toBe('fulfilled');
+    expect(await stateOf(settlements.confirmedNow())).toBe('fulfilled');
     void settlements.add('1', 'ack');
-    const answered = settlements.answeredNow();
+    const answered = settlements.confirmedNow();
     settlements.take(10);
     void settlements.add('2', 'ack');
     expect(await stateOf(answered)).toBe('pending');
@@ -53,7 +53,7 @@ describe('SettlementQueue', () => {
   it('counts failed ones as settled', async () => {
     const settlements = open();
     const answer = settlements.add('1', 'ack');
-    const answered = settlements.answeredNow();
+    const answered = settlements.confirmedNow();
     settlements.giveUp(({ reject }) => reject('gone'));
     expect(await outcomeOf(answer)).toEqual({ state: 'rejected', reason: 'gone' });
     expect(await stateOf(answered)).toBe('fulfilled');
@@ -76,12 +76,12 @@ describe('SettlementQueue', () => {
     const settlements = open();
     void settlements.add('1', 'ack');
     void settlements.add('2', 'back');
-    const before = settlements.answeredNow();
-    settlements.drop(({ verdict }) => verdict === 'back');
-    expect([await stateOf(before), await stateOf(settlements.answeredNow())]).toEqual(['pending', 'pending']);
+    const before = settlements.confirmedNow();
+    settlements.drop(({ action }) => action === 'back');
+    expect([await stateOf(before), await stateOf(settlements.confirmedNow())]).toEqual(['pending', 'pending']);
     settlements.take(10);
     settlements.answered(() => true);
-    expect([await stateOf(before), await stateOf(settlements.answeredNow())]).toEqual(['fulfilled', 'fulfilled']);
+    expect([await stateOf(before), await stateOf(settlements.confirmedNow())]).toEqual(['fulfilled', 'fulfilled']);
   });
 });
 

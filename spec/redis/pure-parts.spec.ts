@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { EngineErrors } from '../../src/core/engine-errors.js';
 import { SettlementQueue } from '../../src/core/settlement-queue.js';
-import { countedOf, settlementArguments, type Verdict } from '../../src/redis/exchange.js';
+import { type Action, countedOf, settlementArguments } from '../../src/redis/exchange.js';
 import { compareIds } from '../../src/redis/ids.js';
 import { readMessage } from '../../src/redis/message.js';
 import { isElsewhere, isReply, redisFailures } from '../../src/redis/redis-errors.js';
@@ -12,8 +12,8 @@ const id = fc
   .tuple(fc.integer({ min: 0, max: 3 }), fc.oneof(fc.nat(12), fc.maxSafeNat()))
   .map(([ms, seq]) => `${ms === 3 ? Number.MAX_SAFE_INTEGER : ms * 1_700_000_000_000}-${seq}`);
 
-const verdict: fc.Arbitrary<Verdict> = fc.oneof(
-  fc.constant<Verdict>({ kind: 'ack' }),
+const action: fc.Arbitrary<Action> = fc.oneof(
+  fc.constant<Action>({ kind: 'ack' }),
   fc.record({ kind: fc.constant('requeue' as const), deliveries: fc.nat(5), delay: fc.constantFrom(0, 0, 1000) }),
   fc.record({ kind: fc.constant('quarantine' as const), reason: fc.string() }),
 );
@@ -100,31 +100,31 @@ describe('readMessage', () => {
 });
 
 describe('Settlements of an exchange', () => {
-  const taken = (verdicts: readonly Verdict[]) => {
-    const settlements = new SettlementQueue<Verdict>(compareIds);
-    verdicts.forEach((verdict, number) => void settlements.add(`1-${number}`, verdict));
-    return settlements.take(verdicts.length);
+  const taken = (actions: readonly Action[]) => {
+    const settlements = new SettlementQueue<Action>(compareIds);
+    actions.forEach((action, number) => void settlements.add(`1-${number}`, action));
+    return settlements.take(actions.length);
   };
 
-  it('are passed to the script by verdict and matched with their replies', () => {
+  it('are passed to the script by action and matched with their replies', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(verdict, fc.boolean()), { maxLength: 12 }), (all) => {
-        const settlements = taken(all.map(([verdict]) => verdict));
-        const idsOf = (kind: Verdict['kind']) =>
-          settlements.filter(({ verdict }) => verdict.kind === kind).map(({ id }) => id);
+      fc.property(fc.array(fc.tuple(action, fc.boolean()), { maxLength: 12 }), (all) => {
+        const settlements = taken(all.map(([action]) => action));
+        const idsOf = (kind: Action['kind']) =>
+          settlements.filter(({ action }) => action.kind === kind).map(({ id }) => id);
         const { acked, requeue, quarantine } = settlementArguments(settlements);
         expect(acked === '' ? [] : acked.split(',')).toEqual(idsOf('ack'));
         expect(requeue.map(([id]) => id)).toEqual(idsOf('requeue'));
         expect(quarantine.map(([id]) => id)).toEqual(idsOf('quarantine'));
-        for (const { id, verdict } of settlements) {
-          if (verdict.kind === 'requeue') expect(requeue.find((row) => row[0] === id)?.[1]).toBe(verdict.deliveries);
-          if (verdict.kind === 'quarantine') expect(quarantine).toContainEqual([id, verdict.reason]);
+        for (const { id, action } of settlements) {
+          if (action.kind === 'requeue') expect(requeue.find((row) => row[0] === id)?.[1]).toBe(action.deliveries);
+          if (action.kind === 'quarantine') expect(quarantine).toContainEqual([id, action.reason]);
         }
         const counts = new Map(settlements.map(({ id }, number) => [id, all[number]?.[1] === true]));
         const answer = [...idsOf('ack'), ...idsOf('requeue')].map((id) => (counts.get(id) ? '1' : '0')).join('');
         // The reply says nothing about quarantined messages.
         expect(settlements.map(countedOf(settlements, answer))).toEqual(
-          settlements.map(({ id, verdict }) => verdict.kind === 'quarantine' || counts.get(id)),
+          settlements.map(({ id, action }) => action.kind === 'quarantine' || counts.get(id)),
         );
       }),
       { numRuns: 500 },

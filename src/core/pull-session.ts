@@ -81,9 +81,9 @@ export class PullSession implements GroupSession<Link> {
     this.#isEmpty = false;
     const now = performance.now();
     const request = {
-      settlements: settlements.map(({ verdict, settledAt }) => ({
-        ...verdict,
-        delay: Math.max(0, verdict.delay - (now - settledAt)),
+      settlements: settlements.map(({ action, settledAt }) => ({
+        ...action,
+        delay: Math.max(0, action.delay - (now - settledAt)),
       })),
       renew,
       demand,
@@ -132,7 +132,7 @@ export class PullSession implements GroupSession<Link> {
   }
 
   settled(): Promise<void> {
-    return this.#settlements.answeredNow();
+    return this.#settlements.confirmedNow();
   }
 
   async leave(link: Link): Promise<void> {

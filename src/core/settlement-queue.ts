@@ -1,7 +1,7 @@
 /** A settlement that is not confirmed. */
-export interface PendingSettlement<Verdict> {
+export interface PendingSettlement<Action> {
   readonly id: string;
-  readonly verdict: Verdict;
+  readonly action: Action;
   /** As `performance.now()`. */
   readonly settledAt: number;
   /** It was sent before, and the engine may have carried it out. */
@@ -12,10 +12,10 @@ export interface PendingSettlement<Verdict> {
 }
 
 /** The unconfirmed settlements, in order. Those of one turn are sent together. */
-export class SettlementQueue<Verdict> {
+export class SettlementQueue<Action> {
   readonly #compareIds: (one: string, other: string) => number;
-  #waiting: PendingSettlement<Verdict>[] = [];
-  #sent: readonly PendingSettlement<Verdict>[] = [];
+  #waiting: PendingSettlement<Action>[] = [];
+  #sent: readonly PendingSettlement<Action>[] = [];
 
   /** @param compareIds compares two messages by the order of their publication */
   constructor(compareIds: (one: string, other: string) => number) {
@@ -31,13 +31,13 @@ export class SettlementQueue<Verdict> {
     return [...this.#sent, ...this.#waiting].map(({ id }) => id);
   }
 
-  add(id: string, verdict: Verdict): Promise<boolean> {
+  add(id: string, action: Action): Promise<boolean> {
     let resolve!: (counted: boolean) => void;
     let reject!: (error: unknown) => void;
     const confirmed = new Promise<boolean>((...ends) => {
       [resolve, reject] = ends;
     });
-    this.#waiting.push({ id, verdict, settledAt: performance.now(), again: false, resolve, reject, confirmed });
+    this.#waiting.push({ id, action, settledAt: performance.now(), again: false, resolve, reject, confirmed });
     return confirmed;
   }
 
@@ -45,7 +45,7 @@ export class SettlementQueue<Verdict> {
    * Takes the next settlements to send, at most `most`, in the order of publication. Either all are
    * sent for the first time, or all again.
    */
-  take(most: number): readonly PendingSettlement<Verdict>[] {
+  take(most: number): readonly PendingSettlement<Action>[] {
     const waiting = this.#waiting;
     const again = waiting[0]?.again;
     const change = waiting.findIndex((settlement) => settlement.again !== again);
@@ -59,7 +59,7 @@ export class SettlementQueue<Verdict> {
    * The engine has confirmed the taken settlements.
    * @param counted whether a settlement counted
    */
-  answered(counted: (settlement: PendingSettlement<Verdict>) => boolean): void {
+  answered(counted: (settlement: PendingSettlement<Action>) => boolean): void {
     const sent = this.#sent;
     this.#sent = [];
     for (const settlement of sent) settlement.resolve(counted(settlement));
@@ -73,7 +73,7 @@ export class SettlementQueue<Verdict> {
   }
 
   /** Resolves waiting settlements that are too late to `false`. */
-  drop(isLate: (settlement: PendingSettlement<Verdict>) => boolean): void {
+  drop(isLate: (settlement: PendingSettlement<Action>) => boolean): void {
     const late = new Set(this.#waiting.filter(isLate));
     if (late.size === 0) return;
     this.#waiting = this.#waiting.filter((settlement) => !late.has(settlement));
@@ -81,7 +81,7 @@ export class SettlementQueue<Verdict> {
   }
 
   /** Removes all settlements, and settles their promises by a function. */
-  giveUp(how: (settlement: PendingSettlement<Verdict>) => void): void {
+  giveUp(how: (settlement: PendingSettlement<Action>) => void): void {
     const all = [...this.#sent, ...this.#waiting];
     this.#sent = [];
     this.#waiting = [];
@@ -89,7 +89,7 @@ export class SettlementQueue<Verdict> {
   }
 
   /** Resolves when all settlements of now are confirmed. */
-  async answeredNow(): Promise<void> {
+  async confirmedNow(): Promise<void> {
     await Promise.allSettled([...this.#sent, ...this.#waiting].map(({ confirmed }) => confirmed));
   }
 }

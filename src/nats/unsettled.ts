@@ -19,7 +19,7 @@ interface Settled {
   readonly disposition: Disposition;
 }
 
-type Settlement = PendingSettlement<Settled>;
+type Pending = PendingSettlement<Settled>;
 
 export interface UnsettledOptions {
   /** In milliseconds. */
@@ -173,7 +173,7 @@ export class Unsettled {
 
   /** Resolves when all settlements of now are confirmed. */
   settled(): Promise<void> {
-    return this.#settlements.answeredNow();
+    return this.#settlements.confirmedNow();
   }
 
   stop(): void {
@@ -207,10 +207,10 @@ export class Unsettled {
     }
   }
 
-  #confirmed(settlements: readonly Settlement[]): void {
+  #confirmed(settlements: readonly Pending[]): void {
     const { consumer, sweeper } = this.#options;
-    for (const { verdict } of settlements) {
-      const { disposition, ticket } = verdict;
+    for (const { action } of settlements) {
+      const { disposition, ticket } = action;
       this.#finishing.delete(ticket.sequence);
       if (isFinal(disposition)) sweeper.settled(consumer, ticket);
     }
@@ -222,8 +222,8 @@ export class Unsettled {
    * one out, another consumer may have the message in flight, and would lose it to a second
    * requeue. If not, the lease expires.
    */
-  #putBack(sent: readonly Settlement[], { again }: { readonly again: boolean }): void {
-    const requeues = new Set(sent.filter(({ verdict }) => !isFinal(verdict.disposition)));
+  #putBack(sent: readonly Pending[], { again }: { readonly again: boolean }): void {
+    const requeues = new Set(sent.filter(({ action }) => !isFinal(action.disposition)));
     this.#settlements.putBack({ again });
     // `drop` resolves the others to `false`.
     for (const { resolve } of requeues) resolve(true);
@@ -234,14 +234,14 @@ export class Unsettled {
   #dropLate(now: number): void {
     this.#settlements.drop((settlement) => {
       const isLate = isExpired(settlement, now);
-      if (isLate) this.#finishing.delete(settlement.verdict.ticket.sequence);
+      if (isLate) this.#finishing.delete(settlement.action.ticket.sequence);
       return isLate;
     });
   }
 }
 
 /** Keeps an ack that was sent before: it may have counted. */
-function isExpired({ verdict: { ticket, disposition }, again }: Settlement, now: number): boolean {
+function isExpired({ action: { ticket, disposition }, again }: Pending, now: number): boolean {
   return ticket.until < now && !(again && isFinal(disposition));
 }
 
@@ -254,11 +254,11 @@ function replyOf({ reply }: Receipt): string {
   return reply;
 }
 
-function replyToSettlement({ verdict }: Settlement): string {
-  return verdict.ticket.reply;
+function replyToSettlement({ action }: Pending): string {
+  return action.ticket.reply;
 }
 
-function answerTo({ verdict: { disposition }, settledAt }: Settlement): Answer {
+function answerTo({ action: { disposition }, settledAt }: Pending): Answer {
   const { action, delay } = disposition;
   if (action === 'finish') return ACK;
   if (action === 'drop') return TERMINATE;

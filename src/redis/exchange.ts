@@ -8,13 +8,13 @@ import { isReply } from './redis-errors.js';
 import { exchangeScript } from './scripts/index.js';
 
 /** How a message is settled. */
-export type Verdict =
+export type Action =
   | { readonly kind: 'ack' }
   /** `deliveries`: how many deliveries count. `delay`: in milliseconds, from the settlement on. */
   | { readonly kind: 'requeue'; readonly deliveries: number; readonly delay: number }
   | { readonly kind: 'quarantine'; readonly reason: string };
 
-export type Settlement = PendingSettlement<Verdict>;
+export type Pending = PendingSettlement<Action>;
 
 /** A request of a consumer to its group. */
 export interface Request {
@@ -22,7 +22,7 @@ export interface Request {
   readonly want: number;
   /** How many bytes of messages to read at most, but at least one message. Infinity: no limit. */
   readonly maxBytes: number;
-  readonly settlements: readonly Settlement[];
+  readonly settlements: readonly Pending[];
   /** The wake-ups that the consumer has received. */
   readonly wakeUps: readonly string[];
   /** The consumer no longer waits for the next due message: another consumer must. */
@@ -123,7 +123,7 @@ function scriptArguments({ group, consumer, lease }: Asker, request: Request): s
 }
 
 /** Lists settlements as the script takes them. */
-export function settlementArguments(settlements: readonly Settlement[]): {
+export function settlementArguments(settlements: readonly Pending[]): {
   /** The ids, separated by commas. */
   readonly acked: string;
   /** The delay in milliseconds. */
@@ -133,31 +133,31 @@ export function settlementArguments(settlements: readonly Settlement[]): {
   const { acked, requeued, quarantined } = sorted(settlements);
   return {
     acked: acked.map(({ id }) => id).join(','),
-    requeue: requeued.map(({ id, verdict, settledAt }) => {
-      const delay = verdict.delay === 0 ? 0 : Math.max(0, Math.ceil(settledAt + verdict.delay - performance.now()));
-      return [id, verdict.deliveries, delay];
+    requeue: requeued.map(({ id, action, settledAt }) => {
+      const delay = action.delay === 0 ? 0 : Math.max(0, Math.ceil(settledAt + action.delay - performance.now()));
+      return [id, action.deliveries, delay];
     }),
-    quarantine: quarantined.map(({ id, verdict }) => [id, verdict.reason]),
+    quarantine: quarantined.map(({ id, action }) => [id, action.reason]),
   };
 }
 
 /** Reads whether each settlement counted from `Answer.counted`. */
-export function countedOf(settlements: readonly Settlement[], answer: string): (settlement: Settlement) => boolean {
+export function countedOf(settlements: readonly Pending[], answer: string): (settlement: Pending) => boolean {
   if (!answer.includes('0')) return () => true;
   const { acked, requeued } = sorted(settlements);
   const uncounted = new Set([...acked, ...requeued].filter((_, index) => answer[index] !== '1'));
   return (settlement) => !uncounted.has(settlement);
 }
 
-type Of<Kind extends Verdict['kind']> = Settlement & { readonly verdict: Extract<Verdict, { kind: Kind }> };
+type Of<Kind extends Action['kind']> = Pending & { readonly action: Extract<Action, { kind: Kind }> };
 
-function sorted(settlements: readonly Settlement[]): {
-  readonly acked: readonly Settlement[];
+function sorted(settlements: readonly Pending[]): {
+  readonly acked: readonly Pending[];
   readonly requeued: readonly Of<'requeue'>[];
   readonly quarantined: readonly Of<'quarantine'>[];
 } {
-  const of = <Kind extends Verdict['kind']>(kind: Kind) =>
-    settlements.filter((settlement): settlement is Of<Kind> => settlement.verdict.kind === kind);
+  const of = <Kind extends Action['kind']>(kind: Kind) =>
+    settlements.filter((settlement): settlement is Of<Kind> => settlement.action.kind === kind);
   const [requeued, quarantined] = [of('requeue'), of('quarantine')];
   // Nearly always all are acks.
   const acked = requeued.length + quarantined.length === 0 ? settlements : of('ack');

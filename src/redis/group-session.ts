@@ -6,7 +6,7 @@ import { LeaseTimer } from '../core/lease-timer.js';
 import { SettlementQueue } from '../core/settlement-queue.js';
 import type { Logger } from '../internal/logger.js';
 import { consumersOf } from './consumers.js';
-import { type Answer, type Asker, countedOf, type Entry, exchange, type Request, type Verdict } from './exchange.js';
+import { type Action, type Answer, type Asker, countedOf, type Entry, exchange, type Request } from './exchange.js';
 import { compareIds } from './ids.js';
 import type { RedisLink } from './link.js';
 import { type Heard, type Listener, LONGEST_WAIT } from './listener.js';
@@ -35,7 +35,7 @@ const MAX_EXCHANGE = 1000;
  */
 export class GroupSession implements CoreGroupSession<RedisLink> {
   readonly #options: GroupSessionOptions;
-  readonly #settlements = new SettlementQueue<Verdict>(compareIds);
+  readonly #settlements = new SettlementQueue<Action>(compareIds);
   readonly #lease: LeaseTimer;
   #isLeaseDue = false;
   readonly #readSize = new ReadSize();
@@ -121,7 +121,7 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
   }
 
   settled(): Promise<void> {
-    return this.#settlements.answeredNow();
+    return this.#settlements.confirmedNow();
   }
 
   async leave(link: RedisLink): Promise<void> {
@@ -195,7 +195,7 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
         want > 0 &&
         maxBytes === Number.POSITIVE_INFINITY &&
         this.#wakeUps.length === 0 &&
-        settlements.every(({ verdict }) => verdict.kind === 'ack'),
+        settlements.every(({ action }) => action.kind === 'ack'),
       joined: this.#hasJoined,
       leave,
     };
@@ -306,12 +306,12 @@ export class GroupSession implements CoreGroupSession<RedisLink> {
   }
 
   /** Settles a message that no subscriber has seen. If this fails, its lease expires. */
-  #settle(id: string, verdict: Verdict): void {
-    void this.#add(id, verdict).catch(() => {});
+  #settle(id: string, action: Action): void {
+    void this.#add(id, action).catch(() => {});
   }
 
-  #add(id: string, verdict: Verdict): Promise<boolean> {
-    const counted = this.#settlements.add(id, verdict);
+  #add(id: string, action: Action): Promise<boolean> {
+    const counted = this.#settlements.add(id, action);
     this.#options.host.wake();
     return counted;
   }
