@@ -2,7 +2,7 @@ import { exec } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { RabbitLink } from '../../src/rabbitmq/link.js';
 import { queueNames } from '../../src/rabbitmq/names.js';
-import { UnreadDefault } from '../../src/rabbitmq/unread-default.js';
+import { unreadDefault } from '../../src/rabbitmq/unread-default.js';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RabbitMqSuite } from '../support/rabbitmq-suite.js';
@@ -122,14 +122,16 @@ describe('The check for an unread group `default`', () => {
     const options = { queueName: 'orders', names: queueNames('orders'), groups: ['billing'], vhost: 'shop', logger };
     const classify = (error: unknown) =>
       (error as { code?: unknown }).code === 'LOST' ? ('retryable' as const) : ('fatal' as const);
-    return { logger, look: new UnreadDefault({ ...options, failures: { classify } }).look };
+    return { logger, look: unreadDefault({ ...options, failures: { classify } }).look };
   };
 
   it('is skipped if the broker refuses it, which is logged at debug', async () => {
     const { logger, look } = create();
     await look(linkThat(errorOf('ACCESS_REFUSED')));
     expect(logger.warnings).toEqual([]);
-    expect(logger.debugs).toEqual([expect.stringMatching(/"default".*ACCESS_REFUSED/)]);
+    expect(logger.debugs).toEqual([
+      expect.stringMatching(/cannot check for groups without a consumer.*ACCESS_REFUSED/),
+    ]);
     await look(linkThat({ messageCount: 1, consumerCount: 0 }));
     expect(logger.warnings).toEqual([]);
   });

@@ -32,8 +32,11 @@ export class UnreadGroups<AnyLink> {
     this.#options = options;
   }
 
-  /** Looks for such groups. Never rejects. After a failure, the next call looks again. */
-  async look(link: AnyLink): Promise<void> {
+  /**
+   * Looks for such groups. Never rejects. After a failure that is not final, the next call looks
+   * again.
+   */
+  readonly look = async (link: AnyLink): Promise<void> => {
     if (this.#isDone) return;
     this.#isDone = true;
     const { queue, logger, find, isFinal } = this.#options;
@@ -45,14 +48,15 @@ export class UnreadGroups<AnyLink> {
       }
     } catch (error) {
       this.#isDone = isFinal(error);
+      if (!this.#isDone) return;
       const message = `Queue ${JSON.stringify(queue)}: cannot check for groups without a consumer`;
       logger.debug(`${message}: ${describeError(error)}`, { queue, error });
     }
-  }
+  };
 }
 
 /** Warns of an undeclared group without a consumer: it retains every message. */
-export function warnOfUnreadGroup(
+function warnOfUnreadGroup(
   logger: Logger,
   { queue, group, count, isBound = false, deletion }: UnreadGroup,
 ): void {

@@ -19,7 +19,7 @@ import { Publisher } from './publisher.js';
 import { Server } from './server.js';
 import { Topology } from './topology.js';
 import { UnconfirmedAcks } from './unconfirmed-acks.js';
-import { UnreadDefault } from './unread-default.js';
+import { unreadDefault } from './unread-default.js';
 
 /** The broker does not count a requeued message for a moment. */
 const REQUEUED = { most: 1024, lateness: 1000 };
@@ -59,7 +59,7 @@ export class RabbitMqDriver implements Driver {
     };
     this.#context = context;
     this.#topology = new Topology(context);
-    const unread = new UnreadDefault(context);
+    const unread = unreadDefault(context);
     this.#consuming = new Consuming(() => {
       let isFirst = true;
       const prepare = async (link: RabbitLink) => {

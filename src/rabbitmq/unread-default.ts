@@ -1,6 +1,5 @@
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
-import { shellCommand, warnOfUnreadGroup } from '../core/unread-group.js';
-import { describeError } from '../internal/describe.js';
+import { shellCommand, type UnreadGroup, UnreadGroups } from '../core/unread-group.js';
 import type { QueueContext } from './context.js';
 import type { RabbitLink } from './link.js';
 import { QueueRequests } from './queue-requests.js';
@@ -10,55 +9,35 @@ export type UnreadDefaultOptions = Pick<QueueContext, 'queueName' | 'names' | 'g
 };
 
 /**
- * Warns once of a group `default` that this backend does not declare and that has no consumer: it
- * retains every message. AMQP cannot list queues, so no other undeclared group is found.
+ * Finds the group `default`, if this backend does not declare it and it has no consumer. AMQP cannot
+ * list queues, so no other undeclared group is found.
  */
-export class UnreadDefault {
-  readonly #options: UnreadDefaultOptions;
-  #isOver: boolean;
+export function unreadDefault(options: UnreadDefaultOptions): UnreadGroups<RabbitLink> {
+  const { failures, queueName, names, groups, vhost, logger } = options;
 
-  constructor(options: UnreadDefaultOptions) {
-    this.#options = options;
-    this.#isOver = options.groups.includes(DEFAULT_GROUP);
-  }
-
-  /** Looks for the group. Does not reject. */
-  readonly look = async (link: RabbitLink): Promise<void> => {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    const { failures, queueName, logger } = this.#options;
-    try {
-      await this.#look(new QueueRequests(link));
-    } catch (error) {
-      this.#isOver = failures.classify(error) !== 'retryable';
-      if (this.#isOver)
-        logger.debug(
-          `Queue ${JSON.stringify(queueName)}: cannot check for a group "default" without a consumer (${describeError(error)})`,
-          { queue: queueName, group: DEFAULT_GROUP, error },
-        );
-    }
-  };
-
-  async #look(requests: QueueRequests): Promise<void> {
-    const { names, queueName, logger } = this.#options;
+  async function* find(link: RabbitLink): AsyncGenerator<UnreadGroup> {
+    if (groups.includes(DEFAULT_GROUP)) return;
+    const requests = new QueueRequests(link);
     const { queue, again } = names.group(DEFAULT_GROUP);
     const found = await requests.look(queue);
     const retried = found?.consumerCount === 0 ? await requests.look(again) : undefined;
     await requests.close();
     if (found?.consumerCount !== 0) return;
     const queues = retried === undefined ? [queue] : [queue, again];
-    warnOfUnreadGroup(logger, {
+    yield {
       queue: queueName,
       group: DEFAULT_GROUP,
       count: found.messageCount + (retried?.messageCount ?? 0),
-      deletion: queues.map((each) => this.#deletionOf(each)).join(' && '),
-    });
+      deletion: queues.map(deletionOf).join(' && '),
+    };
   }
 
   /** `--` ends the options: a name may begin with a dash. */
-  #deletionOf(queue: string): string {
-    const { vhost } = this.#options;
+  function deletionOf(queue: string): string {
     const where = vhost === undefined ? [] : ['--vhost', vhost];
     return shellCommand(['rabbitmqctl', 'delete_queue', ...where, '--', queue]);
   }
+
+  const isFinal = (error: unknown) => failures.classify(error) !== 'retryable';
+  return new UnreadGroups({ queue: queueName, logger, find, isFinal });
 }

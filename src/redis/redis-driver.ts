@@ -10,6 +10,7 @@ import { GroupLoop } from '../core/group-loop.js';
 import { maxBackoffFor } from '../core/options.js';
 import { PublishLoop } from '../core/publish-loop.js';
 import { Refusals } from '../core/refusals.js';
+import type { UnreadGroups } from '../core/unread-group.js';
 import { countMessages, deleteGroup, listGroups, peek, purge } from './administration.js';
 import { GroupSession } from './group-session.js';
 import { type QueueKeys, queueKeys } from './keys.js';
@@ -20,7 +21,7 @@ import { Publisher } from './publisher.js';
 import { isElsewhere } from './redis-errors.js';
 import { openScript } from './scripts/index.js';
 import { Server } from './server.js';
-import { UnreadGroups } from './unread-groups.js';
+import { unreadGroups } from './unread-groups.js';
 
 /** A queue on Redis Streams. */
 export class RedisDriver implements Driver {
@@ -32,7 +33,7 @@ export class RedisDriver implements Driver {
   readonly #keys: QueueKeys;
   readonly #server: Server;
   readonly #connection: Connection<RedisLink>;
-  readonly #unreadGroups: UnreadGroups;
+  readonly #unreadGroups: UnreadGroups<RedisLink>;
   readonly #refusals: Refusals[] = [];
 
   constructor(options: CheckedRedisOptions) {
@@ -49,7 +50,7 @@ export class RedisDriver implements Driver {
     } = options;
     const keys = queueKeys(queueName);
     this.#keys = keys;
-    this.#unreadGroups = new UnreadGroups({ queueName, keys, declared: groups, lease, logger });
+    this.#unreadGroups = unreadGroups({ queueName, keys, declared: groups, lease, logger });
     this.#server = new Server(options);
     this.failures = this.#server.failures;
     this.events = new QueueEvents({ queue: queueName, logger });

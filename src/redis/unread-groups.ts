@@ -1,5 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
-import { shellCommand, type UnreadGroup, warnOfUnreadGroup } from '../core/unread-group.js';
+import { shellCommand, type UnreadGroup, UnreadGroups } from '../core/unread-group.js';
 import type { Logger } from '../internal/logger.js';
 import { countMessages } from './administration.js';
 import { consumersOf, factsOf, isLive } from './consumers.js';
@@ -16,53 +16,29 @@ export interface UnreadGroupsOptions {
   readonly logger: Logger;
 }
 
-/** Warns once of undeclared groups without a consumer: they retain every message. */
-export class UnreadGroups {
-  readonly #options: UnreadGroupsOptions;
-  #isDone = false;
+/** Finds the groups that this process does not declare and that have no live consumer. */
+export function unreadGroups(options: UnreadGroupsOptions): UnreadGroups<RedisLink> {
+  const { queueName: queue, keys, declared, lease, logger } = options;
 
-  constructor(options: UnreadGroupsOptions) {
-    this.#options = options;
-  }
-
-  /** Looks for such groups, again if the connection is lost. Does not reject. */
-  async look(link: RedisLink): Promise<void> {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    const { queueName, logger } = this.#options;
-    try {
-      for (const found of await this.#find(link)) warnOfUnreadGroup(logger, found);
-    } catch (error) {
-      // Not every user may ask.
-      if (!isReply(error)) this.#isDone = false;
-      else
-        logger.debug(
-          `Groups of queue ${JSON.stringify(queueName)} without a consumer are not known: ${error.message}`,
-          { queue: queueName, error },
-        );
-    }
-  }
-
-  async #find(link: RedisLink): Promise<UnreadGroup[]> {
-    const { queueName: queue, keys, declared, lease } = this.#options;
-    const found: UnreadGroup[] = [];
+  async function* find(link: RedisLink): AsyncGenerator<UnreadGroup> {
     const infos = (await link.send(['XINFO', 'GROUPS', keys.stream])) as unknown[][];
     for (const facts of infos.map(factsOf)) {
       const group = String(facts.get('name'));
       if (declared.includes(group) || (await consumersOf(link, keys, group, lease)).some(isLive)) continue;
       const isBound = typeof facts.get('lag') !== 'number';
-      const count = await this.#count(link, group, isBound);
-      found.push({ queue, group, count, isBound, deletion: redisCli('XGROUP', 'DESTROY', keys.stream, group) });
+      const count = await countRetained(link, group, isBound);
+      yield { queue, group, count, isBound, deletion: redisCli('XGROUP', 'DESTROY', keys.stream, group) };
     }
-    return found;
   }
 
-  /** Counts retained messages. If the server has no lag, the length of the stream is the bound. */
-  async #count(link: RedisLink, group: ConsumerGroup, isBound: boolean): Promise<number> {
-    const { keys } = this.#options;
+  /** If the server has no lag, the length of the stream is the bound. */
+  async function countRetained(link: RedisLink, group: ConsumerGroup, isBound: boolean): Promise<number> {
     if (isBound) return (await link.send(['XLEN', keys.stream])) as number;
     return (await countMessages(link, keys, group)).unfinished;
   }
+
+  // Not every user may ask.
+  return new UnreadGroups({ queue, logger, find, isFinal: isReply });
 }
 
 const CONTROL = /\p{Cc}/gu;
