@@ -1,6 +1,6 @@
 import { Observable } from 'rxjs';
 import type { ConsumerGroup, Delivery, QueueBackend, QueuePayload } from '../backend.js';
-import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
+import { type BaseDelivery, type BaseDeliveryOwner, type Disposition, PlainDelivery } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
 import { describeError } from '../internal/describe.js';
 import type { Logger } from '../internal/logger.js';
@@ -104,7 +104,7 @@ interface PayloadOwner extends BaseDeliveryOwner {
 }
 
 /** A payload as a delivery. It has no key, no headers and no time of its own. */
-class PayloadDelivery extends BaseDelivery {
+class PayloadDelivery extends PlainDelivery {
   readonly queue: string;
   readonly attempt = 1;
   readonly publishedAt = Number.NaN;

@@ -1,7 +1,7 @@
 import { unawaited } from '../internal/answers.js';
 import { QUARANTINE, type Quarantinable } from '../internal/delivery-symbols.js';
 import type { Metadata } from '../internal/metadata.js';
-import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from './base-delivery.js';
+import { type BaseDeliveryOwner, type Disposition, PlainDelivery } from './base-delivery.js';
 import type { Message } from './envelope.js';
 
 /** The subscription that a delivery belongs to. */
@@ -13,7 +13,7 @@ export interface DeliveryOwner extends BaseDeliveryOwner {
 }
 
 /** A delivery of a message from an engine. */
-export class DriverDelivery extends BaseDelivery implements Quarantinable {
+export class DriverDelivery extends PlainDelivery implements Quarantinable {
   readonly queue: string;
   readonly #owner: DeliveryOwner;
   readonly #message: Message;

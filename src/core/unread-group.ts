@@ -56,10 +56,7 @@ export class UnreadGroups<AnyLink> {
 }
 
 /** Warns of an undeclared group without a consumer: it retains every message. */
-function warnOfUnreadGroup(
-  logger: Logger,
-  { queue, group, count, isBound = false, deletion }: UnreadGroup,
-): void {
+function warnOfUnreadGroup(logger: Logger, { queue, group, count, isBound = false, deletion }: UnreadGroup): void {
   const messages = `${isBound ? 'up to ' : ''}${count} ${count === 1 ? 'message' : 'messages'}`;
   const origin = group === DEFAULT_GROUP ? ' A process without `groups` or QUEUE_GROUPS has created it.' : '';
   logger.warn(

@@ -1,5 +1,5 @@
 import type { QueueKey, QueuePayload } from '../backend.js';
-import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
+import { BaseDelivery, type BaseDeliveryOwner, type Disposition, type Settled } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
 import { type Metadata, NO_METADATA } from '../internal/metadata.js';
 import { idOfPlace, Message, type Publication } from './message.js';
@@ -15,8 +15,12 @@ export interface DeliveryOwner extends BaseDeliveryOwner {
 
 /** A delivery of a `MemoryBackend`. It computes what few consumers read only when they read it. */
 export class MemoryDelivery extends BaseDelivery {
+  // Declared, not defined: a field definition would write each field twice for every message.
+  declare readonly key: QueueKey;
+  declare readonly payload: QueuePayload;
   /** The index in its owner's list of unsettled deliveries. */
   declare slot: number;
+  #settled: BaseDelivery['settled'] = false;
   /** The queue's own payload: the consumer may have a copy. */
   readonly #stored: QueuePayload;
   readonly #owner: DeliveryOwner;
@@ -31,7 +35,9 @@ export class MemoryDelivery extends BaseDelivery {
     place: number,
     slot: number,
   ) {
-    super(key, owner.queue.handOver(payload));
+    super();
+    this.key = key;
+    this.payload = owner.queue.handOver(payload);
     this.slot = slot;
     this.#stored = payload;
     this.#owner = owner;
@@ -45,6 +51,10 @@ export class MemoryDelivery extends BaseDelivery {
 
   get id(): string {
     return this.#ownId ?? idOfPlace(this.#owner.queue.id, this.#place);
+  }
+
+  get settled(): BaseDelivery['settled'] {
+    return this.#settled;
   }
 
   get attempt(): number {
@@ -78,6 +88,10 @@ export class MemoryDelivery extends BaseDelivery {
 
   protected override get metadata(): Metadata {
     return typeof this.#details === 'number' ? NO_METADATA : this.#details.metadata;
+  }
+
+  protected override noteSettled(how: Settled): void {
+    this.#settled = how;
   }
 
   protected override send(disposition: Disposition): Promise<boolean> {

@@ -1,7 +1,7 @@
 import type { Subscriber, TeardownLogic } from 'rxjs';
 import type { Delivery, QueueKey, QueuePayload, Settlement } from '../backend.js';
 import type { Intake } from '../bridge/delivery-stream.js';
-import { BaseDelivery, type BaseDeliveryOwner, type Disposition } from '../core/base-delivery.js';
+import { type BaseDeliveryOwner, type Disposition, PlainDelivery } from '../core/base-delivery.js';
 import { COUNTED } from '../internal/answers.js';
 import { notedRejection } from '../internal/delivery-symbols.js';
 import type { Metadata } from '../internal/metadata.js';
@@ -194,7 +194,7 @@ class FakeConsumer implements BaseDeliveryOwner {
   settledAgain(): void {}
 }
 
-class FakeDelivery extends BaseDelivery {
+class FakeDelivery extends PlainDelivery {
   readonly queue: string;
   readonly id: string;
   readonly attempt: number;
