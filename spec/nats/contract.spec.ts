@@ -29,6 +29,7 @@ const CAPABILITIES: BackendCapabilities = {
   managed: true,
   foreignGroups: 'listed',
   peek: true,
+  purgeDelayed: true,
   lease: LEASE,
   reasons: {
     dedupeDelayed: 'delayed messages are in a second stream, which has ids of its own',

@@ -31,6 +31,7 @@ const CAPABILITIES: BackendCapabilities = {
     dedupe: 'RabbitMQ does not deduplicate',
     foreignGroups: 'AMQP cannot list queues',
     peek: 'AMQP shows no message without taking it',
+    purgeDelayed: 'messages that are delayed for every group share their queues',
     release: 'RabbitMQ counts every requeue',
   },
 };

@@ -22,6 +22,7 @@ const CAPABILITIES: BackendCapabilities = {
   managed: true,
   foreignGroups: 'counted',
   peek: true,
+  purgeDelayed: true,
   lease: 1000,
 };
 

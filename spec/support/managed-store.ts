@@ -143,4 +143,5 @@ export const MANAGED_STORE: BackendCapabilities = {
   managed: true,
   foreignGroups: 'counted',
   peek: true,
+  purgeDelayed: true,
 };

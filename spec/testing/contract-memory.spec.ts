@@ -21,6 +21,7 @@ const COMMON: BackendCapabilities = {
   dedupeDelayed: true,
   managed: true,
   peek: true,
+  purgeDelayed: true,
   deadline: CONTRACT_DEADLINE,
   reasons: REASONS,
 };

@@ -17,6 +17,7 @@ const EVERYTHING: BackendCapabilities = {
   managed: true,
   foreignGroups: 'counted',
   peek: true,
+  purgeDelayed: true,
   lease: 1000,
   expire: async () => {},
   disconnect: async () => {},

@@ -90,6 +90,11 @@ export interface BackendCapabilities {
    */
   readonly foreignGroups?: 'counted' | 'listed' | undefined;
   /**
+   * For a managed queue: whether `purge({ group })` removes messages that are delayed for every
+   * group. Without it, they stay, also for that group.
+   */
+  readonly purgeDelayed?: boolean | undefined;
+  /**
    * For a managed queue. `true`: `peek()` shows waiting messages. `false`: it rejects with
    * `UnsupportedOperationError`.
    */
@@ -156,6 +161,7 @@ const CHOICES = {
   dedupeDelayed: [true, false],
   managed: [true, false],
   foreignGroups: ['counted', 'listed'],
+  purgeDelayed: [true, false],
   peek: [true, false],
 } as const;
 
