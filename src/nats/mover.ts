@@ -222,7 +222,7 @@ export class Mover {
     this.#refusals.accepted('pull');
     const isFresh = this.#isCaughtUp && facts.deliveries === 1;
     this.#isCaughtUp = facts.pending === 0;
-    if (isFresh) this.#readClock(facts.storedAt);
+    if (isFresh) this.#readClock(facts.storedAt, facts.sequence);
     this.#arrived.push({ message, facts, isKnown: isFresh || this.#requeued.dueAt(tokenOf(facts)) !== undefined });
     this.#handling ??= setImmediate(() => {
       this.#handling = undefined;
@@ -235,36 +235,39 @@ export class Mover {
   async #handle(): Promise<void> {
     const link = this.#link;
     if (this.#isReadingClock || link === undefined) return;
-    const unknown = this.#arrived.find(({ isKnown }) => !isKnown);
-    if (unknown !== undefined && !this.#clock.wasRead(RECENT)) {
-      this.#isReadingClock = true;
-      try {
+    this.#isReadingClock = true;
+    try {
+      for (let unknown = this.#unknown(); unknown !== undefined; unknown = this.#unknown())
         await this.#askTime(link, unknown);
-      } catch (error) {
-        // The leases of these messages expire.
-        this.#failed(error);
-        return;
-      } finally {
-        this.#isReadingClock = false;
-      }
+    } catch (error) {
+      // The leases of these messages expire.
+      this.#failed(error);
+      return;
+    } finally {
+      this.#isReadingClock = false;
     }
     if (link === this.#link) this.#sort(link);
+  }
+
+  /** An arrived message whose delay depends on a reading of the server's clock. */
+  #unknown(): Arrival | undefined {
+    return this.#arrived.find(({ isKnown, facts }) => !isKnown && !this.#clock.wasRead(RECENT, facts));
   }
 
   /** Reads the server's clock: the server notes the time when a lease is renewed. */
   async #askTime(link: NatsLink, { message, facts }: Arrival): Promise<void> {
     const askedAt = performance.now();
     await link.request(message.reply as string, IN_PROGRESS);
-    const { delivered } = await this.#consumerInfo(link);
+    const { delivered, num_pending } = await this.#consumerInfo(link);
     // The client declares a number, and passes on the text of the server.
     const time = Date.parse(String(delivered.last_active));
-    if (Number.isNaN(time)) this.#readClock(facts.storedAt);
-    else this.#readClock(time, askedAt);
+    if (Number.isNaN(time)) this.#readClock(facts.storedAt, facts.sequence);
+    else this.#readClock(time, delivered.stream_seq + num_pending, askedAt);
   }
 
   /** Takes a time of the server. If its clock was set, messages keep their remaining delays. */
-  #readClock(time: number, since?: number): void {
-    const step = this.#clock.read(time, since);
+  #readClock(time: number, sequence: number, since?: number): void {
+    const step = this.#clock.read(time, sequence, since);
     for (const due of this.#soon) due.at += step;
   }
 

@@ -1,3 +1,5 @@
+import type { Place } from './message.js';
+
 /** By how much two readings of one clock may differ, in milliseconds: messages take time. */
 export const JITTER = 100;
 
@@ -10,6 +12,9 @@ export class ServerClock {
   /** How far the clock is ahead of `performance.now()`. */
   #offset: number | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
+  /** The last reading, and the last message that was stored before it. */
+  #time = Number.NEGATIVE_INFINITY;
+  #sequence = 0;
 
   /** In milliseconds since the epoch. */
   get now(): number {
@@ -20,20 +25,27 @@ export class ServerClock {
     return this.#offset !== undefined;
   }
 
-  /** Whether the clock was read within the last `within` milliseconds. */
-  wasRead(within: number): boolean {
-    return performance.now() - this.#readAt <= within;
+  /**
+   * Whether the clock was read within the last `within` milliseconds, and was not set back between
+   * that reading and the time when this message was stored.
+   */
+  wasRead(within: number, { sequence, storedAt }: Place): boolean {
+    const isLater = sequence > this.#sequence;
+    return performance.now() - this.#readAt <= within && !(isLater && storedAt < this.#time - JITTER);
   }
 
   /**
    * Takes a time that the server has shown.
    * @param time in milliseconds since the epoch
+   * @param sequence of the last message that was stored before it
    * @param since the earliest moment at which the server showed it, as `performance.now()`
    * @returns by how much the clock was set since the last reading, in milliseconds
    */
-  read(time: number, since = performance.now() - JITTER): number {
+  read(time: number, sequence: number, since = performance.now() - JITTER): number {
     const now = performance.now();
     this.#readAt = now;
+    this.#time = time;
+    this.#sequence = sequence;
     const before = this.#offset;
     const least = time - now;
     if (before !== undefined && before >= least && before <= time - since) return 0;
