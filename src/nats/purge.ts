@@ -10,7 +10,7 @@ import { type DelayedSubject, isFor } from './names.js';
 import { isNotFound, RefusedError } from './nats-errors.js';
 import { store } from './publisher.js';
 import type { NatsQueue } from './queue.js';
-import type { Removals } from './removals.js';
+import type { Progress, Removals } from './removals.js';
 import { asMessage, deleteBetween, deleteStored, placeOf, readStored } from './stored.js';
 import type { Sweeper } from './sweeper.js';
 
@@ -49,16 +49,19 @@ export class Purge {
   }
 
   async run(group: ConsumerGroup | undefined): Promise<void> {
-    const { names, options } = this.#queue;
-    const { sweeper, removals } = this.#options;
+    const { names } = this.#queue;
+    const { sweeper } = this.#options;
     const wanted = group === undefined ? undefined : names.consumer(group);
     await sweeper.sweep();
-    const { stream, groups, isComplete, canPurge } = await removals.progress(this.#link);
-    if (!isComplete)
-      throw new RefusedError(
-        `A group of queue ${JSON.stringify(options.name)} has no leader at the moment. Purge it later`,
-      );
-    const purged = groups.filter(({ name }) => wanted === undefined || name === wanted);
+    const isPurged = ({ name }: ConsumerInfo) => wanted === undefined || name === wanted;
+    const before = await this.#progress();
+    // Delayed messages first: one that is moved meanwhile is among the others.
+    await this.#purgeDelayed(
+      before.groups.filter((group) => !isPurged(group)),
+      wanted,
+    );
+    const { stream, groups, canPurge } = await this.#progress();
+    const purged = groups.filter(isPurged);
     const { first_seq, last_seq } = stream.state;
     sweeper.begin(stream.created);
     const deletable = deletableIn([first_seq, last_seq], groups, purged);
@@ -71,8 +74,13 @@ export class Purge {
       await this.#terminateWaiting(name, stream);
     }
     await sweeper.sweep();
-    const others = groups.filter((other) => !purged.includes(other));
-    await this.#purgeDelayed(others, wanted);
+  }
+
+  async #progress(): Promise<Progress> {
+    const progress = await this.#options.removals.progress(this.#link);
+    if (progress.isComplete) return progress;
+    const queue = JSON.stringify(this.#queue.options.name);
+    throw new RefusedError(`A group of queue ${queue} has no leader at the moment. Purge it later`);
   }
 
   /** Deletes a group and the messages that only it gets. Resolves to whether the group existed. */
@@ -176,15 +184,16 @@ export class Purge {
   async #purgeDelayed(others: readonly ConsumerInfo[], wanted: string | undefined): Promise<void> {
     const { delayedStream } = this.#queue.names;
     const { mover } = this.#options;
-    await mover.moved();
     if (wanted !== undefined && others.length > 0) {
       const names = others.map(({ name }) => name);
+      await mover.moved();
       await this.#deleteDelayed(wanted, names);
       mover.start();
       return;
     }
     const { state } = await this.#link.manager.streams.info(delayedStream);
     mover.discard((sequence) => sequence <= state.last_seq);
+    await mover.moved();
     this.#onRemoved(await deleteBetween(this.#link, delayedStream, state.first_seq, state.last_seq));
   }
 
