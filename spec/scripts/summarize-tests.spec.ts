@@ -40,7 +40,19 @@ describe('scripts/summarize-tests.mjs', () => {
       unit: results([test('d', 2)]),
     });
     expect(stdout).toBe('4 0\n');
-    expect(stderr.match(/(?<=second attempt: ).*/g)).toEqual(['a', 'c', 'd']);
+    expect(stderr.match(/(?<=second attempt: ).*/g)).toEqual(['a (servers)', 'c (servers)', 'd (unit)']);
+  });
+
+  it('says why tests failed, or needed a second attempt', async () => {
+    const { stderr } = await summaryOf({
+      servers: results([
+        { ...test('a', 2), retryReasons: ['\u001b[31mlate\u001b[39m\n at x'] },
+        { ...test('b', 2), status: 'failed', retryReasons: ['lost'], failureMessages: ['lost again'] },
+      ]),
+    });
+    expect(stderr).toBe(
+      'Failed: b (servers)\n  lost again\nPassed at the second attempt: a (servers)\n  late\n   at x\n',
+    );
   });
 
   it('counts a failure if more than three tests needed a second attempt', async () => {
