@@ -65,8 +65,8 @@ export interface BaseDeliveryOwner {
  *
  * A subclass supplies the fields of the message and sends the first settlement to its engine. Most
  * extend `PlainDelivery`. This class has no fields and no constructor: with them, `MemoryBackend`
- * would take a sixth longer for a delivery. This module uses nothing of Node.js, because the delivery
- * of `MemoryBackend` extends it too.
+ * would take a sixth longer for a delivery. This module uses nothing of Node.js, because the
+ * delivery of `MemoryBackend` extends it too.
  */
 export abstract class BaseDelivery implements DeliveryOf<QueueKey, QueuePayload>, TellsGroup, TellsRejection {
   abstract readonly queue: string;

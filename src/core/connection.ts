@@ -1,10 +1,10 @@
-import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { onAbort } from '../internal/on-abort.js';
 import { withDeadline } from './deadline.js';
 import { Disconnection } from './disconnection.js';
 import { ConnectionLostError, type ErrorKind, FatalError } from './engine-errors.js';
 import { type ConnectionReporter, QueueEvents } from './events.js';
 import type { OutageOptions } from './outages.js';
+import { reconnectBackoff } from './reconnect-backoff.js';
 
 /** One connection of a client, or one channel of it. A lost link is replaced by a new one. */
 export interface Link {
@@ -27,8 +27,8 @@ export interface ConnectionOptions<AnyLink extends Link> extends OutageOptions {
   readonly prepare?: ((link: AnyLink) => Promise<void>) | undefined;
   /** The deadline of an attempt to connect, in milliseconds. */
   readonly connectTimeout: number;
-  /** The longest backoff between two attempts to connect, in milliseconds. Default: 5,000. */
-  readonly maxBackoff?: number | undefined;
+  /** In milliseconds: after an outage, the connection must return earlier. Default: none. */
+  readonly lease?: number | undefined;
   readonly classify: (error: unknown) => ErrorKind;
 }
 
@@ -64,7 +64,7 @@ export class Connection<AnyLink extends Link> {
   constructor(options: ConnectionOptions<AnyLink>) {
     this.#options = options;
     this.#report = (options.events ?? new QueueEvents(options)).addConnection(options);
-    this.#backoff = exponentialBackoff({ initial: 50, max: options.maxBackoff ?? 5000, jitter: 0.5 });
+    this.#backoff = reconnectBackoff(options.lease);
   }
 
   get isReady(): boolean {

@@ -1,7 +1,6 @@
 import type { Subscriber } from 'rxjs';
 import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
-import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import type { Disposition } from './base-delivery.js';
 import type { Connection, Link } from './connection.js';
@@ -12,6 +11,7 @@ import type { Message } from './envelope.js';
 import type { QueueEvents } from './events.js';
 import type { FatalErrors } from './fatal-errors.js';
 import { InFlight } from './in-flight.js';
+import { reconnectBackoff } from './reconnect-backoff.js';
 import type { Refusals } from './refusals.js';
 
 /** The loop, as its session sees it. */
@@ -80,8 +80,8 @@ export interface GroupLoopOptions<AnyLink extends Link> {
   readonly logger: Logger;
   /** The longest delay of a `nack` that the engine accepts, in milliseconds. Default: any. */
   readonly longestDelay?: number | undefined;
-  /** The longest backoff after a failure, in milliseconds. Default: 5,000. */
-  readonly maxBackoff?: number | undefined;
+  /** In milliseconds: after a failure, the group must resume earlier. Default: none. */
+  readonly lease?: number | undefined;
   /**
    * Whether a fatal error of the group drops the link: the next subscriber connects again. Default:
    * true.
@@ -116,8 +116,8 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
 
   constructor(options: GroupLoopOptions<AnyLink>) {
     this.#options = options;
-    const { queueName, logger, longestDelay, maxBackoff, connection, createSession } = options;
-    this.#backoff = exponentialBackoff({ initial: 50, max: maxBackoff ?? 5000, jitter: 0.5 });
+    const { queueName, logger, longestDelay, lease, connection, createSession } = options;
+    this.#backoff = reconnectBackoff(lease);
     this.inFlight = new InFlight({
       queueName,
       logger,

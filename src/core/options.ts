@@ -159,20 +159,9 @@ export function readDriverEnv(
 const MIN_TIMEOUT = 1000;
 const MAX_TIMEOUT = 10_000;
 
-const MIN_BACKOFF = 50;
-const MAX_BACKOFF = 5000;
-
 /** The deadline for connecting and preparing the link, in milliseconds. */
 export function connectTimeoutFor(lease: number): number {
   return Math.min(MAX_TIMEOUT, Math.max(MIN_TIMEOUT, lease / 3));
-}
-
-/**
- * The longest backoff between two attempts to connect, in milliseconds. After an outage, a consumer
- * must reconnect before its lease expires.
- */
-export function maxBackoffFor(lease: number): number {
-  return Math.min(MAX_BACKOFF, Math.max(MIN_BACKOFF, lease / 3));
 }
 
 /**

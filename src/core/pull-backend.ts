@@ -10,13 +10,7 @@ import { QueueEvents } from './events.js';
 import { FatalErrors } from './fatal-errors.js';
 import { GroupLoop } from './group-loop.js';
 import { MessageIds } from './message-ids.js';
-import {
-  type CheckedDriverOptions,
-  checkDriverOptions,
-  connectTimeoutFor,
-  type DriverOptions,
-  maxBackoffFor,
-} from './options.js';
+import { type CheckedDriverOptions, checkDriverOptions, connectTimeoutFor, type DriverOptions } from './options.js';
 import { remainingDelay } from './outbox.js';
 import { PublishLoop } from './publish-loop.js';
 import type { OutgoingMessage, PullDriver } from './pull-driver.js';
@@ -69,7 +63,7 @@ class PullEngine implements Driver {
       events: this.events,
       createLink: () => ({ connect: () => driver.open(), destroy: () => {} }),
       connectTimeout: connectTimeoutFor(lease),
-      maxBackoff: maxBackoffFor(lease),
+      lease,
       classify: this.failures.classify,
     });
     this.publisher = new PublishLoop({
@@ -113,7 +107,7 @@ class PullEngine implements Driver {
       fatalErrors: new FatalErrors({ queue, group, logger }),
       events,
       logger,
-      maxBackoff: maxBackoffFor(lease),
+      lease,
       createSession: (host) =>
         new PullSession(this.#driver, host, { queueName: queue, group, lease, call: this.#call }),
     });

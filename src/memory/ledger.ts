@@ -1,7 +1,8 @@
 import type { Publication } from './message.js';
 
 /**
- * Counts the messages that wait and those in flight. It is the only place that counts them.
+ * Counts the messages of the queue that wait and those in flight, over all groups, for `stats()`,
+ * `unfinished`, `join` and the capacity. Each `Group` counts its own.
  *
  * Where groups are declared, several groups have the same message, which still counts once: as
  * waiting while it waits in any group, then as in flight until the last group has settled it.

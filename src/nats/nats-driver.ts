@@ -101,7 +101,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   }
 
   createConsumer(group: ConsumerGroup): DriverConsumer {
-    const { name, logger } = this.options;
+    const { name, lease, logger } = this.options;
     return new GroupLoop({
       queueName: name,
       group,
@@ -111,6 +111,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
       fatalErrors: new FatalErrors({ queue: name, group, logger }),
       events: this.events,
       logger,
+      lease,
       // Publishers and the other groups use the same link.
       dropsLink: false,
       createSession: (host) => {

@@ -64,6 +64,7 @@ export class Server {
       },
       // A missing stream is created again after a pause.
       connectTimeout: connectTimeoutFor(lease) + DELETION,
+      lease,
       logger,
     });
   }

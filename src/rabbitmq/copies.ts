@@ -1,6 +1,6 @@
 import type { GroupHost } from '../core/group-loop.js';
+import { reconnectBackoff } from '../core/reconnect-backoff.js';
 import { describeError } from '../internal/describe.js';
-import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Arrival } from './arrival.js';
 import type { Incoming } from './client.js';
 import type { GroupChannel } from './group-channel.js';
@@ -8,7 +8,7 @@ import { copyOf } from './message.js';
 import { codeOf } from './rabbitmq-errors.js';
 import type { SessionOptions } from './session-options.js';
 
-const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
+const backoff = reconnectBackoff();
 
 /**
  * Replaces messages by copies: delayed ones by a copy that is delivered later, and those for the

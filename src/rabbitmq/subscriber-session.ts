@@ -5,8 +5,8 @@ import { type Disposition, FINISH, REQUEUE_UNCOUNTED } from '../core/base-delive
 import { within } from '../core/deadline.js';
 import type { DriverDelivery } from '../core/delivery.js';
 import type { GroupHost, GroupSession } from '../core/group-loop.js';
+import { reconnectBackoff } from '../core/reconnect-backoff.js';
 import { COUNTED, NOT_COUNTED } from '../internal/answers.js';
-import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { onAbort } from '../internal/on-abort.js';
 import { type Arrival, arrivalOf, isDuplicate, isInOrder, noteSettled } from './arrival.js';
 import type { Incoming } from './client.js';
@@ -26,7 +26,7 @@ const LONGEST_HEAD_START = 1000;
 /** If a channel ends within this many milliseconds after it was opened, the next one waits. */
 const STABLE = 5000;
 
-const backoff = exponentialBackoff({ initial: 50, max: 5000, jitter: 0.5 });
+const backoff = reconnectBackoff();
 
 /**
  * Runs the channel of one subscriber, and another one whenever it ends. The broker pushes messages.

@@ -7,7 +7,6 @@ import { ConnectionLostError, type EngineErrors } from '../core/engine-errors.js
 import { QueueEvents } from '../core/events.js';
 import { FatalErrors } from '../core/fatal-errors.js';
 import { GroupLoop } from '../core/group-loop.js';
-import { maxBackoffFor } from '../core/options.js';
 import { PublishLoop } from '../core/publish-loop.js';
 import { Refusals } from '../core/refusals.js';
 import type { UnreadGroups } from '../core/unread-group.js';
@@ -97,7 +96,7 @@ export class RedisDriver implements Driver {
       fatalErrors: new FatalErrors({ queue: queueName, group, logger }),
       events,
       logger,
-      maxBackoff: maxBackoffFor(lease),
+      lease,
       createSession: (host) => new GroupSession({ ...asker, queueName, host, listener, open, failures, logger }),
     });
   }

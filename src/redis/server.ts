@@ -3,7 +3,7 @@ import type { ConsumerGroup } from '../backend.js';
 import { Connection } from '../core/connection.js';
 import { EngineErrors } from '../core/engine-errors.js';
 import type { QueueEvents } from '../core/events.js';
-import { maxBackoffFor, responseTimeoutFor } from '../core/options.js';
+import { responseTimeoutFor } from '../core/options.js';
 import { ResponseTimeout } from '../core/response-timeout.js';
 import { BackendUnavailableError } from '../errors.js';
 import { queueKeys, slotOf } from './keys.js';
@@ -91,7 +91,7 @@ export class Server {
         link.keepAlive(this.#maxIdle);
       },
       connectTimeout: this.#responseTimeout + search,
-      maxBackoff: maxBackoffFor(lease),
+      lease,
       logger,
       events,
     });
