@@ -3,9 +3,7 @@ import type { Delivery } from '../../src/backend.js';
 import { Credit } from '../../src/bridge/credit.js';
 import type { Connection } from '../../src/core/connection.js';
 import { EngineErrors, type ErrorRules } from '../../src/core/engine-errors.js';
-import { FatalErrors } from '../../src/core/fatal-errors.js';
 import { type GroupHost, GroupLoop, type GroupSession } from '../../src/core/group-loop.js';
-import { Refusals } from '../../src/core/refusals.js';
 import { turns } from '../support/promises.js';
 import { silentLogger as logger } from '../support/recording-logger.js';
 
@@ -59,7 +57,6 @@ describe('GroupLoop while it closes', () => {
       onChange: () => () => {},
       acquire: () => (isReady ? Promise.resolve(link) : new Promise(() => {})),
     };
-    const names = { engine: 'Fake', queue: 'orders', group: 'default', logger };
     const rules: ErrorRules = { engine: 'Fake', classify: () => 'fatal', explain: () => undefined };
     let session!: FakeSession;
     const loop = new GroupLoop<typeof link>({
@@ -67,8 +64,6 @@ describe('GroupLoop while it closes', () => {
       group: 'default',
       connection: connection as unknown as Connection<typeof link>,
       failures: new EngineErrors(rules, { queue: 'orders', server: 'here' }),
-      refusals: new Refusals({ ...names, requests: 'requests' }),
-      fatalErrors: new FatalErrors(names),
       logger,
       createSession: (host) => {
         session = new FakeSession(host);

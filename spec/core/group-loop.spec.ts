@@ -1,7 +1,5 @@
 import { EngineErrors } from '../../src/core/engine-errors.js';
-import { FatalErrors } from '../../src/core/fatal-errors.js';
 import { type GroupHost, GroupLoop, type GroupSession } from '../../src/core/group-loop.js';
-import { Refusals } from '../../src/core/refusals.js';
 import { turns } from '../support/promises.js';
 import { type FakeLink, Stage } from './fake-link.js';
 import { Customer, fakeTime, messageOf, pass } from './fakes.js';
@@ -55,8 +53,6 @@ function createLoop(): { stage: Stage; session: Session; loop: GroupLoop<FakeLin
     group: 'default',
     connection,
     failures,
-    refusals: new Refusals({ engine: 'Broker', queue: 'orders', requests: 'requests', logger }),
-    fatalErrors: new FatalErrors({ queue: 'orders', group: 'default', logger }),
     logger,
     createSession: (host) => {
       session = new Session(host);

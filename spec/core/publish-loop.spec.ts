@@ -3,7 +3,6 @@ import { Connection, type Link } from '../../src/core/connection.js';
 import { ConnectionLostError, EngineErrors, type ErrorKind } from '../../src/core/engine-errors.js';
 import type { Pending } from '../../src/core/outbox.js';
 import { type Batch, type PublishDriver, PublishLoop } from '../../src/core/publish-loop.js';
-import { Refusals } from '../../src/core/refusals.js';
 import { outcomeOf, turns } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
 import { type FakeLink, Stage } from './fake-link.js';
@@ -59,7 +58,7 @@ class Engine implements PublishDriver<Link, Parcel> {
       publishTimeout: 1_000_000,
       maxPending: 4,
       failures,
-      refusals: new Refusals({ engine: 'Broker', queue: 'orders', requests: 'publishes', logger }),
+      logger,
       driver: this,
     });
   }
@@ -187,7 +186,7 @@ describe('PublishLoop when its link is lost during a backoff', () => {
       publishTimeout: 100_000,
       maxPending: 10,
       failures,
-      refusals: new Refusals({ engine: 'Broker', queue: 'orders', requests: 'publishes', logger }),
+      logger,
       driver: {
         mode: 'pipeline',
         window: { messages: 10, size: 10 },

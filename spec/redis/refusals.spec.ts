@@ -1,7 +1,6 @@
 import { createClient } from 'redis';
 import { EngineErrors } from '../../src/core/engine-errors.js';
 import { PublishLoop } from '../../src/core/publish-loop.js';
-import { Refusals } from '../../src/core/refusals.js';
 import { checkMessage } from '../../src/internal/check-message.js';
 import { queueKeys } from '../../src/redis/keys.js';
 import { Publisher } from '../../src/redis/publisher.js';
@@ -153,12 +152,7 @@ describe('Publisher when its server refuses temporarily', () => {
       publishTimeout: 60_000,
       maxPending: 1,
       failures: new EngineErrors(redisFailures('orders'), { queue: 'orders', server: 'here' }),
-      refusals: new Refusals({
-        engine: 'Redis',
-        queue: 'orders',
-        requests: 'publishes to queue "orders"',
-        logger: silentLogger,
-      }),
+      logger: silentLogger,
       driver: new Publisher({
         keys: queueKeys('orders'),
         groupRule: { groups: ['default'], declared: false },

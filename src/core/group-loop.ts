@@ -9,10 +9,10 @@ import type { DriverConsumer } from './driver.js';
 import type { EngineErrors, ErrorKind } from './engine-errors.js';
 import type { Message } from './envelope.js';
 import type { QueueEvents } from './events.js';
-import type { FatalErrors } from './fatal-errors.js';
+import { FatalErrors } from './fatal-errors.js';
 import { InFlight } from './in-flight.js';
 import { reconnectBackoff } from './reconnect-backoff.js';
-import type { Refusals } from './refusals.js';
+import { Refusals } from './refusals.js';
 
 /** The loop, as its session sees it. */
 export interface GroupHost {
@@ -69,13 +69,19 @@ export type GroupConnection<AnyLink extends Link> = Pick<
   'isReady' | 'link' | 'acquire' | 'drop' | 'onChange'
 >;
 
+/** The logs of a group. Several loops of one group may share them. */
+export interface GroupReports {
+  readonly refusals: Pick<Refusals, 'add' | 'end'> & Partial<Pick<Refusals, 'last'>>;
+  readonly fatalErrors: Pick<FatalErrors, 'add' | 'end'>;
+}
+
 export interface GroupLoopOptions<AnyLink extends Link> {
   readonly queueName: string;
   readonly group: ConsumerGroup;
   readonly connection: GroupConnection<AnyLink>;
   readonly failures: EngineErrors;
-  readonly refusals: Pick<Refusals, 'add' | 'end'>;
-  readonly fatalErrors: Pick<FatalErrors, 'add' | 'end'>;
+  /** Where refusals and fatal errors are logged. Default: logs of this loop alone. */
+  readonly reports?: GroupReports | undefined;
   readonly events?: QueueEvents | undefined;
   readonly logger: Logger;
   /** The longest delay of a `nack` that the engine accepts, in milliseconds. Default: any. */
@@ -99,6 +105,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   readonly inFlight: InFlight;
   readonly #options: GroupLoopOptions<AnyLink>;
   readonly #session: GroupSession<AnyLink>;
+  readonly #reports: GroupReports;
   readonly #backoff: (error: unknown, failures: number) => number;
   readonly #stopListening: () => void;
   #link: AnyLink | undefined;
@@ -117,6 +124,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   constructor(options: GroupLoopOptions<AnyLink>) {
     this.#options = options;
     const { queueName, logger, longestDelay, lease, connection, createSession } = options;
+    this.#reports = options.reports ?? reportsOf(options);
     this.#backoff = reconnectBackoff(lease);
     this.inFlight = new InFlight({
       queueName,
@@ -131,6 +139,11 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     // After a fatal error, a new link wakes nothing: the next flush would fail, drop the link, and
     // cause another one.
     this.#stopListening = connection.onChange(() => this.#hasFailed || this.wake());
+  }
+
+  /** The last refusal. Undefined if the engine accepts the requests of the group. */
+  get lastRefusal(): unknown {
+    return this.#reports.refusals.last;
   }
 
   get isClosing(): boolean {
@@ -227,7 +240,7 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
   }
 
   async #flushOnce(): Promise<void> {
-    const { connection, refusals, fatalErrors } = this.#options;
+    const { connection } = this.#options;
     this.#wokenMeanwhile = false;
     try {
       const link = await connection.acquire();
@@ -240,8 +253,8 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
       await this.#session.flush(link);
       this.#failures = 0;
       this.#hasFailed = false;
-      refusals.end();
-      fatalErrors.end();
+      this.#reports.refusals.end();
+      this.#reports.fatalErrors.end();
     } catch (error) {
       this.#mustBegin = true;
       this.failed(error);
@@ -250,19 +263,19 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
 
   /** Ends the streams with a fatal error. The next subscriber tries again. */
   #end(error: unknown): void {
-    const { connection, failures, fatalErrors } = this.#options;
+    const { connection, failures } = this.#options;
     this.#hasFailed = true;
     if (this.#options.dropsLink !== false) connection.drop(error);
     const explained = failures.explained(error);
     this.#session.giveUp(explained);
-    if (this.inFlight.hasMembers) fatalErrors.add(explained);
+    if (this.inFlight.hasMembers) this.#reports.fatalErrors.add(explained);
     this.inFlight.end({ error: explained });
   }
 
   #backOff(error: unknown, kind: ErrorKind): void {
     this.#failures += 1;
     // A single refusal can be transient, for instance after the group was deleted.
-    if (kind === 'refused' && this.#failures > 1) this.#options.refusals.add(error);
+    if (kind === 'refused' && this.#failures > 1) this.#reports.refusals.add(error);
     // A lost connection has a backoff of its own.
     const pause = this.#options.connection.isReady ? this.#backoff(undefined, this.#failures) : 0;
     this.#pause ??= setTimeout(() => {
@@ -275,4 +288,14 @@ export class GroupLoop<AnyLink extends Link> implements DriverConsumer, GroupHos
     clearTimeout(this.#pause);
     this.#pause = undefined;
   }
+}
+
+type Names = Pick<GroupLoopOptions<Link>, 'queueName' | 'group' | 'failures' | 'logger'>;
+
+function reportsOf({ queueName: queue, group, failures, logger }: Names): GroupReports {
+  const requests = `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)}`;
+  return {
+    refusals: new Refusals({ engine: failures.engine, queue, group, requests, logger }),
+    fatalErrors: new FatalErrors({ queue, group, logger }),
+  };
 }

@@ -1,13 +1,14 @@
 import { BackendUnavailableError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import type { Logger } from '../internal/logger.js';
 import type { Connection, Link } from './connection.js';
 import { within } from './deadline.js';
 import type { DriverPublisher } from './driver.js';
 import type { EngineErrors } from './engine-errors.js';
 import type { QueueEvents } from './events.js';
 import { Outbox, type Pending } from './outbox.js';
-import type { Refusals } from './refusals.js';
+import { Refusals } from './refusals.js';
 
 /** Messages that are sent together. */
 export interface Batch<Parcel> {
@@ -66,11 +67,14 @@ export interface PublishLoopOptions<AnyLink extends Link, Parcel> {
   readonly publishTimeout: number;
   readonly maxPending: number;
   readonly failures: EngineErrors;
-  readonly refusals: Refusals;
+  readonly logger: Logger;
   readonly events?: QueueEvents | undefined;
   readonly driver: PublishDriver<AnyLink, Parcel>;
-  /** Why no message can be sent, beyond a lost connection or a refusal. */
-  readonly lastError?: (() => unknown) | undefined;
+  /**
+   * Returns why no message can be sent, given what the loop knows: a lost connection or a refusal.
+   * Default: what the loop knows.
+   */
+  readonly lastError?: ((known: unknown) => unknown) | undefined;
 }
 
 const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
@@ -79,6 +83,7 @@ const backoff = exponentialBackoff({ initial: 50, max: 2000, jitter: 0.5 });
 export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublisher {
   readonly #options: PublishLoopOptions<AnyLink, Parcel>;
   readonly #outbox: Outbox<Parcel>;
+  readonly #refusals: Refusals;
   #running = false;
   #closed = false;
   /** The unconfirmed batch, in `'batch'` mode. */
@@ -93,7 +98,9 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
 
   constructor(options: PublishLoopOptions<AnyLink, Parcel>) {
     this.#options = options;
-    const { queueName, publishTimeout, maxPending, connection, failures, events, driver } = options;
+    const { queueName, publishTimeout, maxPending, connection, failures, logger, events, driver } = options;
+    const requests = `publishes to queue ${JSON.stringify(queueName)}`;
+    this.#refusals = new Refusals({ engine: failures.engine, queue: queueName, requests, logger });
     this.#outbox = new Outbox({
       queueName,
       engine: failures.engine,
@@ -111,8 +118,9 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
 
   /** Why no message can be sent. Undefined if the reason is unknown. */
   get lastError(): unknown {
-    const { connection, refusals, lastError } = this.#options;
-    return lastError?.() ?? connection.lastError ?? refusals.last;
+    const { connection, lastError } = this.#options;
+    const known = connection.lastError ?? this.#refusals.last;
+    return lastError === undefined ? known : lastError(known);
   }
 
   get isEmpty(): boolean {
@@ -149,7 +157,7 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
 
   accepted(): void {
     this.#refused = 0;
-    this.#options.refusals.end();
+    this.#refusals.end();
   }
 
   /** Fails the unconfirmed messages that the engine turned out not to accept. */
@@ -286,9 +294,9 @@ export class PublishLoop<AnyLink extends Link, Parcel> implements DriverPublishe
   }
 
   async #backOff(error: unknown): Promise<void> {
-    const { failures, refusals } = this.#options;
+    const { failures } = this.#options;
     this.#refused += 1;
-    if (failures.classify(error) === 'refused') refusals.add(error);
+    if (failures.classify(error) === 'refused') this.#refusals.add(error);
     const woken = new Promise<void>((resolve) => {
       // Only `abandon` ends the backoff early: a publish does not.
       this.#wake = () => this.#hasWork || resolve();

@@ -7,7 +7,6 @@ import { DriverBackend } from './driver-backend.js';
 import { EngineErrors } from './engine-errors.js';
 import { writePayload } from './envelope.js';
 import { QueueEvents } from './events.js';
-import { FatalErrors } from './fatal-errors.js';
 import { GroupLoop } from './group-loop.js';
 import { MessageIds } from './message-ids.js';
 import { type CheckedDriverOptions, checkDriverOptions, connectTimeoutFor, type DriverOptions } from './options.js';
@@ -15,7 +14,6 @@ import { remainingDelay } from './outbox.js';
 import { PublishLoop } from './publish-loop.js';
 import type { OutgoingMessage, PullDriver } from './pull-driver.js';
 import { PullSession } from './pull-session.js';
-import { Refusals } from './refusals.js';
 
 /** The limits of one call of `publish`: messages, and characters of their payloads and metadata. */
 const MAX_BATCH = { messages: 256, size: 1_000_000 };
@@ -72,12 +70,7 @@ class PullEngine implements Driver {
       publishTimeout,
       maxPending,
       failures: this.failures,
-      refusals: new Refusals({
-        engine,
-        queue,
-        requests: `publishes to queue ${JSON.stringify(queue)}`,
-        logger,
-      }),
+      logger,
       events: this.events,
       driver: {
         mode: 'batch',
@@ -97,14 +90,11 @@ class PullEngine implements Driver {
   createConsumer(group: ConsumerGroup): DriverConsumer {
     const { name: queue, lease, logger } = this.#options;
     const { failures, events } = this;
-    const requests = `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(queue)}`;
     return new GroupLoop<Link>({
       queueName: queue,
       group,
       connection: this.#connection,
       failures,
-      refusals: new Refusals({ engine: failures.engine, queue, group, requests, logger }),
-      fatalErrors: new FatalErrors({ queue, group, logger }),
       events,
       logger,
       lease,

@@ -3,10 +3,8 @@ import type { Connection } from '../core/connection.js';
 import type { Driver, DriverAdministration, DriverConsumer } from '../core/driver.js';
 import type { EngineErrors } from '../core/engine-errors.js';
 import { QueueEvents } from '../core/events.js';
-import { FatalErrors } from '../core/fatal-errors.js';
 import { GroupLoop } from '../core/group-loop.js';
 import { PublishLoop } from '../core/publish-loop.js';
-import { Refusals } from '../core/refusals.js';
 import type { UnreadGroups } from '../core/unread-group.js';
 import { Counts } from './counts.js';
 import { NatsSession } from './group-session.js';
@@ -41,7 +39,6 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   readonly topology: Topology;
   readonly publisher: PublishLoop<NatsLink, Parcel>;
   readonly #publisher: Publisher;
-  readonly #publishRefusals: Refusals;
   readonly #mover: Mover;
   readonly #removals: Removals;
   readonly #sweeper: Sweeper;
@@ -81,17 +78,16 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
       signal: this.#closing.signal,
     });
     this.#publisher = new Publisher(this, () => this.#mover.start());
-    this.#publishRefusals = this.#createRefusals('publishes to');
     this.publisher = new PublishLoop({
       queueName: name,
       connection: this.connection,
       publishTimeout,
       maxPending,
       failures: this.failures,
-      refusals: this.#publishRefusals,
+      logger,
       events: this.events,
       driver: this.#publisher,
-      lastError: () => this.lastError(),
+      lastError: (known) => known ?? this.connection.link?.refusal,
     });
     this.#publisher.loop = this.publisher;
   }
@@ -107,8 +103,6 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
       group,
       connection: this.connection,
       failures: this.failures,
-      refusals: this.#createRefusals(`requests of group ${JSON.stringify(group)} of`, group),
-      fatalErrors: new FatalErrors({ queue: name, group, logger }),
       events: this.events,
       logger,
       lease,
@@ -164,8 +158,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   }
 
   lastError(): unknown {
-    const { lastError, link } = this.connection;
-    return lastError ?? this.#publishRefusals.last ?? link?.refusal;
+    return this.publisher.lastError;
   }
 
   async shutDown(): Promise<void> {
@@ -216,11 +209,5 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   async #beforeNew(link: NatsLink): Promise<void> {
     await this.#sweeper.sweep();
     await this.#removals.awaitOthers(link);
-  }
-
-  #createRefusals(requests: string, group?: ConsumerGroup): Refusals {
-    const { name, logger } = this.options;
-    const { engine } = this.failures;
-    return new Refusals({ engine, queue: name, group, requests: `${requests} queue ${JSON.stringify(name)}`, logger });
   }
 }

@@ -47,7 +47,7 @@ export class GroupConsumer implements DriverConsumer {
       group,
       connection,
       failures,
-      ...log.reportsOf(connection),
+      reports: log.reportsOf(connection),
       events,
       logger,
       longestDelay: LONGEST_DELAY,

@@ -1,10 +1,9 @@
 import type { ConsumerGroup } from '../backend.js';
 import { FatalErrors } from '../core/fatal-errors.js';
-import type { GroupLoopOptions } from '../core/group-loop.js';
+import type { GroupReports } from '../core/group-loop.js';
 import { Refusals } from '../core/refusals.js';
 import { describeError } from '../internal/describe.js';
 import type { LogDetails, Logger } from '../internal/logger.js';
-import type { RabbitLink } from './link.js';
 
 type MessageDetails = Pick<LogDetails, 'key' | 'id' | 'error'>;
 
@@ -25,7 +24,7 @@ export class GroupLog {
   }
 
   /** Returns the logs of one subscriber. Refusals end when no subscriber is refused any more. */
-  reportsOf(subscriber: object): Pick<GroupLoopOptions<RabbitLink>, 'refusals' | 'fatalErrors'> {
+  reportsOf(subscriber: object): GroupReports {
     let isServed = false;
     return {
       refusals: {

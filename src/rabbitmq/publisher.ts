@@ -5,7 +5,6 @@ import { writePayload } from '../core/envelope.js';
 import { MessageIds } from '../core/message-ids.js';
 import { type Pending, remainingDelay } from '../core/outbox.js';
 import { type Batch, type PublishDriver, PublishLoop } from '../core/publish-loop.js';
-import { Refusals } from '../core/refusals.js';
 import { BackendUnavailableError, InvalidMessageError } from '../errors.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -96,17 +95,16 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
       publishTimeout,
     });
     this.#toAll = new Delays(names.delay, names.exchange);
-    const requests = `publishes to queue ${JSON.stringify(queueName)}`;
     this.#loop = new PublishLoop<RabbitLink, Parcel>({
       queueName,
       connection: this.connection,
       publishTimeout,
       maxPending,
       failures,
-      refusals: new Refusals({ engine: failures.engine, queue: queueName, requests, logger }),
+      logger,
       events,
       driver: this,
-      lastError: () => this.#blockedError,
+      lastError: (known) => this.#blockedError ?? known,
     });
   }
 

@@ -10,7 +10,7 @@ import type { RedisLink } from './link.js';
 import { publishScript } from './scripts/index.js';
 
 /** A message on its way to the server. */
-interface Parcel {
+export interface Parcel {
   readonly key: QueueKey;
   /** JSON. */
   readonly payload: string;

@@ -2,13 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ConsumerGroup, QueueStats } from '../backend.js';
 import type { Connection } from '../core/connection.js';
-import type { Driver, DriverAdministration, DriverConsumer, DriverPublisher } from '../core/driver.js';
+import type { Driver, DriverAdministration, DriverConsumer } from '../core/driver.js';
 import { ConnectionLostError, type EngineErrors } from '../core/engine-errors.js';
 import { QueueEvents } from '../core/events.js';
-import { FatalErrors } from '../core/fatal-errors.js';
 import { GroupLoop } from '../core/group-loop.js';
 import { PublishLoop } from '../core/publish-loop.js';
-import { Refusals } from '../core/refusals.js';
 import type { UnreadGroups } from '../core/unread-group.js';
 import { countMessages, deleteGroup, listGroups, peek, purge } from './administration.js';
 import { GroupSession } from './group-session.js';
@@ -16,7 +14,7 @@ import { type QueueKeys, queueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
 import { Listener } from './listener.js';
 import type { CheckedRedisOptions } from './options.js';
-import { Publisher } from './publisher.js';
+import { type Parcel, Publisher } from './publisher.js';
 import { isElsewhere } from './redis-errors.js';
 import { openScript } from './scripts/index.js';
 import { Server } from './server.js';
@@ -26,14 +24,14 @@ import { unreadGroups } from './unread-groups.js';
 export class RedisDriver implements Driver {
   readonly failures: EngineErrors;
   readonly events: QueueEvents;
-  readonly publisher: DriverPublisher;
+  readonly publisher: PublishLoop<RedisLink, Parcel>;
   readonly administration: DriverAdministration;
   readonly #options: CheckedRedisOptions;
   readonly #keys: QueueKeys;
   readonly #server: Server;
   readonly #connection: Connection<RedisLink>;
   readonly #unreadGroups: UnreadGroups<RedisLink>;
-  readonly #refusals: Refusals[] = [];
+  readonly #consumers: GroupLoop<RedisLink>[] = [];
 
   constructor(options: CheckedRedisOptions) {
     this.#options = options;
@@ -61,7 +59,7 @@ export class RedisDriver implements Driver {
       publishTimeout,
       maxPending,
       failures: this.failures,
-      refusals: this.#newRefusals(`publishes to queue ${JSON.stringify(queueName)}`),
+      logger,
       events: this.events,
       driver: new Publisher({ keys, groupRule, publishTimeout, dedupeWindow }),
     });
@@ -84,21 +82,18 @@ export class RedisDriver implements Driver {
       connect: (prepare) => this.#server.connect(group, prepare, events),
     });
     const open = (link: RedisLink) => this.#open(link, [...this.#declared, group]);
-    return new GroupLoop({
+    const consumer = new GroupLoop({
       queueName,
       group,
       connection,
       failures,
-      refusals: this.#newRefusals(
-        `requests of group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`,
-        group,
-      ),
-      fatalErrors: new FatalErrors({ queue: queueName, group, logger }),
       events,
       logger,
       lease,
       createSession: (host) => new GroupSession({ ...asker, queueName, host, listener, open, failures, logger }),
     });
+    this.#consumers.push(consumer);
+    return consumer;
   }
 
   count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
@@ -114,7 +109,8 @@ export class RedisDriver implements Driver {
   }
 
   lastError(): unknown {
-    return this.#connection.lastError ?? this.#refusals.find(({ last }) => last !== undefined)?.last;
+    const refused = this.#consumers.find(({ lastRefusal }) => lastRefusal !== undefined);
+    return this.publisher.lastError ?? refused?.lastRefusal;
   }
 
   async shutDown(): Promise<void> {}
@@ -137,13 +133,6 @@ export class RedisDriver implements Driver {
     await this.#open(link, this.#options.groups, !this.#options.groupsDeclared);
     // The connection is ready without it.
     void this.#unreadGroups.look(link);
-  }
-
-  #newRefusals(requests: string, group?: ConsumerGroup): Refusals {
-    const { name: queue, logger } = this.#options;
-    const refusals = new Refusals({ engine: this.failures.engine, queue, group, requests, logger });
-    this.#refusals.push(refusals);
-    return refusals;
   }
 
   /** @param onlyFirst creates no group if the queue has one */
