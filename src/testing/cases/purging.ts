@@ -96,6 +96,15 @@ export const purging: readonly Definition[] = [
     await t.counts(queue, { ready: 0, unfinished: 0 });
   }),
 
+  admin('purge() removes messages whose delay ends meanwhile', {}, async (t) => {
+    const queue = await t.openManaged();
+    for (const n of upTo(40)) await t.publish(queue, [n], { delay: n });
+    await removes(t, queue, 40);
+    await t.counts(queue, { ready: 0, unfinished: 0 });
+    await t.publish(queue, [41], { delay: 50 });
+    await t.receivesExactly(t.addConsumer(queue, {}, acking), [41]);
+  }),
+
   admin('purge() removes thousands of messages', {}, async (t) => {
     const queue = await t.openManaged();
     const count = t.scaled(3000);
