@@ -156,6 +156,19 @@ describe('A backend that is not found', () => {
     expect((await failureOf(load('nowhere'))).message).toContain('none is registered');
   });
 
+  it.each([
+    ['rediss', 'redis'],
+    ['nast', 'nats'],
+    ['rabbit', 'rabbitmq'],
+    ['kafk', 'kafka'],
+  ])('may be misspelt: %s is no advice to install a package of that name', async (name, meant) => {
+    registerBackend('kafka', () => queue);
+    const { message } = await failureOf(load(name));
+    expect(message).toMatch(
+      new RegExp(`the package sluice-backend-${name} is not installed. Did you mean "${meant}"\\?$`),
+    );
+  });
+
   it.each(['constructor', 'node', '-'])('may be named %s', async (name) => {
     expect(BackendNotFoundError.is(await failureOf(load(name)))).toBe(true);
   });
