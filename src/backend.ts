@@ -221,7 +221,12 @@ export interface QueueBackend<Events extends EventMap<Events> = AnyEvents> exten
   /** Delivers messages that the subscriber settles: at least once. */
   deliveries(options?: ConsumeOptions): DeliveryStream<Events>;
 
-  /** Counts the messages. */
+  /**
+   * Counts the messages.
+   * @throws {ConfigurationError} (a rejection, like all others) if the group is not declared
+   * @throws {QueueClosedError} after `close()`, except on memory, which still drains then
+   * @throws {BackendUnavailableError} if the engine does not respond in time
+   */
   stats(options?: StatsOptions): Promise<QueueStats>;
 
   /** Closes the backend. Does not wait for handlers. Idempotent. */
