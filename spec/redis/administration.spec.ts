@@ -1,4 +1,6 @@
 import type { RedisBackend } from 'sluice/redis';
+import { queueKeys } from '../../src/redis/keys.js';
+import { purgeDelayedScript } from '../../src/redis/scripts/index.js';
 import { Holder, upTo } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
 import { RedisSuite } from '../support/redis-suite.js';
@@ -132,6 +134,27 @@ describeWithRedis('Administration of a Redis queue', () => {
     expect(c?.deliveries[2]?.id).toBe('five');
     await eventually(async () => (await queue.stats()).unfinished === 1);
     expect(await suite.length()).toBe(0);
+  });
+
+  it('purges every delayed message of a group while those of other groups become due', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    const publishAll = (count: number, options: object) =>
+      Promise.all(upTo(count).map((n) => queue.publish('key', { n }, options)));
+    await publishAll(1200, { group: 'b', delay: HOUR });
+    await publishAll(600, { group: 'a', delay: 2 * HOUR });
+    await publishAll(600, { group: 'b', delay: 3 * HOUR });
+    await publishAll(600, { group: 'a', delay: 4 * HOUR });
+    const { stream, delayed, addressed } = queueKeys(suite.name);
+    let removed = 0;
+    for (let offset = 0; offset >= 0; ) {
+      const command = purgeDelayedScript.byText([stream, delayed, addressed], [String(offset), 'a']);
+      const [count, next] = (await suite.run(...command)) as [count: number, next: number];
+      removed += count;
+      offset = next;
+      // What becomes due leaves from the front.
+      await suite.run('ZREMRANGEBYRANK', delayed, '0', '299');
+    }
+    expect(removed).toBe(1200);
   });
 
   it('deletes a group and the messages that only this group retained', async () => {

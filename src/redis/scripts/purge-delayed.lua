@@ -1,7 +1,8 @@
--- Removes delayed messages of some groups, one page at a time.
+-- Removes delayed messages of some groups, one page at a time. Begins with the last ones: those that
+-- become due between two pages leave at the other end, so that no message is skipped.
 --
 -- KEYS  1 stream  2 delayed  3 addressed
--- ARGV  1 offset: how many delayed messages to skip
+-- ARGV  1 offset: how many of the last delayed messages to skip
 --       then the groups
 -- Returns how many messages it removed, and the next offset; -1 at the end.
 -- include: lib/ids.lua
@@ -18,7 +19,7 @@ for _, info in ipairs(groupsOf(stream)) do
   if not isPurged[field(info, 'name')] then others[#others + 1] = field(info, 'name') end
 end
 
-local rows = redis.call('ZRANGE', delayed, offset, offset + PAGE - 1, 'WITHSCORES')
+local rows = redis.call('ZRANGE', delayed, -offset - PAGE, -offset - 1, 'WITHSCORES')
 local count = 0
 for i = 1, #rows, 2 do
   local delayedMember, due = rows[i], rows[i + 1]
