@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessageView } from 'sluice';
 import type { NatsBackend } from 'sluice/nats';
 import { Holder, upTo } from '../support/consumers.js';
@@ -13,6 +14,15 @@ const numbersOf = (views: readonly MessageView[]) => views.map(({ payload }) => 
 
 const publish = async (queue: NatsBackend, ...numbers: number[]) => {
   for (const n of numbers) await queue.publish('key', { n });
+};
+
+/** How many messages `publishDelayed` publishes. */
+const DELAYED = 60;
+
+/** Publishes messages whose delays end one after another, from now on. */
+const publishDelayed = async (queue: NatsBackend, options: { readonly group?: string } = {}) => {
+  await queue.stats();
+  await Promise.all(upTo(DELAYED).map((n) => queue.publish('key', { n }, { delay: 2 * n, ...options })));
 };
 
 /** Takes messages, then stops its intake. */
@@ -56,6 +66,14 @@ describeWithNats('deleteGroup() on NATS', () => {
     expect([await queue.deleteGroup('b'), await queue.deleteGroup('b')]).toEqual([true, false]);
     expect([await suite.length(), await suite.length(suite.names.delayedStream)]).toEqual([1, 0]);
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
+  });
+
+  it('deletes the messages whose delay ends meanwhile, also in another process', async () => {
+    const other = suite.open({ groups: GROUPS });
+    await publishDelayed(other, { group: 'b' });
+    expect(await suite.open({ groups: ['a'] }).deleteGroup('b')).toBe(true);
+    await sleep(2 * DELAYED);
+    expect([await suite.length(), await suite.length(suite.names.delayedStream)]).toEqual([0, 0]);
   });
 });
 
@@ -169,6 +187,54 @@ describeWithNats('purge() on NATS', () => {
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
     await eventually(async () => (await suite.length()) === 0);
     expect((await suite.group()).num_ack_pending).toBe(0);
+  });
+
+  it('removes messages whose delay ends meanwhile in another process, and counts each once', async () => {
+    const queue = suite.open();
+    await queue.stats();
+    await publishDelayed(suite.open());
+    expect(await queue.purge()).toBe(DELAYED);
+    await sleep(2 * DELAYED);
+    expect(await lengths()).toEqual([0, 0]);
+  });
+
+  it.each(['this process', 'another process'])(
+    'leaves each other group one copy of a message whose delay ends meanwhile in %s',
+    async (mover) => {
+      const queue = suite.open({ groups: GROUPS });
+      await queue.stats();
+      await publishDelayed(mover === 'this process' ? queue : suite.open({ groups: GROUPS }));
+      expect(await queue.purge({ group: 'a' })).toBe(DELAYED);
+      const holder = new Holder(queue, { group: 'b' }, (delivery) => void delivery.ack());
+      await eventually(async () => (await queue.stats()).unfinished === 0);
+      expect(holder.numbers.toSorted((one, other) => one - other)).toEqual(upTo(DELAYED));
+      expect(await queue.stats({ group: 'a' })).toEqual({ ready: 0, unfinished: 0 });
+    },
+  );
+
+  it('removes no message that a consumer receives meanwhile', async () => {
+    const queue = suite.open();
+    const other = suite.open();
+    await Promise.all(upTo(3000).map((n) => other.publish('key', { n })));
+    const holder = new Holder(other, { prefetch: 20 }, (delivery) => setTimeout(() => void delivery.ack(), 1));
+    await eventually(() => holder.deliveries.length > 50);
+    const removed = await queue.purge();
+    await eventually(async () => (await queue.stats()).unfinished === 0);
+    expect(removed + holder.deliveries.length).toBe(3000);
+  });
+
+  it('takes no message that is published meanwhile if no message is in flight', async () => {
+    const queue = suite.open();
+    const other = suite.open();
+    await Promise.all(upTo(500).map((n) => other.publish('key', { n })));
+    const purging = new AbortController();
+    const purged = queue.purge().finally(() => purging.abort());
+    while (!purging.signal.aborted) await Promise.all(upTo(10).map((n) => other.publish('key', { n })));
+    await purged;
+    const { ready } = await queue.stats();
+    const holder = new Holder(queue, { prefetch: 1000 }, (delivery) => void delivery.ack());
+    await eventually(() => holder.deliveries.length === ready);
+    expect(holder.attempts.filter(([, attempt]) => attempt > 1)).toEqual([]);
   });
 
   it('moves one group past messages that another group needs', async () => {

@@ -38,7 +38,7 @@ const EXPIRES = 15_000;
  * A message that is due within `SOON` milliseconds waits here, so that all are stored in order.
  * Others are requeued until `EARLY` milliseconds before, since the server is late by up to that.
  */
-const SOON = 40;
+export const SOON = 40;
 const EARLY = 30;
 
 const SHARE = 16 * 1024 * 1024;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConsumerInfo, StoredMsg, StreamInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
@@ -5,13 +6,14 @@ import { ACK, type Answer, answerAll, nak, type Receipt, receiptOf, TERMINATE } 
 import type { NatsSession } from './group-session.js';
 import { type NatsLink, newInbox } from './link.js';
 import { delayedCopyHeaders, readFacts } from './message.js';
-import type { Mover } from './mover.js';
-import { type DelayedSubject, isFor } from './names.js';
+import { type Mover, SOON } from './mover.js';
+import { isFor } from './names.js';
 import { isNotFound, RefusedError } from './nats-errors.js';
 import { store } from './publisher.js';
 import type { NatsQueue } from './queue.js';
 import type { Progress, Removals } from './removals.js';
-import { asMessage, deleteBetween, deleteStored, placeOf, readStored } from './stored.js';
+import { JITTER } from './server-clock.js';
+import { asMessage, deleteStored, placeOf, readStored, sequencesBetween } from './stored.js';
 import type { Sweeper } from './sweeper.js';
 
 export interface PurgeOptions {
@@ -23,6 +25,16 @@ export interface PurgeOptions {
 }
 
 const BATCH = 256;
+
+/**
+ * A message that is due within `IMMINENT` milliseconds may wait in the mover of another process,
+ * which moves it also if it is deleted. The clocks of two movers differ by up to `JITTER`.
+ */
+const IMMINENT = SOON + JITTER + 60;
+
+/** How late the movers may be, and the pause between two checks, in milliseconds. */
+const MOVING_TIMEOUT = 1000;
+const PAUSE = 20;
 
 /** Sequence numbers, both included. */
 type Interval = readonly [first: number, last: number];
@@ -55,21 +67,20 @@ export class Purge {
     await sweeper.sweep();
     const isPurged = ({ name }: ConsumerInfo) => wanted === undefined || name === wanted;
     const before = await this.#progress();
+    const others = before.groups.filter((group) => !isPurged(group)).map(({ name }) => name);
     // Delayed messages first: one that is moved meanwhile is among the others.
-    await this.#purgeDelayed(
-      before.groups.filter((group) => !isPurged(group)),
-      wanted,
-    );
+    await this.#deleteDelayed(others.length > 0 ? wanted : undefined, others);
     const { stream, groups, canPurge } = await this.#progress();
     const purged = groups.filter(isPurged);
     const { first_seq, last_seq } = stream.state;
     sweeper.begin(stream.created);
+    const isAll = purged.length === groups.length && groups.every(isQuiet);
     const deletable = deletableIn([first_seq, last_seq], groups, purged);
-    const isFree = canPurge && purged.length === groups.length && groups.every(isQuiet);
-    if (!isFree || !(await this.#purgeAll(first_seq, deletable)))
-      for (const [first, last] of deletable)
-        this.#onRemoved(await deleteBetween(this.#link, names.stream, first, last));
-    for (const { name } of purged) {
+    const isEmptied =
+      (isAll && canPurge && (await this.#purgeAll(first_seq, deletable))) ||
+      ((await this.#deleteWaiting(deletable, isPurged)) && isAll);
+    // A message that is taken and requeued would have one more attempt.
+    for (const { name } of isEmptied ? [] : purged) {
       await this.#terminateNacked(name, stream);
       await this.#terminateWaiting(name, stream);
     }
@@ -93,9 +104,10 @@ export class Purge {
       if (!isNotFound(error)) throw error;
       return false;
     }
+    // Delayed messages first: one that is moved meanwhile is among the others.
+    await this.#deleteDelayed(name, []);
     const { POSITIVE_INFINITY: all } = Number;
     await deleteStored(this.#link, stream, await this.#options.removals.targetedUpTo(this.#link, name, all, all));
-    await this.#deleteDelayed(name, []);
     return true;
   }
 
@@ -111,6 +123,28 @@ export class Purge {
     const count = await removals.purge(this.#link, last);
     this.#onRemoved(count ?? 0);
     return count !== undefined;
+  }
+
+  /**
+   * Deletes messages that no group needs or has in flight. Begins with the last ones, and looks
+   * again where the consumers are before each batch: a message that they get meanwhile stays.
+   * Resolves to whether no message had to stay.
+   */
+  async #deleteWaiting(intervals: readonly Interval[], isPurged: (group: ConsumerInfo) => boolean): Promise<boolean> {
+    const { stream } = this.#queue.names;
+    let isEmptied = true;
+    for (const [first, last] of intervals.toReversed()) {
+      const sequences = await sequencesBetween(this.#link, stream, first, last);
+      while (sequences.length > 0) {
+        const { groups } = await this.#progress();
+        const free = deletableIn([first, last], groups, groups.filter(isPurged));
+        const batch = sequences.splice(-BATCH).reverse();
+        const deletable = batch.filter((sequence) => free.some(([from, to]) => from <= sequence && sequence <= to));
+        isEmptied &&= deletable.length === batch.length;
+        this.#onRemoved(await deleteStored(this.#link, stream, deletable));
+      }
+    }
+    return isEmptied;
   }
 
   /**
@@ -181,51 +215,80 @@ export class Purge {
     }
   }
 
-  async #purgeDelayed(others: readonly ConsumerInfo[], wanted: string | undefined): Promise<void> {
-    const { delayedStream } = this.#queue.names;
-    const { mover } = this.#options;
-    if (wanted !== undefined && others.length > 0) {
-      const names = others.map(({ name }) => name);
-      await mover.moved();
-      await this.#deleteDelayed(wanted, names);
-      mover.start();
-      return;
-    }
-    const { state } = await this.#link.manager.streams.info(delayedStream);
-    mover.discard((sequence) => sequence <= state.last_seq);
-    await mover.moved();
-    this.#onRemoved(await deleteBetween(this.#link, delayedStream, state.first_seq, state.last_seq));
-  }
-
-  /** Deletes the delayed messages of a group. Other groups get copies of those for all groups. */
-  async #deleteDelayed(wanted: string, others: readonly string[]): Promise<void> {
+  /**
+   * Deletes the delayed messages of a group, or all. Other groups get copies of those for all
+   * groups. Waits until the messages that are due soon are moved, and leaves those in the stream.
+   * @param wanted the consumer of the group. Undefined: deletes all delayed messages
+   * @param others the consumers of the other groups. Empty: messages for all groups stay
+   */
+  async #deleteDelayed(wanted: string | undefined, others: readonly string[]): Promise<void> {
     const { names } = this.#queue;
-    const deleted = new Set<number>();
+    const imminent: StoredMsg[] = [];
+    let batch: StoredMsg[] = [];
+    const deleteBatch = async () => {
+      const until = this.#options.mover.now + IMMINENT;
+      imminent.push(...batch.filter((stored) => this.#dueAt(stored) <= until));
+      await this.#replace(
+        batch.filter((stored) => this.#dueAt(stored) > until),
+        others,
+      );
+      batch = [];
+    };
     for await (const stored of readStored(this.#link, names.delayedStream, 1)) {
       const target = names.delayedTargetOf(stored.subject);
-      const delayed = names.readDelayed(stored.subject);
-      if (delayed === undefined || (target !== wanted && (target !== undefined || others.length === 0))) continue;
-      if (target === undefined) await this.#copy(stored, delayed, others);
-      deleted.add(stored.seq);
+      const isWanted = target === wanted || (target === undefined && others.length > 0);
+      if (wanted !== undefined && (!isWanted || names.readDelayed(stored.subject) === undefined)) continue;
+      if (batch.push(stored) === BATCH) await deleteBatch();
     }
-    this.#options.mover.discard((sequence) => deleted.has(sequence));
-    this.#onRemoved(await deleteStored(this.#link, names.delayedStream, deleted));
+    await deleteBatch();
+    const late = await this.#awaitMoved(imminent);
+    this.#options.mover.discard((sequence) => late.some(({ seq }) => seq === sequence));
+    await this.#options.mover.moved();
+    await this.#replace(late, others);
   }
 
-  async #copy(stored: StoredMsg, { delay, subject }: DelayedSubject, groups: readonly string[]): Promise<void> {
-    const place = placeOf(stored);
-    const rest = Math.max(1, place.storedAt + delay - this.#options.mover.now);
-    const copies = groups.map((group) => {
-      const headers = delayedCopyHeaders(asMessage(stored), place, group);
-      return store(this.#link, this.#queue.names.delayedSubjectFor(group, rest, subject), stored.data, headers);
-    });
-    await Promise.all(copies);
+  /** Waits until delayed messages are moved. Resolves to those that are not moved in time. */
+  async #awaitMoved(messages: readonly StoredMsg[]): Promise<readonly StoredMsg[]> {
+    if (messages.length === 0) return messages;
+    const { delayedStream } = this.#queue.names;
+    const left = messages.toSorted((one, other) => this.#dueAt(other) - this.#dueAt(one));
+    const startedAt = performance.now();
+    this.#options.mover.start();
+    for (let last = left.at(-1); last !== undefined; last = left.at(-1)) {
+      if ((await this.#link.manager.streams.getMessage(delayedStream, { seq: last.seq })) === undefined) left.pop();
+      else if (performance.now() - startedAt > IMMINENT + MOVING_TIMEOUT) break;
+      else await sleep(PAUSE);
+    }
+    return left;
+  }
+
+  /** When a delayed message is due, in milliseconds of the server's clock. */
+  #dueAt(stored: StoredMsg): number {
+    const { delay = Number.POSITIVE_INFINITY } = this.#queue.names.readDelayed(stored.subject) ?? {};
+    return placeOf(stored).storedAt + delay;
+  }
+
+  /** Deletes delayed messages, and stores copies of those for all groups for the other groups. */
+  async #replace(messages: readonly StoredMsg[], others: readonly string[]): Promise<void> {
+    const { delayedStream, delayedTargetOf } = this.#queue.names;
+    const shared = messages.filter(({ subject }) => delayedTargetOf(subject) === undefined);
+    await Promise.all(shared.flatMap((stored) => others.map((group) => this.#copy(stored, group))));
+    const sequences = messages.map(({ seq }) => seq);
+    this.#onRemoved(await deleteStored(this.#link, delayedStream, sequences));
+  }
+
+  async #copy(stored: StoredMsg, group: string): Promise<void> {
+    const { names } = this.#queue;
+    const subject = names.readDelayed(stored.subject)?.subject ?? stored.subject;
+    const rest = Math.max(1, this.#dueAt(stored) - this.#options.mover.now);
+    const headers = delayedCopyHeaders(asMessage(stored), placeOf(stored), group);
+    await store(this.#link, names.delayedSubjectFor(group, rest, subject), stored.data, headers);
   }
 }
 
 /**
  * Returns the messages that may be deleted and that wait for a purged group. Messages between the
- * first unsettled message of a group and its last delivery may be in flight.
+ * first unsettled message of a group and its last delivery may be in flight, and soon the next ones.
  */
 function deletableIn(
   [first, last]: Interval,
@@ -234,7 +297,7 @@ function deletableIn(
 ): Interval[] {
   const blocked: Interval[] = groups.flatMap((group) => {
     if (!purged.includes(group)) return [[settledUpTo(group) + 1, Number.POSITIVE_INFINITY] as const];
-    return isQuiet(group) ? [] : [[settledUpTo(group) + 1, group.delivered.stream_seq] as const];
+    return isQuiet(group) ? [] : [[settledUpTo(group) + 1, group.delivered.stream_seq + BATCH] as const];
   });
   blocked.sort(([one], [other]) => one - other);
   const free: Interval[] = [];

@@ -56,16 +56,18 @@ export async function deleteStored(link: NatsLink, stream: string, sequences: It
   return deleted;
 }
 
-/** Deletes all messages between two sequence numbers. Resolves to how many existed. */
-export async function deleteBetween(link: NatsLink, stream: string, first: number, last: number): Promise<number> {
+/**
+ * Lists the messages between two sequence numbers, in order. In a dense stream, some may not exist.
+ */
+export async function sequencesBetween(link: NatsLink, stream: string, first: number, last: number): Promise<number[]> {
   const { state } = await link.manager.streams.info(stream);
-  if (isDense(state)) return deleteStored(link, stream, range(Math.max(first, state.first_seq), last));
+  if (isDense(state)) return [...range(Math.max(first, state.first_seq), last)];
   const sequences: number[] = [];
   for await (const { seq } of readStored(link, stream, first)) {
     if (seq > last) break;
     sequences.push(seq);
   }
-  return deleteStored(link, stream, sequences);
+  return sequences;
 }
 
 /** Returns the subject of requests that delete a message, and how to write one. */
