@@ -143,6 +143,22 @@ describeWithNats('peek() on NATS', () => {
   });
 });
 
+describeWithNats('peek() on NATS while delays end', () => {
+  retryOnce();
+  const suite = new NatsSuite();
+
+  it.each(['this process', 'another process'])('shows each message once, if %s moves it', async (mover) => {
+    const queue = suite.open();
+    await queue.stats();
+    await publishDelayed(mover === 'this process' ? queue : suite.open());
+    for (let ready = 0; ready < DELAYED; ) {
+      const views = await queue.peek({ limit: 2 * DELAYED });
+      expect(numbersOf(views).toSorted((one, other) => one - other)).toEqual(upTo(DELAYED));
+      ready = views.filter(({ due }) => due === undefined).length;
+    }
+  });
+});
+
 describeWithNats('purge() on NATS', () => {
   retryOnce();
   const suite = new NatsSuite();

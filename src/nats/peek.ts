@@ -22,13 +22,23 @@ interface PeekOptions {
 
 /** Shows the waiting messages of a group: the ready ones, then the delayed ones by due time. */
 export async function peek(link: NatsLink, options: PeekOptions): Promise<MessageView[]> {
-  const { ready, delayed } = await peekStream(link, options);
-  if (ready.length < options.limit) {
+  const { state } = await link.manager.streams.info(options.names.delayedStream);
+  let { ready, delayed } = await peekStream(link, options);
+  if (state.messages > 0 && ready.length < options.limit) {
     await options.moved();
-    delayed.push(...(await peekDelayed(link, options)));
+    const views = await peekDelayed(link, options);
+    // One that was moved meanwhile is among the ready ones now.
+    ({ ready, delayed } = await peekStream(link, options));
+    const moved = new Set(ready.map(identify));
+    delayed.push(...views.filter((view) => !moved.has(identify(view))));
   }
   delayed.sort((one, other) => (one.due as number) - (other.due as number));
   return [...ready, ...delayed].slice(0, options.limit);
+}
+
+/** Messages with equal ids, outside the deduplication window, were published at other times. */
+function identify({ id, publishedAt }: MessageView): string {
+  return `${publishedAt} ${id}`;
 }
 
 async function peekStream(
