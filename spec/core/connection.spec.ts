@@ -294,6 +294,28 @@ describe('A closed Connection', () => {
     expect(stage.links.length).toBe(length);
   });
 
+  it.each<[during: string, status: string, links: number, begin: () => void]>([
+    ['its first attempt', 'connecting', 0, () => {}],
+    ['its failure', 'disconnected', 1, () => stage.link.connecting.reject('refused')],
+    [
+      'its loss',
+      'disconnected',
+      1,
+      () => {
+        stage.link.open();
+        setImmediate(() => stage.link.lost('reset by peer'));
+      },
+    ],
+  ])('does not connect again if an observer of %s closes it', async (_during, closesAt, links, begin) => {
+    stage.events.status$.subscribe((status) => status === closesAt && stage.connection.close());
+    stage.connection.ready().catch(() => {});
+    begin();
+    await pass(5000);
+    expect([stage.links.length, jest.getTimerCount()]).toEqual([links, 0]);
+    expect(stage.links.every(({ isDestroyed }) => isDestroyed)).toBe(true);
+    expect(await rejectionOf(stage.connection.ready())).toEqual(CLOSED);
+  });
+
   it('stays closed when its link connects later', async () => {
     const ready = stage.connection.ready();
     stage.link.open();

@@ -1,5 +1,6 @@
 import { Connection, type Link } from '../../src/core/connection.js';
 import type { ErrorKind } from '../../src/core/engine-errors.js';
+import { QueueEvents } from '../../src/core/events.js';
 import { recordingLogger } from '../support/recording-logger.js';
 
 /** A promise that the test settles. */
@@ -63,6 +64,7 @@ export class Stage {
   readonly prepared = new Set<FakeLink>();
   readonly times: number[] = [];
   readonly logger = recordingLogger();
+  readonly events = new QueueEvents({ queue: 'orders', logger: this.logger });
   /** Violated invariants. */
   readonly problems: string[] = [];
   onLink: (link: FakeLink) => void = () => {};
@@ -74,6 +76,7 @@ export class Stage {
     engine: 'Broker',
     connectTimeout: PATIENCE,
     logger: this.logger,
+    events: this.events,
     classify: (error): ErrorKind => (/^fatal/.test(String(error)) ? 'fatal' : 'retryable'),
     createLink: (lost) => {
       const link = new FakeLink(this.links.length, lost);

@@ -148,10 +148,12 @@ export class Connection<AnyLink extends Link> {
   lose(link: AnyLink, cause: unknown): void {
     if (this.#link !== link || this.#phase !== 'ready') return;
     this.#link = undefined;
+    this.#phase = 'connecting';
     this.#lastError = cause;
     link.destroy();
     this.#report.lost(cause);
     this.#changed();
+    if (this.#isClosed) return;
     this.#relapses = performance.now() - this.#readyAt < STABLE ? this.#relapses + 1 : 0;
     // Back off: a request that breaks every link must not reconnect a hundred times a second.
     if (this.#relapses > 1) this.#connectLater(2, this.#relapses - 1);
@@ -187,10 +189,16 @@ export class Connection<AnyLink extends Link> {
     this.#settleWaiters(({ reject }) => reject(new ConnectionLostError('The connection was closed')));
   }
 
+  /** Whoever gets a report may close the connection at once. */
+  get #isClosed(): boolean {
+    return this.#phase === 'closed';
+  }
+
   async #connect(attempt: number): Promise<void> {
     const { createLink, connectTimeout, engine } = this.#options;
     this.#phase = 'connecting';
     this.#report.connecting();
+    if (this.#isClosed) return;
     // A client reports a failure twice. Its event has the better reason.
     let reason: unknown;
     let link: AnyLink;
@@ -243,6 +251,7 @@ export class Connection<AnyLink extends Link> {
       return;
     }
     this.#report.failed(error, kind === 'refused');
+    if (this.#isClosed) return;
     this.#connectLater(attempt + 1, attempt);
   }
 
