@@ -48,6 +48,21 @@ describe("Status of a driver's queue", () => {
     expect(seen).toEqual(['idle', 'connected', 'disconnected', 'connecting', 'connected']);
   });
 
+  it('has one order for all subscribers, also if one of them causes the next change', () => {
+    const { events } = watch();
+    const main = events.addConnection({ server: 'Broker at here:5', connection: 'the queue' });
+    const reactions: Partial<Record<string, () => void>> = {
+      connecting: () => main.connected(),
+      disconnected: () => events.close(),
+    };
+    events.status$.subscribe((status) => reactions[status]?.());
+    const seen: string[] = [];
+    events.status$.subscribe({ next: (status) => seen.push(status), complete: () => seen.push('completed') });
+    main.connecting();
+    main.lost('reset by peer');
+    expect(seen).toEqual(['idle', 'connecting', 'connected', 'disconnected', 'closed', 'completed']);
+  });
+
   it('is closed for a late subscriber, then completes', () => {
     const { events } = watch();
     events.close();

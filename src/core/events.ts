@@ -52,6 +52,8 @@ export class QueueEvents {
   readonly #queue: string;
   readonly #logger: Logger;
   #status: QueueStatus = 'idle';
+  /** The changes that are being emitted. */
+  readonly #changes: QueueStatus[] = [];
 
   constructor({ queue, logger }: { readonly queue: string; readonly logger: Logger }) {
     this.#queue = queue;
@@ -121,7 +123,6 @@ export class QueueEvents {
   close(): void {
     if (this.#status === 'closed') return;
     this.#setStatus('closed');
-    this.#statuses.complete();
     this.#events.complete();
   }
 
@@ -145,7 +146,13 @@ export class QueueEvents {
   #setStatus(status: QueueStatus): void {
     if (status === this.#status || this.#status === 'closed') return;
     this.#status = status;
-    this.#statuses.next(status);
+    // A subscriber may cause the next change: every subscriber gets it after this one.
+    if (this.#changes.push(status) > 1) return;
+    for (const change of this.#changes) {
+      this.#statuses.next(change);
+      if (change === 'closed') this.#statuses.complete();
+    }
+    this.#changes.length = 0;
   }
 
   #logQuarantine({ group, message, reason, place }: Quarantined): void {
