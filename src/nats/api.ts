@@ -15,7 +15,8 @@ export function jetStreamApi(manager: JetStreamManager, inTime: <Value>(call: Pr
       info: (stream: string, subjects?: string) =>
         inTime(streams.info(stream, subjects === undefined ? undefined : { subjects_filter: subjects })),
       add: (config: Partial<StreamConfig> & { readonly name: string }) => inTime(streams.add(config)),
-      update: (stream: string, config: StreamConfig) => inTime(streams.update(stream, config)),
+      /** Changes the given fields of a fresh configuration. */
+      update: (stream: string, config: Partial<StreamConfig>) => inTime(streams.update(stream, config)),
       /** Reads a message, or the first one from `seq` on whose subject matches. */
       getMessage: async (stream: string, query: { readonly seq: number; readonly next_by_subj?: string }) =>
         (await inTime(streams.getMessage(stream, query as MsgRequest))) ?? undefined,

@@ -222,7 +222,7 @@ export class Topology {
       return info;
     }
     try {
-      return await manager.streams.update(config.name, { ...config, duplicate_window: nanos(this.#window) });
+      return await manager.streams.update(config.name, { duplicate_window: nanos(this.#window) });
     } catch (error) {
       if (!isForbidden(error) && !isInvalidConfiguration(error)) throw error;
       const reason = describeError(error);
