@@ -108,7 +108,10 @@ export interface StatsOptions {
 export interface QueueStats {
   /** Messages that a consumer can receive now, without delayed messages and those in flight. */
   readonly ready: number;
-  /** Messages that are not settled: waiting, delayed or in flight. */
+  /**
+   * Messages that are not settled: waiting, delayed or in flight. RabbitMQ does not count those in
+   * flight in other processes.
+   */
   readonly unfinished: number;
 }
 
