@@ -1,5 +1,6 @@
 import { type Observable, ReplaySubject, Subject } from 'rxjs';
 import type { ConsumerGroup, QueueStatus } from '../backend.js';
+import { Emissions } from '../internal/emissions.js';
 import type { Logger } from '../internal/logger.js';
 import { type OutageOptions, Outages } from './outages.js';
 
@@ -52,8 +53,7 @@ export class QueueEvents {
   readonly #queue: string;
   readonly #logger: Logger;
   #status: QueueStatus = 'idle';
-  /** The changes that are being emitted. */
-  readonly #changes: QueueStatus[] = [];
+  readonly #emissions = new Emissions();
 
   constructor({ queue, logger }: { readonly queue: string; readonly logger: Logger }) {
     this.#queue = queue;
@@ -146,13 +146,11 @@ export class QueueEvents {
   #setStatus(status: QueueStatus): void {
     if (status === this.#status || this.#status === 'closed') return;
     this.#status = status;
-    // A subscriber may cause the next change: every subscriber gets it after this one.
-    if (this.#changes.push(status) > 1) return;
-    for (const change of this.#changes) {
-      this.#statuses.next(change);
-      if (change === 'closed') this.#statuses.complete();
-    }
-    this.#changes.length = 0;
+    // A subscriber may cause the next change.
+    this.#emissions.emit(() => {
+      this.#statuses.next(status);
+      if (status === 'closed') this.#statuses.complete();
+    });
   }
 
   #logQuarantine({ group, message, reason, place }: Quarantined): void {

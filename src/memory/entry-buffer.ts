@@ -2,10 +2,10 @@ import { Observable, type SchedulerLike, Subject, type TimestampProvider } from 
 import type { ConsumerGroup, QueueEntry, QueueKey, QueuePayload } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { inContext } from '../internal/async-context.js';
+import type { Emissions } from '../internal/emissions.js';
 import { NO_METADATA } from '../internal/metadata.js';
 import { clockOf } from '../internal/virtual-time.js';
 import { type Delayed, Delays } from './delays.js';
-import type { Emissions } from './emissions.js';
 import { Group, type Removed, type Waiting } from './group.js';
 import { Ledger } from './ledger.js';
 import { Message, Publication, UNPLACED } from './message.js';

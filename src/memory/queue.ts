@@ -11,13 +11,13 @@ import { ConfigurationError, QueueClosedError, QueueOverflowError } from '../err
 import { DONE } from '../internal/answers.js';
 import type { PublishDetails } from '../internal/check-message.js';
 import { describeError } from '../internal/describe.js';
+import { Emissions } from '../internal/emissions.js';
 import { metadataOf, NO_METADATA } from '../internal/metadata.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
 import { isVirtual } from '../internal/virtual-time.js';
 import { Admission, type Entering } from './admission.js';
 import { Dispatcher } from './dispatcher.js';
-import { Emissions } from './emissions.js';
 import { EntryBuffer } from './entry-buffer.js';
 import type { Consumer, Group } from './group.js';
 import type { Ledger } from './ledger.js';

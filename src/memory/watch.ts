@@ -1,9 +1,9 @@
 import { Observable, ReplaySubject, Subject } from 'rxjs';
 import type { QueueStatus } from '../backend.js';
 import { inContext } from '../internal/async-context.js';
+import type { Emissions } from '../internal/emissions.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
-import type { Emissions } from './emissions.js';
 
 /**
  * Emits the status of a queue and its number of unfinished messages, and waits until there are

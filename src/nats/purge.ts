@@ -288,7 +288,8 @@ export class Purge {
 
 /**
  * Returns the messages that may be deleted and that wait for a purged group. Messages between the
- * first unsettled message of a group and its last delivery may be in flight, and soon the next ones.
+ * first unsettled message of a group and its last delivery may be in flight, and soon the next
+ * ones.
  */
 function deletableIn(
   [first, last]: Interval,

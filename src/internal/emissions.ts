@@ -1,4 +1,4 @@
-import { BlockQueue } from '../internal/block-queue.js';
+import { BlockQueue } from './block-queue.js';
 
 /**
  * Runs emissions to observers one after another, never nested.
