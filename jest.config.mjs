@@ -25,7 +25,7 @@ const project = (name, specs) => ({
   testMatch: specs.map((spec) => `<rootDir>/spec/${spec.replaceAll(path.sep, '/')}`),
   transform: {
     '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/spec/tsconfig.json' }],
-    '^.+\\.lua$': '<rootDir>/scripts/lua.mjs',
+    '^.+\\.(?:lua|sql)$': '<rootDir>/scripts/text.mjs',
   },
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import typescript from '@rollup/plugin-typescript';
 import { dts } from 'rollup-plugin-dts';
-import { lua } from './scripts/lua.mjs';
+import { text } from './scripts/text.mjs';
 
 const { exports, peerDependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
 
@@ -52,7 +52,7 @@ export default [
       { ...modules, format: 'es', sourcemap: true, entryFileNames: '[name].js' },
       { ...modules, format: 'cjs', sourcemap: true, entryFileNames: '[name].cjs' },
     ],
-    plugins: [lua, typescript({ tsconfig: 'tsconfig.build.json' }), requireProviders, emptyDist],
+    plugins: [text, typescript({ tsconfig: 'tsconfig.build.json' }), requireProviders, emptyDist],
   },
   {
     input,
@@ -61,6 +61,6 @@ export default [
       { ...types, entryFileNames: '[name].d.ts' },
       { ...types, entryFileNames: '[name].d.cts' },
     ],
-    plugins: [lua, dts({ tsconfig: 'tsconfig.build.json' })],
+    plugins: [text, dts({ tsconfig: 'tsconfig.build.json' })],
   },
 ];

@@ -7,7 +7,7 @@
  *     QUEUE_BACKEND=nats NATS_URL=nats://localhost:4222 npx tsx examples/any-backend.ts
  *     QUEUE_BACKEND=rabbitmq RABBITMQ_URL=amqp://localhost:5672 npx tsx examples/any-backend.ts
  *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 \
- *       npx tsx --import ./scripts/lua-loader.mjs examples/any-backend.ts
+ *       npx tsx --import ./scripts/text-loader.mjs examples/any-backend.ts
  */
 import { AsyncLoopConsumer, loadBackend, receive } from 'sluice';
 

@@ -254,7 +254,7 @@ describeWithRedisTls('RedisBackend over TLS', () => {
     await writeFile(file, program);
     suite.ending(() => rm(file));
     const env = { ...process.env, NODE_EXTRA_CA_CERTS: ca, REDIS_URL: suite.url, QUEUE_NAME: suite.name };
-    const child = spawn(process.execPath, ['--import', 'tsx', '--import', './scripts/lua-loader.mjs', file], {
+    const child = spawn(process.execPath, ['--import', 'tsx', '--import', './scripts/text-loader.mjs', file], {
       cwd: ROOT,
       env,
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -17,7 +17,7 @@ export class Program {
   constructor(file: string, env: Readonly<Record<string, string>> = {}) {
     this.#child = spawn(
       process.execPath,
-      ['--import', 'tsx', '--import', './scripts/lua-loader.mjs', path.resolve(ROOT, file)],
+      ['--import', 'tsx', '--import', './scripts/text-loader.mjs', path.resolve(ROOT, file)],
       {
         cwd: ROOT,
         env: { ...process.env, ...env },

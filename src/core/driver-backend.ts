@@ -30,7 +30,7 @@ import {
 import { ConfigurationError, QueueClosedError, UnsupportedOperationError } from '../errors.js';
 import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
-import { checkDeclared, checkMessage } from '../internal/check-message.js';
+import { type CheckedMessage, checkDeclared, checkMessage } from '../internal/check-message.js';
 import { checkName, checkOptions } from '../internal/options.js';
 import { withDeadline, within } from './deadline.js';
 import type { Driver, DriverAdministration, DriverConsumer } from './driver.js';
@@ -84,12 +84,18 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   publish(...message: PublishArguments<Events>): Promise<void>;
   // Not async: that saves a promise for each message.
   publish(key: QueueKey, payload: QueuePayload, options?: PublishOptions): Promise<void> {
-    return answerTo(() => {
-      const message = checkMessage(key, payload, options);
-      if (message.group !== undefined) this.#checkDeclared(message.group);
-      this.#checkOpen();
-      return this.#driver.publisher.publish(message);
-    });
+    return answerTo(() => this.#driver.publisher.publish(this.checked(key, payload, options)));
+  }
+
+  /**
+   * Checks and copies the arguments of a publish.
+   * @throws what `publish` rejects with before it sends a message
+   */
+  protected checked(key: QueueKey, payload: QueuePayload, options?: PublishOptions): CheckedMessage {
+    const message = checkMessage(key, payload, options);
+    if (message.group !== undefined) this.#checkDeclared(message.group);
+    this.#checkOpen();
+    return message;
   }
 
   /**

@@ -1,5 +1,5 @@
 /** How often a lease is renewed before it expires. */
-const RENEWALS = 3;
+export const RENEWALS = 3;
 
 /**
  * Calls back when leases must be renewed: several times per lease, while messages are in flight.

@@ -2,7 +2,7 @@ import type { AnyEvents, ConsumerGroup, EventMap, QueueStats } from '../backend.
 import type { CheckedMessage } from '../internal/check-message.js';
 import { writeMetadata } from '../internal/metadata.js';
 import { Connection, type Link } from './connection.js';
-import type { Driver, DriverConsumer } from './driver.js';
+import type { Driver, DriverAdministration, DriverConsumer } from './driver.js';
 import { DriverBackend } from './driver-backend.js';
 import { EngineErrors } from './engine-errors.js';
 import { writePayload } from './envelope.js';
@@ -49,9 +49,11 @@ class PullEngine implements Driver {
     const { name: queue, lease, logger, publishTimeout, maxPending } = options;
     const { engine, server = 'the server' } = driver;
     const classify = (error: unknown) => driver.classify?.(error) ?? 'retryable';
-    this.failures = new EngineErrors({ engine, classify, explain: () => undefined }, { queue, server });
+    this.failures = new EngineErrors(
+      { engine, classify, explain: (error) => driver.explain?.(error) },
+      { queue, server },
+    );
     this.events = new QueueEvents({ queue, logger });
-    this.administration = driver.administration;
     this.#connection = new Connection<Link>({
       server: `${engine} at ${server}`,
       queue,
@@ -64,6 +66,7 @@ class PullEngine implements Driver {
       lease,
       classify: this.failures.classify,
     });
+    this.administration = driver.administration && this.#administrate(driver.administration);
     this.publisher = new PublishLoop({
       queueName: queue,
       connection: this.#connection,
@@ -75,13 +78,13 @@ class PullEngine implements Driver {
       driver: {
         mode: 'batch',
         window: MAX_BATCH,
-        write: (message) => this.#write(message),
+        write: (message) => writeMessage(message, this.#ids, driver),
         sizeOf: ({ payload, metadata }) => payload.length + (metadata?.length ?? 0),
-        send: (link, { messages }) => {
+        send: (link, { messages, number }) => {
           const now = performance.now();
           const open = messages.filter(({ isOver }) => !isOver);
           const batch = open.map((pending) => ({ ...pending.parcel, delay: remainingDelay(pending, now) }));
-          return this.#call(link, () => driver.publish(batch));
+          return this.#call(link, () => driver.publish(batch, number));
         },
       },
     });
@@ -117,20 +120,17 @@ class PullEngine implements Driver {
 
   close(): void {
     this.#connection.close();
+    this.#driver.destroy?.();
   }
 
-  #write(message: CheckedMessage): OutgoingMessage {
-    const { key, payload, group, delay, id } = message;
-    const { engine, maxPayload = Number.POSITIVE_INFINITY } = this.#driver;
+  /** Sends each request when there is a connection, and again after a lost one. */
+  #administrate({ groups, deleteGroup, peek, purge }: DriverAdministration): DriverAdministration {
+    const request: Connection<Link>['request'] = (signal, send) => this.#connection.request(signal, send);
     return {
-      id: id ?? this.#ids.next(),
-      key,
-      payload: writePayload(payload, maxPayload, engine),
-      metadata: writeMetadata(message),
-      publishedAt: Date.now(),
-      group,
-      delay,
-      deduplicate: id !== undefined,
+      groups: (signal) => request(signal, () => groups(signal)),
+      deleteGroup: (group, signal) => request(signal, () => deleteGroup(group, signal)),
+      peek: (group, limit, signal) => request(signal, () => peek(group, limit, signal)),
+      purge: (group, signal) => request(signal, () => purge(group, signal)),
     };
   }
 
@@ -142,5 +142,24 @@ class PullEngine implements Driver {
       if (this.failures.classify(error) === 'retryable') this.#connection.lose(link, error);
       throw error;
     }
+  };
+}
+
+/** Encodes a message for a `PullDriver`. */
+export function writeMessage(
+  message: CheckedMessage,
+  ids: MessageIds,
+  { engine, maxPayload = Number.POSITIVE_INFINITY }: Pick<PullDriver, 'engine' | 'maxPayload'>,
+): OutgoingMessage {
+  const { key, payload, group, delay, id } = message;
+  return {
+    id: id ?? ids.next(),
+    key,
+    payload: writePayload(payload, maxPayload, engine),
+    metadata: writeMetadata(message),
+    publishedAt: Date.now(),
+    group,
+    delay,
+    deduplicate: id !== undefined,
   };
 }

@@ -56,8 +56,12 @@ export interface StoredSettlement<Incoming extends IncomingMessage = IncomingMes
 /** What a group requests in one round trip. */
 export interface ExchangeRequest<Incoming extends IncomingMessage = IncomingMessage> {
   readonly settlements: readonly StoredSettlement<Incoming>[];
-  /** Messages in flight whose leases are to be renewed. */
-  readonly renew: readonly Incoming[];
+  /**
+   * All messages in flight of this group, if their leases are to be renewed: after a third of the
+   * lease, and after a lost reply. The engine may requeue other messages that it counts as in
+   * flight here: they were lost on the way.
+   */
+  readonly inFlight: readonly Incoming[] | undefined;
   /** The most messages to deliver. */
   readonly demand: number;
   /**
@@ -96,6 +100,12 @@ export interface PullDriver<Incoming extends IncomingMessage = IncomingMessage> 
   readonly engine: string;
   /** The address of the server in messages, without a password. Default: `the server`. */
   readonly server?: string | undefined;
+  /** Where messages in quarantine are, in messages. Default: `the store`. */
+  readonly quarantine?: string | undefined;
+  /**
+   * How often a group is polled whose engine does not call back, in milliseconds. Default: 1,000.
+   */
+  readonly pollInterval?: number | undefined;
   /** The largest payload that the engine accepts, in bytes of JSON. Default: any. */
   readonly maxPayload?: number | undefined;
   /**
@@ -103,18 +113,28 @@ export interface PullDriver<Incoming extends IncomingMessage = IncomingMessage> 
    * after a lost connection.
    */
   open(): Promise<void>;
-  /** Stores messages in order. Resolves when they are safe. */
-  publish(messages: readonly OutgoingMessage[]): Promise<void>;
+  /**
+   * Stores messages in order. Resolves when they are safe.
+   * @param batch the number of this batch of this publisher, from 1 up. After a lost reply, the
+   * batch is sent again with its number, and must be stored once. Messages that have timed out
+   * meanwhile are left out.
+   */
+  publish(messages: readonly OutgoingMessage[], batch: number): Promise<void>;
   exchange(group: ConsumerGroup, request: ExchangeRequest<Incoming>): Promise<ExchangeReply<Incoming>>;
   /**
    * Calls back when a group may have a message. Returns a function that removes the listener.
-   * Default: the core polls every second.
+   * Default: the core polls.
    */
   listen?(group: ConsumerGroup, wake: () => void): () => void;
   /** @param group undefined: every group, where a message counts once */
   count(group: ConsumerGroup | undefined): Promise<QueueStats>;
   /** Classifies an error. Default: `'retryable'`. */
   classify?(error: unknown): ErrorKind;
+  /** Explains an error in a sentence without its full stop. Default: its own message. */
+  explain?(error: unknown): string | undefined;
   readonly administration?: DriverAdministration | undefined;
+  /** Sends the last requests. Called when publishes and settlements are confirmed. */
   close?(): Promise<void> | void;
+  /** Closes the connections immediately. Called last, also if the engine does not respond. */
+  destroy?(): void;
 }

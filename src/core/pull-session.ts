@@ -6,14 +6,14 @@ import type { DriverDelivery } from './delivery.js';
 import type { ErrorKind } from './engine-errors.js';
 import { readEnvelope } from './envelope.js';
 import type { GroupHost, GroupSession } from './group-loop.js';
-import { LeaseTimer } from './lease-timer.js';
+import { LeaseTimer, RENEWALS } from './lease-timer.js';
 import type { IncomingMessage, PullDriver, StoredSettlement } from './pull-driver.js';
 import { SettlementQueue } from './settlement-queue.js';
 
 /** The most messages, and the most settlements, of one exchange. */
 const MAX_EXCHANGE = 1000;
 
-/** How often a group is polled whose engine does not call back, in milliseconds. */
+/** The default of `pollInterval`, in milliseconds. */
 const POLL_INTERVAL = 1000;
 
 /**
@@ -43,7 +43,10 @@ export class PullSession implements GroupSession<Link> {
   /** The messages in flight, by receipt. */
   readonly #messages = new Map<string, IncomingMessage>();
   readonly #leaseTimer: LeaseTimer;
-  #leaseDue = false;
+  /** The timer has fired, or a reply was lost. */
+  #leaseDue = true;
+  /** As `performance.now()`. */
+  #renewedAt = 0;
   /**
    * The last exchange returned fewer messages than requested. The next one waits for a timer or the
    * engine.
@@ -63,7 +66,8 @@ export class PullSession implements GroupSession<Link> {
   }
 
   get hasWork(): boolean {
-    return this.#settlements.size > 0 || this.#leaseDue || (!this.#isEmpty && this.#host.inFlight.hasCredit);
+    if (this.#settlements.size > 0 || (this.#leaseDue && this.#messages.size > 0)) return true;
+    return !this.#isEmpty && this.#host.inFlight.hasCredit;
   }
 
   async begin(): Promise<void> {
@@ -76,7 +80,7 @@ export class PullSession implements GroupSession<Link> {
     const { inFlight } = this.#host;
     const settlements = this.#settlements.take(MAX_EXCHANGE);
     const demand = this.#host.isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
-    const renew = this.#leaseDue ? [...this.#messages.values()] : [];
+    const isLeaseDue = this.#leaseDue || performance.now() - this.#renewedAt >= lease / RENEWALS;
     clearTimeout(this.#timer);
     this.#isEmpty = false;
     const now = performance.now();
@@ -85,18 +89,22 @@ export class PullSession implements GroupSession<Link> {
         ...action,
         delay: Math.max(0, action.delay - (now - settledAt)),
       })),
-      renew,
+      inFlight: isLeaseDue ? this.#inFlight() : undefined,
       demand,
       lease,
     };
     const { settled, messages, wait } = await call(link, () => this.#driver.exchange(group, request));
-    this.#leaseDue = false;
+    if (isLeaseDue) {
+      this.#leaseDue = false;
+      this.#renewedAt = now;
+      this.#leaseTimer.restart(this.#messages.size > 0 && !this.#host.isClosing);
+    }
     const counted = new Map(settlements.map((settlement, index) => [settlement, settled[index]]));
     // A settlement that is sent again may have counted before its response was lost.
     this.#settlements.answered((settlement) => settlement.again || counted.get(settlement) !== false);
     if (messages.length < demand) this.#waitFor(wait);
     for (const message of messages) this.#deliver(message);
-    this.#leaseTimer.restart(this.#messages.size > 0 && !this.#host.isClosing);
+    this.#leaseTimer.keep(this.#messages.size > 0 && !this.#host.isClosing);
     this.#host.wake();
   }
 
@@ -125,6 +133,8 @@ export class PullSession implements GroupSession<Link> {
 
   interrupted(_error: unknown, kind: ErrorKind): void {
     this.#settlements.putBack({ again: kind === 'retryable' });
+    // The lost reply may have had messages.
+    this.#leaseDue = true;
   }
 
   giveUp(error?: Error): void {
@@ -145,6 +155,11 @@ export class PullSession implements GroupSession<Link> {
     this.#stopListening?.();
   }
 
+  /** What the engine may count as in flight here, besides the settlements of this exchange. */
+  #inFlight(): IncomingMessage[] {
+    return [...this.#messages.values(), ...this.#settlements.unsent.map(({ action }) => action.message)];
+  }
+
   #lookAgain(): void {
     this.#isEmpty = false;
     this.#host.wake();
@@ -152,7 +167,8 @@ export class PullSession implements GroupSession<Link> {
 
   #waitFor(wait = LONGEST_WAIT): void {
     this.#isEmpty = true;
-    const longest = this.#stopListening === undefined ? POLL_INTERVAL : LONGEST_WAIT;
+    const { pollInterval = POLL_INTERVAL } = this.#driver;
+    const longest = this.#stopListening === undefined ? pollInterval : LONGEST_WAIT;
     if (!this.#host.isClosing) this.#timer = setTimeout(() => this.#lookAgain(), Math.max(1, Math.min(wait, longest)));
   }
 
@@ -185,6 +201,6 @@ export class PullSession implements GroupSession<Link> {
 
   #quarantine({ id }: IncomingMessage, what: string, reason: string): void {
     const message = `Message ${id} of queue ${JSON.stringify(this.#options.queueName)} ${what}`;
-    this.#host.quarantined(`${message}:`, reason, 'the store');
+    this.#host.quarantined(`${message}:`, reason, this.#driver.quarantine ?? 'the store');
   }
 }

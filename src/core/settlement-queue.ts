@@ -26,6 +26,11 @@ export class SettlementQueue<Action> {
     return this.#waiting.length;
   }
 
+  /** The settlements that wait to be sent. */
+  get unsent(): readonly PendingSettlement<Action>[] {
+    return this.#waiting;
+  }
+
   /** The ids of all unconfirmed settlements. */
   get ids(): string[] {
     return [...this.#sent, ...this.#waiting].map(({ id }) => id);

@@ -1,0 +1,241 @@
+import { withDeadline } from '../core/deadline.js';
+import { ConnectionLostError } from '../core/engine-errors.js';
+import { responseTimeoutFor } from '../core/options.js';
+import { reconnectBackoff } from '../core/reconnect-backoff.js';
+import { ResponseTimeout } from '../core/response-timeout.js';
+import { openEmbedded } from './embedded.js';
+import { type CheckedPostgresOptions, embeddedIn } from './options.js';
+import { isAnswer, isReadOnly } from './postgres-errors.js';
+
+/** Whatever runs SQL: a client or a pool of `pg`, a PGlite, or a transaction. */
+export interface Queryable {
+  // biome-ignore lint/suspicious/noExplicitAny: each client has types of its own
+  query(text: string, values?: any[]): Promise<{ readonly rows: any[] }>;
+}
+
+/** What a pool of `pg` has besides `query`. */
+interface Pool extends Queryable {
+  readonly totalCount: number;
+  readonly options?: { readonly max?: number };
+  connect(): Promise<PoolClient>;
+  on(event: 'error', listener: () => void): unknown;
+  off(event: 'error', listener: () => void): unknown;
+  end(): Promise<void>;
+}
+
+interface PoolClient extends Queryable {
+  on(event: string, listener: (message: { readonly payload?: string }) => void): unknown;
+  release(error?: unknown): void;
+}
+
+/** A PGlite. */
+interface Embedded extends Queryable {
+  listen(channel: string, listener: (payload: string) => void): Promise<() => Promise<void>>;
+}
+
+/** The channel of all notifications. Their text is the schema, a dot and the queue. */
+export const CHANNEL = 'sluice';
+
+/** How often the connection for notifications is used, in milliseconds, to see that it lives. */
+const HEARTBEAT = 30_000;
+
+/** How many times the usual response timeout a slow server gets at most. */
+const MAX_SLOWNESS = 12;
+
+const ignore = (): void => {};
+
+/** The connections of a queue. Each query has a deadline. */
+export class Database {
+  readonly #options: CheckedPostgresOptions;
+  readonly #timeout: ResponseTimeout;
+  #client: Promise<Queryable> | undefined;
+  #close: () => void = ignore;
+  #stopListening: () => void = ignore;
+  #isClosed = false;
+  /** Whether notifications arrive. */
+  isListening = false;
+
+  constructor(options: CheckedPostgresOptions) {
+    this.#options = options;
+    this.#timeout = new ResponseTimeout(responseTimeoutFor(options), MAX_SLOWNESS);
+  }
+
+  /** Whether all queries share one connection, which a transaction of the application blocks. */
+  async isEmbedded(): Promise<boolean> {
+    return isEmbedded(await this.#connect());
+  }
+
+  async query<Row>(text: string, values: unknown[] = []): Promise<Row[]> {
+    const client = await this.#connect();
+    const request = isPool(client) ? this.#queryPool(client, text, values) : this.#inTime(client.query(text, values));
+    const { rows } = await request;
+    return rows as Row[];
+  }
+
+  /**
+   * Calls back with each notification. Calls `resumed` whenever it listens: earlier notifications
+   * may be lost.
+   */
+  listen(notified: (payload: string) => void, resumed: () => void): void {
+    const backoff = reconnectBackoff(this.#options.lease);
+    let failures = 0;
+    let timer: NodeJS.Timeout | undefined;
+    const attempt = async () => {
+      try {
+        if (await this.#listenOnce(notified, again)) resumed();
+        failures = 0;
+      } catch {
+        again();
+      }
+    };
+    const again = () => {
+      this.isListening = false;
+      clearTimeout(timer);
+      if (!this.#isClosed) timer = setTimeout(() => void attempt(), backoff(undefined, ++failures));
+    };
+    this.#stopListening = () => clearTimeout(timer);
+    void attempt();
+  }
+
+  /** Closes the connections immediately. */
+  close(): void {
+    this.#isClosed = true;
+    this.#stopListening();
+    this.#close();
+  }
+
+  #connect(): Promise<Queryable> {
+    if (this.#isClosed) return Promise.reject(new ConnectionLostError('The connection was closed'));
+    this.#client ??= this.#open().catch((error: unknown) => {
+      this.#client = undefined;
+      throw error;
+    });
+    return this.#client;
+  }
+
+  async #open(): Promise<Queryable> {
+    const { server } = this.#options;
+    if ('url' in server) {
+      const folder = embeddedIn(server.url);
+      if (folder !== undefined) {
+        const { client, release } = await openEmbedded(folder);
+        return this.#owns(client, release);
+      }
+      const { default: pg } = await import('pg');
+      const timeout = responseTimeoutFor(this.#options);
+      const pool = new pg.Pool({
+        connectionString: server.url,
+        connectionTimeoutMillis: timeout,
+        idleTimeoutMillis: 60_000,
+        keepAlive: true,
+        application_name: 'sluice',
+      });
+      // Without a listener, the error of an idle connection would end the process.
+      pool.on('error', ignore);
+      return this.#owns(pool as unknown as Pool, () => void pool.end().catch(ignore));
+    }
+    const { client } = server;
+    if (!isPool(client)) return client;
+    client.on('error', ignore);
+    return this.#owns(client, () => client.off('error', ignore));
+  }
+
+  #owns<Client extends Queryable>(client: Client, close: () => void): Client {
+    const stop = this.#close;
+    this.#close = () => {
+      stop();
+      close();
+    };
+    if (this.#isClosed) close();
+    return client;
+  }
+
+  async #queryPool(pool: Pool, text: string, values: unknown[]): ReturnType<Queryable['query']> {
+    const client = await this.#take(pool);
+    try {
+      const result = await this.#inTime(client.query(text, values));
+      client.release();
+      return result;
+    } catch (error) {
+      // Another connection may lead to another server.
+      client.release(!isAnswer(error) || isReadOnly(error));
+      throw error;
+    }
+  }
+
+  async #take(pool: Pool): Promise<PoolClient> {
+    const connected = pool.connect();
+    try {
+      return await this.#inTime(connected);
+    } catch (error) {
+      connected.then((client) => client.release(), ignore);
+      throw error;
+    }
+  }
+
+  async #inTime<Value>(request: Promise<Value>): Promise<Value> {
+    const { milliseconds } = this.#timeout;
+    const late = () => {
+      this.#timeout.late();
+      return new ConnectionLostError(`PostgreSQL did not answer within ${milliseconds} ms`);
+    };
+    const value = await withDeadline(request, milliseconds, late);
+    this.#timeout.inTime();
+    return value;
+  }
+
+  /** Resolves to whether it listens. Calls `lost` when it no longer does. */
+  async #listenOnce(notified: (payload: string) => void, lost: () => void): Promise<boolean> {
+    const client = await this.#connect();
+    if (isEmbedded(client)) {
+      const stop = await client.listen(CHANNEL, notified);
+      this.#owns(client, () => void stop().catch(ignore));
+    } else if (isPool(client) && client.options?.max !== 1)
+      await this.#listenOn(await this.#take(client), notified, lost);
+    else return false;
+    this.isListening = !this.#isClosed;
+    return this.isListening;
+  }
+
+  async #listenOn(client: PoolClient, notified: (payload: string) => void, lost: () => void): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    let isOver = false;
+    const end = (hasFailed: boolean) => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      client.release(true);
+      if (hasFailed) lost();
+    };
+    const beat = () => {
+      timer = setTimeout(() => {
+        this.#inTime(client.query('SELECT')).then(beat, () => end(true));
+      }, HEARTBEAT);
+    };
+    client.on('notification', ({ payload = '' }) => notified(payload));
+    for (const event of ['error', 'end']) client.on(event, () => end(true));
+    this.#stopListening = combine(this.#stopListening, () => end(false));
+    try {
+      await this.#inTime(client.query(`LISTEN ${CHANNEL}`));
+      if (!isOver) beat();
+    } catch (error) {
+      end(false);
+      throw error;
+    }
+  }
+}
+
+function combine(one: () => void, other: () => void): () => void {
+  return () => {
+    one();
+    other();
+  };
+}
+
+function isPool(client: Queryable): client is Pool {
+  return 'totalCount' in client && 'connect' in client;
+}
+
+function isEmbedded(client: Queryable): client is Embedded {
+  return 'listen' in client;
+}

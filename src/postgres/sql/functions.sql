@@ -1,0 +1,258 @@
+CREATE FUNCTION read_up_to(g integer) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+  SELECT coalesce((SELECT place FROM cursors WHERE grp = g ORDER BY place DESC LIMIT 1), 0)
+$$;
+
+CREATE FUNCTION wants(addressee integer, skipped integer[], g integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce(addressee, g) = g AND (skipped IS NULL OR g <> ALL (skipped)) $$;
+
+-- Whether a group, except `but`, needs a message. `waits`: only if it has it neither delayed nor in flight.
+CREATE FUNCTION is_needed(m messages, but integer, waits boolean) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (
+    SELECT FROM groups h
+    WHERE h.queue = m.queue AND h.id IS DISTINCT FROM but AND wants(m.addressee, m.skipped, h.id) AND (
+      read_up_to(h.id) < m.place OR EXISTS (
+        SELECT FROM pending p
+        WHERE p.grp = h.id AND p.place = m.place
+          AND (NOT waits OR (p.consumer IS NULL AND coalesce(p.due <= clock_timestamp(), true))))))
+$$;
+
+-- Wakes the idle consumers of a queue, except `but`.
+CREATE FUNCTION wake(q integer, but bigint DEFAULT NULL) RETURNS void
+LANGUAGE sql AS $$
+  SELECT pg_notify('sluice', current_schema || '.' || name) FROM queues
+  WHERE id = q AND EXISTS (
+    SELECT FROM groups g JOIN consumers c ON c.grp = g.id
+    WHERE g.queue = q AND c.idle AND c.id IS DISTINCT FROM but AND c.expires > clock_timestamp())
+$$;
+
+-- Gives messages that became due after `since` the last places. During a long transaction, the
+-- entries of messages that were placed before stay in the index: a full search reads them all.
+CREATE FUNCTION place_due(q integer, since timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  at timestamptz := clock_timestamp();
+BEGIN
+  IF EXISTS (SELECT FROM unplaced WHERE queue = q AND due <= at AND due > since) THEN
+    -- The order of places is the order of commits: whoever assigns places has the queue until then.
+    PERFORM FROM queues WHERE id = q FOR UPDATE;
+    WITH placed AS (DELETE FROM unplaced WHERE queue = q AND due <= at AND due > since RETURNING *)
+    INSERT INTO messages (queue, addressee, skipped, id, key, payload, metadata, published_at)
+    SELECT queue, addressee, skipped, id, key, payload, metadata, published_at FROM placed ORDER BY due, number;
+  END IF;
+END $$;
+
+-- Creates a queue and groups. `first`: only if the queue has no group.
+CREATE FUNCTION open(queue_name text, names text[], first boolean) RETURNS void
+LANGUAGE plpgsql SETTINGS AS $$
+DECLARE
+  q integer;
+BEGIN
+  INSERT INTO queues (name) VALUES (queue_name) ON CONFLICT DO NOTHING;
+  SELECT id INTO q FROM queues WHERE name = queue_name FOR UPDATE;
+  IF first AND EXISTS (SELECT FROM groups WHERE queue = q) THEN RETURN; END IF;
+  INSERT INTO groups (queue, name) SELECT q, unnest(names) ON CONFLICT DO NOTHING;
+END $$;
+
+-- Stores messages, in order. `publisher` NULL: within a transaction of the application, whose
+-- messages take their places when it has committed. Times are in milliseconds.
+CREATE FUNCTION publish(
+  queue_name text, publisher text, batch bigint, remembered double precision, dedupe_window double precision,
+  ids text[], given boolean[], keys text[], payloads text[], metadatas text[], published double precision[],
+  names text[], delays double precision[]
+) RETURNS void
+LANGUAGE plpgsql SETTINGS AS $$
+#variable_conflict use_column
+DECLARE
+  q integer;
+  at timestamptz;
+  stored boolean[];
+BEGIN
+  SELECT id INTO q FROM queues WHERE name = queue_name;
+  IF publisher IS NOT NULL THEN
+    PERFORM FROM queues WHERE id = q FOR UPDATE;
+    INSERT INTO batches VALUES (publisher, batch, clock_timestamp() + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN RETURN; END IF;
+    DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1;
+    PERFORM place_due(q, clock_timestamp() - interval '10 s');
+  END IF;
+  IF q IS NULL OR EXISTS (SELECT FROM unnest(names) n WHERE n IS NOT NULL AND NOT EXISTS
+    (SELECT FROM groups g WHERE g.queue = q AND g.name = n))
+  THEN RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01'; END IF;
+  at := clock_timestamp();
+  IF given IS NOT NULL THEN
+    -- In the order of the ids, so that two publishers do not wait for each other.
+    WITH fresh AS (
+      INSERT INTO ids AS known (queue, id, expires)
+      SELECT DISTINCT q, m.id, at + dedupe_window * interval '1 ms' FROM unnest(ids, given) m(id, given) WHERE m.given ORDER BY m.id
+      ON CONFLICT (queue, id) DO UPDATE SET expires = excluded.expires WHERE known.expires <= at
+      RETURNING known.id)
+    SELECT array_agg(NOT m.given OR (m.nth = 1 AND m.id IN (SELECT id FROM fresh)) ORDER BY m.n) INTO stored
+    FROM (SELECT *, row_number() OVER (PARTITION BY id, given ORDER BY n) AS nth FROM unnest(ids, given) WITH ORDINALITY m(id, given, n)) m;
+  END IF;
+  IF publisher IS NULL OR delays IS NOT NULL THEN
+    INSERT INTO unplaced (queue, due, addressee, id, key, payload, metadata, published_at)
+    SELECT q, at + least(m.delay, 1e14) * interval '1 ms', g.id, m.id, m.key, m.payload, m.metadata, m.published
+    FROM unnest(ids, keys, payloads, metadatas, published, names, delays, stored)
+      WITH ORDINALITY m(id, key, payload, metadata, published, name, delay, stored, n)
+    LEFT JOIN groups g ON g.queue = q AND g.name = m.name
+    WHERE coalesce(m.stored, true) AND (m.delay > 0 OR publisher IS NULL) ORDER BY n;
+  END IF;
+  IF publisher IS NOT NULL THEN
+    INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
+    SELECT q, g.id, m.id, m.key, m.payload, m.metadata, m.published
+    FROM unnest(ids, keys, payloads, metadatas, published, names, delays, stored)
+      WITH ORDINALITY m(id, key, payload, metadata, published, name, delay, stored, n)
+    LEFT JOIN groups g ON g.queue = q AND g.name = m.name
+    WHERE coalesce(m.stored, true) AND coalesce(m.delay, 0) = 0 ORDER BY n;
+  END IF;
+  PERFORM wake(q);
+END $$;
+
+-- The same for one message in a transaction of the application.
+CREATE FUNCTION enqueue(
+  queue_name text, dedupe_window double precision, id text, given boolean, key text, payload text, metadata text,
+  published double precision, name text, delay double precision
+) RETURNS void
+LANGUAGE sql SETTINGS AS $$
+  SELECT publish(queue_name, NULL, NULL, NULL, dedupe_window, ARRAY[id], CASE WHEN given THEN ARRAY[true] END, ARRAY[key],
+    ARRAY[payload], ARRAY[metadata], ARRAY[published], ARRAY[name], ARRAY[delay])
+$$;
+
+-- Settles deliveries of a consumer. `attempts`: 0 is done, -1 is quarantine, another is that of the
+-- next delivery. NULL: all are done. Returns the places that did not count, or NULL.
+CREATE FUNCTION settle(
+  q integer, g integer, me bigint, places bigint[], claimed integer[], attempts integer[], delays double precision[], reasons text[]
+) RETURNS bigint[]
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  alone boolean := NOT EXISTS (SELECT FROM groups WHERE queue = q AND id <> g);
+  done bigint[];
+  requeued bigint[];
+BEGIN
+  -- Of two groups that settle a message at once, the second one must see that the first one has.
+  IF NOT alone THEN PERFORM FROM messages WHERE queue = q AND place = ANY (places) ORDER BY place FOR UPDATE; END IF;
+  IF reasons IS NOT NULL THEN
+    INSERT INTO quarantine (queue, grp, reason, id, key, payload, metadata, published_at)
+    SELECT queues.name, groups.name, s.reason, m.id, m.key, m.payload, m.metadata, m.published_at
+    FROM unnest(places, claimed, reasons) s(place, claims, reason)
+    JOIN pending p ON p.grp = g AND p.place = s.place AND p.consumer = me AND p.claims = s.claims
+    JOIN messages m ON m.queue = q AND m.place = s.place
+    JOIN queues ON queues.id = q JOIN groups ON groups.id = g
+    WHERE s.reason IS NOT NULL;
+  END IF;
+  WITH gone AS (
+    DELETE FROM pending p USING unnest(places, claimed, attempts) s(place, claims, attempt)
+    WHERE p.grp = g AND p.place = s.place AND p.consumer = me AND p.claims = s.claims AND coalesce(s.attempt, 0) <= 0
+    RETURNING p.place)
+  SELECT array_agg(place) INTO done FROM gone;
+  DELETE FROM messages m WHERE m.queue = q AND m.place = ANY (done) AND (alone OR NOT is_needed(m, g, false));
+  IF attempts IS NOT NULL THEN
+    WITH back AS (
+      UPDATE pending p SET consumer = NULL, attempt = s.attempt,
+        due = CASE WHEN s.delay > 0 THEN clock_timestamp() + least(s.delay, 1e14) * interval '1 ms' END
+      FROM unnest(places, claimed, attempts, delays) s(place, claims, attempt, delay)
+      WHERE p.grp = g AND p.place = s.place AND p.consumer = me AND p.claims = s.claims AND s.attempt > 0
+      RETURNING p.place)
+    SELECT array_agg(place) INTO requeued FROM back;
+    IF requeued IS NOT NULL THEN PERFORM wake(q, me); END IF;
+  END IF;
+  IF cardinality(places) = coalesce(cardinality(done), 0) + coalesce(cardinality(requeued), 0) THEN RETURN NULL; END IF;
+  RETURN ARRAY(SELECT unnest(places) EXCEPT SELECT unnest(done) EXCEPT SELECT unnest(requeued));
+END $$;
+
+-- Requeues the messages of consumers, and removes the consumers.
+CREATE FUNCTION leave(members bigint[], counts boolean) RETURNS void
+LANGUAGE plpgsql SETTINGS AS $$
+DECLARE
+  g integer;
+BEGIN
+  FOR g IN DELETE FROM consumers WHERE id = ANY (members) RETURNING grp LOOP
+    UPDATE pending SET consumer = NULL, attempt = attempt + counts::integer WHERE grp = g AND consumer = ANY (members);
+    PERFORM wake(queue) FROM groups WHERE id = g;
+  END LOOP;
+END $$;
+
+-- Settles deliveries, renews the lease of a consumer, and claims messages for it. `held`: the
+-- places that it has in flight. If given, its lease is renewed and other messages that it seems to
+-- have are requeued: a reply was lost. Returns messages, and a last row without a message.
+CREATE FUNCTION exchange(
+  queue_name text, group_name text, me bigint, lease double precision, held bigint[],
+  places bigint[], claimed integer[], attempts integer[], delays double precision[], reasons text[],
+  demand integer, reclaims boolean, listens boolean, since double precision
+) RETURNS TABLE (place text, claims integer, attempt integer, id text, key text, payload text, metadata text, published_at double precision, uncounted text, wait double precision)
+LANGUAGE plpgsql SETTINGS AS $$
+#variable_conflict use_column
+DECLARE
+  q integer;
+  g integer;
+  at timestamptz;
+  read bigint;
+  want integer := demand;
+  got integer;
+BEGIN
+  SELECT groups.queue, groups.id INTO q, g FROM groups JOIN queues ON queues.id = groups.queue
+  WHERE queues.name = queue_name AND groups.name = group_name;
+  IF NOT FOUND THEN RAISE 'The queue or the group does not exist' USING ERRCODE = 'SLQ01'; END IF;
+  IF places IS NOT NULL THEN uncounted := settle(q, g, me, places, claimed, attempts, delays, reasons)::text; END IF;
+  IF held IS NOT NULL OR demand > 0 THEN
+    -- One claim of a group at a time.
+    PERFORM FROM groups WHERE groups.id = g FOR UPDATE;
+    IF NOT FOUND THEN RAISE 'The group was deleted' USING ERRCODE = 'SLQ01'; END IF;
+    at := clock_timestamp();
+    IF held IS NOT NULL OR NOT EXISTS (SELECT FROM consumers WHERE consumers.id = me) THEN
+      INSERT INTO consumers VALUES (me, g, at + lease * interval '1 ms', false)
+      ON CONFLICT (id) DO UPDATE SET expires = excluded.expires;
+    END IF;
+    IF held IS NOT NULL THEN
+      UPDATE pending SET consumer = NULL WHERE grp = g AND consumer = me AND pending.place <> ALL (held);
+    END IF;
+  END IF;
+  IF demand > 0 THEN
+    IF reclaims AND at > pg_postmaster_start_time() + lease * interval '0.5 ms' THEN
+      PERFORM leave(array_agg(c.id), true) FROM consumers c WHERE c.grp = g AND c.expires < at HAVING count(*) > 0;
+    END IF;
+    PERFORM place_due(q, at - since * interval '1 ms');
+    UPDATE pending SET due = NULL WHERE grp = g AND due <= at;
+    RETURN QUERY
+      WITH again AS (
+        UPDATE pending p SET consumer = me, claims = p.claims + 1
+        WHERE p.grp = g AND p.place IN (
+          SELECT r.place FROM pending r WHERE r.grp = g AND r.consumer IS NULL AND r.due IS NULL
+          ORDER BY r.place LIMIT want FOR UPDATE SKIP LOCKED)
+        RETURNING p.place, p.claims, p.attempt)
+      SELECT m.place::text, again.claims, again.attempt, m.id, m.key, m.payload, m.metadata, m.published_at, NULL, NULL::double precision
+      FROM again JOIN messages m ON m.queue = q AND m.place = again.place ORDER BY m.place;
+    GET DIAGNOSTICS got = ROW_COUNT;
+    want := want - got;
+    IF want > 0 THEN
+      read := read_up_to(g);
+      RETURN QUERY
+        WITH fresh AS MATERIALIZED (
+          SELECT m.* FROM messages m WHERE m.queue = q AND m.place > read AND wants(m.addressee, m.skipped, g) ORDER BY m.place LIMIT want),
+        taken AS (INSERT INTO pending SELECT g, fresh.place, me, 1, 1 FROM fresh),
+        -- With fewer messages than wanted, the rest is for other groups.
+        moved AS (
+          INSERT INTO cursors SELECT g, last.place FROM (SELECT CASE WHEN (SELECT count(*) FROM fresh) = want
+            THEN (SELECT max(f.place) FROM fresh f)
+            ELSE (SELECT max(m.place) FROM messages m WHERE m.queue = q AND m.place > read) END) last(place)
+          WHERE last.place IS NOT NULL RETURNING cursors.place),
+        removed AS (DELETE FROM cursors c WHERE c.grp = g AND c.place = read AND EXISTS (SELECT FROM moved))
+        SELECT fresh.place::text, 1, 1, fresh.id, fresh.key, fresh.payload, fresh.metadata, fresh.published_at, NULL, NULL::double precision
+        FROM fresh ORDER BY fresh.place;
+      GET DIAGNOSTICS got = ROW_COUNT;
+      want := want - got;
+    END IF;
+    UPDATE consumers SET idle = listens AND want > 0 WHERE consumers.id = me AND idle <> (listens AND want > 0);
+    IF want > 0 THEN
+      SELECT extract(epoch FROM min(next.moment) - clock_timestamp()) * 1000 INTO wait FROM (
+        (SELECT due FROM unplaced WHERE queue = q AND due > at ORDER BY due LIMIT 1)
+        UNION ALL (SELECT due FROM pending WHERE grp = g AND due > at ORDER BY due LIMIT 1)
+        UNION ALL SELECT min(expires) FROM consumers c WHERE c.grp = g AND c.id <> me) next(moment);
+    END IF;
+  END IF;
+  place := NULL;
+  RETURN NEXT;
+END $$;
