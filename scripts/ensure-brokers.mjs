@@ -7,7 +7,7 @@
  * `npm test` runs it first; `npm test --ignore-scripts` does not.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { engines } from './lib/engines.mjs';
 
@@ -20,8 +20,23 @@ const brokers = Object.assign({}, ...engines.map(({ servers }) => servers));
  */
 const policy = process.env.SLUICE_POLICY_RC_D ?? '/usr/sbin/policy-rc.d';
 
-/** Some servers are in `sbin`, which is not on the PATH of every user. The tests look there too. */
-const besideBin = (folder) => (path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder]);
+function entries(folder) {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Some servers are in `sbin`, which is not on the PATH of every user, and those of PostgreSQL on
+ * Debian in a folder for each version, which is on no PATH. The tests look there too.
+ */
+function besideBin(folder) {
+  if (path.basename(folder) !== 'bin') return [folder];
+  const home = path.join(folder, '../lib/postgresql');
+  return [folder, path.join(folder, '../sbin'), ...entries(home).map((version) => path.join(home, version, 'bin'))];
+}
 
 function found(command) {
   const folders = (process.env.PATH ?? '').split(path.delimiter).map((folder) => folder || '.');

@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -12,13 +12,26 @@ function isCommand(file: string): boolean {
   }
 }
 
-/**
- * Returns the `sbin` beside a `bin`. Servers are installed there, but not every PATH contains it.
- */
-const besideBin = (folder: string): string[] =>
-  path.basename(folder) === 'bin' ? [folder, path.join(folder, '../sbin')] : [folder];
+function entries(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
 
-/** Finds a command on the PATH, or in the `sbin` beside a `bin` on the PATH. */
+/**
+ * Returns the folders beside a `bin` where servers are installed: `sbin`, which not every PATH
+ * contains, and those of PostgreSQL on Debian, one a version, which no PATH contains.
+ */
+function besideBin(folder: string): string[] {
+  if (path.basename(folder) !== 'bin') return [folder];
+  const home = path.join(folder, '../lib/postgresql');
+  const newestFirst = entries(home).toSorted((one, other) => Number(other) - Number(one));
+  return [folder, path.join(folder, '../sbin'), ...newestFirst.map((version) => path.join(home, version, 'bin'))];
+}
+
+/** Finds a command on the PATH, or where servers are installed beside a `bin` on the PATH. */
 export function findCommand(command: string, env: Env = process.env): string | undefined {
   const folders = (env.PATH ?? '').split(path.delimiter).map((folder) => folder || '.');
   return folders
