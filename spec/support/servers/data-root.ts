@@ -1,5 +1,6 @@
-import { access, constants, statfs } from 'node:fs/promises';
+import { access, constants, stat, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import path from 'node:path';
 
 /** A file system in memory. A disk may stall for seconds and stall the servers with it. */
 const IN_MEMORY = '/dev/shm';
@@ -20,4 +21,23 @@ export async function dataRoot(): Promise<string> {
   } catch {
     return tmpdir();
   }
+}
+
+/** Returns the folder for the data of servers that another user runs. */
+export async function publicDataRoot(): Promise<string> {
+  const root = await dataRoot();
+  if (await isPublic(root)) return root;
+  return (await isPublic(IN_MEMORY)) ? IN_MEMORY : '/tmp';
+}
+
+/** Whether every user may enter a folder. */
+async function isPublic(folder: string): Promise<boolean> {
+  try {
+    const { mode } = await stat(folder);
+    if ((mode & constants.S_IXOTH) === 0) return false;
+  } catch {
+    return false;
+  }
+  const parent = path.dirname(folder);
+  return parent === folder || isPublic(parent);
 }

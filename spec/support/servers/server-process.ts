@@ -1,13 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chown, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Certificate, makeCertificate } from './certificate.js';
-import { dataRoot } from './data-root.js';
+import { childrenOf } from './children-of.js';
+import { dataRoot, publicDataRoot } from './data-root.js';
 import { findCommand } from './find-command.js';
 import { freePort } from './free-port.js';
 import { guard } from './guard.js';
+import type { User } from './service-user.js';
 
 /** The command that starts a server. */
 export interface ServerCommand {
@@ -37,6 +39,15 @@ export abstract class ServerProcess {
 
   /** The server's name in messages. */
   protected abstract readonly title: string;
+
+  /** The user that runs the server and owns its folder, if it is not the one that runs the tests. */
+  protected readonly user: User | undefined = undefined;
+
+  /** The signal that makes the server shut down without waiting for its clients. */
+  protected readonly endSignal: NodeJS.Signals = 'SIGTERM';
+
+  /** Whether the server serves its clients in child processes. */
+  protected readonly hasChildren: boolean = false;
 
   /** Returns the command. Called before every start, when `port` and `folder` are known. */
   protected abstract command(): Promise<ServerCommand>;
@@ -81,7 +92,7 @@ export abstract class ServerProcess {
   async start(): Promise<void> {
     if (this.#child !== undefined) throw new Error(`${this.title} runs already`);
     const first = this.#port === undefined;
-    this.#folder ??= await mkdtemp(path.join(await dataRoot(), 'sluice-server-'));
+    this.#folder ??= await this.#makeFolder();
     for (let tried = 1; ; tried++) {
       if (first) this.#port = await freePort();
       if (await this.#launch()) return;
@@ -92,7 +103,7 @@ export abstract class ServerProcess {
 
   /** Shuts the server down and keeps its data. */
   async shutDown(): Promise<void> {
-    await this.#end('SIGTERM');
+    await this.#end(this.endSignal);
   }
 
   /** Kills the server (SIGKILL) and keeps its data. */
@@ -102,11 +113,11 @@ export abstract class ServerProcess {
 
   /** Suspends the server with its connections open (SIGSTOP) until `thaw()`. */
   freeze(): void {
-    this.#child?.kill('SIGSTOP');
+    this.#signal('SIGSTOP');
   }
 
   thaw(): void {
-    this.#child?.kill('SIGCONT');
+    this.#signal('SIGCONT');
   }
 
   /** Shuts the server down if it runs, and starts it on the same port with the same data. */
@@ -130,6 +141,15 @@ export abstract class ServerProcess {
     return this.#certificate;
   }
 
+  async #makeFolder(): Promise<string> {
+    const { user } = this;
+    const folder = await mkdtemp(
+      path.join(await (user === undefined ? dataRoot() : publicDataRoot()), 'sluice-server-'),
+    );
+    if (user !== undefined) await chown(folder, user.uid, user.gid);
+    return folder;
+  }
+
   /** Starts the process. Returns whether it runs: false if its port was taken. */
   async #launch(): Promise<boolean> {
     const { file, args, env } = await this.command();
@@ -137,6 +157,7 @@ export abstract class ServerProcess {
     const child = spawn(findCommand(file) ?? file, args, {
       cwd: this.folder,
       env: { ...process.env, ...env },
+      ...this.user,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
@@ -172,21 +193,45 @@ export abstract class ServerProcess {
     throw new Error(`${this.title} did not start within ${START_DEADLINE / 1000} s (${lastError}):\n${this.log}`);
   }
 
-  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
     const closed = once(child, 'close');
-    child.kill(signal);
-    // A suspended process reacts only to SIGKILL.
-    child.kill('SIGCONT');
-    const killer = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE);
+    if (signal === 'SIGKILL') {
+      this.#signal(signal);
+    } else {
+      child.kill(signal);
+      // A suspended process reacts only to SIGKILL.
+      this.#signal('SIGCONT');
+    }
+    const killer = setTimeout(() => this.#signal('SIGKILL'), STOP_DEADLINE);
     await closed;
     clearTimeout(killer);
     this.#child = undefined;
   }
 
+  /** Sends a signal to the server and its children. */
+  #signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
+    const child = this.#child;
+    if (child?.pid === undefined) return;
+    if (this.hasChildren) {
+      // A suspended server starts no further child. If it dies first, its children have no parent.
+      if (signal !== 'SIGCONT') child.kill('SIGSTOP');
+      for (const id of childrenOf(child.pid)) sendTo(id, signal);
+    }
+    child.kill(signal);
+  }
+
   #keep(text: string): void {
     this.#lines.push(...text.split('\n').filter((line) => line !== ''));
     this.#lines.splice(0, this.#lines.length - LINES_KEPT);
+  }
+}
+
+function sendTo(id: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(id, signal);
+  } catch {
+    // It has just ended.
   }
 }
