@@ -96,6 +96,17 @@ export function describeWithNatsSince(version: Version, name: string, body: () =
   else skip(name, body, `It needs nats-server ${version.join('.')} or newer.`);
 }
 
+/** Describes a suite that starts `postgres`, see `describeWithEngine`. */
+export function describeWithPostgres(name: string, body: () => void): void {
+  describeWith('postgres', name, body);
+}
+
+/** Describes a suite that starts `postgres` and `pgbouncer`, see `describeWithEngine`. */
+export function describeWithPgBouncer(name: string, body: () => void): void {
+  if (!verdictOn('postgres', process.env).run) describeWithPostgres(name, body);
+  else describeWith('pgbouncer', name, body);
+}
+
 /** Describes a suite that starts `rabbitmq-server`, see `describeWithEngine`. */
 export function describeWithRabbitMq(name: string, body: () => void): void {
   describeWith('rabbitmq-server', name, body);
