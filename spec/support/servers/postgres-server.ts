@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { chown, realpath, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { Client, type QueryResult } from 'pg';
 import { findCommand } from './find-command.js';
+import { runStatement } from './postgres-command.js';
 import { type ServerCommand, ServerProcess } from './server-process.js';
 import { serviceUser } from './service-user.js';
 
@@ -24,8 +24,6 @@ export interface PostgresServerOptions {
   /** Further settings. */
   readonly config?: Readonly<Record<string, string>>;
 }
-
-const TIMEOUT = 10_000;
 
 /** A `postgres` for tests. Its user is a superuser. */
 export class PostgresServer extends ServerProcess {
@@ -56,19 +54,8 @@ export class PostgresServer extends ServerProcess {
   }
 
   /** Runs a statement over a new connection and returns its rows. */
-  async run<Row = Record<string, unknown>>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
-    const ssl = this.#options.tls === true && { ca: this.ca };
-    const client = new Client({ connectionString: this.url, ssl, connectionTimeoutMillis: TIMEOUT });
-    // Errors reject `connect` or the query.
-    client.on('error', () => undefined);
-    try {
-      await client.connect();
-      // Without values, there may be several statements.
-      const results: QueryResult | QueryResult[] = await client.query(sql, [...values]);
-      return ([results].flat().at(-1)?.rows ?? []) as Row[];
-    } finally {
-      await client.end();
-    }
+  run<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]> {
+    return runStatement<Row>({ url: this.url, ca: this.#options.tls === true ? this.ca : undefined }, sql, values);
   }
 
   /** Makes a standby a server of its own. Resolves when it accepts writes. */
