@@ -9,7 +9,7 @@ import { ROOT } from '../support/root.js';
 const SCRIPT = path.join(ROOT, 'scripts/ensure-brokers.mjs');
 
 /** The real commands that the script needs. All others are fakes. */
-const REAL = ['sh', 'rm', 'chmod', 'touch', 'env'];
+const REAL = ['sh', 'rm', 'chmod', 'touch', 'mkdir', 'env'];
 
 const BROKERS = engines.flatMap(({ servers }) => Object.keys(servers));
 
@@ -17,14 +17,18 @@ const PACKAGES = engines.flatMap(({ servers }) => Object.values(servers).map(({ 
 
 /**
  * An `apt-get` that logs its calls and the policy at that moment. An installation creates the
- * commands, unless one is unknown.
+ * commands, unless one is unknown. The command of PostgreSQL is on no PATH.
  */
 const APT_GET = `
 echo "$DEBIAN_FRONTEND: $*" >>"$FAKES/../asked"
 case "$*" in *install*) sh "$SLUICE_POLICY_RC_D"; echo "policy says $?" >>"$FAKES/../asked";; esac
 [ ! -e "$FAKES/../no-network" ] || exit 100
 case "$*" in *install*nats-server*) [ ! -e "$FAKES/../no-nats" ] || exit 100;; esac
-case "$*" in *install*) for word; do case "$word" in *-server|*-sentinel) touch "$FAKES/$word"; chmod 755 "$FAKES/$word";; esac; done;; esac`;
+create() { mkdir -p "$1"; touch "$1/$2"; chmod 755 "$1/$2"; }
+case "$*" in *install*) for word; do case "$word" in
+  postgresql) create "$FAKES/../lib/postgresql/15/bin" postgres;;
+  *-server|*-sentinel|pgbouncer) create "$FAKES" "$word";;
+esac; done;; esac`;
 
 describe('scripts/ensure-brokers.mjs', () => {
   let folder: string;
