@@ -22,6 +22,8 @@ import { readFileSync } from 'node:fs';
  * @property {Record<string, string>} peers The optional peer dependencies, with their ranges.
  * @property {string[]} [clients] The peers that must be installed to load the engine. Default: all
  * of them.
+ * @property {Record<string, string>} [clientByScheme] The peer that must also be installed, by the
+ * scheme of the URL. The engine imports it when it connects.
  * @property {string[]} keywords The keywords of the package.
  * @property {string} guide The page of the documentation.
  * @property {Record<string, { apt: string, brew: string, dnf: string, docs: string }>} servers The

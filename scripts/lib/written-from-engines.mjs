@@ -39,6 +39,12 @@ export function manifestWith(engines, manifest) {
   };
 }
 
+/** Returns the source text of a map with names as keys. */
+const mapOf = (object) =>
+  `{ ${Object.entries(object)
+    .map(([name, value]) => `${name}: '${value}'`)
+    .join(', ')} }`;
+
 /**
  * Returns the source text of the loader's table.
  *
@@ -47,9 +53,10 @@ export function manifestWith(engines, manifest) {
 export function loaderTable(engines) {
   const rows = engines
     .toSorted((one, other) => (one.name < other.name ? -1 : 1))
-    .map(({ name, class: className, peers, clients = Object.keys(peers) }) => {
+    .map(({ name, class: className, peers, clients = Object.keys(peers), variable, clientByScheme }) => {
       const packages = clients.map((client) => `'${client}'`).join(', ');
-      return `  { name: '${name}', className: '${className}', clients: [${packages}] },\n`;
+      const chosen = clientByScheme && `, variable: '${variable}', clientByScheme: ${mapOf(clientByScheme)}`;
+      return `  { name: '${name}', className: '${className}', clients: [${packages}]${chosen ?? ''} },\n`;
     });
   return `// biome-ignore-all format: one row a line
 /** The built-in engines that need a client. Written by \`npm run engines\`. */

@@ -104,6 +104,14 @@ const layouts = [
 
 const cases = layouts.flatMap((layout) => Object.keys(programs).map((program) => ({ ...layout, program })));
 
+/** A URL for each choice of clients. */
+const addresses = [
+  ...engines.map((engine) => ({ engine, url: nowhere(engine) })),
+  ...engines
+    .filter(({ name }) => name === 'postgres')
+    .flatMap((engine) => ['postgresql://127.0.0.1:1', 'pglite:memory'].map((url) => ({ engine, url }))),
+];
+
 describe('loadBackend of the packed package', () => {
   let packed: PackedPackage;
 
@@ -177,10 +185,9 @@ describe('loadBackend of the packed package', () => {
     });
   });
 
-  describe.each(engines)('Built-in backend $name', (engine) => {
+  describe.each(addresses)('Built-in backend $engine.name at $url', ({ engine, url }) => {
     const { name, variable } = engine;
-    const clients = clientsOf(engine);
-    const url = nowhere(engine);
+    const clients = clientsOf(engine, url);
 
     it.each(Object.keys(programs))(
       'shows how to install a missing client, and works once it is installed: %s',

@@ -38,15 +38,22 @@ describe('The table of providers', () => {
     expect(await providers.get('memory')?.load()).toBe(MemoryBackend);
   });
 
-  describe.each(engines)('has a row for $name that', ({ name: folder, variable, url }) => {
+  it('names no client for a URL that no engine accepts', () => {
+    for (const url of [undefined, '', 'localhost', 'http://localhost', 'constructor:', 7 as never])
+      expect(providers.get('postgres')?.clientFor?.({ POSTGRES_URL: url })).toBeUndefined();
+  });
+
+  describe.each(engines)('has a row for $name that', ({ name: folder, variable, url, clientByScheme = {} }) => {
     const provider = providers.get(folder);
+    const chosen = Object.keys(clientByScheme).map((scheme) => provider?.clientFor?.({ [variable]: `${scheme}:x` }));
+    const clients = [...new Set([...(provider?.clients ?? []), ...chosen])].map(String);
 
     it('names the packages that its sources import', () => {
-      expect([...(provider?.clients ?? [])].sort()).toEqual(importsOf(folder));
+      expect(clients.sort()).toEqual(importsOf(folder));
     });
 
     it('names only optional peers', () => {
-      for (const client of provider?.clients ?? []) {
+      for (const client of clients) {
         expect(manifest.peerDependencies).toHaveProperty([client]);
         expect(manifest.peerDependenciesMeta).toHaveProperty([client, 'optional'], true);
         expect(manifest.dependencies ?? {}).not.toHaveProperty([client]);

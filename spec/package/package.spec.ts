@@ -11,7 +11,7 @@ describe('the packed package', () => {
 
   beforeAll(async () => {
     packed = await PackedPackage.create();
-    for (const client of engines.flatMap(clientsOf)) await packed.link(client);
+    for (const client of engines.flatMap((engine) => clientsOf(engine))) await packed.link(client);
   }, 180_000);
 
   afterAll(() => packed?.remove());

@@ -7,7 +7,15 @@ const KAFKA = {
   keywords: ['kafka', 'queue'],
 };
 
-const SQL = { name: 'a-sql', class: 'SqlBackend', peers: { pg: '^8.0.0', lite: '^1.0.0' }, clients: [], keywords: [] };
+const SQL = {
+  name: 'a-sql',
+  class: 'SqlBackend',
+  variable: 'SQL_URL',
+  peers: { pg: '^8.0.0', lite: '^1.0.0' },
+  clients: [],
+  clientByScheme: { sql: 'pg', file: 'lite' },
+  keywords: [],
+};
 
 const MANIFEST = {
   name: 'sluice',
@@ -53,7 +61,7 @@ describe('loaderTable', () => {
   it('sorts the rows by name and lists the packages that must be installed', () => {
     const table = callScript('lib/written-from-engines.mjs', 'script.loaderTable(input)', [KAFKA, SQL]);
     expect(table).toContain(`[
-  { name: 'a-sql', className: 'SqlBackend', clients: [] },
+  { name: 'a-sql', className: 'SqlBackend', clients: [], variable: 'SQL_URL', clientByScheme: { sql: 'pg', file: 'lite' } },
   { name: 'kafka', className: 'KafkaBackend', clients: ['kafkajs'] },
 ];`);
   });

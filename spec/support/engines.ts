@@ -10,6 +10,7 @@ export interface Engine {
   readonly url: string;
   readonly peers: Readonly<Record<string, string>>;
   readonly clients?: readonly string[];
+  readonly clientByScheme?: Readonly<Record<string, string>>;
   /** The commands that the tests start. The first one is the server. */
   readonly servers: Readonly<
     Record<string, { readonly apt: string; readonly brew: string; readonly dnf: string; readonly docs: string }>
@@ -27,7 +28,9 @@ export function nowhere({ url }: Engine): string {
   return url.replace(/\d+$/, '1');
 }
 
-/** Returns the packages that must be installed to load an engine. */
-export function clientsOf({ peers, clients = Object.keys(peers) }: Engine): readonly string[] {
-  return clients;
+/** Returns the packages that must be installed to load an engine for a URL. */
+export function clientsOf(engine: Engine, url = engine.url): readonly string[] {
+  const { peers, clients = Object.keys(peers), clientByScheme = {} } = engine;
+  const { [url.slice(0, url.indexOf(':'))]: chosen } = clientByScheme;
+  return chosen === undefined ? clients : [...clients, chosen];
 }

@@ -5,7 +5,7 @@ import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js'
 import { checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
 import { readBackendName } from './backend-name.js';
 import { importBackend, loadingFailed } from './backend-package.js';
-import { missingModule } from './import-module.js';
+import { importModule, missingModule } from './import-module.js';
 import { clientNotFound } from './not-found.js';
 import { type Provider, providers } from './providers.js';
 import { registeredNames, registration } from './registry.js';
@@ -144,10 +144,11 @@ async function makeBackend(name: string, env: Env, logger: Logger): Promise<unkn
 }
 
 async function makeBuiltIn(name: string, provider: Provider, env: Env, logger: Logger): Promise<unknown> {
-  const backend = await provider.load().catch((error: unknown) => {
+  const chosen = provider.clientFor?.(env);
+  const clients = chosen === undefined ? provider.clients : [...provider.clients, chosen];
+  const backend = await load(provider, chosen).catch((error: unknown) => {
     const missing = missingModule(error);
-    if (missing !== undefined && provider.clients.includes(missing))
-      throw clientNotFound(name, provider.clients, error);
+    if (missing !== undefined && clients.includes(missing)) throw clientNotFound(name, clients, error);
     const isBundled = missing === 'sluice' || missing?.startsWith('sluice/');
     const hint = isBundled
       ? ' from within a bundle. Keep the package sluice external, or make the backend without the loader'
@@ -155,6 +156,12 @@ async function makeBuiltIn(name: string, provider: Provider, env: Env, logger: L
     throw loadingFailed(`The backend "${name}" could not be loaded${hint}`, error);
   });
   return backend.fromEnv(env, { logger });
+}
+
+/** Loads a backend after the client that it would otherwise miss only when it connects. */
+async function load(provider: Provider, client: string | undefined): ReturnType<Provider['load']> {
+  if (client !== undefined) await importModule(client);
+  return provider.load();
 }
 
 /** @throws {TypeError} if a method of the contract is missing */

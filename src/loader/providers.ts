@@ -9,8 +9,10 @@ interface FromEnv {
 
 /** A backend that is built in. */
 export interface Provider {
-  /** The client packages that must be installed. */
+  /** The client packages that must be installed to load it. */
   readonly clients: readonly string[];
+  /** Returns the client package that it will import when it connects, if the environment tells. */
+  clientFor?(env: Env): string | undefined;
   /** @throws {Error} (a rejection) if a client is not installed */
   load(): Promise<FromEnv>;
 }
@@ -18,11 +20,22 @@ export interface Provider {
 /** The built-in backends, by their name in `QUEUE_BACKEND`. */
 export const providers: ReadonlyMap<string, Provider> = new Map<string, Provider>([
   ['memory', { clients: [], load: async () => (await import('../memory/memory-backend.js')).MemoryBackend }],
-  ...ENGINES.map(({ name, className, clients }): [string, Provider] => [
-    name,
-    { clients, load: () => loadClass(`sluice/${name}`, className) },
+  ...ENGINES.map((engine): [string, Provider] => [
+    engine.name,
+    {
+      clients: engine.clients,
+      clientFor: (env) => chosenClient(engine, env),
+      load: () => loadClass(`sluice/${engine.name}`, engine.className),
+    },
   ]),
 ]);
+
+/** Returns the client of an engine that has several. `fromEnv` refuses an unknown scheme. */
+function chosenClient({ variable, clientByScheme }: (typeof ENGINES)[number], env: Env): string | undefined {
+  if (clientByScheme === undefined) return undefined;
+  const scheme = /^\w+(?=:)/.exec(String(env[variable]))?.[0].toLowerCase();
+  return new Map(Object.entries(clientByScheme)).get(scheme ?? '');
+}
 
 /**
  * Loads a class from a subpath of this package. The specifier is a variable, because a bundler
