@@ -56,7 +56,7 @@ export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<vo
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    loader: { '.lua': 'text' },
+    loader: { '.lua': 'text', '.sql': 'text' },
     sourcemap: 'inline',
     tsconfig: path.join(ROOT, 'tsconfig.json'),
     logLevel: 'silent',

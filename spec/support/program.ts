@@ -25,7 +25,7 @@ function build(source: string): string {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    loader: { '.lua': 'text' },
+    loader: { '.lua': 'text', '.sql': 'text' },
     write: false,
   });
   const [{ contents }] = outputFiles as [(typeof outputFiles)[number]];

@@ -61,7 +61,7 @@ class PullEngine implements Driver {
       engine,
       logger,
       events: this.events,
-      createLink: () => ({ connect: () => driver.open(), destroy: () => {} }),
+      createLink: (lost) => ({ connect: () => driver.open(lost), destroy: () => {} }),
       connectTimeout: connectTimeoutFor(lease),
       lease,
       classify: this.failures.classify,

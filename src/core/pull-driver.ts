@@ -111,8 +111,9 @@ export interface PullDriver<Incoming extends IncomingMessage = IncomingMessage> 
   /**
    * Connects, and creates the queue and its declared groups if they are missing. Called first, and
    * after a lost connection.
+   * @param lost reports a connection that was lost between two calls
    */
-  open(): Promise<void>;
+  open(lost: (cause: unknown) => void): Promise<void>;
   /**
    * Stores messages in order. Resolves when they are safe.
    * @param batch the number of this batch of this publisher, from 1 up. After a lost reply, the

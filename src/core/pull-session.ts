@@ -94,14 +94,16 @@ export class PullSession implements GroupSession<Link> {
       lease,
     };
     const { settled, messages, wait } = await call(link, () => this.#driver.exchange(group, request));
+    const hadLease = performance.now() - this.#renewedAt < lease;
     if (isLeaseDue) {
       this.#leaseDue = false;
       this.#renewedAt = now;
       this.#leaseTimer.restart(this.#messages.size > 0 && !this.#host.isClosing);
     }
     const counted = new Map(settlements.map((settlement, index) => [settlement, settled[index]]));
-    // A settlement that is sent again may have counted before its response was lost.
-    this.#settlements.answered((settlement) => settlement.again || counted.get(settlement) !== false);
+    // A settlement that is sent again may have counted before its response was lost. Nobody else can
+    // have settled the message, unless the lease has expired meanwhile.
+    this.#settlements.answered((settlement) => counted.get(settlement) !== false || (settlement.again && hadLease));
     if (messages.length < demand) this.#waitFor(wait);
     for (const message of messages) this.#deliver(message);
     this.#leaseTimer.keep(this.#messages.size > 0 && !this.#host.isClosing);

@@ -17,13 +17,14 @@ export interface Queryable {
 interface Pool extends Queryable {
   readonly totalCount: number;
   readonly options?: { readonly max?: number };
-  connect(): Promise<PoolClient>;
-  on(event: 'error', listener: () => void): unknown;
-  off(event: 'error', listener: () => void): unknown;
+  connect(done: (error: unknown, client: PoolClient) => void): void;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  off(event: 'error', listener: (error: unknown) => void): unknown;
   end(): Promise<void>;
 }
 
 interface PoolClient extends Queryable {
+  listeners(event: string): readonly unknown[];
   on(event: string, listener: (message: { readonly payload?: string }) => void): unknown;
   release(error?: unknown): void;
 }
@@ -54,6 +55,8 @@ export class Database {
   #isClosed = false;
   /** Whether notifications arrive. */
   isListening = false;
+  /** Called when a connection is lost that no query uses. */
+  onLost: (cause: unknown) => void = ignore;
 
   constructor(options: CheckedPostgresOptions) {
     this.#options = options;
@@ -130,14 +133,22 @@ export class Database {
         keepAlive: true,
         application_name: 'sluice',
       });
-      // Without a listener, the error of an idle connection would end the process.
-      pool.on('error', ignore);
-      return this.#owns(pool as unknown as Pool, () => void pool.end().catch(ignore));
+      return this.#watch(pool as unknown as Pool, () => void pool.end().catch(ignore));
     }
     const { client } = server;
-    if (!isPool(client)) return client;
-    client.on('error', ignore);
-    return this.#owns(client, () => client.off('error', ignore));
+    return isPool(client) ? this.#watch(client, ignore) : client;
+  }
+
+  /** Without a listener, the error of an idle connection would end the process. */
+  #watch(pool: Pool, close: () => void): Pool {
+    const lost = (cause: unknown) => this.onLost(cause);
+    pool.on('error', lost);
+    return this.#owns(pool, () => {
+      pool.off('error', lost);
+      // Connections that close may fail.
+      pool.on('error', ignore);
+      close();
+    });
   }
 
   #owns<Client extends Queryable>(client: Client, close: () => void): Client {
@@ -164,7 +175,14 @@ export class Database {
   }
 
   async #take(pool: Pool): Promise<PoolClient> {
-    const connected = pool.connect();
+    const connected = new Promise<PoolClient>((resolve, reject) => {
+      pool.connect((error, client) => {
+        if (error) return reject(error);
+        // Without a listener, a lost connection would end the process. Its query fails, too.
+        if (!client.listeners('error').includes(ignore)) client.on('error', ignore);
+        resolve(client);
+      });
+    });
     try {
       return await this.#inTime(connected);
     } catch (error) {
@@ -205,7 +223,9 @@ export class Database {
       isOver = true;
       clearTimeout(timer);
       client.release(true);
-      if (hasFailed) lost();
+      if (!hasFailed) return;
+      this.onLost(new ConnectionLostError('The connection for notifications was lost'));
+      lost();
     };
     const beat = () => {
       timer = setTimeout(() => {

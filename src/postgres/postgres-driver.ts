@@ -101,7 +101,8 @@ export class PostgresDriver implements PullDriver<Incoming> {
   }
 
   /** Creates the tables, the queue and its groups, unless they exist. */
-  async open(): Promise<void> {
+  async open(lost = this.#database.onLost): Promise<void> {
+    this.#database.onLost = lost;
     await this.#openWith((text, values) => this.#database.query(text, values));
     if (this.#isOpen) this.#steadySince = performance.now();
     this.#isOpen = true;
