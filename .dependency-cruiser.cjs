@@ -22,6 +22,9 @@ const layers = {
 /** Layers that may use the modules of Node.js. Everything else runs in a browser too. */
 const forNode = ['loader', 'testing', 'core', ...engines];
 
+// It exports `forward` too: an outbox is where a user looks for it.
+layers.postgres.push('consumer/forward');
+
 const paths = (names) => `^src/(${names.join('|')})(/|\\.ts$)`;
 
 const layerRules = Object.entries(layers).map(([name, allowed]) => ({
