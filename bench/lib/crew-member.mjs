@@ -1,6 +1,6 @@
 /**
- * One process of a crew, with one consumer: `node crew-member.mjs bullmq redis://127.0.0.1:6379`.
- * It receives its commands as messages.
+ * One process of a crew, with one consumer:
+ * `node crew-member.mjs redis bullmq redis://127.0.0.1:6379`. It receives its commands as messages.
  */
 import { sharedNow } from './crew.mjs';
 
@@ -10,8 +10,8 @@ import { sharedNow } from './crew.mjs';
  */
 const REPORT = 5;
 
-const [contenderId, url] = process.argv.slice(2);
-const contender = await import(`../redis/contenders/${contenderId}.mjs`);
+const [engine, contenderId, url] = process.argv.slice(2);
+const contender = await import(`../${engine}/contenders/${contenderId}.mjs`);
 let consumer;
 let numbers = [];
 let acked = 0;

@@ -11,9 +11,9 @@ export class Crew {
   #members;
   #onReport = () => {};
 
-  constructor(size, contender, url) {
+  constructor(size, engine, contender, url) {
     this.#members = Array.from({ length: size }, () => {
-      const member = fork(MEMBER, [contender, url]);
+      const member = fork(MEMBER, [engine, contender, url]);
       member.on('message', (message) => this.#onReport(message));
       member.on('exit', () => {
         throw new Error('A consumer process has ended');

@@ -20,7 +20,8 @@ let signalsWatched = false;
  * by its `stop()`.
  * @param file the path of the server's command
  * @param launch receives the `folder` and the `port`. It resolves to the `args` and the `env` of
- *   the command, the server's `url` and any further properties.
+ *   the command, the `uid` and the `gid` if another user must run it, the server's `url` and any
+ *   further properties.
  * @param versionOf resolves to the version of the server at a `url`. Rejects while the server does
  *   not respond.
  */
@@ -36,9 +37,15 @@ export async function startServer(file, launch, versionOf) {
   process.once('exit', clear);
   watchSignals();
   for (let tried = 0; tried < PORTS_TRIED; tried++) {
-    const { args, env, ...known } = await launch({ folder, port: await freePort() });
+    const { args, env, uid, gid, ...known } = await launch({ folder, port: await freePort() });
     const printed = openSync(log, 'w');
-    server = spawn(file, args, { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', printed, printed] });
+    server = spawn(file, args, {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      uid,
+      gid,
+      stdio: ['ignore', printed, printed],
+    });
     const gone = new AbortController();
     const ended = once(server, 'exit').then(() => gone.abort());
     const version = await Promise.race([ended, firstAnswer(() => versionOf(known.url), gone.signal)]);

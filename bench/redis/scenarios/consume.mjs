@@ -1,9 +1,4 @@
-import { Crew } from '../../lib/crew.mjs';
-import { onceEach } from '../../lib/tally.mjs';
-import { expectUnfinished } from '../../scenarios/servers/common.mjs';
-import { consumeAll, consuming, fill } from '../../scenarios/servers/consume.mjs';
-
-const PROCESSES = 4;
+import { consumeAll, consumeInCrew } from '../../scenarios/servers/consume.mjs';
 
 const consumed = {
   contenders: ['sluice', 'node-redis', 'node-redis-each', 'bullmq', 'bee-queue'],
@@ -19,24 +14,8 @@ export const redisConsume = consumeAll({
   text: 'All messages wait. Measured from the first read until the last acknowledgement is confirmed. The limit is an XREADGROUP of 64 and one XACK for its messages. It leaves the messages in the stream.',
 });
 
-/** The crew is kept between runs, so that the warm-ups also warm up its processes. */
-let crew;
-
-export const redisConsume4 = {
-  ...consuming,
+export const redisConsume4 = consumeInCrew('redis', {
   ...consumed,
   title: 'Redis: the same in four processes',
   text: 'Each process has a consumer with a prefetch of 64. They start together and share the messages.',
-
-  async run(contender, { messages, url, empty, contenderId }) {
-    const publisher = await fill(contender, { messages, url, empty });
-    crew ??= new Crew(PROCESSES, contenderId, url);
-    await crew.open();
-    const seconds = await crew.consume(messages);
-    const tally = onceEach(messages);
-    for (const n of (await crew.close()).flat()) tally.take(n);
-    await expectUnfinished(publisher, 0);
-    await publisher.close();
-    return { seconds };
-  },
-};
+});
