@@ -1,0 +1,16 @@
+import { postgresConsume, postgresConsume4 } from './scenarios/consume.mjs';
+import { postgresPublish1, postgresPublish64 } from './scenarios/publish.mjs';
+
+export const contenders = {
+  raw: { name: 'pg', role: 'limit', version: 'pg' },
+  'raw-one': { name: 'pg, one statement', role: 'limit' },
+  bullmq: { name: 'BullMQ', role: 'peer', version: 'bullmq' },
+  graphile: { name: 'graphile-worker', role: 'peer', version: 'graphile-worker' },
+};
+
+export const scenarios = {
+  'postgres-publish-1': postgresPublish1,
+  'postgres-publish-64': postgresPublish64,
+  'postgres-consume': postgresConsume,
+  'postgres-consume-4': postgresConsume4,
+};
