@@ -5,11 +5,14 @@ const { Queue, Worker } = withBackend(createPostgresBackend);
 
 const connection = (url) => ({ connectionString: url, migrate: true });
 
-export async function publisher(url) {
+export const publisher = (url) => openPublisher(url, (queue) => (payload) => queue.add(KEY, payload));
+
+/** @param publishing returns the function that publishes to a queue */
+export async function openPublisher(url, publishing) {
   const queue = new Queue(QUEUE, { connection: connection(url) });
   await queue.waitUntilReady();
   return {
-    publish: (payload) => queue.add(KEY, payload),
+    publish: publishing(queue),
     unfinished: () => queue.getJobCountByTypes('waiting', 'active', 'delayed', 'failed'),
     close: () => queue.close(),
   };

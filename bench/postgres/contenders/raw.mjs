@@ -1,10 +1,14 @@
 /**
- * The limit: SQL by hand with one table. It does not wait for messages, counts no attempts and does
- * not look for dead consumers.
+ * The limit: SQL by hand with one table. It polls for messages, counts no attempts and does not
+ * look for dead consumers.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { KEY, PREFETCH, QUEUE } from '../../contenders/names.mjs';
 import { inOneTurn } from '../turn.mjs';
+
+/** Milliseconds between two claims while no message waits. */
+export const POLL = 10;
 
 const TABLE = `
 CREATE TABLE ${QUEUE} (
@@ -68,8 +72,8 @@ export async function consumer(url) {
     while (!closing) {
       const { rows } = await claiming.query({ name: 'claim', text: CLAIM });
       await removed;
-      if (rows.length === 0) return;
-      removed = remove(handle(rows, take), acked);
+      if (rows.length === 0) await sleep(POLL);
+      else removed = remove(handle(rows, take), acked);
     }
     await removed;
   };

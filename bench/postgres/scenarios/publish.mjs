@@ -17,6 +17,6 @@ export const postgresPublish64 = publishWith(64, {
   title: 'PostgreSQL: publish, 64 at a time',
   text: 'The same with 64 publishers, each of which awaits each publish. The limit is an INSERT for the messages of one turn.',
   timeout: 180,
-  contenders: ['sluice', 'raw', 'bullmq', 'graphile'],
+  contenders: ['sluice', 'raw', 'bullmq', 'bullmq-bulk', 'graphile'],
   goals: [...goals, { atLeast: 3, of: 'bullmq' }],
 });
