@@ -6,7 +6,15 @@ import { readEnvelope } from '../core/envelope.js';
 import type { ExchangeReply, ExchangeRequest, OutgoingMessage, PullDriver } from '../core/pull-driver.js';
 import { shellCommand, type UnreadGroup, UnreadGroups } from '../core/unread-group.js';
 import { Database, type Queryable } from './database.js';
-import { exchangeArguments, type Incoming, publishArguments, type ReplyRow, readReply, UNLIMITED } from './exchange.js';
+import {
+  exchangeArguments,
+  type Incoming,
+  inParts,
+  publishArguments,
+  type ReplyRow,
+  readReply,
+  UNLIMITED,
+} from './exchange.js';
 import { identifier, migrations, VERSION } from './migrations.js';
 import { fromText, toText } from './names.js';
 import { type CheckedPostgresOptions, POSTGRES_URL } from './options.js';
@@ -143,24 +151,18 @@ export class PostgresDriver implements PullDriver<Incoming> {
     const now = performance.now();
     const isFullSearch = demand > 0 && now - consumer.searchedAt >= FULL_SEARCH;
     if (isFullSearch) consumer.searchedAt = now;
-    const rows = await this.#again(
-      () =>
-        this.#call<ReplyRow>(
-          'exchange',
-          [
-            toText(group),
-            consumer.id,
-            lease,
-            ...exchangeArguments(request),
-            now - this.#steadySince > lease / 2,
-            this.#database.isListening,
-            isFullSearch ? UNLIMITED : RECENT,
-          ],
-          true,
-        ),
-      [group],
-    );
-    const reply = readReply(rows, request.settlements);
+    const call = (part: ExchangeRequest<Incoming>) => {
+      const given = [toText(group), consumer.id, lease, ...exchangeArguments(part)];
+      const looks = [
+        now - this.#steadySince > lease / 2,
+        this.#database.isListening,
+        isFullSearch ? UNLIMITED : RECENT,
+      ];
+      return this.#again(() => this.#call<ReplyRow>('exchange', [...given, ...looks], true), [group]);
+    };
+    const parts = inParts(request);
+    const replies = await Promise.all(parts.map(call));
+    const reply = readReply(replies, request.settlements);
     this.#sweep();
     if (reply.messages.length > 0 || demand === 0) consumer.idleLooks = 0;
     if (reply.messages.length >= demand) return reply;

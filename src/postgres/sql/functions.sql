@@ -1,7 +1,8 @@
 CREATE FUNCTION read_up_to(g integer) RETURNS bigint
-LANGUAGE sql STABLE AS $$
-  SELECT coalesce((SELECT place FROM cursors WHERE grp = g ORDER BY place DESC LIMIT 1), 0)
-$$;
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN coalesce((SELECT place FROM cursors WHERE grp = g ORDER BY place DESC LIMIT 1), 0);
+END $$;
 
 CREATE FUNCTION wants(addressee integer, skipped integer[], g integer) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce(addressee, g) = g AND (skipped IS NULL OR g <> ALL (skipped)) $$;
@@ -20,12 +21,12 @@ $$;
 
 -- Wakes the idle consumers of a queue, except `but`.
 CREATE FUNCTION wake(q integer, but bigint DEFAULT NULL) RETURNS void
-LANGUAGE sql AS $$
-  SELECT pg_notify('sluice', current_schema || '.' || name) FROM queues
-  WHERE id = q AND EXISTS (
-    SELECT FROM groups g JOIN consumers c ON c.grp = g.id
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM groups g JOIN consumers c ON c.grp = g.id
     WHERE g.queue = q AND c.idle AND c.id IS DISTINCT FROM but AND c.expires > clock_timestamp())
-$$;
+  THEN PERFORM pg_notify('sluice', current_schema || '.' || name) FROM queues WHERE id = q; END IF;
+END $$;
 
 -- Gives messages that became due after `since` the last places. During a long transaction, the
 -- entries of messages that were placed before stay in the index: a full search reads them all.
@@ -67,19 +68,25 @@ LANGUAGE plpgsql SETTINGS AS $$
 DECLARE
   q integer;
   at timestamptz;
+  addressees integer[];
   stored boolean[];
 BEGIN
-  SELECT id INTO q FROM queues WHERE name = queue_name;
-  IF publisher IS NOT NULL THEN
-    PERFORM FROM queues WHERE id = q FOR UPDATE;
+  IF publisher IS NULL THEN
+    SELECT id INTO q FROM queues WHERE name = queue_name;
+  ELSE
+    SELECT id INTO q FROM queues WHERE name = queue_name FOR UPDATE;
     INSERT INTO batches VALUES (publisher, batch, clock_timestamp() + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN; END IF;
     DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1;
     PERFORM place_due(q, clock_timestamp() - interval '10 s');
   END IF;
-  IF q IS NULL OR EXISTS (SELECT FROM unnest(names) n WHERE n IS NOT NULL AND NOT EXISTS
-    (SELECT FROM groups g WHERE g.queue = q AND g.name = n))
-  THEN RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01'; END IF;
+  IF names IS NOT NULL THEN
+    addressees := ARRAY(SELECT g.id FROM unnest(names) WITH ORDINALITY n(name, n)
+      LEFT JOIN groups g ON g.queue = q AND g.name = n.name ORDER BY n.n);
+  END IF;
+  IF q IS NULL OR num_nulls(VARIADIC addressees) > num_nulls(VARIADIC names) THEN
+    RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01';
+  END IF;
   at := clock_timestamp();
   IF given IS NOT NULL THEN
     -- In the order of the ids, so that two publishers do not wait for each other.
@@ -91,22 +98,17 @@ BEGIN
     SELECT array_agg(NOT m.given OR (m.nth = 1 AND m.id IN (SELECT id FROM fresh)) ORDER BY m.n) INTO stored
     FROM (SELECT *, row_number() OVER (PARTITION BY id, given ORDER BY n) AS nth FROM unnest(ids, given) WITH ORDINALITY m(id, given, n)) m;
   END IF;
-  IF publisher IS NULL OR delays IS NOT NULL THEN
-    INSERT INTO unplaced (queue, due, addressee, id, key, payload, metadata, published_at)
-    SELECT q, at + least(m.delay, 1e14) * interval '1 ms', g.id, m.id, m.key, m.payload, m.metadata, m.published
-    FROM unnest(ids, keys, payloads, metadatas, published, names, delays, stored)
-      WITH ORDINALITY m(id, key, payload, metadata, published, name, delay, stored, n)
-    LEFT JOIN groups g ON g.queue = q AND g.name = m.name
-    WHERE coalesce(m.stored, true) AND (m.delay > 0 OR publisher IS NULL) ORDER BY n;
-  END IF;
-  IF publisher IS NOT NULL THEN
-    INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
-    SELECT q, g.id, m.id, m.key, m.payload, m.metadata, m.published
-    FROM unnest(ids, keys, payloads, metadatas, published, names, delays, stored)
-      WITH ORDINALITY m(id, key, payload, metadata, published, name, delay, stored, n)
-    LEFT JOIN groups g ON g.queue = q AND g.name = m.name
-    WHERE coalesce(m.stored, true) AND coalesce(m.delay, 0) = 0 ORDER BY n;
-  END IF;
+  -- `unnest` keeps the order.
+  INSERT INTO unplaced (queue, due, addressee, id, key, payload, metadata, published_at)
+  SELECT q, at + least(m.delay, 1e14) * interval '1 ms', m.addressee, m.id, m.key, m.payload, m.metadata, m.published
+  FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
+    m(id, key, payload, metadata, published, addressee, delay, stored)
+  WHERE (publisher IS NULL OR delays IS NOT NULL) AND m.stored IS NOT FALSE AND (m.delay > 0 OR publisher IS NULL);
+  INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
+  SELECT q, m.addressee, m.id, m.key, m.payload, m.metadata, m.published
+  FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
+    m(id, key, payload, metadata, published, addressee, delay, stored)
+  WHERE publisher IS NOT NULL AND m.stored IS NOT FALSE AND (m.delay > 0) IS NOT TRUE;
   PERFORM wake(q);
 END $$;
 
@@ -196,6 +198,8 @@ BEGIN
   SELECT groups.queue, groups.id INTO q, g FROM groups JOIN queues ON queues.id = groups.queue
   WHERE queues.name = queue_name AND groups.name = group_name;
   IF NOT FOUND THEN RAISE 'The queue or the group does not exist' USING ERRCODE = 'SLQ01'; END IF;
+  -- A claim that a crash of the server undoes is made again. Other consumers need not wait for the disk.
+  IF places IS NULL THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
   IF places IS NOT NULL THEN uncounted := settle(q, g, me, places, claimed, attempts, delays, reasons)::text; END IF;
   IF held IS NOT NULL OR demand > 0 THEN
     -- One claim of a group at a time.
