@@ -18,7 +18,7 @@ const LOAD = `
     for (const name of NAMES.split(',')) {
       try {
         const queue = await loadBackend({ env: { ...process.env, QUEUE_BACKEND: name }, logger });
-        const Backend = SUBPATH && Object.values(await importSubpath(SUBPATH)).find((value) => typeof value === 'function');
+        const Backend = SUBPATH && Object.values(await importSubpath(SUBPATH)).find((value) => typeof value.fromEnv === 'function');
         reports[name] = { name: queue.name, sameClass: Backend && queue instanceof Backend };
       } catch ({ code, message, cause }) {
         reports[name] = { error: { code, message, cause: cause?.message } };
