@@ -100,6 +100,23 @@ export const RABBITMQ: ProviderUrls = {
   secret: [],
 };
 
+export const POSTGRES: ProviderUrls = {
+  scheme: 'postgres',
+  variable: 'POSTGRES_URL',
+  example: 'postgres://user:password@host:5432/database',
+  good: [
+    'postgresql://localhost:5433/shop',
+    'postgres://user:pass%20word@[::1]:5432/shop',
+    'postgres://us%40er:p%3Aw@localhost',
+    'postgres://localhost/shop?sslmode=disable',
+    'postgres:///shop?host=/run/postgresql',
+    'pglite:memory',
+    'pglite:./folder',
+  ],
+  bad: ['localhost:5432', 'postgres:localhost', 'pglite:', 'pglite'],
+  secret: [],
+};
+
 /** Returns a URL where no server listens. */
 export function nowhere({ scheme }: ProviderUrls): string {
   return `${scheme}://127.0.0.1:1`;
@@ -110,7 +127,7 @@ export function goodUrls({ scheme, good }: ProviderUrls): string[] {
 }
 
 export function badUrls({ scheme, bad }: ProviderUrls): string[] {
-  const foreign = ['http', 'ws', 'redis', 'nats', 'amqp', `x${scheme}`].filter((other) => other !== scheme);
+  const foreign = ['http', 'ws', 'redis', 'nats', 'amqp', 'postgres', `x${scheme}`].filter((other) => other !== scheme);
   return [
     ...foreign.map((other) => `${other}://localhost`),
     ...[' ', '127.0.0.1', `${scheme}:`, `${scheme}://`, `${scheme}://local host`],
