@@ -191,7 +191,8 @@ DECLARE
   q integer;
   g integer;
   at timestamptz;
-  read bigint;
+  oldest timestamptz;
+  seen record;
   want integer := demand;
   got integer;
 BEGIN
@@ -206,50 +207,61 @@ BEGIN
     PERFORM FROM groups WHERE groups.id = g FOR UPDATE;
     IF NOT FOUND THEN RAISE 'The group was deleted' USING ERRCODE = 'SLQ01'; END IF;
     at := clock_timestamp();
-    IF held IS NOT NULL OR NOT EXISTS (SELECT FROM consumers WHERE consumers.id = me) THEN
+    oldest := at - since * interval '1 ms';
+    -- One statement for what is rare: each statement costs some time.
+    SELECT c.idle, c.id IS NULL AS is_new, read_up_to(g) AS place,
+      reclaims AND at > pg_postmaster_start_time() + lease * interval '0.5 ms' AND EXISTS (
+        SELECT FROM consumers o WHERE o.grp = g AND o.expires < at) AS has_expired,
+      EXISTS (SELECT FROM unplaced u WHERE u.queue = q AND u.due <= at AND u.due > oldest) AS has_due,
+      EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.due <= at) AS has_delayed,
+      EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.consumer IS NULL AND p.due IS NULL) AS has_requeued
+    INTO seen FROM (SELECT) one LEFT JOIN consumers c ON c.id = me;
+    IF held IS NOT NULL OR seen.is_new THEN
       INSERT INTO consumers VALUES (me, g, at + lease * interval '1 ms', false)
       ON CONFLICT (id) DO UPDATE SET expires = excluded.expires;
-    END IF;
-    IF held IS NOT NULL THEN
       UPDATE pending SET consumer = NULL WHERE grp = g AND consumer = me AND pending.place <> ALL (held);
     END IF;
   END IF;
   IF demand > 0 THEN
-    IF reclaims AND at > pg_postmaster_start_time() + lease * interval '0.5 ms' THEN
+    IF seen.has_expired THEN
       PERFORM leave(array_agg(c.id), true) FROM consumers c WHERE c.grp = g AND c.expires < at HAVING count(*) > 0;
     END IF;
-    PERFORM place_due(q, at - since * interval '1 ms');
-    UPDATE pending SET due = NULL WHERE grp = g AND due <= at;
-    RETURN QUERY
-      WITH again AS (
-        UPDATE pending p SET consumer = me, claims = p.claims + 1
-        WHERE p.grp = g AND p.place IN (
-          SELECT r.place FROM pending r WHERE r.grp = g AND r.consumer IS NULL AND r.due IS NULL
-          ORDER BY r.place LIMIT want FOR UPDATE SKIP LOCKED)
-        RETURNING p.place, p.claims, p.attempt)
-      SELECT m.place::text, again.claims, again.attempt, m.id, m.key, m.payload, m.metadata, m.published_at, NULL, NULL::double precision
-      FROM again JOIN messages m ON m.queue = q AND m.place = again.place ORDER BY m.place;
-    GET DIAGNOSTICS got = ROW_COUNT;
-    want := want - got;
+    IF seen.has_due THEN PERFORM place_due(q, oldest); END IF;
+    IF seen.has_delayed THEN UPDATE pending SET due = NULL WHERE grp = g AND due <= at; END IF;
+    IF seen.has_requeued OR seen.has_delayed OR seen.has_expired OR held IS NOT NULL THEN
+      RETURN QUERY
+        WITH again AS (
+          UPDATE pending p SET consumer = me, claims = p.claims + 1
+          WHERE p.grp = g AND p.place IN (
+            SELECT r.place FROM pending r WHERE r.grp = g AND r.consumer IS NULL AND r.due IS NULL
+            ORDER BY r.place LIMIT want FOR UPDATE SKIP LOCKED)
+          RETURNING p.place, p.claims, p.attempt)
+        SELECT m.place::text, again.claims, again.attempt, m.id, m.key, m.payload, m.metadata, m.published_at, NULL, NULL::double precision
+        FROM again JOIN messages m ON m.queue = q AND m.place = again.place ORDER BY m.place;
+      GET DIAGNOSTICS got = ROW_COUNT;
+      want := want - got;
+    END IF;
     IF want > 0 THEN
-      read := read_up_to(g);
       RETURN QUERY
         WITH fresh AS MATERIALIZED (
-          SELECT m.* FROM messages m WHERE m.queue = q AND m.place > read AND wants(m.addressee, m.skipped, g) ORDER BY m.place LIMIT want),
+          SELECT m.* FROM messages m
+          WHERE m.queue = q AND m.place > seen.place AND wants(m.addressee, m.skipped, g) ORDER BY m.place LIMIT want),
         taken AS (INSERT INTO pending SELECT g, fresh.place, me, 1, 1 FROM fresh),
         -- With fewer messages than wanted, the rest is for other groups.
         moved AS (
           INSERT INTO cursors SELECT g, last.place FROM (SELECT CASE WHEN (SELECT count(*) FROM fresh) = want
             THEN (SELECT max(f.place) FROM fresh f)
-            ELSE (SELECT max(m.place) FROM messages m WHERE m.queue = q AND m.place > read) END) last(place)
+            ELSE (SELECT max(m.place) FROM messages m WHERE m.queue = q AND m.place > seen.place) END) last(place)
           WHERE last.place IS NOT NULL RETURNING cursors.place),
-        removed AS (DELETE FROM cursors c WHERE c.grp = g AND c.place = read AND EXISTS (SELECT FROM moved))
+        removed AS (DELETE FROM cursors c WHERE c.grp = g AND c.place = seen.place AND EXISTS (SELECT FROM moved))
         SELECT fresh.place::text, 1, 1, fresh.id, fresh.key, fresh.payload, fresh.metadata, fresh.published_at, NULL, NULL::double precision
         FROM fresh ORDER BY fresh.place;
       GET DIAGNOSTICS got = ROW_COUNT;
       want := want - got;
     END IF;
-    UPDATE consumers SET idle = listens AND want > 0 WHERE consumers.id = me AND idle <> (listens AND want > 0);
+    IF (listens AND want > 0) <> coalesce(seen.idle, false) THEN
+      UPDATE consumers SET idle = listens AND want > 0 WHERE consumers.id = me;
+    END IF;
     IF want > 0 THEN
       SELECT extract(epoch FROM min(next.moment) - clock_timestamp()) * 1000 INTO wait FROM (
         (SELECT due FROM unplaced WHERE queue = q AND due > at ORDER BY due LIMIT 1)
