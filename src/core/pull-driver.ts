@@ -91,7 +91,7 @@ export interface ExchangeReply<Incoming extends IncomingMessage = IncomingMessag
  * A queue on an engine that consumers poll, such as a table in a database. The core does the rest:
  * the contract, subscriptions and credit, batching, reconnecting, leases, deadlines, closing.
  *
- * Calls may run concurrently, except `publish`, and `exchange` of one group. A call that rejects is
+ * Calls may run concurrently, except `publish`, and `exchange` or `settle` of one group. A call that rejects is
  * repeated with the same arguments, unless `classify` returns `'fatal'`. So calls must be
  * idempotent. The driver must not change or keep its arguments.
  */
@@ -122,6 +122,11 @@ export interface PullDriver<Incoming extends IncomingMessage = IncomingMessage> 
    */
   publish(messages: readonly OutgoingMessage[], batch: number): Promise<void>;
   exchange(group: ConsumerGroup, request: ExchangeRequest<Incoming>): Promise<ExchangeReply<Incoming>>;
+  /**
+   * Settles many messages with the outcome `'done'`, while `exchange` delivers others. Resolves as
+   * `ExchangeReply.settled`. Default: `exchange` settles them.
+   */
+  settle?(group: ConsumerGroup, settlements: readonly StoredSettlement<Incoming>[]): Promise<readonly boolean[]>;
   /**
    * Calls back when a group may have a message. Returns a function that removes the listener.
    * Default: the core polls.

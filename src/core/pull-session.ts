@@ -8,7 +8,7 @@ import { readEnvelope } from './envelope.js';
 import type { GroupHost, GroupSession } from './group-loop.js';
 import { LeaseTimer, RENEWALS } from './lease-timer.js';
 import type { IncomingMessage, PullDriver, StoredSettlement } from './pull-driver.js';
-import { SettlementQueue } from './settlement-queue.js';
+import { type PendingSettlement, SettlementQueue } from './settlement-queue.js';
 
 /** The most messages, and the most settlements, of one exchange. */
 const MAX_EXCHANGE = 1000;
@@ -21,6 +21,11 @@ const POLL_INTERVAL = 1000;
  * died.
  */
 const LONGEST_WAIT = 15_000;
+
+/** From how many acks on they are sent beside the exchange, if the driver can. */
+const MANY = 16;
+
+type Pending = PendingSettlement<StoredSettlement>;
 
 export interface PullSessionOptions {
   readonly queueName: string;
@@ -45,6 +50,8 @@ export class PullSession implements GroupSession<Link> {
   readonly #leaseTimer: LeaseTimer;
   /** The timer has fired, or a reply was lost. */
   #leaseDue = true;
+  /** The acks that are sent beside exchanges. */
+  #settling: Promise<void> | undefined;
   /** As `performance.now()`. */
   #renewedAt = 0;
   /**
@@ -66,7 +73,8 @@ export class PullSession implements GroupSession<Link> {
   }
 
   get hasWork(): boolean {
-    if (this.#settlements.size > 0 || (this.#leaseDue && this.#messages.size > 0)) return true;
+    if ((this.#settlements.size > 0 && this.#settling === undefined) || (this.#leaseDue && this.#messages.size > 0))
+      return true;
     return !this.#isEmpty && this.#host.inFlight.hasCredit;
   }
 
@@ -77,33 +85,27 @@ export class PullSession implements GroupSession<Link> {
 
   async flush(link: Link): Promise<void> {
     const { group, lease, call } = this.#options;
-    const { inFlight } = this.#host;
-    const settlements = this.#settlements.take(MAX_EXCHANGE);
-    const demand = this.#host.isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
-    const isLeaseDue = this.#leaseDue || performance.now() - this.#renewedAt >= lease / RENEWALS;
+    const { inFlight, isClosing } = this.#host;
+    const demand = isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
+    const settlements = await this.#nextSettlements(link, demand > 0);
+    const now = performance.now();
+    const isLeaseDue = this.#leaseDue || now - this.#renewedAt >= lease / RENEWALS;
+    if (settlements.length === 0 && demand === 0 && !isLeaseDue) return;
     clearTimeout(this.#timer);
     this.#isEmpty = false;
-    const now = performance.now();
     const request = {
-      settlements: settlements.map(({ action, settledAt }) => ({
-        ...action,
-        delay: Math.max(0, action.delay - (now - settledAt)),
-      })),
+      settlements: settlements.map((settlement) => stored(settlement, now)),
       inFlight: isLeaseDue ? this.#inFlight() : undefined,
       demand,
       lease,
     };
     const { settled, messages, wait } = await call(link, () => this.#driver.exchange(group, request));
-    const hadLease = performance.now() - this.#renewedAt < lease;
+    if (settlements.length > 0) this.#settled(settlements, settled);
     if (isLeaseDue) {
       this.#leaseDue = false;
       this.#renewedAt = now;
       this.#leaseTimer.restart(this.#messages.size > 0 && !this.#host.isClosing);
     }
-    const counted = new Map(settlements.map((settlement, index) => [settlement, settled[index]]));
-    // A settlement that is sent again may have counted before its response was lost. Nobody else can
-    // have settled the message, unless the lease has expired meanwhile.
-    this.#settlements.answered((settlement) => counted.get(settlement) !== false || (settlement.again && hadLease));
     if (messages.length < demand) this.#waitFor(wait);
     for (const message of messages) this.#deliver(message);
     this.#leaseTimer.keep(this.#messages.size > 0 && !this.#host.isClosing);
@@ -134,6 +136,7 @@ export class PullSession implements GroupSession<Link> {
   }
 
   interrupted(_error: unknown, kind: ErrorKind): void {
+    this.#settling = undefined;
     this.#settlements.putBack({ again: kind === 'retryable' });
     // The lost reply may have had messages.
     this.#leaseDue = true;
@@ -148,6 +151,7 @@ export class PullSession implements GroupSession<Link> {
   }
 
   async leave(link: Link): Promise<void> {
+    await this.#settling;
     while (this.#settlements.size > 0) await this.flush(link);
   }
 
@@ -157,9 +161,51 @@ export class PullSession implements GroupSession<Link> {
     this.#stopListening?.();
   }
 
-  /** What the engine may count as in flight here, besides the settlements of this exchange. */
+  /**
+   * Returns the settlements for the next exchange. Many acks go their own way if the driver can
+   * send them beside it: nothing waits until they are safe, except the next ones.
+   */
+  async #nextSettlements(link: Link, isClaiming: boolean): Promise<readonly Pending[]> {
+    const areDone = this.#settlements.unsent.every(({ action }) => action.outcome === 'done');
+    // A requeued message must be back before the next ones are claimed.
+    if (!areDone || !isClaiming) await this.#settling;
+    else if (this.#settling !== undefined) return [];
+    const settlements = this.#settlements.take(MAX_EXCHANGE);
+    if (this.#driver.settle === undefined || !areDone || !isClaiming || settlements.length < MANY) return settlements;
+    this.#settleBeside(link, settlements);
+    return [];
+  }
+
+  #settleBeside(link: Link, settlements: readonly Pending[]): void {
+    const { group, call } = this.#options;
+    const now = performance.now();
+    const all = settlements.map((settlement) => stored(settlement, now));
+    const settling = call(link, async () => (await this.#driver.settle?.(group, all)) ?? []).then(
+      (settled) => {
+        // After a failure of the exchange meanwhile, the settlements are sent again.
+        if (this.#settling !== settling) return;
+        this.#settling = undefined;
+        this.#settled(settlements, settled);
+        this.#host.wake();
+      },
+      (error) => {
+        if (this.#settling === settling) this.#host.failed(error);
+      },
+    );
+    this.#settling = settling;
+  }
+
+  #settled(settlements: readonly Pending[], settled: readonly boolean[]): void {
+    const hadLease = performance.now() - this.#renewedAt < this.#options.lease;
+    const counted = new Map(settlements.map((settlement, index) => [settlement, settled[index]]));
+    // A settlement that is sent again may have counted before its response was lost. Nobody else can
+    // have settled the message, unless the lease has expired meanwhile.
+    this.#settlements.answered((settlement) => counted.get(settlement) !== false || (settlement.again && hadLease));
+  }
+
+  /** What the engine may count as in flight here. */
   #inFlight(): IncomingMessage[] {
-    return [...this.#messages.values(), ...this.#settlements.unsent.map(({ action }) => action.message)];
+    return [...this.#messages.values(), ...this.#settlements.all.map(({ action }) => action.message)];
   }
 
   #lookAgain(): void {
@@ -205,4 +251,9 @@ export class PullSession implements GroupSession<Link> {
     const message = `Message ${id} of queue ${JSON.stringify(this.#options.queueName)} ${what}`;
     this.#host.quarantined(`${message}:`, reason, this.#driver.quarantine ?? 'the store');
   }
+}
+
+/** A settlement as the driver gets it: its delay begins when the message was settled. */
+function stored({ action, settledAt }: Pending, now: number): StoredSettlement {
+  return { ...action, delay: Math.max(0, action.delay - (now - settledAt)) };
 }

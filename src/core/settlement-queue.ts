@@ -31,9 +31,14 @@ export class SettlementQueue<Action> {
     return this.#waiting;
   }
 
+  /** All unconfirmed settlements. */
+  get all(): PendingSettlement<Action>[] {
+    return [...this.#sent, ...this.#waiting];
+  }
+
   /** The ids of all unconfirmed settlements. */
   get ids(): string[] {
-    return [...this.#sent, ...this.#waiting].map(({ id }) => id);
+    return this.all.map(({ id }) => id);
   }
 
   add(id: string, action: Action): Promise<boolean> {

@@ -82,33 +82,13 @@ export function exchangeArguments({ settlements, inFlight, demand }: ExchangeReq
   ];
 }
 
-/** From how many acks on they are sent beside the claim, over a connection of their own. */
-const MANY = 16;
-
-/**
- * Divides a request for two connections, if that is faster: another consumer that waits to claim
- * does not wait until the acks are on the disk.
- */
-export function inParts(request: ExchangeRequest<Incoming>): ExchangeRequest<Incoming>[] {
-  const { settlements, demand } = request;
-  if (settlements.length < MANY || demand === 0 || settlements.some(({ outcome }) => outcome !== 'done'))
-    return [request];
-  return [
-    { ...request, inFlight: undefined, demand: 0 },
-    { ...request, settlements: [] },
-  ];
-}
-
-/** Reads the replies of the function `exchange`. */
+/** Reads the reply of the function `exchange`. */
 export function readReply(
-  replies: readonly (readonly ReplyRow[])[],
+  rows: readonly ReplyRow[],
   settlements: readonly StoredSettlement<Incoming>[],
 ): ExchangeReply<Incoming> {
-  const rows = replies.flat();
   const last = rows.at(-1);
-  // The first reply has the settlements.
-  const text = replies[0]?.at(-1)?.uncounted;
-  const uncounted = text ? new Set(text.slice(1, -1).split(',')) : undefined;
+  const uncounted = last?.uncounted ? new Set(last.uncounted.slice(1, -1).split(',')) : undefined;
   return {
     settled: settlements.map(({ message }) => uncounted === undefined || !uncounted.has(message.place)),
     messages: rows.flatMap((row) => (row.place === null ? [] : [readMessage(row, row.place)])),

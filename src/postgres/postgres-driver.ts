@@ -6,15 +6,7 @@ import { readEnvelope } from '../core/envelope.js';
 import type { ExchangeReply, ExchangeRequest, OutgoingMessage, PullDriver } from '../core/pull-driver.js';
 import { shellCommand, type UnreadGroup, UnreadGroups } from '../core/unread-group.js';
 import { Database, type Queryable } from './database.js';
-import {
-  exchangeArguments,
-  type Incoming,
-  inParts,
-  publishArguments,
-  type ReplyRow,
-  readReply,
-  UNLIMITED,
-} from './exchange.js';
+import { exchangeArguments, type Incoming, publishArguments, type ReplyRow, readReply, UNLIMITED } from './exchange.js';
 import { identifier, migrations, VERSION } from './migrations.js';
 import { fromText, toText } from './names.js';
 import { type CheckedPostgresOptions, POSTGRES_URL } from './options.js';
@@ -151,24 +143,35 @@ export class PostgresDriver implements PullDriver<Incoming> {
     const now = performance.now();
     const isFullSearch = demand > 0 && now - consumer.searchedAt >= FULL_SEARCH;
     if (isFullSearch) consumer.searchedAt = now;
-    const call = (part: ExchangeRequest<Incoming>) => {
-      const given = [toText(group), consumer.id, lease, ...exchangeArguments(part)];
-      const looks = [
-        now - this.#steadySince > lease / 2,
-        this.#database.isListening,
-        isFullSearch ? UNLIMITED : RECENT,
-      ];
-      return this.#again(() => this.#call<ReplyRow>('exchange', [...given, ...looks], true), [group]);
-    };
-    const parts = inParts(request);
-    const replies = await Promise.all(parts.map(call));
-    const reply = readReply(replies, request.settlements);
+    const reply = await this.#exchange(group, request, [
+      now - this.#steadySince > lease / 2,
+      this.#database.isListening,
+      isFullSearch ? UNLIMITED : RECENT,
+    ]);
     this.#sweep();
     if (reply.messages.length > 0 || demand === 0) consumer.idleLooks = 0;
     if (reply.messages.length >= demand) return reply;
     // A message of a transaction that began before this consumer was idle notifies nobody.
     const look = Math.min(LONGEST_LOOK, FIRST_LOOK * 2 ** consumer.idleLooks++);
     return { ...reply, wait: Math.min(reply.wait ?? look, look, lease / 2) };
+  }
+
+  async settle(
+    group: ConsumerGroup,
+    settlements: ExchangeRequest<Incoming>['settlements'],
+  ): Promise<readonly boolean[]> {
+    const request = { settlements, inFlight: undefined, demand: 0, lease: this.#options.lease };
+    return (await this.#exchange(group, request, [false, false, 0])).settled;
+  }
+
+  async #exchange(
+    group: ConsumerGroup,
+    request: ExchangeRequest<Incoming>,
+    looks: readonly unknown[],
+  ): Promise<ExchangeReply<Incoming>> {
+    const given = [toText(group), this.#consumerOf(group).id, request.lease, ...exchangeArguments(request), ...looks];
+    const rows = await this.#again(() => this.#call<ReplyRow>('exchange', given, true), [group]);
+    return readReply(rows, request.settlements);
   }
 
   listen(_group: ConsumerGroup, wake: () => void): () => void {
