@@ -61,6 +61,7 @@ export class PostgresDriver implements PullDriver<Incoming> {
   #steadySince = Number.NEGATIVE_INFINITY;
   #sweptAt = performance.now();
   #isOpen = false;
+  #opening: Promise<void> | undefined;
 
   constructor(options: CheckedPostgresOptions) {
     this.#options = options;
@@ -120,21 +121,10 @@ export class PostgresDriver implements PullDriver<Incoming> {
     const query: Database['query'] = async <Of>(text: string, values: unknown[] = []) =>
       (await transaction.query(text, values)).rows as Of[];
     // A statement that fails would abort the transaction: the tables must be there.
-    if (!this.#isOpen) await ((await this.#database.isEmbedded()) ? this.#openWith(query) : this.open());
+    if (!this.#isOpen) await ((await this.#database.isEmbedded()) ? this.#openWith(query) : this.#openOnce());
     const { id, deduplicate, key, payload, metadata = null, publishedAt, group, delay } = message;
-    const only = group === undefined ? null : toText(group);
-    await query(this.#sql('enqueue', 10), [
-      this.#queue,
-      this.#options.dedupeWindow,
-      toText(id),
-      deduplicate,
-      toText(key),
-      payload,
-      metadata,
-      publishedAt,
-      only,
-      delay,
-    ]);
+    const values = [this.#queue, this.#options.dedupeWindow, toText(id), deduplicate, toText(key), payload, metadata];
+    await query(this.#sql('enqueue', 10), [...values, publishedAt, group === undefined ? null : toText(group), delay]);
   }
 
   async exchange(group: ConsumerGroup, request: ExchangeRequest<Incoming>): Promise<ExchangeReply<Incoming>> {
@@ -201,6 +191,14 @@ export class PostgresDriver implements PullDriver<Incoming> {
     this.#database.close();
   }
 
+  /** Opens for several publishes at once, which keep their order. */
+  #openOnce(): Promise<void> {
+    this.#opening ??= this.open().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
   async #openWith(query: Database['query']): Promise<void> {
     const { groups, groupsDeclared } = this.#options;
     await this.#migrate(query);
@@ -210,12 +208,12 @@ export class PostgresDriver implements PullDriver<Incoming> {
   async #migrate(query: Database['query']): Promise<void> {
     const { schema, migrate } = this.#options;
     const [state] = await query<Row>(
-      `SELECT current_setting('server_encoding') AS encoding, current_setting('transaction_isolation') AS isolation,
+      `SELECT current_setting('server_encoding') AS encoding, current_setting('default_transaction_isolation') AS isolation,
         EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'version') AS "exists"`,
       [schema],
     );
     if (state?.encoding !== 'UTF8') throw fatal(`The database has the encoding ${state?.encoding}, expected UTF8`);
-    if (state.isolation !== 'read committed' && query === undefined)
+    if (state.isolation !== 'read committed')
       throw fatal(`Transactions are ${state.isolation} by default, expected read committed`);
     const version = async () => {
       const [row] = await query<Row>(`SELECT max(number)::integer AS number FROM ${this.#schema}.version`);

@@ -66,20 +66,12 @@ CREATE FUNCTION publish(
 LANGUAGE plpgsql SETTINGS AS $$
 #variable_conflict use_column
 DECLARE
-  q integer;
-  at timestamptz;
+  q integer := (SELECT id FROM queues WHERE name = queue_name);
+  began CONSTANT timestamptz := clock_timestamp();
+  at timestamptz := began;
   addressees integer[];
   stored boolean[];
 BEGIN
-  IF publisher IS NULL THEN
-    SELECT id INTO q FROM queues WHERE name = queue_name;
-  ELSE
-    SELECT id INTO q FROM queues WHERE name = queue_name FOR UPDATE;
-    INSERT INTO batches VALUES (publisher, batch, clock_timestamp() + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN RETURN; END IF;
-    DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1;
-    PERFORM place_due(q, clock_timestamp() - interval '10 s');
-  END IF;
   IF names IS NOT NULL THEN
     addressees := ARRAY(SELECT g.id FROM unnest(names) WITH ORDINALITY n(name, n)
       LEFT JOIN groups g ON g.queue = q AND g.name = n.name ORDER BY n.n);
@@ -87,7 +79,11 @@ BEGIN
   IF q IS NULL OR num_nulls(VARIADIC addressees) > num_nulls(VARIADIC names) THEN
     RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01';
   END IF;
-  at := clock_timestamp();
+  IF publisher IS NOT NULL THEN
+    INSERT INTO batches VALUES (publisher, batch, at + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN RETURN; END IF;
+    DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1;
+  END IF;
   IF given IS NOT NULL THEN
     -- In the order of the ids, so that two publishers do not wait for each other.
     WITH fresh AS (
@@ -99,16 +95,28 @@ BEGIN
     FROM (SELECT *, row_number() OVER (PARTITION BY id, given ORDER BY n) AS nth FROM unnest(ids, given) WITH ORDINALITY m(id, given, n)) m;
   END IF;
   -- `unnest` keeps the order.
-  INSERT INTO unplaced (queue, due, addressee, id, key, payload, metadata, published_at)
-  SELECT q, at + least(m.delay, 1e14) * interval '1 ms', m.addressee, m.id, m.key, m.payload, m.metadata, m.published
-  FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
-    m(id, key, payload, metadata, published, addressee, delay, stored)
-  WHERE (publisher IS NULL OR delays IS NOT NULL) AND m.stored IS NOT FALSE AND (m.delay > 0 OR publisher IS NULL);
-  INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
-  SELECT q, m.addressee, m.id, m.key, m.payload, m.metadata, m.published
-  FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
-    m(id, key, payload, metadata, published, addressee, delay, stored)
-  WHERE publisher IS NOT NULL AND m.stored IS NOT FALSE AND (m.delay > 0) IS NOT TRUE;
+  IF publisher IS NOT NULL THEN
+    -- Only now: a wait for a transaction that uses one of the ids stops no other publisher.
+    PERFORM FROM queues WHERE id = q FOR UPDATE;
+    PERFORM place_due(q, at - interval '10 s');
+    INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
+    SELECT q, m.addressee, m.id, m.key, m.payload, m.metadata, m.published
+    FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
+      m(id, key, payload, metadata, published, addressee, delay, stored)
+    WHERE m.stored IS NOT FALSE AND (m.delay > 0) IS NOT TRUE;
+  ELSE
+    -- The messages of a transaction are due together: they keep their order.
+    at := to_timestamp(set_config('sluice.at',
+      coalesce(nullif(current_setting('sluice.at', true), ''), extract(epoch FROM at)::text), true)::double precision);
+  END IF;
+  IF publisher IS NULL OR delays IS NOT NULL THEN
+    INSERT INTO unplaced (queue, due, addressee, id, key, payload, metadata, published_at)
+    SELECT q, CASE WHEN m.delay > 0 THEN began + least(m.delay, 1e14) * interval '1 ms' ELSE at END,
+      m.addressee, m.id, m.key, m.payload, m.metadata, m.published
+    FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
+      m(id, key, payload, metadata, published, addressee, delay, stored)
+    WHERE m.stored IS NOT FALSE AND (m.delay > 0 OR publisher IS NULL);
+  END IF;
   PERFORM wake(q);
 END $$;
 
