@@ -7,14 +7,14 @@ import type { EventConsumer } from './event-consumer.js';
 /** Moves messages from one queue to another. */
 export interface Forwarder extends Pick<EventConsumer, 'shutdown'> {
   /**
-   * Resolves when the forwarder was shut down, or the source has ended. Rejects if a queue has a
-   * fatal error, or if the target was closed.
+   * Resolves when the forwarder was shut down, or the source has ended. Rejects if the source has a
+   * fatal error, or if the target was closed. Any other failure of the target is logged and retried.
    */
   run(): Promise<void>;
 }
 
 /** Every message in one order, each retried in its place until the target takes it. */
-const IN_ORDER = { concurrency: 1, orderBy: () => '', retry: { count: Number.POSITIVE_INFINITY } } as const;
+const inOrder = () => '';
 
 /**
  * Moves every message of a queue to another queue, such as from an outbox in PostgreSQL to a
@@ -36,8 +36,9 @@ export function forward<Events extends EventMap<Events> = AnyEvents>(
   options?: AsyncLoopConsumerOptions<Events>,
 ): Forwarder {
   checkMethods('target', target, ['publish']);
-  const given: AsyncLoopConsumerOptions<Events> = { ...IN_ORDER, ...checkOptions(options) };
-  const consumer = new AsyncLoopConsumer(source, given) as AsyncLoopConsumer;
+  const { retry, orderBy = inOrder, ...others } = checkOptions(options);
+  const { count = Number.POSITIVE_INFINITY, delay } = checkOptions(retry, 'retry');
+  const consumer = new AsyncLoopConsumer(source, { ...others, orderBy, retry: { count, delay } }) as AsyncLoopConsumer;
   const { publish } = target as unknown as QueueBackend;
   return {
     async run() {
