@@ -1,4 +1,4 @@
-import { Pool } from 'pg';
+import { Client, Pool } from 'pg';
 import { PostgresBackend, type PostgresBackendOptions } from 'sluice/postgres';
 import { silentLogger } from './recording-logger.js';
 import { ServerSuite } from './server-suite.js';
@@ -21,6 +21,22 @@ export class PostgresSuite extends ServerSuite<PostgresServer> {
     return queue;
   }
 
+  /** Opens a connection of an application. It is closed at the end of the test. */
+  async connect(): Promise<Client> {
+    const client = new Client({ connectionString: this.url });
+    client.on('error', () => undefined);
+    await client.connect();
+    this.ending(() => client.end());
+    return client;
+  }
+
+  /** Opens a transaction of an application. */
+  async begin(mode = ''): Promise<Client> {
+    const client = await this.connect();
+    await client.query(`BEGIN ${mode}`);
+    return client;
+  }
+
   /** Runs a statement over the suite's own connection and returns its rows. */
   async run<Row extends object = Record<string, unknown>>(
     sql: string,
@@ -35,7 +51,8 @@ export class PostgresSuite extends ServerSuite<PostgresServer> {
 
   /** Returns how many rows the tables of the test's queue have. */
   async tables(): Promise<Record<string, number>> {
-    const count = (table: string) => `(SELECT count(*)::integer FROM sluice.${table} t JOIN sluice.queues q ON q.id = t.queue WHERE q.name = $1)`;
+    const count = (table: string) =>
+      `(SELECT count(*)::integer FROM sluice.${table} t JOIN sluice.queues q ON q.id = t.queue WHERE q.name = $1)`;
     const [row = {}] = await this.run<Record<string, number>>(
       `SELECT ${count('messages')} AS messages, ${count('unplaced')} AS unplaced, (SELECT count(*)::integer FROM sluice.pending p
        JOIN sluice.groups t ON t.id = p.grp JOIN sluice.queues q ON q.id = t.queue WHERE q.name = $1) AS pending`,
