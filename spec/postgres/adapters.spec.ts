@@ -1,14 +1,16 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { sql } from 'drizzle-orm';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
-import { sql } from 'drizzle-orm/sql';
+
 import knex, { type Knex } from 'knex';
 import { CompiledQuery, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import { Pool, type PoolClient } from 'pg';
 import type { Delivery } from 'sluice';
 import type { PostgresBackend, Queryable } from 'sluice/postgres';
 import { PostgresSuite } from '../support/postgres-suite.js';
+import { ROOT } from '../support/root.js';
 import { describeWithPostgres } from '../support/servers/describe-with.js';
-
-// The adapters are those of the guide "Transactional outbox".
 
 function inKysely<Tables>(transaction: Transaction<Tables>): Queryable {
   return { query: (text, values = []) => transaction.executeQuery(CompiledQuery.raw(text, values)) };
@@ -44,8 +46,8 @@ function inPrisma(transaction: {
 }
 
 /**
- * Stands in for the transaction of a Prisma client, which does not install without downloads: a
- * raw statement, with its values, in a transaction. It resolves to the number of rows.
+ * Stands in for a Prisma client, whose generator cannot be installed without a download: a raw
+ * statement, with its values, in a transaction. It resolves to the number of rows.
  */
 class PrismaStandIn {
   readonly #pool: Pool;
@@ -97,6 +99,9 @@ const libraries: Readonly<Record<string, Open>> = {
 };
 
 const TEXT = '\\0 \0 \\ $1 ? ?? :name ::text \' " \u{1f600}';
+
+/** What the guide shows of this file. */
+const SHOWN = /^function in.*?^}$/gms;
 
 describeWithPostgres('Transactions of other libraries', () => {
   const suite = new PostgresSuite();
@@ -154,5 +159,13 @@ describeWithPostgres('Transactions of other libraries', () => {
       });
       expect((await held(queue)).map(({ payload }) => payload)).toEqual([0, 1, 2, 3, 4].map((number) => ({ number })));
     });
+  });
+
+  it('use the functions of the guide', () => {
+    const [own, guide] = ['spec/postgres/adapters.spec.ts', 'docs/guides/transactions.md'].map((file) =>
+      readFileSync(path.join(ROOT, file), 'utf8'),
+    );
+    expect(guide?.match(SHOWN)).toHaveLength(4);
+    expect(guide?.match(SHOWN)).toEqual(own?.match(SHOWN));
   });
 });
