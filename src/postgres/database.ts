@@ -6,12 +6,7 @@ import { ResponseTimeout } from '../core/response-timeout.js';
 import { openEmbedded } from './embedded.js';
 import { type CheckedPostgresOptions, embeddedIn } from './options.js';
 import { isAnswer, isReadOnly } from './postgres-errors.js';
-
-/** Whatever runs SQL: a client or a pool of `pg`, a PGlite, or a transaction. */
-export interface Queryable {
-  // biome-ignore lint/suspicious/noExplicitAny: each client has types of its own
-  query(text: string, values?: any[]): Promise<{ readonly rows: any[] }>;
-}
+import { missing, type Queryable } from './queryable.js';
 
 /** What a pool of `pg` has besides `query`. */
 interface Pool extends Queryable {
@@ -35,7 +30,7 @@ interface Embedded extends Queryable {
 }
 
 /** The channel of all notifications. Their text is the schema, a dot and the queue. */
-export const CHANNEL = 'sluice';
+const CHANNEL = 'sluice';
 
 /** How often the connection for notifications is used, in milliseconds, to see that it lives. */
 const HEARTBEAT = 30_000;
@@ -124,7 +119,7 @@ export class Database {
         const { client, release } = await openEmbedded(folder);
         return this.#owns(client, release);
       }
-      const { default: pg } = await import('pg');
+      const { default: pg } = await import('pg').catch(missing('pg'));
       const timeout = responseTimeoutFor(this.#options);
       const pool = new pg.Pool({
         connectionString: server.url,

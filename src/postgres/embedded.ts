@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, rmSync, wri
 import path from 'node:path';
 import { FatalError } from '../core/engine-errors.js';
 import { processWide } from '../internal/process-wide.js';
-import type { Queryable } from './database.js';
+import { missing, type Queryable } from './queryable.js';
 
 interface Shared {
   readonly client: Promise<Queryable & { close(): Promise<void> }>;
@@ -45,7 +45,7 @@ export async function openEmbedded(folder: string): Promise<{ client: Queryable;
 }
 
 async function start(folder: string | undefined): Promise<Queryable & { close(): Promise<void> }> {
-  const { PGlite } = await import('@electric-sql/pglite');
+  const { PGlite } = await import('@electric-sql/pglite').catch(missing('@electric-sql/pglite'));
   return PGlite.create(folder);
 }
 

@@ -9,9 +9,9 @@ import {
 } from '../core/options.js';
 import { ConfigurationError } from '../errors.js';
 import { LONGEST_TIMER } from '../internal/after.js';
-import { describeVariable, type Env, readMilliseconds, readVariable } from '../internal/environment.js';
+import { describeVariable, type Env, hasCredentials, readMilliseconds, readVariable } from '../internal/environment.js';
 import { checkMethods, checkMilliseconds, checkName, checkOptions } from '../internal/options.js';
-import type { Queryable } from './database.js';
+import type { Queryable } from './queryable.js';
 
 const EMBEDDED = 'pglite:';
 const EXPECTED =
@@ -25,8 +25,8 @@ export const POSTGRES_URL: UrlRule = {
     try {
       const { protocol, host, searchParams, username, password } = new URL(url);
       decodeAll(username, password);
-      const where = host || searchParams.get('host') || 'localhost';
-      return /^postgres(?:ql)?:$/.test(protocol) ? where : undefined;
+      const where = host || searchParams.get('host');
+      return /^postgres(?:ql)?:$/.test(protocol) && where ? where : undefined;
     } catch {
       // This is not a URL. The caller reports the error.
       return undefined;
@@ -100,7 +100,7 @@ export function readPostgresEnv(env: Env): PostgresBackendOptions {
   if (migrate !== undefined && !/^(?:true|false)$/.test(migrate))
     throw new ConfigurationError(`Expected POSTGRES_MIGRATE to be true or false, got ${describeVariable(migrate)}`);
   const schema = readVariable(env, 'POSTGRES_SCHEMA');
-  if (schema !== undefined && !isSchema(schema))
+  if (schema !== undefined && (!isSchema(schema) || hasCredentials(schema)))
     throw new ConfigurationError(`Expected POSTGRES_SCHEMA to be ${SCHEMA}, got ${describeVariable(schema)}`);
   return {
     ...readDriverEnv(env, 'POSTGRES_URL', POSTGRES_URL),

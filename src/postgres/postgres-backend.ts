@@ -4,9 +4,9 @@ import { PullBackend, writeMessage } from '../core/pull-backend.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkMethods, checkOptions } from '../internal/options.js';
-import type { Queryable } from './database.js';
 import { checkPostgresOptions, type PostgresBackendOptions, readPostgresEnv } from './options.js';
 import { PostgresDriver } from './postgres-driver.js';
+import type { Queryable } from './queryable.js';
 
 export interface PostgresFromEnvOptions {
   /** Receives warnings and errors. Default: the console. */

@@ -5,12 +5,13 @@ import { FatalError } from '../core/engine-errors.js';
 import { readEnvelope } from '../core/envelope.js';
 import type { ExchangeReply, ExchangeRequest, OutgoingMessage, PullDriver } from '../core/pull-driver.js';
 import { shellCommand, type UnreadGroup, UnreadGroups } from '../core/unread-group.js';
-import { Database, type Queryable } from './database.js';
+import { Database } from './database.js';
 import { exchangeArguments, type Incoming, publishArguments, type ReplyRow, readReply, UNLIMITED } from './exchange.js';
 import { identifier, migrations, VERSION } from './migrations.js';
 import { fromText, toText } from './names.js';
 import { type CheckedPostgresOptions, POSTGRES_URL } from './options.js';
 import { classify, explain, isMissing } from './postgres-errors.js';
+import type { Queryable } from './queryable.js';
 
 /** The longest payload, in bytes: PostgreSQL takes 1 GB in one message of its protocol. */
 const MAX_PAYLOAD = 128 * 1024 * 1024;
