@@ -45,7 +45,7 @@ export class Database {
   readonly #options: CheckedPostgresOptions;
   readonly #timeout: ResponseTimeout;
   #client: Promise<Queryable> | undefined;
-  #close: () => void = ignore;
+  #close: () => unknown = ignore;
   #stopListening: () => void = ignore;
   #isClosed = false;
   /** Whether notifications arrive. */
@@ -95,11 +95,13 @@ export class Database {
     void attempt();
   }
 
-  /** Closes the connections immediately. */
-  close(): void {
+  /** Closes the connections immediately. Resolves when an embedded database has closed. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     this.#stopListening();
-    this.#close();
+    const close = this.#close;
+    this.#close = ignore;
+    await close();
   }
 
   #connect(): Promise<Queryable> {
@@ -146,13 +148,14 @@ export class Database {
     });
   }
 
-  #owns<Client extends Queryable>(client: Client, close: () => void): Client {
-    const stop = this.#close;
-    this.#close = () => {
-      stop();
-      close();
-    };
+  #owns<Client extends Queryable>(client: Client, close: () => unknown): Client {
+    const others = this.#close;
     if (this.#isClosed) close();
+    else
+      this.#close = async () => {
+        await close();
+        await others();
+      };
     return client;
   }
 
@@ -202,7 +205,7 @@ export class Database {
     const client = await this.#connect();
     if (isEmbedded(client)) {
       const stop = await client.listen(CHANNEL, notified);
-      this.#owns(client, () => void stop().catch(ignore));
+      this.#owns(client, () => stop().catch(ignore));
     } else if (isPool(client) && client.options?.max !== 1)
       await this.#listenOn(await this.#take(client), notified, lost);
     else return false;

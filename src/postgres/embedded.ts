@@ -1,52 +1,63 @@
-import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import { FatalError } from '../core/engine-errors.js';
 import { processWide } from '../internal/process-wide.js';
-import { missing, type Queryable } from './queryable.js';
+import type { Queryable } from './queryable.js';
 
 interface Shared {
   readonly client: Promise<Queryable & { close(): Promise<void> }>;
+  readonly unlock: () => void;
   users: number;
+  /** Resolves when the database has closed. */
+  closed?: Promise<void>;
 }
 
 /** The embedded databases of this process. Backends of one folder share one. */
 const databases = processWide('embedded databases', () => new Map<string, Shared>());
 
-const LOCK = 'sluice.lock';
+const MEMORY = 'memory';
 
 /**
  * Opens an embedded PostgreSQL. The one in memory lives until the process ends. One in a folder is
  * closed when all its users have released it.
- * @throws {FatalError} (a rejection) if another process uses the folder
+ * @throws {FatalError} (a rejection) if another process uses the folder, or PGlite does not start
  */
-export async function openEmbedded(folder: string): Promise<{ client: Queryable; release: () => void }> {
-  const isInMemory = folder === 'memory';
-  const place = isInMemory ? folder : folderOf(folder);
-  let shared = databases.get(place);
-  if (shared === undefined) {
-    const unlock = isInMemory ? undefined : lock(place);
-    const client = start(isInMemory ? undefined : path.join(place, 'data'));
-    shared = { client, users: 0 };
-    databases.set(place, shared);
-    client.catch(() => {
-      databases.delete(place);
-      unlock?.();
-    });
+export async function openEmbedded(folder: string): Promise<{ client: Queryable; release: () => Promise<void> }> {
+  try {
+    const place = folder === MEMORY ? folder : folderOf(folder);
+    for (let last = databases.get(place); last?.closed; last = databases.get(place)) await last.closed;
+    const shared = databases.get(place) ?? start(place);
+    shared.users += 1;
+    return { client: await shared.client, release: () => release(place, shared) };
+  } catch (error) {
+    throw new FatalError((error as Error).message, { cause: error });
   }
-  const { client } = shared;
-  shared.users += 1;
-  const release = () => {
-    shared.users -= 1;
-    if (isInMemory || shared.users > 0) return;
-    databases.delete(place);
-    void client.then((database) => database.close()).finally(() => rmSync(path.join(place, LOCK), { force: true }));
-  };
-  return { client: await client, release };
 }
 
-async function start(folder: string | undefined): Promise<Queryable & { close(): Promise<void> }> {
-  const { PGlite } = await import('@electric-sql/pglite').catch(missing('@electric-sql/pglite'));
-  return PGlite.create(folder);
+function start(place: string): Shared {
+  const unlock = place === MEMORY ? () => {} : lock(place);
+  const client = import('@electric-sql/pglite').then(({ PGlite }) =>
+    PGlite.create(place === MEMORY ? undefined : path.join(place, 'data')),
+  );
+  const shared = { client, unlock, users: 0 };
+  databases.set(place, shared);
+  client.catch(() => {
+    databases.delete(place);
+    unlock();
+  });
+  return shared;
+}
+
+async function release(place: string, shared: Shared): Promise<void> {
+  shared.users -= 1;
+  if (place === MEMORY || shared.users > 0) return;
+  const closing = shared.client.then((client) => client.close()).catch(() => {});
+  shared.closed = closing.then(() => {
+    databases.delete(place);
+    shared.unlock();
+  });
+  await shared.closed;
 }
 
 function folderOf(folder: string): string {
@@ -56,26 +67,36 @@ function folderOf(folder: string): string {
 
 /** Locks a folder. PGlite does not: two processes would corrupt it. Returns how to unlock it. */
 function lock(folder: string): () => void {
-  const file = path.join(folder, LOCK);
-  for (;;) {
-    try {
-      const descriptor = openSync(file, 'wx');
-      writeSync(descriptor, String(process.pid));
-      closeSync(descriptor);
-      return () => rmSync(file, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new FatalError('', { cause: error });
-    }
-    const owner = Number(readFileSync(file, 'utf8'));
-    if (owner !== process.pid && isAlive(owner)) {
-      const reason = `Process ${owner} uses the folder ${folder}: an embedded database has one process at a time. If there is no such process, delete ${file}`;
-      throw new FatalError(reason, { cause: new Error(reason) });
-    }
-    rmSync(file, { force: true });
+  const own = `lock-${process.pid}@${hostname()}`;
+  const unlock = () => rmSync(path.join(folder, own), { force: true });
+  if (readdirSync(folder).includes(own)) removeStale(folder, own);
+  writeFileSync(path.join(folder, own), '', { flag: 'wx' });
+  try {
+    // Each process has a file of its own, and looks for others after it: two never miss each other.
+    for (const name of readdirSync(folder)) if (name !== own) removeStale(folder, name);
+  } catch (error) {
+    unlock();
+    throw error;
   }
+  return unlock;
 }
 
-function isAlive(pid: number): boolean {
+function removeStale(folder: string, name: string): void {
+  const [, pid, host] = /^lock-(\d+)@(.*)$/.exec(name) ?? [];
+  if (pid === undefined) return;
+  const file = path.join(folder, name);
+  const lockedAt = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (host !== hostname() || isAlive(Number(pid), lockedAt))
+    throw new Error(
+      `Process ${pid} on ${host} uses the folder ${folder}: an embedded database has one process at a time. If there is no such process, delete ${file}`,
+    );
+  rmSync(file, { force: true });
+}
+
+/** Whether a process lives that locked a folder at some time. */
+function isAlive(pid: number, lockedAt: number): boolean {
+  // A container that restarts gives its processes the same numbers again.
+  if (pid === process.pid) return lockedAt >= Date.now() - process.uptime() * 1000;
   try {
     process.kill(pid, 0);
     return true;

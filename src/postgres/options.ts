@@ -74,20 +74,26 @@ export interface CheckedPostgresOptions extends CheckedDriverOptions {
 
 const SHORTEST_POLL = 10;
 
+/** The first publish starts the database, which a busy machine may take long for, in milliseconds. */
+const EMBEDDED_PUBLISH_TIMEOUT = 60_000;
+
 /** @throws {TypeError | RangeError} if an option is invalid. The message names the option. */
 export function checkPostgresOptions(options: PostgresBackendOptions | undefined): CheckedPostgresOptions {
   const given = checkOptions(options);
   const { schema = 'sluice', migrate = true, pollInterval } = given;
   const checkClient = (client: Queryable) => void checkMethods('client', client, ['query']);
+  const server = checkServer(given, { ...POSTGRES_URL, checkClient });
+  const isEmbedded = 'url' in server && embeddedIn(server.url) !== undefined;
+  const { publishTimeout = isEmbedded ? EMBEDDED_PUBLISH_TIMEOUT : undefined } = given;
   return {
-    server: checkServer(given, { ...POSTGRES_URL, checkClient }),
+    server,
     schema: checkSchema(schema),
     migrate: checkFlag('migrate', migrate),
     pollInterval:
       pollInterval === undefined
         ? undefined
         : checkMilliseconds('pollInterval', pollInterval, { least: SHORTEST_POLL, most: LONGEST_TIMER }),
-    ...checkDriverOptions(given),
+    ...checkDriverOptions({ ...given, publishTimeout }),
   };
 }
 

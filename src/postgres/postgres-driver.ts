@@ -186,10 +186,11 @@ export class PostgresDriver implements PullDriver<Incoming> {
   async close(): Promise<void> {
     const ids = [...this.#consumers.values()].map(({ id }) => id);
     if (ids.length > 0) await this.#database.query(`SELECT ${this.#schema}.leave($1, false)`, [ids]);
+    if (this.#isOpen && (await this.#database.isEmbedded())) await this.#database.close();
   }
 
   destroy(): void {
-    this.#database.close();
+    void this.#database.close();
   }
 
   /** Opens for several publishes at once, which keep their order. */

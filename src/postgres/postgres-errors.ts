@@ -6,6 +6,9 @@ const MISSING = 'SLQ01';
 /** Tables, functions or the schema are not there: somebody has dropped them. */
 const DROPPED = /^(?:42P01|42883|3F000)$/;
 
+/** The client of the URL is not there. */
+const NOT_INSTALLED = /^Cannot find (?:package|module) '(pg|@electric-sql\/pglite)'/;
+
 /** The server is shutting down or starting up, or the connection is gone. */
 const LOST = /^(?:08|57P)/;
 
@@ -30,7 +33,10 @@ export function isMissing(error: unknown): boolean {
 
 export function classify(error: unknown): ErrorKind {
   const code = codeOf(error);
-  if (code === undefined) return isTlsMismatch(error as Error) || isSetUpWrongly(error) ? 'fatal' : 'retryable';
+  if (code === undefined)
+    return isTlsMismatch(error as Error) || isSetUpWrongly(error) || NOT_INSTALLED.test((error as Error)?.message)
+      ? 'fatal'
+      : 'retryable';
   if (LOST.test(code)) return 'retryable';
   return TEMPORARY.test(code) ? 'refused' : 'fatal';
 }
@@ -39,6 +45,8 @@ export function classify(error: unknown): ErrorKind {
 export function explain(error: unknown, schema: string): string | undefined {
   const { message } = error as Error;
   const code = codeOf(error) ?? '';
+  const [, missing] = NOT_INSTALLED.exec(message) ?? [];
+  if (missing !== undefined) return `The package ${missing} is not installed. To install: npm install ${missing}`;
   if (/^28/.test(code) || isSetUpWrongly(error)) return `PostgreSQL refused the user or the password: ${message}`;
   if (code === '3D000') return `The database does not exist: ${message}`;
   if (code === '42501') return `The role may not do what the queue needs: ${message}`;
