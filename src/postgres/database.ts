@@ -3,6 +3,7 @@ import { ConnectionLostError } from '../core/engine-errors.js';
 import { responseTimeoutFor } from '../core/options.js';
 import { reconnectBackoff } from '../core/reconnect-backoff.js';
 import { ResponseTimeout } from '../core/response-timeout.js';
+import { turn } from '../internal/turn.js';
 import { openEmbedded } from './embedded.js';
 import { type CheckedPostgresOptions, embeddedIn } from './options.js';
 import { isAnswer, isReadOnly } from './postgres-errors.js';
@@ -67,7 +68,8 @@ export class Database {
     const client = await this.#connect();
     const request = isPool(client) ? this.#queryPool(client, text, values) : this.#inTime(client.query(text, values));
     const { rows } = await request;
-    return rows as Row[];
+    // An embedded database answers without a macrotask.
+    return turn.value(rows as Row[]);
   }
 
   /**
