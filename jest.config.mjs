@@ -13,7 +13,7 @@ const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.j
  * run test:unit` leaves them out.
  */
 const takesLong = (spec) =>
-  /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings/.test(
+  /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings|embedded/.test(
     spec,
   );
 
@@ -29,6 +29,7 @@ const project = (name, specs) => ({
   },
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^@electric-sql/pglite$': '<rootDir>/spec/support/pglite.ts',
     '^sluice$': '<rootDir>/src/index.ts',
     '^sluice/driver$': '<rootDir>/src/core/index.ts',
     '^sluice/([^/]+)$': '<rootDir>/src/$1/index.ts',

@@ -1,30 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { QueueBackend } from 'sluice';
 import { PostgresBackend } from 'sluice/postgres';
-import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
+import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
+import { POSTGRES_CAPABILITIES } from '../support/postgres-capabilities.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithPostgres } from '../support/servers/describe-with.js';
 import { PostgresServer } from '../support/servers/postgres-server.js';
-
-const CAPABILITIES: BackendCapabilities = {
-  groups: 'separate',
-  addedGroups: 'held',
-  shared: true,
-  attempt: 'exact',
-  release: 'uncounted',
-  validation: 'json',
-  close: 'at once',
-  logger: true,
-  dedupe: true,
-  dedupeDelayed: true,
-  managed: true,
-  foreignGroups: 'counted',
-  peek: true,
-  purgeDelayed: true,
-  lease: 1000,
-};
 
 const create =
   (where: () => { readonly url: string }) =>
@@ -63,7 +46,7 @@ describeWithPostgres('Contract of PostgresBackend', () => {
   testEach(
     queueBackendContract(
       create(() => ({ url: server.url })),
-      { ...CAPABILITIES, disconnect, restart: () => server.restart(), deadline: CONTRACT_DEADLINE },
+      { ...POSTGRES_CAPABILITIES, disconnect, restart: () => server.restart(), deadline: CONTRACT_DEADLINE },
     ),
   );
 });
