@@ -6,8 +6,14 @@
  *     QUEUE_BACKEND=memory npx tsx examples/any-backend.ts
  *     QUEUE_BACKEND=nats NATS_URL=nats://localhost:4222 npx tsx examples/any-backend.ts
  *     QUEUE_BACKEND=rabbitmq RABBITMQ_URL=amqp://localhost:5672 npx tsx examples/any-backend.ts
- *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 \
- *       npx tsx --import ./scripts/text-loader.mjs examples/any-backend.ts
+ *
+ * From the sources of Sluice, Redis and PostgreSQL need a loader for their scripts:
+ *
+ *     export NODE_OPTIONS='--import tsx --import ./scripts/text-loader.mjs'
+ *     QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379 node examples/any-backend.ts
+ *     QUEUE_BACKEND=postgres POSTGRES_URL=postgres://localhost:5432 node examples/any-backend.ts
+ *     QUEUE_BACKEND=postgres POSTGRES_URL=pglite:memory node examples/any-backend.ts
+ *     QUEUE_BACKEND=postgres POSTGRES_URL=pglite:./orders node examples/any-backend.ts
  */
 import { AsyncLoopConsumer, loadBackend, receive } from 'sluice';
 

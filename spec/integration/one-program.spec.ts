@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { Program } from '../support/run-example.js';
 import type { FaultyServer } from './broker.js';
 import { describeWithEveryEngine } from './every-engine.js';
@@ -43,6 +46,18 @@ function runsTwice(backend: string, variable: string, start: () => Promise<Fault
 describe('One program in memory', () => {
   it('prints the same output', async () => {
     expect(await run('memory')).toBe(EXPECTED);
+  });
+});
+
+describe('One program on an embedded PostgreSQL', () => {
+  it('prints the same output in memory, and every time in a folder', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'sluice-one-program-'));
+    try {
+      for (const place of ['memory', folder, folder])
+        expect(await run('postgres', { POSTGRES_URL: `pglite:${place}` })).toBe(EXPECTED);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 
