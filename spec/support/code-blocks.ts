@@ -63,13 +63,13 @@ export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<vo
   });
 }
 
-/** Runs a bundled block until it ends. */
+/** Runs a bundled block until it ends. What it writes to relative paths is deleted before the next run. */
 export function runCodeBlock({ file }: CodeBlock): Promise<Ended> {
   return new Promise((resolve) => {
     execFile(
       process.execPath,
       ['--enable-source-maps', file.replace(/\.mts$/, '.mjs')],
-      { cwd: ROOT },
+      { cwd: folder },
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
     );
   });
