@@ -26,9 +26,10 @@ const SWEEP_INTERVAL = 600_000;
 const FULL_SEARCH = 1000;
 const RECENT = 10_000;
 
-/** The first and the longest look of an idle consumer, in milliseconds. */
+/** The first and the longest look of an idle consumer, and that without notifications, in milliseconds. */
 const FIRST_LOOK = 50;
 const LONGEST_LOOK = 30_000;
+const POLL_INTERVAL = 1000;
 
 /** One group of this process: one consumer of the database. */
 interface Consumer {
@@ -46,7 +47,6 @@ export class PostgresDriver implements PullDriver<Incoming> {
   readonly maxPayload: number = MAX_PAYLOAD;
   readonly server: string;
   readonly quarantine: string;
-  readonly pollInterval: number | undefined;
   readonly classify: typeof classify = classify;
   readonly administration: DriverAdministration;
   readonly #options: CheckedPostgresOptions;
@@ -66,13 +66,12 @@ export class PostgresDriver implements PullDriver<Incoming> {
 
   constructor(options: CheckedPostgresOptions) {
     this.#options = options;
-    const { server, schema, name, pollInterval, logger, groups } = options;
+    const { server, schema, name, logger, groups } = options;
     this.#database = new Database(options);
     this.#schema = identifier(schema);
     this.#queue = toText(name);
     this.server = ('url' in server && POSTGRES_URL.whereOf(server.url)) || 'the server of `client`';
     this.quarantine = `the table ${this.#schema}.quarantine`;
-    this.pollInterval = pollInterval;
     this.administration = {
       groups: () => this.#listGroups(),
       deleteGroup: async (group) => (await this.#call<boolean>('delete_group', [toText(group)]))[0] === true,
@@ -143,7 +142,9 @@ export class PostgresDriver implements PullDriver<Incoming> {
     if (reply.messages.length > 0 || demand === 0) consumer.idleLooks = 0;
     if (reply.messages.length >= demand) return reply;
     // A message of a transaction that began before this consumer was idle notifies nobody.
-    const look = Math.min(LONGEST_LOOK, FIRST_LOOK * 2 ** consumer.idleLooks++);
+    const { pollInterval = POLL_INTERVAL } = this.#options;
+    const longest = this.#database.isListening ? LONGEST_LOOK : pollInterval;
+    const look = Math.min(longest, FIRST_LOOK * 2 ** consumer.idleLooks++);
     return { ...reply, wait: Math.min(reply.wait ?? look, look, lease / 2) };
   }
 
@@ -167,7 +168,7 @@ export class PostgresDriver implements PullDriver<Incoming> {
 
   listen(_group: ConsumerGroup, wake: () => void): () => void {
     this.#listeners.add(wake);
-    if (!this.#listens) {
+    if (!this.#listens && this.#options.pollInterval === undefined) {
       this.#listens = true;
       const all = () => {
         for (const listener of this.#listeners) listener();
