@@ -54,7 +54,9 @@ export class PgBouncer extends ServerProcess {
       user: decodeURIComponent(username),
       password: decodeURIComponent(password),
     };
-    const words = Object.entries(target).map(([name, value]) => `${name}='${value.replaceAll("'", "''")}'`);
+    // PgBouncer does not accept an empty password.
+    const given = Object.entries(target).filter(([, value]) => value !== '');
+    const words = given.map(([name, value]) => `${name}='${value.replaceAll("'", "''")}'`);
     const settings = {
       listen_addr: '127.0.0.1',
       listen_port: String(this.port),
