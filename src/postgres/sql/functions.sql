@@ -81,7 +81,8 @@ BEGIN
   END IF;
   IF publisher IS NOT NULL THEN
     INSERT INTO batches VALUES (publisher, batch, at + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN RETURN; END IF;
+    -- A batch that arrives late was sent again, and its row is gone if later ones are stored.
+    IF NOT FOUND OR EXISTS (SELECT FROM batches b WHERE b.publisher = publish.publisher AND b.number > batch) THEN RETURN; END IF;
     DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1;
   END IF;
   IF given IS NOT NULL THEN
