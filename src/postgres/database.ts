@@ -97,6 +97,15 @@ export class Database {
     void attempt();
   }
 
+  /** Replaces the own connections: after a silent loss of one, the idle ones may be dead, too. */
+  renew(): void {
+    const { server } = this.#options;
+    if (!('url' in server) || embeddedIn(server.url) !== undefined) return;
+    this.#client = undefined;
+    void this.#close();
+    this.#close = ignore;
+  }
+
   /** Closes the connections immediately. Resolves when an embedded database has closed. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -104,6 +104,7 @@ export class PostgresDriver implements PullDriver<Incoming> {
   /** Creates the tables, the queue and its groups, unless they exist. */
   async open(lost = this.#database.onLost): Promise<void> {
     this.#database.onLost = lost;
+    if (this.#isOpen) this.#database.renew();
     await this.#openWith((text, values) => this.#database.query(text, values));
     if (this.#isOpen) this.#steadySince = performance.now();
     this.#isOpen = true;
