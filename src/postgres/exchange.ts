@@ -43,7 +43,8 @@ export function publishArguments(messages: readonly OutgoingMessage[]): unknown[
       ({ deduplicate }) => deduplicate,
     ),
     messages.map(({ key }) => toText(key)),
-    messages.map(({ payload }) => payload),
+    // As JSON, a text of JSON is escaped as PostgreSQL expects it. Clients need gigabytes for this.
+    `{${messages.map(({ payload }) => JSON.stringify(payload)).join()}}`,
     rare(
       ({ metadata }) => metadata !== undefined,
       ({ metadata = null }) => metadata,
