@@ -141,7 +141,10 @@ export class Database {
         keepAlive: true,
         application_name: 'sluice',
       });
-      return this.#watch(pool as unknown as Pool, () => void pool.end().catch(ignore));
+      // A connection that closes waits for the server, which may be gone: the process may end.
+      pool.on('release', (_error, client) => (client as unknown as NodeJS.Timeout).unref());
+      // Connections that close may fail.
+      return this.#watch(pool as unknown as Pool, () => void pool.on('error', ignore).end().catch(ignore));
     }
     const { client } = server;
     return isPool(client) ? this.#watch(client, ignore) : client;
@@ -153,8 +156,6 @@ export class Database {
     pool.on('error', lost);
     return this.#owns(pool, () => {
       pool.off('error', lost);
-      // Connections that close may fail.
-      pool.on('error', ignore);
       close();
     });
   }
