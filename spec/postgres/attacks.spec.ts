@@ -74,10 +74,12 @@ describeWithPostgres('A queue in PostgreSQL under attack', () => {
     );
     const cutting = repeat(async (round) => {
       await sleep(150 + pick(200));
-      if (round % 4 === 0)
-        return suite.run(
+      if (round % 4 === 0) {
+        await suite.run(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sluice' AND random() < 0.5`,
         );
+        return;
+      }
       // The server executes what it gets. Nobody gets its replies.
       proxy.stall('to-client');
       await sleep(10 + pick(40));
