@@ -42,7 +42,8 @@ export function embeddedIn(url: string): string | undefined {
 export interface PostgresBackendOptions extends DriverOptions {
   /**
    * The database: `postgres://[user[:password]@][host][:port]/database`. Or `pglite:memory` or
-   * `pglite:FOLDER`, for an embedded PostgreSQL. Either this or `client`.
+   * `pglite:FOLDER`, for an embedded PostgreSQL: `publishTimeout` is then 60,000 by default, since
+   * the first start takes seconds. Either this or `client`.
    */
   readonly url?: string | undefined;
   /**
