@@ -25,6 +25,9 @@ const LONGEST_WAIT = 15_000;
 /** From how many acks on they are sent beside the exchange, if the driver can. */
 const MANY = 16;
 
+/** How many acks may wait for the ones that are sent, before claims wait, too. */
+const MAX_UNSENT = 500;
+
 type Pending = PendingSettlement<StoredSettlement>;
 
 export interface PullSessionOptions {
@@ -168,8 +171,8 @@ export class PullSession implements GroupSession<Link> {
   async #nextSettlements(link: Link, isClaiming: boolean): Promise<readonly Pending[]> {
     const areDone = this.#settlements.unsent.every(({ action }) => action.outcome === 'done');
     // A requeued message must be back before the next ones are claimed.
-    if (!areDone || !isClaiming) await this.#settling;
-    else if (this.#settling !== undefined) return [];
+    if (!areDone || !isClaiming || this.#settlements.size > MAX_UNSENT) await this.#settling;
+    if (this.#settling !== undefined) return [];
     const settlements = this.#settlements.take(MAX_EXCHANGE);
     if (this.#driver.settle === undefined || !areDone || !isClaiming || settlements.length < MANY) return settlements;
     this.#settleBeside(link, settlements);

@@ -148,24 +148,24 @@ BEGIN
   IF reasons IS NOT NULL THEN
     INSERT INTO quarantine (queue, grp, reason, id, key, payload, metadata, published_at)
     SELECT queues.name, groups.name, s.reason, m.id, m.key, m.payload, m.metadata, m.published_at
-    FROM unnest(places, claimed, reasons) s(place, claims, reason)
-    JOIN pending p ON p.grp = g AND p.place = s.place AND p.consumer = me AND p.claims = s.claims
-    JOIN messages m ON m.queue = q AND m.place = s.place
-    JOIN queues ON queues.id = q JOIN groups ON groups.id = g
-    WHERE s.reason IS NOT NULL;
+    FROM unnest(places, claimed, reasons) s(place, claims, reason), queues, groups, messages m, pending p
+    WHERE s.reason IS NOT NULL AND queues.id = q AND groups.id = g AND m.queue = q AND m.place = s.place
+      AND m.place = ANY (places) AND p.grp = g AND p.place = s.place AND p.place = ANY (places) AND p.consumer = me AND p.claims = s.claims;
   END IF;
   WITH gone AS (
-    DELETE FROM pending p USING unnest(places, claimed, attempts) s(place, claims, attempt)
-    WHERE p.grp = g AND p.place = s.place AND p.consumer = me AND p.claims = s.claims AND coalesce(s.attempt, 0) <= 0
+    -- A join with the arrays may read all pending messages for each settlement.
+    DELETE FROM pending p
+    WHERE p.grp = g AND p.place = ANY (places) AND p.consumer = me AND p.claims = claimed[array_position(places, p.place)]
+      AND coalesce(attempts[array_position(places, p.place)], 0) <= 0
     RETURNING p.place)
   SELECT array_agg(place) INTO done FROM gone;
   DELETE FROM messages m WHERE m.queue = q AND m.place = ANY (done) AND (alone OR NOT is_needed(m, g, false));
   IF attempts IS NOT NULL THEN
     WITH back AS (
-      UPDATE pending p SET consumer = NULL, attempt = s.attempt,
-        due = CASE WHEN s.delay > 0 THEN clock_timestamp() + least(s.delay, 1e14) * interval '1 ms' END
-      FROM unnest(places, claimed, attempts, delays) s(place, claims, attempt, delay)
-      WHERE p.grp = g AND p.place = s.place AND p.consumer = me AND p.claims = s.claims AND s.attempt > 0
+      UPDATE pending p SET consumer = NULL, attempt = attempts[array_position(places, p.place)],
+        due = clock_timestamp() + least(nullif(delays[array_position(places, p.place)], 0), 1e14) * interval '1 ms'
+      WHERE p.grp = g AND p.place = ANY (places) AND p.consumer = me AND p.claims = claimed[array_position(places, p.place)]
+        AND attempts[array_position(places, p.place)] > 0
       RETURNING p.place)
     SELECT array_agg(place) INTO requeued FROM back;
     IF requeued IS NOT NULL THEN PERFORM wake(q, me); END IF;
@@ -241,12 +241,13 @@ BEGIN
       RETURN QUERY
         WITH again AS (
           UPDATE pending p SET consumer = me, claims = p.claims + 1
-          WHERE p.grp = g AND p.place IN (
+          WHERE p.grp = g AND p.place = ANY (ARRAY(
             SELECT r.place FROM pending r WHERE r.grp = g AND r.consumer IS NULL AND r.due IS NULL
-            ORDER BY r.place LIMIT want FOR UPDATE SKIP LOCKED)
+            ORDER BY r.place LIMIT want FOR UPDATE SKIP LOCKED))
           RETURNING p.place, p.claims, p.attempt)
         SELECT m.place::text, again.claims, again.attempt, m.id, m.key, m.payload, m.metadata, m.published_at, NULL, NULL::double precision
-        FROM again JOIN messages m ON m.queue = q AND m.place = again.place ORDER BY m.place;
+        FROM again JOIN messages m ON m.queue = q AND m.place = again.place AND m.place = ANY (ARRAY(SELECT a.place FROM again a))
+        ORDER BY m.place;
       GET DIAGNOSTICS got = ROW_COUNT;
       want := want - got;
     END IF;
