@@ -180,10 +180,8 @@ describeWithPostgres('An idle consumer of a queue in PostgreSQL', () => {
 
   it('receives a message that another program stores', async () => {
     const holder = await idle();
-    await suite.run(
-      `SELECT sluice.publish($1, 'me', 1, 1000, 1000, '{id}', NULL, '{key}', '{"{\\"n\\":1}"}', NULL, '{0}', NULL, NULL)`,
-      [suite.name],
-    );
+    const sent = JSON.stringify([{ id: 'id', key: 'key', payload: '{"n":1}', published: 0 }]);
+    await suite.run(`SELECT sluice.publish($1, 'me', 1, 1000, 1000, true, $2)`, [suite.name, sent]);
     await comes(holder);
   });
 

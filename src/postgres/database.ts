@@ -48,6 +48,7 @@ export class Database {
   #client: Promise<Queryable> | undefined;
   #close: () => unknown = ignore;
   #stopListening: () => void = ignore;
+  #previous: Promise<unknown> = Promise.resolve();
   #isClosed = false;
   /** Whether notifications arrive. */
   isListening = false;
@@ -66,8 +67,9 @@ export class Database {
 
   async query<Row>(text: string, values: unknown[] = []): Promise<Row[]> {
     const client = await this.#connect();
-    const request = isPool(client) ? this.#queryPool(client, text, values) : this.#inTime(client.query(text, values));
-    const { rows } = await request;
+    const { rows } = await (isPool(client)
+      ? this.#queryPool(client, text, values)
+      : this.#queryOne(client, text, values));
     // An embedded database answers without a macrotask.
     return turn.value(rows as Row[]);
   }
@@ -79,21 +81,18 @@ export class Database {
   listen(notified: (payload: string) => void, resumed: () => void): void {
     const backoff = reconnectBackoff(this.#options.lease);
     let failures = 0;
-    let timer: NodeJS.Timeout | undefined;
-    const attempt = async () => {
-      try {
-        if (await this.#listenOnce(notified, again)) resumed();
-        failures = 0;
-      } catch {
-        again();
-      }
-    };
     const again = () => {
       this.isListening = false;
-      clearTimeout(timer);
-      if (!this.#isClosed) timer = setTimeout(() => void attempt(), backoff(undefined, ++failures));
+      if (this.#isClosed) return;
+      const timer = setTimeout(() => void attempt(), backoff(undefined, ++failures));
+      this.#stopListening = () => clearTimeout(timer);
     };
-    this.#stopListening = () => clearTimeout(timer);
+    const attempt = () =>
+      this.#listenOnce(notified, again).then((isListening) => {
+        this.isListening = isListening && !this.#isClosed;
+        failures = 0;
+        if (this.isListening) resumed();
+      }, again);
     void attempt();
   }
 
@@ -171,6 +170,13 @@ export class Database {
     return client;
   }
 
+  /** A client of one connection runs one statement at a time. */
+  #queryOne(client: Queryable, text: string, values: unknown[]): ReturnType<Queryable['query']> {
+    const answer = this.#inTime(this.#previous.then(() => client.query(text, values)));
+    this.#previous = answer.catch(ignore);
+    return answer;
+  }
+
   async #queryPool(pool: Pool, text: string, values: unknown[]): ReturnType<Queryable['query']> {
     const client = await this.#take(pool);
     try {
@@ -221,8 +227,7 @@ export class Database {
     } else if (isPool(client) && client.options?.max !== 1)
       await this.#listenOn(await this.#take(client), notified, lost);
     else return false;
-    this.isListening = !this.#isClosed;
-    return this.isListening;
+    return true;
   }
 
   async #listenOn(client: PoolClient, notified: (payload: string) => void, lost: () => void): Promise<void> {
@@ -244,7 +249,7 @@ export class Database {
     };
     client.on('notification', ({ payload = '' }) => notified(payload));
     for (const event of ['error', 'end']) client.on(event, () => end(true));
-    this.#stopListening = combine(this.#stopListening, () => end(false));
+    this.#stopListening = () => end(false);
     try {
       await this.#inTime(client.query(`LISTEN ${CHANNEL}`));
       if (!isOver) beat();
@@ -253,13 +258,6 @@ export class Database {
       throw error;
     }
   }
-}
-
-function combine(one: () => void, other: () => void): () => void {
-  return () => {
-    one();
-    other();
-  };
 }
 
 function isPool(client: Queryable): client is Pool {

@@ -37,7 +37,12 @@ interface Consumer {
   /** How often in a row it has found less than it asked for. */
   idleLooks: number;
   searchedAt: number;
+  /** The number of its last request: a renewal that arrives late does not count. */
+  requests: number;
 }
+
+/** The largest reply that the queue asks for, in characters, as far as it knows its messages. */
+const MAX_REPLY = 16_000_000;
 
 type Row = Record<string, unknown>;
 
@@ -62,6 +67,8 @@ export class PostgresDriver implements PullDriver<Incoming> {
   #steadySince = Number.NEGATIVE_INFINITY;
   #sweptAt = performance.now();
   #isOpen = false;
+  /** The length of the largest recent payload. */
+  #largest = 1;
   #opening: Promise<void> | undefined;
 
   constructor(options: CheckedPostgresOptions) {
@@ -123,25 +130,27 @@ export class PostgresDriver implements PullDriver<Incoming> {
       (await transaction.query(text, values)).rows as Of[];
     // A statement that fails would abort the transaction: the tables must be there.
     if (!this.#isOpen) await ((await this.#database.isEmbedded()) ? this.#openWith(query) : this.#openOnce());
-    const { id, deduplicate, key, payload, metadata = null, publishedAt, group, delay } = message;
-    const values = [this.#queue, this.#options.dedupeWindow, toText(id), deduplicate, toText(key), payload, metadata];
-    await query(this.#sql('enqueue', 10), [...values, publishedAt, group === undefined ? null : toText(group), delay]);
+    const sent = publishArguments([message]);
+    await query(this.#sql('publish', 7), [this.#queue, null, null, null, this.#options.dedupeWindow, ...sent]);
   }
 
   async exchange(group: ConsumerGroup, request: ExchangeRequest<Incoming>): Promise<ExchangeReply<Incoming>> {
-    const { lease, demand } = request;
+    const { lease } = request;
+    const demand = Math.min(request.demand, Math.ceil(MAX_REPLY / this.#largest));
     const consumer = this.#consumerOf(group);
     const now = performance.now();
     const isFullSearch = demand > 0 && now - consumer.searchedAt >= FULL_SEARCH;
     if (isFullSearch) consumer.searchedAt = now;
-    const reply = await this.#exchange(group, request, [
+    const reply = await this.#exchange(group, { ...request, demand }, [
       now - this.#steadySince > lease / 2,
       this.#database.isListening,
       isFullSearch ? UNLIMITED : RECENT,
     ]);
     this.#sweep();
     if (reply.messages.length > 0 || demand === 0) consumer.idleLooks = 0;
-    if (reply.messages.length >= demand) return reply;
+    // Large messages come one by one, until some small ones have come.
+    this.#largest = Math.max(1, this.#largest / 2, ...reply.messages.map(({ payload }) => payload.length));
+    if (reply.messages.length >= demand) return { ...reply, wait: 0 };
     // A message of a transaction that began before this consumer was idle notifies nobody.
     const { pollInterval = POLL_INTERVAL } = this.#options;
     const longest = this.#database.isListening ? LONGEST_LOOK : pollInterval;
@@ -162,7 +171,15 @@ export class PostgresDriver implements PullDriver<Incoming> {
     request: ExchangeRequest<Incoming>,
     looks: readonly unknown[],
   ): Promise<ExchangeReply<Incoming>> {
-    const given = [toText(group), this.#consumerOf(group).id, request.lease, ...exchangeArguments(request), ...looks];
+    const consumer = this.#consumerOf(group);
+    const given = [
+      toText(group),
+      consumer.id,
+      ++consumer.requests,
+      request.lease,
+      ...exchangeArguments(request),
+      ...looks,
+    ];
     const rows = await this.#again(() => this.#call<ReplyRow>('exchange', given, true), [group]);
     return readReply(rows, request.settlements);
   }
@@ -237,7 +254,7 @@ export class PostgresDriver implements PullDriver<Incoming> {
   #consumerOf(group: ConsumerGroup): Consumer {
     const known = this.#consumers.get(group);
     if (known !== undefined) return known;
-    const consumer = { id: String(randomBytes(8).readBigInt64LE()), idleLooks: 0, searchedAt: 0 };
+    const consumer = { id: String(randomBytes(8).readBigInt64LE()), idleLooks: 0, searchedAt: 0, requests: 0 };
     this.#consumers.set(group, consumer);
     return consumer;
   }

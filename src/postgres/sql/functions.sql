@@ -57,79 +57,65 @@ BEGIN
 END $$;
 
 -- Stores messages, in order. `publisher` NULL: within a transaction of the application, whose
--- messages take their places when it has committed. Times are in milliseconds.
+-- messages take their places when it has committed. `plain`: no message has an id of its publisher, a
+-- group or a delay. Times are in milliseconds.
 CREATE FUNCTION publish(
-  queue_name text, publisher text, batch bigint, remembered double precision, dedupe_window double precision,
-  ids text[], given boolean[], keys text[], payloads text[], metadatas text[], published double precision[],
-  names text[], delays double precision[]
+  queue_name text, publisher text, batch bigint, remembered double precision, dedupe_window double precision, plain boolean, sent json
 ) RETURNS void
 LANGUAGE plpgsql SETTINGS AS $$
 #variable_conflict use_column
 DECLARE
   q integer := (SELECT id FROM queues WHERE name = queue_name);
-  began CONSTANT timestamptz := clock_timestamp();
-  at timestamptz := began;
-  addressees integer[];
-  stored boolean[];
+  at timestamptz := clock_timestamp();
+  duplicates bigint[] := '{}';
 BEGIN
-  IF names IS NOT NULL THEN
-    addressees := ARRAY(SELECT g.id FROM unnest(names) WITH ORDINALITY n(name, n)
-      LEFT JOIN groups g ON g.queue = q AND g.name = n.name ORDER BY n.n);
-  END IF;
-  IF q IS NULL OR num_nulls(VARIADIC addressees) > num_nulls(VARIADIC names) THEN
-    RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01';
-  END IF;
+  IF q IS NULL OR (NOT plain AND EXISTS (
+    SELECT FROM json_to_recordset(sent) m("group" text)
+    WHERE m."group" IS NOT NULL AND NOT EXISTS (SELECT FROM groups g WHERE g.queue = q AND g.name = m."group")))
+  THEN RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01'; END IF;
   IF publisher IS NOT NULL THEN
     INSERT INTO batches VALUES (publisher, batch, at + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
     -- A batch that arrives late was sent again, and its row is gone if later ones are stored.
     IF NOT FOUND OR EXISTS (SELECT FROM batches b WHERE b.publisher = publish.publisher AND b.number > batch) THEN RETURN; END IF;
     DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1;
   END IF;
-  IF given IS NOT NULL THEN
+  IF NOT plain THEN
     -- In the order of the ids, so that two publishers do not wait for each other.
-    WITH fresh AS (
+    WITH given AS (
+      SELECT m.id, m.n, row_number() OVER (PARTITION BY m.id ORDER BY m.n) AS nth
+      FROM ROWS FROM (json_to_recordset(sent) AS (id text, given boolean)) WITH ORDINALITY m(id, given, n) WHERE m.given),
+    fresh AS (
       INSERT INTO ids AS known (queue, id, expires)
-      SELECT DISTINCT q, m.id, at + dedupe_window * interval '1 ms' FROM unnest(ids, given) m(id, given) WHERE m.given ORDER BY m.id
+      SELECT q, id, at + dedupe_window * interval '1 ms' FROM given WHERE nth = 1 ORDER BY id
       ON CONFLICT (queue, id) DO UPDATE SET expires = excluded.expires WHERE known.expires <= at
       RETURNING known.id)
-    SELECT array_agg(NOT m.given OR (m.nth = 1 AND m.id IN (SELECT id FROM fresh)) ORDER BY m.n) INTO stored
-    FROM (SELECT *, row_number() OVER (PARTITION BY id, given ORDER BY n) AS nth FROM unnest(ids, given) WITH ORDINALITY m(id, given, n)) m;
+    SELECT coalesce(array_agg(n), '{}') INTO duplicates FROM given WHERE nth > 1 OR id NOT IN (SELECT id FROM fresh);
   END IF;
-  -- `unnest` keeps the order.
   IF publisher IS NOT NULL THEN
     -- Only now: a wait for a transaction that uses one of the ids stops no other publisher.
     PERFORM FROM queues WHERE id = q FOR UPDATE;
     PERFORM place_due(q, at - interval '10 s');
     INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
-    SELECT q, m.addressee, m.id, m.key, m.payload, m.metadata, m.published
-    FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
-      m(id, key, payload, metadata, published, addressee, delay, stored)
-    WHERE m.stored IS NOT FALSE AND (m.delay > 0) IS NOT TRUE;
+    SELECT q, CASE WHEN m."group" IS NOT NULL THEN (SELECT g.id FROM groups g WHERE g.queue = q AND g.name = m."group") END,
+      m.id, m.key, m.payload, m.metadata, m.published
+    FROM ROWS FROM (json_to_recordset(sent) AS (id text, key text, payload text, metadata text, published double precision, "group" text, delay double precision))
+      WITH ORDINALITY m(id, key, payload, metadata, published, "group", delay, n)
+    WHERE plain OR (m.delay IS NULL AND m.n <> ALL (duplicates));
   ELSE
     -- The messages of a transaction are due together: they keep their order.
     at := to_timestamp(set_config('sluice.at',
       coalesce(nullif(current_setting('sluice.at', true), ''), extract(epoch FROM at)::text), true)::double precision);
   END IF;
-  IF publisher IS NULL OR delays IS NOT NULL THEN
+  IF publisher IS NULL OR NOT plain THEN
     INSERT INTO unplaced (queue, due, addressee, id, key, payload, metadata, published_at)
-    SELECT q, CASE WHEN m.delay > 0 THEN began + least(m.delay, 1e14) * interval '1 ms' ELSE at END,
-      m.addressee, m.id, m.key, m.payload, m.metadata, m.published
-    FROM unnest(ids, keys, payloads, metadatas, published, addressees, delays, stored)
-      m(id, key, payload, metadata, published, addressee, delay, stored)
-    WHERE m.stored IS NOT FALSE AND (m.delay > 0 OR publisher IS NULL);
+    SELECT q, coalesce(clock_timestamp() + m.delay * interval '1 ms', at),
+      (SELECT g.id FROM groups g WHERE g.queue = q AND g.name = m."group"), m.id, m.key, m.payload, m.metadata, m.published
+    FROM ROWS FROM (json_to_recordset(sent) AS (id text, key text, payload text, metadata text, published double precision, "group" text, delay double precision))
+      WITH ORDINALITY m(id, key, payload, metadata, published, "group", delay, n)
+    WHERE (m.delay IS NOT NULL OR publisher IS NULL) AND m.n <> ALL (duplicates);
   END IF;
   PERFORM wake(q);
 END $$;
-
--- The same for one message in a transaction of the application.
-CREATE FUNCTION enqueue(
-  queue_name text, dedupe_window double precision, id text, given boolean, key text, payload text, metadata text,
-  published double precision, name text, delay double precision
-) RETURNS void
-LANGUAGE sql SETTINGS AS $$
-  SELECT publish(queue_name, NULL, NULL, NULL, dedupe_window, ARRAY[id], CASE WHEN given THEN ARRAY[true] END, ARRAY[key],
-    ARRAY[payload], ARRAY[metadata], ARRAY[published], ARRAY[name], ARRAY[delay])
-$$;
 
 -- Settles deliveries of a consumer. `attempts`: 0 is done, -1 is quarantine, another is that of the
 -- next delivery. NULL: all are done. Returns the places that did not count, or NULL.
@@ -163,7 +149,7 @@ BEGIN
   IF attempts IS NOT NULL THEN
     WITH back AS (
       UPDATE pending p SET consumer = NULL, attempt = attempts[array_position(places, p.place)],
-        due = clock_timestamp() + least(nullif(delays[array_position(places, p.place)], 0), 1e14) * interval '1 ms'
+        due = clock_timestamp() + nullif(delays[array_position(places, p.place)], 0) * interval '1 ms'
       WHERE p.grp = g AND p.place = ANY (places) AND p.consumer = me AND p.claims = claimed[array_position(places, p.place)]
         AND attempts[array_position(places, p.place)] > 0
       RETURNING p.place)
@@ -190,7 +176,7 @@ END $$;
 -- places that it has in flight. If given, its lease is renewed and other messages that it seems to
 -- have are requeued: a reply was lost. Returns messages, and a last row without a message.
 CREATE FUNCTION exchange(
-  queue_name text, group_name text, me bigint, lease double precision, held bigint[],
+  queue_name text, group_name text, me bigint, request bigint, lease double precision, held bigint[],
   places bigint[], claimed integer[], attempts integer[], delays double precision[], reasons text[],
   demand integer, reclaims boolean, listens boolean, since double precision
 ) RETURNS TABLE (place text, claims integer, attempt integer, id text, key text, payload text, metadata text, published_at double precision, uncounted text, wait double precision)
@@ -226,9 +212,9 @@ BEGIN
       EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.consumer IS NULL AND p.due IS NULL) AS has_requeued
     INTO seen FROM (SELECT) one LEFT JOIN consumers c ON c.id = me;
     IF held IS NOT NULL OR seen.is_new THEN
-      INSERT INTO consumers VALUES (me, g, at + lease * interval '1 ms', false)
-      ON CONFLICT (id) DO UPDATE SET expires = excluded.expires;
-      UPDATE pending SET consumer = NULL WHERE grp = g AND consumer = me AND pending.place <> ALL (held);
+      INSERT INTO consumers AS c VALUES (me, g, at + lease * interval '1 ms', false, request)
+      ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, request = excluded.request WHERE c.request < excluded.request;
+      IF FOUND THEN UPDATE pending SET consumer = NULL WHERE grp = g AND consumer = me AND pending.place <> ALL (held); END IF;
     END IF;
   END IF;
   IF demand > 0 THEN

@@ -67,7 +67,8 @@ CREATE TABLE consumers (
   id bigint PRIMARY KEY,
   grp integer NOT NULL,
   expires timestamptz NOT NULL, -- The lease of all its messages.
-  idle boolean NOT NULL -- It waits for a notification.
+  idle boolean NOT NULL, -- It waits for a notification.
+  request bigint NOT NULL -- The number of the request that renewed the lease last.
 ) WITH (fillfactor = 50);
 CREATE INDEX consumers_grp ON consumers (grp);
 
