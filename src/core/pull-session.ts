@@ -98,7 +98,7 @@ export class PullSession implements GroupSession<Link> {
     this.#isEmpty = false;
     const request = {
       settlements: settlements.map((settlement) => stored(settlement, now)),
-      inFlight: isLeaseDue ? this.#inFlight() : undefined,
+      inFlight: isLeaseDue ? this.#inFlight(settlements) : undefined,
       demand,
       lease,
     };
@@ -206,9 +206,13 @@ export class PullSession implements GroupSession<Link> {
     this.#settlements.answered((settlement) => counted.get(settlement) !== false || (settlement.again && hadLease));
   }
 
-  /** What the engine may count as in flight here. */
-  #inFlight(): IncomingMessage[] {
-    return [...this.#messages.values(), ...this.#settlements.all.map(({ action }) => action.message)];
+  /**
+   * What the engine may count as in flight here. Not what this exchange settles: a lost exchange may
+   * have settled it, and have delivered it again.
+   */
+  #inFlight(settlements: readonly Pending[]): IncomingMessage[] {
+    const others = this.#settlements.all.filter((settlement) => !settlements.includes(settlement));
+    return [...this.#messages.values(), ...others.map(({ action }) => action.message)];
   }
 
   #lookAgain(): void {

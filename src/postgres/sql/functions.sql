@@ -204,17 +204,20 @@ BEGIN
     at := clock_timestamp();
     oldest := at - since * interval '1 ms';
     -- One statement for what is rare: each statement costs some time.
-    SELECT c.idle, c.id IS NULL AS is_new, read_up_to(g) AS place,
+    SELECT c.idle, c.id IS NULL AS is_new, coalesce(c.request > exchange.request, false) AS is_late, read_up_to(g) AS place,
       reclaims AND at > pg_postmaster_start_time() + lease * interval '0.5 ms' AND EXISTS (
         SELECT FROM consumers o WHERE o.grp = g AND o.expires < at) AS has_expired,
       EXISTS (SELECT FROM unplaced u WHERE u.queue = q AND u.due <= at AND u.due > oldest) AS has_due,
       EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.due <= at) AS has_delayed,
       EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.consumer IS NULL AND p.due IS NULL) AS has_requeued
     INTO seen FROM (SELECT) one LEFT JOIN consumers c ON c.id = me;
-    IF held IS NOT NULL OR seen.is_new THEN
-      INSERT INTO consumers AS c VALUES (me, g, at + lease * interval '1 ms', false, request)
-      ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, request = excluded.request WHERE c.request < excluded.request;
-      IF FOUND THEN UPDATE pending SET consumer = NULL WHERE grp = g AND consumer = me AND pending.place <> ALL (held); END IF;
+    IF seen.is_late THEN
+      -- The consumer has given it up, and told in a later request what it has in flight.
+      demand := 0;
+    ELSIF held IS NOT NULL OR seen.is_new THEN
+      INSERT INTO consumers VALUES (me, g, at + lease * interval '1 ms', false, exchange.request)
+      ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, request = excluded.request;
+      UPDATE pending SET consumer = NULL WHERE grp = g AND consumer = me AND pending.place <> ALL (held);
     END IF;
   END IF;
   IF demand > 0 THEN
