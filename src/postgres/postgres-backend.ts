@@ -28,7 +28,7 @@ export interface TransactionalPublisher<Events extends EventMap<Events> = AnyEve
 }
 
 /**
- * A queue in PostgreSQL 13 or newer, or in an embedded PostgreSQL (PGlite), with at-least-once
+ * A queue in PostgreSQL 14 or newer, or in an embedded PostgreSQL (PGlite), with at-least-once
  * delivery to any number of processes.
  *
  * *When to use*: if the application has a PostgreSQL already, and above all to publish in the
