@@ -36,11 +36,11 @@ class UnreliableStore implements PullDriver {
   #calls = 0;
 
   async open(): Promise<void> {
-    await this.#call(() => {});
+    await this.call(() => {});
   }
 
   publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    return this.#call(() => {
+    return this.call(() => {
       for (const message of messages) {
         if (this.rows.some(({ message: { id } }) => id === message.id) || this.done.includes(numberOf(message)))
           continue;
@@ -49,18 +49,12 @@ class UnreliableStore implements PullDriver {
     });
   }
 
-  async exchange(_: string, { settlements, demand }: ExchangeRequest): Promise<ExchangeReply> {
+  async exchange(_: string, { settlements, demand, inFlight }: ExchangeRequest): Promise<ExchangeReply> {
     if (++this.#calls > 1) this.problems.push('two exchanges at a time');
     try {
-      return await this.#call(() => {
-        const settled = settlements.map(({ message, outcome, attempt, delay }) => {
-          const row = this.rows.find(({ receipt }) => receipt === message.receipt);
-          if (row === undefined) return false;
-          if (outcome === 'requeue')
-            Object.assign(row, { attempt, due: performance.now() + delay, receipt: undefined });
-          else this.done.push(numberOf(this.rows.splice(this.rows.indexOf(row), 1)[0]?.message as OutgoingMessage));
-          return true;
-        });
+      return await this.call(() => {
+        const settled = this.carryOut(settlements);
+        this.renewed(inFlight);
         const now = performance.now();
         const ready = this.rows.filter(({ receipt, due }) => receipt === undefined && due <= now).slice(0, demand);
         const messages = ready.map((row): IncomingMessage => {
@@ -77,6 +71,18 @@ class UnreliableStore implements PullDriver {
     }
   }
 
+  protected carryOut(settlements: ExchangeRequest['settlements']): boolean[] {
+    return settlements.map(({ message, outcome, attempt, delay }) => {
+      const row = this.rows.find(({ receipt }) => receipt === message.receipt);
+      if (row === undefined) return false;
+      if (outcome === 'requeue') Object.assign(row, { attempt, due: performance.now() + delay, receipt: undefined });
+      else this.done.push(numberOf(this.rows.splice(this.rows.indexOf(row), 1)[0]?.message as OutgoingMessage));
+      return true;
+    });
+  }
+
+  protected renewed(_: ExchangeRequest['inFlight']): void {}
+
   async count(): Promise<{ ready: number; unfinished: number }> {
     return { ready: this.rows.filter(({ receipt }) => receipt === undefined).length, unfinished: this.rows.length };
   }
@@ -89,7 +95,7 @@ class UnreliableStore implements PullDriver {
     }
   }
 
-  async #call<Value>(carryOut: () => Value): Promise<Value> {
+  protected async call<Value>(carryOut: () => Value): Promise<Value> {
     const fate = this.fates.shift() ?? 'well';
     await turns(1);
     if (fate === 'lost before') throw new Error('reset by peer');
@@ -98,6 +104,37 @@ class UnreliableStore implements PullDriver {
     if (fate === 'lost after') throw new Error('reset by peer');
     return value;
   }
+}
+
+/**
+ * Such a store that settles many messages beside exchanges. No lease expires: messages that were
+ * lost with a reply come back because the consumer tells what it has in flight.
+ */
+class SettlingStore extends UnreliableStore {
+  /** How many calls of `settle` there were. */
+  settles = 0;
+  #settling = false;
+
+  async settle(_: string, settlements: ExchangeRequest['settlements']): Promise<readonly boolean[]> {
+    this.settles += 1;
+    if (this.#settling) this.problems.push('settled twice at a time');
+    if (settlements.some(({ outcome }) => outcome !== 'done')) this.problems.push('requeued beside an exchange');
+    this.#settling = true;
+    try {
+      return await this.call(() => this.carryOut(settlements));
+    } finally {
+      this.#settling = false;
+    }
+  }
+
+  protected override renewed(inFlight: ExchangeRequest['inFlight']): void {
+    if (inFlight === undefined) return;
+    const held = new Set(inFlight.map(({ receipt }) => receipt));
+    for (const row of this.rows)
+      if (row.receipt !== undefined && !held.has(row.receipt)) Object.assign(row, { receipt: undefined });
+  }
+
+  override expire(): void {}
 }
 
 function numberOf({ payload }: { payload: string }): number {
@@ -182,6 +219,55 @@ describe('PullBackend on a store whose calls get lost', () => {
       run,
     );
     await fc.assert(property, { numRuns: 60 });
+  });
+
+  it('settles many messages beside exchanges, and gets back what was lost', async () => {
+    let settles = 0;
+    const run = async (
+      steps: readonly { what: 'publish' | 'ack' | 'nack' | 'release' | 'pass'; n: number }[],
+      fates: readonly Fate[],
+    ) => {
+      jest.clearAllTimers();
+      const store = new SettlingStore();
+      store.fates = [...fates];
+      const queue = new PullBackend(store, { name: 'orders', logger: recordingLogger(), publishTimeout: 1_000_000 });
+      const held: Delivery[] = [];
+      const published: Promise<void>[] = [];
+      const subscription = queue.deliveries({ prefetch: 40 }).subscribe((delivery) => {
+        const { n } = delivery.payload as { n: number };
+        if (store.done.includes(n)) store.problems.push(`${n} was redelivered`);
+        if (held.some(({ payload }) => (payload as { n: number }).n === n))
+          store.problems.push(`${n} is in flight twice`);
+        held.push(delivery);
+        if (held.length > 40) store.problems.push(`${held.length} in flight`);
+      });
+      for (const { what, n } of steps) {
+        if (what === 'publish')
+          for (let count = 0; count < 25; count++) published.push(queue.publish('n', { n: published.length }));
+        else if (what === 'pass') await pass(n);
+        else if (what === 'ack') for (const delivery of held.splice(0, 20 + n)) void delivery.ack();
+        else void held.splice(n, 1)[0]?.[what]();
+        await turns(2);
+      }
+      for (let round = 0; round < 60 && store.done.length < published.length; round++) {
+        for (const delivery of held.splice(0)) void delivery.ack();
+        await pass(1000);
+        await turns(10);
+      }
+      await meanwhile(Promise.all(published));
+      expect([...store.done].sort((a, b) => a - b)).toEqual(published.map((_, n) => n));
+      expect(store.problems).toEqual([]);
+      expect(await meanwhile(queue.stats())).toEqual({ ready: 0, unfinished: 0 });
+      subscription.unsubscribe();
+      await meanwhile(queue.close());
+      await pass(1000);
+      expect(jest.getTimerCount()).toBe(0);
+      settles += store.settles;
+    };
+    const fate = fc.constantFrom<Fate>('well', 'well', 'well', 'lost before', 'lost after');
+    const property = fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.array(fate, { maxLength: 20 }), run);
+    await fc.assert(property, { numRuns: 60 });
+    expect(settles).toBeGreaterThan(10);
   });
 
   it('quarantines an invalid message, and delivers the next one', async () => {
