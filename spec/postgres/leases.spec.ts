@@ -44,6 +44,28 @@ describeWithPostgres('Leases of a queue in PostgreSQL', () => {
     expect(await suite.run('SELECT FROM sluice.consumers c WHERE c.expires < clock_timestamp()')).toEqual([]);
   });
 
+  it('that have expired stay with a consumer that comes back first', async () => {
+    const queue = suite.open();
+    await Promise.all([1, 2].map((n) => queue.publish('key', { n })));
+    const exchange = (request: number, demand: number) =>
+      suite.run<{ place: string | null }>(
+        `SELECT place FROM sluice.exchange($1, 'default', 7, $2, 60000, NULL, NULL, NULL, NULL, NULL, NULL, $3, true, false, 0)`,
+        [suite.name, request, demand],
+      );
+    const places = async (request: number) => (await exchange(request, 1)).filter(({ place }) => place !== null).length;
+    expect(await places(1)).toBe(1);
+    await suite.run("UPDATE sluice.consumers SET expires = clock_timestamp() - interval '1 s' WHERE id = 7");
+    expect(await places(2)).toBe(1);
+    expect(await suite.run('SELECT attempt FROM sluice.pending WHERE consumer = 7 ORDER BY place')).toEqual([
+      { attempt: 1 },
+      { attempt: 1 },
+    ]);
+    // Another consumer gets both: the consumer is still known, and its lease has expired.
+    const holder = new Holder(suite.open());
+    await eventually(() => holder.deliveries.length === 2);
+    expect(holder.deliveries.map(({ attempt }) => attempt)).toEqual([2, 2]);
+  });
+
   it('of a process that leaves end at once', async () => {
     const leaving = await process(1, 600_000);
     const holder = new Holder(suite.open({ lease: LEASE }));

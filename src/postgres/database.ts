@@ -1,4 +1,5 @@
 import { withDeadline } from '../core/deadline.js';
+import { Disconnection } from '../core/disconnection.js';
 import { ConnectionLostError } from '../core/engine-errors.js';
 import { responseTimeoutFor } from '../core/options.js';
 import { reconnectBackoff } from '../core/reconnect-backoff.js';
@@ -7,7 +8,7 @@ import { turn } from '../internal/turn.js';
 import { openEmbedded } from './embedded.js';
 import { type CheckedPostgresOptions, embeddedIn } from './options.js';
 import { isAnswer, isReadOnly } from './postgres-errors.js';
-import { missing, type Queryable } from './queryable.js';
+import type { Queryable } from './queryable.js';
 
 /** What a pool of `pg` has besides `query`. */
 interface Pool extends Queryable {
@@ -50,6 +51,8 @@ export class Database {
   #stopListening: () => void = ignore;
   #previous: Promise<unknown> = Promise.resolve();
   #isClosed = false;
+  /** Ends the waits for answers on `close()`. */
+  readonly #closing = new Disconnection();
   /** Whether notifications arrive. */
   isListening = false;
   /** Called when a connection is lost that no query uses. */
@@ -108,6 +111,7 @@ export class Database {
   /** Closes the connections immediately. Resolves when an embedded database has closed. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#closing.come(new ConnectionLostError('The connection was closed'));
     this.#stopListening();
     const close = this.#close;
     this.#close = ignore;
@@ -131,11 +135,16 @@ export class Database {
         const { client, release } = await openEmbedded(folder);
         return this.#owns(client, release);
       }
-      const { default: pg } = await import('pg').catch(missing('pg'));
+      const { default: pg } = await import('pg');
       const timeout = responseTimeoutFor(this.#options);
       const pool = new pg.Pool({
         connectionString: server.url,
-        connectionTimeoutMillis: timeout,
+        // The pool's own timer would keep a closed process alive.
+        Client: class extends pg.Client {
+          constructor(options?: object) {
+            super({ ...options, connectionTimeoutMillis: timeout });
+          }
+        },
         idleTimeoutMillis: 60_000,
         keepAlive: true,
         application_name: 'sluice',
@@ -213,7 +222,7 @@ export class Database {
       this.#timeout.late();
       return new ConnectionLostError(`PostgreSQL did not answer within ${milliseconds} ms`);
     };
-    const value = await withDeadline(request, milliseconds, late);
+    const value = await withDeadline(this.#closing.before(request), milliseconds, late);
     this.#timeout.inTime();
     return value;
   }

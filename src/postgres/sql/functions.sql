@@ -9,15 +9,16 @@ LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce(addressee, g) = g AND (skipped IS N
 
 -- Whether a group, except `but`, needs a message. `waits`: only if it has it neither delayed nor in flight.
 CREATE FUNCTION is_needed(m messages, but integer, waits boolean) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (
     SELECT FROM groups h
     WHERE h.queue = m.queue AND h.id IS DISTINCT FROM but AND wants(m.addressee, m.skipped, h.id) AND (
       read_up_to(h.id) < m.place OR EXISTS (
         SELECT FROM pending p
         WHERE p.grp = h.id AND p.place = m.place
-          AND (NOT waits OR (p.consumer IS NULL AND coalesce(p.due <= clock_timestamp(), true))))))
-$$;
+          AND (NOT waits OR (p.consumer IS NULL AND coalesce(p.due <= clock_timestamp(), true))))));
+END $$;
 
 -- Wakes the idle consumers of a queue, except `but`.
 CREATE FUNCTION wake(q integer, but bigint DEFAULT NULL) RETURNS void
@@ -166,6 +167,8 @@ LANGUAGE plpgsql SETTINGS AS $$
 DECLARE
   g integer;
 BEGIN
+  -- A claim that runs meanwhile would leave messages to a consumer that is gone.
+  PERFORM FROM groups WHERE id IN (SELECT grp FROM consumers WHERE id = ANY (members)) ORDER BY id FOR UPDATE;
   FOR g IN DELETE FROM consumers WHERE id = ANY (members) RETURNING grp LOOP
     UPDATE pending SET consumer = NULL, attempt = attempt + counts::integer WHERE grp = g AND consumer = ANY (members);
     PERFORM wake(queue) FROM groups WHERE id = g;
@@ -206,7 +209,7 @@ BEGIN
     -- One statement for what is rare: each statement costs some time.
     SELECT c.idle, c.id IS NULL AS is_new, coalesce(c.request > exchange.request, false) AS is_late, read_up_to(g) AS place,
       reclaims AND at > pg_postmaster_start_time() + lease * interval '0.5 ms' AND EXISTS (
-        SELECT FROM consumers o WHERE o.grp = g AND o.expires < at) AS has_expired,
+        SELECT FROM consumers o WHERE o.grp = g AND o.expires < at AND o.id <> me) AS has_expired,
       EXISTS (SELECT FROM unplaced u WHERE u.queue = q AND u.due <= at AND u.due > oldest) AS has_due,
       EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.due <= at) AS has_delayed,
       EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.consumer IS NULL AND p.due IS NULL) AS has_requeued
@@ -222,7 +225,7 @@ BEGIN
   END IF;
   IF demand > 0 THEN
     IF seen.has_expired THEN
-      PERFORM leave(array_agg(c.id), true) FROM consumers c WHERE c.grp = g AND c.expires < at HAVING count(*) > 0;
+      PERFORM leave(array_agg(c.id), true) FROM consumers c WHERE c.grp = g AND c.expires < at AND c.id <> me HAVING count(*) > 0;
     END IF;
     IF seen.has_due THEN PERFORM place_due(q, oldest); END IF;
     IF seen.has_delayed THEN UPDATE pending SET due = NULL WHERE grp = g AND due <= at; END IF;
