@@ -29,7 +29,7 @@ describe('the packed package', () => {
     expect(maps).not.toEqual([]);
     for (const map of maps) {
       const { sources, sourcesContent } = JSON.parse(await packed.read(map));
-      expect(sources.filter((source: string) => !/^(\.\.\/)+src\/[^.]+\.(ts|lua)$/.test(source))).toEqual([]);
+      expect(sources.filter((source: string) => !/^(\.\.\/)+src\/[^.]+\.(ts|lua|sql)$/.test(source))).toEqual([]);
       expect(sourcesContent).toEqual(sources.map(() => expect.any(String)));
     }
   });
