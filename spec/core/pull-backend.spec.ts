@@ -272,6 +272,36 @@ describe('PullBackend on a store whose calls get lost', () => {
     expect(settles).toBeGreaterThan(10);
   });
 
+  it('requeues no message beside an exchange that waited for many acks', async () => {
+    const store = new SettlingStore();
+    const queue = new PullBackend(store, { name: 'orders', logger: recordingLogger() });
+    const published = Promise.all(Array.from({ length: 900 }, (_, n) => queue.publish('n', { n })));
+    await meanwhile(published);
+    const held: Delivery[] = [];
+    const subscription = queue.deliveries({ prefetch: 700 }).subscribe((delivery) => held.push(delivery));
+    for (let round = 0; round < 20 && held.length < 700; round++) await pass(10);
+    let answer = () => {};
+    const settle = store.settle.bind(store);
+    store.settle = async (...given) => {
+      const settled = await settle(...given);
+      if (store.settles === 1) await new Promise<void>((resolve) => (answer = resolve));
+      return settled;
+    };
+    for (const delivery of held.splice(0, 20)) void delivery.ack();
+    await pass(1);
+    for (const delivery of held.splice(0, 600)) void delivery.ack();
+    // The next exchange waits for the first acks.
+    await pass(1);
+    void held.splice(0, 1)[0]?.nack();
+    answer();
+    for (let round = 0; round < 50 && store.done.length < 620; round++) await pass(10);
+    expect(store.settles).toBeGreaterThan(0);
+    expect(store.done).toHaveLength(620);
+    expect(store.problems).toEqual([]);
+    subscription.unsubscribe();
+    await meanwhile(queue.close());
+  });
+
   it('quarantines an invalid message, and delivers the next one', async () => {
     const store = new UnreliableStore();
     const logger = recordingLogger();

@@ -91,9 +91,10 @@ export interface ExchangeReply<Incoming extends IncomingMessage = IncomingMessag
  * A queue on an engine that consumers poll, such as a table in a database. The core does the rest:
  * the contract, subscriptions and credit, batching, reconnecting, leases, deadlines, closing.
  *
- * Calls may run concurrently, except `publish`, and `exchange` or `settle` of one group. A call that rejects is
- * repeated with the same arguments, unless `classify` returns `'fatal'`. So calls must be
- * idempotent. The driver must not change or keep its arguments.
+ * Calls may run concurrently. But there is one `publish` at a time, and for each group one
+ * `exchange` and one `settle`. A call that rejects is repeated with the same arguments, unless
+ * `classify` returns `'fatal'`. So calls must be idempotent. The driver must not change or keep its
+ * arguments.
  */
 export interface PullDriver<Incoming extends IncomingMessage = IncomingMessage> {
   /** The name of the engine in messages, such as `PostgreSQL`. */

@@ -169,12 +169,13 @@ export class PullSession implements GroupSession<Link> {
    * send them beside it: nothing waits until they are safe, except the next ones.
    */
   async #nextSettlements(link: Link, isClaiming: boolean): Promise<readonly Pending[]> {
-    const areDone = this.#settlements.unsent.every(({ action }) => action.outcome === 'done');
     // A requeued message must be back before the next ones are claimed.
-    if (!areDone || !isClaiming || this.#settlements.size > MAX_UNSENT) await this.#settling;
+    if (!isClaiming || !this.#settlements.unsent.every(isDone) || this.#settlements.size > MAX_UNSENT)
+      await this.#settling;
     if (this.#settling !== undefined) return [];
     const settlements = this.#settlements.take(MAX_EXCHANGE);
-    if (this.#driver.settle === undefined || !areDone || !isClaiming || settlements.length < MANY) return settlements;
+    if (this.#driver.settle === undefined || !isClaiming || settlements.length < MANY || !settlements.every(isDone))
+      return settlements;
     this.#settleBeside(link, settlements);
     return [];
   }
@@ -258,6 +259,10 @@ export class PullSession implements GroupSession<Link> {
     const message = `Message ${id} of queue ${JSON.stringify(this.#options.queueName)} ${what}`;
     this.#host.quarantined(`${message}:`, reason, this.#driver.quarantine ?? 'the store');
   }
+}
+
+function isDone({ action }: Pending): boolean {
+  return action.outcome === 'done';
 }
 
 /** A settlement as the driver gets it: its delay begins when the message was settled. */

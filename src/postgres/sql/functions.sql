@@ -37,7 +37,8 @@ DECLARE
   at timestamptz := clock_timestamp();
 BEGIN
   IF EXISTS (SELECT FROM unplaced WHERE queue = q AND due <= at AND due > since) THEN
-    -- The order of places is the order of commits: whoever assigns places has the queue until then.
+    -- Places must appear in their order. So a transaction that assigns places locks the queue until
+    -- it commits.
     PERFORM FROM queues WHERE id = q FOR UPDATE;
     WITH placed AS (DELETE FROM unplaced WHERE queue = q AND due <= at AND due > since RETURNING *)
     INSERT INTO messages (queue, addressee, skipped, id, key, payload, metadata, published_at)
