@@ -214,15 +214,15 @@ describeWithPostgres('The tables of a queue in PostgreSQL', () => {
     ['DROP SCHEMA', 'DROP SCHEMA sluice CASCADE'],
     [
       'TRUNCATE of all tables',
-      'TRUNCATE sluice.queues, sluice.groups, sluice.cursors, sluice.messages, sluice.unplaced, sluice.pending, sluice.consumers, sluice.batches, sluice.ids, sluice.quarantine',
+      'TRUNCATE sluice.queues, sluice.groups, sluice.cursors, sluice.messages, sluice.unplaced, sluice.claims, sluice.requeued, sluice.consumers, sluice.batches, sluice.ids, sluice.quarantine',
     ],
     [
       'TRUNCATE with new identities',
-      'TRUNCATE sluice.queues, sluice.groups, sluice.cursors, sluice.messages, sluice.unplaced, sluice.pending, sluice.consumers, sluice.batches, sluice.ids RESTART IDENTITY',
+      'TRUNCATE sluice.queues, sluice.groups, sluice.cursors, sluice.messages, sluice.unplaced, sluice.claims, sluice.requeued, sluice.consumers, sluice.batches, sluice.ids RESTART IDENTITY',
     ],
     ["deletion of the queue's row", 'DELETE FROM sluice.queues'],
     ['deletion of the groups', 'DELETE FROM sluice.groups'],
-    ['TRUNCATE of the messages', 'TRUNCATE sluice.messages, sluice.pending'],
+    ['TRUNCATE of the messages', 'TRUNCATE sluice.messages, sluice.claims, sluice.requeued'],
     ['TRUNCATE of the consumers', 'TRUNCATE sluice.consumers'],
   ])('after %s', (_what, remove) => {
     it('are made again, and consumers and publishers go on', async () => {

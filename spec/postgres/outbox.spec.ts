@@ -105,8 +105,9 @@ describeWithPostgres('A transactional outbox', () => {
 
     const outboxRows = () =>
       postgres.run<{ readonly consumer: unknown }>(
-        `SELECT p.consumer FROM sluice.queues q JOIN sluice.groups g ON g.queue = q.id JOIN sluice.pending p ON p.grp = g.id
-         WHERE q.name = $1`,
+        `SELECT p.consumer FROM sluice.queues q JOIN sluice.groups g ON g.queue = q.id
+         JOIN (SELECT grp, consumer FROM sluice.claims, unnest(places) UNION ALL SELECT grp, NULL FROM sluice.requeued) p
+         ON p.grp = g.id WHERE q.name = $1`,
         [`${postgres.name}-outbox`],
       );
 

@@ -13,7 +13,7 @@ GRANT USAGE ON SCHEMA sluice TO app;
 GRANT SELECT ON sluice.version TO app;
 GRANT SELECT, INSERT, UPDATE ON sluice.queues TO app;
 GRANT SELECT, INSERT, DELETE ON sluice.cursors, sluice.batches TO app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sluice.groups, sluice.messages, sluice.unplaced, sluice.pending, sluice.consumers, sluice.ids TO app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sluice.groups, sluice.messages, sluice.unplaced, sluice.claims, sluice.requeued, sluice.consumers, sluice.ids TO app;
 GRANT INSERT ON sluice.quarantine TO app;`;
 
 /** Each right on a table, as `SELECT ON sluice.version`. */
@@ -50,7 +50,7 @@ describeWithPostgres('A role with the least rights', () => {
 
   it('sees in the error of each call that it may not do something', async () => {
     await suite.run('REVOKE INSERT ON sluice.messages FROM app');
-    await suite.run('REVOKE SELECT ON sluice.pending FROM app');
+    await suite.run('REVOKE SELECT ON sluice.requeued FROM app');
     const logger = recordingLogger();
     const queue = suite.open({ url: login('app'), migrate: false, logger });
     const fatal = { name: 'BackendUnavailableError', retryable: false };
@@ -62,11 +62,11 @@ describeWithPostgres('A role with the least rights', () => {
     });
     expect(await failureOf(queue.stats())).toMatchObject({
       ...fatal,
-      message: expect.stringContaining('table pending'),
+      message: expect.stringContaining('table requeued'),
     });
     const holder = new Holder(queue);
     await eventually(() => holder.error !== undefined);
-    expect(holder.error).toMatchObject({ ...fatal, message: expect.stringContaining('table pending') });
+    expect(holder.error).toMatchObject({ ...fatal, message: expect.stringContaining('table requeued') });
     expect([...logger.errors, ...logger.warnings].join()).not.toContain('secret');
     for (const sql of GRANTS.trim().split('\n')) await suite.run(sql);
     await queue.publish('key', { n: 1 });

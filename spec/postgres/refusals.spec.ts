@@ -23,11 +23,11 @@ describeWithPostgres('PostgresBackend when the server refuses because', () => {
   const refuse = async (code: string) => {
     await suite.run(`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN RAISE 'could not extend file' USING ERRCODE = TG_ARGV[0]; END $$`);
-    for (const table of ['messages', 'pending'])
+    for (const table of ['messages', 'claims', 'requeued'])
       await suite.run(`CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON sluice.${table}
         FOR EACH ROW EXECUTE FUNCTION refuse('${code}')`);
     const end = async () => {
-      for (const table of ['messages', 'pending']) await suite.run(`DROP TRIGGER IF EXISTS refuse ON sluice.${table}`);
+      for (const table of ['messages', 'claims', 'requeued']) await suite.run(`DROP TRIGGER IF EXISTS refuse ON sluice.${table}`);
     };
     suite.ending(end);
     return end;

@@ -54,7 +54,8 @@ export class PostgresSuite extends ServerSuite<PostgresServer> {
     const count = (table: string) =>
       `(SELECT count(*)::integer FROM sluice.${table} t JOIN sluice.queues q ON q.id = t.queue WHERE q.name = $1)`;
     const [row = {}] = await this.run<Record<string, number>>(
-      `SELECT ${count('messages')} AS messages, ${count('unplaced')} AS unplaced, (SELECT count(*)::integer FROM sluice.pending p
+      `SELECT ${count('messages')} AS messages, ${count('unplaced')} AS unplaced, (SELECT count(*)::integer
+       FROM (SELECT grp FROM sluice.requeued UNION ALL SELECT grp FROM sluice.claims, unnest(places)) p
        JOIN sluice.groups t ON t.id = p.grp JOIN sluice.queues q ON q.id = t.queue WHERE q.name = $1) AS pending`,
       [this.name],
     );

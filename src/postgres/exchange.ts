@@ -10,14 +10,13 @@ import { fromText, toText } from './names.js';
 /** A delivery. */
 export interface Incoming extends IncomingMessage {
   readonly place: string;
-  /** Distinguishes the deliveries of the message to the group. */
-  readonly claims: number;
+  /** The number of the request that got it, which distinguishes the deliveries of the message. */
+  readonly request: number;
 }
 
 /** A message, or the last row of a reply, which has no place. */
 export interface ReplyRow {
   readonly place: string | null;
-  readonly claims: number;
   readonly attempt: number;
   readonly id: string;
   readonly key: string;
@@ -53,45 +52,47 @@ export function publishArguments(messages: readonly OutgoingMessage[]): [plain: 
 
 /** The arguments of the function `exchange` from `held` to `demand`. */
 export function exchangeArguments({ settlements, inFlight, demand }: ExchangeRequest<Incoming>): unknown[] {
-  const rare = <Value>(
-    has: (settlement: StoredSettlement<Incoming>) => boolean,
-    read: (settlement: StoredSettlement<Incoming>) => Value,
-  ) => (settlements.some(has) ? settlements.map(read) : null);
   const isNotDone = ({ outcome }: StoredSettlement<Incoming>) => outcome !== 'done';
-  const all = settlements.length > 0;
+  const isQuarantine = ({ outcome }: StoredSettlement<Incoming>) => outcome === 'quarantine';
+  const given = settlements.length > 0 ? settlements : undefined;
+  const rare = settlements.some(isNotDone) ? settlements : undefined;
   return [
-    inFlight?.map(({ place }) => place) ?? null,
-    all ? settlements.map(({ message }) => message.place) : null,
-    all ? settlements.map(({ message }) => message.claims) : null,
-    rare(isNotDone, ({ outcome, attempt }) => (outcome === 'requeue' ? attempt : outcome === 'done' ? 0 : -1)),
-    rare(isNotDone, ({ delay }) => Math.min(delay, UNLIMITED)),
-    rare(
-      ({ outcome }) => outcome === 'quarantine',
-      ({ outcome, reason }) => (outcome === 'quarantine' ? reason : null),
-    ),
+    list(inFlight, ({ place }) => place),
+    list(given, ({ message }) => message.place),
+    list(given, ({ message }) => message.request),
+    list(rare, ({ outcome, attempt }) => (outcome === 'requeue' ? attempt : outcome === 'done' ? 0 : -1)),
+    list(rare, ({ delay }) => Math.min(delay, UNLIMITED)),
+    settlements.some(isQuarantine) ? settlements.map((one) => (isQuarantine(one) ? one.reason : null)) : null,
     demand,
   ];
+}
+
+/** An array of numbers as PostgreSQL reads it. The client would quote each one. */
+function list<Item>(items: readonly Item[] | undefined, read: (item: Item) => string | number): string | null {
+  return items === undefined ? null : `{${items.map(read).join(',')}}`;
 }
 
 /** Reads the reply of the function `exchange`. */
 export function readReply(
   rows: readonly ReplyRow[],
   settlements: readonly StoredSettlement<Incoming>[],
+  request: number,
 ): ExchangeReply<Incoming> {
   const last = rows.at(-1);
   const uncounted = last?.uncounted ? new Set(last.uncounted.slice(1, -1).split(',')) : undefined;
   return {
     settled: settlements.map(({ message }) => uncounted === undefined || !uncounted.has(message.place)),
-    messages: rows.flatMap((row) => (row.place === null ? [] : [readMessage(row, row.place)])),
+    messages: rows.flatMap((row) => (row.place === null ? [] : [readMessage(row, row.place, request)])),
     wait: last?.wait ?? undefined,
   };
 }
 
-function readMessage({ claims, attempt, id, key, payload, metadata, published_at }: ReplyRow, place: string): Incoming {
+function readMessage(row: ReplyRow, place: string, request: number): Incoming {
+  const { attempt, id, key, payload, metadata, published_at } = row;
   return {
     place,
-    claims,
-    receipt: `${place}-${claims}`,
+    request,
+    receipt: `${place}-${request}`,
     attempt,
     id: fromText(id),
     key: fromText(key),

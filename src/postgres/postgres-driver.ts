@@ -172,16 +172,13 @@ export class PostgresDriver implements PullDriver<Incoming> {
     looks: readonly unknown[],
   ): Promise<ExchangeReply<Incoming>> {
     const consumer = this.#consumerOf(group);
-    const given = [
-      toText(group),
-      consumer.id,
-      ++consumer.requests,
-      request.lease,
-      ...exchangeArguments(request),
-      ...looks,
-    ];
-    const rows = await this.#again(() => this.#call<ReplyRow>('exchange', given, true), [group]);
-    return readReply(rows, request.settlements);
+    let number = 0;
+    const rows = await this.#again(() => {
+      number = ++consumer.requests;
+      const given = [toText(group), consumer.id, number, request.lease, ...exchangeArguments(request), ...looks];
+      return this.#call<ReplyRow>('exchange', given, true);
+    }, [group]);
+    return readReply(rows, request.settlements, number);
   }
 
   listen(_group: ConsumerGroup, wake: () => void): () => void {

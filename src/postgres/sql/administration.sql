@@ -4,7 +4,8 @@ LANGUAGE sql STABLE AS $$
   SELECT coalesce(sum(n) FILTER (WHERE is_ready), 0), coalesce(sum(n), 0) FROM (
     SELECT count(*) AS n, true AS is_ready FROM messages m
     WHERE m.queue = q AND m.place > read_up_to(g) AND wants(m.addressee, m.skipped, g)
-    UNION ALL SELECT count(*), consumer IS NULL AND coalesce(p.due <= clock_timestamp(), true) FROM pending p WHERE grp = g GROUP BY 2
+    UNION ALL SELECT count(*), coalesce(due <= clock_timestamp(), true) FROM requeued WHERE grp = g GROUP BY 2
+    UNION ALL SELECT sum(cardinality(places)), false FROM claims WHERE grp = g
     UNION ALL SELECT count(*), u.due <= clock_timestamp() FROM unplaced u WHERE queue = q AND wants(addressee, skipped, g) GROUP BY 2) counts
 $$;
 
@@ -47,9 +48,9 @@ LANGUAGE sql STABLE SETTINGS AS $$
      FROM g JOIN messages m ON m.queue = g.queue AND m.place > read_up_to(g.id) AND wants(m.addressee, m.skipped, g.id)
      ORDER BY m.place LIMIT most)
     UNION ALL
-    (SELECT m.id, m.key, m.payload, m.metadata, m.published_at, p.attempt, p.due, m.place, 0
-     FROM g JOIN pending p ON p.grp = g.id AND p.consumer IS NULL JOIN messages m ON m.queue = g.queue AND m.place = p.place
-     ORDER BY nullif(p.due, least(p.due, clock_timestamp())) NULLS FIRST, p.place LIMIT most)
+    (SELECT m.id, m.key, m.payload, m.metadata, m.published_at, r.attempt, r.due, m.place, 0
+     FROM g JOIN requeued r ON r.grp = g.id JOIN messages m ON m.queue = g.queue AND m.place = r.place
+     ORDER BY nullif(r.due, least(r.due, clock_timestamp())) NULLS FIRST, r.place LIMIT most)
     UNION ALL
     (SELECT u.id, u.key, u.payload, u.metadata, u.published_at, 1, u.due, NULL, u.number
      FROM g JOIN unplaced u ON u.queue = g.queue AND wants(u.addressee, u.skipped, g.id) ORDER BY u.due, u.number LIMIT most))
@@ -91,8 +92,8 @@ BEGIN
     AND NOT EXISTS (SELECT FROM groups g WHERE g.queue = q AND wants(u.addressee, u.skipped, g.id));
   SELECT count(*) INTO removed FROM (
     SELECT m.place FROM unnest(members) g JOIN messages m ON m.queue = q AND m.place > read_up_to(g) AND wants(m.addressee, m.skipped, g)
-    UNION SELECT place FROM pending WHERE grp = ANY (members) AND consumer IS NULL) waiting;
-  DELETE FROM pending WHERE grp = ANY (members) AND consumer IS NULL;
+    UNION SELECT place FROM requeued WHERE grp = ANY (members)) waiting;
+  DELETE FROM requeued WHERE grp = ANY (members);
   WITH last AS (SELECT g, max(place) AS place FROM messages, unnest(members) g WHERE queue = q GROUP BY g HAVING max(place) > read_up_to(g)),
   moved AS (INSERT INTO cursors SELECT g, last.place FROM last)
   DELETE FROM cursors c USING last WHERE c.grp = last.g;
@@ -108,7 +109,8 @@ DECLARE
 BEGIN
   DELETE FROM groups WHERE queue = q AND name = group_name RETURNING id INTO g;
   IF NOT FOUND THEN RETURN false; END IF;
-  DELETE FROM pending WHERE grp = g;
+  DELETE FROM claims WHERE grp = g;
+  DELETE FROM requeued WHERE grp = g;
   DELETE FROM cursors WHERE grp = g;
   DELETE FROM consumers WHERE grp = g;
   DELETE FROM unplaced WHERE queue = q AND addressee = g;

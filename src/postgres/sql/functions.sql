@@ -14,10 +14,9 @@ BEGIN
   RETURN EXISTS (
     SELECT FROM groups h
     WHERE h.queue = m.queue AND h.id IS DISTINCT FROM but AND wants(m.addressee, m.skipped, h.id) AND (
-      read_up_to(h.id) < m.place OR EXISTS (
-        SELECT FROM pending p
-        WHERE p.grp = h.id AND p.place = m.place
-          AND (NOT waits OR (p.consumer IS NULL AND coalesce(p.due <= clock_timestamp(), true))))));
+      read_up_to(h.id) < m.place
+      OR EXISTS (SELECT FROM requeued r WHERE r.grp = h.id AND r.place = m.place AND (NOT waits OR coalesce(r.due <= clock_timestamp(), true)))
+      OR (NOT waits AND EXISTS (SELECT FROM claims c WHERE c.grp = h.id AND c.section = m.place >> 12 AND m.place = ANY (c.places)))));
 END $$;
 
 -- Wakes the idle consumers of a queue, except `but`.
@@ -119,47 +118,70 @@ BEGIN
   PERFORM wake(q);
 END $$;
 
--- Settles deliveries of a consumer. `attempts`: 0 is done, -1 is quarantine, another is that of the
--- next delivery. NULL: all are done. Returns the places that did not count, or NULL.
+-- Settles deliveries of a consumer. `requests`: those that got them. `attempts`: 0 is done, -1 is
+-- quarantine, another is that of the next delivery. NULL: all are done. Returns the places that did
+-- not count, or NULL.
 CREATE FUNCTION settle(
-  q integer, g integer, me bigint, places bigint[], claimed integer[], attempts integer[], delays double precision[], reasons text[]
+  q integer, g integer, me bigint, places bigint[], requests bigint[], attempts integer[], delays double precision[], reasons text[]
 ) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   alone boolean := NOT EXISTS (SELECT FROM groups WHERE queue = q AND id <> g);
-  done bigint[];
-  requeued bigint[];
+  mine bigint[];
 BEGIN
   -- Of two groups that settle a message at once, the second one must see that the first one has.
   IF NOT alone THEN PERFORM FROM messages WHERE queue = q AND place = ANY (places) ORDER BY place FOR UPDATE; END IF;
+  WITH given AS (
+    SELECT s.place >> 12 AS section, s.request, array_agg(s.place ORDER BY s.place) AS given
+    FROM unnest(places, requests) s(place, request) GROUP BY 1, 2),
+  claimed AS MATERIALIZED (
+    SELECT c.*, given FROM given JOIN claims c
+      ON c.grp = g AND c.section = given.section AND c.consumer = me AND c.request = given.request
+    ORDER BY c.section, c.request, c.attempt FOR UPDATE OF c),
+  parts AS (
+    -- Mostly, all of a claim is settled together.
+    SELECT *, CASE WHEN places = given THEN places ELSE ARRAY(SELECT unnest(places) INTERSECT SELECT unnest(given)) END AS settled,
+      CASE WHEN places = given THEN '{}' ELSE ARRAY(SELECT unnest(places) EXCEPT SELECT unnest(given) ORDER BY 1) END AS rest
+    FROM claimed),
+  gone AS (
+    DELETE FROM claims c USING parts p
+    WHERE (c.grp, c.section, c.consumer, c.request, c.attempt) = (g, p.section, me, p.request, p.attempt) AND p.rest = '{}'),
+  kept AS (
+    UPDATE claims c SET places = p.rest FROM parts p
+    WHERE (c.grp, c.section, c.consumer, c.request, c.attempt) = (g, p.section, me, p.request, p.attempt) AND p.rest <> '{}')
+  SELECT coalesce(array_agg(place), '{}') INTO mine FROM parts, unnest(settled) place;
   IF reasons IS NOT NULL THEN
     INSERT INTO quarantine (queue, grp, reason, id, key, payload, metadata, published_at)
     SELECT queues.name, groups.name, s.reason, m.id, m.key, m.payload, m.metadata, m.published_at
-    FROM unnest(places, claimed, reasons) s(place, claims, reason), queues, groups, messages m, pending p
-    WHERE s.reason IS NOT NULL AND queues.id = q AND groups.id = g AND m.queue = q AND m.place = s.place
-      AND m.place = ANY (places) AND p.grp = g AND p.place = s.place AND p.place = ANY (places) AND p.consumer = me AND p.claims = s.claims;
+    FROM unnest(places, reasons) s(place, reason), queues, groups, messages m
+    WHERE s.reason IS NOT NULL AND s.place = ANY (mine) AND queues.id = q AND groups.id = g AND m.queue = q AND m.place = s.place;
   END IF;
-  WITH gone AS (
-    -- A join with the arrays may read all pending messages for each settlement.
-    DELETE FROM pending p
-    WHERE p.grp = g AND p.place = ANY (places) AND p.consumer = me AND p.claims = claimed[array_position(places, p.place)]
-      AND coalesce(attempts[array_position(places, p.place)], 0) <= 0
-    RETURNING p.place)
-  SELECT array_agg(place) INTO done FROM gone;
-  DELETE FROM messages m WHERE m.queue = q AND m.place = ANY (done) AND (alone OR NOT is_needed(m, g, false));
   IF attempts IS NOT NULL THEN
-    WITH back AS (
-      UPDATE pending p SET consumer = NULL, attempt = attempts[array_position(places, p.place)],
-        due = clock_timestamp() + nullif(delays[array_position(places, p.place)], 0) * interval '1 ms'
-      WHERE p.grp = g AND p.place = ANY (places) AND p.consumer = me AND p.claims = claimed[array_position(places, p.place)]
-        AND attempts[array_position(places, p.place)] > 0
-      RETURNING p.place)
-    SELECT array_agg(place) INTO requeued FROM back;
-    IF requeued IS NOT NULL THEN PERFORM wake(q, me); END IF;
+    INSERT INTO requeued SELECT g, s.place, s.attempt, clock_timestamp() + nullif(s.delay, 0) * interval '1 ms'
+    FROM unnest(places, attempts, delays) s(place, attempt, delay) WHERE s.attempt > 0 AND s.place = ANY (mine);
+    IF FOUND THEN PERFORM wake(q, me); END IF;
   END IF;
-  IF cardinality(places) = coalesce(cardinality(done), 0) + coalesce(cardinality(requeued), 0) THEN RETURN NULL; END IF;
-  RETURN ARRAY(SELECT unnest(places) EXCEPT SELECT unnest(done) EXCEPT SELECT unnest(requeued));
+  DELETE FROM messages m WHERE m.queue = q AND m.place = ANY (mine) AND (alone OR NOT is_needed(m, g, false))
+    AND (attempts IS NULL OR attempts[array_position(places, m.place)] <= 0);
+  IF cardinality(places) = cardinality(mine) THEN RETURN NULL; END IF;
+  RETURN ARRAY(SELECT unnest(places) EXCEPT SELECT unnest(mine));
+END $$;
+
+-- Requeues what consumers have in flight, except `kept`.
+CREATE FUNCTION release(g integer, members bigint[], kept bigint[], counts boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  held CURSOR FOR SELECT * FROM claims WHERE grp = g AND consumer = ANY (members) ORDER BY section, consumer, request, attempt FOR UPDATE;
+  rest bigint[];
+BEGIN
+  FOR claim IN held LOOP
+    rest := ARRAY(SELECT unnest(claim.places) INTERSECT SELECT unnest(kept) ORDER BY 1);
+    IF rest = '{}' THEN DELETE FROM claims WHERE CURRENT OF held;
+    ELSIF rest <> claim.places THEN UPDATE claims SET places = rest WHERE CURRENT OF held; END IF;
+    INSERT INTO requeued SELECT g, lost, claim.attempt + counts::integer
+    FROM (SELECT unnest(claim.places) EXCEPT SELECT unnest(rest)) others(lost);
+  END LOOP;
 END $$;
 
 -- Requeues the messages of consumers, and removes the consumers.
@@ -171,7 +193,7 @@ BEGIN
   -- A claim that runs meanwhile would leave messages to a consumer that is gone.
   PERFORM FROM groups WHERE id IN (SELECT grp FROM consumers WHERE id = ANY (members)) ORDER BY id FOR UPDATE;
   FOR g IN DELETE FROM consumers WHERE id = ANY (members) RETURNING grp LOOP
-    UPDATE pending SET consumer = NULL, attempt = attempt + counts::integer WHERE grp = g AND consumer = ANY (members);
+    PERFORM release(g, members, '{}', counts);
     PERFORM wake(queue) FROM groups WHERE id = g;
   END LOOP;
 END $$;
@@ -181,9 +203,9 @@ END $$;
 -- have are requeued: a reply was lost. Returns messages, and a last row without a message.
 CREATE FUNCTION exchange(
   queue_name text, group_name text, me bigint, request bigint, lease double precision, held bigint[],
-  places bigint[], claimed integer[], attempts integer[], delays double precision[], reasons text[],
+  places bigint[], requests bigint[], attempts integer[], delays double precision[], reasons text[],
   demand integer, reclaims boolean, listens boolean, since double precision
-) RETURNS TABLE (place text, claims integer, attempt integer, id text, key text, payload text, metadata text, published_at double precision, uncounted text, wait double precision)
+) RETURNS TABLE (place text, attempt integer, id text, key text, payload text, metadata text, published_at double precision, uncounted text, wait double precision)
 LANGUAGE plpgsql SETTINGS AS $$
 #variable_conflict use_column
 DECLARE
@@ -200,7 +222,7 @@ BEGIN
   IF NOT FOUND THEN RAISE 'The queue or the group does not exist' USING ERRCODE = 'SLQ01'; END IF;
   -- A claim that a crash of the server undoes is made again. Other consumers need not wait for the disk.
   IF places IS NULL THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
-  IF places IS NOT NULL THEN uncounted := settle(q, g, me, places, claimed, attempts, delays, reasons)::text; END IF;
+  IF places IS NOT NULL THEN uncounted := settle(q, g, me, places, requests, attempts, delays, reasons)::text; END IF;
   IF held IS NOT NULL OR demand > 0 THEN
     -- One claim of a group at a time.
     PERFORM FROM groups WHERE groups.id = g FOR UPDATE;
@@ -212,8 +234,8 @@ BEGIN
       reclaims AND at > pg_postmaster_start_time() + lease * interval '0.5 ms' AND EXISTS (
         SELECT FROM consumers o WHERE o.grp = g AND o.expires < at AND o.id <> me) AS has_expired,
       EXISTS (SELECT FROM unplaced u WHERE u.queue = q AND u.due <= at AND u.due > oldest) AS has_due,
-      EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.due <= at) AS has_delayed,
-      EXISTS (SELECT FROM pending p WHERE p.grp = g AND p.consumer IS NULL AND p.due IS NULL) AS has_requeued
+      EXISTS (SELECT FROM requeued r WHERE r.grp = g AND r.due <= at) AS has_delayed,
+      EXISTS (SELECT FROM requeued r WHERE r.grp = g AND r.due IS NULL) AS has_requeued
     INTO seen FROM (SELECT) one LEFT JOIN consumers c ON c.id = me;
     IF seen.is_late THEN
       -- The consumer has given it up, and told in a later request what it has in flight.
@@ -221,7 +243,7 @@ BEGIN
     ELSIF held IS NOT NULL OR seen.is_new THEN
       INSERT INTO consumers VALUES (me, g, at + lease * interval '1 ms', false, exchange.request)
       ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, request = excluded.request;
-      UPDATE pending SET consumer = NULL WHERE grp = g AND consumer = me AND pending.place <> ALL (held);
+      IF held IS NOT NULL THEN PERFORM release(g, ARRAY[me], held, false); END IF;
     END IF;
   END IF;
   IF demand > 0 THEN
@@ -229,16 +251,16 @@ BEGIN
       PERFORM leave(array_agg(c.id), true) FROM consumers c WHERE c.grp = g AND c.expires < at AND c.id <> me HAVING count(*) > 0;
     END IF;
     IF seen.has_due THEN PERFORM place_due(q, oldest); END IF;
-    IF seen.has_delayed THEN UPDATE pending SET due = NULL WHERE grp = g AND due <= at; END IF;
+    IF seen.has_delayed THEN UPDATE requeued SET due = NULL WHERE grp = g AND due <= at; END IF;
     IF seen.has_requeued OR seen.has_delayed OR seen.has_expired OR held IS NOT NULL THEN
       RETURN QUERY
         WITH again AS (
-          UPDATE pending p SET consumer = me, claims = p.claims + 1
-          WHERE p.grp = g AND p.place = ANY (ARRAY(
-            SELECT r.place FROM pending r WHERE r.grp = g AND r.consumer IS NULL AND r.due IS NULL
-            ORDER BY r.place LIMIT want FOR UPDATE SKIP LOCKED))
-          RETURNING p.place, p.claims, p.attempt)
-        SELECT m.place::text, again.claims, again.attempt, m.id, m.key, m.payload, m.metadata, m.published_at, NULL, NULL::double precision
+          DELETE FROM requeued r WHERE r.grp = g AND r.place = ANY (ARRAY(
+            SELECT n.place FROM requeued n WHERE n.grp = g AND n.due IS NULL ORDER BY n.place LIMIT want))
+          RETURNING r.place, r.attempt),
+        taken AS (
+          INSERT INTO claims SELECT g, a.place >> 12, me, exchange.request, a.attempt, array_agg(a.place ORDER BY a.place) FROM again a GROUP BY 2, 5)
+        SELECT m.place::text, again.attempt, m.id, m.key, m.payload, m.metadata, m.published_at, NULL, NULL::double precision
         FROM again JOIN messages m ON m.queue = q AND m.place = again.place AND m.place = ANY (ARRAY(SELECT a.place FROM again a))
         ORDER BY m.place;
       GET DIAGNOSTICS got = ROW_COUNT;
@@ -249,7 +271,9 @@ BEGIN
         WITH fresh AS MATERIALIZED (
           SELECT m.* FROM messages m
           WHERE m.queue = q AND m.place > seen.place AND wants(m.addressee, m.skipped, g) ORDER BY m.place LIMIT want),
-        taken AS (INSERT INTO pending SELECT g, fresh.place, me, 1, 1 FROM fresh),
+        taken AS (
+          INSERT INTO claims AS c SELECT g, f.place >> 12, me, exchange.request, 1, array_agg(f.place ORDER BY f.place) FROM fresh f GROUP BY 2
+          ON CONFLICT (grp, section, consumer, request, attempt) DO UPDATE SET places = c.places || excluded.places),
         -- With fewer messages than wanted, the rest is for other groups.
         moved AS (
           INSERT INTO cursors SELECT g, last.place FROM (SELECT CASE WHEN (SELECT count(*) FROM fresh) = want
@@ -257,7 +281,7 @@ BEGIN
             ELSE (SELECT max(m.place) FROM messages m WHERE m.queue = q AND m.place > seen.place) END) last(place)
           WHERE last.place IS NOT NULL RETURNING cursors.place),
         removed AS (DELETE FROM cursors c WHERE c.grp = g AND c.place = seen.place AND EXISTS (SELECT FROM moved))
-        SELECT fresh.place::text, 1, 1, fresh.id, fresh.key, fresh.payload, fresh.metadata, fresh.published_at, NULL, NULL::double precision
+        SELECT fresh.place::text, 1, fresh.id, fresh.key, fresh.payload, fresh.metadata, fresh.published_at, NULL, NULL::double precision
         FROM fresh ORDER BY fresh.place;
       GET DIAGNOSTICS got = ROW_COUNT;
       want := want - got;
@@ -268,7 +292,7 @@ BEGIN
     IF want > 0 THEN
       SELECT extract(epoch FROM min(next.moment) - clock_timestamp()) * 1000 INTO wait FROM (
         (SELECT due FROM unplaced WHERE queue = q AND due > at ORDER BY due LIMIT 1)
-        UNION ALL (SELECT due FROM pending WHERE grp = g AND due > at ORDER BY due LIMIT 1)
+        UNION ALL (SELECT due FROM requeued WHERE grp = g AND due > at ORDER BY due LIMIT 1)
         UNION ALL SELECT min(expires) FROM consumers c WHERE c.grp = g AND c.id <> me) next(moment);
     END IF;
   END IF;

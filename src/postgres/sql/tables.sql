@@ -20,7 +20,7 @@ CREATE TABLE cursors (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 -- The messages in the order of the queue. A group has a message in one of three states: not read
--- (beyond the cursor), pending (a row in `pending`), or settled (neither).
+-- (beyond the cursor), pending (in `claims` or `requeued`), or settled (neither).
 CREATE TABLE messages (
   queue integer NOT NULL,
   place bigint GENERATED ALWAYS AS IDENTITY,
@@ -50,18 +50,27 @@ CREATE TABLE unplaced (
   PRIMARY KEY (queue, due, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 
--- Messages in flight, and requeued ones, which have no consumer.
-CREATE TABLE pending (
+-- Messages in flight: those that a request of a consumer got, as far as they are not settled. One row for
+-- many messages costs much less than a row for each.
+CREATE TABLE claims (
+  grp integer NOT NULL,
+  section bigint NOT NULL, -- Of all places, the place divided by 4096: finds the claim of a message.
+  consumer bigint NOT NULL,
+  request bigint NOT NULL, -- Its number. It distinguishes the deliveries of a message.
+  attempt integer NOT NULL, -- Of all messages.
+  places bigint[] NOT NULL,
+  PRIMARY KEY (grp, section, consumer, request, attempt)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+CREATE TABLE requeued (
   grp integer NOT NULL,
   place bigint NOT NULL,
-  consumer bigint,
-  attempt integer NOT NULL, -- The number of this delivery, or of the next one.
-  claims integer NOT NULL, -- Distinguishes deliveries, also those that do not count as attempts.
-  due timestamptz, -- Of a requeued message with a delay.
+  attempt integer NOT NULL, -- The number of the next delivery.
+  due timestamptz, -- Of a message with a delay.
   PRIMARY KEY (grp, place)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
-CREATE INDEX pending_requeued ON pending (grp, place) WHERE consumer IS NULL AND due IS NULL;
-CREATE INDEX pending_due ON pending (grp, due) WHERE due IS NOT NULL;
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+CREATE INDEX requeued_ready ON requeued (grp, place) WHERE due IS NULL;
+CREATE INDEX requeued_due ON requeued (grp, due) WHERE due IS NOT NULL;
 
 CREATE TABLE consumers (
   id bigint PRIMARY KEY,
