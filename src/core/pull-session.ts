@@ -90,7 +90,9 @@ export class PullSession implements GroupSession<Link> {
     const { group, lease, call } = this.#options;
     const { inFlight, isClosing } = this.#host;
     const demand = isClosing ? 0 : Math.min(MAX_EXCHANGE, inFlight.credit);
-    const settlements = await this.#nextSettlements(link, demand > 0);
+    const taken = await this.#nextSettlements(demand > 0);
+    const isBeside = demand > 0 && this.#mayGoBeside(taken);
+    const settlements = isBeside ? [] : taken;
     const now = performance.now();
     const isLeaseDue = this.#leaseDue || now - this.#renewedAt >= lease / RENEWALS;
     if (settlements.length === 0 && demand === 0 && !isLeaseDue) return;
@@ -102,7 +104,10 @@ export class PullSession implements GroupSession<Link> {
       demand,
       lease,
     };
-    const { settled, messages, wait } = await call(link, () => this.#driver.exchange(group, request));
+    const reply = call(link, () => this.#driver.exchange(group, request));
+    // Second, since handlers wait for the exchange, and nothing waits for these.
+    if (isBeside) this.#settleBeside(link, taken);
+    const { settled, messages, wait } = await reply;
     if (settlements.length > 0) this.#settled(settlements, settled);
     if (isLeaseDue) {
       this.#leaseDue = false;
@@ -164,20 +169,20 @@ export class PullSession implements GroupSession<Link> {
     this.#stopListening?.();
   }
 
-  /**
-   * Returns the settlements for the next exchange. Many acks go their own way if the driver can
-   * send them beside it: nothing waits until they are safe, except the next ones.
-   */
-  async #nextSettlements(link: Link, isClaiming: boolean): Promise<readonly Pending[]> {
+  /** Takes the settlements to send next. */
+  async #nextSettlements(isClaiming: boolean): Promise<readonly Pending[]> {
     // A requeued message must be back before the next ones are claimed.
     if (!isClaiming || !this.#settlements.unsent.every(isDone) || this.#settlements.size > MAX_UNSENT)
       await this.#settling;
-    if (this.#settling !== undefined) return [];
-    const settlements = this.#settlements.take(MAX_EXCHANGE);
-    if (this.#driver.settle === undefined || !isClaiming || settlements.length < MANY || !settlements.every(isDone))
-      return settlements;
-    this.#settleBeside(link, settlements);
-    return [];
+    return this.#settling === undefined ? this.#settlements.take(MAX_EXCHANGE) : [];
+  }
+
+  /**
+   * Whether settlements are sent beside the exchange. Only many acks: nothing waits until they are
+   * safe, except the next ones.
+   */
+  #mayGoBeside(settlements: readonly Pending[]): boolean {
+    return this.#driver.settle !== undefined && settlements.length >= MANY && settlements.every(isDone);
   }
 
   #settleBeside(link: Link, settlements: readonly Pending[]): void {

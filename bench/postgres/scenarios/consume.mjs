@@ -1,6 +1,8 @@
 import { consumeAll, consumeInCrew } from '../../scenarios/servers/consume.mjs';
 
 const consumed = {
+  // So many that the code of each of four processes is compiled.
+  warmUpMessages: 20_000,
   timeout: 180,
   contenders: ['sluice', 'raw', 'raw-one', 'bullmq', 'graphile'],
   goals: [

@@ -16,6 +16,7 @@ export const postgresPublish1 = publishWith(1, {
 export const postgresPublish64 = publishWith(64, {
   title: 'PostgreSQL: publish, 64 at a time',
   text: 'The same with 64 publishers, each of which awaits each publish. The limit is an INSERT for the messages of one turn.',
+  warmUpMessages: 20_000,
   timeout: 180,
   contenders: ['sluice', 'raw', 'bullmq', 'bullmq-bulk', 'graphile'],
   goals: [...goals, { atLeast: 3, of: 'bullmq' }],

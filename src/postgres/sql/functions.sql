@@ -69,6 +69,7 @@ DECLARE
   q integer := (SELECT id FROM queues WHERE name = queue_name);
   at timestamptz := clock_timestamp();
   duplicates bigint[] := '{}';
+  seen record;
 BEGIN
   IF q IS NULL OR (NOT plain AND EXISTS (
     SELECT FROM json_to_recordset(sent) m("group" text)
@@ -76,9 +77,7 @@ BEGIN
   THEN RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01'; END IF;
   IF publisher IS NOT NULL THEN
     INSERT INTO batches VALUES (publisher, batch, at + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
-    -- A batch that arrives late was sent again, and its row is gone if later ones are stored.
-    IF NOT FOUND OR EXISTS (SELECT FROM batches b WHERE b.publisher = publish.publisher AND b.number > batch) THEN RETURN; END IF;
-    DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1;
+    IF NOT FOUND THEN RETURN; END IF;
   END IF;
   IF NOT plain THEN
     -- In the order of the ids, so that two publishers do not wait for each other.
@@ -95,7 +94,12 @@ BEGIN
   IF publisher IS NOT NULL THEN
     -- Only now: a wait for a transaction that uses one of the ids stops no other publisher.
     PERFORM FROM queues WHERE id = q FOR UPDATE;
-    PERFORM place_due(q, at - interval '10 s');
+    -- A batch that arrives late was sent again, and its row is gone if later ones are stored.
+    SELECT EXISTS (SELECT FROM batches b WHERE b.publisher = publish.publisher AND b.number > batch) AS is_late,
+      EXISTS (SELECT FROM unplaced u WHERE u.queue = q AND u.due <= at AND u.due > at - interval '10 s') AS has_due INTO seen;
+    IF seen.is_late THEN RETURN; END IF;
+    IF seen.has_due THEN PERFORM place_due(q, at - interval '10 s'); END IF;
+    WITH gone AS (DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1)
     INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
     SELECT q, CASE WHEN m."group" IS NOT NULL THEN (SELECT g.id FROM groups g WHERE g.queue = q AND g.name = m."group") END,
       m.id, m.key, m.payload, m.metadata, m.published
@@ -133,16 +137,16 @@ BEGIN
   -- Of two groups that settle a message at once, the second one must see that the first one has.
   IF NOT alone THEN PERFORM FROM messages WHERE queue = q AND place = ANY (places) ORDER BY place FOR UPDATE; END IF;
   WITH given AS (
-    SELECT s.place >> 12 AS section, s.request, array_agg(s.place ORDER BY s.place) AS given
+    SELECT s.place >> 12 AS section, s.request, array_agg(s.place ORDER BY s.place) AS chosen
     FROM unnest(places, requests) s(place, request) GROUP BY 1, 2),
   claimed AS MATERIALIZED (
-    SELECT c.*, given FROM given JOIN claims c
+    SELECT c.*, given.chosen FROM given JOIN claims c
       ON c.grp = g AND c.section = given.section AND c.consumer = me AND c.request = given.request
     ORDER BY c.section, c.request, c.attempt FOR UPDATE OF c),
   parts AS (
     -- Mostly, all of a claim is settled together.
-    SELECT *, CASE WHEN places = given THEN places ELSE ARRAY(SELECT unnest(places) INTERSECT SELECT unnest(given)) END AS settled,
-      CASE WHEN places = given THEN '{}' ELSE ARRAY(SELECT unnest(places) EXCEPT SELECT unnest(given) ORDER BY 1) END AS rest
+    SELECT *, CASE WHEN places = chosen THEN places ELSE ARRAY(SELECT unnest(places) INTERSECT SELECT unnest(chosen)) END AS settled,
+      CASE WHEN places = chosen THEN '{}' ELSE ARRAY(SELECT unnest(places) EXCEPT SELECT unnest(chosen) ORDER BY 1) END AS rest
     FROM claimed),
   gone AS (
     DELETE FROM claims c USING parts p
