@@ -132,29 +132,30 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   alone boolean := NOT EXISTS (SELECT FROM groups WHERE queue = q AND id <> g);
-  mine bigint[];
+  claimed CURSOR (s bigint, r bigint) FOR
+    SELECT * FROM claims WHERE grp = g AND section = s AND consumer = me AND request = r ORDER BY attempt FOR UPDATE;
+  part record;
+  rest bigint[];
+  mine bigint[] := '{}';
 BEGIN
   -- Of two groups that settle a message at once, the second one must see that the first one has.
   IF NOT alone THEN PERFORM FROM messages WHERE queue = q AND place = ANY (places) ORDER BY place FOR UPDATE; END IF;
-  WITH given AS (
-    SELECT s.place >> 12 AS section, s.request, array_agg(s.place ORDER BY s.place) AS chosen
-    FROM unnest(places, requests) s(place, request) GROUP BY 1, 2),
-  claimed AS MATERIALIZED (
-    SELECT c.*, given.chosen FROM given JOIN claims c
-      ON c.grp = g AND c.section = given.section AND c.consumer = me AND c.request = given.request
-    ORDER BY c.section, c.request, c.attempt FOR UPDATE OF c),
-  parts AS (
+  FOR part IN SELECT place >> 12 AS section, request, array_agg(place ORDER BY place) AS chosen
+    FROM unnest(places, requests) s(place, request) GROUP BY 1, 2 ORDER BY 1, 2
+  LOOP
     -- Mostly, all of a claim is settled together.
-    SELECT *, CASE WHEN places = chosen THEN places ELSE ARRAY(SELECT unnest(places) INTERSECT SELECT unnest(chosen)) END AS settled,
-      CASE WHEN places = chosen THEN '{}' ELSE ARRAY(SELECT unnest(places) EXCEPT SELECT unnest(chosen) ORDER BY 1) END AS rest
-    FROM claimed),
-  gone AS (
-    DELETE FROM claims c USING parts p
-    WHERE (c.grp, c.section, c.consumer, c.request, c.attempt) = (g, p.section, me, p.request, p.attempt) AND p.rest = '{}'),
-  kept AS (
-    UPDATE claims c SET places = p.rest FROM parts p
-    WHERE (c.grp, c.section, c.consumer, c.request, c.attempt) = (g, p.section, me, p.request, p.attempt) AND p.rest <> '{}')
-  SELECT coalesce(array_agg(place), '{}') INTO mine FROM parts, unnest(settled) place;
+    DELETE FROM claims c WHERE c.grp = g AND c.section = part.section AND c.consumer = me AND c.request = part.request AND c.places = part.chosen;
+    IF FOUND THEN
+      mine := mine || part.chosen;
+    ELSE
+      FOR claim IN claimed (part.section, part.request) LOOP
+        rest := ARRAY(SELECT unnest(claim.places) EXCEPT SELECT unnest(part.chosen) ORDER BY 1);
+        mine := mine || ARRAY(SELECT unnest(claim.places) EXCEPT SELECT unnest(rest));
+        IF rest = '{}' THEN DELETE FROM claims WHERE CURRENT OF claimed;
+        ELSE UPDATE claims SET places = rest WHERE CURRENT OF claimed; END IF;
+      END LOOP;
+    END IF;
+  END LOOP;
   IF reasons IS NOT NULL THEN
     INSERT INTO quarantine (queue, grp, reason, id, key, payload, metadata, published_at)
     SELECT queues.name, groups.name, s.reason, m.id, m.key, m.payload, m.metadata, m.published_at
