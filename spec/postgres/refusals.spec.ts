@@ -27,7 +27,8 @@ describeWithPostgres('PostgresBackend when the server refuses because', () => {
       await suite.run(`CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON sluice.${table}
         FOR EACH ROW EXECUTE FUNCTION refuse('${code}')`);
     const end = async () => {
-      for (const table of ['messages', 'claims', 'requeued']) await suite.run(`DROP TRIGGER IF EXISTS refuse ON sluice.${table}`);
+      for (const table of ['messages', 'claims', 'requeued'])
+        await suite.run(`DROP TRIGGER IF EXISTS refuse ON sluice.${table}`);
     };
     suite.ending(end);
     return end;
