@@ -34,7 +34,8 @@ export async function exercisePostgres(
       return holder.deliveries.length >= count;
     });
   await has(4);
-  await holder.of(1).nack({ delay: 1 });
+  // Longer than a busy machine takes to send it: the delay must still be there.
+  await holder.of(1).nack({ delay: 200 });
   await holder.of(2).release();
   await holder.of(3).reject('no');
   await has(6);

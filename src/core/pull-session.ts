@@ -179,10 +179,11 @@ export class PullSession implements GroupSession<Link> {
 
   /**
    * Whether settlements are sent beside the exchange. Only many acks: nothing waits until they are
-   * safe, except the next ones.
+   * safe, except the next ones. Not again: the exchange may renew a lease that had expired.
    */
   #mayGoBeside(settlements: readonly Pending[]): boolean {
-    return this.#driver.settle !== undefined && settlements.length >= MANY && settlements.every(isDone);
+    if (this.#driver.settle === undefined || settlements.length < MANY) return false;
+    return settlements.every((settlement) => isDone(settlement) && !settlement.again);
   }
 
   #settleBeside(link: Link, settlements: readonly Pending[]): void {
