@@ -73,9 +73,10 @@ export class Outbox<Parcel> {
   /** How many of these are settled. */
   #stale = 0;
   /** In the order of sending. */
-  readonly #sent = new LinkedList<Entry<Parcel>>();
+  readonly #sent = new Set<Entry<Parcel>>();
   #sentSize = 0;
   readonly #admission = new LinkedList<Entry<Parcel>>();
+  #admissionLength = 0;
   /** Failed entries whose promises are not rejected yet. */
   readonly #failed = new BlockQueue<Entry<Parcel>>();
   #rejecting = false;
@@ -94,7 +95,7 @@ export class Outbox<Parcel> {
 
   /** How many messages are sent and not confirmed. */
   get sentCount(): number {
-    return this.#sent.length;
+    return this.#sent.size;
   }
 
   /** Their size, by `sizeOf`. */
@@ -103,11 +104,11 @@ export class Outbox<Parcel> {
   }
 
   get isEmpty(): boolean {
-    return this.#pending + this.#admission.length === 0;
+    return this.#pending + this.#admissionLength === 0;
   }
 
   get #pending(): number {
-    return this.#waiting.length - this.#stale + this.#sent.length;
+    return this.#waiting.length - this.#stale + this.#sent.size;
   }
 
   /**
@@ -120,8 +121,11 @@ export class Outbox<Parcel> {
     return new Promise((resolve, reject) => {
       const entry = new Entry(parcel, resolve, reject, this.#ended);
       if (signal !== undefined) entry.ignoreAbort = onAbort(signal, () => this.#abort(entry, signal));
-      if (this.#admission.length === 0 && this.#pending < this.#options.maxPending) this.#waiting.push(entry);
-      else this.#admission.append(entry);
+      if (this.#admissionLength === 0 && this.#pending < this.#options.maxPending) this.#waiting.push(entry);
+      else {
+        this.#admission.append(entry);
+        this.#admissionLength += 1;
+      }
       this.#watchTime();
     });
   }
@@ -133,7 +137,7 @@ export class Outbox<Parcel> {
     if (taken === waiting) this.#waiting = [];
     for (const entry of taken) {
       entry.wasSent = true;
-      this.#sent.append(entry);
+      this.#sent.add(entry);
       this.#sentSize += this.#sizeOf(entry);
     }
     return taken;
@@ -141,9 +145,10 @@ export class Outbox<Parcel> {
 
   /** Puts the sent, unconfirmed messages back, before those that wait: they are sent again. */
   putBack(): void {
-    if (this.#sent.length === 0) return;
+    if (this.#sent.size === 0) return;
     this.#waiting = [...this.#sent, ...this.#unsettled()];
-    for (const entry of this.#waiting) this.#removeSent(entry);
+    this.#sent.clear();
+    this.#sentSize = 0;
   }
 
   /** Fails all messages with a fatal error. Those that were sent may have been stored. */
@@ -189,7 +194,7 @@ export class Outbox<Parcel> {
       else events.emit({ type: 'publish failed', error: failure.error });
     }
     if (entry.failure !== undefined) return;
-    if (!this.#admission.remove(entry) && !this.#removeSent(entry)) this.#stale += 1;
+    if (!this.#removeFromAdmission(entry) && !this.#removeSent(entry)) this.#stale += 1;
     this.#changed();
   };
 
@@ -197,15 +202,21 @@ export class Outbox<Parcel> {
     return this.#options.sizeOf?.(parcel as never) ?? 0;
   }
 
+  #removeFromAdmission(entry: Entry<Parcel>): boolean {
+    if (!this.#admission.remove(entry)) return false;
+    this.#admissionLength -= 1;
+    return true;
+  }
+
   #removeSent(entry: Entry<Parcel>): boolean {
-    if (!this.#sent.remove(entry)) return false;
+    if (!this.#sent.delete(entry)) return false;
     this.#sentSize -= this.#sizeOf(entry);
     return true;
   }
 
   /** A message was settled: admits others, and resolves `emptied`. */
   #changed(): void {
-    if (this.#admission.length > 0) this.#admit();
+    if (this.#admissionLength > 0) this.#admit();
     this.#options.onSettled?.();
     if (this.#onEmpty === undefined || !this.isEmpty) return;
     this.#onEmpty();
@@ -215,12 +226,12 @@ export class Outbox<Parcel> {
   /** Admits messages in order, up to `maxPending`. */
   #admit(): void {
     const { maxPending, onAdmitted } = this.#options;
-    const before = this.#admission.length;
+    const before = this.#admissionLength;
     for (let first = this.#admission.first; first && this.#pending < maxPending; first = this.#admission.first) {
-      this.#admission.remove(first);
+      this.#removeFromAdmission(first);
       this.#waiting.push(first);
     }
-    if (this.#admission.length < before) onAdmitted();
+    if (this.#admissionLength < before) onAdmitted();
   }
 
   /** The waiting messages, without settled entries. */
@@ -233,7 +244,7 @@ export class Outbox<Parcel> {
   /** One timer for all messages: the oldest one times out first. */
   #watchTime(): void {
     if (this.#timer !== undefined) return;
-    const first = this.#sent.first ?? this.#unsettled()[0] ?? this.#admission.first;
+    const first = this.#sent.values().next().value ?? this.#unsettled()[0] ?? this.#admission.first;
     if (first === undefined) return;
     const { publishTimeout } = this.#options;
     this.#timer = setTimeout(
@@ -275,7 +286,7 @@ export class Outbox<Parcel> {
     for (const entry of this.#unsettled().splice(0, leading(this.#waiting, matches).length))
       fail(entry, entry.wasSent ? ambiguous : unsent);
     for (let first = this.#admission.first; first && matches(first); first = this.#admission.first) {
-      this.#admission.remove(first);
+      this.#removeFromAdmission(first);
       fail(first, unadmitted);
     }
     this.#changed();

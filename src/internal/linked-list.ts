@@ -11,22 +11,10 @@ export interface Linked {
   after: Linked | undefined;
 }
 
-/**
- * A doubly linked list. A member is in at most one list at a time. Unlike a `Set` that fills and
- * empties again and again, it leaves no garbage that the collector takes for alive.
- */
+/** A doubly linked list. A member is in at most one list at a time. */
 export class LinkedList<Member extends Linked> {
   first: Member | undefined;
   #last: Member | undefined;
-  #length = 0;
-
-  get length(): number {
-    return this.#length;
-  }
-
-  *[Symbol.iterator](): Generator<Member> {
-    for (let member = this.first; member !== undefined; member = member.after as Member | undefined) yield member;
-  }
 
   /** Adds a member that is in no list to the end. */
   append(member: Member): void {
@@ -36,7 +24,6 @@ export class LinkedList<Member extends Linked> {
     if (last === undefined) this.first = member;
     else last.after = member;
     this.#last = member;
-    this.#length += 1;
   }
 
   /** Removes a member. Returns whether it was in this list. */
@@ -47,7 +34,6 @@ export class LinkedList<Member extends Linked> {
     else before.after = after;
     if (after === undefined) this.#last = before as Member | undefined;
     else after.before = before;
-    this.#length -= 1;
     member.list = member.before = member.after = undefined;
     return true;
   }
