@@ -69,7 +69,6 @@ DECLARE
   q integer := (SELECT id FROM queues WHERE name = queue_name);
   at timestamptz := clock_timestamp();
   duplicates bigint[] := '{}';
-  seen record;
 BEGIN
   IF q IS NULL OR (NOT plain AND EXISTS (
     SELECT FROM json_to_recordset(sent) m("group" text)
@@ -77,7 +76,8 @@ BEGIN
   THEN RAISE 'The queue or a group does not exist' USING ERRCODE = 'SLQ01'; END IF;
   IF publisher IS NOT NULL THEN
     INSERT INTO batches VALUES (publisher, batch, at + remembered * interval '1 ms') ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN RETURN; END IF;
+    -- A batch that arrives late was sent again, and its row is gone if later ones are stored.
+    IF NOT FOUND OR EXISTS (SELECT FROM batches b WHERE b.publisher = publish.publisher AND b.number > batch) THEN RETURN; END IF;
   END IF;
   IF NOT plain THEN
     -- In the order of the ids, so that two publishers do not wait for each other.
@@ -94,11 +94,7 @@ BEGIN
   IF publisher IS NOT NULL THEN
     -- Only now: a wait for a transaction that uses one of the ids stops no other publisher.
     PERFORM FROM queues WHERE id = q FOR UPDATE;
-    -- A batch that arrives late was sent again, and its row is gone if later ones are stored.
-    SELECT EXISTS (SELECT FROM batches b WHERE b.publisher = publish.publisher AND b.number > batch) AS is_late,
-      EXISTS (SELECT FROM unplaced u WHERE u.queue = q AND u.due <= at AND u.due > at - interval '10 s') AS has_due INTO seen;
-    IF seen.is_late THEN RETURN; END IF;
-    IF seen.has_due THEN PERFORM place_due(q, at - interval '10 s'); END IF;
+    PERFORM place_due(q, at - interval '10 s');
     WITH gone AS (DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1)
     INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
     SELECT q, CASE WHEN m."group" IS NOT NULL THEN (SELECT g.id FROM groups g WHERE g.queue = q AND g.name = m."group") END,
