@@ -12,11 +12,12 @@ const layers = {
   memory: ['backend', 'errors', 'internal', 'bridge', 'core'],
   operators: ['backend', 'errors', 'internal', 'bridge'],
   consumer: ['backend', 'errors', 'internal', 'bridge', 'operators', 'core/base-delivery'],
+  interceptors: ['backend', 'errors', 'internal', 'bridge'],
   loader: ['backend', 'errors', 'internal'],
   testing: ['backend', 'errors', 'internal', 'bridge', 'core/base-delivery'],
   core: ['backend', 'errors', 'internal', 'bridge'],
   ...Object.fromEntries(engines.map((name) => [name, ['backend', 'errors', 'internal', 'bridge', 'core']])),
-  index: ['backend', 'errors', 'internal', 'bridge', 'memory', 'operators', 'consumer', 'loader'],
+  index: ['backend', 'errors', 'internal', 'bridge', 'memory', 'operators', 'interceptors', 'consumer', 'loader'],
 };
 
 /** Layers that may use the modules of Node.js. Everything else runs in a browser too. */

@@ -56,9 +56,13 @@ export {
   UnrecoverableError,
   UnsupportedOperationError,
 } from './errors.js';
+export { intercept } from './interceptors/intercept.js';
+export type { InterceptorContext, PublishedMessage, QueueInterceptor } from './interceptors/interceptor.js';
 export { type CheckedMessage, checkDeclared, checkMessage } from './internal/check-message.js';
+export { type DeliveryChanges, viewDelivery } from './internal/delivery-view.js';
 export { type ExponentialBackoffOptions, exponentialBackoff } from './internal/exponential-backoff.js';
 export type { LogDetails, Logger } from './internal/logger.js';
+export type { AnyDelivery, Outcome, OutcomeStatus } from './internal/outcome.js';
 export { type PinoLike, pinoLogger } from './internal/pino-logger.js';
 export { type LoadBackendOptions, loadBackend } from './loader/load-backend.js';
 export { type BackendFactory, registerBackend } from './loader/registry.js';
@@ -67,14 +71,11 @@ export type { MemoryBackendOptions, MemoryOverflow, MemoryValidation } from './m
 export { type FilterDeliveriesOptions, filterDeliveries } from './operators/filter-deliveries.js';
 export { handle } from './operators/handle.js';
 export type {
-  AnyDelivery,
   DeadLetterFunction,
   HandleOptions,
   Handler,
   HandlerContext,
   HandlerOutput,
-  Outcome,
-  OutcomeStatus,
   RetryOptions,
 } from './operators/handle-options.js';
 export { type DeliveryBatch, type InBatchesOptions, inBatches } from './operators/in-batches.js';

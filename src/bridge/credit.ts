@@ -1,5 +1,6 @@
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import type { Delivery, DeliveryStream } from '../backend.js';
+import { forHandler, hasForHandler, offerForHandler } from './for-handler.js';
 
 /** The streams of this library have a method of this name. Both builds in one process share it. */
 const WITH_CREDIT = Symbol.for('sluice.v0.with-credit');
@@ -89,6 +90,11 @@ export function withCredit(stream: Observable<Delivery>, credit: Credit): Observ
   return (stream as Partial<CreditStream>)[WITH_CREDIT]?.(credit);
 }
 
+/** Whether a stream may obey credit. */
+export function hasCredit(stream: Observable<Delivery>): boolean {
+  return WITH_CREDIT in stream;
+}
+
 /** Makes a stream obey credit, by a function that connects with one. */
 export function obeyCredit(stream: Observable<Delivery>, connect: (credit: Credit) => Observable<Delivery>): void {
   (stream as Partial<CreditStream>)[WITH_CREDIT] = connect;
@@ -96,7 +102,7 @@ export function obeyCredit(stream: Observable<Delivery>, connect: (credit: Credi
 
 /**
  * Applies an operator that settles the deliveries that it drops. The output keeps the `prefetch`
- * and the credit of the stream.
+ * and the credit of the stream, and its stream for handlers.
  */
 export function keepCredit(
   stream: Observable<Delivery>,
@@ -109,5 +115,6 @@ export function keepCredit(
     const obedient = withCredit(stream, credit);
     return obedient && operator(obedient);
   };
+  if (hasForHandler(stream)) offerForHandler(output, () => keepCredit(forHandler(stream), operator));
   return output;
 }

@@ -6,13 +6,13 @@ import { after } from '../internal/after.js';
 import { inContext } from '../internal/async-context.js';
 import { describe, describeError } from '../internal/describe.js';
 import { checkFunction, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
+import type { Outcome } from '../internal/outcome.js';
 import { handleChecked } from '../operators/handle.js';
 import {
   type CheckedHandleOptions,
   checkHandleOptions,
   type HandleOptions,
   type Handler,
-  type Outcome,
 } from '../operators/handle-options.js';
 import { AdaptivePrefetch } from './adaptive-prefetch.js';
 import type { EventConsumer, EventHandler, ShutdownOptions } from './event-consumer.js';

@@ -96,6 +96,18 @@ export function isQuarantinable(delivery: Delivery): delivery is Delivery & Quar
   return typeof (delivery as Partial<Quarantinable>)[QUARANTINE] === 'function';
 }
 
+export const STORED: unique symbol = Symbol.for('sluice.v0.stored');
+
+/** A view of a delivery, which knows the delivery behind all views. */
+export interface TellsStored {
+  readonly [STORED]: Delivery;
+}
+
+/** Returns the delivery behind all views: its payload and headers are those that are stored. */
+export function storedOf(delivery: Delivery): Delivery {
+  return (delivery as Partial<TellsStored>)[STORED] ?? delivery;
+}
+
 /** Returns the visible fields of a delivery, for `JSON.stringify` and the inspector. */
 export function deliveryRecord(delivery: DeliveryOf<QueueKey, QueuePayload>): object {
   const { queue, id, key, payload, attempt, publishedAt, settled } = delivery;

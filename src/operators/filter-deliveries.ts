@@ -2,9 +2,10 @@ import { filter, type MonoTypeOperatorFunction, type OperatorFunction } from 'rx
 import type { Delivery } from '../backend.js';
 import { keepCredit } from '../bridge/credit.js';
 import { answerTo, unawaited } from '../internal/answers.js';
+import { interceptionOf } from '../internal/interception.js';
 import { checkObservable } from '../internal/observables.js';
 import { checkChoice, checkFunction, checkOptions } from '../internal/options.js';
-import type { AnyDelivery } from './handle-options.js';
+import type { AnyDelivery } from '../internal/outcome.js';
 
 const SETTLEMENTS = ['ack', 'release', 'reject'] as const;
 
@@ -55,6 +56,8 @@ export function filterDeliveries(
   const { otherwise = 'ack' } = checkOptions(options);
   checkChoice('otherwise', otherwise, SETTLEMENTS);
   const select = filter((delivery: Delivery, index) => {
+    // The attempt fails: the predicate must not see what an interceptor could not convert.
+    if (interceptionOf(delivery)?.failure !== undefined) return true;
     if (predicate(delivery, index)) return true;
     if (!delivery.settled) unawaited(answerTo(() => delivery[otherwise]()));
     return false;

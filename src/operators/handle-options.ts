@@ -1,13 +1,5 @@
 import { asyncScheduler, type SchedulerLike } from 'rxjs';
-import type {
-  ConsumerGroup,
-  Delivery,
-  DeliveryOf,
-  QueueBackend,
-  QueueKey,
-  QueuePayload,
-  Settlement,
-} from '../backend.js';
+import type { ConsumerGroup, Delivery, QueueBackend } from '../backend.js';
 import { AsyncContext } from '../internal/async-context.js';
 import { describe } from '../internal/describe.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
@@ -20,11 +12,9 @@ import {
   checkOptions,
   checkSignal,
 } from '../internal/options.js';
+import type { AnyDelivery, Outcome } from '../internal/outcome.js';
 
 const DEFAULT_RETRIES = 3;
-
-/** A delivery of any queue, with or without typed events. */
-export type AnyDelivery = DeliveryOf<QueueKey, QueuePayload>;
 
 /** The second argument of a handler. */
 export interface HandlerContext {
@@ -70,32 +60,6 @@ export type HandlerOutput<Result> =
       : Result extends AsyncIterable<infer Value>
         ? Value
         : Exclude<Result, Nothing>;
-
-/** How a delivery ended. */
-export type OutcomeStatus = Exclude<Settlement, false> | 'dead-lettered';
-
-/**
- * The result of a delivery: one for each run of the handler, and one for each delivery that was
- * released or given up without a run.
- */
-export interface Outcome<Item extends AnyDelivery = Delivery> {
-  /**
-   * `'acked'`: done. `'retried'`: it failed and is retried. `'dead-lettered'`, `'rejected'`: it was
-   * given up. `'released'`: it was requeued because the consumer stopped, or because another
-   * message must run alone.
-   */
-  readonly status: OutcomeStatus;
-  readonly delivery: Item;
-  /**
-   * How long the handler ran, in milliseconds by the clock of `scheduler`. A handler that starts as
-   * soon as another one ends includes the time of that one's `onOutcome`.
-   */
-  readonly duration: number;
-  /**
-   * The error of the handler, or the reason that it passed to `reject()`; absent if there is none.
-   */
-  readonly error?: unknown;
-}
 
 export interface RetryOptions<Item extends AnyDelivery = Delivery> {
   /** How many times a failed message is retried: an integer >= 0, or Infinity. Default: 3. */

@@ -1,11 +1,12 @@
 import { Observable, type OperatorFunction } from 'rxjs';
 import type { Delivery, DeliveryStream } from '../backend.js';
 import { Credit, withCredit } from '../bridge/credit.js';
+import { forHandler } from '../bridge/for-handler.js';
 import { inContext } from '../internal/async-context.js';
 import { checkObservable, toOwnObservable } from '../internal/observables.js';
 import { checkFunction } from '../internal/options.js';
+import type { AnyDelivery } from '../internal/outcome.js';
 import {
-  type AnyDelivery,
   bindHandleOptions,
   type CheckedHandleOptions,
   checkHandleOptions,
@@ -92,10 +93,11 @@ export function handleChecked(
       const bound = bindHandleOptions(options);
       const downstream = inContext(subscriber, bound.context);
       const credit = new Credit((source as DeliveryStream).prefetch);
+      const own = forHandler(source);
       // Also if the credit never changes: the stream reports a subscriber without a credit as
       // stalled, and handlers may run long.
-      const stream = withCredit(source, credit);
-      const connected = stream === undefined ? deliveries : toOwnObservable(stream);
+      const stream = withCredit(own, credit);
+      const connected = toOwnObservable<Delivery>(stream ?? (own === source ? deliveries : own));
       if (stream === undefined || !changesCredit) new Handling(downstream, handler, bound).connect(connected);
       else new Handling(downstream, handler, bound, credit, controlPrefetch?.(credit)).connect(connected);
     });

@@ -12,8 +12,8 @@ import { inContext } from '../internal/async-context.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
 import { checkObservable } from '../internal/observables.js';
 import { checkCount, checkMethods, checkMilliseconds, checkOptions } from '../internal/options.js';
+import type { AnyDelivery } from '../internal/outcome.js';
 import { Sink, type SourceObserver } from '../internal/sink.js';
-import type { AnyDelivery } from './handle-options.js';
 import { releaseUnsettled } from './handling/settle.js';
 import { warnOfPrefetch } from './prefetch.js';
 

@@ -2,7 +2,8 @@ import type { Delivery, DeliveryOf, EventMap, KeyOf, QueueKey } from '../backend
 import { SluiceError } from '../errors.js';
 import { describe } from '../internal/describe.js';
 import { checkFunction, checkOptions } from '../internal/options.js';
-import type { AnyDelivery, Handler } from './handle-options.js';
+import type { AnyDelivery } from '../internal/outcome.js';
+import type { Handler } from './handle-options.js';
 
 /** The delivery of one key, of all that `Item` may be. */
 type WithKey<Item extends AnyDelivery, Key> =

@@ -1,5 +1,6 @@
 import type { Delivery } from '../../backend.js';
-import type { HandlerContext, OutcomeStatus } from '../handle-options.js';
+import type { Outcome, OutcomeStatus } from '../../internal/outcome.js';
+import type { HandlerContext } from '../handle-options.js';
 
 export interface Failure {
   readonly error: unknown;
@@ -34,6 +35,8 @@ export class Attempt implements HandlerContext {
   nextReady: Attempt | undefined;
   /** Whether its outcome was reported. A retry in place reports it early. */
   reported = false;
+  /** Gets the outcome, for interceptors. Undefined: there are none. */
+  onOutcome: ((outcome: Outcome) => void) | undefined;
   #controller: AbortController | undefined;
 
   constructor(delivery: Delivery) {

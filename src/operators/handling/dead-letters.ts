@@ -3,12 +3,13 @@ import type { ConsumerGroup, Delivery, MessageHeaders } from '../../backend.js';
 import { InvalidMessageError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { whenDone } from '../../internal/answers.js';
-import { groupOf, isQuarantinable } from '../../internal/delivery-symbols.js';
+import { logFailure } from '../../internal/delivery-log.js';
+import { groupOf, isQuarantinable, storedOf } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
-import { metadataOf } from '../../internal/metadata.js';
-import type { CheckedHandleOptions, HandlerContext, OutcomeStatus } from '../handle-options.js';
+import { type Metadata, metadataOf } from '../../internal/metadata.js';
+import type { OutcomeStatus } from '../../internal/outcome.js';
+import type { CheckedHandleOptions, HandlerContext } from '../handle-options.js';
 import { Attempt, type Ending, type Failure } from './attempt.js';
-import { logFailure } from './delivery-log.js';
 import { retryDelay } from './retry.js';
 import { endingOf, type SettlementMethod } from './settle.js';
 
@@ -119,9 +120,11 @@ export class DeadLetters {
     const { delivery } = attempt;
     const { error } = failure;
     if (typeof deadLetter === 'function') return deadLetter(delivery, error, context);
-    const headers = headersOf(delivery, error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
-    return deadLetter?.publish(delivery.key, delivery.payload, {
-      ...metadataOf(delivery),
+    // What consumers see may not be what a queue can store: a transformed or decrypted payload.
+    const stored = storedOf(delivery);
+    const headers = headersOf(delivery, stored, error, groupOf(delivery) ?? group, LONGEST_ERRORS[refusals]);
+    return deadLetter?.publish(stored.key, stored.payload, {
+      ...metadataOf(stored),
       headers,
       signal: context.signal,
     });
@@ -135,7 +138,7 @@ export class DeadLetters {
       return;
     }
     const { delivery } = letter.attempt;
-    const next = isQuarantinable(delivery) ? 'it is quarantined' : 'it is rejected';
+    const next = isQuarantinable(storedOf(delivery)) ? 'it is quarantined' : 'it is rejected';
     logFailure(logger, 'error', 'A message cannot be dead-lettered', delivery, refusal, next);
     const reason = `it cannot be dead-lettered (${textOf(refusal)}) after its handler failed (${textOf(letter.failure.error)})`;
     this.#end(letter, 'quarantine', reason);
@@ -178,7 +181,8 @@ const OURS = new Set(['sluice-error', 'sluice-attempts', 'sluice-queue', 'sluice
  * @param longest the longest text of the error; undefined leaves our headers out
  */
 function headersOf(
-  { headers, attempt, queue }: Delivery,
+  { attempt, queue }: Delivery,
+  { headers }: Metadata,
   error: unknown,
   group: ConsumerGroup | undefined,
   longest: number | undefined,

@@ -1,8 +1,10 @@
 import { SluiceError } from '../../errors.js';
+import { fieldsOf, nameOf } from '../../internal/delivery-log.js';
 import { rejectionOf } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
-import type { LogDetails, Logger } from '../../internal/logger.js';
-import type { AnyDelivery, CheckedHandleOptions } from '../handle-options.js';
+import type { Logger } from '../../internal/logger.js';
+import type { AnyDelivery } from '../../internal/outcome.js';
+import type { CheckedHandleOptions } from '../handle-options.js';
 import type { Failure } from './attempt.js';
 
 /** How many deliveries beyond `retry.count` are reported. */
@@ -10,18 +12,6 @@ const MANY = 20;
 
 /** How many reported messages are remembered. */
 const MOST_REPORTED = 1000;
-
-/** Logs a failure that concerns a delivery, and its consequence. Never logs the payload. */
-export function logFailure(
-  logger: Logger,
-  level: 'warn' | 'error',
-  what: string,
-  delivery: AnyDelivery,
-  error: unknown,
-  next: string,
-): void {
-  logger[level](`${what}: ${nameOf(delivery)}: ${describeError(error)}; ${next}`, { ...fieldsOf(delivery), error });
-}
 
 /**
  * Warns if a handler rejected its delivery by hand, because the message is lost.
@@ -49,16 +39,6 @@ export function describeSettled(delivery: AnyDelivery): string {
 /** Returns the error of a delivery beyond the `deliveryLimit`. */
 export function tooManyDeliveries({ attempt }: AnyDelivery, limit: number): SluiceError {
   return new SluiceError(`Delivered ${attempt} times, more often than the \`deliveryLimit\` of ${limit} allows`);
-}
-
-/** Names a delivery in a log line. */
-export function nameOf({ id, key, queue, attempt }: AnyDelivery): string {
-  return `delivery ${id} (${JSON.stringify(key)}) from queue ${JSON.stringify(queue)}, attempt ${attempt}`;
-}
-
-/** Returns the fields of a delivery for the details of a log line. */
-export function fieldsOf({ id, key, queue, attempt }: AnyDelivery): LogDetails {
-  return { queue, key, id, attempt };
 }
 
 /** Warns once of each message that was delivered far more often than its retries explain. */

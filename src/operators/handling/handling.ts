@@ -3,14 +3,17 @@ import type { Delivery } from '../../backend.js';
 import type { Credit } from '../../bridge/credit.js';
 import { UnrecoverableError } from '../../errors.js';
 import { COUNTED } from '../../internal/answers.js';
+import { logFailure } from '../../internal/delivery-log.js';
+import { interceptionOf } from '../../internal/interception.js';
 import { onAbort } from '../../internal/on-abort.js';
+import type { OutcomeStatus } from '../../internal/outcome.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { clockOf, isVirtual } from '../../internal/virtual-time.js';
-import type { BoundHandleOptions, Handler, OutcomeStatus, PrefetchController } from '../handle-options.js';
+import type { BoundHandleOptions, Handler, PrefetchController } from '../handle-options.js';
 import { Attempt, type Ending, type Failure, type Lane } from './attempt.js';
 import { AttemptQueue } from './attempt-queue.js';
 import { DeadLetters } from './dead-letters.js';
-import { describeSettled, logFailure, logRejection, ManyDeliveriesWarning, tooManyDeliveries } from './delivery-log.js';
+import { describeSettled, logRejection, ManyDeliveriesWarning, tooManyDeliveries } from './delivery-log.js';
 import { nextTry, RetryTimers, retryDelay } from './retry.js';
 import {
   correct,
@@ -72,19 +75,21 @@ export class Handling implements SourceObserver<Delivery> {
     credit?: Credit,
     prefetch?: PrefetchController,
   ) {
-    const { concurrency, context, timeout, scheduler, onOutcome, deliveryLimit } = options;
+    const { concurrency, context, timeout, scheduler, onOutcome, deliveryLimit, logger } = options;
     this.#subscriber = subscriber;
     this.#options = options;
     this.#prefetch = prefetch;
     // A spread would give each subscription an object of another shape, and slow down all of them.
     this.#workers = new Workers({
       handler,
+      logger,
       concurrency,
       context,
       timeout,
       scheduler,
       virtual: isVirtual(scheduler),
-      clock: onOutcome || prefetch ? clockOf(scheduler) : undefined,
+      clock: clockOf(scheduler),
+      measured: onOutcome !== undefined || prefetch !== undefined,
       onStart: prefetch && ((now) => prefetch.handlerStarted(now)),
       onValue: (value) => subscriber.next(value),
       onEnd: (worker) => this.#moveOn(this.#finish(worker)),
@@ -120,8 +125,10 @@ export class Handling implements SourceObserver<Delivery> {
   take(delivery: Delivery): void {
     const attempt = new Attempt(delivery);
     const { deliveryLimit } = this.#options;
+    const failure = interceptionOf(delivery)?.failure;
     if (this.#phase !== OPEN) this.#takeLate(attempt);
     else if (delivery.attempt > deliveryLimit) this.#failed(attempt, tooManyDeliveries(delivery, deliveryLimit), 0);
+    else if (failure !== undefined) this.#failed(attempt, failure.error, 0, 'An interceptor failed');
     else if (this.#suspects === undefined || this.#suspects.admits(attempt)) this.#admit(attempt);
   }
 
@@ -236,18 +243,19 @@ export class Handling implements SourceObserver<Delivery> {
     return result === undefined ? now : 0;
   }
 
-  #failed(attempt: Attempt, error: unknown, duration: number): void {
+  #failed(attempt: Attempt, error: unknown, duration: number, what = 'A handler failed'): void {
     const { delivery } = attempt;
     const { retryCount, logger } = this.#options;
     const failure = { error };
     if (delivery.settled) {
-      logFailure(logger, 'warn', 'A handler failed', delivery, error, describeSettled(delivery));
+      logFailure(logger, 'warn', what, delivery, error, describeSettled(delivery));
       this.#settle(attempt, 'release', duration, failure);
-    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error)) this.#retry(attempt, failure, duration);
+    } else if (delivery.attempt <= retryCount && !UnrecoverableError.is(error))
+      this.#retry(attempt, failure, duration, what);
     else this.#giveUp(attempt, failure, duration);
   }
 
-  #retry(attempt: Attempt, failure: Failure, duration: number): void {
+  #retry(attempt: Attempt, failure: Failure, duration: number, what: string): void {
     const { delivery, lane } = attempt;
     const { error } = failure;
     const delay = retryDelay(this.#options, delivery, error, delivery.attempt);
@@ -255,7 +263,7 @@ export class Handling implements SourceObserver<Delivery> {
     // The timer first: the log line or the outcome may stop the consumer, and `#stop` must find it.
     if (inPlace) this.#retries.start({ attempt, duration, failure }, delay, () => this.#retryInPlace(attempt, lane));
     const next = inPlace || lane === undefined ? `next try in ${Math.round(delay)} ms` : 'it is requeued';
-    logFailure(this.#options.logger, 'warn', 'A handler failed', delivery, error, next);
+    logFailure(this.#options.logger, 'warn', what, delivery, error, next);
     if (inPlace) reportOutcome(attempt, 'retried', duration, failure, this.#options);
     // In a lane without the delay: the rest of the lane is requeued, too, and must not overtake it.
     else this.#settle(attempt, 'nack', duration, failure, lane ? undefined : { delay });

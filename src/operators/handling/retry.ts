@@ -1,12 +1,12 @@
 import { type SchedulerLike, Subscription } from 'rxjs';
 import type { Delivery } from '../../backend.js';
 import { after } from '../../internal/after.js';
+import { fieldsOf, nameOf } from '../../internal/delivery-log.js';
 import { deliveryRecord, inspectCustom } from '../../internal/delivery-symbols.js';
 import { describe, describeError } from '../../internal/describe.js';
 import { isMilliseconds } from '../../internal/options.js';
 import type { CheckedHandleOptions } from '../handle-options.js';
 import type { Attempt, Failure } from './attempt.js';
-import { fieldsOf, nameOf } from './delivery-log.js';
 
 /** The delay before a retry if `retry.delay` fails to return one, in milliseconds. */
 const FALLBACK_DELAY = 1000;

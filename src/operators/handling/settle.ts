@@ -1,11 +1,13 @@
 import type { Delivery } from '../../backend.js';
 import { answerTo, COUNTED } from '../../internal/answers.js';
+import { logFailure } from '../../internal/delivery-log.js';
 import { quarantine } from '../../internal/delivery-symbols.js';
 import { describeError } from '../../internal/describe.js';
 import type { Logger } from '../../internal/logger.js';
-import type { AnyDelivery, CheckedHandleOptions, OutcomeStatus } from '../handle-options.js';
+import type { AnyDelivery, Outcome, OutcomeStatus } from '../../internal/outcome.js';
+import type { CheckedHandleOptions } from '../handle-options.js';
 import type { Attempt, Ending, Failure } from './attempt.js';
-import { logFailure, logRejection } from './delivery-log.js';
+import { logRejection } from './delivery-log.js';
 
 /**
  * | event                                   | settlement                                           |
@@ -83,11 +85,14 @@ export function reportOutcome(
   failure: Failure | undefined,
   { onOutcome, logger }: CheckedHandleOptions,
 ): void {
-  if (onOutcome === undefined || attempt.reported) return;
+  if ((onOutcome === undefined && attempt.onOutcome === undefined) || attempt.reported) return;
   attempt.reported = true;
   const { delivery } = attempt;
+  const outcome: Outcome =
+    failure === undefined ? { status, delivery, duration } : { status, delivery, duration, ...failure };
+  attempt.onOutcome?.(outcome);
   try {
-    onOutcome(failure === undefined ? { status, delivery, duration } : { status, delivery, duration, ...failure });
+    onOutcome?.(outcome);
   } catch (error) {
     logger.error(`\`onOutcome\` failed: ${describeError(error)}`, { error });
   }

@@ -3,16 +3,20 @@ import { fromAsyncIterable } from '../../bridge/from-async-iterable.js';
 import { HandlerTimeoutError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { type AsyncContext, isContextInUse } from '../../internal/async-context.js';
+import { nameOf } from '../../internal/delivery-log.js';
 import { watchRejection } from '../../internal/delivery-symbols.js';
+import { type Interception, interceptionOf, type ProcessHook } from '../../internal/interception.js';
+import type { Logger } from '../../internal/logger.js';
 import { isAsyncIterable, isObservable, toOwnObservable } from '../../internal/observables.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { turn } from '../../internal/turn.js';
 import type { Handler } from '../handle-options.js';
-import type { Attempt } from './attempt.js';
-import { nameOf } from './delivery-log.js';
+import type { Attempt, Failure } from './attempt.js';
+import { processAttempt } from './processing.js';
 
 export interface WorkersOptions {
   readonly handler: Handler;
+  readonly logger: Logger;
   readonly concurrency: number;
   /** The asynchronous context of the handlers. */
   readonly context: AsyncContext;
@@ -20,11 +24,9 @@ export interface WorkersOptions {
   readonly scheduler: SchedulerLike;
   /** Whether the scheduler runs in virtual time. */
   readonly virtual: boolean;
-  /**
-   * Measures durations; undefined if nothing needs them: reading it costs as much as an empty
-   * handler.
-   */
-  readonly clock: TimestampProvider | undefined;
+  readonly clock: TimestampProvider;
+  /** Whether outcomes need durations. To read the clock costs as much as an empty handler. */
+  readonly measured: boolean;
   readonly onStart: ((now: number) => void) | undefined;
   /** Called with each value of an Observable or an async iterable. */
   readonly onValue: (value: unknown) => void;
@@ -38,9 +40,11 @@ export class Workers {
   readonly #options: WorkersOptions;
   readonly #all = new Set<Worker>();
   readonly #free: Worker[] = [];
+  #measured: boolean;
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+    this.#measured = options.measured;
   }
 
   /** Whether another handler may start. */
@@ -50,7 +54,7 @@ export class Workers {
 
   /** Returns the time, or 0 if nothing needs it. */
   now(): number {
-    return this.#options.clock === undefined ? 0 : this.#options.clock.now();
+    return this.#measured ? this.#options.clock.now() : 0;
   }
 
   /**
@@ -60,12 +64,14 @@ export class Workers {
   start(attempt: Attempt, now: number): Worker | undefined {
     const worker = this.#free.pop() ?? this.#newWorker();
     this.running++;
-    if (this.#options.clock !== undefined) {
+    const interception = interceptionOf(attempt.delivery);
+    if (interception !== undefined) this.#measured = true;
+    if (this.#measured) {
       worker.startedAt = now || this.#options.clock.now();
       this.#options.onStart?.(worker.startedAt);
     }
-    if (isContextInUse()) this.#runInContext(worker, attempt);
-    else worker.run(attempt);
+    if (isContextInUse()) this.#runInContext(worker, attempt, interception);
+    else worker.run(attempt, interception);
     return worker.endedInCall ? worker : undefined;
   }
 
@@ -90,8 +96,8 @@ export class Workers {
   }
 
   /** Separate from `start`: a closure in a function costs each of its calls. */
-  #runInContext(worker: Worker, attempt: Attempt): void {
-    this.#options.context.run(() => worker.run(attempt));
+  #runInContext(worker: Worker, attempt: Attempt, interception: Interception | undefined): void {
+    this.#options.context.run(() => worker.run(attempt, interception));
   }
 
   #newWorker(): Worker {
@@ -116,6 +122,8 @@ export class Worker implements SourceObserver<unknown> {
   result: unknown;
   /** Whether it ended before `run` returned. Then `onEnd` is not called. */
   endedInCall = false;
+  /** The error of an interceptor while its handler runs: the attempt fails with it. */
+  #failure: Failure | undefined;
   /** Whether the handler timed out. It may still run, so the worker must not be reused. */
   timedOut = false;
   readonly #options: WorkersOptions;
@@ -132,22 +140,13 @@ export class Worker implements SourceObserver<unknown> {
     this.#options = options;
   }
 
-  run(attempt: Attempt): void {
+  /** @param interception what interceptors have to do with the delivery */
+  run(attempt: Attempt, interception: Interception | undefined): void {
     this.attempt = attempt;
     this.ended = this.endedInCall = false;
     watchRejection(attempt.delivery);
-    let result: unknown;
-    let work: Promise<unknown> | Observable<unknown> | undefined;
-    try {
-      result = this.#options.handler(attempt.delivery, attempt);
-      work = result instanceof Promise ? result : workOf(result);
-    } catch (error) {
-      this.endedInCall = this.#end(true, error);
-      return;
-    }
-    if (work === undefined) this.endedInCall = this.#end(false, result);
-    else if (work instanceof Promise) this.#await(work);
-    else this.#flatten(work);
+    if (interception === undefined) this.endedInCall = this.#start(attempt);
+    else this.#process(attempt, interception.processHooks);
   }
 
   /** Aborts the handler and ignores what it does from now on. */
@@ -169,6 +168,46 @@ export class Worker implements SourceObserver<unknown> {
     this.#endInTurn(failure !== undefined, failure?.error);
   }
 
+  /** Starts the handler. Returns whether it has ended. */
+  #start(attempt: Attempt): boolean {
+    let result: unknown;
+    let work: Promise<unknown> | Observable<unknown> | undefined;
+    try {
+      result = this.#options.handler(attempt.delivery, attempt);
+      work = result instanceof Promise ? result : workOf(result);
+    } catch (error) {
+      return this.#end(true, error);
+    }
+    if (work === undefined) return this.#end(false, result);
+    if (work instanceof Promise) this.#await(work);
+    else this.#flatten(work);
+    return false;
+  }
+
+  /** Runs interceptors, which start the handler now or later, or fail. */
+  #process(attempt: Attempt, hooks: readonly ProcessHook[]): void {
+    let isStarted = false;
+    let inCall = true;
+    processAttempt(attempt, hooks, {
+      logger: this.#options.logger,
+      start: () => {
+        if (this.attempt !== attempt || this.ended) return;
+        isStarted = true;
+        if (this.#start(attempt) && !inCall) this.#tellEndInTurn();
+      },
+      end: (failure) => {
+        if (this.attempt !== attempt) return false;
+        if (isStarted) this.#failure ??= failure;
+        if (this.ended) this.#applyFailure();
+        else if (!isStarted && this.#end(failure !== undefined, failure?.error) && !inCall) this.#tellEndInTurn();
+        return true;
+      },
+    });
+    inCall = false;
+    this.endedInCall = this.ended;
+    if (!this.ended) this.#startTimer();
+  }
+
   #await(result: Promise<unknown>): void {
     // Also after an abort within the handler: a rejection must not be unhandled.
     result.then(this.#onResult, this.#onError);
@@ -185,11 +224,13 @@ export class Worker implements SourceObserver<unknown> {
 
   #startTimer(): void {
     const { timeout } = this.#options;
-    if (timeout !== undefined && this.attempt !== undefined) this.#startTimerOf(this.attempt, timeout);
+    if (timeout !== undefined && this.attempt !== undefined && this.#timer === undefined)
+      this.#startTimerOf(this.attempt, timeout);
   }
 
   #startTimerOf(attempt: Attempt, timeout: number): void {
     this.#timer = after(this.#options.scheduler, timeout, () => {
+      this.#timer = undefined;
       const error = new HandlerTimeoutError(`The handler took longer than ${timeout} ms: ${nameOf(attempt.delivery)}`);
       this.abandon(error);
       this.timedOut = true;
@@ -201,7 +242,10 @@ export class Worker implements SourceObserver<unknown> {
 
   /** Ends a handler that may never have waited. It must not starve the event loop. */
   #endInTurn(failed: boolean, result: unknown): void {
-    if (!this.#end(failed, result)) return;
+    if (this.#end(failed, result)) this.#tellEndInTurn();
+  }
+
+  #tellEndInTurn(): void {
     if (this.#options.virtual) this.#options.onEnd(this);
     else turn.run(this.#tellEnd);
   }
@@ -216,7 +260,17 @@ export class Worker implements SourceObserver<unknown> {
     this.ended = true;
     this.failed = failed;
     this.result = result;
+    if (this.#failure !== undefined) this.#applyFailure();
     return true;
+  }
+
+  /** The error of an interceptor fails a handler that has succeeded. */
+  #applyFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure === undefined || this.failed) return;
+    this.failed = true;
+    this.result = failure.error;
   }
 }
 

@@ -1,0 +1,229 @@
+import type { Observable, Subscriber } from 'rxjs';
+import type { Delivery } from '../backend.js';
+import { UnrecoverableError } from '../errors.js';
+import { answerTo, unawaited } from '../internal/answers.js';
+import { BlockQueue } from '../internal/block-queue.js';
+import { logFailure } from '../internal/delivery-log.js';
+import { viewDelivery } from '../internal/delivery-view.js';
+import { describe } from '../internal/describe.js';
+import { exponentialBackoff } from '../internal/exponential-backoff.js';
+import { type Interception, interceptionOf, noteInterception, type ProcessHook } from '../internal/interception.js';
+import { defaultLogger, shieldLogger } from '../internal/logger.js';
+import { onAbort } from '../internal/on-abort.js';
+import { Sink, type SourceObserver } from '../internal/sink.js';
+import type { InterceptorContext, QueueInterceptor } from './interceptor.js';
+
+/** An interceptor of deliveries. */
+export type DeliveryInterceptor = QueueInterceptor & Required<Pick<QueueInterceptor, 'deliver'>>;
+
+export interface DeliveryChainOptions {
+  /** In the order in which they see a delivery: the innermost first. */
+  readonly interceptors: readonly DeliveryInterceptor[];
+  /** Run around each handler, the outermost first. */
+  readonly processHooks: readonly ProcessHook[];
+  readonly context: InterceptorContext;
+  /** Whether the subscriber takes the deliveries on which an interceptor has failed. */
+  readonly forHandler: boolean;
+  /** The signal of the intake. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A delivery whose interceptors are at work, or that waits for one before it. */
+interface Slot {
+  readonly delivery: Delivery;
+  /** Whether it is known what the subscriber gets: `result`, or nothing. */
+  done: boolean;
+  result: Delivery | undefined;
+}
+
+const logger = shieldLogger(defaultLogger);
+const redeliveryDelay = exponentialBackoff();
+
+/**
+ * One subscription to an intercepted stream: each delivery passes the interceptors, and is emitted
+ * in order.
+ *
+ * While nothing waits and no interceptor returns a promise, everything happens within the call of
+ * the source.
+ */
+export class DeliveryChain implements SourceObserver<Delivery> {
+  readonly #subscriber: Subscriber<Delivery>;
+  readonly #options: DeliveryChainOptions;
+  readonly #source: Sink<Delivery>;
+  readonly #own: Interception | undefined;
+  /** The last combination with an inner queue's interception: all its deliveries share one. */
+  #combined: { readonly inner: Interception; readonly both: Interception } | undefined;
+  /** The delivery that is emitted next, and those after it. */
+  #first: Slot | undefined;
+  readonly #others = new BlockQueue<Slot>();
+  #completed = false;
+
+  constructor(subscriber: Subscriber<Delivery>, options: DeliveryChainOptions) {
+    this.#subscriber = subscriber;
+    this.#options = options;
+    this.#own = options.processHooks.length > 0 ? { processHooks: options.processHooks } : undefined;
+    // Without a `deliver`, nothing of the user runs before the subscriber, which enters its context.
+    this.#source = new Sink<Delivery>(this, options.interceptors.length === 0);
+  }
+
+  connect(source: Observable<Delivery>): void {
+    const ignoreAbort = onAbort(this.#options.signal, () => this.#releaseAll());
+    this.#subscriber.add(() => {
+      ignoreAbort();
+      this.#releaseAll();
+      this.#source.unsubscribe();
+    });
+    source.subscribe(this.#source);
+  }
+
+  take(delivery: Delivery): void {
+    // A source that emits within `subscribe` may emit after the unsubscribe.
+    if (this.#subscriber.closed) {
+      release(delivery);
+      return;
+    }
+    const result = this.#intercept(delivery);
+    if (result instanceof Promise) this.#await(delivery, result);
+    else if (this.#first !== undefined) this.#others.push({ delivery, done: true, result });
+    else this.#emit(delivery, result);
+  }
+
+  exhaust(failure?: { readonly error: unknown }): void {
+    if (failure !== undefined) {
+      this.#releaseAll();
+      this.#subscriber.error(failure.error);
+      return;
+    }
+    this.#completed = true;
+    this.#emitReady();
+  }
+
+  /** Passes a delivery through the interceptors. Returns a promise only if one of them does. */
+  #intercept(delivery: Delivery): Delivery | undefined | Promise<Delivery | undefined> {
+    const { interceptors, context } = this.#options;
+    // An interceptor of the inner queue has failed on it.
+    if (interceptors.length === 0 || interceptionOf(delivery)?.failure !== undefined) return delivery;
+    let current = delivery;
+    try {
+      for (let index = 0; index < interceptors.length; index++) {
+        const result = (interceptors[index] as DeliveryInterceptor).deliver(current, context);
+        if (isThenable(result)) return this.#interceptLater(delivery, result, index + 1);
+        if (result === undefined) return undefined;
+        current = result === current ? current : checked(result);
+      }
+      return current;
+    } catch (error) {
+      return this.#failed(delivery, error);
+    }
+  }
+
+  async #interceptLater(
+    delivery: Delivery,
+    pending: PromiseLike<Delivery | undefined>,
+    next: number,
+  ): Promise<Delivery | undefined> {
+    const { interceptors, context } = this.#options;
+    try {
+      let result = await pending;
+      for (const interceptor of interceptors.slice(next)) {
+        if (result === undefined) return undefined;
+        result = await interceptor.deliver(checked(result), context);
+      }
+      return result && checked(result);
+    } catch (error) {
+      return this.#failed(delivery, error);
+    }
+  }
+
+  #await(delivery: Delivery, pending: Promise<Delivery | undefined>): void {
+    const slot: Slot = { delivery, done: false, result: undefined };
+    if (this.#first === undefined) this.#first = slot;
+    else this.#others.push(slot);
+    void pending.then((result) => {
+      slot.done = true;
+      slot.result = result;
+      this.#emitReady();
+    });
+  }
+
+  /** Emits what nothing has to wait for, and completes when the source has. */
+  #emitReady(): void {
+    for (let slot = this.#first; slot !== undefined; slot = this.#first) {
+      // The queue may have taken it back: then nobody has to wait for it.
+      if (!slot.done && !(this.#completed && slot.delivery.settled)) return;
+      this.#shift();
+      this.#emit(slot.delivery, slot.result);
+    }
+    if (this.#completed) this.#subscriber.complete();
+  }
+
+  #shift(): void {
+    this.#first = this.#others.length > 0 ? this.#others.shift() : undefined;
+  }
+
+  /** Releases what was not emitted: it keeps its attempt. */
+  #releaseAll(): void {
+    for (let slot = this.#first; slot !== undefined; slot = this.#first) {
+      this.#shift();
+      release(slot.delivery);
+    }
+  }
+
+  #emit(delivery: Delivery, result: Delivery | undefined): void {
+    if (result === undefined || result.settled) return;
+    const inner = interceptionOf(delivery);
+    const interception = inner === undefined || inner.failure !== undefined ? this.#own : this.#combine(inner);
+    if (interception === undefined || interceptionOf(result)?.failure !== undefined) this.#subscriber.next(result);
+    else this.#subscriber.next(noted(result, interception));
+  }
+
+  #combine(inner: Interception): Interception {
+    if (this.#own === undefined) return inner;
+    if (this.#combined?.inner !== inner) {
+      const processHooks = [...this.#own.processHooks, ...inner.processHooks];
+      this.#combined = { inner, both: { processHooks } };
+    }
+    return (this.#combined as { both: Interception }).both;
+  }
+
+  /** Fails the attempt of a handler with the error. Any other consumer never sees the delivery. */
+  #failed(delivery: Delivery, error: unknown): Delivery | undefined {
+    const what = 'An interceptor failed';
+    if (delivery.settled) {
+      logFailure(logger, 'error', what, delivery, error, `its delivery was already ${delivery.settled}`);
+      return undefined;
+    }
+    if (this.#options.forHandler) return noted(delivery, { processHooks: [], failure: { error } });
+    if (UnrecoverableError.is(error)) {
+      logFailure(logger, 'error', what, delivery, error, 'its message is rejected');
+      unawaited(answerTo(() => delivery.reject(error)));
+    } else {
+      const delay = Math.round(redeliveryDelay(error, delivery.attempt));
+      logFailure(logger, 'error', what, delivery, error, `next try in ${delay} ms`);
+      unawaited(answerTo(() => delivery.nack({ delay })));
+    }
+    return undefined;
+  }
+}
+
+/** Notes an interception on a delivery, or on a view of one that is frozen. */
+function noted(delivery: Delivery, interception: Interception): Delivery {
+  const noting = Object.isExtensible(delivery) ? delivery : viewDelivery(delivery, {});
+  noteInterception(noting, interception);
+  return noting;
+}
+
+function release(delivery: Delivery): void {
+  if (!delivery.settled) unawaited(answerTo(() => delivery.release()));
+}
+
+function checked(result: unknown): Delivery {
+  if (typeof (result as Partial<Delivery> | null)?.ack === 'function') return result as Delivery;
+  throw new TypeError(
+    `Expected \`deliver\` of an interceptor to return a delivery or undefined, got ${describe(result)}`,
+  );
+}
+
+function isThenable(value: unknown): value is PromiseLike<Delivery | undefined> {
+  return typeof (value as Partial<PromiseLike<unknown>> | undefined | null)?.then === 'function';
+}

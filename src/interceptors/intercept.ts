@@ -1,0 +1,149 @@
+import type { Observable, Subscriber } from 'rxjs';
+import type { ConsumeOptions, Delivery, DeliveryStream, QueueBackend } from '../backend.js';
+import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
+import { hasCredit, withCredit } from '../bridge/credit.js';
+import {
+  type CreditIntake,
+  consumeDeliveries,
+  createDeliveryStream,
+  type DeliverySource,
+} from '../bridge/delivery-stream.js';
+import { forHandler, offerForHandler } from '../bridge/for-handler.js';
+import { UnsupportedOperationError } from '../errors.js';
+import { describe } from '../internal/describe.js';
+import { checkObservable } from '../internal/observables.js';
+import { checkFunction, checkMethods } from '../internal/options.js';
+import { delegate } from './delegate.js';
+import { DeliveryChain, type DeliveryInterceptor } from './delivery-chain.js';
+import type { InterceptorContext, QueueInterceptor } from './interceptor.js';
+import { interceptPublish, type Publish, type PublishInterceptor } from './publish-chain.js';
+
+type AnyQueue = QueueBackend & {
+  within?(transaction: unknown): { publish: Publish };
+  tryPublish?(...entry: never[]): boolean;
+};
+
+/**
+ * Wraps a queue in interceptors. Returns a queue with every member and the type of the given one.
+ * The first interceptor is the outermost: it sees a published message first, and a delivery last.
+ * Without interceptors, returns the queue itself.
+ *
+ * Everything that publishes or delivers passes the interceptors: `publish`, `within`, `deliveries`,
+ * `consume`, `receive`, and whatever is given the intercepted queue, such as `publishTo`,
+ * `AsyncLoopConsumer` or `deadLetter`.
+ *
+ * *Gotchas*: the given queue stays as it is. `peek` and `published$` show messages as they are
+ * stored. `tryPublish` of a `MemoryBackend` throws if an interceptor has `publish`, which may need
+ * time or add headers.
+ *
+ * @example
+ * ```ts
+ * const timed = intercept(queue, {
+ *   async process({ key }, run) {
+ *     const { duration, status } = await run();
+ *     histogram.record(duration, { key, status });
+ *   },
+ * });
+ * ```
+ * @throws {TypeError} if the queue or an interceptor is invalid. The message names it.
+ */
+export function intercept<Queue extends QueueBackend>(
+  queue: Queue,
+  ...interceptors: readonly QueueInterceptor[]
+): Queue {
+  const target: AnyQueue = checkMethods<AnyQueue>('queue', queue, ['publish', 'consume', 'deliveries']);
+  for (const [index, interceptor] of interceptors.entries()) checkInterceptor(index, interceptor);
+  const publishing = interceptors.filter((one): one is PublishInterceptor => one.publish !== undefined);
+  const delivering = interceptors.filter(({ deliver, process }) => (deliver ?? process) !== undefined);
+  if (publishing.length + delivering.length === 0) return queue;
+  return delegate(queue, {
+    ...(publishing.length > 0 && publishMembers(target, publishing)),
+    ...(delivering.length > 0 && deliverMembers(target, delivering)),
+  });
+}
+
+function publishMembers(queue: AnyQueue, interceptors: readonly PublishInterceptor[]): Record<string, unknown> {
+  const intercepted = (publisher: Pick<AnyQueue, 'publish'>): Publish =>
+    interceptPublish((...message) => publisher.publish(...message), interceptors);
+  const within = (transaction: unknown): object => {
+    const publisher = (queue as Required<AnyQueue>).within(transaction);
+    return delegate(publisher, { publish: intercepted(publisher) });
+  };
+  const tryPublish = (): never => {
+    throw new UnsupportedOperationError(
+      'An intercepted queue has no `tryPublish`: its interceptors may need time, or add headers. Use `publish`',
+    );
+  };
+  return {
+    publish: intercepted(queue),
+    ...(queue.within !== undefined && { within }),
+    ...(queue.tryPublish !== undefined && { tryPublish }),
+  };
+}
+
+function deliverMembers(queue: AnyQueue, interceptors: readonly QueueInterceptor[]): Record<string, unknown> {
+  const streamOf = (options: CheckedConsumeOptions, obeysCredit: boolean, isForHandler: boolean) =>
+    createDeliveryStream(new InterceptedSource(queue, interceptors, obeysCredit, isForHandler), options);
+  const deliveries = (given?: ConsumeOptions): DeliveryStream => {
+    // The queue refuses invalid options. Nothing connects before the first subscriber.
+    const obeysCredit = hasCredit(queue.deliveries(given));
+    const options = checkConsumeOptions(given);
+    const stream = streamOf(options, obeysCredit, false);
+    offerForHandler(stream, () => streamOf(options, obeysCredit, true));
+    return stream;
+  };
+  const consume = (given?: ConsumeOptions): AsyncIterableIterator<object> => {
+    queue.deliveries(given);
+    return consumeDeliveries(new InterceptedSource(queue, interceptors, false, false), checkConsumeOptions(given));
+  };
+  return { deliveries, consume };
+}
+
+/** Connects each subscriber to the queue through the interceptors. */
+class InterceptedSource implements DeliverySource {
+  readonly obeysCredit: boolean;
+  readonly #queue: AnyQueue;
+  readonly #interceptors: readonly QueueInterceptor[];
+  readonly #forHandler: boolean;
+
+  constructor(queue: AnyQueue, interceptors: readonly QueueInterceptor[], obeysCredit: boolean, isForHandler: boolean) {
+    this.obeysCredit = obeysCredit;
+    this.#queue = queue;
+    this.#interceptors = interceptors;
+    this.#forHandler = isForHandler;
+  }
+
+  connect(subscriber: Subscriber<Delivery>, { group, prefetch, signal, credit, watched }: CreditIntake): void {
+    if (signal?.aborted) {
+      subscriber.complete();
+      return;
+    }
+    const context: InterceptorContext = { group };
+    const stream = this.#queue.deliveries({ group, prefetch, signal });
+    const own: Observable<Delivery> = this.#forHandler ? forHandler(stream) : stream;
+    // A subscriber whose stalls are reported gets the stream that reports them.
+    const source = (watched ? undefined : withCredit(own, credit)) ?? own;
+    const chain = new DeliveryChain(subscriber, {
+      interceptors: this.#interceptors.filter((one): one is DeliveryInterceptor => one.deliver !== undefined).reverse(),
+      processHooks: this.#interceptors.flatMap((one) =>
+        one.process === undefined ? [] : [(delivery, run) => one.process?.(delivery, run, context)],
+      ),
+      context,
+      forHandler: this.#forHandler,
+      signal,
+    });
+    chain.connect(checkObservable<Delivery>('deliveries()', source));
+  }
+
+  waitCancelled(): void {}
+}
+
+/** @throws {TypeError} unless the interceptor is one */
+function checkInterceptor(index: number, interceptor: QueueInterceptor): void {
+  const name = `interceptors[${index}]`;
+  if (typeof interceptor !== 'object' || interceptor === null)
+    throw new TypeError(`Expected \`${name}\` to be an interceptor, got ${describe(interceptor)}`);
+  for (const method of ['publish', 'deliver', 'process'] as const) {
+    if (interceptor[method] !== undefined) checkFunction(`${name}.${method}`, interceptor[method]);
+  }
+}
