@@ -13,6 +13,8 @@ const layers = {
   operators: ['backend', 'errors', 'internal', 'bridge'],
   consumer: ['backend', 'errors', 'internal', 'bridge', 'operators', 'core/base-delivery'],
   interceptors: ['backend', 'errors', 'internal', 'bridge'],
+  schema: ['backend', 'errors', 'internal', 'interceptors'],
+  opentelemetry: ['backend', 'errors', 'internal', 'interceptors'],
   loader: ['backend', 'errors', 'internal'],
   testing: ['backend', 'errors', 'internal', 'bridge', 'core/base-delivery'],
   core: ['backend', 'errors', 'internal', 'bridge'],
