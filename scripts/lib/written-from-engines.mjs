@@ -1,5 +1,8 @@
 /** The subpaths of the package that are not engines, with their folders in `src`. */
-const SUBPATHS = { driver: 'core', testing: 'testing' };
+const SUBPATHS = { driver: 'core', opentelemetry: 'opentelemetry', schema: 'schema', testing: 'testing' };
+
+/** The optional peer dependencies of these subpaths. The clients of the engines are the others. */
+const OPTIONAL_PEERS = { '@opentelemetry/api': '^1.9.0' };
 
 const sorted = (object) =>
   Object.fromEntries(Object.entries(object).sort(([one], [other]) => (one < other ? -1 : Number(one > other))));
@@ -18,7 +21,7 @@ const entry = (file) => ({
 export function manifestWith(engines, manifest) {
   const folders = sorted({ ...SUBPATHS, ...Object.fromEntries(engines.map(({ name }) => [name, name])) });
   const subpaths = Object.entries(folders);
-  const clients = Object.assign({}, ...engines.map(({ peers }) => peers));
+  const optional = sorted(Object.assign({}, OPTIONAL_PEERS, ...engines.map(({ peers }) => peers)));
   const required = Object.entries(manifest.peerDependencies).filter(
     ([name]) => !manifest.peerDependenciesMeta[name]?.optional,
   );
@@ -34,8 +37,8 @@ export function manifestWith(engines, manifest) {
     typesVersions: {
       '*': Object.fromEntries(subpaths.map(([name, folder]) => [name, [`./dist/${folder}/index.d.ts`]])),
     },
-    peerDependencies: sorted({ ...Object.fromEntries(required), ...clients }),
-    peerDependenciesMeta: Object.fromEntries(Object.keys(sorted(clients)).map((name) => [name, { optional: true }])),
+    peerDependencies: sorted({ ...Object.fromEntries(required), ...optional }),
+    peerDependenciesMeta: Object.fromEntries(Object.keys(optional).map((name) => [name, { optional: true }])),
   };
 }
 
