@@ -2,6 +2,7 @@ import type { Observable, Subscription } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import { unawaited } from '../internal/answers.js';
 import { BlockQueue } from '../internal/block-queue.js';
+import { Sink } from '../internal/sink.js';
 import { NOTHING, PullIterator } from './pull-iterator.js';
 
 export interface DeliveryIteration<Item> {
@@ -36,11 +37,12 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
   }
 
   protected override open(): void {
-    this.#subscription = this.#iteration.connect(this.#intake.signal).subscribe({
-      next: (delivery) => this.#take(delivery),
-      error: (error: unknown) => this.#sourceEnded({ error }),
-      complete: () => this.#sourceEnded(),
+    const sink = new Sink<Delivery>({
+      take: (delivery) => this.#take(delivery),
+      exhaust: (failure) => this.#sourceEnded(failure),
     });
+    this.#subscription = sink;
+    this.#iteration.connect(this.#intake.signal).subscribe(sink);
   }
 
   protected override pull(): Item | typeof NOTHING {

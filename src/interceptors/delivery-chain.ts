@@ -2,6 +2,7 @@ import type { Observable, Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import { UnrecoverableError } from '../errors.js';
 import { answerTo, unawaited } from '../internal/answers.js';
+import { AsyncContext, isContextInUse } from '../internal/async-context.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { logFailure } from '../internal/delivery-log.js';
 import { viewDelivery } from '../internal/delivery-view.js';
@@ -28,6 +29,9 @@ export interface DeliveryChainOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+/** What the subscriber gets: nothing, if it is undefined. */
+type Intercepted = Delivery | undefined | Promise<Delivery | undefined>;
+
 /** A delivery whose interceptors are at work, or that waits for one before it. */
 interface Slot {
   readonly delivery: Delivery;
@@ -49,7 +53,8 @@ const redeliveryDelay = exponentialBackoff();
 export class DeliveryChain implements SourceObserver<Delivery> {
   readonly #subscriber: Subscriber<Delivery>;
   readonly #options: DeliveryChainOptions;
-  readonly #source: Sink<Delivery>;
+  readonly #source = new Sink<Delivery>(this, true);
+  readonly #asyncContext = new AsyncContext();
   readonly #own: Interception | undefined;
   /** The last combination with an inner queue's interception: all its deliveries share one. */
   #combined: { readonly inner: Interception; readonly both: Interception } | undefined;
@@ -62,8 +67,6 @@ export class DeliveryChain implements SourceObserver<Delivery> {
     this.#subscriber = subscriber;
     this.#options = options;
     this.#own = options.processHooks.length > 0 ? { processHooks: options.processHooks } : undefined;
-    // Without a `deliver`, nothing of the user runs before the subscriber, which enters its context.
-    this.#source = new Sink<Delivery>(this, options.interceptors.length === 0);
   }
 
   connect(source: Observable<Delivery>): void {
@@ -82,7 +85,9 @@ export class DeliveryChain implements SourceObserver<Delivery> {
       release(delivery);
       return;
     }
-    const result = this.#intercept(delivery);
+    const { interceptors } = this.#options;
+    const result =
+      interceptors.length > 0 && isContextInUse() ? this.#interceptInContext(delivery) : this.#intercept(delivery);
     if (result instanceof Promise) this.#await(delivery, result);
     else if (this.#first !== undefined) this.#others.push({ delivery, done: true, result });
     else this.#emit(delivery, result);
@@ -98,8 +103,13 @@ export class DeliveryChain implements SourceObserver<Delivery> {
     this.#emitReady();
   }
 
+  /** Separate from `take`: a closure in a function costs each of its calls. */
+  #interceptInContext(delivery: Delivery): Intercepted {
+    return this.#asyncContext.run(() => this.#intercept(delivery));
+  }
+
   /** Passes a delivery through the interceptors. Returns a promise only if one of them does. */
-  #intercept(delivery: Delivery): Delivery | undefined | Promise<Delivery | undefined> {
+  #intercept(delivery: Delivery): Intercepted {
     const { interceptors, context } = this.#options;
     // An interceptor of the inner queue has failed on it.
     if (interceptors.length === 0 || interceptionOf(delivery)?.failure !== undefined) return delivery;

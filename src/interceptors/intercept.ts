@@ -64,7 +64,7 @@ export function intercept<Queue extends QueueBackend>(
 
 function publishMembers(queue: AnyQueue, interceptors: readonly PublishInterceptor[]): Record<string, unknown> {
   const intercepted = (publisher: Pick<AnyQueue, 'publish'>): Publish =>
-    interceptPublish((...message) => publisher.publish(...message), interceptors);
+    interceptPublish((key, payload, options) => publisher.publish(key, payload, options), interceptors);
   const within = (transaction: unknown): object => {
     const publisher = (queue as Required<AnyQueue>).within(transaction);
     return delegate(publisher, { publish: intercepted(publisher) });

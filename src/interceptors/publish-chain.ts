@@ -37,7 +37,7 @@ function sender(publish: Publish): Next {
     if (typeof message !== 'object' || message === null)
       throw new TypeError(`Expected \`next\` of an interceptor to be called with a message, got ${describe(message)}`);
     const { key, payload, options } = message;
-    return options === NO_OPTIONS ? publish(key, payload) : publish(key, payload, options);
+    return publish(key, payload, options === NO_OPTIONS ? undefined : options);
   };
 }
 

@@ -35,8 +35,8 @@ export class Attempt implements HandlerContext {
   nextReady: Attempt | undefined;
   /** Whether its outcome was reported. A retry in place reports it early. */
   reported = false;
-  /** Gets the outcome, for interceptors. Undefined: there are none. */
-  onOutcome: ((outcome: Outcome) => void) | undefined;
+  /** The interceptors that wait for its outcome. */
+  processing: { report(outcome: Outcome): void } | undefined;
   #controller: AbortController | undefined;
 
   constructor(delivery: Delivery) {

@@ -85,12 +85,12 @@ export function reportOutcome(
   failure: Failure | undefined,
   { onOutcome, logger }: CheckedHandleOptions,
 ): void {
-  if ((onOutcome === undefined && attempt.onOutcome === undefined) || attempt.reported) return;
+  if ((onOutcome === undefined && attempt.processing === undefined) || attempt.reported) return;
   attempt.reported = true;
   const { delivery } = attempt;
   const outcome: Outcome =
     failure === undefined ? { status, delivery, duration } : { status, delivery, duration, ...failure };
-  attempt.onOutcome?.(outcome);
+  attempt.processing?.report(outcome);
   try {
     onOutcome?.(outcome);
   } catch (error) {

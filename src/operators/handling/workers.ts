@@ -12,7 +12,7 @@ import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { turn } from '../../internal/turn.js';
 import type { Handler } from '../handle-options.js';
 import type { Attempt, Failure } from './attempt.js';
-import { processAttempt } from './processing.js';
+import { type AttemptRunner, Processing } from './processing.js';
 
 export interface WorkersOptions {
   readonly handler: Handler;
@@ -110,7 +110,7 @@ export class Workers {
 /**
  * Runs one handler at a time. It is reused, so that its callbacks are made once for many attempts.
  */
-export class Worker implements SourceObserver<unknown> {
+export class Worker implements SourceObserver<unknown>, AttemptRunner {
   /** The attempt whose handler runs; undefined while the worker is free. */
   attempt: Attempt | undefined;
   startedAt = 0;
@@ -122,6 +122,10 @@ export class Worker implements SourceObserver<unknown> {
   result: unknown;
   /** Whether it ended before `run` returned. Then `onEnd` is not called. */
   endedInCall = false;
+  /** While its interceptors are entered. */
+  #inCall = false;
+  /** Whether the interceptors have started the handler. */
+  #isStarted = false;
   /** The error of an interceptor while its handler runs: the attempt fails with it. */
   #failure: Failure | undefined;
   /** Whether the handler timed out. It may still run, so the worker must not be reused. */
@@ -138,6 +142,10 @@ export class Worker implements SourceObserver<unknown> {
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+  }
+
+  get logger(): Logger {
+    return this.#options.logger;
   }
 
   /** @param interception what interceptors have to do with the delivery */
@@ -184,28 +192,31 @@ export class Worker implements SourceObserver<unknown> {
     return false;
   }
 
-  /** Runs interceptors, which start the handler now or later, or fail. */
+  /** Enters the interceptors, which start the handler now or later, or fail. */
   #process(attempt: Attempt, hooks: readonly ProcessHook[]): void {
-    let isStarted = false;
-    let inCall = true;
-    processAttempt(attempt, hooks, {
-      logger: this.#options.logger,
-      start: () => {
-        if (this.attempt !== attempt || this.ended) return;
-        isStarted = true;
-        if (this.#start(attempt) && !inCall) this.#tellEndInTurn();
-      },
-      end: (failure) => {
-        if (this.attempt !== attempt) return false;
-        if (isStarted) this.#failure ??= failure;
-        if (this.ended) this.#applyFailure();
-        else if (!isStarted && this.#end(failure !== undefined, failure?.error) && !inCall) this.#tellEndInTurn();
-        return true;
-      },
-    });
-    inCall = false;
+    this.#inCall = true;
+    this.#isStarted = false;
+    const processing = new Processing(attempt, hooks, this);
+    attempt.processing = processing;
+    processing.enter(0);
+    this.#inCall = false;
     this.endedInCall = this.ended;
     if (!this.ended) this.#startTimer();
+  }
+
+  startHandler(attempt: Attempt): void {
+    if (this.attempt !== attempt || this.ended) return;
+    this.#isStarted = true;
+    if (this.#start(attempt) && !this.#inCall) this.#tellEndInTurn();
+  }
+
+  endAttempt(attempt: Attempt, failure: Failure | undefined): boolean {
+    if (this.attempt !== attempt) return false;
+    if (this.#isStarted) this.#failure ??= failure;
+    if (this.ended) this.#applyFailure();
+    else if (!this.#isStarted && this.#end(failure !== undefined, failure?.error) && !this.#inCall)
+      this.#tellEndInTurn();
+    return true;
   }
 
   #await(result: Promise<unknown>): void {
