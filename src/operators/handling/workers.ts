@@ -200,23 +200,26 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
     attempt.processing = processing;
     processing.enter(0);
     this.#inCall = false;
-    this.endedInCall = this.ended;
     if (!this.ended) this.#startTimer();
   }
 
   startHandler(attempt: Attempt): void {
     if (this.attempt !== attempt || this.ended) return;
     this.#isStarted = true;
-    if (this.#start(attempt) && !this.#inCall) this.#tellEndInTurn();
+    if (this.#start(attempt)) this.#tellEnded();
   }
 
   endAttempt(attempt: Attempt, failure: Failure | undefined): boolean {
     if (this.attempt !== attempt) return false;
     if (this.#isStarted) this.#failure ??= failure;
     if (this.ended) this.#applyFailure();
-    else if (!this.#isStarted && this.#end(failure !== undefined, failure?.error) && !this.#inCall)
-      this.#tellEndInTurn();
+    else if (!this.#isStarted && this.#end(failure !== undefined, failure?.error)) this.#tellEnded();
     return true;
+  }
+
+  #tellEnded(): void {
+    if (this.#inCall) this.endedInCall = true;
+    else this.#tellEndInTurn();
   }
 
   #await(result: Promise<unknown>): void {
