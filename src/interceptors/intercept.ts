@@ -141,7 +141,7 @@ class InterceptedSource implements DeliverySource {
 /** @throws {TypeError} unless the interceptor is one */
 function checkInterceptor(index: number, interceptor: QueueInterceptor): void {
   const name = `interceptors[${index}]`;
-  if (typeof interceptor !== 'object' || interceptor === null)
+  if (typeof interceptor !== 'object' || interceptor === null || Array.isArray(interceptor))
     throw new TypeError(`Expected \`${name}\` to be an interceptor, got ${describe(interceptor)}`);
   for (const method of ['publish', 'deliver', 'process'] as const) {
     if (interceptor[method] !== undefined) checkFunction(`${name}.${method}`, interceptor[method]);
