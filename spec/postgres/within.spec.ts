@@ -1,4 +1,4 @@
-import { ConfigurationError, InvalidMessageError, QueueClosedError } from 'sluice';
+import { ConfigurationError, InvalidMessageError, intercept, QueueClosedError } from 'sluice';
 import type { PostgresBackend, Queryable } from 'sluice/postgres';
 import { eventually } from '../support/eventually.js';
 import { numberOf, take, takeAll } from '../support/postgres-messages.js';
@@ -19,6 +19,21 @@ function counting(client: Queryable): Queryable & { count: number } {
 
 describeWithPostgres('PostgresBackend.within', () => {
   const suite = new PostgresSuite();
+
+  it('passes the interceptors of the queue', async () => {
+    const queue = suite.open();
+    const intercepted = intercept(queue, {
+      publish: ({ key, payload, options }, next) =>
+        next({ key, payload: { wrapped: payload }, options: { ...options, headers: { by: 'us' } } }),
+    });
+    const client = await suite.begin();
+    await intercepted.within(client).publish('order', { id: 1 });
+    expect(await failureOf(intercepted.within(client).publish('', {}))).toBeInstanceOf(InvalidMessageError);
+    expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+    await client.query('COMMIT');
+    expect(await intercepted.peek()).toMatchObject([{ payload: { wrapped: { id: 1 } }, headers: { by: 'us' } }]);
+    expect(() => intercepted.within({} as Queryable)).toThrow(TypeError);
+  });
 
   describe('stores a message', () => {
     it('when the transaction commits, together with the rows of the application', async () => {
