@@ -28,7 +28,7 @@ import { scenarios } from './scenarios/index.mjs';
 const FEWER_MESSAGES = 50_000;
 
 /**
- * The section of the scenarios without a server. The other sections have the name of the server.
+ * The section of most scenarios without a server. Those with one have its name as their section.
  */
 const IN_PROCESS = 'in-process';
 
@@ -55,7 +55,7 @@ async function run() {
   const sections = {};
   const leftOut = [];
   for (const [name, chosen] of Object.entries(sectionsOf(choose(scenarios, options.only)))) {
-    const results = name === IN_PROCESS ? await measure(chosen) : await measureOn(servers[name], chosen);
+    const results = servers[name] === undefined ? await measure(chosen) : await measureOn(servers[name], chosen);
     if (results === undefined) {
       leftOut.push(name);
       console.log(`SKIPPED, since ${servers[name].command} is not on the PATH: ${Object.keys(chosen).join(', ')}\n`);
@@ -91,7 +91,7 @@ function isWhole(name) {
 function sectionsOf(chosen) {
   const sections = {};
   for (const [id, scenario] of Object.entries(chosen)) {
-    const name = scenario.server ?? IN_PROCESS;
+    const name = scenario.section ?? scenario.server ?? IN_PROCESS;
     sections[name] = { ...sections[name], [id]: scenario };
   }
   return sections;

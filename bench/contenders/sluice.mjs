@@ -26,6 +26,13 @@ export function open({ capacity } = {}) {
 /** Uses `handle()` with all its features. Resolves when the last message is settled. */
 export function handleAll(handler, { messages, concurrency, orderBy, keys = ['bench'] }) {
   const queue = new MemoryBackend();
+  const settled = handled(queue, ({ payload }) => handler(payload), { messages, concurrency, orderBy });
+  for (let n = 0; n < messages; n++) void queue.publish(keys[n % keys.length], { n });
+  return settled;
+}
+
+/** Handles messages. Resolves when the last one is settled. */
+function handled(queue, handler, { messages, concurrency, orderBy }) {
   return new Promise((resolve, reject) => {
     let settled = 0;
     const onOutcome = ({ status, error }) => {
@@ -34,10 +41,19 @@ export function handleAll(handler, { messages, concurrency, orderBy, keys = ['be
     };
     queue
       .deliveries({ prefetch: Math.max(32, concurrency) })
-      .pipe(handle(({ payload }) => handler(payload), { concurrency, orderBy, onOutcome }))
+      .pipe(handle(handler, { concurrency, orderBy, onOutcome }))
       .subscribe({ error: reject });
-    for (let n = 0; n < messages; n++) void queue.publish(keys[n % keys.length], { n });
   });
+}
+
+export const intercepted = (kind) => openIntercepted(kind, 'wrapped');
+
+/** Opens a queue of a scenario with interceptors. Other scenarios need not load their packages. */
+export async function openIntercepted(kind, how) {
+  const module = await import('../lib/intercepted.mjs');
+  const { queue, publish, handler } = module.intercepted[kind][how]();
+  const handleAll = (take, messages) => handled(queue, handler(take), { messages, concurrency: 8 });
+  return { queue, publish, handleAll };
 }
 
 export const bridge = (source) => toAsyncIterable(source);

@@ -9,6 +9,7 @@
  * - `messages` and `rounds`: the maximum, if it is less than the options of the command;
  * - `warmUps` and `warmUpMessages`: the runs before each run, if they differ from the default;
  * - `timeout`: the maximum of a run in seconds, if it is more than `--timeout`;
+ * - `section`: the part of docs/benchmarks.md, and of results.json. Default: the one without a name;
  * - `table`: scenarios with the same table share a table of figures.
  *
  * The scenarios of an engine are in its own folder. Each receives the `url` of the server and a
@@ -21,6 +22,7 @@ import { batches, bridge } from './bridge.mjs';
 import { burst } from './burst.mjs';
 import { deliveries } from './deliveries.mjs';
 import { handle1, handle8, handle64, ordered } from './handle.mjs';
+import { passedConsume, passedHandle, traced, validated } from './intercepted.mjs';
 import { many } from './many.mjs';
 import { memory } from './memory.mjs';
 
@@ -44,5 +46,9 @@ export const scenarios = {
   handle8,
   handle64,
   ordered,
+  passedConsume,
+  passedHandle,
+  traced,
+  validated,
   ...Object.assign({}, ...Object.entries(benches).map(scenariosOf)),
 };
