@@ -23,6 +23,7 @@ describe('sluice', () => {
       'fromAsyncIterable',
       'handle',
       'inBatches',
+      'intercept',
       'loadBackend',
       'pinoLogger',
       'publishTo',
@@ -31,6 +32,7 @@ describe('sluice', () => {
       'route',
       'toAsyncBatches',
       'toAsyncIterable',
+      'viewDelivery',
     ]);
   });
 });
