@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { QueueBackend } from 'sluice';
+import { intercept, type QueueBackend } from 'sluice';
 import { RedisBackend } from 'sluice/redis';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { CONTRACT_DEADLINE, CONTRACT_PUBLISH_TIMEOUT, testEach } from '../support/contract-cases.js';
+import { passThrough } from '../support/pass-through.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { retryOnce } from '../support/retry-once.js';
 import { describeWithRedis } from '../support/servers/describe-with.js';
@@ -64,12 +65,16 @@ describeWithRedis('Contract of RedisBackend', () => {
     return cuts;
   };
 
-  testEach(
-    queueBackendContract(create, {
-      ...CAPABILITIES,
-      disconnect,
-      restart: () => server.restart(),
-      deadline: CONTRACT_DEADLINE,
-    }),
-  );
+  const capabilities: BackendCapabilities = {
+    ...CAPABILITIES,
+    disconnect,
+    restart: () => server.restart(),
+    deadline: CONTRACT_DEADLINE,
+  };
+
+  testEach(queueBackendContract(create, capabilities));
+
+  describe('through interceptors', () => {
+    testEach(queueBackendContract(async (needs) => intercept(await create(needs), passThrough), capabilities));
+  });
 });
