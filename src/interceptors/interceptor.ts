@@ -21,7 +21,8 @@ export interface InterceptorContext {
  * method is optional. Use it with `intercept`.
  *
  * *Gotchas*: a method may be `async`. On memory, a publish or a delivery then takes effect some
- * microtasks later, and no longer within the call.
+ * microtasks later, and no longer within the call. Deliveries keep their order then, but a publish
+ * may overtake an earlier one whose interceptor takes longer: to keep the order, await each publish.
  */
 export interface QueueInterceptor {
   /**

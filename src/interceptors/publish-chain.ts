@@ -116,9 +116,9 @@ function publishUntil(
   })(message);
   if (answer === DONE) return answer;
   return new Promise((resolve, reject) => {
-    const abort = () => (sent ?? rejected(signal.reason)).then(resolve, reject);
+    const abort = () => resolve(sent ?? rejected(signal.reason));
     const ignoreAbort = signal.aborted ? () => {} : onAbort(signal, abort);
     if (signal.aborted) abort();
-    answer.finally(ignoreAbort).then(resolve, reject);
+    Promise.resolve(answer).finally(ignoreAbort).then(resolve, reject);
   });
 }
