@@ -17,6 +17,9 @@ const takesLong = (spec) =>
     spec,
   );
 
+/** Packages of ES modules only, which jest cannot load as they are. */
+const ESM_ONLY = '/node_modules/(?:arktype|arkregex|@ark)/';
+
 /** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
 const project = (name, specs) => ({
   displayName: name,
@@ -24,9 +27,14 @@ const project = (name, specs) => ({
   roots: ['<rootDir>/spec', '<rootDir>/src'],
   testMatch: specs.map((spec) => `<rootDir>/spec/${spec.replaceAll(path.sep, '/')}`),
   transform: {
+    [`${ESM_ONLY}.+\\.js$`]: [
+      'ts-jest',
+      { tsconfig: { allowJs: true, module: 'CommonJS', target: 'ES2022' }, transpilation: true, diagnostics: false },
+    ],
     '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/spec/tsconfig.json' }],
     '^.+\\.(?:lua|sql)$': '<rootDir>/scripts/text.mjs',
   },
+  transformIgnorePatterns: [`^(?!.*${ESM_ONLY}).*/node_modules/`],
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^@electric-sql/pglite$': '<rootDir>/spec/support/pglite.ts',

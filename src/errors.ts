@@ -61,6 +61,14 @@ export class QueueOverflowError extends SluiceError {
   }
 }
 
+/** What is wrong with one value of a message. Shows no value. */
+export interface MessageIssue {
+  /** The position of the invalid value, such as `payload.items[3].price`. */
+  readonly path: string;
+  /** What the schema expects there, such as `must be a number, got a string`. */
+  readonly message: string;
+}
+
 /** The key, the payload or a header is invalid. The message was not enqueued. */
 export class InvalidMessageError extends SluiceError {
   static override readonly code: string = 'SLUICE_INVALID_MESSAGE';
@@ -68,6 +76,9 @@ export class InvalidMessageError extends SluiceError {
   override get name(): string {
     return 'InvalidMessageError';
   }
+
+  /** Everything that a schema finds wrong, the first issue first. Empty if no schema was involved. */
+  readonly issues: readonly MessageIssue[];
 
   /**
    * @param path the position of the invalid value, such as `payload.items[3].price`
@@ -78,10 +89,22 @@ export class InvalidMessageError extends SluiceError {
     readonly path: string,
     readonly expected: string,
     readonly received: string,
-    options?: CauseOptions,
+    { issues = [], ...options }: CauseOptions & { readonly issues?: readonly MessageIssue[] } = {},
   ) {
-    super(`Expected \`${path}\` to be ${expected}, got ${received}`, options);
+    super(`Expected \`${path}\` to be ${expected}, got ${received}${alsoInvalid(issues)}`, options);
+    this.issues = issues;
   }
+}
+
+/** How many more paths the message of an error names. */
+const MORE_PATHS = 4;
+
+function alsoInvalid(issues: readonly MessageIssue[]): string {
+  const others = [...new Set(issues.slice(1).map(({ path }) => path))].filter((path) => path !== issues[0]?.path);
+  if (others.length === 0) return '';
+  const named = others.slice(0, MORE_PATHS).map((path) => `\`${path}\``);
+  const rest = others.length - named.length;
+  return `; also invalid: ${named.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
 /**

@@ -50,6 +50,7 @@ export {
   ConfigurationError,
   HandlerTimeoutError,
   InvalidMessageError,
+  type MessageIssue,
   QueueClosedError,
   QueueOverflowError,
   SluiceError,

@@ -32,6 +32,14 @@ export type ConsumerQueue<Events extends EventMap<Events> = AnyEvents> = Pick<
 > &
   Partial<Pick<QueueBackend<Events>, 'deliveries' | 'name'>>;
 
+/**
+ * What a consumer uses of its queue. The type of `publish` does not matter: a queue may publish
+ * other types than it delivers.
+ */
+type Consumable<Events extends EventMap<Events>> = Omit<ConsumerQueue<Events>, 'publish'> & {
+  readonly publish?: unknown;
+};
+
 export interface AsyncLoopConsumerOptions<Events extends EventMap<Events> = AnyEvents>
   extends HandleOptions<Delivery<Events>> {
   /** The group to consume for. Default: `default`. */
@@ -79,7 +87,7 @@ export class AsyncLoopConsumer<Events extends EventMap<Events> = AnyEvents> impl
    * @throws {TypeError | RangeError} if the queue or an option is invalid. The message names the
    * option.
    */
-  constructor(queue: ConsumerQueue<Events>, options?: AsyncLoopConsumerOptions<Events>) {
+  constructor(queue: Consumable<Events>, options?: AsyncLoopConsumerOptions<Events>) {
     const { group, prefetch: wished = 'auto', ...handleOptions } = checkOptions(options);
     const checked = checkHandleOptions(handleOptions as HandleOptions);
     if (typeof wished === 'string' && wished !== 'auto')

@@ -1,1 +1,5 @@
-export {};
+export type { MessageIssue } from '../errors.js';
+export type { InvalidMessageFunction } from './invalid-messages.js';
+export type { StandardIssue, StandardResult, StandardSchemaV1 } from './standard-schema.js';
+export type { SchemaInput, SchemaMap, SchemaOutput, UnknownKeys, ValidatedQueue } from './types.js';
+export { type ValidatedOptions, validated } from './validated.js';

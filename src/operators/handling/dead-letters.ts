@@ -1,12 +1,11 @@
 import type { Subscription } from 'rxjs';
-import type { ConsumerGroup, Delivery, MessageHeaders } from '../../backend.js';
 import { InvalidMessageError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { whenDone } from '../../internal/answers.js';
+import { headersOf, LONGEST_ERRORS, textOf } from '../../internal/dead-letter-headers.js';
 import { logFailure } from '../../internal/delivery-log.js';
 import { groupOf, isQuarantinable, storedOf } from '../../internal/delivery-symbols.js';
-import { describeError } from '../../internal/describe.js';
-import { type Metadata, metadataOf } from '../../internal/metadata.js';
+import { metadataOf } from '../../internal/metadata.js';
 import type { OutcomeStatus } from '../../internal/outcome.js';
 import type { CheckedHandleOptions, HandlerContext } from '../handle-options.js';
 import { Attempt, type Ending, type Failure } from './attempt.js';
@@ -15,12 +14,6 @@ import { endingOf, type SettlementMethod } from './settle.js';
 
 /** The shortest delay before a dead letter is retried, in milliseconds. */
 const SHORTEST_DELAY = 1000;
-
-/**
- * The longest text of an error in a header, in UTF-16 code units: for the first try, and after the
- * queue has refused the message. After the last one, the dead letter has none of these headers.
- */
-const LONGEST_ERRORS = [1000, 100];
 
 /** Settles an attempt whose dead-lettering has ended. */
 export type OnDeadLetterEnd = (attempt: Attempt, method: SettlementMethod, ending: Ending, argument?: unknown) => void;
@@ -170,32 +163,4 @@ export class DeadLetters {
     const ending = endingOf(method, letter.duration, letter.failure);
     this.#onEnd(letter.attempt, method, status === undefined ? ending : { ...ending, status }, argument);
   }
-}
-
-/** The headers that describe the failure. They replace those of an earlier dead-lettering. */
-const OURS = new Set(['sluice-error', 'sluice-attempts', 'sluice-queue', 'sluice-group']);
-
-/**
- * Returns the headers of the message, and those that describe its failure.
- * @param group undefined if it is not known
- * @param longest the longest text of the error; undefined leaves our headers out
- */
-function headersOf(
-  { attempt, queue }: Delivery,
-  { headers }: Metadata,
-  error: unknown,
-  group: ConsumerGroup | undefined,
-  longest: number | undefined,
-): MessageHeaders {
-  const others = Object.fromEntries(Object.entries({ ...headers }).filter(([name]) => !OURS.has(name)));
-  if (longest === undefined) return others;
-  const ours = { 'sluice-error': textOf(error, longest), 'sluice-attempts': String(attempt), 'sluice-queue': queue };
-  return { ...others, ...ours, ...(group !== undefined && { 'sluice-group': group }) };
-}
-
-/** Describes an error within a length, without half a character, which no backend accepts. */
-function textOf(error: unknown, longest = LONGEST_ERRORS[0]): string {
-  return describeError(error)
-    .slice(0, longest)
-    .replaceAll(/\p{Surrogate}/gu, '\ufffd');
 }

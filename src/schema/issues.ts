@@ -1,0 +1,94 @@
+import { InvalidMessageError } from '../errors.js';
+import { kindOf } from '../internal/describe.js';
+import { propertyPath } from '../internal/message.js';
+import { declaredNames } from './declared-names.js';
+import { expectationOf } from './expectations.js';
+
+/** How many issues an error has at most. */
+const MOST_ISSUES = 20;
+
+/** Stands for a name that comes from the payload. */
+const HIDDEN = '[*]';
+
+interface SafeIssue {
+  readonly path: string;
+  readonly expected: string;
+  readonly received: string;
+}
+
+/**
+ * Returns the error for a payload that a schema refuses.
+ *
+ * Nothing in it comes from the payload. The texts of schema libraries quote values and names, so
+ * that none is used: the error says in words of its own what is expected, and shows a name only if
+ * the schema contains it.
+ */
+export function invalidPayload(schema: object, payload: unknown, issues: unknown): InvalidMessageError {
+  const given: readonly unknown[] = Array.isArray(issues) && issues.length > 0 ? issues : [undefined];
+  const names = declaredNames(schema);
+  const [first, ...others] = given.slice(0, MOST_ISSUES).map((issue) => safeIssue(issue, payload, names));
+  return invalidMessage(first as SafeIssue, others);
+}
+
+/** Returns the error for a message whose key has no schema. */
+export function unknownKey(key: unknown): InvalidMessageError {
+  const received = typeof key === 'string' ? JSON.stringify(key) : kindOf(key);
+  return invalidMessage({ path: 'key', expected: 'a key with a schema', received });
+}
+
+/** Returns the error for a payload that is no object. The error of a queue may show a text. */
+export function noObject(payload: unknown): InvalidMessageError {
+  return invalidMessage({ path: 'payload', expected: 'a plain object', received: receivedOf(payload) });
+}
+
+function invalidMessage(first: SafeIssue, others: readonly SafeIssue[] = []): InvalidMessageError {
+  const issues = [first, ...others].map(({ path, expected, received }) => ({
+    path,
+    message: `must be ${expected}, got ${received}`,
+  }));
+  return new InvalidMessageError(first.path, first.expected, first.received, { issues });
+}
+
+function receivedOf(value: unknown): string {
+  return value === undefined ? 'nothing' : kindOf(value);
+}
+
+function safeIssue(issue: unknown, payload: unknown, names: ReadonlySet<string> | undefined): SafeIssue {
+  let path = 'payload';
+  let value = payload;
+  for (const name of pathOf(issue)) {
+    path += Array.isArray(value) && isIndex(name) ? `[${String(name)}]` : nameIn(name, names);
+    value = memberOf(value, name);
+  }
+  return { path, expected: expectationOf(issue, value), received: receivedOf(value) };
+}
+
+/** Returns the names that lead to an issue. None if the issue cannot be read. */
+function pathOf(issue: unknown): readonly PropertyKey[] {
+  try {
+    const { path } = issue as { readonly path?: unknown };
+    if (!Array.isArray(path)) return [];
+    return path.map((segment) => (typeof segment === 'object' ? segment.key : segment));
+  } catch {
+    return [];
+  }
+}
+
+/** Names a property if its name comes from the schema. */
+function nameIn(name: PropertyKey, names: ReadonlySet<string> | undefined): string {
+  if (typeof name === 'symbol' || (names !== undefined && !names.has(String(name)))) return HIDDEN;
+  return typeof name === 'number' ? `[${name}]` : propertyPath('', String(name));
+}
+
+function isIndex(name: PropertyKey): boolean {
+  return typeof name !== 'symbol' && /^\d+$/.test(String(name));
+}
+
+function memberOf(value: unknown, name: PropertyKey): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+  try {
+    return Reflect.get(value, name);
+  } catch {
+    return undefined;
+  }
+}
