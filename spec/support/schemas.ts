@@ -14,8 +14,10 @@ export interface Order extends Omit<GivenOrder, 'at'> {
   at: Date;
 }
 
+type OrderSchema = StandardSchemaV1<GivenOrder, Order>;
+
 /** The same schema in three libraries. */
-export const orderSchemas: Record<string, StandardSchemaV1<GivenOrder, Order>> = {
+export const orderSchemas: Record<'zod' | 'valibot' | 'arktype', OrderSchema> = {
   zod: z.object({
     id: z.number(),
     at: z.iso.datetime().transform((text) => new Date(text)),
@@ -37,7 +39,7 @@ export const orderSchemas: Record<string, StandardSchemaV1<GivenOrder, Order>> =
     at: 'string.date.iso.parse',
     items: type({ price: 'number' }).array(),
     'prices?': { '[string]': 'number' },
-  }) as StandardSchemaV1<GivenOrder, Order>,
+  }) as OrderSchema,
 };
 
 export const ORDER: GivenOrder = { id: 1, at: '2026-01-02T03:04:05.000Z', items: [{ price: 5 }] };

@@ -28,7 +28,7 @@ export type ReceiveOptions = Pick<ConsumeOptions, 'group' | 'signal'>;
  * @throws {TypeError | RangeError} if an option is invalid. The message names the option.
  */
 export function receive<Events extends EventMap<Events>>(
-  queue: QueueBackend<Events>,
+  queue: Pick<QueueBackend<Events>, 'name' | 'deliveries'>,
   options?: ReceiveOptions,
 ): Promise<Delivery<Events>> {
   return new Promise((resolve, reject) => {
