@@ -46,13 +46,14 @@ describe.each(Object.entries(orderSchemas))('The deliveries of a validated queue
   it('have the output of the schema, in order, for a subscriber', async () => {
     const { queue, failed } = await open();
     const orders: unknown[] = [];
-    queue.deliveries({ prefetch: 1 }).subscribe((delivery) => {
+    queue.deliveries().subscribe((delivery) => {
       orders.push(seen(delivery.payload));
       void delivery.ack();
     });
     // Within the call.
     expect(orders).toEqual(expected);
-    expect([queue.unfinished, failed.size]).toEqual([0, 2]);
+    expect(failed.size).toBe(2);
+    await queue.join();
   });
 
   it('… for iterations', async () => {
