@@ -5,7 +5,6 @@ import type { InterceptorContext, PublishedMessage, QueueInterceptor } from '../
 import { viewDelivery } from '../internal/delivery-view.js';
 import { describe } from '../internal/describe.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { isPlainObject } from '../internal/message.js';
 import { checkChoice, checkMethods, checkOptions } from '../internal/options.js';
 import { type InvalidMessageFunction, InvalidMessages, type InvalidMessageTarget } from './invalid-messages.js';
 import { noObject, unknownKey } from './issues.js';
@@ -39,13 +38,13 @@ export interface ValidatedOptions<Unknown extends UnknownKeys = UnknownKeys> {
  * have the output type. An invalid message that is delivered never reaches a handler, and is not
  * retried: it goes to `deadLetter`.
  *
- * Errors, log lines and headers show no value of a payload: also not the messages of the schema
- * library, which may quote values.
+ * Errors, log lines and headers show no value of a payload. So they do not have the messages of the
+ * schema library, which may quote values.
  *
- * *Gotchas*: an object is needed on both sides: the output of a schema must be an object, too. A
- * schema that throws fails the publish with a `SluiceError`, or the attempt of the handler, which
- * is retried; its error is the `cause`. With asynchronous schemas, a publish or a delivery on memory
- * takes effect some microtasks later, in order.
+ * *Gotchas*: the output of a schema must be an object, as every payload is. A schema that throws
+ * fails the publish with a `SluiceError`, or the attempt of the handler, which is retried. The
+ * error of the schema is the `cause`; it may quote a value. With an asynchronous schema, a publish
+ * or a delivery on memory takes effect some microtasks later, in order.
  *
  * @example
  * ```ts
@@ -92,8 +91,9 @@ class Validator implements QueueInterceptor {
       if (this.#passesUnknown) return next(message);
       throw unknownKey(message.key);
     }
-    if (!isPlainObject(message.payload)) throw noObject(message.payload);
-    const verdict = schema.validate(message.payload);
+    const payload: unknown = message.payload;
+    if (typeof payload !== 'object' || payload === null) throw noObject(payload);
+    const verdict = schema.validate(payload);
     if (verdict instanceof Promise) return verdict.then((later) => publishIfValid(later, message, next));
     return publishIfValid(verdict, message, next);
   }
