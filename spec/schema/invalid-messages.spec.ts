@@ -257,6 +257,25 @@ describe('A schema that fails on delivery', () => {
     expect(logger.warnings.concat(logger.errors).join()).not.toContain('hunter2');
   });
 
+  it('is asked again when the attempt is retried in place', async () => {
+    const memory = await queueWith({ id: 1 }, { id: 2 });
+    await memory.close();
+    const ids: number[] = [];
+    const retry = { count: 1, delay: 0 };
+    const work = handle<Delivery, void>(({ payload }) => void ids.push((payload as { id: number }).id), {
+      orderBy: 'key',
+      retry,
+      logger: silentLogger,
+    });
+    await lastValueFrom(
+      validated(memory, { order: failing(1) })
+        .deliveries()
+        .pipe(work),
+      { defaultValue: undefined },
+    );
+    expect([ids, memory.unfinished]).toEqual([[1, 2], 0]);
+  });
+
   it('leaves the message in the queue for any other consumer', async () => {
     const error = jest.spyOn(console, 'error').mockImplementation(() => {});
     try {
