@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { type InvalidMessageError, MemoryBackend, QueueClosedError, SluiceError } from 'sluice';
 import { validated } from 'sluice/schema';
 import { z } from 'zod';
@@ -113,16 +114,18 @@ describe('The publish of a validated queue', () => {
     expect(error).toMatchObject({
       name: 'SluiceError',
       message: 'The schema of key "order" failed: it threw an error',
-      cause: new Error('hunter2'),
+      cause: { name: 'Error', message: 'the text is left out, since it may quote the payload' },
     });
     expect(SluiceError.is(error)).toBe(true);
+    expect(inspect(error)).toMatch(/publish\.spec\.ts/);
+    expect(inspect(error)).not.toContain('hunter2');
     expect(queue.size).toBe(0);
   });
 
   it.each([
-    [undefined, '`validate` returned a undefined instead of a result'],
+    [undefined, '`validate` returned undefined instead of a result'],
     ['hunter2', '`validate` returned a string instead of a result'],
-    [{}, 'its output must be an object, got a undefined'],
+    [{}, 'its output must be an object, got undefined'],
     [{ value: 'hunter2' }, 'its output must be an object, got a string'],
     [{ value: null }, 'its output must be an object, got null'],
   ])('fails if the schema returns %j', async (result, problem) => {

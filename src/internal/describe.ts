@@ -21,6 +21,7 @@ export function describe(value: unknown): string {
 
 /** Returns the kind of a value, without its content. */
 export function kindOf(value: unknown): string {
+  if (value === undefined) return 'undefined';
   if (typeof value !== 'object') return `a ${typeof value}`;
   return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
 }

@@ -100,7 +100,8 @@ function placeOf(error: unknown): string {
   return own === undefined ? '' : ` (${toOneLine(own.trim())})`;
 }
 
-function framesOf(error: unknown): string[] {
+/** Returns the frames of an error's stack, without its message; none if it has no stack. */
+export function framesOf(error: unknown): string[] {
   if (!isError(error)) return [];
   try {
     const { message, stack = '' } = error;

@@ -1,6 +1,7 @@
 import type { QueueKey, QueuePayload } from '../backend.js';
 import { type InvalidMessageError, SluiceError } from '../errors.js';
-import { describe, kindOf } from '../internal/describe.js';
+import { describe, isError, kindOf } from '../internal/describe.js';
+import { framesOf } from '../internal/logger.js';
 import { isPlainObject } from '../internal/message.js';
 import { invalidPayload } from './issues.js';
 import type { StandardSchemaV1 } from './standard-schema.js';
@@ -29,13 +30,13 @@ export class KeySchema {
     try {
       result = this.#standard.validate(payload);
     } catch (error) {
-      throw this.#failed('it threw an error', { cause: error });
+      throw this.#threw(error);
     }
     if (!isThenable(result)) return this.#verdict(payload, result);
     return Promise.resolve(result).then(
       (settled) => this.#verdict(payload, settled),
       (error) => {
-        throw this.#failed('it threw an error', { cause: error });
+        throw this.#threw(error);
       },
     );
   }
@@ -49,10 +50,26 @@ export class KeySchema {
     throw this.#failed(`its output must be an object, got ${kindOf(value)}`);
   }
 
-  /** The message has no text of the cause, which may quote the payload. */
+  #threw(error: unknown): SluiceError {
+    return this.#failed('it threw an error', { cause: withoutText(error) });
+  }
+
   #failed(problem: string, options?: { readonly cause: unknown }): SluiceError {
     return new SluiceError(`The schema of key ${JSON.stringify(this.#key)} failed: ${problem}`, options);
   }
+}
+
+/**
+ * Returns an error with the name and the place of what a schema threw. Its text may quote the
+ * payload, as that of `JSON.parse` does, and loggers print causes.
+ */
+function withoutText(error: unknown): Error {
+  const text = 'the text is left out, since it may quote the payload';
+  const name = isError(error) ? error.name : kindOf(error);
+  const cause = new Error(text);
+  cause.name = name;
+  cause.stack = [`${name}: ${text}`, ...framesOf(error)].join('\n');
+  return cause;
 }
 
 /**

@@ -43,8 +43,8 @@ export interface ValidatedOptions<Unknown extends UnknownKeys = UnknownKeys> {
  *
  * *Gotchas*: the output of a schema must be an object, as every payload is. A schema that throws
  * fails the publish with a `SluiceError`, or the attempt of the handler, which is retried. The
- * error of the schema is the `cause`; it may quote a value. With an asynchronous schema, a publish
- * or a delivery on memory takes effect some microtasks later, in order.
+ * `cause` has the name and the place of the schema's error, without its text. With an asynchronous
+ * schema, a publish or a delivery on memory takes effect some microtasks later, in order.
  *
  * @example
  * ```ts
