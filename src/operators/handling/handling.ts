@@ -8,7 +8,6 @@ import { interceptionOf } from '../../internal/interception.js';
 import { onAbort } from '../../internal/on-abort.js';
 import type { OutcomeStatus } from '../../internal/outcome.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
-import { clockOf, isVirtual } from '../../internal/virtual-time.js';
 import type { BoundHandleOptions, Handler, PrefetchController } from '../handle-options.js';
 import { Attempt, type Ending, type Failure, type Lane } from './attempt.js';
 import { AttemptQueue } from './attempt-queue.js';
@@ -75,22 +74,13 @@ export class Handling implements SourceObserver<Delivery> {
     credit?: Credit,
     prefetch?: PrefetchController,
   ) {
-    const { concurrency, context, timeout, scheduler, onOutcome, deliveryLimit, logger } = options;
+    const { scheduler, deliveryLimit } = options;
     this.#subscriber = subscriber;
     this.#options = options;
     this.#prefetch = prefetch;
-    // A spread would give each subscription an object of another shape, and slow down all of them.
-    this.#workers = new Workers({
+    this.#workers = Workers.create(options, {
       handler,
-      logger,
-      concurrency,
-      context,
-      timeout,
-      scheduler,
-      virtual: isVirtual(scheduler),
-      clock: clockOf(scheduler),
-      measured: onOutcome !== undefined || prefetch !== undefined,
-      onStart: prefetch && ((now) => prefetch.handlerStarted(now)),
+      prefetch,
       onValue: (value) => subscriber.next(value),
       onEnd: (worker) => this.#moveOn(this.#finish(worker)),
     });

@@ -10,11 +10,18 @@ import type { Logger } from '../../internal/logger.js';
 import { isAsyncIterable, isObservable, toOwnObservable } from '../../internal/observables.js';
 import { Sink, type SourceObserver } from '../../internal/sink.js';
 import { turn } from '../../internal/turn.js';
-import type { Handler } from '../handle-options.js';
+import { clockOf, isVirtual } from '../../internal/virtual-time.js';
+import type { BoundHandleOptions, Handler, PrefetchController } from '../handle-options.js';
 import type { Attempt, Failure } from './attempt.js';
 import { type AttemptRunner, Processing } from './processing.js';
 
-export interface WorkersOptions {
+/** What a subscription adds to its options. */
+export interface WorkerCallbacks extends Pick<WorkersOptions, 'handler' | 'onValue' | 'onEnd'> {
+  /** Told of each start; undefined if the credit is fixed. */
+  readonly prefetch: PrefetchController | undefined;
+}
+
+interface WorkersOptions {
   readonly handler: Handler;
   readonly logger: Logger;
   readonly concurrency: number;
@@ -42,7 +49,27 @@ export class Workers {
   readonly #free: Worker[] = [];
   #measured: boolean;
 
-  constructor(options: WorkersOptions) {
+  /** Creates the workers of a subscription. */
+  static create(options: BoundHandleOptions, { handler, prefetch, onValue, onEnd }: WorkerCallbacks): Workers {
+    const { concurrency, context, timeout, scheduler, onOutcome, logger } = options;
+    // A spread would give each subscription an object of another shape, and slow down all of them.
+    return new Workers({
+      handler,
+      logger,
+      concurrency,
+      context,
+      timeout,
+      scheduler,
+      virtual: isVirtual(scheduler),
+      clock: clockOf(scheduler),
+      measured: onOutcome !== undefined || prefetch !== undefined,
+      onStart: prefetch && ((now) => prefetch.handlerStarted(now)),
+      onValue,
+      onEnd,
+    });
+  }
+
+  private constructor(options: WorkersOptions) {
     this.#options = options;
     this.#measured = options.measured;
   }
