@@ -32,6 +32,7 @@ import { answerTo } from '../internal/answers.js';
 import { asyncDispose } from '../internal/async-dispose.js';
 import { type CheckedMessage, checkDeclared, checkMessage } from '../internal/check-message.js';
 import { checkName, checkOptions } from '../internal/options.js';
+import { SYSTEM, type TellsSystem } from '../internal/system.js';
 import { withDeadline, within } from './deadline.js';
 import type { Driver, DriverAdministration, DriverConsumer } from './driver.js';
 import { ConnectionLostError } from './engine-errors.js';
@@ -42,7 +43,9 @@ import type { CheckedDriverOptions } from './options.js';
 const SHUTDOWN_TIMEOUT = 5000;
 
 /** Implements the contract over a `Driver`. Every backend of an engine extends it. */
-export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents> implements ManagedQueue<Events> {
+export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
+  implements ManagedQueue<Events>, TellsSystem
+{
   readonly #options: CheckedDriverOptions;
   readonly #driver: Driver;
   readonly #events: QueueEvents;
@@ -68,6 +71,10 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
 
   get name(): string {
     return this.#options.name;
+  }
+
+  get [SYSTEM](): string {
+    return this.#driver.failures.engine.toLowerCase();
   }
 
   /**

@@ -34,6 +34,7 @@ import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
 import { checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
+import { SYSTEM, type TellsSystem } from '../internal/system.js';
 import { DeliverySubscription } from './delivery-subscription.js';
 import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
 import { PayloadIterator } from './payload-iterator.js';
@@ -91,7 +92,7 @@ export interface FromEnvOptions {
  * for await (const payload of queue.consume()) console.log(payload);
  * ```
  */
-export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implements ManagedQueue<Events> {
+export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implements ManagedQueue<Events>, TellsSystem {
   readonly #queue: MemoryQueue;
   readonly #checkPayload: (payload: unknown) => QueuePayload;
   readonly #source: DeliverySource;
@@ -137,6 +138,10 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
 
   get name(): string {
     return this.#queue.options.name;
+  }
+
+  get [SYSTEM](): string {
+    return 'memory';
   }
 
   /** How many messages wait, including delayed ones. */

@@ -1,1 +1,2 @@
-export {};
+export type { TracedOptions } from './options.js';
+export { traced } from './traced.js';
