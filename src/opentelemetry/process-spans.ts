@@ -17,7 +17,8 @@ import { errorTypeOf } from './errors.js';
 import { spanOptions, type Telemetry } from './telemetry.js';
 
 interface StartedProcess {
-  readonly span: Span;
+  /** The span to end. Undefined: nothing records it. */
+  readonly span: Span | undefined;
   /** Active while the handler runs. */
   readonly context: Context;
 }
@@ -43,7 +44,7 @@ export class ProcessSpans {
     const started = this.#start(delivery, group);
     const outcome = started === undefined ? run() : context.with(started.context, run);
     // Nothing to report: then a message needs no promise more.
-    if (started?.span.isRecording() || this.#telemetry.metrics !== undefined)
+    if (started?.span !== undefined || this.#telemetry.metrics !== undefined)
       void outcome.then((ended) => this.#end(ended, started?.span, group));
     return outcome;
   }
@@ -53,8 +54,8 @@ export class ProcessSpans {
     const options = this.#optionsFor(parent, group);
     const span = this.#telemetry.start(this.#name, options, parent);
     if (span === undefined) return undefined;
-    this.#describe(span, delivery);
-    return { span, context: trace.setSpan(parent, span) };
+    const isRecording = this.#describe(span, delivery);
+    return { span: isRecording ? span : undefined, context: trace.setSpan(parent, span) };
   }
 
   /** Returns the context of a message: that of its consumer, with the span and the baggage of its publisher. */
@@ -94,15 +95,17 @@ export class ProcessSpans {
     return options;
   }
 
-  #describe(span: Span, { key, id, attempt }: Delivery): void {
+  /** Returns whether the span records anything. */
+  #describe(span: Span, { key, id, attempt }: Delivery): boolean {
     try {
-      if (!span.isRecording()) return;
+      if (!span.isRecording()) return false;
       span.setAttribute(ATTRIBUTE.messageId, id);
       span.setAttribute(ATTRIBUTE.key, key);
       span.setAttribute(ATTRIBUTE.attempt, attempt);
     } catch (error) {
       this.#telemetry.failures.report('describing a span', error);
     }
+    return true;
   }
 
   #end(outcome: Outcome, span: Span | undefined, group: ConsumerGroup): void {
