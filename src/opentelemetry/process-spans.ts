@@ -1,4 +1,5 @@
 import {
+  type Attributes,
   type Context,
   context,
   defaultTextMapGetter,
@@ -14,6 +15,7 @@ import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { Outcome } from '../internal/outcome.js';
 import { ATTRIBUTE, OPERATION } from './conventions.js';
 import { errorTypeOf } from './errors.js';
+import { LayeredContext, layered } from './layered-context.js';
 import { spanOptions, type Telemetry } from './telemetry.js';
 
 interface StartedProcess {
@@ -31,7 +33,7 @@ export class ProcessSpans {
   readonly #options = new Map<ConsumerGroup, SpanOptions>();
   /** The last context in which a handler was started, and what the handler keeps of it. */
   #starter: Context = ROOT_CONTEXT;
-  #kept: Context = ROOT_CONTEXT;
+  #kept: Context = new LayeredContext();
 
   /** @param asChild whether a span is a child of the span of the publish, or has a link to it */
   constructor(queue: string, asChild: boolean, telemetry: Telemetry) {
@@ -63,7 +65,7 @@ export class ProcessSpans {
     const active = context.active();
     if (active !== this.#starter) {
       this.#starter = active;
-      this.#kept = trace.deleteSpan(propagation.deleteBaggage(active));
+      this.#kept = layered(trace.deleteSpan(propagation.deleteBaggage(active)));
     }
     try {
       return this.#telemetry.propagator.extract(this.#kept, headers, defaultTextMapGetter);
@@ -79,7 +81,8 @@ export class ProcessSpans {
     const publisher = trace.getSpanContext(parent);
     if (publisher === undefined) return options;
     const links = isSpanContextValid(publisher) ? [{ context: publisher }] : [];
-    return { ...options, links, root: true };
+    // No spread: it costs more than the span.
+    return { kind: SpanKind.CONSUMER, attributes: options.attributes as Attributes, links, root: true };
   }
 
   #optionsOf(group: ConsumerGroup): SpanOptions {

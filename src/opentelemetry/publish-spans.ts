@@ -17,6 +17,7 @@ import { isPlainObject } from '../internal/message.js';
 import { isName } from '../internal/options.js';
 import { ATTRIBUTE, OPERATION } from './conventions.js';
 import { errorTypeOf } from './errors.js';
+import { layered } from './layered-context.js';
 import { spanOptions, type Telemetry } from './telemetry.js';
 
 interface StartedPublish {
@@ -62,7 +63,7 @@ export class PublishSpans {
 
   #start(message: PublishedMessage): StartedPublish | undefined {
     const { headers } = message.options;
-    const active = context.active();
+    const active = layered(context.active());
     const parent = headers === undefined ? undefined : this.#parentOf(headers, active);
     const outer = parent?.context ?? active;
     const span = this.#telemetry.start(this.#name, parent?.options ?? this.#options, outer);
@@ -120,7 +121,7 @@ export class PublishSpans {
       propagator.inject(inner, headers, defaultTextMapSetter);
       if (!hasMembers(headers)) return message;
       if (options.headers !== undefined) keepOthers(headers, options.headers, propagator.fields());
-      return { key, payload, options: { ...options, headers } };
+      return { key, payload, options: hasMembers(options) ? { ...options, headers } : { headers } };
     } catch (error) {
       failures.report('writing the context of a message', error);
       return message;
