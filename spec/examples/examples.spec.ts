@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { ROOT } from '../support/root.js';
 import { Program } from '../support/run-example.js';
 
 /** Joins the lines that a program prints. */
@@ -140,5 +143,27 @@ describe('Examples', () => {
     const program = new Program('examples/processing-under-test.ts');
     expect(await program.exited()).toBe(0);
     expect(program.output).toBe('3 marble tests passed\n');
+  });
+
+  it('tracing.ts prints one trace from the request to the replay, as the guide shows it', async () => {
+    const program = new Program('examples/tracing.ts');
+    expect(await program.exited()).toBe(0);
+    expect(program.output).toBe(
+      lines(
+        'POST /orders',
+        '  publish orders',
+        '    process orders, attempt 1: retried (The card has expired)',
+        '      charge card',
+        '    process orders, attempt 2: dead-lettered (The card has expired)',
+        '      charge card',
+        '    publish orders.failed',
+        '      publish orders',
+        '        process orders, attempt 1: acked',
+        '          charge card',
+      ),
+    );
+    expect(readFileSync(path.join(ROOT, 'docs/guides/observability.md'), 'utf8')).toContain(
+      `\`\`\`text\n${program.output}\`\`\``,
+    );
   });
 });

@@ -52,7 +52,7 @@ export async function bundleCodeBlocks(blocks: readonly CodeBlock[]): Promise<vo
     outExtension: { '.js': '.mjs' },
     bundle: true,
     splitting: true,
-    external: ['rxjs', 'pg', '@electric-sql/pglite'],
+    external: ['rxjs', 'pg', '@electric-sql/pglite', '@opentelemetry/*', 'pino'],
     format: 'esm',
     platform: 'node',
     target: 'node20',
