@@ -20,7 +20,7 @@ export interface TracedOptions {
   readonly propagator?: TextMapPropagator | undefined;
   /**
    * How the span of a handler refers to the span of the publish. `'link'`: it starts a trace of its
-   * own, with a link. `'parent'`: it is a child. Default: `'link'`.
+   * own, with a link. `'parent'`: it is a child, in the same trace. Default: `'link'`.
    */
   readonly process?: 'link' | 'parent' | undefined;
 }
