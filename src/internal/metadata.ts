@@ -6,8 +6,8 @@ import { isWellFormed } from './options.js';
 
 /**
  * What a message carries from its publisher to its consumers, besides its key and payload. Queues
- * and engines pass it on as a whole. A new field changes this file, the public types in
- * `backend.ts`, and the getters of `BaseDelivery`.
+ * and engines pass it on as a whole. A new field changes this file, `checkPublishOptions`, the
+ * public types in `backend.ts`, and the getters of `BaseDelivery`.
  */
 export interface Metadata {
   /** Default: none. */
@@ -80,12 +80,14 @@ export function readObject(part: string, json: string | undefined): object | str
  */
 function copyHeaders(headers: unknown): MessageHeaders {
   if (!isPlainObject(headers)) throw new InvalidMessageError('headers', 'a plain object of strings', describe(headers));
-  for (const [name, value] of Object.entries(headers)) {
+  const given = headers as Readonly<Record<string, unknown>>;
+  for (const name of Object.keys(given)) {
+    const value = given[name];
     if (name === '' || !isWellFormed(name))
       throw new InvalidMessageError('headers', 'a plain object with names of well-formed UTF-8', describe(name));
     if (typeof value !== 'string' || !isWellFormed(value)) {
       throw new InvalidMessageError(propertyPath('headers', name), 'a string of well-formed UTF-8', describe(value));
     }
   }
-  return Object.freeze({ ...headers }) as MessageHeaders;
+  return Object.freeze({ ...given }) as MessageHeaders;
 }

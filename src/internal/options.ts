@@ -146,7 +146,10 @@ export function isName(value: unknown): value is string {
   return value.length * MAX_BYTES_PER_UNIT <= MAX_NAME_BYTES || encoder.encode(value).length <= MAX_NAME_BYTES;
 }
 
+/** Of ES2024, which Node.js and browsers have had since 2023. */
+const { isWellFormed: native } = String.prototype as { isWellFormed?: (this: string) => boolean };
+
 /** Whether a string is well-formed. A lone surrogate is not: UTF-8 would replace it. */
 export function isWellFormed(value: string): boolean {
-  return !/\p{Surrogate}/u.test(value);
+  return native === undefined ? !/\p{Surrogate}/u.test(value) : native.call(value);
 }

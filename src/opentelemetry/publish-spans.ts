@@ -77,7 +77,9 @@ export class PublishSpans {
    * Returns the parent of a message that has headers. Undefined: the active context.
    *
    * A dead letter, or a message that is moved to another queue, carries the context of its first
-   * publish, which is the parent unless a span is active. Its baggage stays with it.
+   * publish, which is the parent unless a span is active. Its baggage stays with it. For a dead
+   * letter, the active span is that in which its consumer was started, which has nothing to do with
+   * it.
    */
   #parentOf(headers: MessageHeaders, active: Context): Parent | undefined {
     // The queue refuses anything else.
@@ -88,7 +90,8 @@ export class PublishSpans {
       const extracted = propagator.extract(active, headers, defaultTextMapGetter);
       const span = trace.getSpan(active);
       const current = validContext(span?.spanContext());
-      if (span === undefined || current === undefined) return { context: extracted, options: this.#options };
+      if (span === undefined || current === undefined || isDeadLetter(headers))
+        return { context: extracted, options: this.#options };
       const carried = validContext(trace.getSpanContext(extracted));
       const isOther =
         carried !== undefined && (carried.spanId !== current.spanId || carried.traceId !== current.traceId);
@@ -146,6 +149,11 @@ export class PublishSpans {
     this.#telemetry.metrics?.published(performance.now() - startedAt, type);
     if (span !== undefined) this.#telemetry.end(span, { error, type });
   }
+}
+
+/** Whether `handle` or `validated` publishes a message that was given up. */
+function isDeadLetter(headers: MessageHeaders): boolean {
+  return Object.hasOwn(headers, 'sluice-error');
 }
 
 function validContext(spanContext: SpanContext | undefined): SpanContext | undefined {
