@@ -25,6 +25,7 @@ export const contenders = {
   'sluice-iterated': { name: 'sluice, iterated', role: 'own' },
   'sluice-unordered': { name: 'sluice, in no order', role: 'own' },
   'sluice-bare': { name: 'sluice, no interceptor', role: 'own' },
+  'sluice-by-hand': { name: 'sluice, traced by hand', role: 'own' },
   limit: { name: 'ring buffer by hand', role: 'limit' },
   pool: { name: 'workers by hand', role: 'limit' },
   'rxjs-for-await': { name: 'rxjs-for-await', role: 'peer', version: 'rxjs-for-await' },

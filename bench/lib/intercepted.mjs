@@ -1,9 +1,9 @@
 /**
  * The queues of the scenarios with interceptors. `wrapped` is the queue of sluice, `bare` the same
- * without interceptors, or with their work by hand. Each has `publish` and `handle(take)`, a
+ * without interceptors, or with the work of a schema by hand, and `byHand` with that of `traced`. Each has `publish` and `handle(take)`, a
  * handler that gets the number of the message.
  */
-import { context, ROOT_CONTEXT } from '@opentelemetry/api';
+import { context, defaultTextMapGetter, defaultTextMapSetter, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { AlwaysOffSampler, BasicTracerProvider } from '@opentelemetry/sdk-trace-base';
@@ -38,20 +38,54 @@ function traceable() {
   return new MemoryBackend();
 }
 
+const telemetry = {
+  tracerProvider: new BasicTracerProvider({ sampler: new AlwaysOffSampler() }),
+  propagator: new W3CTraceContextPropagator(),
+};
+
+const attributes = (name, type) => ({
+  'messaging.system': 'memory',
+  'messaging.destination.name': 'default',
+  'messaging.operation.name': name,
+  'messaging.operation.type': type,
+});
+
+/** The calls of the SDK that an application without `traced` writes around its own. */
+function tracedByHand(queue) {
+  const { propagator } = telemetry;
+  const tracer = telemetry.tracerProvider.getTracer('bench');
+  const publishing = { kind: SpanKind.PRODUCER, attributes: attributes('publish', 'send') };
+  const processing = attributes('process', 'process');
+  return {
+    queue,
+    async publish(n) {
+      const span = tracer.startSpan('publish default', publishing);
+      const active = trace.setSpan(context.active(), span);
+      const headers = {};
+      propagator.inject(active, headers, defaultTextMapSetter);
+      await context.with(active, () => queue.publish('bench', { n }, { headers }));
+      span.end();
+    },
+    handler: (take) => async (delivery) => {
+      const parent = propagator.extract(context.active(), delivery.headers, defaultTextMapGetter);
+      const links = [{ context: trace.getSpanContext(parent) }];
+      const options = { kind: SpanKind.CONSUMER, attributes: processing, links, root: true };
+      const span = tracer.startSpan('process default', options, parent);
+      await context.with(trace.setSpan(parent, span), async () => take(delivery.payload.n));
+      span.end();
+    },
+  };
+}
+
 export const intercepted = {
   passThrough: {
     wrapped: () => plain(intercept(new MemoryBackend(), passThrough)),
     bare: () => plain(new MemoryBackend()),
   },
   traced: {
-    wrapped: () =>
-      plain(
-        traced(traceable(), {
-          tracerProvider: new BasicTracerProvider({ sampler: new AlwaysOffSampler() }),
-          propagator: new W3CTraceContextPropagator(),
-        }),
-      ),
+    wrapped: () => plain(traced(traceable(), telemetry)),
     bare: () => plain(traceable()),
+    byHand: () => tracedByHand(traceable()),
   },
   validated: {
     wrapped: () => {

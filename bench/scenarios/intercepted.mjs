@@ -50,12 +50,19 @@ export const passedHandle = scenario(
   handled('passThrough'),
 );
 
-export const traced = scenario(
-  'Traced, nothing sampled',
-  'The same with `traced` and the SDK of OpenTelemetry, whose sampler drops every span. Contexts are still propagated. Both have its context manager.',
-  0.5,
-  handled('traced'),
-);
+export const traced = {
+  ...scenario(
+    'Traced, nothing sampled',
+    'The same with `traced` and the SDK of OpenTelemetry, whose sampler drops every span. Contexts are still propagated. Both have its context manager.',
+    0.5,
+    handled('traced'),
+  ),
+  contenders: ['sluice', 'sluice-bare', 'sluice-by-hand'],
+  goals: [
+    { atLeast: 0.5, of: 'sluice-bare' },
+    { atLeast: 0.8, of: 'sluice-by-hand' },
+  ],
+};
 
 export const validated = scenario(
   'Validated with zod',

@@ -1,0 +1,3 @@
+import { openIntercepted } from './sluice.mjs';
+
+export const intercepted = (kind) => openIntercepted(kind, 'byHand');
