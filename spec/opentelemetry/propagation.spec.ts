@@ -146,6 +146,15 @@ describe('A dead letter', () => {
     });
   });
 
+  it('stays in the trace of its message if its consumer was started in a span', async () => {
+    const failed = traced(open('failed'), recorder.options);
+    const queue = traced(open(), recorder.options);
+    await recorder.inSpan('request', () => queue.publish('key', {}));
+    const broken = () => Promise.reject(new Error('broken'));
+    await recorder.inSpan('start-up', () => handleNext(queue, 2, broken, { ...failing, deadLetter: failed }));
+    expect(recorder.seen.find(({ name }) => name === 'publish failed')).toMatchObject({ parent: 'publish orders' });
+  });
+
   it.each(handlers)('does not get into the trace of another message: %s', async (_name, handler) => {
     const failed = traced(open('failed'), recorder.options);
     const queue = traced(open(), { ...recorder.options, process: 'parent' });
