@@ -216,6 +216,26 @@ describe('deliver of an interceptor', () => {
     expect(queue.unfinished).toBe(0);
   });
 
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['false', false],
+    ['an empty string', ''],
+  ])('fails if its promise resolves to %s, and holds up nothing', async (_, result) => {
+    const logger = recordingLogger();
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const numbers: number[] = [];
+    void publishAll(queue, upTo(2));
+    intercept(queue, {
+      deliver: async (delivery) => (numberOf(delivery.payload) === 1 ? (result as never) : delivery),
+    })
+      .deliveries()
+      .pipe(handle(({ payload }) => void numbers.push(numberOf(payload)), { logger, retry: { count: 0 } }))
+      .subscribe();
+    await until(() => queue.unfinished === 0);
+    expect(logger.errors[0]).toMatch(/Expected `deliver` of an interceptor to return a delivery or undefined, got /);
+    expect(numbers).toEqual([2]);
+  });
+
   it('runs in the asynchronous context of the subscriber', async () => {
     const storage = new AsyncLocalStorage<string>();
     const seen: unknown[] = [];

@@ -139,7 +139,7 @@ export class DeliveryChain implements SourceObserver<Delivery> {
         if (result === undefined) return undefined;
         result = await interceptor.deliver(checked(result), context);
       }
-      return result && checked(result);
+      return result === undefined ? undefined : checked(result);
     } catch (error) {
       return this.#failed(delivery, error);
     }
