@@ -335,6 +335,25 @@ describe('An asynchronous deliver', () => {
     expect([queue.size, end.completed]).toEqual([2, true]);
   });
 
+  it('leaves what an interceptor has taken to it when the signal aborts', async () => {
+    const queue = new MemoryBackend({ logger: silentLogger });
+    const controller = new AbortController();
+    const taken: Delivery[] = [];
+    intercept(queue, {
+      deliver(delivery) {
+        if (numberOf(delivery.payload) === 1) return new Promise(() => {});
+        taken.push(delivery);
+        return undefined;
+      },
+    })
+      .deliveries({ signal: controller.signal })
+      .subscribe();
+    void publishAll(queue, upTo(2));
+    controller.abort();
+    expect(await taken[0]?.ack()).toBe(true);
+    expect([queue.size, queue.inFlight]).toEqual([1, 0]);
+  });
+
   it('does not emit what the queue has taken back, and completes without waiting for it', async () => {
     const { queue, gate, numbers, end } = open();
     void publishAll(queue, upTo(2));

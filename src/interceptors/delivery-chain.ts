@@ -171,11 +171,11 @@ export class DeliveryChain implements SourceObserver<Delivery> {
     this.#first = this.#others.length > 0 ? this.#others.shift() : undefined;
   }
 
-  /** Releases what was not emitted: it keeps its attempt. */
+  /** Releases what was not emitted: it keeps its attempt. What an interceptor has taken is its own. */
   #releaseAll(): void {
     for (let slot = this.#first; slot !== undefined; slot = this.#first) {
       this.#shift();
-      release(slot.delivery);
+      if (!slot.done || slot.result !== undefined) release(slot.delivery);
     }
   }
 
