@@ -216,8 +216,28 @@ describe('process of an interceptor', () => {
     expect(signals[0]?.aborted).toBe(true);
   });
 
-  it('does not start a handler whose attempt is over', async () => {
+  it('may unsubscribe after the handler has ended', async () => {
     const queue = new MemoryBackend();
+    const outcomes: Outcome[] = [];
+    const subscription = intercept(
+      queue,
+      process((_, run) => {
+        const outcome = run();
+        subscription.unsubscribe();
+        return outcome;
+      }),
+    )
+      .deliveries()
+      .pipe(handle(() => {}, { onOutcome: (outcome) => outcomes.push(outcome) }))
+      .subscribe();
+    await queue.publish('key', {});
+    expect(outcomes).toMatchObject([{ status: 'acked' }]);
+    expect(queue.unfinished).toBe(0);
+  });
+
+  it('does not start a handler, or an inner interceptor, whose attempt is over', async () => {
+    const queue = new MemoryBackend();
+    const inner = jest.fn();
     let start = (): Promise<Outcome> => Promise.reject(new Error('not called'));
     const subscription = intercept(
       queue,
@@ -225,6 +245,7 @@ describe('process of an interceptor', () => {
         start = run;
         return new Promise(() => {});
       }),
+      process(inner),
     )
       .deliveries()
       .pipe(
@@ -236,6 +257,7 @@ describe('process of an interceptor', () => {
     await queue.publish('key', {});
     subscription.unsubscribe();
     expect((await start()).status).toBe('released');
+    expect(inner).not.toHaveBeenCalled();
     expect(queue.size).toBe(1);
   });
 });

@@ -8,7 +8,8 @@ import type { Attempt, Failure } from './attempt.js';
 /** Runs the handler of an attempt. */
 export interface AttemptRunner {
   readonly logger: Logger;
-  /** Starts the handler, unless the attempt has ended. */
+  /** Whether the attempt has neither ended nor started its handler. */
+  mayStart(attempt: Attempt): boolean;
   startHandler(attempt: Attempt): void;
   /**
    * Ends the attempt: an interceptor has failed, or has settled the delivery instead of running the
@@ -49,7 +50,8 @@ export class Processing {
     const run = (): Promise<Outcome> => {
       if (entered) throw new SluiceError('An interceptor called `run` twice for one attempt: the handler runs once');
       entered = true;
-      this.enter(depth + 1);
+      // An attempt that has ended, by its timeout for instance, is not processed any further.
+      if (this.#runner.mayStart(this.#attempt)) this.enter(depth + 1);
       return this.#outcomes;
     };
     let answer: unknown;

@@ -227,11 +227,16 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
     attempt.processing = processing;
     processing.enter(0);
     this.#inCall = false;
-    if (!this.ended) this.#startTimer();
+    // An interceptor may have unsubscribed after its handler had ended: the attempt is settled.
+    if (this.attempt === undefined) this.endedInCall = false;
+    else if (!this.ended) this.#startTimer();
+  }
+
+  mayStart(attempt: Attempt): boolean {
+    return this.attempt === attempt && !this.ended;
   }
 
   startHandler(attempt: Attempt): void {
-    if (this.attempt !== attempt || this.ended) return;
     this.#isStarted = true;
     if (this.#start(attempt)) this.#tellEnded();
   }
