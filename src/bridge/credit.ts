@@ -22,6 +22,9 @@ export class Credit {
   #paused = false;
   #onChange = (): void => {};
   #onQuiet: (() => void) | undefined;
+  /** Whether the backend is quiet, and how many interceptors still have deliveries to pass on. */
+  #isQuiet = false;
+  #holders = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -56,6 +59,7 @@ export class Credit {
   /** Pauses until `resume`. Calls back once, when no requested message can arrive. */
   pause(onQuiet: () => void): void {
     this.#onQuiet = onQuiet;
+    this.#isQuiet = false;
     this.#paused = true;
     this.#onChange();
   }
@@ -76,6 +80,22 @@ export class Credit {
 
   /** The backend reports that no requested message can arrive while it is paused. */
   quiet(): void {
+    this.#isQuiet = true;
+    this.#tellQuiet();
+  }
+
+  /** Requested messages that have arrived wait for an interceptor, until `letGo`. */
+  hold(): void {
+    this.#holders++;
+  }
+
+  letGo(): void {
+    this.#holders--;
+    this.#tellQuiet();
+  }
+
+  #tellQuiet(): void {
+    if (!this.#isQuiet || this.#holders > 0) return;
     const onQuiet = this.#onQuiet;
     this.#onQuiet = undefined;
     onQuiet?.();

@@ -1,5 +1,6 @@
 import type { Observable, Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
+import type { Credit } from '../bridge/credit.js';
 import { UnrecoverableError } from '../errors.js';
 import { answerTo, unawaited } from '../internal/answers.js';
 import { AsyncContext, isContextInUse } from '../internal/async-context.js';
@@ -27,6 +28,8 @@ export interface DeliveryChainOptions {
   readonly forHandler: boolean;
   /** The signal of the intake. */
   readonly signal: AbortSignal | undefined;
+  /** It is not quiet while deliveries wait for an interceptor. */
+  readonly credit: Credit;
 }
 
 /** What the subscriber gets: nothing, if it is undefined. */
@@ -62,6 +65,8 @@ export class DeliveryChain implements SourceObserver<Delivery> {
   #first: Slot | undefined;
   readonly #others = new BlockQueue<Slot>();
   #completed = false;
+  /** Whether the credit is held. */
+  #holds = false;
 
   constructor(subscriber: Subscriber<Delivery>, options: DeliveryChainOptions) {
     this.#subscriber = subscriber;
@@ -147,8 +152,10 @@ export class DeliveryChain implements SourceObserver<Delivery> {
 
   #await(delivery: Delivery, pending: Promise<Delivery | undefined>): void {
     const slot: Slot = { delivery, done: false, result: undefined };
-    if (this.#first === undefined) this.#first = slot;
-    else this.#others.push(slot);
+    if (this.#first === undefined) {
+      this.#first = slot;
+      this.#hold();
+    } else this.#others.push(slot);
     void pending.then((result) => {
       slot.done = true;
       slot.result = result;
@@ -164,6 +171,7 @@ export class DeliveryChain implements SourceObserver<Delivery> {
       this.#shift();
       this.#emit(slot.delivery, slot.result);
     }
+    this.#letGo();
     if (this.#completed) this.#subscriber.complete();
   }
 
@@ -177,6 +185,19 @@ export class DeliveryChain implements SourceObserver<Delivery> {
       this.#shift();
       if (!slot.done || slot.result !== undefined) release(slot.delivery);
     }
+    this.#letGo();
+  }
+
+  #hold(): void {
+    if (this.#holds) return;
+    this.#holds = true;
+    this.#options.credit.hold();
+  }
+
+  #letGo(): void {
+    if (!this.#holds) return;
+    this.#holds = false;
+    this.#options.credit.letGo();
   }
 
   #emit(delivery: Delivery, result: Delivery | undefined): void {

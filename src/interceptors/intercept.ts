@@ -131,6 +131,7 @@ class InterceptedSource implements DeliverySource {
       context,
       forHandler: this.#forHandler,
       signal,
+      credit,
     });
     chain.connect(checkObservable<Delivery>('deliveries()', source));
   }
