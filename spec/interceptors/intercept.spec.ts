@@ -118,6 +118,14 @@ describe('intercept', () => {
     }
   });
 
+  it('passes on options of a third-party queue that the contract does not have', () => {
+    const fake = fakeBackend([['key', {}]]);
+    const deliveries = jest.spyOn(fake, 'deliveries');
+    const options = { group: 'audit', shard: 7 };
+    intercept(fake, passThrough).deliveries(options).subscribe();
+    expect(deliveries.mock.calls).toEqual([[options], [{ group: 'audit', shard: 7, prefetch: 32, signal: undefined }]]);
+  });
+
   it('gives a stream its prefetch, and no deliveries after an aborted signal', async () => {
     const queue = intercept(new MemoryBackend(), passThrough);
     await queue.publish('key', {});

@@ -1,6 +1,6 @@
 import type { Observable, Subscriber } from 'rxjs';
 import type { ConsumeOptions, Delivery, DeliveryStream, QueueBackend } from '../backend.js';
-import { type CheckedConsumeOptions, checkConsumeOptions } from '../bridge/consume-options.js';
+import { checkConsumeOptions } from '../bridge/consume-options.js';
 import { hasCredit, withCredit } from '../bridge/credit.js';
 import {
   type CreditIntake,
@@ -82,35 +82,48 @@ function publishMembers(queue: AnyQueue, interceptors: readonly PublishIntercept
 }
 
 function deliverMembers(queue: AnyQueue, interceptors: readonly QueueInterceptor[]): Record<string, unknown> {
-  const streamOf = (options: CheckedConsumeOptions, obeysCredit: boolean, isForHandler: boolean) =>
-    createDeliveryStream(new InterceptedSource(queue, interceptors, obeysCredit, isForHandler), options);
   const deliveries = (given?: ConsumeOptions): DeliveryStream => {
     // The queue refuses invalid options. Nothing connects before the first subscriber.
     const obeysCredit = hasCredit(queue.deliveries(given));
     const options = checkConsumeOptions(given);
-    const stream = streamOf(options, obeysCredit, false);
-    offerForHandler(stream, () => streamOf(options, obeysCredit, true));
+    const streamOf = (isForHandler: boolean) =>
+      createDeliveryStream(
+        new InterceptedSource({ queue, interceptors, given, obeysCredit, forHandler: isForHandler }),
+        options,
+      );
+    const stream = streamOf(false);
+    offerForHandler(stream, () => streamOf(true));
     return stream;
   };
   const consume = (given?: ConsumeOptions): AsyncIterableIterator<object> => {
     queue.deliveries(given);
-    return consumeDeliveries(new InterceptedSource(queue, interceptors, false, false), checkConsumeOptions(given));
+    const source = new InterceptedSource({ queue, interceptors, given, obeysCredit: false, forHandler: false });
+    return consumeDeliveries(source, checkConsumeOptions(given));
   };
   return { deliveries, consume };
 }
 
+interface InterceptedSourceOptions {
+  readonly queue: AnyQueue;
+  readonly interceptors: readonly QueueInterceptor[];
+  /** A third-party queue may have more options than the contract. */
+  readonly given: ConsumeOptions | undefined;
+  /** Whether the queue obeys a changing credit. */
+  readonly obeysCredit: boolean;
+  /** Whether the subscribers fail attempts. */
+  readonly forHandler: boolean;
+}
+
 /** Connects each subscriber to the queue through the interceptors. */
 class InterceptedSource implements DeliverySource {
-  readonly obeysCredit: boolean;
-  readonly #queue: AnyQueue;
-  readonly #interceptors: readonly QueueInterceptor[];
-  readonly #forHandler: boolean;
+  readonly #options: InterceptedSourceOptions;
 
-  constructor(queue: AnyQueue, interceptors: readonly QueueInterceptor[], obeysCredit: boolean, isForHandler: boolean) {
-    this.obeysCredit = obeysCredit;
-    this.#queue = queue;
-    this.#interceptors = interceptors;
-    this.#forHandler = isForHandler;
+  constructor(options: InterceptedSourceOptions) {
+    this.#options = options;
+  }
+
+  get obeysCredit(): boolean {
+    return this.#options.obeysCredit;
   }
 
   connect(subscriber: Subscriber<Delivery>, { group, prefetch, signal, credit, watched }: CreditIntake): void {
@@ -118,18 +131,19 @@ class InterceptedSource implements DeliverySource {
       subscriber.complete();
       return;
     }
+    const { queue, interceptors, given, forHandler: isForHandler } = this.#options;
     const context: InterceptorContext = { group };
-    const stream = this.#queue.deliveries({ group, prefetch, signal });
-    const own: Observable<Delivery> = this.#forHandler ? forHandler(stream) : stream;
+    const stream = queue.deliveries({ ...given, group, prefetch, signal });
+    const own: Observable<Delivery> = isForHandler ? forHandler(stream) : stream;
     // A subscriber whose stalls are reported gets the stream that reports them.
     const source = (watched ? undefined : withCredit(own, credit)) ?? own;
     const chain = new DeliveryChain(subscriber, {
-      interceptors: this.#interceptors.filter((one): one is DeliveryInterceptor => one.deliver !== undefined).reverse(),
-      processHooks: this.#interceptors.flatMap((one) =>
+      interceptors: interceptors.filter((one): one is DeliveryInterceptor => one.deliver !== undefined).reverse(),
+      processHooks: interceptors.flatMap((one) =>
         one.process === undefined ? [] : [(delivery, run) => one.process?.(delivery, run, context)],
       ),
       context,
-      forHandler: this.#forHandler,
+      forHandler: isForHandler,
       signal,
       credit,
     });

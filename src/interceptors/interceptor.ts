@@ -51,7 +51,8 @@ export interface QueueInterceptor {
   /**
    * Around each run of a handler by `handle` and `AsyncLoopConsumer`. `run` starts the handler
    * before it returns, in the asynchronous context of its caller, and resolves to the outcome of
-   * the attempt. It never rejects.
+   * the attempt. It never rejects. If the consumer has stopped meanwhile, or the queue has taken the
+   * message back, the handler does not run, and the outcome is `'released'` or `'retried'`.
    *
    * If the method throws, rejects, or ends without a call of `run` or a settlement, the attempt
    * fails, unless it has its outcome already: then the error is logged. The `timeout` of the

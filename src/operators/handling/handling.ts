@@ -81,6 +81,7 @@ export class Handling implements SourceObserver<Delivery> {
     this.#workers = Workers.create(options, {
       handler,
       prefetch,
+      mayRun: ({ delivery }) => this.#phase === OPEN && !isTakenBack(delivery),
       onValue: (value) => subscriber.next(value),
       onEnd: (worker) => this.#moveOn(this.#finish(worker)),
     });
@@ -225,7 +226,8 @@ export class Handling implements SourceObserver<Delivery> {
     worker.attempt = worker.result = undefined;
     const now = this.#workers.now();
     const duration = now - worker.startedAt;
-    if (failed) this.#failed(attempt, result, duration);
+    if (worker.skipped) this.#settle(attempt, 'release', duration);
+    else if (failed) this.#failed(attempt, result, duration);
     else this.#acknowledge(attempt, duration, result);
     this.#suspects?.ended(attempt);
     // Only now, so that no other result overtakes this one.

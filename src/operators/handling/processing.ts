@@ -8,8 +8,11 @@ import type { Attempt, Failure } from './attempt.js';
 /** Runs the handler of an attempt. */
 export interface AttemptRunner {
   readonly logger: Logger;
-  /** Whether the attempt has neither ended nor started its handler. */
-  mayStart(attempt: Attempt): boolean;
+  /**
+   * Whether the attempt may go on to its handler. Ends it if the consumer has stopped, or the queue
+   * has taken the message back.
+   */
+  admits(attempt: Attempt): boolean;
   startHandler(attempt: Attempt): void;
   /**
    * Ends the attempt: an interceptor has failed, or has settled the delivery instead of running the
@@ -51,7 +54,7 @@ export class Processing {
       if (entered) throw new SluiceError('An interceptor called `run` twice for one attempt: the handler runs once');
       entered = true;
       // An attempt that has ended, by its timeout for instance, is not processed any further.
-      if (this.#runner.mayStart(this.#attempt)) this.enter(depth + 1);
+      if (this.#runner.admits(this.#attempt)) this.enter(depth + 1);
       return this.#outcomes;
     };
     let answer: unknown;

@@ -16,7 +16,7 @@ import type { Attempt, Failure } from './attempt.js';
 import { type AttemptRunner, Processing } from './processing.js';
 
 /** What a subscription adds to its options. */
-export interface WorkerCallbacks extends Pick<WorkersOptions, 'handler' | 'onValue' | 'onEnd'> {
+export interface WorkerCallbacks extends Pick<WorkersOptions, 'handler' | 'mayRun' | 'onValue' | 'onEnd'> {
   /** Told of each start; undefined if the credit is fixed. */
   readonly prefetch: PrefetchController | undefined;
 }
@@ -35,6 +35,8 @@ interface WorkersOptions {
   /** Whether outcomes need durations. To read the clock costs as much as an empty handler. */
   readonly measured: boolean;
   readonly onStart: ((now: number) => void) | undefined;
+  /** Whether the handler of an attempt may start now, after its interceptors have waited. */
+  readonly mayRun: (attempt: Attempt) => boolean;
   /** Called with each value of an Observable or an async iterable. */
   readonly onValue: (value: unknown) => void;
   /** Called when a handler has ended after its start returned. */
@@ -50,7 +52,7 @@ export class Workers {
   #measured: boolean;
 
   /** Creates the workers of a subscription. */
-  static create(options: BoundHandleOptions, { handler, prefetch, onValue, onEnd }: WorkerCallbacks): Workers {
+  static create(options: BoundHandleOptions, { handler, prefetch, mayRun, onValue, onEnd }: WorkerCallbacks): Workers {
     const { concurrency, context, timeout, scheduler, onOutcome, logger } = options;
     // A spread would give each subscription an object of another shape, and slow down all of them.
     return new Workers({
@@ -64,6 +66,7 @@ export class Workers {
       clock: clockOf(scheduler),
       measured: onOutcome !== undefined || prefetch !== undefined,
       onStart: prefetch && ((now) => prefetch.handlerStarted(now)),
+      mayRun,
       onValue,
       onEnd,
     });
@@ -147,6 +150,8 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
   ended = false;
   failed = false;
   result: unknown;
+  /** Whether its handler was not run: the consumer has stopped. */
+  skipped = false;
   /** Whether it ended before `run` returned. Then `onEnd` is not called. */
   endedInCall = false;
   /** While its interceptors are entered. */
@@ -178,7 +183,7 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
   /** @param interception what interceptors have to do with the delivery */
   run(attempt: Attempt, interception: Interception | undefined): void {
     this.attempt = attempt;
-    this.ended = this.endedInCall = false;
+    this.ended = this.endedInCall = this.skipped = false;
     watchRejection(attempt.delivery);
     if (interception === undefined) this.endedInCall = this.#start(attempt);
     else this.#process(attempt, interception.processHooks);
@@ -232,8 +237,12 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
     else if (!this.ended) this.#startTimer();
   }
 
-  mayStart(attempt: Attempt): boolean {
-    return this.attempt === attempt && !this.ended;
+  admits(attempt: Attempt): boolean {
+    if (this.attempt !== attempt || this.ended) return false;
+    if (this.#options.mayRun(attempt)) return true;
+    this.skipped = this.#end(false, undefined);
+    this.#tellEnded();
+    return false;
   }
 
   startHandler(attempt: Attempt): void {
