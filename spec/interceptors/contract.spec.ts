@@ -1,23 +1,11 @@
 import { intercept, MemoryBackend, type MemoryValidation } from 'sluice';
 import { type BackendCapabilities, type BackendNeeds, queueBackendContract } from 'sluice/testing';
-import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
+import { testEach } from '../support/contract-cases.js';
+import { MEMORY_CAPABILITIES } from '../support/memory-capabilities.js';
 import { passLater, passThrough } from '../support/pass-through.js';
 import { silentLogger } from '../support/recording-logger.js';
 
-const CAPABILITIES: BackendCapabilities = {
-  groups: 'separate',
-  validation: 'json',
-  attempt: 'exact',
-  release: 'uncounted',
-  close: 'drained',
-  logger: true,
-  dedupe: true,
-  dedupeDelayed: true,
-  managed: true,
-  peek: true,
-  purgeDelayed: true,
-  deadline: CONTRACT_DEADLINE,
-};
+const CAPABILITIES: BackendCapabilities = { ...MEMORY_CAPABILITIES, groups: 'separate', validation: 'json' };
 
 function memory(needs: BackendNeeds = {}, validate: MemoryValidation = 'json'): MemoryBackend {
   const { name, groups = ['default'], dedupeWindow, logger = silentLogger } = needs;

@@ -6,7 +6,8 @@ import { traced } from 'sluice/opentelemetry';
 import { type BackendNeeds, queueBackendContract } from 'sluice/testing';
 import { systemOf } from '../../src/internal/system.js';
 import { LayeredContext, layered } from '../../src/opentelemetry/layered-context.js';
-import { CONTRACT_DEADLINE, testEach } from '../support/contract-cases.js';
+import { testEach } from '../support/contract-cases.js';
+import { MEMORY_CAPABILITIES } from '../support/memory-capabilities.js';
 import { silentLogger } from '../support/recording-logger.js';
 import { handleNext, Recorder } from './recorder.js';
 
@@ -93,22 +94,7 @@ describe('Contract of a traced queue', () => {
       // The contract compares headers.
       propagator: { inject() {}, extract: (given) => given, fields: () => [] },
     });
-  testEach(
-    queueBackendContract(create, {
-      groups: 'separate',
-      validation: 'json',
-      attempt: 'exact',
-      release: 'uncounted',
-      close: 'drained',
-      logger: true,
-      dedupe: true,
-      dedupeDelayed: true,
-      managed: true,
-      peek: true,
-      purgeDelayed: true,
-      deadline: CONTRACT_DEADLINE,
-    }),
-  );
+  testEach(queueBackendContract(create, { ...MEMORY_CAPABILITIES, groups: 'separate', validation: 'json' }));
 });
 
 describe('A layered context', () => {
