@@ -35,6 +35,10 @@ function recordable(error: unknown, type: string): { name: string; message: stri
   // Its message shows the received value, and so does the stack.
   if (InvalidMessageError.is(error))
     return { name: type, message: `Expected \`${error.path}\` to be ${error.expected}` };
-  const { message, stack } = error;
-  return { name: type, message: String(message), ...(typeof stack === 'string' && { stack }) };
+  try {
+    const { message, stack } = error;
+    return { name: type, message: String(message), ...(typeof stack === 'string' && { stack }) };
+  } catch {
+    return { name: type, message: 'The error cannot be read' };
+  }
 }
