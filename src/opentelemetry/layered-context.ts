@@ -1,4 +1,5 @@
 import { type Context, ROOT_CONTEXT } from '@opentelemetry/api';
+import { describe } from '../internal/describe.js';
 
 /** Contexts with more layers are slower than one that is copied. */
 const MOST_LAYERS = 8;
@@ -43,4 +44,14 @@ export class LayeredContext implements Context {
 /** Returns a context with the same values, from which layered contexts derive. */
 export function layered(context: Context): Context {
   return context instanceof LayeredContext ? context : new LayeredContext(context);
+}
+
+/**
+ * Returns what a propagator has extracted.
+ * @throws {TypeError} if it is no context
+ */
+export function checkContext(extracted: Context): Context {
+  const { getValue, setValue } = Object(extracted) as Partial<Context>;
+  if (typeof getValue === 'function' && typeof setValue === 'function') return extracted;
+  throw new TypeError(`Expected the propagator to extract a context, got ${describe(extracted)}`);
 }

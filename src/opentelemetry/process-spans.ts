@@ -15,7 +15,7 @@ import type { ConsumerGroup, Delivery } from '../backend.js';
 import type { Outcome } from '../internal/outcome.js';
 import { ATTRIBUTE, OPERATION } from './conventions.js';
 import { errorTypeOf } from './errors.js';
-import { LayeredContext, layered } from './layered-context.js';
+import { checkContext, LayeredContext, layered } from './layered-context.js';
 import { spanOptions, type Telemetry } from './telemetry.js';
 
 interface StartedProcess {
@@ -68,7 +68,7 @@ export class ProcessSpans {
       this.#kept = layered(trace.deleteSpan(propagation.deleteBaggage(active)));
     }
     try {
-      return this.#telemetry.propagator.extract(this.#kept, headers, defaultTextMapGetter);
+      return checkContext(this.#telemetry.propagator.extract(this.#kept, headers, defaultTextMapGetter));
     } catch (error) {
       this.#telemetry.failures.report('reading the context of a message', error);
       return this.#kept;

@@ -13,12 +13,16 @@ import {
 import type { MessageHeaders } from '../backend.js';
 import type { PublishedMessage } from '../interceptors/interceptor.js';
 import { DONE } from '../internal/answers.js';
+import { describe } from '../internal/describe.js';
 import { isPlainObject } from '../internal/message.js';
 import { isName } from '../internal/options.js';
+import { dropInvalid, hasMembers, keepOthers } from './carrier.js';
 import { ATTRIBUTE, OPERATION } from './conventions.js';
 import { errorTypeOf } from './errors.js';
-import { layered } from './layered-context.js';
+import { checkContext, layered } from './layered-context.js';
 import { spanOptions, type Telemetry } from './telemetry.js';
+
+const WRITING = 'writing the context of a message';
 
 interface StartedPublish {
   readonly span: Span;
@@ -87,7 +91,7 @@ export class PublishSpans {
     const { failures, propagator } = this.#telemetry;
     try {
       if (!propagator.fields().some((field) => Object.hasOwn(headers, field))) return undefined;
-      const extracted = propagator.extract(active, headers, defaultTextMapGetter);
+      const extracted = checkContext(propagator.extract(active, headers, defaultTextMapGetter));
       const span = trace.getSpan(active);
       const current = validContext(span?.spanContext());
       if (span === undefined || current === undefined || isDeadLetter(headers))
@@ -122,11 +126,14 @@ export class PublishSpans {
     try {
       const headers: Record<string, string> = {};
       propagator.inject(inner, headers, defaultTextMapSetter);
+      const invalid = dropInvalid(headers);
+      if (invalid !== undefined)
+        failures.report(WRITING, new TypeError(`The propagator wrote an invalid header ${describe(invalid)}`));
       if (!hasMembers(headers)) return message;
       if (options.headers !== undefined) keepOthers(headers, options.headers, propagator.fields());
       return { key, payload, options: hasMembers(options) ? { ...options, headers } : { headers } };
     } catch (error) {
-      failures.report('writing the context of a message', error);
+      failures.report(WRITING, error);
       return message;
     }
   }
@@ -158,16 +165,4 @@ function isDeadLetter(headers: MessageHeaders): boolean {
 
 function validContext(spanContext: SpanContext | undefined): SpanContext | undefined {
   return spanContext !== undefined && isSpanContextValid(spanContext) ? spanContext : undefined;
-}
-
-function hasMembers(record: object): boolean {
-  for (const _ in record) return true;
-  return false;
-}
-
-/** Adds the headers of a message that no propagator has written. */
-function keepOthers(headers: Record<string, string>, others: MessageHeaders, fields: readonly string[]): void {
-  for (const name of Object.keys(others)) {
-    if (!fields.includes(name) && !Object.hasOwn(headers, name)) headers[name] = others[name] as string;
-  }
 }
