@@ -54,13 +54,23 @@ function receivedOf(value: unknown): string {
 }
 
 function safeIssue(issue: unknown, payload: unknown, names: ReadonlySet<string> | undefined): SafeIssue {
+  const { path, value } = locate(pathOf(issue), payload, names);
+  return { path, expected: expectationOf(issue, value), received: receivedOf(value) };
+}
+
+/** Returns the text of a path, with the value that the payload has there. */
+function locate(
+  steps: readonly PropertyKey[],
+  payload: unknown,
+  names: ReadonlySet<string> | undefined,
+): { readonly path: string; readonly value: unknown } {
   let path = 'payload';
   let value = payload;
-  for (const name of pathOf(issue)) {
-    path += Array.isArray(value) && isIndex(name) ? `[${String(name)}]` : nameIn(name, names);
+  for (const name of steps) {
+    path += isIndexOf(value, name) ? `[${String(name)}]` : nameIn(name, names);
     value = memberOf(value, name);
   }
-  return { path, expected: expectationOf(issue, value), received: receivedOf(value) };
+  return { path, value };
 }
 
 /** Returns the names that lead to an issue. None if the issue cannot be read. */
@@ -68,20 +78,26 @@ function pathOf(issue: unknown): readonly PropertyKey[] {
   try {
     const { path } = issue as { readonly path?: unknown };
     if (!Array.isArray(path)) return [];
-    return path.map((segment) => (typeof segment === 'object' ? segment.key : segment));
+    return path.map((segment) => propertyKey(typeof segment === 'object' ? segment.key : segment));
   } catch {
     return [];
   }
 }
 
+/** The key of a `Map` may be anything. A symbol stands for what is no name. */
+function propertyKey(key: unknown): PropertyKey {
+  return typeof key === 'string' || typeof key === 'number' ? key : Symbol('no name');
+}
+
 /** Names a property if its name comes from the schema. */
 function nameIn(name: PropertyKey, names: ReadonlySet<string> | undefined): string {
   if (typeof name === 'symbol' || (names !== undefined && !names.has(String(name)))) return HIDDEN;
-  return typeof name === 'number' ? `[${name}]` : propertyPath('', String(name));
+  return typeof name === 'number' ? `[${name}]` : propertyPath('', name);
 }
 
-function isIndex(name: PropertyKey): boolean {
-  return typeof name !== 'symbol' && /^\d+$/.test(String(name));
+/** Whether an array has an element there. Any other number may be a value of the payload. */
+function isIndexOf(value: unknown, name: PropertyKey): boolean {
+  return Array.isArray(value) && typeof name !== 'symbol' && /^\d+$/.test(String(name)) && Object.hasOwn(value, name);
 }
 
 function memberOf(value: unknown, name: PropertyKey): unknown {

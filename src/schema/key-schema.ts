@@ -9,6 +9,8 @@ import type { StandardSchemaV1 } from './standard-schema.js';
 /** The output of a schema, or the error for an invalid payload. */
 export type Verdict = QueuePayload | InvalidMessageError;
 
+const ERROR_NAME = /^[$\w]{0,100}(?:Error|Exception)$/;
+
 /** The schema of a key. */
 export class KeySchema {
   readonly #key: QueueKey;
@@ -27,12 +29,14 @@ export class KeySchema {
    */
   validate(payload: unknown): Verdict | Promise<Verdict> {
     let result: unknown;
+    let isLater: boolean;
     try {
       result = this.#standard.validate(payload);
+      isLater = isThenable(result);
     } catch (error) {
       throw this.#threw(error);
     }
-    if (!isThenable(result)) return this.#verdict(payload, result);
+    if (!isLater) return this.#verdict(payload, result);
     return Promise.resolve(result).then(
       (settled) => this.#verdict(payload, settled),
       (error) => {
@@ -44,8 +48,15 @@ export class KeySchema {
   #verdict(payload: unknown, result: unknown): Verdict {
     if (typeof result !== 'object' || result === null)
       throw this.#failed(`\`validate\` returned ${kindOf(result)} instead of a result`);
-    const { issues, value } = result as { readonly issues?: unknown; readonly value?: unknown };
-    if (issues !== undefined) return invalidPayload(this.#schema, payload, issues);
+    let value: unknown;
+    try {
+      // Either may be a getter.
+      const { issues } = result as { readonly issues?: unknown };
+      if (issues !== undefined) return invalidPayload(this.#schema, payload, issues);
+      value = (result as { readonly value?: unknown }).value;
+    } catch (error) {
+      throw this.#threw(error);
+    }
     if (typeof value === 'object' && value !== null) return value;
     throw this.#failed(`its output must be an object, got ${kindOf(value)}`);
   }
@@ -65,7 +76,7 @@ export class KeySchema {
  */
 function withoutText(error: unknown): Error {
   const text = 'the text is left out, since it may quote the payload';
-  const name = isError(error) ? error.name : kindOf(error);
+  const name = nameOf(error);
   const cause = new Error(text);
   cause.name = name;
   cause.stack = [`${name}: ${text}`, ...framesOf(error)].join('\n');
@@ -89,6 +100,16 @@ function checkSchema(key: QueueKey, schema: unknown): StandardSchemaV1 {
   throw new TypeError(
     `Expected \`schemas[${JSON.stringify(key)}]\` to be a Standard Schema of version 1, got ${describe(schema)}`,
   );
+}
+
+/** Returns the name of an error, unless it may be a text of the payload. */
+function nameOf(error: unknown): string {
+  if (!isError(error)) return kindOf(error);
+  try {
+    return ERROR_NAME.test(error.name) ? error.name : 'Error';
+  } catch {
+    return 'Error';
+  }
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
