@@ -7,6 +7,7 @@ import { groupOf, isQuarantinable, quarantine, storedOf } from '../internal/deli
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import type { Logger } from '../internal/logger.js';
 import { metadataOf } from '../internal/metadata.js';
+import { withoutValues } from './issues.js';
 
 /**
  * Takes an invalid message that was delivered. If it fails, the message is redelivered later. If it
@@ -76,7 +77,8 @@ export class InvalidMessages {
     settle(delivery, () => delivery.nack({ delay }));
   }
 
-  #quarantine(delivery: Delivery, error: InvalidMessageError, failure: InvalidMessageError): void {
+  #quarantine(delivery: Delivery, error: InvalidMessageError, refusal: InvalidMessageError): void {
+    const failure = withoutValues(refusal, storedOf(delivery).payload);
     const next = isQuarantinable(storedOf(delivery)) ? 'it is quarantined' : 'it is rejected';
     logFailure(this.#logger, 'error', 'A message cannot be dead-lettered', delivery, failure, next);
     const reason = `it cannot be dead-lettered (${textOf(failure)}) after its schema refused it (${textOf(error)})`;

@@ -41,6 +41,26 @@ export function noObject(payload: unknown): InvalidMessageError {
   return invalidMessage({ path: 'payload', expected: 'a plain object', received: receivedOf(payload) });
 }
 
+/**
+ * Returns the error of a queue without what it shows of the payload: a value that is no JSON, and
+ * the names on the way to it. Any other error stays as it is.
+ */
+export function withoutValues(error: unknown, payload: unknown): unknown {
+  if (!InvalidMessageError.is(error) || error.issues.length > 0 || !/^payload[.[]/.test(error.path)) return error;
+  const { path, value } = locate(stepsOf(error.path), payload, new Set());
+  const received = typeof value === 'object' && value !== null ? error.received : receivedOf(value);
+  return new InvalidMessageError(path, error.expected, received);
+}
+
+/** Returns the names in the text of a path. A symbol stands for what is no name. */
+function stepsOf(path: string): PropertyKey[] {
+  const steps = path.slice('payload'.length).matchAll(/\.([\w$]+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|.+/g);
+  return Array.from(steps, ([, name, index, quoted]) => {
+    if (quoted !== undefined) return JSON.parse(quoted) as string;
+    return name ?? (index === undefined ? Symbol('no name') : Number(index));
+  });
+}
+
 function invalidMessage(first: SafeIssue, others: readonly SafeIssue[] = []): InvalidMessageError {
   const issues = [first, ...others].map(({ path, expected, received }) => ({
     path,
