@@ -37,10 +37,11 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
   }
 
   protected override open(): void {
-    const sink = new Sink<Delivery>({
-      take: (delivery) => this.#take(delivery),
-      exhaust: (failure) => this.#sourceEnded(failure),
-    });
+    const observer = {
+      take: (delivery: Delivery) => this.#take(delivery),
+      exhaust: (failure?: { readonly error: unknown }) => this.#sourceEnded(failure),
+    };
+    const sink = new Sink<Delivery>(observer, false, true);
     this.#subscription = sink;
     this.#iteration.connect(this.#intake.signal).subscribe(sink);
   }

@@ -56,7 +56,7 @@ const redeliveryDelay = exponentialBackoff();
 export class DeliveryChain implements SourceObserver<Delivery> {
   readonly #subscriber: Subscriber<Delivery>;
   readonly #options: DeliveryChainOptions;
-  readonly #source = new Sink<Delivery>(this, true);
+  readonly #source = new Sink<Delivery>(this, true, true);
   readonly #asyncContext = new AsyncContext();
   readonly #own: Interception | undefined;
   /** The last combination with an inner queue's interception: all its deliveries share one. */

@@ -7,7 +7,7 @@ export function describe(value: unknown): string {
     case 'string':
       return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
     case 'bigint':
-      return `the BigInt ${value}n`;
+      return 'a BigInt';
     case 'function':
       return 'a function';
     case 'symbol':

@@ -18,15 +18,19 @@ export interface SourceObserver<Value> {
 export class Sink<Value> extends Subscriber<Value> {
   readonly entersContext: boolean;
   private readonly _observer: SourceObserver<Value>;
+  private readonly _tellsFirst: boolean;
 
   /**
    * @param entersContext whether the observer itself runs the user's code in the context of its
    *   subscriber. Default: false
+   * @param tellsFirst whether the observer learns of the end before the source is torn down, which
+   *   requeues what is in flight. Default: false
    */
-  constructor(observer: SourceObserver<Value>, entersContext = false) {
+  constructor(observer: SourceObserver<Value>, entersContext = false, tellsFirst = false) {
     super();
     this._observer = observer;
     this.entersContext = entersContext;
+    this._tellsFirst = tellsFirst;
   }
 
   protected override _next(value: Value): void {
@@ -42,11 +46,13 @@ export class Sink<Value> extends Subscriber<Value> {
   }
 
   private _end(failure?: { readonly error: unknown }): void {
-    // A teardown that throws must not hide the end from the consumer.
+    // A teardown that throws must not hide the end from the consumer, nor the reverse.
     try {
-      this.unsubscribe();
+      if (this._tellsFirst) this._observer.exhaust(failure);
+      else this.unsubscribe();
     } finally {
-      this._observer.exhaust(failure);
+      if (this._tellsFirst) this.unsubscribe();
+      else this._observer.exhaust(failure);
     }
   }
 }
