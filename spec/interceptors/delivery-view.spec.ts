@@ -58,6 +58,14 @@ describe('viewDelivery', () => {
     expect(logger.warnings).toEqual([expect.stringContaining('Error: by hand')]);
   });
 
+  it('refuses a copy of a delivery, and a payload that is no object', async () => {
+    const delivery = await deliver();
+    expect(() => viewDelivery({ ...delivery }, {})).toThrow('Expected `delivery` to be a delivery, got an object');
+    expect(() => viewDelivery(delivery, { payload: 5 as never })).toThrow(
+      'Expected `payload` to be an object, got a number',
+    );
+  });
+
   it('views the delivery of another library', async () => {
     const delivery = new FakeDelivery(1);
     const view = viewDelivery(delivery, { payload: { n: 2 } });

@@ -178,6 +178,11 @@ describe('intercept', () => {
     ['a function', () => {}, 'Expected `interceptors[1]` to be an interceptor, got a function'],
     ['null', null, 'Expected `interceptors[1]` to be an interceptor, got null'],
     ['a list', [passThrough], 'Expected `interceptors[1]` to be an interceptor, got an array'],
+    [
+      'a misspelt method',
+      { publsh() {} },
+      'Expected `interceptors[1]` to have a method `publish`, `deliver` or `process`, got an object with "publsh"',
+    ],
     ['a method that is none', { deliver: true }, 'Expected `interceptors[1].deliver` to be a function, got true'],
   ])('refuses %s as an interceptor', (_, interceptor, message) => {
     const error = thrownBy(() => intercept(new MemoryBackend(), passThrough, interceptor as QueueInterceptor));

@@ -128,6 +128,7 @@ describe('The publish of a validated queue', () => {
     [{}, 'its output must be an object, got undefined'],
     [{ value: 'hunter2' }, 'its output must be an object, got a string'],
     [{ value: null }, 'its output must be an object, got null'],
+    [{ value: ['hunter2'] }, 'its output must be an object, got an array'],
   ])('fails if the schema returns %j', async (result, problem) => {
     const queue = new MemoryBackend();
     const failing = validated(queue, { order: schemaOf(() => result) });

@@ -52,7 +52,7 @@ describe('manifestWith', () => {
   });
 
   it('keeps the subpaths that are not engines', () => {
-    const exports = ['.', './driver', './testing', './package.json'];
+    const exports = ['.', './driver', './opentelemetry', './schema', './testing', './package.json'];
     expect(Object.keys((manifestWith() as { readonly exports: object }).exports)).toEqual(exports);
   });
 });

@@ -153,12 +153,21 @@ class InterceptedSource implements DeliverySource {
   waitCancelled(): void {}
 }
 
+const METHODS = ['publish', 'deliver', 'process'] as const;
+
 /** @throws {TypeError} unless the interceptor is one */
 function checkInterceptor(index: number, interceptor: QueueInterceptor): void {
   const name = `interceptors[${index}]`;
   if (typeof interceptor !== 'object' || interceptor === null || Array.isArray(interceptor))
     throw new TypeError(`Expected \`${name}\` to be an interceptor, got ${describe(interceptor)}`);
-  for (const method of ['publish', 'deliver', 'process'] as const) {
+  for (const method of METHODS) {
     if (interceptor[method] !== undefined) checkFunction(`${name}.${method}`, interceptor[method]);
+  }
+  // A misspelt method must not leave messages unencrypted.
+  const [other] = Object.keys(interceptor).filter((member) => !METHODS.some((method) => method === member));
+  if (other !== undefined && METHODS.every((method) => interceptor[method] === undefined)) {
+    throw new TypeError(
+      `Expected \`${name}\` to have a method \`publish\`, \`deliver\` or \`process\`, got an object with ${describe(other)}`,
+    );
   }
 }

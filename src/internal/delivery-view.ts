@@ -26,6 +26,7 @@ import {
   type TellsRejection,
   type TellsStored,
 } from './delivery-symbols.js';
+import { describe, kindOf } from './describe.js';
 import { INTERCEPTION, type Interception, interceptionOf } from './interception.js';
 
 /** What a view shows instead of the fields of its delivery. Default: nothing. */
@@ -43,11 +44,17 @@ export interface DeliveryChanges<Payload extends QueuePayload = QueuePayload> {
  *
  * *Gotchas*: `handle` dead-letters the message as it is stored, with the payload and the headers of
  * the delivery behind all views.
+ * @throws {TypeError} if the delivery is none, such as a copy, or the payload is no object
  */
 export function viewDelivery<Item extends Delivery, Payload extends QueuePayload = Item['payload']>(
   delivery: Item,
   changes: DeliveryChanges<Payload>,
 ): DeliveryOf<Item['key'], Payload> {
+  if (typeof (delivery as Partial<Delivery> | undefined)?.ack !== 'function')
+    throw new TypeError(`Expected \`delivery\` to be a delivery, got ${describe(delivery)}`);
+  const { payload } = changes;
+  if (payload !== undefined && (typeof payload !== 'object' || payload === null))
+    throw new TypeError(`Expected \`payload\` to be an object, got ${kindOf(payload)}`);
   return new DeliveryView(delivery, changes) as unknown as DeliveryOf<Item['key'], Payload>;
 }
 

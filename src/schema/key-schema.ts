@@ -57,7 +57,7 @@ export class KeySchema {
     } catch (error) {
       throw this.#threw(error);
     }
-    if (typeof value === 'object' && value !== null) return value;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
     throw this.#failed(`its output must be an object, got ${kindOf(value)}`);
   }
 
