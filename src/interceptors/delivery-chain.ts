@@ -122,9 +122,11 @@ export class DeliveryChain implements SourceObserver<Delivery> {
     try {
       for (let index = 0; index < interceptors.length; index++) {
         const result = (interceptors[index] as DeliveryInterceptor).deliver(current, context);
-        if (isThenable(result)) return this.#interceptLater(delivery, result, index + 1);
+        // The common case first.
+        if (result === current) continue;
         if (result === undefined) return undefined;
-        current = result === current ? current : checked(result);
+        if (isThenable(result)) return this.#interceptLater(delivery, result, index + 1);
+        current = checked(result);
       }
       return current;
     } catch (error) {
@@ -201,7 +203,7 @@ export class DeliveryChain implements SourceObserver<Delivery> {
   }
 
   #emit(delivery: Delivery, result: Delivery | undefined): void {
-    if (result === undefined || result.settled) return;
+    if (result === undefined || delivery.settled) return;
     const inner = interceptionOf(delivery);
     const interception = inner === undefined || inner.failure !== undefined ? this.#own : this.#combine(inner);
     if (interception === undefined || interceptionOf(result)?.failure !== undefined) this.#subscriber.next(result);
