@@ -1,4 +1,5 @@
 import { type Delivery, intercept, MemoryBackend, type QueueInterceptor, receive } from 'sluice';
+import { fakeBackend } from 'sluice/testing';
 import { numberOf, publishAll, upTo } from '../support/consumers.js';
 import { rejectionOf, stateOf, turns } from '../support/promises.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -115,14 +116,25 @@ describe('An asynchronous deliver', () => {
     expect([queue.size, queue.inFlight]).toEqual([1, 0]);
   });
 
-  it('does not emit what the queue has taken back, and completes without waiting for it', async () => {
-    const { queue, gate, numbers, end } = open();
-    void publishAll(queue, upTo(2));
-    await queue.close({ drain: false });
+  it('ends with the queue, releases what was not emitted, and waits for no interceptor', async () => {
+    const fake = fakeBackend([1, 2, 3].map((n) => ['key', { n }] as const));
+    const gate = new Gate();
+    const numbers: number[] = [];
+    const complete = jest.fn();
+    intercept(fake, gate)
+      .deliveries()
+      .subscribe({ next: ({ payload }) => numbers.push(numberOf(payload)), complete });
     await gate.open(1);
-    expect(numbers()).toEqual([1]);
-    await gate.open(2, 'keep');
-    expect(end.completed).toBe(false);
+    await fake.close();
+    expect(complete).toHaveBeenCalledTimes(1);
+    await gate.open(3);
+    await gate.open(2);
+    expect(numbers).toEqual([1]);
+    expect(fake.settlements.map(({ payload, how }) => [numberOf(payload), how])).toEqual([
+      [2, 'released'],
+      [3, 'released'],
+      [1, 'retried'],
+    ]);
   });
 
   it('takes nothing for a receive that was aborted meanwhile', async () => {

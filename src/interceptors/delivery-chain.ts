@@ -2,7 +2,7 @@ import type { Observable, Subscriber } from 'rxjs';
 import type { Delivery } from '../backend.js';
 import type { Credit } from '../bridge/credit.js';
 import { UnrecoverableError } from '../errors.js';
-import { answerTo, unawaited } from '../internal/answers.js';
+import { answerTo, isThenable, unawaited } from '../internal/answers.js';
 import { AsyncContext, isContextInUse } from '../internal/async-context.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { logFailure } from '../internal/delivery-log.js';
@@ -64,7 +64,6 @@ export class DeliveryChain implements SourceObserver<Delivery> {
   /** The delivery that is emitted next, and those after it. */
   #first: Slot | undefined;
   readonly #others = new BlockQueue<Slot>();
-  #completed = false;
   /** Whether the credit is held. */
   #holds = false;
 
@@ -99,13 +98,10 @@ export class DeliveryChain implements SourceObserver<Delivery> {
   }
 
   exhaust(failure?: { readonly error: unknown }): void {
-    if (failure !== undefined) {
-      this.#releaseAll();
-      this.#subscriber.error(failure.error);
-      return;
-    }
-    this.#completed = true;
-    this.#emitReady();
+    // The queue is closed, or has failed: nobody waits for an interceptor any more.
+    this.#releaseAll();
+    if (failure === undefined) this.#subscriber.complete();
+    else this.#subscriber.error(failure.error);
   }
 
   /** Separate from `take`: a closure in a function costs each of its calls. */
@@ -165,16 +161,14 @@ export class DeliveryChain implements SourceObserver<Delivery> {
     });
   }
 
-  /** Emits what nothing has to wait for, and completes when the source has. */
+  /** Emits what nothing has to wait for. */
   #emitReady(): void {
     for (let slot = this.#first; slot !== undefined; slot = this.#first) {
-      // The queue may have taken it back: then nobody has to wait for it.
-      if (!slot.done && !(this.#completed && slot.delivery.settled)) return;
+      if (!slot.done) return;
       this.#shift();
       this.#emit(slot.delivery, slot.result);
     }
     this.#letGo();
-    if (this.#completed) this.#subscriber.complete();
   }
 
   #shift(): void {
@@ -255,8 +249,4 @@ function checked(result: unknown): Delivery {
   throw new TypeError(
     `Expected \`deliver\` of an interceptor to return a delivery or undefined, got ${describe(result)}`,
   );
-}
-
-function isThenable(value: unknown): value is PromiseLike<Delivery | undefined> {
-  return typeof (value as Partial<PromiseLike<unknown>> | undefined | null)?.then === 'function';
 }

@@ -44,3 +44,8 @@ export function answerTo<Value>(call: () => Promise<Value>): Promise<Value> {
 export function unawaited(settled: Promise<boolean> | undefined): void {
   if (settled !== COUNTED) settled?.catch(() => {});
 }
+
+/** Whether a value is a promise, of any library. */
+export function isThenable<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
+  return typeof (value as Partial<PromiseLike<Value>> | null | undefined)?.then === 'function';
+}

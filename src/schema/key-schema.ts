@@ -1,5 +1,6 @@
 import type { QueueKey, QueuePayload } from '../backend.js';
 import { type InvalidMessageError, SluiceError } from '../errors.js';
+import { isThenable } from '../internal/answers.js';
 import { describe, isError, kindOf } from '../internal/describe.js';
 import { framesOf } from '../internal/logger.js';
 import { isPlainObject } from '../internal/message.js';
@@ -110,8 +111,4 @@ function nameOf(error: unknown): string {
   } catch {
     return 'Error';
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
 }

@@ -2,6 +2,7 @@ import type { Observable, SchedulerLike, Subscription, TimestampProvider } from 
 import { fromAsyncIterable } from '../../bridge/from-async-iterable.js';
 import { HandlerTimeoutError } from '../../errors.js';
 import { after } from '../../internal/after.js';
+import { isThenable } from '../../internal/answers.js';
 import { type AsyncContext, isContextInUse } from '../../internal/async-context.js';
 import { nameOf } from '../../internal/delivery-log.js';
 import { watchRejection } from '../../internal/delivery-symbols.js';
@@ -335,8 +336,4 @@ function workOf(result: unknown): Promise<unknown> | Observable<unknown> | undef
   if (isObservable(result)) return toOwnObservable(result);
   if (isThenable(result)) return Promise.resolve(result);
   return isAsyncIterable(result) ? fromAsyncIterable(result) : undefined;
-}
-
-function isThenable(value: object): value is PromiseLike<unknown> {
-  return typeof (value as Partial<PromiseLike<unknown>>).then === 'function';
 }
