@@ -1,16 +1,13 @@
 import { asyncDispose } from '../internal/async-dispose.js';
+import { BlockQueue } from '../internal/block-queue.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
 
 /** Stands for no value: `undefined` may be one. */
 export const NOTHING: unique symbol = Symbol('nothing');
 
-/** A waiting `next()`, and the one after it. */
-interface Parked<Value> {
-  readonly resolve: (result: IteratorResult<Value, unknown>) => void;
-  readonly reject: (error: unknown) => void;
-  behind: Parked<Value> | undefined;
-}
+type Resolve<Value> = (result: IteratorResult<Value, unknown>) => void;
+type Reject = (error: unknown) => void;
 
 /** Lazy: the first `next()` opens the source. */
 const IDLE = 0;
@@ -25,15 +22,19 @@ const ENDED = 2;
  * must end.
  */
 export abstract class PullIterator<Value> implements AsyncIterableIterator<Value, unknown, unknown>, AsyncDisposable {
-  /** The waiting calls of `next()`, in order. */
-  #firstParked: Parked<Value> | undefined;
-  #lastParked: Parked<Value> | undefined;
-  #parked = 0;
-  readonly #park = (resolve: Parked<Value>['resolve'], reject: Parked<Value>['reject']): void => {
-    const parked: Parked<Value> = { resolve, reject, behind: undefined };
-    if (this.#parked++ === 0) this.#firstParked = parked;
-    else (this.#lastParked as Parked<Value>).behind = parked;
-    this.#lastParked = parked;
+  /** Settle the oldest waiting call of `next()`. Undefined: none waits. */
+  #resolve: Resolve<Value> | undefined;
+  #reject: Reject | undefined;
+  /** The same for each call behind it, in a row. There are few programs with any. */
+  readonly #behind = new BlockQueue<Resolve<Value> | Reject>();
+  readonly #park = (resolve: Resolve<Value>, reject: Reject): void => {
+    if (this.#resolve === undefined) {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    } else {
+      this.#behind.push(resolve);
+      this.#behind.push(reject);
+    }
   };
   readonly #signal: AbortSignal | undefined;
   #ignoreAbort: (() => void) | undefined;
@@ -71,7 +72,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
 
   /** How many calls of `next()` wait. While there are any, `pull` has no value. */
   protected get waiting(): number {
-    return this.#parked;
+    return this.#resolve === undefined ? 0 : 1 + this.#behind.length / 2;
   }
 
   /** Whether it takes no more values from the source. */
@@ -81,8 +82,8 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
 
   /** Resolves the oldest waiting `next()`. Requires `waiting > 0`. */
   protected answer(value: Value): void {
-    turn.resolve(this.#unpark().resolve, { done: false, value });
-    if (this.#parked > 0) this.doneWithLast();
+    turn.resolve(this.#unpark(), { done: false, value });
+    if (this.#resolve !== undefined) this.doneWithLast();
   }
 
   /** Ends the iteration after its values, with the error of the source if there is one. */
@@ -90,11 +91,11 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     if (this.over) return;
     this.#exhausted = true;
     this.#failure = failure;
-    if (this.#parked > 0) this.#end();
+    if (this.#resolve !== undefined) this.#end();
   }
 
   next(): Promise<IteratorResult<Value, unknown>> {
-    if (this.#parked === 0) {
+    if (this.#resolve === undefined) {
       this.doneWithLast();
       if (this.#phase === IDLE) this.#begin();
       if (this.#phase === OPEN) {
@@ -168,22 +169,26 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
 
   /** Settles every waiting call: one with the error of the source, the others with `done`. */
   #settleAll(): void {
-    if (this.#parked > 0 && !this.#exhausted) this.waitCancelled(this.#parked);
-    while (this.#parked > 0) {
-      const { resolve, reject } = this.#unpark();
+    if (this.#resolve !== undefined && !this.#exhausted) this.waitCancelled(this.waiting);
+    while (this.#resolve !== undefined) {
       const failure = this.#failure;
       this.#failure = undefined;
+      const reject = this.#reject as Reject;
+      const resolve = this.#unpark();
       if (failure === undefined) turn.resolve(resolve, { done: true, value: undefined });
       else turn.resolve(reject, failure.error);
     }
   }
 
-  /** Removes the oldest waiting call. Requires one. */
-  #unpark(): Parked<Value> {
-    const parked = this.#firstParked as Parked<Value>;
-    this.#firstParked = parked.behind;
-    if (--this.#parked === 0) this.#lastParked = undefined;
-    return parked;
+  /** Removes the oldest waiting call, and returns what resolves it. Requires one. */
+  #unpark(): Resolve<Value> {
+    const oldest = this.#resolve as Resolve<Value>;
+    if (this.#behind.length === 0) this.#resolve = this.#reject = undefined;
+    else {
+      this.#resolve = this.#behind.shift() as Resolve<Value>;
+      this.#reject = this.#behind.shift() as Reject;
+    }
+    return oldest;
   }
 
   /**

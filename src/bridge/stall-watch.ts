@@ -1,4 +1,5 @@
 import type { ConsumerGroup } from '../backend.js';
+import { isFakeTimer } from '../internal/fake-timers.js';
 import type { Logger } from '../internal/logger.js';
 
 /** The interval of the checks, in milliseconds. */
@@ -68,7 +69,7 @@ const { setInterval, clearInterval } = globalThis as Partial<typeof globalThis>;
  * Whether the timers were fake when this module was loaded. Running all fake timers would then
  * never end.
  */
-const isFake = setInterval !== undefined && ('clock' in setInterval || '_isMockFunction' in setInterval);
+const isFake = setInterval !== undefined && isFakeTimer(setInterval);
 
 /** Runs a task periodically in real time. Does not keep the process alive. */
 function everyPeriod(task: () => void): () => void {

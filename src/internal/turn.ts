@@ -189,27 +189,31 @@ function anotherMacrotask(task: () => void): void {
 function waitForCell(task: () => void): void {
   if (!/\[native code\]/.test(String(waitAsync))) throw new Error('A test has replaced Atomics.waitAsync');
   // Missing in a page without cross-origin isolation.
-  const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  cell ??= new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const { value: end } = waitAsync(cell, 0, 0, LONGEST_WAIT);
-  const release = stayAlive();
+  stayAlive(true);
   void end.then(() => {
-    release();
+    stayAlive(false);
     task();
   });
 }
 
-/**
- * Keeps a Node.js process alive, which the wait for a cell does not, until the returned function is
- * called.
- */
-function stayAlive(): () => void {
+let cell: Int32Array | undefined;
+let anchor: (MessagePort & Partial<NodeJS.RefCounted>) | undefined;
+let anchored = 0;
+
+/** Keeps a Node.js process alive, which the wait for a cell does not, or stops to do so. */
+function stayAlive(alive: boolean): void {
+  anchored += alive ? 1 : -1;
   try {
-    const { port1 } = new MessageChannel();
-    port1.onmessage = () => {};
-    return () => port1.close();
+    if (anchor === undefined) {
+      anchor = new MessageChannel().port1;
+      anchor.onmessage = () => {};
+    }
+    if (anchored > 0) anchor.ref?.();
+    else anchor.unref?.();
   } catch {
     // Replaced by a test: harmless if anything else keeps the process alive.
-    return () => {};
   }
 }
 

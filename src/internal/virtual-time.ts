@@ -13,7 +13,7 @@ export function isVirtual(clock: TimestampProvider): boolean {
 }
 
 /** Reads `Date` at each call: a test may replace it. */
-const systemClock: TimestampProvider = { now: () => Date.now() };
+export const systemClock: TimestampProvider = { now: () => Date.now() };
 
 /**
  * Returns a fast clock of a scheduler, to read for every message. In real time, `asyncScheduler`

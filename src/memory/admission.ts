@@ -1,12 +1,18 @@
+import type { QueueKey, QueuePayload } from '../backend.js';
+import { BlockQueue } from '../internal/block-queue.js';
 import { type Linked, LinkedList } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
 import type { Group } from './group.js';
 import type { Ledger } from './ledger.js';
 import type { Message } from './message.js';
+import { MessageBuffer } from './message-buffer.js';
 import type { RecentIds } from './recent-ids.js';
 
-/** A message on its way into the queue. */
+/** Resolves the promise of a publish. */
+type Resolve = (value: void | Promise<void>) => void;
+
+/** A message with options on its way into the queue. */
 export interface Entering {
   readonly message: Message;
   /**
@@ -17,24 +23,45 @@ export interface Entering {
   readonly recipients: readonly Group[];
 }
 
+/** What the admission asks of its queue. */
+export interface Gate {
+  /** Takes a message that has options. */
+  enter(entering: Entering): void;
+  /** Takes a message that has none. `time` is as `waitPlainly` got it. */
+  enterPlainly(key: QueueKey, payload: QueuePayload, time: number): void;
+}
+
 /**
  * Admits messages up to the capacity of a queue. Publishes wait for room, first come first served.
+ *
+ * A publish without options takes two slots while it waits: nearly all are of this kind. Others
+ * take a record, because they may be aborted.
  */
 export class Admission {
   readonly #capacity: number;
   readonly #counts: Ledger;
   readonly #recentIds: RecentIds;
-  readonly #pending = new LinkedList<PendingPublish>();
+  readonly #groups: readonly Group[];
+  readonly #gate: Gate;
+  /** Plain publishes, and what resolves the promise of each. */
+  readonly #plain = new MessageBuffer();
+  readonly #resolves = new BlockQueue<Resolve>();
+  readonly #park = (resolve: Resolve): void => this.#resolves.push(resolve);
+  /** How many plain publishes no longer wait. */
+  #passed = 0;
+  readonly #records = new LinkedList<PendingPublish>();
 
-  constructor(capacity: number, counts: Ledger, recentIds: RecentIds) {
+  constructor(capacity: number, counts: Ledger, recentIds: RecentIds, groups: readonly Group[], gate: Gate) {
     this.#capacity = capacity;
     this.#counts = counts;
     this.#recentIds = recentIds;
+    this.#groups = groups;
+    this.#gate = gate;
   }
 
   /** Whether a publish waits for room. */
   get hasPending(): boolean {
-    return this.#pending.first !== undefined;
+    return this.#resolves.length > 0 || this.#records.first !== undefined;
   }
 
   /** Whether at least as many messages wait as the capacity allows. */
@@ -50,13 +77,20 @@ export class Admission {
     return !this.hasPending && (!this.full || (!delayed && recipients.every((group) => group.hasCredit)));
   }
 
+  /** Waits for room with a message that has no options. `time` is passed on to the gate. */
+  waitPlainly(key: QueueKey, payload: QueuePayload, time: number): Promise<void> {
+    this.#plain.push(key, payload, time);
+    return new Promise(this.#park);
+  }
+
   /** Waits for room. Calls `onAborted` if the signal ends the wait. */
   wait(entering: Entering, signal: AbortSignal | undefined, onAborted: () => void): Promise<void> {
-    const pending = new PendingPublish(entering, signal, () => {
-      this.#pending.remove(pending);
+    const place = this.#passed + this.#resolves.length;
+    const pending = new PendingPublish(entering, place, signal, () => {
+      this.#records.remove(pending);
       onAborted();
     });
-    this.#pending.append(pending);
+    this.#records.append(pending);
     return pending.promise;
   }
 
@@ -64,25 +98,46 @@ export class Admission {
    * Admits the publish that has waited longest, if there is room for it or it goes `straight` to
    * consumers. A duplicate needs no room: it does not enter.
    */
-  admit(straight: (recipients: readonly Group[]) => boolean, enter: (entering: Entering) => void): boolean {
-    const first = this.#pending.first;
-    if (first === undefined) return false;
-    const { message, due, recipients } = first.entering;
-    const isDuplicate = this.#recentIds.has(message.id);
-    if (!isDuplicate && this.full && !(due === undefined && straight(recipients))) return false;
-    this.#pending.remove(first);
-    const resolve = first.stopWaiting();
-    if (!isDuplicate) enter(first.entering);
+  admit(straight: (recipients: readonly Group[]) => boolean): boolean {
+    const record = this.#records.first;
+    if (record !== undefined && record.place === this.#passed) return this.#admitRecord(record, straight);
+    if (this.#resolves.length === 0 || (this.full && !straight(this.#groups))) return false;
+    const { key, details } = this.#plain;
+    const payload = this.#plain.shift();
+    const resolve = this.#shiftResolve();
+    this.#gate.enterPlainly(key, payload, details as number);
     turn.resolve(resolve, undefined);
     return true;
   }
 
   /** Rejects all waiting publishes. */
   rejectAll(error: () => Error): void {
-    for (let first = this.#pending.first; first !== undefined; first = this.#pending.first) {
-      this.#pending.remove(first);
-      first.reject(error());
+    while (this.hasPending) {
+      const record = this.#records.first;
+      if (record?.place === this.#passed) {
+        this.#records.remove(record);
+        record.reject(error());
+      } else {
+        this.#plain.shift();
+        this.#shiftResolve()(Promise.reject(error()));
+      }
     }
+  }
+
+  #admitRecord(record: PendingPublish, straight: (recipients: readonly Group[]) => boolean): boolean {
+    const { message, due, recipients } = record.entering;
+    const isDuplicate = this.#recentIds.has(message.id);
+    if (!isDuplicate && this.full && !(due === undefined && straight(recipients))) return false;
+    this.#records.remove(record);
+    const resolve = record.stopWaiting();
+    if (!isDuplicate) this.#gate.enter(record.entering);
+    turn.resolve(resolve, undefined);
+    return true;
+  }
+
+  #shiftResolve(): Resolve {
+    this.#passed++;
+    return this.#resolves.shift();
   }
 }
 
@@ -97,6 +152,8 @@ class PendingPublish implements Linked {
 
   constructor(
     readonly entering: Entering,
+    /** How many plain publishes began to wait before it. */
+    readonly place: number,
     signal: AbortSignal | undefined,
     onAborted: () => void,
   ) {

@@ -2,9 +2,9 @@ import { Observable, type SchedulerLike, Subject, type TimestampProvider } from 
 import type { ConsumerGroup, QueueEntry, QueueKey, QueuePayload } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import { inContext } from '../internal/async-context.js';
+import { publishClockOf } from '../internal/burst-clock.js';
 import type { Emissions } from '../internal/emissions.js';
 import { NO_METADATA } from '../internal/metadata.js';
-import { clockOf } from '../internal/virtual-time.js';
 import { type Delayed, Delays } from './delays.js';
 import { Group, type Removed, type Waiting } from './group.js';
 import { Ledger } from './ledger.js';
@@ -46,18 +46,27 @@ export class EntryBuffer extends Subject<QueueEntry> {
     const { groups, scheduler } = options;
     this.#options = options;
     this.createdAt = scheduler.now();
-    this.#clock = clockOf(scheduler);
+    this.#clock = publishClockOf(scheduler);
     this.groups = (groups === 'ignored' ? [DEFAULT_GROUP] : groups).map((name) => new Group(name, this.counts));
     this.onlyGroup = groups === 'ignored' ? this.groups[0] : undefined;
     this.#delays = new Delays(scheduler, (due) => this.#becomeDue(due));
   }
 
+  /** The time, in milliseconds since the creation of the buffer. */
+  get now(): number {
+    return this.#clock.now() - this.createdAt;
+  }
+
   /** Stores a message and emits it. */
-  override next(entry: QueueEntry): void {
-    const [key, payload] = entry;
-    if (this.onlyGroup !== undefined) this.push(this.onlyGroup, key, payload);
-    else this.#store(new Message(key, payload, NO_METADATA, this.#options.scheduler.now(), 1), this.groups);
-    this.#emit(entry);
+  override next([key, payload]: QueueEntry): void {
+    this.enter(key, payload, this.now);
+  }
+
+  /** Stores a message that was published at this time, by `now`, and emits it. */
+  enter(key: QueueKey, payload: QueuePayload, time: number): void {
+    if (this.onlyGroup !== undefined) this.push(this.onlyGroup, key, payload, time);
+    else this.#store(new Message(key, payload, NO_METADATA, this.createdAt + time, 1), this.groups);
+    if (this.observed) this.#emit([key, payload]);
   }
 
   /** Stores a message that has options, and emits it. `due` is in milliseconds since the epoch. */
@@ -77,9 +86,9 @@ export class EntryBuffer extends Subject<QueueEntry> {
    * Stores a message in the only group, without a tuple and without a record. It is the way in of
    * nearly every message while nothing observes the buffer.
    */
-  push(group: Group, key: QueueKey, payload: QueuePayload): void {
+  push(group: Group, key: QueueKey, payload: QueuePayload, time: number): void {
     this.counts.added();
-    group.add(key, payload, this.#clock.now() - this.createdAt);
+    group.add(key, payload, time);
   }
 
   override complete(): void {
@@ -168,7 +177,7 @@ export class EntryBuffer extends Subject<QueueEntry> {
   }
 
   #emit(entry: QueueEntry): void {
-    if (this.observed) this.#options.emissions.emit(() => super.next(entry));
+    this.#options.emissions.emit(() => super.next(entry));
   }
 
   #store(message: Message, recipients: readonly Group[]): void {

@@ -14,6 +14,12 @@ export function publicationOf(details: Details): Publication | undefined {
   return typeof details === 'number' ? undefined : details.publication;
 }
 
+/** Equals no details, so that the next message starts a run. */
+const NO_DETAILS = Number.NaN;
+
+/** The end of a run that the next message may extend. */
+const OPEN = -1;
+
 /**
  * Holds messages in the order of their publication, before their first delivery.
  *
@@ -22,15 +28,17 @@ export function publicationOf(details: Details): Publication | undefined {
  * such messages. `docs/decisions/0018` has the figures.
  */
 export class MessageBuffer {
+  /** The key and the details of the first message. Only valid while `length > 0`. */
+  key: QueueKey = '';
+  details: Details = NO_DETAILS;
   readonly #payloads = new BlockQueue<QueuePayload>();
-  /** The runs between the first and the last one: key, details and count of each, in a row. */
+  /** How many messages were removed, ever, and how many that will be at the end of the first run. */
+  #removed = 0;
+  #end = OPEN;
+  /** The runs after the first one: key, details and end of each, but for the end of the last one. */
   readonly #runs = new BlockQueue<QueueKey | Details>();
-  #firstKey: QueueKey = '';
-  #firstDetails: Details = 0;
-  #firstCount = 0;
   #lastKey: QueueKey = '';
-  #lastDetails: Details = 0;
-  #lastCount = 0;
+  #lastDetails: Details = NO_DETAILS;
 
   get length(): number {
     return this.#payloads.length;
@@ -38,70 +46,52 @@ export class MessageBuffer {
 
   push(key: QueueKey, payload: QueuePayload, details: Details): void {
     if (key !== this.#lastKey || details !== this.#lastDetails) this.#startRun(key, details);
-    this.#lastCount++;
     this.#payloads.push(payload);
   }
 
-  /** The key of the first message. Only while `length > 0`, as the members below. */
-  get key(): QueueKey {
-    if (this.#firstCount === 0) this.#nextRun();
-    return this.#firstKey;
-  }
-
-  get details(): Details {
-    if (this.#firstCount === 0) this.#nextRun();
-    return this.#firstDetails;
-  }
-
-  /** Removes the first message and returns its payload. */
+  /** Removes the first message and returns its payload. Only while `length > 0`. */
   shift(): QueuePayload {
-    if (this.#firstCount === 0) this.#nextRun();
+    if (++this.#removed === this.#end) this.#nextRun();
     // A record refers to its payload: release it with the message.
-    if (--this.#firstCount === 0) this.#firstDetails = 0;
+    else if (typeof this.details !== 'number') this.details = this.#lastDetails = NO_DETAILS;
     return this.#payloads.shift();
   }
 
   /** Yields all messages, in order. */
   *[Symbol.iterator](): IterableIterator<{ key: QueueKey; payload: QueuePayload; details: Details }> {
-    const payloads = this.#payloads[Symbol.iterator]();
-    for (const [key, details, count] of this.#allRuns()) {
-      for (let i = 0; i < count; i++) yield { key, payload: payloads.next().value as QueuePayload, details };
+    const runs = this.#runs[Symbol.iterator]();
+    let { key, details } = this;
+    let end: Details = this.#end;
+    let position = this.#removed;
+    for (const payload of this.#payloads) {
+      if (position++ === end) {
+        key = runs.next().value as QueueKey;
+        details = runs.next().value as Details;
+        end = (runs.next().value as number | undefined) ?? OPEN;
+      }
+      yield { key, payload, details };
     }
-  }
-
-  *#allRuns(): IterableIterator<[QueueKey, Details, count: number]> {
-    yield [this.#firstKey, this.#firstDetails, this.#firstCount];
-    const runs = [...this.#runs];
-    for (let i = 0; i < runs.length; i += 3) yield runs.slice(i, i + 3) as [QueueKey, Details, number];
-    yield [this.#lastKey, this.#lastDetails, this.#lastCount];
   }
 
   #startRun(key: QueueKey, details: Details): void {
-    if (this.#lastCount > 0) {
-      this.#runs.push(this.#lastKey);
-      this.#runs.push(this.#lastDetails);
-      this.#runs.push(this.#lastCount);
-    }
+    const { length } = this.#payloads;
     this.#lastKey = key;
     this.#lastDetails = details;
-    this.#lastCount = 0;
+    if (length === 0) {
+      this.key = key;
+      this.details = details;
+      return;
+    }
+    const end = this.#removed + length;
+    if (this.#end === OPEN) this.#end = end;
+    else this.#runs.push(end);
+    this.#runs.push(key);
+    this.#runs.push(details);
   }
 
-  /**
-   * Replaces the first run, which is used up, with the next one. That may be the last one, which
-   * starts again then.
-   */
   #nextRun(): void {
-    if (this.#runs.length > 0) {
-      this.#firstKey = this.#runs.shift() as QueueKey;
-      this.#firstDetails = this.#runs.shift() as Details;
-      this.#firstCount = this.#runs.shift() as number;
-    } else {
-      this.#firstKey = this.#lastKey;
-      this.#firstDetails = this.#lastDetails;
-      this.#firstCount = this.#lastCount;
-      this.#lastDetails = 0;
-      this.#lastCount = 0;
-    }
+    this.key = this.#runs.shift() as QueueKey;
+    this.details = this.#runs.shift() as Details;
+    this.#end = this.#runs.length > 0 ? (this.#runs.shift() as number) : OPEN;
   }
 }

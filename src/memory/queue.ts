@@ -59,10 +59,16 @@ export class MemoryQueue {
     this.counts = this.buffer.counts;
     this.watch = new Watch(() => this.counts.unfinished, emissions);
     this.#recentIds = new RecentIds(options.dedupeWindow, scheduler);
-    this.#admission = new Admission(options.capacity, this.counts, this.#recentIds);
+    this.#admission = new Admission(options.capacity, this.counts, this.#recentIds, this.buffer.groups, {
+      enter: (entering) => this.#enterRecord(entering),
+      enterPlainly: (key, payload, time) => {
+        this.buffer.enter(key, payload, time);
+        this.#entered();
+      },
+    });
     this.#dispatcher = new Dispatcher(this.buffer, scheduler, {
       admit: () => {
-        while (this.#admission.hasPending && this.#admit(allWait));
+        while (this.#admission.hasPending && this.#admission.admit(allWait));
       },
       failed: (error) => this.#failed(error),
       atRest: () => {
@@ -96,7 +102,11 @@ export class MemoryQueue {
   publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
-    if (details === undefined) return this.#enterPlainly(key, payload) ? this.#done() : this.#publish(key, payload);
+    if (details === undefined) {
+      if (this.#enterPlainly(key, payload)) return this.#done();
+      if (this.#admission.hasPending) return this.#admission.waitPlainly(key, payload, this.buffer.now);
+      return this.#publish(key, payload);
+    }
     return this.#recentIds.has(details.id) ? this.#done() : this.#publish(key, payload, details);
   }
 
@@ -167,13 +177,22 @@ export class MemoryQueue {
   serveAtOnce(consumer: Consumer, group: Group): boolean {
     if (this.#dispatcher.running || group.readyConsumers.first !== undefined) return false;
     // A duplicate is admitted without a message: the publish behind it may have one.
-    while (group.ready === 0 && this.#admission.hasPending) {
-      if (!this.#admit((recipients) => recipients.every((recipient) => recipient === group))) break;
-    }
-    if (group.ready === 0) return false;
+    if (group.ready === 0 && !this.#admitFor(group)) return false;
     group.deliverTo(consumer);
-    if (this.#admission.hasPending) this.serve();
+    if (this.#admission.hasPending) this.#admitPending();
     return true;
+  }
+
+  /** Admits publishes while room, for this group. */
+  #admitFor(group: Group): boolean {
+    while (group.ready === 0 && this.#admission.hasPending) {
+      if (!this.#admission.admit((recipients) => recipients.every((recipient) => recipient === group))) break;
+    }
+    return group.ready > 0;
+  }
+
+  #admitPending(): void {
+    while (this.#admission.hasPending && this.#admission.admit(allWait));
   }
 
   clear(): QueueEntry[] {
@@ -266,7 +285,7 @@ export class MemoryQueue {
     if (this.#admission.full) return false;
     this.watch.used();
     this.#dispatcher.messageEntered();
-    this.buffer.push(group, key, payload);
+    this.buffer.push(group, key, payload, this.buffer.now);
     if (consumer !== undefined) this.serve();
     return true;
   }
@@ -312,28 +331,21 @@ export class MemoryQueue {
     this.#countChanged();
   }
 
-  #record(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Entering {
-    const { delay = 0, group, id } = details ?? {};
-    const metadata = details === undefined ? NO_METADATA : metadataOf(details);
+  #record(key: QueueKey, payload: QueuePayload, details: PublishDetails): Entering {
+    const { delay, group, id } = details;
+    const metadata = metadataOf(details);
     const now = this.options.scheduler.now();
     const message = new Message(key, payload, metadata, now, 1, id);
     return { message, due: delay > 0 ? now + delay : undefined, recipients: this.buffer.recipients(group) };
   }
 
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
+    if (details === undefined) return this.#admission.waitPlainly(key, payload, this.buffer.now);
     const { logger, name } = this.options;
-    return this.#admission.wait(this.#record(key, payload, details), details?.signal, () => {
+    return this.#admission.wait(this.#record(key, payload, details), details.signal, () => {
       logger.debug(`A publish to queue ${JSON.stringify(name)} was aborted while it waited for room`, { queue: name });
       this.serve();
     });
-  }
-
-  /**
-   * Admits the publish that has waited longest, if there is room for it or it goes `straight` to
-   * consumers.
-   */
-  #admit(straight: (recipients: readonly Group[]) => boolean): boolean {
-    return this.#admission.admit(straight, (entering) => this.#enterRecord(entering));
   }
 
   /**
@@ -389,5 +401,8 @@ export class MemoryQueue {
 
 /** Whether a consumer of each group waits, with no message before this one. */
 function allWait(groups: readonly Group[]): boolean {
-  return groups.every((group) => group.ready === 0 && group.readyConsumers.first !== undefined);
+  for (const group of groups) {
+    if (group.ready > 0 || group.readyConsumers.first === undefined) return false;
+  }
+  return true;
 }
