@@ -15,7 +15,7 @@ const layers = {
   interceptors: ['backend', 'errors', 'internal', 'bridge'],
   schema: ['backend', 'errors', 'internal', 'interceptors'],
   opentelemetry: ['backend', 'errors', 'internal', 'interceptors'],
-  loader: ['backend', 'errors', 'internal'],
+  loader: ['backend', 'errors', 'internal', 'memory'],
   testing: ['backend', 'errors', 'internal', 'bridge', 'core/base-delivery'],
   core: ['backend', 'errors', 'internal', 'bridge'],
   ...Object.fromEntries(engines.map((name) => [name, ['backend', 'errors', 'internal', 'bridge', 'core']])),

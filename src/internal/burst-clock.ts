@@ -80,7 +80,11 @@ const nextTick = (globalThis as { process?: Partial<NodeJS.Process> }).process?.
 const burstClock =
   nextTick === undefined || isFakeTimer(nextTick) || !/\[native code\]/.test(String(now))
     ? systemClock
-    : new BurstClock({ now: () => Date.now(), isReal: () => Date.now === now, afterMacrotask: (task) => nextTick(task) });
+    : new BurstClock({
+        now: () => Date.now(),
+        isReal: () => Date.now === now,
+        afterMacrotask: (task) => nextTick(task),
+      });
 
 /** Returns the clock of a scheduler for the times at which messages are published. */
 export function publishClockOf(scheduler: TimestampProvider): TimestampProvider {

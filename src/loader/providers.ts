@@ -1,5 +1,6 @@
 import type { Env } from '../internal/environment.js';
 import type { Logger } from '../internal/logger.js';
+import { MemoryBackend } from '../memory/memory-backend.js';
 import { ENGINES } from './engines.js';
 
 /** Creates a backend from the environment: usually the class of the backend. */
@@ -19,7 +20,7 @@ export interface Provider {
 
 /** The built-in backends, by their name in `QUEUE_BACKEND`. */
 export const providers: ReadonlyMap<string, Provider> = new Map<string, Provider>([
-  ['memory', { clients: [], load: async () => (await import('../memory/memory-backend.js')).MemoryBackend }],
+  ['memory', { clients: [], load: async () => MemoryBackend }],
   ...ENGINES.map((engine): [string, Provider] => [
     engine.name,
     {

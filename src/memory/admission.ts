@@ -3,8 +3,9 @@ import { BlockQueue } from '../internal/block-queue.js';
 import { type Linked, LinkedList } from '../internal/linked-list.js';
 import { onAbort } from '../internal/on-abort.js';
 import { turn } from '../internal/turn.js';
+import type { EntryBuffer } from './entry-buffer.js';
 import type { Group } from './group.js';
-import type { Ledger } from './ledger.js';
+import type { Counts } from './ledger.js';
 import type { Message } from './message.js';
 import { MessageBuffer } from './message-buffer.js';
 import type { RecentIds } from './recent-ids.js';
@@ -23,14 +24,6 @@ export interface Entering {
   readonly recipients: readonly Group[];
 }
 
-/** What the admission asks of its queue. */
-export interface Gate {
-  /** Takes a message that has options. */
-  enter(entering: Entering): void;
-  /** Takes a message that has none. `time` is as `waitPlainly` got it. */
-  enterPlainly(key: QueueKey, payload: QueuePayload, time: number): void;
-}
-
 /**
  * Admits messages up to the capacity of a queue. Publishes wait for room, first come first served.
  *
@@ -39,10 +32,10 @@ export interface Gate {
  */
 export class Admission {
   readonly #capacity: number;
-  readonly #counts: Ledger;
+  readonly #buffer: EntryBuffer;
+  readonly #counts: Counts;
   readonly #recentIds: RecentIds;
-  readonly #groups: readonly Group[];
-  readonly #gate: Gate;
+  readonly #onEntered: () => void;
   /** Plain publishes, and what resolves the promise of each. */
   readonly #plain = new MessageBuffer();
   readonly #resolves = new BlockQueue<Resolve>();
@@ -51,12 +44,13 @@ export class Admission {
   #passed = 0;
   readonly #records = new LinkedList<PendingPublish>();
 
-  constructor(capacity: number, counts: Ledger, recentIds: RecentIds, groups: readonly Group[], gate: Gate) {
+  /** @param onEntered is called after each message that enters the buffer */
+  constructor(capacity: number, buffer: EntryBuffer, recentIds: RecentIds, onEntered: () => void) {
     this.#capacity = capacity;
-    this.#counts = counts;
+    this.#buffer = buffer;
+    this.#counts = buffer.counts;
     this.#recentIds = recentIds;
-    this.#groups = groups;
-    this.#gate = gate;
+    this.#onEntered = onEntered;
   }
 
   /** Whether a publish waits for room. */
@@ -77,9 +71,9 @@ export class Admission {
     return !this.hasPending && (!this.full || (!delayed && recipients.every((group) => group.hasCredit)));
   }
 
-  /** Waits for room with a message that has no options. `time` is passed on to the gate. */
-  waitPlainly(key: QueueKey, payload: QueuePayload, time: number): Promise<void> {
-    this.#plain.push(key, payload, time);
+  /** Waits for room with a message that has no options. */
+  waitPlainly(key: QueueKey, payload: QueuePayload): Promise<void> {
+    this.#plain.push(key, payload, this.#buffer.now);
     return new Promise(this.#park);
   }
 
@@ -101,13 +95,21 @@ export class Admission {
   admit(straight: (recipients: readonly Group[]) => boolean): boolean {
     const record = this.#records.first;
     if (record !== undefined && record.place === this.#passed) return this.#admitRecord(record, straight);
-    if (this.#resolves.length === 0 || (this.full && !straight(this.#groups))) return false;
+    if (this.#resolves.length === 0 || (this.full && !straight(this.#buffer.groups))) return false;
     const { key, details } = this.#plain;
     const payload = this.#plain.shift();
     const resolve = this.#shiftResolve();
-    this.#gate.enterPlainly(key, payload, details as number);
+    this.#buffer.enter(key, payload, details as number);
+    this.#onEntered();
     turn.resolve(resolve, undefined);
     return true;
+  }
+
+  /** Takes a message that has options into the queue. */
+  enter({ message, due, recipients }: Entering): void {
+    if (message.id !== undefined) this.#recentIds.add(message.id);
+    this.#buffer.add(message, due, recipients);
+    this.#onEntered();
   }
 
   /** Rejects all waiting publishes. */
@@ -130,7 +132,7 @@ export class Admission {
     if (!isDuplicate && this.full && !(due === undefined && straight(recipients))) return false;
     this.#records.remove(record);
     const resolve = record.stopWaiting();
-    if (!isDuplicate) this.#gate.enter(record.entering);
+    if (!isDuplicate) this.enter(record.entering);
     turn.resolve(resolve, undefined);
     return true;
   }

@@ -7,7 +7,7 @@ import type { Emissions } from '../internal/emissions.js';
 import { NO_METADATA } from '../internal/metadata.js';
 import { type Delayed, Delays } from './delays.js';
 import { Group, type Removed, type Waiting } from './group.js';
-import { Ledger } from './ledger.js';
+import { type Counts, Ledger } from './ledger.js';
 import { Message, Publication, UNPLACED } from './message.js';
 
 export interface EntryBufferOptions {
@@ -28,7 +28,7 @@ export interface EntryBufferOptions {
  * group take messages out.
  */
 export class EntryBuffer extends Subject<QueueEntry> {
-  readonly counts = new Ledger();
+  readonly counts: Counts;
   readonly groups: readonly Group[];
   /** The group of all consumers, where groups are ignored. */
   readonly onlyGroup: Group | undefined;
@@ -37,6 +37,7 @@ export class EntryBuffer extends Subject<QueueEntry> {
   readonly #options: EntryBufferOptions;
   readonly #clock: TimestampProvider;
   readonly #delays: Delays;
+  readonly #ledger = new Ledger();
   /** How many messages have a place, where groups are declared. */
   #placed = 0;
   #delayedPublishes = 0;
@@ -47,8 +48,9 @@ export class EntryBuffer extends Subject<QueueEntry> {
     this.#options = options;
     this.createdAt = scheduler.now();
     this.#clock = publishClockOf(scheduler);
-    this.groups = (groups === 'ignored' ? [DEFAULT_GROUP] : groups).map((name) => new Group(name, this.counts));
+    this.groups = (groups === 'ignored' ? [DEFAULT_GROUP] : groups).map((name) => new Group(name, this.#ledger));
     this.onlyGroup = groups === 'ignored' ? this.groups[0] : undefined;
+    this.counts = this.onlyGroup ?? this.#ledger;
     this.#delays = new Delays(scheduler, (due) => this.#becomeDue(due));
   }
 
@@ -75,8 +77,7 @@ export class EntryBuffer extends Subject<QueueEntry> {
     else {
       // `peek` shows the id before the message has a place.
       message.id ??= `${this.#options.queueId}-d${this.#delayedPublishes++}`;
-      this.counts.added();
-      for (const group of recipients) group.delayedPublishes++;
+      this.#countDelayedPublish(recipients, 1);
       this.#delays.add({ message, due, recipients });
     }
     if (this.observed) this.#emit([message.key, message.payload]);
@@ -87,7 +88,6 @@ export class EntryBuffer extends Subject<QueueEntry> {
    * nearly every message while nothing observes the buffer.
    */
   push(group: Group, key: QueueKey, payload: QueuePayload, time: number): void {
-    this.counts.added();
     group.add(key, payload, time);
   }
 
@@ -123,7 +123,7 @@ export class EntryBuffer extends Subject<QueueEntry> {
    * Yields what waits in a group: ready messages in order, then delayed messages with their `due`.
    */
   *waiting(group: Group): IterableIterator<Waiting & { readonly due?: number }> {
-    yield* group.waiting();
+    yield* group.readyMessages();
     for (const { message, due, recipients } of this.#delays.sorted()) {
       if (!recipients.includes(group)) continue;
       const { key, payload, place } = message;
@@ -182,13 +182,12 @@ export class EntryBuffer extends Subject<QueueEntry> {
 
   #store(message: Message, recipients: readonly Group[]): void {
     if (this.onlyGroup !== undefined) {
-      this.counts.added();
       this.onlyGroup.add(message.key, message.payload, message);
       return;
     }
     const { message: shared } = new Publication(message, this.#placed++);
     for (const group of recipients) {
-      this.counts.shared(shared.publication as Publication);
+      this.#ledger.added(shared.publication as Publication);
       group.add(shared.key, shared.payload, shared);
     }
   }
@@ -225,10 +224,13 @@ export class EntryBuffer extends Subject<QueueEntry> {
   #removeDelayed(delayed: Delayed | undefined): void {
     if (delayed === undefined) return;
     const { message, recipients } = delayed;
-    if (message.place === UNPLACED) {
-      for (const group of recipients) group.delayedPublishes--;
-      this.counts.removed(undefined);
-    } else for (const group of recipients) group.removeDelayed(message);
+    if (message.place === UNPLACED) this.#countDelayedPublish(recipients, -1);
+    else for (const group of recipients) group.removeDelayed(message);
+  }
+
+  #countDelayedPublish(recipients: readonly Group[], by: 1 | -1): void {
+    this.#ledger.delayedPublishes += by;
+    for (const group of recipients) group.delayedPublishes += by;
   }
 
   /**

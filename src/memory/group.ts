@@ -1,7 +1,7 @@
 import type { ConsumerGroup, QueueKey, QueuePayload } from '../backend.js';
 import { Heap } from '../internal/heap.js';
 import { type Linked, LinkedList } from '../internal/linked-list.js';
-import type { Ledger } from './ledger.js';
+import type { Counts, Ledger } from './ledger.js';
 import { type Message, type Publication, UNPLACED } from './message.js';
 import { type Details, MessageBuffer, publicationOf } from './message-buffer.js';
 
@@ -39,7 +39,7 @@ export interface Waiting {
 export type Removed = Pick<Waiting, 'key' | 'payload' | 'place'>;
 
 /** One group's share of a queue: its messages in order, and its consumers in turn. */
-export class Group {
+export class Group implements Counts {
   /**
    * Consumers that can take a message now. Except while they are served, there are none while a
    * message is ready.
@@ -53,6 +53,7 @@ export class Group {
   delayed = 0;
   /** Delayed publishes that the group will get. */
   delayedPublishes = 0;
+  /** Counts what the group shares with others. */
   readonly #ledger: Ledger;
   /**
    * Messages that no consumer of the group has had. Their places are behind those of all requeued
@@ -85,8 +86,12 @@ export class Group {
     return false;
   }
 
+  get waiting(): number {
+    return this.ready + this.delayed + this.delayedPublishes;
+  }
+
   get unfinished(): number {
-    return this.ready + this.inFlight + this.delayed + this.delayedPublishes;
+    return this.waiting + this.inFlight;
   }
 
   /** The place of the next message. Infinity if none is ready. */
@@ -103,7 +108,7 @@ export class Group {
   }
 
   /** Yields the ready messages, in order. */
-  *waiting(): IterableIterator<Waiting> {
+  *readyMessages(): IterableIterator<Waiting> {
     for (const message of this.#requeued.sorted()) {
       yield { key: message.key, payload: message.payload, details: message, place: message.place };
     }
@@ -128,13 +133,12 @@ export class Group {
   /** Delivers a new message to a consumer, past the buffer. Only while `ready === 0`. */
   deliverDirectly(consumer: Consumer, key: QueueKey, payload: QueuePayload): void {
     this.inFlight++;
-    this.#ledger.addedInFlight();
     consumer.take(key, payload, 0, this.#passed++);
   }
 
   settle(publication: Publication | undefined): void {
     this.inFlight--;
-    this.#ledger.settled(publication);
+    if (publication !== undefined) this.#ledger.settled(publication);
   }
 
   /**
@@ -142,7 +146,7 @@ export class Group {
    */
   requeue(message: Message, delayed: boolean): void {
     this.inFlight--;
-    this.#ledger.requeued(message.publication);
+    if (message.publication !== undefined) this.#ledger.requeued(message.publication);
     if (delayed) this.#countDelayed(message, 1);
     else this.#makeReady(message);
   }
@@ -156,7 +160,7 @@ export class Group {
   /** Removes a requeued message whose delay has not passed. */
   removeDelayed(message: Message): void {
     this.#countDelayed(message, -1);
-    this.#ledger.removed(message.publication);
+    this.#countRemoval(message.publication);
   }
 
   /** Removes the first message. Only while `ready > 0`. */
@@ -164,12 +168,12 @@ export class Group {
     this.ready--;
     const requeued = this.#requeued.length > 0 ? this.#requeued.pop() : undefined;
     if (requeued !== undefined) {
-      this.#ledger.removed(requeued.publication);
+      this.#countRemoval(requeued.publication);
       return requeued;
     }
     const { key, details } = this.#buffer;
     const payload = this.#buffer.shift();
-    this.#ledger.removed(publicationOf(details));
+    this.#countRemoval(publicationOf(details));
     return { key, payload, place: placeOf(details, this.#passed++) };
   }
 
@@ -186,7 +190,11 @@ export class Group {
 
   #countDelivery(publication: Publication | undefined): void {
     this.inFlight++;
-    this.#ledger.delivered(publication);
+    if (publication !== undefined) this.#ledger.delivered(publication);
+  }
+
+  #countRemoval(publication: Publication | undefined): void {
+    if (publication !== undefined) this.#ledger.removed(publication);
   }
 
   #makeReady(message: Message): void {

@@ -20,7 +20,7 @@ import { Admission, type Entering } from './admission.js';
 import { Dispatcher } from './dispatcher.js';
 import { EntryBuffer } from './entry-buffer.js';
 import type { Consumer, Group } from './group.js';
-import type { Ledger } from './ledger.js';
+import type { Counts } from './ledger.js';
 import { idOfPlace, Message, type Publication } from './message.js';
 import type { CheckedMemoryOptions } from './options.js';
 import { RecentIds } from './recent-ids.js';
@@ -40,7 +40,7 @@ export class MemoryQueue {
   readonly id = Math.random().toString(36).slice(2, 10);
   readonly buffer: EntryBuffer;
   readonly watch: Watch;
-  readonly counts: Ledger;
+  readonly counts: Counts;
   readonly #admission: Admission;
   readonly #dispatcher: Dispatcher;
   readonly #recentIds: RecentIds;
@@ -59,17 +59,9 @@ export class MemoryQueue {
     this.counts = this.buffer.counts;
     this.watch = new Watch(() => this.counts.unfinished, emissions);
     this.#recentIds = new RecentIds(options.dedupeWindow, scheduler);
-    this.#admission = new Admission(options.capacity, this.counts, this.#recentIds, this.buffer.groups, {
-      enter: (entering) => this.#enterRecord(entering),
-      enterPlainly: (key, payload, time) => {
-        this.buffer.enter(key, payload, time);
-        this.#entered();
-      },
-    });
+    this.#admission = new Admission(options.capacity, this.buffer, this.#recentIds, () => this.#entered());
     this.#dispatcher = new Dispatcher(this.buffer, scheduler, {
-      admit: () => {
-        while (this.#admission.hasPending && this.#admission.admit(allWait));
-      },
+      admit: () => this.#admitPending(),
       failed: (error) => this.#failed(error),
       atRest: () => {
         if (this.#closed) this.#endDrained();
@@ -103,9 +95,8 @@ export class MemoryQueue {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
     if (details === undefined) {
-      if (this.#enterPlainly(key, payload)) return this.#done();
-      if (this.#admission.hasPending) return this.#admission.waitPlainly(key, payload, this.buffer.now);
-      return this.#publish(key, payload);
+      if (this.#admission.hasPending) return this.#admission.waitPlainly(key, payload);
+      return this.#enterPlainly(key, payload) ? this.#done() : this.#publish(key, payload);
     }
     return this.#recentIds.has(details.id) ? this.#done() : this.#publish(key, payload, details);
   }
@@ -113,7 +104,7 @@ export class MemoryQueue {
   /** Like `publish`, but never waits. Returns whether the queue took the message. */
   tryPublish(key: QueueKey, payload: QueuePayload): boolean {
     if (this.#closed) throw this.#closedError();
-    if (this.#enterPlainly(key, payload)) return true;
+    if (!this.#admission.hasPending && this.#enterPlainly(key, payload)) return true;
     if (!this.#admission.hasRoom(false, this.buffer.groups) && !this.#makeRoom()) return false;
     this.#enter(key, payload);
     return true;
@@ -271,11 +262,12 @@ export class MemoryQueue {
   /**
    * Takes a message that is nothing but a key and a payload into the only group, if nothing
    * observes the queue and there is room. Returns whether it did. A consumer that waits for a
-   * payload gets it past the buffer. Nearly every message enters this way.
+   * payload gets it past the buffer. Nearly every message enters this way. Only while no publish
+   * waits.
    */
   #enterPlainly(key: QueueKey, payload: QueuePayload): boolean {
     const group = this.buffer.onlyGroup;
-    if (group === undefined || this.buffer.observed || this.watch.observed || this.#admission.hasPending) return false;
+    if (group === undefined || this.buffer.observed || this.watch.observed) return false;
     const consumer = group.readyConsumers.first;
     if (consumer?.payloadOnly && !this.#dispatcher.running && group.ready === 0) {
       group.readyConsumers.remove(consumer);
@@ -312,18 +304,12 @@ export class MemoryQueue {
 
   #enter(key: QueueKey, payload: QueuePayload, details?: PublishDetails): void {
     this.watch.used();
-    if (details !== undefined) this.#enterRecord(this.#record(key, payload, details));
+    if (details !== undefined) this.#admission.enter(this.#record(key, payload, details));
     else {
       this.buffer.next([key, payload]);
       this.#entered();
     }
     this.serve();
-  }
-
-  #enterRecord({ message, due, recipients }: Entering): void {
-    if (message.id !== undefined) this.#recentIds.add(message.id);
-    this.buffer.add(message, due, recipients);
-    this.#entered();
   }
 
   #entered(): void {
@@ -340,7 +326,7 @@ export class MemoryQueue {
   }
 
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
-    if (details === undefined) return this.#admission.waitPlainly(key, payload, this.buffer.now);
+    if (details === undefined) return this.#admission.waitPlainly(key, payload);
     const { logger, name } = this.options;
     return this.#admission.wait(this.#record(key, payload, details), details.signal, () => {
       logger.debug(`A publish to queue ${JSON.stringify(name)} was aborted while it waited for room`, { queue: name });
