@@ -27,15 +27,17 @@ const OLDEST = [6, 2] as const;
 /** The name of a connection must be ASCII, without spaces and control characters. */
 const NOT_IN_A_NAME = /[^!-~]/gu;
 
-/** Replies as the scripts give them, and no second way to reconnect beside the queue's own. */
-const REQUIRED_OPTIONS = { RESP: 2, disableOfflineQueue: true } as const;
+/**
+ * Replies as the scripts give them, and no second way to reconnect beside the queue's own. The link
+ * has its own deadline for each command, so node-redis must not create an `AbortSignal` for each.
+ */
+const REQUIRED_OPTIONS = { RESP: 2, disableOfflineQueue: true, commandOptions: { timeout: 0 } } as const;
 
-/** Options that need another protocol, change the types of replies, or limit a wait. */
+/** Options that need another protocol, or limit a wait. */
 const RESET_OPTIONS = {
   clientSideCache: undefined,
   emitInvalidate: undefined,
   maintNotifications: 'disabled',
-  commandOptions: {},
   commandsQueueMaxLength: undefined,
 };
 
