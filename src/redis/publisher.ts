@@ -15,7 +15,6 @@ export interface Parcel {
   /** JSON. */
   readonly payload: string;
   /** JSON; empty for none. */
-  /** '': there is none. */
   readonly metadata: string;
   /** In milliseconds, from the publish on. */
   readonly delay: number;
@@ -65,14 +64,23 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
   /** Messages are limited for Lua, characters so that large messages do not block the server. */
   readonly window = { messages: 256, size: 1_000_000 };
   readonly #options: PublisherOptions;
-  /** Sixteen characters that no other publisher has. */
-  readonly #name = randomBytes(8).toString('hex');
+  readonly #keys: readonly string[];
+  /** JSON. */
+  readonly #groupRule: string;
+  /** How long the server remembers a batch, in milliseconds. */
+  readonly #remembered: string;
   /** The delays of consecutive batches begin at one moment, however long a batch is in transit. */
   #moment: Moment | undefined;
   #confirmedAt = 0;
 
   constructor(options: PublisherOptions) {
+    const { keys, groupRule, publishTimeout } = options;
     this.#options = options;
+    // Sixteen characters that no other publisher has.
+    const published = keys.published(randomBytes(8).toString('hex'));
+    this.#keys = [keys.stream, keys.delayed, keys.wakeStream, published, keys.addressed, keys.idPrefix];
+    this.#groupRule = JSON.stringify(groupRule);
+    this.#remembered = String(Math.ceil(publishTimeout) + REMEMBERED);
   }
 
   write(message: CheckedMessage): Parcel {
@@ -90,47 +98,51 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
   }
 
   async send(link: RedisLink, { number, messages }: Batch<Parcel>): Promise<void> {
-    const { keys, groupRule, publishTimeout } = this.#options;
     const here = performance.now();
     // A message that was published after the last confirm does not continue a series of batches.
     if ((messages[0]?.enteredAt ?? here) > this.#confirmedAt) this.#moment = undefined;
-    const { rare, rows } = this.#writeBatch(messages, here);
-    const server = await link.run(
-      publishScript,
-      [keys.stream, keys.delayed, keys.wakeStream, keys.published(this.#name), keys.addressed, keys.idPrefix],
-      [
-        String(number),
-        String(Math.ceil(publishTimeout) + REMEMBERED),
-        this.#name,
-        JSON.stringify(groupRule),
-        rare,
-        ...rows,
-      ],
-    );
+    const server = await link.run(publishScript, this.#keys, [
+      String(number),
+      this.#remembered,
+      this.#groupRule,
+      ...this.#writeMessages(messages, here),
+    ]);
     this.#confirmedAt = performance.now();
     if (typeof server === 'number' && server > 0) this.#moment = this.#sameOffset({ server, here }) ?? { server, here };
   }
 
-  #writeBatch(messages: readonly Pending<Parcel>[], now: number): { readonly rare: string; readonly rows: string[] } {
+  /** Writes the rare fields of a batch and its messages, as arguments of the script. */
+  #writeMessages(messages: readonly Pending<Parcel>[], now: number): string[] {
+    const rows = [''];
+    for (const { parcel, isOver } of messages) {
+      if (isOver) continue;
+      if (!isPlain(parcel)) return this.#writeRareMessages(messages, now);
+      rows.push(parcel.key, parcel.payload);
+    }
+    return rows;
+  }
+
+  #writeRareMessages(messages: readonly Pending<Parcel>[], now: number): string[] {
     const from = this.#moment;
     const groupAt: PerMessage = {};
     const idAt: PerMessage = {};
-    let isRare = from !== undefined;
-    const rows: string[] = [];
+    let hasTarget = false;
+    const rows = [''];
     for (const { parcel, enteredAt, isOver } of messages) {
       if (isOver) continue;
       const { key, payload, metadata, delay, group, id } = parcel;
       const rest = delay === 0 ? 0 : Math.max(1, Math.ceil(enteredAt + delay - (from?.here ?? now)));
       rows.push(key, payload, metadata, String(rest));
       if (group === undefined && id === undefined) continue;
-      const place = rows.length / 4;
+      const place = (rows.length - 1) / 4;
       if (group !== undefined) groupAt[place] = group;
       if (id !== undefined) idAt[place] = id;
-      isRare = true;
+      hasTarget = true;
     }
     // Redis takes whole milliseconds only.
     const dedupeWindow = Math.ceil(this.#options.dedupeWindow);
-    return { rare: isRare ? JSON.stringify({ from: from?.server, groupAt, idAt, dedupeWindow }) : '', rows };
+    rows[0] = JSON.stringify({ from: from?.server, ...(hasTarget && { groupAt, idAt, dedupeWindow }) });
+    return rows;
   }
 
   /** The moment that delays begin at, unless the server's clock was set since. */
@@ -140,4 +152,9 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
       ? moment
       : undefined;
   }
+}
+
+/** Whether a message has only a key and a payload. */
+function isPlain({ metadata, delay, group, id }: Parcel): boolean {
+  return metadata === '' && delay === 0 && group === undefined && id === undefined;
 }

@@ -1,36 +1,54 @@
 -- Stores a batch of messages, in order. A batch that is sent again is stored once.
 --
--- KEYS  1 stream  2 delayed  3 wakeStream  4 published: the last batch of the publisher
+-- KEYS  1 stream  2 delayed  3 wakeStream
+--       4 published: the last batch of the publisher; ends in the 16 characters of its name
 --       5 addressed  6 ids: prefix of the keys that remember published ids
 -- ARGV  1 number of the batch
 --       2 for how long to remember the batch, in ms
---       3 name of the publisher: 16 characters
---       4 JSON: which groups to create if the database was flushed
+--       3 JSON: which groups to create if the database was flushed
 --         groups      names
 --         declared    false: create them only if the queue has no group
---       5 JSON of rare fields, or '':
+--       4 JSON of rare fields, or '': each message has only a key and a payload
 --         from          when the delays begin, in ms of the server's clock; absent: now
 --         groupAt       the only group of a message, by the place of the message in the batch
 --         idAt          the publisher's own id of a message, by its place
 --         dedupeWindow  for how long to remember these ids, in ms
---       then for each message: key, payload, headers ('' for none), delay in ms
+--       then for each message: key, payload
+--       and if there are rare fields, also: headers ('' for none), delay in ms
 -- Returns the server's time in ms, or 0 if the script did not need it.
+local stream, delayed, wakeStream, published, addressed, ids = unpack(KEYS)
+local number = ARGV[1]
+
+-- A server without memory refuses this command, too, so it remembers only batches that it stores.
+local function isAgain()
+  return redis.call('SET', published, number, 'PX', ARGV[2], 'GET') == number
+end
+
+local FIRST_ROW = 5
+local isPlain = ARGV[4] == ''
+
+-- Most batches need none of the functions below, and creating these costs as much as storing a
+-- message.
+if isPlain and redis.call('XLEN', stream) > 0 and redis.call('EXISTS', delayed) == 0 then
+  if isAgain() then return 0 end
+  for i = FIRST_ROW, #ARGV, 2 do redis.call('XADD', stream, '*', 'key', ARGV[i], 'payload', ARGV[i + 1]) end
+  return 0
+end
+
 -- include: lib/ids.lua
 -- include: lib/clock.lua
 -- include: lib/groups.lua
 -- include: lib/delayed.lua
-local stream, delayed, wakeStream, published, addressed, ids = unpack(KEYS)
-local number = ARGV[1]
-local rare = ARGV[5] == '' and {} or cjson.decode(ARGV[5])
+local rare = isPlain and {} or cjson.decode(ARGV[4])
 local groupAt, idAt = rare.groupAt or {}, rare.idAt or {}
-local FIRST_ROW, ROW = 6, 4
+local ROW = isPlain and 2 or 4
 
 -- After the database was flushed, other processes may have created groups that are not declared
 -- here. A message for a missing group would be lost.
 if next(groupAt) or redis.call('XLEN', stream) == 0 then
   local missing = {}
   local groups = groupsOf(stream)
-  local rule = cjson.decode(ARGV[4])
+  local rule = cjson.decode(ARGV[3])
   if rule.declared or #groups == 0 then
     for _, group in ipairs(rule.groups) do missing[group] = true end
   end
@@ -39,8 +57,7 @@ if next(groupAt) or redis.call('XLEN', stream) == 0 then
   for group in pairs(missing) do redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM') end
 end
 
--- A server without memory refuses this command, too, so it remembers only batches that it stores.
-if redis.call('SET', published, number, 'PX', ARGV[2], 'GET') == number then return 0 end
+if isAgain() then return 0 end
 
 local now, hasMoreDue, earliest
 local function enterDelayed()
@@ -81,7 +98,7 @@ local function store(place, key, payload, headers, delay)
   add('publishedAt', string.format('%.0f', now))
   if group then add('group', group) end
   -- Members with equal scores are in the order of their text: the order of publication.
-  local delayedMember = string.format('%016d%04d', number, place) .. ARGV[3] .. cmsgpack.pack(fields)
+  local delayedMember = string.format('%016d%04d', number, place) .. string.sub(published, -16) .. cmsgpack.pack(fields)
   -- If a message without a delay waits behind due ones, it becomes due now, not at `from`.
   local from = delay ~= '0' and rare.from or now
   redis.call('ZADD', delayed, from + tonumber(delay), delayedMember)
@@ -90,10 +107,13 @@ local function store(place, key, payload, headers, delay)
   return true
 end
 
+-- No message is for one group or has an id of its publisher.
+local areUsual = not next(groupAt) and not next(idAt)
 local anyDelayed = false
 for i = FIRST_ROW, #ARGV, ROW do
-  local key, payload, headers, delay = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  if delay == '0' and headers == '' and ARGV[5] == '' and not hasMoreDue then
+  local key, payload, headers, delay = ARGV[i], ARGV[i + 1], '', '0'
+  if not isPlain then headers, delay = ARGV[i + 2], ARGV[i + 3] end
+  if delay == '0' and headers == '' and areUsual and not hasMoreDue then
     redis.call('XADD', stream, '*', 'key', key, 'payload', payload)
   elseif store((i - FIRST_ROW) / ROW + 1, key, payload, headers, delay) then
     anyDelayed = true
