@@ -5,6 +5,8 @@ import { redisPublish1, redisPublish64 } from './scenarios/publish.mjs';
 
 export const contenders = {
   'node-redis': { name: 'node-redis', role: 'limit', version: 'redis' },
+  'node-redis-script': { name: 'node-redis, XADD in a script', role: 'limit' },
+  'node-redis-once': { name: 'node-redis, as sluice', role: 'limit' },
   'node-redis-each': { name: 'node-redis, an XACK each', role: 'limit' },
   bullmq: { name: 'BullMQ', role: 'peer', version: 'bullmq' },
   'bee-queue': { name: 'bee-queue', role: 'peer', version: 'bee-queue' },

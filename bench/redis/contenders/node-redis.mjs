@@ -16,10 +16,17 @@ async function open(url) {
   return client;
 }
 
-export async function publisher(url) {
+export const publisher = (url) =>
+  openPublisher(
+    url,
+    async (client) => (payload) => client.xAdd(QUEUE, '*', { key: KEY, payload: JSON.stringify(payload) }),
+  );
+
+/** @param prepare receives the client and resolves to a function that sends a payload */
+export async function openPublisher(url, prepare) {
   const client = await open(url);
   return {
-    publish: (payload) => client.xAdd(QUEUE, '*', { key: KEY, payload: JSON.stringify(payload) }),
+    publish: await prepare(client),
     async unfinished() {
       const [group] = await client.xInfoGroups(QUEUE);
       const unread = await client.xRange(QUEUE, `(${group['last-delivered-id']}`, '+');
