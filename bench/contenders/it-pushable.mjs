@@ -1,5 +1,10 @@
+import { setMaxListeners } from 'node:events';
 import { pushable } from 'it-pushable';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
+
+/** Never aborted. Without a signal, `onEmpty` resolves immediately. */
+const { signal } = new AbortController();
+setMaxListeners(0, signal);
 
 /**
  * Signals backpressure by `onEmpty`: a publisher that finds the queue full waits until it is empty.
@@ -8,7 +13,7 @@ export function open({ capacity = Number.POSITIVE_INFINITY } = {}) {
   const queue = pushable({ objectMode: true });
   const push = (payload) => {
     queue.push(payload);
-    return queue.readableLength < capacity ? RESOLVED : queue.onEmpty();
+    return queue.readableLength < capacity ? RESOLVED : queue.onEmpty({ signal });
   };
   return promiseQueue(push, queue);
 }

@@ -1,12 +1,13 @@
 import { PassThrough } from 'node:stream';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
-/**
- * A stream buffers `highWaterMark` objects on each of its two sides. Without a capacity, the mark
- * is never reached: above a lower mark, the time grows with the square of the backlog.
- */
-export function open({ capacity = Number.MAX_SAFE_INTEGER } = {}) {
-  const stream = new PassThrough({ objectMode: true, highWaterMark: capacity });
+/** Without a capacity, this mark is never reached: the time grows with the square of the backlog. */
+const UNBOUNDED = Number.MAX_SAFE_INTEGER;
+
+/** Each of the two sides of a stream buffers `highWaterMark` objects, so each gets half. */
+export function open({ capacity } = {}) {
+  const highWaterMark = capacity === undefined ? UNBOUNDED : capacity / 2;
+  const stream = new PassThrough({ objectMode: true, highWaterMark });
   stream.setMaxListeners(0);
   const push = (payload) => {
     if (stream.write(payload)) return RESOLVED;
@@ -16,7 +17,7 @@ export function open({ capacity = Number.MAX_SAFE_INTEGER } = {}) {
 }
 
 export function bridge(source) {
-  const stream = new PassThrough({ objectMode: true, highWaterMark: Number.MAX_SAFE_INTEGER });
+  const stream = new PassThrough({ objectMode: true, highWaterMark: UNBOUNDED });
   source.subscribe((payload) => stream.write(payload));
   return stream;
 }
