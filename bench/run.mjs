@@ -5,12 +5,15 @@
  *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis]
  *                      [--contenders sluice,limit] [--timeout 60] [--write] [--redraw]
  *                      [--server nats-2.15]
+ *   node bench/run.mjs --quick [--against v1.0.0] [--rounds 10] [--messages 200000] [--only burst]
  *
- * `--only` takes scenarios and tables of scenarios: `handlers` and the names of the engines. A
- * scenario whose server is not installed is skipped. With `--only`, with `--contenders`, or if a
- * scenario was skipped, no file is written. `--write` then writes the complete sections and leaves
- * the others unchanged. `--redraw` measures nothing: it writes the files from results.json.
- * `--server` uses a version that `npm run servers` fetched, and writes no files.
+ * `--only` takes scenarios and tables of scenarios: `handlers`, `latency` and the names of the
+ * engines. A scenario whose server is not installed is skipped. With `--only`, with `--contenders`,
+ * or if a scenario was skipped, no file is written. `--write` then writes the complete sections and
+ * leaves the others unchanged. `--redraw` measures nothing: it writes the files from results.json.
+ * `--server` uses a version that `npm run servers` fetched, and writes no files. `--quick` compares
+ * the build with that of the last release, or of another commit, in the scenarios without a server,
+ * and writes no files.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -18,40 +21,61 @@ import { parseArgs } from 'node:util';
 import { checked, fetchServer, pathWith } from '../scripts/servers/fetch.mjs';
 import { contenders } from './contenders/index.mjs';
 import { chart } from './lib/chart.mjs';
+import { choose, IN_PROCESS, sectionsOf } from './lib/choice.mjs';
+import { quick } from './lib/quick.mjs';
 import { servers, startIfInstalled } from './lib/servers/index.mjs';
 import { runChild } from './lib/spawn.mjs';
 import { environment, summarise } from './lib/summary.mjs';
 import { markdown, textTable } from './lib/tables.mjs';
 import { scenarios } from './scenarios/index.mjs';
 
+const ROUNDS = 7;
+const MESSAGES = 1_000_000;
 /** The number of messages for contenders whose time grows with the square of the backlog. */
 const FEWER_MESSAGES = 50_000;
 
-/**
- * The section of most scenarios without a server. Those with one have its name as their section.
- */
-const IN_PROCESS = 'in-process';
-
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '7' },
-    messages: { type: 'string', default: '1000000' },
+    rounds: { type: 'string' },
+    messages: { type: 'string' },
     only: { type: 'string' },
     contenders: { type: 'string' },
     timeout: { type: 'string', default: '60' },
     write: { type: 'boolean', default: false },
     redraw: { type: 'boolean', default: false },
     server: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    against: { type: 'string' },
   },
 });
+/** Returns the value of an option that is a number. */
+const number = (name, otherwise) => (options[name] === undefined ? otherwise : Number(options[name]));
 const file = (name) => new URL(name, import.meta.url);
 
 if (options.redraw) write(readResults());
+else if (options.quick) await compare();
 else await run();
+
+function checkBuild() {
+  if (!existsSync(file('../dist/index.js'))) throw new Error('There is no dist/: run `npm run build` first');
+}
+
+async function compare() {
+  checkBuild();
+  const { [IN_PROCESS]: chosen } = sectionsOf(choose(scenarios, options.only));
+  if (chosen === undefined)
+    throw new Error(`--quick compares ${Object.keys(sectionsOf(scenarios)[IN_PROCESS]).join(', ')}`);
+  await quick(chosen, {
+    against: options.against,
+    rounds: number('rounds'),
+    messages: number('messages'),
+    timeout: number('timeout'),
+  });
+}
 
 async function run() {
   if (options.server !== undefined) await takeServer(options.server);
-  if (!existsSync(file('../dist/index.js'))) throw new Error('There is no dist/: run `npm run build` first');
+  checkBuild();
   const sections = {};
   const leftOut = [];
   for (const [name, chosen] of Object.entries(sectionsOf(choose(scenarios, options.only)))) {
@@ -88,15 +112,6 @@ function isWhole(name) {
   );
 }
 
-function sectionsOf(chosen) {
-  const sections = {};
-  for (const [id, scenario] of Object.entries(chosen)) {
-    const name = scenario.section ?? scenario.server ?? IN_PROCESS;
-    sections[name] = { ...sections[name], [id]: scenario };
-  }
-  return sections;
-}
-
 function readResults() {
   return JSON.parse(readFileSync(file('results.json'), 'utf8'));
 }
@@ -130,7 +145,7 @@ async function measureOn(kind, chosen) {
 
 async function measure(chosen, server, serverName) {
   const [loadBefore] = loadavg();
-  const atMost = { rounds: Number(options.rounds), messages: Number(options.messages) };
+  const atMost = { rounds: number('rounds', ROUNDS), messages: number('messages') };
   const all = Object.values(chosen);
   const rounds = Math.max(...all.map((scenario) => roundsOf(scenario, atMost.rounds)));
   const messages = Math.max(...all.map((scenario) => messagesOf(scenario, atMost.messages)));
@@ -159,7 +174,7 @@ async function measure(chosen, server, serverName) {
     fewerMessages: Math.min(FEWER_MESSAGES, messages),
     scenarios: Object.entries(chosen).map(([id, scenario]) =>
       summarise(id, scenario, runs[id], {
-        messages: messagesOf(scenario, messages),
+        messages: messagesOf(scenario, atMost.messages),
         rounds: roundsOf(scenario, rounds),
       }),
     ),
@@ -167,8 +182,8 @@ async function measure(chosen, server, serverName) {
 }
 
 /** Returns the number of messages of a scenario, at most `--messages`. */
-function messagesOf(scenario, messages) {
-  return Math.min(scenario.messages ?? messages, messages);
+function messagesOf(scenario, atMost = scenario.messages ?? MESSAGES) {
+  return Math.min(scenario.messages ?? atMost, atMost);
 }
 
 function roundsOf(scenario, rounds) {
@@ -180,20 +195,12 @@ async function measureOnce(id, contender, messages, results, server) {
   if (results.some(({ failed }) => failed !== undefined)) return;
   const usual = messagesOf(scenarios[id], messages);
   const fewer = scenarios[id].fewer?.includes(contender);
-  const timeout = Math.max(Number(options.timeout), scenarios[id].timeout ?? 0);
-  const result = await runChild(id, contender, fewer ? Math.min(FEWER_MESSAGES, usual) : usual, timeout, server);
-  if (result.failed !== undefined) console.error(`  ${contender}: ${result.failed}`);
+  const timeout = Math.max(number('timeout'), scenarios[id].timeout ?? 0);
+  const count = fewer ? Math.min(FEWER_MESSAGES, usual) : usual;
+  const result = await runChild(id, contender, count, { timeout, server });
+  if (result.failed !== undefined) {
+    console.error(`  ${contender}: ${result.failed}`);
+    if (contenders[contender].role === 'own') process.exitCode = 1;
+  }
   results.push(result);
-}
-
-/** Returns the entries that a comma-separated list names, by their ids or tables. Default: all. */
-function choose(all, list) {
-  if (list === undefined) return all;
-  const names = list.split(',');
-  const tables = new Set(Object.values(all).map(({ table }) => table));
-  const unknown = names.find((name) => !Object.hasOwn(all, name) && !tables.has(name));
-  if (unknown !== undefined) throw new Error(`Unknown name "${unknown}". Choose from ${Object.keys(all).join(', ')}`);
-  return Object.fromEntries(
-    Object.entries(all).filter(([id, { table }]) => names.includes(id) || names.includes(table)),
-  );
 }

@@ -1,5 +1,7 @@
-import { handle, MemoryBackend, toAsyncBatches, toAsyncIterable } from '../../dist/index.js';
+import { load } from '../lib/dist.mjs';
 import { promiseQueue } from '../lib/loops.mjs';
+
+const { handle, MemoryBackend, toAsyncBatches, toAsyncIterable } = await load('index');
 
 const PREFETCH = 64;
 

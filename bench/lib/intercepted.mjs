@@ -8,9 +8,11 @@ import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-ho
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { AlwaysOffSampler, BasicTracerProvider } from '@opentelemetry/sdk-trace-base';
 import * as z from 'zod';
-import { intercept, MemoryBackend } from '../../dist/index.js';
-import { traced } from '../../dist/opentelemetry/index.js';
-import { validated } from '../../dist/schema/index.js';
+import { load } from './dist.mjs';
+
+const { intercept, MemoryBackend } = await load('index');
+const { traced } = await load('opentelemetry/index');
+const { validated } = await load('schema/index');
 
 const passThrough = {
   publish: (message, next) => next(message),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { contenders } from '../contenders/index.mjs';
+import { median } from './median.mjs';
 
 /**
  * Describes the environment of the measurement without naming the machine. `server` is the name and
@@ -23,17 +24,23 @@ export function environment(loadBefore, server) {
  * Summarises a scenario. `messages` is its usual number of messages. `runs` maps a contender's id
  * to its results, one per round.
  */
-export function summarise(id, { title, text, unit, table, goals }, runs, { messages, rounds }) {
-  const rows = Object.entries(runs).map(([contender, results]) => summariseRow(contender, results));
-  return { id, title, text, unit, table, messages, rounds, rows, goals: goals.map((goal) => judge(goal, rows)) };
+export function summarise(id, { title, text, unit, table, details, goals }, runs, { messages, rounds }) {
+  const rows = Object.entries(runs).map(([contender, results]) => summariseRow(contender, results, details));
+  const judged = goals.map((goal) => judge(goal, rows));
+  return { id, title, text, unit, table, details, messages, rounds, rows, goals: judged };
 }
 
-function summariseRow(id, results) {
+/** Returns whether the lowest figure of a scenario is the best. */
+export const lowerIsBetter = ({ goals }) => goals.some(({ atMost }) => atMost !== undefined);
+
+function summariseRow(id, results, details = {}) {
   const { name, role, version } = contenders[id];
   const row = { id, name: version === undefined ? name : `${name} ${installedVersion(version)}`, role };
   const failed = results.find((result) => result.failed !== undefined);
   if (failed !== undefined) return { ...row, failed: failed.failed };
-  const values = results.map(({ value }) => value).sort((one, other) => one - other);
+  const sorted = (figureOf) => results.map(figureOf).sort((one, other) => one - other);
+  const values = sorted(({ value }) => value);
+  const detail = (key) => [key, median(sorted((result) => result.details[key]))];
   return {
     ...row,
     messages: results[0].messages,
@@ -41,13 +48,14 @@ function summariseRow(id, results) {
     min: values[0],
     max: values.at(-1),
     runs: values.length,
+    ...(Object.keys(details).length > 0 && { details: Object.fromEntries(Object.keys(details).map(detail)) }),
   };
 }
 
 /** Judges a goal by the figure of sluice, or by its ratio to another contender's figure. */
-function judge(goal, rows) {
+export function judge(goal, rows) {
   const own = rows.find(({ id }) => id === 'sluice')?.median;
-  const other = goal.of === undefined ? undefined : counterpart(goal.of, rows);
+  const other = goal.of === undefined ? undefined : counterpart(goal.of, rows, goal.atMost !== undefined);
   if (own === undefined || (goal.of !== undefined && other?.median === undefined))
     return { ...goal, reached: null, met: null };
   const reached = other === undefined ? own : own / other.median;
@@ -55,18 +63,16 @@ function judge(goal, rows) {
   return { ...goal, ...(other && { against: other.name }), reached, met };
 }
 
-/** Returns the row that a goal is compared with: the best peer, the limit or a contender. */
-export function counterpart(of, rows) {
+/**
+ * Returns the row that a goal is compared with: the best peer, the limit or a contender. The best
+ * figure is the highest, or the `lowest`.
+ */
+export function counterpart(of, rows, lowest = false) {
   if (of === 'limit') return rows.find(({ role }) => role === 'limit');
   if (of !== 'best peer') return rows.find(({ id }) => id === of);
   return rows
     .filter(({ role, median: value }) => role === 'peer' && value !== undefined)
-    .sort((one, other) => other.median - one.median)[0];
-}
-
-function median(sorted) {
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    .sort((one, other) => (lowest ? one.median - other.median : other.median - one.median))[0];
 }
 
 function installedVersion(name) {

@@ -1,4 +1,4 @@
-import { counterpart } from './summary.mjs';
+import { counterpart, lowerIsBetter } from './summary.mjs';
 
 /** Formats a figure for the tables. */
 export function figure(value, unit) {
@@ -11,9 +11,9 @@ export function figure(value, unit) {
 const ratio = (value) => (value === undefined || value === null ? '–' : `${value.toFixed(2)} ×`);
 
 export function goalText({ atLeast, atMost, of }, unit) {
-  if (of !== undefined)
-    return `at least ${atLeast} × ${of === 'limit' ? 'the limit' : of === 'best peer' ? 'the best peer' : of}`;
-  return `${atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`} ${unit}`;
+  const bound = atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`;
+  if (of === undefined) return `${bound} ${unit}`;
+  return `${bound} × ${of === 'limit' ? 'the limit' : of === 'best peer' ? 'the best peer' : of}`;
 }
 
 const verdict = (met) => (met === null ? 'unknown' : met ? 'met' : 'missed');
@@ -58,9 +58,13 @@ export function textTable(results) {
     const usual = usualMessages(scenario, results.messages);
     lines.push('', `${scenario.title} – ${explanation(scenario, results)}`);
     const own = rows.find(({ id }) => id === 'sluice')?.median;
-    const best = goals.some(({ atMost }) => atMost !== undefined) ? 1 : -1;
+    const best = lowerIsBetter(scenario) ? 1 : -1;
     for (const row of [...rows].sort((one, other) => best * ((one.median ?? 0) - (other.median ?? 0)))) {
       lines.push(row.failed === undefined ? textRow(row, unit, own, usual) : `  ${row.name.padEnd(28)} ${row.failed}`);
+      const details = Object.entries(row.details ?? {}).map(
+        ([key, value]) => `${scenario.details[key]}: ${figure(value)}`,
+      );
+      if (details.length > 0) lines.push(`    ${details.join('; ')}`);
     }
     for (const goal of goals) {
       const against = goal.against === undefined ? '' : ` (${goal.against})`;
@@ -100,9 +104,10 @@ function goalTable({ scenarios }) {
   const lines = [];
   const isPeer = ({ of }) => of === 'best peer';
   const peers = scenarios.some(({ goals }) => goals.some(isPeer));
-  for (const { title, unit, rows, goals } of scenarios) {
+  for (const scenario of scenarios) {
+    const { title, unit, rows, goals } = scenario;
     const show = (row) => (row?.median === undefined ? '' : `${figure(row.median, unit)} ${unit}`);
-    const peer = goals.some(isPeer) ? counterpart('best peer', rows) : undefined;
+    const peer = peers ? counterpart('best peer', rows, lowerIsBetter(scenario)) : undefined;
     const first = [title, show(counterpart('sluice', rows)), show(counterpart('limit', rows))];
     if (peers) first.push(peer ? `${show(peer)} (${peer.name})` : '');
     goals.forEach((goal, index) => {
@@ -116,15 +121,17 @@ function goalTable({ scenarios }) {
 function figureTable(scenarios, messages) {
   const names = new Map(scenarios.flatMap(({ rows }) => rows.map(({ id, name }) => [id, name])));
   const lines = [...names].map(([contender, name]) => {
-    const cells = scenarios.map((scenario) => {
+    const cells = scenarios.flatMap((scenario) => {
       const row = scenario.rows.find(({ id }) => id === contender);
-      if (row === undefined) return '';
-      if (row.failed !== undefined) return 'failed';
-      return `${figure(row.median, scenario.unit)}${tookFewer(row, scenario, messages) ? ' ¹' : ''}`;
+      const details = Object.keys(scenario.details ?? {}).map((key) => figure(row?.details?.[key]));
+      if (row === undefined) return ['', ...details];
+      if (row.failed !== undefined) return ['failed', ...details];
+      return [`${figure(row.median, scenario.unit)}${tookFewer(row, scenario, messages) ? ' ¹' : ''}`, ...details];
     });
     return [name, ...cells];
   });
-  return align(['', ...scenarios.map(({ id, unit }) => `${id}, ${unit}>`)], lines);
+  const heads = scenarios.flatMap(({ id, unit, details = {} }) => [`${id}, ${unit}`, ...Object.values(details)]);
+  return align(['', ...heads.map((head) => `${head}>`)], lines);
 }
 
 /**
