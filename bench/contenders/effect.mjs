@@ -8,11 +8,16 @@ export async function open({ capacity } = {}) {
   const queue = await makeQueue(capacity);
   return {
     queue,
-    push: (payload) => Queue.offerUnsafe(queue, payload),
-    publish: (first, step, end) =>
+    /** With a capacity, each push is a program that waits. */
+    push: (payload) =>
+      capacity === undefined ? Queue.offerUnsafe(queue, payload) : Effect.runPromise(Queue.offer(queue, payload)),
+    publish: (first, step, end, accepted) =>
       Effect.runPromise(
         Effect.gen(function* () {
-          for (let n = first; n < end; n += step) yield* Queue.offer(queue, { n });
+          for (let n = first; n < end; n += step) {
+            yield* Queue.offer(queue, { n });
+            accepted?.();
+          }
         }),
       ),
     consume: (take) => consumeQueue(queue, take),

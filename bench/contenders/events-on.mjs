@@ -27,10 +27,11 @@ export function open({ capacity } = {}) {
       emitter.emit('message', payload);
       return emitter.room;
     },
-    async publish(first, step, end) {
+    async publish(first, step, end, accepted) {
       for (let n = first; n < end; n += step) {
         emitter.emit('message', { n });
         await emitter.room;
+        accepted?.();
       }
     },
     async consume(take) {

@@ -30,6 +30,7 @@ export const contenders = {
   pool: { name: 'workers by hand', role: 'limit' },
   'rxjs-for-await': { name: 'rxjs-for-await', role: 'peer', version: 'rxjs-for-await' },
   ix: { name: 'ix', role: 'peer', version: 'ix' },
+  queueable: { name: 'queueable', role: 'peer', version: 'queueable' },
   'it-pushable': { name: 'it-pushable', role: 'peer', version: 'it-pushable' },
   'event-iterator': { name: 'event-iterator', role: 'peer', version: 'event-iterator' },
   'events-on': { name: 'events.on', role: 'peer' },

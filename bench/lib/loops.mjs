@@ -15,10 +15,13 @@ export function promiseQueue(push, values) {
     values,
     /**
      * Sends first, first + step, … while they are less than `end`. Awaits each message before it
-     * sends the next.
+     * sends the next. Calls `accepted`, if given, after each.
      */
-    async publish(first, step, end) {
-      for (let n = first; n < end; n += step) await push({ n });
+    async publish(first, step, end, accepted) {
+      for (let n = first; n < end; n += step) {
+        await push({ n });
+        accepted?.();
+      }
     },
     consume: (take) => consumeValues(values, take),
   };

@@ -1,12 +1,4 @@
-import { setImmediate as macrotask } from 'node:timers/promises';
-
-async function heapUsed() {
-  for (let round = 0; round < 3; round++) {
-    await macrotask();
-    globalThis.gc();
-  }
-  return process.memoryUsage().heapUsed;
-}
+import { heapUsed } from '../lib/heap.mjs';
 
 export const memory = {
   title: 'Memory of a waiting message',
