@@ -27,10 +27,7 @@ export const awaited = {
   ],
   // The consumer takes more turns for a value than the publisher, so a backlog builds up.
   fewer: ['rxjs-for-await'],
-  goals: [
-    { atLeast: 1.1, of: 'best peer' },
-    { atLeast: 0.7, of: 'limit' },
-  ],
+  goals: [{ atLeast: 0.8, of: 'limit' }],
   run: (contender, options) => run(contender, options, undefined),
 };
 
@@ -48,6 +45,6 @@ export const bounded = {
     'effect',
     'effect-take-all',
   ],
-  goals: [{ atLeast: 1.25, of: 'best peer' }],
+  goals: [{ atLeast: 0.9, of: 'limit' }],
   run: (contender, options) => run(contender, options, 16),
 };

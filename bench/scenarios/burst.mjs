@@ -18,8 +18,8 @@ export const burst = {
   ],
   fewer: ['rxjs-for-await', 'ix', 'event-iterator'],
   goals: [
-    { atLeast: 1.25, of: 'best peer' },
-    { atLeast: 0.8, of: 'limit' },
+    { atLeast: 1, of: 'best peer' },
+    { atLeast: 0.85, of: 'limit' },
   ],
 
   async run(contender, { messages }) {

@@ -20,7 +20,7 @@ export const many = {
   ],
   // The consumer takes more turns for a value than the publisher, so a backlog builds up.
   fewer: ['rxjs-for-await'],
-  goals: [{ atLeast: 1.1, of: 'best peer' }],
+  goals: [{ atLeast: 0.8, of: 'limit' }],
 
   async run(contender, { messages }) {
     const queue = await contender.open();
