@@ -5,14 +5,14 @@
  *   node bench/run.mjs [--rounds 7] [--messages 1000000] [--only burst,redis]
  *                      [--contenders sluice,limit] [--timeout 60] [--write] [--redraw]
  *                      [--server nats-2.15]
- *   node bench/run.mjs --quick [--against v1.0.0] [--rounds 10] [--messages 200000] [--only burst]
+ *   node bench/run.mjs --quick [--against v1.0.0] [--rounds 9] [--messages 400000] [--only burst]
  *
  * `--only` takes scenarios and tables of scenarios: `handlers`, `latency` and the names of the
  * engines. A scenario whose server is not installed is skipped. With `--only`, with `--contenders`,
  * or if a scenario was skipped, no file is written. `--write` then writes the complete sections and
  * leaves the others unchanged. `--redraw` measures nothing: it writes the files from results.json.
  * `--server` uses a version that `npm run servers` fetched, and writes no files. `--quick` compares
- * the build with that of the last release, or of another commit, in the scenarios without a server,
+ * the build with that of the last release, or of another commit, in the scenarios of the process,
  * and writes no files.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

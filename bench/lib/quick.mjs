@@ -11,8 +11,8 @@ import { lowerIsBetter } from './summary.mjs';
 import { figure } from './tables.mjs';
 
 /** With these, all scenarios take about five minutes. */
-const ROUNDS = 10;
-const MESSAGES = 200_000;
+const ROUNDS = 9;
+const MESSAGES = 400_000;
 
 const NEW_BUILD = path.join(import.meta.dirname, '../../dist');
 
@@ -50,7 +50,7 @@ async function pairOf(run, oldFirst) {
 }
 
 const row = (id, old, now, ratio, interval, verdict) =>
-  `${id.padEnd(12)} ${old.padStart(12)} ${now.padStart(12)} ${ratio.padStart(9)}  ${interval.padEnd(17)} ${verdict}`;
+  `${id.padEnd(12)} ${old.padStart(12)} ${now.padStart(12)} ${ratio.padStart(9)}  ${interval.padEnd(17)} ${verdict}`.trimEnd();
 
 const HEAD = row('', 'old', 'new', 'new / old', '95 % interval', '');
 

@@ -7,7 +7,7 @@ const MOST = CAPACITY + 1;
 
 export const crowded = {
   title: '4 publishers, a capacity of 16',
-  text: `Each publisher awaits each publish; one consumer. The order of each publisher is checked, and that never more than ${MOST} accepted messages are not taken.`,
+  text: `Each publisher awaits each publish; one consumer. The order of each publisher is checked, and that at most ${MOST} accepted messages are not taken yet.`,
   unit: 'M/s',
   contenders: ['sluice', 'limit', 'queueable', 'it-pushable', 'event-iterator', 'events-on', 'pass-through', 'effect'],
   goals: [

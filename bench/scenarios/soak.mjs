@@ -47,7 +47,7 @@ async function consume(values, take, watch) {
 }
 
 export const soak = {
-  title: 'Heap after 100M messages',
+  title: 'Growth of the heap in a long run',
   text: `How much more of the heap is used after the messages than before, in megabytes: the most of ${COLLECTIONS} samples during the run and one at its end, each after a garbage collection. ${PUBLISHERS} publishers, ${CONSUMERS} consumers and a capacity of ${CAPACITY}. The highest of ${SAMPLES.toLocaleString('en')} samples includes garbage: the consumers pause at each, so that the queue fills. The order of each publisher is checked.`,
   unit: 'MB',
   section: 'soak',
