@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { promiseQueue, RESOLVED } from '../lib/loops.mjs';
 
-/** Without a capacity, this mark is never reached: the time grows with the square of the backlog. */
+/** Never reached: above the mark, the time grows with the square of the backlog. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
 
 /** Each of the two sides of a stream buffers `highWaterMark` objects, so each gets half. */
