@@ -61,6 +61,11 @@ export class Turn {
     return this.#count() ? this.#doneLater() : DONE;
   }
 
+  /** Like `done`, in the same call as another promise, which was counted: they count as one. */
+  doneWithLast(): Promise<void> {
+    return this.#full ? this.#doneLater() : DONE;
+  }
+
   /** Returns a promise of a value, resolved now or in its turn. */
   value<Value>(value: Value): Promise<Value> {
     return this.#count() ? this.#valueLater(value) : Promise.resolve(value);

@@ -66,7 +66,7 @@ export class EntryBuffer extends Subject<QueueEntry> {
 
   /** Stores a message that was published at this time, by `now`, and emits it. */
   enter(key: QueueKey, payload: QueuePayload, time: number): void {
-    if (this.onlyGroup !== undefined) this.push(this.onlyGroup, key, payload, time);
+    if (this.onlyGroup !== undefined) this.onlyGroup.add(key, payload, time);
     else this.#store(new Message(key, payload, NO_METADATA, this.createdAt + time, 1), this.groups);
     if (this.observed) this.#emit([key, payload]);
   }
@@ -81,14 +81,6 @@ export class EntryBuffer extends Subject<QueueEntry> {
       this.#delays.add({ message, due, recipients });
     }
     if (this.observed) this.#emit([message.key, message.payload]);
-  }
-
-  /**
-   * Stores a message in the only group, without a tuple and without a record. It is the way in of
-   * nearly every message while nothing observes the buffer.
-   */
-  push(group: Group, key: QueueKey, payload: QueuePayload, time: number): void {
-    group.add(key, payload, time);
   }
 
   override complete(): void {

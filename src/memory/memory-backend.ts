@@ -35,6 +35,7 @@ import type { Logger } from '../internal/logger.js';
 import { checkKey, checkPayload, copyAsJson } from '../internal/message.js';
 import { checkFlag, checkName, checkOptions, checkSignal } from '../internal/options.js';
 import { SYSTEM, type TellsSystem } from '../internal/system.js';
+import { Administration } from './administration.js';
 import { DeliverySubscription } from './delivery-subscription.js';
 import { checkMemoryOptions, type MemoryBackendOptions } from './options.js';
 import { PayloadIterator } from './payload-iterator.js';
@@ -94,6 +95,7 @@ export interface FromEnvOptions {
  */
 export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implements ManagedQueue<Events>, TellsSystem {
   readonly #queue: MemoryQueue;
+  readonly #administration: Administration;
   readonly #checkPayload: (payload: unknown) => QueuePayload;
   readonly #source: DeliverySource;
   /**
@@ -110,6 +112,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   constructor(options?: MemoryBackendOptions) {
     const checked = checkMemoryOptions(options);
     this.#queue = new MemoryQueue(checked);
+    this.#administration = new Administration(this.#queue);
     this.#checkPayload = checked.validate === 'json' ? copyAsJson : checkPayload;
     this.#source = {
       obeysCredit: true,
@@ -272,12 +275,12 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   async stats(options?: StatsOptions): Promise<QueueStats> {
     const { group } = checkOptions(options);
     if (group !== undefined) this.#checkGroup(checkName('group', group));
-    return this.#queue.stats(group);
+    return this.#administration.stats(group);
   }
 
   /** Lists the declared groups with their counts, or `default` where groups are ignored. */
   async groups(): Promise<GroupInfo[]> {
-    return this.#queue.groups();
+    return this.#administration.groups();
   }
 
   /**
@@ -285,7 +288,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
    * @throws {ConfigurationError} (a rejection) for a group that `groups()` lists
    */
   async deleteGroup(name: ConsumerGroup): Promise<boolean> {
-    return this.#queue.deleteGroup(checkName('name', name));
+    return this.#administration.deleteGroup(checkName('name', name));
   }
 
   /**
@@ -297,7 +300,7 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
   async peek(options?: PeekOptions): Promise<MessageView[]> {
     const { group, limit } = checkPeekOptions(options);
     this.#checkGroup(group);
-    return this.#queue.peek(group, limit);
+    return this.#administration.peek(group, limit);
   }
 
   /**

@@ -1,18 +1,10 @@
-import type {
-  ConsumerGroup,
-  GroupInfo,
-  MessageView,
-  QueueEntry,
-  QueueKey,
-  QueuePayload,
-  QueueStats,
-} from '../backend.js';
-import { ConfigurationError, QueueClosedError, QueueOverflowError } from '../errors.js';
+import type { ConsumerGroup, QueueEntry, QueueKey, QueuePayload } from '../backend.js';
+import { QueueClosedError, QueueOverflowError } from '../errors.js';
 import { DONE } from '../internal/answers.js';
 import type { PublishDetails } from '../internal/check-message.js';
 import { describeError } from '../internal/describe.js';
 import { Emissions } from '../internal/emissions.js';
-import { metadataOf, NO_METADATA } from '../internal/metadata.js';
+import { metadataOf } from '../internal/metadata.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
 import { isVirtual } from '../internal/virtual-time.js';
@@ -21,7 +13,7 @@ import { Dispatcher } from './dispatcher.js';
 import { EntryBuffer } from './entry-buffer.js';
 import type { Consumer, Group } from './group.js';
 import type { Counts } from './ledger.js';
-import { idOfPlace, Message, type Publication } from './message.js';
+import { Message, type Publication } from './message.js';
 import type { CheckedMemoryOptions } from './options.js';
 import { RecentIds } from './recent-ids.js';
 import { Watch } from './watch.js';
@@ -94,17 +86,23 @@ export class MemoryQueue {
   publish(key: QueueKey, payload: QueuePayload, details?: PublishDetails): Promise<void> {
     if (details?.signal?.aborted) return Promise.reject(details.signal.reason);
     if (this.#closed) return Promise.reject(this.#closedError());
-    if (details === undefined) {
-      if (this.#admission.hasPending) return this.#admission.waitPlainly(key, payload);
-      return this.#enterPlainly(key, payload) ? this.#done() : this.#publish(key, payload);
+    if (details !== undefined) {
+      return this.#recentIds.has(details.id) ? this.#done() : this.#publish(key, payload, details);
     }
-    return this.#recentIds.has(details.id) ? this.#done() : this.#publish(key, payload, details);
+    if (this.#admission.hasPending) return this.#admission.waitPlainly(key, payload);
+    const group = this.#quietGroup;
+    if (group !== undefined) {
+      if (this.#handOver(group, key, payload)) return this.#virtual ? DONE : turn.doneWithLast();
+      if (this.#store(group, key, payload)) return this.#done();
+    }
+    return this.#publish(key, payload);
   }
 
   /** Like `publish`, but never waits. Returns whether the queue took the message. */
   tryPublish(key: QueueKey, payload: QueuePayload): boolean {
     if (this.#closed) throw this.#closedError();
-    if (!this.#admission.hasPending && this.#enterPlainly(key, payload)) return true;
+    const group = this.#admission.hasPending ? undefined : this.#quietGroup;
+    if (group !== undefined && (this.#handOver(group, key, payload) || this.#store(group, key, payload))) return true;
     if (!this.#admission.hasRoom(false, this.buffer.groups) && !this.#makeRoom()) return false;
     this.#enter(key, payload);
     return true;
@@ -167,23 +165,14 @@ export class MemoryQueue {
    */
   serveAtOnce(consumer: Consumer, group: Group): boolean {
     if (this.#dispatcher.running || group.readyConsumers.first !== undefined) return false;
-    // A duplicate is admitted without a message: the publish behind it may have one.
     if (group.ready === 0 && !this.#admitFor(group)) return false;
     group.deliverTo(consumer);
-    if (this.#admission.hasPending) this.#admitPending();
-    return true;
-  }
-
-  /** Admits publishes while room, for this group. */
-  #admitFor(group: Group): boolean {
-    while (group.ready === 0 && this.#admission.hasPending) {
-      if (!this.#admission.admit((recipients) => recipients.every((recipient) => recipient === group))) break;
+    if (this.#admission.hasPending) {
+      // No consumer of this group waits. Consumers of other groups may.
+      if (this.buffer.onlyGroup !== undefined) this.#admitPending();
+      else this.serve();
     }
-    return group.ready > 0;
-  }
-
-  #admitPending(): void {
-    while (this.#admission.hasPending && this.#admission.admit(allWait));
+    return true;
   }
 
   clear(): QueueEntry[] {
@@ -209,48 +198,6 @@ export class MemoryQueue {
     this.serve();
   }
 
-  stats(name: ConsumerGroup | undefined): QueueStats {
-    this.watch.used();
-    const group = name === undefined ? this.buffer.onlyGroup : this.buffer.group(name);
-    // Over all groups a message counts once, and is ready while it is ready in any.
-    const { ready, unfinished } = group ?? this.counts;
-    return { ready, unfinished };
-  }
-
-  groups(): GroupInfo[] {
-    this.watch.used();
-    return this.buffer.groups.map(({ name, ready, unfinished, consumers }) => ({
-      name,
-      declared: true,
-      ready,
-      unfinished,
-      consumers: consumers.size,
-    }));
-  }
-
-  /** There are no groups but the declared ones. */
-  deleteGroup(name: ConsumerGroup): boolean {
-    this.watch.used();
-    if (!this.buffer.groups.some((group) => group.name === name)) return false;
-    throw new ConfigurationError(
-      `Group ${JSON.stringify(name)} of queue ${JSON.stringify(this.options.name)} is declared by this backend and cannot be ` +
-        'deleted. Remove it from the `groups` option and from QUEUE_GROUPS first.',
-    );
-  }
-
-  peek(name: ConsumerGroup, limit: number): MessageView[] {
-    this.watch.used();
-    const views: MessageView[] = [];
-    for (const { key, payload, details, place, due } of this.buffer.waiting(this.buffer.group(name))) {
-      const record = typeof details === 'number' ? undefined : details;
-      const { metadata = NO_METADATA, attempt = 1, publishedAt = this.publishedAt(details as number) } = record ?? {};
-      const id = record?.id ?? idOfPlace(this.id, place);
-      const view = { id, key, payload: this.handOver(payload), ...metadata, attempt, publishedAt };
-      if (views.push(due === undefined ? view : { ...view, due }) === limit) break;
-    }
-    return views;
-  }
-
   purge(name: ConsumerGroup | undefined): number {
     this.watch.used();
     const count = this.buffer.purge(name === undefined ? undefined : this.buffer.group(name));
@@ -260,25 +207,29 @@ export class MemoryQueue {
   }
 
   /**
-   * Takes a message that is nothing but a key and a payload into the only group, if nothing
-   * observes the queue and there is room. Returns whether it did. A consumer that waits for a
-   * payload gets it past the buffer. Nearly every message enters this way. Only while no publish
-   * waits.
+   * The only group, while nothing observes the queue: a message without options needs neither a
+   * tuple nor a record. Nearly every message enters this way.
    */
-  #enterPlainly(key: QueueKey, payload: QueuePayload): boolean {
-    const group = this.buffer.onlyGroup;
-    if (group === undefined || this.buffer.observed || this.watch.observed) return false;
+  get #quietGroup(): Group | undefined {
+    return this.buffer.observed || this.watch.observed ? undefined : this.buffer.onlyGroup;
+  }
+
+  /** Delivers past the buffer, if a consumer waits for a payload. Returns whether it did. */
+  #handOver(group: Group, key: QueueKey, payload: QueuePayload): boolean {
     const consumer = group.readyConsumers.first;
-    if (consumer?.payloadOnly && !this.#dispatcher.running && group.ready === 0) {
-      group.readyConsumers.remove(consumer);
-      group.deliverDirectly(consumer, key, payload);
-      return true;
-    }
+    if (!consumer?.payloadOnly || this.#dispatcher.running || group.ready > 0) return false;
+    group.readyConsumers.remove(consumer);
+    group.deliverDirectly(consumer, key, payload);
+    return true;
+  }
+
+  /** Stores a message in the buffer, if there is room. Returns whether it did. */
+  #store(group: Group, key: QueueKey, payload: QueuePayload): boolean {
     if (this.#admission.full) return false;
     this.watch.used();
     this.#dispatcher.messageEntered();
-    this.buffer.push(group, key, payload, this.buffer.now);
-    if (consumer !== undefined) this.serve();
+    group.add(key, payload, this.buffer.now);
+    if (group.readyConsumers.first !== undefined) this.serve();
     return true;
   }
 
@@ -323,6 +274,20 @@ export class MemoryQueue {
     const now = this.options.scheduler.now();
     const message = new Message(key, payload, metadata, now, 1, id);
     return { message, due: delay > 0 ? now + delay : undefined, recipients: this.buffer.recipients(group) };
+  }
+
+  /** Admits publishes until the group has a message. Returns whether it has one. */
+  #admitFor(group: Group): boolean {
+    // A duplicate is admitted without a message: the publish behind it may have one.
+    while (group.ready === 0 && this.#admission.hasPending) {
+      if (!this.#admission.admit((recipients) => recipients.every((recipient) => recipient === group))) break;
+    }
+    return group.ready > 0;
+  }
+
+  /** Admits publishes while there is room. */
+  #admitPending(): void {
+    while (this.#admission.hasPending && this.#admission.admit(allWait));
   }
 
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
