@@ -78,7 +78,7 @@ export class Handling implements SourceObserver<Delivery> {
     this.#subscriber = subscriber;
     this.#options = options;
     this.#prefetch = prefetch;
-    this.#workers = Workers.create(options, {
+    this.#workers = new Workers(options, {
       handler,
       prefetch,
       mayRun: ({ delivery }) => this.#phase === OPEN && !isTakenBack(delivery),

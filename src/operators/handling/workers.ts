@@ -1,9 +1,9 @@
-import type { Observable, SchedulerLike, Subscription, TimestampProvider } from 'rxjs';
+import type { Observable, Subscription, TimestampProvider } from 'rxjs';
 import { fromAsyncIterable } from '../../bridge/from-async-iterable.js';
 import { HandlerTimeoutError } from '../../errors.js';
 import { after } from '../../internal/after.js';
 import { isThenable } from '../../internal/answers.js';
-import { type AsyncContext, isContextInUse } from '../../internal/async-context.js';
+import { isContextInUse } from '../../internal/async-context.js';
 import { nameOf } from '../../internal/delivery-log.js';
 import { watchRejection } from '../../internal/delivery-symbols.js';
 import { type Interception, interceptionOf, type ProcessHook } from '../../internal/interception.js';
@@ -17,25 +17,10 @@ import type { Attempt, Failure } from './attempt.js';
 import { type AttemptRunner, Processing } from './processing.js';
 
 /** What a subscription adds to its options. */
-export interface WorkerCallbacks extends Pick<WorkersOptions, 'handler' | 'mayRun' | 'onValue' | 'onEnd'> {
+export interface WorkerCallbacks {
+  readonly handler: Handler;
   /** Told of each start; undefined if the credit is fixed. */
   readonly prefetch: PrefetchController | undefined;
-}
-
-interface WorkersOptions {
-  readonly handler: Handler;
-  readonly logger: Logger;
-  readonly concurrency: number;
-  /** The asynchronous context of the handlers. */
-  readonly context: AsyncContext;
-  readonly timeout: number | undefined;
-  readonly scheduler: SchedulerLike;
-  /** Whether the scheduler runs in virtual time. */
-  readonly virtual: boolean;
-  readonly clock: TimestampProvider;
-  /** Whether outcomes need durations. To read the clock costs as much as an empty handler. */
-  readonly measured: boolean;
-  readonly onStart: ((now: number) => void) | undefined;
   /** Whether the handler of an attempt may start now, after its interceptors have waited. */
   readonly mayRun: (attempt: Attempt) => boolean;
   /** Called with each value of an Observable or an async iterable. */
@@ -47,35 +32,22 @@ interface WorkersOptions {
 /** The handlers that run. */
 export class Workers {
   running = 0;
-  readonly #options: WorkersOptions;
+  readonly #options: BoundHandleOptions;
+  readonly #callbacks: WorkerCallbacks;
+  readonly #clock: TimestampProvider;
+  readonly #isVirtual: boolean;
   readonly #all = new Set<Worker>();
   readonly #free: Worker[] = [];
+  /** Whether outcomes need durations. To read the clock costs as much as an empty handler. */
   #measured: boolean;
 
-  /** Creates the workers of a subscription. */
-  static create(options: BoundHandleOptions, { handler, prefetch, mayRun, onValue, onEnd }: WorkerCallbacks): Workers {
-    const { concurrency, context, timeout, scheduler, onOutcome, logger } = options;
-    // A spread would give each subscription an object of another shape, and slow down all of them.
-    return new Workers({
-      handler,
-      logger,
-      concurrency,
-      context,
-      timeout,
-      scheduler,
-      virtual: isVirtual(scheduler),
-      clock: clockOf(scheduler),
-      measured: onOutcome !== undefined || prefetch !== undefined,
-      onStart: prefetch && ((now) => prefetch.handlerStarted(now)),
-      mayRun,
-      onValue,
-      onEnd,
-    });
-  }
-
-  private constructor(options: WorkersOptions) {
+  constructor(options: BoundHandleOptions, callbacks: WorkerCallbacks) {
+    const { scheduler, onOutcome } = options;
     this.#options = options;
-    this.#measured = options.measured;
+    this.#callbacks = callbacks;
+    this.#clock = clockOf(scheduler);
+    this.#isVirtual = isVirtual(scheduler);
+    this.#measured = onOutcome !== undefined || callbacks.prefetch !== undefined;
   }
 
   /** Whether another handler may start. */
@@ -85,7 +57,7 @@ export class Workers {
 
   /** Returns the time, or 0 if nothing needs it. */
   now(): number {
-    return this.#measured ? this.#options.clock.now() : 0;
+    return this.#measured ? this.#clock.now() : 0;
   }
 
   /**
@@ -98,8 +70,8 @@ export class Workers {
     const interception = interceptionOf(attempt.delivery);
     if (interception !== undefined) this.#measured = true;
     if (this.#measured) {
-      worker.startedAt = now || this.#options.clock.now();
-      this.#options.onStart?.(worker.startedAt);
+      worker.startedAt = now || this.#clock.now();
+      this.#callbacks.prefetch?.handlerStarted(worker.startedAt);
     }
     if (isContextInUse()) this.#runInContext(worker, attempt, interception);
     else worker.run(attempt, interception);
@@ -132,7 +104,7 @@ export class Workers {
   }
 
   #newWorker(): Worker {
-    const worker = new Worker(this.#options);
+    const worker = new Worker(this.#options, this.#callbacks, this.#isVirtual);
     this.#all.add(worker);
     return worker;
   }
@@ -163,18 +135,23 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
   #failure: Failure | undefined;
   /** Whether the handler timed out. It may still run, so the worker must not be reused. */
   timedOut = false;
-  readonly #options: WorkersOptions;
+  readonly #options: BoundHandleOptions;
+  readonly #callbacks: WorkerCallbacks;
+  /** Whether the scheduler runs in virtual time. */
+  readonly #isVirtual: boolean;
   #timer: Subscription | undefined;
   #values: Sink<unknown> | undefined;
 
   readonly #onResult = (value: unknown): void => this.#endInTurn(false, value);
   readonly #onError = (error: unknown): void => this.#endInTurn(true, error);
   readonly #tellEnd = (): void => {
-    if (this.attempt !== undefined) this.#options.onEnd(this);
+    if (this.attempt !== undefined) this.#callbacks.onEnd(this);
   };
 
-  constructor(options: WorkersOptions) {
+  constructor(options: BoundHandleOptions, callbacks: WorkerCallbacks, isVirtual: boolean) {
     this.#options = options;
+    this.#callbacks = callbacks;
+    this.#isVirtual = isVirtual;
   }
 
   get logger(): Logger {
@@ -201,7 +178,7 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
   }
 
   take(value: unknown): void {
-    if (this.attempt !== undefined) this.#options.onValue(value);
+    if (this.attempt !== undefined) this.#callbacks.onValue(value);
   }
 
   exhaust(failure?: { readonly error: unknown }): void {
@@ -214,7 +191,7 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
     let result: unknown;
     let work: Promise<unknown> | Observable<unknown> | undefined;
     try {
-      result = this.#options.handler(attempt.delivery, attempt);
+      result = this.#callbacks.handler(attempt.delivery, attempt);
       work = result instanceof Promise ? result : workOf(result);
     } catch (error) {
       return this.#end(true, error);
@@ -240,7 +217,7 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
 
   admits(attempt: Attempt): boolean {
     if (this.attempt !== attempt || this.ended) return false;
-    if (this.#options.mayRun(attempt)) return true;
+    if (this.#callbacks.mayRun(attempt)) return true;
     this.skipped = this.#end(false, undefined);
     this.#tellEnded();
     return false;
@@ -292,7 +269,7 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
       this.timedOut = true;
       this.attempt = attempt;
       this.#end(true, error);
-      this.#options.onEnd(this);
+      this.#callbacks.onEnd(this);
     });
   }
 
@@ -302,7 +279,7 @@ export class Worker implements SourceObserver<unknown>, AttemptRunner {
   }
 
   #tellEndInTurn(): void {
-    if (this.#options.virtual) this.#options.onEnd(this);
+    if (this.#isVirtual) this.#callbacks.onEnd(this);
     else turn.run(this.#tellEnd);
   }
 
