@@ -218,7 +218,8 @@ export class ModelQueue {
         this.#timers.shift();
         timer.run();
       } else if (due <= end && (!this.closed || this.#consumers.length > 0)) {
-        this.now = due;
+        // While a closed queue had no consumers, messages may have become due.
+        this.now = Math.max(this.now, due);
         this.#becomeDue();
       } else break;
     }
