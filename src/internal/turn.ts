@@ -14,6 +14,9 @@ const MAX_STRIDE = 128;
  */
 const MAX_READS = 512;
 
+/** When an other macrotask that was requested is given up, in milliseconds. */
+const LONGEST_EXPECTATION = 1000;
+
 /** A promise that waits for the macrotask. */
 interface Waiting {
   readonly open: () => void;
@@ -41,6 +44,8 @@ export class Turn {
   #stride = 1;
   #left = 1;
   #full = false;
+  /** When a requested other macrotask must have run, by `now`; 0 while none is requested. */
+  #otherExpectedBy = 0;
   #waiting: Waiting[] = [];
 
   /**
@@ -125,12 +130,8 @@ export class Turn {
       const remaining = this.#startedAt + BUDGET - now;
       if (remaining <= 0 || ++this.#reads > MAX_READS) {
         this.#full = true;
-        // Promises wait from here on, and the first macrotask may never run. Requested here, the
-        // other one costs almost nothing.
-        const waiting = this.#waiting;
-        // If the run has ended, the other macrotask is too late: it would start a new budget before
-        // timers run.
-        this.#anotherMacrotask(() => this.#waiting === waiting && this.#end());
+        // Promises wait from here on, and the first macrotask may never run.
+        if (now >= this.#otherExpectedBy) this.#requestOther(now);
         return true;
       }
       // Read the clock again before the budget is used up, judging by the pace so far. Read it
@@ -141,6 +142,19 @@ export class Turn {
     this.#checkedAt = now;
     this.#left = this.#stride;
     return false;
+  }
+
+  /** Requests the other macrotask, unless one is on its way: that costs as much as many promises. */
+  #requestOther(now: number): void {
+    this.#otherExpectedBy = now + LONGEST_EXPECTATION;
+    const waiting = this.#waiting;
+    this.#anotherMacrotask(() => {
+      this.#otherExpectedBy = 0;
+      // If that run has ended, this macrotask is too early for the next one: it would start a new
+      // budget before timers run.
+      if (this.#waiting === waiting) this.#end();
+      else if (this.#full) this.#requestOther(this.#now());
+    });
   }
 
   /** A macrotask runs: the run is over, and the waiting promises resolve. */
@@ -194,31 +208,27 @@ function anotherMacrotask(task: () => void): void {
 function waitForCell(task: () => void): void {
   if (!/\[native code\]/.test(String(waitAsync))) throw new Error('A test has replaced Atomics.waitAsync');
   // Missing in a page without cross-origin isolation.
-  cell ??= new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const { value: end } = waitAsync(cell, 0, 0, LONGEST_WAIT);
-  stayAlive(true);
+  const release = stayAlive();
   void end.then(() => {
-    stayAlive(false);
+    release();
     task();
   });
 }
 
-let cell: Int32Array | undefined;
-let anchor: (MessagePort & Partial<NodeJS.RefCounted>) | undefined;
-let anchored = 0;
-
-/** Keeps a Node.js process alive, which the wait for a cell does not, or stops to do so. */
-function stayAlive(alive: boolean): void {
-  anchored += alive ? 1 : -1;
+/**
+ * Keeps a Node.js process alive, which the wait for a cell does not, until the returned function is
+ * called.
+ */
+function stayAlive(): () => void {
   try {
-    if (anchor === undefined) {
-      anchor = new MessageChannel().port1;
-      anchor.onmessage = () => {};
-    }
-    if (anchored > 0) anchor.ref?.();
-    else anchor.unref?.();
+    const { port1 } = new MessageChannel();
+    port1.onmessage = () => {};
+    return () => port1.close();
   } catch {
     // Replaced by a test: harmless if anything else keeps the process alive.
+    return () => {};
   }
 }
 
