@@ -85,7 +85,7 @@ export class DeliveryIterator<Item> extends PullIterator<Item> {
 
   #take(delivery: Delivery): void {
     if (this.over) unawaited(delivery.release());
-    else if (this.waiting > 0) this.answer(this.#handOver(delivery));
+    else if (this.awaited) this.answer(this.#handOver(delivery));
     else this.#prefetched.push(delivery);
   }
 

@@ -70,7 +70,12 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
   /** The consumer left while `count` calls of `next()` waited. */
   protected waitCancelled(_count: number): void {}
 
-  /** How many calls of `next()` wait. While there are any, `pull` has no value. */
+  /** Whether a call of `next()` waits. Then `pull` has no value. */
+  protected get awaited(): boolean {
+    return this.#resolve !== undefined;
+  }
+
+  /** How many calls of `next()` wait. */
   protected get waiting(): number {
     return this.#resolve === undefined ? 0 : 1 + this.#behind.length / 2;
   }
@@ -80,7 +85,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
     return this.#exhausted || this.#phase === ENDED;
   }
 
-  /** Resolves the oldest waiting `next()`. Requires `waiting > 0`. */
+  /** Resolves the oldest waiting `next()`. Only while `awaited`. */
   protected answer(value: Value): void {
     turn.resolve(this.#unpark(), { done: false, value });
     if (this.#resolve !== undefined) this.doneWithLast();

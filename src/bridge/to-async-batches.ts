@@ -69,7 +69,7 @@ class BatchIterator<Value> extends SourceIterator<Value, Value[]> {
   #startBatch(value: Value): void {
     const batch = [value];
     this.#filling = batch;
-    if (this.waiting === 0) {
+    if (!this.awaited) {
       this.#batches.push(batch);
       return;
     }

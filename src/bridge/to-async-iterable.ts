@@ -79,7 +79,7 @@ class ObservableIterator<Value> extends SourceIterator<Value, Value> {
   }
 
   override take(value: Value): void {
-    if (this.waiting > 0) this.answer(value);
+    if (this.awaited) this.answer(value);
     else if (this.#buffer.length < this.#capacity) this.#buffer.push(value);
     else this.#overrun(value);
   }

@@ -20,13 +20,14 @@ const MAX_ENTRIES = 2 ** 21;
  */
 const MAX_SYNC_RESUBSCRIBES = 256;
 
-export interface DispatcherHooks {
+/** The queue whose messages are delivered. */
+export interface DispatchingQueue {
   /** Admits waiting publishes while there is room for them. */
-  readonly admit: () => void;
+  admitPending(): void;
   /** Reports an error that a consumer's code threw past RxJS. */
-  readonly failed: (error: unknown) => void;
+  failed(error: unknown): void;
   /** No message can be delivered any more. */
-  readonly atRest: () => void;
+  atRest(): void;
 }
 
 /**
@@ -39,17 +40,17 @@ export interface DispatcherHooks {
 export class Dispatcher {
   readonly #buffer: EntryBuffer;
   readonly #scheduler: SchedulerLike;
-  readonly #hooks: DispatcherHooks;
+  readonly #queue: DispatchingQueue;
   #running = false;
   #joins = 0;
   #entries = 0;
   #syncResubscribes = 0;
   #later: Subscription | undefined;
 
-  constructor(buffer: EntryBuffer, scheduler: SchedulerLike, hooks: DispatcherHooks) {
+  constructor(buffer: EntryBuffer, scheduler: SchedulerLike, queue: DispatchingQueue) {
     this.#buffer = buffer;
     this.#scheduler = scheduler;
-    this.#hooks = hooks;
+    this.#queue = queue;
   }
 
   /** Whether a consumer is being served, further up the stack. */
@@ -82,7 +83,7 @@ export class Dispatcher {
     } finally {
       this.#running = false;
     }
-    this.#hooks.atRest();
+    this.#queue.atRest();
   }
 
   /**
@@ -116,14 +117,14 @@ export class Dispatcher {
    * did.
    */
   #serveGroup(group: Group): boolean {
-    this.#hooks.admit();
+    this.#queue.admitPending();
     const consumer = group.readyConsumers.first;
     if (consumer === undefined || group.ready === 0) return false;
     group.readyConsumers.remove(consumer);
     try {
       group.deliverTo(consumer);
     } catch (error) {
-      this.#hooks.failed(error);
+      this.#queue.failed(error);
     }
     return true;
   }

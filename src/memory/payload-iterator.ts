@@ -37,12 +37,12 @@ export class PayloadIterator extends PullIterator<QueuePayload> implements Consu
   take(_key: QueueKey, payload: QueuePayload, details: Details, _place: number): void {
     this.#inFlight = true;
     this.#publication = publicationOf(details);
-    if (this.waiting === 0) {
+    if (!this.awaited) {
       this.#pulled = this.#queue.handOver(payload);
       return;
     }
     this.answer(this.#queue.handOver(payload));
-    if (this.waiting > 0) this.#group.readyConsumers.append(this);
+    if (this.awaited) this.#group.readyConsumers.append(this);
   }
 
   end(): void {

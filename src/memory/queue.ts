@@ -8,8 +8,8 @@ import { metadataOf } from '../internal/metadata.js';
 import { throwLater } from '../internal/throw-later.js';
 import { turn } from '../internal/turn.js';
 import { isVirtual } from '../internal/virtual-time.js';
-import { Admission, type Entering } from './admission.js';
-import { Dispatcher } from './dispatcher.js';
+import { Admission, type AdmittingQueue, type Entering } from './admission.js';
+import { Dispatcher, type DispatchingQueue } from './dispatcher.js';
 import { EntryBuffer } from './entry-buffer.js';
 import type { Consumer, Group } from './group.js';
 import type { Counts } from './ledger.js';
@@ -26,7 +26,7 @@ import { Watch } from './watch.js';
  * consumers and observers runs only from the dispatcher and from the emissions, while the state is
  * consistent, and never inside itself.
  */
-export class MemoryQueue {
+export class MemoryQueue implements AdmittingQueue, DispatchingQueue {
   readonly options: CheckedMemoryOptions;
   /** Distinguishes this queue from every other queue, including past ones. */
   readonly id = Math.random().toString(36).slice(2, 10);
@@ -51,14 +51,8 @@ export class MemoryQueue {
     this.counts = this.buffer.counts;
     this.watch = new Watch(() => this.counts.unfinished, emissions);
     this.#recentIds = new RecentIds(options.dedupeWindow, scheduler);
-    this.#admission = new Admission(options.capacity, this.buffer, this.#recentIds, () => this.#entered());
-    this.#dispatcher = new Dispatcher(this.buffer, scheduler, {
-      admit: () => this.#admitPending(),
-      failed: (error) => this.#failed(error),
-      atRest: () => {
-        if (this.#closed) this.#endDrained();
-      },
-    });
+    this.#admission = new Admission(options.capacity, this.buffer, this.#recentIds, this);
+    this.#dispatcher = new Dispatcher(this.buffer, scheduler, this);
     this.#virtual = isVirtual(scheduler);
     this.#copies = options.validate === 'json';
   }
@@ -169,10 +163,41 @@ export class MemoryQueue {
     group.deliverTo(consumer);
     if (this.#admission.hasPending) {
       // No consumer of this group waits. Consumers of other groups may.
-      if (this.buffer.onlyGroup !== undefined) this.#admitPending();
+      if (this.buffer.onlyGroup !== undefined) this.admitPending();
       else this.serve();
     }
     return true;
+  }
+
+  entered(): void {
+    this.#dispatcher.messageEntered();
+    this.#countChanged();
+  }
+
+  /** Admits publishes while there is room. */
+  admitPending(): void {
+    while (this.#admission.hasPending && this.#admission.admit(allWait));
+  }
+
+  /** After `close`, ends the streams of the groups that have nothing left. */
+  atRest(): void {
+    if (!this.#closed) return;
+    if (this.counts.unfinished === 0) this.watch.finished();
+    for (const group of this.buffer.groups) {
+      if (group.unfinished > 0) continue;
+      for (const consumer of [...group.consumers]) consumer.end();
+    }
+  }
+
+  /**
+   * Reports an error that a consumer threw past RxJS. It affects neither the publisher nor other
+   * consumers.
+   */
+  failed(error: unknown): void {
+    const { logger, name } = this.options;
+    const message = `A consumer of queue ${JSON.stringify(name)} failed: ${describeError(error)}`;
+    logger.error(message, { queue: name, error });
+    throwLater(error);
   }
 
   clear(): QueueEntry[] {
@@ -258,14 +283,9 @@ export class MemoryQueue {
     if (details !== undefined) this.#admission.enter(this.#record(key, payload, details));
     else {
       this.buffer.next([key, payload]);
-      this.#entered();
+      this.entered();
     }
     this.serve();
-  }
-
-  #entered(): void {
-    this.#dispatcher.messageEntered();
-    this.#countChanged();
   }
 
   #record(key: QueueKey, payload: QueuePayload, details: PublishDetails): Entering {
@@ -283,11 +303,6 @@ export class MemoryQueue {
       if (!this.#admission.admit((recipients) => recipients.every((recipient) => recipient === group))) break;
     }
     return group.ready > 0;
-  }
-
-  /** Admits publishes while there is room. */
-  #admitPending(): void {
-    while (this.#admission.hasPending && this.#admission.admit(allWait));
   }
 
   #waitForRoom(key: QueueKey, payload: QueuePayload, details: PublishDetails | undefined): Promise<void> {
@@ -314,28 +329,8 @@ export class MemoryQueue {
     return true;
   }
 
-  /**
-   * Reports an error that a consumer threw past RxJS. It affects neither the publisher nor other
-   * consumers.
-   */
-  #failed(error: unknown): void {
-    const { logger, name } = this.options;
-    const message = `A consumer of queue ${JSON.stringify(name)} failed: ${describeError(error)}`;
-    logger.error(message, { queue: name, error });
-    throwLater(error);
-  }
-
   #countChanged(): void {
     if (this.watch.observed) this.watch.countChanged();
-  }
-
-  /** After `close`: ends the streams of the groups that have nothing left. */
-  #endDrained(): void {
-    if (this.counts.unfinished === 0) this.watch.finished();
-    for (const group of this.buffer.groups) {
-      if (group.unfinished > 0) continue;
-      for (const consumer of [...group.consumers]) consumer.end();
-    }
   }
 
   /** A closed queue keeps its timer only while it has consumers, so that the process can exit. */
