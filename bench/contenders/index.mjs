@@ -10,6 +10,7 @@ import { benches } from '../lib/engines.mjs';
  * - `handleAll(handler, { messages, concurrency })` sends messages through a handler, and resolves
  *   when all handlers have ended.
  *
+ * The `floor` is the limit with the least that every queue of this library owes.
  * A `batches` contender passes arrays where the others pass values, so it is shown, but is no peer.
  *
  * The contenders of an engine are in its own folder, and export two functions:
@@ -27,6 +28,7 @@ export const contenders = {
   'sluice-bare': { name: 'sluice, no interceptor', role: 'own' },
   'sluice-by-hand': { name: 'sluice, traced by hand', role: 'own' },
   limit: { name: 'ring buffer by hand', role: 'limit' },
+  checked: { name: 'the same, with checks', role: 'floor' },
   pool: { name: 'workers by hand', role: 'limit' },
   'rxjs-for-await': { name: 'rxjs-for-await', role: 'peer', version: 'rxjs-for-await' },
   ix: { name: 'ix', role: 'peer', version: 'ix' },

@@ -16,6 +16,7 @@ export const awaited = {
   contenders: [
     'sluice',
     'limit',
+    'checked',
     'rxjs-for-await',
     'ix',
     'it-pushable',
@@ -38,6 +39,7 @@ export const bounded = {
   contenders: [
     'sluice',
     'limit',
+    'checked',
     'it-pushable',
     'event-iterator',
     'events-on',

@@ -7,6 +7,7 @@ export const burst = {
   contenders: [
     'sluice',
     'limit',
+    'checked',
     'rxjs-for-await',
     'ix',
     'it-pushable',

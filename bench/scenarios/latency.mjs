@@ -45,7 +45,7 @@ const latency = (title, text, percent) => ({
   table: 'latency',
   messages: MESSAGES,
   warmUpMessages: 10_000,
-  contenders: ['sluice', 'limit', 'queueable', 'it-pushable', 'event-iterator', 'events-on', 'effect'],
+  contenders: ['sluice', 'limit', 'checked', 'queueable', 'it-pushable', 'event-iterator', 'events-on', 'effect'],
   goals: [{ atMost: 1.3, of: 'limit' }],
   async run(contender, { messages }) {
     const startedAt = performance.now();

@@ -10,6 +10,7 @@ export const many = {
   contenders: [
     'sluice',
     'limit',
+    'checked',
     'rxjs-for-await',
     'ix',
     'event-iterator',

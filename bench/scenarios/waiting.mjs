@@ -10,7 +10,7 @@ export const waiting = {
   unit: 'bytes',
   messages: MESSAGES,
   warmUpMessages: 10_000,
-  contenders: ['sluice', 'limit', 'queueable', 'effect'],
+  contenders: ['sluice', 'limit', 'checked', 'queueable', 'effect'],
   goals: [{ atMost: 1.5, of: 'limit' }],
 
   async run(contender, { messages }) {
