@@ -22,6 +22,7 @@ import { benches } from '../lib/engines.mjs';
 import { awaited, bounded } from './awaited.mjs';
 import { backlog } from './backlog.mjs';
 import { batches, bridge } from './bridge.mjs';
+import { bundleHandle, bundleMemory } from './bundle.mjs';
 import { burst } from './burst.mjs';
 import { crowded } from './crowded.mjs';
 import { deliveries } from './deliveries.mjs';
@@ -57,6 +58,8 @@ export const scenarios = {
   handle8,
   handle64,
   ordered,
+  bundleMemory,
+  bundleHandle,
   passedConsume,
   passedHandle,
   traced,

@@ -75,7 +75,7 @@ export class BurstClock implements TimestampProvider {
 
 // Captured at load time, to notice fake timers of a later test.
 const { now } = Date;
-const nextTick = (globalThis as { process?: Partial<NodeJS.Process> }).process?.nextTick;
+const nextTick = (globalThis as { process?: { nextTick?: (task: () => void) => void } }).process?.nextTick;
 
 const burstClock =
   nextTick === undefined || isFakeTimer(nextTick) || !/\[native code\]/.test(String(now))

@@ -54,8 +54,10 @@ export interface MemoryBackendOptions {
    */
   readonly dedupeWindow?: number | undefined;
   /**
-   * Supplies the time and runs all timers. Default: RxJS's `asyncScheduler`. A `TestScheduler`
-   * gives virtual time.
+   * Supplies the time and runs all timers. Default: RxJS's `asyncScheduler`, whose clock is not read
+   * for each message of a burst: if the program publishes many messages within a millisecond and
+   * then blocks the event loop, up to 31 messages get a `publishedAt` from before that. A
+   * `TestScheduler` gives virtual time.
    */
   readonly scheduler?: SchedulerLike | undefined;
   /** Receives warnings and errors. Default: the console. */
