@@ -86,7 +86,7 @@ export class MemoryQueue implements AdmittingQueue, DispatchingQueue {
     if (this.#admission.hasPending) return this.#admission.waitPlainly(key, payload);
     const group = this.#quietGroup;
     if (group !== undefined) {
-      if (this.#handOver(group, key, payload)) return this.#virtual ? DONE : turn.doneWithLast();
+      if (this.#deliverAtOnce(group, key, payload)) return this.#virtual ? DONE : turn.doneWithLast();
       if (this.#store(group, key, payload)) return this.#done();
     }
     return this.#publish(key, payload);
@@ -96,7 +96,8 @@ export class MemoryQueue implements AdmittingQueue, DispatchingQueue {
   tryPublish(key: QueueKey, payload: QueuePayload): boolean {
     if (this.#closed) throw this.#closedError();
     const group = this.#admission.hasPending ? undefined : this.#quietGroup;
-    if (group !== undefined && (this.#handOver(group, key, payload) || this.#store(group, key, payload))) return true;
+    if (group !== undefined && (this.#deliverAtOnce(group, key, payload) || this.#store(group, key, payload)))
+      return true;
     if (!this.#admission.hasRoom(false, this.buffer.groups) && !this.#makeRoom()) return false;
     this.#enter(key, payload);
     return true;
@@ -240,7 +241,7 @@ export class MemoryQueue implements AdmittingQueue, DispatchingQueue {
   }
 
   /** Delivers past the buffer, if a consumer waits for a payload. Returns whether it did. */
-  #handOver(group: Group, key: QueueKey, payload: QueuePayload): boolean {
+  #deliverAtOnce(group: Group, key: QueueKey, payload: QueuePayload): boolean {
     const consumer = group.readyConsumers.first;
     if (!consumer?.payloadOnly || this.#dispatcher.running || group.ready > 0) return false;
     group.readyConsumers.remove(consumer);
