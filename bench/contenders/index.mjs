@@ -28,7 +28,7 @@ export const contenders = {
   'sluice-bare': { name: 'sluice, no interceptor', role: 'own' },
   'sluice-by-hand': { name: 'sluice, traced by hand', role: 'own' },
   limit: { name: 'ring buffer by hand', role: 'limit' },
-  checked: { name: 'the same, with checks', role: 'floor' },
+  checked: { name: 'ring buffer, checked', role: 'floor' },
   pool: { name: 'workers by hand', role: 'limit' },
   'rxjs-for-await': { name: 'rxjs-for-await', role: 'peer', version: 'rxjs-for-await' },
   ix: { name: 'ix', role: 'peer', version: 'ix' },

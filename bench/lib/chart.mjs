@@ -2,7 +2,7 @@ import { figure, otherMessages, usualMessages } from './tables.mjs';
 
 /** Colours that are readable on light and dark backgrounds. */
 const TEXT = '#7a828c';
-const FILL = { own: '#e8590c', limit: '#7a828c', peer: '#4c8fd6', batches: '#4c8fd6' };
+const FILL = { own: '#e8590c', limit: '#7a828c', floor: '#a9b0b8', peer: '#4c8fd6', batches: '#4c8fd6' };
 
 const WIDTH = 800;
 const LEFT = 215;

@@ -25,7 +25,7 @@ export abstract class PullIterator<Value> implements AsyncIterableIterator<Value
   /** Settle the oldest waiting call of `next()`. Undefined: none waits. */
   #resolve: Resolve<Value> | undefined;
   #reject: Reject | undefined;
-  /** The same for each call behind it, in a row. There are few programs with any. */
+  /** The same for each call behind it, in a row. Few programs have any. */
   readonly #behind = new BlockQueue<Resolve<Value> | Reject>();
   readonly #park = (resolve: Resolve<Value>, reject: Reject): void => {
     if (this.#resolve === undefined) {
