@@ -277,6 +277,35 @@ export interface PurgeOptions {
   readonly group?: ConsumerGroup | undefined;
 }
 
+/** What is wrong with a queue or its server, or worth knowing. */
+export interface QueueFinding {
+  /** Identifies the kind of finding, such as `redis-appendfsync`. It does not change between versions. */
+  readonly code: string;
+  /**
+   * `'problem'`: messages can get lost, are stuck, or are retained without end. `'note'`: it is
+   * worth knowing, or could not be checked.
+   */
+  readonly severity: 'problem' | 'note';
+  /** What is wrong and what follows from it, in sentences. Contains no password. */
+  readonly message: string;
+  /** The command of a POSIX shell that mends it. Undefined if no command does. */
+  readonly command?: string | undefined;
+}
+
+/** What `diagnose()` finds out about a queue and its server. */
+export interface QueueDiagnosis {
+  /** The server with its version, such as `Redis 8.2.1`. */
+  readonly server: string;
+  /** The packages of the client. */
+  readonly clients: readonly string[];
+  /**
+   * How far the clock of the server is ahead of the clock of this process, in milliseconds.
+   * Undefined if the engine does not tell.
+   */
+  readonly clockDifference?: number | undefined;
+  readonly findings: readonly QueueFinding[];
+}
+
 /**
  * The state of a backend's connection. `'idle'`: nothing has used the queue yet. `'disconnected'`:
  * the connection was lost, and the backend reconnects. A `MemoryBackend` goes from `'idle'` to
@@ -323,4 +352,24 @@ export interface ManagedQueue<Events extends EventMap<Events> = AnyEvents> exten
    * @throws {BackendUnavailableError} if the engine does not respond in time
    */
   purge(options?: PurgeOptions): Promise<number>;
+
+  /**
+   * Looks for what is wrong with the queue and its server, such as settings that lose messages.
+   * Changes nothing. All built-in backends have it.
+   * @throws {UnsupportedOperationError} (a rejection, like all others) if the engine cannot do it
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not respond in time
+   */
+  diagnose?(): Promise<QueueDiagnosis>;
+
+  /**
+   * Deletes the queue with all groups and messages, also those in flight and in quarantine, and
+   * closes this backend. Other processes that use the queue create it again. All built-in backends
+   * have it.
+   * @throws {UnsupportedOperationError} (a rejection, like all others) if the engine cannot do it
+   * @throws {QueueClosedError} after `close()`
+   * @throws {BackendUnavailableError} if the engine does not respond in time. Some of the queue may
+   * be left: the call may be repeated.
+   */
+  deleteQueue?(): Promise<void>;
 }

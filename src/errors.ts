@@ -128,6 +128,15 @@ export class BackendNotFoundError extends SluiceError {
   }
 }
 
+/** The queue or a group does not exist, and the backend must not create it (`create: false`). */
+export class QueueNotFoundError extends SluiceError {
+  static override readonly code: string = 'SLUICE_QUEUE_NOT_FOUND';
+
+  override get name(): string {
+    return 'QueueNotFoundError';
+  }
+}
+
 /** The backend cannot be reached, or did not respond in time. */
 export class BackendUnavailableError extends SluiceError {
   static override readonly code: string = 'SLUICE_BACKEND_UNAVAILABLE';

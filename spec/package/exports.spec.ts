@@ -11,6 +11,7 @@ describe('sluice', () => {
       'InvalidMessageError',
       'MemoryBackend',
       'QueueClosedError',
+      'QueueNotFoundError',
       'QueueOverflowError',
       'SluiceError',
       'UnrecoverableError',

@@ -14,6 +14,7 @@ import type {
   PublishArguments,
   PublishOptions,
   PurgeOptions,
+  QueueDiagnosis,
   QueueKey,
   QueuePayload,
   QueueStats,
@@ -177,6 +178,15 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     return this.#administer((administration, signal) => administration.purge(group, signal));
   }
 
+  async diagnose(): Promise<QueueDiagnosis> {
+    return this.#administer(({ diagnose }, signal) => diagnose?.(signal));
+  }
+
+  async deleteQueue(): Promise<void> {
+    await this.#administer(({ deleteQueue }, signal) => deleteQueue?.(signal));
+    await this.close();
+  }
+
   /**
    * Closes the queue in this process: ends the streams, requeues messages in flight, waits for
    * confirms, then disconnects. Does not wait for handlers, and at most five seconds for an engine
@@ -251,16 +261,20 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
     return consumer;
   }
 
-  #administer<Value>(
-    call: (administration: DriverAdministration, signal: AbortSignal) => Promise<Value>,
+  async #administer<Value>(
+    call: (administration: DriverAdministration, signal: AbortSignal) => Promise<Value> | undefined,
   ): Promise<Value> {
     const { administration, failures } = this.#driver;
-    if (administration === undefined) {
-      throw new UnsupportedOperationError(
-        `This backend cannot administrate queues. Use the tools of ${failures.engine}.`,
+    const unsupported = () =>
+      new UnsupportedOperationError(
+        `This backend cannot ${administration === undefined ? 'administrate queues' : 'do this'}. Use the tools of ${failures.engine}.`,
       );
-    }
-    return this.#request((signal) => call(administration, signal));
+    if (administration === undefined) throw unsupported();
+    return this.#request(async (signal) => {
+      const value = call(administration, signal);
+      if (value === undefined) throw unsupported();
+      return value;
+    });
   }
 
   /** Sends a request after all settlements that were made before. */

@@ -1,5 +1,5 @@
 import type { Subscriber } from 'rxjs';
-import type { ConsumerGroup, Delivery, GroupInfo, MessageView, QueueStats } from '../backend.js';
+import type { ConsumerGroup, Delivery, GroupInfo, MessageView, QueueDiagnosis, QueueStats } from '../backend.js';
 import type { CreditIntake } from '../bridge/delivery-stream.js';
 import type { CheckedMessage } from '../internal/check-message.js';
 import type { EngineErrors } from './engine-errors.js';
@@ -37,7 +37,7 @@ export interface DriverConsumer {
 }
 
 /**
- * Implements `groups()`, `deleteGroup`, `peek` and `purge` on an engine. The signal of a call
+ * Implements `groups()`, `deleteGroup`, `peek`, `purge`, `diagnose` and `deleteQueue` on an engine. The signal of a call
  * aborts at its deadline.
  */
 export interface DriverAdministration {
@@ -49,6 +49,10 @@ export interface DriverAdministration {
   peek(group: ConsumerGroup, limit: number, signal: AbortSignal): Promise<readonly MessageView[]>;
   /** @param group undefined: every group */
   purge(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<number>;
+  /** Changes nothing. */
+  diagnose?(signal: AbortSignal): Promise<QueueDiagnosis>;
+  /** Deletes all groups and messages, and whatever else the queue has on the server. */
+  deleteQueue?(signal: AbortSignal): Promise<void>;
 }
 
 /** A queue on an engine, under a `DriverBackend`. Nothing connects before it is used. */

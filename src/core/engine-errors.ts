@@ -1,4 +1,5 @@
-import { BackendUnavailableError, SluiceError } from '../errors.js';
+import type { ConsumerGroup } from '../backend.js';
+import { BackendUnavailableError, QueueNotFoundError, SluiceError } from '../errors.js';
 import { describeError } from '../internal/describe.js';
 
 /** The connection was lost, or there was none. The engine may have carried out the request. */
@@ -35,12 +36,14 @@ export interface ErrorRules {
 /** Classifies and explains the errors of one queue on one server. */
 export class EngineErrors {
   readonly #rules: ErrorRules;
-  readonly #where: string;
+  readonly #queue: string;
+  readonly #server: string;
 
   /** @param where the queue, and the address of its server without a password */
   constructor(rules: ErrorRules, { queue, server }: { readonly queue: string; readonly server: string }) {
     this.#rules = rules;
-    this.#where = `queue ${JSON.stringify(queue)}, ${rules.engine} at ${server}`;
+    this.#queue = queue;
+    this.#server = server;
   }
 
   get engine(): string {
@@ -49,17 +52,29 @@ export class EngineErrors {
 
   readonly classify = (error: unknown): ErrorKind => {
     if (error instanceof ConnectionLostError) return 'retryable';
-    if (error instanceof FatalError || (BackendUnavailableError.is(error) && !error.retryable)) return 'fatal';
+    if (error instanceof FatalError || QueueNotFoundError.is(error)) return 'fatal';
+    if (BackendUnavailableError.is(error) && !error.retryable) return 'fatal';
     return this.#rules.classify(error);
   };
+
+  /** Creates the error for a queue or a group of it that does not exist with `create: false`. */
+  notFound(group?: ConsumerGroup): QueueNotFoundError {
+    const missing = group === undefined ? 'does not exist' : `has no group ${JSON.stringify(group)}`;
+    return new QueueNotFoundError(
+      `Queue ${JSON.stringify(this.#queue)} ${missing} (${this.#rules.engine} at ${this.#server})`,
+    );
+  }
 
   /** Wraps an error of the client in a `SluiceError`. */
   readonly explained = (error: unknown): SluiceError => {
     if (SluiceError.is(error)) return error;
-    return new BackendUnavailableError(`${this.#explain(error)} (${this.#where})`, {
-      cause: error,
-      retryable: this.classify(error) !== 'fatal',
-    });
+    return new BackendUnavailableError(
+      `${this.#explain(error)} (queue ${JSON.stringify(this.#queue)}, ${this.#rules.engine} at ${this.#server})`,
+      {
+        cause: error,
+        retryable: this.classify(error) !== 'fatal',
+      },
+    );
   };
 
   #explain(error: unknown): string {

@@ -7,13 +7,14 @@ import { describe } from '../internal/describe.js';
 import {
   DEFAULT_NAME,
   type Env,
+  readFlag,
   readGroups,
   readMilliseconds,
   readQueueName,
   readVariable,
 } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { checkCount, checkMethods, checkMilliseconds, checkName, checkNames } from '../internal/options.js';
+import { checkCount, checkFlag, checkMethods, checkMilliseconds, checkName, checkNames } from '../internal/options.js';
 
 /** The shortest lease, in milliseconds. A consumer renews it several times within it. */
 const MIN_LEASE = 100;
@@ -57,6 +58,11 @@ export interface DriverOptions {
    * time, a second message with that id is not stored. Default: 120,000.
    */
   readonly dedupeWindow?: number | undefined;
+  /**
+   * Whether to create the queue and its declared groups if they do not exist. With `false`, every
+   * call and stream fails with a `QueueNotFoundError` then. Default: true.
+   */
+  readonly create?: boolean | undefined;
   /** Gets warnings and errors. Default: the console. */
   readonly logger?: Logger | undefined;
 }
@@ -74,6 +80,7 @@ export interface CheckedDriverOptions {
   readonly maxPending: number;
   /** In milliseconds. */
   readonly dedupeWindow: number;
+  readonly create: boolean;
   readonly logger: Logger;
 }
 
@@ -86,6 +93,7 @@ export function checkDriverOptions(options: DriverOptions): CheckedDriverOptions
     publishTimeout = DEFAULT_PUBLISH_TIMEOUT,
     maxPending = DEFAULT_MAX_PENDING,
     dedupeWindow,
+    create = true,
     logger = defaultLogger,
   } = options;
   return {
@@ -96,6 +104,7 @@ export function checkDriverOptions(options: DriverOptions): CheckedDriverOptions
     publishTimeout: checkMilliseconds('publishTimeout', publishTimeout, { least: 1, most: LONGEST_TIMER }),
     maxPending: checkCount('maxPending', maxPending),
     dedupeWindow: checkDedupeWindow(dedupeWindow),
+    create: checkFlag('create', create),
     logger: shieldLogger(checkMethods('logger', logger, ['debug', 'warn', 'error'])),
   };
 }
@@ -132,8 +141,8 @@ export function checkServer<Client extends object>(
 }
 
 /**
- * Reads the variable of the URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE, QUEUE_PUBLISH_TIMEOUT and
- * QUEUE_DEDUPE_WINDOW.
+ * Reads the variable of the URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE, QUEUE_PUBLISH_TIMEOUT,
+ * QUEUE_DEDUPE_WINDOW and QUEUE_CREATE.
  * @throws {ConfigurationError} if a variable is missing or malformed. The message names it, and
  * contains no password.
  */
@@ -152,6 +161,7 @@ export function readDriverEnv(
     lease: readMilliseconds(env, 'QUEUE_LEASE', { least: MIN_LEASE, most: LONGEST_TIMER }),
     publishTimeout: readMilliseconds(env, 'QUEUE_PUBLISH_TIMEOUT', { least: 1, most: LONGEST_TIMER }),
     dedupeWindow: readDedupeWindow(env),
+    create: readFlag(env, 'QUEUE_CREATE'),
   };
 }
 

@@ -124,13 +124,22 @@ class PullEngine implements Driver {
   }
 
   /** Sends each request when there is a connection, and again after a lost one. */
-  #administrate({ groups, deleteGroup, peek, purge }: DriverAdministration): DriverAdministration {
+  #administrate({
+    groups,
+    deleteGroup,
+    peek,
+    purge,
+    diagnose,
+    deleteQueue,
+  }: DriverAdministration): DriverAdministration {
     const request: Connection<Link>['request'] = (signal, send) => this.#connection.request(signal, send);
     return {
       groups: (signal) => request(signal, () => groups(signal)),
       deleteGroup: (group, signal) => request(signal, () => deleteGroup(group, signal)),
       peek: (group, limit, signal) => request(signal, () => peek(group, limit, signal)),
       purge: (group, signal) => request(signal, () => purge(group, signal)),
+      ...(diagnose && { diagnose: (signal) => request(signal, () => diagnose(signal)) }),
+      ...(deleteQueue && { deleteQueue: (signal) => request(signal, () => deleteQueue(signal)) }),
     };
   }
 

@@ -82,3 +82,14 @@ export function readMilliseconds(
     `Expected ${variable} to be a whole number of milliseconds, from ${least} to ${most}, got ${describeVariable(value)}`,
   );
 }
+
+/**
+ * Reads a variable that is `true` or `false`.
+ * @throws {ConfigurationError} unless it is one of them, or not set
+ */
+export function readFlag(env: Env, variable: string): boolean | undefined {
+  const value = readVariable(env, variable);
+  if (value === undefined || value === 'true' || value === 'false')
+    return value === undefined ? undefined : value === 'true';
+  throw new ConfigurationError(`Expected ${variable} to be true or false, got ${describeVariable(value)}`);
+}

@@ -1,4 +1,4 @@
-import type { ConsumerGroup, GroupInfo, MessageView, QueueStats } from '../backend.js';
+import type { ConsumerGroup, GroupInfo, MessageView, QueueDiagnosis, QueueStats } from '../backend.js';
 import { ConfigurationError } from '../errors.js';
 import { NO_METADATA } from '../internal/metadata.js';
 import { idOfPlace } from './message.js';
@@ -55,5 +55,15 @@ export class Administration {
       if (views.push(due === undefined ? view : { ...view, due }) === limit) break;
     }
     return views;
+  }
+
+  diagnose(): QueueDiagnosis {
+    const finding = {
+      code: 'memory-not-durable',
+      severity: 'problem',
+      message: 'A MemoryBackend is for development and testing: its messages are lost when the process exits.',
+      command: 'export QUEUE_BACKEND=redis REDIS_URL=redis://localhost:6379',
+    } as const;
+    return { server: 'memory of this process', clients: [], clockDifference: 0, findings: [finding] };
   }
 }

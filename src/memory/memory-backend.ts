@@ -13,6 +13,7 @@ import type {
   PublishArguments,
   PublishOptions,
   PurgeOptions,
+  QueueDiagnosis,
   QueueEntry,
   QueueKey,
   QueuePayload,
@@ -313,6 +314,16 @@ export class MemoryBackend<Events extends EventMap<Events> = AnyEvents> implemen
     const { group } = checkOptions(options);
     if (group !== undefined) this.#checkGroup(checkName('group', group));
     return this.#queue.purge(group);
+  }
+
+  /** Finds one problem: the messages are lost when the process exits. */
+  async diagnose(): Promise<QueueDiagnosis> {
+    return this.#administration.diagnose();
+  }
+
+  /** Closes the queue and discards its messages. Those in flight can still be settled. */
+  async deleteQueue(): Promise<void> {
+    await this.close({ drain: false });
   }
 
   /**

@@ -9,8 +9,15 @@ import {
 } from '../core/options.js';
 import { ConfigurationError } from '../errors.js';
 import { LONGEST_TIMER } from '../internal/after.js';
-import { describeVariable, type Env, hasCredentials, readMilliseconds, readVariable } from '../internal/environment.js';
-import { checkMethods, checkMilliseconds, checkName, checkOptions } from '../internal/options.js';
+import {
+  describeVariable,
+  type Env,
+  hasCredentials,
+  readFlag,
+  readMilliseconds,
+  readVariable,
+} from '../internal/environment.js';
+import { checkFlag, checkMethods, checkMilliseconds, checkName, checkOptions } from '../internal/options.js';
 import type { Queryable } from './queryable.js';
 
 const EMBEDDED = 'pglite:';
@@ -103,16 +110,13 @@ export function checkPostgresOptions(options: PostgresBackendOptions | undefined
  * that all engines share.
  */
 export function readPostgresEnv(env: Env): PostgresBackendOptions {
-  const migrate = readVariable(env, 'POSTGRES_MIGRATE');
-  if (migrate !== undefined && !/^(?:true|false)$/.test(migrate))
-    throw new ConfigurationError(`Expected POSTGRES_MIGRATE to be true or false, got ${describeVariable(migrate)}`);
   const schema = readVariable(env, 'POSTGRES_SCHEMA');
   if (schema !== undefined && (!isSchema(schema) || hasCredentials(schema)))
     throw new ConfigurationError(`Expected POSTGRES_SCHEMA to be ${SCHEMA}, got ${describeVariable(schema)}`);
   return {
     ...readDriverEnv(env, 'POSTGRES_URL', POSTGRES_URL),
     schema,
-    migrate: migrate === undefined ? undefined : migrate === 'true',
+    migrate: readFlag(env, 'POSTGRES_MIGRATE'),
     pollInterval: readMilliseconds(env, 'POSTGRES_POLL_INTERVAL', { least: SHORTEST_POLL, most: LONGEST_TIMER }),
   };
 }
@@ -127,9 +131,4 @@ function isSchema(schema: string): boolean {
 function checkSchema(schema: string): string {
   if (isSchema(checkName('schema', schema))) return schema;
   throw new RangeError(`Expected \`schema\` to be ${SCHEMA}, got ${JSON.stringify(schema)}`);
-}
-
-function checkFlag(name: string, value: unknown): boolean {
-  if (typeof value === 'boolean') return value;
-  throw new TypeError(`Expected \`${name}\` to be a boolean, got ${typeof value}`);
 }
