@@ -1,6 +1,9 @@
 import { readFileSync, rmSync } from 'node:fs';
+import commonjs from '@rollup/plugin-commonjs';
+import nodeResolve from '@rollup/plugin-node-resolve';
 import typescript from '@rollup/plugin-typescript';
 import { dts } from 'rollup-plugin-dts';
+import license from 'rollup-plugin-license';
 import { text } from './scripts/text.mjs';
 
 const { exports, peerDependencies } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
@@ -62,5 +65,23 @@ export default [
       { ...types, entryFileNames: '[name].d.cts' },
     ],
     plugins: [text, dts({ tsconfig: 'tsconfig.build.json' })],
+  },
+  {
+    // The command line: it uses the package as an application does, and contains its other libraries.
+    input: { sluice: 'src/cli/main.ts' },
+    external: [/^node:/, 'sluice'],
+    output: {
+      dir: 'dist/cli',
+      format: 'es',
+      entryFileNames: '[name].js',
+      chunkFileNames: '[name].js',
+      banner: ({ isEntry }) => (isEntry ? '#!/usr/bin/env node' : ''),
+    },
+    plugins: [
+      nodeResolve({ preferBuiltins: true }),
+      commonjs(),
+      typescript({ tsconfig: 'tsconfig.cli.json' }),
+      license({ thirdParty: { includeSelf: false, output: 'dist/cli/LICENSES.txt' } }),
+    ],
   },
 ];
