@@ -19,11 +19,12 @@ const layers = {
   testing: ['backend', 'errors', 'internal', 'bridge', 'core/base-delivery'],
   core: ['backend', 'errors', 'internal', 'bridge'],
   ...Object.fromEntries(engines.map((name) => [name, ['backend', 'errors', 'internal', 'bridge', 'core']])),
+  cli: ['index'],
   index: ['backend', 'errors', 'internal', 'bridge', 'memory', 'operators', 'interceptors', 'consumer', 'loader'],
 };
 
 /** Layers that may use the modules of Node.js. Everything else runs in a browser too. */
-const forNode = ['loader', 'testing', 'core', ...engines];
+const forNode = ['loader', 'testing', 'core', 'cli', ...engines];
 
 // It exports `forward` too: an outbox is where a user looks for it.
 layers.postgres.push('consumer/forward');

@@ -24,7 +24,8 @@ export class Shell {
   readonly #stop = new AbortController();
   #failure: unknown;
   #isUnread = false;
-  #logs = false;
+  #showsLogs = false;
+  readonly #held: string[] = [];
   readonly #groupsInUse = new Set<string>();
 
   /** @throws {CommandError} if the flags contradict each other */
@@ -96,14 +97,20 @@ export class Shell {
     void this.stderr.write(`${withoutControls(withoutPasswords(text))}\n`);
   }
 
+  /** Shows the warnings of the backend so far: those of loading it. */
+  flushLogs(): void {
+    for (const line of this.#held.splice(0)) this.note(line);
+  }
+
   /**
-   * Shows warnings of the backend from now on. Before, the error of a failed connection says it
-   * all.
+   * Shows warnings of the backend from now on. Before, they are held back: the error of a failed
+   * connection says it all.
    * @param groups the groups that the command uses. Others are not its subject.
    */
-  showLogs(groups: readonly string[]): void {
-    this.#logs = true;
+  showLogs(groups: readonly string[] = []): void {
+    this.#showsLogs = true;
     for (const group of groups) this.#groupsInUse.add(group);
+    this.flushLogs();
   }
 
   /** The logger of the backends. */
@@ -120,7 +127,10 @@ export class Shell {
 
   #log(level: string, message: string, details: LogDetails | undefined): void {
     const { group } = { ...details } as { readonly group?: string };
-    if (this.#logs && (group === undefined || this.#groupsInUse.has(group))) this.note(`${level}: ${oneLine(message)}`);
+    if (group !== undefined && !this.#groupsInUse.has(group)) return;
+    const line = `${level}: ${oneLine(message)}`;
+    if (this.#showsLogs) this.note(line);
+    else this.#held.push(line);
   }
 }
 

@@ -1,64 +1,78 @@
 import sparkly from 'sparkly';
 import { withoutControls } from './failures.js';
-import { ofGroup, type Samples } from './samples.js';
+import { type GroupSample, ofGroup, type Samples } from './samples.js';
 import { tableLines } from './table.js';
 import { ago, count, timeOf } from './text.js';
 
-/** The narrowest sparkline and group name, in columns. */
-const LEAST_SPARKLINE = 8;
+/** The narrowest group name and sparkline, in columns of the terminal. */
 const LEAST_NAME = 10;
+const LEAST_SPARKLINE = 8;
 
-/** The width of the numbers between the name and the sparkline, with the gaps. */
-const NUMBERS = 8 + 10 + 9 + 9 + 7 + 6 * 2;
+const GAP = 2;
+
+interface NumberColumn {
+  readonly title: string;
+  readonly width: number;
+  textOf(group: GroupSample, samples: Samples): string;
+}
+
+/** The columns between the name and the sparkline. A narrow terminal has only the first ones. */
+const NUMBERS: readonly NumberColumn[] = [
+  { title: 'ready', width: 9, textOf: ({ ready }) => count(ready) },
+  { title: 'unfinished', width: 10, textOf: ({ unfinished }) => count(unfinished) },
+  { title: 'change', width: 9, textOf: ({ name }, samples) => rateOf(samples.rate(ofGroup(name, 'unfinished'))) },
+  { title: 'oldest', width: 6, textOf: ({ oldest }) => (oldest === undefined ? '–' : ago(oldest)) },
+  { title: 'consumers', width: 9, textOf: ({ consumers }) => (consumers === undefined ? '–' : count(consumers)) },
+];
 
 /** Draws the live view of a queue for a terminal of so many columns. */
 export function statsFrame(samples: Samples, columns: number): string[] {
+  const title = cut(`queue ${samples.name} · ${samples.status}`, columns);
   const sample = samples.last;
-  const title = `queue ${samples.name} · ${samples.status}`;
-  if (sample === undefined) return [cut(title, columns)];
+  if (sample === undefined) return [title];
   const { total, groups, time } = sample;
-  const free = Math.max(LEAST_NAME + LEAST_SPARKLINE, columns - NUMBERS);
+  const [ready, unfinished] = (['ready', 'unfinished'] as const).map(
+    (field) => `${field} ${count(total[field])} (${rateOf(samples.rate(({ total }) => total[field]))})`,
+  );
+  const totals = cut(`${timeOf(time)}   ${ready}   ${unfinished}`, columns);
+  return [title, totals, '', ...groupsTable(samples, groups, columns)];
+}
+
+function groupsTable(samples: Samples, groups: readonly GroupSample[], columns: number): string[] {
+  const shown = NUMBERS.filter(
+    (_, index) => widthOf(NUMBERS.slice(0, index + 1)) + LEAST_NAME + GAP + LEAST_SPARKLINE <= columns,
+  );
+  const free = columns - widthOf(shown) - GAP;
   const longest = Math.max(LEAST_NAME, ...groups.map(({ name }) => name.length));
-  const nameWidth = Math.min(longest, free - LEAST_SPARKLINE);
-  const rows = groups.map(({ name, ready, unfinished, consumers, oldest }) => [
-    name,
-    count(ready),
-    count(unfinished),
-    rateOf(samples.rate(ofGroup(name, 'unfinished'))),
-    consumers === undefined ? '–' : count(consumers),
-    oldest === undefined ? '–' : ago(oldest),
-    sparkly(samples.history(free - nameWidth, ofGroup(name, 'unfinished')), { minimum: 0 }),
+  const nameWidth = Math.max(1, Math.min(longest, free - LEAST_SPARKLINE));
+  const sparkWidth = Math.max(1, free - nameWidth);
+  const rows = groups.map((group) => [
+    group.name,
+    ...shown.map(({ textOf }) => textOf(group, samples)),
+    sparkly(samples.history(sparkWidth, ofGroup(group.name, 'unfinished')), { minimum: 0 }),
   ]);
-  const lines = tableLines(
+  return tableLines(
     [
       { title: 'group', width: nameWidth },
-      { title: 'ready', isNumber: true, width: 8 },
-      { title: 'unfinished', isNumber: true, width: 10 },
-      { title: 'change', isNumber: true, width: 9 },
-      { title: 'consumers', isNumber: true, width: 9 },
-      { title: 'oldest', isNumber: true, width: 7 },
-      { title: 'unfinished', width: free - nameWidth },
+      ...shown.map(({ title, width }) => ({ title, width, isNumber: true })),
+      { title: 'history', width: sparkWidth },
     ],
     rows,
   );
-  const rates = [samples.rate(({ total }) => total.ready), samples.rate(({ total }) => total.unfinished)].map(rateOf);
-  return [
-    cut(title, columns),
-    cut(
-      `${timeOf(time)}   ready ${count(total.ready)} (${rates[0]})   unfinished ${count(total.unfinished)} (${rates[1]})`,
-      columns,
-    ),
-    '',
-    ...lines,
-  ];
+}
+
+/** The width of some columns with the gaps before them. */
+function widthOf(columns: readonly NumberColumn[]): number {
+  return columns.reduce((sum, { width }) => sum + GAP + width, 0);
 }
 
 function rateOf(rate: number | undefined): string {
   if (rate === undefined) return '–';
-  return `${rate > 0 ? '+' : ''}${Number(rate.toFixed(1))}/s`;
+  const size = Math.abs(rate) < 10 ? String(Number(Math.abs(rate).toFixed(1))) : count(Math.abs(rate));
+  return `${rate > 0 ? '+' : rate < 0 ? '-' : ''}${size}/s`;
 }
 
 function cut(text: string, columns: number): string {
   const plain = withoutControls(text);
-  return plain.length <= columns ? plain : `${plain.slice(0, columns - 1)}…`;
+  return plain.length <= columns ? plain : `${plain.slice(0, Math.max(0, columns - 1))}…`;
 }

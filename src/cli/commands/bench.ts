@@ -45,6 +45,7 @@ export function addBench(program: Program, run: Run): void {
       run(async (shell, queues) => {
         const name = `sluice-bench-${randomBytes(6).toString('hex')}`;
         const queue = await queues.load({ name, create: true });
+        shell.flushLogs();
         // Nothing has been created if this fails.
         await queues.call(queue, queue.stats());
         let rates: Rates;

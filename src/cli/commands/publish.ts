@@ -60,7 +60,7 @@ export function addPublish(program: Program, run: Run): void {
 async function openForPublishing(shell: Shell, queues: Queues): Promise<AnyQueue> {
   const { name, groups } = shell.options;
   const queue = await queues.load({ name, groups, create: true });
-  shell.showLogs(groups ?? []);
+  shell.flushLogs();
   return queue;
 }
 
@@ -106,7 +106,7 @@ async function publishLines(shell: Shell, queue: AnyQueue, defaultKey: string | 
     waiting++;
     try {
       await queue.publish(key, payload, options);
-      sum++;
+      if (sum++ === 0) shell.showLogs();
       if (failure !== undefined && number > failure.number) after++;
       progress.show(() => `${counted(sum, 'message')} confirmed`);
     } catch (error) {
