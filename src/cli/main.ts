@@ -1,8 +1,9 @@
 import { createRequire } from 'node:module';
 import { CommanderError } from '@commander-js/extra-typings';
+import { createProgram, usageErrorOf } from './command-line.js';
 import { CommandError, EXIT, type ExitCode, oneLine } from './failures.js';
 import { Queues } from './open-queue.js';
-import { type Body, createProgram, type Program, usageErrorOf } from './program.js';
+import type { Body, Program } from './program.js';
 import { Shell } from './shell.js';
 
 const { version } = createRequire(import.meta.url)('sluice/package.json') as { version: string };
