@@ -36,6 +36,11 @@ function report(error: unknown): void {
   process.stderr.write(`error: ${oneLine(error)}\n`);
 }
 
+process.on('uncaughtException', (error) => {
+  report(error);
+  process.exit(exitCode);
+});
+
 const program = createProgram(version, (text) => process.stdout.write(text), runCommand);
 try {
   await program.parseAsync();

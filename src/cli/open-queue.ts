@@ -22,7 +22,7 @@ export class Queues {
    * Loads a backend.
    * @param name default: `--name` or QUEUE_NAME
    * @param groups the groups to declare. Default: `--groups` or QUEUE_GROUPS
-   * @param create whether to create what does not exist
+   * @param create whether the variables decide if what does not exist is created. `false`: never
    * @throws {CommandError} (a rejection) if the flags or variables are invalid
    */
   async load({ name, groups, create }: LoadOptions): Promise<AnyQueue> {
@@ -30,7 +30,7 @@ export class Queues {
     const { loadBackend } = await import('sluice');
     try {
       const queue: AnyQueue = await loadBackend({
-        env: { ...env, QUEUE_CREATE: String(create) },
+        env: create ? env : { ...env, QUEUE_CREATE: 'false' },
         name,
         groups,
         logger,

@@ -147,8 +147,8 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
 
   async groups(): Promise<GroupInfo[]> {
     const found = await this.#administer((administration, signal) => administration.groups(signal));
-    const { groups } = this.#options;
-    const missing = groups.filter((name) => !found.some((group) => group.name === name));
+    const { groups, create } = this.#options;
+    const missing = create ? groups.filter((name) => !found.some((group) => group.name === name)) : [];
     return [
       ...found.map((group) => ({ ...group, declared: groups.includes(group.name) })),
       ...missing.map((name) => ({ name, declared: true, ready: 0, unfinished: 0 })),
