@@ -54,14 +54,24 @@ export class Queues {
     const queue = await this.load({ name, groups: declared, create: false });
     await this.#refuseMemory(queue);
     try {
-      return new ExistingQueue(this, queue, declared, await this.#groupsOf(queue));
+      const groups = await this.#groupsOf(queue);
+      return new ExistingQueue(this, { queue, serves: declared, given: declared, groups });
     } catch (error) {
       if (declared === undefined || !QueueNotFoundError.is(error)) throw error;
     }
     // A group is missing, or the queue is. The first backend stays open: an embedded database would
     // close with its last user, and takes seconds to start.
     const other = await this.load({ name: queue.name, groups: undefined, create: false });
-    return new ExistingQueue(this, other, undefined, await this.#groupsOf(other));
+    const groups = await this.#groupsOf(other);
+    for (const group of declared) {
+      if (groups?.some(({ name }) => name === group)) continue;
+      // RabbitMQ lists a group only if it is declared.
+      const found = await this.#groupsIfFound(queue.name, group);
+      if (found === undefined)
+        this.#shell.warn(`Queue ${JSON.stringify(queue.name)} has no group ${JSON.stringify(group)}`);
+      groups?.push(...(found?.filter(({ name }) => name === group) ?? []));
+    }
+    return new ExistingQueue(this, { queue: other, serves: undefined, given: declared, groups });
   }
 
   /** Waits for a call of a queue. */
@@ -82,6 +92,18 @@ export class Queues {
         return Promise.race([closed, sleep(LONGEST_GOODBYE)]);
       }),
     );
+  }
+
+  /** Undefined: the group does not exist. */
+  async #groupsIfFound(name: string, group: string): Promise<GroupInfo[] | undefined> {
+    const { QueueNotFoundError } = await import('sluice');
+    const queue = await this.load({ name, groups: [group], create: false });
+    try {
+      return await this.#groupsOf(queue);
+    } catch (error) {
+      if (QueueNotFoundError.is(error)) return undefined;
+      throw error;
+    }
   }
 
   #declaredGroups(): readonly string[] | undefined {
@@ -118,33 +140,41 @@ interface LoadOptions {
   readonly create: boolean;
 }
 
+interface Found {
+  readonly queue: AnyQueue;
+  /** The groups that the backend declares. Undefined: `default`. */
+  readonly serves: readonly string[] | undefined;
+  /** The groups of `--groups` or QUEUE_GROUPS. */
+  readonly given: readonly string[] | undefined;
+  /** Undefined: the backend cannot list groups. */
+  readonly groups: readonly GroupInfo[] | undefined;
+}
+
 /** A queue that exists, with the groups that were found. */
 export class ExistingQueue {
   readonly name: string;
-  readonly #queues: Queues;
-  /** Undefined: the backend cannot list groups. */
+  /** `declared` is whether `--groups` or QUEUE_GROUPS names the group. Undefined: the backend cannot list groups. */
   readonly groups: readonly GroupInfo[] | undefined;
-  readonly #given: readonly string[] | undefined;
+  /** The groups that `--groups` or QUEUE_GROUPS names and that do not exist. */
+  readonly missing: readonly string[];
+  readonly #given: readonly string[];
+  readonly #queues: Queues;
   #queue: AnyQueue;
   #declared: readonly string[];
 
-  constructor(
-    queues: Queues,
-    queue: AnyQueue,
-    declared: readonly string[] | undefined,
-    groups: readonly GroupInfo[] | undefined,
-  ) {
+  constructor(queues: Queues, { queue, serves = ['default'], given = [], groups }: Found) {
     this.name = queue.name;
-    this.groups = groups;
+    this.groups = groups?.map((group) => ({ ...group, declared: given.includes(group.name) }));
+    this.missing = groups === undefined ? [] : given.filter((name) => !groups.some((group) => group.name === name));
+    this.#given = given;
     this.#queues = queues;
     this.#queue = queue;
-    this.#given = declared;
-    this.#declared = declared ?? ['default'];
+    this.#declared = serves;
   }
 
-  /** Whether `--groups` or QUEUE_GROUPS declares the group. */
+  /** Whether `--groups` or QUEUE_GROUPS names the group. */
   isDeclared(group: string): boolean {
-    return this.#given?.includes(group) === true;
+    return this.#given.includes(group);
   }
 
   get groupNames(): readonly string[] {

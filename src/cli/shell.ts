@@ -97,6 +97,10 @@ export class Shell {
     void this.stderr.write(`${withoutControls(withoutPasswords(text))}\n`);
   }
 
+  warn(text: string): void {
+    this.note(`warning: ${text}`);
+  }
+
   /** Shows the warnings of the backend so far: those of loading it. */
   flushLogs(): void {
     for (const line of this.#held.splice(0)) this.note(line);

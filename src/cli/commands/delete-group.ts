@@ -15,12 +15,14 @@ export function addDeleteGroup(program: Program, run: Run): void {
         if (!yes)
           throw usageError(`Expected --yes: delete-group deletes group ${JSON.stringify(group)} with its messages`);
         const found = await queues.find();
+        if (found.isDeclared(group))
+          throw usageError(
+            `Group ${JSON.stringify(group)} is declared by --groups or QUEUE_GROUPS, and a service that declares it would create it again. ` +
+              'Remove it there first',
+          );
         const others = found.groupNames.filter((name) => name !== group);
         // Without groups, a backend declares "default", which it then would not delete.
-        const queue =
-          group === 'default' && others.length > 0 && !found.isDeclared(group)
-            ? await found.serve(others)
-            : found.queue;
+        const queue = group === 'default' && others.length > 0 ? await found.serve(others) : found.queue;
         if (queue.deleteGroup === undefined) throw new CommandError('This backend cannot delete groups');
         const existed = await queues.call(queue, queue.deleteGroup(group));
         if (!existed)

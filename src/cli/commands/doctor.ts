@@ -23,6 +23,7 @@ export function addDoctor(program: Program, run: Run): void {
           throw new CommandError(`The backend of queue ${JSON.stringify(queue.name)} cannot be examined`);
         const diagnosis = await queues.call(queue, queue.diagnose());
         const findings = [
+          ...found.missing.map((group) => missingGroup(found.name, group)),
           ...diagnosis.findings,
           ...clockFindings(diagnosis),
           ...groups.flatMap((group) => groupFindings(found.name, group)),
@@ -41,6 +42,14 @@ export function addDoctor(program: Program, run: Run): void {
         return findings.some(({ severity }) => severity === 'problem') ? EXIT.failed : EXIT.done;
       }),
     );
+}
+
+function missingGroup(queue: string, group: string): QueueFinding {
+  return {
+    code: 'group-missing',
+    severity: 'problem',
+    message: `Queue ${JSON.stringify(queue)} has no group ${JSON.stringify(group)}, which --groups or QUEUE_GROUPS names. A service that declares it creates it.`,
+  };
 }
 
 function clockFindings({ clockDifference }: QueueDiagnosis): QueueFinding[] {
