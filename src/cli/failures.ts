@@ -38,7 +38,7 @@ export function oneLine(error: unknown): string {
 
 /** Hides the user and the password of each URL. */
 export function withoutPasswords(text: string): string {
-  return text.replaceAll(/([a-z][a-z\d+.-]*:\/\/)[^\s/]*@/gi, '$1***@');
+  return text.replaceAll(/([a-z][a-z\d+.-]*:\/\/)\S*@/gi, '$1***@');
 }
 
 /** Characters that control a terminal, start a line or change the direction of the text. */
