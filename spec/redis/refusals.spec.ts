@@ -141,6 +141,7 @@ describe('Publisher when its server refuses temporarily', () => {
       throw new ErrorReply('NOREPLICAS Not enough good replicas to write.');
     });
     const link = { run: refuse, connect: async () => {}, destroy: () => {} };
+    const failures = new EngineErrors(redisFailures('orders'), { queue: 'orders', server: 'here' });
     const publisher = new PublishLoop({
       queueName: 'orders',
       connection: {
@@ -151,11 +152,13 @@ describe('Publisher when its server refuses temporarily', () => {
       } as never,
       publishTimeout: 60_000,
       maxPending: 1,
-      failures: new EngineErrors(redisFailures('orders'), { queue: 'orders', server: 'here' }),
+      failures,
       logger: silentLogger,
       driver: new Publisher({
         keys: queueKeys('orders'),
         groupRule: { groups: ['default'], declared: false },
+        topology: { mayCreate: true },
+        failures,
         publishTimeout: 60_000,
         dedupeWindow: 1000,
       }),

@@ -1,5 +1,5 @@
 import type { ConsumerGroup, GroupInfo, MessageView, QueueStats } from '../backend.js';
-import { consumersOf, factsOf, isLive } from './consumers.js';
+import { consumersOf, findGroups, isLive } from './consumers.js';
 import type { QueueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
 import { type Fields, readMessage } from './message.js';
@@ -96,13 +96,7 @@ async function purgeStream(link: RedisLink, keys: QueueKeys, groups: readonly Co
 }
 
 async function groupNames(link: RedisLink, keys: QueueKeys): Promise<ConsumerGroup[]> {
-  try {
-    const rows = (await link.send(['XINFO', 'GROUPS', keys.stream])) as unknown[][];
-    return rows.map((row) => String(factsOf(row).get('name')));
-  } catch (error) {
-    if (isReply(error) && error.message.includes('no such key')) return [];
-    throw error;
-  }
+  return (await findGroups(link, keys)) ?? [];
 }
 
 /** Resolves to undefined if the group was deleted meanwhile. */

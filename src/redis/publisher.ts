@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { ConsumerGroup, QueueKey } from '../backend.js';
+import type { EngineErrors } from '../core/engine-errors.js';
 import { writePayload } from '../core/envelope.js';
 import type { Pending } from '../core/outbox.js';
 import type { Batch, PublishDriver } from '../core/publish-loop.js';
@@ -8,6 +9,7 @@ import { writeMetadata } from '../internal/metadata.js';
 import type { QueueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
 import { publishScript } from './scripts/index.js';
+import type { Topology } from './topology.js';
 
 /** A message on its way to the server. */
 export interface Parcel {
@@ -34,6 +36,8 @@ interface GroupRule {
 export interface PublisherOptions {
   readonly keys: QueueKeys;
   readonly groupRule: GroupRule;
+  readonly topology: Pick<Topology, 'mayCreate'>;
+  readonly failures: Pick<EngineErrors, 'notFound'>;
   /** How long a message may wait for its confirm, in milliseconds. */
   readonly publishTimeout: number;
   /** How long an id is remembered, in milliseconds. */
@@ -65,8 +69,8 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
   readonly window = { messages: 256, size: 1_000_000 };
   readonly #options: PublisherOptions;
   readonly #keys: readonly string[];
-  /** JSON. */
-  readonly #groupRule: string;
+  /** JSON: the rule with and without creation. */
+  readonly #groupRules: { readonly create: string; readonly mustExist: string };
   /** How long the server remembers a batch, in milliseconds. */
   readonly #remembered: string;
   /** The delays of consecutive batches begin at one moment, however long a batch is in transit. */
@@ -79,7 +83,10 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
     // Sixteen characters that no other publisher has.
     const published = keys.published(randomBytes(8).toString('hex'));
     this.#keys = [keys.stream, keys.delayed, keys.wakeStream, published, keys.addressed, keys.idPrefix];
-    this.#groupRule = JSON.stringify(groupRule);
+    this.#groupRules = {
+      create: JSON.stringify(groupRule),
+      mustExist: JSON.stringify({ ...groupRule, mustExist: true }),
+    };
     this.#remembered = String(Math.ceil(publishTimeout) + REMEMBERED);
   }
 
@@ -101,12 +108,14 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
     const here = performance.now();
     // A message that was published after the last confirm does not continue a series of batches.
     if ((messages[0]?.enteredAt ?? here) > this.#confirmedAt) this.#moment = undefined;
+    const { topology, failures } = this.#options;
     const server = await link.run(publishScript, this.#keys, [
       String(number),
       this.#remembered,
-      this.#groupRule,
+      this.#groupRules[topology.mayCreate ? 'create' : 'mustExist'],
       ...this.#writeMessages(messages, here),
     ]);
+    if (typeof server === 'string') throw failures.notFound(server === '' ? undefined : server);
     this.#confirmedAt = performance.now();
     if (typeof server === 'number' && server > 0) this.#moment = this.#sameOffset({ server, here }) ?? { server, here };
   }

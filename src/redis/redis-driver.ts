@@ -9,6 +9,7 @@ import { GroupLoop } from '../core/group-loop.js';
 import { PublishLoop } from '../core/publish-loop.js';
 import type { UnreadGroups } from '../core/unread-group.js';
 import { countMessages, deleteGroup, listGroups, peek, purge } from './administration.js';
+import { diagnose } from './diagnosis.js';
 import { GroupSession } from './group-session.js';
 import { type QueueKeys, queueKeys } from './keys.js';
 import type { RedisLink } from './link.js';
@@ -16,8 +17,8 @@ import { Listener } from './listener.js';
 import type { CheckedRedisOptions } from './options.js';
 import { type Parcel, Publisher } from './publisher.js';
 import { isElsewhere } from './redis-errors.js';
-import { openScript } from './scripts/index.js';
 import { Server } from './server.js';
+import { Topology } from './topology.js';
 import { unreadGroups } from './unread-groups.js';
 
 /** A queue on Redis Streams. */
@@ -30,6 +31,7 @@ export class RedisDriver implements Driver {
   readonly #keys: QueueKeys;
   readonly #server: Server;
   readonly #connection: Connection<RedisLink>;
+  readonly #topology: Topology;
   readonly #unreadGroups: UnreadGroups<RedisLink>;
   readonly #consumers: GroupLoop<RedisLink>[] = [];
 
@@ -39,6 +41,7 @@ export class RedisDriver implements Driver {
       name: queueName,
       groups,
       groupsDeclared,
+      create,
       lease,
       publishTimeout,
       maxPending,
@@ -50,6 +53,9 @@ export class RedisDriver implements Driver {
     this.#unreadGroups = unreadGroups({ queueName, keys, declared: groups, lease, logger });
     this.#server = new Server(options);
     this.failures = this.#server.failures;
+    const { failures } = this;
+    const topology = new Topology({ keys, groups, groupsDeclared, create, failures });
+    this.#topology = topology;
     this.events = new QueueEvents({ queue: queueName, logger });
     this.#connection = this.#server.connect(undefined, (link) => this.#prepare(link), this.events);
     const groupRule = { groups, declared: groupsDeclared };
@@ -58,16 +64,19 @@ export class RedisDriver implements Driver {
       connection: this.#connection,
       publishTimeout,
       maxPending,
-      failures: this.failures,
+      failures,
       logger,
       events: this.events,
-      driver: new Publisher({ keys, groupRule, publishTimeout, dedupeWindow }),
+      driver: new Publisher({ keys, groupRule, topology, failures, publishTimeout, dedupeWindow }),
     });
+    const diagnosed = { queueName, keys, lease, clients: 'url' in options.server ? ['redis'] : [] };
     this.administration = {
-      groups: (signal) => this.#request(signal, (link) => listGroups(link, keys, lease)),
-      deleteGroup: (group, signal) => this.#request(signal, (link) => deleteGroup(link, keys, group)),
-      peek: (group, limit, signal) => this.#request(signal, (link) => peek(link, keys, group, limit)),
-      purge: (group, signal) => this.#request(signal, (link) => purge(link, keys, group)),
+      groups: (signal) => this.#requestOf(undefined, signal, (link) => listGroups(link, keys, lease)),
+      deleteGroup: (group, signal) => this.#requestOf(undefined, signal, (link) => deleteGroup(link, keys, group)),
+      peek: (group, limit, signal) => this.#requestOf(group, signal, (link) => peek(link, keys, group, limit)),
+      purge: (group, signal) => this.#requestOf(group, signal, (link) => purge(link, keys, group)),
+      diagnose: (signal) => this.#requestOf(undefined, signal, (link) => diagnose(link, diagnosed)),
+      deleteQueue: (signal) => this.#deleteQueue(signal),
     };
   }
 
@@ -81,7 +90,7 @@ export class RedisDriver implements Driver {
       other: connection,
       connect: (prepare) => this.#server.connect(group, prepare, events),
     });
-    const open = (link: RedisLink) => this.#open(link, [...this.#declared, group]);
+    const open = (link: RedisLink) => this.#topology.openGroup(link, group);
     const consumer = new GroupLoop({
       queueName,
       group,
@@ -97,7 +106,7 @@ export class RedisDriver implements Driver {
   }
 
   count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    return this.#request(signal, async (link) => {
+    return this.#requestOf(group, signal, async (link) => {
       try {
         return await countMessages(link, this.#keys, group);
       } catch (error) {
@@ -119,26 +128,35 @@ export class RedisDriver implements Driver {
     this.#connection.close();
   }
 
-  /**
-   * Without a declaration, a queue with other groups gets `default` only if a consumer joins it: a
-   * group without a consumer retains every message.
-   */
-  get #declared(): readonly ConsumerGroup[] {
-    return this.#options.groupsDeclared ? this.#options.groups : [];
-  }
-
-  /** Creates the declared groups before anything is published. */
   async #prepare(link: RedisLink): Promise<void> {
     await Promise.all([this.#server.checkVersion(link), this.#server.readIdleTimeout(link)]);
-    await this.#open(link, this.#options.groups, !this.#options.groupsDeclared);
+    await this.#topology.prepare(link);
     // The connection is ready without it.
     void this.#unreadGroups.look(link);
   }
 
-  /** @param onlyFirst creates no group if the queue has one */
-  async #open(link: RedisLink, groups: readonly ConsumerGroup[], onlyFirst = false): Promise<void> {
-    const { stream, wakeStream, settled, addressed } = this.#keys;
-    await link.run(openScript, [stream, wakeStream, settled, addressed], [onlyFirst ? '1' : '0', ...groups]);
+  async #deleteQueue(signal: AbortSignal): Promise<void> {
+    // A consumer would create its group again.
+    await Promise.all(this.#consumers.map((consumer) => consumer.close()));
+    try {
+      await this.#topology.whileDeleting(() => this.#request(signal, (link) => this.#topology.delete(link, signal)));
+    } catch (error) {
+      // The next link is prepared again: the groups may be missing.
+      this.#connection.drop(error);
+      throw error;
+    }
+  }
+
+  /** Sends a request for a queue that exists, and for a group of it. */
+  #requestOf<Value>(
+    group: ConsumerGroup | undefined,
+    signal: AbortSignal,
+    send: (link: RedisLink) => Promise<Value>,
+  ): Promise<Value> {
+    return this.#request(signal, async (link) => {
+      if (!this.#topology.mayCreate) await this.#topology.check(link, group);
+      return send(link);
+    });
   }
 
   /** Sends a request, and again if the link is lost or another server has the queue. */

@@ -170,7 +170,7 @@ export class Server {
  * Reads the version from the reply to `INFO server`. Undefined if it has none. Valkey replies with
  * its own `valkey_version`. Its `redis_version` is the version of Redis that it is compatible with.
  */
-function readVersion(info: string): { readonly title: string; readonly isTooOld: boolean } | undefined {
+export function readVersion(info: string): { readonly title: string; readonly isTooOld: boolean } | undefined {
   const redis = /^redis_version:((\d+)\.(\d+)\S*)/m.exec(info);
   if (redis === null) return undefined;
   const [major, minor] = [Number(redis[2]), Number(redis[3])];

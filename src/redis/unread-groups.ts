@@ -44,7 +44,7 @@ export function unreadGroups(options: UnreadGroupsOptions): UnreadGroups<RedisLi
 const CONTROL = /\p{Cc}/gu;
 
 /** Writes the command line of a POSIX shell that sends a command with `redis-cli`. */
-function redisCli(...command: string[]): string {
+export function redisCli(...command: string[]): string {
   if (command.join('').search(CONTROL) < 0) return shellCommand(['redis-cli', ...command]);
   // A shell cannot write some of these characters, but `redis-cli` reads commands with escapes.
   return `${shellCommand(['printf', String.raw`%s\n`, command.map(quotedForRedis).join(' ')])} | redis-cli`;

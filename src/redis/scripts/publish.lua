@@ -8,6 +8,7 @@
 --       3 JSON: which groups to create if the database was flushed
 --         groups      names
 --         declared    false: create them only if the queue has no group
+--         mustExist   true: create neither the queue nor a group
 --       4 JSON of rare fields, or '': each message has only a key and a payload
 --         from          when the delays begin, in ms of the server's clock; absent: now
 --         groupAt       the only group of a message, by the place of the message in the batch
@@ -15,7 +16,8 @@
 --         dedupeWindow  for how long to remember these ids, in ms
 --       then for each message: key, payload
 --       and if there are rare fields, also: headers ('' for none), delay in ms
--- Returns the server's time in ms, or 0 if the script did not need it.
+-- Returns the server's time in ms, or 0 if the script did not need it. With mustExist, returns the
+-- name of a group that is missing, or '' if the queue is, and stores nothing.
 local stream, delayed, wakeStream, published, addressed, ids = unpack(KEYS)
 local number = ARGV[1]
 
@@ -49,11 +51,13 @@ if next(groupAt) or redis.call('XLEN', stream) == 0 then
   local missing = {}
   local groups = groupsOf(stream)
   local rule = cjson.decode(ARGV[3])
-  if rule.declared or #groups == 0 then
+  if rule.mustExist and redis.call('EXISTS', stream) == 0 then return '' end
+  if rule.declared or (#groups == 0 and not rule.mustExist) then
     for _, group in ipairs(rule.groups) do missing[group] = true end
   end
   for _, group in pairs(groupAt) do missing[group] = true end
   for _, info in ipairs(groups) do missing[field(info, 'name')] = nil end
+  if rule.mustExist and next(missing) then return next(missing) end
   for group in pairs(missing) do redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM') end
 end
 
