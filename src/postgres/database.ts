@@ -21,6 +21,8 @@ interface Pool extends Queryable {
 }
 
 interface PoolClient extends Queryable {
+  /** The process of the server, as the server told it. */
+  readonly processID?: number | null;
   listeners(event: string): readonly unknown[];
   on(event: string, listener: (message: { readonly payload?: string }) => void): unknown;
   release(error?: unknown): void;
@@ -66,6 +68,19 @@ export class Database {
   /** Whether all queries share one connection, which a transaction of the application blocks. */
   async isEmbedded(): Promise<boolean> {
     return isEmbedded(await this.#connect());
+  }
+
+  /** Whether the queue listens through a pooler such as PgBouncer: it makes up the number of the process. */
+  async isPooled(): Promise<boolean> {
+    const pool = await this.#connect();
+    if (!isPool(pool) || pool.options?.max === 1 || this.#options.pollInterval !== undefined) return false;
+    const client = await this.#take(pool);
+    try {
+      const { rows } = await this.#inTime(client.query('SELECT pg_backend_pid() AS pid'));
+      return typeof client.processID === 'number' && client.processID !== rows[0]?.pid;
+    } finally {
+      client.release();
+    }
   }
 
   async query<Row>(text: string, values: unknown[] = []): Promise<Row[]> {

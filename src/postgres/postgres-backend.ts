@@ -79,6 +79,10 @@ export class PostgresBackend<Events extends EventMap<Events> = AnyEvents> extend
     return new PostgresBackend({ ...readPostgresEnv(env), logger: checkOptions(options).logger });
   }
 
+  override deleteQueue(): Promise<void> {
+    return this.#driver.whileDeleting(() => super.deleteQueue());
+  }
+
   /**
    * Publishes within a transaction of the application.
    * @param transaction whatever runs SQL in it: a client of `pg`, a transaction of PGlite, or an

@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import type { ConsumerGroup, GroupInfo, MessageView, QueueStats } from '../backend.js';
+import type { ConsumerGroup, GroupInfo, MessageView, QueueDiagnosis, QueueStats } from '../backend.js';
 import type { DriverAdministration } from '../core/driver.js';
-import { FatalError } from '../core/engine-errors.js';
+import { EngineErrors } from '../core/engine-errors.js';
 import { readEnvelope } from '../core/envelope.js';
 import type { ExchangeReply, ExchangeRequest, OutgoingMessage, PullDriver } from '../core/pull-driver.js';
 import { shellCommand, type UnreadGroup, UnreadGroups } from '../core/unread-group.js';
 import { Database } from './database.js';
+import { diagnose } from './diagnosis.js';
 import { exchangeArguments, type Incoming, publishArguments, type ReplyRow, readReply, UNLIMITED } from './exchange.js';
-import { identifier, migrations, VERSION } from './migrations.js';
+import { identifier } from './migrations.js';
 import { fromText, toText } from './names.js';
 import { type CheckedPostgresOptions, POSTGRES_URL } from './options.js';
 import { classify, explain, isMissing } from './postgres-errors.js';
 import type { Queryable } from './queryable.js';
+import { Topology } from './topology.js';
 
 /** The longest payload, in bytes: PostgreSQL takes 1 GB in one message of its protocol. */
 const MAX_PAYLOAD = 128 * 1024 * 1024;
@@ -56,6 +58,8 @@ export class PostgresDriver implements PullDriver<Incoming> {
   readonly administration: DriverAdministration;
   readonly #options: CheckedPostgresOptions;
   readonly #database: Database;
+  readonly #topology: Topology;
+  readonly #failures: EngineErrors;
   readonly #schema: string;
   readonly #queue: string;
   readonly #publisher = randomBytes(8).toString('hex');
@@ -70,6 +74,8 @@ export class PostgresDriver implements PullDriver<Incoming> {
   /** The length of the largest recent payload. */
   #largest = 1;
   #opening: Promise<void> | undefined;
+  /** This process has deleted the queue, or is just doing so. */
+  #isDeleted = false;
 
   constructor(options: CheckedPostgresOptions) {
     this.#options = options;
@@ -78,16 +84,29 @@ export class PostgresDriver implements PullDriver<Incoming> {
     this.#schema = identifier(schema);
     this.#queue = toText(name);
     this.server = ('url' in server && POSTGRES_URL.whereOf(server.url)) || 'the server of `client`';
+    const { engine, server: where } = this;
+    this.#failures = new EngineErrors(
+      { engine, classify, explain: (error) => this.explain(error) },
+      { queue: name, server: where },
+    );
+    this.#topology = new Topology(options, this.#failures);
     this.quarantine = `the table ${this.#schema}.quarantine`;
     this.administration = {
-      groups: () => this.#listGroups(),
-      deleteGroup: async (group) => (await this.#call<boolean>('delete_group', [toText(group)]))[0] === true,
-      peek: (group, limit) => this.#peek(group, limit),
-      purge: async (group) => {
-        const [removed = 0] = await this.#call<number>('purge', [group === undefined ? null : toText(group)]);
-        await this.#call('sweep', []);
-        return removed;
-      },
+      groups: () => this.#whereFound(undefined, () => this.#listGroups()),
+      deleteGroup: (group) =>
+        this.#whereFound(
+          undefined,
+          async () => (await this.#call<boolean>('delete_group', [toText(group)]))[0] === true,
+        ),
+      peek: (group, limit) => this.#whereFound(group, () => this.#peek(group, limit)),
+      purge: (group) =>
+        this.#whereFound(group, async () => {
+          const [removed = 0] = await this.#call<number>('purge', [group === undefined ? null : toText(group)]);
+          await this.#call('sweep', []);
+          return removed;
+        }),
+      diagnose: () => this.#whereFound(undefined, () => this.#diagnose()),
+      deleteQueue: () => this.#deleteQueue(),
     };
     this.#unreadGroups = new UnreadGroups({
       queue: name,
@@ -112,7 +131,8 @@ export class PostgresDriver implements PullDriver<Incoming> {
   async open(lost = this.#database.onLost): Promise<void> {
     this.#database.onLost = lost;
     if (this.#isOpen) this.#database.renew();
-    await this.#openWith((text, values) => this.#database.query(text, values));
+    await this.#topology.open(this.#query);
+    if (this.#topology.isDeleting) return;
     if (this.#isOpen) this.#steadySince = performance.now();
     this.#isOpen = true;
     void this.#unreadGroups.look(this.#database);
@@ -120,8 +140,12 @@ export class PostgresDriver implements PullDriver<Incoming> {
 
   async publish(messages: readonly OutgoingMessage[], batch: number): Promise<void> {
     const { publishTimeout, dedupeWindow } = this.#options;
+    if (this.#isDeleted) throw this.#failures.notFound();
     const values = [this.#publisher, batch, publishTimeout + REMEMBERED, dedupeWindow, ...publishArguments(messages)];
-    await this.#again(() => this.#call('publish', values));
+    await this.#again(
+      () => this.#call('publish', values),
+      () => messages.flatMap(({ group = [] }) => group),
+    );
   }
 
   /** Publishes in a transaction of the application. */
@@ -129,13 +153,20 @@ export class PostgresDriver implements PullDriver<Incoming> {
     const query: Database['query'] = async <Of>(text: string, values: unknown[] = []) =>
       (await transaction.query(text, values)).rows as Of[];
     // A statement that fails would abort the transaction: the tables must be there.
-    if (!this.#isOpen) await ((await this.#database.isEmbedded()) ? this.#openWith(query) : this.#openOnce());
+    if (!this.#isOpen) await ((await this.#database.isEmbedded()) ? this.#topology.open(query) : this.#openOnce());
     const sent = publishArguments([message]);
-    await query(this.#sql('publish', 7), [this.#queue, null, null, null, this.#options.dedupeWindow, ...sent]);
+    try {
+      await query(this.#sql('publish', 7), [this.#queue, null, null, null, this.#options.dedupeWindow, ...sent]);
+    } catch (error) {
+      if (isMissing(error) && !this.#topology.mayCreate) throw this.#failures.notFound(message.group);
+      throw error;
+    }
   }
 
   async exchange(group: ConsumerGroup, request: ExchangeRequest<Incoming>): Promise<ExchangeReply<Incoming>> {
     const { lease } = request;
+    // Until the queue is closed, its consumers get nothing.
+    if (this.#isDeleted) return { settled: request.settlements.map(() => false), messages: [], wait: lease };
     const demand = Math.min(request.demand, Math.ceil(MAX_REPLY / this.#largest));
     const consumer = this.#consumerOf(group);
     const now = performance.now();
@@ -162,6 +193,7 @@ export class PostgresDriver implements PullDriver<Incoming> {
     group: ConsumerGroup,
     settlements: ExchangeRequest<Incoming>['settlements'],
   ): Promise<readonly boolean[]> {
+    if (this.#isDeleted) return settlements.map(() => false);
     const request = { settlements, inFlight: undefined, demand: 0, lease: this.#options.lease };
     return (await this.#exchange(group, request, [false, false, 0])).settled;
   }
@@ -173,11 +205,14 @@ export class PostgresDriver implements PullDriver<Incoming> {
   ): Promise<ExchangeReply<Incoming>> {
     const consumer = this.#consumerOf(group);
     let number = 0;
-    const rows = await this.#again(() => {
-      number = ++consumer.requests;
-      const given = [toText(group), consumer.id, number, request.lease, ...exchangeArguments(request), ...looks];
-      return this.#call<ReplyRow>('exchange', given, true);
-    }, [group]);
+    const rows = await this.#again(
+      () => {
+        number = ++consumer.requests;
+        const given = [toText(group), consumer.id, number, request.lease, ...exchangeArguments(request), ...looks];
+        return this.#call<ReplyRow>('exchange', given, true);
+      },
+      () => [group],
+    );
     return readReply(rows, request.settlements, number);
   }
 
@@ -195,8 +230,10 @@ export class PostgresDriver implements PullDriver<Incoming> {
   }
 
   async count(group: ConsumerGroup | undefined): Promise<QueueStats> {
-    const [counts] = await this.#call<QueueStats>('count_messages', [group === undefined ? null : toText(group)], true);
-    return counts as QueueStats;
+    return this.#whereFound(group, async () => {
+      const given = [group === undefined ? null : toText(group)];
+      return (await this.#call<QueueStats>('count_messages', given, true))[0] as QueueStats;
+    });
   }
 
   async close(): Promise<void> {
@@ -209,6 +246,19 @@ export class PostgresDriver implements PullDriver<Incoming> {
     void this.#database.close();
   }
 
+  /** Creates nothing while the queue is deleted. If that fails, all is as before. */
+  async whileDeleting(run: () => Promise<void>): Promise<void> {
+    this.#topology.isDeleting = true;
+    try {
+      await run();
+    } catch (error) {
+      this.#topology.isDeleting = false;
+      // It connected without creating anything.
+      if (!this.#isOpen) this.#database.onLost(error);
+      throw error;
+    }
+  }
+
   /** Opens for several publishes at once, which keep their order. */
   #openOnce(): Promise<void> {
     this.#opening ??= this.open().finally(() => {
@@ -217,35 +267,38 @@ export class PostgresDriver implements PullDriver<Incoming> {
     return this.#opening;
   }
 
-  async #openWith(query: Database['query']): Promise<void> {
-    const { groups, groupsDeclared } = this.#options;
-    await this.#migrate(query);
-    await query(this.#sql('open', 3), [this.#queue, groups.map(toText), !groupsDeclared]);
+  /** Calls a function of a queue and a group that exist. With `create: true`, they may be missing. */
+  async #whereFound<Value>(group: ConsumerGroup | undefined, call: () => Promise<Value>): Promise<Value> {
+    if (!this.#topology.mayCreate) await this.#topology.check(this.#query, group === undefined ? [] : [group]);
+    return call();
   }
 
-  async #migrate(query: Database['query']): Promise<void> {
-    const { schema, migrate } = this.#options;
-    const [state] = await query<Row>(
-      `SELECT current_setting('server_encoding') AS encoding, current_setting('default_transaction_isolation') AS isolation,
-        EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'version') AS "exists"`,
-      [schema],
-    );
-    if (state?.encoding !== 'UTF8') throw fatal(`The database has the encoding ${state?.encoding}, expected UTF8`);
-    if (state.isolation !== 'read committed')
-      throw fatal(`Transactions are ${state.isolation} by default, expected read committed`);
-    const version = async () => {
-      const [row] = await query<Row>(`SELECT max(number)::integer AS number FROM ${this.#schema}.version`);
-      return Number(row?.number ?? 0);
-    };
-    let found = state.exists ? await version() : 0;
-    if (found < VERSION && migrate) {
-      for (const sql of migrations(schema).slice(found)) await query(sql);
-      found = await version();
+  async #diagnose(): Promise<QueueDiagnosis> {
+    const { server, schema, lease } = this.#options;
+    const isEmbedded = await this.#database.isEmbedded();
+    return diagnose({
+      query: this.#query,
+      schema,
+      queue: this.#queue,
+      lease,
+      clients: 'client' in server ? [] : [isEmbedded ? '@electric-sql/pglite' : 'pg'],
+      isEmbedded,
+      isInMemory: 'url' in server && server.url === 'pglite:memory',
+      isPooled: await this.#database.isPooled(),
+    });
+  }
+
+  /** Deletes the queue. The tables stay. */
+  async #deleteQueue(): Promise<void> {
+    const [tables] = await this.#query<Row>('SELECT to_regclass($1) IS NOT NULL AS exist', [`${this.#schema}.queues`]);
+    if (tables?.exist !== true) return;
+    this.#isDeleted = true;
+    try {
+      await this.#call('delete_queue', [this.#publisher]);
+    } catch (error) {
+      this.#isDeleted = false;
+      throw error;
     }
-    if (found === VERSION) return;
-    const advice =
-      found > VERSION ? 'Update this library' : 'Run the SQL of migrations(), or leave the option `migrate` on';
-    throw fatal(`The tables in schema ${this.#schema} have version ${found}, expected ${VERSION}. ${advice}`);
   }
 
   #consumerOf(group: ConsumerGroup): Consumer {
@@ -255,6 +308,8 @@ export class PostgresDriver implements PullDriver<Incoming> {
     this.#consumers.set(group, consumer);
     return consumer;
   }
+
+  readonly #query: Database['query'] = (text, values) => this.#database.query(text, values);
 
   /** Calls a function of the schema with the name of the queue. */
   async #call<Value>(name: string, values: readonly unknown[], isTable = false): Promise<Value[]> {
@@ -269,13 +324,13 @@ export class PostgresDriver implements PullDriver<Incoming> {
   }
 
   /** Creates what somebody has deleted meanwhile, and repeats the call. */
-  async #again<Value>(call: () => Promise<Value>, groups: readonly ConsumerGroup[] = []): Promise<Value> {
+  async #again<Value>(call: () => Promise<Value>, groups: () => readonly ConsumerGroup[]): Promise<Value> {
     try {
       return await call();
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (!isMissing(error) || this.#topology.isDeleting) throw error;
       await this.open();
-      if (groups.length > 0) await this.#call('open', [groups.map(toText), false]);
+      for (const group of new Set(groups())) await this.#topology.openGroup(this.#query, group);
       return call();
     }
   }
@@ -307,8 +362,4 @@ export class PostgresDriver implements PullDriver<Incoming> {
       return [due === null ? view : { ...view, due }];
     });
   }
-}
-
-function fatal(message: string): FatalError {
-  return new FatalError(message, { cause: new Error(message) });
 }

@@ -61,7 +61,7 @@ function isSetUpWrongly(error: unknown): boolean {
 }
 
 /** The SQLSTATE of an answer of the server. */
-function codeOf(error: unknown): string | undefined {
+export function codeOf(error: unknown): string | undefined {
   const { code, severity } = (error ?? {}) as { readonly code?: unknown; readonly severity?: unknown };
   return typeof code === 'string' && severity !== undefined ? code : undefined;
 }

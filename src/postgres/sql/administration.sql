@@ -117,3 +117,32 @@ BEGIN
   DELETE FROM messages m WHERE m.queue = q AND NOT is_needed(m, NULL, false);
   RETURN true;
 END $$;
+
+-- Deletes a queue with everything that belongs to it. `publisher`: of the caller. What other publishers
+-- have sent last does not name the queue, and expires.
+CREATE FUNCTION delete_queue(queue_name text, publisher text) RETURNS boolean
+LANGUAGE plpgsql SETTINGS AS $$
+#variable_conflict use_column
+DECLARE
+  q integer := (SELECT id FROM queues WHERE name = queue_name);
+  members integer[];
+BEGIN
+  DELETE FROM batches b WHERE b.publisher = delete_queue.publisher;
+  DELETE FROM quarantine WHERE queue = queue_name;
+  -- Nobody claims or publishes meanwhile, in the order of the other functions.
+  PERFORM FROM groups WHERE queue = q ORDER BY id FOR UPDATE;
+  PERFORM FROM queues WHERE id = q FOR UPDATE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  WITH gone AS (DELETE FROM groups WHERE queue = q RETURNING id) SELECT array_agg(id) INTO members FROM gone;
+  DELETE FROM queues WHERE id = q;
+  DELETE FROM claims WHERE grp = ANY (members);
+  DELETE FROM requeued WHERE grp = ANY (members);
+  DELETE FROM cursors WHERE grp = ANY (members);
+  DELETE FROM consumers WHERE grp = ANY (members);
+  DELETE FROM unplaced WHERE queue = q;
+  DELETE FROM messages WHERE queue = q;
+  DELETE FROM ids WHERE queue = q;
+  -- A consumer that settled until now may have moved a message there.
+  DELETE FROM quarantine WHERE queue = queue_name;
+  RETURN true;
+END $$;

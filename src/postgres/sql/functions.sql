@@ -53,6 +53,7 @@ DECLARE
 BEGIN
   INSERT INTO queues (name) VALUES (queue_name) ON CONFLICT DO NOTHING;
   SELECT id INTO q FROM queues WHERE name = queue_name FOR UPDATE;
+  IF NOT FOUND THEN RAISE 'The queue was deleted' USING ERRCODE = 'SLQ01'; END IF;
   IF first AND EXISTS (SELECT FROM groups WHERE queue = q) THEN RETURN; END IF;
   INSERT INTO groups (queue, name) SELECT q, unnest(names) ON CONFLICT DO NOTHING;
 END $$;
@@ -94,6 +95,7 @@ BEGIN
   IF publisher IS NOT NULL THEN
     -- Only now: a wait for a transaction that uses one of the ids stops no other publisher.
     PERFORM FROM queues WHERE id = q FOR UPDATE;
+    IF NOT FOUND THEN RAISE 'The queue was deleted' USING ERRCODE = 'SLQ01'; END IF;
     PERFORM place_due(q, at - interval '10 s');
     WITH gone AS (DELETE FROM batches b WHERE b.publisher = publish.publisher AND b.number = batch - 1)
     INSERT INTO messages (queue, addressee, id, key, payload, metadata, published_at)
