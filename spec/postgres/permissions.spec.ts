@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { migrations } from 'sluice/postgres';
 import { Holder } from '../support/consumers.js';
 import { eventually } from '../support/eventually.js';
@@ -5,6 +7,7 @@ import { exercisePostgres } from '../support/postgres-exercise.js';
 import { PostgresSuite } from '../support/postgres-suite.js';
 import { failureOf } from '../support/promises.js';
 import { recordingLogger } from '../support/recording-logger.js';
+import { ROOT } from '../support/root.js';
 import { describeWithPostgres } from '../support/servers/describe-with.js';
 
 /** What the role of the application needs, after the owner has run the SQL of `migrations()`. */
@@ -40,6 +43,31 @@ describeWithPostgres('A role with the least rights', () => {
   it('can use every feature', async () => {
     await exercisePostgres(suite, open, login('app'));
     expect(await suite.tables()).toEqual({ messages: 0, pending: 0, unplaced: 0 });
+  });
+
+  it('can use every feature with `create: false`', async () => {
+    await suite.open({ groups: ['a', 'b'] }).stats();
+    const url = login('app');
+    await exercisePostgres(suite, (groups) => suite.open({ url, groups, create: false }), url);
+  });
+
+  it('can diagnose and delete the queue with the rights that the guide adds', async () => {
+    const guide = await readFile(path.join(ROOT, 'docs/guides/on-postgresql.md'), 'utf8');
+    const [, section = ''] = /## Diagnosis and deletion([\s\S]*?)\n## /.exec(guide) ?? [];
+    const added = section.match(/^GRANT .*;$/gm) ?? [];
+    expect(added).toHaveLength(4);
+    const queue = open(['a']);
+    await queue.publish('key', { n: 1 });
+    const codes = async () => (await queue.diagnose()).findings.map(({ code }) => code);
+    expect(await codes()).toEqual(expect.arrayContaining(['postgres-activity-hidden', 'postgres-quarantine-refused']));
+    expect((await failureOf(queue.deleteQueue())).message).toContain('permission denied for table quarantine');
+    for (const sql of added) await suite.run(sql);
+    suite.ending(() => suite.run('REVOKE SELECT, DELETE ON sluice.quarantine FROM app'));
+    suite.ending(() => suite.run('REVOKE DELETE ON sluice.queues FROM app'));
+    // The server of the suite does not synchronise its files.
+    expect(await codes()).toEqual(['postgres-fsync', 'postgres-full-page-writes']);
+    await queue.deleteQueue();
+    expect(await suite.run('SELECT FROM sluice.queues WHERE name = $1', [suite.name])).toEqual([]);
   });
 
   it.each(RIGHTS)('needs %s, and the error says so', async (right) => {

@@ -109,7 +109,7 @@ describeWithRedis('A user with the permissions of the guide', () => {
   });
 
   it('can administrate the queue with the commands that the guide adds', async () => {
-    const added = ['+xrevrange', '+xgroup|destroy'];
+    const added = ['+xrevrange', '+xgroup|destroy', '+scan', '+unlink', '+config|get', '+hlen'];
     const guide = await readFile(GUIDE, 'utf8');
     for (const rule of added) expect(guide).toContain(`\`${rule}\``);
     const foreign = suite.open({ groups: ['a', 'b'] });
@@ -121,10 +121,27 @@ describeWithRedis('A user with the permissions of the guide', () => {
     expect(await limited.groups()).toHaveLength(2);
     expect((await failureOf(limited.purge())).message).toContain('The user may not do');
     expect((await failureOf(limited.deleteGroup('b'))).message).toContain('The user may not do');
+    expect((await failureOf(limited.deleteQueue())).message).toContain('The user may not do');
+    const notes = (await limited.diagnose()).findings.filter(({ severity }) => severity === 'note');
+    expect(notes.map(({ code }) => code)).toEqual(['redis-config-refused', 'redis-quarantine-refused']);
     const queue = suite.open({ url: await newUser([...rules, ...added]), groups: ['a'] });
     expect(await queue.deleteGroup('b')).toBe(true);
     expect(await queue.purge()).toBe(1);
     expect(await suite.length()).toBe(0);
+    expect((await queue.diagnose()).findings.filter(({ severity }) => severity === 'note')).toEqual([]);
+    await queue.deleteQueue();
+    await foreign.close();
+    expect(await suite.run('KEYS', `${suite.name}*`)).toEqual([]);
+  });
+
+  it('needs no further permission with `create: false`', async () => {
+    await suite.open({ groups: EXERCISED }).stats();
+    const url = await newUser(await documentedRules(suite.name));
+    await exercise(
+      suite,
+      (lease) => suite.open({ url, groups: EXERCISED, lease, create: false }),
+      async () => {},
+    );
   });
 
   it('works without the server’s version if INFO is not allowed', async () => {

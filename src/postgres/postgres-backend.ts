@@ -68,7 +68,7 @@ export class PostgresBackend<Events extends EventMap<Events> = AnyEvents> extend
    * `POSTGRES_MIGRATE` (`true` or `false`), `POSTGRES_POLL_INTERVAL` (milliseconds), `QUEUE_NAME`
    * (default: `default`), `QUEUE_GROUPS` (separated by commas; default: `default`), `QUEUE_LEASE`,
    * `QUEUE_PUBLISH_TIMEOUT` and `QUEUE_DEDUPE_WINDOW` (milliseconds; default: 30,000, 10,000 and
-   * 120,000).
+   * 120,000), and `QUEUE_CREATE` (`true` or `false`).
    * @throws {ConfigurationError} if a variable is missing or malformed. The message names the
    * variable.
    */

@@ -47,7 +47,7 @@ export class RedisBackend<Events extends EventMap<Events> = AnyEvents> extends D
    * Creates the backend from the environment: `REDIS_URL`, and optionally `QUEUE_NAME` (default:
    * `default`), `QUEUE_GROUPS` (separated by commas; default: `default`), `QUEUE_LEASE`,
    * `QUEUE_PUBLISH_TIMEOUT` and `QUEUE_DEDUPE_WINDOW` (milliseconds; default: 30,000, 10,000 and
-   * 120,000).
+   * 120,000), and `QUEUE_CREATE` (`true` or `false`).
    * @throws {ConfigurationError} if a variable is missing or malformed. The message names the
    * variable.
    */
