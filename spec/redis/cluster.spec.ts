@@ -39,6 +39,8 @@ describeWithRedis('A queue on a Redis Cluster', () => {
       'settled',
       'stream',
     ]);
+    await open(30_000).deleteQueue();
+    expect(await suite.run('KEYS', '*')).toEqual([]);
   });
 
   it('connects like a given cluster client and neither uses nor closes that client', async () => {

@@ -106,7 +106,7 @@ export class PostgresDriver implements PullDriver<Incoming> {
           return removed;
         }),
       diagnose: () => this.#whereFound(undefined, () => this.#diagnose()),
-      deleteQueue: () => this.#deleteQueue(),
+      deleteQueue: (signal) => this.#deleteQueue(signal),
     };
     this.#unreadGroups = new UnreadGroups({
       queue: name,
@@ -289,12 +289,14 @@ export class PostgresDriver implements PullDriver<Incoming> {
   }
 
   /** Deletes the queue. The tables stay. */
-  async #deleteQueue(): Promise<void> {
+  async #deleteQueue(signal: AbortSignal): Promise<void> {
     const [tables] = await this.#query<Row>('SELECT to_regclass($1) IS NOT NULL AS exist', [`${this.#schema}.queues`]);
     if (tables?.exist !== true) return;
     this.#isDeleted = true;
     try {
       await this.#call('delete_queue', [this.#publisher]);
+      // The call has failed: this process may create the queue again.
+      signal.throwIfAborted();
     } catch (error) {
       this.#isDeleted = false;
       throw error;

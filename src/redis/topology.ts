@@ -86,8 +86,9 @@ export class Topology {
     // The names of publishers, of fenced consumers and of remembered ids are not known.
     for (;;) {
       if (found.length > 0) await link.send(['UNLINK', ...found]);
-      if (cursor === '0') return;
+      // The call has failed: this process may create the queue again.
       signal.throwIfAborted();
+      if (cursor === '0') return;
       [cursor, found] = await scan(cursor);
     }
   }
