@@ -1,6 +1,8 @@
 import type { ConsumerConfig, ConsumerInfo, StreamConfig, StreamInfo } from '@nats-io/jetstream';
+import { EngineErrors } from '../../src/core/engine-errors.js';
 import type { NatsLink } from '../../src/nats/link.js';
 import { queueNames } from '../../src/nats/names.js';
+import { NATS_FAILURES } from '../../src/nats/nats-errors.js';
 import { checkNatsOptions } from '../../src/nats/options.js';
 import { Topology } from '../../src/nats/topology.js';
 import { silentLogger } from '../support/recording-logger.js';
@@ -9,6 +11,7 @@ import { silentLogger } from '../support/recording-logger.js';
 const PAUSE = 1000;
 
 const names = queueNames('q');
+const failures = new EngineErrors(NATS_FAILURES, { queue: 'q', server: 'localhost' });
 
 const notFound = () => Object.assign(new Error('not found'), { name: 'JetStreamApiError', code: 10059, status: 404 });
 
@@ -68,7 +71,7 @@ describe('Topology', () => {
       groups: ['default'],
       logger: silentLogger,
     });
-    topology = new Topology({ ...options, needed: () => [], beforeNew: async () => {} }, names);
+    topology = new Topology({ ...options, failures, needed: () => [], beforeNew: async () => {} }, names);
   });
 
   afterEach(() => {

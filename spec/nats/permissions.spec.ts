@@ -45,6 +45,10 @@ const USERS = {
     ],
     subscribe: ['_INBOX.>'],
   },
+  nolist: {
+    publish: RUN.filter((subject) => !/CONSUMER\.LIST|STREAM\.INFO\.orders~aside/.test(subject)),
+    subscribe: INBOX,
+  },
   noack: { publish: ['orders.>', '$JS.API.>'], subscribe: ['_INBOX.>'] },
 } as const;
 
@@ -117,6 +121,36 @@ describeWithNats('A user of NATS', () => {
     expect(await queue.deleteGroup('other')).toBe(true);
     expect(await queue.purge()).toBe(0);
     expect(await queue.stats()).toEqual({ ready: 0, unfinished: 0 });
+    await queue.deleteQueue();
+    const names: string[] = [];
+    for await (const name of (await suite.manager()).streams.names()) names.push(name);
+    expect(names).toEqual([]);
+  });
+
+  it('can diagnose a queue with the permissions to use it, and learns which others it needs', async () => {
+    await suite.open({ name: 'orders' }).publish('key', { n: 1 });
+    const diagnose = async (user: keyof typeof USERS) =>
+      (await open(user).diagnose()).findings.filter(({ code }) => code !== 'nats-single-server');
+    expect(await diagnose('runner')).toEqual([]);
+    expect(await diagnose('nolist')).toEqual(
+      ['CONSUMER.LIST.orders', 'STREAM.INFO.orders~aside'].map((subject) => ({
+        code: 'nats-missing-right',
+        severity: 'note',
+        message: expect.stringContaining(`may not publish to $JS.API.${subject}.`),
+      })),
+    );
+  });
+
+  it('cannot delete a queue without the permission, and goes on', async () => {
+    const queue = open('creator');
+    const holder = new Holder(queue);
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    const error = await failureOf(queue.deleteQueue());
+    expect(error).toMatchObject({ name: 'BackendUnavailableError', message: expect.stringContaining('STREAM.DELETE') });
+    await queue.publish('key', { n: 2 });
+    await eventually(() => holder.deliveries.length === 2);
+    expect(await holder.of(2).ack()).toBe(true);
   });
 
   it('can use a queue that another user created, and create none', async () => {

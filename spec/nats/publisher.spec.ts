@@ -8,6 +8,7 @@ describe('Publisher', () => {
   it('opens a group again that was published to while the groups were opened', async () => {
     const opened: string[][] = [];
     const topology = {
+      creates: true,
       open: async () => {
         opened.push([...publisher.addressed]);
         if (opened.length === 1) write('b');
@@ -20,10 +21,10 @@ describe('Publisher', () => {
       return { parcel: publisher.write(message) } as Pending<Parcel>;
     };
     const a = write('a');
-    await publisher.prepare({} as NatsLink);
+    await publisher.prepare({} as NatsLink, a);
     const b = write('b');
     expect([publisher.isPrepared(a), publisher.isPrepared(b)]).toEqual([true, false]);
-    await publisher.prepare({} as NatsLink);
+    await publisher.prepare({} as NatsLink, b);
     expect(publisher.isPrepared(b)).toBe(true);
     expect(opened).toEqual([['a'], ['a', 'b']]);
   });

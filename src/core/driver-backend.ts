@@ -179,11 +179,11 @@ export abstract class DriverBackend<Events extends EventMap<Events> = AnyEvents>
   }
 
   async diagnose(): Promise<QueueDiagnosis> {
-    return this.#administer(({ diagnose }, signal) => diagnose?.(signal));
+    return this.#administer((administration, signal) => administration.diagnose?.(signal));
   }
 
   async deleteQueue(): Promise<void> {
-    await this.#administer(({ deleteQueue }, signal) => deleteQueue?.(signal));
+    await this.#administer((administration, signal) => administration.deleteQueue?.(signal));
     await this.close();
   }
 

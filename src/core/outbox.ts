@@ -1,4 +1,4 @@
-import { BackendUnavailableError, QueueClosedError, type SluiceError } from '../errors.js';
+import { BackendUnavailableError, QueueClosedError, QueueNotFoundError, type SluiceError } from '../errors.js';
 import { BlockQueue } from '../internal/block-queue.js';
 import { describeError } from '../internal/describe.js';
 import { type Linked, LinkedList } from '../internal/linked-list.js';
@@ -151,10 +151,15 @@ export class Outbox<Parcel> {
     this.#sentSize = 0;
   }
 
-  /** Fails all messages with a fatal error. Those that were sent may have been stored. */
+  /**
+   * Fails all messages with a fatal error. Those that were sent may have been stored, unless the
+   * queue does not exist.
+   */
   refuse(reason: SluiceError): void {
     const { message, cause } = reason;
-    const ambiguous = new BackendUnavailableError(`${message}: it may have been enqueued`, { cause, retryable: false });
+    const ambiguous = QueueNotFoundError.is(reason)
+      ? reason
+      : new BackendUnavailableError(`${message}: it may have been enqueued`, { cause, retryable: false });
     this.#failLeading(() => true, { ambiguous, unsent: reason, unadmitted: reason });
   }
 

@@ -17,6 +17,7 @@ export function jetStreamApi(manager: JetStreamManager, inTime: <Value>(call: Pr
       add: (config: Partial<StreamConfig> & { readonly name: string }) => inTime(streams.add(config)),
       /** Changes the given fields of a fresh configuration. */
       update: (stream: string, config: Partial<StreamConfig>) => inTime(streams.update(stream, config)),
+      delete: (stream: string) => inTime(streams.delete(stream)),
       /** Reads a message, or the first one from `seq` on whose subject matches. */
       getMessage: async (stream: string, query: { readonly seq: number; readonly next_by_subj?: string }) =>
         (await inTime(streams.getMessage(stream, query as MsgRequest))) ?? undefined,

@@ -195,7 +195,8 @@ export class NatsSession implements GroupSession<NatsLink> {
     // The messages that have arrived in this turn are released.
     await new Promise((resolve) => setImmediate(resolve));
     await this.#unsettled.send(link);
-    while (this.#unsettled.isPending && link.isUp) {
+    // No server takes settlements for a queue that was deleted.
+    while (this.#unsettled.isPending && link.isUp && !this.#queue.topology.isDeleting) {
       // While no server takes settlements, requests without a pause would flood the link.
       await new Promise((resolve) => setTimeout(resolve, LEAVE_PAUSE));
       await this.#unsettled.send(link);
@@ -318,10 +319,14 @@ export class NatsSession implements GroupSession<NatsLink> {
   }
 
   #lost(reason: string): void {
+    const { creates, isDeleting } = this.#queue.topology;
     if (this.#host.isClosing || this.#isMissing) return;
-    this.#warn(`is gone or has no leader: ${reason}. It is created again if it is missing.`);
     this.#isMissing = true;
     this.#puller.stop();
+    // The queue closes when it is deleted.
+    if (isDeleting) return;
+    // Otherwise the stream ends with an error if the consumer is missing.
+    if (creates) this.#warn(`is gone or has no leader: ${reason}. It is created again if it is missing.`);
     this.#host.failed(new Error(reason), 'retryable');
     this.#host.restart();
   }

@@ -1,6 +1,7 @@
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/transport-node';
 import { DelayedInTransit } from '../core/delayed-in-transit.js';
+import { QueueNotFoundError } from '../errors.js';
 import { exponentialBackoff } from '../internal/exponential-backoff.js';
 import { ACK, type Answer, IN_PROGRESS, nak } from './answers.js';
 import type { NatsLink } from './link.js';
@@ -188,6 +189,13 @@ export class Mover {
   }
 
   #failed(error: unknown): void {
+    // The next consumer or publish with a delay starts it again.
+    if (QueueNotFoundError.is(error)) {
+      this.#isWanted = false;
+      this.#link = undefined;
+      this.#puller.stop();
+      return;
+    }
     // A single refusal can be transient, for instance after the stream was deleted. The connection
     // reports its own loss.
     if (this.#failures > 0 && this.#queue.failures.classify(error) !== 'retryable') this.#refused('begin', error);

@@ -1,4 +1,5 @@
-import type { ConsumerGroup, GroupInfo, MessageView, QueueStats } from '../backend.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConsumerGroup, GroupInfo, MessageView, QueueDiagnosis, QueueStats } from '../backend.js';
 import type { Connection } from '../core/connection.js';
 import type { Driver, DriverAdministration, DriverConsumer } from '../core/driver.js';
 import type { EngineErrors } from '../core/engine-errors.js';
@@ -7,6 +8,7 @@ import { GroupLoop } from '../core/group-loop.js';
 import { PublishLoop } from '../core/publish-loop.js';
 import type { UnreadGroups } from '../core/unread-group.js';
 import { Counts } from './counts.js';
+import { diagnose } from './diagnosis.js';
 import { NatsSession } from './group-session.js';
 import type { NatsLink } from './link.js';
 import { Mover } from './mover.js';
@@ -20,7 +22,7 @@ import type { NatsQueue } from './queue.js';
 import { Removals } from './removals.js';
 import { Server } from './server.js';
 import { Sweeper } from './sweeper.js';
-import { Topology } from './topology.js';
+import { DELETION, Topology } from './topology.js';
 import { unreadGroups } from './unread-groups.js';
 
 /**
@@ -47,6 +49,8 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   /** By consumer. */
   readonly #sessions = new Map<string, NatsSession>();
   readonly #closing = new AbortController();
+  /** Whether the link was made for the deletion of the queue. */
+  #isUnopened = false;
 
   constructor(options: CheckedNatsOptions) {
     const { name, publishTimeout, maxPending, logger } = options;
@@ -57,7 +61,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
     this.events = new QueueEvents({ queue: name, logger });
     this.connection = server.connect(this.events, (link) => this.#prepare(link));
     this.topology = new Topology(
-      { ...options, needed: () => this.#needed(), beforeNew: (link) => this.#beforeNew(link) },
+      { ...options, failures: this.failures, needed: () => this.#needed(), beforeNew: (link) => this.#beforeNew(link) },
       this.names,
     );
     this.#mover = new Mover(this);
@@ -69,7 +73,7 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
       sweeper: this.#sweeper,
       mover: this.#mover,
       sessions: this.#sessions,
-      known: () => new Set([...this.topology.groups, ...this.#needed()]),
+      known: () => new Set([...this.topology.groups, ...(this.topology.creates ? this.#needed() : [])]),
     });
     const declared = new Set(options.groups.map(this.names.consumer));
     this.#unread = unreadGroups(this, {
@@ -122,9 +126,11 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   }
 
   count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
-    return this.#request(signal, (link) =>
-      group === undefined ? this.#counts.all(link) : this.#counts.group(link, group),
-    );
+    return this.#request(signal, async (link) => {
+      if (group === undefined) return this.#counts.all(link);
+      await this.topology.expectGroup(link, group);
+      return this.#counts.group(link, group);
+    });
   }
 
   groups(signal: AbortSignal): Promise<Omit<GroupInfo, 'declared'>[]> {
@@ -138,9 +144,10 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   peek(group: ConsumerGroup, limit: number, signal: AbortSignal): Promise<MessageView[]> {
     const consumer = this.names.consumer(group);
     const moved = () => this.#mover.moved();
-    return this.#request(signal, (link) =>
-      peek(link, { names: this.names, consumer, session: this.#sessions.get(consumer), limit, moved }),
-    );
+    return this.#request(signal, async (link) => {
+      await this.topology.expectGroup(link, group);
+      return peek(link, { names: this.names, consumer, session: this.#sessions.get(consumer), limit, moved });
+    });
   }
 
   async purge(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<number> {
@@ -148,8 +155,38 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
     const onRemoved = (count: number) => {
       removed += count;
     };
-    await this.#request(signal, (link) => this.#purge(link, onRemoved).run(group));
+    await this.#request(signal, async (link) => {
+      if (group !== undefined) await this.topology.expectGroup(link, group);
+      await this.#purge(link, onRemoved).run(group);
+    });
     return removed;
+  }
+
+  diagnose(signal: AbortSignal): Promise<QueueDiagnosis> {
+    const isUsed = (consumer: string) => this.#sessions.get(consumer)?.isNeeded === true;
+    return this.#request(signal, (link) => diagnose(link, { ...this.options, names: this.names, isUsed }));
+  }
+
+  /**
+   * Deletes the streams with their consumers. Resolves when the server has removed their files, so
+   * that the queue can be created again.
+   */
+  async deleteQueue(signal: AbortSignal): Promise<void> {
+    const { stream, delayedStream, quarantine } = this.names;
+    let existed = false;
+    this.topology.isDeleting = true;
+    try {
+      // The consumers of this process lose the first stream last: then the queue closes.
+      for (const name of [quarantine, delayedStream, stream])
+        existed = (await this.connection.request(signal, (link) => deleteStream(link, name))) || existed;
+    } catch (error) {
+      this.topology.isDeleting = false;
+      // Nothing was opened over it.
+      if (this.#isUnopened) this.connection.drop(error);
+      throw error;
+    }
+    // The connection keeps the process alive as long as the queue is open.
+    if (existed) await sleep(Math.min(DELETION, this.options.publishTimeout / 2), undefined, { ref: false });
   }
 
   #purge(link: NatsLink, onRemoved?: (count: number) => void): Purge {
@@ -191,6 +228,8 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
 
   /** The declared groups exist before anything is published. */
   async #prepare(link: NatsLink): Promise<void> {
+    this.#isUnopened = this.topology.isDeleting;
+    if (this.#isUnopened) return;
     await this.topology.open(link);
     const { messages } = await this.#counts.delayed(link);
     this.#mover.reconnected(messages > 0);
@@ -209,5 +248,15 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   async #beforeNew(link: NatsLink): Promise<void> {
     await this.#sweeper.sweep();
     await this.#removals.awaitOthers(link);
+  }
+}
+
+/** Resolves to whether the stream existed. */
+async function deleteStream({ manager }: NatsLink, name: string): Promise<boolean> {
+  try {
+    return await manager.streams.delete(name);
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
   }
 }

@@ -98,9 +98,15 @@ export class Publisher implements PublishDriver<NatsLink, Parcel> {
     return group === undefined || !this.#missing.has(group);
   }
 
-  async prepare(link: NatsLink): Promise<void> {
+  async prepare(link: NatsLink, { parcel: { group } }: Pending<Parcel>): Promise<void> {
+    const { topology } = this.#queue;
+    if (!topology.creates && group !== undefined) {
+      await topology.expectGroup(link, group);
+      this.#missing.delete(group);
+      return;
+    }
     const opened = [...this.#missing];
-    await this.#queue.topology.open(link);
+    await topology.open(link);
     for (const group of opened) this.#missing.delete(group);
   }
 

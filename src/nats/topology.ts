@@ -10,7 +10,7 @@ import {
 } from '@nats-io/jetstream';
 import { millis, nanos } from '@nats-io/transport-node';
 import type { ConsumerGroup } from '../backend.js';
-import { FatalError } from '../core/engine-errors.js';
+import { type EngineErrors, FatalError } from '../core/engine-errors.js';
 import { DEFAULT_DEDUPE_WINDOW } from '../internal/dedupe-window.js';
 import { describeError } from '../internal/describe.js';
 import { addConsumer } from './counters.js';
@@ -54,13 +54,14 @@ type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subject
 type NewConsumer = Partial<ConsumerConfig> & { readonly durable_name: string };
 
 export interface TopologyOptions {
+  readonly failures: Pick<EngineErrors, 'notFound'>;
   /** The groups that must exist beside the declared ones. */
   readonly needed: () => Iterable<ConsumerGroup>;
   /** Runs before groups are created: a new group gets all messages of the stream. */
   readonly beforeNew: (link: NatsLink) => Promise<void>;
 }
 
-/** The streams and consumers of a queue. Creates the missing ones. */
+/** The streams and consumers of a queue. Creates the missing ones, unless the options forbid it. */
 export class Topology {
   readonly #options: CheckedNatsOptions & TopologyOptions;
   readonly #names: QueueNames;
@@ -73,10 +74,25 @@ export class Topology {
   readonly #warned = new Set<'lease' | 'window'>();
   /** False if the queue has had only other groups, also if its stream is created again. */
   #hasDefault = true;
+  #isDeleting = false;
 
   constructor(options: CheckedNatsOptions & TopologyOptions, names: QueueNames) {
     this.#options = options;
     this.#names = names;
+  }
+
+  /** Whether missing streams and consumers are created. Otherwise opening them fails. */
+  get creates(): boolean {
+    return this.#options.create && !this.#isDeleting;
+  }
+
+  /** Whether this process deletes the queue. */
+  get isDeleting(): boolean {
+    return this.#isDeleting;
+  }
+
+  set isDeleting(isDeleting: boolean) {
+    this.#isDeleting = isDeleting;
   }
 
   /** When the stream was created. In another stream, sequence numbers begin again. */
@@ -104,8 +120,19 @@ export class Topology {
     const { groupsDeclared, needed } = this.#options;
     const info = await this.#openStreams(link);
     if (!groupsDeclared) this.#hasDefault = await this.#needsDefault(link, info);
-    await this.#openGroups(link, new Set([...this.groups, ...needed()]));
+    // Without `create`, a missing group fails only the calls that need it, unless it is declared.
+    if (this.creates) await this.#openGroups(link, new Set([...this.groups, ...needed()]));
+    else if (groupsDeclared) await this.#openGroups(link, this.groups);
     this.#completedIn = info.created;
+  }
+
+  /** @throws {QueueNotFoundError} (a rejection) if the group is missing and must not be created */
+  async expectGroup({ manager }: NatsLink, group: ConsumerGroup): Promise<void> {
+    if (this.creates) return;
+    const { stream, consumer } = this.#names;
+    if ((await unlessMissing(() => manager.streams.info(stream))) === undefined) throw this.#notFound();
+    if ((await unlessMissing(() => manager.consumers.info(stream, consumer(group)))) === undefined)
+      throw this.#notFound(group);
   }
 
   /** Opens the streams and one group, or all groups if the stream was created again. */
@@ -119,17 +146,23 @@ export class Topology {
     await this.#completing;
   }
 
+  /** Also without `create`, the stream of the quarantine is created if the queue exists. */
   async openQuarantine(link: NatsLink): Promise<void> {
-    const { quarantine } = this.#names;
+    const { stream, quarantine } = this.#names;
+    if (!this.creates && (await this.#findStream(link, stream)) === undefined) throw this.#notFound();
     const description = 'Sluice: unreadable messages of the queue';
-    await this.#ensureStreams(link, { name: quarantine, description, subjects: [`${quarantine}.>`] });
+    const wanted = { name: quarantine, description, subjects: [`${quarantine}.>`] };
+    await this.#ensureStreams(link, !this.#isDeleting, wanted);
   }
 
-  /** The window of this process. A message that is sent again must be within the default window. */
+  /**
+   * The window of this process. A message that is sent again must be within the default window. A
+   * process that must not create the queue leaves a shorter default window as it is.
+   */
   get #window(): number {
-    const { dedupeWindow, publishTimeout } = this.#options;
+    const { dedupeWindow, publishTimeout, create } = this.#options;
     const isDefault = dedupeWindow === DEFAULT_DEDUPE_WINDOW;
-    return Math.ceil(isDefault ? Math.max(dedupeWindow, publishTimeout * 2) : dedupeWindow);
+    return Math.ceil(isDefault ? Math.max(create ? dedupeWindow : 0, publishTimeout * 2) : dedupeWindow);
   }
 
   async #openStreams(link: NatsLink): Promise<StreamInfo> {
@@ -137,19 +170,22 @@ export class Topology {
     const common = { description: 'Sluice: a queue', duplicate_window: nanos(this.#window) };
     const info = await this.#ensureStreams(
       link,
+      this.creates,
       // Not by interest: without a consumer, as during the shutdown of a server, such a stream
       // confirms messages and drops them.
       { ...common, name: stream, subjects: [messages], retention: RetentionPolicy.Limits },
       { ...common, name: delayedStream, subjects: [delayed], retention: RetentionPolicy.Workqueue },
     );
     this.#info = info;
-    await this.#ensureConsumer(link, delayedStream, { durable_name: mover, ack_wait: nanos(MOVER_LEASE) });
+    const config = { durable_name: mover, ack_wait: nanos(MOVER_LEASE) };
+    await this.#ensureConsumer(link, delayedStream, config, { missing: () => this.#notFound() });
     return info;
   }
 
-  /** Creates the missing streams, and resolves to the first one. */
-  async #ensureStreams(link: NatsLink, ...wanted: readonly WantedStream[]): Promise<StreamInfo> {
+  /** Creates the missing streams, or fails, and resolves to the first one. */
+  async #ensureStreams(link: NatsLink, creates: boolean, ...wanted: readonly WantedStream[]): Promise<StreamInfo> {
     const found = await Promise.all(wanted.map(({ name }) => this.#findStream(link, name)));
+    if (!creates && found.includes(undefined)) throw this.#notFound();
     await this.#deleted(wanted.filter((_, index) => found[index] === undefined));
     // In order: if the first stream belongs to another program, the second one is not created.
     for (const [index, config] of wanted.entries()) {
@@ -231,13 +267,13 @@ export class Topology {
     }
   }
 
-  /** Whether the queue has the group `default`, or no group at all. */
+  /** Whether the queue has the group `default`, or no group at all and may get it. */
   async #needsDefault({ manager }: NatsLink, { state }: StreamInfo): Promise<boolean> {
     const { stream, consumer } = this.#names;
-    if (state.consumer_count === 0) return this.#hasDefault;
+    if (state.consumer_count === 0) return this.creates && this.#hasDefault;
     const [name = ''] = this.#options.groups;
     if ((await unlessMissing(() => manager.consumers.info(stream, consumer(name)))) !== undefined) return true;
-    if (!this.#hasDefault) return false;
+    if (!this.#hasDefault || !this.creates) return false;
     try {
       const listed = await manager.consumers.list(stream);
       // The list omits a consumer without a leader.
@@ -264,7 +300,8 @@ export class Topology {
     const { lease, name } = this.#options;
     const wanted = nanos(Math.ceil(lease));
     const config = { durable_name: consumer(group), ack_wait: wanted };
-    const { ack_wait: actual = wanted } = await this.#ensureConsumer(link, stream, config, beforeNew);
+    const missing = () => this.#notFound(group);
+    const { ack_wait: actual = wanted } = await this.#ensureConsumer(link, stream, config, { beforeNew, missing });
     if (actual === wanted) return;
     const which = `Group ${JSON.stringify(group)} of queue ${JSON.stringify(name)}`;
     if (actual > wanted) {
@@ -281,11 +318,12 @@ export class Topology {
     link: NatsLink,
     stream: string,
     config: NewConsumer,
-    beforeNew?: () => Promise<void>,
+    { beforeNew, missing }: { readonly beforeNew?: () => Promise<void>; readonly missing: () => Error },
   ): Promise<ConsumerConfig> {
     const { manager } = link;
     const find = () => manager.consumers.info(stream, config.durable_name);
     const add = async () => {
+      if (!this.creates) throw missing();
       await beforeNew?.();
       return addConsumer(manager, stream, {
         ...config,
@@ -302,6 +340,10 @@ export class Topology {
         throw mismatch(`Consumer "${actual.durable_name}" of stream "${stream}"`, setting, has, value);
     }
     return actual;
+  }
+
+  #notFound(group?: ConsumerGroup): Error {
+    return this.#options.failures.notFound(group);
   }
 
   #warnOnce(topic: 'lease' | 'window', message: string, group?: ConsumerGroup): void {
