@@ -1,10 +1,12 @@
-import type { ConsumerGroup, GroupInfo, QueueStats } from '../backend.js';
+import type { ConsumerGroup, GroupInfo, QueueDiagnosis, QueueStats } from '../backend.js';
 import { DEFAULT_GROUP } from '../bridge/consume-options.js';
 import type { DriverAdministration } from '../core/driver.js';
 import { UnsupportedOperationError } from '../errors.js';
 import type { QueueContext } from './context.js';
 import { countMessages, type GroupConsumers, totalOf } from './counts.js';
+import { diagnose, type Facts } from './diagnosis.js';
 import type { RabbitLink } from './link.js';
+import type { GroupNames } from './names.js';
 import { QueueRequests } from './queue-requests.js';
 
 /** Sends requests over a connection, and again if it is lost, until the signal aborts. */
@@ -15,9 +17,14 @@ export class Administration implements DriverAdministration {
   readonly #context: QueueContext;
   readonly #consumers: GroupConsumers;
   readonly #ask: Ask;
+  readonly #facts: () => Facts;
 
-  /** @param consumers the consumers of this process */
-  constructor(context: QueueContext, consumers: GroupConsumers, ask: Ask) {
+  /**
+   * @param consumers the consumers of this process
+   * @param facts returns what the connections know about the server
+   */
+  constructor(context: QueueContext, consumers: GroupConsumers, ask: Ask, facts: () => Facts) {
+    this.#facts = facts;
     this.#context = context;
     this.#consumers = consumers;
     this.#ask = ask;
@@ -26,6 +33,7 @@ export class Administration implements DriverAdministration {
   /** @param group undefined: every group */
   count(group: ConsumerGroup | undefined, signal: AbortSignal): Promise<QueueStats> {
     return this.#ask(signal, async (link) => {
+      await this.#check(link, group);
       const requests = new QueueRequests(link, signal);
       const groups = group === undefined ? this.#context.groups : [group];
       const stats = await countMessages(requests, this.#context, groups, this.#consumers);
@@ -40,13 +48,14 @@ export class Administration implements DriverAdministration {
    * processes that do not pause.
    */
   groups(signal: AbortSignal): Promise<Omit<GroupInfo, 'declared'>[]> {
-    const { groups, names } = this.#context;
+    const { groups, names, existence } = this.#context;
     return this.#ask(signal, async (link) => {
+      await this.#check(link);
       const requests = new QueueRequests(link, signal);
       const infos: Omit<GroupInfo, 'declared'>[] = [];
       for (const name of new Set([...groups, DEFAULT_GROUP])) {
         const queue = await requests.look(names.group(name).queue);
-        if (queue === undefined && !groups.includes(name)) continue;
+        if (queue === undefined && !existence.groups.includes(name)) continue;
         const stats = await countMessages(requests, this.#context, [name], this.#consumers);
         infos.push({ name, ...stats, consumers: queue?.consumerCount ?? 0 });
       }
@@ -65,15 +74,13 @@ export class Administration implements DriverAdministration {
     // Stays true if the connection is lost after a queue was deleted.
     let existed = false;
     return this.#ask(signal, async (link) => {
+      await this.#check(link);
       const requests = new QueueRequests(link, signal);
       for (const name of [queue, again]) existed ||= (await requests.look(name)) !== undefined;
       const levels = [...(await requests.levels(publishDelay)), ...(await requests.levels(delay))];
       // The queue of the group comes last: if something fails before, the next call still finds the
       // group.
-      for (const name of [...levels, again, queue]) {
-        await requests.send((channel) => channel.exchangeDelete({ exchange: name }));
-        await requests.send((channel) => channel.queueDelete({ queue: name }));
-      }
+      for (const name of [...levels, again, queue]) await requests.delete(name);
       await requests.close();
       delayed.purged(group);
       return existed;
@@ -109,6 +116,7 @@ export class Administration implements DriverAdministration {
     const shared = { waiting: 0, only: 0 };
     await Promise.all(purged.map((each) => this.#consumers.get(each)?.requeued()));
     await this.#ask(signal, async (link) => {
+      await this.#check(link, group);
       const requests = new QueueRequests(link, signal);
       // Adds up queue by queue: the connection may be lost between two of them.
       const remove = async (queues: readonly string[], sums: typeof shared, kind: keyof typeof shared) => {
@@ -141,4 +149,55 @@ export class Administration implements DriverAdministration {
     });
     return shared.waiting + totalOf(all).ready;
   }
+
+  diagnose(signal: AbortSignal): Promise<QueueDiagnosis> {
+    return this.#ask(signal, async (link) => {
+      await this.#check(link);
+      const requests = new QueueRequests(link, signal);
+      const diagnosis = await diagnose(requests, this.#context, this.#facts());
+      await requests.close();
+      return diagnosis;
+    });
+  }
+
+  /**
+   * Deletes the exchange, the quarantine, the levels of delays, the declared groups and `default`.
+   * AMQP cannot list queues, so the groups that this backend does not declare stay, without new
+   * messages: `deleteGroup` deletes them first, or `rabbitmqctl` afterwards.
+   */
+  async deleteQueue(signal: AbortSignal): Promise<void> {
+    const { groups, names, delayed, existence } = this.#context;
+    const all = [...new Set([...groups, DEFAULT_GROUP])];
+    existence.isDeleting = true;
+    try {
+      await this.#ask(signal, async (link) => {
+        const requests = new QueueRequests(link, signal);
+        // Without its exchange, the queue gets no new messages.
+        await requests.delete(names.exchange);
+        const delays = [names.delay, ...all.flatMap((group) => levelsOf(names.group(group)))];
+        for (const delay of delays) for (const level of await requests.levels(delay)) await requests.delete(level);
+        await requests.delete(names.quarantine);
+        // Last: the consumers of this process lose their queues, and then the backend closes.
+        for (const group of all) {
+          const { queue, again } = names.group(group);
+          for (const name of [again, queue]) await requests.delete(name);
+        }
+        await requests.close();
+      });
+    } catch (error) {
+      existence.isDeleting = false;
+      throw error;
+    }
+    for (const group of all) delayed.purged(group);
+  }
+
+  /** @param group undefined: the declared groups */
+  #check(link: RabbitLink, group?: ConsumerGroup): Promise<void> {
+    const { existence } = this.#context;
+    return existence.check(link, group === undefined ? existence.groups : [group]);
+  }
+}
+
+function levelsOf({ publishDelay, delay }: GroupNames): string[] {
+  return [publishDelay, delay];
 }

@@ -4,7 +4,9 @@ type Strings<Keys extends string> = Readonly<Record<Keys, string>>;
 export interface Channel {
   readonly active: boolean;
   queueDeclare(options: QueueOptions): Promise<QueueCounts>;
-  exchangeDeclare(options: Strings<'exchange' | 'type'> & { readonly durable: boolean }): Promise<unknown>;
+  exchangeDeclare(
+    options: Strings<'exchange' | 'type'> & { readonly durable?: boolean; readonly passive?: boolean },
+  ): Promise<unknown>;
   queueBind(options: Strings<'exchange' | 'queue'> & { readonly routingKey?: string }): Promise<unknown>;
   exchangeBind(options: Strings<'source' | 'destination' | 'routingKey'>): Promise<unknown>;
   /** Does not fail if the queue does not exist. */

@@ -3,6 +3,7 @@ import type { EngineErrors } from '../core/engine-errors.js';
 import type { QueueEvents } from '../core/events.js';
 import type { Logger } from '../internal/logger.js';
 import type { DelayedMessages } from './delayed-messages.js';
+import type { Existence } from './existence.js';
 import type { QueueNames } from './names.js';
 
 /** What all parts of one queue share. */
@@ -15,6 +16,7 @@ export interface QueueContext {
   readonly serverId: string;
   /** Undefined for the client of a caller that hides its vhost. */
   readonly vhost: string | undefined;
+  readonly existence: Existence;
   readonly failures: EngineErrors;
   readonly events: QueueEvents;
   readonly delayed: DelayedMessages;

@@ -73,18 +73,25 @@ const MOST_READ = 2 * 1024 * 1024;
  * Ends a new connection if the server does not speak AMQP. The client would take any bytes for the
  * length of a frame, then wait for that many bytes, or throw in an event handler of its socket,
  * where the error cannot be caught.
+ * @param onGreeting called with the parts of the frames that the server sends before it is connected
  */
-export function refuseOtherProtocols(client: Client): void {
+export function refuseOtherProtocols(client: Client, onGreeting: (bytes: Buffer) => void): void {
   const socket = socketOf(client);
   const read = socket?.read;
   if (socket === undefined || read === undefined) return;
   // A frame ends with one more byte.
   let most = FRAME_MAX + 1;
+  let isConnected = false;
   client.on('connection', () => {
     most = MOST_READ;
+    isConnected = true;
   });
   socket.read = (size) => {
-    if (size === undefined || size <= most) return read.call(socket, size);
+    if (size === undefined || size <= most) {
+      const bytes = read.call(socket, size);
+      if (!isConnected && Buffer.isBuffer(bytes)) onGreeting(bytes);
+      return bytes;
+    }
     socket.destroy?.(Object.assign(new Error('It does not speak AMQP'), { code: 'FRAME_ERROR' }));
     return null;
   };

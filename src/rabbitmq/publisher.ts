@@ -17,7 +17,7 @@ import type { RabbitLink } from './link.js';
 import { bodyOf, envelopeOf, type Outgoing, quarantineProperties } from './message.js';
 import { codeOf, largestBody } from './rabbitmq-errors.js';
 import type { Server } from './server.js';
-import { declareGroups } from './topology.js';
+import { openQueue } from './topology.js';
 
 export interface PublisherOptions extends QueueContext {
   readonly server: Server;
@@ -51,6 +51,8 @@ interface PublishChannel {
    * The first message goes alone. A new queue may refuse it, and no later message may overtake it.
    */
   readonly proven: Set<ConsumerGroup | undefined>;
+  /** The groups that exist, if they must not be created. */
+  readonly found: Set<ConsumerGroup>;
 }
 
 /** The largest message that RabbitMQ accepts by default, in bytes. */
@@ -184,14 +186,18 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     return proven !== undefined && (proven.has(undefined) || (group !== undefined && proven.has(group)));
   }
 
-  /** Whether the levels of its delay exist. */
+  /** Whether its group and the levels of its delay exist. */
   isPrepared(pending: Pending<Parcel>): boolean {
-    const { delays } = pending.parcel;
+    const { delays, group } = pending.parcel;
+    if (group !== undefined && !this.#options.existence.creates && this.#channel?.found.has(group) !== true)
+      return false;
     return delays === undefined || delays.isReadyFor(remainingDelay(pending, performance.now()));
   }
 
-  async prepare(link: RabbitLink, { parcel: { delays, delay } }: Pending<Parcel>): Promise<void> {
+  async prepare(link: RabbitLink, { parcel: { delays, delay, group } }: Pending<Parcel>): Promise<void> {
     try {
+      await this.#options.existence.check(link, group === undefined ? [] : [group]);
+      if (group !== undefined) this.#channel?.found.add(group);
       await delays?.declareFor(link, delay);
     } catch (error) {
       // Earlier declarations may be gone. Over the next link, everything is declared again.
@@ -233,18 +239,18 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
 
   /** Opens the channel of a new link, and declares what messages need. */
   async #open(link: RabbitLink): Promise<void> {
-    const { groups, delayed, onDeclared } = this.#options;
+    const { existence, delayed, onDeclared } = this.#options;
     const channel = await link.openChannel((cause) => {
       if (!this.#closed || !this.#loop.isEmpty) this.connection.lose(link, cause);
     });
-    await declareGroups(link, groups, this.#options);
+    await openQueue(link, this.#options);
     onDeclared(link);
     await channel.confirmSelect();
     const returned = new Set<string>();
     channel.on('basic.return', ({ messageId = '' }) => returned.add(messageId));
     if (this.#channel !== undefined) delayed.disturbed();
     for (const delays of [this.#toAll, ...this.#redelivery.values(), ...this.#toGroups.values()]) delays.forget();
-    this.#channel = { link, channel, returned, proven: new Set() };
+    this.#channel = { link, channel, returned, proven: new Set(), found: new Set(existence.groups) };
   }
 
   get #blockedError(): Error | undefined {
@@ -269,6 +275,12 @@ export class Publisher implements DriverPublisher, PublishDriver<RabbitLink, Par
     const { envelope, group, delay, isNew } = pending.parcel;
     proven.add(group);
     if (returned.size > 0 && returned.has(envelope.messageId ?? '')) {
+      const { existence } = this.#options;
+      if (!existence.creates) {
+        returned.delete(envelope.messageId ?? '');
+        pending.fail(existence.unrouted(group));
+        return;
+      }
       // Over the next link, everything is declared again, and the message is sent again.
       this.connection.lose(link, new Error('RabbitMQ has no queue for a message: a queue or exchange was deleted'));
       return;

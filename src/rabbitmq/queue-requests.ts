@@ -40,6 +40,12 @@ export class QueueRequests {
     }
   }
 
+  /** Deletes the exchange and the queue of this name, if they exist. */
+  async delete(name: string): Promise<void> {
+    await this.send((channel) => channel.exchangeDelete({ exchange: name }));
+    await this.send((channel) => channel.queueDelete({ queue: name }));
+  }
+
   /** Counts the messages and consumers of a queue. Resolves to undefined if it does not exist. */
   async look(queue: string): Promise<QueueCounts | undefined> {
     if (this.#signal?.aborted) {
@@ -50,6 +56,17 @@ export class QueueRequests {
       return await this.send((channel) => channel.queueDeclare({ queue, passive: true }));
     } catch (error) {
       if (codeOf(error) === 'NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+
+  async hasExchange(exchange: string): Promise<boolean> {
+    try {
+      // The server ignores the type.
+      await this.send((channel) => channel.exchangeDeclare({ exchange, type: 'fanout', passive: true }));
+      return true;
+    } catch (error) {
+      if (codeOf(error) === 'NOT_FOUND') return false;
       throw error;
     }
   }

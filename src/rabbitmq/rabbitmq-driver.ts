@@ -10,6 +10,7 @@ import { Consuming } from './consuming.js';
 import type { QueueContext } from './context.js';
 import { OverdueError } from './deadlines.js';
 import { DelayedMessages } from './delayed-messages.js';
+import { Existence } from './existence.js';
 import { GroupConsumer } from './group-consumer.js';
 import { GroupLog } from './group-log.js';
 import type { RabbitLink } from './link.js';
@@ -52,6 +53,7 @@ export class RabbitMqDriver implements Driver {
       groups,
       serverId: server.id,
       vhost: server.vhost,
+      existence: new Existence({ ...options, names, failures: this.failures }),
       failures: this.failures,
       events: this.events,
       delayed,
@@ -72,7 +74,16 @@ export class RabbitMqDriver implements Driver {
     });
     const onDeclared = (link: RabbitLink) => void unread.look(link);
     this.publisher = new Publisher({ ...context, server, publishTimeout, maxPending, onDeclared });
-    this.administration = new Administration(context, this.#consumers, (signal, ask) => this.#ask(signal, ask));
+    this.administration = new Administration(
+      context,
+      this.#consumers,
+      (signal, ask) => this.#ask(signal, ask),
+      () => ({
+        version: server.version,
+        isOwn: server.isOwn,
+        blocked: this.publisher.connection.link?.blocked ?? this.#consuming.first.link?.blocked,
+      }),
+    );
   }
 
   createConsumer(group: ConsumerGroup): GroupConsumer {

@@ -10,6 +10,7 @@ import { FRAME_MAX, flattenAllHeaders, refuseOtherProtocols } from './frames.js'
 import { RabbitLink } from './link.js';
 import type { CheckedRabbitMqOptions } from './options.js';
 import { rabbitMqFailures } from './rabbitmq-errors.js';
+import { readVersion } from './server-version.js';
 import { clientOptions, RABBITMQ_URL, serverIdOf } from './url.js';
 
 /** The default of the client, for the client of a caller that hides its option. */
@@ -41,6 +42,7 @@ export class Server {
   /** Identifies the server within this process. */
   readonly id: string;
   #frameMax: number;
+  #version: string | undefined;
   #isLeaving = false;
   #release: (() => void) | undefined;
   readonly #options: CheckedRabbitMqOptions;
@@ -62,6 +64,16 @@ export class Server {
   get vhost(): string | undefined {
     const { server } = this.#options;
     return 'url' in server ? clientOptions(server.url).vhost : vhostOf(server.client);
+  }
+
+  /** Such as `4.0.5`. Undefined before a connection, and for the client of a caller. */
+  get version(): string | undefined {
+    return this.#version;
+  }
+
+  /** Whether the queue opens its connections itself. */
+  get isOwn(): boolean {
+    return 'url' in this.#options.server;
   }
 
   /** How many bytes the properties of a message may take. */
@@ -142,7 +154,9 @@ export class Server {
       retryLow: NEVER,
       retryHigh: NEVER,
     });
-    refuseOtherProtocols(client as unknown as Client);
+    refuseOtherProtocols(client as unknown as Client, (bytes) => {
+      this.#version = readVersion(bytes) ?? this.#version;
+    });
     flattenAllHeaders(client);
     return { client: client as unknown as Client, owned: true };
   }

@@ -100,7 +100,7 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
 
   /** Opens a channel and consumes over it. */
   async begin(link: RabbitLink): Promise<void> {
-    const { topology, group, unconfirmed, delayed } = this.#options;
+    const { topology, group, unconfirmed, delayed, existence } = this.#options;
     if (this.#channel !== undefined) return;
     if (this.#shortLived > 1) await this.#sleep(backoff(undefined, this.#shortLived - 1));
     if (this.#stopped) return;
@@ -108,7 +108,8 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
     if (this.#stopped) return;
     const channel = await GroupChannel.open(link, {
       onCancelled: (error, queue) => {
-        if (this.#channel !== channel) return;
+        // The queue closes when it is deleted.
+        if (this.#channel !== channel || existence.isDeleting) return;
         topology.forget(link, group);
         this.#lost(channel);
         void this.#closeCancelled(channel, error, queue);
@@ -367,12 +368,12 @@ export class SubscriberSession implements GroupSession<RabbitLink> {
 
   /** Logs why the broker cancelled a consumer. Closes the channel, which requeues its messages. */
   async #closeCancelled(channel: GroupChannel, error: unknown, queue: string | undefined): Promise<void> {
-    const { queueName, group, log } = this.#options;
+    const { queueName, group, log, existence } = this.#options;
     const which = `group ${JSON.stringify(group)} of queue ${JSON.stringify(queueName)}`;
     if (await isTimeoutCancellation(error, queue, channel)) this.#logTimeout(error);
     else
       log.warn(
-        `RabbitMQ has cancelled the consumer of ${which}, for instance because its queue was deleted: it is declared again`,
+        `RabbitMQ has cancelled the consumer of ${which}, for instance because its queue was deleted${existence.creates ? ': it is declared again' : ''}`,
         error,
       );
     await channel.close();

@@ -3,6 +3,7 @@ import { withDeadline } from '../core/deadline.js';
 import type { QueueOptions } from './client.js';
 import type { QueueContext } from './context.js';
 import type { RabbitLink } from './link.js';
+import type { QueueNames } from './names.js';
 import { QueueRequests } from './queue-requests.js';
 
 /** The highest `x-delivery-limit`: the broker must not drop messages. */
@@ -25,6 +26,20 @@ export function keepingQueue(queue: string, settings: QueueOptions['arguments'] 
     queue,
     durable: true,
     arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': NEVER_DROPPED, ...settings },
+  };
+}
+
+/** Returns the queue of the quarantine, and the settings of the queues of groups. */
+export function settingsOf({ quarantine }: Pick<QueueNames, 'quarantine'>) {
+  return {
+    queue: keepingQueue(quarantine, { 'x-overflow': 'reject-publish' }),
+    // Whatever a policy limits, the broker drops no confirmed message: a full queue refuses
+    // publishes, and a message that expires or was delivered too often goes to quarantine.
+    settings: {
+      'x-overflow': 'reject-publish',
+      'x-dead-letter-exchange': quarantine,
+      'x-dead-letter-strategy': 'at-least-once',
+    },
   };
 }
 
@@ -63,6 +78,7 @@ async function declareInTurn(
 ): Promise<void> {
   const { names } = options;
   const { exchange, quarantine } = names;
+  const { queue: quarantineQueue, settings } = settingsOf(names);
   const requests = new QueueRequests(link);
   const declareExchange = (name: string) =>
     requests.send((channel) => channel.exchangeDeclare({ exchange: name, type: 'fanout', durable: true }));
@@ -72,15 +88,8 @@ async function declareInTurn(
   const bind = (from: string, queue: string) =>
     requests.send((channel) => channel.queueBind({ exchange: from, queue }));
   for (const each of [exchange, quarantine]) await declareExchange(each);
-  await declareQueue(keepingQueue(quarantine, { 'x-overflow': 'reject-publish' }));
+  await declareQueue(quarantineQueue);
   await bind(quarantine, quarantine);
-  // Whatever a policy limits, the broker drops no confirmed message: a full queue refuses
-  // publishes, and a message that expires or was delivered too often goes to quarantine.
-  const settings = {
-    'x-overflow': 'reject-publish',
-    'x-dead-letter-exchange': quarantine,
-    'x-dead-letter-strategy': 'at-least-once',
-  };
   for (const group of groups) {
     const { queue, again } = names.group(group);
     for (const each of [queue, again]) await declareQueue(keepingQueue(each, settings), group);
@@ -107,6 +116,13 @@ function warnOfOutdated(
   );
 }
 
+/** Declares the queue with its declared groups. If it must not be created, checks that it exists. */
+export async function openQueue(link: RabbitLink, context: QueueContext): Promise<void> {
+  const { existence, groups } = context;
+  if (existence.creates) await declareGroups(link, groups, context);
+  else await existence.check(link, existence.groups);
+}
+
 /** Declares the groups that this process consumes for, once over each link. */
 export class Topology {
   readonly #context: QueueContext;
@@ -116,11 +132,12 @@ export class Topology {
     this.#context = context;
   }
 
-  /** Declares the groups of the options. */
+  /** Declares the groups of the options. Over a link to delete the queue, declares nothing yet. */
   async prepare(link: RabbitLink): Promise<void> {
-    const { groups } = this.#context;
-    await declareGroups(link, groups, this.#context);
-    this.#open.set(link, new Map(groups.map((group) => [group, Promise.resolve()])));
+    const { groups, existence } = this.#context;
+    const { creates } = existence;
+    if (!existence.isDeleting) await openQueue(link, this.#context);
+    this.#open.set(link, new Map(creates ? groups.map((group) => [group, Promise.resolve()]) : []));
   }
 
   /** Resolves when the group exists. */
@@ -128,7 +145,9 @@ export class Topology {
     const known = this.#open.get(link);
     let opened = known?.get(group);
     if (opened === undefined) {
-      opened = declareGroups(link, [group], this.#context);
+      opened = this.#context.existence.creates
+        ? declareGroups(link, [group], this.#context)
+        : this.#context.existence.check(link, [group]);
       known?.set(group, opened);
       // Every caller of `open` gets the error.
       opened.catch(() => this.forget(link, group));
