@@ -161,8 +161,7 @@ describeWithNats('A NatsBackend with `create: false`', () => {
     const before = suite.open({ lease: 1000, dedupeWindow: 60_000 });
     await before.stats();
     await before.close();
-    const queue = open({ lease: 5000 });
-    await queue.stats();
+    for (const groups of [undefined, ['default']]) await open({ groups, lease: 5000 }).stats();
     const { config } = await suite.group();
     expect(config.ack_wait).toBe(1_000_000_000);
     const manager = await suite.manager();

@@ -48,7 +48,7 @@ export class NatsBackend<Events extends EventMap<Events> = AnyEvents> extends Dr
    * Creates a queue from the environment: `NATS_URL`, and optionally `QUEUE_NAME` (default:
    * `default`), `QUEUE_GROUPS` (a list with commas; default: `default`), `QUEUE_LEASE`,
    * `QUEUE_PUBLISH_TIMEOUT` and `QUEUE_DEDUPE_WINDOW` (milliseconds; default: 30,000, 10,000 and
-   * 120,000), `NATS_DOMAIN` (default: the domain of the server).
+   * 120,000), `QUEUE_CREATE` (default: `true`), `NATS_DOMAIN` (default: the domain of the server).
    * @throws {ConfigurationError} if a variable is missing or malformed. The message names the
    * variable.
    */

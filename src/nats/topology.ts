@@ -120,19 +120,17 @@ export class Topology {
     const { groupsDeclared, needed } = this.#options;
     const info = await this.#openStreams(link);
     if (!groupsDeclared) this.#hasDefault = await this.#needsDefault(link, info);
-    // Without `create`, a missing group fails only the calls that need it, unless it is declared.
     if (this.creates) await this.#openGroups(link, new Set([...this.groups, ...needed()]));
-    else if (groupsDeclared) await this.#openGroups(link, this.groups);
+    // Another group that is missing fails only the calls that need it.
+    else if (groupsDeclared) for (const group of this.groups) await this.#findGroup(link, group);
     this.#completedIn = info.created;
   }
 
   /** @throws {QueueNotFoundError} (a rejection) if the group is missing and must not be created */
-  async expectGroup({ manager }: NatsLink, group: ConsumerGroup): Promise<void> {
+  async expectGroup(link: NatsLink, group: ConsumerGroup): Promise<void> {
     if (this.creates) return;
-    const { stream, consumer } = this.#names;
-    if ((await unlessMissing(() => manager.streams.info(stream))) === undefined) throw this.#notFound();
-    if ((await unlessMissing(() => manager.consumers.info(stream, consumer(group)))) === undefined)
-      throw this.#notFound(group);
+    if ((await this.#findStream(link, this.#names.stream)) === undefined) throw this.#notFound();
+    await this.#findGroup(link, group);
   }
 
   /** Opens the streams and one group, or all groups if the stream was created again. */
@@ -293,6 +291,12 @@ export class Topology {
       return prepared;
     };
     for (const group of groups) await this.#openGroup(link, group, beforeNew);
+  }
+
+  async #findGroup({ manager }: NatsLink, group: ConsumerGroup): Promise<void> {
+    const { stream, consumer } = this.#names;
+    const found = await unlessMissing(() => manager.consumers.info(stream, consumer(group)));
+    if (found === undefined) throw this.#notFound(group);
   }
 
   async #openGroup(link: NatsLink, group: ConsumerGroup, beforeNew: () => Promise<void>): Promise<void> {

@@ -53,7 +53,7 @@ export function checkRabbitMqOptions(options: RabbitMqBackendOptions | undefined
   return { server: checkServer(given, { ...RABBITMQ_URL, checkClient }), ...checkDriverOptions(given) };
 }
 
-/** Reads RABBITMQ_URL, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE and QUEUE_PUBLISH_TIMEOUT. */
+/** Reads RABBITMQ_URL and the variables of every engine. */
 export function readRabbitMqEnv(env: Env): RabbitMqBackendOptions {
   return readDriverEnv(env, 'RABBITMQ_URL', RABBITMQ_URL);
 }

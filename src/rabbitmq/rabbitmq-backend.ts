@@ -19,7 +19,10 @@ export interface RabbitMqFromEnvOptions {
  * majority of its nodes.
  *
  * *Gotchas*:
- * - A backend without `groups` creates the group `default`, even if the queue has other groups.
+ * - A backend without `groups` creates the group `default`, even if the queue has other groups,
+ *   unless `create` is false.
+ * - `deleteQueue()` leaves the groups that the backend does not declare, except `default`: AMQP
+ *   cannot list queues.
  * - A message stays until every group has settled it, so a group without a consumer fills the
  *   server. A group that is added to `groups` starts with the next message.
  * - RabbitMQ does not deduplicate: `publish` stores a second message with the same `id`, and
@@ -55,7 +58,8 @@ export class RabbitMqBackend<Events extends EventMap<Events> = AnyEvents> extend
   /**
    * Creates the backend from the environment: `RABBITMQ_URL`, and optionally `QUEUE_NAME` (default:
    * `default`), `QUEUE_GROUPS` (separated by commas; default: `default`), `QUEUE_LEASE` and
-   * `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000).
+   * `QUEUE_PUBLISH_TIMEOUT` (milliseconds; default: 30,000 and 10,000), and `QUEUE_CREATE` (default:
+   * `true`).
    * @throws {ConfigurationError} if a variable is missing or malformed. The message names the
    * variable.
    */
