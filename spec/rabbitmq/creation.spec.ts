@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { QueueNotFoundError } from 'sluice';
 import type { RabbitMqBackend } from 'sluice/rabbitmq';
 import { Holder } from '../support/consumers.js';
@@ -138,7 +137,7 @@ describeWithRabbitMq('A RabbitMqBackend with `create: false`', () => {
     await eventually(() => holder.error !== undefined);
     expect(holder.error).toBeInstanceOf(QueueNotFoundError);
     for (const call of Object.values(CALLS)) await expectNotFound(call(queue), /does not exist/);
-    await sleep(500);
+    await queue.close();
     expect(await onServer(suite)).toEqual([]);
     expect(logger.warnings.filter((line) => /declared again/.test(line))).toEqual([]);
   });
