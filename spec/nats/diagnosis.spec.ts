@@ -8,7 +8,11 @@ import { isAtLeast } from '../support/servers/server-version.js';
 
 const HOUR = 3_600_000;
 
-const problemsOf = ({ findings }: QueueDiagnosis) => findings.filter(({ severity }) => severity === 'problem');
+/** The findings but those of groups without a consumer, which most of these queues have. */
+const findingsOf = ({ findings }: QueueDiagnosis) => findings.filter(({ code }) => code !== 'group-without-consumer');
+
+const problemsOf = (diagnosis: QueueDiagnosis) =>
+  findingsOf(diagnosis).filter(({ severity }) => severity === 'problem');
 
 const find = ({ findings }: QueueDiagnosis, code: string): QueueFinding | undefined =>
   findings.find((finding) => finding.code === code);
@@ -22,13 +26,37 @@ describeWithNats('diagnose() on NATS', () => {
     await queue.publish('key', { n: 2 }, { delay: HOUR });
     const holder = new Holder(queue, { group: 'a' });
     await eventually(() => holder.deliveries.length === 1);
-    const { server, clients, clockDifference, findings } = await queue.diagnose();
+    const diagnosis = await queue.diagnose();
+    const { server, clients, clockDifference } = diagnosis;
     const { version } = (await suite.connection()).info ?? {};
     expect(server).toBe(`NATS ${version}`);
     expect(clients).toEqual(['@nats-io/jetstream', '@nats-io/transport-node']);
-    expect(findings.map(({ code, severity }) => [code, severity])).toEqual([['nats-single-server', 'note']]);
+    expect(findingsOf(diagnosis).map(({ code, severity }) => [code, severity])).toEqual([
+      ['nats-single-server', 'note'],
+    ]);
     if (isAtLeast('nats-server', [2, 10])) expect(Math.abs(clockDifference ?? Number.NaN)).toBeLessThan(10_000);
     else expect(clockDifference).toBeUndefined();
+  });
+
+  it('finds groups without a consumer, and what they retain', async () => {
+    const queue = suite.open({ groups: ['a', 'b'] });
+    const groupsFound = async () =>
+      (await suite.open({ groups: ['a', 'b'] }).diagnose()).findings
+        .filter(({ code }) => code === 'group-without-consumer')
+        .map(({ severity, message }) => [
+          severity,
+          message.slice(0, message.indexOf(' of queue')),
+          /\d+ messages?/.exec(message)?.[0],
+        ]);
+    await queue.stats();
+    expect(await groupsFound()).toEqual([
+      ['note', 'Group "a"', undefined],
+      ['note', 'Group "b"', undefined],
+    ]);
+    const holder = new Holder(queue, { group: 'a' });
+    await queue.publish('key', { n: 1 });
+    await eventually(() => holder.deliveries.length === 1);
+    expect(await groupsFound()).toEqual([['problem', 'Group "b"', '1 message']]);
   });
 
   it('does not name the packages of a client that it was given', async () => {
@@ -137,7 +165,7 @@ describeWithNats('diagnose() on a cluster of NATS', () => {
     const safe = suite.open({ url: cluster.url, name: 'safe', replicas: 3 });
     await safe.stats();
     await cluster.whole();
-    expect((await safe.diagnose()).findings).toEqual([]);
+    expect(findingsOf(await safe.diagnose())).toEqual([]);
   });
 
   it('finds a replica that is offline', async () => {

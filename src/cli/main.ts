@@ -1,12 +1,10 @@
-import { createRequire } from 'node:module';
 import { CommanderError } from '@commander-js/extra-typings';
 import { createProgram, usageErrorOf } from './command-line.js';
 import { CommandError, EXIT, type ExitCode, oneLine } from './failures.js';
 import { Queues } from './open-queue.js';
+import { ownVersion } from './package-version.js';
 import type { Body, Program } from './program.js';
 import { Shell } from './shell.js';
-
-const { version } = createRequire(import.meta.url)('sluice/package.json') as { version: string };
 
 let exitCode: ExitCode = EXIT.done;
 
@@ -41,7 +39,7 @@ process.on('uncaughtException', (error) => {
   process.exit(exitCode);
 });
 
-const program = createProgram(version, (text) => process.stdout.write(text), runCommand);
+const program = createProgram(ownVersion(), (text) => process.stdout.write(text), runCommand);
 try {
   await program.parseAsync();
 } catch (error) {

@@ -2,6 +2,11 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
+/** The version of this package. */
+export function ownVersion(): string {
+  return createRequire(import.meta.url)('sluice/package.json').version;
+}
+
 /** Returns the version of a package that this one or the application has. Undefined: neither has it. */
 export function versionOf(name: string): string | undefined {
   for (const from of [import.meta.url, path.join(process.cwd(), 'index.js')]) {

@@ -16,16 +16,33 @@ const NO_LINES = Object.fromEntries(
   ),
 );
 
+/** Neither lines, colours nor margins. */
+const PLAIN = {
+  chars: { ...NO_LINES, middle: '  ' },
+  style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+};
+
 /** Returns the lines of a table with a title over each column. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const table = new Table({
+    ...PLAIN,
     head: columns.map(({ title }) => title),
-    chars: { ...NO_LINES, middle: '  ' },
-    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
     colAligns: columns.map(({ isNumber = false }) => (isNumber ? 'right' : 'left')),
     colWidths: columns.map(({ width }) => width ?? null),
   });
-  table.push(...rows.map((row) => row.map(withoutControls)));
+  return linesOf(
+    table,
+    rows.map((row) => row.map(withoutControls)),
+  );
+}
+
+/** Breaks a text into lines between its words. @param width in columns of the terminal */
+export function wrapped(text: string, width: number): string[] {
+  return linesOf(new Table({ ...PLAIN, colWidths: [width], wordWrap: true }), [[withoutControls(text)]]);
+}
+
+function linesOf(table: Table.Table, rows: readonly string[][]): string[] {
+  table.push(...rows);
   return table
     .toString()
     .split('\n')

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumerInfo, DiscardPolicy, StorageType, type StreamInfo } from '@nats-io/jetstream';
 import { millis } from '@nats-io/transport-node';
 import type { QueueDiagnosis, QueueFinding } from '../backend.js';
@@ -7,6 +8,7 @@ import { type QueueNames, readGroup } from './names.js';
 import { isForbidden, isNotFound } from './nats-errors.js';
 import type { CheckedNatsOptions } from './options.js';
 import { isGroup } from './topology.js';
+import { deletionOf, PAUSE } from './unread-groups.js';
 
 export interface DiagnosisOptions extends Pick<CheckedNatsOptions, 'name' | 'server' | 'domain'> {
   readonly names: QueueNames;
@@ -147,20 +149,57 @@ async function usageOf({ manager }: NatsLink, { config }: StreamInfo): Promise<F
 }
 
 /** A server before 2.10 does not tell its time, so the age of a lease is unknown. */
-async function leasesOf({ manager, api }: NatsLink, { name, names, isUsed }: DiagnosisOptions): Promise<Findings> {
+async function leasesOf(link: NatsLink, options: DiagnosisOptions): Promise<Findings> {
+  const { manager, api } = link;
+  const { name, names, isUsed } = options;
   try {
     const listed = await manager.consumers.list(names.stream);
-    return listed
-      .filter((info) => isGroup(info.config) && !isUsed(info.name) && isAbandoned(info))
+    const idle = listed.filter(
+      ({ name, config, num_waiting }) => isGroup(config) && !isUsed(name) && num_waiting === 0,
+    );
+    const stuck = idle
+      .filter(isAbandoned)
       .map((info) =>
         problem(
           'nats-stuck-leases',
           `Group ${quoted(readGroup(info.name) ?? info.name)} of queue ${quoted(name)} has ${messages(info.num_ack_pending)} in flight to consumers that have died or stopped. No consumer requests messages, so they stay until one does.`,
         ),
       );
+    return [...stuck, ...(await unconsumedOf(link, options, idle))];
   } catch (error) {
     return [missingRight(error, `${api}.CONSUMER.LIST.${names.stream}`, 'Messages that are stuck in flight')];
   }
+}
+
+/**
+ * Finds groups without a consumer. The server does not count consumers, so this looks twice: a live
+ * one requests or receives messages meanwhile, unless it holds as many as it can.
+ */
+async function unconsumedOf(
+  { manager }: NatsLink,
+  options: DiagnosisOptions,
+  idle: readonly ConsumerInfo[],
+): Promise<Findings> {
+  const { name, names, domain } = options;
+  const suspects = idle.filter(({ num_ack_pending }) => num_ack_pending === 0);
+  if (suspects.length > 0) await sleep(PAUSE);
+  const looks = suspects.map(async (before): Promise<Findings> => {
+    const { num_waiting, delivered, num_pending } = await manager.consumers.info(names.stream, before.name);
+    if (num_waiting > 0 || delivered.consumer_seq !== before.delivered.consumer_seq) return [];
+    const group = `Group ${quoted(readGroup(before.name) ?? before.name)} of queue ${quoted(name)} has no consumer`;
+    const code = 'group-without-consumer';
+    const command = deletionOf({ domain }, names.stream, before.name);
+    if (num_pending === 0)
+      return [{ ...note(code, `${group}. It will retain every message that is published.`), command }];
+    return [
+      problem(
+        code,
+        `${group} and retains ${messages(num_pending)}, and every message that is published. Start its consumers, or delete it.`,
+        command,
+      ),
+    ];
+  });
+  return (await Promise.all(looks)).flat();
 }
 
 /** A live consumer requests messages, or renews its leases within the time of one. */

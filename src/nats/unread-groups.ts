@@ -7,6 +7,7 @@ import type { Counts } from './counts.js';
 import type { NatsLink } from './link.js';
 import { readGroup } from './names.js';
 import { isForbidden, isNotFound } from './nats-errors.js';
+import type { CheckedNatsOptions } from './options.js';
 import type { NatsQueue } from './queue.js';
 import { isGroup } from './topology.js';
 
@@ -18,7 +19,7 @@ export interface UnreadOptions {
 }
 
 /** How long a live consumer may be idle between an ack and its next request, in milliseconds. */
-const PAUSE = 250;
+export const PAUSE = 250;
 
 /**
  * Finds the groups that this process does not declare and that have no consumer. The server does
@@ -41,7 +42,8 @@ export function unreadGroups(queue: NatsQueue, { counts, isKnown, signal }: Unre
       if (isKnown(before.name)) continue;
       const count = await connection.request(signal, (current) => countIfUnread(current, before));
       const group = readGroup(before.name) ?? before.name;
-      if (count !== undefined) yield { queue: name, group, count, deletion: deletionOf(before.name) };
+      if (count !== undefined)
+        yield { queue: name, group, count, deletion: deletionOf({ domain }, names.stream, before.name) };
     }
   }
 
@@ -59,16 +61,16 @@ export function unreadGroups(queue: NatsQueue, { counts, isKnown, signal }: Unre
     }
   }
 
-  function deletionOf(consumer: string): string {
-    const parts = [names.stream, consumer];
-    const options = domain === undefined ? [] : ['--js-domain', domain];
-    const end = parts.some((part) => part.startsWith('-')) ? ['--'] : [];
-    return shellCommand(['nats', 'consumer', 'rm', ...options, ...end, ...parts]);
-  }
-
   return new UnreadGroups({ queue: name, logger, find, isFinal: isForbidden });
 }
 
 function pauseFor({ num_ack_pending, config }: ConsumerInfo): number {
   return PAUSE + (num_ack_pending > 0 ? millis(config.ack_wait ?? 0) : 0);
+}
+
+/** Returns the command that deletes a group. */
+export function deletionOf({ domain }: Pick<CheckedNatsOptions, 'domain'>, ...parts: readonly string[]): string {
+  const options = domain === undefined ? [] : ['--js-domain', domain];
+  const end = parts.some((part) => part.startsWith('-')) ? ['--'] : [];
+  return shellCommand(['nats', 'consumer', 'rm', ...options, ...end, ...parts]);
 }

@@ -21,8 +21,12 @@ export function addDeleteGroup(program: Program, run: Run): void {
               'Remove it there first',
           );
         const others = found.groupNames.filter((name) => name !== group);
+        if (group === 'default' && others.length === 0)
+          throw new CommandError(
+            `Group "default" is the only group of queue ${JSON.stringify(found.name)}, and stays. sluice purge --yes removes its messages`,
+          );
         // Without groups, a backend declares "default", which it then would not delete.
-        const queue = group === 'default' && others.length > 0 ? await found.serve(others) : found.queue;
+        const queue = group === 'default' ? await found.serve(others) : found.queue;
         if (queue.deleteGroup === undefined) throw new CommandError('This backend cannot delete groups');
         const existed = await queues.call(queue, queue.deleteGroup(group));
         if (!existed)

@@ -1,9 +1,13 @@
 import pc from 'picocolors';
 import type { GroupInfo, QueueDiagnosis, QueueFinding } from 'sluice';
 import { CommandError, EXIT, withoutControls } from '../failures.js';
-import { versionOf } from '../package-version.js';
+import { ownVersion, versionOf } from '../package-version.js';
 import type { Program, Run } from '../program.js';
+import { wrapped } from '../table.js';
 import { ago, counted } from '../text.js';
+
+const DEFAULT_COLUMNS = 80;
+const INDENT = 2;
 
 /** The largest clock difference that is no problem, in milliseconds. */
 const MOST_DIFFERENCE = 1000;
@@ -26,17 +30,18 @@ export function addDoctor(program: Program, run: Run): void {
           ...found.missing.map((group) => missingGroup(found.name, group)),
           ...diagnosis.findings,
           ...clockFindings(diagnosis),
-          ...groups.flatMap((group) => groupFindings(found.name, group)),
+          ...groups.flatMap((group) => groupFindings(found.name, group, groups.length === 1)),
         ];
         const clients = Object.fromEntries(diagnosis.clients.map((client) => [client, versionOf(client)]));
         const { server, clockDifference } = diagnosis;
-        const versions = { sluice: versionOf('sluice'), node: process.versions.node };
+        const versions = { sluice: ownVersion(), node: process.versions.node };
         await shell.result({ queue: queue.name, server, clients, clockDifference, ...versions, findings }, () => [
           withoutControls(`queue ${queue.name} on ${server}`),
           `sluice ${versions.sluice}, Node.js ${versions.node}${Object.entries(clients)
             .map(([name, version]) => `, ${name} ${version}`)
             .join('')}`,
-          ...findings.flatMap(linesOf),
+          ...findings.flatMap((finding) => linesOf(finding, (shell.stdout.columns ?? DEFAULT_COLUMNS) - INDENT)),
+          '',
           summaryOf(findings),
         ]);
         return findings.some(({ severity }) => severity === 'problem') ? EXIT.failed : EXIT.done;
@@ -65,17 +70,26 @@ function clockFindings({ clockDifference }: QueueDiagnosis): QueueFinding[] {
   ];
 }
 
-function groupFindings(queue: string, { name, unfinished, consumers, declared }: GroupInfo): QueueFinding[] {
+/** @param isOnly the only group of a queue cannot be deleted, nor one that is declared */
+function groupFindings(
+  queue: string,
+  { name, unfinished, consumers, declared }: GroupInfo,
+  isOnly: boolean,
+): QueueFinding[] {
   if (consumers !== 0) return [];
+  const code = 'group-without-consumer';
   const group = `Group ${JSON.stringify(name)} has no consumer`;
-  const command = `sluice delete-group ${quoted(name)} --name ${quoted(queue)} --yes`;
-  const advice = declared ? 'Start its consumers' : 'Start its consumers, or delete it';
+  const where = `--name ${quoted(queue)} --yes`;
+  const [advice, command] =
+    isOnly || declared
+      ? ['or remove its messages', `sluice purge --group ${quoted(name)} ${where}`]
+      : ['or delete it', `sluice delete-group ${quoted(name)} ${where}`];
   if (unfinished === 0) {
-    const message = `${group}. It will retain every message that is published. ${advice}.`;
-    return [{ code: 'group-without-consumer', severity: 'note', message, command }];
+    const message = `${group}. It will retain every message that is published.`;
+    return [{ code, severity: 'note', message, ...(!isOnly && !declared && { command }) }];
   }
-  const message = `${group} and retains ${counted(unfinished, 'message')}, and every message that is published. ${advice}.`;
-  return [{ code: 'group-without-consumer', severity: 'problem', message, command }];
+  const message = `${group} and retains ${counted(unfinished, 'message')}, and every message that is published. Start its consumers, ${advice}.`;
+  return [{ code, severity: 'problem', message, command }];
 }
 
 /** Quotes a word for a POSIX shell. */
@@ -83,14 +97,15 @@ function quoted(word: string): string {
   return /^[\w.:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-function linesOf({ code, severity, message, command }: QueueFinding): string[] {
+/** @param width of the message, in columns of the terminal */
+function linesOf({ code, severity, message, command }: QueueFinding, width: number): string[] {
   const title = severity === 'problem' ? pc.red('problem') : pc.yellow('note');
-  const lines = ['', `${title}  ${code}`, `  ${withoutControls(message)}`];
-  return command === undefined ? lines : [...lines, `  $ ${withoutControls(command)}`];
+  const lines = ['', `${title}  ${code}`, ...wrapped(message, width).map((line) => `${' '.repeat(INDENT)}${line}`)];
+  return command === undefined ? lines : [...lines, `${' '.repeat(INDENT)}$ ${withoutControls(command)}`];
 }
 
 function summaryOf(findings: readonly QueueFinding[]): string {
   const problems = findings.filter(({ severity }) => severity === 'problem').length;
   const notes = findings.length - problems;
-  return `\n${counted(problems, 'problem')}, ${counted(notes, 'note')}`;
+  return `${counted(problems, 'problem')}, ${counted(notes, 'note')}`;
 }
