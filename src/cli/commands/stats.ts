@@ -12,6 +12,9 @@ import { count } from '../text.js';
 
 const DEFAULT_INTERVAL = 1000;
 
+/** A count may take a server long, for a long queue with several groups: it gets this many times as long to rest. */
+const REST = 9;
+
 const NOTES = `
 --watch shows for each group: "change", by how many messages a second the unfinished ones grow or
 shrink; "oldest", how long the oldest waiting message waits (not on RabbitMQ); and a sparkline of
@@ -58,10 +61,12 @@ async function watchStats(
   const view = isLive ? new LiveView(shell, (columns) => statsFrame(samples, columns)) : undefined;
   try {
     while (!signal.aborted) {
+      const start = performance.now();
       await queues.call(queue, samples.take());
+      const pause = Math.max(interval, (performance.now() - start) * REST);
       if (view !== undefined) view.draw();
       else if (!(await showSample(shell, samples))) break;
-      await sleep(interval, undefined, { signal }).catch(() => {});
+      await sleep(pause, undefined, { signal }).catch(() => {});
     }
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
