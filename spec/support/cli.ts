@@ -18,7 +18,12 @@ const ENTRIES = {
 
 let built: string | undefined;
 
-/** Builds the command line from the sources, as a package of its own. Returns its program. */
+/** Starts the program as the command `sluice`. */
+const COMMAND = `#!/bin/sh
+exec '${process.execPath}' "\${0%/*}/../cli.js" "$@"
+`;
+
+/** Builds the command line from the sources, as a package of its own. Returns its folder. */
 function build(): string {
   const peers = Object.keys(manifest.peerDependencies);
   const { outputFiles } = buildSync({
@@ -38,6 +43,7 @@ function build(): string {
   });
   const hash = createHash('sha256');
   for (const { contents } of outputFiles) hash.update(contents);
+  hash.update(COMMAND);
   const programs = path.join(ROOT, '.cache', 'programs');
   const home = path.join(programs, `cli-${hash.digest('hex').slice(0, 16)}`);
   if (!existsSync(home)) {
@@ -50,6 +56,8 @@ function build(): string {
       ...Object.fromEntries(engines.map(({ name }) => [`./${name}`, `./${name}.js`])),
       './package.json': './package.json',
     };
+    mkdirSync(path.join(part, 'bin'));
+    writeFileSync(path.join(part, 'bin', 'sluice'), COMMAND, { mode: 0o755 });
     writeFileSync(path.join(part, 'package.json'), JSON.stringify({ name, version, type: 'module', exports }));
     try {
       renameSync(part, home);
@@ -58,13 +66,22 @@ function build(): string {
       rmSync(part, { recursive: true, force: true });
     }
   }
-  return path.join(home, 'cli.js');
+  return home;
+}
+
+function home(): string {
+  built ??= build();
+  return built;
 }
 
 /** The path of the built command line. */
 function cliProgram(): string {
-  built ??= build();
-  return built;
+  return path.join(home(), 'cli.js');
+}
+
+/** A PATH that starts with the command `sluice`. */
+export function pathWithSluice(): string {
+  return `${path.join(home(), 'bin')}:${process.env.PATH}`;
 }
 
 export interface CliResult {

@@ -27,10 +27,13 @@ export class LiveView {
   }
 
   draw(): void {
-    const { columns = DEFAULT_COLUMNS, rows = DEFAULT_ROWS } = this.#shell.stdout;
-    const lines = this.#lines(columns || DEFAULT_COLUMNS).slice(0, rows || DEFAULT_ROWS);
-    const text = lines.map((line) => line + ansi.eraseEndLine).join('\r\n');
-    void this.#shell.stdout.write(ansi.cursorTo(0, 0) + text + ansi.eraseDown);
+    const { columns, rows } = this.#size();
+    const all = this.#lines(columns);
+    const lines = all.length <= rows ? all : [...all.slice(0, rows - 1), `… ${all.length - rows + 1} more`];
+    // Behind a line that fills the row, many terminals would erase its last character.
+    const text = lines.map((line) => ansi.eraseEndLine + line).join('\r\n');
+    const rest = lines.length < rows ? `\r\n${ansi.eraseDown}` : '';
+    void this.#shell.stdout.write(ansi.cursorTo(0, 0) + text + rest);
   }
 
   /** Restores the terminal, and leaves the last lines there. */
@@ -40,7 +43,12 @@ export class LiveView {
     process.off('SIGTSTP', this.#suspend);
     process.off('SIGCONT', this.#resume);
     await this.#shell.stdout.write(LEAVE);
-    await this.#shell.writeLines(this.#lines(this.#shell.stdout.columns ?? DEFAULT_COLUMNS));
+    await this.#shell.writeLines(this.#lines(this.#size().columns));
+  }
+
+  #size(): { readonly columns: number; readonly rows: number } {
+    const { columns, rows } = this.#shell.stdout;
+    return { columns: columns || DEFAULT_COLUMNS, rows: rows || DEFAULT_ROWS };
   }
 
   readonly #suspend = (): void => {

@@ -1,14 +1,12 @@
 import sparkly from 'sparkly';
 import { withoutControls } from './failures.js';
 import { type GroupSample, ofGroup, type Samples } from './samples.js';
-import { tableLines } from './table.js';
+import { GAP, tableLines } from './table.js';
 import { ago, count, timeOf } from './text.js';
 
 /** The narrowest group name and sparkline, in columns of the terminal. */
 const LEAST_NAME = 10;
 const LEAST_SPARKLINE = 8;
-
-const GAP = 2;
 
 interface NumberColumn {
   readonly title: string;

@@ -9,6 +9,9 @@ export interface Column {
   readonly width?: number | undefined;
 }
 
+/** The columns of the terminal between two columns of a table. */
+export const GAP = 2;
+
 /** Draws no lines between the cells. */
 const NO_LINES = Object.fromEntries(
   ['top', 'bottom', 'left', 'right', 'mid'].flatMap((side) =>
@@ -18,7 +21,7 @@ const NO_LINES = Object.fromEntries(
 
 /** Neither lines, colours nor margins. */
 const PLAIN = {
-  chars: { ...NO_LINES, middle: '  ' },
+  chars: { ...NO_LINES, middle: ' '.repeat(GAP) },
   style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
 };
 

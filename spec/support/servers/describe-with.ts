@@ -35,12 +35,16 @@ function describeWith(broker: string, name: string, body: () => void): void {
     describe.skip(name, body);
     return;
   }
-  const verdict = verdictOn(broker, process.env);
+  describeBy(verdictOn(broker, process.env), broker, name, body);
+}
+
+/** Describes a suite that a verdict runs, fails or skips. */
+export function describeBy(verdict: Verdict, command: string, name: string, body: () => void): void {
   if (verdict.run) {
     describe(name, body);
   } else if (verdict.fail) {
     describe(name, () => {
-      it(`runs with ${broker}`, () => {
+      it(`runs with ${command}`, () => {
         throw new Error(verdict.reason);
       });
     });

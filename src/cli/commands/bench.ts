@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Presets, SingleBar } from 'cli-progress';
 import type { Delivery } from 'sluice';
 import { CommandError, Interrupted } from '../failures.js';
 import { Intake } from '../intake.js';
@@ -106,7 +107,7 @@ class Bench {
 
   /** @throws {Interrupted} (a rejection) on Ctrl-C */
   async run(): Promise<Rates> {
-    const bar = await createBar(this.#shell, this.#messages * 2 + PINGS);
+    const bar = createBar(this.#shell, this.#messages * 2 + PINGS);
     const tick = () => bar?.increment();
     try {
       const publish = await this.#rate(() => this.#publishAll(tick));
@@ -191,9 +192,8 @@ class Bench {
 }
 
 /** Undefined: stderr is no terminal. */
-async function createBar(shell: Shell, total: number) {
+function createBar(shell: Shell, total: number): SingleBar | undefined {
   if (!shell.stderr.isTerminal) return undefined;
-  const { Presets, SingleBar } = await import('cli-progress');
   const bar = new SingleBar(
     { format: '{bar} {percentage} %', stream: process.stderr, clearOnComplete: true },
     Presets.shades_classic,

@@ -1,7 +1,8 @@
+import type { MessageView } from 'sluice';
 import { CommandError, EXIT, oneLine } from '../failures.js';
 import { wholeNumber } from '../options.js';
 import type { Program, Run } from '../program.js';
-import { tableLines } from '../table.js';
+import { GAP, tableLines } from '../table.js';
 import { timeOf } from '../text.js';
 import { jsonOf } from '../views.js';
 
@@ -29,24 +30,37 @@ export function addPeek(program: Program, run: Run): void {
           for (const view of views) if (!(await shell.writeJson(jsonOf(view)))) break;
           return undefined;
         }
-        const rows = views.map(({ id, key, payload, attempt, publishedAt, due }) => [
-          timeOf(publishedAt),
-          key,
-          JSON.stringify(payload),
-          String(attempt),
-          due === undefined ? 'ready' : `due ${timeOf(due)}`,
-          id,
-        ]);
-        const columns = ['published', 'key', 'payload', 'attempt', 'state', 'id'].map((title) => ({
-          title,
-          isNumber: title === 'attempt',
-          ...(title === 'payload' && { width: PAYLOAD_WIDTH }),
-        }));
-        await shell.writeLines(rows.length === 0 ? ['No message waits.'] : tableLines(columns, rows));
+        await shell.writeLines(views.length === 0 ? ['No message waits.'] : viewLines(views, shell.stdout.columns));
         return undefined;
       }),
     );
 }
 
-/** How much of a payload the table shows, in columns. */
-const PAYLOAD_WIDTH = 40;
+/** The narrowest payload in the table, in columns of the terminal. */
+const LEAST_PAYLOAD = 10;
+
+const TITLES = ['published', 'key', 'payload', 'attempt', 'state', 'id'];
+
+/** Returns the lines of a table. The payloads take the columns that the rest leaves. */
+function viewLines(views: readonly MessageView[], columns = Number.POSITIVE_INFINITY): string[] {
+  const rows = views.map(({ id, key, payload, attempt, publishedAt, due }) => [
+    timeOf(publishedAt),
+    key,
+    JSON.stringify(payload),
+    String(attempt),
+    due === undefined ? 'ready' : `due ${timeOf(due)}`,
+    id,
+  ]);
+  const widths = TITLES.map((title, index) => Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)));
+  const payload = TITLES.indexOf('payload');
+  const others = widths.reduce((sum, width, index) => (index === payload ? sum : sum + width + GAP), 0);
+  const free = Math.max(LEAST_PAYLOAD, columns - others);
+  return tableLines(
+    TITLES.map((title, index) => ({
+      title,
+      isNumber: title === 'attempt',
+      width: index === payload && (widths[payload] ?? 0) > free ? free : undefined,
+    })),
+    rows,
+  );
+}

@@ -59,6 +59,8 @@ async function watchStats(
   const samples = new Samples(queue, found.groupNames);
   const isLive = !shell.json && shell.env.TERM !== 'dumb';
   const view = isLive ? new LiveView(shell, (columns) => statsFrame(samples, columns)) : undefined;
+  // A count waits while the queue is disconnected.
+  const statuses = view === undefined ? undefined : queue.status$?.subscribe(() => view.draw());
   try {
     while (!signal.aborted) {
       const start = performance.now();
@@ -71,6 +73,7 @@ async function watchStats(
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
   } finally {
+    statuses?.unsubscribe();
     await view?.end();
   }
 }
