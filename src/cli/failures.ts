@@ -36,9 +36,14 @@ export function oneLine(error: unknown): string {
   return withoutControls(withoutPasswords(joined));
 }
 
-/** Hides the user and the password of each URL. */
+/**
+ * Hides the user and the password of each URL: before the last `@`, since a password may hold `/` or
+ * `@` that should have been escaped, and in a parameter such as `?password=…`.
+ */
 export function withoutPasswords(text: string): string {
-  return text.replaceAll(/([a-z][a-z\d+.-]*:\/\/)\S*@/gi, '$1***@');
+  return text
+    .replaceAll(/([a-z][a-z\d+.-]*:\/\/)\S*@/gi, '$1***@')
+    .replaceAll(/\b(pass(?:word)?=)[^\s&"']*/gi, '$1***');
 }
 
 /** Characters that control a terminal, start a line or change the direction of the text. */

@@ -47,13 +47,18 @@ export function addBench(program: Program, run: Run): void {
         const name = `sluice-bench-${randomBytes(6).toString('hex')}`;
         const queue = await queues.load({ name, create: true });
         shell.flushLogs();
-        // Nothing has been created if this fails.
-        await queues.call(queue, queue.stats());
+        const created = queue.stats();
         let rates: Rates;
         try {
+          await queues.call(queue, created);
           rates = await new Bench(shell, queues, queue, { messages, size }).run();
         } finally {
-          await leaveNothing(queue);
+          // Also on Ctrl-C while the queue is being created. Nothing exists if that has failed.
+          const exists = await created.then(
+            () => true,
+            () => false,
+          );
+          if (exists) await leaveNothing(queue);
         }
         const { publish, consume, latency } = rates;
         await shell.result({ messages, size, publish, consume, latency }, () =>

@@ -78,7 +78,14 @@ function payloadOf(json: string): object {
 
 async function publishOne(shell: Shell, queues: Queues, queue: AnyQueue, message: Message): Promise<void> {
   const { key, payload, options } = message;
-  await queues.call(queue, queue.publish(key, payload, { ...options, signal: shell.signal }));
+  const { InvalidMessageError } = await import('sluice');
+  try {
+    await queues.call(queue, queue.publish(key, payload, { ...options, signal: shell.signal }));
+  } catch (error) {
+    // The queue has checked the arguments.
+    const isInvalid = InvalidMessageError.is(error) || error instanceof TypeError || error instanceof RangeError;
+    throw isInvalid ? usageError(oneLine(error)) : error;
+  }
   await confirmed(shell, 1);
 }
 
