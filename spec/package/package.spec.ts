@@ -44,6 +44,42 @@ describe('the packed package', () => {
     expect(await packed.run(fixture(script), JSON.stringify(table))).toBe(`${lines.join('\n')}\n`);
   });
 
+  describe('the command line', () => {
+    /** The file that `npx sluice` runs, within the package. */
+    let program: string;
+
+    const sluice = (folder: string, ...args: readonly string[]) =>
+      packed.execute(path.join('node_modules', 'sluice', program), { args, folder, env: { QUEUE_BACKEND: 'memory' } });
+
+    beforeAll(async () => {
+      program = JSON.parse(await packed.read('package.json')).bin.sluice;
+      for (const type of ['module', 'commonjs'])
+        await packed.write({ [`uses-${type}/package.json`]: JSON.stringify({ type }) });
+    });
+
+    it('is a program of Node.js, with the licenses of the libraries that it contains', async () => {
+      expect(await packed.read(program)).toMatch(/^#!\/usr\/bin\/env node\n/);
+      const licenses = await packed.read(path.join(path.dirname(program), 'LICENSES.txt'));
+      expect(licenses).toContain('Name: commander');
+    });
+
+    it.each(['module', 'commonjs'])('runs in a project of type %s', async (type) => {
+      expect(await sluice(`uses-${type}`, '--help')).toMatch(/^Usage: sluice /);
+      expect(await sluice(`uses-${type}`, '--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+      expect(await sluice(`uses-${type}`, 'publish', 'orders.created', '{"order":7}')).toBe('{"confirmed":1}\n');
+    });
+
+    it('shows its help without loading the package', async () => {
+      await packed.unlink('rxjs');
+      try {
+        expect(await sluice('.', '--help')).toMatch(/^Usage: sluice /);
+        expect(await sluice('.', 'replay', '--help')).toMatch(/^Usage: sluice replay /);
+      } finally {
+        await packed.link('rxjs');
+      }
+    });
+  });
+
   it('shares queues, error classes and settled promises between its two builds', async () => {
     expect(JSON.parse(await packed.run(fixture('both-builds.mjs')))).toEqual({
       sameClass: false,

@@ -99,8 +99,10 @@ export class CliProcess {
   readonly child: ChildProcessWithoutNullStreams;
   readonly #code: Promise<number | null>;
 
-  constructor(args: readonly string[], env: Variables) {
-    this.child = spawn(process.execPath, [cliProgram(), ...args], { env: { ...process.env, ...env } });
+  /** @param around a command that runs the one after it */
+  constructor(args: readonly string[], env: Variables, around: readonly string[] = []) {
+    const [file = '', ...rest] = [...around, process.execPath, cliProgram(), ...args];
+    this.child = spawn(file, rest, { env: { ...process.env, ...env } });
     this.child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.out += text;
     });
@@ -118,8 +120,18 @@ export class CliProcess {
   }
 
   /** Waits until stdout has so many lines. */
-  async printed(lines: number): Promise<void> {
-    await eventually(() => this.lines.length >= lines);
+  printed(lines: number): Promise<void> {
+    return this.until(() => this.lines.length >= lines);
+  }
+
+  /** Waits until the output fulfils a condition. */
+  async until(condition: (process: this) => boolean): Promise<void> {
+    const { child } = this;
+    await eventually(
+      () => condition(this) || child.exitCode !== null,
+      () => this.err,
+    );
+    if (!condition(this)) throw new Error(`The command has ended with ${child.exitCode}: ${this.err}`);
   }
 
   async ended(): Promise<CliResult> {
@@ -138,10 +150,7 @@ export class Cli {
   }
 
   start(...args: readonly string[]): CliProcess {
-    const process = new CliProcess(args, this.#env);
-    this.#running.add(process);
-    void process.ended().then(() => this.#running.delete(process));
-    return process;
+    return this.#startIn([], args);
   }
 
   run(...args: readonly string[]): Promise<CliResult> {
@@ -149,10 +158,38 @@ export class Cli {
   }
 
   /** Runs a command with a text on stdin. */
-  runWith(input: string, ...args: readonly string[]): Promise<CliResult> {
+  runWith(input: string | Buffer, ...args: readonly string[]): Promise<CliResult> {
     const process = this.start(...args);
     process.child.stdin.end(input);
     return process.ended();
+  }
+
+  /**
+   * Runs a command whose output goes through a pipe into `head`.
+   * @param lines how many lines `head` reads before it closes the pipe
+   */
+  async runIntoHead(lines: number, ...args: readonly string[]): Promise<CliResult> {
+    const code = 'code of sluice: ';
+    // A real pipe: that of a child process of Node.js is a socket.
+    const script = `("$@"; echo "${code}$?" >&2) | head -n ${lines}`;
+    const shell = this.#startIn(['sh', '-c', script, 'sh'], args);
+    const { out, err } = await shell.ended();
+    const start = err.lastIndexOf(code);
+    return { code: Number(err.slice(start + code.length)), out, err: err.slice(0, start) };
+  }
+
+  /** Runs a command whose stdout is a file. */
+  async runInto(file: string, ...args: readonly string[]): Promise<CliResult> {
+    const shell = this.#startIn(['sh', '-c', `exec "$@" > ${file}`, 'sh'], args);
+    shell.child.stdin.end();
+    return shell.ended();
+  }
+
+  #startIn(around: readonly string[], args: readonly string[]): CliProcess {
+    const process = new CliProcess(args, this.#env, around);
+    this.#running.add(process);
+    void process.ended().then(() => this.#running.delete(process));
+    return process;
   }
 
   /** Runs a command that must succeed. Resolves to the values that it writes. */

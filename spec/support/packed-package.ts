@@ -96,14 +96,22 @@ export class PackedPackage {
   }
 
   /**
-   * Runs a file of the project in one of its folders, with additional variables. Resolves to its
-   * output.
+   * Runs a file of the project in one of its folders, with arguments and additional variables.
+   * Resolves to its output.
    */
   async execute(
     file: string,
-    { folder = '.', env = {} }: { readonly folder?: string; readonly env?: Readonly<Record<string, string>> } = {},
+    {
+      args = [],
+      folder = '.',
+      env = {},
+    }: {
+      readonly args?: readonly string[];
+      readonly folder?: string;
+      readonly env?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<string> {
-    const { stdout } = await exec(process.execPath, [path.join(this.project, file)], {
+    const { stdout } = await exec(process.execPath, [path.join(this.project, file), ...args], {
       cwd: path.join(this.project, folder),
       env: { ...process.env, ...env },
     });

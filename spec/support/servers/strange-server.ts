@@ -25,6 +25,10 @@ export class StrangeServer {
     return (this.#server.address() as { port: number }).port;
   }
 
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
