@@ -13,7 +13,7 @@ const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.j
  * run test:unit` leaves them out.
  */
 const takesLong = (spec) =>
-  /^(package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings|embedded/.test(
+  /^(cli|package|loader|examples|types|testing|properties)[\\/]|documentation|leaks|[\\/]load\.spec|stack|interleavings|embedded/.test(
     spec,
   );
 

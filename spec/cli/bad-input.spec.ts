@@ -198,14 +198,19 @@ describe('sluice without a server', () => {
     });
   });
 
-  it('ends on a signal while it waits for a server', async () => {
+  it.each([
+    [['stats'], { code: 1, out: '', err: 'error: Interrupted\n' }],
+    [['publish', 'key'], { code: 1, out: '', err: 'error: Interrupted\n' }],
+    [['consume'], { code: 0, out: '', err: '' }],
+    [['stats', '--watch'], { code: 0, out: '', err: '' }],
+  ])('ends on a signal while it waits for a server: %j', async (args, end) => {
     const silent = await StrangeServer.start(() => {});
     servers.push(silent);
     const cli = new Cli({ QUEUE_BACKEND: 'redis', REDIS_URL: `redis://127.0.0.1:${silent.port}` });
     running.push(cli);
-    const stats = cli.start('stats');
+    const command = cli.start(...args);
     await eventually(() => silent.connections > 0);
-    stats.child.kill('SIGINT');
-    expect(await stats.ended()).toEqual({ code: 1, out: '', err: 'error: Interrupted\n' });
+    command.child.kill('SIGINT');
+    expect(await command.ended()).toEqual(end);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Cli } from '../support/cli.js';
@@ -38,9 +38,10 @@ describe('sluice on an embedded PostgreSQL', () => {
     });
   });
 
-  it('says that the queue does not exist', async () => {
+  it('says that the queue does not exist, and creates no database', async () => {
     const { code, out, err } = await cli.run('stats');
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(/^error: [^\n]*"orders"[^\n]*does not exist[^\n]*\n$/);
+    expect(await readdir(folder)).toEqual([]);
   });
 });

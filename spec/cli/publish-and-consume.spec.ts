@@ -72,13 +72,29 @@ describeWithEveryEngine('sluice publish on %s', (broker, engine) => {
     expect(await queue.stats({ group: 'billing' })).toEqual({ ready: 1, unfinished: 1 });
   });
 
+  it('publishes to one group of a queue without the variable', async () => {
+    const queue = suite.open({ groups: ['default', 'audit'] });
+    await queue.stats();
+    const { code, err } = await suite.cli().run('publish', 'number', '{"n":1}', '--group', 'audit');
+    // AMQP cannot list groups.
+    if (broker.backend === 'rabbitmq') expect([code, err]).toEqual([1, expect.stringContaining('"audit"')]);
+    else expect(await queue.stats({ group: 'audit' })).toEqual({ ready: 1, unfinished: 1 });
+    expect(await queue.stats({ group: 'default' })).toEqual({ ready: 0, unfinished: 0 });
+  });
+
   it('adds no group to a queue that has others', async () => {
     const queue = suite.open({ groups: ['billing', 'audit'] });
     await queue.stats();
     const before = await namesOn(suite.server);
-    // AMQP cannot list groups: without the variable, the backend creates "default".
-    const cli = suite.cli(broker.backend === 'rabbitmq' ? { QUEUE_GROUPS: 'billing,audit' } : {});
-    expect(await cli.values('publish', 'number', '{"n":1}')).toEqual([{ confirmed: 1 }]);
+    const publish = (variables = {}) => suite.cli(variables).run('publish', 'number', '{"n":1}');
+    // AMQP cannot list groups.
+    if (broker.backend === 'rabbitmq') {
+      const { code, out, err } = await publish();
+      expect({ code, out }).toEqual({ code: 2, out: '' });
+      expect(err).toMatch(/^error: Queue "[^"]*" exists, and its groups are not known\. Name them [^\n]*\n$/);
+    }
+    const variables = broker.backend === 'rabbitmq' ? { QUEUE_GROUPS: 'billing,audit' } : {};
+    expect(await publish(variables)).toEqual({ code: 0, out: '{"confirmed":1}\n', err: '' });
     expect(await queue.stats({ group: 'billing' })).toEqual({ ready: 1, unfinished: 1 });
     const created = await createdOn(suite.server, before);
     expect(created.filter((name) => name.includes('default'))).toEqual([]);

@@ -22,6 +22,15 @@ export class Interrupted extends CommandError {
   }
 }
 
+/** Runs what goes on until it is interrupted, which is its normal end. */
+export async function untilInterrupted(run: () => Promise<void>): Promise<undefined> {
+  try {
+    await run();
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+  }
+}
+
 /** Creates the error for arguments, flags or variables that are missing or invalid. */
 export function usageError(message: string): CommandError {
   return new CommandError(message, EXIT.usage);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GroupInfo, ManagedQueue, QueueBackend } from 'sluice';
-import { CommandError, EXIT, oneLine } from './failures.js';
+import { CommandError, EXIT, oneLine, usageError } from './failures.js';
 import type { Shell } from './shell.js';
 
 /** A backend, which need not have the methods of a `ManagedQueue`. */
@@ -39,6 +39,32 @@ export class Queues {
       return queue;
     } catch (error) {
       throw new CommandError(oneLine(error), EXIT.usage);
+    }
+  }
+
+  /**
+   * Opens a queue to publish to. Creates it if it does not exist. If it exists, adds only groups of
+   * `--groups` or QUEUE_GROUPS: another one would retain every message.
+   * @param group the only group that gets the message
+   * @throws {CommandError} (a rejection) if the queue exists and shows no group
+   */
+  async openToPublish(group: string | undefined): Promise<AnyQueue> {
+    const { name, groups } = this.#shell.options;
+    const { QueueNotFoundError } = await import('sluice');
+    if (this.#declaredGroups() !== undefined) return this.load({ name, groups, create: true });
+    const queue = await this.load({ name, groups, create: false });
+    if (queue.groups === undefined) return queue;
+    try {
+      const found = await this.call(queue, queue.groups());
+      if (found.length === 0)
+        throw usageError(
+          `Queue ${JSON.stringify(queue.name)} exists, and its groups are not known. Name them with --groups or QUEUE_GROUPS`,
+        );
+      if (group === undefined || !found.some((each) => each.name === group)) return queue;
+      return this.load({ name: queue.name, groups: [group], create: false });
+    } catch (error) {
+      if (!QueueNotFoundError.is(error)) throw error;
+      return this.load({ name, groups, create: true });
     }
   }
 

@@ -1,8 +1,9 @@
-import { mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { FatalError } from '../core/engine-errors.js';
 import { processWide } from '../internal/process-wide.js';
+import { embeddedIn } from './options.js';
 import type { Queryable } from './queryable.js';
 
 interface Shared {
@@ -35,10 +36,17 @@ export async function openEmbedded(folder: string): Promise<{ client: Queryable;
   }
 }
 
+/** Whether the embedded database of a URL exists. `true` for any other URL. */
+export function existsEmbedded(url: string): boolean {
+  const folder = embeddedIn(url);
+  if (folder === undefined || folder === MEMORY) return true;
+  return existsSync(dataIn(folder));
+}
+
 function start(place: string): Shared {
   const unlock = place === MEMORY ? () => {} : lock(place);
   const client = import('@electric-sql/pglite').then(({ PGlite }) =>
-    PGlite.create(place === MEMORY ? undefined : path.join(place, 'data')),
+    PGlite.create(place === MEMORY ? undefined : dataIn(place)),
   );
   const shared = { client, unlock, users: 0 };
   databases.set(place, shared);
@@ -58,6 +66,10 @@ async function release(place: string, shared: Shared): Promise<void> {
     shared.unlock();
   });
   await shared.closed;
+}
+
+function dataIn(folder: string): string {
+  return path.join(folder, 'data');
 }
 
 function folderOf(folder: string): string {

@@ -1,6 +1,7 @@
 import type { ConsumerGroup } from '../backend.js';
 import { type EngineErrors, FatalError } from '../core/engine-errors.js';
 import type { Database } from './database.js';
+import { existsEmbedded } from './embedded.js';
 import { identifier, migrations, VERSION } from './migrations.js';
 import { fromText, toText } from './names.js';
 import type { CheckedPostgresOptions } from './options.js';
@@ -35,6 +36,9 @@ export class Topology {
     const { groups, groupsDeclared } = this.#options;
     // A queue that does not exist need not be created to be deleted.
     if (this.isDeleting) return;
+    const { server, create } = this.#options;
+    // To look would start the database, which creates its folder.
+    if (!create && 'url' in server && !existsEmbedded(server.url)) throw this.#failures.notFound();
     await this.#migrate(query);
     if (this.mayCreate)
       await query(`SELECT ${this.#schema}.open($1, $2, $3)`, [this.#name, groups.map(toText), !groupsDeclared]);

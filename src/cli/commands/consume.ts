@@ -1,5 +1,5 @@
 import type { Delivery } from 'sluice';
-import { CommandError, usageError } from '../failures.js';
+import { CommandError, untilInterrupted, usageError } from '../failures.js';
 import { Intake } from '../intake.js';
 import type { AnyQueue } from '../open-queue.js';
 import { duration, wholeNumber } from '../options.js';
@@ -19,8 +19,8 @@ Without --ack, the messages stay in flight while the command runs, so that each 
 are released at its end. At most 10,000 are shown then. NATS and RabbitMQ count a delivery that was
 released here in "attempt".
 
-With --ack, a message is acknowledged once its line is written. With --limit, more than that many
-are never taken.`;
+With --ack, a message is acknowledged once its line is written. With --limit, no more than that many
+are taken, except on RabbitMQ, which may deliver some of the next and take them back.`;
 
 interface Request {
   readonly group: string;
@@ -45,15 +45,16 @@ export function addConsume(program: Program, run: Run): void {
     .action(({ group: given, limit = Number.POSITIVE_INFINITY, wait, ack, release }) =>
       run(async (shell, queues) => {
         if (ack && release) throw usageError('Expected either --ack or --release, got both');
-        const found = await queues.find();
-        const group = found.groupFor(given);
-        const queue = await found.serve([group]);
-        // The stream of a queue that cannot be reached would wait.
-        await queues.call(queue, queue.stats({ group }));
-        shell.showLogs([group]);
-        const request = { group, limit, wait };
-        await (ack ? showAndAck(shell, queue, request) : showAndRelease(shell, queue, request));
-        return undefined;
+        return untilInterrupted(async () => {
+          const found = await queues.find();
+          const group = found.groupFor(given);
+          const queue = await found.serve([group]);
+          // The stream of a queue that cannot be reached would wait.
+          await queues.call(queue, queue.stats({ group }));
+          shell.showLogs([group]);
+          const request = { group, limit, wait };
+          await (ack ? showAndAck(shell, queue, request) : showAndRelease(shell, queue, request));
+        });
       }),
     );
 }

@@ -49,19 +49,13 @@ export function addPublish(program: Program, run: Run): void {
           throw usageError('Expected no --header, --delay, --id or --group with -: each line has its own');
         if (isStream && key === '-' && json !== undefined) throw usageError('Expected no payload after -');
         const message = isStream ? undefined : { key, payload: payloadOf(json ?? '{}'), options };
-        const queue = await openForPublishing(shell, queues);
+        const queue = await queues.openToPublish(group);
+        shell.flushLogs();
         if (message === undefined) await publishLines(shell, queue, key === '-' ? undefined : key);
         else await publishOne(shell, queues, queue, message);
         return undefined;
       }),
     );
-}
-
-async function openForPublishing(shell: Shell, queues: Queues): Promise<AnyQueue> {
-  const { name, groups } = shell.options;
-  const queue = await queues.load({ name, groups, create: true });
-  shell.flushLogs();
-  return queue;
 }
 
 /** @throws {CommandError} if the text is no JSON object */

@@ -100,8 +100,9 @@ class Replay {
   async run(): Promise<void> {
     const { queue, group, limit, dryRun, matches } = this.#options;
     const { signal } = this.#shell;
-    // Letters that fail again meanwhile come behind these.
     const { ready } = await this.#queues.call(queue, queue.stats({ group }));
+    // A letter that fails again meanwhile comes behind these, and is newer.
+    const begin = Date.now();
     const prefetch = Math.max(1, Math.min(ready, MOST_HELD + WINDOW));
     const intake = new Intake(queue, { group, prefetch, signal, wait: PATIENCE });
     const kept: Delivery[] = [];
@@ -111,7 +112,7 @@ class Replay {
       if (ready > 0) {
         for await (const letter of intake) {
           seen++;
-          if (!matches(letter)) kept.push(letter);
+          if (letter.publishedAt > begin || !matches(letter)) kept.push(letter);
           else {
             matched++;
             if (dryRun) kept.push(letter);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Interrupted } from '../failures.js';
+import { untilInterrupted } from '../failures.js';
 import { groupLines } from '../group-table.js';
 import { LiveView } from '../live-view.js';
 import type { AnyQueue, ExistingQueue, Queues } from '../open-queue.js';
@@ -30,10 +30,13 @@ export function addStats(program: Program, run: Run): void {
     .addHelpText('after', NOTES)
     .action(({ watch, interval }) =>
       run(async (shell, queues) => {
-        const found = await queues.find();
-        const queue = await found.serve(found.groupNames);
-        if (watch) await watchStats(shell, queues, found, queue, interval);
-        else await showStats(shell, queues, found, queue);
+        const show = async () => {
+          const found = await queues.find();
+          const queue = await found.serve(found.groupNames);
+          if (watch) await watchStats(shell, queues, found, queue, interval);
+          else await showStats(shell, queues, found, queue);
+        };
+        await (watch ? untilInterrupted(show) : show());
         return undefined;
       }),
     );
@@ -70,8 +73,6 @@ async function watchStats(
       else if (!(await showSample(shell, samples))) break;
       await sleep(pause, undefined, { signal }).catch(() => {});
     }
-  } catch (error) {
-    if (!(error instanceof Interrupted)) throw error;
   } finally {
     statuses?.unsubscribe();
     await view?.end();
