@@ -166,6 +166,11 @@ interface LoadOptions {
   readonly create: boolean;
 }
 
+/** Engines list groups in any order. */
+export function byName(groups: readonly GroupInfo[]): GroupInfo[] {
+  return groups.toSorted(({ name: one }, { name: other }) => (one < other ? -1 : 1));
+}
+
 interface Found {
   readonly queue: AnyQueue;
   /** The groups that the backend declares. Undefined: `default`. */
@@ -190,7 +195,7 @@ export class ExistingQueue {
 
   constructor(queues: Queues, { queue, serves = ['default'], given = [], groups }: Found) {
     this.name = queue.name;
-    this.groups = groups?.map((group) => ({ ...group, declared: given.includes(group.name) }));
+    this.groups = groups && byName(groups).map((group) => ({ ...group, declared: given.includes(group.name) }));
     this.missing = groups === undefined ? [] : given.filter((name) => !groups.some((group) => group.name === name));
     this.#given = given;
     this.#queues = queues;

@@ -1,6 +1,6 @@
 import type { GroupInfo, QueueStats, QueueStatus } from 'sluice';
 import { oneLine } from './failures.js';
-import type { AnyQueue } from './open-queue.js';
+import { type AnyQueue, byName } from './open-queue.js';
 
 /** What was counted at one time. */
 export interface Sample {
@@ -96,7 +96,7 @@ export class Samples {
   }
 
   async #groups(): Promise<readonly GroupInfo[]> {
-    if (this.#queue.groups !== undefined) return this.#queue.groups();
+    if (this.#queue.groups !== undefined) return byName(await this.#queue.groups());
     return Promise.all(
       this.#names.map(async (name) => ({ name, declared: true, ...(await this.#queue.stats({ group: name })) })),
     );
