@@ -134,12 +134,23 @@ describeWithEveryEngine('sluice replay on %s', (broker, engine) => {
       const { code, out, err } = await suite.cli().run('replay', fromQueue(), '--key', key);
       expect({ code, out }).toEqual({ code: 1, out: '{"replayed":0}\n' });
       expect(err).toMatch(
-        /^error: letter .*("gone" does not exist|has no group "billing").* \(0 letters replayed\)\n$/,
+        /^error: letter .*("gone" does not exist|has no group "billing").* \(0 letters replayed, 1 not\)\n$/,
       );
     }
     expect(await failed.stats()).toEqual({ ready: 2, unfinished: 2 });
     const created = await createdOn(suite.server, before);
     expect(created.filter((name) => !name.includes(failed.name))).toEqual([]);
+  });
+
+  it('replays the others if letters cannot be replayed', async () => {
+    const orders = suite.open();
+    await orders.stats();
+    const failed = await letters(upTo(6), (n) => (n % 3 === 0 ? { 'sluice-group': 'billing' } : {}));
+    const { code, out, err } = await suite.cli().run('replay', fromQueue());
+    expect({ code, out }).toEqual({ code: 1, out: '{"replayed":4}\n' });
+    expect(err).toMatch(/^error: letter .*has no group "billing".* \(4 letters replayed, 2 not\)\n$/);
+    expect(await taken(orders, 4)).toEqual([1, 2, 4, 5]);
+    expect(await taken(failed, 2)).toEqual([3, 6]);
   });
 
   it('keeps a message that is no dead letter', async () => {

@@ -54,7 +54,9 @@ export function addReplay(program: Program, run: Run): void {
         const group = found.groupFor(given);
         const queue = await found.serve([group]);
         shell.showLogs([group]);
-        const replay = new Replay(shell, queues, { queue, group, to, limit, dryRun, matches: matcher(filter) });
+        const isFiltered = Object.values(filter).some((value) => value !== undefined);
+        const matches = matcher(filter);
+        const replay = new Replay(shell, queues, { queue, group, to, limit, dryRun, isFiltered, matches });
         await replay.run();
         return undefined;
       }),
@@ -76,6 +78,7 @@ interface ReplayOptions {
   readonly to: string | undefined;
   readonly limit: number;
   readonly dryRun: boolean;
+  readonly isFiltered: boolean;
   readonly matches: (letter: Delivery) => boolean;
 }
 
@@ -87,8 +90,12 @@ class Replay {
   readonly #targets = new Map<string, Promise<AnyQueue>>();
   readonly #running = new Set<Promise<void>>();
   readonly #progress: Progress;
+  readonly #kept: Delivery[] = [];
   #replayed = 0;
-  #failure: unknown;
+  #failed = 0;
+  #firstFailure: string | undefined;
+  /** Whether no letter can be published. */
+  #isOver = false;
 
   constructor(shell: Shell, queues: Queues, options: ReplayOptions) {
     this.#shell = shell;
@@ -98,14 +105,15 @@ class Replay {
   }
 
   async run(): Promise<void> {
-    const { queue, group, limit, dryRun, matches } = this.#options;
+    const { queue, group, limit, dryRun, isFiltered, matches } = this.#options;
     const { signal } = this.#shell;
     const { ready } = await this.#queues.call(queue, queue.stats({ group }));
     // A letter that fails again meanwhile comes behind these, and is newer.
     const begin = Date.now();
-    const prefetch = Math.max(1, Math.min(ready, MOST_HELD + WINDOW));
+    const wanted = isFiltered ? ready : Math.min(ready, limit);
+    const prefetch = Math.max(1, Math.min(wanted, MOST_HELD + WINDOW));
     const intake = new Intake(queue, { group, prefetch, signal, wait: PATIENCE });
-    const kept: Delivery[] = [];
+    const kept = this.#kept;
     let seen = 0;
     let matched = 0;
     try {
@@ -115,10 +123,9 @@ class Replay {
           if (letter.publishedAt > begin || !matches(letter)) kept.push(letter);
           else {
             matched++;
-            if (dryRun) kept.push(letter);
             if (!(await (dryRun ? this.#show(letter) : this.#start(letter)))) break;
           }
-          if (seen >= ready || matched >= limit || kept.length >= MOST_HELD || this.#failure !== undefined) break;
+          if (seen >= ready || matched >= limit || kept.length >= MOST_HELD) break;
         }
       }
       await Promise.all(this.#running);
@@ -128,30 +135,40 @@ class Replay {
       intake.close();
       this.#progress.end();
     }
-    if (!dryRun)
-      await this.#shell.result({ replayed: this.#replayed }, () => [`${counted(this.#replayed, 'letter')} replayed`]);
-    else if (!this.#shell.json) await this.#shell.writeLines([`${counted(matched, 'letter')} would be replayed`]);
-    if (this.#failure !== undefined) throw this.#failure;
-    if (signal.aborted && !dryRun) throw new Interrupted(`Interrupted: ${counted(this.#replayed, 'letter')} replayed`);
+    await this.#report(matched);
     if (seen < ready && matched < limit && kept.length >= MOST_HELD)
       throw new CommandError(
         `Looked at ${counted(seen, 'letter')} of ${ready} only: ${counted(MOST_HELD, 'letter')} that are not replayed are as many as can be held`,
       );
   }
 
+  /** @throws {CommandError} (a rejection) unless every letter was replayed */
+  async #report(matched: number): Promise<void> {
+    const replayed = counted(this.#replayed, 'letter');
+    if (!this.#options.dryRun) await this.#shell.result({ replayed: this.#replayed }, () => [`${replayed} replayed`]);
+    else if (!this.#shell.json) await this.#shell.writeLines([`${counted(matched, 'letter')} would be replayed`]);
+    if (this.#firstFailure !== undefined)
+      throw new CommandError(`${this.#firstFailure} (${replayed} replayed, ${this.#failed} not)`);
+    if (this.#shell.signal.aborted && !this.#options.dryRun) throw new Interrupted(`Interrupted: ${replayed} replayed`);
+  }
+
   /** Replays a letter beside others. Resolves, when there is room for another, to whether to go on. */
   async #start(letter: Delivery): Promise<boolean> {
     const running: Promise<void> = this.#replay(letter)
-      .catch(async (error: unknown) => {
-        this.#failure ??= new CommandError(
-          `letter ${letter.id}: ${oneLine(error)} (${counted(this.#replayed, 'letter')} replayed)`,
-        );
-        await letter.release();
-      })
+      .catch((error: unknown) => this.#fail(letter, error))
       .finally(() => this.#running.delete(running));
     this.#running.add(running);
     if (this.#running.size >= WINDOW) await Promise.race(this.#running);
-    return this.#failure === undefined;
+    return !this.#isOver;
+  }
+
+  /** A letter that cannot be replayed does not keep the others back, unless nothing can be published. */
+  async #fail(letter: Delivery, error: unknown): Promise<void> {
+    const { BackendUnavailableError } = await import('sluice');
+    this.#kept.push(letter);
+    this.#failed++;
+    this.#firstFailure ??= `letter ${letter.id}: ${oneLine(error)}`;
+    this.#isOver ||= BackendUnavailableError.is(error);
   }
 
   async #replay(letter: Delivery): Promise<void> {
@@ -166,7 +183,9 @@ class Replay {
     this.#progress.show(() => `${counted(this.#replayed, 'letter')} replayed`);
   }
 
+  /** Shows what would be replayed, and where to. Resolves to whether somebody reads it. */
   async #show(letter: Delivery): Promise<boolean> {
+    this.#kept.push(letter);
     const { id, key, payload, headers, publishedAt } = letter;
     const { name, group } = this.#targetOf(letter);
     const error = headers['sluice-error'];
