@@ -24,7 +24,6 @@ describeWithNats('NatsBackend with `create: false`', () => {
   const { create, notFound } = creationCases({
     suite,
     Backend: NatsBackend,
-    unaware: ['deleteGroup'],
     foreignGroups: true,
     deleteQueue: async () => {
       const manager = await suite.manager();

@@ -138,7 +138,10 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
   }
 
   deleteGroup(group: ConsumerGroup, signal: AbortSignal): Promise<boolean> {
-    return this.#request(signal, (link) => this.#purge(link).deleteGroup(group));
+    return this.#request(signal, async (link) => {
+      await this.topology.expectQueue(link);
+      return this.#purge(link).deleteGroup(group);
+    });
   }
 
   peek(group: ConsumerGroup, limit: number, signal: AbortSignal): Promise<MessageView[]> {

@@ -126,11 +126,15 @@ export class Topology {
     this.#completedIn = info.created;
   }
 
+  /** @throws {QueueNotFoundError} (a rejection) if the queue is missing and must not be created */
+  async expectQueue(link: NatsLink): Promise<void> {
+    if (!this.creates && (await this.#findStream(link, this.#names.stream)) === undefined) throw this.#notFound();
+  }
+
   /** @throws {QueueNotFoundError} (a rejection) if the group is missing and must not be created */
   async expectGroup(link: NatsLink, group: ConsumerGroup): Promise<void> {
-    if (this.creates) return;
-    if ((await this.#findStream(link, this.#names.stream)) === undefined) throw this.#notFound();
-    await this.#findGroup(link, group);
+    await this.expectQueue(link);
+    if (!this.creates) await this.#findGroup(link, group);
   }
 
   /** Opens the streams and one group, or all groups if the stream was created again. */
