@@ -45,8 +45,7 @@ describeWithEveryEngine('sluice replay on %s', (broker, engine) => {
     await stop();
     const audit = await orders.stats({ group: 'audit' });
     const cli = suite.cli({ QUEUE_NAME: 'unrelated', QUEUE_GROUPS: 'unrelated' });
-    const shownLetters = (await cli.values('replay', fromQueue(), '--dry-run')) as { readonly id: string }[];
-    expect(shownLetters).toEqual(
+    expect(await cli.values('replay', fromQueue(), '--dry-run')).toEqual(
       upTo(3).map((n) => expect.objectContaining({ payload: { n }, to: suite.name, group: 'billing' })),
     );
     const result = await cli.run('replay', fromQueue());
@@ -57,7 +56,7 @@ describeWithEveryEngine('sluice replay on %s', (broker, engine) => {
     await eventually(() => holder.deliveries.length === 3);
     expect(
       holder.deliveries.map(({ key, payload, headers, attempt, id }) => [key, payload, headers, attempt, id]),
-    ).toEqual(shownLetters.map(({ id }, index) => ['number', { n: index + 1 }, { trace: `t${index + 1}` }, 1, id]));
+    ).toEqual(upTo(3).map((n) => ['number', { n }, { trace: `t${n}` }, 1, expect.any(String)]));
     await Promise.all(holder.deliveries.map((delivery) => delivery.ack()));
     holder.subscription.unsubscribe();
     expect(await orders.stats({ group: 'billing' })).toEqual({ ready: 0, unfinished: 0 });
@@ -151,6 +150,34 @@ describeWithEveryEngine('sluice replay on %s', (broker, engine) => {
     expect(err).toMatch(/^error: letter .*has no group "billing".* \(4 letters replayed, 2 not\)\n$/);
     expect(await taken(orders, 4)).toEqual([1, 2, 4, 5]);
     expect(await taken(failed, 2)).toEqual([3, 6]);
+  });
+
+  it('moves letters with the same id from two queues into one', async () => {
+    const queues = ['.a', '.b'].map((suffix) => suite.open({ suffix }));
+    for (const queue of queues) await queue.publish('number', { n: 1 }, { id: 'same' });
+    const target = suite.open();
+    await target.stats();
+    for (const { name } of queues)
+      expect(await suite.cli().values('replay', name, target.name)).toEqual([{ replayed: 1 }]);
+    expect(await target.stats()).toEqual({ ready: 2, unfinished: 2 });
+  });
+
+  it('moves a message to and fro, and into its own queue', async () => {
+    const [one, other] = [suite.open(), suite.open({ suffix: '.other' })];
+    await one.publish('number', { n: 1 });
+    await other.stats();
+    for (const [from, to] of [
+      [one, other],
+      [other, one],
+      [one, other],
+      [other, other],
+      [other, other],
+    ] as const)
+      expect(await suite.cli().values('replay', from.name, to.name)).toEqual([{ replayed: 1 }]);
+    expect([await one.stats(), await other.stats()]).toEqual([
+      { ready: 0, unfinished: 0 },
+      { ready: 1, unfinished: 1 },
+    ]);
   });
 
   it('keeps a message that is no dead letter', async () => {

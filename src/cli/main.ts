@@ -6,15 +6,21 @@ import { ownVersion } from './package-version.js';
 import type { Body, Program } from './program.js';
 import { Shell } from './shell.js';
 
+/** Within how many milliseconds a signal is the same one again. */
+const REPEATED = 1000;
+
 let exitCode: ExitCode = EXIT.done;
 
 async function runCommand(program: Program, body: Body): Promise<void> {
   const shell = new Shell(program.opts(), process);
   const queues = new Queues(shell);
+  let stoppedAt = Number.NEGATIVE_INFINITY;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
-      // The second signal is for a command that does not end.
-      if (shell.signal.aborted) process.exit(EXIT.failed);
+      const now = performance.now();
+      // A later signal is for a command that does not end. `npx` and `timeout` repeat the first one.
+      if (now - stoppedAt > REPEATED && shell.signal.aborted) process.exit(EXIT.failed);
+      if (!shell.signal.aborted) stoppedAt = now;
       shell.stop();
     });
   }
@@ -34,6 +40,12 @@ function report(error: unknown): void {
   process.stderr.write(`error: ${oneLine(error)}\n`);
 }
 
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') exitCode = EXIT.failed;
+});
+process.removeAllListeners('warning').on('warning', ({ message }) => {
+  process.stderr.write(`warning: ${oneLine(message)}\n`);
+});
 process.on('uncaughtException', (error) => {
   report(error);
   process.exit(exitCode);

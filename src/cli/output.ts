@@ -22,13 +22,13 @@ export class Output {
     return this.#stream.isTTY === true;
   }
 
-  /** The width of the terminal, in columns. Undefined: it is no terminal. */
+  /** The width of the terminal, in columns. Undefined: it is not known. */
   get columns(): number | undefined {
-    return this.#stream.columns;
+    return this.#stream.columns || undefined;
   }
 
   get rows(): number | undefined {
-    return this.#stream.rows;
+    return this.#stream.rows || undefined;
   }
 
   /** Resolves to whether the text was written. `false`: nobody reads it. */

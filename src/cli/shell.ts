@@ -80,11 +80,13 @@ export class Shell {
 
   /** Writes a value as a line of JSON. Resolves to whether somebody reads it. */
   writeJson(value: unknown): Promise<boolean> {
-    return this.stdout.write(`${JSON.stringify(value)}\n`);
+    // The characters that control a terminal are in strings only, where JSON has the same escapes.
+    return this.stdout.write(`${withoutControls(JSON.stringify(value))}\n`);
   }
 
+  /** Writes lines for people. Resolves to whether somebody reads them. */
   writeLines(lines: readonly string[]): Promise<boolean> {
-    return this.stdout.write(lines.map((line) => `${line}\n`).join(''));
+    return this.stdout.write(lines.map((line) => `${withoutControls(line)}\n`).join(''));
   }
 
   /** Writes the result of a command: JSON, or lines for people. */

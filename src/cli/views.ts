@@ -1,5 +1,4 @@
 import type { Delivery, MessageView } from 'sluice';
-import { withoutControls } from './failures.js';
 import { timeOf } from './text.js';
 
 /** The fields of a message that a command writes as JSON. */
@@ -13,5 +12,5 @@ export function jsonOf(message: Delivery | MessageView): object {
 export function lineOf({ key, payload, headers, attempt, publishedAt }: Delivery | MessageView): string {
   const others = Object.keys(headers).length === 0 ? '' : `  ${JSON.stringify(headers)}`;
   const again = attempt === 1 ? '' : `  (attempt ${attempt})`;
-  return withoutControls(`${timeOf(publishedAt)}  ${key}  ${JSON.stringify(payload)}${others}${again}`);
+  return `${timeOf(publishedAt)}  ${key}  ${JSON.stringify(payload)}${others}${again}`;
 }

@@ -70,7 +70,7 @@ async function readInfo(link: RedisLink, findings: QueueFinding[]): Promise<Fact
   const info = await permitted(() => link.send(['INFO']));
   if (info instanceof Error) {
     const unknown = 'the version, the persistence, the memory and the replicas of the server are not checked';
-    findings.push(refused('redis-info', 'INFO', '+info', unknown, info));
+    findings.push(await refused(link, { code: 'redis-info', command: 'INFO', rule: '+info', unknown }, info));
     return new Map();
   }
   const lines = [...String(info).matchAll(/^(\w+):(.*?)\r?$/gm)];
@@ -90,7 +90,8 @@ async function readSettings(link: RedisLink, info: Facts, findings: QueueFinding
     const reply = await permitted(() => link.send(['CONFIG', 'GET', name]));
     if (reply instanceof Error) {
       const unknown = 'whether the server writes each message to its disk before it confirms it is not checked';
-      findings.push(refused('redis-config', 'CONFIG GET', '+config|get', unknown, reply));
+      const refusal = { code: 'redis-config', command: 'CONFIG GET', rule: '+config|get', unknown };
+      findings.push(await refused(link, refusal, reply));
       break;
     }
     const [, value] = reply as [name: string, value: string] | [];
@@ -99,17 +100,28 @@ async function readSettings(link: RedisLink, info: Facts, findings: QueueFinding
   return settings;
 }
 
-/** @param unknown what is not known without the command */
-function refused(code: string, command: string, rule: string, unknown: string, error: Error): QueueFinding {
+interface Refusal {
+  readonly code: string;
+  readonly command: string;
+  /** The rule that a user needs for the command. */
+  readonly rule: string;
+  /** What is not known without the command. */
+  readonly unknown: string;
+}
+
+async function refused(link: RedisLink, refusal: Refusal, error: Error): Promise<QueueFinding> {
+  const { code, command, rule, unknown } = refusal;
   const isForbidden = /NOPERM|no permissions/.test(error.message);
-  const user = /User (\S+) has no permissions/.exec(error.message)?.[1] ?? 'USER';
+  // Redis before 7.2 does not name the user, who may not be allowed to ask.
+  const user =
+    /User (\S+) has no permissions/.exec(error.message)?.[1] ?? (await permitted(() => link.send(['ACL', 'WHOAMI'])));
   return {
     code: `${code}-refused`,
     severity: 'note',
     message: isForbidden
       ? `The user may not send ${command}, so ${unknown}. The user needs the rule ${rule}.`
       : `The server refused ${command}, so ${unknown}: ${error.message}`,
-    command: isForbidden ? redisCli('ACL', 'SETUSER', user, rule) : undefined,
+    command: isForbidden && !(user instanceof Error) ? redisCli('ACL', 'SETUSER', String(user), rule) : undefined,
   };
 }
 
@@ -231,7 +243,16 @@ async function queueFindings(link: RedisLink, { queueName, keys, lease }: Diagno
   const count = await permitted(() => link.send(['HLEN', keys.quarantine]));
   if (count instanceof Error)
     findings.push(
-      refused('redis-quarantine', 'HLEN', '+hlen', 'the number of messages in quarantine is not known', count),
+      await refused(
+        link,
+        {
+          code: 'redis-quarantine',
+          command: 'HLEN',
+          rule: '+hlen',
+          unknown: 'the number of messages in quarantine is not known',
+        },
+        count,
+      ),
     );
   else if (Number(count) > 0)
     findings.push({

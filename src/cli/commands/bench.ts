@@ -157,7 +157,7 @@ class Bench {
       tick();
       return acks.length < this.#messages;
     });
-    await Promise.all(acks);
+    await this.#queues.call(this.#queue, Promise.all(acks));
   }
 
   async #latency(tick: () => void): Promise<Rates['latency']> {

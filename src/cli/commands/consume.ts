@@ -1,4 +1,5 @@
 import type { Delivery } from 'sluice';
+import { confirmed } from '../confirmed.js';
 import { CommandError, untilInterrupted, usageError } from '../failures.js';
 import { Intake } from '../intake.js';
 import type { AnyQueue } from '../open-queue.js';
@@ -89,9 +90,9 @@ async function showAndAck(shell: Shell, queue: AnyQueue, { group, limit, wait }:
       else shown.push(delivery);
       if (++count >= limit) break;
     }
-    await intake.stop();
+    const stopped = intake.stop();
     shown.forEach(ack);
-    await Promise.all(acks);
+    await confirmed(Promise.all([stopped, ...acks]));
   } finally {
     intake.close();
   }
@@ -109,8 +110,7 @@ async function showAndRelease(shell: Shell, queue: AnyQueue, { group, limit, wai
       held.push(delivery);
       if (!(await show(shell, delivery)) || held.length >= most) break;
     }
-    await intake.stop();
-    await Promise.all(held.map((delivery) => delivery.release()));
+    await confirmed(Promise.all([intake.stop(), ...held.map((delivery) => delivery.release())]));
   } finally {
     intake.close();
   }

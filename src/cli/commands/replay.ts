@@ -1,12 +1,14 @@
+import { createHash } from 'node:crypto';
 import type { Delivery } from 'sluice';
-import { CommandError, Interrupted, oneLine, withoutControls } from '../failures.js';
+import { confirmed } from '../confirmed.js';
+import { CommandError, Interrupted, oneLine } from '../failures.js';
 import { Intake } from '../intake.js';
 import type { AnyQueue, Queues } from '../open-queue.js';
 import { duration, wholeNumber } from '../options.js';
 import type { Program, Run } from '../program.js';
 import { Progress } from '../progress.js';
 import type { Shell } from '../shell.js';
-import { counted } from '../text.js';
+import { count, counted } from '../text.js';
 
 /** How many letters are held at most while the others are looked at. */
 const MOST_HELD = 10_000;
@@ -19,8 +21,8 @@ const PATIENCE = 3000;
 
 const NOTES = `
 Each letter goes to the group that has given it up only, and is acknowledged when its copy is
-confirmed. The copy has the letter's id, so that a letter that is replayed twice within the
-dedupe window is stored once. Letters that fail again while the command runs are not replayed
+confirmed. The copy has an id that is made of the letter's id and of FROM, so that a letter that is
+replayed twice within the dedupe window is stored once. Letters that fail again while the command runs are not replayed
 again.
 
 Example:
@@ -128,18 +130,24 @@ class Replay {
           if (seen >= ready || matched >= limit || kept.length >= MOST_HELD) break;
         }
       }
-      await Promise.all(this.#running);
-      await intake.stop();
-      await Promise.all(kept.map((letter) => letter.release()));
+      await confirmed(this.#end(intake));
     } finally {
       intake.close();
       this.#progress.end();
     }
     await this.#report(matched);
-    if (seen < ready && matched < limit && kept.length >= MOST_HELD)
-      throw new CommandError(
-        `Looked at ${counted(seen, 'letter')} of ${ready} only: ${counted(MOST_HELD, 'letter')} that are not replayed are as many as can be held`,
-      );
+    if (seen >= ready || matched >= limit || signal.aborted) return;
+    const reason =
+      kept.length >= MOST_HELD
+        ? `${counted(MOST_HELD, 'letter')} that are not replayed are as many as can be held`
+        : 'no other came. Another process may have them';
+    throw new CommandError(`Looked at ${count(seen)} of ${counted(ready, 'letter')} only: ${reason}`);
+  }
+
+  /** Waits for the letters that are replayed now, and releases the others. */
+  async #end(intake: Intake): Promise<void> {
+    await Promise.all(this.#running);
+    await Promise.all([intake.stop(), ...this.#kept.map((letter) => letter.release())]);
   }
 
   /** @throws {CommandError} (a rejection) unless every letter was replayed */
@@ -177,10 +185,23 @@ class Replay {
       Object.entries(letter.headers).filter(([header]) => !header.startsWith('sluice-')),
     );
     const target = await this.#open(name, group);
-    await target.publish(letter.key, letter.payload, { headers, id: letter.id, group });
+    await target.publish(letter.key, letter.payload, { headers, id: this.#idOf(letter), group });
     await letter.ack();
     this.#replayed++;
     this.#progress.show(() => `${counted(this.#replayed, 'letter')} replayed`);
+  }
+
+  /**
+   * The id of the copy of a letter, by which it is stored once if it is replayed again. Not the id of
+   * the letter alone: on Redis, two queues may have a message with the same id, and a copy that is
+   * moved back has its old one.
+   */
+  #idOf({ id }: Delivery): string {
+    const { queue } = this.#options;
+    return createHash('sha256')
+      .update(JSON.stringify([queue.name, id]))
+      .digest('hex')
+      .slice(0, 32);
   }
 
   /** Shows what would be replayed, and where to. Resolves to whether somebody reads it. */
@@ -192,7 +213,7 @@ class Replay {
     if (this.#shell.json) return this.#shell.writeJson({ id, key, payload, headers, publishedAt, to: name, group });
     const where = group === undefined ? name : `${name}, group ${group}`;
     const line = `${key}  ${JSON.stringify(payload)}  → ${where}${error === undefined ? '' : `  (${error})`}`;
-    return this.#shell.writeLines([withoutControls(line)]);
+    return this.#shell.writeLines([line]);
   }
 
   /** @throws {CommandError} if nothing tells where the letter came from */
