@@ -288,7 +288,7 @@ export interface QueueFinding {
   readonly severity: 'problem' | 'note';
   /** What is wrong and what follows from it, in sentences. Contains no password. */
   readonly message: string;
-  /** The command of a POSIX shell that mends it. Undefined if no command does. */
+  /** The command of a POSIX shell that fixes it. Undefined if no command does. */
   readonly command?: string | undefined;
 }
 

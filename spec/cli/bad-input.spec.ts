@@ -29,6 +29,7 @@ describe('sluice with bad input', () => {
     [['consume', '--limit', '1e3'], /'--limit <n>'.*'1e3'/],
     [['consume', '--limit'], /--limit/],
     [['consume', '--wait', 'soon'], /'--wait <duration>'.*'soon'/],
+    [['consume', '--wait', '5'], /'--wait <duration>'.*such as 500ms/],
     [['consume', '--ack', '--release'], /either --ack or --release/],
     [['consume', 'orders'], /too many arguments/],
     [['bench', '--messages', '-1'], /--messages/],

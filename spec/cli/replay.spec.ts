@@ -185,7 +185,7 @@ describeWithEveryEngine('sluice replay on %s', (broker, engine) => {
     await queue.publish('number', { n: 1 });
     const { code, out, err } = await suite.cli().run('replay', fromQueue());
     expect({ code, out }).toEqual({ code: 1, out: '{"replayed":0}\n' });
-    expect(err).toMatch(/^error: .*no dead letter.*Name the queue TO.*\n$/);
+    expect(err).toMatch(/^error: .*not a dead letter.*Name the queue TO.*\n$/);
     expect(await queue.stats()).toEqual({ ready: 1, unfinished: 1 });
   });
 

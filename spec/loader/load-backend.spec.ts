@@ -197,6 +197,12 @@ describe('loadBackend with a name or groups', () => {
     expect(await given(options)).toStrictEqual({ ...env, QUEUE_NAME: 'invoices', QUEUE_GROUPS: 'archive' });
   });
 
+  it('overrides QUEUE_CREATE', async () => {
+    expect(await given({ create: false })).toStrictEqual({ ...env, QUEUE_CREATE: 'false' });
+    expect(await given({ create: true })).toStrictEqual({ ...env, QUEUE_CREATE: 'true' });
+    await expect(given({ create: 'no' as never })).rejects.toThrow('Expected `create` to be a boolean');
+  });
+
   it('changes nothing without them and never changes the given environment', async () => {
     const before = { ...env };
     expect(await given({ name: undefined, groups: undefined })).toBe(env);

@@ -57,6 +57,13 @@ describeWithNats('diagnose() on NATS', () => {
     await queue.publish('key', { n: 1 });
     await eventually(() => holder.deliveries.length === 1);
     expect(await groupsFound()).toEqual([['problem', 'Group "b"', '1 message']]);
+    // A service would create a declared group again.
+    const commands = async (groups: readonly string[]) =>
+      (await suite.open({ groups }).diagnose()).findings
+        .filter(({ code }) => code === 'group-without-consumer')
+        .map(({ command }) => command);
+    expect(await commands(['a', 'b'])).toEqual([undefined]);
+    expect(await commands(['a'])).toEqual([`nats consumer rm ${suite.name} b`]);
   });
 
   it('does not name the packages of a client that it was given', async () => {

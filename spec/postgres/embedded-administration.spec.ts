@@ -86,7 +86,7 @@ describe('An embedded PostgreSQL', () => {
       findings: [
         {
           code: 'postgres-fsync',
-          severity: 'problem',
+          severity: 'note',
           message: expect.stringContaining('PGlite writes commits to the operating system without `fsync`'),
           command: undefined,
         },

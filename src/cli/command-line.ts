@@ -15,7 +15,7 @@ import { type Body, emptyProgram, type Program, type Run } from './program.js';
 const VARIABLES = `
 Variables, as for the services that use the queue:
   QUEUE_BACKEND, QUEUE_NAME, QUEUE_GROUPS, QUEUE_LEASE, QUEUE_PUBLISH_TIMEOUT, QUEUE_DEDUPE_WINDOW,
-  and those of the engine, such as REDIS_URL
+  QUEUE_CREATE, and those of the engine, such as REDIS_URL
 
 Exit codes: 0 done, 1 failed, 2 wrong usage`;
 

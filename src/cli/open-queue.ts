@@ -29,12 +29,7 @@ export class Queues {
     const { env, logger } = this.#shell;
     const { loadBackend } = await import('sluice');
     try {
-      const queue: AnyQueue = await loadBackend({
-        env: create ? env : { ...env, QUEUE_CREATE: 'false' },
-        name,
-        groups,
-        logger,
-      });
+      const queue: AnyQueue = await loadBackend({ env, name, groups, create: create ? undefined : false, logger });
       this.#open.set(queue, { answered: false });
       return queue;
     } catch (error) {

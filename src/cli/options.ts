@@ -10,8 +10,8 @@ export function wholeNumber(text: string): number {
 
 /** Reads a duration such as `500ms`, `90s`, `15m`, `2h` or `1d`, in milliseconds. */
 export function duration(text: string): number {
-  // A number without a unit counts as milliseconds, as in the variables.
-  const value = /^\d[\d.]*\s*[a-z]*$/i.test(text) ? ms(text as ms.StringValue) : undefined;
+  // Not a number without a unit: it may mean seconds or milliseconds.
+  const value = /^\d[\d.]*\s*[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : undefined;
   if (value !== undefined && value >= 0 && value <= Number.MAX_SAFE_INTEGER) return value;
   throw new InvalidArgumentError('Expected a duration such as 500ms, 90s, 15m, 2h or 1d.');
 }

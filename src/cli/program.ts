@@ -15,10 +15,10 @@ export type Program = ReturnType<typeof emptyProgram>;
 /** Returns a program with the flags of every command, and without a command. */
 export function emptyProgram(version: string) {
   return new Command('sluice')
-    .description('Looks after a message queue of Sluice, on every engine.')
+    .description('Shows and repairs a message queue of Sluice, on every engine.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'print the help of a command')
     .option('--backend <name>', 'the backend (default: QUEUE_BACKEND)')
     .option('--url <url>', "the URL of the engine's server (default: its variable, such as REDIS_URL)")
     .option('--name <queue>', 'the name of the queue (default: QUEUE_NAME, or "default")')

@@ -2,7 +2,7 @@ import type { AnyEvents, ConsumerGroup, EventMap, QueueBackend } from '../backen
 import { describe } from '../internal/describe.js';
 import { type Env, processEnv } from '../internal/environment.js';
 import { defaultLogger, type Logger, shieldLogger } from '../internal/logger.js';
-import { checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
+import { checkFlag, checkMethods, checkName, checkNames, checkOptions } from '../internal/options.js';
 import { readBackendName } from './backend-name.js';
 import { importBackend, loadingFailed } from './backend-package.js';
 import { importModule, missingModule } from './import-module.js';
@@ -32,6 +32,11 @@ export interface LoadBackendOptions {
    * @default QUEUE_GROUPS, or no groups with a `name`
    */
   readonly groups?: readonly ConsumerGroup[] | undefined;
+  /**
+   * Whether the backend may create the queue and its declared groups. `memory` always does.
+   * @default QUEUE_CREATE, or true
+   */
+  readonly create?: boolean | undefined;
   /**
    * Gets the warnings, also those of a built-in backend.
    * @default the console
@@ -76,9 +81,10 @@ export interface LoadBackendOptions {
 export async function loadBackend<Events extends EventMap<Events> = AnyEvents>(
   options?: LoadBackendOptions,
 ): Promise<QueueBackend<Events>> {
-  const { env: variables = processEnv(), name, groups, logger: given = defaultLogger } = checkOptions(options);
+  const { env: variables = processEnv(), name, groups, create, logger: given = defaultLogger } = checkOptions(options);
   const logger = shieldLogger(checkMethods('logger', given, ['debug', 'warn', 'error']));
-  const env = override(checkOptions(variables, 'env'), name, groups);
+  const overridden = override(checkOptions(variables, 'env'), name, groups);
+  const env = create === undefined ? overridden : { ...overridden, QUEUE_CREATE: String(checkFlag('create', create)) };
   const kind = readBackendName(env) ?? chooseBackend(logger);
   const backend = await makeBackend(kind, env, logger);
   return checkBackend(kind, backend) as QueueBackend<Events>;

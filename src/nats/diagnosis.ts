@@ -14,6 +14,8 @@ export interface DiagnosisOptions extends Pick<CheckedNatsOptions, 'name' | 'ser
   readonly names: QueueNames;
   /** Whether this process consumes for the group of a consumer. */
   readonly isUsed: (consumer: string) => boolean;
+  /** Whether the application declares the group of a consumer. */
+  readonly isDeclared: (consumer: string) => boolean;
 }
 
 type Findings = readonly QueueFinding[];
@@ -180,7 +182,7 @@ async function unconsumedOf(
   options: DiagnosisOptions,
   idle: readonly ConsumerInfo[],
 ): Promise<Findings> {
-  const { name, names, domain } = options;
+  const { name, names, domain, isDeclared } = options;
   const suspects = idle.filter(({ num_ack_pending }) => num_ack_pending === 0);
   if (suspects.length > 0) await sleep(PAUSE);
   const looks = suspects.map(async (before): Promise<Findings> => {
@@ -188,13 +190,20 @@ async function unconsumedOf(
     if (num_waiting > 0 || delivered.consumer_seq !== before.delivered.consumer_seq) return [];
     const group = `Group ${quoted(readGroup(before.name) ?? before.name)} of queue ${quoted(name)} has no consumer`;
     const code = 'group-without-consumer';
-    const command = deletionOf({ domain }, names.stream, before.name);
+    // A service would create a declared group again.
+    const command = isDeclared(before.name) ? undefined : deletionOf({ domain }, names.stream, before.name);
+    const advice = command === undefined ? 'Start its consumers.' : 'Start its consumers, or delete it.';
     if (num_pending === 0)
-      return [{ ...note(code, `${group}. It will retain every message that is published.`), command }];
+      return [
+        {
+          ...note(code, `${group}. It will retain every message that is published.`),
+          ...(command !== undefined && { command }),
+        },
+      ];
     return [
       problem(
         code,
-        `${group} and retains ${messages(num_pending)}, and every message that is published. Start its consumers, or delete it.`,
+        `${group} and retains ${messages(num_pending)}, and every message that is published. ${advice}`,
         command,
       ),
     ];

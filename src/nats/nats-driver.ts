@@ -167,7 +167,10 @@ export class NatsDriver implements Driver, DriverAdministration, NatsQueue {
 
   diagnose(signal: AbortSignal): Promise<QueueDiagnosis> {
     const isUsed = (consumer: string) => this.#sessions.get(consumer)?.isNeeded === true;
-    return this.#request(signal, (link) => diagnose(link, { ...this.options, names: this.names, isUsed }));
+    const { groups, groupsDeclared } = this.options;
+    const declared = new Set(groupsDeclared ? groups.map((group) => this.names.consumer(group)) : []);
+    const isDeclared = (consumer: string) => declared.has(consumer);
+    return this.#request(signal, (link) => diagnose(link, { ...this.options, names: this.names, isUsed, isDeclared }));
   }
 
   /**

@@ -127,6 +127,8 @@ async function settingFindings(
     add(
       'fsync',
       `${of}: a confirmed message may not be on the disk. If the machine fails, messages are lost, and the database can be damaged.`,
+      // Nothing can be done about it.
+      isEmbedded ? 'note' : 'problem',
     );
   }
   if (valueFor('full_page_writes') === 'off')

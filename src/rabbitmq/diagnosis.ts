@@ -19,7 +19,7 @@ export interface Facts {
 
 type Context = Pick<QueueContext, 'queueName' | 'names' | 'groups' | 'vhost'>;
 
-/** The first version that its makers still mend. */
+/** The first version that its makers still maintain. */
 const SUPPORTED = 4;
 
 /** How many messages in quarantine the command shows. */

@@ -38,8 +38,8 @@ export function addConsume(program: Program, run: Run): void {
       'Shows the messages of a group as they come, until Ctrl-C. Releases them at the end, or acknowledges them.',
     )
     .option('--group <group>', 'the group to consume for (default: "default", or the only one)')
-    .option('--limit <n>', 'end after so many messages', wholeNumber)
-    .option('--wait <duration>', 'end if no message comes for so long, such as 5s', duration)
+    .option('--limit <n>', 'end after n messages', wholeNumber)
+    .option('--wait <duration>', 'end if no message comes within this time, such as 5s', duration)
     .option('--ack', 'acknowledge each message that was shown')
     .option('--release', 'release the messages at the end (default)')
     .addHelpText('after', NOTES)

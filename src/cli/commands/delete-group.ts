@@ -18,7 +18,7 @@ export function addDeleteGroup(program: Program, run: Run): void {
         if (found.isDeclared(group))
           throw usageError(
             `Group ${JSON.stringify(group)} is declared by --groups or QUEUE_GROUPS, and a service that declares it would create it again. ` +
-              'Remove it there first',
+              'Remove it from them first',
           );
         const others = found.groupNames.filter((name) => name !== group);
         if (group === 'default' && others.length === 0)

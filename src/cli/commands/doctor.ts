@@ -17,7 +17,7 @@ export function addDoctor(program: Program, run: Run): void {
     .command('doctor')
     .summary('find what is wrong with the queue and its server')
     .description(
-      'Finds what is wrong with the queue and its server, and prints the command that mends it. Changes nothing. The exit code is 1 if there is a problem. The commands name no server: add its address and user.',
+      'Finds what is wrong with the queue and its server, and prints the command that fixes it. Changes nothing. The exit code is 1 if there is a problem. The commands name no server: add its address and user.',
     )
     .action(() =>
       run(async (shell, queues) => {

@@ -14,7 +14,7 @@ export function addPeek(program: Program, run: Run): void {
     .summary('show waiting messages without taking them')
     .description('Shows the waiting messages of a group, the oldest first, without taking them. Not on RabbitMQ.')
     .option('--group <group>', 'the group whose messages to show (default: "default", or the only one)')
-    .option('--limit <n>', 'show at most so many messages', wholeNumber, DEFAULT_LIMIT)
+    .option('--limit <n>', 'show at most n messages', wholeNumber, DEFAULT_LIMIT)
     .action(({ group: given, limit }) =>
       run(async (shell, queues) => {
         const found = await queues.find();

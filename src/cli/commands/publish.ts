@@ -17,11 +17,17 @@ Examples:
   sluice publish - < messages.jsonl
 
 A line of stdin is {"key": …, "payload": {…}}, and may have "headers", "delay" in milliseconds, "id"
-and "group". Lines of consume, peek and replay --dry-run are accepted as they are.`;
+and "group" (default: --group). Lines of consume, peek and replay --dry-run are accepted as they are,
+but become new messages: their "id" is ignored.`;
 
 /** The fields of a line that `publish` reads, and those that other commands write. */
 const FIELDS = new Set(['key', 'payload', 'headers', 'delay', 'id', 'group']);
 const IGNORED = new Set(['queue', 'attempt', 'publishedAt', 'due', 'to']);
+
+interface Defaults {
+  readonly key: string | undefined;
+  readonly group: string | undefined;
+}
 
 interface Message {
   readonly key: string;
@@ -43,15 +49,17 @@ export function addPublish(program: Program, run: Run): void {
     .addHelpText('after', EXAMPLES)
     .action((key, json, { header: headers, delay, id, group }) =>
       run(async (shell, queues) => {
-        const options = { headers, delay, id, group };
+        const options = { headers, delay, id };
         const isStream = key === '-' || json === '-';
         if (isStream && Object.values(options).some((value) => value !== undefined))
-          throw usageError('Expected no --header, --delay, --id or --group with -: each line has its own');
+          throw usageError('Expected no --header, --delay or --id with -: each line has its own');
         if (isStream && key === '-' && json !== undefined) throw usageError('Expected no payload after -');
-        const message = isStream ? undefined : { key, payload: payloadOf(json ?? '{}'), options };
+        const message = isStream
+          ? undefined
+          : { key, payload: payloadOf(json ?? '{}'), options: { ...options, group } };
         const queue = await queues.openToPublish(group);
         shell.flushLogs();
-        if (message === undefined) await publishLines(shell, queue, key === '-' ? undefined : key);
+        if (message === undefined) await publishLines(shell, queue, { key: key === '-' ? undefined : key, group });
         else await publishOne(shell, queues, queue, message);
         return undefined;
       }),
@@ -90,10 +98,10 @@ function confirmed(shell: Shell, count: number): Promise<boolean> {
 /**
  * Publishes a message for each line, in order and `WINDOW` at a time.
  *
- * @param defaultKey the key of lines without one
+ * @param defaults the key and the group of lines without one
  * @throws {CommandError} (a rejection) for the first line that fails. It tells what was confirmed.
  */
-async function publishLines(shell: Shell, queue: AnyQueue, defaultKey: string | undefined): Promise<void> {
+async function publishLines(shell: Shell, queue: AnyQueue, defaults: Defaults): Promise<void> {
   const progress = new Progress(shell);
   let sum = 0;
   let after = 0;
@@ -129,7 +137,7 @@ async function publishLines(shell: Shell, queue: AnyQueue, defaultKey: string | 
       number++;
       if (line.trim() === '') continue;
       try {
-        void publish(messageOf(line, defaultKey), number);
+        void publish(messageOf(line, defaults), number);
       } catch (error) {
         fail(number, error);
       }
@@ -154,7 +162,7 @@ async function publishLines(shell: Shell, queue: AnyQueue, defaultKey: string | 
 }
 
 /** @throws {Error} if the line is no message */
-function messageOf(line: string, defaultKey: string | undefined): Message {
+function messageOf(line: string, defaults: Defaults): Message {
   const value: unknown = JSON.parse(line);
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new Error('Expected an object with "key" and "payload"');
@@ -162,7 +170,10 @@ function messageOf(line: string, defaultKey: string | undefined): Message {
   const unknown = Object.keys(fields).find((name) => !FIELDS.has(name) && !IGNORED.has(name));
   if (unknown !== undefined)
     throw new Error(`Expected the fields ${[...FIELDS].join(', ')}, got ${JSON.stringify(unknown)}`);
-  const { key = defaultKey, payload, headers, delay, id, group } = fields;
+  const { key = defaults.key, payload, headers, delay, group = defaults.group } = fields;
+  // A line that a command has shown has the id of the message there. As the id of a new one, it would
+  // be dropped as a duplicate, for instance when removed messages are published again.
+  const id = fields.publishedAt === undefined ? fields.id : undefined;
   for (const [name, field] of Object.entries({ key, payload }))
     if (field === undefined) throw new Error(`Expected the field "${name}", but it is missing`);
   return { key, payload, options: { headers, delay, id, group } } as Message;

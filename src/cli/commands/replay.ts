@@ -47,7 +47,7 @@ export function addReplay(program: Program, run: Run): void {
     .option('--error <text>', 'only letters whose error contains this text')
     .option('--older-than <duration>', 'only letters that were published longer ago, such as 2h', duration)
     .option('--newer-than <duration>', 'only letters that were published since then, such as 2h', duration)
-    .option('--limit <n>', 'at most so many letters', wholeNumber)
+    .option('--limit <n>', 'replay at most n letters', wholeNumber)
     .option('--dry-run', 'show what would be replayed, and replay nothing')
     .addHelpText('after', NOTES)
     .action((from, to, { group: given, limit = Number.POSITIVE_INFINITY, dryRun = false, ...filter }) =>
@@ -222,7 +222,7 @@ class Replay {
     const name = this.#options.to ?? origin;
     // Another queue has other groups.
     if (name !== undefined) return { name, group: name === origin ? group : undefined };
-    throw new CommandError(`Message ${id} is no dead letter: it has no header "sluice-queue". Name the queue TO.`);
+    throw new CommandError(`Message ${id} is not a dead letter: it has no header "sluice-queue". Name the queue TO.`);
   }
 
   /** Opens a queue for one of its groups, once. It must exist. */

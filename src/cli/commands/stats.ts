@@ -26,9 +26,9 @@ export function addStats(program: Program, run: Run): void {
     .summary('count the messages of the queue and its groups')
     .description('Counts the messages of the queue and of each group, once or in a live view.')
     .option('--watch', 'count again and again, until Ctrl-C')
-    .option('--interval <duration>', 'how often to count with --watch', duration, DEFAULT_INTERVAL)
+    .option('--interval <duration>', 'how often to count with --watch (default: 1s)', duration)
     .addHelpText('after', NOTES)
-    .action(({ watch, interval }) =>
+    .action(({ watch, interval = DEFAULT_INTERVAL }) =>
       run(async (shell, queues) => {
         const show = async () => {
           const found = await queues.find();
