@@ -109,13 +109,14 @@ export class Publisher implements PublishDriver<RedisLink, Parcel> {
     // A message that was published after the last confirm does not continue a series of batches.
     if ((messages[0]?.enteredAt ?? here) > this.#confirmedAt) this.#moment = undefined;
     const { topology, failures } = this.#options;
+    const { mayCreate } = topology;
     const server = await link.run(publishScript, this.#keys, [
       String(number),
       this.#remembered,
-      this.#groupRules[topology.mayCreate ? 'create' : 'mustExist'],
+      this.#groupRules[mayCreate ? 'create' : 'mustExist'],
       ...this.#writeMessages(messages, here),
     ]);
-    if (typeof server === 'string') throw failures.notFound(server === '' ? undefined : server);
+    if (!mayCreate && typeof server === 'string') throw failures.notFound(server === '' ? undefined : server);
     this.#confirmedAt = performance.now();
     if (typeof server === 'number' && server > 0) this.#moment = this.#sameOffset({ server, here }) ?? { server, here };
   }
