@@ -144,6 +144,8 @@ describeWithPostgres('A queue in PostgreSQL under attack', () => {
     await cutting();
     expect(errors).toEqual([]);
     expect(holders.map(({ error }) => error).filter(Boolean)).toEqual([]);
+    // A backend that reconnects after the deletion would create its group again.
+    await Promise.all(queues.map((each) => each.stats()));
     const queue = queues[0] as PostgresBackend;
     await queue.deleteGroup('old');
     await eventually(async () => (await queue.stats()).unfinished === 0);
