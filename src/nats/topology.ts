@@ -74,7 +74,8 @@ export class Topology {
   readonly #warned = new Set<'lease' | 'window'>();
   /** False if the queue has had only other groups, also if its stream is created again. */
   #hasDefault = true;
-  #isDeleting = false;
+  /** Whether this process deletes the queue. */
+  isDeleting = false;
 
   constructor(options: CheckedNatsOptions & TopologyOptions, names: QueueNames) {
     this.#options = options;
@@ -83,16 +84,7 @@ export class Topology {
 
   /** Whether missing streams and consumers are created. Otherwise opening them fails. */
   get creates(): boolean {
-    return this.#options.create && !this.#isDeleting;
-  }
-
-  /** Whether this process deletes the queue. */
-  get isDeleting(): boolean {
-    return this.#isDeleting;
-  }
-
-  set isDeleting(isDeleting: boolean) {
-    this.#isDeleting = isDeleting;
+    return this.#options.create && !this.isDeleting;
   }
 
   /** When the stream was created. In another stream, sequence numbers begin again. */
@@ -154,7 +146,7 @@ export class Topology {
     if (!this.creates && (await this.#findStream(link, stream)) === undefined) throw this.#notFound();
     const description = 'Sluice: unreadable messages of the queue';
     const wanted = { name: quarantine, description, subjects: [`${quarantine}.>`] };
-    await this.#ensureStreams(link, !this.#isDeleting, wanted);
+    await this.#ensureStreams(link, !this.isDeleting, wanted);
   }
 
   /**

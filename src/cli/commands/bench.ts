@@ -171,9 +171,9 @@ class Bench {
     await this.#take(1, async (delivery) => {
       times.push(performance.now() - start);
       tick();
-      await delivery.ack();
+      await this.#queues.call(this.#queue, delivery.ack());
       if (times.length > PINGS) return false;
-      await publish();
+      await this.#queues.call(this.#queue, publish());
       return true;
     });
     // The first one waited for the consumer to start.

@@ -69,20 +69,20 @@ async function showAndAck(shell: Shell, queue: AnyQueue, { group, limit, wait }:
   const prefetch = Math.min(limit, PREFETCH);
   const intake = new Intake(queue, { group, prefetch, signal: shell.signal, wait });
   const shown: Delivery[] = [];
-  const acks = new Set<Promise<unknown>>();
+  const settlements = new Set<Promise<unknown>>();
   let count = 0;
   let late = 0;
   const ack = (delivery: Delivery) => {
     const settled = delivery.ack().then((counted) => {
       if (!counted) late++;
-      acks.delete(settled);
+      settlements.delete(settled);
     });
-    acks.add(settled);
+    settlements.add(settled);
   };
   try {
     for await (const delivery of intake) {
       if (!(await show(shell, delivery))) {
-        await delivery.release();
+        settlements.add(delivery.release());
         break;
       }
       // Each ack lets one more message come, so that the last acks wait for the end.
@@ -92,7 +92,7 @@ async function showAndAck(shell: Shell, queue: AnyQueue, { group, limit, wait }:
     }
     const stopped = intake.stop();
     shown.forEach(ack);
-    await confirmed(Promise.all([stopped, ...acks]));
+    await confirmed(Promise.all([stopped, ...settlements]));
   } finally {
     intake.close();
   }

@@ -1,16 +1,14 @@
-import type { GroupInfo, QueueDiagnosis, QueueFinding } from 'sluice';
-import { CommandError, EXIT, oneLine } from '../failures.js';
+import type { GroupInfo, QueueFinding } from 'sluice';
+import { CommandError, EXIT } from '../failures.js';
+import { clockFindings, groupFindings, missingGroup, unreadable } from '../findings.js';
 import type { AnyQueue, Queues } from '../open-queue.js';
 import { ownVersion, versionOf } from '../package-version.js';
 import type { Program, Run } from '../program.js';
 import { wrapped } from '../table.js';
-import { ago, counted } from '../text.js';
+import { counted } from '../text.js';
 
 const DEFAULT_COLUMNS = 80;
 const INDENT = 2;
-
-/** The largest clock difference that is no problem, in milliseconds. */
-const MOST_DIFFERENCE = 1000;
 
 export function addDoctor(program: Program, run: Run): void {
   program
@@ -71,58 +69,6 @@ async function look(queues: Queues): Promise<Looked> {
     const queue = await queues.load({ create: false });
     return { queue, name: queue.name, groups: [], missing: [], refusal };
   }
-}
-
-function unreadable(refusal: Error): QueueFinding {
-  return { code: 'groups-unreadable', severity: 'problem', message: `The groups cannot be read: ${oneLine(refusal)}` };
-}
-
-function missingGroup(queue: string, group: string): QueueFinding {
-  return {
-    code: 'group-missing',
-    severity: 'problem',
-    message: `Queue ${JSON.stringify(queue)} has no group ${JSON.stringify(group)}, which --groups or QUEUE_GROUPS names. A service that declares it creates it.`,
-  };
-}
-
-function clockFindings({ clockDifference }: QueueDiagnosis): QueueFinding[] {
-  if (clockDifference === undefined || Math.abs(clockDifference) <= MOST_DIFFERENCE) return [];
-  const direction = clockDifference > 0 ? 'ahead of' : 'behind';
-  return [
-    {
-      code: 'clock-difference',
-      severity: 'problem',
-      message: `The clock of the server is ${ago(Math.abs(clockDifference))} ${direction} the clock of this machine. Times of messages are wrong by that much.`,
-      command: 'timedatectl set-ntp true',
-    },
-  ];
-}
-
-/** @param isOnly the only group of a queue cannot be deleted, nor one that is declared */
-function groupFindings(
-  queue: string,
-  { name, unfinished, consumers, declared }: GroupInfo,
-  isOnly: boolean,
-): QueueFinding[] {
-  if (consumers !== 0) return [];
-  const code = 'group-without-consumer';
-  const group = `Group ${JSON.stringify(name)} has no consumer`;
-  const where = `--name ${quoted(queue)} --yes`;
-  const [advice, command] =
-    isOnly || declared
-      ? ['or remove its messages', `sluice purge --group ${quoted(name)} ${where}`]
-      : ['or delete it', `sluice delete-group ${quoted(name)} ${where}`];
-  if (unfinished === 0) {
-    const message = `${group}. It will retain every message that is published.`;
-    return [{ code, severity: 'note', message, ...(!isOnly && !declared && { command }) }];
-  }
-  const message = `${group} and retains ${counted(unfinished, 'message')}, and every message that is published. Start its consumers, ${advice}.`;
-  return [{ code, severity: 'problem', message, command }];
-}
-
-/** Quotes a word for a POSIX shell. */
-function quoted(word: string): string {
-  return /^[\w.:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /** @param width of the message, in columns of the terminal */
