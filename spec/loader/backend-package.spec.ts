@@ -169,6 +169,13 @@ describe('A backend that is not found', () => {
     );
   });
 
+  it.each([
+    ['pglite', '"postgres", with POSTGRES_URL=pglite:…?'],
+    ['postgresql', '"postgres"?'],
+  ])('may be the scheme of a URL: %s', async (name, meant) => {
+    expect((await failureOf(load(name))).message.endsWith(`Did you mean ${meant}`)).toBe(true);
+  });
+
   it.each(['constructor', 'node', '-'])('may be named %s', async (name) => {
     expect(BackendNotFoundError.is(await failureOf(load(name)))).toBe(true);
   });

@@ -3,7 +3,7 @@ import { describeError } from '../internal/describe.js';
 import { resolveFromApplication } from './application.js';
 import { hasNoEntry, importModule, missingModule } from './import-module.js';
 import { backendNotFound } from './not-found.js';
-import { providers } from './providers.js';
+import { engineByScheme, providers } from './providers.js';
 import { type BackendFactory, registeredNames, registration } from './registry.js';
 
 /**
@@ -33,7 +33,7 @@ async function importInstalled(name: string, packageName: string): Promise<unkno
       throw backendNotFound(
         name,
         packageName,
-        { builtIn: [...providers.keys()], registered: registeredNames() },
+        { builtIn: [...providers.keys()], registered: registeredNames(), byScheme: engineByScheme(name) },
         error,
       );
     }

@@ -18,18 +18,31 @@ function isNear(one: string, other: string): boolean {
   return Math.max(one.length, other.length) - start - end <= MOST_WRONG;
 }
 
+interface KnownBackends {
+  readonly builtIn: readonly string[];
+  readonly registered: readonly string[];
+  /** The engine whose URL begins with the name that was not found. */
+  readonly byScheme: { readonly name: string; readonly variable: string } | undefined;
+}
+
+/** Asks whether another backend was meant. */
+function meantInstead(name: string, { builtIn, registered, byScheme }: KnownBackends): string | undefined {
+  const meant = [...builtIn, ...registered].find((each) => isNear(each, name));
+  if (meant !== undefined) return `Did you mean "${meant}"?`;
+  return byScheme && `Did you mean "${byScheme.name}", with ${byScheme.variable}=${name}:…?`;
+}
+
 /** Creates the error for a name that is neither built in nor registered, and has no package. */
 export function backendNotFound(
   name: string,
   packageName: string,
-  known: { readonly builtIn: readonly string[]; readonly registered: readonly string[] },
+  known: KnownBackends,
   cause: unknown,
 ): BackendNotFoundError {
   const registered =
     known.registered.length === 0 ? 'none is registered' : `registered: ${known.registered.join(', ')}`;
-  const meant = [...known.builtIn, ...known.registered].find((each) => isNear(each, name));
   // A command to copy would install what a stranger has published under the misspelt name.
-  const advice = meant === undefined ? `To install it:${installCommands([packageName])}` : `Did you mean "${meant}"?`;
+  const advice = meantInstead(name, known) ?? `To install it:${installCommands([packageName])}`;
   return new BackendNotFoundError(
     `QUEUE_BACKEND names the backend "${name}", which does not exist (built in: ${known.builtIn.join(', ')}; ${registered}), ` +
       `and the package ${packageName} is not installed. ${advice}`,

@@ -39,6 +39,16 @@ function chosenClient({ variable, clientByScheme }: (typeof ENGINES)[number], en
 }
 
 /**
+ * Returns the engine whose URL begins with a name, if there is one: the name of a client may be taken
+ * for that of its backend.
+ */
+export function engineByScheme(scheme: string): { readonly name: string; readonly variable: string } | undefined {
+  for (const { name, variable, clientByScheme = {} } of ENGINES)
+    if (variable !== undefined && Object.hasOwn(clientByScheme, scheme)) return { name, variable };
+  return undefined;
+}
+
+/**
  * Loads a class from a subpath of this package. The specifier is a variable, because a bundler
  * would follow a constant into a client that is not installed or that no browser can run. The
  * CommonJS build uses `require` (see rollup.config.mjs), so that an application that requires the
