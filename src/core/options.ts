@@ -171,7 +171,7 @@ const MAX_TIMEOUT = 10_000;
 
 /** The deadline for connecting and preparing the link, in milliseconds. */
 export function connectTimeoutFor(lease: number): number {
-  return Math.min(MAX_TIMEOUT, Math.max(MIN_TIMEOUT, lease / 3));
+  return Math.min(MAX_TIMEOUT, Math.max(MIN_TIMEOUT, Math.round(lease / 3)));
 }
 
 /**
