@@ -24,6 +24,22 @@ describeWithEveryEngine('An interrupted command of sluice on %s', (broker, engin
     if (!broker.countsReleases) expect(messages.map(([n]) => n)).toEqual(upTo(5));
   });
 
+  it('ends at once on a second signal while the server does not answer', async () => {
+    await suite.publish(3);
+    const { proxy, url } = await suite.proxy();
+    const consume = suite.cli({ [engine.variable]: url }).start('consume');
+    await consume.printed(3);
+    proxy.stall();
+    await eventually(() => {
+      // Within a second, it counts as the first signal again.
+      consume.child.kill('SIGINT');
+      return consume.child.exitCode !== null;
+    });
+    const { code, err } = await consume.ended();
+    // On a slow machine, a warning that the server does not answer may come first.
+    expect([code, err.match(/^error: .*/m)]).toEqual([1, null]);
+  });
+
   it('acknowledges exactly what consume --ack has shown', async () => {
     const queue = await suite.publish(1000);
     const consume = suite.cli().start('consume', '--ack');
