@@ -11,7 +11,7 @@ import { exchangeArguments, type Incoming, publishArguments, type ReplyRow, read
 import { identifier } from './migrations.js';
 import { fromText, toText } from './names.js';
 import { type CheckedPostgresOptions, POSTGRES_URL } from './options.js';
-import { classify, explain, isMissing } from './postgres-errors.js';
+import { classify, explain, isDeadlock, isMissing } from './postgres-errors.js';
 import type { Queryable } from './queryable.js';
 import { Topology } from './topology.js';
 
@@ -93,16 +93,17 @@ export class PostgresDriver implements PullDriver<Incoming> {
     this.quarantine = `the table ${this.#schema}.quarantine`;
     this.administration = {
       groups: () => this.#whereFound(undefined, () => this.#listGroups()),
-      deleteGroup: (group) =>
+      deleteGroup: (group, signal) =>
         this.#whereFound(
           undefined,
-          async () => (await this.#call<boolean>('delete_group', [toText(group)]))[0] === true,
+          async () => (await this.#change<boolean>(signal, 'delete_group', [toText(group)])) === true,
         ),
       peek: (group, limit) => this.#whereFound(group, () => this.#peek(group, limit)),
-      purge: (group) =>
+      purge: (group, signal) =>
         this.#whereFound(group, async () => {
-          const [removed = 0] = await this.#call<number>('purge', [group === undefined ? null : toText(group)]);
-          await this.#call('sweep', []);
+          const given = [group === undefined ? null : toText(group)];
+          const removed = (await this.#change<number>(signal, 'purge', given)) ?? 0;
+          await this.#change(signal, 'sweep', []);
           return removed;
         }),
       diagnose: () => this.#whereFound(undefined, () => this.#diagnose()),
@@ -294,7 +295,7 @@ export class PostgresDriver implements PullDriver<Incoming> {
     if (tables?.exist !== true) return;
     this.#isDeleted = true;
     try {
-      await this.#call('delete_queue', [this.#publisher]);
+      await this.#change(signal, 'delete_queue', [this.#publisher]);
       // The call has failed: this process may create the queue again.
       signal.throwIfAborted();
     } catch (error) {
@@ -318,6 +319,21 @@ export class PostgresDriver implements PullDriver<Incoming> {
     const given = [this.#queue, ...values];
     const rows = await this.#database.query<Row>(this.#sql(name, given.length, isTable), given);
     return (isTable ? rows : rows.map((row) => row.value)) as Value[];
+  }
+
+  /**
+   * Calls a function that changes the whole queue. It repeats the call after a deadlock: consumers
+   * and publishers may have taken the locks in another order.
+   */
+  async #change<Value>(signal: AbortSignal, name: string, values: readonly unknown[]): Promise<Value | undefined> {
+    for (;;) {
+      try {
+        return (await this.#call<Value>(name, values))[0];
+      } catch (error) {
+        if (!isDeadlock(error)) throw error;
+        signal.throwIfAborted();
+      }
+    }
   }
 
   #sql(name: string, count: number, isTable = false): string {

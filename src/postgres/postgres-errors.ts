@@ -25,6 +25,11 @@ export function isReadOnly(error: unknown): boolean {
   return codeOf(error) === '25006';
 }
 
+/** Whether others had locks that the statement needed, and the reverse. The server has undone the statement. */
+export function isDeadlock(error: unknown): boolean {
+  return codeOf(error) === '40P01';
+}
+
 /** Whether the queue has to be created again. */
 export function isMissing(error: unknown): boolean {
   const code = codeOf(error);
