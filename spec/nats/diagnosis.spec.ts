@@ -17,8 +17,9 @@ const problemsOf = (diagnosis: QueueDiagnosis) =>
 const find = ({ findings }: QueueDiagnosis, code: string): QueueFinding | undefined =>
   findings.find((finding) => finding.code === code);
 
+/** @throws the error, unless the server may answer later */
 function undefinedIfUnavailable(error: unknown): undefined {
-  if (!(error instanceof BackendUnavailableError)) throw error;
+  if (!BackendUnavailableError.is(error) || !error.retryable) throw error;
 }
 
 describeWithNats('diagnose() on NATS', () => {

@@ -25,7 +25,10 @@ export function isReadOnly(error: unknown): boolean {
   return codeOf(error) === '25006';
 }
 
-/** Whether others had locks that the statement needed, and the reverse. The server has undone the statement. */
+/**
+ * Whether the statement and another transaction had locks that the other one needed. The server has
+ * undone the statement.
+ */
 export function isDeadlock(error: unknown): boolean {
   return codeOf(error) === '40P01';
 }
