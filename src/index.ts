@@ -1,3 +1,10 @@
+/**
+ * Contains the queue in memory, the operators, the bridge between Observables and loops, consumers, and
+ * the types that all queues share.
+ *
+ * @module
+ */
+
 export type {
   AnyEvents,
   ConsumeOptions,

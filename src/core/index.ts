@@ -1,3 +1,9 @@
+/**
+ * Contains the parts of a backend for another engine: connections, publishing, leases and credits.
+ *
+ * @module
+ */
+
 export { type Metadata, writeMetadata } from '../internal/metadata.js';
 export type { Disposition } from './base-delivery.js';
 export { Connection, type ConnectionOptions, type Link } from './connection.js';

@@ -1,3 +1,9 @@
+/**
+ * Validates the messages of a queue with schemas of any library that supports Standard Schema.
+ *
+ * @module
+ */
+
 export type { MessageIssue } from '../errors.js';
 export type { InvalidMessageFunction } from './invalid-messages.js';
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from './standard-schema.js';

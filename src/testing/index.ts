@@ -1,3 +1,9 @@
+/**
+ * Contains a fake queue for unit tests, and the contract that every backend fulfils.
+ *
+ * @module
+ */
+
 export type { BackendCapabilities, BackendNeeds, Capability, ContractLogger, CreateBackend } from './capabilities.js';
 export { type ContractCase, queueBackendContract } from './contract.js';
 export {
