@@ -42,9 +42,8 @@ export default defineConfig({
   },
   transformPageData({ filePath }) {
     // Nothing to edit: these are generated.
-    if (filePath.startsWith('site/api/') || filePath.startsWith('site/pages/source/')) {
-      return { frontmatter: { editLink: false } };
-    }
+    const isGenerated = filePath.startsWith('site/api/') || filePath.startsWith('site/pages/source/');
+    return isGenerated ? { frontmatter: { editLink: false } } : undefined;
   },
   vite: {
     plugins: [vueOfTheSite],
