@@ -20,8 +20,9 @@ export interface QueueView {
   readonly unfinished: number;
   /** How many messages were published. */
   readonly published: number;
-  /** Publishes that wait for room. */
+  /** Publishes that wait for room: the first of them, and how many there are. */
   readonly publishing: readonly Dot[];
+  readonly publishingCount: number;
   readonly groups: readonly GroupView[];
 }
 
@@ -31,14 +32,19 @@ export interface GroupView {
   readonly ready: number;
   readonly waiting: readonly Dot[];
   readonly delayed: readonly Dot[];
+  /** How many messages are not due yet. `delayed` shows the first of them. */
+  readonly delayedCount: number;
   readonly consumers: readonly ConsumerView[];
-  /** Deliveries so far, by how they were settled. */
+  /** How many consumers are left out of `consumers`, because there are many. */
+  readonly otherConsumers: number;
+  /** Deliveries so far, by how they were settled. A dead letter counts as such only. */
   readonly acked: number;
   readonly retried: number;
   readonly released: number;
   readonly rejected: number;
-  /** How many of the acknowledged messages went to a dead letter queue. */
   readonly deadLettered: number;
+  /** The messages that this group has finished last, so that the picture knows where they went. */
+  readonly finished: readonly FinishedDot[];
 }
 
 export interface ConsumerView {
@@ -47,7 +53,9 @@ export interface ConsumerView {
   readonly label: string;
   /** The number of slots: each delivery in flight holds one credit. */
   readonly prefetch: number;
+  /** The first deliveries in flight, and how many there are. */
   readonly deliveries: readonly Dot[];
+  readonly inFlight: number;
   /** False when it has left. */
   readonly active: boolean;
 }
@@ -60,8 +68,15 @@ export interface Dot {
   readonly text: string;
   /** The number of its current or next delivery, from 1 up. */
   readonly attempt: number;
+  /** The dot that it was before: its publish, or the delivery that became a dead letter. */
+  readonly origin?: string | undefined;
   /** When it becomes due, in virtual milliseconds since the start. Undefined unless it is delayed. */
   readonly due?: number | undefined;
   /** Whether a handler runs for it. */
   readonly handling?: boolean | undefined;
+}
+
+export interface FinishedDot {
+  readonly id: string;
+  readonly how: 'acked' | 'rejected' | 'dead-lettered';
 }
