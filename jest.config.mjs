@@ -3,7 +3,10 @@ import path from 'node:path';
 
 const root = import.meta.dirname;
 
-const specs = readdirSync(path.join(root, 'spec'), { recursive: true }).filter((file) => file.endsWith('.spec.ts'));
+const specsIn = (folder) =>
+  readdirSync(path.join(root, folder), { recursive: true }).filter((file) => file.endsWith('.spec.ts'));
+
+const specs = specsIn('spec');
 
 /** The suites that start a server call one of these helpers. */
 const startsServer = (spec) => /\bdescribeWith[A-Z]\w+/.test(readFileSync(path.join(root, 'spec', spec), 'utf8'));
@@ -18,7 +21,7 @@ const takesLong = (spec) =>
   );
 
 /** Packages of ES modules only, which jest cannot load as they are. */
-const ESM_ONLY = '/node_modules/(?:arktype|arkregex|@ark|sparkly)/';
+const ESM_ONLY = '/node_modules/(?:arktype|arkregex|@ark|sparkly|@swirly)/';
 
 /** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
 const project = (name, specs) => ({
@@ -44,6 +47,25 @@ const project = (name, specs) => ({
   },
 });
 
+/**
+ * The tests of `site/`, which `npm run test:site` runs. The sources of the examples are texts there,
+ * as they are with Vite's `?raw`.
+ *
+ * @type {import('jest').Config}
+ */
+const site = (({ transform, moduleNameMapper, ...shared }) => ({
+  ...shared,
+  displayName: 'site',
+  roots: ['<rootDir>/site/spec'],
+  testMatch: ['<rootDir>/site/spec/**/*.spec.ts'],
+  transform: {
+    '/site/examples/(?!index\\.)[^/]+\\.ts$': '<rootDir>/scripts/text.mjs',
+    ...transform,
+    '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/site/spec/tsconfig.json' }],
+  },
+  moduleNameMapper: { '^(.+)\\?raw$': '$1', ...moduleNameMapper },
+}))(project('', []));
+
 /** @type {import('jest').Config} */
 export default {
   // Far longer than any test takes on an idle machine.
@@ -59,5 +81,6 @@ export default {
       'unit',
       specs.filter((spec) => !startsServer(spec) && !takesLong(spec)),
     ),
+    site,
   ],
 };

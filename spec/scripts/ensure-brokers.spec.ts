@@ -6,7 +6,7 @@ import path from 'node:path';
 import { engines } from '../support/engines.js';
 import { ROOT } from '../support/root.js';
 
-const SCRIPT = path.join(ROOT, 'scripts/ensure-brokers.mjs');
+const SCRIPTS = path.join(ROOT, 'scripts');
 
 /** The real commands that the script needs. All others are fakes. */
 const REAL = ['sh', 'rm', 'chmod', 'touch', 'mkdir', 'env'];
@@ -27,10 +27,10 @@ case "$*" in *install*nats-server*) [ ! -e "$FAKES/../no-nats" ] || exit 100;; e
 create() { mkdir -p "$1"; touch "$1/$2"; chmod 755 "$1/$2"; }
 case "$*" in *install*) for word; do case "$word" in
   postgresql) create "$FAKES/../lib/postgresql/15/bin" postgres;;
-  *-server|*-sentinel|pgbouncer) create "$FAKES" "$word";;
+  *-server|*-sentinel|pgbouncer|chromium) create "$FAKES" "$word";;
 esac; done;; esac`;
 
-describe('scripts/ensure-brokers.mjs', () => {
+describe('Scripts that install what the tests start', () => {
   let folder: string;
   let fakes: string;
   let policy: string;
@@ -38,14 +38,19 @@ describe('scripts/ensure-brokers.mjs', () => {
   const fake = (name: string, body: string) =>
     writeFile(path.join(fakes, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 
-  /** Runs the script with only the fakes on the PATH. */
-  const run = (...args: readonly string[]) =>
+  /** Runs a script with only the fakes on the PATH. */
+  const runScript = (script: string, args: readonly string[], variables = {}) =>
     new Promise<{ code: number; output: string }>((resolve) => {
-      const env = { PATH: fakes, FAKES: fakes, SLUICE_POLICY_RC_D: policy, CI: 'true' };
-      const child = execFile(process.execPath, [SCRIPT, ...args], { env }, (_error, stdout, stderr) =>
-        resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
+      const env = { PATH: fakes, FAKES: fakes, SLUICE_POLICY_RC_D: policy, CI: 'true', ...variables };
+      const child = execFile(
+        process.execPath,
+        [path.join(SCRIPTS, script), ...args],
+        { env },
+        (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
       );
     });
+
+  const run = (...args: readonly string[]) => runScript('ensure-brokers.mjs', args);
 
   const asked = async () => {
     const file = path.join(folder, 'asked');
@@ -163,5 +168,30 @@ describe('scripts/ensure-brokers.mjs', () => {
       /redis-server was not found[\s\S]*brew install redis[\s\S]*dnf install redis[\s\S]*https:\/\//,
     );
     expect(await asked()).toEqual([]);
+  });
+
+  it('installs Chromium in the same way, with its own script', async () => {
+    const { code, output } = await runScript('ensure-chromium.mjs', []);
+    expect(code).toBe(0);
+    expect(output).toContain('Installing chromium for the tests');
+    expect(output).not.toMatch(/not found/);
+    const [, install] = await asked();
+    expect(install?.endsWith(' install --yes --no-install-recommends chromium')).toBe(true);
+  });
+
+  it.each(['chromium', 'google-chrome'])('is content with %s', async (name) => {
+    await fake(name, '');
+    expect(await runScript('ensure-chromium.mjs', [])).toEqual({ code: 0, output: '' });
+    expect(await asked()).toEqual([]);
+  });
+
+  it('is content with the browser that CHROMIUM names', async () => {
+    expect(await runScript('ensure-chromium.mjs', [], { CHROMIUM: '/opt/browser' })).toEqual({ code: 0, output: '' });
+    expect(await asked()).toEqual([]);
+  });
+
+  it('does not install Chromium for the tests of the library', async () => {
+    const { output } = await run();
+    expect(output).not.toMatch(/chromium/);
   });
 });
