@@ -1,29 +1,13 @@
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { describeBy } from '../../../spec/support/servers/describe-with.js';
 import { builtBase, DIST } from './built-site.js';
 import { Faults } from './faults.js';
-import { findChromium, verdictOnChromium } from './find-chromium.js';
+import { verdictOnChromium } from './find-chromium.js';
+import { hydrated, launchChromium } from './launch-chromium.js';
 import { StaticServer } from './static-server.js';
 
 /** Longer than a step takes on a busy machine, but shorter than a test's timeout. */
 const DEADLINE = 60_000;
-
-/** The browser must not ask for anything but the site. */
-const FLAGS = [
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-  '--disable-quic',
-];
-
-/** Starts the browser. The caller closes it. */
-export function launchChromium(): Promise<Browser> {
-  const executablePath = findChromium(process.env);
-  if (executablePath === undefined) throw new Error('Expected Chromium on the PATH or in CHROMIUM');
-  // Chromium refuses its own sandbox to root.
-  return chromium.launch({ executablePath, args: FLAGS, chromiumSandbox: process.getuid?.() !== 0 });
-}
 
 /** The built site in a browser, for the tests of a suite. Closes the pages after each test. */
 export class Site {
@@ -58,7 +42,7 @@ export class Site {
     if (this.#browser === undefined) throw new Error('Expected the suite to have begun');
     const context = await this.#browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     context.setDefaultTimeout(DEADLINE);
-    const faults = new Faults(context, this.server.origin);
+    const faults = new Faults(context, this.server.url());
     this.#contexts.push({ context, faults });
     return { page: await context.newPage(), faults };
   }
@@ -75,14 +59,6 @@ export class Site {
     await page.goto(this.server.url(path));
     await hydrated(page);
   }
-}
-
-/** Waits until Vue has taken over the page that the server sent. */
-export async function hydrated(page: Page): Promise<void> {
-  await page.waitForFunction(() => {
-    const app = document.querySelector('#app');
-    return app !== null && '__vue_app__' in app;
-  });
 }
 
 /**

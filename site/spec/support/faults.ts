@@ -7,8 +7,8 @@ export class Faults {
   readonly #faults: string[] = [];
   readonly #expected: RegExp[] = [];
 
-  /** @param origin the only place that pages may request anything from */
-  constructor(context: BrowserContext, origin: string) {
+  /** @param root the URL below which everything is that pages may request */
+  constructor(context: BrowserContext, root: string) {
     context.on('console', (message) => {
       if (message.type() === 'error' || message.type() === 'warning')
         this.#faults.push(`${message.type()} on the console: ${message.text()} (${message.location().url})`);
@@ -16,8 +16,8 @@ export class Faults {
     context.on('weberror', (fault) => this.#faults.push(`uncaught: ${fault.error().stack}`));
     context.on('request', (request) => {
       this.requests.push(request.url());
-      if (!request.url().startsWith(`${origin}/`) && !/^(data|blob|about):/.test(request.url()))
-        this.#faults.push(`requested another host: ${request.url()}`);
+      if (!request.url().startsWith(root) && !/^(data|blob|about):/.test(request.url()))
+        this.#faults.push(`requested from outside of the site: ${request.url()}`);
     });
     context.on('requestfailed', (request) => {
       const reason = request.failure()?.errorText;
