@@ -16,6 +16,10 @@ describeWithSite('The pages', (site) => {
     'open without a fault: %s',
     async (_folder, pages) => {
       const { page: first, faults } = await site.tab();
+      // Otherwise each page also loads those that it links to: each is opened anyway.
+      await first.context().addInitScript(() => {
+        Object.defineProperty(Navigator.prototype, 'connection', { value: { saveData: true } });
+      });
       const waiting = pages.map(pathOf);
       const openAll = async (tab = first) => {
         for (let path = waiting.shift(); path !== undefined; path = waiting.shift()) {
@@ -27,7 +31,7 @@ describeWithSite('The pages', (site) => {
       };
       const others = await Promise.all(Array.from({ length: TABS - 1 }, () => first.context().newPage()));
       await Promise.all([first, ...others].map(openAll));
-      expect(faults.requests.filter((url) => url.endsWith('.html')).length).toBeGreaterThan(0);
+      expect(faults.requests.length).toBeGreaterThan(pages.length);
     },
     600_000,
   );
@@ -64,7 +68,7 @@ describeWithSite('The pages', (site) => {
     const { page } = await site.open('guides/memory.html', { colorScheme: 'light' });
     const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const light = await background();
-    await page.locator('.VPNavBar .VPSwitchAppearance').click();
+    await page.locator('.VPNavBar').getByRole('switch').click();
     await page.locator('html.dark').waitFor();
     const dark = await background();
     expect(dark).not.toBe(light);

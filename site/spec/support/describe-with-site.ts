@@ -56,7 +56,7 @@ export class Site {
 
   /** Loads a page, and waits until it answers. */
   async goto(page: Page, path: string): Promise<void> {
-    await page.goto(this.server.url(path));
+    await page.goto(this.server.url(path), { waitUntil: 'domcontentloaded' });
     await hydrated(page);
   }
 }
