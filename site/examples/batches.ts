@@ -6,7 +6,7 @@ interface Events {
 }
 
 const maxSize = 4; // 1 to 8
-const maxWait = 2000; // 200 to 4000
+const maxWait = 2000; // 200 to 4000, milliseconds
 const prefetch = 8; // 1 to 16
 
 const queue = new MemoryBackend<Events>({ name: 'rows' });

@@ -4,7 +4,7 @@ interface Events {
   'order.placed': { readonly order: number };
 }
 
-const duration = 1500; // 200 to 4000
+const duration = 1500; // 200 to 4000, milliseconds
 
 const queue = new MemoryBackend<Events>({ name: 'orders' });
 const consumer = new AsyncLoopConsumer(queue, { prefetch: 2 });

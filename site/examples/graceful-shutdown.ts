@@ -4,7 +4,7 @@ interface Events {
   job: { readonly job: number };
 }
 
-const timeout = 4000; // 0 to 4000
+const timeout = 4000; // 0 to 4000, milliseconds
 const prefetch = 4; // 2 to 8
 
 const queue = new MemoryBackend<Events>({ name: 'jobs' });

@@ -5,7 +5,7 @@ interface Events {
 }
 
 const billers = 2; // 1 to 3
-const auditTime = 500; // 100 to 3000
+const auditTime = 500; // 100 to 3000, milliseconds
 
 // Each group gets every message. Within a group, each message goes to one consumer.
 const queue = new MemoryBackend<Events>({ name: 'orders', groups: ['billing', 'audit'] });

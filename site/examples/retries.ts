@@ -5,7 +5,7 @@ interface Events {
 }
 
 const retries = 2; // 0 to 5
-const delay = 2000; // 0 to 5000
+const delay = 2000; // 0 to 5000, milliseconds
 const failures = 30; // 0 to 100, percent
 
 const orders = new MemoryBackend<Events>({ name: 'orders' });

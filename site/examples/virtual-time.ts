@@ -5,7 +5,7 @@ interface Events {
   invoice: { readonly invoice: number };
 }
 
-const retryDelay = 60_000; // 1000 to 600000
+const retryDelay = 60_000; // 1000 to 600000, milliseconds
 
 // All timers of the queue and the consumer run on this scheduler: an hour takes no time.
 const scheduler = new VirtualTimeScheduler();

@@ -32,6 +32,7 @@ export function createObserver(sluice: Pick<typeof Sluice, 'intercept'>, now: ()
   const queues: ObservedQueue[] = [];
   const proxies = new WeakMap<object, MemoryBackend>();
   let consumers = 0;
+  let lastTime = Number.NaN;
   const nextConsumer = () => ++consumers;
   const observer: Observer = {
     onChange: () => {},
@@ -48,7 +49,12 @@ export function createObserver(sluice: Pick<typeof Sluice, 'intercept'>, now: ()
       await Promise.all(queues.map((queue) => queue.prepare()));
       // All counts and dots are of this moment: the promises below wait for nothing else.
       const time = now();
-      return { now: time, queues: await Promise.all(queues.map((queue) => queue.view(time))) };
+      const views = await Promise.all(queues.map((queue) => queue.view(time)));
+      // While messages are delayed, the picture also changes with the time.
+      if (time !== lastTime && views.some(({ groups }) => groups.some((group) => group.delayedCount > 0)))
+        observer.onChange();
+      lastTime = time;
+      return { now: time, queues: views };
     },
   };
   return observer;

@@ -7,7 +7,7 @@ import type {
   QueuePayload,
 } from 'sluice';
 import type { Dot, GroupView, QueueView } from './snapshot.js';
-import { dotOf, MOST_DOTS, TrackedGroup } from './tracking.js';
+import { Dots, MOST_DOTS, TrackedGroup } from './tracking.js';
 
 const DEFAULT_GROUP = 'default';
 /** How many messages are looked at for a snapshot. Delayed ones come after the ready ones. */
@@ -27,6 +27,7 @@ let lastMessage = 0;
 export class ObservedQueue {
   /** Distinguishes queues of one name. */
   readonly #number = ++lastQueue;
+  readonly #dots = new Dots();
   readonly #groups = new Map<string, TrackedGroup>();
   readonly #name: string;
   readonly #others: readonly ObservedQueue[];
@@ -77,6 +78,7 @@ export class ObservedQueue {
     const id = `~${++lastMessage}`;
     this.#noteOrigin(id, key, payload, options?.headers);
     const waiting = { id, key, payload };
+    this.#dots.note(key);
     // Noted before the call: the queue takes the message within it, if there is room.
     if (this.#waits && !this.queue.closed) this.#publishing.push(waiting);
     const answer = this.queue.publish(key, payload, { ...options, id });
@@ -105,6 +107,7 @@ export class ObservedQueue {
     const clock = Date.now();
     const timeOf = (due: number) => now + due - clock;
     const infos = asked ? queue.groups() : Promise.resolve([]);
+    const stats = asked ? queue.stats() : Promise.resolve({ ready: 0 });
     const groups = [...this.#groups].map(([name, group]) => {
       const messages = asked ? queue.peek({ group: name, limit }) : Promise.resolve([]);
       const { shown, others } = group.consumers();
@@ -119,7 +122,8 @@ export class ObservedQueue {
       return Promise.all([infos, messages]).then(([found, peeked]): GroupView => {
         const { ready = 0, unfinished = 0 } = found.find((info) => info.name === name) ?? {};
         const delayedCount = Math.max(0, unfinished - ready - inFlight);
-        return { ...view, ready, delayedCount, ...this.#dotsOf(group, peeked, timeOf) };
+        group.hasDelays ||= delayedCount > 0;
+        return { ...view, ready, delayedCount, hasDelays: group.hasDelays, ...this.#dotsOf(group, peeked, timeOf) };
       });
     });
     const view = {
@@ -132,10 +136,10 @@ export class ObservedQueue {
       published: this.#published,
       publishing: this.#publishing
         .slice(0, MOST_DOTS)
-        .map(({ id, key, payload }) => dotOf(this.#publishId(id), { key, payload, attempt: 1 })),
+        .map(({ id, key, payload }) => this.#dots.dotOf(this.#publishId(id), { key, payload, attempt: 1 })),
       publishingCount: this.#publishing.length,
     };
-    return Promise.all(groups).then((views) => ({ ...view, groups: views }));
+    return Promise.all([stats, Promise.all(groups)]).then(([{ ready }, views]) => ({ ...view, ready, groups: views }));
   }
 
   #dotsOf(
@@ -148,7 +152,8 @@ export class ObservedQueue {
     for (const message of messages) {
       const { id, due } = message;
       const origin = this.#origins.get(id) ?? this.#publishId(id);
-      const dot = { ...dotOf(group.dotId(id), message), origin };
+      const deadLetter = message.headers['sluice-queue'] !== undefined;
+      const dot = { ...this.#dots.dotOf(group.dotId(id), message), origin, deadLetter };
       if (due === undefined) waiting.push(dot);
       else delayed.push({ ...dot, due: timeOf(due) });
     }
@@ -161,12 +166,13 @@ export class ObservedQueue {
 
   #addGroup(name: string): void {
     if (this.#groups.has(name)) return;
-    this.#groups.set(name, new TrackedGroup(`${this.#number}:${name}`, this.#changed));
+    this.#groups.set(name, new TrackedGroup(`${this.#number}:${name}`, this.#dots, this.#changed));
   }
 
   /** The queue has taken a message: that of the publish which has waited longest. */
   #taken(key: string, payload: QueuePayload): void {
     this.#published++;
+    this.#dots.note(key);
     const own = this.#publishing.findIndex((one) => one.key === key && one.payload === payload);
     // With `validate: 'json'`, the queue has a copy.
     const index = own === -1 ? this.#publishing.findIndex((one) => one.key === key) : own;

@@ -18,6 +18,8 @@ export interface QueueView {
   readonly size: number;
   readonly inFlight: number;
   readonly unfinished: number;
+  /** How many messages some group can receive now. */
+  readonly ready: number;
   /** How many messages were published. */
   readonly published: number;
   /** Publishes that wait for room: the first of them, and how many there are. */
@@ -34,6 +36,8 @@ export interface GroupView {
   readonly delayed: readonly Dot[];
   /** How many messages are not due yet. `delayed` shows the first of them. */
   readonly delayedCount: number;
+  /** Whether any message was delayed so far. */
+  readonly hasDelays: boolean;
   readonly consumers: readonly ConsumerView[];
   /** How many consumers are left out of `consumers`, because there are many. */
   readonly otherConsumers: number;
@@ -70,6 +74,8 @@ export interface Dot {
   readonly attempt: number;
   /** The dot that it was before: its publish, or the delivery that became a dead letter. */
   readonly origin?: string | undefined;
+  /** Whether it was given up, and this queue is where it went. */
+  readonly deadLetter?: boolean | undefined;
   /** When it becomes due, in virtual milliseconds since the start. Undefined unless it is delayed. */
   readonly due?: number | undefined;
   /** Whether a handler runs for it. */

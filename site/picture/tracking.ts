@@ -70,9 +70,10 @@ export class Lane {
       label: `consumer ${this.number}`,
       prefetch: this.prefetch * Math.max(1, this.connections),
       deliveries: shown.map((tracked) => ({
-        ...dotOf(this.group.dotId(tracked.delivery.id), tracked.delivery),
+        ...this.group.dots.dotOf(this.group.dotId(tracked.delivery.id), tracked.delivery),
         attempt: tracked.attempt,
         handling: tracked.handling,
+        deadLetter: tracked.delivery.headers['sluice-queue'] !== undefined,
       })),
       inFlight: this.tracked.size,
       active: this.connections > 0,
@@ -84,11 +85,14 @@ export class Lane {
 export class TrackedGroup {
   readonly counts = { acked: 0, retried: 0, released: 0, rejected: 0, deadLettered: 0 };
   readonly finished: FinishedDot[] = [];
+  /** Whether any message was delayed so far. */
+  hasDelays = false;
   #lanes: Lane[] = [];
   readonly #byId = new Map<string, Tracked>();
 
   constructor(
     readonly prefix: string,
+    readonly dots: Dots,
     readonly changed: () => void,
   ) {}
 
@@ -203,9 +207,28 @@ function tellSettlement(delivery: Delivery, onSettled: () => void): void {
   }
 }
 
-/** Returns the dot of a message. */
-export function dotOf(id: string, message: { key: string; payload: QueuePayload; attempt: number }): Dot {
-  return { id, key: message.key, text: shortText(message.payload), attempt: message.attempt };
+interface Shown {
+  readonly key: string;
+  readonly payload: QueuePayload;
+  readonly attempt: number;
+}
+
+/** Makes the dots of a queue. */
+export class Dots {
+  #firstKey: string | undefined;
+  /** Whether there are several keys. Then the dots show which one they have. */
+  #hasKeys = false;
+
+  note(key: string): void {
+    this.#firstKey ??= key;
+    this.#hasKeys ||= key !== this.#firstKey;
+  }
+
+  dotOf(id: string, { key, payload, attempt }: Shown): Dot {
+    const text = shortText(payload);
+    const initial = this.#hasKeys ? (key.split('.').at(-1) ?? key).slice(0, 1) : '';
+    return { id, key, text: text.length > 2 ? text : initial + text, attempt };
+  }
 }
 
 /** Returns a number or a short text from a payload; empty if there is none. */
