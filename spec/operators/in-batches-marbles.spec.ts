@@ -30,7 +30,7 @@ function marbles(test: (helpers: Helpers) => void): void {
 describe('inBatches in marbles', () => {
   it('emits a batch when it is full', () => {
     marbles(({ hot, expectObservable }) => {
-      const deliveries$ = deliveriesOf(hot('                                  a-b-c-(def)---'));
+      const deliveries$ = deliveriesOf(hot('                                    a-b-c-(def)---'));
       expectObservable(batches(deliveries$, { maxSize: 3, maxWait: 20 })).toBe('----x-y-------', {
         x: ['a', 'b', 'c'],
         y: ['d', 'e', 'f'],
@@ -40,7 +40,7 @@ describe('inBatches in marbles', () => {
 
   it('emits a batch when its first delivery has waited for maxWait', () => {
     marbles(({ hot, expectObservable }) => {
-      const deliveries$ = deliveriesOf(hot('                                 a-b----c------'));
+      const deliveries$ = deliveriesOf(hot('                                   a-b----c------'));
       expectObservable(batches(deliveries$, { maxSize: 3, maxWait: 5 })).toBe('-----x------y-', {
         x: ['a', 'b'],
         y: ['c'],
@@ -50,14 +50,14 @@ describe('inBatches in marbles', () => {
 
   it('emits the last batch when the source ends', () => {
     marbles(({ hot, expectObservable }) => {
-      const deliveries$ = deliveriesOf(hot('                                  a-b-|'));
+      const deliveries$ = deliveriesOf(hot('                                    a-b-|'));
       expectObservable(batches(deliveries$, { maxSize: 3, maxWait: 20 })).toBe('----(x|)', { x: ['a', 'b'] });
     });
   });
 
   it('emits a full batch, one that has waited, and the last one', () => {
     marbles(({ hot, expectObservable }) => {
-      const deliveries$ = deliveriesOf(hot('                                 a-bc---d-e------f-|'));
+      const deliveries$ = deliveriesOf(hot('                                   a-bc---d-e------f-|'));
       expectObservable(batches(deliveries$, { maxSize: 3, maxWait: 5 })).toBe('---x--------y-----(z|)', {
         x: ['a', 'b', 'c'],
         y: ['d', 'e'],
@@ -68,7 +68,7 @@ describe('inBatches in marbles', () => {
 
   it('measures the time of each batch from its first delivery, also after a full one', () => {
     marbles(({ hot, expectObservable }) => {
-      const deliveries$ = deliveriesOf(hot('                                 ab--c-d-----'));
+      const deliveries$ = deliveriesOf(hot('                                   ab--c-d-----'));
       expectObservable(batches(deliveries$, { maxSize: 3, maxWait: 5 })).toBe('----x------y', {
         x: ['a', 'b', 'c'],
         y: ['d'],
@@ -78,7 +78,7 @@ describe('inBatches in marbles', () => {
 
   it('drops the unfinished batch of a source that fails', () => {
     marbles(({ hot, expectObservable }) => {
-      const deliveries$ = deliveriesOf(hot('                                 abcd-#'));
+      const deliveries$ = deliveriesOf(hot('                                   abcd-#'));
       expectObservable(batches(deliveries$, { maxSize: 3, maxWait: 5 })).toBe('--x--#', { x: ['a', 'b', 'c'] });
     });
   });
@@ -86,7 +86,7 @@ describe('inBatches in marbles', () => {
   it('waits for maxWait in each batch if the prefetch is smaller than maxSize', () => {
     marbles(({ hot, expectObservable, flush }) => {
       const queue = new MemoryBackend({ logger: silentLogger });
-      publishTo(queue, hot('                                                 (abcd)-------'));
+      publishTo(queue, hot('                                                   (abcd)-------'));
       const deliveries$ = queue.deliveries({ prefetch: 2 });
       expectObservable(batches(deliveries$, { maxSize: 3, maxWait: 5 })).toBe('-----x----y--', {
         x: ['a', 'b'],

@@ -24,7 +24,7 @@ describe('filterDeliveries in marbles', () => {
   it('passes on what matches and acknowledges the rest in the same frame', () => {
     new TestScheduler((actual, expected) => expect(actual).toEqual(expected)).run(({ hot, expectObservable }) => {
       const acked$ = new Subject<number>();
-      const deliveries$ = hot('          1-2-(34)-5-|').pipe(
+      const deliveries$ = hot('                                          1-2-(34)-5-|').pipe(
         map((digit) => {
           const n = Number(digit);
           return new FakeDelivery(n, async () => {
@@ -33,7 +33,7 @@ describe('filterDeliveries in marbles', () => {
           });
         }),
       );
-      expectObservable(acked$).toBe('    --2-4-------', { 2: 2, 4: 4 });
+      expectObservable(acked$).toBe('                                    --2-4-------', { 2: 2, 4: 4 });
       const odd$ = deliveries$.pipe(filterDeliveries(({ payload }) => payload.n % 2 === 1));
       expectObservable(odd$.pipe(map(({ payload }) => payload.n))).toBe('1---3----5-|', { 1: 1, 3: 3, 5: 5 });
     });
