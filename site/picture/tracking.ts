@@ -186,7 +186,8 @@ export class TrackedGroup {
 
   #finish({ delivery }: Tracked, how: FinishedDot['how']): void {
     const id = this.dotId(delivery.id);
-    if (this.finished.at(-1)?.id === id) this.finished.pop();
+    const before = this.finished.findIndex((one) => one.id === id);
+    if (before !== -1) this.finished.splice(before, 1);
     this.finished.push({ id, how });
     if (this.finished.length > MOST_DOTS) this.finished.shift();
   }

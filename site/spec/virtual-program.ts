@@ -1,5 +1,6 @@
 import FakeTimers from '@sinonjs/fake-timers';
 import * as rxjs from 'rxjs';
+import * as testing from 'rxjs/testing';
 import * as sluice from 'sluice';
 import { transform } from 'sucrase';
 import { createObserver, type Observer } from '../picture/observe';
@@ -48,7 +49,11 @@ export async function runProgram(code: string, isObserved: boolean): Promise<Pro
     const snapshots: Snapshot[] = [];
     let ended: { readonly error?: unknown } | undefined;
     try {
-      const program = compile(code, { sluice: observer === undefined ? sluice : observed(observer), rxjs });
+      const program = compile(code, {
+        sluice: observer === undefined ? sluice : observed(observer),
+        rxjs,
+        'rxjs/testing': testing,
+      });
       program(console).then(
         () => (ended = {}),
         (error: unknown) => (ended = { error }),
@@ -90,7 +95,8 @@ function compile(code: string, modules: Readonly<Record<string, object>>): (cons
   const program = new AsyncFunction('require', 'exports', 'console', compiled);
   const require = (name: string): object => {
     const found = modules[name];
-    if (found === undefined) throw new Error(`Expected an import of sluice or rxjs, got ${JSON.stringify(name)}`);
+    if (found === undefined)
+      throw new Error(`Expected an import of sluice, rxjs or rxjs/testing, got ${JSON.stringify(name)}`);
     return found;
   };
   return (fakeConsole) => program(require, {}, fakeConsole) as Promise<void>;
