@@ -230,7 +230,7 @@ export class Canvas {
     const boxId = `${id}.${group.name}.consumer-${consumer.id}`;
     const box = this.box({ id: boxId, kind: 'consumer', ...frame, height, faded: !consumer.active });
     const used = `${consumer.inFlight} of ${consumer.prefetch}`;
-    const isShort = frame.width < 170;
+    const isShort = frame.width < 125;
     this.title(
       box,
       isShort ? consumer.label.replace('consumer', 'cons.') : consumer.label,

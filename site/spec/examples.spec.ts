@@ -10,7 +10,9 @@ const names = readdirSync(folder)
   .map((file) => file.replace('.ts', ''));
 const file = path.join(folder, 'expected.json');
 const expected = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
-/** With `UPDATE_EXAMPLES=1`, the file is written anew: look at its changes before you commit them. */
+const momentsFile = path.join(folder, 'moments.json');
+const moments = JSON.parse(readFileSync(momentsFile, 'utf8')) as Record<string, unknown>;
+/** With `UPDATE_EXAMPLES=1`, the files are written anew: look at its changes before you commit them. */
 const isUpdate = process.env.UPDATE_EXAMPLES === '1';
 const codeOf = (name: string) => readFileSync(path.join(folder, `${name}.ts`), 'utf8');
 
@@ -42,6 +44,28 @@ function countsOf({ queues }: Snapshot): Record<string, ExpectedQueue> {
   );
 }
 
+/** The first moment of a run that shows most: messages in all states, and consumers. */
+function momentOf(snapshots: readonly Snapshot[]): Snapshot {
+  const shown = snapshots.map(({ queues }) =>
+    queues.reduce((sum, { ready, inFlight, publishingCount, groups }) => {
+      const [{ acked = 0, delayedCount = 0 } = {}] = groups;
+      return sum + [ready, inFlight, publishingCount, acked, delayedCount].filter((count) => count > 0).length;
+    }, 0),
+  );
+  return normalized(snapshots[shown.indexOf(Math.max(...shown))] as Snapshot);
+}
+
+/** Numbers of queues and messages depend on the programs that ran before. */
+function normalized(snapshot: Snapshot): Snapshot {
+  const names = new Map<string, string>();
+  const text = JSON.stringify(snapshot, (key, value) => {
+    if ((key !== 'id' && key !== 'origin') || typeof value !== 'string') return value;
+    if (!names.has(value)) names.set(value, `dot-${names.size + 1}`);
+    return names.get(value);
+  });
+  return JSON.parse(text) as Snapshot;
+}
+
 describe('the examples', () => {
   it.each(names)('%s prints what is expected, and the observer counts its messages', async (name) => {
     const { output, snapshots, duration, timers } = await runProgram(codeOf(name), true);
@@ -58,6 +82,13 @@ describe('the examples', () => {
     );
   });
 
+  it.each(names)('%s has a moment that is shown before it runs', async (name) => {
+    const { snapshots } = await runProgram(codeOf(name), true);
+    const moment = momentOf(snapshots);
+    if (isUpdate) moments[name] = moment;
+    expect(moment).toEqual(moments[name]);
+  });
+
   it.each(names)('%s does the same at the same times without an observer', async (name) => {
     const [plain, observed] = [await runProgram(codeOf(name), false), await runProgram(codeOf(name), true)];
     expect(observed.lines).toEqual(plain.lines);
@@ -66,9 +97,12 @@ describe('the examples', () => {
 
   it('have no expected output without a program', () => {
     expect(Object.keys(expected).sort()).toEqual(names);
+    expect(Object.keys(moments).sort()).toEqual(names);
   });
 
   afterAll(() => {
-    if (isUpdate) writeFileSync(file, `${JSON.stringify(expected, undefined, 2)}\n`);
+    if (!isUpdate) return;
+    writeFileSync(file, `${JSON.stringify(expected, undefined, 2)}\n`);
+    writeFileSync(momentsFile, `${JSON.stringify(moments)}\n`);
   });
 });

@@ -22,6 +22,12 @@ export interface ProgramRun {
   readonly timers: number;
 }
 
+/** Before the timers are replaced: promises of the library wait for a macrotask now and then. */
+const { setImmediate } = globalThis;
+const ROUNDS = 5;
+/** How long a program may wait for such a macrotask when no timer is left, in rounds. */
+const LAST_ROUNDS = 200;
+
 /** More timers than any of the programs starts: an endless one fails. */
 const MOST_TIMERS = 5000;
 
@@ -60,6 +66,8 @@ export async function runProgram(code: string, isObserved: boolean): Promise<Pro
       );
       for (let count = 0; count < MOST_TIMERS; count++) {
         await clock.tickAsync(0);
+        await rounds(ROUNDS, () => false);
+        if (clock.countTimers() === 0) await rounds(LAST_ROUNDS, () => ended !== undefined || clock.countTimers() > 0);
         if (observer !== undefined) snapshots.push(await observer.snapshot());
         if (clock.countTimers() === 0) break;
         await clock.nextAsync();
@@ -73,6 +81,11 @@ export async function runProgram(code: string, isObserved: boolean): Promise<Pro
   } finally {
     clock.uninstall();
   }
+}
+
+/** Waits for some macrotasks, until a condition holds. */
+async function rounds(most: number, isOver: () => boolean): Promise<void> {
+  for (let round = 0; round < most && !isOver(); round++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
 /** The library, as the worker gives it to a program: its queues are observed. */
