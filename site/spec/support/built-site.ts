@@ -35,3 +35,11 @@ export function builtBase(): string {
 export function pathOf(page: string): string {
   return page.replace(/(^|\/)index\.html$/, '$1');
 }
+
+/** Returns the title of a page. */
+export function titleOf(page: string): string {
+  const title = /<title>([^<]+)<\/title>/.exec(readBuilt(page))?.[1];
+  if (title === undefined) throw new Error(`Expected ${page} of the built site to have a title`);
+  const characters: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" };
+  return title.replaceAll(/&(amp|lt|gt|quot|#39);/g, (_, name: string) => characters[name] ?? '');
+}
