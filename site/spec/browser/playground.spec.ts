@@ -33,7 +33,7 @@ describeWithSite('The playground', (site) => {
 
   it('shares a program by its link', async () => {
     const { page, ui } = await openPlayground(site, '', { permissions: ['clipboard-read', 'clipboard-write'] });
-    const code = "import { MemoryBackend } from 'sluice';\nconsole.log(`a ${typeof MemoryBackend} – ünïcode`);";
+    const code = "import { MemoryBackend } from 'sluice';\nconsole.log('a', typeof MemoryBackend, '– ünïcode');";
     await write(page, code);
     await ui.control('copy-link').click();
     let link = '';

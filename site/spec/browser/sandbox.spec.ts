@@ -37,7 +37,7 @@ describeWithSite('A program in the playground', (site) => {
     await ui.reach('failed');
     const error = page.getByTestId('error');
     await error.filter({ hasText: message }).waitFor();
-    if (line !== undefined) expect(await error.innerText()).toMatch(new RegExp(`line ${line}\\b`, 'i'));
+    if (line !== undefined) expect(await error.textContent()).toMatch(new RegExp(`line ${line}\\b`, 'i'));
     // The next program is not affected.
     await write(page, "console.log('works again');");
     await ui.control('run').click();

@@ -75,6 +75,6 @@ export class ProgramUi {
 
   /** Reads the lines of the output. */
   async lines(): Promise<readonly string[]> {
-    return (await this.output.innerText()).split('\n').map((line) => line.trim());
+    return (await this.output.locator('p').allTextContents()).map((line) => line.trim());
   }
 }
