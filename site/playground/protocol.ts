@@ -43,5 +43,67 @@ export type RunState = 'loading' | 'running' | 'paused' | 'stuck' | 'finished' |
 /** What a running program reports to the page. */
 export type Report =
   | { readonly type: 'state'; readonly state: RunState; readonly error?: ProgramError | undefined }
-  | { readonly type: 'output'; readonly lines: readonly OutputLine[] }
+  | {
+      readonly type: 'output';
+      readonly lines: readonly OutputLine[];
+      /** How many further lines were left out so far, because there were too many. */
+      readonly omitted: number;
+    }
   | { readonly type: 'picture'; readonly snapshot: Snapshot };
+
+/** The states after which a program runs no more. */
+export function isOver(state: RunState | undefined): boolean {
+  return state === 'finished' || state === 'failed' || state === 'stopped';
+}
+
+/** A specifier in compiled code: the range to replace. */
+export interface Link {
+  readonly specifier: string;
+  readonly start: number;
+  readonly end: number;
+  /** Whether the range includes the quotes. */
+  readonly quoted: boolean;
+}
+
+/** JavaScript that has the lines of the reader's program, with its imports. */
+export interface Compiled {
+  readonly code: string;
+  readonly links: readonly Link[];
+}
+
+/** What `site/build/modules.mjs` bundles. */
+export interface Bundle {
+  /** The name of the module for each specifier. */
+  readonly imports: Readonly<Record<string, string>>;
+  /** The exported names for each specifier. */
+  readonly exports: Readonly<Record<string, readonly string[]>>;
+  /** Each after those that it imports, by `./NAME`. */
+  readonly modules: readonly { readonly name: string; readonly code: string }[];
+  /** The script of the worker, a module. */
+  readonly worker: string;
+  /** The script of the frame. */
+  readonly frame: string;
+}
+
+/** What the worker starts with. */
+export interface Start extends Pick<Bundle, 'imports' | 'modules'> {
+  readonly program: Compiled;
+  readonly speed: Speed;
+  readonly paused: boolean;
+}
+
+/** What the page asks of the frame. The worker gets the port that comes with `'start'`. */
+export type FrameRequest =
+  | { readonly type: 'start'; readonly worker: string; readonly start: Start }
+  | { readonly type: 'stop' }
+  /** Finds the place of a syntax error in a module, and does not run it. */
+  | { readonly type: 'locate'; readonly code: string };
+
+/** What the frame tells the page. */
+export type FrameReply =
+  | { readonly type: 'ready' | 'stopped' }
+  | { readonly type: 'broken'; readonly message: string }
+  | { readonly type: 'located'; readonly line: number | undefined; readonly column: number | undefined };
+
+/** What the worker tells the page by its port. */
+export type WorkerMessage = Report | { readonly type: 'alive' };
