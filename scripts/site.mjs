@@ -4,7 +4,7 @@
  * stays light. SITE_BASE is the path that the site is served from, such as `/sluice/`. Default: `/`.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -28,10 +28,21 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== manifest) {
   writeFileSync(stamp, manifest);
 }
 
+/** Whether the build of the library is newer than its sources. The command line is built last. */
+function isBuilt() {
+  const last = path.join(root, 'dist', 'cli', 'sluice.js');
+  if (!existsSync(last)) return false;
+  const sources = readdirSync(path.join(root, 'src'), { recursive: true }).map((name) => path.join('src', name));
+  const newest = [...sources, 'package.json', 'rollup.config.mjs'].map(
+    (name) => statSync(path.join(root, name)).mtimeMs,
+  );
+  return statSync(last).mtimeMs > Math.max(...newest);
+}
+
 const isDev = process.argv.includes('--dev');
 
 // The playground runs the build of the library.
-if (!isDev || !existsSync(path.join(root, 'dist', 'index.js'))) run(root, 'npm', 'run', 'build');
+if (!isBuilt()) run(root, 'npm', 'run', 'build');
 inSite('build/modules.mjs');
 inSite('build/api.mjs');
 
