@@ -106,7 +106,7 @@ async function bundleScript(file, format) {
 export async function writeModules() {
   const [bundled, worker, frame] = await Promise.all([
     bundleModules(),
-    bundleScript('worker.ts', 'esm'),
+    bundleScript('worker.ts', 'iife'),
     bundleScript('frame.ts', 'iife'),
   ]);
   const text = JSON.stringify({ ...bundled, worker, frame });

@@ -26,7 +26,9 @@ addEventListener('message', ({ data, source, ports }: MessageEvent<FrameRequest>
 function start({ worker: code, start }: Extract<FrameRequest, { type: 'start' }>, ports: readonly MessagePort[]): void {
   stop();
   const url = urlOf(code);
-  worker = new Worker(url, { type: 'module' });
+  // A classic worker, which imports modules all the same: Chromium refuses to start a module worker
+  // from a blob in a frame without an origin.
+  worker = new Worker(url);
   worker.onerror = (event) => {
     event.preventDefault();
     reply({ type: 'broken', message: event.message ?? 'The worker could not be started' });

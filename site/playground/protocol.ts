@@ -79,7 +79,7 @@ export interface Bundle {
   readonly exports: Readonly<Record<string, readonly string[]>>;
   /** Each after those that it imports, by `./NAME`. */
   readonly modules: readonly { readonly name: string; readonly code: string }[];
-  /** The script of the worker, a module. */
+  /** The script of the worker, a classic one. */
   readonly worker: string;
   /** The script of the frame. */
   readonly frame: string;

@@ -1,4 +1,4 @@
-// The module worker that runs the program of the reader. It starts in a sandboxed frame without
+// The worker that runs the program of the reader. It starts in a sandboxed frame without
 // network, with virtual time, and tells the page what happens by a port.
 
 import { createObserver } from '../picture/observe.js';
