@@ -4,8 +4,11 @@ import type { OutputLine } from './protocol.js';
 /** The most lines that are sent. */
 export const MOST_LINES = 1000;
 
-/** How many lines are sent at once, at the latest. An endless loop sends nothing otherwise. */
+/** How many lines are sent at once, at the latest. */
 const BATCH = 100;
+
+/** How long a line waits for others, in real milliseconds. A program in an endless loop still shows it. */
+const PERIOD = 50;
 
 /** The most characters of one line. */
 const LONGEST_LINE = 20_000;
@@ -14,25 +17,33 @@ const LONGEST_LINE = 20_000;
 export class Output {
   readonly #now: () => number;
   readonly #send: (lines: readonly OutputLine[], omitted: number) => void;
+  readonly #realNow: () => number;
+  #sentAt = Number.NEGATIVE_INFINITY;
   #lines: OutputLine[] = [];
   #left = MOST_LINES;
   #omitted = 0;
   #omittedSent = 0;
 
-  constructor(now: () => number, send: (lines: readonly OutputLine[], omitted: number) => void) {
+  /**
+   * @param now the time to show in front of a line
+   * @param realNow real milliseconds
+   */
+  constructor(now: () => number, realNow: () => number, send: (lines: readonly OutputLine[], omitted: number) => void) {
     this.#now = now;
+    this.#realNow = realNow;
     this.#send = send;
   }
 
   print(level: OutputLine['level'], text: string): void {
-    if (this.#left === 0) {
-      this.#omitted++;
-      return;
-    }
+    if (this.#left === 0) this.#omitted++;
+    else this.#add(level, text);
+    if (this.#lines.length >= BATCH || this.#realNow() - this.#sentAt >= PERIOD) this.flush();
+  }
+
+  #add(level: OutputLine['level'], text: string): void {
     this.#left--;
     const cut = text.length > LONGEST_LINE ? `${text.slice(0, LONGEST_LINE)}…` : text;
     this.#lines.push({ level, text: cut, now: this.#now() });
-    if (this.#lines.length >= BATCH || this.#left === 0) this.flush();
   }
 
   /** Whether `flush` has something to send. */
@@ -42,6 +53,7 @@ export class Output {
 
   flush(): void {
     if (!this.pending) return;
+    this.#sentAt = this.#realNow();
     const lines = this.#lines;
     this.#lines = [];
     this.#omittedSent = this.#omitted;

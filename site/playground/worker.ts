@@ -49,6 +49,7 @@ async function start({ imports, modules, program, speed, paused }: Start, port: 
   const clock = new VirtualClock();
   const output = new Output(
     () => clock.now,
+    realNow,
     (lines, omitted) => send({ type: 'output', lines, omitted }),
   );
   captureConsole(console, output);
