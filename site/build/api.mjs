@@ -1,6 +1,8 @@
 /**
  * Writes the pages of the API into `site/api`, a directory for each entry that `exports` of
  * package.json promises, and the sidebar of all. Any warning of TypeDoc fails the build.
+ *
+ * `node site/build/api.mjs FOLDER` writes them into another folder.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -29,7 +31,11 @@ const INLINED = ['CauseOptions', 'Env', 'GivenMetadata', 'Quarantined', 'Settled
 const FRONT_MATTER = '---\neditLink: false\nlastUpdated: false\noutline: [2, 3]\n---\n\n';
 
 const app = await Application.bootstrapWithPlugins(
-  { options: path.join(site, 'typedoc.json'), entryPoints: [...entries.values()] },
+  {
+    options: path.join(site, 'typedoc.json'),
+    entryPoints: [...entries.values()],
+    out: path.resolve(process.argv[2] ?? path.join(site, 'api')),
+  },
   [new TypeDocReader(), new TSConfigReader()],
 );
 
@@ -111,7 +117,11 @@ app.renderer.postRenderAsyncJobs.push(async ({ project, outputDirectory }) => {
     items: module.groups.map(({ title, children }) => ({
       text: title,
       collapsed: true,
-      items: children.map((child) => ({ text: child.name, link: linkTo(child) })),
+      // What an entry exports again has its page where it comes from.
+      items: children.map((child) => ({
+        text: child.name,
+        link: linkTo(child.isReference() ? child.getTargetReflectionDeep() : child),
+      })),
     })),
   }));
   writeFileSync(path.join(outputDirectory, 'typedoc-sidebar.json'), JSON.stringify(sidebar));
