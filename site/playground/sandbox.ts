@@ -189,10 +189,15 @@ class Run {
   }
 
   #receive(message: WorkerMessage): void {
+    if (message.type === 'alive') this.#alive();
+    else if (message.type === 'state') this.state(message.state, message.error);
+    // An endless loop can print: that is no sign of life.
+    else this.#report(message);
+  }
+
+  #alive(): void {
     this.#missed = 0;
     if (this.#state === 'stuck' && this.#before !== undefined) this.state(this.#before);
-    if (message.type === 'state') this.state(message.state, message.error);
-    else if (message.type !== 'alive') this.#report(message);
   }
 
   /**
@@ -220,7 +225,8 @@ class Frame {
   constructor(host: HTMLElement, script: string) {
     this.#element = document.createElement('iframe');
     this.#element.title = 'Sandbox of the program';
-    this.#element.hidden = true;
+    // The theme shows every iframe, hidden or not.
+    this.#element.style.display = 'none';
     this.#element.setAttribute('sandbox', 'allow-scripts');
     const policy = "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:";
     this.#element.srcdoc = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${policy}"><script>${script.replaceAll('</script', '<\\/script')}</script>`;

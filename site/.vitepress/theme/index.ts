@@ -16,7 +16,7 @@ export default {
     );
     app.component(
       'Playground',
-      defineAsyncComponent(() => import('../../playground/Playground.vue')),
+      defineAsyncComponent(() => import('../../playground/CodePlayground.vue')),
     );
   },
 } satisfies Theme;
