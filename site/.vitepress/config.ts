@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitepress';
+import { marblesPlugin } from '../build/marbles.js';
 import { linksPlugin, picturePlugin, rowAnchorsPlugin } from '../build/markdown.js';
 import { pagePath, root } from '../build/page-paths.js';
 import { sidebar } from '../build/sidebar.js';
@@ -37,7 +38,7 @@ export default defineConfig({
   markdown: {
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
     config(md) {
-      md.use(linksPlugin).use(picturePlugin).use(rowAnchorsPlugin);
+      md.use(linksPlugin).use(picturePlugin).use(marblesPlugin).use(rowAnchorsPlugin);
     },
   },
   transformPageData({ filePath }) {

@@ -2,6 +2,7 @@ import type { Theme } from 'vitepress';
 import DefaultTheme from 'vitepress/theme';
 import { defineAsyncComponent, h } from 'vue';
 import Hero from './hero.md';
+import './marbles.css';
 import './style.css';
 
 export default {
