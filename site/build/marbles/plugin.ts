@@ -6,7 +6,7 @@ import { drawDiagram } from './draw.js';
 type Token = ReturnType<MarkdownRenderer['parse']>[number];
 
 /** Returns the diagrams of a function as HTML. */
-export function figuresOf(root: string, name: string): string {
+function figuresOf(root: string, name: string): string {
   return readDiagrams(root, name)
     .map((diagram) => {
       const caption = diagram.caption.replaceAll(/`([^`]+)`/g, '<code>$1</code>');
