@@ -3,7 +3,7 @@ import type { MarkdownEnv, MarkdownRenderer } from 'vitepress';
 import { resolveLink, root } from './page-paths.js';
 
 /** Returns the source of the page that is rendered, as a path in the repository. */
-export function sourceOf(env: Pick<MarkdownEnv, 'path' | 'realPath'>): string {
+function sourceOf(env: Pick<MarkdownEnv, 'path' | 'realPath'>): string {
   return path.relative(root, env.realPath ?? env.path).replaceAll(path.sep, '/');
 }
 

@@ -4,13 +4,13 @@ import type { ConsumerView, Dot, FinishedDot, GroupView, QueueView } from './sna
 export const RADIUS = 10;
 export const PITCH = 28;
 /** The distance of two delayed dots: there is a countdown below each. */
-export const DELAYED_PITCH = 39;
+const DELAYED_PITCH = 39;
 
 const PADDING = 8;
 const TITLE = 22;
 const COUNTDOWN = 14;
 
-export type BoxKind = 'publishers' | 'ready' | 'delayed' | 'consumer' | 'none' | 'settled';
+type BoxKind = 'publishers' | 'ready' | 'delayed' | 'consumer' | 'none' | 'settled';
 
 export interface Box {
   readonly id: string;
@@ -23,7 +23,7 @@ export interface Box {
   readonly faded: boolean;
 }
 
-export type LabelKind = 'queue' | 'note' | 'title' | 'more';
+type LabelKind = 'queue' | 'note' | 'title' | 'more';
 
 export interface Label {
   readonly id: string;
@@ -257,7 +257,7 @@ export class Canvas {
 }
 
 /** How many dots fit into a row of a box. */
-export function dotsPerRow(width: number, pitch: number): number {
+function dotsPerRow(width: number, pitch: number): number {
   return Math.max(1, Math.floor((width - 2 * PADDING + (pitch - 2 * RADIUS)) / pitch));
 }
 

@@ -3,7 +3,7 @@ import { narrowQueue } from './layout-narrow.js';
 import { wideQueue } from './layout-wide.js';
 import type { QueueView, Snapshot } from './snapshot.js';
 
-export type { Arrow, Box, CountLabel, Exit, Label, Layout, PlacedDot, Slot } from './canvas.js';
+export type { Box, Layout, PlacedDot } from './canvas.js';
 
 /** The widest picture that is drawn from top to bottom. */
 export const NARROW = 520;

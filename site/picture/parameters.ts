@@ -16,13 +16,13 @@ export interface NumberParameter extends Named {
   readonly unit: string;
 }
 
-export interface ChoiceParameter extends Named {
+interface ChoiceParameter extends Named {
   readonly kind: 'choice';
   readonly value: string;
   readonly choices: readonly string[];
 }
 
-export interface FlagParameter extends Named {
+interface FlagParameter extends Named {
   readonly kind: 'flag';
   readonly value: boolean;
 }

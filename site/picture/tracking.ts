@@ -233,7 +233,7 @@ export class Dots {
 }
 
 /** Returns a number or a short text from a payload; empty if there is none. */
-export function shortText(payload: QueuePayload): string {
+function shortText(payload: QueuePayload): string {
   const values = Object.values(payload);
   const number = values.find((value) => typeof value === 'number' && String(value).length <= 4);
   if (number !== undefined) return String(number);

@@ -57,7 +57,7 @@ export function isOver(state: RunState | undefined): boolean {
 }
 
 /** A specifier in compiled code: the range to replace. */
-export interface Link {
+interface Link {
   readonly specifier: string;
   readonly start: number;
   readonly end: number;
