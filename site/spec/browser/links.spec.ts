@@ -52,9 +52,12 @@ describeWithSite('The built pages', (site) => {
 
   it('each have a title, a language and one heading with text', () => {
     expect(pages.length).toBeGreaterThan(40);
-    const wrong = pages.filter(
-      ({ title, lang, headings }) => !title || lang !== 'en' || headings.length !== 1 || headings[0] === '',
-    );
+    const wrong = pages.filter(({ path, title, lang, headings }) => {
+      // The playground is drawn in the browser, with its heading.
+      const isComplete =
+        path === 'playground.html' ? headings.length === 0 : headings.length === 1 && headings[0] !== '';
+      return !title || lang !== 'en' || !isComplete;
+    });
     expect(wrong.map(({ path, title, lang, headings }) => ({ path, title, lang, headings }))).toEqual([]);
   });
 

@@ -10,7 +10,8 @@ const listed = examples.filter(({ listed }) => listed);
 
 describeWithSite('The playground', (site) => {
   it('offers the ten examples', async () => {
-    const { ui } = await openPlayground(site);
+    const { page, ui } = await openPlayground(site);
+    expect(await page.locator('h1').allTextContents()).toEqual(['Playground']);
     const titles = await ui.control('example').locator('option').allTextContents();
     expect(listed).toHaveLength(10);
     for (const { title } of listed) expect(titles.map((text) => text.trim())).toContain(title);

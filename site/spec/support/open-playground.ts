@@ -1,3 +1,4 @@
+import type { EditorView } from '@codemirror/view';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { examples } from '../../examples/index.js';
 import { encode } from '../../playground/share.js';
@@ -20,15 +21,17 @@ export async function run(site: Site, code: string) {
   return opened;
 }
 
-/** Reads the program in the editor. */
-export async function codeIn(page: Page): Promise<string> {
-  const lines = await page.locator('[data-testid=editor] .cm-line').allTextContents();
-  return lines.join('\n').trimEnd();
+/** Reads the program in the editor, which draws only the lines that are visible. */
+export function codeIn(page: Page): Promise<string> {
+  return page.locator('[data-testid=editor] .cm-content').evaluate((content) => {
+    const { cmTile } = content as Element & { readonly cmTile: { readonly root: { readonly view: EditorView } } };
+    return cmTile.root.view.state.doc.toString();
+  });
 }
 
-/** Returns the code of an example, without the line break at its end. */
+/** Returns the code of an example, as the playground shows it. */
 export function codeOf(wanted: string): string | undefined {
-  return examples.find(({ name }) => name === wanted)?.code.trimEnd();
+  return examples.find(({ name }) => name === wanted)?.code;
 }
 
 /** Writes a program into the editor with the keyboard, in place of the one that is there. */
