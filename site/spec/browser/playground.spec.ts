@@ -74,13 +74,16 @@ describeWithSite('The playground', (site) => {
     await eventually(async () => (await codeIn(page)) === codeOf('retries'));
   });
 
-  it.each(['#code=damaged', '#code=%', '#example=nothing-of-that-name'])(
-    'still works with the fragment %s',
-    async (fragment) => {
-      const { page, ui } = await openPlayground(site, fragment);
-      await page.getByText(/link/).first().waitFor();
-      await ui.runToEnd();
-      expect((await codeIn(page)).length).toBeGreaterThan(0);
-    },
-  );
+  it.each([
+    ['#code=damaged', /This link is damaged/],
+    ['#code=%', /This link is damaged/],
+    ['#example=nothing', /There is no example "nothing"/],
+  ])('says what is wrong with the fragment %s, and works', async (fragment, problem) => {
+    const { page, faults, ui } = await openPlayground(site, fragment);
+    // VitePress looks for the place that a fragment names.
+    if (fragment.includes('%')) faults.expect(/URIError: URI malformed/);
+    await page.getByTestId('notice').filter({ hasText: problem }).waitFor();
+    await ui.runToEnd();
+    expect(await codeIn(page)).toBe(codeOf('first-message'));
+  });
 });
