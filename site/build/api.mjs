@@ -34,6 +34,7 @@ const app = await Application.bootstrapWithPlugins(
   {
     options: path.join(site, 'typedoc.json'),
     entryPoints: [...entries.values()],
+    pageTitleTemplates: { index: 'API', module: '{name}', member: ({ rawName }) => rawName.replace(/<.*/, '') },
     out: path.resolve(process.argv[2] ?? path.join(site, 'api')),
   },
   [new TypeDocReader(), new TSConfigReader()],

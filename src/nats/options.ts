@@ -27,6 +27,7 @@ export interface NatsClient {
   isClosed(): boolean;
 }
 
+/** The options of `NatsBackend`: those of all engines, and how to reach the server. */
 export interface NatsBackendOptions extends DriverOptions {
   /**
    * The servers: `nats://[user:password@]host[:port]`, `nats://token@host`, or `tls://` for TLS.

@@ -46,6 +46,7 @@ export function embeddedIn(url: string): string | undefined {
   return url.startsWith(EMBEDDED) ? url.slice(EMBEDDED.length) : undefined;
 }
 
+/** The options of `PostgresBackend`: those of all engines, and how to reach the server. */
 export interface PostgresBackendOptions extends DriverOptions {
   /**
    * The database: `postgres://[user[:password]@][host][:port]/database`. Or `pglite:memory` or

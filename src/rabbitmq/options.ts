@@ -19,6 +19,7 @@ export interface RabbitMqClient {
   removeListener(event: any, listener: (...args: any[]) => void): unknown;
 }
 
+/** The options of `RabbitMqBackend`: those of all engines, and how to reach the server. */
 export interface RabbitMqBackendOptions extends DriverOptions {
   /**
    * The server: `amqp://[user[:password]@]host[:port][/vhost]`, or `amqps://` for TLS. Either this

@@ -40,6 +40,7 @@ export interface RedisClientTemplate {
   duplicate(overrides?: any): any;
 }
 
+/** The options of `RedisBackend`: those of all engines, and how to reach the server. */
 export interface RedisBackendOptions extends DriverOptions {
   /**
    * The server: `redis://[[user][:password]@]host[:port][/database]`, `rediss://` for TLS, or
