@@ -49,6 +49,8 @@ export default defineConfig({
   vite: {
     plugins: [vueOfTheSite],
     publicDir: path.join(root, 'site/static'),
+    // Found at the start: a package that is found later reloads the page.
+    optimizeDeps: { entries: ['site/{picture,playground}/*.{ts,vue}'] },
     server: { watch: { ignored: ['**/dist/**', '**/coverage/**', '**/.ci/**'] } },
     build: { chunkSizeWarningLimit: 2_000 },
   },
