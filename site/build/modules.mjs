@@ -53,6 +53,8 @@ export async function bundleModules() {
     // The condition chooses the same build of RxJS as the entries above.
     conditions: ['es2015'],
     splitting: true,
+    // A class that refers to itself is renamed otherwise, and the console would show `_MemoryBackend`.
+    keepNames: true,
     metafile: true,
     outdir: root,
     absWorkingDir: root,

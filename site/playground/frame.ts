@@ -4,6 +4,9 @@ import type { FrameReply, FrameRequest } from './protocol.js';
 
 let worker: Worker | undefined;
 
+/** The script of the worker, the same for every program, and its URL. */
+let script = { code: '', url: '' };
+
 const reply = (message: FrameReply): void => parent.postMessage(message, '*');
 
 const urlOf = (code: string): string => URL.createObjectURL(new Blob([code], { type: 'text/javascript' }));
@@ -25,10 +28,10 @@ addEventListener('message', ({ data, source, ports }: MessageEvent<FrameRequest>
 
 function start({ worker: code, start }: Extract<FrameRequest, { type: 'start' }>, ports: readonly MessagePort[]): void {
   stop();
-  const url = urlOf(code);
+  if (script.code !== code) script = { code, url: urlOf(code) };
   // A classic worker, which imports modules all the same: Chromium refuses to start a module worker
   // from a blob in a frame without an origin.
-  worker = new Worker(url);
+  worker = new Worker(script.url);
   worker.onerror = (event) => {
     event.preventDefault();
     reply({ type: 'broken', message: event.message ?? 'The worker could not be started' });
@@ -42,10 +45,11 @@ function start({ worker: code, start }: Extract<FrameRequest, { type: 'start' }>
  */
 function locate(code: string): void {
   const url = urlOf(`${code}\n;import 'data:none';`);
-  const script = document.createElement('script');
+  const element = document.createElement('script');
   const found = (event?: ErrorEvent): void => {
     removeEventListener('error', listener, true);
-    script.remove();
+    element.remove();
+    URL.revokeObjectURL(url);
     reply({ type: 'located', line: event?.lineno || undefined, column: event?.colno || undefined });
   };
   const listener = (event: Event): void => {
@@ -54,9 +58,9 @@ function locate(code: string): void {
     found(event instanceof ErrorEvent ? event : undefined);
   };
   addEventListener('error', listener, true);
-  script.type = 'module';
-  script.src = url;
-  document.head.append(script);
+  element.type = 'module';
+  element.src = url;
+  document.head.append(element);
 }
 
 reply({ type: 'ready' });

@@ -35,7 +35,19 @@ export function moduleUrls(
   );
 }
 
-/** Makes a URL of the program. */
-export function programUrl(program: Start['program'], urls: Readonly<Record<string, string>>): string {
-  return moduleUrl(link(program, urls), PROGRAM);
+/**
+ * Makes a URL of the program, and of a module that runs it.
+ *
+ * @param begin the name of a global function, which is called right before the program runs
+ */
+export function programUrls(
+  program: Start['program'],
+  urls: Readonly<Record<string, string>>,
+  begin: string,
+): { readonly program: string; readonly run: string } {
+  const own = moduleUrl(link(program, urls), PROGRAM);
+  const beginning = moduleUrl(`globalThis.${begin}();`, 'node_modules/begin.js');
+  // All modules are loaded before the first one runs.
+  const imports = [beginning, own].map((url) => `import ${JSON.stringify(url)};`).join('');
+  return { program: own, run: moduleUrl(imports, 'node_modules/run.js') };
 }

@@ -1,9 +1,10 @@
-import type { LoadBackendOptions, MemoryBackend, MemoryBackendOptions } from 'sluice';
+import type { FromEnvOptions, LoadBackendOptions, MemoryBackend, MemoryBackendOptions } from 'sluice';
 import type { Observer } from '../picture/observe.js';
 import { moduleUrl } from './modules.js';
 
 type Sluice = typeof import('sluice');
 type Queue = MemoryBackend;
+type Env = NonNullable<LoadBackendOptions['env']>;
 
 /** Where the module below finds its replacements while it is loaded. */
 const PLACE = '__sluicePlayground';
@@ -39,7 +40,7 @@ export function replacements(sluice: Sluice, observer: Observer): Pick<Sluice, '
     known.set(observed, observed);
     return observed;
   };
-  const fromEnv: typeof Real.fromEnv = (env, options) => observe(Real.fromEnv(env, options) as Queue) as never;
+  const fromEnv = (env?: Env, options?: FromEnvOptions): Queue => observe(Real.fromEnv(env, options), optionsOf(env));
   // A proxy, so that it has the name, the statics and the prototype of the real class: `instanceof`
   // holds for every queue.
   const Observed: typeof Real = new Proxy(Real, {
@@ -52,7 +53,20 @@ export function replacements(sluice: Sluice, observer: Observer): Pick<Sluice, '
   });
   const loadBackend = async (options?: LoadBackendOptions): Promise<unknown> => {
     const queue = await sluice.loadBackend(options);
-    return queue instanceof Real ? observe(queue as Queue) : queue;
+    if (!(queue instanceof Real)) return queue;
+    const { name, groups, env } = options ?? {};
+    // With a name, the variable is about another queue.
+    const declared = groups ?? (name === undefined ? optionsOf(env).groups : undefined);
+    return observe(queue as Queue, { ...optionsOf(env), groups: declared });
   };
   return { MemoryBackend: Observed, loadBackend: loadBackend as Sluice['loadBackend'] };
+}
+
+/** Reads what the picture must know of a queue. Only after the library has accepted the variables. */
+function optionsOf(env: Env = {}): Pick<MemoryBackendOptions, 'capacity' | 'groups'> {
+  const { QUEUE_CAPACITY: capacity, QUEUE_GROUPS: groups } = env;
+  return {
+    capacity: capacity === undefined || capacity === '' ? undefined : Number(capacity),
+    groups: groups === undefined || groups === '' ? undefined : groups.split(',').map((group) => group.trim()),
+  };
 }

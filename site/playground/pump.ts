@@ -54,14 +54,13 @@ export class Pump {
   #ended = false;
   /** The virtual time to reach. With fractions, which the clock does not have. */
   #target = 0;
-  #lastLook: number;
+  #lastLook = 0;
   #wake = (): void => {};
 
   constructor(options: PumpOptions) {
     this.#options = options;
     this.#speed = options.speed;
     this.#paused = options.paused;
-    this.#lastLook = options.realNow();
   }
 
   command(command: Command): void {
@@ -89,6 +88,7 @@ export class Pump {
   async run(): Promise<boolean> {
     const { clock, realNow, settle, isDone, onRound } = this.#options;
     let quietSince = realNow();
+    this.#lastLook = quietSince;
     while (!this.#ended) {
       await settle();
       await onRound(false);

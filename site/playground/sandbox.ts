@@ -130,8 +130,10 @@ export class Sandbox {
       // A browser tells the place of a syntax error only for the script of a document.
       const { code } = run.compiled;
       const answer = await this.#frame?.request({ type: 'locate', code }, 'located');
-      const place = answer?.type === 'located' && answer.line !== undefined ? answer : {};
-      this.#listener({ type: 'state', state: 'failed', error: { ...failure, ...place } });
+      // Another program may have started meanwhile.
+      if (this.#run !== run) return;
+      const { line, column } = answer?.type === 'located' ? answer : {};
+      this.#listener({ type: 'state', state: 'failed', error: { ...failure, line, column } });
     } else this.#listener(report);
     if (report.type === 'state' && isOver(report.state) && this.#run === run) this.#end();
   }

@@ -4,7 +4,7 @@
 import { createObserver } from '../picture/observe.js';
 import { VirtualClock } from './clock.js';
 import { describeFailure } from './failure.js';
-import { moduleUrls, programUrl } from './modules.js';
+import { moduleUrls, programUrls } from './modules.js';
 import { observedModule } from './observed.js';
 import { captureConsole, Output } from './output.js';
 import type { Command, ProgramError, RunState, Start, WorkerMessage } from './protocol.js';
@@ -16,6 +16,9 @@ const HEARTBEAT = 250;
 
 /** The shortest time between two pictures, in milliseconds. */
 const PICTURE_PERIOD = 33;
+
+/** The global function that the program calls when it begins. */
+const BEGIN = '__playgroundBegins';
 
 const NEVER_ENDS =
   'The program waits for something that never comes, such as a message or a `close()`. It ends here, as a process would.';
@@ -55,7 +58,7 @@ async function start({ imports, modules, program, speed, paused }: Start, port: 
   captureConsole(console, output);
   const observer = createObserver(sluice, () => clock.now);
   const observed = await observedModule(urlOf('sluice'), sluice, observer);
-  const url = programUrl(program, { ...urls, sluice: observed });
+  const { program: url, run } = programUrls(program, { ...urls, sluice: observed }, BEGIN);
 
   let changed = false;
   observer.onChange = () => {
@@ -88,7 +91,8 @@ async function start({ imports, modules, program, speed, paused }: Start, port: 
     if (isOver) return;
     isOver = true;
     pump.end();
-    await show(true);
+    // The program may have broken what the picture needs. It has ended all the same.
+    await show(true).catch(() => {});
     send({ type: 'state', state, error });
   };
   const fail = (thrown: unknown, place?: { readonly line: number }): void =>
@@ -109,9 +113,15 @@ async function start({ imports, modules, program, speed, paused }: Start, port: 
   for (const given of commands) command(given);
   // The message above leaves before a program that never yields.
   await settle();
-  import(/* @vite-ignore */ url).then(() => {
-    isDone = true;
-  }, fail);
+  // The time begins with the program: not while the browser still loads it.
+  await new Promise<void>((begin) => {
+    Object.defineProperty(globalThis, BEGIN, { value: begin, configurable: true });
+    const ended = import(/* @vite-ignore */ run).then(() => {
+      isDone = true;
+    }, fail);
+    void ended.then(begin);
+  });
+  Reflect.deleteProperty(globalThis, BEGIN);
   try {
     const ended = await pump.run();
     if (!ended && !isOver) output.print('warn', NEVER_ENDS);
