@@ -1,4 +1,4 @@
-import { inspect } from './format.js';
+import { describeThrown, inspect } from './format.js';
 import type { ProgramError } from './protocol.js';
 
 /** The name of the reader's program in stacks. */
@@ -10,9 +10,17 @@ export const PROGRAM = 'playground.ts';
  * @param url where the program was loaded from, for browsers that ignore `sourceURL` in stacks
  */
 export function describeFailure(thrown: unknown, url: string): ProgramError {
-  const message = thrown instanceof Error ? inspect(thrown) : `Uncaught ${inspect(thrown)}`;
-  const line = thrown instanceof Error ? lineIn(String(thrown.stack), thrown.message, url) : undefined;
-  return { message, ...(line !== undefined && { line }) };
+  if (!(thrown instanceof Error)) return { message: `Uncaught ${inspect(thrown)}` };
+  const { cause } = thrown;
+  const reason = cause instanceof Error ? ` (cause: ${describeThrown(cause)})` : '';
+  const message = `${describeThrown(thrown)}${reason}`;
+  try {
+    const line = lineIn(String(thrown.stack), thrown.message, url);
+    return { message, ...(line !== undefined && { line }) };
+  } catch {
+    // A getter of the program throws: there is no line to show.
+    return { message };
+  }
 }
 
 /** Returns the line of the innermost frame of the program. */

@@ -4,6 +4,10 @@ const MOST_ENTRIES = 100;
 /** Longer objects are shown on several lines. */
 const LONGEST_LINE = 72;
 const LONGEST_STRING = 10_000;
+/** How many values are shown at most, nested ones included: a large object must not take seconds. */
+const MOST_VALUES = 10_000;
+
+let valuesLeft = MOST_VALUES;
 
 /** Formats the arguments of `console.log` as Node does: strings as they are, objects in short. */
 export function formatLine(values: readonly unknown[]): string {
@@ -23,7 +27,9 @@ function substitute(kind: string, value: unknown): string {
     case 's':
       return show(value);
     case 'd':
-      return typeof value === 'bigint' ? `${value}n` : String(typeof value === 'object' ? Number.NaN : Number(value));
+      return typeof value === 'bigint'
+        ? `${value}n`
+        : String(/^(?:object|symbol)$/.test(typeof value) ? Number.NaN : Number(value));
     case 'i':
       return String(Number.parseInt(String(value), 10));
     case 'f':
@@ -43,6 +49,7 @@ function show(value: unknown): string {
 
 /** Formats a value as `util.inspect` does: `{ id: 1 }`. Never throws. */
 export function inspect(value: unknown): string {
+  valuesLeft = MOST_VALUES;
   return attempt(() => format(value, 0, []));
 }
 
@@ -55,15 +62,18 @@ function attempt(run: () => string): string {
   }
 }
 
-function describeThrown(error: unknown): string {
+/** Describes an error in a line: `TypeError: message`. Never throws. */
+export function describeThrown(error: unknown): string {
   try {
-    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    if (!(error instanceof Error)) return String(error);
+    return error.message === '' ? error.name : `${error.name}: ${error.message}`;
   } catch {
     return 'it throws';
   }
 }
 
 function format(value: unknown, depth: number, path: readonly object[]): string {
+  if (--valuesLeft < 0) return '…';
   switch (typeof value) {
     case 'string':
       return quote(value);
@@ -126,7 +136,7 @@ function formatObject(value: object, depth: number, path: readonly object[]): st
 
 /** `Error: message`; within an object in brackets, as Node does without a stack. */
 function formatError(error: Error, depth: number, path: readonly object[]): string {
-  const text = `${error.name}${error.message === '' ? '' : `: ${error.message}`}`;
+  const text = describeThrown(error);
   const details = members(error, (one) => format(one, depth + 1, [...path, error]));
   if (error.cause !== undefined) details.push(`[cause]: ${format(error.cause, depth + 1, [...path, error])}`);
   const shown = depth === 0 ? text : `[${text}]`;
@@ -178,9 +188,12 @@ function enclose(prefix: string, open: string, items: readonly string[], close: 
   return `${prefix}${open}\n${indented.join(',\n')}\n${close}`;
 }
 
-/** Formats what `console.table` gets. Values that are no table are shown as they are. */
+/** Formats what `console.table` gets. Values that are no table are shown as they are. Never throws. */
 export function formatTable(data: unknown): string {
-  if (typeof data !== 'object' || data === null) return show(data);
+  return typeof data === 'object' && data !== null ? attempt(() => tableOf(data)) : show(data);
+}
+
+function tableOf(data: object): string {
   const rows = data instanceof Map ? [...data] : Object.entries(data);
   const columns = new Set<string>();
   let hasValues = false;
@@ -188,11 +201,12 @@ export function formatTable(data: unknown): string {
     if (typeof row === 'object' && row !== null) for (const column of Object.keys(row)) columns.add(column);
     else hasValues = true;
   }
-  const header = ['(index)', ...columns, ...(hasValues ? ['Values'] : [])];
+  const shown = [...columns].slice(0, MOST_ENTRIES);
+  const header = ['(index)', ...shown, ...(hasValues ? ['Values'] : [])];
   const body = rows.slice(0, MOST_ENTRIES).map(([index, row]) => {
     const isRow = typeof row === 'object' && row !== null;
     const cell = (column: string) => (isRow && Object.hasOwn(row, column) ? inspect((row as never)[column]) : '');
-    return [String(index), ...[...columns].map(cell), ...(hasValues ? [isRow ? '' : inspect(row)] : [])];
+    return [String(index), ...shown.map(cell), ...(hasValues ? [isRow ? '' : inspect(row)] : [])];
   });
   const widths = header.map((_, column) => Math.max(...[header, ...body].map((row) => row[column]?.length ?? 0)));
   const lineOf = (row: readonly string[]) =>
