@@ -24,7 +24,7 @@ export async function run(site: Site, code: string) {
 /** Reads the program in the editor, which draws only the lines that are visible. */
 export function codeIn(page: Page): Promise<string> {
   return page.locator('[data-testid=editor] .cm-content').evaluate((content) => {
-    const { cmTile } = content as Element & { readonly cmTile: { readonly root: { readonly view: EditorView } } };
+    const { cmTile } = content as unknown as { readonly cmTile: { readonly root: { readonly view: EditorView } } };
     return cmTile.root.view.state.doc.toString();
   });
 }
