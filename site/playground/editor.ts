@@ -89,6 +89,8 @@ export function createEditor(parent: HTMLElement, options: EditorOptions): Edito
         EditorView.contentAttributes.of({
           'aria-labelledby': options.labelledBy,
           'aria-describedby': options.describedBy,
+          // The keyboard can scroll it.
+          tabindex: '0',
         }),
         keymap.of([
           { key: 'Mod-Enter', run, preventDefault: true },

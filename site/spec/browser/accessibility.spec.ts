@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core';
 import { violationsOn } from '../support/axe.js';
 import { builtPages, pathOf } from '../support/built-site.js';
 import { describeWithSite } from '../support/describe-with-site.js';
+import { openPlayground } from '../support/open-playground.js';
 
 /** The page of the API for one symbol. */
 function apiPage(name: string): string {
@@ -58,16 +59,24 @@ describeWithSite('Accessibility', (site) => {
   });
 
   it('lets the Tab key reach every control of the playground, in the order of the page', async () => {
-    const { page } = await site.open('playground.html');
-    await page.getByTestId('run').waitFor();
+    const { page, ui } = await openPlayground(site);
+    // All buttons are enabled while a program is paused.
+    await ui.setSpeed('Home');
+    await ui.control('run').click();
+    await ui.reach('running');
+    await ui.control('pause').click();
+    await ui.reach('paused');
     const controls = await page.evaluate(() =>
       [...document.querySelectorAll('[data-testid]')]
-        .filter((element) => element.matches('button:enabled, select, input, [data-testid=editor]'))
+        .filter((element) =>
+          element.matches('button:enabled, select, input, [data-testid=editor], [data-testid=output]'),
+        )
         .map((element) => element.getAttribute('data-testid')),
     );
-    for (const control of ['example', 'editor', 'run', 'step', 'speed', 'copy-link'])
+    for (const control of ['example', 'copy-link', 'editor', 'run', 'pause', 'step', 'stop', 'speed', 'output'])
       expect(controls).toContain(control);
-    const reached: (string | null)[] = [];
+    await ui.control('example').focus();
+    const reached: (string | null)[] = ['example'];
     for (let presses = 0; presses < 100 && reached.length < controls.length; presses += 1) {
       await page.keyboard.press('Tab');
       const focused = await page.evaluate(

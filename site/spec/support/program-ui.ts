@@ -42,6 +42,22 @@ export class ProgramUi {
     await this.reach('finished');
   }
 
+  /**
+   * Steps until the program has finished.
+   * @param afterEach is called after each press, while the step may still be under way
+   */
+  async stepToEnd(afterEach: () => Promise<void>): Promise<void> {
+    await eventually(
+      async () => {
+        // A click by the mouse would wait for a button that is disabled when the program ends.
+        await this.control('step').evaluate((button) => (button as HTMLButtonElement).click());
+        await afterEach();
+        return (await this.state()) === 'finished';
+      },
+      () => 'It has not finished',
+    );
+  }
+
   /** Reads the counts in the picture. */
   async counts(): Promise<Counts> {
     const all = await this.picture.locator('[data-count]').evaluateAll((elements) =>
