@@ -66,7 +66,7 @@ export default defineConfig({
     outline: { level: [2, 3] },
     search: { provider: 'local' },
     editLink: {
-      pattern: repository === undefined ? `${base}site.html#edit-a-page` : `${repository}/edit/main/:path`,
+      pattern: repository === undefined ? '/site.html#edit-a-page' : `${repository}/edit/main/:path`,
       text: 'Edit this page',
     },
     footer: { message: 'Released under the MIT License.' },
