@@ -21,7 +21,7 @@ const takesLong = (spec) =>
   );
 
 /** Packages of ES modules only, which jest cannot load as they are. */
-const ESM_ONLY = '/node_modules/(?:arktype|arkregex|@ark|sparkly|@swirly)/';
+const ESM_ONLY = '/node_modules/(?:arktype|arkregex|@ark|sparkly)/';
 
 /** @type {(name: string, specs: readonly string[]) => import('jest').Config} */
 const project = (name, specs) => ({
