@@ -106,16 +106,16 @@ function checkNames(code: string, imports: readonly Import[], importable: Import
 }
 
 /** The names that an import or a re-export takes from its module. */
-function namesIn(statement: string): { readonly name: string; readonly offset: number }[] {
-  const byDefault = /^import\s+([\w$]+)\s*(?:,|from\b)/.exec(statement);
+function namesIn(commented: string): { readonly name: string; readonly offset: number }[] {
+  const statement = commented.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, (comment) => comment.replace(/[^\n]/g, ' '));
+  const byDefault = /^import\s+[\p{ID_Continue}$]+\s*(?:,|from\b)/u.exec(statement);
   const braces = /^(?:import|export)\b[^{'"]*\{([^}]*)\}/.exec(statement);
   const names = byDefault === null ? [] : [{ name: 'default', offset: 0 }];
   if (braces === null) return names;
   const list = braces[1] ?? '';
   const from = braces[0].length - 1 - list.length;
-  // `a`, `a as b`, with comments in between.
-  const plain = list.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, (comment) => comment.replace(/[^\n]/g, ' '));
-  for (const { 0: name, index } of plain.matchAll(/(?<=^|,)\s*[\w$]+/g))
+  // `a`, `a as b`.
+  for (const { 0: name, index } of list.matchAll(/(?<=^|,)\s*[\p{ID_Continue}$]+/gu))
     names.push({ name: name.trim(), offset: from + index + name.search(/\S/) });
   return names;
 }
