@@ -10,24 +10,30 @@ export const PROGRAM = 'playground.ts';
  * @param url where the program was loaded from, for browsers that ignore `sourceURL` in stacks
  */
 export function describeFailure(thrown: unknown, url: string): ProgramError {
-  if (!(thrown instanceof Error)) return { message: `Uncaught ${inspect(thrown)}` };
-  const { cause } = thrown;
-  const reason = cause instanceof Error ? ` (cause: ${describeThrown(cause)})` : '';
-  const message = `${describeThrown(thrown)}${reason}`;
+  const isError = attempt(() => thrown instanceof Error) === true;
+  if (!isError) return { message: `Uncaught ${inspect(thrown)}` };
+  const error = thrown as Error;
+  const reason = attempt(() => (error.cause instanceof Error ? ` (cause: ${describeThrown(error.cause)})` : ''));
+  const line = attempt(() => lineIn(String(error.stack), String(error.message), url));
+  return { message: `${describeThrown(error)}${reason ?? ''}`, ...(line !== undefined && { line }) };
+}
+
+/** A getter or a proxy of the program may throw: then the result is undefined. */
+function attempt<Result>(run: () => Result): Result | undefined {
   try {
-    const line = lineIn(String(thrown.stack), thrown.message, url);
-    return { message, ...(line !== undefined && { line }) };
+    return run();
   } catch {
-    // A getter of the program throws: there is no line to show.
-    return { message };
+    return undefined;
   }
 }
 
 /** Returns the line of the innermost frame of the program. */
 export function lineIn(stack: string, message: string, url: string): number | undefined {
-  // A line of the message may look like a frame.
+  // A line of the message may look like a frame. Only Chromium shows it: `Error: message`, then the
+  // frames. Elsewhere a frame may contain the same text.
   const start = message === '' ? -1 : stack.indexOf(message);
-  const frames = start < 0 ? stack : stack.slice(start + message.length);
+  const isShown = start >= 0 && /^(?:[^@\n]+: )?$/.test(stack.slice(0, start));
+  const frames = isShown ? stack.slice(start + message.length) : stack;
   for (const frame of frames.split('\n')) {
     for (const file of [PROGRAM, url]) {
       const at = frame.lastIndexOf(`${file}:`);

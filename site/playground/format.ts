@@ -17,7 +17,8 @@ export function formatLine(values: readonly unknown[]): string {
   const text = first.replace(/%([sdifjoOc%])/g, (placeholder, kind: string) => {
     if (kind === '%') return '%';
     if (next === rest.length) return placeholder;
-    return substitute(kind, rest[next++]);
+    const value = rest[next++];
+    return attempt(() => substitute(kind, value));
   });
   return [text, ...rest.slice(next).map(show)].join(' ');
 }
@@ -27,20 +28,27 @@ function substitute(kind: string, value: unknown): string {
     case 's':
       return show(value);
     case 'd':
-      return typeof value === 'bigint'
-        ? `${value}n`
-        : String(/^(?:object|symbol)$/.test(typeof value) ? Number.NaN : Number(value));
+      return formatNumber(value, Number);
     case 'i':
-      return String(Number.parseInt(String(value), 10));
+      return formatNumber(value, (one) => Number.parseInt(String(one), 10));
     case 'f':
-      return String(Number.parseFloat(String(value)));
+      return typeof value === 'bigint'
+        ? String(Number(value))
+        : formatNumber(value, (one) => Number.parseFloat(String(one)));
     case 'j':
-      return attempt(() => JSON.stringify(value) ?? 'undefined');
+      return JSON.stringify(value) ?? 'undefined';
     case 'c':
       return '';
     default:
       return inspect(value);
   }
+}
+
+/** Objects and symbols are no numbers: their conversion may throw. */
+function formatNumber(value: unknown, convert: (value: unknown) => number): string {
+  if (typeof value === 'bigint') return `${value}n`;
+  const isOther = (typeof value === 'object' && value !== null) || typeof value === 'symbol';
+  return inspect(isOther ? Number.NaN : convert(value));
 }
 
 function show(value: unknown): string {
@@ -119,7 +127,12 @@ function formatObject(value: object, depth: number, path: readonly object[]): st
     return enclose(name === 'Array' ? '' : `${name}(${value.length}) `, '[', arrayItems(value, inner), ']');
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
     const items = value as unknown as ArrayLike<unknown>;
-    return enclose(`${name}(${items.length}) `, '[', limited(Array.from(items), inner, items.length), ']');
+    return enclose(
+      `${name}(${items.length}) `,
+      '[',
+      limited(Array.prototype.slice.call(items, 0, MOST_ENTRIES), inner, items.length),
+      ']',
+    );
   }
   if (value instanceof Map) {
     const entries = limited([...value], ([key, one]) => `${inner(key)} => ${inner(one)}`, value.size);
@@ -137,17 +150,23 @@ function formatObject(value: object, depth: number, path: readonly object[]): st
 /** `Error: message`; within an object in brackets, as Node does without a stack. */
 function formatError(error: Error, depth: number, path: readonly object[]): string {
   const text = describeThrown(error);
+  // A chain of causes may be long, or have no end.
+  if (depth > DEEPEST) return `[${text}]`;
   const details = members(error, (one) => format(one, depth + 1, [...path, error]));
   if (error.cause !== undefined) details.push(`[cause]: ${format(error.cause, depth + 1, [...path, error])}`);
   const shown = depth === 0 ? text : `[${text}]`;
-  return details.length === 0 || depth > DEEPEST ? shown : enclose(`${shown} `, '{', details, '}');
+  return details.length === 0 ? shown : enclose(`${shown} `, '{', details, '}');
 }
 
+/** The name of the class, or of its nearest ancestor that has one. Empty: there is none. */
 function nameOf(value: object): string {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === null) return '';
-  const { constructor: maker } = value as { readonly constructor?: unknown };
-  return typeof maker === 'function' ? maker.name : 'Object';
+  let prototype: object | null = Object.getPrototypeOf(value);
+  for (; prototype !== null; prototype = Object.getPrototypeOf(prototype)) {
+    const maker: unknown = Object.getOwnPropertyDescriptor(prototype, 'constructor')?.value;
+    const name: unknown = typeof maker === 'function' ? maker.name : '';
+    if (typeof name === 'string' && name !== '') return name;
+  }
+  return '';
 }
 
 /** The own members. Getters are not run: they may change the state that is looked at. */
@@ -157,7 +176,7 @@ function members(value: object, inner: (one: unknown) => string): string[] {
     keys,
     (key) => {
       const descriptor = Object.getOwnPropertyDescriptor(value, key);
-      const text = typeof key === 'symbol' ? `[${String(key)}]` : /^[\w$]+$/.test(key) ? key : quote(key);
+      const text = typeof key === 'symbol' ? `[${String(key)}]` : /^[a-z_]\w*$/i.test(key) ? key : quote(key);
       if (descriptor?.get !== undefined) return `${text}: [Getter]`;
       return `${text}: ${descriptor?.set === undefined ? inner(descriptor?.value) : '[Setter]'}`;
     },
