@@ -64,9 +64,15 @@ export class Pump {
   }
 
   command(command: Command): void {
+    // What has passed until now counts at the speed until now, and not at all during a pause.
+    if (!this.#paused) this.#look();
+    this.#lastLook = this.#options.realNow();
     if (command.type === 'speed') this.#speed = command.speed;
-    else if (command.type === 'step') this.#steps++;
-    else if (this.#paused !== (command.type === 'pause')) {
+    else if (command.type === 'step') {
+      this.#steps++;
+      // At once: a later command may resume it before the step has run.
+      this.#paused = true;
+    } else if (this.#paused !== (command.type === 'pause')) {
       this.#paused = command.type === 'pause';
       this.#options.onPause(this.#paused);
     }
@@ -89,6 +95,7 @@ export class Pump {
     const { clock, realNow, settle, isDone, onRound } = this.#options;
     let quietSince = realNow();
     this.#lastLook = quietSince;
+    this.#target = clock.now;
     while (!this.#ended) {
       await settle();
       await onRound(false);
@@ -106,14 +113,13 @@ export class Pump {
   async #step(): Promise<void> {
     const { clock, settle, onRound, onPause } = this.#options;
     this.#steps--;
-    this.#paused = true;
     const at = clock.nextAt;
     for (let count = 0; at !== undefined && clock.nextAt === at && count < MOST_OF_A_STEP && !this.#ended; count++) {
       clock.runNext();
       await settle();
     }
     await onRound(true);
-    if (!this.#ended) onPause(true);
+    if (!this.#ended) onPause(this.#paused);
   }
 
   /** Runs a timer that is due, or waits for one. */
@@ -148,13 +154,11 @@ export class Pump {
 
   /** Sleeps, but not beyond the next command. */
   async #nap(delay: number): Promise<void> {
-    const { sleep, realNow } = this.#options;
     await Promise.race([
-      sleep(delay),
+      this.#options.sleep(delay),
       new Promise<void>((resolve) => {
         this.#wake = resolve;
       }),
     ]);
-    if (this.#paused || this.#speed === Infinity) this.#lastLook = realNow();
   }
 }
