@@ -13,7 +13,8 @@ const [first] = examples;
 /** Returns the program of a fragment, or the first example if it holds none. */
 export async function programOf(fragment: string): Promise<Shared> {
   const start = first?.code ?? '';
-  if (fragment === '' || fragment === '#') return { code: start };
+  // Such as that of a link to a place on the page.
+  if (!/^#?(?:code|example)=/.test(fragment)) return { code: start };
   const name = decodeExample(fragment);
   const code = name === undefined ? await decode(fragment) : examples.find((example) => example.name === name)?.code;
   if (code !== undefined) return { code };
