@@ -4,11 +4,11 @@ import { engines } from './lib/engines.mjs';
 /** The engines whose server starts slowly. */
 const slow = engines.filter(({ startsSlowly }) => startsSlowly).map(({ name }) => name);
 
-const folders = ['integration', ...slow].join('|');
+const folders = ['browser', 'integration', ...slow].join('|');
 
 /**
- * Matches the suites that take longest although their files are short: contracts, faults, and
- * servers that start slowly.
+ * Matches the suites that take longest although their files are short: contracts, faults, servers
+ * that start slowly, and those that open a browser.
  */
 const LONGEST = new RegExp(`[\\\\/](${folders})[\\\\/]|[\\\\/]contract\\.spec`);
 

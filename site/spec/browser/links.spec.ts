@@ -48,7 +48,8 @@ describeWithSite('The built pages', (site) => {
     pages = JSON.parse(parsed);
   });
 
-  const root = () => new URL(`http://site${builtBase()}`);
+  const base = builtBase();
+  const root = new URL(`http://site${base}`);
 
   it('each have a title, a language and one heading with text', () => {
     expect(pages.length).toBeGreaterThan(40);
@@ -69,13 +70,14 @@ describeWithSite('The built pages', (site) => {
   });
 
   it('link only to pages and places that exist', () => {
-    const idsOf = new Map(pages.map(({ path, ids }) => [new URL(path, root()).pathname, new Set(ids)]));
+    const idsOf = new Map(pages.map(({ path, ids }) => [new URL(path, root).pathname, new Set(ids)]));
     let followed = 0;
-    const dead = pages.flatMap(({ path, links }) =>
-      links
+    const dead = pages.flatMap(({ path, links }) => {
+      const from = new URL(path, root);
+      return links
         .filter((link) => {
-          const { origin, pathname, hash } = new URL(link, new URL(path, root()));
-          if (origin !== root().origin) return false;
+          const { origin, pathname, hash } = new URL(link, from);
+          if (origin !== root.origin) return false;
           followed += 1;
           const ids = idsOf.get(pathname.replace(/\/index\.html$/, '/'));
           const fragment = decodeURIComponent(hash.slice(1));
@@ -83,14 +85,13 @@ describeWithSite('The built pages', (site) => {
           const isProgram = /^(code|example)=/.test(fragment) && pathname.includes('playground');
           return ids === undefined || (fragment !== '' && !isProgram && !ids.has(fragment));
         })
-        .map((link) => `${path} -> ${link}`),
-    );
+        .map((link) => `${path} -> ${link}`);
+    });
     expect(dead).toEqual([]);
     expect(followed).toBeGreaterThan(pages.length);
   });
 
   it('stay below the base path', () => {
-    const base = builtBase();
     const outside = pages.flatMap(({ path, links, loads }) =>
       [...links, ...loads]
         .filter((url) => url.startsWith('/') && !url.startsWith(base))

@@ -2,12 +2,15 @@ import type { Page } from 'playwright-core';
 import { builtPages, pathOf, readBuilt, titleOf } from '../support/built-site.js';
 import { describeWithSite } from '../support/describe-with-site.js';
 
-/** The pages of each folder, such as `guides`. */
-const folders = new Map<string, string[]>();
+/** The pages of each part of the site, such as `guides`. */
+const parts = new Map<string, string[]>();
 for (const page of builtPages()) {
-  const folder = page.split('/').slice(0, -1).join('/') || 'the top';
-  folders.set(folder, [...(folders.get(folder) ?? []), page]);
+  const part = page.includes('/') ? page.replace(/\/.*/, '') : 'the top';
+  parts.set(part, [...(parts.get(part) ?? []), page]);
 }
+
+/** The parts whose pages are all made in the same way. To load each of them anew takes minutes. */
+const GENERATED = ['api', 'source'];
 
 /** Opens a page as a reader does who follows a link on another page of the site. */
 async function follow(tab: Page, url: string, title: string): Promise<void> {
@@ -21,9 +24,9 @@ async function follow(tab: Page, url: string, title: string): Promise<void> {
 }
 
 describeWithSite('The pages', (site) => {
-  it.each([...folders])(
+  it.each([...parts])(
     'open without a fault: %s',
-    async (folder, pages) => {
+    async (part, pages) => {
       const { page: first, faults } = await site.tab();
       // Otherwise each page also loads those that it links to: each is opened anyway.
       await first.context().addInitScript(() => {
@@ -33,8 +36,7 @@ describeWithSite('The pages', (site) => {
       const openAll = async (tab = first) => {
         for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
           const path = pathOf(file);
-          // To load each page of the API anew takes minutes. They are all made in the same way.
-          if (folder.startsWith('api/') && tab.url() !== 'about:blank')
+          if (GENERATED.includes(part) && tab.url() !== 'about:blank')
             await follow(tab, site.server.url(path), titleOf(file));
           else await site.goto(tab, path);
           // Includes what a page does once it has nothing else to do.
