@@ -1,6 +1,16 @@
 /** The most bytes of a program in a fragment. */
 const LARGEST = 200_000;
 
+/** Whether a fragment can hold a program, which may have 200 kB. */
+export function isShareable(code: string): boolean {
+  return new TextEncoder().encode(code).length <= LARGEST;
+}
+
+/** Whether a fragment is meant to name a program. Others are anchors of the page. */
+export function isProgram(fragment: string): boolean {
+  return /^#(code|example)=/.test(fragment);
+}
+
 /** Returns the fragment that holds a program: `#code=…`. */
 export async function encode(code: string): Promise<string> {
   const packed = await transformed(new TextEncoder().encode(code), new CompressionStream('deflate-raw'), Infinity);
