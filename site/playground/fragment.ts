@@ -1,5 +1,5 @@
 import { examples } from '../examples/index.js';
-import { decode, decodeExample, encode, encodeExample } from './share.js';
+import { decode, decodeExample, encode, encodeExample, isProgram } from './share.js';
 
 /** What the fragment of an address holds. */
 export interface Shared {
@@ -13,8 +13,7 @@ const [first] = examples;
 /** Returns the program of a fragment, or the first example if it holds none. */
 export async function programOf(fragment: string): Promise<Shared> {
   const start = first?.code ?? '';
-  // Such as that of a link to a place on the page.
-  if (!/^#?(?:code|example)=/.test(fragment)) return { code: start };
+  if (!isProgram(fragment)) return { code: start };
   const name = decodeExample(fragment);
   const code = name === undefined ? await decode(fragment) : examples.find((example) => example.name === name)?.code;
   if (code !== undefined) return { code };

@@ -8,7 +8,7 @@ export function isShareable(code: string): boolean {
 
 /** Whether a fragment is meant to name a program. Others are anchors of the page. */
 export function isProgram(fragment: string): boolean {
-  return /^#(code|example)=/.test(fragment);
+  return /^#?(?:code|example)=/.test(fragment);
 }
 
 /** Returns the fragment that holds a program: `#code=…`. */
