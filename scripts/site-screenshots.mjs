@@ -16,7 +16,7 @@ const { hydrated, launchChromium } = support('launch-chromium');
 const { StaticServer } = support('static-server');
 
 /** The picture in the README: at most this large. */
-const README = { file: 'docs/images/playground.png', bytes: 150_000, width: 1280, height: 720 };
+const README = { file: 'docs/images/playground.png', bytes: 150_000, width: 1280, height: 640 };
 
 const pages = {
   start: '',

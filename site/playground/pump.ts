@@ -1,7 +1,7 @@
 import type { Command, Speed } from './protocol.js';
 
 /** What the pump needs of the time of the program. */
-export interface Clock {
+interface Clock {
   readonly now: number;
   readonly nextAt: number | undefined;
   runNext(): void;

@@ -6,7 +6,7 @@ import { Pump } from '../playground/pump';
 const MOST_ROUNDS = 50_000;
 
 /** A global scope with timers, for a clock of its own. */
-export function createScope(): typeof globalThis {
+function createScope(): typeof globalThis {
   const {
     Date: RealDate,
     setTimeout,
