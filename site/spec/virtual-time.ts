@@ -6,7 +6,7 @@ import { Pump } from '../playground/pump';
 const MOST_ROUNDS = 50_000;
 
 /** A global scope with timers, for a clock of its own. */
-function createScope(): typeof globalThis {
+export function createScope(): typeof globalThis {
   const {
     Date: RealDate,
     setTimeout,
