@@ -4,12 +4,20 @@ import type { ProgramError } from './protocol.js';
 /** The name of the reader's program in stacks. */
 export const PROGRAM = 'playground.ts';
 
+/** The most characters of a message: a page takes minutes to show millions. */
+const LONGEST = 5_000;
+
 /**
  * Describes what a program has thrown.
  *
  * @param url where the program was loaded from, for browsers that ignore `sourceURL` in stacks
  */
 export function describeFailure(thrown: unknown, url: string): ProgramError {
+  const { message, ...place } = describe(thrown, url);
+  return { message: message.length > LONGEST ? `${message.slice(0, LONGEST)}…` : message, ...place };
+}
+
+function describe(thrown: unknown, url: string): ProgramError {
   const isError = attempt(() => thrown instanceof Error) === true;
   if (!isError) return { message: `Uncaught ${inspect(thrown)}` };
   const error = thrown as Error;

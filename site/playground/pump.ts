@@ -16,8 +16,11 @@ export interface PumpOptions {
   /** Real milliseconds. */
   realNow(): number;
   sleep(delay: number): Promise<void>;
-  /** Waits until the promises of the program have settled. */
-  settle(): Promise<void>;
+  /**
+   * Waits until the promises of the program have settled, but not long. Resolves to whether they
+   * have.
+   */
+  settle(): Promise<boolean>;
   /** Whether the module of the program has run to its end. */
   isDone(): boolean;
   /** Is called many times a second, and with true when what has changed must be shown now. */
@@ -41,6 +44,9 @@ const NAP = 25;
  */
 const QUIET = 50;
 const QUIET_MODULE = 500;
+
+/** The most that one round counts, in milliseconds: a longer one was busy with the program. */
+const MOST_OF_A_ROUND = 2 * NAP;
 
 /** The most timers of one step. */
 const MOST_OF_A_STEP = 1000;
@@ -93,15 +99,18 @@ export class Pump {
    */
   async run(): Promise<boolean> {
     const { clock, realNow, settle, isDone, onRound } = this.#options;
-    let quietSince = realNow();
-    this.#lastLook = quietSince;
+    let quiet = 0;
+    let roundAt = realNow();
+    this.#lastLook = roundAt;
     this.#target = clock.now;
     while (!this.#ended) {
-      await settle();
+      const hasSettled = await settle();
       await onRound(false);
       if (this.#ended) break;
-      if (clock.nextAt !== undefined) quietSince = realNow();
-      else if (realNow() - quietSince > (isDone() ? QUIET : QUIET_MODULE)) return isDone();
+      const now = realNow();
+      quiet = hasSettled && clock.nextAt === undefined ? quiet + Math.min(now - roundAt, MOST_OF_A_ROUND) : 0;
+      roundAt = now;
+      if (quiet > (isDone() ? QUIET : QUIET_MODULE)) return isDone();
       if (this.#steps > 0) await this.#step();
       else if (this.#paused) await this.#nap(NAP);
       else await this.#advance();

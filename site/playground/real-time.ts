@@ -44,9 +44,13 @@ export function trackedTimeout(task: () => void, delay = 0, ...values: unknown[]
 /** How long to wait for a program that never settles, such as a loop of publishes, in milliseconds. */
 const LONGEST_WAIT = 50;
 
-/** Waits until all promises have settled that need neither a timer nor the network. */
-export async function settle(): Promise<void> {
+/**
+ * Waits until all promises have settled that need neither a timer nor the network. Resolves to
+ * whether they have.
+ */
+export async function settle(): Promise<boolean> {
   const until = realNow() + LONGEST_WAIT;
   do await new Promise<void>(soon);
   while (outstanding > 0 && realNow() < until);
+  return outstanding === 0;
 }

@@ -82,6 +82,12 @@ function thrown(error: Error, stack: string): Error {
 }
 
 describe('what a program throws', () => {
+  it('is cut if its message is very long', () => {
+    const { message } = describeFailure(new Error('x'.repeat(1_000_000)), URL);
+    expect(message).toMatch(/^Error: x+…$/);
+    expect(message.length).toBe(5_001);
+  });
+
   it('is an error with its cause and its line', () => {
     const error = Object.assign(new TypeError('bad', { cause: new Error('worse') }), { id: 7 });
     expect(describeFailure(thrown(error, 'TypeError: bad\n    at playground.ts:12:3'), URL)).toEqual({

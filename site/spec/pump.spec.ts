@@ -234,6 +234,17 @@ describe('the end of a program', () => {
     }
   });
 
+  it('does not come while promises keep the program busy', async () => {
+    const run = new VirtualRun();
+    run.done = false;
+    run.unsettledRounds = 100;
+    run.at(5000, () => {
+      run.done = true;
+    });
+    expect(await run.pump.run()).toBe(true);
+    expect(run.real).toBeGreaterThan(5000);
+  });
+
   it('waits for the next timer', async () => {
     const run = new VirtualRun();
     run.timer('a', 10_000);
