@@ -1,3 +1,4 @@
+import type { Snapshot } from '../picture/snapshot.js';
 import bundleUrl from './generated/modules.json?url';
 import type {
   Bundle,
@@ -191,6 +192,8 @@ class Run {
   }
 
   #receive(message: WorkerMessage): void {
+    // A program can get hold of the port: what it forges must not break the page.
+    if (!isMessage(message)) return;
     if (message.type === 'alive') this.#alive();
     else if (message.type === 'state') this.state(message.state, message.error);
     // An endless loop can print: that is no sign of life.
@@ -212,6 +215,14 @@ class Run {
     this.#before = this.#state;
     this.state('stuck');
   }
+}
+
+/** Whether a message has the shape that the worker gives it. */
+function isMessage(message: unknown): message is WorkerMessage {
+  const { type, state, lines, snapshot } = (message ?? {}) as Partial<Record<string, unknown>>;
+  if (type === 'output') return Array.isArray(lines) && lines.every((line) => typeof line?.text === 'string');
+  if (type === 'picture') return Array.isArray((snapshot as Partial<Snapshot> | null)?.queues);
+  return type === 'alive' || (type === 'state' && typeof state === 'string');
 }
 
 /** The hidden frame: no origin, no network, no access to the page. */
